@@ -1,0 +1,9 @@
+module purertc
+
+go 1.26
+
+require (
+	github.com/google/go-cmp v0.7.0
+	golang.org/x/crypto v0.58.0
+	golang.org/x/net v0.62.0
+)
