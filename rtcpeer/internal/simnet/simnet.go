@@ -1,1 +1,256 @@
+// Package simnet is a network simulated in one goroutine under virtual time,
+// for the tests of every layer: what happens depends on the seed and on
+// nothing else, so that a failure is replayed by its seed.
+//
+// A [World] holds nodes, which are anything that has the verbs of a core
+// (HandleDatagram, AppendDatagram, Advance, NextTimeout), and a [Path] from
+// each address to each other, which delays, loses, repeats, reorders, corrupts
+// and limits.
 package simnet
+
+import (
+	"container/heap"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"time"
+)
+
+// A Node is a host with a pure state machine on it.
+type Node interface {
+	HandleDatagram(now time.Time, local, remote netip.AddrPort, b []byte)
+	AppendDatagram(now time.Time, dst []byte) (b []byte, local, remote netip.AddrPort, ok bool)
+	Advance(now time.Time)
+	NextTimeout() time.Time // zero: none
+}
+
+// epoch is when every world begins.
+var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// maxStepsPerSecond bounds the work of one virtual second: a core that spins
+// on a deadline that does not move fails instead of hanging.
+const maxStepsPerSecond = 2_000_000
+
+// A World is a network and its clock.
+type World struct {
+	Default Path // of addresses without a path of their own; a copy is made at first use
+
+	// Observe, if set, sees every datagram as it is sent, before the path
+	// has its way; false drops it.
+	Observe func(now time.Time, from, to netip.AddrPort, b []byte) bool
+
+	now    time.Time
+	rng    *rand.Rand
+	seed   uint64
+	nodes  []*host
+	byAddr map[netip.Addr]*host
+	paths  map[[2]netip.Addr]*Path
+	events eventHeap
+	serial uint64
+	buf    []byte
+	second time.Time
+	steps  int
+}
+
+type host struct {
+	node  Node
+	dirty bool // may have something to send
+}
+
+// New returns a world without nodes.
+func New(seed uint64) *World {
+	return &World{
+		now: epoch, second: epoch, seed: seed, rng: rand.New(rand.NewPCG(seed, 0x73696d6e6574)),
+		byAddr: map[netip.Addr]*host{}, paths: map[[2]netip.Addr]*Path{}, buf: make([]byte, 0, 65536),
+	}
+}
+
+// Now is the virtual time.
+func (w *World) Now() time.Time { return w.now }
+
+// Seed is what the world was made from.
+func (w *World) Seed() uint64 { return w.seed }
+
+// Rand is the world's source of randomness, for what else a test draws.
+func (w *World) Rand() *rand.Rand { return w.rng }
+
+// Reader gives bytes from a generator of its own, for the nodes' Config.Rand:
+// how many are read does not change the network's dice.
+func (w *World) Reader() *rand.ChaCha8 {
+	var seed [32]byte
+	for i := range seed {
+		seed[i] = byte(w.rng.Uint32())
+	}
+	return rand.NewChaCha8(seed)
+}
+
+// Attach puts a node on the network under these addresses.
+func (w *World) Attach(n Node, addrs ...netip.Addr) {
+	h := &host{node: n}
+	w.nodes = append(w.nodes, h)
+	for _, a := range addrs {
+		w.byAddr[a] = h
+	}
+}
+
+// Detach takes an address off the network: what is sent to it is lost.
+func (w *World) Detach(addr netip.Addr) { delete(w.byAddr, addr) }
+
+// Move gives a node one more address.
+func (w *World) Move(n Node, addr netip.Addr) {
+	for _, h := range w.nodes {
+		if h.node == n {
+			w.byAddr[addr] = h
+		}
+	}
+}
+
+// Path is the directed path between two addresses; it may be changed at any
+// time.
+func (w *World) Path(from, to netip.Addr) *Path {
+	k := [2]netip.Addr{from, to}
+	p := w.paths[k]
+	if p == nil {
+		c := w.Default
+		p = &c
+		w.paths[k] = p
+	}
+	return p
+}
+
+// Both sets the path between two addresses, both ways.
+func (w *World) Both(a, b netip.Addr, p Path) {
+	*w.Path(a, b), *w.Path(b, a) = p, p
+}
+
+// After runs f at a later time.
+func (w *World) After(d time.Duration, f func()) {
+	w.schedule(event{at: w.now.Add(d), run: f})
+}
+
+// Jump moves the clock forward at once, as a machine that slept: timers are
+// late.
+func (w *World) Jump(d time.Duration) { w.now = w.now.Add(d) }
+
+// Run lets time pass until done returns true, which is asked after every
+// step, but no longer than limit. It returns whether done was true. A nil done
+// never is. The error is that of a world that spins without time passing.
+func (w *World) Run(limit time.Duration, done func() bool) (bool, error) {
+	end := w.now.Add(limit)
+	for _, h := range w.nodes {
+		h.dirty = true // the test may have called anything since the last run
+	}
+	for {
+		w.drain()
+		if done != nil && done() {
+			return true, nil
+		}
+		at, ok := w.next()
+		if !ok || at.After(end) {
+			w.now = end
+			return false, nil
+		}
+		if at.After(w.now) {
+			w.now = at
+		}
+		w.fire()
+		if err := w.count(); err != nil {
+			return false, err
+		}
+	}
+}
+
+func (w *World) count() error {
+	if w.now.Sub(w.second) >= time.Second {
+		w.second, w.steps = w.now, 0
+	}
+	if w.steps++; w.steps > maxStepsPerSecond {
+		return fmt.Errorf("simnet: seed %d: %d steps within a virtual second at %v", w.seed, w.steps, w.now.Sub(epoch))
+	}
+	return nil
+}
+
+// next is when something happens.
+func (w *World) next() (at time.Time, ok bool) {
+	if len(w.events) > 0 {
+		at, ok = w.events[0].at, true
+	}
+	for _, h := range w.nodes {
+		if t := h.node.NextTimeout(); !t.IsZero() && (!ok || t.Before(at)) {
+			at, ok = t, true
+		}
+	}
+	return at, ok
+}
+
+// fire runs the one event or the timers that are due.
+func (w *World) fire() {
+	if len(w.events) > 0 && !w.events[0].at.After(w.now) {
+		e := heap.Pop(&w.events).(event)
+		if e.run != nil {
+			e.run()
+			for _, h := range w.nodes {
+				h.dirty = true
+			}
+			return
+		}
+		if h := w.byAddr[e.to.Addr()]; h != nil {
+			h.node.HandleDatagram(w.now, e.to, e.from, e.payload)
+			h.dirty = true
+		}
+		return
+	}
+	for _, h := range w.nodes {
+		if t := h.node.NextTimeout(); !t.IsZero() && !t.After(w.now) {
+			h.node.Advance(w.now)
+			h.dirty = true
+		}
+	}
+}
+
+// drain sends what the nodes have to send.
+func (w *World) drain() {
+	for _, h := range w.nodes {
+		for h.dirty {
+			b, from, to, ok := h.node.AppendDatagram(w.now, w.buf[:0])
+			if !ok {
+				h.dirty = false
+				break
+			}
+			w.send(from, to, b)
+		}
+	}
+}
+
+type event struct {
+	at       time.Time
+	serial   uint64 // events of one time keep their order
+	from, to netip.AddrPort
+	payload  []byte
+	run      func()
+}
+
+func (w *World) schedule(e event) {
+	w.serial++
+	e.serial = w.serial
+	heap.Push(&w.events, e)
+}
+
+type eventHeap []event
+
+func (h eventHeap) Len() int      { return len(h) }
+func (h eventHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h eventHeap) Less(i, j int) bool {
+	if !h[i].at.Equal(h[j].at) {
+		return h[i].at.Before(h[j].at)
+	}
+	return h[i].serial < h[j].serial
+}
+func (h *eventHeap) Push(x any) { *h = append(*h, x.(event)) }
+func (h *eventHeap) Pop() any {
+	old := *h
+	e := old[len(old)-1]
+	old[len(old)-1] = event{}
+	*h = old[:len(old)-1]
+	return e
+}

@@ -1,0 +1,105 @@
+package simnet
+
+import (
+	"bytes"
+	"net/netip"
+	"time"
+)
+
+// A Path is what happens to datagrams from one address to another. The zero
+// Path delivers at once.
+type Path struct {
+	Delay  time.Duration // one way
+	Jitter time.Duration // up to so much more, drawn for each datagram; order may change by it
+
+	Loss      float64 // probability that a datagram is lost
+	LossBurst float64 // given that the last one was lost, that the next is too; 0: like Loss
+	Duplicate float64 // probability that it arrives twice
+	Reorder   float64 // probability that it is held back for as long as Delay and a millisecond
+	Corrupt   float64 // probability that one bit is flipped
+
+	Rate  float64 // bits a second of the bottleneck; 0: no limit
+	Queue int     // bytes that wait for the bottleneck; what finds it full is lost. 0: no limit
+	MTU   int     // bytes of UDP payload; longer ones are lost silently. 0: no limit
+	Down  bool    // nothing passes
+
+	Stats Stats // what happened
+
+	lastLost bool
+	free     time.Time // when the bottleneck has sent what waits
+}
+
+// Stats counts a path's datagrams.
+type Stats struct {
+	Sent, SentBytes, Delivered        int
+	Lost, TooLong, QueueFull, Blocked int
+	MaxQueue                          time.Duration // the longest wait at the bottleneck
+}
+
+// overhead is what IPv4 and UDP add to a datagram at the bottleneck.
+const overhead = 28
+
+func (w *World) send(from, to netip.AddrPort, b []byte) {
+	if w.Observe != nil && !w.Observe(w.now, from, to, b) {
+		return
+	}
+	p := w.Path(from.Addr(), to.Addr())
+	p.Stats.Sent++
+	p.Stats.SentBytes += len(b)
+	at, ok := p.pass(w, len(b))
+	if !ok {
+		return
+	}
+	payload := bytes.Clone(b)
+	if p.Corrupt > 0 && w.rng.Float64() < p.Corrupt && len(payload) > 0 {
+		payload[w.rng.IntN(len(payload))] ^= 1 << w.rng.IntN(8)
+	}
+	p.Stats.Delivered++
+	w.schedule(event{at: at, from: from, to: to, payload: payload})
+	if p.Duplicate > 0 && w.rng.Float64() < p.Duplicate {
+		w.schedule(event{at: at.Add(p.Delay / 4), from: from, to: to, payload: bytes.Clone(payload)})
+	}
+}
+
+// pass decides whether a datagram of n bytes passes, and when it arrives.
+func (p *Path) pass(w *World, n int) (at time.Time, ok bool) {
+	switch {
+	case p.Down:
+		p.Stats.Blocked++
+		return at, false
+	case p.MTU > 0 && n > p.MTU:
+		p.Stats.TooLong++
+		return at, false
+	}
+	loss := p.Loss
+	if p.lastLost && p.LossBurst > 0 {
+		loss = p.LossBurst
+	}
+	p.lastLost = loss > 0 && w.rng.Float64() < loss
+	if p.lastLost {
+		p.Stats.Lost++
+		return at, false
+	}
+	at = w.now
+	if p.Rate > 0 {
+		if p.free.Before(at) {
+			p.free = at
+		}
+		wait := p.free.Sub(at)
+		if p.Queue > 0 && wait.Seconds()*p.Rate/8 > float64(p.Queue) {
+			p.Stats.QueueFull++
+			return at, false
+		}
+		p.Stats.MaxQueue = max(p.Stats.MaxQueue, wait)
+		p.free = p.free.Add(time.Duration(float64(8*(n+overhead)) / p.Rate * float64(time.Second)))
+		at = p.free
+	}
+	at = at.Add(p.Delay)
+	if p.Jitter > 0 {
+		at = at.Add(time.Duration(w.rng.Int64N(int64(p.Jitter))))
+	}
+	if p.Reorder > 0 && w.rng.Float64() < p.Reorder {
+		at = at.Add(p.Delay + time.Millisecond)
+	}
+	return at, true
+}

@@ -1,0 +1,271 @@
+package sdp
+
+import (
+	"encoding/hex"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// Setup is the value of an a=setup line (RFC 4145 §4): who begins the DTLS
+// handshake.
+type Setup string
+
+const (
+	SetupActPass  Setup = "actpass"
+	SetupActive   Setup = "active"
+	SetupPassive  Setup = "passive"
+	SetupHoldConn Setup = "holdconn"
+)
+
+// A Fingerprint is an a=fingerprint line (RFC 8122 §5).
+type Fingerprint struct {
+	Hash  string // lower case: "sha-256"
+	Value []byte
+}
+
+// String is the fingerprint as an attribute's value, in the upper-case
+// hexadecimal that RFC 8122 §5 demands.
+func (f Fingerprint) String() string {
+	var b strings.Builder
+	b.WriteString(f.Hash)
+	for i, v := range f.Value {
+		if i == 0 {
+			b.WriteByte(' ')
+		} else {
+			b.WriteByte(':')
+		}
+		const digits = "0123456789ABCDEF"
+		b.WriteByte(digits[v>>4])
+		b.WriteByte(digits[v&15])
+	}
+	return b.String()
+}
+
+// DefaultMaxMessageSize is what a description without a=max-message-size
+// means (RFC 8841 §6.1).
+const DefaultMaxMessageSize = 65536
+
+// Data is a description as data channels see it.
+type Data struct {
+	Index           int    // of the media section
+	Mid             string // RFC 5888; empty if the description has none
+	Rejected        bool   // port 0, and not for bundling: there are no data channels
+	Ufrag, Pwd      string // RFC 8839 §5.4
+	ICEOptions      []string
+	ICELite         bool
+	Candidates      []string // the attributes' values, "candidate:" included
+	EndOfCandidates bool     // RFC 8840 §4.2
+	Setup           Setup    // actpass where the description says nothing in an offer
+	TLSID           string   // RFC 8842 §4
+	Fingerprints    []Fingerprint
+	SCTPPort        int    // RFC 8841 §5
+	MaxMessageSize  int    // bytes; 0: no limit (RFC 8841 §6); DefaultMaxMessageSize where absent
+	SCTPInit        string // a=sctp-init of draft-hancke-tsvwg-snap; empty if absent
+	OldSyntax       bool   // the section is of the form "DTLS/SCTP 5000" with a=sctpmap
+}
+
+// limits on what is taken from one description.
+const (
+	maxCandidates   = 256
+	maxFingerprints = 16
+)
+
+// isData tells whether a section is one of data channels, in the form of
+// RFC 8841 §4.1 or in that of its drafts, which old peers still write.
+func (m *Media) isData() bool {
+	if m.Kind != "application" {
+		return false
+	}
+	switch m.Proto {
+	case "UDP/DTLS/SCTP", "TCP/DTLS/SCTP":
+		return m.Formats[0] == "webrtc-datachannel"
+	case "DTLS/SCTP":
+		return true
+	}
+	return false
+}
+
+func (m *Media) rejected() bool {
+	_, bundleOnly := m.Attribute("bundle-only")
+	return m.Port == 0 && !bundleOnly
+}
+
+// Data returns the view of the first section of data channels that is not
+// rejected, or else of the first that there is. Without any the error, like
+// all of its errors, is a *SyntaxError.
+func (s *Session) Data() (*Data, error) {
+	index := -1
+	for i := range s.Media {
+		if m := &s.Media[i]; m.isData() && (index < 0 || s.Media[index].rejected() && !m.rejected()) {
+			index = i
+		}
+	}
+	if index < 0 {
+		return nil, syntaxError(1, 1, "no data channel section (m=application … webrtc-datachannel)")
+	}
+	m := &s.Media[index]
+	d := &Data{Index: index, MaxMessageSize: DefaultMaxMessageSize, SCTPPort: 5000, Rejected: m.rejected(), OldSyntax: m.Proto == "DTLS/SCTP"}
+	d.Mid, _ = m.Attribute("mid")
+	if d.Rejected {
+		return d, nil
+	}
+	if d.OldSyntax {
+		port, err := strconv.ParseUint(m.Formats[0], 10, 16)
+		if err != nil || port == 0 {
+			return nil, syntaxError(m.line, 1, "SCTP port %q is not a number from 1 to 65535", head(m.Formats[0]))
+		}
+		d.SCTPPort = int(port)
+	}
+	// A session-level attribute holds for every section that has none itself
+	// (RFC 8866 §6.1, RFC 8839 §5.4, RFC 8122 §5).
+	for _, l := range s.Lines {
+		if err := d.attribute(l, m); err != nil {
+			return nil, err
+		}
+	}
+	seen := map[string]bool{}
+	for _, l := range m.Lines {
+		name, _, ok := l.attribute()
+		if ok && !seen[name] {
+			seen[name] = true
+			d.forget(name)
+		}
+		if err := d.attribute(l, m); err != nil {
+			return nil, err
+		}
+	}
+	return d, d.complete(m)
+}
+
+// forget drops what a session-level attribute said, when the section has its
+// own.
+func (d *Data) forget(name string) {
+	switch name {
+	case "fingerprint":
+		d.Fingerprints = nil
+	case "candidate":
+		d.Candidates = nil
+	}
+}
+
+func (d *Data) complete(m *Media) error {
+	switch {
+	case d.Ufrag == "":
+		return syntaxError(m.line, 1, "no a=ice-ufrag for this section")
+	case d.Pwd == "":
+		return syntaxError(m.line, 1, "no a=ice-pwd for this section")
+	case len(d.Fingerprints) == 0:
+		return syntaxError(m.line, 1, "no a=fingerprint for this section")
+	}
+	return nil
+}
+
+// attribute takes one line of the session or of the section into the view.
+func (d *Data) attribute(l Line, m *Media) error {
+	name, value, ok := l.attribute()
+	if !ok {
+		return nil
+	}
+	switch name {
+	case "ice-ufrag":
+		d.Ufrag = value
+		return checkICEChars(l, "ice-ufrag", value, 4)
+	case "ice-pwd":
+		d.Pwd = value
+		return checkICEChars(l, "ice-pwd", value, 22)
+	case "ice-options":
+		d.ICEOptions = strings.Fields(value)
+	case "ice-lite":
+		d.ICELite = true
+	case "candidate":
+		if len(d.Candidates) < maxCandidates {
+			d.Candidates = append(d.Candidates, "candidate:"+value)
+		}
+	case "end-of-candidates":
+		d.EndOfCandidates = true
+	case "setup":
+		switch s := Setup(strings.TrimSpace(value)); s {
+		case SetupActPass, SetupActive, SetupPassive, SetupHoldConn:
+			d.Setup = s
+		default:
+			return syntaxError(l.line, l.column(), "setup is %q", head(value))
+		}
+	case "tls-id":
+		d.TLSID = value
+	case "fingerprint":
+		f, err := parseFingerprint(l, value)
+		if err != nil {
+			return err
+		}
+		if len(d.Fingerprints) < maxFingerprints {
+			d.Fingerprints = append(d.Fingerprints, f)
+		}
+	case "sctp-port":
+		n, err := strconv.ParseUint(strings.TrimSpace(value), 10, 16)
+		if err != nil || n == 0 {
+			return syntaxError(l.line, l.column(), "SCTP port %q is not a number from 1 to 65535", head(value))
+		}
+		d.SCTPPort = int(n)
+	case "max-message-size":
+		return d.maxMessageSize(l, value)
+	case "sctp-init":
+		d.SCTPInit = value
+	case "sctpmap":
+		// a=sctpmap:5000 webrtc-datachannel 1024, of the drafts before RFC 8841.
+		if app := strings.Fields(value); d.OldSyntax && (len(app) < 2 || app[0] != m.Formats[0] || app[1] != "webrtc-datachannel") {
+			return syntaxError(l.line, l.column(), "sctpmap is %q", head(value))
+		}
+	}
+	return nil
+}
+
+func (d *Data) maxMessageSize(l Line, value string) error {
+	value = strings.TrimSpace(value)
+	if !digits(value) {
+		return syntaxError(l.line, l.column(), "max-message-size %q is not a number", head(value))
+	}
+	n, err := strconv.ParseUint(value, 10, 64)
+	if err != nil || n > math.MaxInt32 {
+		n = math.MaxInt32 // more than anybody sends; the type is an int everywhere
+	}
+	d.MaxMessageSize = int(n)
+	return nil
+}
+
+// checkICEChars holds ufrag and password to RFC 8839 §5.4: 4 (22) to 256
+// characters of letters, digits, + and /. Some peers write - and _ and =, and
+// nothing breaks by them.
+func checkICEChars(l Line, name, value string, least int) error {
+	if len(value) < least || len(value) > 256 {
+		return syntaxError(l.line, l.column(), "%s has %d characters, not %d to 256", name, len(value), least)
+	}
+	for i := range len(value) {
+		if c := value[i]; c <= ' ' || c > '~' || c == ':' {
+			return syntaxError(l.line, l.column()+i, "%s has a character %q", name, c)
+		}
+	}
+	return nil
+}
+
+func parseFingerprint(l Line, value string) (Fingerprint, error) {
+	f, columns := fields(value)
+	if len(f) != 2 {
+		return Fingerprint{}, syntaxError(l.line, l.column(), "fingerprint has %d fields, not a hash's name and its value", len(f))
+	}
+	b, err := hex.DecodeString(strings.ReplaceAll(f[1], ":", ""))
+	if err != nil || len(b) == 0 || len(f[1]) != 3*len(b)-1 {
+		return Fingerprint{}, syntaxError(l.line, l.column()+columns[1]-1, "fingerprint is not hexadecimal bytes with colons between: %q", head(f[1]))
+	}
+	return Fingerprint{Hash: strings.ToLower(f[0]), Value: b}, nil
+}
+
+// HasICEOption tells whether an ice-options line named the option.
+func (d *Data) HasICEOption(option string) bool {
+	for _, o := range d.ICEOptions {
+		if o == option {
+			return true
+		}
+	}
+	return false
+}

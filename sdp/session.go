@@ -1,0 +1,268 @@
+package sdp
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// MaxSize is the length in bytes of the longest description that Parse reads.
+// Browsers' are a few kilobytes, with many media sections a few hundred.
+const MaxSize = 1 << 20
+
+// MaxMedia is the largest number of media sections that Parse reads.
+const MaxMedia = 1024
+
+// A Session is a session description (RFC 8866 §5): its own lines, and its
+// media sections in order.
+type Session struct {
+	Origin Origin
+	Lines  []Line // the session-level lines but v= and o=, in order
+	Media  []Media
+}
+
+// A Media is a media section (RFC 8866 §5.14).
+type Media struct {
+	Kind    string // "application", "audio", "video" …
+	Port    int    // 0: rejected, or bundle-only (RFC 9143 §6)
+	Proto   string // such as "UDP/DTLS/SCTP"
+	Formats []string
+	Lines   []Line // what follows the m= line, in order
+	line    int    // where the m= line stood, for errors
+}
+
+// A Line is one line of a description: its type and what follows the "=".
+type Line struct {
+	Type  byte
+	Value string
+	line  int
+}
+
+// An Origin is an o= line (RFC 8866 §5.2).
+type Origin struct {
+	Username       string
+	SessionID      string // decimal digits
+	SessionVersion uint64
+	Address        string // "IN IP4 127.0.0.1"
+}
+
+// A SyntaxError tells where a description is wrong. Line and Column count from
+// 1; Column counts bytes.
+type SyntaxError struct {
+	Line, Column int
+	Problem      string
+}
+
+func (e *SyntaxError) Error() string {
+	return fmt.Sprintf("sdp: line %d column %d: %s", e.Line, e.Column, e.Problem)
+}
+
+func syntaxError(line, column int, format string, args ...any) error {
+	return &SyntaxError{Line: line, Column: column, Problem: fmt.Sprintf(format, args...)}
+}
+
+// Parse reads a description. Lines may end in CRLF or LF (RFC 8866 §5), types
+// and attributes that it does not know are kept, and the order of lines within
+// a section is free. The error is a *SyntaxError.
+func Parse(text string) (*Session, error) {
+	if len(text) > MaxSize {
+		return nil, syntaxError(1, 1, "description of %d bytes is longer than %d", len(text), MaxSize)
+	}
+	s := &Session{}
+	p := parser{session: s}
+	number := 0
+	for len(text) > 0 {
+		var line string
+		line, text, _ = strings.Cut(text, "\n")
+		number++
+		line = strings.TrimSuffix(line, "\r")
+		if line == "" {
+			continue // some signalling adds or doubles line ends
+		}
+		if err := p.line(number, line); err != nil {
+			return nil, err
+		}
+	}
+	if !p.version {
+		return nil, syntaxError(1, 1, "no v= line")
+	}
+	if !p.origin {
+		return nil, syntaxError(number, 1, "no o= line")
+	}
+	return s, nil
+}
+
+type parser struct {
+	session         *Session
+	version, origin bool
+}
+
+func (p *parser) line(number int, line string) error {
+	if len(line) < 2 || line[1] != '=' || line[0] < 'a' || line[0] > 'z' {
+		return syntaxError(number, 1, "want a letter and \"=\", have %q", head(line))
+	}
+	if i := strings.IndexByte(line, 0); i >= 0 {
+		return syntaxError(number, i+1, "a zero byte")
+	}
+	typ, value := line[0], line[2:]
+	if !p.version {
+		// RFC 8866 §5: the version line is the first.
+		if typ != 'v' {
+			return syntaxError(number, 1, "want v=0 first, have %q", head(line))
+		}
+		if strings.TrimSpace(value) != "0" {
+			return syntaxError(number, 3, "version is %q, not 0", head(value))
+		}
+		p.version = true
+		return nil
+	}
+	s := p.session
+	switch {
+	case typ == 'm':
+		if len(s.Media) == MaxMedia {
+			return syntaxError(number, 1, "more than %d media sections", MaxMedia)
+		}
+		m, err := parseMedia(number, value)
+		if err != nil {
+			return err
+		}
+		s.Media = append(s.Media, m)
+	case len(s.Media) > 0:
+		m := &s.Media[len(s.Media)-1]
+		m.Lines = append(m.Lines, Line{typ, value, number})
+	case typ == 'o' && !p.origin:
+		o, err := parseOrigin(number, value)
+		if err != nil {
+			return err
+		}
+		s.Origin, p.origin = o, true
+	default:
+		s.Lines = append(s.Lines, Line{typ, value, number})
+	}
+	return nil
+}
+
+// parseOrigin reads the value of an o= line: o=<username> <sess-id>
+// <sess-version> <nettype> <addrtype> <unicast-address>.
+func parseOrigin(number int, value string) (Origin, error) {
+	f, columns := fields(value)
+	if len(f) != 6 {
+		return Origin{}, syntaxError(number, 3, "o= has %d fields, not 6", len(f))
+	}
+	if !digits(f[1]) {
+		return Origin{}, syntaxError(number, 2+columns[1], "session id %q is not a number", head(f[1]))
+	}
+	version, err := strconv.ParseUint(f[2], 10, 64)
+	if err != nil {
+		return Origin{}, syntaxError(number, 2+columns[2], "session version %q is not a number", head(f[2]))
+	}
+	return Origin{f[0], f[1], version, strings.Join(f[3:], " ")}, nil
+}
+
+// parseMedia reads the value of an m= line: m=<media> <port> <proto> <fmt> ….
+func parseMedia(number int, value string) (Media, error) {
+	f, columns := fields(value)
+	if len(f) < 4 {
+		return Media{}, syntaxError(number, 3, "m= has %d fields, not at least 4", len(f))
+	}
+	port, _, _ := strings.Cut(f[1], "/") // a count of ports may follow
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return Media{}, syntaxError(number, 2+columns[1], "port %q is not a number up to 65535", head(f[1]))
+	}
+	return Media{Kind: f[0], Port: int(n), Proto: f[2], Formats: f[3:], line: number}, nil
+}
+
+// fields splits s around spaces and tells the column, from 1, of each field.
+func fields(s string) (f []string, columns []int) {
+	for i := 0; i < len(s); {
+		if s[i] == ' ' || s[i] == '\t' {
+			i++
+			continue
+		}
+		j := i
+		for j < len(s) && s[j] != ' ' && s[j] != '\t' {
+			j++
+		}
+		f, columns = append(f, s[i:j]), append(columns, i+1)
+		i = j
+	}
+	return f, columns
+}
+
+func digits(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}
+
+// head is the part of a text that an error shows.
+func head(s string) string {
+	if len(s) > 40 {
+		return s[:40] + "…"
+	}
+	return s
+}
+
+// String writes the description with CRLF line ends (RFC 8866 §5).
+func (s *Session) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "v=0\r\no=%s %s %d %s\r\n", s.Origin.Username, s.Origin.SessionID, s.Origin.SessionVersion, s.Origin.Address)
+	writeLines(&b, s.Lines)
+	for _, m := range s.Media {
+		fmt.Fprintf(&b, "m=%s %d %s %s\r\n", m.Kind, m.Port, m.Proto, strings.Join(m.Formats, " "))
+		writeLines(&b, m.Lines)
+	}
+	return b.String()
+}
+
+func writeLines(b *strings.Builder, lines []Line) {
+	for _, l := range lines {
+		b.WriteByte(l.Type)
+		b.WriteByte('=')
+		b.WriteString(l.Value)
+		b.WriteString("\r\n")
+	}
+}
+
+// attribute returns the name and the value of an a= line. isSet is false for
+// other lines.
+func (l Line) attribute() (name, value string, ok bool) {
+	if l.Type != 'a' {
+		return "", "", false
+	}
+	name, value, _ = strings.Cut(l.Value, ":")
+	return name, value, true
+}
+
+// column is where an attribute's value begins.
+func (l Line) column() int {
+	return 3 + strings.IndexByte(l.Value, ':') + 1
+}
+
+// lookup returns the first attribute of that name.
+func lookup(lines []Line, name string) (value string, l Line, ok bool) {
+	for _, l := range lines {
+		if n, v, ok := l.attribute(); ok && n == name {
+			return v, l, true
+		}
+	}
+	return "", Line{}, false
+}
+
+// Attribute returns the value of the section's first attribute of that name
+// and whether there is one.
+func (m *Media) Attribute(name string) (value string, ok bool) {
+	value, _, ok = lookup(m.Lines, name)
+	return value, ok
+}
+
+// AddAttribute adds an attribute at the end of the section; value may be empty.
+func (m *Media) AddAttribute(name, value string) {
+	m.Lines = append(m.Lines, attributeLine(name, value))
+}
+
+func attributeLine(name, value string) Line {
+	if value == "" {
+		return Line{Type: 'a', Value: name}
+	}
+	return Line{Type: 'a', Value: name + ":" + value}
+}
