@@ -160,3 +160,26 @@ func reject(offered *Media) Media {
 	m.AddAttribute("inactive", "")
 	return m
 }
+
+// WithCandidates returns a copy of the session whose section index has these
+// candidates, and the end of candidates or not, in place of its own.
+func (s *Session) WithCandidates(index int, candidates []string, end bool) *Session {
+	out := *s
+	out.Media = append([]Media(nil), s.Media...)
+	m := &out.Media[index]
+	var lines []Line
+	for _, l := range m.Lines {
+		name, _, _ := l.attribute()
+		if name != "candidate" && name != "end-of-candidates" {
+			lines = append(lines, l)
+		}
+	}
+	m.Lines = lines
+	for _, c := range candidates {
+		m.Lines = append(m.Lines, Line{Type: 'a', Value: c})
+	}
+	if end {
+		m.AddAttribute("end-of-candidates", "")
+	}
+	return &out
+}

@@ -1,0 +1,103 @@
+// Command interop has this stack exchange every kind of message with itself
+// and with every browser found on the machine, in both roles, and says what
+// worked:
+//
+//	go run ./cmd/interop
+//	go run ./cmd/interop -peers chromium -case text -v
+//	go run ./cmd/interop serve
+//
+// Browsers run headless, without a web driver: the program serves one page on
+// localhost, and the page runs its half of the exchange and reports back.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	var err error
+	if len(os.Args) > 1 && os.Args[1] == "serve" {
+		err = serve(ctx, os.Args[2:])
+	} else {
+		err = run(ctx, os.Args[1:])
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "interop:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+type stringList []string
+
+func (l *stringList) String() string     { return strings.Join(*l, " ") }
+func (l *stringList) Set(s string) error { *l = append(*l, s); return nil }
+
+type options struct {
+	peers    string
+	caseName string
+	dtls     string
+	args     stringList
+	json     string
+	verbose  bool
+}
+
+func run(ctx context.Context, argv []string) error {
+	var o options
+	f := flag.NewFlagSet("interop", flag.ExitOnError)
+	f.StringVar(&o.peers, "peers", "self,chromium,firefox", "the far ends, separated by commas; a browser's path may be given: chromium=/path")
+	f.StringVar(&o.caseName, "case", "", "run only this case")
+	f.StringVar(&o.dtls, "dtls", "", "cap our DTLS version: 1.2 or 1.3")
+	f.Var(&o.args, "arg", "an argument for the browsers; may be repeated")
+	f.StringVar(&o.json, "json", "", "write the results to this file as JSON")
+	f.BoolVar(&o.verbose, "v", false, "log what happens to standard error")
+	f.Usage = func() {
+		fmt.Fprintf(f.Output(), "usage: interop [flags]\n       interop serve [-addr 127.0.0.1:8080]\n\ncases: %s\n\n", strings.Join(caseNames(), " "))
+		f.PrintDefaults()
+	}
+	f.Parse(argv)
+	if f.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q; see interop -help", f.Arg(0))
+	}
+	if o.verbose {
+		slog.SetLogLoggerLevel(slog.LevelDebug)
+	}
+	if o.caseName != "" && findCase(o.caseName) == nil {
+		return fmt.Errorf("no case %q; there are: %s", o.caseName, strings.Join(caseNames(), " "))
+	}
+	results, err := runAll(ctx, o)
+	if o.json != "" {
+		b, merr := json.MarshalIndent(results, "", " ")
+		if merr == nil {
+			merr = os.WriteFile(o.json, append(b, '\n'), 0o644)
+		}
+		err = errors.Join(err, merr)
+	}
+	return err
+}
+
+func caseNames() (names []string) {
+	for _, c := range cases {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+func findCase(name string) *testCase {
+	for i := range cases {
+		if cases[i].name == name {
+			return &cases[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,154 @@
+// The page's half of the exchange: it does what the program tells it, through
+// POST /rpc, and reports what happens. Every peer connection lives in a frame
+// of its own, so that a page that goes away can be had by removing the frame.
+'use strict';
+const params = new URLSearchParams(location.search);
+const session = params.get('session') || '';
+let outbox = [], sending = false, peers = {}, channels = {}, nextChannel = 1;
+
+// report queues something for the program. One request is under way at a time.
+function report(x) {
+  outbox.push(x);
+  if (!sending) flush();
+}
+async function flush() {
+  sending = true;
+  while (outbox.length) {
+    const batch = outbox;
+    outbox = [];
+    try {
+      await fetch('/report?session=' + session, { method: 'POST', body: JSON.stringify(batch) });
+    } catch (e) { break; }
+  }
+  sending = false;
+}
+
+// fnv is the FNV-1a hash of bytes, going on from h.
+function fnv(bytes, h = 0x811c9dc5) {
+  for (let i = 0; i < bytes.length; i++) h = Math.imul(h ^ bytes[i], 0x01000193);
+  return h >>> 0;
+}
+// pattern fills n bytes from a seed: xorshift32, as the program does.
+function pattern(n, seed) {
+  const b = new Uint8Array(n);
+  let x = (seed | 0) || 1;
+  for (let i = 0; i < n; i++) { x ^= x << 13; x ^= x >>> 17; x ^= x << 5; b[i] = x & 255; }
+  return b;
+}
+// textOf makes text of a pattern: printable ASCII, so that sizes are the same.
+function textOf(b) {
+  const out = [];
+  for (let i = 0; i < b.length; i += 8192) out.push(String.fromCharCode(...b.subarray(i, i + 8192).map(c => 32 + c % 95)));
+  return out.join('');
+}
+const hex = b => [...b].map(x => x.toString(16).padStart(2, '0')).join('');
+const fromHex = s => new Uint8Array((s.match(/../g) || []).map(x => parseInt(x, 16)));
+
+function adopt(peer, d) {
+  const ch = nextChannel++;
+  const c = channels[ch] = { peer, d, quiet: false, count: 0, bytes: 0, hash: 0x811c9dc5 };
+  d.binaryType = 'arraybuffer';
+  d.onopen = () => report({ e: 'open', peer, ch });
+  d.onclose = () => report({ e: 'close', peer, ch });
+  d.onmessage = m => {
+    const text = typeof m.data === 'string';
+    const b = text ? new TextEncoder().encode(m.data) : new Uint8Array(m.data);
+    if (c.echo) { d.send(m.data); return; }
+    c.count++; c.bytes += b.length;
+    if (c.quiet) {
+      c.hash = fnv(b, c.hash);
+      if (c.bytes >= c.total) { c.total = Infinity; report({ e: 'received', peer, ch, size: c.bytes, hash: c.hash >>> 0 }); }
+      return;
+    }
+    report({ e: 'message', peer, ch, text, size: b.length, hash: fnv(b), head: hex(b.subarray(0, 64)) });
+  };
+  return ch;
+}
+const describe = (ch, d) => ({ ch, label: d.label, protocol: d.protocol, ordered: d.ordered, id: d.id === null ? -1 : d.id, negotiated: d.negotiated,
+  maxRetransmits: d.maxRetransmits === null ? -1 : d.maxRetransmits, maxPacketLifeTime: d.maxPacketLifeTime === null ? -1 : d.maxPacketLifeTime });
+const gathered = pc => pc.iceGatheringState === 'complete' ? null : new Promise(r => pc.addEventListener('icegatheringstatechange', () => pc.iceGatheringState === 'complete' && r()));
+
+const ops = {
+  async new(a) {
+    const frame = document.createElement('iframe');
+    frame.hidden = true;
+    document.body.append(frame);
+    const pc = new frame.contentWindow.RTCPeerConnection(a.config || {});
+    peers[a.peer] = { pc, frame };
+    pc.onicecandidate = e => { if (a.trickle) report({ e: 'candidate', peer: a.peer, media: e.candidate ? e.candidate.sdpMid || '' : '', index: e.candidate ? e.candidate.sdpMLineIndex || 0 : 0, name: e.candidate ? e.candidate.candidate : '' }); };
+    pc.onconnectionstatechange = () => report({ e: 'state', peer: a.peer, state: pc.connectionState });
+    pc.ondatachannel = e => { const ch = adopt(a.peer, e.channel); report({ e: 'channel', peer: a.peer, ...describe(ch, e.channel) }); };
+  },
+  async channel(a) {
+    const o = { ordered: a.options.ordered !== false };
+    for (const k of ['maxRetransmits', 'maxPacketLifeTime', 'protocol', 'negotiated', 'id']) if (k in a.options) o[k] = a.options[k];
+    return adopt(a.peer, peers[a.peer].pc.createDataChannel(a.label, o));
+  },
+  async offer(a) {
+    const pc = peers[a.peer].pc;
+    await pc.setLocalDescription(await pc.createOffer(a.restart ? { iceRestart: true } : {}));
+    if (a.complete) await gathered(pc);
+    return pc.localDescription.sdp;
+  },
+  async answer(a) {
+    const pc = peers[a.peer].pc;
+    await pc.setRemoteDescription({ type: 'offer', sdp: a.sdp });
+    await pc.setLocalDescription(await pc.createAnswer());
+    if (a.complete) await gathered(pc);
+    return pc.localDescription.sdp;
+  },
+  async accept(a) { await peers[a.peer].pc.setRemoteDescription({ type: 'answer', sdp: a.sdp }); },
+  async candidate(a) { await peers[a.peer].pc.addIceCandidate(a.name === '' ? { candidate: '', sdpMid: a.media } : { candidate: a.name, sdpMid: a.media, sdpMLineIndex: a.index }); },
+  async describe(a) { return describe(a.ch, channels[a.ch].d); },
+  async maxSize(a) { const n = peers[a.peer].pc.sctp.maxMessageSize; return n === Infinity || !n ? -1 : n; },
+  // send sends one packet: given bytes, or a pattern.
+  async send(a) {
+    const b = a.hex !== undefined ? fromHex(a.hex) : pattern(a.size, a.seed);
+    channels[a.ch].d.send(a.text ? (a.hex !== undefined ? new TextDecoder().decode(b) : textOf(b)) : b);
+  },
+  // burst sends count packets of size bytes, each with its number in the
+  // first four, some milliseconds apart.
+  async burst(a) {
+    const d = channels[a.ch].d;
+    for (let i = 0; i < a.count; i++) {
+      const b = pattern(a.size, a.seed + i);
+      new DataView(b.buffer).setUint32(0, i);
+      d.send(b);
+      if (a.gap && i % a.gap === a.gap - 1) await new Promise(r => setTimeout(r, 1));
+    }
+  },
+  // quiet counts and hashes a channel's packets and reports at total bytes.
+  async quiet(a) { Object.assign(channels[a.ch], { quiet: true, total: a.total, count: 0, bytes: 0, hash: 0x811c9dc5 }); },
+  async echo(a) { channels[a.ch].echo = true; },
+  // bulk sends total bytes in packets of size, and returns their hash.
+  async bulk(a) {
+    const d = channels[a.ch].d, b = pattern(a.size, a.seed);
+    let hash = 0x811c9dc5, left = a.total;
+    d.bufferedAmountLowThreshold = 256 << 10;
+    while (left > 0) {
+      if (d.bufferedAmount > 1 << 20) await new Promise(r => d.onbufferedamountlow = r);
+      const p = left >= b.length ? b : b.subarray(0, left);
+      d.send(p); hash = fnv(p, hash); left -= p.length;
+    }
+    return hash >>> 0;
+  },
+  async buffered(a) { return channels[a.ch].d.bufferedAmount; },
+  async closeChannel(a) { channels[a.ch].d.close(); },
+  async close(a) { const p = peers[a.peer]; if (!p) return; delete peers[a.peer]; p.pc.close(); p.frame.remove(); drop(a.peer); },
+  async vanish(a) { const p = peers[a.peer]; delete peers[a.peer]; p.frame.remove(); drop(a.peer); },
+};
+function drop(peer) { for (const k of Object.keys(channels)) if (channels[k].peer === peer) delete channels[k]; }
+
+(async () => {
+  report({ e: 'hello', agent: navigator.userAgent });
+  for (;;) {
+    let calls;
+    try { calls = await (await fetch('/rpc?session=' + session, { method: 'POST' })).json(); } catch (e) { break; }
+    if (!calls) break;
+    for (const c of calls) {
+      Promise.resolve().then(() => ops[c.op](c.args)).then(
+        result => report({ e: 'reply', n: c.n, result: result === undefined ? null : result }),
+        err => report({ e: 'reply', n: c.n, error: String(err) }));
+    }
+  }
+})();

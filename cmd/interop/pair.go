@@ -1,0 +1,275 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"purertc/rtcpeer"
+)
+
+// A pair is one of our connections and its far end, in one case.
+type pair struct {
+	role    string // ours: offer or answer
+	trickle bool
+	conn    *rtcpeer.Conn
+	far     far
+	cancel  context.CancelFunc
+
+	descriptions chan string
+	gathered     chan struct{}
+	received     chan *rtcpeer.DataChannel // channels that the far end opened
+
+	mu     sync.Mutex
+	events []event // of the far end, not yet waited for
+	more   chan struct{}
+	err    error // of the signalling
+
+	setup time.Duration // from the first call to the first open channel
+}
+
+// newPair makes both ends, unconnected.
+func newPair(ctx context.Context, r *runner, role string, trickle bool, cfg rtcpeer.Config) (*pair, error) {
+	p := &pair{
+		role: role, trickle: trickle, conn: rtcpeer.New(),
+		descriptions: make(chan string, 4), gathered: make(chan struct{}),
+		received: make(chan *rtcpeer.DataChannel, 1024), more: make(chan struct{}, 1),
+	}
+	var err error
+	if p.far, err = r.newFar(ctx, trickle); err != nil {
+		return nil, err
+	}
+	if err := p.conn.Initialize(cfg); err != nil {
+		return nil, err
+	}
+	p.conn.OnSessionDescriptionCreated(func(typ, sdp string) { p.descriptions <- sdp })
+	p.conn.OnICECandidateCreated(func(media string, index int, name string) {
+		if !trickle {
+			return
+		}
+		go func() { // Poll must not wait for the page
+			if err := p.far.candidate(ctx, media, index, name); err != nil {
+				p.fail(fmt.Errorf("our candidate %q: %w", name, err))
+			}
+		}()
+	})
+	p.conn.OnDataChannelReceived(func(d *rtcpeer.DataChannel) { p.received <- d })
+	var once sync.Once
+	p.conn.OnStateChanged(func() {
+		if p.conn.GatheringState() == rtcpeer.GatheringStateComplete {
+			once.Do(func() { close(p.gathered) })
+		}
+	})
+	run, cancel := context.WithCancel(ctx)
+	p.cancel = cancel
+	go p.conn.Run(run)
+	go p.pump(run)
+	return p, nil
+}
+
+// pump passes the far end's candidates on and keeps its other events.
+func (p *pair) pump(ctx context.Context) {
+	for {
+		select {
+		case e := <-p.far.events():
+			if e.Kind == "candidate" {
+				if err := p.conn.AddICECandidate(e.Media, e.Index, e.Name); err != nil && !errors.Is(err, rtcpeer.ErrClosed) {
+					p.fail(fmt.Errorf("their candidate %q: %w", e.Name, err))
+				}
+				continue
+			}
+			p.mu.Lock()
+			p.events = append(p.events, e)
+			p.mu.Unlock()
+			p.wake()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (p *pair) wake() {
+	select {
+	case p.more <- struct{}{}:
+	default:
+	}
+}
+
+func (p *pair) fail(err error) {
+	p.mu.Lock()
+	if p.err == nil {
+		p.err = err
+	}
+	p.mu.Unlock()
+	p.wake()
+}
+
+// wait takes the first of the far end's events that is of the kind, and of
+// the channel unless that is 0, in the order they came.
+func (p *pair) wait(ctx context.Context, kind string, ch int) (event, error) {
+	for {
+		p.mu.Lock()
+		err := p.err
+		for i, e := range p.events {
+			if e.Kind == kind && (ch == 0 || e.Channel == ch) {
+				p.events = append(p.events[:i:i], p.events[i+1:]...)
+				p.mu.Unlock()
+				return e, nil
+			}
+		}
+		p.mu.Unlock()
+		if err != nil {
+			return event{}, err
+		}
+		select {
+		case <-p.more:
+		case <-ctx.Done():
+			return event{}, fmt.Errorf("no %q from the far end: %w", kind, ctx.Err())
+		}
+	}
+}
+
+// description waits for one of ours and applies it.
+func (p *pair) description(ctx context.Context, typ string) (string, error) {
+	select {
+	case sdp := <-p.descriptions:
+		if err := p.conn.SetLocalDescription(typ, sdp); err != nil {
+			return "", err
+		}
+		if p.trickle {
+			return sdp, nil
+		}
+		select {
+		case <-p.gathered:
+			_, sdp = p.conn.LocalDescription()
+			return sdp, nil
+		case <-ctx.Done():
+			return "", fmt.Errorf("gathering: %w", ctx.Err())
+		}
+	case <-ctx.Done():
+		return "", fmt.Errorf("no %s was created: %w", typ, ctx.Err())
+	}
+}
+
+// connect carries offer and answer.
+func (p *pair) connect(ctx context.Context) error {
+	if p.role == "offer" {
+		if err := p.conn.CreateOffer(); err != nil {
+			return err
+		}
+		offer, err := p.description(ctx, "offer")
+		if err != nil {
+			return err
+		}
+		answer, err := p.far.answer(ctx, offer)
+		if err != nil {
+			return err
+		}
+		return p.conn.SetRemoteDescription("answer", answer)
+	}
+	offer, err := p.far.offer(ctx)
+	if err != nil {
+		return err
+	}
+	if err := p.conn.SetRemoteDescription("offer", offer); err != nil {
+		return err
+	}
+	answer, err := p.description(ctx, "answer")
+	if err != nil {
+		return err
+	}
+	return p.far.accept(ctx, answer)
+}
+
+// A link is one channel with both its ends.
+type link struct {
+	*pair
+	ours   *rtcpeer.DataChannel
+	theirs int
+}
+
+// open makes a channel by the offerer before the connection, connects, and
+// waits until both ends have it.
+func (p *pair) open(ctx context.Context, label string, o rtcpeer.ChannelOptions) (*link, error) {
+	begin := time.Now()
+	if p.role == "offer" {
+		d, err := p.conn.CreateDataChannel(label, o)
+		if err != nil {
+			return nil, err
+		}
+		if err := p.connect(ctx); err != nil {
+			return nil, err
+		}
+		l, err := p.joinTheirs(ctx, d)
+		p.setup = time.Since(begin)
+		return l, err
+	}
+	ch, err := p.far.channel(ctx, label, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.connect(ctx); err != nil {
+		return nil, err
+	}
+	l, err := p.joinOurs(ctx, ch)
+	p.setup = time.Since(begin)
+	return l, err
+}
+
+// late makes a channel by either end on a connection that is up.
+func (p *pair) late(ctx context.Context, byUs bool, label string, o rtcpeer.ChannelOptions) (*link, error) {
+	if byUs {
+		d, err := p.conn.OpenDataChannel(label, o)
+		if err != nil {
+			return nil, err
+		}
+		return p.joinTheirs(ctx, d)
+	}
+	ch, err := p.far.channel(ctx, label, o)
+	if err != nil {
+		return nil, err
+	}
+	return p.joinOurs(ctx, ch)
+}
+
+// joinTheirs waits for the far end of a channel of ours.
+func (p *pair) joinTheirs(ctx context.Context, d *rtcpeer.DataChannel) (*link, error) {
+	e, err := p.wait(ctx, "channel", 0)
+	if err != nil {
+		return nil, fmt.Errorf("%w (our state: %v)", err, p.conn.ConnectionState())
+	}
+	l := &link{p, d, e.Channel}
+	return l, sameChannel(e.channelInfo, infoOf(d))
+}
+
+// joinOurs waits for our end of a channel of theirs.
+func (p *pair) joinOurs(ctx context.Context, ch int) (*link, error) {
+	select {
+	case d := <-p.received:
+		info, err := p.far.describe(ctx, ch)
+		if err != nil {
+			return nil, err
+		}
+		return &link{p, d, ch}, sameChannel(info, infoOf(d))
+	case <-ctx.Done():
+		return nil, fmt.Errorf("no channel from the far end: %w (our state: %v)", ctx.Err(), p.conn.ConnectionState())
+	}
+}
+
+func sameChannel(theirs, ours channelInfo) error {
+	if theirs != ours {
+		return fmt.Errorf("the far end has the channel as %.300v, we as %.300v", theirs, ours)
+	}
+	return nil
+}
+
+// end closes both ends.
+func (p *pair) end() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	p.conn.Close()
+	p.far.close(ctx)
+	p.cancel()
+}

@@ -1,0 +1,352 @@
+package rtcpeer
+
+import (
+	"bytes"
+	"crypto/tls"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"math"
+	"strconv"
+	"unicode/utf8"
+)
+
+// An ICETransportPolicy says which candidates are used.
+type ICETransportPolicy int
+
+const (
+	ICETransportPolicyAll   ICETransportPolicy = iota
+	ICETransportPolicyRelay                    // only through TURN servers
+)
+
+// Config is what [Conn.Initialize] takes. Its JSON form is the document's
+// dictionary: {"iceServers": [{"urls": ["stun:stun.example.com"]}]}.
+type Config struct {
+	ICEServers []ICEServer `json:"iceServers"`
+
+	// What follows is Go's only, and not in the JSON form.
+
+	// Certificate is what this end shows in the DTLS handshake. Nil: one
+	// ECDSA P-256 certificate that all peers of the process share.
+	Certificate *tls.Certificate `json:"-"`
+	// ICETransportPolicy can restrict candidates to relayed ones.
+	ICETransportPolicy ICETransportPolicy `json:"-"`
+	// Host is a shared socket. Nil: sockets of the connection's own.
+	Host *Host `json:"-"`
+	// IncludeLoopback makes loopback addresses candidates, which else they
+	// are only where there is no other.
+	IncludeLoopback bool `json:"-"`
+	// MinDTLS and MaxDTLS are version numbers as they stand on the wire,
+	// dtls.VersionDTLS12 and up; 0: all there are.
+	MinDTLS, MaxDTLS uint16 `json:"-"`
+	// MaxMessageSize is the longest message in bytes, both ways; it is
+	// advertised. 0: 262144. The receive window is never smaller.
+	MaxMessageSize int `json:"-"`
+	// SendBufferSize is how many bytes may wait on a channel; 0: 4 MiB.
+	SendBufferSize int `json:"-"`
+	// MaxDatagramSize is the longest UDP payload in bytes that is sent;
+	// 0: 1200, which every path of IPv6 carries. At least 576.
+	MaxDatagramSize int `json:"-"`
+	// Filter, if set, sees every datagram of the connection's sockets; false
+	// drops it. It is for trying a program on a bad network, and is called
+	// with the connection's lock held.
+	Filter func(outgoing bool, datagram []byte) bool `json:"-"`
+	// KeyLogWriter takes the DTLS secrets in NSS format. It makes the
+	// connection's protection void: for debugging only.
+	KeyLogWriter io.Writer `json:"-"`
+	// Logger takes what is worth knowing when a connection does not come
+	// about. Nil: silence.
+	Logger *slog.Logger `json:"-"`
+}
+
+// Defaults and limits of Config.
+const (
+	defaultMaxMessageSize = 262144  // what browsers advertise
+	defaultSendBufferSize = 4 << 20 // half of what Chromium queues; enough for 4 MiB/s over 1 s
+	defaultDatagramSize   = 1200    // what browsers send: 1280 of RFC 8200 less IPv6, UDP and TURN headers
+	minDatagramSize       = 576
+	maxDatagramSize       = 65000
+	maxMessageSizeLimit   = 1 << 30
+)
+
+// An ICEServer is a STUN or TURN server, under one or several URLs
+// (RFC 7064, RFC 7065).
+type ICEServer struct {
+	URLs       []string `json:"urls"` // in JSON also one string
+	Username   string   `json:"username,omitempty"`
+	Credential string   `json:"credential,omitempty"`
+}
+
+// ChannelOptions say what a data channel is. The zero value is an ordered,
+// reliable channel that is announced to the peer in band. In code:
+//
+//	ChannelOptions{Ordered: new(false), MaxRetransmits: new(0)}
+type ChannelOptions struct {
+	// Negotiated says that both ends create the channel, with the same ID.
+	Negotiated bool `json:"negotiated"`
+	// ID is the stream, 0 to 65534: set if and only if Negotiated.
+	ID *int `json:"id"`
+	// MaxRetransmits is how often a packet is sent again at most. At most one
+	// of this and MaxPacketLifeTime.
+	MaxRetransmits *int `json:"maxRetransmits"`
+	// MaxPacketLifeTime is for how long, in milliseconds, a packet is sent.
+	MaxPacketLifeTime *int `json:"maxPacketLifeTime"`
+	// Ordered: nil means true. False without limits is a reliable channel
+	// without order.
+	Ordered *bool `json:"ordered"`
+	// Protocol is the program's own name of what is spoken on the channel.
+	Protocol string `json:"protocol"`
+}
+
+// check tells what is wrong with the configuration.
+func (cfg *Config) check() error {
+	for _, s := range cfg.ICEServers {
+		if _, err := s.parse(); err != nil {
+			return err
+		}
+	}
+	switch {
+	case cfg.MaxMessageSize < 0 || cfg.MaxMessageSize > maxMessageSizeLimit:
+		return invalid("MaxMessageSize %d is not 0 to %d", cfg.MaxMessageSize, maxMessageSizeLimit)
+	case cfg.SendBufferSize < 0:
+		return invalid("SendBufferSize %d is negative", cfg.SendBufferSize)
+	case cfg.MaxDatagramSize != 0 && (cfg.MaxDatagramSize < minDatagramSize || cfg.MaxDatagramSize > maxDatagramSize):
+		return invalid("MaxDatagramSize %d is not 0 or %d to %d", cfg.MaxDatagramSize, minDatagramSize, maxDatagramSize)
+	case cfg.ICETransportPolicy != ICETransportPolicyAll && cfg.ICETransportPolicy != ICETransportPolicyRelay:
+		return invalid("ICETransportPolicy %d is unknown", cfg.ICETransportPolicy)
+	case cfg.Certificate != nil && (len(cfg.Certificate.Certificate) == 0 || cfg.Certificate.PrivateKey == nil):
+		return invalid("Certificate has no certificate or no private key")
+	}
+	return nil
+}
+
+func (cfg *Config) maxMessageSize() int  { return orDefault(cfg.MaxMessageSize, defaultMaxMessageSize) }
+func (cfg *Config) sendBufferSize() int  { return orDefault(cfg.SendBufferSize, defaultSendBufferSize) }
+func (cfg *Config) maxDatagramSize() int { return orDefault(cfg.MaxDatagramSize, defaultDatagramSize) }
+
+func orDefault(v, def int) int {
+	if v == 0 {
+		return def
+	}
+	return v
+}
+
+// check tells what is wrong with a channel's label and options.
+func (o *ChannelOptions) check(label string) error {
+	switch {
+	case len(label) > 65535:
+		return invalid("label of %d bytes is longer than 65535", len(label)) // RFC 8832 §5.1
+	case !utf8.ValidString(label):
+		return invalid("label is not UTF-8")
+	case len(o.Protocol) > 65535:
+		return invalid("protocol of %d bytes is longer than 65535", len(o.Protocol))
+	case !utf8.ValidString(o.Protocol):
+		return invalid("protocol is not UTF-8")
+	case o.Negotiated && o.ID == nil:
+		return invalid("negotiated without an id")
+	case !o.Negotiated && o.ID != nil:
+		return invalid("an id without negotiated")
+	case o.ID != nil && (*o.ID < 0 || *o.ID > 65534):
+		return invalid("id %d is not 0 to 65534", *o.ID)
+	case o.MaxRetransmits != nil && o.MaxPacketLifeTime != nil:
+		return invalid("both maxRetransmits and maxPacketLifeTime")
+	case o.MaxRetransmits != nil && (*o.MaxRetransmits < 0 || *o.MaxRetransmits > 65535):
+		return invalid("maxRetransmits %d is not 0 to 65535", *o.MaxRetransmits)
+	case o.MaxPacketLifeTime != nil && (*o.MaxPacketLifeTime < 0 || *o.MaxPacketLifeTime > 65535):
+		return invalid("maxPacketLifeTime %d is not 0 to 65535", *o.MaxPacketLifeTime)
+	}
+	return nil
+}
+
+// ordered is Ordered with its default.
+func (o *ChannelOptions) ordered() bool { return o.Ordered == nil || *o.Ordered }
+
+// UnmarshalJSON reads the document's dictionary. Unknown and repeated keys
+// and wrong types are ErrInvalidParameter.
+func (cfg *Config) UnmarshalJSON(b []byte) error {
+	out := *cfg
+	err := eachMember(b, "configuration", func(key string, value json.RawMessage) error {
+		if key != "iceServers" {
+			return invalid("unknown key %q", key)
+		}
+		servers, err := elements(value, key)
+		if err != nil {
+			return err
+		}
+		out.ICEServers = make([]ICEServer, len(servers))
+		for i, v := range servers {
+			if err := out.ICEServers[i].UnmarshalJSON(v); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		*cfg = out
+	}
+	return err
+}
+
+// MarshalJSON writes the document's dictionary.
+func (cfg Config) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		ICEServers []ICEServer `json:"iceServers,omitempty"`
+	}{cfg.ICEServers})
+}
+
+// UnmarshalJSON reads one server of the document's dictionary.
+func (s *ICEServer) UnmarshalJSON(b []byte) error {
+	var out ICEServer
+	err := eachMember(b, "server", func(key string, value json.RawMessage) (err error) {
+		switch key {
+		case "urls":
+			out.URLs, err = stringOrStrings(value, key)
+		case "username":
+			out.Username, err = text(value, key)
+		case "credential":
+			out.Credential, err = text(value, key)
+		default:
+			err = invalid("unknown key %q", key)
+		}
+		return err
+	})
+	if err == nil {
+		*s = out
+	}
+	return err
+}
+
+// UnmarshalJSON reads the document's dictionary. Unknown and repeated keys
+// and wrong types are ErrInvalidParameter.
+func (o *ChannelOptions) UnmarshalJSON(b []byte) error {
+	var out ChannelOptions
+	err := eachMember(b, "channel options", func(key string, value json.RawMessage) (err error) {
+		switch key {
+		case "negotiated":
+			out.Negotiated, err = boolean(value, key)
+		case "ordered":
+			var v bool
+			v, err = boolean(value, key)
+			out.Ordered = &v
+		case "id":
+			out.ID, err = whole(value, key)
+		case "maxRetransmits":
+			out.MaxRetransmits, err = whole(value, key)
+		case "maxPacketLifeTime", "maxPacketLifetime": // the document spells both
+			if out.MaxPacketLifeTime != nil {
+				return invalid("maxPacketLifeTime is given twice")
+			}
+			out.MaxPacketLifeTime, err = whole(value, key)
+		case "protocol":
+			out.Protocol, err = text(value, key)
+		default:
+			err = invalid("unknown key %q", key)
+		}
+		return err
+	})
+	if err == nil {
+		*o = out
+	}
+	return err
+}
+
+// MarshalJSON writes the document's dictionary, without what is not given.
+func (o ChannelOptions) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Negotiated        bool   `json:"negotiated,omitempty"`
+		ID                *int   `json:"id,omitempty"`
+		MaxRetransmits    *int   `json:"maxRetransmits,omitempty"`
+		MaxPacketLifeTime *int   `json:"maxPacketLifeTime,omitempty"`
+		Ordered           *bool  `json:"ordered,omitempty"`
+		Protocol          string `json:"protocol,omitempty"`
+	}(o))
+}
+
+// eachMember calls f for each member of a JSON object, which encoding/json
+// alone would match without regard to case and let repeat.
+func eachMember(b []byte, what string, f func(key string, value json.RawMessage) error) error {
+	var whole json.RawMessage
+	if err := json.Unmarshal(b, &whole); err != nil {
+		return err
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	if t, err := d.Token(); err != nil {
+		return err
+	} else if t != json.Delim('{') {
+		return invalid("%s is not a JSON object", what)
+	}
+	seen := map[string]bool{}
+	for d.More() {
+		t, err := d.Token()
+		if err != nil {
+			return err
+		}
+		key := t.(string) // encoding/json allows nothing else here
+		if seen[key] {
+			return invalid("key %q is given twice", key)
+		}
+		seen[key] = true
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return err
+		}
+		if err := f(key, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func elements(b json.RawMessage, key string) ([]json.RawMessage, error) {
+	var v []json.RawMessage
+	if b[0] != '[' || json.Unmarshal(b, &v) != nil {
+		return nil, invalid("%s is not an array", key)
+	}
+	return v, nil
+}
+
+func stringOrStrings(b json.RawMessage, key string) ([]string, error) {
+	if b[0] == '"' {
+		s, err := text(b, key)
+		return []string{s}, err
+	}
+	list, err := elements(b, key)
+	if err != nil {
+		return nil, invalid("%s is neither a string nor an array of strings", key)
+	}
+	out := make([]string, len(list))
+	for i, e := range list {
+		if out[i], err = text(e, key); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func text(b json.RawMessage, key string) (string, error) {
+	var v string
+	if b[0] != '"' || json.Unmarshal(b, &v) != nil {
+		return "", invalid("%s is not a string", key)
+	}
+	return v, nil
+}
+
+func boolean(b json.RawMessage, key string) (bool, error) {
+	switch string(b) {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	}
+	return false, invalid("%s is not true or false", key)
+}
+
+// whole reads a whole number, which may be written 1.0 as Godot does.
+func whole(b json.RawMessage, key string) (*int, error) {
+	v, err := strconv.ParseFloat(string(b), 64)
+	if err != nil || v != math.Trunc(v) || math.Abs(v) > 1<<31 {
+		return nil, invalid("%s is not a whole number", key)
+	}
+	n := int(v)
+	return &n, nil
+}

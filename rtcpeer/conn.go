@@ -1,0 +1,612 @@
+package rtcpeer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+)
+
+// A Conn is a connection to one peer, with the interface of the document's
+// WebRTCPeerConnection. Make one with [New]; all methods are safe for
+// concurrent use.
+type Conn struct {
+	mu         sync.Mutex // guards what follows; held during calls of ext
+	ext        Extension
+	connection ConnectionState // as shown
+	gathering  GatheringState
+	signaling  SignalingState
+	created    bool  // a channel was created since Initialize
+	described  bool  // a remote offer was set since Initialize
+	cause      error // why the connection failed
+	generation int   // counts Initialize and Close, which end a Poll under way
+	queue      []Event
+	channels   map[ChannelExtension]*channel
+
+	onDescription func(typ, sdp string)
+	onCandidate   func(media string, index int, name string)
+	onChannel     func(*DataChannel)
+	onState       func()
+
+	polling sync.Mutex   // held by the goroutine in Poll
+	poller  atomic.Int64 // its number, while handlers run
+	wake    signal       // an event may have come
+
+	blockedMu sync.Mutex
+	blocked   map[*channel]int // blocked calls on channels that cannot tell of their own changes
+}
+
+// Kinds of Conn's own, in the queue beside those of the extension.
+const (
+	eventShown        EventKind = -1 - iota // a state that is shown already: call the handler
+	eventChannelShown                       // the same for Channel
+)
+
+// New returns a connection in StateNew with the default configuration.
+func New() *Conn {
+	c := &Conn{wake: newSignal(), ext: newDefaultExtension(), channels: map[ChannelExtension]*channel{}, blocked: map[*channel]int{}}
+	c.ext.Notify(c.notify)
+	if err := c.ext.Initialize(Config{}); err != nil {
+		c.closeLocked()
+	}
+	return c
+}
+
+// Initialize configures the connection, which is then in StateNew. What it was
+// before is closed, its channels too. On an error the connection is closed.
+func (c *Conn) Initialize(cfg Config) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ext == nil {
+		return ErrUnconfigured
+	}
+	c.closeLocked()
+	if err := cfg.check(); err != nil {
+		return err
+	}
+	if err := c.ext.Initialize(cfg); err != nil {
+		return err
+	}
+	c.connection, c.gathering, c.signaling = StateNew, GatheringStateNew, SignalingStateStable
+	c.created, c.described, c.cause = false, false, nil
+	return nil
+}
+
+// Close ends the connection at once: the peer is told, channels are closed,
+// what was queued to be signalled is dropped. Packets already received stay
+// readable. It is idempotent and may be called from handlers.
+func (c *Conn) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ext == nil {
+		return ErrUnconfigured
+	}
+	c.closeLocked()
+	return nil
+}
+
+func (c *Conn) closeLocked() {
+	c.generation++
+	c.ext.Close()
+	for {
+		if _, ok := c.ext.NextEvent(); !ok {
+			break
+		}
+	}
+	for _, ch := range c.channels {
+		ch.state.Store(int32(ChannelStateClosed))
+		ch.wakeAll()
+	}
+	clear(c.channels)
+	c.queue = nil
+	c.connection, c.signaling, c.cause = StateClosed, SignalingStateClosed, nil
+	c.wake.set()
+}
+
+// usable tells why a call cannot be made.
+func (c *Conn) usable() error {
+	switch {
+	case c.ext == nil:
+		return ErrUnconfigured
+	case c.connection == StateClosed:
+		return ErrClosed
+	}
+	return nil
+}
+
+// CreateDataChannel makes a channel before the first offer or answer: in
+// StateNew only. See OpenDataChannel for later ones.
+func (c *Conn) CreateDataChannel(label string, o ChannelOptions) (*DataChannel, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.usable(); err != nil {
+		return nil, err
+	}
+	if c.connection != StateNew {
+		return nil, wrongState("CreateDataChannel in state %v, not new: use OpenDataChannel", c.connection)
+	}
+	return c.createLocked(label, o)
+}
+
+// OpenDataChannel makes a channel at any time before Close.
+func (c *Conn) OpenDataChannel(label string, o ChannelOptions) (*DataChannel, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.usable(); err != nil {
+		return nil, err
+	}
+	if _, ok := c.ext.(*stack); !ok && c.connection != StateNew {
+		return nil, ErrUnavailable
+	}
+	return c.createLocked(label, o)
+}
+
+func (c *Conn) createLocked(label string, o ChannelOptions) (*DataChannel, error) {
+	if err := o.check(label); err != nil {
+		return nil, err
+	}
+	ext, err := c.ext.CreateDataChannel(label, o)
+	if err != nil {
+		return nil, err
+	}
+	c.created = true
+	return newHandle(c.register(ext, label, o, ChannelStateConnecting)), nil
+}
+
+func (c *Conn) register(ext ChannelExtension, label string, o ChannelOptions, s ChannelState) *channel {
+	ch := &channel{conn: c, ext: ext, label: label, options: o, recv: newSignal(), send: newSignal()}
+	ch.state.Store(int32(s))
+	ch.mode.Store(int32(WriteModeBinary))
+	ch.threshold.Store(-1)
+	ch.own, _ = ext.(*stackChannel)
+	if ch.own != nil {
+		ch.own.notify(ch.wakeAll)
+	}
+	c.channels[ext] = ch
+	return ch
+}
+
+// CreateOffer makes an offer, which Poll then signals. It needs a stable
+// signalling state and a channel created since Initialize.
+func (c *Conn) CreateOffer() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.usable(); err != nil {
+		return err
+	}
+	if c.signaling != SignalingStateStable {
+		return wrongState("CreateOffer in signalling state %v, not stable", c.signaling)
+	}
+	if !c.created && !c.described {
+		return wrongState("CreateOffer before any channel was created: call CreateDataChannel first")
+	}
+	if err := c.ext.CreateOffer(); err != nil {
+		return err
+	}
+	c.begun()
+	return nil
+}
+
+// begun shows that a connection is wanted.
+func (c *Conn) begun() {
+	if c.connection == StateNew {
+		c.connection = StateConnecting
+		c.enqueue(Event{Kind: eventShown})
+	}
+	c.collect()
+	c.wake.set()
+}
+
+// SetLocalDescription applies an offer or answer that was signalled as
+// created; typ is "offer", "answer", "pranswer" or "rollback". Gathering
+// begins by it.
+func (c *Conn) SetLocalDescription(typ, sdp string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.usable(); err != nil {
+		return err
+	}
+	if err := checkType(typ); err != nil {
+		return err
+	}
+	if err := c.ext.SetLocalDescription(typ, sdp); err != nil {
+		return err
+	}
+	c.collect()
+	c.wake.set()
+	return nil
+}
+
+// SetRemoteDescription applies the peer's description; typ is "offer",
+// "answer", "pranswer" or "rollback". After an offer, an answer is created and
+// signalled by Poll.
+func (c *Conn) SetRemoteDescription(typ, sdp string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.usable(); err != nil {
+		return err
+	}
+	if err := checkType(typ); err != nil {
+		return err
+	}
+	if err := c.ext.SetRemoteDescription(typ, sdp); err != nil {
+		return err
+	}
+	if typ == "offer" {
+		c.described = true
+	}
+	c.begun()
+	return nil
+}
+
+func checkType(typ string) error {
+	switch typ {
+	case "offer", "answer", "pranswer", "rollback":
+		return nil
+	}
+	return invalid("description type %q is not offer, answer, pranswer or rollback", typ)
+}
+
+// AddICECandidate adds one of the peer's candidates. media and index tell its
+// media section; name is the candidate line, empty for the end of candidates.
+// It may come before the remote description.
+func (c *Conn) AddICECandidate(media string, index int, name string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.usable(); err != nil {
+		return err
+	}
+	return c.ext.AddICECandidate(media, index, name)
+}
+
+// ConnectionState returns the state as of the last Poll.
+func (c *Conn) ConnectionState() ConnectionState {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.connection
+}
+
+// GatheringState returns the state as of the last Poll.
+func (c *Conn) GatheringState() GatheringState {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.gathering
+}
+
+// SignalingState returns the state, which the program's own calls change at
+// once.
+func (c *Conn) SignalingState() SignalingState {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.signaling
+}
+
+// OnSessionDescriptionCreated sets the handler of created offers and answers:
+// it passes them to SetLocalDescription and to the peer. Like every handler
+// it runs inside Poll, with no lock held, and survives Initialize.
+func (c *Conn) OnSessionDescriptionCreated(f func(typ, sdp string)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.onDescription = f
+}
+
+// OnICECandidateCreated sets the handler of local candidates, which go to the
+// peer's AddICECandidate. The last one of a gathering has an empty name.
+func (c *Conn) OnICECandidateCreated(f func(media string, index int, name string)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.onCandidate = f
+}
+
+// OnDataChannelReceived sets the handler of channels that the peer opened in
+// band. Keep the channel: one that is unreachable is closed.
+func (c *Conn) OnDataChannelReceived(f func(ch *DataChannel)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.onChannel = f
+}
+
+// OnStateChanged sets the handler of changes of any of the three states.
+func (c *Conn) OnStateChanged(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.onState = f
+}
+
+// Poll calls the handlers of the signals that were queued when it was called,
+// in order. It never blocks on the network. After StateFailed it returns the
+// cause. Called by a handler it returns nil at once.
+func (c *Conn) Poll() error {
+	if !c.polling.TryLock() {
+		if c.poller.Load() == goroutineID() {
+			return nil
+		}
+		c.polling.Lock()
+	}
+	defer c.polling.Unlock()
+	c.mu.Lock()
+	if c.ext == nil {
+		c.mu.Unlock()
+		return ErrUnconfigured
+	}
+	c.collect()
+	n, generation := len(c.queue), c.generation
+	c.mu.Unlock()
+	if n > 0 {
+		c.poller.Store(goroutineID())
+		defer c.poller.Store(0)
+		for range n {
+			if !c.deliver(generation) {
+				break
+			}
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.connection == StateFailed {
+		return c.cause
+	}
+	return nil
+}
+
+// collect moves events from the extension to the queue, without those that
+// nobody wants.
+func (c *Conn) collect() {
+	for {
+		e, ok := c.ext.NextEvent()
+		if !ok {
+			return
+		}
+		switch e.Kind {
+		case EventSignalingState:
+			// Only the program's own calls cause it: it shows at once.
+			if s := SignalingState(e.State); s != c.signaling {
+				c.signaling = s
+				c.enqueue(Event{Kind: eventShown})
+			}
+		case EventDataChannel:
+			c.register(e.Channel, e.Label, e.Options, ChannelStateOpen)
+			c.enqueue(e)
+		case EventChannelState, EventPacket, EventBufferRoom:
+			if ch := c.channels[e.Channel]; ch != nil && ch.wants(&e) {
+				c.enqueue(e)
+			}
+		default:
+			c.enqueue(e)
+		}
+	}
+}
+
+func (c *Conn) enqueue(e Event) { c.queue = append(c.queue, e) }
+
+// deliver applies the first event of the queue and calls its handler. It
+// returns false if Close or Initialize came in between.
+func (c *Conn) deliver(generation int) bool {
+	c.mu.Lock()
+	if c.generation != generation || len(c.queue) == 0 {
+		c.mu.Unlock()
+		return false
+	}
+	e := c.queue[0]
+	c.queue[0] = Event{}
+	if c.queue = c.queue[1:]; len(c.queue) == 0 {
+		c.queue = nil // an idle connection keeps nothing
+	}
+	onState, onDescription, onCandidate, onChannel := c.onState, c.onDescription, c.onCandidate, c.onChannel
+	changed := c.apply(&e)
+	ch := c.channels[e.Channel]
+	if e.Kind == EventChannelState && ChannelState(e.State) == ChannelStateClosed {
+		delete(c.channels, e.Channel)
+	}
+	var onPacket, onLow, onChannelState func()
+	if ch != nil {
+		onPacket, onLow, onChannelState = ch.onPacket, ch.onLow, ch.onState
+	}
+	c.mu.Unlock()
+
+	switch e.Kind {
+	case eventShown, EventConnectionState, EventGatheringState:
+		if changed {
+			call(onState)
+		}
+	case eventChannelShown, EventChannelState:
+		if changed {
+			call(onChannelState)
+		}
+	case EventPacket:
+		if ch != nil && ch.unseen() {
+			call(onPacket)
+		}
+	case EventBufferRoom:
+		call(onLow)
+	case EventSessionDescription:
+		if onDescription != nil {
+			onDescription(e.Type, e.SDP)
+		}
+	case EventICECandidate:
+		if onCandidate != nil {
+			onCandidate(e.Media, e.Index, e.Name)
+		}
+	case EventDataChannel:
+		if ch != nil {
+			if d := newHandle(ch); onChannel != nil {
+				onChannel(d)
+			}
+		}
+	}
+	return true
+}
+
+func call(f func()) {
+	if f != nil {
+		f()
+	}
+}
+
+// apply shows an event's state and tells whether that changed anything.
+func (c *Conn) apply(e *Event) bool {
+	switch e.Kind {
+	case EventError:
+		c.cause = e.Err
+	case EventConnectionState:
+		s := ConnectionState(e.State)
+		if s == c.connection {
+			return false
+		}
+		c.connection = s
+		if s == StateClosed {
+			c.signaling = SignalingStateClosed
+		}
+	case EventGatheringState:
+		s := GatheringState(e.State)
+		if s == c.gathering {
+			return false
+		}
+		c.gathering = s
+	case EventChannelState:
+		ch := c.channels[e.Channel]
+		if ch == nil || ch.state.Swap(int32(e.State)) == int32(e.State) {
+			return false
+		}
+		ch.wakeAll()
+	}
+	return true
+}
+
+// notify is what the extension calls when something has come.
+func (c *Conn) notify() {
+	c.wake.set()
+	c.blockedMu.Lock()
+	for ch := range c.blocked {
+		ch.wakeAll()
+	}
+	c.blockedMu.Unlock()
+}
+
+// Wait waits until Poll has something to deliver: signals, state changes,
+// packets or buffer room of channels with such a handler. It returns ctx's
+// error, or ErrClosed when the connection is closed and nothing is left.
+func (c *Conn) Wait(ctx context.Context) error {
+	for {
+		c.mu.Lock()
+		if c.ext == nil {
+			c.mu.Unlock()
+			return ErrUnconfigured
+		}
+		c.collect()
+		some, closed := len(c.queue) > 0, c.connection == StateClosed
+		c.mu.Unlock()
+		if some || closed {
+			c.wake.set() // others may wait for the same
+			if some {
+				return nil
+			}
+			return ErrClosed
+		}
+		if err := c.wake.wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// Run waits and polls until the connection is closed, by either end, and
+// then returns nil; or until ctx ends. It is for programs without a frame
+// loop of their own.
+func (c *Conn) Run(ctx context.Context) error {
+	for {
+		err := c.Wait(ctx)
+		switch {
+		case errors.Is(err, ErrClosed):
+			return nil
+		case err != nil:
+			return err
+		}
+		// What Poll returns after StateFailed is no end: RestartICE may
+		// follow, and OnStateChanged has told.
+		if err := c.Poll(); errors.Is(err, ErrUnconfigured) {
+			return err
+		}
+	}
+}
+
+// builtin returns the built-in stack for what only it can do.
+func (c *Conn) builtin() (*stack, error) {
+	if err := c.usable(); err != nil {
+		return nil, err
+	}
+	s, ok := c.ext.(*stack)
+	if !ok {
+		return nil, fmt.Errorf("%w: the extension in use cannot do this", ErrUnavailable)
+	}
+	return s, nil
+}
+
+// LocalDescription returns the local description as applied, with the
+// candidates gathered so far, and the end of candidates; empty if there is
+// none.
+func (c *Conn) LocalDescription() (typ, sdp string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s, ok := c.ext.(*stack); ok {
+		return s.localDescription()
+	}
+	return "", ""
+}
+
+// RemoteDescription returns the remote description as applied; empty if there
+// is none.
+func (c *Conn) RemoteDescription() (typ, sdp string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s, ok := c.ext.(*stack); ok {
+		return s.remoteDescription()
+	}
+	return "", ""
+}
+
+// RestartICE has the next CreateOffer look for a new way to the peer
+// (RFC 8445 §9). Data flows on over the old one meanwhile.
+func (c *Conn) RestartICE() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, err := c.builtin()
+	if err != nil {
+		return err
+	}
+	return s.restartICE()
+}
+
+// SetICEServers sets the servers, and gathers with them if gathering had
+// begun.
+func (c *Conn) SetICEServers(servers []ICEServer) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, err := c.builtin()
+	if err != nil {
+		return err
+	}
+	for i := range servers {
+		if _, err := servers[i].parse(); err != nil {
+			return err
+		}
+	}
+	return s.setICEServers(servers)
+}
+
+// Shutdown sends what is queued on every channel, ends the association in
+// agreement with the peer (RFC 9260 §9.2), then closes. If ctx ends before
+// that, it closes at once and returns ctx's error.
+func (c *Conn) Shutdown(ctx context.Context) error {
+	c.mu.Lock()
+	s, err := c.builtin()
+	c.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	err = s.shutdown(ctx)
+	if cerr := c.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}

@@ -1,0 +1,234 @@
+package rtcpeer
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"purertc/datachannel"
+	"purertc/dtls"
+	"purertc/ice"
+	"purertc/sctp"
+)
+
+// core is a peer without goroutine, lock, clock or socket: the layers, and
+// the plain calls between them.
+//
+//	in:  ice.HandleDatagram → dtls.ReadRecord → sctp.HandlePacket → datachannel.Process
+//	out: ice's own datagrams, else ice.BeginData → dtls's handshake, or
+//	     dtls.BeginRecord → sctp.AppendPacket → dtls.FinishRecord → ice.FinishData
+type core struct {
+	agent   *ice.Agent
+	dtls    *dtls.Conn // nil until both descriptions are known
+	assoc   *sctp.Association
+	session *datachannel.Session
+
+	datagramSize int // the longest UDP payload
+	early        [][]byte
+	ended        bool  // assoc and session have come to their end
+	err          error // why the connection failed or closed; nil while it has not
+	remoteClosed bool  // the far end closed
+	rtt          time.Duration
+}
+
+// A handshake flight that comes before the answer is kept, so that it need
+// not be sent again: browsers' first flight is two datagrams.
+const (
+	maxEarlyDatagrams = 4
+	maxEarlySize      = 2048
+)
+
+func newCore(cfg *Config, agent *ice.Agent, random io.Reader) *core {
+	assoc := sctp.NewAssociation(sctp.Config{
+		Rand:           random,
+		MaxMessageSize: cfg.maxMessageSize(),
+	})
+	return &core{
+		agent: agent, assoc: assoc, session: datachannel.NewSession(assoc),
+		datagramSize: cfg.maxDatagramSize(),
+	}
+}
+
+// startDTLS begins the handshake, when both descriptions are known.
+func (p *core) startDTLS(now time.Time, cfg dtls.Config) error {
+	c, err := dtls.NewConn(cfg)
+	if err != nil {
+		return err
+	}
+	p.dtls = c
+	if p.rtt > 0 {
+		c.SetRTT(p.rtt)
+	}
+	c.Start(now)
+	early := p.early
+	p.early = nil
+	for _, b := range early {
+		p.handleData(now, b)
+	}
+	p.process(now)
+	return nil
+}
+
+// handleDatagram takes one datagram. process follows, after the last one of a
+// batch.
+func (p *core) handleDatagram(now time.Time, r ice.Route, b []byte) {
+	if data, ok := p.agent.HandleDatagram(now, r, b); ok {
+		p.handleData(now, data)
+	}
+}
+
+func (p *core) handleData(now time.Time, b []byte) {
+	if p.dtls == nil {
+		if len(p.early) < maxEarlyDatagrams && len(b) <= maxEarlySize {
+			p.early = append(p.early, append([]byte(nil), b...))
+		}
+		return
+	}
+	for len(b) > 0 {
+		data, n := p.dtls.ReadRecord(now, b)
+		if len(data) > 0 {
+			p.assoc.HandlePacket(now, data)
+		}
+		b = b[n:]
+	}
+}
+
+// process moves what a batch of input, a timer or a call has caused from
+// layer to layer.
+func (p *core) process(now time.Time) {
+	if p.dtls == nil || p.ended {
+		return
+	}
+	for {
+		e, ok := p.dtls.NextEvent()
+		if !ok {
+			break
+		}
+		p.handleDTLSEvent(now, e)
+	}
+	p.session.Process(now)
+}
+
+func (p *core) handleDTLSEvent(now time.Time, e dtls.Event) {
+	switch e.Kind {
+	case dtls.EventEstablished:
+		p.takeRTT()
+		p.session.Start(now, p.dtls.IsClient())
+		p.assoc.Connect(now)
+	case dtls.EventClosed:
+		p.end(errRemoteClosed)
+	case dtls.EventFailed:
+		p.end(fmt.Errorf("rtcpeer: DTLS: %w", e.Err))
+	}
+}
+
+// errRemoteClosed is the cause where the peer closed the connection.
+var errRemoteClosed = errors.New("rtcpeer: closed by the peer")
+
+// handleAssociationEvent is for the events that concern the whole connection.
+func (p *core) handleAssociationEvent(e sctp.Event) {
+	switch e.Kind {
+	case sctp.EventClosed:
+		p.end(errRemoteClosed)
+	case sctp.EventFailed:
+		if errors.Is(e.Err, sctp.ErrAborted) {
+			p.end(fmt.Errorf("%w: %w", errRemoteClosed, e.Err))
+		} else {
+			p.end(fmt.Errorf("rtcpeer: SCTP: %w", e.Err))
+		}
+	}
+}
+
+// end notes why the connection is over.
+func (p *core) end(err error) {
+	if p.ended {
+		return
+	}
+	p.ended, p.err = true, err
+	p.remoteClosed = errors.Is(err, errRemoteClosed)
+}
+
+// takeRTT passes the round-trip time that ICE measured to the layers above.
+func (p *core) takeRTT() {
+	rtt := p.agent.RTT()
+	if rtt == 0 || rtt == p.rtt {
+		return
+	}
+	p.rtt = rtt
+	p.assoc.SetRTT(rtt)
+	if p.dtls != nil {
+		p.dtls.SetRTT(rtt)
+	}
+}
+
+// appendDatagram appends the next datagram to dst; ok is false when there is
+// none now.
+func (p *core) appendDatagram(now time.Time, dst []byte) (b []byte, r ice.Route, ok bool) {
+	if b, r, ok = p.agent.AppendDatagram(now, dst); ok {
+		return b, r, true
+	}
+	if p.dtls == nil {
+		return dst, ice.Route{}, false
+	}
+	start := len(dst)
+	b, ok = p.agent.BeginData(dst)
+	if !ok {
+		return dst, ice.Route{}, false
+	}
+	limit := p.datagramSize - p.agent.DataOverhead()
+	if b, ok = p.dtls.AppendHandshake(now, b, limit); !ok {
+		if b, ok = p.appendRecord(now, b, limit); !ok {
+			return dst, ice.Route{}, false
+		}
+	}
+	b, r = p.agent.FinishData(b, start)
+	return b, r, true
+}
+
+// appendRecord appends an SCTP packet in a DTLS record (RFC 8261 §4).
+func (p *core) appendRecord(now time.Time, b []byte, limit int) ([]byte, bool) {
+	if !p.dtls.Established() {
+		return b, false
+	}
+	record := len(b)
+	b = p.dtls.BeginRecord(b)
+	b, ok := p.assoc.AppendPacket(now, b, limit-p.dtls.Overhead())
+	if !ok {
+		return b[:record], false
+	}
+	return p.dtls.FinishRecord(b, record), true
+}
+
+// advance runs the timers that are due.
+func (p *core) advance(now time.Time) {
+	p.agent.Advance(now)
+	if p.dtls != nil {
+		p.dtls.Advance(now)
+		p.assoc.Advance(now)
+	}
+	p.process(now)
+}
+
+// nextTimeout is when advance has something to do; zero: never.
+func (p *core) nextTimeout() time.Time {
+	t := p.agent.NextTimeout()
+	if p.dtls != nil {
+		t = earlier(t, p.dtls.NextTimeout())
+		t = earlier(t, p.assoc.NextTimeout())
+	}
+	return t
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// close has the peer told: the last datagrams can be had from appendDatagram
+// until finish is called.
+func (p *core) close(now time.Time) {
+	p.assoc.Abort(now, "")
+}

@@ -1,0 +1,408 @@
+package rtcpeer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"sync/atomic"
+	"unicode/utf8"
+)
+
+// A DataChannel carries packets to and from the peer. Keep a reference: a
+// DataChannel that is unreachable, and has no handler, no blocked call and no
+// NetConn, is closed some time after a garbage collection. Closing it oneself
+// is the normal way. All methods are safe for concurrent use, and those on
+// packets need no Poll.
+type DataChannel struct {
+	ch *channel // does not refer to the DataChannel, so that its cleanup can run
+}
+
+// channel is what a DataChannel is a handle of.
+type channel struct {
+	conn    *Conn
+	ext     ChannelExtension
+	own     *stackChannel // ext, if it is the built-in stack's
+	label   string
+	options ChannelOptions
+
+	state     atomic.Int32 // as shown
+	mode      atomic.Int32
+	wasString atomic.Bool
+	threshold atomic.Int64  // of OnBufferedAmountLow; -1: no handler
+	above     atomic.Bool   // BufferedAmount has been over the threshold
+	fetched   atomic.Uint64 // packets handed out, where the extension does not count arrivals
+	recv      signal        // a packet or the end has come
+	send      signal        // room or the end has come
+
+	// guarded by conn.mu
+	onState, onPacket, onLow func()
+	seen                     uint64 // arrivals that onPacket was called for
+}
+
+func newHandle(ch *channel) *DataChannel {
+	d := &DataChannel{ch: ch}
+	runtime.AddCleanup(d, func(ch *channel) { ch.ext.Close() }, ch)
+	return d
+}
+
+func (ch *channel) wakeAll() {
+	ch.recv.set()
+	ch.send.set()
+}
+
+// wants tells whether an event of the channel is one to deliver; conn.mu is
+// held.
+func (ch *channel) wants(e *Event) bool {
+	switch e.Kind {
+	case EventPacket:
+		return ch.onPacket != nil
+	case EventBufferRoom:
+		return ch.onLow != nil && ch.above.Load() && ch.ext.BufferedAmount() <= int(ch.threshold.Load()) && ch.above.Swap(false)
+	}
+	return true
+}
+
+// arrivals counts the packets that came.
+func (ch *channel) arrivals() uint64 {
+	if ch.own != nil {
+		return ch.own.arrivals()
+	}
+	return ch.fetched.Load() + uint64(ch.ext.AvailablePacketCount())
+}
+
+// unseen tells whether packets wait that came since it was last true.
+func (ch *channel) unseen() bool {
+	if ch.ext.AvailablePacketCount() == 0 {
+		return false
+	}
+	n := ch.arrivals()
+	ch.conn.mu.Lock()
+	defer ch.conn.mu.Unlock()
+	if n <= ch.seen {
+		return false
+	}
+	ch.seen = n
+	return true
+}
+
+// put sends a packet if it can be sent now.
+func (ch *channel) put(p []byte, text bool) error {
+	if text && !utf8.Valid(p) {
+		return invalid("text packet is not UTF-8")
+	}
+	if ch.own == nil { // the built-in stack checks under its own lock
+		if n := ch.ext.MaxPacketSize(); len(p) > n {
+			return fmt.Errorf("%w: %d bytes, at most %d", ErrMessageTooLarge, len(p), n)
+		}
+	}
+	if err := ch.ext.PutPacket(p, text); err != nil {
+		return err
+	}
+	if low := ch.threshold.Load(); low >= 0 && ch.ext.BufferedAmount() > int(low) {
+		ch.above.Store(true)
+	}
+	return nil
+}
+
+// get takes a packet if there is one.
+func (ch *channel) get() (p []byte, text bool, err error) {
+	p, text, err = ch.ext.GetPacket()
+	if err == nil {
+		ch.fetched.Add(1)
+		ch.wasString.Store(text)
+	}
+	return p, text, err
+}
+
+// ended tells whether no packet can come any more, and why.
+func (ch *channel) ended() (bool, error) {
+	if ch.own != nil {
+		return ch.own.ended()
+	}
+	if ChannelState(ch.state.Load()) != ChannelStateClosed {
+		return false, nil
+	}
+	return true, io.EOF
+}
+
+// block registers a blocked call; the function it returns ends it.
+func (ch *channel) block() func() {
+	if ch.own != nil {
+		return func() {} // its signals come by themselves
+	}
+	c := ch.conn
+	c.blockedMu.Lock()
+	c.blocked[ch]++
+	c.blockedMu.Unlock()
+	return func() {
+		c.blockedMu.Lock()
+		if c.blocked[ch]--; c.blocked[ch] == 0 {
+			delete(c.blocked, ch)
+		}
+		c.blockedMu.Unlock()
+	}
+}
+
+// receive waits for a packet.
+func (ch *channel) receive(ctx context.Context) (p []byte, text bool, err error) {
+	if p, text, err = ch.get(); err == nil {
+		return p, text, nil
+	}
+	defer ch.block()()
+	for {
+		// The end first: a packet may have come between the two looks.
+		ended, cause := ch.ended()
+		if p, text, err = ch.get(); err == nil || ended {
+			ch.recv.set() // for other waiters
+			if err != nil {
+				err = cause
+			}
+			return p, text, err
+		}
+		if err := ch.recv.wait(ctx); err != nil {
+			return nil, false, err
+		}
+	}
+}
+
+// sendWait waits for the channel to open and for room, then sends.
+func (ch *channel) sendWait(ctx context.Context, p []byte, text bool) error {
+	waits := func(err error) bool {
+		return errors.Is(err, ErrBufferFull) || errors.Is(err, ErrInvalidState) && !errors.Is(err, ErrClosed)
+	}
+	err := ch.put(p, text)
+	if !waits(err) {
+		return err
+	}
+	defer ch.block()()
+	for {
+		if err := ch.put(p, text); !waits(err) {
+			ch.send.set() // for other waiters
+			return err
+		}
+		if err := ch.send.wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// Poll does nothing: it is kept for the document's sake.
+func (d *DataChannel) Poll() error { return d.check() }
+
+func (d *DataChannel) check() error {
+	if d.ch == nil {
+		return ErrUnconfigured
+	}
+	return nil
+}
+
+// Close closes the channel: what is queued is sent, then the peer is told. The
+// state is ChannelStateClosing until that is done, then ChannelStateClosed at a
+// Poll.
+func (d *DataChannel) Close() error {
+	if err := d.check(); err != nil {
+		return err
+	}
+	defer runtime.KeepAlive(d)
+	err := d.ch.ext.Close()
+	c := d.ch.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := ChannelState(d.ch.state.Load()); s < ChannelStateClosing && c.channels[d.ch.ext] == d.ch {
+		d.ch.state.Store(int32(ChannelStateClosing))
+		c.enqueue(Event{Kind: eventChannelShown, Channel: d.ch.ext})
+		c.wake.set()
+	}
+	return err
+}
+
+// ReadyState returns the state as of the last Poll.
+func (d *DataChannel) ReadyState() ChannelState {
+	if d.ch == nil {
+		return ChannelStateClosed
+	}
+	defer runtime.KeepAlive(d)
+	return ChannelState(d.ch.state.Load())
+}
+
+// PutPacket sends a copy of p, as text or binary by the write mode. It does
+// not wait: a channel that is not open is ErrInvalidState, text that is not
+// UTF-8 ErrInvalidParameter, a packet over MaxPacketSize ErrMessageTooLarge,
+// a full buffer ErrBufferFull.
+func (d *DataChannel) PutPacket(p []byte) error {
+	if err := d.check(); err != nil {
+		return err
+	}
+	defer runtime.KeepAlive(d)
+	return d.ch.put(p, d.WriteMode() == WriteModeText)
+}
+
+// GetPacket takes the next packet, which is the caller's; none is
+// ErrUnavailable.
+func (d *DataChannel) GetPacket() ([]byte, error) {
+	if err := d.check(); err != nil {
+		return nil, err
+	}
+	defer runtime.KeepAlive(d)
+	p, _, err := d.ch.get()
+	return p, err
+}
+
+// AvailablePacketCount is the number of packets that GetPacket has.
+func (d *DataChannel) AvailablePacketCount() int {
+	if d.ch == nil {
+		return 0
+	}
+	defer runtime.KeepAlive(d)
+	return d.ch.ext.AvailablePacketCount()
+}
+
+// MaxPacketSize is the longest packet in bytes that can be sent: the peer's
+// max-message-size, at most Config.MaxMessageSize.
+func (d *DataChannel) MaxPacketSize() int {
+	if d.ch == nil {
+		return 0
+	}
+	defer runtime.KeepAlive(d)
+	return d.ch.ext.MaxPacketSize()
+}
+
+// WasStringPacket tells whether the packet fetched last was text.
+func (d *DataChannel) WasStringPacket() bool { return d.ch != nil && d.ch.wasString.Load() }
+
+// WriteMode is as what PutPacket sends; at first WriteModeBinary.
+func (d *DataChannel) WriteMode() WriteMode {
+	if d.ch == nil {
+		return WriteModeBinary
+	}
+	return WriteMode(d.ch.mode.Load())
+}
+
+// SetWriteMode sets as what PutPacket sends.
+func (d *DataChannel) SetWriteMode(m WriteMode) {
+	if d.ch != nil {
+		d.ch.mode.Store(int32(m))
+	}
+}
+
+// Label is the channel's name. It need not be unique.
+func (d *DataChannel) Label() string {
+	if d.ch == nil {
+		return ""
+	}
+	return d.ch.label
+}
+
+// Protocol is the program's own name of what is spoken on the channel.
+func (d *DataChannel) Protocol() string {
+	if d.ch == nil {
+		return ""
+	}
+	return d.ch.options.Protocol
+}
+
+// ID is the stream's number; 65535 until it is known.
+func (d *DataChannel) ID() int {
+	if d.ch == nil {
+		return 65535
+	}
+	defer runtime.KeepAlive(d)
+	return d.ch.ext.ID()
+}
+
+// IsOrdered tells whether packets arrive in the order they were sent in.
+func (d *DataChannel) IsOrdered() bool { return d.ch == nil || d.ch.options.ordered() }
+
+// IsNegotiated tells whether both ends created the channel with the same ID.
+func (d *DataChannel) IsNegotiated() bool { return d.ch != nil && d.ch.options.Negotiated }
+
+// MaxRetransmits is the option; 65535 if not given.
+func (d *DataChannel) MaxRetransmits() int {
+	if d.ch == nil || d.ch.options.MaxRetransmits == nil {
+		return 65535
+	}
+	return *d.ch.options.MaxRetransmits
+}
+
+// MaxPacketLifeTime is the option, in milliseconds; 65535 if not given.
+func (d *DataChannel) MaxPacketLifeTime() int {
+	if d.ch == nil || d.ch.options.MaxPacketLifeTime == nil {
+		return 65535
+	}
+	return *d.ch.options.MaxPacketLifeTime
+}
+
+// BufferedAmount is the number of bytes of payload queued and not yet sent.
+func (d *DataChannel) BufferedAmount() int {
+	if d.ch == nil {
+		return 0
+	}
+	defer runtime.KeepAlive(d)
+	return d.ch.ext.BufferedAmount()
+}
+
+// Send waits for the channel to open and then for room, and sends a copy of p.
+// Its errors are those of PutPacket otherwise, and ctx's.
+func (d *DataChannel) Send(ctx context.Context, p []byte, text bool) error {
+	if err := d.check(); err != nil {
+		return err
+	}
+	defer runtime.KeepAlive(d)
+	return d.ch.sendWait(ctx, p, text)
+}
+
+// Receive waits for a packet, which is the caller's. When all packets are
+// taken, the error is io.EOF after a clean close, else ErrClosed wrapping the
+// cause.
+func (d *DataChannel) Receive(ctx context.Context) (p []byte, text bool, err error) {
+	if err := d.check(); err != nil {
+		return nil, false, err
+	}
+	defer runtime.KeepAlive(d)
+	return d.ch.receive(ctx)
+}
+
+// OnStateChanged sets a handler that Conn.Poll calls after each change of
+// ReadyState.
+func (d *DataChannel) OnStateChanged(f func()) {
+	if d.ch == nil {
+		return
+	}
+	d.ch.conn.mu.Lock()
+	defer d.ch.conn.mu.Unlock()
+	d.ch.onState = f
+}
+
+// OnPacketReceived sets a handler that Conn.Poll calls when packets wait that
+// came since its last call. It may leave some.
+func (d *DataChannel) OnPacketReceived(f func()) {
+	if d.ch == nil {
+		return
+	}
+	c := d.ch.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d.ch.onPacket = f
+	if f != nil && d.ch.ext.AvailablePacketCount() > 0 && c.channels[d.ch.ext] == d.ch {
+		c.enqueue(Event{Kind: EventPacket, Channel: d.ch.ext})
+		c.wake.set()
+	}
+}
+
+// OnBufferedAmountLow sets a handler that Conn.Poll calls when BufferedAmount
+// has fallen to the threshold from above it.
+func (d *DataChannel) OnBufferedAmountLow(threshold int, f func()) {
+	if d.ch == nil {
+		return
+	}
+	d.ch.conn.mu.Lock()
+	defer d.ch.conn.mu.Unlock()
+	d.ch.onLow = f
+	d.ch.threshold.Store(-1)
+	if f != nil {
+		d.ch.threshold.Store(int64(max(0, threshold)))
+	}
+	d.ch.above.Store(d.ch.ext.BufferedAmount() > threshold)
+}

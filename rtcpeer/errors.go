@@ -1,0 +1,51 @@
+package rtcpeer
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Errors that calls return, alone or wrapped: compare with [errors.Is].
+var (
+	// ErrUnconfigured is every call's on a zero Conn, which [New] did not make.
+	ErrUnconfigured = errors.New("rtcpeer: connection was not made by New")
+	// ErrInvalidState says that the call is not possible now.
+	ErrInvalidState = errors.New("rtcpeer: not possible in this state")
+	// ErrInvalidParameter says that an argument, a description, a candidate
+	// or an option is wrong.
+	ErrInvalidParameter = errors.New("rtcpeer: invalid parameter")
+	// ErrUnavailable says that there is nothing, such as a packet, or that
+	// the extension in use cannot do this.
+	ErrUnavailable = errors.New("rtcpeer: unavailable")
+	// ErrBufferFull says that Config.SendBufferSize bytes wait to be sent
+	// already. Nothing was lost; try again when some have gone.
+	ErrBufferFull = errors.New("rtcpeer: send buffer is full")
+	// ErrMessageTooLarge says that a packet is longer than MaxPacketSize.
+	ErrMessageTooLarge = errors.New("rtcpeer: message is too large")
+	// ErrClosed says that the connection or the channel is closed.
+	// errors.Is(ErrClosed, ErrInvalidState) holds.
+	ErrClosed = error(closedError{})
+)
+
+type closedError struct{}
+
+func (closedError) Error() string        { return "rtcpeer: closed" }
+func (closedError) Is(target error) bool { return target == ErrInvalidState }
+
+// invalid is an ErrInvalidParameter that says what is wrong.
+func invalid(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", ErrInvalidParameter, fmt.Errorf(format, args...))
+}
+
+// wrongState is an ErrInvalidState that says what was expected.
+func wrongState(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrInvalidState, fmt.Sprintf(format, args...))
+}
+
+// closedBy is an ErrClosed with its cause.
+func closedBy(cause error) error {
+	if cause == nil || cause == ErrClosed {
+		return ErrClosed
+	}
+	return fmt.Errorf("%w: %w", ErrClosed, cause)
+}

@@ -1,0 +1,55 @@
+package rtcpeer
+
+import (
+	"time"
+
+	"purertc/ice"
+	"purertc/ice/udpmux"
+)
+
+// filteredNetwork is a network whose datagrams have to pass Config.Filter.
+type filteredNetwork struct {
+	network
+	filter func(outgoing bool, datagram []byte) bool
+}
+
+func (n filteredNetwork) open(h udpmux.Handler, loopback bool) ([]port, []local, error) {
+	ports, locals, err := n.network.open(filteredHandler{h, n.filter}, loopback)
+	for i := range ports {
+		ports[i] = filteredPort{ports[i], n.filter}
+	}
+	return ports, locals, err
+}
+
+type filteredHandler struct {
+	udpmux.Handler
+	filter func(outgoing bool, datagram []byte) bool
+}
+
+func (h filteredHandler) HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int) {
+	for len(b) > 0 {
+		n := min(segment, len(b))
+		if h.filter(false, b[:n]) {
+			h.Handler.HandleDatagrams(now, r, b[:n], n)
+		}
+		b = b[n:]
+	}
+}
+
+type filteredPort struct {
+	port
+	filter func(outgoing bool, datagram []byte) bool
+}
+
+func (p filteredPort) Write(r ice.Route, b []byte, segment int) bool {
+	ok := true
+	for len(b) > 0 {
+		n := min(segment, len(b))
+		if p.filter(true, b[:n]) {
+			ok = p.port.Write(r, b[:n], n) && ok
+		}
+		b = b[n:]
+	}
+	return ok
+}
+

@@ -1,0 +1,182 @@
+package rtcpeer
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"time"
+
+	"purertc/ice"
+)
+
+// gatherer is the state of the search for local candidates.
+type gatherer struct {
+	state      GatheringState
+	locals     []local
+	candidates []string // of the present generation, as emitted
+	resolving  int      // servers whose names are being looked up
+	round      int      // counts searches, so that a late look-up of an earlier one is told apart
+	cancel     context.CancelFunc
+}
+
+// resolveTimeout bounds the look-up of a server's name.
+const resolveTimeout = 10 * time.Second
+
+func (g *gatherer) stop() {
+	if g.cancel != nil {
+		g.cancel()
+	}
+}
+
+// gather begins a search: at first it opens sockets too.
+func (p *peer) gather(now time.Time) error {
+	g := &p.gatherer
+	if p.mapping == nil {
+		ports, locals, err := p.network.open(p, p.cfg.IncludeLoopback)
+		if err != nil {
+			return err
+		}
+		p.mapping, g.locals = ports, locals
+	}
+	p.setGathering(GatheringStateGathering)
+	g.round++
+	for _, q := range p.mapping {
+		if err := q.AddUfrag(p.localUfrag()); err != nil {
+			return err
+		}
+	}
+	for _, l := range g.locals {
+		if err := p.core.agent.AddLocal(now, l.sock, l.addr); err != nil {
+			p.log.Warn("no candidate from address", "address", l.addr, "error", err)
+		}
+	}
+	p.askServers(now)
+	return nil
+}
+
+// localUfrag is that of the description being applied.
+func (p *peer) localUfrag() string { return p.neg.localApplied().data.Ufrag }
+
+// askServers has the agent ask the servers, once their names are resolved.
+func (p *peer) askServers(now time.Time) {
+	g := &p.gatherer
+	g.resolving = 0
+	var names []serverURL
+	var owners []ICEServer
+	for _, s := range p.cfg.ICEServers {
+		urls, _ := s.parse() // checked by Initialize
+		for _, u := range urls {
+			if addr, err := netip.ParseAddr(u.host); err == nil {
+				p.askServer(now, u, s, []netip.Addr{addr})
+				continue
+			}
+			names, owners = append(names, u), append(owners, s)
+		}
+	}
+	if len(names) == 0 {
+		p.core.agent.EndOfLocal(now)
+		return
+	}
+	g.stop()
+	ctx, cancel := context.WithTimeout(context.Background(), resolveTimeout)
+	g.cancel, g.resolving = cancel, len(names)
+	round := g.round
+	for i := range names {
+		go func() {
+			addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", names[i].host)
+			p.resolved(round, names[i], owners[i], addrs, err)
+		}()
+	}
+}
+
+// resolved takes the result of a look-up.
+func (p *peer) resolved(round int, u serverURL, s ICEServer, addrs []netip.Addr, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g := &p.gatherer
+	if p.closed || round != g.round {
+		return
+	}
+	now := time.Now()
+	if err != nil {
+		p.log.Warn("server failed", "url", u.text, "error", err)
+	} else {
+		p.askServer(now, u, s, addrs)
+	}
+	if g.resolving--; g.resolving == 0 {
+		g.stop()
+		p.core.agent.EndOfLocal(now)
+	}
+	p.run(now)
+}
+
+// askServer gives the agent one address of each family of a server.
+func (p *peer) askServer(now time.Time, u serverURL, s ICEServer, addrs []netip.Addr) {
+	var have4, have6 bool
+	for _, a := range addrs {
+		a = a.Unmap()
+		if a.Is4() && have4 || a.Is6() && have6 {
+			continue
+		}
+		have4, have6 = have4 || a.Is4(), have6 || a.Is6()
+		server := ice.Server{
+			URL: u.text, Addr: netip.AddrPortFrom(a, u.port), TURN: u.turn, Sock: -2,
+			Username: s.Username, Password: s.Credential,
+		}
+		if err := p.core.agent.AddServer(now, server); err != nil {
+			p.log.Warn("server failed", "url", u.text, "error", err)
+		}
+	}
+}
+
+// gathered takes a candidate from the agent.
+func (p *peer) gathered(c ice.Candidate) {
+	if c.Ufrag == "" && p.neg.localApplied() != nil {
+		c.Ufrag = p.localUfrag()
+	}
+	name := c.String()
+	p.gatherer.candidates = append(p.gatherer.candidates, name)
+	p.emitCandidate(name)
+}
+
+func (p *peer) gatheringComplete() {
+	if p.gatherer.state != GatheringStateGathering {
+		return
+	}
+	p.emitCandidate("") // RFC 8838 §13: the end of candidates
+	p.setGathering(GatheringStateComplete)
+}
+
+func (p *peer) emitCandidate(name string) {
+	d := p.neg.localApplied()
+	if d == nil {
+		return
+	}
+	p.emit(Event{Kind: EventICECandidate, Media: d.data.Mid, Index: d.data.Index, Name: name})
+}
+
+func (p *peer) setGathering(s GatheringState) {
+	if p.gatherer.state != s {
+		p.gatherer.state = s
+		p.emit(Event{Kind: EventGatheringState, State: int(s)})
+	}
+}
+
+// setICEServers sets the servers and asks them, if gathering had begun.
+func (p *peer) setICEServers(servers []ICEServer) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return p.cause
+	}
+	p.cfg.ICEServers = servers
+	if p.gatherer.state == GatheringStateNew {
+		return nil
+	}
+	now := time.Now()
+	p.setGathering(GatheringStateGathering)
+	p.gatherer.round++
+	p.askServers(now)
+	p.run(now)
+	return nil
+}

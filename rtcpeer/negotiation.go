@@ -1,0 +1,321 @@
+package rtcpeer
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"io"
+
+	"purertc/sdp"
+)
+
+// A description is an offer or answer of either end.
+type description struct {
+	typ     string
+	text    string
+	session *sdp.Session
+	data    *sdp.Data
+}
+
+// parseDescription reads a description; its errors are ErrInvalidParameter
+// and wrap sdp's, with line and column.
+func parseDescription(typ, text string) (*description, error) {
+	s, err := sdp.Parse(text)
+	if err != nil {
+		return nil, invalid("%s: %w", typ, err)
+	}
+	data, err := s.Data()
+	if err != nil {
+		return nil, invalid("%s: %w", typ, err)
+	}
+	return &description{typ, text, s, data}, nil
+}
+
+// sameTransport tells whether two descriptions agree in their ICE and DTLS
+// lines, candidates aside.
+func (d *description) sameTransport(o *description) bool {
+	a, b := d.data, o.data
+	return a.Mid == b.Mid && a.Index == b.Index && a.Rejected == b.Rejected && a.Ufrag == b.Ufrag && a.Pwd == b.Pwd &&
+		a.Setup == b.Setup && a.TLSID == b.TLSID && a.SCTPPort == b.SCTPPort && a.ICELite == b.ICELite &&
+		sameFingerprints(a.Fingerprints, b.Fingerprints)
+}
+
+func sameFingerprints(a, b []sdp.Fingerprint) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i].Hash != b[i].Hash || !bytes.Equal(a[i].Value, b[i].Value) {
+			return false
+		}
+	}
+	return true
+}
+
+// credentials are an ICE generation's.
+type credentials struct{ ufrag, pwd string }
+
+// negotiation is the state of offer and answer (RFC 8829 §3.2). It holds no
+// transport: what a step means for the transport is done by peer.
+type negotiation struct {
+	random  io.Reader
+	state   SignalingState
+	id      uint64 // of the o= line
+	version uint64
+	tlsID   string
+
+	offer, answer               *description // created last
+	pendingLocal, pendingRemote *description // not agreed on yet
+	currentLocal, currentRemote *description // agreed on
+	local                       credentials  // of the descriptions agreed on, or of the first
+	next                        credentials  // of a restart under way; empty if there is none
+	restart                     bool         // the next offer restarts ICE
+	client, roleKnown           bool         // the DTLS role, which stays once known
+}
+
+func newNegotiation(random io.Reader) (negotiation, error) {
+	if random == nil {
+		random = rand.Reader
+	}
+	n := negotiation{random: random}
+	var b [8]byte
+	if _, err := io.ReadFull(random, b[:]); err != nil {
+		return n, err
+	}
+	n.id = binary.BigEndian.Uint64(b[:]) >> 2 // RFC 8829 §5.2.1: 62 bits or more, top bit zero
+	var err error
+	if n.tlsID, err = randomText(random, 18); err != nil { // RFC 8842 §4: at least 120 bits
+		return n, err
+	}
+	n.local, err = n.newCredentials()
+	return n, err
+}
+
+// randomText is n random bytes in characters that ICE and SDP allow.
+func randomText(random io.Reader, n int) (string, error) {
+	b := make([]byte, n)
+	if _, err := io.ReadFull(random, b); err != nil {
+		return "", err
+	}
+	return base64.StdEncoding.EncodeToString(b), nil
+}
+
+// newCredentials makes a ufrag of 48 bits, so that those of the peers of one
+// socket differ, and a password of 144 (RFC 8445 §5.3 wants 24 and 128).
+func (n *negotiation) newCredentials() (c credentials, err error) {
+	if c.ufrag, err = randomText(n.random, 6); err != nil {
+		return c, err
+	}
+	c.pwd, err = randomText(n.random, 18)
+	return c, err
+}
+
+// remote is the peer's latest description.
+func (n *negotiation) remote() *description {
+	if n.pendingRemote != nil {
+		return n.pendingRemote
+	}
+	return n.currentRemote
+}
+
+// localApplied is our latest description.
+func (n *negotiation) localApplied() *description {
+	if n.pendingLocal != nil {
+		return n.pendingLocal
+	}
+	return n.currentLocal
+}
+
+// layout is the session whose sections a later offer keeps in place.
+func (n *negotiation) layout() *sdp.Session {
+	if n.currentLocal == nil {
+		return nil
+	}
+	return n.currentLocal.session
+}
+
+// params are what every description of ours says.
+func (n *negotiation) params(c credentials) sdp.Params {
+	n.version++
+	return sdp.Params{
+		Origin: sdp.NewOrigin(n.id, n.version), Mid: "0",
+		Ufrag: c.ufrag, Pwd: c.pwd, ICEOptions: []string{"trickle", "ice2"}, // RFC 8838 §4, RFC 8445 §10
+		SCTPPort: 5000,
+	}
+}
+
+// nextCredentials are those of the next description: new ones if it restarts
+// ICE (RFC 8839 §4.4.1.1.1).
+func (n *negotiation) nextCredentials(restart bool) (credentials, error) {
+	if !restart || n.currentLocal == nil {
+		return n.local, nil
+	}
+	if n.next.ufrag == "" {
+		c, err := n.newCredentials()
+		if err != nil {
+			return c, err
+		}
+		n.next = c
+	}
+	return n.next, nil
+}
+
+// makeOffer makes an offer; fill sets what the transport adds.
+func (n *negotiation) makeOffer(fill func(*sdp.Params)) (*description, error) {
+	c, err := n.nextCredentials(n.restart)
+	if err != nil {
+		return nil, err
+	}
+	p := n.params(c)
+	p.Setup, p.TLSID = sdp.SetupActPass, n.tlsID // RFC 8842 §5.2
+	fill(&p)
+	n.offer, err = made("offer", p.Offer(n.layout()))
+	return n.offer, err
+}
+
+// makeAnswer makes the answer to an offer.
+func (n *negotiation) makeAnswer(offer *description, fill func(*sdp.Params)) (*description, error) {
+	c, err := n.nextCredentials(n.restarts(offer))
+	if err != nil {
+		return nil, err
+	}
+	p := n.params(c)
+	p.Setup = sdp.SetupActive // RFC 8842 §5.3: the answerer should be the client
+	if n.roleKnown && !n.client || !n.roleKnown && offer.data.Setup == sdp.SetupActive {
+		p.Setup = sdp.SetupPassive
+	}
+	if offer.data.TLSID != "" {
+		p.TLSID = n.tlsID
+	}
+	fill(&p)
+	s, err := p.Answer(offer.session)
+	if err != nil {
+		return nil, invalid("offer: %w", err)
+	}
+	n.answer, err = made("answer", s)
+	return n.answer, err
+}
+
+// restarts tells whether a remote description restarts ICE.
+func (n *negotiation) restarts(remote *description) bool {
+	old := n.currentRemote
+	return old != nil && !old.data.Rejected && (old.data.Ufrag != remote.data.Ufrag || old.data.Pwd != remote.data.Pwd)
+}
+
+// made is a description of our own making.
+func made(typ string, s *sdp.Session) (*description, error) {
+	data, err := s.Data()
+	if err != nil {
+		return nil, fmt.Errorf("rtcpeer: own description: %w", err)
+	}
+	return &description{typ, s.String(), s, data}, nil
+}
+
+// checkLocal finds the created description that the program wants to apply.
+// again is true where it is applied already.
+func (n *negotiation) checkLocal(typ, text string) (d *description, again bool, err error) {
+	created := n.answer
+	states := "have-remote-offer or have-local-pranswer"
+	inState := n.state == SignalingStateHaveRemoteOffer || n.state == SignalingStateHaveLocalPranswer
+	if typ == "offer" {
+		created = n.offer
+		states = "stable or have-local-offer"
+		inState = n.state == SignalingStateStable || n.state == SignalingStateHaveLocalOffer
+	}
+	given, err := parseDescription(typ, text)
+	if err != nil {
+		return nil, false, err
+	}
+	if a := n.localApplied(); a != nil && a.typ == typ && (a.text == text || a.sameVersion(given)) && created != nil && created.text == a.text {
+		return a, true, nil
+	}
+	if !inState {
+		return nil, false, wrongState("local %s in signalling state %v, not %s", typ, n.state, states)
+	}
+	if created == nil || !created.sameTransport(given) {
+		return nil, false, invalid("local %s is not one that was created here, or its ICE or DTLS lines were changed", typ)
+	}
+	return &description{typ, text, given.session, given.data}, false, nil
+}
+
+// sameVersion tells whether d, with candidates added, may be o.
+func (d *description) sameVersion(o *description) bool {
+	return d.session.Origin == o.session.Origin && d.sameTransport(o)
+}
+
+// checkRemote reads a remote description and holds it against the state.
+func (n *negotiation) checkRemote(typ, text string) (*description, error) {
+	states := "have-local-offer or have-remote-pranswer"
+	inState := n.state == SignalingStateHaveLocalOffer || n.state == SignalingStateHaveRemotePranswer
+	if typ == "offer" {
+		states = "stable, have-local-offer or have-remote-offer"
+		inState = n.state == SignalingStateStable || n.state == SignalingStateHaveLocalOffer || n.state == SignalingStateHaveRemoteOffer
+	}
+	d, err := parseDescription(typ, text)
+	if err != nil {
+		return nil, err
+	}
+	if !inState {
+		return nil, wrongState("remote %s in signalling state %v, not %s", typ, n.state, states)
+	}
+	if d.data.Rejected {
+		return d, nil
+	}
+	return d, n.checkSetup(d)
+}
+
+// checkSetup holds a remote description's DTLS lines against what was agreed
+// on before: another role or certificate would be another DTLS association,
+// which data channels do not survive.
+func (n *negotiation) checkSetup(d *description) error {
+	s := d.data.Setup
+	offer := d.typ == "offer"
+	switch {
+	case s == sdp.SetupHoldConn, s == sdp.SetupActPass && !offer:
+		return invalid("%s has a=setup:%s", d.typ, s)
+	case s == "" && !offer:
+		d.data.Setup = sdp.SetupActive // RFC 4145 §4.1: the default
+	case s == "":
+		d.data.Setup = sdp.SetupActPass // what old offers without the line mean
+	}
+	if n.roleKnown && (d.data.Setup == sdp.SetupActive && n.client || d.data.Setup == sdp.SetupPassive && !n.client) {
+		return invalid("%s has a=setup:%s, which is not the DTLS role that was agreed on", d.typ, d.data.Setup)
+	}
+	if old := n.currentRemote; old != nil && !old.data.Rejected && !sameFingerprints(old.data.Fingerprints, d.data.Fingerprints) {
+		return invalid("%s has another fingerprint than the connection's", d.typ)
+	}
+	return nil
+}
+
+// rollback takes back what is pending (RFC 8829 §4.1.10.2).
+func (n *negotiation) rollback() error {
+	if n.state != SignalingStateHaveLocalOffer && n.state != SignalingStateHaveRemoteOffer {
+		return wrongState("rollback in signalling state %v, not have-local-offer or have-remote-offer", n.state)
+	}
+	n.pendingLocal, n.pendingRemote, n.offer, n.answer = nil, nil, nil, nil
+	n.state = SignalingStateStable
+	return nil
+}
+
+// agree makes the pending descriptions the current ones.
+func (n *negotiation) agree() {
+	n.currentLocal, n.currentRemote = n.pendingLocal, n.pendingRemote
+	n.pendingLocal, n.pendingRemote = nil, nil
+	n.state = SignalingStateStable
+	if c := (credentials{n.currentLocal.data.Ufrag, n.currentLocal.data.Pwd}); c.ufrag != "" {
+		if c == n.next {
+			n.restart, n.next = false, credentials{}
+		}
+		n.local = c
+	}
+}
+
+// isClient tells the DTLS role that two descriptions agree on (RFC 8842 §5).
+func isClient(local, remote *description) bool {
+	if local.typ == "offer" {
+		return remote.data.Setup == sdp.SetupPassive
+	}
+	return local.data.Setup == sdp.SetupActive
+}

@@ -1,0 +1,163 @@
+package rtcpeer
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// NetConn returns the channel as a stream of bytes. The channel must be
+// reliable and ordered: else ErrInvalidState. A Write is one or more packets,
+// empty packets are skipped in reading, Close closes the channel.
+func (d *DataChannel) NetConn() (net.Conn, error) {
+	if err := d.check(); err != nil {
+		return nil, err
+	}
+	if !d.IsOrdered() || d.ch.options.MaxRetransmits != nil || d.ch.options.MaxPacketLifeTime != nil {
+		return nil, wrongState("NetConn of a channel that is not reliable and ordered")
+	}
+	return &netConn{d: d, read: newDeadline(), write: newDeadline()}, nil
+}
+
+type netConn struct {
+	d           *DataChannel
+	read, write *deadline
+
+	readMu sync.Mutex
+	rest   []byte // of the packet that was read last
+
+	closed atomic.Bool
+}
+
+// writeSize is the longest packet that a Write is cut into: every peer takes
+// 64 KiB (RFC 8841 §6.1), and no other channel waits behind it for long.
+const writeSize = 65536
+
+func (n *netConn) Read(p []byte) (int, error) {
+	n.readMu.Lock()
+	defer n.readMu.Unlock()
+	ctx := n.read.context()
+	for len(n.rest) == 0 {
+		if len(p) == 0 {
+			return 0, nil
+		}
+		b, _, err := n.d.Receive(ctx)
+		if err != nil {
+			return 0, n.wrap("read", err)
+		}
+		n.rest = b
+	}
+	k := copy(p, n.rest)
+	n.rest = n.rest[k:]
+	return k, nil
+}
+
+func (n *netConn) Write(p []byte) (written int, err error) {
+	ctx := n.write.context()
+	for len(p) > 0 {
+		k := min(len(p), writeSize, max(1, n.d.MaxPacketSize()))
+		if err := n.d.Send(ctx, p[:k], false); err != nil {
+			return written, n.wrap("write", err)
+		}
+		written, p = written+k, p[k:]
+	}
+	return written, nil
+}
+
+// wrap gives errors the form that users of net.Conn expect: a deadline is
+// os.ErrDeadlineExceeded and a net.Error with Timeout, io.EOF stays alone.
+func (n *netConn) wrap(op string, err error) error {
+	switch {
+	case n.closed.Load():
+		err = net.ErrClosed
+	case errors.Is(err, context.Canceled): // the deadline's context
+		err = os.ErrDeadlineExceeded
+	case op == "read" && !errors.Is(err, ErrClosed):
+		return err
+	case errors.Is(err, ErrClosed):
+		err = errors.Join(net.ErrClosed, err)
+	}
+	return &net.OpError{Op: op, Net: "webrtc", Source: n.LocalAddr(), Addr: n.RemoteAddr(), Err: err}
+}
+
+func (n *netConn) Close() error {
+	n.closed.Store(true)
+	n.read.close()
+	n.write.close()
+	return n.d.Close()
+}
+
+func (n *netConn) LocalAddr() net.Addr  { return channelAddr{n.d.Label()} }
+func (n *netConn) RemoteAddr() net.Addr { return channelAddr{n.d.Label()} }
+
+func (n *netConn) SetDeadline(t time.Time) error {
+	n.read.set(t)
+	n.write.set(t)
+	return nil
+}
+
+func (n *netConn) SetReadDeadline(t time.Time) error  { n.read.set(t); return nil }
+func (n *netConn) SetWriteDeadline(t time.Time) error { n.write.set(t); return nil }
+
+// channelAddr is the address of a channel: its label.
+type channelAddr struct{ label string }
+
+func (channelAddr) Network() string  { return "webrtc" }
+func (a channelAddr) String() string { return a.label }
+
+// A deadline is a context that ends at a time which can be moved, also while
+// a call waits on it.
+type deadline struct {
+	mu     sync.Mutex
+	timer  *time.Timer
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
+func newDeadline() *deadline {
+	d := &deadline{}
+	d.renew()
+	return d
+}
+
+func (d *deadline) renew() {
+	d.ctx, d.cancel = context.WithCancel(context.Background())
+}
+
+func (d *deadline) context() context.Context {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.ctx
+}
+
+func (d *deadline) set(t time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	fired := d.timer != nil && !d.timer.Stop()
+	d.timer = nil
+	if fired || d.ctx.Err() != nil {
+		d.renew() // an earlier deadline has passed: later calls may go on
+	}
+	if t.IsZero() {
+		return
+	}
+	if wait := time.Until(t); wait > 0 {
+		d.timer = time.AfterFunc(wait, d.cancel)
+	} else {
+		d.cancel()
+	}
+}
+
+// close ends waiting calls.
+func (d *deadline) close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.timer != nil {
+		d.timer.Stop()
+	}
+	d.cancel()
+}

@@ -1,0 +1,131 @@
+package rtcpeer
+
+import (
+	"log/slog"
+	"net"
+	"net/netip"
+
+	"purertc/ice"
+	"purertc/ice/udpmux"
+)
+
+// A network is where a peer's sockets come from: the machine's, those of a
+// Host, or a test's in memory.
+type network interface {
+	// open opens sockets for a peer, whose routes carry their index in ports
+	// as Sock, and tells the addresses that they serve.
+	open(h udpmux.Handler, loopback bool) (ports []port, locals []local, err error)
+}
+
+// A local is an address that a peer can be reached at.
+type local struct {
+	sock int16
+	addr netip.AddrPort
+}
+
+// A port is a peer's way to a socket; *udpmux.Port is one.
+type port interface {
+	AddUfrag(ufrag string) error
+	RemoveUfrag(ufrag string)
+	Bind(remote netip.AddrPort) error
+	Unbind(remote netip.AddrPort)
+	Write(r ice.Route, b []byte, segment int) (ok bool)
+	Close()
+}
+
+// maxLocalAddresses bounds the sockets of one peer: machines with virtual
+// interfaces by the hundred exist.
+const maxLocalAddresses = 16
+
+// privateNetwork opens sockets of the peer's own, one for each address, as
+// browsers do.
+type privateNetwork struct{ logger *slog.Logger }
+
+func (n privateNetwork) open(h udpmux.Handler, loopback bool) (ports []port, locals []local, err error) {
+	addrs, err := interfaceAddresses(loopback)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, addr := range addrs {
+		sock := int16(len(ports))
+		s, lerr := udpmux.Listen(udpmux.Config{Addr: netip.AddrPortFrom(addr, 0), Logger: n.logger})
+		if lerr != nil {
+			err = lerr // an address that has just gone, or is still tentative; others may do
+			continue
+		}
+		p, lerr := s.Attach(h, sock, true)
+		if lerr != nil {
+			s.Close()
+			err = lerr
+			continue
+		}
+		ports = append(ports, privatePort{p, s})
+		locals = append(locals, local{sock, s.LocalAddr()})
+	}
+	if len(ports) > 0 {
+		err = nil
+	}
+	return ports, locals, err
+}
+
+// privatePort closes its socket with itself.
+type privatePort struct {
+	*udpmux.Port
+	socket *udpmux.Socket
+}
+
+func (p privatePort) Close() {
+	p.Port.Close()
+	p.socket.Close()
+}
+
+// interfaceAddresses lists the machine's addresses. Loopback ones are in it
+// where asked for, or where there is no other.
+func interfaceAddresses(loopback bool) ([]netip.Addr, error) {
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		return nil, err
+	}
+	var all []netip.Addr
+	for _, i := range interfaces {
+		if i.Flags&net.FlagUp == 0 {
+			continue
+		}
+		addrs, err := i.Addrs()
+		if err != nil {
+			continue // it has just gone
+		}
+		for _, a := range addrs {
+			if p, err := netip.ParsePrefix(a.String()); err == nil {
+				addr := p.Addr().Unmap()
+				if addr.Is6() && addr.IsLinkLocalUnicast() {
+					addr = addr.WithZone(i.Name)
+				}
+				all = append(all, addr)
+			}
+		}
+	}
+	return chooseAddresses(all, loopback), nil
+}
+
+// chooseAddresses leaves out what is not to be a candidate.
+func chooseAddresses(all []netip.Addr, loopback bool) []netip.Addr {
+	other, global6 := false, false
+	for _, a := range all {
+		other = other || !a.IsLoopback()
+		global6 = global6 || a.Is6() && a.IsGlobalUnicast()
+	}
+	var out []netip.Addr
+	for _, a := range all {
+		switch {
+		case a.IsUnspecified(), a.IsMulticast():
+		case a.IsLoopback() && other && !loopback:
+		case a.Is6() && a.IsLinkLocalUnicast() && global6:
+			// RFC 8445 §5.1.1.1 leaves link-local addresses to hosts that
+			// have nothing better; browsers never list them.
+		case len(out) < maxLocalAddresses:
+			out = append(out, a)
+		}
+	}
+	return out
+}

@@ -1,0 +1,444 @@
+package rtcpeer
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"purertc/datachannel"
+	"purertc/dtls"
+	"purertc/ice"
+)
+
+// A peer is one connection of the built-in stack: the core, and what it lacks
+// to be real: a lock, a timer, sockets. Whoever has input, be it a socket's
+// reader, the timer or the program, takes the lock, runs the core to
+// completion and sends what came of it.
+type peer struct {
+	cfg     Config
+	log     *slog.Logger
+	notify  func() // the Conn's; does not block
+	network network
+	random  io.Reader
+
+	mu       sync.Mutex // guards what follows
+	core     *core
+	neg      negotiation
+	events   []Event
+	channels map[*datachannel.Channel]*stackChannel
+	closed   bool
+	done     chan struct{} // closed with the peer
+	cause    error         // of closed, or of failed
+
+	state     ConnectionState // the true one
+	gatherer  gatherer
+	remote    remoteCandidates
+	maxRemote int // the peer's max-message-size in bytes; 0: no limit
+
+	full    bool // a socket is full: output waits for Writable
+	timer   *time.Timer
+	armed   time.Time // when the timer fires; zero: it is not set
+	mapping udpPorts
+}
+
+// udpPorts are the sockets, by the Sock of their routes.
+type udpPorts []port
+
+func newPeer(cfg Config, random io.Reader, notify func()) (*peer, error) {
+	neg, err := newNegotiation(random)
+	if err != nil {
+		return nil, err
+	}
+	log := cfg.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	agent := ice.NewAgent(ice.Config{
+		RelayOnly: cfg.ICETransportPolicy == ICETransportPolicyRelay,
+		Ufrag:     neg.local.ufrag, Pwd: neg.local.pwd, Rand: random,
+	})
+	return &peer{
+		cfg: cfg, log: log, notify: notify, network: privateNetwork{log}, random: random,
+		core: newCore(&cfg, agent, random), neg: neg, done: make(chan struct{}),
+		channels: map[*datachannel.Channel]*stackChannel{},
+	}, nil
+}
+
+// emit queues an event for the program.
+func (p *peer) emit(e Event) {
+	p.events = append(p.events, e)
+	p.notify()
+}
+
+func (p *peer) nextEvent() (Event, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.events) == 0 {
+		return Event{}, false
+	}
+	e := p.events[0]
+	p.events[0] = Event{}
+	if p.events = p.events[1:]; len(p.events) == 0 {
+		p.events = nil
+	}
+	if c, ok := e.Channel.(*stackChannel); ok {
+		c.taken(e.Kind)
+	}
+	return e, true
+}
+
+// run brings the core to completion after input: events are taken, output is
+// sent, the timer is set. The lock is held.
+func (p *peer) run(now time.Time) {
+	p.core.process(now)
+	p.takeEvents(now)
+	p.flush(now)
+	p.arm(now)
+}
+
+// HandleDatagrams is of udpmux.Handler.
+func (p *peer) HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	for len(b) > 0 {
+		n := min(segment, len(b))
+		p.core.handleDatagram(now, r, b[:n:n])
+		b = b[n:]
+	}
+	p.run(now)
+}
+
+// Writable is of udpmux.Handler.
+func (p *peer) Writable(sock int16) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.full = false
+	if !p.closed {
+		p.run(time.Now())
+	}
+}
+
+// SocketClosed is of udpmux.Handler.
+func (p *peer) SocketClosed(sock int16, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	now := time.Now()
+	for _, l := range p.gatherer.locals {
+		if l.sock == sock {
+			p.log.Warn("socket failed", "address", l.addr, "error", err)
+			p.core.agent.RemoveLocal(now, l.sock, l.addr)
+		}
+	}
+	p.run(now)
+}
+
+// arm sets the timer if the next deadline is earlier than what it is set to.
+// One that has moved to later is looked at when the timer fires: most move
+// with every datagram.
+func (p *peer) arm(now time.Time) {
+	t := p.core.nextTimeout()
+	if t.IsZero() || !p.armed.IsZero() && !t.Before(p.armed) {
+		return
+	}
+	p.armed = t
+	if wait := max(0, t.Sub(now)); p.timer == nil {
+		p.timer = time.AfterFunc(wait, p.fire)
+	} else {
+		p.timer.Reset(wait)
+	}
+}
+
+func (p *peer) fire() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.armed = time.Time{}
+	if p.closed {
+		return
+	}
+	now := time.Now()
+	if t := p.core.nextTimeout(); t.IsZero() || t.After(now) {
+		p.arm(now)
+		return
+	}
+	p.core.advance(now)
+	p.run(now)
+}
+
+// takeEvents turns the layers' events into the program's.
+func (p *peer) takeEvents(now time.Time) {
+	for {
+		e, ok := p.core.agent.NextEvent()
+		if !ok {
+			break
+		}
+		p.handleICEEvent(e)
+	}
+	for {
+		e, ok := p.core.session.NextEvent()
+		if !ok {
+			break
+		}
+		p.handleSessionEvent(e)
+	}
+	p.updateState()
+	if p.core.ended && p.core.remoteClosed {
+		p.shut(now, p.core.err)
+	}
+}
+
+func (p *peer) handleICEEvent(e ice.Event) {
+	switch e.Kind {
+	case ice.EventCandidate:
+		p.gathered(e.Candidate)
+	case ice.EventGatheringComplete:
+		p.gatheringComplete()
+	case ice.EventRouteAdded:
+		if q := p.port(e.Route.Sock); q != nil {
+			if err := q.Bind(e.Route.Remote); err != nil {
+				p.log.Warn("address not bound", "remote", e.Route.Remote, "error", err)
+			}
+		}
+	case ice.EventRouteRemoved:
+		if q := p.port(e.Route.Sock); q != nil {
+			q.Unbind(e.Route.Remote)
+		}
+	case ice.EventSelected:
+		p.log.Debug("pair selected", "local", e.Route.Local, "remote", e.Route.Remote)
+		p.core.takeRTT()
+	case ice.EventServerError:
+		p.log.Warn("server failed", "url", e.URL, "error", e.Err)
+	}
+}
+
+func (p *peer) port(sock int16) port {
+	if sock < 0 || int(sock) >= len(p.mapping) {
+		return nil
+	}
+	return p.mapping[sock]
+}
+
+// updateState emits the connection's state when it has changed: the worst of
+// the ICE and DTLS transports.
+func (p *peer) updateState() {
+	s, cause := p.state, error(nil)
+	established := p.core.dtls != nil && p.core.dtls.Established()
+	switch a := p.core.agent.State(); {
+	case p.core.ended && !p.core.remoteClosed:
+		s, cause = StateFailed, p.core.err
+	case p.core.ended:
+		return // shut follows
+	case a == ice.StateFailed:
+		s, cause = StateFailed, p.core.agent.Err()
+	case a == ice.StateDisconnected:
+		s = StateDisconnected
+	case established && (a == ice.StateConnected || a == ice.StateCompleted):
+		s = StateConnected
+	case p.state != StateNew || a != ice.StateNew:
+		if p.state != StateConnected {
+			s = StateConnecting
+		}
+	}
+	p.setState(s, cause)
+}
+
+func (p *peer) setState(s ConnectionState, cause error) {
+	if s == p.state {
+		return
+	}
+	p.state = s
+	if s == StateFailed {
+		p.cause = cause
+		p.emit(Event{Kind: EventError, Err: cause})
+	}
+	p.emit(Event{Kind: EventConnectionState, State: int(s)})
+}
+
+// close ends the connection on the program's wish.
+func (p *peer) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	now := time.Now()
+	// The peer is told in what order it can still read: ABORT, close_notify,
+	// then relays are given back.
+	p.core.assoc.Abort(now, "")
+	p.flush(now)
+	p.shut(now, nil)
+}
+
+// shut frees everything; what was received stays readable.
+func (p *peer) shut(now time.Time, cause error) {
+	if p.closed {
+		return
+	}
+	if p.core.dtls != nil {
+		p.core.dtls.Close(now)
+		p.flush(now)
+	}
+	p.core.agent.Close(now)
+	p.flush(now)
+	p.closed, p.cause = true, closedBy(cause)
+	close(p.done)
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+	p.gatherer.stop()
+	for _, q := range p.mapping {
+		if q != nil {
+			q.Close()
+		}
+	}
+	p.mapping = nil
+	for _, c := range p.channels {
+		c.connectionClosed(p.cause)
+	}
+	clear(p.channels)
+	p.setState(StateClosed, nil)
+}
+
+// startTransport starts ICE and DTLS, or moves ICE to a new generation, when
+// both descriptions are known.
+func (p *peer) startTransport(now time.Time) error {
+	local, remote := p.neg.localApplied(), p.neg.remote()
+	if local.data.Rejected || remote.data.Rejected {
+		p.core.end(errRejected)
+		return nil
+	}
+	if p.core.dtls == nil {
+		if err := p.startDTLS(now, local, remote); err != nil {
+			return err
+		}
+		// RFC 8445 §6.1.1: the offerer controls, unless the peer is lite.
+		p.core.agent.SetControlling(now, local.typ == "offer" || remote.data.ICELite)
+	}
+	p.maxRemote = remote.data.MaxMessageSize
+	p.core.agent.SetRemote(now, remote.data.Ufrag, remote.data.Pwd, remote.data.ICELite)
+	p.remote.apply(p, now, remote)
+	return nil
+}
+
+func (p *peer) startDTLS(now time.Time, local, remote *description) error {
+	cert, err := p.certificate()
+	if err != nil {
+		return err
+	}
+	minVersion, err := dtlsVersion(p.cfg.MinDTLS)
+	if err != nil {
+		return err
+	}
+	maxVersion, err := dtlsVersion(p.cfg.MaxDTLS)
+	if err != nil {
+		return err
+	}
+	var fingerprints []dtls.Fingerprint
+	for _, f := range remote.data.Fingerprints {
+		fingerprints = append(fingerprints, dtls.Fingerprint{Hash: f.Hash, Value: f.Value})
+	}
+	p.neg.client, p.neg.roleKnown = isClient(local, remote), true
+	return p.core.startDTLS(now, dtls.Config{
+		Client: p.neg.client, Certificate: cert, Fingerprints: fingerprints,
+		MinVersion: minVersion, MaxVersion: maxVersion,
+		Rand: p.random, KeyLogWriter: p.cfg.KeyLogWriter,
+	})
+}
+
+// shutdown sends what is queued and ends the association in agreement with
+// the peer.
+func (p *peer) shutdown(ctx context.Context) error {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return nil
+	}
+	now := time.Now()
+	connected := p.core.dtls != nil && p.core.dtls.Established()
+	p.core.assoc.Shutdown(now)
+	p.run(now)
+	p.mu.Unlock()
+	if !connected {
+		return nil
+	}
+	select {
+	case <-p.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// A batch is the buffer that datagrams are collected in for one write. It
+// belongs to whoever flushes, never to a peer.
+type batch struct{ b []byte }
+
+// batchSize is what one write with segmentation offload takes: UDP's longest
+// payload over IPv4. batchSegments is Linux's limit, less than which keep a
+// burst within the receive buffers of stock systems.
+const (
+	batchSize     = 65000
+	batchSegments = 48
+)
+
+var batches = sync.Pool{New: func() any { return &batch{make([]byte, 0, batchSize+maxDatagramSize)} }}
+
+// flush sends what the core has to send, as long as the sockets take it.
+// Datagrams of one size and one route go out in one write.
+func (p *peer) flush(now time.Time) {
+	if p.full {
+		return
+	}
+	var (
+		buffer  = batches.Get().(*batch)
+		b       = buffer.b[:0]
+		route   ice.Route
+		segment int // the size of each datagram in b but the last
+		count   int
+	)
+	for !p.full {
+		start := len(b)
+		next, r, ok := p.core.appendDatagram(now, b)
+		if !ok {
+			break
+		}
+		size := len(next) - start
+		if start > 0 && (r != route || size > segment) {
+			p.write(route, next[:start], segment)
+			b = next[:copy(next, next[start:])]
+			start = 0
+		} else {
+			b = next
+		}
+		if start == 0 {
+			route, segment, count = r, size, 0
+		}
+		// A shorter datagram can only be the last one of a write.
+		if count++; size < segment || count == batchSegments || len(b)+segment > batchSize {
+			p.write(route, b, segment)
+			b = b[:0]
+		}
+	}
+	if len(b) > 0 {
+		p.write(route, b, segment)
+	}
+	batches.Put(buffer)
+}
+
+func (p *peer) write(r ice.Route, b []byte, segment int) {
+	if r.Sock == ice.SockMDNS {
+		p.writeMDNS(r, b)
+		return
+	}
+	if q := p.port(r.Sock); q != nil && !q.Write(r, b, segment) {
+		p.full = true
+	}
+}
+

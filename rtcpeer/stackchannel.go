@@ -1,0 +1,258 @@
+package rtcpeer
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"time"
+
+	"purertc/datachannel"
+)
+
+// stackChannel is a data channel of the built-in stack. Its fields are guarded
+// by the peer's lock.
+type stackChannel struct {
+	peer *peer
+	ch   *datachannel.Channel
+
+	arrived   uint64 // packets that came
+	hasPacket bool   // an EventPacket is queued
+	hasRoom   bool   // an EventBufferRoom is queued
+	finished  bool
+	cause     error  // of finished: io.EOF after a clean close
+	wake      func() // wakes blocked calls; does not block
+}
+
+// openChannel makes a channel of ours.
+func (p *peer) openChannel(label string, o ChannelOptions) (*stackChannel, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, p.cause
+	}
+	now := time.Now()
+	params := datachannel.Params{
+		Label: label, Protocol: o.Protocol, Negotiated: o.Negotiated, Unordered: !o.ordered(),
+		MaxRetransmits: -1, MaxPacketLifeTime: -1,
+	}
+	if o.ID != nil {
+		params.ID = uint16(*o.ID)
+	}
+	if o.MaxRetransmits != nil {
+		params.MaxRetransmits = *o.MaxRetransmits
+	}
+	if o.MaxPacketLifeTime != nil {
+		params.MaxPacketLifeTime = *o.MaxPacketLifeTime
+	}
+	ch, err := p.core.session.Open(now, params)
+	switch {
+	case errors.Is(err, datachannel.ErrIDInUse):
+		return nil, invalid("id %d is in use", params.ID)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrInvalidState, err)
+	}
+	c := p.adopt(ch)
+	p.run(now)
+	return c, nil
+}
+
+func (p *peer) adopt(ch *datachannel.Channel) *stackChannel {
+	c := &stackChannel{peer: p, ch: ch, wake: func() {}}
+	p.channels[ch] = c
+	return c
+}
+
+// handleSessionEvent turns the data channels' events into the program's.
+func (p *peer) handleSessionEvent(e datachannel.Event) {
+	switch e.Kind {
+	case datachannel.EventIncoming:
+		c := p.adopt(e.Channel)
+		params := e.Channel.Params()
+		p.emit(Event{Kind: EventDataChannel, Channel: c, Label: params.Label, Options: optionsOf(params)})
+	case datachannel.EventState:
+		if c := p.channels[e.Channel]; c != nil {
+			c.stateChanged(e.State)
+		}
+	case datachannel.EventMessage:
+		if c := p.channels[e.Channel]; c != nil {
+			c.arrived += uint64(e.Count)
+			c.signal(EventPacket, &c.hasPacket)
+		}
+	case datachannel.EventSent:
+		if c := p.channels[e.Channel]; c != nil {
+			c.signal(EventBufferRoom, &c.hasRoom)
+		}
+	case datachannel.EventAssociation:
+		p.core.handleAssociationEvent(e.Association)
+	}
+}
+
+// optionsOf are the options of a channel that the peer opened.
+func optionsOf(params datachannel.Params) ChannelOptions {
+	o := ChannelOptions{Protocol: params.Protocol, Ordered: new(!params.Unordered)}
+	if params.MaxRetransmits >= 0 {
+		o.MaxRetransmits = new(params.MaxRetransmits)
+	}
+	if params.MaxPacketLifeTime >= 0 {
+		o.MaxPacketLifeTime = new(params.MaxPacketLifeTime)
+	}
+	return o
+}
+
+// signal queues an event once until it is taken, and wakes blocked calls.
+func (c *stackChannel) signal(kind EventKind, queued *bool) {
+	if !*queued {
+		*queued = true
+		c.peer.emit(Event{Kind: kind, Channel: c})
+	}
+	c.wake()
+}
+
+// taken tells that a queued event was taken.
+func (c *stackChannel) taken(kind EventKind) {
+	switch kind {
+	case EventPacket:
+		c.hasPacket = false
+	case EventBufferRoom:
+		c.hasRoom = false
+	}
+}
+
+func (c *stackChannel) stateChanged(s datachannel.State) {
+	p := c.peer
+	if s == datachannel.StateClosed {
+		c.finished, c.cause = true, io.EOF
+		if err := c.ch.Err(); err != nil {
+			c.cause = closedBy(err)
+		}
+		delete(p.channels, c.ch)
+	}
+	p.emit(Event{Kind: EventChannelState, Channel: c, State: int(s)})
+	c.wake()
+}
+
+// connectionClosed ends the channel with its connection.
+func (c *stackChannel) connectionClosed(cause error) {
+	if c.finished {
+		return
+	}
+	c.finished, c.cause = true, cause
+	c.peer.emit(Event{Kind: EventChannelState, Channel: c, State: int(ChannelStateClosed)})
+	c.wake()
+}
+
+// notify sets what wakes the channel's blocked calls.
+func (c *stackChannel) notify(f func()) {
+	c.peer.mu.Lock()
+	defer c.peer.mu.Unlock()
+	c.wake = f
+}
+
+// arrivals is the number of packets that came so far.
+func (c *stackChannel) arrivals() uint64 {
+	c.peer.mu.Lock()
+	defer c.peer.mu.Unlock()
+	return c.arrived
+}
+
+// ended tells whether no packet can come any more, and why.
+func (c *stackChannel) ended() (bool, error) {
+	c.peer.mu.Lock()
+	defer c.peer.mu.Unlock()
+	return c.finished, c.cause
+}
+
+// PutPacket is of ChannelExtension.
+func (c *stackChannel) PutPacket(b []byte, text bool) error {
+	p := c.peer
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch s := c.ch.State(); {
+	case c.finished || p.closed:
+		return ErrClosed
+	case s == datachannel.StateConnecting:
+		return wrongState("channel is still connecting")
+	case s != datachannel.StateOpen:
+		return ErrClosed
+	case len(b) > c.maxPacketSize():
+		return fmt.Errorf("%w: %d bytes, at most %d", ErrMessageTooLarge, len(b), c.maxPacketSize())
+	case c.ch.BufferedAmount() >= p.cfg.sendBufferSize():
+		return ErrBufferFull
+	}
+	now := time.Now()
+	if err := c.ch.Send(now, b, text); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalidState, err)
+	}
+	p.run(now)
+	return nil
+}
+
+// GetPacket is of ChannelExtension.
+func (c *stackChannel) GetPacket() ([]byte, bool, error) {
+	p := c.peer
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	b, text, ok := c.ch.Receive(now)
+	if !ok {
+		return nil, false, ErrUnavailable
+	}
+	if !p.closed {
+		p.run(now) // the receive window may have opened
+	}
+	return b, text, nil
+}
+
+// AvailablePacketCount is of ChannelExtension.
+func (c *stackChannel) AvailablePacketCount() int {
+	c.peer.mu.Lock()
+	defer c.peer.mu.Unlock()
+	return c.ch.Waiting()
+}
+
+// BufferedAmount is of ChannelExtension.
+func (c *stackChannel) BufferedAmount() int {
+	c.peer.mu.Lock()
+	defer c.peer.mu.Unlock()
+	return c.ch.BufferedAmount()
+}
+
+// MaxPacketSize is of ChannelExtension.
+func (c *stackChannel) MaxPacketSize() int {
+	c.peer.mu.Lock()
+	defer c.peer.mu.Unlock()
+	return c.maxPacketSize()
+}
+
+func (c *stackChannel) maxPacketSize() int {
+	n := c.peer.maxRemote
+	if n == 0 { // not known yet, or no limit
+		n = math.MaxInt
+	}
+	return min(n, c.peer.cfg.maxMessageSize())
+}
+
+// ID is of ChannelExtension.
+func (c *stackChannel) ID() int {
+	c.peer.mu.Lock()
+	defer c.peer.mu.Unlock()
+	if id, ok := c.ch.ID(); ok {
+		return int(id)
+	}
+	return 65535
+}
+
+// Close is of ChannelExtension.
+func (c *stackChannel) Close() error {
+	p := c.peer
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil
+	}
+	now := time.Now()
+	c.ch.Close(now)
+	p.run(now)
+	return nil
+}
