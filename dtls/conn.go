@@ -1,122 +1,439 @@
 package dtls
 
 import (
-	"crypto/tls"
-	"io"
+	"crypto"
+	"errors"
+	"slices"
 	"time"
 )
 
-// Config is what a Conn is made from. The zero value with a Certificate and
-// Fingerprints is what WebRTC uses.
-type Config struct {
-	Client      bool
-	Certificate *tls.Certificate
+// A connState is where a Conn is in its life.
+type connState uint8
 
-	// Fingerprints of the far end's certificate, from its description. At
-	// least one of a known strong hash must match (RFC 8122 §5) before any
-	// data is given up or sent.
-	Fingerprints []Fingerprint
-
-	MinVersion, MaxVersion uint16    // tls-style numbers: VersionDTLS12, VersionDTLS13; 0: all there are
-	Rand                   io.Reader // nil: crypto/rand
-	KeyLogWriter           io.Writer // NSS key log
-	InitialTimeout         time.Duration
-}
-
-// DTLS versions as they stand on the wire.
 const (
-	VersionDTLS12 uint16 = 0xfefd
-	VersionDTLS13 uint16 = 0xfefc
+	stateNew connState = iota
+	stateHandshake
+	stateEstablished
+	stateClosed // by either end
+	stateFailed
 )
 
-// A Fingerprint is an a=fingerprint line (RFC 8122 §5): "sha-256" and the
-// hash itself.
-type Fingerprint struct {
-	Hash  string
-	Value []byte
+// A Conn is one end of a DTLS connection: a pure state machine. Its methods
+// must not run at the same time as one another.
+type Conn struct {
+	cfg   Config
+	state connState
+	err   error
+
+	// What the handshake agreed on.
+	version  Version
+	suite    CipherSuite
+	group    Group
+	peer     [][]byte // DER
+	protocol string   // ALPN
+	srtp     uint16
+	secrets  secrets12
+
+	hs      *handshake // nil once finished
+	out     flight     // what we sent last and may have to send again
+	lastSeq int        // message_seq that ends the far end's last flight; -1: none
+	early   [][]byte   // records that came before their keys, or before Finished
+
+	write   []*writeEpoch // of messages that may be sent again
+	current *writeEpoch   // of what is sent now
+	read    []*readEpoch
+
+	rtt          time.Duration
+	timeout      time.Duration // of the flight on its way
+	retransmitAt time.Time
+	deadline     time.Time // of the handshake
+	alertAt      time.Time // when remoteAlert is believed
+	remoteAlert  Alert
+
+	alert        [2]byte // level and description
+	alertPending bool
+	alertsLeft   int // repetitions of a fatal alert
+
+	events []Event
+	stats  Stats
+
+	// Scratch of seal and open.
+	nonce [12]byte
+	aad   [13]byte
 }
 
-// A Conn is one end of a DTLS connection: a pure state machine.
-type Conn struct{}
+// A handshake is what is needed only until both ends are sure of each other.
+type handshake struct {
+	in         reassembler
+	nextSend   uint16 // our next message_seq
+	step       step
+	transcript []byte
 
-// NewConn returns a connection that has not begun.
-func NewConn(cfg Config) (*Conn, error) { return &Conn{}, nil }
+	hello   clientHello // what we sent, or received
+	retries int         // HelloVerifyRequests followed
+	suite   suite
+	key     ephemeral
+	peerKey crypto.PublicKey
+
+	secret       []byte            // what the key exchange gave, until the keys are made
+	epoch1       *writeEpoch       // a server's, until its Finished
+	askedSchemes []SignatureScheme // of a CertificateRequest
+	asked        bool              // we were asked for a certificate, or asked
+}
+
+// A step takes the message that is next in order. It returns an *AlertError
+// to end the handshake.
+type step func(c *Conn, now time.Time, m message) error
+
+// NewConn returns a connection that has not begun. It fails if cfg cannot
+// work or would trust anybody.
+func NewConn(cfg Config) (*Conn, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	cfg.setDefaults()
+	plain := &writeEpoch{}
+	return &Conn{
+		cfg:        cfg,
+		lastSeq:    -1,
+		write:      []*writeEpoch{plain},
+		current:    plain,
+		read:       []*readEpoch{{}},
+		alertsLeft: 3,
+	}, nil
+}
 
 // Start begins the handshake: a client's flight can be had from
-// AppendHandshake then, a server listens.
-func (c *Conn) Start(now time.Time) {}
-
-// ReadRecord takes the first record of datagram b, which it decrypts in
-// place. n is its length, at least 1; data, if any, is application data,
-// valid until b is written again.
-func (c *Conn) ReadRecord(now time.Time, b []byte) (data []byte, n int) { return nil, len(b) }
-
-// AppendHandshake appends the next datagram of at most limit bytes that DTLS
-// itself has to send: flights, acknowledgements, alerts.
-func (c *Conn) AppendHandshake(now time.Time, dst []byte, limit int) (b []byte, ok bool) {
-	return dst, false
+// AppendHandshake then, a server listens. What came before is lost; the far
+// end sends it again.
+func (c *Conn) Start(now time.Time) {
+	if c.state != stateNew {
+		return
+	}
+	c.state = stateHandshake
+	c.hs = &handshake{}
+	if !c.cfg.Client {
+		c.hs.step = (*Conn).serverClientHello
+		return
+	}
+	c.deadline = now.Add(c.cfg.HandshakeTimeout)
+	if err := c.startClient(); err != nil {
+		c.fail(err)
+	}
 }
 
-// Established tells whether the handshake is finished and the fingerprint
-// matched, so that application data may be sent.
-func (c *Conn) Established() bool { return false }
-
-// BeginRecord appends room for the header of an application data record.
-func (c *Conn) BeginRecord(dst []byte) []byte { return dst }
-
-// FinishRecord seals the record that BeginRecord began at b[start:], in place.
-func (c *Conn) FinishRecord(b []byte, start int) []byte { return b }
-
-// Overhead is the number of bytes that BeginRecord and FinishRecord add.
-func (c *Conn) Overhead() int { return 0 }
-
-// SetRTT gives the round-trip time that ICE measured, which the
-// retransmission timer is derived from.
-func (c *Conn) SetRTT(rtt time.Duration) {}
-
-// Advance runs the timers that are due.
-func (c *Conn) Advance(now time.Time) {}
-
-// NextTimeout is when Advance has something to do; zero: never.
-func (c *Conn) NextTimeout() time.Time { return time.Time{} }
-
-// An EventKind says what an Event is about.
-type EventKind uint8
-
+// maxEarly and maxEarlyLen bound what is kept of records that came before
+// their time: a client's Finished and the first of its data.
 const (
-	EventNone        EventKind = iota
-	EventEstablished           // data may flow
-	EventClosed                // the far end sent close_notify
-	EventFailed                // Err says why
+	maxEarly    = 4
+	maxEarlyLen = 2048
 )
 
-// An Event is something the Conn's owner should know.
-type Event struct {
-	Kind EventKind
-	Err  error
+// ReadRecord takes the first record of datagram b, which it decrypts in
+// place. n is its length, at least 1 if b is not empty; data, if any, is
+// application data, valid until b is written again or ReadRecord is called.
+//
+// A record that is malformed, replayed or forged is counted and dropped
+// (RFC 6347 §4.1.2.7). Data that overtook the end of the handshake is kept,
+// within limits, and comes from a later call.
+func (c *Conn) ReadRecord(now time.Time, b []byte) (data []byte, n int) {
+	if c.state == stateNew || len(b) == 0 {
+		return nil, len(b)
+	}
+	h, ok := parseRecordHeader(b)
+	if !ok {
+		c.stats.Malformed++
+		return nil, len(b) // where the next one begins is anybody's guess
+	}
+	n = recordHeaderLen + h.length
+	data = c.readRecord(now, h, b[:n:n])
+	if data == nil && len(c.early) > 0 {
+		data = c.readEarly(now)
+	}
+	return data, n
 }
 
-// NextEvent returns the next event, in order.
-func (c *Conn) NextEvent() (Event, bool) { return Event{}, false }
+// readRecord handles the record that fills rec.
+func (c *Conn) readRecord(now time.Time, h recordHeader, rec []byte) (data []byte) {
+	if c.state >= stateClosed {
+		c.repeatAlert(h)
+		return nil
+	}
+	r := c.readEpoch(h.epoch)
+	if !c.timely(h, r) {
+		c.keepEarly(h, rec)
+		return nil
+	}
+	payload, ok := c.open(r, h, rec)
+	if !ok {
+		c.stats.Rejected++
+		return nil
+	}
+	switch h.typ {
+	case typeApplicationData:
+		if len(payload) > 0 {
+			return payload
+		}
+	case typeHandshake:
+		c.handleFragments(now, h.epoch, payload)
+	case typeAlert:
+		c.handleAlert(now, h.epoch, payload)
+	case typeChangeCipherSpec:
+		// The epoch of a record says it all. That keys change only when
+		// they are there, and that Finished is in epoch 1, is checked
+		// elsewhere, so that this message may be lost or forged.
+	default:
+		c.stats.Malformed++
+	}
+	return nil
+}
 
-// Err is why the connection ended; nil while it has not.
-func (c *Conn) Err() error { return nil }
+// timely tells whether a record can be opened now: its keys are there, and
+// if it is application data, the far end is who it should be.
+func (c *Conn) timely(h recordHeader, r *readEpoch) bool {
+	if r == nil {
+		return false
+	}
+	return h.typ != typeApplicationData || c.state == stateEstablished && r.aead != nil
+}
+
+// keepEarly copies a record of the next epoch for later.
+func (c *Conn) keepEarly(h recordHeader, rec []byte) {
+	if c.hs == nil || h.epoch != 1 || len(c.early) == maxEarly || len(rec) > maxEarlyLen {
+		c.stats.Rejected++
+		return
+	}
+	c.early = append(c.early, slices.Clone(rec))
+}
+
+// readEarly goes through the records kept by keepEarly until one has data.
+func (c *Conn) readEarly(now time.Time) (data []byte) {
+	for i := 0; i < len(c.early) && data == nil; {
+		rec := c.early[i]
+		h, _ := parseRecordHeader(rec)
+		if !c.timely(h, c.readEpoch(h.epoch)) {
+			i++
+			continue
+		}
+		c.early = slices.Delete(c.early, i, i+1)
+		data = c.readRecord(now, h, rec)
+		i = 0 // the record may have made an earlier one readable
+	}
+	if len(c.early) == 0 {
+		c.early = nil
+	}
+	return data
+}
+
+// handleFragments takes the payload of a handshake record.
+func (c *Conn) handleFragments(now time.Time, epoch uint16, payload []byte) {
+	for len(payload) > 0 {
+		f, rest, ok := parseFragment(payload)
+		if !ok {
+			c.stats.Malformed++
+			return
+		}
+		payload = rest
+		switch {
+		case c.hs == nil:
+			c.handleLateFragment(now, f)
+		case f.seq < c.hs.in.next:
+			if int(f.seq) == c.lastSeq && f.last() {
+				c.repeat(now)
+			}
+		case !c.hs.in.add(epoch, f):
+			c.stats.Rejected++
+		}
+		c.runSteps(now)
+	}
+}
+
+// runSteps gives the messages that are whole, in order, to the state machine.
+func (c *Conn) runSteps(now time.Time) {
+	for c.hs != nil {
+		m, ok := c.hs.in.pop()
+		if !ok {
+			return
+		}
+		if c.deadline.IsZero() {
+			c.deadline = now.Add(c.cfg.HandshakeTimeout)
+		}
+		// The far end answered, so our flight arrived; and an alert that
+		// nobody vouched for was not its last word.
+		c.retransmitAt, c.alertAt = time.Time{}, time.Time{}
+		if err := c.hs.step(c, now, m); err != nil {
+			c.fail(err)
+		}
+	}
+}
+
+// handleLateFragment takes a handshake message after the handshake.
+func (c *Conn) handleLateFragment(now time.Time, f fragment) {
+	switch {
+	case f.typ == typeFinished && int(f.seq) == c.lastSeq && f.last():
+		c.repeat(now)
+	case f.typ == typeHelloRequest && c.cfg.Client, f.typ == typeClientHello && !c.cfg.Client:
+		// RFC 5246 §7.2.2: renegotiation is refused.
+		c.queueAlert(levelWarning, AlertNoRenegotiation)
+	}
+}
+
+// handleAlert takes the payload of an alert record.
+func (c *Conn) handleAlert(now time.Time, epoch uint16, payload []byte) {
+	if len(payload) != 2 {
+		c.stats.Malformed++
+		return
+	}
+	level, alert := payload[0], Alert(payload[1])
+	protected := epoch > 0
+	switch {
+	case level != levelFatal && alert != AlertCloseNotify:
+		// A warning asks for nothing.
+	case alert == AlertCloseNotify && c.state == stateEstablished:
+		// RFC 5246 §7.2.1: answer with a close_notify of our own.
+		c.end(stateClosed, ErrPeerClosed, EventClosed)
+		c.queueAlert(levelWarning, AlertCloseNotify)
+	case protected:
+		c.fail(&AlertError{Alert: alert, Remote: true})
+	case c.alertAt.IsZero() && c.heard():
+		// Anybody could have sent this one. It is believed unless the
+		// handshake goes on within the time in which it should.
+		c.remoteAlert = alert
+		c.alertAt = now.Add(c.initialTimeout())
+	}
+}
+
+// heard tells whether this end has sent something that an alert could answer.
+func (c *Conn) heard() bool { return !c.out.sentAt.IsZero() }
+
+// AppendHandshake appends the next datagram of at most limit bytes that DTLS
+// itself has to send: flights, acknowledgements, alerts. It is called until
+// ok is false.
+func (c *Conn) AppendHandshake(now time.Time, dst []byte, limit int) (b []byte, ok bool) {
+	if len(c.out.messages) > 0 && c.out.sending() {
+		b = c.appendFlight(now, dst, limit)
+	} else if !c.alertPending {
+		return dst, false
+	} else {
+		b = dst
+	}
+	if c.alertPending && limit-(len(b)-len(dst)) >= c.current.overhead()+len(c.alert) {
+		start := len(b)
+		c.alertPending = false
+		b = append(c.current.begin(b), c.alert[:]...)
+		b, _ = c.seal(c.current, typeAlert, b, start)
+	}
+	return b, len(b) > len(dst)
+}
+
+// Established tells whether the handshake is finished and the far end's
+// certificate checked, so that application data may be sent.
+func (c *Conn) Established() bool { return c.state == stateEstablished }
+
+// BeginRecord appends room for the header of an application data record. The
+// payload is to be appended then, at most 2^14 bytes. Before the connection
+// is established, and after it ended, nothing is appended.
+func (c *Conn) BeginRecord(dst []byte) []byte {
+	if c.state != stateEstablished {
+		return dst
+	}
+	return c.current.begin(dst)
+}
+
+// FinishRecord seals the record that BeginRecord began at b[start:], in
+// place. It returns b[:start] if the connection is not established.
+func (c *Conn) FinishRecord(b []byte, start int) []byte {
+	if c.state != stateEstablished {
+		return b[:start]
+	}
+	return c.sealOrFail(c.current, typeApplicationData, b, start)
+}
+
+// Overhead is the number of bytes that BeginRecord and FinishRecord add.
+func (c *Conn) Overhead() int { return c.current.overhead() }
 
 // Close ends the connection: a close_notify can be had from AppendHandshake.
-func (c *Conn) Close(now time.Time) {}
-
-// ConnectionState is what a handshake agreed on.
-type ConnectionState struct {
-	Version          uint16
-	CipherSuite      uint16
-	Group            tls.CurveID
-	PeerCertificates [][]byte // DER
+func (c *Conn) Close(now time.Time) {
+	if c.state >= stateClosed {
+		return
+	}
+	began := c.state != stateNew && (c.cfg.Client || c.heard())
+	keep := c.out
+	c.end(stateClosed, ErrClosed, EventNone)
+	if c.version != 0 && keep.final && keep.sending() {
+		c.out = keep // without our Finished the far end cannot read the alert
+	}
+	if began {
+		c.queueAlert(levelWarning, AlertCloseNotify)
+	}
 }
 
-// ConnectionState tells what was agreed on, as far as it is known.
-func (c *Conn) ConnectionState() ConnectionState { return ConnectionState{} }
+// errExhausted ends a connection of 2^48 records.
+var errExhausted = errors.New("dtls: record numbers used up")
 
-// ExportKeyingMaterial is RFC 5705 and RFC 8446 §7.5.
-func (c *Conn) ExportKeyingMaterial(label string, context []byte, length int) ([]byte, error) {
-	return nil, nil
+// fail ends the connection with an error, and tells the far end if the error
+// is one of its making.
+func (c *Conn) fail(err error) {
+	if c.state >= stateClosed {
+		return
+	}
+	c.end(stateFailed, err, EventFailed)
+	var a *AlertError
+	if errors.As(err, &a) && !a.Remote {
+		c.queueAlert(levelFatal, a.Alert)
+	}
+}
+
+// establish ends the handshake with success.
+func (c *Conn) establish() {
+	c.state = stateEstablished
+	c.hs = nil
+	c.stopTimers()
+	// Epoch 0 has nothing to tell any more.
+	c.read = slices.DeleteFunc(c.read, func(r *readEpoch) bool { return r.aead == nil })
+	c.events = append(c.events, Event{Kind: EventEstablished})
+}
+
+// end lets go of all that a connection needs only while it lives.
+func (c *Conn) end(s connState, err error, kind EventKind) {
+	c.state, c.err = s, err
+	c.hs, c.early, c.out = nil, nil, flight{}
+	c.stopTimers()
+	if kind != EventNone {
+		c.events = append(c.events, Event{Kind: kind, Err: err})
+	}
+}
+
+// queueAlert makes AppendHandshake send an alert, under the newest keys.
+func (c *Conn) queueAlert(level byte, a Alert) {
+	c.alert = [2]byte{level, byte(a)}
+	c.alertPending = true
+}
+
+// repeatAlert answers a far end that goes on after it should have heard that
+// the connection is over: the alert may be lost. A few times, and never an
+// alert with an alert.
+func (c *Conn) repeatAlert(h recordHeader) {
+	if c.alert != [2]byte{} && !c.alertPending && h.typ == typeHandshake && c.alertsLeft > 0 {
+		c.alertsLeft--
+		c.alertPending = true
+	}
+}
+
+func (c *Conn) readEpoch(epoch uint16) *readEpoch {
+	for _, r := range c.read {
+		if r.epoch == epoch {
+			return r
+		}
+	}
+	return nil
+}
+
+func (c *Conn) writeEpoch(epoch uint16) *writeEpoch {
+	for _, w := range c.write {
+		if w.epoch == epoch {
+			return w
+		}
+	}
+	return nil
 }

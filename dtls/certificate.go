@@ -1,0 +1,153 @@
+package dtls
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/asn1"
+	"fmt"
+	"io"
+	"math/big"
+	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+)
+
+// certificateLife is how long before and after its making a generated
+// certificate is valid: far ends with a wrong clock accept it too.
+const certificateLife = 30 * 24 * time.Hour
+
+// GenerateCertificate makes an ECDSA P-256 key and a self-signed certificate
+// for it, valid for 30 days before and after now. It may serve any number of
+// connections. A nil rand is crypto/rand.
+//
+// It writes the certificate itself: x509.CreateCertificate verifies what it
+// signed, which would cost twice as much as all the rest.
+func GenerateCertificate(now time.Time, rand io.Reader) (*tls.Certificate, error) {
+	rand = randOrDefault(rand)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand)
+	if err != nil {
+		return nil, fmt.Errorf("dtls: %w", err)
+	}
+	spki, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	if err != nil {
+		return nil, fmt.Errorf("dtls: %w", err)
+	}
+	serial := make([]byte, 8)
+	if _, err := io.ReadFull(rand, serial); err != nil {
+		return nil, fmt.Errorf("dtls: %w", err)
+	}
+	serial[0] = serial[0]&0x7f | 0x40 // RFC 5280 §4.1.2.2: positive
+	tbs, err := marshalTBS(new(big.Int).SetBytes(serial), spki, now)
+	if err != nil {
+		return nil, fmt.Errorf("dtls: %w", err)
+	}
+	digest := sha256.Sum256(tbs)
+	signature, err := ecdsa.SignASN1(rand, key, digest[:])
+	if err != nil {
+		return nil, fmt.Errorf("dtls: %w", err)
+	}
+	var b cryptobyte.Builder
+	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddBytes(tbs)
+		addECDSAWithSHA256(b)
+		b.AddASN1BitString(signature)
+	})
+	der, err := b.Bytes()
+	if err != nil {
+		return nil, fmt.Errorf("dtls: %w", err)
+	}
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
+}
+
+// marshalTBS writes a TBSCertificate (RFC 5280 §4.1) whose subject and issuer
+// are the same name.
+func marshalTBS(serial *big.Int, spki []byte, now time.Time) ([]byte, error) {
+	name := func(b *cryptobyte.Builder) {
+		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+			b.AddASN1(cbasn1.SET, func(b *cryptobyte.Builder) {
+				b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+					b.AddASN1ObjectIdentifier(asn1.ObjectIdentifier{2, 5, 4, 3}) // commonName
+					b.AddASN1(cbasn1.UTF8String, func(b *cryptobyte.Builder) { b.AddBytes([]byte("WebRTC")) })
+				})
+			})
+		})
+	}
+	var b cryptobyte.Builder
+	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddASN1(cbasn1.Tag(0).ContextSpecific().Constructed(), func(b *cryptobyte.Builder) { b.AddASN1Int64(2) }) // v3
+		b.AddASN1BigInt(serial)
+		addECDSAWithSHA256(b)
+		name(b)
+		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+			b.AddASN1UTCTime(now.Add(-certificateLife).UTC())
+			b.AddASN1UTCTime(now.Add(certificateLife).UTC())
+		})
+		name(b)
+		b.AddBytes(spki)
+	})
+	return b.Bytes()
+}
+
+func addECDSAWithSHA256(b *cryptobyte.Builder) {
+	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddASN1ObjectIdentifier(asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2})
+	})
+}
+
+// maxRSABits bounds what verifying a far end's signature may cost.
+const maxRSABits = 8192
+
+// certificateKey returns the public key of a certificate in DER form. It
+// reads no more than it needs: of a certificate whose hash the description
+// vouches for, nothing but the key matters, and encoders' sins elsewhere in
+// it are not ours to judge.
+func certificateKey(der []byte) (crypto.PublicKey, error) {
+	outer := cryptobyte.String(der)
+	var cert, tbs, spki cryptobyte.String
+	if !outer.ReadASN1(&cert, cbasn1.SEQUENCE) || !outer.Empty() || !cert.ReadASN1(&tbs, cbasn1.SEQUENCE) ||
+		!tbs.SkipOptionalASN1(cbasn1.Tag(0).ContextSpecific().Constructed()) ||
+		!tbs.SkipASN1(cbasn1.INTEGER) || // serialNumber
+		!tbs.SkipASN1(cbasn1.SEQUENCE) || // signature
+		!tbs.SkipASN1(cbasn1.SEQUENCE) || // issuer
+		!tbs.SkipASN1(cbasn1.SEQUENCE) || // validity
+		!tbs.SkipASN1(cbasn1.SEQUENCE) || // subject
+		!tbs.ReadASN1Element(&spki, cbasn1.SEQUENCE) {
+		return nil, fatal(AlertBadCertificate, "certificate cannot be read")
+	}
+	key, err := x509.ParsePKIXPublicKey(spki)
+	if err != nil {
+		return nil, fatal(AlertBadCertificate, "certificate: %w", err)
+	}
+	if !supportedKey(key) {
+		return nil, fatal(AlertUnsupportedCertificate, "certificate has a key of type %T that is not supported", key)
+	}
+	return key, nil
+}
+
+// supportedKey tells whether signatures of key can be verified, and cheaply.
+func supportedKey(key crypto.PublicKey) bool {
+	switch k := key.(type) {
+	case *ecdsa.PublicKey:
+		return k.Curve == elliptic.P256() || k.Curve == elliptic.P384()
+	case ed25519.PublicKey:
+		return true
+	case *rsa.PublicKey:
+		return k.N.BitLen() <= maxRSABits
+	}
+	return false
+}
+
+// keyAuth is the kind of suite that a key can authenticate in DTLS 1.2.
+func keyAuth(key crypto.PublicKey) authKind {
+	if _, ok := key.(*rsa.PublicKey); ok {
+		return authRSA
+	}
+	return authECDSA
+}

@@ -1,0 +1,263 @@
+package dtls
+
+import (
+	"slices"
+	"time"
+)
+
+// The client's side of DTLS 1.2 (RFC 6347 §4.2.4):
+//
+//	ClientHello              ->
+//	                         <-  [HelloVerifyRequest]
+//	[ClientHello + cookie]   ->
+//	                         <-  ServerHello, Certificate, ServerKeyExchange,
+//	                             [CertificateRequest], ServerHelloDone
+//	[Certificate], ClientKeyExchange, [CertificateVerify],
+//	[ChangeCipherSpec], Finished  ->
+//	                         <-  [ChangeCipherSpec], Finished
+
+// maxHelloRetries bounds how often a server may ask for the ClientHello anew:
+// once is usual, twice if its cookie grew old on the way.
+const maxHelloRetries = 3
+
+// startClient makes the first ClientHello.
+func (c *Conn) startClient() error {
+	h := &c.hs.hello
+	if err := c.newRandom(&h.random); err != nil {
+		return err
+	}
+	h.version = VersionDTLS12
+	for _, s := range c.cfg.suites(VersionDTLS12) {
+		h.suites = append(h.suites, s.id)
+	}
+	h.compressions = []byte{0}
+	h.extensions = helloExtensions{
+		serverName:           c.cfg.ServerName,
+		groups:               c.cfg.groups12(),
+		pointFormats:         []byte{0}, // uncompressed
+		schemes:              c.cfg.SignatureSchemes,
+		alpn:                 c.cfg.ALPN,
+		srtpProfiles:         c.cfg.SRTPProfiles,
+		extendedMasterSecret: true,
+		renegotiationInfo:    []byte{}, // RFC 5746 §3.4: empty in a first handshake
+	}
+	c.hs.step = (*Conn).clientServerHello
+	return c.sendClientHello()
+}
+
+// sendClientHello sends the ClientHello, anew after a HelloVerifyRequest.
+func (c *Conn) sendClientHello() error {
+	body, err := c.hs.hello.marshal()
+	if err != nil {
+		return fatal(AlertInternalError, "ClientHello: %w", err)
+	}
+	// RFC 6347 §4.2.6: a first ClientHello and its HelloVerifyRequest are not
+	// part of the transcript.
+	c.hs.transcript = nil
+	c.beginFlight()
+	c.addMessage(typeClientHello, body)
+	c.endFlight(false)
+	return nil
+}
+
+// clientServerHello takes the answer to our ClientHello, which decides the
+// version.
+func (c *Conn) clientServerHello(now time.Time, m message) error {
+	if m.typ == typeHelloVerifyRequest && m.epoch == 0 && c.hs.retries < maxHelloRetries {
+		cookie, err := parseHelloVerifyRequest(m.body)
+		if err != nil {
+			return err
+		}
+		c.hs.retries++
+		c.hs.hello.cookie = cookie
+		return c.sendClientHello()
+	}
+	if err := expect(m, typeServerHello, 0); err != nil {
+		return err
+	}
+	h, err := parseServerHello(m.body)
+	if err != nil {
+		return err
+	}
+	if h.version != VersionDTLS12 || h.extensions.has(extSupportedVersions) {
+		return fatal(AlertProtocolVersion, "server chose version %v", h.version)
+	}
+	if err := c.acceptServerHello12(h); err != nil {
+		return err
+	}
+	c.hs.addToTranscript(m)
+	c.hs.step = (*Conn).clientCertificate
+	return nil
+}
+
+// acceptServerHello12 checks a ServerHello against what we offered.
+func (c *Conn) acceptServerHello12(h *serverHello) error {
+	offered := &c.hs.hello
+	su, ok := suiteByID(h.suite)
+	if !ok || !slices.Contains(offered.suites, h.suite) || su.version != VersionDTLS12 || h.compression != 0 {
+		return fatal(AlertIllegalParameter, "server chose suite %v, compression %d, which were not offered", h.suite, h.compression)
+	}
+	e := &h.extensions
+	for _, t := range e.seen {
+		if !c.mayAnswer(t) {
+			return fatal(AlertUnsupportedExtension, "server answers extension %d, which was not sent", t)
+		}
+	}
+	// RFC 7627 §5.2: without it a session is not bound to its certificates.
+	if !e.extendedMasterSecret {
+		return fatal(AlertHandshakeFailure, "server has no extended master secret")
+	}
+	// RFC 5746 §3.4: the client MUST verify that the length is zero.
+	if len(e.renegotiationInfo) != 0 {
+		return fatal(AlertHandshakeFailure, "renegotiation_info is not empty")
+	}
+	if e.pointFormats != nil && !slices.Contains(e.pointFormats, 0) {
+		return fatal(AlertIllegalParameter, "server cannot read uncompressed points")
+	}
+	if e.has(extALPN) {
+		// RFC 7301 §3.1: exactly one, of those offered.
+		if len(e.alpn) != 1 || !slices.Contains(c.cfg.ALPN, e.alpn[0]) {
+			return fatal(AlertIllegalParameter, "server chose protocols %q", e.alpn)
+		}
+		c.protocol = e.alpn[0]
+	}
+	if e.has(extUseSRTP) {
+		if len(e.srtpProfiles) != 1 || !slices.Contains(c.cfg.SRTPProfiles, e.srtpProfiles[0]) {
+			return fatal(AlertIllegalParameter, "server chose SRTP profiles %v", e.srtpProfiles)
+		}
+		c.srtp = e.srtpProfiles[0]
+	}
+	c.version, c.suite, c.hs.suite = VersionDTLS12, h.suite, su
+	c.secrets.clientRandom, c.secrets.serverRandom = offered.random, h.random
+	return nil
+}
+
+// mayAnswer tells whether our ClientHello had extension t (RFC 5246
+// §7.4.1.4: a server MUST NOT send one that was not).
+func (c *Conn) mayAnswer(t extensionType) bool {
+	switch t {
+	case extExtendedMasterSecret, extRenegotiationInfo, extECPointFormats, extSupportedGroups:
+		return true
+	case extServerName:
+		return c.cfg.ServerName != ""
+	case extALPN:
+		return len(c.cfg.ALPN) > 0
+	case extUseSRTP:
+		return len(c.cfg.SRTPProfiles) > 0
+	}
+	return false
+}
+
+// clientCertificate takes the server's certificates. One that is not the one
+// promised ends the handshake here, with an alert that tells the server so.
+func (c *Conn) clientCertificate(now time.Time, m message) error {
+	if err := expect(m, typeCertificate, 0); err != nil {
+		return err
+	}
+	chain, err := parseCertificates12(m.body)
+	if err != nil {
+		return err
+	}
+	if len(chain) == 0 {
+		return fatal(AlertDecodeError, "server has no certificate")
+	}
+	if err := c.checkPeerChain(chain); err != nil {
+		return err
+	}
+	if keyAuth(c.hs.peerKey) != c.hs.suite.auth {
+		return fatal(AlertIllegalParameter, "certificate's key does not go with %v", c.suite)
+	}
+	c.hs.addToTranscript(m)
+	c.hs.step = (*Conn).clientServerKeyExchange
+	return nil
+}
+
+// clientServerKeyExchange takes the server's ephemeral key.
+func (c *Conn) clientServerKeyExchange(now time.Time, m message) error {
+	if err := expect(m, typeServerKeyExchange, 0); err != nil {
+		return err
+	}
+	ske, err := parseServerKeyExchange(m.body)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(c.hs.hello.extensions.groups, ske.group) {
+		return fatal(AlertIllegalParameter, "server chose group %v", ske.group)
+	}
+	signed, err := ske.signed(&c.secrets.clientRandom, &c.secrets.serverRandom)
+	if err != nil {
+		return fatal(AlertInternalError, "ServerKeyExchange: %w", err)
+	}
+	if err := verify(c.hs.peerKey, VersionDTLS12, c.cfg.SignatureSchemes, ske.scheme, signed, ske.signature); err != nil {
+		return err
+	}
+	if c.hs.key.ecdh, err = newKey(ske.group, c.cfg.Rand); err != nil {
+		return err
+	}
+	if c.hs.secret, err = agree(c.hs.key.ecdh, ske.public); err != nil {
+		return err
+	}
+	c.group = ske.group
+	c.hs.addToTranscript(m)
+	c.hs.step = (*Conn).clientHelloDone
+	return nil
+}
+
+// clientHelloDone takes an optional CertificateRequest and the end of the
+// server's flight, and answers with ours.
+func (c *Conn) clientHelloDone(now time.Time, m message) (err error) {
+	if m.typ == typeCertificateRequest && m.epoch == 0 && !c.hs.asked {
+		c.hs.asked = true
+		c.hs.askedSchemes, err = parseCertificateRequest12(m.body)
+		c.hs.addToTranscript(m)
+		return err
+	}
+	if err := expect(m, typeServerHelloDone, 0); err != nil {
+		return err
+	}
+	if len(m.body) != 0 {
+		return errDecode
+	}
+	c.hs.addToTranscript(m)
+	c.hs.step = (*Conn).clientFinished
+	return c.sendClientFlight()
+}
+
+// sendClientFlight sends all from our certificate to Finished.
+func (c *Conn) sendClientFlight() error {
+	c.beginFlight()
+	if c.hs.asked {
+		if err := c.addOwnCertificate(); err != nil {
+			return err
+		}
+	}
+	c.addMessage(typeClientKeyExchange, marshalClientKeyExchange(c.hs.key.ecdh.PublicKey().Bytes()))
+	w, err := c.deriveKeys(c.hs.secret, c.hs.sessionHash())
+	if err != nil {
+		return err
+	}
+	if c.hs.asked && c.cfg.Certificate != nil {
+		scheme, signature, err := sign(c.cfg.Rand, c.cfg.signer(), VersionDTLS12, c.hs.askedSchemes, c.hs.transcript)
+		if err != nil {
+			return err
+		}
+		body, err := marshalCertificateVerify(scheme, signature)
+		if err != nil {
+			return fatal(AlertInternalError, "CertificateVerify: %w", err)
+		}
+		c.addMessage(typeCertificateVerify, body)
+	}
+	c.addFinished(w)
+	c.endFlight(false)
+	return nil
+}
+
+// clientFinished takes the server's Finished, the end of the handshake.
+func (c *Conn) clientFinished(now time.Time, m message) error {
+	if err := c.checkFinished(m); err != nil {
+		return err
+	}
+	c.beginFlight() // nothing to repeat: the server has it all
+	c.establish()
+	return nil
+}

@@ -1,0 +1,177 @@
+package dtls
+
+import (
+	"crypto"
+	crand "crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+)
+
+// Config is what a Conn is made from. The zero value with a Certificate and
+// Fingerprints is what WebRTC uses.
+type Config struct {
+	// Client tells which end this is.
+	Client bool
+
+	// Certificate proves who we are. A server needs one; a client without
+	// one sends none. Its key is ECDSA P-256 or P-384, Ed25519 or RSA.
+	Certificate *tls.Certificate
+
+	// Fingerprints of the far end's certificate, from its description. If
+	// there are any, the certificate must match before any data is given up
+	// or sent (RFC 8122 §5): one line of the strongest hash among them.
+	Fingerprints []Fingerprint
+
+	// VerifyPeer, if set, judges the far end's chain (DER, its own
+	// certificate first), after Fingerprints did. An error of it ends the
+	// handshake with bad_certificate, or with the alert of an *AlertError.
+	VerifyPeer func(chain [][]byte) error
+
+	// ClientAuth says what a server asks of its clients.
+	ClientAuth ClientAuth
+
+	MinVersion, MaxVersion Version // 0: all there are
+
+	// Preferences, the best first. Nil means the package's own.
+	CipherSuites     []CipherSuite
+	Groups           []Group
+	SignatureSchemes []SignatureScheme // that the far end may sign with
+
+	ServerName   string   // a client's server_name, RFC 6066 §3; none by default
+	ALPN         []string // protocols, RFC 7301; none by default
+	SRTPProfiles []uint16 // use_srtp, RFC 5764 §4.1.2; none by default
+
+	Rand         io.Reader // nil: crypto/rand
+	KeyLogWriter io.Writer // NSS key log; nil: none
+
+	// InitialTimeout is the time after which a flight is sent again, as long
+	// as SetRTT gave none. 0: 400 ms.
+	InitialTimeout time.Duration
+	// MaxTimeout is what doubling stops at. 0: 2 s.
+	MaxTimeout time.Duration
+	// HandshakeTimeout ends a handshake that has begun. 0: 60 s.
+	HandshakeTimeout time.Duration
+}
+
+// ClientAuth says what a server asks of its clients.
+type ClientAuth uint8
+
+const (
+	// ClientAuthRequire asks for a certificate and fails without: the
+	// default, and all that is possible with Fingerprints.
+	ClientAuthRequire ClientAuth = iota
+	// ClientAuthRequest asks for a certificate and goes on without.
+	ClientAuthRequest
+	// ClientAuthNone does not ask.
+	ClientAuthNone
+)
+
+var (
+	// ErrNoVerification is NewConn's: nothing in Config says who the far end
+	// has to be, so that anybody could be it.
+	ErrNoVerification = errors.New("dtls: neither a fingerprint with a strong hash nor VerifyPeer given")
+	// ErrConfig is wrapped by NewConn's other errors.
+	ErrConfig = errors.New("dtls: bad configuration")
+)
+
+// check finds what can be found wrong before a handshake.
+func (cfg *Config) check() error {
+	anonymous := !cfg.Client && cfg.ClientAuth == ClientAuthNone
+	switch {
+	case len(cfg.Fingerprints) > 0 && !anyStrong(cfg.Fingerprints):
+		return ErrNoVerification
+	case len(cfg.Fingerprints) == 0 && cfg.VerifyPeer == nil && !anonymous:
+		return ErrNoVerification
+	case len(cfg.Fingerprints) > 0 && !cfg.Client && cfg.ClientAuth != ClientAuthRequire:
+		return fmt.Errorf("%w: Fingerprints need ClientAuthRequire", ErrConfig)
+	case !cfg.Client && cfg.Certificate == nil:
+		return fmt.Errorf("%w: a server needs a Certificate", ErrConfig)
+	case cfg.MaxVersion != 0 && cfg.MaxVersion != VersionDTLS12 && cfg.MaxVersion != VersionDTLS13,
+		cfg.MinVersion != 0 && cfg.MinVersion != VersionDTLS12:
+		return fmt.Errorf("%w: no version between %v and %v", ErrConfig, cfg.MinVersion, cfg.MaxVersion)
+	}
+	for _, g := range cfg.Groups {
+		if g.curve() == nil && g != GroupX25519MLKEM768 {
+			return fmt.Errorf("%w: unknown group %v", ErrConfig, g)
+		}
+	}
+	for _, id := range cfg.CipherSuites {
+		if _, ok := suiteByID(id); !ok {
+			return fmt.Errorf("%w: unknown cipher suite %v", ErrConfig, id)
+		}
+	}
+	if cfg.Certificate == nil {
+		return nil
+	}
+	signer, ok := cfg.Certificate.PrivateKey.(crypto.Signer)
+	if !ok || len(cfg.Certificate.Certificate) == 0 || !supportedKey(signer.Public()) {
+		return fmt.Errorf("%w: Certificate has no key that can be used", ErrConfig)
+	}
+	return nil
+}
+
+// setDefaults fills in what the zero value stands for.
+func (cfg *Config) setDefaults() {
+	cfg.Rand = randOrDefault(cfg.Rand)
+	if cfg.SignatureSchemes == nil {
+		cfg.SignatureSchemes = defaultSchemes()
+	}
+	if cfg.Groups == nil {
+		cfg.Groups = defaultGroups()
+	}
+	if cfg.InitialTimeout <= 0 {
+		cfg.InitialTimeout = defaultInitialTimeout
+	}
+	if cfg.MaxTimeout <= 0 {
+		cfg.MaxTimeout = defaultMaxTimeout
+	}
+	if cfg.HandshakeTimeout <= 0 {
+		cfg.HandshakeTimeout = defaultHandshakeTimeout
+	}
+}
+
+// defaultGroups is in order of preference. P-256 is faster here than X25519,
+// and every browser offers it; but a client's first choice is what a server
+// is likely to take, and X25519 is what most expect.
+func defaultGroups() []Group { return []Group{GroupX25519MLKEM768, GroupX25519, GroupP256, GroupP384} }
+
+// signer is the key of our certificate, which check looked at.
+func (cfg *Config) signer() crypto.Signer {
+	return cfg.Certificate.PrivateKey.(crypto.Signer)
+}
+
+// suites lists what may be used in version, the preferred first.
+func (cfg *Config) suites(version Version) (list []suite) {
+	for _, s := range suites() {
+		if s.version == version && (cfg.CipherSuites == nil || slices.Contains(cfg.CipherSuites, s.id)) {
+			list = append(list, s)
+		}
+	}
+	if cfg.CipherSuites != nil {
+		slices.SortStableFunc(list, func(a, b suite) int {
+			return slices.Index(cfg.CipherSuites, a.id) - slices.Index(cfg.CipherSuites, b.id)
+		})
+	}
+	return list
+}
+
+// groups12 lists the groups for DTLS 1.2, the preferred first.
+func (cfg *Config) groups12() (list []Group) {
+	for _, g := range cfg.Groups {
+		if g.curve() != nil {
+			list = append(list, g)
+		}
+	}
+	return list
+}
+
+func randOrDefault(r io.Reader) io.Reader {
+	if r == nil {
+		return crand.Reader
+	}
+	return r
+}

@@ -1,0 +1,149 @@
+package dtls
+
+import "time"
+
+// A flight is a group of messages that travel together and are sent again
+// together until they are answered (RFC 6347 §4.2.4). It keeps messages, not
+// records: each sending cuts them to the size of the day and seals them under
+// new record numbers.
+type flight struct {
+	messages []outMessage
+	next     int       // the message to be sent next
+	offset   int       // how much of it went already
+	final    bool      // nothing answers it, so no timer runs
+	sentAt   time.Time // when the last of it went
+}
+
+// An outMessage is a handshake message, or a ChangeCipherSpec, in a flight.
+type outMessage struct {
+	content contentType
+	epoch   uint16
+	typ     handshakeType
+	seq     uint16
+	body    []byte
+}
+
+// minFragment is the smallest piece of a message worth a place at the end of
+// a datagram that has something in it already.
+const minFragment = 32
+
+// sending tells whether some of the flight waits to go.
+func (f *flight) sending() bool { return f.next < len(f.messages) }
+
+// restart makes the whole flight go again.
+func (f *flight) restart() { f.next, f.offset = 0, 0 }
+
+// beginFlight drops our last flight: the far end answered it.
+func (c *Conn) beginFlight() {
+	c.out = flight{}
+	c.retransmitAt = time.Time{}
+}
+
+// addMessage appends a handshake message to the flight and the transcript.
+func (c *Conn) addMessage(typ handshakeType, body []byte) {
+	m := message{typ: typ, seq: c.hs.nextSend, body: body}
+	c.hs.nextSend++
+	c.hs.transcript = m.appendTranscript12(c.hs.transcript)
+	c.out.messages = append(c.out.messages, outMessage{typeHandshake, c.current.epoch, typ, m.seq, body})
+}
+
+// addChangeCipherSpec appends that message, after which the flight is of the
+// epoch of w.
+func (c *Conn) addChangeCipherSpec(w *writeEpoch) {
+	c.out.messages = append(c.out.messages, outMessage{content: typeChangeCipherSpec, epoch: c.current.epoch, body: []byte{1}})
+	c.write = append(c.write, w)
+	c.current = w
+}
+
+// endFlight lets the flight go.
+func (c *Conn) endFlight(final bool) {
+	c.out.final = final
+	c.timeout = c.initialTimeout()
+	c.lastSeq = int(c.hs.in.next) - 1
+}
+
+// repeat sends our flight again because the far end repeated the end of its
+// own, which it would not have done had ours arrived (RFC 6347 §4.2.4). The
+// timer goes on as it is: this is no timeout of ours.
+func (c *Conn) repeat(now time.Time) {
+	if len(c.out.messages) == 0 || c.out.sending() || now.Sub(c.out.sentAt) < repeatPause {
+		return
+	}
+	c.stats.Retransmissions++
+	c.out.restart()
+}
+
+// appendFlight appends the next datagram of the flight: as many records, and
+// in them as many messages, as limit allows.
+func (c *Conn) appendFlight(now time.Time, dst []byte, limit int) []byte {
+	b := dst
+	for c.out.sending() {
+		n := len(b)
+		b = c.appendFlightRecord(b, limit-(n-len(dst)), n > len(dst))
+		if len(b) == n {
+			return b
+		}
+	}
+	if len(b) == len(dst) {
+		return b
+	}
+	c.out.sentAt = now
+	if !c.out.final {
+		c.retransmitAt = now.Add(c.timeout)
+	}
+	return b
+}
+
+// appendFlightRecord appends one record of the flight, of at most limit
+// bytes. follows says that the datagram has some already.
+func (c *Conn) appendFlightRecord(dst []byte, limit int, follows bool) []byte {
+	first := &c.out.messages[c.out.next]
+	w := c.writeEpoch(first.epoch)
+	room := min(limit-w.overhead(), maxPlaintext)
+	if first.content == typeChangeCipherSpec {
+		if room < len(first.body) {
+			return dst
+		}
+		b := append(w.begin(dst), first.body...)
+		c.out.next++
+		return c.sealOrFail(w, typeChangeCipherSpec, b, len(dst))
+	}
+	b := w.begin(dst)
+	begun := len(b)
+	for c.out.sending() {
+		m := &c.out.messages[c.out.next]
+		if m.content != typeHandshake || m.epoch != w.epoch {
+			break
+		}
+		left := len(m.body) - c.out.offset
+		n := min(left, room-(len(b)-begun)-fragmentHeaderLen)
+		least := min(left, 1)
+		if follows || len(b) > begun {
+			least = min(left, minFragment)
+		}
+		if n < least {
+			break
+		}
+		b = appendFragmentHeader(b, m.typ, len(m.body), m.seq, c.out.offset, n)
+		b = append(b, m.body[c.out.offset:c.out.offset+n]...)
+		c.out.offset += n
+		if n < left {
+			break
+		}
+		c.out.next++
+		c.out.offset = 0
+	}
+	if len(b) == begun {
+		return dst
+	}
+	return c.sealOrFail(w, typeHandshake, b, len(dst))
+}
+
+// sealOrFail seals a record; a connection whose numbers are used up ends.
+func (c *Conn) sealOrFail(w *writeEpoch, typ contentType, b []byte, start int) []byte {
+	b, ok := c.seal(w, typ, b, start)
+	if !ok {
+		c.fail(errExhausted)
+	}
+	return b
+}

@@ -1,0 +1,212 @@
+package dtls
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/hex"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A capture is what two browsers, or a browser and another stack, said.
+type capture struct {
+	keys      map[string][]byte // label of the key log → secret
+	datagrams []captured
+}
+
+type captured struct {
+	client bool // sent by the client
+	data   []byte
+}
+
+func loadCapture(t testing.TB, name string) capture {
+	t.Helper()
+	file, err := os.Open("testdata/" + name + ".txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	c := capture{keys: map[string][]byte{}}
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		f := strings.Fields(lines.Text())
+		if f[0] == "#" {
+			continue
+		}
+		b, err := hex.DecodeString(f[len(f)-1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f[0] == "key" {
+			c.keys[f[1]] = b
+		} else {
+			c.datagrams = append(c.datagrams, captured{f[0] == "client", b})
+		}
+	}
+	return c
+}
+
+// messages puts the plaintext messages of one side together.
+func (c capture) messages(t testing.TB, client bool) (list []message) {
+	t.Helper()
+	var r reassembler
+	for _, d := range c.datagrams {
+		if d.client != client {
+			continue
+		}
+		for b := d.data; len(b) > 0; {
+			h, ok := parseRecordHeader(b)
+			if !ok {
+				break // DTLS 1.3 ciphertext
+			}
+			payload := b[recordHeaderLen : recordHeaderLen+h.length]
+			b = b[recordHeaderLen+h.length:]
+			for h.epoch == 0 && h.typ == typeHandshake && len(payload) > 0 {
+				f, rest, ok := parseFragment(payload)
+				if !ok {
+					t.Fatal("fragment cannot be parsed")
+				}
+				r.add(h.epoch, f)
+				payload = rest
+			}
+		}
+		for {
+			m, ok := r.pop()
+			if !ok {
+				break
+			}
+			list = append(list, m)
+		}
+	}
+	return list
+}
+
+// TestBrowserClientHello parses the hellos that browsers send, which come in
+// two datagrams each.
+func TestBrowserClientHello(t *testing.T) {
+	for _, name := range []string{"chromium-client-12", "firefox-client-12", "chromium-13", "firefox-13"} {
+		c := loadCapture(t, name)
+		msgs := c.messages(t, true)
+		if len(msgs) == 0 || msgs[0].typ != typeClientHello {
+			t.Fatalf("%s: no ClientHello", name)
+		}
+		h, err := parseClientHello(msgs[0].body)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		e := &h.extensions
+		if h.version != VersionDTLS12 || !slices.Contains(e.versions, VersionDTLS13) || !slices.Contains(e.versions, VersionDTLS12) ||
+			!slices.Contains(h.suites, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256) || e.groups[0] != GroupX25519MLKEM768 ||
+			!e.extendedMasterSecret || e.renegotiationInfo == nil || !slices.Contains(e.schemes, ECDSAP256SHA256) || len(e.srtpProfiles) == 0 {
+			t.Errorf("%s: %+v", name, h)
+		}
+		if alpn := strings.HasPrefix(name, "firefox"); alpn != slices.Equal(e.alpn, []string{"webrtc", "c-webrtc"}) {
+			t.Errorf("%s: ALPN %q", name, e.alpn)
+		}
+		for i := range msgs[0].body {
+			if _, err := parseClientHello(msgs[0].body[:i]); err == nil && i != len(msgs[0].body)-e.blockLen(msgs[0].body) {
+				t.Errorf("%s: the first %d bytes alone parse", name, i)
+			}
+		}
+	}
+}
+
+// blockLen is the length of the extensions block at the end of a hello: what
+// is left without it is a hello, too.
+func (e *helloExtensions) blockLen(body []byte) int {
+	for i := range body {
+		if rest := body[i:]; len(rest) >= 2 && int(rest[0])<<8|int(rest[1]) == len(rest)-2 {
+			return len(rest)
+		}
+	}
+	return 0
+}
+
+// TestServerAnswersBrowsers feeds captured hellos to a server: it chooses
+// DTLS 1.2 and answers within the limit.
+func TestServerAnswersBrowsers(t *testing.T) {
+	for _, name := range []string{"chromium-client-12", "firefox-client-12", "chromium-13", "firefox-13"} {
+		cert := testCertificate(t, "P-256")
+		c, err := NewConn(Config{Certificate: cert, Fingerprints: []Fingerprint{fingerprintOf(t, "sha-256", cert)}, MaxVersion: VersionDTLS12})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Start(epoch)
+		datagrams := loadCapture(t, name).datagrams[:2]
+		slices.Reverse(datagrams) // reordered, too
+		for i, d := range datagrams {
+			if _, ok := c.AppendHandshake(epoch, nil, 1200); ok {
+				t.Fatalf("%s: an answer to %d of 2 fragments", name, i)
+			}
+			c.ReadRecord(epoch, slices.Clone(d.data))
+		}
+		b, ok := c.AppendHandshake(epoch, nil, 1200)
+		if !ok || len(b) > 1200 || c.Err() != nil {
+			t.Fatalf("%s: %d bytes, err %v", name, len(b), c.Err())
+		}
+		if got := c.ConnectionState(); got.Version != VersionDTLS12 || got.CipherSuite != TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
+// TestOpenCaptured derives the keys of captured DTLS 1.2 connections from
+// their key logs and opens every record: browsers' sealing, our opening.
+func TestOpenCaptured(t *testing.T) {
+	for _, name := range []string{"chromium-client-12", "firefox-client-12", "chromium-server-12", "firefox-server-12"} {
+		c := loadCapture(t, name)
+		s := secrets12{master: c.keys["CLIENT_RANDOM"]}
+		var su suite
+		for _, m := range c.messages(t, true) {
+			if h, err := parseClientHello(m.body); m.typ == typeClientHello && err == nil {
+				s.clientRandom = h.random
+			}
+		}
+		for _, m := range c.messages(t, false) {
+			if m.typ != typeServerHello {
+				continue
+			}
+			h, err := parseServerHello(m.body)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			s.serverRandom = h.random
+			su, _ = suiteByID(h.suite)
+		}
+		s.hash = su.hash
+		ck, sk, err := s.keyBlock(&su)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn := &Conn{}
+		read := map[bool]*readEpoch{true: {aeadKey: ck, epoch: 1}, false: {aeadKey: sk, epoch: 1}}
+		opened := map[contentType]int{}
+		for _, d := range c.datagrams {
+			for b := d.data; len(b) > 0; {
+				h, ok := parseRecordHeader(b)
+				if !ok {
+					t.Fatalf("%s: record cannot be parsed", name)
+				}
+				rec := b[:recordHeaderLen+h.length]
+				b = b[len(rec):]
+				if h.epoch != 1 {
+					continue
+				}
+				again := bytes.Clone(rec)
+				payload, ok := conn.open(read[d.client], h, rec)
+				if !ok || len(payload) == 0 {
+					t.Fatalf("%s: record %d of type %d does not open", name, h.seq, h.typ)
+				}
+				opened[h.typ]++
+				if _, ok := conn.open(read[d.client], h, again); ok {
+					t.Fatalf("%s: record %d opens twice", name, h.seq)
+				}
+			}
+		}
+		if opened[typeHandshake] < 2 || opened[typeApplicationData] < 2 {
+			t.Errorf("%s: opened %v", name, opened)
+		}
+	}
+}

@@ -1,0 +1,111 @@
+package dtls
+
+import (
+	"crypto/ecdh"
+	"crypto/hmac"
+	"errors"
+	"io"
+	"slices"
+)
+
+// An ephemeral is our half of the key exchange.
+type ephemeral struct {
+	ecdh *ecdh.PrivateKey
+}
+
+// newRandom fills a hello's random.
+func (c *Conn) newRandom(random *[32]byte) error {
+	if _, err := io.ReadFull(c.cfg.Rand, random[:]); err != nil {
+		return fatal(AlertInternalError, "random: %w", err)
+	}
+	return nil
+}
+
+// expect checks the type and epoch of a message.
+func expect(m message, typ handshakeType, epoch uint16) error {
+	if m.typ != typ || m.epoch != epoch {
+		return fatal(AlertUnexpectedMessage, "handshake message of type %d in epoch %d where type %d was due", m.typ, m.epoch, typ)
+	}
+	return nil
+}
+
+// addToTranscript notes a message of the far end's.
+func (hs *handshake) addToTranscript(m message) { hs.transcript = m.appendTranscript12(hs.transcript) }
+
+// checkPeerChain judges the far end's certificates: this is what keeps
+// everybody but the one described from getting any further.
+func (c *Conn) checkPeerChain(chain [][]byte) error {
+	// What is kept must not hold the whole message in memory.
+	for _, der := range chain {
+		c.peer = append(c.peer, slices.Clone(der))
+	}
+	if len(c.cfg.Fingerprints) > 0 && !matchFingerprint(c.cfg.Fingerprints, chain[0]) {
+		return fatal(AlertBadCertificate, "%w", ErrFingerprintMismatch)
+	}
+	if c.cfg.VerifyPeer != nil {
+		if err := c.cfg.VerifyPeer(c.peer); err != nil {
+			var a *AlertError
+			if errors.As(err, &a) {
+				return err
+			}
+			return fatal(AlertBadCertificate, "certificate refused: %w", err)
+		}
+	}
+	key, err := certificateKey(chain[0])
+	c.hs.peerKey = key
+	return err
+}
+
+// deriveKeys computes the keys of epoch 1 from the shared secret
+// (RFC 7627 §4), and lets records of that epoch in. Those that go out wait
+// for our Finished.
+func (c *Conn) deriveKeys(secret []byte, sessionHash []byte) (out *writeEpoch, err error) {
+	s := &c.secrets
+	s.hash = c.hs.suite.hash
+	s.master = prf12(s.hash, secret, "extended master secret", masterSecretLen, sessionHash)
+	c.logKey("CLIENT_RANDOM", s.clientRandom[:], s.master)
+	client, server, err := s.keyBlock(&c.hs.suite)
+	if err != nil {
+		return nil, fatal(AlertInternalError, "keys: %w", err)
+	}
+	if !c.cfg.Client {
+		client, server = server, client
+	}
+	c.read = append(c.read, &readEpoch{aeadKey: server, epoch: 1})
+	return &writeEpoch{aeadKey: client, epoch: 1}, nil
+}
+
+// sessionHash is the hash of the transcript so far (RFC 7627 §3).
+func (hs *handshake) sessionHash() []byte { return sum(hs.suite.hash, hs.transcript) }
+
+// addFinished ends our flight with ChangeCipherSpec and Finished.
+func (c *Conn) addFinished(w *writeEpoch) {
+	verify := c.secrets.verifyData(c.cfg.Client, c.hs.transcript)
+	c.addChangeCipherSpec(w)
+	c.addMessage(typeFinished, verify)
+}
+
+// checkFinished checks the far end's Finished.
+func (c *Conn) checkFinished(m message) error {
+	if err := expect(m, typeFinished, 1); err != nil {
+		return err
+	}
+	if !hmac.Equal(m.body, c.secrets.verifyData(!c.cfg.Client, c.hs.transcript)) {
+		return fatal(AlertDecryptError, "Finished is wrong")
+	}
+	return nil
+}
+
+// addOwnCertificate sends our chain, or an empty one.
+func (c *Conn) addOwnCertificate() error {
+	var chain [][]byte
+	if c.cfg.Certificate != nil {
+		chain = c.cfg.Certificate.Certificate
+	}
+	body, err := marshalCertificates12(chain)
+	if err != nil {
+		return fatal(AlertInternalError, "certificate: %w", err)
+	}
+	c.addMessage(typeCertificate, body)
+	return nil
+}

@@ -1,0 +1,78 @@
+package dtls
+
+import (
+	"encoding/binary"
+
+	"golang.org/x/crypto/cryptobyte"
+)
+
+// A handshakeType is the first byte of a handshake message.
+type handshakeType uint8
+
+const (
+	typeHelloRequest       handshakeType = 0 // RFC 5246 §7.4
+	typeClientHello        handshakeType = 1
+	typeServerHello        handshakeType = 2
+	typeHelloVerifyRequest handshakeType = 3 // RFC 6347 §4.3.2
+	typeCertificate        handshakeType = 11
+	typeServerKeyExchange  handshakeType = 12
+	typeCertificateRequest handshakeType = 13
+	typeServerHelloDone    handshakeType = 14
+	typeCertificateVerify  handshakeType = 15
+	typeClientKeyExchange  handshakeType = 16
+	typeFinished           handshakeType = 20
+)
+
+const (
+	fragmentHeaderLen = 12       // RFC 6347 §4.2.2
+	maxMessage        = 32 << 10 // longest handshake message taken; a chain of RSA certificates has room
+)
+
+// A message is a whole handshake message.
+type message struct {
+	typ   handshakeType
+	seq   uint16
+	epoch uint16 // of the records that brought it
+	body  []byte
+}
+
+// A fragment is a piece of a handshake message as a record carries it.
+type fragment struct {
+	typ    handshakeType
+	seq    uint16
+	length int // of the whole message
+	offset int
+	data   []byte
+}
+
+// parseFragment reads the first fragment of a record's payload.
+func parseFragment(b []byte) (f fragment, rest []byte, ok bool) {
+	s := cryptobyte.String(b)
+	var typ uint8
+	var length, offset, n uint32
+	var data []byte
+	if !s.ReadUint8(&typ) || !s.ReadUint24(&length) || !s.ReadUint16(&f.seq) ||
+		!s.ReadUint24(&offset) || !s.ReadUint24(&n) || !s.ReadBytes(&data, int(n)) {
+		return f, nil, false
+	}
+	f.typ, f.length, f.offset, f.data = handshakeType(typ), int(length), int(offset), data
+	return f, s, f.offset+len(data) <= f.length
+}
+
+// last tells whether f holds the end of its message.
+func (f fragment) last() bool { return f.offset+len(f.data) == f.length }
+
+// appendFragmentHeader appends the header of a fragment of n bytes.
+func appendFragmentHeader(b []byte, typ handshakeType, length int, seq uint16, offset, n int) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(typ)<<24|uint32(length))
+	b = binary.BigEndian.AppendUint16(b, seq)
+	b = append(b, byte(offset>>16), byte(offset>>8), byte(offset))
+	return append(b, byte(n>>16), byte(n>>8), byte(n))
+}
+
+// appendTranscript12 appends m as the DTLS 1.2 transcript has it: with its
+// header, as if it had come in one fragment (RFC 6347 §4.2.6).
+func (m message) appendTranscript12(b []byte) []byte {
+	b = appendFragmentHeader(b, m.typ, len(m.body), m.seq, 0, len(m.body))
+	return append(b, m.body...)
+}

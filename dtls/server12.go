@@ -1,0 +1,253 @@
+package dtls
+
+import (
+	"slices"
+	"time"
+)
+
+// serverClientHello takes the ClientHello, now that all of it is there, and
+// decides the version.
+func (c *Conn) serverClientHello(now time.Time, m message) error {
+	if err := expect(m, typeClientHello, 0); err != nil {
+		return err
+	}
+	h, err := parseClientHello(m.body)
+	if err != nil {
+		return err
+	}
+	// RFC 8446 §4.2.1: where supported_versions is, it alone counts.
+	offers := h.extensions.versions
+	if offers == nil && !VersionDTLS12.newer(h.version) {
+		offers = []Version{VersionDTLS12}
+	}
+	if !slices.Contains(offers, VersionDTLS12) {
+		return fatal(AlertProtocolVersion, "client offers versions %v, %v", h.version, offers)
+	}
+	c.hs.hello = *h
+	c.hs.addToTranscript(m)
+	return c.acceptClientHello12(h)
+}
+
+// acceptClientHello12 chooses among what the client offers and answers.
+func (c *Conn) acceptClientHello12(h *clientHello) error {
+	e := &h.extensions
+	switch {
+	case !slices.Contains(h.compressions, 0):
+		return fatal(AlertIllegalParameter, "client cannot do without compression")
+	case !e.extendedMasterSecret:
+		// RFC 7627 §5.3: a server that does not want to do without aborts
+		// with this alert.
+		return fatal(AlertHandshakeFailure, "client has no extended master secret")
+	case len(e.renegotiationInfo) != 0:
+		// RFC 5746 §3.6: in a first handshake it MUST be empty.
+		return fatal(AlertHandshakeFailure, "renegotiation_info is not empty")
+	case e.pointFormats != nil && !slices.Contains(e.pointFormats, 0):
+		return fatal(AlertIllegalParameter, "client cannot read uncompressed points")
+	}
+	su, ok := c.chooseSuite12(h.suites)
+	if !ok {
+		return fatal(AlertHandshakeFailure, "no cipher suite in common; client offers %v", h.suites)
+	}
+	group, ok := c.chooseGroup12(e.groups)
+	if !ok {
+		return fatal(AlertHandshakeFailure, "no group in common; client offers %v", e.groups)
+	}
+	sh := &serverHello{version: VersionDTLS12, suite: su.id}
+	if err := c.answerExtensions12(h, sh); err != nil {
+		return err
+	}
+	if err := c.newRandom(&sh.random); err != nil {
+		return err
+	}
+	c.version, c.suite, c.group, c.hs.suite = VersionDTLS12, su.id, group, su
+	c.secrets.clientRandom, c.secrets.serverRandom = h.random, sh.random
+	return c.sendServerFlight(sh)
+}
+
+// chooseSuite12 takes the suite we like best of those that the client offers
+// and our certificate's key can serve.
+func (c *Conn) chooseSuite12(offered []CipherSuite) (suite, bool) {
+	auth := keyAuth(c.cfg.signer().Public())
+	for _, s := range c.cfg.suites(VersionDTLS12) {
+		if s.auth == auth && slices.Contains(offered, s.id) {
+			return s, true
+		}
+	}
+	return suite{}, false
+}
+
+// chooseGroup12 takes the group we like best of those that the client offers.
+func (c *Conn) chooseGroup12(offered []Group) (Group, bool) {
+	if offered == nil {
+		// RFC 8422 §4: a client that names none supports all; P-256 is the
+		// one everybody has.
+		offered = []Group{GroupP256}
+	}
+	for _, g := range c.cfg.groups12() {
+		if slices.Contains(offered, g) {
+			return g, true
+		}
+	}
+	return 0, false
+}
+
+// answerExtensions12 fills in the extensions of the ServerHello: only such
+// as the client sent.
+func (c *Conn) answerExtensions12(h *clientHello, sh *serverHello) error {
+	e := &h.extensions
+	sh.extensions.extendedMasterSecret = true
+	if e.renegotiationInfo != nil || slices.Contains(h.suites, scsvRenegotiation) {
+		sh.extensions.renegotiationInfo = []byte{}
+	}
+	if e.pointFormats != nil {
+		sh.extensions.pointFormats = []byte{0}
+	}
+	if e.alpn != nil && len(c.cfg.ALPN) > 0 {
+		i := slices.IndexFunc(c.cfg.ALPN, func(p string) bool { return slices.Contains(e.alpn, p) })
+		if i < 0 {
+			// RFC 7301 §3.2
+			return fatal(AlertNoApplicationProtocol, "no protocol in common; client offers %q", e.alpn)
+		}
+		c.protocol = c.cfg.ALPN[i]
+		sh.extensions.alpn = []string{c.protocol}
+	}
+	for _, p := range c.cfg.SRTPProfiles {
+		if slices.Contains(e.srtpProfiles, p) {
+			c.srtp = p
+			sh.extensions.srtpProfiles = []uint16{p}
+			break
+		}
+	}
+	return nil
+}
+
+// sendServerFlight sends all from ServerHello to ServerHelloDone.
+func (c *Conn) sendServerFlight(sh *serverHello) error {
+	c.beginFlight()
+	body, err := sh.marshal()
+	if err != nil {
+		return fatal(AlertInternalError, "ServerHello: %w", err)
+	}
+	c.addMessage(typeServerHello, body)
+	if err := c.addOwnCertificate(); err != nil {
+		return err
+	}
+	if err := c.addServerKeyExchange(); err != nil {
+		return err
+	}
+	c.hs.step = (*Conn).serverClientKeyExchange
+	if c.cfg.ClientAuth != ClientAuthNone {
+		body, err := marshalCertificateRequest12(c.cfg.SignatureSchemes)
+		if err != nil {
+			return fatal(AlertInternalError, "CertificateRequest: %w", err)
+		}
+		c.addMessage(typeCertificateRequest, body)
+		c.hs.step = (*Conn).serverCertificate
+	}
+	c.addMessage(typeServerHelloDone, nil)
+	c.endFlight(false)
+	return nil
+}
+
+// addServerKeyExchange sends our ephemeral key, signed.
+func (c *Conn) addServerKeyExchange() (err error) {
+	if c.hs.key.ecdh, err = newKey(c.group, c.cfg.Rand); err != nil {
+		return err
+	}
+	ske := &serverKeyExchange{group: c.group, public: c.hs.key.ecdh.PublicKey().Bytes()}
+	signed, err := ske.signed(&c.secrets.clientRandom, &c.secrets.serverRandom)
+	if err != nil {
+		return fatal(AlertInternalError, "ServerKeyExchange: %w", err)
+	}
+	ske.scheme, ske.signature, err = sign(c.cfg.Rand, c.cfg.signer(), VersionDTLS12, c.hs.hello.extensions.schemes, signed)
+	if err != nil {
+		return err
+	}
+	body, err := ske.marshal()
+	if err != nil {
+		return fatal(AlertInternalError, "ServerKeyExchange: %w", err)
+	}
+	c.addMessage(typeServerKeyExchange, body)
+	return nil
+}
+
+// serverCertificate takes the client's certificates.
+func (c *Conn) serverCertificate(now time.Time, m message) error {
+	if err := expect(m, typeCertificate, 0); err != nil {
+		return err
+	}
+	chain, err := parseCertificates12(m.body)
+	if err != nil {
+		return err
+	}
+	if len(chain) > 0 {
+		err = c.checkPeerChain(chain)
+	} else if c.cfg.ClientAuth == ClientAuthRequire {
+		// RFC 5246 §7.4.6 names this alert; 1.3 has one of its own.
+		err = fatal(AlertHandshakeFailure, "client has no certificate")
+	}
+	if err != nil {
+		return err
+	}
+	c.hs.addToTranscript(m)
+	c.hs.step = (*Conn).serverClientKeyExchange
+	return nil
+}
+
+// serverClientKeyExchange takes the client's ephemeral key, which makes the
+// keys of epoch 1.
+func (c *Conn) serverClientKeyExchange(now time.Time, m message) error {
+	if err := expect(m, typeClientKeyExchange, 0); err != nil {
+		return err
+	}
+	public, err := parseClientKeyExchange(m.body)
+	if err != nil {
+		return err
+	}
+	secret, err := agree(c.hs.key.ecdh, public)
+	if err != nil {
+		return err
+	}
+	c.hs.addToTranscript(m)
+	if c.hs.epoch1, err = c.deriveKeys(secret, c.hs.sessionHash()); err != nil {
+		return err
+	}
+	c.hs.step = (*Conn).serverFinished
+	if c.hs.peerKey != nil {
+		c.hs.step = (*Conn).serverCertificateVerify
+	}
+	return nil
+}
+
+// serverCertificateVerify takes the proof that the client has the key of its
+// certificate.
+func (c *Conn) serverCertificateVerify(now time.Time, m message) error {
+	if err := expect(m, typeCertificateVerify, 0); err != nil {
+		return err
+	}
+	scheme, signature, err := parseCertificateVerify(m.body)
+	if err != nil {
+		return err
+	}
+	if err := verify(c.hs.peerKey, VersionDTLS12, c.cfg.SignatureSchemes, scheme, c.hs.transcript, signature); err != nil {
+		return err
+	}
+	c.hs.addToTranscript(m)
+	c.hs.step = (*Conn).serverFinished
+	return nil
+}
+
+// serverFinished takes the client's Finished and answers with ours. That
+// flight is kept for good, since nothing tells when the client has it; it is
+// 12 bytes.
+func (c *Conn) serverFinished(now time.Time, m message) error {
+	if err := c.checkFinished(m); err != nil {
+		return err
+	}
+	c.hs.addToTranscript(m)
+	c.beginFlight()
+	c.addFinished(c.hs.epoch1)
+	c.endFlight(true)
+	c.establish()
+	return nil
+}

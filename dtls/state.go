@@ -1,0 +1,79 @@
+package dtls
+
+import (
+	"errors"
+	"fmt"
+)
+
+// An EventKind says what an Event is about.
+type EventKind uint8
+
+const (
+	EventNone        EventKind = iota
+	EventEstablished           // data may flow
+	EventClosed                // the far end sent close_notify
+	EventFailed                // Err says why
+)
+
+// An Event is something the Conn's owner should know.
+type Event struct {
+	Kind EventKind
+	Err  error
+}
+
+// NextEvent returns the next event, in order. A Conn has at most two in its
+// life: established, and the end.
+func (c *Conn) NextEvent() (Event, bool) {
+	if len(c.events) == 0 {
+		return Event{}, false
+	}
+	e := c.events[0]
+	if c.events = c.events[1:]; len(c.events) == 0 {
+		c.events = nil
+	}
+	return e, true
+}
+
+// Err is why the connection ended; nil while it has not.
+func (c *Conn) Err() error { return c.err }
+
+// ConnectionState is what a handshake agreed on.
+type ConnectionState struct {
+	Version          Version
+	CipherSuite      CipherSuite
+	Group            Group
+	PeerCertificates [][]byte // DER, the far end's own first; not to be changed
+	ALPN             string   // the protocol chosen, if any
+	SRTPProfile      uint16   // the profile chosen, if any
+}
+
+// ConnectionState tells what was agreed on, as far as it is known.
+func (c *Conn) ConnectionState() ConnectionState {
+	return ConnectionState{c.version, c.suite, c.group, c.peer, c.protocol, c.srtp}
+}
+
+// Stats counts what a Conn had to do beyond the plain exchange of records.
+type Stats struct {
+	Malformed       uint64 // records and messages that could not be parsed
+	Rejected        uint64 // records replayed, forged, of no known epoch, or beyond a limit
+	Retransmissions uint64 // flights sent again
+}
+
+// Stats returns the counters.
+func (c *Conn) Stats() Stats { return c.stats }
+
+// maxExport is the longest secret RFC 8446's HKDF-Expand-Label can name.
+const maxExport = 1<<16 - 1
+
+// ExportKeyingMaterial derives length bytes that only the two ends know
+// (RFC 5705). A nil context is none, which is not the same as an empty one.
+// It fails before the handshake is finished.
+func (c *Conn) ExportKeyingMaterial(label string, context []byte, length int) ([]byte, error) {
+	if c.secrets.master == nil || c.state < stateEstablished {
+		return nil, errors.New("dtls: nothing to export before the handshake is finished")
+	}
+	if length < 0 || length > maxExport || len(context) > 1<<16-1 {
+		return nil, fmt.Errorf("dtls: cannot export %d bytes", length)
+	}
+	return c.secrets.export(label, context, length), nil
+}

@@ -1,0 +1,71 @@
+package dtls
+
+import (
+	"crypto"
+	"crypto/aes"
+	"crypto/cipher"
+	_ "crypto/sha256" // registers the hashes that suites name
+	_ "crypto/sha512"
+
+	"golang.org/x/crypto/chacha20poly1305"
+)
+
+// An authKind is the kind of certificate a DTLS 1.2 suite needs.
+type authKind uint8
+
+const (
+	authAny   authKind = iota // DTLS 1.3: the suite says nothing about it
+	authECDSA                 // and Ed25519 (RFC 8422 §5.10)
+	authRSA
+)
+
+// A suite is what a CipherSuite stands for.
+type suite struct {
+	id       CipherSuite
+	version  Version
+	auth     authKind
+	hash     crypto.Hash
+	keyLen   int
+	fixedIV  int // bytes of the IV that the key block gives (DTLS 1.2)
+	explicit int // bytes of the nonce that each record carries (DTLS 1.2)
+	newAEAD  func(key []byte) (cipher.AEAD, error)
+}
+
+// suites is in order of preference: AES-128-GCM is the fastest where the
+// processor helps and strong enough; ChaCha20 comes next for ends that have
+// no such help.
+func suites() []suite {
+	const v12, v13 = VersionDTLS12, VersionDTLS13
+	return []suite{
+		{TLS_AES_128_GCM_SHA256, v13, authAny, crypto.SHA256, 16, 12, 0, newGCM},
+		{TLS_CHACHA20_POLY1305_SHA256, v13, authAny, crypto.SHA256, 32, 12, 0, chacha20poly1305.New},
+		{TLS_AES_256_GCM_SHA384, v13, authAny, crypto.SHA384, 32, 12, 0, newGCM},
+
+		// RFC 5288 §3: the salt is 4 bytes, each record carries 8.
+		{TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, v12, authECDSA, crypto.SHA256, 16, 4, 8, newGCM},
+		{TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, v12, authRSA, crypto.SHA256, 16, 4, 8, newGCM},
+		// RFC 7905 §2: the whole nonce comes from the key block and the record number.
+		{TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, v12, authECDSA, crypto.SHA256, 32, 12, 0, chacha20poly1305.New},
+		{TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, v12, authRSA, crypto.SHA256, 32, 12, 0, chacha20poly1305.New},
+		{TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, v12, authECDSA, crypto.SHA384, 32, 4, 8, newGCM},
+		{TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, v12, authRSA, crypto.SHA384, 32, 4, 8, newGCM},
+	}
+}
+
+// suiteByID returns the suite that id stands for.
+func suiteByID(id CipherSuite) (suite, bool) {
+	for _, s := range suites() {
+		if s.id == id {
+			return s, true
+		}
+	}
+	return suite{}, false
+}
+
+func newGCM(key []byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
+}
