@@ -2,6 +2,7 @@ package datachannel
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"purertc/sctp"
@@ -17,6 +18,15 @@ const (
 	StateClosed
 )
 
+// String gives the W3C's word.
+func (s State) String() string {
+	names := [...]string{"connecting", "open", "closing", "closed"}
+	if int(s) < len(names) {
+		return names[s]
+	}
+	return "invalid"
+}
+
 // Params are what the two ends of a channel agree on (RFC 8832 §5.1).
 type Params struct {
 	Label             string
@@ -29,33 +39,167 @@ type Params struct {
 	Priority          uint16 // 0: 256, normal (RFC 8831 §6.4)
 }
 
-// Errors of Open and Send.
+// Errors of Open and Send, and of Channel.Err.
 var (
-	ErrIDInUse = errors.New("datachannel: id is in use")
-	ErrNotOpen = errors.New("datachannel: channel is not open")
-	ErrNoID    = errors.New("datachannel: no stream id is left")
+	ErrIDInUse  = errors.New("datachannel: id is in use")
+	ErrNotOpen  = errors.New("datachannel: channel is not open")
+	ErrNoID     = errors.New("datachannel: no stream id is left")
+	ErrTooLong  = errors.New("datachannel: label or protocol is longer than 65535 bytes")
+	ErrInvalid  = errors.New("datachannel: invalid parameters")
+	ErrProtocol = errors.New("datachannel: the far end broke the protocol")
+)
+
+const (
+	maxStreamID    = 65534 // RFC 8832 §6
+	normalPriority = 256   // RFC 8831 §6.4
+
+	// What comes before the DATA_CHANNEL_OPEN of its channel, which may
+	// overtake it if unordered, is kept up to these bounds of all channels.
+	maxEarlyMessages = 1024
+	maxEarlyBytes    = 256 << 10
 )
 
 // A Session is the set of data channels on one association (RFC 8831).
-type Session struct{}
+type Session struct {
+	assoc       *sctp.Association
+	started     bool
+	client      bool
+	established bool
+	ended       error
+
+	channels map[uint16]*Channel
+	waiting  []*Channel // for an id, until Start
+	nextID   int        // no id of ours below it is free
+
+	early         map[uint16][]sctp.Message
+	earlyMessages int
+	earlyBytes    int
+
+	unreliableBytes int // held for programs that do not read
+	events          queue[Event]
+}
 
 // NewSession returns a session without channels.
-func NewSession(a *sctp.Association) *Session { return &Session{} }
+func NewSession(a *sctp.Association) *Session {
+	return &Session{assoc: a}
+}
 
 // Start tells the session the DTLS role, which decides whose ids are even
 // (RFC 8832 §6), and that the association exists: channels in waiting get
 // their ids.
-func (s *Session) Start(now time.Time, dtlsClient bool) {}
+func (s *Session) Start(now time.Time, dtlsClient bool) {
+	if s.started {
+		return
+	}
+	s.started, s.client = true, dtlsClient
+	s.nextID = s.firstID()
+	waiting := s.waiting
+	s.waiting = nil
+	for _, c := range waiting {
+		if c.state != StateConnecting {
+			continue
+		}
+		if err := s.openInBand(now, c); err != nil {
+			s.closed(c, err)
+		}
+	}
+}
+
+// firstID is our lowest id: the DTLS client's are even (RFC 8832 §6).
+func (s *Session) firstID() int {
+	if s.client {
+		return 0
+	}
+	return 1
+}
 
 // Open adds a channel. In-band ones get their id and send DATA_CHANNEL_OPEN
 // once the session has started; they are open when the association is
 // established, without waiting for the acknowledgement (RFC 8832 §6); negotiated
-// ones likewise.
-func (s *Session) Open(now time.Time, p Params) (*Channel, error) { return nil, nil }
+// ones likewise. The errors are ErrIDInUse, ErrNoID, ErrTooLong, ErrInvalid,
+// and ErrNotOpen when the association has ended.
+func (s *Session) Open(now time.Time, p Params) (*Channel, error) {
+	if s.ended != nil {
+		return nil, ErrNotOpen
+	}
+	if len(p.Label) > 65535 || len(p.Protocol) > 65535 {
+		return nil, ErrTooLong
+	}
+	if p.MaxRetransmits >= 0 && p.MaxPacketLifeTime >= 0 || p.Negotiated && p.ID > maxStreamID {
+		return nil, ErrInvalid // RFC 8831 §6.1: at most one of the two
+	}
+	if p.Priority == 0 {
+		p.Priority = normalPriority
+	}
+	c := &Channel{s: s, params: p}
+	switch {
+	case p.Negotiated:
+		if s.channels[p.ID] != nil {
+			return nil, ErrIDInUse
+		}
+		if s.established && int(p.ID) >= s.assoc.OutgoingStreams() {
+			return nil, ErrNoID
+		}
+		s.register(c, p.ID)
+		s.adoptEarly(now, c)
+	case !s.started:
+		c.inBand = true
+		s.waiting = append(s.waiting, c)
+		return c, nil
+	default:
+		c.inBand = true
+		if err := s.openInBand(now, c); err != nil {
+			return nil, err
+		}
+	}
+	if s.established {
+		s.setState(c, StateOpen)
+	}
+	return c, nil
+}
 
-// Process moves what the association has for us: its messages to the
-// channels, its events into the channels' states.
-func (s *Session) Process(now time.Time) {}
+// register gives a channel its stream.
+func (s *Session) register(c *Channel, id uint16) {
+	if s.channels == nil {
+		s.channels = make(map[uint16]*Channel)
+	}
+	c.id, c.hasID = id, true
+	s.channels[id] = c
+	if c.params.Priority != normalPriority {
+		s.assoc.SetPriority(id, c.params.Priority)
+	}
+}
+
+// openInBand gives a channel an id of ours and queues its DATA_CHANNEL_OPEN.
+func (s *Session) openInBand(now time.Time, c *Channel) error {
+	for s.nextID <= maxStreamID && s.channels[uint16(s.nextID)] != nil {
+		s.nextID += 2
+	}
+	if s.nextID > maxStreamID || s.nextID >= s.assoc.OutgoingStreams() {
+		return ErrNoID
+	}
+	id := uint16(s.nextID)
+	s.nextID += 2
+	s.register(c, id)
+	// Always reliable and ordered (RFC 8832 §6).
+	open := sctp.Message{Stream: id, PPID: ppidDCEP, Data: appendOpen(nil, &c.params)}
+	if err := s.assoc.Send(now, open, sctp.SendOptions{Uncounted: true}); err != nil {
+		s.unregister(c)
+		return ErrNoID
+	}
+	return nil
+}
+
+// unregister frees a channel's stream for another.
+func (s *Session) unregister(c *Channel) {
+	if !c.hasID || s.channels[c.id] != c {
+		return
+	}
+	delete(s.channels, c.id)
+	if id := int(c.id); s.started && id%2 == s.firstID() && id < s.nextID {
+		s.nextID = id
+	}
+}
 
 // An EventKind says what an Event is about.
 type EventKind uint8
@@ -77,33 +221,318 @@ type Event struct {
 }
 
 // NextEvent returns the next event, in order.
-func (s *Session) NextEvent() (Event, bool) { return Event{}, false }
+func (s *Session) NextEvent() (Event, bool) { return s.events.pop() }
 
-// A Channel is one data channel.
-type Channel struct{}
+func (s *Session) event(ev Event) { s.events.push(ev) }
 
-// Params returns what the channel was opened with.
-func (c *Channel) Params() Params { return Params{} }
+func (s *Session) setState(c *Channel, st State) {
+	if c.state == st {
+		return
+	}
+	c.state = st
+	s.event(Event{Kind: EventState, Channel: c, State: st})
+}
 
-// ID is the stream's number, and whether it is known yet.
-func (c *Channel) ID() (id uint16, ok bool) { return 0, false }
+// closed ends a channel. What was received stays to be read.
+func (s *Session) closed(c *Channel, err error) {
+	if c.state == StateClosed {
+		return
+	}
+	c.err, c.partial = err, nil
+	s.unregister(c)
+	s.setState(c, StateClosed)
+}
 
-// State returns the present state.
-func (c *Channel) State() State { return StateClosed }
+// Process moves what the association has for us: its messages to the
+// channels, its events into the channels' states. Messages go first, so that
+// those before a stream reset are handed up before it shows.
+func (s *Session) Process(now time.Time) {
+	for {
+		for {
+			m, ok := s.assoc.Receive()
+			if !ok {
+				break
+			}
+			s.handleMessage(now, m)
+		}
+		ev, ok := s.assoc.NextEvent()
+		if !ok {
+			return
+		}
+		s.handleEvent(now, ev)
+	}
+}
 
-// Send queues a message, whose data it copies (RFC 8831 §6.6).
-func (c *Channel) Send(now time.Time, data []byte, text bool) error { return nil }
+// handleEvent takes an event of the association.
+func (s *Session) handleEvent(now time.Time, ev sctp.Event) {
+	switch ev.Kind {
+	case sctp.EventEstablished:
+		s.associationUp(now)
+	case sctp.EventStreamsReset:
+		for _, id := range ev.Streams {
+			s.remoteReset(now, id)
+		}
+		return
+	case sctp.EventResetDone, sctp.EventResetFailed:
+		for _, id := range ev.Streams {
+			s.localReset(now, id, ev.Err)
+		}
+		return
+	case sctp.EventRestarted:
+		// The far end's channels are gone with its state.
+		s.closeAll(ErrProtocol)
+	case sctp.EventClosed, sctp.EventFailed:
+		s.ended = sctp.ErrClosed
+		if ev.Err != nil {
+			s.ended = ev.Err
+		}
+		s.closeAll(ev.Err)
+	}
+	s.event(Event{Kind: EventAssociation, Association: ev})
+}
 
-// Receive takes the next message that waits, which opens the receive window
-// by as much. It works in every state.
-func (c *Channel) Receive(now time.Time) (data []byte, text, ok bool) { return nil, false, false }
+// sortedIDs lists the channels' ids, so that nothing depends on a map's order.
+func (s *Session) sortedIDs() []uint16 {
+	ids := make([]uint16, 0, len(s.channels))
+	for id := range s.channels {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
 
-// Waiting is the number of messages that wait to be received.
-func (c *Channel) Waiting() int { return 0 }
+// associationUp opens the channels that waited.
+func (s *Session) associationUp(now time.Time) {
+	s.established = true
+	for _, id := range s.sortedIDs() {
+		c := s.channels[id]
+		switch {
+		case c.state != StateConnecting:
+		case int(id) >= s.assoc.OutgoingStreams():
+			s.closed(c, ErrNoID)
+		default:
+			s.setState(c, StateOpen)
+		}
+	}
+}
 
-// BufferedAmount is the number of bytes of payload that wait to be sent.
-func (c *Channel) BufferedAmount() int { return 0 }
+func (s *Session) closeAll(err error) {
+	for _, c := range s.waiting {
+		s.closed(c, err)
+	}
+	s.waiting = nil
+	for _, id := range s.sortedIDs() {
+		s.closed(s.channels[id], err)
+	}
+	s.early, s.earlyMessages, s.earlyBytes = nil, 0, 0
+}
 
-// Close closes the channel (RFC 8831 §6.7): what is queued is sent, then the
-// stream is reset.
-func (c *Channel) Close(now time.Time) {}
+// resetStream resets our side of a channel's stream.
+func (s *Session) resetStream(now time.Time, c *Channel) {
+	if err := s.assoc.ResetStreams(now, c.id); err != nil {
+		s.closed(c, err)
+	}
+}
+
+// remoteReset is the far end closing its side of a stream: ours follows at
+// once (RFC 8831 §6.7).
+func (s *Session) remoteReset(now time.Time, id uint16) {
+	s.dropEarly(now, id)
+	c := s.channels[id]
+	if c == nil {
+		return
+	}
+	c.remoteEnd = true
+	switch c.state {
+	case StateConnecting, StateOpen:
+		s.setState(c, StateClosing)
+		s.resetStream(now, c)
+	case StateClosing:
+		if c.localEnd {
+			s.closed(c, nil)
+		}
+	}
+}
+
+// localReset is the end of our own reset of a stream, or its failure, after
+// which the channel is as closed as it can be.
+func (s *Session) localReset(now time.Time, id uint16, failed error) {
+	c := s.channels[id]
+	switch {
+	case c == nil:
+	case c.ackOwed:
+		s.acceptOpen(now, c)
+	case c.state != StateClosing:
+	case failed != nil:
+		s.closed(c, failed)
+	default:
+		c.localEnd = true
+		if c.remoteEnd {
+			s.closed(c, nil)
+		}
+	}
+}
+
+// handleMessage takes a message from the association.
+func (s *Session) handleMessage(now time.Time, m sctp.Message) {
+	n := len(m.Data)
+	if m.PPID == ppidDCEP {
+		s.assoc.Release(now, n)
+		s.handleDCEP(now, m)
+		return
+	}
+	c := s.channels[m.Stream]
+	if c == nil {
+		s.keepEarly(now, m)
+		return
+	}
+	s.handleData(now, c, m)
+}
+
+// handleData takes a message of a channel.
+func (s *Session) handleData(now time.Time, c *Channel, m sctp.Message) {
+	// RFC 8832 §6: a message from the far end shows that it knows the channel.
+	c.acked = true
+	n := len(m.Data)
+	msg := message{data: m.Data}
+	switch m.PPID {
+	case ppidString:
+		msg.text = true
+	case ppidBinary:
+	case ppidStringEmpty:
+		msg.text, msg.data = true, nil
+	case ppidBinaryEmpty:
+		msg.data = nil
+	case ppidStringPartial, ppidBinaryPartial:
+		// Deprecated (RFC 8831 §6.6): a piece, whose end has PPID 51 or 53.
+		s.assoc.Release(now, n)
+		if len(c.partial)+n > maxPartialBytes {
+			c.partial = nil
+			c.err = ErrProtocol
+			c.Close(now)
+			return
+		}
+		c.partial = append(c.partial, m.Data...)
+		return
+	default:
+		s.assoc.Release(now, n)
+		return
+	}
+	if c.partial != nil {
+		msg.data = append(c.partial, msg.data...)
+		c.partial = nil
+	}
+	c.deliver(now, msg, n)
+}
+
+// keepEarly keeps a message that came before its channel.
+func (s *Session) keepEarly(now time.Time, m sctp.Message) {
+	s.assoc.Release(now, len(m.Data))
+	if s.ended != nil || s.earlyMessages >= maxEarlyMessages || s.earlyBytes+len(m.Data) > maxEarlyBytes {
+		return
+	}
+	if s.early == nil {
+		s.early = make(map[uint16][]sctp.Message)
+	}
+	s.early[m.Stream] = append(s.early[m.Stream], m)
+	s.earlyMessages++
+	s.earlyBytes += len(m.Data)
+}
+
+// dropEarly forgets what came early on a stream, and returns it.
+func (s *Session) dropEarly(now time.Time, id uint16) []sctp.Message {
+	ms := s.early[id]
+	delete(s.early, id)
+	s.earlyMessages -= len(ms)
+	for _, m := range ms {
+		s.earlyBytes -= len(m.Data)
+	}
+	return ms
+}
+
+// adoptEarly gives a new channel what came before it. It was released from
+// the window when it was kept, so it is no longer charged.
+func (s *Session) adoptEarly(now time.Time, c *Channel) {
+	for _, m := range s.dropEarly(now, c.id) {
+		msg := message{data: m.Data, charged: -1}
+		switch m.PPID {
+		case ppidString:
+			msg.text = true
+		case ppidStringEmpty:
+			msg.text, msg.data = true, nil
+		case ppidBinaryEmpty:
+			msg.data = nil
+		case ppidBinary:
+		default:
+			continue
+		}
+		s.unreliableBytes += len(msg.data)
+		c.queue.push(msg)
+		c.bytes += len(msg.data)
+		if c.queue.len() == 1 {
+			s.event(Event{Kind: EventMessage, Channel: c})
+		}
+	}
+}
+
+// handleDCEP takes a message of the establishment protocol (RFC 8832).
+func (s *Session) handleDCEP(now time.Time, m sctp.Message) {
+	switch {
+	case len(m.Data) == 1 && m.Data[0] == dcepAck:
+		if c := s.channels[m.Stream]; c != nil {
+			c.acked = true
+		}
+	case len(m.Data) > 0 && m.Data[0] == dcepOpen:
+		s.handleOpen(now, m)
+	}
+}
+
+// handleOpen takes a DATA_CHANNEL_OPEN. One that is malformed, or on a stream
+// that is not the far end's to choose or in use, closes the stream (RFC 8832
+// §6).
+func (s *Session) handleOpen(now time.Time, m sctp.Message) {
+	old := s.channels[m.Stream]
+	reopened := false
+	if old != nil && old.state == StateClosing && old.remoteEnd {
+		// The far end has both resets behind it, and uses the id again; the
+		// response to ours is still on its way.
+		s.closed(old, nil)
+		old, reopened = nil, true
+	}
+	if old != nil {
+		old.Close(now)
+		return
+	}
+	p, err := parseOpen(m.Data)
+	wrongParity := s.started && int(m.Stream)%2 == s.firstID()
+	if err != nil || wrongParity || m.Stream > maxStreamID || int(m.Stream) >= s.assoc.OutgoingStreams() {
+		s.dropEarly(now, m.Stream)
+		s.assoc.ResetStreams(now, m.Stream) // an invalid stream has nothing to reset
+		return
+	}
+	p.ID = m.Stream
+	c := &Channel{s: s, params: p, ackOwed: true}
+	s.register(c, m.Stream)
+	if !reopened {
+		s.acceptOpen(now, c)
+	}
+}
+
+// acceptOpen acknowledges a channel of the far end.
+func (s *Session) acceptOpen(now time.Time, c *Channel) {
+	ack := sctp.Message{Stream: c.id, PPID: ppidDCEP, Data: []byte{dcepAck}}
+	if err := s.assoc.Send(now, ack, sctp.SendOptions{Uncounted: true}); err != nil {
+		if errors.Is(err, sctp.ErrStreamClosed) {
+			return // until the reset of the stream's last user is confirmed
+		}
+		s.closed(c, err)
+		return
+	}
+	c.ackOwed = false
+	if c.params.Priority != normalPriority {
+		s.assoc.SetPriority(c.id, c.params.Priority)
+	}
+	c.state = StateOpen
+	s.event(Event{Kind: EventIncoming, Channel: c})
+	s.adoptEarly(now, c)
+}

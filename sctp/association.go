@@ -1,9 +1,19 @@
 package sctp
 
 import (
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"io"
 	"time"
+)
+
+const (
+	defaultPort           = 5000 // RFC 8841 §5
+	defaultMaxMessageSize = 262144
+	defaultReceiveBuffer  = 1 << 20
+	maxStreams            = 65535 // ids 0…65534, RFC 8831 §6.2
+	defaultMTU            = 1200
 )
 
 // Config is what an Association is made from.
@@ -31,13 +41,23 @@ type SendOptions struct {
 	LimitRetransmits bool // RFC 7496 §3.3: at most MaxRetransmits
 	MaxRetransmits   uint16
 	Lifetime         time.Duration // RFC 3758 §4.1: 0 is for ever
+	Uncounted        bool          // not part of BufferedAmount: the application's own protocol
 }
 
-// Errors of Send.
+// Errors of Send and ResetStreams.
 var (
 	ErrClosed        = errors.New("sctp: association is closed")
 	ErrStreamClosed  = errors.New("sctp: stream is being reset")
 	ErrInvalidStream = errors.New("sctp: no such outgoing stream")
+	ErrEmptyMessage  = errors.New("sctp: a message has at least one byte") // RFC 9260 §3.3.1
+)
+
+// Errors of EventFailed and EventResetFailed.
+var (
+	ErrTimeout       = errors.New("sctp: the far end does not answer")
+	ErrHandshake     = errors.New("sctp: the far end's INIT ACK is unusable")
+	ErrResetRefused  = errors.New("sctp: the far end refused to reset the stream")
+	ErrNoStreamReset = errors.New("sctp: the far end cannot reset streams")
 )
 
 // A State is that of an association (RFC 9260 §4).
@@ -53,6 +73,16 @@ const (
 	StateShutdownReceived
 	StateShutdownAckSent
 )
+
+// String gives the name in RFC 9260 §4, in lower case.
+func (s State) String() string {
+	names := [...]string{"closed", "cookie-wait", "cookie-echoed", "established",
+		"shutdown-pending", "shutdown-sent", "shutdown-received", "shutdown-ack-sent"}
+	if int(s) < len(names) {
+		return names[s]
+	}
+	return "invalid"
+}
 
 // An EventKind says which fields of an Event are set.
 type EventKind uint8
@@ -77,72 +107,291 @@ type Event struct {
 
 // An Association is one end of an SCTP association (RFC 9260) over DTLS
 // (RFC 8261): a pure state machine.
-type Association struct{}
+type Association struct {
+	cfg   Config
+	state State
+	ended bool  // closed for good: no INIT is answered any more
+	err   error // why
+
+	base    time.Time // zero of the association's clock
+	lastNow time.Time
+
+	localTag, peerTag uint32
+	localTSN          TSN // initial
+	cookieKey         []byte
+	echo              []byte // the COOKIE ECHO chunk to send and send again
+	peer              initParams
+
+	rto           rtoEstimator
+	errorCount    int // RFC 9260 §8.1
+	initCount     int
+	cc            congestionController
+	mtu           int
+	peerRwnd      int
+	recovering    bool // fast recovery, RFC 9260 §7.2.4
+	recoverUntil  TSN  // its exit point
+	fastAllowance bool // one packet past cwnd, RFC 9260 §7.2.4 (4)
+
+	queue sendQueue
+	out   outstanding
+	done  func(*outMessage) // a.messageDone, made once
+	skip  skipState
+
+	in         tracker
+	reassembly reassembly
+	window     int // the receive window
+	advertised int // a_rwnd of the last SACK
+	ack        ackState
+	ackPackets int
+	gotData    bool // the packet under way held DATA
+	gotForward bool // … a FORWARD TSN
+
+	reset     resetState
+	heartbeat heartbeatState
+
+	replies []reply // whole packets for whoever sent one
+	control []byte  // chunks that go before data
+
+	sendInit, sendEcho            bool
+	sendShutdown, sendShutdownAck bool
+	timers                        timers
+	events                        queue[queuedEvent]
+	pendingResets                 int // EventStreamsReset in events
+
+	stats Stats
+}
+
+// Stats are counters and estimates, for diagnosis.
+type Stats struct {
+	PacketsSent, PacketsReceived     uint64
+	PacketsDropped                   uint64 // bad checksum, tag, ports or form
+	ChunksRetransmitted              uint64
+	Timeouts                         uint64 // of T3-rtx
+	MessagesAbandoned                uint64
+	SmoothedRTT                      time.Duration // 0: none yet
+	CongestionWindow, BytesInFlight  int
+	ReceiveWindow, PeerReceiveWindow int
+	Interleaving, ZeroChecksum       bool // as negotiated
+}
+
+// A queuedEvent is an Event, with the number of messages that came before.
+type queuedEvent struct {
+	Event
+	after uint64
+}
 
 // NewAssociation returns an association in StateClosed, which answers an INIT.
-func NewAssociation(cfg Config) *Association { return &Association{} }
+func NewAssociation(cfg Config) *Association {
+	if cfg.LocalPort == 0 {
+		cfg.LocalPort = defaultPort
+	}
+	if cfg.RemotePort == 0 {
+		cfg.RemotePort = defaultPort
+	}
+	if cfg.Rand == nil {
+		cfg.Rand = rand.Reader
+	}
+	if cfg.MaxMessageSize <= 0 {
+		cfg.MaxMessageSize = defaultMaxMessageSize
+	}
+	if cfg.ReceiveBuffer <= 0 {
+		cfg.ReceiveBuffer = defaultReceiveBuffer
+	}
+	// The largest message must fit with all that is charged for it.
+	cfg.ReceiveBuffer = max(cfg.ReceiveBuffer, cfg.MaxMessageSize+cfg.MaxMessageSize/4)
+	a := &Association{cfg: cfg, mtu: defaultMTU, window: cfg.ReceiveBuffer}
+	a.advertised = a.window
+	a.done = a.messageDone
+	a.reassembly.reset(false, cfg.MaxMessageSize)
+	a.cc = newReno(a.mtu)
+	return a
+}
 
-// Connect sends an INIT.
-func (a *Association) Connect(now time.Time) {}
+// tick notes the time of a call.
+func (a *Association) tick(now time.Time) {
+	if a.base.IsZero() {
+		a.base = now
+	}
+	a.lastNow = now
+}
 
-// HandlePacket takes a packet from the far end.
-func (a *Association) HandlePacket(now time.Time, pkt []byte) {}
+// clock is now as nanoseconds of the association's clock.
+func (a *Association) clock(now time.Time) int64 { return int64(now.Sub(a.base)) }
 
-// AppendPacket appends the next packet of at most limit bytes to dst. ok is
-// false when there is none that may be sent now.
-func (a *Association) AppendPacket(now time.Time, dst []byte, limit int) (b []byte, ok bool) {
-	return dst, false
+// random32 is a random number that is not zero.
+func (a *Association) random32() uint32 {
+	var b [4]byte
+	for {
+		if _, err := io.ReadFull(a.cfg.Rand, b[:]); err != nil {
+			return 1 // only a broken test reader fails: crypto/rand never does
+		}
+		if v := binary.BigEndian.Uint32(b[:]); v != 0 {
+			return v
+		}
+	}
+}
+
+// open reports whether data may be queued.
+func (a *Association) open() bool { return !a.ended && a.state <= StateEstablished }
+
+// transferring reports whether the peer is known and data may flow.
+func (a *Association) transferring() bool {
+	return a.state >= StateEstablished
 }
 
 // Send queues a message, whose data it copies. It may be called before the
-// association is established.
-func (a *Association) Send(now time.Time, m Message, o SendOptions) error { return nil }
+// association is established. The errors are ErrClosed, ErrStreamClosed,
+// ErrInvalidStream and ErrEmptyMessage. How much may be queued is the caller's
+// to decide, by BufferedAmount.
+func (a *Association) Send(now time.Time, m Message, o SendOptions) error {
+	a.tick(now)
+	if !a.open() {
+		return ErrClosed
+	}
+	if int(m.Stream) >= a.OutgoingStreams() {
+		return ErrInvalidStream
+	}
+	if len(m.Data) == 0 {
+		return ErrEmptyMessage
+	}
+	s := a.queue.stream(m.Stream)
+	if s.paused {
+		return ErrStreamClosed
+	}
+	out := a.queue.pool.get(len(m.Data))
+	out.data = append(out.data[:0], m.Data...)
+	out.stream, out.ppid, out.unordered = s, m.PPID, o.Unordered
+	out.uncounted = o.Uncounted
+	if !a.peerKnown() || a.peer.forwardTSN || a.peer.iForwardTSN {
+		out.limitRetransmits, out.maxRetransmits = o.LimitRetransmits, o.MaxRetransmits
+		if o.Lifetime > 0 {
+			out.deadline = now.Add(o.Lifetime)
+		}
+	}
+	a.queue.push(out)
+	return nil
+}
+
+// peerKnown reports whether the far end's parameters are known.
+func (a *Association) peerKnown() bool { return a.state >= StateCookieEchoed }
 
 // Receive returns the next message received. Its data is the caller's; it
-// stays charged to the receive window until Release.
-func (a *Association) Receive() (m Message, ok bool) { return Message{}, false }
+// stays charged to the receive window until Release. Messages that came after
+// a stream reset are held back until EventStreamsReset was taken, so that they
+// are not mistaken for those before it.
+func (a *Association) Receive() (m Message, ok bool) {
+	if a.pendingResets > 0 {
+		taken := a.reassembly.readyN - uint64(a.reassembly.ready.n)
+		for i := range a.events.n {
+			ev := &a.events.ring[(a.events.head+uint(i))&uint(len(a.events.ring)-1)]
+			if ev.Kind == EventStreamsReset {
+				if taken >= ev.after {
+					return Message{}, false
+				}
+				break
+			}
+		}
+	}
+	return a.reassembly.ready.pop()
+}
 
 // Release tells that a message of n bytes from Receive is done with, so that
 // the receive window opens by so much.
-func (a *Association) Release(now time.Time, n int) {}
+func (a *Association) Release(now time.Time, n int) {
+	a.tick(now)
+	a.reassembly.held = max(a.reassembly.held-n-messageOverhead, 0)
+	a.windowOpened()
+}
 
 // BufferedAmount is the number of bytes of payload queued on a stream that
 // were not sent yet.
-func (a *Association) BufferedAmount(stream uint16) int { return 0 }
+func (a *Association) BufferedAmount(stream uint16) int {
+	if s := a.queue.streams[stream]; s != nil {
+		return s.buffered
+	}
+	return 0
+}
 
 // SetPriority sets a stream's weight in the scheduler (RFC 8260 §3, RFC 8831
-// §6.4): 256 is normal.
-func (a *Association) SetPriority(stream uint16, priority uint16) {}
-
-// ResetStreams closes our outgoing side of streams (RFC 6525 §5.1) once what
-// is queued on them was delivered. EventResetDone follows.
-func (a *Association) ResetStreams(now time.Time, streams ...uint16) error { return nil }
+// §6.4): 256 is normal. It holds until the stream is reset.
+func (a *Association) SetPriority(stream uint16, priority uint16) {
+	if a.ended || priority == 0 {
+		return
+	}
+	a.queue.stream(stream).weight = priority
+}
 
 // OutgoingStreams is the number of streams that Send may use, known once
 // established; before it is what we asked for.
-func (a *Association) OutgoingStreams() int { return 65535 }
-
-// Shutdown ends the association once all is delivered (RFC 9260 §9.2).
-func (a *Association) Shutdown(now time.Time) {}
-
-// Abort ends the association at once (RFC 9260 §9.1): one last packet can be
-// had from AppendPacket.
-func (a *Association) Abort(now time.Time, reason string) {}
+func (a *Association) OutgoingStreams() int {
+	if a.peerKnown() {
+		return min(maxStreams, int(a.peer.inStreams))
+	}
+	return maxStreams
+}
 
 // SetRTT gives a round-trip time measured below, for the first RTO.
-func (a *Association) SetRTT(rtt time.Duration) {}
+func (a *Association) SetRTT(rtt time.Duration) { a.rto.seed(rtt) }
 
 // State returns the present state.
-func (a *Association) State() State { return StateClosed }
+func (a *Association) State() State { return a.state }
 
 // Err is why the association ended; nil while it has not.
-func (a *Association) Err() error { return nil }
+func (a *Association) Err() error { return a.err }
 
-// Advance runs the timers that are due.
-func (a *Association) Advance(now time.Time) {}
-
-// NextTimeout is when Advance has something to do; zero: never.
-func (a *Association) NextTimeout() time.Time { return time.Time{} }
+// Stats returns the present figures.
+func (a *Association) Stats() Stats {
+	s := a.stats
+	s.SmoothedRTT = a.rto.srtt
+	s.CongestionWindow, s.BytesInFlight = a.cc.window(), a.out.bytes
+	s.ReceiveWindow, s.PeerReceiveWindow = a.receiveWindow(), a.peerRwnd
+	s.Interleaving, s.ZeroChecksum = a.interleaving(), a.zeroChecksum()
+	return s
+}
 
 // NextEvent returns the next event, in order.
-func (a *Association) NextEvent() (Event, bool) { return Event{}, false }
+func (a *Association) NextEvent() (Event, bool) {
+	ev, ok := a.events.pop()
+	if ok && ev.Kind == EventStreamsReset {
+		a.pendingResets--
+	}
+	return ev.Event, ok
+}
+
+func (a *Association) event(ev Event) {
+	if ev.Kind == EventStreamsReset {
+		a.pendingResets++
+	}
+	a.events.push(queuedEvent{ev, a.reassembly.readyN})
+}
+
+// messageDone gives a message back whose last chunk is gone.
+func (a *Association) messageDone(m *outMessage) { a.queue.pool.put(m) }
+
+// interleaving reports whether I-DATA is used (RFC 8260 §2.2.1).
+func (a *Association) interleaving() bool {
+	return a.peerKnown() && a.peer.iData && !a.cfg.DisableInterleaving
+}
+
+// zeroChecksum reports whether packets may have a checksum of zero: the far
+// end announced the method of error detection that we use too (RFC 9653).
+func (a *Association) zeroChecksum() bool {
+	return a.peer.zeroChecksum && !a.cfg.DisableZeroChecksum
+}
+
+// end closes the association for good.
+func (a *Association) end(ev Event) {
+	a.state, a.ended, a.err = StateClosed, true, ev.Err
+	if a.err == nil {
+		a.err = ErrClosed
+	}
+	a.timers = timers{}
+	a.queue = sendQueue{}
+	a.out = outstanding{}
+	a.control, a.echo = nil, nil
+	a.sendInit, a.sendEcho, a.sendShutdown, a.sendShutdownAck = false, false, false, false
+	a.ack = ackNone
+	a.reset = resetState{}
+	a.skip = skipState{}
+	a.event(ev)
+}

@@ -1,0 +1,169 @@
+package datachannel
+
+import (
+	"time"
+
+	"purertc/sctp"
+)
+
+// A Channel is one data channel.
+type Channel struct {
+	s      *Session
+	params Params
+	id     uint16
+	hasID  bool
+	state  State
+	err    error
+
+	inBand    bool // opened by us with DATA_CHANNEL_OPEN
+	acked     bool // … and acknowledged
+	ackOwed   bool // opened by the far end on a stream whose last reset is not yet confirmed
+	localEnd  bool // our side of the stream was reset
+	remoteEnd bool // the far end's was
+
+	queue   queue[message]
+	bytes   int    // of the messages in queue
+	partial []byte // deprecated partial messages so far
+}
+
+// A message waits for Receive.
+type message struct {
+	data    []byte
+	text    bool
+	charged int // bytes to release; -1: none
+}
+
+// Bounds on what an unreliable channel keeps for a program that does not read.
+const (
+	maxUnreliableBytes    = 1 << 20
+	maxUnreliableMessages = 1024
+	maxUnreliableTotal    = 8 << 20 // of all channels of a session
+	maxPartialBytes       = 16 << 20
+)
+
+// Params returns what the channel was opened with.
+func (c *Channel) Params() Params { return c.params }
+
+// ID is the stream's number, and whether it is known yet.
+func (c *Channel) ID() (id uint16, ok bool) { return c.id, c.hasID }
+
+// State returns the present state.
+func (c *Channel) State() State { return c.state }
+
+// Err is why the channel was closed, if not by Close of either end.
+func (c *Channel) Err() error { return c.err }
+
+// unreliable reports whether messages may be lost (RFC 8831 §6.4).
+func (c *Channel) unreliable() bool {
+	return c.params.MaxRetransmits >= 0 || c.params.MaxPacketLifeTime >= 0
+}
+
+// Send queues a message, whose data it copies (RFC 8831 §6.6). The error is
+// ErrNotOpen.
+func (c *Channel) Send(now time.Time, data []byte, text bool) error {
+	if c.state != StateOpen {
+		return ErrNotOpen
+	}
+	m := sctp.Message{Stream: c.id, PPID: ppidBinary, Data: data}
+	if text {
+		m.PPID = ppidString
+	}
+	o := c.sendOptions()
+	if len(data) == 0 {
+		// SCTP has no empty messages: a byte that means nothing (RFC 8831 §6.6).
+		m.Data, o.Uncounted = []byte{0}, true
+		m.PPID = ppidBinaryEmpty
+		if text {
+			m.PPID = ppidStringEmpty
+		}
+	}
+	if err := c.s.assoc.Send(now, m, o); err != nil {
+		return ErrNotOpen
+	}
+	return nil
+}
+
+// sendOptions are those of the channel's messages.
+func (c *Channel) sendOptions() (o sctp.SendOptions) {
+	// RFC 8832 §6: ordered until it is sure that the far end knows the channel.
+	o.Unordered = c.params.Unordered && (!c.inBand || c.acked)
+	if c.params.MaxRetransmits >= 0 {
+		o.LimitRetransmits, o.MaxRetransmits = true, uint16(min(c.params.MaxRetransmits, 65535))
+	}
+	if c.params.MaxPacketLifeTime >= 0 {
+		// A lifetime of zero still means one attempt.
+		o.Lifetime = max(time.Duration(c.params.MaxPacketLifeTime)*time.Millisecond, time.Nanosecond)
+	}
+	return o
+}
+
+// Receive takes the next message that waits, which opens the receive window
+// by as much. It works in every state.
+func (c *Channel) Receive(now time.Time) (data []byte, text, ok bool) {
+	m, ok := c.take(now)
+	return m.data, m.text, ok
+}
+
+func (c *Channel) take(now time.Time) (message, bool) {
+	m, ok := c.queue.pop()
+	if !ok {
+		return m, false
+	}
+	c.bytes -= len(m.data)
+	if m.charged >= 0 {
+		c.s.assoc.Release(now, m.charged)
+	} else {
+		c.s.unreliableBytes -= len(m.data)
+	}
+	return m, true
+}
+
+// Waiting is the number of messages that wait to be received.
+func (c *Channel) Waiting() int { return c.queue.len() }
+
+// BufferedAmount is the number of bytes of payload that wait to be sent.
+func (c *Channel) BufferedAmount() int {
+	if !c.hasID || c.state == StateClosed {
+		return 0
+	}
+	return c.s.assoc.BufferedAmount(c.id)
+}
+
+// Close closes the channel (RFC 8831 §6.7): what is queued is sent, then the
+// stream is reset.
+func (c *Channel) Close(now time.Time) {
+	switch c.state {
+	case StateConnecting, StateOpen:
+		if !c.hasID {
+			c.s.closed(c, nil)
+			return
+		}
+		c.s.setState(c, StateClosing)
+		c.s.resetStream(now, c)
+	}
+}
+
+// deliver queues a message. n is what it is charged for.
+func (c *Channel) deliver(now time.Time, m message, n int) {
+	if c.unreliable() {
+		// Not charged, so that a channel that is not read never holds up the
+		// others; bounded here instead, the oldest lost first.
+		c.s.assoc.Release(now, n)
+		m.charged = -1
+		for c.queue.len() >= maxUnreliableMessages || c.queue.len() > 0 &&
+			(c.bytes+len(m.data) > maxUnreliableBytes || c.s.unreliableBytes+len(m.data) > maxUnreliableTotal) {
+			c.take(now)
+		}
+		if c.s.unreliableBytes+len(m.data) > maxUnreliableTotal {
+			return
+		}
+		c.s.unreliableBytes += len(m.data)
+	} else {
+		m.charged = n
+	}
+	c.queue.push(m)
+	c.bytes += len(m.data)
+	if c.queue.len() == 1 {
+		c.s.event(Event{Kind: EventMessage, Channel: c})
+	}
+}

@@ -1,0 +1,84 @@
+package datachannel
+
+import (
+	"encoding/binary"
+	"errors"
+)
+
+// PPIDs, the payload protocol identifiers of RFC 8831 §8.
+const (
+	ppidDCEP          = 50
+	ppidString        = 51
+	ppidBinaryPartial = 52 // deprecated
+	ppidBinary        = 53
+	ppidStringPartial = 54 // deprecated
+	ppidStringEmpty   = 56
+	ppidBinaryEmpty   = 57
+)
+
+// Message types of the establishment protocol (RFC 8832 §8.2.1).
+const (
+	dcepAck  = 0x02
+	dcepOpen = 0x03
+)
+
+// Channel types (RFC 8832 §5.1).
+const (
+	typeReliable  = 0x00
+	typeRexmit    = 0x01
+	typeTimed     = 0x02
+	typeUnordered = 0x80
+)
+
+const openFixedSize = 12
+
+var errMalformed = errors.New("datachannel: malformed DATA_CHANNEL_OPEN")
+
+// appendOpen appends the DATA_CHANNEL_OPEN message (RFC 8832 §5.1).
+func appendOpen(b []byte, p *Params) []byte {
+	typ, limit := byte(typeReliable), uint32(0)
+	switch {
+	case p.MaxRetransmits >= 0:
+		typ, limit = typeRexmit, uint32(p.MaxRetransmits)
+	case p.MaxPacketLifeTime >= 0:
+		typ, limit = typeTimed, uint32(p.MaxPacketLifeTime)
+	}
+	if p.Unordered {
+		typ |= typeUnordered
+	}
+	b = append(b, dcepOpen, typ)
+	b = binary.BigEndian.AppendUint16(b, p.Priority)
+	b = binary.BigEndian.AppendUint32(b, limit)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(p.Label)))
+	b = binary.BigEndian.AppendUint16(b, uint16(len(p.Protocol)))
+	b = append(b, p.Label...)
+	return append(b, p.Protocol...)
+}
+
+// parseOpen reads a DATA_CHANNEL_OPEN message.
+func parseOpen(b []byte) (p Params, err error) {
+	if len(b) < openFixedSize || b[0] != dcepOpen {
+		return p, errMalformed
+	}
+	labelSize, protocolSize := int(binary.BigEndian.Uint16(b[8:])), int(binary.BigEndian.Uint16(b[10:]))
+	if len(b) != openFixedSize+labelSize+protocolSize {
+		return p, errMalformed
+	}
+	p.MaxRetransmits, p.MaxPacketLifeTime = -1, -1
+	// The limit has 32 bits, the API's 16 (RFC 8832 §5.1).
+	limit := int(min(binary.BigEndian.Uint32(b[4:]), 65535))
+	switch b[1] &^ typeUnordered {
+	case typeReliable:
+	case typeRexmit:
+		p.MaxRetransmits = limit
+	case typeTimed:
+		p.MaxPacketLifeTime = limit
+	default:
+		return p, errMalformed
+	}
+	p.Unordered = b[1]&typeUnordered != 0
+	p.Priority = binary.BigEndian.Uint16(b[2:])
+	p.Label = string(b[openFixedSize:][:labelSize])
+	p.Protocol = string(b[openFixedSize+labelSize:])
+	return p, nil
+}

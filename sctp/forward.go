@@ -1,0 +1,219 @@
+package sctp
+
+import (
+	"encoding/binary"
+	"time"
+)
+
+// Partial reliability (RFC 3758; with I-DATA, RFC 8260 §2.3). A message is
+// given up as a whole. The far end is told by a FORWARD TSN to no longer wait
+// for its chunks.
+
+// A skipState is the sender's half: the Advanced.Peer.Ack.Point.
+type skipState struct {
+	point  TSN // valid while after out.first-1
+	valid  bool
+	due    bool  // a FORWARD TSN is to be sent
+	sentAt int64 // when the last went
+	build  uint32
+}
+
+// pending reports whether the far end has yet to skip something.
+func (s *skipState) pending(o *outstanding) bool { return s.valid && !s.point.before(o.first) }
+
+// acknowledged moves the point on over what was abandoned (RFC 3758 §3.5 C2).
+func (s *skipState) acknowledged(o *outstanding) {
+	if !s.valid || s.point.before(o.first-1) {
+		s.point, s.valid = o.first-1, true
+	}
+	from := s.point
+	for s.point+1 != o.end && o.at(s.point+1).state == chunkAbandoned {
+		s.point++
+	}
+	if s.point != from {
+		s.due = true
+	}
+	if !s.pending(o) {
+		s.due = false
+	}
+}
+
+// abandon gives a message up, of which something was sent.
+func (a *Association) abandon(m *outMessage) {
+	a.stats.MessagesAbandoned++
+	if m.queued {
+		// Some was not sent. The far end may have everything up to here: it
+		// must be told to skip a TSN more, the one of the end that will never
+		// be sent.
+		a.queue.pop(m.stream)
+		a.queue.deactivateMessage(m)
+		if !a.out.full() {
+			a.out.push(m, m.sent, 0, flagEnd, 0)
+		}
+	}
+	a.out.abandon(m)
+	a.skip.acknowledged(&a.out)
+}
+
+// deactivateMessage lets the scheduler leave a message that was given up.
+func (q *sendQueue) deactivateMessage(m *outMessage) {
+	if q.current == m.stream {
+		q.current = nil
+	}
+}
+
+// giveUpQueued gives up the message at the head of its stream's queue.
+func (a *Association) giveUpQueued(m *outMessage) {
+	if m.started && m.chunks > 0 {
+		a.abandon(m)
+		return
+	}
+	a.stats.MessagesAbandoned++
+	s := m.stream
+	if m.started {
+		// Every chunk so far was acknowledged, and the rest is not wanted.
+		a.queue.pop(s)
+		a.queue.deactivateMessage(m)
+		a.out.push(m, m.sent, 0, flagEnd, 0)
+		a.out.abandon(m)
+		a.skip.acknowledged(&a.out)
+		return
+	}
+	a.queue.pop(s)
+	a.queue.pool.put(m)
+}
+
+// abandonLost gives up the messages whose limit is reached, among those with
+// lost chunks (RFC 3758 §3.5 A1, RFC 7496 §3.3).
+func (a *Association) abandonLost(now time.Time) {
+	if !a.out.limitedLost {
+		return
+	}
+	a.out.limitedLost = false
+	for tsn := a.out.first; tsn != a.out.end; tsn++ {
+		c := a.out.at(tsn)
+		if c.state != chunkLost {
+			continue
+		}
+		if m := c.msg; m.expired(now) || m.limitRetransmits && c.retransmits >= m.maxRetransmits {
+			a.abandon(m)
+		}
+	}
+}
+
+// forwardPause is how often a FORWARD TSN is repeated when SACKs show that the
+// far end has not seen it, beside T3-rtx.
+func (a *Association) forwardPause() int64 { return int64(max(a.rto.srtt, 10*time.Millisecond)) }
+
+// appendForwardTSN appends the FORWARD TSN or I-FORWARD TSN that is due.
+func (a *Association) appendForwardTSN(now time.Time, w *packetWriter) {
+	if !a.skip.due || !a.skip.pending(&a.out) || w.room() < 16 {
+		return
+	}
+	a.skip.due = false
+	a.skip.sentAt = a.clock(now)
+	if a.queue.interleaving {
+		w.b = a.appendSkips(w.b, chunkIForwardTSN, 8, w.room())
+	} else {
+		w.b = a.appendSkips(w.b, chunkForwardTSN, 4, w.room())
+	}
+	if a.timers.t3.IsZero() {
+		a.timers.t3 = now.Add(a.rto.timeout(rtoMin)) // RFC 3758 §3.5 C5
+	}
+}
+
+// appendSkips lists, of each stream, the last message that is skipped. If not
+// all fit, the new cumulative TSN is lowered to what does (RFC 3758 §3.5 C4).
+func (a *Association) appendSkips(b []byte, t chunkType, entry, room int) []byte {
+	b, start := beginChunk(b, t, 0)
+	b = append(b, 0, 0, 0, 0)
+	cum := a.skip.point
+	a.skip.build++
+	order := messageOrder{a.queue.interleaving}
+	for tsn := a.out.first; !tsn.after(a.skip.point); tsn++ {
+		m := a.out.at(tsn).msg
+		if m.unordered && !order.interleaving {
+			continue
+		}
+		s, kind := m.stream, 0
+		if m.unordered {
+			kind = 1
+		}
+		if s.skipMark[kind] != a.skip.build {
+			if len(b)-start+entry > room {
+				cum = tsn - 1
+				a.skip.due = true
+				break
+			}
+			s.skipMark[kind], s.skipAt[kind] = a.skip.build, len(b)-start
+			b = binary.BigEndian.AppendUint16(b, s.id)
+			if order.interleaving {
+				b = append(b, 0, byte(kind))
+				b = binary.BigEndian.AppendUint32(b, uint32(m.seq))
+			} else {
+				b = binary.BigEndian.AppendUint16(b, uint16(m.seq))
+			}
+			continue
+		}
+		at := start + s.skipAt[kind]
+		if order.interleaving {
+			if order.before(messageSeq(binary.BigEndian.Uint32(b[at+4:])), m.seq) {
+				binary.BigEndian.PutUint32(b[at+4:], uint32(m.seq))
+			}
+		} else if order.before(messageSeq(binary.BigEndian.Uint16(b[at+2:])), m.seq) {
+			binary.BigEndian.PutUint16(b[at+2:], uint16(m.seq))
+		}
+	}
+	binary.BigEndian.PutUint32(b[start+4:], uint32(cum))
+	return endChunk(b, start)
+}
+
+// handleForwardTSN is the receiver's half (RFC 3758 §3.6).
+func (a *Association) handleForwardTSN(now time.Time, c chunk) bool {
+	if (c.typ == chunkIForwardTSN) != a.interleaving() {
+		a.violation("FORWARD TSN of the wrong kind") // RFC 8260 §2.3.1
+		return false
+	}
+	if len(c.body) < 4 || a.gotForward {
+		return true // a second in one packet says nothing the last does not
+	}
+	a.gotForward, a.gotData = true, true
+	cum := TSN(binary.BigEndian.Uint32(c.body))
+	a.ack = ackNow
+	if !cum.after(a.in.cum) {
+		return true // RFC 3758 §3.6: out of date, perhaps for a lost SACK
+	}
+	a.in.forward(cum)
+	entries := c.body[4:]
+	skips := make(map[skipKey]messageSeq, min(len(entries)/4, 64))
+	if a.interleaving() {
+		for ; len(entries) >= 8; entries = entries[8:] {
+			key := skipKey{binary.BigEndian.Uint16(entries), entries[3]&1 != 0}
+			skips[key] = messageSeq(binary.BigEndian.Uint32(entries[4:]))
+		}
+		a.reassembly.dropRuns(skips)
+		entries = c.body[4:]
+		for ; len(entries) >= 8; entries = entries[8:] {
+			if entries[3]&1 == 0 {
+				a.skipTo(binary.BigEndian.Uint16(entries), messageSeq(binary.BigEndian.Uint32(entries[4:])))
+			}
+		}
+		return true
+	}
+	a.reassembly.skipTSN(cum)
+	for ; len(entries) >= 4; entries = entries[4:] {
+		skips[skipKey{stream: binary.BigEndian.Uint16(entries)}] = messageSeq(binary.BigEndian.Uint16(entries[2:]))
+	}
+	a.reassembly.dropRuns(skips)
+	for entries = c.body[4:]; len(entries) >= 4; entries = entries[4:] {
+		a.skipTo(binary.BigEndian.Uint16(entries), messageSeq(binary.BigEndian.Uint16(entries[2:])))
+	}
+	return true
+}
+
+// skipTo moves a stream on.
+func (a *Association) skipTo(stream uint16, seq messageSeq) {
+	if int(stream) < min(maxStreams, int(a.peer.outStreams)) {
+		a.reassembly.skipMessages(stream, seq)
+	}
+}

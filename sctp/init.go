@@ -1,0 +1,190 @@
+package sctp
+
+import (
+	"encoding/binary"
+	"errors"
+)
+
+// initParams is what an INIT or INIT ACK says (RFC 9260 §3.3.2, §3.3.3), and
+// what a state cookie remembers of it.
+type initParams struct {
+	tag        uint32
+	aRwnd      uint32
+	outStreams uint16
+	inStreams  uint16
+	initialTSN TSN
+
+	forwardTSN   bool // RFC 3758
+	iData        bool // RFC 8260
+	iForwardTSN  bool
+	reconfig     bool // RFC 6525
+	zeroChecksum bool // RFC 9653, over DTLS
+}
+
+// An initChunk is a parsed INIT or INIT ACK. Its slices are views.
+type initChunk struct {
+	initParams
+	cookie       []byte // INIT ACK only
+	hostName     bool   // RFC 9260 §3.3.2.1.4: to be answered by ABORT
+	unrecognized []byte // parameters to be reported, in their padded form
+}
+
+var errMalformedInit = errors.New("sctp: malformed INIT")
+
+// parseInit reads the body of an INIT or INIT ACK.
+func parseInit(body []byte) (ic initChunk, err error) {
+	if len(body) < initFixedSize {
+		return ic, errMalformedInit
+	}
+	ic.tag = binary.BigEndian.Uint32(body)
+	ic.aRwnd = binary.BigEndian.Uint32(body[4:])
+	ic.outStreams = binary.BigEndian.Uint16(body[8:])
+	ic.inStreams = binary.BigEndian.Uint16(body[10:])
+	ic.initialTSN = TSN(binary.BigEndian.Uint32(body[12:]))
+	b := body[initFixedSize:]
+	for len(b) > 0 {
+		p, rest, ok := nextParam(b)
+		if !ok {
+			return ic, errMalformedInit
+		}
+		b = rest
+		if stop := ic.takeParam(p); stop {
+			break
+		}
+	}
+	return ic, nil
+}
+
+// takeParam reads one parameter. stop is set by an unknown one that demands
+// that no further be processed.
+func (ic *initChunk) takeParam(p param) (stop bool) {
+	switch p.typ {
+	case paramStateCookie:
+		ic.cookie = p.body
+	case paramForwardTSN:
+		ic.forwardTSN = true
+	case paramSupportedExt:
+		ic.takeExtensions(p.body)
+	case paramZeroChecksum:
+		if len(p.body) == 4 && binary.BigEndian.Uint32(p.body) == zeroChecksumOverDTLS {
+			ic.zeroChecksum = true
+		}
+	case paramHostName:
+		ic.hostName = true
+	case paramIPv4, paramIPv6, paramUnrecognized, paramCookiePreserv, paramAddressTypes,
+		paramECN, paramRandom, paramChunkList, paramHMAC, paramPad, paramAdaptation:
+		// Known and of no use here: addresses mean nothing over DTLS
+		// (RFC 8261 §6.1), and the rest is not offered in return.
+	default:
+		if p.typ&0x4000 != 0 && len(ic.unrecognized)+padded(len(p.whole)) <= maxUnrecognizedEchoed {
+			// RFC 9260 §3.2.1: report it.
+			ic.unrecognized = append(ic.unrecognized, p.whole...)
+			ic.unrecognized = appendPadding(ic.unrecognized, len(p.whole))
+		}
+		return p.typ&0x8000 == 0 // RFC 9260 §3.2.1: 0x process no further parameters
+	}
+	return false
+}
+
+// takeExtensions reads the supported-extensions parameter (RFC 5061 §4.2.7).
+func (ic *initChunk) takeExtensions(types []byte) {
+	for _, t := range types {
+		switch chunkType(t) {
+		case chunkForwardTSN:
+			ic.forwardTSN = true
+		case chunkIForwardTSN:
+			ic.iForwardTSN = true
+		case chunkIData:
+			ic.iData = true
+		case chunkReconfig:
+			ic.reconfig = true
+		}
+	}
+}
+
+// appendInit appends an INIT or INIT ACK chunk without the parameters that
+// only one of them has; end it with endChunk.
+func (p *initParams) appendInit(b []byte, t chunkType) (_ []byte, start int) {
+	b, start = beginChunk(b, t, 0)
+	b = binary.BigEndian.AppendUint32(b, p.tag)
+	b = binary.BigEndian.AppendUint32(b, p.aRwnd)
+	b = binary.BigEndian.AppendUint16(b, p.outStreams)
+	b = binary.BigEndian.AppendUint16(b, p.inStreams)
+	b = binary.BigEndian.AppendUint32(b, uint32(p.initialTSN))
+	if p.forwardTSN {
+		b = appendParam(b, paramForwardTSN, nil)
+	}
+	ext := make([]byte, 0, 4)
+	if p.iData {
+		ext = append(ext, byte(chunkIData), byte(chunkIForwardTSN))
+	}
+	ext = append(ext, byte(chunkForwardTSN), byte(chunkReconfig))
+	b = appendParam(b, paramSupportedExt, ext)
+	if p.zeroChecksum {
+		b = appendParam(b, paramZeroChecksum, []byte{0, 0, 0, zeroChecksumOverDTLS})
+	}
+	return b, start
+}
+
+// cookieSize is that of a state cookie.
+const cookieSize = cookieMACSize + 44
+
+// A cookie is the state that an INIT ACK sends away instead of keeping it
+// (RFC 9260 §5.1.3).
+type cookie struct {
+	created           int64 // nanoseconds since 1970
+	localTag          uint32
+	localTSN          TSN
+	localTie, peerTie uint32 // tie-tags, RFC 9260 §5.2.2
+	peer              initParams
+}
+
+const (
+	cookieForwardTSN = 1 << iota
+	cookieIData
+	cookieIForwardTSN
+	cookieReconfig
+	cookieZeroChecksum
+)
+
+// append appends the cookie's contents, without the MAC before them.
+func (c *cookie) append(b []byte) []byte {
+	b = binary.BigEndian.AppendUint64(b, uint64(c.created))
+	b = binary.BigEndian.AppendUint32(b, c.localTag)
+	b = binary.BigEndian.AppendUint32(b, uint32(c.localTSN))
+	b = binary.BigEndian.AppendUint32(b, c.localTie)
+	b = binary.BigEndian.AppendUint32(b, c.peerTie)
+	b = binary.BigEndian.AppendUint32(b, c.peer.tag)
+	b = binary.BigEndian.AppendUint32(b, uint32(c.peer.initialTSN))
+	b = binary.BigEndian.AppendUint32(b, c.peer.aRwnd)
+	b = binary.BigEndian.AppendUint16(b, c.peer.outStreams)
+	b = binary.BigEndian.AppendUint16(b, c.peer.inStreams)
+	var flags uint32
+	for i, set := range []bool{c.peer.forwardTSN, c.peer.iData, c.peer.iForwardTSN, c.peer.reconfig, c.peer.zeroChecksum} {
+		if set {
+			flags |= 1 << i
+		}
+	}
+	return binary.BigEndian.AppendUint32(b, flags)
+}
+
+// parseCookie reads contents that a MAC has shown to be ours.
+func parseCookie(b []byte) (c cookie) {
+	c.created = int64(binary.BigEndian.Uint64(b))
+	c.localTag = binary.BigEndian.Uint32(b[8:])
+	c.localTSN = TSN(binary.BigEndian.Uint32(b[12:]))
+	c.localTie = binary.BigEndian.Uint32(b[16:])
+	c.peerTie = binary.BigEndian.Uint32(b[20:])
+	c.peer.tag = binary.BigEndian.Uint32(b[24:])
+	c.peer.initialTSN = TSN(binary.BigEndian.Uint32(b[28:]))
+	c.peer.aRwnd = binary.BigEndian.Uint32(b[32:])
+	c.peer.outStreams = binary.BigEndian.Uint16(b[36:])
+	c.peer.inStreams = binary.BigEndian.Uint16(b[38:])
+	flags := binary.BigEndian.Uint32(b[40:])
+	c.peer.forwardTSN = flags&cookieForwardTSN != 0
+	c.peer.iData = flags&cookieIData != 0
+	c.peer.iForwardTSN = flags&cookieIForwardTSN != 0
+	c.peer.reconfig = flags&cookieReconfig != 0
+	c.peer.zeroChecksum = flags&cookieZeroChecksum != 0
+	return c
+}

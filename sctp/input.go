@@ -1,0 +1,348 @@
+package sctp
+
+import (
+	"encoding/binary"
+	"time"
+)
+
+// HandlePacket takes a packet from the far end. What is wrong with it is
+// dropped and counted.
+func (a *Association) HandlePacket(now time.Time, pkt []byte) {
+	a.tick(now)
+	a.stats.PacketsReceived++
+	if !a.acceptable(pkt) {
+		a.stats.PacketsDropped++
+		return
+	}
+	tag := binary.BigEndian.Uint32(pkt[4:])
+	rest := pkt[commonHeaderSize:]
+	a.gotData, a.gotForward = false, false
+	for first := true; len(rest) > 0; first = false {
+		c, r, ok := nextChunk(rest)
+		if !ok {
+			a.stats.PacketsDropped++
+			break
+		}
+		rest = r
+		if !a.handleChunk(now, tag, c, first, len(rest) == 0) || a.ended {
+			break
+		}
+	}
+	if a.gotData && !a.ended {
+		a.dataArrived(now)
+	}
+	if a.transferring() {
+		a.afterInput(now)
+	}
+}
+
+// acceptable checks the length, ports and checksum of a packet.
+func (a *Association) acceptable(pkt []byte) bool {
+	if len(pkt) < commonHeaderSize+chunkHeaderSize || len(pkt) > maxPacketSize {
+		return false
+	}
+	if binary.BigEndian.Uint16(pkt) != a.cfg.RemotePort || binary.BigEndian.Uint16(pkt[2:]) != a.cfg.LocalPort {
+		return false
+	}
+	sum := binary.LittleEndian.Uint32(pkt[8:])
+	if sum == 0 && !a.cfg.DisableZeroChecksum {
+		return true // RFC 9653: zero, as announced in every INIT and INIT ACK of ours
+	}
+	return sum == checksum(pkt)
+}
+
+// handleChunk takes one chunk. It returns false when the rest of the packet is
+// to be dropped. First come the chunks whose verification tag is not simply
+// ours (RFC 9260 §8.5.1).
+func (a *Association) handleChunk(now time.Time, tag uint32, c chunk, first, last bool) bool {
+	switch c.typ {
+	case chunkInit:
+		if tag != 0 || !first || !last || a.ended { // RFC 9260 §8.5.1 A, §6.10
+			a.stats.PacketsDropped++
+			return false
+		}
+		a.handleInit(now, c.body)
+		return false
+	case chunkCookieEcho:
+		return first && a.handleCookieEcho(now, tag, c.body)
+	case chunkAbort:
+		if a.reflectedTagOK(tag, c.flags) {
+			a.end(Event{Kind: EventFailed, Err: parseAbort(c.body)})
+		}
+		return false
+	case chunkShutdownComplete:
+		if a.reflectedTagOK(tag, c.flags) && a.state == StateShutdownAckSent {
+			a.end(Event{Kind: EventClosed})
+		}
+		return false
+	case chunkShutdownAck:
+		if a.state < StateEstablished { // RFC 9260 §8.4 (5), §8.5.1 E
+			a.reply(tag, []byte{byte(chunkShutdownComplete), flagReflected, 0, 4})
+			return false
+		}
+	}
+	// RFC 9260 §8.4 has an ABORT as the answer to a packet that belongs to no
+	// association. Over DTLS there is no other association that it could be
+	// for: it came early or late, and is dropped.
+	if a.state == StateClosed || tag != a.localTag {
+		a.stats.PacketsDropped++
+		return false
+	}
+	a.heartbeat.heard = now
+	return a.handleTagged(now, c)
+}
+
+// reflectedTagOK checks the tag of an ABORT or SHUTDOWN COMPLETE.
+func (a *Association) reflectedTagOK(tag uint32, flags uint8) bool {
+	if a.state == StateClosed {
+		return false
+	}
+	if flags&flagReflected != 0 {
+		return a.peerTag != 0 && tag == a.peerTag || a.state == StateCookieWait && tag == 0
+	}
+	return tag == a.localTag
+}
+
+// handleTagged takes a chunk of a packet with our verification tag.
+func (a *Association) handleTagged(now time.Time, c chunk) bool {
+	switch c.typ {
+	case chunkInitAck:
+		a.handleInitAck(now, c.body)
+		return false // RFC 9260 §6.10: never bundled
+	case chunkCookieAck:
+		a.handleCookieAck(now)
+	case chunkError:
+		causeCodes(c.body, func(code CauseCode, _ []byte) {
+			if code == CauseStaleCookie {
+				a.handleStaleCookie(now)
+			}
+		})
+	case chunkHeartbeat:
+		a.handleHeartbeat(c.body)
+	case chunkHeartbeatAck:
+		a.handleHeartbeatAck(now, c.body)
+	case chunkPad, chunkECNE, chunkCWR:
+	default:
+		return a.handleEstablished(now, c)
+	}
+	return true
+}
+
+// handleEstablished takes a chunk that means something only once the
+// association is up. Before, it is dropped (RFC 9260 §6).
+func (a *Association) handleEstablished(now time.Time, c chunk) bool {
+	if !a.transferring() {
+		return a.unknownChunkPolicy(c, false)
+	}
+	switch c.typ {
+	case chunkData, chunkIData:
+		if (c.typ == chunkIData) != a.interleaving() {
+			// RFC 8260 §2.2.1: the other kind is a violation.
+			a.violation("DATA and I-DATA mixed")
+			return false
+		}
+		return a.handleData(now, c)
+	case chunkSack:
+		a.handleSack(now, c.body)
+	case chunkForwardTSN, chunkIForwardTSN:
+		return a.handleForwardTSN(now, c)
+	case chunkReconfig:
+		a.handleReconfig(now, c.body)
+	case chunkShutdown:
+		a.handleShutdown(now, c.body)
+	case chunkShutdownAck:
+		a.handleShutdownAck()
+	default:
+		return a.unknownChunkPolicy(c, true)
+	}
+	return true
+}
+
+// unknownChunkPolicy does what the upper two bits of a chunk's type say of one
+// that is not known (RFC 9260 §3.2).
+func (a *Association) unknownChunkPolicy(c chunk, report bool) bool {
+	switch c.typ {
+	case chunkData, chunkIData, chunkSack, chunkForwardTSN, chunkIForwardTSN, chunkReconfig, chunkShutdown, chunkShutdownAck:
+		return true // known, and of no use in this state
+	}
+	if report && c.typ&0x40 != 0 {
+		a.pushControl(appendErrorChunk(nil, CauseUnrecognizedChunk, c.whole[:min(len(c.whole), maxReasonLength)]))
+	}
+	return c.typ&0x80 != 0
+}
+
+// violation aborts the association.
+func (a *Association) violation(reason string) {
+	a.abort(CauseProtocolViolation, reason)
+}
+
+// parseData reads a DATA or I-DATA chunk (RFC 9260 §3.3.1, RFC 8260 §2.1).
+func parseData(c chunk) (tsn TSN, f fragment, ok bool) {
+	f.interleaving = c.typ == chunkIData
+	header := dataHeaderSize - chunkHeaderSize
+	if f.interleaving {
+		header = iDataHeaderSize - chunkHeaderSize
+	}
+	if len(c.body) < header {
+		return 0, f, false
+	}
+	tsn = TSN(binary.BigEndian.Uint32(c.body))
+	f.stream = binary.BigEndian.Uint16(c.body[4:])
+	f.begin, f.end = c.flags&flagBegin != 0, c.flags&flagEnd != 0
+	f.unordered = c.flags&flagUnordered != 0
+	f.data = c.body[header:]
+	if f.interleaving {
+		f.seq = messageSeq(binary.BigEndian.Uint32(c.body[8:]))
+		if v := binary.BigEndian.Uint32(c.body[12:]); f.begin {
+			f.ppid = v // and the FSN is 0
+		} else {
+			f.pos = v
+		}
+	} else {
+		f.seq = messageSeq(binary.BigEndian.Uint16(c.body[6:]))
+		f.ppid = binary.BigEndian.Uint32(c.body[8:])
+		f.pos = uint32(tsn)
+	}
+	return tsn, f, true
+}
+
+// handleData takes a DATA or I-DATA chunk (RFC 9260 §6.2).
+func (a *Association) handleData(now time.Time, c chunk) bool {
+	tsn, f, ok := parseData(c)
+	if !ok {
+		a.stats.PacketsDropped++
+		return false
+	}
+	switch a.state {
+	case StateEstablished, StateShutdownPending, StateShutdownSent:
+	default:
+		return true // RFC 9260 §6: after its SHUTDOWN the far end sends none
+	}
+	a.gotData = true
+	if len(f.data) == 0 {
+		info := binary.BigEndian.AppendUint32(nil, uint32(tsn))
+		a.abortWith(CauseNoUserData, info, "no user data") // RFC 9260 §6.2
+		return false
+	}
+	if c.flags&flagImmediate != 0 {
+		a.ack = ackNow
+	}
+	if a.in.has(tsn) {
+		a.in.duplicate(tsn)
+		a.ack = ackNow
+		return true
+	}
+	if !a.in.inWindow(tsn) || !a.room(tsn) {
+		a.ack = ackNow // it tells the window
+		return true
+	}
+	a.in.add(tsn)
+	if int(f.stream) >= min(maxStreams, int(a.peer.outStreams)) {
+		a.pushControl(appendErrorChunk(nil, CauseInvalidStream, streamInfo(f.stream))) // RFC 9260 §6.5
+		return true
+	}
+	if v := a.reassembly.add(f); v != "" {
+		a.violation(v)
+		return false
+	}
+	return true
+}
+
+// room reports whether a chunk may be kept. Those that fill gaps are kept
+// beyond the window, since only they can empty it.
+func (a *Association) room(tsn TSN) bool {
+	limit := a.windowLimit()
+	if !tsn.after(a.in.highest) {
+		limit += a.window
+	}
+	return a.reassembly.held+a.reassembly.partial < limit
+}
+
+// partialWindows bounds the window where nothing but incomplete messages fills
+// it: with interleaving, many large ones may be under way at once, and only
+// more data can complete them.
+const partialWindows = 4
+
+// windowLimit is how many bytes may be charged.
+func (a *Association) windowLimit() int {
+	if a.reassembly.held == 0 && a.reassembly.partial > a.window/2 {
+		return min(a.reassembly.partial+a.window/2, partialWindows*a.window)
+	}
+	return a.window
+}
+
+// receiveWindow is the a_rwnd to announce.
+func (a *Association) receiveWindow() int {
+	return max(a.windowLimit()-a.reassembly.held-a.reassembly.partial, 0)
+}
+
+// handleSack takes a SACK (RFC 9260 §6.2.1).
+func (a *Association) handleSack(now time.Time, body []byte) {
+	if len(body) < sackHeaderSize-chunkHeaderSize {
+		a.stats.PacketsDropped++
+		return
+	}
+	cum := TSN(binary.BigEndian.Uint32(body))
+	blocks := int(binary.BigEndian.Uint16(body[8:])) * 4
+	gaps := body[sackHeaderSize-chunkHeaderSize:]
+	if cum.before(a.out.first-1) || !cum.before(a.out.end) || blocks > len(gaps) {
+		// An old one, which came late; or one of what was never sent.
+		a.stats.PacketsDropped++
+		return
+	}
+	a.peerRwnd = int(binary.BigEndian.Uint32(body[4:]))
+	a.acknowledge(now, cum, gaps[:blocks])
+}
+
+// acknowledge does what a SACK or the TSN in a SHUTDOWN calls for.
+func (a *Association) acknowledge(now time.Time, cum TSN, gaps []byte) {
+	inFlight := a.out.bytes
+	recovering := a.recovering
+	r := a.out.ack(cum, gaps, a.done)
+	if r.rttValid {
+		a.rto.sample(time.Duration(a.clock(now) - r.rttSentAt))
+	}
+	if r.any || a.peerRwnd == 0 {
+		a.errorCount = 0 // RFC 9260 §6.1 A: a closed window is no failure
+	}
+	if a.recovering && !cum.before(a.recoverUntil) {
+		a.recovering = false
+	}
+	if r.any {
+		a.rto.progress()
+		a.cc.acked(ackEvent{now: now, bytes: r.acked, inFlight: inFlight, cumAdvanced: r.cumAdvanced, recovering: recovering})
+		limit := r.newest
+		if recovering && r.cumAdvanced && len(gaps) > 0 {
+			// RFC 9260 §7.2.4: in fast recovery an advance counts for all.
+			limit = cum + TSN(binary.BigEndian.Uint16(gaps[len(gaps)-2:]))
+		}
+		if a.out.missIndications(limit) > 0 {
+			a.lossFound(now)
+		}
+	}
+	a.skip.acknowledged(&a.out)
+	a.abandonLost(now)
+	switch {
+	case a.out.listed == 0 && !a.skip.pending(&a.out):
+		a.timers.t3 = time.Time{} // RFC 9260 §6.3.2 R2
+	case r.cumAdvanced:
+		a.timers.t3 = now.Add(a.rto.timeout(rtoMin)) // R3
+	}
+}
+
+// lossFound enters fast recovery (RFC 9260 §7.2.4).
+func (a *Association) lossFound(now time.Time) {
+	if a.recovering {
+		return
+	}
+	a.recovering = true
+	a.recoverUntil = a.out.end - 1
+	a.fastAllowance = true
+	a.cc.lost(now, a.out.bytes)
+}
+
+// afterInput does what may have become possible.
+func (a *Association) afterInput(now time.Time) {
+	a.performDeferredReset()
+	a.continueShutdown(now)
+}

@@ -1,0 +1,304 @@
+package sctp
+
+import (
+	"encoding/binary"
+	"time"
+)
+
+const (
+	// maxReplies bounds the packets that wait to be sent as answers to INITs
+	// and the like. They answer datagrams: one that finds no place is one
+	// that was lost.
+	maxReplies = 4
+
+	// maxControl bounds the chunks that wait to go before data.
+	maxControl = 4096
+
+	// minFragment: a fragment smaller than this is not worth the header it
+	// costs; the message begins in the next packet.
+	minFragment = 128
+
+	// minPacketLimit is the least that AppendPacket works with: a cookie and
+	// the largest SACK header fit.
+	minPacketLimit = 256
+)
+
+// A reply is a packet for a tag, which may not be the peer's.
+type reply struct {
+	tag   uint32
+	chunk []byte
+}
+
+// reply queues an answer.
+func (a *Association) reply(tag uint32, chunk []byte) {
+	if len(a.replies) < maxReplies {
+		a.replies = append(a.replies, reply{tag, chunk})
+	}
+}
+
+// pushControl queues a finished chunk.
+func (a *Association) pushControl(chunk []byte) {
+	if len(a.control)+len(chunk) <= maxControl {
+		a.control = append(a.control, chunk...)
+	}
+}
+
+// A packetWriter is a packet in the making.
+type packetWriter struct {
+	b     []byte
+	start int
+	limit int
+}
+
+// room is how many bytes are left.
+func (w *packetWriter) room() int { return w.limit - (len(w.b) - w.start) }
+
+// empty reports whether there is no chunk yet.
+func (w *packetWriter) empty() bool { return len(w.b)-w.start == commonHeaderSize }
+
+// AppendPacket appends the next packet of at most limit bytes to dst. ok is
+// false when there is none that may be sent now.
+//
+// limit may change from call to call; under 256 nothing is sent. A chunk that
+// was cut for a larger limit and must be sent again cannot be cut anew, since
+// its TSN is fixed (RFC 9260 §6.9): it goes out alone, in a packet larger than
+// limit, for the layer below to fragment.
+func (a *Association) AppendPacket(now time.Time, dst []byte, limit int) (b []byte, ok bool) {
+	a.tick(now)
+	limit = min(limit, maxPacketSize)
+	if limit < minPacketLimit {
+		return dst, false
+	}
+	if limit != a.mtu {
+		a.mtu = limit
+		a.cc.setMTU(limit)
+	}
+	if len(a.replies) > 0 {
+		return a.appendReply(dst), true
+	}
+	if a.sendInit {
+		a.sendInit = false
+		return a.finish(a.appendInit(appendCommonHeader(dst, a.cfg.LocalPort, a.cfg.RemotePort, 0)), len(dst), true), true
+	}
+	if a.state < StateCookieEchoed || a.state == StateCookieEchoed && !a.sendEcho {
+		return dst, false
+	}
+	w := packetWriter{b: appendCommonHeader(dst, a.cfg.LocalPort, a.cfg.RemotePort, a.peerTag), start: len(dst), limit: limit}
+	sum := !a.zeroChecksum()
+	if a.sendEcho {
+		// RFC 9260 §5.1 C: COOKIE ECHO comes first, and data may go with it.
+		a.sendEcho, sum = false, true
+		w.b = append(w.b, a.echo...)
+	}
+	a.appendControl(now, &w)
+	a.appendPayload(now, &w)
+	a.appendShutdown(&w)
+	if w.empty() {
+		return dst, false
+	}
+	return a.finish(w.b, w.start, sum), true
+}
+
+// appendReply appends the packet of the first reply, always with a checksum
+// (RFC 9653: INIT ACK may go without, but who answers may not know that yet).
+func (a *Association) appendReply(dst []byte) []byte {
+	r := a.replies[0]
+	a.replies = append(a.replies[:0], a.replies[1:]...)
+	if len(a.replies) == 0 {
+		a.replies = nil
+	}
+	b := appendCommonHeader(dst, a.cfg.LocalPort, a.cfg.RemotePort, r.tag)
+	return a.finish(append(b, r.chunk...), len(dst), true)
+}
+
+// finish completes a packet.
+func (a *Association) finish(b []byte, start int, sum bool) []byte {
+	a.stats.PacketsSent++
+	if sum {
+		setChecksum(b[start:])
+	}
+	return b
+}
+
+// appendControl appends everything that is not data.
+func (a *Association) appendControl(now time.Time, w *packetWriter) {
+	for len(a.control) > 0 {
+		c, rest, ok := nextChunk(a.control)
+		size := padded(len(c.whole))
+		if ok && size > w.room() && !w.empty() {
+			break
+		}
+		if ok && size <= w.room() {
+			w.b = append(w.b, a.control[:size]...)
+		}
+		a.control = a.control[:copy(a.control, rest)] // one too large for any packet is dropped
+	}
+	if len(a.control) == 0 && cap(a.control) > 512 {
+		a.control = nil
+	}
+	if !a.transferring() {
+		return
+	}
+	// A SACK that is owed later goes along when anything else goes.
+	if a.ack == ackNow || a.ack == ackDelayed && (!w.empty() || a.dataReady(now)) {
+		if w.room() >= sackHeaderSize {
+			w.b = a.appendSack(w.b, w.room())
+		}
+	}
+	a.appendHeartbeat(now, w)
+	a.appendForwardTSN(now, w)
+	a.appendReconfig(now, w)
+}
+
+// dataReady reports whether a chunk of data may be sent now.
+func (a *Association) dataReady(now time.Time) bool {
+	if a.out.bytes >= a.cc.window() && !a.fastAllowance {
+		return false
+	}
+	return a.out.lost > 0 || a.queue.messages > 0 && a.windowAllows(1)
+}
+
+// windowAllows reports whether the far end has room for n bytes more. With
+// nothing in flight a chunk may always go, to probe a closed window (RFC 9260
+// §6.1 A).
+func (a *Association) windowAllows(n int) bool {
+	return a.out.bytes+n <= a.peerRwnd || a.out.bytes == 0
+}
+
+// appendPayload appends chunks to be sent again, then new ones.
+func (a *Association) appendPayload(now time.Time, w *packetWriter) {
+	sent := a.appendLost(now, w)
+	for !a.out.full() && a.appendNew(now, w) {
+		sent = true
+	}
+	a.fastAllowance = false
+	if sent && a.timers.t3.IsZero() && a.transferring() {
+		a.timers.t3 = now.Add(a.rto.timeout(rtoMin)) // RFC 9260 §6.3.2 R1
+	}
+}
+
+// appendLost sends lost chunks again, lowest TSN first (RFC 9260 §6.1 C).
+func (a *Association) appendLost(now time.Time, w *packetWriter) (sent bool) {
+	for a.out.lost > 0 {
+		if a.out.bytes >= a.cc.window() && !a.fastAllowance {
+			return sent
+		}
+		tsn, c := a.out.firstLost()
+		if c == nil {
+			return sent
+		}
+		if c.msg.expired(now) {
+			a.abandon(c.msg)
+			continue
+		}
+		if size := a.chunkSize(int(c.size)); size > w.room() && !w.empty() {
+			return sent
+		}
+		if !a.windowAllows(int(c.size)) {
+			return sent
+		}
+		a.out.resent(c, a.clock(now))
+		a.stats.ChunksRetransmitted++
+		a.cc.sent(now, int(c.size), a.out.bytes)
+		w.b = a.appendChunk(w.b, tsn, c)
+		sent = true
+	}
+	return sent
+}
+
+// dataHeader is the size of the header of a chunk of data.
+func (a *Association) dataHeader() int {
+	if a.queue.interleaving {
+		return iDataHeaderSize
+	}
+	return dataHeaderSize
+}
+
+// chunkSize is the size on the wire of a chunk with n bytes of data.
+func (a *Association) chunkSize(n int) int { return a.dataHeader() + padded(n) }
+
+// appendNew makes the next chunk of the queue. It returns false when none may
+// be sent or none fits.
+func (a *Association) appendNew(now time.Time, w *packetWriter) bool {
+	if a.out.bytes >= a.cc.window() {
+		return false
+	}
+	s := a.queue.next()
+	if s == nil {
+		return false
+	}
+	m := s.head
+	if m.expired(now) {
+		a.giveUpQueued(m)
+		return true // the next one's turn
+	}
+	size := len(m.data) - m.sent
+	room := w.room() - a.dataHeader()
+	if padded(size) > room {
+		if room < minFragment {
+			return false
+		}
+		size = room &^ 3
+	}
+	if !a.windowAllows(size) {
+		return false
+	}
+	a.sendNew(now, w, m, size)
+	return true
+}
+
+// sendNew makes a chunk of the next size bytes of a message.
+func (a *Association) sendNew(now time.Time, w *packetWriter, m *outMessage, size int) {
+	flags := uint8(0)
+	if !m.started {
+		a.queue.number(m)
+		flags |= flagBegin
+	}
+	if m.unordered {
+		flags |= flagUnordered
+	}
+	last := m.sent+size == len(m.data)
+	if last {
+		flags |= flagEnd
+	}
+	tsn := a.out.push(m, m.sent, size, flags, a.clock(now))
+	m.sent += size
+	m.count(-size)
+	a.cc.sent(now, size, a.out.bytes)
+	a.queue.served(m.stream, size, last)
+	w.b = a.appendChunk(w.b, tsn, a.out.at(tsn))
+	if last {
+		a.queue.pop(m.stream)
+	}
+}
+
+// appendChunk appends a chunk of data (RFC 9260 §3.3.1, RFC 8260 §2.1).
+func (a *Association) appendChunk(b []byte, tsn TSN, c *sentChunk) []byte {
+	m := c.msg
+	data := m.data[c.offset : int(c.offset)+int(c.size)]
+	typ, n := chunkData, dataHeaderSize+len(data)
+	if a.queue.interleaving {
+		typ, n = chunkIData, iDataHeaderSize+len(data)
+	}
+	flags := c.flags
+	if c.retransmits > 0 || a.state == StateShutdownPending {
+		flags |= flagImmediate // RFC 7053 §4: the sender waits for it
+	}
+	b = append(b, byte(typ), flags, byte(n>>8), byte(n))
+	b = binary.BigEndian.AppendUint32(b, uint32(tsn))
+	b = binary.BigEndian.AppendUint16(b, m.stream.id)
+	if a.queue.interleaving {
+		b = binary.BigEndian.AppendUint16(b, 0)
+		b = binary.BigEndian.AppendUint32(b, uint32(m.seq))
+		if c.flags&flagBegin != 0 {
+			b = binary.BigEndian.AppendUint32(b, m.ppid)
+		} else {
+			b = binary.BigEndian.AppendUint32(b, c.fsn)
+		}
+	} else {
+		b = binary.BigEndian.AppendUint16(b, uint16(m.seq))
+		b = binary.BigEndian.AppendUint32(b, m.ppid)
+	}
+	b = append(b, data...)
+	return appendPadding(b, n)
+}

@@ -1,0 +1,43 @@
+package sctp
+
+// A queue is first in, first out, in a ring that grows and is given back by
+// trim. The zero value is empty.
+type queue[T any] struct {
+	ring []T // its length is a power of two
+	head uint
+	n    int
+}
+
+func (q *queue[T]) push(v T) {
+	if q.n == len(q.ring) {
+		ring := make([]T, max(4, 2*len(q.ring)))
+		for i := range q.n {
+			ring[i] = q.ring[(q.head+uint(i))&uint(len(q.ring)-1)]
+		}
+		q.ring, q.head = ring, 0
+	}
+	q.ring[(q.head+uint(q.n))&uint(len(q.ring)-1)] = v
+	q.n++
+}
+
+func (q *queue[T]) pop() (v T, ok bool) {
+	if q.n == 0 {
+		return v, false
+	}
+	var zero T
+	v = q.ring[q.head]
+	q.ring[q.head] = zero
+	q.head = (q.head + 1) & uint(len(q.ring)-1)
+	q.n--
+	return v, true
+}
+
+// front is the next element, which must exist.
+func (q *queue[T]) front() *T { return &q.ring[q.head] }
+
+// trim gives the memory of an empty queue back.
+func (q *queue[T]) trim() {
+	if q.n == 0 {
+		*q = queue[T]{}
+	}
+}

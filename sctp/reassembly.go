@@ -1,0 +1,439 @@
+package sctp
+
+const (
+	// messageOverhead is charged to the receive window for each message, and
+	// fragmentOverhead for each fragment that waits for others, so that a
+	// flood of tiny ones cannot cost much more memory than was offered.
+	messageOverhead  = 128
+	fragmentOverhead = 64
+)
+
+// A fragment is the contents of a DATA or I-DATA chunk.
+type fragment struct {
+	stream       uint16
+	seq          messageSeq // SSN or MID
+	pos          uint32     // TSN or FSN
+	ppid         uint32     // with I-DATA of the first fragment only
+	begin, end   bool
+	unordered    bool
+	data         []byte
+	interleaving bool
+}
+
+// A fragmentKey names a fragment's place. Consecutive fragments of a message
+// have keys that differ by one in pos.
+type fragmentKey struct {
+	stream    uint16
+	unordered bool
+	seq       messageSeq
+	pos       uint32
+}
+
+// A run is a sequence of consecutive fragments of one message. Fragments that
+// come in any order make runs, which merge, until one has both ends.
+type run struct {
+	prev, next  *run // in reassembly.runs, so that a walk needs no map's order
+	first, last fragmentKey
+	begin, end  bool
+	ppid        uint32
+	head, tail  *segment
+	size        int
+	charge      int
+}
+
+// A segment is a piece of a run's data.
+type segment struct {
+	next *segment
+	buf  []byte
+}
+
+// reassembly makes messages of fragments and puts them in order (RFC 9260
+// §6.5, §6.6, §6.9; RFC 8260 §2.2.3). Every operation costs about the same
+// however the far end cuts and orders its fragments.
+type reassembly struct {
+	order      messageOrder
+	maxMessage int
+
+	// hot is the run that was added to last. It is in neither map, since most
+	// fragments continue it.
+	hot     *run
+	byFirst map[fragmentKey]*run // runs that lack their beginning
+	byLast  map[fragmentKey]*run // runs that lack their end
+	runs    run                  // list head
+	runFree *run
+
+	streams map[uint16]*inStream
+
+	ready   queue[Message]
+	readyN  uint64 // messages ever put into ready
+	partial int    // bytes charged for what is not yet in ready
+	held    int    // bytes charged for messages in ready or not yet released
+
+	sizeHint int // of the last message that had several fragments
+}
+
+// An inStream is the ordering state of an incoming stream.
+type inStream struct {
+	next    messageSeq
+	waiting []waitingMessage // a heap by seq
+}
+
+type waitingMessage struct {
+	seq messageSeq
+	m   Message
+}
+
+func (r *reassembly) reset(interleaving bool, maxMessage int) {
+	held := r.held
+	*r = reassembly{order: messageOrder{interleaving}, maxMessage: maxMessage, ready: r.ready, readyN: r.readyN, held: held}
+	r.runs.prev, r.runs.next = &r.runs, &r.runs
+}
+
+// add takes a fragment that was not received before. It reports a violation
+// of the protocol in words, or "".
+func (r *reassembly) add(f fragment) (violation string) {
+	if len(f.data) > r.maxMessage {
+		return "message too large"
+	}
+	if f.begin && f.end {
+		r.complete(f.stream, f.seq, f.unordered, f.ppid, append([]byte(nil), f.data...))
+		return ""
+	}
+	key := fragmentKey{stream: f.stream, unordered: f.unordered, seq: f.seq, pos: f.pos}
+	if f.unordered && !f.interleaving {
+		key.seq = 0 // RFC 9260 §3.3.1: the SSN of unordered data means nothing
+	}
+	u := r.runEndingAt(key, f)
+	if u != nil {
+		u.last, u.end = key, f.end
+		r.appendData(u, f.data)
+	} else {
+		u = r.newRun(key, f)
+	}
+	u.size += len(f.data)
+	r.chargeRun(u, len(f.data)+fragmentOverhead)
+	if !u.end {
+		u = r.mergeFollowing(u)
+	}
+	if u.size > r.maxMessage {
+		return "message too large"
+	}
+	if u.begin && u.end {
+		r.finish(u)
+		return ""
+	}
+	r.settle(u)
+	return ""
+}
+
+// runEndingAt finds the run that the fragment continues and takes it out of
+// byLast.
+func (r *reassembly) runEndingAt(key fragmentKey, f fragment) *run {
+	if f.begin {
+		return nil
+	}
+	key.pos--
+	if u := r.hot; u != nil && !u.end && u.last == key {
+		return u
+	}
+	u := r.byLast[key]
+	if u != nil {
+		delete(r.byLast, key)
+	}
+	return u
+}
+
+// mergeFollowing joins to u the run that continues it, if there is one.
+func (r *reassembly) mergeFollowing(u *run) *run {
+	key := u.last
+	key.pos++
+	v := r.byFirst[key]
+	if h := r.hot; v == nil && h != nil && h != u && !h.begin && h.first == key {
+		v = h
+	}
+	if v == nil || v == u {
+		return u
+	}
+	r.unlinkMaps(v)
+	u.last, u.end = v.last, v.end
+	u.tail.next, u.tail = v.head, v.tail
+	u.size += v.size
+	u.charge += v.charge
+	v.head, v.tail = nil, nil
+	r.freeRun(v)
+	return u
+}
+
+// settle makes u the hot run, and puts the one before into the maps.
+func (r *reassembly) settle(u *run) {
+	if r.byFirst == nil {
+		r.byFirst = make(map[fragmentKey]*run)
+		r.byLast = make(map[fragmentKey]*run)
+	}
+	if h := r.hot; h != nil && h != u {
+		r.hot = nil
+		if !h.end {
+			r.byLast[h.last] = h
+		}
+	}
+	if !u.begin {
+		r.byFirst[u.first] = u
+	}
+	r.hot = u
+}
+
+// unlinkMaps takes u out of wherever fragments would find it.
+func (r *reassembly) unlinkMaps(u *run) {
+	if r.hot == u {
+		r.hot = nil
+	}
+	if r.byLast[u.last] == u {
+		delete(r.byLast, u.last)
+	}
+	if r.byFirst[u.first] == u {
+		delete(r.byFirst, u.first)
+	}
+}
+
+func (r *reassembly) chargeRun(u *run, n int) {
+	u.charge += n
+	r.partial += n
+}
+
+func (r *reassembly) newRun(key fragmentKey, f fragment) *run {
+	u := r.runFree
+	if u != nil {
+		r.runFree = u.next
+	} else {
+		u = new(run)
+	}
+	*u = run{first: key, last: key, begin: f.begin, end: f.end, ppid: f.ppid}
+	u.prev, u.next = r.runs.prev, &r.runs
+	u.prev.next, u.next.prev = u, u
+	size := len(f.data)
+	if f.begin && r.partial < r.maxMessage {
+		// Most messages of a program are alike: room for one as large as the
+		// last saves copying, and the bound keeps it from being abused.
+		size = max(size, r.sizeHint)
+	}
+	u.head = &segment{buf: append(make([]byte, 0, size), f.data...)}
+	u.tail = u.head
+	return u
+}
+
+func (r *reassembly) freeRun(u *run) {
+	u.prev.next, u.next.prev = u.next, u.prev
+	*u = run{next: r.runFree}
+	r.runFree = u
+}
+
+// appendData adds data to the end of a run. Segments double, so that a large
+// message is made of few.
+func (r *reassembly) appendData(u *run, data []byte) {
+	if free := cap(u.tail.buf) - len(u.tail.buf); free < len(data) {
+		s := &segment{buf: make([]byte, 0, max(len(data), min(u.size, 64<<10)))}
+		u.tail.next, u.tail = s, s
+	}
+	u.tail.buf = append(u.tail.buf, data...)
+}
+
+// finish makes a message of a complete run.
+func (r *reassembly) finish(u *run) {
+	r.unlinkMaps(u)
+	r.partial -= u.charge
+	data := u.head.buf
+	if u.head.next != nil || cap(data)-len(data) > len(data)/4 {
+		data = make([]byte, 0, u.size)
+		for s := u.head; s != nil; s = s.next {
+			data = append(data, s.buf...)
+		}
+	}
+	r.sizeHint = u.size
+	key, ppid := u.first, u.ppid
+	r.freeRun(u)
+	r.complete(key.stream, key.seq, key.unordered, ppid, data)
+}
+
+// drop forgets an incomplete run.
+func (r *reassembly) drop(u *run) {
+	r.unlinkMaps(u)
+	r.partial -= u.charge
+	r.freeRun(u)
+}
+
+// complete takes a whole message, whose data is nobody else's.
+func (r *reassembly) complete(stream uint16, seq messageSeq, unordered bool, ppid uint32, data []byte) {
+	m := Message{Stream: stream, PPID: ppid, Data: data, Ordered: !unordered}
+	if unordered {
+		r.deliver(m)
+		return
+	}
+	s := r.stream(stream)
+	switch {
+	case seq == s.next:
+		r.deliver(m)
+		s.next = r.order.next(seq)
+		r.deliverWaiting(s)
+	case r.order.before(s.next, seq):
+		r.partial += len(data) + messageOverhead
+		s.push(r.order, waitingMessage{seq, m})
+	}
+	// One that is before the next was skipped by a FORWARD TSN, or its number
+	// was used twice: it can never be delivered in order.
+}
+
+func (r *reassembly) stream(id uint16) *inStream {
+	s := r.streams[id]
+	if s == nil {
+		if r.streams == nil {
+			r.streams = make(map[uint16]*inStream)
+		}
+		s = new(inStream)
+		r.streams[id] = s
+	}
+	return s
+}
+
+// deliverWaiting hands up what is next in order.
+func (r *reassembly) deliverWaiting(s *inStream) {
+	for len(s.waiting) > 0 && !r.order.before(s.next, s.waiting[0].seq) {
+		w := s.pop(r.order)
+		r.partial -= len(w.m.Data) + messageOverhead
+		if w.seq == s.next {
+			r.deliver(w.m)
+			s.next = r.order.next(w.seq)
+		}
+	}
+}
+
+func (r *reassembly) deliver(m Message) {
+	r.held += len(m.Data) + messageOverhead
+	r.readyN++
+	r.ready.push(m)
+}
+
+// skipUnordered drops what can no longer be completed once no TSN up to cum
+// will come: of DATA chunks, whose runs are known by TSN.
+func (r *reassembly) skipTSN(cum TSN) {
+	for u := r.runs.next; u != &r.runs; {
+		next := u.next
+		last, first := TSN(u.last.pos), TSN(u.first.pos)
+		// A run that reaches cum or beyond may be the received part of a
+		// message that is still being sent, if it has its beginning.
+		if last.before(cum) || !u.begin && !first.after(cum) {
+			r.drop(u)
+		}
+		u = next
+	}
+}
+
+// skipMessages drops the messages up to seq of a stream, of which parts will
+// never come (RFC 3758 §3.6, RFC 8260 §2.3.1), and hands up what waited for
+// them. The runs of the streams are dropped by dropRuns.
+func (r *reassembly) skipMessages(stream uint16, seq messageSeq) {
+	s := r.stream(stream)
+	if r.order.before(seq, s.next) {
+		return
+	}
+	for len(s.waiting) > 0 && !r.order.before(seq, s.waiting[0].seq) {
+		w := s.pop(r.order)
+		r.partial -= len(w.m.Data) + messageOverhead
+		r.deliver(w.m)
+	}
+	s.next = r.order.next(seq)
+	r.deliverWaiting(s)
+}
+
+// A skip is one entry of a FORWARD TSN or I-FORWARD TSN.
+type skipKey struct {
+	stream    uint16
+	unordered bool
+}
+
+// dropRuns drops the incomplete messages that skips name.
+func (r *reassembly) dropRuns(skips map[skipKey]messageSeq) {
+	for u := r.runs.next; u != &r.runs; {
+		next := u.next
+		seq, ok := skips[skipKey{u.first.stream, u.first.unordered}]
+		if ok && !r.order.before(seq, u.first.seq) {
+			r.drop(u)
+		}
+		u = next
+	}
+}
+
+// resetStream begins a stream's numbering anew (RFC 6525 §5.2.2).
+func (r *reassembly) resetStream(id uint16) {
+	s := r.streams[id]
+	if s == nil {
+		return
+	}
+	for _, w := range s.waiting {
+		r.partial -= len(w.m.Data) + messageOverhead
+	}
+	delete(r.streams, id)
+}
+
+// dropStreamRuns drops what is incomplete on streams that were reset.
+func (r *reassembly) dropStreamRuns(was func(uint16) bool) {
+	for u := r.runs.next; u != &r.runs; {
+		next := u.next
+		if was(u.first.stream) {
+			r.drop(u)
+		}
+		u = next
+	}
+}
+
+// trim gives memory back when nothing waits.
+func (r *reassembly) trim() {
+	r.runFree = nil
+	if r.runs.next == &r.runs {
+		r.byFirst, r.byLast = nil, nil
+		r.sizeHint = 0
+	}
+	r.ready.trim()
+}
+
+// push adds to the heap of waiting messages.
+func (s *inStream) push(o messageOrder, w waitingMessage) {
+	h := append(s.waiting, w)
+	for i := len(h) - 1; i > 0; {
+		parent := (i - 1) / 2
+		if !o.before(h[i].seq, h[parent].seq) {
+			break
+		}
+		h[i], h[parent] = h[parent], h[i]
+		i = parent
+	}
+	s.waiting = h
+}
+
+// pop takes the first of the heap.
+func (s *inStream) pop(o messageOrder) waitingMessage {
+	h := s.waiting
+	top := h[0]
+	n := len(h) - 1
+	h[0] = h[n]
+	h[n] = waitingMessage{}
+	h = h[:n]
+	for i := 0; ; {
+		child := 2*i + 1
+		if child >= n {
+			break
+		}
+		if child+1 < n && o.before(h[child+1].seq, h[child].seq) {
+			child++
+		}
+		if !o.before(h[child].seq, h[i].seq) {
+			break
+		}
+		h[i], h[child] = h[child], h[i]
+		i = child
+	}
+	s.waiting = h
+	if n == 0 {
+		s.waiting = nil
+	}
+	return top
+}

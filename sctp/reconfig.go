@@ -1,0 +1,296 @@
+package sctp
+
+import (
+	"encoding/binary"
+	"slices"
+	"time"
+)
+
+// A resetResult is the result of a RE-CONFIG request (RFC 6525 §4.4).
+type resetResult uint32
+
+const (
+	resetNothingToDo   resetResult = 0
+	resetPerformed     resetResult = 1
+	resetDenied        resetResult = 2
+	resetWrongSSN      resetResult = 3
+	resetOtherInFlight resetResult = 4
+	resetBadSequence   resetResult = 5
+	resetInProgress    resetResult = 6
+)
+
+// maxResetStreams bounds the streams of one request, so that it fits into the
+// smallest packet beside a SACK.
+const maxResetStreams = 100
+
+// A resetState is stream reconfiguration (RFC 6525), both halves.
+type resetState struct {
+	// Ours: one request is in flight at a time (RFC 6525 §5.1.1).
+	nextSeq  requestSeq
+	waiting  []uint16 // streams that are to be reset
+	request  []uint16 // of the request in flight
+	lastTSN  TSN      // its Sender's Last Assigned TSN
+	send     bool
+	attempts int
+
+	// The far end's.
+	peerSeq    requestSeq // expected next
+	lastResult resetResult
+	deferred   *deferredReset // the request of peerSeq-1, if it had to wait
+}
+
+// A deferredReset is a request that came before the data that it covers.
+type deferredReset struct {
+	lastTSN TSN
+	streams []uint16 // empty: all
+	done    bool
+}
+
+func (r *resetState) begin(localTSN, peerTSN TSN) {
+	waiting := r.waiting
+	*r = resetState{nextSeq: requestSeq(localTSN), peerSeq: requestSeq(peerTSN), waiting: waiting}
+}
+
+// ResetStreams closes our outgoing side of streams (RFC 6525 §5.1) once what
+// is queued on them was sent; EventResetDone follows when the far end has it
+// all. Until then Send on them is ErrStreamClosed.
+func (a *Association) ResetStreams(now time.Time, streams ...uint16) error {
+	a.tick(now)
+	if a.ended {
+		return ErrClosed
+	}
+	for _, id := range streams {
+		if int(id) >= a.OutgoingStreams() {
+			return ErrInvalidStream
+		}
+	}
+	for _, id := range streams {
+		s := a.queue.stream(id)
+		if s.paused {
+			continue
+		}
+		s.paused = true
+		a.reset.waiting = append(a.reset.waiting, id)
+	}
+	return nil
+}
+
+// prepareReset makes a request of the streams whose queues are empty. The far
+// end waits for what is in flight by the TSN that the request names.
+func (a *Association) prepareReset(now time.Time) {
+	r := &a.reset
+	if len(r.waiting) == 0 || r.request != nil || !a.transferring() {
+		return
+	}
+	if !a.peer.reconfig {
+		streams := r.waiting
+		r.waiting = nil
+		a.event(Event{Kind: EventResetFailed, Streams: streams, Err: ErrNoStreamReset})
+		return
+	}
+	var request []uint16
+	r.waiting = slices.DeleteFunc(r.waiting, func(id uint16) bool {
+		if len(request) == maxResetStreams || a.queue.stream(id).head != nil {
+			return false
+		}
+		request = append(request, id)
+		return true
+	})
+	if len(r.waiting) == 0 {
+		r.waiting = nil
+	}
+	if request == nil {
+		return
+	}
+	r.request, r.lastTSN, r.send, r.attempts = request, a.out.end-1, true, 0
+}
+
+// appendReconfig appends the request that is to be sent.
+func (a *Association) appendReconfig(now time.Time, w *packetWriter) {
+	r := &a.reset
+	a.prepareReset(now)
+	size := chunkHeaderSize + 16 + padded(2*len(r.request))
+	if !r.send || size > w.room() {
+		return
+	}
+	r.send = false
+	a.timers.reconfig = now.Add(a.rto.timeout(rtoMin))
+	b, start := beginChunk(w.b, chunkReconfig, 0)
+	b = binary.BigEndian.AppendUint16(b, uint16(paramOutgoingReset))
+	b = binary.BigEndian.AppendUint16(b, uint16(16+2*len(r.request)))
+	b = binary.BigEndian.AppendUint32(b, uint32(r.nextSeq))
+	b = binary.BigEndian.AppendUint32(b, uint32(r.peerSeq-1))
+	b = binary.BigEndian.AppendUint32(b, uint32(r.lastTSN))
+	for _, id := range r.request {
+		b = binary.BigEndian.AppendUint16(b, id)
+	}
+	w.b = endChunk(b, start)
+}
+
+// reconfigTimeout sends the request again, with the same number.
+func (a *Association) reconfigTimeout(now time.Time) {
+	if a.reset.request == nil {
+		return
+	}
+	a.rto.expired()
+	a.reset.send = true
+	a.countError()
+}
+
+// handleReconfig takes a RE-CONFIG chunk: one or two parameters (RFC 6525
+// §3.1).
+func (a *Association) handleReconfig(now time.Time, body []byte) {
+	for n := 0; n < 2; n++ {
+		p, rest, ok := nextParam(body)
+		if !ok {
+			return
+		}
+		body = rest
+		switch p.typ {
+		case paramReconfigResponse:
+			a.handleResetResponse(now, p.body)
+		case paramOutgoingReset:
+			a.handleOutgoingReset(p.body)
+		case paramIncomingReset, paramTSNReset, paramAddOutgoing, paramAddIncoming:
+			// Data channels have no use for these (RFC 8831 §6.2).
+			a.refuse(p.body)
+		default:
+			return
+		}
+	}
+}
+
+// requestNumber checks a request's number (RFC 6525 §5.2.1). fresh is true
+// for the expected one, which is then taken; again for the last one.
+func (a *Association) requestNumber(body []byte) (seq requestSeq, fresh, again bool) {
+	seq = requestSeq(binary.BigEndian.Uint32(body))
+	switch seq {
+	case a.reset.peerSeq:
+		a.reset.peerSeq++
+		return seq, true, false
+	case a.reset.peerSeq - 1:
+		return seq, false, true
+	}
+	a.respond(seq, resetBadSequence)
+	return seq, false, false
+}
+
+// refuse denies a request.
+func (a *Association) refuse(body []byte) {
+	if len(body) < 4 {
+		return
+	}
+	seq, fresh, again := a.requestNumber(body)
+	if fresh {
+		a.reset.lastResult, a.reset.deferred = resetDenied, nil
+	}
+	if fresh || again {
+		a.respond(seq, a.reset.lastResult)
+	}
+}
+
+// respond queues a response.
+func (a *Association) respond(seq requestSeq, result resetResult) {
+	var body [8]byte
+	binary.BigEndian.PutUint32(body[:], uint32(seq))
+	binary.BigEndian.PutUint32(body[4:], uint32(result))
+	b, start := beginChunk(nil, chunkReconfig, 0)
+	a.pushControl(endChunk(appendParam(b, paramReconfigResponse, body[:]), start))
+}
+
+// handleOutgoingReset takes a request to reset the far end's outgoing streams
+// (RFC 6525 §5.2.2).
+func (a *Association) handleOutgoingReset(body []byte) {
+	if len(body) < 12 || len(body)%2 != 0 {
+		return
+	}
+	seq, fresh, again := a.requestNumber(body)
+	if again {
+		a.respond(seq, a.reset.lastResult)
+	}
+	if !fresh {
+		return
+	}
+	d := &deferredReset{lastTSN: TSN(binary.BigEndian.Uint32(body[8:]))}
+	for b := body[12:]; len(b) >= 2; b = b[2:] {
+		id := binary.BigEndian.Uint16(b)
+		if int(id) >= min(maxStreams, int(a.peer.outStreams)) {
+			a.reset.lastResult, a.reset.deferred = resetWrongSSN, nil
+			a.respond(seq, resetWrongSSN)
+			return
+		}
+		d.streams = append(d.streams, id)
+	}
+	if old := a.reset.deferred; old != nil && old.done && old.lastTSN == d.lastTSN && slices.Equal(old.streams, d.streams) {
+		// The far end asks anew, under a new number, for what it was told to
+		// wait for and what was done meanwhile.
+		a.reset.lastResult = resetPerformed
+		a.respond(seq, resetPerformed)
+		return
+	}
+	if d.lastTSN.after(a.in.cum) {
+		a.reset.lastResult, a.reset.deferred = resetInProgress, d
+		a.respond(seq, resetInProgress)
+		return
+	}
+	a.reset.deferred = nil
+	a.performReset(d)
+	a.respond(seq, resetPerformed)
+}
+
+// performDeferredReset answers the request that waited, once its data came.
+func (a *Association) performDeferredReset() {
+	d := a.reset.deferred
+	if d == nil || d.done || d.lastTSN.after(a.in.cum) {
+		return
+	}
+	a.performReset(d)
+	d.done = true
+	a.respond(a.reset.peerSeq-1, resetPerformed)
+}
+
+// performReset begins the numbering of incoming streams anew.
+func (a *Association) performReset(d *deferredReset) {
+	streams := d.streams
+	if len(streams) == 0 { // RFC 6525 §4.1: all
+		for id := range a.reassembly.streams {
+			streams = append(streams, id)
+		}
+		slices.Sort(streams)
+	}
+	for _, id := range streams {
+		a.reassembly.resetStream(id)
+	}
+	a.reset.lastResult = resetPerformed
+	a.event(Event{Kind: EventStreamsReset, Streams: streams})
+}
+
+// handleResetResponse takes the answer to our request (RFC 6525 §5.2.7).
+func (a *Association) handleResetResponse(now time.Time, body []byte) {
+	r := &a.reset
+	if len(body) < 8 || r.request == nil || requestSeq(binary.BigEndian.Uint32(body)) != r.nextSeq {
+		return
+	}
+	result := resetResult(binary.BigEndian.Uint32(body[4:]))
+	a.errorCount = 0
+	if result == resetInProgress || result == resetOtherInFlight {
+		// Asked again, with the same number, when the timer runs out.
+		a.timers.reconfig = now.Add(a.rto.timeout(rtoMin))
+		return
+	}
+	streams := r.request
+	r.request, r.send = nil, false
+	r.nextSeq++
+	a.timers.reconfig = time.Time{}
+	if result != resetPerformed && result != resetNothingToDo {
+		a.event(Event{Kind: EventResetFailed, Streams: streams, Err: ErrResetRefused})
+		return
+	}
+	for _, id := range streams {
+		a.forgetStream(id)
+	}
+	a.event(Event{Kind: EventResetDone, Streams: streams})
+}
+
+// forgetStream begins an outgoing stream anew: its numbers at zero.
+func (a *Association) forgetStream(id uint16) { delete(a.queue.streams, id) }

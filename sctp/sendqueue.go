@@ -1,0 +1,312 @@
+package sctp
+
+import (
+	"math/bits"
+	"time"
+)
+
+// An outMessage is a message of ours, from Send until every chunk of it was
+// acknowledged or given up. Chunks are views of its data.
+type outMessage struct {
+	next     *outMessage // in its stream's queue, or in the pool
+	stream   *outStream
+	data     []byte
+	ppid     uint32
+	deadline time.Time // zero: none
+
+	sent           int    // bytes that were made into chunks
+	chunks         int    // chunks in the outstanding queue
+	lastTSN        TSN    // of those, the last
+	nextFSN        uint32 // of the next chunk
+	seq            messageSeq
+	maxRetransmits uint16
+
+	unordered        bool
+	limitRetransmits bool
+	started          bool // has a number in its stream
+	abandoned        bool
+	queued           bool
+	uncounted        bool
+}
+
+// count adds n bytes to the buffered amount of the message's stream.
+func (m *outMessage) count(n int) {
+	if !m.uncounted {
+		m.stream.buffered += n
+	}
+}
+
+// partiallyReliable reports whether the message may be given up.
+func (m *outMessage) partiallyReliable() bool {
+	return m.limitRetransmits || !m.deadline.IsZero()
+}
+
+// expired reports whether the message's lifetime is over (RFC 3758 §4.1).
+func (m *outMessage) expired(now time.Time) bool {
+	return !m.deadline.IsZero() && !now.Before(m.deadline)
+}
+
+// An outStream is an outgoing stream that was used since the last reset.
+type outStream struct {
+	id         uint16
+	weight     uint16
+	paused     bool // being reset: nothing more may be queued
+	head, tail *outMessage
+	buffered   int
+	nextSeq    messageSeq // of ordered messages, and with DATA chunks of all
+	nextUnseq  messageSeq // of unordered I-DATA messages, RFC 8260 §2.1
+
+	finish uint64 // virtual time at which its last service ended
+	start  uint64 // virtual time at which its next service may begin
+	heapAt int    // index in scheduler.heap; -1: nothing to send
+
+	skipMark [2]uint32 // of FORWARD TSN entries: build number and index, ordered and unordered
+	skipAt   [2]int
+}
+
+// A scheduler chooses whose turn it is: start-time fair queueing, a kind of
+// the weighted fair queueing of RFC 8260 §3.6. Streams of equal weight take
+// turns, and one that was idle goes first, since its virtual time lags.
+type scheduler struct {
+	interleaving bool
+	heap         []*outStream
+	vtime        uint64
+	current      *outStream // in the middle of a message, without interleaving
+}
+
+const normalWeight = 256 // RFC 8831 §6.4: "normal"
+
+// next is the stream to serve, or nil.
+func (s *scheduler) next() *outStream {
+	if s.current != nil {
+		return s.current
+	}
+	if len(s.heap) == 0 {
+		return nil
+	}
+	return s.heap[0]
+}
+
+// activate notes that a stream has something to send.
+func (s *scheduler) activate(st *outStream) {
+	if st.heapAt >= 0 {
+		return
+	}
+	st.start = max(s.vtime, st.finish)
+	st.heapAt = len(s.heap)
+	s.heap = append(s.heap, st)
+	s.up(st.heapAt)
+}
+
+// deactivate notes that a stream has nothing more to send.
+func (s *scheduler) deactivate(st *outStream) {
+	if s.current == st {
+		s.current = nil
+	}
+	i := st.heapAt
+	if i < 0 {
+		return
+	}
+	last := len(s.heap) - 1
+	s.swap(i, last)
+	s.heap[last] = nil
+	s.heap = s.heap[:last]
+	st.heapAt = -1
+	if i < last {
+		s.down(i)
+		s.up(i)
+	}
+}
+
+// served notes that a stream sent n bytes; messageDone tells that they ended
+// a message.
+func (s *scheduler) served(st *outStream, n int, messageDone bool) {
+	s.vtime = max(s.vtime, st.start)
+	st.start += uint64(n) << 16 / uint64(st.weight)
+	st.finish = st.start
+	if st.heapAt >= 0 {
+		s.down(st.heapAt)
+	}
+	if messageDone || s.interleaving {
+		s.current = nil
+	} else {
+		s.current = st // RFC 9260 §6.9: the TSNs of a message are consecutive
+	}
+}
+
+func (s *scheduler) less(i, j int) bool {
+	a, b := s.heap[i], s.heap[j]
+	return a.start < b.start || a.start == b.start && a.id < b.id
+}
+
+func (s *scheduler) swap(i, j int) {
+	s.heap[i], s.heap[j] = s.heap[j], s.heap[i]
+	s.heap[i].heapAt, s.heap[j].heapAt = i, j
+}
+
+func (s *scheduler) up(i int) {
+	for i > 0 && s.less(i, (i-1)/2) {
+		s.swap(i, (i-1)/2)
+		i = (i - 1) / 2
+	}
+}
+
+func (s *scheduler) down(i int) {
+	for {
+		child := 2*i + 1
+		if child >= len(s.heap) {
+			return
+		}
+		if child+1 < len(s.heap) && s.less(child+1, child) {
+			child++
+		}
+		if !s.less(child, i) {
+			return
+		}
+		s.swap(i, child)
+		i = child
+	}
+}
+
+// A sendQueue holds what Send was given and is not yet a chunk.
+type sendQueue struct {
+	scheduler
+	streams  map[uint16]*outStream
+	messages int // queued
+	pool     messagePool
+
+	nextExpiry time.Time // when a queued message's lifetime may be over; zero: never
+}
+
+// stream returns the stream's state, made if need be.
+func (q *sendQueue) stream(id uint16) *outStream {
+	s := q.streams[id]
+	if s == nil {
+		if q.streams == nil {
+			q.streams = make(map[uint16]*outStream)
+		}
+		s = &outStream{id: id, weight: normalWeight, heapAt: -1}
+		q.streams[id] = s
+	}
+	return s
+}
+
+// push queues a message.
+func (q *sendQueue) push(m *outMessage) {
+	s := m.stream
+	m.queued = true
+	if s.tail == nil {
+		s.head = m
+	} else {
+		s.tail.next = m
+	}
+	s.tail = m
+	m.count(len(m.data))
+	q.messages++
+	if !m.deadline.IsZero() && (q.nextExpiry.IsZero() || m.deadline.Before(q.nextExpiry)) {
+		q.nextExpiry = m.deadline
+	}
+	q.activate(s)
+}
+
+// pop takes the head off a stream's queue, whether sent or given up.
+func (q *sendQueue) pop(s *outStream) *outMessage {
+	m := s.head
+	s.head, m.next, m.queued = m.next, nil, false
+	m.count(m.sent - len(m.data))
+	q.messages--
+	if s.head == nil {
+		s.tail = nil
+		q.deactivate(s)
+	}
+	return m
+}
+
+// number gives a message its place in its stream, when its first chunk is made.
+func (q *sendQueue) number(m *outMessage) {
+	s, o := m.stream, messageOrder{q.interleaving}
+	m.started = true
+	switch {
+	case !m.unordered:
+		m.seq = s.nextSeq
+		s.nextSeq = o.next(s.nextSeq)
+	case q.interleaving:
+		m.seq = s.nextUnseq
+		s.nextUnseq = o.next(s.nextUnseq)
+	}
+}
+
+// expiryPause keeps sweeps of many streams apart.
+const expiryPause = 10 * time.Millisecond
+
+// expire drops the messages at the heads of the queues whose lifetime is over
+// and of which nothing was sent.
+func (q *sendQueue) expire(now time.Time) {
+	if q.nextExpiry.IsZero() || now.Before(q.nextExpiry) {
+		return
+	}
+	q.nextExpiry = time.Time{}
+	removed := false
+	for i := 0; i < len(q.heap); {
+		s := q.heap[i]
+		for s.head != nil && !s.head.started && s.head.expired(now) {
+			q.pool.put(q.pop(s))
+		}
+		if s.head == nil {
+			removed = true
+			continue // another stream is at i now
+		}
+		if d := s.head.deadline; !d.IsZero() && (q.nextExpiry.IsZero() || d.Before(q.nextExpiry)) {
+			q.nextExpiry = d
+		}
+		i++
+	}
+	// Taking a stream off the heap moves others, perhaps past i unseen.
+	if next := now.Add(expiryPause); removed && len(q.heap) > 0 || !q.nextExpiry.IsZero() && q.nextExpiry.Before(next) {
+		q.nextExpiry = next
+	}
+}
+
+const (
+	minPoolClass = 7  // 128 bytes
+	maxPoolClass = 18 // 256 KiB
+	maxPoolBytes = 4 << 20
+)
+
+// A messagePool keeps messages that were sent, with their buffers, for the
+// next ones.
+type messagePool struct {
+	free  [maxPoolClass - minPoolClass + 1]*outMessage
+	bytes int
+}
+
+// poolClass is the class of messages of n bytes.
+func poolClass(n int) int { return max(bits.Len(uint(max(n-1, 0))), minPoolClass) }
+
+// get returns a message with room for n bytes.
+func (p *messagePool) get(n int) *outMessage {
+	class := poolClass(n)
+	if class > maxPoolClass {
+		return &outMessage{data: make([]byte, 0, n)}
+	}
+	m := p.free[class-minPoolClass]
+	if m == nil {
+		return &outMessage{data: make([]byte, 0, 1<<class)}
+	}
+	p.free[class-minPoolClass] = m.next
+	p.bytes -= cap(m.data)
+	m.next = nil
+	return m
+}
+
+// put takes a message back.
+func (p *messagePool) put(m *outMessage) {
+	size := cap(m.data)
+	class := poolClass(size)
+	if class > maxPoolClass || size != 1<<class || p.bytes+size > maxPoolBytes {
+		return
+	}
+	*m = outMessage{data: m.data[:0], next: p.free[class-minPoolClass]}
+	p.free[class-minPoolClass] = m
+	p.bytes += size
+}

@@ -1,0 +1,177 @@
+package sctp
+
+import (
+	"encoding/binary"
+	"io"
+	"time"
+)
+
+// timers are the deadlines of an association. Zero is off.
+type timers struct {
+	init      time.Time // T1-init, T1-cookie
+	t3        time.Time // T3-rtx
+	ack       time.Time // the delayed SACK
+	reconfig  time.Time // RFC 6525 §5.1.1
+	heartbeat time.Time
+	shutdown  time.Time // T2-shutdown
+	guard     time.Time // T5-shutdown-guard
+}
+
+// NextTimeout is when Advance has something to do; zero: never.
+func (a *Association) NextTimeout() time.Time {
+	t := &a.timers
+	next := a.queue.nextExpiry
+	for _, d := range [...]time.Time{t.init, t.t3, t.ack, t.reconfig, t.heartbeat, t.shutdown, t.guard} {
+		if !d.IsZero() && (next.IsZero() || d.Before(next)) {
+			next = d
+		}
+	}
+	return next
+}
+
+// due reports whether a timer has run out, and stops it.
+func due(now time.Time, t *time.Time) bool {
+	if t.IsZero() || now.Before(*t) {
+		return false
+	}
+	*t = time.Time{}
+	return true
+}
+
+// Advance runs the timers that are due.
+func (a *Association) Advance(now time.Time) {
+	a.tick(now)
+	if due(now, &a.timers.init) {
+		a.handshakeTimeout(now)
+	}
+	if due(now, &a.timers.ack) && a.ack == ackDelayed {
+		a.ack = ackNow
+	}
+	a.queue.expire(now)
+	if due(now, &a.timers.t3) {
+		a.retransmissionTimeout(now)
+	}
+	if due(now, &a.timers.reconfig) {
+		a.reconfigTimeout(now)
+	}
+	if due(now, &a.timers.heartbeat) {
+		a.heartbeatTimeout(now)
+	}
+	if due(now, &a.timers.shutdown) {
+		a.shutdownTimeout(now)
+	}
+	if due(now, &a.timers.guard) {
+		a.abort(CauseUserAbort, "shutdown takes too long") // RFC 9260 §9.2
+	}
+	if a.transferring() {
+		a.afterInput(now)
+	}
+}
+
+// retransmissionTimeout is T3-rtx running out (RFC 9260 §6.3.3).
+func (a *Association) retransmissionTimeout(now time.Time) {
+	if a.out.listed == 0 && !a.skip.pending(&a.out) {
+		return
+	}
+	a.stats.Timeouts++
+	a.rto.expired()
+	if a.countError() {
+		return
+	}
+	if a.peerRwnd > 0 {
+		a.cc.timedOut(now) // a probe of a closed window says nothing of the path
+	}
+	a.recovering = false
+	a.out.markAllLost()
+	a.abandonLost(now)
+	a.skip.due = a.skip.pending(&a.out)
+	a.timers.t3 = now.Add(a.rto.timeout(rtoMin))
+}
+
+// countError counts a timeout of the path, and ends the association after too
+// many (RFC 9260 §8.1).
+func (a *Association) countError() (ended bool) {
+	if a.errorCount++; a.errorCount > maxRetransmissions {
+		a.abort(CauseUserAbort, "too many retransmissions")
+		a.err = ErrTimeout
+		return true
+	}
+	return false
+}
+
+// heartbeatInterval is that of RFC 9260 §16, HB.interval.
+const heartbeatInterval = 30 * time.Second
+
+// A heartbeatState is the one HEARTBEAT under way.
+type heartbeatState struct {
+	heard  time.Time // when the far end was last heard
+	nonce  uint64
+	sentAt time.Time // zero: none under way
+	send   bool
+}
+
+// heartbeatTimeout sends a HEARTBEAT on an idle path (RFC 9260 §8.3), and gives
+// back what an idle association does not need.
+func (a *Association) heartbeatTimeout(now time.Time) {
+	h := &a.heartbeat
+	if !a.transferring() {
+		return
+	}
+	if next := h.heard.Add(heartbeatInterval); next.After(now) {
+		a.timers.heartbeat = next
+		return
+	}
+	a.trim()
+	if !h.sentAt.IsZero() && a.countError() {
+		return
+	}
+	h.send = true
+	a.timers.heartbeat = now.Add(heartbeatInterval)
+}
+
+// trim gives memory back.
+func (a *Association) trim() {
+	a.in.trim()
+	a.out.trim()
+	a.reassembly.trim()
+	a.events.trim()
+	a.queue.pool = messagePool{}
+	if a.queue.messages == 0 {
+		a.queue.heap = nil
+	}
+}
+
+// appendHeartbeat appends the HEARTBEAT that is due.
+func (a *Association) appendHeartbeat(now time.Time, w *packetWriter) {
+	h := &a.heartbeat
+	if !h.send || w.room() < 16 {
+		return
+	}
+	h.send = false
+	var nonce [8]byte
+	io.ReadFull(a.cfg.Rand, nonce[:]) // a nonce that repeats only spoils a measurement
+	h.nonce, h.sentAt = binary.BigEndian.Uint64(nonce[:]), now
+	b, start := beginChunk(w.b, chunkHeartbeat, 0)
+	w.b = endChunk(appendParam(b, paramHeartbeatInfo, nonce[:]), start)
+}
+
+// handleHeartbeat sends the information back (RFC 9260 §8.3).
+func (a *Association) handleHeartbeat(body []byte) {
+	if !a.peerKnown() {
+		return
+	}
+	b, start := beginChunk(make([]byte, 0, chunkHeaderSize+padded(len(body))), chunkHeartbeatAck, 0)
+	a.pushControl(endChunk(append(b, body...), start))
+}
+
+// handleHeartbeatAck takes the answer to our HEARTBEAT.
+func (a *Association) handleHeartbeatAck(now time.Time, body []byte) {
+	h := &a.heartbeat
+	p, _, ok := nextParam(body)
+	if !ok || p.typ != paramHeartbeatInfo || len(p.body) != 8 || h.sentAt.IsZero() || binary.BigEndian.Uint64(p.body) != h.nonce {
+		return
+	}
+	a.rto.sample(now.Sub(h.sentAt))
+	a.errorCount = 0
+	h.sentAt = time.Time{}
+}
