@@ -85,12 +85,18 @@ func (g *generation) betterMayCome(p *pair) bool {
 	return false
 }
 
+// nominationLasts is how long a nomination counts against that of a worse
+// pair: agents that nominate again repeat it with their consent requests.
+const nominationLasts = 10 * time.Second
+
 // accept takes the controlling end's nomination of a valid pair. Of several
-// the best one counts, as with RFC 5245's aggressive nomination, unless it
-// does not answer any more.
+// at a time the best one counts, as with RFC 5245's aggressive nomination;
+// but when the far end, for reasons of its own, speaks of a worse pair only,
+// or the best one does not answer, it is followed.
 func (g *generation) accept(now time.Time, p *pair) {
 	p.nominated = true
-	if n := g.nominated; n == nil || !n.fresh(now) || p.priority > n.priority {
+	n := g.nominated
+	if n == nil || p.priority > n.priority || !n.fresh(now) || now.Sub(n.nominatedAt) > nominationLasts {
 		g.nominated = p
 	}
 }

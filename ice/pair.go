@@ -36,6 +36,7 @@ type pair struct {
 	nominating   bool // controlling: checks carry USE-CANDIDATE
 	useCandidate bool // controlled: the far end's check carried it
 	nominated    bool
+	nominatedAt  time.Time // controlled: when the latest such check came
 
 	lastAnswer time.Time // of the latest authenticated response
 	consent    consent

@@ -125,7 +125,7 @@ func (a *Agent) learn(now time.Time, g *generation, c earlyCheck) {
 		return
 	}
 	if c.useCandidate && !a.controlling {
-		p.useCandidate = true
+		p.useCandidate, p.nominatedAt = true, now
 		if p.state == pairSucceeded {
 			g.accept(now, p)
 		}
