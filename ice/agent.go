@@ -1,9 +1,16 @@
 package ice
 
 import (
+	crand "crypto/rand"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
 	"io"
 	"net/netip"
 	"time"
+
+	"purertc/ice/internal/mdns"
+	"purertc/stun"
 )
 
 // A Route is the local socket that a datagram uses and the far address.
@@ -19,19 +26,8 @@ type Route struct {
 // sees one of these routes in AppendDatagram.
 const SockMDNS int16 = -1
 
-// A State is that of the ICE transport, in the words of the W3C's
-// RTCIceTransportState.
-type State uint8
-
-const (
-	StateNew State = iota
-	StateChecking
-	StateConnected    // a pair is valid: data flows
-	StateCompleted    // a pair is nominated and both ends have ended their candidates
-	StateDisconnected // no authenticated answer for a while; may recover
-	StateFailed
-	StateClosed
-)
+// SockAny lets AddServer choose every socket of the server's address family.
+const SockAny int16 = -2
 
 // Config is what an Agent is made from.
 type Config struct {
@@ -41,123 +37,315 @@ type Config struct {
 	Rand        io.Reader // nil: crypto/rand
 }
 
-// An EventKind says which fields of an Event are set.
-type EventKind uint8
-
-const (
-	EventNone              EventKind = iota
-	EventCandidate                   // Candidate: a local candidate was gathered
-	EventGatheringComplete           // no more local candidates of this gathering
-	EventState                       // State
-	EventRouteAdded                  // Route: an authenticated check arrived on it, or was answered on it
-	EventRouteRemoved                // Route: it is not used any more
-	EventSelected                    // Route: data goes out on another route than before
-	EventServerError                 // URL, Err: a STUN or TURN server failed; gathering goes on without it
+// Why an agent fails.
+var (
+	ErrNoPair         = errors.New("ice: no candidate pair worked")
+	ErrConsentExpired = errors.New("ice: the far end did not answer for 30 seconds")
 )
 
-// An Event is something the Agent's owner should know. It is flat, like
-// crypto/tls.QUICEvent.
-type Event struct {
-	Kind      EventKind
-	Candidate Candidate
-	State     State
-	Route     Route
-	URL       string
-	Err       error
-}
-
 // An Agent is a full ICE agent (RFC 8445) of one component and one data
-// stream: a pure state machine.
-type Agent struct{}
+// stream: a pure state machine. It is not safe for concurrent use.
+type Agent struct {
+	rand        io.Reader
+	random      [16]byte // scratch for rand, which would make a local array escape
+	relayOnly   bool
+	controlling bool
+	tieBreaker  uint64
+
+	state State
+	err   error
+
+	cur  *generation
+	prev *generation // during a restart
+
+	bases       []*base
+	familyCount [2]int // IPv6, IPv4
+	foundations []foundationKey
+	routes      []Route // authenticated: payload from them is given up
+
+	selected   *pair     // where data goes; nil: nowhere
+	lastAnswer time.Time // of the far end, on any pair
+
+	servers      []*server
+	requests     []*serverRequest
+	nextRequest  time.Time // pacing
+	localEnded   bool
+	gatheringEnd bool // EventGatheringComplete was given
+
+	mdns       *mdns.Resolver
+	unresolved []unresolved
+
+	out      queue
+	unknown  [16]stun.AttrType // scratch
+	events   []Event
+	deadline time.Time // when Advance has something to do
+}
 
 // NewAgent returns an agent in StateNew.
-func NewAgent(cfg Config) *Agent { return &Agent{} }
+func NewAgent(cfg Config) *Agent {
+	a := &Agent{rand: cfg.Rand, relayOnly: cfg.RelayOnly, controlling: cfg.Controlling, mdns: mdns.NewResolver()}
+	if a.rand == nil {
+		a.rand = crand.Reader
+	}
+	a.tieBreaker = a.random64()
+	a.cur = a.newGeneration(cfg.Ufrag, cfg.Pwd)
+	return a
+}
+
+// fill fills b, which lies in a.random, with random bytes. A source that runs
+// dry is replaced: predictable bytes would be worse than unexpected ones.
+func (a *Agent) fill(b []byte) []byte {
+	if _, err := io.ReadFull(a.rand, b); err != nil {
+		a.rand = crand.Reader
+		io.ReadFull(a.rand, b) // crypto/rand never fails
+	}
+	return b
+}
+
+func (a *Agent) random64() uint64 { return binary.BigEndian.Uint64(a.fill(a.random[:8])) }
+
+func (a *Agent) newTransactionID() stun.TransactionID {
+	return stun.TransactionID(a.fill(a.random[:12]))
+}
+
+// randomBetween is a random duration from least to most.
+func (a *Agent) randomBetween(least, most time.Duration) time.Duration {
+	return least + time.Duration(a.random64()%uint64(most-least+1))
+}
+
+// iceChars makes random ice-chars, 4 of 3 bytes: the alphabet of base64 is
+// that of RFC 8839 §5.4.
+func (a *Agent) iceChars(n int) string {
+	return base64.StdEncoding.EncodeToString(a.fill(make([]byte, n/4*3)))
+}
 
 // Credentials returns the local ufrag and password (RFC 8839 §5.4).
-func (a *Agent) Credentials() (ufrag, pwd string) { return "", "" }
+func (a *Agent) Credentials() (ufrag, pwd string) { return a.cur.ufrag, a.cur.pwd }
 
 // SetControlling sets the role that offer and answer gave (RFC 8445 §6.1.1).
-func (a *Agent) SetControlling(now time.Time, controlling bool) {}
-
-// SetRemote sets the far end's credentials, and whether it is ICE lite.
-// Checks begin once they are known.
-func (a *Agent) SetRemote(now time.Time, ufrag, pwd string, lite bool) {}
-
-// Restart begins an ICE restart (RFC 8445 §9) with new local credentials.
-// Data goes on over the old pair until a new one is valid.
-// The remote's new credentials come with SetRemote.
-func (a *Agent) Restart(now time.Time, ufrag, pwd string) {}
-
-// AddLocal adds a local address that datagrams can be sent from, and its
-// host candidate.
-func (a *Agent) AddLocal(now time.Time, sock int16, addr netip.AddrPort) error { return nil }
-
-// RemoveLocal forgets a local address, its candidates and its pairs.
-func (a *Agent) RemoveLocal(now time.Time, sock int16, addr netip.AddrPort) {}
-
-// Server is a STUN or TURN server whose name is resolved already.
-type Server struct {
-	URL                string         // as configured, for events
-	Addr               netip.AddrPort // where it is
-	TURN               bool
-	Sock               int16 // the socket to use: -2 any of the address family; for TCP and TLS the framed connection opened for it
-	Username, Password string
+func (a *Agent) SetControlling(now time.Time, controlling bool) {
+	if a.controlling != controlling {
+		a.setRole(controlling)
+	}
+	a.update(now)
 }
 
-// AddServer asks a server for candidates.
-func (a *Agent) AddServer(now time.Time, s Server) error { return nil }
+// Controlling tells the present role, which a conflict may have changed.
+func (a *Agent) Controlling() bool { return a.controlling }
 
-// EndOfLocal tells that no AddLocal and no AddServer follow in this
-// gathering: once all servers have answered or failed it is complete.
-func (a *Agent) EndOfLocal(now time.Time) {}
-
-// AddRemote adds a candidate of the far end. One with a name ending in
-// .local is resolved by multicast DNS first.
-func (a *Agent) AddRemote(now time.Time, c Candidate) error { return nil }
-
-// EndOfRemote tells that the far end has no more candidates (RFC 8838 §14).
-func (a *Agent) EndOfRemote(now time.Time) {}
-
-// HandleDatagram takes a datagram. What is STUN, TURN or mDNS is eaten; the
-// payload of a permitted route comes back, a part of b.
-func (a *Agent) HandleDatagram(now time.Time, r Route, b []byte) (data []byte, ok bool) {
-	return nil, false
+// setRole changes the role; pair priorities depend on it (RFC 8445 §7.3.1.1).
+func (a *Agent) setRole(controlling bool) {
+	a.controlling = controlling
+	for _, g := range []*generation{a.cur, a.prev} {
+		if g != nil {
+			g.sortPairs(controlling)
+		}
+	}
 }
 
-// AppendDatagram appends the agent's next own datagram to dst: checks,
-// consent, server transactions, multicast DNS. ok is false when there is none.
-func (a *Agent) AppendDatagram(now time.Time, dst []byte) (b []byte, r Route, ok bool) {
-	return dst, Route{}, false
+// RTT is the smoothed round-trip time of the selected pair; zero if unknown.
+func (a *Agent) RTT() time.Duration {
+	if a.selected == nil {
+		return 0
+	}
+	return a.selected.rtt
+}
+
+// State returns the present state.
+func (a *Agent) State() State { return a.state }
+
+// Err returns why the agent failed; nil if it has not.
+func (a *Agent) Err() error { return a.err }
+
+// Selected returns the route that data takes; ok is false if there is none.
+func (a *Agent) Selected() (r Route, ok bool) {
+	if a.selected == nil {
+		return Route{}, false
+	}
+	return a.selected.route, true
+}
+
+// Advance runs the timers that are due.
+func (a *Agent) Advance(now time.Time) {
+	if !a.deadline.IsZero() && !now.Before(a.deadline) {
+		a.update(now)
+	}
+}
+
+// NextTimeout is when Advance has something to do; zero: never.
+func (a *Agent) NextTimeout() time.Time { return a.deadline }
+
+// update brings everything that depends on the time, or on what just
+// happened, up to date.
+func (a *Agent) update(now time.Time) {
+	if a.state == StateClosed {
+		a.deadline = time.Time{}
+		return
+	}
+	a.runMDNS(now)
+	a.runServers(now)
+	if !a.cur.failed {
+		a.expirePrevious(now)
+		a.nominate(now)
+		a.runChecks(now)
+		a.choose(now)
+		a.runConsent(now)
+		a.choose(now) // consent may have expired
+		a.updateState(now)
+	}
+	a.updateGathering()
+	a.deadline = a.earliest(now)
+}
+
+// An alarm collects the earliest of some times.
+type alarm struct{ at time.Time }
+
+func (e *alarm) add(t time.Time) {
+	if !t.IsZero() && (e.at.IsZero() || t.Before(e.at)) {
+		e.at = t
+	}
+}
+
+// earliest is the next time at which update changes something.
+func (a *Agent) earliest(now time.Time) time.Time {
+	var e alarm
+	e.add(a.mdns.NextTimeout())
+	a.serverAlarms(&e)
+	if !a.cur.failed {
+		a.checkAlarms(&e)
+		a.consentAlarms(&e)
+		a.nominationAlarm(&e)
+		e.add(a.giveUpAt(now))
+		if a.prev != nil {
+			e.add(a.prev.until)
+		}
+	}
+	if !e.at.IsZero() && !e.at.After(now) {
+		// What is due was just done; whatever says otherwise must not make
+		// the owner spin.
+		return now.Add(time.Millisecond)
+	}
+	return e.at
+}
+
+// setState changes the state and tells it.
+func (a *Agent) setState(s State) {
+	if s == a.state {
+		return
+	}
+	a.state = s
+	if s != StateFailed {
+		a.err = nil
+	}
+	a.event(Event{Kind: EventState, State: s, Err: a.err})
+}
+
+// updateState derives the state from the pairs.
+func (a *Agent) updateState(now time.Time) {
+	g := a.cur
+	switch p := a.selected; {
+	case p != nil && !p.fresh(now):
+		a.setState(StateDisconnected)
+	case p != nil && p == g.nominated && g.remoteEnded && a.gatheringEnd && len(a.unresolved) == 0:
+		a.setState(StateCompleted)
+	case p != nil:
+		a.setState(StateConnected)
+	case !a.lastAnswer.IsZero() && now.Before(a.lastAnswer.Add(consentExpires)):
+		a.setState(StateDisconnected) // the interface vanished; another may do
+	case g.wasValid:
+		a.fail(ErrConsentExpired)
+	case g.remoteKey == nil:
+		// Before the first description, and during a restart whose answer is
+		// not here yet, there is nothing to check.
+		if !a.lastAnswer.IsZero() {
+			a.fail(ErrConsentExpired)
+		}
+	case g.hopeless(now):
+		a.fail(ErrNoPair)
+	default:
+		a.setState(StateChecking)
+	}
+}
+
+// fail ends all attempts of this generation; a restart begins anew.
+func (a *Agent) fail(err error) {
+	a.cur.failed, a.prev = true, nil
+	a.err, a.lastAnswer, a.selected = err, time.Time{}, nil
+	a.setState(StateFailed)
+	a.out.drop()
+	a.dropAllRoutes()
+}
+
+// RFC 8863: an agent waits for checks of the far end as long as a STUN
+// transaction can take before it declares failure, even if it has no pair of
+// its own. A check begun late is waited for, but not for ever.
+const (
+	patience    = 39500 * time.Millisecond
+	maxPatience = 55 * time.Second
+)
+
+// hopeless tells whether the generation has failed (RFC 8863 §4).
+func (g *generation) hopeless(now time.Time) bool {
+	waited := now.Sub(g.started)
+	return waited >= maxPatience || waited >= patience && !g.checking()
+}
+
+// giveUpAt is when hopeless may become true.
+func (a *Agent) giveUpAt(now time.Time) time.Time {
+	g := a.cur
+	if a.selected == nil && !a.lastAnswer.IsZero() {
+		return a.lastAnswer.Add(consentExpires)
+	}
+	if g.remoteKey == nil || a.selected != nil || g.wasValid {
+		return time.Time{}
+	}
+	if at := g.started.Add(patience); now.Before(at) {
+		return at
+	}
+	return g.started.Add(maxPatience)
 }
 
 // BeginData appends room for the relay framing that the selected pair needs,
 // if any. ok is false when there is no valid pair with consent to send on.
-func (a *Agent) BeginData(dst []byte) (b []byte, ok bool) { return dst, false }
+func (a *Agent) BeginData(dst []byte) (b []byte, ok bool) {
+	if a.selected == nil {
+		return dst, false
+	}
+	if r := a.selected.local.relay; r != nil {
+		return r.beginData(dst), true
+	}
+	return dst, true
+}
 
 // FinishData completes the datagram that BeginData began at b[start:] and
 // tells where to send it.
-func (a *Agent) FinishData(b []byte, start int) ([]byte, Route) { return b, Route{} }
+func (a *Agent) FinishData(b []byte, start int) ([]byte, Route) {
+	p := a.selected
+	if p == nil {
+		return b[:start], Route{} // nothing was begun
+	}
+	if r := p.local.relay; r != nil {
+		return r.finishData(b, start, p.remote.addr)
+	}
+	return b, p.route
+}
 
 // DataOverhead is the number of bytes BeginData and FinishData add.
-func (a *Agent) DataOverhead() int { return 0 }
-
-// RTT is the smoothed round-trip time of the selected pair; zero if unknown.
-func (a *Agent) RTT() time.Duration { return 0 }
-
-// State returns the present state.
-func (a *Agent) State() State { return StateNew }
-
-// Err returns why the agent failed.
-func (a *Agent) Err() error { return nil }
-
-// Advance runs the timers that are due.
-func (a *Agent) Advance(now time.Time) {}
-
-// NextTimeout is when Advance has something to do; zero: never.
-func (a *Agent) NextTimeout() time.Time { return time.Time{} }
-
-// NextEvent returns the next event, in order.
-func (a *Agent) NextEvent() (Event, bool) { return Event{}, false }
+func (a *Agent) DataOverhead() int {
+	if a.selected == nil || a.selected.local.relay == nil {
+		return 0
+	}
+	return a.selected.local.relay.overhead()
+}
 
 // Close ends the agent: relays are released by its last datagrams.
-func (a *Agent) Close(now time.Time) {}
+func (a *Agent) Close(now time.Time) {
+	if a.state == StateClosed {
+		return
+	}
+	a.out.drop()
+	a.releaseRelays(now)
+	a.dropAllRoutes()
+	a.selected, a.deadline = nil, time.Time{}
+	a.setState(StateClosed)
+}

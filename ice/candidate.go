@@ -1,6 +1,12 @@
 package ice
 
-import "net/netip"
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+)
 
 // A CandidateType is host, srflx, prflx or relay (RFC 8445 §5.1.1).
 type CandidateType uint8
@@ -11,6 +17,30 @@ const (
 	PeerReflexive
 	Relay
 )
+
+// String is the type as it stands in SDP (RFC 8839 §5.1).
+func (t CandidateType) String() string {
+	switch t {
+	case Host:
+		return "host"
+	case ServerReflexive:
+		return "srflx"
+	case PeerReflexive:
+		return "prflx"
+	case Relay:
+		return "relay"
+	}
+	return fmt.Sprintf("CandidateType(%d)", uint8(t))
+}
+
+func parseCandidateType(s string) (CandidateType, bool) {
+	for t := Host; t <= Relay; t++ {
+		if t.String() == s {
+			return t, true
+		}
+	}
+	return 0, false
+}
 
 // A Candidate is a transport address of an ICE agent (RFC 8839 §5.1).
 type Candidate struct {
@@ -26,10 +56,150 @@ type Candidate struct {
 	Ufrag      string         // the generation that it belongs to; may be empty
 }
 
+// ErrCandidate is wrapped by the errors of ParseCandidate.
+var ErrCandidate = errors.New("ice: malformed candidate")
+
+const maxCandidateLength = 1024 // of a line; browsers' stay below 256
+
+func badCandidate(what string) error { return fmt.Errorf("%w: %s", ErrCandidate, what) }
+
 // ParseCandidate reads a candidate line, with or without "a=" and
 // "candidate:". Unknown extensions are ignored.
-func ParseCandidate(s string) (Candidate, error) { return Candidate{}, nil }
+func ParseCandidate(s string) (Candidate, error) {
+	if len(s) > maxCandidateLength {
+		return Candidate{}, badCandidate("too long")
+	}
+	s = strings.TrimPrefix(strings.TrimSpace(s), "a=")
+	f := strings.Fields(strings.TrimPrefix(s, "candidate:"))
+	if len(f) < 8 {
+		return Candidate{}, badCandidate("fewer than eight fields")
+	}
+	c := Candidate{Foundation: f[0], Transport: strings.ToLower(f[2])}
+	if !isICEChars(f[0], 1, 32) {
+		return Candidate{}, badCandidate("foundation")
+	}
+	component, err := strconv.ParseUint(f[1], 10, 16)
+	if err != nil || component < 1 || component > 256 {
+		return Candidate{}, badCandidate("component")
+	}
+	c.Component = int(component)
+	priority, err := strconv.ParseUint(f[3], 10, 32)
+	if err != nil {
+		return Candidate{}, badCandidate("priority")
+	}
+	c.Priority = uint32(priority)
+	if err := c.parseAddr(f[4], f[5]); err != nil {
+		return Candidate{}, err
+	}
+	typ, ok := parseCandidateType(strings.ToLower(f[7]))
+	if f[6] != "typ" || !ok {
+		return Candidate{}, badCandidate("type")
+	}
+	c.Type = typ
+	return c, c.parseExtensions(f[8:])
+}
+
+// parseAddr reads the connection address, which may be a name, and the port.
+func (c *Candidate) parseAddr(addr, port string) error {
+	p, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return badCandidate("port")
+	}
+	ip, err := netip.ParseAddr(addr)
+	if err != nil {
+		if !isName(addr) {
+			return badCandidate("address")
+		}
+		c.Name, ip = addr, netip.Addr{}
+	}
+	// A zone means nothing to the other machine (RFC 4007 §6).
+	c.Addr = netip.AddrPortFrom(ip.Unmap().WithZone(""), uint16(p))
+	return nil
+}
+
+// parseExtensions reads the pairs of name and value behind the type.
+func (c *Candidate) parseExtensions(f []string) error {
+	var raddr netip.Addr
+	var rport uint64
+	for ; len(f) >= 2; f = f[2:] {
+		var err error
+		switch f[0] {
+		case "raddr":
+			// Browsers write 0.0.0.0, or a name, for what they hide.
+			raddr, _ = netip.ParseAddr(f[1])
+		case "rport":
+			if rport, err = strconv.ParseUint(f[1], 10, 16); err != nil {
+				return badCandidate("rport")
+			}
+		case "tcptype":
+			c.TCPType = strings.ToLower(f[1])
+		case "ufrag":
+			if !isICEChars(f[1], 1, 256) {
+				return badCandidate("ufrag")
+			}
+			c.Ufrag = f[1]
+		}
+	}
+	if raddr.IsValid() {
+		c.Related = netip.AddrPortFrom(raddr.Unmap().WithZone(""), uint16(rport))
+	}
+	return nil
+}
+
+// isICEChars tells whether s is between least and most ice-chars
+// (RFC 8839 §5.1). Browsers' foundations and ufrags have been seen with
+// "-" and "_" too, and nothing is lost by taking these.
+func isICEChars(s string, least, most int) bool {
+	if len(s) < least || len(s) > most {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9',
+			c == '+', c == '/', c == '-', c == '_', c == '=':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// isName tells whether s could be a host name: 253 characters of letters,
+// digits, hyphens and dots.
+func isName(s string) bool {
+	if s == "" || len(s) > 253 {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '.', c == '_':
+		default:
+			return false
+		}
+	}
+	return true
+}
 
 // String is the candidate in the form of RFC 8839 §5.1, beginning with
 // "candidate:".
-func (c Candidate) String() string { return "" }
+func (c Candidate) String() string {
+	b := fmt.Appendf(nil, "candidate:%s %d %s %d ", c.Foundation, c.Component, c.Transport, c.Priority)
+	if c.Name != "" {
+		b = append(b, c.Name...)
+	} else {
+		b = c.Addr.Addr().WithZone("").AppendTo(b)
+	}
+	b = fmt.Appendf(b, " %d typ %v", c.Addr.Port(), c.Type)
+	if c.Related.IsValid() {
+		b = append(b, " raddr "...)
+		b = c.Related.Addr().WithZone("").AppendTo(b)
+		b = fmt.Appendf(b, " rport %d", c.Related.Port())
+	}
+	if c.TCPType != "" {
+		b = append(b, " tcptype "+c.TCPType...)
+	}
+	if c.Ufrag != "" {
+		b = append(b, " ufrag "+c.Ufrag...)
+	}
+	return string(b)
+}

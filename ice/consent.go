@@ -1,0 +1,151 @@
+package ice
+
+import "time"
+
+// Consent to send is asked for by checks on the selected pair (RFC 7675).
+const (
+	consentLeast   = 4 * time.Second // RFC 7675 §5.1: 5 s, randomized by 20 %
+	consentMost    = 6 * time.Second
+	consentExpires = 30 * time.Second
+
+	// staleAfter is how long after its last answer a pair is in doubt: the
+	// longest interval, and the probes that follow it.
+	staleAfter = 8 * time.Second
+
+	// doubtful is the number of unanswered requests that makes a pair
+	// doubtful before that.
+	doubtful = 3
+)
+
+// consent is the schedule of one pair.
+type consent struct {
+	next       time.Time // when the next request is due; zero: none is
+	unanswered int       // requests since the last answer
+}
+
+// probeInterval is when the next request follows one that is not answered.
+//
+// RFC 7675 §5.1 sets the interval of consent requests, no less than 4 s. One
+// lost datagram must not look like a lost peer, so an unanswered request is
+// followed, as a connectivity check would be retransmitted, by a few more.
+func (a *Agent) probeInterval(unanswered int, rtt time.Duration) time.Duration {
+	switch {
+	case unanswered <= 3:
+		return max(500*time.Millisecond, 2*rtt)
+	case unanswered <= 6:
+		return time.Second
+	}
+	return 2 * time.Second
+}
+
+// start begins the schedule, if it does not run.
+func (c *consent) start(a *Agent, now time.Time) {
+	if c.next.IsZero() {
+		c.next = now.Add(a.randomBetween(consentLeast, consentMost))
+	}
+}
+
+// answered puts the schedule back to its interval.
+func (c *consent) answered(a *Agent, now time.Time) {
+	c.unanswered = 0
+	if !c.next.IsZero() {
+		c.next = now.Add(a.randomBetween(consentLeast, consentMost))
+	}
+}
+
+// consented tells whether the pair may be sent on: it was answered within
+// the last 30 seconds.
+func (p *pair) consented(now time.Time) bool {
+	return p.state == pairSucceeded && now.Before(p.lastAnswer.Add(consentExpires))
+}
+
+// fresh tells whether the pair has answered lately.
+func (p *pair) fresh(now time.Time) bool {
+	return p.state == pairSucceeded && now.Before(p.lastAnswer.Add(staleAfter))
+}
+
+// runConsent sends due consent requests on the selected pair. When it goes
+// stale, every other pair of its generation is checked again.
+func (a *Agent) runConsent(now time.Time) {
+	for _, g := range []*generation{a.cur, a.prev} {
+		if g == nil {
+			continue
+		}
+		for _, p := range g.pairs {
+			a.runPairConsent(now, p)
+		}
+	}
+}
+
+func (a *Agent) runPairConsent(now time.Time, p *pair) {
+	if p.state != pairSucceeded {
+		return
+	}
+	if !p.consented(now) {
+		// RFC 7675 §5.1: cease transmission. The credentials are not used
+		// again on this pair.
+		p.state, p.nominating = pairFailed, false
+		return
+	}
+	if p.nominating {
+		a.repeatNomination(now, p)
+		return
+	}
+	if p != a.selected {
+		p.consent = consent{}
+		return
+	}
+	if p.consent.next.IsZero() || now.Before(p.consent.next) {
+		return
+	}
+	p.consent.unanswered++
+	p.consent.next = now.Add(a.probeInterval(p.consent.unanswered, p.rtt))
+	p.transactions.add(transaction{id: a.newTransactionID(), controlling: a.controlling,
+		nominates: a.controlling && p.gen.nominated == p})
+	a.queueRequest(p)
+	if p.consent.unanswered == doubtful {
+		p.gen.recheck(p)
+	}
+}
+
+// repeatNomination retransmits the check that nominates p. What is left of
+// its schedule after the pair stopped answering is cut by consent.
+func (a *Agent) repeatNomination(now time.Time, p *pair) {
+	send, failed := p.retransmission.Due(now)
+	if send {
+		a.queueRequest(p)
+	}
+	if failed {
+		p.trigger()
+	}
+}
+
+// recheck looks for another way when p does not answer, or is gone.
+func (g *generation) recheck(p *pair) {
+	for _, q := range g.pairs {
+		if q != p && (q.state == pairSucceeded || q.state == pairFailed) {
+			q.state = pairWaiting
+		}
+	}
+}
+
+func (a *Agent) consentAlarms(e *alarm) {
+	for _, g := range []*generation{a.cur, a.prev} {
+		if g == nil {
+			continue
+		}
+		for _, p := range g.pairs {
+			if p.state != pairSucceeded {
+				continue
+			}
+			if p == a.selected || p.nominating {
+				e.add(p.consent.next)
+				if p.consent.unanswered < doubtful {
+					e.add(p.lastAnswer.Add(staleAfter))
+				} else {
+					e.add(p.lastAnswer.Add(consentExpires))
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,52 @@
+package ice
+
+// An EventKind says which fields of an Event are set.
+type EventKind uint8
+
+const (
+	EventNone              EventKind = iota
+	EventCandidate                   // Candidate: a local candidate was gathered
+	EventGatheringComplete           // no more local candidates of this gathering
+	EventState                       // State
+	EventRouteAdded                  // Route: an authenticated check arrived on it, or was answered on it
+	EventRouteRemoved                // Route: it is not used any more
+	EventSelected                    // Route: data goes out on another route than before
+	EventServerError                 // URL, Err: a STUN or TURN server failed; gathering goes on without it
+)
+
+// An Event is something the Agent's owner should know. It is flat, like
+// crypto/tls.QUICEvent.
+type Event struct {
+	Kind      EventKind
+	Candidate Candidate
+	State     State
+	Route     Route
+	URL       string
+	Err       error
+}
+
+// maxEvents bounds what waits for an owner that never asks. All that an
+// event tells can be had from the Agent again but candidates, whose number is
+// bounded, so the oldest is given up.
+const maxEvents = 512
+
+func (a *Agent) event(e Event) {
+	if len(a.events) >= maxEvents {
+		copy(a.events, a.events[1:])
+		a.events = a.events[:len(a.events)-1]
+	}
+	a.events = append(a.events, e)
+}
+
+// NextEvent returns the next event, in order.
+func (a *Agent) NextEvent() (Event, bool) {
+	if len(a.events) == 0 {
+		return Event{}, false
+	}
+	e := a.events[0]
+	a.events = a.events[1:]
+	if len(a.events) == 0 {
+		a.events = nil // events are rare: an idle agent keeps no room for them
+	}
+	return e, true
+}

@@ -1,0 +1,142 @@
+package ice
+
+import "time"
+
+// nominationDelay bounds how long the controlling agent waits, after the
+// first valid pair, for a better pair's check to be answered. Data flows
+// meanwhile (RFC 8445 §12.1), so nobody waits for it.
+const nominationDelay = 200 * time.Millisecond
+
+// nominate has the controlling agent nominate the best valid pair, as soon as
+// no better one can come or nominationDelay has passed, and again when a
+// better pair became valid or the nominated one does not answer.
+//
+// RFC 8445 §8.1.1 knows one nomination only. Browsers nominate again, and
+// as the controlled end take a later nomination of a better pair.
+func (a *Agent) nominate(now time.Time) {
+	g := a.cur
+	if !a.controlling || g.remoteKey == nil {
+		return
+	}
+	best := g.bestValid(now)
+	if best == nil || best == g.nominated || best.nominating {
+		return
+	}
+	if n := g.nominated; n != nil && n.fresh(now) && n.priority >= best.priority {
+		return
+	}
+	if now.Before(g.firstValid.Add(nominationDelay)) && g.betterMayCome(best) {
+		return
+	}
+	for _, p := range g.pairs {
+		p.nominating = false
+	}
+	best.nominating = true
+	best.trigger()
+}
+
+func (a *Agent) nominationAlarm(e *alarm) {
+	g := a.cur
+	if a.controlling && g.wasValid && g.nominated == nil {
+		best := g.firstSucceeded()
+		if best != nil && !best.nominating {
+			e.add(g.firstValid.Add(nominationDelay))
+		}
+	}
+	// A nomination is a check on a pair that succeeded already; it is
+	// repeated until it is answered, or consent to the pair expires.
+	for _, p := range g.pairs {
+		if p.nominating && p.state == pairSucceeded {
+			e.add(p.retransmission.Next())
+		}
+	}
+}
+
+// bestValid is the best pair that answers.
+func (g *generation) bestValid(now time.Time) *pair {
+	for _, p := range g.pairs {
+		if p.fresh(now) {
+			return p
+		}
+	}
+	return nil
+}
+
+func (g *generation) firstSucceeded() *pair {
+	for _, p := range g.pairs {
+		if p.state == pairSucceeded {
+			return p
+		}
+	}
+	return nil
+}
+
+// betterMayCome tells whether the check of a better pair than p is not
+// decided yet.
+func (g *generation) betterMayCome(p *pair) bool {
+	for _, q := range g.pairs {
+		if q == p {
+			break
+		}
+		if q.state == pairWaiting || q.state == pairInProgress {
+			return true
+		}
+	}
+	return false
+}
+
+// nominationLasts is how long a nomination counts against that of a worse
+// pair: agents that nominate again repeat it with their consent requests.
+const nominationLasts = 10 * time.Second
+
+// accept takes the controlling end's nomination of a valid pair. Of several
+// at a time the best one counts, as with RFC 5245's aggressive nomination;
+// but when the far end, for reasons of its own, speaks of a worse pair only,
+// or the best one does not answer, it is followed.
+func (g *generation) accept(now time.Time, p *pair) {
+	p.nominated = true
+	n := g.nominated
+	if n == nil || p.priority > n.priority || !n.fresh(now) || now.Sub(n.nominatedAt) > nominationLasts {
+		g.nominated = p
+	}
+}
+
+// choose decides which pair data takes: the nominated one, else the best
+// valid one, of the present generation, else the old generation's. One
+// that is in doubt gives way to any that answers.
+func (a *Agent) choose(now time.Time) {
+	p := a.cur.choice(now)
+	if (p == nil || !p.fresh(now)) && a.prev != nil {
+		if old := a.prev.choice(now); old != nil && (p == nil || old.fresh(now)) {
+			p = old
+		}
+	}
+	if p == a.selected {
+		return
+	}
+	a.selected = p
+	if p == nil {
+		return
+	}
+	p.consent.start(a, now)
+	a.event(Event{Kind: EventSelected, Route: p.wire()})
+}
+
+// choice is the generation's pair to send on, nil if there is none.
+func (g *generation) choice(now time.Time) *pair {
+	if n := g.nominated; n != nil && n.fresh(now) {
+		return n
+	}
+	if p := g.bestValid(now); p != nil {
+		return p
+	}
+	if n := g.nominated; n != nil && n.consented(now) {
+		return n
+	}
+	for _, p := range g.pairs {
+		if p.consented(now) {
+			return p
+		}
+	}
+	return nil
+}

@@ -1,0 +1,194 @@
+package ice
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"purertc/stun"
+)
+
+// A pairState is that of RFC 8445 §6.1.2.6, without Frozen (see the package's
+// comment).
+type pairState uint8
+
+const (
+	pairWaiting pairState = iota
+	pairInProgress
+	pairSucceeded
+	pairFailed
+)
+
+// A pair is a base of ours and a candidate of the far end.
+type pair struct {
+	gen      *generation
+	local    *base
+	remote   *remote
+	route    Route
+	priority uint64
+	state    pairState
+
+	retransmission stun.Retransmission // of the connectivity check
+	transactions   transactions
+	queued         bool // a request is in the output queue
+	triggered      bool // goes before ordinary checks (RFC 8445 §6.1.4.1)
+
+	nominating   bool // controlling: checks carry USE-CANDIDATE
+	useCandidate bool // controlled: the far end's check carried it
+	nominated    bool
+	nominatedAt  time.Time // controlled: when the latest such check came
+
+	lastAnswer time.Time // of the latest authenticated response
+	consent    consent
+	rtt        time.Duration // smoothed, RFC 6298 §2; zero: unknown
+}
+
+// A transaction is a request that was sent and may be answered yet.
+type transaction struct {
+	id          stun.TransactionID
+	sentAt      time.Time
+	again       bool // sent more than once: its round-trip time is ambiguous
+	controlling bool // the role it spoke of
+	nominates   bool
+}
+
+// transactions are the latest requests of a pair, the newest last. A
+// cancelled check may be answered yet (RFC 8445 §7.3.1.4), and so may
+// consent checks of some seconds ago.
+type transactions struct {
+	list [4]transaction
+	n    int
+}
+
+func (t *transactions) newest() *transaction {
+	if t.n == 0 {
+		return nil
+	}
+	return &t.list[t.n-1]
+}
+
+func (t *transactions) add(x transaction) {
+	if t.n == len(t.list) {
+		copy(t.list[:], t.list[1:])
+		t.n--
+	}
+	t.list[t.n] = x
+	t.n++
+}
+
+// take removes and returns the transaction id, and what is older.
+func (t *transactions) take(id stun.TransactionID) (x transaction, ok bool) {
+	for i := range t.n {
+		if t.list[i].id == id {
+			x = t.list[i]
+			t.n = copy(t.list[:], t.list[i+1:t.n])
+			return x, true
+		}
+	}
+	return transaction{}, false
+}
+
+func (t *transactions) has(id stun.TransactionID) bool {
+	for i := range t.n {
+		if t.list[i].id == id {
+			return true
+		}
+	}
+	return false
+}
+
+// addPair forms the pair of b and r, if it makes sense and is not there yet,
+// and returns it. When there are too many, the worst one that was
+// not checked yet gives way (RFC 8445 §6.1.2.5).
+func (a *Agent) addPair(g *generation, b *base, r *remote) *pair {
+	if !b.reaches(r.addr.Addr()) || a.relayOnly && b.typ != Relay {
+		return nil
+	}
+	if p := g.findPair(b, r); p != nil {
+		return p
+	}
+	p := &pair{gen: g, local: b, remote: r, route: b.route(r.addr)}
+	if b.relay != nil {
+		p.route = b.relay.route(r.addr)
+	}
+	p.setPriority(a.controlling)
+	if len(g.pairs) >= maxPairs && !g.displaceWorst(p.priority) {
+		return nil
+	}
+	g.insert(p)
+	return p
+}
+
+func (p *pair) setPriority(controlling bool) {
+	ours, theirs := p.local.priority(), p.remote.priority
+	if controlling {
+		p.priority = pairPriority(ours, theirs)
+	} else {
+		p.priority = pairPriority(theirs, ours)
+	}
+}
+
+func (g *generation) findPair(b *base, r *remote) *pair {
+	for _, p := range g.pairs {
+		if p.local == b && p.remote == r {
+			return p
+		}
+	}
+	return nil
+}
+
+// insert keeps the pairs in order of priority; equal ones in that of their
+// making.
+func (g *generation) insert(p *pair) {
+	i := len(g.pairs)
+	for i > 0 && g.pairs[i-1].priority < p.priority {
+		i--
+	}
+	g.pairs = slices.Insert(g.pairs, i, p)
+}
+
+// sortPairs computes the priorities anew, after a change of role or of a
+// candidate's priority.
+func (g *generation) sortPairs(controlling bool) {
+	for _, p := range g.pairs {
+		p.setPriority(controlling)
+	}
+	slices.SortStableFunc(g.pairs, func(p, q *pair) int { return cmp.Compare(q.priority, p.priority) })
+}
+
+// displaceWorst makes room for a pair of the given priority.
+func (g *generation) displaceWorst(priority uint64) bool {
+	for i := len(g.pairs) - 1; i >= 0; i-- {
+		p := g.pairs[i]
+		idle := p.state == pairFailed || p.state == pairWaiting && !p.triggered
+		if idle && !p.queued && (p.state == pairFailed || p.priority < priority) {
+			g.pairs = slices.Delete(g.pairs, i, i+1)
+			return true
+		}
+	}
+	return false
+}
+
+func (g *generation) removePairs(gone func(*pair) bool) {
+	for _, p := range g.pairs {
+		if gone(p) {
+			p.state = pairFailed // whoever still holds it sees it dead
+			if g.nominated == p {
+				g.nominated = nil
+			}
+		}
+	}
+	g.pairs = slices.DeleteFunc(g.pairs, gone)
+}
+
+// addRTT takes a sample of the round-trip time (RFC 6298 §2).
+func (p *pair) addRTT(sample time.Duration) {
+	if sample <= 0 {
+		sample = time.Microsecond
+	}
+	if p.rtt == 0 {
+		p.rtt = sample
+	} else {
+		p.rtt += (sample - p.rtt) / 8
+	}
+}

@@ -1,0 +1,145 @@
+package ice
+
+import (
+	"net/netip"
+	"time"
+
+	"purertc/stun"
+)
+
+// An itemKind says what an item of the output queue becomes.
+type itemKind uint8
+
+const (
+	itemCheck    itemKind = iota // the newest request of pair
+	itemResponse                 // the answer to a request
+	itemServer                   // the request to a server
+)
+
+// An item is one datagram to be sent. It is made when the owner asks for it,
+// so that what waits for a full socket is not stale when it leaves.
+type item struct {
+	kind         itemKind
+	bare         bool // the response has no MESSAGE-INTEGRITY: the key is not shared
+	code         stun.ErrorCode
+	pair         *pair
+	request      *serverRequest
+	gen          *generation
+	base         *base
+	remote       netip.AddrPort
+	id           stun.TransactionID
+	unknown      [4]stun.AttrType
+	unknownCount int
+}
+
+// maxResponses bounds the answers that wait. Those beyond are dropped as a
+// network would: the far end asks again.
+const maxResponses = 32
+
+// A queue holds what AppendDatagram gives next, in order.
+type queue struct {
+	items     []item
+	head      int
+	responses int
+}
+
+func (q *queue) push(i item) { q.items = append(q.items, i) }
+
+func (q *queue) respond(i item) {
+	if q.responses < maxResponses {
+		q.responses++
+		q.push(i)
+	}
+}
+
+func (q *queue) pop() (i item, ok bool) {
+	if q.head == len(q.items) {
+		return item{}, false
+	}
+	i = q.items[q.head]
+	q.items[q.head] = item{} // let go of what it points to
+	if q.head++; q.head == len(q.items) {
+		q.items, q.head = q.items[:0], 0
+	}
+	if i.kind == itemResponse {
+		q.responses--
+	}
+	return i, true
+}
+
+// drop empties the queue.
+func (q *queue) drop() {
+	for {
+		i, ok := q.pop()
+		if !ok {
+			return
+		}
+		if i.pair != nil {
+			i.pair.queued = false
+		}
+	}
+}
+
+// queueRequest has the newest request of p sent.
+func (a *Agent) queueRequest(p *pair) {
+	if !p.queued {
+		p.queued = true
+		a.out.push(item{kind: itemCheck, pair: p})
+	}
+}
+
+// AppendDatagram appends the agent's next own datagram to dst: checks,
+// consent, server transactions, multicast DNS. ok is false when there is none.
+func (a *Agent) AppendDatagram(now time.Time, dst []byte) (b []byte, r Route, ok bool) {
+	for {
+		i, ok := a.out.pop()
+		if !ok {
+			break
+		}
+		if b, r, ok = a.appendItem(now, dst, i); ok {
+			return b, r, true
+		}
+	}
+	if b, group, ok := a.mdns.AppendQuery(dst); ok {
+		return b, Route{Sock: SockMDNS, Remote: group}, true
+	}
+	return dst, Route{}, false
+}
+
+func (a *Agent) appendItem(now time.Time, dst []byte, i item) (b []byte, r Route, ok bool) {
+	switch i.kind {
+	case itemCheck:
+		p := i.pair
+		p.queued = false
+		if p.state == pairFailed || p.transactions.n == 0 {
+			return dst, Route{}, false // answered, or given up, while it waited
+		}
+		return a.appendRequest(now, dst, p), p.route, true
+	case itemResponse:
+		return a.appendResponse(dst, i), i.base.route(i.remote), true
+	default:
+		return i.request.append(dst)
+	}
+}
+
+// appendResponse appends the answer to a request (RFC 8445 §7.3).
+func (a *Agent) appendResponse(dst []byte, i item) []byte {
+	typ := stun.BindingSuccess
+	if i.code != 0 {
+		typ = stun.BindingError
+	}
+	w := stun.Build(dst, typ, i.id)
+	if i.code == 0 {
+		w.XORAddr(stun.AttrXORMappedAddress, i.remote)
+	} else {
+		w.ErrorCode(i.code)
+	}
+	if i.unknownCount > 0 {
+		w.UnknownAttributes(i.unknown[:i.unknownCount])
+	}
+	if !i.bare {
+		w.Integrity(i.gen.localKey)
+	}
+	w.Fingerprint()
+	return w.Finish()
+}

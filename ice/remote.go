@@ -1,0 +1,142 @@
+package ice
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// A remote is a candidate of the far end, of one generation.
+type remote struct {
+	addr     netip.AddrPort
+	typ      CandidateType
+	priority uint32
+}
+
+// usableRemote tells whether a check may be sent to an address at all.
+func usableRemote(a netip.AddrPort) bool {
+	ip := a.Addr()
+	return ip.IsValid() && !ip.IsUnspecified() && !ip.IsMulticast() && a.Port() != 0 &&
+		ip != netip.AddrFrom4([4]byte{255, 255, 255, 255})
+}
+
+// AddRemote adds a candidate of the far end. One with a name ending in
+// .local is resolved by multicast DNS first. One that cannot be used here,
+// for its transport, component, address or name, is dropped without an error.
+// ErrTooManyCandidates tells that a limit is reached.
+func (a *Agent) AddRemote(now time.Time, c Candidate) error {
+	g := a.cur
+	switch {
+	case a.state == StateClosed:
+		return ErrClosed
+	case c.Transport != "udp" || c.Component != 1:
+		return nil
+	case c.Ufrag != "" && g.remoteUfrag != "" && c.Ufrag != g.remoteUfrag:
+		return nil // of a generation that is over, or not begun
+	case c.Name != "":
+		return a.resolve(now, c)
+	case !usableRemote(c.Addr):
+		return nil
+	}
+	err := a.addRemote(g, c)
+	a.update(now)
+	return err
+}
+
+func (a *Agent) addRemote(g *generation, c Candidate) error {
+	addr := netip.AddrPortFrom(c.Addr.Addr().Unmap().WithZone(""), c.Addr.Port())
+	if r := g.findRemote(addr); r != nil {
+		if r.typ == PeerReflexive && c.Type != PeerReflexive {
+			// The candidate was learnt from a check before it was signalled
+			// (RFC 8838 §11.4): now its true type and priority are known.
+			r.typ, r.priority = c.Type, c.Priority
+			g.sortPairs(a.controlling)
+		}
+		return nil
+	}
+	r := &remote{addr: addr, typ: c.Type, priority: c.Priority}
+	return a.addRemotePairs(g, r)
+}
+
+// addRemotePairs takes up a remote candidate and forms its pairs.
+func (a *Agent) addRemotePairs(g *generation, r *remote) error {
+	if len(g.remotes) >= maxRemotes {
+		return ErrTooManyCandidates
+	}
+	g.remotes = append(g.remotes, r)
+	for _, b := range a.bases {
+		a.addPair(g, b, r)
+	}
+	return nil
+}
+
+// findRemote finds a candidate by its address; a zone does not count.
+func (g *generation) findRemote(addr netip.AddrPort) *remote {
+	if addr.Addr().Zone() != "" {
+		addr = netip.AddrPortFrom(addr.Addr().WithZone(""), addr.Port())
+	}
+	for _, r := range g.remotes {
+		if r.addr == addr {
+			return r
+		}
+	}
+	return nil
+}
+
+// EndOfRemote tells that the far end has no more candidates (RFC 8838 §14).
+func (a *Agent) EndOfRemote(now time.Time) {
+	a.cur.remoteEnded = true
+	a.update(now)
+}
+
+// resolve asks multicast DNS for a candidate's name. Other names are not
+// looked up: that would be the far end's way to make this one do it
+// (RFC 8839 §5.1 leaves it open).
+func (a *Agent) resolve(now time.Time, c Candidate) error {
+	if !strings.HasSuffix(strings.ToLower(c.Name), ".local") || c.Addr.Port() == 0 {
+		return nil
+	}
+	if len(a.unresolved) >= maxRemotes {
+		return ErrTooManyCandidates
+	}
+	if err := a.mdns.Start(now, c.Name); err != nil {
+		return nil // a name that cannot be asked for only drops the candidate
+	}
+	a.unresolved = append(a.unresolved, unresolved{gen: a.cur, candidate: c})
+	a.update(now)
+	return nil
+}
+
+// An unresolved candidate waits for its address.
+type unresolved struct {
+	gen       *generation
+	candidate Candidate
+}
+
+// runMDNS advances the resolver and takes its results.
+func (a *Agent) runMDNS(now time.Time) {
+	a.mdns.Advance(now)
+	for {
+		name, addr, ok := a.mdns.Next()
+		if !ok {
+			return
+		}
+		kept := a.unresolved[:0]
+		for _, u := range a.unresolved {
+			if !strings.EqualFold(u.candidate.Name, name) {
+				kept = append(kept, u)
+				continue
+			}
+			if !addr.IsValid() {
+				continue // given up
+			}
+			kept = append(kept, u) // another address may follow
+			c := u.candidate
+			c.Addr = netip.AddrPortFrom(addr, c.Addr.Port())
+			if u.gen == a.cur && usableRemote(c.Addr) {
+				a.addRemote(u.gen, c)
+			}
+		}
+		a.unresolved = kept
+	}
+}

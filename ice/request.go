@@ -1,0 +1,173 @@
+package ice
+
+import (
+	"bytes"
+	"net/netip"
+	"time"
+
+	"purertc/stun"
+)
+
+// understood names the comprehension-required attributes that a check may
+// have; any other makes it a 420 (RFC 8489 §6.3.1).
+func understood(t stun.AttrType) bool {
+	switch t {
+	case stun.AttrUsername, stun.AttrMessageIntegrity, stun.AttrMessageIntegritySHA256,
+		stun.AttrPriority, stun.AttrUseCandidate, stun.AttrXORMappedAddress, stun.AttrMappedAddress:
+		return true
+	}
+	return false
+}
+
+// generationFor finds the generation that a request's USERNAME speaks to: the
+// part before the colon is our ufrag, the one behind it theirs.
+func (a *Agent) generationFor(username []byte) *generation {
+	ours, theirs, ok := bytes.Cut(username, []byte{':'})
+	if !ok {
+		return nil
+	}
+	for _, g := range []*generation{a.cur, a.prev} {
+		if g != nil && string(ours) == g.ufrag && (g.remoteKey == nil || string(theirs) == g.remoteUfrag) {
+			return g
+		}
+	}
+	return nil
+}
+
+// handleRequest takes a connectivity check (RFC 8445 §7.3).
+func (a *Agent) handleRequest(now time.Time, r Route, b *base, m stun.Message) {
+	username, ok := m.Get(stun.AttrUsername)
+	g := a.generationFor(username)
+	if !ok || g == nil || g.failed {
+		// RFC 8489 §9.1.3 has a server answer 400 and 401. To strangers that
+		// would only tell that somebody is here.
+		return
+	}
+	reply := item{kind: itemResponse, gen: g, base: b, remote: r.Remote, id: m.TransactionID(), bare: true}
+	if !g.localKey.Verify(m) {
+		// Whoever knows the ufrag, perhaps with a password of another
+		// generation, is told, in fewer bytes than it sent.
+		reply.code = stun.CodeUnauthenticated
+		a.out.respond(reply)
+		return
+	}
+	reply.bare = false
+	if reply.unknown, reply.unknownCount = a.unknownIn(m); reply.unknownCount > 0 {
+		reply.code = stun.CodeUnknownAttribute
+		a.out.respond(reply)
+		return
+	}
+	priority, ok := m.Uint32(stun.AttrPriority)
+	if !ok {
+		reply.code = stun.CodeBadRequest
+		a.out.respond(reply)
+		return
+	}
+	if a.roleConflict(m) {
+		reply.code = stun.CodeRoleConflict
+		a.out.respond(reply)
+		return
+	}
+	a.out.respond(reply)
+	a.permit(b.route(r.Remote))
+	a.learn(now, g, earlyCheck{base: b, route: b.route(r.Remote), priority: priority, useCandidate: m.Has(stun.AttrUseCandidate)})
+}
+
+func (a *Agent) unknownIn(m stun.Message) (list [4]stun.AttrType, n int) {
+	return list, copy(list[:], m.AppendUnknown(a.unknown[:0], understood))
+}
+
+// roleConflict detects and repairs a role conflict (RFC 8445 §7.3.1.1). It
+// tells whether the far end is the one that has to change, by a 487.
+func (a *Agent) roleConflict(m stun.Message) bool {
+	if theirs, ok := m.Uint64(stun.AttrICEControlling); ok && a.controlling {
+		if a.tieBreaker >= theirs {
+			return true
+		}
+		a.setRole(false)
+	} else if theirs, ok := m.Uint64(stun.AttrICEControlled); ok && !a.controlling {
+		if a.tieBreaker < theirs {
+			return true
+		}
+		a.setRole(true)
+	}
+	return false
+}
+
+// An earlyCheck is what a request of the far end taught. Those that came
+// before its credentials are kept until SetRemote.
+type earlyCheck struct {
+	base         *base
+	route        Route
+	priority     uint32
+	useCandidate bool
+}
+
+const maxEarly = 16
+
+// learn acts on an authenticated request (RFC 8445 §7.3.1.3 to §7.3.1.5).
+func (a *Agent) learn(now time.Time, g *generation, c earlyCheck) {
+	if g.remoteKey == nil {
+		for i := range g.early {
+			if g.early[i].route == c.route {
+				c.useCandidate = c.useCandidate || g.early[i].useCandidate
+				g.early[i] = c
+				return
+			}
+		}
+		if len(g.early) < maxEarly {
+			g.early = append(g.early, c)
+		}
+		return
+	}
+	p := a.pairFor(g, c)
+	if p == nil {
+		return
+	}
+	if c.useCandidate && !a.controlling {
+		p.useCandidate, p.nominatedAt = true, now
+		if p.state == pairSucceeded {
+			g.accept(now, p)
+		}
+	}
+	if g == a.cur && p.state != pairSucceeded && !g.outranks(p) && !p.justChecked(now) {
+		p.trigger()
+	}
+}
+
+// justChecked tells whether a check of p left within the last Ta. It can only
+// have crossed the far end's, and says all that a triggered one would.
+func (p *pair) justChecked(now time.Time) bool {
+	x := p.transactions.newest()
+	return p.state == pairInProgress && (p.queued || x != nil && now.Sub(x.sentAt) < pace)
+}
+
+// pairFor finds or makes the pair that a request came on. An address that is
+// not known is a new peer-reflexive candidate.
+func (a *Agent) pairFor(g *generation, c earlyCheck) *pair {
+	addr := c.route.Remote
+	addr = netip.AddrPortFrom(addr.Addr().WithZone(""), addr.Port())
+	r := g.findRemote(addr)
+	if r == nil {
+		if g.prflx >= maxRemotes/2 || len(g.remotes) >= maxRemotes || !usableRemote(addr) {
+			return nil
+		}
+		g.prflx++
+		r = &remote{addr: addr, typ: PeerReflexive, priority: c.priority}
+		g.remotes = append(g.remotes, r)
+		// RFC 8445 §7.3.1.3: it is paired with this base only.
+	}
+	return a.addPair(g, c.base, r)
+}
+
+// replayEarly acts on the requests that came before the far end's
+// credentials.
+func (a *Agent) replayEarly(now time.Time) {
+	g := a.cur
+	early := g.early
+	g.early = nil
+	for _, c := range early {
+		a.learn(now, g, c)
+	}
+	a.dropRoutes()
+}

@@ -1,0 +1,99 @@
+package stun
+
+import (
+	"encoding/binary"
+	"net/netip"
+)
+
+// A Builder appends one STUN message to a slice. Its methods add attributes
+// in the order they are called, and keep the header's length right, so that
+// the message is complete after each of them.
+type Builder struct {
+	b     []byte
+	start int
+}
+
+// Build begins a message at the end of dst.
+func Build(dst []byte, t Type, id TransactionID) Builder {
+	w := Builder{b: dst, start: len(dst)}
+	w.b = binary.BigEndian.AppendUint16(w.b, uint16(t))
+	w.b = append(w.b, 0, 0)
+	w.b = binary.BigEndian.AppendUint32(w.b, magicCookie)
+	w.b = append(w.b, id[:]...)
+	return w
+}
+
+// Finish returns dst of Build with the message behind it.
+func (w *Builder) Finish() []byte { return w.b }
+
+// message is what was built so far.
+func (w *Builder) message() []byte { return w.b[w.start:] }
+
+// begin appends an attribute's header, for a value of n bytes.
+func (w *Builder) begin(t AttrType, n int) {
+	w.b = binary.BigEndian.AppendUint16(w.b, uint16(t))
+	w.b = binary.BigEndian.AppendUint16(w.b, uint16(n))
+}
+
+// end pads the value and brings the header's length up to date.
+func (w *Builder) end() {
+	for (len(w.b)-w.start)%4 != 0 {
+		w.b = append(w.b, 0) // RFC 8489 §14: padding MUST be zero
+	}
+	binary.BigEndian.PutUint16(w.b[w.start+2:], uint16(len(w.b)-w.start-HeaderSize))
+}
+
+// Bytes adds an attribute with the value v.
+func (w *Builder) Bytes(t AttrType, v []byte) {
+	w.begin(t, len(v))
+	w.b = append(w.b, v...)
+	w.end()
+}
+
+// String adds an attribute with the text s.
+func (w *Builder) String(t AttrType, s string) {
+	w.begin(t, len(s))
+	w.b = append(w.b, s...)
+	w.end()
+}
+
+// Flag adds an attribute without a value, such as USE-CANDIDATE.
+func (w *Builder) Flag(t AttrType) {
+	w.begin(t, 0)
+	w.end()
+}
+
+// Uint32 adds a 32-bit attribute.
+func (w *Builder) Uint32(t AttrType, v uint32) {
+	w.begin(t, 4)
+	w.b = binary.BigEndian.AppendUint32(w.b, v)
+	w.end()
+}
+
+// Uint64 adds a 64-bit attribute.
+func (w *Builder) Uint64(t AttrType, v uint64) {
+	w.begin(t, 8)
+	w.b = binary.BigEndian.AppendUint64(w.b, v)
+	w.end()
+}
+
+// Addr adds a transport address as it is, such as ALTERNATE-SERVER
+// (RFC 8489 §14.1, §14.15).
+func (w *Builder) Addr(t AttrType, a netip.AddrPort) { w.addr(t, a, false) }
+
+// XORAddr adds a transport address xored with the cookie and the transaction
+// id, such as XOR-MAPPED-ADDRESS (RFC 8489 §14.2).
+func (w *Builder) XORAddr(t AttrType, a netip.AddrPort) { w.addr(t, a, true) }
+
+// ChannelNumber adds CHANNEL-NUMBER (RFC 8656 §18.1).
+func (w *Builder) ChannelNumber(n uint16) { w.Uint32(AttrChannelNumber, uint32(n)<<16) }
+
+// RequestedTransport adds REQUESTED-TRANSPORT with an IP protocol number, 17
+// for UDP and 6 for TCP (RFC 8656 §18.8).
+func (w *Builder) RequestedTransport(protocol uint8) {
+	w.Uint32(AttrRequestedTransport, uint32(protocol)<<24)
+}
+
+// AddressFamily adds REQUESTED-ADDRESS-FAMILY or ADDITIONAL-ADDRESS-FAMILY
+// (RFC 8656 §18.6, §18.11).
+func (w *Builder) AddressFamily(t AttrType, f Family) { w.Uint32(t, uint32(f)<<24) }
