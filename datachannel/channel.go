@@ -22,6 +22,8 @@ type Channel struct {
 	remoteEnd bool // the far end's was
 
 	queue   queue[message]
+	arrived uint64 // messages that were ever in queue
+	told    bool   // an EventMessage waits to be taken
 	bytes   int    // of the messages in queue
 	partial []byte // deprecated partial messages so far
 }
@@ -121,6 +123,9 @@ func (c *Channel) take(now time.Time) (message, bool) {
 // Waiting is the number of messages that wait to be received.
 func (c *Channel) Waiting() int { return c.queue.len() }
 
+// Arrived is the number of messages that ever came.
+func (c *Channel) Arrived() uint64 { return c.arrived }
+
 // BufferedAmount is the number of bytes of payload that wait to be sent.
 func (c *Channel) BufferedAmount() int {
 	if !c.hasID || c.state == StateClosed {
@@ -163,7 +168,9 @@ func (c *Channel) deliver(now time.Time, m message, n int) {
 	}
 	c.queue.push(m)
 	c.bytes += len(m.data)
-	if c.queue.len() == 1 {
+	c.arrived++
+	if !c.told {
+		c.told = true
 		c.s.event(Event{Kind: EventMessage, Channel: c})
 	}
 }

@@ -208,7 +208,7 @@ const (
 	EventNone        EventKind = iota
 	EventIncoming              // Channel: the far end opened it; it is open
 	EventState                 // Channel, State: a change of state
-	EventMessage               // Channel: a message came where none was waiting
+	EventMessage               // Channel: messages came since the last such event was taken
 	EventAssociation           // Association: an event of the association that concerns its owner
 )
 
@@ -221,7 +221,27 @@ type Event struct {
 }
 
 // NextEvent returns the next event, in order.
-func (s *Session) NextEvent() (Event, bool) { return s.events.pop() }
+func (s *Session) NextEvent() (Event, bool) {
+	e, ok := s.events.pop()
+	if ok && e.Kind == EventMessage {
+		e.Channel.told = false
+	}
+	return e, ok
+}
+
+// NextDrained returns a channel whose BufferedAmount has fallen since it was
+// last returned; nil when there is no more.
+func (s *Session) NextDrained() *Channel {
+	for {
+		id, ok := s.assoc.NextDrained()
+		if !ok {
+			return nil
+		}
+		if c := s.channels[id]; c != nil {
+			return c
+		}
+	}
+}
 
 func (s *Session) event(ev Event) { s.events.push(ev) }
 

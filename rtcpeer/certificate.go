@@ -23,12 +23,12 @@ func sharedCertificate() (*tls.Certificate, error) {
 	defer c.mu.Unlock()
 	now := time.Now()
 	if c.cert == nil || now.After(c.renewal) {
-		cert, err := dtls.GenerateCertificate(nil)
+		cert, err := dtls.GenerateCertificate(now, nil)
 		if err != nil {
 			return nil, err
 		}
 		// It is valid for a month; connections that began with it go on.
-		c.cert, c.renewal = &cert, now.Add(14*24*time.Hour)
+		c.cert, c.renewal = cert, now.Add(14*24*time.Hour)
 	}
 	return c.cert, nil
 }

@@ -44,8 +44,10 @@ const (
 )
 
 // New returns a connection in StateNew with the default configuration.
-func New() *Conn {
-	c := &Conn{wake: newSignal(), ext: newDefaultExtension(), channels: map[ChannelExtension]*channel{}, blocked: map[*channel]int{}}
+func New() *Conn { return connOf(newDefaultExtension()) }
+
+func connOf(ext Extension) *Conn {
+	c := &Conn{wake: newSignal(), ext: ext, channels: map[ChannelExtension]*channel{}, blocked: map[*channel]int{}}
 	c.ext.Notify(c.notify)
 	if err := c.ext.Initialize(Config{}); err != nil {
 		c.closeLocked()

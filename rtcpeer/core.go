@@ -24,7 +24,8 @@ type core struct {
 	assoc   *sctp.Association
 	session *datachannel.Session
 
-	datagramSize int // the longest UDP payload
+	client       bool // of DTLS
+	datagramSize int  // the longest UDP payload
 	early        [][]byte
 	ended        bool  // assoc and session have come to their end
 	err          error // why the connection failed or closed; nil while it has not
@@ -52,6 +53,7 @@ func newCore(cfg *Config, agent *ice.Agent, random io.Reader) *core {
 
 // startDTLS begins the handshake, when both descriptions are known.
 func (p *core) startDTLS(now time.Time, cfg dtls.Config) error {
+	p.client = cfg.Client
 	c, err := dtls.NewConn(cfg)
 	if err != nil {
 		return err
@@ -114,7 +116,7 @@ func (p *core) handleDTLSEvent(now time.Time, e dtls.Event) {
 	switch e.Kind {
 	case dtls.EventEstablished:
 		p.takeRTT()
-		p.session.Start(now, p.dtls.IsClient())
+		p.session.Start(now, p.client)
 		p.assoc.Connect(now)
 	case dtls.EventClosed:
 		p.end(errRemoteClosed)
@@ -132,7 +134,7 @@ func (p *core) handleAssociationEvent(e sctp.Event) {
 	case sctp.EventClosed:
 		p.end(errRemoteClosed)
 	case sctp.EventFailed:
-		if errors.Is(e.Err, sctp.ErrAborted) {
+		if abort := (*sctp.AbortError)(nil); errors.As(e.Err, &abort) && abort.Remote {
 			p.end(fmt.Errorf("%w: %w", errRemoteClosed, e.Err))
 		} else {
 			p.end(fmt.Errorf("rtcpeer: SCTP: %w", e.Err))
@@ -225,10 +227,4 @@ func earlier(a, b time.Time) time.Time {
 		return b
 	}
 	return a
-}
-
-// close has the peer told: the last datagrams can be had from appendDatagram
-// until finish is called.
-func (p *core) close(now time.Time) {
-	p.assoc.Abort(now, "")
 }

@@ -52,4 +52,3 @@ func (p filteredPort) Write(r ice.Route, b []byte, segment int) bool {
 	}
 	return ok
 }
-

@@ -31,16 +31,16 @@ func (g *gatherer) stop() {
 // gather begins a search: at first it opens sockets too.
 func (p *peer) gather(now time.Time) error {
 	g := &p.gatherer
-	if p.mapping == nil {
+	if p.ports == nil {
 		ports, locals, err := p.network.open(p, p.cfg.IncludeLoopback)
 		if err != nil {
 			return err
 		}
-		p.mapping, g.locals = ports, locals
+		p.ports, g.locals = ports, locals
 	}
 	p.setGathering(GatheringStateGathering)
 	g.round++
-	for _, q := range p.mapping {
+	for _, q := range p.ports {
 		if err := q.AddUfrag(p.localUfrag()); err != nil {
 			return err
 		}
@@ -97,7 +97,7 @@ func (p *peer) resolved(round int, u serverURL, s ICEServer, addrs []netip.Addr,
 	if p.closed || round != g.round {
 		return
 	}
-	now := time.Now()
+	now := p.now()
 	if err != nil {
 		p.log.Warn("server failed", "url", u.text, "error", err)
 	} else {
@@ -173,7 +173,7 @@ func (p *peer) setICEServers(servers []ICEServer) error {
 	if p.gatherer.state == GatheringStateNew {
 		return nil
 	}
-	now := time.Now()
+	now := p.now()
 	p.setGathering(GatheringStateGathering)
 	p.gatherer.round++
 	p.askServers(now)

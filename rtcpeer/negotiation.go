@@ -2,7 +2,6 @@ package rtcpeer
 
 import (
 	"bytes"
-	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
@@ -76,9 +75,6 @@ type negotiation struct {
 }
 
 func newNegotiation(random io.Reader) (negotiation, error) {
-	if random == nil {
-		random = rand.Reader
-	}
 	n := negotiation{random: random}
 	var b [8]byte
 	if _, err := io.ReadFull(random, b[:]); err != nil {

@@ -2,6 +2,7 @@ package rtcpeer
 
 import (
 	"context"
+	"crypto/rand"
 	"io"
 	"log/slog"
 	"sync"
@@ -22,6 +23,8 @@ type peer struct {
 	notify  func() // the Conn's; does not block
 	network network
 	random  io.Reader
+	now     func() time.Time
+	timed   bool // by timers; a simulation calls fire itself
 
 	mu       sync.Mutex // guards what follows
 	core     *core
@@ -37,16 +40,16 @@ type peer struct {
 	remote    remoteCandidates
 	maxRemote int // the peer's max-message-size in bytes; 0: no limit
 
-	full    bool // a socket is full: output waits for Writable
-	timer   *time.Timer
-	armed   time.Time // when the timer fires; zero: it is not set
-	mapping udpPorts
+	ports []port // the sockets, by the Sock of their routes
+	full  bool   // a socket is full: output waits for Writable
+	timer *time.Timer
+	armed time.Time // when the timer fires; zero: it is not set
 }
 
-// udpPorts are the sockets, by the Sock of their routes.
-type udpPorts []port
-
 func newPeer(cfg Config, random io.Reader, notify func()) (*peer, error) {
+	if random == nil {
+		random = rand.Reader
+	}
 	neg, err := newNegotiation(random)
 	if err != nil {
 		return nil, err
@@ -60,7 +63,7 @@ func newPeer(cfg Config, random io.Reader, notify func()) (*peer, error) {
 		Ufrag:     neg.local.ufrag, Pwd: neg.local.pwd, Rand: random,
 	})
 	return &peer{
-		cfg: cfg, log: log, notify: notify, network: privateNetwork{log}, random: random,
+		cfg: cfg, log: log, notify: notify, network: privateNetwork{log}, random: random, now: time.Now, timed: true,
 		core: newCore(&cfg, agent, random), neg: neg, done: make(chan struct{}),
 		channels: map[*datachannel.Channel]*stackChannel{},
 	}, nil
@@ -95,6 +98,7 @@ func (p *peer) run(now time.Time) {
 	p.core.process(now)
 	p.takeEvents(now)
 	p.flush(now)
+	p.takeDrained()
 	p.arm(now)
 }
 
@@ -119,7 +123,7 @@ func (p *peer) Writable(sock int16) {
 	defer p.mu.Unlock()
 	p.full = false
 	if !p.closed {
-		p.run(time.Now())
+		p.run(p.now())
 	}
 }
 
@@ -130,7 +134,7 @@ func (p *peer) SocketClosed(sock int16, err error) {
 	if p.closed {
 		return
 	}
-	now := time.Now()
+	now := p.now()
 	for _, l := range p.gatherer.locals {
 		if l.sock == sock {
 			p.log.Warn("socket failed", "address", l.addr, "error", err)
@@ -145,7 +149,7 @@ func (p *peer) SocketClosed(sock int16, err error) {
 // with every datagram.
 func (p *peer) arm(now time.Time) {
 	t := p.core.nextTimeout()
-	if t.IsZero() || !p.armed.IsZero() && !t.Before(p.armed) {
+	if !p.timed || t.IsZero() || !p.armed.IsZero() && !t.Before(p.armed) {
 		return
 	}
 	p.armed = t
@@ -163,7 +167,7 @@ func (p *peer) fire() {
 	if p.closed {
 		return
 	}
-	now := time.Now()
+	now := p.now()
 	if t := p.core.nextTimeout(); t.IsZero() || t.After(now) {
 		p.arm(now)
 		return
@@ -219,10 +223,10 @@ func (p *peer) handleICEEvent(e ice.Event) {
 }
 
 func (p *peer) port(sock int16) port {
-	if sock < 0 || int(sock) >= len(p.mapping) {
+	if sock < 0 || int(sock) >= len(p.ports) {
 		return nil
 	}
-	return p.mapping[sock]
+	return p.ports[sock]
 }
 
 // updateState emits the connection's state when it has changed: the worst of
@@ -268,7 +272,7 @@ func (p *peer) close() {
 	if p.closed {
 		return
 	}
-	now := time.Now()
+	now := p.now()
 	// The peer is told in what order it can still read: ABORT, close_notify,
 	// then relays are given back.
 	p.core.assoc.Abort(now, "")
@@ -293,12 +297,12 @@ func (p *peer) shut(now time.Time, cause error) {
 		p.timer.Stop()
 	}
 	p.gatherer.stop()
-	for _, q := range p.mapping {
+	for _, q := range p.ports {
 		if q != nil {
 			q.Close()
 		}
 	}
-	p.mapping = nil
+	p.ports = nil
 	for _, c := range p.channels {
 		c.connectionClosed(p.cause)
 	}
@@ -360,7 +364,7 @@ func (p *peer) shutdown(ctx context.Context) error {
 		p.mu.Unlock()
 		return nil
 	}
-	now := time.Now()
+	now := p.now()
 	connected := p.core.dtls != nil && p.core.dtls.Established()
 	p.core.assoc.Shutdown(now)
 	p.run(now)
@@ -441,4 +445,3 @@ func (p *peer) write(r ice.Route, b []byte, segment int) {
 		p.full = true
 	}
 }
-

@@ -92,7 +92,7 @@ func (p *peer) setLocalDescription(typ, text string) error {
 	if typ == "rollback" {
 		return p.rollback()
 	}
-	now := time.Now()
+	now := p.now()
 	n := &p.neg
 	form := typ
 	if typ == "pranswer" {
@@ -153,7 +153,7 @@ func (p *peer) setRemoteDescription(typ, text string) error {
 	if typ == "rollback" {
 		return p.rollback()
 	}
-	now := time.Now()
+	now := p.now()
 	n := &p.neg
 	d, err := n.checkRemote(typ, text)
 	if err != nil {
@@ -267,7 +267,7 @@ func (p *peer) addICECandidate(media string, index int, name string) error {
 	if p.closed {
 		return p.cause
 	}
-	now := time.Now()
+	now := p.now()
 	name = strings.TrimPrefix(strings.TrimSpace(name), "a=")
 	applied := p.core.dtls != nil
 	remote := p.neg.remote()

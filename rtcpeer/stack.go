@@ -2,8 +2,8 @@ package rtcpeer
 
 import (
 	"context"
-	"crypto/rand"
 	"io"
+	"time"
 )
 
 // stack is the built-in Extension. What belongs to one connection is a peer;
@@ -15,9 +15,10 @@ type stack struct {
 	// What tests set in place of the machine's.
 	random  io.Reader
 	network network
+	now     func() time.Time // with it, nothing is done by timers
 }
 
-func newStack() *stack { return &stack{random: rand.Reader, notify: func() {}} }
+func newStack() *stack { return &stack{notify: func() {}} }
 
 // Notify is of Extension.
 func (s *stack) Notify(f func()) { s.notify = f }
@@ -34,6 +35,9 @@ func (s *stack) Initialize(cfg Config) error {
 		p.network = s.network
 	case cfg.Host != nil:
 		p.network = hostNetwork{cfg.Host}
+	}
+	if s.now != nil {
+		p.now, p.timed = s.now, false
 	}
 	if cfg.Filter != nil {
 		p.network = filteredNetwork{p.network, cfg.Filter}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"time"
 
 	"purertc/datachannel"
 )
@@ -16,9 +15,8 @@ type stackChannel struct {
 	peer *peer
 	ch   *datachannel.Channel
 
-	arrived   uint64 // packets that came
-	hasPacket bool   // an EventPacket is queued
-	hasRoom   bool   // an EventBufferRoom is queued
+	hasPacket bool // an EventPacket is queued
+	hasRoom   bool // an EventBufferRoom is queued
 	finished  bool
 	cause     error  // of finished: io.EOF after a clean close
 	wake      func() // wakes blocked calls; does not block
@@ -31,7 +29,7 @@ func (p *peer) openChannel(label string, o ChannelOptions) (*stackChannel, error
 	if p.closed {
 		return nil, p.cause
 	}
-	now := time.Now()
+	now := p.now()
 	params := datachannel.Params{
 		Label: label, Protocol: o.Protocol, Negotiated: o.Negotiated, Unordered: !o.ordered(),
 		MaxRetransmits: -1, MaxPacketLifeTime: -1,
@@ -76,15 +74,23 @@ func (p *peer) handleSessionEvent(e datachannel.Event) {
 		}
 	case datachannel.EventMessage:
 		if c := p.channels[e.Channel]; c != nil {
-			c.arrived += uint64(e.Count)
 			c.signal(EventPacket, &c.hasPacket)
-		}
-	case datachannel.EventSent:
-		if c := p.channels[e.Channel]; c != nil {
-			c.signal(EventBufferRoom, &c.hasRoom)
 		}
 	case datachannel.EventAssociation:
 		p.core.handleAssociationEvent(e.Association)
+	}
+}
+
+// takeDrained tells the channels whose buffered amount has fallen.
+func (p *peer) takeDrained() {
+	for {
+		ch := p.core.session.NextDrained()
+		if ch == nil {
+			return
+		}
+		if c := p.channels[ch]; c != nil {
+			c.signal(EventBufferRoom, &c.hasRoom)
+		}
 	}
 }
 
@@ -153,7 +159,7 @@ func (c *stackChannel) notify(f func()) {
 func (c *stackChannel) arrivals() uint64 {
 	c.peer.mu.Lock()
 	defer c.peer.mu.Unlock()
-	return c.arrived
+	return c.ch.Arrived()
 }
 
 // ended tells whether no packet can come any more, and why.
@@ -180,7 +186,7 @@ func (c *stackChannel) PutPacket(b []byte, text bool) error {
 	case c.ch.BufferedAmount() >= p.cfg.sendBufferSize():
 		return ErrBufferFull
 	}
-	now := time.Now()
+	now := p.now()
 	if err := c.ch.Send(now, b, text); err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalidState, err)
 	}
@@ -193,7 +199,7 @@ func (c *stackChannel) GetPacket() ([]byte, bool, error) {
 	p := c.peer
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := time.Now()
+	now := p.now()
 	b, text, ok := c.ch.Receive(now)
 	if !ok {
 		return nil, false, ErrUnavailable
@@ -251,7 +257,7 @@ func (c *stackChannel) Close() error {
 	if p.closed {
 		return nil
 	}
-	now := time.Now()
+	now := p.now()
 	c.ch.Close(now)
 	p.run(now)
 	return nil

@@ -303,6 +303,19 @@ func (a *Association) Release(now time.Time, n int) {
 	a.windowOpened()
 }
 
+// NextDrained returns a stream whose BufferedAmount has fallen since it was
+// last returned; ok is false when there is no more.
+func (a *Association) NextDrained() (stream uint16, ok bool) {
+	q := &a.queue
+	if len(q.drained) == 0 {
+		return 0, false
+	}
+	s := q.drained[len(q.drained)-1]
+	q.drained = q.drained[:len(q.drained)-1]
+	s.drained = false
+	return s.id, true
+}
+
 // BufferedAmount is the number of bytes of payload queued on a stream that
 // were not sent yet.
 func (a *Association) BufferedAmount(stream uint16) int {

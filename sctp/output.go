@@ -263,7 +263,7 @@ func (a *Association) sendNew(now time.Time, w *packetWriter, m *outMessage, siz
 	}
 	tsn := a.out.push(m, m.sent, size, flags, a.clock(now))
 	m.sent += size
-	m.count(-size)
+	a.queue.count(m, -size)
 	a.cc.sent(now, size, a.out.bytes)
 	a.queue.served(m.stream, size, last)
 	w.b = a.appendChunk(w.b, tsn, a.out.at(tsn))

@@ -30,9 +30,15 @@ type outMessage struct {
 }
 
 // count adds n bytes to the buffered amount of the message's stream.
-func (m *outMessage) count(n int) {
-	if !m.uncounted {
-		m.stream.buffered += n
+func (q *sendQueue) count(m *outMessage, n int) {
+	if m.uncounted {
+		return
+	}
+	s := m.stream
+	s.buffered += n
+	if n < 0 && !s.drained {
+		s.drained = true
+		q.drained = append(q.drained, s)
 	}
 }
 
@@ -51,6 +57,7 @@ type outStream struct {
 	id         uint16
 	weight     uint16
 	paused     bool // being reset: nothing more may be queued
+	drained    bool // buffered has fallen: it is in sendQueue.drained
 	head, tail *outMessage
 	buffered   int
 	nextSeq    messageSeq // of ordered messages, and with DATA chunks of all
@@ -174,6 +181,7 @@ type sendQueue struct {
 	streams  map[uint16]*outStream
 	messages int // queued
 	pool     messagePool
+	drained  []*outStream // whose buffered amount has fallen since NextDrained told
 
 	nextExpiry time.Time // when a queued message's lifetime may be over; zero: never
 }
@@ -201,7 +209,7 @@ func (q *sendQueue) push(m *outMessage) {
 		s.tail.next = m
 	}
 	s.tail = m
-	m.count(len(m.data))
+	q.count(m, len(m.data))
 	q.messages++
 	if !m.deadline.IsZero() && (q.nextExpiry.IsZero() || m.deadline.Before(q.nextExpiry)) {
 		q.nextExpiry = m.deadline
@@ -213,7 +221,7 @@ func (q *sendQueue) push(m *outMessage) {
 func (q *sendQueue) pop(s *outStream) *outMessage {
 	m := s.head
 	s.head, m.next, m.queued = m.next, nil, false
-	m.count(m.sent - len(m.data))
+	q.count(m, m.sent-len(m.data))
 	q.messages--
 	if s.head == nil {
 		s.tail = nil

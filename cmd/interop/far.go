@@ -210,4 +210,3 @@ func (f *pagePeer) close(ctx context.Context) error {
 func (f *pagePeer) vanish(ctx context.Context) error { return f.call(ctx, "vanish", nil, nil) }
 
 func (f *pagePeer) events() <-chan event { return f.ch }
-

@@ -1,0 +1,189 @@
+package rtcpeer
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"purertc/ice"
+	"purertc/ice/udpmux"
+	"purertc/rtcpeer/internal/simnet"
+)
+
+// A simPeer is a whole Conn on a simulated network, under virtual time.
+type simPeer struct {
+	*Conn
+	t       testing.TB
+	world   *simnet.World
+	addrs   []netip.Addr
+	h       udpmux.Handler
+	locals  []local
+	out     []simDatagram
+	down    bool
+	other   *simPeer
+	trickle bool
+	heard   []string // what was signalled
+}
+
+type simDatagram struct {
+	r ice.Route
+	b []byte
+}
+
+// newSimPeer puts a Conn on the network under these addresses.
+func newSimPeer(t testing.TB, w *simnet.World, cfg Config, addrs ...string) *simPeer {
+	p := &simPeer{t: t, world: w, trickle: true}
+	for _, a := range addrs {
+		p.addrs = append(p.addrs, netip.MustParseAddr(a))
+	}
+	s := newStack()
+	s.random, s.network, s.now = w.Reader(), p, w.Now
+	p.Conn = connOf(s)
+	if err := p.Initialize(cfg); err != nil {
+		t.Fatal(err)
+	}
+	w.Attach(p, p.addrs...)
+	p.OnSessionDescriptionCreated(func(typ, sdp string) {
+		p.heard = append(p.heard, typ)
+		if err := p.SetLocalDescription(typ, sdp); err != nil {
+			t.Errorf("SetLocalDescription(%s): %v", typ, err)
+		}
+		if err := p.other.SetRemoteDescription(typ, sdp); err != nil {
+			t.Errorf("SetRemoteDescription(%s): %v", typ, err)
+		}
+	})
+	p.OnICECandidateCreated(func(media string, index int, name string) {
+		p.heard = append(p.heard, "candidate")
+		if err := p.other.AddICECandidate(media, index, name); err != nil {
+			t.Errorf("AddICECandidate(%q): %v", name, err)
+		}
+	})
+	return p
+}
+
+// newSimPair makes two peers that signal to each other at once.
+func newSimPair(t testing.TB, w *simnet.World, cfg Config) (a, b *simPeer) {
+	a = newSimPeer(t, w, cfg, "10.0.0.1")
+	b = newSimPeer(t, w, cfg, "10.0.0.2")
+	a.other, b.other = b, a
+	return a, b
+}
+
+func (p *simPeer) peer() *peer { return p.ext.(*stack).peer }
+
+func (p *simPeer) open(h udpmux.Handler, loopback bool) ([]port, []local, error) {
+	p.h = h
+	var ports []port
+	p.locals = nil
+	for i, a := range p.addrs {
+		ports = append(ports, &simPort{p, int16(i)})
+		p.locals = append(p.locals, local{int16(i), netip.AddrPortFrom(a, 5000)})
+	}
+	return ports, p.locals, nil
+}
+
+type simPort struct {
+	p    *simPeer
+	sock int16
+}
+
+func (q *simPort) AddUfrag(string) error     { return nil }
+func (q *simPort) RemoveUfrag(string)        {}
+func (q *simPort) Bind(netip.AddrPort) error { return nil }
+func (q *simPort) Unbind(netip.AddrPort)     {}
+func (q *simPort) Close()                    {}
+func (q *simPort) Write(r ice.Route, b []byte, segment int) bool {
+	for len(b) > 0 {
+		n := min(segment, len(b))
+		q.p.out = append(q.p.out, simDatagram{r, append([]byte(nil), b[:n]...)})
+		b = b[n:]
+	}
+	return true
+}
+
+// The verbs of simnet.Node.
+
+func (p *simPeer) HandleDatagram(now time.Time, to, from netip.AddrPort, b []byte) {
+	for _, l := range p.locals {
+		if l.addr == to {
+			p.h.HandleDatagrams(now, ice.Route{Sock: l.sock, Local: to.Addr(), Remote: from}, b, len(b))
+		}
+	}
+}
+
+func (p *simPeer) AppendDatagram(now time.Time, dst []byte) (b []byte, from, to netip.AddrPort, ok bool) {
+	for {
+		if len(p.out) == 0 {
+			if p.Poll(); len(p.out) == 0 {
+				return dst, from, to, false
+			}
+		}
+		d := p.out[0]
+		p.out = p.out[1:]
+		if int(d.r.Sock) < len(p.locals) && d.r.Sock >= 0 {
+			return append(dst, d.b...), p.locals[d.r.Sock].addr, d.r.Remote, true
+		}
+	}
+}
+
+func (p *simPeer) Advance(now time.Time) { p.peer().fire() }
+
+func (p *simPeer) NextTimeout() time.Time {
+	q := p.peer()
+	p.Conn.mu.Lock()
+	queued := len(p.queue)
+	p.Conn.mu.Unlock()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if queued > 0 || len(q.events) > 0 || len(p.out) > 0 {
+		return p.world.Now() // a program polls all the time
+	}
+	if q.closed {
+		return time.Time{}
+	}
+	return q.core.nextTimeout()
+}
+
+// until runs the world until f is true, for at most limit.
+func until(t testing.TB, w *simnet.World, limit time.Duration, what string, f func() bool) {
+	t.Helper()
+	ok, err := w.Run(limit, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !ok {
+		t.Fatalf("seed %d: not within %v: %s", w.Seed(), limit, what)
+	}
+}
+
+// TestOneMessage is the walking skeleton: two peers, one message.
+func TestOneMessage(t *testing.T) {
+	w := simnet.New(1)
+	w.Default = simnet.Path{Delay: 10 * time.Millisecond}
+	a, b := newSimPair(t, w, Config{})
+	ch, err := a.CreateDataChannel("greetings", ChannelOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got *DataChannel
+	b.OnDataChannelReceived(func(d *DataChannel) { got = d })
+	if err := a.CreateOffer(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, w, 5*time.Second, "both channels are open", func() bool {
+		return ch.ReadyState() == ChannelStateOpen && got != nil
+	})
+	if err := ch.PutPacket([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	until(t, w, time.Second, "the packet arrives", func() bool { return got.AvailablePacketCount() == 1 })
+	if p, err := got.GetPacket(); err != nil || string(p) != "hello" {
+		t.Fatalf("GetPacket: %q, %v", p, err)
+	}
+	if a.ConnectionState() != StateConnected || b.ConnectionState() != StateConnected {
+		t.Errorf("states %v and %v", a.ConnectionState(), b.ConnectionState())
+	}
+	t.Logf("open after %v of virtual time", w.Now().Sub(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)))
+	b.Close()
+	until(t, w, time.Second, "the close is seen", func() bool { return a.ConnectionState() == StateClosed && ch.ReadyState() == ChannelStateClosed })
+}
