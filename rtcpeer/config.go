@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"net/netip"
 	"strconv"
 	"unicode/utf8"
 )
@@ -36,6 +37,8 @@ type Config struct {
 	// IncludeLoopback makes loopback addresses candidates, which else they
 	// are only where there is no other.
 	IncludeLoopback bool `json:"-"`
+	// LocalAddresses, if any, are the only ones that sockets are opened on.
+	LocalAddresses []netip.Addr `json:"-"`
 	// MinDTLS and MaxDTLS are version numbers as they stand on the wire,
 	// dtls.VersionDTLS12 and up; 0: all there are.
 	MinDTLS, MaxDTLS uint16 `json:"-"`

@@ -39,12 +39,17 @@ const maxLocalAddresses = 16
 
 // privateNetwork opens sockets of the peer's own, one for each address, as
 // browsers do.
-type privateNetwork struct{ logger *slog.Logger }
+type privateNetwork struct {
+	logger *slog.Logger
+	only   []netip.Addr // Config.LocalAddresses
+}
 
 func (n privateNetwork) open(h udpmux.Handler, loopback bool) (ports []port, locals []local, err error) {
-	addrs, err := interfaceAddresses(loopback)
-	if err != nil {
-		return nil, nil, err
+	addrs := n.only
+	if len(addrs) == 0 {
+		if addrs, err = interfaceAddresses(loopback); err != nil {
+			return nil, nil, err
+		}
 	}
 	for _, addr := range addrs {
 		sock := int16(len(ports))

@@ -1,0 +1,254 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"purertc/dtls"
+	"purertc/rtcpeer"
+)
+
+// A bencher is one side of the pair, with one or many connections.
+type bencher struct {
+	o      options
+	role   string
+	s      *signalling
+	host   *rtcpeer.Host
+	config rtcpeer.Config
+	nextID atomic.Int64
+
+	mu    sync.Mutex
+	conns map[int]*connection
+}
+
+// A connection is a Conn and the handles that keep its channels open.
+type connection struct {
+	*rtcpeer.Conn
+	stop context.CancelFunc // of Run
+
+	mu       sync.Mutex
+	channels []*rtcpeer.DataChannel
+}
+
+func newBencher(o options, role string, s *signalling) (*bencher, error) {
+	b := &bencher{o: o, role: role, s: s, conns: map[int]*connection{}}
+	addr := o.addr
+	if !addr.IsValid() && o.stun == "" && o.turn == "" {
+		addr = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	if addr.IsValid() {
+		b.config.LocalAddresses = []netip.Addr{addr}
+	}
+	b.config.IncludeLoopback = true
+	b.config.SendBufferSize = o.high
+	b.config.MaxMessageSize = 1 << 20
+	b.config.MaxDatagramSize = o.mtu
+	switch o.dtls {
+	case "":
+	case "1.2":
+		b.config.MaxDTLS = tls.VersionTLS12
+	case "1.3":
+		b.config.MaxDTLS = tls.VersionTLS13
+	default:
+		return nil, fmt.Errorf("no DTLS version %q: there are 1.2 and 1.3", o.dtls)
+	}
+	if o.stun != "" {
+		b.config.ICEServers = append(b.config.ICEServers, rtcpeer.ICEServer{URLs: []string{"stun:" + o.stun}})
+	}
+	if o.turn != "" {
+		b.config.ICEServers = append(b.config.ICEServers, rtcpeer.ICEServer{URLs: []string{o.turn}, Username: o.turnUser, Credential: o.turnPass})
+	}
+	if o.relayOnly {
+		b.config.ICETransportPolicy = rtcpeer.ICETransportPolicyRelay
+	}
+	if o.host == role {
+		listen := ":0"
+		if addr.IsValid() {
+			listen = netip.AddrPortFrom(addr, 0).String()
+		}
+		h, err := rtcpeer.NewHost(rtcpeer.HostConfig{Addr: listen})
+		if err != nil {
+			return nil, err
+		}
+		b.host, b.config.Host = h, h
+	}
+	return b, nil
+}
+
+func (b *bencher) close() {
+	b.mu.Lock()
+	conns := b.conns
+	b.conns = nil
+	b.mu.Unlock()
+	for _, c := range conns {
+		c.end()
+	}
+	if b.host != nil {
+		b.host.Close()
+	}
+}
+
+func (c *connection) end() {
+	c.Close()
+	c.stop()
+}
+
+func (c *connection) keep(d *rtcpeer.DataChannel) {
+	c.mu.Lock()
+	c.channels = append(c.channels, d)
+	c.mu.Unlock()
+}
+
+// connect makes a connection whose signalling goes through s, by either role.
+func (b *bencher) connect(id int, on func(c *connection, d *rtcpeer.DataChannel)) (*connection, chan message, error) {
+	ctx, stop := context.WithCancel(context.Background())
+	c := &connection{Conn: rtcpeer.New(), stop: stop}
+	config := b.config
+	if !b.o.sharedCert {
+		cert, err := dtls.GenerateCertificate(time.Now(), nil)
+		if err != nil {
+			stop()
+			return nil, nil, err
+		}
+		config.Certificate = cert
+	}
+	if err := c.Initialize(config); err != nil {
+		stop()
+		return nil, nil, err
+	}
+	local := ""
+	send := func(sdp string) {
+		b.s.out(message{T: "sdp", ID: id, Type: local, SDP: sdp})
+	}
+	c.OnSessionDescriptionCreated(func(typ, sdp string) {
+		local = typ
+		if err := c.SetLocalDescription(typ, sdp); err != nil {
+			fail("%v", err)
+			return
+		}
+		if b.o.trickle {
+			send(sdp)
+		}
+	})
+	c.OnICECandidateCreated(func(media string, index int, name string) {
+		switch {
+		case b.o.trickle:
+			b.s.out(message{T: "candidate", ID: id, Media: media, Index: index, Name: &name})
+		case name == "": // all there are
+			_, sdp := c.LocalDescription()
+			send(sdp)
+		}
+	})
+	c.OnDataChannelReceived(func(d *rtcpeer.DataChannel) {
+		c.keep(d)
+		if on != nil {
+			on(c, d)
+		}
+	})
+	in := b.s.expect(id)
+	b.mu.Lock()
+	if b.conns == nil {
+		b.mu.Unlock()
+		stop()
+		return nil, nil, errors.New("closed")
+	}
+	b.conns[id] = c
+	b.mu.Unlock()
+	go c.Run(ctx)
+	go func() {
+		for {
+			select {
+			case m := <-in:
+				c.take(m)
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return c, in, nil
+}
+
+// take applies a message of the signalling.
+func (c *connection) take(m message) {
+	var err error
+	switch m.T {
+	case "sdp":
+		err = c.SetRemoteDescription(m.Type, m.SDP)
+	case "candidate":
+		name := ""
+		if m.Name != nil {
+			name = *m.Name
+		}
+		err = c.AddICECandidate(m.Media, m.Index, name)
+	}
+	if err != nil && !errors.Is(err, rtcpeer.ErrClosed) {
+		fail("%v", err)
+	}
+}
+
+// openTimeout is how long a connection may take.
+const openTimeout = 20 * time.Second
+
+// dial makes a connection with channels of these labels and waits until they
+// are open.
+func (b *bencher) dial(id int, labels ...string) (*connection, error) {
+	c, _, err := b.connect(id, nil)
+	if err != nil {
+		return nil, err
+	}
+	opened := make(chan struct{}, len(labels))
+	for _, l := range labels {
+		d, err := c.CreateDataChannel(l, b.channelOptions(l))
+		if err != nil {
+			return nil, err
+		}
+		d.OnStateChanged(func() {
+			if d.ReadyState() == rtcpeer.ChannelStateOpen {
+				opened <- struct{}{}
+			}
+		})
+		c.keep(d)
+	}
+	if err := c.CreateOffer(); err != nil {
+		return nil, err
+	}
+	timeout := time.NewTimer(openTimeout)
+	defer timeout.Stop()
+	for range labels {
+		select {
+		case <-opened:
+		case <-timeout.C:
+			return c, fmt.Errorf("connection %d: not open within %v: %v", id, openTimeout, c.ConnectionState())
+		}
+	}
+	b.s.forget(id)
+	return c, nil
+}
+
+func (b *bencher) channelOptions(label string) (o rtcpeer.ChannelOptions) {
+	if b.o.unordered && label != "ping" {
+		o.Ordered = new(false)
+		if b.o.maxrtx >= 0 {
+			o.MaxRetransmits = new(b.o.maxrtx)
+		}
+	}
+	return o
+}
+
+// drop closes a connection.
+func (b *bencher) drop(id int) {
+	b.mu.Lock()
+	c := b.conns[id]
+	delete(b.conns, id)
+	b.mu.Unlock()
+	b.s.forget(id)
+	if c != nil {
+		c.end()
+	}
+}

@@ -1,0 +1,237 @@
+// Command rtcbench is one peer of a pair that is measured or tested, driven by
+// JSON lines on standard input and output, or both peers in one process:
+//
+//	rtcbench throughput|latency|connect|idle|echo|exchange -role offer|answer|both [flags]
+//
+// See the README for the lines and the figures.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"runtime"
+	"runtime/pprof"
+	"strings"
+	"sync"
+	"time"
+)
+
+// options are the command line's.
+type options struct {
+	scenario, role string
+	size, channels int
+	unordered      bool
+	maxrtx         int
+	warm, dur      time.Duration
+	high, low      int
+	bulk           bool
+	conns, conc    int
+	series         bool
+	sharedCert     bool
+	trickle        bool
+	host           string
+	mtu            int
+	dtls           string
+	warp           bool
+	addr           netip.Addr
+	stun, turn     string
+	turnUser       string
+	turnPass       string
+	relayOnly      bool
+	label          string
+	cpuProfile     string
+	allocProfile   string
+}
+
+var scenarios = []string{"throughput", "latency", "connect", "idle", "echo", "exchange"}
+
+func parseOptions(args []string) (o options, err error) {
+	usage := fmt.Errorf("usage: rtcbench %s -role offer|answer|both [flags]", strings.Join(scenarios, "|"))
+	if len(args) == 0 {
+		return o, usage
+	}
+	o.scenario = args[0]
+	known := false
+	for _, s := range scenarios {
+		known = known || s == o.scenario
+	}
+	if !known {
+		return o, fmt.Errorf("no scenario %q\n%w", o.scenario, usage)
+	}
+	f := flag.NewFlagSet("rtcbench "+o.scenario, flag.ExitOnError)
+	f.StringVar(&o.role, "role", "both", "offer, answer, or both in one process")
+	f.IntVar(&o.size, "size", 16384, "message size in bytes")
+	f.IntVar(&o.channels, "channels", 1, "parallel channels")
+	f.BoolVar(&o.unordered, "unordered", false, "unordered bulk channels")
+	f.IntVar(&o.maxrtx, "maxrtx", -1, "maxRetransmits with -unordered; -1: reliable")
+	f.DurationVar(&o.warm, "warm", time.Second, "time before what is measured")
+	f.DurationVar(&o.dur, "dur", 5*time.Second, "measured time")
+	f.IntVar(&o.high, "high", 1<<20, "stop sending over this buffered amount")
+	f.IntVar(&o.low, "low", 512<<10, "go on at this buffered amount")
+	f.BoolVar(&o.bulk, "bulk", false, "latency: with a bulk transfer on another channel")
+	f.IntVar(&o.conns, "conns", 200, "idle: connections")
+	f.IntVar(&o.conc, "conc", 1, "connect: how many at once")
+	f.BoolVar(&o.series, "series", false, "throughput: figures of every second")
+	f.BoolVar(&o.sharedCert, "sharedcert", true, "one certificate for all connections; false: one each")
+	f.BoolVar(&o.trickle, "trickle", false, "signal candidates one by one")
+	f.StringVar(&o.host, "host", "", "whose peers share one socket: offer, answer or none (default offer for idle and connect)")
+	f.IntVar(&o.mtu, "mtu", 0, "no datagram over so many bytes of UDP payload, and no path discovery; 0: the default")
+	f.StringVar(&o.dtls, "dtls", "", "cap the DTLS version: 1.2 or 1.3")
+	f.BoolVar(&o.warp, "warp", true, "shortcuts in setting up")
+	f.TextVar(&o.addr, "addr", netip.Addr{}, "the local address; 127.0.0.1 if not given")
+	f.StringVar(&o.stun, "stun", "", "STUN server, host:port")
+	f.StringVar(&o.turn, "turn", "", "TURN server, turn:host:port?transport=udp")
+	f.StringVar(&o.turnUser, "turn-user", "", "its user name")
+	f.StringVar(&o.turnPass, "turn-pass", "", "and password")
+	f.BoolVar(&o.relayOnly, "relay-only", false, "use relayed candidates only")
+	f.StringVar(&o.label, "label", "", "label in the output of -role both")
+	f.StringVar(&o.cpuProfile, "cpuprofile", "", "write a CPU profile to this file")
+	f.StringVar(&o.allocProfile, "allocprofile", "", "write an allocation profile to this file")
+	f.Parse(args[1:])
+	if o.host == "" {
+		o.host = "none"
+		if o.scenario == "idle" || o.scenario == "connect" {
+			o.host = "offer"
+		}
+	}
+	switch {
+	case f.NArg() > 0:
+		return o, fmt.Errorf("unexpected argument %q", f.Arg(0))
+	case o.role != "offer" && o.role != "answer" && o.role != "both":
+		return o, fmt.Errorf("no role %q: there are offer, answer and both", o.role)
+	case o.host != "offer" && o.host != "answer" && o.host != "none":
+		return o, fmt.Errorf("-host is %q, not offer, answer or none", o.host)
+	case o.scenario == "echo" && o.role == "both" || o.scenario == "echo" && o.role == "offer":
+		o.role = "answer"
+	}
+	return o, nil
+}
+
+func main() {
+	o, err := parseOptions(os.Args[1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "rtcbench:", err)
+		os.Exit(2)
+	}
+	code, err := run(o)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "rtcbench:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(o options) (code int, err error) {
+	if o.cpuProfile != "" {
+		w, err := os.Create(o.cpuProfile)
+		if err != nil {
+			return 1, err
+		}
+		defer w.Close()
+		if err := pprof.StartCPUProfile(w); err != nil {
+			return 1, err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	if o.allocProfile != "" {
+		runtime.MemProfileRate = 16384
+		defer func() {
+			w, cerr := os.Create(o.allocProfile)
+			if cerr != nil {
+				err = cerr
+				return
+			}
+			pprof.Lookup("allocs").WriteTo(w, 0)
+			w.Close()
+		}()
+	}
+	idleBase = baseline()
+	if o.role == "both" {
+		return runBoth(o)
+	}
+	return runOne(o)
+}
+
+// runOne is one peer, whose signalling is on standard input and output.
+func runOne(o options) (code int, err error) {
+	var mu sync.Mutex
+	enc := json.NewEncoder(os.Stdout)
+	s := newSignalling(func(m any) {
+		mu.Lock()
+		defer mu.Unlock()
+		enc.Encode(m)
+	})
+	go func() {
+		in := bufio.NewScanner(os.Stdin)
+		in.Buffer(nil, 1<<22)
+		for in.Scan() {
+			var m message
+			if json.Unmarshal(in.Bytes(), &m) == nil {
+				s.deliver(m)
+			}
+		}
+		s.end()
+	}()
+	p, err := newBencher(o, o.role, s)
+	if err != nil {
+		return 1, err
+	}
+	defer p.close()
+	if o.role == "answer" {
+		p.answer()
+		return 0, nil
+	}
+	r, err := p.offer()
+	if err != nil {
+		return 1, err
+	}
+	r["t"] = "result"
+	s.out(r)
+	<-s.bye
+	if ok, is := r["ok"].(bool); is && !ok {
+		return 1, nil
+	}
+	return 0, nil
+}
+
+// runBoth is both peers in one process.
+func runBoth(o options) (code int, err error) {
+	var a, b *signalling
+	a = newSignalling(func(m any) { carry(m, b) })
+	b = newSignalling(func(m any) { carry(m, a) })
+	answerer, err := newBencher(o, "answer", b)
+	if err != nil {
+		return 1, err
+	}
+	defer answerer.close()
+	offerer, err := newBencher(o, "offer", a)
+	if err != nil {
+		return 1, err
+	}
+	defer offerer.close()
+	done := make(chan figures, 1)
+	go func() { done <- answerer.answer() }()
+	r, err := offerer.offer()
+	if err != nil {
+		return 1, err
+	}
+	if o.scenario == "throughput" {
+		time.Sleep(500 * time.Millisecond) // the receiver's measured time ends a little later
+	}
+	b.end()
+	err = json.NewEncoder(os.Stdout).Encode(map[string]any{"label": o.label, "offer": r, "answer": <-done})
+	if ok, is := r["ok"].(bool); is && !ok {
+		code = 1
+	}
+	return code, err
+}
+
+func carry(m any, to *signalling) {
+	if v, ok := m.(message); ok {
+		to.deliver(v)
+	}
+}
