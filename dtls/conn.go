@@ -349,7 +349,8 @@ func (c *Conn) FinishRecord(b []byte, start int) []byte {
 	return c.sealOrFail(c.current, typeApplicationData, b, start)
 }
 
-// Overhead is the number of bytes that BeginRecord and FinishRecord add.
+// Overhead is the number of bytes that BeginRecord and FinishRecord add, once
+// the connection is established.
 func (c *Conn) Overhead() int { return c.current.overhead() }
 
 // Close ends the connection: a close_notify can be had from AppendHandshake.

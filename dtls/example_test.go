@@ -1,0 +1,64 @@
+package dtls_test
+
+import (
+	"fmt"
+	"time"
+
+	"purertc/dtls"
+)
+
+// Two ends in one program: what one appends, the other reads.
+func Example() {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	newEnd := func(client bool) (dtls.Config, []dtls.Fingerprint) {
+		cert, err := dtls.GenerateCertificate(now, nil)
+		if err != nil {
+			panic(err)
+		}
+		f, err := dtls.CertificateFingerprint("sha-256", cert.Certificate[0])
+		if err != nil {
+			panic(err)
+		}
+		return dtls.Config{Client: client, Certificate: cert, MaxVersion: dtls.VersionDTLS12}, []dtls.Fingerprint{f}
+	}
+	a, aPrint := newEnd(true)
+	b, bPrint := newEnd(false)
+	a.Fingerprints, b.Fingerprints = bPrint, aPrint // signalling carries these
+
+	client, err := dtls.NewConn(a)
+	if err != nil {
+		panic(err)
+	}
+	server, err := dtls.NewConn(b)
+	if err != nil {
+		panic(err)
+	}
+	client.Start(now)
+	server.Start(now)
+
+	read := func(c *dtls.Conn, datagram []byte) {
+		for len(datagram) > 0 {
+			data, n := c.ReadRecord(now, datagram)
+			if data != nil {
+				fmt.Printf("received %q\n", data)
+			}
+			datagram = datagram[n:]
+		}
+	}
+	for !client.Established() || !server.Established() {
+		for d, ok := client.AppendHandshake(now, nil, 1200); ok; d, ok = client.AppendHandshake(now, nil, 1200) {
+			read(server, d)
+		}
+		for d, ok := server.AppendHandshake(now, nil, 1200); ok; d, ok = server.AppendHandshake(now, nil, 1200) {
+			read(client, d)
+		}
+	}
+	fmt.Println("DTLS", client.ConnectionState().Version, client.ConnectionState().CipherSuite)
+
+	d := client.BeginRecord(nil)
+	d = append(d, "hello"...)
+	read(server, client.FinishRecord(d, 0))
+	// Output:
+	// DTLS 1.2 TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+	// received "hello"
+}

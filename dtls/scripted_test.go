@@ -1,0 +1,220 @@
+package dtls
+
+import (
+	"errors"
+	"slices"
+	"testing"
+)
+
+// plaintext makes the record of an unfragmented message of epoch 0.
+func plaintext(typ handshakeType, seq uint16, body []byte) []byte {
+	b := make([]byte, recordHeaderLen)
+	b = appendFragmentHeader(b, typ, len(body), seq, 0, len(body))
+	b = append(b, body...)
+	putRecordHeader(b, typeHandshake, 0, uint64(seq), len(b)-recordHeaderLen)
+	return b
+}
+
+// wantAlert checks that c ended with an alert of its own, and sends it.
+func wantAlert(t *testing.T, why string, c *Conn, want Alert) {
+	t.Helper()
+	var a *AlertError
+	if !errors.As(c.Err(), &a) || a.Remote || a.Alert != want {
+		t.Errorf("%s: err %v, want %v", why, c.Err(), want)
+		return
+	}
+	b, ok := c.AppendHandshake(epoch, nil, 1200)
+	if !ok || b[0] != byte(typeAlert) || b[len(b)-2] != levelFatal || b[len(b)-1] != byte(want) {
+		t.Errorf("%s: sends %x", why, b)
+	}
+	if a.Error() == "" || errors.Unwrap(a) == nil {
+		t.Errorf("%s: the error says nothing", why)
+	}
+}
+
+// TestServerRefusesHello: what a ClientHello must not say.
+func TestServerRefusesHello(t *testing.T) {
+	for _, tc := range []struct {
+		why    string
+		change func(h *clientHello)
+		want   Alert
+	}{
+		{"DTLS 1.0", func(h *clientHello) { h.version = VersionDTLS10 }, AlertProtocolVersion},
+		{"no extended master secret", func(h *clientHello) { h.extensions.extendedMasterSecret = false }, AlertHandshakeFailure},
+		{"renegotiation", func(h *clientHello) { h.extensions.renegotiationInfo = []byte{1} }, AlertHandshakeFailure},
+		{"compression only", func(h *clientHello) { h.compressions = []byte{1} }, AlertIllegalParameter},
+		{"compressed points only", func(h *clientHello) { h.extensions.pointFormats = []byte{1} }, AlertIllegalParameter},
+		{"no suite in common", func(h *clientHello) { h.suites = []CipherSuite{0x002f} }, AlertHandshakeFailure},
+		{"suite of another certificate", func(h *clientHello) { h.suites = []CipherSuite{TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256} }, AlertHandshakeFailure},
+		{"no group in common", func(h *clientHello) { h.extensions.groups = []Group{256} }, AlertHandshakeFailure},
+		{"no signature in common", func(h *clientHello) { h.extensions.schemes = []SignatureScheme{0x0203} }, AlertHandshakeFailure},
+		{"no signatures at all", func(h *clientHello) { h.extensions.schemes = nil }, AlertHandshakeFailure},
+		{"no protocol in common", func(h *clientHello) { h.extensions.alpn = []string{"h3"} }, AlertNoApplicationProtocol},
+		{"session id too long", func(h *clientHello) { h.sessionID = make([]byte, 33) }, AlertDecodeError},
+		{"no suites", func(h *clientHello) { h.suites = nil }, AlertDecodeError},
+	} {
+		p := newPair(t, func(client, server *Config) { server.ALPN = []string{"webrtc"} })
+		p.start()
+		h := p.client.hs.hello
+		tc.change(&h)
+		body, err := h.marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.deliver(p.server, plaintext(typeClientHello, 0, body))
+		wantAlert(t, tc.why, p.server, tc.want)
+	}
+}
+
+// TestServerTakesHello: what a ClientHello may leave out.
+func TestServerTakesHello(t *testing.T) {
+	for _, tc := range []struct {
+		why    string
+		change func(h *clientHello)
+	}{
+		{"no groups: P-256 it is", func(h *clientHello) { h.extensions.groups = nil }},
+		{"signalling suite", func(h *clientHello) {
+			h.extensions.renegotiationInfo = nil
+			h.suites = append(h.suites, scsvRenegotiation)
+		}},
+		{"no point formats", func(h *clientHello) { h.extensions.pointFormats = nil }},
+		{"a cookie nobody asked for", func(h *clientHello) { h.cookie = []byte{1, 2} }},
+	} {
+		p := newPair(t, nil)
+		p.start()
+		h := p.client.hs.hello
+		h.suites = slices.Clone(h.suites)
+		tc.change(&h)
+		body, err := h.marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.deliver(p.server, plaintext(typeClientHello, 0, body))
+		if _, ok := p.server.AppendHandshake(epoch, nil, 1200); !ok || p.server.Err() != nil {
+			t.Errorf("%s: %v", tc.why, p.server.Err())
+		}
+	}
+}
+
+// TestClientRefusesHello: what a ServerHello must not say.
+func TestClientRefusesHello(t *testing.T) {
+	for _, tc := range []struct {
+		why    string
+		change func(h *serverHello)
+		want   Alert
+	}{
+		{"DTLS 1.0", func(h *serverHello) { h.version = VersionDTLS10 }, AlertProtocolVersion},
+		{"a suite of DTLS 1.3", func(h *serverHello) { h.suite = TLS_AES_128_GCM_SHA256 }, AlertIllegalParameter},
+		{"a suite nobody knows", func(h *serverHello) { h.suite = 0x002f }, AlertIllegalParameter},
+		{"compression", func(h *serverHello) { h.compression = 1 }, AlertIllegalParameter},
+		{"no extended master secret", func(h *serverHello) { h.extensions.extendedMasterSecret = false }, AlertHandshakeFailure},
+		{"renegotiation", func(h *serverHello) { h.extensions.renegotiationInfo = []byte{1} }, AlertHandshakeFailure},
+		{"compressed points only", func(h *serverHello) { h.extensions.pointFormats = []byte{1} }, AlertIllegalParameter},
+		{"protocol nobody offered", func(h *serverHello) { h.extensions.alpn = []string{"h3"} }, AlertIllegalParameter},
+		{"profile nobody offered", func(h *serverHello) { h.extensions.srtpProfiles = []uint16{9} }, AlertIllegalParameter},
+		{"extension nobody sent", func(h *serverHello) { h.extensions.schemes = []SignatureScheme{Ed25519} }, AlertUnsupportedExtension},
+		{"session id too long", func(h *serverHello) { h.sessionID = make([]byte, 33) }, AlertDecodeError},
+	} {
+		p := newPair(t, func(client, server *Config) { client.ALPN, client.SRTPProfiles = []string{"webrtc"}, []uint16{1} })
+		p.start()
+		p.client.AppendHandshake(epoch, nil, 1200)
+		h := &serverHello{version: VersionDTLS12, suite: TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+			extensions: helloExtensions{extendedMasterSecret: true}}
+		tc.change(h)
+		body, err := h.marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.deliver(p.client, plaintext(typeServerHello, 0, body))
+		wantAlert(t, tc.why, p.client, tc.want)
+	}
+}
+
+// TestWrongMessage gives each end, in each of its steps, a message that is
+// not due.
+func TestWrongMessage(t *testing.T) {
+	for steps := range 3 {
+		p := newPair(t, nil)
+		p.start()
+		for range steps {
+			p.step()
+		}
+		for _, c := range []*Conn{p.client, p.server} {
+			if c.hs == nil {
+				continue
+			}
+			p.deliver(c, plaintext(typeFinished, c.hs.in.next, make([]byte, verifyDataLen)))
+			var a *AlertError
+			if !errors.As(c.Err(), &a) || a.Remote || a.Alert != AlertUnexpectedMessage {
+				t.Errorf("Finished in plaintext: err %v", c.Err())
+			}
+		}
+	}
+}
+
+// TestHelloVerifyRequest: the client comes back with the cookie, and neither
+// that message nor its first hello is part of the transcript.
+func TestHelloVerifyRequest(t *testing.T) {
+	p := newPair(t, nil)
+	p.client.Start(epoch)
+	first, _ := p.client.AppendHandshake(epoch, nil, 1200)
+	body := append([]byte{0xfe, 0xff, 4}, "salt"...)
+	p.deliver(p.client, plaintext(typeHelloVerifyRequest, 0, body))
+	second, ok := p.client.AppendHandshake(epoch, nil, 1200)
+	if !ok || len(second) != len(first)+4 {
+		t.Fatalf("%d bytes, then %d", len(first), len(second))
+	}
+	f, _, _ := parseFragment(second[recordHeaderLen:])
+	h, err := parseClientHello(f.data)
+	if err != nil || f.seq != 1 || string(h.cookie) != "salt" {
+		t.Fatalf("seq %d, cookie %q, err %v", f.seq, h.cookie, err)
+	}
+	want := message{typeClientHello, 1, 0, f.data}.appendTranscript12(nil)
+	if !slices.Equal(p.client.hs.transcript, want) {
+		t.Error("the transcript has more than the second hello")
+	}
+	for seq := range uint16(maxHelloRetries) {
+		p.deliver(p.client, plaintext(typeHelloVerifyRequest, seq+1, body))
+	}
+	wantAlert(t, "a server that never has enough", p.client, AlertUnexpectedMessage)
+}
+
+// TestRenegotiationRefused: a HelloRequest or a ClientHello after the
+// handshake earns a warning, and the connection goes on.
+func TestRenegotiationRefused(t *testing.T) {
+	p := newPair(t, nil)
+	p.connect()
+	for _, tc := range []struct {
+		from *Conn
+		typ  handshakeType
+	}{{p.server, typeHelloRequest}, {p.client, typeClientHello}} {
+		b := tc.from.current.begin(nil)
+		b = appendFragmentHeader(b, tc.typ, 0, 9, 0, 0)
+		b, _ = tc.from.seal(tc.from.current, typeHandshake, b, 0)
+		n := p.sent
+		p.deliver(p.other(tc.from), b)
+		p.run()
+		if p.sent != n+1 {
+			t.Errorf("type %d: %d answers", tc.typ, p.sent-n)
+		}
+	}
+	p.exchange()
+}
+
+// TestExporterContext: none and an empty one differ (RFC 5705 §4).
+func TestExporterContext(t *testing.T) {
+	p := newPair(t, nil)
+	if _, err := p.client.ExportKeyingMaterial("EXPORTER-x", nil, 16); err == nil {
+		t.Error("exports before the handshake")
+	}
+	p.connect()
+	none, _ := p.client.ExportKeyingMaterial("EXPORTER-x", nil, 16)
+	empty, _ := p.client.ExportKeyingMaterial("EXPORTER-x", []byte{}, 16)
+	theirs, _ := p.server.ExportKeyingMaterial("EXPORTER-x", []byte{}, 16)
+	if slices.Equal(none, empty) || !slices.Equal(empty, theirs) {
+		t.Errorf("none %x, empty %x, theirs %x", none, empty, theirs)
+	}
+	if _, err := p.client.ExportKeyingMaterial("EXPORTER-x", nil, -1); err == nil {
+		t.Error("exports a negative length")
+	}
+}
