@@ -302,11 +302,14 @@ func (a *Association) acknowledge(now time.Time, cum TSN, gaps []byte) {
 	if r.rttValid {
 		a.rto.sample(time.Duration(a.clock(now) - r.rttSentAt))
 	}
-	if r.any || a.peerRwnd == 0 {
+	if r.any || r.cumAdvanced || a.peerRwnd == 0 {
 		a.errorCount = 0 // RFC 9260 §6.1 A: a closed window is no failure
 	}
 	if a.recovering && !cum.before(a.recoverUntil) {
 		a.recovering = false
+	}
+	if r.cumAdvanced {
+		a.rto.progress() // over what was given up too
 	}
 	if r.any {
 		a.rto.progress()

@@ -193,8 +193,8 @@ func (o *outstanding) resent(c *sentChunk, now int64) {
 // An ackResult is what a SACK told that is new.
 type ackResult struct {
 	acked       int   // bytes
-	rttSentAt   int64 // when the newest chunk was sent that was never sent again
-	rttValid    bool
+	rttSentAt   int64 // when the chunk sent last was sent
+	rttValid    bool  // … and it was sent only once
 	cumAdvanced bool
 	newest      TSN // the highest TSN newly acknowledged (RFC 9260 §7.2.4: HTNA)
 	any         bool
@@ -205,8 +205,10 @@ func (r *ackResult) note(tsn TSN, c *sentChunk) {
 	r.acked += int(c.size)
 	r.any = true
 	r.newest = tsn
-	if c.retransmits == 0 { // RFC 9260 §6.3.1: Karn's algorithm
-		r.rttSentAt, r.rttValid = c.sentAt, true
+	// RFC 9260 §6.3.1: Karn's algorithm. The chunk sent last is what the SACK
+	// answers; those before may have been acknowledged by one that was lost.
+	if c.sentAt >= r.rttSentAt {
+		r.rttSentAt, r.rttValid = c.sentAt, c.retransmits == 0 && c.state == chunkInFlight
 	}
 }
 

@@ -37,6 +37,7 @@ type run struct {
 	begin, end  bool
 	ppid        uint32
 	head, tail  *segment
+	segment     segment // the first
 	size        int
 	charge      int
 }
@@ -156,7 +157,13 @@ func (r *reassembly) mergeFollowing(u *run) *run {
 	}
 	r.unlinkMaps(v)
 	u.last, u.end = v.last, v.end
-	u.tail.next, u.tail = v.head, v.tail
+	moved := v.segment // v's first segment goes with v
+	u.tail.next = &moved
+	if v.tail == &v.segment {
+		u.tail = &moved
+	} else {
+		u.tail = v.tail
+	}
 	u.size += v.size
 	u.charge += v.charge
 	v.head, v.tail = nil, nil
@@ -216,7 +223,8 @@ func (r *reassembly) newRun(key fragmentKey, f fragment) *run {
 		// last saves copying, and the bound keeps it from being abused.
 		size = max(size, r.sizeHint)
 	}
-	u.head = &segment{buf: append(make([]byte, 0, size), f.data...)}
+	u.segment.buf = append(make([]byte, 0, size), f.data...)
+	u.head = &u.segment
 	u.tail = u.head
 	return u
 }

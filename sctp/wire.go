@@ -175,11 +175,16 @@ func setChecksum(pkt []byte) {
 	binary.LittleEndian.PutUint32(pkt[8:], checksum(pkt))
 }
 
+// castagnoli is the polynomial of CRC32c. Like zeroField it is never written:
+// it is here because what is passed to hash/crc32 would escape.
+var (
+	castagnoli = crc32.MakeTable(crc32.Castagnoli)
+	zeroField  [4]byte
+)
+
 // checksum is the CRC32c of a packet, as if its checksum field were zero.
 func checksum(pkt []byte) uint32 {
-	table := crc32.MakeTable(crc32.Castagnoli) // a shared table, made once by hash/crc32
-	var zero [4]byte
-	crc := crc32.Update(0, table, pkt[:8])
-	crc = crc32.Update(crc, table, zero[:])
-	return crc32.Update(crc, table, pkt[12:])
+	crc := crc32.Update(0, castagnoli, pkt[:8])
+	crc = crc32.Update(crc, castagnoli, zeroField[:])
+	return crc32.Update(crc, castagnoli, pkt[12:])
 }
