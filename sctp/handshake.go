@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -309,11 +310,13 @@ func (a *Association) dropUnusableStreams() {
 		if int(id) < limit {
 			continue
 		}
+		s.paused = false
 		for s.head != nil {
 			a.queue.pop(s)
 		}
 		delete(a.queue.streams, id)
 	}
+	a.queue.drained = slices.DeleteFunc(a.queue.drained, func(id uint16) bool { return int(id) >= limit })
 }
 
 // handshakeTimeout sends INIT or COOKIE ECHO again.

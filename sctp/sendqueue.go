@@ -172,7 +172,8 @@ func (s *scheduler) down(i int) {
 type sendQueue struct {
 	scheduler
 	streams  map[uint16]*outStream
-	messages int // queued
+	messages int      // queued
+	drained  []uint16 // streams to be reset of which nothing is queued any more
 	pool     messagePool
 
 	nextExpiry time.Time // when a queued message's lifetime may be over; zero: never
@@ -218,6 +219,9 @@ func (q *sendQueue) pop(s *outStream) *outMessage {
 	if s.head == nil {
 		s.tail = nil
 		q.deactivate(s)
+		if s.paused {
+			q.drained = append(q.drained, s.id)
+		}
 	}
 	return m
 }
