@@ -191,7 +191,7 @@ func (a *Association) takePeer(p initParams) {
 	a.in.reset(p.initialTSN)
 	interleaving := p.iData && !a.cfg.DisableInterleaving
 	a.reassembly.reset(interleaving, a.cfg.MaxMessageSize)
-	a.queue.interleaving = interleaving
+	a.queue.interleaving, a.queue.budget = interleaving, int(p.aRwnd/2)
 	a.reset.begin(a.localTSN, p.initialTSN)
 }
 
