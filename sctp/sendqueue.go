@@ -27,6 +27,7 @@ type outMessage struct {
 	abandoned        bool
 	queued           bool
 	uncounted        bool
+	inBudget         bool // counted in sendQueue.started
 }
 
 // count adds n bytes to the buffered amount of the message's stream.
@@ -67,6 +68,8 @@ type outStream struct {
 	start  uint64 // virtual time at which its next service may begin
 	heapAt int    // index in scheduler.heap; -1: nothing to send
 
+	blocked bool // in scheduler.blocked
+
 	skipMark [2]uint32 // of FORWARD TSN entries: build number and index, ordered and unordered
 	skipAt   [2]int
 }
@@ -79,6 +82,13 @@ type scheduler struct {
 	heap         []*outStream
 	vtime        uint64
 	current      *outStream // in the middle of a message, without interleaving
+
+	// With interleaving, messages of several chunks that are under way at once
+	// must not fill the far end's window before one of them is complete, or
+	// none ever would be.
+	budget  int // bytes of such messages, unless there is only one
+	started int
+	blocked []*outStream // wait for the budget, first come first served
 }
 
 const normalWeight = 256 // RFC 8831 §6.4: "normal"
@@ -96,7 +106,7 @@ func (s *scheduler) next() *outStream {
 
 // activate notes that a stream has something to send.
 func (s *scheduler) activate(st *outStream) {
-	if st.heapAt >= 0 {
+	if st.heapAt >= 0 || st.blocked {
 		return
 	}
 	st.start = max(s.vtime, st.finish)
@@ -122,6 +132,50 @@ func (s *scheduler) deactivate(st *outStream) {
 	if i < last {
 		s.down(i)
 		s.up(i)
+	}
+}
+
+// mayStart reports whether the message at the head of a stream, which does not
+// fit into one chunk, may begin. If not, the stream waits in blocked.
+func (s *scheduler) mayStart(st *outStream) bool {
+	if !s.interleaving || s.started == 0 || s.started+len(st.head.data) <= s.budget {
+		return true
+	}
+	s.deactivate(st)
+	st.blocked = true
+	s.blocked = append(s.blocked, st)
+	return false
+}
+
+// begin counts a message that will be under way.
+func (s *scheduler) begin(m *outMessage) {
+	m.inBudget = true
+	s.started += len(m.data)
+}
+
+// over stops counting it, and lets others begin.
+func (s *scheduler) over(m *outMessage) {
+	if !m.inBudget {
+		return
+	}
+	m.inBudget = false
+	s.started -= len(m.data)
+	free := s.budget - s.started
+	for n := 0; len(s.blocked) > 0; n++ {
+		st := s.blocked[0]
+		if st.head != nil {
+			if free -= len(st.head.data); free < 0 && n > 0 {
+				return
+			}
+		}
+		s.blocked[0] = nil
+		if s.blocked = s.blocked[1:]; len(s.blocked) == 0 {
+			s.blocked = nil
+		}
+		st.blocked = false
+		if st.head != nil {
+			s.activate(st)
+		}
 	}
 }
 
@@ -179,7 +233,8 @@ func (s *scheduler) down(i int) {
 type sendQueue struct {
 	scheduler
 	streams  map[uint16]*outStream
-	messages int // queued
+	messages int      // queued
+	drained  []uint16 // streams to be reset of which nothing is queued any more
 	pool     messagePool
 	drained  []*outStream // whose buffered amount has fallen since NextDrained told
 
@@ -223,9 +278,13 @@ func (q *sendQueue) pop(s *outStream) *outMessage {
 	s.head, m.next, m.queued = m.next, nil, false
 	q.count(m, m.sent-len(m.data))
 	q.messages--
+	q.over(m)
 	if s.head == nil {
 		s.tail = nil
 		q.deactivate(s)
+		if s.paused {
+			q.drained = append(q.drained, s.id)
+		}
 	}
 	return m
 }
