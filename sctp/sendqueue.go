@@ -37,9 +37,9 @@ func (q *sendQueue) count(m *outMessage, n int) {
 	}
 	s := m.stream
 	s.buffered += n
-	if n < 0 && !s.drained {
-		s.drained = true
-		q.drained = append(q.drained, s)
+	if n < 0 && !s.lowered {
+		s.lowered = true
+		q.lowered = append(q.lowered, s)
 	}
 }
 
@@ -58,7 +58,7 @@ type outStream struct {
 	id         uint16
 	weight     uint16
 	paused     bool // being reset: nothing more may be queued
-	drained    bool // buffered has fallen: it is in sendQueue.drained
+	lowered    bool // buffered has fallen: it is in sendQueue.lowered
 	head, tail *outMessage
 	buffered   int
 	nextSeq    messageSeq // of ordered messages, and with DATA chunks of all
@@ -236,7 +236,7 @@ type sendQueue struct {
 	messages int      // queued
 	drained  []uint16 // streams to be reset of which nothing is queued any more
 	pool     messagePool
-	drained  []*outStream // whose buffered amount has fallen since NextDrained told
+	lowered  []*outStream // whose buffered amount has fallen since NextLowered told
 
 	nextExpiry time.Time // when a queued message's lifetime may be over; zero: never
 }

@@ -104,7 +104,7 @@ const ops = {
   // send sends one packet: given bytes, or a pattern.
   async send(a) {
     const b = a.hex !== undefined ? fromHex(a.hex) : pattern(a.size, a.seed);
-    channels[a.ch].d.send(a.text ? (a.hex !== undefined ? new TextDecoder().decode(b) : textOf(b)) : b);
+    channels[a.ch].d.send(a.text ? (a.hex !== undefined ? new TextDecoder('utf-8', { ignoreBOM: true }).decode(b) : textOf(b)) : b);
   },
   // burst sends count packets of size bytes, each with its number in the
   // first four, some milliseconds apart.
