@@ -434,7 +434,9 @@ func TestNAT(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w.cut = func(from, to netip.AddrPort) bool { return to.Addr().IsPrivate() && from.Addr() != to.Addr() && w.private(from, to) }
+	w.cut = func(from, to netip.AddrPort) bool {
+		return to.Addr().IsPrivate() && from.Addr() != to.Addr() && w.private(from, to)
+	}
 	w.connect(a, b)
 	if !w.run(10*time.Second, both(a, b, StateCompleted)) {
 		t.Fatalf("a %v %v, b %v %v", a.State(), a.cands, b.State(), b.cands)
