@@ -437,13 +437,12 @@ func TestOversizedIsLost(t *testing.T) {
 func TestReceiveDoesNotAllocate(t *testing.T) {
 	offloads(t, func(t *testing.T, cfg Config) {
 		s, far := open(t, cfg), open(t, cfg)
-		h := &counter{got: make(chan int, 1)}
+		burst := bytes.Repeat([]byte{33}, 10*1000)
+		h := &counter{got: make(chan int, 1), want: len(burst)}
 		attach(t, s, h, 1, true)
 		pf := attach(t, far, newRecorder(), 1, true)
 		to := ice.Route{Remote: s.LocalAddr()}
-		burst := bytes.Repeat([]byte{33}, 10*1000)
 		n := testing.AllocsPerRun(200, func() {
-			h.want = len(burst)
 			pf.Write(to, burst, 1000)
 			<-h.got
 		})
@@ -470,18 +469,17 @@ func (c *counter) SocketClosed(int16, error) {}
 
 func benchmark(b *testing.B, cfg Config, shared bool) {
 	s, far := open(b, cfg), open(b, cfg)
-	h := &counter{got: make(chan int, 1)}
+	const batch = 48
+	burst := bytes.Repeat([]byte{33}, batch*1200)
+	h := &counter{got: make(chan int, 1), want: len(burst)}
 	p := attach(b, s, h, 1, !shared)
 	p.Bind(far.LocalAddr())
 	pf := attach(b, far, newRecorder(), 1, true)
 	to := ice.Route{Remote: s.LocalAddr()}
-	const batch = 48
-	burst := bytes.Repeat([]byte{33}, batch*1200)
 	b.SetBytes(1200)
 	b.ReportAllocs()
 	b.ResetTimer()
 	for n := 0; n < b.N; n += batch {
-		h.want = len(burst)
 		pf.Write(to, burst, 1200)
 		<-h.got
 	}
