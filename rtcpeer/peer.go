@@ -40,10 +40,12 @@ type peer struct {
 	remote    remoteCandidates
 	maxRemote int // the peer's max-message-size in bytes; 0: no limit
 
-	ports []port // the sockets, by the Sock of their routes
-	full  bool   // a socket is full: output waits for Writable
-	timer *time.Timer
-	armed time.Time // when the timer fires; zero: it is not set
+	ports     []port // the sockets, by the Sock of their routes
+	mdns      *mdnsUser
+	multicast bool // the machine's network, where names can be asked for
+	full      bool // a socket is full: output waits for Writable
+	timer     *time.Timer
+	armed     time.Time // when the timer fires; zero: it is not set
 }
 
 func newPeer(cfg Config, random io.Reader, notify func()) (*peer, error) {
@@ -63,7 +65,7 @@ func newPeer(cfg Config, random io.Reader, notify func()) (*peer, error) {
 		Ufrag:     neg.local.ufrag, Pwd: neg.local.pwd, Rand: random,
 	})
 	return &peer{
-		cfg: cfg, log: log, notify: notify, network: privateNetwork{log, cfg.LocalAddresses}, random: random, now: time.Now, timed: true,
+		cfg: cfg, log: log, notify: notify, network: privateNetwork{log, cfg.LocalAddresses}, random: random, now: time.Now, timed: true, multicast: true,
 		core: newCore(&cfg, agent, random), neg: neg, done: make(chan struct{}),
 		channels: map[*datachannel.Channel]*stackChannel{},
 	}, nil
@@ -258,6 +260,9 @@ func (p *peer) setState(s ConnectionState, cause error) {
 		return
 	}
 	p.state = s
+	if s == StateConnected {
+		p.releaseMDNS()
+	}
 	if s == StateFailed {
 		p.cause = cause
 		p.emit(Event{Kind: EventError, Err: cause})
@@ -297,6 +302,7 @@ func (p *peer) shut(now time.Time, cause error) {
 		p.timer.Stop()
 	}
 	p.gatherer.stop()
+	p.releaseMDNS()
 	for _, q := range p.ports {
 		if q != nil {
 			q.Close()
