@@ -328,8 +328,9 @@ func (p *peer) startTransport(now time.Time) error {
 		if err := p.startDTLS(now, local, remote); err != nil {
 			return err
 		}
-		// RFC 8445 §6.1.1: the offerer controls, unless the peer is lite.
-		p.core.agent.SetControlling(now, local.typ == "offer" || remote.data.ICELite)
+		if remote.data.ICELite {
+			p.core.agent.SetControlling(now, true) // RFC 8445 §6.1.1
+		}
 	}
 	p.maxRemote = remote.data.MaxMessageSize
 	p.core.agent.SetRemote(now, remote.data.Ufrag, remote.data.Pwd, remote.data.ICELite)
@@ -358,9 +359,18 @@ func (p *peer) startDTLS(now time.Time, local, remote *description) error {
 	return p.core.startDTLS(now, dtls.Config{
 		Client: p.neg.client, Certificate: cert, Fingerprints: fingerprints,
 		MinVersion: minVersion, MaxVersion: maxVersion,
+		// There is no media, but some peers, pion among them, end a handshake
+		// without use_srtp (RFC 5764 §4.1.1).
+		SRTPProfiles: []uint16{srtpAES128GCM, srtpAES128CM},
 		Rand: p.random, KeyLogWriter: p.cfg.KeyLogWriter,
 	})
 }
+
+// SRTP protection profiles (RFC 7714 §14.2, RFC 5764 §4.1.2).
+const (
+	srtpAES128CM  = 0x0001
+	srtpAES128GCM = 0x0007
+)
 
 // shutdown sends what is queued and ends the association in agreement with
 // the peer.
