@@ -362,7 +362,7 @@ func (p *peer) startDTLS(now time.Time, local, remote *description) error {
 		// There is no media, but some peers, pion among them, end a handshake
 		// without use_srtp (RFC 5764 §4.1.1).
 		SRTPProfiles: []uint16{srtpAES128GCM, srtpAES128CM},
-		Rand: p.random, KeyLogWriter: p.cfg.KeyLogWriter,
+		Rand:         p.random, KeyLogWriter: p.cfg.KeyLogWriter,
 	})
 }
 
