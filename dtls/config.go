@@ -90,8 +90,8 @@ func (cfg *Config) check() error {
 		return fmt.Errorf("%w: Fingerprints need ClientAuthRequire", ErrConfig)
 	case !cfg.Client && cfg.Certificate == nil:
 		return fmt.Errorf("%w: a server needs a Certificate", ErrConfig)
-	case cfg.MaxVersion != 0 && cfg.MaxVersion != VersionDTLS12 && cfg.MaxVersion != VersionDTLS13,
-		cfg.MinVersion != 0 && cfg.MinVersion != VersionDTLS12:
+	case !knownVersion(cfg.MinVersion), !knownVersion(cfg.MaxVersion),
+		cfg.MinVersion == VersionDTLS13 && cfg.MaxVersion == VersionDTLS12:
 		return fmt.Errorf("%w: no version between %v and %v", ErrConfig, cfg.MinVersion, cfg.MaxVersion)
 	}
 	for _, g := range cfg.Groups {
@@ -117,6 +117,19 @@ func (cfg *Config) check() error {
 // setDefaults fills in what the zero value stands for.
 func (cfg *Config) setDefaults() {
 	cfg.Rand = randOrDefault(cfg.Rand)
+	if cfg.MinVersion == 0 {
+		cfg.MinVersion = VersionDTLS12
+	}
+	if cfg.MaxVersion == 0 {
+		cfg.MaxVersion = VersionDTLS13
+	}
+	// A version without suites is none that could be negotiated.
+	if len(cfg.suites(VersionDTLS13)) == 0 {
+		cfg.MaxVersion = VersionDTLS12
+	}
+	if len(cfg.suites(VersionDTLS12)) == 0 {
+		cfg.MinVersion = VersionDTLS13
+	}
 	if cfg.SignatureSchemes == nil {
 		cfg.SignatureSchemes = defaultSchemes()
 	}
@@ -138,6 +151,16 @@ func (cfg *Config) setDefaults() {
 // and every browser offers it; but a client's first choice is what a server
 // is likely to take, and X25519 is what most expect.
 func defaultGroups() []Group { return []Group{GroupX25519MLKEM768, GroupX25519, GroupP256, GroupP384} }
+
+// knownVersion tells whether v may limit the versions; 0 does not.
+func knownVersion(v Version) bool {
+	return v == 0 || v == VersionDTLS12 || v == VersionDTLS13
+}
+
+// speaks tells whether v may be negotiated.
+func (cfg *Config) speaks(v Version) bool {
+	return !v.newer(cfg.MaxVersion) && !cfg.MinVersion.newer(v)
+}
 
 // signer is the key of our certificate, which check looked at.
 func (cfg *Config) signer() crypto.Signer {

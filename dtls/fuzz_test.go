@@ -69,7 +69,7 @@ func FuzzConn(f *testing.F) {
 			for _, c := range []*Conn{p.client, p.server} {
 				established := c.Established()
 				p.deliver(c, d)
-				if c.hs != nil && (c.hs.in.size > maxReassembly || len(c.early) > maxEarly) {
+				if c.hs != nil && (c.in.size > maxReassembly || len(c.early) > maxEarly) {
 					t.Fatal("limits passed")
 				}
 				if established && !c.Established() {
