@@ -229,11 +229,11 @@ func (s *Session) NextEvent() (Event, bool) {
 	return e, ok
 }
 
-// NextDrained returns a channel whose BufferedAmount has fallen since it was
+// NextLowered returns a channel whose BufferedAmount has fallen since it was
 // last returned; nil when there is no more.
-func (s *Session) NextDrained() *Channel {
+func (s *Session) NextLowered() *Channel {
 	for {
-		id, ok := s.assoc.NextDrained()
+		id, ok := s.assoc.NextLowered()
 		if !ok {
 			return nil
 		}

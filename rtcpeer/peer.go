@@ -98,7 +98,7 @@ func (p *peer) run(now time.Time) {
 	p.core.process(now)
 	p.takeEvents(now)
 	p.flush(now)
-	p.takeDrained()
+	p.takeLowered()
 	p.arm(now)
 }
 

@@ -81,10 +81,10 @@ func (p *peer) handleSessionEvent(e datachannel.Event) {
 	}
 }
 
-// takeDrained tells the channels whose buffered amount has fallen.
-func (p *peer) takeDrained() {
+// takeLowered tells the channels whose buffered amount has fallen.
+func (p *peer) takeLowered() {
 	for {
-		ch := p.core.session.NextDrained()
+		ch := p.core.session.NextLowered()
 		if ch == nil {
 			return
 		}

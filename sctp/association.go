@@ -303,16 +303,16 @@ func (a *Association) Release(now time.Time, n int) {
 	a.windowOpened()
 }
 
-// NextDrained returns a stream whose BufferedAmount has fallen since it was
+// NextLowered returns a stream whose BufferedAmount has fallen since it was
 // last returned; ok is false when there is no more.
-func (a *Association) NextDrained() (stream uint16, ok bool) {
+func (a *Association) NextLowered() (stream uint16, ok bool) {
 	q := &a.queue
-	if len(q.drained) == 0 {
+	if len(q.lowered) == 0 {
 		return 0, false
 	}
-	s := q.drained[len(q.drained)-1]
-	q.drained = q.drained[:len(q.drained)-1]
-	s.drained = false
+	s := q.lowered[len(q.lowered)-1]
+	q.lowered = q.lowered[:len(q.lowered)-1]
+	s.lowered = false
 	return s.id, true
 }
 
@@ -379,7 +379,7 @@ func (a *Association) event(ev Event) {
 }
 
 // messageDone gives a message back whose last chunk is gone.
-func (a *Association) messageDone(m *outMessage) { a.queue.pool.put(m) }
+func (a *Association) messageDone(m *outMessage) { a.queue.release(m) }
 
 // interleaving reports whether I-DATA is used (RFC 8260 §2.2.1).
 func (a *Association) interleaving() bool {

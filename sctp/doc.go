@@ -1,4 +1,30 @@
 // Package sctp is the Stream Control Transmission Protocol (RFC 9260) as
 // WebRTC uses it over DTLS (RFC 8261), as a pure state machine: it has no
 // sockets, goroutines, locks or clock of its own.
+//
+// An [Association] takes packets by HandlePacket and gives packets by
+// AppendPacket; the caller carries them, and calls Advance when NextTimeout
+// has come. Messages go in by Send and come out by Receive; what else happens
+// is told by NextEvent. The order of these calls does not matter.
+//
+// Beside RFC 9260 it has partial reliability (RFC 3758, RFC 7496), stream
+// reset (RFC 6525), interleaved messages with a weighted scheduler (RFC 8260)
+// and the zero checksum (RFC 9653). Several addresses an end (multi-homing)
+// mean nothing over DTLS and are left out.
+//
+// Where to read on, in the order that a message travels:
+//
+//	association.go    the public face
+//	handshake.go      INIT, cookies, collision, restart; init.go has their form
+//	sendqueue.go      messages by stream, and the scheduler
+//	output.go         packets, and the chunks in them
+//	outstanding.go    chunks that await acknowledgement
+//	congestion.go     how much may be in flight; rto.go how long to wait
+//	forward.go        giving up (FORWARD TSN), both halves
+//	input.go          packets and chunks received, SACKs
+//	tracker.go, ack.go  which TSNs came, and when to say so
+//	reassembly.go     messages from fragments, and their order
+//	reconfig.go       stream reset
+//	shutdown.go       SHUTDOWN and ABORT
+//	timers.go         every deadline; HEARTBEAT
 package sctp

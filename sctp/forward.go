@@ -80,7 +80,7 @@ func (a *Association) giveUpQueued(m *outMessage) {
 		return
 	}
 	a.queue.pop(s)
-	a.queue.pool.put(m)
+	a.queue.release(m)
 }
 
 // abandonLost gives up the messages whose limit is reached, among those with

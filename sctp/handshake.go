@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -190,7 +191,7 @@ func (a *Association) takePeer(p initParams) {
 	a.in.reset(p.initialTSN)
 	interleaving := p.iData && !a.cfg.DisableInterleaving
 	a.reassembly.reset(interleaving, a.cfg.MaxMessageSize)
-	a.queue.interleaving = interleaving
+	a.queue.interleaving, a.queue.budget = interleaving, int(p.aRwnd/2)
 	a.reset.begin(a.localTSN, p.initialTSN)
 }
 
@@ -309,11 +310,13 @@ func (a *Association) dropUnusableStreams() {
 		if int(id) < limit {
 			continue
 		}
+		s.paused = false
 		for s.head != nil {
 			a.queue.pop(s)
 		}
 		delete(a.queue.streams, id)
 	}
+	a.queue.drained = slices.DeleteFunc(a.queue.drained, func(id uint16) bool { return int(id) >= limit })
 }
 
 // handshakeTimeout sends INIT or COOKIE ECHO again.

@@ -261,7 +261,7 @@ func (a *Association) room(tsn TSN) bool {
 // partialWindows bounds the window where nothing but incomplete messages fills
 // it: with interleaving, many large ones may be under way at once, and only
 // more data can complete them.
-const partialWindows = 4
+const partialWindows = 16
 
 // windowLimit is how many bytes may be charged.
 func (a *Association) windowLimit() int {

@@ -523,3 +523,23 @@ func TestZeroChecksum(t *testing.T) {
 		}
 	}
 }
+
+// More large messages at once than the far end's window holds: they must not
+// all begin, or none could be completed.
+func TestManyLargeMessagesAtOnce(t *testing.T) {
+	p := newPair(t, 12, Config{}, Config{})
+	p.connect()
+	for s := range uint16(80) {
+		p.send(0, s, testMessage(s, 0, 250000), SendOptions{})
+	}
+	p.run(time.Second)
+	p.send(0, 100, []byte("small"), SendOptions{})
+	p.run(30 * time.Millisecond)
+	if n := len(p.got[1]); n == 0 || p.got[1][n-1].Stream != 100 {
+		t.Error("the small message waits")
+	}
+	p.run(time.Minute)
+	if len(p.got[1]) != 81 {
+		t.Errorf("%d messages of 81", len(p.got[1]))
+	}
+}

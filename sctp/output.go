@@ -239,6 +239,9 @@ func (a *Association) appendNew(now time.Time, w *packetWriter) bool {
 			return false
 		}
 		size = room &^ 3
+		if !m.started && !a.queue.mayStart(s) {
+			return true // another stream's turn
+		}
 	}
 	if !a.windowAllows(size) {
 		return false
@@ -253,6 +256,9 @@ func (a *Association) sendNew(now time.Time, w *packetWriter, m *outMessage, siz
 	if !m.started {
 		a.queue.number(m)
 		flags |= flagBegin
+		if size < len(m.data) {
+			a.queue.begin(m)
+		}
 	}
 	if m.unordered {
 		flags |= flagUnordered

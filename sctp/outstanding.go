@@ -170,6 +170,9 @@ func (o *outstanding) markAllLost() {
 
 // firstLost is the lowest TSN that is to be sent again.
 func (o *outstanding) firstLost() (TSN, *sentChunk) {
+	if o.lostFrom.before(o.first) {
+		o.lostFrom = o.first
+	}
 	for tsn := o.lostFrom; tsn != o.end; tsn++ {
 		if c := o.at(tsn); c.state == chunkLost {
 			o.lostFrom = tsn

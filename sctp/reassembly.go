@@ -320,7 +320,7 @@ func (r *reassembly) deliver(m Message) {
 	r.ready.push(m)
 }
 
-// skipUnordered drops what can no longer be completed once no TSN up to cum
+// skipTSN drops what can no longer be completed once no TSN up to cum
 // will come: of DATA chunks, whose runs are known by TSN.
 func (r *reassembly) skipTSN(cum TSN) {
 	for u := r.runs.next; u != &r.runs; {
@@ -352,7 +352,7 @@ func (r *reassembly) skipMessages(stream uint16, seq messageSeq) {
 	r.deliverWaiting(s)
 }
 
-// A skip is one entry of a FORWARD TSN or I-FORWARD TSN.
+// A skipKey is what one entry of a FORWARD TSN or I-FORWARD TSN is about.
 type skipKey struct {
 	stream    uint16
 	unordered bool
@@ -380,17 +380,6 @@ func (r *reassembly) resetStream(id uint16) {
 		r.partial -= len(w.m.Data) + messageOverhead
 	}
 	delete(r.streams, id)
-}
-
-// dropStreamRuns drops what is incomplete on streams that were reset.
-func (r *reassembly) dropStreamRuns(was func(uint16) bool) {
-	for u := r.runs.next; u != &r.runs; {
-		next := u.next
-		if was(u.first.stream) {
-			r.drop(u)
-		}
-		u = next
-	}
 }
 
 // trim gives memory back when nothing waits.

@@ -20,18 +20,16 @@ const (
 )
 
 // maxResetStreams bounds the streams of one request, so that it fits into the
-// smallest packet beside a SACK.
-const maxResetStreams = 100
+// packets of any usual path.
+const maxResetStreams = 400
 
 // A resetState is stream reconfiguration (RFC 6525), both halves.
 type resetState struct {
 	// Ours: one request is in flight at a time (RFC 6525 §5.1.1).
-	nextSeq  requestSeq
-	waiting  []uint16 // streams that are to be reset
-	request  []uint16 // of the request in flight
-	lastTSN  TSN      // its Sender's Last Assigned TSN
-	send     bool
-	attempts int
+	nextSeq requestSeq
+	request []uint16 // of the request in flight
+	lastTSN TSN      // its Sender's Last Assigned TSN
+	send    bool
 
 	// The far end's.
 	peerSeq    requestSeq // expected next
@@ -47,13 +45,11 @@ type deferredReset struct {
 }
 
 func (r *resetState) begin(localTSN, peerTSN TSN) {
-	waiting := r.waiting
-	*r = resetState{nextSeq: requestSeq(localTSN), peerSeq: requestSeq(peerTSN), waiting: waiting}
+	*r = resetState{nextSeq: requestSeq(localTSN), peerSeq: requestSeq(peerTSN)}
 }
 
 // ResetStreams closes our outgoing side of streams (RFC 6525 §5.1) once what
-// is queued on them was sent; EventResetDone follows when the far end has it
-// all. Until then Send on them is ErrStreamClosed.
+// is queued on them was acknowledged; EventResetDone follows. Until then Send on them is ErrStreamClosed.
 func (a *Association) ResetStreams(now time.Time, streams ...uint16) error {
 	a.tick(now)
 	if a.ended {
@@ -70,48 +66,38 @@ func (a *Association) ResetStreams(now time.Time, streams ...uint16) error {
 			continue
 		}
 		s.paused = true
-		a.reset.waiting = append(a.reset.waiting, id)
+		if s.pending == 0 {
+			a.queue.drained = append(a.queue.drained, id)
+		}
 	}
 	return nil
 }
 
-// prepareReset makes a request of the streams whose queues are empty. The far
-// end waits for what is in flight by the TSN that the request names.
-func (a *Association) prepareReset(now time.Time) {
+// prepareReset makes a request of the streams that nothing is in flight on.
+func (a *Association) prepareReset() {
 	r := &a.reset
-	if len(r.waiting) == 0 || r.request != nil || !a.transferring() {
+	if len(a.queue.drained) == 0 || r.request != nil {
 		return
+	}
+	n := min(len(a.queue.drained), maxResetStreams)
+	request := slices.Clone(a.queue.drained[:n])
+	if a.queue.drained = a.queue.drained[n:]; len(a.queue.drained) == 0 {
+		a.queue.drained = nil
 	}
 	if !a.peer.reconfig {
-		streams := r.waiting
-		r.waiting = nil
-		a.event(Event{Kind: EventResetFailed, Streams: streams, Err: ErrNoStreamReset})
+		a.event(Event{Kind: EventResetFailed, Streams: request, Err: ErrNoStreamReset})
 		return
 	}
-	var request []uint16
-	r.waiting = slices.DeleteFunc(r.waiting, func(id uint16) bool {
-		if len(request) == maxResetStreams || a.queue.stream(id).head != nil {
-			return false
-		}
-		request = append(request, id)
-		return true
-	})
-	if len(r.waiting) == 0 {
-		r.waiting = nil
-	}
-	if request == nil {
-		return
-	}
-	r.request, r.lastTSN, r.send, r.attempts = request, a.out.end-1, true, 0
+	r.request, r.lastTSN, r.send = request, a.out.end-1, true
 }
 
 // appendReconfig appends the request that is to be sent.
 func (a *Association) appendReconfig(now time.Time, w *packetWriter) {
 	r := &a.reset
-	a.prepareReset(now)
+	a.prepareReset()
 	size := chunkHeaderSize + 16 + padded(2*len(r.request))
-	if !r.send || size > w.room() {
-		return
+	if !r.send || size > w.room() && !w.empty() {
+		return // in the next packet, larger than its limit if need be, as AppendPacket says of data
 	}
 	r.send = false
 	a.timers.reconfig = now.Add(a.rto.timeout(rtoMin))

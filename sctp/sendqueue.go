@@ -27,6 +27,7 @@ type outMessage struct {
 	abandoned        bool
 	queued           bool
 	uncounted        bool
+	inBudget         bool // counted in sendQueue.started
 }
 
 // count adds n bytes to the buffered amount of the message's stream.
@@ -36,9 +37,9 @@ func (q *sendQueue) count(m *outMessage, n int) {
 	}
 	s := m.stream
 	s.buffered += n
-	if n < 0 && !s.drained {
-		s.drained = true
-		q.drained = append(q.drained, s)
+	if n < 0 && !s.lowered {
+		s.lowered = true
+		q.lowered = append(q.lowered, s)
 	}
 }
 
@@ -57,7 +58,8 @@ type outStream struct {
 	id         uint16
 	weight     uint16
 	paused     bool // being reset: nothing more may be queued
-	drained    bool // buffered has fallen: it is in sendQueue.drained
+	pending    int  // messages queued or in flight
+	lowered    bool // buffered has fallen: it is in sendQueue.lowered
 	head, tail *outMessage
 	buffered   int
 	nextSeq    messageSeq // of ordered messages, and with DATA chunks of all
@@ -66,6 +68,8 @@ type outStream struct {
 	finish uint64 // virtual time at which its last service ended
 	start  uint64 // virtual time at which its next service may begin
 	heapAt int    // index in scheduler.heap; -1: nothing to send
+
+	blocked bool // in scheduler.blocked
 
 	skipMark [2]uint32 // of FORWARD TSN entries: build number and index, ordered and unordered
 	skipAt   [2]int
@@ -79,6 +83,13 @@ type scheduler struct {
 	heap         []*outStream
 	vtime        uint64
 	current      *outStream // in the middle of a message, without interleaving
+
+	// With interleaving, messages of several chunks that are under way at once
+	// must not fill the far end's window before one of them is complete, or
+	// none ever would be.
+	budget  int // bytes of such messages, unless there is only one
+	started int
+	blocked []*outStream // wait for the budget, first come first served
 }
 
 const normalWeight = 256 // RFC 8831 §6.4: "normal"
@@ -96,7 +107,7 @@ func (s *scheduler) next() *outStream {
 
 // activate notes that a stream has something to send.
 func (s *scheduler) activate(st *outStream) {
-	if st.heapAt >= 0 {
+	if st.heapAt >= 0 || st.blocked {
 		return
 	}
 	st.start = max(s.vtime, st.finish)
@@ -122,6 +133,50 @@ func (s *scheduler) deactivate(st *outStream) {
 	if i < last {
 		s.down(i)
 		s.up(i)
+	}
+}
+
+// mayStart reports whether the message at the head of a stream, which does not
+// fit into one chunk, may begin. If not, the stream waits in blocked.
+func (s *scheduler) mayStart(st *outStream) bool {
+	if !s.interleaving || s.started == 0 || s.started+len(st.head.data) <= s.budget {
+		return true
+	}
+	s.deactivate(st)
+	st.blocked = true
+	s.blocked = append(s.blocked, st)
+	return false
+}
+
+// begin counts a message that will be under way.
+func (s *scheduler) begin(m *outMessage) {
+	m.inBudget = true
+	s.started += len(m.data)
+}
+
+// over stops counting it, and lets others begin.
+func (s *scheduler) over(m *outMessage) {
+	if !m.inBudget {
+		return
+	}
+	m.inBudget = false
+	s.started -= len(m.data)
+	free := s.budget - s.started
+	for n := 0; len(s.blocked) > 0; n++ {
+		st := s.blocked[0]
+		if st.head != nil {
+			if free -= len(st.head.data); free < 0 && n > 0 {
+				return
+			}
+		}
+		s.blocked[0] = nil
+		if s.blocked = s.blocked[1:]; len(s.blocked) == 0 {
+			s.blocked = nil
+		}
+		st.blocked = false
+		if st.head != nil {
+			s.activate(st)
+		}
 	}
 }
 
@@ -179,9 +234,10 @@ func (s *scheduler) down(i int) {
 type sendQueue struct {
 	scheduler
 	streams  map[uint16]*outStream
-	messages int // queued
+	messages int      // queued
+	drained  []uint16 // streams to be reset whose messages are all acknowledged or given up
 	pool     messagePool
-	drained  []*outStream // whose buffered amount has fallen since NextDrained told
+	lowered  []*outStream // whose buffered amount has fallen since NextLowered told
 
 	nextExpiry time.Time // when a queued message's lifetime may be over; zero: never
 }
@@ -209,6 +265,7 @@ func (q *sendQueue) push(m *outMessage) {
 		s.tail.next = m
 	}
 	s.tail = m
+	s.pending++
 	q.count(m, len(m.data))
 	q.messages++
 	if !m.deadline.IsZero() && (q.nextExpiry.IsZero() || m.deadline.Before(q.nextExpiry)) {
@@ -223,11 +280,24 @@ func (q *sendQueue) pop(s *outStream) *outMessage {
 	s.head, m.next, m.queued = m.next, nil, false
 	q.count(m, m.sent-len(m.data))
 	q.messages--
+	q.over(m)
 	if s.head == nil {
 		s.tail = nil
 		q.deactivate(s)
 	}
 	return m
+}
+
+// release gives a message back that was acknowledged or given up. A stream
+// that is to be reset is drained when its last one is: RFC 6525 §5.1.2 would
+// let the request go with data in flight, but Chromium's channels forget what
+// came just before it.
+func (q *sendQueue) release(m *outMessage) {
+	s := m.stream
+	q.pool.put(m)
+	if s.pending--; s.pending == 0 && s.paused {
+		q.drained = append(q.drained, s.id)
+	}
 }
 
 // number gives a message its place in its stream, when its first chunk is made.
@@ -258,7 +328,7 @@ func (q *sendQueue) expire(now time.Time) {
 	for i := 0; i < len(q.heap); {
 		s := q.heap[i]
 		for s.head != nil && !s.head.started && s.head.expired(now) {
-			q.pool.put(q.pop(s))
+			q.release(q.pop(s))
 		}
 		if s.head == nil {
 			removed = true

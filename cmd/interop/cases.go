@@ -624,15 +624,20 @@ func bufferedAmount(ctx context.Context, l *link) error {
 	if n := l.ours.BufferedAmount(); n != 0 {
 		return fmt.Errorf("our BufferedAmount is %d after all arrived", n)
 	}
-	if _, err := l.far.bulk(ctx, l.theirs, 65536, total, 1); err != nil {
-		return err
-	}
+	errs := make(chan error, 1)
+	go func() {
+		_, err := l.far.bulk(ctx, l.theirs, 65536, total, 1)
+		errs <- err
+	}()
 	for got := 0; got < total; {
 		b, _, err := l.ours.Receive(ctx)
 		if err != nil {
 			return err
 		}
 		got += len(b)
+	}
+	if err := <-errs; err != nil {
+		return err
 	}
 	for {
 		n, err := l.far.buffered(ctx, l.theirs)

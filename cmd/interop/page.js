@@ -74,7 +74,8 @@ const ops = {
     frame.hidden = true;
     document.body.append(frame);
     const pc = new frame.contentWindow.RTCPeerConnection(a.config || {});
-    peers[a.peer] = { pc, frame };
+    const p = peers[a.peer] = { pc, frame };
+    p.described = new Promise(r => p.remote = r); // candidates may come before the description
     pc.onicecandidate = e => { if (a.trickle) report({ e: 'candidate', peer: a.peer, media: e.candidate ? e.candidate.sdpMid || '' : '', index: e.candidate ? e.candidate.sdpMLineIndex || 0 : 0, name: e.candidate ? e.candidate.candidate : '' }); };
     pc.onconnectionstatechange = () => report({ e: 'state', peer: a.peer, state: pc.connectionState });
     pc.ondatachannel = e => { const ch = adopt(a.peer, e.channel); report({ e: 'channel', peer: a.peer, ...describe(ch, e.channel) }); };
@@ -93,18 +94,25 @@ const ops = {
   async answer(a) {
     const pc = peers[a.peer].pc;
     await pc.setRemoteDescription({ type: 'offer', sdp: a.sdp });
+    peers[a.peer].remote();
     await pc.setLocalDescription(await pc.createAnswer());
     if (a.complete) await gathered(pc);
     return pc.localDescription.sdp;
   },
-  async accept(a) { await peers[a.peer].pc.setRemoteDescription({ type: 'answer', sdp: a.sdp }); },
-  async candidate(a) { await peers[a.peer].pc.addIceCandidate(a.name === '' ? { candidate: '', sdpMid: a.media } : { candidate: a.name, sdpMid: a.media, sdpMLineIndex: a.index }); },
+  async accept(a) {
+    await peers[a.peer].pc.setRemoteDescription({ type: 'answer', sdp: a.sdp });
+    peers[a.peer].remote();
+  },
+  async candidate(a) {
+    await peers[a.peer].described;
+    await peers[a.peer].pc.addIceCandidate(a.name === '' ? { candidate: '', sdpMid: a.media } : { candidate: a.name, sdpMid: a.media, sdpMLineIndex: a.index });
+  },
   async describe(a) { return describe(a.ch, channels[a.ch].d); },
   async maxSize(a) { const n = peers[a.peer].pc.sctp.maxMessageSize; return n === Infinity || !n ? -1 : n; },
   // send sends one packet: given bytes, or a pattern.
   async send(a) {
     const b = a.hex !== undefined ? fromHex(a.hex) : pattern(a.size, a.seed);
-    channels[a.ch].d.send(a.text ? (a.hex !== undefined ? new TextDecoder().decode(b) : textOf(b)) : b);
+    channels[a.ch].d.send(a.text ? (a.hex !== undefined ? new TextDecoder('utf-8', { ignoreBOM: true }).decode(b) : textOf(b)) : b);
   },
   // burst sends count packets of size bytes, each with its number in the
   // first four, some milliseconds apart.

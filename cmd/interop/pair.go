@@ -19,6 +19,7 @@ type pair struct {
 	cancel  context.CancelFunc
 
 	descriptions chan string
+	candidates   chan candidate // ours, on their way
 	gathered     chan struct{}
 	received     chan *rtcpeer.DataChannel // channels that the far end opened
 
@@ -34,7 +35,7 @@ type pair struct {
 func newPair(ctx context.Context, r *runner, role string, trickle bool, cfg rtcpeer.Config) (*pair, error) {
 	p := &pair{
 		role: role, trickle: trickle, conn: rtcpeer.New(),
-		descriptions: make(chan string, 4), gathered: make(chan struct{}),
+		descriptions: make(chan string, 4), candidates: make(chan candidate, 256), gathered: make(chan struct{}),
 		received: make(chan *rtcpeer.DataChannel, 1024), more: make(chan struct{}, 1),
 	}
 	var err error
@@ -49,11 +50,7 @@ func newPair(ctx context.Context, r *runner, role string, trickle bool, cfg rtcp
 		if !trickle {
 			return
 		}
-		go func() { // Poll must not wait for the page
-			if err := p.far.candidate(ctx, media, index, name); err != nil {
-				p.fail(fmt.Errorf("our candidate %q: %w", name, err))
-			}
-		}()
+		p.candidates <- candidate{media, index, name} // Poll must not wait for the page
 	})
 	p.conn.OnDataChannelReceived(func(d *rtcpeer.DataChannel) { p.received <- d })
 	var once sync.Once
@@ -66,7 +63,28 @@ func newPair(ctx context.Context, r *runner, role string, trickle bool, cfg rtcp
 	p.cancel = cancel
 	go p.conn.Run(run)
 	go p.pump(run)
+	go p.trickleOurs(run)
 	return p, nil
+}
+
+type candidate struct {
+	media string
+	index int
+	name  string
+}
+
+// trickleOurs passes our candidates on, in order.
+func (p *pair) trickleOurs(ctx context.Context) {
+	for {
+		select {
+		case c := <-p.candidates:
+			if err := p.far.candidate(ctx, c.media, c.index, c.name); err != nil && ctx.Err() == nil {
+				p.fail(fmt.Errorf("our candidate %q: %w", c.name, err))
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // pump passes the far end's candidates on and keeps its other events.

@@ -1,0 +1,347 @@
+package sctp
+
+import (
+	"encoding/binary"
+	"testing"
+	"time"
+)
+
+// A script is one association against a hand-written peer.
+type script struct {
+	t   *testing.T
+	a   *Association
+	now time.Time
+	// The peer's half.
+	tag uint32
+	tsn TSN
+}
+
+const scriptTag = 0xabcdef01
+
+// newScript is an established association whose peer offered the extensions
+// in ext (RFC 5061 §4.2.7).
+func newScript(t *testing.T, ext ...byte) *script {
+	t.Helper()
+	s := &script{t: t, a: NewAssociation(Config{DisableZeroChecksum: true}), now: time.Unix(1e9, 0), tsn: 100}
+	s.a.Connect(s.now)
+	init, ok := s.a.AppendPacket(s.now, nil, 1200)
+	if !ok {
+		t.Fatal("no INIT")
+	}
+	c, _, _ := nextChunk(init[12:])
+	s.tag = binary.BigEndian.Uint32(c.body)
+	b, start := beginChunk(nil, chunkInitAck, 0)
+	b = appendInts(b, scriptTag, 100000, 100<<16|50, uint32(s.tsn))
+	b = appendParam(b, paramStateCookie, []byte("cookie"))
+	b = endChunk(appendParam(b, paramSupportedExt, ext), start)
+	s.write(b)
+	s.want("COOKIE ECHO", chunkCookieEcho)
+	s.write([]byte{byte(chunkCookieAck), 0, 0, 4})
+	if s.a.State() != StateEstablished {
+		t.Fatalf("state %v", s.a.State())
+	}
+	return s
+}
+
+// write gives the association a packet of these chunks.
+func (s *script) write(chunks ...[]byte) {
+	pkt := appendCommonHeader(nil, 5000, 5000, s.tag)
+	for _, c := range chunks {
+		pkt = append(pkt, c...)
+	}
+	setChecksum(pkt)
+	s.a.HandlePacket(s.now, pkt)
+}
+
+// want takes the next packet, which must begin with these chunks, and returns
+// the body of the last.
+func (s *script) want(why string, types ...chunkType) []byte {
+	s.t.Helper()
+	pkt, ok := s.a.AppendPacket(s.now, nil, 1200)
+	if !ok {
+		s.t.Fatalf("%s: nothing sent", why)
+	}
+	rest := pkt[12:]
+	var body []byte
+	for _, typ := range types {
+		c, r, ok := nextChunk(rest)
+		if !ok || c.typ != typ {
+			s.t.Fatalf("%s: packet %x, want chunk %d", why, pkt, typ)
+		}
+		body, rest = c.body, r
+	}
+	return body
+}
+
+func (s *script) wantIdle(why string) {
+	s.t.Helper()
+	if pkt, ok := s.a.AppendPacket(s.now, nil, 1200); ok {
+		s.t.Fatalf("%s: sent %x", why, pkt)
+	}
+}
+
+func (s *script) advanceToTimer() {
+	s.t.Helper()
+	s.now = s.a.NextTimeout()
+	s.a.Advance(s.now)
+}
+
+// data is a DATA chunk of the peer's with one whole message.
+func (s *script) data(stream, ssn uint16, flags byte) []byte {
+	b, start := beginChunk(nil, chunkData, flags)
+	b = appendInts(b, uint32(s.tsn), uint32(stream)<<16|uint32(ssn), 53)
+	s.tsn++
+	return endChunk(append(b, "data"...), start)
+}
+
+func sack(cum TSN, rwnd uint32, gaps ...uint32) []byte {
+	b, start := beginChunk(nil, chunkSack, 0)
+	b = appendInts(b, uint32(cum), rwnd, uint32(len(gaps))<<16)
+	return endChunk(appendInts(b, gaps...), start)
+}
+
+func TestUnknownChunks(t *testing.T) {
+	for _, test := range []struct {
+		typ        byte
+		report, on bool
+	}{{0x3f, false, false}, {0x7f, true, false}, {0xbf, false, true}, {0xff, true, true}} {
+		s := newScript(t)
+		s.write([]byte{test.typ, 0, 0, 4}, s.data(0, 0, 3), s.data(0, 1, 3))
+		if test.report {
+			s.want("unknown chunk", chunkError)
+		}
+		if _, ok := s.a.Receive(); ok != test.on {
+			t.Errorf("chunk %#x: data after it delivered: %v", test.typ, ok)
+		}
+	}
+}
+
+func TestSackPolicy(t *testing.T) {
+	s := newScript(t)
+	s.write(s.data(0, 0, 3))
+	s.wantIdle("a lone packet waits")
+	s.advanceToTimer()
+	s.want("after the delay", chunkSack)
+	s.write(s.data(0, 1, 3))
+	s.write(s.data(0, 2, 3))
+	s.want("every second packet", chunkSack)
+	s.wantIdle("once")
+	s.write(s.data(0, 3, 3|flagImmediate))
+	s.want("I bit", chunkSack)
+	s.tsn++
+	s.write(s.data(0, 5, 3))
+	body := s.want("gap", chunkSack)
+	if got := binary.BigEndian.Uint16(body[8:]); got != 1 || binary.BigEndian.Uint32(body[12:]) != 2<<16|2 {
+		t.Errorf("gap blocks %x", body[8:])
+	}
+	s.tsn = 100
+	s.write(s.data(0, 0, 3))
+	body = s.want("duplicate", chunkSack)
+	if got := binary.BigEndian.Uint16(body[10:]); got != 1 {
+		t.Errorf("%d duplicates", got)
+	}
+	s.a.Send(s.now, Message{Data: []byte("x")}, SendOptions{})
+	s.tsn = 105
+	s.want("data", chunkData)
+	s.write(sack(s.a.out.first, 100000), []byte{byte(chunkPad), 0, 0, 4})
+	s.wantIdle("all acknowledged")
+}
+
+func TestFastRetransmit(t *testing.T) {
+	s := newScript(t)
+	for range 5 {
+		s.a.Send(s.now, Message{Data: make([]byte, 1000)}, SendOptions{})
+	}
+	first := s.a.out.end
+	for range 5 {
+		s.want("data", chunkData)
+	}
+	cwnd := s.a.cc.window()
+	for n := uint32(2); n <= 4; n++ {
+		s.wantIdle("two reports are not enough")
+		s.write(sack(first-1, 100000, 2<<16|n))
+	}
+	body := s.want("third miss indication", chunkData)
+	if TSN(binary.BigEndian.Uint32(body)) != first || s.a.cc.window() >= cwnd {
+		t.Errorf("TSN %x, cwnd %d", body[:4], s.a.cc.window())
+	}
+	// Reneging: the cumulative TSN stops before what was acknowledged.
+	s.write(sack(first, 100000, 2<<16|2))
+	body = s.want("reneged chunk", chunkData)
+	if TSN(binary.BigEndian.Uint32(body)) != first+1 {
+		t.Errorf("TSN %x", body[:4])
+	}
+}
+
+func TestBadSacksAreIgnored(t *testing.T) {
+	s := newScript(t)
+	s.a.Send(s.now, Message{Data: make([]byte, 1000)}, SendOptions{})
+	first := s.a.out.end
+	s.want("data", chunkData)
+	s.write(sack(first, 100000, 1<<16|60000, 5<<16|2, 0))
+	s.write(sack(first+5, 100000))
+	s.write([]byte{byte(chunkSack), 0, 0, 8, 0, 0, 0, 0})
+	if s.a.State() != StateEstablished || !s.a.out.empty() {
+		t.Errorf("state %v, %d outstanding", s.a.State(), s.a.out.len())
+	}
+}
+
+func TestHeartbeat(t *testing.T) {
+	s := newScript(t)
+	s.write([]byte{byte(chunkHeartbeat), 0, 0, 12, 0, 1, 0, 8, 1, 2, 3, 4})
+	if body := s.want("answer", chunkHeartbeatAck); string(body) != "\x00\x01\x00\x08\x01\x02\x03\x04" {
+		t.Errorf("info %x", body)
+	}
+	s.advanceToTimer()
+	for s.a.heartbeat.sentAt.IsZero() {
+		if pkt, ok := s.a.AppendPacket(s.now, nil, 1200); ok {
+			c, _, _ := nextChunk(pkt[12:])
+			info := append([]byte{byte(chunkHeartbeatAck), 0, 0, byte(len(c.whole))}, c.body...)
+			s.now = s.now.Add(33 * time.Millisecond)
+			s.write(info)
+			break
+		}
+		s.advanceToTimer()
+	}
+	if rtt := s.a.Stats().SmoothedRTT; rtt != 33*time.Millisecond {
+		t.Errorf("RTT %v", rtt)
+	}
+}
+
+func TestReconfigRequests(t *testing.T) {
+	s := newScript(t, byte(chunkReconfig))
+	request := func(typ paramType, seq uint32, last TSN, streams ...byte) []byte {
+		b, start := beginChunk(nil, chunkReconfig, 0)
+		body := appendInts(nil, seq)
+		if typ == paramOutgoingReset {
+			body = appendInts(body, 0, uint32(last))
+		}
+		return endChunk(appendParam(b, typ, append(body, streams...)), start)
+	}
+	wantResult := func(why string, seq uint32, want resetResult) {
+		t.Helper()
+		body := s.want(why, chunkReconfig)
+		if got := binary.BigEndian.Uint32(body[8:]); binary.BigEndian.Uint32(body[4:]) != seq || resetResult(got) != want {
+			t.Errorf("%s: seq %d result %d, want %d %d", why, binary.BigEndian.Uint32(body[4:]), got, seq, want)
+		}
+	}
+	s.write(request(paramOutgoingReset, 100, 99, 0, 1))
+	wantResult("reset", 100, resetPerformed)
+	s.write(request(paramOutgoingReset, 100, 99, 0, 1))
+	wantResult("the same again", 100, resetPerformed)
+	s.write(request(paramOutgoingReset, 107, 99, 0, 1))
+	wantResult("wrong number", 107, resetBadSequence)
+	s.write(request(paramIncomingReset, 101, 0, 0, 1))
+	wantResult("incoming reset", 101, resetDenied)
+	s.write(request(paramAddOutgoing, 102, 0, 0, 1, 0, 0))
+	wantResult("add streams", 102, resetDenied)
+	s.write(request(paramOutgoingReset, 103, 100, 0, 2))
+	wantResult("data missing", 103, resetInProgress)
+	s.write(s.data(2, 0, 3))
+	wantResult("data came", 103, resetPerformed)
+	s.write(request(paramOutgoingReset, 104, 100, 0, 2))
+	wantResult("asked anew", 104, resetPerformed)
+	s.write(request(paramOutgoingReset, 105, 100, 0xff, 0xff))
+	wantResult("no such stream", 105, resetWrongSSN)
+	resets := 0
+	for {
+		s.a.Receive()
+		ev, ok := s.a.NextEvent()
+		if !ok {
+			break
+		}
+		if ev.Kind == EventStreamsReset {
+			resets++
+		}
+	}
+	if resets != 2 {
+		t.Errorf("%d resets of 2", resets)
+	}
+	// Ours, refused.
+	s.a.ResetStreams(s.now, 3)
+	body := s.want("our request", chunkReconfig)
+	seq := binary.BigEndian.Uint32(body[4:])
+	response := func(result resetResult) []byte {
+		b, start := beginChunk(nil, chunkReconfig, 0)
+		return endChunk(appendParam(b, paramReconfigResponse, appendInts(nil, seq, uint32(result))), start)
+	}
+	s.write(response(resetInProgress))
+	s.wantIdle("in progress: later")
+	for {
+		s.advanceToTimer()
+		if pkt, ok := s.a.AppendPacket(s.now, nil, 1200); ok && chunkType(pkt[12]) == chunkReconfig {
+			break
+		}
+	}
+	s.write(response(resetDenied))
+	if ev, _ := s.a.NextEvent(); ev.Kind != EventResetFailed || ev.Err != ErrResetRefused {
+		t.Errorf("event %+v", ev)
+	}
+}
+
+func TestViolationsAbort(t *testing.T) {
+	for name, chunk := range map[string][]byte{
+		"no data":   {0, 3, 0, 16, 0, 0, 0, 100, 0, 0, 0, 0, 0, 0, 0, 53},
+		"I-DATA":    append([]byte{64, 3, 0, 24, 0, 0, 0, 100}, make([]byte, 16)...),
+		"I-FORWARD": {194, 0, 0, 8, 0, 0, 0, 100},
+	} {
+		s := newScript(t)
+		s.write(chunk)
+		s.want(name, chunkAbort)
+		if s.a.Err() == nil {
+			t.Error(name)
+		}
+	}
+}
+
+func TestStaleAndForgedCookies(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	client, server := NewAssociation(Config{}), NewAssociation(Config{})
+	client.Connect(now)
+	init, _ := client.AppendPacket(now, nil, 1200)
+	server.HandlePacket(now, init)
+	ack, _ := server.AppendPacket(now, nil, 1200)
+	client.HandlePacket(now, ack)
+	echo, _ := client.AppendPacket(now, nil, 1200)
+
+	forged := append([]byte(nil), echo...)
+	forged[60] ^= 1
+	setChecksum(append(forged[:8], append(make([]byte, 4), forged[12:]...)...))
+	server.HandlePacket(now, forged)
+	if server.State() != StateClosed {
+		t.Fatal("a forged cookie was taken")
+	}
+	late := now.Add(cookieLifetime + time.Second)
+	server.HandlePacket(late, echo)
+	stale, ok := server.AppendPacket(late, nil, 1200)
+	if !ok || chunkType(stale[12]) != chunkError || server.State() != StateClosed {
+		t.Fatalf("stale cookie: %x", stale)
+	}
+	client.HandlePacket(late, stale)
+	if client.State() != StateCookieWait {
+		t.Errorf("client %v", client.State())
+	}
+	again, _ := client.AppendPacket(late, nil, 1200)
+	server.HandlePacket(late, again)
+	ack, _ = server.AppendPacket(late, nil, 1200)
+	client.HandlePacket(late, ack)
+	echo, _ = client.AppendPacket(late, nil, 1200)
+	server.HandlePacket(late, echo)
+	if server.State() != StateEstablished {
+		t.Errorf("server %v", server.State())
+	}
+}
+
+// A chunk cut for a larger limit goes out all the same.
+func TestLimitShrinks(t *testing.T) {
+	s := newScript(t)
+	s.a.Send(s.now, Message{Data: make([]byte, 1100)}, SendOptions{})
+	s.want("data", chunkData)
+	for s.a.out.lost == 0 {
+		s.advanceToTimer()
+	}
+	pkt, ok := s.a.AppendPacket(s.now, nil, 600)
+	if !ok || len(pkt) < 1100 {
+		t.Errorf("%d bytes, %v", len(pkt), ok)
+	}
+}
