@@ -34,9 +34,12 @@ type Config struct {
 	// ClientAuth says what a server asks of its clients.
 	ClientAuth ClientAuth
 
-	MinVersion, MaxVersion Version // 0: all there are
+	// MinVersion and MaxVersion limit what is negotiated. 0: 1.2 and 1.3.
+	MinVersion, MaxVersion Version
 
-	// Preferences, the best first. Nil means the package's own.
+	// Preferences, the best first. Nil means the package's own. A DTLS 1.3
+	// client sends a key share for its first group, and one for X25519 beside
+	// X25519MLKEM768.
 	CipherSuites     []CipherSuite
 	Groups           []Group
 	SignatureSchemes []SignatureScheme // that the far end may sign with
@@ -147,9 +150,9 @@ func (cfg *Config) setDefaults() {
 	}
 }
 
-// defaultGroups is in order of preference. P-256 is faster here than X25519,
-// and every browser offers it; but a client's first choice is what a server
-// is likely to take, and X25519 is what most expect.
+// defaultGroups is in order of preference: first what a quantum computer
+// cannot break. P-256 is faster here than X25519, and every browser offers it;
+// but browsers send no share for it, and asking for one costs a round trip.
 func defaultGroups() []Group { return []Group{GroupX25519MLKEM768, GroupX25519, GroupP256, GroupP384} }
 
 // knownVersion tells whether v may limit the versions; 0 does not.
