@@ -13,10 +13,10 @@ import (
 // DTLS 1.2 nothing, and one that came could be anybody's: ignoring it costs
 // no more than a retransmission.
 
-// Limits of what is remembered: more records than a flight has, even of
-// small datagrams, sent a few times over.
+// Limits of what is remembered: the newest records that came, and more sent
+// ones than a flight has, even of small datagrams, sent a few times over.
 const (
-	maxAcks        = 64
+	maxAcks        = 32
 	maxSentRecords = 128
 )
 
@@ -60,10 +60,26 @@ func (f *flight) acknowledge(n recordNumber) bool {
 
 // acknowledge notes that the far end has the bytes [from, to).
 func (m *outMessage) acknowledge(from, to int) {
-	// A message of many pieces that arrive in a wild order may have some
-	// forgotten; they go again.
-	m.acked, _ = addSpan(m.acked, span{from, to})
+	m.acked = addSpan(m.acked, span{from, to})
 	m.done = m.done || len(m.body) == 0 || len(m.acked) == 1 && m.acked[0] == span{0, len(m.body)}
+}
+
+// A span is the half-open range of bytes [from, to).
+type span struct{ from, to int }
+
+// addSpan merges s into list, which is sorted and whose spans do not touch.
+func addSpan(list []span, s span) []span {
+	i := 0
+	for i < len(list) && list[i].to < s.from {
+		i++
+	}
+	j := i
+	for j < len(list) && list[j].from <= s.to {
+		s.from = min(s.from, list[j].from)
+		s.to = max(s.to, list[j].to)
+		j++
+	}
+	return slices.Replace(list, i, j, s)
 }
 
 // missing returns the first range at or after offset that is not acknowledged.
