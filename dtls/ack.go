@@ -161,17 +161,19 @@ func (c *Conn) dropAcks() {
 	c.acks, c.ackAt, c.ackPending = nil, time.Time{}, false
 }
 
-// armAck decides when to acknowledge what came.
-func (c *Conn) armAck(now time.Time) {
+// armAck decides when to acknowledge what came, last of it in a record of the
+// given epoch.
+func (c *Conn) armAck(now time.Time, epoch uint16) {
 	switch {
 	case c.version != VersionDTLS13 || c.current.epoch == 0:
 	case len(c.acks) == 0:
-	case c.hs == nil:
-		// RFC 9147 §7.1: what nothing answers is acknowledged at once.
-		c.ackPending = true
+	case c.hs == nil && epoch == epochHandshake:
+		// RFC 9147 §7.1: a final flight, which nothing answers, is
+		// acknowledged at once.
+		c.ackPending, c.ackAt = true, time.Time{}
 	case c.ackAt.IsZero():
-		// The rest of the flight may be on its way. RFC 9147 §7.1: a quarter
-		// of the retransmission timer.
+		// The rest of the flight, or another message after the handshake, may
+		// be on its way. RFC 9147 §7.1: a quarter of the retransmission timer.
 		c.ackAt = now.Add(c.initialTimeout() / 4)
 	}
 }

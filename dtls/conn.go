@@ -296,7 +296,7 @@ func (c *Conn) handleFragments(now time.Time, h recordHeader, payload []byte) {
 		c.noteReceived(h)
 	}
 	c.runSteps(now)
-	c.armAck(now)
+	c.armAck(now, h.epoch)
 }
 
 // runSteps gives the messages that are whole, in order, to the state machine.
