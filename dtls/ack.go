@@ -13,10 +13,10 @@ import (
 // DTLS 1.2 nothing, and one that came could be anybody's: ignoring it costs
 // no more than a retransmission.
 
-// Limits of what is remembered: more records than a flight has, even of
-// small datagrams, sent a few times over.
+// Limits of what is remembered: the newest records that came, and more sent
+// ones than a flight has, even of small datagrams, sent a few times over.
 const (
-	maxAcks        = 64
+	maxAcks        = 32
 	maxSentRecords = 128
 )
 
@@ -60,10 +60,26 @@ func (f *flight) acknowledge(n recordNumber) bool {
 
 // acknowledge notes that the far end has the bytes [from, to).
 func (m *outMessage) acknowledge(from, to int) {
-	// A message of many pieces that arrive in a wild order may have some
-	// forgotten; they go again.
-	m.acked, _ = addSpan(m.acked, span{from, to})
+	m.acked = addSpan(m.acked, span{from, to})
 	m.done = m.done || len(m.body) == 0 || len(m.acked) == 1 && m.acked[0] == span{0, len(m.body)}
+}
+
+// A span is the half-open range of bytes [from, to).
+type span struct{ from, to int }
+
+// addSpan merges s into list, which is sorted and whose spans do not touch.
+func addSpan(list []span, s span) []span {
+	i := 0
+	for i < len(list) && list[i].to < s.from {
+		i++
+	}
+	j := i
+	for j < len(list) && list[j].from <= s.to {
+		s.from = min(s.from, list[j].from)
+		s.to = max(s.to, list[j].to)
+		j++
+	}
+	return slices.Replace(list, i, j, s)
 }
 
 // missing returns the first range at or after offset that is not acknowledged.
@@ -145,17 +161,19 @@ func (c *Conn) dropAcks() {
 	c.acks, c.ackAt, c.ackPending = nil, time.Time{}, false
 }
 
-// armAck decides when to acknowledge what came.
-func (c *Conn) armAck(now time.Time) {
+// armAck decides when to acknowledge what came, last of it in a record of the
+// given epoch.
+func (c *Conn) armAck(now time.Time, epoch uint16) {
 	switch {
 	case c.version != VersionDTLS13 || c.current.epoch == 0:
 	case len(c.acks) == 0:
-	case c.hs == nil:
-		// RFC 9147 §7.1: what nothing answers is acknowledged at once.
-		c.ackPending = true
+	case c.hs == nil && epoch == epochHandshake:
+		// RFC 9147 §7.1: a final flight, which nothing answers, is
+		// acknowledged at once.
+		c.ackPending, c.ackAt = true, time.Time{}
 	case c.ackAt.IsZero():
-		// The rest of the flight may be on its way. RFC 9147 §7.1: a quarter
-		// of the retransmission timer.
+		// The rest of the flight, or another message after the handshake, may
+		// be on its way. RFC 9147 §7.1: a quarter of the retransmission timer.
 		c.ackAt = now.Add(c.initialTimeout() / 4)
 	}
 }

@@ -56,7 +56,8 @@ type Config struct {
 	InitialTimeout time.Duration
 	// MaxTimeout is what doubling stops at. 0: 2 s.
 	MaxTimeout time.Duration
-	// HandshakeTimeout ends a handshake that has begun. 0: 60 s.
+	// HandshakeTimeout ends a handshake that has begun. 0: 60 s; negative:
+	// nothing does.
 	HandshakeTimeout time.Duration
 }
 
@@ -145,7 +146,7 @@ func (cfg *Config) setDefaults() {
 	if cfg.MaxTimeout <= 0 {
 		cfg.MaxTimeout = defaultMaxTimeout
 	}
-	if cfg.HandshakeTimeout <= 0 {
+	if cfg.HandshakeTimeout == 0 {
 		cfg.HandshakeTimeout = defaultHandshakeTimeout
 	}
 }

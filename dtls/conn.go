@@ -136,7 +136,7 @@ func (c *Conn) Start(now time.Time) {
 		c.hs.step = (*Conn).serverClientHello
 		return
 	}
-	c.deadline = now.Add(c.cfg.HandshakeTimeout)
+	c.setDeadline(now)
 	if err := c.startClient(); err != nil {
 		c.fail(err)
 	}
@@ -296,7 +296,7 @@ func (c *Conn) handleFragments(now time.Time, h recordHeader, payload []byte) {
 		c.noteReceived(h)
 	}
 	c.runSteps(now)
-	c.armAck(now)
+	c.armAck(now, h.epoch)
 }
 
 // runSteps gives the messages that are whole, in order, to the state machine.
@@ -309,9 +309,7 @@ func (c *Conn) runSteps(now time.Time) {
 		step := (*Conn).afterHandshake13
 		if c.hs != nil {
 			step = c.hs.step
-			if c.deadline.IsZero() {
-				c.deadline = now.Add(c.cfg.HandshakeTimeout)
-			}
+			c.setDeadline(now)
 			// The far end answered, so our flight arrived; and an alert that
 			// nobody vouched for was not its last word.
 			c.retransmitAt, c.alertAt = time.Time{}, time.Time{}

@@ -26,10 +26,6 @@ type outMessage struct {
 	done    bool   // all of it is acknowledged
 }
 
-// minFragment is the smallest piece of a message worth a place at the end of
-// a datagram that has something in it already.
-const minFragment = 32
-
 // sending tells whether some of the flight waits to go.
 func (f *flight) sending() bool {
 	_, _, _, ok := f.head()
@@ -110,7 +106,7 @@ func (c *Conn) appendFlight(now time.Time, dst []byte, limit int) []byte {
 	b := dst
 	for c.out.sending() {
 		n := len(b)
-		b = c.appendFlightRecord(b, limit-(n-len(dst)), n > len(dst))
+		b = c.appendFlightRecord(b, limit-(n-len(dst)))
 		if len(b) == n {
 			return b
 		}
@@ -126,8 +122,8 @@ func (c *Conn) appendFlight(now time.Time, dst []byte, limit int) []byte {
 }
 
 // appendFlightRecord appends one record of the flight, of at most limit
-// bytes. follows says that the datagram has some already.
-func (c *Conn) appendFlightRecord(dst []byte, limit int, follows bool) []byte {
+// bytes.
+func (c *Conn) appendFlightRecord(dst []byte, limit int) []byte {
 	first, _, _, ok := c.out.head()
 	if !ok {
 		return dst
@@ -151,11 +147,7 @@ func (c *Conn) appendFlightRecord(dst []byte, limit int, follows bool) []byte {
 			break
 		}
 		n := min(to-from, room-(len(b)-begun)-fragmentHeaderLen)
-		least := min(to-from, 1)
-		if follows || len(b) > begun {
-			least = min(to-from, minFragment)
-		}
-		if n < least {
+		if n < min(to-from, 1) {
 			break
 		}
 		b = appendFragmentHeader(b, m.typ, len(m.body), m.seq, from, n)

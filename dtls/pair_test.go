@@ -335,7 +335,10 @@ func TestSmallDatagrams(t *testing.T) {
 // whichever one and whichever pair of its first 20 datagrams is meddled with.
 func TestLostDuplicatedReordered(t *testing.T) {
 	for _, version := range []Version{VersionDTLS12, VersionDTLS13} {
-		t.Run(version.String(), func(t *testing.T) { lostDuplicatedReordered(t, version) })
+		t.Run(version.String(), func(t *testing.T) {
+			t.Parallel()
+			lostDuplicatedReordered(t, version)
+		})
 	}
 }
 
@@ -378,7 +381,10 @@ func lostDuplicatedReordered(t *testing.T, version Version) {
 // TestLossyNetwork runs handshakes at 30 % loss with seeds.
 func TestLossyNetwork(t *testing.T) {
 	for _, version := range []Version{VersionDTLS12, VersionDTLS13} {
-		t.Run(version.String(), func(t *testing.T) { lossyNetwork(t, version) })
+		t.Run(version.String(), func(t *testing.T) {
+			t.Parallel()
+			lossyNetwork(t, version)
+		})
 	}
 }
 

@@ -75,14 +75,22 @@ func TestReassemblyLimits(t *testing.T) {
 	if m, ok := r.pop(); !ok || m.seq != 0 {
 		t.Fatal("the next message does not come")
 	}
-	// Every other byte: the number of pieces is bounded.
+	// Every other byte, then the others: nothing is forgotten.
 	r = reassembler{}
 	for i := 0; i < maxMessage; i += 2 {
 		r.add(0, fragment{typeCertificate, 0, maxMessage, i, big[i : i+1]})
 	}
-	if n := len(r.pending[0].have); n > maxSpansPerMsg {
-		t.Errorf("%d pieces", n)
+	if _, ok := r.pop(); ok {
+		t.Error("half a message is whole")
 	}
+	for i := 1; i < maxMessage; i += 2 {
+		r.add(0, fragment{typeCertificate, 0, maxMessage, i, big[i : i+1]})
+	}
+	if m, ok := r.pop(); !ok || len(m.body) != maxMessage || r.size != 0 {
+		t.Errorf("%d bytes, %d left", len(m.body), r.size)
+	}
+	r = reassembler{}
+	r.add(0, fragment{typeCertificate, 0, maxMessage, 5, big[5:9]})
 	// A protected fragment takes the place of what anybody wrote.
 	if !r.add(1, fragment{typeFinished, 0, 12, 0, big[:12]}) || r.add(0, fragment{typeCertificate, 0, maxMessage, 0, big}) {
 		t.Error("plaintext keeps the place of a protected message")

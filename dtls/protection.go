@@ -114,8 +114,18 @@ func (c *Conn) seal(w *writeEpoch, typ contentType, b []byte, start int) (_ []by
 		}
 		b = w.aead.Seal(b[:body], c.nonce[:], b[body:], c.aad[:])
 	}
-	putRecordHeader(b[start:], typ, w.epoch, seq, len(b)-start-recordHeaderLen)
+	putRecordHeader(b[start:], typ, c.recordVersion(), w.epoch, seq, len(b)-start-recordHeaderLen)
 	return b, true
+}
+
+// recordVersion is the version in the header of a record. A client that does
+// not know yet what the server speaks says 1.0, which every server takes
+// (RFC 6347 §4.2.1, RFC 9147 §4).
+func (c *Conn) recordVersion() Version {
+	if c.cfg.Client && c.version == 0 {
+		return VersionDTLS10
+	}
+	return VersionDTLS12
 }
 
 // open opens the record that rec holds, in place, and completes its header. A

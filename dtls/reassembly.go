@@ -5,9 +5,8 @@ import "slices"
 // Limits of what is kept of messages that are not yet whole. Anybody who can
 // send us a datagram can fill these.
 const (
-	maxAhead       = 8        // messages after the next one; the longest flight has six
-	maxReassembly  = 48 << 10 // bytes of all messages together
-	maxSpansPerMsg = 64       // separate pieces of one message
+	maxAhead      = 8        // messages after the next one; the longest flight has six
+	maxReassembly = 48 << 10 // bytes of all messages together
 )
 
 // A reassembler puts handshake messages together from fragments that come in
@@ -15,11 +14,8 @@ const (
 type reassembler struct {
 	next    uint16 // message_seq that pop gives next
 	pending []*partial
-	size    int // bytes of all bodies in pending
+	size    int // bytes that pending holds
 }
-
-// A span is the half-open range of bytes [from, to).
-type span struct{ from, to int }
 
 // A partial is a message of which some bytes are there.
 type partial struct {
@@ -28,12 +24,24 @@ type partial struct {
 	epoch  uint16
 	length int
 	body   []byte // up to the furthest byte there is
-	have   []span // sorted, disjoint, not touching
+	have   []byte // a bit for each byte of body: it is there
+	count  int    // bits that are set
 }
 
-func (p *partial) whole() bool {
-	return p.length == 0 || len(p.have) == 1 && p.have[0] == span{0, p.length}
+func (p *partial) whole() bool { return p.count == p.length }
+
+// mark notes that the bytes [from, to) are there.
+func (p *partial) mark(from, to int) {
+	for i := from; i < to; i++ {
+		if bit := byte(1) << (i % 8); p.have[i/8]&bit == 0 {
+			p.have[i/8] |= bit
+			p.count++
+		}
+	}
 }
+
+// size is what p holds in memory, in bytes.
+func (p *partial) size() int { return len(p.body) + len(p.have) }
 
 // add takes a fragment that a record of epoch brought. It tells whether there
 // was a place for it.
@@ -62,17 +70,15 @@ func (r *reassembler) add(epoch uint16, f fragment) bool {
 func (r *reassembler) store(p *partial, f fragment) bool {
 	end := f.offset + len(f.data)
 	if grow := end - len(p.body); grow > 0 {
-		if !r.makeRoom(p, grow) {
+		bits := (end+7)/8 - len(p.have)
+		if !r.makeRoom(p, grow+bits) {
 			return false
 		}
 		p.body = append(p.body, make([]byte, grow)...)
-		r.size += grow
+		p.have = append(p.have, make([]byte, bits)...)
+		r.size += grow + bits
 	}
-	have, ok := addSpan(p.have, span{f.offset, end})
-	if !ok {
-		return false
-	}
-	p.have = have
+	p.mark(f.offset, end)
 	copy(p.body[f.offset:], f.data)
 	return true
 }
@@ -105,7 +111,7 @@ func (r *reassembler) find(seq uint16) *partial {
 }
 
 func (r *reassembler) remove(p *partial) {
-	r.size -= len(p.body)
+	r.size -= p.size()
 	r.pending = slices.DeleteFunc(r.pending, func(q *partial) bool { return q == p })
 }
 
@@ -113,7 +119,7 @@ func (r *reassembler) remove(p *partial) {
 func (r *reassembler) dropPlaintext() {
 	r.pending = slices.DeleteFunc(r.pending, func(p *partial) bool {
 		if p.epoch == 0 {
-			r.size -= len(p.body)
+			r.size -= p.size()
 		}
 		return p.epoch == 0
 	})
@@ -128,25 +134,4 @@ func (r *reassembler) pop() (m message, ok bool) {
 	r.remove(p)
 	r.next++
 	return message{p.typ, p.seq, p.epoch, p.body}, true
-}
-
-// addSpan merges s into list. It fails if the list would get too long.
-func addSpan(list []span, s span) ([]span, bool) {
-	if s.from == s.to {
-		return list, true
-	}
-	i := 0
-	for i < len(list) && list[i].to < s.from {
-		i++
-	}
-	j := i
-	for j < len(list) && list[j].from <= s.to {
-		s.from = min(s.from, list[j].from)
-		s.to = max(s.to, list[j].to)
-		j++
-	}
-	if i == j && len(list) >= maxSpansPerMsg {
-		return list, false
-	}
-	return slices.Replace(list, i, j, s), true
 }

@@ -54,10 +54,10 @@ func parseRecordHeader(b []byte) (h recordHeader, ok bool) {
 }
 
 // putRecordHeader writes the header of a record of epoch and seq.
-func putRecordHeader(b []byte, typ contentType, epoch uint16, seq uint64, length int) {
+func putRecordHeader(b []byte, typ contentType, version Version, epoch uint16, seq uint64, length int) {
 	_ = b[recordHeaderLen-1]
 	binary.BigEndian.PutUint64(b[3:], uint64(epoch)<<48|seq)
 	b[0] = byte(typ)
-	binary.BigEndian.PutUint16(b[1:], uint16(VersionDTLS12))
+	binary.BigEndian.PutUint16(b[1:], uint16(version))
 	binary.BigEndian.PutUint16(b[11:], uint16(length))
 }

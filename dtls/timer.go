@@ -49,6 +49,13 @@ func (c *Conn) initialTimeout() time.Duration {
 	return min(max(2*c.rtt, minRTTTimeout), maxRTTTimeout)
 }
 
+// setDeadline limits the handshake, which has begun.
+func (c *Conn) setDeadline(now time.Time) {
+	if c.deadline.IsZero() && c.cfg.HandshakeTimeout > 0 {
+		c.deadline = now.Add(c.cfg.HandshakeTimeout)
+	}
+}
+
 // NextTimeout is when Advance has something to do; zero: never.
 func (c *Conn) NextTimeout() time.Time {
 	next := c.retransmitAt

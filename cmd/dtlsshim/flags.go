@@ -1,0 +1,233 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"purertc/dtls"
+)
+
+// errUnimplemented says that a flag asks for something this shim, or the
+// package it stands for, does not do.
+var errUnimplemented = errors.New("unimplemented")
+
+// options is what the flags of a test say.
+type options struct {
+	port   string
+	ipv6   bool
+	shimID uint64
+
+	server              bool
+	certFile, keyFile   string
+	verifyPeer          bool // ask for a certificate
+	requireCertificate  bool
+	verifyFail          bool
+	useCustomVerify     bool
+	minVersion          dtls.Version
+	maxVersion          dtls.Version
+	no12, no13          bool
+	curves              []dtls.Group
+	verifyPrefs         []dtls.SignatureScheme
+	srtpProfiles        []uint16
+	advertiseALPN       []string
+	selectALPN          string
+	hostName            string
+	mtu                 int
+	initialTimeoutMS    int
+	exportLen           int
+	exportLabel         string
+	exportContext       string
+	useExportContext    bool
+	keyUpdate           bool
+	keyUpdateBeforeRead bool
+	shimWritesFirst     bool
+	shimInitialWrite    string
+	shimShutsDown       bool
+	checkCloseNotify    bool
+
+	expectVersion dtls.Version
+	expectCurve   dtls.Group
+	expectCipher  dtls.CipherSuite
+	expectALPN    string
+	expectNoPeer  bool
+}
+
+// A flagFunc takes the value of a flag; noValue ones get "".
+type flagFunc struct {
+	noValue bool
+	set     func(o *options, value string) error
+}
+
+// parseFlags reads the runner's flags.
+func parseFlags(args []string) (*options, error) {
+	o := &options{shimInitialWrite: "hello"}
+	for len(args) > 0 {
+		name := args[0]
+		args = args[1:]
+		f, ok := flags()[name]
+		if !ok {
+			return nil, fmt.Errorf("%w: flag %s", errUnimplemented, name)
+		}
+		value := ""
+		if !f.noValue {
+			if len(args) == 0 {
+				return nil, fmt.Errorf("flag %s lacks its value", name)
+			}
+			value, args = args[0], args[1:]
+		}
+		if err := f.set(o, value); err != nil {
+			return nil, fmt.Errorf("flag %s: %w", name, err)
+		}
+	}
+	return o, nil
+}
+
+func boolFlag(field func(o *options) *bool) flagFunc {
+	return flagFunc{true, func(o *options, _ string) error { *field(o) = true; return nil }}
+}
+
+func stringFlag(field func(o *options) *string) flagFunc {
+	return flagFunc{false, func(o *options, v string) error { *field(o) = v; return nil }}
+}
+
+func intFlag[T ~int | ~uint16 | ~uint64](field func(o *options) *T) flagFunc {
+	return flagFunc{false, func(o *options, v string) error {
+		n, err := strconv.ParseUint(v, 10, 64)
+		*field(o) = T(n)
+		return err
+	}}
+}
+
+func listFlag[T ~uint16](field func(o *options) *[]T) flagFunc {
+	return flagFunc{false, func(o *options, v string) error {
+		n, err := strconv.ParseUint(v, 10, 16)
+		*field(o) = append(*field(o), T(n))
+		return err
+	}}
+}
+
+// versionFlag takes a version as it stands on the wire. Of DTLS 1.0 there is
+// nothing here.
+func versionFlag(field func(o *options) *dtls.Version) flagFunc {
+	return flagFunc{false, func(o *options, v string) error {
+		n, err := strconv.ParseUint(v, 10, 16)
+		*field(o) = dtls.Version(n)
+		if *field(o) == dtls.VersionDTLS10 {
+			return errUnimplemented
+		}
+		return err
+	}}
+}
+
+func ignored(noValue bool) flagFunc {
+	return flagFunc{noValue, func(*options, string) error { return nil }}
+}
+
+// flags is every flag this shim knows.
+func flags() map[string]flagFunc {
+	return map[string]flagFunc{
+		"-port":    stringFlag(func(o *options) *string { return &o.port }),
+		"-ipv6":    boolFlag(func(o *options) *bool { return &o.ipv6 }),
+		"-shim-id": intFlag(func(o *options) *uint64 { return &o.shimID }),
+		"-dtls":    ignored(true),
+		"-server":  boolFlag(func(o *options) *bool { return &o.server }),
+
+		"-is-handshaker-supported": {true, func(*options, string) error {
+			fmt.Println("No")
+			return errHandshaker
+		}},
+
+		"-cert-file":  stringFlag(func(o *options) *string { return &o.certFile }),
+		"-key-file":   stringFlag(func(o *options) *string { return &o.keyFile }),
+		"-trust-cert": ignored(false), // who is to be trusted is the caller's business
+
+		"-verify-peer":                    boolFlag(func(o *options) *bool { return &o.verifyPeer }),
+		"-require-any-client-certificate": boolFlag(func(o *options) *bool { return &o.requireCertificate }),
+		"-verify-fail":                    boolFlag(func(o *options) *bool { return &o.verifyFail }),
+		"-use-custom-verify-callback":     boolFlag(func(o *options) *bool { return &o.useCustomVerify }),
+		"-expect-verify-result":           ignored(true),
+		"-use-old-client-cert-callback":   ignored(true),
+
+		"-min-version":    versionFlag(func(o *options) *dtls.Version { return &o.minVersion }),
+		"-max-version":    versionFlag(func(o *options) *dtls.Version { return &o.maxVersion }),
+		"-expect-version": versionFlag(func(o *options) *dtls.Version { return &o.expectVersion }),
+		"-no-tls13":       boolFlag(func(o *options) *bool { return &o.no13 }),
+		"-no-tls12":       boolFlag(func(o *options) *bool { return &o.no12 }),
+		"-no-tls11":       ignored(true),
+		"-no-tls1":        ignored(true),
+
+		"-curves":          listFlag(func(o *options) *[]dtls.Group { return &o.curves }),
+		"-expect-curve-id": intFlag(func(o *options) *dtls.Group { return &o.expectCurve }),
+		"-verify-prefs":    listFlag(func(o *options) *[]dtls.SignatureScheme { return &o.verifyPrefs }),
+		"-expect-cipher":   intFlag(func(o *options) *dtls.CipherSuite { return &o.expectCipher }),
+
+		"-srtp-profiles": {false, func(o *options, v string) error {
+			known := map[string]uint16{"SRTP_AES128_CM_SHA1_80": 1, "SRTP_AES128_CM_SHA1_32": 2}
+			for name := range strings.SplitSeq(v, ":") {
+				id, ok := known[name]
+				if !ok {
+					return errUnimplemented
+				}
+				o.srtpProfiles = append(o.srtpProfiles, id)
+			}
+			return nil
+		}},
+		"-advertise-alpn": {false, func(o *options, v string) error {
+			for v != "" {
+				n := int(v[0])
+				if n == 0 || len(v) < 1+n {
+					return errUnimplemented
+				}
+				o.advertiseALPN = append(o.advertiseALPN, v[1:1+n])
+				v = v[1+n:]
+			}
+			return nil
+		}},
+		"-select-alpn":         stringFlag(func(o *options) *string { return &o.selectALPN }),
+		"-expect-alpn":         stringFlag(func(o *options) *string { return &o.expectALPN }),
+		"-host-name":           stringFlag(func(o *options) *string { return &o.hostName }),
+		"-expect-no-peer-cert": boolFlag(func(o *options) *bool { return &o.expectNoPeer }),
+
+		"-mtu":                         intFlag(func(o *options) *int { return &o.mtu }),
+		"-initial-timeout-duration-ms": intFlag(func(o *options) *int { return &o.initialTimeoutMS }),
+
+		"-export-keying-material": intFlag(func(o *options) *int { return &o.exportLen }),
+		"-export-label":           stringFlag(func(o *options) *string { return &o.exportLabel }),
+		"-export-context":         stringFlag(func(o *options) *string { return &o.exportContext }),
+		"-use-export-context":     boolFlag(func(o *options) *bool { return &o.useExportContext }),
+
+		"-key-update":             boolFlag(func(o *options) *bool { return &o.keyUpdate }),
+		"-key-update-before-read": boolFlag(func(o *options) *bool { return &o.keyUpdateBeforeRead }),
+		"-shim-writes-first":      boolFlag(func(o *options) *bool { return &o.shimWritesFirst }),
+		"-shim-initial-write":     stringFlag(func(o *options) *string { return &o.shimInitialWrite }),
+		"-shim-shuts-down":        boolFlag(func(o *options) *bool { return &o.shimShutsDown }),
+		"-check-close-notify":     boolFlag(func(o *options) *bool { return &o.checkCloseNotify }),
+
+		// A state machine never blocks, and begins by itself.
+		"-async":              ignored(true),
+		"-implicit-handshake": ignored(true),
+
+		// Tickets are neither sent nor used.
+		"-no-ticket": ignored(true),
+	}
+}
+
+// errHandshaker ends the shim that was only asked whether it has a split
+// handshake.
+var errHandshaker = errors.New("asked for the handshaker")
+
+// versions gives the range that the flags leave; ok is false if it is empty.
+func (o *options) versions() (lowest, highest dtls.Version, ok bool) {
+	list := []dtls.Version{dtls.VersionDTLS12, dtls.VersionDTLS13} // ascending
+	list = slices.DeleteFunc(list, func(v dtls.Version) bool {
+		return o.minVersion != 0 && v > o.minVersion || o.maxVersion != 0 && v < o.maxVersion ||
+			v == dtls.VersionDTLS12 && o.no12 || v == dtls.VersionDTLS13 && o.no13
+	})
+	if len(list) == 0 {
+		return 0, 0, false
+	}
+	return list[0], list[len(list)-1], true
+}
