@@ -23,13 +23,10 @@ const waits = new Map();
 function make(id) {
   const pc = new rtc.PeerConnection('peer ' + id, { iceServers: [], bindAddress: '127.0.0.1', maxMessageSize: 1 << 20 });
   peers.set(id, pc);
-  // An offer leaves it to us to begin the DTLS handshake: libdatachannel as
-  // a server refuses a certificate that comes before the answer's fingerprint
-  // ("unknown CA"), and an answerer's handshake may well overtake its answer.
   pc.onGatheringStateChange(s => {
     if (s !== 'complete') return;
     const d = pc.localDescription();
-    print({ t: 'sdp', id, type: d.type, sdp: d.sdp.replace('a=setup:actpass', 'a=setup:active') });
+    print({ t: 'sdp', id, type: d.type, sdp: d.sdp });
   });
   return pc;
 }
@@ -60,6 +57,20 @@ async function dial(id, ...labels) {
   return { pc, cs };
 }
 
+// dialAgain dials until libdatachannel has not lost a race with itself: it
+// gives an answer to ICE before it keeps the answer's fingerprint, and where
+// the DTLS handshake is over before that it refuses our certificate as of an
+// "unknown CA" and fails (0.24, about one connection in six on one machine).
+async function dialAgain(...labels) {
+  for (let id = 0; ; id++) {
+    try { return await dial(id, ...labels); } catch (e) {
+      if (id === 9 || !/without ICE transport/.test(e.message)) throw e;
+      process.stderr.write('libdatachannel failed a handshake of its own; dialling again\n');
+      drop(id);
+    }
+  }
+}
+
 async function roundTrip(c, m) {
   c.send(m);
   const b = await c.receive();
@@ -67,7 +78,7 @@ async function roundTrip(c, m) {
     throw new Error(`${m.length} units came back as ${b.length}`);
 }
 async function exchange() {
-  const { pc, cs: [c] } = await dial(0, 'exchange');
+  const { pc, cs: [c] } = await dialAgain('exchange');
   const failed = [];
   let cases = 0;
   const attempt = async (name, f) => { cases++; try { await f(); } catch (e) { failed.push(name + ': ' + e.message); } };
@@ -108,13 +119,13 @@ function pump(c, size) {
   go();
 }
 async function throughput() {
-  const { cs: [c] } = await dial(0, 'd0');
+  const { cs: [c] } = await dialAgain('d0');
   pump(c, o.size);
   await sleep(ms(o.warm) + ms(o.dur));
   return {};
 }
 async function latency() {
-  const { cs } = await dial(0, ...(o.bulk ? ['ping', 'bulk'] : ['ping']));
+  const { cs } = await dialAgain(...(o.bulk ? ['ping', 'bulk'] : ['ping']));
   if (o.bulk) pump(cs[1], 16384);
   const b = Buffer.alloc(o.size), us = [], begin = performance.now();
   for (let t = begin; t < begin + ms(o.warm) + ms(o.dur); t = performance.now()) {
