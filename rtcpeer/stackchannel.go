@@ -17,6 +17,7 @@ type stackChannel struct {
 
 	hasPacket bool // an EventPacket is queued
 	hasRoom   bool // an EventBufferRoom is queued
+	full      bool // a packet was refused for want of room
 	finished  bool
 	cause     error  // of finished: io.EOF after a clean close
 	wake      func() // wakes blocked calls; does not block
@@ -89,9 +90,20 @@ func (p *peer) takeLowered() {
 			return
 		}
 		if c := p.channels[ch]; c != nil {
-			c.signal(EventBufferRoom, &c.hasRoom)
+			c.room()
 		}
 	}
+}
+
+// room tells of buffer room. A call that found the buffer full goes on when
+// half of it is free, so that it has work for a while: waking it for each
+// packet that leaves would cost more than sending it.
+func (c *stackChannel) room() {
+	if c.full && c.ch.BufferedAmount() > c.peer.cfg.sendBufferSize()/2 {
+		return
+	}
+	c.full = false
+	c.signal(EventBufferRoom, &c.hasRoom)
 }
 
 // optionsOf are the options of a channel that the peer opened.
@@ -184,6 +196,7 @@ func (c *stackChannel) PutPacket(b []byte, text bool) error {
 	case len(b) > c.maxPacketSize():
 		return fmt.Errorf("%w: %d bytes, at most %d", ErrMessageTooLarge, len(b), c.maxPacketSize())
 	case c.ch.BufferedAmount() >= p.cfg.sendBufferSize():
+		c.full = true
 		return ErrBufferFull
 	}
 	now := p.now()
