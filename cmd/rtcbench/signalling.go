@@ -25,7 +25,7 @@ type signalling struct {
 }
 
 func newSignalling(out func(any)) *signalling {
-	return &signalling{out: out, in: make(chan message, 1<<16), bye: make(chan struct{}), conns: map[int]chan message{}}
+	return &signalling{out: out, in: make(chan message, 1<<12), bye: make(chan struct{}), conns: map[int]chan message{}}
 }
 
 func (s *signalling) deliver(m message) {
@@ -46,7 +46,7 @@ func (s *signalling) deliver(m message) {
 // expect has the messages of a connection given to the channel returned,
 // until forget.
 func (s *signalling) expect(id int) chan message {
-	c := make(chan message, 256)
+	c := make(chan message, 16)
 	s.mu.Lock()
 	s.conns[id] = c
 	s.mu.Unlock()
