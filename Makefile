@@ -7,7 +7,7 @@ FUZZTIME ?= 20s
 OUT      := out
 export GOFLAGS ?= -buildvcs=false
 
-.PHONY: all check test race fuzz bench interop interop-go interop-node cover cross clean
+.PHONY: all check test race fuzz bench rivals interop interop-go interop-node cover cross clean
 
 all: check test
 
@@ -61,6 +61,13 @@ $(OUT)/interop $(OUT)/rtcbench:
 	$(GO) build -o $@ ./cmd/$(@F)
 $(OUT)/pion:
 	cd cmd/interop/pion && $(GO) build -o ../../../$@ .
+
+# rivals: ours beside pion and libdatachannel, as a table and a chart in $(OUT).
+# RIVALS=DIR names a rig with a program "floor" that measures the machine.
+ROUNDS ?= 5
+rivals: $(OUT)/rtcbench $(OUT)/pion
+	cd cmd/interop/libdatachannel && npm ci --no-audit --no-fund --silent
+	$(OUT)/rtcbench rivals -rounds $(ROUNDS) -pion $(OUT)/pion -node "$(NODE)" $(if $(RIVALS),-floor $(RIVALS)/floor)
 
 # cover: at least 85 % of the statements of every package outside cmd.
 cover:

@@ -8,6 +8,7 @@
 //
 //	rtcbench pair -a 'rtcbench exchange -role offer' -b 'rtcbench echo -role answer' [-impair '-rtt 50ms -loss 0.01']
 //	rtcbench impair -rtt 50ms -loss 0.01 -rate 100
+//	rtcbench rivals -pion out/pion       a table and a chart of ours beside others
 //
 // See the README for the lines and the figures.
 package main
@@ -118,25 +119,28 @@ func parseOptions(args []string) (o options, err error) {
 }
 
 func main() {
-	if len(os.Args) > 1 && (os.Args[1] == "pair" || os.Args[1] == "impair") {
-		code, err := 0, error(nil)
-		if os.Args[1] == "pair" {
-			code, err = pair(os.Args[2:])
-		} else {
-			err = impair(os.Args[2:])
+	if len(os.Args) > 1 {
+		if tool := tools[os.Args[1]]; tool != nil {
+			code, err := tool(os.Args[2:])
+			exit(code, err)
 		}
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "rtcbench:", err)
-			code = 1
-		}
-		os.Exit(code)
 	}
 	o, err := parseOptions(os.Args[1:])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "rtcbench:", err)
 		os.Exit(2)
 	}
-	code, err := run(o)
+	exit(run(o))
+}
+
+// tools are what is not a scenario.
+var tools = map[string]func(args []string) (code int, err error){
+	"pair":   pair,
+	"impair": func(args []string) (int, error) { return 0, impair(args) },
+	"rivals": func(args []string) (int, error) { return 0, rivals(args) },
+}
+
+func exit(code int, err error) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "rtcbench:", err)
 		code = 1

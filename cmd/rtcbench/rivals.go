@@ -1,0 +1,335 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sort"
+	"strings"
+	"time"
+)
+
+// A stack is a program that speaks the lines of the signalling.
+type stackCommand struct {
+	name, command string
+}
+
+// A figure is one number of a row: where it comes from in a pair's output,
+// and which goal it has.
+type figure struct {
+	name   string
+	unit   string
+	least  bool // smaller is better
+	goal   float64
+	factor float64 // of the goal: times the first rival's figure, if not 0
+	of     func(pairOutput) float64
+}
+
+// A row is one measurement, made of every stack in turn.
+type row struct {
+	name    string
+	args    string // of the scenario, both sides
+	ours    string // more of them for our own stack
+	impair  string
+	only    bool // ours only
+	figures []figure
+}
+
+type pairOutput struct {
+	Offer  map[string]any `json:"offer"`
+	Answer map[string]any `json:"answer"`
+}
+
+func (o pairOutput) number(side, key string) float64 {
+	m := o.Offer
+	if side == "answer" {
+		m = o.Answer
+	}
+	v, _ := m[key].(float64)
+	return v
+}
+
+func answerOf(key string) func(pairOutput) float64 {
+	return func(o pairOutput) float64 { return o.number("answer", key) }
+}
+
+func offerOf(key string, scale float64) func(pairOutput) float64 {
+	return func(o pairOutput) float64 { return o.number("offer", key) * scale }
+}
+
+func bothSides(key string) func(pairOutput) float64 {
+	return func(o pairOutput) float64 { return o.number("offer", key) + o.number("answer", key) }
+}
+
+// rivalRows are what is compared.
+func rivalRows() []row {
+	mbps := figure{name: "goodput", unit: "Mbit/s", of: answerOf("mbps")}
+	onPath := func(goal float64) []figure { f := mbps; f.goal = goal; return []figure{f} }
+	bulk := mbps
+	bulk.factor = 20
+	return []row{
+		{name: "bulk, datagrams of 1200 bytes at most", args: "throughput -size 16384 -warm 1s -dur 5s", ours: "-mtu 1200", figures: []figure{
+			bulk, {name: "CPU, both ends", unit: "s/GB", least: true, goal: 3, of: bothSides("cpu_s_per_gb")}}},
+		{name: "bulk, path discovery on", args: "throughput -size 16384 -warm 1s -dur 5s", only: true, figures: []figure{mbps}},
+		{name: "ping-pong 64 B", args: "latency -size 64 -warm 1s -dur 4s", figures: []figure{
+			{name: "p50", unit: "µs", least: true, goal: 45, of: offerOf("p50_us", 1)}, {name: "p99", unit: "µs", least: true, goal: 120, of: offerOf("p99_us", 1)}}},
+		{name: "ping beside a bulk transfer", args: "latency -size 64 -bulk -warm 1s -dur 4s", figures: []figure{
+			{name: "p50", unit: "ms", least: true, goal: 0.4, of: offerOf("p50_us", 1e-3)}, {name: "p99", unit: "ms", least: true, goal: 1.5, of: offerOf("p99_us", 1e-3)},
+			{name: "bulk beside it", unit: "Mbit/s", of: offerOf("bulk_mbps_sent", 1)}}},
+		{name: "100 Mbit/s, RTT 50 ms, no loss", args: "throughput -warm 0s -dur 15s", impair: "-rtt 50ms -rate 100", figures: onPath(90)},
+		{name: "100 Mbit/s, RTT 50 ms, 1 % loss", args: "throughput -warm 0s -dur 15s", impair: "-rtt 50ms -rate 100 -loss 0.01", figures: onPath(75)},
+		{name: "100 Mbit/s, RTT 100 ms, 0.1 % loss", args: "throughput -warm 0s -dur 15s", impair: "-rtt 100ms -rate 100 -loss 0.001", figures: onPath(84)},
+		{name: "100 Mbit/s, RTT 20 ms, 5 % loss", args: "throughput -warm 0s -dur 15s", impair: "-rtt 20ms -rate 100 -loss 0.05", figures: onPath(60)},
+		{name: "connections, 16 at once", args: "connect -conc 16 -dur 5s", figures: []figure{
+			{name: "rate", unit: "1/s", factor: 4, of: offerOf("per_s", 1)}, {name: "CPU, offering end", unit: "ms", least: true, goal: 0.8, of: offerOf("cpu_ms_per_conn", 1)}}},
+	}
+}
+
+// rivals measures every row of every stack, round by round in turn, and
+// writes a table and a chart of the medians.
+func rivals(args []string) error {
+	f := flag.NewFlagSet("rtcbench rivals", flag.ExitOnError)
+	rounds := f.Int("rounds", 5, "how often everything is measured, in turn")
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	ours := f.String("ours", self, "our command")
+	pion := f.String("pion", "", "pion's peer; empty: not run")
+	node := f.String("node", "", "libdatachannel's peer; empty: not run")
+	floor := f.String("floor", "", "the program that measures the machine's own limit; empty: not run")
+	out := f.String("out", "out/rivals", "where .md, .svg and .json are written")
+	match := f.String("row", "", "only rows whose name has this in it")
+	f.Parse(args)
+
+	stacks := []stackCommand{{"purertc", *ours}}
+	for _, s := range []stackCommand{{"pion", *pion}, {"libdatachannel", *node}} {
+		if s.command != "" {
+			stacks = append(stacks, s)
+		}
+	}
+	results := map[string][]float64{} // by row, stack and figure
+	key := func(r row, s, figure string) string { return r.name + "|" + s + "|" + figure }
+	for round := range *rounds {
+		if *floor != "" {
+			if v, err := floorMbps(*floor); err == nil {
+				results["floor"] = append(results["floor"], v)
+			} else {
+				fmt.Fprintln(os.Stderr, "rtcbench: floor:", err)
+			}
+		}
+		for _, r := range rivalRows() {
+			if !strings.Contains(r.name, *match) {
+				continue
+			}
+			for i, s := range stacks {
+				if r.only && i > 0 {
+					continue
+				}
+				fmt.Fprintf(os.Stderr, "\r\x1b[Kround %d of %d: %s: %s", round+1, *rounds, r.name, s.name)
+				o, err := measurePair(*ours, s.command, i == 0, r)
+				if err != nil {
+					fmt.Fprintf(os.Stderr, "\r\x1b[K%s: %s: %v\n", r.name, s.name, err)
+					continue
+				}
+				for _, g := range r.figures {
+					if v := g.of(o); v > 0 {
+						results[key(r, s.name, g.name)] = append(results[key(r, s.name, g.name)], v)
+					}
+				}
+			}
+		}
+	}
+	fmt.Fprint(os.Stderr, "\r\x1b[K")
+	if err := os.MkdirAll(filepath.Dir(*out), 0o755); err != nil {
+		return err
+	}
+	var lines []comparison
+	for _, r := range rivalRows() {
+		if !strings.Contains(r.name, *match) {
+			continue
+		}
+		for _, g := range r.figures {
+			c := comparison{row: r.name, figure: g, values: map[string][]float64{}}
+			for _, s := range stacks {
+				c.values[s.name] = results[key(r, s.name, g.name)]
+			}
+			lines = append(lines, c)
+		}
+	}
+	table := comparisonTable(lines, stacks, results["floor"], *rounds)
+	fmt.Print(table)
+	raw, err := json.MarshalIndent(results, "", " ")
+	if err != nil {
+		return err
+	}
+	for ext, b := range map[string][]byte{".md": []byte(table), ".svg": comparisonChart(lines, stacks), ".json": raw} {
+		if err := os.WriteFile(*out+ext, b, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// measurePair runs both sides of one stack.
+func measurePair(self, command string, own bool, r row) (o pairOutput, err error) {
+	args := r.args
+	if own && r.ours != "" {
+		args += " " + r.ours
+	}
+	scenario, rest, _ := strings.Cut(args, " ")
+	side := func(role string) string { return command + " " + scenario + " -role " + role + " " + rest }
+	argv := []string{"pair", "-timeout", "90s", "-a", side("offer"), "-b", side("answer")}
+	if r.impair != "" {
+		argv = append(argv, "-impair", r.impair)
+	}
+	var stderr bytes.Buffer
+	cmd := exec.Command(self, argv...)
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if uerr := json.Unmarshal(out, &o); uerr != nil {
+		return o, fmt.Errorf("%w: %s", uerr, firstLine(stderr.String()))
+	}
+	_ = err // the figures that came count
+	return o, nil
+}
+
+func firstLine(s string) string {
+	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
+	return s
+}
+
+// floorMbps is what kernel and ciphers allow in one process.
+func floorMbps(command string) (float64, error) {
+	out, err := exec.Command(command, "udp", "-io", "gso", "-crypto=true").Output()
+	if err != nil {
+		return 0, err
+	}
+	var v struct {
+		Mbps float64 `json:"mbps_app"`
+	}
+	return v.Mbps, json.Unmarshal(out, &v)
+}
+
+// A comparison is one figure of all stacks.
+type comparison struct {
+	row    string
+	figure figure
+	values map[string][]float64
+}
+
+func median(v []float64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
+	s := append([]float64(nil), v...)
+	sort.Float64s(s)
+	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
+}
+
+// goalOf is the figure's goal, and whether it is met; "" without one.
+func (c comparison) goalOf(rival string) (text string, met bool) {
+	v, goal := median(c.values["purertc"]), c.figure.goal
+	if c.figure.factor > 0 {
+		goal = c.figure.factor * median(c.values[rival])
+	}
+	if goal == 0 {
+		return "", true
+	}
+	if c.figure.least {
+		return "≤ " + short(goal), v > 0 && v <= goal
+	}
+	return "≥ " + short(goal), v >= goal
+}
+
+func short(v float64) string {
+	switch {
+	case v == 0:
+		return "–"
+	case v >= 100:
+		return fmt.Sprintf("%.0f", v)
+	case v >= 1:
+		return fmt.Sprintf("%.1f", v)
+	}
+	return fmt.Sprintf("%.2f", v)
+}
+
+// comparisonTable is the medians as Markdown.
+func comparisonTable(lines []comparison, stacks []stackCommand, floor []float64, rounds int) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Medians of %d interleaved rounds, %s, %s/%s, %d processors, %s.\n\n", rounds, time.Now().Format("2 January 2006"), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
+	b.WriteString("| what | figure |")
+	for _, s := range stacks {
+		b.WriteString(" " + s.name + " |")
+	}
+	b.WriteString(" goal | |\n| --- | --- |" + strings.Repeat(" ---: |", len(stacks)+1) + " --- |\n")
+	for _, c := range lines {
+		fmt.Fprintf(&b, "| %s | %s, %s |", c.row, c.figure.name, c.figure.unit)
+		for _, s := range stacks {
+			fmt.Fprintf(&b, " %s |", short(median(c.values[s.name])))
+		}
+		goal, met := "", true
+		if len(stacks) > 1 {
+			goal, met = c.goalOf(stacks[1].name)
+		}
+		mark := ""
+		if goal != "" && met {
+			mark = "met"
+		} else if goal != "" {
+			mark = "missed"
+		}
+		fmt.Fprintf(&b, " %s | %s |\n", goal, mark)
+	}
+	if len(floor) > 0 {
+		fmt.Fprintf(&b, "\nThe machine's floor for bulk (GSO, AES-128-GCM and CRC32c in one process): %s Mbit/s.\n", short(median(floor)))
+	}
+	return b.String()
+}
+
+// comparisonChart is the medians as bars, each figure on a scale of its own.
+func comparisonChart(lines []comparison, stacks []stackCommand) []byte {
+	const left, width, bar, gap = 330, 420, 13, 12
+	colors := []string{"#2563eb", "#94a3b8", "#cbd5e1"}
+	var b bytes.Buffer
+	height := 40 + len(lines)*(len(stacks)*bar+gap)
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="system-ui, sans-serif" font-size="11">`+"\n", left+width+90, height)
+	fmt.Fprintf(&b, `<rect width="100%%" height="100%%" fill="#fff"/>`+"\n")
+	for i, s := range stacks {
+		fmt.Fprintf(&b, `<rect x="%d" y="10" width="11" height="11" fill="%s"/><text x="%d" y="20">%s</text>`+"\n", left+i*110, colors[i], left+i*110+16, s.name)
+	}
+	y := 36
+	for _, c := range lines {
+		most := 0.0
+		for _, s := range stacks {
+			most = max(most, median(c.values[s.name]))
+		}
+		better := "more is better"
+		if c.figure.least {
+			better = "less is better"
+		}
+		middle := y + len(stacks)*bar/2
+		fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="end">%s</text>`+"\n", left-8, middle, escapeXML(c.row))
+		fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="end" fill="#64748b" font-size="9">%s, %s; %s</text>`+"\n", left-8, middle+11, escapeXML(c.figure.name), c.figure.unit, better)
+		for i, s := range stacks {
+			v := median(c.values[s.name])
+			w := 0.0
+			if most > 0 {
+				w = v / most * width
+			}
+			fmt.Fprintf(&b, `<rect x="%d" y="%d" width="%.1f" height="%d" fill="%s"/><text x="%.1f" y="%d">%s</text>`+"\n", left, y, w, bar-2, colors[i], left+w+5, y+bar-4, short(v))
+			y += bar
+		}
+		y += gap
+	}
+	b.WriteString("</svg>\n")
+	return b.Bytes()
+}
+
+func escapeXML(s string) string {
+	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(s)
+}
