@@ -21,7 +21,7 @@ type Config struct {
 	LocalPort, RemotePort uint16    // 0: 5000
 	Rand                  io.Reader // nil: crypto/rand
 	MaxMessageSize        int       // of received messages; 0: 262144
-	ReceiveBuffer         int       // a_rwnd in bytes; 0: chosen here; never under MaxMessageSize
+	ReceiveBuffer         int       // a_rwnd in bytes; 0: 1 MiB, which grows as the program reads; never under MaxMessageSize
 	DisableInterleaving   bool      // no I-DATA (RFC 8260)
 	DisableZeroChecksum   bool      // no RFC 9653; with it the lower layer must be DTLS
 }
@@ -125,6 +125,7 @@ type Association struct {
 	rto           rtoEstimator
 	errorCount    int // RFC 9260 §8.1
 	initCount     int
+	initSent      time.Time // of the last INIT
 	cc            congestionController
 	mtu           int
 	peerRwnd      int
@@ -140,6 +141,8 @@ type Association struct {
 	in         tracker
 	reassembly reassembly
 	window     int // the receive window
+	windowMax  int // how far it may grow
+	tuner      windowTuner
 	advertised int // a_rwnd of the last SACK
 	ack        ackState
 	ackPackets int
@@ -194,12 +197,13 @@ func NewAssociation(cfg Config) *Association {
 	if cfg.MaxMessageSize <= 0 {
 		cfg.MaxMessageSize = defaultMaxMessageSize
 	}
+	windowMax := cfg.ReceiveBuffer
 	if cfg.ReceiveBuffer <= 0 {
-		cfg.ReceiveBuffer = defaultReceiveBuffer
+		cfg.ReceiveBuffer, windowMax = defaultReceiveBuffer, maxReceiveWindow
 	}
 	// The largest message must fit with all that is charged for it.
 	cfg.ReceiveBuffer = max(cfg.ReceiveBuffer, cfg.MaxMessageSize+cfg.MaxMessageSize/4)
-	a := &Association{cfg: cfg, mtu: defaultMTU, window: cfg.ReceiveBuffer}
+	a := &Association{cfg: cfg, mtu: defaultMTU, window: cfg.ReceiveBuffer, windowMax: max(windowMax, cfg.ReceiveBuffer)}
 	a.advertised = a.window
 	a.done = a.messageDone
 	a.reassembly.reset(false, cfg.MaxMessageSize)
@@ -300,6 +304,7 @@ func (a *Association) Receive() (m Message, ok bool) {
 func (a *Association) Release(now time.Time, n int) {
 	a.tick(now)
 	a.reassembly.held = max(a.reassembly.held-n-messageOverhead, 0)
+	a.tuneWindow(now, n)
 	a.windowOpened()
 }
 

@@ -163,6 +163,9 @@ func (a *Association) handleInitAck(now time.Time, body []byte) {
 		a.abortHandshake(ic.tag, CauseUnresolvableAddress, nil)
 		return
 	}
+	if a.initCount == 0 {
+		a.rto.seed(now.Sub(a.initSent))
+	}
 	a.takePeer(ic.initParams)
 	a.state = StateCookieEchoed
 	a.dropUnusableStreams() // data may go with the COOKIE ECHO

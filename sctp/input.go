@@ -258,15 +258,15 @@ func (a *Association) room(tsn TSN) bool {
 	return a.reassembly.held+a.reassembly.partial < limit
 }
 
-// partialWindows bounds the window where nothing but incomplete messages fills
-// it: with interleaving, many large ones may be under way at once, and only
-// more data can complete them.
-const partialWindows = 16
+// maxPartialWindow bounds the window where nothing but incomplete messages
+// fills it: with interleaving, many large ones may be under way at once, and
+// only more data can complete them.
+const maxPartialWindow = 2 * maxReceiveWindow
 
 // windowLimit is how many bytes may be charged.
 func (a *Association) windowLimit() int {
 	if a.reassembly.held == 0 && a.reassembly.partial > a.window/2 {
-		return min(a.reassembly.partial+a.window/2, partialWindows*a.window)
+		return max(a.window, min(a.reassembly.partial+a.window/2, maxPartialWindow))
 	}
 	return a.window
 }
@@ -291,6 +291,7 @@ func (a *Association) handleSack(now time.Time, body []byte) {
 		return
 	}
 	a.peerRwnd = int(binary.BigEndian.Uint32(body[4:]))
+	a.queue.budget = max(a.queue.budget, a.peerRwnd/2)
 	a.acknowledge(now, cum, gaps[:blocks])
 }
 
