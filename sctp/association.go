@@ -24,6 +24,7 @@ type Config struct {
 	ReceiveBuffer         int       // a_rwnd in bytes; 0: 1 MiB, which grows as the program reads; never under MaxMessageSize
 	DisableInterleaving   bool      // no I-DATA (RFC 8260)
 	DisableZeroChecksum   bool      // no RFC 9653; with it the lower layer must be DTLS
+	CongestionControl     CongestionControl
 }
 
 // A Message is a user message (RFC 9260 §1.3) on a stream.
@@ -122,16 +123,18 @@ type Association struct {
 	echo              []byte // the COOKIE ECHO chunk to send and send again
 	peer              initParams
 
-	rto           rtoEstimator
-	errorCount    int // RFC 9260 §8.1
-	initCount     int
-	initSent      time.Time // of the last INIT
-	cc            congestionController
-	mtu           int
-	peerRwnd      int
-	recovering    bool // fast recovery, RFC 9260 §7.2.4
-	recoverUntil  TSN  // its exit point
-	fastAllowance bool // one packet past cwnd, RFC 9260 §7.2.4 (4)
+	rto        rtoEstimator
+	errorCount int // RFC 9260 §8.1
+	initCount  int
+	initSent   time.Time // of the last INIT
+	cc         congestionController
+	mtu        int
+	peerRwnd   int
+	rate       rateSampler
+	pacer      pacer
+	pacedUntil time.Time // when what waits for the pacer may go; zero: nothing waits
+	recovery   recoveryState
+	order      sendOrder // of the packet under way
 
 	queue sendQueue
 	out   outstanding
@@ -170,8 +173,10 @@ type Stats struct {
 	PacketsDropped                   uint64 // bad checksum, tag, ports or form
 	ChunksRetransmitted              uint64
 	Timeouts                         uint64 // of T3-rtx
+	TailProbes, SpuriousRecoveries   uint64
 	MessagesAbandoned                uint64
-	SmoothedRTT                      time.Duration // 0: none yet
+	SmoothedRTT, MinRTT              time.Duration // 0: none yet
+	PacingRate                       float64       // bytes a second; 0: not paced
 	CongestionWindow, BytesInFlight  int
 	ReceiveWindow, PeerReceiveWindow int
 	Interleaving, ZeroChecksum       bool // as negotiated
@@ -207,7 +212,7 @@ func NewAssociation(cfg Config) *Association {
 	a.advertised = a.window
 	a.done = a.messageDone
 	a.reassembly.reset(false, cfg.MaxMessageSize)
-	a.cc = newReno(a.mtu)
+	a.cc = cfg.CongestionControl.newController(a.mtu, 1)
 	return a
 }
 
@@ -360,7 +365,8 @@ func (a *Association) Err() error { return a.err }
 // Stats returns the present figures.
 func (a *Association) Stats() Stats {
 	s := a.stats
-	s.SmoothedRTT = a.rto.srtt
+	s.SmoothedRTT, s.MinRTT = a.rto.srtt, time.Duration(a.recovery.minRTT)
+	s.PacingRate = a.pacingRate()
 	s.CongestionWindow, s.BytesInFlight = a.cc.window(), a.out.bytes
 	s.ReceiveWindow, s.PeerReceiveWindow = a.receiveWindow(), a.peerRwnd
 	s.Interleaving, s.ZeroChecksum = a.interleaving(), a.zeroChecksum()
@@ -406,6 +412,7 @@ func (a *Association) end(ev Event) {
 	a.timers = timers{}
 	a.queue = sendQueue{}
 	a.out = outstanding{}
+	a.pacedUntil = time.Time{}
 	a.control, a.echo = nil, nil
 	a.sendInit, a.sendEcho, a.sendShutdown, a.sendShutdownAck = false, false, false, false
 	a.ack = ackNone

@@ -261,8 +261,8 @@ func (a *Association) restart(now time.Time, c *cookie) {
 	a.timers = timers{}
 	a.ack = ackNone
 	a.takePeer(c.peer)
-	a.errorCount, a.recovering = 0, false
-	a.cc = newReno(a.mtu)
+	a.errorCount, a.recovery, a.rate, a.pacer = 0, recoveryState{}, rateSampler{}, pacer{}
+	a.cc = a.cfg.CongestionControl.newController(a.mtu, a.localTag)
 	a.state = StateEstablished
 	a.timers.heartbeat = now.Add(heartbeatInterval)
 	a.event(Event{Kind: EventRestarted})
@@ -298,7 +298,7 @@ func (a *Association) establish(now time.Time) {
 	a.initCount, a.rto.backoff = 0, 0
 	a.timers.init = time.Time{}
 	a.timers.heartbeat = now.Add(heartbeatInterval)
-	if a.out.listed > 0 {
+	if a.out.listed() > 0 {
 		a.timers.t3 = now.Add(a.rto.timeout(rtoMin))
 	}
 	a.dropUnusableStreams()

@@ -107,8 +107,8 @@ func (p *pair) check(a *Association) {
 			gap++
 		}
 	}
-	if bytes != a.out.bytes || gap != a.out.gapAcked || lost != a.out.lost || listed != a.out.listed {
-		p.t.Fatalf("outstanding: bytes %d/%d gap %d/%d lost %d/%d listed %d/%d", bytes, a.out.bytes, gap, a.out.gapAcked, lost, a.out.lost, listed, a.out.listed)
+	if bytes != a.out.bytes || gap != a.out.gapAcked || lost != a.out.lost || listed != a.out.listed() {
+		p.t.Fatalf("outstanding: bytes %d/%d gap %d/%d lost %d/%d listed %d/%d", bytes, a.out.bytes, gap, a.out.gapAcked, lost, a.out.lost, listed, a.out.listed())
 	}
 	if a.reassembly.partial < 0 || a.reassembly.held < 0 {
 		p.t.Fatal("negative charge")

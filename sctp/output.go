@@ -65,6 +65,7 @@ func (w *packetWriter) empty() bool { return len(w.b)-w.start == commonHeaderSiz
 // limit, for the layer below to fragment.
 func (a *Association) AppendPacket(now time.Time, dst []byte, limit int) (b []byte, ok bool) {
 	a.tick(now)
+	a.pacedUntil = time.Time{}
 	limit = min(limit, maxPacketSize)
 	if limit < minPacketLimit {
 		return dst, false
@@ -152,10 +153,32 @@ func (a *Association) appendControl(now time.Time, w *packetWriter) {
 
 // dataReady reports whether a chunk of data may be sent now.
 func (a *Association) dataReady(now time.Time) bool {
-	if a.out.bytes >= a.cc.window() && !a.fastAllowance {
+	return (a.out.lost > 0 || a.queue.messages > 0 && a.windowAllows(1)) && a.mayTransmit(now)
+}
+
+// pacingRate is in bytes a second; 0: not paced.
+func (a *Association) pacingRate() float64 {
+	if m := a.recovery.minRTT; m > 0 && m < int64(minPacedRTT) {
+		return 0
+	}
+	return a.cc.pacingRate(a.rto.srtt)
+}
+
+// mayTransmit reports whether congestion control lets a packet with data go:
+// there is room in the window, and it is time.
+func (a *Association) mayTransmit(now time.Time) bool {
+	if a.recovery.allowance {
+		return true
+	}
+	if a.out.bytes >= a.cc.window() {
+		a.recovery.limited = a.order
 		return false
 	}
-	return a.out.lost > 0 || a.queue.messages > 0 && a.windowAllows(1)
+	if !a.pacer.ready(a.clock(now), a.pacingRate(), a.mtu) {
+		a.pacedUntil = a.base.Add(time.Duration(a.pacer.free))
+		return false
+	}
+	return true
 }
 
 // windowAllows reports whether the far end has room for n bytes more. With
@@ -167,43 +190,61 @@ func (a *Association) windowAllows(n int) bool {
 
 // appendPayload appends chunks to be sent again, then new ones.
 func (a *Association) appendPayload(now time.Time, w *packetWriter) {
-	sent := a.appendLost(now, w)
-	for !a.out.full() && a.appendNew(now, w) {
-		sent = true
+	if a.out.lost == 0 && a.queue.messages == 0 {
+		a.noteStarved()
+		return
 	}
-	a.fastAllowance = false
-	if sent && a.timers.t3.IsZero() && a.transferring() {
+	if !a.mayTransmit(now) {
+		return
+	}
+	clock, start := a.clock(now), len(w.b)
+	a.order++
+	stamp := a.rate.stamp(clock, a.order, a.out.bytes)
+	a.appendLost(now, w, stamp)
+	for !a.out.full() && a.appendNew(now, w, stamp) {
+	}
+	a.recovery.allowance = false
+	if len(w.b) == start {
+		a.noteStarved() // by the far end's window
+		return
+	}
+	a.pacer.sent(clock, len(w.b)-start, a.pacingRate(), a.mtu)
+	if !a.transferring() {
+		return
+	}
+	if a.timers.t3.IsZero() {
 		a.timers.t3 = now.Add(a.rto.timeout(rtoMin)) // RFC 9260 §6.3.2 R1
+	}
+	a.armProbe(now)
+}
+
+// noteStarved tells the measurement of the rate that it is not the path which
+// limits.
+func (a *Association) noteStarved() {
+	if a.out.lost == 0 && a.out.bytes < a.cc.window() {
+		a.rate.starved(a.out.bytes)
 	}
 }
 
 // appendLost sends lost chunks again, lowest TSN first (RFC 9260 §6.1 C).
-func (a *Association) appendLost(now time.Time, w *packetWriter) (sent bool) {
+func (a *Association) appendLost(now time.Time, w *packetWriter, stamp sendStamp) {
 	for a.out.lost > 0 {
-		if a.out.bytes >= a.cc.window() && !a.fastAllowance {
-			return sent
-		}
 		tsn, c := a.out.firstLost()
-		if c == nil {
-			return sent
-		}
 		if c.msg.expired(now) {
 			a.abandon(c.msg)
 			continue
 		}
 		if size := a.chunkSize(int(c.size)); size > w.room() && !w.empty() {
-			return sent
+			return
 		}
 		if !a.windowAllows(int(c.size)) {
-			return sent
+			return
 		}
-		a.out.resent(c, a.clock(now))
+		a.out.resent(tsn, c, stamp)
 		a.stats.ChunksRetransmitted++
-		a.cc.sent(now, int(c.size), a.out.bytes)
+		a.cc.sent(stamp.at, int(c.size), a.out.bytes)
 		w.b = a.appendChunk(w.b, tsn, c)
-		sent = true
 	}
-	return sent
 }
 
 // dataHeader is the size of the header of a chunk of data.
@@ -219,10 +260,7 @@ func (a *Association) chunkSize(n int) int { return a.dataHeader() + padded(n) }
 
 // appendNew makes the next chunk of the queue. It returns false when none may
 // be sent or none fits.
-func (a *Association) appendNew(now time.Time, w *packetWriter) bool {
-	if a.out.bytes >= a.cc.window() {
-		return false
-	}
+func (a *Association) appendNew(now time.Time, w *packetWriter, stamp sendStamp) bool {
 	s := a.queue.next()
 	if s == nil {
 		return false
@@ -246,12 +284,12 @@ func (a *Association) appendNew(now time.Time, w *packetWriter) bool {
 	if !a.windowAllows(size) {
 		return false
 	}
-	a.sendNew(now, w, m, size)
+	a.sendNew(w, m, size, stamp)
 	return true
 }
 
 // sendNew makes a chunk of the next size bytes of a message.
-func (a *Association) sendNew(now time.Time, w *packetWriter, m *outMessage, size int) {
+func (a *Association) sendNew(w *packetWriter, m *outMessage, size int, stamp sendStamp) {
 	flags := uint8(0)
 	if !m.started {
 		a.queue.number(m)
@@ -267,10 +305,10 @@ func (a *Association) sendNew(now time.Time, w *packetWriter, m *outMessage, siz
 	if last {
 		flags |= flagEnd
 	}
-	tsn := a.out.push(m, m.sent, size, flags, a.clock(now))
+	tsn := a.out.push(m, m.sent, size, flags, stamp)
 	m.sent += size
 	a.queue.count(m, -size)
-	a.cc.sent(now, size, a.out.bytes)
+	a.cc.sent(stamp.at, size, a.out.bytes)
 	a.queue.served(m.stream, size, last)
 	w.b = a.appendChunk(w.b, tsn, a.out.at(tsn))
 	if last {

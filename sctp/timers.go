@@ -10,6 +10,8 @@ import (
 type timers struct {
 	init      time.Time // T1-init, T1-cookie
 	t3        time.Time // T3-rtx
+	reorder   time.Time // RFC 8985 §6.2 step 5
+	probe     time.Time // RFC 8985 §7
 	ack       time.Time // the delayed SACK
 	reconfig  time.Time // RFC 6525 §5.1.1
 	heartbeat time.Time
@@ -21,7 +23,7 @@ type timers struct {
 func (a *Association) NextTimeout() time.Time {
 	t := &a.timers
 	next := a.queue.nextExpiry
-	for _, d := range [...]time.Time{t.init, t.t3, t.ack, t.reconfig, t.heartbeat, t.shutdown, t.guard} {
+	for _, d := range [...]time.Time{t.init, t.t3, t.reorder, t.probe, a.pacedUntil, t.ack, t.reconfig, t.heartbeat, t.shutdown, t.guard} {
 		if !d.IsZero() && (next.IsZero() || d.Before(next)) {
 			next = d
 		}
@@ -48,6 +50,13 @@ func (a *Association) Advance(now time.Time) {
 		a.ack = ackNow
 	}
 	a.queue.expire(now)
+	due(now, &a.pacedUntil)
+	if due(now, &a.timers.reorder) {
+		a.reorderTimeout(now)
+	}
+	if due(now, &a.timers.probe) {
+		a.probeTimeout(now)
+	}
 	if due(now, &a.timers.t3) {
 		a.retransmissionTimeout(now)
 	}
@@ -70,7 +79,7 @@ func (a *Association) Advance(now time.Time) {
 
 // retransmissionTimeout is T3-rtx running out (RFC 9260 §6.3.3).
 func (a *Association) retransmissionTimeout(now time.Time) {
-	if a.out.listed == 0 && !a.skip.pending(&a.out) {
+	if a.out.listed() == 0 && !a.skip.pending(&a.out) {
 		return
 	}
 	a.stats.Timeouts++
@@ -79,9 +88,11 @@ func (a *Association) retransmissionTimeout(now time.Time) {
 		return
 	}
 	if a.peerRwnd > 0 {
-		a.cc.timedOut(now) // a probe of a closed window says nothing of the path
+		a.cc.timedOut(a.clock(now)) // a probe of a closed window says nothing of the path
 	}
-	a.recovering = false
+	a.recovery.begin(a.out.end-1, true)
+	a.recovery.marked += a.out.flying
+	a.timers.reorder, a.timers.probe = time.Time{}, time.Time{}
 	a.out.markAllLost()
 	a.abandonLost(now)
 	a.skip.due = a.skip.pending(&a.out)
