@@ -191,6 +191,7 @@ func (a *Association) abortHandshake(tag uint32, code CauseCode, info []byte) {
 // takePeer takes over what the far end said of itself.
 func (a *Association) takePeer(p initParams) {
 	a.peer, a.peerTag, a.peerRwnd = p, p.tag, int(p.aRwnd)
+	a.cc = a.cfg.CongestionControl.newController(a.mtu, a.localTag)
 	a.in.reset(p.initialTSN)
 	interleaving := p.iData && !a.cfg.DisableInterleaving
 	a.reassembly.reset(interleaving, a.cfg.MaxMessageSize)
@@ -262,7 +263,6 @@ func (a *Association) restart(now time.Time, c *cookie) {
 	a.ack = ackNone
 	a.takePeer(c.peer)
 	a.errorCount, a.recovery, a.rate, a.pacer = 0, recoveryState{}, rateSampler{}, pacer{}
-	a.cc = a.cfg.CongestionControl.newController(a.mtu, a.localTag)
 	a.state = StateEstablished
 	a.timers.heartbeat = now.Add(heartbeatInterval)
 	a.event(Event{Kind: EventRestarted})

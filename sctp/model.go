@@ -38,7 +38,7 @@ type model struct {
 
 	minRTT    int64
 	minRTTAt  int64 // when it was last as low
-	recent    int64 // the lowest since then
+	recent    int64 // the lowest in probeRTT
 	rtt       int64 // the last
 	delayed   int   // how many in succession showed a queue
 	probeEnds int64 // of probeRTT
@@ -79,7 +79,7 @@ const (
 // Gains and bounds. Those without a word are the drafts'.
 const (
 	startupGain   = 2.77
-	startupWindow = 2.0
+	startupWindow = 3.0 // the drafts have 2; the first rounds are spread by pacing, which makes the rate look lower
 	drainGain     = 0.5
 	upGain        = 1.25
 	downGain      = 0.75
@@ -201,7 +201,7 @@ func (m *model) measureRate(ev *ackEvent) {
 	if s.appLimited && rate < m.bandwidth {
 		return
 	}
-	m.rounds.add(rate)
+	m.rounds.add(rate) // in probeRTT it tells nothing, but is low and does no harm
 	m.bandwidth = m.rounds.max()
 }
 
@@ -215,7 +215,7 @@ func (m *model) measureRTT(ev *ackEvent) {
 	if m.minRTT == math.MaxInt64 || ev.rtt <= m.minRTT+m.minRTT/32 {
 		// Within a thirty-second of the lowest, the queue is empty as well.
 		m.minRTT = min(m.minRTT, ev.rtt)
-		m.minRTTAt, m.recent = ev.now, math.MaxInt64
+		m.minRTTAt = ev.now
 	}
 	if ev.rtt > m.minRTT+m.queueDelay() {
 		m.delayed++
@@ -240,7 +240,7 @@ func (m *model) noteLoss(ev *ackEvent) {
 // endRound draws the conclusions of a round.
 func (m *model) endRound(ev *ackEvent) {
 	m.roundEnd = ev.rate.delivered
-	if !ev.rate.appLimited {
+	if !ev.rate.appLimited && m.phase != modelProbeRTT {
 		m.rounds.next()
 		m.upRounds++
 		m.checkFull()
@@ -298,7 +298,6 @@ func (m *model) step(ev *ackEvent) {
 	if m.phase != modelProbeRTT && ev.now-m.minRTTAt > minRTTWindow && m.minRTT >= modelMinRTT {
 		m.phase, m.probeEnds = modelProbeRTT, 0
 		m.prior.cwnd = m.cwnd
-		m.recent = math.MaxInt64
 	}
 }
 
@@ -368,7 +367,7 @@ func (m *model) stepProbeRTT(ev *ackEvent) {
 	if ev.now < m.probeEnds || ev.rate.prior < m.probeDone || m.recent == math.MaxInt64 {
 		return
 	}
-	m.minRTT, m.minRTTAt, m.recent = m.recent, ev.now, math.MaxInt64
+	m.minRTT, m.minRTTAt = m.recent, ev.now
 	m.cwnd = max(m.cwnd, m.prior.cwnd)
 	if m.fullRounds < 3 && m.fullRate == 0 {
 		m.phase = modelStartup

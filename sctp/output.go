@@ -197,7 +197,7 @@ func (a *Association) appendPayload(now time.Time, w *packetWriter) {
 	if !a.mayTransmit(now) {
 		return
 	}
-	clock, start := a.clock(now), len(w.b)
+	clock, start, inFlight := a.clock(now), len(w.b), a.out.bytes
 	a.order++
 	stamp := a.rate.stamp(clock, a.order, a.out.bytes)
 	a.appendLost(now, w, stamp)
@@ -208,7 +208,8 @@ func (a *Association) appendPayload(now time.Time, w *packetWriter) {
 		a.noteStarved() // by the far end's window
 		return
 	}
-	a.pacer.sent(clock, len(w.b)-start, a.pacingRate(), a.mtu)
+	// Rates are of payload, as measured.
+	a.pacer.sent(clock, max(a.out.bytes-inFlight, 0), a.pacingRate(), a.mtu)
 	if !a.transferring() {
 		return
 	}

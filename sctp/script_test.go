@@ -150,7 +150,7 @@ func TestSackPolicy(t *testing.T) {
 func TestFastRetransmit(t *testing.T) {
 	s := newScript(t)
 	for range 5 {
-		s.a.Send(s.now, Message{Data: make([]byte, 1000)}, SendOptions{})
+		s.a.Send(s.now, Message{Data: make([]byte, 1170)}, SendOptions{})
 	}
 	first := s.a.out.end
 	for range 5 {

@@ -41,36 +41,107 @@ const (
 	pingStream = 1
 )
 
-// newEnds makes an association between two addresses and establishes it.
-func newEnds(t *testing.T, w *simnet.World, a, b string, cfg sctp.Config) (x, y *end) {
-	t.Helper()
-	ends := [2]*end{}
-	addrs := [2]netip.AddrPort{netip.AddrPortFrom(netip.MustParseAddr(a), 5000), netip.AddrPortFrom(netip.MustParseAddr(b), 5000)}
-	for i := range ends {
-		cfg.Rand = w.Reader()
-		ends[i] = &end{Association: sctp.NewAssociation(cfg), world: w, local: addrs[i], remote: addrs[1-i], message: make([]byte, 16384)}
-		w.Attach(ends[i], addrs[i].Addr())
-		ends[i].Connect(w.Now())
+// A host is a node with any number of ends, which share its address, and so
+// the path to another.
+type host struct {
+	addr netip.Addr
+	ends []*end
+	turn int
+}
+
+func (h *host) end(port uint16) *end {
+	for _, e := range h.ends {
+		if e.local.Port() == port {
+			return e
+		}
 	}
-	run(t, w, 2*time.Second, func() bool {
+	return nil
+}
+
+func (h *host) HandleDatagram(now time.Time, local, remote netip.AddrPort, b []byte) {
+	if e := h.end(local.Port()); e != nil {
+		e.handle(now, b)
+	}
+}
+
+func (h *host) AppendDatagram(now time.Time, dst []byte) ([]byte, netip.AddrPort, netip.AddrPort, bool) {
+	for range h.ends {
+		e := h.ends[h.turn]
+		h.turn = (h.turn + 1) % len(h.ends)
+		if b, ok := e.appendDatagram(now, dst); ok {
+			return b, e.local, e.remote, true
+		}
+	}
+	return dst, netip.AddrPort{}, netip.AddrPort{}, false
+}
+
+func (h *host) Advance(now time.Time) {
+	for _, e := range h.ends {
+		e.Advance(now)
+	}
+}
+
+func (h *host) NextTimeout() (next time.Time) {
+	for _, e := range h.ends {
+		if t := e.NextTimeout(); !t.IsZero() && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	return next
+}
+
+// A network is two hosts and the path between them.
+type network struct {
+	*simnet.World
+	t    *testing.T
+	a, b *host
+	path *simnet.Path // from a to b
+}
+
+func newNetwork(t *testing.T, seed uint64, p simnet.Path) *network {
+	w := simnet.New(seed)
+	n := &network{World: w, t: t, a: &host{addr: netip.MustParseAddr("10.0.0.1")}, b: &host{addr: netip.MustParseAddr("10.0.0.2")}}
+	w.Both(n.a.addr, n.b.addr, p)
+	n.path = w.Path(n.a.addr, n.b.addr)
+	w.Attach(n.a, n.a.addr)
+	w.Attach(n.b, n.b.addr)
+	return n
+}
+
+// connect makes one more association between the two hosts.
+func (n *network) connect(cfg sctp.Config) (x, y *end) {
+	n.t.Helper()
+	port := uint16(5000 + len(n.a.ends))
+	hosts := [2]*host{n.a, n.b}
+	ends := [2]*end{}
+	for i, h := range hosts {
+		cfg.Rand = n.Reader()
+		ends[i] = &end{
+			Association: sctp.NewAssociation(cfg), world: n.World, message: make([]byte, 16384),
+			local: netip.AddrPortFrom(h.addr, port), remote: netip.AddrPortFrom(hosts[1-i].addr, port),
+		}
+		h.ends = append(h.ends, ends[i])
+		ends[i].Connect(n.Now())
+	}
+	n.run(2*time.Second, func() bool {
 		return ends[0].State() == sctp.StateEstablished && ends[1].State() == sctp.StateEstablished
 	})
 	return ends[0], ends[1]
 }
 
 // run lets time pass until done, which must be, unless it is nil.
-func run(t *testing.T, w *simnet.World, d time.Duration, done func() bool) {
-	t.Helper()
-	ok, err := w.Run(d, done)
+func (n *network) run(d time.Duration, done func() bool) {
+	n.t.Helper()
+	ok, err := n.Run(d, done)
 	if err != nil {
-		t.Fatal(err)
+		n.t.Fatal(err)
 	}
 	if done != nil && !ok {
-		t.Fatalf("seed %d: not within %v", w.Seed(), d)
+		n.t.Fatalf("seed %d: not within %v", n.Seed(), d)
 	}
 }
 
-func (e *end) HandleDatagram(now time.Time, _, _ netip.AddrPort, b []byte) {
+func (e *end) handle(now time.Time, b []byte) {
 	e.HandlePacket(now, b[:len(b)-recordSize])
 	for {
 		m, ok := e.Receive()
@@ -118,14 +189,14 @@ func (e *end) fill(now time.Time) {
 	}
 }
 
-func (e *end) AppendDatagram(now time.Time, dst []byte) ([]byte, netip.AddrPort, netip.AddrPort, bool) {
+func (e *end) appendDatagram(now time.Time, dst []byte) ([]byte, bool) {
 	e.fill(now)
 	b, ok := e.AppendPacket(now, dst, datagramSize-recordSize)
 	if !ok {
-		return dst, e.local, e.remote, false
+		return dst, false
 	}
 	var record [recordSize]byte
-	return append(b, record[:]...), e.local, e.remote, true
+	return append(b, record[:]...), true
 }
 
 // link is a path of 100 Mbit/s with a queue of so many bandwidth-delay
@@ -141,22 +212,19 @@ var controls = []sctp.CongestionControl{sctp.CongestionModel, sctp.CongestionCub
 
 // goodput is what a transfer reaches in 15 s from its first message on.
 func goodput(t *testing.T, p simnet.Path, cfg sctp.Config, seed uint64) float64 {
-	w := simnet.New(seed)
-	w.Default = p
-	x, y := newEnds(t, w, "10.0.0.1", "10.0.0.2", cfg)
+	n := newNetwork(t, seed, p)
+	x, y := n.connect(cfg)
 	x.bulk = true
-	x.fill(w.Now())
-	run(t, w, 5*time.Second, func() bool { return y.got > 0 })
+	n.run(5*time.Second, func() bool { return y.got > 0 })
 	start := y.got
-	run(t, w, 15*time.Second, nil)
+	n.run(15*time.Second, nil)
 	if y.bad {
 		t.Errorf("seed %d: messages out of order", seed)
 	}
 	s := x.Stats()
-	path := w.Path(x.local.Addr(), y.local.Addr())
 	t.Logf("%v seed %d: %.1f Mbit/s, %d chunks sent again, %d lost, %d dropped by the queue, longest queue %v, timeouts %d, probes %d",
-		cfg.CongestionControl, seed, mbps(y.got-start, 15*time.Second), s.ChunksRetransmitted, path.Stats.Lost, path.Stats.QueueFull,
-		path.Stats.MaxQueue, s.Timeouts, s.TailProbes)
+		cfg.CongestionControl, seed, mbps(y.got-start, 15*time.Second), s.ChunksRetransmitted, n.path.Stats.Lost, n.path.Stats.QueueFull,
+		n.path.Stats.MaxQueue, s.Timeouts, s.TailProbes)
 	return mbps(y.got-start, 15*time.Second)
 }
 
@@ -185,4 +253,26 @@ func median(d []time.Duration) time.Duration {
 	d = slices.Clone(d)
 	slices.Sort(d)
 	return d[len(d)/2]
+}
+
+// share is what each of two flows has of a path of 50 ms in 60 s.
+func share(t *testing.T, seed uint64, queue float64, c1, c2 sctp.CongestionControl) (one, two float64) {
+	n := newNetwork(t, seed, link(50*time.Millisecond, 0, queue))
+	x1, y1 := n.connect(sctp.Config{CongestionControl: c1})
+	x2, y2 := n.connect(sctp.Config{CongestionControl: c2})
+	x1.bulk, x2.bulk = true, true
+	n.run(time.Minute, nil)
+	one, two = mbps(y1.got, time.Minute), mbps(y2.got, time.Minute)
+	t.Logf("seed %d, queue %v BDP: %v %.1f, %v %.1f Mbit/s; longest queue %v, dropped %d", seed, queue, c1, one, c2, two, n.path.Stats.MaxQueue, n.path.Stats.QueueFull)
+	return one, two
+}
+
+// jain is Jain's index of fairness: 1 where all have the same.
+func jain(x ...float64) float64 {
+	sum, squares := 0.0, 0.0
+	for _, v := range x {
+		sum += v
+		squares += v * v
+	}
+	return sum * sum / (float64(len(x)) * squares)
 }
