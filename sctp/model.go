@@ -92,7 +92,7 @@ const (
 
 	// queueLoss is the loss in a round, together with delay, that means a full
 	// queue.
-	queueLoss = 0.02
+	queueLoss = 0.01
 
 	// lossCeiling is the loss in a round that counts as congestion however
 	// short the round trip is: there are bottlenecks without a queue to speak
@@ -226,7 +226,7 @@ func (m *model) measureRTT(ev *ackEvent) {
 
 // queueDelay is how much longer than the shortest a round trip takes that
 // shows a queue.
-func (m *model) queueDelay() int64 { return max(m.minRTT/8, int64(2*time.Millisecond)) }
+func (m *model) queueDelay() int64 { return max(m.minRTT/16, int64(2*time.Millisecond)) }
 
 // noteLoss counts what was lost in the round.
 func (m *model) noteLoss(ev *ackEvent) {
@@ -330,7 +330,7 @@ func (m *model) stepCycle(ev *ackEvent) {
 	case cycleUp:
 		full := ev.inFlight >= int(upGain*float64(m.bdp())) || m.delayed >= 8
 		if elapsed > rtt && full || elapsed > 3*rtt {
-			if m.inflight > 0 && m.delayed < 8 {
+			if m.delayed < 8 { // with a queue, more in flight would only lengthen it
 				m.inflight = int(upGain * float64(m.inflight))
 			}
 			m.enterCycle(cycleDown, ev.now)
