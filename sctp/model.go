@@ -91,7 +91,8 @@ const (
 	probeRTTGain = 0.5
 
 	// queueLoss is the loss in a round, together with delay, that means a full
-	// queue.
+	// queue. The drafts have 2 %, which leaves Reno too little where queues are
+	// short.
 	queueLoss = 0.01
 
 	// lossCeiling is the loss in a round that counts as congestion however

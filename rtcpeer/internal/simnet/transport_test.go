@@ -276,3 +276,130 @@ func jain(x ...float64) float64 {
 	}
 	return sum * sum / (float64(len(x)) * squares)
 }
+
+// TestFairness: equal flows share equally, and beside Reno neither starves.
+func TestFairness(t *testing.T) {
+	const model, cubic, reno = sctp.CongestionModel, sctp.CongestionCubic, sctp.CongestionReno
+	for _, test := range []struct {
+		name   string
+		one    sctp.CongestionControl
+		two    sctp.CongestionControl
+		queue  float64 // bandwidth-delay products
+		always bool    // in short tests too
+	}{
+		{"model and model", model, model, 1, true},
+		{"cubic and cubic", cubic, cubic, 1, false},
+		{"model and reno", model, reno, 1, true},
+		{"model and reno, short queue", model, reno, 0.25, false},
+		{"model and reno, long queue", model, reno, 4, false},
+		{"cubic and reno", cubic, reno, 1, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if testing.Short() && !test.always {
+				t.Skip("a minute of a path of 100 Mbit/s takes seconds to simulate")
+			}
+			one, two := share(t, 1, test.queue, test.one, test.two)
+			if test.one == test.two {
+				if j := jain(one, two); j < 0.9 {
+					t.Errorf("Jain index %.3f, want 0.9", j)
+				}
+			}
+			if least := 0.2 * (one + two); one < least || two < least {
+				t.Errorf("%v has %.1f Mbit/s and %v %.1f: less than a fifth", test.one, one, test.two, two)
+			}
+			if one+two < 80 {
+				t.Errorf("together %.1f Mbit/s of 92", one+two)
+			}
+		})
+	}
+}
+
+// TestStandingQueue: where the bottleneck would hold four bandwidth-delay
+// products, a transfer leaves it short, so that small messages pass.
+func TestStandingQueue(t *testing.T) {
+	const rtt = 50 * time.Millisecond
+	n := newNetwork(t, 1, link(rtt, 0, 4))
+	x, y := n.connect(sctp.Config{})
+	x.bulk, y.echo = true, true
+	n.run(time.Second, nil)
+	x.ping()
+	n.run(20*time.Second, nil)
+	if len(x.pings) < 200 {
+		t.Fatalf("%d pings", len(x.pings))
+	}
+	p50 := median(x.pings)
+	queue := p50 - rtt // nothing else delays a ping
+	t.Logf("ping beside a transfer: p50 %v, of %d; longest queue %v; %.1f Mbit/s", p50, len(x.pings), n.path.Stats.MaxQueue, mbps(y.got, 21*time.Second))
+	if p50 > rtt*3/2 {
+		t.Errorf("ping p50 %v, want at most %v", p50, rtt*3/2)
+	}
+	if queue > rtt/2 {
+		t.Errorf("standing queue %v, want at most %v", queue, rtt/2)
+	}
+}
+
+// TestOutage: five seconds without a path, and the old speed is back within
+// three.
+func TestOutage(t *testing.T) {
+	for _, c := range []sctp.CongestionControl{sctp.CongestionModel, sctp.CongestionCubic} {
+		t.Run(c.String(), func(t *testing.T) {
+			n := newNetwork(t, 1, link(50*time.Millisecond, 0, 1))
+			back := n.Path(n.b.addr, n.a.addr)
+			x, y := n.connect(sctp.Config{CongestionControl: c})
+			x.bulk = true
+			n.run(5*time.Second, nil)
+			start := y.got
+			n.run(time.Second, nil)
+			before := y.got - start
+			n.path.Down, back.Down = true, true
+			n.run(5*time.Second, nil)
+			n.path.Down, back.Down = false, false
+			up := n.Now()
+			var after int
+			for after < before*9/10 {
+				if n.Now().Sub(up) > 4*time.Second {
+					t.Fatalf("not back to %.1f Mbit/s within 4 s: %.1f", mbps(before, time.Second), mbps(after, time.Second))
+				}
+				start = y.got
+				n.run(100*time.Millisecond, nil)
+				after = 10 * (y.got - start)
+			}
+			t.Logf("%.1f Mbit/s before, %.1f after %v", mbps(before, time.Second), mbps(after, time.Second), n.Now().Sub(up))
+			if d := n.Now().Sub(up); d > 3*time.Second {
+				t.Errorf("back after %v, want 3s", d)
+			}
+		})
+	}
+}
+
+// TestRateDrop: the path's rate falls to half and comes back; no reliable
+// message is lost, and the path is in use all the time.
+func TestRateDrop(t *testing.T) {
+	for _, c := range controls {
+		t.Run(c.String(), func(t *testing.T) {
+			n := newNetwork(t, 1, link(50*time.Millisecond, 0, 1))
+			x, y := n.connect(sctp.Config{CongestionControl: c})
+			x.bulk = true
+			n.run(5*time.Second, nil)
+			n.path.Rate /= 2
+			n.run(2*time.Second, nil) // to adapt
+			start := y.got
+			n.run(5*time.Second, nil)
+			half := mbps(y.got-start, 5*time.Second)
+			n.path.Rate *= 2
+			n.run(5*time.Second, nil)
+			start = y.got
+			n.run(2*time.Second, nil)
+			full := mbps(y.got-start, 2*time.Second)
+			t.Logf("%.1f Mbit/s at half the rate, %.1f afterwards; dropped %d", half, full, n.path.Stats.QueueFull)
+			if half < 40 || full < 70 {
+				t.Errorf("%.1f Mbit/s of 46, %.1f of 92 afterwards", half, full)
+			}
+			x.bulk = false
+			n.run(5*time.Second, func() bool { return x.BufferedAmount(bulkStream) == 0 && y.next == x.next })
+			if y.bad {
+				t.Error("messages out of order")
+			}
+		})
+	}
+}
