@@ -218,10 +218,11 @@ func (m *model) measureRTT(ev *ackEvent) {
 		m.minRTT = min(m.minRTT, ev.rtt)
 		m.minRTTAt = ev.now
 	}
-	if ev.rtt > m.minRTT+m.queueDelay() {
-		m.delayed++
-	} else {
+	switch {
+	case ev.rtt <= m.minRTT+m.queueDelay():
 		m.delayed = 0
+	case !ev.rate.appLimited: // a lone packet's SACK may be late for another reason
+		m.delayed++
 	}
 }
 

@@ -113,6 +113,11 @@ func (a *Association) countError() (ended bool) {
 // heartbeatInterval is that of RFC 9260 §16, HB.interval.
 const heartbeatInterval = 30 * time.Second
 
+// heartbeatErrors is how many timeouts a HEARTBEAT without an answer counts
+// for: as many as there would have been with data, whose timer runs out every
+// second.
+const heartbeatErrors = int(heartbeatInterval / rtoMax)
+
 // A heartbeatState is the one HEARTBEAT under way.
 type heartbeatState struct {
 	heard  time.Time // when the far end was last heard
@@ -133,8 +138,11 @@ func (a *Association) heartbeatTimeout(now time.Time) {
 		return
 	}
 	a.trim()
-	if !h.sentAt.IsZero() && a.countError() {
-		return
+	if !h.sentAt.IsZero() {
+		a.errorCount += heartbeatErrors - 1
+		if a.countError() {
+			return
+		}
 	}
 	h.send = true
 	a.timers.heartbeat = now.Add(heartbeatInterval)
