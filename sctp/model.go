@@ -154,7 +154,8 @@ func (m *model) pacingRate(srtt time.Duration) float64 {
 		}
 		return startupGain * float64(m.cwnd) / srtt.Seconds()
 	}
-	rate := m.rate()
+	// A program that sends little has shown little of the path.
+	rate := max(m.rate(), float64(minWindow*m.mtu)/(float64(m.minRTT)/1e9))
 	switch m.phase {
 	case modelStartup:
 		initial := float64(initialWindow*m.mtu) / (float64(m.minRTT) / 1e9)
@@ -221,7 +222,7 @@ func (m *model) measureRTT(ev *ackEvent) {
 	switch {
 	case ev.rtt <= m.minRTT+m.queueDelay():
 		m.delayed = 0
-	case !ev.rate.appLimited: // a lone packet's SACK may be late for another reason
+	case ev.rate.inFlight >= 8*m.mtu: // the SACK of one or two packets may be late for another reason
 		m.delayed++
 	}
 }
@@ -297,7 +298,7 @@ func (m *model) step(ev *ackEvent) {
 	case modelProbeRTT:
 		m.stepProbeRTT(ev)
 	}
-	if m.phase != modelProbeRTT && ev.now-m.minRTTAt > minRTTWindow && m.minRTT >= modelMinRTT {
+	if m.phase != modelProbeRTT && ev.now-m.minRTTAt > minRTTWindow && m.minRTT >= modelMinRTT && !ev.rate.appLimited {
 		m.phase, m.probeEnds = modelProbeRTT, 0
 		m.prior.cwnd = m.cwnd
 	}

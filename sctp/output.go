@@ -174,8 +174,8 @@ func (a *Association) mayTransmit(now time.Time) bool {
 		a.recovery.limited = a.order
 		return false
 	}
-	if !a.pacer.ready(a.clock(now), a.pacingRate(), a.mtu) {
-		a.pacedUntil = a.base.Add(time.Duration(a.pacer.free))
+	if when, ok := a.pacer.ready(a.clock(now), a.pacingRate(), a.mtu); !ok {
+		a.pacedUntil = a.base.Add(time.Duration(when))
 		return false
 	}
 	return true
@@ -209,7 +209,7 @@ func (a *Association) appendPayload(now time.Time, w *packetWriter) {
 		return
 	}
 	// Rates are of payload, as measured.
-	a.pacer.sent(clock, max(a.out.bytes-inFlight, 0), a.pacingRate(), a.mtu)
+	a.pacer.sent(max(a.out.bytes-inFlight, 0))
 	if !a.transferring() {
 		return
 	}

@@ -16,38 +16,32 @@ const (
 // packets go until it is a burst ahead, and then none until all that went
 // would have passed at the pace; so bursts stay whole, whatever comes between.
 type pacer struct {
-	free   int64 // when what was sent has passed
+	ahead  float64 // bytes sent that have not passed yet; under 0: what may be made up for
+	at     int64   // as of then
 	closed bool
 }
 
-// burst is how long the bursts last, at a rate in bytes a second.
-func (p *pacer) burst(rate float64, mtu int) int64 {
-	return max(int64(pacingBurst), int64(2*float64(mtu)/rate*1e9))
+// burst is how many bytes go at once, at a rate in bytes a second.
+func burst(rate float64, mtu int) float64 {
+	return max(rate*pacingBurst.Seconds(), float64(2*mtu))
 }
 
-// ready reports whether a packet may go.
-func (p *pacer) ready(now int64, rate float64, mtu int) bool {
+// ready reports whether a packet may go now, and if not, when.
+func (p *pacer) ready(now int64, rate float64, mtu int) (when int64, ok bool) {
 	if rate <= 0 {
-		p.closed = false
-		return true
+		*p = pacer{at: now}
+		return 0, true
 	}
-	if p.closed {
-		if p.free > now {
-			return false
-		}
-		p.closed = false
-	}
-	if p.free-now >= p.burst(rate, mtu) {
+	// A timer that is late may be made up for by as much as a burst.
+	p.ahead = max(p.ahead-float64(now-p.at)/1e9*rate, -burst(rate, mtu))
+	p.at = now
+	if p.closed && p.ahead > 0 || !p.closed && p.ahead >= burst(rate, mtu) {
 		p.closed = true
-		return false
+		return now + int64(p.ahead/rate*1e9) + 1, false
 	}
-	return true
+	p.closed = false
+	return 0, true
 }
 
-// sent notes that n bytes went. A timer that is late may be made up for by as
-// much as a burst.
-func (p *pacer) sent(now int64, n int, rate float64, mtu int) {
-	if rate > 0 {
-		p.free = max(p.free, now-p.burst(rate, mtu)) + int64(float64(n)/rate*1e9)
-	}
-}
+// sent notes that n bytes went.
+func (p *pacer) sent(n int) { p.ahead += float64(n) }
