@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ecdh"
 	"crypto/ecdsa"
+	"crypto/mlkem"
 	"crypto/rand"
 	"runtime"
 	"testing"
@@ -11,37 +12,43 @@ import (
 
 const benchPayload = 1200
 
-func benchPair(b *testing.B) *pair {
-	p := newPair(b, nil)
-	p.connect()
-	return p
+// benchVersions runs a benchmark in both versions.
+func benchVersions(b *testing.B, f func(b *testing.B, p *pair)) {
+	for _, version := range []func(client, server *Config){only12, only13} {
+		p := newPair(b, version)
+		p.connect()
+		b.Run(p.client.version.String(), func(b *testing.B) {
+			b.SetBytes(benchPayload)
+			b.ReportAllocs()
+			f(b, p)
+		})
+	}
 }
 
 func BenchmarkSeal(b *testing.B) {
-	p := benchPair(b)
 	payload, buf := make([]byte, benchPayload), make([]byte, 0, 1500)
-	b.SetBytes(benchPayload)
-	b.ReportAllocs()
-	for b.Loop() {
-		d := append(p.client.BeginRecord(buf), payload...)
-		p.client.FinishRecord(d, 0)
-	}
+	benchVersions(b, func(b *testing.B, p *pair) {
+		for b.Loop() {
+			d := append(p.client.BeginRecord(buf), payload...)
+			p.client.FinishRecord(d, 0)
+		}
+	})
 }
 
 func BenchmarkOpen(b *testing.B) {
-	p := benchPair(b)
-	rec := append(p.client.BeginRecord(nil), make([]byte, benchPayload)...)
-	rec = p.client.FinishRecord(rec, 0)
-	buf := make([]byte, len(rec))
-	b.SetBytes(benchPayload)
-	b.ReportAllocs()
-	for b.Loop() {
-		copy(buf, rec)
-		p.server.read[0].window = replayWindow{}
-		if data, _ := p.server.ReadRecord(p.now, buf); data == nil {
-			b.Fatal("does not open")
+	benchVersions(b, func(b *testing.B, p *pair) {
+		rec := append(p.client.BeginRecord(nil), make([]byte, benchPayload)...)
+		rec = p.client.FinishRecord(rec, 0)
+		buf := make([]byte, len(rec))
+		newest := p.server.read[len(p.server.read)-1]
+		for b.Loop() {
+			copy(buf, rec)
+			newest.window = replayWindow{}
+			if data, _ := p.server.ReadRecord(p.now, buf); data == nil {
+				b.Fatal("does not open")
+			}
 		}
-	}
+	})
 }
 
 // BenchmarkBareSeal and BenchmarkBareOpen are what the AEAD alone takes.
@@ -68,29 +75,48 @@ func BenchmarkBareOpen(b *testing.B) {
 	}
 }
 
-// BenchmarkHandshake12 is both ends of a handshake with P-256 throughout.
-func BenchmarkHandshake12(b *testing.B) {
-	cc, sc := testCertificate(b, "P-256"), testCertificate(b, "P-256")
-	client := Config{Client: true, Certificate: cc, Fingerprints: []Fingerprint{fingerprintOf(b, "sha-256", sc)}, Groups: []Group{GroupP256}}
-	server := Config{Certificate: sc, Fingerprints: []Fingerprint{fingerprintOf(b, "sha-256", cc)}}
-	b.ReportAllocs()
-	for b.Loop() {
-		pairOf(b, client, server).connect()
+// BenchmarkHandshake is both ends of a handshake, with what each version
+// prefers and P-256 certificates.
+func BenchmarkHandshake(b *testing.B) {
+	for _, version := range []Version{VersionDTLS12, VersionDTLS13} {
+		b.Run(version.String(), func(b *testing.B) {
+			cc, sc := testCertificate(b, "P-256"), testCertificate(b, "P-256")
+			client := Config{Client: true, Certificate: cc, Fingerprints: []Fingerprint{fingerprintOf(b, "sha-256", sc)}, MaxVersion: version}
+			server := Config{Certificate: sc, Fingerprints: []Fingerprint{fingerprintOf(b, "sha-256", cc)}}
+			b.ReportAllocs()
+			for b.Loop() {
+				pairOf(b, client, server).connect()
+			}
+		})
 	}
 }
 
-// BenchmarkPublicKey12 is the public-key work of BenchmarkHandshake12 alone.
-func BenchmarkPublicKey12(b *testing.B) {
+// BenchmarkPublicKey is the public-key work of BenchmarkHandshake alone.
+func BenchmarkPublicKey(b *testing.B) {
 	key := testCertificate(b, "P-256").PrivateKey.(*ecdsa.PrivateKey)
 	digest := make([]byte, 32)
-	for b.Loop() {
-		for range 2 { // each end
-			e, _ := ecdh.P256().GenerateKey(rand.Reader)
-			e.ECDH(e.PublicKey())
-			sig, _ := ecdsa.SignASN1(rand.Reader, key, digest)
-			ecdsa.VerifyASN1(&key.PublicKey, digest, sig)
-		}
+	end := func() { // one end's share of both versions
+		e, _ := ecdh.X25519().GenerateKey(rand.Reader)
+		e.ECDH(e.PublicKey())
+		sig, _ := ecdsa.SignASN1(rand.Reader, key, digest)
+		ecdsa.VerifyASN1(&key.PublicKey, digest, sig)
 	}
+	b.Run("1.2", func(b *testing.B) {
+		for b.Loop() {
+			end()
+			end()
+		}
+	})
+	b.Run("1.3", func(b *testing.B) {
+		for b.Loop() {
+			end()
+			end()
+			d, _ := mlkem.GenerateKey768()
+			k, _ := mlkem.NewEncapsulationKey768(d.EncapsulationKey().Bytes())
+			_, ciphertext := k.Encapsulate()
+			d.Decapsulate(ciphertext)
+		}
+	})
 }
 
 // TestIdleMemory holds an established connection to its share of a peer.

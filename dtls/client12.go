@@ -27,22 +27,40 @@ func (c *Conn) startClient() error {
 		return err
 	}
 	h.version = VersionDTLS12
-	for _, s := range c.cfg.suites(VersionDTLS12) {
-		h.suites = append(h.suites, s.id)
-	}
 	h.compressions = []byte{0}
 	h.extensions = helloExtensions{
-		serverName:           c.cfg.ServerName,
-		groups:               c.cfg.groups12(),
-		pointFormats:         []byte{0}, // uncompressed
-		schemes:              c.cfg.SignatureSchemes,
-		alpn:                 c.cfg.ALPN,
-		srtpProfiles:         c.cfg.SRTPProfiles,
-		extendedMasterSecret: true,
-		renegotiationInfo:    []byte{}, // RFC 5746 §3.4: empty in a first handshake
+		serverName:   c.cfg.ServerName,
+		schemes:      c.cfg.SignatureSchemes,
+		alpn:         c.cfg.ALPN,
+		srtpProfiles: c.cfg.SRTPProfiles,
+	}
+	if c.cfg.speaks(VersionDTLS13) {
+		if err := c.offer13(h); err != nil {
+			return err
+		}
+	}
+	if c.cfg.speaks(VersionDTLS12) {
+		c.offer12(h)
 	}
 	c.hs.step = (*Conn).clientServerHello
 	return c.sendClientHello()
+}
+
+// offer12 adds to a ClientHello what DTLS 1.2 needs.
+func (c *Conn) offer12(h *clientHello) {
+	for _, s := range c.cfg.suites(VersionDTLS12) {
+		h.suites = append(h.suites, s.id)
+	}
+	e := &h.extensions
+	if e.groups == nil {
+		e.groups = c.cfg.groups12()
+	}
+	e.pointFormats = []byte{0} // uncompressed
+	e.extendedMasterSecret = true
+	e.renegotiationInfo = []byte{} // RFC 5746 §3.4: empty in a first handshake
+	if e.versions != nil {
+		e.versions = append(e.versions, VersionDTLS12)
+	}
 }
 
 // sendClientHello sends the ClientHello, anew after a HelloVerifyRequest.
@@ -63,7 +81,7 @@ func (c *Conn) sendClientHello() error {
 // clientServerHello takes the answer to our ClientHello, which decides the
 // version.
 func (c *Conn) clientServerHello(now time.Time, m message) error {
-	if m.typ == typeHelloVerifyRequest && m.epoch == 0 && c.hs.retries < maxHelloRetries {
+	if m.typ == typeHelloVerifyRequest && m.epoch == 0 && c.cfg.speaks(VersionDTLS12) && c.hs.retries < maxHelloRetries {
 		cookie, err := parseHelloVerifyRequest(m.body)
 		if err != nil {
 			return err
@@ -79,9 +97,18 @@ func (c *Conn) clientServerHello(now time.Time, m message) error {
 	if err != nil {
 		return err
 	}
-	if h.version != VersionDTLS12 || h.extensions.has(extSupportedVersions) {
+	if h.extensions.has(extSupportedVersions) && c.cfg.speaks(VersionDTLS13) && c.hs.retries == 0 {
+		return c.acceptServerHello13(h, m)
+	}
+	if h.version != VersionDTLS12 || h.extensions.has(extSupportedVersions) || !c.cfg.speaks(VersionDTLS12) || c.hs.retried {
 		return fatal(AlertProtocolVersion, "server chose version %v", h.version)
 	}
+	// RFC 8446 §4.1.3: a server that speaks 1.3 says so, and would have
+	// chosen it, had nobody changed our hello.
+	if c.cfg.speaks(VersionDTLS13) && string(h.random[24:]) == downgradeTo12 {
+		return fatal(AlertIllegalParameter, "somebody lowered the version")
+	}
+	c.dropAcks()
 	if err := c.acceptServerHello12(h); err != nil {
 		return err
 	}
@@ -114,6 +141,16 @@ func (c *Conn) acceptServerHello12(h *serverHello) error {
 	if e.pointFormats != nil && !slices.Contains(e.pointFormats, 0) {
 		return fatal(AlertIllegalParameter, "server cannot read uncompressed points")
 	}
+	if err := c.acceptProtocols(e); err != nil {
+		return err
+	}
+	c.version, c.suite, c.hs.suite = VersionDTLS12, h.suite, su
+	c.secrets.clientRandom, c.secrets.serverRandom = offered.random, h.random
+	return nil
+}
+
+// acceptProtocols takes what the server chose with ALPN and use_srtp.
+func (c *Conn) acceptProtocols(e *helloExtensions) error {
 	if e.has(extALPN) {
 		// RFC 7301 §3.1: exactly one, of those offered.
 		if len(e.alpn) != 1 || !slices.Contains(c.cfg.ALPN, e.alpn[0]) {
@@ -127,8 +164,6 @@ func (c *Conn) acceptServerHello12(h *serverHello) error {
 		}
 		c.srtp = e.srtpProfiles[0]
 	}
-	c.version, c.suite, c.hs.suite = VersionDTLS12, h.suite, su
-	c.secrets.clientRandom, c.secrets.serverRandom = offered.random, h.random
 	return nil
 }
 
@@ -181,7 +216,7 @@ func (c *Conn) clientServerKeyExchange(now time.Time, m message) error {
 	if err != nil {
 		return err
 	}
-	if !slices.Contains(c.hs.hello.extensions.groups, ske.group) {
+	if !slices.Contains(c.cfg.groups12(), ske.group) {
 		return fatal(AlertIllegalParameter, "server chose group %v", ske.group)
 	}
 	signed, err := ske.signed(&c.secrets.clientRandom, &c.secrets.serverRandom)

@@ -34,9 +34,12 @@ type Config struct {
 	// ClientAuth says what a server asks of its clients.
 	ClientAuth ClientAuth
 
-	MinVersion, MaxVersion Version // 0: all there are
+	// MinVersion and MaxVersion limit what is negotiated. 0: 1.2 and 1.3.
+	MinVersion, MaxVersion Version
 
-	// Preferences, the best first. Nil means the package's own.
+	// Preferences, the best first. Nil means the package's own. A DTLS 1.3
+	// client sends a key share for its first group, and one for X25519 beside
+	// X25519MLKEM768.
 	CipherSuites     []CipherSuite
 	Groups           []Group
 	SignatureSchemes []SignatureScheme // that the far end may sign with
@@ -90,8 +93,8 @@ func (cfg *Config) check() error {
 		return fmt.Errorf("%w: Fingerprints need ClientAuthRequire", ErrConfig)
 	case !cfg.Client && cfg.Certificate == nil:
 		return fmt.Errorf("%w: a server needs a Certificate", ErrConfig)
-	case cfg.MaxVersion != 0 && cfg.MaxVersion != VersionDTLS12 && cfg.MaxVersion != VersionDTLS13,
-		cfg.MinVersion != 0 && cfg.MinVersion != VersionDTLS12:
+	case !knownVersion(cfg.MinVersion), !knownVersion(cfg.MaxVersion),
+		cfg.MinVersion == VersionDTLS13 && cfg.MaxVersion == VersionDTLS12:
 		return fmt.Errorf("%w: no version between %v and %v", ErrConfig, cfg.MinVersion, cfg.MaxVersion)
 	}
 	for _, g := range cfg.Groups {
@@ -117,6 +120,19 @@ func (cfg *Config) check() error {
 // setDefaults fills in what the zero value stands for.
 func (cfg *Config) setDefaults() {
 	cfg.Rand = randOrDefault(cfg.Rand)
+	if cfg.MinVersion == 0 {
+		cfg.MinVersion = VersionDTLS12
+	}
+	if cfg.MaxVersion == 0 {
+		cfg.MaxVersion = VersionDTLS13
+	}
+	// A version without suites is none that could be negotiated.
+	if len(cfg.suites(VersionDTLS13)) == 0 {
+		cfg.MaxVersion = VersionDTLS12
+	}
+	if len(cfg.suites(VersionDTLS12)) == 0 {
+		cfg.MinVersion = VersionDTLS13
+	}
 	if cfg.SignatureSchemes == nil {
 		cfg.SignatureSchemes = defaultSchemes()
 	}
@@ -134,10 +150,20 @@ func (cfg *Config) setDefaults() {
 	}
 }
 
-// defaultGroups is in order of preference. P-256 is faster here than X25519,
-// and every browser offers it; but a client's first choice is what a server
-// is likely to take, and X25519 is what most expect.
+// defaultGroups is in order of preference: first what a quantum computer
+// cannot break. P-256 is faster here than X25519, and every browser offers it;
+// but browsers send no share for it, and asking for one costs a round trip.
 func defaultGroups() []Group { return []Group{GroupX25519MLKEM768, GroupX25519, GroupP256, GroupP384} }
+
+// knownVersion tells whether v may limit the versions; 0 does not.
+func knownVersion(v Version) bool {
+	return v == 0 || v == VersionDTLS12 || v == VersionDTLS13
+}
+
+// speaks tells whether v may be negotiated.
+func (cfg *Config) speaks(v Version) bool {
+	return !v.newer(cfg.MaxVersion) && !cfg.MinVersion.newer(v)
+}
 
 // signer is the key of our certificate, which check looked at.
 func (cfg *Config) signer() crypto.Signer {

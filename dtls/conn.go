@@ -3,6 +3,7 @@ package dtls
 import (
 	"crypto"
 	"errors"
+	"hash"
 	"slices"
 	"time"
 )
@@ -33,11 +34,22 @@ type Conn struct {
 	protocol string   // ALPN
 	srtp     uint16
 	secrets  secrets12
+	exporter []byte // DTLS 1.3's exporter secret
 
-	hs      *handshake // nil once finished
-	out     flight     // what we sent last and may have to send again
-	lastSeq int        // message_seq that ends the far end's last flight; -1: none
-	early   [][]byte   // records that came before their keys, or before Finished
+	hs       *handshake // nil once finished
+	in       reassembler
+	nextSend uint16   // our next message_seq
+	out      flight   // what we sent last and may have to send again
+	lastSeq  int      // message_seq that ends the far end's last flight; -1: none
+	early    [][]byte // records that came before their keys, or before Finished
+
+	acks       []recordNumber // received and not answered yet (DTLS 1.3)
+	ackAt      time.Time      // when they are acknowledged
+	ackPending bool
+
+	updating    bool // our KeyUpdate is on its way
+	updateDue   bool // a KeyUpdate is to be sent
+	updateAsked bool // it is to ask for one of the far end
 
 	write   []*writeEpoch // of messages that may be sent again
 	current *writeEpoch   // of what is sent now
@@ -60,20 +72,28 @@ type Conn struct {
 	// Scratch of seal and open.
 	nonce [12]byte
 	aad   [13]byte
+	mask  [16]byte
 }
 
 // A handshake is what is needed only until both ends are sure of each other.
 type handshake struct {
-	in         reassembler
-	nextSend   uint16 // our next message_seq
 	step       step
-	transcript []byte
+	transcript []byte    // DTLS 1.2, and until the version is known
+	digest     hash.Hash // of the transcript of DTLS 1.3
 
 	hello   clientHello // what we sent, or received
 	retries int         // HelloVerifyRequests followed
+	retried bool        // a HelloRetryRequest was sent or followed
 	suite   suite
-	key     ephemeral
+	key     ephemeral   // DTLS 1.2
+	keys    []ephemeral // a client's, one for each share
 	peerKey crypto.PublicKey
+
+	// Of DTLS 1.3, until the handshake ends.
+	schedule   schedule13
+	ownSecret  []byte // handshake traffic secrets
+	peerSecret []byte
+	peerData   []byte // the far end's first secret for application data
 
 	secret       []byte            // what the key exchange gave, until the keys are made
 	epoch1       *writeEpoch       // a server's, until its Finished
@@ -123,9 +143,10 @@ func (c *Conn) Start(now time.Time) {
 }
 
 // maxEarly and maxEarlyLen bound what is kept of records that came before
-// their time: a client's Finished and the first of its data.
+// their time: a flight that overtook the message with the keys, and the first
+// of the data.
 const (
-	maxEarly    = 4
+	maxEarly    = 8
 	maxEarlyLen = 2048
 )
 
@@ -145,7 +166,7 @@ func (c *Conn) ReadRecord(now time.Time, b []byte) (data []byte, n int) {
 		c.stats.Malformed++
 		return nil, len(b) // where the next one begins is anybody's guess
 	}
-	n = recordHeaderLen + h.length
+	n = h.size + h.length
 	data = c.readRecord(now, h, b[:n:n])
 	if data == nil && len(c.early) > 0 {
 		data = c.readEarly(now)
@@ -159,25 +180,35 @@ func (c *Conn) readRecord(now time.Time, h recordHeader, rec []byte) (data []byt
 		c.repeatAlert(h)
 		return nil
 	}
-	r := c.readEpoch(h.epoch)
+	r := c.readEpochOf(h)
 	if !c.timely(h, r) {
 		c.keepEarly(h, rec)
 		return nil
 	}
-	payload, ok := c.open(r, h, rec)
+	payload, ok := c.open(r, &h, rec)
 	if !ok {
 		c.stats.Rejected++
+		if r.forged >= maxForged {
+			c.fail(errForgeries)
+		}
 		return nil
+	}
+	if r.epoch > 3 && r == c.read[len(c.read)-1] {
+		c.dropOldKeys()
 	}
 	switch h.typ {
 	case typeApplicationData:
-		if len(payload) > 0 {
+		if c.state == stateEstablished && len(payload) > 0 {
 			return payload
 		}
 	case typeHandshake:
-		c.handleFragments(now, h.epoch, payload)
+		c.handleFragments(now, h, payload)
 	case typeAlert:
 		c.handleAlert(now, h.epoch, payload)
+	case typeACK:
+		if h.epoch > 0 {
+			c.handleAck(now, payload)
+		}
 	case typeChangeCipherSpec:
 		// The epoch of a record says it all. That keys change only when
 		// they are there, and that Finished is in epoch 1, is checked
@@ -194,12 +225,25 @@ func (c *Conn) timely(h recordHeader, r *readEpoch) bool {
 	if r == nil {
 		return false
 	}
-	return h.typ != typeApplicationData || c.state == stateEstablished && r.aead != nil
+	return h.unified || h.typ != typeApplicationData || c.state == stateEstablished && r.aead != nil
 }
 
-// keepEarly copies a record of the next epoch for later.
+// mayCome tells whether the keys for a record may yet come.
+func (c *Conn) mayCome(h recordHeader) bool {
+	switch {
+	case c.hs == nil:
+		return false
+	case !h.unified:
+		return h.epoch == 1 && c.version != VersionDTLS13
+	case c.version == 0:
+		return c.cfg.Client // a client has no keys before it heard of us
+	}
+	return c.version == VersionDTLS13 && h.epoch >= 2
+}
+
+// keepEarly copies a record of a later epoch until its keys are there.
 func (c *Conn) keepEarly(h recordHeader, rec []byte) {
-	if c.hs == nil || h.epoch != 1 || len(c.early) == maxEarly || len(rec) > maxEarlyLen {
+	if !c.mayCome(h) || len(c.early) == maxEarly || len(rec) > maxEarlyLen {
 		c.stats.Rejected++
 		return
 	}
@@ -211,7 +255,7 @@ func (c *Conn) readEarly(now time.Time) (data []byte) {
 	for i := 0; i < len(c.early) && data == nil; {
 		rec := c.early[i]
 		h, _ := parseRecordHeader(rec)
-		if !c.timely(h, c.readEpoch(h.epoch)) {
+		if !c.timely(h, c.readEpochOf(h)) {
 			i++
 			continue
 		}
@@ -226,42 +270,53 @@ func (c *Conn) readEarly(now time.Time) (data []byte) {
 }
 
 // handleFragments takes the payload of a handshake record.
-func (c *Conn) handleFragments(now time.Time, epoch uint16, payload []byte) {
+func (c *Conn) handleFragments(now time.Time, h recordHeader, payload []byte) {
+	kept := true
 	for len(payload) > 0 {
 		f, rest, ok := parseFragment(payload)
 		if !ok {
 			c.stats.Malformed++
-			return
+			kept = false
+			break
 		}
 		payload = rest
 		switch {
-		case c.hs == nil:
+		case c.hs == nil && c.version != VersionDTLS13:
 			c.handleLateFragment(now, f)
-		case f.seq < c.hs.in.next:
+		case f.seq < c.in.next:
 			if int(f.seq) == c.lastSeq && f.last() {
 				c.repeat(now)
 			}
-		case !c.hs.in.add(epoch, f):
+		case h.epoch == 0 && c.readEpoch(epochHandshake) != nil, !c.in.add(h.epoch, f):
 			c.stats.Rejected++
+			kept = false
 		}
-		c.runSteps(now)
 	}
+	if kept && c.acknowledges(h) {
+		c.noteReceived(h)
+	}
+	c.runSteps(now)
+	c.armAck(now)
 }
 
 // runSteps gives the messages that are whole, in order, to the state machine.
 func (c *Conn) runSteps(now time.Time) {
-	for c.hs != nil {
-		m, ok := c.hs.in.pop()
+	for c.state == stateHandshake || c.state == stateEstablished {
+		m, ok := c.in.pop()
 		if !ok {
 			return
 		}
-		if c.deadline.IsZero() {
-			c.deadline = now.Add(c.cfg.HandshakeTimeout)
+		step := (*Conn).afterHandshake13
+		if c.hs != nil {
+			step = c.hs.step
+			if c.deadline.IsZero() {
+				c.deadline = now.Add(c.cfg.HandshakeTimeout)
+			}
+			// The far end answered, so our flight arrived; and an alert that
+			// nobody vouched for was not its last word.
+			c.retransmitAt, c.alertAt = time.Time{}, time.Time{}
 		}
-		// The far end answered, so our flight arrived; and an alert that
-		// nobody vouched for was not its last word.
-		c.retransmitAt, c.alertAt = time.Time{}, time.Time{}
-		if err := c.hs.step(c, now, m); err != nil {
+		if err := step(c, now, m); err != nil {
 			c.fail(err)
 		}
 	}
@@ -287,8 +342,9 @@ func (c *Conn) handleAlert(now time.Time, epoch uint16, payload []byte) {
 	level, alert := payload[0], Alert(payload[1])
 	protected := epoch > 0
 	switch {
-	case level != levelFatal && alert != AlertCloseNotify:
-		// A warning asks for nothing.
+	case alert == AlertUserCanceled || level != levelFatal && alert != AlertCloseNotify && c.version != VersionDTLS13:
+		// A warning asks for nothing. DTLS 1.3 has no others than this, and
+		// the level says nothing there (RFC 8446 §6).
 	case alert == AlertCloseNotify && c.state == stateEstablished:
 		// RFC 5246 §7.2.1: answer with a close_notify of our own.
 		c.end(stateClosed, ErrPeerClosed, EventClosed)
@@ -310,12 +366,10 @@ func (c *Conn) heard() bool { return !c.out.sentAt.IsZero() }
 // itself has to send: flights, acknowledgements, alerts. It is called until
 // ok is false.
 func (c *Conn) AppendHandshake(now time.Time, dst []byte, limit int) (b []byte, ok bool) {
-	if len(c.out.messages) > 0 && c.out.sending() {
-		b = c.appendFlight(now, dst, limit)
-	} else if !c.alertPending {
-		return dst, false
-	} else {
-		b = dst
+	c.startUpdate()
+	b = c.appendFlight(now, dst, limit)
+	if c.ackPending {
+		b = c.appendAck(b, limit-(len(b)-len(dst)))
 	}
 	if c.alertPending && limit-(len(b)-len(dst)) >= c.current.overhead()+len(c.alert) {
 		start := len(b)
@@ -361,7 +415,7 @@ func (c *Conn) Close(now time.Time) {
 	began := c.state != stateNew && (c.cfg.Client || c.heard())
 	keep := c.out
 	c.end(stateClosed, ErrClosed, EventNone)
-	if c.version != 0 && keep.final && keep.sending() {
+	if c.version != 0 && (keep.final || c.version == VersionDTLS13) && keep.sending() {
 		c.out = keep // without our Finished the far end cannot read the alert
 	}
 	if began {
@@ -369,8 +423,12 @@ func (c *Conn) Close(now time.Time) {
 	}
 }
 
-// errExhausted ends a connection of 2^48 records.
-var errExhausted = errors.New("dtls: record numbers used up")
+var (
+	// errExhausted ends a connection of 2^48 records.
+	errExhausted = errors.New("dtls: record numbers used up")
+	// errForgeries ends a connection whose keys somebody tries to guess.
+	errForgeries = errors.New("dtls: too many forged records")
+)
 
 // fail ends the connection with an error, and tells the far end if the error
 // is one of its making.
@@ -389,7 +447,14 @@ func (c *Conn) fail(err error) {
 func (c *Conn) establish() {
 	c.state = stateEstablished
 	c.hs = nil
-	c.stopTimers()
+	if c.version == VersionDTLS13 {
+		// A client's Finished goes on until it is acknowledged, and a server
+		// can acknowledge it again, until the deadline.
+		c.alertAt = time.Time{}
+	} else {
+		c.stopTimers()
+		c.in = reassembler{}
+	}
 	// Epoch 0 has nothing to tell any more.
 	c.read = slices.DeleteFunc(c.read, func(r *readEpoch) bool { return r.aead == nil })
 	c.events = append(c.events, Event{Kind: EventEstablished})
@@ -398,7 +463,8 @@ func (c *Conn) establish() {
 // end lets go of all that a connection needs only while it lives.
 func (c *Conn) end(s connState, err error, kind EventKind) {
 	c.state, c.err = s, err
-	c.hs, c.early, c.out = nil, nil, flight{}
+	c.hs, c.early, c.in, c.out = nil, nil, reassembler{}, flight{}
+	c.dropAcks()
 	c.stopTimers()
 	if kind != EventNone {
 		c.events = append(c.events, Event{Kind: kind, Err: err})
@@ -415,7 +481,7 @@ func (c *Conn) queueAlert(level byte, a Alert) {
 // the connection is over: the alert may be lost. A few times, and never an
 // alert with an alert.
 func (c *Conn) repeatAlert(h recordHeader) {
-	if c.alert != [2]byte{} && !c.alertPending && h.typ == typeHandshake && c.alertsLeft > 0 {
+	if c.alert != [2]byte{} && !c.alertPending && (h.typ == typeHandshake || h.unified) && c.alertsLeft > 0 {
 		c.alertsLeft--
 		c.alertPending = true
 	}
@@ -424,6 +490,20 @@ func (c *Conn) repeatAlert(h recordHeader) {
 func (c *Conn) readEpoch(epoch uint16) *readEpoch {
 	for _, r := range c.read {
 		if r.epoch == epoch {
+			return r
+		}
+	}
+	return nil
+}
+
+// readEpochOf returns the keys for a record; nil: none. Of a unified header
+// only the low bits of the epoch are known, and the most recent epoch that
+// has them is meant (RFC 9147 §4.2.2).
+func (c *Conn) readEpochOf(h recordHeader) *readEpoch {
+	for i := len(c.read) - 1; i >= 0; i-- {
+		r := c.read[i]
+		if h.unified && r.mask != nil && r.epoch&unifiedEpoch == h.epoch ||
+			!h.unified && r.mask == nil && r.epoch == h.epoch {
 			return r
 		}
 	}

@@ -102,7 +102,7 @@ func TestSetRTT(t *testing.T) {
 		p := newPair(t, nil)
 		p.client.SetRTT(tc.rtt)
 		p.client.Start(p.now)
-		p.client.AppendHandshake(p.now, nil, 1200)
+		p.flush()
 		if got := p.client.NextTimeout().Sub(p.now); got != tc.want {
 			t.Errorf("RTT %v: timeout %v, want %v", tc.rtt, got, tc.want)
 		}
@@ -149,10 +149,18 @@ func TestTrueAlertEndsHandshakeSoon(t *testing.T) {
 	}
 }
 
+// only12 and only13 hold a pair to one version.
+func only12(client, server *Config) {
+	client.MaxVersion, server.MaxVersion = VersionDTLS12, VersionDTLS12
+}
+func only13(client, server *Config) {
+	client.MinVersion, server.MinVersion = VersionDTLS13, VersionDTLS13
+}
+
 // TestEarlyData reorders a client's data before its Finished: nothing is
 // given up until that is verified, and nothing is lost.
 func TestEarlyData(t *testing.T) {
-	p := newPair(t, nil)
+	p := newPair(t, only12)
 	var held []byte
 	p.meddle = func(i int, d []byte) []delivery {
 		if i == 2 { // the client's second flight
@@ -250,7 +258,7 @@ func TestClientWithoutCertificate(t *testing.T) {
 
 // TestLostFinished: a server repeats its last flight for a client that missed it.
 func TestLostFinished(t *testing.T) {
-	p := newPair(t, nil)
+	p := newPair(t, only12)
 	drops := 3
 	p.meddle = func(i int, d []byte) []delivery {
 		if d[0] == byte(typeChangeCipherSpec) && drops > 0 {
@@ -267,7 +275,10 @@ func TestLostFinished(t *testing.T) {
 }
 
 func TestSealOpenDoNotAllocate(t *testing.T) {
-	for _, su := range []CipherSuite{TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256} {
+	for _, su := range []CipherSuite{
+		TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+		TLS_AES_128_GCM_SHA256, TLS_AES_256_GCM_SHA384, TLS_CHACHA20_POLY1305_SHA256,
+	} {
 		p := newPair(t, func(client, server *Config) { client.CipherSuites = []CipherSuite{su} })
 		p.connect()
 		payload := bytes.Repeat([]byte{7}, 1100)

@@ -1,5 +1,6 @@
-// Package dtls is Datagram TLS 1.2 (RFC 6347), client and server, as a pure
-// state machine: it has no sockets, goroutines, locks or clock of its own.
+// Package dtls is Datagram TLS 1.3 (RFC 9147) and 1.2 (RFC 6347), client and
+// server, as a pure state machine: it has no sockets, goroutines, locks or
+// clock of its own.
 //
 // A [Conn] is made from a [Config] and begun with Start. Its owner gives it
 // each datagram that came, record by record, with ReadRecord; sends whatever
@@ -12,17 +13,23 @@
 // a callback, or both; a Conn that could not tell it from anybody else is not
 // made. The check comes before any data is given up or sent.
 //
+// The two versions share their hellos, certificates, flights and timers, and
+// are told apart only when a whole ClientHello or ServerHello is there. A
+// client's first key share is X25519MLKEM768, with one of X25519 beside it.
+//
 // How a datagram passes through the files:
 //
-//	record.go       headers of records
-//	protection.go   keys of an epoch, sealing and opening
-//	replay.go       which records were seen
-//	reassembly.go   fragments become messages
-//	client12.go     what the client does with each, in the order of the protocol
-//	server12.go     the same for the server
-//	flight.go       messages become datagrams, again and again until answered
-//	timer.go        when
+//	record.go, record13.go          headers of records
+//	protection.go, protection13.go  keys of an epoch, sealing and opening
+//	replay.go                       which records were seen
+//	reassembly.go                   fragments become messages
+//	client12.go, client13.go        what the client does with each, in the order of the protocol
+//	server12.go, server13.go        the same for the server
+//	update13.go                     messages after the handshake
+//	flight.go                       messages become datagrams, again and again until answered
+//	ack.go                          what of them the far end has already (DTLS 1.3)
+//	timer.go                        when
 //
-// hello.go and messages12.go hold the forms of the messages, keys12.go the
-// key schedule.
+// hello.go, messages12.go and messages13.go hold the forms of the messages,
+// keys12.go and keys13.go the key schedules, group.go the key exchanges.
 package dtls

@@ -8,10 +8,11 @@ import "time"
 // new record numbers.
 type flight struct {
 	messages []outMessage
-	next     int       // the message to be sent next
-	offset   int       // how much of it went already
-	final    bool      // nothing answers it, so no timer runs
-	sentAt   time.Time // when the last of it went
+	next     int          // the message to be sent next
+	offset   int          // how much of it went already
+	final    bool         // nothing answers it, so no timer runs
+	sentAt   time.Time    // when the last of it went
+	sent     []sentRecord // what may be acknowledged (DTLS 1.3)
 }
 
 // An outMessage is a handshake message, or a ChangeCipherSpec, in a flight.
@@ -21,6 +22,8 @@ type outMessage struct {
 	typ     handshakeType
 	seq     uint16
 	body    []byte
+	acked   []span // of body (DTLS 1.3)
+	done    bool   // all of it is acknowledged
 }
 
 // minFragment is the smallest piece of a message worth a place at the end of
@@ -28,7 +31,32 @@ type outMessage struct {
 const minFragment = 32
 
 // sending tells whether some of the flight waits to go.
-func (f *flight) sending() bool { return f.next < len(f.messages) }
+func (f *flight) sending() bool {
+	_, _, _, ok := f.head()
+	return ok
+}
+
+// head returns the message that goes next, and which bytes of it, passing
+// over what was acknowledged.
+func (f *flight) head() (m *outMessage, from, to int, ok bool) {
+	for ; f.next < len(f.messages); f.next++ {
+		m = &f.messages[f.next]
+		if from, to, ok = m.missing(f.offset); ok {
+			return m, from, to, true
+		}
+		f.offset = 0
+	}
+	return nil, 0, 0, false
+}
+
+// advance notes that the head went up to byte to.
+func (f *flight) advance(to int) {
+	f.offset = to
+	if to == len(f.messages[f.next].body) {
+		f.next++
+		f.offset = 0
+	}
+}
 
 // restart makes the whole flight go again.
 func (f *flight) restart() { f.next, f.offset = 0, 0 }
@@ -37,14 +65,17 @@ func (f *flight) restart() { f.next, f.offset = 0, 0 }
 func (c *Conn) beginFlight() {
 	c.out = flight{}
 	c.retransmitAt = time.Time{}
+	c.dropAcks()
 }
 
 // addMessage appends a handshake message to the flight and the transcript.
 func (c *Conn) addMessage(typ handshakeType, body []byte) {
-	m := message{typ: typ, seq: c.hs.nextSend, body: body}
-	c.hs.nextSend++
-	c.hs.transcript = m.appendTranscript12(c.hs.transcript)
-	c.out.messages = append(c.out.messages, outMessage{typeHandshake, c.current.epoch, typ, m.seq, body})
+	m := message{typ: typ, seq: c.nextSend, body: body}
+	c.nextSend++
+	if c.hs != nil {
+		c.hs.addToTranscript(m)
+	}
+	c.out.messages = append(c.out.messages, outMessage{content: typeHandshake, epoch: c.current.epoch, typ: typ, seq: m.seq, body: body})
 }
 
 // addChangeCipherSpec appends that message, after which the flight is of the
@@ -59,7 +90,7 @@ func (c *Conn) addChangeCipherSpec(w *writeEpoch) {
 func (c *Conn) endFlight(final bool) {
 	c.out.final = final
 	c.timeout = c.initialTimeout()
-	c.lastSeq = int(c.hs.in.next) - 1
+	c.lastSeq = int(c.in.next) - 1
 }
 
 // repeat sends our flight again because the far end repeated the end of its
@@ -97,7 +128,10 @@ func (c *Conn) appendFlight(now time.Time, dst []byte, limit int) []byte {
 // appendFlightRecord appends one record of the flight, of at most limit
 // bytes. follows says that the datagram has some already.
 func (c *Conn) appendFlightRecord(dst []byte, limit int, follows bool) []byte {
-	first := &c.out.messages[c.out.next]
+	first, _, _, ok := c.out.head()
+	if !ok {
+		return dst
+	}
 	w := c.writeEpoch(first.epoch)
 	room := min(limit-w.overhead(), maxPlaintext)
 	if first.content == typeChangeCipherSpec {
@@ -105,36 +139,38 @@ func (c *Conn) appendFlightRecord(dst []byte, limit int, follows bool) []byte {
 			return dst
 		}
 		b := append(w.begin(dst), first.body...)
-		c.out.next++
+		c.out.advance(len(first.body))
 		return c.sealOrFail(w, typeChangeCipherSpec, b, len(dst))
 	}
 	b := w.begin(dst)
 	begun := len(b)
-	for c.out.sending() {
-		m := &c.out.messages[c.out.next]
-		if m.content != typeHandshake || m.epoch != w.epoch {
+	var parts []sentPart
+	for {
+		m, from, to, ok := c.out.head()
+		if !ok || m.content != typeHandshake || m.epoch != w.epoch {
 			break
 		}
-		left := len(m.body) - c.out.offset
-		n := min(left, room-(len(b)-begun)-fragmentHeaderLen)
-		least := min(left, 1)
+		n := min(to-from, room-(len(b)-begun)-fragmentHeaderLen)
+		least := min(to-from, 1)
 		if follows || len(b) > begun {
-			least = min(left, minFragment)
+			least = min(to-from, minFragment)
 		}
 		if n < least {
 			break
 		}
-		b = appendFragmentHeader(b, m.typ, len(m.body), m.seq, c.out.offset, n)
-		b = append(b, m.body[c.out.offset:c.out.offset+n]...)
-		c.out.offset += n
-		if n < left {
+		b = appendFragmentHeader(b, m.typ, len(m.body), m.seq, from, n)
+		b = append(b, m.body[from:from+n]...)
+		parts = append(parts, sentPart{c.out.next, from, from + n})
+		c.out.advance(from + n)
+		if n < to-from {
 			break
 		}
-		c.out.next++
-		c.out.offset = 0
 	}
 	if len(b) == begun {
 		return dst
+	}
+	if c.version == VersionDTLS13 {
+		c.out.noteSent(recordNumber{uint64(w.epoch), w.next}, parts)
 	}
 	return c.sealOrFail(w, typeHandshake, b, len(dst))
 }

@@ -24,6 +24,24 @@ func FuzzMessages(f *testing.F) {
 			f.Add(m.body)
 		}
 	}
+	// The messages that DTLS 1.3 encrypts.
+	cert := testCertificate(f, "P-256").Certificate
+	for _, body := range [][]byte{{0, 0}, {0}, {1}, {0, 6, 0, 16, 0, 2, 0, 0}} {
+		f.Add(body)
+	}
+	for _, m := range []func() ([]byte, error){
+		func() ([]byte, error) { return marshalCertificates13(cert) },
+		func() ([]byte, error) { return marshalCertificateRequest13(defaultSchemes()) },
+		func() ([]byte, error) {
+			return marshalEncryptedExtensions(&helloExtensions{alpn: []string{"webrtc"}, srtpProfiles: []uint16{7}})
+		},
+	} {
+		body, err := m()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(body)
+	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if h, err := parseClientHello(body); err == nil {
 			again, err := h.marshal()
@@ -34,7 +52,15 @@ func FuzzMessages(f *testing.F) {
 				t.Fatalf("what was written cannot be parsed: %v", err)
 			}
 		}
-		parseServerHello(body)
+		if h, err := parseServerHello(body); err == nil {
+			again, err := h.marshal()
+			if err != nil {
+				t.Fatalf("what was parsed cannot be written: %v", err)
+			}
+			if _, err := parseServerHello(again); err != nil {
+				t.Fatalf("what was written cannot be parsed: %v", err)
+			}
+		}
 		parseHelloVerifyRequest(body)
 		if chain, err := parseCertificates12(body); err == nil {
 			again, err := marshalCertificates12(chain)
@@ -51,6 +77,14 @@ func FuzzMessages(f *testing.F) {
 			}
 		}
 		parseCertificateRequest12(body)
+		if chain, err := parseCertificates13(body); err == nil {
+			if again, err := marshalCertificates13(chain); err != nil || !bytes.Equal(again, body) {
+				t.Fatalf("certificates do not come back: %v", err)
+			}
+		}
+		parseEncryptedExtensions(body)
+		parseCertificateRequest13(body)
+		parseKeyUpdate(body)
 		parseClientKeyExchange(body)
 		parseCertificateVerify(body)
 	})
@@ -69,7 +103,7 @@ func FuzzConn(f *testing.F) {
 			for _, c := range []*Conn{p.client, p.server} {
 				established := c.Established()
 				p.deliver(c, d)
-				if c.hs != nil && (c.hs.in.size > maxReassembly || len(c.early) > maxEarly) {
+				if c.hs != nil && (c.in.size > maxReassembly || len(c.early) > maxEarly) {
 					t.Fatal("limits passed")
 				}
 				if established && !c.Established() {
@@ -78,6 +112,42 @@ func FuzzConn(f *testing.F) {
 			}
 			p.now = p.now.Add(time.Second)
 			p.flush()
+		}
+	})
+}
+
+// FuzzPayload13 gives a client and a server, established or nearly so, what a
+// far end with keys could send: any content under any type.
+func FuzzPayload13(f *testing.F) {
+	f.Add(byte(typeACK), []byte{0, 16, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 1})
+	f.Add(byte(typeHandshake), []byte{24, 0, 0, 1, 0, 6, 0, 0, 0, 0, 0, 1, 1})
+	f.Add(byte(typeAlert), []byte{1, 0})
+	f.Fuzz(func(t *testing.T, typ byte, payload []byte) {
+		if len(payload) > maxPlaintext {
+			return
+		}
+		for steps := range 5 {
+			p := newPair(t, only13)
+			p.start()
+			for range steps {
+				p.step()
+			}
+			for _, c := range []*Conn{p.client, p.server} {
+				if c.current.epoch == 0 {
+					continue
+				}
+				b, _ := c.seal(c.current, contentType(typ), append(c.current.begin(nil), payload...), 0)
+				to := p.other(c)
+				p.deliver(to, b)
+				if to.in.size > maxReassembly || len(to.early) > maxEarly || len(to.acks) > maxAcks {
+					t.Fatal("limits passed")
+				}
+			}
+			for range 50 {
+				if !p.step() {
+					break
+				}
+			}
 		}
 	})
 }

@@ -59,11 +59,11 @@ func (c capture) messages(t testing.TB, client bool) (list []message) {
 		for b := d.data; len(b) > 0; {
 			h, ok := parseRecordHeader(b)
 			if !ok {
-				break // DTLS 1.3 ciphertext
+				t.Fatal("record cannot be parsed")
 			}
-			payload := b[recordHeaderLen : recordHeaderLen+h.length]
-			b = b[recordHeaderLen+h.length:]
-			for h.epoch == 0 && h.typ == typeHandshake && len(payload) > 0 {
+			payload := b[h.size : h.size+h.length]
+			b = b[h.size+h.length:]
+			for !h.unified && h.epoch == 0 && h.typ == typeHandshake && len(payload) > 0 {
 				f, rest, ok := parseFragment(payload)
 				if !ok {
 					t.Fatal("fragment cannot be parsed")
@@ -125,30 +125,35 @@ func (e *helloExtensions) blockLen(body []byte) int {
 }
 
 // TestServerAnswersBrowsers feeds captured hellos to a server: it chooses
-// DTLS 1.2 and answers within the limit.
+// the version it may and answers within the limit.
 func TestServerAnswersBrowsers(t *testing.T) {
 	for _, name := range []string{"chromium-client-12", "firefox-client-12", "chromium-13", "firefox-13"} {
-		cert := testCertificate(t, "P-256")
-		c, err := NewConn(Config{Certificate: cert, Fingerprints: []Fingerprint{fingerprintOf(t, "sha-256", cert)}, MaxVersion: VersionDTLS12})
-		if err != nil {
-			t.Fatal(err)
+		serverAnswersBrowser(t, name, VersionDTLS12, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, GroupX25519)
+		serverAnswersBrowser(t, name, VersionDTLS13, TLS_AES_128_GCM_SHA256, GroupX25519MLKEM768)
+	}
+}
+
+func serverAnswersBrowser(t *testing.T, name string, version Version, su CipherSuite, group Group) {
+	cert := testCertificate(t, "P-256")
+	c, err := NewConn(Config{Certificate: cert, Fingerprints: []Fingerprint{fingerprintOf(t, "sha-256", cert)}, MaxVersion: version})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Start(epoch)
+	datagrams := loadCapture(t, name).datagrams[:2]
+	slices.Reverse(datagrams) // reordered, too
+	for i, d := range datagrams {
+		if _, ok := c.AppendHandshake(epoch, nil, 1200); ok {
+			t.Fatalf("%s: an answer to %d of 2 fragments", name, i)
 		}
-		c.Start(epoch)
-		datagrams := loadCapture(t, name).datagrams[:2]
-		slices.Reverse(datagrams) // reordered, too
-		for i, d := range datagrams {
-			if _, ok := c.AppendHandshake(epoch, nil, 1200); ok {
-				t.Fatalf("%s: an answer to %d of 2 fragments", name, i)
-			}
-			c.ReadRecord(epoch, slices.Clone(d.data))
-		}
-		b, ok := c.AppendHandshake(epoch, nil, 1200)
-		if !ok || len(b) > 1200 || c.Err() != nil {
-			t.Fatalf("%s: %d bytes, err %v", name, len(b), c.Err())
-		}
-		if got := c.ConnectionState(); got.Version != VersionDTLS12 || got.CipherSuite != TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 {
-			t.Errorf("%s: %+v", name, got)
-		}
+		c.ReadRecord(epoch, slices.Clone(d.data))
+	}
+	b, ok := c.AppendHandshake(epoch, nil, 1200)
+	if !ok || len(b) > 1200 || c.Err() != nil {
+		t.Fatalf("%s: %d bytes, err %v", name, len(b), c.Err())
+	}
+	if got := c.ConnectionState(); got.Version != version || got.CipherSuite != su || got.Group != group {
+		t.Errorf("%s: %+v", name, got)
 	}
 }
 
@@ -195,12 +200,12 @@ func TestOpenCaptured(t *testing.T) {
 					continue
 				}
 				again := bytes.Clone(rec)
-				payload, ok := conn.open(read[d.client], h, rec)
+				payload, ok := conn.open(read[d.client], &h, rec)
 				if !ok || len(payload) == 0 {
 					t.Fatalf("%s: record %d of type %d does not open", name, h.seq, h.typ)
 				}
 				opened[h.typ]++
-				if _, ok := conn.open(read[d.client], h, again); ok {
+				if _, ok := conn.open(read[d.client], &h, again); ok {
 					t.Fatalf("%s: record %d opens twice", name, h.seq)
 				}
 			}
@@ -208,5 +213,63 @@ func TestOpenCaptured(t *testing.T) {
 		if opened[typeHandshake] < 2 || opened[typeApplicationData] < 2 {
 			t.Errorf("%s: opened %v", name, opened)
 		}
+	}
+}
+
+// TestOpenCaptured13 opens every record of a captured DTLS 1.3 connection
+// with the secrets of its key log: Firefox's sealing, our opening. The log
+// also holds for the exporter.
+func TestOpenCaptured13(t *testing.T) {
+	c := loadCapture(t, "firefox-13")
+	var su suite
+	for _, m := range c.messages(t, false) {
+		h, err := parseServerHello(m.body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e := &h.extensions; e.versions[0] != VersionDTLS13 || e.keyShares[0].group != GroupX25519MLKEM768 || len(e.keyShares[0].data) != 1088+32 {
+			t.Fatalf("ServerHello %+v", h)
+		}
+		su, _ = suiteByID(h.suite)
+	}
+	conns := map[bool]*Conn{true: {}, false: {}} // by who sent
+	for client, labels := range map[bool][]string{
+		true:  {"CLIENT_HANDSHAKE_TRAFFIC_SECRET", "CLIENT_TRAFFIC_SECRET_0"},
+		false: {"SERVER_HANDSHAKE_TRAFFIC_SECRET", "SERVER_TRAFFIC_SECRET_0"},
+	} {
+		conn := conns[client]
+		conn.suite = su.id
+		for i, label := range labels {
+			if err := conn.setReadKeys(epochHandshake+uint16(i), c.keys[label]); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	opened := map[contentType]int{}
+	for i, d := range c.datagrams {
+		for b := d.data; len(b) > 0; {
+			h, ok := parseRecordHeader(b)
+			if !ok {
+				t.Fatalf("datagram %d: record cannot be parsed", i)
+			}
+			rec := b[:h.size+h.length]
+			b = b[len(rec):]
+			if !h.unified {
+				continue
+			}
+			conn := conns[d.client]
+			again, same := bytes.Clone(rec), h
+			payload, ok := conn.open(conn.readEpochOf(h), &h, rec)
+			if !ok || len(payload) == 0 {
+				t.Fatalf("datagram %d: record of epoch %d does not open", i, h.epoch)
+			}
+			opened[h.typ]++
+			if _, ok := conn.open(conn.readEpochOf(same), &same, again); ok {
+				t.Fatalf("datagram %d: opens twice", i)
+			}
+		}
+	}
+	if opened[typeHandshake] < 2 || opened[typeApplicationData] < 2 || opened[typeACK] == 0 {
+		t.Errorf("opened %v", opened)
 	}
 }

@@ -2,6 +2,7 @@ package dtls
 
 import (
 	"crypto/ecdh"
+	"crypto/mlkem"
 	"io"
 )
 
@@ -40,4 +41,89 @@ func newKey(g Group, rand io.Reader) (*ecdh.PrivateKey, error) {
 		return nil, fatal(AlertInternalError, "ephemeral key: %w", err)
 	}
 	return key, nil
+}
+
+// An ephemeral is our half of a key exchange.
+type ephemeral struct {
+	group Group
+	ecdh  *ecdh.PrivateKey
+	mlkem *mlkem.DecapsulationKey768 // of GroupX25519MLKEM768
+}
+
+// newEphemeral makes a client's half for group g.
+func newEphemeral(g Group, rand io.Reader) (e ephemeral, err error) {
+	e.group = g
+	if g != GroupX25519MLKEM768 {
+		e.ecdh, err = newKey(g, rand)
+		return e, err
+	}
+	if e.ecdh, err = newKey(GroupX25519, rand); err != nil {
+		return e, err
+	}
+	var seed [mlkem.SeedSize]byte
+	if _, err = io.ReadFull(rand, seed[:]); err == nil {
+		e.mlkem, err = mlkem.NewDecapsulationKey768(seed[:])
+	}
+	if err != nil {
+		return e, fatal(AlertInternalError, "ephemeral key: %w", err)
+	}
+	return e, nil
+}
+
+// share is the key share that the far end gets. The hybrid's is ML-KEM's
+// part, then X25519's (draft-ietf-tls-ecdhe-mlkem).
+func (e *ephemeral) share() []byte {
+	public := e.ecdh.PublicKey().Bytes()
+	if e.mlkem == nil {
+		return public
+	}
+	return append(e.mlkem.EncapsulationKey().Bytes(), public...)
+}
+
+// agree computes the secret from the share that a server answered with.
+func (e *ephemeral) agree(share []byte) ([]byte, error) {
+	if e.mlkem == nil {
+		return agree(e.ecdh, share)
+	}
+	if len(share) != mlkem.CiphertextSize768+x25519Len {
+		return nil, fatal(AlertIllegalParameter, "key share of %d bytes", len(share))
+	}
+	secret, err := e.mlkem.Decapsulate(share[:mlkem.CiphertextSize768])
+	if err != nil {
+		return nil, fatal(AlertIllegalParameter, "key share: %w", err)
+	}
+	classic, err := agree(e.ecdh, share[mlkem.CiphertextSize768:])
+	if err != nil {
+		return nil, err
+	}
+	return append(secret, classic...), nil
+}
+
+const x25519Len = 32
+
+// answerShare is a server's side of the exchange: it takes the client's share
+// of group g and gives its own, and the secret.
+func answerShare(g Group, rand io.Reader, share []byte) (own, secret []byte, err error) {
+	classic := g
+	if g == GroupX25519MLKEM768 {
+		if len(share) != mlkem.EncapsulationKeySize768+x25519Len {
+			return nil, nil, fatal(AlertIllegalParameter, "key share of %d bytes", len(share))
+		}
+		encapsulation, err := mlkem.NewEncapsulationKey768(share[:mlkem.EncapsulationKeySize768])
+		if err != nil {
+			return nil, nil, fatal(AlertIllegalParameter, "key share: %w", err)
+		}
+		secret, own = encapsulation.Encapsulate()
+		share = share[mlkem.EncapsulationKeySize768:]
+		classic = GroupX25519
+	}
+	key, err := newKey(classic, rand)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := agree(key, share)
+	if err != nil {
+		return nil, nil, err
+	}
+	return append(own, key.PublicKey().Bytes()...), append(secret, s...), nil
 }

@@ -1,17 +1,11 @@
 package dtls
 
 import (
-	"crypto/ecdh"
 	"crypto/hmac"
 	"errors"
 	"io"
 	"slices"
 )
-
-// An ephemeral is our half of the key exchange.
-type ephemeral struct {
-	ecdh *ecdh.PrivateKey
-}
 
 // newRandom fills a hello's random.
 func (c *Conn) newRandom(random *[32]byte) error {
@@ -29,8 +23,14 @@ func expect(m message, typ handshakeType, epoch uint16) error {
 	return nil
 }
 
-// addToTranscript notes a message of the far end's.
-func (hs *handshake) addToTranscript(m message) { hs.transcript = m.appendTranscript12(hs.transcript) }
+// addToTranscript notes a message of either end's.
+func (hs *handshake) addToTranscript(m message) {
+	if hs.digest != nil {
+		hs.digest.Write(m.appendTranscript13(nil))
+		return
+	}
+	hs.transcript = m.appendTranscript12(hs.transcript)
+}
 
 // checkPeerChain judges the far end's certificates: this is what keeps
 // everybody but the one described from getting any further.

@@ -10,17 +10,21 @@ import (
 type handshakeType uint8
 
 const (
-	typeHelloRequest       handshakeType = 0 // RFC 5246 §7.4
-	typeClientHello        handshakeType = 1
-	typeServerHello        handshakeType = 2
-	typeHelloVerifyRequest handshakeType = 3 // RFC 6347 §4.3.2
-	typeCertificate        handshakeType = 11
-	typeServerKeyExchange  handshakeType = 12
-	typeCertificateRequest handshakeType = 13
-	typeServerHelloDone    handshakeType = 14
-	typeCertificateVerify  handshakeType = 15
-	typeClientKeyExchange  handshakeType = 16
-	typeFinished           handshakeType = 20
+	typeHelloRequest        handshakeType = 0 // RFC 5246 §7.4
+	typeClientHello         handshakeType = 1
+	typeServerHello         handshakeType = 2
+	typeHelloVerifyRequest  handshakeType = 3 // RFC 6347 §4.3.2
+	typeNewSessionTicket    handshakeType = 4 // RFC 8446 §4
+	typeEncryptedExtensions handshakeType = 8
+	typeCertificate         handshakeType = 11
+	typeServerKeyExchange   handshakeType = 12
+	typeCertificateRequest  handshakeType = 13
+	typeServerHelloDone     handshakeType = 14
+	typeCertificateVerify   handshakeType = 15
+	typeClientKeyExchange   handshakeType = 16
+	typeFinished            handshakeType = 20
+	typeKeyUpdate           handshakeType = 24 // RFC 8446 §4
+	typeMessageHash         handshakeType = 254
 )
 
 const (
@@ -74,5 +78,12 @@ func appendFragmentHeader(b []byte, typ handshakeType, length int, seq uint16, o
 // header, as if it had come in one fragment (RFC 6347 §4.2.6).
 func (m message) appendTranscript12(b []byte) []byte {
 	b = appendFragmentHeader(b, m.typ, len(m.body), m.seq, 0, len(m.body))
+	return append(b, m.body...)
+}
+
+// appendTranscript13 appends m as the DTLS 1.3 transcript has it: with the
+// header of TLS (RFC 9147 §5.2).
+func (m message) appendTranscript13(b []byte) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(m.typ)<<24|uint32(len(m.body)))
 	return append(b, m.body...)
 }

@@ -17,7 +17,11 @@ const (
 	extUseSRTP              extensionType = 14    // RFC 5764 §4.1
 	extALPN                 extensionType = 16    // RFC 7301
 	extExtendedMasterSecret extensionType = 23    // RFC 7627
+	extPreSharedKey         extensionType = 41    // RFC 8446 §4.2.11
+	extEarlyData            extensionType = 42    // RFC 8446 §4.2.10
 	extSupportedVersions    extensionType = 43    // RFC 8446 §4.2.1
+	extCookie               extensionType = 44    // RFC 8446 §4.2.2
+	extKeyShare             extensionType = 51    // RFC 8446 §4.2.8
 	extRenegotiationInfo    extensionType = 65281 // RFC 5746
 )
 
@@ -61,6 +65,14 @@ type helloExtensions struct {
 	extendedMasterSecret bool
 	renegotiationInfo    []byte // renegotiated_connection
 	versions             []Version
+	keyShares            []keyShare // one in a ServerHello, without data in a HelloRetryRequest
+	cookie               []byte
+}
+
+// A keyShare is RFC 8446 §4.2.8's KeyShareEntry.
+type keyShare struct {
+	group Group
+	data  []byte
 }
 
 // has tells whether extension t was there.
@@ -143,6 +155,50 @@ func (e *helloExtensions) marshal(b *cryptobyte.Builder, client bool) {
 			addUint16s(b, e.srtpProfiles)
 			b.AddUint8(0) // no MKI
 		})
+	}
+	if e.versions != nil {
+		add(extSupportedVersions, func(b *cryptobyte.Builder) { addVersions(b, e.versions, client) })
+	}
+	if e.cookie != nil {
+		add(extCookie, func(b *cryptobyte.Builder) {
+			b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(e.cookie) })
+		})
+	}
+	if e.keyShares != nil {
+		add(extKeyShare, func(b *cryptobyte.Builder) { addKeyShares(b, e.keyShares, client) })
+	}
+}
+
+// addVersions writes supported_versions: a list from a client, one number
+// from a server (RFC 8446 §4.2.1).
+func addVersions(b *cryptobyte.Builder, list []Version, client bool) {
+	one := func(b *cryptobyte.Builder) {
+		for _, v := range list {
+			b.AddUint16(uint16(v))
+		}
+	}
+	if client {
+		b.AddUint8LengthPrefixed(one)
+	} else {
+		one(b)
+	}
+}
+
+// addKeyShares writes key_share (RFC 8446 §4.2.8): a list from a client, one
+// entry from a server, whose HelloRetryRequest has only the group.
+func addKeyShares(b *cryptobyte.Builder, list []keyShare, client bool) {
+	entries := func(b *cryptobyte.Builder) {
+		for _, k := range list {
+			b.AddUint16(uint16(k.group))
+			if k.data != nil {
+				b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(k.data) })
+			}
+		}
+	}
+	if client {
+		b.AddUint16LengthPrefixed(entries)
+	} else {
+		entries(b)
 	}
 }
 
@@ -282,6 +338,16 @@ func (e *helloExtensions) parseOne(t extensionType, s cryptobyte.String, client 
 		if !readVersions(&s, &e.versions, client) {
 			return false
 		}
+	case extCookie:
+		var v cryptobyte.String
+		if !s.ReadUint16LengthPrefixed(&v) || len(v) == 0 {
+			return false
+		}
+		e.cookie = v
+	case extKeyShare:
+		if !readKeyShares(&s, &e.keyShares, client) {
+			return false
+		}
 	default:
 		return true
 	}
@@ -319,3 +385,33 @@ func readVersions(s *cryptobyte.String, list *[]Version, client bool) bool {
 	}
 	return readAllUint16s(inner, list)
 }
+
+// readKeyShares reads what addKeyShares writes.
+func readKeyShares(s *cryptobyte.String, list *[]keyShare, client bool) bool {
+	*list = []keyShare{}
+	if !client {
+		var g uint16
+		var data cryptobyte.String
+		if !s.ReadUint16(&g) || !s.Empty() && (!s.ReadUint16LengthPrefixed(&data) || len(data) == 0) {
+			return false
+		}
+		*list = append(*list, keyShare{Group(g), data})
+		return true
+	}
+	var inner cryptobyte.String
+	if !s.ReadUint16LengthPrefixed(&inner) {
+		return false
+	}
+	for len(inner) > 0 {
+		var g uint16
+		var data cryptobyte.String
+		if !inner.ReadUint16(&g) || !inner.ReadUint16LengthPrefixed(&data) || len(data) == 0 || len(*list) == maxKeyShares {
+			return false
+		}
+		*list = append(*list, keyShare{Group(g), data})
+	}
+	return true
+}
+
+// maxKeyShares is above the number of groups that anybody implements.
+const maxKeyShares = 32

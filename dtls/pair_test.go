@@ -15,6 +15,7 @@ import (
 	"math/big"
 	mrand "math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -221,11 +222,21 @@ func (p *pair) step() bool {
 func (p *pair) run() {
 	p.t.Helper()
 	for range 5000 {
-		if !p.step() {
+		if !p.step() || p.idle() {
 			return
 		}
 	}
 	p.t.Fatal("no end")
+}
+
+// idle tells whether both ends are established and nothing is on its way, so
+// that only the time is left until which they remember their handshake.
+func (p *pair) idle() bool {
+	quiet := len(p.wire) == 0
+	for _, c := range []*Conn{p.client, p.server} {
+		quiet = quiet && c.Established() && c.retransmitAt.IsZero() && c.ackAt.IsZero()
+	}
+	return quiet
 }
 
 // connect runs the handshake and fails the test if it does not succeed.
@@ -260,10 +271,13 @@ func TestHandshake(t *testing.T) {
 	for _, kind := range []string{"P-256", "P-384", "Ed25519", "RSA"} {
 		cert := testCertificate(t, kind)
 		for _, su := range suites() {
-			if su.version != VersionDTLS12 || su.auth != keyAuth(cert.PrivateKey.(crypto.Signer).Public()) {
+			if su.auth != authAny && su.auth != keyAuth(cert.PrivateKey.(crypto.Signer).Public()) {
 				continue
 			}
-			for _, group := range []Group{GroupX25519, GroupP256, GroupP384} {
+			for _, group := range defaultGroups() {
+				if su.version == VersionDTLS12 && group.curve() == nil {
+					continue
+				}
 				t.Run(kind+"/"+su.id.String()+"/"+group.String(), func(t *testing.T) {
 					var log bytes.Buffer
 					p := newPair(t, func(client, server *Config) {
@@ -276,7 +290,7 @@ func TestHandshake(t *testing.T) {
 					})
 					p.connect()
 					p.exchange()
-					want := ConnectionState{VersionDTLS12, su.id, group, cert.Certificate, "", 0}
+					want := ConnectionState{su.version, su.id, group, cert.Certificate, "", 0}
 					for _, c := range []*Conn{p.client, p.server} {
 						got := c.ConnectionState()
 						if got.Version != want.Version || got.CipherSuite != want.CipherSuite || got.Group != want.Group ||
@@ -292,7 +306,11 @@ func TestHandshake(t *testing.T) {
 					if errA != nil || errB != nil || !bytes.Equal(a, b) || len(a) != 40 {
 						t.Errorf("exporters differ: %x %x", a, b)
 					}
-					if !bytes.HasPrefix(log.Bytes(), []byte("CLIENT_RANDOM ")) {
+					label := "CLIENT_RANDOM "
+					if su.version == VersionDTLS13 {
+						label = "CLIENT_HANDSHAKE_TRAFFIC_SECRET "
+					}
+					if !strings.HasPrefix(log.String(), label) {
 						t.Errorf("key log %q", log.String())
 					}
 				})
@@ -304,18 +322,26 @@ func TestHandshake(t *testing.T) {
 // TestSmallDatagrams runs handshakes through paths that cut every message.
 func TestSmallDatagrams(t *testing.T) {
 	for _, limit := range []int{60, 100, 256, 600, 1200, 20000} {
-		p := newPair(t, nil)
-		p.limit = limit
-		p.connect()
-		p.exchange()
+		for _, version := range []func(client, server *Config){only12, only13} {
+			p := newPair(t, version)
+			p.limit = limit
+			p.connect()
+			p.exchange()
+		}
 	}
 }
 
 // TestLostDuplicatedReordered is the promise that a handshake completes
 // whichever one and whichever pair of its first 20 datagrams is meddled with.
 func TestLostDuplicatedReordered(t *testing.T) {
+	for _, version := range []Version{VersionDTLS12, VersionDTLS13} {
+		t.Run(version.String(), func(t *testing.T) { lostDuplicatedReordered(t, version) })
+	}
+}
+
+func lostDuplicatedReordered(t *testing.T, version Version) {
 	cc, sc := testCertificate(t, "P-256"), testCertificate(t, "P-256")
-	client := Config{Client: true, Certificate: cc, Fingerprints: []Fingerprint{fingerprintOf(t, "sha-256", sc)}}
+	client := Config{Client: true, Certificate: cc, Fingerprints: []Fingerprint{fingerprintOf(t, "sha-256", sc)}, MaxVersion: version}
 	server := Config{Certificate: sc, Fingerprints: []Fingerprint{fingerprintOf(t, "sha-256", cc)}}
 	verbs := []string{"drop", "duplicate", "delay"}
 	apply := func(verb string, d []byte) []delivery {
@@ -351,8 +377,14 @@ func TestLostDuplicatedReordered(t *testing.T) {
 
 // TestLossyNetwork runs handshakes at 30 % loss with seeds.
 func TestLossyNetwork(t *testing.T) {
+	for _, version := range []Version{VersionDTLS12, VersionDTLS13} {
+		t.Run(version.String(), func(t *testing.T) { lossyNetwork(t, version) })
+	}
+}
+
+func lossyNetwork(t *testing.T, version Version) {
 	cc, sc := testCertificate(t, "P-256"), testCertificate(t, "P-256")
-	client := Config{Client: true, Certificate: cc, Fingerprints: []Fingerprint{fingerprintOf(t, "sha-256", sc)}}
+	client := Config{Client: true, Certificate: cc, Fingerprints: []Fingerprint{fingerprintOf(t, "sha-256", sc)}, MaxVersion: version}
 	server := Config{Certificate: sc, Fingerprints: []Fingerprint{fingerprintOf(t, "sha-256", cc)}}
 	seeds := 1000
 	if testing.Short() {

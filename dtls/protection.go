@@ -12,7 +12,8 @@ const aeadTagLen = 16
 type aeadKey struct {
 	aead     cipher.AEAD // nil: plaintext, epoch 0
 	iv       [12]byte
-	explicit int // bytes of nonce that each record carries
+	explicit int         // bytes of nonce that each record carries
+	mask     *numberMask // DTLS 1.3 only
 }
 
 // newAEADKey makes the key of suite s from its bytes and its (partial) IV.
@@ -26,8 +27,9 @@ func newAEADKey(s *suite, key, iv []byte) (k aeadKey, err error) {
 // A writeEpoch numbers and protects the records that we send in an epoch.
 type writeEpoch struct {
 	aeadKey
-	epoch uint16
-	next  uint64 // number of the next record
+	epoch  uint16
+	next   uint64 // number of the next record
+	secret []byte // the keys' traffic secret (DTLS 1.3)
 }
 
 // A readEpoch opens the records of an epoch.
@@ -35,13 +37,23 @@ type readEpoch struct {
 	aeadKey
 	epoch  uint16
 	window replayWindow
+	secret []byte // the keys' traffic secret (DTLS 1.3)
+	forged uint64 // records that did not authenticate
 }
 
 // before and after are the bytes a record has around its payload.
-func (k *aeadKey) before() int { return recordHeaderLen + k.explicit }
+func (k *aeadKey) before() int {
+	if k.mask != nil {
+		return unifiedHeaderLen
+	}
+	return recordHeaderLen + k.explicit
+}
 
 func (k *aeadKey) after() int {
-	if k.aead == nil {
+	switch {
+	case k.mask != nil:
+		return 1 + aeadTagLen // the content type goes inside
+	case k.aead == nil:
 		return 0
 	}
 	return aeadTagLen
@@ -88,6 +100,9 @@ func (c *Conn) seal(w *writeEpoch, typ contentType, b []byte, start int) (_ []by
 	}
 	seq := w.next
 	w.next++
+	if w.mask != nil {
+		return c.seal13(w, typ, seq, b, start), true
+	}
 	body := start + w.before()
 	plaintext := len(b) - body
 	if w.aead != nil {
@@ -103,10 +118,14 @@ func (c *Conn) seal(w *writeEpoch, typ contentType, b []byte, start int) (_ []by
 	return b, true
 }
 
-// open opens the record that rec holds, in place. A record that is a replay,
-// is too short or long, or does not authenticate gives false.
-func (c *Conn) open(r *readEpoch, h recordHeader, rec []byte) (payload []byte, ok bool) {
-	body := rec[recordHeaderLen : recordHeaderLen+h.length]
+// open opens the record that rec holds, in place, and completes its header. A
+// record that is a replay, is too short or long, or does not authenticate
+// gives false.
+func (c *Conn) open(r *readEpoch, h *recordHeader, rec []byte) (payload []byte, ok bool) {
+	if h.unified {
+		return c.open13(r, h, rec)
+	}
+	body := rec[h.size : h.size+h.length]
 	if r.aead == nil {
 		return body, h.length <= maxPlaintext
 	}
@@ -124,6 +143,7 @@ func (c *Conn) open(r *readEpoch, h recordHeader, rec []byte) (payload []byte, o
 	c.setAAD(h.typ, number, plaintext)
 	payload, err := r.aead.Open(body[:0], c.nonce[:], body, c.aad[:])
 	if err != nil {
+		r.forged++
 		return nil, false
 	}
 	r.window.mark(h.seq)

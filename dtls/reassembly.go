@@ -109,6 +109,16 @@ func (r *reassembler) remove(p *partial) {
 	r.pending = slices.DeleteFunc(r.pending, func(q *partial) bool { return q == p })
 }
 
+// dropPlaintext drops what came in epoch 0, once the far end has keys.
+func (r *reassembler) dropPlaintext() {
+	r.pending = slices.DeleteFunc(r.pending, func(p *partial) bool {
+		if p.epoch == 0 {
+			r.size -= len(p.body)
+		}
+		return p.epoch == 0
+	})
+}
+
 // pop returns the next message once it is whole.
 func (r *reassembler) pop() (m message, ok bool) {
 	p := r.find(r.next)

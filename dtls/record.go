@@ -10,6 +10,7 @@ const (
 	typeAlert            contentType = 21
 	typeHandshake        contentType = 22
 	typeApplicationData  contentType = 23
+	typeACK              contentType = 26 // RFC 9147 §7
 )
 
 const (
@@ -18,21 +19,29 @@ const (
 	maxSequence     = 1<<48 - 1 // RFC 6347 §4.1: a 48-bit number that must not wrap
 )
 
-// A recordHeader is the header of a plaintext or DTLS 1.2 record.
+// A recordHeader is the header of a record. Of one with a unified header
+// (DTLS 1.3 ciphertext), type and number are known only once it was opened.
 type recordHeader struct {
-	typ     contentType
-	version Version
-	epoch   uint16
-	seq     uint64
-	length  int
+	typ       contentType
+	version   Version
+	epoch     uint16 // its two low bits, if unified
+	seq       uint64
+	size      int // bytes before the payload
+	length    int // bytes of the payload
+	unified   bool
+	numberLen int // bytes of encrypted number, if unified
 }
 
 // parseRecordHeader reads the header at the start of b. ok is false if b does
 // not begin with a whole record of a version this package may meet.
 func parseRecordHeader(b []byte) (h recordHeader, ok bool) {
+	if len(b) > 0 && b[0]&unifiedMask == unifiedFixed {
+		return parseUnifiedHeader(b)
+	}
 	if len(b) < recordHeaderLen {
 		return h, false
 	}
+	h.size = recordHeaderLen
 	h.typ = contentType(b[0])
 	h.version = Version(binary.BigEndian.Uint16(b[1:]))
 	h.epoch = binary.BigEndian.Uint16(b[3:])

@@ -53,7 +53,10 @@ func TestServerRefusesHello(t *testing.T) {
 		{"session id too long", func(h *clientHello) { h.sessionID = make([]byte, 33) }, AlertDecodeError},
 		{"no suites", func(h *clientHello) { h.suites = nil }, AlertDecodeError},
 	} {
-		p := newPair(t, func(client, server *Config) { server.ALPN = []string{"webrtc"} })
+		p := newPair(t, func(client, server *Config) {
+			only12(client, server)
+			server.ALPN = []string{"webrtc"}
+		})
 		p.start()
 		h := p.client.hs.hello
 		tc.change(&h)
@@ -80,7 +83,7 @@ func TestServerTakesHello(t *testing.T) {
 		{"no point formats", func(h *clientHello) { h.extensions.pointFormats = nil }},
 		{"a cookie nobody asked for", func(h *clientHello) { h.cookie = []byte{1, 2} }},
 	} {
-		p := newPair(t, nil)
+		p := newPair(t, only12)
 		p.start()
 		h := p.client.hs.hello
 		h.suites = slices.Clone(h.suites)
@@ -134,7 +137,7 @@ func TestClientRefusesHello(t *testing.T) {
 // not due.
 func TestWrongMessage(t *testing.T) {
 	for steps := range 3 {
-		p := newPair(t, nil)
+		p := newPair(t, only12)
 		p.start()
 		for range steps {
 			p.step()
@@ -143,7 +146,7 @@ func TestWrongMessage(t *testing.T) {
 			if c.hs == nil {
 				continue
 			}
-			p.deliver(c, plaintext(typeFinished, c.hs.in.next, make([]byte, verifyDataLen)))
+			p.deliver(c, plaintext(typeFinished, c.in.next, make([]byte, verifyDataLen)))
 			var a *AlertError
 			if !errors.As(c.Err(), &a) || a.Remote || a.Alert != AlertUnexpectedMessage {
 				t.Errorf("Finished in plaintext: err %v", c.Err())
@@ -155,7 +158,7 @@ func TestWrongMessage(t *testing.T) {
 // TestHelloVerifyRequest: the client comes back with the cookie, and neither
 // that message nor its first hello is part of the transcript.
 func TestHelloVerifyRequest(t *testing.T) {
-	p := newPair(t, nil)
+	p := newPair(t, only12)
 	p.client.Start(epoch)
 	first, _ := p.client.AppendHandshake(epoch, nil, 1200)
 	body := append([]byte{0xfe, 0xff, 4}, "salt"...)
@@ -182,7 +185,7 @@ func TestHelloVerifyRequest(t *testing.T) {
 // TestRenegotiationRefused: a HelloRequest or a ClientHello after the
 // handshake earns a warning, and the connection goes on.
 func TestRenegotiationRefused(t *testing.T) {
-	p := newPair(t, nil)
+	p := newPair(t, only12)
 	p.connect()
 	for _, tc := range []struct {
 		from *Conn
@@ -203,7 +206,7 @@ func TestRenegotiationRefused(t *testing.T) {
 
 // TestExporterContext: none and an empty one differ (RFC 5705 §4).
 func TestExporterContext(t *testing.T) {
-	p := newPair(t, nil)
+	p := newPair(t, only12)
 	if _, err := p.client.ExportKeyingMaterial("EXPORTER-x", nil, 16); err == nil {
 		t.Error("exports before the handshake")
 	}

@@ -20,10 +20,14 @@ func (c *Conn) serverClientHello(now time.Time, m message) error {
 	if offers == nil && !VersionDTLS12.newer(h.version) {
 		offers = []Version{VersionDTLS12}
 	}
-	if !slices.Contains(offers, VersionDTLS12) {
+	if slices.Contains(offers, VersionDTLS13) && c.cfg.speaks(VersionDTLS13) {
+		return c.acceptClientHello13(h, m)
+	}
+	if !slices.Contains(offers, VersionDTLS12) || !c.cfg.speaks(VersionDTLS12) {
 		return fatal(AlertProtocolVersion, "client offers versions %v, %v", h.version, offers)
 	}
 	c.hs.hello = *h
+	c.dropAcks()
 	c.hs.addToTranscript(m)
 	return c.acceptClientHello12(h)
 }
@@ -58,6 +62,9 @@ func (c *Conn) acceptClientHello12(h *clientHello) error {
 	}
 	if err := c.newRandom(&sh.random); err != nil {
 		return err
+	}
+	if c.cfg.speaks(VersionDTLS13) {
+		copy(sh.random[24:], downgradeTo12)
 	}
 	c.version, c.suite, c.group, c.hs.suite = VersionDTLS12, su.id, group, su
 	c.secrets.clientRandom, c.secrets.serverRandom = h.random, sh.random
@@ -102,6 +109,11 @@ func (c *Conn) answerExtensions12(h *clientHello, sh *serverHello) error {
 	if e.pointFormats != nil {
 		sh.extensions.pointFormats = []byte{0}
 	}
+	return c.chooseProtocols(e, &sh.extensions)
+}
+
+// chooseProtocols answers ALPN and use_srtp.
+func (c *Conn) chooseProtocols(e, answer *helloExtensions) error {
 	if e.alpn != nil && len(c.cfg.ALPN) > 0 {
 		i := slices.IndexFunc(c.cfg.ALPN, func(p string) bool { return slices.Contains(e.alpn, p) })
 		if i < 0 {
@@ -109,12 +121,12 @@ func (c *Conn) answerExtensions12(h *clientHello, sh *serverHello) error {
 			return fatal(AlertNoApplicationProtocol, "no protocol in common; client offers %q", e.alpn)
 		}
 		c.protocol = c.cfg.ALPN[i]
-		sh.extensions.alpn = []string{c.protocol}
+		answer.alpn = []string{c.protocol}
 	}
 	for _, p := range c.cfg.SRTPProfiles {
 		if slices.Contains(e.srtpProfiles, p) {
 			c.srtp = p
-			sh.extensions.srtpProfiles = []uint16{p}
+			answer.srtpProfiles = []uint16{p}
 			break
 		}
 	}

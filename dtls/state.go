@@ -62,18 +62,25 @@ type Stats struct {
 // Stats returns the counters.
 func (c *Conn) Stats() Stats { return c.stats }
 
-// maxExport is the longest secret RFC 8446's HKDF-Expand-Label can name.
-const maxExport = 1<<16 - 1
+// Bounds of what can be exported: RFC 5869 §2.3 expands to 255 hashes, and
+// RFC 8446 §7.1 counts a label, with its prefix, in one byte.
+const (
+	maxExport      = 255 * 32
+	maxExportLabel = 255 - len("dtls13")
+)
 
 // ExportKeyingMaterial derives length bytes that only the two ends know
-// (RFC 5705). A nil context is none, which is not the same as an empty one.
-// It fails before the handshake is finished.
+// (RFC 5705, RFC 8446 §7.5). In DTLS 1.2 a nil context is none, which is not
+// the same as an empty one; in 1.3 it is. length is at most 8160. It fails before the handshake is finished.
 func (c *Conn) ExportKeyingMaterial(label string, context []byte, length int) ([]byte, error) {
-	if c.secrets.master == nil || c.state < stateEstablished {
+	if c.secrets.master == nil && c.exporter == nil || c.state < stateEstablished {
 		return nil, errors.New("dtls: nothing to export before the handshake is finished")
 	}
-	if length < 0 || length > maxExport || len(context) > 1<<16-1 {
+	if length < 0 || length > maxExport || len(context) > 1<<16-1 || len(label) > maxExportLabel {
 		return nil, fmt.Errorf("dtls: cannot export %d bytes", length)
+	}
+	if c.version == VersionDTLS13 {
+		return export13(c.secrets.hash, c.exporter, label, context, length), nil
 	}
 	return c.secrets.export(label, context, length), nil
 }

@@ -52,7 +52,7 @@ func (c *Conn) initialTimeout() time.Duration {
 // NextTimeout is when Advance has something to do; zero: never.
 func (c *Conn) NextTimeout() time.Time {
 	next := c.retransmitAt
-	for _, t := range [...]time.Time{c.deadline, c.alertAt} {
+	for _, t := range [...]time.Time{c.deadline, c.alertAt, c.ackAt} {
 		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
 			next = t
 		}
@@ -65,8 +65,13 @@ func (c *Conn) Advance(now time.Time) {
 	if due(c.alertAt, now) {
 		c.fail(&AlertError{Alert: c.remoteAlert, Remote: true})
 	}
-	if due(c.deadline, now) {
+	if due(c.deadline, now) && c.state == stateEstablished {
+		c.forgetHandshake()
+	} else if due(c.deadline, now) {
 		c.fail(ErrHandshakeTimeout)
+	}
+	if due(c.ackAt, now) {
+		c.ackPending, c.ackAt = true, time.Time{}
 	}
 	if due(c.retransmitAt, now) {
 		// RFC 6347 §4.2.4.1: double the value at each retransmission.
@@ -81,5 +86,5 @@ func due(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }
 
 // stopTimers leaves nothing for Advance to do.
 func (c *Conn) stopTimers() {
-	c.retransmitAt, c.deadline, c.alertAt = time.Time{}, time.Time{}, time.Time{}
+	c.retransmitAt, c.deadline, c.alertAt, c.ackAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 }

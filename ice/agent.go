@@ -308,13 +308,7 @@ func (a *Agent) giveUpAt(now time.Time) time.Time {
 // BeginData appends room for the relay framing that the selected pair needs,
 // if any. ok is false when there is no valid pair with consent to send on.
 func (a *Agent) BeginData(dst []byte) (b []byte, ok bool) {
-	if a.selected == nil {
-		return dst, false
-	}
-	if r := a.selected.local.relay; r != nil {
-		return r.beginData(dst), true
-	}
-	return dst, true
+	return dst, a.selected != nil
 }
 
 // FinishData completes the datagram that BeginData began at b[start:] and
@@ -324,18 +318,12 @@ func (a *Agent) FinishData(b []byte, start int) ([]byte, Route) {
 	if p == nil {
 		return b[:start], Route{} // nothing was begun
 	}
-	if r := p.local.relay; r != nil {
-		return r.finishData(b, start, p.remote.addr)
-	}
 	return b, p.route
 }
 
 // DataOverhead is the number of bytes BeginData and FinishData add.
 func (a *Agent) DataOverhead() int {
-	if a.selected == nil || a.selected.local.relay == nil {
-		return 0
-	}
-	return a.selected.local.relay.overhead()
+	return 0
 }
 
 // Close ends the agent: relays are released by its last datagrams.
@@ -344,7 +332,6 @@ func (a *Agent) Close(now time.Time) {
 		return
 	}
 	a.out.drop()
-	a.releaseRelays(now)
 	a.dropAllRoutes()
 	a.selected, a.deadline = nil, time.Time{}
 	a.setState(StateClosed)

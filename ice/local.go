@@ -32,7 +32,6 @@ type base struct {
 	typ        CandidateType // Host or Relay
 	preference uint16
 	foundation string
-	relay      *relay // for Relay
 }
 
 func (b *base) priority() uint32 { return candidatePriority(b.typ, b.preference) }

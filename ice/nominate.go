@@ -119,7 +119,7 @@ func (a *Agent) choose(now time.Time) {
 		return
 	}
 	p.consent.start(a, now)
-	a.event(Event{Kind: EventSelected, Route: p.wire()})
+	a.event(Event{Kind: EventSelected, Route: p.route})
 }
 
 // choice is the generation's pair to send on, nil if there is none.

@@ -108,9 +108,6 @@ func (a *Agent) addPair(g *generation, b *base, r *remote) *pair {
 		return p
 	}
 	p := &pair{gen: g, local: b, remote: r, route: b.route(r.addr)}
-	if b.relay != nil {
-		p.route = b.relay.route(r.addr)
-	}
 	p.setPriority(a.controlling)
 	if len(g.pairs) >= maxPairs && !g.displaceWorst(p.priority) {
 		return nil

@@ -23,6 +23,7 @@ const (
 var (
 	ErrTooManyServers = errors.New("ice: too many servers")
 	ErrServerTimeout  = errors.New("ice: the server does not answer")
+	ErrNoTURN         = errors.New("ice: TURN is not supported yet")
 	ErrServerAnswer   = errors.New("ice: the server's answer makes no sense")
 )
 
@@ -75,6 +76,10 @@ func (a *Agent) AddServer(now time.Time, s Server) error {
 	case len(a.servers) >= maxServers:
 		return ErrTooManyServers
 	}
+	if s.TURN {
+		a.event(Event{Kind: EventServerError, URL: s.URL, Err: ErrNoTURN})
+		return nil
+	}
 	srv := &server{Server: s}
 	a.servers = append(a.servers, srv)
 	a.localEnded, a.gatheringEnd = false, false
@@ -89,7 +94,7 @@ func (a *Agent) AddServer(now time.Time, s Server) error {
 func (a *Agent) askServer(now time.Time, s *server, b *base) {
 	fits := b.typ == Host && (s.Sock == SockAny || s.Sock == b.sock) && b.reaches(s.Addr.Addr()) &&
 		!b.addr.Addr().IsLinkLocalUnicast()
-	if !fits || a.relayOnly || s.TURN || len(a.requests) >= maxRequests {
+	if !fits || a.relayOnly || len(a.requests) >= maxRequests {
 		return
 	}
 	s.pending++

@@ -40,10 +40,12 @@ type peer struct {
 	remote    remoteCandidates
 	maxRemote int // the peer's max-message-size in bytes; 0: no limit
 
-	ports []port // the sockets, by the Sock of their routes
-	full  bool   // a socket is full: output waits for Writable
-	timer *time.Timer
-	armed time.Time // when the timer fires; zero: it is not set
+	ports     []port // the sockets, by the Sock of their routes
+	mdns      *mdnsUser
+	multicast bool // the machine's network, where names can be asked for
+	full      bool // a socket is full: output waits for Writable
+	timer     *time.Timer
+	armed     time.Time // when the timer fires; zero: it is not set
 }
 
 func newPeer(cfg Config, random io.Reader, notify func()) (*peer, error) {
@@ -63,7 +65,7 @@ func newPeer(cfg Config, random io.Reader, notify func()) (*peer, error) {
 		Ufrag:     neg.local.ufrag, Pwd: neg.local.pwd, Rand: random,
 	})
 	return &peer{
-		cfg: cfg, log: log, notify: notify, network: privateNetwork{log, cfg.LocalAddresses}, random: random, now: time.Now, timed: true,
+		cfg: cfg, log: log, notify: notify, network: privateNetwork{log, cfg.LocalAddresses}, random: random, now: time.Now, timed: true, multicast: true,
 		core: newCore(&cfg, agent, random), neg: neg, done: make(chan struct{}),
 		channels: map[*datachannel.Channel]*stackChannel{},
 	}, nil
@@ -258,6 +260,9 @@ func (p *peer) setState(s ConnectionState, cause error) {
 		return
 	}
 	p.state = s
+	if s == StateConnected {
+		p.releaseMDNS()
+	}
 	if s == StateFailed {
 		p.cause = cause
 		p.emit(Event{Kind: EventError, Err: cause})
@@ -297,6 +302,7 @@ func (p *peer) shut(now time.Time, cause error) {
 		p.timer.Stop()
 	}
 	p.gatherer.stop()
+	p.releaseMDNS()
 	for _, q := range p.ports {
 		if q != nil {
 			q.Close()
@@ -322,8 +328,9 @@ func (p *peer) startTransport(now time.Time) error {
 		if err := p.startDTLS(now, local, remote); err != nil {
 			return err
 		}
-		// RFC 8445 §6.1.1: the offerer controls, unless the peer is lite.
-		p.core.agent.SetControlling(now, local.typ == "offer" || remote.data.ICELite)
+		if remote.data.ICELite {
+			p.core.agent.SetControlling(now, true) // RFC 8445 §6.1.1
+		}
 	}
 	p.maxRemote = remote.data.MaxMessageSize
 	p.core.agent.SetRemote(now, remote.data.Ufrag, remote.data.Pwd, remote.data.ICELite)
@@ -352,9 +359,18 @@ func (p *peer) startDTLS(now time.Time, local, remote *description) error {
 	return p.core.startDTLS(now, dtls.Config{
 		Client: p.neg.client, Certificate: cert, Fingerprints: fingerprints,
 		MinVersion: minVersion, MaxVersion: maxVersion,
-		Rand: p.random, KeyLogWriter: p.cfg.KeyLogWriter,
+		// There is no media, but some peers, pion among them, end a handshake
+		// without use_srtp (RFC 5764 §4.1.1).
+		SRTPProfiles: []uint16{srtpAES128GCM, srtpAES128CM},
+		Rand:         p.random, KeyLogWriter: p.cfg.KeyLogWriter,
 	})
 }
+
+// SRTP protection profiles (RFC 7714 §14.2, RFC 5764 §4.1.2).
+const (
+	srtpAES128CM  = 0x0001
+	srtpAES128GCM = 0x0007
+)
 
 // shutdown sends what is queued and ends the association in agreement with
 // the peer.

@@ -138,6 +138,11 @@ func (p *peer) applyLocal(now time.Time, d *description) error {
 			}
 		}
 	}
+	if p.core.dtls == nil {
+		// RFC 8445 §6.1.1: the offerer controls. The answerer's checks may
+		// come before its answer.
+		p.core.agent.SetControlling(now, d.typ == "offer")
+	}
 	if d.typ == "offer" {
 		return nil
 	}

@@ -32,7 +32,7 @@ func (s *stack) Initialize(cfg Config) error {
 	}
 	switch {
 	case s.network != nil:
-		p.network = s.network
+		p.network, p.multicast = s.network, false
 	case cfg.Host != nil:
 		p.network = hostNetwork{cfg.Host}
 	}

@@ -390,7 +390,7 @@ func (a *Association) event(ev Event) {
 }
 
 // messageDone gives a message back whose last chunk is gone.
-func (a *Association) messageDone(m *outMessage) { a.queue.pool.put(m) }
+func (a *Association) messageDone(m *outMessage) { a.queue.release(m) }
 
 // interleaving reports whether I-DATA is used (RFC 8260 §2.2.1).
 func (a *Association) interleaving() bool {

@@ -80,7 +80,7 @@ func (a *Association) giveUpQueued(m *outMessage) {
 		return
 	}
 	a.queue.pop(s)
-	a.queue.pool.put(m)
+	a.queue.release(m)
 }
 
 // lastStamp is for chunks that are never sent.

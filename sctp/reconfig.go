@@ -49,8 +49,7 @@ func (r *resetState) begin(localTSN, peerTSN TSN) {
 }
 
 // ResetStreams closes our outgoing side of streams (RFC 6525 §5.1) once what
-// is queued on them was sent; EventResetDone follows when the far end has it
-// all. Until then Send on them is ErrStreamClosed.
+// is queued on them was acknowledged; EventResetDone follows. Until then Send on them is ErrStreamClosed.
 func (a *Association) ResetStreams(now time.Time, streams ...uint16) error {
 	a.tick(now)
 	if a.ended {
@@ -67,15 +66,14 @@ func (a *Association) ResetStreams(now time.Time, streams ...uint16) error {
 			continue
 		}
 		s.paused = true
-		if s.head == nil {
+		if s.pending == 0 {
 			a.queue.drained = append(a.queue.drained, id)
 		}
 	}
 	return nil
 }
 
-// prepareReset makes a request of the streams whose queues are empty. The far
-// end waits for what is in flight by the TSN that the request names.
+// prepareReset makes a request of the streams that nothing is in flight on.
 func (a *Association) prepareReset() {
 	r := &a.reset
 	if len(a.queue.drained) == 0 || r.request != nil {

@@ -60,6 +60,7 @@ type outStream struct {
 	id         uint16
 	weight     uint16
 	paused     bool // being reset: nothing more may be queued
+	pending    int  // messages queued or in flight
 	lowered    bool // buffered has fallen: it is in sendQueue.lowered
 	head, tail *outMessage
 	buffered   int
@@ -236,7 +237,7 @@ type sendQueue struct {
 	scheduler
 	streams  map[uint16]*outStream
 	messages int      // queued
-	drained  []uint16 // streams to be reset of which nothing is queued any more
+	drained  []uint16 // streams to be reset whose messages are all acknowledged or given up
 	pool     messagePool
 	lowered  []*outStream // whose buffered amount has fallen since NextLowered told
 
@@ -266,6 +267,7 @@ func (q *sendQueue) push(m *outMessage) {
 		s.tail.next = m
 	}
 	s.tail = m
+	s.pending++
 	q.count(m, len(m.data))
 	q.messages++
 	if !m.deadline.IsZero() && (q.nextExpiry.IsZero() || m.deadline.Before(q.nextExpiry)) {
@@ -284,11 +286,20 @@ func (q *sendQueue) pop(s *outStream) *outMessage {
 	if s.head == nil {
 		s.tail = nil
 		q.deactivate(s)
-		if s.paused {
-			q.drained = append(q.drained, s.id)
-		}
 	}
 	return m
+}
+
+// release gives a message back that was acknowledged or given up. A stream
+// that is to be reset is drained when its last one is: RFC 6525 §5.1.2 would
+// let the request go with data in flight, but Chromium's channels forget what
+// came just before it.
+func (q *sendQueue) release(m *outMessage) {
+	s := m.stream
+	q.pool.put(m)
+	if s.pending--; s.pending == 0 && s.paused {
+		q.drained = append(q.drained, s.id)
+	}
 }
 
 // number gives a message its place in its stream, when its first chunk is made.
@@ -319,7 +330,7 @@ func (q *sendQueue) expire(now time.Time) {
 	for i := 0; i < len(q.heap); {
 		s := q.heap[i]
 		for s.head != nil && !s.head.started && s.head.expired(now) {
-			q.pool.put(q.pop(s))
+			q.release(q.pop(s))
 		}
 		if s.head == nil {
 			removed = true

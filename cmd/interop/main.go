@@ -50,6 +50,7 @@ type options struct {
 	args     stringList
 	json     string
 	verbose  bool
+	count    int
 }
 
 func run(ctx context.Context, argv []string) error {
@@ -60,6 +61,7 @@ func run(ctx context.Context, argv []string) error {
 	f.StringVar(&o.dtls, "dtls", "", "cap our DTLS version: 1.2 or 1.3")
 	f.Var(&o.args, "arg", "an argument for the browsers; may be repeated")
 	f.StringVar(&o.json, "json", "", "write the results to this file as JSON")
+	f.IntVar(&o.count, "count", 1, "run every case so many times")
 	f.BoolVar(&o.verbose, "v", false, "log what happens to standard error")
 	f.Usage = func() {
 		fmt.Fprintf(f.Output(), "usage: interop [flags]\n       interop serve [-addr 127.0.0.1:8080]\n\ncases: %s\n\n", strings.Join(caseNames(), " "))

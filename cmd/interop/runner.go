@@ -121,8 +121,10 @@ func (r *runner) runRole(ctx context.Context, role string) (results []result) {
 		if r.options.caseName != "" && c.name != r.options.caseName || ctx.Err() != nil {
 			continue
 		}
-		fmt.Fprintf(os.Stderr, "\r\x1b[K%s, %s: %s", r.name, role, c.name)
-		results = append(results, r.runCase(ctx, role, c))
+		for range r.options.count {
+			fmt.Fprintf(os.Stderr, "\r\x1b[K%s, %s: %s", r.name, role, c.name)
+			results = append(results, r.runCase(ctx, role, c))
+		}
 	}
 	fmt.Fprint(os.Stderr, "\r\x1b[K")
 	return results

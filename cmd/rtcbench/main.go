@@ -3,6 +3,12 @@
 //
 //	rtcbench throughput|latency|connect|idle|echo|exchange -role offer|answer|both [flags]
 //
+// It also runs two such programs, ours or others', against each other, and
+// can be a bad network between them:
+//
+//	rtcbench pair -a 'rtcbench exchange -role offer' -b 'rtcbench echo -role answer' [-impair '-rtt 50ms -loss 0.01']
+//	rtcbench impair -rtt 50ms -loss 0.01 -rate 100
+//
 // See the README for the lines and the figures.
 package main
 
@@ -112,6 +118,19 @@ func parseOptions(args []string) (o options, err error) {
 }
 
 func main() {
+	if len(os.Args) > 1 && (os.Args[1] == "pair" || os.Args[1] == "impair") {
+		code, err := 0, error(nil)
+		if os.Args[1] == "pair" {
+			code, err = pair(os.Args[2:])
+		} else {
+			err = impair(os.Args[2:])
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "rtcbench:", err)
+			code = 1
+		}
+		os.Exit(code)
+	}
 	o, err := parseOptions(os.Args[1:])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "rtcbench:", err)

@@ -1,9 +1,33 @@
 // Package udpmux is the edge between the sockets and the peers: it alone
 // touches UDP sockets. One reader a socket takes datagrams in batches and
 // hands them to the peer that they belong to.
+//
+// # Batches
+//
+// On Linux the kernel splits what is sent (UDP_SEGMENT) and joins what
+// arrives (UDP_GRO), which makes a datagram several times cheaper than a
+// system call each. Where it cannot, one by one is what happens, with the
+// same interface. Config.DisableOffload, or PURERTC_DISABLE_OFFLOAD=1 in the
+// environment, turns it off.
+//
+// # Whose datagram is it
+//
+// A [Socket] that one peer has alone gives everything to it. On a shared one
+// a datagram belongs to the peer that its source address is bound to
+// ([Port.Bind], after the source authenticated itself). STUN is looked at
+// first, since it is how an address changes hands: a request belongs to the
+// peer whose ufrag its USERNAME begins with, and a response to the peer that
+// sent the request. What belongs to nobody is dropped. All tables are bounded.
+//
+// # Full sockets
+//
+// [Port.Write] never waits. When the kernel takes no more, the rest is kept,
+// and a goroutine, which exists only then, sends it when there is room and
+// tells the peer ([Handler.Writable]).
 package udpmux
 
 import (
+	"errors"
 	"log/slog"
 	"net/netip"
 	"time"
@@ -11,7 +35,8 @@ import (
 	"purertc/ice"
 )
 
-// A Handler is a peer that takes datagrams.
+// A Handler is a peer that takes datagrams. It is called by different
+// goroutines, maybe at the same time.
 type Handler interface {
 	// HandleDatagrams takes what arrived on r in one read: datagrams of
 	// segment bytes each, the last one maybe shorter. It runs on the reader's
@@ -27,53 +52,36 @@ type Handler interface {
 
 // Config says how a socket is opened.
 type Config struct {
-	Addr           netip.AddrPort // port 0: any. An unspecified address serves all of the machine's
+	Addr           netip.AddrPort // port 0: any. An unspecified address serves all of the machine's: 0.0.0.0 IPv4, :: both families
 	DisableOffload bool           // no GSO and no GRO
-	ReusePort      bool
-	BufferSize     int // asked of the kernel, each way; 0: 4 MiB
+	ReusePort      bool           // several sockets on one port, which the kernel spreads flows over
+	BufferSize     int            // asked of the kernel, each way; 0: 4 MiB
 	Logger         *slog.Logger
 }
 
-// A Socket is one UDP socket with its reader.
-type Socket struct{}
+// Errors of this package.
+var (
+	ErrClosed      = errors.New("udpmux: closed")
+	ErrNotSole     = errors.New("udpmux: the socket has a peer already")
+	ErrTaken       = errors.New("udpmux: held by another peer")
+	ErrLimit       = errors.New("udpmux: too many for one peer")
+	ErrUnsupported = errors.New("udpmux: not supported on this system")
+)
 
-// Listen opens a socket and starts its reader.
-func Listen(cfg Config) (*Socket, error) { return nil, nil }
+const (
+	defaultBufferSize = 4 << 20
 
-// LocalAddr is the address that the socket is bound to.
-func (s *Socket) LocalAddr() netip.AddrPort { return netip.AddrPort{} }
+	// Bursts given to the kernel at once. Linux takes up to 64 segments
+	// (UDP_MAX_SEGMENTS) and an IP packet's 65,535 bytes with headers.
+	maxSegments = 64
+	maxBurst    = 65000
 
-// Close closes the socket and ends its reader.
-func (s *Socket) Close() error { return nil }
+	// maxDatagram is the most that one read can bring.
+	maxDatagram = 65535
 
-// Attach connects a peer to the socket, under the number that its routes
-// will carry. With sole, everything that arrives is the peer's; else
-// datagrams go to the peer that their remote address is bound to, requests
-// from other addresses to the peer that their USERNAME names, and responses
-// to the peer that sent the request.
-func (s *Socket) Attach(h Handler, sock int16, sole bool) (*Port, error) { return nil, nil }
+	maxBinds  = 64 // of a port; an agent has 32 routes in use at most
+	maxUfrags = 8  // of a port
 
-// A Port is one peer's attachment to a Socket.
-type Port struct{}
-
-// AddUfrag has requests whose USERNAME begins with this local ufrag given to
-// the peer.
-func (p *Port) AddUfrag(ufrag string) error { return nil }
-
-// RemoveUfrag undoes AddUfrag.
-func (p *Port) RemoveUfrag(ufrag string) {}
-
-// Bind has datagrams from remote given to the peer. It must have been
-// authenticated. An address that another live peer holds is refused.
-func (p *Port) Bind(remote netip.AddrPort) error { return nil }
-
-// Unbind undoes Bind.
-func (p *Port) Unbind(remote netip.AddrPort) {}
-
-// Write sends b to r as datagrams of segment bytes, the last one maybe
-// shorter. It never blocks. ok is false when the socket is full: the rest was
-// kept and is sent first, and Handler.Writable follows.
-func (p *Port) Write(r ice.Route, b []byte, segment int) (ok bool) { return true }
-
-// Close detaches the peer; no call of its Handler begins afterwards.
-func (p *Port) Close() {}
+	// maxPending is how many bytes of a peer wait for a full socket.
+	maxPending = 256 << 10
+)

@@ -1,0 +1,78 @@
+# make check test race     what every change has to pass
+# make interop             browsers and other stacks
+# make fuzz FUZZTIME=5m    every fuzz target for so long
+
+GO       ?= go
+FUZZTIME ?= 20s
+OUT      := out
+export GOFLAGS ?= -buildvcs=false
+
+.PHONY: all check test race fuzz bench interop interop-go interop-node cover cross clean
+
+all: check test
+
+# check: formatting, vet, and that nothing is imported beyond the card.
+check:
+	@test -z "$$(gofmt -l .)" || { echo "gofmt -w these:"; gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	cd cmd/interop/pion && $(GO) vet ./...
+	$(GO) mod verify
+
+test:
+	$(GO) test ./...
+
+race:
+	$(GO) test -race -short ./...
+
+# fuzz: every target of every package, one after the other.
+fuzz:
+	@set -e; for p in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+			echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; \
+		done; \
+	done
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# interop: every browser found, then the other stacks, both roles.
+interop: interop-browsers interop-go interop-node
+
+.PHONY: interop-browsers
+interop-browsers: $(OUT)/interop
+	$(OUT)/interop -json $(OUT)/interop.json
+
+EXCHANGE := $(OUT)/rtcbench exchange -role offer
+ECHO     := $(OUT)/rtcbench echo -role answer
+NODE     := node cmd/interop/libdatachannel/peer.mjs
+
+interop-go: $(OUT)/rtcbench $(OUT)/pion
+	$(OUT)/rtcbench pair -label "we offer, we answer" -a "$(EXCHANGE)" -b "$(ECHO)"
+	$(OUT)/rtcbench pair -label "we offer, pion answers" -a "$(EXCHANGE)" -b "$(OUT)/pion echo -role answer"
+	$(OUT)/rtcbench pair -label "pion offers, we answer" -a "$(OUT)/pion exchange -role offer" -b "$(ECHO)"
+
+interop-node: $(OUT)/rtcbench
+	cd cmd/interop/libdatachannel && npm ci --no-audit --no-fund --silent
+	$(OUT)/rtcbench pair -label "we offer, libdatachannel answers" -a "$(EXCHANGE)" -b "$(NODE) echo -role answer"
+	$(OUT)/rtcbench pair -label "libdatachannel offers, we answer" -a "$(NODE) exchange -role offer" -b "$(ECHO)"
+
+.PHONY: $(OUT)/interop $(OUT)/rtcbench $(OUT)/pion
+$(OUT)/interop $(OUT)/rtcbench:
+	$(GO) build -o $@ ./cmd/$(@F)
+$(OUT)/pion:
+	cd cmd/interop/pion && $(GO) build -o ../../../$@ .
+
+# cover: at least 85 % of the statements of every package outside cmd.
+cover:
+	@mkdir -p $(OUT)
+	$(GO) test -coverprofile=$(OUT)/cover.out -coverpkg=./... $$($(GO) list ./... | grep -v /cmd/) >/dev/null
+	@$(GO) run ./.ci/coverage -least 85 -skip /cmd/ $(OUT)/cover.out
+
+# cross: that it compiles for every system we name.
+cross:
+	@set -e; for t in linux/amd64 linux/arm64 windows/amd64 windows/arm64 darwin/amd64 darwin/arm64 js/wasm; do \
+		echo $$t; GOOS=$${t%/*} GOARCH=$${t#*/} $(GO) build ./...; \
+	done
+
+clean:
+	rm -rf $(OUT)

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A side is one process of a pair.
+type side struct {
+	name   string
+	cmd    *exec.Cmd
+	in     io.WriteCloser
+	out    io.ReadCloser
+	mu     sync.Mutex
+	result json.RawMessage
+	done   chan struct{} // it has printed its result
+	exited chan struct{}
+	err    error
+}
+
+func startSide(name, command string) (*side, error) {
+	f := strings.Fields(command)
+	if len(f) == 0 {
+		return nil, fmt.Errorf("no command for side %s", name)
+	}
+	s := &side{name: name, cmd: exec.Command(f[0], f[1:]...), done: make(chan struct{}), exited: make(chan struct{})}
+	s.cmd.Stderr = os.Stderr
+	var err error
+	if s.in, err = s.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	if s.out, err = s.cmd.StdoutPipe(); err != nil {
+		return nil, err
+	}
+	return s, s.cmd.Start()
+}
+
+func (s *side) send(line []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.in.Write(append(line, '\n'))
+}
+
+// carryTo gives what the side prints to the other one; port, if not 0, is
+// what the side's candidate becomes.
+func (s *side) carryTo(other *side, port int) {
+	lines := bufio.NewScanner(s.out)
+	lines.Buffer(nil, 1<<22)
+	for lines.Scan() {
+		line := append([]byte(nil), lines.Bytes()...)
+		var m map[string]any
+		if json.Unmarshal(line, &m) != nil {
+			fmt.Fprintf(os.Stderr, "%s: %s\n", s.name, line)
+			continue
+		}
+		sdp, _ := m["sdp"].(string)
+		switch {
+		case m["t"] == "result":
+			if s.result == nil {
+				s.result = line
+				close(s.done)
+			}
+			continue
+		case m["t"] == "sdp" && port != 0:
+			m["sdp"] = redirect(sdp, port)
+			line, _ = json.Marshal(m)
+		}
+		other.send(line)
+	}
+	s.err = s.cmd.Wait()
+	close(s.exited)
+}
+
+var (
+	anyCandidate  = regexp.MustCompile(`a=candidate:[^\r\n]*\r?\n`)
+	hostCandidate = regexp.MustCompile(`(a=candidate:\S+ \d+ (?i:udp) \d+) \S+ \d+ (typ host)`)
+)
+
+// redirect keeps one host candidate of a description and has it point at a
+// port of the bad network.
+func redirect(sdp string, port int) string {
+	kept := false
+	return anyCandidate.ReplaceAllStringFunc(sdp, func(c string) string {
+		if kept || !hostCandidate.MatchString(c) {
+			return ""
+		}
+		kept = true
+		return hostCandidate.ReplaceAllString(c, fmt.Sprintf("${1} 127.0.0.1 %d ${2}", port))
+	})
+}
+
+// pair runs two peers against each other, maybe over a bad network, and
+// prints their figures as one line.
+func pair(args []string) (code int, err error) {
+	f := flag.NewFlagSet("rtcbench pair", flag.ExitOnError)
+	a := f.String("a", "", "command of the offerer")
+	b := f.String("b", "", "command of the answerer")
+	bad := f.String("impair", "", "flags of rtcbench impair, such as \"-rtt 50ms -loss 0.01\"; empty: a direct path")
+	label := f.String("label", "", "label in the output")
+	timeout := f.Duration("timeout", 60*time.Second, "give up after so long")
+	f.Parse(args)
+
+	var n *badNetwork
+	portA, portB := 0, 0
+	if *bad != "" {
+		if n, err = startBadNetwork(strings.Fields(*bad)); err != nil {
+			return 1, err
+		}
+		defer n.close()
+		portA, portB = n.portA, n.portB
+	}
+	answerer, err := startSide("b", *b)
+	if err != nil {
+		return 1, err
+	}
+	offerer, err := startSide("a", *a)
+	if err != nil {
+		answerer.cmd.Process.Kill()
+		return 1, err
+	}
+	go answerer.carryTo(offerer, portB)
+	go offerer.carryTo(answerer, portA)
+
+	deadline := time.After(*timeout)
+	timedOut := false
+	select {
+	case <-offerer.done:
+	case <-offerer.exited:
+	case <-deadline:
+		timedOut = true
+	}
+	if strings.Contains(*b, " throughput ") || strings.Contains(*b, " idle ") { // has figures of its own
+		select {
+		case <-answerer.done:
+		case <-answerer.exited:
+		case <-time.After(20 * time.Second):
+		}
+	}
+	for _, s := range []*side{offerer, answerer} {
+		s.send([]byte(`{"t":"bye"}`))
+	}
+	for _, s := range []*side{offerer, answerer} {
+		select {
+		case <-s.exited:
+		case <-time.After(5 * time.Second):
+			s.cmd.Process.Kill()
+			<-s.exited
+		}
+		if s.err != nil {
+			code = 1
+		}
+	}
+	out := map[string]any{"label": *label, "offer": offerer.result, "answer": answerer.result}
+	if n != nil {
+		out["impair"] = n.stats()
+	}
+	if timedOut {
+		out["timeout"], code = true, 1
+	}
+	return code, json.NewEncoder(os.Stdout).Encode(out)
+}

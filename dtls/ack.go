@@ -1,0 +1,182 @@
+package dtls
+
+import (
+	"encoding/binary"
+	"slices"
+	"time"
+)
+
+// Acknowledgements of DTLS 1.3 (RFC 9147 §7). An ACK names records, not
+// messages, so a flight remembers what went in which record.
+//
+// We acknowledge only under keys. A plaintext ACK would tell a far end of
+// DTLS 1.2 nothing, and one that came could be anybody's: ignoring it costs
+// no more than a retransmission.
+
+// Limits of what is remembered: more records than a flight has, even of
+// small datagrams, sent a few times over.
+const (
+	maxAcks        = 64
+	maxSentRecords = 128
+)
+
+// A recordNumber names a record (RFC 9147 §4).
+type recordNumber struct {
+	epoch uint64
+	seq   uint64
+}
+
+const recordNumberLen = 16
+
+// A sentRecord is what a record of our flight held.
+type sentRecord struct {
+	number recordNumber
+	parts  []sentPart
+}
+
+// A sentPart is the bytes [from, to) of the message at index in the flight.
+type sentPart struct{ index, from, to int }
+
+// noteSent remembers what a record held, until it is acknowledged.
+func (f *flight) noteSent(n recordNumber, parts []sentPart) {
+	if len(f.sent) == maxSentRecords {
+		f.sent = slices.Delete(f.sent, 0, 1)
+	}
+	f.sent = append(f.sent, sentRecord{n, parts})
+}
+
+// acknowledge takes a number of an ACK. It tells whether it was news.
+func (f *flight) acknowledge(n recordNumber) bool {
+	i := slices.IndexFunc(f.sent, func(s sentRecord) bool { return s.number == n })
+	if i < 0 {
+		return false
+	}
+	for _, p := range f.sent[i].parts {
+		f.messages[p.index].acknowledge(p.from, p.to)
+	}
+	f.sent = slices.Delete(f.sent, i, i+1)
+	return true
+}
+
+// acknowledge notes that the far end has the bytes [from, to).
+func (m *outMessage) acknowledge(from, to int) {
+	// A message of many pieces that arrive in a wild order may have some
+	// forgotten; they go again.
+	m.acked, _ = addSpan(m.acked, span{from, to})
+	m.done = m.done || len(m.body) == 0 || len(m.acked) == 1 && m.acked[0] == span{0, len(m.body)}
+}
+
+// missing returns the first range at or after offset that is not acknowledged.
+func (m *outMessage) missing(offset int) (from, to int, ok bool) {
+	if m.done {
+		return 0, 0, false
+	}
+	for _, s := range m.acked {
+		if offset < s.from {
+			return offset, s.from, true
+		}
+		offset = max(offset, s.to)
+	}
+	return offset, len(m.body), offset < len(m.body) || len(m.body) == 0
+}
+
+// acknowledged tells whether the far end has the whole flight.
+func (f *flight) acknowledged() bool {
+	return !slices.ContainsFunc(f.messages, func(m outMessage) bool { return !m.done })
+}
+
+// handleAck takes the payload of an ACK record.
+func (c *Conn) handleAck(now time.Time, payload []byte) {
+	if len(payload) < 2 || int(binary.BigEndian.Uint16(payload)) != len(payload)-2 || (len(payload)-2)%recordNumberLen != 0 {
+		c.stats.Malformed++
+		return
+	}
+	news := false
+	for b := payload[2:]; len(b) > 0; b = b[recordNumberLen:] {
+		if c.out.acknowledge(recordNumber{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])}) {
+			news = true
+		}
+	}
+	switch {
+	case len(c.out.messages) == 0 || c.out.sending():
+	case c.out.acknowledged():
+		c.flightAcknowledged()
+	case news, now.Sub(c.out.sentAt) >= repeatPause && len(payload) == 2:
+		// RFC 9147 §7.2: what is missing SHOULD go again. An empty ACK is
+		// from a far end that could open nothing yet.
+		c.stats.Retransmissions++
+		c.out.restart()
+	}
+}
+
+// flightAcknowledged lets go of a flight that the far end has.
+func (c *Conn) flightAcknowledged() {
+	c.out = flight{}
+	c.retransmitAt = time.Time{}
+	if c.updating {
+		c.switchWriteKeys()
+	} else if c.state == stateEstablished {
+		c.forgetHandshake() // it was our Finished
+	}
+}
+
+// acknowledges tells whether a record of handshake messages may be due an ACK.
+// A client that finished, and hears the server's flight again, answers with
+// its own, which says more.
+func (c *Conn) acknowledges(h recordHeader) bool {
+	repeated := c.cfg.Client && c.hs == nil && h.epoch == epochHandshake
+	return c.version != VersionDTLS12 && !repeated
+}
+
+// noteReceived remembers a record of handshake messages for the next ACK.
+func (c *Conn) noteReceived(h recordHeader) {
+	n := recordNumber{uint64(h.epoch), h.seq}
+	if slices.Contains(c.acks, n) {
+		return // of epoch 0, which has no replay window
+	}
+	if len(c.acks) == maxAcks {
+		c.acks = slices.Delete(c.acks, 0, 1)
+	}
+	c.acks = append(c.acks, n)
+}
+
+// dropAcks forgets what was to be acknowledged: our next flight does it.
+func (c *Conn) dropAcks() {
+	c.acks, c.ackAt, c.ackPending = nil, time.Time{}, false
+}
+
+// armAck decides when to acknowledge what came.
+func (c *Conn) armAck(now time.Time) {
+	switch {
+	case c.version != VersionDTLS13 || c.current.epoch == 0:
+	case len(c.acks) == 0:
+	case c.hs == nil:
+		// RFC 9147 §7.1: what nothing answers is acknowledged at once.
+		c.ackPending = true
+	case c.ackAt.IsZero():
+		// The rest of the flight may be on its way. RFC 9147 §7.1: a quarter
+		// of the retransmission timer.
+		c.ackAt = now.Add(c.initialTimeout() / 4)
+	}
+}
+
+// appendAck appends an ACK to a datagram that has room for limit more bytes.
+func (c *Conn) appendAck(dst []byte, limit int) []byte {
+	w := c.current
+	n := min(len(c.acks), (limit-w.overhead()-2)/recordNumberLen)
+	if n <= 0 {
+		return dst
+	}
+	start := len(dst)
+	b := w.begin(dst)
+	b = binary.BigEndian.AppendUint16(b, uint16(n*recordNumberLen))
+	for _, a := range c.acks[len(c.acks)-n:] {
+		b = binary.BigEndian.AppendUint64(b, a.epoch)
+		b = binary.BigEndian.AppendUint64(b, a.seq)
+	}
+	c.ackPending = false
+	if c.hs == nil {
+		c.acks = nil
+	}
+	return c.sealOrFail(w, typeACK, b, start)
+}

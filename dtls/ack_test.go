@@ -1,0 +1,209 @@
+package dtls
+
+import (
+	"slices"
+	"testing"
+	"time"
+)
+
+// TestPartialRetransmission: of a flight that lost one datagram, the client
+// acknowledges the rest, and only what was lost goes again.
+func TestPartialRetransmission(t *testing.T) {
+	p := newPair(t, only13)
+	p.limit = 400
+	p.client.SetRTT(2 * p.delay)
+	var bytes [2]int // first sent, sent again
+	lost := 0
+	p.meddle = func(i int, d []byte) []delivery {
+		fromServer := len(p.server.out.sent) > 0 && !p.client.Established()
+		if !fromServer {
+			return []delivery{{d, 0}}
+		}
+		again := 0
+		if p.server.Stats().Retransmissions > 0 {
+			again = 1
+		}
+		bytes[again] += len(d)
+		if d[0]&unifiedMask == unifiedFixed && lost == 0 {
+			lost = len(d)
+			return nil
+		}
+		return []delivery{{d, 0}}
+	}
+	p.connect()
+	if lost == 0 || p.server.Stats().Retransmissions != 1 {
+		t.Fatalf("lost %d bytes, %d retransmissions", lost, p.server.Stats().Retransmissions)
+	}
+	if bytes[1] > 3*lost {
+		t.Errorf("%d bytes again after %d were lost of %d", bytes[1], lost, bytes[0])
+	}
+	p.exchange()
+}
+
+// TestFinishedAcknowledged: the client sends its Finished again until it
+// hears an ACK, and the server acknowledges each.
+func TestFinishedAcknowledged(t *testing.T) {
+	p := newPair(t, only13)
+	drops := 2
+	p.meddle = func(i int, d []byte) []delivery {
+		if p.server.Established() && drops > 0 && p.client.retransmitAt.After(p.now) {
+			drops--
+			return nil // the server's ACK
+		}
+		return []delivery{{d, 0}}
+	}
+	p.connect()
+	if drops != 0 || p.client.Stats().Retransmissions == 0 {
+		t.Errorf("%d drops left, %d retransmissions", drops, p.client.Stats().Retransmissions)
+	}
+	if len(p.client.out.messages) != 0 || p.client.readEpoch(epochHandshake) != nil {
+		t.Error("the client remembers its handshake")
+	}
+	if p.server.readEpoch(epochHandshake) == nil {
+		t.Error("the server forgot it too soon")
+	}
+	p.now = p.server.NextTimeout()
+	p.server.Advance(p.now)
+	if p.server.readEpoch(epochHandshake) != nil || !p.server.NextTimeout().IsZero() {
+		t.Error("the server remembers it for ever")
+	}
+	p.exchange()
+}
+
+// TestServerGoneAfterFinished: a client that hears no ACK gives up sending,
+// not the connection: data may have come all the while.
+func TestServerGoneAfterFinished(t *testing.T) {
+	p := newPair(t, only13)
+	p.start()
+	for !p.client.Established() {
+		p.step()
+	}
+	p.meddle = func(int, []byte) []delivery { return nil }
+	p.wire = nil
+	for range 200 {
+		if !p.step() {
+			break
+		}
+	}
+	if !p.client.NextTimeout().IsZero() || p.client.Err() != nil {
+		t.Errorf("next timeout %v, err %v", p.client.NextTimeout(), p.client.Err())
+	}
+}
+
+func TestAckRanges(t *testing.T) {
+	m := outMessage{body: make([]byte, 100)}
+	want := func(offset, from, to int, ok bool) {
+		t.Helper()
+		if f, e, o := m.missing(offset); f != from && ok || e != to && ok || o != ok {
+			t.Errorf("missing(%d) = %d, %d, %v; want %d, %d, %v", offset, f, e, o, from, to, ok)
+		}
+	}
+	want(0, 0, 100, true)
+	m.acknowledge(20, 40)
+	want(0, 0, 20, true)
+	want(20, 40, 100, true)
+	want(30, 40, 100, true)
+	m.acknowledge(60, 100)
+	want(40, 40, 60, true)
+	want(60, 0, 0, false)
+	m.acknowledge(0, 60)
+	want(0, 0, 0, false)
+	if !m.done {
+		t.Error("not done")
+	}
+	empty := outMessage{}
+	if _, _, ok := empty.missing(0); !ok {
+		t.Error("an empty message does not go")
+	}
+	if empty.acknowledge(0, 0); !empty.done {
+		t.Error("an empty message cannot be acknowledged")
+	}
+}
+
+// TestAckLimits: what is remembered for and of ACKs is bounded, and what is
+// no ACK is counted.
+func TestAckLimits(t *testing.T) {
+	p := newPair(t, only13)
+	p.connect()
+	for i := range uint64(2 * maxAcks) {
+		p.client.noteReceived(recordHeader{epoch: 3, seq: i})
+		p.client.noteReceived(recordHeader{epoch: 3, seq: i})
+	}
+	if len(p.client.acks) != maxAcks || p.client.acks[0].seq != maxAcks {
+		t.Errorf("%d numbers from %d on", len(p.client.acks), p.client.acks[0].seq)
+	}
+	f := flight{messages: []outMessage{{body: make([]byte, 1000)}}}
+	for i := range uint64(2 * maxSentRecords) {
+		f.noteSent(recordNumber{3, i}, []sentPart{{0, int(i), int(i) + 1}})
+	}
+	if len(f.sent) != maxSentRecords || f.acknowledge(recordNumber{3, 0}) || !f.acknowledge(recordNumber{3, 2*maxSentRecords - 1}) {
+		t.Errorf("%d records", len(f.sent))
+	}
+	before := p.server.Stats().Malformed
+	bad := [][]byte{nil, {0}, {0, 1}, {0, 16}, {0, 8, 1, 2, 3, 4, 5, 6, 7, 8}, slices.Repeat([]byte{0}, 100)}
+	for _, b := range bad[:5] {
+		p.server.handleAck(p.now, b)
+	}
+	if got := p.server.Stats().Malformed - before; got != 5 {
+		t.Errorf("%d counted", got)
+	}
+}
+
+// TestFullNumber is RFC 9147 §4.2.2's reconstruction.
+func TestFullNumber(t *testing.T) {
+	for _, tc := range []struct {
+		expected, low uint64
+		bits          int
+		want          uint64
+	}{
+		{0, 0, 16, 0}, {0, 5, 8, 5}, {1, 0xffff, 16, 0xffff}, {0x10000, 0xffff, 16, 0xffff},
+		{0x1ffff, 1, 16, 0x20001}, {0x12345, 0x2340, 16, 0x12340}, {0x1ff, 0x00, 8, 0x200}, {0x200, 0xff, 8, 0x1ff},
+		{0x282, 0x01, 8, 0x301}, {0x280, 0x01, 8, 0x201},
+	} {
+		if got := fullNumber(tc.expected, tc.low, tc.bits); got != tc.want {
+			t.Errorf("fullNumber(%#x, %#x, %d) = %#x, want %#x", tc.expected, tc.low, tc.bits, got, tc.want)
+		}
+	}
+	// Whatever is within half the range is found.
+	for expected := uint64(0); expected < 1000; expected++ {
+		for d := -100; d <= 100; d++ {
+			if n := expected + uint64(d); int(expected)+d >= 0 && fullNumber(expected, n&0xff, 8) != n {
+				t.Fatalf("expected %d, number %d: %d", expected, n, fullNumber(expected, n&0xff, 8))
+			}
+		}
+	}
+}
+
+// TestAckDelay: a client that has part of the server's flight acknowledges it
+// after a quarter of the retransmission timer, not before.
+func TestAckDelay(t *testing.T) {
+	p := newPair(t, only13)
+	p.start()
+	p.limit = 400
+	var last []byte
+	p.meddle = func(i int, d []byte) []delivery {
+		if len(p.server.out.messages) > 0 && !p.server.out.sending() && last == nil {
+			last = d // the end of the server's flight
+			return nil
+		}
+		return []delivery{{d, 0}}
+	}
+	for last == nil || len(p.wire) > 0 {
+		p.step()
+	}
+	want := defaultInitialTimeout / 4
+	if at := p.client.ackAt; at.IsZero() || p.now.Sub(at) > 0 || at.Sub(p.now) > want {
+		t.Fatalf("ACK in %v, want %v", at.Sub(p.now), want)
+	}
+	n := p.sent
+	p.now = p.now.Add(want)
+	p.client.Advance(p.now)
+	p.flush()
+	if p.sent != n+1 {
+		t.Errorf("%d datagrams", p.sent-n)
+	}
+	p.run()
+	if took := p.now.Sub(epoch); !p.server.Established() || took > 300*time.Millisecond {
+		t.Errorf("took %v", took)
+	}
+}

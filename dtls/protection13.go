@@ -1,0 +1,89 @@
+package dtls
+
+import (
+	"crypto/cipher"
+	"encoding/binary"
+
+	"golang.org/x/crypto/chacha20"
+)
+
+// Limits on the use of one key (RFC 9147 §4.5.3).
+const (
+	// updateAfter is the number of records after which new keys are made.
+	// AES-GCM carries 2^24.5 of full size.
+	updateAfter = 1 << 23
+
+	// maxForged is the number of forgeries after which a connection ends; both
+	// AEADs bear 2^36.
+	maxForged = 1 << 35
+)
+
+// A numberMask encrypts record numbers (RFC 9147 §4.2.3).
+type numberMask struct {
+	block  cipher.Block // AES; nil: ChaCha20
+	chacha [chacha20.KeySize]byte
+}
+
+// setMask puts the mask for the record with the given ciphertext, which has
+// at least 16 bytes, into the scratch of c.
+func (c *Conn) setMask(m *numberMask, ciphertext []byte) {
+	if m.block != nil {
+		m.block.Encrypt(c.mask[:], ciphertext[:16])
+		return
+	}
+	c.mask = [16]byte{}
+	// Key and nonce have the lengths that this function asks for.
+	stream, _ := chacha20.NewUnauthenticatedCipher(m.chacha[:], ciphertext[4:16])
+	stream.SetCounter(binary.LittleEndian.Uint32(ciphertext))
+	stream.XORKeyStream(c.mask[:2], c.mask[:2])
+}
+
+// seal13 finishes a DTLS 1.3 record (RFC 9147 §4): the content type goes
+// inside, the header is authenticated with its number in the clear, then the
+// number is encrypted.
+func (c *Conn) seal13(w *writeEpoch, typ contentType, seq uint64, b []byte, start int) []byte {
+	b = append(b, byte(typ))
+	body := start + unifiedHeaderLen
+	putUnifiedHeader(b[start:], w.epoch, seq, len(b)-body+aeadTagLen)
+	c.setNonce(&w.aeadKey, seq)
+	b = w.aead.Seal(b[:body], c.nonce[:], b[body:], b[start:body])
+	c.setMask(w.mask, b[body:])
+	b[start+1] ^= c.mask[0]
+	b[start+2] ^= c.mask[1]
+	return b
+}
+
+// open13 opens a DTLS 1.3 record and fills in type, epoch and number of h.
+func (c *Conn) open13(r *readEpoch, h *recordHeader, rec []byte) (payload []byte, ok bool) {
+	header, body := rec[:h.size], rec[h.size:h.size+h.length]
+	if len(body) < aeadTagLen+1 || len(body) > maxPlaintext+1+aeadTagLen {
+		return nil, false
+	}
+	c.setMask(r.mask, body)
+	low := uint64(0)
+	for i := 1; i <= h.numberLen; i++ {
+		header[i] ^= c.mask[i-1]
+		low = low<<8 | uint64(header[i])
+	}
+	seq := fullNumber(r.window.top, low, 8*h.numberLen)
+	if !r.window.fresh(seq) {
+		return nil, false
+	}
+	c.setNonce(&r.aeadKey, seq)
+	payload, err := r.aead.Open(body[:0], c.nonce[:], body, header)
+	if err != nil {
+		r.forged++
+		return nil, false
+	}
+	r.window.mark(seq)
+	// RFC 8446 §5.4: the type is the last byte that is not zero.
+	end := len(payload)
+	for end > 0 && payload[end-1] == 0 {
+		end--
+	}
+	if end == 0 {
+		return nil, false
+	}
+	h.typ, h.epoch, h.seq = contentType(payload[end-1]), r.epoch, seq
+	return payload[:end-1], true
+}

@@ -1,0 +1,103 @@
+package dtls
+
+import (
+	"errors"
+	"slices"
+	"time"
+)
+
+// Messages after the handshake of DTLS 1.3 (RFC 8446 §4.6, RFC 9147 §8).
+
+// UpdateKeys makes new keys for what we send, and with both for what the far
+// end sends, too (RFC 8446 §4.6.3). A Conn does so by itself long before its
+// keys have carried too much. It fails before the handshake is finished, and
+// in DTLS 1.2.
+func (c *Conn) UpdateKeys(both bool) error {
+	if c.state != stateEstablished || c.version != VersionDTLS13 {
+		return errors.New("dtls: keys cannot be updated")
+	}
+	c.updateDue = true
+	c.updateAsked = c.updateAsked || both
+	return nil
+}
+
+// maxEpoch is the last epoch we begin. RFC 9147 §8 allows more, but it would
+// take 2^39 records to get there.
+const maxEpoch = 1<<16 - 1
+
+// startUpdate sends a KeyUpdate if one is due, and no other flight of ours is
+// on its way: RFC 9147 §8 wants the one before acknowledged.
+func (c *Conn) startUpdate() {
+	if c.state != stateEstablished || c.version != VersionDTLS13 || len(c.out.messages) > 0 {
+		return
+	}
+	if !c.updateDue && c.current.next < updateAfter || c.current.epoch == maxEpoch {
+		return
+	}
+	request := updateNotRequested
+	if c.updateAsked {
+		request = updateRequested
+	}
+	c.updateDue, c.updateAsked = false, false
+	c.updating = true
+	c.addMessage(typeKeyUpdate, []byte{byte(request)})
+	c.endFlight(false)
+}
+
+// switchWriteKeys begins the next epoch, now that the far end has our
+// KeyUpdate.
+func (c *Conn) switchWriteKeys() {
+	c.updating = false
+	su, _ := suiteByID(c.suite)
+	if err := c.setWriteKeys(c.current.epoch+1, su.nextTrafficSecret(c.current.secret)); err != nil {
+		c.fail(err)
+		return
+	}
+	c.write = []*writeEpoch{c.current}
+}
+
+// afterHandshake13 takes a message after the handshake.
+func (c *Conn) afterHandshake13(now time.Time, m message) error {
+	newest := c.read[len(c.read)-1]
+	switch {
+	case m.epoch != newest.epoch:
+		return fatal(AlertUnexpectedMessage, "handshake message of type %d in epoch %d", m.typ, m.epoch)
+	case m.typ == typeKeyUpdate:
+		return c.handleKeyUpdate(newest, m)
+	case m.typ == typeNewSessionTicket && c.cfg.Client:
+		return nil // a session is not resumed here
+	}
+	return fatal(AlertUnexpectedMessage, "handshake message of type %d after the handshake", m.typ)
+}
+
+// handleKeyUpdate makes the far end's next keys. The old ones stay until the
+// new ones are seen in use (RFC 9147 §8).
+func (c *Conn) handleKeyUpdate(r *readEpoch, m message) error {
+	request, err := parseKeyUpdate(m.body)
+	if err != nil {
+		return err
+	}
+	if r.epoch == maxEpoch {
+		return fatal(AlertUnexpectedMessage, "too many KeyUpdates")
+	}
+	if request == updateRequested && !c.updating {
+		c.updateDue = true
+	}
+	su, _ := suiteByID(c.suite)
+	if err := c.setReadKeys(r.epoch+1, su.nextTrafficSecret(r.secret)); err != nil {
+		return err
+	}
+	// Three epochs at most: their low bits must differ.
+	if len(c.read) > 3 {
+		c.read = slices.Delete(c.read, 0, 1)
+	}
+	return nil
+}
+
+// dropOldKeys lets go of keys that the far end no longer uses, except those
+// of the epoch before the newest, of which records may be late.
+func (c *Conn) dropOldKeys() {
+	if len(c.read) > 2 {
+		c.read = slices.Delete(c.read, 0, len(c.read)-2)
+	}
+}

@@ -1,0 +1,163 @@
+package dtls
+
+import (
+	"errors"
+	mrand "math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+)
+
+// TestUpdateKeys: keys change on one side, on both, again and again, and by
+// themselves.
+func TestUpdateKeys(t *testing.T) {
+	p := newPair(t, only13)
+	p.connect()
+	want := func(why string, client, server uint16) {
+		t.Helper()
+		p.run()
+		if p.client.current.epoch != client || p.server.current.epoch != server {
+			t.Errorf("%s: client sends in epoch %d, server in %d; want %d and %d",
+				why, p.client.current.epoch, p.server.current.epoch, client, server)
+		}
+		p.exchange()
+		for _, c := range []*Conn{p.client, p.server} {
+			if len(c.read) > 3 || len(c.write) > 1 {
+				t.Errorf("%s: %d epochs to read, %d to write", why, len(c.read), len(c.write))
+			}
+		}
+	}
+	update := func(c *Conn, both bool) {
+		t.Helper()
+		if err := c.UpdateKeys(both); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want("nothing yet", 3, 3)
+	update(p.client, false)
+	want("the client's alone", 4, 3)
+	update(p.server, true)
+	want("both", 5, 4)
+	update(p.client, true)
+	update(p.server, true)
+	want("both at once", 6, 5)
+	for i := range uint16(6) {
+		update(p.client, false)
+		want("round and round the two bits", 7+i, 5)
+	}
+	p.server.current.next = updateAfter
+	p.client.read[len(p.client.read)-1].window.top = updateAfter // it heard them all
+	want("by itself", 12, 6)
+}
+
+func TestUpdateKeysRefused(t *testing.T) {
+	p := newPair(t, only12)
+	if p.client.UpdateKeys(true) == nil {
+		t.Error("keys updated before there are any")
+	}
+	p.connect()
+	if p.client.UpdateKeys(true) == nil {
+		t.Error("keys updated in DTLS 1.2")
+	}
+}
+
+// TestUpdateKeysLossy changes keys under way, on a network that loses,
+// repeats and reorders: all data under keys that the far end has opens.
+func TestUpdateKeysLossy(t *testing.T) {
+	p := newPair(t, only13)
+	p.connect()
+	rng := mrand.New(mrand.NewPCG(7, 7))
+	p.meddle = func(i int, d []byte) (out []delivery) {
+		for rng.Float64() > 0.3 && len(out) < 2 {
+			out = append(out, delivery{d, time.Duration(rng.IntN(15)) * time.Millisecond})
+		}
+		return out
+	}
+	sent := 0
+	for round := range 60 {
+		p.send(p.client, "x")
+		p.send(p.server, "y")
+		sent++
+		if round%2 == 0 {
+			p.client.UpdateKeys(round%4 == 0)
+		} else {
+			p.server.UpdateKeys(round%3 == 0)
+		}
+		for range 3 {
+			p.step()
+		}
+	}
+	p.meddle = nil
+	p.run()
+	if p.client.Err() != nil || p.server.Err() != nil {
+		t.Fatalf("client %v, server %v", p.client.Err(), p.server.Err())
+	}
+	if p.client.current.epoch < 6 || p.server.current.epoch < 6 {
+		t.Errorf("epochs %d and %d after 60 rounds", p.client.current.epoch, p.server.current.epoch)
+	}
+	if n := len(p.got[p.server]); n < sent/3 || n > sent {
+		t.Errorf("%d of %d messages arrived", n, sent)
+	}
+	p.exchange()
+}
+
+// sendMessage seals a handshake message of c as it is.
+func (p *pair) sendMessage(c *Conn, typ handshakeType, body []byte) {
+	b := c.current.begin(nil)
+	b = appendFragmentHeader(b, typ, len(body), c.nextSend, 0, len(body))
+	c.nextSend++
+	b, _ = c.seal(c.current, typeHandshake, append(b, body...), 0)
+	p.transmit(c, b)
+}
+
+// TestAfterHandshake13 is what else may come then, and what may not.
+func TestAfterHandshake13(t *testing.T) {
+	for _, tc := range []struct {
+		why  string
+		from func(p *pair) *Conn
+		typ  handshakeType
+		body []byte
+		want Alert // 0: tolerated
+	}{
+		{"ticket", func(p *pair) *Conn { return p.server }, typeNewSessionTicket, make([]byte, 200), 0},
+		{"ticket of a client", func(p *pair) *Conn { return p.client }, typeNewSessionTicket, make([]byte, 200), AlertUnexpectedMessage},
+		{"renegotiation", func(p *pair) *Conn { return p.client }, typeClientHello, make([]byte, 50), AlertUnexpectedMessage},
+		{"certificate request nobody offered", func(p *pair) *Conn { return p.server }, typeCertificateRequest, make([]byte, 9), AlertUnexpectedMessage},
+		{"empty update", func(p *pair) *Conn { return p.server }, typeKeyUpdate, nil, AlertDecodeError},
+		{"strange update", func(p *pair) *Conn { return p.server }, typeKeyUpdate, []byte{2}, AlertIllegalParameter},
+	} {
+		p := newPair(t, only13)
+		p.connect()
+		from := tc.from(p)
+		to := p.other(from)
+		p.sendMessage(from, tc.typ, tc.body)
+		n := p.sent
+		p.run()
+		var a *AlertError
+		if tc.want == 0 {
+			if to.Err() != nil || p.sent != n+1 {
+				t.Errorf("%s: err %v, %d answers", tc.why, to.Err(), p.sent-n)
+			}
+			p.exchange()
+		} else if !errors.As(to.Err(), &a) || a.Alert != tc.want || a.Remote {
+			t.Errorf("%s: err %v, want %v", tc.why, to.Err(), tc.want)
+		} else if !errors.As(from.Err(), &a) || a.Alert != tc.want || !a.Remote {
+			t.Errorf("%s: far end's err %v", tc.why, from.Err())
+		}
+	}
+}
+
+// TestForgeriesEndConnection: RFC 9147 §4.5.3's limit of failed records.
+func TestForgeriesEndConnection(t *testing.T) {
+	p := newPair(t, only13)
+	p.connect()
+	p.server.read[len(p.server.read)-1].forged = maxForged - 1
+	b := append(p.client.BeginRecord(nil), "hello"...)
+	b = p.client.FinishRecord(b, 0)
+	bad := slices.Clone(b)
+	bad[len(bad)-1] ^= 1
+	p.deliver(p.server, bad)
+	if p.server.Err() != errForgeries {
+		t.Errorf("err %v", p.server.Err())
+	}
+}

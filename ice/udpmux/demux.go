@@ -1,0 +1,199 @@
+package udpmux
+
+import (
+	"bytes"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"purertc/stun"
+)
+
+// A demux finds the peer of a datagram on a shared socket.
+type demux struct {
+	mu     sync.RWMutex
+	ports  map[*Port]bool
+	bound  map[netip.AddrPort]*Port
+	ufrags map[string]*Port
+
+	// Requests on their way, oldest first from asked[first].
+	waiting map[stun.TransactionID]*Port
+	asked   []question
+	first   int
+}
+
+// A question is a request whose answer may come from an unbound address.
+type question struct {
+	id stun.TransactionID
+	at time.Time
+}
+
+const (
+	maxQuestions  = 4096
+	questionsLast = 40 * time.Second // as long as a STUN transaction
+)
+
+func (d *demux) init() {
+	d.ports = map[*Port]bool{}
+	d.bound = map[netip.AddrPort]*Port{}
+	d.ufrags = map[string]*Port{}
+	d.waiting = map[stun.TransactionID]*Port{}
+}
+
+func (d *demux) all() []*Port {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return slices.Collect(maps.Keys(d.ports))
+}
+
+func (d *demux) attach(p *Port) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for q := range d.ports {
+		if p.sole || q.sole {
+			return ErrNotSole
+		}
+	}
+	d.ports[p] = true
+	return nil
+}
+
+func (d *demux) detach(p *Port) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.ports, p)
+	for _, a := range p.binds {
+		delete(d.bound, a)
+	}
+	for _, u := range p.ufrags {
+		delete(d.ufrags, u)
+	}
+	p.binds, p.ufrags = nil, nil
+	for i := d.first; i < len(d.asked); i++ {
+		if d.waiting[d.asked[i].id] == p {
+			delete(d.waiting, d.asked[i].id)
+		}
+	}
+}
+
+func (d *demux) addUfrag(p *Port, ufrag string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch holder := d.ufrags[ufrag]; {
+	case p.closed.Load():
+		return ErrClosed
+	case holder == p:
+		return nil
+	case holder != nil:
+		return ErrTaken
+	case len(p.ufrags) >= maxUfrags:
+		return ErrLimit
+	}
+	d.ufrags[ufrag] = p
+	p.ufrags = append(p.ufrags, ufrag)
+	return nil
+}
+
+func (d *demux) removeUfrag(p *Port, ufrag string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ufrags[ufrag] == p {
+		delete(d.ufrags, ufrag)
+		p.ufrags = slices.DeleteFunc(p.ufrags, func(u string) bool { return u == ufrag })
+	}
+}
+
+func (d *demux) bind(p *Port, remote netip.AddrPort) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch holder := d.bound[remote]; {
+	case p.closed.Load():
+		return ErrClosed
+	case holder == p:
+		return nil
+	case holder != nil:
+		return ErrTaken
+	case len(p.binds) >= maxBinds:
+		return ErrLimit
+	}
+	d.bound[remote] = p
+	p.binds = append(p.binds, remote)
+	return nil
+}
+
+func (d *demux) unbind(p *Port, remote netip.AddrPort) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.bound[remote] == p {
+		delete(d.bound, remote)
+		p.binds = slices.DeleteFunc(p.binds, func(a netip.AddrPort) bool { return a == remote })
+	}
+}
+
+// owner is the peer that a remote address is bound to; nil if it is to none.
+func (d *demux) owner(remote netip.AddrPort) *Port {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.bound[remote]
+}
+
+// stun finds the peer of a STUN message that came from an address of owner,
+// who may be nil. An address that is bound may still speak to another peer:
+// that is how it moves over, once it proved itself there.
+func (d *demux) stun(now time.Time, b []byte, owner *Port) *Port {
+	m, err := stun.Parse(b)
+	if err != nil {
+		return nil
+	}
+	switch m.Type().Class() {
+	case stun.ClassRequest:
+		username, _ := m.Get(stun.AttrUsername)
+		ufrag, _, ok := bytes.Cut(username, []byte{':'})
+		if !ok {
+			return owner
+		}
+		d.mu.RLock()
+		defer d.mu.RUnlock()
+		if p := d.ufrags[string(ufrag)]; p != nil {
+			return p
+		}
+	case stun.ClassSuccess, stun.ClassError:
+		if p := d.answered(m.TransactionID()); p != nil {
+			return p
+		}
+	}
+	return owner
+}
+
+// answered finds the peer that sent a request. It may be answered again: to
+// a retransmission, and by a server to its keepalives.
+func (d *demux) answered(id stun.TransactionID) *Port {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.waiting[id]
+}
+
+// note remembers who sends a request to an address that is not bound to it.
+func (d *demux) note(now time.Time, p *Port, remote netip.AddrPort, b []byte) {
+	if !stun.Is(b) || b[0] != 0 || b[1]&0x10 != 0 {
+		return // no request of the methods below 0x80, which are all there are
+	}
+	id := stun.TransactionID(b[8:20])
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.bound[remote] == p || d.waiting[id] == p || p.closed.Load() {
+		return
+	}
+	for d.first < len(d.asked) && (len(d.asked)-d.first >= maxQuestions || now.Sub(d.asked[d.first].at) > questionsLast) {
+		delete(d.waiting, d.asked[d.first].id)
+		d.first++
+	}
+	if d.first > len(d.asked)/2 {
+		d.asked = append(d.asked[:0], d.asked[d.first:]...)
+		d.first = 0
+	}
+	d.waiting[id] = p
+	d.asked = append(d.asked, question{id, now})
+}

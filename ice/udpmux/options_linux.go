@@ -1,0 +1,72 @@
+package udpmux
+
+import (
+	"context"
+	"net"
+	"syscall"
+)
+
+// soReusePort is SO_REUSEPORT, which package syscall lacks on some
+// architectures: 15 on all that this one is built for.
+const soReusePort = 15
+
+func listen(cfg Config) (*net.UDPConn, error) {
+	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		var err error
+		if cerr := c.Control(func(fd uintptr) {
+			if cfg.ReusePort {
+				err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, soReusePort, 1)
+			}
+		}); cerr != nil {
+			return cerr
+		}
+		return err
+	}}
+	conn, err := lc.ListenPacket(context.Background(), network(cfg.Addr.Addr()), listenAddr(cfg))
+	if err != nil {
+		return nil, err
+	}
+	return conn.(*net.UDPConn), nil
+}
+
+// setOptions probes segmentation offload, asks for large buffers and, on a
+// socket for all addresses, for each datagram's own.
+func setOptions(conn *net.UDPConn, wildcard, offload bool, size int) (gso, gro bool, err error) {
+	rc, err := conn.SyscallConn()
+	if err != nil {
+		return false, false, err
+	}
+	cerr := rc.Control(func(f uintptr) {
+		fd := int(f)
+		// The forced size is not bound by net.core.[rw]mem_max, but takes
+		// CAP_NET_ADMIN. Less than was asked for still works.
+		if syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_RCVBUFFORCE, size) != nil {
+			syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_RCVBUF, size)
+		}
+		if syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_SNDBUFFORCE, size) != nil {
+			syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_SNDBUF, size)
+		}
+		if offload {
+			// A kernel that knows the option knows the control message.
+			_, gerr := syscall.GetsockoptInt(fd, syscall.IPPROTO_UDP, udpSegment)
+			gso = gerr == nil
+			gro = syscall.SetsockoptInt(fd, syscall.IPPROTO_UDP, udpGRO, 1) == nil
+		}
+		if wildcard {
+			if isIPv6(conn) {
+				err = syscall.SetsockoptInt(fd, syscall.IPPROTO_IPV6, syscall.IPV6_RECVPKTINFO, 1)
+			} else {
+				err = syscall.SetsockoptInt(fd, syscall.IPPROTO_IP, syscall.IP_PKTINFO, 1)
+			}
+		}
+	})
+	if cerr != nil {
+		err = cerr
+	}
+	return gso, gro, err
+}
+
+// isIPv6 tells whether the socket is of the family AF_INET6.
+func isIPv6(conn *net.UDPConn) bool {
+	return conn.LocalAddr().(*net.UDPAddr).IP.To4() == nil
+}

@@ -1,0 +1,23 @@
+//go:build !linux
+
+package udpmux
+
+import "net"
+
+func listen(cfg Config) (*net.UDPConn, error) {
+	if cfg.ReusePort {
+		return nil, ErrUnsupported
+	}
+	addr, err := net.ResolveUDPAddr(network(cfg.Addr.Addr()), listenAddr(cfg))
+	if err != nil {
+		return nil, err
+	}
+	return net.ListenUDP(network(cfg.Addr.Addr()), addr)
+}
+
+// setOptions asks for large buffers. Less than was asked for still works.
+func setOptions(conn *net.UDPConn, wildcard, offload bool, size int) (gso, gro bool, err error) {
+	conn.SetReadBuffer(size)
+	conn.SetWriteBuffer(size)
+	return false, false, nil
+}

@@ -1,0 +1,85 @@
+package udpmux
+
+import (
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"purertc/ice"
+)
+
+// A Port is one peer's attachment to a Socket.
+type Port struct {
+	socket  *Socket
+	handler Handler
+	sock    int16
+	sole    bool
+	closed  atomic.Bool
+
+	// Under socket.demux.mu.
+	ufrags []string
+	binds  []netip.AddrPort
+
+	// Under socket.writer.mu.
+	pending      []burst
+	pendingBytes int
+}
+
+// Attach connects a peer to the socket, under the number that its routes
+// will carry. With sole, everything that arrives is the peer's; else
+// datagrams go to the peer that their remote address is bound to, requests
+// from other addresses to the peer that their USERNAME names, and responses
+// to the peer that sent the request.
+func (s *Socket) Attach(h Handler, sock int16, sole bool) (*Port, error) {
+	if s.closed.Load() {
+		return nil, ErrClosed
+	}
+	p := &Port{socket: s, handler: h, sock: sock, sole: sole}
+	if err := s.demux.attach(p); err != nil {
+		return nil, err
+	}
+	if sole {
+		s.sole.Store(p)
+	}
+	return p, nil
+}
+
+func (p *Port) deliver(now time.Time, r ice.Route, b []byte, segment int) {
+	if p.closed.Load() {
+		return
+	}
+	r.Sock = p.sock
+	p.handler.HandleDatagrams(now, r, b, segment)
+}
+
+// Socket is the port's socket.
+func (p *Port) Socket() *Socket { return p.socket }
+
+// AddUfrag has requests whose USERNAME begins with this local ufrag given to
+// the peer. One that another peer has is ErrTaken.
+func (p *Port) AddUfrag(ufrag string) error { return p.socket.demux.addUfrag(p, ufrag) }
+
+// RemoveUfrag undoes AddUfrag.
+func (p *Port) RemoveUfrag(ufrag string) { p.socket.demux.removeUfrag(p, ufrag) }
+
+// Bind has datagrams from remote given to the peer. It must have been
+// authenticated. An address that another live peer holds is refused with
+// ErrTaken.
+func (p *Port) Bind(remote netip.AddrPort) error { return p.socket.demux.bind(p, remote) }
+
+// Unbind undoes Bind.
+func (p *Port) Unbind(remote netip.AddrPort) { p.socket.demux.unbind(p, remote) }
+
+// Close detaches the peer; no call of its Handler begins afterwards. One that
+// is under way may not have returned yet, so that Close may be called from
+// within, and under a lock that the Handler takes.
+func (p *Port) Close() {
+	if p.closed.Swap(true) {
+		return
+	}
+	if p.sole {
+		p.socket.sole.CompareAndSwap(p, nil)
+	}
+	p.socket.demux.detach(p)
+	p.socket.writer.forget(p)
+}

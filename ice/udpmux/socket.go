@@ -1,0 +1,181 @@
+package udpmux
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"purertc/ice"
+)
+
+// A Socket is one UDP socket with its reader.
+type Socket struct {
+	conn     *net.UDPConn
+	local    netip.AddrPort
+	wildcard bool // the local address of a datagram is known from its control message
+	log      *slog.Logger
+	gro      bool
+
+	sole  atomic.Pointer[Port]
+	demux demux
+
+	closed atomic.Bool
+	done   chan struct{} // closed when the reader has ended
+
+	writer
+}
+
+// Listen opens a socket and starts its reader.
+func Listen(cfg Config) (*Socket, error) {
+	conn, err := listen(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("udpmux: %w", err)
+	}
+	s := &Socket{conn: conn, log: cfg.Logger, done: make(chan struct{})}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	addr := conn.LocalAddr().(*net.UDPAddr).AddrPort()
+	s.local = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
+	s.wildcard = s.local.Addr().IsUnspecified()
+	s.demux.init()
+	size := cfg.BufferSize
+	if size <= 0 {
+		size = defaultBufferSize
+	}
+	offload := !cfg.DisableOffload && os.Getenv("PURERTC_DISABLE_OFFLOAD") == ""
+	gso, gro, err := setOptions(conn, s.wildcard, offload, size)
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("udpmux: %w", err)
+	}
+	s.gro = gro
+	if err := s.writer.init(s, gso); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("udpmux: %w", err)
+	}
+	s.log.Debug("udp socket open", "addr", s.local, "gso", gso, "gro", gro)
+	go s.read()
+	return s, nil
+}
+
+func network(addr netip.Addr) string {
+	switch {
+	case addr.Is4() || !addr.IsValid():
+		return "udp4"
+	case addr.IsUnspecified():
+		return "udp" // both families
+	}
+	return "udp6"
+}
+
+// LocalAddr is the address that the socket is bound to.
+func (s *Socket) LocalAddr() netip.AddrPort { return s.local }
+
+// Offload tells whether the kernel splits and joins datagrams.
+func (s *Socket) Offload() (gso, gro bool) {
+	s.writer.mu.Lock()
+	defer s.writer.mu.Unlock()
+	return s.writer.gso, s.gro
+}
+
+// Close closes the socket and ends its reader. It does not wait for calls of
+// handlers, so it may be called by them.
+func (s *Socket) Close() error {
+	if s.closed.Swap(true) {
+		return ErrClosed
+	}
+	return s.conn.Close()
+}
+
+// Done is closed when the reader has ended: no call of a handler is under
+// way then, and none begins.
+func (s *Socket) Done() <-chan struct{} { return s.done }
+
+// maxReadErrors is how many errors in a row end the reader. ICMP errors that
+// reads report come one by one and mean nothing for other peers.
+const maxReadErrors = 1000
+
+// read is the reader.
+func (s *Socket) read() {
+	defer close(s.done)
+	buf := make([]byte, maxDatagram)
+	oob := make([]byte, oobSize)
+	for failures := 0; ; {
+		n, oobn, _, from, err := s.conn.ReadMsgUDPAddrPort(buf, oob)
+		if err != nil {
+			if failures++; s.closed.Load() || errors.Is(err, net.ErrClosed) || failures > maxReadErrors {
+				s.failed(err)
+				return
+			}
+			continue
+		}
+		failures = 0
+		segment, local := parseControl(oob[:oobn])
+		if !s.wildcard || !local.IsValid() {
+			local = s.local.Addr()
+		}
+		if segment <= 0 || segment > n {
+			segment = n
+		}
+		if n == 0 {
+			continue
+		}
+		r := ice.Route{Local: local, Remote: netip.AddrPortFrom(from.Addr().Unmap(), from.Port())}
+		s.dispatch(time.Now(), r, buf[:n], segment)
+	}
+}
+
+// failed tells the peers that the reader ended other than by Close.
+func (s *Socket) failed(err error) {
+	if s.closed.Swap(true) {
+		return
+	}
+	s.log.Warn("udp socket failed", "addr", s.local, "err", err)
+	s.conn.Close()
+	for _, p := range s.demux.all() {
+		if !p.closed.Load() {
+			p.handler.SocketClosed(p.sock, err)
+		}
+	}
+}
+
+// dispatch gives a batch to whom it belongs. All its datagrams have the same
+// addresses.
+func (s *Socket) dispatch(now time.Time, r ice.Route, b []byte, segment int) {
+	if p := s.sole.Load(); p != nil {
+		p.deliver(now, r, b, segment)
+		return
+	}
+	owner := s.demux.owner(r.Remote)
+	// Without STUN in it, and with an owner, the whole batch goes in one call.
+	for len(b) > 0 {
+		n := min(segment, len(b))
+		if b[0] < 4 {
+			if p := s.demux.stun(now, b[:n], owner); p != nil {
+				p.deliver(now, r, b[:n], n)
+			}
+			b = b[n:]
+			continue
+		}
+		for n < len(b) && b[n] >= 4 {
+			n = min(n+segment, len(b))
+		}
+		if owner != nil {
+			owner.deliver(now, r, b[:n], segment)
+		}
+		b = b[n:]
+	}
+}
+
+func listenAddr(cfg Config) string {
+	if !cfg.Addr.IsValid() {
+		return "0.0.0.0:0"
+	}
+	return cfg.Addr.String()
+}
