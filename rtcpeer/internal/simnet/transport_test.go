@@ -291,7 +291,8 @@ func TestFairness(t *testing.T) {
 		{"cubic and cubic", cubic, cubic, 1, false},
 		{"model and reno", model, reno, 1, true},
 		{"model and reno, short queue", model, reno, 0.25, false},
-		{"model and reno, long queue", model, reno, 4, false},
+		{"model and reno, long queue", model, reno, 2, false},
+		{"model and reno, very long queue", model, reno, 4, false},
 		{"cubic and reno", cubic, reno, 1, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
