@@ -118,10 +118,12 @@ const (
 	// queue counts as that of others: our own probing makes a quarter.
 	crowdedRTT = 1.3
 
-	// modelMinRTT stands in for shorter round trips, in what may be in flight:
-	// there the schedulers of both ends decide when packets are acknowledged,
-	// not the path.
-	modelMinRTT = int64(time.Millisecond)
+	// shortRTT is that of paths on which the schedulers of both ends decide
+	// when packets are acknowledged, not the path. There shortWindow may be in
+	// flight, whatever the model says: enough to keep batches large, and little
+	// enough for a small message to wait behind.
+	shortRTT    = int64(time.Millisecond)
+	shortWindow = 96 << 10
 )
 
 // phases of probeBW
@@ -154,7 +156,7 @@ func (m *model) rate() float64 {
 
 // bdp is the bandwidth-delay product: what fills the path and no queue.
 func (m *model) bdp() int {
-	return int(m.rate() * float64(max(m.minRTT, modelMinRTT)) / 1e9)
+	return int(m.rate() * float64(m.minRTT) / 1e9)
 }
 
 func (m *model) pacingRate(srtt time.Duration) float64 {
@@ -308,7 +310,7 @@ func (m *model) step(ev *ackEvent) {
 	case modelProbeRTT:
 		m.stepProbeRTT(ev)
 	}
-	if m.phase != modelProbeRTT && ev.now-m.minRTTAt > minRTTWindow && m.minRTT >= modelMinRTT && !ev.rate.appLimited {
+	if m.phase != modelProbeRTT && ev.now-m.minRTTAt > minRTTWindow && m.minRTT >= shortRTT && !ev.rate.appLimited {
 		m.phase, m.probeEnds = modelProbeRTT, 0
 		m.prior.cwnd = m.cwnd
 	}
@@ -338,7 +340,7 @@ func (m *model) enterCycle(phase int, now int64) {
 // stepCycle goes from phase to phase of probeBW.
 func (m *model) stepCycle(ev *ackEvent) {
 	elapsed := ev.now - m.cycleAt
-	rtt := max(m.minRTT, modelMinRTT)
+	rtt := max(m.minRTT, shortRTT)
 	switch m.cycle {
 	case cycleUp:
 		full := ev.inFlight >= int(upGain*float64(m.bdp())) || m.delayed >= 8
@@ -422,6 +424,9 @@ func (m *model) setWindow(ev *ackEvent) {
 		m.cwnd = min(m.cwnd, m.probeWindow())
 	}
 	m.cwnd = max(m.cwnd, minWindow*m.mtu)
+	if m.minRTT < shortRTT {
+		m.cwnd = max(min(m.cwnd, m.bdp()), shortWindow)
+	}
 }
 
 // lost does nothing by itself: acked tells how much, and endRound judges.

@@ -290,7 +290,7 @@ func TestFairness(t *testing.T) {
 		{"model and model", model, model, 1, true},
 		{"cubic and cubic", cubic, cubic, 1, false},
 		{"model and reno", model, reno, 1, true},
-		{"model and reno, short queue", model, reno, 0.25, false},
+		{"model and reno, short queue", model, reno, 0.5, false},
 		{"model and reno, long queue", model, reno, 2, false},
 		{"model and reno, very long queue", model, reno, 4, false},
 		{"cubic and reno", cubic, reno, 1, false},
