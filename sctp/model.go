@@ -159,6 +159,13 @@ func (m *model) bdp() int {
 	return int(m.rate() * float64(m.minRTT) / 1e9)
 }
 
+// needed is what must be in flight to reach the rate: with less, the rate that
+// is measured falls, and what is needed for it, and so on down. It is more than
+// bdp by what schedulers, batches and bursts delay acknowledgements.
+func (m *model) needed() int {
+	return m.bdp() + int(m.rate()*float64(m.queueDelay()+2*int64(pacingBurst))/1e9)
+}
+
 func (m *model) pacingRate(srtt time.Duration) float64 {
 	if !m.known() {
 		if srtt <= 0 {
@@ -241,13 +248,13 @@ func (m *model) measureRTT(ev *ackEvent) {
 
 // queueDelay is how much longer than the shortest a round trip takes that
 // shows a queue.
-func (m *model) queueDelay() int64 { return max(m.minRTT/16, int64(2*time.Millisecond)) }
+func (m *model) queueDelay() int64 { return max(m.minRTT/16, int64(4*time.Millisecond)) }
 
 // noteLoss counts what was lost in the round.
 func (m *model) noteLoss(ev *ackEvent) {
 	m.roundLost += ev.lost
 	m.roundAcked += ev.acked
-	if ev.lost > 0 && m.delayed > 0 {
+	if ev.lost > 0 && m.delayed >= 8 {
 		m.roundQueue = true
 	}
 }
@@ -273,11 +280,11 @@ func (m *model) congested(ev *ackEvent) {
 	case m.phase == modelStartup:
 		m.fullRounds = 3
 	case m.phase == modelProbeBW && m.cycle == cycleUp:
-		m.inflight = max(int(lossBeta*float64(ev.rate.inFlight)), m.bdp())
+		m.inflight = max(int(lossBeta*float64(ev.rate.inFlight)), m.needed())
 		m.enterCycle(cycleDown, ev.now)
 	default:
 		m.lossShort = max(m.roundRate, lossBeta*m.rate())
-		m.inflight = max(int(lossBeta*float64(min(m.cwnd, ev.before))), m.bdp())
+		m.inflight = max(int(lossBeta*float64(min(m.cwnd, ev.before))), m.needed())
 	}
 }
 

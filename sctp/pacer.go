@@ -7,6 +7,9 @@ const (
 	// a segment that the kernel cuts costs far less than a datagram.
 	pacingBurst = time.Millisecond
 
+	// pacingCredit is how late a timer may be and be made up for.
+	pacingCredit = 16 * time.Millisecond
+
 	// minPacedRTT: on shorter paths acknowledgements come more often than
 	// timers could, and alone keep the pace.
 	minPacedRTT = time.Millisecond
@@ -16,7 +19,7 @@ const (
 // packets go until it is a burst ahead, and then none until all that went
 // would have passed at the pace; so bursts stay whole, whatever comes between.
 type pacer struct {
-	ahead  float64 // bytes sent that have not passed yet; under 0: what may be made up for
+	ahead  float64 // bytes sent that have not passed yet; under 0: that may still go
 	at     int64   // as of then
 	closed bool
 }
@@ -32,8 +35,14 @@ func (p *pacer) ready(now int64, rate float64, mtu int) (when int64, ok bool) {
 		*p = pacer{at: now}
 		return 0, true
 	}
-	// A timer that is late may be made up for by as much as a burst.
-	p.ahead = max(p.ahead-float64(now-p.at)/1e9*rate, -burst(rate, mtu))
+	credit := burst(rate, mtu)
+	if p.closed {
+		// Packets have waited, so what is late is the timer. Were it not made
+		// up for, the rate would be measured lower, and the pace with it, and
+		// so on down.
+		credit = max(credit, rate*pacingCredit.Seconds())
+	}
+	p.ahead = max(p.ahead-float64(now-p.at)/1e9*rate, -credit)
 	p.at = now
 	if p.closed && p.ahead > 0 || !p.closed && p.ahead >= burst(rate, mtu) {
 		p.closed = true

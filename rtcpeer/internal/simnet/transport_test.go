@@ -47,6 +47,7 @@ type host struct {
 	addr netip.Addr
 	ends []*end
 	turn int
+	late time.Duration // of its timers
 }
 
 func (h *host) end(port uint16) *end {
@@ -86,6 +87,9 @@ func (h *host) NextTimeout() (next time.Time) {
 		if t := e.NextTimeout(); !t.IsZero() && (next.IsZero() || t.Before(next)) {
 			next = t
 		}
+	}
+	if !next.IsZero() {
+		next = next.Add(h.late)
 	}
 	return next
 }
@@ -211,8 +215,9 @@ func mbps(bytes int, d time.Duration) float64 { return float64(bytes) * 8 / d.Se
 var controls = []sctp.CongestionControl{sctp.CongestionModel, sctp.CongestionCubic, sctp.CongestionReno}
 
 // goodput is what a transfer reaches in 15 s from its first message on.
-func goodput(t *testing.T, p simnet.Path, cfg sctp.Config, seed uint64) float64 {
+func goodput(t *testing.T, p simnet.Path, late time.Duration, cfg sctp.Config, seed uint64) float64 {
 	n := newNetwork(t, seed, p)
+	n.a.late, n.b.late = late, late
 	x, y := n.connect(cfg)
 	x.bulk = true
 	n.run(5*time.Second, func() bool { return y.got > 0 })
@@ -234,15 +239,18 @@ func TestGoodput(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		path simnet.Path
+		late time.Duration
 		want float64
 	}{
-		{"50ms", link(50*time.Millisecond, 0, 1), 90},
-		{"50ms 1%", link(50*time.Millisecond, 0.01, 1), 75},
-		{"100ms 0.1%", link(100*time.Millisecond, 0.001, 1), 84},
-		{"20ms 5%", link(20*time.Millisecond, 0.05, 1), 60},
+		{"50ms", link(50*time.Millisecond, 0, 1), 0, 90},
+		{"50ms 1%", link(50*time.Millisecond, 0.01, 1), 0, 75},
+		{"100ms 0.1%", link(100*time.Millisecond, 0.001, 1), 0, 84},
+		{"20ms 5%", link(20*time.Millisecond, 0.05, 1), 0, 60},
+		{"50ms, late timers", link(50*time.Millisecond, 0, 1), 6 * time.Millisecond, 84},
+		{"20ms 5%, late timers", link(20*time.Millisecond, 0.05, 1), 3 * time.Millisecond, 60},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if got := goodput(t, test.path, sctp.Config{}, 1); got < test.want {
+			if got := goodput(t, test.path, test.late, sctp.Config{}, 1); got < test.want {
 				t.Errorf("%.1f Mbit/s, want %.0f", got, test.want)
 			}
 		})
