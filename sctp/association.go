@@ -154,6 +154,7 @@ type Association struct {
 
 	reset     resetState
 	heartbeat heartbeatState
+	size      pathSize
 
 	replies []reply // whole packets for whoever sent one
 	control []byte  // chunks that go before data
@@ -177,6 +178,7 @@ type Stats struct {
 	MessagesAbandoned                uint64
 	SmoothedRTT, MinRTT              time.Duration // 0: none yet
 	PacingRate                       float64       // bytes a second; 0: not paced
+	PacketSize                       int           // the longest that may be sent
 	CongestionWindow, BytesInFlight  int
 	ReceiveWindow, PeerReceiveWindow int
 	Interleaving, ZeroChecksum       bool // as negotiated
@@ -366,7 +368,7 @@ func (a *Association) Err() error { return a.err }
 func (a *Association) Stats() Stats {
 	s := a.stats
 	s.SmoothedRTT, s.MinRTT = a.rto.srtt, time.Duration(a.recovery.minRTT)
-	s.PacingRate = a.pacingRate()
+	s.PacingRate, s.PacketSize = a.pacingRate(), a.mtu
 	s.CongestionWindow, s.BytesInFlight = a.cc.window(), a.out.bytes
 	s.ReceiveWindow, s.PeerReceiveWindow = a.receiveWindow(), a.peerRwnd
 	s.Interleaving, s.ZeroChecksum = a.interleaving(), a.zeroChecksum()

@@ -259,6 +259,7 @@ func (a *Association) restart(now time.Time, c *cookie) {
 	a.control = nil
 	a.skip = skipState{}
 	a.heartbeat = heartbeatState{}
+	a.restartDiscovery(a.size.most)
 	a.timers = timers{}
 	a.ack = ackNone
 	a.takePeer(c.peer)

@@ -309,6 +309,8 @@ func (a *Association) acknowledge(now time.Time, cum TSN, gaps []byte) {
 		a.errorCount = 0 // RFC 9260 §6.1 A: a closed window is no failure
 	}
 	if r.any || r.cumAdvanced {
+		a.size.silent = 0
+		a.considerProbe()
 		a.rto.progress() // over what was given up too
 	}
 	if l.vain() {

@@ -48,6 +48,7 @@ type packetWriter struct {
 	b     []byte
 	start int
 	limit int
+	chunk int // the longest chunk of data
 }
 
 // room is how many bytes are left.
@@ -59,7 +60,8 @@ func (w *packetWriter) empty() bool { return len(w.b)-w.start == commonHeaderSiz
 // AppendPacket appends the next packet of at most limit bytes to dst. ok is
 // false when there is none that may be sent now.
 //
-// limit may change from call to call; under 256 nothing is sent. A chunk that
+// With DiscoverPacketSize it may be longer than limit by as much. limit may
+// change from call to call; under 256 nothing is sent. A chunk that
 // was cut for a larger limit and must be sent again cannot be cut anew, since
 // its TSN is fixed (RFC 9260 §6.9): it goes out alone, in a packet larger than
 // limit, for the layer below to fragment.
@@ -70,7 +72,8 @@ func (a *Association) AppendPacket(now time.Time, dst []byte, limit int) (b []by
 	if limit < minPacketLimit {
 		return dst, false
 	}
-	if limit != a.mtu {
+	base := limit
+	if limit = a.packetLimit(base); limit != a.mtu {
 		a.mtu = limit
 		a.cc.setMTU(limit)
 	}
@@ -84,7 +87,10 @@ func (a *Association) AppendPacket(now time.Time, dst []byte, limit int) (b []by
 	if a.state < StateCookieEchoed || a.state == StateCookieEchoed && !a.sendEcho {
 		return dst, false
 	}
-	w := packetWriter{b: appendCommonHeader(dst, a.cfg.LocalPort, a.cfg.RemotePort, a.peerTag), start: len(dst), limit: limit}
+	if b, ok := a.appendProbe(now, dst, base); ok {
+		return b, true
+	}
+	w := packetWriter{b: appendCommonHeader(dst, a.cfg.LocalPort, a.cfg.RemotePort, a.peerTag), start: len(dst), limit: limit, chunk: base - commonHeaderSize}
 	sum := !a.zeroChecksum()
 	if a.sendEcho {
 		// RFC 9260 §5.1 C: COOKIE ECHO comes first, and data may go with it.
@@ -272,7 +278,7 @@ func (a *Association) appendNew(now time.Time, w *packetWriter, stamp sendStamp)
 		return true // the next one's turn
 	}
 	size := len(m.data) - m.sent
-	room := w.room() - a.dataHeader()
+	room := min(w.room(), w.chunk) - a.dataHeader()
 	if padded(size) > room {
 		if room < minFragment {
 			return false

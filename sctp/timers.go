@@ -12,6 +12,7 @@ type timers struct {
 	t3        time.Time // T3-rtx
 	reorder   time.Time // RFC 8985 §6.2 step 5
 	probe     time.Time // RFC 8985 §7
+	size      time.Time // RFC 8899 §5.1.1
 	ack       time.Time // the delayed SACK
 	reconfig  time.Time // RFC 6525 §5.1.1
 	heartbeat time.Time
@@ -23,7 +24,7 @@ type timers struct {
 func (a *Association) NextTimeout() time.Time {
 	t := &a.timers
 	next := a.queue.nextExpiry
-	for _, d := range [...]time.Time{t.init, t.t3, t.reorder, t.probe, a.pacedUntil, t.ack, t.reconfig, t.heartbeat, t.shutdown, t.guard} {
+	for _, d := range [...]time.Time{t.init, t.t3, t.reorder, t.probe, t.size, a.pacedUntil, t.ack, t.reconfig, t.heartbeat, t.shutdown, t.guard} {
 		if !d.IsZero() && (next.IsZero() || d.Before(next)) {
 			next = d
 		}
@@ -54,6 +55,9 @@ func (a *Association) Advance(now time.Time) {
 	if due(now, &a.timers.reorder) {
 		a.reorderTimeout(now)
 	}
+	if due(now, &a.timers.size) {
+		a.sizeTimeout(now)
+	}
 	if due(now, &a.timers.probe) {
 		a.probeTimeout(now)
 	}
@@ -83,6 +87,7 @@ func (a *Association) retransmissionTimeout(now time.Time) {
 		return
 	}
 	a.stats.Timeouts++
+	a.checkBlackHole(now)
 	a.rto.expired()
 	if a.countError() {
 		return
@@ -187,6 +192,9 @@ func (a *Association) handleHeartbeat(body []byte) {
 func (a *Association) handleHeartbeatAck(now time.Time, body []byte) {
 	h := &a.heartbeat
 	p, _, ok := nextParam(body)
+	if ok && p.typ == paramHeartbeatInfo && len(p.body) == 8 && a.probeAnswered(binary.BigEndian.Uint64(p.body)) {
+		return
+	}
 	if !ok || p.typ != paramHeartbeatInfo || len(p.body) != 8 || h.sentAt.IsZero() || binary.BigEndian.Uint64(p.body) != h.nonce {
 		return
 	}
