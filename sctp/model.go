@@ -51,7 +51,6 @@ type model struct {
 	cycleAt   int64 // since when
 	cruise    int   // round trips to cruise
 	upRate    float64
-	upRounds  int
 	lossShort float64 // bound of the rate after loss, until the next probe; 0: none
 	inflight  int     // bound of what is in flight, found by loss; 0: none
 
@@ -119,11 +118,15 @@ const (
 	crowdedRTT = 1.3
 
 	// shortRTT is that of paths on which the schedulers of both ends decide
-	// when packets are acknowledged, not the path. There shortWindow may be in
-	// flight, whatever the model says: enough to keep batches large, and little
-	// enough for a small message to wait behind.
-	shortRTT    = int64(time.Millisecond)
-	shortWindow = 96 << 10
+	// when packets are acknowledged, not the path. There what takes shortTime at
+	// the rate may be in flight, within bounds, whatever the model says: enough
+	// to keep batches large, and little enough for a small message to wait
+	// behind. Measured on loopback, 64 KiB costs a fifth of the speed, and 192
+	// doubles the wait.
+	shortRTT       = int64(time.Millisecond)
+	shortTime      = 2 * time.Millisecond
+	minShortWindow = initialWindow * defaultMTU
+	maxShortWindow = 96 << 10
 )
 
 // phases of probeBW
@@ -264,7 +267,6 @@ func (m *model) endRound(ev *ackEvent) {
 	m.roundEnd = ev.rate.delivered
 	if !ev.rate.appLimited && m.phase != modelProbeRTT {
 		m.rounds.next()
-		m.upRounds++
 		m.checkFull()
 	}
 	lost := float64(m.roundLost) / float64(max(m.roundLost+m.roundAcked, 1))
@@ -334,7 +336,7 @@ func (m *model) enterCycle(phase int, now int64) {
 	m.cycle, m.cycleAt = phase, now
 	switch phase {
 	case cycleUp:
-		m.lossShort, m.upRate, m.upRounds = 0, m.bandwidth, 0
+		m.lossShort, m.upRate = 0, m.bandwidth
 	case cycleCruise:
 		// Not always the same, so that two flows do not probe in step.
 		m.rng ^= m.rng << 13
@@ -432,8 +434,13 @@ func (m *model) setWindow(ev *ackEvent) {
 	}
 	m.cwnd = max(m.cwnd, minWindow*m.mtu)
 	if m.minRTT < shortRTT {
-		m.cwnd = max(min(m.cwnd, m.bdp()), shortWindow)
+		m.cwnd = max(min(m.cwnd, m.bdp()), m.shortWindow())
 	}
+}
+
+// shortWindow is what may be in flight on short paths.
+func (m *model) shortWindow() int {
+	return min(max(int(m.rate()*shortTime.Seconds()), minShortWindow), maxShortWindow)
 }
 
 // lost does nothing by itself: acked tells how much, and endRound judges.
