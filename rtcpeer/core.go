@@ -26,6 +26,8 @@ type core struct {
 
 	client       bool // of DTLS
 	datagramSize int  // the longest UDP payload
+	discovery    bool // longer ones are tried
+	route        ice.Route
 	early        [][]byte
 	ended        bool  // assoc and session have come to their end
 	err          error // why the connection failed or closed; nil while it has not
@@ -47,7 +49,7 @@ func newCore(cfg *Config, agent *ice.Agent, random io.Reader) *core {
 	})
 	return &core{
 		agent: agent, assoc: assoc, session: datachannel.NewSession(assoc),
-		datagramSize: cfg.maxDatagramSize(),
+		datagramSize: cfg.maxDatagramSize(), discovery: cfg.MaxDatagramSize == 0,
 	}
 }
 
@@ -185,7 +187,24 @@ func (p *core) appendDatagram(now time.Time, dst []byte) (b []byte, r ice.Route,
 		}
 	}
 	b, r = p.agent.FinishData(b, start)
+	if r != p.route {
+		p.setRoute(r)
+	}
 	return b, r, true
+}
+
+// loopbackDatagramSize is what loopback interfaces carry of the sizes that
+// sctp tries.
+const loopbackDatagramSize = 16000
+
+// setRoute begins path MTU discovery anew for another route. So far only
+// loopback has it: it needs sockets that do not let datagrams be fragmented.
+func (p *core) setRoute(r ice.Route) {
+	p.route = r
+	p.assoc.DiscoverPacketSize(0)
+	if p.discovery && r.Remote.Addr().IsLoopback() {
+		p.assoc.DiscoverPacketSize(loopbackDatagramSize - p.datagramSize)
+	}
 }
 
 // appendRecord appends an SCTP packet in a DTLS record (RFC 8261 §4).

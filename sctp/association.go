@@ -21,9 +21,10 @@ type Config struct {
 	LocalPort, RemotePort uint16    // 0: 5000
 	Rand                  io.Reader // nil: crypto/rand
 	MaxMessageSize        int       // of received messages; 0: 262144
-	ReceiveBuffer         int       // a_rwnd in bytes; 0: chosen here; never under MaxMessageSize
+	ReceiveBuffer         int       // a_rwnd in bytes; 0: 1 MiB, which grows as the program reads; never under MaxMessageSize
 	DisableInterleaving   bool      // no I-DATA (RFC 8260)
 	DisableZeroChecksum   bool      // no RFC 9653; with it the lower layer must be DTLS
+	CongestionControl     CongestionControl
 }
 
 // A Message is a user message (RFC 9260 §1.3) on a stream.
@@ -122,15 +123,18 @@ type Association struct {
 	echo              []byte // the COOKIE ECHO chunk to send and send again
 	peer              initParams
 
-	rto           rtoEstimator
-	errorCount    int // RFC 9260 §8.1
-	initCount     int
-	cc            congestionController
-	mtu           int
-	peerRwnd      int
-	recovering    bool // fast recovery, RFC 9260 §7.2.4
-	recoverUntil  TSN  // its exit point
-	fastAllowance bool // one packet past cwnd, RFC 9260 §7.2.4 (4)
+	rto        rtoEstimator
+	errorCount int // RFC 9260 §8.1
+	initCount  int
+	initSent   time.Time // of the last INIT
+	cc         congestionController
+	mtu        int
+	peerRwnd   int
+	rate       rateSampler
+	pacer      pacer
+	pacedUntil time.Time // when what waits for the pacer may go; zero: nothing waits
+	recovery   recoveryState
+	order      sendOrder // of the packet under way
 
 	queue sendQueue
 	out   outstanding
@@ -140,6 +144,8 @@ type Association struct {
 	in         tracker
 	reassembly reassembly
 	window     int // the receive window
+	windowMax  int // how far it may grow
+	tuner      windowTuner
 	advertised int // a_rwnd of the last SACK
 	ack        ackState
 	ackPackets int
@@ -148,6 +154,7 @@ type Association struct {
 
 	reset     resetState
 	heartbeat heartbeatState
+	size      pathSize
 
 	replies []reply // whole packets for whoever sent one
 	control []byte  // chunks that go before data
@@ -167,8 +174,11 @@ type Stats struct {
 	PacketsDropped                   uint64 // bad checksum, tag, ports or form
 	ChunksRetransmitted              uint64
 	Timeouts                         uint64 // of T3-rtx
+	TailProbes, SpuriousRecoveries   uint64
 	MessagesAbandoned                uint64
-	SmoothedRTT                      time.Duration // 0: none yet
+	SmoothedRTT, MinRTT              time.Duration // 0: none yet
+	PacingRate                       float64       // bytes a second; 0: not paced
+	PacketSize                       int           // the longest that may be sent
 	CongestionWindow, BytesInFlight  int
 	ReceiveWindow, PeerReceiveWindow int
 	Interleaving, ZeroChecksum       bool // as negotiated
@@ -194,16 +204,17 @@ func NewAssociation(cfg Config) *Association {
 	if cfg.MaxMessageSize <= 0 {
 		cfg.MaxMessageSize = defaultMaxMessageSize
 	}
+	windowMax := cfg.ReceiveBuffer
 	if cfg.ReceiveBuffer <= 0 {
-		cfg.ReceiveBuffer = defaultReceiveBuffer
+		cfg.ReceiveBuffer, windowMax = defaultReceiveBuffer, maxReceiveWindow
 	}
 	// The largest message must fit with all that is charged for it.
 	cfg.ReceiveBuffer = max(cfg.ReceiveBuffer, cfg.MaxMessageSize+cfg.MaxMessageSize/4)
-	a := &Association{cfg: cfg, mtu: defaultMTU, window: cfg.ReceiveBuffer}
+	a := &Association{cfg: cfg, mtu: defaultMTU, window: cfg.ReceiveBuffer, windowMax: max(windowMax, cfg.ReceiveBuffer)}
 	a.advertised = a.window
 	a.done = a.messageDone
 	a.reassembly.reset(false, cfg.MaxMessageSize)
-	a.cc = newReno(a.mtu)
+	a.cc = cfg.CongestionControl.newController(a.mtu, 1)
 	return a
 }
 
@@ -300,6 +311,7 @@ func (a *Association) Receive() (m Message, ok bool) {
 func (a *Association) Release(now time.Time, n int) {
 	a.tick(now)
 	a.reassembly.held = max(a.reassembly.held-n-messageOverhead, 0)
+	a.tuneWindow(now, n)
 	a.windowOpened()
 }
 
@@ -355,7 +367,8 @@ func (a *Association) Err() error { return a.err }
 // Stats returns the present figures.
 func (a *Association) Stats() Stats {
 	s := a.stats
-	s.SmoothedRTT = a.rto.srtt
+	s.SmoothedRTT, s.MinRTT = a.rto.srtt, time.Duration(a.recovery.minRTT)
+	s.PacingRate, s.PacketSize = a.pacingRate(), a.mtu
 	s.CongestionWindow, s.BytesInFlight = a.cc.window(), a.out.bytes
 	s.ReceiveWindow, s.PeerReceiveWindow = a.receiveWindow(), a.peerRwnd
 	s.Interleaving, s.ZeroChecksum = a.interleaving(), a.zeroChecksum()
@@ -401,6 +414,7 @@ func (a *Association) end(ev Event) {
 	a.timers = timers{}
 	a.queue = sendQueue{}
 	a.out = outstanding{}
+	a.pacedUntil = time.Time{}
 	a.control, a.echo = nil, nil
 	a.sendInit, a.sendEcho, a.sendShutdown, a.sendShutdownAck = false, false, false, false
 	a.ack = ackNone

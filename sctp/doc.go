@@ -9,8 +9,10 @@
 //
 // Beside RFC 9260 it has partial reliability (RFC 3758, RFC 7496), stream
 // reset (RFC 6525), interleaved messages with a weighted scheduler (RFC 8260)
-// and the zero checksum (RFC 9653). Several addresses an end (multi-homing)
-// mean nothing over DTLS and are left out.
+// and the zero checksum (RFC 9653); loss recovery is RACK-TLP (RFC 8985) and
+// path MTU discovery that of RFC 8899. None of these needs the far end to be
+// ours. Several addresses an end (multi-homing) mean nothing over DTLS and are
+// left out.
 //
 // Where to read on, in the order that a message travels:
 //
@@ -19,10 +21,15 @@
 //	sendqueue.go      messages by stream, and the scheduler
 //	output.go         packets, and the chunks in them
 //	outstanding.go    chunks that await acknowledgement
-//	congestion.go     how much may be in flight; rto.go how long to wait
+//	recovery.go       which of them are lost; rto.go how long to wait at most
+//	congestion.go     how much may be in flight, by one of three algorithms:
+//	                  model.go (the default, with rate.go), cubic.go, reno.go
+//	pacer.go          and when it goes
+//	pathsize.go       how long packets may be
 //	forward.go        giving up (FORWARD TSN), both halves
 //	input.go          packets and chunks received, SACKs
 //	tracker.go, ack.go  which TSNs came, and when to say so
+//	window.go         how much the far end may send
 //	reassembly.go     messages from fragments, and their order
 //	reconfig.go       stream reset
 //	shutdown.go       SHUTDOWN and ABORT

@@ -48,7 +48,7 @@ func (a *Association) abandon(m *outMessage) {
 		a.queue.pop(m.stream)
 		a.queue.deactivateMessage(m)
 		if !a.out.full() {
-			a.out.push(m, m.sent, 0, flagEnd, 0)
+			a.out.push(m, m.sent, 0, flagEnd, a.lastStamp())
 		}
 	}
 	a.out.abandon(m)
@@ -74,7 +74,7 @@ func (a *Association) giveUpQueued(m *outMessage) {
 		// Every chunk so far was acknowledged, and the rest is not wanted.
 		a.queue.pop(s)
 		a.queue.deactivateMessage(m)
-		a.out.push(m, m.sent, 0, flagEnd, 0)
+		a.out.push(m, m.sent, 0, flagEnd, a.lastStamp())
 		a.out.abandon(m)
 		a.skip.acknowledged(&a.out)
 		return
@@ -83,22 +83,24 @@ func (a *Association) giveUpQueued(m *outMessage) {
 	a.queue.release(m)
 }
 
-// abandonLost gives up the messages whose limit is reached, among those with
-// lost chunks (RFC 3758 §3.5 A1, RFC 7496 §3.3).
+// lastStamp is for chunks that are never sent.
+func (a *Association) lastStamp() sendStamp { return sendStamp{at: a.clock(a.lastNow), order: a.order} }
+
+// abandonLost gives up the messages whose limit is reached, among those of
+// which chunks were lost since the last time (RFC 3758 §3.5 A1, RFC 7496 §3.3).
 func (a *Association) abandonLost(now time.Time) {
-	if !a.out.limitedLost {
-		return
-	}
-	a.out.limitedLost = false
-	for tsn := a.out.first; tsn != a.out.end; tsn++ {
-		c := a.out.at(tsn)
-		if c.state != chunkLost {
-			continue
-		}
-		if m := c.msg; m.expired(now) || m.limitRetransmits && c.retransmits >= m.maxRetransmits {
+	for i, m := range a.out.limited {
+		a.out.limited[i] = nil
+		m.limitedLost = false
+		switch {
+		case m.chunks == 0 && !m.queued:
+			a.messageDone(m) // all of it has arrived after all
+		case m.abandoned:
+		case m.expired(now) || m.limitRetransmits && m.mostLost >= m.maxRetransmits:
 			a.abandon(m)
 		}
 	}
+	a.out.limited = a.out.limited[:0]
 }
 
 // forwardPause is how often a FORWARD TSN is repeated when SACKs show that the

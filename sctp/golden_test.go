@@ -267,7 +267,7 @@ func FuzzOutstanding(f *testing.F) {
 			case 0:
 				for range x%8 + 1 {
 					m := &outMessage{}
-					model[o.push(m, 0, 10, 0, 0)] = chunkInFlight
+					model[o.push(m, 0, 10, 0, sendStamp{})] = chunkInFlight
 					end++
 				}
 			case 1, 2:
@@ -277,7 +277,7 @@ func FuzzOutstanding(f *testing.F) {
 				}
 				start := 2 + y%8
 				gap := []byte{0, byte(start), 0, byte(start + x%5)}
-				o.ack(cum, gap, func(*outMessage) {})
+				o.ack(cum, gap, 0, func(*outMessage) {})
 				for ; !first.after(cum); first++ {
 					delete(model, first)
 				}
@@ -307,7 +307,7 @@ func FuzzOutstanding(f *testing.F) {
 					if model[tsn] != chunkLost || c != o.at(tsn) {
 						t.Fatalf("step %d: firstLost = %d", i, tsn)
 					}
-					o.resent(c, 0)
+					o.resent(tsn, c, sendStamp{})
 					model[tsn] = chunkInFlight
 				}
 			}

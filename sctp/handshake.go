@@ -163,6 +163,9 @@ func (a *Association) handleInitAck(now time.Time, body []byte) {
 		a.abortHandshake(ic.tag, CauseUnresolvableAddress, nil)
 		return
 	}
+	if a.initCount == 0 {
+		a.rto.seed(now.Sub(a.initSent))
+	}
 	a.takePeer(ic.initParams)
 	a.state = StateCookieEchoed
 	a.dropUnusableStreams() // data may go with the COOKIE ECHO
@@ -188,6 +191,7 @@ func (a *Association) abortHandshake(tag uint32, code CauseCode, info []byte) {
 // takePeer takes over what the far end said of itself.
 func (a *Association) takePeer(p initParams) {
 	a.peer, a.peerTag, a.peerRwnd = p, p.tag, int(p.aRwnd)
+	a.cc = a.cfg.CongestionControl.newController(a.mtu, a.localTag)
 	a.in.reset(p.initialTSN)
 	interleaving := p.iData && !a.cfg.DisableInterleaving
 	a.reassembly.reset(interleaving, a.cfg.MaxMessageSize)
@@ -255,11 +259,11 @@ func (a *Association) restart(now time.Time, c *cookie) {
 	a.control = nil
 	a.skip = skipState{}
 	a.heartbeat = heartbeatState{}
+	a.restartDiscovery(a.size.most)
 	a.timers = timers{}
 	a.ack = ackNone
 	a.takePeer(c.peer)
-	a.errorCount, a.recovering = 0, false
-	a.cc = newReno(a.mtu)
+	a.errorCount, a.recovery, a.rate, a.pacer = 0, recoveryState{}, rateSampler{}, pacer{}
 	a.state = StateEstablished
 	a.timers.heartbeat = now.Add(heartbeatInterval)
 	a.event(Event{Kind: EventRestarted})
@@ -295,7 +299,7 @@ func (a *Association) establish(now time.Time) {
 	a.initCount, a.rto.backoff = 0, 0
 	a.timers.init = time.Time{}
 	a.timers.heartbeat = now.Add(heartbeatInterval)
-	if a.out.listed > 0 {
+	if a.out.listed() > 0 {
 		a.timers.t3 = now.Add(a.rto.timeout(rtoMin))
 	}
 	a.dropUnusableStreams()

@@ -258,15 +258,15 @@ func (a *Association) room(tsn TSN) bool {
 	return a.reassembly.held+a.reassembly.partial < limit
 }
 
-// partialWindows bounds the window where nothing but incomplete messages fills
-// it: with interleaving, many large ones may be under way at once, and only
-// more data can complete them.
-const partialWindows = 16
+// maxPartialWindow bounds the window where nothing but incomplete messages
+// fills it: with interleaving, many large ones may be under way at once, and
+// only more data can complete them.
+const maxPartialWindow = 2 * maxReceiveWindow
 
 // windowLimit is how many bytes may be charged.
 func (a *Association) windowLimit() int {
 	if a.reassembly.held == 0 && a.reassembly.partial > a.window/2 {
-		return min(a.reassembly.partial+a.window/2, partialWindows*a.window)
+		return max(a.window, min(a.reassembly.partial+a.window/2, maxPartialWindow))
 	}
 	return a.window
 }
@@ -291,57 +291,58 @@ func (a *Association) handleSack(now time.Time, body []byte) {
 		return
 	}
 	a.peerRwnd = int(binary.BigEndian.Uint32(body[4:]))
+	a.queue.budget = max(a.queue.budget, a.peerRwnd/2)
 	a.acknowledge(now, cum, gaps[:blocks])
 }
 
 // acknowledge does what a SACK or the TSN in a SHUTDOWN calls for.
 func (a *Association) acknowledge(now time.Time, cum TSN, gaps []byte) {
-	inFlight := a.out.bytes
-	recovering := a.recovering
-	r := a.out.ack(cum, gaps, a.done)
-	if r.rttValid {
-		a.rto.sample(time.Duration(a.clock(now) - r.rttSentAt))
+	clock, before, l := a.clock(now), a.out.bytes, &a.recovery
+	r := a.out.ack(cum, gaps, clock-l.minRTT*7/8, a.done)
+	l.observe(clock, &r)
+	ev := ackEvent{now: clock, acked: r.acked, before: before, limited: r.valid && !l.limited.before(r.newest.order)}
+	if r.valid && r.retransmits == 0 { // RFC 9260 §6.3.1: Karn's algorithm
+		ev.rtt = max(clock-r.newest.at, 1)
+		a.rto.sample(time.Duration(ev.rtt))
 	}
 	if r.any || r.cumAdvanced || a.peerRwnd == 0 {
 		a.errorCount = 0 // RFC 9260 §6.1 A: a closed window is no failure
 	}
-	if a.recovering && !cum.before(a.recoverUntil) {
-		a.recovering = false
-	}
-	if r.cumAdvanced {
+	if r.any || r.cumAdvanced {
+		a.size.silent = 0
+		a.considerProbe()
 		a.rto.progress() // over what was given up too
 	}
+	if l.vain() {
+		a.stats.SpuriousRecoveries++
+		a.cc.undo()
+		l.end()
+	}
+	if l.active && !cum.before(l.until) {
+		l.end()
+	}
 	if r.any {
-		a.rto.progress()
-		a.cc.acked(ackEvent{now: now, bytes: r.acked, inFlight: inFlight, cumAdvanced: r.cumAdvanced, recovering: recovering})
-		limit := r.newest
-		if recovering && r.cumAdvanced && len(gaps) > 0 {
-			// RFC 9260 §7.2.4: in fast recovery an advance counts for all.
-			limit = cum + TSN(binary.BigEndian.Uint16(gaps[len(gaps)-2:]))
-		}
-		if a.out.missIndications(limit) > 0 {
-			a.lossFound(now)
-		}
+		ev.lost = a.detectLosses(now)
+		ev.rate = a.rate.acked(clock, &r)
+		ev.inFlight, ev.recovering = a.out.bytes, l.active && !l.timedOut
+		a.cc.acked(ev)
 	}
 	a.skip.acknowledged(&a.out)
 	a.abandonLost(now)
-	switch {
-	case a.out.listed == 0 && !a.skip.pending(&a.out):
-		a.timers.t3 = time.Time{} // RFC 9260 §6.3.2 R2
-	case r.cumAdvanced:
-		a.timers.t3 = now.Add(a.rto.timeout(rtoMin)) // R3
-	}
+	a.armTimers(now, r.any || r.cumAdvanced)
 }
 
-// lossFound enters fast recovery (RFC 9260 §7.2.4).
-func (a *Association) lossFound(now time.Time) {
-	if a.recovering {
-		return
+// armTimers sets the timers of retransmission after an acknowledgement.
+func (a *Association) armTimers(now time.Time, progress bool) {
+	switch {
+	case a.out.listed() == 0 && !a.skip.pending(&a.out):
+		a.timers.t3 = time.Time{} // RFC 9260 §6.3.2 R2
+	case progress:
+		// R3 has it for the lowest TSN only. But loss among what is
+		// acknowledged is found without this timer: it waits for silence.
+		a.timers.t3 = now.Add(a.rto.timeout(rtoMin))
 	}
-	a.recovering = true
-	a.recoverUntil = a.out.end - 1
-	a.fastAllowance = true
-	a.cc.lost(now, a.out.bytes)
+	a.armProbe(now)
 }
 
 // afterInput does what may have become possible.

@@ -48,6 +48,7 @@ type packetWriter struct {
 	b     []byte
 	start int
 	limit int
+	chunk int // the longest chunk of data
 }
 
 // room is how many bytes are left.
@@ -59,17 +60,20 @@ func (w *packetWriter) empty() bool { return len(w.b)-w.start == commonHeaderSiz
 // AppendPacket appends the next packet of at most limit bytes to dst. ok is
 // false when there is none that may be sent now.
 //
-// limit may change from call to call; under 256 nothing is sent. A chunk that
+// With DiscoverPacketSize it may be longer than limit by as much. limit may
+// change from call to call; under 256 nothing is sent. A chunk that
 // was cut for a larger limit and must be sent again cannot be cut anew, since
 // its TSN is fixed (RFC 9260 §6.9): it goes out alone, in a packet larger than
 // limit, for the layer below to fragment.
 func (a *Association) AppendPacket(now time.Time, dst []byte, limit int) (b []byte, ok bool) {
 	a.tick(now)
+	a.pacedUntil = time.Time{}
 	limit = min(limit, maxPacketSize)
 	if limit < minPacketLimit {
 		return dst, false
 	}
-	if limit != a.mtu {
+	base := limit
+	if limit = a.packetLimit(base); limit != a.mtu {
 		a.mtu = limit
 		a.cc.setMTU(limit)
 	}
@@ -77,13 +81,16 @@ func (a *Association) AppendPacket(now time.Time, dst []byte, limit int) (b []by
 		return a.appendReply(dst), true
 	}
 	if a.sendInit {
-		a.sendInit = false
+		a.sendInit, a.initSent = false, now
 		return a.finish(a.appendInit(appendCommonHeader(dst, a.cfg.LocalPort, a.cfg.RemotePort, 0)), len(dst), true), true
 	}
 	if a.state < StateCookieEchoed || a.state == StateCookieEchoed && !a.sendEcho {
 		return dst, false
 	}
-	w := packetWriter{b: appendCommonHeader(dst, a.cfg.LocalPort, a.cfg.RemotePort, a.peerTag), start: len(dst), limit: limit}
+	if b, ok := a.appendProbe(now, dst, base); ok {
+		return b, true
+	}
+	w := packetWriter{b: appendCommonHeader(dst, a.cfg.LocalPort, a.cfg.RemotePort, a.peerTag), start: len(dst), limit: limit, chunk: base - commonHeaderSize}
 	sum := !a.zeroChecksum()
 	if a.sendEcho {
 		// RFC 9260 §5.1 C: COOKIE ECHO comes first, and data may go with it.
@@ -152,10 +159,32 @@ func (a *Association) appendControl(now time.Time, w *packetWriter) {
 
 // dataReady reports whether a chunk of data may be sent now.
 func (a *Association) dataReady(now time.Time) bool {
-	if a.out.bytes >= a.cc.window() && !a.fastAllowance {
+	return (a.out.lost > 0 || a.queue.messages > 0 && a.windowAllows(1)) && a.mayTransmit(now)
+}
+
+// pacingRate is in bytes a second; 0: not paced.
+func (a *Association) pacingRate() float64 {
+	if m := a.recovery.minRTT; m > 0 && m < int64(minPacedRTT) {
+		return 0
+	}
+	return a.cc.pacingRate(a.rto.srtt)
+}
+
+// mayTransmit reports whether congestion control lets a packet with data go:
+// there is room in the window, and it is time.
+func (a *Association) mayTransmit(now time.Time) bool {
+	if a.recovery.allowance {
+		return true
+	}
+	if a.out.bytes >= a.cc.window() {
+		a.recovery.limited = a.order
 		return false
 	}
-	return a.out.lost > 0 || a.queue.messages > 0 && a.windowAllows(1)
+	if when, ok := a.pacer.ready(a.clock(now), a.pacingRate(), a.mtu); !ok {
+		a.pacedUntil = a.base.Add(time.Duration(when))
+		return false
+	}
+	return true
 }
 
 // windowAllows reports whether the far end has room for n bytes more. With
@@ -167,43 +196,62 @@ func (a *Association) windowAllows(n int) bool {
 
 // appendPayload appends chunks to be sent again, then new ones.
 func (a *Association) appendPayload(now time.Time, w *packetWriter) {
-	sent := a.appendLost(now, w)
-	for !a.out.full() && a.appendNew(now, w) {
-		sent = true
+	if a.out.lost == 0 && a.queue.messages == 0 {
+		a.noteStarved()
+		return
 	}
-	a.fastAllowance = false
-	if sent && a.timers.t3.IsZero() && a.transferring() {
+	if !a.mayTransmit(now) {
+		return
+	}
+	clock, start, inFlight := a.clock(now), len(w.b), a.out.bytes
+	a.order++
+	stamp := a.rate.stamp(clock, a.order, a.out.bytes)
+	a.appendLost(now, w, stamp)
+	for !a.out.full() && a.appendNew(now, w, stamp) {
+	}
+	a.recovery.allowance = false
+	if len(w.b) == start {
+		a.noteStarved() // by the far end's window
+		return
+	}
+	// Rates are of payload, as measured.
+	a.pacer.sent(max(a.out.bytes-inFlight, 0))
+	if !a.transferring() {
+		return
+	}
+	if a.timers.t3.IsZero() {
 		a.timers.t3 = now.Add(a.rto.timeout(rtoMin)) // RFC 9260 §6.3.2 R1
+	}
+	a.armProbe(now)
+}
+
+// noteStarved tells the measurement of the rate that it is not the path which
+// limits.
+func (a *Association) noteStarved() {
+	if a.out.lost == 0 && a.out.bytes < a.cc.window() {
+		a.rate.starved(a.out.bytes)
 	}
 }
 
 // appendLost sends lost chunks again, lowest TSN first (RFC 9260 §6.1 C).
-func (a *Association) appendLost(now time.Time, w *packetWriter) (sent bool) {
+func (a *Association) appendLost(now time.Time, w *packetWriter, stamp sendStamp) {
 	for a.out.lost > 0 {
-		if a.out.bytes >= a.cc.window() && !a.fastAllowance {
-			return sent
-		}
 		tsn, c := a.out.firstLost()
-		if c == nil {
-			return sent
-		}
 		if c.msg.expired(now) {
 			a.abandon(c.msg)
 			continue
 		}
 		if size := a.chunkSize(int(c.size)); size > w.room() && !w.empty() {
-			return sent
+			return
 		}
 		if !a.windowAllows(int(c.size)) {
-			return sent
+			return
 		}
-		a.out.resent(c, a.clock(now))
+		a.out.resent(tsn, c, stamp)
 		a.stats.ChunksRetransmitted++
-		a.cc.sent(now, int(c.size), a.out.bytes)
+		a.cc.sent(stamp.at, int(c.size), a.out.bytes)
 		w.b = a.appendChunk(w.b, tsn, c)
-		sent = true
 	}
-	return sent
 }
 
 // dataHeader is the size of the header of a chunk of data.
@@ -219,10 +267,7 @@ func (a *Association) chunkSize(n int) int { return a.dataHeader() + padded(n) }
 
 // appendNew makes the next chunk of the queue. It returns false when none may
 // be sent or none fits.
-func (a *Association) appendNew(now time.Time, w *packetWriter) bool {
-	if a.out.bytes >= a.cc.window() {
-		return false
-	}
+func (a *Association) appendNew(now time.Time, w *packetWriter, stamp sendStamp) bool {
 	s := a.queue.next()
 	if s == nil {
 		return false
@@ -233,7 +278,7 @@ func (a *Association) appendNew(now time.Time, w *packetWriter) bool {
 		return true // the next one's turn
 	}
 	size := len(m.data) - m.sent
-	room := w.room() - a.dataHeader()
+	room := min(w.room(), w.chunk) - a.dataHeader()
 	if padded(size) > room {
 		if room < minFragment {
 			return false
@@ -246,12 +291,12 @@ func (a *Association) appendNew(now time.Time, w *packetWriter) bool {
 	if !a.windowAllows(size) {
 		return false
 	}
-	a.sendNew(now, w, m, size)
+	a.sendNew(w, m, size, stamp)
 	return true
 }
 
 // sendNew makes a chunk of the next size bytes of a message.
-func (a *Association) sendNew(now time.Time, w *packetWriter, m *outMessage, size int) {
+func (a *Association) sendNew(w *packetWriter, m *outMessage, size int, stamp sendStamp) {
 	flags := uint8(0)
 	if !m.started {
 		a.queue.number(m)
@@ -267,10 +312,10 @@ func (a *Association) sendNew(now time.Time, w *packetWriter, m *outMessage, siz
 	if last {
 		flags |= flagEnd
 	}
-	tsn := a.out.push(m, m.sent, size, flags, a.clock(now))
+	tsn := a.out.push(m, m.sent, size, flags, stamp)
 	m.sent += size
 	a.queue.count(m, -size)
-	a.cc.sent(now, size, a.out.bytes)
+	a.cc.sent(stamp.at, size, a.out.bytes)
 	a.queue.served(m.stream, size, last)
 	w.b = a.appendChunk(w.b, tsn, a.out.at(tsn))
 	if last {

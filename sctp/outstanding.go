@@ -4,19 +4,39 @@ import "encoding/binary"
 
 // A sentChunk is a chunk that was sent and not yet acknowledged cumulatively.
 type sentChunk struct {
+	sendStamp               // of the last time it was sent
 	msg         *outMessage // nil: nothing is at this TSN
 	offset      uint32
 	size        uint16
 	retransmits uint16
 	fsn         uint32
-	sentAt      int64 // nanoseconds of the association's clock
-	prev, next  TSN   // neighbours in the list of chunks that are missing
+	prev, next  TSN   // neighbours in the list of chunks in flight
 	msgPrev     TSN   // the chunk of the same message before this one
 	flags       uint8 // of the chunk on the wire
-	missing     uint8 // miss indications, RFC 9260 §7.2.4
 	state       chunkState
-	fast        bool // was retransmitted by fast retransmit
 }
+
+// A sendStamp is what was so when a chunk was sent. Times are nanoseconds of
+// the association's clock. From delivered on it is for measuring the rate of
+// delivery, see rateSampler.
+type sendStamp struct {
+	at          int64
+	order       sendOrder // of its packet
+	inFlight    uint32    // bytes, this chunk included
+	delivered   int64
+	deliveredAt int64
+	firstAt     int64
+	appLimited  bool
+}
+
+// A sendOrder counts packets with data in the order in which they were sent.
+type sendOrder uint32
+
+// before reports whether o was sent before p.
+func (o sendOrder) before(p sendOrder) bool { return int32(o-p) < 0 }
+
+// since is how many packets after p came until o was sent.
+func (o sendOrder) since(p sendOrder) int { return int(int32(o - p)) }
 
 type chunkState uint8
 
@@ -30,19 +50,22 @@ const (
 const minOutstandingRing = 16
 
 // outstanding is the queue of chunks that await acknowledgement: a ring by
-// TSN, and through it a list of those that are missing, so that a SACK costs
-// in proportion to what it says that is new, and to the holes.
+// TSN, through it a list of those in flight in the order of sending, and sets
+// of the missing and the lost ones. What a SACK costs is in proportion to what
+// it says that is new; loss detection looks at the head of the list only.
 type outstanding struct {
 	first, end TSN // chunks first ≤ TSN < end
 	ring       []sentChunk
-	head, tail TSN // of the list
-	listed     int // chunks in the list: in flight or lost
-	lost       int // of those, lost
+	missing    tsnSet // in flight or lost
+	lostSet    tsnSet // to be sent again
+	head, tail TSN    // of the list
+	flying     int    // chunks in the list
+	lost       int
 	lostFrom   TSN // no chunk before it is lost
 	bytes      int // in flight
 	gapAcked   int
 
-	limitedLost bool // a message that may be given up has a lost chunk
+	limited []*outMessage // that may be given up, and have lost chunks
 }
 
 func (o *outstanding) reset(initial TSN) { *o = outstanding{first: initial, end: initial} }
@@ -53,55 +76,47 @@ func (o *outstanding) len() int { return o.end.minus(o.first) }
 
 func (o *outstanding) full() bool { return o.len() >= maxTSNWindow-1 }
 
+// listed is how many chunks are missing: in flight, or lost.
+func (o *outstanding) listed() int { return o.flying + o.lost }
+
 func (o *outstanding) at(tsn TSN) *sentChunk { return &o.ring[uint(tsn)&uint(len(o.ring)-1)] }
 
 // push adds a chunk, in flight, and returns its TSN.
-func (o *outstanding) push(m *outMessage, offset, size int, flags uint8, now int64) TSN {
+func (o *outstanding) push(m *outMessage, offset, size int, flags uint8, stamp sendStamp) TSN {
 	if o.len() == len(o.ring) {
 		o.grow()
 	}
 	tsn := o.end
 	o.end++
 	c := o.at(tsn)
-	*c = sentChunk{msg: m, offset: uint32(offset), size: uint16(size), fsn: m.nextFSN, sentAt: now, flags: flags, msgPrev: m.lastTSN}
+	*c = sentChunk{msg: m, offset: uint32(offset), size: uint16(size), fsn: m.nextFSN, flags: flags, msgPrev: m.lastTSN}
 	m.nextFSN++
 	m.lastTSN = tsn
 	m.chunks++
-	if o.listed == 0 {
+	o.missing.add(tsn)
+	o.fly(tsn, c, stamp)
+	return tsn
+}
+
+// fly puts a chunk at the end of the list of those in flight.
+func (o *outstanding) fly(tsn TSN, c *sentChunk, stamp sendStamp) {
+	c.state = chunkInFlight
+	if o.flying == 0 {
 		o.head = tsn
 	} else {
 		c.prev = o.tail
 		o.at(o.tail).next = tsn
 	}
 	o.tail = tsn
-	o.listed++
-	o.bytes += size
-	return tsn
+	o.flying++
+	o.bytes += int(c.size)
+	c.sendStamp = stamp
+	c.inFlight = uint32(o.bytes)
 }
 
-func (o *outstanding) grow() {
-	old := *o
-	o.ring = make([]sentChunk, max(minOutstandingRing, 2*len(old.ring)))
-	for tsn := o.first; tsn != o.end; tsn++ {
-		*o.at(tsn) = *old.at(tsn)
-	}
-}
-
-// trim gives the memory of an empty queue back.
-func (o *outstanding) trim() {
-	if o.empty() {
-		o.ring = nil
-	}
-}
-
-// unlist takes a chunk out of the list of the missing, into another state.
-func (o *outstanding) unlist(tsn TSN, c *sentChunk, s chunkState) {
-	if c.state == chunkLost {
-		o.lost--
-	} else {
-		o.bytes -= int(c.size)
-	}
-	c.state = s
+// land takes a chunk off that list.
+func (o *outstanding) land(tsn TSN, c *sentChunk) {
+	o.bytes -= int(c.size)
 	if tsn == o.head {
 		o.head = c.next
 	} else {
@@ -112,126 +127,159 @@ func (o *outstanding) unlist(tsn TSN, c *sentChunk, s chunkState) {
 	} else {
 		o.at(c.next).prev = c.prev
 	}
-	o.listed--
+	o.flying--
 }
 
-// relist puts every gap-acknowledged chunk back among the missing, as lost:
-// the far end reneged.
-func (o *outstanding) relist() {
-	o.listed = 0
+func (o *outstanding) grow() {
+	old := *o
+	o.ring = make([]sentChunk, max(minOutstandingRing, 2*len(old.ring)))
+	words := max(len(o.ring)/64, 1)
+	o.missing, o.lostSet = make(tsnSet, words), make(tsnSet, words)
 	for tsn := o.first; tsn != o.end; tsn++ {
-		c := o.at(tsn)
+		c := old.at(tsn)
+		*o.at(tsn) = *c
 		switch c.state {
-		case chunkAbandoned:
-			continue
-		case chunkGapAcked:
-			c.state = chunkInFlight
-			o.bytes += int(c.size)
+		case chunkLost:
+			o.lostSet.add(tsn)
+			o.missing.add(tsn)
+		case chunkInFlight:
+			o.missing.add(tsn)
 		}
-		if o.listed == 0 {
-			o.head = tsn
-		} else {
-			c.prev = o.tail
-			o.at(o.tail).next = tsn
+	}
+}
+
+// trim gives the memory of an empty queue back.
+func (o *outstanding) trim() {
+	if o.empty() {
+		o.ring, o.missing, o.lostSet, o.limited = nil, nil, nil, nil
+	}
+}
+
+// settle takes a missing chunk into a state in which it is not.
+func (o *outstanding) settle(tsn TSN, c *sentChunk, s chunkState) {
+	if c.state == chunkLost {
+		o.lost--
+		o.lostSet.remove(tsn)
+	} else {
+		o.land(tsn, c)
+	}
+	o.missing.remove(tsn)
+	c.state = s
+}
+
+// markLost takes a chunk out of flight.
+func (o *outstanding) markLost(tsn TSN, c *sentChunk) {
+	o.land(tsn, c)
+	o.noteLost(tsn, c)
+}
+
+// noteLost puts a chunk that is not in flight among those to be sent again.
+func (o *outstanding) noteLost(tsn TSN, c *sentChunk) {
+	c.state = chunkLost
+	if o.lost == 0 || tsn.before(o.lostFrom) {
+		o.lostFrom = tsn
+	}
+	o.lost++
+	o.lostSet.add(tsn)
+	if m := c.msg; m.partiallyReliable() {
+		m.mostLost = max(m.mostLost, c.retransmits)
+		if !m.limitedLost {
+			m.limitedLost = true
+			o.limited = append(o.limited, m)
 		}
-		o.tail = tsn
-		o.listed++
-		if c.state == chunkInFlight {
-			o.markLost(tsn, c)
+	}
+}
+
+// markAllLost takes every chunk out of flight (RFC 9260 §6.3.3).
+func (o *outstanding) markAllLost() {
+	for o.flying > 0 {
+		o.markLost(o.head, o.at(o.head))
+	}
+}
+
+// renege puts every gap-acknowledged chunk among the lost, since the far end
+// no longer has them.
+func (o *outstanding) renege() {
+	o.markAllLost()
+	for tsn := o.first; tsn != o.end; tsn++ {
+		if c := o.at(tsn); c.state == chunkGapAcked {
+			o.missing.add(tsn)
+			o.noteLost(tsn, c)
 		}
 	}
 	o.gapAcked = 0
 }
 
-// markLost takes a chunk out of flight.
-func (o *outstanding) markLost(tsn TSN, c *sentChunk) {
-	c.state = chunkLost
-	c.missing = 0
-	o.bytes -= int(c.size)
-	if o.lost == 0 || tsn.before(o.lostFrom) {
-		o.lostFrom = tsn
-	}
-	o.lost++
-	o.limitedLost = o.limitedLost || c.msg.partiallyReliable()
-}
-
-// markAllLost takes every chunk out of flight (RFC 9260 §6.3.3).
-func (o *outstanding) markAllLost() {
-	tsn := o.head
-	for range o.listed {
-		c := o.at(tsn)
-		if c.state == chunkInFlight {
-			o.markLost(tsn, c)
-		}
-		c.fast = false
-		tsn = c.next
-	}
-}
-
-// firstLost is the lowest TSN that is to be sent again.
+// firstLost is the lowest TSN that is to be sent again; there must be one.
 func (o *outstanding) firstLost() (TSN, *sentChunk) {
 	if o.lostFrom.before(o.first) {
 		o.lostFrom = o.first
 	}
-	for tsn := o.lostFrom; tsn != o.end; tsn++ {
-		if c := o.at(tsn); c.state == chunkLost {
-			o.lostFrom = tsn
-			return tsn, c
-		}
-	}
-	return 0, nil // not reached while lost > 0
+	o.lostFrom = o.lostSet.next(o.lostFrom, o.end)
+	return o.lostFrom, o.at(o.lostFrom)
 }
 
 // resent puts a lost chunk in flight again.
-func (o *outstanding) resent(c *sentChunk, now int64) {
-	c.state = chunkInFlight
-	c.sentAt = now
+func (o *outstanding) resent(tsn TSN, c *sentChunk, stamp sendStamp) {
+	o.lost--
+	o.lostSet.remove(tsn)
 	if c.retransmits < 1<<16-1 {
 		c.retransmits++
 	}
-	o.lost--
-	o.bytes += int(c.size)
+	o.fly(tsn, c, stamp)
 }
 
 // An ackResult is what a SACK told that is new.
 type ackResult struct {
-	acked       int   // bytes
-	rttSentAt   int64 // when the chunk sent last was sent
-	rttValid    bool  // … and it was sent only once
-	cumAdvanced bool
-	newest      TSN // the highest TSN newly acknowledged (RFC 9260 §7.2.4: HTNA)
+	acked       int // bytes
 	any         bool
+	cumAdvanced bool
 	reneged     bool
+
+	newest      sendStamp // of the chunk acknowledged that was sent last
+	retransmits uint16    // of that chunk
+	valid       bool      // there is one that was surely acknowledged by its last sending
+	oldest      sendOrder // the first packet, among those not sent twice, that was acknowledged only now
+	hasOldest   bool
+	spurious    int // chunks that were taken for lost and were not
+
+	early int64 // a chunk sent again after this cannot have been acknowledged yet
 }
 
-func (r *ackResult) note(tsn TSN, c *sentChunk) {
+func (r *ackResult) note(c *sentChunk) {
 	r.acked += int(c.size)
 	r.any = true
-	r.newest = tsn
-	// RFC 9260 §6.3.1: Karn's algorithm. The chunk sent last is what the SACK
-	// answers; those before may have been acknowledged by one that was lost.
-	if c.sentAt >= r.rttSentAt {
-		r.rttSentAt, r.rttValid = c.sentAt, c.retransmits == 0 && c.state == chunkInFlight
+	if c.retransmits == 0 && (!r.hasOldest || c.order.before(r.oldest)) {
+		r.oldest, r.hasOldest = c.order, true
+	}
+	if c.state == chunkLost || c.retransmits > 0 && c.at > r.early {
+		r.spurious++ // it is what was sent before that has arrived
+		return
+	}
+	if !r.valid || r.newest.order.before(c.order) {
+		r.newest, r.retransmits, r.valid = c.sendStamp, c.retransmits, true
 	}
 }
 
 // ack takes the cumulative TSN and the gap blocks of a SACK. done is called
-// for each message of which no chunk is left here.
-func (o *outstanding) ack(cum TSN, blocks []byte, done func(*outMessage)) (r ackResult) {
+// for each message of which no chunk is left here. What was sent again after
+// the time early is not yet acknowledged by that.
+func (o *outstanding) ack(cum TSN, blocks []byte, early int64, done func(*outMessage)) (r ackResult) {
+	r.early = early
 	for !o.empty() && !o.first.after(cum) {
 		tsn, c := o.first, o.at(o.first)
 		switch c.state {
 		case chunkInFlight, chunkLost:
-			r.note(tsn, c)
-			o.unlist(tsn, c, chunkAbandoned)
+			r.note(c)
+			o.settle(tsn, c, chunkAbandoned)
 		case chunkGapAcked:
 			o.gapAcked--
 		}
 		m := c.msg
-		*c = sentChunk{}
+		c.msg = nil
 		o.first++
 		r.cumAdvanced = true
-		if m.chunks--; m.chunks == 0 && !m.queued {
+		if m.chunks--; m.chunks == 0 && !m.queued && !m.limitedLost {
 			done(m)
 		}
 	}
@@ -239,55 +287,29 @@ func (o *outstanding) ack(cum TSN, blocks []byte, done func(*outMessage)) (r ack
 	if !o.empty() && o.at(o.first).state == chunkGapAcked {
 		// A chunk that was received would have moved the cumulative TSN.
 		r.reneged = true
-		o.relist()
+		o.renege()
 	}
 	return r
 }
 
-// ackBlocks takes the gap blocks, in step with the list of the missing. From
-// one on that is out of order or beyond what was sent, they are ignored.
+// ackBlocks takes the gap blocks. From one on that is out of order or beyond
+// what was sent, they are ignored.
 func (o *outstanding) ackBlocks(cum TSN, blocks []byte, r *ackResult) {
-	tsn, left, prevEnd := o.head, o.listed, 0
-	for ; len(blocks) >= 4 && left > 0; blocks = blocks[4:] {
+	prevEnd := 0
+	for ; len(blocks) >= 4 && o.listed() > 0; blocks = blocks[4:] {
 		start, end := int(binary.BigEndian.Uint16(blocks)), int(binary.BigEndian.Uint16(blocks[2:]))
 		if start <= prevEnd || end < start || !(cum + TSN(end)).before(o.end) {
 			return
 		}
 		prevEnd = end
-		for left > 0 && tsn.before(cum+TSN(start)) {
-			tsn, left = o.at(tsn).next, left-1
-		}
-		for left > 0 && !tsn.after(cum+TSN(end)) {
+		tsn, stop := cum+TSN(start), cum+TSN(end)+1
+		for tsn = o.missing.next(tsn, stop); tsn != stop; tsn = o.missing.next(tsn+1, stop) {
 			c := o.at(tsn)
-			next := c.next
-			r.note(tsn, c)
-			o.unlist(tsn, c, chunkGapAcked)
+			r.note(c)
+			o.settle(tsn, c, chunkGapAcked)
 			o.gapAcked++
-			tsn, left = next, left-1
 		}
 	}
-}
-
-// missIndications counts one for each chunk in flight before limit, and calls
-// lost for the third of each (RFC 9260 §7.2.4). It returns how many became
-// lost.
-func (o *outstanding) missIndications(limit TSN) (lost int) {
-	tsn := o.head
-	for range o.listed {
-		if !tsn.before(limit) {
-			break
-		}
-		c := o.at(tsn)
-		if c.state == chunkInFlight && !c.fast {
-			if c.missing++; c.missing >= 3 {
-				c.fast = true
-				o.markLost(tsn, c)
-				lost++
-			}
-		}
-		tsn = c.next
-	}
-	return lost
 }
 
 // abandon gives up every chunk of a message (RFC 3758 §3.5 A3).
@@ -298,7 +320,7 @@ func (o *outstanding) abandon(m *outMessage) {
 		c := o.at(tsn)
 		switch c.state {
 		case chunkInFlight, chunkLost:
-			o.unlist(tsn, c, chunkAbandoned)
+			o.settle(tsn, c, chunkAbandoned)
 		case chunkGapAcked:
 			o.gapAcked--
 			c.state = chunkAbandoned

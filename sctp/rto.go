@@ -16,17 +16,18 @@ const (
 
 	// rtoMax bounds the timer's backing off. RFC 9260 §16 has 60 s, which
 	// after an outage leaves the path unused for as long again. Below DTLS and
-	// ICE, whose consent checks end a dead path (RFC 7675), a probe every
-	// three seconds does no harm. To be as patient as the RFC all the same,
-	// the limits on retransmissions are raised.
-	rtoMax = 3 * time.Second
+	// ICE, whose consent checks are more frequent and end a dead path
+	// (RFC 7675), a packet every second does no harm, and a path that comes
+	// back is in use again within that. To be as patient as the RFC all the
+	// same, the limits on retransmissions are raised.
+	rtoMax = time.Second
 
 	// maxRetransmissions replaces Association.Max.Retrans (RFC 9260 §16: 10,
 	// with RTO.Max about five minutes).
-	maxRetransmissions = 100
+	maxRetransmissions = 300
 
 	// maxInitRetransmissions replaces Max.Init.Retransmits (8).
-	maxInitRetransmissions = 30
+	maxInitRetransmissions = 90
 )
 
 // An rtoEstimator computes the retransmission timeout (RFC 9260 §6.3.1, which

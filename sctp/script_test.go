@@ -22,7 +22,7 @@ const scriptTag = 0xabcdef01
 // in ext (RFC 5061 §4.2.7).
 func newScript(t *testing.T, ext ...byte) *script {
 	t.Helper()
-	s := &script{t: t, a: NewAssociation(Config{DisableZeroChecksum: true}), now: time.Unix(1e9, 0), tsn: 100}
+	s := &script{t: t, a: NewAssociation(Config{DisableZeroChecksum: true, CongestionControl: CongestionReno}), now: time.Unix(1e9, 0), tsn: 100}
 	s.a.Connect(s.now)
 	init, ok := s.a.AppendPacket(s.now, nil, 1200)
 	if !ok {
@@ -150,15 +150,17 @@ func TestSackPolicy(t *testing.T) {
 func TestFastRetransmit(t *testing.T) {
 	s := newScript(t)
 	for range 5 {
-		s.a.Send(s.now, Message{Data: make([]byte, 1000)}, SendOptions{})
+		s.a.Send(s.now, Message{Data: make([]byte, 1170)}, SendOptions{})
 	}
 	first := s.a.out.end
 	for range 5 {
 		s.want("data", chunkData)
 	}
 	cwnd := s.a.cc.window()
+	s.now = s.now.Add(40 * time.Millisecond)
 	for n := uint32(2); n <= 4; n++ {
 		s.wantIdle("two reports are not enough")
+		s.now = s.now.Add(time.Millisecond)
 		s.write(sack(first-1, 100000, 2<<16|n))
 	}
 	body := s.want("third miss indication", chunkData)

@@ -20,11 +20,13 @@ type outMessage struct {
 	nextFSN        uint32 // of the next chunk
 	seq            messageSeq
 	maxRetransmits uint16
+	mostLost       uint16 // the most times that a chunk was sent again which was lost then
 
 	unordered        bool
 	limitRetransmits bool
 	started          bool // has a number in its stream
 	abandoned        bool
+	limitedLost      bool // in outstanding.limited
 	queued           bool
 	uncounted        bool
 	inBudget         bool // counted in sendQueue.started

@@ -46,8 +46,8 @@ func (a *Association) abortWith(code CauseCode, info []byte, reason string) {
 func (a *Association) drained() bool { return a.queue.messages == 0 && a.out.empty() }
 
 // shutdownGuard replaces T5-shutdown-guard (RFC 9260 §9.2), which is five
-// times RTO.Max.
-const shutdownGuard = 5 * rtoMax
+// times RTO.Max: five minutes, when nobody waits any more.
+const shutdownGuard = 15 * time.Second
 
 // continueShutdown takes the next step if all is delivered.
 func (a *Association) continueShutdown(now time.Time) {

@@ -10,6 +10,9 @@ import (
 type timers struct {
 	init      time.Time // T1-init, T1-cookie
 	t3        time.Time // T3-rtx
+	reorder   time.Time // RFC 8985 §6.2 step 5
+	probe     time.Time // RFC 8985 §7
+	size      time.Time // RFC 8899 §5.1.1
 	ack       time.Time // the delayed SACK
 	reconfig  time.Time // RFC 6525 §5.1.1
 	heartbeat time.Time
@@ -21,7 +24,7 @@ type timers struct {
 func (a *Association) NextTimeout() time.Time {
 	t := &a.timers
 	next := a.queue.nextExpiry
-	for _, d := range [...]time.Time{t.init, t.t3, t.ack, t.reconfig, t.heartbeat, t.shutdown, t.guard} {
+	for _, d := range [...]time.Time{t.init, t.t3, t.reorder, t.probe, t.size, a.pacedUntil, t.ack, t.reconfig, t.heartbeat, t.shutdown, t.guard} {
 		if !d.IsZero() && (next.IsZero() || d.Before(next)) {
 			next = d
 		}
@@ -48,6 +51,16 @@ func (a *Association) Advance(now time.Time) {
 		a.ack = ackNow
 	}
 	a.queue.expire(now)
+	due(now, &a.pacedUntil)
+	if due(now, &a.timers.reorder) {
+		a.reorderTimeout(now)
+	}
+	if due(now, &a.timers.size) {
+		a.sizeTimeout(now)
+	}
+	if due(now, &a.timers.probe) {
+		a.probeTimeout(now)
+	}
 	if due(now, &a.timers.t3) {
 		a.retransmissionTimeout(now)
 	}
@@ -70,18 +83,21 @@ func (a *Association) Advance(now time.Time) {
 
 // retransmissionTimeout is T3-rtx running out (RFC 9260 §6.3.3).
 func (a *Association) retransmissionTimeout(now time.Time) {
-	if a.out.listed == 0 && !a.skip.pending(&a.out) {
+	if a.out.listed() == 0 && !a.skip.pending(&a.out) {
 		return
 	}
 	a.stats.Timeouts++
+	a.checkBlackHole(now)
 	a.rto.expired()
 	if a.countError() {
 		return
 	}
 	if a.peerRwnd > 0 {
-		a.cc.timedOut(now) // a probe of a closed window says nothing of the path
+		a.cc.timedOut(a.clock(now)) // a probe of a closed window says nothing of the path
 	}
-	a.recovering = false
+	a.recovery.begin(a.out.end-1, true)
+	a.recovery.marked += a.out.flying
+	a.timers.reorder, a.timers.probe = time.Time{}, time.Time{}
 	a.out.markAllLost()
 	a.abandonLost(now)
 	a.skip.due = a.skip.pending(&a.out)
@@ -101,6 +117,11 @@ func (a *Association) countError() (ended bool) {
 
 // heartbeatInterval is that of RFC 9260 §16, HB.interval.
 const heartbeatInterval = 30 * time.Second
+
+// heartbeatErrors is how many timeouts a HEARTBEAT without an answer counts
+// for: as many as there would have been with data, whose timer runs out every
+// second.
+const heartbeatErrors = int(heartbeatInterval / rtoMax)
 
 // A heartbeatState is the one HEARTBEAT under way.
 type heartbeatState struct {
@@ -122,8 +143,11 @@ func (a *Association) heartbeatTimeout(now time.Time) {
 		return
 	}
 	a.trim()
-	if !h.sentAt.IsZero() && a.countError() {
-		return
+	if !h.sentAt.IsZero() {
+		a.errorCount += heartbeatErrors - 1
+		if a.countError() {
+			return
+		}
 	}
 	h.send = true
 	a.timers.heartbeat = now.Add(heartbeatInterval)
@@ -168,6 +192,9 @@ func (a *Association) handleHeartbeat(body []byte) {
 func (a *Association) handleHeartbeatAck(now time.Time, body []byte) {
 	h := &a.heartbeat
 	p, _, ok := nextParam(body)
+	if ok && p.typ == paramHeartbeatInfo && len(p.body) == 8 && a.probeAnswered(binary.BigEndian.Uint64(p.body)) {
+		return
+	}
 	if !ok || p.typ != paramHeartbeatInfo || len(p.body) != 8 || h.sentAt.IsZero() || binary.BigEndian.Uint64(p.body) != h.nonce {
 		return
 	}

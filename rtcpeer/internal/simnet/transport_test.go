@@ -1,0 +1,418 @@
+package simnet_test
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"purertc/rtcpeer/internal/simnet"
+	"purertc/sctp"
+)
+
+// What congestion control must do, in virtual time: associations as nodes, on
+// a path of 100 Mbit/s.
+
+// recordSize is what DTLS 1.2 adds to a packet: 13 bytes of header, 8 of
+// explicit nonce, 16 of tag. The simulated datagrams are longer by as much, so
+// that the same share of the path is left as in a whole stack.
+const recordSize = 37
+
+const datagramSize = 1200
+
+// An end is one end of an association.
+type end struct {
+	*sctp.Association
+	world         *simnet.World
+	local, remote netip.AddrPort
+
+	bulk    bool // send messages of 16 KiB without end
+	echo    bool // send every message on stream 1 back
+	got     int  // bytes of bulk
+	next    uint32
+	bad     bool // a message out of order
+	pings   []time.Duration
+	pingAt  time.Time
+	message []byte
+}
+
+const (
+	bulkStream = 0
+	pingStream = 1
+)
+
+// A host is a node with any number of ends, which share its address, and so
+// the path to another.
+type host struct {
+	addr netip.Addr
+	ends []*end
+	turn int
+	late time.Duration // of its timers
+}
+
+func (h *host) end(port uint16) *end {
+	for _, e := range h.ends {
+		if e.local.Port() == port {
+			return e
+		}
+	}
+	return nil
+}
+
+func (h *host) HandleDatagram(now time.Time, local, remote netip.AddrPort, b []byte) {
+	if e := h.end(local.Port()); e != nil {
+		e.handle(now, b)
+	}
+}
+
+func (h *host) AppendDatagram(now time.Time, dst []byte) ([]byte, netip.AddrPort, netip.AddrPort, bool) {
+	for range h.ends {
+		e := h.ends[h.turn]
+		h.turn = (h.turn + 1) % len(h.ends)
+		if b, ok := e.appendDatagram(now, dst); ok {
+			return b, e.local, e.remote, true
+		}
+	}
+	return dst, netip.AddrPort{}, netip.AddrPort{}, false
+}
+
+func (h *host) Advance(now time.Time) {
+	for _, e := range h.ends {
+		e.Advance(now)
+	}
+}
+
+func (h *host) NextTimeout() (next time.Time) {
+	for _, e := range h.ends {
+		if t := e.NextTimeout(); !t.IsZero() && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	if !next.IsZero() {
+		next = next.Add(h.late)
+	}
+	return next
+}
+
+// A network is two hosts and the path between them.
+type network struct {
+	*simnet.World
+	t    *testing.T
+	a, b *host
+	path *simnet.Path // from a to b
+}
+
+func newNetwork(t *testing.T, seed uint64, p simnet.Path) *network {
+	w := simnet.New(seed)
+	n := &network{World: w, t: t, a: &host{addr: netip.MustParseAddr("10.0.0.1")}, b: &host{addr: netip.MustParseAddr("10.0.0.2")}}
+	w.Both(n.a.addr, n.b.addr, p)
+	n.path = w.Path(n.a.addr, n.b.addr)
+	w.Attach(n.a, n.a.addr)
+	w.Attach(n.b, n.b.addr)
+	return n
+}
+
+// connect makes one more association between the two hosts.
+func (n *network) connect(cfg sctp.Config) (x, y *end) {
+	n.t.Helper()
+	port := uint16(5000 + len(n.a.ends))
+	hosts := [2]*host{n.a, n.b}
+	ends := [2]*end{}
+	for i, h := range hosts {
+		cfg.Rand = n.Reader()
+		ends[i] = &end{
+			Association: sctp.NewAssociation(cfg), world: n.World, message: make([]byte, 16384),
+			local: netip.AddrPortFrom(h.addr, port), remote: netip.AddrPortFrom(hosts[1-i].addr, port),
+		}
+		h.ends = append(h.ends, ends[i])
+		ends[i].Connect(n.Now())
+	}
+	n.run(2*time.Second, func() bool {
+		return ends[0].State() == sctp.StateEstablished && ends[1].State() == sctp.StateEstablished
+	})
+	return ends[0], ends[1]
+}
+
+// run lets time pass until done, which must be, unless it is nil.
+func (n *network) run(d time.Duration, done func() bool) {
+	n.t.Helper()
+	ok, err := n.Run(d, done)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	if done != nil && !ok {
+		n.t.Fatalf("seed %d: not within %v", n.Seed(), d)
+	}
+}
+
+func (e *end) handle(now time.Time, b []byte) {
+	e.HandlePacket(now, b[:len(b)-recordSize])
+	for {
+		m, ok := e.Receive()
+		if !ok {
+			break
+		}
+		e.Release(now, len(m.Data))
+		e.take(now, m)
+	}
+	for {
+		if _, ok := e.NextEvent(); !ok {
+			break
+		}
+	}
+}
+
+func (e *end) take(now time.Time, m sctp.Message) {
+	switch {
+	case m.Stream == bulkStream:
+		e.got += len(m.Data)
+		n := uint32(m.Data[0])<<24 | uint32(m.Data[1])<<16 | uint32(m.Data[2])<<8 | uint32(m.Data[3])
+		e.bad = e.bad || n != e.next
+		e.next++
+	case e.echo:
+		e.Send(now, sctp.Message{Stream: pingStream, Data: m.Data}, sctp.SendOptions{})
+	default:
+		e.pings = append(e.pings, now.Sub(e.pingAt))
+		e.ping()
+	}
+}
+
+// ping sends a small message, and another when it has come back.
+func (e *end) ping() {
+	e.pingAt = e.world.Now()
+	e.Send(e.pingAt, sctp.Message{Stream: pingStream, Data: make([]byte, 64)}, sctp.SendOptions{})
+}
+
+// fill keeps a megabyte queued.
+func (e *end) fill(now time.Time) {
+	for e.bulk && e.BufferedAmount(bulkStream) < 1<<20 {
+		n := e.next
+		e.next++
+		e.message[0], e.message[1], e.message[2], e.message[3] = byte(n>>24), byte(n>>16), byte(n>>8), byte(n)
+		e.Send(now, sctp.Message{Stream: bulkStream, Data: e.message}, sctp.SendOptions{})
+	}
+}
+
+func (e *end) appendDatagram(now time.Time, dst []byte) ([]byte, bool) {
+	e.fill(now)
+	b, ok := e.AppendPacket(now, dst, datagramSize-recordSize)
+	if !ok {
+		return dst, false
+	}
+	var record [recordSize]byte
+	return append(b, record[:]...), true
+}
+
+// link is a path of 100 Mbit/s with a queue of so many bandwidth-delay
+// products.
+func link(rtt time.Duration, loss, queue float64) simnet.Path {
+	const rate = 100e6
+	return simnet.Path{Delay: rtt / 2, Loss: loss, Rate: rate, Queue: int(queue * rate / 8 * rtt.Seconds())}
+}
+
+func mbps(bytes int, d time.Duration) float64 { return float64(bytes) * 8 / d.Seconds() / 1e6 }
+
+var controls = []sctp.CongestionControl{sctp.CongestionModel, sctp.CongestionCubic, sctp.CongestionReno}
+
+// goodput is what a transfer reaches in 15 s from its first message on.
+func goodput(t *testing.T, p simnet.Path, late time.Duration, cfg sctp.Config, seed uint64) float64 {
+	n := newNetwork(t, seed, p)
+	n.a.late, n.b.late = late, late
+	x, y := n.connect(cfg)
+	x.bulk = true
+	n.run(5*time.Second, func() bool { return y.got > 0 })
+	start := y.got
+	n.run(15*time.Second, nil)
+	if y.bad {
+		t.Errorf("seed %d: messages out of order", seed)
+	}
+	s := x.Stats()
+	t.Logf("%v seed %d: %.1f Mbit/s, %d chunks sent again, %d lost, %d dropped by the queue, longest queue %v, timeouts %d, probes %d",
+		cfg.CongestionControl, seed, mbps(y.got-start, 15*time.Second), s.ChunksRetransmitted, n.path.Stats.Lost, n.path.Stats.QueueFull,
+		n.path.Stats.MaxQueue, s.Timeouts, s.TailProbes)
+	return mbps(y.got-start, 15*time.Second)
+}
+
+// TestGoodput holds the default to what it must reach where packets are lost
+// by chance; 92 is all that headers leave.
+func TestGoodput(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		path simnet.Path
+		late time.Duration
+		want float64
+	}{
+		{"50ms", link(50*time.Millisecond, 0, 1), 0, 90},
+		{"50ms 1%", link(50*time.Millisecond, 0.01, 1), 0, 75},
+		{"100ms 0.1%", link(100*time.Millisecond, 0.001, 1), 0, 84},
+		{"20ms 5%", link(20*time.Millisecond, 0.05, 1), 0, 60},
+		{"50ms, late timers", link(50*time.Millisecond, 0, 1), 6 * time.Millisecond, 84},
+		{"20ms 5%, late timers", link(20*time.Millisecond, 0.05, 1), 3 * time.Millisecond, 60},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got := goodput(t, test.path, test.late, sctp.Config{}, 1); got < test.want {
+				t.Errorf("%.1f Mbit/s, want %.0f", got, test.want)
+			}
+		})
+	}
+}
+
+func median(d []time.Duration) time.Duration {
+	d = slices.Clone(d)
+	slices.Sort(d)
+	return d[len(d)/2]
+}
+
+// share is what each of two flows has of a path of 50 ms in the time d.
+func share(t *testing.T, seed uint64, d time.Duration, queue float64, c1, c2 sctp.CongestionControl) (one, two float64) {
+	n := newNetwork(t, seed, link(50*time.Millisecond, 0, queue))
+	x1, y1 := n.connect(sctp.Config{CongestionControl: c1})
+	x2, y2 := n.connect(sctp.Config{CongestionControl: c2})
+	x1.bulk, x2.bulk = true, true
+	n.run(d, nil)
+	one, two = mbps(y1.got, d), mbps(y2.got, d)
+	t.Logf("seed %d, queue %v BDP: %v %.1f, %v %.1f Mbit/s; longest queue %v, dropped %d", seed, queue, c1, one, c2, two, n.path.Stats.MaxQueue, n.path.Stats.QueueFull)
+	return one, two
+}
+
+// jain is Jain's index of fairness: 1 where all have the same.
+func jain(x ...float64) float64 {
+	sum, squares := 0.0, 0.0
+	for _, v := range x {
+		sum += v
+		squares += v * v
+	}
+	return sum * sum / (float64(len(x)) * squares)
+}
+
+// TestFairness: equal flows share equally, and beside Reno neither starves.
+func TestFairness(t *testing.T) {
+	const model, cubic, reno = sctp.CongestionModel, sctp.CongestionCubic, sctp.CongestionReno
+	for _, test := range []struct {
+		name   string
+		one    sctp.CongestionControl
+		two    sctp.CongestionControl
+		queue  float64 // bandwidth-delay products
+		always bool    // in short tests too
+	}{
+		{"model and model", model, model, 1, true},
+		{"cubic and cubic", cubic, cubic, 1, false},
+		{"model and reno", model, reno, 1, true},
+		{"model and reno, short queue", model, reno, 0.5, false},
+		{"model and reno, long queue", model, reno, 2, false},
+		{"model and reno, very long queue", model, reno, 4, false},
+		{"cubic and reno", cubic, reno, 1, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if testing.Short() && !test.always {
+				t.Skip("a minute of a path of 100 Mbit/s takes seconds to simulate")
+			}
+			d := time.Minute
+			if test.queue != 1 {
+				d /= 2
+			}
+			one, two := share(t, 1, d, test.queue, test.one, test.two)
+			if test.one == test.two {
+				if j := jain(one, two); j < 0.9 {
+					t.Errorf("Jain index %.3f, want 0.9", j)
+				}
+			}
+			if least := 0.2 * (one + two); one < least || two < least {
+				t.Errorf("%v has %.1f Mbit/s and %v %.1f: less than a fifth", test.one, one, test.two, two)
+			}
+			if one+two < 80 {
+				t.Errorf("together %.1f Mbit/s of 92", one+two)
+			}
+		})
+	}
+}
+
+// TestStandingQueue: where the bottleneck would hold four bandwidth-delay
+// products, a transfer leaves it short, so that small messages pass.
+func TestStandingQueue(t *testing.T) {
+	const rtt = 50 * time.Millisecond
+	n := newNetwork(t, 1, link(rtt, 0, 4))
+	x, y := n.connect(sctp.Config{})
+	x.bulk, y.echo = true, true
+	n.run(time.Second, nil)
+	x.ping()
+	n.run(20*time.Second, nil)
+	if len(x.pings) < 200 {
+		t.Fatalf("%d pings", len(x.pings))
+	}
+	p50 := median(x.pings)
+	queue := p50 - rtt // nothing else delays a ping
+	t.Logf("ping beside a transfer: p50 %v, of %d; longest queue %v; %.1f Mbit/s", p50, len(x.pings), n.path.Stats.MaxQueue, mbps(y.got, 21*time.Second))
+	if p50 > rtt*3/2 {
+		t.Errorf("ping p50 %v, want at most %v", p50, rtt*3/2)
+	}
+	if queue > rtt/2 {
+		t.Errorf("standing queue %v, want at most %v", queue, rtt/2)
+	}
+}
+
+// TestOutage: five seconds without a path, and the old speed is back within
+// three.
+func TestOutage(t *testing.T) {
+	for _, c := range []sctp.CongestionControl{sctp.CongestionModel, sctp.CongestionCubic} {
+		t.Run(c.String(), func(t *testing.T) {
+			n := newNetwork(t, 1, link(50*time.Millisecond, 0, 1))
+			back := n.Path(n.b.addr, n.a.addr)
+			x, y := n.connect(sctp.Config{CongestionControl: c})
+			x.bulk = true
+			n.run(5*time.Second, nil)
+			start := y.got
+			n.run(time.Second, nil)
+			before := y.got - start
+			n.path.Down, back.Down = true, true
+			n.run(5*time.Second, nil)
+			n.path.Down, back.Down = false, false
+			up := n.Now()
+			var after int
+			for after < before*9/10 {
+				if n.Now().Sub(up) > 4*time.Second {
+					t.Fatalf("not back to %.1f Mbit/s within 4 s: %.1f", mbps(before, time.Second), mbps(after, time.Second))
+				}
+				start = y.got
+				n.run(100*time.Millisecond, nil)
+				after = 10 * (y.got - start)
+			}
+			t.Logf("%.1f Mbit/s before, %.1f after %v", mbps(before, time.Second), mbps(after, time.Second), n.Now().Sub(up))
+			if d := n.Now().Sub(up); d > 3*time.Second {
+				t.Errorf("back after %v, want 3s", d)
+			}
+		})
+	}
+}
+
+// TestRateDrop: the path's rate falls to half and comes back; no reliable
+// message is lost, and the path is in use all the time.
+func TestRateDrop(t *testing.T) {
+	for _, c := range controls {
+		t.Run(c.String(), func(t *testing.T) {
+			n := newNetwork(t, 1, link(50*time.Millisecond, 0, 1))
+			x, y := n.connect(sctp.Config{CongestionControl: c})
+			x.bulk = true
+			n.run(5*time.Second, nil)
+			n.path.Rate /= 2
+			n.run(2*time.Second, nil) // to adapt
+			start := y.got
+			n.run(5*time.Second, nil)
+			half := mbps(y.got-start, 5*time.Second)
+			n.path.Rate *= 2
+			n.run(5*time.Second, nil)
+			start = y.got
+			n.run(2*time.Second, nil)
+			full := mbps(y.got-start, 2*time.Second)
+			t.Logf("%.1f Mbit/s at half the rate, %.1f afterwards; dropped %d", half, full, n.path.Stats.QueueFull)
+			if half < 40 || full < 70 {
+				t.Errorf("%.1f Mbit/s of 46, %.1f of 92 afterwards", half, full)
+			}
+			x.bulk = false
+			n.run(5*time.Second, func() bool { return x.BufferedAmount(bulkStream) == 0 && y.next == x.next })
+			if y.bad {
+				t.Error("messages out of order")
+			}
+		})
+	}
+}

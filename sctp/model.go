@@ -1,0 +1,487 @@
+package sctp
+
+import (
+	"math"
+	"time"
+)
+
+// model is congestion control by a model of the path, in the manner of BBR
+// version 3 (draft-ietf-ccwg-bbr): the rate at which the bottleneck delivers,
+// which is the highest seen in the last round trips, and the round-trip time
+// without a queue, which is the lowest seen in the last seconds. Packets are
+// paced at that rate, and their product bounds what is in flight.
+//
+//	startup    → the rate doubles each round trip, until a queue shows
+//	drain      → that queue goes
+//	probeBW    → up, a quarter faster for a round trip: is there more?
+//	             down, a quarter slower, for the queue that this made
+//	             cruise, at the rate, for six to eight round trips
+//	probeRTT   → after ten seconds without an empty queue, hardly anything for
+//	             a fifth of a second, to see the round-trip time anew
+//
+// What it makes of loss is where it departs from the drafts. They take 2 % in
+// a round trip for a sign that too much is in flight; a radio link that loses
+// 5 % by chance would bring them down to nothing. A queue that overflows is
+// seen by its delay first. So loss while round trips are about as short as
+// they can be is chance, up to lossCeiling; loss while they are longer counts
+// as the drafts have it.
+type model struct {
+	mtu   int
+	phase modelPhase
+	cwnd  int
+	rng   uint32
+
+	// Rounds: one ends when what was sent at its beginning is acknowledged.
+	roundEnd  int64 // by bytes delivered
+	rounds    rateFilter
+	bandwidth float64 // bytes a second
+
+	minRTT    int64
+	minRTTAt  int64 // when it was last as low
+	recent    int64 // the lowest in probeRTT
+	lowest    int64 // the lowest ever
+	delayed   int   // how many in succession showed a queue
+	probeEnds int64 // of probeRTT
+	probeDone int64 // by bytes delivered
+
+	fullRate   float64 // the rate that startup has to exceed
+	fullRounds int     // and has not, for so many
+
+	cycle     int   // phase of probeBW
+	cycleAt   int64 // since when
+	cruise    int   // round trips to cruise
+	upRate    float64
+	lossShort float64 // bound of the rate after loss, until the next probe; 0: none
+	inflight  int     // bound of what is in flight, found by loss; 0: none
+
+	// Of the round under way.
+	roundLost, roundAcked int
+	roundQueue            bool // loss came with delay
+	roundRate             float64
+
+	held  bool // by a timeout, until the next acknowledgement
+	prior struct {
+		cwnd, inflight int
+		lossShort      float64
+	}
+}
+
+type modelPhase uint8
+
+const (
+	modelStartup modelPhase = iota
+	modelDrain
+	modelProbeBW
+	modelProbeRTT
+)
+
+// Gains and bounds. Those without a word are the drafts'.
+const (
+	startupGain   = 2.77
+	startupWindow = 3.0 // the drafts have 2; the first rounds are spread by pacing, which makes the rate look lower
+	drainGain     = 0.5
+	upGain        = 1.25
+	downGain      = 0.75
+	cruiseWindow  = 2.0
+	growth        = 1.25 // of the rate, that startup goes on for
+
+	minRTTWindow = int64(10 * time.Second)
+	probeRTTTime = int64(200 * time.Millisecond)
+	probeRTTGain = 0.5
+
+	// queueLoss is the loss in a round, together with delay, that means a full
+	// queue. The drafts have 2 %, which leaves Reno too little where queues are
+	// short.
+	queueLoss = 0.01
+
+	// lossCeiling is the loss in a round that counts as congestion however
+	// short the round trip is: there are bottlenecks without a queue to speak
+	// of, policers above all. Probing makes 20 % there in one round of eight.
+	// Links that lose more than a tenth by chance carry nothing else well
+	// either; 5 % stays below it in a round of 100 packets or more, by more
+	// than two standard deviations.
+	lossCeiling = 0.12
+
+	// minLossPackets: of fewer, nothing is concluded.
+	minLossPackets = 6
+
+	lossBeta = 0.7
+
+	// crowdedGain is how the bound of what is in flight grows where others keep
+	// a queue, so that they do not take the rest. It was chosen beside one Reno
+	// flow with queues of a quarter to four bandwidth-delay products: from 1.02
+	// to 1.05, less starves us at two, more starves Reno at one.
+	crowdedGain = 1.03
+
+	// crowdedRTT is the round trip, in parts of the lowest ever, from which a
+	// queue counts as that of others: our own probing makes a quarter.
+	crowdedRTT = 1.3
+
+	// shortRTT is that of paths on which the schedulers of both ends decide
+	// when packets are acknowledged, not the path. There what takes shortTime at
+	// the rate may be in flight, within bounds, whatever the model says: enough
+	// to keep batches large, and little enough for a small message to wait
+	// behind. Measured on loopback, 64 KiB costs a fifth of the speed, and 192
+	// doubles the wait.
+	shortRTT       = int64(time.Millisecond)
+	shortTime      = 2 * time.Millisecond
+	minShortWindow = initialWindow * defaultMTU
+	maxShortWindow = 96 << 10
+)
+
+// phases of probeBW
+const (
+	cycleUp = iota
+	cycleDown
+	cycleCruise
+)
+
+func newModel(mtu int, seed uint32) *model {
+	return &model{mtu: mtu, cwnd: initialWindow * mtu, rng: seed | 1, minRTT: math.MaxInt64, recent: math.MaxInt64, lowest: math.MaxInt64}
+}
+
+func (m *model) window() int { return m.cwnd }
+
+func (m *model) setMTU(mtu int) { m.mtu = mtu }
+
+func (m *model) sent(now int64, n, inFlight int) {}
+
+// known reports whether the model has measured anything.
+func (m *model) known() bool { return m.bandwidth > 0 && m.minRTT != math.MaxInt64 }
+
+// rate is the estimated rate of the bottleneck.
+func (m *model) rate() float64 {
+	if m.lossShort > 0 {
+		return min(m.bandwidth, m.lossShort)
+	}
+	return m.bandwidth
+}
+
+// bdp is the bandwidth-delay product: what fills the path and no queue.
+func (m *model) bdp() int {
+	return int(m.rate() * float64(m.minRTT) / 1e9)
+}
+
+// needed is what must be in flight to reach the rate: with less, the rate that
+// is measured falls, and what is needed for it, and so on down. It is more than
+// bdp by what schedulers, batches and bursts delay acknowledgements.
+func (m *model) needed() int {
+	return m.bdp() + int(m.rate()*float64(m.queueDelay()+2*int64(pacingBurst))/1e9)
+}
+
+func (m *model) pacingRate(srtt time.Duration) float64 {
+	if !m.known() {
+		if srtt <= 0 {
+			return 0
+		}
+		return startupGain * float64(m.cwnd) / srtt.Seconds()
+	}
+	// A program that sends little has shown little of the path.
+	rate := max(m.rate(), float64(minWindow*m.mtu)/(float64(m.minRTT)/1e9))
+	switch m.phase {
+	case modelStartup:
+		initial := float64(initialWindow*m.mtu) / (float64(m.minRTT) / 1e9)
+		return startupGain * max(rate, initial)
+	case modelDrain:
+		return drainGain * rate
+	case modelProbeBW:
+		switch m.cycle {
+		case cycleUp:
+			return upGain * rate
+		case cycleDown:
+			return downGain * rate
+		}
+	}
+	return rate
+}
+
+func (m *model) acked(ev ackEvent) {
+	if m.held && ev.acked > 0 {
+		// The path is back. What it carried is still the best guess, and
+		// pacing keeps that from being a burst.
+		m.held = false
+		m.cwnd = max(m.cwnd, min(m.prior.cwnd, m.bdp()))
+	}
+	m.noteLoss(&ev)
+	if ev.rate.interval > 0 && ev.rate.prior >= m.roundEnd {
+		m.endRound(&ev)
+	}
+	m.measureRate(&ev)
+	m.measureRTT(&ev)
+	if m.known() {
+		m.step(&ev)
+	}
+	m.setWindow(&ev)
+}
+
+// measureRate takes a sample of the rate of delivery.
+func (m *model) measureRate(ev *ackEvent) {
+	s := &ev.rate
+	if s.interval <= 0 || s.interval < m.minRTT && m.minRTT != math.MaxInt64 {
+		return // shorter than any round trip: acknowledgements came in a heap
+	}
+	rate := float64(s.bytes) / float64(s.interval) * 1e9
+	m.roundRate = max(m.roundRate, rate)
+	if s.appLimited && rate < m.bandwidth {
+		return
+	}
+	m.rounds.add(rate) // in probeRTT it tells nothing, but is low and does no harm
+	m.bandwidth = m.rounds.max()
+}
+
+// measureRTT takes a sample of the round-trip time.
+func (m *model) measureRTT(ev *ackEvent) {
+	if ev.rtt <= 0 {
+		return
+	}
+	m.lowest = min(m.lowest, ev.rtt)
+	m.recent = min(m.recent, ev.rtt)
+	if m.minRTT == math.MaxInt64 || ev.rtt <= m.minRTT+m.minRTT/32 {
+		// Within a thirty-second of the lowest, the queue is empty as well.
+		m.minRTT = min(m.minRTT, ev.rtt)
+		m.minRTTAt = ev.now
+	}
+	switch {
+	case ev.rtt <= m.minRTT+m.queueDelay():
+		m.delayed = 0
+	case ev.rate.inFlight >= 8*m.mtu: // the SACK of one or two packets may be late for another reason
+		m.delayed++
+	}
+}
+
+// queueDelay is how much longer than the shortest a round trip takes that
+// shows a queue.
+func (m *model) queueDelay() int64 { return max(m.minRTT/16, int64(4*time.Millisecond)) }
+
+// noteLoss counts what was lost in the round.
+func (m *model) noteLoss(ev *ackEvent) {
+	m.roundLost += ev.lost
+	m.roundAcked += ev.acked
+	if ev.lost > 0 && m.delayed >= 8 {
+		m.roundQueue = true
+	}
+}
+
+// endRound draws the conclusions of a round.
+func (m *model) endRound(ev *ackEvent) {
+	m.roundEnd = ev.rate.delivered
+	if !ev.rate.appLimited && m.phase != modelProbeRTT {
+		m.rounds.next()
+		m.checkFull()
+	}
+	lost := float64(m.roundLost) / float64(max(m.roundLost+m.roundAcked, 1))
+	if m.roundLost >= minLossPackets*m.mtu && (lost > lossCeiling || lost > queueLoss && m.roundQueue) {
+		m.congested(ev)
+	}
+	m.roundLost, m.roundAcked, m.roundQueue, m.roundRate = 0, 0, false, 0
+}
+
+// congested is what follows a round in which a queue overflowed.
+func (m *model) congested(ev *ackEvent) {
+	switch {
+	case m.phase == modelStartup:
+		m.fullRounds = 3
+	case m.phase == modelProbeBW && m.cycle == cycleUp:
+		m.inflight = max(int(lossBeta*float64(ev.rate.inFlight)), m.needed())
+		m.enterCycle(cycleDown, ev.now)
+	default:
+		m.lossShort = max(m.roundRate, lossBeta*m.rate())
+		m.inflight = max(int(lossBeta*float64(min(m.cwnd, ev.before))), m.needed())
+	}
+}
+
+// checkFull notes whether the rate still grows in startup.
+func (m *model) checkFull() {
+	if m.phase != modelStartup {
+		return
+	}
+	if m.bandwidth >= growth*m.fullRate {
+		m.fullRate, m.fullRounds = m.bandwidth, 0
+		return
+	}
+	m.fullRounds++
+}
+
+// step goes from phase to phase.
+func (m *model) step(ev *ackEvent) {
+	switch m.phase {
+	case modelStartup:
+		// Eight in succession, as HyStart++ has it.
+		if m.fullRounds >= 3 || m.delayed >= 8 && ev.rtt > m.minRTT+m.minRTT/4 {
+			m.phase = modelDrain
+		}
+	case modelDrain:
+		if ev.inFlight <= m.bdp() {
+			m.enterProbeBW(ev.now)
+		}
+	case modelProbeBW:
+		m.stepCycle(ev)
+	case modelProbeRTT:
+		m.stepProbeRTT(ev)
+	}
+	if m.phase != modelProbeRTT && ev.now-m.minRTTAt > minRTTWindow && m.minRTT >= shortRTT && !ev.rate.appLimited {
+		m.phase, m.probeEnds = modelProbeRTT, 0
+		m.prior.cwnd = m.cwnd
+	}
+}
+
+// enterProbeBW begins to cruise.
+func (m *model) enterProbeBW(now int64) {
+	m.phase = modelProbeBW
+	m.enterCycle(cycleCruise, now)
+}
+
+// enterCycle begins a phase of probeBW.
+func (m *model) enterCycle(phase int, now int64) {
+	m.cycle, m.cycleAt = phase, now
+	switch phase {
+	case cycleUp:
+		m.lossShort, m.upRate = 0, m.bandwidth
+	case cycleCruise:
+		// Not always the same, so that two flows do not probe in step.
+		m.rng ^= m.rng << 13
+		m.rng ^= m.rng >> 17
+		m.rng ^= m.rng << 5
+		m.cruise = 5 + int(m.rng%4)
+	}
+}
+
+// stepCycle goes from phase to phase of probeBW.
+func (m *model) stepCycle(ev *ackEvent) {
+	elapsed := ev.now - m.cycleAt
+	rtt := max(m.minRTT, shortRTT)
+	switch m.cycle {
+	case cycleUp:
+		full := ev.inFlight >= int(upGain*float64(m.bdp())) || m.delayed >= 8
+		if elapsed > rtt && full || elapsed > 3*rtt {
+			switch {
+			case m.delayed < 8:
+				m.inflight = int(upGain * float64(m.inflight))
+			case float64(ev.rtt) > crowdedRTT*float64(m.lowest):
+				m.inflight = int(crowdedGain * float64(m.inflight))
+			}
+			m.enterCycle(cycleDown, ev.now)
+			m.resume()
+		}
+	case cycleDown:
+		if ev.inFlight <= m.bdp() || elapsed > 2*rtt {
+			m.enterCycle(cycleCruise, ev.now)
+		}
+	case cycleCruise:
+		if elapsed > int64(m.cruise)*rtt {
+			m.enterCycle(cycleUp, ev.now)
+		}
+	}
+}
+
+// resume goes back to startup where probing found a fifth more, without a
+// queue: there is room.
+func (m *model) resume() {
+	if m.bandwidth > 1.2*m.upRate && m.delayed == 0 {
+		m.phase, m.fullRate, m.fullRounds, m.inflight = modelStartup, m.bandwidth, 0, 0
+	}
+}
+
+// stepProbeRTT waits, with little in flight, for a round trip without a queue.
+func (m *model) stepProbeRTT(ev *ackEvent) {
+	if m.probeEnds == 0 {
+		if ev.inFlight <= m.probeWindow()+m.mtu {
+			m.probeEnds, m.probeDone = ev.now+probeRTTTime, ev.rate.delivered
+			m.recent = math.MaxInt64
+		}
+		return
+	}
+	if ev.now < m.probeEnds || ev.rate.prior < m.probeDone || m.recent == math.MaxInt64 {
+		return
+	}
+	m.minRTT, m.minRTTAt = m.recent, ev.now
+	m.cwnd = max(m.cwnd, m.prior.cwnd)
+	if m.fullRounds < 3 && m.fullRate == 0 {
+		m.phase = modelStartup
+		return
+	}
+	m.enterProbeBW(ev.now)
+}
+
+// probeWindow is what may be in flight in probeRTT.
+func (m *model) probeWindow() int {
+	return max(int(probeRTTGain*float64(m.bdp())), minWindow*m.mtu)
+}
+
+// setWindow sets cwnd.
+func (m *model) setWindow(ev *ackEvent) {
+	if !m.known() {
+		m.cwnd += ev.acked
+		return
+	}
+	gain := cruiseWindow
+	if m.phase == modelStartup {
+		gain = startupWindow
+	}
+	// Two bursts of the pacer more, so that they find room.
+	target := int(gain*float64(m.bdp())) + int(2*m.rate()*pacingBurst.Seconds()) + 2*m.mtu
+	if m.phase == modelStartup {
+		m.cwnd += ev.acked
+		m.cwnd = min(m.cwnd, max(target, initialWindow*m.mtu))
+	} else {
+		m.cwnd = min(m.cwnd+ev.acked, target)
+	}
+	if m.inflight > 0 && m.phase == modelProbeBW {
+		m.cwnd = min(m.cwnd, m.inflight)
+	}
+	if m.phase == modelProbeRTT {
+		m.cwnd = min(m.cwnd, m.probeWindow())
+	}
+	m.cwnd = max(m.cwnd, minWindow*m.mtu)
+	if m.minRTT < shortRTT {
+		m.cwnd = max(min(m.cwnd, m.bdp()), m.shortWindow())
+	}
+}
+
+// shortWindow is what may be in flight on short paths.
+func (m *model) shortWindow() int {
+	return min(max(int(m.rate()*shortTime.Seconds()), minShortWindow), maxShortWindow)
+}
+
+// lost does nothing by itself: acked tells how much, and endRound judges.
+func (m *model) lost(now int64, inFlight int) {
+	m.prior.inflight, m.prior.lossShort = m.inflight, m.lossShort
+}
+
+func (m *model) timedOut(now int64) {
+	if !m.held {
+		m.prior.cwnd = m.cwnd
+	}
+	m.held = true
+	m.cwnd = m.mtu
+}
+
+func (m *model) undo() {
+	m.inflight, m.lossShort = m.prior.inflight, m.prior.lossShort
+	m.cwnd = max(m.cwnd, m.prior.cwnd)
+	m.held = false
+}
+
+// A rateFilter keeps the highest rate of each of the last rounds.
+type rateFilter struct {
+	rates [10]float64
+	at    int
+}
+
+// add takes a sample of the round under way.
+func (f *rateFilter) add(rate float64) { f.rates[f.at] = max(f.rates[f.at], rate) }
+
+// next begins a round.
+func (f *rateFilter) next() {
+	f.at = (f.at + 1) % len(f.rates)
+	f.rates[f.at] = 0
+}
+
+// max is the highest.
+func (f *rateFilter) max() float64 {
+	m := 0.0
+	for _, r := range f.rates {
+		m = max(m, r)
+	}
+	return m
+}

@@ -1,0 +1,56 @@
+package sctp
+
+import "time"
+
+const (
+	// pacingBurst is the least that is sent at once: timers are not finer, and
+	// a segment that the kernel cuts costs far less than a datagram.
+	pacingBurst = time.Millisecond
+
+	// pacingCredit is how late a timer may be and be made up for.
+	pacingCredit = 16 * time.Millisecond
+
+	// minPacedRTT: on shorter paths acknowledgements come more often than
+	// timers could, and alone keep the pace.
+	minPacedRTT = time.Millisecond
+)
+
+// A pacer spreads packets over time, in bursts of pacingBurst. It lets
+// packets go until it is a burst ahead, and then none until all that went
+// would have passed at the pace; so bursts stay whole, whatever comes between.
+type pacer struct {
+	ahead  float64 // bytes sent that have not passed yet; under 0: that may still go
+	at     int64   // as of then
+	closed bool
+}
+
+// burst is how many bytes go at once, at a rate in bytes a second.
+func burst(rate float64, mtu int) float64 {
+	return max(rate*pacingBurst.Seconds(), float64(2*mtu))
+}
+
+// ready reports whether a packet may go now, and if not, when.
+func (p *pacer) ready(now int64, rate float64, mtu int) (when int64, ok bool) {
+	if rate <= 0 {
+		*p = pacer{at: now}
+		return 0, true
+	}
+	credit := burst(rate, mtu)
+	if p.closed {
+		// Packets have waited, so what is late is the timer. Were it not made
+		// up for, the rate would be measured lower, and the pace with it, and
+		// so on down.
+		credit = max(credit, rate*pacingCredit.Seconds())
+	}
+	p.ahead = max(p.ahead-float64(now-p.at)/1e9*rate, -credit)
+	p.at = now
+	if p.closed && p.ahead > 0 || !p.closed && p.ahead >= burst(rate, mtu) {
+		p.closed = true
+		return now + int64(p.ahead/rate*1e9) + 1, false
+	}
+	p.closed = false
+	return 0, true
+}
+
+// sent notes that n bytes went.
+func (p *pacer) sent(n int) { p.ahead += float64(n) }

@@ -1,0 +1,150 @@
+package sctp
+
+import (
+	"encoding/binary"
+	"io"
+	"time"
+)
+
+// Packetization layer path MTU discovery for datagrams (RFC 8899, §6.2 of
+// which is SCTP's): a HEARTBEAT, filled up by a PAD chunk (RFC 4820) to the
+// size in question, is answered if the path carries it. A far end that does
+// not know PAD skips it without a word, as the upper bits of its type say.
+//
+// A larger packet carries more chunks, not larger ones: a chunk has its TSN for
+// good and could not be cut anew if the path became narrower. So a black hole
+// costs some retransmissions, never a message.
+//
+//	base      nothing is tried before the program sends enough to gain by it
+//	search    one probe at a time, up a list of sizes that paths have
+//	complete  for ten minutes, then the next size is tried again
+
+const (
+	probeTries    = 3                // RFC 8899 §5.1.2: MAX_PROBES
+	raiseInterval = 10 * time.Minute // RFC 8899 §5.1.1: PMTU_RAISE_TIMER
+
+	// probeAfter is how much must have been delivered before it is worth while.
+	probeAfter = 256 << 10
+
+	// blackHoleTimeouts is how many timeouts in succession mean that packets of
+	// the size found do not pass any more (RFC 8899 §4.3).
+	blackHoleTimeouts = 2
+)
+
+// probeSizes are datagrams that paths carry: 1500 bytes over IPv6 and IPv4,
+// jumbo frames, and what a DTLS record and a 64 KiB loopback allow. Between
+// them there is little.
+var probeSizes = [...]int{1452, 1472, 4096, 8932, 16000}
+
+// assumedDatagram is what a packet at the limit of AppendPacket makes with all
+// that is put around it; probeSizes are beyond it by so much.
+const assumedDatagram = 1200
+
+// A pathSize is the search, in bytes beyond the limit of AppendPacket.
+type pathSize struct {
+	most   int // that may be tried; 0: off
+	found  int
+	next   int // index in probeSizes
+	limit  int // of the last AppendPacket
+	tries  int
+	nonce  uint64
+	out    bool // a probe is under way
+	send   bool
+	silent int // timeouts in succession
+}
+
+// DiscoverPacketSize lets packets be up to extra bytes longer than AppendPacket
+// is told, as far as probing shows that the path carries them. Datagrams must
+// not be fragmented below. 0, as at the beginning, turns it off.
+func (a *Association) DiscoverPacketSize(extra int) {
+	if p := &a.size; p.most != extra {
+		a.restartDiscovery(extra)
+	}
+}
+
+// restartDiscovery begins anew, from what is known to pass.
+func (a *Association) restartDiscovery(most int) {
+	a.size = pathSize{most: most, limit: a.size.limit}
+	a.timers.size = time.Time{}
+}
+
+// packetLimit is how long a packet may be, where limit is known to pass.
+func (a *Association) packetLimit(limit int) int {
+	p := &a.size
+	if limit != p.limit {
+		p.limit = limit
+		a.restartDiscovery(p.most) // another path, or other framing
+	}
+	return min(limit+p.found, maxPacketSize)
+}
+
+// considerProbe begins the search when there is something to gain.
+func (a *Association) considerProbe() {
+	p := &a.size
+	if p.most == 0 || p.out || p.send || !a.timers.size.IsZero() || a.rate.delivered < probeAfter {
+		return
+	}
+	for p.next < len(probeSizes) && probeSizes[p.next]-assumedDatagram <= p.found {
+		p.next++
+	}
+	p.send = p.next < len(probeSizes) && probeSizes[p.next]-assumedDatagram <= p.most
+}
+
+// appendProbe appends the packet of a probe, if one is due.
+func (a *Association) appendProbe(now time.Time, dst []byte, limit int) (b []byte, ok bool) {
+	p := &a.size
+	if !p.send || !a.transferring() {
+		return dst, false
+	}
+	p.send, p.out = false, true
+	a.timers.size = now.Add(a.rto.timeout(rtoMin))
+	var nonce [8]byte
+	io.ReadFull(a.cfg.Rand, nonce[:]) // one that repeats is only mistaken for the last
+	p.nonce = binary.BigEndian.Uint64(nonce[:])
+	b = appendCommonHeader(dst, a.cfg.LocalPort, a.cfg.RemotePort, a.peerTag)
+	b, start := beginChunk(b, chunkHeartbeat, 0)
+	b = endChunk(appendParam(b, paramHeartbeatInfo, nonce[:]), start)
+	end := len(dst) + (limit+probeSizes[p.next]-assumedDatagram)&^3
+	b, start = beginChunk(b, chunkPad, 0)
+	b = append(b, zeros[:max(end-len(b), 0)]...)
+	return a.finish(endChunk(b, start), len(dst), !a.zeroChecksum()), true
+}
+
+// zeros fills PAD chunks; it is never written.
+var zeros [16384]byte
+
+// probeAnswered takes the answer to a HEARTBEAT, if it was a probe's.
+func (a *Association) probeAnswered(nonce uint64) bool {
+	p := &a.size
+	if !p.out || nonce != p.nonce {
+		return false
+	}
+	p.found = probeSizes[p.next] - assumedDatagram
+	p.out, p.tries, p.silent = false, 0, 0
+	a.timers.size = time.Time{}
+	a.considerProbe()
+	return true
+}
+
+// sizeTimeout is a probe that was not answered, or the end of a pause.
+func (a *Association) sizeTimeout(now time.Time) {
+	p := &a.size
+	if p.out {
+		p.out = false
+		if p.tries++; p.tries >= probeTries {
+			p.tries = 0
+			a.timers.size = now.Add(raiseInterval)
+			return
+		}
+	}
+	a.considerProbe()
+}
+
+// checkBlackHole is told of every timeout of retransmission.
+func (a *Association) checkBlackHole(now time.Time) {
+	p := &a.size
+	if p.silent++; p.silent >= blackHoleTimeouts && p.found > 0 {
+		a.restartDiscovery(p.most)
+		a.timers.size = now.Add(raiseInterval)
+	}
+}

@@ -1,0 +1,189 @@
+package sctp
+
+import (
+	"encoding/binary"
+	"testing"
+	"time"
+)
+
+// sendChunks sends n chunks, each in a packet of its own, one a millisecond,
+// and returns the TSN of the first.
+func (s *script) sendChunks(n int) TSN {
+	s.t.Helper()
+	first := s.a.out.end
+	for range n {
+		s.a.Send(s.now, Message{Data: make([]byte, 1170)}, SendOptions{})
+		s.want("data", chunkData)
+		s.now = s.now.Add(time.Millisecond)
+	}
+	return first
+}
+
+// wantTSN takes the next packet, which must begin with this chunk.
+func (s *script) wantTSN(why string, tsn TSN) {
+	s.t.Helper()
+	if got := TSN(binary.BigEndian.Uint32(s.want(why, chunkData))); got != tsn {
+		s.t.Fatalf("%s: TSN %d, want %d", why, got, tsn)
+	}
+}
+
+// A chunk that is lost again and again is sent again each time that something
+// sent later is acknowledged, without a timeout.
+func TestLostManyTimes(t *testing.T) {
+	s := newScript(t)
+	first := s.sendChunks(4)
+	s.now = s.now.Add(40 * time.Millisecond)
+	s.write(sack(first-1, 1<<20, 2<<16|4))
+	s.wantTSN("lost once", first)
+	for n := range TSN(5) {
+		s.now = s.now.Add(time.Millisecond)
+		s.a.Send(s.now, Message{Data: make([]byte, 1170)}, SendOptions{})
+		s.wantTSN("new data", first+4+n)
+		s.now = s.now.Add(50 * time.Millisecond)
+		s.write(sack(first-1, 1<<20, 2<<16|uint32(5+n)))
+		s.wantTSN("lost again", first)
+	}
+	if n := s.a.Stats().Timeouts; n != 0 {
+		t.Errorf("%d timeouts", n)
+	}
+	if n := s.a.out.at(first).retransmits; n != 6 {
+		t.Errorf("%d retransmissions, want 6", n)
+	}
+}
+
+// One loss in a window: the window is reduced once, over a round trip.
+func TestProportionalRateReduction(t *testing.T) {
+	s := newScript(t)
+	first := s.a.out.end
+	for range 100 {
+		s.a.Send(s.now, Message{Data: make([]byte, 1170)}, SendOptions{})
+	}
+	drain := func() (n int) {
+		for {
+			if _, ok := s.a.AppendPacket(s.now, nil, 1200); !ok {
+				return n
+			}
+			n++
+		}
+	}
+	window := uint32(drain())
+	s.now = s.now.Add(100 * time.Millisecond)
+	s.write(sack(first-1, 1<<20, 2<<16|4))
+	r := s.a.cc.(*reno)
+	if !r.recovering || r.ssthresh != initialWindow*1200/2 {
+		t.Fatalf("recovering %v, ssthresh %d", r.recovering, r.ssthresh)
+	}
+	total := 0
+	for n := uint32(5); n <= window; n++ {
+		sent := drain()
+		if total += sent; sent > 2 {
+			t.Fatalf("%d packets for one acknowledged", sent)
+		}
+		s.now = s.now.Add(3 * time.Millisecond)
+		s.write(sack(first-1, 1<<20, 2<<16|n))
+	}
+	if total < int(window)/3 || total > int(window)*2/3 {
+		t.Errorf("%d packets sent in recovery, want half of %d", total, window)
+	}
+	s.now = s.now.Add(100 * time.Millisecond)
+	s.write(sack(first+TSN(window)-1, 1<<20))
+	if s.a.recovery.active || s.a.cc.window() != r.ssthresh {
+		t.Errorf("after recovery: window %d, want %d", s.a.cc.window(), r.ssthresh)
+	}
+}
+
+// What was taken for lost was only late: the window is as before, and
+// reordering is waited for from now on.
+func TestSpuriousRetransmissionIsUndone(t *testing.T) {
+	for _, c := range []CongestionControl{CongestionReno, CongestionCubic, CongestionModel} {
+		s := newScript(t)
+		s.a.cc = c.newController(1200, 1)
+		first := s.sendChunks(8)
+		s.now = s.now.Add(100 * time.Millisecond)
+		s.write(sack(first-1, 1<<20, 2<<16|3))
+		cwnd := s.a.cc.window()
+		s.write(sack(first-1, 1<<20, 2<<16|6))
+		s.wantTSN("thought lost", first)
+		if c != CongestionModel && s.a.cc.window() >= cwnd {
+			t.Errorf("%v: window %d, was %d", c, s.a.cc.window(), cwnd)
+		}
+		s.now = s.now.Add(5 * time.Millisecond) // too soon for what was sent again
+		s.write(sack(first+5, 1<<20))
+		if got := s.a.cc.window(); got < cwnd {
+			t.Errorf("%v: window %d after undo, want %d", c, got, cwnd)
+		}
+		if s.a.Stats().SpuriousRecoveries != 1 || s.a.recovery.active || !s.a.recovery.reordering {
+			t.Errorf("%v: %+v", c, s.a.recovery)
+		}
+		// The same again, and it waits.
+		first = s.a.out.first
+		s.write(sack(first, 1<<20))
+		first = s.sendChunks(6)
+		s.now = s.now.Add(94 * time.Millisecond)
+		s.write(sack(first-1, 1<<20, 2<<16|6))
+		s.wantIdle("reordering is waited for")
+		if s.a.timers.reorder.IsZero() {
+			t.Fatalf("%v: no timer", c)
+		}
+		s.advanceToTimer()
+		s.wantTSN("waited long enough", first)
+	}
+}
+
+// The last packets are lost: a probe asks, before the timer runs out.
+func TestTailLossProbe(t *testing.T) {
+	s := newScript(t)
+	first := s.sendChunks(1)
+	s.now = s.now.Add(20 * time.Millisecond)
+	s.write(sack(first, 1<<20))
+	first = s.sendChunks(3)
+	sent := s.now
+	s.advanceToTimer()
+	s.wantTSN("the last, as a probe", first+2)
+	if d := s.now.Sub(sent); d > 60*time.Millisecond {
+		t.Errorf("probe after %v", d)
+	}
+	s.wantIdle("one")
+	s.now = s.now.Add(25 * time.Millisecond)
+	s.write(sack(first-1, 1<<20, 3<<16|3))
+	for s.a.out.lost < 2 {
+		s.advanceToTimer()
+	}
+	s.wantTSN("found by the probe", first)
+	s.wantTSN("found by the probe", first+1)
+	if st := s.a.Stats(); st.Timeouts != 0 || st.TailProbes != 1 {
+		t.Errorf("%+v", st)
+	}
+}
+
+// A message that may not be sent again is no probe.
+func TestNoProbeOfLimitedMessages(t *testing.T) {
+	s := newScript(t, byte(chunkForwardTSN))
+	first := s.sendChunks(1)
+	s.now = s.now.Add(20 * time.Millisecond)
+	s.write(sack(first, 1<<20))
+	s.a.Send(s.now, Message{Data: make([]byte, 100)}, SendOptions{LimitRetransmits: true})
+	s.want("data", chunkData)
+	s.advanceToTimer()
+	s.wantIdle("nothing that may be sent")
+	if s.a.stats.MessagesAbandoned != 0 {
+		t.Error("given up by a probe")
+	}
+}
+
+// Marking a window of limited messages lost costs in proportion to them.
+func TestLimitedMessagesAreAbandonedOnce(t *testing.T) {
+	s := newScript(t, byte(chunkForwardTSN))
+	first := s.a.out.end
+	for range 20 {
+		s.a.Send(s.now, Message{Data: make([]byte, 1170)}, SendOptions{LimitRetransmits: true})
+		s.want("data", chunkData)
+	}
+	s.now = s.now.Add(30 * time.Millisecond)
+	s.write(sack(first-1, 1<<20, 20<<16|20))
+	s.advanceToTimer() // the last two may be reordered
+	if s.a.stats.MessagesAbandoned != 19 || len(s.a.out.limited) != 0 {
+		t.Errorf("%d abandoned, %d left to look at", s.a.stats.MessagesAbandoned, len(s.a.out.limited))
+	}
+	s.want("the far end is told", chunkForwardTSN)
+}

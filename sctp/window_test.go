@@ -1,0 +1,33 @@
+package sctp
+
+import (
+	"testing"
+	"time"
+)
+
+// The window grows while the program reads a good part of it in a round-trip
+// time, up to its bound, and not for a program that reads slowly or by halves.
+func TestReceiveWindowGrows(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		read  int // bytes in a round trip
+		fixed int
+		want  int
+	}{
+		{"fast", 3 << 20, 0, 8 << 20},
+		{"very fast", 100 << 20, 0, maxReceiveWindow},
+		{"slow", 100 << 10, 0, defaultReceiveBuffer},
+		{"fixed", 100 << 20, 2 << 20, 2 << 20},
+	} {
+		a := NewAssociation(Config{ReceiveBuffer: test.fixed})
+		a.SetRTT(100 * time.Millisecond)
+		now := time.Unix(1e9, 0)
+		for range 1000 {
+			a.Release(now, test.read/100)
+			now = now.Add(time.Millisecond)
+		}
+		if got := a.receiveWindow(); got != test.want {
+			t.Errorf("%s: window %d, want %d", test.name, got, test.want)
+		}
+	}
+}
