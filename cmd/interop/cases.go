@@ -161,6 +161,10 @@ func maxSize(ctx context.Context, l *link) error {
 }
 
 func tooLarge(ctx context.Context, l *link) error {
+	// The far end may have the channel before it is open here.
+	if err := bothWays(texts("first"))(ctx, l); err != nil {
+		return err
+	}
 	b := make([]byte, l.ours.MaxPacketSize()+1)
 	if err := l.ours.PutPacket(b); !errors.Is(err, rtcpeer.ErrMessageTooLarge) {
 		return fmt.Errorf("PutPacket of MaxPacketSize()+1 = %d bytes: %v, want ErrMessageTooLarge", len(b), err)
