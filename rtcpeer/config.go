@@ -140,7 +140,10 @@ func (cfg *Config) checkDTLS() error {
 	if cfg.Certificate == nil && minVersion == 0 && maxVersion == 0 {
 		return nil
 	}
-	if _, err := dtls.NewConn(dtls.Config{Certificate: cfg.Certificate, MinVersion: minVersion, MaxVersion: maxVersion}); err != nil {
+	anybody := []dtls.Fingerprint{{Hash: "sha-256", Value: make([]byte, 32)}}
+	if _, err := dtls.NewConn(dtls.Config{
+		Client: cfg.Certificate == nil, Certificate: cfg.Certificate, Fingerprints: anybody, MinVersion: minVersion, MaxVersion: maxVersion,
+	}); err != nil {
 		return invalid("%w", err)
 	}
 	return nil
