@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -604,7 +605,7 @@ func TestGlare(t *testing.T) {
 			t.Error("credentials of an offer that was rolled back were used again")
 		}
 		for range 30 {
-			<-time.After(time.Second)
+			pause()
 			a.Poll()
 			b.Poll()
 			if a.ConnectionState() != StateConnected || b.ConnectionState() != StateConnected {
@@ -645,7 +646,7 @@ func TestRollbackOfRestart(t *testing.T) {
 		a.local(t, "answer", answer)
 		b.remote(t, "answer", answer)
 		for range 40 {
-			<-time.After(time.Second)
+			pause()
 			a.Poll()
 			b.Poll()
 			if a.ConnectionState() != StateConnected || b.ConnectionState() != StateConnected {
@@ -960,7 +961,7 @@ func TestWaitAndRun(t *testing.T) {
 		for range 3 {
 			go func() { done <- c.Wait(context.Background()) }()
 		}
-		<-time.After(time.Second)
+		pause()
 		f.event(Event{Kind: EventICECandidate})
 		for range 3 {
 			if err := <-done; err != nil {
@@ -972,12 +973,12 @@ func TestWaitAndRun(t *testing.T) {
 		c.OnStateChanged(func() { states++ })
 		go func() { done <- c.Run(context.Background()) }()
 		f.event(Event{Kind: EventConnectionState, State: int(StateFailed)})
-		<-time.After(time.Second)
+		pause()
 		if err := c.Poll(); err == nil || states != 1 {
 			t.Errorf("Poll after StateFailed: %v, %d states", err, states)
 		}
 		f.event(Event{Kind: EventConnectionState, State: int(StateConnected)})
-		<-time.After(time.Second)
+		pause()
 		if err := c.Poll(); err != nil {
 			t.Errorf("Poll after it came back: %v", err)
 		}
@@ -1069,7 +1070,7 @@ func TestRemoteClose(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		p := connect(t, Config{}, ChannelOptions{})
 		p.stop() // nobody polls
-		synctest2(t)
+		pause()
 		var order []string
 		p.y.OnPacketReceived(func() { order = append(order, "packet") })
 		p.y.OnStateChanged(func() { order = append(order, p.y.ReadyState().String()) })
@@ -1087,7 +1088,7 @@ func TestRemoteClose(t *testing.T) {
 		if err := errors.Join(p.x.PutPacket([]byte("1")), p.x.PutPacket([]byte("2")), ch.PutPacket([]byte("3"))); err != nil {
 			t.Fatal(err)
 		}
-		<-time.After(time.Second)
+		pause()
 		start := time.Now()
 		p.a.Close()
 		waitFor(t, "the peer has freed everything", func() bool {
@@ -1133,10 +1134,10 @@ func TestRemoteClose(t *testing.T) {
 	})
 }
 
-// synctest2 lets everything come to rest.
-func synctest2(t testing.TB) {
-	n := 0
-	waitFor(t, "rest", func() bool { n++; return n == 3 })
+// pause lets a second pass, and everything come to rest.
+func pause() {
+	<-time.After(time.Second)
+	synctest.Wait()
 }
 
 // A channel's close: what is queued arrives first, then both ends are closed,
@@ -1202,7 +1203,7 @@ func TestBackpressure(t *testing.T) {
 		for {
 			err := p.x.PutPacket(make([]byte, 10_000))
 			if errors.Is(err, ErrBufferFull) {
-				<-time.After(time.Second) // nothing moves any more?
+				pause() // nothing moves any more?
 				if err = p.x.PutPacket(make([]byte, 10_000)); errors.Is(err, ErrBufferFull) {
 					break
 				}
@@ -1223,7 +1224,7 @@ func TestBackpressure(t *testing.T) {
 		// Send waits until there is room.
 		sent := make(chan error, 1)
 		go func() { sent <- p.x.Send(ctx, []byte("last"), true) }()
-		<-time.After(time.Second)
+		pause()
 		if len(sent) != 0 {
 			t.Fatal("Send did not wait")
 		}
@@ -1243,13 +1244,13 @@ func TestBackpressure(t *testing.T) {
 		if err := <-sent; err != nil {
 			t.Fatal(err)
 		}
-		<-time.After(time.Second)
+		pause()
 		if len(low) != 1 {
 			t.Errorf("OnBufferedAmountLow was called %d times", len(low))
 		}
 		// Below the threshold nothing is called.
 		p.x.PutPacket([]byte("x"))
-		<-time.After(time.Second)
+		pause()
 		if len(low) != 1 {
 			t.Errorf("OnBufferedAmountLow was called %d times", len(low))
 		}
@@ -1292,26 +1293,26 @@ func TestOnPacketReceived(t *testing.T) {
 		defer p.close()
 		calls := 0
 		p.x.PutPacket([]byte("1"))
-		<-time.After(time.Second)
+		pause()
 		p.y.OnPacketReceived(func() { calls++ }) // it waits already
-		<-time.After(time.Second)
+		pause()
 		if calls != 1 {
 			t.Errorf("%d calls for a packet that waited", calls)
 		}
-		<-time.After(time.Second)
+		pause()
 		p.x.PutPacket([]byte("2"))
-		<-time.After(time.Second)
+		pause()
 		if calls != 2 || p.y.AvailablePacketCount() != 2 {
 			t.Errorf("%d calls, %d packets", calls, p.y.AvailablePacketCount())
 		}
 		p.y.GetPacket()
-		<-time.After(time.Second)
+		pause()
 		if calls != 2 {
 			t.Errorf("%d calls, though nothing came", calls)
 		}
 		p.y.OnPacketReceived(nil)
 		p.x.PutPacket([]byte("3"))
-		<-time.After(time.Second)
+		pause()
 		if calls != 2 {
 			t.Errorf("%d calls of a handler that was taken away", calls)
 		}
@@ -1520,7 +1521,7 @@ func TestUnpolledChannels(t *testing.T) {
 		p := connect(t, Config{}, ChannelOptions{})
 		defer p.close()
 		p.stop()
-		synctest2(t)
+		pause()
 		label := strings.Repeat("x", 60_000)
 		go p.a.Run(context.Background())
 		for i := range 300 {
