@@ -489,7 +489,9 @@ func (s *Session) adoptEarly(now time.Time, c *Channel) {
 		s.unreliableBytes += len(msg.data)
 		c.queue.push(msg)
 		c.bytes += len(msg.data)
-		if c.queue.len() == 1 {
+		c.arrived++
+		if !c.told {
+			c.told = true
 			s.event(Event{Kind: EventMessage, Channel: c})
 		}
 	}

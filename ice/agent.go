@@ -57,6 +57,8 @@ type Agent struct {
 
 	cur  *generation
 	prev *generation // during a restart
+	// replaced is what Rollback goes back to, from Restart to SetRemote.
+	replaced *generation
 
 	bases       []*base
 	familyCount [2]int // IPv6, IPv4

@@ -55,6 +55,7 @@ func (a *Agent) SetRemote(now time.Time, ufrag, pwd string, lite bool) {
 		a.replaceGeneration(g.ufrag, g.pwd)
 		g = a.cur
 	}
+	a.replaced = nil
 	g.remoteUfrag, g.remotePwd, g.lite = ufrag, pwd, lite
 	g.remoteKey = stun.NewIntegrity([]byte(pwd))
 	g.username = []byte(ufrag + ":" + g.ufrag)
@@ -76,19 +77,38 @@ func (g *generation) checking() bool {
 // Restart begins an ICE restart (RFC 8445 §9) with new local credentials,
 // made at random where empty. Data goes on over the old pair until a new one
 // is valid. The remote's new credentials come with SetRemote. Local
-// candidates are told anew, with the new ufrag.
+// candidates are told anew, with the new ufrag, and servers asked again;
+// EndOfLocal is to follow.
 func (a *Agent) Restart(now time.Time, ufrag, pwd string) {
 	if a.state == StateClosed {
 		return
 	}
+	if a.cur.remoteKey != nil {
+		a.replaced = a.cur
+	}
 	a.replaceGeneration(ufrag, pwd)
-	a.gatheringEnd = false
+	a.localEnded, a.gatheringEnd = false, false
 	for _, b := range a.bases {
 		if !a.relayOnly || b.typ == Relay {
 			a.event(Event{Kind: EventCandidate, Candidate: b.candidate(a.cur.ufrag)})
 		}
 	}
 	a.regather(now)
+	a.update(now)
+}
+
+// Rollback takes back a Restart whose offer was rolled back before it was
+// answered (RFC 8839 §4.4.1.1.1 lets only offers restart): the generation
+// before it goes on. Without such a Restart it does nothing.
+func (a *Agent) Rollback(now time.Time) {
+	if a.state == StateClosed || a.replaced == nil {
+		return
+	}
+	a.cur, a.replaced = a.replaced, nil
+	if a.prev == a.cur {
+		a.prev = nil
+	}
+	a.dropRoutes()
 	a.update(now)
 }
 

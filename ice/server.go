@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"purertc/stun"
@@ -76,6 +77,9 @@ func (a *Agent) AddServer(now time.Time, s Server) error {
 	case len(a.servers) >= maxServers:
 		return ErrTooManyServers
 	}
+	if slices.ContainsFunc(a.servers, func(old *server) bool { return old.Server == s }) {
+		return nil // it is asked already
+	}
 	if s.TURN {
 		a.event(Event{Kind: EventServerError, URL: s.URL, Err: ErrNoTURN})
 		return nil
@@ -88,6 +92,17 @@ func (a *Agent) AddServer(now time.Time, s Server) error {
 	}
 	a.update(now)
 	return nil
+}
+
+// ClearServers forgets all servers, for others to be added: gathering is open
+// again until EndOfLocal.
+func (a *Agent) ClearServers(now time.Time) {
+	if a.state == StateClosed {
+		return
+	}
+	a.servers, a.requests = nil, nil
+	a.localEnded, a.gatheringEnd = false, false
+	a.update(now)
 }
 
 // askServer begins a request from b, if b can reach the server.

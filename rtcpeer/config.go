@@ -10,6 +10,8 @@ import (
 	"net/netip"
 	"strconv"
 	"unicode/utf8"
+
+	"purertc/dtls"
 )
 
 // An ICETransportPolicy says which candidates are used.
@@ -119,6 +121,30 @@ func (cfg *Config) check() error {
 		return invalid("ICETransportPolicy %d is unknown", cfg.ICETransportPolicy)
 	case cfg.Certificate != nil && (len(cfg.Certificate.Certificate) == 0 || cfg.Certificate.PrivateKey == nil):
 		return invalid("Certificate has no certificate or no private key")
+	case cfg.Host != nil && cfg.Host.socket == nil:
+		return invalid("Host was not made by NewHost")
+	}
+	return cfg.checkDTLS()
+}
+
+// checkDTLS tells what DTLS finds wrong, before anything is offered with it.
+func (cfg *Config) checkDTLS() error {
+	minVersion, err := dtlsVersion(cfg.MinDTLS)
+	if err != nil {
+		return err
+	}
+	maxVersion, err := dtlsVersion(cfg.MaxDTLS)
+	if err != nil {
+		return err
+	}
+	if cfg.Certificate == nil && minVersion == 0 && maxVersion == 0 {
+		return nil
+	}
+	anybody := []dtls.Fingerprint{{Hash: "sha-256", Value: make([]byte, 32)}}
+	if _, err := dtls.NewConn(dtls.Config{
+		Client: cfg.Certificate == nil, Certificate: cfg.Certificate, Fingerprints: anybody, MinVersion: minVersion, MaxVersion: maxVersion,
+	}); err != nil {
+		return invalid("%w", err)
 	}
 	return nil
 }

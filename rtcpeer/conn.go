@@ -1,6 +1,7 @@
 package rtcpeer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,7 +19,7 @@ type Conn struct {
 	gathering  GatheringState
 	signaling  SignalingState
 	created    bool  // a channel was created since Initialize
-	described  bool  // a remote offer was set since Initialize
+	agreed     bool  // a remote offer was answered since Initialize
 	cause      error // why the connection failed
 	generation int   // counts Initialize and Close, which end a Poll under way
 	queue      []Event
@@ -48,6 +49,9 @@ func New() *Conn { return connOf(newDefaultExtension()) }
 
 func connOf(ext Extension) *Conn {
 	c := &Conn{wake: newSignal(), ext: ext, channels: map[ChannelExtension]*channel{}, blocked: map[*channel]int{}}
+	if ext == nil {
+		return c // as a zero Conn
+	}
 	c.ext.Notify(c.notify)
 	if err := c.ext.Initialize(Config{}); err != nil {
 		c.closeLocked()
@@ -71,7 +75,7 @@ func (c *Conn) Initialize(cfg Config) error {
 		return err
 	}
 	c.connection, c.gathering, c.signaling = StateNew, GatheringStateNew, SignalingStateStable
-	c.created, c.described, c.cause = false, false, nil
+	c.created, c.agreed, c.cause = false, false, nil
 	return nil
 }
 
@@ -98,6 +102,8 @@ func (c *Conn) closeLocked() {
 	}
 	for _, ch := range c.channels {
 		ch.state.Store(int32(ChannelStateClosed))
+		ch.aborted.Store(true)
+		ch.release()
 		ch.wakeAll()
 	}
 	clear(c.channels)
@@ -170,7 +176,8 @@ func (c *Conn) register(ext ChannelExtension, label string, o ChannelOptions, s 
 }
 
 // CreateOffer makes an offer, which Poll then signals. It needs a stable
-// signalling state and a channel created since Initialize.
+// signalling state, and a channel created since Initialize, be it closed by
+// now, or an earlier offer of the peer that was answered.
 func (c *Conn) CreateOffer() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -180,7 +187,7 @@ func (c *Conn) CreateOffer() error {
 	if c.signaling != SignalingStateStable {
 		return wrongState("CreateOffer in signalling state %v, not stable", c.signaling)
 	}
-	if !c.created && !c.described {
+	if !c.created && !c.agreed {
 		return wrongState("CreateOffer before any channel was created: call CreateDataChannel first")
 	}
 	if err := c.ext.CreateOffer(); err != nil {
@@ -215,6 +222,9 @@ func (c *Conn) SetLocalDescription(typ, sdp string) error {
 	if err := c.ext.SetLocalDescription(typ, sdp); err != nil {
 		return err
 	}
+	if typ == "answer" {
+		c.agreed = true
+	}
 	c.collect()
 	c.wake.set()
 	return nil
@@ -234,9 +244,6 @@ func (c *Conn) SetRemoteDescription(typ, sdp string) error {
 	}
 	if err := c.ext.SetRemoteDescription(typ, sdp); err != nil {
 		return err
-	}
-	if typ == "offer" {
-		c.described = true
 	}
 	c.begun()
 	return nil
@@ -347,7 +354,7 @@ func (c *Conn) Poll() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.connection == StateFailed {
-		return c.cause
+		return cmp.Or(c.cause, errFailed)
 	}
 	return nil
 }
@@ -391,19 +398,31 @@ func (c *Conn) deliver(generation int) bool {
 		return false
 	}
 	e := c.queue[0]
+	ch := c.channels[e.Channel]
+	if closes(&e) && ch != nil && ch.onPacket != nil && ch.unseen() {
+		// The handler may have been set just now, too late for its own
+		// event: packets show before the close.
+		f := ch.onPacket
+		c.mu.Unlock()
+		f()
+		return true
+	}
 	c.queue[0] = Event{}
 	if c.queue = c.queue[1:]; len(c.queue) == 0 {
 		c.queue = nil // an idle connection keeps nothing
 	}
 	onState, onDescription, onCandidate, onChannel := c.onState, c.onDescription, c.onCandidate, c.onChannel
 	changed := c.apply(&e)
-	ch := c.channels[e.Channel]
-	if e.Kind == EventChannelState && ChannelState(e.State) == ChannelStateClosed {
-		delete(c.channels, e.Channel)
-	}
 	var onPacket, onLow, onChannelState func()
 	if ch != nil {
 		onPacket, onLow, onChannelState = ch.onPacket, ch.onLow, ch.onState
+		if e.Kind == EventPacket && !ch.unseen() {
+			onPacket = nil
+		}
+		if closes(&e) {
+			delete(c.channels, e.Channel)
+			ch.release()
+		}
 	}
 	c.mu.Unlock()
 
@@ -417,9 +436,7 @@ func (c *Conn) deliver(generation int) bool {
 			call(onChannelState)
 		}
 	case EventPacket:
-		if ch != nil && ch.unseen() {
-			call(onPacket)
-		}
+		call(onPacket)
 	case EventBufferRoom:
 		call(onLow)
 	case EventSessionDescription:
@@ -438,6 +455,11 @@ func (c *Conn) deliver(generation int) bool {
 		}
 	}
 	return true
+}
+
+// closes tells whether an event is a channel's end.
+func closes(e *Event) bool {
+	return e.Kind == EventChannelState && ChannelState(e.State) == ChannelStateClosed
 }
 
 func call(f func()) {
@@ -467,10 +489,13 @@ func (c *Conn) apply(e *Event) bool {
 		}
 		c.gathering = s
 	case EventChannelState:
+		// A channel's states only go forward: an open that was queued when
+		// the program called Close comes too late.
 		ch := c.channels[e.Channel]
-		if ch == nil || ch.state.Swap(int32(e.State)) == int32(e.State) {
+		if ch == nil || int32(e.State) <= ch.state.Load() {
 			return false
 		}
+		ch.state.Store(int32(e.State))
 		ch.wakeAll()
 	}
 	return true
@@ -529,6 +554,9 @@ func (c *Conn) Run(ctx context.Context) error {
 		if err := c.Poll(); errors.Is(err, ErrUnconfigured) {
 			return err
 		}
+		if err := ctx.Err(); err != nil && c.ConnectionState() != StateClosed {
+			return err
+		}
 	}
 }
 
@@ -550,8 +578,8 @@ func (c *Conn) builtin() (*stack, error) {
 func (c *Conn) LocalDescription() (typ, sdp string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s, ok := c.ext.(*stack); ok {
-		return s.localDescription()
+	if s, ok := c.ext.(*stack); ok && s.peer != nil {
+		return s.peer.localDescription()
 	}
 	return "", ""
 }
@@ -561,8 +589,8 @@ func (c *Conn) LocalDescription() (typ, sdp string) {
 func (c *Conn) RemoteDescription() (typ, sdp string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s, ok := c.ext.(*stack); ok {
-		return s.remoteDescription()
+	if s, ok := c.ext.(*stack); ok && s.peer != nil {
+		return s.peer.remoteDescription()
 	}
 	return "", ""
 }
@@ -602,13 +630,17 @@ func (c *Conn) SetICEServers(servers []ICEServer) error {
 func (c *Conn) Shutdown(ctx context.Context) error {
 	c.mu.Lock()
 	s, err := c.builtin()
-	c.mu.Unlock()
 	if err != nil {
+		c.mu.Unlock()
 		return err
 	}
-	err = s.shutdown(ctx)
-	if cerr := c.Close(); err == nil {
-		err = cerr
+	p, generation := s.peer, c.generation
+	c.mu.Unlock()
+	err = p.shutdown(ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.generation == generation { // else it was closed meanwhile, or is another
+		c.closeLocked()
 	}
 	return err
 }

@@ -31,20 +31,38 @@ type channel struct {
 	mode      atomic.Int32
 	wasString atomic.Bool
 	threshold atomic.Int64  // of OnBufferedAmountLow; -1: no handler
-	above     atomic.Bool   // BufferedAmount has been over the threshold
+	aborted   atomic.Bool   // its connection was closed
 	fetched   atomic.Uint64 // packets handed out, where the extension does not count arrivals
 	recv      signal        // a packet or the end has come
 	send      signal        // room or the end has come
 
 	// guarded by conn.mu
 	onState, onPacket, onLow func()
-	seen                     uint64 // arrivals that onPacket was called for
+	seen                     uint64       // arrivals that onPacket was called for
+	above                    bool         // BufferedAmount has been over the threshold
+	handle                   *DataChannel // kept while it has handlers
 }
 
 func newHandle(ch *channel) *DataChannel {
 	d := &DataChannel{ch: ch}
-	runtime.AddCleanup(d, func(ch *channel) { ch.ext.Close() }, ch)
+	runtime.AddCleanup(d, abandon, ch.ext)
 	return d
+}
+
+// abandon closes a channel whose handle is gone, with what waits on it.
+func abandon(ext ChannelExtension) {
+	if own, ok := ext.(*stackChannel); ok {
+		own.discard()
+	} else {
+		ext.Close()
+	}
+}
+
+// release forgets the handlers of a channel that has come to its end, which
+// may refer to its handle; conn.mu is held.
+func (ch *channel) release() {
+	ch.onState, ch.onPacket, ch.onLow, ch.handle = nil, nil, nil, nil
+	ch.threshold.Store(-1)
 }
 
 func (ch *channel) wakeAll() {
@@ -59,7 +77,10 @@ func (ch *channel) wants(e *Event) bool {
 	case EventPacket:
 		return ch.onPacket != nil
 	case EventBufferRoom:
-		return ch.onLow != nil && ch.above.Load() && ch.ext.BufferedAmount() <= int(ch.threshold.Load()) && ch.above.Swap(false)
+		if ch.onLow == nil || !ch.above || ch.ext.BufferedAmount() > int(ch.threshold.Load()) {
+			return false
+		}
+		ch.above = false
 	}
 	return true
 }
@@ -72,14 +93,13 @@ func (ch *channel) arrivals() uint64 {
 	return ch.fetched.Load() + uint64(ch.ext.AvailablePacketCount())
 }
 
-// unseen tells whether packets wait that came since it was last true.
+// unseen tells whether packets wait that came since it was last true; conn.mu
+// is held.
 func (ch *channel) unseen() bool {
 	if ch.ext.AvailablePacketCount() == 0 {
 		return false
 	}
 	n := ch.arrivals()
-	ch.conn.mu.Lock()
-	defer ch.conn.mu.Unlock()
 	if n <= ch.seen {
 		return false
 	}
@@ -93,6 +113,9 @@ func (ch *channel) put(p []byte, text bool) error {
 		return invalid("text packet is not UTF-8")
 	}
 	if ch.own == nil { // the built-in stack checks under its own lock
+		if ChannelState(ch.state.Load()) == ChannelStateClosed {
+			return ErrClosed
+		}
 		if n := ch.ext.MaxPacketSize(); len(p) > n {
 			return fmt.Errorf("%w: %d bytes, at most %d", ErrMessageTooLarge, len(p), n)
 		}
@@ -100,10 +123,20 @@ func (ch *channel) put(p []byte, text bool) error {
 	if err := ch.ext.PutPacket(p, text); err != nil {
 		return err
 	}
-	if low := ch.threshold.Load(); low >= 0 && ch.ext.BufferedAmount() > int(low) {
-		ch.above.Store(true)
+	if ch.threshold.Load() >= 0 {
+		ch.noteAbove()
 	}
 	return nil
+}
+
+// noteAbove notes that the buffered amount is over the threshold. Under
+// conn.mu no event of its fall is looked at in between.
+func (ch *channel) noteAbove() {
+	ch.conn.mu.Lock()
+	defer ch.conn.mu.Unlock()
+	if ch.onLow != nil && ch.ext.BufferedAmount() > int(ch.threshold.Load()) {
+		ch.above = true
+	}
 }
 
 // get takes a packet if there is one.
@@ -121,10 +154,13 @@ func (ch *channel) ended() (bool, error) {
 	if ch.own != nil {
 		return ch.own.ended()
 	}
-	if ChannelState(ch.state.Load()) != ChannelStateClosed {
-		return false, nil
+	switch {
+	case ch.aborted.Load():
+		return true, ErrClosed
+	case ChannelState(ch.state.Load()) == ChannelStateClosed:
+		return true, io.EOF
 	}
-	return true, io.EOF
+	return false, nil
 }
 
 // block registers a blocked call; the function it returns ends it.
@@ -367,42 +403,49 @@ func (d *DataChannel) Receive(ctx context.Context) (p []byte, text bool, err err
 // OnStateChanged sets a handler that Conn.Poll calls after each change of
 // ReadyState.
 func (d *DataChannel) OnStateChanged(f func()) {
-	if d.ch == nil {
-		return
-	}
-	d.ch.conn.mu.Lock()
-	defer d.ch.conn.mu.Unlock()
-	d.ch.onState = f
+	d.setHandler(func(ch *channel) { ch.onState = f })
 }
 
 // OnPacketReceived sets a handler that Conn.Poll calls when packets wait that
 // came since its last call. It may leave some.
 func (d *DataChannel) OnPacketReceived(f func()) {
-	if d.ch == nil {
-		return
-	}
-	c := d.ch.conn
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	d.ch.onPacket = f
-	if f != nil && d.ch.ext.AvailablePacketCount() > 0 && c.channels[d.ch.ext] == d.ch {
-		c.enqueue(Event{Kind: EventPacket, Channel: d.ch.ext})
-		c.wake.set()
-	}
+	d.setHandler(func(ch *channel) {
+		ch.onPacket = f
+		if f != nil && ch.ext.AvailablePacketCount() > 0 {
+			ch.conn.enqueue(Event{Kind: EventPacket, Channel: ch.ext})
+			ch.conn.wake.set()
+		}
+	})
 }
 
 // OnBufferedAmountLow sets a handler that Conn.Poll calls when BufferedAmount
 // has fallen to the threshold from above it.
 func (d *DataChannel) OnBufferedAmountLow(threshold int, f func()) {
-	if d.ch == nil {
+	d.setHandler(func(ch *channel) {
+		ch.onLow = f
+		ch.threshold.Store(-1)
+		if f != nil {
+			ch.threshold.Store(int64(max(0, threshold)))
+		}
+		ch.above = f != nil && ch.ext.BufferedAmount() > max(0, threshold)
+	})
+}
+
+// setHandler sets a handler. A handle that has one is kept until the channel
+// is closed, after which none is called.
+func (d *DataChannel) setHandler(set func(ch *channel)) {
+	ch := d.ch
+	if ch == nil {
 		return
 	}
-	d.ch.conn.mu.Lock()
-	defer d.ch.conn.mu.Unlock()
-	d.ch.onLow = f
-	d.ch.threshold.Store(-1)
-	if f != nil {
-		d.ch.threshold.Store(int64(max(0, threshold)))
+	ch.conn.mu.Lock()
+	defer ch.conn.mu.Unlock()
+	if ch.conn.channels[ch.ext] != ch {
+		return
 	}
-	d.ch.above.Store(d.ch.ext.BufferedAmount() > threshold)
+	set(ch)
+	ch.handle = nil
+	if ch.onState != nil || ch.onPacket != nil || ch.onLow != nil {
+		ch.handle = d
+	}
 }

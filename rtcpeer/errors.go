@@ -27,6 +27,9 @@ var (
 	ErrClosed = error(closedError{})
 )
 
+// errFailed is the cause of StateFailed where nobody gave one.
+var errFailed = errors.New("rtcpeer: connection failed")
+
 type closedError struct{}
 
 func (closedError) Error() string        { return "rtcpeer: closed" }

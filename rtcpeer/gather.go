@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"purertc/ice"
@@ -13,10 +14,15 @@ import (
 type gatherer struct {
 	state      GatheringState
 	locals     []local
-	candidates []string // of the present generation, as emitted
-	resolving  int      // servers whose names are being looked up
-	round      int      // counts searches, so that a late look-up of an earlier one is told apart
-	cancel     context.CancelFunc
+	ufrag      string   // of the present generation; empty before the first search
+	candidates []string // of the present generation
+	replaced   []string // those of the one before it, should its restart be rolled back
+	// unsignalled are those that came while no local description was applied,
+	// after a rollback: they are emitted with the next one.
+	unsignalled []string
+	resolving   int // servers whose names are being looked up
+	round       int // counts searches, so that a late look-up of an earlier one is told apart
+	cancel      context.CancelFunc
 }
 
 // resolveTimeout bounds the look-up of a server's name.
@@ -28,8 +34,8 @@ func (g *gatherer) stop() {
 	}
 }
 
-// gather begins a search: at first it opens sockets too.
-func (p *peer) gather(now time.Time) error {
+// gather begins a search, of a new generation: at first it opens sockets too.
+func (p *peer) gather(now time.Time, ufrag string) error {
 	g := &p.gatherer
 	if p.ports == nil {
 		ports, locals, err := p.network.open(p, p.cfg.IncludeLoopback)
@@ -38,13 +44,14 @@ func (p *peer) gather(now time.Time) error {
 		}
 		p.ports, g.locals = ports, locals
 	}
-	p.setGathering(GatheringStateGathering)
-	g.round++
 	for _, q := range p.ports {
-		if err := q.AddUfrag(p.localUfrag()); err != nil {
+		if err := q.AddUfrag(ufrag); err != nil {
 			return err
 		}
 	}
+	g.ufrag, g.replaced, g.candidates, g.unsignalled = ufrag, g.candidates, nil, nil
+	p.setGathering(GatheringStateGathering)
+	g.round++
 	for _, l := range g.locals {
 		if err := p.core.agent.AddLocal(now, l.sock, l.addr); err != nil {
 			p.log.Warn("no candidate from address", "address", l.addr, "error", err)
@@ -53,9 +60,6 @@ func (p *peer) gather(now time.Time) error {
 	p.askServers(now)
 	return nil
 }
-
-// localUfrag is that of the description being applied.
-func (p *peer) localUfrag() string { return p.neg.localApplied().data.Ufrag }
 
 // askServers has the agent ask the servers, once their names are resolved.
 func (p *peer) askServers(now time.Time) {
@@ -131,8 +135,12 @@ func (p *peer) askServer(now time.Time, u serverURL, s ICEServer, addrs []netip.
 
 // gathered takes a candidate from the agent.
 func (p *peer) gathered(c ice.Candidate) {
-	if c.Ufrag == "" && p.neg.localApplied() != nil {
-		c.Ufrag = p.localUfrag()
+	switch c.Ufrag {
+	case "":
+		c.Ufrag = p.gatherer.ufrag
+	case p.gatherer.ufrag:
+	default:
+		return // of a restart that was rolled back
 	}
 	name := c.String()
 	p.gatherer.candidates = append(p.gatherer.candidates, name)
@@ -149,10 +157,20 @@ func (p *peer) gatheringComplete() {
 
 func (p *peer) emitCandidate(name string) {
 	d := p.neg.localApplied()
-	if d == nil {
+	if d == nil || d.data.Ufrag != p.gatherer.ufrag {
+		p.gatherer.unsignalled = append(p.gatherer.unsignalled, name)
 		return
 	}
 	p.emit(Event{Kind: EventICECandidate, Media: d.data.Mid, Index: d.data.Index, Name: name})
+}
+
+// emitUnsignalled emits what could not be for want of a local description.
+func (p *peer) emitUnsignalled() {
+	names := p.gatherer.unsignalled
+	p.gatherer.unsignalled = nil
+	for _, name := range names {
+		p.emitCandidate(name)
+	}
 }
 
 func (p *peer) setGathering(s GatheringState) {
@@ -169,13 +187,14 @@ func (p *peer) setICEServers(servers []ICEServer) error {
 	if p.closed {
 		return p.cause
 	}
-	p.cfg.ICEServers = servers
+	p.cfg.ICEServers = slices.Clone(servers)
 	if p.gatherer.state == GatheringStateNew {
 		return nil
 	}
 	now := p.now()
 	p.setGathering(GatheringStateGathering)
 	p.gatherer.round++
+	p.core.agent.ClearServers(now)
 	p.askServers(now)
 	p.run(now)
 	return nil

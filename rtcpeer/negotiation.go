@@ -210,22 +210,25 @@ func made(typ string, s *sdp.Session) (*description, error) {
 }
 
 // checkLocal finds the created description that the program wants to apply.
-// again is true where it is applied already.
+// again is true where it is applied already, perhaps as a pranswer.
 func (n *negotiation) checkLocal(typ, text string) (d *description, again bool, err error) {
-	created := n.answer
-	states := "have-remote-offer or have-local-pranswer"
-	inState := n.state == SignalingStateHaveRemoteOffer || n.state == SignalingStateHaveLocalPranswer
-	if typ == "offer" {
-		created = n.offer
-		states = "stable or have-local-offer"
-		inState = n.state == SignalingStateStable || n.state == SignalingStateHaveLocalOffer
-	}
 	given, err := parseDescription(typ, text)
 	if err != nil {
 		return nil, false, err
 	}
-	if a := n.localApplied(); a != nil && a.typ == typ && (a.text == text || a.sameVersion(given)) && created != nil && created.text == a.text {
-		return a, true, nil
+	applied := n.pendingLocal
+	if n.state == SignalingStateStable {
+		applied = n.currentLocal
+	}
+	if applied != nil && (applied.text == text || applied.sameVersion(given)) &&
+		(applied.typ == typ || applied.typ == "pranswer" && typ == "answer") {
+		return applied, true, nil
+	}
+	created, states := n.answer, "have-remote-offer or have-local-pranswer"
+	inState := n.state == SignalingStateHaveRemoteOffer || n.state == SignalingStateHaveLocalPranswer
+	if typ == "offer" {
+		created, states = n.offer, "stable or have-local-offer"
+		inState = n.state == SignalingStateStable || n.state == SignalingStateHaveLocalOffer
 	}
 	if !inState {
 		return nil, false, wrongState("local %s in signalling state %v, not %s", typ, n.state, states)
@@ -233,7 +236,7 @@ func (n *negotiation) checkLocal(typ, text string) (d *description, again bool, 
 	if created == nil || !created.sameTransport(given) {
 		return nil, false, invalid("local %s is not one that was created here, or its ICE or DTLS lines were changed", typ)
 	}
-	return &description{typ, text, given.session, given.data}, false, nil
+	return given, false, nil
 }
 
 // sameVersion tells whether d, with candidates added, may be o.
@@ -279,7 +282,11 @@ func (n *negotiation) checkSetup(d *description) error {
 	if n.roleKnown && (d.data.Setup == sdp.SetupActive && n.client || d.data.Setup == sdp.SetupPassive && !n.client) {
 		return invalid("%s has a=setup:%s, which is not the DTLS role that was agreed on", d.typ, d.data.Setup)
 	}
-	if old := n.currentRemote; old != nil && !old.data.Rejected && !sameFingerprints(old.data.Fingerprints, d.data.Fingerprints) {
+	old := n.currentRemote
+	if n.state == SignalingStateHaveRemotePranswer {
+		old = n.pendingRemote
+	}
+	if old != nil && !old.data.Rejected && !sameFingerprints(old.data.Fingerprints, d.data.Fingerprints) {
 		return invalid("%s has another fingerprint than the connection's", d.typ)
 	}
 	return nil
@@ -291,6 +298,7 @@ func (n *negotiation) rollback() error {
 		return wrongState("rollback in signalling state %v, not have-local-offer or have-remote-offer", n.state)
 	}
 	n.pendingLocal, n.pendingRemote, n.offer, n.answer = nil, nil, nil, nil
+	n.next = credentials{} // a restart that is still wanted has others
 	n.state = SignalingStateStable
 	return nil
 }
@@ -298,7 +306,7 @@ func (n *negotiation) rollback() error {
 // agree makes the pending descriptions the current ones.
 func (n *negotiation) agree() {
 	n.currentLocal, n.currentRemote = n.pendingLocal, n.pendingRemote
-	n.pendingLocal, n.pendingRemote = nil, nil
+	n.pendingLocal, n.pendingRemote, n.offer, n.answer = nil, nil, nil, nil
 	n.state = SignalingStateStable
 	if c := (credentials{n.currentLocal.data.Ufrag, n.currentLocal.data.Pwd}); c.ufrag != "" {
 		if c == n.next {

@@ -41,6 +41,9 @@ func (n *netConn) Read(p []byte) (int, error) {
 	n.readMu.Lock()
 	defer n.readMu.Unlock()
 	ctx := n.read.context()
+	if ctx.Err() != nil { // also where something is there to be read
+		return 0, n.wrap("read", ctx.Err())
+	}
 	for len(n.rest) == 0 {
 		if len(p) == 0 {
 			return 0, nil
@@ -59,6 +62,9 @@ func (n *netConn) Read(p []byte) (int, error) {
 func (n *netConn) Write(p []byte) (written int, err error) {
 	ctx := n.write.context()
 	for len(p) > 0 {
+		if ctx.Err() != nil { // also where there is room
+			return written, n.wrap("write", ctx.Err())
+		}
 		k := min(len(p), writeSize, max(1, n.d.MaxPacketSize()))
 		if err := n.d.Send(ctx, p[:k], false); err != nil {
 			return written, n.wrap("write", err)

@@ -1,10 +1,13 @@
 package rtcpeer
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,9 +34,15 @@ type peer struct {
 	neg      negotiation
 	events   []Event
 	channels map[*datachannel.Channel]*stackChannel
-	closed   bool
-	done     chan struct{} // closed with the peer
-	cause    error         // of closed, or of failed
+	serial   uint64   // of the channel made last
+	incoming struct { // channels of the far end that the program has not heard of
+		count, bytes int
+	}
+	closed  bool
+	done    chan struct{} // closed when nothing more can be sent or received
+	over    bool          // done is closed
+	leaving bool          // shutdown waits for done
+	cause   error         // of closed, or of failed
 
 	state     ConnectionState // the true one
 	gatherer  gatherer
@@ -89,7 +98,7 @@ func (p *peer) nextEvent() (Event, bool) {
 		p.events = nil
 	}
 	if c, ok := e.Channel.(*stackChannel); ok {
-		c.taken(e.Kind)
+		c.taken(&e)
 	}
 	return e, true
 }
@@ -192,11 +201,33 @@ func (p *peer) takeEvents(now time.Time) {
 		if !ok {
 			break
 		}
-		p.handleSessionEvent(e)
+		p.handleSessionEvent(now, e)
 	}
 	p.updateState()
-	if p.core.ended && p.core.remoteClosed {
+	switch {
+	case !p.core.ended:
+	case p.core.remoteClosed:
 		p.shut(now, p.core.err)
+	default:
+		p.endChannels(closedBy(p.core.err))
+		p.finish()
+	}
+}
+
+// finish lets a shutdown that waits go on.
+func (p *peer) finish() {
+	if !p.over {
+		p.over = true
+		close(p.done)
+	}
+}
+
+// endChannels closes all channels, in the order of their making.
+func (p *peer) endChannels(cause error) {
+	all := slices.SortedFunc(maps.Values(p.channels), func(a, b *stackChannel) int { return cmp.Compare(a.serial, b.serial) })
+	clear(p.channels)
+	for _, c := range all {
+		c.connectionClosed(cause)
 	}
 }
 
@@ -264,8 +295,14 @@ func (p *peer) setState(s ConnectionState, cause error) {
 		p.releaseMDNS()
 	}
 	if s == StateFailed {
+		if cause == nil {
+			cause = errFailed
+		}
 		p.cause = cause
 		p.emit(Event{Kind: EventError, Err: cause})
+		if p.leaving {
+			p.finish()
+		}
 	}
 	p.emit(Event{Kind: EventConnectionState, State: int(s)})
 }
@@ -297,7 +334,7 @@ func (p *peer) shut(now time.Time, cause error) {
 	p.core.agent.Close(now)
 	p.flush(now)
 	p.closed, p.cause = true, closedBy(cause)
-	close(p.done)
+	p.finish()
 	if p.timer != nil {
 		p.timer.Stop()
 	}
@@ -309,10 +346,7 @@ func (p *peer) shut(now time.Time, cause error) {
 		}
 	}
 	p.ports = nil
-	for _, c := range p.channels {
-		c.connectionClosed(p.cause)
-	}
-	clear(p.channels)
+	p.endChannels(p.cause)
 	p.setState(StateClosed, nil)
 }
 
@@ -381,19 +415,25 @@ func (p *peer) shutdown(ctx context.Context) error {
 		return nil
 	}
 	now := p.now()
-	connected := p.core.dtls != nil && p.core.dtls.Established()
+	connected := p.core.dtls != nil && p.core.dtls.Established() && p.state != StateFailed
+	p.leaving = true
 	p.core.assoc.Shutdown(now)
 	p.run(now)
 	p.mu.Unlock()
 	if !connected {
-		return nil
+		return nil // nothing can be queued
 	}
 	select {
 	case <-p.done:
-		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.state == StateFailed {
+		return p.cause
+	}
+	return nil
 }
 
 // A batch is the buffer that datagrams are collected in for one write. It

@@ -51,7 +51,7 @@ func (p *peer) fill(params *sdp.Params) error {
 	}
 	params.Fingerprints = []sdp.Fingerprint{{Hash: f.Hash, Value: f.Value}}
 	params.MaxMessageSize = p.cfg.maxMessageSize()
-	if params.Ufrag == p.neg.local.ufrag { // a restart has candidates of its own
+	if params.Ufrag == p.gatherer.ufrag { // a restart has candidates of its own
 		params.Candidates = p.gatherer.candidates
 		params.EndOfCandidates = p.gatherer.state == GatheringStateComplete
 	}
@@ -94,15 +94,15 @@ func (p *peer) setLocalDescription(typ, text string) error {
 	}
 	now := p.now()
 	n := &p.neg
-	form := typ
-	if typ == "pranswer" {
-		form = "answer" // a pranswer is the created answer, applied provisionally
-	}
-	d, again, err := n.checkLocal(form, text)
-	if err != nil || again && !(form == "answer" && n.state == SignalingStateHaveLocalPranswer && typ == "answer") {
+	d, again, err := n.checkLocal(typ, text)
+	switch {
+	case err != nil:
 		return err
-	}
-	if !again {
+	case again && d.typ == typ:
+		return nil
+	case again:
+		d.typ = typ // what was provisional is the answer
+	default:
 		if err := p.applyLocal(now, d); err != nil {
 			return err
 		}
@@ -126,18 +126,16 @@ func (p *peer) applyLocal(now time.Time, d *description) error {
 	n := &p.neg
 	old := n.pendingLocal
 	n.pendingLocal = d
-	if d.data.Ufrag != "" {
-		if c := (credentials{d.data.Ufrag, d.data.Pwd}); c == n.next {
+	if c := (credentials{d.data.Ufrag, d.data.Pwd}); c.ufrag != "" && c.ufrag != p.gatherer.ufrag {
+		if c == n.next {
 			p.core.agent.Restart(now, c.ufrag, c.pwd)
-			p.gatherer.candidates = nil
 		}
-		if p.gatherer.state == GatheringStateNew || len(p.gatherer.candidates) == 0 {
-			if err := p.gather(now); err != nil {
-				n.pendingLocal = old
-				return err
-			}
+		if err := p.gather(now, c.ufrag); err != nil {
+			n.pendingLocal = old
+			return err
 		}
 	}
+	p.emitUnsignalled()
 	if p.core.dtls == nil {
 		// RFC 8445 §6.1.1: the offerer controls. The answerer's checks may
 		// come before its answer.
@@ -181,7 +179,8 @@ func (p *peer) setRemoteDescription(typ, text string) error {
 func (p *peer) remoteOffer(d *description) error {
 	n := &p.neg
 	before := *n
-	if n.state == SignalingStateHaveLocalOffer {
+	glare := n.state == SignalingStateHaveLocalOffer
+	if glare {
 		if err := n.rollback(); err != nil {
 			return err
 		}
@@ -189,6 +188,9 @@ func (p *peer) remoteOffer(d *description) error {
 	if err := p.createAnswer(d); err != nil {
 		*n = before
 		return err
+	}
+	if glare {
+		p.rollbackRestart(p.now())
 	}
 	n.pendingRemote, n.state = d, SignalingStateHaveRemoteOffer
 	return nil
@@ -217,8 +219,21 @@ func (p *peer) rollback() error {
 	if err := p.neg.rollback(); err != nil {
 		return err
 	}
+	now := p.now()
+	p.rollbackRestart(now)
 	p.emit(Event{Kind: EventSignalingState, State: int(p.neg.state)})
+	p.run(now)
 	return nil
+}
+
+// rollbackRestart goes back to the candidates of the descriptions agreed on,
+// where what was rolled back had restarted ICE.
+func (p *peer) rollbackRestart(now time.Time) {
+	g := &p.gatherer
+	if p.neg.currentLocal != nil && g.ufrag != p.neg.local.ufrag {
+		p.core.agent.Rollback(now)
+		g.ufrag, g.candidates, g.unsignalled = p.neg.local.ufrag, g.replaced, nil
+	}
 }
 
 // restartICE has the next offer restart ICE.
@@ -262,8 +277,9 @@ const maxEarlyCandidates = 64
 
 // remoteCandidates are candidates that cannot be used yet.
 type remoteCandidates struct {
-	early []ice.Candidate
-	ended []string // ufrags whose end came; "" is the generation that comes next
+	applied *description // whose credentials the agent has; nil at first
+	early   []ice.Candidate
+	ended   bool // the end of those of the description that comes next
 }
 
 func (p *peer) addICECandidate(media string, index int, name string) error {
@@ -273,16 +289,17 @@ func (p *peer) addICECandidate(media string, index int, name string) error {
 		return p.cause
 	}
 	now := p.now()
-	name = strings.TrimPrefix(strings.TrimSpace(name), "a=")
-	applied := p.core.dtls != nil
+	r := &p.remote
 	remote := p.neg.remote()
+	current := r.applied != nil && r.applied == remote
+	name = strings.TrimPrefix(strings.TrimSpace(name), "a=")
 	if name == "" || name == "candidate:" || name == "end-of-candidates" {
-		if applied && p.neg.pendingRemote == nil {
+		if current {
 			p.core.agent.EndOfRemote(now)
-		} else if len(p.remote.ended) < 4 {
-			p.remote.ended = append(p.remote.ended, "")
+			p.run(now)
+		} else {
+			r.ended = true
 		}
-		p.run(now)
 		return nil
 	}
 	c, err := ice.ParseCandidate(name)
@@ -292,16 +309,15 @@ func (p *peer) addICECandidate(media string, index int, name string) error {
 	if remote != nil && media != "" && !remote.hasMid(media) {
 		return invalid("candidate for media %q, which the remote description does not have", media)
 	}
-	current := p.neg.currentRemote
-	switch {
-	case current != nil && applied && (c.Ufrag == current.data.Ufrag || c.Ufrag == "" && p.neg.pendingRemote == nil):
+	if c.Ufrag == "" && current || c.Ufrag != "" && r.applied != nil && c.Ufrag == r.applied.data.Ufrag {
 		p.addRemote(now, c)
-	case applied && remote != nil && (c.Ufrag == remote.data.Ufrag || c.Ufrag == "") && p.neg.state == SignalingStateHaveRemotePranswer:
-		p.addRemote(now, c)
-	case len(p.remote.early) < maxEarlyCandidates:
-		p.remote.early = append(p.remote.early, c)
+		p.run(now)
+		return nil
 	}
-	p.run(now)
+	if len(r.early) == maxEarlyCandidates {
+		r.early = append(r.early[:0], r.early[1:]...) // the oldest may be of a generation long gone
+	}
+	r.early = append(r.early, c)
 	return nil
 }
 
@@ -318,6 +334,7 @@ func (d *description) hasMid(mid string) bool {
 // apply gives the agent what has come for a description: the candidates in
 // it, and those that came before it.
 func (r *remoteCandidates) apply(p *peer, now time.Time, d *description) {
+	r.applied = d
 	for _, line := range d.data.Candidates {
 		// One that cannot be read is no reason to refuse the others.
 		if c, err := ice.ParseCandidate(line); err == nil {
@@ -328,15 +345,15 @@ func (r *remoteCandidates) apply(p *peer, now time.Time, d *description) {
 	for _, c := range r.early {
 		if c.Ufrag == "" || c.Ufrag == d.data.Ufrag {
 			p.addRemote(now, c)
-		} else if len(rest) < maxEarlyCandidates {
+		} else {
 			rest = append(rest, c)
 		}
 	}
 	r.early = rest
-	if d.data.EndOfCandidates || len(r.ended) > 0 {
+	if d.data.EndOfCandidates || r.ended {
 		p.core.agent.EndOfRemote(now)
 	}
-	r.ended = nil
+	r.ended = false
 }
 
 func (p *peer) addRemote(now time.Time, c ice.Candidate) {

@@ -1,8 +1,8 @@
 package rtcpeer
 
 import (
-	"context"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -26,6 +26,8 @@ func (s *stack) Notify(f func()) { s.notify = f }
 // Initialize is of Extension.
 func (s *stack) Initialize(cfg Config) error {
 	s.Close()
+	cfg.ICEServers = slices.Clone(cfg.ICEServers) // the caller's may change
+	cfg.LocalAddresses = slices.Clone(cfg.LocalAddresses)
 	p, err := newPeer(cfg, s.random, s.notify)
 	if err != nil {
 		return err
@@ -89,8 +91,5 @@ func (s *stack) Close() error {
 	return nil
 }
 
-func (s *stack) localDescription() (typ, sdp string)     { return s.peer.localDescription() }
-func (s *stack) remoteDescription() (typ, sdp string)    { return s.peer.remoteDescription() }
 func (s *stack) restartICE() error                       { return s.peer.restartICE() }
 func (s *stack) setICEServers(servers []ICEServer) error { return s.peer.setICEServers(servers) }
-func (s *stack) shutdown(ctx context.Context) error      { return s.peer.shutdown(ctx) }

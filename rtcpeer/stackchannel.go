@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"time"
 
 	"purertc/datachannel"
 )
@@ -15,6 +16,8 @@ type stackChannel struct {
 	peer *peer
 	ch   *datachannel.Channel
 
+	serial    uint64
+	discarded bool // nobody will read it
 	hasPacket bool // an EventPacket is queued
 	hasRoom   bool // an EventBufferRoom is queued
 	full      bool // a packet was refused for want of room
@@ -57,28 +60,58 @@ func (p *peer) openChannel(label string, o ChannelOptions) (*stackChannel, error
 }
 
 func (p *peer) adopt(ch *datachannel.Channel) *stackChannel {
-	c := &stackChannel{peer: p, ch: ch, wake: func() {}}
+	p.serial++
+	c := &stackChannel{peer: p, ch: ch, serial: p.serial, wake: func() {}}
 	p.channels[ch] = c
 	return c
 }
 
+// Limits on channels that the far end has opened and that the program has not
+// heard of yet, since it does not poll: what comes beyond is closed at once.
+const (
+	maxIncoming      = 65535   // as many as there are
+	maxIncomingBytes = 8 << 20 // of labels and protocols
+)
+
+// incomingSize is what a channel that waits for a Poll counts.
+func incomingSize(params *datachannel.Params) int { return len(params.Label) + len(params.Protocol) }
+
 // handleSessionEvent turns the data channels' events into the program's.
-func (p *peer) handleSessionEvent(e datachannel.Event) {
+func (p *peer) handleSessionEvent(now time.Time, e datachannel.Event) {
 	switch e.Kind {
 	case datachannel.EventIncoming:
-		c := p.adopt(e.Channel)
 		params := e.Channel.Params()
+		in := &p.incoming
+		if n := incomingSize(&params); in.count >= maxIncoming || in.bytes+n > maxIncomingBytes {
+			e.Channel.Close(now)
+			return
+		}
+		in.count++
+		in.bytes += incomingSize(&params)
+		c := p.adopt(e.Channel)
 		p.emit(Event{Kind: EventDataChannel, Channel: c, Label: params.Label, Options: optionsOf(params)})
 	case datachannel.EventState:
 		if c := p.channels[e.Channel]; c != nil {
 			c.stateChanged(e.State)
 		}
 	case datachannel.EventMessage:
-		if c := p.channels[e.Channel]; c != nil {
+		if c := p.channels[e.Channel]; c != nil && !c.discarded {
 			c.signal(EventPacket, &c.hasPacket)
+			break
 		}
+		drain(now, e.Channel)
 	case datachannel.EventAssociation:
 		p.core.handleAssociationEvent(e.Association)
+	}
+}
+
+// drain throws away what has come on a channel that nobody reads, which
+// would hold the receive window shut.
+func drain(now time.Time, ch *datachannel.Channel) {
+	for {
+		if _, _, ok := ch.Receive(now); !ok {
+			return
+		}
 	}
 }
 
@@ -128,8 +161,12 @@ func (c *stackChannel) signal(kind EventKind, queued *bool) {
 }
 
 // taken tells that a queued event was taken.
-func (c *stackChannel) taken(kind EventKind) {
-	switch kind {
+func (c *stackChannel) taken(e *Event) {
+	switch e.Kind {
+	case EventDataChannel:
+		params := c.ch.Params()
+		c.peer.incoming.count--
+		c.peer.incoming.bytes -= incomingSize(&params)
 	case EventPacket:
 		c.hasPacket = false
 	case EventBufferRoom:
@@ -201,7 +238,7 @@ func (c *stackChannel) PutPacket(b []byte, text bool) error {
 	}
 	now := p.now()
 	if err := c.ch.Send(now, b, text); err != nil {
-		return fmt.Errorf("%w: %w", ErrInvalidState, err)
+		return closedBy(err) // the association ends: Shutdown was called, by either end
 	}
 	p.run(now)
 	return nil
@@ -274,4 +311,18 @@ func (c *stackChannel) Close() error {
 	c.ch.Close(now)
 	p.run(now)
 	return nil
+}
+
+// discard closes a channel whose handle is gone: nobody can read what waits.
+func (c *stackChannel) discard() {
+	p := c.peer
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	c.discarded = true
+	drain(now, c.ch)
+	if !p.closed {
+		c.ch.Close(now)
+		p.run(now)
+	}
 }

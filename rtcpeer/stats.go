@@ -19,7 +19,7 @@ type TransportStats struct {
 func (c *Conn) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s, ok := c.ext.(*stack); ok {
+	if s, ok := c.ext.(*stack); ok && s.peer != nil {
 		return s.peer.stats()
 	}
 	return Stats{}

@@ -1,7 +1,6 @@
 package rtcpeer
 
 import (
-	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -117,9 +116,4 @@ func isHostname(s string) bool {
 		}
 	}
 	return !strings.HasPrefix(s, ".") && !strings.Contains(s, "..")
-}
-
-// hostPort is host and port as net.Dial takes them.
-func (u serverURL) hostPort() string {
-	return net.JoinHostPort(u.host, strconv.Itoa(int(u.port)))
 }

@@ -73,29 +73,10 @@ func (p Params) Answer(offer *Session) (*Session, error) {
 	}
 	// RFC 8829 §5.3.1: a group of the offer is answered with those of its
 	// sections that were taken.
-	if !d.Rejected && bundled(offer, d.Mid) {
+	if _, bundled := offer.bundleTag(d.Mid); bundled && !d.Rejected {
 		s.Lines = append(s.Lines, attributeLine("group", "BUNDLE "+d.Mid))
 	}
 	return s, nil
-}
-
-func bundled(s *Session, mid string) bool {
-	for _, l := range s.Lines {
-		name, value, ok := l.attribute()
-		if !ok || name != "group" {
-			continue
-		}
-		f := strings.Fields(value)
-		if len(f) == 0 || f[0] != "BUNDLE" {
-			continue
-		}
-		for _, m := range f[1:] {
-			if m == mid {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // session is the part before the sections.

@@ -3,6 +3,7 @@ package sdp
 import (
 	"encoding/hex"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -56,7 +57,7 @@ type Data struct {
 	ICELite         bool
 	Candidates      []string // the attributes' values, "candidate:" included
 	EndOfCandidates bool     // RFC 8840 §4.2
-	Setup           Setup    // actpass where the description says nothing in an offer
+	Setup           Setup    // empty where the description says nothing
 	TLSID           string   // RFC 8842 §4
 	Fingerprints    []Fingerprint
 	SCTPPort        int    // RFC 8841 §5
@@ -79,9 +80,9 @@ func (m *Media) isData() bool {
 	}
 	switch m.Proto {
 	case "UDP/DTLS/SCTP", "TCP/DTLS/SCTP":
-		return m.Formats[0] == "webrtc-datachannel"
+		return len(m.Formats) > 0 && m.Formats[0] == "webrtc-datachannel"
 	case "DTLS/SCTP":
-		return true
+		return len(m.Formats) > 0
 	}
 	return false
 }
@@ -135,7 +136,49 @@ func (s *Session) Data() (*Data, error) {
 			return nil, err
 		}
 	}
+	if d.Ufrag == "" || d.Pwd == "" || len(d.Fingerprints) == 0 {
+		if err := d.borrow(s, m); err != nil {
+			return nil, err
+		}
+	}
 	return d, d.complete(m)
+}
+
+// borrow takes the transport's attributes from the first section of the
+// section's bundle, where alone they need to be (RFC 9143 §7.1.3).
+func (d *Data) borrow(s *Session, m *Media) error {
+	tag, ok := s.bundleTag(d.Mid)
+	if !ok || tag == d.Mid {
+		return nil
+	}
+	for i := range s.Media {
+		if mid, _ := s.Media[i].Attribute("mid"); mid != tag {
+			continue
+		}
+		for _, l := range s.Media[i].Lines {
+			switch name, _, _ := l.attribute(); name {
+			case "ice-ufrag", "ice-pwd", "ice-options", "candidate", "end-of-candidates", "fingerprint", "setup", "tls-id":
+				if err := d.attribute(l, m); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	return nil
+}
+
+// bundleTag is the first mid of the BUNDLE group that has this mid.
+func (s *Session) bundleTag(mid string) (tag string, ok bool) {
+	for _, l := range s.Lines {
+		if name, value, ok := l.attribute(); ok && name == "group" {
+			f := strings.Fields(value)
+			if len(f) > 1 && f[0] == "BUNDLE" && slices.Contains(f[1:], mid) {
+				return f[1], true
+			}
+		}
+	}
+	return "", false
 }
 
 // forget drops what a session-level attribute said, when the section has its
@@ -253,19 +296,26 @@ func parseFingerprint(l Line, value string) (Fingerprint, error) {
 	if len(f) != 2 {
 		return Fingerprint{}, syntaxError(l.line, l.column(), "fingerprint has %d fields, not a hash's name and its value", len(f))
 	}
-	b, err := hex.DecodeString(strings.ReplaceAll(f[1], ":", ""))
-	if err != nil || len(b) == 0 || len(f[1]) != 3*len(b)-1 {
+	b, ok := colonHex(f[1])
+	if !ok {
 		return Fingerprint{}, syntaxError(l.line, l.column()+columns[1]-1, "fingerprint is not hexadecimal bytes with colons between: %q", head(f[1]))
 	}
 	return Fingerprint{Hash: strings.ToLower(f[0]), Value: b}, nil
 }
 
-// HasICEOption tells whether an ice-options line named the option.
-func (d *Data) HasICEOption(option string) bool {
-	for _, o := range d.ICEOptions {
-		if o == option {
-			return true
+// colonHex reads bytes of two hexadecimal digits each with colons between.
+func colonHex(s string) (b []byte, ok bool) {
+	if len(s)%3 != 2 {
+		return nil, false
+	}
+	b = make([]byte, (len(s)+1)/3)
+	for i := range b {
+		if i > 0 && s[3*i-1] != ':' {
+			return nil, false
+		}
+		if _, err := hex.Decode(b[i:i+1], []byte(s[3*i:3*i+2])); err != nil {
+			return nil, false
 		}
 	}
-	return false
+	return b, true
 }

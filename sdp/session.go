@@ -75,7 +75,7 @@ func Parse(text string) (*Session, error) {
 		var line string
 		line, text, _ = strings.Cut(text, "\n")
 		number++
-		line = strings.TrimSuffix(line, "\r")
+		line = strings.TrimRight(line, "\r") // text-mode signalling may have doubled it
 		if line == "" {
 			continue // some signalling adds or doubles line ends
 		}
@@ -101,8 +101,9 @@ func (p *parser) line(number int, line string) error {
 	if len(line) < 2 || line[1] != '=' || line[0] < 'a' || line[0] > 'z' {
 		return syntaxError(number, 1, "want a letter and \"=\", have %q", head(line))
 	}
-	if i := strings.IndexByte(line, 0); i >= 0 {
-		return syntaxError(number, i+1, "a zero byte")
+	// RFC 8866 §9: a byte-string has neither.
+	if i := strings.IndexAny(line, "\x00\r"); i >= 0 {
+		return syntaxError(number, i+1, "a byte %q within the line", line[i])
 	}
 	typ, value := line[0], line[2:]
 	if !p.version {

@@ -1,0 +1,1556 @@
+package rtcpeer
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A zero Conn and a zero DataChannel do nothing but say so.
+func TestZero(t *testing.T) {
+	var c Conn
+	ctx := context.Background()
+	for name, err := range map[string]error{
+		"Initialize": c.Initialize(Config{}), "CreateOffer": c.CreateOffer(), "SetLocalDescription": c.SetLocalDescription("offer", ""),
+		"SetRemoteDescription": c.SetRemoteDescription("offer", ""), "AddICECandidate": c.AddICECandidate("", 0, ""),
+		"Poll": c.Poll(), "Close": c.Close(), "Wait": c.Wait(ctx), "Run": c.Run(ctx), "RestartICE": c.RestartICE(),
+		"SetICEServers": c.SetICEServers(nil), "Shutdown": c.Shutdown(ctx),
+		"CreateDataChannel": second(c.CreateDataChannel("", ChannelOptions{})), "OpenDataChannel": second(c.OpenDataChannel("", ChannelOptions{})),
+	} {
+		if !errors.Is(err, ErrUnconfigured) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	c.OnSessionDescriptionCreated(nil)
+	c.OnICECandidateCreated(nil)
+	c.OnDataChannelReceived(nil)
+	c.OnStateChanged(nil)
+	if typ, sdp := c.LocalDescription(); typ+sdp != "" {
+		t.Errorf("LocalDescription: %q %q", typ, sdp)
+	}
+	if typ, sdp := c.RemoteDescription(); typ+sdp != "" {
+		t.Errorf("RemoteDescription: %q %q", typ, sdp)
+	}
+	if s := c.Stats(); s != (Stats{}) {
+		t.Errorf("Stats: %+v", s)
+	}
+
+	var d DataChannel
+	_, rerr := d.GetPacket()
+	_, _, cerr := d.Receive(ctx)
+	for name, err := range map[string]error{
+		"Poll": d.Poll(), "Close": d.Close(), "PutPacket": d.PutPacket(nil), "Send": d.Send(ctx, nil, false),
+		"GetPacket": rerr, "Receive": cerr, "NetConn": second(d.NetConn()),
+	} {
+		if !errors.Is(err, ErrUnconfigured) {
+			t.Errorf("DataChannel.%s: %v", name, err)
+		}
+	}
+	d.SetWriteMode(WriteModeText)
+	d.OnStateChanged(nil)
+	d.OnPacketReceived(nil)
+	d.OnBufferedAmountLow(0, nil)
+	if d.ReadyState() != ChannelStateClosed || d.AvailablePacketCount() != 0 || d.MaxPacketSize() != 0 || d.WasStringPacket() ||
+		d.WriteMode() != WriteModeBinary || d.Label()+d.Protocol() != "" || d.ID() != 65535 || !d.IsOrdered() || d.IsNegotiated() ||
+		d.MaxRetransmits() != 65535 || d.MaxPacketLifeTime() != 65535 || d.BufferedAmount() != 0 {
+		t.Error("a zero DataChannel's getters")
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+func TestWords(t *testing.T) {
+	for i, want := range []string{"new", "connecting", "connected", "disconnected", "failed", "closed", "invalid"} {
+		if got := ConnectionState(i).String(); got != want {
+			t.Errorf("ConnectionState %d: %q", i, got)
+		}
+	}
+	for i, want := range []string{"new", "gathering", "complete", "invalid"} {
+		if got := GatheringState(i).String(); got != want {
+			t.Errorf("GatheringState %d: %q", i, got)
+		}
+	}
+	for i, want := range []string{"stable", "have-local-offer", "have-remote-offer", "have-local-pranswer", "have-remote-pranswer", "closed", "invalid"} {
+		if got := SignalingState(i).String(); got != want {
+			t.Errorf("SignalingState %d: %q", i, got)
+		}
+	}
+	for i, want := range []string{"connecting", "open", "closing", "closed", "invalid"} {
+		if got := ChannelState(i).String(); got != want {
+			t.Errorf("ChannelState %d: %q", i, got)
+		}
+	}
+	for i, want := range []string{"text", "binary", "invalid"} {
+		if got := WriteMode(i).String(); got != want {
+			t.Errorf("WriteMode %d: %q", i, got)
+		}
+	}
+	if ConnectionState(-1).String() != "invalid" {
+		t.Error("a negative state")
+	}
+}
+
+func TestErrClosed(t *testing.T) {
+	cause := errors.New("why")
+	err := closedBy(cause)
+	if !errors.Is(ErrClosed, ErrInvalidState) || !errors.Is(err, ErrClosed) || !errors.Is(err, ErrInvalidState) || !errors.Is(err, cause) {
+		t.Errorf("%v", err)
+	}
+	if errors.Is(ErrInvalidState, ErrClosed) || errors.Is(ErrClosed, ErrUnavailable) {
+		t.Error("too much is ErrClosed")
+	}
+}
+
+// After Close, and after an Initialize that failed, everything else is
+// ErrClosed, until Initialize.
+func TestClosed(t *testing.T) {
+	for _, how := range []string{"Close", "Initialize"} {
+		c := New()
+		ch, err := c.CreateDataChannel("x", ChannelOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if how == "Close" {
+			err = c.Close()
+		} else {
+			err = c.Initialize(Config{ICEServers: []ICEServer{{URLs: []string{"http://x"}}}})
+			if !errors.Is(err, ErrInvalidParameter) {
+				t.Errorf("Initialize: %v", err)
+			}
+			err = nil
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx := context.Background()
+		_, _, rerr := ch.Receive(ctx)
+		for name, err := range map[string]error{
+			"CreateOffer": c.CreateOffer(), "SetLocalDescription": c.SetLocalDescription("offer", ""), "rollback": c.SetLocalDescription("rollback", ""),
+			"SetRemoteDescription": c.SetRemoteDescription("what", ""), "AddICECandidate": c.AddICECandidate("", 0, ""),
+			"Wait": c.Wait(ctx), "RestartICE": c.RestartICE(), "SetICEServers": c.SetICEServers(nil), "Shutdown": c.Shutdown(ctx),
+			"CreateDataChannel": second(c.CreateDataChannel("", ChannelOptions{})), "OpenDataChannel": second(c.OpenDataChannel("", ChannelOptions{})),
+			"PutPacket": ch.PutPacket([]byte("x")), "Send": ch.Send(ctx, nil, false), "Receive": rerr,
+		} {
+			if !errors.Is(err, ErrClosed) {
+				t.Errorf("%s after %s: %v", name, how, err)
+			}
+		}
+		if err := c.Poll(); err != nil {
+			t.Errorf("Poll: %v", err)
+		}
+		if err := c.Run(ctx); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+		if err := errors.Join(c.Close(), ch.Close(), ch.Poll()); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+		if _, err := ch.GetPacket(); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("GetPacket: %v", err)
+		}
+		if c.ConnectionState() != StateClosed || c.SignalingState() != SignalingStateClosed || ch.ReadyState() != ChannelStateClosed {
+			t.Errorf("states %v, %v, %v", c.ConnectionState(), c.SignalingState(), ch.ReadyState())
+		}
+		// Only Initialize makes it usable again.
+		if err := c.Initialize(Config{}); err != nil {
+			t.Fatal(err)
+		}
+		if c.ConnectionState() != StateNew || c.SignalingState() != SignalingStateStable || c.GatheringState() != GatheringStateNew {
+			t.Errorf("states %v, %v, %v", c.ConnectionState(), c.SignalingState(), c.GatheringState())
+		}
+		if err := c.CreateOffer(); !errors.Is(err, ErrInvalidState) {
+			t.Errorf("CreateOffer without a channel since Initialize: %v", err)
+		}
+		if ch.ReadyState() != ChannelStateClosed || !errors.Is(ch.PutPacket(nil), ErrClosed) {
+			t.Error("the old channel lives again")
+		}
+		c.Close()
+	}
+}
+
+func TestInitializeChecks(t *testing.T) {
+	for name, cfg := range map[string]Config{
+		"negative MaxMessageSize":      {MaxMessageSize: -1},
+		"huge MaxMessageSize":          {MaxMessageSize: 1<<30 + 1},
+		"negative SendBufferSize":      {SendBufferSize: -1},
+		"small MaxDatagramSize":        {MaxDatagramSize: 575},
+		"large MaxDatagramSize":        {MaxDatagramSize: 65536},
+		"unknown policy":               {ICETransportPolicy: 7},
+		"unknown MinDTLS":              {MinDTLS: tls.VersionTLS11},
+		"unknown MaxDTLS":              {MaxDTLS: 0x1234},
+		"no version between":           {MinDTLS: tls.VersionTLS13, MaxDTLS: tls.VersionTLS12},
+		"empty certificate":            {Certificate: &tls.Certificate{}},
+		"certificate without key":      {Certificate: &tls.Certificate{Certificate: [][]byte{{1}}}},
+		"key that nobody can use":      {Certificate: &tls.Certificate{Certificate: [][]byte{{1}}, PrivateKey: "x"}},
+		"zero Host":                    {Host: &Host{}},
+		"server without urls":          {ICEServers: []ICEServer{{}}},
+		"username without credential":  {ICEServers: []ICEServer{{URLs: []string{"turn:x"}, Username: "u"}}},
+		"credential without username":  {ICEServers: []ICEServer{{URLs: []string{"turn:x"}, Credential: "u"}}},
+		"second server with a bad URL": {ICEServers: []ICEServer{{URLs: []string{"stun:x"}}, {URLs: []string{"stun:y", "y"}}}},
+	} {
+		c := New()
+		if err := c.Initialize(cfg); !errors.Is(err, ErrInvalidParameter) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if c.ConnectionState() != StateClosed {
+			t.Errorf("%s: state %v", name, c.ConnectionState())
+		}
+	}
+	c := New()
+	defer c.Close()
+	for name, cfg := range map[string]Config{
+		"zero": {}, "TLS numbers": {MinDTLS: tls.VersionTLS12, MaxDTLS: tls.VersionTLS13}, "DTLS numbers": {MinDTLS: 0xfefd, MaxDTLS: 0xfefc},
+		"turn without both": {ICEServers: []ICEServer{{URLs: []string{"turn:x"}}}},
+	} {
+		if err := c.Initialize(cfg); err != nil || c.ConnectionState() != StateNew {
+			t.Errorf("%s: %v, %v", name, err, c.ConnectionState())
+		}
+	}
+}
+
+func TestCreateDataChannel(t *testing.T) {
+	c := New()
+	defer c.Close()
+	for name, o := range map[string]ChannelOptions{
+		"negotiated without id": {Negotiated: true}, "id without negotiated": {ID: new(1)},
+		"negative id": {Negotiated: true, ID: new(-1)}, "id 65535": {Negotiated: true, ID: new(65535)},
+		"both limits": {MaxRetransmits: new(1), MaxPacketLifeTime: new(1)}, "negative retransmits": {MaxRetransmits: new(-1)},
+		"many retransmits": {MaxRetransmits: new(65536)}, "negative life": {MaxPacketLifeTime: new(-1)}, "long life": {MaxPacketLifeTime: new(65536)},
+		"protocol not UTF-8": {Protocol: "\xff"}, "long protocol": {Protocol: strings.Repeat("x", 65536)},
+	} {
+		if _, err := c.CreateDataChannel("x", o); !errors.Is(err, ErrInvalidParameter) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, label := range []string{"\xff", strings.Repeat("x", 65536)} {
+		if _, err := c.CreateDataChannel(label, ChannelOptions{}); !errors.Is(err, ErrInvalidParameter) {
+			t.Errorf("label %.5q: %v", label, err)
+		}
+	}
+	if err := c.CreateOffer(); !errors.Is(err, ErrInvalidState) || errors.Is(err, ErrClosed) {
+		t.Errorf("CreateOffer without a channel: %v", err)
+	}
+	if c.ConnectionState() != StateNew {
+		t.Errorf("a CreateOffer that failed made the state %v", c.ConnectionState())
+	}
+
+	d, err := c.CreateDataChannel("ö", ChannelOptions{Negotiated: true, ID: new(7), Ordered: new(false), MaxRetransmits: new(3), Protocol: "p"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Label() != "ö" || d.Protocol() != "p" || d.ID() != 7 || d.IsOrdered() || !d.IsNegotiated() || d.MaxRetransmits() != 3 ||
+		d.MaxPacketLifeTime() != 65535 || d.ReadyState() != ChannelStateConnecting || d.BufferedAmount() != 0 || d.AvailablePacketCount() != 0 {
+		t.Error("the getters of a new channel")
+	}
+	if d.WriteMode() != WriteModeBinary {
+		t.Errorf("write mode %v", d.WriteMode())
+	}
+	if d.SetWriteMode(WriteModeText); d.WriteMode() != WriteModeText {
+		t.Errorf("write mode %v", d.WriteMode())
+	}
+	if _, err := c.CreateDataChannel("again", ChannelOptions{Negotiated: true, ID: new(7)}); !errors.Is(err, ErrInvalidParameter) {
+		t.Errorf("an id in use: %v", err)
+	}
+	if err := d.PutPacket([]byte("x")); !errors.Is(err, ErrInvalidState) || errors.Is(err, ErrClosed) {
+		t.Errorf("PutPacket while connecting: %v", err)
+	}
+	if err := d.PutPacket([]byte("\xff")); !errors.Is(err, ErrInvalidParameter) {
+		t.Errorf("text that is not UTF-8: %v", err)
+	}
+	if _, err := d.GetPacket(); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("GetPacket: %v", err)
+	}
+	if _, err := d.NetConn(); !errors.Is(err, ErrInvalidState) {
+		t.Errorf("NetConn: %v", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := d.Send(ctx, nil, false); !errors.Is(err, context.Canceled) {
+		t.Errorf("Send: %v", err)
+	}
+	if _, _, err := d.Receive(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("Receive: %v", err)
+	}
+	e, err := c.CreateDataChannel("", ChannelOptions{MaxPacketLifeTime: new(9)})
+	if err != nil || e.ID() != 65535 || e.MaxPacketLifeTime() != 9 || e.MaxRetransmits() != 65535 || !e.IsOrdered() || e.IsNegotiated() {
+		t.Errorf("%v, id %d", err, e.ID())
+	}
+
+	// A channel that never opened closes at once; the closed one counts.
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil || e.ReadyState() != ChannelStateClosing {
+		t.Errorf("%v, %v", err, e.ReadyState())
+	}
+	c.Poll()
+	if e.ReadyState() != ChannelStateClosed {
+		t.Errorf("state %v after Poll", e.ReadyState())
+	}
+	if err := c.CreateOffer(); err != nil {
+		t.Errorf("CreateOffer after the channel was closed: %v", err)
+	}
+	if c.ConnectionState() != StateConnecting {
+		t.Errorf("state %v after CreateOffer", c.ConnectionState())
+	}
+	if _, err := c.CreateDataChannel("late", ChannelOptions{}); !errors.Is(err, ErrInvalidState) {
+		t.Errorf("CreateDataChannel after CreateOffer: %v", err)
+	}
+	if _, err := c.OpenDataChannel("late", ChannelOptions{}); err != nil {
+		t.Errorf("OpenDataChannel after CreateOffer: %v", err)
+	}
+}
+
+// deaf is a Conn whose descriptions the test passes on itself.
+type deaf struct {
+	*Conn
+	created    [][2]string
+	candidates []string
+}
+
+func newDeaf(t *testing.T, n *memNet, addr string) *deaf {
+	d := &deaf{Conn: newMemConn(t, n, addr, Config{})}
+	d.OnSessionDescriptionCreated(func(typ, sdp string) { d.created = append(d.created, [2]string{typ, sdp}) })
+	d.OnICECandidateCreated(func(media string, index int, name string) {
+		d.candidates = append(d.candidates, fmt.Sprint(media, " ", index, " ", name))
+	})
+	t.Cleanup(func() { d.Close() })
+	return d
+}
+
+// offered makes an offer and returns it.
+func (d *deaf) offered(t *testing.T) string {
+	t.Helper()
+	if !d.hasChannel() {
+		if _, err := d.CreateDataChannel("x", ChannelOptions{Negotiated: true, ID: new(0)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.CreateOffer(); err != nil {
+		t.Fatal(err)
+	}
+	return d.next(t, "offer")
+}
+
+func (d *deaf) hasChannel() bool {
+	d.Conn.mu.Lock()
+	defer d.Conn.mu.Unlock()
+	return d.Conn.created || d.Conn.agreed
+}
+
+// next polls for the one description that was created.
+func (d *deaf) next(t *testing.T, typ string) string {
+	t.Helper()
+	d.Poll()
+	if len(d.created) != 1 || d.created[0][0] != typ {
+		t.Fatalf("created %q, want one %s", d.created, typ)
+	}
+	sdp := d.created[0][1]
+	d.created = nil
+	return sdp
+}
+
+func (d *deaf) local(t *testing.T, typ, sdp string) {
+	t.Helper()
+	if err := d.SetLocalDescription(typ, sdp); err != nil {
+		t.Fatalf("SetLocalDescription(%s): %v", typ, err)
+	}
+}
+
+func (d *deaf) remote(t *testing.T, typ, sdp string) {
+	t.Helper()
+	if err := d.SetRemoteDescription(typ, sdp); err != nil {
+		t.Fatalf("SetRemoteDescription(%s): %v", typ, err)
+	}
+}
+
+func (d *deaf) want(t *testing.T, s SignalingState) {
+	t.Helper()
+	if got := d.SignalingState(); got != s {
+		t.Fatalf("signalling state %v, want %v", got, s)
+	}
+}
+
+// The signalling states, and what is refused in each.
+func TestSignaling(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		n := newMemNet()
+		a, b := newDeaf(t, n, "10.0.0.1"), newDeaf(t, n, "10.0.0.2")
+		if _, err := b.CreateDataChannel("x", ChannelOptions{Negotiated: true, ID: new(0)}); err != nil {
+			t.Fatal(err)
+		}
+		for _, typ := range []string{"", "Offer", "answer ", "x"} {
+			if err := a.SetLocalDescription(typ, ""); !errors.Is(err, ErrInvalidParameter) {
+				t.Errorf("local %q: %v", typ, err)
+			}
+			if err := a.SetRemoteDescription(typ, ""); !errors.Is(err, ErrInvalidParameter) {
+				t.Errorf("remote %q: %v", typ, err)
+			}
+		}
+		wrong := func(who *deaf, local bool, typ, sdp string, want error) {
+			t.Helper()
+			before := who.SignalingState()
+			set := who.SetRemoteDescription
+			if local {
+				set = who.SetLocalDescription
+			}
+			if err := set(typ, sdp); !errors.Is(err, want) {
+				t.Errorf("%s in %v: %v, want %v", typ, before, err, want)
+			}
+			if who.SignalingState() != before {
+				t.Errorf("%s that failed: %v became %v", typ, before, who.SignalingState())
+			}
+		}
+		// Bad text is told with line and column.
+		err := a.SetRemoteDescription("offer", "v=0\no=x\n")
+		if !errors.Is(err, ErrInvalidParameter) || !strings.Contains(err.Error(), "line 2 column 3") {
+			t.Errorf("bad text: %v", err)
+		}
+		offer := a.offered(t)
+		a.want(t, SignalingStateStable)
+		if a.GatheringState() != GatheringStateNew {
+			t.Error("gathering before SetLocalDescription")
+		}
+		wrong(a, true, "answer", offer, ErrInvalidState)
+		wrong(a, true, "pranswer", offer, ErrInvalidState)
+		wrong(a, true, "rollback", "", ErrInvalidState)
+		wrong(a, false, "rollback", "", ErrInvalidState)
+		wrong(a, false, "answer", offer, ErrInvalidState)
+		wrong(a, false, "pranswer", offer, ErrInvalidState)
+		// Altered, or of another.
+		for _, line := range []string{"a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:sha-256 ", "a=tls-id:"} {
+			i := strings.Index(offer, line) + len(line)
+			c := "0"
+			if offer[i] == '0' {
+				c = "1"
+			}
+			wrong(a, true, "offer", offer[:i]+c+offer[i+1:], ErrInvalidParameter)
+		}
+		wrong(a, true, "offer", strings.Replace(offer, "setup:actpass", "setup:active", 1), ErrInvalidParameter)
+		wrong(b, true, "offer", offer, ErrInvalidParameter)
+		a.local(t, "offer", offer)
+		a.want(t, SignalingStateHaveLocalOffer)
+		a.local(t, "offer", offer) // the same again
+		if typ, text := a.LocalDescription(); typ != "offer" || !strings.Contains(text, "a=candidate:") || !strings.Contains(text, "a=end-of-candidates") {
+			t.Errorf("LocalDescription: %s\n%s", typ, text)
+		}
+		if typ, text := a.LocalDescription(); a.SetLocalDescription(typ, text) != nil {
+			t.Error("the same with candidates is not the same again")
+		}
+		if err := a.CreateOffer(); !errors.Is(err, ErrInvalidState) {
+			t.Errorf("CreateOffer in have-local-offer: %v", err)
+		}
+		wrong(a, true, "answer", offer, ErrInvalidState)
+
+		b.remote(t, "offer", offer)
+		b.want(t, SignalingStateHaveRemoteOffer)
+		if b.ConnectionState() != StateConnecting {
+			t.Errorf("state %v after a remote offer", b.ConnectionState())
+		}
+		if typ, text := b.RemoteDescription(); typ != "offer" || text != offer {
+			t.Errorf("RemoteDescription: %s", typ)
+		}
+		answer := b.next(t, "answer")
+		wrong(b, true, "offer", offer, ErrInvalidState)
+		wrong(b, false, "answer", answer, ErrInvalidState)
+		if err := b.CreateOffer(); !errors.Is(err, ErrInvalidState) {
+			t.Errorf("CreateOffer in have-remote-offer: %v", err)
+		}
+		wrong(b, true, "answer", strings.Replace(answer, "setup:active", "setup:passive", 1), ErrInvalidParameter)
+		b.remote(t, "offer", offer) // the same again makes another answer
+		answer = b.next(t, "answer")
+		b.local(t, "pranswer", answer)
+		b.want(t, SignalingStateHaveLocalPranswer)
+		if typ, _ := b.LocalDescription(); typ != "pranswer" {
+			t.Errorf("LocalDescription: %s", typ)
+		}
+		b.local(t, "pranswer", answer)
+		wrong(b, true, "rollback", "", ErrInvalidState)
+		wrong(b, false, "offer", offer, ErrInvalidState)
+
+		a.remote(t, "pranswer", answer)
+		a.want(t, SignalingStateHaveRemotePranswer)
+		wrong(a, false, "rollback", "", ErrInvalidState)
+		a.local(t, "offer", offer) // still the same again
+		wrong(a, true, "offer", strings.Replace(offer, " 1 IN IP4", " 7 IN IP4", 1), ErrInvalidState)
+		i := strings.Index(answer, "sha-256 ") + 8
+		wrong(a, false, "answer", answer[:i]+strings.Map(flipHex, answer[i:i+2])+answer[i+2:], ErrInvalidParameter)
+		wrong(a, false, "answer", strings.Replace(answer, "a=mid:0", "a=mid:9", 1), ErrInvalidParameter)
+		wrong(a, false, "answer", strings.Replace(answer, "setup:active", "setup:actpass", 1), ErrInvalidParameter)
+		wrong(a, false, "answer", strings.Replace(answer, "setup:active", "setup:holdconn", 1), ErrInvalidParameter)
+		wrong(a, false, "answer", strings.Replace(answer, "setup:active", "setup:passive", 1), ErrInvalidParameter)
+
+		// A provisional answer connects already; candidates go on.
+		give := func(from, to *deaf) {
+			t.Helper()
+			from.Poll()
+			for _, c := range from.candidates {
+				f := strings.SplitN(c, " ", 3)
+				if err := to.AddICECandidate(f[0], 0, f[2]); err != nil {
+					t.Errorf("AddICECandidate(%q): %v", c, err)
+				}
+			}
+			from.candidates = nil
+		}
+		give(a, b)
+		give(b, a)
+		waitFor(t, "connected by the pranswer", func() bool {
+			a.Poll()
+			b.Poll()
+			return a.ConnectionState() == StateConnected && b.ConnectionState() == StateConnected
+		})
+		b.local(t, "answer", answer)
+		b.local(t, "answer", answer)
+		b.want(t, SignalingStateStable)
+		a.remote(t, "answer", answer)
+		a.want(t, SignalingStateStable)
+		a.local(t, "offer", offer) // again, in stable
+		a.want(t, SignalingStateStable)
+		if typ, _ := b.LocalDescription(); typ != "answer" {
+			t.Errorf("LocalDescription: %s", typ)
+		}
+		wrong(b, true, "pranswer", answer, ErrInvalidState)
+
+		// Renegotiation, from the other side, keeps everything.
+		again := b.offered(t)
+		if !strings.Contains(again, "a=ice-ufrag:") || ufragOf(again) != ufragOf(answer) {
+			t.Errorf("a later offer without a restart has other credentials\n%s", again)
+		}
+		b.local(t, "offer", again)
+		a.remote(t, "offer", again)
+		again = a.next(t, "answer")
+		wrong(a, true, "answer", answer, ErrInvalidParameter)
+		a.local(t, "answer", again)
+		b.remote(t, "answer", again)
+		a.want(t, SignalingStateStable)
+		b.want(t, SignalingStateStable)
+		a.Poll()
+		b.Poll()
+		if a.ConnectionState() != StateConnected || b.ConnectionState() != StateConnected {
+			t.Errorf("states %v, %v after a renegotiation", a.ConnectionState(), b.ConnectionState())
+		}
+		// The certificate may not change.
+		i = strings.Index(offer, "sha-256 ") + 8
+		wrong(b, false, "offer", offer[:i]+strings.Map(flipHex, offer[i:i+2])+offer[i+2:], ErrInvalidParameter)
+	})
+}
+
+func flipHex(r rune) rune {
+	if r == '0' {
+		return '1'
+	}
+	return '0'
+}
+
+func ufragOf(sdp string) string {
+	_, rest, _ := strings.Cut(sdp, "a=ice-ufrag:")
+	ufrag, _, _ := strings.Cut(rest, "\r")
+	return ufrag
+}
+
+// Both offer at once; the polite one's offer is rolled back.
+func TestGlare(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		n := newMemNet()
+		a, b := newDeaf(t, n, "10.0.0.1"), newDeaf(t, n, "10.0.0.2")
+		offerA, offerB := a.offered(t), b.offered(t)
+		a.local(t, "offer", offerA)
+		b.local(t, "offer", offerB)
+		a.Poll()
+		b.Poll()
+		states := 0
+		b.OnStateChanged(func() { states++ })
+		b.remote(t, "offer", offerA)
+		b.want(t, SignalingStateHaveRemoteOffer)
+		answer := b.next(t, "answer")
+		if states == 0 {
+			t.Error("no OnStateChanged")
+		}
+		// The rolled back offer cannot be applied any more.
+		if err := b.SetLocalDescription("offer", offerB); !errors.Is(err, ErrInvalidState) {
+			t.Errorf("the offer that was rolled back: %v", err)
+		}
+		b.local(t, "answer", answer)
+		typ, full := b.LocalDescription()
+		a.remote(t, typ, full)
+		waitFor(t, "connected after glare", func() bool {
+			a.Poll()
+			b.Poll()
+			return a.ConnectionState() == StateConnected && b.ConnectionState() == StateConnected
+		})
+
+		// Again, with a restart on both sides.
+		for _, c := range []*deaf{a, b} {
+			if err := c.RestartICE(); err != nil {
+				t.Fatal(err)
+			}
+			c.candidates = nil
+		}
+		offerA, offerB = a.offered(t), b.offered(t)
+		a.local(t, "offer", offerA)
+		b.local(t, "offer", offerB)
+		b.remote(t, "offer", offerA)
+		answer = b.next(t, "answer")
+		b.local(t, "answer", answer)
+		typ, full = b.LocalDescription()
+		a.remote(t, typ, full)
+		if ufragOf(full) == ufragOf(offerB) {
+			t.Error("credentials of an offer that was rolled back were used again")
+		}
+		for range 30 {
+			pause()
+			a.Poll()
+			b.Poll()
+			if a.ConnectionState() != StateConnected || b.ConnectionState() != StateConnected {
+				t.Fatalf("states %v and %v", a.ConnectionState(), b.ConnectionState())
+			}
+		}
+	})
+}
+
+// A restart that is rolled back leaves the connection as it was, also for the
+// other end's next offer.
+func TestRollbackOfRestart(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		n := newMemNet()
+		a, b := newDeaf(t, n, "10.0.0.1"), newDeaf(t, n, "10.0.0.2")
+		exchange(t, a, b)
+		old := ufragOf(first(a.LocalDescription()))
+		if err := a.RestartICE(); err != nil {
+			t.Fatal(err)
+		}
+		offer := a.offered(t)
+		if ufragOf(offer) == old {
+			t.Fatal("the offer does not restart")
+		}
+		a.local(t, "offer", offer)
+		a.local(t, "rollback", "")
+		a.want(t, SignalingStateStable)
+		if got := first(a.LocalDescription()); ufragOf(got) != old || !strings.Contains(got, "a=candidate:") {
+			t.Errorf("after the rollback the local description is\n%s", got)
+		}
+		offer = b.offered(t)
+		b.local(t, "offer", offer)
+		a.remote(t, "offer", offer)
+		answer := a.next(t, "answer")
+		if ufragOf(answer) != old {
+			t.Error("an answer restarts ICE without being asked")
+		}
+		a.local(t, "answer", answer)
+		b.remote(t, "answer", answer)
+		for range 40 {
+			pause()
+			a.Poll()
+			b.Poll()
+			if a.ConnectionState() != StateConnected || b.ConnectionState() != StateConnected {
+				t.Fatalf("states %v and %v", a.ConnectionState(), b.ConnectionState())
+			}
+		}
+		// The wish to restart is still there.
+		if offer := a.offered(t); ufragOf(offer) == old {
+			t.Error("RestartICE was forgotten")
+		}
+	})
+}
+
+func first(_, text string) string { return text }
+
+// exchange connects two by offer and answer of a, with candidates inside.
+func exchange(t *testing.T, a, b *deaf) {
+	t.Helper()
+	if _, err := b.CreateDataChannel("x", ChannelOptions{Negotiated: true, ID: new(0)}); err != nil {
+		t.Fatal(err)
+	}
+	a.local(t, "offer", a.offered(t))
+	b.remote(t, "offer", first(a.LocalDescription()))
+	b.local(t, "answer", b.next(t, "answer"))
+	a.remote(t, "answer", first(b.LocalDescription()))
+	waitFor(t, "connected", func() bool {
+		a.Poll()
+		b.Poll()
+		return a.ConnectionState() == StateConnected && b.ConnectionState() == StateConnected
+	})
+}
+
+// An offer rolled back leaves the state Connecting, and a connection can be
+// made after it from either side, with all candidates signalled.
+func TestRollback(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		n := newMemNet()
+		a, b := newDeaf(t, n, "10.0.0.1"), newDeaf(t, n, "10.0.0.2")
+		a.local(t, "offer", a.offered(t))
+		a.local(t, "rollback", "")
+		a.want(t, SignalingStateStable)
+		if a.ConnectionState() != StateConnecting {
+			t.Errorf("state %v after a rollback", a.ConnectionState())
+		}
+		if typ, sdp := a.LocalDescription(); typ+sdp != "" {
+			t.Errorf("LocalDescription: %s", typ)
+		}
+		b.remote(t, "offer", a.offered(t))
+		b.Poll()
+		b.remote(t, "rollback", "")
+		b.want(t, SignalingStateStable)
+		if err := b.CreateOffer(); !errors.Is(err, ErrInvalidState) {
+			t.Errorf("CreateOffer after a rollback, without a channel: %v", err)
+		}
+		a.created, b.created = nil, nil
+		exchangeFrom(t, b, a)
+	})
+}
+
+func exchangeFrom(t *testing.T, a, b *deaf) {
+	t.Helper()
+	if _, err := a.OpenDataChannel("x", ChannelOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	a.local(t, "offer", a.offered(t))
+	b.remote(t, "offer", first(a.LocalDescription()))
+	b.local(t, "answer", b.next(t, "answer"))
+	a.remote(t, "answer", first(b.LocalDescription()))
+	waitFor(t, "connected", func() bool {
+		a.Poll()
+		b.Poll()
+		return a.ConnectionState() == StateConnected && b.ConnectionState() == StateConnected
+	})
+}
+
+// Candidates: their forms, those that come early, and those that never fit.
+func TestCandidates(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		n := newMemNet()
+		a, b := newDeaf(t, n, "10.0.0.1"), newDeaf(t, n, "10.0.0.2")
+		for _, bad := range []string{"x", "candidate:x", "candidate:1 1 udp 1 10.0.0.1 99999 typ host", "candidate:1 1 udp 1 10.0.0.1 1 type host"} {
+			if err := a.AddICECandidate("0", 0, bad); !errors.Is(err, ErrInvalidParameter) {
+				t.Errorf("%q: %v", bad, err)
+			}
+		}
+		// What cannot be used is dropped without a word.
+		for _, name := range []string{
+			"candidate:1 1 tcp 1 10.0.0.9 9 typ host tcptype active", "a=candidate:1 2 udp 1 10.0.0.9 9 typ host",
+			"candidate:1 1 udp 1 nowhere.invalid 9 typ host", "1 1 udp 1 10.0.0.9 9 typ host",
+		} {
+			if err := a.AddICECandidate("0", 0, name); err != nil {
+				t.Errorf("%q: %v", name, err)
+			}
+		}
+		if _, err := b.CreateDataChannel("x", ChannelOptions{Negotiated: true, ID: new(0)}); err != nil {
+			t.Fatal(err)
+		}
+		offer := a.offered(t)
+		a.local(t, "offer", offer)
+		if a.GatheringState() != GatheringStateNew {
+			t.Error("the gathering state shows before Poll")
+		}
+		a.Poll()
+		if a.GatheringState() != GatheringStateComplete {
+			t.Errorf("gathering state %v", a.GatheringState())
+		}
+		if len(a.candidates) != 2 || !strings.HasPrefix(a.candidates[0], "0 0 candidate:") || a.candidates[1] != "0 0 " ||
+			!strings.Contains(a.candidates[0], " ufrag "+ufragOf(offer)) {
+			t.Fatalf("candidates %q", a.candidates)
+		}
+		name := strings.SplitN(a.candidates[0], " ", 3)[2]
+		// They come before the offer, after others of another time.
+		for i := range 3 * maxEarlyCandidates {
+			if err := b.AddICECandidate("0", 0, fmt.Sprintf("candidate:1 1 udp 1 10.9.9.9 %d typ host ufrag other", i+1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := len(b.ext.(*stack).peer.remote.early); got != maxEarlyCandidates {
+			t.Errorf("%d candidates are kept", got)
+		}
+		if err := errors.Join(b.AddICECandidate("0", 0, "a="+name), b.AddICECandidate("0", 0, "")); err != nil {
+			t.Fatal(err)
+		}
+		b.remote(t, "offer", offer)
+		if err := b.AddICECandidate("nine", 0, name); !errors.Is(err, ErrInvalidParameter) {
+			t.Errorf("candidate of a media section that is not there: %v", err)
+		}
+		answer := b.next(t, "answer")
+		b.local(t, "answer", answer)
+		a.remote(t, "answer", answer) // without any candidate
+		waitFor(t, "connected by early candidates", func() bool {
+			a.Poll()
+			b.Poll()
+			return a.ConnectionState() == StateConnected && b.ConnectionState() == StateConnected
+		})
+		for _, end := range []string{"", "candidate:", "a=end-of-candidates"} {
+			if err := a.AddICECandidate("0", 0, end); err != nil {
+				t.Errorf("end of candidates %q: %v", end, err)
+			}
+		}
+		// Other servers: gathering begins and ends again.
+		var states []GatheringState
+		a.OnStateChanged(func() { states = append(states, a.GatheringState()) })
+		a.candidates = nil
+		if err := a.SetICEServers([]ICEServer{{URLs: []string{"ftp:x"}}}); !errors.Is(err, ErrInvalidParameter) {
+			t.Errorf("SetICEServers: %v", err)
+		}
+		if err := a.SetICEServers(nil); err != nil {
+			t.Fatal(err)
+		}
+		a.Poll()
+		if len(states) != 2 || states[0] != GatheringStateGathering || states[1] != GatheringStateComplete || len(a.candidates) != 1 {
+			t.Errorf("states %v, candidates %q", states, a.candidates)
+		}
+	})
+}
+
+// An offer with audio and video first is answered; one without data channels
+// is no offer.
+func TestForeignOffers(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		n := newMemNet()
+		a, b := newDeaf(t, n, "10.0.0.1"), newDeaf(t, n, "10.0.0.2")
+		a.local(t, "offer", a.offered(t))
+		offer := first(a.LocalDescription())
+		head, section, _ := strings.Cut(offer, "m=application")
+		audio := "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:a\r\n"
+		err := b.SetRemoteDescription("offer", head+audio)
+		if !errors.Is(err, ErrInvalidParameter) || b.SignalingState() != SignalingStateStable {
+			t.Errorf("an offer without data channels: %v", err)
+		}
+		b.remote(t, "offer", head+audio+"m=application"+section)
+		answer := b.next(t, "answer")
+		if !strings.Contains(answer, "m=audio 0 ") {
+			t.Errorf("the audio section is not rejected:\n%s", answer)
+		}
+		// Our offer has one section: an answer with two is no answer to it.
+		if err := a.SetRemoteDescription("answer", answer); !errors.Is(err, ErrInvalidParameter) {
+			t.Errorf("an answer with another section first: %v", err)
+		}
+		b.remote(t, "rollback", "")
+		b.remote(t, "offer", strings.Replace(offer, "m=application 9", "m=application 0", 1))
+		answer = b.next(t, "answer")
+		b.local(t, "answer", answer)
+		b.Poll()
+		if b.ConnectionState() != StateFailed || b.Poll() == nil {
+			t.Errorf("state %v after an offer of nothing", b.ConnectionState())
+		}
+		// The offerer learns the same.
+		a.remote(t, "answer", strings.Replace(first(b.LocalDescription()), "a=inactive", "a=inactive", 1))
+		a.Poll()
+		if a.ConnectionState() != StateFailed {
+			t.Errorf("state %v after an answer of nothing", a.ConnectionState())
+		}
+	})
+}
+
+// Poll: order, nesting, what a handler causes, Close and Initialize inside.
+func TestPoll(t *testing.T) {
+	f := &fakeExtension{}
+	c := connOf(f)
+	var got []string
+	depth := 0
+	c.OnSessionDescriptionCreated(func(typ, sdp string) {
+		got = append(got, typ+sdp)
+		depth++
+		defer func() { depth-- }()
+		if err := c.Poll(); err != nil || depth > 1 {
+			t.Errorf("nested Poll: %v at depth %d", err, depth)
+		}
+		switch sdp {
+		case "1":
+			f.event(Event{Kind: EventSessionDescription, Type: "d", SDP: "5"})
+		case "close":
+			c.Close()
+		case "initialize":
+			if err := c.Initialize(Config{}); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	put := func(names ...string) {
+		for _, n := range names {
+			f.event(Event{Kind: EventSessionDescription, Type: "d", SDP: n})
+		}
+	}
+	poll := func(want string) {
+		t.Helper()
+		got = nil
+		if err := c.Poll(); err != nil {
+			t.Error(err)
+		}
+		if s := strings.Join(got, " "); s != want {
+			t.Errorf("Poll delivered %q, want %q", s, want)
+		}
+	}
+	put("1", "2", "3")
+	poll("d1 d2 d3")
+	poll("d5")
+	poll("")
+	put("initialize", "2")
+	poll("dinitialize")
+	if c.ConnectionState() != StateNew {
+		t.Errorf("state %v", c.ConnectionState())
+	}
+	poll("")
+	put("close", "2")
+	poll("dclose")
+	poll("")
+	if c.ConnectionState() != StateClosed {
+		t.Errorf("state %v", c.ConnectionState())
+	}
+}
+
+// A second goroutine's Poll waits for the first.
+func TestPollOfTwo(t *testing.T) {
+	f := &fakeExtension{}
+	c := connOf(f)
+	inside, release := make(chan struct{}), make(chan struct{})
+	done := false
+	c.OnICECandidateCreated(func(string, int, string) {
+		close(inside)
+		<-release
+		done = true
+	})
+	f.event(Event{Kind: EventICECandidate})
+	first, second := make(chan error), make(chan error)
+	go func() { first <- c.Poll() }()
+	<-inside
+	go func() {
+		err := c.Poll()
+		if !done { // the race detector objects too, if Poll did not wait
+			err = errors.New("returned while the first was inside")
+		}
+		second <- err
+	}()
+	for range 1000 {
+		runtime.Gosched()
+	}
+	close(release)
+	if err := errors.Join(<-first, <-second); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestPollAllocatesNothing(t *testing.T) {
+	c := New()
+	defer c.Close()
+	if _, err := c.CreateDataChannel("x", ChannelOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	c.Poll()
+	if n := testing.AllocsPerRun(100, func() { c.Poll() }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestWaitAndRun(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		f := &fakeExtension{}
+		c := connOf(f)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if err := c.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Wait: %v", err)
+		}
+		if err := c.Run(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Run: %v", err)
+		}
+		// Any number of goroutines wait.
+		done := make(chan error, 3)
+		for range 3 {
+			go func() { done <- c.Wait(context.Background()) }()
+		}
+		pause()
+		f.event(Event{Kind: EventICECandidate})
+		for range 3 {
+			if err := <-done; err != nil {
+				t.Errorf("Wait: %v", err)
+			}
+		}
+		// Run goes on after StateFailed, and ends at the remote close.
+		states := 0
+		c.OnStateChanged(func() { states++ })
+		go func() { done <- c.Run(context.Background()) }()
+		f.event(Event{Kind: EventConnectionState, State: int(StateFailed)})
+		pause()
+		if err := c.Poll(); err == nil || states != 1 {
+			t.Errorf("Poll after StateFailed: %v, %d states", err, states)
+		}
+		f.event(Event{Kind: EventConnectionState, State: int(StateConnected)})
+		pause()
+		if err := c.Poll(); err != nil {
+			t.Errorf("Poll after it came back: %v", err)
+		}
+		f.event(Event{Kind: EventConnectionState, State: int(StateClosed)})
+		if err := <-done; err != nil || states != 3 || c.SignalingState() != SignalingStateClosed {
+			t.Errorf("Run: %v, %d states", err, states)
+		}
+		if err := c.Wait(context.Background()); !errors.Is(err, ErrClosed) {
+			t.Errorf("Wait: %v", err)
+		}
+		// A handler that always causes more does not hold up ctx.
+		if err := c.Initialize(Config{}); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel = context.WithCancel(context.Background())
+		n := 0
+		c.OnICECandidateCreated(func(string, int, string) {
+			f.event(Event{Kind: EventICECandidate})
+			if n++; n == 100 {
+				cancel()
+			}
+		})
+		f.event(Event{Kind: EventICECandidate})
+		if err := c.Run(ctx); !errors.Is(err, context.Canceled) || n != 100 {
+			t.Errorf("Run: %v after %d", err, n)
+		}
+	})
+}
+
+// A peer that is connected, with every kind of message both ways.
+func TestMessages(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		p := connect(t, Config{}, ChannelOptions{Protocol: "proto"})
+		defer p.close()
+		if p.y.Label() != "x" || p.y.Protocol() != "proto" || p.y.ID() != p.x.ID() || p.x.ID() > 65534 || p.y.IsNegotiated() || !p.y.IsOrdered() ||
+			p.y.MaxRetransmits() != 65535 || p.y.MaxPacketLifeTime() != 65535 {
+			t.Error("the getters of a received channel")
+		}
+		if p.x.MaxPacketSize() != 262144 {
+			t.Errorf("MaxPacketSize %d", p.x.MaxPacketSize())
+		}
+		ctx := context.Background()
+		big := bytes.Repeat([]byte("0123456789abcdef"), 262144/16)
+		for _, m := range []struct {
+			b    []byte
+			text bool
+		}{{[]byte("hello"), true}, {[]byte{0, 255}, false}, {nil, true}, {[]byte{}, false}, {big, false}, {[]byte("end"), true}} {
+			for _, d := range [][2]*DataChannel{{p.x, p.y}, {p.y, p.x}} {
+				if err := d[0].Send(ctx, m.b, m.text); err != nil {
+					t.Fatal(err)
+				}
+				b, text, err := d[1].Receive(ctx)
+				if err != nil || !bytes.Equal(b, m.b) || text != m.text || d[1].WasStringPacket() != m.text {
+					t.Fatalf("got %d bytes, text %v, %v", len(b), text, err)
+				}
+			}
+		}
+		p.x.SetWriteMode(WriteModeText)
+		if err := p.x.PutPacket([]byte("text")); err != nil {
+			t.Fatal(err)
+		}
+		if b, text, err := p.y.Receive(ctx); err != nil || !text || string(b) != "text" {
+			t.Errorf("%q, %v, %v", b, text, err)
+		}
+		if err := p.x.PutPacket(make([]byte, 262145)); !errors.Is(err, ErrMessageTooLarge) {
+			t.Errorf("a packet too large: %v", err)
+		}
+		if err := p.x.Send(ctx, make([]byte, 262145), false); !errors.Is(err, ErrMessageTooLarge) {
+			t.Errorf("a packet too large: %v", err)
+		}
+		// The slice is the caller's, and the argument is copied.
+		b := []byte("before")
+		p.x.PutPacket(b)
+		copy(b, "after!")
+		if got, _, _ := p.y.Receive(ctx); string(got) != "before" {
+			t.Errorf("got %q", got)
+		}
+		if s := p.a.Stats().Transport; s.DTLSState != "connected" || s.DTLSRole != "server" || s.DTLSVersion == "" || s.DTLSCipher == "" {
+			t.Errorf("stats %+v", s)
+		}
+		if s := p.b.Stats().Transport; s.DTLSRole != "client" {
+			t.Errorf("stats %+v", s)
+		}
+	})
+}
+
+// A remote close: what was received is delivered, then closed.
+func TestRemoteClose(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		p := connect(t, Config{}, ChannelOptions{})
+		p.stop() // nobody polls
+		pause()
+		var order []string
+		p.y.OnPacketReceived(func() { order = append(order, "packet") })
+		p.y.OnStateChanged(func() { order = append(order, p.y.ReadyState().String()) })
+		p.b.OnStateChanged(func() { order = append(order, p.b.ConnectionState().String()) })
+		var late *DataChannel
+		p.b.OnDataChannelReceived(func(ch *DataChannel) {
+			late = ch
+			order = append(order, "channel")
+			ch.OnPacketReceived(func() { order = append(order, "late packet") })
+		})
+		ch, err := p.a.OpenDataChannel("late", ChannelOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(p.x.PutPacket([]byte("1")), p.x.PutPacket([]byte("2")), ch.PutPacket([]byte("3"))); err != nil {
+			t.Fatal(err)
+		}
+		pause()
+		start := time.Now()
+		p.a.Close()
+		waitFor(t, "the peer has freed everything", func() bool {
+			q := p.b.ext.(*stack).peer
+			q.mu.Lock()
+			defer q.mu.Unlock()
+			return q.closed && q.ports == nil
+		})
+		if took := time.Since(start); took > 20*time.Millisecond {
+			t.Errorf("the close was seen after %v, two round trips", took)
+		}
+		if s := p.b.ConnectionState(); s != StateConnected {
+			t.Errorf("state %v before Poll", s)
+		}
+		for range 5 {
+			if err := p.b.Poll(); err != nil {
+				t.Error(err)
+			}
+		}
+		if got, want := strings.Join(order, ", "), "channel, packet, closed, late packet, closed"; got != want {
+			t.Errorf("order %q, want %q", got, want)
+		}
+		for _, want := range []string{"1", "2"} {
+			if b, err := p.y.GetPacket(); err != nil || string(b) != want {
+				t.Errorf("GetPacket: %q, %v", b, err)
+			}
+		}
+		if b, _, err := late.Receive(context.Background()); err != nil || string(b) != "3" {
+			t.Errorf("Receive: %q, %v", b, err)
+		}
+		if _, _, err := late.Receive(context.Background()); !errors.Is(err, ErrClosed) {
+			t.Errorf("Receive: %v", err)
+		}
+		if p.b.ConnectionState() != StateClosed || p.y.ReadyState() != ChannelStateClosed {
+			t.Errorf("states %v, %v", p.b.ConnectionState(), p.y.ReadyState())
+		}
+		if err := p.b.Run(context.Background()); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+		if err := p.b.CreateOffer(); !errors.Is(err, ErrClosed) {
+			t.Errorf("CreateOffer: %v", err)
+		}
+	})
+}
+
+// pause lets a second pass, and everything come to rest.
+func pause() {
+	<-time.After(time.Second)
+	synctest.Wait()
+}
+
+// A channel's close: what is queued arrives first, then both ends are closed,
+// and the stream can be used again.
+func TestChannelClose(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		p := connect(t, Config{}, ChannelOptions{})
+		defer p.close()
+		ctx := context.Background()
+		received := make(chan *DataChannel, 10)
+		p.b.OnDataChannelReceived(func(ch *DataChannel) { received <- ch })
+		ids := map[int]bool{}
+		for i := range 5 {
+			ch, err := p.a.OpenDataChannel("again", ChannelOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var states []ChannelState
+			ch.OnStateChanged(func() { states = append(states, ch.ReadyState()) })
+			if err := ch.Send(ctx, make([]byte, 100_000), false); err != nil {
+				t.Fatal(err)
+			}
+			peer := <-received
+			ids[ch.ID()] = true
+			if err := ch.Close(); err != nil || ch.ReadyState() != ChannelStateClosing {
+				t.Fatalf("%v, %v", err, ch.ReadyState())
+			}
+			if err := ch.PutPacket(nil); !errors.Is(err, ErrInvalidState) {
+				t.Errorf("PutPacket while closing: %v", err)
+			}
+			if b, _, err := peer.Receive(ctx); err != nil || len(b) != 100_000 {
+				t.Fatalf("%d bytes, %v", len(b), err)
+			}
+			if _, _, err := peer.Receive(ctx); err != io.EOF {
+				t.Errorf("after a clean close: %v", err)
+			}
+			if _, _, err := ch.Receive(ctx); err != io.EOF {
+				t.Errorf("after a clean close: %v", err)
+			}
+			waitFor(t, "both ends are closed", func() bool {
+				return ch.ReadyState() == ChannelStateClosed && peer.ReadyState() == ChannelStateClosed
+			})
+			if n := len(states); i > 0 && (n < 2 || states[n-1] != ChannelStateClosed || states[n-2] != ChannelStateClosing) {
+				t.Errorf("states %v", states)
+			}
+		}
+		if len(ids) > 2 {
+			t.Errorf("five channels one after the other used the ids %v", ids)
+		}
+	})
+}
+
+// A program that stops reading stalls its peer, and neither's memory.
+func TestBackpressure(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		cfg := Config{SendBufferSize: 100_000}
+		p := connect(t, cfg, ChannelOptions{})
+		defer p.close()
+		ctx := context.Background()
+		low := make(chan struct{}, 100)
+		p.x.OnBufferedAmountLow(10_000, func() { low <- struct{}{} })
+		total := 0
+		for {
+			err := p.x.PutPacket(make([]byte, 10_000))
+			if errors.Is(err, ErrBufferFull) {
+				pause() // nothing moves any more?
+				if err = p.x.PutPacket(make([]byte, 10_000)); errors.Is(err, ErrBufferFull) {
+					break
+				}
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if total += 10_000; total > 64<<20 {
+				t.Fatal("64 MB were taken, and nobody read")
+			}
+		}
+		if n := p.x.BufferedAmount(); n < 100_000 || n >= 110_000 {
+			t.Errorf("%d bytes are buffered", n)
+		}
+		for len(low) > 0 {
+			<-low
+		}
+		// Send waits until there is room.
+		sent := make(chan error, 1)
+		go func() { sent <- p.x.Send(ctx, []byte("last"), true) }()
+		pause()
+		if len(sent) != 0 {
+			t.Fatal("Send did not wait")
+		}
+		for got := 0; ; {
+			b, text, err := p.y.Receive(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if text {
+				if got != total || string(b) != "last" {
+					t.Errorf("%d bytes of %d, then %q", got, total, b)
+				}
+				break
+			}
+			got += len(b)
+		}
+		if err := <-sent; err != nil {
+			t.Fatal(err)
+		}
+		pause()
+		if len(low) != 1 {
+			t.Errorf("OnBufferedAmountLow was called %d times", len(low))
+		}
+		// Below the threshold nothing is called.
+		p.x.PutPacket([]byte("x"))
+		pause()
+		if len(low) != 1 {
+			t.Errorf("OnBufferedAmountLow was called %d times", len(low))
+		}
+	})
+}
+
+// Unreliable channels drop the oldest instead.
+func TestUnreliableNotRead(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		p := connect(t, Config{}, ChannelOptions{Ordered: new(false), MaxRetransmits: new(0)})
+		defer p.close()
+		if p.y.IsOrdered() || p.y.MaxRetransmits() != 0 {
+			t.Error("the options of the received channel")
+		}
+		if _, err := p.y.NetConn(); !errors.Is(err, ErrInvalidState) {
+			t.Errorf("NetConn: %v", err)
+		}
+		for i := range 300 {
+			if err := p.x.Send(context.Background(), bytes.Repeat([]byte{byte(i)}, 10_000), false); err != nil {
+				t.Fatal(err)
+			}
+			<-time.After(20 * time.Millisecond)
+		}
+		n := p.y.AvailablePacketCount()
+		if n > 1<<20/10_000 || n < 10 {
+			t.Errorf("%d packets wait", n)
+		}
+		b, err := p.y.GetPacket()
+		if err != nil || b[0] == 0 {
+			t.Errorf("the oldest is still there: %v", err)
+		}
+	})
+}
+
+// OnPacketReceived is called once for what has come, not again for what the
+// last call left.
+func TestOnPacketReceived(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		p := connect(t, Config{}, ChannelOptions{})
+		defer p.close()
+		calls := 0
+		p.x.PutPacket([]byte("1"))
+		pause()
+		p.y.OnPacketReceived(func() { calls++ }) // it waits already
+		pause()
+		if calls != 1 {
+			t.Errorf("%d calls for a packet that waited", calls)
+		}
+		pause()
+		p.x.PutPacket([]byte("2"))
+		pause()
+		if calls != 2 || p.y.AvailablePacketCount() != 2 {
+			t.Errorf("%d calls, %d packets", calls, p.y.AvailablePacketCount())
+		}
+		p.y.GetPacket()
+		pause()
+		if calls != 2 {
+			t.Errorf("%d calls, though nothing came", calls)
+		}
+		p.y.OnPacketReceived(nil)
+		p.x.PutPacket([]byte("3"))
+		pause()
+		if calls != 2 {
+			t.Errorf("%d calls of a handler that was taken away", calls)
+		}
+	})
+}
+
+// MaxPacketSize by the far end's line.
+func TestMaxPacketSize(t *testing.T) {
+	for line, want := range map[string]int{"a=max-message-size:100\r\n": 100, "": 65536, "a=max-message-size:0\r\n": 300_000, "a=max-message-size:9999999\r\n": 300_000} {
+		inBubble(t, func(t *testing.T) {
+			n := newMemNet()
+			a, b := newMemConn(t, n, "10.0.0.1", Config{}), newMemConn(t, n, "10.0.0.2", Config{MaxMessageSize: 300_000})
+			defer a.Close()
+			defer b.Close()
+			ch, err := b.CreateDataChannel("x", ChannelOptions{Negotiated: true, ID: new(1)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			a.CreateDataChannel("x", ChannelOptions{Negotiated: true, ID: new(1)})
+			a.OnSessionDescriptionCreated(func(typ, sdp string) {
+				a.SetLocalDescription(typ, sdp)
+				_, sdp = a.LocalDescription()
+				if err := b.SetRemoteDescription(typ, strings.Replace(sdp, "a=max-message-size:262144\r\n", line, 1)); err != nil {
+					t.Error(err)
+				}
+			})
+			signalTo(t, b, a)
+			a.CreateOffer()
+			a.Poll()
+			waitFor(t, "open", func() bool { a.Poll(); b.Poll(); return ch.ReadyState() == ChannelStateOpen })
+			if got := ch.MaxPacketSize(); got != want {
+				t.Errorf("%q: %d, want %d", line, got, want)
+			}
+			if err := ch.PutPacket(make([]byte, want+1)); !errors.Is(err, ErrMessageTooLarge) {
+				t.Errorf("%q: %v", line, err)
+			}
+		})
+	}
+}
+
+// Shutdown flushes everything, and ends in time where the peer is gone.
+func TestShutdown(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		p := connect(t, Config{}, ChannelOptions{})
+		defer p.close()
+		for range 40 {
+			if err := p.x.PutPacket(make([]byte, 50_000)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		done := make(chan error, 1)
+		go func() { done <- p.a.Shutdown(context.Background()) }()
+		for range 40 {
+			if b, _, err := p.y.Receive(context.Background()); err != nil || len(b) != 50_000 {
+				t.Fatalf("%d bytes, %v", len(b), err)
+			}
+		}
+		if err := <-done; err != nil || p.a.ConnectionState() != StateClosed {
+			t.Errorf("%v, state %v", err, p.a.ConnectionState())
+		}
+		waitFor(t, "the peer sees it", func() bool { return p.b.ConnectionState() == StateClosed })
+		if _, _, err := p.y.Receive(context.Background()); !errors.Is(err, ErrClosed) && err != io.EOF {
+			t.Errorf("Receive: %v", err)
+		}
+	})
+	inBubble(t, func(t *testing.T) {
+		p := connect(t, Config{}, ChannelOptions{})
+		defer p.close()
+		p.net.setCut(true)
+		p.x.PutPacket([]byte("x"))
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if err := p.a.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) || p.a.ConnectionState() != StateClosed {
+			t.Errorf("Shutdown: %v, %v", err, p.a.ConnectionState())
+		}
+		start := time.Now()
+		if err := p.b.Shutdown(context.Background()); err == nil || time.Since(start) > 40*time.Second {
+			t.Errorf("Shutdown with a vanished peer: %v after %v", err, time.Since(start))
+		}
+	})
+	c := New()
+	if err := c.Shutdown(context.Background()); err != nil || c.ConnectionState() != StateClosed {
+		t.Errorf("Shutdown before anything: %v", err)
+	}
+}
+
+// A peer that vanishes, and returns; and one that does not.
+func TestVanish(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		p := connect(t, Config{}, ChannelOptions{})
+		defer p.close()
+		start := time.Now()
+		p.net.setCut(true)
+		waitFor(t, "disconnected", func() bool { return p.a.ConnectionState() != StateConnected })
+		if d := time.Since(start); p.a.ConnectionState() != StateDisconnected || d > 10*time.Second {
+			t.Errorf("%v after %v", p.a.ConnectionState(), d)
+		}
+		p.x.PutPacket([]byte("meanwhile"))
+		p.net.setCut(false)
+		waitFor(t, "back", func() bool { return p.a.ConnectionState() == StateConnected && p.b.ConnectionState() == StateConnected })
+		if b, _, err := p.y.Receive(context.Background()); err != nil || string(b) != "meanwhile" {
+			t.Errorf("%q, %v", b, err)
+		}
+		start = time.Now()
+		p.net.setCut(true)
+		waitFor(t, "failed", func() bool { return p.a.ConnectionState() == StateFailed && p.b.ConnectionState() == StateFailed })
+		if d := time.Since(start); d < 20*time.Second || d > 31*time.Second {
+			t.Errorf("failed after %v", d)
+		}
+		if err := p.a.Poll(); err == nil {
+			t.Error("Poll has no cause")
+		}
+		// Nothing is lost by a restart, from the answerer's side.
+		p.net.setCut(false)
+		p.x.PutPacket([]byte("after"))
+		if err := p.b.RestartICE(); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.b.CreateOffer(); err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, "recovered", func() bool { return p.a.ConnectionState() == StateConnected && p.b.ConnectionState() == StateConnected })
+		if b, _, err := p.y.Receive(context.Background()); err != nil || string(b) != "after" {
+			t.Errorf("%q, %v", b, err)
+		}
+		if err := p.a.Poll(); err != nil {
+			t.Errorf("Poll after recovery: %v", err)
+		}
+	})
+}
+
+// A first connection that never works fails within a minute, and a restart
+// makes it work.
+func TestNeverConnects(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		n := newMemNet()
+		n.setCut(true)
+		a, b := newMemConn(t, n, "10.0.0.1", Config{}), newMemConn(t, n, "10.0.0.2", Config{})
+		defer a.Close()
+		defer b.Close()
+		signalTo(t, a, b)
+		signalTo(t, b, a)
+		a.CreateDataChannel("x", ChannelOptions{})
+		a.CreateOffer()
+		start := time.Now()
+		both := func(s ConnectionState) func() bool {
+			return func() bool {
+				a.Poll()
+				b.Poll()
+				return a.ConnectionState() == s && b.ConnectionState() == s
+			}
+		}
+		waitFor(t, "both have failed", both(StateFailed))
+		if d := time.Since(start); d > time.Minute {
+			t.Errorf("failed after %v", d)
+		}
+		n.setCut(false)
+		if err := errors.Join(a.RestartICE(), a.CreateOffer()); err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, "both are connected", both(StateConnected))
+	})
+}
+
+// A wrong fingerprint never opens, and says so.
+func TestWrongFingerprint(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		n := newMemNet()
+		a, b := newMemConn(t, n, "10.0.0.1", Config{}), newMemConn(t, n, "10.0.0.2", Config{})
+		defer a.Close()
+		defer b.Close()
+		signalTo(t, b, a)
+		a.OnSessionDescriptionCreated(func(typ, sdp string) {
+			a.SetLocalDescription(typ, sdp)
+			_, sdp = a.LocalDescription()
+			i := strings.Index(sdp, "sha-256 ") + 8
+			b.SetRemoteDescription(typ, sdp[:i]+strings.Map(flipHex, sdp[i:i+2])+sdp[i+2:])
+		})
+		ch, _ := a.CreateDataChannel("x", ChannelOptions{Negotiated: true, ID: new(0)})
+		other, _ := b.CreateDataChannel("x", ChannelOptions{Negotiated: true, ID: new(0)})
+		a.CreateOffer()
+		for range 3000 {
+			<-time.After(10 * time.Millisecond)
+			a.Poll()
+			b.Poll()
+			if other.ReadyState() == ChannelStateOpen || ch.ReadyState() == ChannelStateOpen ||
+				a.ConnectionState() == StateConnected || b.ConnectionState() == StateConnected {
+				t.Fatal("open with a wrong fingerprint")
+			}
+		}
+		if b.ConnectionState() != StateFailed || !strings.Contains(fmt.Sprint(b.Poll()), "fingerprint") {
+			t.Errorf("state %v, %v", b.ConnectionState(), b.Poll())
+		}
+		if other.ReadyState() != ChannelStateClosed {
+			t.Errorf("channel %v", other.ReadyState())
+		}
+		if s := b.Stats().Transport.DTLSState; s != "failed" {
+			t.Errorf("stats: %s", s)
+		}
+	})
+}
+
+// A far end that opens channels without end, while nobody polls, is bounded.
+func TestUnpolledChannels(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		p := connect(t, Config{}, ChannelOptions{})
+		defer p.close()
+		p.stop()
+		pause()
+		label := strings.Repeat("x", 60_000)
+		go p.a.Run(context.Background())
+		for i := range 300 {
+			ch, err := p.a.OpenDataChannel(label, ChannelOptions{})
+			if err != nil {
+				t.Fatal(i, err)
+			}
+			ch.OnStateChanged(func() {}) // keep it
+			ch.Send(context.Background(), make([]byte, 10), false)
+		}
+		<-time.After(20 * time.Second)
+		q := p.b.ext.(*stack).peer
+		q.mu.Lock()
+		n := q.incoming
+		q.mu.Unlock()
+		if n.bytes > maxIncomingBytes || n.count != maxIncomingBytes/60_000 {
+			t.Errorf("%d channels with %d bytes wait for a Poll", n.count, n.bytes)
+		}
+		var kept []*DataChannel
+		p.b.OnDataChannelReceived(func(ch *DataChannel) { kept = append(kept, ch) })
+		p.b.Poll()
+		if len(kept) != n.count {
+			t.Errorf("%d channels after Poll", len(kept))
+		}
+		q.mu.Lock()
+		n = q.incoming
+		q.mu.Unlock()
+		if n.count != 0 || n.bytes != 0 {
+			t.Errorf("%+v wait after Poll", n)
+		}
+	})
+}

@@ -1,0 +1,227 @@
+package rtcpeer
+
+import (
+	"context"
+	"net/netip"
+	"runtime/debug"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"purertc/ice"
+	"purertc/ice/udpmux"
+)
+
+// A memNet is a network in memory with goroutines of its own, for tests in a
+// synctest bubble: its delays pass in no time.
+type memNet struct {
+	delay time.Duration
+
+	mu      sync.Mutex
+	sockets map[netip.AddrPort]*memSocket
+	cut     bool // nothing passes
+}
+
+type memDatagram struct {
+	from netip.AddrPort
+	at   time.Time
+	b    []byte
+}
+
+// A memSocket is the one socket of a peer, with a reader as a real one has.
+type memSocket struct {
+	net    *memNet
+	h      udpmux.Handler
+	addr   netip.AddrPort
+	in     chan memDatagram
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newMemNet() *memNet {
+	return &memNet{delay: 5 * time.Millisecond, sockets: map[netip.AddrPort]*memSocket{}}
+}
+
+// at is the network as one address sees it.
+func (n *memNet) at(addr string) network {
+	return memAddress{n, netip.AddrPortFrom(netip.MustParseAddr(addr), 5000)}
+}
+
+type memAddress struct {
+	net  *memNet
+	addr netip.AddrPort
+}
+
+func (a memAddress) open(h udpmux.Handler, loopback bool) ([]port, []local, error) {
+	s := &memSocket{net: a.net, h: h, addr: a.addr, in: make(chan memDatagram, 4096), closed: make(chan struct{})}
+	a.net.mu.Lock()
+	a.net.sockets[a.addr] = s
+	a.net.mu.Unlock()
+	go s.read()
+	return []port{s}, []local{{0, a.addr}}, nil
+}
+
+func (s *memSocket) read() {
+	for {
+		select {
+		case <-s.closed:
+			return
+		case d := <-s.in:
+			select {
+			case <-time.After(time.Until(d.at)):
+				s.h.HandleDatagrams(time.Now(), ice.Route{Local: s.addr.Addr(), Remote: d.from}, d.b, len(d.b))
+			case <-s.closed:
+				return
+			}
+		}
+	}
+}
+
+func (s *memSocket) AddUfrag(string) error     { return nil }
+func (s *memSocket) RemoveUfrag(string)        {}
+func (s *memSocket) Bind(netip.AddrPort) error { return nil }
+func (s *memSocket) Unbind(netip.AddrPort)     {}
+
+func (s *memSocket) Close() {
+	s.once.Do(func() {
+		close(s.closed)
+		s.net.mu.Lock()
+		defer s.net.mu.Unlock()
+		if s.net.sockets[s.addr] == s {
+			delete(s.net.sockets, s.addr)
+		}
+	})
+}
+
+func (s *memSocket) Write(r ice.Route, b []byte, segment int) bool {
+	s.net.mu.Lock()
+	defer s.net.mu.Unlock()
+	to := s.net.sockets[r.Remote]
+	if to == nil || s.net.cut {
+		return true // lost
+	}
+	for len(b) > 0 {
+		n := min(segment, len(b))
+		select {
+		case to.in <- memDatagram{s.addr, time.Now().Add(s.net.delay), append([]byte(nil), b[:n]...)}:
+		default: // its buffer is full: lost
+		}
+		b = b[n:]
+	}
+	return true
+}
+
+func (n *memNet) setCut(cut bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.cut = cut
+}
+
+// newMemConn makes a Conn on the network.
+func newMemConn(t testing.TB, n *memNet, addr string, cfg Config) *Conn {
+	t.Helper()
+	s := newStack()
+	s.network = n.at(addr)
+	c := connOf(s)
+	if err := c.Initialize(cfg); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// signalTo passes descriptions and candidates of from to to.
+func signalTo(t testing.TB, from, to *Conn) {
+	from.OnSessionDescriptionCreated(func(typ, sdp string) {
+		if err := from.SetLocalDescription(typ, sdp); err != nil {
+			t.Errorf("SetLocalDescription(%s): %v", typ, err)
+		}
+		if err := to.SetRemoteDescription(typ, sdp); err != nil {
+			t.Errorf("SetRemoteDescription(%s): %v", typ, err)
+		}
+	})
+	from.OnICECandidateCreated(func(media string, index int, name string) {
+		if err := to.AddICECandidate(media, index, name); err != nil {
+			t.Errorf("AddICECandidate(%q): %v", name, err)
+		}
+	})
+}
+
+// A memPair is two connected Conns and a channel between them, with
+// goroutines that run them.
+type memPair struct {
+	net  *memNet
+	a, b *Conn
+	x, y *DataChannel // the ends of the channel
+	stop context.CancelFunc
+}
+
+// inBubble runs f in a synctest bubble, whose end fails where a goroutine is
+// left.
+func inBubble(t *testing.T, f func(t *testing.T)) {
+	t.Helper()
+	// A collection would close the handles that a test dropped, and the
+	// runtime does so from outside the bubble, where its channels are taboo.
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	synctest.Test(t, f)
+}
+
+// connect makes a pair.
+func connect(t *testing.T, cfg Config, o ChannelOptions) *memPair {
+	t.Helper()
+	p := &memPair{net: newMemNet()}
+	p.a, p.b = newMemConn(t, p.net, "10.0.0.1", cfg), newMemConn(t, p.net, "10.0.0.2", cfg)
+	signalTo(t, p.a, p.b)
+	signalTo(t, p.b, p.a)
+	got := make(chan *DataChannel, 100)
+	p.b.OnDataChannelReceived(func(ch *DataChannel) { got <- ch })
+	var err error
+	if p.x, err = p.a.CreateDataChannel("x", o); err != nil {
+		t.Fatal(err)
+	}
+	if o.Negotiated {
+		if p.y, err = p.b.CreateDataChannel("x", o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.a.CreateOffer(); err != nil {
+		t.Fatal(err)
+	}
+	var ctx context.Context
+	ctx, p.stop = context.WithCancel(context.Background())
+	go p.a.Run(ctx)
+	go p.b.Run(ctx)
+	if !o.Negotiated {
+		select {
+		case p.y = <-got:
+		case <-time.After(10 * time.Second):
+			t.Fatal("no connection")
+		}
+	}
+	// Both ends show it once everything has come to rest.
+	synctest.Wait()
+	waitFor(t, "both are connected", func() bool {
+		return p.a.ConnectionState() == StateConnected && p.b.ConnectionState() == StateConnected &&
+			p.x.ReadyState() == ChannelStateOpen && p.y.ReadyState() == ChannelStateOpen
+	})
+	return p
+}
+
+// waitFor lets virtual time pass until f is true.
+func waitFor(t testing.TB, what string, f func() bool) {
+	t.Helper()
+	for range 200_000 {
+		synctest.Wait()
+		if f() {
+			return
+		}
+		<-time.After(time.Millisecond)
+	}
+	t.Fatalf("never: %s", what)
+}
+
+func (p *memPair) close() {
+	p.a.Close()
+	p.b.Close()
+	p.stop()
+}

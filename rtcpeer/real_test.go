@@ -1,0 +1,380 @@
+package rtcpeer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/net/nettest"
+)
+
+// TestMain holds the whole package to leaving no goroutine.
+func TestMain(m *testing.M) {
+	before := runtime.NumGoroutine()
+	code := m.Run()
+	if code == 0 && !goroutinesDown(before) {
+		buf := make([]byte, 1<<20)
+		fmt.Printf("goroutines are left:\n%s\n", buf[:runtime.Stack(buf, true)])
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// goroutinesDown waits until there are no more goroutines than so many.
+func goroutinesDown(n int) bool {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for range 500 {
+		if runtime.NumGoroutine() <= n {
+			return true
+		}
+		<-tick.C
+	}
+	return false
+}
+
+// realPair connects two over loopback UDP.
+func realPair(t testing.TB, cfg Config) (a, b *Conn, x, y *DataChannel) {
+	t.Helper()
+	before := runtime.NumGoroutine()
+	ctx, cancel := context.WithCancel(context.Background())
+	a, b = New(), New()
+	cfg.IncludeLoopback = true
+	if err := errors.Join(a.Initialize(cfg), b.Initialize(cfg)); err != nil {
+		t.Fatal(err)
+	}
+	signalTo(t, a, b)
+	signalTo(t, b, a)
+	got := make(chan *DataChannel, 1)
+	b.OnDataChannelReceived(func(ch *DataChannel) { got <- ch })
+	x, err := a.CreateDataChannel("x", ChannelOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.CreateOffer(); err != nil {
+		t.Fatal(err)
+	}
+	var running sync.WaitGroup
+	for _, c := range []*Conn{a, b} {
+		running.Go(func() { c.Run(ctx) })
+	}
+	t.Cleanup(func() {
+		a.Close()
+		b.Close()
+		cancel()
+		running.Wait()
+		if !goroutinesDown(before) {
+			t.Errorf("%d goroutines, %d before", runtime.NumGoroutine(), before)
+		}
+	})
+	select {
+	case y = <-got:
+	case <-time.After(10 * time.Second):
+		t.Fatal("no connection over loopback")
+	}
+	return a, b, x, y
+}
+
+// A channel as net.Conn, by the x/net project's own test.
+func TestNetConn(t *testing.T) {
+	nettest.TestConn(t, func() (c1, c2 net.Conn, stop func(), err error) {
+		_, _, x, y := realPair(t, Config{SendBufferSize: 64 << 10})
+		if c1, err = x.NetConn(); err != nil {
+			return nil, nil, nil, err
+		}
+		if c2, err = y.NetConn(); err != nil {
+			return nil, nil, nil, err
+		}
+		return c1, c2, func() { c1.Close(); c2.Close() }, nil
+	})
+}
+
+func TestNetConnErrors(t *testing.T) {
+	a, _, x, y := realPair(t, Config{})
+	c, err := x.NetConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	far, err := y.NetConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.LocalAddr().Network() != "webrtc" || c.RemoteAddr().String() != "x" {
+		t.Errorf("addresses %v, %v", c.LocalAddr(), c.RemoteAddr())
+	}
+	// Empty packets are skipped; a long write is cut.
+	ctx := context.Background()
+	if err := errors.Join(x.Send(ctx, nil, false), x.Send(ctx, []byte("ab"), false)); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 1)
+	for _, want := range "ab" {
+		if n, err := far.Read(buf); err != nil || n != 1 || rune(buf[0]) != want {
+			t.Fatalf("%q, %v", buf[:n], err)
+		}
+	}
+	if n, err := c.Write(make([]byte, 200_000)); err != nil || n != 200_000 {
+		t.Errorf("%d, %v", n, err)
+	}
+	if n, err := far.Read(nil); n != 0 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+	far.SetReadDeadline(time.Now().Add(-time.Second))
+	far.SetReadDeadline(time.Time{})
+	for got, buf := 0, make([]byte, 100_000); got < 200_000; {
+		n, err := far.Read(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got += n
+	}
+	a.Close()
+	if _, err := c.Write([]byte("x")); !errors.Is(err, net.ErrClosed) || !errors.Is(err, ErrClosed) {
+		t.Errorf("Write after the connection's Close: %v", err)
+	}
+	if _, err := far.Read(buf); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Read after the far connection's Close: %v", err)
+	}
+	far.Close()
+	if _, err := far.Read(buf); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Read after Close: %v", err)
+	}
+}
+
+// A handle that nothing refers to closes its channel; one with a handler, a
+// NetConn or a blocked call does not.
+func TestCollected(t *testing.T) {
+	a, b, _, _ := realPair(t, Config{})
+	received := make(chan *DataChannel, 10)
+	b.OnDataChannelReceived(func(ch *DataChannel) { received <- ch })
+	open := func(use func(d *DataChannel)) *DataChannel {
+		d, err := a.OpenDataChannel("x", ChannelOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Send(context.Background(), []byte("hi"), true); err != nil {
+			t.Fatal(err)
+		}
+		use(d)
+		peer := <-received
+		if p, _, err := peer.Receive(context.Background()); err != nil || string(p) != "hi" {
+			t.Fatalf("%q, %v", p, err)
+		}
+		return peer
+	}
+	var kept net.Conn
+	blocked, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var done sync.WaitGroup
+	gone := open(func(*DataChannel) {})
+	alive := map[string]*DataChannel{
+		"handler":                  open(func(d *DataChannel) { d.OnStateChanged(func() {}) }),
+		"handler that refers back": open(func(d *DataChannel) { d.OnPacketReceived(func() { d.GetPacket() }) }),
+		"NetConn":                  open(func(d *DataChannel) { kept, _ = d.NetConn() }),
+		"Receive":                  open(func(d *DataChannel) { done.Go(func() { d.Receive(blocked) }) }),
+	}
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for i := 0; gone.ReadyState() != ChannelStateClosed; i++ {
+		if i == 1000 {
+			t.Fatal("a channel whose handle is gone is still open")
+		}
+		runtime.GC()
+		<-tick.C
+	}
+	for range 3 {
+		runtime.GC()
+		<-tick.C
+	}
+	for name, d := range alive {
+		if d.ReadyState() != ChannelStateOpen {
+			t.Errorf("%s: %v", name, d.ReadyState())
+		}
+	}
+	cancel()
+	done.Wait()
+	kept.Close()
+}
+
+// Close and everything else, from everywhere, at once: for the race detector.
+func TestCloseConcurrently(t *testing.T) {
+	for round := range 8 {
+		a, b, x, y := realPair(t, Config{})
+		var all sync.WaitGroup
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		loop := func(f func() error) {
+			all.Go(func() {
+				for range 100 {
+					if err := f(); errors.Is(err, ErrClosed) {
+						return
+					}
+				}
+			})
+		}
+		for _, c := range []*Conn{a, b} {
+			far := a
+			if c == a {
+				far = b
+			}
+			c.OnDataChannelReceived(func(*DataChannel) {})
+			c.OnSessionDescriptionCreated(func(typ, sdp string) { // both offer: much of it is refused
+				c.SetLocalDescription(typ, sdp)
+				far.SetRemoteDescription(typ, sdp)
+			})
+			c.OnICECandidateCreated(func(media string, index int, name string) { far.AddICECandidate(media, index, name) })
+			loop(func() error { c.Poll(); return nil })
+			loop(func() error { _, err := c.OpenDataChannel("y", ChannelOptions{}); runtime.Gosched(); return err })
+			loop(func() error { c.Stats(); c.LocalDescription(); c.RemoteDescription(); return c.RestartICE() })
+			loop(func() error { return c.AddICECandidate("0", 0, "candidate:1 1 udp 1 127.0.0.1 9 typ host") })
+			loop(func() error { return c.CreateOffer() })
+		}
+		for _, d := range []*DataChannel{x, y} {
+			loop(func() error { return d.PutPacket(make([]byte, 1000)) })
+			loop(func() error { return d.Send(ctx, nil, true) })
+			loop(func() error { _, _, err := d.Receive(ctx); return err })
+			loop(func() error { d.OnPacketReceived(func() {}); d.OnBufferedAmountLow(1, func() {}); d.GetPacket(); return nil })
+			loop(func() error { d.BufferedAmount(); d.ID(); d.MaxPacketSize(); d.ReadyState(); return nil })
+		}
+		all.Go(func() {
+			for range 100 * round {
+				runtime.Gosched()
+			}
+			switch round % 4 {
+			case 0:
+				a.Close()
+			case 1:
+				b.Shutdown(ctx)
+			case 2:
+				a.Initialize(Config{})
+			case 3:
+				x.Close()
+				a.Close()
+				a.Close()
+			}
+			a.Close()
+			b.Close()
+		})
+		all.Wait()
+		cancel()
+	}
+}
+
+// Close inside every handler.
+func TestCloseInHandlers(t *testing.T) {
+	for _, where := range []string{"state", "candidate", "description", "channel", "packet"} {
+		before := runtime.NumGoroutine()
+		a, b := New(), New()
+		if err := errors.Join(a.Initialize(Config{IncludeLoopback: true}), b.Initialize(Config{IncludeLoopback: true})); err != nil {
+			t.Fatal(err)
+		}
+		link := func(from, to *Conn) {
+			from.OnSessionDescriptionCreated(func(typ, sdp string) {
+				from.SetLocalDescription(typ, sdp)
+				to.SetRemoteDescription(typ, sdp)
+				if where == "description" {
+					from.Close()
+				}
+			})
+			from.OnICECandidateCreated(func(media string, index int, name string) {
+				to.AddICECandidate(media, index, name)
+				if where == "candidate" {
+					from.Close()
+				}
+			})
+		}
+		link(a, b)
+		link(b, a)
+		b.OnStateChanged(func() {
+			if where == "state" && b.ConnectionState() == StateConnected {
+				b.Close()
+			}
+		})
+		b.OnDataChannelReceived(func(ch *DataChannel) {
+			if where == "channel" {
+				b.Close()
+			}
+			ch.OnPacketReceived(func() { b.Close() })
+		})
+		ch, err := a.CreateDataChannel("x", ChannelOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.CreateOffer()
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		var running sync.WaitGroup
+		running.Go(func() { ch.Send(ctx, []byte("x"), true) })
+		running.Go(func() { a.Run(ctx) })
+		running.Go(func() { b.Run(ctx) })
+		if where == "candidate" || where == "description" {
+			// The other end cannot know.
+			b.Wait(ctx)
+			a.Close()
+			b.Close()
+		}
+		running.Wait()
+		if ctx.Err() != nil || a.ConnectionState() != StateClosed || b.ConnectionState() != StateClosed {
+			t.Errorf("%s: %v, states %v and %v", where, ctx.Err(), a.ConnectionState(), b.ConnectionState())
+		}
+		cancel()
+		if !goroutinesDown(before) {
+			t.Errorf("%s: %d goroutines, %d before", where, runtime.NumGoroutine(), before)
+		}
+	}
+}
+
+func TestHost(t *testing.T) {
+	for _, addr := range []string{"x", "127.0.0.1:99999", "[::1"} {
+		if _, err := NewHost(HostConfig{Addr: addr}); !errors.Is(err, ErrInvalidParameter) {
+			t.Errorf("%q: %v", addr, err)
+		}
+	}
+	h, err := NewHost(HostConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.Addr().Port() == 0 {
+		t.Errorf("address %v", h.Addr())
+	}
+	if _, err := NewHost(HostConfig{Addr: fmt.Sprint(":", h.Addr().Port())}); err == nil {
+		t.Error("a port in use was opened again")
+	}
+	realPair(t, Config{Host: h})
+	t.Cleanup(func() {
+		if err := errors.Join(h.Close(), h.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Config.Filter sees every datagram both ways.
+func TestFilter(t *testing.T) {
+	var mu sync.Mutex
+	seen := map[bool]int{}
+	_, _, x, y := realPair(t, Config{Filter: func(outgoing bool, b []byte) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		seen[outgoing]++
+		return len(b) > 0 && seen[outgoing]%10 != 0 // a tenth is lost
+	}})
+	for range 50 {
+		if err := x.Send(context.Background(), make([]byte, 10_000), false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 50 {
+		if b, _, err := y.Receive(context.Background()); err != nil || len(b) != 10_000 {
+			t.Fatalf("%d bytes, %v", len(b), err)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if seen[true] < 100 || seen[false] < 100 {
+		t.Errorf("seen %v", seen)
+	}
+}

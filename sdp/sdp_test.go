@@ -1,0 +1,500 @@
+package sdp
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// golden reads a description that a browser made.
+func golden(t testing.TB, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata", name+".sdp"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func parse(t testing.TB, text string) *Session {
+	t.Helper()
+	s, err := Parse(text)
+	if err != nil {
+		t.Fatalf("Parse: %v\n%s", err, text)
+	}
+	return s
+}
+
+func data(t testing.TB, text string) *Data {
+	t.Helper()
+	d, err := parse(t, text).Data()
+	if err != nil {
+		t.Fatalf("Data: %v\n%s", err, text)
+	}
+	return d
+}
+
+const testFingerprint = "sha-256 00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF"
+
+// minimal is a description of data channels with no line too many.
+const minimal = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n" +
+	"m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n" +
+	"a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\na=fingerprint:" + testFingerprint + "\r\n"
+
+func testParams() Params {
+	f, _ := parseFingerprint(Line{}, testFingerprint)
+	return Params{
+		Origin: NewOrigin(42, 1), Mid: "0", Ufrag: "ours", Pwd: "ours-password-of-22-chars", ICEOptions: []string{"trickle", "ice2"},
+		Setup: SetupActPass, TLSID: "tlsidtlsidtlsidtlsid", Fingerprints: []Fingerprint{f}, SCTPPort: 5000, MaxMessageSize: 262144,
+	}
+}
+
+// What browsers write is written again byte by byte.
+func TestBrowsersRoundTrip(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.sdp")
+	if err != nil || len(files) < 12 {
+		t.Fatalf("%d golden files, %v", len(files), err)
+	}
+	for _, f := range files {
+		name := strings.TrimSuffix(filepath.Base(f), ".sdp")
+		text := golden(t, name)
+		if got := parse(t, text).String(); got != text {
+			t.Errorf("%s: %s", name, cmp.Diff(text, got))
+		}
+		unix := strings.ReplaceAll(text, "\r\n", "\n")
+		if got := parse(t, unix).String(); got != text {
+			t.Errorf("%s with LF: %s", name, cmp.Diff(text, got))
+		}
+		if got := parse(t, strings.ReplaceAll(text, "\r\n", "\r\r\n\r\n")).String(); got != text {
+			t.Errorf("%s with doubled line ends: %s", name, cmp.Diff(text, got))
+		}
+	}
+}
+
+// The view of what browsers write.
+func TestBrowsersData(t *testing.T) {
+	for _, tt := range []struct {
+		name       string
+		index      int
+		mid        string
+		setup      Setup
+		candidates int
+		end        bool
+		max        int
+	}{
+		{"chromium-offer", 0, "0", SetupActPass, 0, false, 262144},
+		{"chromium-offer-gathered", 0, "0", SetupActPass, 2, false, 262144},
+		{"chromium-answer", 0, "0", SetupActive, 2, false, 262144},
+		{"chromium-reoffer", 0, "0", SetupActPass, 0, false, 262144},
+		{"chromium-media-offer", 2, "2", SetupActPass, 0, false, 262144},
+		{"chromium-maxbundle-offer", 1, "1", SetupActPass, 0, false, 262144},
+		{"firefox-offer", 0, "0", SetupActPass, 0, false, 1073741823},
+		{"firefox-offer-gathered", 0, "0", SetupActPass, 4, true, 1073741823},
+		{"firefox-answer", 0, "0", SetupActive, 4, true, 1073741823},
+		{"firefox-reoffer", 0, "0", SetupActPass, 0, false, 1073741823},
+		{"firefox-media-offer", 2, "2", SetupActPass, 0, false, 1073741823},
+		{"firefox-maxbundle-offer", 1, "1", SetupActPass, 0, false, 1073741823},
+	} {
+		d := data(t, golden(t, tt.name))
+		if d.Index != tt.index || d.Mid != tt.mid || d.Setup != tt.setup || d.Rejected || d.OldSyntax || d.ICELite ||
+			len(d.Candidates) != tt.candidates || d.EndOfCandidates != tt.end || d.MaxMessageSize != tt.max || d.SCTPPort != 5000 {
+			t.Errorf("%s: %+v", tt.name, d)
+		}
+		if len(d.Fingerprints) != 1 || d.Fingerprints[0].Hash != "sha-256" || len(d.Fingerprints[0].Value) != 32 {
+			t.Errorf("%s: fingerprints %v", tt.name, d.Fingerprints)
+		}
+		if len(d.ICEOptions) != 1 || d.ICEOptions[0] != "trickle" || len(d.Ufrag) < 4 || len(d.Pwd) < 22 {
+			t.Errorf("%s: ICE options %q, ufrag %q, pwd %q", tt.name, d.ICEOptions, d.Ufrag, d.Pwd)
+		}
+		for _, c := range d.Candidates {
+			if !strings.HasPrefix(c, "candidate:") || strings.Count(c, " ") < 7 {
+				t.Errorf("%s: candidate %q", tt.name, c)
+			}
+		}
+	}
+}
+
+// Every offer of a browser is answered section by section, in order.
+func TestBrowsersAnswered(t *testing.T) {
+	files, _ := filepath.Glob("testdata/*offer*.sdp")
+	for _, f := range files {
+		name := strings.TrimSuffix(filepath.Base(f), ".sdp")
+		offer := parse(t, golden(t, name))
+		d, err := offer.Data()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := testParams()
+		p.Setup = SetupActive
+		a, err := p.Answer(offer)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		answer := parse(t, a.String())
+		if len(answer.Media) != len(offer.Media) {
+			t.Fatalf("%s: %d sections for %d", name, len(answer.Media), len(offer.Media))
+		}
+		for i, m := range answer.Media {
+			o := offer.Media[i]
+			mid, _ := m.Attribute("mid")
+			want, _ := o.Attribute("mid")
+			if m.Kind != o.Kind || m.Proto != o.Proto || mid != want || (m.Port != 0) != (i == d.Index) || len(m.Formats) == 0 {
+				t.Errorf("%s: section %d is %+v for %+v", name, i, m, o)
+			}
+		}
+		got, err := answer.Data()
+		if err != nil || got.Index != d.Index || got.Mid != d.Mid || got.Ufrag != "ours" || got.Setup != SetupActive || got.Rejected {
+			t.Errorf("%s: the answer's data %+v, %v", name, got, err)
+		}
+		if want := "a=group:BUNDLE " + d.Mid + "\r\n"; !strings.Contains(a.String(), want) {
+			t.Errorf("%s: no %q in\n%s", name, want, a)
+		}
+	}
+}
+
+func TestOffer(t *testing.T) {
+	p := testParams()
+	p.Candidates = []string{"candidate:1 1 udp 2113937151 10.0.0.1 5000 typ host"}
+	p.EndOfCandidates, p.ICELite, p.SCTPInit = true, true, "AAAA"
+	offer := p.Offer(nil)
+	want := strings.ReplaceAll(`v=0
+o=- 42 1 IN IP4 127.0.0.1
+s=-
+t=0 0
+a=ice-lite
+a=group:BUNDLE 0
+m=application 9 UDP/DTLS/SCTP webrtc-datachannel
+c=IN IP4 0.0.0.0
+a=candidate:1 1 udp 2113937151 10.0.0.1 5000 typ host
+a=end-of-candidates
+a=ice-ufrag:ours
+a=ice-pwd:ours-password-of-22-chars
+a=ice-options:trickle ice2
+a=fingerprint:`+testFingerprint+`
+a=setup:actpass
+a=tls-id:tlsidtlsidtlsidtlsid
+a=mid:0
+a=sctp-port:5000
+a=max-message-size:262144
+a=sctp-init:AAAA
+`, "\n", "\r\n")
+	if got := offer.String(); got != want {
+		t.Fatal(cmp.Diff(want, got))
+	}
+	d := data(t, want)
+	if d.TLSID != p.TLSID || !d.ICELite || !d.EndOfCandidates || d.SCTPInit != "AAAA" || !cmp.Equal(d.Candidates, p.Candidates) ||
+		!cmp.Equal(d.Fingerprints, p.Fingerprints) || !cmp.Equal(d.ICEOptions, p.ICEOptions) {
+		t.Errorf("what was read is not what was written: %+v", d)
+	}
+}
+
+// NewOrigin's id is a positive signed 64-bit number (RFC 8829 §5.2.1).
+func TestNewOrigin(t *testing.T) {
+	if o := NewOrigin(1<<64-1, 7); o.SessionID != "9223372036854775807" || o.SessionVersion != 7 {
+		t.Errorf("%+v", o)
+	}
+}
+
+// A later offer keeps every section in its place (RFC 8829 §5.2.2).
+func TestReoffer(t *testing.T) {
+	offer := parse(t, golden(t, "firefox-media-offer"))
+	p := testParams()
+	answer, err := p.Answer(offer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Origin = NewOrigin(42, 2)
+	p.Ufrag = "later"
+	later := parse(t, p.Offer(answer).String())
+	d, err := later.Data()
+	if err != nil || d.Index != 2 || d.Mid != "2" || d.Ufrag != "later" || len(later.Media) != 3 {
+		t.Fatalf("%+v, %v\n%s", d, err, later)
+	}
+	if later.Origin.SessionID != answer.Origin.SessionID || later.Origin.SessionVersion != 2 {
+		t.Errorf("origin %+v after %+v", later.Origin, answer.Origin)
+	}
+	for i, kind := range []string{"audio", "video", "application"} {
+		if m := later.Media[i]; m.Kind != kind || (m.Port == 0) != (i < 2) {
+			t.Errorf("section %d: %+v", i, m)
+		}
+	}
+	// One whose data section was rejected takes its place again.
+	rejected := parse(t, strings.Replace(minimal, "m=application 9", "m=application 0", 1))
+	again := p.Offer(rejected)
+	if d, err := again.Data(); err != nil || d.Index != 0 || d.Rejected || len(again.Media) != 1 {
+		t.Errorf("%+v, %v", d, err)
+	}
+	// Without any, a section is added.
+	audio := parse(t, "v=0\no=- 1 1 IN IP4 0.0.0.0\nm=audio 9 RTP/AVP 0\n")
+	if d, err := p.Offer(audio).Data(); err != nil || d.Index != 1 || d.Mid != "0" {
+		t.Errorf("%+v, %v", d, err)
+	}
+}
+
+func TestOldSyntax(t *testing.T) {
+	text := strings.Replace(minimal, "UDP/DTLS/SCTP webrtc-datachannel", "DTLS/SCTP 5001", 1) + "a=sctpmap:5001 webrtc-datachannel 1024\r\na=mid:data\r\n"
+	d := data(t, text)
+	if !d.OldSyntax || d.SCTPPort != 5001 || d.MaxMessageSize != DefaultMaxMessageSize {
+		t.Errorf("%+v", d)
+	}
+	a, err := testParams().Answer(parse(t, text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"m=application 9 DTLS/SCTP 5000\r\n", "a=sctpmap:5000 webrtc-datachannel 65535\r\n", "a=mid:data\r\n"} {
+		if !strings.Contains(a.String(), want) {
+			t.Errorf("no %q in\n%s", want, a)
+		}
+	}
+	if strings.Contains(a.String(), "sctp-port") || strings.Contains(a.String(), "BUNDLE") {
+		t.Errorf("new syntax, or a group that was not offered, in\n%s", a)
+	}
+	if d := data(t, a.String()); !d.OldSyntax || d.SCTPPort != 5000 {
+		t.Errorf("%+v", d)
+	}
+}
+
+// A session-level attribute holds unless the section has its own.
+func TestSessionLevel(t *testing.T) {
+	other := strings.Replace(testFingerprint, "00:11", "99:99", 1)
+	head := "v=0\no=- 1 1 IN IP4 0.0.0.0\na=ice-ufrag:session\na=ice-pwd:sessionsessionsessionsession\na=ice-options:a b\n" +
+		"a=setup:passive\na=ice-lite\na=fingerprint:" + other + "\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\n"
+	d := data(t, head)
+	if d.Ufrag != "session" || d.Pwd != "sessionsessionsessionsession" || d.Setup != SetupPassive || !d.ICELite ||
+		len(d.ICEOptions) != 2 || len(d.Fingerprints) != 1 || d.Fingerprints[0].Value[0] != 0x99 {
+		t.Errorf("%+v", d)
+	}
+	d = data(t, head+"a=ice-ufrag:media\na=setup:active\na=fingerprint:"+testFingerprint+"\na=fingerprint:SHA-1 AB:CD\n")
+	if d.Ufrag != "media" || d.Setup != SetupActive || len(d.Fingerprints) != 2 || d.Fingerprints[0].Value[0] != 0 || d.Fingerprints[1].Hash != "sha-1" {
+		t.Errorf("%+v", d)
+	}
+}
+
+// A bundled section may leave the transport to the first of its bundle
+// (RFC 9143 §7.1.3).
+func TestBundled(t *testing.T) {
+	text := "v=0\no=- 1 1 IN IP4 0.0.0.0\na=group:LS x\na=group:BUNDLE a d\n" +
+		"m=audio 9 UDP/TLS/RTP/SAVPF 0\na=mid:a\na=ice-ufrag:abcd\na=ice-pwd:0123456789012345678901\na=setup:active\na=fingerprint:" + testFingerprint +
+		"\na=candidate:1 1 udp 1 10.0.0.1 1 typ host\nm=application 0 UDP/DTLS/SCTP webrtc-datachannel\na=bundle-only\na=mid:d\n"
+	d := data(t, text)
+	if d.Rejected || d.Index != 1 || d.Ufrag != "abcd" || d.Setup != SetupActive || len(d.Fingerprints) != 1 || len(d.Candidates) != 1 {
+		t.Errorf("%+v", d)
+	}
+	for name, broken := range map[string]string{
+		"not of the group":        strings.Replace(text, "BUNDLE a d", "BUNDLE a", 1),
+		"alone in the group":      strings.Replace(text, "BUNDLE a d", "BUNDLE d", 1),
+		"group without a section": strings.Replace(text, "BUNDLE a d", "BUNDLE q d", 1),
+		"bad transport":           strings.Replace(text, "ice-ufrag:abcd", "ice-ufrag:a", 1),
+	} {
+		if _, err := parse(t, broken).Data(); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func TestRejected(t *testing.T) {
+	rejected := strings.Replace(minimal, "m=application 9", "m=application 0", 1)
+	if d := data(t, rejected); !d.Rejected || d.Ufrag != "" {
+		t.Errorf("%+v", d)
+	}
+	// The first that is not rejected counts.
+	both := rejected + strings.TrimPrefix(minimal[strings.Index(minimal, "m="):], "")
+	if d := data(t, both); d.Rejected || d.Index != 1 {
+		t.Errorf("%+v", d)
+	}
+	// An offer of nothing is answered with nothing.
+	a, err := testParams().Answer(parse(t, rejected))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := data(t, a.String()); !d.Rejected || strings.Contains(a.String(), "BUNDLE") {
+		t.Errorf("%+v", d)
+	}
+}
+
+func TestMaxMessageSize(t *testing.T) {
+	for value, want := range map[string]int{
+		"": DefaultMaxMessageSize, "0": 0, "1": 1, " 1200 ": 1200, "65536": 65536,
+		"2147483647": 1<<31 - 1, "2147483648": 1<<31 - 1, "99999999999999999999999": 1<<31 - 1,
+	} {
+		text := minimal
+		if value != "" {
+			text += "a=max-message-size:" + value + "\r\n"
+		}
+		if d := data(t, text); d.MaxMessageSize != want {
+			t.Errorf("%q: %d, want %d", value, d.MaxMessageSize, want)
+		}
+	}
+}
+
+// Errors say where.
+func TestErrors(t *testing.T) {
+	const head = "v=0\no=- 1 1 IN IP4 0.0.0.0\n"
+	lines := strings.Count(minimal, "\n")
+	for _, tt := range []struct {
+		text         string
+		line, column int
+		problem      string
+	}{
+		{"", 1, 1, "no v="},
+		{"v=0\n", 1, 1, "no o="},
+		{"o=- 1 1 IN IP4 0.0.0.0\n", 1, 1, "v=0 first"},
+		{"v=1\n", 1, 3, "version"},
+		{head + "garbage\n", 3, 1, "letter"},
+		{head + "a\n", 3, 1, "letter"},
+		{head + "A=b\n", 3, 1, "letter"},
+		{head + "a=x\x00y\n", 3, 4, "byte"},
+		{head + "a=x\ry\n", 3, 4, "byte"},
+		{"v=0\no=- 1 1 IN IP4\n", 2, 3, "5 fields"},
+		{"v=0\no=- x 1 IN IP4 0.0.0.0\n", 2, 5, "session id"},
+		{"v=0\no=- 1 x IN IP4 0.0.0.0\n", 2, 7, "session version"},
+		{head + "m=application\n", 3, 3, "1 fields"},
+		{head + "m=application 65536 UDP/DTLS/SCTP webrtc-datachannel\n", 3, 15, "65535"},
+		{head + "m=application -1 UDP/DTLS/SCTP webrtc-datachannel\n", 3, 15, "65535"},
+		{head + "s=" + strings.Repeat("x", MaxSize), 1, 1, "longer"},
+		{head + strings.Repeat("m=audio 0 RTP/AVP 0\n", MaxMedia+1), MaxMedia + 3, 1, "more than"},
+	} {
+		_, err := Parse(tt.text)
+		wantSyntaxError(t, tt.text, err, tt.line, tt.column, tt.problem)
+	}
+	for _, tt := range []struct {
+		text         string
+		line, column int
+		problem      string
+	}{
+		{head, 1, 1, "no data channel section"},
+		{head + "m=audio 9 RTP/AVP 0\n", 1, 1, "no data channel section"},
+		{head + "m=application 9 UDP/DTLS/SCTP something-else\n", 1, 1, "no data channel section"},
+		{head + "m=application 9 TCP/MSRP *\n", 1, 1, "no data channel section"},
+		{head + "m=application 9 DTLS/SCTP x\n", 3, 1, "SCTP port"},
+		{head + "m=application 9 DTLS/SCTP 0\n", 3, 1, "SCTP port"},
+		{strings.Replace(minimal, "a=ice-ufrag:abcd\r\n", "", 1), 5, 1, "ice-ufrag"},
+		{strings.Replace(minimal, "a=ice-pwd:0123456789012345678901\r\n", "", 1), 5, 1, "ice-pwd"},
+		{strings.Replace(minimal, "a=fingerprint:"+testFingerprint+"\r\n", "", 1), 5, 1, "fingerprint"},
+		{strings.Replace(minimal, "abcd", "abc", 1), 6, 13, "3 characters"},
+		{strings.Replace(minimal, "abcd", "ab:d", 1), 6, 15, "character ':'"},
+		{strings.Replace(minimal, "abcd", strings.Repeat("a", 257), 1), 6, 13, "257 characters"},
+		{strings.Replace(minimal, "0123456789012345678901", "short", 1), 7, 11, "5 characters"},
+		{strings.Replace(minimal, "sha-256 ", "", 1), 8, 15, "1 fields"},
+		{strings.Replace(minimal, "00:11", "0g:11", 1), 8, 23, "hexadecimal"},
+		{strings.Replace(minimal, "00:11:22", "001:1:22", 1), 8, 23, "hexadecimal"},
+		{strings.Replace(minimal, testFingerprint, "sha-256 ABC:D", 1), 8, 23, "hexadecimal"},
+		{minimal + "a=setup:both\r\n", lines + 1, 9, "setup"},
+		{minimal + "a=sctp-port:0\r\n", lines + 1, 13, "SCTP port"},
+		{minimal + "a=sctp-port:x\r\n", lines + 1, 13, "SCTP port"},
+		{minimal + "a=max-message-size:-1\r\n", lines + 1, 20, "max-message-size"},
+		{strings.Replace(minimal, "UDP/DTLS/SCTP webrtc-datachannel", "DTLS/SCTP 5000", 1) + "a=sctpmap:5001 webrtc-datachannel\r\n", lines + 1, 11, "sctpmap"},
+		{strings.Replace(minimal, "t=0 0", "a=setup:both", 1), 4, 9, "setup"},
+	} {
+		_, err := parse(t, tt.text).Data()
+		wantSyntaxError(t, tt.text, err, tt.line, tt.column, tt.problem)
+		if _, aerr := testParams().Answer(parse(t, tt.text)); aerr == nil {
+			t.Errorf("answered: %q", tt.text)
+		}
+	}
+}
+
+func wantSyntaxError(t *testing.T, text string, err error, line, column int, problem string) {
+	t.Helper()
+	var e *SyntaxError
+	if !errors.As(err, &e) || e.Line != line || e.Column != column || !strings.Contains(e.Problem, problem) {
+		t.Errorf("%.200q: %v, want %q at line %d column %d", text, err, problem, line, column)
+	}
+	if len(fmt.Sprint(err)) > 300 {
+		t.Errorf("%.60q: an error of %d bytes", text, len(fmt.Sprint(err)))
+	}
+}
+
+// What a description may bring in is bounded.
+func TestLimits(t *testing.T) {
+	text := minimal + strings.Repeat("a=candidate:1 1 udp 1 10.0.0.1 1 typ host\r\n", 1000) + strings.Repeat("a=fingerprint:sha-1 AB\r\n", 1000)
+	if d := data(t, text); len(d.Candidates) != maxCandidates || len(d.Fingerprints) != maxFingerprints {
+		t.Errorf("%d candidates, %d fingerprints", len(d.Candidates), len(d.Fingerprints))
+	}
+}
+
+// Every truncation is an error or a description that is written stably.
+func TestTruncated(t *testing.T) {
+	text := golden(t, "chromium-maxbundle-offer")
+	for i := range text {
+		checkParse(t, text[:i])
+	}
+}
+
+func TestWithCandidates(t *testing.T) {
+	s := parse(t, golden(t, "firefox-offer-gathered"))
+	before := s.String()
+	one := []string{"candidate:1 1 udp 1 10.0.0.1 1 typ host"}
+	d, err := s.WithCandidates(0, one, false).Data()
+	if err != nil || !cmp.Equal(d.Candidates, one) || d.EndOfCandidates {
+		t.Errorf("%+v, %v", d, err)
+	}
+	if d, err = s.WithCandidates(0, nil, true).Data(); err != nil || d.Candidates != nil || !d.EndOfCandidates {
+		t.Errorf("%+v, %v", d, err)
+	}
+	if s.String() != before {
+		t.Error("the session itself was changed")
+	}
+}
+
+// checkParse holds a text to what must be true of every one.
+func checkParse(t *testing.T, text string) {
+	s, err := Parse(text)
+	if err != nil {
+		if e := (*SyntaxError)(nil); !errors.As(err, &e) || e.Line < 1 || e.Column < 1 {
+			t.Fatalf("error %#v", err)
+		}
+		return
+	}
+	written := s.String()
+	again, err := Parse(written)
+	if err != nil {
+		t.Fatalf("what was written cannot be read: %v\n%q", err, written)
+	}
+	if again.String() != written {
+		t.Fatalf("not stable: %s", cmp.Diff(written, again.String()))
+	}
+	d, err := s.Data()
+	if err != nil {
+		return
+	}
+	p := testParams()
+	a, err := p.Answer(s)
+	if err != nil {
+		t.Fatalf("not answered: %v", err)
+	}
+	parsed, err := Parse(a.String())
+	if err != nil {
+		t.Fatalf("the answer cannot be read: %v\n%s", err, a)
+	}
+	got, err := parsed.Data()
+	if err != nil || got.Index != d.Index || got.Rejected != d.Rejected || len(parsed.Media) != len(s.Media) {
+		t.Fatalf("the answer has %+v, %v, for %+v", got, err, d)
+	}
+	if _, err := p.Offer(parsed).Data(); err != nil {
+		t.Fatalf("the later offer: %v", err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	files, err := filepath.Glob("testdata/*.sdp")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range files {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(b))
+	}
+	f.Add(minimal)
+	f.Add(strings.Replace(minimal, "UDP/DTLS/SCTP webrtc-datachannel", "DTLS/SCTP 5000", 1))
+	f.Add("v=0\no=- 1 1 IN IP4 0.0.0.0\na=group:BUNDLE a d\nm=audio 9/2 X Y Z\na=mid:a\nm=application 0 UDP/DTLS/SCTP webrtc-datachannel\na=mid:d\na=bundle-only\n")
+	f.Fuzz(checkParse)
+}
