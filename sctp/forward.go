@@ -103,10 +103,6 @@ func (a *Association) abandonLost(now time.Time) {
 	a.out.limited = a.out.limited[:0]
 }
 
-// forwardPause is how often a FORWARD TSN is repeated when SACKs show that the
-// far end has not seen it, beside T3-rtx.
-func (a *Association) forwardPause() int64 { return int64(max(a.rto.srtt, 10*time.Millisecond)) }
-
 // appendForwardTSN appends the FORWARD TSN or I-FORWARD TSN that is due.
 func (a *Association) appendForwardTSN(now time.Time, w *packetWriter) {
 	if !a.skip.due || !a.skip.pending(&a.out) || w.room() < 16 {

@@ -42,7 +42,7 @@ func (p *pacer) ready(now int64, rate float64, mtu int) (when int64, ok bool) {
 		// so on down.
 		credit = max(credit, rate*pacingCredit.Seconds())
 	}
-	p.ahead = max(p.ahead-float64(now-p.at)/1e9*rate, -credit)
+	p.ahead = max(p.ahead-float64(now-p.at)/1e9*rate, min(p.ahead, -credit))
 	p.at = now
 	if p.closed && p.ahead > 0 || !p.closed && p.ahead >= burst(rate, mtu) {
 		p.closed = true

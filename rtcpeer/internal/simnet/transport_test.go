@@ -308,7 +308,7 @@ func TestFairness(t *testing.T) {
 				t.Skip("a minute of a path of 100 Mbit/s takes seconds to simulate")
 			}
 			d := time.Minute
-			if test.queue != 1 {
+			if test.queue < 1 {
 				d /= 2
 			}
 			one, two := share(t, 1, d, test.queue, test.one, test.two)
