@@ -27,14 +27,18 @@ type Conn struct {
 	err   error
 
 	// What the handshake agreed on.
-	version  Version
-	suite    CipherSuite
-	group    Group
-	peer     [][]byte // DER
-	protocol string   // ALPN
-	srtp     uint16
-	secrets  secrets12
-	exporter []byte // DTLS 1.3's exporter secret
+	version    Version
+	suite      CipherSuite
+	group      Group
+	peer       [][]byte // DER
+	protocol   string   // ALPN
+	srtp       uint16
+	secrets    secrets12
+	exporter   []byte // DTLS 1.3's exporter secret
+	serverName string // that the client asked for
+	resumed    bool   // the handshake took over an earlier one's certificates
+	// resumption is the secret of a client that takes tickets (DTLS 1.3).
+	resumption []byte
 
 	hs       *handshake // nil once finished
 	in       reassembler
@@ -98,7 +102,15 @@ type handshake struct {
 	secret       []byte            // what the key exchange gave, until the keys are made
 	epoch1       *writeEpoch       // a server's, until its Finished
 	askedSchemes []SignatureScheme // of a CertificateRequest
-	asked        bool              // we were asked for a certificate, or asked
+
+	session    *Session      // that a client offers, and a server resumes
+	psk        []byte        // its secret, once it is resumed (DTLS 1.3)
+	sessionID  []byte        // that the server gave (DTLS 1.2)
+	ticketDue  bool          // a NewSessionTicket was promised (DTLS 1.2)
+	ticket     []byte        // that a client got (DTLS 1.2)
+	ticketLife time.Duration // of it
+
+	asked bool // we were asked for a certificate, or asked
 }
 
 // A step takes the message that is next in order. It returns an *AlertError
@@ -137,7 +149,7 @@ func (c *Conn) Start(now time.Time) {
 		return
 	}
 	c.setDeadline(now)
-	if err := c.startClient(); err != nil {
+	if err := c.startClient(now); err != nil {
 		c.fail(err)
 	}
 }
@@ -365,10 +377,13 @@ func (c *Conn) heard() bool { return !c.out.sentAt.IsZero() }
 // ok is false.
 func (c *Conn) AppendHandshake(now time.Time, dst []byte, limit int) (b []byte, ok bool) {
 	c.startUpdate()
-	b = c.appendFlight(now, dst, limit)
+	b = dst
 	if c.ackPending {
-		b = c.appendAck(b, limit-(len(b)-len(dst)))
+		// First, so that a client hears that its Finished came before it
+		// hears what follows from that.
+		b = c.appendAck(b, limit)
 	}
+	b = c.appendFlight(now, b, limit-(len(b)-len(dst)))
 	if c.alertPending && limit-(len(b)-len(dst)) >= c.current.overhead()+len(c.alert) {
 		start := len(b)
 		c.alertPending = false
