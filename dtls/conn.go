@@ -36,6 +36,7 @@ type Conn struct {
 	secrets    secrets12
 	exporter   []byte // DTLS 1.3's exporter secret
 	serverName string // that the client asked for
+	retried    bool   // with a HelloRetryRequest
 	resumed    bool   // the handshake took over an earlier one's certificates
 	// resumption is the secret of a client that takes tickets (DTLS 1.3).
 	resumption []byte
