@@ -167,7 +167,7 @@ func (c *Conn) clientEncryptedExtensions(now time.Time, m message) error {
 	}
 	for _, t := range e.seen {
 		switch t {
-		case extKeyShare, extSupportedVersions, extCookie, extPreSharedKey, extExtendedMasterSecret, extRenegotiationInfo, extECPointFormats:
+		case extKeyShare, extSupportedVersions, extCookie, extPreSharedKey, extSessionTicket, extExtendedMasterSecret, extRenegotiationInfo, extECPointFormats:
 			return fatal(AlertIllegalParameter, "extension %d does not belong into EncryptedExtensions", t)
 		}
 		if !c.mayAnswer(t) {

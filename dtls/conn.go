@@ -199,6 +199,11 @@ func (c *Conn) readRecord(now time.Time, h recordHeader, rec []byte) (data []byt
 		return nil
 	}
 	payload, ok := c.open(r, &h, rec)
+	if ok && len(payload) > maxPlaintext {
+		// RFC 8446 §5.4. It is the far end's: it was authenticated.
+		c.fail(fatal(AlertRecordOverflow, "record of %d bytes", len(payload)))
+		return nil
+	}
 	if !ok {
 		c.stats.Rejected++
 		if r.forged >= maxForged {
@@ -287,6 +292,10 @@ func (c *Conn) handleFragments(now time.Time, h recordHeader, payload []byte) {
 	kept := true
 	for len(payload) > 0 {
 		f, rest, ok := parseFragment(payload)
+		if !ok && h.epoch > 0 {
+			c.fail(errDecode) // nobody but the far end can have sent it
+			return
+		}
 		if !ok {
 			c.stats.Malformed++
 			kept = false
@@ -295,7 +304,7 @@ func (c *Conn) handleFragments(now time.Time, h recordHeader, payload []byte) {
 		payload = rest
 		switch {
 		case c.hs == nil && c.version != VersionDTLS13:
-			c.handleLateFragment(now, f)
+			c.handleLateFragment(now, h, f)
 		case f.seq < c.in.next:
 			if int(f.seq) == c.lastSeq && f.last() {
 				c.repeat(now)
@@ -334,18 +343,24 @@ func (c *Conn) runSteps(now time.Time) {
 }
 
 // handleLateFragment takes a handshake message after the handshake.
-func (c *Conn) handleLateFragment(now time.Time, f fragment) {
+func (c *Conn) handleLateFragment(now time.Time, h recordHeader, f fragment) {
 	switch {
 	case f.typ == typeFinished && int(f.seq) == c.lastSeq && f.last():
 		c.repeat(now)
 	case f.typ == typeHelloRequest && c.cfg.Client, f.typ == typeClientHello && !c.cfg.Client:
 		// RFC 5246 §7.2.2: renegotiation is refused.
 		c.queueAlert(levelWarning, AlertNoRenegotiation)
+	case f.seq >= c.in.next && h.epoch > 0:
+		c.fail(fatal(AlertUnexpectedMessage, "handshake message of type %d after the handshake", f.typ))
 	}
 }
 
 // handleAlert takes the payload of an alert record.
 func (c *Conn) handleAlert(now time.Time, epoch uint16, payload []byte) {
+	if len(payload) != 2 && epoch > 0 {
+		c.fail(fatal(AlertDecodeError, "alert of %d bytes", len(payload)))
+		return
+	}
 	if len(payload) != 2 {
 		c.stats.Malformed++
 		return
@@ -467,7 +482,12 @@ func (c *Conn) establish() {
 		c.alertAt = time.Time{}
 	} else {
 		c.stopTimers()
-		c.in = reassembler{}
+		excess := slices.ContainsFunc(c.in.pending, func(p *partial) bool { return p.epoch > 0 })
+		c.in = reassembler{next: c.in.next}
+		if excess {
+			c.fail(fatal(AlertUnexpectedMessage, "handshake message after the handshake"))
+			return
+		}
 	}
 	// Epoch 0 has nothing to tell any more.
 	c.read = slices.DeleteFunc(c.read, func(r *readEpoch) bool { return r.aead == nil })

@@ -192,9 +192,6 @@ func (c *Conn) checkFinished13(m message) error {
 		return err
 	}
 	want := finishedMAC(c.hs.suite.hash, c.hs.peerSecret, c.hs.transcriptHash())
-	if len(m.body) != len(want) {
-		return errDecode
-	}
 	if !hmac.Equal(m.body, want) {
 		return fatal(AlertDecryptError, "Finished is wrong")
 	}

@@ -23,6 +23,7 @@ const (
 	extSupportedVersions    extensionType = 43    // RFC 8446 §4.2.1
 	extCookie               extensionType = 44    // RFC 8446 §4.2.2
 	extPSKModes             extensionType = 45    // RFC 8446 §4.2.9
+	extAuthorities          extensionType = 47    // RFC 8446 §4.2.4
 	extKeyShare             extensionType = 51    // RFC 8446 §4.2.8
 	extRenegotiationInfo    extensionType = 65281 // RFC 5746
 )
@@ -382,6 +383,8 @@ func (e *helloExtensions) parseOne(t extensionType, s cryptobyte.String, client 
 	case extSessionTicket:
 		e.sessionTicket = append([]byte{}, s...)
 		return true
+	case extAuthorities:
+		return !client || readAuthorities(&s) && s.Empty()
 	case extPSKModes:
 		var v cryptobyte.String
 		if !s.ReadUint8LengthPrefixed(&v) || len(v) == 0 {
@@ -412,6 +415,22 @@ func readServerName(s *cryptobyte.String, name *string) bool {
 		return false
 	}
 	*name = string(host)
+	return true
+}
+
+// readAuthorities checks the form of certificate_authorities; an end with one
+// certificate has no use for what it says.
+func readAuthorities(s *cryptobyte.String) bool {
+	var list cryptobyte.String
+	if !s.ReadUint16LengthPrefixed(&list) || len(list) == 0 {
+		return false
+	}
+	for len(list) > 0 {
+		var name cryptobyte.String
+		if !list.ReadUint16LengthPrefixed(&name) || len(name) == 0 {
+			return false
+		}
+	}
 	return true
 }
 

@@ -278,6 +278,17 @@ func flags() map[string]flagFunc {
 		"-expect-server-name":    stringFlag(func(o *options) *string { return &o.expectServerName }),
 		"-reject-alpn":           boolFlag(func(o *options) *bool { return &o.rejectALPN }),
 		"-decline-alpn":          ignored(true),
+
+		// Callbacks that decide nothing but what they are told to, of which
+		// there are none here.
+		"-use-early-callback": ignored(true),
+		// Of QUIC, whatever the test is.
+		"-quic-use-legacy-codepoint": ignored(false),
+		// DTLS has no early data, at either end; these tests see to that.
+		"-enable-early-data":        ignored(true),
+		"-expect-early-data-reason": ignored(false),
+		// A server keeps no sessions, only its tickets do.
+		"-expect-no-session-id": ignored(true),
 	}
 }
 

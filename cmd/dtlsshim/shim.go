@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"time"
 
 	"purertc/dtls"
@@ -13,6 +14,7 @@ import (
 const (
 	defaultMTU     = 1400
 	defaultTimeout = 400 * time.Millisecond
+	maxTimeouts    = 12               // in a row; the runner expects that to be the end
 	maxTimeout     = 60 * time.Second // RFC 6347 §4.2.4.1, which the runner expects
 )
 
@@ -27,6 +29,7 @@ type shim struct {
 
 	session  *dtls.Session // what the next connection may resume
 	sessions int           // how many came
+	timeouts int           // since anything came
 }
 
 // run makes the connections that the flags want, one after the other.
@@ -69,7 +72,13 @@ func connect(o *options, now time.Time, session *dtls.Session) (*shim, error) {
 		return nil, err
 	}
 	defer s.w.close()
-	return s, s.run()
+	err = s.run()
+	var network *net.OpError
+	if errors.As(err, &network) && s.conn.Err() != nil {
+		// The runner did not wait for our last words.
+		return s, s.conn.Err()
+	}
+	return s, err
 }
 
 // run goes on until the connection ends.
@@ -186,13 +195,21 @@ func (s *shim) verifyPeer([][]byte) error {
 func (s *shim) handle(c command) error {
 	switch c.op {
 	case opPacket:
+		s.timeouts = 0
 		return s.read(c.datagram)
 	case opTimeout:
 		if _, err := s.w.conn.Write([]byte{opTimeoutAck}); err != nil {
 			return err
 		}
 		s.now = s.now.Add(c.duration)
+		before := s.conn.Stats().Retransmissions
 		s.conn.Advance(s.now)
+		if s.conn.Stats().Retransmissions > before {
+			s.timeouts++
+		}
+		if s.timeouts == maxTimeouts {
+			return errors.New("far end does not answer")
+		}
 	case opExpect:
 		return s.expectTimeout(c.duration)
 	case opMTU:
