@@ -117,6 +117,7 @@ func (c *Conn) handleAck(now time.Time, payload []byte) {
 	case len(c.out.messages) == 0 || c.out.sending():
 	case c.out.acknowledged():
 		c.flightAcknowledged()
+	case c.cfg.PatientRetransmission:
 	case news, now.Sub(c.out.sentAt) >= repeatPause && len(payload) == 2:
 		// RFC 9147 §7.2: what is missing SHOULD go again. An empty ACK is
 		// from a far end that could open nothing yet.
@@ -131,7 +132,7 @@ func (c *Conn) flightAcknowledged() {
 	c.retransmitAt = time.Time{}
 	if c.updating {
 		c.switchWriteKeys()
-	} else if c.state == stateEstablished {
+	} else if c.state == stateEstablished && c.cfg.Client {
 		c.forgetHandshake() // it was our Finished
 	}
 }

@@ -21,7 +21,7 @@ import (
 const maxHelloRetries = 3
 
 // startClient makes the first ClientHello.
-func (c *Conn) startClient() error {
+func (c *Conn) startClient(now time.Time) error {
 	h := &c.hs.hello
 	if err := c.newRandom(&h.random); err != nil {
 		return err
@@ -35,19 +35,19 @@ func (c *Conn) startClient() error {
 		srtpProfiles: c.cfg.SRTPProfiles,
 	}
 	if c.cfg.speaks(VersionDTLS13) {
-		if err := c.offer13(h); err != nil {
+		if err := c.offer13(h, now); err != nil {
 			return err
 		}
 	}
 	if c.cfg.speaks(VersionDTLS12) {
-		c.offer12(h)
+		c.offer12(h, now)
 	}
 	c.hs.step = (*Conn).clientServerHello
 	return c.sendClientHello()
 }
 
 // offer12 adds to a ClientHello what DTLS 1.2 needs.
-func (c *Conn) offer12(h *clientHello) {
+func (c *Conn) offer12(h *clientHello, now time.Time) {
 	for _, s := range c.cfg.suites(VersionDTLS12) {
 		h.suites = append(h.suites, s.id)
 	}
@@ -58,6 +58,7 @@ func (c *Conn) offer12(h *clientHello) {
 	e.pointFormats = []byte{0} // uncompressed
 	e.extendedMasterSecret = true
 	e.renegotiationInfo = []byte{} // RFC 5746 §3.4: empty in a first handshake
+	c.offerSession12(h, now)
 	if e.versions != nil {
 		e.versions = append(e.versions, VersionDTLS12)
 	}
@@ -68,6 +69,9 @@ func (c *Conn) sendClientHello() error {
 	body, err := c.hs.hello.marshal()
 	if err != nil {
 		return fatal(AlertInternalError, "ClientHello: %w", err)
+	}
+	if err := c.bind(body); err != nil {
+		return err
 	}
 	// RFC 6347 §4.2.6: a first ClientHello and its HelloVerifyRequest are not
 	// part of the transcript.
@@ -112,6 +116,10 @@ func (c *Conn) clientServerHello(now time.Time, m message) error {
 	if err := c.acceptServerHello12(h); err != nil {
 		return err
 	}
+	if s := c.hs.session; s != nil && s.version == VersionDTLS12 && slices.Equal(h.sessionID, s.id) {
+		return c.clientResumes12(h, m)
+	}
+	c.hs.sessionID = h.sessionID
 	c.hs.addToTranscript(m)
 	c.hs.step = (*Conn).clientCertificate
 	return nil
@@ -144,6 +152,7 @@ func (c *Conn) acceptServerHello12(h *serverHello) error {
 	if err := c.acceptProtocols(e); err != nil {
 		return err
 	}
+	c.hs.ticketDue = e.has(extSessionTicket)
 	c.version, c.suite, c.hs.suite = VersionDTLS12, h.suite, su
 	c.secrets.clientRandom, c.secrets.serverRandom = offered.random, h.random
 	return nil
@@ -173,6 +182,8 @@ func (c *Conn) mayAnswer(t extensionType) bool {
 	switch t {
 	case extExtendedMasterSecret, extRenegotiationInfo, extECPointFormats, extSupportedGroups:
 		return true
+	case extSessionTicket:
+		return c.cfg.Tickets
 	case extServerName:
 		return c.cfg.ServerName != ""
 	case extALPN:
@@ -272,7 +283,7 @@ func (c *Conn) sendClientFlight() error {
 		return err
 	}
 	if c.hs.asked && c.cfg.Certificate != nil {
-		scheme, signature, err := sign(c.cfg.Rand, c.cfg.signer(), VersionDTLS12, c.hs.askedSchemes, c.hs.transcript)
+		scheme, signature, err := c.cfg.sign(VersionDTLS12, c.hs.askedSchemes, c.hs.transcript)
 		if err != nil {
 			return err
 		}
@@ -287,12 +298,17 @@ func (c *Conn) sendClientFlight() error {
 	return nil
 }
 
-// clientFinished takes the server's Finished, the end of the handshake.
+// clientFinished takes the server's Finished, after its ticket if it promised
+// one: the end of the handshake.
 func (c *Conn) clientFinished(now time.Time, m message) error {
+	if c.hs.ticketDue {
+		return c.takeTicket12(now, m)
+	}
 	if err := c.checkFinished(m); err != nil {
 		return err
 	}
 	c.beginFlight() // nothing to repeat: the server has it all
+	c.offerOwnSession12(now)
 	c.establish()
 	return nil
 }

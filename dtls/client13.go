@@ -18,12 +18,13 @@ import (
 //	                         <-  ACK
 
 // offer13 adds to a ClientHello what DTLS 1.3 needs.
-func (c *Conn) offer13(h *clientHello) error {
+func (c *Conn) offer13(h *clientHello, now time.Time) error {
 	for _, s := range c.cfg.suites(VersionDTLS13) {
 		h.suites = append(h.suites, s.id)
 	}
 	h.extensions.versions = []Version{VersionDTLS13}
 	h.extensions.groups = c.cfg.Groups
+	c.offerSession13(h, now)
 	return c.addShares(h)
 }
 
@@ -66,6 +67,7 @@ func (c *Conn) acceptServerHello13(h *serverHello, m message) error {
 	for _, t := range e.seen {
 		switch {
 		case t == extSupportedVersions, t == extKeyShare, t == extCookie && retry:
+		case t == extPreSharedKey && !retry && offered.extensions.psk != nil:
 		default:
 			return fatal(AlertUnsupportedExtension, "server answers extension %d in its hello", t)
 		}
@@ -82,6 +84,9 @@ func (c *Conn) acceptServerHello13(h *serverHello, m message) error {
 	}
 	c.secrets.serverRandom = h.random
 	c.hs.addToTranscript(m)
+	if err := c.clientResumes13(e); err != nil {
+		return err
+	}
 	return c.acceptShare(e)
 }
 
@@ -101,7 +106,7 @@ func (c *Conn) retryHello(h *serverHello, m message) error {
 	if !e.has(extKeyShare) && !e.has(extCookie) {
 		return fatal(AlertIllegalParameter, "HelloRetryRequest asks for nothing")
 	}
-	c.hs.retried = true
+	c.hs.retried, c.retried = true, true
 	c.hs.retryTranscript()
 	c.hs.addToTranscript(m)
 	if e.has(extKeyShare) {
@@ -121,6 +126,7 @@ func (c *Conn) retryHello(h *serverHello, m message) error {
 		hello.keyShares = []keyShare{{g, key.share()}}
 	}
 	hello.cookie = slices.Clone(e.cookie)
+	c.dropSession13()
 	return c.sendClientHello()
 }
 
@@ -161,7 +167,7 @@ func (c *Conn) clientEncryptedExtensions(now time.Time, m message) error {
 	}
 	for _, t := range e.seen {
 		switch t {
-		case extKeyShare, extSupportedVersions, extCookie, extPreSharedKey, extExtendedMasterSecret, extRenegotiationInfo, extECPointFormats:
+		case extKeyShare, extSupportedVersions, extCookie, extPreSharedKey, extSessionTicket, extExtendedMasterSecret, extRenegotiationInfo, extECPointFormats:
 			return fatal(AlertIllegalParameter, "extension %d does not belong into EncryptedExtensions", t)
 		}
 		if !c.mayAnswer(t) {
@@ -173,6 +179,9 @@ func (c *Conn) clientEncryptedExtensions(now time.Time, m message) error {
 	}
 	c.hs.addToTranscript(m)
 	c.hs.step = (*Conn).clientCertificate13
+	if c.resumed {
+		c.hs.step = (*Conn).clientFinished13
+	}
 	return nil
 }
 
@@ -225,6 +234,9 @@ func (c *Conn) clientFinished13(now time.Time, m message) error {
 	}
 	c.addFinished13()
 	c.endFlight(false)
+	if c.cfg.Tickets {
+		c.resumption = c.hs.resumptionSecret()
+	}
 	if err := c.setReadKeys(epochData, c.hs.peerData); err != nil {
 		return err
 	}

@@ -18,7 +18,8 @@ type Config struct {
 	Client bool
 
 	// Certificate proves who we are. A server needs one; a client without
-	// one sends none. Its key is ECDSA P-256 or P-384, Ed25519 or RSA.
+	// one sends none. Its key is ECDSA P-256 or P-384, Ed25519 or RSA; its
+	// SupportedSignatureAlgorithms, if any, limit and order what it signs with.
 	Certificate *tls.Certificate
 
 	// Fingerprints of the far end's certificate, from its description. If
@@ -48,6 +49,14 @@ type Config struct {
 	ALPN         []string // protocols, RFC 7301; none by default
 	SRTPProfiles []uint16 // use_srtp, RFC 5764 §4.1.2; none by default
 
+	// Tickets makes a client ask for sessions, which come with EventSession,
+	// and Session is one to resume. TicketKeys makes a server give and resume
+	// them: the first key seals tickets, all of them open some. By default
+	// there is no resumption, of which WebRTC has no use.
+	Tickets    bool
+	Session    *Session
+	TicketKeys []TicketKey
+
 	Rand         io.Reader // nil: crypto/rand
 	KeyLogWriter io.Writer // NSS key log; nil: none
 
@@ -56,6 +65,10 @@ type Config struct {
 	InitialTimeout time.Duration
 	// MaxTimeout is what doubling stops at. 0: 2 s.
 	MaxTimeout time.Duration
+	// PatientRetransmission leaves what the far end acknowledged only in part
+	// to the timer. By default the rest goes again at once, as RFC 9147 §7.2
+	// has it; where datagrams overtake each other that may be too soon.
+	PatientRetransmission bool
 	// HandshakeTimeout ends a handshake that has begun. 0: 60 s; negative:
 	// nothing does.
 	HandshakeTimeout time.Duration

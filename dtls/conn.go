@@ -27,14 +27,19 @@ type Conn struct {
 	err   error
 
 	// What the handshake agreed on.
-	version  Version
-	suite    CipherSuite
-	group    Group
-	peer     [][]byte // DER
-	protocol string   // ALPN
-	srtp     uint16
-	secrets  secrets12
-	exporter []byte // DTLS 1.3's exporter secret
+	version    Version
+	suite      CipherSuite
+	group      Group
+	peer       [][]byte // DER
+	protocol   string   // ALPN
+	srtp       uint16
+	secrets    secrets12
+	exporter   []byte // DTLS 1.3's exporter secret
+	serverName string // that the client asked for
+	retried    bool   // with a HelloRetryRequest
+	resumed    bool   // the handshake took over an earlier one's certificates
+	// resumption is the secret of a client that takes tickets (DTLS 1.3).
+	resumption []byte
 
 	hs       *handshake // nil once finished
 	in       reassembler
@@ -98,7 +103,15 @@ type handshake struct {
 	secret       []byte            // what the key exchange gave, until the keys are made
 	epoch1       *writeEpoch       // a server's, until its Finished
 	askedSchemes []SignatureScheme // of a CertificateRequest
-	asked        bool              // we were asked for a certificate, or asked
+
+	session    *Session      // that a client offers, and a server resumes
+	psk        []byte        // its secret, once it is resumed (DTLS 1.3)
+	sessionID  []byte        // that the server gave (DTLS 1.2)
+	ticketDue  bool          // a NewSessionTicket was promised (DTLS 1.2)
+	ticket     []byte        // that a client got (DTLS 1.2)
+	ticketLife time.Duration // of it
+
+	asked bool // we were asked for a certificate, or asked
 }
 
 // A step takes the message that is next in order. It returns an *AlertError
@@ -137,7 +150,7 @@ func (c *Conn) Start(now time.Time) {
 		return
 	}
 	c.setDeadline(now)
-	if err := c.startClient(); err != nil {
+	if err := c.startClient(now); err != nil {
 		c.fail(err)
 	}
 }
@@ -186,6 +199,11 @@ func (c *Conn) readRecord(now time.Time, h recordHeader, rec []byte) (data []byt
 		return nil
 	}
 	payload, ok := c.open(r, &h, rec)
+	if ok && len(payload) > maxPlaintext {
+		// RFC 8446 §5.4. It is the far end's: it was authenticated.
+		c.fail(fatal(AlertRecordOverflow, "record of %d bytes", len(payload)))
+		return nil
+	}
 	if !ok {
 		c.stats.Rejected++
 		if r.forged >= maxForged {
@@ -274,6 +292,10 @@ func (c *Conn) handleFragments(now time.Time, h recordHeader, payload []byte) {
 	kept := true
 	for len(payload) > 0 {
 		f, rest, ok := parseFragment(payload)
+		if !ok && h.epoch > 0 {
+			c.fail(errDecode) // nobody but the far end can have sent it
+			return
+		}
 		if !ok {
 			c.stats.Malformed++
 			kept = false
@@ -282,7 +304,7 @@ func (c *Conn) handleFragments(now time.Time, h recordHeader, payload []byte) {
 		payload = rest
 		switch {
 		case c.hs == nil && c.version != VersionDTLS13:
-			c.handleLateFragment(now, f)
+			c.handleLateFragment(now, h, f)
 		case f.seq < c.in.next:
 			if int(f.seq) == c.lastSeq && f.last() {
 				c.repeat(now)
@@ -321,18 +343,24 @@ func (c *Conn) runSteps(now time.Time) {
 }
 
 // handleLateFragment takes a handshake message after the handshake.
-func (c *Conn) handleLateFragment(now time.Time, f fragment) {
+func (c *Conn) handleLateFragment(now time.Time, h recordHeader, f fragment) {
 	switch {
 	case f.typ == typeFinished && int(f.seq) == c.lastSeq && f.last():
 		c.repeat(now)
 	case f.typ == typeHelloRequest && c.cfg.Client, f.typ == typeClientHello && !c.cfg.Client:
 		// RFC 5246 §7.2.2: renegotiation is refused.
 		c.queueAlert(levelWarning, AlertNoRenegotiation)
+	case f.seq >= c.in.next && h.epoch > 0:
+		c.fail(fatal(AlertUnexpectedMessage, "handshake message of type %d after the handshake", f.typ))
 	}
 }
 
 // handleAlert takes the payload of an alert record.
 func (c *Conn) handleAlert(now time.Time, epoch uint16, payload []byte) {
+	if len(payload) != 2 && epoch > 0 {
+		c.fail(fatal(AlertDecodeError, "alert of %d bytes", len(payload)))
+		return
+	}
 	if len(payload) != 2 {
 		c.stats.Malformed++
 		return
@@ -365,10 +393,13 @@ func (c *Conn) heard() bool { return !c.out.sentAt.IsZero() }
 // ok is false.
 func (c *Conn) AppendHandshake(now time.Time, dst []byte, limit int) (b []byte, ok bool) {
 	c.startUpdate()
-	b = c.appendFlight(now, dst, limit)
+	b = dst
 	if c.ackPending {
-		b = c.appendAck(b, limit-(len(b)-len(dst)))
+		// First, so that a client hears that its Finished came before it
+		// hears what follows from that.
+		b = c.appendAck(b, limit)
 	}
+	b = c.appendFlight(now, b, limit-(len(b)-len(dst)))
 	if c.alertPending && limit-(len(b)-len(dst)) >= c.current.overhead()+len(c.alert) {
 		start := len(b)
 		c.alertPending = false
@@ -451,7 +482,12 @@ func (c *Conn) establish() {
 		c.alertAt = time.Time{}
 	} else {
 		c.stopTimers()
-		c.in = reassembler{}
+		excess := slices.ContainsFunc(c.in.pending, func(p *partial) bool { return p.epoch > 0 })
+		c.in = reassembler{next: c.in.next}
+		if excess {
+			c.fail(fatal(AlertUnexpectedMessage, "handshake message after the handshake"))
+			return
+		}
 	}
 	// Epoch 0 has nothing to tell any more.
 	c.read = slices.DeleteFunc(c.read, func(r *readEpoch) bool { return r.aead == nil })

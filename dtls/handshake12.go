@@ -39,7 +39,17 @@ func (c *Conn) checkPeerChain(chain [][]byte) error {
 	for _, der := range chain {
 		c.peer = append(c.peer, slices.Clone(der))
 	}
-	if len(c.cfg.Fingerprints) > 0 && !matchFingerprint(c.cfg.Fingerprints, chain[0]) {
+	if err := c.judgePeer(); err != nil {
+		return err
+	}
+	key, err := certificateKey(chain[0])
+	c.hs.peerKey = key
+	return err
+}
+
+// judgePeer checks the certificates in c.peer.
+func (c *Conn) judgePeer() error {
+	if len(c.cfg.Fingerprints) > 0 && !matchFingerprint(c.cfg.Fingerprints, c.peer[0]) {
 		return fatal(AlertBadCertificate, "%w", ErrFingerprintMismatch)
 	}
 	if c.cfg.VerifyPeer != nil {
@@ -51,18 +61,20 @@ func (c *Conn) checkPeerChain(chain [][]byte) error {
 			return fatal(AlertBadCertificate, "certificate refused: %w", err)
 		}
 	}
-	key, err := certificateKey(chain[0])
-	c.hs.peerKey = key
-	return err
+	return nil
 }
 
 // deriveKeys computes the keys of epoch 1 from the shared secret
 // (RFC 7627 §4), and lets records of that epoch in. Those that go out wait
 // for our Finished.
 func (c *Conn) deriveKeys(secret []byte, sessionHash []byte) (out *writeEpoch, err error) {
+	return c.useMaster(prf12(c.hs.suite.hash, secret, "extended master secret", masterSecretLen, sessionHash))
+}
+
+// useMaster makes the keys of epoch 1 from a master secret, new or resumed.
+func (c *Conn) useMaster(master []byte) (out *writeEpoch, err error) {
 	s := &c.secrets
-	s.hash = c.hs.suite.hash
-	s.master = prf12(s.hash, secret, "extended master secret", masterSecretLen, sessionHash)
+	s.hash, s.master = c.hs.suite.hash, master
 	c.logKey("CLIENT_RANDOM", s.clientRandom[:], s.master)
 	client, server, err := s.keyBlock(&c.hs.suite)
 	if err != nil {

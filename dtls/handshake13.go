@@ -39,7 +39,7 @@ func (hs *handshake) transcriptHash() []byte { return hs.digest.Sum(nil) }
 // transcript up to the ServerHello, and begins that epoch both ways.
 func (c *Conn) setHandshakeKeys(shared []byte) error {
 	hs := c.hs
-	hs.schedule = newSchedule13(hs.suite.hash, nil)
+	hs.schedule = newSchedule13(hs.suite.hash, hs.psk)
 	hs.schedule.next(shared)
 	transcript := hs.transcriptHash()
 	client := hs.schedule.derive("c hs traffic", transcript)
@@ -153,7 +153,7 @@ func (c *Conn) addOwnCertificate13(schemes []SignatureScheme) error {
 		return nil
 	}
 	content := c.hs.signedContent(c.cfg.Client)
-	scheme, signature, err := sign(c.cfg.Rand, c.cfg.signer(), VersionDTLS13, schemes, content)
+	scheme, signature, err := c.cfg.sign(VersionDTLS13, schemes, content)
 	if err != nil {
 		return err
 	}
@@ -192,9 +192,6 @@ func (c *Conn) checkFinished13(m message) error {
 		return err
 	}
 	want := finishedMAC(c.hs.suite.hash, c.hs.peerSecret, c.hs.transcriptHash())
-	if len(m.body) != len(want) {
-		return errDecode
-	}
 	if !hmac.Equal(m.body, want) {
 		return fatal(AlertDecryptError, "Finished is wrong")
 	}

@@ -17,10 +17,13 @@ const (
 	extUseSRTP              extensionType = 14    // RFC 5764 §4.1
 	extALPN                 extensionType = 16    // RFC 7301
 	extExtendedMasterSecret extensionType = 23    // RFC 7627
+	extSessionTicket        extensionType = 35    // RFC 5077 §3.2
 	extPreSharedKey         extensionType = 41    // RFC 8446 §4.2.11
 	extEarlyData            extensionType = 42    // RFC 8446 §4.2.10
 	extSupportedVersions    extensionType = 43    // RFC 8446 §4.2.1
 	extCookie               extensionType = 44    // RFC 8446 §4.2.2
+	extPSKModes             extensionType = 45    // RFC 8446 §4.2.9
+	extAuthorities          extensionType = 47    // RFC 8446 §4.2.4
 	extKeyShare             extensionType = 51    // RFC 8446 §4.2.8
 	extRenegotiationInfo    extensionType = 65281 // RFC 5746
 )
@@ -57,6 +60,7 @@ type serverHello struct {
 type helloExtensions struct {
 	seen                 []extensionType // all of them, in order
 	serverName           string
+	acknowledgeName      bool // a server's answer to it
 	groups               []Group
 	pointFormats         []byte
 	schemes              []SignatureScheme
@@ -67,6 +71,10 @@ type helloExtensions struct {
 	versions             []Version
 	keyShares            []keyShare // one in a ServerHello, without data in a HelloRetryRequest
 	cookie               []byte
+	sessionTicket        []byte
+	pskModes             []byte
+	psk                  *preShared // a client's
+	selectedPSK          uint16     // a server's
 }
 
 // A keyShare is RFC 8446 §4.2.8's KeyShareEntry.
@@ -113,6 +121,9 @@ func (e *helloExtensions) marshal(b *cryptobyte.Builder, client bool) {
 	add := func(t extensionType, body func(b *cryptobyte.Builder)) {
 		b.AddUint16(uint16(t))
 		b.AddUint16LengthPrefixed(body)
+	}
+	if e.acknowledgeName {
+		add(extServerName, func(*cryptobyte.Builder) {})
 	}
 	if e.serverName != "" && client {
 		add(extServerName, func(b *cryptobyte.Builder) {
@@ -166,6 +177,20 @@ func (e *helloExtensions) marshal(b *cryptobyte.Builder, client bool) {
 	}
 	if e.keyShares != nil {
 		add(extKeyShare, func(b *cryptobyte.Builder) { addKeyShares(b, e.keyShares, client) })
+	}
+	if e.sessionTicket != nil {
+		add(extSessionTicket, func(b *cryptobyte.Builder) { b.AddBytes(e.sessionTicket) })
+	}
+	if e.pskModes != nil {
+		add(extPSKModes, func(b *cryptobyte.Builder) {
+			b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(e.pskModes) })
+		})
+	}
+	// RFC 8446 §4.2.11: it MUST be the last.
+	if e.psk != nil {
+		add(extPreSharedKey, e.psk.marshal)
+	} else if !client && e.has(extPreSharedKey) {
+		add(extPreSharedKey, func(b *cryptobyte.Builder) { b.AddUint16(e.selectedPSK) })
 	}
 }
 
@@ -288,6 +313,9 @@ func (e *helloExtensions) parse(s cryptobyte.String, client bool) error {
 		if e.has(extensionType(t)) || len(e.seen) == maxExtensions {
 			return fatal(AlertDecodeError, "extension %d twice, or too many", t)
 		}
+		if client && e.has(extPreSharedKey) {
+			return fatal(AlertIllegalParameter, "extension %d behind pre_shared_key", t) // RFC 8446 §4.2.11
+		}
 		e.seen = append(e.seen, extensionType(t))
 		if !e.parseOne(extensionType(t), body, client) {
 			return fatal(AlertDecodeError, "malformed extension %d", t)
@@ -304,6 +332,10 @@ func (e *helloExtensions) parseOne(t extensionType, s cryptobyte.String, client 
 	switch t {
 	case extExtendedMasterSecret:
 		e.extendedMasterSecret = true
+	case extServerName:
+		if client && !readServerName(&s, &e.serverName) {
+			return false
+		}
 	case extRenegotiationInfo:
 		var v cryptobyte.String
 		if !s.ReadUint8LengthPrefixed(&v) {
@@ -348,10 +380,58 @@ func (e *helloExtensions) parseOne(t extensionType, s cryptobyte.String, client 
 		if !readKeyShares(&s, &e.keyShares, client) {
 			return false
 		}
+	case extSessionTicket:
+		e.sessionTicket = append([]byte{}, s...)
+		return true
+	case extAuthorities:
+		return !client || readAuthorities(&s) && s.Empty()
+	case extPSKModes:
+		var v cryptobyte.String
+		if !s.ReadUint8LengthPrefixed(&v) || len(v) == 0 {
+			return false
+		}
+		e.pskModes = v
+	case extPreSharedKey:
+		if !client {
+			return s.ReadUint16(&e.selectedPSK) && s.Empty()
+		}
+		var ok bool
+		if e.psk, ok = readPreShared(&s); !ok {
+			return false
+		}
 	default:
 		return true
 	}
 	return len(s) == 0
+}
+
+// readServerName reads RFC 6066 §3's list, of which there is one kind of name
+// and so, as no kind may come twice, one name.
+func readServerName(s *cryptobyte.String, name *string) bool {
+	var list, host cryptobyte.String
+	var kind uint8
+	if !s.ReadUint16LengthPrefixed(&list) || !list.ReadUint8(&kind) || kind != 0 ||
+		!list.ReadUint16LengthPrefixed(&host) || len(host) == 0 || !list.Empty() {
+		return false
+	}
+	*name = string(host)
+	return true
+}
+
+// readAuthorities checks the form of certificate_authorities; an end with one
+// certificate has no use for what it says.
+func readAuthorities(s *cryptobyte.String) bool {
+	var list cryptobyte.String
+	if !s.ReadUint16LengthPrefixed(&list) || len(list) == 0 {
+		return false
+	}
+	for len(list) > 0 {
+		var name cryptobyte.String
+		if !list.ReadUint16LengthPrefixed(&name) || len(name) == 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // readALPN reads RFC 7301 §3.1's list of names, none of them empty.

@@ -290,7 +290,7 @@ func TestHandshake(t *testing.T) {
 					})
 					p.connect()
 					p.exchange()
-					want := ConnectionState{su.version, su.id, group, cert.Certificate, "", 0}
+					want := ConnectionState{Version: su.version, CipherSuite: su.id, Group: group}
 					for _, c := range []*Conn{p.client, p.server} {
 						got := c.ConnectionState()
 						if got.Version != want.Version || got.CipherSuite != want.CipherSuite || got.Group != want.Group ||

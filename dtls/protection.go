@@ -140,7 +140,7 @@ func (c *Conn) open(r *readEpoch, h *recordHeader, rec []byte) (payload []byte, 
 		return body, h.length <= maxPlaintext
 	}
 	plaintext := h.length - r.explicit - aeadTagLen
-	if plaintext < 0 || plaintext > maxPlaintext || !r.window.fresh(h.seq) {
+	if plaintext < 0 || !r.window.fresh(h.seq) {
 		return nil, false
 	}
 	number := uint64(h.epoch)<<48 | h.seq

@@ -56,6 +56,12 @@ func (r *reassembler) add(epoch uint16, f fragment) bool {
 		r.remove(p)
 		p = nil
 	}
+	if p != nil && p.epoch == 0 && epoch == 0 && (p.typ != f.typ || p.length != f.length) {
+		// One of the two is not the far end's. It is more likely to be there
+		// again, whole, than whoever put in something else.
+		r.remove(p)
+		p = nil
+	}
 	if p == nil {
 		p = &partial{typ: f.typ, seq: f.seq, epoch: epoch, length: f.length}
 		r.pending = append(r.pending, p)

@@ -15,13 +15,14 @@ func (c *Conn) serverClientHello(now time.Time, m message) error {
 	if err != nil {
 		return err
 	}
+	c.serverName = h.extensions.serverName
 	// RFC 8446 §4.2.1: where supported_versions is, it alone counts.
 	offers := h.extensions.versions
 	if offers == nil && !VersionDTLS12.newer(h.version) {
 		offers = []Version{VersionDTLS12}
 	}
 	if slices.Contains(offers, VersionDTLS13) && c.cfg.speaks(VersionDTLS13) {
-		return c.acceptClientHello13(h, m)
+		return c.acceptClientHello13(now, h, m)
 	}
 	if !slices.Contains(offers, VersionDTLS12) || !c.cfg.speaks(VersionDTLS12) {
 		return fatal(AlertProtocolVersion, "client offers versions %v, %v", h.version, offers)
@@ -29,11 +30,11 @@ func (c *Conn) serverClientHello(now time.Time, m message) error {
 	c.hs.hello = *h
 	c.dropAcks()
 	c.hs.addToTranscript(m)
-	return c.acceptClientHello12(h)
+	return c.acceptClientHello12(now, h)
 }
 
 // acceptClientHello12 chooses among what the client offers and answers.
-func (c *Conn) acceptClientHello12(h *clientHello) error {
+func (c *Conn) acceptClientHello12(now time.Time, h *clientHello) error {
 	e := &h.extensions
 	switch {
 	case !slices.Contains(h.compressions, 0):
@@ -48,12 +49,16 @@ func (c *Conn) acceptClientHello12(h *clientHello) error {
 	case e.pointFormats != nil && !slices.Contains(e.pointFormats, 0):
 		return fatal(AlertIllegalParameter, "client cannot read uncompressed points")
 	}
+	session := c.serverSession12(h, now)
 	su, ok := c.chooseSuite12(h.suites)
+	if session != nil {
+		su, ok = suiteByID(session.suite)
+	}
 	if !ok {
 		return fatal(AlertHandshakeFailure, "no cipher suite in common; client offers %v", h.suites)
 	}
 	group, ok := c.chooseGroup12(e.groups)
-	if !ok {
+	if !ok && session == nil {
 		return fatal(AlertHandshakeFailure, "no group in common; client offers %v", e.groups)
 	}
 	sh := &serverHello{version: VersionDTLS12, suite: su.id}
@@ -68,6 +73,13 @@ func (c *Conn) acceptClientHello12(h *clientHello) error {
 	}
 	c.version, c.suite, c.group, c.hs.suite = VersionDTLS12, su.id, group, su
 	c.secrets.clientRandom, c.secrets.serverRandom = h.random, sh.random
+	if session != nil {
+		return c.serverResumes12(h, sh, session)
+	}
+	if len(c.cfg.TicketKeys) > 0 && e.sessionTicket != nil {
+		sh.extensions.sessionTicket = []byte{}
+		c.hs.ticketDue = true
+	}
 	return c.sendServerFlight(sh)
 }
 
@@ -109,8 +121,13 @@ func (c *Conn) answerExtensions12(h *clientHello, sh *serverHello) error {
 	if e.pointFormats != nil {
 		sh.extensions.pointFormats = []byte{0}
 	}
+	sh.extensions.acknowledgeName = c.acknowledgesName()
 	return c.chooseProtocols(e, &sh.extensions)
 }
+
+// acknowledgesName tells whether to confirm a client's server_name
+// (RFC 6066 §3): not when a session is resumed, which has one already.
+func (c *Conn) acknowledgesName() bool { return c.serverName != "" && !c.resumed }
 
 // chooseProtocols answers ALPN and use_srtp.
 func (c *Conn) chooseProtocols(e, answer *helloExtensions) error {
@@ -171,7 +188,7 @@ func (c *Conn) addServerKeyExchange() (err error) {
 	if err != nil {
 		return fatal(AlertInternalError, "ServerKeyExchange: %w", err)
 	}
-	ske.scheme, ske.signature, err = sign(c.cfg.Rand, c.cfg.signer(), VersionDTLS12, c.hs.hello.extensions.schemes, signed)
+	ske.scheme, ske.signature, err = c.cfg.sign(VersionDTLS12, c.hs.hello.extensions.schemes, signed)
 	if err != nil {
 		return err
 	}
@@ -250,14 +267,17 @@ func (c *Conn) serverCertificateVerify(now time.Time, m message) error {
 }
 
 // serverFinished takes the client's Finished and answers with ours. That
-// flight is kept for good, since nothing tells when the client has it; it is
-// 12 bytes.
+// flight is kept for good, since nothing tells when the client has it; without
+// a ticket it is 12 bytes.
 func (c *Conn) serverFinished(now time.Time, m message) error {
 	if err := c.checkFinished(m); err != nil {
 		return err
 	}
 	c.hs.addToTranscript(m)
 	c.beginFlight()
+	if err := c.addTicket12(now); err != nil {
+		return err
+	}
 	c.addFinished(c.hs.epoch1)
 	c.endFlight(true)
 	c.establish()

@@ -7,7 +7,7 @@ import (
 
 // acceptClientHello13 takes a ClientHello that offers DTLS 1.3, and answers
 // with our flight or a HelloRetryRequest.
-func (c *Conn) acceptClientHello13(h *clientHello, m message) error {
+func (c *Conn) acceptClientHello13(now time.Time, h *clientHello, m message) error {
 	if err := checkClientHello13(h); err != nil {
 		return err
 	}
@@ -18,6 +18,10 @@ func (c *Conn) acceptClientHello13(h *clientHello, m message) error {
 	group, share, ok := c.chooseGroup13(&h.extensions)
 	if !ok {
 		return fatal(AlertHandshakeFailure, "no group in common; client offers %v", h.extensions.groups)
+	}
+	session, index, err := c.serverSession13(h, m.body, su, now)
+	if err != nil {
+		return err
 	}
 	c.hs.hello = *h
 	if c.hs.retried {
@@ -32,7 +36,16 @@ func (c *Conn) acceptClientHello13(h *clientHello, m message) error {
 	c.group = group
 	c.secrets.clientRandom = h.random
 	if share != nil {
-		return c.sendServerFlight13(share)
+		sh := &serverHello{version: VersionDTLS12, suite: c.suite}
+		if session != nil {
+			c.hs.psk = session.secret
+			sh.extensions.seen = []extensionType{extPreSharedKey}
+			sh.extensions.selectedPSK = index
+			if err := c.resume(session); err != nil {
+				return err
+			}
+		}
+		return c.sendServerFlight13(sh, share)
 	}
 	if c.hs.retried {
 		return fatal(AlertIllegalParameter, "client has no share for the group it was asked for")
@@ -94,7 +107,7 @@ func (c *Conn) chooseGroup13(e *helloExtensions) (g Group, share []byte, ok bool
 
 // sendRetry asks the client for a share of the group we chose.
 func (c *Conn) sendRetry() error {
-	c.hs.retried = true
+	c.hs.retried, c.retried = true, true
 	c.hs.retryTranscript()
 	sh := &serverHello{version: VersionDTLS12, random: retryRandom, suite: c.suite}
 	sh.extensions.versions = []Version{VersionDTLS13}
@@ -111,12 +124,11 @@ func (c *Conn) sendRetry() error {
 
 // sendServerFlight13 answers the client's share with all from ServerHello to
 // Finished.
-func (c *Conn) sendServerFlight13(share []byte) error {
+func (c *Conn) sendServerFlight13(sh *serverHello, share []byte) error {
 	own, secret, err := answerShare(c.group, c.cfg.Rand, share)
 	if err != nil {
 		return err
 	}
-	sh := &serverHello{version: VersionDTLS12, suite: c.suite}
 	sh.extensions.versions = []Version{VersionDTLS13}
 	sh.extensions.keyShares = []keyShare{{c.group, own}}
 	if err := c.newRandom(&sh.random); err != nil {
@@ -146,7 +158,7 @@ func (c *Conn) sendServerFlight13(share []byte) error {
 
 // addServerProof13 adds what follows the ServerHello.
 func (c *Conn) addServerProof13() error {
-	var e helloExtensions
+	e := helloExtensions{acknowledgeName: c.acknowledgesName()}
 	if err := c.chooseProtocols(&c.hs.hello.extensions, &e); err != nil {
 		return err
 	}
@@ -156,6 +168,10 @@ func (c *Conn) addServerProof13() error {
 	}
 	c.addMessage(typeEncryptedExtensions, body)
 	c.hs.step = (*Conn).serverFinished13
+	if c.resumed {
+		c.addFinished13()
+		return nil
+	}
 	if c.cfg.ClientAuth != ClientAuthNone {
 		if body, err = marshalCertificateRequest13(c.cfg.SignatureSchemes); err != nil {
 			return fatal(AlertInternalError, "CertificateRequest: %w", err)
@@ -210,6 +226,12 @@ func (c *Conn) serverFinished13(now time.Time, m message) error {
 		return err
 	}
 	c.write = []*writeEpoch{c.current}
+	// RFC 8446 §4.2.9: no tickets for a client that could not use them.
+	tickets := len(c.cfg.TicketKeys) > 0 && slices.Contains(c.hs.hello.extensions.pskModes, pskWithECDHE)
+	resumption := c.hs.resumptionSecret()
 	c.establish()
+	if tickets {
+		return c.sendTicket13(now, resumption)
+	}
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
-	"io"
 	"slices"
 )
 
@@ -83,13 +82,29 @@ func schemesFor(public crypto.PublicKey, version Version) []SignatureScheme {
 	return nil
 }
 
+// signingSchemes lists, best first, what our certificate may sign with.
+func (cfg *Config) signingSchemes(version Version) []SignatureScheme {
+	list := schemesFor(cfg.signer().Public(), version)
+	if cfg.Certificate.SupportedSignatureAlgorithms == nil {
+		return list
+	}
+	var chosen []SignatureScheme
+	for _, s := range cfg.Certificate.SupportedSignatureAlgorithms {
+		if slices.Contains(list, SignatureScheme(s)) {
+			chosen = append(chosen, SignatureScheme(s))
+		}
+	}
+	return chosen
+}
+
 // sign signs message with the best scheme that the far end accepts.
-func sign(rand io.Reader, key crypto.Signer, version Version, accepted []SignatureScheme, message []byte) (SignatureScheme, []byte, error) {
-	for _, s := range schemesFor(key.Public(), version) {
+func (cfg *Config) sign(version Version, accepted []SignatureScheme, message []byte) (SignatureScheme, []byte, error) {
+	key := cfg.signer()
+	for _, s := range cfg.signingSchemes(version) {
 		if !slices.Contains(accepted, s) {
 			continue
 		}
-		signature, err := key.Sign(rand, s.digest(message), s.options())
+		signature, err := key.Sign(cfg.Rand, s.digest(message), s.options())
 		if err != nil {
 			return 0, nil, fatal(AlertInternalError, "signing: %w", err)
 		}

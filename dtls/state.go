@@ -13,16 +13,18 @@ const (
 	EventEstablished           // data may flow
 	EventClosed                // the far end sent close_notify
 	EventFailed                // Err says why
+	EventSession               // Session may be resumed later; only with Config.Tickets
 )
 
 // An Event is something the Conn's owner should know.
 type Event struct {
-	Kind EventKind
-	Err  error
+	Kind    EventKind
+	Err     error
+	Session *Session
 }
 
 // NextEvent returns the next event, in order. A Conn has at most two in its
-// life: established, and the end.
+// life, established and the end, and sessions between them.
 func (c *Conn) NextEvent() (Event, bool) {
 	if len(c.events) == 0 {
 		return Event{}, false
@@ -39,17 +41,23 @@ func (c *Conn) Err() error { return c.err }
 
 // ConnectionState is what a handshake agreed on.
 type ConnectionState struct {
-	Version          Version
-	CipherSuite      CipherSuite
-	Group            Group
-	PeerCertificates [][]byte // DER, the far end's own first; not to be changed
-	ALPN             string   // the protocol chosen, if any
-	SRTPProfile      uint16   // the profile chosen, if any
+	Version           Version
+	CipherSuite       CipherSuite
+	Group             Group
+	PeerCertificates  [][]byte // DER, the far end's own first; not to be changed
+	ALPN              string   // the protocol chosen, if any
+	SRTPProfile       uint16   // the profile chosen, if any
+	ServerName        string   // a client's server_name, as the server got it
+	HelloRetryRequest bool     // the client had to begin again, for another group or a cookie (DTLS 1.3)
+	Resumed           bool     // an earlier connection's session was taken up
 }
 
 // ConnectionState tells what was agreed on, as far as it is known.
 func (c *Conn) ConnectionState() ConnectionState {
-	return ConnectionState{c.version, c.suite, c.group, c.peer, c.protocol, c.srtp}
+	return ConnectionState{
+		Version: c.version, CipherSuite: c.suite, Group: c.group, PeerCertificates: c.peer,
+		ALPN: c.protocol, SRTPProfile: c.srtp, ServerName: c.serverName, HelloRetryRequest: c.retried, Resumed: c.resumed,
+	}
 }
 
 // Stats counts what a Conn had to do beyond the plain exchange of records.

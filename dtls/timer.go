@@ -31,9 +31,18 @@ const (
 
 // SetRTT gives the round-trip time that ICE measured, which the
 // retransmission timer is derived from: twice that, at least 50 ms, at most
-// 3 s. It counts from the next flight on. Zero means unknown.
+// 3 s. Timers that run are scaled to it. Zero means unknown.
 func (c *Conn) SetRTT(rtt time.Duration) {
+	old := c.initialTimeout()
 	c.rtt = rtt
+	first := c.initialTimeout()
+	if !c.retransmitAt.IsZero() {
+		c.timeout = min(c.timeout*first/old, c.cfg.MaxTimeout)
+		c.retransmitAt = c.out.sentAt.Add(c.timeout)
+	}
+	if !c.ackAt.IsZero() {
+		c.ackAt = c.ackAt.Add(first/4 - old/4)
+	}
 }
 
 // initialTimeout is the first timeout of a flight.

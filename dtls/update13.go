@@ -65,7 +65,7 @@ func (c *Conn) afterHandshake13(now time.Time, m message) error {
 	case m.typ == typeKeyUpdate:
 		return c.handleKeyUpdate(newest, m)
 	case m.typ == typeNewSessionTicket && c.cfg.Client:
-		return nil // a session is not resumed here
+		return c.takeTicket13(now, m)
 	}
 	return fatal(AlertUnexpectedMessage, "handshake message of type %d after the handshake", m.typ)
 }

@@ -119,7 +119,8 @@ func TestAfterHandshake13(t *testing.T) {
 		body []byte
 		want Alert // 0: tolerated
 	}{
-		{"ticket", func(p *pair) *Conn { return p.server }, typeNewSessionTicket, make([]byte, 200), 0},
+		{"ticket", func(p *pair) *Conn { return p.server }, typeNewSessionTicket, append(make([]byte, 8), 0, 0, 1, 7, 0, 0), 0},
+		{"malformed ticket", func(p *pair) *Conn { return p.server }, typeNewSessionTicket, make([]byte, 200), AlertDecodeError},
 		{"ticket of a client", func(p *pair) *Conn { return p.client }, typeNewSessionTicket, make([]byte, 200), AlertUnexpectedMessage},
 		{"renegotiation", func(p *pair) *Conn { return p.client }, typeClientHello, make([]byte, 50), AlertUnexpectedMessage},
 		{"certificate request nobody offered", func(p *pair) *Conn { return p.server }, typeCertificateRequest, make([]byte, 9), AlertUnexpectedMessage},

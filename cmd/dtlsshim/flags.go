@@ -20,8 +20,11 @@ type options struct {
 	ipv6   bool
 	shimID uint64
 
+	resumes     bool // this connection is not the test's first
+	resumeCount int
+
 	server              bool
-	certFile, keyFile   string
+	credentials         []credential
 	verifyPeer          bool // ask for a certificate
 	requireCertificate  bool
 	verifyFail          bool
@@ -53,6 +56,33 @@ type options struct {
 	expectCipher  dtls.CipherSuite
 	expectALPN    string
 	expectNoPeer  bool
+
+	noTicket            bool
+	renewTicket         bool
+	reverifyOnResume    bool
+	expectSessionMiss   bool
+	expectTicketRenewal bool
+	expectHRR           bool
+	expectNoHRR         bool
+	expectServerName    string
+	expectSRTP          string
+	expectSelected      int
+	rejectALPN          bool
+}
+
+// A credential is a certificate and how it may be used.
+type credential struct {
+	certFile, keyFile string
+	schemes           []dtls.SignatureScheme
+}
+
+// newest is the credential that the flags are about: the last that was begun,
+// or the default one.
+func (o *options) newest() *credential {
+	if len(o.credentials) == 0 {
+		o.credentials = []credential{{}}
+	}
+	return &o.credentials[len(o.credentials)-1]
 }
 
 // A flagFunc takes the value of a flag; noValue ones get "".
@@ -61,12 +91,25 @@ type flagFunc struct {
 	set     func(o *options, value string) error
 }
 
-// parseFlags reads the runner's flags.
-func parseFlags(args []string) (*options, error) {
-	o := &options{shimInitialWrite: "hello"}
+// The prefixes of flags that are for only some of a test's connections.
+const (
+	prefixInitial = "-on-initial"
+	prefixResume  = "-on-resume"
+)
+
+// parseFlags reads the runner's flags, for a first connection or one that
+// resumes it.
+func parseFlags(args []string, resumes bool) (*options, error) {
+	o := &options{shimInitialWrite: "hello", resumes: resumes}
 	for len(args) > 0 {
 		name := args[0]
 		args = args[1:]
+		wanted := true
+		if rest, ok := strings.CutPrefix(name, prefixInitial); ok {
+			name, wanted = rest, !resumes
+		} else if rest, ok := strings.CutPrefix(name, prefixResume); ok {
+			name, wanted = rest, resumes
+		}
 		f, ok := flags()[name]
 		if !ok {
 			return nil, fmt.Errorf("%w: flag %s", errUnimplemented, name)
@@ -77,6 +120,9 @@ func parseFlags(args []string) (*options, error) {
 				return nil, fmt.Errorf("flag %s lacks its value", name)
 			}
 			value, args = args[0], args[1:]
+		}
+		if !wanted {
+			continue
 		}
 		if err := f.set(o, value); err != nil {
 			return nil, fmt.Errorf("flag %s: %w", name, err)
@@ -140,8 +186,20 @@ func flags() map[string]flagFunc {
 			return errHandshaker
 		}},
 
-		"-cert-file":  stringFlag(func(o *options) *string { return &o.certFile }),
-		"-key-file":   stringFlag(func(o *options) *string { return &o.keyFile }),
+		"-cert-file": stringFlag(func(o *options) *string { return &o.newest().certFile }),
+		"-key-file":  stringFlag(func(o *options) *string { return &o.newest().keyFile }),
+		"-new-x509-credential": {true, func(o *options, _ string) error {
+			if len(o.credentials) > 0 {
+				return fmt.Errorf("%w: more than one certificate", errUnimplemented)
+			}
+			o.newest()
+			return nil
+		}},
+		"-signing-prefs": listFlag(func(o *options) *[]dtls.SignatureScheme { return &o.newest().schemes }),
+		"-expect-selected-credential": {false, func(o *options, v string) (err error) {
+			o.expectSelected, err = strconv.Atoi(v)
+			return err
+		}},
 		"-trust-cert": ignored(false), // who is to be trusted is the caller's business
 
 		"-verify-peer":                    boolFlag(func(o *options) *bool { return &o.verifyPeer }),
@@ -210,8 +268,27 @@ func flags() map[string]flagFunc {
 		"-async":              ignored(true),
 		"-implicit-handshake": ignored(true),
 
-		// Tickets are neither sent nor used.
-		"-no-ticket": ignored(true),
+		"-resume-count":          intFlag(func(o *options) *int { return &o.resumeCount }),
+		"-no-ticket":             boolFlag(func(o *options) *bool { return &o.noTicket }),
+		"-reverify-on-resume":    boolFlag(func(o *options) *bool { return &o.reverifyOnResume }),
+		"-expect-session-miss":   boolFlag(func(o *options) *bool { return &o.expectSessionMiss }),
+		"-expect-ticket-renewal": boolFlag(func(o *options) *bool { return &o.expectTicketRenewal }),
+		"-expect-hrr":            boolFlag(func(o *options) *bool { return &o.expectHRR }),
+		"-expect-no-hrr":         boolFlag(func(o *options) *bool { return &o.expectNoHRR }),
+		"-expect-server-name":    stringFlag(func(o *options) *string { return &o.expectServerName }),
+		"-reject-alpn":           boolFlag(func(o *options) *bool { return &o.rejectALPN }),
+		"-decline-alpn":          ignored(true),
+
+		// Callbacks that decide nothing but what they are told to, of which
+		// there are none here.
+		"-use-early-callback": ignored(true),
+		// Of QUIC, whatever the test is.
+		"-quic-use-legacy-codepoint": ignored(false),
+		// DTLS has no early data, at either end; these tests see to that.
+		"-enable-early-data":        ignored(true),
+		"-expect-early-data-reason": ignored(false),
+		// A server keeps no sessions, only its tickets do.
+		"-expect-no-session-id": ignored(true),
 	}
 }
 

@@ -17,12 +17,9 @@ import (
 const exitUnimplemented = 89
 
 func main() {
-	o, err := parseFlags(os.Args[1:])
+	err := run(os.Args[1:])
 	if errors.Is(err, errHandshaker) {
 		return
-	}
-	if err == nil {
-		err = run(o)
 	}
 	if errors.Is(err, errUnimplemented) {
 		fmt.Fprintln(os.Stderr, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"time"
 
 	"purertc/dtls"
@@ -13,6 +14,7 @@ import (
 const (
 	defaultMTU     = 1400
 	defaultTimeout = 400 * time.Millisecond
+	maxTimeouts    = 12               // in a row; the runner expects that to be the end
 	maxTimeout     = 60 * time.Second // RFC 6347 §4.2.4.1, which the runner expects
 )
 
@@ -24,28 +26,68 @@ type shim struct {
 	now   time.Time
 	mtu   int
 	begun bool // the handshake is over, and what follows it done
+
+	session  *dtls.Session // what the next connection may resume
+	sessions int           // how many came
+	timeouts int           // since anything came
 }
 
-// run does what the flags want.
-func run(o *options) error {
-	cfg, err := config(o)
+// run makes the connections that the flags want, one after the other.
+func run(args []string) error {
+	initial, err := parseFlags(args, false)
 	if err != nil {
 		return err
 	}
-	conn, err := dtls.NewConn(cfg)
+	resumed, err := parseFlags(args, true)
 	if err != nil {
 		return err
 	}
-	w, err := dial(o)
-	if err != nil {
-		return err
+	now := time.Unix(1<<30, 0)
+	var session *dtls.Session
+	for i := range 1 + initial.resumeCount {
+		o := initial
+		if i > 0 {
+			o = resumed
+		}
+		s, err := connect(o, now, session)
+		if err != nil {
+			return err
+		}
+		session, now = s.session, s.now
 	}
-	defer w.close()
-	s := &shim{o: o, w: w, conn: conn, now: time.Unix(1<<30, 0), mtu: defaultMTU}
+	return nil
+}
+
+// connect makes one connection, which resumes session if there is one.
+func connect(o *options, now time.Time, session *dtls.Session) (*shim, error) {
+	s := &shim{o: o, now: now, mtu: defaultMTU, session: session}
+	cfg, err := s.config()
+	if err != nil {
+		return nil, err
+	}
+	if s.conn, err = dtls.NewConn(cfg); err != nil {
+		return nil, err
+	}
+	if s.w, err = dial(o); err != nil {
+		return nil, err
+	}
+	defer s.w.close()
+	err = s.run()
+	var network *net.OpError
+	if errors.As(err, &network) && s.conn.Err() != nil {
+		// The runner did not wait for our last words.
+		return s, s.conn.Err()
+	}
+	return s, err
+}
+
+// run goes on until the connection ends.
+func (s *shim) run() error {
+	o := s.o
 	if o.mtu != 0 {
 		s.mtu = o.mtu
 	}
-	conn.Start(s.now)
+	s.conn.Start(s.now)
 	for {
 		if err := s.settle(); err != nil {
 			return err
@@ -53,7 +95,7 @@ func run(o *options) error {
 		if s.done() {
 			return nil
 		}
-		c, err := w.next()
+		c, err := s.w.next()
 		if err != nil {
 			return s.ended(err)
 		}
@@ -64,7 +106,8 @@ func run(o *options) error {
 }
 
 // config makes the connection's configuration from the flags.
-func config(o *options) (cfg dtls.Config, err error) {
+func (s *shim) config() (cfg dtls.Config, err error) {
+	o := s.o
 	var ok bool
 	cfg = dtls.Config{
 		Client:           !o.server,
@@ -76,6 +119,8 @@ func config(o *options) (cfg dtls.Config, err error) {
 		InitialTimeout:   defaultTimeout,
 		MaxTimeout:       maxTimeout,
 		HandshakeTimeout: -1,
+		// The runner expects nothing before its clock says so.
+		PatientRetransmission: true,
 	}
 	if cfg.MinVersion, cfg.MaxVersion, ok = o.versions(); !ok {
 		return cfg, errors.New("no supported versions enabled")
@@ -93,19 +138,20 @@ func config(o *options) (cfg dtls.Config, err error) {
 	if o.selectALPN != "" {
 		cfg.ALPN = []string{o.selectALPN}
 	}
-	if o.certFile != "" {
-		cert, err := tls.LoadX509KeyPair(o.certFile, o.keyFile)
-		if err != nil {
+	if o.rejectALPN {
+		cfg.ALPN = []string{"none of yours"}
+	}
+	if !o.noTicket {
+		cfg.Tickets = true
+		cfg.TicketKeys = []dtls.TicketKey{{}}
+		cfg.Session = s.session
+	}
+	if len(o.credentials) > 0 {
+		if cfg.Certificate, err = o.credentials[0].load(); err != nil {
 			return cfg, err
 		}
-		cfg.Certificate = &cert
 	}
-	cfg.VerifyPeer = func([][]byte) error {
-		if o.verifyFail {
-			return errors.New("verification failed")
-		}
-		return nil
-	}
+	cfg.VerifyPeer = s.verifyPeer
 	switch {
 	case o.requireCertificate:
 		cfg.ClientAuth = dtls.ClientAuthRequire
@@ -117,17 +163,53 @@ func config(o *options) (cfg dtls.Config, err error) {
 	return cfg, nil
 }
 
+// load reads the certificate and its key.
+func (c *credential) load() (*tls.Certificate, error) {
+	cert, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	if err != nil {
+		return nil, err
+	}
+	for _, scheme := range c.schemes {
+		cert.SupportedSignatureAlgorithms = append(cert.SupportedSignatureAlgorithms, tls.SignatureScheme(scheme))
+	}
+	return &cert, nil
+}
+
+var errVerifyFailed = errors.New("certificate refused: as the flags want it")
+
+// verifyPeer judges the far end's certificates as the flags want it. The
+// alerts are those that the runner expects.
+func (s *shim) verifyPeer([][]byte) error {
+	switch {
+	case s.conn.ConnectionState().Resumed && !s.o.reverifyOnResume, !s.o.verifyFail:
+		return nil
+	case !s.o.verifyPeer && !s.o.useCustomVerify:
+		return nil
+	case s.o.useCustomVerify:
+		return &dtls.AlertError{Alert: dtls.AlertCertificateUnknown, Err: errVerifyFailed}
+	}
+	return &dtls.AlertError{Alert: dtls.AlertHandshakeFailure, Err: errVerifyFailed}
+}
+
 // handle does what the runner said.
 func (s *shim) handle(c command) error {
 	switch c.op {
 	case opPacket:
+		s.timeouts = 0
 		return s.read(c.datagram)
 	case opTimeout:
 		if _, err := s.w.conn.Write([]byte{opTimeoutAck}); err != nil {
 			return err
 		}
 		s.now = s.now.Add(c.duration)
+		before := s.conn.Stats().Retransmissions
 		s.conn.Advance(s.now)
+		if s.conn.Stats().Retransmissions > before {
+			s.timeouts++
+		}
+		if s.timeouts == maxTimeouts {
+			return errors.New("far end does not answer")
+		}
 	case opExpect:
 		return s.expectTimeout(c.duration)
 	case opMTU:
@@ -194,11 +276,26 @@ func (s *shim) settle() error {
 			return err
 		}
 	}
+	s.takeSessions()
 	if s.conn.Established() && !s.begun {
 		s.begun = true
 		return s.afterHandshake()
 	}
 	return nil
+}
+
+// takeSessions keeps the newest session.
+func (s *shim) takeSessions() {
+	for {
+		e, ok := s.conn.NextEvent()
+		if !ok {
+			return
+		}
+		if e.Kind == dtls.EventSession {
+			s.session = e.Session
+			s.sessions++
+		}
+	}
 }
 
 // afterHandshake checks what was agreed on, and writes what is to be written
@@ -214,6 +311,14 @@ func (s *shim) afterHandshake() error {
 		return fmt.Errorf("suite %v", got.CipherSuite)
 	case o.expectALPN != "" && got.ALPN != o.expectALPN:
 		return fmt.Errorf("protocol %q", got.ALPN)
+	case got.Resumed != (o.resumes && !o.expectSessionMiss):
+		return fmt.Errorf("resumed: %t", got.Resumed)
+	case !o.server && got.Version == dtls.VersionDTLS12 && !o.noTicket && (s.sessions > 0) != (!got.Resumed || o.expectTicketRenewal):
+		return fmt.Errorf("%d new sessions", s.sessions)
+	case o.expectHRR && !got.HelloRetryRequest, o.expectNoHRR && got.HelloRetryRequest:
+		return fmt.Errorf("HelloRetryRequest: %t", got.HelloRetryRequest)
+	case o.expectServerName != "" && got.ServerName != o.expectServerName:
+		return fmt.Errorf("server name %q", got.ServerName)
 	case o.expectNoPeer && len(got.PeerCertificates) > 0:
 		return errors.New("there is a peer certificate")
 	}
