@@ -113,11 +113,14 @@ type signal struct {
 // signalOver has a connection signal over a stream, a line of JSON for each
 // description and candidate.
 func signalOver(c *rtcpeer.Conn, stream net.Conn) {
-	out := make(chan signal, 100)
+	out, ended := make(chan signal, 100), make(chan struct{})
 	go func() {
 		e := json.NewEncoder(stream)
-		for s := range out {
-			if e.Encode(s) != nil {
+		for {
+			select {
+			case s := <-out:
+				e.Encode(s)
+			case <-ended:
 				return
 			}
 		}
@@ -130,6 +133,7 @@ func signalOver(c *rtcpeer.Conn, stream net.Conn) {
 		out <- signal{Media: media, Index: index, Name: name}
 	})
 	go func() {
+		defer close(ended)
 		for lines := bufio.NewReader(stream); ; {
 			line, err := lines.ReadBytes('\n')
 			if err != nil {

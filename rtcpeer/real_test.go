@@ -42,11 +42,16 @@ func goroutinesDown(n int) bool {
 // realPair connects two over loopback UDP.
 func realPair(t testing.TB, cfg Config) (a, b *Conn, x, y *DataChannel) {
 	t.Helper()
+	return realPairOf(t, cfg, cfg)
+}
+
+func realPairOf(t testing.TB, cfg, cfgB Config) (a, b *Conn, x, y *DataChannel) {
+	t.Helper()
 	before := runtime.NumGoroutine()
 	ctx, cancel := context.WithCancel(context.Background())
 	a, b = New(), New()
-	cfg.IncludeLoopback = true
-	if err := errors.Join(a.Initialize(cfg), b.Initialize(cfg)); err != nil {
+	cfg.IncludeLoopback, cfgB.IncludeLoopback = true, true
+	if err := errors.Join(a.Initialize(cfg), b.Initialize(cfgB)); err != nil {
 		t.Fatal(err)
 	}
 	signalTo(t, a, b)
@@ -249,7 +254,9 @@ func TestCloseConcurrently(t *testing.T) {
 			case 0:
 				a.Close()
 			case 1:
-				b.Shutdown(ctx)
+				soon, cancel := context.WithTimeout(ctx, 100*time.Millisecond) // nobody may read what is queued
+				b.Shutdown(soon)
+				cancel()
 			case 2:
 				a.Initialize(Config{})
 			case 3:
@@ -344,8 +351,10 @@ func TestHost(t *testing.T) {
 	if _, err := NewHost(HostConfig{Addr: fmt.Sprint(":", h.Addr().Port())}); err == nil {
 		t.Error("a port in use was opened again")
 	}
-	realPair(t, Config{Host: h})
-	t.Cleanup(func() {
+	for range 2 {
+		realPairOf(t, Config{}, Config{Host: h})
+	}
+	t.Cleanup(func() { // before the connections' own
 		if err := errors.Join(h.Close(), h.Close()); err != nil {
 			t.Error(err)
 		}
