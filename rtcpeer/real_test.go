@@ -243,7 +243,12 @@ func TestCloseConcurrently(t *testing.T) {
 			loop(func() error { return d.PutPacket(make([]byte, 1000)) })
 			loop(func() error { return d.Send(ctx, nil, true) })
 			loop(func() error { _, _, err := d.Receive(ctx); return err })
-			loop(func() error { d.OnPacketReceived(func() {}); d.OnBufferedAmountLow(1, func() {}); d.GetPacket(); return nil })
+			loop(func() error {
+				d.OnPacketReceived(func() {})
+				d.OnBufferedAmountLow(1, func() {})
+				d.GetPacket()
+				return nil
+			})
 			loop(func() error { d.BufferedAmount(); d.ID(); d.MaxPacketSize(); d.ReadyState(); return nil })
 		}
 		all.Go(func() {
