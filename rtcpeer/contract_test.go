@@ -1140,6 +1140,27 @@ func pause() {
 	synctest.Wait()
 }
 
+// The end that is the DTLS server tells of its end by close_notify too: an
+// ABORT alone may be lost.
+func TestCloseNotify(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		p := connect(t, Config{}, ChannelOptions{})
+		defer p.close()
+		pause()
+		for _, c := range []*Conn{p.a, p.b} {
+			q := c.ext.(*stack).peer
+			q.mu.Lock()
+			now := time.Now()
+			q.core.dtls.Close(now)
+			_, _, ok := q.core.appendDatagram(now, nil)
+			q.mu.Unlock()
+			if !ok {
+				t.Errorf("DTLS %s: no close_notify", c.Stats().Transport.DTLSRole)
+			}
+		}
+	})
+}
+
 // A channel's close: what is queued arrives first, then both ends are closed,
 // and the stream can be used again.
 func TestChannelClose(t *testing.T) {

@@ -328,6 +328,7 @@ func (p *peer) shut(now time.Time, cause error) {
 		return
 	}
 	if p.core.dtls != nil {
+		p.flush(now) // SHUTDOWN COMPLETE has to go before the keys do
 		p.core.dtls.Close(now)
 		p.flush(now)
 	}
