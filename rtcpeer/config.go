@@ -121,7 +121,7 @@ func (cfg *Config) check() error {
 		return invalid("ICETransportPolicy %d is unknown", cfg.ICETransportPolicy)
 	case cfg.Certificate != nil && (len(cfg.Certificate.Certificate) == 0 || cfg.Certificate.PrivateKey == nil):
 		return invalid("Certificate has no certificate or no private key")
-	case cfg.Host != nil && cfg.Host.socket == nil:
+	case cfg.Host != nil && len(cfg.Host.sockets) == 0:
 		return invalid("Host was not made by NewHost")
 	}
 	return cfg.checkDTLS()

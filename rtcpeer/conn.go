@@ -33,6 +33,8 @@ type Conn struct {
 	polling sync.Mutex   // held by the goroutine in Poll
 	poller  atomic.Int64 // its number, while handlers run
 	wake    signal       // an event may have come
+	host    atomic.Pointer[Host]
+	queued  atomic.Bool // in host.ready
 
 	blockedMu sync.Mutex
 	blocked   map[*channel]int // blocked calls on channels that cannot tell of their own changes
@@ -76,6 +78,7 @@ func (c *Conn) Initialize(cfg Config) error {
 	}
 	c.connection, c.gathering, c.signaling = StateNew, GatheringStateNew, SignalingStateStable
 	c.created, c.agreed, c.cause = false, false, nil
+	c.host.Store(cfg.Host)
 	return nil
 }
 
@@ -504,11 +507,22 @@ func (c *Conn) apply(e *Event) bool {
 // notify is what the extension calls when something has come.
 func (c *Conn) notify() {
 	c.wake.set()
+	if h := c.host.Load(); h != nil && !c.queued.Swap(true) {
+		h.push(c)
+	}
 	c.blockedMu.Lock()
 	for ch := range c.blocked {
 		ch.wakeAll()
 	}
 	c.blockedMu.Unlock()
+}
+
+// pending tells whether Poll has something to deliver.
+func (c *Conn) pending() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.collect()
+	return len(c.queue) > 0
 }
 
 // Wait waits until Poll has something to deliver: signals, state changes,

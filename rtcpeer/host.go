@@ -1,12 +1,15 @@
 package rtcpeer
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
 
+	"purertc/ice"
 	"purertc/ice/udpmux"
 )
 
@@ -15,20 +18,35 @@ type HostConfig struct {
 	// Addr is the UDP address to serve, such as ":3478" or "127.0.0.1:0".
 	// Empty: any port of all addresses.
 	Addr string
+	// Sockets is how many sockets share the address (SO_REUSEPORT), each with
+	// a reader of its own, so that several processors serve it. 0: one.
+	// More than one is possible on Linux only.
+	Sockets int
 	// Logger takes what is worth knowing. Nil: silence.
 	Logger *slog.Logger
 }
 
-// A Host is a UDP socket that any number of connections share: set it as
-// Config.Host of each. It has one goroutine, and its peers none.
+// maxHostSockets bounds HostConfig.Sockets.
+const maxHostSockets = 64
+
+// A Host is a UDP address that any number of connections share: set it as
+// Config.Host of each. It has one goroutine a socket, and its peers none. Two
+// connections of one Host cannot be each other's ends.
 type Host struct {
-	socket *udpmux.Socket
+	sockets []*udpmux.Socket
+	done    chan struct{} // closed with the host
+
 	mu     sync.Mutex
 	closed bool
+	ready  []*Conn // that have something to poll, each once
+	more   signal  // of ready
 }
 
-// NewHost opens a host's socket.
+// NewHost opens a host's sockets.
 func NewHost(cfg HostConfig) (*Host, error) {
+	if cfg.Sockets < 0 || cfg.Sockets > maxHostSockets {
+		return nil, invalid("host: %d sockets are not 0 to %d", cfg.Sockets, maxHostSockets)
+	}
 	addr := netip.AddrPortFrom(netip.IPv6Unspecified(), 0)
 	if cfg.Addr != "" {
 		a, err := net.ResolveUDPAddr("udp", cfg.Addr)
@@ -40,17 +58,67 @@ func NewHost(cfg HostConfig) (*Host, error) {
 			addr = netip.AddrPortFrom(netip.IPv6Unspecified(), uint16(a.Port))
 		}
 	}
-	s, err := udpmux.Listen(udpmux.Config{Addr: addr, Logger: cfg.Logger})
-	if err != nil {
-		return nil, fmt.Errorf("rtcpeer: host: %w", err)
+	h := &Host{done: make(chan struct{}), more: newSignal()}
+	for range max(1, cfg.Sockets) {
+		s, err := udpmux.Listen(udpmux.Config{Addr: addr, ReusePort: cfg.Sockets > 1, Logger: cfg.Logger})
+		if err != nil {
+			h.Close()
+			return nil, fmt.Errorf("rtcpeer: host: %w", err)
+		}
+		h.sockets = append(h.sockets, s)
+		addr = s.LocalAddr() // the others share the port that the first was given
 	}
-	return &Host{socket: s}, nil
+	return h, nil
 }
 
 // Addr is the address that the host serves.
-func (h *Host) Addr() netip.AddrPort { return h.socket.LocalAddr() }
+func (h *Host) Addr() netip.AddrPort { return h.sockets[0].LocalAddr() }
 
-// Close closes the socket. Connections that used it find no way to their
+// Ready waits for a connection of this host that has something to poll, so
+// that a handful of goroutines, each in a loop of Ready and Conn.Poll, serves
+// them all. It returns ctx's error, or ErrClosed after Close.
+func (h *Host) Ready(ctx context.Context) (*Conn, error) {
+	for {
+		h.mu.Lock()
+		var c *Conn
+		if len(h.ready) > 0 {
+			c, h.ready[0] = h.ready[0], nil
+			if h.ready = h.ready[1:]; len(h.ready) > 0 {
+				h.more.set() // for another goroutine
+			} else {
+				h.ready = nil
+			}
+		}
+		h.mu.Unlock()
+		if c != nil {
+			c.queued.Store(false) // what comes from here on queues it again
+			if c.pending() {
+				return c, nil
+			}
+			continue
+		}
+		select {
+		case <-h.more:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-h.done:
+			h.more.set()
+			return nil, ErrClosed
+		}
+	}
+}
+
+// push queues a connection for Ready.
+func (h *Host) push(c *Conn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.closed {
+		h.ready = append(h.ready, c)
+		h.more.set()
+	}
+}
+
+// Close closes the sockets. Connections that used them find no way to their
 // peers any more; close them first.
 func (h *Host) Close() error {
 	h.mu.Lock()
@@ -58,23 +126,34 @@ func (h *Host) Close() error {
 	if h.closed {
 		return nil
 	}
-	h.closed = true
-	return h.socket.Close()
+	h.closed, h.ready = true, nil
+	close(h.done)
+	var errs []error
+	for _, s := range h.sockets {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // hostNetwork is a Host as a peer sees it.
 type hostNetwork struct{ host *Host }
 
 func (n hostNetwork) open(h udpmux.Handler, loopback bool) ([]port, []local, error) {
-	p, err := n.host.socket.Attach(h, 0, false)
-	if err != nil {
-		return nil, nil, err
+	var all sharedPort
+	for _, s := range n.host.sockets {
+		p, err := s.Attach(h, 0, false)
+		if err != nil {
+			all.Close()
+			return nil, nil, err
+		}
+		all = append(all, p)
 	}
-	bound := n.host.socket.LocalAddr()
+	bound := n.host.Addr()
 	addrs := []netip.Addr{bound.Addr()}
 	if bound.Addr().IsUnspecified() {
+		var err error
 		if addrs, err = interfaceAddresses(loopback); err != nil {
-			p.Close()
+			all.Close()
 			return nil, nil, err
 		}
 	}
@@ -84,5 +163,50 @@ func (n hostNetwork) open(h udpmux.Handler, loopback bool) ([]port, []local, err
 			locals = append(locals, local{0, netip.AddrPortFrom(a, bound.Port())})
 		}
 	}
-	return []port{p}, locals, nil
+	if len(all) == 1 {
+		return []port{all[0]}, locals, nil
+	}
+	return []port{all}, locals, nil
+}
+
+// sharedPort is a peer's way to several sockets of one address. The kernel
+// chooses whose reader hears a far address; any socket can write to it.
+type sharedPort []*udpmux.Port
+
+func (s sharedPort) AddUfrag(ufrag string) error {
+	for _, p := range s {
+		if err := p.AddUfrag(ufrag); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s sharedPort) RemoveUfrag(ufrag string) {
+	for _, p := range s {
+		p.RemoveUfrag(ufrag)
+	}
+}
+
+func (s sharedPort) Bind(remote netip.AddrPort) error {
+	for _, p := range s {
+		if err := p.Bind(remote); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s sharedPort) Unbind(remote netip.AddrPort) {
+	for _, p := range s {
+		p.Unbind(remote)
+	}
+}
+
+func (s sharedPort) Write(r ice.Route, b []byte, segment int) bool { return s[0].Write(r, b, segment) }
+
+func (s sharedPort) Close() {
+	for _, p := range s {
+		p.Close()
+	}
 }

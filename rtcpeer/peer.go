@@ -29,7 +29,7 @@ type peer struct {
 	now     func() time.Time
 	timed   bool // by timers; a simulation calls fire itself
 
-	mu       sync.Mutex // guards what follows
+	mu       fairMutex // guards what follows
 	core     *core
 	neg      negotiation
 	events   []Event
