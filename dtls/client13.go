@@ -180,6 +180,9 @@ func (c *Conn) clientEncryptedExtensions(now time.Time, m message) error {
 	c.hs.addToTranscript(m)
 	c.hs.step = (*Conn).clientCertificate13
 	if c.resumed {
+		if err := c.judgePeer(); err != nil {
+			return err
+		}
 		c.hs.step = (*Conn).clientFinished13
 	}
 	return nil
@@ -190,9 +193,11 @@ func (c *Conn) clientEncryptedExtensions(now time.Time, m message) error {
 func (c *Conn) clientCertificate13(now time.Time, m message) (err error) {
 	if m.typ == typeCertificateRequest && m.epoch == epochHandshake && !c.hs.asked {
 		c.hs.asked = true
-		c.hs.askedSchemes, err = parseCertificateRequest13(m.body)
+		if c.hs.askedSchemes, err = parseCertificateRequest13(m.body); err != nil {
+			return err
+		}
 		c.hs.addToTranscript(m)
-		return err
+		return c.chooseCertificate(&wanted{version: VersionDTLS13, schemes: c.hs.askedSchemes})
 	}
 	if err := expect(m, typeCertificate, epochHandshake); err != nil {
 		return err

@@ -233,6 +233,10 @@ func (c *Conn) readRecord(now time.Time, h recordHeader, rec []byte) (data []byt
 		// elsewhere, so that this message may be lost or forged.
 	default:
 		c.stats.Malformed++
+		if h.epoch > 0 {
+			// RFC 8446 §5 and, for a record without type, §5.4
+			c.fail(fatal(AlertUnexpectedMessage, "record of type %d", h.typ))
+		}
 	}
 	return nil
 }
@@ -346,7 +350,9 @@ func (c *Conn) runSteps(now time.Time) {
 func (c *Conn) handleLateFragment(now time.Time, h recordHeader, f fragment) {
 	switch {
 	case f.typ == typeFinished && int(f.seq) == c.lastSeq && f.last():
-		c.repeat(now)
+		// Under keys it is no forgery, and our last flight makes nobody repeat
+		// anything: no need for a pause.
+		c.repeatLast()
 	case f.typ == typeHelloRequest && c.cfg.Client, f.typ == typeClientHello && !c.cfg.Client:
 		// RFC 5246 §7.2.2: renegotiation is refused.
 		c.queueAlert(levelWarning, AlertNoRenegotiation)

@@ -130,7 +130,7 @@ func (c *Conn) recordVersion() Version {
 
 // open opens the record that rec holds, in place, and completes its header. A
 // record that is a replay, is too short or long, or does not authenticate
-// gives false.
+// gives false. One that authenticates may hold more than maxPlaintext.
 func (c *Conn) open(r *readEpoch, h *recordHeader, rec []byte) (payload []byte, ok bool) {
 	if h.unified {
 		return c.open13(r, h, rec)
@@ -140,7 +140,7 @@ func (c *Conn) open(r *readEpoch, h *recordHeader, rec []byte) (payload []byte, 
 		return body, h.length <= maxPlaintext
 	}
 	plaintext := h.length - r.explicit - aeadTagLen
-	if plaintext < 0 || !r.window.fresh(h.seq) {
+	if plaintext < 0 || plaintext > maxPlaintext+2048 || !r.window.fresh(h.seq) {
 		return nil, false
 	}
 	number := uint64(h.epoch)<<48 | h.seq

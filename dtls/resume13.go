@@ -145,7 +145,8 @@ func (c *Conn) clientResumes13(e *helloExtensions) error {
 		return fatal(AlertIllegalParameter, "server resumes session %d with suite %v", e.selectedPSK, c.suite)
 	}
 	c.hs.psk = s.secret
-	return c.resume(s)
+	c.resumed, c.peer = true, s.peer // judged once there are keys for an alert
+	return nil
 }
 
 // dropSession13 takes our session out of the ClientHello after a

@@ -50,6 +50,12 @@ func (c *Conn) acceptClientHello12(now time.Time, h *clientHello) error {
 		return fatal(AlertIllegalParameter, "client cannot read uncompressed points")
 	}
 	session := c.serverSession12(h, now)
+	if session == nil {
+		err := c.chooseCertificate(&wanted{VersionDTLS12, e.schemes, e.groups, c.offeredAuth(h.suites)})
+		if err != nil {
+			return err
+		}
+	}
 	su, ok := c.chooseSuite12(h.suites)
 	if session != nil {
 		su, ok = suiteByID(session.suite)
@@ -86,6 +92,9 @@ func (c *Conn) acceptClientHello12(now time.Time, h *clientHello) error {
 // chooseSuite12 takes the suite we like best of those that the client offers
 // and our certificate's key can serve.
 func (c *Conn) chooseSuite12(offered []CipherSuite) (suite, bool) {
+	if c.cfg.Certificate == nil {
+		return suite{}, false // a session is resumed, which has a suite
+	}
 	auth := keyAuth(c.cfg.signer().Public())
 	for _, s := range c.cfg.suites(VersionDTLS12) {
 		if s.auth == auth && slices.Contains(offered, s.id) {

@@ -14,7 +14,7 @@ import (
 const (
 	defaultMTU     = 1400
 	defaultTimeout = 400 * time.Millisecond
-	maxTimeouts    = 12               // in a row; the runner expects that to be the end
+	maxTimeouts    = 13               // in a row; the runner expects that to be the end
 	maxTimeout     = 60 * time.Second // RFC 6347 §4.2.4.1, which the runner expects
 )
 
@@ -146,10 +146,12 @@ func (s *shim) config() (cfg dtls.Config, err error) {
 		cfg.TicketKeys = []dtls.TicketKey{{}}
 		cfg.Session = s.session
 	}
-	if len(o.credentials) > 0 {
-		if cfg.Certificate, err = o.credentials[0].load(); err != nil {
+	for i := range o.credentials {
+		cert, err := o.credentials[i].load()
+		if err != nil {
 			return cfg, err
 		}
+		cfg.Certificates = append(cfg.Certificates, cert)
 	}
 	cfg.VerifyPeer = s.verifyPeer
 	switch {
