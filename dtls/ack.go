@@ -9,9 +9,8 @@ import (
 // Acknowledgements of DTLS 1.3 (RFC 9147 §7). An ACK names records, not
 // messages, so a flight remembers what went in which record.
 //
-// We acknowledge only under keys. A plaintext ACK would tell a far end of
-// DTLS 1.2 nothing, and one that came could be anybody's: ignoring it costs
-// no more than a retransmission.
+// Before the version is known there are no ACKs: they would tell a far end of
+// DTLS 1.2 nothing.
 
 // Limits of what is remembered: the newest records that came, and more sent
 // ones than a flight has, even of small datagrams, sent a few times over.
@@ -102,14 +101,18 @@ func (f *flight) acknowledged() bool {
 }
 
 // handleAck takes the payload of an ACK record.
-func (c *Conn) handleAck(now time.Time, payload []byte) {
+func (c *Conn) handleAck(now time.Time, epoch uint16, payload []byte) {
 	if len(payload) < 2 || int(binary.BigEndian.Uint16(payload)) != len(payload)-2 || (len(payload)-2)%recordNumberLen != 0 {
 		c.stats.Malformed++
 		return
 	}
 	news := false
 	for b := payload[2:]; len(b) > 0; b = b[recordNumberLen:] {
-		if c.out.acknowledge(recordNumber{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])}) {
+		n := recordNumber{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])}
+		// RFC 9147 §7: in a handshake an ACK has at least the epoch of what it
+		// acknowledges. What anybody could have sent thus acknowledges nothing
+		// but hellos.
+		if (n.epoch <= uint64(epoch) || epoch >= epochData) && c.out.acknowledge(n) {
 			news = true
 		}
 	}
@@ -166,7 +169,7 @@ func (c *Conn) dropAcks() {
 // given epoch.
 func (c *Conn) armAck(now time.Time, epoch uint16) {
 	switch {
-	case c.version != VersionDTLS13 || c.current.epoch == 0:
+	case c.version != VersionDTLS13:
 	case len(c.acks) == 0:
 	case c.hs == nil && epoch == epochHandshake:
 		// RFC 9147 §7.1: a final flight, which nothing answers, is
@@ -193,9 +196,8 @@ func (c *Conn) appendAck(dst []byte, limit int) []byte {
 		b = binary.BigEndian.AppendUint64(b, a.epoch)
 		b = binary.BigEndian.AppendUint64(b, a.seq)
 	}
+	// After the handshake no flight of ours acknowledges these, and this ACK
+	// may be lost: they are repeated with the next.
 	c.ackPending = false
-	if c.hs == nil {
-		c.acks = nil
-	}
 	return c.sealOrFail(w, typeACK, b, start)
 }

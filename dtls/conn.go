@@ -224,8 +224,8 @@ func (c *Conn) readRecord(now time.Time, h recordHeader, rec []byte) (data []byt
 	case typeAlert:
 		c.handleAlert(now, h.epoch, payload)
 	case typeACK:
-		if h.epoch > 0 {
-			c.handleAck(now, payload)
+		if c.version == VersionDTLS13 {
+			c.handleAck(now, h.epoch, payload)
 		}
 	case typeChangeCipherSpec:
 		// The epoch of a record says it all. That keys change only when

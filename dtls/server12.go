@@ -51,8 +51,11 @@ func (c *Conn) acceptClientHello12(now time.Time, h *clientHello) error {
 	}
 	session := c.serverSession12(h, now)
 	if session == nil {
-		err := c.chooseCertificate(&wanted{VersionDTLS12, e.schemes, e.groups, c.offeredAuth(h.suites)})
-		if err != nil {
+		auth := c.offeredAuth(h.suites)
+		if len(auth) == 0 {
+			return fatal(AlertHandshakeFailure, "no cipher suite in common; client offers %v", h.suites)
+		}
+		if err := c.chooseCertificate(&wanted{VersionDTLS12, e.schemes, e.groups, auth}); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"time"
 
 	"purertc/dtls"
@@ -146,6 +147,15 @@ func (s *shim) config() (cfg dtls.Config, err error) {
 		cfg.TicketKeys = []dtls.TicketKey{{}}
 		cfg.Session = s.session
 	}
+	// The default certificate is the last resort.
+	slices.SortStableFunc(o.credentials, func(a, b credential) int {
+		if a.listed == b.listed {
+			return 0
+		} else if a.listed {
+			return -1
+		}
+		return 1
+	})
 	for i := range o.credentials {
 		cert, err := o.credentials[i].load()
 		if err != nil {
@@ -252,7 +262,7 @@ func (s *shim) read(datagram []byte) error {
 		if err := s.write(reply); err != nil {
 			return err
 		}
-		if s.o.keyUpdate {
+		if s.o.keyUpdate || s.o.keyUpdateBeforeRead {
 			if err := s.conn.UpdateKeys(false); err != nil {
 				return err
 			}
