@@ -1,6 +1,7 @@
 package dtls
 
 import (
+	"cmp"
 	"encoding/binary"
 	"slices"
 	"time"
@@ -26,6 +27,10 @@ type recordNumber struct {
 }
 
 const recordNumberLen = 16
+
+func (a recordNumber) compare(b recordNumber) int {
+	return cmp.Or(cmp.Compare(a.epoch, b.epoch), cmp.Compare(a.seq, b.seq))
+}
 
 // A sentRecord is what a record of our flight held.
 type sentRecord struct {
@@ -158,11 +163,12 @@ func (c *Conn) noteReceived(h recordHeader) {
 		c.acks = slices.Delete(c.acks, 0, 1)
 	}
 	c.acks = append(c.acks, n)
+	c.ackDue = true
 }
 
 // dropAcks forgets what was to be acknowledged: our next flight does it.
 func (c *Conn) dropAcks() {
-	c.acks, c.ackAt, c.ackPending = nil, time.Time{}, false
+	c.acks, c.ackAt, c.ackPending, c.ackDue = nil, time.Time{}, false, false
 }
 
 // armAck decides when to acknowledge what came, last of it in a record of the
@@ -170,7 +176,7 @@ func (c *Conn) dropAcks() {
 func (c *Conn) armAck(now time.Time, epoch uint16) {
 	switch {
 	case c.version != VersionDTLS13:
-	case len(c.acks) == 0:
+	case !c.ackDue:
 	case c.hs == nil && epoch == epochHandshake:
 		// RFC 9147 §7.1: a final flight, which nothing answers, is
 		// acknowledged at once.
@@ -192,12 +198,15 @@ func (c *Conn) appendAck(dst []byte, limit int) []byte {
 	start := len(dst)
 	b := w.begin(dst)
 	b = binary.BigEndian.AppendUint16(b, uint16(n*recordNumberLen))
-	for _, a := range c.acks[len(c.acks)-n:] {
+	// RFC 9147 §7: in numerically increasing order.
+	newest := slices.Clone(c.acks[len(c.acks)-n:])
+	slices.SortFunc(newest, recordNumber.compare)
+	for _, a := range newest {
 		b = binary.BigEndian.AppendUint64(b, a.epoch)
 		b = binary.BigEndian.AppendUint64(b, a.seq)
 	}
 	// After the handshake no flight of ours acknowledges these, and this ACK
 	// may be lost: they are repeated with the next.
-	c.ackPending = false
+	c.ackPending, c.ackDue = false, false
 	return c.sealOrFail(w, typeACK, b, start)
 }

@@ -25,6 +25,10 @@ func (c *Conn) offer13(h *clientHello, now time.Time) error {
 	h.extensions.versions = []Version{VersionDTLS13}
 	h.extensions.groups = c.cfg.Groups
 	c.offerSession13(h, now)
+	if c.cfg.DeferShares {
+		h.extensions.keyShares = []keyShare{}
+		return nil
+	}
 	return c.addShares(h)
 }
 

@@ -49,6 +49,12 @@ type Config struct {
 	Groups           []Group
 	SignatureSchemes []SignatureScheme // that the far end may sign with
 
+	// DeferShares makes a client of DTLS 1.3 send its key shares only when it
+	// is asked. Its first ClientHello then fits in one datagram, which a server
+	// that validates addresses needs, and asks for them in the same message;
+	// other servers cost a round trip more.
+	DeferShares bool
+
 	ServerName   string   // a client's server_name, RFC 6066 §3; none by default
 	ALPN         []string // protocols, RFC 7301; none by default
 	SRTPProfiles []uint16 // use_srtp, RFC 5764 §4.1.2; none by default

@@ -51,6 +51,7 @@ type Conn struct {
 	acks       []recordNumber // received and not answered yet (DTLS 1.3)
 	ackAt      time.Time      // when they are acknowledged
 	ackPending bool
+	ackDue     bool // some of acks were in no ACK yet
 
 	updating    bool // our KeyUpdate is on its way
 	updateDue   bool // a KeyUpdate is to be sent
@@ -455,6 +456,14 @@ func (c *Conn) Close(now time.Time) {
 	}
 	if began {
 		c.queueAlert(levelWarning, AlertCloseNotify)
+	}
+}
+
+// Abort ends the connection with a fatal alert, for reasons of the owner's,
+// which err gives.
+func (c *Conn) Abort(a Alert, err error) {
+	if c.state != stateNew {
+		c.fail(&AlertError{Alert: a, Err: err})
 	}
 }
 

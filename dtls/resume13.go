@@ -75,8 +75,8 @@ func readPreShared(s cryptobyte.String) *preShared {
 	}
 	for len(binders) > 0 {
 		var binder cryptobyte.String
-		// RFC 8446 §4.2.11: PskBinderEntry<32..255>
-		if !binders.ReadUint8LengthPrefixed(&binder) || len(binder) < 32 || len(p.binders) == maxIdentities {
+		// Too short a one is compared, and wrong, like any other.
+		if !binders.ReadUint8LengthPrefixed(&binder) || len(p.binders) == maxIdentities {
 			return nil
 		}
 		p.binders = append(p.binders, binder)

@@ -83,7 +83,7 @@ func (c *Conn) acceptClientHello12(now time.Time, h *clientHello) error {
 	c.version, c.suite, c.group, c.hs.suite = VersionDTLS12, su.id, group, su
 	c.secrets.clientRandom, c.secrets.serverRandom = h.random, sh.random
 	if session != nil {
-		return c.serverResumes12(h, sh, session)
+		return c.serverResumes12(now, h, sh, session)
 	}
 	if len(c.cfg.TicketKeys) > 0 && e.sessionTicket != nil {
 		sh.extensions.sessionTicket = []byte{}

@@ -16,6 +16,9 @@ func (c *Conn) UpdateKeys(both bool) error {
 	if c.state != stateEstablished || c.version != VersionDTLS13 {
 		return errors.New("dtls: keys cannot be updated")
 	}
+	if c.current.epoch == maxEpoch {
+		return errTooManyUpdates
+	}
 	c.updateDue = true
 	c.updateAsked = c.updateAsked || both
 	return nil
@@ -25,6 +28,13 @@ func (c *Conn) UpdateKeys(both bool) error {
 // take 2^39 records to get there.
 const maxEpoch = 1<<16 - 1
 
+var (
+	errTooManyUpdates = errors.New("dtls: too many KeyUpdates")
+	// errMessages ends a connection of 2^16 handshake messages: RFC 9147 §5.2
+	// has no numbers for more.
+	errMessages = errors.New("dtls: message numbers used up")
+)
+
 // startUpdate sends a KeyUpdate if one is due, and no other flight of ours is
 // on its way: RFC 9147 §8 wants the one before acknowledged.
 func (c *Conn) startUpdate() {
@@ -32,6 +42,10 @@ func (c *Conn) startUpdate() {
 		return
 	}
 	if !c.updateDue && c.current.next < updateAfter || c.current.epoch == maxEpoch {
+		return
+	}
+	if c.nextSend == 0 {
+		c.fail(errMessages) // it wrapped
 		return
 	}
 	request := updateNotRequested

@@ -59,6 +59,8 @@ type options struct {
 
 	noTicket            bool
 	renewTicket         bool
+	skipTicket          bool
+	sendAlert           bool
 	reverifyOnResume    bool
 	expectSessionMiss   bool
 	expectTicketRenewal bool
@@ -288,6 +290,12 @@ func flags() map[string]flagFunc {
 		// DTLS has no early data, at either end; these tests see to that.
 		"-enable-early-data":        ignored(true),
 		"-expect-early-data-reason": ignored(false),
+		// The callbacks decide about keys of tickets, as ours are given anyway.
+		"-use-ticket-callback":      ignored(true),
+		"-use-ticket-aead-callback": ignored(true),
+		"-renew-ticket":             boolFlag(func(o *options) *bool { return &o.renewTicket }),
+		"-skip-ticket":              boolFlag(func(o *options) *bool { return &o.skipTicket }),
+		"-send-alert":               boolFlag(func(o *options) *bool { return &o.sendAlert }),
 		// A server keeps no sessions, only its tickets do.
 		"-expect-no-session-id": ignored(true),
 	}

@@ -13,10 +13,11 @@ import (
 )
 
 const (
-	defaultMTU     = 1400
-	defaultTimeout = 400 * time.Millisecond
-	maxTimeouts    = 13               // in a row; the runner expects that to be the end
-	maxTimeout     = 60 * time.Second // RFC 6347 §4.2.4.1, which the runner expects
+	defaultMTU                = 1400
+	defaultTimeout            = 400 * time.Millisecond
+	alertDecompressionFailure = 30               // RFC 5246 §7.2.2; what the runner waits for
+	maxTimeouts               = 13               // in a row; the runner expects that to be the end
+	maxTimeout                = 60 * time.Second // RFC 6347 §4.2.4.1, which the runner expects
 )
 
 // A shim is one connection under test, in virtual time.
@@ -145,6 +146,12 @@ func (s *shim) config() (cfg dtls.Config, err error) {
 	if !o.noTicket {
 		cfg.Tickets = true
 		cfg.TicketKeys = []dtls.TicketKey{{}}
+		if o.renewTicket {
+			cfg.TicketKeys = []dtls.TicketKey{{1}, {}}
+		}
+		if o.skipTicket && o.resumes {
+			cfg.TicketKeys = []dtls.TicketKey{{2}}
+		}
 		cfg.Session = s.session
 	}
 	// The default certificate is the last resort.
@@ -207,8 +214,12 @@ func (s *shim) verifyPeer([][]byte) error {
 func (s *shim) handle(c command) error {
 	switch c.op {
 	case opPacket:
-		s.timeouts = 0
-		return s.read(c.datagram)
+		before := s.conn.NextTimeout()
+		err := s.read(c.datagram)
+		if s.conn.NextTimeout() != before {
+			s.timeouts = 0
+		}
+		return err
 	case opTimeout:
 		if _, err := s.w.conn.Write([]byte{opTimeoutAck}); err != nil {
 			return err
@@ -352,7 +363,10 @@ func (s *shim) afterHandshake() error {
 			return err
 		}
 	}
-	if o.keyUpdateBeforeRead {
+	if o.sendAlert {
+		s.conn.Abort(alertDecompressionFailure, errors.New("the flags want it"))
+	}
+	if o.keyUpdateBeforeRead && !o.sendAlert {
 		if err := s.conn.UpdateKeys(false); err != nil {
 			return err
 		}
