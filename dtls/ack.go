@@ -184,7 +184,7 @@ func (c *Conn) armAck(now time.Time, epoch uint16) {
 	case c.ackAt.IsZero():
 		// The rest of the flight, or another message after the handshake, may
 		// be on its way. RFC 9147 §7.1: a quarter of the retransmission timer.
-		c.ackAt = now.Add(c.initialTimeout() / 4)
+		c.ackAt = now.Add(c.currentTimeout() / 4)
 	}
 }
 
