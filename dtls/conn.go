@@ -194,6 +194,7 @@ func (c *Conn) readRecord(now time.Time, h recordHeader, rec []byte) (data []byt
 		c.repeatAlert(h)
 		return nil
 	}
+	c.expireKeys(now)
 	r := c.readEpochOf(h)
 	if !c.timely(h, r) {
 		c.keepEarly(h, rec)
@@ -212,6 +213,7 @@ func (c *Conn) readRecord(now time.Time, h recordHeader, rec []byte) (data []byt
 		}
 		return nil
 	}
+	c.noteUse(now, r)
 	if r.epoch > 3 && r == c.read[len(c.read)-1] {
 		c.dropOldKeys()
 	}

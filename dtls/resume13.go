@@ -209,11 +209,26 @@ func resumptionPSK(h crypto.Hash, resumption, nonce []byte) []byte {
 	return expandLabel(h, resumption, "resumption", nonce, h.Size())
 }
 
-// sendTicket13 gives the client a ticket, if it can use one.
-func (c *Conn) sendTicket13(now time.Time, resumption []byte) error {
+// ticketsPerConn is for a client that makes two connections at once: each
+// ticket serves for one (RFC 8446 §C.4).
+const ticketsPerConn = 2
+
+// sendTickets13 gives the client tickets.
+func (c *Conn) sendTickets13(now time.Time, resumption []byte) error {
+	for nonce := range byte(ticketsPerConn) {
+		if err := c.addTicket13(now, resumption, nonce); err != nil {
+			return err
+		}
+	}
+	c.endFlight(false)
+	return nil
+}
+
+// addTicket13 adds one ticket to our flight.
+func (c *Conn) addTicket13(now time.Time, resumption []byte, nonce byte) error {
 	s := &Session{
 		version: VersionDTLS13, suite: c.suite, peer: c.peer, issued: now,
-		secret: resumptionPSK(c.secrets.hash, resumption, []byte{0}),
+		secret: resumptionPSK(c.secrets.hash, resumption, []byte{nonce}),
 	}
 	ticket, err := c.cfg.sealTicket(s)
 	if err != nil {
@@ -229,11 +244,10 @@ func (c *Conn) sendTicket13(now time.Time, resumption []byte) error {
 	var b cryptobyte.Builder
 	b.AddUint32(uint32(ticketLifetime / time.Second))
 	b.AddBytes(ageAdd[:])
-	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddUint8(0) }) // ticket_nonce
+	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddUint8(nonce) })
 	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(ticket) })
 	b.AddUint16(0) // extensions
 	c.addMessage(typeNewSessionTicket, b.BytesOrPanic())
-	c.endFlight(false)
 	return nil
 }
 

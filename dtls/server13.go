@@ -234,7 +234,7 @@ func (c *Conn) serverFinished13(now time.Time, m message) error {
 	resumption := c.hs.resumptionSecret()
 	c.establish()
 	if tickets {
-		return c.sendTicket13(now, resumption)
+		return c.sendTickets13(now, resumption)
 	}
 	return nil
 }

@@ -19,7 +19,7 @@ func (c *Conn) UpdateKeys(both bool) error {
 	if c.current.epoch == maxEpoch {
 		return errTooManyUpdates
 	}
-	c.updateDue = true
+	c.updateDue = !c.updating || both // one on its way does as well
 	c.updateAsked = c.updateAsked || both
 	return nil
 }
@@ -106,6 +106,27 @@ func (c *Conn) handleKeyUpdate(r *readEpoch, m message) error {
 		c.read = slices.Delete(c.read, 0, 1)
 	}
 	return nil
+}
+
+// oldKeysLife is how long the keys before the newest are of use: twice TCP's
+// maximum segment lifetime (RFC 9147 §4.2.1 and RFC 9293 §3.4.1).
+const oldKeysLife = 4 * time.Minute
+
+// noteUse remembers when the far end began to use its newest keys.
+func (c *Conn) noteUse(now time.Time, r *readEpoch) {
+	if r.epoch >= epochData && r.usedAt.IsZero() {
+		r.usedAt = now
+	}
+}
+
+// expireKeys lets go of all but the newest keys, some time after the far end
+// began to use them. It needs no timer: nothing depends on when.
+func (c *Conn) expireKeys(now time.Time) {
+	if n := len(c.read); n > 1 && c.state == stateEstablished {
+		if used := c.read[n-1].usedAt; !used.IsZero() && now.Sub(used) > oldKeysLife {
+			c.read = slices.Delete(c.read, 0, n-1)
+		}
+	}
 }
 
 // dropOldKeys lets go of keys that the far end no longer uses, except those

@@ -146,11 +146,11 @@ func (s *shim) config() (cfg dtls.Config, err error) {
 	if !o.noTicket {
 		cfg.Tickets = true
 		cfg.TicketKeys = []dtls.TicketKey{{}}
-		if o.renewTicket {
+		if o.renewTicket && o.resumes {
 			cfg.TicketKeys = []dtls.TicketKey{{1}, {}}
 		}
-		if o.skipTicket && o.resumes {
-			cfg.TicketKeys = []dtls.TicketKey{{2}}
+		if o.skipTicket {
+			cfg.TicketKeys = nil
 		}
 		cfg.Session = s.session
 	}
