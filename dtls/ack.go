@@ -1,6 +1,7 @@
 package dtls
 
 import (
+	"cmp"
 	"encoding/binary"
 	"slices"
 	"time"
@@ -9,9 +10,8 @@ import (
 // Acknowledgements of DTLS 1.3 (RFC 9147 §7). An ACK names records, not
 // messages, so a flight remembers what went in which record.
 //
-// We acknowledge only under keys. A plaintext ACK would tell a far end of
-// DTLS 1.2 nothing, and one that came could be anybody's: ignoring it costs
-// no more than a retransmission.
+// Before the version is known there are no ACKs: they would tell a far end of
+// DTLS 1.2 nothing.
 
 // Limits of what is remembered: the newest records that came, and more sent
 // ones than a flight has, even of small datagrams, sent a few times over.
@@ -27,6 +27,10 @@ type recordNumber struct {
 }
 
 const recordNumberLen = 16
+
+func (a recordNumber) compare(b recordNumber) int {
+	return cmp.Or(cmp.Compare(a.epoch, b.epoch), cmp.Compare(a.seq, b.seq))
+}
 
 // A sentRecord is what a record of our flight held.
 type sentRecord struct {
@@ -102,14 +106,18 @@ func (f *flight) acknowledged() bool {
 }
 
 // handleAck takes the payload of an ACK record.
-func (c *Conn) handleAck(now time.Time, payload []byte) {
+func (c *Conn) handleAck(now time.Time, epoch uint16, payload []byte) {
 	if len(payload) < 2 || int(binary.BigEndian.Uint16(payload)) != len(payload)-2 || (len(payload)-2)%recordNumberLen != 0 {
 		c.stats.Malformed++
 		return
 	}
 	news := false
 	for b := payload[2:]; len(b) > 0; b = b[recordNumberLen:] {
-		if c.out.acknowledge(recordNumber{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])}) {
+		n := recordNumber{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])}
+		// RFC 9147 §7: in a handshake an ACK has at least the epoch of what it
+		// acknowledges. What anybody could have sent thus acknowledges nothing
+		// but hellos.
+		if (n.epoch <= uint64(epoch) || epoch >= epochData) && c.out.acknowledge(n) {
 			news = true
 		}
 	}
@@ -155,19 +163,20 @@ func (c *Conn) noteReceived(h recordHeader) {
 		c.acks = slices.Delete(c.acks, 0, 1)
 	}
 	c.acks = append(c.acks, n)
+	c.ackDue = true
 }
 
 // dropAcks forgets what was to be acknowledged: our next flight does it.
 func (c *Conn) dropAcks() {
-	c.acks, c.ackAt, c.ackPending = nil, time.Time{}, false
+	c.acks, c.ackAt, c.ackPending, c.ackDue = nil, time.Time{}, false, false
 }
 
 // armAck decides when to acknowledge what came, last of it in a record of the
 // given epoch.
 func (c *Conn) armAck(now time.Time, epoch uint16) {
 	switch {
-	case c.version != VersionDTLS13 || c.current.epoch == 0:
-	case len(c.acks) == 0:
+	case c.version != VersionDTLS13:
+	case !c.ackDue:
 	case c.hs == nil && epoch == epochHandshake:
 		// RFC 9147 §7.1: a final flight, which nothing answers, is
 		// acknowledged at once.
@@ -175,7 +184,7 @@ func (c *Conn) armAck(now time.Time, epoch uint16) {
 	case c.ackAt.IsZero():
 		// The rest of the flight, or another message after the handshake, may
 		// be on its way. RFC 9147 §7.1: a quarter of the retransmission timer.
-		c.ackAt = now.Add(c.initialTimeout() / 4)
+		c.ackAt = now.Add(c.currentTimeout() / 4)
 	}
 }
 
@@ -189,13 +198,15 @@ func (c *Conn) appendAck(dst []byte, limit int) []byte {
 	start := len(dst)
 	b := w.begin(dst)
 	b = binary.BigEndian.AppendUint16(b, uint16(n*recordNumberLen))
-	for _, a := range c.acks[len(c.acks)-n:] {
+	// RFC 9147 §7: in numerically increasing order.
+	newest := slices.Clone(c.acks[len(c.acks)-n:])
+	slices.SortFunc(newest, recordNumber.compare)
+	for _, a := range newest {
 		b = binary.BigEndian.AppendUint64(b, a.epoch)
 		b = binary.BigEndian.AppendUint64(b, a.seq)
 	}
-	c.ackPending = false
-	if c.hs == nil {
-		c.acks = nil
-	}
+	// After the handshake no flight of ours acknowledges these, and this ACK
+	// may be lost: they are repeated with the next.
+	c.ackPending, c.ackDue = false, false
 	return c.sealOrFail(w, typeACK, b, start)
 }

@@ -142,7 +142,7 @@ func TestAckLimits(t *testing.T) {
 	before := p.server.Stats().Malformed
 	bad := [][]byte{nil, {0}, {0, 1}, {0, 16}, {0, 8, 1, 2, 3, 4, 5, 6, 7, 8}, slices.Repeat([]byte{0}, 100)}
 	for _, b := range bad[:5] {
-		p.server.handleAck(p.now, b)
+		p.server.handleAck(p.now, epochData, b)
 	}
 	if got := p.server.Stats().Malformed - before; got != 5 {
 		t.Errorf("%d counted", got)

@@ -94,6 +94,9 @@ func (c *Conn) clientServerHello(now time.Time, m message) error {
 		c.hs.hello.cookie = cookie
 		return c.sendClientHello()
 	}
+	if m.typ == typeHelloVerifyRequest && !c.cfg.speaks(VersionDTLS12) {
+		return fatal(AlertProtocolVersion, "server chose version 1.2")
+	}
 	if err := expect(m, typeServerHello, 0); err != nil {
 		return err
 	}
@@ -103,6 +106,10 @@ func (c *Conn) clientServerHello(now time.Time, m message) error {
 	}
 	if h.extensions.has(extSupportedVersions) && c.cfg.speaks(VersionDTLS13) && c.hs.retries == 0 {
 		return c.acceptServerHello13(h, m)
+	}
+	if h.extensions.has(extSupportedVersions) && c.hs.retries > 0 {
+		// RFC 9147 §5.3: a server of DTLS 1.3 MUST NOT send that message.
+		return fatal(AlertIllegalParameter, "server chose a version with supported_versions after a HelloVerifyRequest")
 	}
 	if h.version != VersionDTLS12 || h.extensions.has(extSupportedVersions) || !c.cfg.speaks(VersionDTLS12) || c.hs.retried {
 		return fatal(AlertProtocolVersion, "server chose version %v", h.version)
@@ -254,9 +261,12 @@ func (c *Conn) clientServerKeyExchange(now time.Time, m message) error {
 func (c *Conn) clientHelloDone(now time.Time, m message) (err error) {
 	if m.typ == typeCertificateRequest && m.epoch == 0 && !c.hs.asked {
 		c.hs.asked = true
-		c.hs.askedSchemes, err = parseCertificateRequest12(m.body)
+		var types []authKind
+		if c.hs.askedSchemes, types, err = parseCertificateRequest12(m.body); err != nil {
+			return err
+		}
 		c.hs.addToTranscript(m)
-		return err
+		return c.chooseCertificate(&wanted{VersionDTLS12, c.hs.askedSchemes, nil, types})
 	}
 	if err := expect(m, typeServerHelloDone, 0); err != nil {
 		return err

@@ -25,6 +25,10 @@ func (c *Conn) offer13(h *clientHello, now time.Time) error {
 	h.extensions.versions = []Version{VersionDTLS13}
 	h.extensions.groups = c.cfg.Groups
 	c.offerSession13(h, now)
+	if c.cfg.DeferShares {
+		h.extensions.keyShares = []keyShare{}
+		return nil
+	}
 	return c.addShares(h)
 }
 
@@ -180,6 +184,9 @@ func (c *Conn) clientEncryptedExtensions(now time.Time, m message) error {
 	c.hs.addToTranscript(m)
 	c.hs.step = (*Conn).clientCertificate13
 	if c.resumed {
+		if err := c.judgePeer(); err != nil {
+			return err
+		}
 		c.hs.step = (*Conn).clientFinished13
 	}
 	return nil
@@ -190,9 +197,11 @@ func (c *Conn) clientEncryptedExtensions(now time.Time, m message) error {
 func (c *Conn) clientCertificate13(now time.Time, m message) (err error) {
 	if m.typ == typeCertificateRequest && m.epoch == epochHandshake && !c.hs.asked {
 		c.hs.asked = true
-		c.hs.askedSchemes, err = parseCertificateRequest13(m.body)
+		if c.hs.askedSchemes, err = parseCertificateRequest13(m.body); err != nil {
+			return err
+		}
 		c.hs.addToTranscript(m)
-		return err
+		return c.chooseCertificate(&wanted{version: VersionDTLS13, schemes: c.hs.askedSchemes})
 	}
 	if err := expect(m, typeCertificate, epochHandshake); err != nil {
 		return err

@@ -22,6 +22,10 @@ type Config struct {
 	// SupportedSignatureAlgorithms, if any, limit and order what it signs with.
 	Certificate *tls.Certificate
 
+	// Certificates, if any, is what Certificate is chosen from: the first that
+	// the far end can verify.
+	Certificates []*tls.Certificate
+
 	// Fingerprints of the far end's certificate, from its description. If
 	// there are any, the certificate must match before any data is given up
 	// or sent (RFC 8122 §5): one line of the strongest hash among them.
@@ -44,6 +48,12 @@ type Config struct {
 	CipherSuites     []CipherSuite
 	Groups           []Group
 	SignatureSchemes []SignatureScheme // that the far end may sign with
+
+	// DeferShares makes a client of DTLS 1.3 send its key shares only when it
+	// is asked. Its first ClientHello then fits in one datagram, which a server
+	// that validates addresses needs, and asks for them in the same message;
+	// other servers cost a round trip more.
+	DeferShares bool
 
 	ServerName   string   // a client's server_name, RFC 6066 §3; none by default
 	ALPN         []string // protocols, RFC 7301; none by default
@@ -105,7 +115,7 @@ func (cfg *Config) check() error {
 		return ErrNoVerification
 	case len(cfg.Fingerprints) > 0 && !cfg.Client && cfg.ClientAuth != ClientAuthRequire:
 		return fmt.Errorf("%w: Fingerprints need ClientAuthRequire", ErrConfig)
-	case !cfg.Client && cfg.Certificate == nil:
+	case !cfg.Client && cfg.Certificate == nil && len(cfg.Certificates) == 0:
 		return fmt.Errorf("%w: a server needs a Certificate", ErrConfig)
 	case !knownVersion(cfg.MinVersion), !knownVersion(cfg.MaxVersion),
 		cfg.MinVersion == VersionDTLS13 && cfg.MaxVersion == VersionDTLS12:
@@ -121,12 +131,14 @@ func (cfg *Config) check() error {
 			return fmt.Errorf("%w: unknown cipher suite %v", ErrConfig, id)
 		}
 	}
-	if cfg.Certificate == nil {
-		return nil
-	}
-	signer, ok := cfg.Certificate.PrivateKey.(crypto.Signer)
-	if !ok || len(cfg.Certificate.Certificate) == 0 || !supportedKey(signer.Public()) {
-		return fmt.Errorf("%w: Certificate has no key that can be used", ErrConfig)
+	for _, cert := range append([]*tls.Certificate{cfg.Certificate}, cfg.Certificates...) {
+		if cert == nil {
+			continue
+		}
+		signer, ok := cert.PrivateKey.(crypto.Signer)
+		if !ok || len(cert.Certificate) == 0 || !supportedKey(signer.Public()) {
+			return fmt.Errorf("%w: Certificate has no key that can be used", ErrConfig)
+		}
 	}
 	return nil
 }

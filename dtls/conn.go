@@ -51,6 +51,7 @@ type Conn struct {
 	acks       []recordNumber // received and not answered yet (DTLS 1.3)
 	ackAt      time.Time      // when they are acknowledged
 	ackPending bool
+	ackDue     bool // some of acks were in no ACK yet
 
 	updating    bool // our KeyUpdate is on its way
 	updateDue   bool // a KeyUpdate is to be sent
@@ -193,6 +194,7 @@ func (c *Conn) readRecord(now time.Time, h recordHeader, rec []byte) (data []byt
 		c.repeatAlert(h)
 		return nil
 	}
+	c.expireKeys(now)
 	r := c.readEpochOf(h)
 	if !c.timely(h, r) {
 		c.keepEarly(h, rec)
@@ -211,6 +213,7 @@ func (c *Conn) readRecord(now time.Time, h recordHeader, rec []byte) (data []byt
 		}
 		return nil
 	}
+	c.noteUse(now, r)
 	if r.epoch > 3 && r == c.read[len(c.read)-1] {
 		c.dropOldKeys()
 	}
@@ -224,8 +227,8 @@ func (c *Conn) readRecord(now time.Time, h recordHeader, rec []byte) (data []byt
 	case typeAlert:
 		c.handleAlert(now, h.epoch, payload)
 	case typeACK:
-		if h.epoch > 0 {
-			c.handleAck(now, payload)
+		if c.version == VersionDTLS13 {
+			c.handleAck(now, h.epoch, payload)
 		}
 	case typeChangeCipherSpec:
 		// The epoch of a record says it all. That keys change only when
@@ -233,6 +236,10 @@ func (c *Conn) readRecord(now time.Time, h recordHeader, rec []byte) (data []byt
 		// elsewhere, so that this message may be lost or forged.
 	default:
 		c.stats.Malformed++
+		if h.epoch > 0 {
+			// RFC 8446 §5 and, for a record without type, §5.4
+			c.fail(fatal(AlertUnexpectedMessage, "record of type %d", h.typ))
+		}
 	}
 	return nil
 }
@@ -312,6 +319,10 @@ func (c *Conn) handleFragments(now time.Time, h recordHeader, payload []byte) {
 		case h.epoch == 0 && c.readEpoch(epochHandshake) != nil, !c.in.add(h.epoch, f):
 			c.stats.Rejected++
 			kept = false
+		case c.version == VersionDTLS13 && c.hs != nil:
+			// RFC 9147 §7: a part of the next flight acknowledges all of ours.
+			// An ACK of that part makes the far end send the rest.
+			c.retransmitAt = time.Time{}
 		}
 	}
 	if kept && c.acknowledges(h) {
@@ -346,7 +357,9 @@ func (c *Conn) runSteps(now time.Time) {
 func (c *Conn) handleLateFragment(now time.Time, h recordHeader, f fragment) {
 	switch {
 	case f.typ == typeFinished && int(f.seq) == c.lastSeq && f.last():
-		c.repeat(now)
+		// Under keys it is no forgery, and our last flight makes nobody repeat
+		// anything: no need for a pause.
+		c.repeatLast()
 	case f.typ == typeHelloRequest && c.cfg.Client, f.typ == typeClientHello && !c.cfg.Client:
 		// RFC 5246 §7.2.2: renegotiation is refused.
 		c.queueAlert(levelWarning, AlertNoRenegotiation)
@@ -449,6 +462,14 @@ func (c *Conn) Close(now time.Time) {
 	}
 	if began {
 		c.queueAlert(levelWarning, AlertCloseNotify)
+	}
+}
+
+// Abort ends the connection with a fatal alert, for reasons of the owner's,
+// which err gives.
+func (c *Conn) Abort(a Alert, err error) {
+	if c.state != stateNew {
+		c.fail(&AlertError{Alert: a, Err: err})
 	}
 }
 

@@ -93,7 +93,14 @@ func (c *Conn) endFlight(final bool) {
 // own, which it would not have done had ours arrived (RFC 6347 §4.2.4). The
 // timer goes on as it is: this is no timeout of ours.
 func (c *Conn) repeat(now time.Time) {
-	if len(c.out.messages) == 0 || c.out.sending() || now.Sub(c.out.sentAt) < repeatPause {
+	if now.Sub(c.out.sentAt) >= repeatPause {
+		c.repeatLast()
+	}
+}
+
+// repeatLast sends our flight again, unless it is on its way.
+func (c *Conn) repeatLast() {
+	if len(c.out.messages) == 0 || c.out.sending() {
 		return
 	}
 	c.stats.Retransmissions++

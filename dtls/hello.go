@@ -73,7 +73,8 @@ type helloExtensions struct {
 	cookie               []byte
 	sessionTicket        []byte
 	pskModes             []byte
-	psk                  *preShared // a client's
+	psk                  *preShared // that a client sends
+	pskBody              []byte     // that a server got, not parsed yet
 	selectedPSK          uint16     // a server's
 }
 
@@ -395,10 +396,9 @@ func (e *helloExtensions) parseOne(t extensionType, s cryptobyte.String, client 
 		if !client {
 			return s.ReadUint16(&e.selectedPSK) && s.Empty()
 		}
-		var ok bool
-		if e.psk, ok = readPreShared(&s); !ok {
-			return false
-		}
+		// A server that chooses DTLS 1.2 does not look into it.
+		e.pskBody = s
+		return true
 	default:
 		return true
 	}

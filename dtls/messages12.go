@@ -131,17 +131,25 @@ func marshalCertificateRequest12(schemes []SignatureScheme) ([]byte, error) {
 	return b.Bytes()
 }
 
-// parseCertificateRequest12 returns the schemes that the far end accepts. The
-// certificate types say nothing that those do not, and of authorities an end
-// with one certificate has no use.
-func parseCertificateRequest12(body []byte) (schemes []SignatureScheme, err error) {
+// parseCertificateRequest12 returns the schemes and kinds of keys that the
+// far end accepts. Of authorities we have no use.
+func parseCertificateRequest12(body []byte) (schemes []SignatureScheme, kinds []authKind, err error) {
 	s := cryptobyte.String(body)
 	var types, authorities cryptobyte.String
 	if !s.ReadUint8LengthPrefixed(&types) || len(types) == 0 || !readUint16s(&s, &schemes) ||
 		!s.ReadUint16LengthPrefixed(&authorities) || len(s) != 0 {
-		return nil, errDecode
+		return nil, nil, errDecode
 	}
-	return schemes, nil
+	kinds = []authKind{}
+	for _, t := range types {
+		switch t {
+		case certTypeRSASign:
+			kinds = append(kinds, authRSA)
+		case certTypeECDSASign:
+			kinds = append(kinds, authECDSA)
+		}
+	}
+	return schemes, kinds, nil
 }
 
 // marshalClientKeyExchange writes RFC 8422 §5.7's message.

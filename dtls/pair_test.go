@@ -71,11 +71,12 @@ type pair struct {
 	delay          time.Duration
 	// meddle, if set, decides what becomes of the i-th datagram: the copies
 	// to be delivered, each after a delay of its own.
-	meddle func(i int, d []byte) []delivery
-	sent   int
-	wire   []inFlight
-	got    map[*Conn][]string
-	events map[*Conn][]EventKind
+	meddle  func(i int, d []byte) []delivery
+	sent    int
+	wire    []inFlight
+	got     map[*Conn][]string
+	events  map[*Conn][]EventKind
+	session *Session // the newest that the client got
 }
 
 type delivery struct {
@@ -157,6 +158,10 @@ func (p *pair) flush() {
 			e, ok := c.NextEvent()
 			if !ok {
 				break
+			}
+			if e.Kind == EventSession {
+				p.session = e.Session
+				continue
 			}
 			p.events[c] = append(p.events[c], e.Kind)
 		}

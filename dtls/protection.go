@@ -3,6 +3,7 @@ package dtls
 import (
 	"crypto/cipher"
 	"encoding/binary"
+	"time"
 )
 
 // aeadTagLen is the same for all the suites there are.
@@ -37,8 +38,9 @@ type readEpoch struct {
 	aeadKey
 	epoch  uint16
 	window replayWindow
-	secret []byte // the keys' traffic secret (DTLS 1.3)
-	forged uint64 // records that did not authenticate
+	secret []byte    // the keys' traffic secret (DTLS 1.3)
+	usedAt time.Time // when the first record of data came (DTLS 1.3)
+	forged uint64    // records that did not authenticate
 }
 
 // before and after are the bytes a record has around its payload.
@@ -130,7 +132,7 @@ func (c *Conn) recordVersion() Version {
 
 // open opens the record that rec holds, in place, and completes its header. A
 // record that is a replay, is too short or long, or does not authenticate
-// gives false.
+// gives false. One that authenticates may hold more than maxPlaintext.
 func (c *Conn) open(r *readEpoch, h *recordHeader, rec []byte) (payload []byte, ok bool) {
 	if h.unified {
 		return c.open13(r, h, rec)
@@ -140,7 +142,7 @@ func (c *Conn) open(r *readEpoch, h *recordHeader, rec []byte) (payload []byte, 
 		return body, h.length <= maxPlaintext
 	}
 	plaintext := h.length - r.explicit - aeadTagLen
-	if plaintext < 0 || !r.window.fresh(h.seq) {
+	if plaintext < 0 || plaintext > maxPlaintext+2048 || !r.window.fresh(h.seq) {
 		return nil, false
 	}
 	number := uint64(h.epoch)<<48 | h.seq

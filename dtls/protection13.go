@@ -56,7 +56,7 @@ func (c *Conn) seal13(w *writeEpoch, typ contentType, seq uint64, b []byte, star
 // open13 opens a DTLS 1.3 record and fills in type, epoch and number of h.
 func (c *Conn) open13(r *readEpoch, h *recordHeader, rec []byte) (payload []byte, ok bool) {
 	header, body := rec[:h.size], rec[h.size:h.size+h.length]
-	if len(body) < aeadTagLen+1 {
+	if len(body) < aeadTagLen || len(body) > maxPlaintext+256 { // RFC 8446 §5.2
 		return nil, false
 	}
 	c.setMask(r.mask, body)
@@ -82,7 +82,8 @@ func (c *Conn) open13(r *readEpoch, h *recordHeader, rec []byte) (payload []byte
 		end--
 	}
 	if end == 0 {
-		return nil, false
+		h.typ, h.epoch, h.seq = 0, r.epoch, seq
+		return payload, true
 	}
 	h.typ, h.epoch, h.seq = contentType(payload[end-1]), r.epoch, seq
 	return payload[:end-1], true

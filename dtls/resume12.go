@@ -129,11 +129,15 @@ func (c *Conn) serverSession12(h *clientHello, now time.Time) *Session {
 }
 
 // serverResumes12 answers a ClientHello with all from ServerHello to Finished.
-func (c *Conn) serverResumes12(h *clientHello, sh *serverHello, s *Session) error {
+func (c *Conn) serverResumes12(now time.Time, h *clientHello, sh *serverHello, s *Session) error {
 	if err := c.resume(s); err != nil {
 		return err
 	}
 	sh.sessionID = bytes.Clone(h.sessionID)
+	if s.old {
+		c.hs.ticketDue = true
+		sh.extensions.sessionTicket = []byte{}
+	}
 	body, err := sh.marshal()
 	if err != nil {
 		return fatal(AlertInternalError, "ServerHello: %w", err)
@@ -142,6 +146,9 @@ func (c *Conn) serverResumes12(h *clientHello, sh *serverHello, s *Session) erro
 	c.addMessage(typeServerHello, body)
 	w, err := c.useMaster(s.secret)
 	if err != nil {
+		return err
+	}
+	if err := c.addTicket12(now); err != nil {
 		return err
 	}
 	c.addFinished(w)

@@ -58,29 +58,30 @@ func (p *preShared) marshal(b *cryptobyte.Builder) {
 // maxIdentities bounds the tickets of a ClientHello that are read at all.
 const maxIdentities = 16
 
-func readPreShared(s *cryptobyte.String) (p *preShared, ok bool) {
-	p = &preShared{}
+// readPreShared reads what marshal wrote; nil if it is malformed.
+func readPreShared(s cryptobyte.String) *preShared {
+	p := &preShared{}
 	var identities, binders cryptobyte.String
-	if !s.ReadUint16LengthPrefixed(&identities) || !s.ReadUint16LengthPrefixed(&binders) || len(identities) == 0 || len(binders) == 0 {
-		return nil, false
+	if !s.ReadUint16LengthPrefixed(&identities) || !s.ReadUint16LengthPrefixed(&binders) || len(identities) == 0 || len(binders) == 0 || !s.Empty() {
+		return nil
 	}
 	for len(identities) > 0 {
 		var ticket cryptobyte.String
 		var age uint32
 		if !identities.ReadUint16LengthPrefixed(&ticket) || len(ticket) == 0 || !identities.ReadUint32(&age) || len(p.identities) == maxIdentities {
-			return nil, false
+			return nil
 		}
 		p.identities = append(p.identities, pskIdentity{ticket, age})
 	}
 	for len(binders) > 0 {
 		var binder cryptobyte.String
-		// RFC 8446 §4.2.11: PskBinderEntry<32..255>
-		if !binders.ReadUint8LengthPrefixed(&binder) || len(binder) < 32 || len(p.binders) == maxIdentities {
-			return nil, false
+		// Too short a one is compared, and wrong, like any other.
+		if !binders.ReadUint8LengthPrefixed(&binder) || len(p.binders) == maxIdentities {
+			return nil
 		}
 		p.binders = append(p.binders, binder)
 	}
-	return p, true
+	return p
 }
 
 // offerSession13 adds our session of DTLS 1.3 to a ClientHello. Its binder is
@@ -145,7 +146,8 @@ func (c *Conn) clientResumes13(e *helloExtensions) error {
 		return fatal(AlertIllegalParameter, "server resumes session %d with suite %v", e.selectedPSK, c.suite)
 	}
 	c.hs.psk = s.secret
-	return c.resume(s)
+	c.resumed, c.peer = true, s.peer // judged once there are keys for an alert
+	return nil
 }
 
 // dropSession13 takes our session out of the ClientHello after a
@@ -163,17 +165,22 @@ func (c *Conn) dropSession13() {
 func (c *Conn) serverSession13(h *clientHello, body []byte, su suite, now time.Time) (s *Session, index uint16, err error) {
 	e := &h.extensions
 	switch {
-	case e.psk == nil:
+	case !e.has(extPreSharedKey):
 		return nil, 0, nil
 	case e.pskModes == nil:
 		// RFC 8446 §4.2.9
 		return nil, 0, fatal(AlertMissingExtension, "pre_shared_key without psk_key_exchange_modes")
-	case len(e.psk.identities) != len(e.psk.binders):
-		return nil, 0, fatal(AlertIllegalParameter, "%d tickets, %d binders", len(e.psk.identities), len(e.psk.binders))
+	}
+	psk := readPreShared(e.pskBody)
+	switch {
+	case psk == nil:
+		return nil, 0, fatal(AlertDecodeError, "malformed extension %d", extPreSharedKey)
+	case len(psk.identities) != len(psk.binders):
+		return nil, 0, fatal(AlertIllegalParameter, "%d tickets, %d binders", len(psk.identities), len(psk.binders))
 	case !slices.Contains(e.pskModes, pskWithECDHE) || len(c.cfg.TicketKeys) == 0:
 		return nil, 0, nil
 	}
-	for i, id := range e.psk.identities {
+	for i, id := range psk.identities {
 		s := c.cfg.openTicket(id.ticket)
 		if !c.cfg.resumes(s, VersionDTLS13, now) {
 			continue
@@ -181,8 +188,8 @@ func (c *Conn) serverSession13(h *clientHello, body []byte, su suite, now time.T
 		if old, _ := suiteByID(s.suite); old.hash != su.hash {
 			continue
 		}
-		binder, err := c.binder(su.hash, s.secret, body, e.psk)
-		if err == nil && !hmac.Equal(binder, e.psk.binders[i]) {
+		binder, err := c.binder(su.hash, s.secret, body, psk)
+		if err == nil && !hmac.Equal(binder, psk.binders[i]) {
 			err = fatal(AlertDecryptError, "binder is wrong")
 		}
 		return s, uint16(i), err
@@ -202,11 +209,26 @@ func resumptionPSK(h crypto.Hash, resumption, nonce []byte) []byte {
 	return expandLabel(h, resumption, "resumption", nonce, h.Size())
 }
 
-// sendTicket13 gives the client a ticket, if it can use one.
-func (c *Conn) sendTicket13(now time.Time, resumption []byte) error {
+// ticketsPerConn is for a client that makes two connections at once: each
+// ticket serves for one (RFC 8446 §C.4).
+const ticketsPerConn = 2
+
+// sendTickets13 gives the client tickets.
+func (c *Conn) sendTickets13(now time.Time, resumption []byte) error {
+	for nonce := range byte(ticketsPerConn) {
+		if err := c.addTicket13(now, resumption, nonce); err != nil {
+			return err
+		}
+	}
+	c.endFlight(false)
+	return nil
+}
+
+// addTicket13 adds one ticket to our flight.
+func (c *Conn) addTicket13(now time.Time, resumption []byte, nonce byte) error {
 	s := &Session{
 		version: VersionDTLS13, suite: c.suite, peer: c.peer, issued: now,
-		secret: resumptionPSK(c.secrets.hash, resumption, []byte{0}),
+		secret: resumptionPSK(c.secrets.hash, resumption, []byte{nonce}),
 	}
 	ticket, err := c.cfg.sealTicket(s)
 	if err != nil {
@@ -222,11 +244,10 @@ func (c *Conn) sendTicket13(now time.Time, resumption []byte) error {
 	var b cryptobyte.Builder
 	b.AddUint32(uint32(ticketLifetime / time.Second))
 	b.AddBytes(ageAdd[:])
-	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddUint8(0) }) // ticket_nonce
+	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddUint8(nonce) })
 	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(ticket) })
 	b.AddUint16(0) // extensions
 	c.addMessage(typeNewSessionTicket, b.BytesOrPanic())
-	c.endFlight(false)
 	return nil
 }
 

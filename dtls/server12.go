@@ -50,6 +50,15 @@ func (c *Conn) acceptClientHello12(now time.Time, h *clientHello) error {
 		return fatal(AlertIllegalParameter, "client cannot read uncompressed points")
 	}
 	session := c.serverSession12(h, now)
+	if session == nil {
+		auth := c.offeredAuth(h.suites)
+		if len(auth) == 0 {
+			return fatal(AlertHandshakeFailure, "no cipher suite in common; client offers %v", h.suites)
+		}
+		if err := c.chooseCertificate(&wanted{VersionDTLS12, e.schemes, e.groups, auth}); err != nil {
+			return err
+		}
+	}
 	su, ok := c.chooseSuite12(h.suites)
 	if session != nil {
 		su, ok = suiteByID(session.suite)
@@ -74,7 +83,7 @@ func (c *Conn) acceptClientHello12(now time.Time, h *clientHello) error {
 	c.version, c.suite, c.group, c.hs.suite = VersionDTLS12, su.id, group, su
 	c.secrets.clientRandom, c.secrets.serverRandom = h.random, sh.random
 	if session != nil {
-		return c.serverResumes12(h, sh, session)
+		return c.serverResumes12(now, h, sh, session)
 	}
 	if len(c.cfg.TicketKeys) > 0 && e.sessionTicket != nil {
 		sh.extensions.sessionTicket = []byte{}
@@ -86,6 +95,9 @@ func (c *Conn) acceptClientHello12(now time.Time, h *clientHello) error {
 // chooseSuite12 takes the suite we like best of those that the client offers
 // and our certificate's key can serve.
 func (c *Conn) chooseSuite12(offered []CipherSuite) (suite, bool) {
+	if c.cfg.Certificate == nil {
+		return suite{}, false // a session is resumed, which has a suite
+	}
 	auth := keyAuth(c.cfg.signer().Public())
 	for _, s := range c.cfg.suites(VersionDTLS12) {
 		if s.auth == auth && slices.Contains(offered, s.id) {

@@ -179,6 +179,9 @@ func (c *Conn) addServerProof13() error {
 		c.addMessage(typeCertificateRequest, body)
 		c.hs.step = (*Conn).serverCertificate13
 	}
+	if err := c.chooseCertificate(&wanted{version: VersionDTLS13, schemes: c.hs.hello.extensions.schemes}); err != nil {
+		return err
+	}
 	if err := c.addOwnCertificate13(c.hs.hello.extensions.schemes); err != nil {
 		return err
 	}
@@ -231,7 +234,7 @@ func (c *Conn) serverFinished13(now time.Time, m message) error {
 	resumption := c.hs.resumptionSecret()
 	c.establish()
 	if tickets {
-		return c.sendTicket13(now, resumption)
+		return c.sendTickets13(now, resumption)
 	}
 	return nil
 }

@@ -27,6 +27,7 @@ type Session struct {
 	id       []byte // DTLS 1.2
 	ticket   []byte
 	ageAdd   uint32 // DTLS 1.3
+	old      bool   // a ticket's key is not the newest
 }
 
 // Version is that of the connection the session is of: no other resumes it.
@@ -93,7 +94,11 @@ func (cfg *Config) openTicket(ticket []byte) *Session {
 			return nil
 		}
 		if content, err := aead.Open(nil, ticket[:n], ticket[n:], nil); err == nil {
-			return parseTicket(content)
+			s := parseTicket(content)
+			if s != nil {
+				s.old = i > 0
+			}
+			return s
 		}
 	}
 	return nil

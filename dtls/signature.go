@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
+	"crypto/tls"
 	"slices"
 )
 
@@ -82,14 +83,14 @@ func schemesFor(public crypto.PublicKey, version Version) []SignatureScheme {
 	return nil
 }
 
-// signingSchemes lists, best first, what our certificate may sign with.
-func (cfg *Config) signingSchemes(version Version) []SignatureScheme {
-	list := schemesFor(cfg.signer().Public(), version)
-	if cfg.Certificate.SupportedSignatureAlgorithms == nil {
+// signingSchemes lists, best first, what a certificate of ours may sign with.
+func signingSchemes(cert *tls.Certificate, version Version) []SignatureScheme {
+	list := schemesFor(cert.PrivateKey.(crypto.Signer).Public(), version)
+	if cert.SupportedSignatureAlgorithms == nil {
 		return list
 	}
 	var chosen []SignatureScheme
-	for _, s := range cfg.Certificate.SupportedSignatureAlgorithms {
+	for _, s := range cert.SupportedSignatureAlgorithms {
 		if slices.Contains(list, SignatureScheme(s)) {
 			chosen = append(chosen, SignatureScheme(s))
 		}
@@ -100,7 +101,7 @@ func (cfg *Config) signingSchemes(version Version) []SignatureScheme {
 // sign signs message with the best scheme that the far end accepts.
 func (cfg *Config) sign(version Version, accepted []SignatureScheme, message []byte) (SignatureScheme, []byte, error) {
 	key := cfg.signer()
-	for _, s := range cfg.signingSchemes(version) {
+	for _, s := range signingSchemes(cfg.Certificate, version) {
 		if !slices.Contains(accepted, s) {
 			continue
 		}

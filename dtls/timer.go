@@ -36,12 +36,13 @@ func (c *Conn) SetRTT(rtt time.Duration) {
 	old := c.initialTimeout()
 	c.rtt = rtt
 	first := c.initialTimeout()
+	before := c.timeout
+	c.timeout = min(time.Duration(float64(before)*float64(first)/float64(old)), max(c.cfg.MaxTimeout, first))
 	if !c.retransmitAt.IsZero() {
-		c.timeout = min(c.timeout*first/old, c.cfg.MaxTimeout)
 		c.retransmitAt = c.out.sentAt.Add(c.timeout)
 	}
 	if !c.ackAt.IsZero() {
-		c.ackAt = c.ackAt.Add(first/4 - old/4)
+		c.ackAt = c.ackAt.Add(c.timeout/4 - before/4)
 	}
 }
 
@@ -56,6 +57,14 @@ func (c *Conn) initialTimeout() time.Duration {
 		return c.cfg.InitialTimeout
 	}
 	return min(max(2*c.rtt, minRTTTimeout), maxRTTTimeout)
+}
+
+// currentTimeout is that of the flight on its way, or of the next.
+func (c *Conn) currentTimeout() time.Duration {
+	if c.timeout == 0 {
+		return c.initialTimeout()
+	}
+	return c.timeout
 }
 
 // setDeadline limits the handshake, which has begun.

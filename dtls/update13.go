@@ -16,7 +16,10 @@ func (c *Conn) UpdateKeys(both bool) error {
 	if c.state != stateEstablished || c.version != VersionDTLS13 {
 		return errors.New("dtls: keys cannot be updated")
 	}
-	c.updateDue = true
+	if c.current.epoch == maxEpoch {
+		return errTooManyUpdates
+	}
+	c.updateDue = !c.updating || both // one on its way does as well
 	c.updateAsked = c.updateAsked || both
 	return nil
 }
@@ -25,6 +28,13 @@ func (c *Conn) UpdateKeys(both bool) error {
 // take 2^39 records to get there.
 const maxEpoch = 1<<16 - 1
 
+var (
+	errTooManyUpdates = errors.New("dtls: too many KeyUpdates")
+	// errMessages ends a connection of 2^16 handshake messages: RFC 9147 §5.2
+	// has no numbers for more.
+	errMessages = errors.New("dtls: message numbers used up")
+)
+
 // startUpdate sends a KeyUpdate if one is due, and no other flight of ours is
 // on its way: RFC 9147 §8 wants the one before acknowledged.
 func (c *Conn) startUpdate() {
@@ -32,6 +42,10 @@ func (c *Conn) startUpdate() {
 		return
 	}
 	if !c.updateDue && c.current.next < updateAfter || c.current.epoch == maxEpoch {
+		return
+	}
+	if c.nextSend == 0 {
+		c.fail(errMessages) // it wrapped
 		return
 	}
 	request := updateNotRequested
@@ -92,6 +106,27 @@ func (c *Conn) handleKeyUpdate(r *readEpoch, m message) error {
 		c.read = slices.Delete(c.read, 0, 1)
 	}
 	return nil
+}
+
+// oldKeysLife is how long the keys before the newest are of use: twice TCP's
+// maximum segment lifetime (RFC 9147 §4.2.1 and RFC 9293 §3.4.1).
+const oldKeysLife = 4 * time.Minute
+
+// noteUse remembers when the far end began to use its newest keys.
+func (c *Conn) noteUse(now time.Time, r *readEpoch) {
+	if r.epoch >= epochData && r.usedAt.IsZero() {
+		r.usedAt = now
+	}
+}
+
+// expireKeys lets go of all but the newest keys, some time after the far end
+// began to use them. It needs no timer: nothing depends on when.
+func (c *Conn) expireKeys(now time.Time) {
+	if n := len(c.read); n > 1 && c.state == stateEstablished {
+		if used := c.read[n-1].usedAt; !used.IsZero() && now.Sub(used) > oldKeysLife {
+			c.read = slices.Delete(c.read, 0, n-1)
+		}
+	}
 }
 
 // dropOldKeys lets go of keys that the far end no longer uses, except those

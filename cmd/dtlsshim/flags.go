@@ -59,6 +59,8 @@ type options struct {
 
 	noTicket            bool
 	renewTicket         bool
+	skipTicket          bool
+	sendAlert           bool
 	reverifyOnResume    bool
 	expectSessionMiss   bool
 	expectTicketRenewal bool
@@ -70,8 +72,12 @@ type options struct {
 	rejectALPN          bool
 }
 
+// unset is for numbers that may be anything sensible.
+const unset = -2
+
 // A credential is a certificate and how it may be used.
 type credential struct {
+	listed            bool // it is one of several to choose from
 	certFile, keyFile string
 	schemes           []dtls.SignatureScheme
 }
@@ -100,7 +106,7 @@ const (
 // parseFlags reads the runner's flags, for a first connection or one that
 // resumes it.
 func parseFlags(args []string, resumes bool) (*options, error) {
-	o := &options{shimInitialWrite: "hello", resumes: resumes}
+	o := &options{shimInitialWrite: "hello", expectSelected: unset, resumes: resumes}
 	for len(args) > 0 {
 		name := args[0]
 		args = args[1:]
@@ -189,10 +195,7 @@ func flags() map[string]flagFunc {
 		"-cert-file": stringFlag(func(o *options) *string { return &o.newest().certFile }),
 		"-key-file":  stringFlag(func(o *options) *string { return &o.newest().keyFile }),
 		"-new-x509-credential": {true, func(o *options, _ string) error {
-			if len(o.credentials) > 0 {
-				return fmt.Errorf("%w: more than one certificate", errUnimplemented)
-			}
-			o.newest()
+			o.credentials = append(o.credentials, credential{listed: true})
 			return nil
 		}},
 		"-signing-prefs": listFlag(func(o *options) *[]dtls.SignatureScheme { return &o.newest().schemes }),
@@ -287,6 +290,12 @@ func flags() map[string]flagFunc {
 		// DTLS has no early data, at either end; these tests see to that.
 		"-enable-early-data":        ignored(true),
 		"-expect-early-data-reason": ignored(false),
+		// The callbacks decide about keys of tickets, as ours are given anyway.
+		"-use-ticket-callback":      ignored(true),
+		"-use-ticket-aead-callback": ignored(true),
+		"-renew-ticket":             boolFlag(func(o *options) *bool { return &o.renewTicket }),
+		"-skip-ticket":              boolFlag(func(o *options) *bool { return &o.skipTicket }),
+		"-send-alert":               boolFlag(func(o *options) *bool { return &o.sendAlert }),
 		// A server keeps no sessions, only its tickets do.
 		"-expect-no-session-id": ignored(true),
 	}

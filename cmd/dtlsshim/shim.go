@@ -6,16 +6,18 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"time"
 
 	"purertc/dtls"
 )
 
 const (
-	defaultMTU     = 1400
-	defaultTimeout = 400 * time.Millisecond
-	maxTimeouts    = 12               // in a row; the runner expects that to be the end
-	maxTimeout     = 60 * time.Second // RFC 6347 §4.2.4.1, which the runner expects
+	defaultMTU                = 1400
+	defaultTimeout            = 400 * time.Millisecond
+	alertDecompressionFailure = 30               // RFC 5246 §7.2.2; what the runner waits for
+	maxTimeouts               = 13               // in a row; the runner expects that to be the end
+	maxTimeout                = 60 * time.Second // RFC 6347 §4.2.4.1, which the runner expects
 )
 
 // A shim is one connection under test, in virtual time.
@@ -144,12 +146,29 @@ func (s *shim) config() (cfg dtls.Config, err error) {
 	if !o.noTicket {
 		cfg.Tickets = true
 		cfg.TicketKeys = []dtls.TicketKey{{}}
+		if o.renewTicket && o.resumes {
+			cfg.TicketKeys = []dtls.TicketKey{{1}, {}}
+		}
+		if o.skipTicket {
+			cfg.TicketKeys = nil
+		}
 		cfg.Session = s.session
 	}
-	if len(o.credentials) > 0 {
-		if cfg.Certificate, err = o.credentials[0].load(); err != nil {
+	// The default certificate is the last resort.
+	slices.SortStableFunc(o.credentials, func(a, b credential) int {
+		if a.listed == b.listed {
+			return 0
+		} else if a.listed {
+			return -1
+		}
+		return 1
+	})
+	for i := range o.credentials {
+		cert, err := o.credentials[i].load()
+		if err != nil {
 			return cfg, err
 		}
+		cfg.Certificates = append(cfg.Certificates, cert)
 	}
 	cfg.VerifyPeer = s.verifyPeer
 	switch {
@@ -195,8 +214,12 @@ func (s *shim) verifyPeer([][]byte) error {
 func (s *shim) handle(c command) error {
 	switch c.op {
 	case opPacket:
-		s.timeouts = 0
-		return s.read(c.datagram)
+		before := s.conn.NextTimeout()
+		err := s.read(c.datagram)
+		if s.conn.NextTimeout() != before {
+			s.timeouts = 0
+		}
+		return err
 	case opTimeout:
 		if _, err := s.w.conn.Write([]byte{opTimeoutAck}); err != nil {
 			return err
@@ -250,7 +273,7 @@ func (s *shim) read(datagram []byte) error {
 		if err := s.write(reply); err != nil {
 			return err
 		}
-		if s.o.keyUpdate {
+		if s.o.keyUpdate || s.o.keyUpdateBeforeRead {
 			if err := s.conn.UpdateKeys(false); err != nil {
 				return err
 			}
@@ -340,7 +363,10 @@ func (s *shim) afterHandshake() error {
 			return err
 		}
 	}
-	if o.keyUpdateBeforeRead {
+	if o.sendAlert {
+		s.conn.Abort(alertDecompressionFailure, errors.New("the flags want it"))
+	}
+	if o.keyUpdateBeforeRead && !o.sendAlert {
 		if err := s.conn.UpdateKeys(false); err != nil {
 			return err
 		}

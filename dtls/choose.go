@@ -1,0 +1,70 @@
+package dtls
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/tls"
+	"slices"
+)
+
+// A wanted is what a far end says of the certificates it can use.
+type wanted struct {
+	version Version
+	schemes []SignatureScheme
+	groups  []Group    // of a DTLS 1.2 client: the curves it knows; nil: all
+	auth    []authKind // of DTLS 1.2: the kinds its suites or types allow; nil: all
+}
+
+// chooseCertificate makes the first of Certificates that the far end can use
+// our Certificate. With none, a server cannot go on, and a client goes on
+// without.
+func (c *Conn) chooseCertificate(w *wanted) error {
+	if len(c.cfg.Certificates) == 0 {
+		return nil
+	}
+	c.cfg.Certificate = nil
+	for _, cert := range c.cfg.Certificates {
+		if w.allows(cert) {
+			c.cfg.Certificate = cert
+			return nil
+		}
+	}
+	if c.cfg.Client {
+		return nil
+	}
+	return fatal(AlertHandshakeFailure, "far end accepts no signature that our key can make")
+}
+
+// allows tells whether the far end can verify what cert signs.
+func (w *wanted) allows(cert *tls.Certificate) bool {
+	key := cert.PrivateKey.(crypto.Signer).Public()
+	usable := slices.ContainsFunc(signingSchemes(cert, w.version), func(s SignatureScheme) bool { return slices.Contains(w.schemes, s) })
+	if w.auth != nil && !slices.Contains(w.auth, keyAuth(key)) {
+		return false
+	}
+	if k, ok := key.(*ecdsa.PublicKey); ok && w.groups != nil {
+		// RFC 8422 §5.1: the curve of the key is to be one of them.
+		return usable && slices.Contains(w.groups, curveGroup(k.Curve))
+	}
+	return usable
+}
+
+// curveGroup is the group of an ECDSA key's curve.
+func curveGroup(curve elliptic.Curve) Group {
+	if curve == elliptic.P384() {
+		return GroupP384
+	}
+	return GroupP256
+}
+
+// offeredAuth lists what a ClientHello's suites can authenticate with.
+func (c *Conn) offeredAuth(offered []CipherSuite) (kinds []authKind) {
+	kinds = []authKind{}
+	for _, s := range c.cfg.suites(VersionDTLS12) {
+		if slices.Contains(offered, s.id) {
+			kinds = append(kinds, s.auth)
+		}
+	}
+	return kinds
+}

@@ -1,0 +1,305 @@
+package dtlsnet
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"purertc/dtls"
+)
+
+const (
+	// mtu is the size of the datagrams a handshake is cut into: what every
+	// path of IPv6 carries (RFC 8200 §5), without its headers.
+	mtu = 1232
+	// maxQueued bounds the datagrams that wait for Read. More are dropped, as
+	// a socket would.
+	maxQueued = 64
+	// maxWrite is the most that Write takes: a record (RFC 6347 §4.1).
+	maxWrite = 1 << 14
+	// maxDatagram is room for any.
+	maxDatagram = 1 << 16
+)
+
+// A Conn is a DTLS connection over a net.PacketConn. Its methods may be
+// called from any goroutine.
+type Conn struct {
+	socket net.PacketConn
+	remote net.Addr
+	close  func() // lets go of what the owner of the socket has for us
+
+	mu       sync.Mutex
+	core     *dtls.Conn
+	err      error // why the connection ended
+	ready    bool  // the handshake is finished
+	queue    [][]byte
+	changed  chan struct{} // closed when any of this changes
+	timer    *time.Timer
+	out      []byte
+	deadline [2]time.Time // of Read and Write
+}
+
+func newConn(socket net.PacketConn, remote net.Addr, core *dtls.Conn, onClose func()) *Conn {
+	c := &Conn{socket: socket, remote: remote, core: core, close: onClose, changed: make(chan struct{})}
+	c.timer = time.AfterFunc(time.Hour, c.tick)
+	return c
+}
+
+// Dial makes a connection to the server at remote. It owns socket from then
+// on, and closes it with the connection, or if there comes none of it. The
+// handshake ends with ctx. Key shares are deferred, as Listen needs it.
+func Dial(ctx context.Context, socket net.PacketConn, remote net.Addr, cfg dtls.Config) (*Conn, error) {
+	cfg.Client = true
+	cfg.DeferShares = true
+	core, err := dtls.NewConn(cfg)
+	if err != nil {
+		socket.Close()
+		return nil, err
+	}
+	c := newConn(socket, remote, core, func() { socket.Close() })
+	c.mu.Lock()
+	core.Start(time.Now())
+	c.settle(time.Now())
+	c.mu.Unlock()
+	go c.receive()
+	if err := c.handshake(ctx); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// receive reads a socket that is ours alone.
+func (c *Conn) receive() {
+	b := make([]byte, maxDatagram)
+	from := keyOf(c.remote)
+	for {
+		n, addr, err := c.socket.ReadFrom(b)
+		if err != nil {
+			c.fail(err)
+			return
+		}
+		if keyOf(addr) == from {
+			c.handle(b[:n])
+		}
+	}
+}
+
+// handshake waits for the end of the handshake.
+func (c *Conn) handshake(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for !c.ready && c.err == nil {
+		changed := c.changed
+		c.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		}
+		c.mu.Lock()
+		if err := ctx.Err(); err != nil && !c.ready {
+			return err
+		}
+	}
+	if !c.ready {
+		return c.err
+	}
+	return nil
+}
+
+// handle takes a datagram, which it decrypts in place.
+func (c *Conn) handle(datagram []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	for len(datagram) > 0 {
+		data, n := c.core.ReadRecord(now, datagram)
+		datagram = datagram[n:]
+		if data != nil && len(c.queue) < maxQueued {
+			c.queue = append(c.queue, append([]byte(nil), data...))
+			c.broadcast()
+		}
+	}
+	c.settle(now)
+}
+
+// tick runs the core's timers.
+func (c *Conn) tick() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	c.core.Advance(now)
+	c.settle(now)
+}
+
+// settle sends what the core has to send, takes its events, and sets the
+// timer. c.mu is held.
+func (c *Conn) settle(now time.Time) {
+	for {
+		b, ok := c.core.AppendHandshake(now, c.out[:0], mtu)
+		if !ok {
+			break
+		}
+		c.out = b
+		c.socket.WriteTo(b, c.remote) // what is lost is sent again
+	}
+	for {
+		e, ok := c.core.NextEvent()
+		if !ok {
+			break
+		}
+		switch e.Kind {
+		case dtls.EventEstablished:
+			c.ready = true
+			c.broadcast()
+		case dtls.EventClosed:
+			c.end(io.EOF)
+		case dtls.EventFailed:
+			c.end(e.Err)
+		}
+	}
+	if at := c.core.NextTimeout(); !at.IsZero() {
+		c.timer.Reset(at.Sub(now))
+	} else {
+		c.timer.Stop()
+	}
+}
+
+// end notes why the connection ended. c.mu is held.
+func (c *Conn) end(err error) {
+	if c.err == nil {
+		c.err = err
+		c.broadcast()
+		go c.close()
+	}
+}
+
+// fail ends the connection because its socket did.
+func (c *Conn) fail(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.timer.Stop()
+	c.end(err)
+}
+
+// broadcast wakes all that wait. c.mu is held.
+func (c *Conn) broadcast() {
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// Read gives the next datagram; what does not fit into b of it is lost, and
+// io.ErrShortBuffer says so. After the far end closed the connection it gives
+// io.EOF.
+func (c *Conn) Read(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for {
+		at := c.deadline[0]
+		switch {
+		case !at.IsZero() && !time.Now().Before(at):
+			return 0, os.ErrDeadlineExceeded
+		case len(c.queue) > 0:
+			data := c.queue[0]
+			c.queue = c.queue[1:]
+			if n := copy(b, data); n < len(data) {
+				return n, io.ErrShortBuffer
+			}
+			return len(data), nil
+		case c.err != nil:
+			return 0, c.err
+		}
+		c.wait(at)
+	}
+}
+
+// wait sleeps until something changed, or a deadline passed. c.mu is held
+// before and after.
+func (c *Conn) wait(deadline time.Time) {
+	changed := c.changed
+	c.mu.Unlock()
+	defer c.mu.Lock()
+	if deadline.IsZero() {
+		<-changed
+		return
+	}
+	timer := time.NewTimer(time.Until(deadline))
+	defer timer.Stop()
+	select {
+	case <-changed:
+	case <-timer.C:
+	}
+}
+
+// Write sends b, of at most 2^14 bytes, as one datagram. It does not tell
+// whether it arrives.
+func (c *Conn) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at := c.deadline[1]
+	switch {
+	case c.err == io.EOF:
+		return 0, net.ErrClosed
+	case c.err != nil:
+		return 0, c.err
+	case len(b) > maxWrite:
+		return 0, errors.New("dtlsnet: datagram too long")
+	case !at.IsZero() && !time.Now().Before(at):
+		return 0, os.ErrDeadlineExceeded
+	}
+	c.out = append(c.core.BeginRecord(c.out[:0]), b...)
+	c.out = c.core.FinishRecord(c.out, 0)
+	if _, err := c.socket.WriteTo(c.out, c.remote); err != nil {
+		return 0, err
+	}
+	c.settle(time.Now()) // new keys may be due
+	return len(b), nil
+}
+
+// Close tells the far end and ends the connection.
+func (c *Conn) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	c.core.Close(now)
+	c.settle(now)
+	c.timer.Stop()
+	c.end(net.ErrClosed)
+	return nil
+}
+
+// ConnectionState tells what the handshake agreed on.
+func (c *Conn) ConnectionState() dtls.ConnectionState {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.core.ConnectionState()
+}
+
+// LocalAddr is the address of the socket.
+func (c *Conn) LocalAddr() net.Addr { return c.socket.LocalAddr() }
+
+// RemoteAddr is the address of the far end.
+func (c *Conn) RemoteAddr() net.Addr { return c.remote }
+
+// SetDeadline sets both deadlines.
+func (c *Conn) SetDeadline(t time.Time) error { return c.setDeadlines(t, 0, 1) }
+
+// SetReadDeadline ends a Read that waits at t; zero: never.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.setDeadlines(t, 0) }
+
+// SetWriteDeadline ends a Write that comes after t; none ever waits.
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadlines(t, 1) }
+
+func (c *Conn) setDeadlines(t time.Time, which ...int) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, i := range which {
+		c.deadline[i] = t
+	}
+	c.broadcast()
+	return nil
+}

@@ -1,0 +1,164 @@
+package dtlsnet
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"purertc/dtls"
+)
+
+const (
+	maxConns   = 1 << 16 // clients at a time, of any state
+	maxBacklog = 128     // connections that wait for Accept
+)
+
+// A Listener accepts DTLS connections on a net.PacketConn. It keeps nothing
+// about clients that have not shown that they receive what is sent to their
+// address.
+type Listener struct {
+	socket net.PacketConn
+	gate   *dtls.Gate
+	accept chan *Conn
+	ended  chan struct{}
+
+	mu    sync.Mutex
+	conns map[key]*Conn
+	err   error
+}
+
+// A key is an address that can be compared.
+type key struct {
+	udp   netip.AddrPort
+	other string
+}
+
+func keyOf(addr net.Addr) key {
+	if a, ok := addr.(*net.UDPAddr); ok {
+		ap := a.AddrPort()
+		return key{udp: netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())}
+	}
+	return key{other: addr.Network() + " " + addr.String()}
+}
+
+// bytes is the form of the address that cookies are bound to.
+func (k key) bytes() []byte {
+	if k.other != "" {
+		return []byte(k.other)
+	}
+	b, _ := k.udp.MarshalBinary() // never fails
+	return b
+}
+
+// Listen accepts connections on socket, which it owns from then on.
+func Listen(socket net.PacketConn, cfg dtls.Config) (*Listener, error) {
+	gate, err := dtls.NewGate(cfg)
+	if err != nil {
+		socket.Close()
+		return nil, err
+	}
+	l := &Listener{
+		socket: socket, gate: gate, accept: make(chan *Conn, maxBacklog),
+		ended: make(chan struct{}), conns: map[key]*Conn{},
+	}
+	go l.receive()
+	return l, nil
+}
+
+// receive hands datagrams to their connections.
+func (l *Listener) receive() {
+	b := make([]byte, maxDatagram)
+	var reply []byte
+	for {
+		n, addr, err := l.socket.ReadFrom(b)
+		if err != nil {
+			l.end(err)
+			return
+		}
+		k := keyOf(addr)
+		l.mu.Lock()
+		c, full := l.conns[k], len(l.conns) >= maxConns
+		l.mu.Unlock()
+		if c == nil && !full {
+			var core *dtls.Conn
+			if reply, core = l.gate.Admit(time.Now(), k.bytes(), b[:n], reply[:0]); len(reply) > 0 {
+				l.socket.WriteTo(reply, addr) // the client asks again if it is lost
+			}
+			if core != nil {
+				c = l.begin(k, addr, core)
+			}
+		}
+		if c != nil {
+			c.handle(b[:n])
+		}
+	}
+}
+
+// begin makes the connection of a client that was let in.
+func (l *Listener) begin(k key, addr net.Addr, core *dtls.Conn) *Conn {
+	c := newConn(l.socket, addr, core, func() {
+		l.mu.Lock()
+		delete(l.conns, k)
+		l.mu.Unlock()
+	})
+	l.mu.Lock()
+	l.conns[k] = c
+	l.mu.Unlock()
+	go func() {
+		if c.handshake(context.Background()) != nil {
+			return
+		}
+		select {
+		case l.accept <- c:
+		default:
+			c.Close() // nobody accepts
+		}
+	}()
+	return c
+}
+
+// Accept waits for the next connection whose handshake is finished.
+func (l *Listener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.accept:
+		return c, nil
+	case <-l.ended:
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return nil, l.err
+	}
+}
+
+// Addr is the address of the socket.
+func (l *Listener) Addr() net.Addr { return l.socket.LocalAddr() }
+
+// Close ends the listener, its socket, and all its connections.
+func (l *Listener) Close() error {
+	l.mu.Lock()
+	conns := make([]*Conn, 0, len(l.conns))
+	for _, c := range l.conns {
+		conns = append(conns, c)
+	}
+	l.mu.Unlock()
+	for _, c := range conns {
+		c.Close()
+	}
+	l.end(net.ErrClosed)
+	return l.socket.Close()
+}
+
+// end lets Accept give err.
+func (l *Listener) end(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil {
+		return
+	}
+	l.err = err
+	close(l.ended)
+	for _, c := range l.conns {
+		go c.fail(err)
+	}
+}

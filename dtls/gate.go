@@ -1,0 +1,256 @@
+package dtls
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"io"
+	"slices"
+	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+)
+
+// A Gate lets clients in that receive what is sent to their addresses. It
+// answers a first ClientHello with a cookie, in a HelloVerifyRequest of DTLS
+// 1.2 (RFC 6347 §4.2.1) or a HelloRetryRequest of DTLS 1.3 (RFC 9147 §5.1),
+// and keeps nothing about it: what a connection needs to know of that hello
+// later is in the cookie. So senders of forged addresses cost no memory, and
+// get nobody flooded.
+//
+// ICE did all that for WebRTC, which needs no Gate.
+//
+// A first ClientHello has to come in one datagram, and of a second one the
+// cookie has to be in the first.
+type Gate struct {
+	cfg Config
+	key [32]byte
+}
+
+const (
+	// cookieLife is how long a cookie is good: for the slowest of clients that
+	// answers at all, and not for collectors.
+	cookieLife = time.Minute
+	cookieMAC  = 16 // bytes of HMAC-SHA-256, which nobody guesses within cookieLife
+	// maxAmplification is RFC 9147 §5.1's advice, in numbers those of
+	// RFC 9000 §8.1: no more than three times what came is sent to an address
+	// that was not validated.
+	maxAmplification = 3
+)
+
+// NewGate returns a gate to connections with cfg, which is of a server.
+func NewGate(cfg Config) (*Gate, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	g := &Gate{cfg: cfg}
+	g.cfg.Client = false
+	g.cfg.setDefaults()
+	_, err := io.ReadFull(g.cfg.Rand, g.key[:])
+	return g, err
+}
+
+// Admit judges a datagram of a client, of which there is no connection, at
+// address addr, in any form that is always the same. Either it appends to dst
+// what is to be sent there, or it returns a connection, already begun, that
+// is to be given the datagram, and all that follows from there; or neither,
+// if the datagram is none that could begin anything. datagram is not changed.
+func (g *Gate) Admit(now time.Time, addr, datagram, dst []byte) (reply []byte, conn *Conn) {
+	rec, ok := parseRecordHeader(datagram)
+	if !ok || rec.unified || rec.typ != typeHandshake || rec.epoch != 0 {
+		return dst, nil
+	}
+	f, _, ok := parseFragment(datagram[rec.size : rec.size+rec.length])
+	if !ok || f.typ != typeClientHello || f.offset != 0 || f.length > maxMessage {
+		return dst, nil
+	}
+	h, whole := parseHelloPrefix(f)
+	cookie := h.extensions.cookie
+	if cookie == nil {
+		cookie = h.cookie
+	}
+	if len(cookie) > 0 && f.seq > 0 {
+		if c, ok := g.openCookie(now, addr, cookie); ok && (c.version == VersionDTLS13) == (h.extensions.cookie != nil) {
+			return dst, g.admit(now, rec, f, &c, cookie)
+		}
+	}
+	if !whole || f.seq > 0 && len(cookie) == 0 {
+		return dst, nil
+	}
+	reply, err := g.challenge(now, addr, rec, f, h, dst)
+	if err != nil || len(reply)-len(dst) > maxAmplification*len(datagram) {
+		return dst, nil
+	}
+	return reply, nil
+}
+
+// parseHelloPrefix reads as much of a ClientHello as its first fragment has.
+// whole tells whether that is all of it, and well formed.
+func parseHelloPrefix(f fragment) (h *clientHello, whole bool) {
+	if len(f.data) == f.length {
+		h, err := parseClientHello(f.data)
+		if err != nil {
+			return &clientHello{}, false
+		}
+		return h, true
+	}
+	h = &clientHello{}
+	s := cryptobyte.String(f.data)
+	var sessionID, cookie, suites, compressions cryptobyte.String
+	if !s.Skip(2+len(h.random)) || !s.ReadUint8LengthPrefixed(&sessionID) || !s.ReadUint8LengthPrefixed(&cookie) {
+		return h, false
+	}
+	h.cookie = cookie
+	if !s.ReadUint16LengthPrefixed(&suites) || !s.ReadUint8LengthPrefixed(&compressions) || !s.Skip(2) {
+		return h, false
+	}
+	for {
+		var t uint16
+		var body cryptobyte.String
+		if !s.ReadUint16(&t) || !s.ReadUint16LengthPrefixed(&body) {
+			return h, false
+		}
+		if extensionType(t) == extCookie {
+			h.extensions.parseOne(extCookie, body, true)
+			return h, false
+		}
+	}
+}
+
+// A helloCookie is what a Gate remembers of a client, in the client's hands.
+type helloCookie struct {
+	version Version
+	issued  uint32 // seconds
+	suite   CipherSuite
+	group   Group
+	asked   bool   // the HelloRetryRequest asked for group
+	first   []byte // hash of the first ClientHello
+}
+
+// sealCookie makes the cookie itself, good for addr only.
+func (g *Gate) sealCookie(c *helloCookie, addr []byte) []byte {
+	b := binary.BigEndian.AppendUint16(nil, uint16(c.version))
+	b = binary.BigEndian.AppendUint32(b, c.issued)
+	if c.version == VersionDTLS13 {
+		b = binary.BigEndian.AppendUint16(b, uint16(c.suite))
+		b = binary.BigEndian.AppendUint16(b, uint16(c.group))
+		asked := byte(0)
+		if c.asked {
+			asked = 1
+		}
+		b = append(b, asked)
+		b = append(b, c.first...)
+	}
+	return append(b, g.mac(b, addr)...)
+}
+
+func (g *Gate) mac(content, addr []byte) []byte {
+	mac := hmac.New(sha256.New, g.key[:])
+	mac.Write([]byte{byte(len(content))})
+	mac.Write(content)
+	mac.Write(addr)
+	return mac.Sum(nil)[:cookieMAC]
+}
+
+// openCookie reads a cookie that this gate made for addr a short while ago.
+func (g *Gate) openCookie(now time.Time, addr, cookie []byte) (c helloCookie, ok bool) {
+	n := len(cookie) - cookieMAC
+	if n < 6 || n > 255 || !hmac.Equal(cookie[n:], g.mac(cookie[:n], addr)) {
+		return c, false
+	}
+	s := cryptobyte.String(cookie[:n])
+	var version, suite, group uint16
+	var asked uint8
+	s.ReadUint16(&version)
+	s.ReadUint32(&c.issued)
+	c.version = Version(version)
+	if c.version == VersionDTLS13 {
+		if !s.ReadUint16(&suite) || !s.ReadUint16(&group) || !s.ReadUint8(&asked) {
+			return c, false
+		}
+		c.suite, c.group, c.asked, c.first = CipherSuite(suite), Group(group), asked == 1, s
+	}
+	age := time.Duration(uint32(now.Unix())-c.issued) * time.Second
+	return c, age <= cookieLife
+}
+
+// challenge answers a whole first ClientHello with a cookie.
+func (g *Gate) challenge(now time.Time, addr []byte, rec recordHeader, f fragment, h *clientHello, dst []byte) ([]byte, error) {
+	cookie := &helloCookie{version: VersionDTLS12, issued: uint32(now.Unix())}
+	typ, body := typeHelloVerifyRequest, []byte(nil)
+	if slices.Contains(h.extensions.versions, VersionDTLS13) && g.cfg.speaks(VersionDTLS13) {
+		c := &Conn{cfg: g.cfg}
+		su, ok := c.chooseSuite13(h.suites)
+		group, share, ok2 := c.chooseGroup13(&h.extensions)
+		if err := checkClientHello13(h); err != nil || !ok || !ok2 {
+			return dst, errDecode
+		}
+		m := message{typ: typeClientHello, seq: f.seq, body: f.data}
+		*cookie = helloCookie{VersionDTLS13, cookie.issued, su.id, group, share == nil, sum(su.hash, m.appendTranscript13(nil))}
+		var err error
+		typ = typeServerHello
+		if body, err = cookie.retryRequest(g.sealCookie(cookie, addr)); err != nil {
+			return dst, err
+		}
+	} else {
+		// RFC 6347 §4.2.1: the version is 1.0, whatever comes after.
+		body = binary.BigEndian.AppendUint16(nil, uint16(VersionDTLS10))
+		sealed := g.sealCookie(cookie, addr)
+		body = append(append(body, byte(len(sealed))), sealed...)
+	}
+	start := len(dst)
+	dst = append(dst, make([]byte, recordHeaderLen)...)
+	dst = appendFragmentHeader(dst, typ, len(body), f.seq, 0, len(body))
+	dst = append(dst, body...)
+	// RFC 6347 §4.2.1: the record has the number of the client's.
+	putRecordHeader(dst[start:], typeHandshake, VersionDTLS12, 0, rec.seq, len(dst)-start-recordHeaderLen)
+	return dst, nil
+}
+
+// retryRequest is the body of the HelloRetryRequest that brings a cookie, and
+// can be made again from it.
+func (c *helloCookie) retryRequest(sealed []byte) ([]byte, error) {
+	sh := &serverHello{version: VersionDTLS12, random: retryRandom, suite: c.suite}
+	sh.extensions.versions = []Version{VersionDTLS13}
+	sh.extensions.cookie = sealed
+	if c.asked {
+		sh.extensions.keyShares = []keyShare{{group: c.group}}
+	}
+	return sh.marshal()
+}
+
+// admit makes the connection of a client that came with the cookie c, in the
+// fragment f of record rec, as if it had sent the answer to the first hello.
+func (g *Gate) admit(now time.Time, rec recordHeader, f fragment, cookie *helloCookie, sealed []byte) *Conn {
+	c, err := NewConn(g.cfg)
+	if err != nil {
+		return nil
+	}
+	c.Start(now)
+	c.in.next, c.nextSend = f.seq, f.seq
+	// RFC 6347 §4.2.1: the ServerHello goes on from the number of the hello.
+	c.current.next = rec.seq
+	if cookie.version == VersionDTLS12 {
+		return c // of what was before, nothing is in the transcript
+	}
+	if err := c.afterRetry(cookie, sealed); err != nil {
+		return nil
+	}
+	return c
+}
+
+// afterRetry makes c what it would be had it sent the HelloRetryRequest itself.
+func (c *Conn) afterRetry(cookie *helloCookie, sealed []byte) error {
+	su, ok := suiteByID(cookie.suite)
+	body, err := cookie.retryRequest(sealed)
+	if !ok || err != nil {
+		return errDecode
+	}
+	c.version, c.suite, c.group = VersionDTLS13, su.id, cookie.group
+	c.secrets.hash = su.hash
+	c.hs.suite, c.hs.digest = su, su.hash.New()
+	c.hs.retried, c.retried = true, true
+	c.hs.addToTranscript(message{typ: typeMessageHash, body: cookie.first})
+	c.hs.addToTranscript(message{typ: typeServerHello, body: body})
+	return nil
+}

@@ -1,0 +1,167 @@
+package dtls
+
+import (
+	"bytes"
+	"testing"
+	"time"
+)
+
+// gated runs a client against a gate at address addr until the gate lets it
+// in; meddle sees each datagram of the client. It gives the pair from there.
+func gated(t *testing.T, change func(client, server *Config), addr func(i int) string) (*pair, *Gate) {
+	t.Helper()
+	var server Config
+	p := newPair(t, func(c, s *Config) {
+		c.DeferShares = true
+		if change != nil {
+			change(c, s)
+		}
+		server = *s
+	})
+	gate, err := NewGate(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.client.Start(p.now)
+	p.server = nil
+	for i := range 4 {
+		p.now = p.now.Add(time.Millisecond)
+		d, ok := p.client.AppendHandshake(p.now, nil, p.limit)
+		if !ok {
+			break // it waits for an answer
+		}
+		reply, conn := gate.Admit(p.now, []byte(addr(i)), d, nil)
+		if len(reply) > maxAmplification*len(d) {
+			t.Fatalf("%d bytes answer %d", len(reply), len(d))
+		}
+		if conn != nil {
+			p.server = conn
+			p.deliver(conn, d)
+			return p, gate
+		}
+		if len(reply) > 0 {
+			p.deliver(p.client, reply)
+		}
+	}
+	return p, gate
+}
+
+func same(int) string { return "192.0.2.1:5" }
+
+func TestGate(t *testing.T) {
+	for _, tc := range []struct {
+		why    string
+		change func(client, server *Config)
+	}{
+		{"1.2", only12},
+		{"1.3", only13},
+		{"either", nil},
+		{"client of 1.2", func(c, _ *Config) { c.MaxVersion = VersionDTLS12 }},
+		{"with a share", func(c, _ *Config) { only13(c, c); c.DeferShares = false; c.Groups = []Group{GroupX25519} }},
+	} {
+		p, _ := gated(t, tc.change, same)
+		if p.server == nil {
+			t.Errorf("%s: not let in; client %v", tc.why, p.client.Err())
+			continue
+		}
+		p.run()
+		if !p.client.Established() || !p.server.Established() {
+			t.Errorf("%s: client %v, server %v", tc.why, p.client.Err(), p.server.Err())
+			continue
+		}
+		p.exchange()
+	}
+}
+
+// TestGateShut: a cookie is good for one address, for a while.
+func TestGateShut(t *testing.T) {
+	for _, version := range []func(client, server *Config){only12, only13} {
+		p, _ := gated(t, version, func(i int) string { return string(rune('a' + i)) })
+		if p.server != nil {
+			t.Error("let in from another address")
+		}
+	}
+	g, err := NewGate(Config{Certificate: testCertificate(t, "P-256"), ClientAuth: ClientAuthNone})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cookie := g.sealCookie(&helloCookie{version: VersionDTLS12, issued: uint32(epoch.Unix())}, []byte("a"))
+	for age, want := range map[time.Duration]bool{0: true, cookieLife: true, cookieLife + time.Second: false, -time.Second: false} {
+		if _, ok := g.openCookie(epoch.Add(age), []byte("a"), cookie); ok != want {
+			t.Errorf("after %v: good %t", age, ok)
+		}
+	}
+	for i := range cookie {
+		bad := bytes.Clone(cookie)
+		bad[i] ^= 1
+		if _, ok := g.openCookie(epoch, []byte("a"), bad); ok {
+			t.Errorf("cookie with byte %d changed is good", i)
+		}
+		if _, ok := g.openCookie(epoch, []byte("a"), cookie[:i]); ok {
+			t.Errorf("%d bytes of a cookie are good", i)
+		}
+	}
+}
+
+// TestGateNoState is a flood: what is answered is all that happens.
+func TestGateNoState(t *testing.T) {
+	p := newPair(t, func(c, _ *Config) { c.DeferShares = true })
+	p.client.Start(p.now)
+	d, _ := p.client.AppendHandshake(p.now, nil, p.limit)
+	g, err := NewGate(p.server.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := *g
+	for i := range 2000 {
+		addr := []byte{byte(i >> 8), byte(i)}
+		reply, conn := g.Admit(p.now, addr, d, nil)
+		if conn != nil || len(reply) == 0 || len(reply) > maxAmplification*len(d) {
+			t.Fatalf("conn %v, %d bytes for %d", conn, len(reply), len(d))
+		}
+	}
+	if g.key != before.key || g.cfg.Certificate != before.cfg.Certificate {
+		t.Error("the gate changed")
+	}
+}
+
+// TestGateGarbage: datagrams that begin nothing are not answered.
+func TestGateGarbage(t *testing.T) {
+	p := newPair(t, func(c, _ *Config) { c.DeferShares = true })
+	p.client.Start(p.now)
+	d, _ := p.client.AppendHandshake(p.now, nil, p.limit)
+	g, err := NewGate(p.server.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range d {
+		if reply, conn := g.Admit(p.now, nil, d[:n], nil); len(reply) > 0 || conn != nil {
+			t.Errorf("%d bytes of a hello are answered", n)
+		}
+	}
+	if reply, _ := g.Admit(p.now, nil, plaintextAlert(AlertCloseNotify), nil); len(reply) > 0 {
+		t.Error("an alert is answered")
+	}
+	if _, err := NewGate(Config{}); err == nil {
+		t.Error("a gate without a certificate")
+	}
+}
+
+func FuzzGate(f *testing.F) {
+	seedDatagrams(f)
+	cert := testCertificate(f, "P-256")
+	g, err := NewGate(Config{Certificate: cert, ClientAuth: ClientAuthNone})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, d []byte) {
+		kept := bytes.Clone(d)
+		reply, conn := g.Admit(epoch, []byte("a"), d, nil)
+		if conn != nil {
+			t.Error("let in without a cookie")
+		}
+		if len(reply) > maxAmplification*len(d) || !bytes.Equal(kept, d) {
+			t.Errorf("%d bytes answer %d", len(reply), len(d))
+		}
+	})
+}
