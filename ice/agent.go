@@ -68,11 +68,14 @@ type Agent struct {
 	selected   *pair     // where data goes; nil: nowhere
 	lastAnswer time.Time // of the far end, on any pair
 
-	servers      []*server
-	requests     []*serverRequest
-	nextRequest  time.Time // pacing
-	localEnded   bool
-	gatheringEnd bool // EventGatheringComplete was given
+	servers       []*server
+	relays        []*relay
+	nextRelay     int
+	nextRelaySock int
+	requests      []*serverRequest
+	nextRequest   time.Time // pacing
+	localEnded    bool
+	gatheringEnd  bool // EventGatheringComplete was given
 
 	mdns       *mdns.Resolver
 	unresolved []unresolved
@@ -164,7 +167,7 @@ func (a *Agent) Selected() (r Route, ok bool) {
 	if a.selected == nil {
 		return Route{}, false
 	}
-	return a.selected.route, true
+	return a.selected.local.wire(a.selected.route), true
 }
 
 // Advance runs the timers that are due.
@@ -186,6 +189,7 @@ func (a *Agent) update(now time.Time) {
 	}
 	a.runMDNS(now)
 	a.runServers(now)
+	a.runRelays(now)
 	if !a.cur.failed {
 		a.expirePrevious(now)
 		a.nominate(now)
@@ -213,8 +217,9 @@ func (a *Agent) earliest(now time.Time) time.Time {
 	var e alarm
 	e.add(a.mdns.NextTimeout())
 	a.serverAlarms(&e)
+	a.relayAlarms(&e)
 	if !a.cur.failed {
-		a.checkAlarms(&e)
+		a.checkAlarms(now, &e)
 		a.consentAlarms(&e)
 		a.nominationAlarm(&e)
 		e.add(a.giveUpAt(now))
@@ -310,7 +315,11 @@ func (a *Agent) giveUpAt(now time.Time) time.Time {
 // BeginData appends room for the relay framing that the selected pair needs,
 // if any. ok is false when there is no valid pair with consent to send on.
 func (a *Agent) BeginData(dst []byte) (b []byte, ok bool) {
-	return dst, a.selected != nil
+	p := a.selected
+	if p == nil {
+		return dst, false
+	}
+	return p.local.begin(dst, p.route.Remote), true
 }
 
 // FinishData completes the datagram that BeginData began at b[start:] and
@@ -320,11 +329,17 @@ func (a *Agent) FinishData(b []byte, start int) ([]byte, Route) {
 	if p == nil {
 		return b[:start], Route{} // nothing was begun
 	}
+	if l := p.local.relay; l != nil {
+		return l.client.Finish(b, start), l.route
+	}
 	return b, p.route
 }
 
-// DataOverhead is the number of bytes BeginData and FinishData add.
+// DataOverhead is the most that BeginData and FinishData add, in bytes.
 func (a *Agent) DataOverhead() int {
+	if p := a.selected; p != nil && p.local.relay != nil {
+		return p.local.relay.client.Overhead(p.route.Remote)
+	}
 	return 0
 }
 
@@ -334,6 +349,9 @@ func (a *Agent) Close(now time.Time) {
 		return
 	}
 	a.out.drop()
+	for _, l := range a.relays {
+		l.client.Close(now)
+	}
 	a.dropAllRoutes()
 	a.selected, a.deadline = nil, time.Time{}
 	a.setState(StateClosed)

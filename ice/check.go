@@ -46,12 +46,12 @@ func (a *Agent) runChecks(now time.Time) {
 	// itself and paces its own. So it need not wait for another Ta, and the
 	// last of the three steps that set-up takes is not delayed.
 	for _, p := range g.pairs {
-		if p.triggered {
+		if p.triggered && p.permitted(now) {
 			a.startCheck(now, p)
 		}
 	}
 	for !now.Before(g.nextCheck) {
-		p := g.nextWaiting()
+		p := g.nextWaiting(now)
 		if p == nil {
 			return
 		}
@@ -61,9 +61,9 @@ func (a *Agent) runChecks(now time.Time) {
 }
 
 // nextWaiting is the best pair that waits to be checked.
-func (g *generation) nextWaiting() *pair {
+func (g *generation) nextWaiting(now time.Time) *pair {
 	for _, p := range g.pairs {
-		if p.state == pairWaiting && !g.outranks(p) {
+		if p.state == pairWaiting && !g.outranks(p) && p.permitted(now) {
 			return p
 		}
 	}
@@ -98,7 +98,7 @@ func (p *pair) trigger() {
 	p.triggered = true
 }
 
-func (a *Agent) checkAlarms(e *alarm) {
+func (a *Agent) checkAlarms(now time.Time, e *alarm) {
 	g := a.cur
 	if g.remoteKey == nil {
 		return
@@ -108,7 +108,7 @@ func (a *Agent) checkAlarms(e *alarm) {
 			e.add(p.retransmission.Next())
 		}
 	}
-	if g.nextWaiting() != nil {
+	if g.nextWaiting(now) != nil {
 		e.add(g.nextCheck)
 	}
 }

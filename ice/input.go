@@ -3,6 +3,7 @@ package ice
 import (
 	"time"
 
+	"purertc/ice/internal/turn"
 	"purertc/stun"
 )
 
@@ -18,7 +19,24 @@ func (a *Agent) HandleDatagram(now time.Time, r Route, b []byte) (data []byte, o
 		}
 		return nil, false
 	}
-	// RFC 7983 §7 tells protocols apart by the first byte: 20 to 63 is DTLS.
+	// RFC 7983 §7 tells protocols apart by the first byte: 0 to 3 is STUN, 20
+	// to 63 DTLS, 64 to 79 a TURN channel.
+	if turn.IsChannelData(b) {
+		if l := a.relayOf(r); l != nil {
+			if peer, data, ok := l.client.ChannelData(b); ok {
+				return a.handleRelayed(now, l, peer, data)
+			}
+		}
+		return nil, false
+	}
+	return a.handlePeer(now, r, b)
+}
+
+// handlePeer takes a datagram of the far end, relayed or not.
+func (a *Agent) handlePeer(now time.Time, r Route, b []byte) (data []byte, ok bool) {
+	if len(b) == 0 {
+		return nil, false
+	}
 	if b[0] >= 20 && b[0] <= 63 {
 		if p := a.selected; p != nil && r == p.route {
 			return b, true
@@ -26,23 +44,27 @@ func (a *Agent) HandleDatagram(now time.Time, r Route, b []byte) (data []byte, o
 		return b, a.permitted(r)
 	}
 	if b[0] < 4 {
-		a.handleSTUN(now, r, b)
+		return a.handleSTUN(now, r, b)
 	}
 	return nil, false
 }
 
-// handleSTUN takes a STUN message.
-func (a *Agent) handleSTUN(now time.Time, r Route, raw []byte) {
+// handleSTUN takes a STUN message. One that a server sent may have a peer's
+// data in it.
+func (a *Agent) handleSTUN(now time.Time, r Route, raw []byte) (data []byte, ok bool) {
 	m, err := stun.Parse(raw)
 	if err != nil {
-		return
+		return nil, false
 	}
 	if present, valid := m.CheckFingerprint(); present && !valid {
-		return // RFC 8489 §7.3: not STUN after all
+		return nil, false // RFC 8489 §7.3: not STUN after all
+	}
+	if m.Type().Method() != stun.MethodBinding {
+		return a.handleTURN(now, r, m)
 	}
 	b := a.findBase(r)
 	if b == nil {
-		return
+		return nil, false
 	}
 	switch m.Type() {
 	case stun.BindingRequest:
@@ -56,7 +78,8 @@ func (a *Agent) handleSTUN(now time.Time, r Route, raw []byte) {
 	default:
 		// A Binding indication keeps a NAT's binding alive and asks for
 		// nothing (RFC 8445 §11).
-		return
+		return nil, false
 	}
 	a.update(now)
+	return nil, false
 }

@@ -32,6 +32,8 @@ type base struct {
 	typ        CandidateType // Host or Relay
 	preference uint16
 	foundation string
+	relay      *relay         // of a relayed address; else nil
+	related    netip.AddrPort // of a relayed address: what its candidate names beside it
 }
 
 func (b *base) priority() uint32 { return candidatePriority(b.typ, b.preference) }
@@ -59,7 +61,7 @@ func (b *base) reaches(remote netip.Addr) bool {
 func (b *base) candidate(ufrag string) Candidate {
 	return Candidate{
 		Foundation: b.foundation, Component: 1, Transport: "udp", Priority: b.priority(),
-		Addr: netip.AddrPortFrom(b.addr.Addr().WithZone(""), b.addr.Port()), Type: b.typ, Ufrag: ufrag,
+		Addr: netip.AddrPortFrom(b.addr.Addr().WithZone(""), b.addr.Port()), Type: b.typ, Related: b.related, Ufrag: ufrag,
 	}
 }
 
@@ -106,8 +108,8 @@ func (a *Agent) AddLocal(now time.Time, sock int16, addr netip.AddrPort) error {
 	b := &base{sock: sock, addr: addr, typ: Host, preference: a.nextPreference(ip)}
 	b.foundation = a.foundation(Host, ip, netip.Addr{})
 	a.addBase(b)
-	for i := range a.servers {
-		a.askServer(now, a.servers[i], b)
+	for _, s := range a.servers {
+		a.askServer(now, s, b)
 	}
 	a.update(now)
 	return nil
@@ -166,6 +168,7 @@ func (a *Agent) removeBase(gone *base) {
 		a.selected = nil
 		a.cur.recheck(nil)
 	}
+	a.dropRelaysOf(gone)
 	kept := a.requests[:0:0]
 	for _, q := range a.requests {
 		if q.base != gone {
@@ -179,7 +182,7 @@ func (a *Agent) removeBase(gone *base) {
 // findBase returns the base that a datagram on r arrived at.
 func (a *Agent) findBase(r Route) *base {
 	for _, b := range a.bases {
-		if b.sock == r.Sock && b.typ == Host && (!r.Local.IsValid() || r.Local == b.addr.Addr()) {
+		if b.sock == r.Sock && (!r.Local.IsValid() || r.Local == b.addr.Addr()) {
 			return b
 		}
 	}

@@ -118,8 +118,11 @@ func (a *Agent) choose(now time.Time) {
 	if p == nil {
 		return
 	}
+	if l := p.local.relay; l != nil {
+		l.client.Bind(now, p.route.Remote)
+	}
 	p.consent.start(a, now)
-	a.event(Event{Kind: EventSelected, Route: p.route})
+	a.event(Event{Kind: EventSelected, Route: p.local.wire(p.route)})
 }
 
 // choice is the generation's pair to send on, nil if there is none.

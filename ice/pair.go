@@ -30,8 +30,9 @@ type pair struct {
 
 	retransmission stun.Retransmission // of the connectivity check
 	transactions   transactions
-	queued         bool // a request is in the output queue
-	triggered      bool // goes before ordinary checks (RFC 8445 §6.1.4.1)
+	err            error // why it failed, where that is known
+	queued         bool  // a request is in the output queue
+	triggered      bool  // goes before ordinary checks (RFC 8445 §6.1.4.1)
 
 	nominating   bool // controlling: checks carry USE-CANDIDATE
 	useCandidate bool // controlled: the far end's check carried it

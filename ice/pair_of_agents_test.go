@@ -1,6 +1,7 @@
 package ice
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -491,7 +492,7 @@ func TestServerThatIsSilent(t *testing.T) {
 	if !w.run(time.Second, func() bool { return a.gathered == 1 }) {
 		t.Error("gathering never ends")
 	}
-	if len(a.errs) != 1 || a.errs[0].URL != "stun:nobody" || a.errs[0].Err != ErrServerTimeout {
+	if len(a.errs) != 1 || a.errs[0].URL != "stun:nobody" || !errors.Is(a.errs[0].Err, ErrServerTimeout) {
 		t.Errorf("errors %v", a.errs)
 	}
 	if a.sent != 7 {

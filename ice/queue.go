@@ -100,6 +100,11 @@ func (a *Agent) AppendDatagram(now time.Time, dst []byte) (b []byte, r Route, ok
 			return b, r, true
 		}
 	}
+	for _, l := range a.relays {
+		if b, ok := l.client.AppendRequest(dst); ok {
+			return b, l.route, true
+		}
+	}
 	if b, group, ok := a.mdns.AppendQuery(dst); ok {
 		return b, Route{Sock: SockMDNS, Remote: group}, true
 	}
@@ -114,9 +119,13 @@ func (a *Agent) appendItem(now time.Time, dst []byte, i item) (b []byte, r Route
 		if p.state == pairFailed || p.transactions.n == 0 {
 			return dst, Route{}, false // answered, or given up, while it waited
 		}
-		return a.appendRequest(now, dst, p), p.route, true
+		b = a.appendRequest(now, p.local.begin(dst, p.route.Remote), p)
+		b, r = p.local.finish(b, len(dst), p.route.Remote)
+		return b, r, true
 	case itemResponse:
-		return a.appendResponse(dst, i), i.base.route(i.remote), true
+		b = a.appendResponse(i.base.begin(dst, i.remote), i)
+		b, r = i.base.finish(b, len(dst), i.remote)
+		return b, r, true
 	default:
 		return i.request.append(dst)
 	}

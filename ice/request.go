@@ -36,6 +36,9 @@ func (a *Agent) generationFor(username []byte) *generation {
 
 // handleRequest takes a connectivity check (RFC 8445 §7.3).
 func (a *Agent) handleRequest(now time.Time, r Route, b *base, m stun.Message) {
+	if a.relayOnly && b.typ != Relay {
+		return // RFC 8828 mode 4: nobody is told that this address is ours
+	}
 	username, ok := m.Get(stun.AttrUsername)
 	g := a.generationFor(username)
 	if !ok || g == nil || g.failed {

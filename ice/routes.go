@@ -13,11 +13,11 @@ func (a *Agent) permit(r Route) {
 		if a.selected != nil && a.routes[0] == a.selected.route {
 			i = 1
 		}
-		a.event(Event{Kind: EventRouteRemoved, Route: a.routes[i]})
+		a.routeEvent(EventRouteRemoved, a.routes[i])
 		a.routes = slices.Delete(a.routes, i, i+1)
 	}
 	a.routes = append(a.routes, r)
-	a.event(Event{Kind: EventRouteAdded, Route: r})
+	a.routeEvent(EventRouteAdded, r)
 }
 
 // dropRoutes forgets the routes that no pair uses any more.
@@ -26,15 +26,24 @@ func (a *Agent) dropRoutes() {
 		if a.uses(r) {
 			return false
 		}
-		a.event(Event{Kind: EventRouteRemoved, Route: r})
+		a.routeEvent(EventRouteRemoved, r)
 		return true
 	})
+	a.retainPermissions()
+}
+
+// routeEvent tells of a route, but not of one through a relay, whose
+// datagrams are the server's.
+func (a *Agent) routeEvent(kind EventKind, r Route) {
+	if r.Sock > firstRelaySock {
+		a.event(Event{Kind: kind, Route: r})
+	}
 }
 
 // dropAllRoutes tells the end of all routes.
 func (a *Agent) dropAllRoutes() {
 	for _, r := range a.routes {
-		a.event(Event{Kind: EventRouteRemoved, Route: r})
+		a.routeEvent(EventRouteRemoved, r)
 	}
 	a.routes = nil
 }

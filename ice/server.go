@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"purertc/ice/internal/turn"
 	"purertc/stun"
 )
 
@@ -23,17 +24,66 @@ const (
 // Errors of servers.
 var (
 	ErrTooManyServers = errors.New("ice: too many servers")
-	ErrServerTimeout  = errors.New("ice: the server does not answer")
-	ErrNoTURN         = errors.New("ice: TURN is not supported yet")
-	ErrServerAnswer   = errors.New("ice: the server's answer makes no sense")
+
+	// Why a server failed, wrapped in a ServerError.
+	ErrServerTimeout     = turn.ErrTimeout
+	ErrServerAnswer      = turn.ErrAnswer
+	ErrServerPassword    = turn.ErrPassword      // wrong username or password
+	ErrServerCredentials = turn.ErrNoCredentials // it wants some
+	ErrServerUnreachable = errors.New("no local address reaches the server")
 )
+
+// A ServerError says which server failed and why, in plain words. It wraps
+// one of the errors above, a *stun.Error with the server's own code, or the
+// error of a connection.
+type ServerError struct {
+	URL string
+	Err error
+}
+
+func (e *ServerError) Error() string { return "ice: server " + e.URL + ": " + e.Err.Error() }
+
+func (e *ServerError) Unwrap() error { return e.Err }
+
+// A Transport is how a server is reached.
+type Transport uint8
+
+const (
+	OverUDP Transport = iota
+	OverDTLS
+	OverTCP
+	OverTLS
+)
+
+// String is "udp", "dtls", "tcp" or "tls".
+func (t Transport) String() string {
+	switch t {
+	case OverUDP:
+		return "udp"
+	case OverDTLS:
+		return "dtls"
+	case OverTCP:
+		return "tcp"
+	case OverTLS:
+		return "tls"
+	}
+	return fmt.Sprintf("Transport(%d)", uint8(t))
+}
+
+func (t Transport) reliable() bool { return t == OverTCP || t == OverTLS }
+
+// penalty is what a relay over t is worth less than one over UDP, in local
+// preference: TCP holds up a datagram behind one that was lost, and encryption
+// costs time and brings nothing to what is encrypted already.
+func (t Transport) penalty() uint16 { return uint16(t) * 0x1000 }
 
 // Server is a STUN or TURN server whose name is resolved already.
 type Server struct {
 	URL                string         // as configured, for events
 	Addr               netip.AddrPort // where it is
 	TURN               bool
-	Sock               int16 // the socket to use: SockAny any of the address family; for TCP and TLS the framed connection opened for it
+	Sock               int16     // the socket to use: SockAny any of the address family; but over UDP the connection opened for it
+	Transport          Transport // how it is reached
 	Username, Password string
 }
 
@@ -80,16 +130,10 @@ func (a *Agent) AddServer(now time.Time, s Server) error {
 	if slices.ContainsFunc(a.servers, func(old *server) bool { return old.Server == s }) {
 		return nil // it is asked already
 	}
-	if s.TURN {
-		a.event(Event{Kind: EventServerError, URL: s.URL, Err: ErrNoTURN})
-		return nil
-	}
 	srv := &server{Server: s}
 	a.servers = append(a.servers, srv)
 	a.localEnded, a.gatheringEnd = false, false
-	for _, b := range a.bases {
-		a.askServer(now, srv, b)
-	}
+	a.askFromAll(now, srv)
 	a.update(now)
 	return nil
 }
@@ -101,14 +145,33 @@ func (a *Agent) ClearServers(now time.Time) {
 		return
 	}
 	a.servers, a.requests = nil, nil
+	for _, l := range a.relays {
+		l.server = nil // until the same server is added again
+	}
 	a.localEnded, a.gatheringEnd = false, false
 	a.update(now)
+}
+
+// askFromAll asks a server over the connection opened for it, or from every
+// base that reaches it.
+func (a *Agent) askFromAll(now time.Time, s *server) {
+	if s.TURN && s.Sock != SockAny && !slices.ContainsFunc(a.bases, func(b *base) bool { return b.sock == s.Sock }) {
+		a.askRelay(now, s, nil)
+		return
+	}
+	for _, b := range slices.Clone(a.bases) {
+		a.askServer(now, s, b)
+	}
 }
 
 // askServer begins a request from b, if b can reach the server.
 func (a *Agent) askServer(now time.Time, s *server, b *base) {
 	fits := b.typ == Host && (s.Sock == SockAny || s.Sock == b.sock) && b.reaches(s.Addr.Addr()) &&
 		!b.addr.Addr().IsLinkLocalUnicast()
+	if fits && s.TURN {
+		a.askRelay(now, s, b)
+		return
+	}
 	if !fits || a.relayOnly || len(a.requests) >= maxRequests {
 		return
 	}
@@ -120,6 +183,7 @@ func (a *Agent) askServer(now time.Time, s *server, b *base) {
 // gathering: once all servers have answered or failed it is complete.
 func (a *Agent) EndOfLocal(now time.Time) {
 	a.localEnded = true
+	a.closeForgotten(now)
 	a.update(now)
 }
 
@@ -133,8 +197,23 @@ func (a *Agent) updateGathering() {
 			return
 		}
 	}
+	a.reportUnreachable()
 	a.gatheringEnd = true
 	a.event(Event{Kind: EventGatheringComplete})
+}
+
+// reportUnreachable tells of the servers that nobody could be asked from, at
+// none of their addresses.
+func (a *Agent) reportUnreachable() {
+	for _, s := range a.servers {
+		asked := a.relayOnly && !s.TURN || slices.ContainsFunc(a.servers, func(o *server) bool {
+			return o.URL == s.URL && (o.answered || o.told || o.err != nil)
+		})
+		if !asked {
+			s.told = true
+			a.event(Event{Kind: EventServerError, URL: s.URL, Err: &ServerError{URL: s.URL, Err: ErrServerUnreachable}})
+		}
+	}
 }
 
 // regather asks all servers again, for a restart (RFC 8445 §9).
@@ -142,9 +221,7 @@ func (a *Agent) regather(now time.Time) {
 	a.requests = nil
 	for _, s := range a.servers {
 		*s = server{Server: s.Server}
-		for _, b := range a.bases {
-			a.askServer(now, s, b)
-		}
+		a.askFromAll(now, s)
 	}
 }
 
@@ -255,7 +332,7 @@ func (a *Agent) handleServerResponse(now time.Time, r Route, q *serverRequest, m
 	}
 	if mapped != q.mapped {
 		q.mapped = mapped
-		a.addReflexive(q)
+		a.addReflexive(q.base, mapped, q.server.Addr.Addr(), q)
 	}
 }
 
@@ -264,7 +341,11 @@ func (a *Agent) handleServerResponse(now time.Time, r Route, q *serverRequest, m
 func (a *Agent) requestDone(q *serverRequest, err error) {
 	q.state = requestDone
 	q.retransmission.Stop()
-	s := q.server
+	a.serverSettled(q.server, err)
+}
+
+// serverSettled counts an answer, or what came instead of one.
+func (a *Agent) serverSettled(s *server, err error) {
 	s.pending--
 	if err == nil {
 		s.answered = true
@@ -273,25 +354,32 @@ func (a *Agent) requestDone(q *serverRequest, err error) {
 	}
 	if s.pending == 0 && !s.answered && !s.told {
 		s.told = true
-		a.event(Event{Kind: EventServerError, URL: s.URL, Err: s.err})
+		a.event(Event{Kind: EventServerError, URL: s.URL, Err: &ServerError{URL: s.URL, Err: s.err}})
 	}
 }
 
-// addReflexive tells a server-reflexive candidate, unless it is redundant
-// (RFC 8445 §5.1.3).
-func (a *Agent) addReflexive(q *serverRequest) {
-	if q.mapped == q.base.addr {
+// addReflexive tells a server-reflexive candidate that the request q learnt,
+// or an allocation where q is nil, unless it is redundant (RFC 8445 §5.1.3).
+func (a *Agent) addReflexive(b *base, mapped netip.AddrPort, server netip.Addr, q *serverRequest) {
+	if mapped == b.addr {
 		return // no NAT in between
 	}
 	for _, o := range a.requests {
-		if o != q && o.base == q.base && o.mapped == q.mapped {
+		if o != q && o.base == b && o.mapped == mapped {
 			return
 		}
 	}
+	if q != nil {
+		for _, l := range a.relays {
+			if l.from == b && l.client.Mapped() == mapped {
+				return
+			}
+		}
+	}
 	a.event(Event{Kind: EventCandidate, Candidate: Candidate{
-		Foundation: a.foundation(ServerReflexive, q.base.addr.Addr(), q.server.Addr.Addr()),
+		Foundation: a.foundation(ServerReflexive, b.addr.Addr(), server),
 		Component:  1, Transport: "udp",
-		Priority: candidatePriority(ServerReflexive, q.base.preference),
-		Addr:     q.mapped, Type: ServerReflexive, Related: q.base.addr, Ufrag: a.cur.ufrag,
+		Priority: candidatePriority(ServerReflexive, b.preference),
+		Addr:     mapped, Type: ServerReflexive, Related: b.addr, Ufrag: a.cur.ufrag,
 	}})
 }

@@ -1,0 +1,121 @@
+package turn
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"purertc/stun"
+)
+
+const (
+	// defaultLifetime is that of RFC 8656 §3.2, in seconds.
+	defaultLifetime = 600
+
+	// refreshBefore is how long before an allocation's end it is refreshed
+	// (RFC 8656 §8.1: about one minute), in which a request has time to be
+	// repeated until it is given up.
+	refreshBefore = time.Minute
+
+	maxLifetime = 3600 // RFC 8656 §7.2: servers grant no more
+)
+
+// allocated takes the answer to Allocate (RFC 8656 §7.3).
+func (c *Client) allocated(now time.Time, q *request, m stun.Message) {
+	lifetime, ok := m.Uint32(stun.AttrLifetime)
+	for t, v := range m.Attributes() {
+		if t != stun.AttrXORRelayedAddress || len(c.relayed) == 2 {
+			continue
+		}
+		if a, ok := m.DecodeXORAddr(v); ok && a.Port() != 0 && !a.Addr().IsUnspecified() && !c.hasFamily(a.Addr()) {
+			c.relayed = append(c.relayed, a)
+		}
+	}
+	if !ok || lifetime == 0 || len(c.relayed) == 0 {
+		c.relayed = nil
+		c.end(ErrAnswer)
+		return
+	}
+	c.mapped, _ = m.MappedAddress()
+	c.state = ready
+	c.setLifetime(now, lifetime)
+	c.events = append(c.events, Event{Kind: EventAllocated})
+}
+
+func (c *Client) hasFamily(ip netip.Addr) bool {
+	return slices.ContainsFunc(c.relayed, func(a netip.AddrPort) bool { return a.Addr().Is4() == ip.Is4() })
+}
+
+func (c *Client) setLifetime(now time.Time, seconds uint32) {
+	life := time.Duration(min(seconds, maxLifetime)) * time.Second
+	c.expires = now.Add(life)
+	c.refreshAt = now.Add(max(life-refreshBefore, life/2))
+}
+
+// refreshed takes the answer to Refresh (RFC 8656 §8.3).
+func (c *Client) refreshed(now time.Time, q *request, m stun.Message) {
+	if c.state == released {
+		c.state = allocating
+		c.ask(now, &request{method: stun.MethodAllocate, attempts: 1})
+		return
+	}
+	lifetime, ok := m.Uint32(stun.AttrLifetime)
+	if !ok || lifetime == 0 {
+		c.end(ErrAnswer)
+		return
+	}
+	c.setLifetime(now, lifetime)
+}
+
+// maxAlternates bounds how far one server may send on to the next.
+const maxAlternates = 4
+
+// allocateRefused looks for another way after an error answer to Allocate. It
+// tells whether there is one.
+func (c *Client) allocateRefused(now time.Time, q *request, m stun.Message, code stun.ErrorCode) bool {
+	switch code {
+	case stun.CodeTryAlternate:
+		return c.redirected(now, q, m)
+	case stun.CodeFamilyNotSupported:
+		// RFC 8656 §7.4: not the same request again. It asked for an IPv4
+		// address first of all; there may be IPv6 ones.
+		if q.family != 0 {
+			return false
+		}
+		c.forget(q)
+		c.ask(now, &request{method: stun.MethodAllocate, family: stun.IPv6})
+		return true
+	case stun.CodeAllocationMismatch:
+		// A program that was here before may have left its allocation on this
+		// very socket. It is given back, and the request repeated, once.
+		if q.attempts >= maxAttempts-1 || !q.signed {
+			return false
+		}
+		c.forget(q)
+		c.state = released
+		c.ask(now, &request{method: stun.MethodRefresh})
+		return true
+	}
+	return false
+}
+
+// redirected goes to the alternate server (RFC 8489 §10). Another server may
+// be of another realm, so it is asked as if for the first time.
+func (c *Client) redirected(now time.Time, q *request, m stun.Message) bool {
+	to, ok := m.Addr(stun.AttrAlternateServer)
+	if !ok || to.Port() == 0 || to.Addr().IsUnspecified() || to.Addr().IsMulticast() {
+		return false
+	}
+	if c.cfg.Reliable || to.Addr().Is4() != c.server.Addr().Is4() {
+		c.failed(now, q, &AlternateError{to})
+		return true
+	}
+	if slices.Contains(c.tried, to) || len(c.tried) > maxAlternates {
+		return false // RFC 8489 §10: a loop
+	}
+	c.tried = append(c.tried, to)
+	c.server, c.auth = to, auth{}
+	c.forget(q)
+	c.ask(now, &request{method: stun.MethodAllocate})
+	return true
+}

@@ -1,0 +1,98 @@
+package turn
+
+import (
+	"bytes"
+	"slices"
+
+	"purertc/stun"
+)
+
+// auth is the state of the long-term credential mechanism (RFC 8489 §9.2).
+type auth struct {
+	realm, nonce []byte
+	algorithms   []byte // PASSWORD-ALGORITHMS as the server sent it; nil: it has none
+	algorithm    stun.PasswordAlgorithm
+	userhash     []byte // instead of the name, where the server offers anonymity
+	key          *stun.Integrity
+}
+
+// Realms and nonces are less than 763 bytes (RFC 8489 §14.9, §14.10).
+const maxText = 763
+
+// moved tells whether a challenge is about another realm or algorithm than
+// the credentials that were sent.
+func (a *auth) moved(m stun.Message) bool {
+	realm, _ := m.Get(stun.AttrRealm)
+	return a.key == nil || !bytes.Equal(realm, a.realm)
+}
+
+// challenge takes up the realm, nonce and algorithms of a 401 or 438.
+func (a *auth) challenge(m stun.Message, username, password string) error {
+	nonce, ok := m.Get(stun.AttrNonce)
+	if !ok || len(nonce) > maxText {
+		return ErrAnswer
+	}
+	realm, ok := m.Get(stun.AttrRealm)
+	if !ok && a.key != nil {
+		realm, ok = a.realm, true // RFC 5389's 438 has it; some servers' do not
+	}
+	if !ok || len(realm) > maxText {
+		return ErrAnswer
+	}
+	features, _ := stun.NonceFeatures(nonce)
+	list, listed := m.Get(stun.AttrPasswordAlgorithms)
+	algorithm := stun.PasswordMD5
+	switch {
+	case features&stun.FeaturePasswordAlgorithms != 0 && !listed:
+		return ErrBidDown // RFC 8489 §9.2.5: somebody took the list away
+	case !listed:
+		list = nil
+	default:
+		if algorithm = stun.BestPasswordAlgorithm(list); algorithm == 0 {
+			return ErrBidDown
+		}
+	}
+	if a.key == nil || !bytes.Equal(realm, a.realm) || algorithm != a.algorithm {
+		a.key = stun.NewIntegrity(algorithm.Key(username, string(realm), password))
+	}
+	a.userhash = nil
+	if features&stun.FeatureUsernameAnonymity != 0 {
+		a.userhash = stun.Userhash(username, string(realm))
+	}
+	a.realm, a.nonce = slices.Clone(realm), slices.Clone(nonce)
+	a.algorithms, a.algorithm = slices.Clone(list), algorithm
+	return nil
+}
+
+// sign adds the credentials, if the server asked for any.
+func (a *auth) sign(w *stun.Builder, username string) bool {
+	if a.key == nil {
+		return false
+	}
+	if a.userhash != nil {
+		w.Bytes(stun.AttrUserhash, a.userhash)
+	} else {
+		w.String(stun.AttrUsername, username)
+	}
+	w.Bytes(stun.AttrRealm, a.realm)
+	w.Bytes(stun.AttrNonce, a.nonce)
+	if a.algorithms == nil {
+		w.Integrity(a.key)
+		return true
+	}
+	w.Bytes(stun.AttrPasswordAlgorithms, a.algorithms)
+	w.PasswordAlgorithm(a.algorithm)
+	w.IntegritySHA256(a.key) // RFC 8489 §9.2.5: only this one
+	return true
+}
+
+// verify tells whether the server knows the password.
+func (a *auth) verify(m stun.Message) bool {
+	if a.key == nil {
+		return false
+	}
+	if a.algorithms != nil {
+		return a.key.VerifySHA256(m)
+	}
+	return a.key.Verify(m)
+}

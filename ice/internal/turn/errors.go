@@ -1,0 +1,69 @@
+package turn
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"purertc/stun"
+)
+
+// Why an allocation fails.
+var (
+	ErrTimeout       = errors.New("the server does not answer")
+	ErrIntegrity     = errors.New("the server's answers are not authenticated by the password")
+	ErrNoCredentials = errors.New("the server wants a username and a password, and there are none")
+	ErrPassword      = errors.New("wrong username or password")
+	ErrBidDown       = errors.New("the server's password algorithms were tampered with, or are unknown here")
+	ErrAnswer        = errors.New("the server's answer makes no sense")
+	ErrLimit         = errors.New("turn: too many peers")
+)
+
+// An AlternateError tells that the server sends its clients to another one,
+// which a connection made for this server cannot follow (RFC 8489 §10).
+type AlternateError struct{ Server netip.AddrPort }
+
+func (e *AlternateError) Error() string {
+	return fmt.Sprintf("the server sends its clients to %v", e.Server)
+}
+
+// explain puts an error answer in plain words; the *stun.Error can be had by
+// errors.As.
+func explain(m stun.Message) error {
+	err := m.Err()
+	if err == nil {
+		return ErrAnswer
+	}
+	words := ""
+	switch code, _, _ := m.ErrorCode(); code {
+	case stun.CodeUnauthenticated:
+		return fmt.Errorf("%w: %w", ErrPassword, err)
+	case stun.CodeBadRequest:
+		words = "the server takes the request for malformed"
+	case stun.CodeForbidden:
+		words = "the server's policy forbids it"
+	case stun.CodeUnknownAttribute:
+		words = "the server does not know an attribute that this needs"
+	case stun.CodeAllocationMismatch:
+		words = "the server and this client disagree on whether there is an allocation"
+	case stun.CodeStaleNonce:
+		words = "the server calls every nonce stale, its own latest too"
+	case stun.CodeFamilyNotSupported:
+		words = "the server does not relay this address family"
+	case stun.CodeWrongCredentials:
+		words = "the allocation was made with another username or password"
+	case stun.CodeUnsupportedTransport:
+		words = "the server does not relay UDP"
+	case stun.CodePeerFamilyMismatch:
+		words = "the peer's address is of another family than the relayed one"
+	case stun.CodeAllocationQuota:
+		words = "the quota of allocations for this username is reached"
+	case stun.CodeInsufficientCapacity:
+		words = "the server has no relayed address to spare"
+	case stun.CodeServerError:
+		words = "the server failed for the moment"
+	default:
+		words = "the server refuses"
+	}
+	return fmt.Errorf("%s: %w", words, err)
+}
