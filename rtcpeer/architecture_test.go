@@ -18,6 +18,7 @@ var imports = map[string][]string{
 	"sdp":                     {},
 	"stun":                    {},
 	"dtls":                    {},
+	"dtls/dtlsnet":            {"dtls"},
 	"sctp":                    {},
 	"datachannel":             {"sctp"},
 	"ice":                     {"stun"},
@@ -30,7 +31,7 @@ var imports = map[string][]string{
 var outside = []string{"golang.org/x/crypto", "golang.org/x/net"}
 
 // isCore tells whether a file is part of a pure state machine. The edges are
-// the packages of sockets, and dtls's files for use over a net.PacketConn.
+// the packages of sockets: udpmux, and dtlsnet over a net.PacketConn.
 func isCore(dir, file string) bool {
 	switch root, _, _ := strings.Cut(dir, "/"); root {
 	case "sdp", "stun", "sctp", "datachannel":
@@ -38,7 +39,7 @@ func isCore(dir, file string) bool {
 	case "ice":
 		return dir != "ice/udpmux"
 	case "dtls":
-		return file != "dial.go" && file != "listen.go" && !strings.HasPrefix(file, "packetconn")
+		return dir != "dtls/dtlsnet"
 	}
 	return false
 }
