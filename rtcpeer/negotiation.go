@@ -12,10 +12,19 @@ import (
 
 // A description is an offer or answer of either end.
 type description struct {
-	typ     string
-	text    string
-	session *sdp.Session
-	data    *sdp.Data
+	typ    string
+	text   string
+	origin sdp.Origin
+	data   *sdp.Data
+}
+
+// session parses the text again: an idle connection keeps only what it needs.
+func (d *description) session() *sdp.Session {
+	s, err := sdp.Parse(d.text)
+	if err != nil {
+		return &sdp.Session{} // it was parsed before: this cannot be
+	}
+	return s
 }
 
 // parseDescription reads a description; its errors are ErrInvalidParameter
@@ -29,7 +38,7 @@ func parseDescription(typ, text string) (*description, error) {
 	if err != nil {
 		return nil, invalid("%s: %w", typ, err)
 	}
-	return &description{typ, text, s, data}, nil
+	return &description{typ, text, s.Origin, data}, nil
 }
 
 // sameTransport tells whether two descriptions agree in their ICE and DTLS
@@ -129,7 +138,7 @@ func (n *negotiation) layout() *sdp.Session {
 	if n.currentLocal == nil {
 		return nil
 	}
-	return n.currentLocal.session
+	return n.currentLocal.session()
 }
 
 // params are what every description of ours says.
@@ -186,7 +195,7 @@ func (n *negotiation) makeAnswer(offer *description, fill func(*sdp.Params)) (*d
 		p.TLSID = n.tlsID
 	}
 	fill(&p)
-	s, err := p.Answer(offer.session)
+	s, err := p.Answer(offer.session())
 	if err != nil {
 		return nil, invalid("offer: %w", err)
 	}
@@ -206,7 +215,7 @@ func made(typ string, s *sdp.Session) (*description, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rtcpeer: own description: %w", err)
 	}
-	return &description{typ, s.String(), s, data}, nil
+	return &description{typ, s.String(), s.Origin, data}, nil
 }
 
 // checkLocal finds the created description that the program wants to apply.
@@ -241,7 +250,7 @@ func (n *negotiation) checkLocal(typ, text string) (d *description, again bool, 
 
 // sameVersion tells whether d, with candidates added, may be o.
 func (d *description) sameVersion(o *description) bool {
-	return d.session.Origin == o.session.Origin && d.sameTransport(o)
+	return d.origin == o.origin && d.sameTransport(o)
 }
 
 // checkRemote reads a remote description and holds it against the state.

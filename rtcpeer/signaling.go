@@ -258,7 +258,7 @@ func (p *peer) localDescription() (typ, text string) {
 		return d.typ, d.text
 	}
 	g := &p.gatherer
-	return d.typ, d.session.WithCandidates(d.data.Index, g.candidates, g.state == GatheringStateComplete).String()
+	return d.typ, d.session().WithCandidates(d.data.Index, g.candidates, g.state == GatheringStateComplete).String()
 }
 
 func (p *peer) remoteDescription() (typ, text string) {
@@ -323,8 +323,9 @@ func (p *peer) addICECandidate(media string, index int, name string) error {
 
 // hasMid tells whether a section has this mid.
 func (d *description) hasMid(mid string) bool {
-	for i := range d.session.Media {
-		if v, ok := d.session.Media[i].Attribute("mid"); ok && v == mid {
+	s := d.session()
+	for i := range s.Media {
+		if v, ok := s.Media[i].Attribute("mid"); ok && v == mid {
 			return true
 		}
 	}
