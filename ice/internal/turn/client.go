@@ -52,6 +52,7 @@ type Client struct {
 	channels    []*channel // by their numbers, which begin at firstChannel
 
 	requests []*request
+	gaveBack bool // an allocation that was there before
 	poke     bool // a Binding indication is to be sent
 	events   []Event
 	unknown  [16]stun.AttrType // scratch
