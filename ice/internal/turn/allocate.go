@@ -88,7 +88,7 @@ func (c *Client) allocateRefused(now time.Time, q *request, m stun.Message, code
 	case stun.CodeAllocationMismatch:
 		// A program that was here before may have left its allocation on this
 		// very socket. It is given back, and the request repeated, once.
-		if c.gaveBack || !q.signed {
+		if c.gaveBack || c.cfg.Shared || !q.signed {
 			return false
 		}
 		c.forget(q)

@@ -16,6 +16,7 @@ type Config struct {
 	Server             netip.AddrPort
 	Username, Password string
 	Reliable           bool // the server is reached over TCP or TLS: nothing is retransmitted
+	Shared             bool // another client has the same addresses: what is allocated to them may be its
 	NewID              func() stun.TransactionID
 }
 
