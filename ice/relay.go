@@ -58,11 +58,23 @@ func (a *Agent) askRelay(now time.Time, s *server, from *base) {
 	if len(a.relays) >= maxRelays {
 		return
 	}
+	// A server holds one allocation for a pair of addresses (RFC 8656 §2.2),
+	// so one that was configured twice is asked once.
+	shared := false
+	for _, l := range a.relays {
+		if l.from != from || l.config.Addr != s.Addr || l.config.Sock != s.Sock || l.server == nil {
+			continue
+		}
+		if shared = true; l.config.Username == s.Username && l.config.Password == s.Password {
+			s.answered = true
+			return
+		}
+	}
 	l := &relay{server: s, config: s.Server, from: from, order: a.nextRelay}
 	a.nextRelay++
 	l.client = turn.NewClient(turn.Config{
 		Server: s.Addr, Username: s.Username, Password: s.Password,
-		Reliable: s.Transport.reliable(), NewID: a.newTransactionID,
+		Reliable: s.Transport.reliable(), Shared: shared, NewID: a.newTransactionID,
 	})
 	l.setRoute()
 	a.relays = append(a.relays, l)
@@ -215,6 +227,20 @@ func (a *Agent) ConnectionFailed(now time.Time, sock int16, err error) {
 	a.update(now)
 }
 
+// ServerFailed tells that a server could not even be asked, such as one whose
+// name is unknown or that refuses connections. It comes back as an
+// EventServerError.
+func (a *Agent) ServerFailed(now time.Time, url string, err error) {
+	if a.state == StateClosed {
+		return
+	}
+	if len(a.servers) < maxServers {
+		a.servers = append(a.servers, &server{Server: Server{URL: url}, err: err, told: true})
+	}
+	a.event(Event{Kind: EventServerError, URL: url, Err: &ServerError{URL: url, Err: err}})
+	a.update(now)
+}
+
 // dropRelaysOf gives up what a base that is gone was used for.
 func (a *Agent) dropRelaysOf(gone *base) {
 	for _, l := range slices.Clone(a.relays) {
@@ -248,11 +274,16 @@ func (a *Agent) closeForgotten(now time.Time) {
 // relayOf finds the relay that a datagram on r came from.
 func (a *Agent) relayOf(r Route) *relay {
 	for _, l := range a.relays {
-		if r.Sock == l.route.Sock && r.Remote == l.route.Remote && (!r.Local.IsValid() || !l.route.Local.IsValid() || r.Local == l.route.Local) {
+		if l.client.Ready() && l.sameRoute(r) {
 			return l
 		}
 	}
 	return nil
+}
+
+func (l *relay) sameRoute(r Route) bool {
+	return r.Sock == l.route.Sock && r.Remote == l.route.Remote &&
+		(!r.Local.IsValid() || !l.route.Local.IsValid() || r.Local == l.route.Local)
 }
 
 // handleRelayed takes what a server relayed from peer.
@@ -268,18 +299,22 @@ func (a *Agent) handleRelayed(now time.Time, l *relay, peer netip.AddrPort, b []
 // handleTURN takes a message of a method other than Binding: only our own
 // servers have anything to say.
 func (a *Agent) handleTURN(now time.Time, r Route, m stun.Message) (data []byte, ok bool) {
-	l := a.relayOf(r)
-	if l == nil {
-		return nil, false
-	}
 	switch m.Type().Class() {
 	case stun.ClassIndication:
+		l := a.relayOf(r)
+		if l == nil {
+			break
+		}
 		if peer, b, ok := l.client.Indication(m); ok {
 			return a.handleRelayed(now, l, peer, b)
 		}
 	case stun.ClassSuccess, stun.ClassError:
-		if l.client.HandleResponse(now, m) {
-			a.update(now)
+		// One server may be asked under several names from one socket.
+		for _, l := range a.relays {
+			if l.sameRoute(r) && l.client.HandleResponse(now, m) {
+				a.update(now)
+				break
+			}
 		}
 	}
 	return nil, false

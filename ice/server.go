@@ -219,6 +219,8 @@ func (a *Agent) reportUnreachable() {
 // regather asks all servers again, for a restart (RFC 8445 §9).
 func (a *Agent) regather(now time.Time) {
 	a.requests = nil
+	// Those that could not be asked are tried anew by the owner.
+	a.servers = slices.DeleteFunc(a.servers, func(s *server) bool { return !s.Addr.IsValid() })
 	for _, s := range a.servers {
 		*s = server{Server: s.Server}
 		a.askFromAll(now, s)

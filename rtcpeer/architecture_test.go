@@ -23,7 +23,8 @@ var imports = map[string][]string{
 	"datachannel":             {"sctp"},
 	"ice":                     {"stun"},
 	"ice/udpmux":              {"ice", "stun"},
-	"rtcpeer":                 {"sdp", "stun", "dtls", "sctp", "datachannel", "ice", "ice/udpmux"},
+	"ice/streammux":           {"ice"},
+	"rtcpeer":                 {"sdp", "stun", "dtls", "dtls/dtlsnet", "sctp", "datachannel", "ice", "ice/udpmux", "ice/streammux"},
 	"rtcpeer/internal/simnet": {},
 }
 
@@ -37,7 +38,7 @@ func isCore(dir, file string) bool {
 	case "sdp", "stun", "sctp", "datachannel":
 		return true
 	case "ice":
-		return dir != "ice/udpmux"
+		return dir != "ice/udpmux" && dir != "ice/streammux"
 	case "dtls":
 		return dir != "dtls/dtlsnet"
 	}

@@ -52,6 +52,10 @@ type Config struct {
 	// MaxDatagramSize is the longest UDP payload in bytes that is sent;
 	// 0: 1200, which every path of IPv6 carries. At least 576.
 	MaxDatagramSize int `json:"-"`
+	// TLSConfig is for connections to turns: servers. Nil: the machine's
+	// certificate authorities, and the URL's host as the name. Over DTLS only
+	// RootCAs, ServerName, Time and InsecureSkipVerify count.
+	TLSConfig *tls.Config `json:"-"`
 	// Filter, if set, sees every datagram of the connection's sockets; false
 	// drops it. It is for trying a program on a bad network, and is called
 	// with the connection's lock held.

@@ -20,7 +20,8 @@ type gatherer struct {
 	// unsignalled are those that came while no local description was applied,
 	// after a rollback: they are emitted with the next one.
 	unsignalled []string
-	resolving   int // servers whose names are being looked up
+	connections []connection
+	asking      int // servers whose names are being looked up, or that are being connected to
 	round       int // counts searches, so that a late look-up of an earlier one is told apart
 	cancel      context.CancelFunc
 }
@@ -64,33 +65,49 @@ func (p *peer) gather(now time.Time, ufrag string) error {
 // askServers has the agent ask the servers, once their names are resolved.
 func (p *peer) askServers(now time.Time) {
 	g := &p.gatherer
-	g.resolving = 0
-	var names []serverURL
-	var owners []ICEServer
+	type task struct {
+		url    serverURL
+		server ICEServer
+	}
+	var tasks []task
 	for _, s := range p.cfg.ICEServers {
 		urls, _ := s.parse() // checked by Initialize
 		for _, u := range urls {
-			if addr, err := netip.ParseAddr(u.host); err == nil {
+			addr, err := netip.ParseAddr(u.host)
+			switch {
+			case !u.turn && u.secure:
+				p.core.agent.ServerFailed(now, u.text, errNoSTUN)
+			case p.needsConnection(u) && p.reuseConnection(now, u, s):
+			case p.needsConnection(u) || err != nil:
+				tasks = append(tasks, task{u, s})
+			default:
 				p.askServer(now, u, s, []netip.Addr{addr})
-				continue
 			}
-			names, owners = append(names, u), append(owners, s)
 		}
 	}
-	if len(names) == 0 {
+	g.stop()
+	if g.asking = len(tasks); len(tasks) == 0 {
 		p.core.agent.EndOfLocal(now)
 		return
 	}
-	g.stop()
-	ctx, cancel := context.WithTimeout(context.Background(), resolveTimeout)
-	g.cancel, g.resolving = cancel, len(names)
+	ctx, cancel := context.WithCancel(context.Background())
+	g.cancel = cancel
 	round := g.round
-	for i := range names {
-		go func() {
-			addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", names[i].host)
-			p.resolved(round, names[i], owners[i], addrs, err)
-		}()
+	for _, t := range tasks {
+		if p.needsConnection(t.url) {
+			go p.connect(ctx, round, t.url, t.server)
+		} else {
+			go p.resolve(ctx, round, t.url, t.server)
+		}
 	}
+}
+
+// resolve looks up a server's name and asks it.
+func (p *peer) resolve(ctx context.Context, round int, u serverURL, s ICEServer) {
+	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
+	defer cancel()
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", u.host)
+	p.resolved(round, u, s, addrs, err)
 }
 
 // resolved takes the result of a look-up.
@@ -103,11 +120,17 @@ func (p *peer) resolved(round int, u serverURL, s ICEServer, addrs []netip.Addr,
 	}
 	now := p.now()
 	if err != nil {
-		p.log.Warn("server failed", "url", u.text, "error", err)
+		p.core.agent.ServerFailed(now, u.text, err)
 	} else {
 		p.askServer(now, u, s, addrs)
 	}
-	if g.resolving--; g.resolving == 0 {
+	p.asked(now)
+}
+
+// asked counts a server that is asked, or failed before it could be.
+func (p *peer) asked(now time.Time) {
+	g := &p.gatherer
+	if g.asking--; g.asking == 0 {
 		g.stop()
 		p.core.agent.EndOfLocal(now)
 	}
@@ -123,13 +146,10 @@ func (p *peer) askServer(now time.Time, u serverURL, s ICEServer, addrs []netip.
 			continue
 		}
 		have4, have6 = have4 || a.Is4(), have6 || a.Is6()
-		server := ice.Server{
-			URL: u.text, Addr: netip.AddrPortFrom(a, u.port), TURN: u.turn, Sock: -2,
+		p.addServer(now, ice.Server{
+			URL: u.text, Addr: netip.AddrPortFrom(a, u.port), TURN: u.turn, Sock: ice.SockAny,
 			Username: s.Username, Password: s.Credential,
-		}
-		if err := p.core.agent.AddServer(now, server); err != nil {
-			p.log.Warn("server failed", "url", u.text, "error", err)
-		}
+		})
 	}
 }
 

@@ -152,6 +152,7 @@ func (p *peer) SocketClosed(sock int16, err error) {
 			p.core.agent.RemoveLocal(now, l.sock, l.addr)
 		}
 	}
+	p.connectionLost(now, sock, err)
 	p.run(now)
 }
 

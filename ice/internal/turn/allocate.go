@@ -56,7 +56,7 @@ func (c *Client) setLifetime(now time.Time, seconds uint32) {
 func (c *Client) refreshed(now time.Time, q *request, m stun.Message) {
 	if c.state == released {
 		c.state = allocating
-		c.ask(now, &request{method: stun.MethodAllocate, attempts: 1})
+		c.ask(now, &request{method: stun.MethodAllocate})
 		return
 	}
 	lifetime, ok := m.Uint32(stun.AttrLifetime)
@@ -88,11 +88,11 @@ func (c *Client) allocateRefused(now time.Time, q *request, m stun.Message, code
 	case stun.CodeAllocationMismatch:
 		// A program that was here before may have left its allocation on this
 		// very socket. It is given back, and the request repeated, once.
-		if q.attempts >= maxAttempts-1 || !q.signed {
+		if c.gaveBack || c.cfg.Shared || !q.signed {
 			return false
 		}
 		c.forget(q)
-		c.state = released
+		c.state, c.gaveBack = released, true
 		c.ask(now, &request{method: stun.MethodRefresh})
 		return true
 	}

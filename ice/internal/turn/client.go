@@ -16,6 +16,7 @@ type Config struct {
 	Server             netip.AddrPort
 	Username, Password string
 	Reliable           bool // the server is reached over TCP or TLS: nothing is retransmitted
+	Shared             bool // another client has the same addresses: what is allocated to them may be its
 	NewID              func() stun.TransactionID
 }
 
@@ -52,6 +53,7 @@ type Client struct {
 	channels    []*channel // by their numbers, which begin at firstChannel
 
 	requests []*request
+	gaveBack bool // an allocation that was there before
 	poke     bool // a Binding indication is to be sent
 	events   []Event
 	unknown  [16]stun.AttrType // scratch

@@ -1,0 +1,298 @@
+// Package streammux runs a connection to a TURN server over TCP, TLS or DTLS
+// as a socket of an ICE agent: what the agent takes and gives are datagrams,
+// STUN messages and ChannelData, and over a stream this package frames them
+// (RFC 8656 §3.1, §12.5).
+//
+// A [Conn] has one reader. What is written is queued, and sent by a goroutine
+// that exists only while there is something to send, all that waits in one
+// write. So whoever writes never waits for the network, which matters since a
+// peer writes with its lock held.
+package streammux
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"purertc/ice"
+)
+
+// A Handler is a peer; it is what udpmux.Handler is.
+type Handler interface {
+	// HandleDatagrams takes datagrams of segment bytes each, the last one
+	// maybe shorter. b is valid during the call only and may be written to.
+	HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int)
+	// Writable tells that a connection that was full takes datagrams again.
+	Writable(sock int16)
+	// SocketClosed tells that the connection failed for good.
+	SocketClosed(sock int16, err error)
+}
+
+// Config says what a connection is.
+type Config struct {
+	Handler Handler
+	Sock    int16 // the number that routes carry
+	Remote  netip.AddrPort
+	// Packets tells that the connection keeps datagrams apart, as DTLS does:
+	// there is no framing then.
+	Packets bool
+}
+
+// Errors that SocketClosed may give.
+var (
+	ErrFraming = errors.New("streammux: the server sends what is neither STUN nor ChannelData")
+	ErrEnd     = errors.New("streammux: the server closed the connection")
+)
+
+const (
+	// full is how many bytes may wait before Write says so, and maxQueue how
+	// many are kept from somebody who goes on all the same.
+	full     = 64 << 10
+	maxQueue = 256 << 10
+
+	// readSize is what one read takes: a TLS or DTLS record (RFC 8446 §5.1).
+	readSize = 16 << 10
+
+	// lingers is how long Close waits, out of sight, for what is queued.
+	lingers = time.Second
+)
+
+// A Conn is a port of a peer to one connection.
+type Conn struct {
+	cfg  Config
+	conn net.Conn
+
+	mu      sync.Mutex
+	queue   []byte
+	sizes   []int // of the datagrams in queue, where they are kept apart
+	spare   []byte
+	writing bool // a goroutine sends what is queued
+	blocked bool // Write said full
+	closed  bool
+}
+
+// New takes over a connection and starts its reader.
+func New(conn net.Conn, cfg Config) *Conn {
+	c := &Conn{cfg: cfg, conn: conn}
+	go c.read()
+	return c
+}
+
+// A connection belongs to one peer and leads to one server, so that there is
+// nothing to tell apart.
+
+// AddUfrag does nothing.
+func (c *Conn) AddUfrag(string) error { return nil }
+
+// RemoveUfrag does nothing.
+func (c *Conn) RemoveUfrag(string) {}
+
+// Bind does nothing.
+func (c *Conn) Bind(netip.AddrPort) error { return nil }
+
+// Unbind does nothing.
+func (c *Conn) Unbind(netip.AddrPort) {}
+
+// Write queues datagrams of segment bytes, the last one maybe shorter. It
+// never blocks. ok is false when the connection is full: Handler.Writable
+// follows.
+func (c *Conn) Write(r ice.Route, b []byte, segment int) (ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || len(b) == 0 || len(c.queue)+len(b) > maxQueue {
+		return true // lost, as in a network
+	}
+	if segment <= 0 {
+		segment = len(b)
+	}
+	for len(b) > 0 {
+		n := min(segment, len(b))
+		c.queue = append(c.queue, b[:n]...)
+		if c.cfg.Packets {
+			c.sizes = append(c.sizes, n)
+		} else {
+			for range padding(n) {
+				c.queue = append(c.queue, 0)
+			}
+		}
+		b = b[n:]
+	}
+	if !c.writing {
+		c.writing = true
+		go c.write()
+	}
+	c.blocked = c.blocked || len(c.queue) >= full
+	return !c.blocked
+}
+
+// padding is what follows a message of n bytes in a stream. STUN messages need
+// none (RFC 8656 §12.5).
+func padding(n int) int { return -n & 3 }
+
+// write sends what is queued until there is nothing left.
+func (c *Conn) write() {
+	for {
+		c.mu.Lock()
+		b, sizes := c.queue, c.sizes
+		if len(b) == 0 {
+			c.writing, c.spare = false, nil // an idle connection keeps no buffers
+			c.queue, c.sizes = nil, nil
+			closed := c.closed
+			c.mu.Unlock()
+			if closed {
+				c.conn.Close()
+			}
+			return
+		}
+		c.queue, c.sizes, c.spare = c.spare[:0], nil, nil
+		c.mu.Unlock()
+		if err := c.send(b, sizes); err != nil {
+			c.fail(err)
+			return
+		}
+		c.mu.Lock()
+		c.spare = b[:0]
+		blocked := c.blocked
+		c.blocked = false
+		c.mu.Unlock()
+		if blocked {
+			c.cfg.Handler.Writable(c.cfg.Sock)
+		}
+	}
+}
+
+func (c *Conn) send(b []byte, sizes []int) error {
+	if !c.cfg.Packets {
+		_, err := c.conn.Write(b)
+		return err
+	}
+	for _, n := range sizes {
+		if _, err := c.conn.Write(b[:n]); err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+// Close detaches the peer: no call of its Handler begins afterwards, though
+// one may be under way. What is queued is sent first, out of sight of the
+// caller.
+func (c *Conn) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	c.closed = true
+	c.conn.SetDeadline(time.Now().Add(lingers))
+	if !c.writing {
+		c.writing = true
+		go c.write()
+	}
+}
+
+// fail ends the connection and tells the peer why, if it did not close it.
+func (c *Conn) fail(err error) {
+	c.mu.Lock()
+	known := c.closed
+	c.closed = true
+	c.mu.Unlock()
+	c.conn.Close()
+	if !known {
+		c.cfg.Handler.SocketClosed(c.cfg.Sock, err)
+	}
+}
+
+// read is the reader.
+func (c *Conn) read() {
+	buf := make([]byte, readSize)
+	for held := 0; ; {
+		n, err := c.conn.Read(buf[held:])
+		if n > 0 {
+			rest, need, ferr := c.deliver(time.Now(), buf[:held+n])
+			if ferr != nil {
+				c.fail(ferr)
+				return
+			}
+			if need > len(buf) {
+				rest = append(make([]byte, 0, need), rest...)
+				buf = rest[:need]
+				held = len(rest)
+			} else {
+				held = copy(buf, rest)
+			}
+		}
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				err = ErrEnd
+			}
+			c.fail(err)
+			return
+		}
+	}
+}
+
+// deliver hands up the whole messages at the beginning of b and returns what
+// follows them, and how long the message is that it begins.
+func (c *Conn) deliver(now time.Time, b []byte) (rest []byte, need int, err error) {
+	r := ice.Route{Sock: c.cfg.Sock, Remote: c.cfg.Remote}
+	if c.cfg.Packets {
+		c.give(now, r, b, len(b))
+		return nil, 0, nil
+	}
+	for len(b) > 0 {
+		size, framed, err := frame(b)
+		if err != nil {
+			return nil, 0, err
+		}
+		if len(b) < framed || framed == 0 {
+			return b, framed, nil
+		}
+		// Messages of one size without padding between them go up together.
+		end := framed
+		for size == framed && len(b) >= end+framed {
+			if s, f, err := frame(b[end:]); err != nil || s != size || f != framed {
+				break
+			}
+			end += framed
+		}
+		c.give(now, r, b[:end-(framed-size)], size)
+		b = b[end:]
+	}
+	return nil, 0, nil
+}
+
+func (c *Conn) give(now time.Time, r ice.Route, b []byte, segment int) {
+	c.mu.Lock()
+	closed := c.closed
+	c.mu.Unlock()
+	if !closed {
+		c.cfg.Handler.HandleDatagrams(now, r, b, segment)
+	}
+}
+
+// frame tells the size of the message that b begins with, and with padding.
+// framed is 0 while too little of it is there to tell.
+func frame(b []byte) (size, framed int, err error) {
+	switch {
+	case len(b) < 4:
+		if b[0] > 79 || b[0] > 3 && b[0] < 64 {
+			return 0, 0, ErrFraming
+		}
+		return 0, 0, nil
+	case b[0] < 4: // STUN (RFC 8489 §5)
+		size = 20 + int(b[2])<<8 + int(b[3])
+		if size%4 != 0 {
+			return 0, 0, ErrFraming
+		}
+		return size, size, nil
+	case b[0] >= 64 && b[0] <= 79: // ChannelData
+		size = 4 + int(b[2])<<8 + int(b[3])
+		return size, size + padding(size), nil
+	}
+	return 0, 0, ErrFraming
+}

@@ -1,0 +1,290 @@
+package rtcpeer
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A coturn is a real TURN server on loopback.
+type coturn struct {
+	t             *testing.T
+	port, tlsPort int
+	roots         *x509.CertPool
+	cmd           *exec.Cmd
+	stopped       bool
+}
+
+// startCoturn starts one with the user u, whose password is p, and these
+// further lines of configuration.
+func startCoturn(t *testing.T, expired bool, lines ...string) *coturn {
+	t.Helper()
+	path, err := exec.LookPath("turnserver")
+	if err != nil {
+		t.Skip("coturn's turnserver is not installed")
+	}
+	c := &coturn{t: t, port: freePort(t), tlsPort: freePort(t)}
+	dir := t.TempDir()
+	c.roots = writeCertificate(t, dir, expired)
+	config := append([]string{
+		"listening-ip=127.0.0.1", "relay-ip=127.0.0.1", fmt.Sprint("listening-port=", c.port),
+		fmt.Sprint("tls-listening-port=", c.tlsPort), "lt-cred-mech", "user=u:p", "realm=test.example",
+		"allow-loopback-peers", "no-cli", "cli-password=x", "log-file=/dev/null",
+		"cert=" + filepath.Join(dir, "cert"), "pkey=" + filepath.Join(dir, "key"), "pidfile=" + filepath.Join(dir, "pid"),
+		"userdb=" + filepath.Join(dir, "db"),
+	}, lines...)
+	file := filepath.Join(dir, "conf")
+	if err := os.WriteFile(file, []byte(strings.Join(config, "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.cmd = exec.Command(path, "-c", file)
+	if err := c.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.stop)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for range 500 {
+		conn, err := net.Dial("tcp", fmt.Sprint("127.0.0.1:", c.tlsPort))
+		if err == nil {
+			conn.Close()
+			return c
+		}
+		<-tick.C
+	}
+	t.Fatal("coturn does not start")
+	return nil
+}
+
+func (c *coturn) stop() {
+	if !c.stopped {
+		c.stopped = true
+		c.cmd.Process.Kill()
+		c.cmd.Wait()
+	}
+}
+
+func freePort(t *testing.T) int {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// writeCertificate makes one for 127.0.0.1, and returns the pool that trusts
+// it.
+func writeCertificate(t *testing.T, dir string, expired bool) *x509.CertPool {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	until := time.Now().Add(time.Hour)
+	if expired {
+		until = time.Now().Add(-time.Hour)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: until, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, block := range map[string]*pem.Block{
+		"cert": {Type: "CERTIFICATE", Bytes: der}, "key": {Type: "PRIVATE KEY", Bytes: secret},
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(cert)
+	return pool
+}
+
+// urls are the server's, by transport.
+func (c *coturn) urls() map[string]string {
+	return map[string]string{
+		"udp":  fmt.Sprintf("turn:127.0.0.1:%d", c.port),
+		"tcp":  fmt.Sprintf("turn:127.0.0.1:%d?transport=tcp", c.port),
+		"tls":  fmt.Sprintf("turns:127.0.0.1:%d", c.tlsPort),
+		"dtls": fmt.Sprintf("turns:127.0.0.1:%d?transport=udp", c.tlsPort),
+	}
+}
+
+func (c *coturn) config(transport, password string) Config {
+	return Config{
+		ICEServers:         []ICEServer{{URLs: []string{c.urls()[transport]}, Username: "u", Credential: password}},
+		ICETransportPolicy: ICETransportPolicyRelay,
+		TLSConfig:          &tls.Config{RootCAs: c.roots},
+		LocalAddresses:     []netip.Addr{netip.MustParseAddr("127.0.0.1")},
+	}
+}
+
+// transfer sends messages of many sizes there and back.
+func transfer(t *testing.T, x, y *DataChannel) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		for {
+			p, text, err := y.Receive(ctx)
+			if err != nil || len(p) == 0 {
+				return
+			}
+			if err := y.Send(ctx, p, text); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	for _, n := range []int{1, 2, 3, 4, 5, 1000, 1187, 10_000, 65_536, 200_000} {
+		want := make([]byte, n)
+		rand.Read(want)
+		if err := x.Send(ctx, want, false); err != nil {
+			t.Fatal(err)
+		}
+		got, _, err := x.Receive(ctx)
+		if err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("%d bytes came back as %d, %v", n, len(got), err)
+		}
+	}
+	x.Send(ctx, nil, false)
+	wait.Wait()
+}
+
+// Two ends with nothing but relayed candidates connect through coturn, over
+// every transport that leads to it.
+func TestRelayOnlyThroughCoturn(t *testing.T) {
+	c := startCoturn(t, false)
+	for _, transport := range []string{"udp", "tcp", "tls"} {
+		t.Run(transport, func(t *testing.T) {
+			a, _, x, y := realPair(t, c.config(transport, "p"))
+			transfer(t, x, y)
+			if _, sdp := a.LocalDescription(); strings.Contains(sdp, "typ host") || strings.Contains(sdp, "typ srflx") {
+				t.Errorf("a candidate that is not relayed:\n%s", sdp)
+			}
+		})
+	}
+}
+
+// The nonce goes stale in mid-connection; a host's shared socket; both ends
+// on one server.
+func TestRelayOfHost(t *testing.T) {
+	c := startCoturn(t, false, "stale-nonce=1")
+	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	cfg := c.config("udp", "p")
+	cfg.LocalAddresses, cfg.Host = nil, h
+	_, _, x, y := realPair(t, cfg)
+	transfer(t, x, y)
+}
+
+// Servers that fail are named, with the reason, and the others go on.
+func TestServerFailures(t *testing.T) {
+	good, expired := startCoturn(t, false), startCoturn(t, true)
+	nobody := fmt.Sprintf("turn:127.0.0.1:%d?transport=tcp", freePort(t))
+	for _, tt := range []struct {
+		name, url, password string
+		roots               *x509.CertPool
+		want                []string
+	}{
+		{"wrong password", expired.urls()["udp"], "q", nil, []string{expired.urls()["udp"], "wrong username or password"}},
+		{"wrong password over TCP", good.urls()["tcp"], "q", nil, []string{good.urls()["tcp"], "wrong username or password"}},
+		{"nobody", nobody, "p", nil, []string{nobody, "connection refused"}},
+		{"expired certificate", expired.urls()["tls"], "p", expired.roots, []string{expired.urls()["tls"], "certificate has expired"}},
+		{"unknown authority", good.urls()["tls"], "p", expired.roots, []string{good.urls()["tls"], "unknown authority"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg := good.config("udp", "p")
+			cfg.ICEServers = append(cfg.ICEServers, ICEServer{URLs: []string{tt.url}, Username: "u", Credential: tt.password})
+			cfg.TLSConfig.RootCAs = tt.roots
+			log := newLogLines()
+			cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
+			_, _, x, y := realPair(t, cfg) // over the server that works
+			transfer(t, x, y)
+			if !log.waitFor(t, tt.want...) {
+				t.Errorf("no line has %q in:\n%s", tt.want, log)
+			}
+		})
+	}
+}
+
+// logLines is a log that can be waited for.
+type logLines struct {
+	mu      sync.Mutex
+	b       bytes.Buffer
+	changed chan struct{}
+}
+
+func newLogLines() *logLines { return &logLines{changed: make(chan struct{}, 1)} }
+
+func (l *logLines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case l.changed <- struct{}{}:
+	default:
+	}
+	return l.b.Write(b)
+}
+
+func (l *logLines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// waitFor waits for a line that has all these words.
+func (l *logLines) waitFor(t *testing.T, words ...string) bool {
+	timeout := time.After(10 * time.Second)
+	for {
+	lines:
+		for line := range strings.Lines(l.String()) {
+			for _, w := range words {
+				if !strings.Contains(line, w) {
+					continue lines
+				}
+			}
+			return true
+		}
+		select {
+		case <-l.changed:
+		case <-timeout:
+			return false
+		}
+	}
+}

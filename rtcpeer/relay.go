@@ -1,0 +1,219 @@
+package rtcpeer
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"purertc/ice"
+	"purertc/ice/streammux"
+	"purertc/ice/udpmux"
+)
+
+// dialTimeout bounds the making of a connection to a server, handshake
+// included.
+const dialTimeout = 10 * time.Second
+
+// maxConnections bounds the connections to servers of one peer.
+const maxConnections = 16
+
+// errNoSTUN tells why a stuns: URL is of no use to data channels.
+var errNoSTUN = errors.New("STUN over TLS tells no address that UDP could use")
+
+// A connection is one that was opened for a TURN server, or a UDP socket
+// where the peer has none of its own.
+type connection struct {
+	server ice.Server
+	url    serverURL
+	lost   bool
+}
+
+// transport is how the URL's server is reached.
+func (u *serverURL) over() ice.Transport {
+	switch {
+	case u.transport == "udp" && u.secure:
+		return ice.OverDTLS
+	case u.transport == "udp":
+		return ice.OverUDP
+	case u.secure:
+		return ice.OverTLS
+	}
+	return ice.OverTCP
+}
+
+// needsConnection tells whether a server is reached by other means than the
+// peer's UDP sockets. On a shared one an allocation would collide with other
+// peers': it belongs to the pair of the socket's address and the server's.
+func (p *peer) needsConnection(u serverURL) bool {
+	return u.turn && (u.over() != ice.OverUDP || p.cfg.Host != nil)
+}
+
+// reuseConnection asks a server again over the connection that there is.
+func (p *peer) reuseConnection(now time.Time, u serverURL, s ICEServer) bool {
+	for i := range p.gatherer.connections {
+		c := &p.gatherer.connections[i]
+		if !c.lost && c.url == u && c.server.Username == s.Username && c.server.Password == s.Credential {
+			p.addServer(now, c.server)
+			return true
+		}
+	}
+	return false
+}
+
+// A dialed is an open connection, or a socket's address where there is none.
+type dialed struct {
+	conn   net.Conn
+	remote netip.AddrPort
+}
+
+// connect opens the connection of a server and asks it. It runs on a
+// goroutine of its own, without the peer's lock.
+func (p *peer) connect(ctx context.Context, round int, u serverURL, s ICEServer) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	d, err := p.dial(ctx, u)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = ice.ErrServerTimeout
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || round != p.gatherer.round {
+		if d.conn != nil {
+			d.conn.Close()
+		}
+		return
+	}
+	now := p.now()
+	if err == nil {
+		err = p.attach(now, d, u, s)
+	}
+	if err != nil {
+		p.core.agent.ServerFailed(now, u.text, err)
+	}
+	p.asked(now)
+}
+
+// dial opens a connection to the server of a URL, or only looks up its
+// address for UDP.
+func (p *peer) dial(ctx context.Context, u serverURL) (dialed, error) {
+	address := net.JoinHostPort(u.host, fmt.Sprint(u.port))
+	network := "udp"
+	if u.transport == "tcp" {
+		network = "tcp"
+	}
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return dialed{}, err
+	}
+	d := dialed{conn: conn, remote: addrPortOf(conn.RemoteAddr())}
+	switch u.over() {
+	case ice.OverUDP:
+		conn.Close() // it only told the address
+		d.conn = nil
+	case ice.OverTLS:
+		secured := tls.Client(conn, p.tlsConfig(u))
+		if err := secured.HandshakeContext(ctx); err != nil {
+			conn.Close()
+			return dialed{}, err
+		}
+		d.conn = secured
+	}
+	return d, nil
+}
+
+// tlsConfig is the program's, for this server.
+func (p *peer) tlsConfig(u serverURL) *tls.Config {
+	cfg := &tls.Config{}
+	if p.cfg.TLSConfig != nil {
+		cfg = p.cfg.TLSConfig.Clone()
+	}
+	if cfg.ServerName == "" {
+		cfg.ServerName = u.host
+	}
+	return cfg
+}
+
+func addrPortOf(a net.Addr) netip.AddrPort {
+	switch a := a.(type) {
+	case *net.TCPAddr:
+		return unmapped(a.AddrPort())
+	case *net.UDPAddr:
+		return unmapped(a.AddrPort())
+	}
+	return netip.AddrPort{}
+}
+
+func unmapped(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}
+
+// attach makes a port of a connection, and has the agent ask the server over
+// it.
+func (p *peer) attach(now time.Time, d dialed, u serverURL, s ICEServer) error {
+	g := &p.gatherer
+	if len(g.connections) >= maxConnections {
+		if d.conn != nil {
+			d.conn.Close()
+		}
+		return ice.ErrTooManyServers
+	}
+	sock := int16(len(p.ports))
+	var handler udpmux.Handler = p
+	if p.cfg.Filter != nil {
+		handler = filteredHandler{p, p.cfg.Filter}
+	}
+	var q port
+	if d.conn != nil {
+		q = streammux.New(d.conn, streammux.Config{
+			Handler: handler, Sock: sock, Remote: d.remote, Packets: u.over() == ice.OverDTLS,
+		})
+	} else {
+		any := netip.IPv4Unspecified()
+		if d.remote.Addr().Is6() {
+			any = netip.IPv6Unspecified()
+		}
+		socket, err := udpmux.Listen(udpmux.Config{Addr: netip.AddrPortFrom(any, 0), Logger: p.log})
+		if err != nil {
+			return err
+		}
+		attached, err := socket.Attach(handler, sock, true)
+		if err != nil {
+			socket.Close()
+			return err
+		}
+		q = privatePort{attached, socket}
+	}
+	if p.cfg.Filter != nil {
+		q = filteredPort{q, p.cfg.Filter}
+	}
+	p.ports = append(p.ports, q)
+	server := ice.Server{
+		URL: u.text, Addr: d.remote, TURN: true, Sock: sock, Transport: u.over(),
+		Username: s.Username, Password: s.Credential,
+	}
+	g.connections = append(g.connections, connection{server: server, url: u})
+	p.addServer(now, server)
+	return nil
+}
+
+func (p *peer) addServer(now time.Time, s ice.Server) {
+	if err := p.core.agent.AddServer(now, s); err != nil {
+		p.core.agent.ServerFailed(now, s.URL, err)
+	}
+}
+
+// connectionLost tells the agent that a server's connection is gone.
+func (p *peer) connectionLost(now time.Time, sock int16, err error) {
+	for i := range p.gatherer.connections {
+		if c := &p.gatherer.connections[i]; c.server.Sock == sock && !c.lost {
+			c.lost = true
+			p.port(sock).Close()
+			p.core.agent.ConnectionFailed(now, sock, err)
+		}
+	}
+}
