@@ -22,7 +22,13 @@ type simPeer struct {
 	down    bool
 	other   *simPeer
 	trickle bool
-	heard   []string // what was signalled
+	heard   []string                             // what was signalled
+	told    map[netip.AddrPort]ice.CandidateType // the candidates that were
+}
+
+// A simNetwork is what a peer is attached to: a world, or the inside of a NAT.
+type simNetwork interface {
+	Attach(n simnet.Node, addrs ...netip.Addr)
 }
 
 type simDatagram struct {
@@ -32,7 +38,12 @@ type simDatagram struct {
 
 // newSimPeer puts a Conn on the network under these addresses.
 func newSimPeer(t testing.TB, w *simnet.World, cfg Config, addrs ...string) *simPeer {
-	p := &simPeer{t: t, world: w, trickle: true}
+	return newSimPeerIn(t, w, w, cfg, addrs...)
+}
+
+// newSimPeerIn is for another network than the world's.
+func newSimPeerIn(t testing.TB, w *simnet.World, in simNetwork, cfg Config, addrs ...string) *simPeer {
+	p := &simPeer{t: t, world: w, trickle: true, told: map[netip.AddrPort]ice.CandidateType{}}
 	for _, a := range addrs {
 		p.addrs = append(p.addrs, netip.MustParseAddr(a))
 	}
@@ -42,7 +53,7 @@ func newSimPeer(t testing.TB, w *simnet.World, cfg Config, addrs ...string) *sim
 	if err := p.Initialize(cfg); err != nil {
 		t.Fatal(err)
 	}
-	w.Attach(p, p.addrs...)
+	in.Attach(p, p.addrs...)
 	p.OnSessionDescriptionCreated(func(typ, sdp string) {
 		p.heard = append(p.heard, typ)
 		if err := p.SetLocalDescription(typ, sdp); err != nil {
@@ -54,6 +65,9 @@ func newSimPeer(t testing.TB, w *simnet.World, cfg Config, addrs ...string) *sim
 	})
 	p.OnICECandidateCreated(func(media string, index int, name string) {
 		p.heard = append(p.heard, "candidate")
+		if c, err := ice.ParseCandidate(name); err == nil {
+			p.told[c.Addr] = c.Type
+		}
 		if err := p.other.AddICECandidate(media, index, name); err != nil {
 			t.Errorf("AddICECandidate(%q): %v", name, err)
 		}

@@ -39,9 +39,26 @@ type Stats struct {
 // overhead is what IPv4 and UDP add to a datagram at the bottleneck.
 const overhead = 28
 
-func (w *World) send(from, to netip.AddrPort, b []byte) {
+// send has a datagram leave a host: through the NATs that are between it and
+// the network that knows the far address, and then along the path there.
+func (w *World) send(h *host, from, to netip.AddrPort, b []byte) {
 	if w.Observe != nil && !w.Observe(w.now, from, to, b) {
 		return
+	}
+	in := h.homes[from.Addr()]
+	if in == nil || in.hosts[from.Addr()] != h {
+		return // the address is not the host's any more
+	}
+	for !in.has(to.Addr()) && in.edge != nil {
+		n := in.edge
+		var ok bool
+		if from, ok = n.outbound(w.now, from, to); !ok {
+			return
+		}
+		if in = n.outside; in.nats[to.Addr()] == n && !n.Hairpin {
+			n.Stats.Blocked++
+			return
+		}
 	}
 	p := w.Path(from.Addr(), to.Addr())
 	p.Stats.Sent++
@@ -55,9 +72,29 @@ func (w *World) send(from, to netip.AddrPort, b []byte) {
 		payload[w.rng.IntN(len(payload))] ^= 1 << w.rng.IntN(8)
 	}
 	p.Stats.Delivered++
-	w.schedule(event{at: at, from: from, to: to, payload: payload})
+	w.schedule(event{at: at, in: in, from: from, to: to, payload: payload})
 	if p.Duplicate > 0 && w.rng.Float64() < p.Duplicate {
-		w.schedule(event{at: at.Add(p.Delay / 4), from: from, to: to, payload: bytes.Clone(payload)})
+		w.schedule(event{at: at.Add(p.Delay / 4), in: in, from: from, to: to, payload: bytes.Clone(payload)})
+	}
+}
+
+// deliver has a datagram arrive: at a host, or at a NAT and by it at whom it
+// has a binding for.
+func (w *World) deliver(e event) {
+	for {
+		n := e.in.nats[e.to.Addr()]
+		if n == nil {
+			break
+		}
+		var ok bool
+		if e.to, ok = n.inbound(w.now, e.from, e.to); !ok {
+			return
+		}
+		e.in = &n.inside
+	}
+	if h := e.in.hosts[e.to.Addr()]; h != nil {
+		h.node.HandleDatagram(w.now, e.to, e.from, e.payload)
+		h.dirty = true
 	}
 }
 

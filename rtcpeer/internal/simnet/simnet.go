@@ -5,7 +5,7 @@
 // A [World] holds nodes, which are anything that has the verbs of a core
 // (HandleDatagram, AppendDatagram, Advance, NextTimeout), and a [Path] from
 // each address to each other, which delays, loses, repeats, reorders, corrupts
-// and limits.
+// and limits. A [NAT] has a network of its own behind it.
 package simnet
 
 import (
@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -43,7 +44,7 @@ type World struct {
 	rng    *rand.Rand
 	seed   uint64
 	nodes  []*host
-	byAddr map[netip.Addr]*host
+	public network
 	paths  map[[2]netip.Addr]*Path
 	events eventHeap
 	serial uint64
@@ -54,14 +55,15 @@ type World struct {
 
 type host struct {
 	node  Node
-	dirty bool // may have something to send
+	dirty bool                    // may have something to send
+	homes map[netip.Addr]*network // where its addresses are, be they attached or not
 }
 
 // New returns a world without nodes.
 func New(seed uint64) *World {
 	return &World{
 		now: epoch, second: epoch, seed: seed, rng: rand.New(rand.NewPCG(seed, 0x73696d6e6574)),
-		byAddr: map[netip.Addr]*host{}, paths: map[[2]netip.Addr]*Path{}, buf: make([]byte, 0, 65536),
+		public: newNetwork(nil), paths: map[[2]netip.Addr]*Path{}, buf: make([]byte, 0, 65536),
 	}
 }
 
@@ -84,26 +86,28 @@ func (w *World) Reader() *rand.ChaCha8 {
 	return rand.NewChaCha8(seed)
 }
 
-// Attach puts a node on the network under these addresses.
-func (w *World) Attach(n Node, addrs ...netip.Addr) {
-	h := &host{node: n}
-	w.nodes = append(w.nodes, h)
+// Attach puts a node on the network under these addresses. One that is
+// attached already has them in addition.
+func (w *World) Attach(n Node, addrs ...netip.Addr) { w.attach(&w.public, n, addrs) }
+
+func (w *World) attach(in *network, n Node, addrs []netip.Addr) {
+	i := slices.IndexFunc(w.nodes, func(h *host) bool { return h.node == n })
+	if i < 0 {
+		i = len(w.nodes)
+		w.nodes = append(w.nodes, &host{node: n, homes: map[netip.Addr]*network{}})
+	}
 	for _, a := range addrs {
-		w.byAddr[a] = h
+		in.hosts[a] = w.nodes[i]
+		w.nodes[i].homes[a] = in
 	}
 }
 
-// Detach takes an address off the network: what is sent to it is lost.
-func (w *World) Detach(addr netip.Addr) { delete(w.byAddr, addr) }
+// Detach takes an address off the network: what is sent to it is lost, and so
+// is what is sent from it.
+func (w *World) Detach(addr netip.Addr) { delete(w.public.hosts, addr) }
 
 // Move gives a node one more address.
-func (w *World) Move(n Node, addr netip.Addr) {
-	for _, h := range w.nodes {
-		if h.node == n {
-			w.byAddr[addr] = h
-		}
-	}
-}
+func (w *World) Move(n Node, addr netip.Addr) { w.Attach(n, addr) }
 
 // Path is the directed path between two addresses; it may be changed at any
 // time.
@@ -194,10 +198,7 @@ func (w *World) fire() {
 			}
 			return
 		}
-		if h := w.byAddr[e.to.Addr()]; h != nil {
-			h.node.HandleDatagram(w.now, e.to, e.from, e.payload)
-			h.dirty = true
-		}
+		w.deliver(e)
 		return
 	}
 	for _, h := range w.nodes {
@@ -217,14 +218,15 @@ func (w *World) drain() {
 				h.dirty = false
 				break
 			}
-			w.send(from, to, b)
+			w.send(h, from, to, b)
 		}
 	}
 }
 
 type event struct {
 	at       time.Time
-	serial   uint64 // events of one time keep their order
+	serial   uint64   // events of one time keep their order
+	in       *network // where to is looked for
 	from, to netip.AddrPort
 	payload  []byte
 	run      func()

@@ -1,0 +1,211 @@
+package simnet
+
+import (
+	"net/netip"
+	"time"
+)
+
+// A NATKind is how a box between two networks maps and filters, in the words
+// of RFC 3489 §5, which everybody uses, and of RFC 4787, which are exact.
+type NATKind int
+
+const (
+	FullCone       NATKind = iota // mapping and filtering endpoint-independent
+	Restricted                    // mapping endpoint-independent, filtering address-dependent
+	PortRestricted                // mapping endpoint-independent, filtering address- and port-dependent
+	Symmetric                     // mapping and filtering address- and port-dependent
+	Firewall                      // no mapping, filtering address- and port-dependent
+	Blocked                       // no UDP passes
+)
+
+// String is the name as tables have it.
+func (k NATKind) String() string {
+	return [...]string{"full cone", "restricted", "port-restricted", "symmetric", "firewall", "UDP blocked"}[k]
+}
+
+// NATConfig is what a NAT is made from.
+type NATConfig struct {
+	Kind    NATKind
+	Hairpin bool          // hosts inside reach each other by their outer addresses (RFC 4787 §6)
+	Timeout time.Duration // of a binding that nothing leaves by; 0: 2 minutes (RFC 4787 REQ-5)
+}
+
+// defaultTimeout is the least that RFC 4787 REQ-5 allows.
+const defaultTimeout = 2 * time.Minute
+
+// firstPort is the first outer port that a NAT gives away.
+const firstPort = 40000
+
+// A NAT is a box at the edge of a network of its own, whose hosts reach the
+// network outside by it. Hosts and other NATs are put behind it by Attach and
+// NAT.
+type NAT struct {
+	NATConfig
+	Stats NATStats
+
+	world    *World
+	outside  *network
+	inside   network
+	public   netip.Addr
+	bindings map[bindingKey]*binding
+	byPort   map[uint16]*binding
+	port     uint16 // given away next
+}
+
+// NATStats counts a NAT's datagrams.
+type NATStats struct {
+	Out, In int // that passed
+	Blocked int // that the kind did not let pass
+	Expired int // bindings that timed out
+}
+
+// A bindingKey is what has a binding: an inner address, with symmetric NATs
+// and firewalls together with the far one.
+type bindingKey struct{ inner, far netip.AddrPort }
+
+type binding struct {
+	key   bindingKey
+	port  uint16                       // outside
+	until time.Time                    // moved by what leaves (RFC 4787 REQ-6)
+	sent  map[netip.AddrPort]time.Time // until when each far address may answer
+}
+
+// A network is what hosts and NATs are attached to: that of the world, or the
+// inside of a NAT.
+type network struct {
+	edge  *NAT // nil: the world's
+	hosts map[netip.Addr]*host
+	nats  map[netip.Addr]*NAT
+}
+
+func newNetwork(edge *NAT) network {
+	return network{edge: edge, hosts: map[netip.Addr]*host{}, nats: map[netip.Addr]*NAT{}}
+}
+
+func (n *network) has(a netip.Addr) bool { return n.hosts[a] != nil || n.nats[a] != nil }
+
+// NAT puts a NAT on the network, with this address.
+func (w *World) NAT(cfg NATConfig, public netip.Addr) *NAT { return w.nat(&w.public, cfg, public) }
+
+// NAT puts another NAT behind this one.
+func (n *NAT) NAT(cfg NATConfig, outer netip.Addr) *NAT { return n.world.nat(&n.inside, cfg, outer) }
+
+func (w *World) nat(outside *network, cfg NATConfig, public netip.Addr) *NAT {
+	if cfg.Timeout == 0 {
+		cfg.Timeout = defaultTimeout
+	}
+	n := &NAT{
+		NATConfig: cfg, world: w, outside: outside, public: public, port: firstPort,
+		bindings: map[bindingKey]*binding{}, byPort: map[uint16]*binding{},
+	}
+	n.inside = newNetwork(n)
+	outside.nats[public] = n
+	return n
+}
+
+// Attach puts a node behind the NAT under these addresses. The same ones may
+// be in use behind another NAT. Those behind a firewall are known outside too.
+func (n *NAT) Attach(node Node, addrs ...netip.Addr) {
+	n.world.attach(&n.inside, node, addrs)
+	if n.Kind == Firewall {
+		for _, a := range addrs {
+			n.outside.nats[a] = n
+		}
+	}
+}
+
+// Detach takes an address off the network behind the NAT.
+func (n *NAT) Detach(addr netip.Addr) { delete(n.inside.hosts, addr) }
+
+// Reboot forgets all bindings.
+func (n *NAT) Reboot() {
+	clear(n.bindings)
+	clear(n.byPort)
+}
+
+func (n *NAT) key(inner, far netip.AddrPort) bindingKey {
+	if n.Kind == Symmetric {
+		return bindingKey{inner, far}
+	}
+	return bindingKey{inner: inner}
+}
+
+// outbound tells the outer address that a datagram of an inner one leaves
+// with.
+func (n *NAT) outbound(now time.Time, from, to netip.AddrPort) (outer netip.AddrPort, ok bool) {
+	if n.Kind == Blocked {
+		n.Stats.Blocked++
+		return outer, false
+	}
+	k := n.key(from, to)
+	b := n.live(now, n.bindings[k])
+	if b == nil {
+		b = &binding{key: k, port: n.takePort(now), sent: map[netip.AddrPort]time.Time{}}
+		n.bindings[k], n.byPort[b.port] = b, b
+	}
+	b.until = now.Add(n.Timeout)
+	b.sent[to] = b.until
+	n.Stats.Out++
+	if n.Kind == Firewall {
+		return from, true
+	}
+	return netip.AddrPortFrom(n.public, b.port), true
+}
+
+// live returns the binding, unless its time is over.
+func (n *NAT) live(now time.Time, b *binding) *binding {
+	if b != nil && now.After(b.until) {
+		delete(n.bindings, b.key)
+		delete(n.byPort, b.port)
+		n.Stats.Expired++
+		return nil
+	}
+	return b
+}
+
+// takePort finds a free outer port. A symmetric NAT's cannot be foretold.
+func (n *NAT) takePort(now time.Time) uint16 {
+	for {
+		p := n.port
+		n.port++
+		if n.Kind == Symmetric {
+			p = firstPort + uint16(n.world.rng.IntN(20000))
+		}
+		if n.live(now, n.byPort[p]) == nil {
+			return p
+		}
+	}
+}
+
+// inbound tells the inner address that a datagram from outside is for.
+func (n *NAT) inbound(now time.Time, from, to netip.AddrPort) (inner netip.AddrPort, ok bool) {
+	var b *binding
+	if n.Kind == Firewall {
+		b = n.live(now, n.bindings[n.key(to, from)])
+	} else {
+		b = n.live(now, n.byPort[to.Port()])
+	}
+	if b == nil || !n.admits(now, b, from) {
+		n.Stats.Blocked++
+		return inner, false
+	}
+	n.Stats.In++
+	return b.key.inner, true
+}
+
+// admits is the filter of what comes in on a binding.
+func (n *NAT) admits(now time.Time, b *binding, from netip.AddrPort) bool {
+	switch n.Kind {
+	case FullCone:
+		return true
+	case Restricted:
+		for far, until := range b.sent {
+			if far.Addr() == from.Addr() && !now.After(until) {
+				return true
+			}
+		}
+		return false
+	}
+	until, ok := b.sent[from]
+	return ok && !now.After(until)
+}
