@@ -51,8 +51,9 @@ type peer struct {
 
 	ports     []port // the sockets, by the Sock of their routes
 	mdns      *mdnsUser
-	multicast bool // the machine's network, where names can be asked for
-	full      bool // a socket is full: output waits for Writable
+	multicast bool           // the machine's network, where names can be asked for
+	full      bool           // a socket is full: output waits for Writable
+	traffic   TransportStats // of which only the counters are kept here
 	timer     *time.Timer
 	armed     time.Time // when the timer fires; zero: it is not set
 }
@@ -120,7 +121,9 @@ func (p *peer) HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int
 	if p.closed {
 		return
 	}
+	p.traffic.BytesReceived += uint64(len(b))
 	for len(b) > 0 {
+		p.traffic.PacketsReceived++
 		n := min(segment, len(b))
 		p.core.handleDatagram(now, r, b[:n:n])
 		b = b[n:]
@@ -249,6 +252,7 @@ func (p *peer) handleICEEvent(e ice.Event) {
 			q.Unbind(e.Route.Remote)
 		}
 	case ice.EventSelected:
+		p.traffic.SelectedCandidatePairChanges++
 		p.log.Debug("pair selected", "local", e.Route.Local, "remote", e.Route.Remote)
 		p.core.takeRTT()
 	case ice.EventServerError:
@@ -499,6 +503,8 @@ func (p *peer) write(r ice.Route, b []byte, segment int) {
 		p.writeMDNS(r, b)
 		return
 	}
+	p.traffic.PacketsSent += uint64((len(b) + segment - 1) / segment)
+	p.traffic.BytesSent += uint64(len(b))
 	if q := p.port(r.Sock); q != nil && !q.Write(r, b, segment) {
 		p.full = true
 	}

@@ -17,10 +17,11 @@ type stackChannel struct {
 	ch   *datachannel.Channel
 
 	serial    uint64
-	discarded bool // nobody will read it
-	hasPacket bool // an EventPacket is queued
-	hasRoom   bool // an EventBufferRoom is queued
-	full      bool // a packet was refused for want of room
+	discarded bool             // nobody will read it
+	hasPacket bool             // an EventPacket is queued
+	hasRoom   bool             // an EventBufferRoom is queued
+	full      bool             // a packet was refused for want of room
+	stats     DataChannelStats // of which only the counters are kept here
 	finished  bool
 	cause     error  // of finished: io.EOF after a clean close
 	wake      func() // wakes blocked calls; does not block
@@ -240,6 +241,8 @@ func (c *stackChannel) PutPacket(b []byte, text bool) error {
 	if err := c.ch.Send(now, b, text); err != nil {
 		return closedBy(err) // the association ends: Shutdown was called, by either end
 	}
+	c.stats.MessagesSent++
+	c.stats.BytesSent += uint64(len(b))
 	p.run(now)
 	return nil
 }
@@ -254,6 +257,8 @@ func (c *stackChannel) GetPacket() ([]byte, bool, error) {
 	if !ok {
 		return nil, false, ErrUnavailable
 	}
+	c.stats.MessagesReceived++
+	c.stats.BytesReceived += uint64(len(b))
 	if !p.closed {
 		p.run(now) // the receive window may have opened
 	}

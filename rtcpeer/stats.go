@@ -1,17 +1,56 @@
 package rtcpeer
 
-// Stats are figures of a connection, in the W3C's getStats vocabulary.
+import (
+	"net/netip"
+	"time"
+)
+
+// Stats are figures of a connection, in the vocabulary of the W3C's getStats.
+// They are plain values: asking for them every frame costs next to nothing.
 type Stats struct {
-	Transport TransportStats
+	Transport     TransportStats
+	CandidatePair CandidatePairStats // the selected one
+	SCTPTransport SCTPTransportStats
 }
 
-// TransportStats are figures of the ICE and DTLS transports.
+// TransportStats are figures of the ICE and DTLS transports together. Packets
+// are datagrams, with what ICE sends and receives for itself.
 type TransportStats struct {
+	PacketsSent, PacketsReceived uint64
+	BytesSent, BytesReceived     uint64 // of UDP payload
+	SelectedCandidatePairChanges uint64
+
+	ICERole     string // "controlling" or "controlled"
+	ICEState    string // "new", "checking", "connected", "completed", "disconnected", "failed" or "closed"
 	DTLSState   string // "new", "connecting", "connected", "closed" or "failed"
 	DTLSVersion string // "1.2" or "1.3"; empty until known
 	DTLSCipher  string // as the IANA registry writes it
 	DTLSGroup   string // likewise
 	DTLSRole    string // "client" or "server"; empty until known
+}
+
+// CandidatePairStats are figures of the pair that data is sent on; zero while
+// there is none.
+type CandidatePairStats struct {
+	Local                netip.Addr     // the local address
+	Remote               netip.AddrPort // the far end's, or the TURN server's
+	CurrentRoundTripTime time.Duration  // smoothed; 0 until measured
+}
+
+// SCTPTransportStats are figures of the SCTP association.
+type SCTPTransportStats struct {
+	SmoothedRoundTripTime time.Duration // 0 until measured
+	CongestionWindow      int           // bytes
+	ReceiverWindow        int           // bytes that the far end has room for
+	MTU                   int           // bytes of the longest packet
+	UnackData             int           // bytes sent and not acknowledged
+	Retransmissions       uint64        // chunks sent again
+}
+
+// DataChannelStats are figures of a data channel.
+type DataChannelStats struct {
+	MessagesSent, MessagesReceived uint64
+	BytesSent, BytesReceived       uint64 // of payload; received ones count when they are fetched
 }
 
 // Stats returns figures of the connection. They are zero where the extension
@@ -25,14 +64,49 @@ func (c *Conn) Stats() Stats {
 	return Stats{}
 }
 
+// Stats returns figures of the channel. They are zero where the extension in
+// use has none.
+func (d *DataChannel) Stats() DataChannelStats {
+	if d.ch == nil || d.ch.own == nil {
+		return DataChannelStats{}
+	}
+	c := d.ch.own
+	c.peer.mu.Lock()
+	defer c.peer.mu.Unlock()
+	return c.stats
+}
+
 func (p *peer) stats() (s Stats) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	t := &s.Transport
+	s.Transport = p.traffic
+	p.iceStats(&s)
+	p.dtlsStats(&s.Transport)
+	a := p.core.assoc.Stats()
+	s.SCTPTransport = SCTPTransportStats{
+		SmoothedRoundTripTime: a.SmoothedRTT, CongestionWindow: a.CongestionWindow, ReceiverWindow: a.PeerReceiveWindow,
+		MTU: a.PacketSize, UnackData: a.BytesInFlight, Retransmissions: a.ChunksRetransmitted,
+	}
+	return s
+}
+
+func (p *peer) iceStats(s *Stats) {
+	agent := p.core.agent
+	s.Transport.ICEState = agent.State().String()
+	s.Transport.ICERole = "controlled"
+	if agent.Controlling() {
+		s.Transport.ICERole = "controlling"
+	}
+	if r, ok := agent.Selected(); ok {
+		s.CandidatePair = CandidatePairStats{r.Local, r.Remote, agent.RTT()}
+	}
+}
+
+func (p *peer) dtlsStats(t *TransportStats) {
 	t.DTLSState = "new"
 	d := p.core.dtls
 	if d == nil {
-		return s
+		return
 	}
 	switch {
 	case p.core.err != nil && !p.core.remoteClosed:
@@ -51,5 +125,4 @@ func (p *peer) stats() (s Stats) {
 	if cs := d.ConnectionState(); cs.Version != 0 {
 		t.DTLSVersion, t.DTLSCipher, t.DTLSGroup = cs.Version.String(), cs.CipherSuite.String(), cs.Group.String()
 	}
-	return s
 }
