@@ -454,7 +454,7 @@ func (c *Conn) Close(now time.Time) {
 	if c.state >= stateClosed {
 		return
 	}
-	began := c.state != stateNew && (c.cfg.Client || c.heard())
+	began := c.state == stateEstablished || c.state != stateNew && (c.cfg.Client || c.heard())
 	keep := c.out
 	c.end(stateClosed, ErrClosed, EventNone)
 	if c.version != 0 && (keep.final || c.version == VersionDTLS13) && keep.sending() {
