@@ -1,0 +1,234 @@
+package dtlsnet
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+
+	"purertc/dtls"
+)
+
+// socket opens a UDP socket of this machine's own.
+func socket(t testing.TB) net.PacketConn {
+	t.Helper()
+	s, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// configs makes two ends that know each other's fingerprints.
+func configs(t testing.TB) (client, server dtls.Config) {
+	t.Helper()
+	cert := func() (dtls.Config, []dtls.Fingerprint) {
+		c, err := dtls.GenerateCertificate(time.Now(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := dtls.CertificateFingerprint("sha-256", c.Certificate[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return dtls.Config{Certificate: c}, []dtls.Fingerprint{f}
+	}
+	client, cf := cert()
+	server, sf := cert()
+	client.Fingerprints, server.Fingerprints = sf, cf
+	return client, server
+}
+
+// listen starts a listener and connects to it.
+func listen(t *testing.T, change func(client, server *dtls.Config)) (l *Listener, client *Conn, server net.Conn) {
+	t.Helper()
+	cc, sc := configs(t)
+	if change != nil {
+		change(&cc, &sc)
+	}
+	l, err := Listen(socket(t), sc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	client, err = Dial(ctx, socket(t), l.Addr(), cc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	server, err = l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l, client, server
+}
+
+func TestDialListen(t *testing.T) {
+	for _, version := range []dtls.Version{dtls.VersionDTLS12, dtls.VersionDTLS13} {
+		_, client, server := listen(t, func(c, _ *dtls.Config) { c.MinVersion, c.MaxVersion = version, version })
+		if got := client.ConnectionState().Version; got != version {
+			t.Errorf("version %v, want %v", got, version)
+		}
+		b := make([]byte, 100)
+		for _, ends := range [][2]net.Conn{{client, server}, {server, client}} {
+			if _, err := ends[0].Write([]byte("hello")); err != nil {
+				t.Fatal(err)
+			}
+			n, err := ends[1].Read(b)
+			if err != nil || string(b[:n]) != "hello" {
+				t.Errorf("read %q, %v", b[:n], err)
+			}
+		}
+		if client.RemoteAddr().String() != server.LocalAddr().String() || client.LocalAddr().String() != server.RemoteAddr().String() {
+			t.Error("addresses")
+		}
+		client.Write([]byte("too long for it"))
+		if n, err := server.Read(b[:3]); n != 3 || err != io.ErrShortBuffer {
+			t.Errorf("read %d, %v", n, err)
+		}
+		client.Close()
+		if _, err := server.Read(b); err != io.EOF {
+			t.Errorf("after close_notify: %v", err)
+		}
+		if _, err := client.Read(b); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("after Close: %v", err)
+		}
+		if _, err := client.Write(b); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("after Close: %v", err)
+		}
+	}
+}
+
+func TestDeadlines(t *testing.T) {
+	_, client, _ := listen(t, nil)
+	b := make([]byte, 100)
+	client.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
+	if _, err := client.Read(b); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("read: %v", err)
+	}
+	client.SetDeadline(time.Now().Add(-time.Second))
+	if _, err := client.Write(b); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("write: %v", err)
+	}
+	client.SetWriteDeadline(time.Time{})
+	if _, err := client.Write(b); err != nil {
+		t.Errorf("write: %v", err)
+	}
+	if _, err := client.Write(make([]byte, maxWrite+1)); err == nil {
+		t.Error("too long a datagram was sent")
+	}
+}
+
+func TestDialNobody(t *testing.T) {
+	cc, _ := configs(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := Dial(ctx, socket(t), socket(t).LocalAddr(), cc); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("err %v", err)
+	}
+	if _, err := Dial(ctx, socket(t), socket(t).LocalAddr(), dtls.Config{}); !errors.Is(err, dtls.ErrNoVerification) {
+		t.Errorf("err %v", err)
+	}
+	if _, err := Listen(socket(t), dtls.Config{}); err == nil {
+		t.Error("a listener without a certificate")
+	}
+}
+
+func TestWrongFingerprint(t *testing.T) {
+	cc, sc := configs(t)
+	cc.Fingerprints = sc.Fingerprints
+	l, err := Listen(socket(t), sc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if _, err := Dial(t.Context(), socket(t), l.Addr(), cc); !errors.Is(err, dtls.ErrFingerprintMismatch) {
+		t.Errorf("err %v", err)
+	}
+}
+
+func TestListenerClose(t *testing.T) {
+	l, client, server := listen(t, nil)
+	client.SetReadDeadline(time.Now().Add(2 * time.Second)) // a bound for when it fails
+	l.Close()
+	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("accept: %v", err)
+	}
+	if _, err := server.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("server: %v", err)
+	}
+	if _, err := client.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("client: %v", err)
+	}
+}
+
+// A flood is a socket on which 2000 ClientHellos of as many addresses come,
+// and which counts what is sent in return.
+type flood struct {
+	net.PacketConn
+	hello    []byte
+	next     int
+	got      int
+	sent     int
+	finished chan struct{}
+	stop     chan struct{}
+}
+
+const flooders = 2000
+
+func (f *flood) ReadFrom(b []byte) (int, net.Addr, error) {
+	if f.next == flooders {
+		close(f.finished)
+		<-f.stop
+		return 0, nil, net.ErrClosed
+	}
+	f.next++
+	f.got += len(f.hello)
+	return copy(b, f.hello), &net.UDPAddr{IP: net.IPv4(10, 1, byte(f.next>>8), byte(f.next)), Port: 4444}, nil
+}
+
+func (f *flood) WriteTo(b []byte, _ net.Addr) (int, error) {
+	f.sent += len(b)
+	return len(b), nil
+}
+
+// TestFlood: spoofed ClientHellos leave nothing behind, and are answered with
+// less than three times their length.
+func TestFlood(t *testing.T) {
+	for _, version := range []dtls.Version{dtls.VersionDTLS12, dtls.VersionDTLS13} {
+		cc, sc := configs(t)
+		cc.Client, cc.DeferShares, cc.MaxVersion = true, true, version
+		core, err := dtls.NewConn(cc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		core.Start(time.Now())
+		hello, _ := core.AppendHandshake(time.Now(), nil, mtu)
+		goroutines := runtime.NumGoroutine()
+		f := &flood{PacketConn: socket(t), hello: bytes.Clone(hello), finished: make(chan struct{}), stop: make(chan struct{})}
+		l, err := Listen(f, sc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-f.finished
+		if n := len(l.conns); n != 0 {
+			t.Errorf("%v: %d connections", version, n)
+		}
+		if n := runtime.NumGoroutine() - goroutines; n > 1 {
+			t.Errorf("%v: %d goroutines", version, n)
+		}
+		if f.sent == 0 || f.sent > 3*f.got {
+			t.Errorf("%v: %d bytes sent for %d", version, f.sent, f.got)
+		}
+		close(f.stop)
+		l.Close()
+	}
+}
