@@ -32,7 +32,7 @@ var imports = map[string][]string{
 var outside = []string{"golang.org/x/crypto", "golang.org/x/net"}
 
 // isCore tells whether a file is part of a pure state machine. The edges are
-// the packages of sockets: udpmux, and dtlsnet over a net.PacketConn.
+// the packages of sockets: udpmux and streammux, and dtlsnet over a net.PacketConn.
 func isCore(dir, file string) bool {
 	switch root, _, _ := strings.Cut(dir, "/"); root {
 	case "sdp", "stun", "sctp", "datachannel":

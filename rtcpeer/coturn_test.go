@@ -187,7 +187,7 @@ func transfer(t *testing.T, x, y *DataChannel) {
 // every transport that leads to it.
 func TestRelayOnlyThroughCoturn(t *testing.T) {
 	c := startCoturn(t, false)
-	for _, transport := range []string{"udp", "tcp", "tls"} {
+	for _, transport := range []string{"udp", "tcp", "tls", "dtls"} {
 		t.Run(transport, func(t *testing.T) {
 			a, _, x, y := realPair(t, c.config(transport, "p"))
 			transfer(t, x, y)
@@ -226,6 +226,7 @@ func TestServerFailures(t *testing.T) {
 		{"wrong password over TCP", good.urls()["tcp"], "q", nil, []string{good.urls()["tcp"], "wrong username or password"}},
 		{"nobody", nobody, "p", nil, []string{nobody, "connection refused"}},
 		{"expired certificate", expired.urls()["tls"], "p", expired.roots, []string{expired.urls()["tls"], "certificate has expired"}},
+		{"expired certificate over DTLS", expired.urls()["dtls"], "p", expired.roots, []string{expired.urls()["dtls"], "certificate has expired"}},
 		{"unknown authority", good.urls()["tls"], "p", expired.roots, []string{good.urls()["tls"], "unknown authority"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

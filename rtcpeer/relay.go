@@ -3,12 +3,15 @@ package rtcpeer
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"time"
 
+	"purertc/dtls"
+	"purertc/dtls/dtlsnet"
 	"purertc/ice"
 	"purertc/ice/streammux"
 	"purertc/ice/udpmux"
@@ -105,6 +108,9 @@ func (p *peer) dial(ctx context.Context, u serverURL) (dialed, error) {
 	if u.transport == "tcp" {
 		network = "tcp"
 	}
+	if u.over() == ice.OverDTLS {
+		return p.dialDTLS(ctx, u, address)
+	}
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, network, address)
 	if err != nil {
@@ -136,6 +142,55 @@ func (p *peer) tlsConfig(u serverURL) *tls.Config {
 		cfg.ServerName = u.host
 	}
 	return cfg
+}
+
+// dialDTLS makes a DTLS connection whose server has a certificate that the
+// authorities vouch for, as TLS wants it.
+func (p *peer) dialDTLS(ctx context.Context, u serverURL, address string) (dialed, error) {
+	resolved, err := net.DefaultResolver.LookupNetIP(ctx, "ip", u.host)
+	if err != nil {
+		return dialed{}, err
+	}
+	remote := netip.AddrPortFrom(resolved[0].Unmap(), u.port)
+	socket, err := net.ListenUDP("udp", nil)
+	if err != nil {
+		return dialed{}, err
+	}
+	cfg := p.tlsConfig(u)
+	conn, err := dtlsnet.Dial(ctx, socket, net.UDPAddrFromAddrPort(remote), dtls.Config{
+		VerifyPeer: func(chain [][]byte) error { return verifyChain(cfg, chain) },
+	})
+	if err != nil {
+		return dialed{}, err
+	}
+	return dialed{conn, remote}, nil
+}
+
+// verifyChain does for DTLS what crypto/tls does for TLS.
+func verifyChain(cfg *tls.Config, chain [][]byte) error {
+	if cfg.InsecureSkipVerify {
+		return nil
+	}
+	var certs []*x509.Certificate
+	for _, der := range chain {
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			return err
+		}
+		certs = append(certs, c)
+	}
+	if len(certs) == 0 {
+		return errors.New("rtcpeer: the server shows no certificate")
+	}
+	options := x509.VerifyOptions{DNSName: cfg.ServerName, Roots: cfg.RootCAs, Intermediates: x509.NewCertPool()}
+	if cfg.Time != nil {
+		options.CurrentTime = cfg.Time()
+	}
+	for _, c := range certs[1:] {
+		options.Intermediates.AddCert(c)
+	}
+	_, err := certs[0].Verify(options)
+	return err
 }
 
 func addrPortOf(a net.Addr) netip.AddrPort {
