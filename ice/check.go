@@ -17,7 +17,7 @@ const pace = 20 * time.Millisecond
 func (g *generation) checkRTO() time.Duration {
 	n := 0
 	for _, p := range g.pairs {
-		if p.state == pairWaiting || p.state == pairInProgress {
+		if p.state == PairWaiting || p.state == PairInProgress {
 			n++
 		}
 	}
@@ -32,12 +32,12 @@ func (a *Agent) runChecks(now time.Time) {
 		return
 	}
 	for _, p := range g.pairs {
-		if p.state != pairInProgress {
+		if p.state != PairInProgress {
 			continue
 		}
 		send, failed := p.retransmission.Due(now)
 		if failed {
-			p.state, p.nominating = pairFailed, false
+			p.state, p.nominating, p.err = PairFailed, false, errNoResponse
 		} else if send && !g.outranks(p) {
 			a.queueRequest(p)
 		}
@@ -63,7 +63,7 @@ func (a *Agent) runChecks(now time.Time) {
 // nextWaiting is the best pair that waits to be checked.
 func (g *generation) nextWaiting(now time.Time) *pair {
 	for _, p := range g.pairs {
-		if p.state == pairWaiting && !g.outranks(p) && p.permitted(now) {
+		if p.state == PairWaiting && !g.outranks(p) && p.permitted(now) {
 			return p
 		}
 	}
@@ -74,14 +74,14 @@ func (g *generation) nextWaiting(now time.Time) *pair {
 // useless (RFC 8445 §8.1.2). Better pairs are checked on.
 func (g *generation) outranks(p *pair) bool {
 	n := g.nominated
-	return n != nil && n != p && n.state == pairSucceeded && n.consent.unanswered < doubtful && p.priority < n.priority
+	return n != nil && n != p && n.state == PairSucceeded && n.consent.unanswered < doubtful && p.priority < n.priority
 }
 
 // startCheck begins a new transaction.
 func (a *Agent) startCheck(now time.Time, p *pair) {
 	p.triggered = false
-	if p.state != pairSucceeded {
-		p.state = pairInProgress
+	if p.state != PairSucceeded {
+		p.state = PairInProgress
 	}
 	p.retransmission.Start(now, p.gen.checkRTO())
 	p.retransmission.Due(now) // the sending queued here
@@ -91,8 +91,8 @@ func (a *Agent) startCheck(now time.Time, p *pair) {
 
 // trigger has p checked at once.
 func (p *pair) trigger() {
-	if p.state != pairSucceeded {
-		p.state = pairWaiting
+	if p.state != PairSucceeded {
+		p.state = PairWaiting
 	}
 	p.retransmission.Stop() // of a check that this one supersedes
 	p.triggered = true
@@ -104,7 +104,7 @@ func (a *Agent) checkAlarms(now time.Time, e *alarm) {
 		return
 	}
 	for _, p := range g.pairs {
-		if p.state == pairInProgress {
+		if p.state == PairInProgress {
 			e.add(p.retransmission.Next())
 		}
 	}
@@ -116,6 +116,7 @@ func (a *Agent) checkAlarms(now time.Time, e *alarm) {
 // appendRequest appends the newest request of p (RFC 8445 §7.2.2).
 func (a *Agent) appendRequest(now time.Time, dst []byte, p *pair) []byte {
 	x := p.transactions.newest()
+	p.sent++
 	x.again, x.sentAt = !x.sentAt.IsZero(), now
 	w := stun.Build(dst, stun.BindingRequest, x.id)
 	w.Bytes(stun.AttrUsername, p.gen.username)
@@ -164,8 +165,8 @@ func (a *Agent) handleResponse(now time.Time, r Route, b *base, m stun.Message) 
 	x, _ := p.transactions.take(m.TransactionID())
 	if p.local != b || p.route.Remote != p.local.route(r.Remote).Remote {
 		// RFC 8445 §7.2.5.2.1: not symmetric. The path back is another one.
-		if p.state == pairInProgress {
-			p.state = pairFailed
+		if p.state == PairInProgress {
+			p.state, p.err = PairFailed, errSymmetry
 			p.retransmission.Stop()
 		}
 		return
@@ -185,8 +186,8 @@ func (a *Agent) handleResponse(now time.Time, r Route, b *base, m stun.Message) 
 			a.tieBreaker = a.random64()
 		}
 		p.trigger()
-	case p.state == pairInProgress && code < stun.CodeServerError:
-		p.state, p.nominating = pairFailed, false
+	case p.state == PairInProgress && code < stun.CodeServerError:
+		p.state, p.nominating, p.err = PairFailed, false, m.Err()
 		p.retransmission.Stop()
 	}
 }
@@ -198,13 +199,15 @@ func (a *Agent) handleResponse(now time.Time, r Route, b *base, m stun.Message) 
 // and the far end knows the address already, so nothing is made of it.
 func (a *Agent) checkSucceeded(now time.Time, p *pair, x transaction) {
 	g := p.gen
+	p.answers++
+	p.err = nil
 	p.lastAnswer, a.lastAnswer = now, now
 	p.consent.answered(a, now)
 	if !x.again {
 		p.addRTT(now.Sub(x.sentAt))
 	}
-	if p.state != pairSucceeded {
-		p.state = pairSucceeded
+	if p.state != PairSucceeded {
+		p.state = PairSucceeded
 		p.retransmission.Stop()
 	}
 	if !g.wasValid {

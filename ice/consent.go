@@ -56,12 +56,12 @@ func (c *consent) answered(a *Agent, now time.Time) {
 // consented tells whether the pair may be sent on: it was answered within
 // the last 30 seconds.
 func (p *pair) consented(now time.Time) bool {
-	return p.state == pairSucceeded && now.Before(p.lastAnswer.Add(consentExpires))
+	return p.state == PairSucceeded && now.Before(p.lastAnswer.Add(consentExpires))
 }
 
 // fresh tells whether the pair has answered lately.
 func (p *pair) fresh(now time.Time) bool {
-	return p.state == pairSucceeded && now.Before(p.lastAnswer.Add(staleAfter))
+	return p.state == PairSucceeded && now.Before(p.lastAnswer.Add(staleAfter))
 }
 
 // runConsent sends due consent requests on the selected pair. When it goes
@@ -78,13 +78,13 @@ func (a *Agent) runConsent(now time.Time) {
 }
 
 func (a *Agent) runPairConsent(now time.Time, p *pair) {
-	if p.state != pairSucceeded {
+	if p.state != PairSucceeded {
 		return
 	}
 	if !p.consented(now) {
 		// RFC 7675 §5.1: cease transmission. The credentials are not used
 		// again on this pair.
-		p.state, p.nominating = pairFailed, false
+		p.state, p.nominating, p.err = PairFailed, false, ErrConsentExpired
 		return
 	}
 	if p.nominating {
@@ -123,8 +123,8 @@ func (a *Agent) repeatNomination(now time.Time, p *pair) {
 // recheck looks for another way when p does not answer, or is gone.
 func (g *generation) recheck(p *pair) {
 	for _, q := range g.pairs {
-		if q != p && (q.state == pairSucceeded || q.state == pairFailed) {
-			q.state = pairWaiting
+		if q != p && (q.state == PairSucceeded || q.state == PairFailed) {
+			q.state = PairWaiting
 		}
 	}
 }
@@ -135,7 +135,7 @@ func (a *Agent) consentAlarms(e *alarm) {
 			continue
 		}
 		for _, p := range g.pairs {
-			if p.state != pairSucceeded {
+			if p.state != PairSucceeded {
 				continue
 			}
 			if p == a.selected || p.nominating {

@@ -67,7 +67,7 @@ func (a *Agent) SetRemote(now time.Time, ufrag, pwd string, lite bool) {
 // checking tells whether a check is under way or waits for its turn.
 func (g *generation) checking() bool {
 	for _, p := range g.pairs {
-		if p.state == pairWaiting || p.state == pairInProgress {
+		if p.state == PairWaiting || p.state == PairInProgress {
 			return true
 		}
 	}

@@ -46,7 +46,7 @@ func (a *Agent) nominationAlarm(e *alarm) {
 	// A nomination is a check on a pair that succeeded already; it is
 	// repeated until it is answered, or consent to the pair expires.
 	for _, p := range g.pairs {
-		if p.nominating && p.state == pairSucceeded {
+		if p.nominating && p.state == PairSucceeded {
 			e.add(p.retransmission.Next())
 		}
 	}
@@ -64,7 +64,7 @@ func (g *generation) bestValid(now time.Time) *pair {
 
 func (g *generation) firstSucceeded() *pair {
 	for _, p := range g.pairs {
-		if p.state == pairSucceeded {
+		if p.state == PairSucceeded {
 			return p
 		}
 	}
@@ -78,7 +78,7 @@ func (g *generation) betterMayCome(p *pair) bool {
 		if q == p {
 			break
 		}
-		if q.state == pairWaiting || q.state == pairInProgress {
+		if q.state == PairWaiting || q.state == PairInProgress {
 			return true
 		}
 	}

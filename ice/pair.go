@@ -8,17 +8,6 @@ import (
 	"purertc/stun"
 )
 
-// A pairState is that of RFC 8445 §6.1.2.6, without Frozen (see the package's
-// comment).
-type pairState uint8
-
-const (
-	pairWaiting pairState = iota
-	pairInProgress
-	pairSucceeded
-	pairFailed
-)
-
 // A pair is a base of ours and a candidate of the far end.
 type pair struct {
 	gen      *generation
@@ -26,7 +15,7 @@ type pair struct {
 	remote   *remote
 	route    Route
 	priority uint64
-	state    pairState
+	state    PairState
 
 	retransmission stun.Retransmission // of the connectivity check
 	transactions   transactions
@@ -42,6 +31,8 @@ type pair struct {
 	lastAnswer time.Time // of the latest authenticated response
 	consent    consent
 	rtt        time.Duration // smoothed, RFC 6298 §2; zero: unknown
+
+	sent, received, answers uint32 // requests out, requests in, responses in
 }
 
 // A transaction is a request that was sent and may be answered yet.
@@ -158,8 +149,8 @@ func (g *generation) sortPairs(controlling bool) {
 func (g *generation) displaceWorst(priority uint64) bool {
 	for i := len(g.pairs) - 1; i >= 0; i-- {
 		p := g.pairs[i]
-		idle := p.state == pairFailed || p.state == pairWaiting && !p.triggered
-		if idle && !p.queued && (p.state == pairFailed || p.priority < priority) {
+		idle := p.state == PairFailed || p.state == PairWaiting && !p.triggered
+		if idle && !p.queued && (p.state == PairFailed || p.priority < priority) {
 			g.pairs = slices.Delete(g.pairs, i, i+1)
 			return true
 		}
@@ -170,7 +161,7 @@ func (g *generation) displaceWorst(priority uint64) bool {
 func (g *generation) removePairs(gone func(*pair) bool) {
 	for _, p := range g.pairs {
 		if gone(p) {
-			p.state = pairFailed // whoever still holds it sees it dead
+			p.state = PairFailed // whoever still holds it sees it dead
 			if g.nominated == p {
 				g.nominated = nil
 			}

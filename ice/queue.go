@@ -116,7 +116,7 @@ func (a *Agent) appendItem(now time.Time, dst []byte, i item) (b []byte, r Route
 	case itemCheck:
 		p := i.pair
 		p.queued = false
-		if p.state == pairFailed || p.transactions.n == 0 {
+		if p.state == PairFailed || p.transactions.n == 0 {
 			return dst, Route{}, false // answered, or given up, while it waited
 		}
 		b = a.appendRequest(now, p.local.begin(dst, p.route.Remote), p)

@@ -357,10 +357,10 @@ func (p *pair) permitted(now time.Time) bool {
 	case state == turn.Granted:
 		return true
 	case state == turn.Refused:
-		p.state, p.triggered, p.err = pairFailed, false, err
+		p.state, p.triggered, p.err = PairFailed, false, err
 	default:
 		if err := l.client.Permit(now, ip); err != nil {
-			p.state, p.triggered, p.err = pairFailed, false, err
+			p.state, p.triggered, p.err = PairFailed, false, err
 		}
 	}
 	return false

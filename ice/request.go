@@ -127,13 +127,14 @@ func (a *Agent) learn(now time.Time, g *generation, c earlyCheck) {
 	if p == nil {
 		return
 	}
+	p.received++
 	if c.useCandidate && !a.controlling {
 		p.useCandidate, p.nominatedAt = true, now
-		if p.state == pairSucceeded {
+		if p.state == PairSucceeded {
 			g.accept(now, p)
 		}
 	}
-	if g == a.cur && p.state != pairSucceeded && !g.outranks(p) && !p.justChecked(now) {
+	if g == a.cur && p.state != PairSucceeded && !g.outranks(p) && !p.justChecked(now) {
 		p.trigger()
 	}
 }
@@ -142,7 +143,7 @@ func (a *Agent) learn(now time.Time, g *generation, c earlyCheck) {
 // have crossed the far end's, and says all that a triggered one would.
 func (p *pair) justChecked(now time.Time) bool {
 	x := p.transactions.newest()
-	return p.state == pairInProgress && (p.queued || x != nil && now.Sub(x.sentAt) < pace)
+	return p.state == PairInProgress && (p.queued || x != nil && now.Sub(x.sentAt) < pace)
 }
 
 // pairFor finds or makes the pair that a request came on. An address that is

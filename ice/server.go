@@ -378,10 +378,15 @@ func (a *Agent) addReflexive(b *base, mapped netip.AddrPort, server netip.Addr, 
 			}
 		}
 	}
-	a.event(Event{Kind: EventCandidate, Candidate: Candidate{
+	a.event(Event{Kind: EventCandidate, Candidate: a.reflexive(b, mapped, server)})
+}
+
+// reflexive is the candidate of what a server sees of a base.
+func (a *Agent) reflexive(b *base, mapped netip.AddrPort, server netip.Addr) Candidate {
+	return Candidate{
 		Foundation: a.foundation(ServerReflexive, b.addr.Addr(), server),
 		Component:  1, Transport: "udp",
 		Priority: candidatePriority(ServerReflexive, b.preference),
 		Addr:     mapped, Type: ServerReflexive, Related: b.addr, Ufrag: a.cur.ufrag,
-	}})
+	}
 }
