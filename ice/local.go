@@ -88,7 +88,8 @@ func (a *Agent) foundation(typ CandidateType, base, server netip.Addr) string {
 
 // AddLocal adds a local address that datagrams can be sent from, and its
 // host candidate. The port may be shared with other addresses on the same
-// socket. Adding an address again does nothing.
+// socket. Gathering is open again until EndOfLocal. Adding an address again
+// does nothing.
 func (a *Agent) AddLocal(now time.Time, sock int16, addr netip.AddrPort) error {
 	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
 	ip := addr.Addr()
@@ -108,6 +109,7 @@ func (a *Agent) AddLocal(now time.Time, sock int16, addr netip.AddrPort) error {
 	b := &base{sock: sock, addr: addr, typ: Host, preference: a.nextPreference(ip)}
 	b.foundation = a.foundation(Host, ip, netip.Addr{})
 	a.addBase(b)
+	a.localEnded, a.gatheringEnd = false, false
 	for _, s := range a.servers {
 		a.askServer(now, s, b)
 	}

@@ -43,6 +43,7 @@
 //	gather.go         the search for local candidates
 //	core.go           the layers, and the calls between them
 //	network.go host.go mdns.go filter.go    where sockets come from
+//	interfaces.go     addresses that come and go while connected
 //
 // There are two locks. A Conn's guards what is shown, and is held while the
 // Extension is called, never while a handler runs. A peer's guards the core:

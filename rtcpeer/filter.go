@@ -1,6 +1,7 @@
 package rtcpeer
 
 import (
+	"net/netip"
 	"time"
 
 	"purertc/ice"
@@ -19,6 +20,19 @@ func (n filteredNetwork) open(h udpmux.Handler, loopback bool) ([]port, []local,
 		ports[i] = filteredPort{ports[i], n.filter}
 	}
 	return ports, locals, err
+}
+
+func (n filteredNetwork) appeared(h udpmux.Handler, sock int16, addr netip.Addr) (port, local, error) {
+	q, l, err := n.network.appeared(filteredHandler{h, n.filter}, sock, addr)
+	if q != nil {
+		q = filteredPort{q, n.filter}
+	}
+	return q, l, err
+}
+
+func (n filteredNetwork) vanished(q port) bool {
+	f, ok := q.(filteredPort)
+	return ok && n.network.vanished(f.port)
 }
 
 type filteredHandler struct {

@@ -24,10 +24,22 @@ type gatherer struct {
 	asking      int // servers whose names are being looked up, or that are being connected to
 	round       int // counts searches, so that a late look-up of an earlier one is told apart
 	cancel      context.CancelFunc
+	unwatch     func() // ends the watch over the machine's addresses; nil: there is none
 }
 
 // resolveTimeout bounds the look-up of a server's name.
 const resolveTimeout = 10 * time.Second
+
+// forget leaves out the candidates of an address that has gone.
+func (g *gatherer) forget(addr netip.AddrPort) {
+	gone := func(name string) bool {
+		c, err := ice.ParseCandidate(name)
+		return err == nil && (c.Addr == addr || c.Related == addr)
+	}
+	g.candidates = slices.DeleteFunc(g.candidates, gone)
+	g.replaced = slices.DeleteFunc(g.replaced, gone)
+	g.unsignalled = slices.DeleteFunc(g.unsignalled, gone)
+}
 
 func (g *gatherer) stop() {
 	if g.cancel != nil {
@@ -39,13 +51,19 @@ func (g *gatherer) stop() {
 func (p *peer) gather(now time.Time, ufrag string) error {
 	g := &p.gatherer
 	if p.ports == nil {
+		unwatch := p.network.watch(p.addressesChanged) // first, so that no change is missed
 		ports, locals, err := p.network.open(p, p.cfg.IncludeLoopback)
 		if err != nil {
+			unwatch()
 			return err
 		}
+		g.unwatch = unwatch
 		p.ports, g.locals = ports, locals
 	}
 	for _, q := range p.ports {
+		if q == nil {
+			continue // its address has gone
+		}
 		if err := q.AddUfrag(ufrag); err != nil {
 			return err
 		}

@@ -169,6 +169,25 @@ func (n hostNetwork) open(h udpmux.Handler, loopback bool) ([]port, []local, err
 	return []port{all}, locals, nil
 }
 
+// watch is of network. A host that has one address only keeps it.
+func (n hostNetwork) watch(changed func(all []netip.Addr)) (stop func()) {
+	if !n.host.Addr().Addr().IsUnspecified() {
+		return func() {}
+	}
+	return interfaceWatch.add(changed)
+}
+
+// appeared is of network: the host's socket serves every address.
+func (n hostNetwork) appeared(h udpmux.Handler, sock int16, addr netip.Addr) (port, local, error) {
+	bound := n.host.Addr()
+	if addr.Is6() && bound.Addr().Is4() {
+		return nil, local{}, errors.New("rtcpeer: the host serves IPv4 only")
+	}
+	return nil, local{0, netip.AddrPortFrom(addr, bound.Port())}, nil
+}
+
+func (n hostNetwork) vanished(port) bool { return false }
+
 // sharedPort is a peer's way to several sockets of one address. The kernel
 // chooses whose reader hears a far address; any socket can write to it.
 type sharedPort []*udpmux.Port

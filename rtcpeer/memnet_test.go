@@ -45,10 +45,11 @@ func newMemNet() *memNet {
 
 // at is the network as one address sees it.
 func (n *memNet) at(addr string) network {
-	return memAddress{n, netip.AddrPortFrom(netip.MustParseAddr(addr), 5000)}
+	return memAddress{net: n, addr: netip.AddrPortFrom(netip.MustParseAddr(addr), 5000)}
 }
 
 type memAddress struct {
+	fixedAddresses
 	net  *memNet
 	addr netip.AddrPort
 }
@@ -225,3 +226,12 @@ func (p *memPair) close() {
 	p.b.Close()
 	p.stop()
 }
+
+// fixedAddresses is for networks whose addresses do not change.
+type fixedAddresses struct{}
+
+func (fixedAddresses) watch(func([]netip.Addr)) (stop func()) { return func() {} }
+func (fixedAddresses) appeared(udpmux.Handler, int16, netip.Addr) (port, local, error) {
+	panic("no address has appeared")
+}
+func (fixedAddresses) vanished(port) bool { panic("no address has vanished") }

@@ -2,7 +2,6 @@ package rtcpeer
 
 import (
 	"log/slog"
-	"net"
 	"net/netip"
 
 	"purertc/ice"
@@ -15,6 +14,16 @@ type network interface {
 	// open opens sockets for a peer, whose routes carry their index in ports
 	// as Sock, and tells the addresses that they serve.
 	open(h udpmux.Handler, loopback bool) (ports []port, locals []local, err error)
+	// watch has changed called, until stop is, with all the machine's
+	// addresses when they have changed. stop does not wait for calls.
+	watch(changed func(all []netip.Addr)) (stop func())
+	// appeared opens what an address that has appeared needs: a socket, whose
+	// routes carry sock; or nothing, and a nil port, where one that is open
+	// serves it.
+	appeared(h udpmux.Handler, sock int16, addr netip.Addr) (port, local, error)
+	// vanished closes the port of an address that has gone, unless it serves
+	// others too.
+	vanished(q port) (closed bool)
 }
 
 // A local is an address that a peer can be reached at.
@@ -52,25 +61,43 @@ func (n privateNetwork) open(h udpmux.Handler, loopback bool) (ports []port, loc
 		}
 	}
 	for _, addr := range addrs {
-		sock := int16(len(ports))
-		s, lerr := udpmux.Listen(udpmux.Config{Addr: netip.AddrPortFrom(addr, 0), Logger: n.logger})
+		p, l, lerr := n.appeared(h, int16(len(ports)), addr)
 		if lerr != nil {
 			err = lerr // an address that has just gone, or is still tentative; others may do
 			continue
 		}
-		p, lerr := s.Attach(h, sock, true)
-		if lerr != nil {
-			s.Close()
-			err = lerr
-			continue
-		}
-		ports = append(ports, privatePort{p, s})
-		locals = append(locals, local{sock, s.LocalAddr()})
+		ports, locals = append(ports, p), append(locals, l)
 	}
 	if len(ports) > 0 {
 		err = nil
 	}
 	return ports, locals, err
+}
+
+// watch is of network. Addresses that the program chose are its own business.
+func (n privateNetwork) watch(changed func(all []netip.Addr)) (stop func()) {
+	if len(n.only) > 0 {
+		return func() {}
+	}
+	return interfaceWatch.add(changed)
+}
+
+func (n privateNetwork) appeared(h udpmux.Handler, sock int16, addr netip.Addr) (port, local, error) {
+	s, err := udpmux.Listen(udpmux.Config{Addr: netip.AddrPortFrom(addr, 0), Logger: n.logger})
+	if err != nil {
+		return nil, local{}, err
+	}
+	p, err := s.Attach(h, sock, true)
+	if err != nil {
+		s.Close()
+		return nil, local{}, err
+	}
+	return privatePort{p, s}, local{sock, netip.AddrPortFrom(addr, s.LocalAddr().Port())}, nil
+}
+
+func (n privateNetwork) vanished(q port) bool {
+	q.Close()
+	return true
 }
 
 // privatePort closes its socket with itself.
@@ -87,28 +114,9 @@ func (p privatePort) Close() {
 // interfaceAddresses lists the machine's addresses. Loopback ones are in it
 // where asked for, or where there is no other.
 func interfaceAddresses(loopback bool) ([]netip.Addr, error) {
-	interfaces, err := net.Interfaces()
+	all, err := machineAddresses()
 	if err != nil {
 		return nil, err
-	}
-	var all []netip.Addr
-	for _, i := range interfaces {
-		if i.Flags&net.FlagUp == 0 {
-			continue
-		}
-		addrs, err := i.Addrs()
-		if err != nil {
-			continue // it has just gone
-		}
-		for _, a := range addrs {
-			if p, err := netip.ParsePrefix(a.String()); err == nil {
-				addr := p.Addr().Unmap()
-				if addr.Is6() && addr.IsLinkLocalUnicast() {
-					addr = addr.WithZone(i.Name)
-				}
-				all = append(all, addr)
-			}
-		}
 	}
 	return chooseAddresses(all, loopback), nil
 }

@@ -345,6 +345,9 @@ func (p *peer) shut(now time.Time, cause error) {
 		p.timer.Stop()
 	}
 	p.gatherer.stop()
+	if p.gatherer.unwatch != nil {
+		p.gatherer.unwatch()
+	}
 	p.releaseMDNS()
 	for _, q := range p.ports {
 		if q != nil {

@@ -17,7 +17,9 @@ type simPeer struct {
 	world   *simnet.World
 	addrs   []netip.Addr
 	h       udpmux.Handler
-	locals  []local
+	ports   map[int16]*simPort
+	changed func([]netip.Addr)
+	in      simNetwork
 	out     []simDatagram
 	down    bool
 	other   *simPeer
@@ -29,6 +31,7 @@ type simPeer struct {
 // A simNetwork is what a peer is attached to: a world, or the inside of a NAT.
 type simNetwork interface {
 	Attach(n simnet.Node, addrs ...netip.Addr)
+	Detach(addr netip.Addr)
 }
 
 type simDatagram struct {
@@ -43,7 +46,7 @@ func newSimPeer(t testing.TB, w *simnet.World, cfg Config, addrs ...string) *sim
 
 // newSimPeerIn is for another network than the world's.
 func newSimPeerIn(t testing.TB, w *simnet.World, in simNetwork, cfg Config, addrs ...string) *simPeer {
-	p := &simPeer{t: t, world: w, trickle: true, told: map[netip.AddrPort]ice.CandidateType{}}
+	p := &simPeer{t: t, world: w, in: in, trickle: true, told: map[netip.AddrPort]ice.CandidateType{}}
 	for _, a := range addrs {
 		p.addrs = append(p.addrs, netip.MustParseAddr(a))
 	}
@@ -85,20 +88,53 @@ func newSimPair(t testing.TB, w *simnet.World, cfg Config) (a, b *simPeer) {
 
 func (p *simPeer) peer() *peer { return p.ext.(*stack).peer }
 
-func (p *simPeer) open(h udpmux.Handler, loopback bool) ([]port, []local, error) {
+// The verbs of network.
+
+func (p *simPeer) open(h udpmux.Handler, loopback bool) (ports []port, locals []local, err error) {
 	p.h = h
-	var ports []port
-	p.locals = nil
+	p.ports = map[int16]*simPort{}
 	for i, a := range p.addrs {
-		ports = append(ports, &simPort{p, int16(i)})
-		p.locals = append(p.locals, local{int16(i), netip.AddrPortFrom(a, 5000)})
+		q, l, _ := p.appeared(h, int16(i), a)
+		ports, locals = append(ports, q), append(locals, l)
 	}
-	return ports, p.locals, nil
+	return ports, locals, nil
+}
+
+func (p *simPeer) watch(changed func([]netip.Addr)) (stop func()) {
+	p.changed = changed
+	return func() { p.changed = nil }
+}
+
+func (p *simPeer) appeared(h udpmux.Handler, sock int16, addr netip.Addr) (port, local, error) {
+	q := &simPort{p: p, sock: sock, addr: netip.AddrPortFrom(addr, 5000)}
+	p.ports[sock] = q
+	return q, local{sock, q.addr}, nil
+}
+
+func (p *simPeer) vanished(q port) bool {
+	delete(p.ports, q.(*simPort).sock)
+	return true
+}
+
+// move gives the machine other addresses on the same network.
+func (p *simPeer) move(addrs ...string) {
+	for _, a := range p.addrs {
+		p.in.Detach(a)
+	}
+	p.addrs = nil
+	for _, a := range addrs {
+		p.addrs = append(p.addrs, netip.MustParseAddr(a))
+	}
+	p.in.Attach(p, p.addrs...)
+	if p.changed != nil {
+		p.changed(p.addrs)
+	}
 }
 
 type simPort struct {
 	p    *simPeer
 	sock int16
+	addr netip.AddrPort
 }
 
 func (q *simPort) AddUfrag(string) error     { return nil }
@@ -118,9 +154,10 @@ func (q *simPort) Write(r ice.Route, b []byte, segment int) bool {
 // The verbs of simnet.Node.
 
 func (p *simPeer) HandleDatagram(now time.Time, to, from netip.AddrPort, b []byte) {
-	for _, l := range p.locals {
-		if l.addr == to {
-			p.h.HandleDatagrams(now, ice.Route{Sock: l.sock, Local: to.Addr(), Remote: from}, b, len(b))
+	for sock := range int16(len(p.addrs)) + 1 {
+		if q := p.ports[sock]; q != nil && q.addr == to {
+			p.h.HandleDatagrams(now, ice.Route{Sock: sock, Local: to.Addr(), Remote: from}, b, len(b))
+			return
 		}
 	}
 }
@@ -134,8 +171,8 @@ func (p *simPeer) AppendDatagram(now time.Time, dst []byte) (b []byte, from, to 
 		}
 		d := p.out[0]
 		p.out = p.out[1:]
-		if int(d.r.Sock) < len(p.locals) && d.r.Sock >= 0 {
-			return append(dst, d.b...), p.locals[d.r.Sock].addr, d.r.Remote, true
+		if q := p.ports[d.r.Sock]; q != nil {
+			return append(dst, d.b...), q.addr, d.r.Remote, true
 		}
 	}
 }

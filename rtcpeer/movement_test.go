@@ -1,0 +1,205 @@
+package rtcpeer
+
+import (
+	"flag"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"purertc/rtcpeer/internal/simnet"
+)
+
+var (
+	restartsFlag = flag.Int("restarts", 1000, "how many times TestRestartsUnderLoad restarts ICE")
+	movesFlag    = flag.Int("moves", 100, "how many times TestMovesUnderLoad changes an address")
+)
+
+// A simLoad is a pair of peers with an ordered and reliable stream each way,
+// held to its promise on every step.
+type simLoad struct {
+	t       *testing.T
+	w       *simnet.World
+	a, b    *simPeer
+	streams []*simStream
+}
+
+func newSimLoad(t *testing.T, w *simnet.World, a, b *simPeer) *simLoad {
+	t.Helper()
+	a.other, b.other = b, a
+	l := &simLoad{t: t, w: w, a: a, b: b}
+	o := ChannelOptions{Negotiated: true, ID: new(1)}
+	x, err := a.CreateDataChannel("x", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	y, err := b.CreateDataChannel("x", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, d := range [][2]*DataChannel{{x, y}, {y, x}} {
+		l.streams = append(l.streams, &simStream{
+			name: fmt.Sprint("direction ", i), from: d[0], to: d[1], ordered: true, reliable: true, seen: map[uint32]bool{}, last: -1,
+		})
+	}
+	if err := a.CreateOffer(); err != nil {
+		t.Fatal(err)
+	}
+	l.until(5*time.Second, "the channels", func() bool {
+		return x.ReadyState() == ChannelStateOpen && y.ReadyState() == ChannelStateOpen
+	})
+	var tick func()
+	tick = func() {
+		for _, s := range l.streams {
+			if s.from.PutPacket(simMessage(s.sent)) == nil {
+				s.sent++
+			}
+		}
+		w.After(50*time.Millisecond, tick)
+	}
+	tick()
+	return l
+}
+
+// until lets time pass, and has no message lost, repeated or out of order.
+func (l *simLoad) until(limit time.Duration, what string, f func() bool) {
+	l.t.Helper()
+	until(l.t, l.w, limit, what, func() bool {
+		for _, s := range l.streams {
+			if err := s.receive(); err != nil {
+				l.t.Fatalf("seed %d: %v", l.w.Seed(), err)
+			}
+		}
+		return f == nil || f()
+	})
+}
+
+// caughtUp waits until all that was sent by now has arrived.
+func (l *simLoad) caughtUp(limit time.Duration, what string) {
+	l.t.Helper()
+	x, y := l.streams[0], l.streams[1]
+	wantX, wantY := int64(x.sent)-1, int64(y.sent)-1
+	l.until(limit, what, func() bool { return x.last >= wantX && y.last >= wantY })
+}
+
+// ICE restarts from either side, one by the other, with messages under way on
+// a path that loses some.
+func TestRestartsUnderLoad(t *testing.T) {
+	w := newNATWorld(1)
+	w.Default.Loss, w.Default.Jitter = 0.01, 2*time.Millisecond
+	a, b := newSimPair(t, w, Config{})
+	l := newSimLoad(t, w, a, b)
+	for i := range *restartsFlag {
+		p := []*simPeer{a, b}[i%2]
+		before, _ := a.peer().core.agent.Credentials()
+		if err := p.RestartICE(); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.CreateOffer(); err != nil {
+			t.Fatalf("restart %d: %v", i, err)
+		}
+		// Sometimes the next one comes before this one is through.
+		settled := w.Now().Add(time.Duration(30+w.Rand().IntN(250)) * time.Millisecond)
+		l.until(time.Second, "a while", func() bool {
+			return p.SignalingState() == SignalingStateStable && !w.Now().Before(settled)
+		})
+		if after, _ := a.peer().core.agent.Credentials(); after == before {
+			t.Fatalf("restart %d did not restart", i)
+		}
+		for _, p := range []*simPeer{a, b} {
+			if s := p.ConnectionState(); s != StateConnected {
+				t.Fatalf("restart %d: %v", i, s)
+			}
+		}
+	}
+	l.caughtUp(10*time.Second, "all messages, in the end")
+	t.Logf("%d restarts, %d messages each way", *restartsFlag, l.streams[0].sent)
+	a.Close()
+	b.Close()
+}
+
+// A machine's address changes: at once, with the new one there before the old
+// one is gone, or with a while between them without any.
+func TestMovesUnderLoad(t *testing.T) {
+	w := newNATWorld(1)
+	a, b := newSimPair(t, w, Config{})
+	l := newSimLoad(t, w, a, b)
+	worst := [3]time.Duration{}
+	for i := range *movesFlag {
+		p := []*simPeer{a, b}[i/3%2]
+		old, next := p.addrs[0].String(), fmt.Sprintf("10.%d.%d.%d", 1+i%2, i/200, 1+i%200)
+		way := i % 3
+		switch way {
+		case 1:
+			p.move(old, next)
+			l.until(3*time.Second, "both are there", func() bool { return p.GatheringState() == GatheringStateComplete })
+		case 2:
+			p.move()
+			gap := w.Now().Add(2 * time.Second)
+			w.After(2*time.Second, func() {})
+			l.until(3*time.Second, "nowhere", func() bool { return !w.Now().Before(gap) })
+		}
+		p.move(next)
+		start := w.Now()
+		l.caughtUp(25*time.Second, fmt.Sprintf("messages after move %d", i))
+		worst[way] = max(worst[way], w.Now().Sub(start))
+		for _, p := range []*simPeer{a, b} {
+			if s := p.ConnectionState(); s != StateConnected && s != StateDisconnected {
+				t.Fatalf("move %d: %v", i, s)
+			}
+		}
+	}
+	t.Logf("%d moves; until all had arrived at most: at once %v, overlapping %v, after 2 s without %v", *movesFlag, worst[0], worst[1], worst[2])
+	a.Close()
+	b.Close()
+}
+
+// An address that appears is gathered and trickled; one that disappears takes
+// its candidates out of the description; the connection outlives both.
+func TestInterfaceComesAndGoes(t *testing.T) {
+	w := newNATWorld(1)
+	a, b := newSimPeer(t, w, withSTUN, "10.0.0.1"), newSimPeer(t, w, withSTUN, "10.0.0.2")
+	l := newSimLoad(t, w, a, b)
+	l.until(time.Minute, "the end of gathering", func() bool { return b.GatheringState() == GatheringStateComplete })
+	var states []GatheringState
+	b.OnStateChanged(func() {
+		if s := b.GatheringState(); len(states) == 0 || states[len(states)-1] != s {
+			states = append(states, s)
+		}
+	})
+	heard := len(b.heard)
+	b.move("10.0.0.2", "10.8.0.2") // a VPN comes up
+	l.until(time.Second, "its candidate", func() bool { return len(b.heard) == heard+2 && b.GatheringState() == GatheringStateComplete })
+	if !slices.Equal(states, []GatheringState{GatheringStateComplete, GatheringStateGathering, GatheringStateComplete}) &&
+		!slices.Equal(states, []GatheringState{GatheringStateGathering, GatheringStateComplete}) {
+		t.Errorf("gathering states %v", states)
+	}
+	if r, _ := a.peer().core.agent.Selected(); r.Remote.Addr().String() != "10.0.0.2" {
+		t.Errorf("a new address that is no better took the connection: %v", r)
+	}
+	if n := len(candidatesOf(t, b)); n != 2 {
+		t.Errorf("%d candidates with two addresses", n)
+	}
+	b.move("10.8.0.2") // and what was there before goes
+	l.caughtUp(25*time.Second, "messages by way of it")
+	if n := len(candidatesOf(t, b)); n != 1 {
+		t.Errorf("%d candidates with one address", n)
+	}
+	b.move("10.8.0.2", "10.8.0.2") // told again: nothing happens
+	if len(b.heard) != heard+2 {
+		t.Errorf("told %v", b.heard[heard:])
+	}
+	a.Close()
+	b.Close()
+	if b.changed != nil {
+		t.Error("a closed peer watches on")
+	}
+}
+
+func candidatesOf(t *testing.T, p *simPeer) []string {
+	t.Helper()
+	q := p.peer()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return slices.Clone(q.gatherer.candidates)
+}
