@@ -74,6 +74,11 @@ func ParseCandidate(s string) (Candidate, error) {
 	if len(f) < 8 {
 		return Candidate{}, badCandidate("fewer than eight fields")
 	}
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' { // RFC 8839 §5.1: every field is ASCII
+			return Candidate{}, badCandidate("a character that is not printable ASCII")
+		}
+	}
 	c := Candidate{Foundation: f[0], Transport: strings.ToLower(f[2])}
 	if !isICEChars(f[0], 1, 32) {
 		return Candidate{}, badCandidate("foundation")

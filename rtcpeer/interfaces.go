@@ -169,7 +169,7 @@ func (p *peer) addressesChanged(all []netip.Addr) {
 			added = p.addLocal(now, a) || added
 		}
 	}
-	if added && g.resolving == 0 {
+	if added && g.asking == 0 {
 		p.core.agent.EndOfLocal(now)
 	}
 	p.run(now)

@@ -13,6 +13,7 @@ import (
 // A simPeer is a whole Conn on a simulated network, under virtual time.
 type simPeer struct {
 	*Conn
+	kept    []*DataChannel
 	t       testing.TB
 	world   *simnet.World
 	addrs   []netip.Addr
@@ -57,6 +58,7 @@ func newSimPeerIn(t testing.TB, w *simnet.World, in simNetwork, cfg Config, addr
 		t.Fatal(err)
 	}
 	in.Attach(p, p.addrs...)
+	p.OnDataChannelReceived(nil)
 	p.OnSessionDescriptionCreated(func(typ, sdp string) {
 		p.heard = append(p.heard, typ)
 		if err := p.SetLocalDescription(typ, sdp); err != nil {
@@ -76,6 +78,31 @@ func newSimPeerIn(t testing.TB, w *simnet.World, in simNetwork, cfg Config, addr
 		}
 	})
 	return p
+}
+
+// CreateDataChannel keeps the handle, as every handle of a simulation is kept:
+// the garbage collector would close it from a goroutine of its own.
+func (p *simPeer) CreateDataChannel(label string, o ChannelOptions) (*DataChannel, error) {
+	d, err := p.Conn.CreateDataChannel(label, o)
+	p.kept = append(p.kept, d)
+	return d, err
+}
+
+// OpenDataChannel likewise.
+func (p *simPeer) OpenDataChannel(label string, o ChannelOptions) (*DataChannel, error) {
+	d, err := p.Conn.OpenDataChannel(label, o)
+	p.kept = append(p.kept, d)
+	return d, err
+}
+
+// OnDataChannelReceived likewise.
+func (p *simPeer) OnDataChannelReceived(f func(*DataChannel)) {
+	p.Conn.OnDataChannelReceived(func(d *DataChannel) {
+		p.kept = append(p.kept, d)
+		if f != nil {
+			f(d)
+		}
+	})
 }
 
 // newSimPair makes two peers that signal to each other at once.

@@ -1,0 +1,158 @@
+package rtcpeer
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"purertc/ice"
+)
+
+// A Report answers the question "why is it not connected?": what is known of
+// each candidate, pair and server, and of the layers above. Its String is for
+// people to read.
+type Report struct {
+	Connection ConnectionState // the true one, which Poll may not have shown yet
+	Gathering  GatheringState
+	Signaling  SignalingState
+	Err        error // why the connection failed or was closed; nil while it was not
+
+	ICE   ice.Report // candidates, pairs with their checks, servers with their answers
+	Stats Stats      // DTLS and SCTP, and how much went where
+
+	DTLSErr    error  // what ended the handshake or the connection, such as an alert
+	SCTPState  string // as RFC 9260 §4 names it, in lower case
+	Resolving  int    // servers whose names are being looked up, or that are being connected to
+	NotStarted bool   // offer and answer are not both known yet
+}
+
+// Report tells in detail how the connection stands. With an extension that is
+// not the built-in stack only the states are set.
+func (c *Conn) Report() Report {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := Report{Connection: c.connection, Gathering: c.gathering, Signaling: c.signaling, Err: c.cause}
+	if s, ok := c.ext.(*stack); ok && s.peer != nil {
+		s.peer.report(&r)
+	}
+	return r
+}
+
+func (p *peer) report(r *Report) {
+	r.Stats = p.stats()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		r.Connection, r.Gathering = p.state, p.gatherer.state
+	}
+	if p.cause != nil {
+		r.Err = p.cause
+	}
+	r.ICE = p.core.agent.Report()
+	r.Resolving = p.gatherer.asking
+	r.SCTPState = p.core.assoc.State().String()
+	r.NotStarted = p.core.dtls == nil
+	if p.core.dtls != nil {
+		r.DTLSErr = p.core.dtls.Err()
+	}
+}
+
+// String is the report as text of several lines, the cause first.
+func (r Report) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "connection %v, gathering %v, signalling %v\n", r.Connection, r.Gathering, r.Signaling)
+	if r.Err != nil {
+		fmt.Fprintf(&b, "cause: %v\n", r.Err)
+	}
+	if r.NotStarted {
+		b.WriteString("the other end's description, or ours, was not set yet\n")
+	}
+	role := "controlled"
+	if r.ICE.Controlling {
+		role = "controlling"
+	}
+	fmt.Fprintf(&b, "ICE %v, %s", r.ICE.State, role)
+	if r.ICE.Err != nil {
+		fmt.Fprintf(&b, ": %v", r.ICE.Err)
+	}
+	b.WriteByte('\n')
+	r.candidates(&b, "local", r.ICE.Local, r.ICE.Gathered)
+	r.candidates(&b, "remote", r.ICE.Remote, r.ICE.RemoteEnded)
+	r.pairs(&b)
+	r.servers(&b)
+	t := r.Stats.Transport
+	fmt.Fprintf(&b, "DTLS %s", t.DTLSState)
+	for _, s := range []string{t.DTLSRole, t.DTLSVersion, t.DTLSCipher, t.DTLSGroup} {
+		if s != "" {
+			b.WriteString(", " + s)
+		}
+	}
+	if r.DTLSErr != nil {
+		fmt.Fprintf(&b, ": %v", r.DTLSErr)
+	}
+	fmt.Fprintf(&b, "\nSCTP %s", r.SCTPState)
+	if rtt := r.Stats.SCTPTransport.SmoothedRoundTripTime; rtt > 0 {
+		fmt.Fprintf(&b, ", round trip %v", rtt.Round(10*time.Microsecond))
+	}
+	b.WriteByte('\n')
+	return b.String()
+}
+
+func (r Report) candidates(b *strings.Builder, whose string, list []ice.Candidate, complete bool) {
+	end := ", more may come"
+	if complete {
+		end = ", complete"
+	}
+	fmt.Fprintf(b, "%d %s candidates%s\n", len(list), whose, end)
+	for _, c := range list {
+		fmt.Fprintf(b, "  %s\n", candidateText(c))
+	}
+}
+
+// candidateText is a candidate as people say it: its type and its address.
+func candidateText(c ice.Candidate) string {
+	if c.Name != "" && !c.Addr.Addr().IsValid() {
+		return fmt.Sprintf("%v %s (its address is being looked up)", c.Type, c.Name)
+	}
+	return fmt.Sprintf("%v %s %v", c.Type, c.Transport, c.Addr)
+}
+
+func (r Report) pairs(b *strings.Builder) {
+	fmt.Fprintf(b, "%d pairs\n", len(r.ICE.Pairs))
+	for _, p := range r.ICE.Pairs {
+		fmt.Fprintf(b, "  %s ↔ %s: %v, %d requests sent, %d answered, %d received", candidateText(p.Local), candidateText(p.Remote),
+			p.State, p.RequestsSent, p.ResponsesReceived, p.RequestsReceived)
+		if p.RTT > 0 {
+			fmt.Fprintf(b, ", round trip %v", p.RTT.Round(10*time.Microsecond))
+		}
+		if p.Selected {
+			b.WriteString(", selected")
+		}
+		if p.Err != nil {
+			fmt.Fprintf(b, ": %v", p.Err)
+		}
+		b.WriteByte('\n')
+	}
+}
+
+func (r Report) servers(b *strings.Builder) {
+	if r.Resolving > 0 {
+		fmt.Fprintf(b, "%d servers are being looked up or connected to\n", r.Resolving)
+	}
+	for _, s := range r.ICE.Servers {
+		fmt.Fprintf(b, "server %s: ", s.URL)
+		switch {
+		case s.Err != nil:
+			fmt.Fprintf(b, "%v", s.Err)
+		case len(s.Relayed) > 0:
+			fmt.Fprintf(b, "relays at %v", s.Relayed)
+		case len(s.Mapped) > 0:
+			fmt.Fprintf(b, "sees us at %v", s.Mapped)
+		case s.Answered:
+			b.WriteString("answered")
+		default:
+			b.WriteString("has not answered")
+		}
+		b.WriteByte('\n')
+	}
+}
