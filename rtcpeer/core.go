@@ -9,6 +9,7 @@ import (
 	"purertc/datachannel"
 	"purertc/dtls"
 	"purertc/ice"
+	"purertc/ice/udpmux"
 	"purertc/sctp"
 )
 
@@ -193,17 +194,25 @@ func (p *core) appendDatagram(now time.Time, dst []byte) (b []byte, r ice.Route,
 	return b, r, true
 }
 
-// loopbackDatagramSize is what loopback interfaces carry of the sizes that
-// sctp tries.
-const loopbackDatagramSize = 16000
+// The longest of the sizes that sctp tries, which loopback interfaces and
+// Ethernet with jumbo frames carry.
+const (
+	loopbackDatagramSize = 16000
+	jumboDatagramSize    = 8932
+)
 
-// setRoute begins path MTU discovery anew for another route. So far only
-// loopback has it: it needs sockets that do not let datagrams be fragmented.
+// setRoute begins path MTU discovery anew for another route. It takes sockets
+// that do not let datagrams be fragmented. TURN servers fragment what they
+// relay (RFC 8656 §15), so that nothing could be found out through one.
 func (p *core) setRoute(r ice.Route) {
 	p.route = r
 	p.assoc.DiscoverPacketSize(0)
-	if p.discovery && r.Remote.Addr().IsLoopback() {
+	switch {
+	case !p.discovery || p.agent.DataOverhead() > 0:
+	case r.Remote.Addr().IsLoopback():
 		p.assoc.DiscoverPacketSize(loopbackDatagramSize - p.datagramSize)
+	case udpmux.Unfragmented:
+		p.assoc.DiscoverPacketSize(jumboDatagramSize - p.datagramSize)
 	}
 }
 

@@ -46,6 +46,7 @@ func setOptions(conn *net.UDPConn, wildcard, offload bool, size int) (gso, gro b
 		if syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_SNDBUFFORCE, size) != nil {
 			syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_SNDBUF, size)
 		}
+		neverFragment(fd, isIPv6(conn))
 		if offload {
 			// A kernel that knows the option knows the control message.
 			_, gerr := syscall.GetsockoptInt(fd, syscall.IPPROTO_UDP, udpSegment)
@@ -69,4 +70,19 @@ func setOptions(conn *net.UDPConn, wildcard, offload bool, size int) (gso, gro b
 // isIPv6 tells whether the socket is of the family AF_INET6.
 func isIPv6(conn *net.UDPConn) bool {
 	return conn.LocalAddr().(*net.UDPAddr).IP.To4() == nil
+}
+
+// Unfragmented tells that datagrams of these sockets are never fragmented, so
+// that a layer above can find out what the path carries (RFC 8899 §3).
+const Unfragmented = true
+
+// neverFragment sets DF and has the kernel take any size that the interface
+// takes, whatever it heard by ICMP, which anybody may send: the layer above
+// probes (RFC 8899 §4.6). What is too long for the interface is EMSGSIZE, and
+// counts as lost. A socket for both families has both options.
+func neverFragment(fd int, ipv6 bool) {
+	syscall.SetsockoptInt(fd, syscall.IPPROTO_IP, syscall.IP_MTU_DISCOVER, syscall.IP_PMTUDISC_PROBE)
+	if ipv6 {
+		syscall.SetsockoptInt(fd, syscall.IPPROTO_IPV6, syscall.IPV6_MTU_DISCOVER, syscall.IPV6_PMTUDISC_PROBE)
+	}
 }

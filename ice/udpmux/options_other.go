@@ -21,3 +21,7 @@ func setOptions(conn *net.UDPConn, wildcard, offload bool, size int) (gso, gro b
 	conn.SetWriteBuffer(size)
 	return false, false, nil
 }
+
+// Unfragmented tells that datagrams of these sockets are never fragmented, so
+// that a layer above can find out what the path carries (RFC 8899 §3).
+const Unfragmented = false
