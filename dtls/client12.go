@@ -261,12 +261,13 @@ func (c *Conn) clientServerKeyExchange(now time.Time, m message) error {
 func (c *Conn) clientHelloDone(now time.Time, m message) (err error) {
 	if m.typ == typeCertificateRequest && m.epoch == 0 && !c.hs.asked {
 		c.hs.asked = true
-		var types []authKind
-		if c.hs.askedSchemes, types, err = parseCertificateRequest12(m.body); err != nil {
+		w, err := parseCertificateRequest12(m.body)
+		if err != nil {
 			return err
 		}
+		c.hs.askedSchemes = w.schemes
 		c.hs.addToTranscript(m)
-		return c.chooseCertificate(&wanted{VersionDTLS12, c.hs.askedSchemes, nil, types})
+		return c.chooseCertificate(w)
 	}
 	if err := expect(m, typeServerHelloDone, 0); err != nil {
 		return err

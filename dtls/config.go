@@ -26,6 +26,11 @@ type Config struct {
 	// the far end can verify.
 	Certificates []*tls.Certificate
 
+	// MustMatchIssuer lists those of Certificates that are only for far ends
+	// which name an issuer in their chain as one they trust (RFC 8446 §4.2.4).
+	// Without it, what a far end says of issuers is not looked at.
+	MustMatchIssuer []*tls.Certificate
+
 	// Fingerprints of the far end's certificate, from its description. If
 	// there are any, the certificate must match before any data is given up
 	// or sent (RFC 8122 §5): one line of the strongest hash among them.

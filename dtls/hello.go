@@ -76,6 +76,7 @@ type helloExtensions struct {
 	psk                  *preShared // that a client sends
 	pskBody              []byte     // that a server got, not parsed yet
 	selectedPSK          uint16     // a server's
+	authorities          [][]byte   // the DER names of issuers that suit
 }
 
 // A keyShare is RFC 8446 §4.2.8's KeyShareEntry.
@@ -385,7 +386,7 @@ func (e *helloExtensions) parseOne(t extensionType, s cryptobyte.String, client 
 		e.sessionTicket = append([]byte{}, s...)
 		return true
 	case extAuthorities:
-		return !client || readAuthorities(&s) && s.Empty()
+		return !client || readAuthorities(&s, &e.authorities) && len(e.authorities) > 0 && s.Empty()
 	case extPSKModes:
 		var v cryptobyte.String
 		if !s.ReadUint8LengthPrefixed(&v) || len(v) == 0 {
@@ -418,11 +419,12 @@ func readServerName(s *cryptobyte.String, name *string) bool {
 	return true
 }
 
-// readAuthorities checks the form of certificate_authorities; an end with one
-// certificate has no use for what it says.
-func readAuthorities(s *cryptobyte.String) bool {
+// readAuthorities reads the names of issuers, in DER, of certificate_authorities
+// (RFC 8446 §4.2.4) or a CertificateRequest (RFC 5246 §7.4.4), where there may
+// be none.
+func readAuthorities(s *cryptobyte.String, names *[][]byte) bool {
 	var list cryptobyte.String
-	if !s.ReadUint16LengthPrefixed(&list) || len(list) == 0 {
+	if !s.ReadUint16LengthPrefixed(&list) {
 		return false
 	}
 	for len(list) > 0 {
@@ -430,6 +432,7 @@ func readAuthorities(s *cryptobyte.String) bool {
 		if !list.ReadUint16LengthPrefixed(&name) || len(name) == 0 {
 			return false
 		}
+		*names = append(*names, name)
 	}
 	return true
 }

@@ -55,7 +55,7 @@ func (c *Conn) acceptClientHello12(now time.Time, h *clientHello) error {
 		if len(auth) == 0 {
 			return fatal(AlertHandshakeFailure, "no cipher suite in common; client offers %v", h.suites)
 		}
-		if err := c.chooseCertificate(&wanted{VersionDTLS12, e.schemes, e.groups, auth}); err != nil {
+		if err := c.chooseCertificate(&wanted{VersionDTLS12, e.schemes, e.authorities, e.groups, auth}); err != nil {
 			return err
 		}
 	}
