@@ -33,6 +33,7 @@ func (c *Conn) startClient(now time.Time) error {
 		schemes:      c.cfg.SignatureSchemes,
 		alpn:         c.cfg.ALPN,
 		srtpProfiles: c.cfg.SRTPProfiles,
+		sizeLimit:    c.cfg.RecordSizeLimit,
 	}
 	if c.cfg.speaks(VersionDTLS13) {
 		if err := c.offer13(h, now); err != nil {
@@ -165,7 +166,8 @@ func (c *Conn) acceptServerHello12(h *serverHello) error {
 	return nil
 }
 
-// acceptProtocols takes what the server chose with ALPN and use_srtp.
+// acceptProtocols takes what the server chose with ALPN and use_srtp, and its
+// limit for records.
 func (c *Conn) acceptProtocols(e *helloExtensions) error {
 	if e.has(extALPN) {
 		// RFC 7301 §3.1: exactly one, of those offered.
@@ -180,6 +182,9 @@ func (c *Conn) acceptProtocols(e *helloExtensions) error {
 		}
 		c.srtp = e.srtpProfiles[0]
 	}
+	if e.has(extRecordSizeLimit) {
+		return c.acceptSizeLimit(e.sizeLimit)
+	}
 	return nil
 }
 
@@ -189,6 +194,8 @@ func (c *Conn) mayAnswer(t extensionType) bool {
 	switch t {
 	case extExtendedMasterSecret, extRenegotiationInfo, extECPointFormats, extSupportedGroups:
 		return true
+	case extRecordSizeLimit:
+		return c.cfg.RecordSizeLimit != 0
 	case extSessionTicket:
 		return c.cfg.Tickets
 	case extServerName:

@@ -72,6 +72,13 @@ type Config struct {
 	Session    *Session
 	TicketKeys []TicketKey
 
+	// RecordSizeLimit is the longest record, in bytes of plaintext, that the
+	// far end is asked to send (RFC 8449 §4): 64 to 2^14, and one more for the
+	// content type that DTLS 1.3 has inside. 0: a client does not ask, and a
+	// server answers one that does with the most there is. What the far end
+	// asks for is obeyed in any case.
+	RecordSizeLimit uint16
+
 	Rand         io.Reader // nil: crypto/rand
 	KeyLogWriter io.Writer // NSS key log; nil: none
 
@@ -125,6 +132,9 @@ func (cfg *Config) check() error {
 	case !knownVersion(cfg.MinVersion), !knownVersion(cfg.MaxVersion),
 		cfg.MinVersion == VersionDTLS13 && cfg.MaxVersion == VersionDTLS12:
 		return fmt.Errorf("%w: no version between %v and %v", ErrConfig, cfg.MinVersion, cfg.MaxVersion)
+	}
+	if n := cfg.RecordSizeLimit; n != 0 && (n < minSizeLimit || n > maxPlaintext+1) {
+		return fmt.Errorf("%w: RecordSizeLimit %d", ErrConfig, n)
 	}
 	for _, g := range cfg.Groups {
 		if g.curve() == nil && g != GroupX25519MLKEM768 {

@@ -17,6 +17,7 @@ const (
 	extUseSRTP              extensionType = 14    // RFC 5764 §4.1
 	extALPN                 extensionType = 16    // RFC 7301
 	extExtendedMasterSecret extensionType = 23    // RFC 7627
+	extRecordSizeLimit      extensionType = 28    // RFC 8449 §4
 	extSessionTicket        extensionType = 35    // RFC 5077 §3.2
 	extPreSharedKey         extensionType = 41    // RFC 8446 §4.2.11
 	extEarlyData            extensionType = 42    // RFC 8446 §4.2.10
@@ -76,6 +77,7 @@ type helloExtensions struct {
 	psk                  *preShared // that a client sends
 	pskBody              []byte     // that a server got, not parsed yet
 	selectedPSK          uint16     // a server's
+	sizeLimit            uint16     // record_size_limit, if not 0
 	authorities          [][]byte   // the DER names of issuers that suit
 }
 
@@ -168,6 +170,9 @@ func (e *helloExtensions) marshal(b *cryptobyte.Builder, client bool) {
 			addUint16s(b, e.srtpProfiles)
 			b.AddUint8(0) // no MKI
 		})
+	}
+	if e.sizeLimit != 0 {
+		add(extRecordSizeLimit, func(b *cryptobyte.Builder) { b.AddUint16(e.sizeLimit) })
 	}
 	if e.versions != nil {
 		add(extSupportedVersions, func(b *cryptobyte.Builder) { addVersions(b, e.versions, client) })
@@ -380,6 +385,10 @@ func (e *helloExtensions) parseOne(t extensionType, s cryptobyte.String, client 
 		e.cookie = v
 	case extKeyShare:
 		if !readKeyShares(&s, &e.keyShares, client) {
+			return false
+		}
+	case extRecordSizeLimit:
+		if !s.ReadUint16(&e.sizeLimit) {
 			return false
 		}
 	case extSessionTicket:

@@ -122,7 +122,7 @@ func TestDeadlines(t *testing.T) {
 	if _, err := client.Write(b); err != nil {
 		t.Errorf("write: %v", err)
 	}
-	if _, err := client.Write(make([]byte, maxWrite+1)); err == nil {
+	if _, err := client.Write(make([]byte, client.core.MaxPayload()+1)); err == nil {
 		t.Error("too long a datagram was sent")
 	}
 }
