@@ -191,7 +191,8 @@ func (c *Conn) armAck(now time.Time, epoch uint16) {
 // appendAck appends an ACK to a datagram that has room for limit more bytes.
 func (c *Conn) appendAck(dst []byte, limit int) []byte {
 	w := c.current
-	n := min(len(c.acks), (limit-w.overhead()-2)/recordNumberLen)
+	room := min(limit-w.overhead(), w.maxPayload(c.sizeLimit))
+	n := min(len(c.acks), (room-2)/recordNumberLen)
 	if n <= 0 {
 		return dst
 	}

@@ -109,17 +109,15 @@ const maxRSABits = 8192
 // vouches for, nothing but the key matters, and encoders' sins elsewhere in
 // it are not ours to judge.
 func certificateKey(der []byte) (crypto.PublicKey, error) {
-	outer := cryptobyte.String(der)
-	var cert, tbs, spki cryptobyte.String
-	if !outer.ReadASN1(&cert, cbasn1.SEQUENCE) || !outer.Empty() || !cert.ReadASN1(&tbs, cbasn1.SEQUENCE) ||
-		!tbs.SkipOptionalASN1(cbasn1.Tag(0).ContextSpecific().Constructed()) ||
-		!tbs.SkipASN1(cbasn1.INTEGER) || // serialNumber
-		!tbs.SkipASN1(cbasn1.SEQUENCE) || // signature
-		!tbs.SkipASN1(cbasn1.SEQUENCE) || // issuer
-		!tbs.SkipASN1(cbasn1.SEQUENCE) || // validity
+	_, tbs, err := readIssuer(der)
+	if err != nil {
+		return nil, err
+	}
+	var spki cryptobyte.String
+	if !tbs.SkipASN1(cbasn1.SEQUENCE) || // validity
 		!tbs.SkipASN1(cbasn1.SEQUENCE) || // subject
 		!tbs.ReadASN1Element(&spki, cbasn1.SEQUENCE) {
-		return nil, fatal(AlertBadCertificate, "certificate cannot be read")
+		return nil, errCertificate
 	}
 	key, err := x509.ParsePKIXPublicKey(spki)
 	if err != nil {
@@ -129,6 +127,30 @@ func certificateKey(der []byte) (crypto.PublicKey, error) {
 		return nil, fatal(AlertUnsupportedCertificate, "certificate has a key of type %T that is not supported", key)
 	}
 	return key, nil
+}
+
+var errCertificate = fatal(AlertBadCertificate, "certificate cannot be read")
+
+// certificateIssuer returns the name of the issuer, in DER, of a certificate
+// in DER form.
+func certificateIssuer(der []byte) ([]byte, error) {
+	issuer, _, err := readIssuer(der)
+	return issuer, err
+}
+
+// readIssuer reads a certificate up to its issuer (RFC 5280 §4.1), and returns
+// that and the rest of the TBSCertificate.
+func readIssuer(der []byte) (issuer, rest cryptobyte.String, err error) {
+	outer := cryptobyte.String(der)
+	var cert, tbs cryptobyte.String
+	if !outer.ReadASN1(&cert, cbasn1.SEQUENCE) || !outer.Empty() || !cert.ReadASN1(&tbs, cbasn1.SEQUENCE) ||
+		!tbs.SkipOptionalASN1(cbasn1.Tag(0).ContextSpecific().Constructed()) ||
+		!tbs.SkipASN1(cbasn1.INTEGER) || // serialNumber
+		!tbs.SkipASN1(cbasn1.SEQUENCE) || // signature
+		!tbs.ReadASN1Element(&issuer, cbasn1.SEQUENCE) {
+		return nil, nil, errCertificate
+	}
+	return issuer, tbs, nil
 }
 
 // supportedKey tells whether signatures of key can be verified, and cheaply.

@@ -1,6 +1,7 @@
 package dtls
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -12,8 +13,10 @@ import (
 type wanted struct {
 	version Version
 	schemes []SignatureScheme
-	groups  []Group    // of a DTLS 1.2 client: the curves it knows; nil: all
-	auth    []authKind // of DTLS 1.2: the kinds its suites or types allow; nil: all
+
+	authorities [][]byte   // the DER names of the issuers it trusts, if it says
+	groups      []Group    // of a DTLS 1.2 client: the curves it knows; nil: all
+	auth        []authKind // of DTLS 1.2: the kinds its suites or types allow; nil: all
 }
 
 // chooseCertificate makes the first of Certificates that the far end can use
@@ -24,16 +27,34 @@ func (c *Conn) chooseCertificate(w *wanted) error {
 		return nil
 	}
 	c.cfg.Certificate = nil
+	unfit := "far end accepts no signature that our key can make"
 	for _, cert := range c.cfg.Certificates {
-		if w.allows(cert) {
-			c.cfg.Certificate = cert
-			return nil
+		if !w.allows(cert) {
+			continue
 		}
+		if slices.Contains(c.cfg.MustMatchIssuer, cert) && !w.trusts(cert) {
+			unfit = "far end does not name the issuer of our certificate"
+			continue
+		}
+		c.cfg.Certificate = cert
+		return nil
 	}
 	if c.cfg.Client {
 		return nil
 	}
-	return fatal(AlertHandshakeFailure, "far end accepts no signature that our key can make")
+	return fatal(AlertHandshakeFailure, "%s", unfit)
+}
+
+// trusts tells whether the far end names an issuer in cert's chain.
+func (w *wanted) trusts(cert *tls.Certificate) bool {
+	for _, der := range cert.Certificate {
+		issuer, err := certificateIssuer(der)
+		named := func(name []byte) bool { return bytes.Equal(name, issuer) }
+		if err == nil && slices.ContainsFunc(w.authorities, named) {
+			return true
+		}
+	}
+	return false
 }
 
 // allows tells whether the far end can verify what cert signs.

@@ -33,6 +33,7 @@ func (c *Conn) startClient(now time.Time) error {
 		schemes:      c.cfg.SignatureSchemes,
 		alpn:         c.cfg.ALPN,
 		srtpProfiles: c.cfg.SRTPProfiles,
+		sizeLimit:    c.cfg.RecordSizeLimit,
 	}
 	if c.cfg.speaks(VersionDTLS13) {
 		if err := c.offer13(h, now); err != nil {
@@ -165,7 +166,8 @@ func (c *Conn) acceptServerHello12(h *serverHello) error {
 	return nil
 }
 
-// acceptProtocols takes what the server chose with ALPN and use_srtp.
+// acceptProtocols takes what the server chose with ALPN and use_srtp, and its
+// limit for records.
 func (c *Conn) acceptProtocols(e *helloExtensions) error {
 	if e.has(extALPN) {
 		// RFC 7301 §3.1: exactly one, of those offered.
@@ -180,6 +182,9 @@ func (c *Conn) acceptProtocols(e *helloExtensions) error {
 		}
 		c.srtp = e.srtpProfiles[0]
 	}
+	if e.has(extRecordSizeLimit) {
+		return c.acceptSizeLimit(e.sizeLimit)
+	}
 	return nil
 }
 
@@ -189,6 +194,8 @@ func (c *Conn) mayAnswer(t extensionType) bool {
 	switch t {
 	case extExtendedMasterSecret, extRenegotiationInfo, extECPointFormats, extSupportedGroups:
 		return true
+	case extRecordSizeLimit:
+		return c.cfg.RecordSizeLimit != 0
 	case extSessionTicket:
 		return c.cfg.Tickets
 	case extServerName:
@@ -261,12 +268,13 @@ func (c *Conn) clientServerKeyExchange(now time.Time, m message) error {
 func (c *Conn) clientHelloDone(now time.Time, m message) (err error) {
 	if m.typ == typeCertificateRequest && m.epoch == 0 && !c.hs.asked {
 		c.hs.asked = true
-		var types []authKind
-		if c.hs.askedSchemes, types, err = parseCertificateRequest12(m.body); err != nil {
+		w, err := parseCertificateRequest12(m.body)
+		if err != nil {
 			return err
 		}
+		c.hs.askedSchemes = w.schemes
 		c.hs.addToTranscript(m)
-		return c.chooseCertificate(&wanted{VersionDTLS12, c.hs.askedSchemes, nil, types})
+		return c.chooseCertificate(w)
 	}
 	if err := expect(m, typeServerHelloDone, 0); err != nil {
 		return err

@@ -197,11 +197,13 @@ func (c *Conn) clientEncryptedExtensions(now time.Time, m message) error {
 func (c *Conn) clientCertificate13(now time.Time, m message) (err error) {
 	if m.typ == typeCertificateRequest && m.epoch == epochHandshake && !c.hs.asked {
 		c.hs.asked = true
-		if c.hs.askedSchemes, err = parseCertificateRequest13(m.body); err != nil {
+		w, err := parseCertificateRequest13(m.body)
+		if err != nil {
 			return err
 		}
+		c.hs.askedSchemes = w.schemes
 		c.hs.addToTranscript(m)
-		return c.chooseCertificate(&wanted{version: VersionDTLS13, schemes: c.hs.askedSchemes})
+		return c.chooseCertificate(w)
 	}
 	if err := expect(m, typeCertificate, epochHandshake); err != nil {
 		return err

@@ -26,6 +26,11 @@ type Config struct {
 	// the far end can verify.
 	Certificates []*tls.Certificate
 
+	// MustMatchIssuer lists those of Certificates that are only for far ends
+	// which name an issuer in their chain as one they trust (RFC 8446 §4.2.4).
+	// Without it, what a far end says of issuers is not looked at.
+	MustMatchIssuer []*tls.Certificate
+
 	// Fingerprints of the far end's certificate, from its description. If
 	// there are any, the certificate must match before any data is given up
 	// or sent (RFC 8122 §5): one line of the strongest hash among them.
@@ -66,6 +71,13 @@ type Config struct {
 	Tickets    bool
 	Session    *Session
 	TicketKeys []TicketKey
+
+	// RecordSizeLimit is the longest record, in bytes of plaintext, that the
+	// far end is asked to send (RFC 8449 §4): 64 to 2^14, and one more for the
+	// content type that DTLS 1.3 has inside. 0: a client does not ask, and a
+	// server answers one that does with the most there is. What the far end
+	// asks for is obeyed in any case.
+	RecordSizeLimit uint16
 
 	Rand         io.Reader // nil: crypto/rand
 	KeyLogWriter io.Writer // NSS key log; nil: none
@@ -120,6 +132,9 @@ func (cfg *Config) check() error {
 	case !knownVersion(cfg.MinVersion), !knownVersion(cfg.MaxVersion),
 		cfg.MinVersion == VersionDTLS13 && cfg.MaxVersion == VersionDTLS12:
 		return fmt.Errorf("%w: no version between %v and %v", ErrConfig, cfg.MinVersion, cfg.MaxVersion)
+	}
+	if n := cfg.RecordSizeLimit; n != 0 && (n < minSizeLimit || n > maxPlaintext+1) {
+		return fmt.Errorf("%w: RecordSizeLimit %d", ErrConfig, n)
 	}
 	for _, g := range cfg.Groups {
 		if g.curve() == nil && g != GroupX25519MLKEM768 {

@@ -33,6 +33,7 @@ type Conn struct {
 	peer       [][]byte // DER
 	protocol   string   // ALPN
 	srtp       uint16
+	sizeLimit  uint16 // of records we send under keys; 0: none was agreed on
 	secrets    secrets12
 	exporter   []byte // DTLS 1.3's exporter secret
 	serverName string // that the client asked for
@@ -201,8 +202,8 @@ func (c *Conn) readRecord(now time.Time, h recordHeader, rec []byte) (data []byt
 		return nil
 	}
 	payload, ok := c.open(r, &h, rec)
-	if ok && len(payload) > maxPlaintext {
-		// RFC 8446 §5.4. It is the far end's: it was authenticated.
+	if ok && (len(payload) > maxPlaintext || c.tooLong(r, h.length)) {
+		// RFC 8446 §5.4, RFC 8449 §4. It is the far end's: it was authenticated.
 		c.fail(fatal(AlertRecordOverflow, "record of %d bytes", len(payload)))
 		return nil
 	}
@@ -427,7 +428,7 @@ func (c *Conn) AppendHandshake(now time.Time, dst []byte, limit int) (b []byte, 
 func (c *Conn) Established() bool { return c.state == stateEstablished }
 
 // BeginRecord appends room for the header of an application data record. The
-// payload is to be appended then, at most 2^14 bytes. Before the connection
+// payload is to be appended then, at most MaxPayload bytes. Before the connection
 // is established, and after it ended, nothing is appended.
 func (c *Conn) BeginRecord(dst []byte) []byte {
 	if c.state != stateEstablished {

@@ -136,7 +136,7 @@ func (c *Conn) appendFlightRecord(dst []byte, limit int) []byte {
 		return dst
 	}
 	w := c.writeEpoch(first.epoch)
-	room := min(limit-w.overhead(), maxPlaintext)
+	room := min(limit-w.overhead(), w.maxPayload(c.sizeLimit))
 	if first.content == typeChangeCipherSpec {
 		if room < len(first.body) {
 			return dst

@@ -17,6 +17,7 @@ const (
 	extUseSRTP              extensionType = 14    // RFC 5764 §4.1
 	extALPN                 extensionType = 16    // RFC 7301
 	extExtendedMasterSecret extensionType = 23    // RFC 7627
+	extRecordSizeLimit      extensionType = 28    // RFC 8449 §4
 	extSessionTicket        extensionType = 35    // RFC 5077 §3.2
 	extPreSharedKey         extensionType = 41    // RFC 8446 §4.2.11
 	extEarlyData            extensionType = 42    // RFC 8446 §4.2.10
@@ -76,6 +77,8 @@ type helloExtensions struct {
 	psk                  *preShared // that a client sends
 	pskBody              []byte     // that a server got, not parsed yet
 	selectedPSK          uint16     // a server's
+	sizeLimit            uint16     // record_size_limit, if not 0
+	authorities          [][]byte   // the DER names of issuers that suit
 }
 
 // A keyShare is RFC 8446 §4.2.8's KeyShareEntry.
@@ -167,6 +170,9 @@ func (e *helloExtensions) marshal(b *cryptobyte.Builder, client bool) {
 			addUint16s(b, e.srtpProfiles)
 			b.AddUint8(0) // no MKI
 		})
+	}
+	if e.sizeLimit != 0 {
+		add(extRecordSizeLimit, func(b *cryptobyte.Builder) { b.AddUint16(e.sizeLimit) })
 	}
 	if e.versions != nil {
 		add(extSupportedVersions, func(b *cryptobyte.Builder) { addVersions(b, e.versions, client) })
@@ -381,11 +387,15 @@ func (e *helloExtensions) parseOne(t extensionType, s cryptobyte.String, client 
 		if !readKeyShares(&s, &e.keyShares, client) {
 			return false
 		}
+	case extRecordSizeLimit:
+		if !s.ReadUint16(&e.sizeLimit) {
+			return false
+		}
 	case extSessionTicket:
 		e.sessionTicket = append([]byte{}, s...)
 		return true
 	case extAuthorities:
-		return !client || readAuthorities(&s) && s.Empty()
+		return !client || readAuthorities(&s, &e.authorities) && len(e.authorities) > 0 && s.Empty()
 	case extPSKModes:
 		var v cryptobyte.String
 		if !s.ReadUint8LengthPrefixed(&v) || len(v) == 0 {
@@ -418,11 +428,12 @@ func readServerName(s *cryptobyte.String, name *string) bool {
 	return true
 }
 
-// readAuthorities checks the form of certificate_authorities; an end with one
-// certificate has no use for what it says.
-func readAuthorities(s *cryptobyte.String) bool {
+// readAuthorities reads the names of issuers, in DER, of certificate_authorities
+// (RFC 8446 §4.2.4) or a CertificateRequest (RFC 5246 §7.4.4), where there may
+// be none.
+func readAuthorities(s *cryptobyte.String, names *[][]byte) bool {
 	var list cryptobyte.String
-	if !s.ReadUint16LengthPrefixed(&list) || len(list) == 0 {
+	if !s.ReadUint16LengthPrefixed(&list) {
 		return false
 	}
 	for len(list) > 0 {
@@ -430,6 +441,7 @@ func readAuthorities(s *cryptobyte.String) bool {
 		if !list.ReadUint16LengthPrefixed(&name) || len(name) == 0 {
 			return false
 		}
+		*names = append(*names, name)
 	}
 	return true
 }

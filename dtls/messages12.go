@@ -131,25 +131,24 @@ func marshalCertificateRequest12(schemes []SignatureScheme) ([]byte, error) {
 	return b.Bytes()
 }
 
-// parseCertificateRequest12 returns the schemes and kinds of keys that the
-// far end accepts. Of authorities we have no use.
-func parseCertificateRequest12(body []byte) (schemes []SignatureScheme, kinds []authKind, err error) {
+// parseCertificateRequest12 returns what the server accepts.
+func parseCertificateRequest12(body []byte) (*wanted, error) {
+	w := &wanted{version: VersionDTLS12, auth: []authKind{}}
 	s := cryptobyte.String(body)
-	var types, authorities cryptobyte.String
-	if !s.ReadUint8LengthPrefixed(&types) || len(types) == 0 || !readUint16s(&s, &schemes) ||
-		!s.ReadUint16LengthPrefixed(&authorities) || len(s) != 0 {
-		return nil, nil, errDecode
+	var types cryptobyte.String
+	if !s.ReadUint8LengthPrefixed(&types) || len(types) == 0 || !readUint16s(&s, &w.schemes) ||
+		!readAuthorities(&s, &w.authorities) || len(s) != 0 {
+		return nil, errDecode
 	}
-	kinds = []authKind{}
 	for _, t := range types {
 		switch t {
 		case certTypeRSASign:
-			kinds = append(kinds, authRSA)
+			w.auth = append(w.auth, authRSA)
 		case certTypeECDSASign:
-			kinds = append(kinds, authECDSA)
+			w.auth = append(w.auth, authECDSA)
 		}
 	}
-	return schemes, kinds, nil
+	return w, nil
 }
 
 // marshalClientKeyExchange writes RFC 8422 §5.7's message.

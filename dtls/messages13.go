@@ -37,8 +37,8 @@ func marshalCertificateRequest13(schemes []SignatureScheme) ([]byte, error) {
 	return b.Bytes()
 }
 
-// parseCertificateRequest13 returns the schemes that the server accepts.
-func parseCertificateRequest13(body []byte) (schemes []SignatureScheme, err error) {
+// parseCertificateRequest13 returns what the server accepts.
+func parseCertificateRequest13(body []byte) (*wanted, error) {
 	s := cryptobyte.String(body)
 	var context cryptobyte.String
 	if !s.ReadUint8LengthPrefixed(&context) || len(s) == 0 {
@@ -54,7 +54,7 @@ func parseCertificateRequest13(body []byte) (schemes []SignatureScheme, err erro
 	if e.schemes == nil {
 		return nil, fatal(AlertMissingExtension, "CertificateRequest without signature_algorithms")
 	}
-	return e.schemes, nil
+	return &wanted{version: VersionDTLS13, schemes: e.schemes, authorities: e.authorities}, nil
 }
 
 // marshalCertificates13 writes RFC 8446 §4.4.2's message, with no context and

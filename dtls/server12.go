@@ -55,7 +55,7 @@ func (c *Conn) acceptClientHello12(now time.Time, h *clientHello) error {
 		if len(auth) == 0 {
 			return fatal(AlertHandshakeFailure, "no cipher suite in common; client offers %v", h.suites)
 		}
-		if err := c.chooseCertificate(&wanted{VersionDTLS12, e.schemes, e.groups, auth}); err != nil {
+		if err := c.chooseCertificate(&wanted{VersionDTLS12, e.schemes, e.authorities, e.groups, auth}); err != nil {
 			return err
 		}
 	}
@@ -141,8 +141,8 @@ func (c *Conn) answerExtensions12(h *clientHello, sh *serverHello) error {
 // (RFC 6066 §3): not when a session is resumed, which has one already.
 func (c *Conn) acknowledgesName() bool { return c.serverName != "" && !c.resumed }
 
-// chooseProtocols answers ALPN and use_srtp.
-func (c *Conn) chooseProtocols(e, answer *helloExtensions) error {
+// chooseProtocols answers ALPN, use_srtp and record_size_limit.
+func (c *Conn) chooseProtocols(e, answer *helloExtensions) (err error) {
 	if e.alpn != nil && len(c.cfg.ALPN) > 0 {
 		i := slices.IndexFunc(c.cfg.ALPN, func(p string) bool { return slices.Contains(e.alpn, p) })
 		if i < 0 {
@@ -159,7 +159,10 @@ func (c *Conn) chooseProtocols(e, answer *helloExtensions) error {
 			break
 		}
 	}
-	return nil
+	if e.has(extRecordSizeLimit) {
+		answer.sizeLimit, err = c.chooseSizeLimit(e.sizeLimit)
+	}
+	return err
 }
 
 // sendServerFlight sends all from ServerHello to ServerHelloDone.

@@ -179,10 +179,11 @@ func (c *Conn) addServerProof13() error {
 		c.addMessage(typeCertificateRequest, body)
 		c.hs.step = (*Conn).serverCertificate13
 	}
-	if err := c.chooseCertificate(&wanted{version: VersionDTLS13, schemes: c.hs.hello.extensions.schemes}); err != nil {
+	offered := &c.hs.hello.extensions
+	if err := c.chooseCertificate(&wanted{version: VersionDTLS13, schemes: offered.schemes, authorities: offered.authorities}); err != nil {
 		return err
 	}
-	if err := c.addOwnCertificate13(c.hs.hello.extensions.schemes); err != nil {
+	if err := c.addOwnCertificate13(offered.schemes); err != nil {
 		return err
 	}
 	c.addFinished13()

@@ -80,6 +80,7 @@ type credential struct {
 	listed            bool // it is one of several to choose from
 	certFile, keyFile string
 	schemes           []dtls.SignatureScheme
+	mustMatchIssuer   bool
 }
 
 // newest is the credential that the flags are about: the last that was begun,
@@ -198,7 +199,8 @@ func flags() map[string]flagFunc {
 			o.credentials = append(o.credentials, credential{listed: true})
 			return nil
 		}},
-		"-signing-prefs": listFlag(func(o *options) *[]dtls.SignatureScheme { return &o.newest().schemes }),
+		"-signing-prefs":     listFlag(func(o *options) *[]dtls.SignatureScheme { return &o.newest().schemes }),
+		"-must-match-issuer": boolFlag(func(o *options) *bool { return &o.newest().mustMatchIssuer }),
 		"-expect-selected-credential": {false, func(o *options, v string) (err error) {
 			o.expectSelected, err = strconv.Atoi(v)
 			return err

@@ -169,6 +169,9 @@ func (s *shim) config() (cfg dtls.Config, err error) {
 			return cfg, err
 		}
 		cfg.Certificates = append(cfg.Certificates, cert)
+		if o.credentials[i].mustMatchIssuer {
+			cfg.MustMatchIssuer = append(cfg.MustMatchIssuer, cert)
+		}
 	}
 	cfg.VerifyPeer = s.verifyPeer
 	switch {

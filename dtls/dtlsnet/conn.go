@@ -19,8 +19,6 @@ const (
 	// maxQueued bounds the datagrams that wait for Read. More are dropped, as
 	// a socket would.
 	maxQueued = 64
-	// maxWrite is the most that Write takes: a record (RFC 6347 §4.1).
-	maxWrite = 1 << 14
 	// maxDatagram is room for any.
 	maxDatagram = 1 << 16
 )
@@ -246,7 +244,7 @@ func (c *Conn) Write(b []byte) (int, error) {
 		return 0, net.ErrClosed
 	case c.err != nil:
 		return 0, c.err
-	case len(b) > maxWrite:
+	case len(b) > c.core.MaxPayload(): // a datagram is a record
 		return 0, errors.New("dtlsnet: datagram too long")
 	case !at.IsZero() && !time.Now().Before(at):
 		return 0, os.ErrDeadlineExceeded

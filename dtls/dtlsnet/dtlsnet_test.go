@@ -122,7 +122,7 @@ func TestDeadlines(t *testing.T) {
 	if _, err := client.Write(b); err != nil {
 		t.Errorf("write: %v", err)
 	}
-	if _, err := client.Write(make([]byte, maxWrite+1)); err == nil {
+	if _, err := client.Write(make([]byte, client.core.MaxPayload()+1)); err == nil {
 		t.Error("too long a datagram was sent")
 	}
 }
@@ -200,6 +200,15 @@ func (f *flood) WriteTo(b []byte, _ net.Addr) (int, error) {
 	return len(b), nil
 }
 
+// heap is how much of it is in use.
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC() // what the first one freed may still hold other things
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
 // TestFlood: spoofed ClientHellos leave nothing behind, and are answered with
 // less than three times their length.
 func TestFlood(t *testing.T) {
@@ -213,6 +222,7 @@ func TestFlood(t *testing.T) {
 		core.Start(time.Now())
 		hello, _ := core.AppendHandshake(time.Now(), nil, mtu)
 		goroutines := runtime.NumGoroutine()
+		before := heap()
 		f := &flood{PacketConn: socket(t), hello: bytes.Clone(hello), finished: make(chan struct{}), stop: make(chan struct{})}
 		l, err := Listen(f, sc)
 		if err != nil {
@@ -224,6 +234,10 @@ func TestFlood(t *testing.T) {
 		}
 		if n := runtime.NumGoroutine() - goroutines; n > 1 {
 			t.Errorf("%v: %d goroutines", version, n)
+		}
+		// The listener has one buffer of maxDatagram; of clients it keeps nothing.
+		if grown := int64(heap()) - int64(before); grown > maxDatagram+flooders*8 {
+			t.Errorf("%v: the heap grew by %d bytes", version, grown)
 		}
 		if f.sent == 0 || f.sent > 3*f.got {
 			t.Errorf("%v: %d bytes sent for %d", version, f.sent, f.got)

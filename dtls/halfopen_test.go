@@ -1,0 +1,58 @@
+package dtls
+
+import (
+	"runtime"
+	"testing"
+)
+
+// heap is how much of it is in use.
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC() // what the first one freed may still hold other things
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// TestHalfOpenMemory: a server whose clients ICE vouched for keeps at most
+// 64 KiB for each that stops after its ClientHello.
+func TestHalfOpenMemory(t *testing.T) {
+	const conns, most = 2000, 64 << 10
+	for _, version := range []func(client, server *Config){only12, only13} {
+		p := newPair(t, version)
+		p.client.Start(epoch)
+		var hello [][]byte
+		for {
+			d, ok := p.client.AppendHandshake(epoch, nil, 1200)
+			if !ok {
+				break
+			}
+			hello = append(hello, d)
+		}
+		cfg := p.server.cfg
+		servers := make([]*Conn, conns)
+		buf := make([]byte, 0, 1200)
+		before := heap()
+		for i := range servers {
+			s, err := NewConn(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Start(epoch)
+			for _, d := range hello {
+				s.ReadRecord(epoch, append(buf, d...))
+			}
+			flight, ok := s.AppendHandshake(epoch, buf, 1200)
+			if !ok || len(flight) == 0 {
+				t.Fatalf("no answer: %v", s.Err())
+			}
+			servers[i] = s
+		}
+		each := (int64(heap()) - int64(before)) / conns
+		if each > most || each <= 0 {
+			t.Errorf("%d bytes for each half-open connection, want at most %d", each, most)
+		}
+		t.Logf("%d bytes each", each)
+		runtime.KeepAlive(servers)
+	}
+}

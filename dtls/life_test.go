@@ -1,0 +1,66 @@
+package dtls
+
+import (
+	"errors"
+	"testing"
+	"time"
+)
+
+// TestAbort: the far end hears the owner's alert, during and after the
+// handshake, and the owner's reason is what Err gives.
+func TestAbort(t *testing.T) {
+	reason := errors.New("because")
+	for _, version := range []func(client, server *Config){only12, only13} {
+		p := newPair(t, version)
+		p.client.Abort(AlertInternalError, reason)
+		if p.client.Err() != nil {
+			t.Errorf("before Start: %v", p.client.Err())
+		}
+		p.connect()
+		p.client.Abort(AlertAccessDenied, reason)
+		p.client.Abort(AlertInternalError, errors.New("too late"))
+		p.run()
+		var own, heard *AlertError
+		if err := p.client.Err(); !errors.Is(err, reason) || !errors.As(err, &own) || own.Remote || own.Alert != AlertAccessDenied {
+			t.Errorf("client: %v", err)
+		}
+		if err := p.server.Err(); !errors.As(err, &heard) || !heard.Remote || heard.Alert != AlertAccessDenied {
+			t.Errorf("server: %v", err)
+		}
+		if p.client.Established() || len(p.client.BeginRecord(nil)) != 0 {
+			t.Error("data can be sent after Abort")
+		}
+	}
+}
+
+// TestOldKeysExpire: keys that the far end no longer uses stay for records
+// that are late, but not for ever.
+func TestOldKeysExpire(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		after time.Duration // from the first record under new keys
+		late  bool          // whether an old record is still taken
+	}{
+		{"soon", time.Second, true},
+		{"just in time", oldKeysLife, true},
+		{"too late", oldKeysLife + time.Nanosecond, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := newPair(t, only13)
+			p.connect()
+			p.exchange()
+			late := p.client.FinishRecord(append(p.client.BeginRecord(nil), "late"...), 0)
+			if err := p.client.UpdateKeys(false); err != nil {
+				t.Fatal(err)
+			}
+			p.run()
+			p.send(p.client, "new")
+			p.run()
+			used := p.server.read[len(p.server.read)-1].usedAt
+			data, _ := p.server.ReadRecord(used.Add(test.after), late)
+			if (string(data) == "late") != test.late {
+				t.Errorf("got %q", data)
+			}
+		})
+	}
+}

@@ -1,0 +1,80 @@
+package dtls
+
+import (
+	"errors"
+	"testing"
+)
+
+// TestRecordSizeLimit: what either end asks for is obeyed, and the handshake
+// too goes in records that short.
+func TestRecordSizeLimit(t *testing.T) {
+	for _, test := range []struct {
+		name                   string
+		version                func(client, server *Config)
+		client, server         uint16 // RecordSizeLimit
+		clientSends, serverMay int    // MaxPayload
+	}{
+		{"1.2, none", only12, 0, 0, 1 << 14, 1 << 14},
+		{"1.3, none", only13, 0, 0, 1 << 14, 1 << 14},
+		{"1.2, a client's", only12, 100, 0, 1 << 14, 100},
+		{"1.3, a client's", only13, 100, 0, 1 << 14, 99},
+		{"1.2, a server's alone", only12, 0, 100, 1 << 14, 1 << 14},
+		{"1.2, both", only12, 64, 200, 200, 64},
+		{"1.3, both", only13, 64, 200, 199, 63},
+		{"1.2, as Firefox asks", only12, 16385, 0, 1 << 14, 1 << 14},
+		{"1.3, as Firefox asks", only13, 16385, 0, 1 << 14, 1 << 14},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := newPair(t, func(client, server *Config) {
+				test.version(client, server)
+				client.RecordSizeLimit, server.RecordSizeLimit = test.client, test.server
+			})
+			p.connect()
+			p.exchange()
+			if c, s := p.client.MaxPayload(), p.server.MaxPayload(); c != test.clientSends || s != test.serverMay {
+				t.Errorf("client may send %d, server %d; want %d and %d", c, s, test.clientSends, test.serverMay)
+			}
+			if test.serverMay >= 1000 {
+				return
+			}
+			for _, more := range []int{0, 1} {
+				p.send(p.server, string(make([]byte, test.serverMay+more)))
+				p.run()
+				var alert *AlertError
+				if errors.As(p.client.Err(), &alert) != (more == 1) || more == 1 && alert.Alert != AlertRecordOverflow {
+					t.Errorf("%d bytes too many: %v", more, p.client.Err())
+				}
+			}
+		})
+	}
+}
+
+func TestBadRecordSizeLimit(t *testing.T) {
+	for _, limit := range []uint16{1, minSizeLimit - 1, maxPlaintext + 2} {
+		cert := testCertificate(t, "P-256")
+		if _, err := NewConn(Config{Certificate: cert, ClientAuth: ClientAuthNone, RecordSizeLimit: limit}); !errors.Is(err, ErrConfig) {
+			t.Errorf("NewConn with %d: %v", limit, err)
+		}
+	}
+	for _, test := range []struct {
+		version        Version
+		limit          uint16
+		server, client bool // whether that end accepts it
+	}{
+		{VersionDTLS12, minSizeLimit - 1, false, false},
+		{VersionDTLS13, minSizeLimit - 1, false, false},
+		{VersionDTLS12, maxPlaintext, true, true},
+		{VersionDTLS12, maxPlaintext + 1, true, false},
+		{VersionDTLS13, maxPlaintext + 1, true, true},
+		{VersionDTLS13, maxPlaintext + 2, true, false},
+		{VersionDTLS13, 0xffff, true, false},
+	} {
+		c := &Conn{version: test.version}
+		if err := c.acceptSizeLimit(test.limit); (err == nil) != test.client {
+			t.Errorf("%v, server says %d: %v", test.version, test.limit, err)
+		}
+		if _, err := c.chooseSizeLimit(test.limit); (err == nil) != test.server {
+			t.Errorf("%v, client says %d: %v", test.version, test.limit, err)
+		}
+	}
+}
