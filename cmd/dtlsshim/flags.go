@@ -12,7 +12,7 @@ import (
 
 // errUnimplemented says that a flag asks for something this shim, or the
 // package it stands for, does not do.
-var errUnimplemented = errors.New("unimplemented")
+var errUnimplemented = errors.New("flag not supported by this shim")
 
 // options is what the flags of a test say.
 type options struct {
