@@ -79,6 +79,13 @@ type Config struct {
 	// asks for is obeyed in any case.
 	RecordSizeLimit uint16
 
+	// ConnectionIDs, if set, offers connection IDs (RFC 9146, RFC 9147 §9): each
+	// Conn calls it once for the bytes that the far end is to put into its
+	// records, at most 255. None at all mean that this end wants none, but puts
+	// into its own what the far end wants. Those who look connections up by
+	// them should make them random and all equally long.
+	ConnectionIDs func() []byte
+
 	Rand         io.Reader // nil: crypto/rand
 	KeyLogWriter io.Writer // NSS key log; nil: none
 

@@ -1,6 +1,7 @@
 package dtls
 
 import (
+	"bytes"
 	"crypto"
 	"errors"
 	"hash"
@@ -76,9 +77,14 @@ type Conn struct {
 	events []Event
 	stats  Stats
 
+	cid     []byte // that the far end puts into its records; nil: none
+	peerCID []byte // that we put into ours; nil: none
+	newer   bool   // the record read last was the newest there is
+	cidsDue bool   // a NewConnectionId is to be sent
+
 	// Scratch of seal and open.
 	nonce [12]byte
-	aad   [13]byte
+	aad   []byte
 	mask  [16]byte
 }
 
@@ -127,9 +133,14 @@ func NewConn(cfg Config) (*Conn, error) {
 		return nil, err
 	}
 	cfg.setDefaults()
+	cid, err := cfg.connectionID()
+	if err != nil {
+		return nil, err
+	}
 	plain := &writeEpoch{}
 	return &Conn{
 		cfg:        cfg,
+		cid:        cid,
 		lastSeq:    -1,
 		write:      []*writeEpoch{plain},
 		current:    plain,
@@ -173,16 +184,21 @@ const (
 // (RFC 6347 §4.1.2.7). Data that overtook the end of the handshake is kept,
 // within limits, and comes from a later call.
 func (c *Conn) ReadRecord(now time.Time, b []byte) (data []byte, n int) {
+	c.newer = false
 	if c.state == stateNew || len(b) == 0 {
 		return nil, len(b)
 	}
-	h, ok := parseRecordHeader(b)
-	if !ok {
+	var h recordHeader
+	if !h.parse(b, len(c.cid)) {
 		c.stats.Malformed++
 		return nil, len(b) // where the next one begins is anybody's guess
 	}
+	if h.hasCID && !bytes.Equal(h.cid(b, len(c.cid)), c.cid) {
+		c.stats.Rejected++
+		return nil, len(b) // RFC 9147 §4: the rest of the datagram goes with it
+	}
 	n = h.size + h.length
-	data = c.readRecord(now, h, b[:n:n])
+	data = c.readRecord(now, &h, b[:n:n])
 	if data == nil && len(c.early) > 0 {
 		data = c.readEarly(now)
 	}
@@ -190,7 +206,7 @@ func (c *Conn) ReadRecord(now time.Time, b []byte) (data []byte, n int) {
 }
 
 // readRecord handles the record that fills rec.
-func (c *Conn) readRecord(now time.Time, h recordHeader, rec []byte) (data []byte) {
+func (c *Conn) readRecord(now time.Time, h *recordHeader, rec []byte) (data []byte) {
 	if c.state >= stateClosed {
 		c.repeatAlert(h)
 		return nil
@@ -201,7 +217,8 @@ func (c *Conn) readRecord(now time.Time, h recordHeader, rec []byte) (data []byt
 		c.keepEarly(h, rec)
 		return nil
 	}
-	payload, ok := c.open(r, &h, rec)
+	top := r.window.top
+	payload, ok := c.open(r, h, rec)
 	if ok && (len(payload) > maxPlaintext || c.tooLong(r, h.length)) {
 		// RFC 8446 §5.4, RFC 8449 §4. It is the far end's: it was authenticated.
 		c.fail(fatal(AlertRecordOverflow, "record of %d bytes", len(payload)))
@@ -214,6 +231,7 @@ func (c *Conn) readRecord(now time.Time, h recordHeader, rec []byte) (data []byt
 		}
 		return nil
 	}
+	c.newer = r.window.top > top && r == c.read[len(c.read)-1]
 	c.noteUse(now, r)
 	if r.epoch > 3 && r == c.read[len(c.read)-1] {
 		c.dropOldKeys()
@@ -224,7 +242,7 @@ func (c *Conn) readRecord(now time.Time, h recordHeader, rec []byte) (data []byt
 			return payload
 		}
 	case typeHandshake:
-		c.handleFragments(now, h, payload)
+		c.handleFragments(now, *h, payload)
 	case typeAlert:
 		c.handleAlert(now, h.epoch, payload)
 	case typeACK:
@@ -247,7 +265,7 @@ func (c *Conn) readRecord(now time.Time, h recordHeader, rec []byte) (data []byt
 
 // timely tells whether a record can be opened now: its keys are there, and
 // if it is application data, the far end is who it should be.
-func (c *Conn) timely(h recordHeader, r *readEpoch) bool {
+func (c *Conn) timely(h *recordHeader, r *readEpoch) bool {
 	if r == nil {
 		return false
 	}
@@ -255,7 +273,7 @@ func (c *Conn) timely(h recordHeader, r *readEpoch) bool {
 }
 
 // mayCome tells whether the keys for a record may yet come.
-func (c *Conn) mayCome(h recordHeader) bool {
+func (c *Conn) mayCome(h *recordHeader) bool {
 	switch {
 	case c.hs == nil:
 		return false
@@ -268,7 +286,7 @@ func (c *Conn) mayCome(h recordHeader) bool {
 }
 
 // keepEarly copies a record of a later epoch until its keys are there.
-func (c *Conn) keepEarly(h recordHeader, rec []byte) {
+func (c *Conn) keepEarly(h *recordHeader, rec []byte) {
 	if !c.mayCome(h) || len(c.early) == maxEarly || len(rec) > maxEarlyLen {
 		c.stats.Rejected++
 		return
@@ -280,13 +298,16 @@ func (c *Conn) keepEarly(h recordHeader, rec []byte) {
 func (c *Conn) readEarly(now time.Time) (data []byte) {
 	for i := 0; i < len(c.early) && data == nil; {
 		rec := c.early[i]
-		h, _ := parseRecordHeader(rec)
-		if !c.timely(h, c.readEpochOf(h)) {
+		var h recordHeader
+		ok := h.parse(rec, len(c.cid)) // not if it has a connection ID and none was agreed on
+		if ok && !c.timely(&h, c.readEpochOf(&h)) {
 			i++
 			continue
 		}
 		c.early = slices.Delete(c.early, i, i+1)
-		data = c.readRecord(now, h, rec)
+		if ok {
+			data = c.readRecord(now, &h, rec)
+		}
 		i = 0 // the record may have made an earlier one readable
 	}
 	if len(c.early) == 0 {
@@ -407,6 +428,7 @@ func (c *Conn) heard() bool { return !c.out.sentAt.IsZero() }
 // ok is false.
 func (c *Conn) AppendHandshake(now time.Time, dst []byte, limit int) (b []byte, ok bool) {
 	c.startUpdate()
+	c.startCIDs()
 	b = dst
 	if c.ackPending {
 		// First, so that a client hears that its Finished came before it
@@ -438,9 +460,11 @@ func (c *Conn) BeginRecord(dst []byte) []byte {
 }
 
 // FinishRecord seals the record that BeginRecord began at b[start:], in
-// place. It returns b[:start] if the connection is not established.
+// place. It returns b[:start] if the connection is not established, or the
+// payload is longer than MaxPayload.
 func (c *Conn) FinishRecord(b []byte, start int) []byte {
-	if c.state != stateEstablished {
+	payload := len(b) - start - c.current.before()
+	if c.state != stateEstablished || payload < 0 || payload > c.MaxPayload() {
 		return b[:start]
 	}
 	return c.sealOrFail(c.current, typeApplicationData, b, start)
@@ -536,8 +560,8 @@ func (c *Conn) queueAlert(level byte, a Alert) {
 // repeatAlert answers a far end that goes on after it should have heard that
 // the connection is over: the alert may be lost. A few times, and never an
 // alert with an alert.
-func (c *Conn) repeatAlert(h recordHeader) {
-	if c.alert != [2]byte{} && !c.alertPending && (h.typ == typeHandshake || h.unified) && c.alertsLeft > 0 {
+func (c *Conn) repeatAlert(h *recordHeader) {
+	if c.alert != [2]byte{} && !c.alertPending && (h.typ == typeHandshake || h.unified || h.hasCID) && c.alertsLeft > 0 {
 		c.alertsLeft--
 		c.alertPending = true
 	}
@@ -555,7 +579,7 @@ func (c *Conn) readEpoch(epoch uint16) *readEpoch {
 // readEpochOf returns the keys for a record; nil: none. Of a unified header
 // only the low bits of the epoch are known, and the most recent epoch that
 // has them is meant (RFC 9147 §4.2.2).
-func (c *Conn) readEpochOf(h recordHeader) *readEpoch {
+func (c *Conn) readEpochOf(h *recordHeader) *readEpoch {
 	for i := len(c.read) - 1; i >= 0; i-- {
 		r := c.read[i]
 		if h.unified && r.mask != nil && r.epoch&unifiedEpoch == h.epoch ||

@@ -86,6 +86,7 @@ func (c *Conn) setReadKeys(epoch uint16, secret []byte) error {
 	if err != nil {
 		return fatal(AlertInternalError, "keys: %w", err)
 	}
+	k.cid = c.cid
 	c.read = append(c.read, &readEpoch{aeadKey: k, epoch: epoch, secret: secret})
 	return nil
 }
@@ -97,6 +98,7 @@ func (c *Conn) setWriteKeys(epoch uint16, secret []byte) error {
 	if err != nil {
 		return fatal(AlertInternalError, "keys: %w", err)
 	}
+	k.cid = c.peerCID
 	c.current = &writeEpoch{aeadKey: k, epoch: epoch, secret: secret}
 	c.write = append(c.write, c.current)
 	return nil

@@ -11,7 +11,7 @@ func plaintext(typ handshakeType, seq uint16, body []byte) []byte {
 	b := make([]byte, recordHeaderLen)
 	b = appendFragmentHeader(b, typ, len(body), seq, 0, len(body))
 	b = append(b, body...)
-	putRecordHeader(b, typeHandshake, VersionDTLS12, 0, uint64(seq), len(b)-recordHeaderLen)
+	putRecordHeader(b, typeHandshake, VersionDTLS12, 0, uint64(seq), nil, len(b)-recordHeaderLen)
 	return b
 }
 

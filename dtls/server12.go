@@ -134,6 +134,7 @@ func (c *Conn) answerExtensions12(h *clientHello, sh *serverHello) error {
 		sh.extensions.pointFormats = []byte{0}
 	}
 	sh.extensions.acknowledgeName = c.acknowledgesName()
+	sh.extensions.connectionID = c.chooseCID(e.connectionID)
 	return c.chooseProtocols(e, &sh.extensions)
 }
 
