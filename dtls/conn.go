@@ -62,6 +62,9 @@ type Conn struct {
 	write   []*writeEpoch // of messages that may be sent again
 	current *writeEpoch   // of what is sent now
 	read    []*readEpoch
+	// oldKeysUntil is how long all but the newest of read are kept, once these
+	// are in use (DTLS 1.3).
+	oldKeysUntil time.Time
 
 	rtt          time.Duration
 	timeout      time.Duration // of the flight on its way

@@ -4,7 +4,6 @@ import (
 	"crypto/cipher"
 	"encoding/binary"
 	"slices"
-	"time"
 )
 
 // aeadTagLen is the same for all the suites there are.
@@ -40,9 +39,9 @@ type readEpoch struct {
 	aeadKey
 	epoch  uint16
 	window replayWindow
-	secret []byte    // the keys' traffic secret (DTLS 1.3)
-	usedAt time.Time // when the first record of data came (DTLS 1.3)
-	forged uint64    // records that did not authenticate
+	secret []byte // the keys' traffic secret (DTLS 1.3)
+	used   bool   // a record of data came (DTLS 1.3)
+	forged uint64 // records that did not authenticate
 }
 
 // before and after are the bytes a record has around its payload.

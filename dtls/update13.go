@@ -126,18 +126,18 @@ const oldKeysLife = 4 * time.Minute
 
 // noteUse remembers when the far end began to use its newest keys.
 func (c *Conn) noteUse(now time.Time, r *readEpoch) {
-	if r.epoch >= epochData && r.usedAt.IsZero() {
-		r.usedAt = now
+	if r.epoch >= epochData && !r.used {
+		r.used = true
+		c.oldKeysUntil = now.Add(oldKeysLife)
 	}
 }
 
 // expireKeys lets go of all but the newest keys, some time after the far end
 // began to use them. It needs no timer: nothing depends on when.
 func (c *Conn) expireKeys(now time.Time) {
-	if n := len(c.read); n > 1 && c.state == stateEstablished {
-		if used := c.read[n-1].usedAt; !used.IsZero() && now.Sub(used) > oldKeysLife {
-			c.read = slices.Delete(c.read, 0, n-1)
-		}
+	n := len(c.read)
+	if n > 1 && c.state == stateEstablished && c.read[n-1].used && now.After(c.oldKeysUntil) {
+		c.read = slices.Delete(c.read, 0, n-1)
 	}
 }
 
