@@ -234,6 +234,10 @@ func (c *Conn) readRecord(now time.Time, h *recordHeader, rec []byte) (data []by
 		}
 		return nil
 	}
+	if r.aead == nil && !h.mayBePlain() {
+		c.mistake(0, fatal(AlertUnexpectedMessage, "record of type %d in plaintext", h.typ))
+		return nil
+	}
 	c.newer = r.window.top > top && r == c.read[len(c.read)-1]
 	c.noteUse(now, r)
 	if r.epoch > 3 && r == c.read[len(c.read)-1] {
@@ -241,6 +245,11 @@ func (c *Conn) readRecord(now time.Time, h *recordHeader, rec []byte) (data []by
 	}
 	switch h.typ {
 	case typeApplicationData:
+		if c.version == VersionDTLS13 && h.epoch < epochData {
+			// RFC 9147 §6.1: the keys of the handshake are for nothing else.
+			c.mistake(h.epoch, fatal(AlertUnexpectedMessage, "record of type %d in epoch %d", h.typ, h.epoch))
+			return nil
+		}
 		if c.state == stateEstablished && len(payload) > 0 {
 			return payload
 		}
@@ -256,14 +265,33 @@ func (c *Conn) readRecord(now time.Time, h *recordHeader, rec []byte) (data []by
 		// The epoch of a record says it all. That keys change only when
 		// they are there, and that Finished is in epoch 1, is checked
 		// elsewhere, so that this message may be lost or forged.
-	default:
-		c.stats.Malformed++
-		if h.epoch > 0 {
-			// RFC 8446 §5 and, for a record without type, §5.4
-			c.fail(fatal(AlertUnexpectedMessage, "record of type %d", h.typ))
+		if len(payload) != 1 || payload[0] != 1 {
+			c.mistake(0, fatal(AlertIllegalParameter, "malformed ChangeCipherSpec"))
 		}
+	default:
+		// RFC 8446 §5 and, for a record without type, §5.4
+		c.mistake(h.epoch, fatal(AlertUnexpectedMessage, "record of type %d", h.typ))
 	}
 	return nil
+}
+
+// mayBePlain tells whether a record of its type may be without keys.
+func (h *recordHeader) mayBePlain() bool {
+	switch h.typ {
+	case typeHandshake, typeAlert, typeChangeCipherSpec, typeACK:
+		return true
+	}
+	return false
+}
+
+// mistake ends the connection with err for what a record of the given epoch
+// holds: under keys, nobody but the far end can have sent it. In plaintext it
+// is only counted, unless the Conn is strict.
+func (c *Conn) mistake(epoch uint16, err error) {
+	c.stats.Malformed++
+	if epoch > 0 || c.cfg.Strict {
+		c.fail(err)
+	}
 }
 
 // timely tells whether a record can be opened now: its keys are there, and
@@ -272,7 +300,7 @@ func (c *Conn) timely(h *recordHeader, r *readEpoch) bool {
 	if r == nil {
 		return false
 	}
-	return h.unified || h.typ != typeApplicationData || c.state == stateEstablished && r.aead != nil
+	return h.unified || h.typ != typeApplicationData || h.epoch == 0 || c.state == stateEstablished
 }
 
 // mayCome tells whether the keys for a record may yet come.
@@ -324,12 +352,8 @@ func (c *Conn) handleFragments(now time.Time, h recordHeader, payload []byte) {
 	kept := true
 	for len(payload) > 0 {
 		f, rest, ok := parseFragment(payload)
-		if !ok && h.epoch > 0 {
-			c.fail(errDecode) // nobody but the far end can have sent it
-			return
-		}
 		if !ok {
-			c.stats.Malformed++
+			c.mistake(h.epoch, errDecode)
 			kept = false
 			break
 		}
@@ -341,7 +365,13 @@ func (c *Conn) handleFragments(now time.Time, h recordHeader, payload []byte) {
 			if int(f.seq) == c.lastSeq && f.last() {
 				c.repeat(now)
 			}
-		case h.epoch == 0 && c.readEpoch(epochHandshake) != nil, !c.in.add(h.epoch, f):
+		case h.epoch == 0 && c.readEpoch(epochHandshake) != nil:
+			c.mistake(0, fatal(AlertUnexpectedMessage, "handshake message of type %d in plaintext", f.typ))
+			kept = false
+		case c.cfg.Strict && c.in.contradicts(f):
+			c.mistake(h.epoch, fatal(AlertIllegalParameter, "fragments of message %d contradict each other", f.seq))
+			kept = false
+		case !c.in.add(h.epoch, f):
 			c.stats.Rejected++
 			kept = false
 		case c.version == VersionDTLS13 && c.hs != nil:
@@ -353,8 +383,9 @@ func (c *Conn) handleFragments(now time.Time, h recordHeader, payload []byte) {
 	if kept && c.acknowledges(h) {
 		c.noteReceived(h)
 	}
+	handshaking := c.hs != nil
 	c.runSteps(now)
-	c.armAck(now, h.epoch)
+	c.armAck(now, handshaking && c.hs == nil)
 }
 
 // runSteps gives the messages that are whole, in order, to the state machine.
@@ -395,15 +426,15 @@ func (c *Conn) handleLateFragment(now time.Time, h recordHeader, f fragment) {
 
 // handleAlert takes the payload of an alert record.
 func (c *Conn) handleAlert(now time.Time, epoch uint16, payload []byte) {
-	if len(payload) != 2 && epoch > 0 {
-		c.fail(fatal(AlertDecodeError, "alert of %d bytes", len(payload)))
-		return
-	}
 	if len(payload) != 2 {
-		c.stats.Malformed++
+		c.mistake(epoch, fatal(AlertDecodeError, "alert of %d bytes", len(payload)))
 		return
 	}
 	level, alert := payload[0], Alert(payload[1])
+	if c.cfg.Strict && level != levelWarning && level != levelFatal {
+		c.mistake(epoch, fatal(AlertIllegalParameter, "alert of level %d", level))
+		return
+	}
 	protected := epoch > 0
 	switch {
 	case alert == AlertUserCanceled || level != levelFatal && alert != AlertCloseNotify && c.version != VersionDTLS13:
@@ -513,6 +544,11 @@ var (
 func (c *Conn) fail(err error) {
 	if c.state >= stateClosed {
 		return
+	}
+	if w := c.writeEpoch(epochHandshake); w != nil && c.state == stateEstablished && c.out.sentAt.IsZero() {
+		// Our Finished did not go, and will not: without it, the server cannot
+		// read what is under the keys for data.
+		c.current = w
 	}
 	c.end(stateFailed, err, EventFailed)
 	var a *AlertError

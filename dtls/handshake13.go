@@ -52,6 +52,9 @@ func (c *Conn) setHandshakeKeys(shared []byte) error {
 	}
 	// What is to come of the far end's handshake comes under keys. Anything
 	// in plaintext is somebody else's.
+	if c.cfg.Strict && c.in.find(c.in.next) != nil {
+		return fatal(AlertUnexpectedMessage, "handshake message in plaintext")
+	}
 	c.in.dropPlaintext()
 	if err := c.setReadKeys(epochHandshake, hs.peerSecret); err != nil {
 		return err

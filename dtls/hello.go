@@ -27,6 +27,7 @@ const (
 	extAuthorities          extensionType = 47    // RFC 8446 §4.2.4
 	extKeyShare             extensionType = 51    // RFC 8446 §4.2.8
 	extConnectionID         extensionType = 54    // RFC 9146 §3
+	extQUIC                 extensionType = 57    // RFC 9001 §8.2
 	extRenegotiationInfo    extensionType = 65281 // RFC 5746
 )
 

@@ -56,7 +56,7 @@ func (r *reassembler) add(epoch uint16, f fragment) bool {
 		r.remove(p)
 		p = nil
 	}
-	if p != nil && p.epoch == 0 && epoch == 0 && (p.typ != f.typ || p.length != f.length) {
+	if p != nil && p.epoch == 0 && epoch == 0 && p.differs(f) {
 		// One of the two is not the far end's. It is more likely to be there
 		// again, whole, than whoever put in something else.
 		r.remove(p)
@@ -66,10 +66,19 @@ func (r *reassembler) add(epoch uint16, f fragment) bool {
 		p = &partial{typ: f.typ, seq: f.seq, epoch: epoch, length: f.length}
 		r.pending = append(r.pending, p)
 	}
-	if p.epoch != epoch || p.typ != f.typ || p.length != f.length {
+	if p.epoch != epoch || p.differs(f) {
 		return false
 	}
 	return r.store(p, f)
+}
+
+// differs tells whether f is of another message than p.
+func (p *partial) differs(f fragment) bool { return p.typ != f.typ || p.length != f.length }
+
+// contradicts tells whether f cannot belong to what is there of its message.
+func (r *reassembler) contradicts(f fragment) bool {
+	p := r.find(f.seq)
+	return p != nil && p.differs(f)
 }
 
 // store copies the bytes of f into p, if the limits allow.
