@@ -361,7 +361,7 @@ func (c *Conn) handleFragments(now time.Time, h recordHeader, payload []byte) {
 		switch {
 		case c.hs == nil && c.version != VersionDTLS13:
 			c.handleLateFragment(now, h, f)
-		case f.seq < c.in.next:
+		case uint32(f.seq) < c.in.next:
 			if int(f.seq) == c.lastSeq && f.last() {
 				c.repeat(now)
 			}
@@ -419,7 +419,7 @@ func (c *Conn) handleLateFragment(now time.Time, h recordHeader, f fragment) {
 	case f.typ == typeHelloRequest && c.cfg.Client, f.typ == typeClientHello && !c.cfg.Client:
 		// RFC 5246 §7.2.2: renegotiation is refused.
 		c.queueAlert(levelWarning, AlertNoRenegotiation)
-	case f.seq >= c.in.next && h.epoch > 0:
+	case uint32(f.seq) >= c.in.next && h.epoch > 0:
 		c.fail(fatal(AlertUnexpectedMessage, "handshake message of type %d after the handshake", f.typ))
 	}
 }

@@ -227,7 +227,7 @@ func (g *Gate) admit(now time.Time, rec recordHeader, f fragment, cookie *helloC
 		return nil
 	}
 	c.Start(now)
-	c.in.next, c.nextSend = f.seq, f.seq
+	c.in.next, c.nextSend = uint32(f.seq), f.seq
 	// RFC 6347 §4.2.1: the ServerHello goes on from the number of the hello.
 	c.current.next = rec.seq
 	if cookie.version == VersionDTLS12 {

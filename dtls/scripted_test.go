@@ -146,7 +146,7 @@ func TestWrongMessage(t *testing.T) {
 			if c.hs == nil {
 				continue
 			}
-			p.deliver(c, plaintext(typeFinished, c.in.next, make([]byte, verifyDataLen)))
+			p.deliver(c, plaintext(typeFinished, uint16(c.in.next), make([]byte, verifyDataLen)))
 			var a *AlertError
 			if !errors.As(c.Err(), &a) || a.Remote || a.Alert != AlertUnexpectedMessage {
 				t.Errorf("Finished in plaintext: err %v", c.Err())

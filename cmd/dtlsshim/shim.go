@@ -352,6 +352,8 @@ func (s *shim) afterHandshake() error {
 		return fmt.Errorf("HelloRetryRequest: %t", got.HelloRetryRequest)
 	case o.expectServerName != "" && got.ServerName != o.expectServerName:
 		return fmt.Errorf("server name %q", got.ServerName)
+	case o.expectNoSession && s.sessions > 0:
+		return fmt.Errorf("%d sessions", s.sessions)
 	case o.expectNoPeer && len(got.PeerCertificates) > 0:
 		return errors.New("there is a peer certificate")
 	}
