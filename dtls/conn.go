@@ -23,7 +23,7 @@ const (
 // A Conn is one end of a DTLS connection: a pure state machine. Its methods
 // must not run at the same time as one another.
 type Conn struct {
-	cfg   Config
+	cfg   *Config // our own copy, with the defaults; nil once established
 	state connState
 	err   error
 
@@ -34,14 +34,21 @@ type Conn struct {
 	peer       [][]byte // DER
 	protocol   string   // ALPN
 	srtp       uint16
-	sizeLimit  uint16 // of records we send under keys; 0: none was agreed on
-	secrets    secrets12
-	exporter   []byte // DTLS 1.3's exporter secret
-	serverName string // that the client asked for
-	retried    bool   // with a HelloRetryRequest
-	resumed    bool   // the handshake took over an earlier one's certificates
+	sizeLimit  uint16     // of records we send under keys; 0: none was agreed on
+	secrets    *secrets12 // of DTLS 1.3, until established
+	exporter   []byte     // DTLS 1.3's exporter secret
+	serverName string     // that the client asked for
+	retried    bool       // with a HelloRetryRequest
+	resumed    bool       // the handshake took over an earlier one's certificates
 	// resumption is the secret of a client that takes tickets (DTLS 1.3).
 	resumption []byte
+
+	// What stays of cfg.
+	client                   bool
+	strict                   bool
+	patient                  bool          // PatientRetransmission
+	ownLimit                 uint16        // RecordSizeLimit
+	firstTimeout, maxTimeout time.Duration // InitialTimeout, MaxTimeout
 
 	hs       *handshake // nil once finished
 	in       reassembler
@@ -143,13 +150,19 @@ func NewConn(cfg Config) (*Conn, error) {
 	}
 	plain := &writeEpoch{}
 	return &Conn{
-		cfg:        cfg,
-		cid:        cid,
-		lastSeq:    -1,
-		write:      []*writeEpoch{plain},
-		current:    plain,
-		read:       []*readEpoch{{}},
-		alertsLeft: 3,
+		cfg:          &cfg,
+		client:       cfg.Client,
+		strict:       cfg.Strict,
+		patient:      cfg.PatientRetransmission,
+		ownLimit:     cfg.RecordSizeLimit,
+		firstTimeout: cfg.InitialTimeout,
+		maxTimeout:   cfg.MaxTimeout,
+		cid:          cid,
+		lastSeq:      -1,
+		write:        []*writeEpoch{plain},
+		current:      plain,
+		read:         []*readEpoch{{}},
+		alertsLeft:   3,
 	}, nil
 }
 
@@ -161,8 +174,8 @@ func (c *Conn) Start(now time.Time) {
 		return
 	}
 	c.state = stateHandshake
-	c.hs = &handshake{}
-	if !c.cfg.Client {
+	c.hs, c.secrets = &handshake{}, &secrets12{}
+	if !c.client {
 		c.hs.step = (*Conn).serverClientHello
 		return
 	}
@@ -290,7 +303,7 @@ func (h *recordHeader) mayBePlain() bool {
 // is only counted, unless the Conn is strict.
 func (c *Conn) mistake(epoch uint16, err error) {
 	c.stats.Malformed++
-	if epoch > 0 || c.cfg.Strict {
+	if epoch > 0 || c.strict {
 		c.fail(err)
 	}
 }
@@ -312,7 +325,7 @@ func (c *Conn) mayCome(h *recordHeader) bool {
 	case !h.unified:
 		return h.epoch == 1 && c.version != VersionDTLS13
 	case c.version == 0:
-		return c.cfg.Client // a client has no keys before it heard of us
+		return c.client // a client has no keys before it heard of us
 	}
 	return c.version == VersionDTLS13 && h.epoch >= 2
 }
@@ -369,7 +382,7 @@ func (c *Conn) handleFragments(now time.Time, h recordHeader, payload []byte) {
 		case h.epoch == 0 && c.readEpoch(epochHandshake) != nil:
 			c.mistake(0, fatal(AlertUnexpectedMessage, "handshake message of type %d in plaintext", f.typ))
 			kept = false
-		case c.cfg.Strict && c.in.contradicts(f):
+		case c.strict && c.in.contradicts(f):
 			c.mistake(h.epoch, fatal(AlertIllegalParameter, "fragments of message %d contradict each other", f.seq))
 			kept = false
 		case !c.in.add(h.epoch, f):
@@ -417,7 +430,7 @@ func (c *Conn) handleLateFragment(now time.Time, h recordHeader, f fragment) {
 		// Under keys it is no forgery, and our last flight makes nobody repeat
 		// anything: no need for a pause.
 		c.repeatLast()
-	case f.typ == typeHelloRequest && c.cfg.Client, f.typ == typeClientHello && !c.cfg.Client:
+	case f.typ == typeHelloRequest && c.client, f.typ == typeClientHello && !c.client:
 		// RFC 5246 §7.2.2: renegotiation is refused.
 		c.queueAlert(levelWarning, AlertNoRenegotiation)
 	case uint32(f.seq) >= c.in.next && h.epoch > 0:
@@ -432,7 +445,7 @@ func (c *Conn) handleAlert(now time.Time, epoch uint16, payload []byte) {
 		return
 	}
 	level, alert := payload[0], Alert(payload[1])
-	if c.cfg.Strict && level != levelWarning && level != levelFatal {
+	if c.strict && level != levelWarning && level != levelFatal {
 		c.mistake(epoch, fatal(AlertIllegalParameter, "alert of level %d", level))
 		return
 	}
@@ -514,7 +527,7 @@ func (c *Conn) Close(now time.Time) {
 	if c.state >= stateClosed {
 		return
 	}
-	began := c.state == stateEstablished || c.state != stateNew && (c.cfg.Client || c.heard())
+	began := c.state == stateEstablished || c.state != stateNew && (c.client || c.heard())
 	keep := c.out
 	c.end(stateClosed, ErrClosed, EventNone)
 	if c.version != 0 && (keep.final || c.version == VersionDTLS13) && keep.sending() {
@@ -561,11 +574,11 @@ func (c *Conn) fail(err error) {
 // establish ends the handshake with success.
 func (c *Conn) establish() {
 	c.state = stateEstablished
-	c.hs = nil
+	c.hs, c.cfg = nil, nil
 	if c.version == VersionDTLS13 {
 		// A client's Finished goes on until it is acknowledged, and a server
 		// can acknowledge it again, until the deadline.
-		c.alertAt = time.Time{}
+		c.alertAt, c.secrets = time.Time{}, nil
 	} else {
 		c.stopTimers()
 		excess := slices.ContainsFunc(c.in.pending, func(p *partial) bool { return p.epoch > 0 })

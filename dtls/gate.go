@@ -184,7 +184,7 @@ func (g *Gate) challenge(now time.Time, addr []byte, rec recordHeader, f fragmen
 	cookie := &helloCookie{version: VersionDTLS12, issued: uint32(now.Unix())}
 	typ, body := typeHelloVerifyRequest, []byte(nil)
 	if slices.Contains(h.extensions.versions, VersionDTLS13) && g.cfg.speaks(VersionDTLS13) {
-		c := &Conn{cfg: g.cfg}
+		c := &Conn{cfg: &g.cfg}
 		su, ok := c.chooseSuite13(h.suites)
 		group, share, ok2 := c.chooseGroup13(&h.extensions)
 		if err := checkClientHello13(h); err != nil || !ok || !ok2 {
@@ -253,7 +253,6 @@ func (c *Conn) afterRetry(cookie *helloCookie, sealed []byte) error {
 		return errDecode
 	}
 	c.version, c.suite, c.group = VersionDTLS13, su.id, cookie.group
-	c.secrets.hash = su.hash
 	c.hs.suite, c.hs.digest = su, su.hash.New()
 	c.hs.retried, c.retried = true, true
 	c.hs.addToTranscript(message{typ: typeMessageHash, body: cookie.first})

@@ -141,7 +141,7 @@ func (c *Conn) seal(w *writeEpoch, typ contentType, b []byte, start int) (_ []by
 // not know yet what the server speaks says 1.0, which every server takes
 // (RFC 6347 §4.2.1, RFC 9147 §4).
 func (c *Conn) recordVersion() Version {
-	if c.cfg.Client && c.version == 0 {
+	if c.client && c.version == 0 {
 		return VersionDTLS10
 	}
 	return VersionDTLS12

@@ -21,7 +21,7 @@ const (
 // A numberMask encrypts record numbers (RFC 9147 §4.2.3).
 type numberMask struct {
 	block  cipher.Block // AES; nil: ChaCha20
-	chacha [chacha20.KeySize]byte
+	chacha *[chacha20.KeySize]byte
 }
 
 // setMask puts the mask for the record with the given ciphertext, which has

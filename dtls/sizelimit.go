@@ -11,8 +11,8 @@ func (c *Conn) chooseSizeLimit(client uint16) (own uint16, err error) {
 		return 0, fatal(AlertIllegalParameter, "client limits records to %d bytes", client)
 	}
 	c.sizeLimit = client
-	c.cfg.RecordSizeLimit = min(c.ownSizeLimit(), c.maxSizeLimit())
-	return c.cfg.RecordSizeLimit, nil
+	c.ownLimit = min(c.ownSizeLimit(), c.maxSizeLimit())
+	return c.ownLimit, nil
 }
 
 // acceptSizeLimit is for a client what chooseSizeLimit is for a server, which
@@ -27,10 +27,10 @@ func (c *Conn) acceptSizeLimit(server uint16) error {
 
 // ownSizeLimit is what the far end is asked for.
 func (c *Conn) ownSizeLimit() uint16 {
-	if c.cfg.RecordSizeLimit == 0 {
+	if c.ownLimit == 0 {
 		return maxPlaintext + 1
 	}
-	return c.cfg.RecordSizeLimit
+	return c.ownLimit
 }
 
 // maxSizeLimit is the most that an end of the version at hand may ask for: in

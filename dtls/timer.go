@@ -37,7 +37,7 @@ func (c *Conn) SetRTT(rtt time.Duration) {
 	c.rtt = rtt
 	first := c.initialTimeout()
 	before := c.timeout
-	c.timeout = min(time.Duration(float64(before)*float64(first)/float64(old)), max(c.cfg.MaxTimeout, first))
+	c.timeout = min(time.Duration(float64(before)*float64(first)/float64(old)), max(c.maxTimeout, first))
 	if !c.retransmitAt.IsZero() {
 		c.retransmitAt = c.out.sentAt.Add(c.timeout)
 	}
@@ -54,7 +54,7 @@ func (c *Conn) SetRTT(rtt time.Duration) {
 // back was lost.
 func (c *Conn) initialTimeout() time.Duration {
 	if c.rtt <= 0 {
-		return c.cfg.InitialTimeout
+		return c.firstTimeout
 	}
 	return min(max(2*c.rtt, minRTTTimeout), maxRTTTimeout)
 }
@@ -100,7 +100,7 @@ func (c *Conn) Advance(now time.Time) {
 	}
 	if due(c.retransmitAt, now) {
 		// RFC 6347 §4.2.4.1: double the value at each retransmission.
-		c.timeout = min(2*c.timeout, c.cfg.MaxTimeout)
+		c.timeout = min(2*c.timeout, c.maxTimeout)
 		c.retransmitAt = time.Time{}
 		c.stats.Retransmissions++
 		c.out.restart()
