@@ -150,7 +150,7 @@ func TestIdleMemory(t *testing.T) {
 	each := (heap() - before) / uint64(len(conns))
 	runtime.KeepAlive(conns)
 	t.Logf("%d bytes a connection", each)
-	if each > 4500 { // 2560 are the keys of the ciphers
+	if each > 4200 { // 2560 are the keys of the ciphers; 4050 is usual
 		t.Errorf("%d bytes a connection", each)
 	}
 	if !bytes.Equal(conns[0].ConnectionState().PeerCertificates[0], sc.Certificate[0]) {

@@ -22,49 +22,58 @@ const (
 
 // A Conn is one end of a DTLS connection: a pure state machine. Its methods
 // must not run at the same time as one another.
+//
+// Idle ones are many, so its small fields stand together.
 type Conn struct {
-	cfg   *Config // our own copy, with the defaults; nil once established
-	state connState
-	err   error
+	cfg *Config    // our own copy, with the defaults; nil once established
+	hs  *handshake // nil once finished
+	err error
 
-	// What the handshake agreed on.
-	version    Version
-	suite      CipherSuite
-	group      Group
-	peer       [][]byte // DER
-	protocol   string   // ALPN
-	srtp       uint16
-	sizeLimit  uint16     // of records we send under keys; 0: none was agreed on
-	secrets    *secrets12 // of DTLS 1.3, until established
-	exporter   []byte     // DTLS 1.3's exporter secret
-	serverName string     // that the client asked for
-	retried    bool       // with a HelloRetryRequest
-	resumed    bool       // the handshake took over an earlier one's certificates
-	// resumption is the secret of a client that takes tickets (DTLS 1.3).
-	resumption []byte
+	state connState
 
 	// What stays of cfg.
-	client                   bool
-	strict                   bool
-	patient                  bool          // PatientRetransmission
-	ownLimit                 uint16        // RecordSizeLimit
-	firstTimeout, maxTimeout time.Duration // InitialTimeout, MaxTimeout
+	client   bool
+	strict   bool
+	patient  bool   // PatientRetransmission
+	ownLimit uint16 // RecordSizeLimit
 
-	hs       *handshake // nil once finished
+	// What the handshake agreed on.
+	version   Version
+	suite     CipherSuite
+	group     Group
+	srtp      uint16
+	sizeLimit uint16 // of records we send under keys; 0: none was agreed on
+	retried   bool   // with a HelloRetryRequest
+	resumed   bool   // the handshake took over an earlier one's certificates
+
+	alert        [2]byte // level and description
+	alertPending bool
+	alertsLeft   uint8 // repetitions of a fatal alert
+
+	peer       [][]byte   // DER
+	protocol   string     // ALPN
+	serverName string     // that the client asked for
+	secrets    *secrets12 // of DTLS 1.3, until established
+	exporter   []byte     // DTLS 1.3's exporter secret
+	resumption []byte     // the secret of a client that takes tickets (DTLS 1.3)
+	cid        []byte     // connection ID that the far end puts into its records; nil: none
+	peerCID    []byte     // that we put into ours; nil: none
+
 	in       reassembler
-	nextSend uint16   // our next message_seq
 	out      flight   // what we sent last and may have to send again
-	lastSeq  int      // message_seq that ends the far end's last flight; -1: none
 	early    [][]byte // records that came before their keys, or before Finished
+	lastSeq  int32    // message_seq that ends the far end's last flight; -1: none
+	nextSend uint16   // our next message_seq
 
-	acks       []recordNumber // received and not answered yet (DTLS 1.3)
-	ackAt      time.Time      // when they are acknowledged
-	ackPending bool
-	ackDue     bool // some of acks were in no ACK yet
-
+	newer       bool // the record read last was the newest there is
+	cidsDue     bool // a NewConnectionId is to be sent
 	updating    bool // our KeyUpdate is on its way
 	updateDue   bool // a KeyUpdate is to be sent
 	updateAsked bool // it is to ask for one of the far end
+	ackPending  bool
+	ackDue      bool           // some of acks were in no ACK yet
+	acks        []recordNumber // received and not answered yet (DTLS 1.3)
+	ackAt       time.Time      // when they are acknowledged
 
 	write   []*writeEpoch // of messages that may be sent again
 	current *writeEpoch   // of what is sent now
@@ -73,24 +82,14 @@ type Conn struct {
 	// are in use (DTLS 1.3).
 	oldKeysUntil time.Time
 
-	rtt          time.Duration
-	timeout      time.Duration // of the flight on its way
-	retransmitAt time.Time
-	deadline     time.Time // of the handshake
-	alertAt      time.Time // when remoteAlert is believed
-	remoteAlert  Alert
-
-	alert        [2]byte // level and description
-	alertPending bool
-	alertsLeft   int // repetitions of a fatal alert
+	firstTimeout, maxTimeout time.Duration // InitialTimeout and MaxTimeout of cfg
+	rtt                      time.Duration
+	timeout                  time.Duration // of the flight on its way
+	retransmitAt             time.Time
+	deadline                 time.Time // of the handshake
 
 	events []Event
 	stats  Stats
-
-	cid     []byte // that the far end puts into its records; nil: none
-	peerCID []byte // that we put into ours; nil: none
-	newer   bool   // the record read last was the newest there is
-	cidsDue bool   // a NewConnectionId is to be sent
 
 	// Scratch of seal and open.
 	nonce [12]byte
@@ -131,6 +130,9 @@ type handshake struct {
 	ticketLife time.Duration // of it
 
 	asked bool // we were asked for a certificate, or asked
+
+	alertAt time.Time // when alert is believed, which anybody could have sent
+	alert   Alert
 }
 
 // A step takes the message that is next in order. It returns an *AlertError
@@ -376,7 +378,7 @@ func (c *Conn) handleFragments(now time.Time, h recordHeader, payload []byte) {
 		case c.hs == nil && c.version != VersionDTLS13:
 			c.handleLateFragment(now, h, f)
 		case uint32(f.seq) < c.in.next:
-			if int(f.seq) == c.lastSeq && f.last() {
+			if int32(f.seq) == c.lastSeq && f.last() {
 				c.repeat(now)
 			}
 		case h.epoch == 0 && c.readEpoch(epochHandshake) != nil:
@@ -415,7 +417,7 @@ func (c *Conn) runSteps(now time.Time) {
 			c.setDeadline(now)
 			// The far end answered, so our flight arrived; and an alert that
 			// nobody vouched for was not its last word.
-			c.retransmitAt, c.alertAt = time.Time{}, time.Time{}
+			c.retransmitAt, c.hs.alertAt = time.Time{}, time.Time{}
 		}
 		if err := step(c, now, m); err != nil {
 			c.fail(err)
@@ -426,7 +428,7 @@ func (c *Conn) runSteps(now time.Time) {
 // handleLateFragment takes a handshake message after the handshake.
 func (c *Conn) handleLateFragment(now time.Time, h recordHeader, f fragment) {
 	switch {
-	case f.typ == typeFinished && int(f.seq) == c.lastSeq && f.last():
+	case f.typ == typeFinished && int32(f.seq) == c.lastSeq && f.last():
 		// Under keys it is no forgery, and our last flight makes nobody repeat
 		// anything: no need for a pause.
 		c.repeatLast()
@@ -460,11 +462,11 @@ func (c *Conn) handleAlert(now time.Time, epoch uint16, payload []byte) {
 		c.queueAlert(levelWarning, AlertCloseNotify)
 	case protected:
 		c.fail(&AlertError{Alert: alert, Remote: true})
-	case c.alertAt.IsZero() && c.heard():
+	case c.hs != nil && c.hs.alertAt.IsZero() && c.heard():
 		// Anybody could have sent this one. It is believed unless the
 		// handshake goes on within the time in which it should.
-		c.remoteAlert = alert
-		c.alertAt = now.Add(c.initialTimeout())
+		c.hs.alert = alert
+		c.hs.alertAt = now.Add(c.initialTimeout())
 	}
 }
 
@@ -578,7 +580,7 @@ func (c *Conn) establish() {
 	if c.version == VersionDTLS13 {
 		// A client's Finished goes on until it is acknowledged, and a server
 		// can acknowledge it again, until the deadline.
-		c.alertAt, c.secrets = time.Time{}, nil
+		c.secrets = nil
 	} else {
 		c.stopTimers()
 		excess := slices.ContainsFunc(c.in.pending, func(p *partial) bool { return p.epoch > 0 })
@@ -635,8 +637,8 @@ func (c *Conn) readEpoch(epoch uint16) *readEpoch {
 func (c *Conn) readEpochOf(h *recordHeader) *readEpoch {
 	for i := len(c.read) - 1; i >= 0; i-- {
 		r := c.read[i]
-		if h.unified && r.mask != nil && r.epoch&unifiedEpoch == h.epoch ||
-			!h.unified && r.mask == nil && r.epoch == h.epoch {
+		if h.unified && r.unified && r.epoch&unifiedEpoch == h.epoch ||
+			!h.unified && !r.unified && r.epoch == h.epoch {
 			return r
 		}
 	}

@@ -88,8 +88,8 @@ func (c *Conn) useMaster(master []byte) (out *writeEpoch, err error) {
 		client, server = server, client
 	}
 	client.cid, server.cid = c.peerCID, c.cid
-	c.read = append(c.read, &readEpoch{aeadKey: server, epoch: 1})
-	return &writeEpoch{aeadKey: client, epoch: 1}, nil
+	c.read = append(c.read, &readEpoch{aeadKey: server})
+	return &writeEpoch{aeadKey: client}, nil
 }
 
 // sessionHash is the hash of the transcript so far (RFC 7627 §3).

@@ -95,8 +95,8 @@ func (c *Conn) setReadKeys(epoch uint16, secret []byte) error {
 	if err != nil {
 		return fatal(AlertInternalError, "keys: %w", err)
 	}
-	k.cid = c.cid
-	c.read = append(c.read, &readEpoch{aeadKey: k, epoch: epoch, secret: secret})
+	k.cid, k.epoch = c.cid, epoch
+	c.read = append(c.read, &readEpoch{aeadKey: k, secret: secret})
 	return nil
 }
 
@@ -107,8 +107,8 @@ func (c *Conn) setWriteKeys(epoch uint16, secret []byte) error {
 	if err != nil {
 		return fatal(AlertInternalError, "keys: %w", err)
 	}
-	k.cid = c.peerCID
-	c.current = &writeEpoch{aeadKey: k, epoch: epoch, secret: secret}
+	k.cid, k.epoch = c.peerCID, epoch
+	c.current = &writeEpoch{aeadKey: k, secret: secret}
 	c.write = append(c.write, c.current)
 	return nil
 }

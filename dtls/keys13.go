@@ -89,7 +89,7 @@ func (su *suite) trafficKeys(secret []byte) (k aeadKey, err error) {
 	}
 	copy(k.iv[:], x.label("iv", nil, len(k.iv)))
 	sn := x.label("sn", nil, su.keyLen)
-	k.mask = &numberMask{}
+	k.unified = true
 	if su.id == TLS_CHACHA20_POLY1305_SHA256 {
 		k.mask.chacha = (*[chacha20.KeySize]byte)(sn)
 		return k, nil

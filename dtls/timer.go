@@ -77,7 +77,7 @@ func (c *Conn) setDeadline(now time.Time) {
 // NextTimeout is when Advance has something to do; zero: never.
 func (c *Conn) NextTimeout() time.Time {
 	next := c.retransmitAt
-	for _, t := range [...]time.Time{c.deadline, c.alertAt, c.ackAt} {
+	for _, t := range [...]time.Time{c.deadline, c.alertAt(), c.ackAt} {
 		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
 			next = t
 		}
@@ -87,8 +87,8 @@ func (c *Conn) NextTimeout() time.Time {
 
 // Advance runs the timers that are due.
 func (c *Conn) Advance(now time.Time) {
-	if due(c.alertAt, now) {
-		c.fail(&AlertError{Alert: c.remoteAlert, Remote: true})
+	if due(c.alertAt(), now) {
+		c.fail(&AlertError{Alert: c.hs.alert, Remote: true})
 	}
 	if due(c.deadline, now) && c.state == stateEstablished {
 		c.forgetHandshake()
@@ -111,5 +111,13 @@ func due(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }
 
 // stopTimers leaves nothing for Advance to do.
 func (c *Conn) stopTimers() {
-	c.retransmitAt, c.deadline, c.alertAt, c.ackAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	c.retransmitAt, c.deadline, c.ackAt = time.Time{}, time.Time{}, time.Time{}
+}
+
+// alertAt is when an alert that anybody could have sent ends the handshake.
+func (c *Conn) alertAt() (t time.Time) {
+	if c.hs != nil {
+		t = c.hs.alertAt
+	}
+	return t
 }
