@@ -172,7 +172,7 @@ func (c *Conn) register(ext ChannelExtension, label string, o ChannelOptions, s 
 	ch.threshold.Store(-1)
 	ch.own, _ = ext.(*stackChannel)
 	if ch.own != nil {
-		ch.own.notify(ch.wakeAll)
+		ch.own.notify(ch.recv.set, ch.send.set)
 	}
 	c.channels[ext] = ch
 	return ch

@@ -70,6 +70,13 @@ func (ch *channel) wakeAll() {
 	ch.send.set()
 }
 
+// want tells the built-in stack what there are handlers for; conn.mu is held.
+func (ch *channel) want() {
+	if ch.own != nil {
+		ch.own.want(ch.onPacket != nil, ch.onLow != nil)
+	}
+}
+
 // wants tells whether an event of the channel is one to deliver; conn.mu is
 // held.
 func (ch *channel) wants(e *Event) bool {
@@ -411,6 +418,7 @@ func (d *DataChannel) OnStateChanged(f func()) {
 func (d *DataChannel) OnPacketReceived(f func()) {
 	d.setHandler(func(ch *channel) {
 		ch.onPacket = f
+		ch.want() // before the look at what is there already
 		if f != nil && ch.ext.AvailablePacketCount() > 0 {
 			ch.conn.enqueue(Event{Kind: EventPacket, Channel: ch.ext})
 			ch.conn.wake.set()
@@ -423,6 +431,7 @@ func (d *DataChannel) OnPacketReceived(f func()) {
 func (d *DataChannel) OnBufferedAmountLow(threshold int, f func()) {
 	d.setHandler(func(ch *channel) {
 		ch.onLow = f
+		ch.want()
 		ch.threshold.Store(-1)
 		if f != nil {
 			ch.threshold.Store(int64(max(0, threshold)))

@@ -18,13 +18,24 @@ type stackChannel struct {
 
 	serial    uint64
 	discarded bool             // nobody will read it
-	hasPacket bool             // an EventPacket is queued
-	hasRoom   bool             // an EventBufferRoom is queued
+	packets   interest         // in EventPacket
+	room      interest         // in EventBufferRoom
 	full      bool             // a packet was refused for want of room
 	stats     DataChannelStats // of which only the counters are kept here
 	finished  bool
-	cause     error  // of finished: io.EOF after a clean close
-	wake      func() // wakes blocked calls; does not block
+	cause     error // of finished: io.EOF after a clean close
+
+	// They wake blocked calls, and do not block.
+	wakeReceivers, wakeSenders func()
+}
+
+// An interest is whether the program has a handler for a kind of event. One
+// that has none is not woken for it: a program that calls Send and Receive
+// would have a goroutine woken for each batch just to find that there is
+// nothing for it to do.
+type interest struct {
+	wanted bool
+	queued bool // an event is
 }
 
 // openChannel makes a channel of ours.
@@ -62,7 +73,7 @@ func (p *peer) openChannel(label string, o ChannelOptions) (*stackChannel, error
 
 func (p *peer) adopt(ch *datachannel.Channel) *stackChannel {
 	p.serial++
-	c := &stackChannel{peer: p, ch: ch, serial: p.serial, wake: func() {}}
+	c := &stackChannel{peer: p, ch: ch, serial: p.serial, wakeReceivers: func() {}, wakeSenders: func() {}}
 	p.channels[ch] = c
 	return c
 }
@@ -97,7 +108,8 @@ func (p *peer) handleSessionEvent(now time.Time, e datachannel.Event) {
 		}
 	case datachannel.EventMessage:
 		if c := p.channels[e.Channel]; c != nil && !c.discarded {
-			c.signal(EventPacket, &c.hasPacket)
+			c.signal(EventPacket, &c.packets)
+			c.wakeReceivers()
 			break
 		}
 		drain(now, e.Channel)
@@ -124,20 +136,21 @@ func (p *peer) takeLowered() {
 			return
 		}
 		if c := p.channels[ch]; c != nil {
-			c.room()
+			c.lowered()
 		}
 	}
 }
 
-// room tells of buffer room. A call that found the buffer full goes on when
+// lowered tells of buffer room. A call that found the buffer full goes on when
 // half of it is free, so that it has work for a while: waking it for each
 // packet that leaves would cost more than sending it.
-func (c *stackChannel) room() {
+func (c *stackChannel) lowered() {
 	if c.full && c.ch.BufferedAmount() > c.peer.cfg.sendBufferSize()/2 {
 		return
 	}
 	c.full = false
-	c.signal(EventBufferRoom, &c.hasRoom)
+	c.signal(EventBufferRoom, &c.room)
+	c.wakeSenders()
 }
 
 // optionsOf are the options of a channel that the peer opened.
@@ -152,13 +165,18 @@ func optionsOf(params datachannel.Params) ChannelOptions {
 	return o
 }
 
-// signal queues an event once until it is taken, and wakes blocked calls.
-func (c *stackChannel) signal(kind EventKind, queued *bool) {
-	if !*queued {
-		*queued = true
+// signal queues an event that is wanted, once until it is taken.
+func (c *stackChannel) signal(kind EventKind, i *interest) {
+	if i.wanted && !i.queued {
+		i.queued = true
 		c.peer.emit(Event{Kind: kind, Channel: c})
 	}
-	c.wake()
+}
+
+// wake wakes all blocked calls.
+func (c *stackChannel) wake() {
+	c.wakeReceivers()
+	c.wakeSenders()
 }
 
 // taken tells that a queued event was taken.
@@ -169,9 +187,9 @@ func (c *stackChannel) taken(e *Event) {
 		c.peer.incoming.count--
 		c.peer.incoming.bytes -= incomingSize(&params)
 	case EventPacket:
-		c.hasPacket = false
+		c.packets.queued = false
 	case EventBufferRoom:
-		c.hasRoom = false
+		c.room.queued = false
 	}
 }
 
@@ -199,10 +217,17 @@ func (c *stackChannel) connectionClosed(cause error) {
 }
 
 // notify sets what wakes the channel's blocked calls.
-func (c *stackChannel) notify(f func()) {
+func (c *stackChannel) notify(wakeReceivers, wakeSenders func()) {
 	c.peer.mu.Lock()
 	defer c.peer.mu.Unlock()
-	c.wake = f
+	c.wakeReceivers, c.wakeSenders = wakeReceivers, wakeSenders
+}
+
+// want sets which events the program has handlers for.
+func (c *stackChannel) want(packets, room bool) {
+	c.peer.mu.Lock()
+	defer c.peer.mu.Unlock()
+	c.packets.wanted, c.room.wanted = packets, room
 }
 
 // arrivals is the number of packets that came so far.

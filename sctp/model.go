@@ -126,7 +126,7 @@ const (
 	shortRTT       = int64(time.Millisecond)
 	shortTime      = 2 * time.Millisecond
 	minShortWindow = initialWindow * defaultMTU
-	maxShortWindow = 96 << 10
+	maxShortWindow = 256 << 10
 )
 
 // phases of probeBW

@@ -162,9 +162,14 @@ func (a *Association) dataReady(now time.Time) bool {
 	return (a.out.lost > 0 || a.queue.messages > 0 && a.windowAllows(1)) && a.mayTransmit(now)
 }
 
+// short reports whether the path is too short to be paced.
+func (a *Association) short() bool {
+	return a.recovery.minRTT > 0 && a.recovery.minRTT < int64(minPacedRTT)
+}
+
 // pacingRate is in bytes a second; 0: not paced.
 func (a *Association) pacingRate() float64 {
-	if m := a.recovery.minRTT; m > 0 && m < int64(minPacedRTT) {
+	if a.short() {
 		return 0
 	}
 	return a.cc.pacingRate(a.rto.srtt)
@@ -176,15 +181,32 @@ func (a *Association) mayTransmit(now time.Time) bool {
 	if a.recovery.allowance {
 		return true
 	}
-	if a.out.bytes >= a.cc.window() {
+	if room := a.cc.window() - a.out.bytes; room <= 0 || a.gathers(room) {
 		a.recovery.limited = a.order
+		a.filling = false
 		return false
 	}
+	a.filling = true
 	if when, ok := a.pacer.ready(a.clock(now), a.pacingRate(), a.mtu); !ok {
 		a.pacedUntil = a.base.Add(time.Duration(when))
 		return false
 	}
 	return true
+}
+
+// maxGathered is the room in the window that is always worth a burst: about
+// what segmentation offload takes at once.
+const maxGathered = 96 << 10
+
+// gathers reports whether data waits for more room in the window. On a path
+// that is not paced each acknowledgement would else let go just what it
+// acknowledges, and bursts would stay as short as they once happened to be,
+// with a system call and a wake-up at either end for each. So once the window
+// was full, half of it has to be free. What is in flight is acknowledged
+// without a timer of ours, and if not, the probe for a lost tail goes anyway.
+func (a *Association) gathers(room int) bool {
+	return !a.filling && a.short() && a.out.lost == 0 && a.queue.bytes > room &&
+		room < min(a.cc.window()/2, maxGathered)
 }
 
 // windowAllows reports whether the far end has room for n bytes more. With
