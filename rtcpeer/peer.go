@@ -168,12 +168,32 @@ func (p *peer) arm(now time.Time) {
 		return
 	}
 	p.armed = t
-	if wait := max(0, t.Sub(now)); p.timer == nil {
+	wait := max(0, t.Sub(now))
+	wait += slack(t, wait)
+	if p.timer == nil {
 		p.timer = time.AfterFunc(wait, p.fire)
 	} else {
 		p.timer.Reset(wait)
 	}
 }
+
+// slack is how much later than t, which is wait away, a timer fires, so that
+// the keepalives of many peers wake the process together: for a thousand that
+// rest, four times a second and not two hundred. It is at most 1/16 of the
+// wait, and none for what may be a retransmission.
+func slack(t time.Time, wait time.Duration) time.Duration {
+	if wait < slackFrom {
+		return 0
+	}
+	grid := slackFrom >> 4
+	for grid<<5 <= wait {
+		grid <<= 1
+	}
+	return grid - time.Duration(t.UnixNano())%grid
+}
+
+// slackFrom is more than any retransmission's first timeout.
+const slackFrom = 2 * time.Second
 
 func (p *peer) fire() {
 	p.mu.Lock()
