@@ -293,6 +293,16 @@ func (d *DataChannel) GetPacket() ([]byte, error) {
 	return p, err
 }
 
+// Recycle gives a packet from GetPacket or Receive back, for the memory of
+// later ones of the same connection; the caller must not use it any more. It
+// is never needed: packets that are not given back are garbage like any other.
+// With bulk data, collecting that garbage is a fifth of the work of receiving.
+func (d *DataChannel) Recycle(p []byte) {
+	if d.ch != nil && d.ch.own != nil {
+		d.ch.own.recycle(p)
+	}
+}
+
 // AvailablePacketCount is the number of packets that GetPacket has.
 func (d *DataChannel) AvailablePacketCount() int {
 	if d.ch == nil {

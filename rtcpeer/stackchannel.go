@@ -290,6 +290,13 @@ func (c *stackChannel) GetPacket() ([]byte, bool, error) {
 	return b, text, nil
 }
 
+// recycle takes a packet back that the program is done with.
+func (c *stackChannel) recycle(b []byte) {
+	c.peer.mu.Lock()
+	defer c.peer.mu.Unlock()
+	c.ch.Recycle(b)
+}
+
 // AvailablePacketCount is of ChannelExtension.
 func (c *stackChannel) AvailablePacketCount() int {
 	c.peer.mu.Lock()

@@ -181,12 +181,13 @@ func (a *Association) mayTransmit(now time.Time) bool {
 	if a.recovery.allowance {
 		return true
 	}
-	if room := a.cc.window() - a.out.bytes; room <= 0 || a.gathers(room) {
+	if room := a.sendWindow(now) - a.out.bytes; room > 0 && !a.gathers(now, room) {
+		a.filling = true
+	} else if room < -urgentRoom || !a.urgent() {
 		a.recovery.limited = a.order
 		a.filling = false
 		return false
 	}
-	a.filling = true
 	if when, ok := a.pacer.ready(a.clock(now), a.pacingRate(), a.mtu); !ok {
 		a.pacedUntil = a.base.Add(time.Duration(when))
 		return false
@@ -194,9 +195,43 @@ func (a *Association) mayTransmit(now time.Time) bool {
 	return true
 }
 
+const (
+	// sharedWindow bounds what is in flight on a short path while more than
+	// one stream sends: what is in flight is what a small message waits behind
+	// at the far end, and half of what one stream alone may have still carries
+	// four fifths of its speed.
+	sharedWindow = 128 << 10
+
+	// sharedTime is how long a stream counts as sending.
+	sharedTime = int64(200 * time.Millisecond)
+
+	// urgentRoom is how far beyond the window urgent messages may go.
+	urgentRoom = 8 << 10
+)
+
+// sendWindow is how much may be in flight.
+func (a *Association) sendWindow(now time.Time) int {
+	w := a.cc.window()
+	if a.short() && a.turnAt != 0 && a.clock(now)-a.turnAt < sharedTime {
+		w = min(w, sharedWindow)
+	}
+	return w
+}
+
+// urgent reports whether next comes a message that need not wait for the
+// window: a small one, whose turn it is before that of another stream, on a
+// path so short that the window bounds nothing but the wait at the far end.
+func (a *Association) urgent() bool {
+	if !a.short() || a.out.lost > 0 || len(a.queue.heap) < 2 {
+		return false
+	}
+	m := a.queue.next().head
+	return !m.started && len(m.data) <= urgentRoom/8
+}
+
 // maxGathered is the room in the window that is always worth a burst: about
 // what segmentation offload takes at once.
-const maxGathered = 96 << 10
+const maxGathered = 48 << 10
 
 // gathers reports whether data waits for more room in the window. On a path
 // that is not paced each acknowledgement would else let go just what it
@@ -204,9 +239,9 @@ const maxGathered = 96 << 10
 // with a system call and a wake-up at either end for each. So once the window
 // was full, half of it has to be free. What is in flight is acknowledged
 // without a timer of ours, and if not, the probe for a lost tail goes anyway.
-func (a *Association) gathers(room int) bool {
+func (a *Association) gathers(now time.Time, room int) bool {
 	return !a.filling && a.short() && a.out.lost == 0 && a.queue.bytes > room &&
-		room < min(a.cc.window()/2, maxGathered)
+		room < min(a.sendWindow(now)/2, maxGathered)
 }
 
 // windowAllows reports whether the far end has room for n bytes more. With
@@ -338,6 +373,12 @@ func (a *Association) sendNew(w *packetWriter, m *outMessage, size int, stamp se
 	m.sent += size
 	a.queue.count(m, -size)
 	a.cc.sent(stamp.at, size, a.out.bytes)
+	if m.stream != a.turn {
+		if a.turn != nil {
+			a.turnAt = stamp.at
+		}
+		a.turn = m.stream
+	}
 	a.queue.served(m.stream, size, last)
 	w.b = a.appendChunk(w.b, tsn, a.out.at(tsn))
 	if last {
