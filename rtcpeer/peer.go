@@ -29,7 +29,7 @@ type peer struct {
 	now     func() time.Time
 	timed   bool // by timers; a simulation calls fire itself
 
-	mu       fairMutex // guards what follows
+	mu       peerMutex // guards what follows
 	core     *core
 	neg      negotiation
 	events   []Event

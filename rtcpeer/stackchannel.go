@@ -25,8 +25,7 @@ type stackChannel struct {
 	finished  bool
 	cause     error // of finished: io.EOF after a clean close
 
-	// They wake blocked calls, and do not block.
-	wakeReceivers, wakeSenders func()
+	receivers, senders signal // wake blocked calls
 }
 
 // An interest is whether the program has a handler for a kind of event. One
@@ -73,7 +72,7 @@ func (p *peer) openChannel(label string, o ChannelOptions) (*stackChannel, error
 
 func (p *peer) adopt(ch *datachannel.Channel) *stackChannel {
 	p.serial++
-	c := &stackChannel{peer: p, ch: ch, serial: p.serial, wakeReceivers: func() {}, wakeSenders: func() {}}
+	c := &stackChannel{peer: p, ch: ch, serial: p.serial, receivers: newSignal(), senders: newSignal()}
 	p.channels[ch] = c
 	return c
 }
@@ -109,7 +108,7 @@ func (p *peer) handleSessionEvent(now time.Time, e datachannel.Event) {
 	case datachannel.EventMessage:
 		if c := p.channels[e.Channel]; c != nil && !c.discarded {
 			c.signal(EventPacket, &c.packets)
-			c.wakeReceivers()
+			p.mu.wake(c.receivers)
 			break
 		}
 		drain(now, e.Channel)
@@ -150,7 +149,7 @@ func (c *stackChannel) lowered() {
 	}
 	c.full = false
 	c.signal(EventBufferRoom, &c.room)
-	c.wakeSenders()
+	c.peer.mu.wake(c.senders)
 }
 
 // optionsOf are the options of a channel that the peer opened.
@@ -175,8 +174,8 @@ func (c *stackChannel) signal(kind EventKind, i *interest) {
 
 // wake wakes all blocked calls.
 func (c *stackChannel) wake() {
-	c.wakeReceivers()
-	c.wakeSenders()
+	c.peer.mu.wake(c.receivers)
+	c.peer.mu.wake(c.senders)
 }
 
 // taken tells that a queued event was taken.
@@ -214,13 +213,6 @@ func (c *stackChannel) connectionClosed(cause error) {
 	c.finished, c.cause = true, cause
 	c.peer.emit(Event{Kind: EventChannelState, Channel: c, State: int(ChannelStateClosed)})
 	c.wake()
-}
-
-// notify sets what wakes the channel's blocked calls.
-func (c *stackChannel) notify(wakeReceivers, wakeSenders func()) {
-	c.peer.mu.Lock()
-	defer c.peer.mu.Unlock()
-	c.wakeReceivers, c.wakeSenders = wakeReceivers, wakeSenders
 }
 
 // want sets which events the program has handlers for.
