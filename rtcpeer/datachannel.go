@@ -177,6 +177,9 @@ func (ch *channel) block() func() {
 	}
 	c := ch.conn
 	c.blockedMu.Lock()
+	if c.blocked == nil {
+		c.blocked = map[*channel]int{}
+	}
 	c.blocked[ch]++
 	c.blockedMu.Unlock()
 	return func() {

@@ -2,6 +2,7 @@ package rtcpeer
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"runtime/debug"
 	"sync"
@@ -142,7 +143,7 @@ func signalTo(t testing.TB, from, to *Conn) {
 		}
 	})
 	from.OnICECandidateCreated(func(media string, index int, name string) {
-		if err := to.AddICECandidate(media, index, name); err != nil {
+		if err := to.AddICECandidate(media, index, name); err != nil && !errors.Is(err, ErrClosed) { // at the test's end
 			t.Errorf("AddICECandidate(%q): %v", name, err)
 		}
 	})

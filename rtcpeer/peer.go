@@ -32,7 +32,7 @@ type peer struct {
 	mu       peerMutex // guards what follows
 	core     *core
 	neg      negotiation
-	events   []Event
+	events   eventQueue
 	channels map[*datachannel.Channel]*stackChannel
 	serial   uint64   // of the channel made last
 	incoming struct { // channels of the far end that the program has not heard of
@@ -83,20 +83,16 @@ func newPeer(cfg Config, random io.Reader, notify func()) (*peer, error) {
 
 // emit queues an event for the program.
 func (p *peer) emit(e Event) {
-	p.events = append(p.events, e)
+	p.events.push(e)
 	p.notify()
 }
 
 func (p *peer) nextEvent() (Event, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.events) == 0 {
-		return Event{}, false
-	}
-	e := p.events[0]
-	p.events[0] = Event{}
-	if p.events = p.events[1:]; len(p.events) == 0 {
-		p.events = nil
+	e, ok := p.events.pop()
+	if !ok {
+		return e, false
 	}
 	if c, ok := e.Channel.(*stackChannel); ok {
 		c.taken(&e)
@@ -318,6 +314,7 @@ func (p *peer) setState(s ConnectionState, cause error) {
 	p.state = s
 	if s == StateConnected {
 		p.releaseMDNS()
+		p.neg.forget()
 	}
 	if s == StateFailed {
 		if cause == nil {
