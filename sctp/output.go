@@ -373,11 +373,8 @@ func (a *Association) sendNew(w *packetWriter, m *outMessage, size int, stamp se
 	m.sent += size
 	a.queue.count(m, -size)
 	a.cc.sent(stamp.at, size, a.out.bytes)
-	if m.stream != a.turn {
-		if a.turn != nil {
-			a.turnAt = stamp.at
-		}
-		a.turn = m.stream
+	if m.stream.id != a.turn {
+		a.turn, a.turnAt = m.stream.id, stamp.at
 	}
 	a.queue.served(m.stream, size, last)
 	w.b = a.appendChunk(w.b, tsn, a.out.at(tsn))
