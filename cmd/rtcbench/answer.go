@@ -58,6 +58,9 @@ func (b *bencher) accept(m message, on func(*connection, *rtcpeer.DataChannel)) 
 	c, in, err := b.connect(m.ID, func(c *connection, d *rtcpeer.DataChannel) {
 		if b.o.scenario == "idle" {
 			b.s.forget(m.ID)
+			if b.o.ping {
+				go echo(d)
+			}
 			c.stop() // nothing is left to be polled for
 			return
 		}

@@ -38,6 +38,11 @@ type connection struct {
 }
 
 func newBencher(o options, role string, s *signalling) (*bencher, error) {
+	if o.scenario == "idle" && o.host != role {
+		if err := needFiles(o.conns + 64); err != nil {
+			return nil, err
+		}
+	}
 	b := &bencher{o: o, role: role, s: s, conns: map[int]*connection{}}
 	addr := o.addr
 	if !addr.IsValid() && o.stun == "" && o.turn == "" {

@@ -149,7 +149,9 @@ func (b *bencher) connectMany() (figures, error) {
 
 // idle connects many and lets them rest.
 func (b *bencher) idle() (figures, error) {
-	var failed atomic.Int64
+	var mu sync.Mutex
+	var channels []*rtcpeer.DataChannel
+	failed := 0
 	var wg sync.WaitGroup
 	for range min(8, b.o.conns) {
 		wg.Go(func() {
@@ -159,11 +161,15 @@ func (b *bencher) idle() (figures, error) {
 					return
 				}
 				c, err := b.dial(id, "c")
+				mu.Lock()
 				if err != nil {
-					failed.Add(1)
+					failed++
 					fail("%v", err)
+				} else {
+					channels = append(channels, c.channels...)
 				}
-				if c != nil {
+				mu.Unlock()
+				if c != nil && (b.host != nil || !b.o.ping) {
 					c.stop() // nothing is left to be polled for
 				}
 			}
@@ -172,6 +178,35 @@ func (b *bencher) idle() (figures, error) {
 	wg.Wait()
 	b.s.out(message{T: "idle"})
 	f := idleFigures(b.o.conns)
-	f["failed"] = failed.Load()
+	f["failed"] = failed
+	if b.o.ping {
+		f["ping_ms"], f["unanswered"] = pingAll(channels)
+	}
 	return f, nil
+}
+
+// pingAll sends a message on every channel, and tells how long it took until
+// the last answer, in milliseconds.
+func pingAll(channels []*rtcpeer.DataChannel) (ms float64, unanswered int64) {
+	var missing atomic.Int64
+	missing.Store(int64(len(channels)))
+	done := make(chan struct{})
+	for _, d := range channels {
+		d.OnPacketReceived(func() {
+			if missing.Add(-1) == 0 {
+				close(done)
+			}
+		})
+	}
+	begin := time.Now()
+	for _, d := range channels {
+		if err := d.PutPacket([]byte("ping")); err != nil {
+			fail("%v", err)
+		}
+	}
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+	}
+	return float64(time.Since(begin).Microseconds()) / 1e3, missing.Load()
 }
