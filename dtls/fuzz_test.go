@@ -86,6 +86,7 @@ func FuzzMessages(f *testing.F) {
 		parseEncryptedExtensions(body)
 		parseCertificateRequest13(body)
 		parseKeyUpdate(body)
+		parseNewConnectionID(body)
 		parseClientKeyExchange(body)
 		parseCertificateVerify(body)
 	})
@@ -94,9 +95,24 @@ func FuzzMessages(f *testing.F) {
 // FuzzConn gives datagrams to a client and a server in each state.
 func FuzzConn(f *testing.F) {
 	seedDatagrams(f)
+	for _, version := range []func(client, server *Config){only12, only13} {
+		p := newPair(f, withCIDs(version, usualID, otherID))
+		p.meddle = func(_ int, d []byte) []delivery {
+			f.Add(d)
+			return []delivery{{d, 0}}
+		}
+		p.connect()
+		p.exchange()
+	}
 	f.Fuzz(func(t *testing.T, d []byte) {
+		if id, ok := PeekConnectionID(d, len(usualID)); ok && len(id) != len(usualID) {
+			t.Fatalf("connection ID %x", id)
+		}
 		for steps := range 4 {
 			p := newPair(t, nil)
+			if steps%2 == 1 {
+				p = newPair(t, withCIDs(func(_, _ *Config) {}, usualID, otherID))
+			}
 			p.start()
 			for range steps {
 				p.step()
@@ -123,12 +139,14 @@ func FuzzPayload13(f *testing.F) {
 	f.Add(byte(typeACK), []byte{0, 16, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 1})
 	f.Add(byte(typeHandshake), []byte{24, 0, 0, 1, 0, 6, 0, 0, 0, 0, 0, 1, 1})
 	f.Add(byte(typeAlert), []byte{1, 0})
+	f.Add(byte(typeHandshake), []byte{9, 0, 0, 1, 0, 5, 0, 0, 0, 0, 0, 1, 1})
+	f.Add(byte(typeHandshake), []byte{10, 0, 0, 5, 0, 5, 0, 0, 0, 0, 0, 5, 0, 2, 1, 7, 0})
 	f.Fuzz(func(t *testing.T, typ byte, payload []byte) {
 		if len(payload) > maxPlaintext {
 			return
 		}
 		for steps := range 5 {
-			p := newPair(t, only13)
+			p := newPair(t, withCIDs(only13, usualID, otherID))
 			p.start()
 			for range steps {
 				p.step()

@@ -56,8 +56,8 @@ func NewGate(cfg Config) (*Gate, error) {
 // is to be given the datagram, and all that follows from there; or neither,
 // if the datagram is none that could begin anything. datagram is not changed.
 func (g *Gate) Admit(now time.Time, addr, datagram, dst []byte) (reply []byte, conn *Conn) {
-	rec, ok := parseRecordHeader(datagram)
-	if !ok || rec.unified || rec.typ != typeHandshake || rec.epoch != 0 {
+	var rec recordHeader
+	if !rec.parse(datagram, 0) || rec.unified || rec.typ != typeHandshake || rec.epoch != 0 {
 		return dst, nil
 	}
 	f, _, ok := parseFragment(datagram[rec.size : rec.size+rec.length])
@@ -203,7 +203,7 @@ func (g *Gate) challenge(now time.Time, addr []byte, rec recordHeader, f fragmen
 	dst = appendFragmentHeader(dst, typ, len(body), f.seq, 0, len(body))
 	dst = append(dst, body...)
 	// RFC 6347 §4.2.1: the record has the number of the client's.
-	putRecordHeader(dst[start:], typeHandshake, VersionDTLS12, 0, rec.seq, len(dst)-start-recordHeaderLen)
+	putRecordHeader(dst[start:], typeHandshake, VersionDTLS12, 0, rec.seq, nil, len(dst)-start-recordHeaderLen)
 	return dst, nil
 }
 
@@ -227,7 +227,7 @@ func (g *Gate) admit(now time.Time, rec recordHeader, f fragment, cookie *helloC
 		return nil
 	}
 	c.Start(now)
-	c.in.next, c.nextSend = f.seq, f.seq
+	c.in.next, c.nextSend = uint32(f.seq), f.seq
 	// RFC 6347 §4.2.1: the ServerHello goes on from the number of the hello.
 	c.current.next = rec.seq
 	if cookie.version == VersionDTLS12 {

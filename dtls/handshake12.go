@@ -83,6 +83,7 @@ func (c *Conn) useMaster(master []byte) (out *writeEpoch, err error) {
 	if !c.cfg.Client {
 		client, server = server, client
 	}
+	client.cid, server.cid = c.peerCID, c.cid
 	c.read = append(c.read, &readEpoch{aeadKey: server, epoch: 1})
 	return &writeEpoch{aeadKey: client, epoch: 1}, nil
 }

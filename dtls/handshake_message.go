@@ -16,6 +16,8 @@ const (
 	typeHelloVerifyRequest  handshakeType = 3 // RFC 6347 §4.3.2
 	typeNewSessionTicket    handshakeType = 4 // RFC 8446 §4
 	typeEncryptedExtensions handshakeType = 8
+	typeRequestConnectionID handshakeType = 9 // RFC 9147 §5.2
+	typeNewConnectionID     handshakeType = 10
 	typeCertificate         handshakeType = 11
 	typeServerKeyExchange   handshakeType = 12
 	typeCertificateRequest  handshakeType = 13

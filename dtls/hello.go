@@ -26,6 +26,8 @@ const (
 	extPSKModes             extensionType = 45    // RFC 8446 §4.2.9
 	extAuthorities          extensionType = 47    // RFC 8446 §4.2.4
 	extKeyShare             extensionType = 51    // RFC 8446 §4.2.8
+	extConnectionID         extensionType = 54    // RFC 9146 §3
+	extQUIC                 extensionType = 57    // RFC 9001 §8.2
 	extRenegotiationInfo    extensionType = 65281 // RFC 5746
 )
 
@@ -78,7 +80,8 @@ type helloExtensions struct {
 	pskBody              []byte     // that a server got, not parsed yet
 	selectedPSK          uint16     // a server's
 	sizeLimit            uint16     // record_size_limit, if not 0
-	authorities          [][]byte   // the DER names of issuers that suit
+	connectionID         []byte
+	authorities          [][]byte // the DER names of issuers that suit
 }
 
 // A keyShare is RFC 8446 §4.2.8's KeyShareEntry.
@@ -173,6 +176,11 @@ func (e *helloExtensions) marshal(b *cryptobyte.Builder, client bool) {
 	}
 	if e.sizeLimit != 0 {
 		add(extRecordSizeLimit, func(b *cryptobyte.Builder) { b.AddUint16(e.sizeLimit) })
+	}
+	if e.connectionID != nil {
+		add(extConnectionID, func(b *cryptobyte.Builder) {
+			b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(e.connectionID) })
+		})
 	}
 	if e.versions != nil {
 		add(extSupportedVersions, func(b *cryptobyte.Builder) { addVersions(b, e.versions, client) })
@@ -391,6 +399,12 @@ func (e *helloExtensions) parseOne(t extensionType, s cryptobyte.String, client 
 		if !s.ReadUint16(&e.sizeLimit) {
 			return false
 		}
+	case extConnectionID:
+		var v cryptobyte.String
+		if !s.ReadUint8LengthPrefixed(&v) {
+			return false
+		}
+		e.connectionID = append([]byte{}, v...)
 	case extSessionTicket:
 		e.sessionTicket = append([]byte{}, s...)
 		return true

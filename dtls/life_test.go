@@ -56,7 +56,7 @@ func TestOldKeysExpire(t *testing.T) {
 			p.run()
 			p.send(p.client, "new")
 			p.run()
-			used := p.server.read[len(p.server.read)-1].usedAt
+			used := p.server.oldKeysUntil.Add(-oldKeysLife)
 			data, _ := p.server.ReadRecord(used.Add(test.after), late)
 			if (string(data) == "late") != test.late {
 				t.Errorf("got %q", data)

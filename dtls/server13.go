@@ -131,6 +131,7 @@ func (c *Conn) sendServerFlight13(sh *serverHello, share []byte) error {
 	}
 	sh.extensions.versions = []Version{VersionDTLS13}
 	sh.extensions.keyShares = []keyShare{{c.group, own}}
+	sh.extensions.connectionID = c.chooseCID(c.hs.hello.extensions.connectionID)
 	if err := c.newRandom(&sh.random); err != nil {
 		return err
 	}
