@@ -49,6 +49,7 @@ type Agent struct {
 	rand        io.Reader
 	random      [16]byte // scratch for rand, which would make a local array escape
 	relayOnly   bool
+	lite        bool
 	controlling bool
 	tieBreaker  uint64
 
@@ -61,7 +62,7 @@ type Agent struct {
 	replaced *generation
 
 	bases       []*base
-	familyCount [2]int // IPv6, IPv4
+	familyCount [TCPPassive + 1][2]int // by transport: IPv6, IPv4
 	foundations []foundationKey
 	routes      []Route // authenticated: payload from them is given up
 
@@ -197,6 +198,7 @@ func (a *Agent) update(now time.Time) {
 		a.choose(now)
 		a.runConsent(now)
 		a.choose(now) // consent may have expired
+		a.closeSuperseded()
 		a.updateState(now)
 	}
 	a.updateGathering()

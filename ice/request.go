@@ -151,17 +151,17 @@ func (p *pair) justChecked(now time.Time) bool {
 func (a *Agent) pairFor(g *generation, c earlyCheck) *pair {
 	addr := c.route.Remote
 	addr = netip.AddrPortFrom(addr.Addr().WithZone(""), addr.Port())
-	r := g.findRemote(addr)
+	r := g.findRemote(addr, c.base.tcp.opposite())
 	if r == nil {
 		if g.prflx >= maxRemotes/2 || len(g.remotes) >= maxRemotes || !usableRemote(addr) {
 			return nil
 		}
 		g.prflx++
-		r = &remote{addr: addr, typ: PeerReflexive, priority: c.priority}
+		r = &remote{addr: addr, typ: PeerReflexive, tcp: c.base.tcp.opposite(), priority: c.priority}
 		g.remotes = append(g.remotes, r)
 		// RFC 8445 §7.3.1.3: it is paired with this base only.
 	}
-	return a.addPair(g, c.base, r)
+	return a.formPair(g, c.base, r)
 }
 
 // replayEarly acts on the requests that came before the far end's

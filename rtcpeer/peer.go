@@ -75,7 +75,7 @@ func newPeer(cfg Config, random io.Reader, notify func()) (*peer, error) {
 		Ufrag:     neg.local.ufrag, Pwd: neg.local.pwd, Rand: random,
 	})
 	return &peer{
-		cfg: cfg, log: log, notify: notify, network: privateNetwork{log, cfg.LocalAddresses}, random: random, now: time.Now, timed: true, multicast: true,
+		cfg: cfg, log: log, notify: notify, network: privateNetwork{log, cfg.LocalAddresses, cfg.MinPort, cfg.MaxPort}, random: random, now: time.Now, timed: true, multicast: true,
 		core: newCore(&cfg, agent, random), neg: neg, done: make(chan struct{}),
 		channels: map[*datachannel.Channel]*stackChannel{},
 	}, nil
@@ -149,6 +149,7 @@ func (p *peer) SocketClosed(sock int16, err error) {
 		return
 	}
 	now := p.now()
+	p.full = false
 	for _, l := range p.gatherer.locals {
 		if l.sock == sock {
 			p.log.Warn("socket failed", "address", l.addr, "error", err)
@@ -156,6 +157,20 @@ func (p *peer) SocketClosed(sock int16, err error) {
 		}
 	}
 	p.connectionLost(now, sock, err)
+	p.run(now)
+}
+
+// RouteClosed is of handler.
+func (p *peer) RouteClosed(r ice.Route, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	p.log.Debug("connection closed", "local", r.Local, "remote", r.Remote, "error", err)
+	now := p.now()
+	p.full = false
+	p.core.agent.RouteClosed(now, r, err)
 	p.run(now)
 }
 
@@ -253,6 +268,7 @@ func (p *peer) handleICEEvent(e ice.Event) {
 		}
 	case ice.EventSelected:
 		p.traffic.SelectedCandidatePairChanges++
+		p.full = false // of another socket, or found again at once
 		p.log.Debug("pair selected", "local", e.Route.Local, "remote", e.Route.Remote)
 		p.core.takeRTT()
 	case ice.EventServerError:
@@ -461,10 +477,10 @@ var batches = sync.Pool{New: func() any { return &batch{make([]byte, 0, batchSiz
 
 // flush sends what the core has to send, as long as the sockets take it.
 // Datagrams of one size and one route go out in one write.
+//
+// While a socket is full only ICE's own datagrams go out, which are few: they
+// are how a connection that stands still is left for another.
 func (p *peer) flush(now time.Time) {
-	if p.full {
-		return
-	}
 	var (
 		buffer  = batches.Get().(*batch)
 		b       = buffer.b[:0]
@@ -472,9 +488,9 @@ func (p *peer) flush(now time.Time) {
 		segment int // the size of each datagram in b but the last
 		count   int
 	)
-	for !p.full {
+	for {
 		start := len(b)
-		next, r, ok := p.core.appendDatagram(now, b)
+		next, r, ok := p.core.appendDatagram(now, b, p.full)
 		if !ok {
 			break
 		}
