@@ -33,6 +33,7 @@ const SockAny int16 = -2
 type Config struct {
 	Controlling bool
 	RelayOnly   bool
+	Lite        bool      // see lite.go; not with RelayOnly
 	Ufrag, Pwd  string    // local credentials; made from Rand where empty (RFC 8445 §5.3)
 	Rand        io.Reader // nil: crypto/rand
 }
@@ -41,10 +42,11 @@ type Config struct {
 var (
 	ErrNoPair         = errors.New("ice: no candidate pair worked")
 	ErrConsentExpired = errors.New("ice: the far end did not answer for 30 seconds")
+	ErrBothLite       = errors.New("ice: both ends are ICE lite, so that nobody checks")
 )
 
-// An Agent is a full ICE agent (RFC 8445) of one component and one data
-// stream: a pure state machine. It is not safe for concurrent use.
+// An Agent is an ICE agent (RFC 8445), full or lite, of one component and one
+// data stream: a pure state machine. It is not safe for concurrent use.
 type Agent struct {
 	rand        io.Reader
 	random      [16]byte // scratch for rand, which would make a local array escape
@@ -89,7 +91,7 @@ type Agent struct {
 
 // NewAgent returns an agent in StateNew.
 func NewAgent(cfg Config) *Agent {
-	a := &Agent{rand: cfg.Rand, relayOnly: cfg.RelayOnly, controlling: cfg.Controlling, mdns: mdns.NewResolver()}
+	a := &Agent{rand: cfg.Rand, relayOnly: cfg.RelayOnly, lite: cfg.Lite, controlling: cfg.Controlling && !cfg.Lite, mdns: mdns.NewResolver()}
 	if a.rand == nil {
 		a.rand = crand.Reader
 	}
@@ -129,7 +131,9 @@ func (a *Agent) iceChars(n int) string {
 func (a *Agent) Credentials() (ufrag, pwd string) { return a.cur.ufrag, a.cur.pwd }
 
 // SetControlling sets the role that offer and answer gave (RFC 8445 §6.1.1).
+// Where one end is lite it is the other that controls.
 func (a *Agent) SetControlling(now time.Time, controlling bool) {
+	controlling = (controlling || a.cur.lite) && !a.lite
 	if a.controlling != controlling {
 		a.setRole(controlling)
 	}
@@ -193,8 +197,10 @@ func (a *Agent) update(now time.Time) {
 	a.runRelays(now)
 	if !a.cur.failed {
 		a.expirePrevious(now)
-		a.nominate(now)
-		a.runChecks(now)
+		if !a.lite {
+			a.nominate(now)
+			a.runChecks(now)
+		}
 		a.choose(now)
 		a.runConsent(now)
 		a.choose(now) // consent may have expired
@@ -221,9 +227,11 @@ func (a *Agent) earliest(now time.Time) time.Time {
 	a.serverAlarms(&e)
 	a.relayAlarms(&e)
 	if !a.cur.failed {
-		a.checkAlarms(now, &e)
-		a.consentAlarms(&e)
-		a.nominationAlarm(&e)
+		if !a.lite {
+			a.checkAlarms(now, &e)
+			a.nominationAlarm(&e)
+		}
+		a.consentAlarms(now, &e)
 		e.add(a.giveUpAt(now))
 		if a.prev != nil {
 			e.add(a.prev.until)
@@ -269,6 +277,8 @@ func (a *Agent) updateState(now time.Time) {
 		if !a.lastAnswer.IsZero() {
 			a.fail(ErrConsentExpired)
 		}
+	case a.lite && g.lite:
+		a.fail(ErrBothLite)
 	case g.hopeless(now):
 		a.fail(ErrNoPair)
 	default:

@@ -61,6 +61,9 @@ func (a *Agent) SetRemote(now time.Time, ufrag, pwd string, lite bool) {
 	g.remoteKey = stun.NewIntegrity([]byte(pwd))
 	g.username = []byte(ufrag + ":" + g.ufrag)
 	g.started, g.failed = now, false
+	if lite && !a.lite && !a.controlling {
+		a.setRole(true) // RFC 8445 §6.1.1
+	}
 	a.replayEarly(now)
 	a.update(now)
 }

@@ -83,6 +83,9 @@ func (a *Agent) unknownIn(m stun.Message) (list [4]stun.AttrType, n int) {
 // roleConflict detects and repairs a role conflict (RFC 8445 §7.3.1.1). It
 // tells whether the far end is the one that has to change, by a 487.
 func (a *Agent) roleConflict(m stun.Message) bool {
+	if a.lite {
+		return m.Has(stun.AttrICEControlled) // it cannot control (RFC 8445 §6.1.1)
+	}
 	if theirs, ok := m.Uint64(stun.AttrICEControlling); ok && a.controlling {
 		if a.tieBreaker >= theirs {
 			return true
@@ -128,6 +131,10 @@ func (a *Agent) learn(now time.Time, g *generation, c earlyCheck) {
 		return
 	}
 	p.received++
+	if a.lite {
+		a.heardOn(now, p, c.useCandidate)
+		return
+	}
 	if c.useCandidate && !a.controlling {
 		p.useCandidate, p.nominatedAt = true, now
 		if p.state == PairSucceeded {

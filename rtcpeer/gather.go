@@ -287,6 +287,9 @@ func (p *peer) setICEServers(servers []ICEServer) error {
 	if p.closed {
 		return p.cause
 	}
+	if p.cfg.ICELite && len(servers) > 0 {
+		return invalid("ICELite has host candidates only: no ICEServers")
+	}
 	p.cfg.ICEServers = slices.Clone(servers)
 	if p.gatherer.state == GatheringStateNew {
 		return nil

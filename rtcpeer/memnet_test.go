@@ -2,6 +2,7 @@ package rtcpeer
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"runtime/debug"
 	"sync"
@@ -148,7 +149,7 @@ func signalWithout(t testing.TB, from, to *Conn, drop func(name string) bool) {
 		if drop != nil && drop(name) {
 			return
 		}
-		if err := to.AddICECandidate(media, index, name); err != nil {
+		if err := to.AddICECandidate(media, index, name); err != nil && !errors.Is(err, ErrClosed) {
 			t.Errorf("AddICECandidate(%q): %v", name, err)
 		}
 	})

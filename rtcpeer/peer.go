@@ -71,8 +71,8 @@ func newPeer(cfg Config, random io.Reader, notify func()) (*peer, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	agent := ice.NewAgent(ice.Config{
-		RelayOnly: cfg.ICETransportPolicy == ICETransportPolicyRelay,
-		Ufrag:     neg.local.ufrag, Pwd: neg.local.pwd, Rand: random,
+		RelayOnly: cfg.ICETransportPolicy == ICETransportPolicyRelay, Lite: cfg.ICELite,
+		Ufrag: neg.local.ufrag, Pwd: neg.local.pwd, Rand: random,
 	})
 	return &peer{
 		cfg: cfg, log: log, notify: notify, network: privateNetwork{log, cfg.LocalAddresses, cfg.MinPort, cfg.MaxPort}, random: random, now: time.Now, timed: true, multicast: true,
@@ -386,9 +386,6 @@ func (p *peer) startTransport(now time.Time) error {
 	if p.core.dtls == nil {
 		if err := p.startDTLS(now, local, remote); err != nil {
 			return err
-		}
-		if remote.data.ICELite {
-			p.core.agent.SetControlling(now, true) // RFC 8445 §6.1.1
 		}
 	}
 	p.maxRemote = remote.data.MaxMessageSize

@@ -180,6 +180,7 @@ func (r *runner) runCase(ctx context.Context, role string, c *testCase) result {
 	out.OK = err == nil
 	if err != nil {
 		out.Error = err.Error()
+		slog.Debug("case failed", "report", p.conn.Report().String())
 	}
 	return out
 }

@@ -14,8 +14,8 @@ import (
 	"purertc/rtcpeer"
 )
 
-// A way is what lies between the two ends: nothing, a network that lets no UDP
-// through, or a relay that both are held to.
+// A way is what lies between the two ends: nothing, with our end full or ICE
+// lite, a network that lets no UDP through, or a relay that both are held to.
 type way struct {
 	name string
 	// configure is what our end needs for it, and page is the far end's
@@ -30,13 +30,15 @@ type way struct {
 	end   func()
 }
 
-var wayNames = []string{"direct", "tcp", "relay"}
+var wayNames = []string{"direct", "lite", "tcp", "relay"}
 
 // openWay makes what a way needs.
 func openWay(ctx context.Context, name string) (*way, error) {
 	switch name {
 	case "direct":
 		return &way{name: name, configure: func(*rtcpeer.Config) {}, page: map[string]any{}, end: func() {}}, nil
+	case "lite":
+		return &way{name: name, configure: func(cfg *rtcpeer.Config) { cfg.ICELite = true }, page: map[string]any{}, end: func() {}}, nil
 	case "tcp":
 		return wayOverTCP()
 	case "relay":
