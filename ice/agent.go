@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"slices"
 	"time"
 
 	"purertc/ice/internal/mdns"
@@ -129,6 +130,18 @@ func (a *Agent) iceChars(n int) string {
 
 // Credentials returns the local ufrag and password (RFC 8839 §5.4).
 func (a *Agent) Credentials() (ufrag, pwd string) { return a.cur.ufrag, a.cur.pwd }
+
+// Ufrags are the local ufrags that the far end's checks may name: of the
+// present generation, of the one that it replaces, and of the one that a
+// rollback would go back to.
+func (a *Agent) Ufrags() (list []string) {
+	for _, g := range []*generation{a.cur, a.prev, a.replaced} {
+		if g != nil && !slices.Contains(list, g.ufrag) {
+			list = append(list, g.ufrag)
+		}
+	}
+	return list
+}
 
 // SetControlling sets the role that offer and answer gave (RFC 8445 §6.1.1).
 // Where one end is lite it is the other that controls.

@@ -15,6 +15,7 @@ type gatherer struct {
 	state      GatheringState
 	locals     []local
 	ufrag      string   // of the present generation; empty before the first search
+	ufrags     []string // that the sockets know: its, and those before it that count
 	candidates []string // of the present generation
 	replaced   []string // those of the one before it, should its restart be rolled back
 	// unsignalled are those that came while no local description was applied,
@@ -75,13 +76,8 @@ func (p *peer) gather(now time.Time, ufrag string) error {
 			p.addDialer(l.addr.Addr())
 		}
 	}
-	for _, q := range p.ports {
-		if q == nil {
-			continue // its address has gone
-		}
-		if err := q.AddUfrag(ufrag); err != nil {
-			return err
-		}
+	if err := p.setUfrag(ufrag); err != nil {
+		return err
 	}
 	g.ufrag, g.replaced, g.candidates, g.unsignalled = ufrag, g.candidates, nil, nil
 	p.setGathering(GatheringStateGathering)
@@ -90,6 +86,28 @@ func (p *peer) gather(now time.Time, ufrag string) error {
 		p.offerLocal(now, l)
 	}
 	p.askServers(now)
+	return nil
+}
+
+// setUfrag has checks that name a new ufrag given to this peer, and those of
+// generations long gone no more.
+func (p *peer) setUfrag(ufrag string) error {
+	g := &p.gatherer
+	live := p.core.agent.Ufrags()
+	for _, q := range p.ports {
+		if q == nil {
+			continue // its address has gone
+		}
+		for _, u := range g.ufrags {
+			if !slices.Contains(live, u) {
+				q.RemoveUfrag(u)
+			}
+		}
+		if err := q.AddUfrag(ufrag); err != nil {
+			return err
+		}
+	}
+	g.ufrags = append(slices.DeleteFunc(g.ufrags, func(u string) bool { return !slices.Contains(live, u) }), ufrag)
 	return nil
 }
 

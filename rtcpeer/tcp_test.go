@@ -42,6 +42,48 @@ func TestHostOverTCP(t *testing.T) {
 	}
 }
 
+// A connection of a Host can be restarted any number of times.
+func TestHostRestarts(t *testing.T) {
+	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0", TCPAddr: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close() })
+	a, b, x, y := realPairOf(t, Config{}, Config{Host: h})
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	for i := range 20 {
+		c := []*Conn{a, b}[i%2]
+		if err := c.RestartICE(); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.CreateOffer(); err != nil {
+			t.Fatal(err)
+		}
+		for a.SignalingState() != SignalingStateStable || b.SignalingState() != SignalingStateStable || !restarted(b, i+2) {
+			select {
+			case <-time.After(time.Millisecond):
+			case <-ctx.Done():
+				t.Fatalf("restart %d: %v, %v", i, a.SignalingState(), b.SignalingState())
+			}
+		}
+		if err := x.Send(ctx, []byte("after"), true); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := y.Receive(ctx); err != nil {
+			t.Fatalf("restart %d: %v\n%v", i, err, a.Report())
+		}
+	}
+}
+
+// restarted tells whether a connection has searched for candidates so often.
+func restarted(c *Conn, round int) bool {
+	p := c.ext.(*stack).peer
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.gatherer.round >= round
+}
+
 func selectedPair(t *testing.T, c *Conn) (selected ice.PairReport) {
 	t.Helper()
 	r := c.Report()
