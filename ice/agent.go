@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"slices"
 	"time"
 
 	"purertc/ice/internal/mdns"
@@ -33,6 +34,7 @@ const SockAny int16 = -2
 type Config struct {
 	Controlling bool
 	RelayOnly   bool
+	Lite        bool      // see lite.go; not with RelayOnly
 	Ufrag, Pwd  string    // local credentials; made from Rand where empty (RFC 8445 §5.3)
 	Rand        io.Reader // nil: crypto/rand
 }
@@ -41,14 +43,16 @@ type Config struct {
 var (
 	ErrNoPair         = errors.New("ice: no candidate pair worked")
 	ErrConsentExpired = errors.New("ice: the far end did not answer for 30 seconds")
+	ErrBothLite       = errors.New("ice: both ends are ICE lite, so that nobody checks")
 )
 
-// An Agent is a full ICE agent (RFC 8445) of one component and one data
-// stream: a pure state machine. It is not safe for concurrent use.
+// An Agent is an ICE agent (RFC 8445), full or lite, of one component and one
+// data stream: a pure state machine. It is not safe for concurrent use.
 type Agent struct {
 	rand        io.Reader
 	random      [16]byte // scratch for rand, which would make a local array escape
 	relayOnly   bool
+	lite        bool
 	controlling bool
 	tieBreaker  uint64
 
@@ -61,7 +65,7 @@ type Agent struct {
 	replaced *generation
 
 	bases       []*base
-	familyCount [2]int // IPv6, IPv4
+	familyCount [TCPPassive + 1][2]int // by transport: IPv6, IPv4
 	foundations []foundationKey
 	routes      []Route // authenticated: payload from them is given up
 
@@ -88,7 +92,7 @@ type Agent struct {
 
 // NewAgent returns an agent in StateNew.
 func NewAgent(cfg Config) *Agent {
-	a := &Agent{rand: cfg.Rand, relayOnly: cfg.RelayOnly, controlling: cfg.Controlling, mdns: mdns.NewResolver()}
+	a := &Agent{rand: cfg.Rand, relayOnly: cfg.RelayOnly, lite: cfg.Lite, controlling: cfg.Controlling && !cfg.Lite, mdns: mdns.NewResolver()}
 	if a.rand == nil {
 		a.rand = crand.Reader
 	}
@@ -127,8 +131,22 @@ func (a *Agent) iceChars(n int) string {
 // Credentials returns the local ufrag and password (RFC 8839 §5.4).
 func (a *Agent) Credentials() (ufrag, pwd string) { return a.cur.ufrag, a.cur.pwd }
 
+// Ufrags are the local ufrags that the far end's checks may name: of the
+// present generation, of the one that it replaces, and of the one that a
+// rollback would go back to.
+func (a *Agent) Ufrags() (list []string) {
+	for _, g := range []*generation{a.cur, a.prev, a.replaced} {
+		if g != nil && !slices.Contains(list, g.ufrag) {
+			list = append(list, g.ufrag)
+		}
+	}
+	return list
+}
+
 // SetControlling sets the role that offer and answer gave (RFC 8445 §6.1.1).
+// Where one end is lite it is the other that controls.
 func (a *Agent) SetControlling(now time.Time, controlling bool) {
+	controlling = (controlling || a.cur.lite) && !a.lite
 	if a.controlling != controlling {
 		a.setRole(controlling)
 	}
@@ -192,11 +210,14 @@ func (a *Agent) update(now time.Time) {
 	a.runRelays(now)
 	if !a.cur.failed {
 		a.expirePrevious(now)
-		a.nominate(now)
-		a.runChecks(now)
+		if !a.lite {
+			a.nominate(now)
+			a.runChecks(now)
+		}
 		a.choose(now)
 		a.runConsent(now)
 		a.choose(now) // consent may have expired
+		a.closeSuperseded()
 		a.updateState(now)
 	}
 	a.updateGathering()
@@ -219,9 +240,11 @@ func (a *Agent) earliest(now time.Time) time.Time {
 	a.serverAlarms(&e)
 	a.relayAlarms(&e)
 	if !a.cur.failed {
-		a.checkAlarms(now, &e)
-		a.consentAlarms(&e)
-		a.nominationAlarm(&e)
+		if !a.lite {
+			a.checkAlarms(now, &e)
+			a.nominationAlarm(&e)
+		}
+		a.consentAlarms(now, &e)
 		e.add(a.giveUpAt(now))
 		if a.prev != nil {
 			e.add(a.prev.until)
@@ -267,6 +290,8 @@ func (a *Agent) updateState(now time.Time) {
 		if !a.lastAnswer.IsZero() {
 			a.fail(ErrConsentExpired)
 		}
+	case a.lite && g.lite:
+		a.fail(ErrBothLite)
 	case g.hopeless(now):
 		a.fail(ErrNoPair)
 	default:

@@ -83,7 +83,11 @@ func (a *Agent) startCheck(now time.Time, p *pair) {
 	if p.state != PairSucceeded {
 		p.state = PairInProgress
 	}
-	p.retransmission.Start(now, p.gen.checkRTO())
+	if p.local.tcp != NotTCP {
+		p.retransmission.StartReliable(now) // RFC 6544 §7.1
+	} else {
+		p.retransmission.Start(now, p.gen.checkRTO())
+	}
 	p.retransmission.Due(now) // the sending queued here
 	p.transactions.add(transaction{id: a.newTransactionID(), controlling: a.controlling, nominates: a.controlling && p.nominating})
 	a.queueRequest(p)
@@ -121,7 +125,7 @@ func (a *Agent) appendRequest(now time.Time, dst []byte, p *pair) []byte {
 	w := stun.Build(dst, stun.BindingRequest, x.id)
 	w.Bytes(stun.AttrUsername, p.gen.username)
 	// What a peer-reflexive candidate learnt from this check would have.
-	w.Uint32(stun.AttrPriority, candidatePriority(PeerReflexive, p.local.preference))
+	w.Uint32(stun.AttrPriority, candidatePriority(PeerReflexive.preferenceOver(p.local.tcp), p.local.preference))
 	if x.controlling {
 		w.Uint64(stun.AttrICEControlling, a.tieBreaker)
 	} else {

@@ -129,7 +129,7 @@ func (g *generation) recheck(p *pair) {
 	}
 }
 
-func (a *Agent) consentAlarms(e *alarm) {
+func (a *Agent) consentAlarms(now time.Time, e *alarm) {
 	for _, g := range []*generation{a.cur, a.prev} {
 		if g == nil {
 			continue
@@ -140,8 +140,8 @@ func (a *Agent) consentAlarms(e *alarm) {
 			}
 			if p == a.selected || p.nominating {
 				e.add(p.consent.next)
-				if p.consent.unanswered < doubtful {
-					e.add(p.lastAnswer.Add(staleAfter))
+				if stale := p.lastAnswer.Add(staleAfter); now.Before(stale) {
+					e.add(stale)
 				} else {
 					e.add(p.lastAnswer.Add(consentExpires))
 				}

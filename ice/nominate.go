@@ -121,7 +121,9 @@ func (a *Agent) choose(now time.Time) {
 	if l := p.local.relay; l != nil {
 		l.client.Bind(now, p.route.Remote)
 	}
-	p.consent.start(a, now)
+	if !a.lite {
+		p.consent.start(a, now)
+	}
 	a.event(Event{Kind: EventSelected, Route: p.local.wire(p.route)})
 }
 

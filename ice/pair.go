@@ -32,7 +32,8 @@ type pair struct {
 	consent    consent
 	rtt        time.Duration // smoothed, RFC 6298 §2; zero: unknown
 
-	sent, received, answers uint32 // requests out, requests in, responses in
+	sent, received, answers uint32    // requests out, requests in, responses in
+	closedAt                time.Time // over TCP: when its connection was last lost
 }
 
 // A transaction is a request that was sent and may be answered yet.
@@ -93,7 +94,15 @@ func (t *transactions) has(id stun.TransactionID) bool {
 // and returns it. When there are too many, the worst one that was
 // not checked yet gives way (RFC 8445 §6.1.2.5).
 func (a *Agent) addPair(g *generation, b *base, r *remote) *pair {
-	if !b.reaches(r.addr.Addr()) || a.relayOnly && b.typ != Relay {
+	if !b.tcp.checks(r.tcp) || !b.reaches(r.addr.Addr()) {
+		return nil
+	}
+	return a.formPair(g, b, r)
+}
+
+// formPair is addPair for a pair that a check arrived on.
+func (a *Agent) formPair(g *generation, b *base, r *remote) *pair {
+	if a.relayOnly && b.typ != Relay {
 		return nil
 	}
 	if p := g.findPair(b, r); p != nil {

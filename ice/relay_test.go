@@ -48,7 +48,7 @@ func (s *turnServer) config() Server {
 }
 
 func (s *turnServer) send(from, to netip.AddrPort, b []byte) {
-	s.w.flight = append(s.w.flight, packet{s.w.now.Add(s.w.delay), from, to, slices.Clone(b)})
+	s.w.flight = append(s.w.flight, packet{at: s.w.now.Add(s.w.delay), from: from, to: to, b: slices.Clone(b)})
 }
 
 func (s *turnServer) handle(k packet) {

@@ -83,6 +83,9 @@ func (a *Agent) unknownIn(m stun.Message) (list [4]stun.AttrType, n int) {
 // roleConflict detects and repairs a role conflict (RFC 8445 §7.3.1.1). It
 // tells whether the far end is the one that has to change, by a 487.
 func (a *Agent) roleConflict(m stun.Message) bool {
+	if a.lite {
+		return m.Has(stun.AttrICEControlled) // it cannot control (RFC 8445 §6.1.1)
+	}
 	if theirs, ok := m.Uint64(stun.AttrICEControlling); ok && a.controlling {
 		if a.tieBreaker >= theirs {
 			return true
@@ -128,6 +131,10 @@ func (a *Agent) learn(now time.Time, g *generation, c earlyCheck) {
 		return
 	}
 	p.received++
+	if a.lite {
+		a.heardOn(now, p, c.useCandidate)
+		return
+	}
 	if c.useCandidate && !a.controlling {
 		p.useCandidate, p.nominatedAt = true, now
 		if p.state == PairSucceeded {
@@ -151,17 +158,17 @@ func (p *pair) justChecked(now time.Time) bool {
 func (a *Agent) pairFor(g *generation, c earlyCheck) *pair {
 	addr := c.route.Remote
 	addr = netip.AddrPortFrom(addr.Addr().WithZone(""), addr.Port())
-	r := g.findRemote(addr)
+	r := g.findRemote(addr, c.base.tcp.opposite())
 	if r == nil {
 		if g.prflx >= maxRemotes/2 || len(g.remotes) >= maxRemotes || !usableRemote(addr) {
 			return nil
 		}
 		g.prflx++
-		r = &remote{addr: addr, typ: PeerReflexive, priority: c.priority}
+		r = &remote{addr: addr, typ: PeerReflexive, tcp: c.base.tcp.opposite(), priority: c.priority}
 		g.remotes = append(g.remotes, r)
 		// RFC 8445 §7.3.1.3: it is paired with this base only.
 	}
-	return a.addPair(g, c.base, r)
+	return a.formPair(g, c.base, r)
 }
 
 // replayEarly acts on the requests that came before the far end's

@@ -167,12 +167,12 @@ func (p *core) takeRTT() {
 }
 
 // appendDatagram appends the next datagram to dst; ok is false when there is
-// none now.
-func (p *core) appendDatagram(now time.Time, dst []byte) (b []byte, r ice.Route, ok bool) {
+// none now. With own, only what ICE itself sends is.
+func (p *core) appendDatagram(now time.Time, dst []byte, own bool) (b []byte, r ice.Route, ok bool) {
 	if b, r, ok = p.agent.AppendDatagram(now, dst); ok {
 		return b, r, true
 	}
-	if p.dtls == nil {
+	if p.dtls == nil || own {
 		return dst, ice.Route{}, false
 	}
 	start := len(dst)

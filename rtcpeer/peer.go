@@ -71,11 +71,11 @@ func newPeer(cfg Config, random io.Reader, notify func()) (*peer, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	agent := ice.NewAgent(ice.Config{
-		RelayOnly: cfg.ICETransportPolicy == ICETransportPolicyRelay,
-		Ufrag:     neg.local.ufrag, Pwd: neg.local.pwd, Rand: random,
+		RelayOnly: cfg.ICETransportPolicy == ICETransportPolicyRelay, Lite: cfg.ICELite,
+		Ufrag: neg.local.ufrag, Pwd: neg.local.pwd, Rand: random,
 	})
 	return &peer{
-		cfg: cfg, log: log, notify: notify, network: privateNetwork{log, cfg.LocalAddresses}, random: random, now: time.Now, timed: true, multicast: true,
+		cfg: cfg, log: log, notify: notify, network: privateNetwork{log, cfg.LocalAddresses, cfg.MinPort, cfg.MaxPort}, random: random, now: time.Now, timed: true, multicast: true,
 		core: newCore(&cfg, agent, random), neg: neg, done: make(chan struct{}),
 		channels: map[*datachannel.Channel]*stackChannel{},
 	}, nil
@@ -145,6 +145,7 @@ func (p *peer) SocketClosed(sock int16, err error) {
 		return
 	}
 	now := p.now()
+	p.full = false
 	for _, l := range p.gatherer.locals {
 		if l.sock == sock {
 			p.log.Warn("socket failed", "address", l.addr, "error", err)
@@ -152,6 +153,20 @@ func (p *peer) SocketClosed(sock int16, err error) {
 		}
 	}
 	p.connectionLost(now, sock, err)
+	p.run(now)
+}
+
+// RouteClosed is of handler.
+func (p *peer) RouteClosed(r ice.Route, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	p.log.Debug("connection closed", "local", r.Local, "remote", r.Remote, "error", err)
+	now := p.now()
+	p.full = false
+	p.core.agent.RouteClosed(now, r, err)
 	p.run(now)
 }
 
@@ -269,6 +284,7 @@ func (p *peer) handleICEEvent(e ice.Event) {
 		}
 	case ice.EventSelected:
 		p.traffic.SelectedCandidatePairChanges++
+		p.full = false // of another socket, or found again at once
 		p.log.Debug("pair selected", "local", e.Route.Local, "remote", e.Route.Remote)
 		p.core.takeRTT()
 	case ice.EventServerError:
@@ -388,9 +404,6 @@ func (p *peer) startTransport(now time.Time) error {
 		if err := p.startDTLS(now, local, remote); err != nil {
 			return err
 		}
-		if remote.data.ICELite {
-			p.core.agent.SetControlling(now, true) // RFC 8445 §6.1.1
-		}
 	}
 	p.maxRemote = remote.data.MaxMessageSize
 	p.core.agent.SetRemote(now, remote.data.Ufrag, remote.data.Pwd, remote.data.ICELite)
@@ -478,10 +491,10 @@ var batches = sync.Pool{New: func() any { return &batch{make([]byte, 0, batchSiz
 
 // flush sends what the core has to send, as long as the sockets take it.
 // Datagrams of one size and one route go out in one write.
+//
+// While a socket is full only ICE's own datagrams go out, which are few: they
+// are how a connection that stands still is left for another.
 func (p *peer) flush(now time.Time) {
-	if p.full {
-		return
-	}
 	var (
 		buffer  = batches.Get().(*batch)
 		b       = buffer.b[:0]
@@ -489,9 +502,9 @@ func (p *peer) flush(now time.Time) {
 		segment int // the size of each datagram in b but the last
 		count   int
 	)
-	for !p.full {
+	for {
 		start := len(b)
-		next, r, ok := p.core.appendDatagram(now, b)
+		next, r, ok := p.core.appendDatagram(now, b, p.full)
 		if !ok {
 			break
 		}

@@ -114,6 +114,9 @@ func candidateText(c ice.Candidate) string {
 	if c.Name != "" && !c.Addr.Addr().IsValid() {
 		return fmt.Sprintf("%v %s (its address is being looked up)", c.Type, c.Name)
 	}
+	if c.TCPType == ice.TCPActive {
+		return fmt.Sprintf("%v tcp %v, connecting", c.Type, c.Addr.Addr()) // its port means nothing
+	}
 	return fmt.Sprintf("%v %s %v", c.Type, c.Transport, c.Addr)
 }
 
