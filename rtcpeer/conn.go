@@ -414,6 +414,10 @@ func (c *Conn) deliver(generation int) bool {
 	c.queue.pop()
 	onState, onDescription, onCandidate, onChannel := c.onState, c.onDescription, c.onCandidate, c.onChannel
 	changed := c.apply(&e)
+	var received *DataChannel
+	if e.Kind == EventDataChannel && ch != nil {
+		received = newHandle(ch)
+	}
 	var onPacket, onLow, onChannelState func()
 	if ch != nil {
 		onPacket, onLow, onChannelState = ch.onPacket, ch.onLow, ch.onState
@@ -449,10 +453,8 @@ func (c *Conn) deliver(generation int) bool {
 			onCandidate(e.Media, e.Index, e.Name)
 		}
 	case EventDataChannel:
-		if ch != nil {
-			if d := newHandle(ch); onChannel != nil {
-				onChannel(d)
-			}
+		if received != nil && onChannel != nil {
+			onChannel(received)
 		}
 	}
 	return true

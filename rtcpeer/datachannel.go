@@ -41,11 +41,13 @@ type channel struct {
 	seen                     uint64       // arrivals that onPacket was called for
 	above                    bool         // BufferedAmount has been over the threshold
 	handle                   *DataChannel // kept while it has handlers
+	cleanup                  runtime.Cleanup
 }
 
+// newHandle makes the handle of a channel; conn.mu is held.
 func newHandle(ch *channel) *DataChannel {
 	d := &DataChannel{ch: ch}
-	runtime.AddCleanup(d, abandon, ch.ext)
+	ch.cleanup = runtime.AddCleanup(d, abandon, ch.ext)
 	return d
 }
 
@@ -59,8 +61,11 @@ func abandon(ext ChannelExtension) {
 }
 
 // release forgets the handlers of a channel that has come to its end, which
-// may refer to its handle; conn.mu is held.
+// may refer to its handle, and the handle's cleanup, which would keep all that
+// the channel refers to, the program's handlers of the Conn among it; conn.mu
+// is held.
 func (ch *channel) release() {
+	ch.cleanup.Stop()
 	ch.onState, ch.onPacket, ch.onLow, ch.handle = nil, nil, nil, nil
 	ch.threshold.Store(-1)
 }
