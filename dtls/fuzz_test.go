@@ -5,6 +5,8 @@ import (
 	"math/bits"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/cryptobyte"
 )
 
 // seedDatagrams gives every captured datagram, and our own, to a fuzzer.
@@ -167,6 +169,47 @@ func FuzzPayload13(f *testing.F) {
 					break
 				}
 			}
+		}
+	})
+}
+
+// FuzzTicket gives a server tickets, in the plaintext that only its own key
+// could have sealed, and pre_shared_key extensions.
+func FuzzTicket(f *testing.F) {
+	cert := testCertificate(f, "P-256").Certificate
+	cfg := Config{TicketKeys: []TicketKey{{1}}, Rand: randOrDefault(nil)}
+	s := &Session{version: VersionDTLS13, suite: TLS_AES_128_GCM_SHA256, secret: make([]byte, 32), peer: cert, issued: epoch}
+	ticket, err := cfg.sealTicket(s)
+	if err != nil {
+		f.Fatal(err)
+	}
+	content, err := s.marshal()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(content)
+	f.Add(ticket)
+	var b cryptobyte.Builder
+	(&preShared{identities: []pskIdentity{{ticket, 7}}, binders: [][]byte{make([]byte, 32)}}).marshal(&b)
+	f.Add(b.BytesOrPanic())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		cfg.openTicket(b)
+		if s := parseTicket(b); s != nil {
+			if again, err := s.marshal(); err != nil || !bytes.Equal(again, b) {
+				t.Fatalf("ticket does not come back: %v", err)
+			}
+		}
+		p := readPreShared(b)
+		if p == nil {
+			return
+		}
+		if len(p.identities) > maxIdentities || len(p.binders) > maxIdentities {
+			t.Fatal("limits passed")
+		}
+		var again cryptobyte.Builder
+		p.marshal(&again)
+		if !bytes.Equal(again.BytesOrPanic(), b) || p.bindersLen() > len(b) {
+			t.Fatal("pre_shared_key does not come back")
 		}
 	})
 }

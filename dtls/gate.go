@@ -20,8 +20,11 @@ import (
 //
 // ICE did all that for WebRTC, which needs no Gate.
 //
-// A first ClientHello has to come in one datagram, and of a second one the
-// cookie has to be in the first.
+// A first ClientHello has to come in one datagram: the cookie of DTLS 1.3 holds
+// the hash of all of it (RFC 9147 §5.1), and pieces cannot be kept for an
+// address that anybody may have forged. [Config].DeferShares makes that of a
+// client short enough. A gate to DTLS 1.2 alone answers the first fragment.
+// Of a second ClientHello the cookie has to be in the first datagram.
 type Gate struct {
 	cfg Config
 	key [32]byte
@@ -74,7 +77,8 @@ func (g *Gate) Admit(now time.Time, addr, datagram, dst []byte) (reply []byte, c
 			return dst, g.admit(now, rec, f, &c, cookie)
 		}
 	}
-	if !whole || f.seq > 0 && len(cookie) == 0 {
+	answerable := whole || !g.cfg.speaks(VersionDTLS13) && len(f.data) < f.length
+	if !answerable || f.seq > 0 && len(cookie) == 0 {
 		return dst, nil
 	}
 	reply, err := g.challenge(now, addr, rec, f, h, dst)
@@ -174,7 +178,8 @@ func (g *Gate) openCookie(now time.Time, addr, cookie []byte) (c helloCookie, ok
 	return c, age <= cookieLife
 }
 
-// challenge answers a whole first ClientHello with a cookie.
+// challenge answers a first ClientHello, whole unless this gate is to DTLS 1.2
+// alone, with a cookie.
 func (g *Gate) challenge(now time.Time, addr []byte, rec recordHeader, f fragment, h *clientHello, dst []byte) ([]byte, error) {
 	cookie := &helloCookie{version: VersionDTLS12, issued: uint32(now.Unix())}
 	typ, body := typeHelloVerifyRequest, []byte(nil)

@@ -63,8 +63,8 @@ func (k *TicketKey) aead() cipher.AEAD {
 	return aead
 }
 
-// sealTicket makes a ticket of s; nil if it would be too long.
-func (cfg *Config) sealTicket(s *Session) ([]byte, error) {
+// marshal writes what a ticket of s holds.
+func (s *Session) marshal() ([]byte, error) {
 	var b cryptobyte.Builder
 	b.AddUint16(uint16(s.version))
 	b.AddUint16(uint16(s.suite))
@@ -73,7 +73,12 @@ func (cfg *Config) sealTicket(s *Session) ([]byte, error) {
 	for _, der := range s.peer {
 		b.AddUint24LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(der) })
 	}
-	content, err := b.Bytes()
+	return b.Bytes()
+}
+
+// sealTicket makes a ticket of s; nil if it would be too long.
+func (cfg *Config) sealTicket(s *Session) ([]byte, error) {
+	content, err := s.marshal()
 	if err != nil || len(content) > maxTicket {
 		return nil, err
 	}
