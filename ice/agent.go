@@ -55,6 +55,8 @@ type Agent struct {
 	lite        bool
 	controlling bool
 	tieBreaker  uint64
+	renominates bool   // the far end goes by the numbers of nominations
+	nomination  uint32 // the latest of ours
 
 	state State
 	err   error
@@ -70,6 +72,7 @@ type Agent struct {
 	routes      []Route // authenticated: payload from them is given up
 
 	selected   *pair     // where data goes; nil: nowhere
+	carried    bool      // there was such a pair
 	lastAnswer time.Time // of the far end, on any pair
 
 	servers       []*server
@@ -274,7 +277,7 @@ func (a *Agent) setState(s State) {
 func (a *Agent) updateState(now time.Time) {
 	g := a.cur
 	switch p := a.selected; {
-	case p != nil && !p.fresh(now):
+	case p != nil && !now.Before(p.lastAnswer.Add(staleAfter)):
 		a.setState(StateDisconnected)
 	case p != nil && p == g.nominated && g.remoteEnded && a.gatheringEnd && len(a.unresolved) == 0:
 		a.setState(StateCompleted)
@@ -339,11 +342,12 @@ func (a *Agent) giveUpAt(now time.Time) time.Time {
 
 // BeginData appends room for the relay framing that the selected pair needs,
 // if any. ok is false when there is no valid pair with consent to send on.
-func (a *Agent) BeginData(dst []byte) (b []byte, ok bool) {
+func (a *Agent) BeginData(now time.Time, dst []byte) (b []byte, ok bool) {
 	p := a.selected
 	if p == nil {
 		return dst, false
 	}
+	a.sends(now, p)
 	return p.local.begin(dst, p.route.Remote), true
 }
 

@@ -71,10 +71,11 @@ func (g *generation) nextWaiting(now time.Time) *pair {
 }
 
 // outranks tells whether a nominated pair that works makes a check of p
-// useless (RFC 8445 §8.1.2). Better pairs are checked on.
+// useless (RFC 8445 §8.1.2). Better pairs are checked on, and those that the
+// far end nominates too.
 func (g *generation) outranks(p *pair) bool {
 	n := g.nominated
-	return n != nil && n != p && n.state == PairSucceeded && n.consent.unanswered < doubtful && p.priority < n.priority
+	return n != nil && !p.useCandidate && n != p && n.state == PairSucceeded && n.consent.unanswered < doubtful && p.priority < n.priority
 }
 
 // startCheck begins a new transaction.
@@ -133,6 +134,9 @@ func (a *Agent) appendRequest(now time.Time, dst []byte, p *pair) []byte {
 	}
 	if x.nominates {
 		w.Flag(stun.AttrUseCandidate)
+		if p.nomination != 0 {
+			w.Uint32(stun.AttrNomination, p.nomination)
+		}
 	}
 	w.Integrity(p.gen.remoteKey)
 	w.Fingerprint()
@@ -206,6 +210,7 @@ func (a *Agent) checkSucceeded(now time.Time, p *pair, x transaction) {
 	p.answers++
 	p.err = nil
 	p.lastAnswer, a.lastAnswer = now, now
+	p.hears(now)
 	p.consent.answered(a, now)
 	if !x.again {
 		p.addRTT(now.Sub(x.sentAt))

@@ -29,7 +29,8 @@ type generation struct {
 	wasValid   bool
 	failed     bool
 	nominated  *pair
-	closedFor  *pair // the nominated pair that closeSuperseded was last done for
+	nomination uint32 // controlled: the highest of the far end's
+	closedFor  *pair  // the nominated pair that closeSuperseded was last done for
 
 	until time.Time // of a generation that was replaced: when it is forgotten
 }

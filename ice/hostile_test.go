@@ -133,7 +133,7 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 		if _, ok := a.HandleDatagram(w.now, route, payload); !ok {
 			t.Fatal("payload is not given up")
 		}
-		if _, ok := a.BeginData(payload[:0]); !ok {
+		if _, ok := a.BeginData(w.now, payload[:0]); !ok {
 			t.Fatal("cannot send")
 		}
 	}); n != 0 {

@@ -39,9 +39,14 @@ func (a *Agent) handlePeer(now time.Time, r Route, b []byte) (data []byte, ok bo
 	}
 	if b[0] >= 20 && b[0] <= 63 {
 		if p := a.selected; p != nil && r == p.route {
+			p.hears(now)
 			return b, true
 		}
-		return b, a.permitted(r)
+		if !a.permitted(r) {
+			return nil, false
+		}
+		a.follow(now, r)
+		return b, true
 	}
 	if b[0] < 4 {
 		return a.handleSTUN(now, r, b)

@@ -23,12 +23,17 @@ type pair struct {
 	queued         bool  // a request is in the output queue
 	triggered      bool  // goes before ordinary checks (RFC 8445 §6.1.4.1)
 
-	nominating   bool // controlling: checks carry USE-CANDIDATE
-	useCandidate bool // controlled: the far end's check carried it
+	nominating   bool   // controlling: checks carry USE-CANDIDATE
+	nomination   uint32 // and this number beside it, unless it is 0
+	theirs       uint32 // controlled: the highest number that the far end's checks carried; 0: none
+	useCandidate bool   // controlled: the far end's check carried it
 	nominated    bool
 	nominatedAt  time.Time // controlled: when the latest such check came
 
 	lastAnswer time.Time // of the latest authenticated response
+	leftAt     time.Time // when follow left it last
+	quietSince time.Time // of the selected pair: when data went out that nothing was heard after
+	heardAt    time.Time // when anything of the far end's came on it last, data included if it is selected
 	consent    consent
 	rtt        time.Duration // smoothed, RFC 6298 §2; zero: unknown
 

@@ -52,6 +52,7 @@ type peer struct {
 	added    []Route
 	removed  []Route
 	selected []Route
+	lost     []bool // with selected
 	errs     []Event
 	gathered int
 	data     []string
@@ -166,6 +167,7 @@ func (p *peer) event(e Event) {
 		}
 	case EventSelected:
 		p.selected = append(p.selected, e.Route)
+		p.lost = append(p.lost, e.Lost)
 	case EventServerError:
 		p.errs = append(p.errs, e)
 	}
@@ -280,7 +282,7 @@ func (w *world) run(d time.Duration, done func() bool) bool {
 
 // say sends a payload as the peer's selected pair does.
 func (p *peer) say(text string) bool {
-	b, ok := p.BeginData(nil)
+	b, ok := p.BeginData(p.w.now, nil)
 	if !ok {
 		return false
 	}

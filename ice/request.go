@@ -73,7 +73,11 @@ func (a *Agent) handleRequest(now time.Time, r Route, b *base, m stun.Message) {
 	}
 	a.out.respond(reply)
 	a.permit(b.route(r.Remote))
-	a.learn(now, g, earlyCheck{base: b, route: b.route(r.Remote), priority: priority, useCandidate: m.Has(stun.AttrUseCandidate)})
+	nomination, _ := m.Uint32(stun.AttrNomination) // 0 says nothing
+	a.learn(now, g, earlyCheck{
+		base: b, route: b.route(r.Remote), priority: priority,
+		useCandidate: m.Has(stun.AttrUseCandidate) || nomination != 0, nomination: nomination,
+	})
 }
 
 func (a *Agent) unknownIn(m stun.Message) (list [4]stun.AttrType, n int) {
@@ -107,6 +111,7 @@ type earlyCheck struct {
 	route        Route
 	priority     uint32
 	useCandidate bool
+	nomination   uint32
 }
 
 const maxEarly = 16
@@ -117,6 +122,7 @@ func (a *Agent) learn(now time.Time, g *generation, c earlyCheck) {
 		for i := range g.early {
 			if g.early[i].route == c.route {
 				c.useCandidate = c.useCandidate || g.early[i].useCandidate
+				c.nomination = max(c.nomination, g.early[i].nomination)
 				g.early[i] = c
 				return
 			}
@@ -131,12 +137,17 @@ func (a *Agent) learn(now time.Time, g *generation, c earlyCheck) {
 		return
 	}
 	p.received++
+	p.hears(now)
+	p.theirs = max(p.theirs, c.nomination)
 	if a.lite {
 		a.heardOn(now, p, c.useCandidate)
 		return
 	}
 	if c.useCandidate && !a.controlling {
 		p.useCandidate, p.nominatedAt = true, now
+		if p.state == PairSucceeded && !p.fresh(now) && p != a.selected {
+			p.state = PairWaiting // it worked once; whether it does now is asked below
+		}
 		if p.state == PairSucceeded {
 			g.accept(now, p)
 		}

@@ -153,6 +153,15 @@ func (p *core) end(err error) {
 	p.remoteClosed = errors.Is(err, errRemoteClosed)
 }
 
+// pathLost has what was sent on a path that died sent again at once, on the
+// one that replaced it.
+func (p *core) pathLost(now time.Time) {
+	if p.dtls != nil {
+		p.dtls.PathLost(now)
+		p.assoc.PathLost(now)
+	}
+}
+
 // takeRTT passes the round-trip time that ICE measured to the layers above.
 func (p *core) takeRTT() {
 	rtt := p.agent.RTT()
@@ -176,7 +185,7 @@ func (p *core) appendDatagram(now time.Time, dst []byte, own bool) (b []byte, r 
 		return dst, ice.Route{}, false
 	}
 	start := len(dst)
-	b, ok = p.agent.BeginData(dst)
+	b, ok = p.agent.BeginData(now, dst)
 	if !ok {
 		return dst, ice.Route{}, false
 	}

@@ -229,7 +229,7 @@ func (p *peer) takeEvents(now time.Time) {
 		if !ok {
 			break
 		}
-		p.handleICEEvent(e)
+		p.handleICEEvent(now, e)
 	}
 	for {
 		e, ok := p.core.session.NextEvent()
@@ -266,7 +266,7 @@ func (p *peer) endChannels(cause error) {
 	}
 }
 
-func (p *peer) handleICEEvent(e ice.Event) {
+func (p *peer) handleICEEvent(now time.Time, e ice.Event) {
 	switch e.Kind {
 	case ice.EventCandidate:
 		p.gathered(e.Candidate)
@@ -286,6 +286,9 @@ func (p *peer) handleICEEvent(e ice.Event) {
 		p.traffic.SelectedCandidatePairChanges++
 		p.full = false // of another socket, or found again at once
 		p.log.Debug("pair selected", "local", e.Route.Local, "remote", e.Route.Remote)
+		if e.Lost {
+			p.core.pathLost(now)
+		}
 		p.core.takeRTT()
 	case ice.EventServerError:
 		p.log.Warn("server failed", "url", e.URL, "error", e.Err)
@@ -406,6 +409,7 @@ func (p *peer) startTransport(now time.Time) error {
 		}
 	}
 	p.maxRemote = remote.data.MaxMessageSize
+	p.core.agent.SetRenomination(slices.Contains(remote.data.ICEOptions, renomination))
 	p.core.agent.SetRemote(now, remote.data.Ufrag, remote.data.Pwd, remote.data.ICELite)
 	p.remote.apply(p, now, remote)
 	return nil
