@@ -61,9 +61,17 @@ func benchOpen(b *testing.B, p *pair) {
 	})
 }
 
-// inTurns measures both functions, and compares them.
+// inTurns measures both functions, turn after turn, and reports how fast the
+// one under test is.
 func inTurns(b *testing.B, bare, record func()) {
-	const turn = 64
+	b.ReportAllocs()
+	bareTime, recordTime := turns(b, 64, bare, record)
+	b.ReportMetric(100*float64(bareTime)/float64(recordTime), "%aead")
+	b.ReportMetric(float64(recordTime.Nanoseconds())/float64(b.N), "ns/record")
+}
+
+// turns runs f and g b.N times each, and tells how long each took.
+func turns(b *testing.B, turn int, f, g func()) (forF, forG time.Duration) {
 	times := func(n int, f func()) time.Duration {
 		begun := time.Now()
 		for range n {
@@ -71,60 +79,49 @@ func inTurns(b *testing.B, bare, record func()) {
 		}
 		return time.Since(begun)
 	}
-	b.ReportAllocs()
-	var bareTime, recordTime time.Duration
 	for left := b.N; left > 0; left -= turn {
 		n := min(left, turn)
-		bareTime += times(n, bare)
-		recordTime += times(n, record)
+		forF += times(n, f)
+		forG += times(n, g)
 	}
-	b.ReportMetric(100*float64(bareTime)/float64(recordTime), "%aead")
-	b.ReportMetric(float64(recordTime.Nanoseconds())/float64(b.N), "ns/record")
 	b.ReportMetric(0, "ns/op") // of both together, which says nothing
+	return forF, forG
 }
 
 // BenchmarkHandshake is both ends of a handshake, with what each version
-// prefers and P-256 certificates.
+// prefers and P-256 certificates, in turns with its public-key operations
+// alone. The metric "x-publickey" is its time in theirs.
 func BenchmarkHandshake(b *testing.B) {
 	for _, version := range []Version{VersionDTLS12, VersionDTLS13} {
 		b.Run(version.String(), func(b *testing.B) {
 			cc, sc := testCertificate(b, "P-256"), testCertificate(b, "P-256")
 			client := Config{Client: true, Certificate: cc, Fingerprints: []Fingerprint{fingerprintOf(b, "sha-256", sc)}, MaxVersion: version}
 			server := Config{Certificate: sc, Fingerprints: []Fingerprint{fingerprintOf(b, "sha-256", cc)}}
-			b.ReportAllocs()
-			for b.Loop() {
-				pairOf(b, client, server).connect()
-			}
+			key := cc.PrivateKey.(*ecdsa.PrivateKey)
+			handshake := func() { pairOf(b, client, server).connect() }
+			alone, all := turns(b, 8, func() { publicKeyWork(version, key) }, handshake)
+			b.ReportMetric(float64(all)/float64(alone), "x-publickey")
+			b.ReportMetric(float64(all.Nanoseconds())/float64(b.N), "ns/handshake")
+			b.ReportMetric(testing.AllocsPerRun(10, handshake), "allocs/handshake")
 		})
 	}
 }
 
-// BenchmarkPublicKey is the public-key work of BenchmarkHandshake alone.
-func BenchmarkPublicKey(b *testing.B) {
-	key := testCertificate(b, "P-256").PrivateKey.(*ecdsa.PrivateKey)
+// publicKeyWork is what both ends of a handshake cannot do without.
+func publicKeyWork(version Version, key *ecdsa.PrivateKey) {
 	digest := make([]byte, 32)
-	end := func() { // one end's share of both versions
+	for range 2 { // ends
 		e, _ := ecdh.X25519().GenerateKey(rand.Reader)
 		e.ECDH(e.PublicKey())
 		sig, _ := ecdsa.SignASN1(rand.Reader, key, digest)
 		ecdsa.VerifyASN1(&key.PublicKey, digest, sig)
 	}
-	b.Run("1.2", func(b *testing.B) {
-		for b.Loop() {
-			end()
-			end()
-		}
-	})
-	b.Run("1.3", func(b *testing.B) {
-		for b.Loop() {
-			end()
-			end()
-			d, _ := mlkem.GenerateKey768()
-			k, _ := mlkem.NewEncapsulationKey768(d.EncapsulationKey().Bytes())
-			_, ciphertext := k.Encapsulate()
-			d.Decapsulate(ciphertext)
-		}
-	})
+	if version == VersionDTLS13 {
+		d, _ := mlkem.GenerateKey768()
+		k, _ := mlkem.NewEncapsulationKey768(d.EncapsulationKey().Bytes())
+		_, ciphertext := k.Encapsulate()
+		d.Decapsulate(ciphertext)
+	}
 }
 
 // TestIdleMemory holds an established connection to its share of a peer.

@@ -84,7 +84,7 @@ func curveGroup(curve elliptic.Curve) Group {
 // offeredAuth lists what a ClientHello's suites can authenticate with.
 func (c *Conn) offeredAuth(offered []CipherSuite) (kinds []authKind) {
 	kinds = []authKind{}
-	for _, s := range c.cfg.suites(VersionDTLS12) {
+	for s := range c.cfg.suites(VersionDTLS12) {
 		if slices.Contains(offered, s.id) {
 			kinds = append(kinds, s.auth)
 		}

@@ -50,7 +50,7 @@ func (c *Conn) startClient(now time.Time) error {
 
 // offer12 adds to a ClientHello what DTLS 1.2 needs.
 func (c *Conn) offer12(h *clientHello, now time.Time) {
-	for _, s := range c.cfg.suites(VersionDTLS12) {
+	for s := range c.cfg.suites(VersionDTLS12) {
 		h.suites = append(h.suites, s.id)
 	}
 	e := &h.extensions

@@ -19,7 +19,7 @@ import (
 
 // offer13 adds to a ClientHello what DTLS 1.3 needs.
 func (c *Conn) offer13(h *clientHello, now time.Time) error {
-	for _, s := range c.cfg.suites(VersionDTLS13) {
+	for s := range c.cfg.suites(VersionDTLS13) {
 		h.suites = append(h.suites, s.id)
 	}
 	h.extensions.versions = []Version{VersionDTLS13}

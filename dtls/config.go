@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
+	"iter"
 	"time"
 )
 
@@ -186,10 +186,10 @@ func (cfg *Config) setDefaults() {
 		cfg.MaxVersion = VersionDTLS13
 	}
 	// A version without suites is none that could be negotiated.
-	if len(cfg.suites(VersionDTLS13)) == 0 {
+	if !cfg.enabled(VersionDTLS13, 0) {
 		cfg.MaxVersion = VersionDTLS12
 	}
-	if len(cfg.suites(VersionDTLS12)) == 0 {
+	if !cfg.enabled(VersionDTLS12, 0) {
 		cfg.MinVersion = VersionDTLS13
 	}
 	if cfg.SignatureSchemes == nil {
@@ -230,18 +230,31 @@ func (cfg *Config) signer() crypto.Signer {
 }
 
 // suites lists what may be used in version, the preferred first.
-func (cfg *Config) suites(version Version) (list []suite) {
-	for _, s := range suites() {
-		if s.version == version && (cfg.CipherSuites == nil || slices.Contains(cfg.CipherSuites, s.id)) {
-			list = append(list, s)
+func (cfg *Config) suites(version Version) iter.Seq[suite] {
+	return func(yield func(suite) bool) {
+		if cfg.CipherSuites == nil {
+			for _, s := range suites() {
+				if s.version == version && !yield(s) {
+					return
+				}
+			}
+		}
+		for _, id := range cfg.CipherSuites {
+			if s, ok := suiteByID(id); ok && s.version == version && !yield(s) {
+				return
+			}
 		}
 	}
-	if cfg.CipherSuites != nil {
-		slices.SortStableFunc(list, func(a, b suite) int {
-			return slices.Index(cfg.CipherSuites, a.id) - slices.Index(cfg.CipherSuites, b.id)
-		})
+}
+
+// enabled tells whether the suite id may be used in version; 0 asks for any.
+func (cfg *Config) enabled(version Version, id CipherSuite) bool {
+	for s := range cfg.suites(version) {
+		if s.id == id || id == 0 {
+			return true
+		}
 	}
-	return list
+	return false
 }
 
 // groups12 lists the groups for DTLS 1.2, the preferred first.

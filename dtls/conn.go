@@ -96,6 +96,7 @@ type handshake struct {
 	step       step
 	transcript []byte    // DTLS 1.2, and until the version is known
 	digest     hash.Hash // of the transcript of DTLS 1.3
+	header     []byte    // scratch of addToTranscript
 
 	hello   clientHello // what we sent, or received
 	retries int         // HelloVerifyRequests followed

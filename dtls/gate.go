@@ -190,8 +190,9 @@ func (g *Gate) challenge(now time.Time, addr []byte, rec recordHeader, f fragmen
 		if err := checkClientHello13(h); err != nil || !ok || !ok2 {
 			return dst, errDecode
 		}
-		m := message{typ: typeClientHello, seq: f.seq, body: f.data}
-		*cookie = helloCookie{VersionDTLS13, cookie.issued, su.id, group, share == nil, sum(su.hash, m.appendTranscript13(nil))}
+		transcript := handshake{digest: su.hash.New()}
+		transcript.addToTranscript(message{typ: typeClientHello, seq: f.seq, body: f.data})
+		*cookie = helloCookie{VersionDTLS13, cookie.issued, su.id, group, share == nil, transcript.transcriptHash()}
 		var err error
 		typ = typeServerHello
 		if body, err = cookie.retryRequest(g.sealCookie(cookie, addr)); err != nil {

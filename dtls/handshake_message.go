@@ -82,10 +82,3 @@ func (m message) appendTranscript12(b []byte) []byte {
 	b = appendFragmentHeader(b, m.typ, len(m.body), m.seq, 0, len(m.body))
 	return append(b, m.body...)
 }
-
-// appendTranscript13 appends m as the DTLS 1.3 transcript has it: with the
-// header of TLS (RFC 9147 §5.2).
-func (m message) appendTranscript13(b []byte) []byte {
-	b = binary.BigEndian.AppendUint32(b, uint32(m.typ)<<24|uint32(len(m.body)))
-	return append(b, m.body...)
-}

@@ -95,7 +95,7 @@ func (e *helloExtensions) has(t extensionType) bool { return slices.Contains(e.s
 
 // marshal appends the body of the message.
 func (m *clientHello) marshal() ([]byte, error) {
-	b := cryptobyte.NewBuilder(make([]byte, 0, 256))
+	b := cryptobyte.NewBuilder(make([]byte, 0, 512+m.extensions.bulk()))
 	b.AddUint16(uint16(m.version))
 	b.AddBytes(m.random[:])
 	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(m.sessionID) })
@@ -112,7 +112,7 @@ func (m *clientHello) marshal() ([]byte, error) {
 
 // marshal appends the body of the message.
 func (m *serverHello) marshal() ([]byte, error) {
-	b := cryptobyte.NewBuilder(make([]byte, 0, 128))
+	b := cryptobyte.NewBuilder(make([]byte, 0, 128+m.extensions.bulk()))
 	b.AddUint16(uint16(m.version))
 	b.AddBytes(m.random[:])
 	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(m.sessionID) })
@@ -120,6 +120,20 @@ func (m *serverHello) marshal() ([]byte, error) {
 	b.AddUint8(m.compression)
 	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { m.extensions.marshal(b, false) })
 	return b.Bytes()
+}
+
+// bulk is about how long the long ones of the extensions are.
+func (e *helloExtensions) bulk() int {
+	n := len(e.cookie) + len(e.sessionTicket)
+	for _, k := range e.keyShares {
+		n += len(k.data)
+	}
+	if e.psk != nil {
+		for _, id := range e.psk.identities {
+			n += len(id.ticket)
+		}
+	}
+	return n
 }
 
 // marshal writes the extensions that are set. The forms of a client and of a

@@ -102,7 +102,7 @@ func (c *Conn) chooseSuite12(offered []CipherSuite) (suite, bool) {
 		return suite{}, false // a session is resumed, which has a suite
 	}
 	auth := keyAuth(c.cfg.signer().Public())
-	for _, s := range c.cfg.suites(VersionDTLS12) {
+	for s := range c.cfg.suites(VersionDTLS12) {
 		if s.auth == auth && slices.Contains(offered, s.id) {
 			return s, true
 		}

@@ -79,7 +79,7 @@ func checkClientHello13(h *clientHello) error {
 
 // chooseSuite13 takes the suite we like best of those that the client offers.
 func (c *Conn) chooseSuite13(offered []CipherSuite) (suite, bool) {
-	for _, s := range c.cfg.suites(VersionDTLS13) {
+	for s := range c.cfg.suites(VersionDTLS13) {
 		if slices.Contains(offered, s.id) {
 			return s, true
 		}

@@ -3,7 +3,6 @@ package dtls
 import (
 	"crypto/cipher"
 	"io"
-	"slices"
 	"time"
 
 	"golang.org/x/crypto/chacha20poly1305"
@@ -135,8 +134,7 @@ func (cfg *Config) offers(s *Session, now time.Time) bool {
 	if s == nil || s.expired(now) || !cfg.speaks(s.version) || len(s.peer) == 0 {
 		return false
 	}
-	enabled := slices.ContainsFunc(cfg.suites(s.version), func(su suite) bool { return su.id == s.suite })
-	return enabled && (len(cfg.Fingerprints) == 0 || matchFingerprint(cfg.Fingerprints, s.peer[0]))
+	return cfg.enabled(s.version, s.suite) && (len(cfg.Fingerprints) == 0 || matchFingerprint(cfg.Fingerprints, s.peer[0]))
 }
 
 // resumes tells whether a server may resume the session of a ticket: the
