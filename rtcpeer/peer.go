@@ -315,7 +315,7 @@ func (p *peer) setState(s ConnectionState, cause error) {
 		return
 	}
 	p.state = s
-	if s == StateConnected {
+	if s == StateConnected && !p.cfg.MDNSCandidates {
 		p.releaseMDNS()
 	}
 	if s == StateFailed {
