@@ -24,7 +24,8 @@ type Route struct {
 
 // SockMDNS is the Sock of datagrams to and from the multicast DNS group
 // (RFC 6762 §3). Whoever runs the Agent opens such a socket when it first
-// sees one of these routes in AppendDatagram.
+// sees one of these routes in AppendDatagram, or gives it a Local with a Name.
+// A valid Local of the route is the address whose link alone it is meant for.
 const SockMDNS int16 = -1
 
 // SockAny lets AddServer choose every socket of the server's address family.
@@ -85,6 +86,7 @@ type Agent struct {
 	gatheringEnd  bool // EventGatheringComplete was given
 
 	mdns       *mdns.Resolver
+	names      mdns.Responder
 	unresolved []unresolved
 
 	out      queue
@@ -240,6 +242,7 @@ func (e *alarm) add(t time.Time) {
 func (a *Agent) earliest(now time.Time) time.Time {
 	var e alarm
 	e.add(a.mdns.NextTimeout())
+	e.add(a.names.NextTimeout())
 	a.serverAlarms(&e)
 	a.relayAlarms(&e)
 	if !a.cur.failed {

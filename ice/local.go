@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -106,6 +107,15 @@ func (b *base) candidate(ufrag string) Candidate {
 	return c
 }
 
+// reported is what the owner is told of b, with the address that a name hides.
+func (b *base) reported(ufrag string) Candidate {
+	c := b.candidate(ufrag)
+	if c.Name != "" {
+		c.Addr = netip.AddrPortFrom(b.addr.Addr().WithZone(""), c.Addr.Port())
+	}
+	return c
+}
+
 // candidates are all that b has without a server's help.
 func (a *Agent) candidates(b *base) []Candidate {
 	list := []Candidate{b.candidate(a.cur.ufrag)}
@@ -196,6 +206,9 @@ func (a *Agent) nextPreference(ip netip.Addr, tcp TCPType) uint16 {
 // addBase takes up a base: its candidate is told and its pairs are formed.
 func (a *Agent) addBase(b *base) {
 	a.bases = append(a.bases, b)
+	if b.name != "" {
+		a.names.Add(b.name, b.addr.Addr()) // one too many cannot be asked for
+	}
 	if a.relayOnly && b.typ != Relay {
 		return // RFC 8828 mode 4: not a word about it, and no checks from it
 	}
@@ -225,6 +238,9 @@ func (a *Agent) removeBase(gone *base) {
 			a.bases = append(a.bases[:i:i], a.bases[i+1:]...)
 			break
 		}
+	}
+	if gone.name != "" && !slices.ContainsFunc(a.bases, func(b *base) bool { return b.name == gone.name }) {
+		a.names.Remove(gone.name)
 	}
 	for _, g := range []*generation{a.cur, a.prev} {
 		if g != nil {

@@ -13,9 +13,9 @@ type Report struct {
 	State       State
 	Err         error // why it failed
 	Controlling bool
-	Gathered    bool // local candidates are complete
-	RemoteEnded bool // the far end's are
-	Local       []Candidate
+	Gathered    bool        // local candidates are complete
+	RemoteEnded bool        // the far end's are
+	Local       []Candidate // as the far end is told them
 	Remote      []Candidate // those without an address are being looked up
 	Pairs       []PairReport
 	Servers     []ServerReport
@@ -145,7 +145,7 @@ func (r *remote) candidate(g *generation) Candidate {
 
 func (a *Agent) reportPair(p *pair) PairReport {
 	return PairReport{
-		Local: p.local.candidate(p.gen.ufrag), Remote: p.remote.candidate(p.gen),
+		Local: p.local.reported(p.gen.ufrag), Remote: p.remote.candidate(p.gen),
 		State: p.state, Priority: p.priority, RTT: p.rtt,
 		Nominated: p.gen.nominated == p, Selected: a.selected == p, Replaced: p.gen != a.cur,
 		RequestsSent: int(p.sent), RequestsReceived: int(p.received), ResponsesReceived: int(p.answers),

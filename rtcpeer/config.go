@@ -82,6 +82,13 @@ type Config struct {
 	// PublicAddresses are what a 1:1 NAT, such as that of a cloud, has for the
 	// machine's addresses, port for port.
 	PublicAddresses []PublicAddress `json:"-"`
+	// MDNSCandidates hides the machine's addresses: the far end is told random
+	// names ending in .local in their place, for which this end answers by
+	// multicast DNS, as browsers' are (draft-ietf-mmusic-mdns-ice-candidates).
+	// They mean something within the same network only; beyond it
+	// server-reflexive and relayed candidates serve, which do not mention
+	// the addresses either.
+	MDNSCandidates bool `json:"-"`
 	// DisableTCP leaves out active TCP candidates (RFC 6544), by which the
 	// connection finds a far end that listens on TCP, like a Host with a
 	// TCPAddr.

@@ -21,6 +21,7 @@ type gatherer struct {
 	// unsignalled are those that came while no local description was applied,
 	// after a rollback: they are emitted with the next one.
 	unsignalled []string
+	names       map[netip.Addr]string // what the far end is told in place of addresses
 	connections []connection
 	asking      int // servers whose names are being looked up, or that are being connected to
 	round       int // counts searches, so that a late look-up of an earlier one is told apart
@@ -82,6 +83,9 @@ func (p *peer) gather(now time.Time, ufrag string) error {
 	g.ufrag, g.replaced, g.candidates, g.unsignalled = ufrag, g.candidates, nil, nil
 	p.setGathering(GatheringStateGathering)
 	g.round++
+	if p.cfg.MDNSCandidates {
+		p.useMDNS()
+	}
 	for _, l := range g.locals {
 		p.offerLocal(now, l)
 	}
@@ -154,6 +158,9 @@ func (p *peer) offerLocal(now time.Time, l local) {
 			i.Public, i.KeepPrivate = a.Public, a.KeepLocal
 			break
 		}
+	}
+	if p.cfg.MDNSCandidates {
+		i.Name = p.nameOf(l.addr.Addr())
 	}
 	if err := p.core.agent.AddLocal(now, i); err != nil {
 		p.log.Warn("no candidate from address", "address", l.addr, "error", err)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -224,4 +225,41 @@ func TestBothICELite(t *testing.T) {
 		a.Close()
 		b.Close()
 	})
+}
+
+var mdnsName = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\.local$`)
+
+// Names stand for addresses, one for each whatever the transport, and nothing
+// else tells them.
+func TestMDNSCandidates(t *testing.T) {
+	got, sdp := gatherAll(t, Config{LocalAddresses: loopback4, MDNSCandidates: true})
+	if len(got) != 2 || !mdnsName.MatchString(got[0].Name) || got[0].Name != got[1].Name || got[0].Addr.Port() == 0 {
+		t.Errorf("%v", got)
+	}
+	if again, _ := gatherAll(t, Config{LocalAddresses: loopback4, MDNSCandidates: true}); again[0].Name == got[0].Name {
+		t.Error("two connections have one name")
+	}
+	for line := range strings.Lines(sdp) {
+		if strings.Contains(line, "127.0.0.1") && !strings.HasPrefix(line, "o=") {
+			t.Errorf("the description tells the address: %s", line)
+		}
+	}
+}
+
+// Two connections find each other by their names alone.
+func TestMDNSBothWays(t *testing.T) {
+	u, err := acquireMDNS(&peer{closed: true})
+	if err != nil {
+		t.Skipf("no multicast here: %v", err)
+	}
+	u.release()
+	for range 2 {
+		hidden := Config{MDNSCandidates: true, DisableTCP: true}
+		a, b, _, _ := realPairWithout(t, hidden, hidden, func(name string) bool { return name != "" && !strings.Contains(name, ".local ") })
+		for _, c := range []*Conn{a, b} {
+			if p := selectedPair(t, c); p.Local.Name == "" || !p.Local.Addr.Addr().IsValid() || p.Remote.Addr.Port() == 0 {
+				t.Errorf("%v with %v", p.Local, p.Remote)
+			}
+		}
+	}
 }

@@ -331,7 +331,7 @@ func (p *peer) setState(s ConnectionState, cause error) {
 		return
 	}
 	p.state = s
-	if s == StateConnected {
+	if s == StateConnected && !p.cfg.MDNSCandidates {
 		p.releaseMDNS()
 		p.neg.forget()
 	}

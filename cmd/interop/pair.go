@@ -48,7 +48,7 @@ func newPair(ctx context.Context, r *runner, role string, trickle bool, cfg rtcp
 	}
 	p.conn.OnSessionDescriptionCreated(func(typ, sdp string) { p.descriptions <- sdp })
 	p.conn.OnICECandidateCreated(func(media string, index int, name string) {
-		if !trickle || !p.keeps(name) {
+		if !trickle || !keeps(p.way.ours, name) {
 			return
 		}
 		p.candidates <- candidate{media, index, name} // Poll must not wait for the page
@@ -94,7 +94,7 @@ func (p *pair) pump(ctx context.Context) {
 		select {
 		case e := <-p.far.events():
 			if e.Kind == "candidate" {
-				if !p.keeps(e.Name) {
+				if !keeps(p.way.theirs, e.Name) {
 					continue
 				}
 				if err := p.conn.AddICECandidate(e.Media, e.Index, e.Name); err != nil && !errors.Is(err, rtcpeer.ErrClosed) {
@@ -110,11 +110,6 @@ func (p *pair) pump(ctx context.Context) {
 			return
 		}
 	}
-}
-
-// keeps tells whether the other end is to hear of a candidate.
-func (p *pair) keeps(name string) bool {
-	return p.way.keep == nil || name == "" || p.way.keep(name)
 }
 
 func (p *pair) wake() {
@@ -190,24 +185,24 @@ func (p *pair) connect(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		answer, err := p.far.answer(ctx, p.way.strip(offer))
+		answer, err := p.far.answer(ctx, strip(p.way.ours, offer))
 		if err != nil {
 			return err
 		}
-		return p.conn.SetRemoteDescription("answer", p.way.strip(answer))
+		return p.conn.SetRemoteDescription("answer", strip(p.way.theirs, answer))
 	}
 	offer, err := p.far.offer(ctx)
 	if err != nil {
 		return err
 	}
-	if err := p.conn.SetRemoteDescription("offer", p.way.strip(offer)); err != nil {
+	if err := p.conn.SetRemoteDescription("offer", strip(p.way.theirs, offer)); err != nil {
 		return err
 	}
 	answer, err := p.description(ctx, "answer")
 	if err != nil {
 		return err
 	}
-	return p.far.accept(ctx, p.way.strip(answer))
+	return p.far.accept(ctx, strip(p.way.ours, answer))
 }
 
 // A link is one channel with both its ends.

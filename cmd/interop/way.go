@@ -14,23 +14,22 @@ import (
 	"purertc/rtcpeer"
 )
 
-// A way is what lies between the two ends: nothing, with our end full or ICE
-// lite, a network that lets no UDP through, or a relay that both are held to.
+// A way is what lies between the two ends: nothing, with our end full, ICE
+// lite or known by names of multicast DNS only, a network that lets no UDP through, or a relay that both are held to.
 type way struct {
 	name string
 	// configure is what our end needs for it, and page is the far end's
 	// RTCConfiguration.
 	configure func(cfg *rtcpeer.Config)
 	page      map[string]any
-	// keep tells which candidates, of either end, the other one hears of;
-	// nil: all.
-	keep func(candidate string) bool
+	// ours and theirs tell which candidates the other end hears of; nil: all.
+	ours, theirs func(candidate string) bool
 	// check tells whether the connection went this way.
 	check func(r rtcpeer.Report) error
 	end   func()
 }
 
-var wayNames = []string{"direct", "lite", "tcp", "relay"}
+var wayNames = []string{"direct", "lite", "names", "tcp", "relay"}
 
 // openWay makes what a way needs.
 func openWay(ctx context.Context, name string) (*way, error) {
@@ -39,6 +38,14 @@ func openWay(ctx context.Context, name string) (*way, error) {
 		return &way{name: name, configure: func(*rtcpeer.Config) {}, page: map[string]any{}, end: func() {}}, nil
 	case "lite":
 		return &way{name: name, configure: func(cfg *rtcpeer.Config) { cfg.ICELite = true }, page: map[string]any{}, end: func() {}}, nil
+	case "names":
+		return &way{
+			name: name, configure: func(cfg *rtcpeer.Config) { cfg.MDNSCandidates = true }, page: map[string]any{}, end: func() {},
+			// Theirs are kept from us, so that nothing but their finding ours can
+			// connect them.
+			ours:   func(candidate string) bool { return strings.Contains(candidate, ".local ") },
+			theirs: func(string) bool { return false },
+		}, nil
 	case "tcp":
 		return wayOverTCP()
 	case "relay":
@@ -54,11 +61,13 @@ func wayOverTCP() (*way, error) {
 	if err != nil {
 		return nil, err
 	}
+	withoutUDP := func(candidate string) bool { return !strings.Contains(strings.ToLower(candidate), " udp ") }
 	return &way{
 		name:      "tcp",
 		configure: func(cfg *rtcpeer.Config) { cfg.Host = host },
 		page:      map[string]any{},
-		keep:      func(candidate string) bool { return !strings.Contains(strings.ToLower(candidate), " udp ") },
+		ours:      withoutUDP,
+		theirs:    withoutUDP,
 		check:     selected("tcp", ""),
 		end:       func() { host.Close() },
 	}, nil
@@ -165,14 +174,17 @@ func selected(transport, typ string) func(r rtcpeer.Report) error {
 	}
 }
 
-// strip leaves out of a description the candidates that the way does not keep.
-func (w *way) strip(sdp string) string {
-	if w.keep == nil {
-		return sdp
-	}
+// keeps tells whether the other end hears of a candidate; the end of them it
+// always does.
+func keeps(filter func(candidate string) bool, candidate string) bool {
+	return filter == nil || candidate == "" || filter(candidate)
+}
+
+// strip leaves out of a description the candidates that are not kept.
+func strip(filter func(candidate string) bool, sdp string) string {
 	var out strings.Builder
 	for line := range strings.Lines(sdp) {
-		if !strings.HasPrefix(line, "a=candidate:") || w.keep(line) {
+		if !strings.HasPrefix(line, "a=candidate:") || keeps(filter, line) {
 			out.WriteString(line)
 		}
 	}
