@@ -14,6 +14,7 @@ import (
 	"purertc/datachannel"
 	"purertc/dtls"
 	"purertc/ice"
+	"purertc/ice/udpmux"
 )
 
 // A peer is one connection of the built-in stack: the core, and what it lacks
@@ -74,11 +75,13 @@ func newPeer(cfg Config, random io.Reader, notify func()) (*peer, error) {
 		RelayOnly: cfg.ICETransportPolicy == ICETransportPolicyRelay, Lite: cfg.ICELite,
 		Ufrag: neg.local.ufrag, Pwd: neg.local.pwd, Rand: random,
 	})
-	return &peer{
+	p := &peer{
 		cfg: cfg, log: log, notify: notify, network: privateNetwork{log, cfg.LocalAddresses, cfg.MinPort, cfg.MaxPort}, random: random, now: time.Now, timed: true, multicast: true,
 		core: newCore(&cfg, agent, random), neg: neg, done: make(chan struct{}),
 		channels: map[*datachannel.Channel]*stackChannel{},
-	}, nil
+	}
+	p.core.fragmented = !udpmux.Unfragmented
+	return p, nil
 }
 
 // emit queues an event for the program.
@@ -439,7 +442,9 @@ func (p *peer) startDTLS(now time.Time, local, remote *description) error {
 		// There is no media, but some peers, pion among them, end a handshake
 		// without use_srtp (RFC 5764 §4.1.1).
 		SRTPProfiles: []uint16{srtpAES128GCM, srtpAES128CM},
-		Rand:         p.random, KeyLogWriter: p.cfg.KeyLogWriter,
+		// So that the far end says what it accepts; see core.discover.
+		RecordSizeLimit: maxRecord,
+		Rand:            p.random, KeyLogWriter: p.cfg.KeyLogWriter,
 	})
 }
 
@@ -448,6 +453,9 @@ const (
 	srtpAES128CM  = 0x0001
 	srtpAES128GCM = 0x0007
 )
+
+// maxRecord is the longest record of DTLS 1.3, with its content type.
+const maxRecord = 1<<14 + 1
 
 // shutdown sends what is queued and ends the association in agreement with
 // the peer.
