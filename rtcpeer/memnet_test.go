@@ -149,7 +149,7 @@ func signalWithout(t testing.TB, from, to *Conn, drop func(name string) bool) {
 		if drop != nil && drop(name) {
 			return
 		}
-		if err := to.AddICECandidate(media, index, name); err != nil && !errors.Is(err, ErrClosed) {
+		if err := to.AddICECandidate(media, index, name); err != nil && !errors.Is(err, ErrClosed) { // at the test's end
 			t.Errorf("AddICECandidate(%q): %v", name, err)
 		}
 	})

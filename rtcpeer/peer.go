@@ -29,10 +29,10 @@ type peer struct {
 	now     func() time.Time
 	timed   bool // by timers; a simulation calls fire itself
 
-	mu       fairMutex // guards what follows
+	mu       peerMutex // guards what follows
 	core     *core
 	neg      negotiation
-	events   []Event
+	events   eventQueue
 	channels map[*datachannel.Channel]*stackChannel
 	serial   uint64   // of the channel made last
 	incoming struct { // channels of the far end that the program has not heard of
@@ -83,20 +83,16 @@ func newPeer(cfg Config, random io.Reader, notify func()) (*peer, error) {
 
 // emit queues an event for the program.
 func (p *peer) emit(e Event) {
-	p.events = append(p.events, e)
+	p.events.push(e)
 	p.notify()
 }
 
 func (p *peer) nextEvent() (Event, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.events) == 0 {
-		return Event{}, false
-	}
-	e := p.events[0]
-	p.events[0] = Event{}
-	if p.events = p.events[1:]; len(p.events) == 0 {
-		p.events = nil
+	e, ok := p.events.pop()
+	if !ok {
+		return e, false
 	}
 	if c, ok := e.Channel.(*stackChannel); ok {
 		c.taken(&e)
@@ -183,12 +179,32 @@ func (p *peer) arm(now time.Time) {
 		return
 	}
 	p.armed = t
-	if wait := max(0, t.Sub(now)); p.timer == nil {
+	wait := max(0, t.Sub(now))
+	wait += slack(t, wait)
+	if p.timer == nil {
 		p.timer = time.AfterFunc(wait, p.fire)
 	} else {
 		p.timer.Reset(wait)
 	}
 }
+
+// slack is how much later than t, which is wait away, a timer fires, so that
+// the keepalives of many peers wake the process together: for a thousand that
+// rest, four times a second and not two hundred. It is at most 1/16 of the
+// wait, and none for what may be a retransmission.
+func slack(t time.Time, wait time.Duration) time.Duration {
+	if wait < slackFrom {
+		return 0
+	}
+	grid := slackFrom >> 4
+	for grid<<5 <= wait {
+		grid <<= 1
+	}
+	return grid - time.Duration(t.UnixNano())%grid
+}
+
+// slackFrom is more than any retransmission's first timeout.
+const slackFrom = 2 * time.Second
 
 func (p *peer) fire() {
 	p.mu.Lock()
@@ -319,6 +335,7 @@ func (p *peer) setState(s ConnectionState, cause error) {
 	p.state = s
 	if s == StateConnected && !p.cfg.MDNSCandidates {
 		p.releaseMDNS()
+		p.neg.forget()
 	}
 	if s == StateFailed {
 		if cause == nil {

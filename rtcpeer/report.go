@@ -32,8 +32,8 @@ func (c *Conn) Report() Report {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := Report{Connection: c.connection, Gathering: c.gathering, Signaling: c.signaling, Err: c.cause}
-	if s, ok := c.ext.(*stack); ok && s.peer != nil {
-		s.peer.report(&r)
+	if p := c.peer(); p != nil {
+		p.report(&r)
 	}
 	return r
 }

@@ -211,11 +211,11 @@ func (p *simPeer) Advance(now time.Time) { p.peer().fire() }
 func (p *simPeer) NextTimeout() time.Time {
 	q := p.peer()
 	p.Conn.mu.Lock()
-	queued := len(p.queue)
+	queued := p.queue.len()
 	p.Conn.mu.Unlock()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if queued > 0 || len(q.events) > 0 || len(p.out) > 0 {
+	if queued > 0 || q.events.len() > 0 || len(p.out) > 0 {
 		return p.world.Now() // a program polls all the time
 	}
 	if q.closed {

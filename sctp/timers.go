@@ -132,6 +132,10 @@ func (a *Association) countError() (ended bool) {
 // heartbeatInterval is that of RFC 9260 §16, HB.interval.
 const heartbeatInterval = 30 * time.Second
 
+// restAfter is how long an association hears nothing before it gives back what
+// it does not need at rest: longer than a game or a chat is silent in between.
+const restAfter = 2 * time.Second
+
 // heartbeatErrors is how many timeouts a HEARTBEAT without an answer counts
 // for: as many as there would have been with data, whose timer runs out every
 // second.
@@ -152,11 +156,15 @@ func (a *Association) heartbeatTimeout(now time.Time) {
 	if !a.transferring() {
 		return
 	}
+	if rest := h.heard.Add(restAfter); rest.After(now) {
+		a.timers.heartbeat = rest
+		return
+	}
+	a.trim()
 	if next := h.heard.Add(heartbeatInterval); next.After(now) {
 		a.timers.heartbeat = next
 		return
 	}
-	a.trim()
 	if !h.sentAt.IsZero() {
 		a.errorCount += heartbeatErrors - 1
 		if a.countError() {

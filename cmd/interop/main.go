@@ -5,6 +5,7 @@
 //	go run ./cmd/interop
 //	go run ./cmd/interop -peers chromium -case text -v
 //	go run ./cmd/interop -way tcp
+//	go run ./cmd/interop speed
 //	go run ./cmd/interop serve
 //
 // Browsers run headless, without a web driver: the program serves one page on
@@ -27,9 +28,12 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	var err error
-	if len(os.Args) > 1 && os.Args[1] == "serve" {
+	switch {
+	case len(os.Args) > 1 && os.Args[1] == "serve":
 		err = serve(ctx, os.Args[2:])
-	} else {
+	case len(os.Args) > 1 && os.Args[1] == "speed":
+		err = speed(ctx, os.Args[2:])
+	default:
 		err = run(ctx, os.Args[1:])
 	}
 	if err != nil {
@@ -67,7 +71,7 @@ func run(ctx context.Context, argv []string) error {
 	f.IntVar(&o.count, "count", 1, "run every case so many times")
 	f.BoolVar(&o.verbose, "v", false, "log what happens to standard error")
 	f.Usage = func() {
-		fmt.Fprintf(f.Output(), "usage: interop [flags]\n       interop serve [-addr 127.0.0.1:8080]\n\ncases: %s\n\n", strings.Join(caseNames(), " "))
+		fmt.Fprintf(f.Output(), "usage: interop [flags]\n       interop speed [-peers chromium,firefox] [-mb 100] [-rounds 3]\n       interop serve [-addr 127.0.0.1:8080]\n\ncases: %s\n\n", strings.Join(caseNames(), " "))
 		f.PrintDefaults()
 	}
 	f.Parse(argv)

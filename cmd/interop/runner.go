@@ -128,12 +128,19 @@ func (r *runner) runRole(ctx context.Context, role string) (results []result) {
 			continue
 		}
 		for range r.options.count {
-			fmt.Fprintf(os.Stderr, "\r\x1b[K%s, %s: %s", r.name, role, c.name)
+			progress(fmt.Sprintf("%s, %s: %s", r.name, role, c.name))
 			results = append(results, r.runCase(ctx, role, c))
 		}
 	}
-	fmt.Fprint(os.Stderr, "\r\x1b[K")
+	progress("")
 	return results
+}
+
+// progress says on a terminal what goes on, in place of what it said before.
+func progress(what string) {
+	if i, err := os.Stderr.Stat(); err == nil && i.Mode()&os.ModeCharDevice != 0 {
+		fmt.Fprint(os.Stderr, "\r\x1b[K", what)
+	}
 }
 
 // runCase runs one case on a connection of its own.
