@@ -230,7 +230,7 @@ func TestRelay(t *testing.T) {
 		}
 		buf := make([]byte, 0, 1500)
 		if n := testing.AllocsPerRun(100, func() {
-			b, _ := a.BeginData(w.now, buf)
+			b, _ := a.BeginData(buf)
 			b, r := a.FinishData(append(b, 22, 1, 2), 0)
 			a.HandleDatagram(w.now, r, b)
 		}); n != 0 {
