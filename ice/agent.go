@@ -345,12 +345,11 @@ func (a *Agent) giveUpAt(now time.Time) time.Time {
 
 // BeginData appends room for the relay framing that the selected pair needs,
 // if any. ok is false when there is no valid pair with consent to send on.
-func (a *Agent) BeginData(now time.Time, dst []byte) (b []byte, ok bool) {
+func (a *Agent) BeginData(dst []byte) (b []byte, ok bool) {
 	p := a.selected
 	if p == nil {
 		return dst, false
 	}
-	a.sends(now, p)
 	return p.local.begin(dst, p.route.Remote), true
 }
 

@@ -202,7 +202,7 @@ func (c Candidate) String() string {
 		b = c.Related.Addr().WithZone("").AppendTo(b)
 		b = fmt.Appendf(b, " rport %d", c.Related.Port())
 	}
-	if c.TCPType != NotTCP && c.TCPType != tcpUnknown {
+	if c.TCPType != NotTCP {
 		b = append(b, " tcptype "+c.TCPType.String()...)
 	}
 	if c.Ufrag != "" {

@@ -56,6 +56,8 @@ func TestPriorities(t *testing.T) {
 
 func FuzzParseCandidate(f *testing.F) {
 	f.Add("candidate:2 1 udp 1694498815 2001:db8::1 1000 typ srflx raddr 0.0.0.0 rport 9 ufrag x")
+	f.Add("candidate:3 1 tcp 2105458943 192.0.2.1 443 typ host tcptype passive")
+	f.Add("candidate:3 1 tcp 2105458943 192.0.2.1 443 typ host tcptype other")
 	f.Fuzz(func(t *testing.T, s string) {
 		c, err := ParseCandidate(s)
 		if err != nil {

@@ -108,6 +108,9 @@ func (a *Agent) runPairConsent(now time.Time, p *pair) {
 		nominates: a.controlling && p.gen.nominated == p})
 	a.queueRequest(p)
 	if p.consent.unanswered == doubtful {
+		if l := p.local.relay; l != nil {
+			l.client.Check(now) // it may be the server that is gone
+		}
 		p.gen.recheck(p)
 	}
 }

@@ -3,9 +3,9 @@ package ice
 import "time"
 
 // A path can die between two consent requests, which are seconds apart. But
-// whoever has something to say and hears nothing notices: DTLS and SCTP answer
-// all that is sent within a round trip and the 200 ms that a SACK may be
-// delayed (RFC 9260 §6.2). So data that goes unanswered for longer has the next
+// whoever waits for an answer and hears nothing notices: a DTLS flight or SCTP's
+// data is answered within a round trip and the 200 ms that a SACK may be
+// delayed (RFC 9260 §6.2). So what goes unanswered for longer has the next
 // consent request sent at once. It is a connectivity check like any other, and
 // nothing is concluded from silence alone.
 
@@ -15,9 +15,11 @@ const quietLeast = 400 * time.Millisecond
 // quietFor is how long data on p may go unanswered.
 func (p *pair) quietFor() time.Duration { return max(quietLeast, 200*time.Millisecond+2*p.rtt) }
 
-// sends notes that data goes out on p.
-func (a *Agent) sends(now time.Time, p *pair) {
-	if !p.quietSince.IsZero() || p.consent.unanswered > 0 || a.lite {
+// ExpectAnswer tells that the data sent last is to be answered, as an
+// acknowledgement is not.
+func (a *Agent) ExpectAnswer(now time.Time) {
+	p := a.selected
+	if p == nil || !p.quietSince.IsZero() || p.consent.unanswered > 0 || a.lite {
 		return
 	}
 	p.quietSince = now

@@ -282,12 +282,13 @@ func (w *world) run(d time.Duration, done func() bool) bool {
 
 // say sends a payload as the peer's selected pair does.
 func (p *peer) say(text string) bool {
-	b, ok := p.BeginData(p.w.now, nil)
+	b, ok := p.BeginData(nil)
 	if !ok {
 		return false
 	}
 	b, r := p.FinishData(append(append(b, 22, byte(len(text))), text...), 0)
 	p.w.send(p, r, b)
+	p.ExpectAnswer(p.w.now)
 	return true
 }
 

@@ -168,6 +168,9 @@ func (a *Agent) reportServer(s *server) ServerReport {
 			r.Mapped = append(r.Mapped, l.client.Mapped())
 		}
 		r.Relayed = append(r.Relayed, l.client.Relayed()...)
+		if l.client.Silent() {
+			r.Err = ErrServerTimeout
+		}
 		if err := l.client.Err(); err != nil && r.Err == nil {
 			r.Err = err
 		}

@@ -119,6 +119,11 @@ const (
 // AddServer asks a server for candidates.
 func (a *Agent) AddServer(now time.Time, s Server) error {
 	s.Addr = netip.AddrPortFrom(s.Addr.Addr().Unmap(), s.Addr.Port())
+	if s.Sock != SockAny {
+		a.servers = slices.DeleteFunc(a.servers, func(old *server) bool {
+			return old.URL == s.URL && old.told // the connection that there was before this one
+		})
+	}
 	switch {
 	case a.state == StateClosed:
 		return ErrClosed

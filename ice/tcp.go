@@ -24,12 +24,18 @@ import (
 type TCPType uint8
 
 const (
-	NotTCP           TCPType = iota // a UDP candidate
-	TCPActive                       // its owner connects; its port says nothing
-	TCPPassive                      // its owner listens
-	TCPSimultaneous                 // both connect at once
-	tcpUnknown                      // of an unknown word, which nothing is done with
-	discardPort      = 9            // RFC 6544 §4.5: the port of an active candidate
+	NotTCP          TCPType = iota // a UDP candidate, or a TCP one that does not say
+	TCPActive                      // its owner connects; its port says nothing
+	TCPPassive                     // its owner listens
+	TCPSimultaneous                // both connect at once
+)
+
+const (
+	// discardPort is that of an active candidate (RFC 6544 §4.5).
+	discardPort = 9
+
+	// tcpRetryInterval is the least time between two connections of one pair
+	// that were lost after they worked.
 	tcpRetryInterval = 5 * time.Second
 )
 
@@ -54,7 +60,7 @@ func parseTCPType(s string) TCPType {
 			return t
 		}
 	}
-	return tcpUnknown
+	return NotTCP
 }
 
 // transport is the word of a candidate's transport.

@@ -290,7 +290,7 @@ func TestTCPCandidates(t *testing.T) {
 		"candidate:1 1 tcp 1 192.0.2.1 9 typ host tcptype active":   TCPActive,
 		"candidate:1 1 TCP 1 192.0.2.1 80 typ host tcptype passive": TCPPassive,
 		"candidate:1 1 tcp 1 192.0.2.1 80 typ host tcptype so":      TCPSimultaneous,
-		"candidate:1 1 tcp 1 192.0.2.1 80 typ host tcptype other":   tcpUnknown,
+		"candidate:1 1 tcp 1 192.0.2.1 80 typ host tcptype other":   NotTCP,
 		"candidate:1 1 udp 1 192.0.2.1 80 typ host tcptype active":  NotTCP,
 		"candidate:1 1 tcp 1 192.0.2.1 80 typ host":                 NotTCP,
 	} {

@@ -187,7 +187,7 @@ func (p *core) appendDatagram(now time.Time, dst []byte, own bool) (b []byte, r 
 		return dst, ice.Route{}, false
 	}
 	start := len(dst)
-	b, ok = p.agent.BeginData(now, dst)
+	b, ok = p.agent.BeginData(dst)
 	if !ok {
 		return dst, ice.Route{}, false
 	}
@@ -198,6 +198,9 @@ func (p *core) appendDatagram(now time.Time, dst []byte, own bool) (b []byte, r 
 		}
 	}
 	b, r = p.agent.FinishData(b, start)
+	if !p.dtls.Established() || p.assoc.Awaiting() {
+		p.agent.ExpectAnswer(now)
+	}
 	if r != p.route {
 		p.setRoute(r)
 	}

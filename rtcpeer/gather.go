@@ -23,8 +23,9 @@ type gatherer struct {
 	unsignalled []string
 	names       map[netip.Addr]string // what the far end is told in place of addresses
 	connections []connection
-	asking      int // servers whose names are being looked up, or that are being connected to
-	round       int // counts searches, so that a late look-up of an earlier one is told apart
+	asking      int             // servers whose names are being looked up, or that are being connected to
+	round       int             // counts searches, so that a late look-up of an earlier one is told apart
+	ctx         context.Context // of those
 	cancel      context.CancelFunc
 	unwatch     func() // ends the watch over the machine's addresses; nil: there is none
 }
@@ -61,6 +62,15 @@ func (g *gatherer) stop() {
 	}
 }
 
+// forgetRetries leaves connections that were lost to the next search.
+func (g *gatherer) forgetRetries() {
+	for _, c := range g.connections {
+		if c.retry != nil {
+			c.retry.Stop()
+		}
+	}
+}
+
 // gather begins a search, of a new generation: at first it opens sockets too.
 func (p *peer) gather(now time.Time, ufrag string) error {
 	g := &p.gatherer
@@ -83,6 +93,7 @@ func (p *peer) gather(now time.Time, ufrag string) error {
 	g.ufrag, g.replaced, g.candidates, g.unsignalled = ufrag, g.candidates, nil, nil
 	p.setGathering(GatheringStateGathering)
 	g.round++
+	g.forgetRetries()
 	if p.cfg.MDNSCandidates {
 		p.useMDNS()
 	}
@@ -170,10 +181,6 @@ func (p *peer) offerLocal(now time.Time, l local) {
 // askServers has the agent ask the servers, once their names are resolved.
 func (p *peer) askServers(now time.Time) {
 	g := &p.gatherer
-	type task struct {
-		url    serverURL
-		server ICEServer
-	}
 	var tasks []task
 	for _, s := range p.cfg.ICEServers {
 		urls, _ := s.parse() // checked by Initialize
@@ -184,26 +191,46 @@ func (p *peer) askServers(now time.Time) {
 				p.core.agent.ServerFailed(now, u.text, errNoSTUN)
 			case p.needsConnection(u) && p.reuseConnection(now, u, s):
 			case p.needsConnection(u) || err != nil:
-				tasks = append(tasks, task{u, s})
+				tasks = append(tasks, task{url: u, server: s})
 			default:
 				p.askServer(now, u, s, []netip.Addr{addr})
 			}
 		}
 	}
 	g.stop()
-	if g.asking = len(tasks); len(tasks) == 0 {
-		p.core.agent.EndOfLocal(now)
-		return
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	g.cancel = cancel
-	round := g.round
+	g.asking = 0
 	for _, t := range tasks {
-		if p.needsConnection(t.url) {
-			go p.connect(ctx, round, t.url, t.server)
-		} else {
-			go p.resolve(ctx, round, t.url, t.server)
-		}
+		p.begin(t)
+	}
+	if g.asking == 0 {
+		p.core.agent.EndOfLocal(now)
+	}
+}
+
+// A task is a server whose name has to be looked up, or that has to be
+// connected to, before it can be asked.
+type task struct {
+	url    serverURL
+	server ICEServer
+	// Where another server has sent us, and the name on its certificate;
+	// invalid and empty: the URL says it.
+	alternate netip.AddrPort
+	domain    string
+	hops      int // how often that happened
+	lost      int // how often the connection was lost since it lasted
+}
+
+// begin begins a task, which asked ends.
+func (p *peer) begin(t task) {
+	g := &p.gatherer
+	if g.asking == 0 {
+		g.ctx, g.cancel = context.WithCancel(context.Background())
+	}
+	g.asking++
+	if p.needsConnection(t.url) {
+		go p.connect(g.ctx, g.round, t)
+	} else {
+		go p.resolve(g.ctx, g.round, t.url, t.server)
 	}
 }
 
@@ -260,6 +287,9 @@ func (p *peer) askServer(now time.Time, u serverURL, s ICEServer, addrs []netip.
 
 // gathered takes a candidate from the agent.
 func (p *peer) gathered(c ice.Candidate) {
+	if p.gatherer.state == GatheringStateComplete {
+		p.setGathering(GatheringStateGathering) // an allocation that was lost is there again
+	}
 	switch c.Ufrag {
 	case "":
 		c.Ufrag = p.gatherer.ufrag
@@ -322,6 +352,7 @@ func (p *peer) setICEServers(servers []ICEServer) error {
 	now := p.now()
 	p.setGathering(GatheringStateGathering)
 	p.gatherer.round++
+	p.gatherer.forgetRetries()
 	p.core.agent.ClearServers(now)
 	p.askServers(now)
 	p.run(now)

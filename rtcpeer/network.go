@@ -114,6 +114,9 @@ func (n privateNetwork) appeared(h handler, sock int16, addr netip.Addr) (port, 
 	return privatePort{p, s}, []local{{sock: sock, addr: netip.AddrPortFrom(addr, s.LocalAddr().Port())}}, nil
 }
 
+// wsaAddressInUse is what Windows says for EADDRINUSE.
+const wsaAddressInUse = syscall.Errno(10048)
+
 // listen opens a socket on a port of the range, beginning with a random one:
 // peers that follow each other should not meet what was meant for the last.
 func (n privateNetwork) listen(addr netip.Addr) (s *udpmux.Socket, err error) {
@@ -128,7 +131,7 @@ func (n privateNetwork) listen(addr netip.Addr) (s *udpmux.Socket, err error) {
 			port += uint16((start + i) % ports)
 		}
 		s, err = udpmux.Listen(udpmux.Config{Addr: netip.AddrPortFrom(addr, port), Logger: n.logger})
-		if err == nil || !errors.Is(err, syscall.EADDRINUSE) {
+		if err == nil || !errors.Is(err, syscall.EADDRINUSE) && !errors.Is(err, wsaAddressInUse) {
 			return s, err
 		}
 	}

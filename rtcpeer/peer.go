@@ -293,6 +293,8 @@ func (p *peer) handleICEEvent(now time.Time, e ice.Event) {
 			p.core.pathLost(now)
 		}
 		p.core.takeRTT()
+	case ice.EventAlternate:
+		p.sentOn(e)
 	case ice.EventServerError:
 		p.log.Warn("server failed", "url", e.URL, "error", e.Err)
 	}
@@ -384,6 +386,7 @@ func (p *peer) shut(now time.Time, cause error) {
 		p.timer.Stop()
 	}
 	p.gatherer.stop()
+	p.gatherer.forgetRetries()
 	if p.gatherer.unwatch != nil {
 		p.gatherer.unwatch()
 	}

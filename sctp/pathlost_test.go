@@ -11,7 +11,13 @@ func TestPathLost(t *testing.T) {
 	s := newScript(t)
 	s.a.PathLost(s.now)
 	s.wantIdle("nothing was on its way")
+	if s.a.Awaiting() {
+		t.Error("nothing was sent, and an answer is awaited")
+	}
 	first := s.sendChunks(3)
+	if !s.a.Awaiting() {
+		t.Error("no answer is awaited")
+	}
 	for range 6 { // the timer backs off
 		s.advanceToTimer()
 		for {
@@ -34,4 +40,7 @@ func TestPathLost(t *testing.T) {
 	}
 	s.write(sack(first+2, 1<<20))
 	s.wantIdle("all there")
+	if s.a.Awaiting() {
+		t.Error("an answer is still awaited")
+	}
 }

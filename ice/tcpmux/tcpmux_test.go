@@ -343,3 +343,15 @@ func TestDialerLimits(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func FuzzFirst(f *testing.F) {
+	f.Add(framed(check("anna")))
+	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		first, err := readFirst(bytes.NewReader(b))
+		if err == nil && (len(first) < 20 || len(first) > maxFirst || !bytes.Equal(first, b[2:2+len(first)])) {
+			t.Errorf("% x of % x", first, b)
+		}
+		ufragOf(first)
+	})
+}
