@@ -108,7 +108,7 @@ func (f *flight) acknowledged() bool {
 // handleAck takes the payload of an ACK record.
 func (c *Conn) handleAck(now time.Time, epoch uint16, payload []byte) {
 	if len(payload) < 2 || int(binary.BigEndian.Uint16(payload)) != len(payload)-2 || (len(payload)-2)%recordNumberLen != 0 {
-		c.stats.Malformed++
+		c.mistake(epoch, errDecode)
 		return
 	}
 	news := false
@@ -117,9 +117,11 @@ func (c *Conn) handleAck(now time.Time, epoch uint16, payload []byte) {
 		// RFC 9147 §7: in a handshake an ACK has at least the epoch of what it
 		// acknowledges. What anybody could have sent thus acknowledges nothing
 		// but hellos.
-		if (n.epoch <= uint64(epoch) || epoch >= epochData) && c.out.acknowledge(n) {
-			news = true
+		if n.epoch > uint64(epoch) && epoch < epochData {
+			c.mistake(epoch, fatal(AlertDecodeError, "ACK in epoch %d of a record in epoch %d", epoch, n.epoch))
+			return
 		}
+		news = c.out.acknowledge(n) || news
 	}
 	switch {
 	case len(c.out.messages) == 0 || c.out.sending():
@@ -171,15 +173,16 @@ func (c *Conn) dropAcks() {
 	c.acks, c.ackAt, c.ackPending, c.ackDue = nil, time.Time{}, false, false
 }
 
-// armAck decides when to acknowledge what came, last of it in a record of the
-// given epoch.
-func (c *Conn) armAck(now time.Time, epoch uint16) {
+// armAck decides when to acknowledge what came; finished tells that with it
+// the handshake was.
+func (c *Conn) armAck(now time.Time, finished bool) {
 	switch {
 	case c.version != VersionDTLS13:
 	case !c.ackDue:
-	case c.hs == nil && epoch == epochHandshake:
+	case finished:
 		// RFC 9147 §7.1: a final flight, which nothing answers, is
-		// acknowledged at once.
+		// acknowledged at once. What comes of it again may be in several
+		// datagrams, and the far end is not waiting.
 		c.ackPending, c.ackAt = true, time.Time{}
 	case c.ackAt.IsZero():
 		// The rest of the flight, or another message after the handshake, may

@@ -8,115 +8,120 @@ import (
 	"crypto/rand"
 	"runtime"
 	"testing"
+	"time"
 )
 
 const benchPayload = 1200
 
-// benchVersions runs a benchmark in both versions.
-func benchVersions(b *testing.B, f func(b *testing.B, p *pair)) {
+// BenchmarkRecord seals and opens records, and in turns with them, so that
+// both see the same machine, does the same with the bare AEAD. The metric
+// "%aead" is the speed of records in that of the AEAD.
+func BenchmarkRecord(b *testing.B) {
 	for _, version := range []func(client, server *Config){only12, only13} {
 		p := newPair(b, version)
 		p.connect()
-		b.Run(p.client.version.String(), func(b *testing.B) {
-			b.SetBytes(benchPayload)
-			b.ReportAllocs()
-			f(b, p)
-		})
+		name := p.client.version.String()
+		b.Run("open/"+name, func(b *testing.B) { benchOpen(b, p) })
+		b.Run("seal/"+name, func(b *testing.B) { benchSeal(b, p.client) })
 	}
 }
 
-func BenchmarkSeal(b *testing.B) {
-	payload, buf := make([]byte, benchPayload), make([]byte, 0, 1500)
-	benchVersions(b, func(b *testing.B, p *pair) {
-		for b.Loop() {
-			d := append(p.client.BeginRecord(buf), payload...)
-			p.client.FinishRecord(d, 0)
-		}
-	})
-}
-
-func BenchmarkOpen(b *testing.B) {
-	benchVersions(b, func(b *testing.B, p *pair) {
-		rec := append(p.client.BeginRecord(nil), make([]byte, benchPayload)...)
-		rec = p.client.FinishRecord(rec, 0)
-		buf := make([]byte, len(rec))
-		newest := p.server.read[len(p.server.read)-1]
-		for b.Loop() {
-			copy(buf, rec)
-			newest.window = replayWindow{}
-			if data, _ := p.server.ReadRecord(p.now, buf); data == nil {
-				b.Fatal("does not open")
-			}
-		}
-	})
-}
-
-// BenchmarkBareSeal and BenchmarkBareOpen are what the AEAD alone takes.
-func BenchmarkBareSeal(b *testing.B) {
-	aead, _ := newGCM(make([]byte, 16))
-	buf, nonce, aad := make([]byte, benchPayload, 1500), make([]byte, 12), make([]byte, 13)
-	b.SetBytes(benchPayload)
-	for b.Loop() {
+func benchSeal(b *testing.B, c *Conn) {
+	aead, nonce, aad := c.current.aead, make([]byte, 12), make([]byte, recordHeaderLen)
+	buf := make([]byte, benchPayload, 1500)
+	inTurns(b, func() {
 		aead.Seal(buf[:0], nonce, buf, aad)
-	}
+	}, func() {
+		d := c.BeginRecord(buf[:0])
+		d = d[:len(d)+benchPayload]
+		if len(c.FinishRecord(d, 0)) == 0 {
+			b.Fatal("not sealed")
+		}
+	})
 }
 
-func BenchmarkBareOpen(b *testing.B) {
-	aead, _ := newGCM(make([]byte, 16))
-	nonce, aad := make([]byte, 12), make([]byte, 13)
+func benchOpen(b *testing.B, p *pair) {
+	newest := p.server.read[len(p.server.read)-1]
+	aead, nonce, aad := newest.aead, make([]byte, 12), make([]byte, recordHeaderLen)
 	sealed := aead.Seal(nil, nonce, make([]byte, benchPayload), aad)
-	buf := make([]byte, len(sealed))
-	b.SetBytes(benchPayload)
-	for b.Loop() {
-		copy(buf, sealed)
+	rec := append(p.client.BeginRecord(nil), make([]byte, benchPayload)...)
+	rec = p.client.FinishRecord(rec, 0)
+	buf := make([]byte, 0, 1500)
+	inTurns(b, func() {
+		buf = append(buf[:0], sealed...)
 		if _, err := aead.Open(buf[:0], nonce, buf, aad); err != nil {
 			b.Fatal(err)
 		}
+	}, func() {
+		buf = append(buf[:0], rec...)
+		newest.window = replayWindow{} // so that it is no replay
+		if data, _ := p.server.ReadRecord(p.now, buf); data == nil {
+			b.Fatal("does not open")
+		}
+	})
+}
+
+// inTurns measures both functions, turn after turn, and reports how fast the
+// one under test is.
+func inTurns(b *testing.B, bare, record func()) {
+	b.ReportAllocs()
+	bareTime, recordTime := turns(b, 64, bare, record)
+	b.ReportMetric(100*float64(bareTime)/float64(recordTime), "%aead")
+	b.ReportMetric(float64(recordTime.Nanoseconds())/float64(b.N), "ns/record")
+}
+
+// turns runs f and g b.N times each, and tells how long each took.
+func turns(b *testing.B, turn int, f, g func()) (forF, forG time.Duration) {
+	times := func(n int, f func()) time.Duration {
+		begun := time.Now()
+		for range n {
+			f()
+		}
+		return time.Since(begun)
 	}
+	for left := b.N; left > 0; left -= turn {
+		n := min(left, turn)
+		forF += times(n, f)
+		forG += times(n, g)
+	}
+	b.ReportMetric(0, "ns/op") // of both together, which says nothing
+	return forF, forG
 }
 
 // BenchmarkHandshake is both ends of a handshake, with what each version
-// prefers and P-256 certificates.
+// prefers and P-256 certificates, in turns with its public-key operations
+// alone. The metric "x-publickey" is its time in theirs.
 func BenchmarkHandshake(b *testing.B) {
 	for _, version := range []Version{VersionDTLS12, VersionDTLS13} {
 		b.Run(version.String(), func(b *testing.B) {
 			cc, sc := testCertificate(b, "P-256"), testCertificate(b, "P-256")
 			client := Config{Client: true, Certificate: cc, Fingerprints: []Fingerprint{fingerprintOf(b, "sha-256", sc)}, MaxVersion: version}
 			server := Config{Certificate: sc, Fingerprints: []Fingerprint{fingerprintOf(b, "sha-256", cc)}}
-			b.ReportAllocs()
-			for b.Loop() {
-				pairOf(b, client, server).connect()
-			}
+			key := cc.PrivateKey.(*ecdsa.PrivateKey)
+			handshake := func() { pairOf(b, client, server).connect() }
+			alone, all := turns(b, 8, func() { publicKeyWork(version, key) }, handshake)
+			b.ReportMetric(float64(all)/float64(alone), "x-publickey")
+			b.ReportMetric(float64(all.Nanoseconds())/float64(b.N), "ns/handshake")
+			b.ReportMetric(testing.AllocsPerRun(10, handshake), "allocs/handshake")
 		})
 	}
 }
 
-// BenchmarkPublicKey is the public-key work of BenchmarkHandshake alone.
-func BenchmarkPublicKey(b *testing.B) {
-	key := testCertificate(b, "P-256").PrivateKey.(*ecdsa.PrivateKey)
+// publicKeyWork is what both ends of a handshake cannot do without.
+func publicKeyWork(version Version, key *ecdsa.PrivateKey) {
 	digest := make([]byte, 32)
-	end := func() { // one end's share of both versions
+	for range 2 { // ends
 		e, _ := ecdh.X25519().GenerateKey(rand.Reader)
 		e.ECDH(e.PublicKey())
 		sig, _ := ecdsa.SignASN1(rand.Reader, key, digest)
 		ecdsa.VerifyASN1(&key.PublicKey, digest, sig)
 	}
-	b.Run("1.2", func(b *testing.B) {
-		for b.Loop() {
-			end()
-			end()
-		}
-	})
-	b.Run("1.3", func(b *testing.B) {
-		for b.Loop() {
-			end()
-			end()
-			d, _ := mlkem.GenerateKey768()
-			k, _ := mlkem.NewEncapsulationKey768(d.EncapsulationKey().Bytes())
-			_, ciphertext := k.Encapsulate()
-			d.Decapsulate(ciphertext)
-		}
-	})
+	if version == VersionDTLS13 {
+		d, _ := mlkem.GenerateKey768()
+		k, _ := mlkem.NewEncapsulationKey768(d.EncapsulationKey().Bytes())
+		_, ciphertext := k.Encapsulate()
+		d.Decapsulate(ciphertext)
+	}
 }
 
 // TestIdleMemory holds an established connection to its share of a peer.

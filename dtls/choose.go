@@ -27,19 +27,18 @@ func (c *Conn) chooseCertificate(w *wanted) error {
 		return nil
 	}
 	c.cfg.Certificate = nil
-	unfit := "far end accepts no signature that our key can make"
+	unfit := ""
 	for _, cert := range c.cfg.Certificates {
-		if !w.allows(cert) {
-			continue
-		}
-		if slices.Contains(c.cfg.MustMatchIssuer, cert) && !w.trusts(cert) {
+		unfit = w.unfit(cert)
+		if unfit == "" && slices.Contains(c.cfg.MustMatchIssuer, cert) && !w.trusts(cert) {
 			unfit = "far end does not name the issuer of our certificate"
-			continue
 		}
-		c.cfg.Certificate = cert
-		return nil
+		if unfit == "" {
+			c.cfg.Certificate = cert
+			return nil
+		}
 	}
-	if c.cfg.Client {
+	if c.cfg.Client && !c.cfg.NeedCertificate {
 		return nil
 	}
 	return fatal(AlertHandshakeFailure, "%s", unfit)
@@ -57,18 +56,21 @@ func (w *wanted) trusts(cert *tls.Certificate) bool {
 	return false
 }
 
-// allows tells whether the far end can verify what cert signs.
-func (w *wanted) allows(cert *tls.Certificate) bool {
+// unfit tells why the far end cannot verify what cert signs; empty: it can.
+func (w *wanted) unfit(cert *tls.Certificate) string {
 	key := cert.PrivateKey.(crypto.Signer).Public()
 	usable := slices.ContainsFunc(signingSchemes(cert, w.version), func(s SignatureScheme) bool { return slices.Contains(w.schemes, s) })
 	if w.auth != nil && !slices.Contains(w.auth, keyAuth(key)) {
-		return false
+		return "far end accepts no certificate of the type of ours"
 	}
 	if k, ok := key.(*ecdsa.PublicKey); ok && w.groups != nil {
 		// RFC 8422 §5.1: the curve of the key is to be one of them.
-		return usable && slices.Contains(w.groups, curveGroup(k.Curve))
+		usable = usable && slices.Contains(w.groups, curveGroup(k.Curve))
 	}
-	return usable
+	if !usable {
+		return "far end accepts no signature that our key can make"
+	}
+	return ""
 }
 
 // curveGroup is the group of an ECDSA key's curve.
@@ -82,7 +84,7 @@ func curveGroup(curve elliptic.Curve) Group {
 // offeredAuth lists what a ClientHello's suites can authenticate with.
 func (c *Conn) offeredAuth(offered []CipherSuite) (kinds []authKind) {
 	kinds = []authKind{}
-	for _, s := range c.cfg.suites(VersionDTLS12) {
+	for s := range c.cfg.suites(VersionDTLS12) {
 		if slices.Contains(offered, s.id) {
 			kinds = append(kinds, s.auth)
 		}

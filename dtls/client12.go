@@ -34,6 +34,7 @@ func (c *Conn) startClient(now time.Time) error {
 		alpn:         c.cfg.ALPN,
 		srtpProfiles: c.cfg.SRTPProfiles,
 		sizeLimit:    c.cfg.RecordSizeLimit,
+		connectionID: c.cid,
 	}
 	if c.cfg.speaks(VersionDTLS13) {
 		if err := c.offer13(h, now); err != nil {
@@ -49,7 +50,7 @@ func (c *Conn) startClient(now time.Time) error {
 
 // offer12 adds to a ClientHello what DTLS 1.2 needs.
 func (c *Conn) offer12(h *clientHello, now time.Time) {
-	for _, s := range c.cfg.suites(VersionDTLS12) {
+	for s := range c.cfg.suites(VersionDTLS12) {
 		h.suites = append(h.suites, s.id)
 	}
 	e := &h.extensions
@@ -160,6 +161,7 @@ func (c *Conn) acceptServerHello12(h *serverHello) error {
 	if err := c.acceptProtocols(e); err != nil {
 		return err
 	}
+	c.acceptCID(e)
 	c.hs.ticketDue = e.has(extSessionTicket)
 	c.version, c.suite, c.hs.suite = VersionDTLS12, h.suite, su
 	c.secrets.clientRandom, c.secrets.serverRandom = offered.random, h.random
@@ -196,6 +198,8 @@ func (c *Conn) mayAnswer(t extensionType) bool {
 		return true
 	case extRecordSizeLimit:
 		return c.cfg.RecordSizeLimit != 0
+	case extConnectionID:
+		return c.cid != nil
 	case extSessionTicket:
 		return c.cfg.Tickets
 	case extServerName:

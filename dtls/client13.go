@@ -19,7 +19,7 @@ import (
 
 // offer13 adds to a ClientHello what DTLS 1.3 needs.
 func (c *Conn) offer13(h *clientHello, now time.Time) error {
-	for _, s := range c.cfg.suites(VersionDTLS13) {
+	for s := range c.cfg.suites(VersionDTLS13) {
 		h.suites = append(h.suites, s.id)
 	}
 	h.extensions.versions = []Version{VersionDTLS13}
@@ -72,6 +72,7 @@ func (c *Conn) acceptServerHello13(h *serverHello, m message) error {
 		switch {
 		case t == extSupportedVersions, t == extKeyShare, t == extCookie && retry:
 		case t == extPreSharedKey && !retry && offered.extensions.psk != nil:
+		case t == extConnectionID && !retry && c.cid != nil:
 		default:
 			return fatal(AlertUnsupportedExtension, "server answers extension %d in its hello", t)
 		}
@@ -88,6 +89,7 @@ func (c *Conn) acceptServerHello13(h *serverHello, m message) error {
 	}
 	c.secrets.serverRandom = h.random
 	c.hs.addToTranscript(m)
+	c.acceptCID(e)
 	if err := c.clientResumes13(e); err != nil {
 		return err
 	}
@@ -171,7 +173,7 @@ func (c *Conn) clientEncryptedExtensions(now time.Time, m message) error {
 	}
 	for _, t := range e.seen {
 		switch t {
-		case extKeyShare, extSupportedVersions, extCookie, extPreSharedKey, extSessionTicket, extExtendedMasterSecret, extRenegotiationInfo, extECPointFormats:
+		case extKeyShare, extSupportedVersions, extCookie, extPreSharedKey, extSessionTicket, extExtendedMasterSecret, extRenegotiationInfo, extECPointFormats, extConnectionID:
 			return fatal(AlertIllegalParameter, "extension %d does not belong into EncryptedExtensions", t)
 		}
 		if !c.mayAnswer(t) {

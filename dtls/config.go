@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
+	"iter"
 	"time"
 )
 
@@ -60,6 +60,17 @@ type Config struct {
 	// other servers cost a round trip more.
 	DeferShares bool
 
+	// NeedCertificate makes a client fail that is asked for a certificate and
+	// has none that suits. By default it goes on without, as RFC 8446 §4.4.2
+	// has it, and the server decides.
+	NeedCertificate bool
+
+	// Strict ends the handshake where the far end seems to have sent, in
+	// plaintext, what it should not have. By default that is dropped, and
+	// counted, since anybody could have sent it (RFC 9147 §4.5.2). It is for
+	// finding mistakes of a far end, where nobody else can send to us.
+	Strict bool
+
 	ServerName   string   // a client's server_name, RFC 6066 §3; none by default
 	ALPN         []string // protocols, RFC 7301; none by default
 	SRTPProfiles []uint16 // use_srtp, RFC 5764 §4.1.2; none by default
@@ -78,6 +89,13 @@ type Config struct {
 	// server answers one that does with the most there is. What the far end
 	// asks for is obeyed in any case.
 	RecordSizeLimit uint16
+
+	// ConnectionIDs, if set, offers connection IDs (RFC 9146, RFC 9147 §9): each
+	// Conn calls it once for the bytes that the far end is to put into its
+	// records, at most 255. None at all mean that this end wants none, but puts
+	// into its own what the far end wants. Those who look connections up by
+	// them should make them random and all equally long.
+	ConnectionIDs func() []byte
 
 	Rand         io.Reader // nil: crypto/rand
 	KeyLogWriter io.Writer // NSS key log; nil: none
@@ -168,10 +186,10 @@ func (cfg *Config) setDefaults() {
 		cfg.MaxVersion = VersionDTLS13
 	}
 	// A version without suites is none that could be negotiated.
-	if len(cfg.suites(VersionDTLS13)) == 0 {
+	if !cfg.enabled(VersionDTLS13, 0) {
 		cfg.MaxVersion = VersionDTLS12
 	}
-	if len(cfg.suites(VersionDTLS12)) == 0 {
+	if !cfg.enabled(VersionDTLS12, 0) {
 		cfg.MinVersion = VersionDTLS13
 	}
 	if cfg.SignatureSchemes == nil {
@@ -212,18 +230,31 @@ func (cfg *Config) signer() crypto.Signer {
 }
 
 // suites lists what may be used in version, the preferred first.
-func (cfg *Config) suites(version Version) (list []suite) {
-	for _, s := range suites() {
-		if s.version == version && (cfg.CipherSuites == nil || slices.Contains(cfg.CipherSuites, s.id)) {
-			list = append(list, s)
+func (cfg *Config) suites(version Version) iter.Seq[suite] {
+	return func(yield func(suite) bool) {
+		if cfg.CipherSuites == nil {
+			for _, s := range suites() {
+				if s.version == version && !yield(s) {
+					return
+				}
+			}
+		}
+		for _, id := range cfg.CipherSuites {
+			if s, ok := suiteByID(id); ok && s.version == version && !yield(s) {
+				return
+			}
 		}
 	}
-	if cfg.CipherSuites != nil {
-		slices.SortStableFunc(list, func(a, b suite) int {
-			return slices.Index(cfg.CipherSuites, a.id) - slices.Index(cfg.CipherSuites, b.id)
-		})
+}
+
+// enabled tells whether the suite id may be used in version; 0 asks for any.
+func (cfg *Config) enabled(version Version, id CipherSuite) bool {
+	for s := range cfg.suites(version) {
+		if s.id == id || id == 0 {
+			return true
+		}
 	}
-	return list
+	return false
 }
 
 // groups12 lists the groups for DTLS 1.2, the preferred first.

@@ -1,6 +1,7 @@
 package dtls
 
 import (
+	"bytes"
 	"crypto"
 	"errors"
 	"hash"
@@ -61,6 +62,9 @@ type Conn struct {
 	write   []*writeEpoch // of messages that may be sent again
 	current *writeEpoch   // of what is sent now
 	read    []*readEpoch
+	// oldKeysUntil is how long all but the newest of read are kept, once these
+	// are in use (DTLS 1.3).
+	oldKeysUntil time.Time
 
 	rtt          time.Duration
 	timeout      time.Duration // of the flight on its way
@@ -76,9 +80,14 @@ type Conn struct {
 	events []Event
 	stats  Stats
 
+	cid     []byte // that the far end puts into its records; nil: none
+	peerCID []byte // that we put into ours; nil: none
+	newer   bool   // the record read last was the newest there is
+	cidsDue bool   // a NewConnectionId is to be sent
+
 	// Scratch of seal and open.
 	nonce [12]byte
-	aad   [13]byte
+	aad   []byte
 	mask  [16]byte
 }
 
@@ -87,6 +96,7 @@ type handshake struct {
 	step       step
 	transcript []byte    // DTLS 1.2, and until the version is known
 	digest     hash.Hash // of the transcript of DTLS 1.3
+	header     []byte    // scratch of addToTranscript
 
 	hello   clientHello // what we sent, or received
 	retries int         // HelloVerifyRequests followed
@@ -127,9 +137,14 @@ func NewConn(cfg Config) (*Conn, error) {
 		return nil, err
 	}
 	cfg.setDefaults()
+	cid, err := cfg.connectionID()
+	if err != nil {
+		return nil, err
+	}
 	plain := &writeEpoch{}
 	return &Conn{
 		cfg:        cfg,
+		cid:        cid,
 		lastSeq:    -1,
 		write:      []*writeEpoch{plain},
 		current:    plain,
@@ -173,16 +188,21 @@ const (
 // (RFC 6347 §4.1.2.7). Data that overtook the end of the handshake is kept,
 // within limits, and comes from a later call.
 func (c *Conn) ReadRecord(now time.Time, b []byte) (data []byte, n int) {
+	c.newer = false
 	if c.state == stateNew || len(b) == 0 {
 		return nil, len(b)
 	}
-	h, ok := parseRecordHeader(b)
-	if !ok {
+	var h recordHeader
+	if !h.parse(b, len(c.cid)) {
 		c.stats.Malformed++
 		return nil, len(b) // where the next one begins is anybody's guess
 	}
+	if h.hasCID && !bytes.Equal(h.cid(b, len(c.cid)), c.cid) {
+		c.stats.Rejected++
+		return nil, len(b) // RFC 9147 §4: the rest of the datagram goes with it
+	}
 	n = h.size + h.length
-	data = c.readRecord(now, h, b[:n:n])
+	data = c.readRecord(now, &h, b[:n:n])
 	if data == nil && len(c.early) > 0 {
 		data = c.readEarly(now)
 	}
@@ -190,7 +210,7 @@ func (c *Conn) ReadRecord(now time.Time, b []byte) (data []byte, n int) {
 }
 
 // readRecord handles the record that fills rec.
-func (c *Conn) readRecord(now time.Time, h recordHeader, rec []byte) (data []byte) {
+func (c *Conn) readRecord(now time.Time, h *recordHeader, rec []byte) (data []byte) {
 	if c.state >= stateClosed {
 		c.repeatAlert(h)
 		return nil
@@ -201,7 +221,8 @@ func (c *Conn) readRecord(now time.Time, h recordHeader, rec []byte) (data []byt
 		c.keepEarly(h, rec)
 		return nil
 	}
-	payload, ok := c.open(r, &h, rec)
+	top := r.window.top
+	payload, ok := c.open(r, h, rec)
 	if ok && (len(payload) > maxPlaintext || c.tooLong(r, h.length)) {
 		// RFC 8446 §5.4, RFC 8449 §4. It is the far end's: it was authenticated.
 		c.fail(fatal(AlertRecordOverflow, "record of %d bytes", len(payload)))
@@ -214,17 +235,27 @@ func (c *Conn) readRecord(now time.Time, h recordHeader, rec []byte) (data []byt
 		}
 		return nil
 	}
+	if r.aead == nil && !h.mayBePlain() {
+		c.mistake(0, fatal(AlertUnexpectedMessage, "record of type %d in plaintext", h.typ))
+		return nil
+	}
+	c.newer = r.window.top > top && r == c.read[len(c.read)-1]
 	c.noteUse(now, r)
 	if r.epoch > 3 && r == c.read[len(c.read)-1] {
 		c.dropOldKeys()
 	}
 	switch h.typ {
 	case typeApplicationData:
+		if c.version == VersionDTLS13 && h.epoch < epochData {
+			// RFC 9147 §6.1: the keys of the handshake are for nothing else.
+			c.mistake(h.epoch, fatal(AlertUnexpectedMessage, "record of type %d in epoch %d", h.typ, h.epoch))
+			return nil
+		}
 		if c.state == stateEstablished && len(payload) > 0 {
 			return payload
 		}
 	case typeHandshake:
-		c.handleFragments(now, h, payload)
+		c.handleFragments(now, *h, payload)
 	case typeAlert:
 		c.handleAlert(now, h.epoch, payload)
 	case typeACK:
@@ -235,27 +266,46 @@ func (c *Conn) readRecord(now time.Time, h recordHeader, rec []byte) (data []byt
 		// The epoch of a record says it all. That keys change only when
 		// they are there, and that Finished is in epoch 1, is checked
 		// elsewhere, so that this message may be lost or forged.
-	default:
-		c.stats.Malformed++
-		if h.epoch > 0 {
-			// RFC 8446 §5 and, for a record without type, §5.4
-			c.fail(fatal(AlertUnexpectedMessage, "record of type %d", h.typ))
+		if len(payload) != 1 || payload[0] != 1 {
+			c.mistake(0, fatal(AlertIllegalParameter, "malformed ChangeCipherSpec"))
 		}
+	default:
+		// RFC 8446 §5 and, for a record without type, §5.4
+		c.mistake(h.epoch, fatal(AlertUnexpectedMessage, "record of type %d", h.typ))
 	}
 	return nil
 }
 
+// mayBePlain tells whether a record of its type may be without keys.
+func (h *recordHeader) mayBePlain() bool {
+	switch h.typ {
+	case typeHandshake, typeAlert, typeChangeCipherSpec, typeACK:
+		return true
+	}
+	return false
+}
+
+// mistake ends the connection with err for what a record of the given epoch
+// holds: under keys, nobody but the far end can have sent it. In plaintext it
+// is only counted, unless the Conn is strict.
+func (c *Conn) mistake(epoch uint16, err error) {
+	c.stats.Malformed++
+	if epoch > 0 || c.cfg.Strict {
+		c.fail(err)
+	}
+}
+
 // timely tells whether a record can be opened now: its keys are there, and
 // if it is application data, the far end is who it should be.
-func (c *Conn) timely(h recordHeader, r *readEpoch) bool {
+func (c *Conn) timely(h *recordHeader, r *readEpoch) bool {
 	if r == nil {
 		return false
 	}
-	return h.unified || h.typ != typeApplicationData || c.state == stateEstablished && r.aead != nil
+	return h.unified || h.typ != typeApplicationData || h.epoch == 0 || c.state == stateEstablished
 }
 
 // mayCome tells whether the keys for a record may yet come.
-func (c *Conn) mayCome(h recordHeader) bool {
+func (c *Conn) mayCome(h *recordHeader) bool {
 	switch {
 	case c.hs == nil:
 		return false
@@ -268,7 +318,7 @@ func (c *Conn) mayCome(h recordHeader) bool {
 }
 
 // keepEarly copies a record of a later epoch until its keys are there.
-func (c *Conn) keepEarly(h recordHeader, rec []byte) {
+func (c *Conn) keepEarly(h *recordHeader, rec []byte) {
 	if !c.mayCome(h) || len(c.early) == maxEarly || len(rec) > maxEarlyLen {
 		c.stats.Rejected++
 		return
@@ -280,13 +330,16 @@ func (c *Conn) keepEarly(h recordHeader, rec []byte) {
 func (c *Conn) readEarly(now time.Time) (data []byte) {
 	for i := 0; i < len(c.early) && data == nil; {
 		rec := c.early[i]
-		h, _ := parseRecordHeader(rec)
-		if !c.timely(h, c.readEpochOf(h)) {
+		var h recordHeader
+		ok := h.parse(rec, len(c.cid)) // not if it has a connection ID and none was agreed on
+		if ok && !c.timely(&h, c.readEpochOf(&h)) {
 			i++
 			continue
 		}
 		c.early = slices.Delete(c.early, i, i+1)
-		data = c.readRecord(now, h, rec)
+		if ok {
+			data = c.readRecord(now, &h, rec)
+		}
 		i = 0 // the record may have made an earlier one readable
 	}
 	if len(c.early) == 0 {
@@ -300,12 +353,8 @@ func (c *Conn) handleFragments(now time.Time, h recordHeader, payload []byte) {
 	kept := true
 	for len(payload) > 0 {
 		f, rest, ok := parseFragment(payload)
-		if !ok && h.epoch > 0 {
-			c.fail(errDecode) // nobody but the far end can have sent it
-			return
-		}
 		if !ok {
-			c.stats.Malformed++
+			c.mistake(h.epoch, errDecode)
 			kept = false
 			break
 		}
@@ -313,11 +362,17 @@ func (c *Conn) handleFragments(now time.Time, h recordHeader, payload []byte) {
 		switch {
 		case c.hs == nil && c.version != VersionDTLS13:
 			c.handleLateFragment(now, h, f)
-		case f.seq < c.in.next:
+		case uint32(f.seq) < c.in.next:
 			if int(f.seq) == c.lastSeq && f.last() {
 				c.repeat(now)
 			}
-		case h.epoch == 0 && c.readEpoch(epochHandshake) != nil, !c.in.add(h.epoch, f):
+		case h.epoch == 0 && c.readEpoch(epochHandshake) != nil:
+			c.mistake(0, fatal(AlertUnexpectedMessage, "handshake message of type %d in plaintext", f.typ))
+			kept = false
+		case c.cfg.Strict && c.in.contradicts(f):
+			c.mistake(h.epoch, fatal(AlertIllegalParameter, "fragments of message %d contradict each other", f.seq))
+			kept = false
+		case !c.in.add(h.epoch, f):
 			c.stats.Rejected++
 			kept = false
 		case c.version == VersionDTLS13 && c.hs != nil:
@@ -329,8 +384,9 @@ func (c *Conn) handleFragments(now time.Time, h recordHeader, payload []byte) {
 	if kept && c.acknowledges(h) {
 		c.noteReceived(h)
 	}
+	handshaking := c.hs != nil
 	c.runSteps(now)
-	c.armAck(now, h.epoch)
+	c.armAck(now, handshaking && c.hs == nil)
 }
 
 // runSteps gives the messages that are whole, in order, to the state machine.
@@ -364,22 +420,22 @@ func (c *Conn) handleLateFragment(now time.Time, h recordHeader, f fragment) {
 	case f.typ == typeHelloRequest && c.cfg.Client, f.typ == typeClientHello && !c.cfg.Client:
 		// RFC 5246 §7.2.2: renegotiation is refused.
 		c.queueAlert(levelWarning, AlertNoRenegotiation)
-	case f.seq >= c.in.next && h.epoch > 0:
+	case uint32(f.seq) >= c.in.next && h.epoch > 0:
 		c.fail(fatal(AlertUnexpectedMessage, "handshake message of type %d after the handshake", f.typ))
 	}
 }
 
 // handleAlert takes the payload of an alert record.
 func (c *Conn) handleAlert(now time.Time, epoch uint16, payload []byte) {
-	if len(payload) != 2 && epoch > 0 {
-		c.fail(fatal(AlertDecodeError, "alert of %d bytes", len(payload)))
-		return
-	}
 	if len(payload) != 2 {
-		c.stats.Malformed++
+		c.mistake(epoch, fatal(AlertDecodeError, "alert of %d bytes", len(payload)))
 		return
 	}
 	level, alert := payload[0], Alert(payload[1])
+	if c.cfg.Strict && level != levelWarning && level != levelFatal {
+		c.mistake(epoch, fatal(AlertIllegalParameter, "alert of level %d", level))
+		return
+	}
 	protected := epoch > 0
 	switch {
 	case alert == AlertUserCanceled || level != levelFatal && alert != AlertCloseNotify && c.version != VersionDTLS13:
@@ -407,6 +463,7 @@ func (c *Conn) heard() bool { return !c.out.sentAt.IsZero() }
 // ok is false.
 func (c *Conn) AppendHandshake(now time.Time, dst []byte, limit int) (b []byte, ok bool) {
 	c.startUpdate()
+	c.startCIDs()
 	b = dst
 	if c.ackPending {
 		// First, so that a client hears that its Finished came before it
@@ -438,9 +495,11 @@ func (c *Conn) BeginRecord(dst []byte) []byte {
 }
 
 // FinishRecord seals the record that BeginRecord began at b[start:], in
-// place. It returns b[:start] if the connection is not established.
+// place. It returns b[:start] if the connection is not established, or the
+// payload is longer than MaxPayload.
 func (c *Conn) FinishRecord(b []byte, start int) []byte {
-	if c.state != stateEstablished {
+	payload := len(b) - start - c.current.before()
+	if c.state != stateEstablished || payload < 0 || payload > c.MaxPayload() {
 		return b[:start]
 	}
 	return c.sealOrFail(c.current, typeApplicationData, b, start)
@@ -486,6 +545,11 @@ var (
 func (c *Conn) fail(err error) {
 	if c.state >= stateClosed {
 		return
+	}
+	if w := c.writeEpoch(epochHandshake); w != nil && c.state == stateEstablished && c.out.sentAt.IsZero() {
+		// Our Finished did not go, and will not: without it, the server cannot
+		// read what is under the keys for data.
+		c.current = w
 	}
 	c.end(stateFailed, err, EventFailed)
 	var a *AlertError
@@ -536,8 +600,8 @@ func (c *Conn) queueAlert(level byte, a Alert) {
 // repeatAlert answers a far end that goes on after it should have heard that
 // the connection is over: the alert may be lost. A few times, and never an
 // alert with an alert.
-func (c *Conn) repeatAlert(h recordHeader) {
-	if c.alert != [2]byte{} && !c.alertPending && (h.typ == typeHandshake || h.unified) && c.alertsLeft > 0 {
+func (c *Conn) repeatAlert(h *recordHeader) {
+	if c.alert != [2]byte{} && !c.alertPending && (h.typ == typeHandshake || h.unified || h.hasCID) && c.alertsLeft > 0 {
 		c.alertsLeft--
 		c.alertPending = true
 	}
@@ -555,7 +619,7 @@ func (c *Conn) readEpoch(epoch uint16) *readEpoch {
 // readEpochOf returns the keys for a record; nil: none. Of a unified header
 // only the low bits of the epoch are known, and the most recent epoch that
 // has them is meant (RFC 9147 §4.2.2).
-func (c *Conn) readEpochOf(h recordHeader) *readEpoch {
+func (c *Conn) readEpochOf(h *recordHeader) *readEpoch {
 	for i := len(c.read) - 1; i >= 0; i-- {
 		r := c.read[i]
 		if h.unified && r.mask != nil && r.epoch&unifiedEpoch == h.epoch ||

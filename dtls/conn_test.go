@@ -112,7 +112,7 @@ func TestSetRTT(t *testing.T) {
 // plaintextAlert is what anybody could send.
 func plaintextAlert(a Alert) []byte {
 	b := make([]byte, recordHeaderLen, recordHeaderLen+2)
-	putRecordHeader(b, typeAlert, VersionDTLS12, 0, 0, 2)
+	putRecordHeader(b, typeAlert, VersionDTLS12, 0, 0, nil, 2)
 	return append(b, levelFatal, byte(a))
 }
 

@@ -29,6 +29,7 @@
 //	flight.go                       messages become datagrams, again and again until answered
 //	ack.go                          what of them the far end has already (DTLS 1.3)
 //	timer.go                        when
+//	cid.go                          records that are known by more than their address
 //
 // hello.go, messages12.go and messages13.go hold the forms of the messages,
 // keys12.go and keys13.go the key schedules, group.go the key exchanges.

@@ -5,6 +5,8 @@ import (
 	"math/bits"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/cryptobyte"
 )
 
 // seedDatagrams gives every captured datagram, and our own, to a fuzzer.
@@ -86,6 +88,7 @@ func FuzzMessages(f *testing.F) {
 		parseEncryptedExtensions(body)
 		parseCertificateRequest13(body)
 		parseKeyUpdate(body)
+		parseNewConnectionID(body)
 		parseClientKeyExchange(body)
 		parseCertificateVerify(body)
 	})
@@ -94,9 +97,24 @@ func FuzzMessages(f *testing.F) {
 // FuzzConn gives datagrams to a client and a server in each state.
 func FuzzConn(f *testing.F) {
 	seedDatagrams(f)
+	for _, version := range []func(client, server *Config){only12, only13} {
+		p := newPair(f, withCIDs(version, usualID, otherID))
+		p.meddle = func(_ int, d []byte) []delivery {
+			f.Add(d)
+			return []delivery{{d, 0}}
+		}
+		p.connect()
+		p.exchange()
+	}
 	f.Fuzz(func(t *testing.T, d []byte) {
+		if id, ok := PeekConnectionID(d, len(usualID)); ok && len(id) != len(usualID) {
+			t.Fatalf("connection ID %x", id)
+		}
 		for steps := range 4 {
 			p := newPair(t, nil)
+			if steps%2 == 1 {
+				p = newPair(t, withCIDs(func(_, _ *Config) {}, usualID, otherID))
+			}
 			p.start()
 			for range steps {
 				p.step()
@@ -123,12 +141,14 @@ func FuzzPayload13(f *testing.F) {
 	f.Add(byte(typeACK), []byte{0, 16, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 1})
 	f.Add(byte(typeHandshake), []byte{24, 0, 0, 1, 0, 6, 0, 0, 0, 0, 0, 1, 1})
 	f.Add(byte(typeAlert), []byte{1, 0})
+	f.Add(byte(typeHandshake), []byte{9, 0, 0, 1, 0, 5, 0, 0, 0, 0, 0, 1, 1})
+	f.Add(byte(typeHandshake), []byte{10, 0, 0, 5, 0, 5, 0, 0, 0, 0, 0, 5, 0, 2, 1, 7, 0})
 	f.Fuzz(func(t *testing.T, typ byte, payload []byte) {
 		if len(payload) > maxPlaintext {
 			return
 		}
 		for steps := range 5 {
-			p := newPair(t, only13)
+			p := newPair(t, withCIDs(only13, usualID, otherID))
 			p.start()
 			for range steps {
 				p.step()
@@ -149,6 +169,47 @@ func FuzzPayload13(f *testing.F) {
 					break
 				}
 			}
+		}
+	})
+}
+
+// FuzzTicket gives a server tickets, in the plaintext that only its own key
+// could have sealed, and pre_shared_key extensions.
+func FuzzTicket(f *testing.F) {
+	cert := testCertificate(f, "P-256").Certificate
+	cfg := Config{TicketKeys: []TicketKey{{1}}, Rand: randOrDefault(nil)}
+	s := &Session{version: VersionDTLS13, suite: TLS_AES_128_GCM_SHA256, secret: make([]byte, 32), peer: cert, issued: epoch}
+	ticket, err := cfg.sealTicket(s)
+	if err != nil {
+		f.Fatal(err)
+	}
+	content, err := s.marshal()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(content)
+	f.Add(ticket)
+	var b cryptobyte.Builder
+	(&preShared{identities: []pskIdentity{{ticket, 7}}, binders: [][]byte{make([]byte, 32)}}).marshal(&b)
+	f.Add(b.BytesOrPanic())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		cfg.openTicket(b)
+		if s := parseTicket(b); s != nil {
+			if again, err := s.marshal(); err != nil || !bytes.Equal(again, b) {
+				t.Fatalf("ticket does not come back: %v", err)
+			}
+		}
+		p := readPreShared(b)
+		if p == nil {
+			return
+		}
+		if len(p.identities) > maxIdentities || len(p.binders) > maxIdentities {
+			t.Fatal("limits passed")
+		}
+		var again cryptobyte.Builder
+		p.marshal(&again)
+		if !bytes.Equal(again.BytesOrPanic(), b) || p.bindersLen() > len(b) {
+			t.Fatal("pre_shared_key does not come back")
 		}
 	})
 }

@@ -20,8 +20,11 @@ import (
 //
 // ICE did all that for WebRTC, which needs no Gate.
 //
-// A first ClientHello has to come in one datagram, and of a second one the
-// cookie has to be in the first.
+// A first ClientHello has to come in one datagram: the cookie of DTLS 1.3 holds
+// the hash of all of it (RFC 9147 §5.1), and pieces cannot be kept for an
+// address that anybody may have forged. [Config].DeferShares makes that of a
+// client short enough. A gate to DTLS 1.2 alone answers the first fragment.
+// Of a second ClientHello the cookie has to be in the first datagram.
 type Gate struct {
 	cfg Config
 	key [32]byte
@@ -56,8 +59,8 @@ func NewGate(cfg Config) (*Gate, error) {
 // is to be given the datagram, and all that follows from there; or neither,
 // if the datagram is none that could begin anything. datagram is not changed.
 func (g *Gate) Admit(now time.Time, addr, datagram, dst []byte) (reply []byte, conn *Conn) {
-	rec, ok := parseRecordHeader(datagram)
-	if !ok || rec.unified || rec.typ != typeHandshake || rec.epoch != 0 {
+	var rec recordHeader
+	if !rec.parse(datagram, 0) || rec.unified || rec.typ != typeHandshake || rec.epoch != 0 {
 		return dst, nil
 	}
 	f, _, ok := parseFragment(datagram[rec.size : rec.size+rec.length])
@@ -74,7 +77,8 @@ func (g *Gate) Admit(now time.Time, addr, datagram, dst []byte) (reply []byte, c
 			return dst, g.admit(now, rec, f, &c, cookie)
 		}
 	}
-	if !whole || f.seq > 0 && len(cookie) == 0 {
+	answerable := whole || !g.cfg.speaks(VersionDTLS13) && len(f.data) < f.length
+	if !answerable || f.seq > 0 && len(cookie) == 0 {
 		return dst, nil
 	}
 	reply, err := g.challenge(now, addr, rec, f, h, dst)
@@ -174,7 +178,8 @@ func (g *Gate) openCookie(now time.Time, addr, cookie []byte) (c helloCookie, ok
 	return c, age <= cookieLife
 }
 
-// challenge answers a whole first ClientHello with a cookie.
+// challenge answers a first ClientHello, whole unless this gate is to DTLS 1.2
+// alone, with a cookie.
 func (g *Gate) challenge(now time.Time, addr []byte, rec recordHeader, f fragment, h *clientHello, dst []byte) ([]byte, error) {
 	cookie := &helloCookie{version: VersionDTLS12, issued: uint32(now.Unix())}
 	typ, body := typeHelloVerifyRequest, []byte(nil)
@@ -185,8 +190,9 @@ func (g *Gate) challenge(now time.Time, addr []byte, rec recordHeader, f fragmen
 		if err := checkClientHello13(h); err != nil || !ok || !ok2 {
 			return dst, errDecode
 		}
-		m := message{typ: typeClientHello, seq: f.seq, body: f.data}
-		*cookie = helloCookie{VersionDTLS13, cookie.issued, su.id, group, share == nil, sum(su.hash, m.appendTranscript13(nil))}
+		transcript := handshake{digest: su.hash.New()}
+		transcript.addToTranscript(message{typ: typeClientHello, seq: f.seq, body: f.data})
+		*cookie = helloCookie{VersionDTLS13, cookie.issued, su.id, group, share == nil, transcript.transcriptHash()}
 		var err error
 		typ = typeServerHello
 		if body, err = cookie.retryRequest(g.sealCookie(cookie, addr)); err != nil {
@@ -203,7 +209,7 @@ func (g *Gate) challenge(now time.Time, addr []byte, rec recordHeader, f fragmen
 	dst = appendFragmentHeader(dst, typ, len(body), f.seq, 0, len(body))
 	dst = append(dst, body...)
 	// RFC 6347 §4.2.1: the record has the number of the client's.
-	putRecordHeader(dst[start:], typeHandshake, VersionDTLS12, 0, rec.seq, len(dst)-start-recordHeaderLen)
+	putRecordHeader(dst[start:], typeHandshake, VersionDTLS12, 0, rec.seq, nil, len(dst)-start-recordHeaderLen)
 	return dst, nil
 }
 
@@ -227,7 +233,7 @@ func (g *Gate) admit(now time.Time, rec recordHeader, f fragment, cookie *helloC
 		return nil
 	}
 	c.Start(now)
-	c.in.next, c.nextSend = f.seq, f.seq
+	c.in.next, c.nextSend = uint32(f.seq), f.seq
 	// RFC 6347 §4.2.1: the ServerHello goes on from the number of the hello.
 	c.current.next = rec.seq
 	if cookie.version == VersionDTLS12 {

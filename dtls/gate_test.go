@@ -73,6 +73,57 @@ func TestGate(t *testing.T) {
 	}
 }
 
+// TestGateFragments: a gate to DTLS 1.2 needs no more than the first fragment
+// of a ClientHello, and one to DTLS 1.3 all of it.
+func TestGateFragments(t *testing.T) {
+	for _, test := range []struct {
+		version  func(client, server *Config)
+		answered bool
+	}{{only12, true}, {only13, false}, {nil, false}} {
+		var server Config
+		p := newPair(t, func(c, s *Config) {
+			if test.version != nil {
+				test.version(c, s)
+			}
+			c.ServerName = string(bytes.Repeat([]byte{'a'}, 250))
+			server = *s
+		})
+		p.limit = 150
+		gate, err := NewGate(server)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.client.Start(p.now)
+		p.server = nil
+		var answers int
+		for range 20 {
+			d, ok := p.client.AppendHandshake(p.now, nil, p.limit)
+			if !ok {
+				break
+			}
+			if p.server != nil {
+				p.deliver(p.server, d)
+				continue
+			}
+			var reply []byte
+			if reply, p.server = gate.Admit(p.now, []byte("a"), d, nil); len(reply) > 0 {
+				answers++
+				p.deliver(p.client, reply)
+			}
+			if p.server != nil {
+				p.deliver(p.server, d)
+			}
+		}
+		if (answers == 1) != test.answered || (p.server != nil) != test.answered {
+			t.Errorf("%d answers, let in %t", answers, p.server != nil)
+		}
+		if p.server != nil {
+			p.run()
+			p.exchange()
+		}
+	}
+}
+
 // TestGateShut: a cookie is good for one address, for a while.
 func TestGateShut(t *testing.T) {
 	for _, version := range []func(client, server *Config){only12, only13} {

@@ -57,7 +57,8 @@ func (c capture) messages(t testing.TB, client bool) (list []message) {
 			continue
 		}
 		for b := d.data; len(b) > 0; {
-			h, ok := parseRecordHeader(b)
+			var h recordHeader
+			ok := h.parse(b, 0)
 			if !ok {
 				t.Fatal("record cannot be parsed")
 			}
@@ -190,7 +191,8 @@ func TestOpenCaptured(t *testing.T) {
 		opened := map[contentType]int{}
 		for _, d := range c.datagrams {
 			for b := d.data; len(b) > 0; {
-				h, ok := parseRecordHeader(b)
+				var h recordHeader
+				ok := h.parse(b, 0)
 				if !ok {
 					t.Fatalf("%s: record cannot be parsed", name)
 				}
@@ -248,7 +250,8 @@ func TestOpenCaptured13(t *testing.T) {
 	opened := map[contentType]int{}
 	for i, d := range c.datagrams {
 		for b := d.data; len(b) > 0; {
-			h, ok := parseRecordHeader(b)
+			var h recordHeader
+			ok := h.parse(b, 0)
 			if !ok {
 				t.Fatalf("datagram %d: record cannot be parsed", i)
 			}
@@ -259,12 +262,12 @@ func TestOpenCaptured13(t *testing.T) {
 			}
 			conn := conns[d.client]
 			again, same := bytes.Clone(rec), h
-			payload, ok := conn.open(conn.readEpochOf(h), &h, rec)
+			payload, ok := conn.open(conn.readEpochOf(&h), &h, rec)
 			if !ok || len(payload) == 0 {
 				t.Fatalf("datagram %d: record of epoch %d does not open", i, h.epoch)
 			}
 			opened[h.typ]++
-			if _, ok := conn.open(conn.readEpochOf(same), &same, again); ok {
+			if _, ok := conn.open(conn.readEpochOf(&same), &same, again); ok {
 				t.Fatalf("datagram %d: opens twice", i)
 			}
 		}

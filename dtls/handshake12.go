@@ -2,6 +2,7 @@ package dtls
 
 import (
 	"crypto/hmac"
+	"encoding/binary"
 	"errors"
 	"io"
 	"slices"
@@ -26,7 +27,10 @@ func expect(m message, typ handshakeType, epoch uint16) error {
 // addToTranscript notes a message of either end's.
 func (hs *handshake) addToTranscript(m message) {
 	if hs.digest != nil {
-		hs.digest.Write(m.appendTranscript13(nil))
+		// As DTLS 1.3 has it: with the header of TLS (RFC 9147 §5.2).
+		hs.header = binary.BigEndian.AppendUint32(hs.header[:0], uint32(m.typ)<<24|uint32(len(m.body)))
+		hs.digest.Write(hs.header)
+		hs.digest.Write(m.body)
 		return
 	}
 	hs.transcript = m.appendTranscript12(hs.transcript)
@@ -83,6 +87,7 @@ func (c *Conn) useMaster(master []byte) (out *writeEpoch, err error) {
 	if !c.cfg.Client {
 		client, server = server, client
 	}
+	client.cid, server.cid = c.peerCID, c.cid
 	c.read = append(c.read, &readEpoch{aeadKey: server, epoch: 1})
 	return &writeEpoch{aeadKey: client, epoch: 1}, nil
 }

@@ -52,6 +52,9 @@ func (c *Conn) setHandshakeKeys(shared []byte) error {
 	}
 	// What is to come of the far end's handshake comes under keys. Anything
 	// in plaintext is somebody else's.
+	if c.cfg.Strict && c.in.find(c.in.next) != nil {
+		return fatal(AlertUnexpectedMessage, "handshake message in plaintext")
+	}
 	c.in.dropPlaintext()
 	if err := c.setReadKeys(epochHandshake, hs.peerSecret); err != nil {
 		return err
@@ -86,6 +89,7 @@ func (c *Conn) setReadKeys(epoch uint16, secret []byte) error {
 	if err != nil {
 		return fatal(AlertInternalError, "keys: %w", err)
 	}
+	k.cid = c.cid
 	c.read = append(c.read, &readEpoch{aeadKey: k, epoch: epoch, secret: secret})
 	return nil
 }
@@ -97,6 +101,7 @@ func (c *Conn) setWriteKeys(epoch uint16, secret []byte) error {
 	if err != nil {
 		return fatal(AlertInternalError, "keys: %w", err)
 	}
+	k.cid = c.peerCID
 	c.current = &writeEpoch{aeadKey: k, epoch: epoch, secret: secret}
 	c.write = append(c.write, c.current)
 	return nil

@@ -16,6 +16,8 @@ const (
 	typeHelloVerifyRequest  handshakeType = 3 // RFC 6347 §4.3.2
 	typeNewSessionTicket    handshakeType = 4 // RFC 8446 §4
 	typeEncryptedExtensions handshakeType = 8
+	typeRequestConnectionID handshakeType = 9 // RFC 9147 §5.2
+	typeNewConnectionID     handshakeType = 10
 	typeCertificate         handshakeType = 11
 	typeServerKeyExchange   handshakeType = 12
 	typeCertificateRequest  handshakeType = 13
@@ -78,12 +80,5 @@ func appendFragmentHeader(b []byte, typ handshakeType, length int, seq uint16, o
 // header, as if it had come in one fragment (RFC 6347 §4.2.6).
 func (m message) appendTranscript12(b []byte) []byte {
 	b = appendFragmentHeader(b, m.typ, len(m.body), m.seq, 0, len(m.body))
-	return append(b, m.body...)
-}
-
-// appendTranscript13 appends m as the DTLS 1.3 transcript has it: with the
-// header of TLS (RFC 9147 §5.2).
-func (m message) appendTranscript13(b []byte) []byte {
-	b = binary.BigEndian.AppendUint32(b, uint32(m.typ)<<24|uint32(len(m.body)))
 	return append(b, m.body...)
 }

@@ -26,6 +26,8 @@ const (
 	extPSKModes             extensionType = 45    // RFC 8446 §4.2.9
 	extAuthorities          extensionType = 47    // RFC 8446 §4.2.4
 	extKeyShare             extensionType = 51    // RFC 8446 §4.2.8
+	extConnectionID         extensionType = 54    // RFC 9146 §3
+	extQUIC                 extensionType = 57    // RFC 9001 §8.2
 	extRenegotiationInfo    extensionType = 65281 // RFC 5746
 )
 
@@ -78,7 +80,8 @@ type helloExtensions struct {
 	pskBody              []byte     // that a server got, not parsed yet
 	selectedPSK          uint16     // a server's
 	sizeLimit            uint16     // record_size_limit, if not 0
-	authorities          [][]byte   // the DER names of issuers that suit
+	connectionID         []byte
+	authorities          [][]byte // the DER names of issuers that suit
 }
 
 // A keyShare is RFC 8446 §4.2.8's KeyShareEntry.
@@ -92,7 +95,7 @@ func (e *helloExtensions) has(t extensionType) bool { return slices.Contains(e.s
 
 // marshal appends the body of the message.
 func (m *clientHello) marshal() ([]byte, error) {
-	b := cryptobyte.NewBuilder(make([]byte, 0, 256))
+	b := cryptobyte.NewBuilder(make([]byte, 0, 512+m.extensions.bulk()))
 	b.AddUint16(uint16(m.version))
 	b.AddBytes(m.random[:])
 	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(m.sessionID) })
@@ -109,7 +112,7 @@ func (m *clientHello) marshal() ([]byte, error) {
 
 // marshal appends the body of the message.
 func (m *serverHello) marshal() ([]byte, error) {
-	b := cryptobyte.NewBuilder(make([]byte, 0, 128))
+	b := cryptobyte.NewBuilder(make([]byte, 0, 128+m.extensions.bulk()))
 	b.AddUint16(uint16(m.version))
 	b.AddBytes(m.random[:])
 	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(m.sessionID) })
@@ -117,6 +120,20 @@ func (m *serverHello) marshal() ([]byte, error) {
 	b.AddUint8(m.compression)
 	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { m.extensions.marshal(b, false) })
 	return b.Bytes()
+}
+
+// bulk is about how long the long ones of the extensions are.
+func (e *helloExtensions) bulk() int {
+	n := len(e.cookie) + len(e.sessionTicket)
+	for _, k := range e.keyShares {
+		n += len(k.data)
+	}
+	if e.psk != nil {
+		for _, id := range e.psk.identities {
+			n += len(id.ticket)
+		}
+	}
+	return n
 }
 
 // marshal writes the extensions that are set. The forms of a client and of a
@@ -173,6 +190,11 @@ func (e *helloExtensions) marshal(b *cryptobyte.Builder, client bool) {
 	}
 	if e.sizeLimit != 0 {
 		add(extRecordSizeLimit, func(b *cryptobyte.Builder) { b.AddUint16(e.sizeLimit) })
+	}
+	if e.connectionID != nil {
+		add(extConnectionID, func(b *cryptobyte.Builder) {
+			b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(e.connectionID) })
+		})
 	}
 	if e.versions != nil {
 		add(extSupportedVersions, func(b *cryptobyte.Builder) { addVersions(b, e.versions, client) })
@@ -391,6 +413,12 @@ func (e *helloExtensions) parseOne(t extensionType, s cryptobyte.String, client 
 		if !s.ReadUint16(&e.sizeLimit) {
 			return false
 		}
+	case extConnectionID:
+		var v cryptobyte.String
+		if !s.ReadUint8LengthPrefixed(&v) {
+			return false
+		}
+		e.connectionID = append([]byte{}, v...)
 	case extSessionTicket:
 		e.sessionTicket = append([]byte{}, s...)
 		return true

@@ -3,74 +3,90 @@ package dtls
 import (
 	"crypto"
 	"crypto/aes"
-	"crypto/hkdf"
 	"crypto/hmac"
-
-	"golang.org/x/crypto/cryptobyte"
+	"encoding/binary"
+	"hash"
 )
 
-// expandLabel is HKDF-Expand-Label (RFC 8446 §7.1) with DTLS's prefix
-// (RFC 9147 §5.9). n is at most 255 hashes.
-func expandLabel(h crypto.Hash, secret []byte, label string, context []byte, n int) []byte {
-	var b cryptobyte.Builder
-	b.AddUint16(uint16(n))
-	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes([]byte("dtls13" + label)) })
-	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(context) })
-	info, err := b.Bytes()
-	if err != nil {
-		return nil // a label beyond 249 bytes, which only an exporter's caller could give
+// An expander is HKDF-Expand-Label (RFC 8446 §7.1) of one secret, with DTLS's
+// prefix (RFC 9147 §5.9). It expands as RFC 5869 §2.3 has it, and not with
+// crypto/hkdf, which would key an HMAC anew for each of the labels of a secret.
+type expander struct {
+	mac  hash.Hash
+	info []byte // scratch
+}
+
+func newExpander(h crypto.Hash, secret []byte) *expander {
+	return &expander{mac: hmac.New(h.New, secret), info: make([]byte, 0, 96)}
+}
+
+// label gives n bytes, at most 255 hashes. label has at most 249 bytes, and
+// context at most 255.
+func (x *expander) label(label string, context []byte, n int) []byte {
+	b := binary.BigEndian.AppendUint16(x.info[:0], uint16(n))
+	b = append(b, byte(len("dtls13")+len(label)))
+	b = append(b, "dtls13"...)
+	b = append(b, label...)
+	b = append(b, byte(len(context)))
+	b = append(b, context...)
+	x.info = append(b, 0) // the counter
+
+	size := x.mac.Size()
+	out := make([]byte, 0, (n+size-1)/size*size)
+	for counter := byte(1); len(out) < n; counter++ {
+		x.info[len(x.info)-1] = counter
+		x.mac.Reset()
+		x.mac.Write(out[max(0, len(out)-size):])
+		x.mac.Write(x.info)
+		out = x.mac.Sum(out)
 	}
-	out, err := hkdf.Expand(h.New, secret, string(info), n)
-	if err != nil {
-		return nil
-	}
-	return out
+	return out[:n]
 }
 
 // A schedule13 is the key schedule of RFC 8446 §7.1 at one of its stages.
 type schedule13 struct {
 	hash   crypto.Hash
-	secret []byte
+	expand *expander // of the stage's secret
 }
 
 // newSchedule13 is the stage of the early secret; a nil psk is none.
 func newSchedule13(h crypto.Hash, psk []byte) schedule13 {
 	s := schedule13{hash: h}
-	s.secret = s.extract(psk, nil)
+	s.extract(psk, nil)
 	return s
 }
 
-// extract is HKDF-Extract, where nil stands for a string of zeros.
-func (s *schedule13) extract(ikm, salt []byte) []byte {
+// extract begins a stage with HKDF-Extract, where nil stands for a string of
+// zeros.
+func (s *schedule13) extract(ikm, salt []byte) {
 	if ikm == nil {
 		ikm = make([]byte, s.hash.Size())
 	}
-	out, err := hkdf.Extract(s.hash.New, ikm, salt)
-	if err != nil {
-		return nil // only where a policy forbids the key; then no key comes of it
-	}
-	return out
+	mac := hmac.New(s.hash.New, salt) // RFC 2104 fills up with zeros
+	mac.Write(ikm)
+	s.expand = newExpander(s.hash, mac.Sum(nil))
 }
 
 // next goes to the following stage, with the input of that stage.
 func (s *schedule13) next(ikm []byte) {
-	s.secret = s.extract(ikm, s.derive("derived", sum(s.hash, nil)))
+	s.extract(ikm, s.derive("derived", sum(s.hash, nil)))
 }
 
 // derive is Derive-Secret; transcript is the hash of the messages.
 func (s *schedule13) derive(label string, transcript []byte) []byte {
-	return expandLabel(s.hash, s.secret, label, transcript, s.hash.Size())
+	return s.expand.label(label, transcript, s.hash.Size())
 }
 
 // trafficKeys makes the keys of an epoch from its traffic secret
 // (RFC 8446 §7.3, RFC 9147 §4.2.3).
 func (su *suite) trafficKeys(secret []byte) (k aeadKey, err error) {
-	key := expandLabel(su.hash, secret, "key", nil, su.keyLen)
+	x := newExpander(su.hash, secret)
+	key := x.label("key", nil, su.keyLen)
 	if k.aead, err = su.newAEAD(key); err != nil {
 		return k, err
 	}
-	copy(k.iv[:], expandLabel(su.hash, secret, "iv", nil, len(k.iv)))
-	sn := expandLabel(su.hash, secret, "sn", nil, su.keyLen)
+	copy(k.iv[:], x.label("iv", nil, len(k.iv)))
+	sn := x.label("sn", nil, su.keyLen)
 	k.mask = &numberMask{}
 	if su.id == TLS_CHACHA20_POLY1305_SHA256 {
 		copy(k.mask.chacha[:], sn)
@@ -82,19 +98,19 @@ func (su *suite) trafficKeys(secret []byte) (k aeadKey, err error) {
 
 // nextTrafficSecret is the secret after a KeyUpdate (RFC 8446 §7.2).
 func (su *suite) nextTrafficSecret(secret []byte) []byte {
-	return expandLabel(su.hash, secret, "traffic upd", nil, su.hash.Size())
+	return newExpander(su.hash, secret).label("traffic upd", nil, su.hash.Size())
 }
 
 // finishedMAC is the content of a Finished message (RFC 8446 §4.4.4);
 // transcript is the hash of all messages before it.
 func finishedMAC(h crypto.Hash, secret, transcript []byte) []byte {
-	mac := hmac.New(h.New, expandLabel(h, secret, "finished", nil, h.Size()))
+	mac := hmac.New(h.New, newExpander(h, secret).label("finished", nil, h.Size()))
 	mac.Write(transcript)
 	return mac.Sum(nil)
 }
 
 // export13 is RFC 8446 §7.5. There, no context is the same as an empty one.
 func export13(h crypto.Hash, exporter []byte, label string, context []byte, length int) []byte {
-	s := schedule13{h, exporter}
-	return expandLabel(h, s.derive(label, sum(h, nil)), "exporter", sum(h, context), length)
+	secret := newExpander(h, exporter).label(label, sum(h, nil), h.Size())
+	return newExpander(h, secret).label("exporter", sum(h, context), length)
 }

@@ -33,6 +33,40 @@ func TestAbort(t *testing.T) {
 	}
 }
 
+// TestAbortInHandshake: whoever gives up, wherever, the other one hears of it,
+// as soon as it could read an alert.
+func TestAbortInHandshake(t *testing.T) {
+	reason := errors.New("because")
+	for _, version := range []func(client, server *Config){only12, only13} {
+		for _, client := range []bool{true, false} {
+			for steps := range 5 {
+				p := newPair(t, version)
+				p.start()
+				for range steps {
+					p.step()
+				}
+				gone, left := p.server, p.client
+				if client {
+					gone, left = p.client, p.server
+				}
+				began := steps > 0 // the far end knows that there is somebody
+				gone.Abort(AlertInternalError, reason)
+				p.run()
+				if err := gone.Err(); !errors.Is(err, reason) || gone.Established() || !gone.NextTimeout().IsZero() {
+					t.Errorf("client %t, after %d steps: err %v", client, steps, err)
+				}
+				var heard *AlertError
+				if ok := errors.As(left.Err(), &heard) && heard.Remote && heard.Alert == AlertInternalError; began && !ok {
+					t.Errorf("client %t, after %d steps: far end's err %v", client, steps, left.Err())
+				}
+				if took := p.now.Sub(epoch); began && took > 3*time.Second {
+					t.Errorf("client %t, after %d steps: took %v", client, steps, took)
+				}
+			}
+		}
+	}
+}
+
 // TestOldKeysExpire: keys that the far end no longer uses stay for records
 // that are late, but not for ever.
 func TestOldKeysExpire(t *testing.T) {
@@ -56,7 +90,7 @@ func TestOldKeysExpire(t *testing.T) {
 			p.run()
 			p.send(p.client, "new")
 			p.run()
-			used := p.server.read[len(p.server.read)-1].usedAt
+			used := p.server.oldKeysUntil.Add(-oldKeysLife)
 			data, _ := p.server.ReadRecord(used.Add(test.after), late)
 			if (string(data) == "late") != test.late {
 				t.Errorf("got %q", data)

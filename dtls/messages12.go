@@ -19,13 +19,22 @@ func parseHelloVerifyRequest(body []byte) (cookie []byte, err error) {
 // marshalCertificates12 writes the body of a Certificate message
 // (RFC 5246 §7.4.2).
 func marshalCertificates12(chain [][]byte) ([]byte, error) {
-	var b cryptobyte.Builder
+	b := cryptobyte.NewBuilder(make([]byte, 0, chainLen(chain)))
 	b.AddUint24LengthPrefixed(func(b *cryptobyte.Builder) {
 		for _, der := range chain {
 			b.AddUint24LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(der) })
 		}
 	})
 	return b.Bytes()
+}
+
+// chainLen is the most that a message with chain needs, in either version.
+func chainLen(chain [][]byte) int {
+	n := 4
+	for _, der := range chain {
+		n += len(der) + 5
+	}
+	return n
 }
 
 // maxCertificates bounds a far end's chain.

@@ -60,7 +60,7 @@ func parseCertificateRequest13(body []byte) (*wanted, error) {
 // marshalCertificates13 writes RFC 8446 §4.4.2's message, with no context and
 // no extensions.
 func marshalCertificates13(chain [][]byte) ([]byte, error) {
-	var b cryptobyte.Builder
+	b := cryptobyte.NewBuilder(make([]byte, 0, chainLen(chain)))
 	b.AddUint8(0)
 	b.AddUint24LengthPrefixed(func(b *cryptobyte.Builder) {
 		for _, der := range chain {

@@ -339,43 +339,73 @@ func TestSmallDatagrams(t *testing.T) {
 // TestLostDuplicatedReordered is the promise that a handshake completes
 // whichever one and whichever pair of its first 20 datagrams is meddled with.
 func TestLostDuplicatedReordered(t *testing.T) {
-	for _, version := range []Version{VersionDTLS12, VersionDTLS13} {
-		t.Run(version.String(), func(t *testing.T) {
+	fresh := func(version func(client, server *Config)) func(t *testing.T) func() *pair {
+		return func(t *testing.T) func() *pair {
+			var cc, sc Config
+			newPair(t, func(client, server *Config) {
+				version(client, server)
+				cc, sc = *client, *server
+			})
+			return func() *pair { return pairOf(t, cc, sc) }
+		}
+	}
+	resumed := func(version func(client, server *Config)) func(t *testing.T) func() *pair {
+		return func(t *testing.T) func() *pair {
+			r, _ := newResumption(t, version)
+			return func() *pair { return r.again(t, 0, nil) }
+		}
+	}
+	for name, kind := range map[string]func(t *testing.T) func() *pair{
+		"1.2":         fresh(only12),
+		"1.2 resumed": resumed(only12),
+		"1.3":         fresh(only13),
+		"1.3 resumed": resumed(only13),
+		"1.3 retried": fresh(func(client, server *Config) {
+			only13(client, server)
+			server.Groups = []Group{GroupP256}
+		}),
+	} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			lostDuplicatedReordered(t, version)
+			lostDuplicatedReordered(t, kind(t))
 		})
 	}
 }
 
-func lostDuplicatedReordered(t *testing.T, version Version) {
-	cc, sc := testCertificate(t, "P-256"), testCertificate(t, "P-256")
-	client := Config{Client: true, Certificate: cc, Fingerprints: []Fingerprint{fingerprintOf(t, "sha-256", sc)}, MaxVersion: version}
-	server := Config{Certificate: sc, Fingerprints: []Fingerprint{fingerprintOf(t, "sha-256", cc)}}
-	verbs := []string{"drop", "duplicate", "delay"}
-	apply := func(verb string, d []byte) []delivery {
-		switch verb {
-		case "drop":
-			return nil
-		case "duplicate":
-			return []delivery{{d, 0}, {d, 3 * time.Millisecond}}
-		}
-		return []delivery{{d, 25 * time.Millisecond}}
+func lostDuplicatedReordered(t *testing.T, make func() *pair) {
+	verbs := map[string]func(d []byte) []delivery{
+		"drop":      func([]byte) []delivery { return nil },
+		"duplicate": func(d []byte) []delivery { return []delivery{{d, 0}, {d, 3 * time.Millisecond}} },
+		"delay":     func(d []byte) []delivery { return []delivery{{d, 25 * time.Millisecond}} },
 	}
+	// run makes a handshake in which something happens to two datagrams, and
+	// tells how many there were.
+	run := func(limit int, verbA string, a int, verbB string, b int) int {
+		p := make()
+		p.limit = limit
+		p.meddle = func(i int, d []byte) []delivery {
+			switch i {
+			case a:
+				return verbs[verbA](d)
+			case b:
+				return verbs[verbB](d)
+			}
+			return []delivery{{d, 0}}
+		}
+		p.connect()
+		if took := p.now.Sub(epoch); took > 5*time.Second {
+			t.Errorf("limit %d, %s %d and %s %d: took %v", limit, verbA, a, verbB, b, took)
+		}
+		return p.sent
+	}
+	const first = 20
 	for _, limit := range []int{300, 1200} {
-		for a := range 20 {
-			for b := a; b < 20; b++ {
-				for _, verb := range verbs {
-					p := pairOf(t, client, server)
-					p.limit = limit
-					p.meddle = func(i int, d []byte) []delivery {
-						if i == a || i == b {
-							return apply(verb, d)
-						}
-						return []delivery{{d, 0}}
-					}
-					p.connect()
-					if took := p.now.Sub(epoch); took > 5*time.Second {
-						t.Errorf("limit %d, %s %d and %d: took %v", limit, verb, a, b, took)
+		for a := range first {
+			for verbA := range verbs {
+				sent := run(limit, verbA, a, verbA, a)
+				for b := a + 1; b < min(first, sent); b++ {
+					for verbB := range verbs {
+						run(limit, verbA, a, verbB, b)
 					}
 				}
 			}

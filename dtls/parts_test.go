@@ -100,6 +100,23 @@ func TestReassemblyLimits(t *testing.T) {
 	}
 }
 
+// TestLastMessage: after message 65535 nothing begins anew.
+func TestLastMessage(t *testing.T) {
+	r := reassembler{next: 1<<16 - 1}
+	f := fragment{typ: typeKeyUpdate, seq: 1<<16 - 1, length: 1, data: []byte{0}}
+	if !r.add(3, f) {
+		t.Error("the last message is refused")
+	}
+	if m, ok := r.pop(); !ok || m.seq != f.seq {
+		t.Errorf("popped %+v, %t", m, ok)
+	}
+	for f.seq = range uint16(maxAhead) {
+		if r.add(3, f) {
+			t.Errorf("message %d is taken again", f.seq)
+		}
+	}
+}
+
 func TestGenerateCertificate(t *testing.T) {
 	cert, err := GenerateCertificate(epoch, nil)
 	if err != nil {

@@ -3,7 +3,7 @@ package dtls
 import (
 	"crypto/cipher"
 	"encoding/binary"
-	"time"
+	"slices"
 )
 
 // aeadTagLen is the same for all the suites there are.
@@ -15,6 +15,7 @@ type aeadKey struct {
 	iv       [12]byte
 	explicit int         // bytes of nonce that each record carries
 	mask     *numberMask // DTLS 1.3 only
+	cid      []byte      // the connection ID in its records, if they have one
 }
 
 // newAEADKey makes the key of suite s from its bytes and its (partial) IV.
@@ -38,28 +39,32 @@ type readEpoch struct {
 	aeadKey
 	epoch  uint16
 	window replayWindow
-	secret []byte    // the keys' traffic secret (DTLS 1.3)
-	usedAt time.Time // when the first record of data came (DTLS 1.3)
-	forged uint64    // records that did not authenticate
+	secret []byte // the keys' traffic secret (DTLS 1.3)
+	used   bool   // a record of data came (DTLS 1.3)
+	forged uint64 // records that did not authenticate
 }
 
 // before and after are the bytes a record has around its payload.
 func (k *aeadKey) before() int {
 	if k.mask != nil {
-		return unifiedHeaderLen
+		return unifiedHeaderLen + len(k.cid)
 	}
-	return recordHeaderLen + k.explicit
+	return recordHeaderLen + len(k.cid) + k.explicit
 }
 
 func (k *aeadKey) after() int {
 	switch {
-	case k.mask != nil:
-		return 1 + aeadTagLen // the content type goes inside
+	case k.typeInside():
+		return 1 + aeadTagLen
 	case k.aead == nil:
 		return 0
 	}
 	return aeadTagLen
 }
+
+// typeInside tells whether the content type of a record is encrypted with its
+// payload.
+func (k *aeadKey) typeInside() bool { return k.mask != nil || len(k.cid) > 0 }
 
 func (k *aeadKey) overhead() int { return k.before() + k.after() }
 
@@ -67,31 +72,40 @@ func (k *aeadKey) overhead() int { return k.before() + k.after() }
 // the Conn because a local array would escape through the interface of
 // cipher.AEAD.
 func (c *Conn) setNonce(k *aeadKey, number uint64) {
-	c.nonce = k.iv
-	if k.explicit != 0 {
-		// RFC 5288 §3: salt, then what the record carries, for which
-		// RFC 6347 §4.1.2.1's epoch and sequence number serve.
-		binary.BigEndian.PutUint64(c.nonce[4:], number)
-		return
+	copy(c.nonce[:4], k.iv[:4])
+	low := number
+	if k.explicit == 0 {
+		// RFC 7905 §2, RFC 8446 §5.3: the IV xor the padded number.
+		low ^= binary.BigEndian.Uint64(k.iv[4:])
 	}
-	// RFC 7905 §2: the IV xor the padded number.
-	low := binary.BigEndian.Uint64(c.nonce[4:])
-	binary.BigEndian.PutUint64(c.nonce[4:], low^number)
+	// Else RFC 5288 §3: salt, then what the record carries, for which
+	// RFC 6347 §4.1.2.1's epoch and sequence number serve.
+	binary.BigEndian.PutUint64(c.nonce[4:], low)
 }
 
-// setAAD puts the additional data of a record into the scratch of c
-// (RFC 5246 §6.2.3.3 with RFC 6347 §4.1.2.1).
-func (c *Conn) setAAD(typ contentType, number uint64, plaintext int) {
-	binary.BigEndian.PutUint64(c.aad[0:], number)
-	c.aad[8] = byte(typ)
-	binary.BigEndian.PutUint16(c.aad[9:], uint16(VersionDTLS12))
-	binary.BigEndian.PutUint16(c.aad[11:], uint16(plaintext))
+// setAAD puts the additional data of a record of DTLS 1.2 into the scratch of
+// c: RFC 5246 §6.2.3.3 with RFC 6347 §4.1.2.1, or with a connection ID that of
+// RFC 9146 §5.3. plaintext is the length of what is encrypted.
+func (c *Conn) setAAD(cid []byte, typ contentType, number uint64, plaintext int) {
+	b := c.aad[:0]
+	if len(cid) > 0 {
+		b = binary.BigEndian.AppendUint64(b, ^uint64(0)) // seq_num_placeholder
+		b = append(b, byte(typeCID), byte(len(cid)), byte(typeCID))
+		b = binary.BigEndian.AppendUint16(b, uint16(VersionDTLS12))
+		b = binary.BigEndian.AppendUint64(b, number)
+		b = append(b, cid...)
+	} else {
+		b = binary.BigEndian.AppendUint64(b, number)
+		b = append(b, byte(typ))
+		b = binary.BigEndian.AppendUint16(b, uint16(VersionDTLS12))
+	}
+	c.aad = binary.BigEndian.AppendUint16(b, uint16(plaintext))
 }
 
 // begin appends room for what stands before the payload of a record.
 func (w *writeEpoch) begin(dst []byte) []byte {
-	var room [recordHeaderLen + 8]byte
-	return append(dst, room[:w.before()]...)
+	n := len(dst) + w.before()
+	return slices.Grow(dst, w.before())[:n]
 }
 
 // seal finishes the record that begin began at b[start:], in place. If the
@@ -106,17 +120,20 @@ func (c *Conn) seal(w *writeEpoch, typ contentType, b []byte, start int) (_ []by
 		return c.seal13(w, typ, seq, b, start), true
 	}
 	body := start + w.before()
-	plaintext := len(b) - body
 	if w.aead != nil {
+		if len(w.cid) > 0 {
+			b, typ = append(b, byte(typ)), typeCID
+		}
 		number := uint64(w.epoch)<<48 | seq
 		c.setNonce(&w.aeadKey, number)
-		c.setAAD(typ, number, plaintext)
+		c.setAAD(w.cid, typ, number, len(b)-body)
 		if w.explicit != 0 {
-			binary.BigEndian.PutUint64(b[start+recordHeaderLen:], number)
+			binary.BigEndian.PutUint64(b[body-w.explicit:], number)
 		}
-		b = w.aead.Seal(b[:body], c.nonce[:], b[body:], c.aad[:])
+		b = w.aead.Seal(b[:body], c.nonce[:], b[body:], c.aad)
 	}
-	putRecordHeader(b[start:], typ, c.recordVersion(), w.epoch, seq, len(b)-start-recordHeaderLen)
+	length := len(b) - body + w.explicit
+	putRecordHeader(b[start:], typ, c.recordVersion(), w.epoch, seq, w.cid, length)
 	return b, true
 }
 
@@ -139,10 +156,15 @@ func (c *Conn) open(r *readEpoch, h *recordHeader, rec []byte) (payload []byte, 
 	}
 	body := rec[h.size : h.size+h.length]
 	if r.aead == nil {
-		return body, h.length <= maxPlaintext
+		return body, h.length <= maxPlaintext && !h.hasCID
 	}
 	plaintext := h.length - r.explicit - aeadTagLen
 	if plaintext < 0 || plaintext > maxPlaintext+2048 || !r.window.fresh(h.seq) {
+		return nil, false
+	}
+	// RFC 9146 §3: where a connection ID was agreed on, all records under keys
+	// have it. What is encrypted then has at most 2^14 bytes (§5).
+	if h.hasCID != (len(r.cid) > 0) || h.hasCID && plaintext > maxPlaintext {
 		return nil, false
 	}
 	number := uint64(h.epoch)<<48 | h.seq
@@ -152,12 +174,15 @@ func (c *Conn) open(r *readEpoch, h *recordHeader, rec []byte) (payload []byte, 
 		copy(c.nonce[4:], body[:r.explicit])
 		body = body[r.explicit:]
 	}
-	c.setAAD(h.typ, number, plaintext)
-	payload, err := r.aead.Open(body[:0], c.nonce[:], body, c.aad[:])
+	c.setAAD(r.cid, h.typ, number, plaintext)
+	payload, err := r.aead.Open(body[:0], c.nonce[:], body, c.aad)
 	if err != nil {
 		r.forged++
 		return nil, false
 	}
 	r.window.mark(h.seq)
+	if h.hasCID {
+		h.typ, payload = unpad(payload)
+	}
 	return payload, true
 }

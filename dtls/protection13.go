@@ -43,13 +43,13 @@ func (c *Conn) setMask(m *numberMask, ciphertext []byte) {
 // number is encrypted.
 func (c *Conn) seal13(w *writeEpoch, typ contentType, seq uint64, b []byte, start int) []byte {
 	b = append(b, byte(typ))
-	body := start + unifiedHeaderLen
-	putUnifiedHeader(b[start:], w.epoch, seq, len(b)-body+aeadTagLen)
+	body := start + w.before()
+	number := start + putUnifiedHeader(b[start:body], w.epoch, w.cid, seq, len(b)-body+aeadTagLen)
 	c.setNonce(&w.aeadKey, seq)
 	b = w.aead.Seal(b[:body], c.nonce[:], b[body:], b[start:body])
 	c.setMask(w.mask, b[body:])
-	b[start+1] ^= c.mask[0]
-	b[start+2] ^= c.mask[1]
+	b[number] ^= c.mask[0]
+	b[number+1] ^= c.mask[1]
 	return b
 }
 
@@ -60,12 +60,17 @@ func (c *Conn) open13(r *readEpoch, h *recordHeader, rec []byte) (payload []byte
 		return nil, false
 	}
 	c.setMask(r.mask, body)
-	low := uint64(0)
-	for i := 1; i <= h.numberLen; i++ {
-		header[i] ^= c.mask[i-1]
-		low = low<<8 | uint64(header[i])
+	number := header[1:]
+	if h.hasCID {
+		number = number[len(r.cid):]
 	}
-	seq := fullNumber(r.window.top, low, 8*h.numberLen)
+	number[0] ^= c.mask[0]
+	low, bits := uint64(number[0]), 8
+	if h.numberLen == 2 {
+		number[1] ^= c.mask[1]
+		low, bits = low<<8|uint64(number[1]), 16
+	}
+	seq := fullNumber(r.window.top, low, bits)
 	if !r.window.fresh(seq) {
 		return nil, false
 	}
@@ -76,15 +81,21 @@ func (c *Conn) open13(r *readEpoch, h *recordHeader, rec []byte) (payload []byte
 		return nil, false
 	}
 	r.window.mark(seq)
-	// RFC 8446 §5.4: the type is the last byte that is not zero.
-	end := len(payload)
-	for end > 0 && payload[end-1] == 0 {
+	h.epoch, h.seq = r.epoch, seq
+	h.typ, payload = unpad(payload)
+	return payload, true
+}
+
+// unpad takes apart what a record holds that has its type inside (RFC 8446
+// §5.4, RFC 9146 §4): the type is the last byte that is not zero. If there is
+// none it is 0, which is no type.
+func unpad(inner []byte) (typ contentType, content []byte) {
+	end := len(inner)
+	for end > 0 && inner[end-1] == 0 {
 		end--
 	}
 	if end == 0 {
-		h.typ, h.epoch, h.seq = 0, r.epoch, seq
-		return payload, true
+		return 0, inner
 	}
-	h.typ, h.epoch, h.seq = contentType(payload[end-1]), r.epoch, seq
-	return payload[:end-1], true
+	return contentType(inner[end-1]), inner[:end-1]
 }

@@ -12,7 +12,7 @@ const (
 // A reassembler puts handshake messages together from fragments that come in
 // any order, twice, overlapping or cut anew (RFC 6347 §4.2.3).
 type reassembler struct {
-	next    uint16 // message_seq that pop gives next
+	next    uint32 // message_seq that pop gives next; 1<<16: there are no more
 	pending []*partial
 	size    int // bytes that pending holds
 }
@@ -46,17 +46,17 @@ func (p *partial) size() int { return len(p.body) + len(p.have) }
 // add takes a fragment that a record of epoch brought. It tells whether there
 // was a place for it.
 func (r *reassembler) add(epoch uint16, f fragment) bool {
-	if f.seq < r.next || f.seq-r.next > maxAhead || f.length > maxMessage {
+	if uint32(f.seq) < r.next || uint32(f.seq)-r.next > maxAhead || f.length > maxMessage {
 		return false
 	}
-	p := r.find(f.seq)
+	p := r.find(uint32(f.seq))
 	if p != nil && p.epoch < epoch {
 		// What a protected record says counts more than what anybody could
 		// have written in plaintext.
 		r.remove(p)
 		p = nil
 	}
-	if p != nil && p.epoch == 0 && epoch == 0 && (p.typ != f.typ || p.length != f.length) {
+	if p != nil && p.epoch == 0 && epoch == 0 && p.differs(f) {
 		// One of the two is not the far end's. It is more likely to be there
 		// again, whole, than whoever put in something else.
 		r.remove(p)
@@ -66,10 +66,19 @@ func (r *reassembler) add(epoch uint16, f fragment) bool {
 		p = &partial{typ: f.typ, seq: f.seq, epoch: epoch, length: f.length}
 		r.pending = append(r.pending, p)
 	}
-	if p.epoch != epoch || p.typ != f.typ || p.length != f.length {
+	if p.epoch != epoch || p.differs(f) {
 		return false
 	}
 	return r.store(p, f)
+}
+
+// differs tells whether f is of another message than p.
+func (p *partial) differs(f fragment) bool { return p.typ != f.typ || p.length != f.length }
+
+// contradicts tells whether f cannot belong to what is there of its message.
+func (r *reassembler) contradicts(f fragment) bool {
+	p := r.find(uint32(f.seq))
+	return p != nil && p.differs(f)
 }
 
 // store copies the bytes of f into p, if the limits allow.
@@ -95,7 +104,7 @@ func (r *reassembler) makeRoom(p *partial, n int) bool {
 	for r.size+n > maxReassembly {
 		far := p
 		for _, q := range r.pending {
-			if q.seq-r.next > far.seq-r.next {
+			if q.seq > far.seq {
 				far = q
 			}
 		}
@@ -107,9 +116,9 @@ func (r *reassembler) makeRoom(p *partial, n int) bool {
 	return true
 }
 
-func (r *reassembler) find(seq uint16) *partial {
+func (r *reassembler) find(seq uint32) *partial {
 	for _, p := range r.pending {
-		if p.seq == seq {
+		if uint32(p.seq) == seq {
 			return p
 		}
 	}

@@ -10,6 +10,7 @@ const (
 	typeAlert            contentType = 21
 	typeHandshake        contentType = 22
 	typeApplicationData  contentType = 23
+	typeCID              contentType = 25 // RFC 9146 §4: the true type is inside
 	typeACK              contentType = 26 // RFC 9147 §7
 )
 
@@ -17,47 +18,67 @@ const (
 	recordHeaderLen = 13        // RFC 6347 §4.1
 	maxPlaintext    = 1 << 14   // RFC 6347 §4.1
 	maxSequence     = 1<<48 - 1 // RFC 6347 §4.1: a 48-bit number that must not wrap
+	cidOffset12     = 11        // where a connection ID stands (RFC 9146 §4)
 )
 
 // A recordHeader is the header of a record. Of one with a unified header
 // (DTLS 1.3 ciphertext), type and number are known only once it was opened.
 type recordHeader struct {
 	typ       contentType
-	version   Version
+	unified   bool
+	numberLen uint8 // bytes of encrypted number, if unified
+	hasCID    bool
 	epoch     uint16 // its two low bits, if unified
 	seq       uint64
 	size      int // bytes before the payload
 	length    int // bytes of the payload
-	unified   bool
-	numberLen int // bytes of encrypted number, if unified
 }
 
-// parseRecordHeader reads the header at the start of b. ok is false if b does
-// not begin with a whole record of a version this package may meet.
-func parseRecordHeader(b []byte) (h recordHeader, ok bool) {
+// parse reads the header at the start of b, in which a connection ID, if
+// there is one, has cidLen bytes. It fails if b does not begin with a whole
+// record of a version this package may meet.
+func (h *recordHeader) parse(b []byte, cidLen int) bool {
 	if len(b) > 0 && b[0]&unifiedMask == unifiedFixed {
-		return parseUnifiedHeader(b)
+		return h.parseUnified(b, cidLen)
 	}
 	if len(b) < recordHeaderLen {
-		return h, false
+		return false
 	}
 	h.size = recordHeaderLen
 	h.typ = contentType(b[0])
-	h.version = Version(binary.BigEndian.Uint16(b[1:]))
-	h.epoch = binary.BigEndian.Uint16(b[3:])
-	h.seq = binary.BigEndian.Uint64(b[3:]) & maxSequence
-	h.length = int(binary.BigEndian.Uint16(b[11:]))
+	version := Version(binary.BigEndian.Uint16(b[1:]))
+	number := binary.BigEndian.Uint64(b[3:])
+	h.epoch, h.seq = uint16(number>>48), number&maxSequence
+	if h.typ == typeCID {
+		// RFC 9146 §3: plaintext never has one.
+		if cidLen == 0 || h.epoch == 0 || len(b) < recordHeaderLen+cidLen {
+			return false
+		}
+		h.hasCID = true
+		h.size += cidLen
+	}
+	h.length = int(binary.BigEndian.Uint16(b[h.size-2:]))
 	// A HelloVerifyRequest, and a first ClientHello, may carry the number of
 	// DTLS 1.0 (RFC 6347 §4.2.1).
-	known := h.version == VersionDTLS12 || h.version == VersionDTLS10 && h.epoch == 0
-	return h, known && len(b) >= recordHeaderLen+h.length
+	known := version == VersionDTLS12 || version == VersionDTLS10 && h.epoch == 0
+	return known && len(b) >= h.size+h.length
 }
 
-// putRecordHeader writes the header of a record of epoch and seq.
-func putRecordHeader(b []byte, typ contentType, version Version, epoch uint16, seq uint64, length int) {
+// cid is the connection ID of the record that rec begins with, of n bytes.
+func (h *recordHeader) cid(rec []byte, n int) []byte {
+	if h.unified {
+		return rec[1 : 1+n]
+	}
+	return rec[cidOffset12 : cidOffset12+n]
+}
+
+// putRecordHeader writes the header of a record of epoch and seq, with a
+// connection ID if there is one.
+func putRecordHeader(b []byte, typ contentType, version Version, epoch uint16, seq uint64, cid []byte, length int) {
 	_ = b[recordHeaderLen-1]
 	binary.BigEndian.PutUint64(b[3:], uint64(epoch)<<48|seq)
 	b[0] = byte(typ)
 	binary.BigEndian.PutUint16(b[1:], uint16(version))
-	binary.BigEndian.PutUint16(b[11:], uint16(length))
+	copy(b[cidOffset12:], cid)
+	binary.BigEndian.PutUint16(b[cidOffset12+len(cid):], uint16(length))
 }

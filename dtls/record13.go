@@ -12,46 +12,57 @@ const (
 	unifiedEpoch  = 0x03 // low bits of the epoch
 )
 
-// unifiedHeaderLen is the length of the headers we write: 16 bits of number,
-// and a length, since what stands behind the record in the datagram is not
-// known when it is sealed.
+// unifiedHeaderLen is the length of the headers we write, without connection
+// ID: 16 bits of number, and a length, since what stands behind the record in
+// the datagram is not known when it is sealed.
 const unifiedHeaderLen = 5
 
-// parseUnifiedHeader reads the header at the start of b. We asked for no
-// connection ID, so a record that has one is not for us.
-func parseUnifiedHeader(b []byte) (h recordHeader, ok bool) {
+// parseUnified reads the unified header at the start of b.
+func (h *recordHeader) parseUnified(b []byte, cidLen int) bool {
 	flags := b[0]
-	if flags&unifiedCID != 0 {
-		return h, false
-	}
 	h.unified = true
-	h.version = VersionDTLS13
 	h.epoch = uint16(flags & unifiedEpoch)
+	h.size = 1
+	if flags&unifiedCID != 0 {
+		// RFC 9147 §9.1: without negotiation, a record with one is rejected.
+		if cidLen == 0 {
+			return false
+		}
+		h.hasCID = true
+		h.size += cidLen
+	}
 	h.numberLen = 1
 	if flags&unifiedSeq16 != 0 {
 		h.numberLen = 2
 	}
-	h.size = 1 + h.numberLen
+	h.size += int(h.numberLen)
 	if flags&unifiedLength == 0 {
 		// RFC 9147 §4: the record consumes the entire rest of the datagram.
 		h.length = len(b) - h.size
-		return h, h.length >= 0
+		return h.length >= 0
 	}
-	if len(b) < h.size+2 {
-		return h, false
-	}
-	h.length = int(binary.BigEndian.Uint16(b[h.size:]))
 	h.size += 2
-	return h, len(b) >= h.size+h.length
+	if len(b) < h.size {
+		return false
+	}
+	h.length = int(binary.BigEndian.Uint16(b[h.size-2:]))
+	return len(b) >= h.size+h.length
 }
 
 // putUnifiedHeader writes the header of a record whose payload, sealed, has
-// length bytes. The number is yet to be encrypted.
-func putUnifiedHeader(b []byte, epoch uint16, seq uint64, length int) {
-	_ = b[unifiedHeaderLen-1]
+// length bytes. The number, which begins at the byte returned, is yet to be
+// encrypted.
+func putUnifiedHeader(b []byte, epoch uint16, cid []byte, seq uint64, length int) (number int) {
 	b[0] = unifiedFixed | unifiedSeq16 | unifiedLength | byte(epoch&unifiedEpoch)
-	binary.BigEndian.PutUint16(b[1:], uint16(seq))
-	binary.BigEndian.PutUint16(b[3:], uint16(length))
+	number = 1
+	if len(cid) > 0 {
+		b[0] |= unifiedCID
+		number += copy(b[1:], cid)
+	}
+	b = b[number:]
+	binary.BigEndian.PutUint16(b, uint16(seq))
+	binary.BigEndian.PutUint16(b[2:], uint16(length))
+	return number
 }
 
 // fullNumber finds the number that ends in the given low bits and is closest

@@ -122,7 +122,7 @@ func (c *Conn) serverSession12(h *clientHello, now time.Time) *Session {
 	if !c.cfg.resumes(s, VersionDTLS12, now) || !slices.Contains(h.suites, s.suite) {
 		return nil
 	}
-	if !slices.ContainsFunc(c.cfg.suites(VersionDTLS12), func(su suite) bool { return su.id == s.suite }) {
+	if !c.cfg.enabled(VersionDTLS12, s.suite) {
 		return nil
 	}
 	return s

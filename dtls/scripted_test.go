@@ -11,7 +11,7 @@ func plaintext(typ handshakeType, seq uint16, body []byte) []byte {
 	b := make([]byte, recordHeaderLen)
 	b = appendFragmentHeader(b, typ, len(body), seq, 0, len(body))
 	b = append(b, body...)
-	putRecordHeader(b, typeHandshake, VersionDTLS12, 0, uint64(seq), len(b)-recordHeaderLen)
+	putRecordHeader(b, typeHandshake, VersionDTLS12, 0, uint64(seq), nil, len(b)-recordHeaderLen)
 	return b
 }
 
@@ -146,7 +146,7 @@ func TestWrongMessage(t *testing.T) {
 			if c.hs == nil {
 				continue
 			}
-			p.deliver(c, plaintext(typeFinished, c.in.next, make([]byte, verifyDataLen)))
+			p.deliver(c, plaintext(typeFinished, uint16(c.in.next), make([]byte, verifyDataLen)))
 			var a *AlertError
 			if !errors.As(c.Err(), &a) || a.Remote || a.Alert != AlertUnexpectedMessage {
 				t.Errorf("Finished in plaintext: err %v", c.Err())

@@ -15,6 +15,9 @@ func (c *Conn) serverClientHello(now time.Time, m message) error {
 	if err != nil {
 		return err
 	}
+	if h.extensions.has(extQUIC) {
+		return fatal(AlertUnsupportedExtension, "client sends transport parameters of QUIC") // RFC 9001 §8.2
+	}
 	c.serverName = h.extensions.serverName
 	// RFC 8446 §4.2.1: where supported_versions is, it alone counts.
 	offers := h.extensions.versions
@@ -99,7 +102,7 @@ func (c *Conn) chooseSuite12(offered []CipherSuite) (suite, bool) {
 		return suite{}, false // a session is resumed, which has a suite
 	}
 	auth := keyAuth(c.cfg.signer().Public())
-	for _, s := range c.cfg.suites(VersionDTLS12) {
+	for s := range c.cfg.suites(VersionDTLS12) {
 		if s.auth == auth && slices.Contains(offered, s.id) {
 			return s, true
 		}
@@ -134,6 +137,7 @@ func (c *Conn) answerExtensions12(h *clientHello, sh *serverHello) error {
 		sh.extensions.pointFormats = []byte{0}
 	}
 	sh.extensions.acknowledgeName = c.acknowledgesName()
+	sh.extensions.connectionID = c.chooseCID(e.connectionID)
 	return c.chooseProtocols(e, &sh.extensions)
 }
 

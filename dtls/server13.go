@@ -79,7 +79,7 @@ func checkClientHello13(h *clientHello) error {
 
 // chooseSuite13 takes the suite we like best of those that the client offers.
 func (c *Conn) chooseSuite13(offered []CipherSuite) (suite, bool) {
-	for _, s := range c.cfg.suites(VersionDTLS13) {
+	for s := range c.cfg.suites(VersionDTLS13) {
 		if slices.Contains(offered, s.id) {
 			return s, true
 		}
@@ -131,6 +131,7 @@ func (c *Conn) sendServerFlight13(sh *serverHello, share []byte) error {
 	}
 	sh.extensions.versions = []Version{VersionDTLS13}
 	sh.extensions.keyShares = []keyShare{{c.group, own}}
+	sh.extensions.connectionID = c.chooseCID(c.hs.hello.extensions.connectionID)
 	if err := c.newRandom(&sh.random); err != nil {
 		return err
 	}

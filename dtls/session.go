@@ -3,7 +3,6 @@ package dtls
 import (
 	"crypto/cipher"
 	"io"
-	"slices"
 	"time"
 
 	"golang.org/x/crypto/chacha20poly1305"
@@ -63,8 +62,8 @@ func (k *TicketKey) aead() cipher.AEAD {
 	return aead
 }
 
-// sealTicket makes a ticket of s; nil if it would be too long.
-func (cfg *Config) sealTicket(s *Session) ([]byte, error) {
+// marshal writes what a ticket of s holds.
+func (s *Session) marshal() ([]byte, error) {
 	var b cryptobyte.Builder
 	b.AddUint16(uint16(s.version))
 	b.AddUint16(uint16(s.suite))
@@ -73,7 +72,12 @@ func (cfg *Config) sealTicket(s *Session) ([]byte, error) {
 	for _, der := range s.peer {
 		b.AddUint24LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(der) })
 	}
-	content, err := b.Bytes()
+	return b.Bytes()
+}
+
+// sealTicket makes a ticket of s; nil if it would be too long.
+func (cfg *Config) sealTicket(s *Session) ([]byte, error) {
+	content, err := s.marshal()
 	if err != nil || len(content) > maxTicket {
 		return nil, err
 	}
@@ -130,8 +134,7 @@ func (cfg *Config) offers(s *Session, now time.Time) bool {
 	if s == nil || s.expired(now) || !cfg.speaks(s.version) || len(s.peer) == 0 {
 		return false
 	}
-	enabled := slices.ContainsFunc(cfg.suites(s.version), func(su suite) bool { return su.id == s.suite })
-	return enabled && (len(cfg.Fingerprints) == 0 || matchFingerprint(cfg.Fingerprints, s.peer[0]))
+	return cfg.enabled(s.version, s.suite) && (len(cfg.Fingerprints) == 0 || matchFingerprint(cfg.Fingerprints, s.peer[0]))
 }
 
 // resumes tells whether a server may resume the session of a ticket: the

@@ -51,13 +51,18 @@ func (c *Conn) tooLong(r *readEpoch, length int) bool {
 // maxPayload is how long the payload of a record may be, if the far end wants
 // none longer than limit; 0 for any. Records without keys are not limited.
 func (k *aeadKey) maxPayload(limit uint16) int {
-	switch {
-	case k.aead == nil || limit == 0:
-		return maxPlaintext
-	case k.mask != nil:
-		return min(int(limit)-1, maxPlaintext) // the content type is inside
+	n := maxPlaintext
+	if k.aead != nil && limit != 0 {
+		n = min(int(limit), maxPlaintext+1)
+		if k.mask != nil {
+			n-- // RFC 8449 §4: the content type counts
+		}
 	}
-	return min(int(limit), maxPlaintext)
+	if k.mask == nil && len(k.cid) > 0 {
+		// RFC 9146 §5: 2^14 bytes with the content type.
+		n = min(n, maxPlaintext) - 1
+	}
+	return min(n, maxPlaintext)
 }
 
 // MaxPayload is the most application data that one record may have: 2^14

@@ -38,7 +38,14 @@ func TestRecordSizeLimit(t *testing.T) {
 				return
 			}
 			for _, more := range []int{0, 1} {
-				p.send(p.server, string(make([]byte, test.serverMay+more)))
+				payload := make([]byte, test.serverMay+more)
+				if got := p.server.FinishRecord(append(p.server.BeginRecord(nil), payload...), 0); (len(got) == 0) != (more == 1) {
+					t.Errorf("%d bytes too many: record of %d bytes", more, len(got))
+				}
+				// A far end that does not obey.
+				b := append(p.server.current.begin(nil), payload...)
+				b, _ = p.server.seal(p.server.current, typeApplicationData, b, 0)
+				p.transmit(p.server, b)
 				p.run()
 				var alert *AlertError
 				if errors.As(p.client.Err(), &alert) != (more == 1) || more == 1 && alert.Alert != AlertRecordOverflow {

@@ -50,14 +50,22 @@ type ConnectionState struct {
 	ServerName        string   // a client's server_name, as the server got it
 	HelloRetryRequest bool     // the client had to begin again, for another group or a cookie (DTLS 1.3)
 	Resumed           bool     // an earlier connection's session was taken up
+
+	// ConnectionID is what the far end puts into its records, and
+	// PeerConnectionID what we put into ours; nil if nothing was agreed on.
+	ConnectionID, PeerConnectionID []byte
 }
 
 // ConnectionState tells what was agreed on, as far as it is known.
 func (c *Conn) ConnectionState() ConnectionState {
-	return ConnectionState{
+	s := ConnectionState{
 		Version: c.version, CipherSuite: c.suite, Group: c.group, PeerCertificates: c.peer,
 		ALPN: c.protocol, SRTPProfile: c.srtp, ServerName: c.serverName, HelloRetryRequest: c.retried, Resumed: c.resumed,
 	}
+	if c.peerCID != nil {
+		s.ConnectionID, s.PeerConnectionID = c.cid, c.peerCID
+	}
+	return s
 }
 
 // Stats counts what a Conn had to do beyond the plain exchange of records.

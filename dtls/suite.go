@@ -34,9 +34,9 @@ type suite struct {
 // suites is in order of preference: AES-128-GCM is the fastest where the
 // processor helps and strong enough; ChaCha20 comes next for ends that have
 // no such help.
-func suites() []suite {
+func suites() [9]suite {
 	const v12, v13 = VersionDTLS12, VersionDTLS13
-	return []suite{
+	return [...]suite{
 		{TLS_AES_128_GCM_SHA256, v13, authAny, crypto.SHA256, 16, 12, 0, newGCM},
 		{TLS_CHACHA20_POLY1305_SHA256, v13, authAny, crypto.SHA256, 32, 12, 0, chacha20poly1305.New},
 		{TLS_AES_256_GCM_SHA384, v13, authAny, crypto.SHA384, 32, 12, 0, newGCM},

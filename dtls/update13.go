@@ -44,8 +44,7 @@ func (c *Conn) startUpdate() {
 	if !c.updateDue && c.current.next < updateAfter || c.current.epoch == maxEpoch {
 		return
 	}
-	if c.nextSend == 0 {
-		c.fail(errMessages) // it wrapped
+	if !c.hasMessageNumber() {
 		return
 	}
 	request := updateNotRequested
@@ -56,6 +55,15 @@ func (c *Conn) startUpdate() {
 	c.updating = true
 	c.addMessage(typeKeyUpdate, []byte{byte(request)})
 	c.endFlight(false)
+}
+
+// hasMessageNumber tells whether another handshake message may be sent; the
+// connection ends if not.
+func (c *Conn) hasMessageNumber() bool {
+	if c.nextSend == 0 {
+		c.fail(errMessages) // it wrapped
+	}
+	return c.nextSend != 0
 }
 
 // switchWriteKeys begins the next epoch, now that the far end has our
@@ -80,6 +88,10 @@ func (c *Conn) afterHandshake13(now time.Time, m message) error {
 		return c.handleKeyUpdate(newest, m)
 	case m.typ == typeNewSessionTicket && c.cfg.Client:
 		return c.takeTicket13(now, m)
+	case m.typ == typeRequestConnectionID:
+		return c.handleRequestCID(m)
+	case m.typ == typeNewConnectionID:
+		return c.handleNewCID(m)
 	}
 	return fatal(AlertUnexpectedMessage, "handshake message of type %d after the handshake", m.typ)
 }
@@ -114,18 +126,18 @@ const oldKeysLife = 4 * time.Minute
 
 // noteUse remembers when the far end began to use its newest keys.
 func (c *Conn) noteUse(now time.Time, r *readEpoch) {
-	if r.epoch >= epochData && r.usedAt.IsZero() {
-		r.usedAt = now
+	if r.epoch >= epochData && !r.used {
+		r.used = true
+		c.oldKeysUntil = now.Add(oldKeysLife)
 	}
 }
 
 // expireKeys lets go of all but the newest keys, some time after the far end
 // began to use them. It needs no timer: nothing depends on when.
 func (c *Conn) expireKeys(now time.Time) {
-	if n := len(c.read); n > 1 && c.state == stateEstablished {
-		if used := c.read[n-1].usedAt; !used.IsZero() && now.Sub(used) > oldKeysLife {
-			c.read = slices.Delete(c.read, 0, n-1)
-		}
+	n := len(c.read)
+	if n > 1 && c.state == stateEstablished && c.read[n-1].used && now.After(c.oldKeysUntil) {
+		c.read = slices.Delete(c.read, 0, n-1)
 	}
 }
 

@@ -43,10 +43,10 @@ func TestCandidates(t *testing.T) {
 
 func TestPriorities(t *testing.T) {
 	// RFC 8445 §5.1.2.1 with the recommended preferences.
-	if p := candidatePriority(Host, 65535); p != 2130706431 {
+	if p := candidatePriority(typePreferenceHost, 65535); p != 2130706431 {
 		t.Errorf("%d", p)
 	}
-	if p := candidatePriority(Relay, 0); p != 255 {
+	if p := candidatePriority(typePreferenceRelay, 0); p != 255 {
 		t.Errorf("%d", p)
 	}
 	if p, q := pairPriority(5, 3), pairPriority(3, 5); p != 3<<32+10+1 || q != p-1 {

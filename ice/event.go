@@ -10,7 +10,7 @@ const (
 	EventState                       // State
 	EventRouteAdded                  // Route: an authenticated check arrived on it, or was answered on it
 	EventRouteRemoved                // Route: it is not used any more
-	EventSelected                    // Route: data goes out on another route than before
+	EventSelected                    // Route: data goes out on another route than before; Lost
 	EventServerError                 // URL, Err: a STUN or TURN server failed; gathering goes on without it
 )
 
@@ -21,6 +21,7 @@ type Event struct {
 	Candidate Candidate
 	State     State
 	Route     Route
+	Lost      bool // what was sent on the route before may not have arrived: it does not answer, or is gone
 	URL       string
 	Err       error
 }

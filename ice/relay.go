@@ -159,7 +159,7 @@ func (a *Agent) relayReady(now time.Time, l *relay) {
 		b := &base{
 			sock: firstRelaySock - int16(a.nextRelaySock%0x4000), addr: addr, typ: Relay, relay: l,
 			preference: localPreference(addr.Addr(), min(l.order, 1000)) - l.config.Transport.penalty(),
-			foundation: a.foundation(Relay, addr.Addr(), l.client.Server().Addr()),
+			foundation: a.foundation(foundationKey{typ: Relay, base: addr.Addr(), server: l.client.Server().Addr()}),
 			related:    mapped,
 		}
 		if a.relayOnly || !mapped.IsValid() {

@@ -48,7 +48,7 @@ func (s *turnServer) config() Server {
 }
 
 func (s *turnServer) send(from, to netip.AddrPort, b []byte) {
-	s.w.flight = append(s.w.flight, packet{s.w.now.Add(s.w.delay), from, to, slices.Clone(b)})
+	s.w.flight = append(s.w.flight, packet{at: s.w.now.Add(s.w.delay), from: from, to: to, b: slices.Clone(b)})
 }
 
 func (s *turnServer) handle(k packet) {
@@ -230,7 +230,7 @@ func TestRelay(t *testing.T) {
 		}
 		buf := make([]byte, 0, 1500)
 		if n := testing.AllocsPerRun(100, func() {
-			b, _ := a.BeginData(buf)
+			b, _ := a.BeginData(w.now, buf)
 			b, r := a.FinishData(append(b, 22, 1, 2), 0)
 			a.HandleDatagram(w.now, r, b)
 		}); n != 0 {

@@ -166,13 +166,14 @@ func (c *Conn) createLocked(label string, o ChannelOptions) (*DataChannel, error
 }
 
 func (c *Conn) register(ext ChannelExtension, label string, o ChannelOptions, s ChannelState) *channel {
-	ch := &channel{conn: c, ext: ext, label: label, options: o, recv: newSignal(), send: newSignal()}
+	ch := &channel{conn: c, ext: ext, label: label, options: o}
 	ch.state.Store(int32(s))
 	ch.mode.Store(int32(WriteModeBinary))
 	ch.threshold.Store(-1)
-	ch.own, _ = ext.(*stackChannel)
-	if ch.own != nil {
-		ch.own.notify(ch.wakeAll)
+	if own, ok := ext.(*stackChannel); ok {
+		ch.own, ch.recv, ch.send = own, own.receivers, own.senders
+	} else {
+		ch.recv, ch.send = newSignal(), newSignal()
 	}
 	c.channels[ext] = ch
 	return ch

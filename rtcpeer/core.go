@@ -160,6 +160,15 @@ func (p *core) end(err error) {
 	p.remoteClosed = errors.Is(err, errRemoteClosed)
 }
 
+// pathLost has what was sent on a path that died sent again at once, on the
+// one that replaced it.
+func (p *core) pathLost(now time.Time) {
+	if p.dtls != nil {
+		p.dtls.PathLost(now)
+		p.assoc.PathLost(now)
+	}
+}
+
 // takeRTT passes the round-trip time that ICE measured to the layers above.
 func (p *core) takeRTT() {
 	rtt := p.agent.RTT()
@@ -174,16 +183,16 @@ func (p *core) takeRTT() {
 }
 
 // appendDatagram appends the next datagram to dst; ok is false when there is
-// none now.
-func (p *core) appendDatagram(now time.Time, dst []byte) (b []byte, r ice.Route, ok bool) {
+// none now. With own, only what ICE itself sends is.
+func (p *core) appendDatagram(now time.Time, dst []byte, own bool) (b []byte, r ice.Route, ok bool) {
 	if b, r, ok = p.agent.AppendDatagram(now, dst); ok {
 		return b, r, true
 	}
-	if p.dtls == nil {
+	if p.dtls == nil || own {
 		return dst, ice.Route{}, false
 	}
 	start := len(dst)
-	b, ok = p.agent.BeginData(dst)
+	b, ok = p.agent.BeginData(now, dst)
 	if !ok {
 		return dst, ice.Route{}, false
 	}

@@ -75,6 +75,13 @@ func (ch *channel) wakeAll() {
 	ch.send.set()
 }
 
+// want tells the built-in stack what there are handlers for; conn.mu is held.
+func (ch *channel) want() {
+	if ch.own != nil {
+		ch.own.want(ch.onPacket != nil, ch.onLow != nil)
+	}
+}
+
 // wants tells whether an event of the channel is one to deliver; conn.mu is
 // held.
 func (ch *channel) wants(e *Event) bool {
@@ -294,6 +301,16 @@ func (d *DataChannel) GetPacket() ([]byte, error) {
 	return p, err
 }
 
+// Recycle gives a packet from GetPacket or Receive back, for the memory of
+// later ones of the same connection; the caller must not use it any more. It
+// is never needed: packets that are not given back are garbage like any other.
+// With bulk data, collecting that garbage is a fifth of the work of receiving.
+func (d *DataChannel) Recycle(p []byte) {
+	if d.ch != nil && d.ch.own != nil {
+		d.ch.own.recycle(p)
+	}
+}
+
 // AvailablePacketCount is the number of packets that GetPacket has.
 func (d *DataChannel) AvailablePacketCount() int {
 	if d.ch == nil {
@@ -419,6 +436,7 @@ func (d *DataChannel) OnStateChanged(f func()) {
 func (d *DataChannel) OnPacketReceived(f func()) {
 	d.setHandler(func(ch *channel) {
 		ch.onPacket = f
+		ch.want() // before the look at what is there already
 		if f != nil && ch.ext.AvailablePacketCount() > 0 {
 			ch.conn.enqueue(Event{Kind: EventPacket, Channel: ch.ext})
 			ch.conn.wake.set()
@@ -431,6 +449,7 @@ func (d *DataChannel) OnPacketReceived(f func()) {
 func (d *DataChannel) OnBufferedAmountLow(threshold int, f func()) {
 	d.setHandler(func(ch *channel) {
 		ch.onLow = f
+		ch.want()
 		ch.threshold.Store(-1)
 		if f != nil {
 			ch.threshold.Store(int64(max(0, threshold)))

@@ -146,13 +146,17 @@ func (n *negotiation) layout() *sdp.Session {
 	return n.currentLocal.session()
 }
 
+// renomination is the ICE option of ends that nominate again by number.
+const renomination = "renomination"
+
 // params are what every description of ours says.
 func (n *negotiation) params(c credentials) sdp.Params {
 	n.version++
 	return sdp.Params{
 		Origin: sdp.NewOrigin(n.id, n.version), Mid: "0",
-		Ufrag: c.ufrag, Pwd: c.pwd, ICEOptions: []string{"trickle", "ice2"}, // RFC 8838 §4, RFC 8445 §10
-		SCTPPort: 5000,
+		Ufrag: c.ufrag, Pwd: c.pwd, // RFC 8838 §4, RFC 8445 §10, draft-thatcher-ice-renomination
+		ICEOptions: []string{"trickle", "ice2", renomination},
+		SCTPPort:   5000,
 	}
 }
 

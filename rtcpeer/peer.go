@@ -29,7 +29,7 @@ type peer struct {
 	now     func() time.Time
 	timed   bool // by timers; a simulation calls fire itself
 
-	mu       fairMutex // guards what follows
+	mu       peerMutex // guards what follows
 	core     *core
 	neg      negotiation
 	events   eventQueue
@@ -72,11 +72,11 @@ func newPeer(cfg Config, random io.Reader, notify func()) (*peer, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	agent := ice.NewAgent(ice.Config{
-		RelayOnly: cfg.ICETransportPolicy == ICETransportPolicyRelay,
-		Ufrag:     neg.local.ufrag, Pwd: neg.local.pwd, Rand: random,
+		RelayOnly: cfg.ICETransportPolicy == ICETransportPolicyRelay, Lite: cfg.ICELite,
+		Ufrag: neg.local.ufrag, Pwd: neg.local.pwd, Rand: random,
 	})
 	return &peer{
-		cfg: cfg, log: log, notify: notify, network: privateNetwork{log, cfg.LocalAddresses}, random: random, now: time.Now, timed: true, multicast: true,
+		cfg: cfg, log: log, notify: notify, network: privateNetwork{log, cfg.LocalAddresses, cfg.MinPort, cfg.MaxPort}, random: random, now: time.Now, timed: true, multicast: true,
 		core: newCore(&cfg, agent, random), neg: neg, done: make(chan struct{}),
 		channels: map[*datachannel.Channel]*stackChannel{},
 	}, nil
@@ -154,6 +154,7 @@ func (p *peer) SocketClosed(sock int16, err error) {
 		return
 	}
 	now := p.now()
+	p.full = false
 	for _, l := range p.gatherer.locals {
 		if l.sock == sock {
 			p.log.Warn("socket failed", "address", l.addr, "error", err)
@@ -161,6 +162,20 @@ func (p *peer) SocketClosed(sock int16, err error) {
 		}
 	}
 	p.connectionLost(now, sock, err)
+	p.run(now)
+}
+
+// RouteClosed is of handler.
+func (p *peer) RouteClosed(r ice.Route, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	p.log.Debug("connection closed", "local", r.Local, "remote", r.Remote, "error", err)
+	now := p.now()
+	p.full = false
+	p.core.agent.RouteClosed(now, r, err)
 	p.run(now)
 }
 
@@ -223,7 +238,7 @@ func (p *peer) takeEvents(now time.Time) {
 		if !ok {
 			break
 		}
-		p.handleICEEvent(e)
+		p.handleICEEvent(now, e)
 	}
 	for {
 		e, ok := p.core.session.NextEvent()
@@ -260,7 +275,7 @@ func (p *peer) endChannels(cause error) {
 	}
 }
 
-func (p *peer) handleICEEvent(e ice.Event) {
+func (p *peer) handleICEEvent(now time.Time, e ice.Event) {
 	switch e.Kind {
 	case ice.EventCandidate:
 		p.gathered(e.Candidate)
@@ -278,7 +293,11 @@ func (p *peer) handleICEEvent(e ice.Event) {
 		}
 	case ice.EventSelected:
 		p.traffic.SelectedCandidatePairChanges++
+		p.full = false // of another socket, or found again at once
 		p.log.Debug("pair selected", "local", e.Route.Local, "remote", e.Route.Remote)
+		if e.Lost {
+			p.core.pathLost(now)
+		}
 		p.core.takeRTT()
 	case ice.EventServerError:
 		p.log.Warn("server failed", "url", e.URL, "error", e.Err)
@@ -321,7 +340,7 @@ func (p *peer) setState(s ConnectionState, cause error) {
 		return
 	}
 	p.state = s
-	if s == StateConnected {
+	if s == StateConnected && !p.cfg.MDNSCandidates {
 		p.releaseMDNS()
 		p.neg.forget()
 	}
@@ -397,11 +416,9 @@ func (p *peer) startTransport(now time.Time) error {
 		if err := p.startDTLS(now, local, remote); err != nil {
 			return err
 		}
-		if remote.data.ICELite {
-			p.core.agent.SetControlling(now, true) // RFC 8445 §6.1.1
-		}
 	}
 	p.maxRemote = remote.data.MaxMessageSize
+	p.core.agent.SetRenomination(slices.Contains(remote.data.ICEOptions, renomination))
 	p.core.agent.SetRemote(now, remote.data.Ufrag, remote.data.Pwd, remote.data.ICELite)
 	p.remote.apply(p, now, remote)
 	return nil
@@ -491,10 +508,10 @@ var batches = sync.Pool{New: func() any { return &batch{make([]byte, 0, batchSiz
 
 // flush sends what the core has to send, as long as the sockets take it.
 // Datagrams of one size and one route go out in one write.
+//
+// While a socket is full only ICE's own datagrams go out, which are few: they
+// are how a connection that stands still is left for another.
 func (p *peer) flush(now time.Time) {
-	if p.full {
-		return
-	}
 	var (
 		buffer  = batches.Get().(*batch)
 		b       = buffer.b[:0]
@@ -502,9 +519,9 @@ func (p *peer) flush(now time.Time) {
 		segment int // the size of each datagram in b but the last
 		count   int
 	)
-	for !p.full {
+	for {
 		start := len(b)
-		next, r, ok := p.core.appendDatagram(now, b)
+		next, r, ok := p.core.appendDatagram(now, b, p.full)
 		if !ok {
 			break
 		}

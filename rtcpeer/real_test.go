@@ -56,6 +56,13 @@ func realPair(t testing.TB, cfg Config) (a, b *Conn, x, y *DataChannel) {
 
 func realPairOf(t testing.TB, cfg, cfgB Config) (a, b *Conn, x, y *DataChannel) {
 	t.Helper()
+	return realPairWithout(t, cfg, cfgB, nil)
+}
+
+// realPairWithout is realPairOf, but candidates that drop is true for do not
+// reach the other end.
+func realPairWithout(t testing.TB, cfg, cfgB Config, drop func(name string) bool) (a, b *Conn, x, y *DataChannel) {
+	t.Helper()
 	before := runtime.NumGoroutine()
 	ctx, cancel := context.WithCancel(context.Background())
 	a, b = New(), New()
@@ -63,8 +70,8 @@ func realPairOf(t testing.TB, cfg, cfgB Config) (a, b *Conn, x, y *DataChannel) 
 	if err := errors.Join(a.Initialize(cfg), b.Initialize(cfgB)); err != nil {
 		t.Fatal(err)
 	}
-	signalTo(t, a, b)
-	signalTo(t, b, a)
+	signalWithout(t, a, b, drop)
+	signalWithout(t, b, a, drop)
 	got := make(chan *DataChannel, 1)
 	b.OnDataChannelReceived(func(ch *DataChannel) {
 		select {

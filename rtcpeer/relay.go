@@ -218,15 +218,17 @@ func (p *peer) attach(now time.Time, d dialed, u serverURL, s ICEServer) error {
 		return ice.ErrTooManyServers
 	}
 	sock := int16(len(p.ports))
-	var handler udpmux.Handler = p
+	var h handler = p
 	if p.cfg.Filter != nil {
-		handler = filteredHandler{p, p.cfg.Filter}
+		h = filteredHandler{p, p.cfg.Filter}
 	}
 	var q port
 	if d.conn != nil {
-		q = streammux.New(d.conn, streammux.Config{
-			Handler: handler, Sock: sock, Remote: d.remote, Packets: u.over() == ice.OverDTLS,
-		})
+		framing := streammux.TURN
+		if u.over() == ice.OverDTLS {
+			framing = streammux.Packets
+		}
+		q = streammux.New(d.conn, streammux.Config{Handler: h, Sock: sock, Remote: d.remote, Framing: framing})
 	} else {
 		any := netip.IPv4Unspecified()
 		if d.remote.Addr().Is6() {
@@ -236,7 +238,7 @@ func (p *peer) attach(now time.Time, d dialed, u serverURL, s ICEServer) error {
 		if err != nil {
 			return err
 		}
-		attached, err := socket.Attach(handler, sock, true)
+		attached, err := socket.Attach(h, sock, true)
 		if err != nil {
 			socket.Close()
 			return err

@@ -81,6 +81,20 @@ func (a *Association) Advance(now time.Time) {
 	}
 }
 
+// PathLost tells that what was sent lately may be lost with the path that it
+// took, and that there is another one, of which nothing is known: whatever is
+// not acknowledged goes again at once, as if a timer had run out.
+func (a *Association) PathLost(now time.Time) {
+	a.rto.measured = false // so that SetRTT may say what the new path's is
+	for _, t := range []*time.Time{&a.timers.init, &a.timers.t3, &a.timers.reconfig, &a.timers.shutdown} {
+		if !t.IsZero() {
+			*t = now
+		}
+	}
+	a.Advance(now)
+	a.rto.progress() // that was no sign of congestion
+}
+
 // retransmissionTimeout is T3-rtx running out (RFC 9260 §6.3.3).
 func (a *Association) retransmissionTimeout(now time.Time) {
 	if a.out.listed() == 0 && !a.skip.pending(&a.out) {

@@ -70,6 +70,7 @@ type options struct {
 	expectSRTP          string
 	expectSelected      int
 	rejectALPN          bool
+	expectNoSession     bool
 }
 
 // unset is for numbers that may be anything sensible.
@@ -277,6 +278,7 @@ func flags() map[string]flagFunc {
 		"-no-ticket":             boolFlag(func(o *options) *bool { return &o.noTicket }),
 		"-reverify-on-resume":    boolFlag(func(o *options) *bool { return &o.reverifyOnResume }),
 		"-expect-session-miss":   boolFlag(func(o *options) *bool { return &o.expectSessionMiss }),
+		"-expect-no-session":     boolFlag(func(o *options) *bool { return &o.expectNoSession }),
 		"-expect-ticket-renewal": boolFlag(func(o *options) *bool { return &o.expectTicketRenewal }),
 		"-expect-hrr":            boolFlag(func(o *options) *bool { return &o.expectHRR }),
 		"-expect-no-hrr":         boolFlag(func(o *options) *bool { return &o.expectNoHRR }),

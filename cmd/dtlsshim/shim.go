@@ -18,6 +18,10 @@ const (
 	alertDecompressionFailure = 30               // RFC 5246 §7.2.2; what the runner waits for
 	maxTimeouts               = 13               // in a row; the runner expects that to be the end
 	maxTimeout                = 60 * time.Second // RFC 6347 §4.2.4.1, which the runner expects
+
+	// clockTick is how coarse this owner's clock is: a timer that is due
+	// within a tick is run. The runner expects 10 ms.
+	clockTick = 10 * time.Millisecond
 )
 
 // A shim is one connection under test, in virtual time.
@@ -121,8 +125,11 @@ func (s *shim) config() (cfg dtls.Config, err error) {
 		InitialTimeout:   defaultTimeout,
 		MaxTimeout:       maxTimeout,
 		HandshakeTimeout: -1,
-		// The runner expects nothing before its clock says so.
+		// The runner expects nothing before its clock says so, and complaints
+		// about whatever it sends.
 		PatientRetransmission: true,
+		Strict:                true,
+		NeedCertificate:       true,
 	}
 	if cfg.MinVersion, cfg.MaxVersion, ok = o.versions(); !ok {
 		return cfg, errors.New("no supported versions enabled")
@@ -229,7 +236,7 @@ func (s *shim) handle(c command) error {
 		}
 		s.now = s.now.Add(c.duration)
 		before := s.conn.Stats().Retransmissions
-		s.conn.Advance(s.now)
+		s.conn.Advance(s.now.Add(clockTick))
 		if s.conn.Stats().Retransmissions > before {
 			s.timeouts++
 		}
@@ -345,6 +352,8 @@ func (s *shim) afterHandshake() error {
 		return fmt.Errorf("HelloRetryRequest: %t", got.HelloRetryRequest)
 	case o.expectServerName != "" && got.ServerName != o.expectServerName:
 		return fmt.Errorf("server name %q", got.ServerName)
+	case o.expectNoSession && s.sessions > 0:
+		return fmt.Errorf("%d sessions", s.sessions)
 	case o.expectNoPeer && len(got.PeerCertificates) > 0:
 		return errors.New("there is a peer certificate")
 	}

@@ -99,6 +99,7 @@ func echo(d *rtcpeer.DataChannel) {
 		if err != nil || d.Send(ctx, p, text) != nil {
 			return
 		}
+		d.Recycle(p)
 	}
 }
 
@@ -109,6 +110,7 @@ func (r *receiver) read(d *rtcpeer.DataChannel) {
 			return
 		}
 		r.bytes.Add(int64(len(p)))
+		d.Recycle(p)
 		r.msgs.Add(1)
 		r.first.Do(func() { go r.measure() })
 	}

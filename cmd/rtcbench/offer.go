@@ -86,9 +86,11 @@ func (b *bencher) latency() (figures, error) {
 		if err := d.PutPacket(p); err != nil {
 			return nil, err
 		}
-		if _, _, err := d.Receive(ctx); err != nil {
+		q, _, err := d.Receive(ctx)
+		if err != nil {
 			return nil, err
 		}
+		d.Recycle(q)
 		now := time.Now()
 		if !s.at.IsZero() {
 			us = append(us, float64(now.Sub(t).Nanoseconds())/1e3)

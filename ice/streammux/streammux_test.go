@@ -207,7 +207,7 @@ func TestBadFraming(t *testing.T) {
 func TestPackets(t *testing.T) {
 	a := newRecorder()
 	near, far := net.Pipe()
-	x := New(near, Config{Handler: a, Packets: true})
+	x := New(near, Config{Handler: a, Framing: Packets})
 	defer x.Close()
 	m := channelData(5)
 	x.Write(ice.Route{}, append(bytes.Clone(m), m...), len(m))

@@ -7,15 +7,17 @@ import (
 
 // An awaiter waits for something to read, without a buffer to read it into.
 type awaiter struct {
-	raw    syscall.RawConn
 	ready  func(fd uintptr) bool
 	parked bool
+	lingerer
 }
 
 func (a *awaiter) init(conn *net.UDPConn) (err error) {
-	if a.raw, err = conn.SyscallConn(); err != nil {
+	raw, err := conn.SyscallConn()
+	if err != nil {
 		return err
 	}
+	a.lingerer.init(raw)
 	a.ready = func(fd uintptr) bool {
 		if a.parked {
 			return true // woken: no need to look

@@ -46,6 +46,8 @@ func (s *Socket) read() {
 		if buffer == nil {
 			s.awaiter.await()
 			buffer = readBuffers.Get().(*readBuffer)
+		} else {
+			s.awaiter.linger()
 		}
 		n, oobn, _, from, err := s.conn.ReadMsgUDPAddrPort(buffer.b[:], buffer.oob[:])
 		if err != nil {

@@ -1,0 +1,213 @@
+package dtls
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+	"time"
+)
+
+// plainRecord is a record of epoch 0.
+func plainRecord(typ contentType, payload []byte) []byte {
+	b := append(make([]byte, recordHeaderLen), payload...)
+	putRecordHeader(b, typ, VersionDTLS12, 0, 99, nil, len(payload))
+	return b
+}
+
+// TestStrict: what anybody could have sent does no harm, unless the far end is
+// under suspicion.
+func TestStrict(t *testing.T) {
+	fragmentOf := func(typ handshakeType, seq uint16, length, offset int, data string) []byte {
+		return plainRecord(typeHandshake, append(appendFragmentHeader(nil, typ, length, seq, offset, len(data)), data...))
+	}
+	ack := append(append([]byte{0, 16}, make([]byte, 7)...), append([]byte{2}, make([]byte, 8)...)...)
+	for _, test := range []struct {
+		name    string
+		version func(client, server *Config)
+		steps   int // of the handshake before it
+		client  bool
+		records [][]byte
+		want    Alert
+	}{
+		{"data", only12, 0, false, [][]byte{plainRecord(typeApplicationData, []byte("x"))}, AlertUnexpectedMessage},
+		{"no data", only13, 0, true, [][]byte{plainRecord(typeApplicationData, nil)}, AlertUnexpectedMessage},
+		{"unknown type", only12, 0, false, [][]byte{plainRecord(99, []byte("x"))}, AlertUnexpectedMessage},
+		{"ChangeCipherSpec of another form", only12, 0, true, [][]byte{plainRecord(typeChangeCipherSpec, []byte{2})}, AlertIllegalParameter},
+		{"ChangeCipherSpec too long", only12, 0, false, [][]byte{plainRecord(typeChangeCipherSpec, []byte{1, 1})}, AlertIllegalParameter},
+		{"alert without level", only12, 0, true, [][]byte{plainRecord(typeAlert, []byte{3, 40})}, AlertIllegalParameter},
+		{"half an alert", only12, 0, true, [][]byte{plainRecord(typeAlert, []byte{2})}, AlertDecodeError},
+		{"split header", only12, 0, false, [][]byte{plainRecord(typeHandshake, []byte{1, 0, 0})}, AlertDecodeError},
+		{"fragment beyond its message", only12, 0, false, [][]byte{fragmentOf(typeClientHello, 0, 2, 1, "xx")}, AlertDecodeError},
+		{"another length", only12, 0, false, [][]byte{fragmentOf(typeClientHello, 0, 20, 0, "x"), fragmentOf(typeClientHello, 0, 21, 0, "x")}, AlertIllegalParameter},
+		{"another type", only12, 0, true, [][]byte{fragmentOf(typeServerHello, 0, 20, 0, "x"), fragmentOf(typeCertificate, 0, 20, 0, "x")}, AlertIllegalParameter},
+		{"message where there are keys", only13, 1, false, [][]byte{fragmentOf(typeCertificate, 1, 20, 0, "x")}, AlertUnexpectedMessage},
+		{"ACK", only13, 1, false, [][]byte{plainRecord(typeACK, ack)}, AlertDecodeError},
+		{"half an ACK", only13, 1, false, [][]byte{plainRecord(typeACK, ack[:9])}, AlertDecodeError},
+	} {
+		for _, strict := range []bool{false, true} {
+			p := newPair(t, func(client, server *Config) {
+				test.version(client, server)
+				client.Strict, server.Strict = strict, strict
+			})
+			p.start()
+			for range test.steps {
+				p.step()
+			}
+			to := p.server
+			if test.client {
+				to = p.client
+				to.AppendHandshake(p.now, nil, p.limit)
+			}
+			for _, r := range test.records {
+				p.deliver(to, r)
+			}
+			var a *AlertError
+			if got := errors.As(to.Err(), &a) && a.Alert == test.want && !a.Remote; got != strict {
+				t.Errorf("%s, strict %t: err %v", test.name, strict, to.Err())
+			}
+			if !strict {
+				p.run()
+				p.exchange()
+			}
+		}
+	}
+}
+
+// TestStrictPlaintextBeforeKeys: a message that came in plaintext before there
+// were keys for it.
+func TestStrictPlaintextBeforeKeys(t *testing.T) {
+	for _, strict := range []bool{false, true} {
+		p := newPair(t, func(client, server *Config) {
+			only13(client, server)
+			client.Strict = strict
+		})
+		p.start()
+		p.flush()
+		p.deliver(p.client, plaintext(typeEncryptedExtensions, 1, []byte{0, 0}))
+		p.run()
+		var a *AlertError
+		if got := errors.As(p.client.Err(), &a) && a.Alert == AlertUnexpectedMessage; got != strict {
+			t.Errorf("strict %t: err %v", strict, p.client.Err())
+		}
+	}
+}
+
+// TestDataUnderHandshakeKeys: RFC 9147 §6.1 has keys of their own for data.
+func TestDataUnderHandshakeKeys(t *testing.T) {
+	for _, established := range []bool{false, true} {
+		p := newPair(t, only13)
+		p.start()
+		for p.server.readEpoch(epochHandshake) == nil {
+			p.step()
+		}
+		w := p.server.writeEpoch(epochHandshake)
+		for established && !p.client.Established() {
+			p.step()
+		}
+		b, _ := p.server.seal(w, typeApplicationData, append(w.begin(nil), "early"...), 0)
+		p.deliver(p.client, b)
+		p.run()
+		var a *AlertError
+		if !errors.As(p.client.Err(), &a) || a.Alert != AlertUnexpectedMessage || len(p.got[p.client]) > 0 {
+			t.Errorf("established %t: err %v, got %q", established, p.client.Err(), p.got[p.client])
+		}
+	}
+}
+
+// TestAlertForMoreThanFinished: a server that packs something behind its
+// Finished can read the alert that says so.
+func TestAlertForMoreThanFinished(t *testing.T) {
+	p := newPair(t, only13)
+	p.start()
+	for p.server.readEpoch(epochHandshake) == nil {
+		p.step()
+	}
+	// The server's flight is on its way. The extra message must come before
+	// it, to be there when Finished is taken.
+	w := p.server.writeEpoch(epochHandshake)
+	extra := appendFragmentHeader(w.begin(nil), typeFinished, 4, p.server.nextSend, 0, 4)
+	extra, _ = p.server.seal(w, typeHandshake, append(extra, "more"...), 0)
+	for _, f := range p.wire[:1] { // with the ServerHello, and so the keys
+		p.deliver(f.to, f.data)
+	}
+	p.wire = p.wire[1:]
+	p.deliver(p.client, extra)
+	p.run()
+	var a *AlertError
+	if !errors.As(p.client.Err(), &a) || a.Alert != AlertUnexpectedMessage {
+		t.Fatalf("client: %v", p.client.Err())
+	}
+	if !errors.As(p.server.Err(), &a) || a.Alert != AlertUnexpectedMessage || !a.Remote {
+		t.Errorf("server: %v", p.server.Err())
+	}
+}
+
+// TestRepeatedFinished: the first is acknowledged at once, one that comes
+// again when more of it may have come.
+func TestRepeatedFinished(t *testing.T) {
+	p := newPair(t, only13)
+	p.start()
+	for !p.client.Established() {
+		p.step()
+	}
+	finished, _ := p.client.AppendHandshake(p.now, nil, p.limit)
+	for len(p.wire) > 0 && finished == nil {
+		finished = bytes.Clone(p.wire[0].data)
+		p.wire = p.wire[1:]
+	}
+	p.deliver(p.server, finished)
+	if _, ok := p.server.AppendHandshake(p.now, nil, p.limit); !ok || !p.server.Established() {
+		t.Fatalf("not acknowledged; err %v", p.server.Err())
+	}
+	p.client.out.restart()
+	again, ok := p.client.AppendHandshake(p.now, nil, p.limit)
+	if !ok {
+		t.Fatal("nothing goes again")
+	}
+	p.deliver(p.server, again)
+	if _, ok := p.server.AppendHandshake(p.now, nil, p.limit); ok {
+		t.Error("acknowledged at once")
+	}
+	p.server.Advance(p.now.Add(time.Second))
+	if _, ok := p.server.AppendHandshake(p.now, nil, p.limit); !ok {
+		t.Error("not acknowledged")
+	}
+}
+
+// TestNeedCertificate: a client without a certificate that suits goes on, or
+// not.
+func TestNeedCertificate(t *testing.T) {
+	for _, version := range []func(client, server *Config){only12, only13} {
+		for _, need := range []bool{false, true} {
+			p := newPair(t, func(client, server *Config) {
+				version(client, server)
+				client.Certificates, client.NeedCertificate = append(client.Certificates, client.Certificate), need
+				server.SignatureSchemes = []SignatureScheme{Ed25519}
+				server.ClientAuth, server.Fingerprints = ClientAuthRequest, nil
+				server.VerifyPeer = func([][]byte) error { return nil }
+			})
+			p.start()
+			p.run()
+			var a *AlertError
+			if got := errors.As(p.client.Err(), &a) && a.Alert == AlertHandshakeFailure; got != need {
+				t.Errorf("need %t: err %v", need, p.client.Err())
+			}
+		}
+	}
+}
+
+// TestQUICParameters: RFC 9001 §8.2.
+func TestQUICParameters(t *testing.T) {
+	p := newPair(t, nil)
+	p.start()
+	body, err := p.client.hs.hello.marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	body = append(body, 0, byte(extQUIC), 0, 0)
+	at := len(body) - 4 - p.client.hs.hello.extensions.blockLen(body[:len(body)-4])
+	n := len(body) - at - 2
+	body[at], body[at+1] = byte(n>>8), byte(n)
+	p.deliver(p.server, plaintext(typeClientHello, 0, body))
+	wantAlert(t, "transport parameters", p.server, AlertUnsupportedExtension)
+}
