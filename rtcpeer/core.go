@@ -25,6 +25,7 @@ type core struct {
 	session *datachannel.Session
 
 	client       bool // of DTLS
+	begun        bool // the handshake
 	datagramSize int  // the longest UDP payload
 	discovery    bool // longer ones are tried
 	fragmented   bool // by the system, so that trying tells nothing
@@ -54,8 +55,9 @@ func newCore(cfg *Config, agent *ice.Agent, random io.Reader) *core {
 	}
 }
 
-// startDTLS begins the handshake, when both descriptions are known.
-func (p *core) startDTLS(now time.Time, cfg dtls.Config) error {
+// makeDTLS makes the DTLS connection, when both descriptions are known.
+// beginDTLS follows.
+func (p *core) makeDTLS(cfg dtls.Config) error {
 	p.client = cfg.Client
 	c, err := dtls.NewConn(cfg)
 	if err != nil {
@@ -65,14 +67,19 @@ func (p *core) startDTLS(now time.Time, cfg dtls.Config) error {
 	if p.rtt > 0 {
 		c.SetRTT(p.rtt)
 	}
-	c.Start(now)
+	return nil
+}
+
+// beginDTLS begins the handshake, with what came before the description.
+func (p *core) beginDTLS(now time.Time) {
+	p.begun = true
+	p.dtls.Start(now)
 	early := p.early
 	p.early = nil
 	for _, b := range early {
 		p.handleData(now, b)
 	}
 	p.process(now)
-	return nil
 }
 
 // handleDatagram takes one datagram. process follows, after the last one of a
@@ -84,7 +91,7 @@ func (p *core) handleDatagram(now time.Time, r ice.Route, b []byte) {
 }
 
 func (p *core) handleData(now time.Time, b []byte) {
-	if p.dtls == nil {
+	if !p.begun {
 		if len(p.early) < maxEarlyDatagrams && len(b) <= maxEarlySize {
 			p.early = append(p.early, append([]byte(nil), b...))
 		}

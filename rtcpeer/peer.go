@@ -39,6 +39,7 @@ type peer struct {
 	incoming struct { // channels of the far end that the program has not heard of
 		count, bytes int
 	}
+	inbox   inbox // has a lock of its own
 	closed  bool
 	done    chan struct{} // closed when nothing more can be sent or received
 	over    bool          // done is closed
@@ -115,11 +116,20 @@ func (p *peer) run(now time.Time) {
 
 // HandleDatagrams is of udpmux.Handler.
 func (p *peer) HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int) {
+	if p.postpone(now, r, b, segment) {
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return
 	}
+	p.take(now, r, b, segment)
+	p.run(now)
+}
+
+// take gives the core what one read brought. The lock is held; run follows.
+func (p *peer) take(now time.Time, r ice.Route, b []byte, segment int) {
 	p.traffic.BytesReceived += uint64(len(b))
 	for len(b) > 0 {
 		p.traffic.PacketsReceived++
@@ -127,7 +137,6 @@ func (p *peer) HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int
 		p.core.handleDatagram(now, r, b[:n:n])
 		b = b[n:]
 	}
-	p.run(now)
 }
 
 // Writable is of udpmux.Handler.
@@ -439,7 +448,7 @@ func (p *peer) startDTLS(now time.Time, local, remote *description) error {
 		fingerprints = append(fingerprints, dtls.Fingerprint{Hash: f.Hash, Value: f.Value})
 	}
 	p.neg.client, p.neg.roleKnown = isClient(local, remote), true
-	return p.core.startDTLS(now, dtls.Config{
+	err = p.core.makeDTLS(dtls.Config{
 		Client: p.neg.client, Certificate: cert, Fingerprints: fingerprints,
 		MinVersion: minVersion, MaxVersion: maxVersion,
 		// There is no media, but some peers, pion among them, end a handshake
@@ -449,6 +458,10 @@ func (p *peer) startDTLS(now time.Time, local, remote *description) error {
 		RecordSizeLimit: maxRecord,
 		Rand:            p.random, KeyLogWriter: p.cfg.KeyLogWriter,
 	})
+	if err == nil && !p.postponeStart() {
+		p.core.beginDTLS(now)
+	}
+	return err
 }
 
 // SRTP protection profiles (RFC 7714 §14.2, RFC 5764 §4.1.2).
