@@ -45,6 +45,11 @@ interop: interop-browsers interop-go interop-node
 interop-browsers: $(OUT)/interop
 	$(OUT)/interop -json $(OUT)/interop.json
 
+# interop-ways: the same by other ways: our end ICE-lite or behind names, TCP, a relay.
+.PHONY: interop-ways
+interop-ways: $(OUT)/interop
+	set -e; for w in lite names tcp relay; do echo; echo "$$w:"; $(OUT)/interop -way $$w; done
+
 EXCHANGE := $(OUT)/rtcbench exchange -role offer
 ECHO     := $(OUT)/rtcbench echo -role answer
 NODE     := node cmd/interop/libdatachannel/peer.mjs

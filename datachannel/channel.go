@@ -106,6 +106,10 @@ func (c *Channel) Receive(now time.Time) (data []byte, text, ok bool) {
 	return m.data, m.text, ok
 }
 
+// Recycle gives the data of a message from Receive back, to be that of a later
+// one of any channel. The caller does not use it any more.
+func (c *Channel) Recycle(data []byte) { c.s.assoc.Recycle(data) }
+
 func (c *Channel) take(now time.Time) (message, bool) {
 	m, ok := c.queue.pop()
 	if !ok {

@@ -68,3 +68,8 @@ func (k *aeadKey) maxPayload(limit uint16) int {
 // MaxPayload is the most application data that one record may have: 2^14
 // bytes, or what the far end's record_size_limit says (RFC 8449).
 func (c *Conn) MaxPayload() int { return c.current.maxPayload(c.sizeLimit) }
+
+// PeerRecordSizeLimit is the longest record, in bytes of plaintext, that the
+// far end has said to accept (RFC 8449 §4); 0: it has said nothing. A server
+// says so only to a client with a RecordSizeLimit of its own.
+func (c *Conn) PeerRecordSizeLimit() int { return int(c.sizeLimit) }

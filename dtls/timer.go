@@ -46,6 +46,16 @@ func (c *Conn) SetRTT(rtt time.Duration) {
 	}
 }
 
+// PathLost tells that what was sent lately may be lost with the path that it
+// took, and that there is another one: a flight that is not answered goes
+// again at once, and what follows is timed as if for the first time.
+func (c *Conn) PathLost(now time.Time) {
+	if !c.retransmitAt.IsZero() {
+		c.timeout, c.retransmitAt = c.initialTimeout(), time.Time{}
+		c.repeatLast()
+	}
+}
+
 // initialTimeout is the first timeout of a flight.
 //
 // Each flight begins with it anew. RFC 6347 §4.2.4.1 would rather keep a

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"slices"
 	"time"
 
 	"purertc/ice/internal/mdns"
@@ -23,7 +24,8 @@ type Route struct {
 
 // SockMDNS is the Sock of datagrams to and from the multicast DNS group
 // (RFC 6762 §3). Whoever runs the Agent opens such a socket when it first
-// sees one of these routes in AppendDatagram.
+// sees one of these routes in AppendDatagram, or gives it a Local with a Name.
+// A valid Local of the route is the address whose link alone it is meant for.
 const SockMDNS int16 = -1
 
 // SockAny lets AddServer choose every socket of the server's address family.
@@ -33,6 +35,7 @@ const SockAny int16 = -2
 type Config struct {
 	Controlling bool
 	RelayOnly   bool
+	Lite        bool      // see lite.go; not with RelayOnly
 	Ufrag, Pwd  string    // local credentials; made from Rand where empty (RFC 8445 §5.3)
 	Rand        io.Reader // nil: crypto/rand
 }
@@ -41,16 +44,20 @@ type Config struct {
 var (
 	ErrNoPair         = errors.New("ice: no candidate pair worked")
 	ErrConsentExpired = errors.New("ice: the far end did not answer for 30 seconds")
+	ErrBothLite       = errors.New("ice: both ends are ICE lite, so that nobody checks")
 )
 
-// An Agent is a full ICE agent (RFC 8445) of one component and one data
-// stream: a pure state machine. It is not safe for concurrent use.
+// An Agent is an ICE agent (RFC 8445), full or lite, of one component and one
+// data stream: a pure state machine. It is not safe for concurrent use.
 type Agent struct {
 	rand        io.Reader
 	random      [16]byte // scratch for rand, which would make a local array escape
 	relayOnly   bool
+	lite        bool
 	controlling bool
 	tieBreaker  uint64
+	renominates bool   // the far end goes by the numbers of nominations
+	nomination  uint32 // the latest of ours
 
 	state State
 	err   error
@@ -61,11 +68,12 @@ type Agent struct {
 	replaced *generation
 
 	bases       []*base
-	familyCount [2]int // IPv6, IPv4
+	familyCount [TCPPassive + 1][2]int // by transport: IPv6, IPv4
 	foundations []foundationKey
 	routes      []Route // authenticated: payload from them is given up
 
 	selected   *pair     // where data goes; nil: nowhere
+	carried    bool      // there was such a pair
 	lastAnswer time.Time // of the far end, on any pair
 
 	servers       []*server
@@ -78,6 +86,7 @@ type Agent struct {
 	gatheringEnd  bool // EventGatheringComplete was given
 
 	mdns       *mdns.Resolver
+	names      mdns.Responder
 	unresolved []unresolved
 
 	out      queue
@@ -88,7 +97,7 @@ type Agent struct {
 
 // NewAgent returns an agent in StateNew.
 func NewAgent(cfg Config) *Agent {
-	a := &Agent{rand: cfg.Rand, relayOnly: cfg.RelayOnly, controlling: cfg.Controlling, mdns: mdns.NewResolver()}
+	a := &Agent{rand: cfg.Rand, relayOnly: cfg.RelayOnly, lite: cfg.Lite, controlling: cfg.Controlling && !cfg.Lite, mdns: mdns.NewResolver()}
 	if a.rand == nil {
 		a.rand = crand.Reader
 	}
@@ -127,8 +136,22 @@ func (a *Agent) iceChars(n int) string {
 // Credentials returns the local ufrag and password (RFC 8839 §5.4).
 func (a *Agent) Credentials() (ufrag, pwd string) { return a.cur.ufrag, a.cur.pwd }
 
+// Ufrags are the local ufrags that the far end's checks may name: of the
+// present generation, of the one that it replaces, and of the one that a
+// rollback would go back to.
+func (a *Agent) Ufrags() (list []string) {
+	for _, g := range []*generation{a.cur, a.prev, a.replaced} {
+		if g != nil && !slices.Contains(list, g.ufrag) {
+			list = append(list, g.ufrag)
+		}
+	}
+	return list
+}
+
 // SetControlling sets the role that offer and answer gave (RFC 8445 §6.1.1).
+// Where one end is lite it is the other that controls.
 func (a *Agent) SetControlling(now time.Time, controlling bool) {
+	controlling = (controlling || a.cur.lite) && !a.lite
 	if a.controlling != controlling {
 		a.setRole(controlling)
 	}
@@ -192,11 +215,14 @@ func (a *Agent) update(now time.Time) {
 	a.runRelays(now)
 	if !a.cur.failed {
 		a.expirePrevious(now)
-		a.nominate(now)
-		a.runChecks(now)
+		if !a.lite {
+			a.nominate(now)
+			a.runChecks(now)
+		}
 		a.choose(now)
 		a.runConsent(now)
 		a.choose(now) // consent may have expired
+		a.closeSuperseded()
 		a.updateState(now)
 	}
 	a.updateGathering()
@@ -216,12 +242,15 @@ func (e *alarm) add(t time.Time) {
 func (a *Agent) earliest(now time.Time) time.Time {
 	var e alarm
 	e.add(a.mdns.NextTimeout())
+	e.add(a.names.NextTimeout())
 	a.serverAlarms(&e)
 	a.relayAlarms(&e)
 	if !a.cur.failed {
-		a.checkAlarms(now, &e)
-		a.consentAlarms(&e)
-		a.nominationAlarm(&e)
+		if !a.lite {
+			a.checkAlarms(now, &e)
+			a.nominationAlarm(&e)
+		}
+		a.consentAlarms(now, &e)
 		e.add(a.giveUpAt(now))
 		if a.prev != nil {
 			e.add(a.prev.until)
@@ -251,7 +280,7 @@ func (a *Agent) setState(s State) {
 func (a *Agent) updateState(now time.Time) {
 	g := a.cur
 	switch p := a.selected; {
-	case p != nil && !p.fresh(now):
+	case p != nil && !now.Before(p.lastAnswer.Add(staleAfter)):
 		a.setState(StateDisconnected)
 	case p != nil && p == g.nominated && g.remoteEnded && a.gatheringEnd && len(a.unresolved) == 0:
 		a.setState(StateCompleted)
@@ -267,6 +296,8 @@ func (a *Agent) updateState(now time.Time) {
 		if !a.lastAnswer.IsZero() {
 			a.fail(ErrConsentExpired)
 		}
+	case a.lite && g.lite:
+		a.fail(ErrBothLite)
 	case g.hopeless(now):
 		a.fail(ErrNoPair)
 	default:

@@ -52,7 +52,7 @@ type Candidate struct {
 	Addr       netip.AddrPort // address and port; only the port where Name is set
 	Type       CandidateType
 	Related    netip.AddrPort // raddr and rport
-	TCPType    string         // RFC 6544: active, passive, so
+	TCPType    TCPType        // of transport "tcp"
 	Ufrag      string         // the generation that it belongs to; may be empty
 }
 
@@ -137,7 +137,9 @@ func (c *Candidate) parseExtensions(f []string) error {
 				return badCandidate("rport")
 			}
 		case "tcptype":
-			c.TCPType = strings.ToLower(f[1])
+			if c.Transport == "tcp" {
+				c.TCPType = parseTCPType(strings.ToLower(f[1]))
+			}
 		case "ufrag":
 			if !isICEChars(f[1], 1, 256) {
 				return badCandidate("ufrag")
@@ -200,8 +202,8 @@ func (c Candidate) String() string {
 		b = c.Related.Addr().WithZone("").AppendTo(b)
 		b = fmt.Appendf(b, " rport %d", c.Related.Port())
 	}
-	if c.TCPType != "" {
-		b = append(b, " tcptype "+c.TCPType...)
+	if c.TCPType != NotTCP {
+		b = append(b, " tcptype "+c.TCPType.String()...)
 	}
 	if c.Ufrag != "" {
 		b = append(b, " ufrag "+c.Ufrag...)

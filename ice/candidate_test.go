@@ -43,10 +43,10 @@ func TestCandidates(t *testing.T) {
 
 func TestPriorities(t *testing.T) {
 	// RFC 8445 §5.1.2.1 with the recommended preferences.
-	if p := candidatePriority(Host, 65535); p != 2130706431 {
+	if p := candidatePriority(typePreferenceHost, 65535); p != 2130706431 {
 		t.Errorf("%d", p)
 	}
-	if p := candidatePriority(Relay, 0); p != 255 {
+	if p := candidatePriority(typePreferenceRelay, 0); p != 255 {
 		t.Errorf("%d", p)
 	}
 	if p, q := pairPriority(5, 3), pairPriority(3, 5); p != 3<<32+10+1 || q != p-1 {
@@ -56,6 +56,8 @@ func TestPriorities(t *testing.T) {
 
 func FuzzParseCandidate(f *testing.F) {
 	f.Add("candidate:2 1 udp 1694498815 2001:db8::1 1000 typ srflx raddr 0.0.0.0 rport 9 ufrag x")
+	f.Add("candidate:3 1 tcp 2105458943 192.0.2.1 443 typ host tcptype passive")
+	f.Add("candidate:3 1 tcp 2105458943 192.0.2.1 443 typ host tcptype other")
 	f.Fuzz(func(t *testing.T, s string) {
 		c, err := ParseCandidate(s)
 		if err != nil {

@@ -71,10 +71,11 @@ func (g *generation) nextWaiting(now time.Time) *pair {
 }
 
 // outranks tells whether a nominated pair that works makes a check of p
-// useless (RFC 8445 §8.1.2). Better pairs are checked on.
+// useless (RFC 8445 §8.1.2). Better pairs are checked on, and those that the
+// far end nominates too.
 func (g *generation) outranks(p *pair) bool {
 	n := g.nominated
-	return n != nil && n != p && n.state == PairSucceeded && n.consent.unanswered < doubtful && p.priority < n.priority
+	return n != nil && !p.useCandidate && n != p && n.state == PairSucceeded && n.consent.unanswered < doubtful && p.priority < n.priority
 }
 
 // startCheck begins a new transaction.
@@ -83,7 +84,11 @@ func (a *Agent) startCheck(now time.Time, p *pair) {
 	if p.state != PairSucceeded {
 		p.state = PairInProgress
 	}
-	p.retransmission.Start(now, p.gen.checkRTO())
+	if p.local.tcp != NotTCP {
+		p.retransmission.StartReliable(now) // RFC 6544 §7.1
+	} else {
+		p.retransmission.Start(now, p.gen.checkRTO())
+	}
 	p.retransmission.Due(now) // the sending queued here
 	p.transactions.add(transaction{id: a.newTransactionID(), controlling: a.controlling, nominates: a.controlling && p.nominating})
 	a.queueRequest(p)
@@ -121,7 +126,7 @@ func (a *Agent) appendRequest(now time.Time, dst []byte, p *pair) []byte {
 	w := stun.Build(dst, stun.BindingRequest, x.id)
 	w.Bytes(stun.AttrUsername, p.gen.username)
 	// What a peer-reflexive candidate learnt from this check would have.
-	w.Uint32(stun.AttrPriority, candidatePriority(PeerReflexive, p.local.preference))
+	w.Uint32(stun.AttrPriority, candidatePriority(PeerReflexive.preferenceOver(p.local.tcp), p.local.preference))
 	if x.controlling {
 		w.Uint64(stun.AttrICEControlling, a.tieBreaker)
 	} else {
@@ -129,6 +134,9 @@ func (a *Agent) appendRequest(now time.Time, dst []byte, p *pair) []byte {
 	}
 	if x.nominates {
 		w.Flag(stun.AttrUseCandidate)
+		if p.nomination != 0 {
+			w.Uint32(stun.AttrNomination, p.nomination)
+		}
 	}
 	w.Integrity(p.gen.remoteKey)
 	w.Fingerprint()
@@ -202,6 +210,7 @@ func (a *Agent) checkSucceeded(now time.Time, p *pair, x transaction) {
 	p.answers++
 	p.err = nil
 	p.lastAnswer, a.lastAnswer = now, now
+	p.hears(now)
 	p.consent.answered(a, now)
 	if !x.again {
 		p.addRTT(now.Sub(x.sentAt))

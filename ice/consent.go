@@ -12,9 +12,12 @@ const (
 	// longest interval, and the probes that follow it.
 	staleAfter = 8 * time.Second
 
-	// doubtful is the number of unanswered requests that makes a pair
-	// doubtful before that.
+	// doubtful is the number of unanswered requests that puts a pair in doubt
+	// before that: it gives way to any other that answers.
 	doubtful = 3
+
+	// probeLeast is the least time between those requests.
+	probeLeast = 250 * time.Millisecond
 )
 
 // consent is the schedule of one pair.
@@ -31,7 +34,7 @@ type consent struct {
 func (a *Agent) probeInterval(unanswered int, rtt time.Duration) time.Duration {
 	switch {
 	case unanswered <= 3:
-		return max(500*time.Millisecond, 2*rtt)
+		return max(probeLeast, 2*rtt)
 	case unanswered <= 6:
 		return time.Second
 	}
@@ -61,7 +64,7 @@ func (p *pair) consented(now time.Time) bool {
 
 // fresh tells whether the pair has answered lately.
 func (p *pair) fresh(now time.Time) bool {
-	return p.state == PairSucceeded && now.Before(p.lastAnswer.Add(staleAfter))
+	return p.state == PairSucceeded && now.Before(p.lastAnswer.Add(staleAfter)) && p.consent.unanswered < doubtful
 }
 
 // runConsent sends due consent requests on the selected pair. When it goes
@@ -95,15 +98,19 @@ func (a *Agent) runPairConsent(now time.Time, p *pair) {
 		p.consent = consent{}
 		return
 	}
-	if p.consent.next.IsZero() || now.Before(p.consent.next) {
+	if now.Before(p.probeAt()) || p.consent.next.IsZero() {
 		return
 	}
+	p.quietSince = time.Time{}
 	p.consent.unanswered++
 	p.consent.next = now.Add(a.probeInterval(p.consent.unanswered, p.rtt))
 	p.transactions.add(transaction{id: a.newTransactionID(), controlling: a.controlling,
 		nominates: a.controlling && p.gen.nominated == p})
 	a.queueRequest(p)
 	if p.consent.unanswered == doubtful {
+		if l := p.local.relay; l != nil {
+			l.client.Check(now) // it may be the server that is gone
+		}
 		p.gen.recheck(p)
 	}
 }
@@ -129,7 +136,7 @@ func (g *generation) recheck(p *pair) {
 	}
 }
 
-func (a *Agent) consentAlarms(e *alarm) {
+func (a *Agent) consentAlarms(now time.Time, e *alarm) {
 	for _, g := range []*generation{a.cur, a.prev} {
 		if g == nil {
 			continue
@@ -139,9 +146,9 @@ func (a *Agent) consentAlarms(e *alarm) {
 				continue
 			}
 			if p == a.selected || p.nominating {
-				e.add(p.consent.next)
-				if p.consent.unanswered < doubtful {
-					e.add(p.lastAnswer.Add(staleAfter))
+				e.add(p.probeAt())
+				if stale := p.lastAnswer.Add(staleAfter); now.Before(stale) {
+					e.add(stale)
 				} else {
 					e.add(p.lastAnswer.Add(consentExpires))
 				}

@@ -22,7 +22,8 @@
 // carries data; the controlling agent nominates the best one as soon as no
 // better one can come or a moment has passed, and nominates again when a
 // better one is found later (nominate.go). Consent is asked for as long as
-// the pair is used (consent.go).
+// the pair is used (consent.go), and at once when data is not answered
+// (liveness.go).
 //
 // One data stream with one component is all there is, so that the freezing
 // of pairs by foundation (RFC 8445 §6.1.2.6), whose purpose is to spare
@@ -31,6 +32,12 @@
 // # Generations
 //
 // An ICE restart begins a new generation of credentials, candidates and
-// pairs (restart.go). The old one goes on carrying data, and is checked
+// pairs (generation.go). The old one goes on carrying data, and is checked
 // and answered, until a pair of the new one is valid.
+//
+// # Variations
+//
+// Candidates may be of TCP (tcp.go), with connections for routes. An agent
+// may be lite, and so may the far end (lite.go). Nominations may carry a
+// number, which has the far end follow at once (nominate.go).
 package ice

@@ -1,5 +1,7 @@
 package ice
 
+import "net/netip"
+
 // An EventKind says which fields of an Event are set.
 type EventKind uint8
 
@@ -10,8 +12,9 @@ const (
 	EventState                       // State
 	EventRouteAdded                  // Route: an authenticated check arrived on it, or was answered on it
 	EventRouteRemoved                // Route: it is not used any more
-	EventSelected                    // Route: data goes out on another route than before
+	EventSelected                    // Route: data goes out on another route than before; Lost
 	EventServerError                 // URL, Err: a STUN or TURN server failed; gathering goes on without it
+	EventAlternate                   // URL, Sock, Addr, Domain: the server at Sock sends us on to another one; see below
 )
 
 // An Event is something the Agent's owner should know. It is flat, like
@@ -21,8 +24,17 @@ type Event struct {
 	Candidate Candidate
 	State     State
 	Route     Route
+	Lost      bool // what was sent on the route before may not have arrived: it does not answer, or is gone
 	URL       string
 	Err       error
+
+	// Where a server sends us on to (RFC 8489 §10). The connection Sock is of
+	// no more use. Who runs the Agent connects to Addr, where a certificate
+	// has to have the name Domain, or the one of URL's host if that is empty,
+	// and calls AddServer or ServerFailed, and EndOfLocal.
+	Sock   int16
+	Addr   netip.AddrPort
+	Domain string
 }
 
 // maxEvents bounds what waits for an owner that never asks. All that an

@@ -29,6 +29,8 @@ type generation struct {
 	wasValid   bool
 	failed     bool
 	nominated  *pair
+	nomination uint32 // controlled: the highest of the far end's
+	closedFor  *pair  // the nominated pair that closeSuperseded was last done for
 
 	until time.Time // of a generation that was replaced: when it is forgotten
 }
@@ -60,6 +62,9 @@ func (a *Agent) SetRemote(now time.Time, ufrag, pwd string, lite bool) {
 	g.remoteKey = stun.NewIntegrity([]byte(pwd))
 	g.username = []byte(ufrag + ":" + g.ufrag)
 	g.started, g.failed = now, false
+	if lite && !a.lite && !a.controlling {
+		a.setRole(true) // RFC 8445 §6.1.1
+	}
 	a.replayEarly(now)
 	a.update(now)
 }
@@ -90,7 +95,9 @@ func (a *Agent) Restart(now time.Time, ufrag, pwd string) {
 	a.localEnded, a.gatheringEnd = false, false
 	for _, b := range a.bases {
 		if !a.relayOnly || b.typ == Relay {
-			a.event(Event{Kind: EventCandidate, Candidate: b.candidate(a.cur.ufrag)})
+			for _, c := range a.candidates(b) {
+				a.event(Event{Kind: EventCandidate, Candidate: c})
+			}
 		}
 	}
 	a.regather(now)

@@ -14,7 +14,9 @@ func (a *Agent) HandleDatagram(now time.Time, r Route, b []byte) (data []byte, o
 		return nil, false
 	}
 	if r.Sock == SockMDNS {
-		if a.mdns.HandlePacket(now, b) {
+		found := a.mdns.HandlePacket(now, b)
+		asked := a.names.HandlePacket(now, r.Remote.Addr().Unmap().Is4(), b)
+		if found || asked {
 			a.update(now)
 		}
 		return nil, false
@@ -39,9 +41,14 @@ func (a *Agent) handlePeer(now time.Time, r Route, b []byte) (data []byte, ok bo
 	}
 	if b[0] >= 20 && b[0] <= 63 {
 		if p := a.selected; p != nil && r == p.route {
+			p.hears(now)
 			return b, true
 		}
-		return b, a.permitted(r)
+		if !a.permitted(r) {
+			return nil, false
+		}
+		a.follow(now, r)
+		return b, true
 	}
 	if b[0] < 4 {
 		return a.handleSTUN(now, r, b)

@@ -4,13 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 )
 
 // Limits on what an agent holds. Browsers stay far below.
 const (
-	maxBases   = 32
+	maxBases   = 64
 	maxRemotes = 64  // of a generation, signalled and peer-reflexive
 	maxPairs   = 100 // RFC 8445 §6.1.2.5 suggests it
 	maxRoutes  = 32
@@ -23,6 +24,21 @@ var (
 	ErrClosed            = errors.New("ice: agent is closed")
 )
 
+// A Local is a local address that datagrams can be sent from.
+type Local struct {
+	Sock int16          // the socket; it may serve other addresses too
+	Addr netip.AddrPort // with TCPActive the port does not count
+	TCP  TCPType        // NotTCP, TCPActive or TCPPassive
+	// Public, if valid, is the address that a 1:1 NAT gives this one, port for
+	// port. It is told in place of Addr; with KeepPrivate beside it, as a
+	// server-reflexive candidate.
+	Public      netip.Addr
+	KeepPrivate bool
+	// Name, if not empty, is told in place of Addr: a multicast DNS name that
+	// the agent answers for. Candidates that relate to Addr do not say so.
+	Name string
+}
+
 // A base is a local address that datagrams leave from: a host candidate, or
 // a relayed one (RFC 8445 §4). Server-reflexive candidates are other
 // names of their base, and no pairs are made of them (RFC 8445 §6.1.2.4).
@@ -30,13 +46,35 @@ type base struct {
 	sock       int16
 	addr       netip.AddrPort
 	typ        CandidateType // Host or Relay
+	tcp        TCPType
 	preference uint16
 	foundation string
 	relay      *relay         // of a relayed address; else nil
 	related    netip.AddrPort // of a relayed address: what its candidate names beside it
+	public     netip.Addr     // Local's
+	keep       bool           // Local.KeepPrivate
+	name       string         // Local's
 }
 
-func (b *base) priority() uint32 { return candidatePriority(b.typ, b.preference) }
+func (b *base) priority() uint32 { return candidatePriority(b.typ.preferenceOver(b.tcp), b.preference) }
+
+// told is where the far end is told that b is.
+func (b *base) told() netip.AddrPort {
+	if b.public.IsValid() && !b.keep {
+		return netip.AddrPortFrom(b.public, b.addr.Port())
+	}
+	return netip.AddrPortFrom(b.addr.Addr().WithZone(""), b.addr.Port())
+}
+
+// relatedTo is what candidates that b is the base of say of it. Where it has
+// a name, its address is not for the far end to know (RFC 8839 §5.1 has
+// 0.0.0.0 and the discard port stand for that).
+func (b *base) relatedTo() netip.AddrPort {
+	if b.name != "" {
+		return netip.AddrPortFrom(zeroOf(b.addr.Addr()), discardPort)
+	}
+	return b.told()
+}
 
 // route is how a datagram for remote leaves from b.
 func (b *base) route(remote netip.AddrPort) Route {
@@ -59,11 +97,36 @@ func (b *base) reaches(remote netip.Addr) bool {
 
 // candidate is what the far end is told of b.
 func (b *base) candidate(ufrag string) Candidate {
-	return Candidate{
-		Foundation: b.foundation, Component: 1, Transport: "udp", Priority: b.priority(),
-		Addr: netip.AddrPortFrom(b.addr.Addr().WithZone(""), b.addr.Port()), Type: b.typ, Related: b.related, Ufrag: ufrag,
+	c := Candidate{
+		Foundation: b.foundation, Component: 1, Transport: b.tcp.transport(), TCPType: b.tcp, Priority: b.priority(),
+		Addr: b.told(), Type: b.typ, Related: b.related, Ufrag: ufrag,
 	}
+	if b.name != "" && c.Addr.Addr() == b.addr.Addr() {
+		c.Name, c.Addr = b.name, netip.AddrPortFrom(netip.Addr{}, c.Addr.Port())
+	}
+	return c
 }
+
+// reported is what the owner is told of b, with the address that a name hides.
+func (b *base) reported(ufrag string) Candidate {
+	c := b.candidate(ufrag)
+	if c.Name != "" {
+		c.Addr = netip.AddrPortFrom(b.addr.Addr().WithZone(""), c.Addr.Port())
+	}
+	return c
+}
+
+// candidates are all that b has without a server's help.
+func (a *Agent) candidates(b *base) []Candidate {
+	list := []Candidate{b.candidate(a.cur.ufrag)}
+	if b.public.IsValid() && b.keep {
+		list = append(list, a.reflexive(b, b.publicAddr(), netip.Addr{}))
+	}
+	return list
+}
+
+// publicAddr is where a 1:1 NAT has b; invalid if there is none.
+func (b *base) publicAddr() netip.AddrPort { return netip.AddrPortFrom(b.public, b.addr.Port()) }
 
 // A foundationKey is what candidates of one foundation have in common
 // (RFC 8445 §5.1.1.3).
@@ -71,12 +134,12 @@ type foundationKey struct {
 	typ    CandidateType
 	base   netip.Addr
 	server netip.Addr
+	tcp    TCPType
 }
 
 // foundation numbers the keys as they come. A hash would tell the addresses
 // that a name is meant to hide.
-func (a *Agent) foundation(typ CandidateType, base, server netip.Addr) string {
-	key := foundationKey{typ, base, server}
+func (a *Agent) foundation(key foundationKey) string {
 	for i, k := range a.foundations {
 		if k == key {
 			return strconv.Itoa(i + 1)
@@ -90,24 +153,31 @@ func (a *Agent) foundation(typ CandidateType, base, server netip.Addr) string {
 // host candidate. The port may be shared with other addresses on the same
 // socket. Gathering is open again until EndOfLocal. Adding an address again
 // does nothing.
-func (a *Agent) AddLocal(now time.Time, sock int16, addr netip.AddrPort) error {
-	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
+func (a *Agent) AddLocal(now time.Time, l Local) error {
+	addr := netip.AddrPortFrom(l.Addr.Addr().Unmap(), l.Addr.Port())
+	if l.TCP == TCPActive {
+		addr = netip.AddrPortFrom(addr.Addr(), discardPort)
+	}
 	ip := addr.Addr()
 	switch {
 	case a.state == StateClosed:
 		return ErrClosed
-	case !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || addr.Port() == 0:
+	case !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || addr.Port() == 0 || l.TCP > TCPPassive,
+		l.Public.IsValid() && l.Public.Unmap().Is4() != ip.Is4():
 		return fmt.Errorf("%w: %v", ErrAddress, addr)
 	case len(a.bases) >= maxBases:
 		return ErrTooManyCandidates
+	case a.lite && l.TCP == TCPActive:
+		return nil // it could not check (RFC 6544 §4.4)
 	}
 	for _, b := range a.bases {
-		if b.sock == sock && b.addr == addr && b.typ == Host {
+		if b.sock == l.Sock && b.addr == addr && b.typ == Host {
 			return nil
 		}
 	}
-	b := &base{sock: sock, addr: addr, typ: Host, preference: a.nextPreference(ip)}
-	b.foundation = a.foundation(Host, ip, netip.Addr{})
+	b := &base{sock: l.Sock, addr: addr, typ: Host, tcp: l.TCP, public: l.Public.Unmap(), keep: l.KeepPrivate, name: l.Name}
+	b.preference = a.nextPreference(ip, l.TCP)
+	b.foundation = a.foundation(foundationKey{typ: Host, base: ip, tcp: l.TCP})
 	a.addBase(b)
 	a.localEnded, a.gatheringEnd = false, false
 	for _, s := range a.servers {
@@ -118,14 +188,17 @@ func (a *Agent) AddLocal(now time.Time, sock int16, addr netip.AddrPort) error {
 }
 
 // nextPreference ranks the addresses of a family in the order they came.
-func (a *Agent) nextPreference(ip netip.Addr) uint16 {
+func (a *Agent) nextPreference(ip netip.Addr, tcp TCPType) uint16 {
 	family := 0
 	if ip.Is4() {
 		family = 1
 	}
-	n := a.familyCount[family]
+	n := a.familyCount[tcp][family]
 	if n < 1000 { // after so many comings and goings the order says nothing
-		a.familyCount[family]++
+		a.familyCount[tcp][family]++
+	}
+	if tcp != NotTCP {
+		return tcpPreference(tcp, ip, n)
 	}
 	return localPreference(ip, n)
 }
@@ -133,10 +206,15 @@ func (a *Agent) nextPreference(ip netip.Addr) uint16 {
 // addBase takes up a base: its candidate is told and its pairs are formed.
 func (a *Agent) addBase(b *base) {
 	a.bases = append(a.bases, b)
+	if b.name != "" {
+		a.names.Add(b.name, b.addr.Addr()) // one too many cannot be asked for
+	}
 	if a.relayOnly && b.typ != Relay {
 		return // RFC 8828 mode 4: not a word about it, and no checks from it
 	}
-	a.event(Event{Kind: EventCandidate, Candidate: b.candidate(a.cur.ufrag)})
+	for _, c := range a.candidates(b) {
+		a.event(Event{Kind: EventCandidate, Candidate: c})
+	}
 	for _, r := range a.cur.remotes {
 		a.addPair(a.cur, b, r)
 	}
@@ -160,6 +238,9 @@ func (a *Agent) removeBase(gone *base) {
 			a.bases = append(a.bases[:i:i], a.bases[i+1:]...)
 			break
 		}
+	}
+	if gone.name != "" && !slices.ContainsFunc(a.bases, func(b *base) bool { return b.name == gone.name }) {
+		a.names.Remove(gone.name)
 	}
 	for _, g := range []*generation{a.cur, a.prev} {
 		if g != nil {

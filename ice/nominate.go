@@ -32,8 +32,18 @@ func (a *Agent) nominate(now time.Time) {
 		p.nominating = false
 	}
 	best.nominating = true
+	if a.renominates {
+		a.nomination++
+		best.nomination = a.nomination
+	}
 	best.trigger()
 }
+
+// SetRenomination tells whether the far end understands nominations that carry
+// a number, of which the highest counts (draft-thatcher-ice-renomination). It
+// then follows at once to a pair that is worse than the one nominated before,
+// such as when that one has died. Numbers of the far end's are always obeyed.
+func (a *Agent) SetRenomination(understood bool) { a.renominates = understood }
 
 func (a *Agent) nominationAlarm(e *alarm) {
 	g := a.cur
@@ -96,8 +106,16 @@ const nominationLasts = 10 * time.Second
 func (g *generation) accept(now time.Time, p *pair) {
 	p.nominated = true
 	n := g.nominated
+	if p.theirs != 0 {
+		if p.theirs >= g.nomination {
+			g.nomination, g.nominated = p.theirs, p
+		}
+		return
+	}
 	if n == nil || p.priority > n.priority || !n.fresh(now) || now.Sub(n.nominatedAt) > nominationLasts {
 		g.nominated = p
+	} else if now.Sub(n.heardAt) > n.quietFor() && n.consent.unanswered == 0 && !n.consent.next.IsZero() {
+		n.consent.next = now // perhaps the far end knows that it is dead
 	}
 }
 
@@ -111,18 +129,27 @@ func (a *Agent) choose(now time.Time) {
 			p = old
 		}
 	}
-	if p == a.selected {
+	old := a.selected
+	if p == old {
 		return
 	}
 	a.selected = p
 	if p == nil {
 		return
 	}
+	lost := a.carried && (old == nil || !old.fresh(now))
+	a.carried = true
+	if old != nil && old.state == PairSucceeded && !old.fresh(now) {
+		// It is checked like any that did not work yet, and may come back.
+		old.state, old.consent, old.quietSince = PairWaiting, consent{}, time.Time{}
+	}
 	if l := p.local.relay; l != nil {
 		l.client.Bind(now, p.route.Remote)
 	}
-	p.consent.start(a, now)
-	a.event(Event{Kind: EventSelected, Route: p.local.wire(p.route)})
+	if !a.lite {
+		p.consent.start(a, now)
+	}
+	a.event(Event{Kind: EventSelected, Route: p.local.wire(p.route), Lost: lost})
 }
 
 // choice is the generation's pair to send on, nil if there is none.

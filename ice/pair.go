@@ -23,16 +23,22 @@ type pair struct {
 	queued         bool  // a request is in the output queue
 	triggered      bool  // goes before ordinary checks (RFC 8445 §6.1.4.1)
 
-	nominating   bool // controlling: checks carry USE-CANDIDATE
-	useCandidate bool // controlled: the far end's check carried it
+	nominating   bool   // controlling: checks carry USE-CANDIDATE
+	nomination   uint32 // and this number beside it, unless it is 0
+	theirs       uint32 // controlled: the highest number that the far end's checks carried; 0: none
+	useCandidate bool   // controlled: the far end's check carried it
 	nominated    bool
 	nominatedAt  time.Time // controlled: when the latest such check came
 
 	lastAnswer time.Time // of the latest authenticated response
+	leftAt     time.Time // when follow left it last
+	quietSince time.Time // of the selected pair: when data went out that nothing was heard after
+	heardAt    time.Time // when anything of the far end's came on it last, data included if it is selected
 	consent    consent
 	rtt        time.Duration // smoothed, RFC 6298 §2; zero: unknown
 
-	sent, received, answers uint32 // requests out, requests in, responses in
+	sent, received, answers uint32    // requests out, requests in, responses in
+	closedAt                time.Time // over TCP: when its connection was last lost
 }
 
 // A transaction is a request that was sent and may be answered yet.
@@ -93,7 +99,15 @@ func (t *transactions) has(id stun.TransactionID) bool {
 // and returns it. When there are too many, the worst one that was
 // not checked yet gives way (RFC 8445 §6.1.2.5).
 func (a *Agent) addPair(g *generation, b *base, r *remote) *pair {
-	if !b.reaches(r.addr.Addr()) || a.relayOnly && b.typ != Relay {
+	if !b.tcp.checks(r.tcp) || !b.reaches(r.addr.Addr()) {
+		return nil
+	}
+	return a.formPair(g, b, r)
+}
+
+// formPair is addPair for a pair that a check arrived on.
+func (a *Agent) formPair(g *generation, b *base, r *remote) *pair {
+	if a.relayOnly && b.typ != Relay {
 		return nil
 	}
 	if p := g.findPair(b, r); p != nil {

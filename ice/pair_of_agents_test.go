@@ -28,6 +28,7 @@ type world struct {
 	cut    func(from, to netip.AddrPort) bool       // drops what it says
 	tap    func(from *peer, r Route, b []byte) bool // sees all; false drops
 	nodes  map[netip.AddrPort]func(packet)          // that are no agents
+	tcp    map[netip.AddrPort]*tcpEnd               // active ends, by the port that they connect from
 	steps  int
 }
 
@@ -35,6 +36,7 @@ type packet struct {
 	at       time.Time
 	from, to netip.AddrPort
 	b        []byte
+	tcp      bool
 }
 
 // A peer is an agent with its sockets.
@@ -43,12 +45,14 @@ type peer struct {
 	w        *world
 	name     string
 	socks    map[int16]netip.AddrPort
-	nat      *nat // nil: none
+	tcp      map[int16]TCPType // of the socks that are of TCP
+	nat      *nat              // nil: none
 	cands    []Candidate
 	states   []State
 	added    []Route
 	removed  []Route
 	selected []Route
+	lost     []bool // with selected
 	errs     []Event
 	gathered int
 	data     []string
@@ -88,7 +92,7 @@ func (p *peer) addSock(addr string) {
 	a := netip.MustParseAddrPort(addr)
 	sock := int16(len(p.socks))
 	p.socks[sock] = a
-	if err := p.AddLocal(p.w.now, sock, a); err != nil {
+	if err := p.AddLocal(p.w.now, Local{Sock: sock, Addr: a}); err != nil {
 		p.w.t.Fatalf("AddLocal(%s): %v", addr, err)
 	}
 }
@@ -158,8 +162,12 @@ func (p *peer) event(e Event) {
 		p.added = append(p.added, e.Route)
 	case EventRouteRemoved:
 		p.removed = append(p.removed, e.Route)
+		if p.tcp[e.Route.Sock] != NotTCP {
+			p.w.closeTCP(p, e.Route, false)
+		}
 	case EventSelected:
 		p.selected = append(p.selected, e.Route)
+		p.lost = append(p.lost, e.Lost)
 	case EventServerError:
 		p.errs = append(p.errs, e)
 	}
@@ -167,6 +175,10 @@ func (p *peer) event(e Event) {
 
 func (w *world) send(p *peer, r Route, b []byte) {
 	if w.tap != nil && !w.tap(p, r, b) {
+		return
+	}
+	if p.tcp[r.Sock] != NotTCP {
+		w.sendTCP(p, r, b)
 		return
 	}
 	from := netip.AddrPortFrom(r.Local, p.socks[r.Sock].Port())
@@ -184,7 +196,7 @@ func (w *world) send(p *peer, r Route, b []byte) {
 		if w.rnd.Float64() < w.loss {
 			continue
 		}
-		w.flight = append(w.flight, packet{w.now.Add(w.delay), from, r.Remote, slices.Clone(b)})
+		w.flight = append(w.flight, packet{at: w.now.Add(w.delay), from: from, to: r.Remote, b: slices.Clone(b)})
 	}
 }
 
@@ -201,6 +213,10 @@ func (w *world) deliver() {
 	}
 	w.flight = rest
 	for _, k := range due {
+		if k.tcp {
+			w.deliverTCP(k)
+			continue
+		}
 		if h := w.nodes[k.to]; h != nil {
 			h(k)
 			continue
@@ -211,7 +227,7 @@ func (w *world) deliver() {
 				to = p.socks[0]
 			}
 			for sock, addr := range p.socks {
-				if addr == to {
+				if addr == to && p.tcp[sock] == NotTCP {
 					r := Route{Sock: sock, Local: addr.Addr(), Remote: k.from}
 					if data, ok := p.HandleDatagram(w.now, r, k.b); ok {
 						p.data = append(p.data, string(data))
@@ -272,6 +288,7 @@ func (p *peer) say(text string) bool {
 	}
 	b, r := p.FinishData(append(append(b, 22, byte(len(text))), text...), 0)
 	p.w.send(p, r, b)
+	p.ExpectAnswer(p.w.now)
 	return true
 }
 
@@ -389,7 +406,7 @@ func TestPeerReflexive(t *testing.T) {
 	if !w.run(5*time.Second, func() bool { return a.State() == StateConnected && b.State() == StateConnected }) {
 		t.Fatalf("a %v, b %v", a.State(), b.State())
 	}
-	if r := b.cur.remotes[0]; r.typ != PeerReflexive || r.priority != candidatePriority(PeerReflexive, a.bases[0].preference) {
+	if r := b.cur.remotes[0]; r.typ != PeerReflexive || r.priority != candidatePriority(typePreferencePrflx, a.bases[0].preference) {
 		t.Errorf("remote %+v", r)
 	}
 	// Signalled later, the candidate becomes what it is.
@@ -479,7 +496,7 @@ func (w *world) stunServer(addr string) netip.AddrPort {
 		x := stun.Build(nil, stun.BindingSuccess, m.TransactionID())
 		x.XORAddr(stun.AttrXORMappedAddress, seen)
 		x.Fingerprint()
-		w.flight = append(w.flight, packet{w.now.Add(2 * w.delay), a, seen, x.Finish()})
+		w.flight = append(w.flight, packet{at: w.now.Add(2 * w.delay), from: a, to: seen, b: x.Finish()})
 		return true
 	}
 	return a
@@ -728,7 +745,7 @@ func TestClose(t *testing.T) {
 	if a.State() != StateClosed || !a.NextTimeout().IsZero() || a.say("x") || len(a.removed) != 1 {
 		t.Errorf("%v %v %v", a.State(), a.NextTimeout(), a.removed)
 	}
-	if err := a.AddLocal(w.now, 3, netip.MustParseAddrPort("192.0.2.3:1")); err != ErrClosed {
+	if err := a.AddLocal(w.now, Local{Sock: 3, Addr: netip.MustParseAddrPort("192.0.2.3:1")}); err != ErrClosed {
 		t.Error(err)
 	}
 	if err := a.AddRemote(w.now, Candidate{}); err != ErrClosed {

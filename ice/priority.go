@@ -22,9 +22,20 @@ func (t CandidateType) preference() uint32 {
 	return typePreferenceRelay
 }
 
+// preferenceOver is the type preference by transport.
+func (t CandidateType) preferenceOver(tcp TCPType) uint32 {
+	switch {
+	case tcp != NotTCP && t == Host:
+		return typePreferenceHostTCP
+	case tcp != NotTCP:
+		return typePreferencePrflxTCP
+	}
+	return t.preference()
+}
+
 // candidatePriority is the formula of RFC 8445 §5.1.2.1, for component 1.
-func candidatePriority(t CandidateType, localPreference uint16) uint32 {
-	return t.preference()<<24 | uint32(localPreference)<<8 | (256 - 1)
+func candidatePriority(typePreference uint32, localPreference uint16) uint32 {
+	return typePreference<<24 | uint32(localPreference)<<8 | (256 - 1)
 }
 
 // localPreference ranks the n-th address of its family: the families take

@@ -108,6 +108,9 @@ func (a *Agent) AppendDatagram(now time.Time, dst []byte) (b []byte, r Route, ok
 	if b, group, ok := a.mdns.AppendQuery(dst); ok {
 		return b, Route{Sock: SockMDNS, Remote: group}, true
 	}
+	if b, group, addr, ok := a.names.AppendAnswer(now, dst); ok {
+		return b, Route{Sock: SockMDNS, Local: addr, Remote: group}, true
+	}
 	return dst, Route{}, false
 }
 

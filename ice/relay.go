@@ -32,7 +32,18 @@ type relay struct {
 	started bool
 	settled bool
 	pokeAt  time.Time // keepalive
+	readyAt time.Time // when it was made last; zero: never
+	retries int       // since it was lost
+	retryAt time.Time // when it is asked for again; zero: it is not
+	cut     bool      // its connection is gone: that is for the owner to make again
 }
+
+// An allocation that was lost is asked for again, after retryFirst and then
+// ever longer. One that lasted for retryMost counts as a success.
+const (
+	retryFirst = time.Second
+	retryMost  = time.Minute
+)
 
 // askRelay asks a TURN server for an allocation, unless there is one of an
 // earlier gathering.
@@ -72,13 +83,18 @@ func (a *Agent) askRelay(now time.Time, s *server, from *base) {
 	}
 	l := &relay{server: s, config: s.Server, from: from, order: a.nextRelay}
 	a.nextRelay++
-	l.client = turn.NewClient(turn.Config{
-		Server: s.Addr, Username: s.Username, Password: s.Password,
-		Reliable: s.Transport.reliable(), Shared: shared, NewID: a.newTransactionID,
-	})
-	l.setRoute()
+	a.newClient(l, shared)
 	a.relays = append(a.relays, l)
 	s.pending++
+}
+
+func (a *Agent) newClient(l *relay, shared bool) {
+	s := l.config
+	l.client = turn.NewClient(turn.Config{
+		Server: s.Addr, Username: s.Username, Password: s.Password, NewID: a.newTransactionID,
+		Reliable: s.Transport.reliable(), Connected: s.Transport != OverUDP, Shared: shared,
+	})
+	l.setRoute()
 }
 
 // setRoute notes where the server is: an alternate may have taken over.
@@ -93,6 +109,9 @@ func (l *relay) setRoute() {
 // runRelays starts allocations at the pace of checks, and runs their timers.
 func (a *Agent) runRelays(now time.Time) {
 	for _, l := range slices.Clone(a.relays) { // one that fails takes its bases away
+		if !l.retryAt.IsZero() && !now.Before(l.retryAt) {
+			a.retry(l)
+		}
 		if !l.started {
 			if now.Before(a.nextRequest) {
 				continue
@@ -110,16 +129,53 @@ func (a *Agent) runRelays(now time.Time) {
 			if !ok {
 				break
 			}
-			if e.Kind == turn.EventAllocated {
+			var alternate *turn.AlternateError
+			switch {
+			case e.Kind == turn.EventAllocated:
 				a.relayReady(now, l)
-			} else {
+			case l.from == nil && l.server != nil && errors.As(e.Err, &alternate):
+				a.sentOn(l, alternate)
+			default:
 				a.relayFailed(l, e.Err)
+				l.scheduleRetry(now)
 			}
 		}
 		if !l.pokeAt.IsZero() && !now.Before(l.pokeAt) {
 			a.pokeRelay(now, l)
 		}
 	}
+}
+
+// scheduleRetry has an allocation that there was asked for again.
+func (l *relay) scheduleRetry(now time.Time) {
+	if l.readyAt.IsZero() || l.server == nil || l.cut {
+		return
+	}
+	l.retryAt = now.Add(min(retryFirst<<min(l.retries, 6), retryMost))
+	l.retries++
+}
+
+// retry asks for a lost allocation again. Gathering is open until it is
+// decided.
+func (a *Agent) retry(l *relay) {
+	l.retryAt = time.Time{}
+	if l.server == nil {
+		return
+	}
+	a.newClient(l, false)
+	l.started, l.settled = false, false
+	*l.server = server{Server: l.server.Server, pending: l.server.pending + 1}
+	a.gatheringEnd = false
+}
+
+// sentOn tells the owner to connect to another server in place of this one
+// (RFC 8489 §10). Gathering is open until EndOfLocal says that this is done.
+func (a *Agent) sentOn(l *relay, to *turn.AlternateError) {
+	gone := l.server
+	a.relays = slices.DeleteFunc(a.relays, func(o *relay) bool { return o == l })
+	a.servers = slices.DeleteFunc(a.servers, func(s *server) bool { return s == gone })
+	a.localEnded, a.gatheringEnd = false, false
+	a.event(Event{Kind: EventAlternate, URL: l.config.URL, Sock: l.config.Sock, Addr: to.Server, Domain: to.Domain})
 }
 
 // pokeRelay keeps a NAT's binding to the server until a pair is nominated, as
@@ -141,12 +197,17 @@ func (a *Agent) relayAlarms(e *alarm) {
 		}
 		e.add(l.client.NextTimeout())
 		e.add(l.pokeAt)
+		e.add(l.retryAt)
 	}
 }
 
 // relayReady makes bases of the relayed addresses, and a server-reflexive
 // candidate of what the server saw (RFC 8445 §5.1.1.2).
 func (a *Agent) relayReady(now time.Time, l *relay) {
+	if now.Sub(l.readyAt) > retryMost {
+		l.retries = 0
+	}
+	l.readyAt = now
 	if l.config.Transport == OverUDP {
 		l.pokeAt = now.Add(keepalive)
 	}
@@ -159,7 +220,7 @@ func (a *Agent) relayReady(now time.Time, l *relay) {
 		b := &base{
 			sock: firstRelaySock - int16(a.nextRelaySock%0x4000), addr: addr, typ: Relay, relay: l,
 			preference: localPreference(addr.Addr(), min(l.order, 1000)) - l.config.Transport.penalty(),
-			foundation: a.foundation(Relay, addr.Addr(), l.client.Server().Addr()),
+			foundation: a.foundation(foundationKey{typ: Relay, base: addr.Addr(), server: l.client.Server().Addr()}),
 			related:    mapped,
 		}
 		if a.relayOnly || !mapped.IsValid() {
@@ -202,6 +263,7 @@ func (a *Agent) relayFailed(l *relay, err error) {
 		a.removeBase(b)
 	}
 	if l.settled && l.server != nil {
+		l.server.answered, l.server.err, l.server.told = false, err, true
 		a.event(Event{Kind: EventServerError, URL: l.config.URL, Err: &ServerError{URL: l.config.URL, Err: err}})
 		return
 	}
@@ -221,6 +283,7 @@ func (a *Agent) relaySettled(l *relay, err error) {
 func (a *Agent) ConnectionFailed(now time.Time, sock int16, err error) {
 	for _, l := range a.relays {
 		if l.from == nil && l.config.Sock == sock {
+			l.cut, l.retryAt = true, time.Time{}
 			l.client.Abandon(err)
 		}
 	}
@@ -234,6 +297,7 @@ func (a *Agent) ServerFailed(now time.Time, url string, err error) {
 	if a.state == StateClosed {
 		return
 	}
+	a.servers = slices.DeleteFunc(a.servers, func(s *server) bool { return s.URL == url && !s.Addr.IsValid() }) // it failed before
 	if len(a.servers) < maxServers {
 		a.servers = append(a.servers, &server{Server: Server{URL: url}, err: err, told: true})
 	}

@@ -48,7 +48,7 @@ func (s *turnServer) config() Server {
 }
 
 func (s *turnServer) send(from, to netip.AddrPort, b []byte) {
-	s.w.flight = append(s.w.flight, packet{s.w.now.Add(s.w.delay), from, to, slices.Clone(b)})
+	s.w.flight = append(s.w.flight, packet{at: s.w.now.Add(s.w.delay), from: from, to: to, b: slices.Clone(b)})
 }
 
 func (s *turnServer) handle(k packet) {
@@ -314,8 +314,75 @@ func TestRelayIsLost(t *testing.T) {
 	if a.State() == StateCompleted {
 		t.Errorf("a is %v without its relay", a.State())
 	}
+	if r := a.Report().Servers[0]; !errors.Is(r.Err, ErrServerTimeout) {
+		t.Errorf("a server that is silent is reported as %+v", r)
+	}
 	if !w.run(20*time.Minute, func() bool { return len(a.errs) > 0 }) || !errors.Is(a.errs[0].Err, ErrServerTimeout) {
 		t.Errorf("errors %v", a.errs)
+	}
+	// It is there again, and so is what it relayed, under another port. While
+	// it was not, it was asked ever less often.
+	asked := a.sent
+	w.run(time.Hour, nil)
+	if n := a.sent - asked; n > 7*60 {
+		t.Errorf("asked %d times in an hour", n)
+	}
+	known, gathered := len(a.cands), a.gathered
+	w.nodes[s.addr] = s.handle
+	if !w.run(2*time.Minute, func() bool { return a.gathered > gathered }) || len(a.cands) != known+1 || a.cands[known].Type != Relay {
+		t.Errorf("%v; gathered %d times", a.cands[known:], a.gathered)
+	}
+	if r := a.Report().Servers[0]; r.Err != nil || len(r.Relayed) != 1 {
+		t.Errorf("%+v", r)
+	}
+	// It forgets the allocation alone: the first pair in doubt finds out.
+	s.allocs = map[netip.AddrPort]*allocation{}
+	a.relays[0].client.Check(w.now)
+	if !w.run(5*time.Second, func() bool { return len(a.cands) == known+2 }) {
+		t.Error("a lost allocation is not made again")
+	}
+}
+
+// A server reached over a connection sends us on: the owner is told, and
+// gathering waits for it.
+func TestSentOn(t *testing.T) {
+	w := newWorld(t, 1)
+	a := w.peer("a", Config{}, "192.0.2.1:1000")
+	config := Server{URL: "turns:one.example", Addr: netip.MustParseAddrPort("192.0.2.10:443"), TURN: true, Sock: 7, Transport: OverTLS, Username: "u", Password: "p"}
+	if err := a.AddServer(w.now, config); err != nil {
+		t.Fatal(err)
+	}
+	a.EndOfLocal(w.now)
+	b, r, ok := a.AppendDatagram(w.now, nil)
+	if m, err := stun.Parse(b); !ok || err != nil || r.Sock != 7 {
+		t.Fatalf("%v, %v", r, err)
+	} else {
+		x := stun.Build(nil, stun.NewType(stun.MethodAllocate, stun.ClassError), m.TransactionID())
+		x.ErrorCode(stun.CodeTryAlternate)
+		x.Addr(stun.AttrAlternateServer, netip.MustParseAddrPort("192.0.2.11:443"))
+		x.String(stun.AttrAlternateDomain, "two.example")
+		a.HandleDatagram(w.now, r, x.Finish())
+	}
+	var last Event
+	for e, ok := a.NextEvent(); ok; e, ok = a.NextEvent() {
+		last = e
+	}
+	if last.Kind != EventAlternate || last.URL != config.URL || last.Sock != 7 || last.Addr.String() != "192.0.2.11:443" || last.Domain != "two.example" {
+		t.Fatalf("%+v", last)
+	}
+	w.run(time.Minute, nil)
+	if a.gathered != 0 || len(a.Report().Servers) != 0 {
+		t.Errorf("gathered %d times; %+v", a.gathered, a.Report().Servers)
+	}
+	a.ServerFailed(w.now, config.URL, errRefused)
+	a.EndOfLocal(w.now)
+	w.settle()
+	if a.gathered != 1 || len(a.errs) != 1 || !errors.Is(a.errs[0].Err, errRefused) {
+		t.Errorf("gathered %d times, errors %v", a.gathered, a.errs)
+	}
+	a.ServerFailed(w.now, config.URL, errRefused) // once more: it is one server
+	if n := len(a.Report().Servers); n != 1 {
+		t.Errorf("%d servers", n)
 	}
 }
 

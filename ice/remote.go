@@ -10,6 +10,7 @@ import (
 type remote struct {
 	addr     netip.AddrPort
 	typ      CandidateType
+	tcp      TCPType
 	priority uint32
 }
 
@@ -29,8 +30,10 @@ func (a *Agent) AddRemote(now time.Time, c Candidate) error {
 	switch {
 	case a.state == StateClosed:
 		return ErrClosed
-	case c.Transport != "udp" || c.Component != 1:
+	case c.Transport != c.TCPType.transport() || c.Component != 1:
 		return nil
+	case c.TCPType > TCPPassive || c.TCPType == TCPActive && c.Name != "":
+		return nil // there is no way to connect to it, and so no use for its address
 	case c.Ufrag != "" && g.remoteUfrag != "" && c.Ufrag != g.remoteUfrag:
 		return nil // of a generation that is over, or not begun
 	case c.Name != "":
@@ -45,7 +48,7 @@ func (a *Agent) AddRemote(now time.Time, c Candidate) error {
 
 func (a *Agent) addRemote(g *generation, c Candidate) error {
 	addr := netip.AddrPortFrom(c.Addr.Addr().Unmap().WithZone(""), c.Addr.Port())
-	if r := g.findRemote(addr); r != nil {
+	if r := g.findRemote(addr, c.TCPType); r != nil {
 		if r.typ == PeerReflexive && c.Type != PeerReflexive {
 			// The candidate was learnt from a check before it was signalled
 			// (RFC 8838 §11.4): now its true type and priority are known.
@@ -54,7 +57,7 @@ func (a *Agent) addRemote(g *generation, c Candidate) error {
 		}
 		return nil
 	}
-	r := &remote{addr: addr, typ: c.Type, priority: c.Priority}
+	r := &remote{addr: addr, typ: c.Type, tcp: c.TCPType, priority: c.Priority}
 	return a.addRemotePairs(g, r)
 }
 
@@ -70,13 +73,14 @@ func (a *Agent) addRemotePairs(g *generation, r *remote) error {
 	return nil
 }
 
-// findRemote finds a candidate by its address; a zone does not count.
-func (g *generation) findRemote(addr netip.AddrPort) *remote {
+// findRemote finds a candidate by its address, in which a zone does not count,
+// and its transport.
+func (g *generation) findRemote(addr netip.AddrPort, tcp TCPType) *remote {
 	if addr.Addr().Zone() != "" {
 		addr = netip.AddrPortFrom(addr.Addr().WithZone(""), addr.Port())
 	}
 	for _, r := range g.remotes {
-		if r.addr == addr {
+		if r.addr == addr && r.tcp == tcp {
 			return r
 		}
 	}

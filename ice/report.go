@@ -13,9 +13,9 @@ type Report struct {
 	State       State
 	Err         error // why it failed
 	Controlling bool
-	Gathered    bool // local candidates are complete
-	RemoteEnded bool // the far end's are
-	Local       []Candidate
+	Gathered    bool        // local candidates are complete
+	RemoteEnded bool        // the far end's are
+	Local       []Candidate // as the far end is told them
 	Remote      []Candidate // those without an address are being looked up
 	Pairs       []PairReport
 	Servers     []ServerReport
@@ -113,13 +113,13 @@ func (a *Agent) Report() Report {
 func (a *Agent) localCandidates() (list []Candidate) {
 	for _, b := range a.bases {
 		if !a.relayOnly || b.typ == Relay {
-			list = append(list, b.candidate(a.cur.ufrag))
+			list = append(list, a.candidates(b)...)
 		}
 	}
 	known := map[[2]netip.AddrPort]bool{}
 	reflexive := func(b *base, mapped netip.AddrPort, server netip.Addr) {
 		key := [2]netip.AddrPort{b.addr, mapped}
-		if a.relayOnly || !mapped.IsValid() || mapped == b.addr || known[key] {
+		if a.relayOnly || !mapped.IsValid() || mapped == b.addr || mapped == b.publicAddr() || known[key] {
 			return
 		}
 		known[key] = true
@@ -138,12 +138,14 @@ func (a *Agent) localCandidates() (list []Candidate) {
 
 // candidate is what is known of a remote candidate.
 func (r *remote) candidate(g *generation) Candidate {
-	return Candidate{Component: 1, Transport: "udp", Priority: r.priority, Addr: r.addr, Type: r.typ, Ufrag: g.remoteUfrag}
+	return Candidate{
+		Component: 1, Transport: r.tcp.transport(), TCPType: r.tcp, Priority: r.priority, Addr: r.addr, Type: r.typ, Ufrag: g.remoteUfrag,
+	}
 }
 
 func (a *Agent) reportPair(p *pair) PairReport {
 	return PairReport{
-		Local: p.local.candidate(p.gen.ufrag), Remote: p.remote.candidate(p.gen),
+		Local: p.local.reported(p.gen.ufrag), Remote: p.remote.candidate(p.gen),
 		State: p.state, Priority: p.priority, RTT: p.rtt,
 		Nominated: p.gen.nominated == p, Selected: a.selected == p, Replaced: p.gen != a.cur,
 		RequestsSent: int(p.sent), RequestsReceived: int(p.received), ResponsesReceived: int(p.answers),
@@ -166,6 +168,9 @@ func (a *Agent) reportServer(s *server) ServerReport {
 			r.Mapped = append(r.Mapped, l.client.Mapped())
 		}
 		r.Relayed = append(r.Relayed, l.client.Relayed()...)
+		if l.client.Silent() {
+			r.Err = ErrServerTimeout
+		}
 		if err := l.client.Err(); err != nil && r.Err == nil {
 			r.Err = err
 		}

@@ -73,7 +73,11 @@ func (a *Agent) handleRequest(now time.Time, r Route, b *base, m stun.Message) {
 	}
 	a.out.respond(reply)
 	a.permit(b.route(r.Remote))
-	a.learn(now, g, earlyCheck{base: b, route: b.route(r.Remote), priority: priority, useCandidate: m.Has(stun.AttrUseCandidate)})
+	nomination, _ := m.Uint32(stun.AttrNomination) // 0 says nothing
+	a.learn(now, g, earlyCheck{
+		base: b, route: b.route(r.Remote), priority: priority,
+		useCandidate: m.Has(stun.AttrUseCandidate) || nomination != 0, nomination: nomination,
+	})
 }
 
 func (a *Agent) unknownIn(m stun.Message) (list [4]stun.AttrType, n int) {
@@ -83,6 +87,9 @@ func (a *Agent) unknownIn(m stun.Message) (list [4]stun.AttrType, n int) {
 // roleConflict detects and repairs a role conflict (RFC 8445 §7.3.1.1). It
 // tells whether the far end is the one that has to change, by a 487.
 func (a *Agent) roleConflict(m stun.Message) bool {
+	if a.lite {
+		return m.Has(stun.AttrICEControlled) // it cannot control (RFC 8445 §6.1.1)
+	}
 	if theirs, ok := m.Uint64(stun.AttrICEControlling); ok && a.controlling {
 		if a.tieBreaker >= theirs {
 			return true
@@ -104,6 +111,7 @@ type earlyCheck struct {
 	route        Route
 	priority     uint32
 	useCandidate bool
+	nomination   uint32
 }
 
 const maxEarly = 16
@@ -114,6 +122,7 @@ func (a *Agent) learn(now time.Time, g *generation, c earlyCheck) {
 		for i := range g.early {
 			if g.early[i].route == c.route {
 				c.useCandidate = c.useCandidate || g.early[i].useCandidate
+				c.nomination = max(c.nomination, g.early[i].nomination)
 				g.early[i] = c
 				return
 			}
@@ -128,8 +137,17 @@ func (a *Agent) learn(now time.Time, g *generation, c earlyCheck) {
 		return
 	}
 	p.received++
+	p.hears(now)
+	p.theirs = max(p.theirs, c.nomination)
+	if a.lite {
+		a.heardOn(now, p, c.useCandidate)
+		return
+	}
 	if c.useCandidate && !a.controlling {
 		p.useCandidate, p.nominatedAt = true, now
+		if p.state == PairSucceeded && !p.fresh(now) && p != a.selected {
+			p.state = PairWaiting // it worked once; whether it does now is asked below
+		}
 		if p.state == PairSucceeded {
 			g.accept(now, p)
 		}
@@ -151,17 +169,17 @@ func (p *pair) justChecked(now time.Time) bool {
 func (a *Agent) pairFor(g *generation, c earlyCheck) *pair {
 	addr := c.route.Remote
 	addr = netip.AddrPortFrom(addr.Addr().WithZone(""), addr.Port())
-	r := g.findRemote(addr)
+	r := g.findRemote(addr, c.base.tcp.opposite())
 	if r == nil {
 		if g.prflx >= maxRemotes/2 || len(g.remotes) >= maxRemotes || !usableRemote(addr) {
 			return nil
 		}
 		g.prflx++
-		r = &remote{addr: addr, typ: PeerReflexive, priority: c.priority}
+		r = &remote{addr: addr, typ: PeerReflexive, tcp: c.base.tcp.opposite(), priority: c.priority}
 		g.remotes = append(g.remotes, r)
 		// RFC 8445 §7.3.1.3: it is paired with this base only.
 	}
-	return a.addPair(g, c.base, r)
+	return a.formPair(g, c.base, r)
 }
 
 // replayEarly acts on the requests that came before the far end's

@@ -119,6 +119,11 @@ const (
 // AddServer asks a server for candidates.
 func (a *Agent) AddServer(now time.Time, s Server) error {
 	s.Addr = netip.AddrPortFrom(s.Addr.Addr().Unmap(), s.Addr.Port())
+	if s.Sock != SockAny {
+		a.servers = slices.DeleteFunc(a.servers, func(old *server) bool {
+			return old.URL == s.URL && old.told // the connection that there was before this one
+		})
+	}
 	switch {
 	case a.state == StateClosed:
 		return ErrClosed
@@ -166,7 +171,7 @@ func (a *Agent) askFromAll(now time.Time, s *server) {
 
 // askServer begins a request from b, if b can reach the server.
 func (a *Agent) askServer(now time.Time, s *server, b *base) {
-	fits := b.typ == Host && (s.Sock == SockAny || s.Sock == b.sock) && b.reaches(s.Addr.Addr()) &&
+	fits := b.typ == Host && b.tcp == NotTCP && (s.Sock == SockAny || s.Sock == b.sock) && b.reaches(s.Addr.Addr()) &&
 		!b.addr.Addr().IsLinkLocalUnicast()
 	if fits && s.TURN {
 		a.askRelay(now, s, b)
@@ -363,8 +368,8 @@ func (a *Agent) serverSettled(s *server, err error) {
 // addReflexive tells a server-reflexive candidate that the request q learnt,
 // or an allocation where q is nil, unless it is redundant (RFC 8445 §5.1.3).
 func (a *Agent) addReflexive(b *base, mapped netip.AddrPort, server netip.Addr, q *serverRequest) {
-	if mapped == b.addr {
-		return // no NAT in between
+	if mapped == b.addr || mapped == b.publicAddr() {
+		return // no NAT in between, or one that was known
 	}
 	for _, o := range a.requests {
 		if o != q && o.base == b && o.mapped == mapped {
@@ -384,9 +389,9 @@ func (a *Agent) addReflexive(b *base, mapped netip.AddrPort, server netip.Addr, 
 // reflexive is the candidate of what a server sees of a base.
 func (a *Agent) reflexive(b *base, mapped netip.AddrPort, server netip.Addr) Candidate {
 	return Candidate{
-		Foundation: a.foundation(ServerReflexive, b.addr.Addr(), server),
-		Component:  1, Transport: "udp",
-		Priority: candidatePriority(ServerReflexive, b.preference),
-		Addr:     mapped, Type: ServerReflexive, Related: b.addr, Ufrag: a.cur.ufrag,
+		Foundation: a.foundation(foundationKey{ServerReflexive, b.addr.Addr(), server, b.tcp}),
+		Component:  1, Transport: b.tcp.transport(), TCPType: b.tcp,
+		Priority: candidatePriority(ServerReflexive.preferenceOver(b.tcp), b.preference),
+		Addr:     mapped, Type: ServerReflexive, Related: b.relatedTo(), Ufrag: a.cur.ufrag,
 	}
 }

@@ -24,7 +24,8 @@ var imports = map[string][]string{
 	"ice":                     {"stun"},
 	"ice/udpmux":              {"ice", "stun"},
 	"ice/streammux":           {"ice"},
-	"rtcpeer":                 {"sdp", "stun", "dtls", "dtls/dtlsnet", "sctp", "datachannel", "ice", "ice/udpmux", "ice/streammux"},
+	"ice/tcpmux":              {"ice", "ice/streammux", "stun"},
+	"rtcpeer":                 {"sdp", "stun", "dtls", "dtls/dtlsnet", "sctp", "datachannel", "ice", "ice/udpmux", "ice/streammux", "ice/tcpmux"},
 	"rtcpeer/internal/simnet": {},
 }
 
@@ -32,13 +33,13 @@ var imports = map[string][]string{
 var outside = []string{"golang.org/x/crypto", "golang.org/x/net"}
 
 // isCore tells whether a file is part of a pure state machine. The edges are
-// the packages of sockets: udpmux and streammux, and dtlsnet over a net.PacketConn.
+// the packages of sockets: udpmux, streammux and tcpmux, and dtlsnet over a net.PacketConn.
 func isCore(dir, file string) bool {
 	switch root, _, _ := strings.Cut(dir, "/"); root {
 	case "sdp", "stun", "sctp", "datachannel":
 		return true
 	case "ice":
-		return dir != "ice/udpmux" && dir != "ice/streammux"
+		return dir != "ice/udpmux" && dir != "ice/streammux" && dir != "ice/tcpmux"
 	case "dtls":
 		return dir != "dtls/dtlsnet"
 	}

@@ -22,6 +22,34 @@ const (
 	ICETransportPolicyRelay                    // only through TURN servers
 )
 
+// An IPFamily is IPv4, IPv6, or both.
+type IPFamily int
+
+const (
+	IPFamilyAny IPFamily = iota
+	IPFamily4
+	IPFamily6
+)
+
+// A PublicAddress is what a 1:1 NAT has for an address of this machine.
+type PublicAddress struct {
+	// Local is the machine's address. The zero value stands for every address
+	// of Public's family that is not loopback or link-local.
+	Local netip.Addr
+	// Public is told to the far end in place of Local, as a host candidate;
+	// or with KeepLocal beside it, as a server-reflexive one.
+	Public    netip.Addr
+	KeepLocal bool
+}
+
+// matches tells whether a local address is what the NAT has this for.
+func (a PublicAddress) matches(l netip.Addr) bool {
+	if a.Local.IsValid() {
+		return a.Local.Unmap() == l
+	}
+	return a.Public.Unmap().Is4() == l.Is4() && !l.IsLoopback() && !l.IsLinkLocalUnicast()
+}
+
 // Config is what [Conn.Initialize] takes. Its JSON form is the document's
 // dictionary: {"iceServers": [{"urls": ["stun:stun.example.com"]}]}.
 type Config struct {
@@ -41,6 +69,34 @@ type Config struct {
 	IncludeLoopback bool `json:"-"`
 	// LocalAddresses, if any, are the only ones that sockets are opened on.
 	LocalAddresses []netip.Addr `json:"-"`
+	// IPFamily can restrict candidates to addresses of IPv4 or of IPv6. Like
+	// InterfaceFilter it does not concern LocalAddresses.
+	IPFamily IPFamily `json:"-"`
+	// InterfaceFilter, if set, tells by its name, such as "eth0", whether an
+	// interface's addresses may be candidates. It is called whenever the
+	// machine's addresses are listed, with the connection's lock held.
+	InterfaceFilter func(name string) bool `json:"-"`
+	// MinPort and MaxPort, if not 0, bound the UDP ports of the connection's
+	// own sockets, both included. Sockets to TURN servers are not bound by them.
+	MinPort, MaxPort uint16 `json:"-"`
+	// PublicAddresses are what a 1:1 NAT, such as that of a cloud, has for the
+	// machine's addresses, port for port.
+	PublicAddresses []PublicAddress `json:"-"`
+	// MDNSCandidates hides the machine's addresses: the far end is told random
+	// names ending in .local in their place, for which this end answers by
+	// multicast DNS, as browsers' are (draft-ietf-mmusic-mdns-ice-candidates).
+	// They mean something within the same network only; beyond it
+	// server-reflexive and relayed candidates serve, which do not mention
+	// the addresses either.
+	MDNSCandidates bool `json:"-"`
+	// DisableTCP leaves out active TCP candidates (RFC 6544), by which the
+	// connection finds a far end that listens on TCP, like a Host with a
+	// TCPAddr.
+	DisableTCP bool `json:"-"`
+	// ICELite makes this end an ICE-lite one (RFC 8445 §2.5): it has host
+	// candidates only, checks nothing and answers checks. It is for servers
+	// that everybody reaches; the far end must not be lite.
+	ICELite bool `json:"-"`
 	// MinDTLS and MaxDTLS are version numbers as they stand on the wire,
 	// dtls.VersionDTLS12 and up; 0: all there are.
 	MinDTLS, MaxDTLS uint16 `json:"-"`
@@ -123,10 +179,22 @@ func (cfg *Config) check() error {
 		return invalid("MaxDatagramSize %d is not 0 or %d to %d", cfg.MaxDatagramSize, minDatagramSize, maxDatagramSize)
 	case cfg.ICETransportPolicy != ICETransportPolicyAll && cfg.ICETransportPolicy != ICETransportPolicyRelay:
 		return invalid("ICETransportPolicy %d is unknown", cfg.ICETransportPolicy)
+	case cfg.IPFamily < IPFamilyAny || cfg.IPFamily > IPFamily6:
+		return invalid("IPFamily %d is unknown", cfg.IPFamily)
+	case (cfg.MinPort == 0) != (cfg.MaxPort == 0) || cfg.MinPort > cfg.MaxPort:
+		return invalid("MinPort %d and MaxPort %d are no range", cfg.MinPort, cfg.MaxPort)
 	case cfg.Certificate != nil && (len(cfg.Certificate.Certificate) == 0 || cfg.Certificate.PrivateKey == nil):
 		return invalid("Certificate has no certificate or no private key")
 	case cfg.Host != nil && len(cfg.Host.sockets) == 0:
 		return invalid("Host was not made by NewHost")
+	}
+	if cfg.ICELite && (len(cfg.ICEServers) > 0 || cfg.ICETransportPolicy != ICETransportPolicyAll) {
+		return invalid("ICELite has host candidates only: no ICEServers and no relays")
+	}
+	for _, a := range cfg.PublicAddresses {
+		if !a.Public.IsValid() || a.Public.IsUnspecified() || a.Public.IsMulticast() || a.Local.IsValid() && a.Local.Unmap().Is4() != a.Public.Unmap().Is4() {
+			return invalid("public address %v cannot stand for %v", a.Public, a.Local)
+		}
 	}
 	return cfg.checkDTLS()
 }

@@ -22,7 +22,7 @@ type Conn struct {
 	agreed     bool  // a remote offer was answered since Initialize
 	cause      error // why the connection failed
 	generation int   // counts Initialize and Close, which end a Poll under way
-	queue      []Event
+	queue      eventQueue
 	channels   map[ChannelExtension]*channel
 
 	onDescription func(typ, sdp string)
@@ -50,7 +50,7 @@ const (
 func New() *Conn { return connOf(newDefaultExtension()) }
 
 func connOf(ext Extension) *Conn {
-	c := &Conn{wake: newSignal(), ext: ext, channels: map[ChannelExtension]*channel{}, blocked: map[*channel]int{}}
+	c := &Conn{wake: newSignal(), ext: ext, channels: map[ChannelExtension]*channel{}}
 	if ext == nil {
 		return c // as a zero Conn
 	}
@@ -110,7 +110,7 @@ func (c *Conn) closeLocked() {
 		ch.wakeAll()
 	}
 	clear(c.channels)
-	c.queue = nil
+	c.queue.clear()
 	c.connection, c.signaling, c.cause = StateClosed, SignalingStateClosed, nil
 	c.wake.set()
 }
@@ -166,13 +166,14 @@ func (c *Conn) createLocked(label string, o ChannelOptions) (*DataChannel, error
 }
 
 func (c *Conn) register(ext ChannelExtension, label string, o ChannelOptions, s ChannelState) *channel {
-	ch := &channel{conn: c, ext: ext, label: label, options: o, recv: newSignal(), send: newSignal()}
+	ch := &channel{conn: c, ext: ext, label: label, options: o}
 	ch.state.Store(int32(s))
 	ch.mode.Store(int32(WriteModeBinary))
 	ch.threshold.Store(-1)
-	ch.own, _ = ext.(*stackChannel)
-	if ch.own != nil {
-		ch.own.notify(ch.wakeAll)
+	if own, ok := ext.(*stackChannel); ok {
+		ch.own, ch.recv, ch.send = own, own.receivers, own.senders
+	} else {
+		ch.recv, ch.send = newSignal(), newSignal()
 	}
 	c.channels[ext] = ch
 	return ch
@@ -343,7 +344,7 @@ func (c *Conn) Poll() error {
 		return ErrUnconfigured
 	}
 	c.collect()
-	n, generation := len(c.queue), c.generation
+	n, generation := c.queue.len(), c.generation
 	c.mu.Unlock()
 	if n > 0 {
 		c.poller.Store(goroutineID())
@@ -390,17 +391,17 @@ func (c *Conn) collect() {
 	}
 }
 
-func (c *Conn) enqueue(e Event) { c.queue = append(c.queue, e) }
+func (c *Conn) enqueue(e Event) { c.queue.push(e) }
 
 // deliver applies the first event of the queue and calls its handler. It
 // returns false if Close or Initialize came in between.
 func (c *Conn) deliver(generation int) bool {
 	c.mu.Lock()
-	if c.generation != generation || len(c.queue) == 0 {
+	if c.generation != generation || c.queue.len() == 0 {
 		c.mu.Unlock()
 		return false
 	}
-	e := c.queue[0]
+	e := *c.queue.front()
 	ch := c.channels[e.Channel]
 	if closes(&e) && ch != nil && ch.onPacket != nil && ch.unseen() {
 		// The handler may have been set just now, too late for its own
@@ -410,12 +411,13 @@ func (c *Conn) deliver(generation int) bool {
 		f()
 		return true
 	}
-	c.queue[0] = Event{}
-	if c.queue = c.queue[1:]; len(c.queue) == 0 {
-		c.queue = nil // an idle connection keeps nothing
-	}
+	c.queue.pop()
 	onState, onDescription, onCandidate, onChannel := c.onState, c.onDescription, c.onCandidate, c.onChannel
 	changed := c.apply(&e)
+	var received *DataChannel
+	if e.Kind == EventDataChannel && ch != nil {
+		received = newHandle(ch)
+	}
 	var onPacket, onLow, onChannelState func()
 	if ch != nil {
 		onPacket, onLow, onChannelState = ch.onPacket, ch.onLow, ch.onState
@@ -451,10 +453,8 @@ func (c *Conn) deliver(generation int) bool {
 			onCandidate(e.Media, e.Index, e.Name)
 		}
 	case EventDataChannel:
-		if ch != nil {
-			if d := newHandle(ch); onChannel != nil {
-				onChannel(d)
-			}
+		if received != nil && onChannel != nil {
+			onChannel(received)
 		}
 	}
 	return true
@@ -522,7 +522,7 @@ func (c *Conn) pending() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.collect()
-	return len(c.queue) > 0
+	return c.queue.len() > 0
 }
 
 // Wait waits until Poll has something to deliver: signals, state changes,
@@ -536,7 +536,7 @@ func (c *Conn) Wait(ctx context.Context) error {
 			return ErrUnconfigured
 		}
 		c.collect()
-		some, closed := len(c.queue) > 0, c.connection == StateClosed
+		some, closed := c.queue.len() > 0, c.connection == StateClosed
 		c.mu.Unlock()
 		if some || closed {
 			c.wake.set() // others may wait for the same
@@ -586,14 +586,28 @@ func (c *Conn) builtin() (*stack, error) {
 	return s, nil
 }
 
+// peer is that of the built-in stack, which is made if there is none yet; nil
+// with another extension.
+func (c *Conn) peer() *peer {
+	s, ok := c.ext.(*stack)
+	if !ok {
+		return nil
+	}
+	if c.connection == StateClosed {
+		return s.peer // nil if it was never made
+	}
+	p, _ := s.made()
+	return p
+}
+
 // LocalDescription returns the local description as applied, with the
 // candidates gathered so far, and the end of candidates; empty if there is
 // none.
 func (c *Conn) LocalDescription() (typ, sdp string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s, ok := c.ext.(*stack); ok && s.peer != nil {
-		return s.peer.localDescription()
+	if p := c.peer(); p != nil {
+		return p.localDescription()
 	}
 	return "", ""
 }
@@ -603,8 +617,8 @@ func (c *Conn) LocalDescription() (typ, sdp string) {
 func (c *Conn) RemoteDescription() (typ, sdp string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s, ok := c.ext.(*stack); ok && s.peer != nil {
-		return s.peer.remoteDescription()
+	if p := c.peer(); p != nil {
+		return p.remoteDescription()
 	}
 	return "", ""
 }
@@ -618,7 +632,11 @@ func (c *Conn) RestartICE() error {
 	if err != nil {
 		return err
 	}
-	return s.restartICE()
+	p, err := s.made()
+	if err != nil {
+		return err
+	}
+	return p.restartICE()
 }
 
 // SetICEServers sets the servers, and gathers with them if gathering had
@@ -635,7 +653,11 @@ func (c *Conn) SetICEServers(servers []ICEServer) error {
 			return err
 		}
 	}
-	return s.setICEServers(servers)
+	p, err := s.made()
+	if err != nil {
+		return err
+	}
+	return p.setICEServers(servers)
 }
 
 // Shutdown sends what is queued on every channel, ends the association in
@@ -650,7 +672,9 @@ func (c *Conn) Shutdown(ctx context.Context) error {
 	}
 	p, generation := s.peer, c.generation
 	c.mu.Unlock()
-	err = p.shutdown(ctx)
+	if p != nil { // else nothing was ever begun
+		err = p.shutdown(ctx)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.generation == generation { // else it was closed meanwhile, or is another

@@ -1152,7 +1152,7 @@ func TestCloseNotify(t *testing.T) {
 			q.mu.Lock()
 			now := time.Now()
 			q.core.dtls.Close(now)
-			_, _, ok := q.core.appendDatagram(now, nil)
+			_, _, ok := q.core.appendDatagram(now, nil, false)
 			q.mu.Unlock()
 			if !ok {
 				t.Errorf("DTLS %s: no close_notify", c.Stats().Transport.DTLSRole)

@@ -31,6 +31,7 @@ type coturn struct {
 	roots         *x509.CertPool
 	cmd           *exec.Cmd
 	stopped       bool
+	dir           string
 }
 
 // startCoturn starts one with the user u, whose password is p, and these
@@ -43,6 +44,7 @@ func startCoturn(t *testing.T, expired bool, lines ...string) *coturn {
 	}
 	c := &coturn{t: t, port: freePort(t), tlsPort: freePort(t)}
 	dir := t.TempDir()
+	c.dir = dir
 	c.roots = writeCertificate(t, dir, expired)
 	config := append([]string{
 		"listening-ip=127.0.0.1", "relay-ip=127.0.0.1", fmt.Sprint("listening-port=", c.port),

@@ -42,7 +42,8 @@
 //	negotiation.go    the state of offer and answer, without a transport
 //	gather.go         the search for local candidates
 //	core.go           the layers, and the calls between them
-//	network.go host.go mdns.go filter.go    where sockets come from
+//	network.go host.go hosttcp.go mdns.go filter.go    where sockets come from
+//	relay.go          connections to TURN servers
 //	interfaces.go     addresses that come and go while connected
 //
 // There are two locks. A Conn's guards what is shown, and is held while the

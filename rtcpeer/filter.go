@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"purertc/ice"
-	"purertc/ice/udpmux"
 )
 
 // filteredNetwork is a network whose datagrams have to pass Config.Filter.
@@ -14,20 +13,27 @@ type filteredNetwork struct {
 	filter func(outgoing bool, datagram []byte) bool
 }
 
-func (n filteredNetwork) open(h udpmux.Handler, loopback bool) ([]port, []local, error) {
-	ports, locals, err := n.network.open(filteredHandler{h, n.filter}, loopback)
+func (n filteredNetwork) open(h handler, choice addressChoice) ([]port, []local, error) {
+	ports, locals, err := n.network.open(filteredHandler{h, n.filter}, choice)
 	for i := range ports {
 		ports[i] = filteredPort{ports[i], n.filter}
 	}
 	return ports, locals, err
 }
 
-func (n filteredNetwork) appeared(h udpmux.Handler, sock int16, addr netip.Addr) (port, local, error) {
+func (n filteredNetwork) appeared(h handler, sock int16, addr netip.Addr) (port, []local, error) {
 	q, l, err := n.network.appeared(filteredHandler{h, n.filter}, sock, addr)
 	if q != nil {
 		q = filteredPort{q, n.filter}
 	}
 	return q, l, err
+}
+
+func (n filteredNetwork) dial(h handler, sock int16, addr netip.Addr) port {
+	if q := n.network.dial(filteredHandler{h, n.filter}, sock, addr); q != nil {
+		return filteredPort{q, n.filter}
+	}
+	return nil
 }
 
 func (n filteredNetwork) vanished(q port) bool {
@@ -36,7 +42,7 @@ func (n filteredNetwork) vanished(q port) bool {
 }
 
 type filteredHandler struct {
-	udpmux.Handler
+	handler
 	filter func(outgoing bool, datagram []byte) bool
 }
 
@@ -44,7 +50,7 @@ func (h filteredHandler) HandleDatagrams(now time.Time, r ice.Route, b []byte, s
 	for len(b) > 0 {
 		n := min(segment, len(b))
 		if h.filter(false, b[:n]) {
-			h.Handler.HandleDatagrams(now, r, b[:n], n)
+			h.handler.HandleDatagrams(now, r, b[:n], n)
 		}
 		b = b[n:]
 	}

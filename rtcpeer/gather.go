@@ -15,14 +15,17 @@ type gatherer struct {
 	state      GatheringState
 	locals     []local
 	ufrag      string   // of the present generation; empty before the first search
+	ufrags     []string // that the sockets know: its, and those before it that count
 	candidates []string // of the present generation
 	replaced   []string // those of the one before it, should its restart be rolled back
 	// unsignalled are those that came while no local description was applied,
 	// after a rollback: they are emitted with the next one.
 	unsignalled []string
+	names       map[netip.Addr]string // what the far end is told in place of addresses
 	connections []connection
-	asking      int // servers whose names are being looked up, or that are being connected to
-	round       int // counts searches, so that a late look-up of an earlier one is told apart
+	asking      int             // servers whose names are being looked up, or that are being connected to
+	round       int             // counts searches, so that a late look-up of an earlier one is told apart
+	ctx         context.Context // of those
 	cancel      context.CancelFunc
 	unwatch     func() // ends the watch over the machine's addresses; nil: there is none
 }
@@ -30,11 +33,23 @@ type gatherer struct {
 // resolveTimeout bounds the look-up of a server's name.
 const resolveTimeout = 10 * time.Second
 
-// forget leaves out the candidates of an address that has gone.
-func (g *gatherer) forget(addr netip.AddrPort) {
+// forget leaves out the candidates of an address that has gone: those that
+// there were before, and are not there after. The generation does not matter.
+func (g *gatherer) forget(before, after []ice.Candidate) {
+	key := func(c ice.Candidate) string {
+		c.Ufrag = ""
+		return c.String()
+	}
+	lost := map[string]bool{}
+	for _, c := range before {
+		lost[key(c)] = true
+	}
+	for _, c := range after {
+		delete(lost, key(c))
+	}
 	gone := func(name string) bool {
 		c, err := ice.ParseCandidate(name)
-		return err == nil && (c.Addr == addr || c.Related == addr)
+		return err == nil && lost[key(c)]
 	}
 	g.candidates = slices.DeleteFunc(g.candidates, gone)
 	g.replaced = slices.DeleteFunc(g.replaced, gone)
@@ -47,46 +62,125 @@ func (g *gatherer) stop() {
 	}
 }
 
+// forgetRetries leaves connections that were lost to the next search.
+func (g *gatherer) forgetRetries() {
+	for _, c := range g.connections {
+		if c.retry != nil {
+			c.retry.Stop()
+		}
+	}
+}
+
 // gather begins a search, of a new generation: at first it opens sockets too.
 func (p *peer) gather(now time.Time, ufrag string) error {
 	g := &p.gatherer
 	if p.ports == nil {
 		unwatch := p.network.watch(p.addressesChanged) // first, so that no change is missed
-		ports, locals, err := p.network.open(p, p.cfg.IncludeLoopback)
+		ports, locals, err := p.network.open(p, p.cfg.addressChoice())
 		if err != nil {
 			unwatch()
 			return err
 		}
 		g.unwatch = unwatch
 		p.ports, g.locals = ports, locals
+		for _, l := range locals {
+			p.addDialer(l.addr.Addr())
+		}
 	}
-	for _, q := range p.ports {
-		if q == nil {
-			continue // its address has gone
-		}
-		if err := q.AddUfrag(ufrag); err != nil {
-			return err
-		}
+	if err := p.setUfrag(ufrag); err != nil {
+		return err
 	}
 	g.ufrag, g.replaced, g.candidates, g.unsignalled = ufrag, g.candidates, nil, nil
 	p.setGathering(GatheringStateGathering)
 	g.round++
+	g.forgetRetries()
+	if p.cfg.MDNSCandidates {
+		p.useMDNS()
+	}
 	for _, l := range g.locals {
-		if err := p.core.agent.AddLocal(now, l.sock, l.addr); err != nil {
-			p.log.Warn("no candidate from address", "address", l.addr, "error", err)
-		}
+		p.offerLocal(now, l)
 	}
 	p.askServers(now)
 	return nil
 }
 
+// setUfrag has checks that name a new ufrag given to this peer, and those of
+// generations long gone no more.
+func (p *peer) setUfrag(ufrag string) error {
+	g := &p.gatherer
+	live := p.core.agent.Ufrags()
+	for _, q := range p.ports {
+		if q == nil {
+			continue // its address has gone
+		}
+		for _, u := range g.ufrags {
+			if !slices.Contains(live, u) {
+				q.RemoveUfrag(u)
+			}
+		}
+		if err := q.AddUfrag(ufrag); err != nil {
+			return err
+		}
+	}
+	g.ufrags = append(slices.DeleteFunc(g.ufrags, func(u string) bool { return !slices.Contains(live, u) }), ufrag)
+	return nil
+}
+
+// addDialer opens the way to the far end's TCP candidates from an address,
+// once.
+func (p *peer) addDialer(a netip.Addr) (l local, ok bool) {
+	g := &p.gatherer
+	known := slices.ContainsFunc(g.locals, func(l local) bool { return l.addr.Addr() == a && l.tcp == ice.TCPActive })
+	if known || p.cfg.DisableTCP || p.cfg.ICELite || p.cfg.ICETransportPolicy == ICETransportPolicyRelay {
+		return local{}, false
+	}
+	sock := p.freeSock()
+	q := p.network.dial(p, sock, a)
+	if q == nil {
+		return local{}, false
+	}
+	p.setPort(sock, q)
+	l = local{sock: sock, addr: netip.AddrPortFrom(a, 0), tcp: ice.TCPActive}
+	g.locals = append(g.locals, l)
+	return l, true
+}
+
+// freeSock is the number of the next socket: one whose address has gone
+// leaves its own behind.
+func (p *peer) freeSock() int16 {
+	if sock := slices.Index(p.ports, nil); sock >= 0 {
+		return int16(sock)
+	}
+	return int16(len(p.ports))
+}
+
+func (p *peer) setPort(sock int16, q port) {
+	if int(sock) == len(p.ports) {
+		p.ports = append(p.ports, nil)
+	}
+	p.ports[sock] = q
+}
+
+// offerLocal has the agent take up a local address.
+func (p *peer) offerLocal(now time.Time, l local) {
+	i := ice.Local{Sock: l.sock, Addr: l.addr, TCP: l.tcp}
+	for _, a := range p.cfg.PublicAddresses {
+		if a.matches(l.addr.Addr()) {
+			i.Public, i.KeepPrivate = a.Public, a.KeepLocal
+			break
+		}
+	}
+	if p.cfg.MDNSCandidates {
+		i.Name = p.nameOf(l.addr.Addr())
+	}
+	if err := p.core.agent.AddLocal(now, i); err != nil {
+		p.log.Warn("no candidate from address", "address", l.addr, "error", err)
+	}
+}
+
 // askServers has the agent ask the servers, once their names are resolved.
 func (p *peer) askServers(now time.Time) {
 	g := &p.gatherer
-	type task struct {
-		url    serverURL
-		server ICEServer
-	}
 	var tasks []task
 	for _, s := range p.cfg.ICEServers {
 		urls, _ := s.parse() // checked by Initialize
@@ -97,26 +191,46 @@ func (p *peer) askServers(now time.Time) {
 				p.core.agent.ServerFailed(now, u.text, errNoSTUN)
 			case p.needsConnection(u) && p.reuseConnection(now, u, s):
 			case p.needsConnection(u) || err != nil:
-				tasks = append(tasks, task{u, s})
+				tasks = append(tasks, task{url: u, server: s})
 			default:
 				p.askServer(now, u, s, []netip.Addr{addr})
 			}
 		}
 	}
 	g.stop()
-	if g.asking = len(tasks); len(tasks) == 0 {
-		p.core.agent.EndOfLocal(now)
-		return
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	g.cancel = cancel
-	round := g.round
+	g.asking = 0
 	for _, t := range tasks {
-		if p.needsConnection(t.url) {
-			go p.connect(ctx, round, t.url, t.server)
-		} else {
-			go p.resolve(ctx, round, t.url, t.server)
-		}
+		p.begin(t)
+	}
+	if g.asking == 0 {
+		p.core.agent.EndOfLocal(now)
+	}
+}
+
+// A task is a server whose name has to be looked up, or that has to be
+// connected to, before it can be asked.
+type task struct {
+	url    serverURL
+	server ICEServer
+	// Where another server has sent us, and the name on its certificate;
+	// invalid and empty: the URL says it.
+	alternate netip.AddrPort
+	domain    string
+	hops      int // how often that happened
+	lost      int // how often the connection was lost since it lasted
+}
+
+// begin begins a task, which asked ends.
+func (p *peer) begin(t task) {
+	g := &p.gatherer
+	if g.asking == 0 {
+		g.ctx, g.cancel = context.WithCancel(context.Background())
+	}
+	g.asking++
+	if p.needsConnection(t.url) {
+		go p.connect(g.ctx, g.round, t)
+	} else {
+		go p.resolve(g.ctx, g.round, t.url, t.server)
 	}
 }
 
@@ -173,6 +287,9 @@ func (p *peer) askServer(now time.Time, u serverURL, s ICEServer, addrs []netip.
 
 // gathered takes a candidate from the agent.
 func (p *peer) gathered(c ice.Candidate) {
+	if p.gatherer.state == GatheringStateComplete {
+		p.setGathering(GatheringStateGathering) // an allocation that was lost is there again
+	}
 	switch c.Ufrag {
 	case "":
 		c.Ufrag = p.gatherer.ufrag
@@ -225,6 +342,9 @@ func (p *peer) setICEServers(servers []ICEServer) error {
 	if p.closed {
 		return p.cause
 	}
+	if p.cfg.ICELite && len(servers) > 0 {
+		return invalid("ICELite has host candidates only: no ICEServers")
+	}
 	p.cfg.ICEServers = slices.Clone(servers)
 	if p.gatherer.state == GatheringStateNew {
 		return nil
@@ -232,6 +352,7 @@ func (p *peer) setICEServers(servers []ICEServer) error {
 	now := p.now()
 	p.setGathering(GatheringStateGathering)
 	p.gatherer.round++
+	p.gatherer.forgetRetries()
 	p.core.agent.ClearServers(now)
 	p.askServers(now)
 	p.run(now)

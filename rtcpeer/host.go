@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"purertc/ice"
+	"purertc/ice/tcpmux"
 	"purertc/ice/udpmux"
 )
 
@@ -22,6 +23,10 @@ type HostConfig struct {
 	// a reader of its own, so that several processors serve it. 0: one.
 	// More than one is possible on Linux only.
 	Sockets int
+	// TCPAddr is a TCP address to serve beside it, such as ":443", for peers
+	// that no UDP datagram reaches: each connection then has passive TCP
+	// candidates (RFC 6544), which browsers connect to. Empty: none.
+	TCPAddr string
 	// Logger takes what is worth knowing. Nil: silence.
 	Logger *slog.Logger
 }
@@ -30,11 +35,14 @@ type HostConfig struct {
 const maxHostSockets = 64
 
 // A Host is a UDP address that any number of connections share: set it as
-// Config.Host of each. It has one goroutine a socket, and its peers none. Two
+// Config.Host of each. It has one goroutine a socket, and one for each
+// processor but one that all its peers share while they connect. Two
 // connections of one Host cannot be each other's ends.
 type Host struct {
 	sockets []*udpmux.Socket
-	done    chan struct{} // closed with the host
+	tcp     *tcpmux.Listener // nil: none
+	crew    crew             // runs those that connect
+	done    chan struct{}    // closed with the host
 
 	mu     sync.Mutex
 	closed bool
@@ -59,6 +67,7 @@ func NewHost(cfg HostConfig) (*Host, error) {
 		}
 	}
 	h := &Host{done: make(chan struct{}), more: newSignal()}
+	h.crew.start()
 	for range max(1, cfg.Sockets) {
 		s, err := udpmux.Listen(udpmux.Config{Addr: addr, ReusePort: cfg.Sockets > 1, Logger: cfg.Logger})
 		if err != nil {
@@ -67,6 +76,12 @@ func NewHost(cfg HostConfig) (*Host, error) {
 		}
 		h.sockets = append(h.sockets, s)
 		addr = s.LocalAddr() // the others share the port that the first was given
+	}
+	if cfg.TCPAddr != "" {
+		if err := h.openTCP(cfg); err != nil {
+			h.Close()
+			return nil, err
+		}
 	}
 	return h, nil
 }
@@ -128,9 +143,13 @@ func (h *Host) Close() error {
 	}
 	h.closed, h.ready = true, nil
 	close(h.done)
+	h.crew.close()
 	var errs []error
 	for _, s := range h.sockets {
 		errs = append(errs, s.Close())
+	}
+	if h.tcp != nil {
+		errs = append(errs, h.tcp.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -138,7 +157,7 @@ func (h *Host) Close() error {
 // hostNetwork is a Host as a peer sees it.
 type hostNetwork struct{ host *Host }
 
-func (n hostNetwork) open(h udpmux.Handler, loopback bool) ([]port, []local, error) {
+func (n hostNetwork) open(h handler, choice addressChoice) ([]port, []local, error) {
 	var all sharedPort
 	for _, s := range n.host.sockets {
 		p, err := s.Attach(h, 0, false)
@@ -152,7 +171,7 @@ func (n hostNetwork) open(h udpmux.Handler, loopback bool) ([]port, []local, err
 	addrs := []netip.Addr{bound.Addr()}
 	if bound.Addr().IsUnspecified() {
 		var err error
-		if addrs, err = interfaceAddresses(loopback); err != nil {
+		if addrs, err = choice.ofMachine(); err != nil {
 			all.Close()
 			return nil, nil, err
 		}
@@ -160,13 +179,18 @@ func (n hostNetwork) open(h udpmux.Handler, loopback bool) ([]port, []local, err
 	var locals []local
 	for _, a := range addrs {
 		if a.Is4() || bound.Addr().Is6() {
-			locals = append(locals, local{0, netip.AddrPortFrom(a, bound.Port())})
+			locals = append(locals, local{addr: netip.AddrPortFrom(a, bound.Port())})
 		}
 	}
+	ports := []port{all}
 	if len(all) == 1 {
-		return []port{all[0]}, locals, nil
+		ports[0] = all[0]
 	}
-	return []port{all}, locals, nil
+	if err := n.listenTCP(h, addrs, &ports, &locals); err != nil {
+		all.Close()
+		return nil, nil, err
+	}
+	return ports, locals, nil
 }
 
 // watch is of network. A host that has one address only keeps it.
@@ -177,16 +201,14 @@ func (n hostNetwork) watch(changed func(all []netip.Addr)) (stop func()) {
 	return interfaceWatch.add(changed)
 }
 
-// appeared is of network: the host's socket serves every address.
-func (n hostNetwork) appeared(h udpmux.Handler, sock int16, addr netip.Addr) (port, local, error) {
+// appeared is of network: the host's sockets serve every address.
+func (n hostNetwork) appeared(h handler, sock int16, addr netip.Addr) (port, []local, error) {
 	bound := n.host.Addr()
 	if addr.Is6() && bound.Addr().Is4() {
-		return nil, local{}, errors.New("rtcpeer: the host serves IPv4 only")
+		return nil, nil, errors.New("rtcpeer: the host serves IPv4 only")
 	}
-	return nil, local{0, netip.AddrPortFrom(addr, bound.Port())}, nil
+	return nil, append([]local{{addr: netip.AddrPortFrom(addr, bound.Port())}}, n.passive(addr)...), nil
 }
-
-func (n hostNetwork) vanished(port) bool { return false }
 
 // sharedPort is a peer's way to several sockets of one address. The kernel
 // chooses whose reader hears a far address; any socket can write to it.

@@ -116,13 +116,25 @@ func (s routeSocket) wait() error {
 	return nil
 }
 
+// interfaceNames tells which interface each address is of.
+func interfaceNames() map[netip.Addr]string {
+	names := map[netip.Addr]string{}
+	eachAddress(func(name string, a netip.Addr) { names[a] = name })
+	return names
+}
+
 // machineAddresses lists all addresses of the interfaces that are up.
-func machineAddresses() ([]netip.Addr, error) {
+func machineAddresses() (all []netip.Addr, err error) {
+	err = eachAddress(func(_ string, a netip.Addr) { all = append(all, a) })
+	return all, err
+}
+
+// eachAddress calls f with each address and the interface that it is of.
+func eachAddress(f func(name string, a netip.Addr)) error {
 	interfaces, err := net.Interfaces()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var all []netip.Addr
 	for _, i := range interfaces {
 		if i.Flags&net.FlagUp == 0 {
 			continue
@@ -137,11 +149,11 @@ func machineAddresses() ([]netip.Addr, error) {
 				if addr.Is6() && addr.IsLinkLocalUnicast() {
 					addr = addr.WithZone(i.Name)
 				}
-				all = append(all, addr)
+				f(i.Name, addr)
 			}
 		}
 	}
-	return all, nil
+	return nil
 }
 
 // addressesChanged takes the addresses that the machine has now. Those that
@@ -163,9 +175,9 @@ func (p *peer) addressesChanged(all []netip.Addr) {
 		}
 	}
 	added := false
-	for _, a := range chooseAddresses(all, p.cfg.IncludeLoopback) {
+	for _, a := range p.cfg.addressChoice().from(all) {
 		known := slices.ContainsFunc(g.locals, func(l local) bool { return l.addr.Addr() == a })
-		if !known && len(g.locals) < maxLocalAddresses {
+		if !known && p.addresses() < maxLocalAddresses {
 			added = p.addLocal(now, a) || added
 		}
 	}
@@ -175,14 +187,21 @@ func (p *peer) addressesChanged(all []netip.Addr) {
 	p.run(now)
 }
 
+// addresses counts the addresses in use, each of which may have several
+// sockets.
+func (p *peer) addresses() int {
+	seen := map[netip.Addr]bool{}
+	for _, l := range p.gatherer.locals {
+		seen[l.addr.Addr()] = true
+	}
+	return len(seen)
+}
+
 // addLocal takes up an address that has appeared.
 func (p *peer) addLocal(now time.Time, a netip.Addr) bool {
 	g := &p.gatherer
-	sock := slices.Index(p.ports, nil)
-	if sock < 0 {
-		sock = len(p.ports)
-	}
-	q, l, err := p.network.appeared(p, int16(sock), a)
+	sock := p.freeSock()
+	q, locals, err := p.network.appeared(p, sock, a)
 	if err == nil && q != nil {
 		err = q.AddUfrag(g.ufrag)
 	}
@@ -195,18 +214,17 @@ func (p *peer) addLocal(now time.Time, a netip.Addr) bool {
 		}
 		return false
 	}
-	switch {
-	case q == nil:
-	case sock == len(p.ports):
-		p.ports = append(p.ports, q)
-	default:
-		p.ports[sock] = q
+	if q != nil {
+		p.setPort(sock, q)
 	}
-	g.locals = append(g.locals, l)
-	p.log.Info("address appeared", "address", l.addr)
+	p.log.Info("address appeared", "address", a)
 	p.setGathering(GatheringStateGathering)
-	if err := p.core.agent.AddLocal(now, l.sock, l.addr); err != nil {
-		p.log.Warn("no candidate from address", "address", l.addr, "error", err)
+	g.locals = append(g.locals, locals...)
+	if l, ok := p.addDialer(a); ok {
+		locals = append(locals, l)
+	}
+	for _, l := range locals {
+		p.offerLocal(now, l)
 	}
 	return true
 }
@@ -215,9 +233,10 @@ func (p *peer) addLocal(now time.Time, a netip.Addr) bool {
 func (p *peer) removeLocal(now time.Time, l local) {
 	g := &p.gatherer
 	p.log.Info("address disappeared", "address", l.addr)
+	before := p.core.agent.Report().Local
 	p.core.agent.RemoveLocal(now, l.sock, l.addr)
 	g.locals = slices.DeleteFunc(g.locals, func(o local) bool { return o == l })
-	g.forget(l.addr)
+	g.forget(before, p.core.agent.Report().Local)
 	if q := p.port(l.sock); q != nil && p.network.vanished(q) {
 		p.ports[l.sock] = nil
 	}

@@ -6,16 +6,23 @@ import (
 	"sync/atomic"
 )
 
-// A fairMutex is a mutex whose Unlock lets a waiter go first. With
-// sync.Mutex alone, a program that sends in a loop takes the lock again before
-// whoever waits for it is awake, for up to a millisecond: a small message
-// beside a bulk transfer would wait for that.
-type fairMutex struct {
+// A peerMutex is the lock of a peer: a mutex that wakes others only when it is
+// free, and whose Unlock lets a waiter go first.
+//
+// Whoever is woken under the lock runs into it on another processor, sleeps
+// again, and has to be woken again by Unlock. And with sync.Mutex alone, a
+// program that sends in a loop takes the lock again before whoever waits for it
+// is awake, for up to a millisecond: a small message beside a bulk transfer
+// would wait for that.
+type peerMutex struct {
 	mu      sync.Mutex
 	waiting atomic.Int32
+
+	later  [4]signal // set by Unlock; guarded by mu
+	laters int
 }
 
-func (m *fairMutex) Lock() {
+func (m *peerMutex) Lock() {
 	if m.mu.TryLock() {
 		return
 	}
@@ -24,8 +31,30 @@ func (m *fairMutex) Lock() {
 	m.waiting.Add(-1)
 }
 
-func (m *fairMutex) Unlock() {
+// wake has Unlock set a signal. It is called with the lock held.
+func (m *peerMutex) wake(s signal) {
+	for _, t := range m.later[:m.laters] {
+		if t == s {
+			return
+		}
+	}
+	if m.laters == len(m.later) {
+		s.set()
+		return
+	}
+	m.later[m.laters] = s
+	m.laters++
+}
+
+func (m *peerMutex) Unlock() {
+	later, n := m.later, m.laters
+	if n > 0 {
+		m.later, m.laters = [4]signal{}, 0
+	}
 	m.mu.Unlock()
+	for _, s := range later[:n] {
+		s.set()
+	}
 	if m.waiting.Load() > 0 {
 		runtime.Gosched() // the waiter is next on this processor
 	}

@@ -1,6 +1,10 @@
 package rtcpeer
 
 import (
+	"crypto/rand"
+	"fmt"
+	"io"
+	"net/netip"
 	"sync"
 
 	"purertc/ice"
@@ -46,20 +50,43 @@ func (u *mdnsUser) release() {
 	}
 }
 
-// writeMDNS sends a query for one of the far end's names (RFC 6762).
+// writeMDNS sends a query for one of the far end's names, or an answer about
+// ours (RFC 6762).
 func (p *peer) writeMDNS(r ice.Route, b []byte) {
-	if p.closed || !p.multicast {
+	if p.useMDNS(); p.mdns != nil {
+		p.mdns.port.Write(r, b)
+	}
+}
+
+// useMDNS opens the sockets, if they are not.
+func (p *peer) useMDNS() {
+	if p.closed || !p.multicast || p.mdns != nil {
 		return
 	}
-	if p.mdns == nil {
-		u, err := acquireMDNS(p)
-		if err != nil {
-			p.log.Warn("the peer's names cannot be looked up by multicast DNS", "error", err)
-			return
-		}
-		p.mdns = u
+	u, err := acquireMDNS(p)
+	if err != nil {
+		p.log.Warn("no multicast DNS: names ending in .local cannot be looked up or answered for", "error", err)
+		return
 	}
-	p.mdns.port.Write(r, b)
+	p.mdns = u
+}
+
+// nameOf is the name that stands for a local address of this peer's: a random
+// UUID (RFC 9562 §5.4).
+func (p *peer) nameOf(a netip.Addr) string {
+	g := &p.gatherer
+	if g.names == nil {
+		g.names = map[netip.Addr]string{}
+	}
+	if g.names[a] == "" {
+		var u [16]byte
+		if _, err := io.ReadFull(p.random, u[:]); err != nil {
+			rand.Read(u[:]) // which cannot fail
+		}
+		u[6], u[8] = u[6]&0x0f|0x40, u[8]&0x3f|0x80
+		g.names[a] = fmt.Sprintf("%x-%x-%x-%x-%x.local", u[:4], u[4:6], u[6:8], u[8:10], u[10:])
+	}
+	return g.names[a]
 }
 
 // releaseMDNS gives the sockets back, when no name is of interest any more.

@@ -2,6 +2,7 @@ package rtcpeer
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"runtime/debug"
 	"sync"
@@ -54,13 +55,13 @@ type memAddress struct {
 	addr netip.AddrPort
 }
 
-func (a memAddress) open(h udpmux.Handler, loopback bool) ([]port, []local, error) {
+func (a memAddress) open(h handler, _ addressChoice) ([]port, []local, error) {
 	s := &memSocket{net: a.net, h: h, addr: a.addr, in: make(chan memDatagram, 4096), closed: make(chan struct{})}
 	a.net.mu.Lock()
 	a.net.sockets[a.addr] = s
 	a.net.mu.Unlock()
 	go s.read()
-	return []port{s}, []local{{0, a.addr}}, nil
+	return []port{s}, []local{{addr: a.addr}}, nil
 }
 
 func (s *memSocket) read() {
@@ -132,7 +133,10 @@ func newMemConn(t testing.TB, n *memNet, addr string, cfg Config) *Conn {
 }
 
 // signalTo passes descriptions and candidates of from to to.
-func signalTo(t testing.TB, from, to *Conn) {
+func signalTo(t testing.TB, from, to *Conn) { signalWithout(t, from, to, nil) }
+
+// signalWithout is signalTo, but leaves out candidates that drop is true for.
+func signalWithout(t testing.TB, from, to *Conn, drop func(name string) bool) {
 	from.OnSessionDescriptionCreated(func(typ, sdp string) {
 		if err := from.SetLocalDescription(typ, sdp); err != nil {
 			t.Errorf("SetLocalDescription(%s): %v", typ, err)
@@ -142,7 +146,10 @@ func signalTo(t testing.TB, from, to *Conn) {
 		}
 	})
 	from.OnICECandidateCreated(func(media string, index int, name string) {
-		if err := to.AddICECandidate(media, index, name); err != nil {
+		if drop != nil && drop(name) {
+			return
+		}
+		if err := to.AddICECandidate(media, index, name); err != nil && !errors.Is(err, ErrClosed) { // at the test's end
 			t.Errorf("AddICECandidate(%q): %v", name, err)
 		}
 	})
@@ -231,7 +238,8 @@ func (p *memPair) close() {
 type fixedAddresses struct{}
 
 func (fixedAddresses) watch(func([]netip.Addr)) (stop func()) { return func() {} }
-func (fixedAddresses) appeared(udpmux.Handler, int16, netip.Addr) (port, local, error) {
+func (fixedAddresses) dial(handler, int16, netip.Addr) port   { return nil }
+func (fixedAddresses) appeared(handler, int16, netip.Addr) (port, []local, error) {
 	panic("no address has appeared")
 }
 func (fixedAddresses) vanished(port) bool { panic("no address has vanished") }

@@ -16,10 +16,15 @@ type description struct {
 	text   string
 	origin sdp.Origin
 	data   *sdp.Data
+	parsed *sdp.Session // nil once the connection is up
 }
 
-// session parses the text again: an idle connection keeps only what it needs.
+// session is the whole of the text, which is parsed again where it was
+// forgotten.
 func (d *description) session() *sdp.Session {
+	if d.parsed != nil {
+		return d.parsed
+	}
 	s, err := sdp.Parse(d.text)
 	if err != nil {
 		return &sdp.Session{} // it was parsed before: this cannot be
@@ -38,7 +43,7 @@ func parseDescription(typ, text string) (*description, error) {
 	if err != nil {
 		return nil, invalid("%s: %w", typ, err)
 	}
-	return &description{typ, text, s.Origin, data}, nil
+	return &description{typ, text, s.Origin, data, s}, nil
 }
 
 // sameTransport tells whether two descriptions agree in their ICE and DTLS
@@ -141,13 +146,17 @@ func (n *negotiation) layout() *sdp.Session {
 	return n.currentLocal.session()
 }
 
+// renomination is the ICE option of ends that nominate again by number.
+const renomination = "renomination"
+
 // params are what every description of ours says.
 func (n *negotiation) params(c credentials) sdp.Params {
 	n.version++
 	return sdp.Params{
 		Origin: sdp.NewOrigin(n.id, n.version), Mid: "0",
-		Ufrag: c.ufrag, Pwd: c.pwd, ICEOptions: []string{"trickle", "ice2"}, // RFC 8838 §4, RFC 8445 §10
-		SCTPPort: 5000,
+		Ufrag: c.ufrag, Pwd: c.pwd, // RFC 8838 §4, RFC 8445 §10, draft-thatcher-ice-renomination
+		ICEOptions: []string{"trickle", "ice2", renomination},
+		SCTPPort:   5000,
 	}
 }
 
@@ -215,15 +224,17 @@ func made(typ string, s *sdp.Session) (*description, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rtcpeer: own description: %w", err)
 	}
-	return &description{typ, s.String(), s.Origin, data}, nil
+	return &description{typ, s.String(), s.Origin, data, s}, nil
 }
 
 // checkLocal finds the created description that the program wants to apply.
 // again is true where it is applied already, perhaps as a pranswer.
 func (n *negotiation) checkLocal(typ, text string) (d *description, again bool, err error) {
-	given, err := parseDescription(typ, text)
-	if err != nil {
-		return nil, false, err
+	given := n.asCreated(typ, text)
+	if given == nil {
+		if given, err = parseDescription(typ, text); err != nil {
+			return nil, false, err
+		}
 	}
 	applied := n.pendingLocal
 	if n.state == SignalingStateStable {
@@ -246,6 +257,31 @@ func (n *negotiation) checkLocal(typ, text string) (d *description, again bool, 
 		return nil, false, invalid("local %s is not one that was created here, or its ICE or DTLS lines were changed", typ)
 	}
 	return given, false, nil
+}
+
+// asCreated is the description of that kind that was created last, if the text
+// is its own; else nil.
+func (n *negotiation) asCreated(typ, text string) *description {
+	created := n.answer
+	if typ == "offer" {
+		created = n.offer
+	}
+	if created == nil || created.text != text {
+		return nil
+	}
+	d := *created
+	d.typ = typ
+	return &d
+}
+
+// forget lets go of what is only needed while a connection is set up, and can
+// be had from the texts again.
+func (n *negotiation) forget() {
+	for _, d := range []*description{n.currentLocal, n.currentRemote, n.pendingLocal, n.pendingRemote} {
+		if d != nil {
+			d.parsed = nil
+		}
+	}
 }
 
 // sameVersion tells whether d, with candidates added, may be o.

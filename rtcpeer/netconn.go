@@ -28,7 +28,8 @@ type netConn struct {
 	read, write *deadline
 
 	readMu sync.Mutex
-	rest   []byte // of the packet that was read last
+	packet []byte // read last
+	rest   []byte // of it, not read yet
 
 	closed atomic.Bool
 }
@@ -52,10 +53,13 @@ func (n *netConn) Read(p []byte) (int, error) {
 		if err != nil {
 			return 0, n.wrap("read", err)
 		}
-		n.rest = b
+		n.packet, n.rest = b, b
 	}
 	k := copy(p, n.rest)
-	n.rest = n.rest[k:]
+	if n.rest = n.rest[k:]; len(n.rest) == 0 {
+		n.d.Recycle(n.packet)
+		n.packet = nil
+	}
 	return k, nil
 }
 

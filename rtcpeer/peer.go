@@ -14,6 +14,7 @@ import (
 	"purertc/datachannel"
 	"purertc/dtls"
 	"purertc/ice"
+	"purertc/ice/udpmux"
 )
 
 // A peer is one connection of the built-in stack: the core, and what it lacks
@@ -29,15 +30,16 @@ type peer struct {
 	now     func() time.Time
 	timed   bool // by timers; a simulation calls fire itself
 
-	mu       fairMutex // guards what follows
+	mu       peerMutex // guards what follows
 	core     *core
 	neg      negotiation
-	events   []Event
+	events   eventQueue
 	channels map[*datachannel.Channel]*stackChannel
 	serial   uint64   // of the channel made last
 	incoming struct { // channels of the far end that the program has not heard of
 		count, bytes int
 	}
+	inbox   inbox // has a lock of its own
 	closed  bool
 	done    chan struct{} // closed when nothing more can be sent or received
 	over    bool          // done is closed
@@ -71,32 +73,30 @@ func newPeer(cfg Config, random io.Reader, notify func()) (*peer, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	agent := ice.NewAgent(ice.Config{
-		RelayOnly: cfg.ICETransportPolicy == ICETransportPolicyRelay,
-		Ufrag:     neg.local.ufrag, Pwd: neg.local.pwd, Rand: random,
+		RelayOnly: cfg.ICETransportPolicy == ICETransportPolicyRelay, Lite: cfg.ICELite,
+		Ufrag: neg.local.ufrag, Pwd: neg.local.pwd, Rand: random,
 	})
-	return &peer{
-		cfg: cfg, log: log, notify: notify, network: privateNetwork{log, cfg.LocalAddresses}, random: random, now: time.Now, timed: true, multicast: true,
+	p := &peer{
+		cfg: cfg, log: log, notify: notify, network: privateNetwork{log, cfg.LocalAddresses, cfg.MinPort, cfg.MaxPort}, random: random, now: time.Now, timed: true, multicast: true,
 		core: newCore(&cfg, agent, random), neg: neg, done: make(chan struct{}),
 		channels: map[*datachannel.Channel]*stackChannel{},
-	}, nil
+	}
+	p.core.fragmented = !udpmux.Unfragmented
+	return p, nil
 }
 
 // emit queues an event for the program.
 func (p *peer) emit(e Event) {
-	p.events = append(p.events, e)
+	p.events.push(e)
 	p.notify()
 }
 
 func (p *peer) nextEvent() (Event, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.events) == 0 {
-		return Event{}, false
-	}
-	e := p.events[0]
-	p.events[0] = Event{}
-	if p.events = p.events[1:]; len(p.events) == 0 {
-		p.events = nil
+	e, ok := p.events.pop()
+	if !ok {
+		return e, false
 	}
 	if c, ok := e.Channel.(*stackChannel); ok {
 		c.taken(&e)
@@ -116,11 +116,20 @@ func (p *peer) run(now time.Time) {
 
 // HandleDatagrams is of udpmux.Handler.
 func (p *peer) HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int) {
+	if p.postpone(now, r, b, segment) {
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return
 	}
+	p.take(now, r, b, segment)
+	p.run(now)
+}
+
+// take gives the core what one read brought. The lock is held; run follows.
+func (p *peer) take(now time.Time, r ice.Route, b []byte, segment int) {
 	p.traffic.BytesReceived += uint64(len(b))
 	for len(b) > 0 {
 		p.traffic.PacketsReceived++
@@ -128,7 +137,6 @@ func (p *peer) HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int
 		p.core.handleDatagram(now, r, b[:n:n])
 		b = b[n:]
 	}
-	p.run(now)
 }
 
 // Writable is of udpmux.Handler.
@@ -149,6 +157,7 @@ func (p *peer) SocketClosed(sock int16, err error) {
 		return
 	}
 	now := p.now()
+	p.full = false
 	for _, l := range p.gatherer.locals {
 		if l.sock == sock {
 			p.log.Warn("socket failed", "address", l.addr, "error", err)
@@ -156,6 +165,20 @@ func (p *peer) SocketClosed(sock int16, err error) {
 		}
 	}
 	p.connectionLost(now, sock, err)
+	p.run(now)
+}
+
+// RouteClosed is of handler.
+func (p *peer) RouteClosed(r ice.Route, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	p.log.Debug("connection closed", "local", r.Local, "remote", r.Remote, "error", err)
+	now := p.now()
+	p.full = false
+	p.core.agent.RouteClosed(now, r, err)
 	p.run(now)
 }
 
@@ -168,12 +191,32 @@ func (p *peer) arm(now time.Time) {
 		return
 	}
 	p.armed = t
-	if wait := max(0, t.Sub(now)); p.timer == nil {
+	wait := max(0, t.Sub(now))
+	wait += slack(t, wait)
+	if p.timer == nil {
 		p.timer = time.AfterFunc(wait, p.fire)
 	} else {
 		p.timer.Reset(wait)
 	}
 }
+
+// slack is how much later than t, which is wait away, a timer fires, so that
+// the keepalives of many peers wake the process together: for a thousand that
+// rest, four times a second and not two hundred. It is at most 1/16 of the
+// wait, and none for what may be a retransmission.
+func slack(t time.Time, wait time.Duration) time.Duration {
+	if wait < slackFrom {
+		return 0
+	}
+	grid := slackFrom >> 4
+	for grid<<5 <= wait {
+		grid <<= 1
+	}
+	return grid - time.Duration(t.UnixNano())%grid
+}
+
+// slackFrom is more than any retransmission's first timeout.
+const slackFrom = 2 * time.Second
 
 func (p *peer) fire() {
 	p.mu.Lock()
@@ -198,7 +241,7 @@ func (p *peer) takeEvents(now time.Time) {
 		if !ok {
 			break
 		}
-		p.handleICEEvent(e)
+		p.handleICEEvent(now, e)
 	}
 	for {
 		e, ok := p.core.session.NextEvent()
@@ -235,7 +278,7 @@ func (p *peer) endChannels(cause error) {
 	}
 }
 
-func (p *peer) handleICEEvent(e ice.Event) {
+func (p *peer) handleICEEvent(now time.Time, e ice.Event) {
 	switch e.Kind {
 	case ice.EventCandidate:
 		p.gathered(e.Candidate)
@@ -253,8 +296,14 @@ func (p *peer) handleICEEvent(e ice.Event) {
 		}
 	case ice.EventSelected:
 		p.traffic.SelectedCandidatePairChanges++
+		p.full = false // of another socket, or found again at once
 		p.log.Debug("pair selected", "local", e.Route.Local, "remote", e.Route.Remote)
+		if e.Lost {
+			p.core.pathLost(now)
+		}
 		p.core.takeRTT()
+	case ice.EventAlternate:
+		p.sentOn(e)
 	case ice.EventServerError:
 		p.log.Warn("server failed", "url", e.URL, "error", e.Err)
 	}
@@ -296,8 +345,9 @@ func (p *peer) setState(s ConnectionState, cause error) {
 		return
 	}
 	p.state = s
-	if s == StateConnected {
+	if s == StateConnected && !p.cfg.MDNSCandidates {
 		p.releaseMDNS()
+		p.neg.forget()
 	}
 	if s == StateFailed {
 		if cause == nil {
@@ -345,6 +395,7 @@ func (p *peer) shut(now time.Time, cause error) {
 		p.timer.Stop()
 	}
 	p.gatherer.stop()
+	p.gatherer.forgetRetries()
 	if p.gatherer.unwatch != nil {
 		p.gatherer.unwatch()
 	}
@@ -371,11 +422,9 @@ func (p *peer) startTransport(now time.Time) error {
 		if err := p.startDTLS(now, local, remote); err != nil {
 			return err
 		}
-		if remote.data.ICELite {
-			p.core.agent.SetControlling(now, true) // RFC 8445 §6.1.1
-		}
 	}
 	p.maxRemote = remote.data.MaxMessageSize
+	p.core.agent.SetRenomination(slices.Contains(remote.data.ICEOptions, renomination))
 	p.core.agent.SetRemote(now, remote.data.Ufrag, remote.data.Pwd, remote.data.ICELite)
 	p.remote.apply(p, now, remote)
 	return nil
@@ -399,14 +448,20 @@ func (p *peer) startDTLS(now time.Time, local, remote *description) error {
 		fingerprints = append(fingerprints, dtls.Fingerprint{Hash: f.Hash, Value: f.Value})
 	}
 	p.neg.client, p.neg.roleKnown = isClient(local, remote), true
-	return p.core.startDTLS(now, dtls.Config{
+	err = p.core.makeDTLS(dtls.Config{
 		Client: p.neg.client, Certificate: cert, Fingerprints: fingerprints,
 		MinVersion: minVersion, MaxVersion: maxVersion,
 		// There is no media, but some peers, pion among them, end a handshake
 		// without use_srtp (RFC 5764 §4.1.1).
 		SRTPProfiles: []uint16{srtpAES128GCM, srtpAES128CM},
-		Rand:         p.random, KeyLogWriter: p.cfg.KeyLogWriter,
+		// So that the far end says what it accepts; see core.discover.
+		RecordSizeLimit: maxRecord,
+		Rand:            p.random, KeyLogWriter: p.cfg.KeyLogWriter,
 	})
+	if err == nil && !p.postponeStart() {
+		p.core.beginDTLS(now)
+	}
+	return err
 }
 
 // SRTP protection profiles (RFC 7714 §14.2, RFC 5764 §4.1.2).
@@ -414,6 +469,9 @@ const (
 	srtpAES128CM  = 0x0001
 	srtpAES128GCM = 0x0007
 )
+
+// maxRecord is the longest record of DTLS 1.3, with its content type.
+const maxRecord = 1<<14 + 1
 
 // shutdown sends what is queued and ends the association in agreement with
 // the peer.
@@ -461,10 +519,10 @@ var batches = sync.Pool{New: func() any { return &batch{make([]byte, 0, batchSiz
 
 // flush sends what the core has to send, as long as the sockets take it.
 // Datagrams of one size and one route go out in one write.
+//
+// While a socket is full only ICE's own datagrams go out, which are few: they
+// are how a connection that stands still is left for another.
 func (p *peer) flush(now time.Time) {
-	if p.full {
-		return
-	}
 	var (
 		buffer  = batches.Get().(*batch)
 		b       = buffer.b[:0]
@@ -472,9 +530,9 @@ func (p *peer) flush(now time.Time) {
 		segment int // the size of each datagram in b but the last
 		count   int
 	)
-	for !p.full {
+	for {
 		start := len(b)
-		next, r, ok := p.core.appendDatagram(now, b)
+		next, r, ok := p.core.appendDatagram(now, b, p.full)
 		if !ok {
 			break
 		}

@@ -17,6 +17,13 @@ import (
 
 // TestMain holds the whole package to leaving no goroutine.
 func TestMain(m *testing.M) {
+	if cfg := os.Getenv(namespaceVariable); cfg != "" {
+		if err := namespacePeer(cfg); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	before := runtime.NumGoroutine()
 	code := m.Run()
 	fuzzing := flag.Lookup("test.fuzz").Value.String() != "" // which has goroutines of its own
@@ -49,6 +56,13 @@ func realPair(t testing.TB, cfg Config) (a, b *Conn, x, y *DataChannel) {
 
 func realPairOf(t testing.TB, cfg, cfgB Config) (a, b *Conn, x, y *DataChannel) {
 	t.Helper()
+	return realPairWithout(t, cfg, cfgB, nil)
+}
+
+// realPairWithout is realPairOf, but candidates that drop is true for do not
+// reach the other end.
+func realPairWithout(t testing.TB, cfg, cfgB Config, drop func(name string) bool) (a, b *Conn, x, y *DataChannel) {
+	t.Helper()
 	before := runtime.NumGoroutine()
 	ctx, cancel := context.WithCancel(context.Background())
 	a, b = New(), New()
@@ -56,8 +70,8 @@ func realPairOf(t testing.TB, cfg, cfgB Config) (a, b *Conn, x, y *DataChannel) 
 	if err := errors.Join(a.Initialize(cfg), b.Initialize(cfgB)); err != nil {
 		t.Fatal(err)
 	}
-	signalTo(t, a, b)
-	signalTo(t, b, a)
+	signalWithout(t, a, b, drop)
+	signalWithout(t, b, a, drop)
 	got := make(chan *DataChannel, 1)
 	b.OnDataChannelReceived(func(ch *DataChannel) {
 		select {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"purertc/dtls"
@@ -30,10 +31,23 @@ var errNoSTUN = errors.New("STUN over TLS tells no address that UDP could use")
 // A connection is one that was opened for a TURN server, or a UDP socket
 // where the peer has none of its own.
 type connection struct {
+	task
 	server ice.Server
-	url    serverURL
+	opened time.Time
 	lost   bool
+	retry  *time.Timer // of one that was lost
 }
+
+// A connection that was lost is made again, after retryFirst and then ever
+// longer; one that lasted for retryMost counts as a success.
+const (
+	retryFirst = time.Second
+	retryMost  = time.Minute
+)
+
+// maxAlternates is how often servers may send on to the next (RFC 8489 §10
+// would have loops found).
+const maxAlternates = 4
 
 // transport is how the URL's server is reached.
 func (u *serverURL) over() ice.Transport {
@@ -75,10 +89,10 @@ type dialed struct {
 
 // connect opens the connection of a server and asks it. It runs on a
 // goroutine of its own, without the peer's lock.
-func (p *peer) connect(ctx context.Context, round int, u serverURL, s ICEServer) {
+func (p *peer) connect(ctx context.Context, round int, t task) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	d, err := p.dial(ctx, u)
+	d, err := p.dial(ctx, t)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = ice.ErrServerTimeout
 	}
@@ -92,24 +106,75 @@ func (p *peer) connect(ctx context.Context, round int, u serverURL, s ICEServer)
 	}
 	now := p.now()
 	if err == nil {
-		err = p.attach(now, d, u, s)
+		err = p.attach(now, d, t)
 	}
 	if err != nil {
-		p.core.agent.ServerFailed(now, u.text, err)
+		p.core.agent.ServerFailed(now, t.url.text, err)
+		if t.lost > 0 {
+			p.again(t)
+		}
 	}
 	p.asked(now)
 }
 
-// dial opens a connection to the server of a URL, or only looks up its
-// address for UDP.
-func (p *peer) dial(ctx context.Context, u serverURL) (dialed, error) {
+// sentOn takes a server's word that another one is to be asked.
+func (p *peer) sentOn(e ice.Event) {
+	for i := range p.gatherer.connections {
+		c := &p.gatherer.connections[i]
+		if c.lost || c.server.Sock != e.Sock {
+			continue
+		}
+		c.lost = true
+		p.port(e.Sock).Close()
+		p.ports[e.Sock] = nil
+		t := c.task
+		if t.alternate, t.domain = e.Addr, e.Domain; t.hops >= maxAlternates {
+			p.core.agent.ServerFailed(p.now(), t.url.text, errAlternates)
+			p.core.agent.EndOfLocal(p.now())
+			return
+		}
+		t.hops++
+		p.begin(t)
+		return
+	}
+}
+
+var errAlternates = errors.New("it sends its clients from one server to the next")
+
+// again makes a connection that was lost anew, in a while.
+func (p *peer) again(t task) {
+	g := &p.gatherer
+	t.alternate, t.domain, t.hops = netip.AddrPort{}, "", 0
+	wait := min(retryFirst<<min(t.lost-1, 6), retryMost)
+	round := g.round
+	timer := time.AfterFunc(wait, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if !p.closed && round == p.gatherer.round {
+			t.lost++
+			p.begin(t)
+		}
+	})
+	for i := range g.connections {
+		if c := &g.connections[i]; c.lost && c.url == t.url {
+			c.retry = timer
+		}
+	}
+}
+
+// dial opens a connection to a server, or only looks up its address for UDP.
+func (p *peer) dial(ctx context.Context, t task) (dialed, error) {
+	u := t.url
 	address := net.JoinHostPort(u.host, fmt.Sprint(u.port))
+	if t.alternate.IsValid() {
+		address = t.alternate.String()
+	}
 	network := "udp"
 	if u.transport == "tcp" {
 		network = "tcp"
 	}
 	if u.over() == ice.OverDTLS {
-		return p.dialDTLS(ctx, u, address)
+		return p.dialDTLS(ctx, t)
 	}
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, network, address)
@@ -122,7 +187,7 @@ func (p *peer) dial(ctx context.Context, u serverURL) (dialed, error) {
 		conn.Close() // it only told the address
 		d.conn = nil
 	case ice.OverTLS:
-		secured := tls.Client(conn, p.tlsConfig(u))
+		secured := tls.Client(conn, p.tlsConfig(t))
 		if err := secured.HandshakeContext(ctx); err != nil {
 			conn.Close()
 			return dialed{}, err
@@ -133,30 +198,66 @@ func (p *peer) dial(ctx context.Context, u serverURL) (dialed, error) {
 }
 
 // tlsConfig is the program's, for this server.
-func (p *peer) tlsConfig(u serverURL) *tls.Config {
+func (p *peer) tlsConfig(t task) *tls.Config {
 	cfg := &tls.Config{}
 	if p.cfg.TLSConfig != nil {
 		cfg = p.cfg.TLSConfig.Clone()
 	}
-	if cfg.ServerName == "" {
-		cfg.ServerName = u.host
+	switch {
+	case t.domain != "":
+		cfg.ServerName = t.domain // RFC 8489 §14.16
+	case cfg.ServerName == "":
+		cfg.ServerName = t.url.host
 	}
 	return cfg
 }
 
 // dialDTLS makes a DTLS connection whose server has a certificate that the
 // authorities vouch for, as TLS wants it.
-func (p *peer) dialDTLS(ctx context.Context, u serverURL, address string) (dialed, error) {
-	resolved, err := net.DefaultResolver.LookupNetIP(ctx, "ip", u.host)
+//
+// The addresses of a name are tried in turn, each for its part of the time.
+func (p *peer) dialDTLS(ctx context.Context, t task) (d dialed, err error) {
+	if t.alternate.IsValid() {
+		return p.dialDTLSAddress(ctx, t, t.alternate)
+	}
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", t.url.host)
 	if err != nil {
 		return dialed{}, err
 	}
-	remote := netip.AddrPortFrom(resolved[0].Unmap(), u.port)
+	return eachInTurn(ctx, addrs, func(ctx context.Context, a netip.Addr) (dialed, error) {
+		return p.dialDTLSAddress(ctx, t, netip.AddrPortFrom(a.Unmap(), t.url.port))
+	})
+}
+
+// eachInTurn calls dial with one address after the other, until one works. Each
+// has an equal part of the time that is left. The error is the first one's.
+func eachInTurn(ctx context.Context, addrs []netip.Addr, dial func(context.Context, netip.Addr) (dialed, error)) (d dialed, err error) {
+	err = errNoAddress
+	for i, a := range addrs {
+		one, cancel := ctx, context.CancelFunc(func() {})
+		if end, ok := ctx.Deadline(); ok {
+			one, cancel = context.WithTimeout(ctx, time.Until(end)/time.Duration(len(addrs)-i))
+		}
+		d, derr := dial(one, a)
+		cancel()
+		if derr == nil {
+			return d, nil
+		}
+		if i == 0 {
+			err = derr
+		}
+	}
+	return dialed{}, err
+}
+
+var errNoAddress = errors.New("the server's name has no address")
+
+func (p *peer) dialDTLSAddress(ctx context.Context, t task, remote netip.AddrPort) (dialed, error) {
 	socket, err := net.ListenUDP("udp", nil)
 	if err != nil {
 		return dialed{}, err
 	}
-	cfg := p.tlsConfig(u)
+	cfg := p.tlsConfig(t)
 	conn, err := dtlsnet.Dial(ctx, socket, net.UDPAddrFromAddrPort(remote), dtls.Config{
 		VerifyPeer: func(chain [][]byte) error { return verifyChain(cfg, chain) },
 	})
@@ -209,24 +310,29 @@ func unmapped(a netip.AddrPort) netip.AddrPort {
 
 // attach makes a port of a connection, and has the agent ask the server over
 // it.
-func (p *peer) attach(now time.Time, d dialed, u serverURL, s ICEServer) error {
+func (p *peer) attach(now time.Time, d dialed, t task) error {
 	g := &p.gatherer
+	u := t.url
+	// What was lost is not needed for anything but to be made again.
+	g.connections = slices.DeleteFunc(g.connections, func(c connection) bool { return c.lost && c.url == u })
 	if len(g.connections) >= maxConnections {
 		if d.conn != nil {
 			d.conn.Close()
 		}
 		return ice.ErrTooManyServers
 	}
-	sock := int16(len(p.ports))
-	var handler udpmux.Handler = p
+	sock := p.freeSock()
+	var h handler = p
 	if p.cfg.Filter != nil {
-		handler = filteredHandler{p, p.cfg.Filter}
+		h = filteredHandler{p, p.cfg.Filter}
 	}
 	var q port
 	if d.conn != nil {
-		q = streammux.New(d.conn, streammux.Config{
-			Handler: handler, Sock: sock, Remote: d.remote, Packets: u.over() == ice.OverDTLS,
-		})
+		framing := streammux.TURN
+		if u.over() == ice.OverDTLS {
+			framing = streammux.Packets
+		}
+		q = streammux.New(d.conn, streammux.Config{Handler: h, Sock: sock, Remote: d.remote, Framing: framing})
 	} else {
 		any := netip.IPv4Unspecified()
 		if d.remote.Addr().Is6() {
@@ -236,7 +342,7 @@ func (p *peer) attach(now time.Time, d dialed, u serverURL, s ICEServer) error {
 		if err != nil {
 			return err
 		}
-		attached, err := socket.Attach(handler, sock, true)
+		attached, err := socket.Attach(h, sock, true)
 		if err != nil {
 			socket.Close()
 			return err
@@ -246,12 +352,12 @@ func (p *peer) attach(now time.Time, d dialed, u serverURL, s ICEServer) error {
 	if p.cfg.Filter != nil {
 		q = filteredPort{q, p.cfg.Filter}
 	}
-	p.ports = append(p.ports, q)
+	p.setPort(sock, q)
 	server := ice.Server{
 		URL: u.text, Addr: d.remote, TURN: true, Sock: sock, Transport: u.over(),
-		Username: s.Username, Password: s.Credential,
+		Username: t.server.Username, Password: t.server.Credential,
 	}
-	g.connections = append(g.connections, connection{server: server, url: u})
+	g.connections = append(g.connections, connection{task: t, server: server, opened: now})
 	p.addServer(now, server)
 	return nil
 }
@@ -268,7 +374,14 @@ func (p *peer) connectionLost(now time.Time, sock int16, err error) {
 		if c := &p.gatherer.connections[i]; c.server.Sock == sock && !c.lost {
 			c.lost = true
 			p.port(sock).Close()
+			p.ports[sock] = nil
 			p.core.agent.ConnectionFailed(now, sock, err)
+			t := c.task
+			if t.lost++; now.Sub(c.opened) > retryMost {
+				t.lost = 1
+			}
+			p.again(t)
+			return
 		}
 	}
 }

@@ -32,8 +32,8 @@ func (c *Conn) Report() Report {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := Report{Connection: c.connection, Gathering: c.gathering, Signaling: c.signaling, Err: c.cause}
-	if s, ok := c.ext.(*stack); ok && s.peer != nil {
-		s.peer.report(&r)
+	if p := c.peer(); p != nil {
+		p.report(&r)
 	}
 	return r
 }
@@ -105,14 +105,21 @@ func (r Report) candidates(b *strings.Builder, whose string, list []ice.Candidat
 	}
 	fmt.Fprintf(b, "%d %s candidates%s\n", len(list), whose, end)
 	for _, c := range list {
-		fmt.Fprintf(b, "  %s\n", candidateText(c))
+		fmt.Fprintf(b, "  %s", candidateText(c))
+		if whose == "remote" && c.Name != "" {
+			b.WriteString(" (its address is being looked up)")
+		}
+		b.WriteByte('\n')
 	}
 }
 
 // candidateText is a candidate as people say it: its type and its address.
 func candidateText(c ice.Candidate) string {
 	if c.Name != "" && !c.Addr.Addr().IsValid() {
-		return fmt.Sprintf("%v %s (its address is being looked up)", c.Type, c.Name)
+		return fmt.Sprintf("%v %s", c.Type, c.Name)
+	}
+	if c.TCPType == ice.TCPActive {
+		return fmt.Sprintf("%v tcp %v, connecting", c.Type, c.Addr.Addr()) // its port means nothing
 	}
 	return fmt.Sprintf("%v %s %v", c.Type, c.Transport, c.Addr)
 }

@@ -51,6 +51,7 @@ func (p *peer) fill(params *sdp.Params) error {
 	}
 	params.Fingerprints = []sdp.Fingerprint{{Hash: f.Hash, Value: f.Value}}
 	params.MaxMessageSize = p.cfg.maxMessageSize()
+	params.ICELite = p.cfg.ICELite
 	if params.Ufrag == p.gatherer.ufrag { // a restart has candidates of its own
 		params.Candidates = p.gatherer.candidates
 		params.EndOfCandidates = p.gatherer.state == GatheringStateComplete

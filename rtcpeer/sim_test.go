@@ -117,12 +117,12 @@ func (p *simPeer) peer() *peer { return p.ext.(*stack).peer }
 
 // The verbs of network.
 
-func (p *simPeer) open(h udpmux.Handler, loopback bool) (ports []port, locals []local, err error) {
+func (p *simPeer) open(h handler, _ addressChoice) (ports []port, locals []local, err error) {
 	p.h = h
 	p.ports = map[int16]*simPort{}
 	for i, a := range p.addrs {
 		q, l, _ := p.appeared(h, int16(i), a)
-		ports, locals = append(ports, q), append(locals, l)
+		ports, locals = append(ports, q), append(locals, l...)
 	}
 	return ports, locals, nil
 }
@@ -132,10 +132,12 @@ func (p *simPeer) watch(changed func([]netip.Addr)) (stop func()) {
 	return func() { p.changed = nil }
 }
 
-func (p *simPeer) appeared(h udpmux.Handler, sock int16, addr netip.Addr) (port, local, error) {
+func (p *simPeer) dial(handler, int16, netip.Addr) port { return nil }
+
+func (p *simPeer) appeared(h handler, sock int16, addr netip.Addr) (port, []local, error) {
 	q := &simPort{p: p, sock: sock, addr: netip.AddrPortFrom(addr, 5000)}
 	p.ports[sock] = q
-	return q, local{sock, q.addr}, nil
+	return q, []local{{sock: sock, addr: q.addr}}, nil
 }
 
 func (p *simPeer) vanished(q port) bool {
@@ -209,11 +211,11 @@ func (p *simPeer) Advance(now time.Time) { p.peer().fire() }
 func (p *simPeer) NextTimeout() time.Time {
 	q := p.peer()
 	p.Conn.mu.Lock()
-	queued := len(p.queue)
+	queued := p.queue.len()
 	p.Conn.mu.Unlock()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if queued > 0 || len(q.events) > 0 || len(p.out) > 0 {
+	if queued > 0 || q.events.len() > 0 || len(p.out) > 0 {
 		return p.world.Now() // a program polls all the time
 	}
 	if q.closed {

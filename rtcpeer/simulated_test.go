@@ -258,3 +258,32 @@ func TestSimRepeats(t *testing.T) {
 		}
 	}
 }
+
+// An idle connection is asked for consent every five seconds, and nothing else
+// goes over it but SCTP's heartbeats.
+func TestIdleIsQuiet(t *testing.T) {
+	w := simnet.New(1)
+	w.Default = simnet.Path{Delay: 10 * time.Millisecond}
+	a, b := newSimPair(t, w, Config{})
+	ch, err := a.CreateDataChannel("x", ChannelOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.CreateOffer(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, w, 5*time.Second, "open", func() bool { return ch.ReadyState() == ChannelStateOpen })
+	settled := w.Now().Add(5 * time.Second)
+	w.After(5*time.Second, func() {})
+	until(t, w, time.Minute, "a while", func() bool { return !w.Now().Before(settled) })
+	before, end := a.Stats().Transport.PacketsSent, w.Now().Add(time.Minute)
+	w.After(time.Minute, func() {})
+	until(t, w, 2*time.Minute, "a minute", func() bool { return !w.Now().Before(end) })
+	// Its own consent requests, at least 4 s apart, answers to the other end's,
+	// and two heartbeats with their answers.
+	if n := a.Stats().Transport.PacketsSent - before; n > 15+15+4 {
+		t.Errorf("%d datagrams in an idle minute", n)
+	}
+	a.Close()
+	b.Close()
+}

@@ -7,9 +7,11 @@ import (
 )
 
 // stack is the built-in Extension. What belongs to one connection is a peer;
-// Initialize makes a new one.
+// after Initialize, the first call that needs one makes it: New initializes
+// too, and most programs do it again with their own configuration.
 type stack struct {
 	peer   *peer
+	cfg    *Config // of the peer that is to be made
 	notify func()
 
 	// What tests set in place of the machine's.
@@ -28,15 +30,26 @@ func (s *stack) Initialize(cfg Config) error {
 	s.Close()
 	cfg.ICEServers = slices.Clone(cfg.ICEServers) // the caller's may change
 	cfg.LocalAddresses = slices.Clone(cfg.LocalAddresses)
-	p, err := newPeer(cfg, s.random, s.notify)
+	s.peer, s.cfg = nil, &cfg
+	return nil
+}
+
+// made is the peer, which is made if there is none. It fails only if there is
+// no randomness.
+func (s *stack) made() (*peer, error) {
+	if s.peer != nil {
+		return s.peer, nil
+	}
+	cfg := s.cfg
+	p, err := newPeer(*cfg, s.random, s.notify)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	switch {
 	case s.network != nil:
 		p.network, p.multicast = s.network, false
 	case cfg.Host != nil:
-		p.network = hostNetwork{cfg.Host}
+		p.network, p.inbox.crew = hostNetwork{cfg.Host}, &cfg.Host.crew
 	}
 	if s.now != nil {
 		p.now, p.timed = s.now, false
@@ -44,13 +57,17 @@ func (s *stack) Initialize(cfg Config) error {
 	if cfg.Filter != nil {
 		p.network = filteredNetwork{p.network, cfg.Filter}
 	}
-	s.peer = p
-	return nil
+	s.peer, s.cfg = p, nil
+	return p, nil
 }
 
 // CreateDataChannel is of Extension.
 func (s *stack) CreateDataChannel(label string, o ChannelOptions) (ChannelExtension, error) {
-	c, err := s.peer.openChannel(label, o)
+	p, err := s.made()
+	if err != nil {
+		return nil, err
+	}
+	c, err := p.openChannel(label, o)
 	if err != nil {
 		return nil, err
 	}
@@ -58,21 +75,39 @@ func (s *stack) CreateDataChannel(label string, o ChannelOptions) (ChannelExtens
 }
 
 // CreateOffer is of Extension.
-func (s *stack) CreateOffer() error { return s.peer.createOffer() }
+func (s *stack) CreateOffer() error {
+	p, err := s.made()
+	if err != nil {
+		return err
+	}
+	return p.createOffer()
+}
 
 // SetLocalDescription is of Extension.
 func (s *stack) SetLocalDescription(typ, sdp string) error {
-	return s.peer.setLocalDescription(typ, sdp)
+	p, err := s.made()
+	if err != nil {
+		return err
+	}
+	return p.setLocalDescription(typ, sdp)
 }
 
 // SetRemoteDescription is of Extension.
 func (s *stack) SetRemoteDescription(typ, sdp string) error {
-	return s.peer.setRemoteDescription(typ, sdp)
+	p, err := s.made()
+	if err != nil {
+		return err
+	}
+	return p.setRemoteDescription(typ, sdp)
 }
 
 // AddICECandidate is of Extension.
 func (s *stack) AddICECandidate(media string, index int, name string) error {
-	return s.peer.addICECandidate(media, index, name)
+	p, err := s.made()
+	if err != nil {
+		return err
+	}
+	return p.addICECandidate(media, index, name)
 }
 
 // NextEvent is of Extension.
@@ -90,6 +125,3 @@ func (s *stack) Close() error {
 	}
 	return nil
 }
-
-func (s *stack) restartICE() error                       { return s.peer.restartICE() }
-func (s *stack) setICEServers(servers []ICEServer) error { return s.peer.setICEServers(servers) }

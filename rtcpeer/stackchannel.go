@@ -18,13 +18,23 @@ type stackChannel struct {
 
 	serial    uint64
 	discarded bool             // nobody will read it
-	hasPacket bool             // an EventPacket is queued
-	hasRoom   bool             // an EventBufferRoom is queued
+	packets   interest         // in EventPacket
+	room      interest         // in EventBufferRoom
 	full      bool             // a packet was refused for want of room
 	stats     DataChannelStats // of which only the counters are kept here
 	finished  bool
-	cause     error  // of finished: io.EOF after a clean close
-	wake      func() // wakes blocked calls; does not block
+	cause     error // of finished: io.EOF after a clean close
+
+	receivers, senders signal // wake blocked calls
+}
+
+// An interest is whether the program has a handler for a kind of event. One
+// that has none is not woken for it: a program that calls Send and Receive
+// would have a goroutine woken for each batch just to find that there is
+// nothing for it to do.
+type interest struct {
+	wanted bool
+	queued bool // an event is
 }
 
 // openChannel makes a channel of ours.
@@ -62,7 +72,7 @@ func (p *peer) openChannel(label string, o ChannelOptions) (*stackChannel, error
 
 func (p *peer) adopt(ch *datachannel.Channel) *stackChannel {
 	p.serial++
-	c := &stackChannel{peer: p, ch: ch, serial: p.serial, wake: func() {}}
+	c := &stackChannel{peer: p, ch: ch, serial: p.serial, receivers: newSignal(), senders: newSignal()}
 	p.channels[ch] = c
 	return c
 }
@@ -97,7 +107,8 @@ func (p *peer) handleSessionEvent(now time.Time, e datachannel.Event) {
 		}
 	case datachannel.EventMessage:
 		if c := p.channels[e.Channel]; c != nil && !c.discarded {
-			c.signal(EventPacket, &c.hasPacket)
+			c.signal(EventPacket, &c.packets)
+			p.mu.wake(c.receivers)
 			break
 		}
 		drain(now, e.Channel)
@@ -124,20 +135,21 @@ func (p *peer) takeLowered() {
 			return
 		}
 		if c := p.channels[ch]; c != nil {
-			c.room()
+			c.lowered()
 		}
 	}
 }
 
-// room tells of buffer room. A call that found the buffer full goes on when
+// lowered tells of buffer room. A call that found the buffer full goes on when
 // half of it is free, so that it has work for a while: waking it for each
 // packet that leaves would cost more than sending it.
-func (c *stackChannel) room() {
+func (c *stackChannel) lowered() {
 	if c.full && c.ch.BufferedAmount() > c.peer.cfg.sendBufferSize()/2 {
 		return
 	}
 	c.full = false
-	c.signal(EventBufferRoom, &c.hasRoom)
+	c.signal(EventBufferRoom, &c.room)
+	c.peer.mu.wake(c.senders)
 }
 
 // optionsOf are the options of a channel that the peer opened.
@@ -152,13 +164,18 @@ func optionsOf(params datachannel.Params) ChannelOptions {
 	return o
 }
 
-// signal queues an event once until it is taken, and wakes blocked calls.
-func (c *stackChannel) signal(kind EventKind, queued *bool) {
-	if !*queued {
-		*queued = true
+// signal queues an event that is wanted, once until it is taken.
+func (c *stackChannel) signal(kind EventKind, i *interest) {
+	if i.wanted && !i.queued {
+		i.queued = true
 		c.peer.emit(Event{Kind: kind, Channel: c})
 	}
-	c.wake()
+}
+
+// wake wakes all blocked calls.
+func (c *stackChannel) wake() {
+	c.peer.mu.wake(c.receivers)
+	c.peer.mu.wake(c.senders)
 }
 
 // taken tells that a queued event was taken.
@@ -169,9 +186,9 @@ func (c *stackChannel) taken(e *Event) {
 		c.peer.incoming.count--
 		c.peer.incoming.bytes -= incomingSize(&params)
 	case EventPacket:
-		c.hasPacket = false
+		c.packets.queued = false
 	case EventBufferRoom:
-		c.hasRoom = false
+		c.room.queued = false
 	}
 }
 
@@ -198,11 +215,11 @@ func (c *stackChannel) connectionClosed(cause error) {
 	c.wake()
 }
 
-// notify sets what wakes the channel's blocked calls.
-func (c *stackChannel) notify(f func()) {
+// want sets which events the program has handlers for.
+func (c *stackChannel) want(packets, room bool) {
 	c.peer.mu.Lock()
 	defer c.peer.mu.Unlock()
-	c.wake = f
+	c.packets.wanted, c.room.wanted = packets, room
 }
 
 // arrivals is the number of packets that came so far.
@@ -263,6 +280,13 @@ func (c *stackChannel) GetPacket() ([]byte, bool, error) {
 		p.run(now) // the receive window may have opened
 	}
 	return b, text, nil
+}
+
+// recycle takes a packet back that the program is done with.
+func (c *stackChannel) recycle(b []byte) {
+	c.peer.mu.Lock()
+	defer c.peer.mu.Unlock()
+	c.ch.Recycle(b)
 }
 
 // AvailablePacketCount is of ChannelExtension.

@@ -58,8 +58,8 @@ type DataChannelStats struct {
 func (c *Conn) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s, ok := c.ext.(*stack); ok && s.peer != nil {
-		return s.peer.stats()
+	if p := c.peer(); p != nil {
+		return p.stats()
 	}
 	return Stats{}
 }

@@ -132,6 +132,9 @@ type Association struct {
 	peerRwnd   int
 	rate       rateSampler
 	pacer      pacer
+	filling    bool      // the window: it has not been full since there was much room
+	turn       uint16    // the stream which sent last
+	turnAt     int64     // when that was last another one; 0: never
 	pacedUntil time.Time // when what waits for the pacer may go; zero: nothing waits
 	recovery   recoveryState
 	order      sendOrder // of the packet under way

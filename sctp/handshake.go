@@ -265,7 +265,7 @@ func (a *Association) restart(now time.Time, c *cookie) {
 	a.takePeer(c.peer)
 	a.errorCount, a.recovery, a.rate, a.pacer = 0, recoveryState{}, rateSampler{}, pacer{}
 	a.state = StateEstablished
-	a.timers.heartbeat = now.Add(heartbeatInterval)
+	a.timers.heartbeat = now.Add(restAfter)
 	a.event(Event{Kind: EventRestarted})
 }
 
@@ -298,7 +298,7 @@ func (a *Association) establish(now time.Time) {
 	a.sendInit, a.sendEcho, a.echo = false, false, nil
 	a.initCount, a.rto.backoff = 0, 0
 	a.timers.init = time.Time{}
-	a.timers.heartbeat = now.Add(heartbeatInterval)
+	a.timers.heartbeat = now.Add(restAfter)
 	if a.out.listed() > 0 {
 		a.timers.t3 = now.Add(a.rto.timeout(rtoMin))
 	}

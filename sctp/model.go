@@ -59,6 +59,9 @@ type model struct {
 	roundQueue            bool // loss came with delay
 	roundRate             float64
 
+	short      int   // bound of the window on short paths
+	shortAfter int64 // when it may grow again
+
 	held  bool // by a timeout, until the next acknowledgement
 	prior struct {
 		cwnd, inflight int
@@ -120,13 +123,19 @@ const (
 	// shortRTT is that of paths on which the schedulers of both ends decide
 	// when packets are acknowledged, not the path. There what takes shortTime at
 	// the rate may be in flight, within bounds, whatever the model says: enough
-	// to keep batches large, and little enough for a small message to wait
-	// behind. Measured on loopback, 64 KiB costs a fifth of the speed, and 192
-	// doubles the wait.
-	shortRTT       = int64(time.Millisecond)
-	shortTime      = 2 * time.Millisecond
-	minShortWindow = initialWindow * defaultMTU
-	maxShortWindow = 96 << 10
+	// to keep batches large, and the far end from falling asleep between them.
+	//
+	// A stock system's receive buffer holds some 90 datagrams, which is where
+	// firstShortWindow is, or a quarter of a megabyte where the system joins
+	// them. So the bound grows while nothing is lost, and after a loss stays
+	// below where that was for a while. Measured on loopback between two
+	// processes, 96 KiB carry 2.6 Gbit/s, 192 KiB 3.5, 256 KiB 3.9.
+	shortRTT         = int64(time.Millisecond)
+	shortTime        = 2 * time.Millisecond
+	minShortWindow   = initialWindow * defaultMTU
+	firstShortWindow = 96 << 10
+	maxShortWindow   = 192 << 10
+	shortWindowHold  = int64(2 * time.Second)
 )
 
 // phases of probeBW
@@ -137,7 +146,7 @@ const (
 )
 
 func newModel(mtu int, seed uint32) *model {
-	return &model{mtu: mtu, cwnd: initialWindow * mtu, rng: seed | 1, minRTT: math.MaxInt64, recent: math.MaxInt64, lowest: math.MaxInt64}
+	return &model{mtu: mtu, cwnd: initialWindow * mtu, rng: seed | 1, minRTT: math.MaxInt64, recent: math.MaxInt64, lowest: math.MaxInt64, short: firstShortWindow}
 }
 
 func (m *model) window() int { return m.cwnd }
@@ -273,7 +282,20 @@ func (m *model) endRound(ev *ackEvent) {
 	if m.roundLost >= minLossPackets*m.mtu && (lost > lossCeiling || lost > queueLoss && m.roundQueue) {
 		m.congested(ev)
 	}
+	m.tuneShort(ev)
 	m.roundLost, m.roundAcked, m.roundQueue, m.roundRate = 0, 0, false, 0
+}
+
+// tuneShort moves the bound of the window on short paths.
+func (m *model) tuneShort(ev *ackEvent) {
+	switch {
+	case m.minRTT >= shortRTT:
+	case m.roundLost > 0:
+		m.short = max(int(lossBeta*float64(min(m.short, ev.before))), minShortWindow)
+		m.shortAfter = ev.now + shortWindowHold
+	case ev.limited && ev.now > m.shortAfter:
+		m.short = min(m.short+2*m.mtu, maxShortWindow)
+	}
 }
 
 // congested is what follows a round in which a queue overflowed.
@@ -440,7 +462,7 @@ func (m *model) setWindow(ev *ackEvent) {
 
 // shortWindow is what may be in flight on short paths.
 func (m *model) shortWindow() int {
-	return min(max(int(m.rate()*shortTime.Seconds()), minShortWindow), maxShortWindow)
+	return min(max(int(m.rate()*shortTime.Seconds()), minShortWindow), m.short)
 }
 
 // lost does nothing by itself: acked tells how much, and endRound judges.

@@ -162,9 +162,14 @@ func (a *Association) dataReady(now time.Time) bool {
 	return (a.out.lost > 0 || a.queue.messages > 0 && a.windowAllows(1)) && a.mayTransmit(now)
 }
 
+// short reports whether the path is too short to be paced.
+func (a *Association) short() bool {
+	return a.recovery.minRTT > 0 && a.recovery.minRTT < int64(minPacedRTT)
+}
+
 // pacingRate is in bytes a second; 0: not paced.
 func (a *Association) pacingRate() float64 {
-	if m := a.recovery.minRTT; m > 0 && m < int64(minPacedRTT) {
+	if a.short() {
 		return 0
 	}
 	return a.cc.pacingRate(a.rto.srtt)
@@ -176,8 +181,11 @@ func (a *Association) mayTransmit(now time.Time) bool {
 	if a.recovery.allowance {
 		return true
 	}
-	if a.out.bytes >= a.cc.window() {
+	if room := a.sendWindow(now) - a.out.bytes; room > 0 && !a.gathers(now, room) {
+		a.filling = true
+	} else if room < -urgentRoom || !a.urgent() {
 		a.recovery.limited = a.order
+		a.filling = false
 		return false
 	}
 	if when, ok := a.pacer.ready(a.clock(now), a.pacingRate(), a.mtu); !ok {
@@ -185,6 +193,55 @@ func (a *Association) mayTransmit(now time.Time) bool {
 		return false
 	}
 	return true
+}
+
+const (
+	// sharedWindow bounds what is in flight on a short path while more than
+	// one stream sends: what is in flight is what a small message waits behind
+	// at the far end, and half of what one stream alone may have still carries
+	// four fifths of its speed.
+	sharedWindow = 128 << 10
+
+	// sharedTime is how long a stream counts as sending.
+	sharedTime = int64(200 * time.Millisecond)
+
+	// urgentRoom is how far beyond the window urgent messages may go.
+	urgentRoom = 8 << 10
+)
+
+// sendWindow is how much may be in flight.
+func (a *Association) sendWindow(now time.Time) int {
+	w := a.cc.window()
+	if a.short() && a.turnAt != 0 && a.clock(now)-a.turnAt < sharedTime {
+		w = min(w, sharedWindow)
+	}
+	return w
+}
+
+// urgent reports whether next comes a message that need not wait for the
+// window: a small one, whose turn it is before that of another stream, on a
+// path so short that the window bounds nothing but the wait at the far end.
+func (a *Association) urgent() bool {
+	if !a.short() || a.out.lost > 0 || len(a.queue.heap) < 2 {
+		return false
+	}
+	m := a.queue.next().head
+	return !m.started && len(m.data) <= urgentRoom/8
+}
+
+// maxGathered is the room in the window that is always worth a burst: about
+// what segmentation offload takes at once.
+const maxGathered = 48 << 10
+
+// gathers reports whether data waits for more room in the window. On a path
+// that is not paced each acknowledgement would else let go just what it
+// acknowledges, and bursts would stay as short as they once happened to be,
+// with a system call and a wake-up at either end for each. So once the window
+// was full, half of it has to be free. What is in flight is acknowledged
+// without a timer of ours, and if not, the probe for a lost tail goes anyway.
+func (a *Association) gathers(now time.Time, room int) bool {
+	return !a.filling && a.short() && a.out.lost == 0 && a.queue.bytes > room &&
+		room < min(a.sendWindow(now)/2, maxGathered)
 }
 
 // windowAllows reports whether the far end has room for n bytes more. With
@@ -316,6 +373,9 @@ func (a *Association) sendNew(w *packetWriter, m *outMessage, size int, stamp se
 	m.sent += size
 	a.queue.count(m, -size)
 	a.cc.sent(stamp.at, size, a.out.bytes)
+	if m.stream.id != a.turn {
+		a.turn, a.turnAt = m.stream.id, stamp.at
+	}
 	a.queue.served(m.stream, size, last)
 	w.b = a.appendChunk(w.b, tsn, a.out.at(tsn))
 	if last {

@@ -71,6 +71,7 @@ type reassembly struct {
 	held    int    // bytes charged for messages in ready or not yet released
 
 	sizeHint int // of the last message that had several fragments
+	spares   spares
 }
 
 // An inStream is the ordering state of an incoming stream.
@@ -97,7 +98,7 @@ func (r *reassembly) add(f fragment) (violation string) {
 		return "message too large"
 	}
 	if f.begin && f.end {
-		r.complete(f.stream, f.seq, f.unordered, f.ppid, append([]byte(nil), f.data...))
+		r.complete(f.stream, f.seq, f.unordered, f.ppid, append(r.spares.get(len(f.data)), f.data...))
 		return ""
 	}
 	key := fragmentKey{stream: f.stream, unordered: f.unordered, seq: f.seq, pos: f.pos}
@@ -223,7 +224,7 @@ func (r *reassembly) newRun(key fragmentKey, f fragment) *run {
 		// last saves copying, and the bound keeps it from being abused.
 		size = max(size, r.sizeHint)
 	}
-	u.segment.buf = append(make([]byte, 0, size), f.data...)
+	u.segment.buf = append(r.spares.get(size), f.data...)
 	u.head = &u.segment
 	u.tail = u.head
 	return u
@@ -251,7 +252,7 @@ func (r *reassembly) finish(u *run) {
 	r.partial -= u.charge
 	data := u.head.buf
 	if u.head.next != nil || cap(data)-len(data) > len(data)/4 {
-		data = make([]byte, 0, u.size)
+		data = r.spares.get(u.size)
 		for s := u.head; s != nil; s = s.next {
 			data = append(data, s.buf...)
 		}
@@ -389,6 +390,7 @@ func (r *reassembly) trim() {
 		r.byFirst, r.byLast = nil, nil
 		r.sizeHint = 0
 	}
+	r.spares = spares{}
 	r.ready.trim()
 }
 

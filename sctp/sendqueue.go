@@ -34,6 +34,7 @@ type outMessage struct {
 
 // count adds n bytes to the buffered amount of the message's stream.
 func (q *sendQueue) count(m *outMessage, n int) {
+	q.bytes += n
 	if m.uncounted {
 		return
 	}
@@ -237,6 +238,7 @@ type sendQueue struct {
 	scheduler
 	streams  map[uint16]*outStream
 	messages int      // queued
+	bytes    int      // of them, not yet made into chunks
 	drained  []uint16 // streams to be reset whose messages are all acknowledged or given up
 	pool     messagePool
 	lowered  []*outStream // whose buffered amount has fallen since NextLowered told

@@ -81,6 +81,24 @@ func (a *Association) Advance(now time.Time) {
 	}
 }
 
+// Awaiting tells whether something was sent that the far end has to answer:
+// within a round trip, and 200 ms where it is data (RFC 9260 §6.2).
+func (a *Association) Awaiting() bool { return !a.timers.t3.IsZero() || !a.timers.init.IsZero() }
+
+// PathLost tells that what was sent lately may be lost with the path that it
+// took, and that there is another one, of which nothing is known: whatever is
+// not acknowledged goes again at once, as if a timer had run out.
+func (a *Association) PathLost(now time.Time) {
+	a.rto.measured = false // so that SetRTT may say what the new path's is
+	for _, t := range []*time.Time{&a.timers.init, &a.timers.t3, &a.timers.reconfig, &a.timers.shutdown} {
+		if !t.IsZero() {
+			*t = now
+		}
+	}
+	a.Advance(now)
+	a.rto.progress() // that was no sign of congestion
+}
+
 // retransmissionTimeout is T3-rtx running out (RFC 9260 §6.3.3).
 func (a *Association) retransmissionTimeout(now time.Time) {
 	if a.out.listed() == 0 && !a.skip.pending(&a.out) {
@@ -118,6 +136,10 @@ func (a *Association) countError() (ended bool) {
 // heartbeatInterval is that of RFC 9260 §16, HB.interval.
 const heartbeatInterval = 30 * time.Second
 
+// restAfter is how long an association hears nothing before it gives back what
+// it does not need at rest: longer than a game or a chat is silent in between.
+const restAfter = 2 * time.Second
+
 // heartbeatErrors is how many timeouts a HEARTBEAT without an answer counts
 // for: as many as there would have been with data, whose timer runs out every
 // second.
@@ -138,11 +160,15 @@ func (a *Association) heartbeatTimeout(now time.Time) {
 	if !a.transferring() {
 		return
 	}
+	if rest := h.heard.Add(restAfter); rest.After(now) {
+		a.timers.heartbeat = rest
+		return
+	}
+	a.trim()
 	if next := h.heard.Add(heartbeatInterval); next.After(now) {
 		a.timers.heartbeat = next
 		return
 	}
-	a.trim()
 	if !h.sentAt.IsZero() {
 		a.errorCount += heartbeatErrors - 1
 		if a.countError() {

@@ -2,7 +2,11 @@ package stun
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha1"
+	"crypto/sha256"
 	"encoding/binary"
+	"hash"
 	"net/netip"
 	"slices"
 	"strings"
@@ -232,7 +236,7 @@ func TestIntegritySHA256Truncation(t *testing.T) {
 		w.Uint32(AttrPriority, 1)
 		end := len(w.b)
 		w.Bytes(AttrMessageIntegritySHA256, make([]byte, n))
-		full := key.compute(key.macSHA256(), w.b, end, n)
+		full := key.compute(key.hashSHA256(), w.b, end, n)
 		copy(w.b[end+4:end+4+n], full)
 		want := n >= 16 && n <= 32 && n%4 == 0 // RFC 8489 §14.6
 		if got := key.VerifySHA256(mustParse(t, w.b)); got != want {
@@ -486,6 +490,37 @@ func BenchmarkCheck(b *testing.B) {
 		m, _ := Parse(w.Finish())
 		if !key.Verify(m) {
 			b.Fatal("does not verify")
+		}
+	}
+}
+
+// TestIntegrityIsHMAC holds the HMAC made here against crypto/hmac's, with keys
+// shorter than a block, as long as one and longer.
+func TestIntegrityIsHMAC(t *testing.T) {
+	for _, n := range []int{0, 1, 20, 63, 64, 65, 300} {
+		key := bytes.Repeat([]byte{byte(n), 7}, n)[:n]
+		k := NewIntegrity(key)
+		for range 2 {
+			w := Build(nil, BindingRequest, TransactionID{1})
+			w.Integrity(k)
+			w.IntegritySHA256(k)
+			raw := w.Finish()
+			m, err := Parse(raw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			check := func(a AttrType, newHash func() hash.Hash, size int) {
+				offset, got, _ := m.find(a)
+				b := bytes.Clone(raw[:offset])
+				binary.BigEndian.PutUint16(b[2:], uint16(offset+attrHeaderSize+size-HeaderSize))
+				mac := hmac.New(newHash, key)
+				mac.Write(b)
+				if want := mac.Sum(nil); !bytes.Equal(got, want) {
+					t.Errorf("key of %d bytes: %v is %x, want %x", n, a, got, want)
+				}
+			}
+			check(AttrMessageIntegrity, sha1.New, sizeSHA1)
+			check(AttrMessageIntegritySHA256, sha256.New, sizeSHA256)
 		}
 	}
 }

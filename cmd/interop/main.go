@@ -4,6 +4,8 @@
 //
 //	go run ./cmd/interop
 //	go run ./cmd/interop -peers chromium -case text -v
+//	go run ./cmd/interop -way tcp
+//	go run ./cmd/interop speed
 //	go run ./cmd/interop serve
 //
 // Browsers run headless, without a web driver: the program serves one page on
@@ -26,9 +28,12 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	var err error
-	if len(os.Args) > 1 && os.Args[1] == "serve" {
+	switch {
+	case len(os.Args) > 1 && os.Args[1] == "serve":
 		err = serve(ctx, os.Args[2:])
-	} else {
+	case len(os.Args) > 1 && os.Args[1] == "speed":
+		err = speed(ctx, os.Args[2:])
+	default:
 		err = run(ctx, os.Args[1:])
 	}
 	if err != nil {
@@ -46,6 +51,7 @@ func (l *stringList) Set(s string) error { *l = append(*l, s); return nil }
 type options struct {
 	peers    string
 	caseName string
+	way      string
 	dtls     string
 	args     stringList
 	json     string
@@ -58,13 +64,14 @@ func run(ctx context.Context, argv []string) error {
 	f := flag.NewFlagSet("interop", flag.ExitOnError)
 	f.StringVar(&o.peers, "peers", "self,chromium,firefox", "the far ends, separated by commas; a browser's path may be given: chromium=/path")
 	f.StringVar(&o.caseName, "case", "", "run only this case")
+	f.StringVar(&o.way, "way", "direct", "how they connect: direct; lite, with our end ICE lite; names, with our addresses hidden behind names of multicast DNS; tcp, without any UDP; or relay, both through a TURN server (coturn) that is started here")
 	f.StringVar(&o.dtls, "dtls", "", "cap our DTLS version: 1.2 or 1.3")
 	f.Var(&o.args, "arg", "an argument for the browsers; may be repeated")
 	f.StringVar(&o.json, "json", "", "write the results to this file as JSON")
 	f.IntVar(&o.count, "count", 1, "run every case so many times")
 	f.BoolVar(&o.verbose, "v", false, "log what happens to standard error")
 	f.Usage = func() {
-		fmt.Fprintf(f.Output(), "usage: interop [flags]\n       interop serve [-addr 127.0.0.1:8080]\n\ncases: %s\n\n", strings.Join(caseNames(), " "))
+		fmt.Fprintf(f.Output(), "usage: interop [flags]\n       interop speed [-peers chromium,firefox] [-mb 100] [-rounds 3]\n       interop serve [-addr 127.0.0.1:8080]\n\ncases: %s\n\n", strings.Join(caseNames(), " "))
 		f.PrintDefaults()
 	}
 	f.Parse(argv)

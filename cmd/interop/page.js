@@ -55,6 +55,10 @@ function adopt(peer, d) {
     const b = text ? new TextEncoder().encode(m.data) : new Uint8Array(m.data);
     if (c.echo) { d.send(m.data); return; }
     c.count++; c.bytes += b.length;
+    if (c.plain) {
+      if (c.bytes >= c.total) { c.plain = false; report({ e: 'received', peer, ch, size: c.bytes }); }
+      return;
+    }
     if (c.quiet) {
       c.hash = fnv(b, c.hash);
       if (c.bytes >= c.total) { c.total = Infinity; report({ e: 'received', peer, ch, size: c.bytes, hash: c.hash >>> 0 }); }
@@ -67,6 +71,16 @@ function adopt(peer, d) {
 const describe = (ch, d) => ({ ch, label: d.label, protocol: d.protocol, ordered: d.ordered, id: d.id === null ? -1 : d.id, negotiated: d.negotiated,
   maxRetransmits: d.maxRetransmits === null ? -1 : d.maxRetransmits, maxPacketLifeTime: d.maxPacketLifeTime === null ? -1 : d.maxPacketLifeTime });
 const gathered = pc => pc.iceGatheringState === 'complete' ? null : new Promise(r => pc.addEventListener('icegatheringstatechange', () => pc.iceGatheringState === 'complete' && r()));
+
+// pour sends total bytes in packets of size.
+async function pour(d, { size, total }) {
+  const b = new Uint8Array(size);
+  d.bufferedAmountLowThreshold = 256 << 10;
+  for (let left = total; left > 0; left -= b.length) {
+    if (d.bufferedAmount > 1 << 20) await new Promise(r => d.onbufferedamountlow = r);
+    d.send(left >= b.length ? b : b.subarray(0, left));
+  }
+}
 
 const ops = {
   async new(a) {
@@ -139,6 +153,31 @@ const ops = {
       d.send(p); hash = fnv(p, hash); left -= p.length;
     }
     return hash >>> 0;
+  },
+  // count counts a channel's bytes and reports at total; pour sends as many.
+  async count(a) { Object.assign(channels[a.ch], { plain: true, total: a.total, bytes: 0 }); },
+  async pour(a) { await pour(channels[a.ch].d, a); },
+  // speed transfers total bytes between two connections of the page, and
+  // returns how many milliseconds that took.
+  async speed(a) {
+    const x = new RTCPeerConnection(), y = new RTCPeerConnection();
+    for (const [from, to] of [[x, y], [y, x]]) from.onicecandidate = e => to.addIceCandidate(e.candidate || undefined);
+    const d = x.createDataChannel('speed');
+    const arrived = new Promise(done => y.ondatachannel = e => {
+      let bytes = 0;
+      e.channel.binaryType = 'arraybuffer';
+      e.channel.onmessage = m => { if ((bytes += m.data.byteLength) >= a.total) done(performance.now()); };
+    });
+    await x.setLocalDescription(await x.createOffer());
+    await y.setRemoteDescription(x.localDescription);
+    await y.setLocalDescription(await y.createAnswer());
+    await x.setRemoteDescription(y.localDescription);
+    if (d.readyState !== 'open') await new Promise(r => d.onopen = r);
+    const begin = performance.now();
+    await pour(d, a);
+    const took = await arrived - begin;
+    x.close(); y.close();
+    return took;
   },
   async buffered(a) { return channels[a.ch].d.bufferedAmount; },
   async closeChannel(a) { channels[a.ch].d.close(); },

@@ -16,6 +16,7 @@ type pair struct {
 	trickle bool
 	conn    *rtcpeer.Conn
 	far     far
+	way     *way
 	cancel  context.CancelFunc
 
 	descriptions chan string
@@ -34,7 +35,7 @@ type pair struct {
 // newPair makes both ends, unconnected.
 func newPair(ctx context.Context, r *runner, role string, trickle bool, cfg rtcpeer.Config) (*pair, error) {
 	p := &pair{
-		role: role, trickle: trickle, conn: rtcpeer.New(),
+		role: role, trickle: trickle, way: r.way, conn: rtcpeer.New(),
 		descriptions: make(chan string, 4), candidates: make(chan candidate, 256), gathered: make(chan struct{}),
 		received: make(chan *rtcpeer.DataChannel, 1024), more: make(chan struct{}, 1),
 	}
@@ -47,7 +48,7 @@ func newPair(ctx context.Context, r *runner, role string, trickle bool, cfg rtcp
 	}
 	p.conn.OnSessionDescriptionCreated(func(typ, sdp string) { p.descriptions <- sdp })
 	p.conn.OnICECandidateCreated(func(media string, index int, name string) {
-		if !trickle {
+		if !trickle || !keeps(p.way.ours, name) {
 			return
 		}
 		p.candidates <- candidate{media, index, name} // Poll must not wait for the page
@@ -93,6 +94,9 @@ func (p *pair) pump(ctx context.Context) {
 		select {
 		case e := <-p.far.events():
 			if e.Kind == "candidate" {
+				if !keeps(p.way.theirs, e.Name) {
+					continue
+				}
 				if err := p.conn.AddICECandidate(e.Media, e.Index, e.Name); err != nil && !errors.Is(err, rtcpeer.ErrClosed) {
 					p.fail(fmt.Errorf("their candidate %q: %w", e.Name, err))
 				}
@@ -181,24 +185,24 @@ func (p *pair) connect(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		answer, err := p.far.answer(ctx, offer)
+		answer, err := p.far.answer(ctx, strip(p.way.ours, offer))
 		if err != nil {
 			return err
 		}
-		return p.conn.SetRemoteDescription("answer", answer)
+		return p.conn.SetRemoteDescription("answer", strip(p.way.theirs, answer))
 	}
 	offer, err := p.far.offer(ctx)
 	if err != nil {
 		return err
 	}
-	if err := p.conn.SetRemoteDescription("offer", offer); err != nil {
+	if err := p.conn.SetRemoteDescription("offer", strip(p.way.theirs, offer)); err != nil {
 		return err
 	}
 	answer, err := p.description(ctx, "answer")
 	if err != nil {
 		return err
 	}
-	return p.far.accept(ctx, answer)
+	return p.far.accept(ctx, strip(p.way.ours, answer))
 }
 
 // A link is one channel with both its ends.

@@ -35,6 +35,7 @@ type runner struct {
 	name    string
 	version string
 	page    *page // nil: our own stack
+	way     *way
 }
 
 // caseTimeout bounds one case. Its longest pause is page-closed's: a peer that
@@ -44,11 +45,16 @@ const caseTimeout = 40 * time.Second
 // runAll runs every far end that was asked for and is there.
 func runAll(ctx context.Context, o options) ([]result, error) {
 	fmt.Printf("%-9s %-14s %-6s %-5s %-15s %9s  %s\n", "peer", "version", "role", "DTLS", "group", "set-up", "cases passed")
+	w, err := openWay(ctx, o.way)
+	if err != nil {
+		return nil, err
+	}
+	defer w.end()
 	all := []result{}
 	failed := false
 	for _, spec := range strings.Split(o.peers, ",") {
 		name, path, _ := strings.Cut(spec, "=")
-		r := &runner{options: o, name: name}
+		r := &runner{options: o, name: name, way: w}
 		end := func() {}
 		switch name {
 		case "self":
@@ -122,12 +128,19 @@ func (r *runner) runRole(ctx context.Context, role string) (results []result) {
 			continue
 		}
 		for range r.options.count {
-			fmt.Fprintf(os.Stderr, "\r\x1b[K%s, %s: %s", r.name, role, c.name)
+			progress(fmt.Sprintf("%s, %s: %s", r.name, role, c.name))
 			results = append(results, r.runCase(ctx, role, c))
 		}
 	}
-	fmt.Fprint(os.Stderr, "\r\x1b[K")
+	progress("")
 	return results
+}
+
+// progress says on a terminal what goes on, in place of what it said before.
+func progress(what string) {
+	if i, err := os.Stderr.Stat(); err == nil && i.Mode()&os.ModeCharDevice != 0 {
+		fmt.Fprint(os.Stderr, "\r\x1b[K", what)
+	}
 }
 
 // runCase runs one case on a connection of its own.
@@ -145,6 +158,7 @@ func (r *runner) runCase(ctx context.Context, role string, c *testCase) result {
 	if r.options.verbose {
 		cfg.Logger = slog.Default().With("case", c.name, "role", role)
 	}
+	r.way.configure(&cfg)
 	if c.lossy {
 		cfg.Filter = dropper(uint64(len(c.name)))
 	}
@@ -163,6 +177,9 @@ func (r *runner) runCase(ctx context.Context, role string, c *testCase) result {
 		if l, err = p.open(ctx, c.name, c.options); err == nil {
 			err = c.run(ctx, l)
 		}
+		if err == nil && r.way.check != nil && p.conn.ConnectionState() == rtcpeer.StateConnected {
+			err = r.way.check(p.conn.Report())
+		}
 	}
 	t := p.conn.Stats().Transport
 	out.DTLS, out.Group = t.DTLSVersion, t.DTLSGroup
@@ -170,15 +187,20 @@ func (r *runner) runCase(ctx context.Context, role string, c *testCase) result {
 	out.OK = err == nil
 	if err != nil {
 		out.Error = err.Error()
+		slog.Debug("case failed", "report", p.conn.Report().String())
 	}
 	return out
 }
 
 func (r *runner) newFar(ctx context.Context, trickle bool) (far, error) {
 	if r.page != nil {
-		return r.page.newPeer(ctx, trickle, map[string]any{})
+		return r.page.newPeer(ctx, trickle, r.way.page)
 	}
-	return newSelfPeer(trickle, rtcpeer.Config{})
+	var cfg rtcpeer.Config
+	if r.way.name == "relay" {
+		r.way.configure(&cfg)
+	}
+	return newSelfPeer(trickle, cfg)
 }
 
 //go:embed page.js

@@ -58,6 +58,9 @@ func (b *bencher) accept(m message, on func(*connection, *rtcpeer.DataChannel)) 
 	c, in, err := b.connect(m.ID, func(c *connection, d *rtcpeer.DataChannel) {
 		if b.o.scenario == "idle" {
 			b.s.forget(m.ID)
+			if b.o.ping {
+				go echo(d)
+			}
 			c.stop() // nothing is left to be polled for
 			return
 		}
@@ -96,6 +99,7 @@ func echo(d *rtcpeer.DataChannel) {
 		if err != nil || d.Send(ctx, p, text) != nil {
 			return
 		}
+		d.Recycle(p)
 	}
 }
 
@@ -106,6 +110,7 @@ func (r *receiver) read(d *rtcpeer.DataChannel) {
 			return
 		}
 		r.bytes.Add(int64(len(p)))
+		d.Recycle(p)
 		r.msgs.Add(1)
 		r.first.Do(func() { go r.measure() })
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,13 +31,18 @@ type bencher struct {
 // A connection is a Conn and the handles that keep its channels open.
 type connection struct {
 	*rtcpeer.Conn
-	stop context.CancelFunc // of Run
+	stop context.CancelFunc // ends what waits for the signalling, and Run
 
 	mu       sync.Mutex
 	channels []*rtcpeer.DataChannel
 }
 
 func newBencher(o options, role string, s *signalling) (*bencher, error) {
+	if o.scenario == "idle" && o.host != role {
+		if err := needFiles(o.conns + 64); err != nil {
+			return nil, err
+		}
+	}
 	b := &bencher{o: o, role: role, s: s, conns: map[int]*connection{}}
 	addr := o.addr
 	if !addr.IsValid() && o.stun == "" && o.turn == "" {
@@ -77,8 +83,22 @@ func newBencher(o options, role string, s *signalling) (*bencher, error) {
 			return nil, err
 		}
 		b.host, b.config.Host = h, h
+		for range runtime.GOMAXPROCS(0) {
+			go b.serve()
+		}
 	}
 	return b, nil
+}
+
+// serve polls the connections of the host, in place of a goroutine for each.
+func (b *bencher) serve() {
+	for {
+		c, err := b.host.Ready(context.Background())
+		if err != nil {
+			return // closed
+		}
+		c.Poll()
+	}
 }
 
 func (b *bencher) close() {
@@ -160,7 +180,9 @@ func (b *bencher) connect(id int, on func(c *connection, d *rtcpeer.DataChannel)
 	}
 	b.conns[id] = c
 	b.mu.Unlock()
-	go c.Run(ctx)
+	if b.host == nil {
+		go c.Run(ctx)
+	}
 	go func() {
 		for {
 			select {

@@ -37,6 +37,7 @@ type options struct {
 	high, low      int
 	bulk           bool
 	conns, conc    int
+	ping           bool
 	series         bool
 	sharedCert     bool
 	trickle        bool
@@ -81,6 +82,7 @@ func parseOptions(args []string) (o options, err error) {
 	f.IntVar(&o.low, "low", 512<<10, "go on at this buffered amount")
 	f.BoolVar(&o.bulk, "bulk", false, "latency: with a bulk transfer on another channel")
 	f.IntVar(&o.conns, "conns", 200, "idle: connections")
+	f.BoolVar(&o.ping, "ping", false, "idle: at the end, a message to each and back; connect: pings on a connection beside")
 	f.IntVar(&o.conc, "conc", 1, "connect: how many at once")
 	f.BoolVar(&o.series, "series", false, "throughput: figures of every second")
 	f.BoolVar(&o.sharedCert, "sharedcert", true, "one certificate for all connections; false: one each")

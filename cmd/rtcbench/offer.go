@@ -86,9 +86,11 @@ func (b *bencher) latency() (figures, error) {
 		if err := d.PutPacket(p); err != nil {
 			return nil, err
 		}
-		if _, _, err := d.Receive(ctx); err != nil {
+		q, _, err := d.Receive(ctx)
+		if err != nil {
 			return nil, err
 		}
+		d.Recycle(q)
 		now := time.Now()
 		if !s.at.IsZero() {
 			us = append(us, float64(now.Sub(t).Nanoseconds())/1e3)
@@ -108,13 +110,24 @@ func (b *bencher) latency() (figures, error) {
 
 // connectMany connects and closes for the measured time.
 func (b *bencher) connectMany() (figures, error) {
-	b.nextID.Store(100)
 	var mu sync.Mutex
-	var ms []float64
+	var ms, us []float64
 	failed := 0
+	var pinged *rtcpeer.DataChannel
+	if b.o.ping {
+		c, err := b.dial(1, "ping")
+		if err != nil {
+			return nil, err
+		}
+		pinged = c.channels[0]
+	}
+	b.nextID.Store(100)
 	s := takeSnapshot()
 	end := s.at.Add(b.o.dur)
 	var wg sync.WaitGroup
+	if pinged != nil {
+		wg.Go(func() { us = pingUntil(pinged, end) })
+	}
 	for range b.o.conc {
 		wg.Go(func() {
 			for time.Now().Before(end) {
@@ -138,16 +151,44 @@ func (b *bencher) connectMany() (figures, error) {
 	e := takeSnapshot()
 	n := float64(max(1, len(ms)))
 	sorted(ms)
-	return figures{
+	f := figures{
 		"n": len(ms), "failed": failed, "per_s": n / e.at.Sub(s.at).Seconds(), "cpu_ms_per_conn": (e.cpu - s.cpu).Seconds() * 1e3 / n,
 		"p50_ms": percentile(ms, .5), "p99_ms": percentile(ms, .99), "allocs_per_conn": float64(e.mallocs-s.mallocs) / n,
 		"alloc_kb_per_conn": float64(e.bytes-s.bytes) / n / 1024, "rss_peak_kb": statusKB("VmHWM"),
-	}, nil
+	}
+	if us != nil {
+		sorted(us)
+		f["p50_us"], f["p99_us"], f["max_us"] = percentile(us, .5), percentile(us, .99), percentile(us, 1)
+	}
+	return f, nil
+}
+
+// pingUntil sends a ping a millisecond, and tells how long each took, in
+// microseconds.
+func pingUntil(d *rtcpeer.DataChannel, end time.Time) (us []float64) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for time.Now().Before(end) {
+		<-tick.C
+		t := time.Now()
+		if err := d.PutPacket([]byte("ping")); err != nil {
+			fail("%v", err)
+			return us
+		}
+		if _, _, err := d.Receive(context.Background()); err != nil {
+			fail("%v", err)
+			return us
+		}
+		us = append(us, float64(time.Since(t).Nanoseconds())/1e3)
+	}
+	return us
 }
 
 // idle connects many and lets them rest.
 func (b *bencher) idle() (figures, error) {
-	var failed atomic.Int64
+	var mu sync.Mutex
+	var channels []*rtcpeer.DataChannel
+	failed := 0
 	var wg sync.WaitGroup
 	for range min(8, b.o.conns) {
 		wg.Go(func() {
@@ -157,11 +198,15 @@ func (b *bencher) idle() (figures, error) {
 					return
 				}
 				c, err := b.dial(id, "c")
+				mu.Lock()
 				if err != nil {
-					failed.Add(1)
+					failed++
 					fail("%v", err)
+				} else {
+					channels = append(channels, c.channels...)
 				}
-				if c != nil {
+				mu.Unlock()
+				if c != nil && (b.host != nil || !b.o.ping) {
 					c.stop() // nothing is left to be polled for
 				}
 			}
@@ -170,6 +215,35 @@ func (b *bencher) idle() (figures, error) {
 	wg.Wait()
 	b.s.out(message{T: "idle"})
 	f := idleFigures(b.o.conns)
-	f["failed"] = failed.Load()
+	f["failed"] = failed
+	if b.o.ping {
+		f["ping_ms"], f["unanswered"] = pingAll(channels)
+	}
 	return f, nil
+}
+
+// pingAll sends a message on every channel, and tells how long it took until
+// the last answer, in milliseconds.
+func pingAll(channels []*rtcpeer.DataChannel) (ms float64, unanswered int64) {
+	var missing atomic.Int64
+	missing.Store(int64(len(channels)))
+	done := make(chan struct{})
+	for _, d := range channels {
+		d.OnPacketReceived(func() {
+			if missing.Add(-1) == 0 {
+				close(done)
+			}
+		})
+	}
+	begin := time.Now()
+	for _, d := range channels {
+		if err := d.PutPacket([]byte("ping")); err != nil {
+			fail("%v", err)
+		}
+	}
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+	}
+	return float64(time.Since(begin).Microseconds()) / 1e3, missing.Load()
 }

@@ -1,7 +1,7 @@
-// Package streammux runs a connection to a TURN server over TCP, TLS or DTLS
-// as a socket of an ICE agent: what the agent takes and gives are datagrams,
-// STUN messages and ChannelData, and over a stream this package frames them
-// (RFC 8656 §3.1, §12.5).
+// Package streammux runs a connection as a socket of an ICE agent: what the
+// agent takes and gives are datagrams, and over a stream this package keeps
+// them apart ([Framing]). It serves connections to TURN servers over TCP, TLS
+// and DTLS, and those of ICE over TCP, which package tcpmux opens.
 //
 // A [Conn] has one reader. What is written is queued, and sent by a goroutine
 // that exists only while there is something to send, all that waits in one
@@ -34,17 +34,25 @@ type Handler interface {
 // Config says what a connection is.
 type Config struct {
 	Handler Handler
-	Sock    int16 // the number that routes carry
+	Sock    int16      // the number that routes carry
+	Local   netip.Addr // what routes carry; may be invalid
 	Remote  netip.AddrPort
-	// Packets tells that the connection keeps datagrams apart, as DTLS does:
-	// there is no framing then.
-	Packets bool
+	Framing Framing
 }
+
+// Framing is how datagrams are kept apart.
+type Framing uint8
+
+const (
+	TURN    Framing = iota // STUN messages and ChannelData tell their length (RFC 8656 §3.1, §12.5)
+	Packets                // the connection itself does, as DTLS does
+	Length                 // two bytes of length precede each (RFC 4571)
+)
 
 // Errors that SocketClosed may give.
 var (
 	ErrFraming = errors.New("streammux: the server sends what is neither STUN nor ChannelData")
-	ErrEnd     = errors.New("streammux: the server closed the connection")
+	ErrEnd     = errors.New("streammux: the other end closed the connection")
 )
 
 const (
@@ -110,14 +118,7 @@ func (c *Conn) Write(r ice.Route, b []byte, segment int) (ok bool) {
 	}
 	for len(b) > 0 {
 		n := min(segment, len(b))
-		c.queue = append(c.queue, b[:n]...)
-		if c.cfg.Packets {
-			c.sizes = append(c.sizes, n)
-		} else {
-			for range padding(n) {
-				c.queue = append(c.queue, 0)
-			}
-		}
+		c.enqueue(b[:n])
 		b = b[n:]
 	}
 	if !c.writing {
@@ -127,6 +128,27 @@ func (c *Conn) Write(r ice.Route, b []byte, segment int) (ok bool) {
 	c.blocked = c.blocked || len(c.queue) >= full
 	return !c.blocked
 }
+
+func (c *Conn) enqueue(b []byte) {
+	if c.cfg.Framing == Length {
+		if len(b) > maxLength {
+			return // nothing that a peer sends is
+		}
+		c.queue = append(c.queue, byte(len(b)>>8), byte(len(b)))
+	}
+	c.queue = append(c.queue, b...)
+	switch c.cfg.Framing {
+	case Packets:
+		c.sizes = append(c.sizes, len(b))
+	case TURN:
+		for range padding(len(b)) {
+			c.queue = append(c.queue, 0)
+		}
+	}
+}
+
+// maxLength is the longest datagram that two bytes can tell the length of.
+const maxLength = 65535
 
 // padding is what follows a message of n bytes in a stream. STUN messages need
 // none (RFC 8656 §12.5).
@@ -165,7 +187,7 @@ func (c *Conn) write() {
 }
 
 func (c *Conn) send(b []byte, sizes []int) error {
-	if !c.cfg.Packets {
+	if c.cfg.Framing != Packets {
 		_, err := c.conn.Write(b)
 		return err
 	}
@@ -239,10 +261,14 @@ func (c *Conn) read() {
 // deliver hands up the whole messages at the beginning of b and returns what
 // follows them, and how long the message is that it begins.
 func (c *Conn) deliver(now time.Time, b []byte) (rest []byte, need int, err error) {
-	r := ice.Route{Sock: c.cfg.Sock, Remote: c.cfg.Remote}
-	if c.cfg.Packets {
+	r := ice.Route{Sock: c.cfg.Sock, Local: c.cfg.Local, Remote: c.cfg.Remote}
+	switch c.cfg.Framing {
+	case Packets:
 		c.give(now, r, b, len(b))
 		return nil, 0, nil
+	case Length:
+		rest, need = c.deliverFrames(now, r, b)
+		return rest, need, nil
 	}
 	for len(b) > 0 {
 		size, framed, err := frame(b)
@@ -264,6 +290,43 @@ func (c *Conn) deliver(now time.Time, b []byte) (rest []byte, need int, err erro
 		b = b[end:]
 	}
 	return nil, 0, nil
+}
+
+// deliverFrames is deliver where lengths precede the datagrams. Those of one
+// size, and a shorter one behind them, are moved together to go up in one call.
+func (c *Conn) deliverFrames(now time.Time, r ice.Route, b []byte) (rest []byte, need int) {
+	for len(b) >= 2 {
+		size, ok := frameLength(b)
+		if !ok {
+			return b, 2 + size
+		}
+		burst := b[2 : 2+size]
+		b = b[2+size:]
+		for {
+			n, ok := frameLength(b)
+			if !ok || n > size || n == 0 {
+				break
+			}
+			burst = append(burst, b[2:2+n]...) // over what was read already
+			if b = b[2+n:]; n < size {
+				break
+			}
+		}
+		if size > 0 {
+			c.give(now, r, burst, size)
+		}
+	}
+	return b, 0
+}
+
+// frameLength reads the length that b begins with, and tells whether all of
+// the datagram is there.
+func frameLength(b []byte) (n int, ok bool) {
+	if len(b) < 2 {
+		return 0, false
+	}
+	n = int(b[0])<<8 + int(b[1])
+	return n, len(b) >= 2+n
 }
 
 func (c *Conn) give(now time.Time, r ice.Route, b []byte, segment int) {

@@ -207,7 +207,7 @@ func TestBadFraming(t *testing.T) {
 func TestPackets(t *testing.T) {
 	a := newRecorder()
 	near, far := net.Pipe()
-	x := New(near, Config{Handler: a, Packets: true})
+	x := New(near, Config{Handler: a, Framing: Packets})
 	defer x.Close()
 	m := channelData(5)
 	x.Write(ice.Route{}, append(bytes.Clone(m), m...), len(m))
@@ -227,12 +227,65 @@ func TestPackets(t *testing.T) {
 	}
 }
 
+// oneByOne takes length-prefixed datagrams apart in the simplest way.
+func oneByOne(b []byte) (list [][]byte) {
+	for len(b) >= 2 {
+		n := int(b[0])<<8 | int(b[1])
+		if len(b) < 2+n {
+			break
+		}
+		if n > 0 {
+			list = append(list, bytes.Clone(b[2:2+n]))
+		}
+		b = b[2+n:]
+	}
+	return list
+}
+
+// Lengths before datagrams (RFC 4571): both ways, however the stream is cut.
+func TestLengths(t *testing.T) {
+	a, b := newRecorder(), newRecorder()
+	near, far := net.Pipe()
+	x := New(near, Config{Handler: a, Framing: Length})
+	y := New(far, Config{Handler: b, Framing: Length, Local: netip.MustParseAddr("192.0.2.1")})
+	var want [][]byte
+	for _, n := range []int{1, 1200, 1200, 1200, 7, 1200, 65535, 3} {
+		m := make([]byte, n)
+		rand.Read(m)
+		want = append(want, m)
+		x.Write(ice.Route{}, m, n)
+	}
+	x.Write(ice.Route{}, make([]byte, maxLength+1), maxLength+1) // no length tells of it
+	if got := b.wait(t, len(want)); !slices.EqualFunc(got, want, bytes.Equal) {
+		t.Errorf("%d datagrams are not the %d that were sent", len(got), len(want))
+	}
+	burst := bytes.Repeat([]byte("x"), 5*100+20)
+	y.Write(ice.Route{}, burst, 100)
+	if got := a.wait(t, 6); !bytes.Equal(bytes.Join(got, nil), burst) || len(got[5]) != 20 {
+		t.Errorf("%d datagrams", len(got))
+	}
+	y.Close()
+	if err := <-a.closed; !errors.Is(err, ErrEnd) {
+		t.Errorf("%v", err)
+	}
+}
+
 func FuzzFrames(f *testing.F) {
-	f.Add(append(channelData(5), 0, 0, 0))
-	f.Add(stunMessage(8))
-	f.Fuzz(func(t *testing.T, b []byte) {
+	f.Add(append(channelData(5), 0, 0, 0), false)
+	f.Add(stunMessage(8), false)
+	f.Add([]byte{0, 2, 1, 2, 0, 2, 3, 4, 0, 1, 5, 0, 0, 0, 9}, true)
+	f.Fuzz(func(t *testing.T, b []byte, lengths bool) {
 		h := newRecorder()
 		c := &Conn{cfg: Config{Handler: h}}
+		if lengths {
+			c.cfg.Framing = Length
+			want := oneByOne(b)
+			c.deliver(time.Now(), b)
+			if !slices.EqualFunc(h.got, want, bytes.Equal) {
+				t.Errorf("% x, want % x", h.got, want)
+			}
+			return
+		}
 		rest, need, err := c.deliver(time.Now(), b)
 		if err == nil && len(rest) > 0 && need != 0 && need <= len(rest) {
 			t.Errorf("%d bytes wait for a message of %d", len(rest), need)

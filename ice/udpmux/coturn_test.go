@@ -34,7 +34,7 @@ func TestCoturnAnswers(t *testing.T) {
 	p := attach(t, s, h, 0, false) // the answer finds its way by its transaction
 	a := ice.NewAgent(ice.Config{})
 	now := time.Now()
-	a.AddLocal(now, 0, s.LocalAddr())
+	a.AddLocal(now, ice.Local{Addr: s.LocalAddr()})
 	server := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port)
 	if err := a.AddServer(now, ice.Server{URL: "stun:coturn", Addr: server, Sock: ice.SockAny}); err != nil {
 		t.Fatal(err)

@@ -192,18 +192,46 @@ func (p *MDNSPort) gone() bool {
 	return p.closed
 }
 
-// Write sends a query to the group that r.Remote is, on every interface.
-// Errors are losses: the query is repeated.
+// Write sends a packet to the group that r.Remote is, on the interface that
+// has the address r.Local, or on every one where that is invalid. Errors are
+// losses: what is asked is asked again.
 func (p *MDNSPort) Write(r ice.Route, b []byte) {
 	for _, c := range p.mdns.conns {
 		if c.group != r.Remote {
 			continue
 		}
 		to := net.UDPAddrFromAddrPort(c.group)
+		only := 0
+		if r.Local.IsValid() {
+			only = interfaceOf(r.Local)
+		}
 		for _, index := range c.indices {
-			c.write(b, index, to)
+			if only == 0 || index == only {
+				c.write(b, index, to)
+			}
 		}
 	}
+}
+
+// interfaceOf is the index of the interface that has an address; 0 if there
+// is none.
+func interfaceOf(addr netip.Addr) int {
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		return 0
+	}
+	for _, i := range interfaces {
+		addrs, err := i.Addrs()
+		if err != nil {
+			continue // it has just gone
+		}
+		for _, a := range addrs {
+			if n, ok := a.(*net.IPNet); ok && n.IP.Equal(addr.AsSlice()) {
+				return i.Index
+			}
+		}
+	}
+	return 0
 }
 
 // Close detaches the peer; no call of its Handler begins afterwards.

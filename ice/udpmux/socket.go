@@ -1,7 +1,6 @@
 package udpmux
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -27,6 +26,7 @@ type Socket struct {
 	closed atomic.Bool
 	done   chan struct{} // closed when the reader has ended
 
+	awaiter awaiter
 	writer
 }
 
@@ -56,6 +56,10 @@ func Listen(cfg Config) (*Socket, error) {
 	}
 	s.gro = gro
 	if err := s.writer.init(s, gso); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("udpmux: %w", err)
+	}
+	if err := s.awaiter.init(conn); err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("udpmux: %w", err)
 	}
@@ -96,40 +100,6 @@ func (s *Socket) Close() error {
 // Done is closed when the reader has ended: no call of a handler is under
 // way then, and none begins.
 func (s *Socket) Done() <-chan struct{} { return s.done }
-
-// maxReadErrors is how many errors in a row end the reader. ICMP errors that
-// reads report come one by one and mean nothing for other peers.
-const maxReadErrors = 1000
-
-// read is the reader.
-func (s *Socket) read() {
-	defer close(s.done)
-	buf := make([]byte, maxDatagram)
-	oob := make([]byte, oobSize)
-	for failures := 0; ; {
-		n, oobn, _, from, err := s.conn.ReadMsgUDPAddrPort(buf, oob)
-		if err != nil {
-			if failures++; s.closed.Load() || errors.Is(err, net.ErrClosed) || failures > maxReadErrors {
-				s.failed(err)
-				return
-			}
-			continue
-		}
-		failures = 0
-		segment, local := parseControl(oob[:oobn])
-		if !s.wildcard || !local.IsValid() {
-			local = s.local.Addr()
-		}
-		if segment <= 0 || segment > n {
-			segment = n
-		}
-		if n == 0 {
-			continue
-		}
-		r := ice.Route{Local: local, Remote: netip.AddrPortFrom(from.Addr().Unmap(), from.Port())}
-		s.dispatch(time.Now(), r, buf[:n], segment)
-	}
-}
 
 // failed tells the peers that the reader ended other than by Close.
 func (s *Socket) failed(err error) {

@@ -106,8 +106,9 @@ func (c *Client) redirected(now time.Time, q *request, m stun.Message) bool {
 	if !ok || to.Port() == 0 || to.Addr().IsUnspecified() || to.Addr().IsMulticast() {
 		return false
 	}
-	if c.cfg.Reliable || to.Addr().Is4() != c.server.Addr().Is4() {
-		c.failed(now, q, &AlternateError{to})
+	if c.cfg.Connected || to.Addr().Is4() != c.server.Addr().Is4() {
+		domain, _ := m.Get(stun.AttrAlternateDomain)
+		c.failed(now, q, &AlternateError{to, string(domain)})
 		return true
 	}
 	if slices.Contains(c.tried, to) || len(c.tried) > maxAlternates {

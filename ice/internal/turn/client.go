@@ -2,6 +2,7 @@ package turn
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"purertc/stun"
@@ -16,6 +17,7 @@ type Config struct {
 	Server             netip.AddrPort
 	Username, Password string
 	Reliable           bool // the server is reached over TCP or TLS: nothing is retransmitted
+	Connected          bool // the way to the server leads to no other: an alternate is an AlternateError
 	Shared             bool // another client has the same addresses: what is allocated to them may be its
 	NewID              func() stun.TransactionID
 }
@@ -180,6 +182,25 @@ func (c *Client) AppendRequest(dst []byte) (b []byte, ok bool) {
 // KeepAlive sends the server something that it ignores, so that NATs on the
 // way keep their binding.
 func (c *Client) KeepAlive() { c.poke = c.state == ready }
+
+// Check asks the server whether it still has the allocation, by a Refresh, if
+// that is not being asked already.
+func (c *Client) Check(now time.Time) {
+	if c.state != ready || slices.ContainsFunc(c.requests, func(q *request) bool { return q.method == stun.MethodRefresh }) {
+		return
+	}
+	c.refreshAt = time.Time{}
+	c.ask(now, &request{method: stun.MethodRefresh, lifetime: defaultLifetime})
+}
+
+// silence is how often a request was sent when a server counts as silent: after
+// 3.5 s.
+const silence = 4
+
+// Silent tells whether a request has been waiting for some time.
+func (c *Client) Silent() bool {
+	return !c.cfg.Reliable && slices.ContainsFunc(c.requests, func(q *request) bool { return q.retransmission.Sent() >= silence })
+}
 
 // NextEvent returns the next event, in order.
 func (c *Client) NextEvent() (Event, bool) {

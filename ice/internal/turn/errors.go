@@ -20,8 +20,11 @@ var (
 )
 
 // An AlternateError tells that the server sends its clients to another one,
-// which a connection made for this server cannot follow (RFC 8489 §10).
-type AlternateError struct{ Server netip.AddrPort }
+// to which another connection has to be made (RFC 8489 §10).
+type AlternateError struct {
+	Server netip.AddrPort
+	Domain string // the name that its certificate has to have (RFC 8489 §14.16); "": the first server's
+}
 
 func (e *AlternateError) Error() string {
 	return fmt.Sprintf("the server sends its clients to %v", e.Server)

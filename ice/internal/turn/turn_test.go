@@ -325,9 +325,15 @@ func TestAlternateServer(t *testing.T) {
 	s.answer(s.want("the other", stun.MethodAllocate), stun.CodeTryAlternate, false, redirect(serverAddr))
 	s.wantFailed("a loop", "300")
 
-	s = newScript(t, func(c *Config) { c.Reliable = true })
-	s.answer(s.want("first", stun.MethodAllocate), stun.CodeTryAlternate, false, redirect(other))
+	s = newScript(t, func(c *Config) { c.Connected = true })
+	s.answer(s.want("first", stun.MethodAllocate), stun.CodeTryAlternate, false, func(w *stun.Builder) {
+		redirect(other)(w)
+		w.String(stun.AttrAlternateDomain, "other.example")
+	})
 	s.wantFailed("another connection is needed", other.String())
+	if e := (*AlternateError)(nil); !errors.As(s.Err(), &e) || *e != (AlternateError{other, "other.example"}) {
+		t.Errorf("%v", s.Err())
+	}
 }
 
 func TestMismatchIsGivenBackOnce(t *testing.T) {

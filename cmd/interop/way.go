@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"purertc/rtcpeer"
+)
+
+// A way is what lies between the two ends: nothing, with our end full, ICE
+// lite or known by names of multicast DNS only, a network that lets no UDP through, or a relay that both are held to.
+type way struct {
+	name string
+	// configure is what our end needs for it, and page is the far end's
+	// RTCConfiguration.
+	configure func(cfg *rtcpeer.Config)
+	page      map[string]any
+	// ours and theirs tell which candidates the other end hears of; nil: all.
+	ours, theirs func(candidate string) bool
+	// check tells whether the connection went this way.
+	check func(r rtcpeer.Report) error
+	end   func()
+}
+
+var wayNames = []string{"direct", "lite", "names", "tcp", "relay"}
+
+// openWay makes what a way needs.
+func openWay(ctx context.Context, name string) (*way, error) {
+	switch name {
+	case "direct":
+		return &way{name: name, configure: func(*rtcpeer.Config) {}, page: map[string]any{}, end: func() {}}, nil
+	case "lite":
+		return &way{name: name, configure: func(cfg *rtcpeer.Config) { cfg.ICELite = true }, page: map[string]any{}, end: func() {}}, nil
+	case "names":
+		return &way{
+			name: name, configure: func(cfg *rtcpeer.Config) { cfg.MDNSCandidates = true }, page: map[string]any{}, end: func() {},
+			// Theirs are kept from us, so that nothing but their finding ours can
+			// connect them.
+			ours:   func(candidate string) bool { return strings.Contains(candidate, ".local ") },
+			theirs: func(string) bool { return false },
+		}, nil
+	case "tcp":
+		return wayOverTCP()
+	case "relay":
+		return wayThroughRelay(ctx)
+	}
+	return nil, fmt.Errorf("no way %q; there are: %s", name, strings.Join(wayNames, " "))
+}
+
+// wayOverTCP has our end listen on TCP, and keeps all UDP candidates from both
+// ends.
+func wayOverTCP() (*way, error) {
+	host, err := rtcpeer.NewHost(rtcpeer.HostConfig{TCPAddr: ":0"})
+	if err != nil {
+		return nil, err
+	}
+	withoutUDP := func(candidate string) bool { return !strings.Contains(strings.ToLower(candidate), " udp ") }
+	return &way{
+		name:      "tcp",
+		configure: func(cfg *rtcpeer.Config) { cfg.Host = host },
+		page:      map[string]any{},
+		ours:      withoutUDP,
+		theirs:    withoutUDP,
+		check:     selected("tcp", ""),
+		end:       func() { host.Close() },
+	}, nil
+}
+
+// wayThroughRelay starts a TURN server and holds both ends to it. It is at an
+// address that is not loopback: browsers do not ask servers there.
+func wayThroughRelay(ctx context.Context) (*way, error) {
+	path, err := exec.LookPath("turnserver")
+	if err != nil {
+		return nil, errors.New("no TURN server; install one (Debian: apt-get install coturn)")
+	}
+	addr, err := ownAddress()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "interop-coturn-")
+	if err != nil {
+		return nil, err
+	}
+	const port = 34780
+	config := fmt.Sprintf("listening-ip=%v\nrelay-ip=%v\nlistening-port=%d\nlt-cred-mech\nuser=interop:secret\nrealm=interop.example\n"+
+		"no-tls\nno-dtls\nno-cli\ncli-password=x\nlog-file=/dev/null\npidfile=%s\nuserdb=%s\n",
+		addr, addr, port, filepath.Join(dir, "pid"), filepath.Join(dir, "db"))
+	file := filepath.Join(dir, "conf")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(path, "-c", file)
+	own(cmd)
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	stop := func() {
+		end(cmd)
+		cmd.Wait()
+		os.RemoveAll(dir)
+	}
+	if err := listening(ctx, net.JoinHostPort(addr.String(), fmt.Sprint(port))); err != nil {
+		stop()
+		return nil, err
+	}
+	url := fmt.Sprintf("turn:%s", net.JoinHostPort(addr.String(), fmt.Sprint(port)))
+	server := rtcpeer.ICEServer{URLs: []string{url}, Username: "interop", Credential: "secret"}
+	return &way{
+		name: "relay",
+		configure: func(cfg *rtcpeer.Config) {
+			cfg.ICEServers, cfg.ICETransportPolicy = []rtcpeer.ICEServer{server}, rtcpeer.ICETransportPolicyRelay
+		},
+		page:  map[string]any{"iceServers": []rtcpeer.ICEServer{server}, "iceTransportPolicy": "relay"},
+		check: selected("udp", "relay"),
+		end:   stop,
+	}, nil
+}
+
+// listening waits until somebody listens on TCP at an address.
+func listening(ctx context.Context, address string) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			return conn.Close()
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("the TURN server does not start: %w", err)
+		}
+	}
+}
+
+// ownAddress is an IPv4 address of this machine that is not loopback.
+func ownAddress() (net.IP, error) {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && n.IP.IsGlobalUnicast() {
+			return n.IP, nil
+		}
+	}
+	return nil, errors.New("this machine has no IPv4 address but loopback")
+}
+
+// selected checks what the pair that carries data is of; typ may be empty. Of
+// the far end's candidate only the type is the same: it may be peer-reflexive
+// where the other end knows it as relayed.
+func selected(transport, typ string) func(r rtcpeer.Report) error {
+	return func(r rtcpeer.Report) error {
+		for _, p := range r.ICE.Pairs {
+			if !p.Selected {
+				continue
+			}
+			if p.Local.Transport != transport || typ != "" && p.Local.Type.String() != typ {
+				return fmt.Errorf("it went by %v", p.Local)
+			}
+			return nil
+		}
+		return errors.New("no pair is selected")
+	}
+}
+
+// keeps tells whether the other end hears of a candidate; the end of them it
+// always does.
+func keeps(filter func(candidate string) bool, candidate string) bool {
+	return filter == nil || candidate == "" || filter(candidate)
+}
+
+// strip leaves out of a description the candidates that are not kept.
+func strip(filter func(candidate string) bool, sdp string) string {
+	var out strings.Builder
+	for line := range strings.Lines(sdp) {
+		if !strings.HasPrefix(line, "a=candidate:") || keeps(filter, line) {
+			out.WriteString(line)
+		}
+	}
+	return out.String()
+}

@@ -1,0 +1,94 @@
+package ice
+
+import (
+	"testing"
+	"time"
+
+	"purertc/stun"
+)
+
+// signalLite tells b the credentials of a, which is lite.
+func (w *world) signalLite(a, b *peer, lite bool) {
+	ufrag, pwd := a.Credentials()
+	b.SetRemote(w.now, ufrag, pwd, lite)
+}
+
+// A lite end sends no request, is nominated to, goes on as long as it is
+// checked, and no longer.
+func TestLite(t *testing.T) {
+	w := newWorld(t, 1)
+	a := w.peer("a", Config{}, "192.0.2.1:1000", "[2001:db8::1]:1000") // controlled by its offer, until it hears of lite
+	b := w.peer("b", Config{Lite: true, Controlling: true}, "192.0.2.2:2000", "[2001:db8::2]:2000")
+	w.tap = func(p *peer, _ Route, d []byte) bool {
+		if m, err := stun.Parse(d); err == nil && p == b && m.Type() == stun.BindingRequest {
+			t.Error("the lite end checks")
+		}
+		return true
+	}
+	a.trickle, b.trickle = b, a
+	w.signalLite(a, b, false)
+	w.signalLite(b, a, true)
+	b.SetControlling(w.now, true)
+	a.SetControlling(w.now, false)
+	a.EndOfLocal(w.now)
+	b.EndOfLocal(w.now)
+	if !w.run(5*time.Second, both(a, b, StateCompleted)) {
+		t.Fatalf("a %v, b %v", a.State(), b.State())
+	}
+	if !a.Controlling() || b.Controlling() {
+		t.Error("the lite end controls")
+	}
+	if p, q := a.selectedPair(), b.selectedPair(); !p.Remote.Addr.Addr().Is6() || q.Local.Addr != p.Remote.Addr {
+		t.Errorf("a has %v, b %v", p.Remote, q.Local)
+	}
+	a.say("hello")
+	b.say("hi")
+	w.run(5*time.Minute, nil)
+	if len(a.data) != 1 || len(b.data) != 1 || b.State() != StateCompleted {
+		t.Errorf("data %q, %q; b %v", a.data, b.data, b.State())
+	}
+	// A restart moves both to new credentials.
+	a.Restart(w.now, "", "")
+	b.Restart(w.now, "", "")
+	a.EndOfLocal(w.now)
+	b.EndOfLocal(w.now)
+	w.signalLite(a, b, false)
+	w.signalLite(b, a, true)
+	w.run(5*time.Second, nil)
+	if p := b.selectedPair(); p.Replaced || b.State() != StateCompleted {
+		t.Errorf("restarted: %v, %+v", b.State(), p)
+	}
+	// The full end is gone.
+	a.Close(w.now)
+	start := w.now
+	if !w.run(time.Minute, b.is(StateDisconnected)) || w.now.Sub(start) > 15*time.Second {
+		t.Errorf("disconnected after %v", w.now.Sub(start))
+	}
+	if !w.run(time.Minute, b.is(StateFailed)) || b.say("x") {
+		t.Errorf("%v", b.State())
+	}
+}
+
+func TestBothLite(t *testing.T) {
+	w := newWorld(t, 1)
+	a := w.peer("a", Config{Lite: true}, "192.0.2.1:1000")
+	b := w.peer("b", Config{Lite: true}, "192.0.2.2:2000")
+	a.trickle, b.trickle = b, a
+	w.signalLite(a, b, true)
+	w.signalLite(b, a, true)
+	w.settle()
+	if a.State() != StateFailed || a.Err() != ErrBothLite || b.Err() != ErrBothLite {
+		t.Errorf("%v, %v", a.State(), a.Err())
+	}
+}
+
+// Whoever takes a lite end to control is told to.
+func TestLiteRoleConflict(t *testing.T) {
+	a := NewAgent(Config{Lite: true})
+	m := stun.Build(nil, stun.BindingRequest, stun.TransactionID{})
+	m.Uint64(stun.AttrICEControlled, 1)
+	parsed, err := stun.Parse(m.Finish())
+	if err != nil || !a.roleConflict(parsed) || a.Controlling() {
+		t.Errorf("%v, controlling %v", err, a.Controlling())
+	}
+}

@@ -1,0 +1,70 @@
+package ice
+
+import "time"
+
+// A path can die between two consent requests, which are seconds apart. But
+// whoever waits for an answer and hears nothing notices: a DTLS flight or SCTP's
+// data is answered within a round trip and the 200 ms that a SACK may be
+// delayed (RFC 9260 §6.2). So what goes unanswered for longer has the next
+// consent request sent at once. It is a connectivity check like any other, and
+// nothing is concluded from silence alone.
+
+// quietLeast is the least time that data goes unanswered before that.
+const quietLeast = 400 * time.Millisecond
+
+// quietFor is how long data on p may go unanswered.
+func (p *pair) quietFor() time.Duration { return max(quietLeast, 200*time.Millisecond+2*p.rtt) }
+
+// ExpectAnswer tells that the data sent last is to be answered, as an
+// acknowledgement is not.
+func (a *Agent) ExpectAnswer(now time.Time) {
+	p := a.selected
+	if p == nil || !p.quietSince.IsZero() || p.consent.unanswered > 0 || a.lite {
+		return
+	}
+	p.quietSince = now
+	if at := p.probeAt(); at.Before(a.deadline) {
+		a.deadline = at
+	}
+}
+
+// probeAt is when the next consent request is due.
+func (p *pair) probeAt() time.Time {
+	at := p.consent.next
+	if !p.quietSince.IsZero() {
+		if q := p.quietSince.Add(p.quietFor()); q.Before(at) {
+			return q
+		}
+	}
+	return at
+}
+
+// hears notes that the far end was heard on the selected pair.
+func (p *pair) hears(now time.Time) { p.quietSince, p.heardAt = time.Time{}, now }
+
+// followLeast is how long at least nothing was heard on the selected pair
+// before data on another one is followed.
+const followLeast = 200 * time.Millisecond
+
+// followAgain is how long after it was left in vain, since it answered, a pair
+// is not left in this way again: a far end may have reasons of its own to send
+// on one pair what it takes on another.
+const followAgain = time.Minute
+
+// follow looks at data that came on another route than data goes out on. A far
+// end that has left a path, perhaps since its network is gone, is followed
+// without waiting for that path to be found dead. It is checked on, and
+// used again if it answers.
+func (a *Agent) follow(now time.Time, r Route) {
+	p := a.selected
+	if p == nil || a.lite || p.gen != a.cur || now.Sub(p.heardAt) < max(followLeast, 2*p.rtt) || now.Sub(p.leftAt) < followAgain {
+		return
+	}
+	for _, q := range p.gen.pairs {
+		if q.route == r && q != p && q.fresh(now) && p.consent.unanswered < doubtful {
+			p.consent.unanswered, p.leftAt = doubtful, now
+			a.update(now)
+			return
+		}
+	}
+}

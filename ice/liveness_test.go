@@ -1,0 +1,168 @@
+package ice
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"purertc/stun"
+)
+
+// twoPaths connects two agents that have two addresses each, the first pair of
+// which is taken; cut stops what goes by it.
+func twoPaths(t *testing.T, controlling bool) (w *world, a, b *peer, dead *bool) {
+	t.Helper()
+	w = newWorld(t, 1)
+	a = w.peer("a", Config{Controlling: controlling}, "[2001:db8::1]:1000", "192.0.2.1:1000")
+	b = w.peer("b", Config{Controlling: !controlling}, "[2001:db8::2]:1000", "192.0.2.2:1000")
+	dead = new(bool)
+	w.cut = func(from, to netip.AddrPort) bool { return *dead && to.Addr().Is6() }
+	w.connect(a, b)
+	if !w.run(5*time.Second, both(a, b, StateCompleted)) || !a.selectedPair().Local.Addr.Addr().Is6() {
+		t.Fatalf("a %v, b %v", a.State(), b.State())
+	}
+	w.run(10*time.Second, nil)
+	return w, a, b, dead
+}
+
+// talk has both ends send every so often, and answer as SCTP does.
+func (w *world) talk(d time.Duration, done func() bool, talkers ...*peer) bool {
+	end := w.now.Add(d)
+	for w.now.Before(end) {
+		for _, p := range talkers {
+			p.say("ping")
+		}
+		if w.run(50*time.Millisecond, done) {
+			return true
+		}
+		for _, p := range w.peers {
+			if len(p.data) > 0 {
+				p.data = nil
+				p.say("ack")
+			}
+		}
+	}
+	return false
+}
+
+func on4(p *peer) func() bool {
+	return func() bool { r, ok := p.Selected(); return ok && r.Remote.Addr().Is4() }
+}
+
+// A path that dies without a word is left within two seconds by whoever has
+// something to send, whichever controls; and is found again when it is back.
+func TestSilentDeath(t *testing.T) {
+	for _, controlling := range []bool{true, false} {
+		w, a, b, dead := twoPaths(t, controlling)
+		*dead = true
+		start := w.now
+		if !w.talk(5*time.Second, func() bool { return on4(a)() && on4(b)() }, a) || w.now.Sub(start) > 2*time.Second {
+			t.Errorf("controlling %v: left after %v", controlling, w.now.Sub(start))
+		}
+		t.Logf("controlling %v: left after %v", controlling, w.now.Sub(start))
+		if a.State() != StateCompleted && a.State() != StateConnected {
+			t.Errorf("a %v", a.State())
+		}
+		*dead = false
+		if !w.talk(time.Minute, func() bool { return !on4(a)() && !on4(b)() }, a) {
+			t.Errorf("controlling %v: never back", controlling)
+		}
+	}
+}
+
+// Without traffic a dead path is found within a consent interval and the
+// probes that follow it.
+func TestSilentDeathWhenIdle(t *testing.T) {
+	w, a, b, dead := twoPaths(t, true)
+	*dead = true
+	start := w.now
+	if !w.run(20*time.Second, func() bool { return on4(a)() && on4(b)() }) || w.now.Sub(start) > consentMost+2*time.Second {
+		t.Errorf("left after %v", w.now.Sub(start))
+	}
+}
+
+// EventSelected says whether what was sent before may be lost.
+func TestLost(t *testing.T) {
+	w, a, _, dead := twoPaths(t, true)
+	*dead = true
+	w.talk(5*time.Second, on4(a), a)
+	if !slices.Equal(a.lost, []bool{false, true}) {
+		t.Errorf("selections with losses: %v, want the first one without and the second one with", a.lost)
+	}
+}
+
+// Data on another pair is followed, once: a far end that goes on sending there
+// though this one answers does not have it go back and forth.
+func TestFollow(t *testing.T) {
+	w, a, b, _ := twoPaths(t, true)
+	a.cur.pairs[1].state, b.cur.pairs[1].state = PairSucceeded, PairSucceeded
+	for _, p := range []*peer{a, b} {
+		p.cur.pairs[1].lastAnswer = w.now
+		p.permit(p.cur.pairs[1].route)
+	}
+	changes := len(a.selected)
+	other := Route{Sock: 1, Local: a.socks[1].Addr(), Remote: b.socks[1]}
+	for range 100 {
+		w.run(100*time.Millisecond, nil)
+		if _, ok := a.HandleDatagram(w.now, other, []byte{22, 0}); !ok {
+			t.Fatal("not permitted")
+		}
+	}
+	w.run(time.Second, nil)
+	if n := len(a.selected) - changes; n != 2 {
+		t.Errorf("%d changes of the selected pair, want there and back", n)
+	}
+}
+
+// A numbered nomination is obeyed at once, a worse pair's too; one that is
+// older is not.
+func TestRenomination(t *testing.T) {
+	w, a, b, _ := twoPaths(t, true)
+	a.SetRenomination(true)
+	numbers := map[uint32]bool{}
+	w.tap = func(p *peer, _ Route, d []byte) bool {
+		if m, err := stun.Parse(d); err == nil && m.Type() == stun.BindingRequest {
+			if n, ok := m.Uint32(stun.AttrNomination); ok {
+				numbers[n] = true
+				if p != a || !m.Has(stun.AttrUseCandidate) {
+					t.Errorf("%s nominates without USE-CANDIDATE", p.name)
+				}
+			}
+		}
+		return true
+	}
+	// a has lost its address; b has not noticed, and has nothing to say.
+	gone := a.socks[0]
+	a.RemoveLocal(w.now, 0, gone)
+	start := w.now
+	if !w.run(5*time.Second, func() bool { return on4(a)() && on4(b)() }) || w.now.Sub(start) > 8*w.delay {
+		t.Errorf("followed after %v", w.now.Sub(start))
+	}
+	if len(numbers) == 0 {
+		t.Error("no number was sent")
+	}
+	g := b.cur
+	n, worse := g.nominated, &pair{gen: g, theirs: 1, state: PairSucceeded}
+	g.nomination = 5
+	if g.accept(w.now, worse); g.nominated != n {
+		t.Error("an old nomination was followed")
+	}
+	worse.theirs = 6
+	if g.accept(w.now, worse); g.nominated != worse {
+		t.Error("a new nomination was not followed")
+	}
+}
+
+// Without numbers, the controlled end is told by a nomination of a worse pair
+// that something is amiss, and looks.
+func TestNominationOfWorsePair(t *testing.T) {
+	w, a, b, _ := twoPaths(t, true)
+	a.RemoveLocal(w.now, 0, a.socks[0])
+	w.cut = func(from, to netip.AddrPort) bool { return strings.HasPrefix(to.String(), "[2001:db8::1]") }
+	start := w.now
+	if !w.run(20*time.Second, func() bool { return on4(a)() && on4(b)() }) || w.now.Sub(start) > 2*time.Second {
+		t.Errorf("followed after %v", w.now.Sub(start))
+	}
+}

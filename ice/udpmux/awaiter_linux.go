@@ -1,0 +1,37 @@
+package udpmux
+
+import (
+	"net"
+	"syscall"
+)
+
+// An awaiter waits for something to read, without a buffer to read it into.
+type awaiter struct {
+	ready  func(fd uintptr) bool
+	parked bool
+	lingerer
+}
+
+func (a *awaiter) init(conn *net.UDPConn) (err error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	a.lingerer.init(raw)
+	a.ready = func(fd uintptr) bool {
+		if a.parked {
+			return true // woken: no need to look
+		}
+		_, _, _, _, err := syscall.Recvmsg(int(fd), nil, nil, syscall.MSG_PEEK)
+		a.parked = err == syscall.EAGAIN
+		return !a.parked // any other error is for the read to report
+	}
+	return nil
+}
+
+// await returns when there may be something to read, or the socket is closed.
+// It makes as many system calls as a read that waits.
+func (a *awaiter) await() {
+	a.parked = false
+	a.raw.Read(a.ready) // the read that follows fails like this one
+}

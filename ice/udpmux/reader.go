@@ -1,0 +1,88 @@
+package udpmux
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"purertc/ice"
+)
+
+// A readBuffer is what one read fills. It belongs to the reader that has
+// something to read, not to a socket: ten thousand sockets that rest would
+// keep 640 MB.
+type readBuffer struct {
+	b   [maxDatagram]byte
+	oob [oobSize]byte
+}
+
+var readBuffers = sync.Pool{New: func() any { return new(readBuffer) }}
+
+const (
+	// maxReadErrors is how many errors in a row end the reader. ICMP errors
+	// that reads report come one by one and mean nothing for other peers.
+	maxReadErrors = 1000
+
+	// A reader is busy from so many reads on that followed one another within
+	// busyGap, and keeps its buffer until the first that does not: to wait
+	// without one costs an allocation where there turns out to be something to
+	// read already, which is the rule with bulk data only.
+	busyReads = 32
+	busyGap   = 10 * time.Millisecond
+)
+
+// read is the reader.
+func (s *Socket) read() {
+	defer close(s.done)
+	var (
+		buffer   *readBuffer
+		last     time.Time
+		streak   int // reads in a row without a gap
+		failures int // errors in a row
+	)
+	for {
+		if buffer == nil {
+			s.awaiter.await()
+			buffer = readBuffers.Get().(*readBuffer)
+		} else {
+			s.awaiter.linger()
+		}
+		n, oobn, _, from, err := s.conn.ReadMsgUDPAddrPort(buffer.b[:], buffer.oob[:])
+		if err != nil {
+			if failures++; s.closed.Load() || errors.Is(err, net.ErrClosed) || failures > maxReadErrors {
+				readBuffers.Put(buffer)
+				s.failed(err)
+				return
+			}
+			continue
+		}
+		failures = 0
+		now := time.Now()
+		s.take(now, from, buffer.b[:n], buffer.oob[:oobn])
+		if streak++; now.Sub(last) > busyGap {
+			streak = 0
+		}
+		if last = now; streak < busyReads {
+			readBuffers.Put(buffer)
+			buffer = nil
+		}
+	}
+}
+
+// take gives what one read brought to whom it belongs.
+func (s *Socket) take(now time.Time, from netip.AddrPort, b, oob []byte) {
+	if len(b) == 0 {
+		return
+	}
+	segment, local := parseControl(oob)
+	if !s.wildcard || !local.IsValid() {
+		local = s.local.Addr()
+	}
+	if segment <= 0 || segment > len(b) {
+		segment = len(b)
+	}
+	r := ice.Route{Local: local, Remote: netip.AddrPortFrom(from.Addr().Unmap(), from.Port())}
+	s.dispatch(now, r, b, segment)
+}

@@ -1,0 +1,58 @@
+package rtcpeer
+
+import "sync"
+
+// An eventQueue is first in, first out. Its memory comes from a pool and goes
+// back there when the queue is empty: a connection at rest keeps nothing. The
+// zero value is empty.
+type eventQueue struct {
+	buffer *eventBuffer // nil: empty
+	head   int
+}
+
+type eventBuffer struct{ events []Event }
+
+const (
+	eventBufferSize = 16 // more than a connection has at once while it is set up
+	eventBufferMax  = 64 // larger ones are left to the collector
+)
+
+var eventBuffers = sync.Pool{New: func() any { return &eventBuffer{make([]Event, 0, eventBufferSize)} }}
+
+func (q *eventQueue) len() int {
+	if q.buffer == nil {
+		return 0
+	}
+	return len(q.buffer.events) - q.head
+}
+
+func (q *eventQueue) push(e Event) {
+	if q.buffer == nil {
+		q.buffer = eventBuffers.Get().(*eventBuffer)
+	}
+	q.buffer.events = append(q.buffer.events, e)
+}
+
+// front is the first event of a queue that is not empty.
+func (q *eventQueue) front() *Event { return &q.buffer.events[q.head] }
+
+func (q *eventQueue) pop() (e Event, ok bool) {
+	if q.len() == 0 {
+		return Event{}, false
+	}
+	e, *q.front() = *q.front(), Event{}
+	if q.head++; q.len() == 0 {
+		q.clear()
+	}
+	return e, true
+}
+
+// clear drops what is in the queue.
+func (q *eventQueue) clear() {
+	if b := q.buffer; b != nil && cap(b.events) <= eventBufferMax {
+		clear(b.events)
+		b.events = b.events[:0]
+		eventBuffers.Put(b)
+	}
+	*q = eventQueue{}
+}

@@ -1,0 +1,84 @@
+package rtcpeer
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+
+	"purertc/ice"
+	"purertc/ice/tcpmux"
+)
+
+// openTCP opens the host's TCP listener.
+func (h *Host) openTCP(cfg HostConfig) error {
+	a, err := net.ResolveTCPAddr("tcp", cfg.TCPAddr)
+	if err != nil {
+		return invalid("host TCP address: %w", err)
+	}
+	addr := netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), uint16(a.Port))
+	if !addr.Addr().IsValid() {
+		addr = netip.AddrPortFrom(netip.IPv6Unspecified(), uint16(a.Port))
+	}
+	if h.tcp, err = tcpmux.Listen(addr, cfg.Logger); err != nil {
+		return fmt.Errorf("rtcpeer: host: %w", err)
+	}
+	return nil
+}
+
+// TCPAddr is the TCP address that the host serves; invalid if it serves none.
+func (h *Host) TCPAddr() netip.AddrPort {
+	if h.tcp == nil {
+		return netip.AddrPort{}
+	}
+	return h.tcp.LocalAddr()
+}
+
+// tcpSock is the Sock of the routes of a host's TCP listener: its UDP sockets
+// are 0.
+const tcpSock = 1
+
+// listenTCP adds a peer's way to the listener, and the addresses of it.
+func (n hostNetwork) listenTCP(h handler, addrs []netip.Addr, ports *[]port, locals *[]local) error {
+	if n.host.tcp == nil {
+		return nil
+	}
+	p, err := n.host.tcp.Attach(h, tcpSock)
+	if err != nil {
+		return err
+	}
+	*ports = append(*ports, p)
+	if bound := n.host.TCPAddr().Addr(); !bound.IsUnspecified() {
+		addrs = []netip.Addr{bound}
+	}
+	for _, a := range addrs {
+		*locals = append(*locals, n.passive(a)...)
+	}
+	return nil
+}
+
+// passive is what the listener serves at an address; nothing if it does not.
+func (n hostNetwork) passive(a netip.Addr) []local {
+	bound := n.host.TCPAddr()
+	if !bound.IsValid() || a.Is6() && bound.Addr().Is4() || !bound.Addr().IsUnspecified() && a != bound.Addr() {
+		return nil
+	}
+	return []local{{sock: tcpSock, addr: netip.AddrPortFrom(a, bound.Port()), tcp: ice.TCPPassive}}
+}
+
+// dial is of network. A host whose peers meet others of its kind, which
+// listen too, needs both ways.
+func (n hostNetwork) dial(h handler, sock int16, addr netip.Addr) port {
+	if n.host.tcp == nil {
+		return nil
+	}
+	return tcpmux.NewDialer(h, sock, addr)
+}
+
+// vanished is of network: only what connects from an address goes with it.
+func (n hostNetwork) vanished(q port) bool {
+	_, gone := q.(*tcpmux.Dialer)
+	if gone {
+		q.Close()
+	}
+	return gone
+}

@@ -1,0 +1,97 @@
+package rtcpeer
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"purertc/ice"
+)
+
+// withoutUDP has each end hear of the other's TCP candidates only, as if
+// something between them dropped UDP.
+func withoutUDP(name string) bool { return strings.Contains(name, " udp ") }
+
+// A connection to a Host's TCP listener: the peer in front of it connects from
+// an active candidate.
+func TestHostOverTCP(t *testing.T) {
+	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0", TCPAddr: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close() })
+	for range 3 { // one after the other, on the one listener
+		a, b, x, y := realPairWithout(t, Config{}, Config{Host: h}, withoutUDP)
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		message := strings.Repeat("over TCP ", 20000)
+		go x.Send(ctx, []byte(message), false)
+		if got, _, err := y.Receive(ctx); err != nil || string(got) != message {
+			t.Fatalf("%d bytes, %v", len(got), err)
+		}
+		for _, c := range []*Conn{a, b} {
+			selected := selectedPair(t, c)
+			if selected.Local.Transport != "tcp" || selected.Remote.Transport != "tcp" {
+				t.Errorf("the pair is %v %v", selected.Local, selected.Remote)
+			}
+		}
+		if p := selectedPair(t, a); p.Local.TCPType != ice.TCPActive || p.Remote.Addr != h.TCPAddr() {
+			t.Errorf("connected to %v, not to %v", p.Remote, h.TCPAddr())
+		}
+	}
+}
+
+// A connection of a Host can be restarted any number of times.
+func TestHostRestarts(t *testing.T) {
+	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0", TCPAddr: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close() })
+	a, b, x, y := realPairOf(t, Config{}, Config{Host: h})
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	for i := range 20 {
+		c := []*Conn{a, b}[i%2]
+		if err := c.RestartICE(); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.CreateOffer(); err != nil {
+			t.Fatal(err)
+		}
+		for a.SignalingState() != SignalingStateStable || b.SignalingState() != SignalingStateStable || !restarted(b, i+2) {
+			select {
+			case <-time.After(time.Millisecond):
+			case <-ctx.Done():
+				t.Fatalf("restart %d: %v, %v", i, a.SignalingState(), b.SignalingState())
+			}
+		}
+		if err := x.Send(ctx, []byte("after"), true); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := y.Receive(ctx); err != nil {
+			t.Fatalf("restart %d: %v\n%v", i, err, a.Report())
+		}
+	}
+}
+
+// restarted tells whether a connection has searched for candidates so often.
+func restarted(c *Conn, round int) bool {
+	p := c.ext.(*stack).peer
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.gatherer.round >= round
+}
+
+func selectedPair(t *testing.T, c *Conn) (selected ice.PairReport) {
+	t.Helper()
+	r := c.Report()
+	for _, p := range r.ICE.Pairs {
+		if p.Selected {
+			return p
+		}
+	}
+	t.Fatalf("no pair is selected\n%v", r)
+	return selected
+}

@@ -1,0 +1,235 @@
+package rtcpeer
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"purertc/dtls"
+	"purertc/dtls/dtlsnet"
+	"purertc/stun"
+)
+
+// redirector answers each Allocate by sending the client on to another server.
+func redirector(conn net.Conn, to netip.AddrPort, packets bool) {
+	defer conn.Close()
+	buf := make([]byte, 1500)
+	for {
+		n, err := 0, error(nil)
+		if packets {
+			n, err = conn.Read(buf)
+		} else if n, err = io.ReadFull(conn, buf[:20]); err == nil {
+			n = 20 + int(buf[2])<<8 + int(buf[3])
+			_, err = io.ReadFull(conn, buf[20:n])
+		}
+		if err != nil {
+			return
+		}
+		m, err := stun.Parse(buf[:n])
+		if err != nil {
+			return
+		}
+		w := stun.Build(nil, stun.NewType(stun.MethodAllocate, stun.ClassError), m.TransactionID())
+		w.ErrorCode(stun.CodeTryAlternate)
+		w.Addr(stun.AttrAlternateServer, to)
+		conn.Write(w.Finish())
+	}
+}
+
+// A server that sends its clients on is followed over every kind of
+// connection; one that sends them in a circle is not for ever.
+func TestAlternateServer(t *testing.T) {
+	c := startCoturn(t, false)
+	cert, err := tls.LoadX509KeyPair(c.dir+"/cert", c.dir+"/key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	secured, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	datagrams, err := dtlsnet.Listen(udp, dtls.Config{Certificate: &cert, ClientAuth: dtls.ClientAuthNone, VerifyPeer: func([][]byte) error { return nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	circle, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := netip.AddrPortFrom(loopback4[0], uint16(c.port))
+	safe := netip.AddrPortFrom(loopback4[0], uint16(c.tlsPort))
+	for l, to := range map[net.Listener]netip.AddrPort{tcp: plain, secured: safe, datagrams: safe, circle: addrPortOf(circle.Addr())} {
+		t.Cleanup(func() { l.Close() })
+		go func() {
+			for {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				go redirector(conn, to, l == datagrams)
+			}
+		}()
+	}
+	for name, url := range map[string]string{
+		"tcp": fmt.Sprintf("turn:%v?transport=tcp", tcp.Addr()), "tls": fmt.Sprintf("turns:%v", secured.Addr()),
+		"dtls": fmt.Sprintf("turns:%v?transport=udp", udp.LocalAddr()),
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := c.config("tcp", "p")
+			cfg.ICEServers[0].URLs = []string{url}
+			a, _, x, y := realPair(t, cfg)
+			transfer(t, x, y)
+			if s := a.Report().ICE.Servers; len(s) != 1 || s[0].URL != url || s[0].Addr != map[bool]netip.AddrPort{true: plain, false: safe}[name == "tcp"] {
+				t.Errorf("%+v", s)
+			}
+		})
+	}
+	t.Run("circle", func(t *testing.T) {
+		url := fmt.Sprintf("turn:%v?transport=tcp", circle.Addr())
+		good := c.config("udp", "p")
+		good.ICEServers = append(good.ICEServers, ICEServer{URLs: []string{url}, Username: "u", Credential: "p"})
+		a, _, _, _ := realPair(t, good)
+		wantReport(t, a, 10*time.Second, "server "+url+": it sends its clients from one server to the next")
+	})
+}
+
+// wantReport waits until the report has a text.
+func wantReport(t *testing.T, c *Conn, limit time.Duration, texts ...string) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(limit); ; <-tick.C {
+		report, missing := c.Report().String(), ""
+		for _, text := range texts {
+			if !strings.Contains(report, text) {
+				missing = text
+			}
+		}
+		if missing == "" {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("no %q in\n%s", missing, report)
+		}
+	}
+}
+
+// A TURN server dies in mid-connection: the report names it, and when it is
+// there again, so is what it relayed.
+func TestCoturnKilled(t *testing.T) {
+	t.Parallel() // with the other test that waits
+	for _, tt := range []struct{ transport, text string }{
+		{"tcp", "connection refused"}, {"udp", "the server does not answer"},
+	} {
+		t.Run(tt.transport, func(t *testing.T) {
+			c := startCoturn(t, false)
+			a, b, x, y := realPair(t, c.config(tt.transport, "p"))
+			transfer(t, x, y)
+			url := c.urls()[tt.transport]
+			wantReport(t, a, time.Second, "server "+url+": relays at [127.0.0.1:")
+			c.stop()
+			x.PutPacket([]byte("into the void"))
+			wantReport(t, a, 15*time.Second, "server "+url+": ", tt.text)
+			if tt.transport != "tcp" {
+				return // it takes 40 s until a datagram server is given up
+			}
+			c.restart()
+			wantReport(t, a, 15*time.Second, "server "+url+": relays at [127.0.0.1:", "gathering complete", "connection connected")
+			wantReport(t, b, 15*time.Second, "connection connected")
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			defer cancel()
+			if p, _, err := y.Receive(ctx); err != nil || string(p) != "into the void" {
+				t.Errorf("%q, %v", p, err)
+			}
+		})
+	}
+}
+
+// The wrong password, a server that is not there, one that no datagram
+// reaches, and one whose URL is of no use: the report says so.
+func TestReportNamesServers(t *testing.T) {
+	t.Parallel()
+	c := startCoturn(t, false)
+	silent, err := net.ListenPacket("udp", "127.0.0.1:0") // as if something dropped UDP
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	wrong, nobody := c.urls()["udp"], fmt.Sprintf("turn:127.0.0.1:%d?transport=tcp", freePort(t))
+	blocked, useless := fmt.Sprintf("turn:%v", silent.LocalAddr()), "stuns:127.0.0.1:5349"
+	conn := New()
+	defer conn.Close()
+	cfg := c.config("udp", "wrong")
+	cfg.ICEServers = []ICEServer{
+		{URLs: []string{wrong, nobody, blocked}, Username: "u", Credential: "wrong"}, {URLs: []string{useless}},
+	}
+	err = conn.Initialize(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.OnSessionDescriptionCreated(func(typ, sdp string) { conn.SetLocalDescription(typ, sdp) })
+	if _, err := conn.CreateDataChannel("x", ChannelOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(conn.CreateOffer(), conn.Poll()); err != nil {
+		t.Fatal(err)
+	}
+	wantReport(t, conn, 15*time.Second,
+		"server "+wrong+": wrong username or password", "server "+nobody+": dial tcp", "connection refused",
+		"server "+blocked+": the server does not answer", "server "+useless+": STUN over TLS tells no address that UDP could use",
+		"0 local candidates")
+}
+
+// Each address of a server's name has its turn and its part of the time.
+func TestEachInTurn(t *testing.T) {
+	addrs := []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("192.0.2.3")}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	var asked []netip.Addr
+	works := netip.MustParseAddr("192.0.2.2")
+	dial := func(ctx context.Context, a netip.Addr) (dialed, error) {
+		asked = append(asked, a)
+		if end, ok := ctx.Deadline(); !ok || len(asked) == 1 && time.Until(end) > time.Second/2 {
+			t.Errorf("%v has all the time", a)
+		}
+		if a == works {
+			return dialed{remote: netip.AddrPortFrom(a, 1)}, nil
+		}
+		return dialed{}, errors.New("not " + a.String())
+	}
+	if d, err := eachInTurn(ctx, addrs, dial); err != nil || d.remote.Addr() != works || len(asked) != 2 {
+		t.Errorf("%v, %v, asked %v", d, err, asked)
+	}
+	works = netip.Addr{}
+	if _, err := eachInTurn(ctx, addrs, dial); err == nil || err.Error() != "not 192.0.2.1" {
+		t.Errorf("%v, want what was wrong with the first one", err)
+	}
+	if _, err := eachInTurn(ctx, nil, dial); err != errNoAddress {
+		t.Errorf("%v", err)
+	}
+}
+
+func (c *coturn) restart() {
+	c.t.Helper()
+	c.cmd = exec.Command(c.cmd.Path, c.cmd.Args[1:]...)
+	if err := c.cmd.Start(); err != nil {
+		c.t.Fatal(err)
+	}
+	c.stopped = false
+}

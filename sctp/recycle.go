@@ -1,0 +1,44 @@
+package sctp
+
+const (
+	maxSpares     = 64      // buffers, of which one is looked for among all
+	maxSpareBytes = 1 << 20 // of all of them
+	minSpare      = 64
+)
+
+// spares are buffers of messages that the program is done with, for the next
+// ones. Messages of 16 KiB at 4 Gbit/s are 30 000 allocations a second, and a
+// collection of garbage every few milliseconds: a fifth of the receiver's time.
+type spares struct {
+	free  [][]byte
+	bytes int
+}
+
+// put keeps a buffer if there is room for it.
+func (s *spares) put(b []byte) {
+	if n := cap(b); n >= minSpare && len(s.free) < maxSpares && s.bytes+n <= maxSpareBytes {
+		s.free = append(s.free, b[:0])
+		s.bytes += n
+	}
+}
+
+// get returns an empty buffer with room for n bytes, and not for many times
+// as much.
+func (s *spares) get(n int) []byte {
+	for i := len(s.free) - 1; i >= 0; i-- {
+		b := s.free[i]
+		if c := cap(b); c < n || c > n+n/4+minSpare {
+			continue
+		}
+		last := len(s.free) - 1
+		s.free[i], s.free[last] = s.free[last], nil
+		s.free = s.free[:last]
+		s.bytes -= cap(b)
+		return b
+	}
+	return make([]byte, 0, n)
+}
+
+// Recycle gives the data of a message from Receive back, to be that of a later
+// one. The caller does not use it any more. It is never needed.
+func (a *Association) Recycle(b []byte) { a.reassembly.spares.put(b) }

@@ -1,0 +1,145 @@
+package sctp
+
+import (
+	"testing"
+	"time"
+)
+
+// shortPair is a pair that has measured how short its path is, with much to
+// send on stream 1.
+func shortPair(t *testing.T, messages int) *pair {
+	p := newPair(t, 1, Config{ReceiveBuffer: 8 << 20}, Config{ReceiveBuffer: 8 << 20})
+	p.delay = 50 * time.Microsecond
+	p.connect()
+	for range messages {
+		p.send(0, 1, make([]byte, 16384), SendOptions{})
+	}
+	return p
+}
+
+// On a short path packets leave in long bursts, however few are acknowledged
+// at once.
+func TestGatheredBursts(t *testing.T) {
+	p := shortPair(t, 1000)
+	p.run(5 * time.Millisecond)
+	var bursts []int
+	for range 400 {
+		// The far end takes four packets, and acknowledges them.
+		for n := 0; n < 4 && len(p.flight) > 0; p.flight = p.flight[1:] {
+			p.ends[p.flight[0].to].HandlePacket(p.now, p.flight[0].pkt)
+			n += p.flight[0].to
+		}
+		p.collect(1)
+		p.now = p.now.Add(50 * time.Microsecond)
+		p.ends[1].Advance(p.now)
+		for {
+			sack, ok := p.ends[1].AppendPacket(p.now, nil, p.mtu)
+			if !ok {
+				break
+			}
+			p.ends[0].HandlePacket(p.now, sack)
+		}
+		before := len(p.flight)
+		if p.flush(0); len(p.flight) > before {
+			bursts = append(bursts, len(p.flight)-before)
+		}
+	}
+	if len(bursts) < 10 {
+		t.Fatalf("bursts %v", bursts)
+	}
+	for _, n := range bursts[1 : len(bursts)-1] {
+		if n < 30 {
+			t.Fatalf("bursts %v", bursts)
+		}
+	}
+}
+
+// A small message goes although the window is full of another stream's, as far
+// as a bound; a message of that stream waits.
+func TestUrgentMessages(t *testing.T) {
+	p := shortPair(t, 400)
+	p.run(5 * time.Millisecond)
+	a := p.ends[0]
+	full := func() {
+		t.Helper()
+		if b, ok := a.AppendPacket(p.now, nil, p.mtu); ok {
+			t.Fatalf("the window is not full: %d bytes", len(b))
+		}
+	}
+	full()
+	if a.queue.messages == 0 || a.out.bytes == 0 {
+		t.Fatal("nothing waits")
+	}
+	p.send(0, 1, make([]byte, 64), SendOptions{})
+	full()
+	before, sent := a.out.bytes, 0
+	for range 100 {
+		p.send(0, uint16(2+sent), make([]byte, 64), SendOptions{})
+		if _, ok := a.AppendPacket(p.now, nil, p.mtu); !ok {
+			break
+		}
+		sent++
+	}
+	if over := a.out.bytes - before; sent == 0 || over > urgentRoom+2*p.mtu {
+		t.Errorf("%d small messages went, %d bytes over the window", sent, over)
+	}
+	p.run(time.Second)
+	p = shortPair(t, 400)
+	p.run(5 * time.Millisecond)
+	a = p.ends[0]
+	p.send(0, 2, make([]byte, urgentRoom), SendOptions{})
+	full()
+}
+
+// While streams share a short path, less is in flight than with one alone.
+func TestSharedWindow(t *testing.T) {
+	p := shortPair(t, 2000)
+	p.run(20 * time.Millisecond)
+	alone := p.ends[0].out.bytes
+	p.send(0, 2, make([]byte, 64), SendOptions{})
+	p.run(5 * time.Millisecond)
+	if n := p.ends[0].out.bytes; alone <= sharedWindow || n > sharedWindow+p.mtu {
+		t.Errorf("%d bytes in flight alone, %d with another stream; bound %d", alone, n, sharedWindow)
+	}
+}
+
+// The window of short paths grows without loss, and after a loss stays lower
+// for a while.
+func TestShortWindow(t *testing.T) {
+	m := newModel(1200, 1)
+	now, delivered := int64(0), int64(0)
+	round := func(lost int) int {
+		now += int64(200 * time.Microsecond)
+		delivered += 64 << 10
+		m.acked(ackEvent{now: now, acked: 64 << 10, lost: lost, before: m.cwnd, rtt: int64(200 * time.Microsecond), limited: true,
+			rate: rateSample{bytes: 64 << 10, interval: int64(200 * time.Microsecond), delivered: delivered, prior: delivered}})
+		return m.cwnd
+	}
+	first := round(0)
+	if first > firstShortWindow {
+		t.Errorf("window %d at first", first)
+	}
+	for range 200 {
+		round(0)
+	}
+	if m.cwnd != maxShortWindow {
+		t.Fatalf("window %d after 200 rounds, want %d", m.cwnd, maxShortWindow)
+	}
+	if round(1200); m.short >= maxShortWindow {
+		t.Fatalf("bound %d after a loss", m.short)
+	}
+	low := m.short
+	for range 100 {
+		round(0)
+	}
+	if m.short != low {
+		t.Errorf("bound %d grew to %d at once", low, m.short)
+	}
+	now += shortWindowHold
+	for range 10 {
+		round(0)
+	}
+	if m.short <= low {
+		t.Error("the bound does not grow again")
+	}
+}
