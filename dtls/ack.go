@@ -127,7 +127,7 @@ func (c *Conn) handleAck(now time.Time, epoch uint16, payload []byte) {
 	case len(c.out.messages) == 0 || c.out.sending():
 	case c.out.acknowledged():
 		c.flightAcknowledged()
-	case c.cfg.PatientRetransmission:
+	case c.patient:
 	case news, now.Sub(c.out.sentAt) >= repeatPause && len(payload) == 2:
 		// RFC 9147 §7.2: what is missing SHOULD go again. An empty ACK is
 		// from a far end that could open nothing yet.
@@ -142,7 +142,7 @@ func (c *Conn) flightAcknowledged() {
 	c.retransmitAt = time.Time{}
 	if c.updating {
 		c.switchWriteKeys()
-	} else if c.state == stateEstablished && c.cfg.Client {
+	} else if c.state == stateEstablished && c.client {
 		c.forgetHandshake() // it was our Finished
 	}
 }
@@ -151,7 +151,7 @@ func (c *Conn) flightAcknowledged() {
 // A client that finished, and hears the server's flight again, answers with
 // its own, which says more.
 func (c *Conn) acknowledges(h recordHeader) bool {
-	repeated := c.cfg.Client && c.hs == nil && h.epoch == epochHandshake
+	repeated := c.client && c.hs == nil && h.epoch == epochHandshake
 	return c.version != VersionDTLS12 && !repeated
 }
 

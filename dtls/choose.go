@@ -38,7 +38,7 @@ func (c *Conn) chooseCertificate(w *wanted) error {
 			return nil
 		}
 	}
-	if c.cfg.Client && !c.cfg.NeedCertificate {
+	if c.client && !c.cfg.NeedCertificate {
 		return nil
 	}
 	return fatal(AlertHandshakeFailure, "%s", unfit)

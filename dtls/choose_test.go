@@ -39,7 +39,7 @@ func TestChooseCertificate(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			for _, client := range []bool{true, false} {
-				c := &Conn{cfg: Config{Client: client, Certificates: test.have, MustMatchIssuer: test.bound}}
+				c := &Conn{client: client, cfg: &Config{Certificates: test.have, MustMatchIssuer: test.bound}}
 				err := c.chooseCertificate(&test.wants)
 				if c.cfg.Certificate != test.want || (err != nil) != (test.want == nil && !client) {
 					t.Errorf("client %t: wrong certificate, or error %v", client, err)

@@ -33,7 +33,7 @@ func (c *Conn) startClient(now time.Time) error {
 		schemes:      c.cfg.SignatureSchemes,
 		alpn:         c.cfg.ALPN,
 		srtpProfiles: c.cfg.SRTPProfiles,
-		sizeLimit:    c.cfg.RecordSizeLimit,
+		sizeLimit:    c.ownLimit,
 		connectionID: c.cid,
 	}
 	if c.cfg.speaks(VersionDTLS13) {
@@ -197,7 +197,7 @@ func (c *Conn) mayAnswer(t extensionType) bool {
 	case extExtendedMasterSecret, extRenegotiationInfo, extECPointFormats, extSupportedGroups:
 		return true
 	case extRecordSizeLimit:
-		return c.cfg.RecordSizeLimit != 0
+		return c.ownLimit != 0
 	case extConnectionID:
 		return c.cid != nil
 	case extSessionTicket:

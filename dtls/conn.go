@@ -22,42 +22,58 @@ const (
 
 // A Conn is one end of a DTLS connection: a pure state machine. Its methods
 // must not run at the same time as one another.
+//
+// Idle ones are many, so its small fields stand together.
 type Conn struct {
-	cfg   Config
+	cfg *Config    // our own copy, with the defaults; nil once established
+	hs  *handshake // nil once finished
+	err error
+
 	state connState
-	err   error
+
+	// What stays of cfg.
+	client   bool
+	strict   bool
+	patient  bool   // PatientRetransmission
+	ownLimit uint16 // RecordSizeLimit
 
 	// What the handshake agreed on.
-	version    Version
-	suite      CipherSuite
-	group      Group
-	peer       [][]byte // DER
-	protocol   string   // ALPN
-	srtp       uint16
-	sizeLimit  uint16 // of records we send under keys; 0: none was agreed on
-	secrets    secrets12
-	exporter   []byte // DTLS 1.3's exporter secret
-	serverName string // that the client asked for
-	retried    bool   // with a HelloRetryRequest
-	resumed    bool   // the handshake took over an earlier one's certificates
-	// resumption is the secret of a client that takes tickets (DTLS 1.3).
-	resumption []byte
+	version   Version
+	suite     CipherSuite
+	group     Group
+	srtp      uint16
+	sizeLimit uint16 // of records we send under keys; 0: none was agreed on
+	retried   bool   // with a HelloRetryRequest
+	resumed   bool   // the handshake took over an earlier one's certificates
 
-	hs       *handshake // nil once finished
+	alert        [2]byte // level and description
+	alertPending bool
+	alertsLeft   uint8 // repetitions of a fatal alert
+
+	peer       [][]byte   // DER
+	protocol   string     // ALPN
+	serverName string     // that the client asked for
+	secrets    *secrets12 // of DTLS 1.3, until established
+	exporter   []byte     // DTLS 1.3's exporter secret
+	resumption []byte     // the secret of a client that takes tickets (DTLS 1.3)
+	cid        []byte     // connection ID that the far end puts into its records; nil: none
+	peerCID    []byte     // that we put into ours; nil: none
+
 	in       reassembler
-	nextSend uint16   // our next message_seq
 	out      flight   // what we sent last and may have to send again
-	lastSeq  int      // message_seq that ends the far end's last flight; -1: none
 	early    [][]byte // records that came before their keys, or before Finished
+	lastSeq  int32    // message_seq that ends the far end's last flight; -1: none
+	nextSend uint16   // our next message_seq
 
-	acks       []recordNumber // received and not answered yet (DTLS 1.3)
-	ackAt      time.Time      // when they are acknowledged
-	ackPending bool
-	ackDue     bool // some of acks were in no ACK yet
-
+	newer       bool // the record read last was the newest there is
+	cidsDue     bool // a NewConnectionId is to be sent
 	updating    bool // our KeyUpdate is on its way
 	updateDue   bool // a KeyUpdate is to be sent
 	updateAsked bool // it is to ask for one of the far end
+	ackPending  bool
+	ackDue      bool           // some of acks were in no ACK yet
+	acks        []recordNumber // received and not answered yet (DTLS 1.3)
+	ackAt       time.Time      // when they are acknowledged
 
 	write   []*writeEpoch // of messages that may be sent again
 	current *writeEpoch   // of what is sent now
@@ -66,24 +82,14 @@ type Conn struct {
 	// are in use (DTLS 1.3).
 	oldKeysUntil time.Time
 
-	rtt          time.Duration
-	timeout      time.Duration // of the flight on its way
-	retransmitAt time.Time
-	deadline     time.Time // of the handshake
-	alertAt      time.Time // when remoteAlert is believed
-	remoteAlert  Alert
-
-	alert        [2]byte // level and description
-	alertPending bool
-	alertsLeft   int // repetitions of a fatal alert
+	firstTimeout, maxTimeout time.Duration // InitialTimeout and MaxTimeout of cfg
+	rtt                      time.Duration
+	timeout                  time.Duration // of the flight on its way
+	retransmitAt             time.Time
+	deadline                 time.Time // of the handshake
 
 	events []Event
 	stats  Stats
-
-	cid     []byte // that the far end puts into its records; nil: none
-	peerCID []byte // that we put into ours; nil: none
-	newer   bool   // the record read last was the newest there is
-	cidsDue bool   // a NewConnectionId is to be sent
 
 	// Scratch of seal and open.
 	nonce [12]byte
@@ -124,6 +130,9 @@ type handshake struct {
 	ticketLife time.Duration // of it
 
 	asked bool // we were asked for a certificate, or asked
+
+	alertAt time.Time // when alert is believed, which anybody could have sent
+	alert   Alert
 }
 
 // A step takes the message that is next in order. It returns an *AlertError
@@ -143,13 +152,19 @@ func NewConn(cfg Config) (*Conn, error) {
 	}
 	plain := &writeEpoch{}
 	return &Conn{
-		cfg:        cfg,
-		cid:        cid,
-		lastSeq:    -1,
-		write:      []*writeEpoch{plain},
-		current:    plain,
-		read:       []*readEpoch{{}},
-		alertsLeft: 3,
+		cfg:          &cfg,
+		client:       cfg.Client,
+		strict:       cfg.Strict,
+		patient:      cfg.PatientRetransmission,
+		ownLimit:     cfg.RecordSizeLimit,
+		firstTimeout: cfg.InitialTimeout,
+		maxTimeout:   cfg.MaxTimeout,
+		cid:          cid,
+		lastSeq:      -1,
+		write:        []*writeEpoch{plain},
+		current:      plain,
+		read:         []*readEpoch{{}},
+		alertsLeft:   3,
 	}, nil
 }
 
@@ -161,8 +176,8 @@ func (c *Conn) Start(now time.Time) {
 		return
 	}
 	c.state = stateHandshake
-	c.hs = &handshake{}
-	if !c.cfg.Client {
+	c.hs, c.secrets = &handshake{}, &secrets12{}
+	if !c.client {
 		c.hs.step = (*Conn).serverClientHello
 		return
 	}
@@ -290,7 +305,7 @@ func (h *recordHeader) mayBePlain() bool {
 // is only counted, unless the Conn is strict.
 func (c *Conn) mistake(epoch uint16, err error) {
 	c.stats.Malformed++
-	if epoch > 0 || c.cfg.Strict {
+	if epoch > 0 || c.strict {
 		c.fail(err)
 	}
 }
@@ -312,7 +327,7 @@ func (c *Conn) mayCome(h *recordHeader) bool {
 	case !h.unified:
 		return h.epoch == 1 && c.version != VersionDTLS13
 	case c.version == 0:
-		return c.cfg.Client // a client has no keys before it heard of us
+		return c.client // a client has no keys before it heard of us
 	}
 	return c.version == VersionDTLS13 && h.epoch >= 2
 }
@@ -363,13 +378,13 @@ func (c *Conn) handleFragments(now time.Time, h recordHeader, payload []byte) {
 		case c.hs == nil && c.version != VersionDTLS13:
 			c.handleLateFragment(now, h, f)
 		case uint32(f.seq) < c.in.next:
-			if int(f.seq) == c.lastSeq && f.last() {
+			if int32(f.seq) == c.lastSeq && f.last() {
 				c.repeat(now)
 			}
 		case h.epoch == 0 && c.readEpoch(epochHandshake) != nil:
 			c.mistake(0, fatal(AlertUnexpectedMessage, "handshake message of type %d in plaintext", f.typ))
 			kept = false
-		case c.cfg.Strict && c.in.contradicts(f):
+		case c.strict && c.in.contradicts(f):
 			c.mistake(h.epoch, fatal(AlertIllegalParameter, "fragments of message %d contradict each other", f.seq))
 			kept = false
 		case !c.in.add(h.epoch, f):
@@ -402,7 +417,7 @@ func (c *Conn) runSteps(now time.Time) {
 			c.setDeadline(now)
 			// The far end answered, so our flight arrived; and an alert that
 			// nobody vouched for was not its last word.
-			c.retransmitAt, c.alertAt = time.Time{}, time.Time{}
+			c.retransmitAt, c.hs.alertAt = time.Time{}, time.Time{}
 		}
 		if err := step(c, now, m); err != nil {
 			c.fail(err)
@@ -413,11 +428,11 @@ func (c *Conn) runSteps(now time.Time) {
 // handleLateFragment takes a handshake message after the handshake.
 func (c *Conn) handleLateFragment(now time.Time, h recordHeader, f fragment) {
 	switch {
-	case f.typ == typeFinished && int(f.seq) == c.lastSeq && f.last():
+	case f.typ == typeFinished && int32(f.seq) == c.lastSeq && f.last():
 		// Under keys it is no forgery, and our last flight makes nobody repeat
 		// anything: no need for a pause.
 		c.repeatLast()
-	case f.typ == typeHelloRequest && c.cfg.Client, f.typ == typeClientHello && !c.cfg.Client:
+	case f.typ == typeHelloRequest && c.client, f.typ == typeClientHello && !c.client:
 		// RFC 5246 §7.2.2: renegotiation is refused.
 		c.queueAlert(levelWarning, AlertNoRenegotiation)
 	case uint32(f.seq) >= c.in.next && h.epoch > 0:
@@ -432,7 +447,7 @@ func (c *Conn) handleAlert(now time.Time, epoch uint16, payload []byte) {
 		return
 	}
 	level, alert := payload[0], Alert(payload[1])
-	if c.cfg.Strict && level != levelWarning && level != levelFatal {
+	if c.strict && level != levelWarning && level != levelFatal {
 		c.mistake(epoch, fatal(AlertIllegalParameter, "alert of level %d", level))
 		return
 	}
@@ -447,11 +462,11 @@ func (c *Conn) handleAlert(now time.Time, epoch uint16, payload []byte) {
 		c.queueAlert(levelWarning, AlertCloseNotify)
 	case protected:
 		c.fail(&AlertError{Alert: alert, Remote: true})
-	case c.alertAt.IsZero() && c.heard():
+	case c.hs != nil && c.hs.alertAt.IsZero() && c.heard():
 		// Anybody could have sent this one. It is believed unless the
 		// handshake goes on within the time in which it should.
-		c.remoteAlert = alert
-		c.alertAt = now.Add(c.initialTimeout())
+		c.hs.alert = alert
+		c.hs.alertAt = now.Add(c.initialTimeout())
 	}
 }
 
@@ -514,7 +529,7 @@ func (c *Conn) Close(now time.Time) {
 	if c.state >= stateClosed {
 		return
 	}
-	began := c.state == stateEstablished || c.state != stateNew && (c.cfg.Client || c.heard())
+	began := c.state == stateEstablished || c.state != stateNew && (c.client || c.heard())
 	keep := c.out
 	c.end(stateClosed, ErrClosed, EventNone)
 	if c.version != 0 && (keep.final || c.version == VersionDTLS13) && keep.sending() {
@@ -561,11 +576,11 @@ func (c *Conn) fail(err error) {
 // establish ends the handshake with success.
 func (c *Conn) establish() {
 	c.state = stateEstablished
-	c.hs = nil
+	c.hs, c.cfg = nil, nil
 	if c.version == VersionDTLS13 {
 		// A client's Finished goes on until it is acknowledged, and a server
 		// can acknowledge it again, until the deadline.
-		c.alertAt = time.Time{}
+		c.secrets = nil
 	} else {
 		c.stopTimers()
 		excess := slices.ContainsFunc(c.in.pending, func(p *partial) bool { return p.epoch > 0 })
@@ -622,8 +637,8 @@ func (c *Conn) readEpoch(epoch uint16) *readEpoch {
 func (c *Conn) readEpochOf(h *recordHeader) *readEpoch {
 	for i := len(c.read) - 1; i >= 0; i-- {
 		r := c.read[i]
-		if h.unified && r.mask != nil && r.epoch&unifiedEpoch == h.epoch ||
-			!h.unified && r.mask == nil && r.epoch == h.epoch {
+		if h.unified && r.unified && r.epoch&unifiedEpoch == h.epoch ||
+			!h.unified && !r.unified && r.epoch == h.epoch {
 			return r
 		}
 	}

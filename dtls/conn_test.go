@@ -275,11 +275,16 @@ func TestLostFinished(t *testing.T) {
 }
 
 func TestSealOpenDoNotAllocate(t *testing.T) {
-	for _, su := range []CipherSuite{
+	for i, su := range []CipherSuite{
 		TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
 		TLS_AES_128_GCM_SHA256, TLS_AES_256_GCM_SHA384, TLS_CHACHA20_POLY1305_SHA256,
+		TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, TLS_AES_128_GCM_SHA256,
 	} {
-		p := newPair(t, func(client, server *Config) { client.CipherSuites = []CipherSuite{su} })
+		cid := []byte(nil)
+		if i >= 5 {
+			cid = otherID
+		}
+		p := newPair(t, withCIDs(func(client, server *Config) { client.CipherSuites = []CipherSuite{su} }, usualID, cid))
 		p.connect()
 		payload := bytes.Repeat([]byte{7}, 1100)
 		buf := make([]byte, 0, 1500)
@@ -294,7 +299,33 @@ func TestSealOpenDoNotAllocate(t *testing.T) {
 				t.Fatal("does not open")
 			}
 		}); n != 0 {
-			t.Errorf("%v: %v allocations a record", su, n)
+			t.Errorf("%v, connection ID %q: %v allocations a record", su, cid, n)
+		}
+	}
+}
+
+// TestUnifiedHeader is each form of RFC 9147 §4's header, whole and cut short.
+func TestUnifiedHeader(t *testing.T) {
+	for _, test := range []struct {
+		b      string
+		cidLen int
+		want   recordHeader // all zero: refused
+	}{
+		{"\x20\x07rest", 0, recordHeader{unified: true, numberLen: 1, size: 2, length: 4}},
+		{"\x2b\x07\x08rest", 0, recordHeader{unified: true, numberLen: 2, epoch: 3, size: 3, length: 4}},
+		{"\x26\x07\x00\x02rest", 0, recordHeader{unified: true, numberLen: 1, epoch: 2, size: 4, length: 2}},
+		{"\x2e\x07\x08\x00\x04rest", 0, recordHeader{unified: true, numberLen: 2, epoch: 2, size: 5, length: 4}},
+		{"\x30id\x07rest", 2, recordHeader{unified: true, hasCID: true, numberLen: 1, size: 4, length: 4}},
+		{"\x3did\x07\x08\x00\x01rest", 2, recordHeader{unified: true, hasCID: true, numberLen: 2, epoch: 1, size: 7, length: 1}},
+		{"\x2c\x07\x08\x00\x05rest", 0, recordHeader{}},
+		{"\x2c\x07\x08\x00", 0, recordHeader{}},
+		{"\x30id\x07rest", 0, recordHeader{}},
+		{"\x38i", 2, recordHeader{}},
+		{"\x28\x07", 0, recordHeader{}},
+	} {
+		var got recordHeader
+		if ok := got.parse([]byte(test.b), test.cidLen); ok != test.want.unified || ok && got != test.want {
+			t.Errorf("%x: %t, %+v, want %+v", test.b, ok, got, test.want)
 		}
 	}
 }

@@ -86,7 +86,7 @@ func (c *Conn) addChangeCipherSpec(w *writeEpoch) {
 func (c *Conn) endFlight(final bool) {
 	c.out.final = final
 	c.timeout = c.initialTimeout()
-	c.lastSeq = int(c.in.next) - 1
+	c.lastSeq = int32(c.in.next) - 1
 }
 
 // repeat sends our flight again because the far end repeated the end of its

@@ -59,12 +59,8 @@ func NewGate(cfg Config) (*Gate, error) {
 // is to be given the datagram, and all that follows from there; or neither,
 // if the datagram is none that could begin anything. datagram is not changed.
 func (g *Gate) Admit(now time.Time, addr, datagram, dst []byte) (reply []byte, conn *Conn) {
-	var rec recordHeader
-	if !rec.parse(datagram, 0) || rec.unified || rec.typ != typeHandshake || rec.epoch != 0 {
-		return dst, nil
-	}
-	f, _, ok := parseFragment(datagram[rec.size : rec.size+rec.length])
-	if !ok || f.typ != typeClientHello || f.offset != 0 || f.length > maxMessage {
+	rec, f, ok := firstHello(datagram)
+	if !ok {
 		return dst, nil
 	}
 	h, whole := parseHelloPrefix(f)
@@ -86,6 +82,27 @@ func (g *Gate) Admit(now time.Time, addr, datagram, dst []byte) (reply []byte, c
 		return dst, nil
 	}
 	return reply, nil
+}
+
+// firstHello returns the beginning of the ClientHello that a datagram begins
+// with.
+func firstHello(datagram []byte) (rec recordHeader, f fragment, ok bool) {
+	if !rec.parse(datagram, 0) || rec.unified || rec.typ != typeHandshake || rec.epoch != 0 {
+		return rec, f, false
+	}
+	f, _, ok = parseFragment(datagram[rec.size : rec.size+rec.length])
+	return rec, f, ok && f.typ == typeClientHello && f.offset == 0 && f.length <= maxMessage
+}
+
+// ClientRandom returns the random of the ClientHello that a datagram begins
+// with, if it does. It tells a client that begins anew, from an address that
+// it has a connection from, from one that repeats itself (RFC 9147 §5.11).
+func ClientRandom(datagram []byte) (random [32]byte, ok bool) {
+	_, f, ok := firstHello(datagram)
+	if s := cryptobyte.String(f.data); !ok || !s.Skip(2) || !s.CopyBytes(random[:]) {
+		return random, false
+	}
+	return random, true
 }
 
 // parseHelloPrefix reads as much of a ClientHello as its first fragment has.
@@ -184,7 +201,7 @@ func (g *Gate) challenge(now time.Time, addr []byte, rec recordHeader, f fragmen
 	cookie := &helloCookie{version: VersionDTLS12, issued: uint32(now.Unix())}
 	typ, body := typeHelloVerifyRequest, []byte(nil)
 	if slices.Contains(h.extensions.versions, VersionDTLS13) && g.cfg.speaks(VersionDTLS13) {
-		c := &Conn{cfg: g.cfg}
+		c := &Conn{cfg: &g.cfg}
 		su, ok := c.chooseSuite13(h.suites)
 		group, share, ok2 := c.chooseGroup13(&h.extensions)
 		if err := checkClientHello13(h); err != nil || !ok || !ok2 {
@@ -253,7 +270,6 @@ func (c *Conn) afterRetry(cookie *helloCookie, sealed []byte) error {
 		return errDecode
 	}
 	c.version, c.suite, c.group = VersionDTLS13, su.id, cookie.group
-	c.secrets.hash = su.hash
 	c.hs.suite, c.hs.digest = su, su.hash.New()
 	c.hs.retried, c.retried = true, true
 	c.hs.addToTranscript(message{typ: typeMessageHash, body: cookie.first})

@@ -159,7 +159,7 @@ func TestGateNoState(t *testing.T) {
 	p := newPair(t, func(c, _ *Config) { c.DeferShares = true })
 	p.client.Start(p.now)
 	d, _ := p.client.AppendHandshake(p.now, nil, p.limit)
-	g, err := NewGate(p.server.cfg)
+	g, err := NewGate(*p.server.cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +181,7 @@ func TestGateGarbage(t *testing.T) {
 	p := newPair(t, func(c, _ *Config) { c.DeferShares = true })
 	p.client.Start(p.now)
 	d, _ := p.client.AppendHandshake(p.now, nil, p.limit)
-	g, err := NewGate(p.server.cfg)
+	g, err := NewGate(*p.server.cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -187,7 +187,7 @@ func TestOpenCaptured(t *testing.T) {
 			t.Fatal(err)
 		}
 		conn := &Conn{}
-		read := map[bool]*readEpoch{true: {aeadKey: ck, epoch: 1}, false: {aeadKey: sk, epoch: 1}}
+		read := map[bool]*readEpoch{true: {aeadKey: ck}, false: {aeadKey: sk}}
 		opened := map[contentType]int{}
 		for _, d := range c.datagrams {
 			for b := d.data; len(b) > 0; {

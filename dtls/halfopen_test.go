@@ -29,7 +29,7 @@ func TestHalfOpenMemory(t *testing.T) {
 			}
 			hello = append(hello, d)
 		}
-		cfg := p.server.cfg
+		cfg := *p.server.cfg
 		servers := make([]*Conn, conns)
 		buf := make([]byte, 0, 1200)
 		before := heap()

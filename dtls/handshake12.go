@@ -77,19 +77,19 @@ func (c *Conn) deriveKeys(secret []byte, sessionHash []byte) (out *writeEpoch, e
 
 // useMaster makes the keys of epoch 1 from a master secret, new or resumed.
 func (c *Conn) useMaster(master []byte) (out *writeEpoch, err error) {
-	s := &c.secrets
+	s := c.secrets
 	s.hash, s.master = c.hs.suite.hash, master
 	c.logKey("CLIENT_RANDOM", s.clientRandom[:], s.master)
 	client, server, err := s.keyBlock(&c.hs.suite)
 	if err != nil {
 		return nil, fatal(AlertInternalError, "keys: %w", err)
 	}
-	if !c.cfg.Client {
+	if !c.client {
 		client, server = server, client
 	}
 	client.cid, server.cid = c.peerCID, c.cid
-	c.read = append(c.read, &readEpoch{aeadKey: server, epoch: 1})
-	return &writeEpoch{aeadKey: client, epoch: 1}, nil
+	c.read = append(c.read, &readEpoch{aeadKey: server})
+	return &writeEpoch{aeadKey: client}, nil
 }
 
 // sessionHash is the hash of the transcript so far (RFC 7627 §3).
@@ -97,7 +97,7 @@ func (hs *handshake) sessionHash() []byte { return sum(hs.suite.hash, hs.transcr
 
 // addFinished ends our flight with ChangeCipherSpec and Finished.
 func (c *Conn) addFinished(w *writeEpoch) {
-	verify := c.secrets.verifyData(c.cfg.Client, c.hs.transcript)
+	verify := c.secrets.verifyData(c.client, c.hs.transcript)
 	c.addChangeCipherSpec(w)
 	c.addMessage(typeFinished, verify)
 }
@@ -107,7 +107,7 @@ func (c *Conn) checkFinished(m message) error {
 	if err := expect(m, typeFinished, 1); err != nil {
 		return err
 	}
-	if !hmac.Equal(m.body, c.secrets.verifyData(!c.cfg.Client, c.hs.transcript)) {
+	if !hmac.Equal(m.body, c.secrets.verifyData(!c.client, c.hs.transcript)) {
 		return fatal(AlertDecryptError, "Finished is wrong")
 	}
 	return nil

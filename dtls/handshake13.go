@@ -1,6 +1,7 @@
 package dtls
 
 import (
+	"crypto"
 	"crypto/hmac"
 	"slices"
 	"time"
@@ -17,12 +18,17 @@ const (
 // that of DTLS 1.3, now that the hash is known.
 func (c *Conn) begin13(su suite) {
 	c.version, c.suite, c.hs.suite = VersionDTLS13, su.id, su
-	c.secrets.hash = su.hash
 	c.hs.digest = su.hash.New()
 	first := c.hs.transcript
 	c.hs.transcript = nil
 	c.hs.digest.Write(first[:4])
 	c.hs.digest.Write(first[fragmentHeaderLen:])
+}
+
+// suiteHash is the hash of the suite that was agreed on.
+func (c *Conn) suiteHash() crypto.Hash {
+	su, _ := suiteByID(c.suite)
+	return su.hash
 }
 
 // retryTranscript puts the hash of the first ClientHello in its place
@@ -47,12 +53,12 @@ func (c *Conn) setHandshakeKeys(shared []byte) error {
 	c.logKey("CLIENT_HANDSHAKE_TRAFFIC_SECRET", c.secrets.clientRandom[:], client)
 	c.logKey("SERVER_HANDSHAKE_TRAFFIC_SECRET", c.secrets.clientRandom[:], server)
 	hs.ownSecret, hs.peerSecret = server, client
-	if c.cfg.Client {
+	if c.client {
 		hs.ownSecret, hs.peerSecret = client, server
 	}
 	// What is to come of the far end's handshake comes under keys. Anything
 	// in plaintext is somebody else's.
-	if c.cfg.Strict && c.in.find(c.in.next) != nil {
+	if c.strict && c.in.find(c.in.next) != nil {
 		return fatal(AlertUnexpectedMessage, "handshake message in plaintext")
 	}
 	c.in.dropPlaintext()
@@ -74,7 +80,7 @@ func (c *Conn) deriveDataKeys() (own []byte) {
 	c.logKey("CLIENT_TRAFFIC_SECRET_0", c.secrets.clientRandom[:], client)
 	c.logKey("SERVER_TRAFFIC_SECRET_0", c.secrets.clientRandom[:], server)
 	c.logKey("EXPORTER_SECRET", c.secrets.clientRandom[:], c.exporter)
-	if c.cfg.Client {
+	if c.client {
 		hs.peerData = server
 		return client
 	}
@@ -89,8 +95,8 @@ func (c *Conn) setReadKeys(epoch uint16, secret []byte) error {
 	if err != nil {
 		return fatal(AlertInternalError, "keys: %w", err)
 	}
-	k.cid = c.cid
-	c.read = append(c.read, &readEpoch{aeadKey: k, epoch: epoch, secret: secret})
+	k.cid, k.epoch = c.cid, epoch
+	c.read = append(c.read, &readEpoch{aeadKey: k, secret: secret})
 	return nil
 }
 
@@ -101,8 +107,8 @@ func (c *Conn) setWriteKeys(epoch uint16, secret []byte) error {
 	if err != nil {
 		return fatal(AlertInternalError, "keys: %w", err)
 	}
-	k.cid = c.peerCID
-	c.current = &writeEpoch{aeadKey: k, epoch: epoch, secret: secret}
+	k.cid, k.epoch = c.peerCID, epoch
+	c.current = &writeEpoch{aeadKey: k, secret: secret}
 	c.write = append(c.write, c.current)
 	return nil
 }
@@ -157,7 +163,7 @@ func (c *Conn) addOwnCertificate13(schemes []SignatureScheme) error {
 	if len(chain) == 0 {
 		return nil
 	}
-	content := c.hs.signedContent(c.cfg.Client)
+	content := c.hs.signedContent(c.client)
 	scheme, signature, err := c.cfg.sign(VersionDTLS13, schemes, content)
 	if err != nil {
 		return err
@@ -178,7 +184,7 @@ func (c *Conn) checkCertificateVerify13(m message) error {
 	if err != nil {
 		return err
 	}
-	content := c.hs.signedContent(!c.cfg.Client)
+	content := c.hs.signedContent(!c.client)
 	if err := verify(c.hs.peerKey, VersionDTLS13, c.cfg.SignatureSchemes, scheme, content, signature); err != nil {
 		return err
 	}

@@ -35,7 +35,8 @@ func prf12(h crypto.Hash, secret []byte, label string, n int, seeds ...[]byte) [
 	return out[:n]
 }
 
-// secrets12 is what a DTLS 1.2 connection keeps for exporting.
+// secrets12 is what a DTLS 1.2 connection keeps for exporting. DTLS 1.3 uses
+// only the randoms.
 type secrets12 struct {
 	hash         crypto.Hash
 	master       []byte

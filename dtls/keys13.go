@@ -6,6 +6,8 @@ import (
 	"crypto/hmac"
 	"encoding/binary"
 	"hash"
+
+	"golang.org/x/crypto/chacha20"
 )
 
 // An expander is HKDF-Expand-Label (RFC 8446 §7.1) of one secret, with DTLS's
@@ -87,9 +89,9 @@ func (su *suite) trafficKeys(secret []byte) (k aeadKey, err error) {
 	}
 	copy(k.iv[:], x.label("iv", nil, len(k.iv)))
 	sn := x.label("sn", nil, su.keyLen)
-	k.mask = &numberMask{}
+	k.unified = true
 	if su.id == TLS_CHACHA20_POLY1305_SHA256 {
-		copy(k.mask.chacha[:], sn)
+		k.mask.chacha = (*[chacha20.KeySize]byte)(sn)
 		return k, nil
 	}
 	k.mask.block, err = aes.NewCipher(sn)

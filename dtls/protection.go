@@ -11,17 +11,21 @@ const aeadTagLen = 16
 
 // An aeadKey is what protects one direction of one epoch.
 type aeadKey struct {
-	aead     cipher.AEAD // nil: plaintext, epoch 0
-	iv       [12]byte
-	explicit int         // bytes of nonce that each record carries
-	mask     *numberMask // DTLS 1.3 only
-	cid      []byte      // the connection ID in its records, if they have one
+	aead    cipher.AEAD // nil: plaintext, epoch 0
+	mask    numberMask  // DTLS 1.3 only
+	cid     []byte      // the connection ID in its records, if they have one
+	iv      [12]byte
+	salted  bool // only 4 bytes are of iv, and each record carries 8 (DTLS 1.2)
+	unified bool // records have the header of DTLS 1.3
+	epoch   uint16
 }
 
-// newAEADKey makes the key of suite s from its bytes and its (partial) IV.
+// newAEADKey makes the key of suite s for epoch 1, the only one of DTLS 1.2,
+// from its bytes and its (partial) IV.
 func newAEADKey(s *suite, key, iv []byte) (k aeadKey, err error) {
 	k.aead, err = s.newAEAD(key)
-	k.explicit = s.explicit
+	k.salted = s.explicit != 0
+	k.epoch = 1
 	copy(k.iv[:], iv)
 	return k, err
 }
@@ -29,7 +33,6 @@ func newAEADKey(s *suite, key, iv []byte) (k aeadKey, err error) {
 // A writeEpoch numbers and protects the records that we send in an epoch.
 type writeEpoch struct {
 	aeadKey
-	epoch  uint16
 	next   uint64 // number of the next record
 	secret []byte // the keys' traffic secret (DTLS 1.3)
 }
@@ -37,7 +40,6 @@ type writeEpoch struct {
 // A readEpoch opens the records of an epoch.
 type readEpoch struct {
 	aeadKey
-	epoch  uint16
 	window replayWindow
 	secret []byte // the keys' traffic secret (DTLS 1.3)
 	used   bool   // a record of data came (DTLS 1.3)
@@ -46,10 +48,18 @@ type readEpoch struct {
 
 // before and after are the bytes a record has around its payload.
 func (k *aeadKey) before() int {
-	if k.mask != nil {
+	if k.unified {
 		return unifiedHeaderLen + len(k.cid)
 	}
-	return recordHeaderLen + len(k.cid) + k.explicit
+	return recordHeaderLen + len(k.cid) + k.explicit()
+}
+
+// explicit is how many bytes of nonce each record carries (RFC 5288 §3).
+func (k *aeadKey) explicit() int {
+	if k.salted {
+		return 8
+	}
+	return 0
 }
 
 func (k *aeadKey) after() int {
@@ -64,7 +74,7 @@ func (k *aeadKey) after() int {
 
 // typeInside tells whether the content type of a record is encrypted with its
 // payload.
-func (k *aeadKey) typeInside() bool { return k.mask != nil || len(k.cid) > 0 }
+func (k *aeadKey) typeInside() bool { return k.unified || len(k.cid) > 0 }
 
 func (k *aeadKey) overhead() int { return k.before() + k.after() }
 
@@ -74,7 +84,7 @@ func (k *aeadKey) overhead() int { return k.before() + k.after() }
 func (c *Conn) setNonce(k *aeadKey, number uint64) {
 	copy(c.nonce[:4], k.iv[:4])
 	low := number
-	if k.explicit == 0 {
+	if !k.salted {
 		// RFC 7905 §2, RFC 8446 §5.3: the IV xor the padded number.
 		low ^= binary.BigEndian.Uint64(k.iv[4:])
 	}
@@ -116,7 +126,7 @@ func (c *Conn) seal(w *writeEpoch, typ contentType, b []byte, start int) (_ []by
 	}
 	seq := w.next
 	w.next++
-	if w.mask != nil {
+	if w.unified {
 		return c.seal13(w, typ, seq, b, start), true
 	}
 	body := start + w.before()
@@ -127,12 +137,12 @@ func (c *Conn) seal(w *writeEpoch, typ contentType, b []byte, start int) (_ []by
 		number := uint64(w.epoch)<<48 | seq
 		c.setNonce(&w.aeadKey, number)
 		c.setAAD(w.cid, typ, number, len(b)-body)
-		if w.explicit != 0 {
-			binary.BigEndian.PutUint64(b[body-w.explicit:], number)
+		if w.salted {
+			binary.BigEndian.PutUint64(b[body-8:], number)
 		}
 		b = w.aead.Seal(b[:body], c.nonce[:], b[body:], c.aad)
 	}
-	length := len(b) - body + w.explicit
+	length := len(b) - body + w.explicit()
 	putRecordHeader(b[start:], typ, c.recordVersion(), w.epoch, seq, w.cid, length)
 	return b, true
 }
@@ -141,7 +151,7 @@ func (c *Conn) seal(w *writeEpoch, typ contentType, b []byte, start int) (_ []by
 // not know yet what the server speaks says 1.0, which every server takes
 // (RFC 6347 §4.2.1, RFC 9147 §4).
 func (c *Conn) recordVersion() Version {
-	if c.cfg.Client && c.version == 0 {
+	if c.client && c.version == 0 {
 		return VersionDTLS10
 	}
 	return VersionDTLS12
@@ -158,7 +168,7 @@ func (c *Conn) open(r *readEpoch, h *recordHeader, rec []byte) (payload []byte, 
 	if r.aead == nil {
 		return body, h.length <= maxPlaintext && !h.hasCID
 	}
-	plaintext := h.length - r.explicit - aeadTagLen
+	plaintext := h.length - r.explicit() - aeadTagLen
 	if plaintext < 0 || plaintext > maxPlaintext+2048 || !r.window.fresh(h.seq) {
 		return nil, false
 	}
@@ -169,10 +179,10 @@ func (c *Conn) open(r *readEpoch, h *recordHeader, rec []byte) (payload []byte, 
 	}
 	number := uint64(h.epoch)<<48 | h.seq
 	c.setNonce(&r.aeadKey, number)
-	if r.explicit != 0 {
+	if r.salted {
 		// The far end may number its nonces as it likes.
-		copy(c.nonce[4:], body[:r.explicit])
-		body = body[r.explicit:]
+		copy(c.nonce[4:], body[:8])
+		body = body[8:]
 	}
 	c.setAAD(r.cid, h.typ, number, plaintext)
 	payload, err := r.aead.Open(body[:0], c.nonce[:], body, c.aad)

@@ -21,7 +21,7 @@ const (
 // A numberMask encrypts record numbers (RFC 9147 §4.2.3).
 type numberMask struct {
 	block  cipher.Block // AES; nil: ChaCha20
-	chacha [chacha20.KeySize]byte
+	chacha *[chacha20.KeySize]byte
 }
 
 // setMask puts the mask for the record with the given ciphertext, which has
@@ -47,7 +47,7 @@ func (c *Conn) seal13(w *writeEpoch, typ contentType, seq uint64, b []byte, star
 	number := start + putUnifiedHeader(b[start:body], w.epoch, w.cid, seq, len(b)-body+aeadTagLen)
 	c.setNonce(&w.aeadKey, seq)
 	b = w.aead.Seal(b[:body], c.nonce[:], b[body:], b[start:body])
-	c.setMask(w.mask, b[body:])
+	c.setMask(&w.mask, b[body:])
 	b[number] ^= c.mask[0]
 	b[number+1] ^= c.mask[1]
 	return b
@@ -59,7 +59,7 @@ func (c *Conn) open13(r *readEpoch, h *recordHeader, rec []byte) (payload []byte
 	if len(body) < aeadTagLen || len(body) > maxPlaintext+256 { // RFC 8446 §5.2
 		return nil, false
 	}
-	c.setMask(r.mask, body)
+	c.setMask(&r.mask, body)
 	number := header[1:]
 	if h.hasCID {
 		number = number[len(r.cid):]

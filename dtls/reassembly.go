@@ -147,6 +147,9 @@ func (r *reassembler) pop() (m message, ok bool) {
 		return m, false
 	}
 	r.remove(p)
+	if len(r.pending) == 0 {
+		r.pending = nil // for long, after the handshake
+	}
 	r.next++
 	return message{p.typ, p.seq, p.epoch, p.body}, true
 }

@@ -228,7 +228,7 @@ func (c *Conn) sendTickets13(now time.Time, resumption []byte) error {
 func (c *Conn) addTicket13(now time.Time, resumption []byte, nonce byte) error {
 	s := &Session{
 		version: VersionDTLS13, suite: c.suite, peer: c.peer, issued: now,
-		secret: resumptionPSK(c.secrets.hash, resumption, []byte{nonce}),
+		secret: resumptionPSK(c.suiteHash(), resumption, []byte{nonce}),
 	}
 	ticket, err := c.cfg.sealTicket(s)
 	if err != nil {
@@ -274,7 +274,7 @@ func (c *Conn) takeTicket13(now time.Time, m message) error {
 		version: VersionDTLS13, suite: c.suite, peer: c.peer, issued: now,
 		lifetime: time.Duration(lifetime) * time.Second,
 		ticket:   slices.Clone(ticket), ageAdd: ageAdd,
-		secret: resumptionPSK(c.secrets.hash, c.resumption, nonce),
+		secret: resumptionPSK(c.suiteHash(), c.resumption, nonce),
 	})
 	return nil
 }

@@ -233,10 +233,11 @@ func (c *Conn) serverFinished13(now time.Time, m message) error {
 	c.write = []*writeEpoch{c.current}
 	// RFC 8446 §4.2.9: no tickets for a client that could not use them.
 	tickets := len(c.cfg.TicketKeys) > 0 && slices.Contains(c.hs.hello.extensions.pskModes, pskWithECDHE)
-	resumption := c.hs.resumptionSecret()
-	c.establish()
 	if tickets {
-		return c.sendTickets13(now, resumption)
+		if err := c.sendTickets13(now, c.hs.resumptionSecret()); err != nil {
+			return err
+		}
 	}
+	c.establish()
 	return nil
 }

@@ -11,8 +11,8 @@ func (c *Conn) chooseSizeLimit(client uint16) (own uint16, err error) {
 		return 0, fatal(AlertIllegalParameter, "client limits records to %d bytes", client)
 	}
 	c.sizeLimit = client
-	c.cfg.RecordSizeLimit = min(c.ownSizeLimit(), c.maxSizeLimit())
-	return c.cfg.RecordSizeLimit, nil
+	c.ownLimit = min(c.ownSizeLimit(), c.maxSizeLimit())
+	return c.ownLimit, nil
 }
 
 // acceptSizeLimit is for a client what chooseSizeLimit is for a server, which
@@ -27,10 +27,10 @@ func (c *Conn) acceptSizeLimit(server uint16) error {
 
 // ownSizeLimit is what the far end is asked for.
 func (c *Conn) ownSizeLimit() uint16 {
-	if c.cfg.RecordSizeLimit == 0 {
+	if c.ownLimit == 0 {
 		return maxPlaintext + 1
 	}
-	return c.cfg.RecordSizeLimit
+	return c.ownLimit
 }
 
 // maxSizeLimit is the most that an end of the version at hand may ask for: in
@@ -45,7 +45,7 @@ func (c *Conn) maxSizeLimit() uint16 {
 // tooLong tells whether a record under keys, with length bytes after its
 // header, is longer than what was agreed on. Padding and content type count.
 func (c *Conn) tooLong(r *readEpoch, length int) bool {
-	return r.aead != nil && c.sizeLimit != 0 && length-r.explicit-aeadTagLen > int(c.ownSizeLimit())
+	return r.aead != nil && c.sizeLimit != 0 && length-r.explicit()-aeadTagLen > int(c.ownSizeLimit())
 }
 
 // maxPayload is how long the payload of a record may be, if the far end wants
@@ -54,11 +54,11 @@ func (k *aeadKey) maxPayload(limit uint16) int {
 	n := maxPlaintext
 	if k.aead != nil && limit != 0 {
 		n = min(int(limit), maxPlaintext+1)
-		if k.mask != nil {
+		if k.unified {
 			n-- // RFC 8449 §4: the content type counts
 		}
 	}
-	if k.mask == nil && len(k.cid) > 0 {
+	if !k.unified && len(k.cid) > 0 {
 		// RFC 9146 §5: 2^14 bytes with the content type.
 		n = min(n, maxPlaintext) - 1
 	}
@@ -68,3 +68,8 @@ func (k *aeadKey) maxPayload(limit uint16) int {
 // MaxPayload is the most application data that one record may have: 2^14
 // bytes, or what the far end's record_size_limit says (RFC 8449).
 func (c *Conn) MaxPayload() int { return c.current.maxPayload(c.sizeLimit) }
+
+// PeerRecordSizeLimit is the longest record, in bytes of plaintext, that the
+// far end has said to accept (RFC 8449 §4); 0: it has said nothing. A server
+// says so only to a client with a RecordSizeLimit of its own.
+func (c *Conn) PeerRecordSizeLimit() int { return int(c.sizeLimit) }

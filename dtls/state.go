@@ -89,14 +89,14 @@ const (
 // (RFC 5705, RFC 8446 §7.5). In DTLS 1.2 a nil context is none, which is not
 // the same as an empty one; in 1.3 it is. length is at most 8160. It fails before the handshake is finished.
 func (c *Conn) ExportKeyingMaterial(label string, context []byte, length int) ([]byte, error) {
-	if c.secrets.master == nil && c.exporter == nil || c.state < stateEstablished {
+	if c.state < stateEstablished || c.exporter == nil && (c.secrets == nil || c.secrets.master == nil) {
 		return nil, errors.New("dtls: nothing to export before the handshake is finished")
 	}
 	if length < 0 || length > maxExport || len(context) > 1<<16-1 || len(label) > maxExportLabel {
 		return nil, fmt.Errorf("dtls: cannot export %d bytes", length)
 	}
 	if c.version == VersionDTLS13 {
-		return export13(c.secrets.hash, c.exporter, label, context, length), nil
+		return export13(c.suiteHash(), c.exporter, label, context, length), nil
 	}
 	return c.secrets.export(label, context, length), nil
 }

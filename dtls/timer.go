@@ -37,7 +37,7 @@ func (c *Conn) SetRTT(rtt time.Duration) {
 	c.rtt = rtt
 	first := c.initialTimeout()
 	before := c.timeout
-	c.timeout = min(time.Duration(float64(before)*float64(first)/float64(old)), max(c.cfg.MaxTimeout, first))
+	c.timeout = min(time.Duration(float64(before)*float64(first)/float64(old)), max(c.maxTimeout, first))
 	if !c.retransmitAt.IsZero() {
 		c.retransmitAt = c.out.sentAt.Add(c.timeout)
 	}
@@ -64,7 +64,7 @@ func (c *Conn) PathLost(now time.Time) {
 // back was lost.
 func (c *Conn) initialTimeout() time.Duration {
 	if c.rtt <= 0 {
-		return c.cfg.InitialTimeout
+		return c.firstTimeout
 	}
 	return min(max(2*c.rtt, minRTTTimeout), maxRTTTimeout)
 }
@@ -87,7 +87,7 @@ func (c *Conn) setDeadline(now time.Time) {
 // NextTimeout is when Advance has something to do; zero: never.
 func (c *Conn) NextTimeout() time.Time {
 	next := c.retransmitAt
-	for _, t := range [...]time.Time{c.deadline, c.alertAt, c.ackAt} {
+	for _, t := range [...]time.Time{c.deadline, c.alertAt(), c.ackAt} {
 		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
 			next = t
 		}
@@ -97,8 +97,8 @@ func (c *Conn) NextTimeout() time.Time {
 
 // Advance runs the timers that are due.
 func (c *Conn) Advance(now time.Time) {
-	if due(c.alertAt, now) {
-		c.fail(&AlertError{Alert: c.remoteAlert, Remote: true})
+	if due(c.alertAt(), now) {
+		c.fail(&AlertError{Alert: c.hs.alert, Remote: true})
 	}
 	if due(c.deadline, now) && c.state == stateEstablished {
 		c.forgetHandshake()
@@ -110,7 +110,7 @@ func (c *Conn) Advance(now time.Time) {
 	}
 	if due(c.retransmitAt, now) {
 		// RFC 6347 §4.2.4.1: double the value at each retransmission.
-		c.timeout = min(2*c.timeout, c.cfg.MaxTimeout)
+		c.timeout = min(2*c.timeout, c.maxTimeout)
 		c.retransmitAt = time.Time{}
 		c.stats.Retransmissions++
 		c.out.restart()
@@ -121,5 +121,13 @@ func due(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }
 
 // stopTimers leaves nothing for Advance to do.
 func (c *Conn) stopTimers() {
-	c.retransmitAt, c.deadline, c.alertAt, c.ackAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	c.retransmitAt, c.deadline, c.ackAt = time.Time{}, time.Time{}, time.Time{}
+}
+
+// alertAt is when an alert that anybody could have sent ends the handshake.
+func (c *Conn) alertAt() (t time.Time) {
+	if c.hs != nil {
+		t = c.hs.alertAt
+	}
+	return t
 }

@@ -86,7 +86,7 @@ func (c *Conn) afterHandshake13(now time.Time, m message) error {
 		return fatal(AlertUnexpectedMessage, "handshake message of type %d in epoch %d", m.typ, m.epoch)
 	case m.typ == typeKeyUpdate:
 		return c.handleKeyUpdate(newest, m)
-	case m.typ == typeNewSessionTicket && c.cfg.Client:
+	case m.typ == typeNewSessionTicket && c.client:
 		return c.takeTicket13(now, m)
 	case m.typ == typeRequestConnectionID:
 		return c.handleRequestCID(m)

@@ -25,8 +25,10 @@ type core struct {
 	session *datachannel.Session
 
 	client       bool // of DTLS
+	begun        bool // the handshake
 	datagramSize int  // the longest UDP payload
 	discovery    bool // longer ones are tried
+	fragmented   bool // by the system, so that trying tells nothing
 	route        ice.Route
 	early        [][]byte
 	ended        bool  // assoc and session have come to their end
@@ -53,8 +55,9 @@ func newCore(cfg *Config, agent *ice.Agent, random io.Reader) *core {
 	}
 }
 
-// startDTLS begins the handshake, when both descriptions are known.
-func (p *core) startDTLS(now time.Time, cfg dtls.Config) error {
+// makeDTLS makes the DTLS connection, when both descriptions are known.
+// beginDTLS follows.
+func (p *core) makeDTLS(cfg dtls.Config) error {
 	p.client = cfg.Client
 	c, err := dtls.NewConn(cfg)
 	if err != nil {
@@ -64,14 +67,19 @@ func (p *core) startDTLS(now time.Time, cfg dtls.Config) error {
 	if p.rtt > 0 {
 		c.SetRTT(p.rtt)
 	}
-	c.Start(now)
+	return nil
+}
+
+// beginDTLS begins the handshake, with what came before the description.
+func (p *core) beginDTLS(now time.Time) {
+	p.begun = true
+	p.dtls.Start(now)
 	early := p.early
 	p.early = nil
 	for _, b := range early {
 		p.handleData(now, b)
 	}
 	p.process(now)
-	return nil
 }
 
 // handleDatagram takes one datagram. process follows, after the last one of a
@@ -83,7 +91,7 @@ func (p *core) handleDatagram(now time.Time, r ice.Route, b []byte) {
 }
 
 func (p *core) handleData(now time.Time, b []byte) {
-	if p.dtls == nil {
+	if !p.begun {
 		if len(p.early) < maxEarlyDatagrams && len(b) <= maxEarlySize {
 			p.early = append(p.early, append([]byte(nil), b...))
 		}
@@ -118,6 +126,7 @@ func (p *core) handleDTLSEvent(now time.Time, e dtls.Event) {
 	switch e.Kind {
 	case dtls.EventEstablished:
 		p.takeRTT()
+		p.discover()
 		p.session.Start(now, p.client)
 		p.assoc.Connect(now)
 	case dtls.EventClosed:
@@ -205,20 +214,33 @@ func (p *core) appendDatagram(now time.Time, dst []byte, own bool) (b []byte, r 
 	return b, r, true
 }
 
-// loopbackDatagramSize is what loopback interfaces carry of the sizes that
-// sctp tries.
-const loopbackDatagramSize = 16000
+// Path MTU discovery goes up to what Ethernet carries, and further, to jumbo
+// frames and loopback interfaces, where the far end's record_size_limit (RFC
+// 8449) says that it reads such records. Chromium does not: a datagram of more
+// than 2048 bytes, were it but a probe, leaves a rest in its DTLS transport that
+// every later one stumbles over, and nothing long arrives any more.
+const (
+	ethernetDatagramSize = 1472
+	longDatagramSize     = 16000
+)
 
-// setRoute begins path MTU discovery anew for another route. Only loopback has
-// it: with Chromium at the far end of another route, packets over 1200 bytes
-// were answered as probes and yet long messages did not arrive (5 of 24
-// interop cases failed with it).
+// setRoute begins path MTU discovery anew for another route.
 func (p *core) setRoute(r ice.Route) {
 	p.route = r
 	p.assoc.DiscoverPacketSize(0)
-	if p.discovery && r.Remote.Addr().IsLoopback() {
-		p.assoc.DiscoverPacketSize(loopbackDatagramSize - p.datagramSize)
+	p.discover()
+}
+
+// discover sets how far path MTU discovery goes.
+func (p *core) discover() {
+	if !p.discovery || p.fragmented && !p.route.Remote.Addr().IsLoopback() || !p.dtls.Established() {
+		return
 	}
+	most := ethernetDatagramSize
+	if p.dtls.PeerRecordSizeLimit() >= longDatagramSize {
+		most = longDatagramSize
+	}
+	p.assoc.DiscoverPacketSize(most - p.datagramSize)
 }
 
 // appendRecord appends an SCTP packet in a DTLS record (RFC 8261 §4).

@@ -35,11 +35,13 @@ type HostConfig struct {
 const maxHostSockets = 64
 
 // A Host is a UDP address that any number of connections share: set it as
-// Config.Host of each. It has one goroutine a socket, and its peers none. Two
+// Config.Host of each. It has one goroutine a socket, and one for each
+// processor but one that all its peers share while they connect. Two
 // connections of one Host cannot be each other's ends.
 type Host struct {
 	sockets []*udpmux.Socket
 	tcp     *tcpmux.Listener // nil: none
+	crew    crew             // runs those that connect
 	done    chan struct{}    // closed with the host
 
 	mu     sync.Mutex
@@ -65,6 +67,7 @@ func NewHost(cfg HostConfig) (*Host, error) {
 		}
 	}
 	h := &Host{done: make(chan struct{}), more: newSignal()}
+	h.crew.start()
 	for range max(1, cfg.Sockets) {
 		s, err := udpmux.Listen(udpmux.Config{Addr: addr, ReusePort: cfg.Sockets > 1, Logger: cfg.Logger})
 		if err != nil {
@@ -140,6 +143,7 @@ func (h *Host) Close() error {
 	}
 	h.closed, h.ready = true, nil
 	close(h.done)
+	h.crew.close()
 	var errs []error
 	for _, s := range h.sockets {
 		errs = append(errs, s.Close())

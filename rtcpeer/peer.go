@@ -14,6 +14,7 @@ import (
 	"purertc/datachannel"
 	"purertc/dtls"
 	"purertc/ice"
+	"purertc/ice/udpmux"
 )
 
 // A peer is one connection of the built-in stack: the core, and what it lacks
@@ -38,6 +39,7 @@ type peer struct {
 	incoming struct { // channels of the far end that the program has not heard of
 		count, bytes int
 	}
+	inbox   inbox // has a lock of its own
 	closed  bool
 	done    chan struct{} // closed when nothing more can be sent or received
 	over    bool          // done is closed
@@ -74,11 +76,13 @@ func newPeer(cfg Config, random io.Reader, notify func()) (*peer, error) {
 		RelayOnly: cfg.ICETransportPolicy == ICETransportPolicyRelay, Lite: cfg.ICELite,
 		Ufrag: neg.local.ufrag, Pwd: neg.local.pwd, Rand: random,
 	})
-	return &peer{
+	p := &peer{
 		cfg: cfg, log: log, notify: notify, network: privateNetwork{log, cfg.LocalAddresses, cfg.MinPort, cfg.MaxPort}, random: random, now: time.Now, timed: true, multicast: true,
 		core: newCore(&cfg, agent, random), neg: neg, done: make(chan struct{}),
 		channels: map[*datachannel.Channel]*stackChannel{},
-	}, nil
+	}
+	p.core.fragmented = !udpmux.Unfragmented
+	return p, nil
 }
 
 // emit queues an event for the program.
@@ -112,11 +116,20 @@ func (p *peer) run(now time.Time) {
 
 // HandleDatagrams is of udpmux.Handler.
 func (p *peer) HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int) {
+	if p.postpone(now, r, b, segment) {
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return
 	}
+	p.take(now, r, b, segment)
+	p.run(now)
+}
+
+// take gives the core what one read brought. The lock is held; run follows.
+func (p *peer) take(now time.Time, r ice.Route, b []byte, segment int) {
 	p.traffic.BytesReceived += uint64(len(b))
 	for len(b) > 0 {
 		p.traffic.PacketsReceived++
@@ -124,7 +137,6 @@ func (p *peer) HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int
 		p.core.handleDatagram(now, r, b[:n:n])
 		b = b[n:]
 	}
-	p.run(now)
 }
 
 // Writable is of udpmux.Handler.
@@ -436,14 +448,20 @@ func (p *peer) startDTLS(now time.Time, local, remote *description) error {
 		fingerprints = append(fingerprints, dtls.Fingerprint{Hash: f.Hash, Value: f.Value})
 	}
 	p.neg.client, p.neg.roleKnown = isClient(local, remote), true
-	return p.core.startDTLS(now, dtls.Config{
+	err = p.core.makeDTLS(dtls.Config{
 		Client: p.neg.client, Certificate: cert, Fingerprints: fingerprints,
 		MinVersion: minVersion, MaxVersion: maxVersion,
 		// There is no media, but some peers, pion among them, end a handshake
 		// without use_srtp (RFC 5764 §4.1.1).
 		SRTPProfiles: []uint16{srtpAES128GCM, srtpAES128CM},
-		Rand:         p.random, KeyLogWriter: p.cfg.KeyLogWriter,
+		// So that the far end says what it accepts; see core.discover.
+		RecordSizeLimit: maxRecord,
+		Rand:            p.random, KeyLogWriter: p.cfg.KeyLogWriter,
 	})
+	if err == nil && !p.postponeStart() {
+		p.core.beginDTLS(now)
+	}
+	return err
 }
 
 // SRTP protection profiles (RFC 7714 §14.2, RFC 5764 §4.1.2).
@@ -451,6 +469,9 @@ const (
 	srtpAES128CM  = 0x0001
 	srtpAES128GCM = 0x0007
 )
+
+// maxRecord is the longest record of DTLS 1.3, with its content type.
+const maxRecord = 1<<14 + 1
 
 // shutdown sends what is queued and ends the association in agreement with
 // the peer.

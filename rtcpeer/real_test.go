@@ -17,6 +17,13 @@ import (
 
 // TestMain holds the whole package to leaving no goroutine.
 func TestMain(m *testing.M) {
+	if cfg := os.Getenv(namespaceVariable); cfg != "" {
+		if err := namespacePeer(cfg); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	before := runtime.NumGoroutine()
 	code := m.Run()
 	fuzzing := flag.Lookup("test.fuzz").Value.String() != "" // which has goroutines of its own

@@ -49,7 +49,7 @@ func (s *stack) made() (*peer, error) {
 	case s.network != nil:
 		p.network, p.multicast = s.network, false
 	case cfg.Host != nil:
-		p.network = hostNetwork{cfg.Host}
+		p.network, p.inbox.crew = hostNetwork{cfg.Host}, &cfg.Host.crew
 	}
 	if s.now != nil {
 		p.now, p.timed = s.now, false

@@ -38,6 +38,15 @@ func (s *skipState) acknowledged(o *outstanding) {
 	}
 }
 
+// repeat is for a SACK that shows that the last FORWARD TSN is lost: there was
+// time enough for an answer to it (RFC 3758 §3.5 C3). In order, nothing sent
+// since can be handed up before it arrives.
+func (s *skipState) repeat(o *outstanding, now int64, srtt time.Duration) {
+	if s.pending(o) && now-s.sentAt > int64(srtt+srtt/4) {
+		s.due = true
+	}
+}
+
 // abandon gives a message up, of which something was sent.
 func (a *Association) abandon(m *outMessage) {
 	a.stats.MessagesAbandoned++

@@ -328,6 +328,7 @@ func (a *Association) acknowledge(now time.Time, cum TSN, gaps []byte) {
 		a.cc.acked(ev)
 	}
 	a.skip.acknowledged(&a.out)
+	a.skip.repeat(&a.out, clock, a.rto.srtt)
 	a.abandonLost(now)
 	a.armTimers(now, r.any || r.cumAdvanced)
 }

@@ -11,6 +11,11 @@ import (
 // size in question, is answered if the path carries it. A far end that does
 // not know PAD skips it without a word, as the upper bits of its type say.
 //
+// The PAD chunk goes first, other than RFC 8899 §6.2.1.2 has it. Chromium reads
+// 2048 bytes of a DTLS record, and takes the rest for another packet: what
+// comes first it would answer, and then lose all that is longer. So the answer
+// is to tell that the end has arrived.
+//
 // A larger packet carries more chunks, not larger ones: a chunk has its TSN for
 // good and could not be cut anew if the path became narrower. So a black hole
 // costs some retransmissions, never a message.
@@ -101,13 +106,14 @@ func (a *Association) appendProbe(now time.Time, dst []byte, limit int) (b []byt
 	var nonce [8]byte
 	io.ReadFull(a.cfg.Rand, nonce[:]) // one that repeats is only mistaken for the last
 	p.nonce = binary.BigEndian.Uint64(nonce[:])
+	const heartbeat = chunkHeaderSize + paramHeaderSize + len(nonce)
 	b = appendCommonHeader(dst, a.cfg.LocalPort, a.cfg.RemotePort, a.peerTag)
-	b, start := beginChunk(b, chunkHeartbeat, 0)
-	b = endChunk(appendParam(b, paramHeartbeatInfo, nonce[:]), start)
 	end := len(dst) + (limit+probeSizes[p.next]-assumedDatagram)&^3
-	b, start = beginChunk(b, chunkPad, 0)
-	b = append(b, zeros[:max(end-len(b), 0)]...)
-	return a.finish(endChunk(b, start), len(dst), !a.zeroChecksum()), true
+	b, start := beginChunk(b, chunkPad, 0)
+	b = endChunk(append(b, zeros[:max(end-heartbeat-len(b), 0)]...), start)
+	b, start = beginChunk(b, chunkHeartbeat, 0)
+	b = endChunk(appendParam(b, paramHeartbeatInfo, nonce[:]), start)
+	return a.finish(b, len(dst), !a.zeroChecksum()), true
 }
 
 // zeros fills PAD chunks; it is never written.

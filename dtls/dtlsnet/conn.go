@@ -28,7 +28,8 @@ const (
 type Conn struct {
 	socket net.PacketConn
 	remote net.Addr
-	close  func() // lets go of what the owner of the socket has for us
+	random [32]byte // of the ClientHello, at a Listener
+	close  func()   // lets go of what the owner of the socket has for us
 
 	mu       sync.Mutex
 	core     *dtls.Conn

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -103,6 +104,79 @@ func TestDialListen(t *testing.T) {
 		}
 		if _, err := client.Write(b); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("after Close: %v", err)
+		}
+	}
+}
+
+// A tape is a socket that remembers what was sent through it.
+type tape struct {
+	net.PacketConn
+	mu   sync.Mutex
+	sent [][]byte
+}
+
+func (s *tape) WriteTo(b []byte, addr net.Addr) (int, error) {
+	s.mu.Lock()
+	s.sent = append(s.sent, bytes.Clone(b))
+	s.mu.Unlock()
+	return s.PacketConn.WriteTo(b, addr)
+}
+
+// TestClientBeginsAnew: a client that forgot its connection gets another one
+// from the same address. What it sent before brings nobody back, and ends
+// nothing.
+func TestClientBeginsAnew(t *testing.T) {
+	for _, version := range []dtls.Version{dtls.VersionDTLS12, dtls.VersionDTLS13} {
+		cc, sc := configs(t)
+		cc.MinVersion, cc.MaxVersion = version, version
+		l, err := Listen(socket(t), sc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		dial := func(s net.PacketConn) (client, server net.Conn) {
+			t.Helper()
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			client, err := Dial(ctx, s, l.Addr(), cc)
+			if err != nil {
+				t.Fatal(err)
+			}
+			server, err = l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return client, server
+		}
+		first := &tape{PacketConn: socket(t)}
+		addr := first.LocalAddr()
+		_, old := dial(first)
+		first.Close() // without a word
+
+		again, err := net.ListenPacket("udp", addr.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		client, server := dial(again)
+		defer client.Close()
+		b := make([]byte, 100)
+		if _, err := old.Read(b); err != errBegunAnew {
+			t.Errorf("%v: old connection: %v", version, err)
+		}
+
+		// What the client repeats of its own hello does no harm.
+		second := &tape{PacketConn: socket(t)}
+		c2, s2 := dial(second)
+		defer c2.Close()
+		for _, d := range second.sent {
+			second.WriteTo(d, l.Addr())
+		}
+		for _, ends := range [][2]net.Conn{{client, server}, {server, client}, {c2, s2}, {s2, c2}} {
+			ends[1].SetReadDeadline(time.Now().Add(2 * time.Second))
+			ends[0].Write([]byte("hello"))
+			if n, err := ends[1].Read(b); err != nil || string(b[:n]) != "hello" {
+				t.Errorf("%v: read %q, %v", version, b[:n], err)
+			}
 		}
 	}
 }

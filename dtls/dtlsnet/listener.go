@@ -2,6 +2,7 @@ package dtlsnet
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
@@ -81,14 +82,23 @@ func (l *Listener) receive() {
 		l.mu.Lock()
 		c, full := l.conns[k], len(l.conns) >= maxConns
 		l.mu.Unlock()
-		if c == nil && !full {
+		if c == nil && full {
+			continue
+		}
+		if random, ok := dtls.ClientRandom(b[:n]); ok && (c == nil || c.random != random) {
+			// RFC 9147 §5.11: a client may begin anew. What it had before ends
+			// when it showed that it is there, with the cookie.
 			var core *dtls.Conn
 			if reply, core = l.gate.Admit(time.Now(), k.bytes(), b[:n], reply[:0]); len(reply) > 0 {
 				l.socket.WriteTo(reply, addr) // the client asks again if it is lost
 			}
-			if core != nil {
-				c = l.begin(k, addr, core)
+			if core == nil {
+				continue
 			}
+			if c != nil {
+				c.fail(errBegunAnew)
+			}
+			c = l.begin(k, addr, core, random)
 		}
 		if c != nil {
 			c.handle(b[:n])
@@ -96,13 +106,21 @@ func (l *Listener) receive() {
 	}
 }
 
+// errBegunAnew ends a connection whose client makes another one from the same
+// address.
+var errBegunAnew = errors.New("dtlsnet: the client began anew")
+
 // begin makes the connection of a client that was let in.
-func (l *Listener) begin(k key, addr net.Addr, core *dtls.Conn) *Conn {
-	c := newConn(l.socket, addr, core, func() {
+func (l *Listener) begin(k key, addr net.Addr, core *dtls.Conn, random [32]byte) *Conn {
+	var c *Conn
+	c = newConn(l.socket, addr, core, func() {
 		l.mu.Lock()
-		delete(l.conns, k)
+		if l.conns[k] == c {
+			delete(l.conns, k)
+		}
 		l.mu.Unlock()
 	})
+	c.random = random
 	l.mu.Lock()
 	l.conns[k] = c
 	l.mu.Unlock()

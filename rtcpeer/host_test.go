@@ -1,0 +1,188 @@
+package rtcpeer
+
+import (
+	"context"
+	"net"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"purertc/stun"
+)
+
+// TestConnectingDoesNotStall holds the lock of a peer that connects, as its
+// public-key work does, while datagrams for it come: those of a connected peer
+// of the same host go on.
+func TestConnectingDoesNotStall(t *testing.T) {
+	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close() })
+	_, _, x, y := realPairOf(t, Config{}, Config{Host: h})
+	transfer(t, x, y)
+
+	a, b := New(), New()
+	defer a.Close()
+	defer b.Close()
+	if err := a.Initialize(Config{IncludeLoopback: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Initialize(Config{Host: h}); err != nil {
+		t.Fatal(err)
+	}
+	signalTo(t, a, b)
+	signalTo(t, b, a)
+	held := make(chan *peer, 1)
+	var once sync.Once
+	b.OnICECandidateCreated(func(media string, index int, name string) {
+		once.Do(func() {
+			p := b.ext.(*stack).peer
+			p.mu.Lock()
+			held <- p
+		})
+		a.AddICECandidate(media, index, name)
+	})
+	opened := make(chan bool, 1)
+	b.OnDataChannelReceived(func(*DataChannel) { opened <- true })
+	kept, err := a.CreateDataChannel("x", ChannelOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer kept.Close()
+	if err := a.CreateOffer(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(context.Background(), 20*time.Second)
+	var running sync.WaitGroup
+	running.Go(func() { a.Run(ctx) })
+	running.Go(func() { b.Run(ctx) })
+	defer running.Wait()
+	defer stop()
+
+	p := <-held
+	for tick := time.Tick(time.Millisecond); ; <-tick {
+		p.inbox.mu.Lock()
+		n := len(p.inbox.mail)
+		p.inbox.mu.Unlock()
+		if n > 0 {
+			break
+		}
+		if ctx.Err() != nil {
+			t.Fatal("nothing was postponed")
+		}
+	}
+	transfer(t, x, y)
+	transfer(t, y, x)
+	p.mu.Unlock()
+	select {
+	case <-opened:
+	case <-ctx.Done():
+		t.Fatalf("the peer that was held did not connect:\n%v\n%v", a.Report(), b.Report())
+	}
+	for tick := time.Tick(time.Millisecond); !p.inbox.direct.Load(); <-tick {
+		if ctx.Err() != nil {
+			t.Fatal("datagrams of a connected peer are postponed")
+		}
+	}
+}
+
+// TestUnauthenticatedStateIsBounded floods a host, on which a peer waits for
+// its far end, with checks that name it and are not authentic, and with other
+// datagrams: neither candidates nor much memory come of it.
+func TestUnauthenticatedStateIsBounded(t *testing.T) {
+	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	c := New()
+	defer c.Close()
+	if err := c.Initialize(Config{Host: h}); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := c.CreateDataChannel("x", ChannelOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer kept.Close()
+	c.OnSessionDescriptionCreated(func(typ, sdp string) { c.SetLocalDescription(typ, sdp) })
+	if err := c.CreateOffer(); err != nil {
+		t.Fatal(err)
+	}
+	c.Poll()
+	p := c.ext.(*stack).peer
+
+	var flood [][]byte
+	wrong := stun.NewIntegrity([]byte("a password that is not the right one"))
+	forged := func(id stun.TransactionID) []byte {
+		w := stun.Build(nil, stun.BindingRequest, id)
+		w.Bytes(stun.AttrUsername, []byte(p.gatherer.ufrag+":them"))
+		w.Bytes(stun.AttrPriority, []byte{0, 0, 1, id[0]})
+		w.Integrity(wrong)
+		w.Fingerprint()
+		return w.Finish()
+	}
+	for i := range 250 {
+		flood = append(flood, forged(stun.TransactionID{byte(i)}))
+		flood = append(flood, append([]byte{22, 254, 253, 0, 0, 0, 0, 0, 0, 0, byte(i), 3, 232}, make([]byte, 1000)...)) // DTLS
+		flood = append(flood, make([]byte, 700))                                                                         // nothing
+	}
+	inUse := func() int {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc)
+	}
+	before := inUse()
+	for range 20 { // sources
+		s, err := net.Dial("udp4", h.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		for _, b := range flood {
+			s.Write(b)
+		}
+		if !refused(s, forged(stun.TransactionID{0xff})) {
+			t.Fatal("a forged check was not refused")
+		}
+	}
+	if grown := inUse() - before; grown > 256<<10 {
+		t.Errorf("%d bytes more are in use", grown)
+	}
+	p.inbox.mu.Lock()
+	if p.inbox.bytes > maxInbox {
+		t.Errorf("%d bytes are in the inbox, of %d", p.inbox.bytes, maxInbox)
+	}
+	p.inbox.mu.Unlock()
+	if r := c.Report(); len(r.ICE.Remote) > 0 || len(r.ICE.Pairs) > 0 {
+		t.Errorf("there are %d remote candidates and %d pairs", len(r.ICE.Remote), len(r.ICE.Pairs))
+	}
+}
+
+// refused sends a request until an error comes back for it: then the host has
+// read what was sent before, too.
+func refused(s net.Conn, request []byte) bool {
+	want, err := stun.Parse(request)
+	if err != nil {
+		return false
+	}
+	b := make([]byte, 2000)
+	for range 200 {
+		s.Write(request)
+		s.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+		for {
+			n, err := s.Read(b)
+			if err != nil {
+				break
+			}
+			m, err := stun.Parse(b[:n])
+			if err == nil && m.TransactionID() == want.TransactionID() && m.Type().Class() == stun.ClassError {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,130 @@
+package rtcpeer
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"os"
+	"sync"
+)
+
+// A namespaceConfig is what a peer in a namespace is told by its environment.
+type namespaceConfig struct {
+	Offer   bool
+	Servers []ICEServer `json:",omitempty"`
+	Roots   string      `json:",omitempty"` // a file
+}
+
+// namespaceVariable has it.
+const namespaceVariable = "RTCPEER_TEST_NAMESPACE"
+
+// A namespaceLine is what two such peers and the test say to each other.
+type namespaceLine struct {
+	Type, SDP   string // a description
+	Media, Name string // a candidate, with Type "candidate"
+	Index       int
+	Size        int    // with Type "echo", a message of so many bytes, and with "echoed", that it is back
+	How         string // … and the types of candidates it went by, the offerer's first
+	Report      string // with Type "report", why there is no connection
+}
+
+// namespacePeer is the other process: a peer whose signalling, and more, is
+// lines of JSON.
+func namespacePeer(text string) error {
+	var cfg namespaceConfig
+	if err := json.Unmarshal([]byte(text), &cfg); err != nil {
+		return err
+	}
+	config := Config{ICEServers: cfg.Servers}
+	if cfg.Roots != "" {
+		pem, err := os.ReadFile(cfg.Roots)
+		if err != nil {
+			return err
+		}
+		config.TLSConfig = &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "127.0.0.1"}
+		config.TLSConfig.RootCAs.AppendCertsFromPEM(pem)
+	}
+	c := New()
+	if err := c.Initialize(config); err != nil {
+		return err
+	}
+	defer c.Close()
+	var mu sync.Mutex
+	out := json.NewEncoder(os.Stdout)
+	say := func(l namespaceLine) {
+		mu.Lock()
+		defer mu.Unlock()
+		out.Encode(l)
+	}
+	c.OnSessionDescriptionCreated(func(typ, sdp string) {
+		c.SetLocalDescription(typ, sdp)
+		say(namespaceLine{Type: typ, SDP: sdp})
+	})
+	c.OnICECandidateCreated(func(media string, index int, name string) {
+		say(namespaceLine{Type: "candidate", Media: media, Index: index, Name: name})
+	})
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	ch, err := c.CreateDataChannel("x", ChannelOptions{Negotiated: true, ID: new(1)})
+	if err != nil {
+		return err
+	}
+	if cfg.Offer {
+		if err := c.CreateOffer(); err != nil {
+			return err
+		}
+	} else {
+		go func() {
+			for {
+				p, text, err := ch.Receive(ctx)
+				if err != nil || ch.Send(ctx, p, text) != nil {
+					return
+				}
+			}
+		}()
+	}
+	go c.Run(ctx)
+	in := bufio.NewScanner(os.Stdin)
+	in.Buffer(nil, 1<<20)
+	for in.Scan() {
+		var l namespaceLine
+		if err := json.Unmarshal(in.Bytes(), &l); err != nil {
+			return err
+		}
+		switch l.Type {
+		case "offer", "answer":
+			err = c.SetRemoteDescription(l.Type, l.SDP)
+		case "candidate":
+			err = c.AddICECandidate(l.Media, l.Index, l.Name)
+		case "echo":
+			go func() {
+				if ch.Send(ctx, make([]byte, l.Size), false) != nil {
+					return
+				}
+				if p, _, err := ch.Receive(ctx); err == nil {
+					say(namespaceLine{Type: "echoed", Size: len(p), How: selectedTypes(c)})
+				}
+			}()
+		case "report":
+			say(namespaceLine{Type: "report", Report: c.Report().String()})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// selectedTypes is by what candidates a connection goes: our type and theirs,
+// with their address.
+func selectedTypes(c *Conn) string {
+	for _, p := range c.Report().ICE.Pairs {
+		if p.Selected {
+			return fmt.Sprintf("%v–%v %v", p.Local.Type, p.Remote.Type, p.Remote.Addr.Addr())
+		}
+	}
+	return "nothing"
+}
