@@ -41,7 +41,7 @@ type relay struct {
 // An allocation that was lost is asked for again, after retryFirst and then
 // ever longer. One that lasted for retryMost counts as a success.
 const (
-	retryFirst = time.Second
+	retryFirst = 500 * time.Millisecond
 	retryMost  = time.Minute
 )
 
