@@ -163,6 +163,9 @@ type ChannelOptions struct {
 	Ordered *bool `json:"ordered"`
 	// Protocol is the program's own name of what is spoken on the channel.
 	Protocol string `json:"protocol"`
+	// Priority weighs the channel's data against other channels'. It is not
+	// in the dictionary. The far end hears of it, unless Negotiated.
+	Priority Priority `json:"-"`
 }
 
 // check tells what is wrong with the configuration.
@@ -255,6 +258,8 @@ func (o *ChannelOptions) check(label string) error {
 		return invalid("both maxRetransmits and maxPacketLifeTime")
 	case o.MaxRetransmits != nil && (*o.MaxRetransmits < 0 || *o.MaxRetransmits > 65535):
 		return invalid("maxRetransmits %d is not 0 to 65535", *o.MaxRetransmits)
+	case o.Priority < 0 || int(o.Priority) >= len(priorityWeights):
+		return invalid("priority %d is not one of the four", int(o.Priority))
 	case o.MaxPacketLifeTime != nil && (*o.MaxPacketLifeTime < 0 || *o.MaxPacketLifeTime > 65535):
 		return invalid("maxPacketLifeTime %d is not 0 to 65535", *o.MaxPacketLifeTime)
 	}
@@ -362,7 +367,7 @@ func (o ChannelOptions) MarshalJSON() ([]byte, error) {
 		MaxPacketLifeTime *int   `json:"maxPacketLifeTime,omitempty"`
 		Ordered           *bool  `json:"ordered,omitempty"`
 		Protocol          string `json:"protocol,omitempty"`
-	}(o))
+	}{o.Negotiated, o.ID, o.MaxRetransmits, o.MaxPacketLifeTime, o.Ordered, o.Protocol})
 }
 
 // eachMember calls f for each member of a JSON object, which encoding/json

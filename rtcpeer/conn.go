@@ -330,9 +330,12 @@ func (c *Conn) OnStateChanged(f func()) {
 // Poll calls the handlers of the signals that were queued when it was called,
 // in order. It never blocks on the network. After StateFailed it returns the
 // cause. Called by a handler it returns nil at once.
-func (c *Conn) Poll() error {
+func (c *Conn) Poll() error { return c.poll(goroutineID) }
+
+// poll is Poll on the goroutine that self gives the number of.
+func (c *Conn) poll(self func() int64) error {
 	if !c.polling.TryLock() {
-		if c.poller.Load() == goroutineID() {
+		if c.poller.Load() == self() {
 			return nil
 		}
 		c.polling.Lock()
@@ -347,7 +350,7 @@ func (c *Conn) Poll() error {
 	n, generation := c.queue.len(), c.generation
 	c.mu.Unlock()
 	if n > 0 {
-		c.poller.Store(goroutineID())
+		c.poller.Store(self())
 		defer c.poller.Store(0)
 		for range n {
 			if !c.deliver(generation) {
@@ -555,6 +558,8 @@ func (c *Conn) Wait(ctx context.Context) error {
 // then returns nil; or until ctx ends. It is for programs without a frame
 // loop of their own.
 func (c *Conn) Run(ctx context.Context) error {
+	id := goroutineID()
+	self := func() int64 { return id }
 	for {
 		err := c.Wait(ctx)
 		switch {
@@ -565,7 +570,7 @@ func (c *Conn) Run(ctx context.Context) error {
 		}
 		// What Poll returns after StateFailed is no end: RestartICE may
 		// follow, and OnStateChanged has told.
-		if err := c.Poll(); errors.Is(err, ErrUnconfigured) {
+		if err := c.poll(self); errors.Is(err, ErrUnconfigured) {
 			return err
 		}
 		if err := ctx.Err(); err != nil && c.ConnectionState() != StateClosed {

@@ -356,6 +356,14 @@ func (d *DataChannel) Label() string {
 	return d.ch.label
 }
 
+// Priority is what the channel was created with, by either end.
+func (d *DataChannel) Priority() Priority {
+	if d.ch == nil {
+		return PriorityLow
+	}
+	return d.ch.options.Priority
+}
+
 // Protocol is the program's own name of what is spoken on the channel.
 func (d *DataChannel) Protocol() string {
 	if d.ch == nil {

@@ -47,7 +47,7 @@ func (p *peer) openChannel(label string, o ChannelOptions) (*stackChannel, error
 	now := p.now()
 	params := datachannel.Params{
 		Label: label, Protocol: o.Protocol, Negotiated: o.Negotiated, Unordered: !o.ordered(),
-		MaxRetransmits: -1, MaxPacketLifeTime: -1,
+		MaxRetransmits: -1, MaxPacketLifeTime: -1, Priority: priorityWeights[o.Priority],
 	}
 	if o.ID != nil {
 		params.ID = uint16(*o.ID)
@@ -154,7 +154,7 @@ func (c *stackChannel) lowered() {
 
 // optionsOf are the options of a channel that the peer opened.
 func optionsOf(params datachannel.Params) ChannelOptions {
-	o := ChannelOptions{Protocol: params.Protocol, Ordered: new(!params.Unordered)}
+	o := ChannelOptions{Protocol: params.Protocol, Ordered: new(!params.Unordered), Priority: priorityOf(params.Priority)}
 	if params.MaxRetransmits >= 0 {
 		o.MaxRetransmits = new(params.MaxRetransmits)
 	}

@@ -33,6 +33,7 @@ type question struct {
 const (
 	maxQuestions  = 4096
 	questionsLast = 40 * time.Second // as long as a STUN transaction
+	maxAsked      = 32               // from so many on, a port forgets its old ones
 )
 
 func (d *demux) init() {
@@ -51,9 +52,14 @@ func (d *demux) all() []*Port {
 func (d *demux) attach(p *Port) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for q := range d.ports {
-		if p.sole || q.sole {
-			return ErrNotSole
+	if p.sole && len(d.ports) > 0 {
+		return ErrNotSole
+	}
+	if len(d.ports) == 1 { // a sole one has no company
+		for q := range d.ports {
+			if q.sole {
+				return ErrNotSole
+			}
 		}
 	}
 	d.ports[p] = true
@@ -70,12 +76,12 @@ func (d *demux) detach(p *Port) {
 	for _, u := range p.ufrags {
 		delete(d.ufrags, u)
 	}
-	p.binds, p.ufrags = nil, nil
-	for i := d.first; i < len(d.asked); i++ {
-		if d.waiting[d.asked[i].id] == p {
-			delete(d.waiting, d.asked[i].id)
+	for _, id := range p.asked {
+		if d.waiting[id] == p {
+			delete(d.waiting, id)
 		}
 	}
+	p.binds, p.ufrags, p.asked = nil, nil, nil
 }
 
 func (d *demux) addUfrag(p *Port, ufrag string) error {
@@ -196,4 +202,8 @@ func (d *demux) note(now time.Time, p *Port, remote netip.AddrPort, b []byte) {
 	}
 	d.waiting[id] = p
 	d.asked = append(d.asked, question{id, now})
+	if len(p.asked) >= maxAsked {
+		p.asked = slices.DeleteFunc(p.asked, func(id stun.TransactionID) bool { return d.waiting[id] != p })
+	}
+	p.asked = append(p.asked, id)
 }

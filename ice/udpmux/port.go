@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"purertc/ice"
+	"purertc/stun"
 )
 
 // A Port is one peer's attachment to a Socket.
@@ -19,6 +20,7 @@ type Port struct {
 	// Under socket.demux.mu.
 	ufrags []string
 	binds  []netip.AddrPort
+	asked  []stun.TransactionID // that demux.waiting has, or had
 
 	// Under socket.writer.mu.
 	pending      []burst

@@ -1,0 +1,49 @@
+package rtcpeer
+
+import "fmt"
+
+// A Priority is how a channel's data is weighed against that of the
+// connection's other channels, when there is more to send than the path
+// takes: each step gets twice as much as the one below, and nobody nothing.
+// The names are the W3C's RTCPriorityType; the zero value is its default.
+type Priority int
+
+const (
+	PriorityLow Priority = iota // the default
+	PriorityVeryLow
+	PriorityMedium
+	PriorityHigh
+)
+
+// priorityWeights are the numbers of RFC 8831 §6.4, as the W3C's words stand
+// for them (WebRTC Priority §4.1).
+var priorityWeights = [...]uint16{PriorityLow: 256, PriorityVeryLow: 128, PriorityMedium: 512, PriorityHigh: 1024}
+
+// String is the W3C's word.
+func (p Priority) String() string {
+	switch p {
+	case PriorityVeryLow:
+		return "very-low"
+	case PriorityLow:
+		return "low"
+	case PriorityMedium:
+		return "medium"
+	case PriorityHigh:
+		return "high"
+	}
+	return fmt.Sprintf("Priority(%d)", int(p))
+}
+
+// priorityOf is the priority of a channel that the far end opened with this
+// number: of those between two words, the lower one.
+func priorityOf(weight uint16) Priority {
+	switch {
+	case weight >= 1024:
+		return PriorityHigh
+	case weight >= 512:
+		return PriorityMedium
+	case weight >= 256:
+		return PriorityLow
+	}
+	return PriorityVeryLow
+}
