@@ -87,6 +87,10 @@ func rivalRows() []row {
 		{name: "100 Mbit/s, RTT 20 ms, 5 % loss", args: "throughput -warm 0s -dur 15s", impair: "-rtt 20ms -rate 100 -loss 0.05", figures: onPath(60)},
 		{name: "connections, 16 at once", args: "connect -conc 16 -dur 5s", figures: []figure{
 			{name: "rate", unit: "1/s", factor: 4, of: offerOf("per_s", 1)}, {name: "CPU, offering end", unit: "ms", least: true, goal: 0.8, of: offerOf("cpu_ms_per_conn", 1)}}},
+		{name: "1000 idle connections, offering end", args: "idle -conns 1000", figures: []figure{
+			{name: "memory each", unit: "KiB", least: true, goal: 16, of: offerOf("heap_stack_kb_per_conn", 1)},
+			{name: "goroutines each", unit: "number", least: true, of: offerOf("goroutines_per_conn", 1)},
+			{name: "CPU", unit: "%", least: true, goal: 1.5, of: offerOf("cpu_pct", 1)}}},
 	}
 }
 
