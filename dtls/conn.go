@@ -311,7 +311,9 @@ func (c *Conn) mistake(epoch uint16, err error) {
 }
 
 // timely tells whether a record can be opened now: its keys are there, and
-// if it is application data, the far end is who it should be.
+// if it is application data, the far end is who it should be. A record of DTLS
+// 1.2 with a connection ID hides what it is: there, data that overtake Finished
+// are dropped.
 func (c *Conn) timely(h *recordHeader, r *readEpoch) bool {
 	if r == nil {
 		return false

@@ -15,6 +15,7 @@ import (
 // crypto/hkdf, which would key an HMAC anew for each of the labels of a secret.
 type expander struct {
 	mac  hash.Hash
+	used bool   // mac has to be reset, which costs something the first time
 	info []byte // scratch
 }
 
@@ -37,7 +38,10 @@ func (x *expander) label(label string, context []byte, n int) []byte {
 	out := make([]byte, 0, (n+size-1)/size*size)
 	for counter := byte(1); len(out) < n; counter++ {
 		x.info[len(x.info)-1] = counter
-		x.mac.Reset()
+		if x.used {
+			x.mac.Reset()
+		}
+		x.used = true
 		x.mac.Write(out[max(0, len(out)-size):])
 		x.mac.Write(x.info)
 		out = x.mac.Sum(out)

@@ -164,21 +164,32 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 
 func FuzzHandleDatagram(f *testing.F) {
 	f.Add(check("usus:them", ourPwd, nil), false)
+	f.Add(check("usus:them", ourPwd, func(w *stun.Builder) { w.Flag(stun.AttrUseCandidate); w.Uint32(stun.AttrNomination, 7) }), false)
 	f.Add([]byte{22, 254, 253}, true)
 	f.Fuzz(func(t *testing.T, b []byte, mdns bool) {
 		now := time.Unix(1000, 0)
-		a := NewAgent(Config{Ufrag: "usus", Pwd: ourPwd, Rand: seeded(1)})
-		a.AddLocal(now, Local{Addr: netip.MustParseAddrPort("192.0.2.1:1000")})
-		a.SetRemote(now, "them", "x", false)
-		r := Route{Local: netip.MustParseAddr("192.0.2.1"), Remote: netip.MustParseAddrPort("192.0.2.66:666")}
-		if mdns {
-			r.Sock = SockMDNS
-		}
-		if _, ok := a.HandleDatagram(now, r, b); ok {
-			t.Error("payload without authentication")
-		}
-		for range 10 {
-			a.AppendDatagram(now, nil)
+		local := netip.MustParseAddrPort("192.0.2.1:1000")
+		for _, lite := range []bool{false, true} {
+			for _, tcp := range []TCPType{NotTCP, TCPPassive} {
+				a := NewAgent(Config{Ufrag: "usus", Pwd: ourPwd, Rand: seeded(1), Lite: lite})
+				a.AddLocal(now, Local{Addr: local, TCP: tcp, Name: "6c743ee3-d037-42a2-af41-09a905933251.local"})
+				a.SetRemote(now, "them", "x", false)
+				r := Route{Local: local.Addr(), Remote: netip.MustParseAddrPort("192.0.2.66:666")}
+				if mdns {
+					r.Sock = SockMDNS
+				}
+				if _, ok := a.HandleDatagram(now, r, b); ok {
+					t.Error("payload without authentication")
+				}
+				for range 10 {
+					a.AppendDatagram(now, nil)
+				}
+				a.RouteClosed(now, r, errRefused)
+				if p := a.selected; p != nil && tcp != NotTCP {
+					t.Error("a closed connection is selected")
+				}
+				a.Advance(now.Add(time.Minute))
+			}
 		}
 	})
 }

@@ -41,7 +41,7 @@ type relay struct {
 // An allocation that was lost is asked for again, after retryFirst and then
 // ever longer. One that lasted for retryMost counts as a success.
 const (
-	retryFirst = time.Second
+	retryFirst = 500 * time.Millisecond
 	retryMost  = time.Minute
 )
 
@@ -164,7 +164,8 @@ func (a *Agent) retry(l *relay) {
 	}
 	a.newClient(l, false)
 	l.started, l.settled = false, false
-	*l.server = server{Server: l.server.Server, pending: l.server.pending + 1}
+	l.server.pending++
+	l.server.err, l.server.told = nil, false
 	a.gatheringEnd = false
 }
 
@@ -263,7 +264,8 @@ func (a *Agent) relayFailed(l *relay, err error) {
 		a.removeBase(b)
 	}
 	if l.settled && l.server != nil {
-		l.server.answered, l.server.err, l.server.told = false, err, true
+		l.server.err, l.server.told = err, true
+		l.server.answered = slices.ContainsFunc(a.relays, func(o *relay) bool { return o.server == l.server && o.client.Ready() })
 		a.event(Event{Kind: EventServerError, URL: l.config.URL, Err: &ServerError{URL: l.config.URL, Err: err}})
 		return
 	}

@@ -91,7 +91,9 @@ type Config struct {
 	MDNSCandidates bool `json:"-"`
 	// DisableTCP leaves out active TCP candidates (RFC 6544), by which the
 	// connection finds a far end that listens on TCP, like a Host with a
-	// TCPAddr.
+	// TCPAddr. With them a far end has this one open connections to addresses
+	// of its choice, as it has it send checks over UDP. A Host without a
+	// TCPAddr has none.
 	DisableTCP bool `json:"-"`
 	// ICELite makes this end an ICE-lite one (RFC 8445 §2.5): it has host
 	// candidates only, checks nothing and answers checks. It is for servers

@@ -237,6 +237,9 @@ func (p *core) discover() {
 		return
 	}
 	most := ethernetDatagramSize
+	if p.dtls.MaxPayload() < most {
+		return // it reads no records even of that size
+	}
 	if p.dtls.PeerRecordSizeLimit() >= longDatagramSize {
 		most = longDatagramSize
 	}
@@ -250,7 +253,7 @@ func (p *core) appendRecord(now time.Time, b []byte, limit int) ([]byte, bool) {
 	}
 	record := len(b)
 	b = p.dtls.BeginRecord(b)
-	b, ok := p.assoc.AppendPacket(now, b, limit-p.dtls.Overhead())
+	b, ok := p.assoc.AppendPacket(now, b, min(limit-p.dtls.Overhead(), p.dtls.MaxPayload()))
 	if !ok {
 		return b[:record], false
 	}

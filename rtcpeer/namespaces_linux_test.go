@@ -369,6 +369,13 @@ func TestNamespaceNetworks(t *testing.T) {
 			return l, namespaceConfig{Roots: filepath.Join(dir, "cert"), Servers: []ICEServer{
 				{URLs: []string{"turns:" + turnAddr + ":443"}, Username: "u", Credential: "p"}}}
 		}, 1000, "relay"},
+		{"UDP blocked, TCP to a server on port 443", func(t *testing.T) (*lab, namespaceConfig) {
+			l := newNATLab(t)
+			l.rules("natA", `table ip nat { chain post { type nat hook postrouting priority 100; oifname "out" masquerade; }
+				chain forward { type filter hook forward priority 0; meta l4proto udp drop; tcp dport != 443 iifname "in" drop; }
+			}`)
+			return l, namespaceConfig{TCPAddr: ":443"}
+		}, 200_000, "host–host"},
 		{"IPv6 only, firewalls at both ends", func(t *testing.T) (*lab, namespaceConfig) {
 			l := newLab(t, "hostA", "natA", "natB", "hostB")
 			l.link(end{"natA", "in", []string{"2001:db8:a::1/64"}}, end{"hostA", "eth0", []string{"2001:db8:a::2/64"}})
@@ -402,7 +409,11 @@ func TestNamespaceNetworks(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			l, cfg := tt.make(t)
-			p := l.pair("hostA", "hostB", cfg)
+			far := "hostB"
+			if cfg.TCPAddr != "" {
+				far = "middle" // where a server is
+			}
+			p := l.pair("hostA", far, cfg)
 			if how := p.echo(tt.size, patience); !strings.Contains(how, tt.how) || how == "" {
 				t.Errorf("connected by %q, want %q\n%s", how, tt.how, p.reports())
 			}

@@ -16,6 +16,7 @@ type namespaceConfig struct {
 	Offer   bool
 	Servers []ICEServer `json:",omitempty"`
 	Roots   string      `json:",omitempty"` // a file
+	TCPAddr string      `json:",omitempty"` // the answerer has a Host, which listens here
 }
 
 // namespaceVariable has it.
@@ -46,6 +47,14 @@ func namespacePeer(text string) error {
 		}
 		config.TLSConfig = &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "127.0.0.1"}
 		config.TLSConfig.RootCAs.AppendCertsFromPEM(pem)
+	}
+	if cfg.TCPAddr != "" && !cfg.Offer {
+		h, err := NewHost(HostConfig{TCPAddr: cfg.TCPAddr})
+		if err != nil {
+			return err
+		}
+		defer h.Close()
+		config.Host = h
 	}
 	c := New()
 	if err := c.Initialize(config); err != nil {

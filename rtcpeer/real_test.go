@@ -64,6 +64,18 @@ func realPairOf(t testing.TB, cfg, cfgB Config) (a, b *Conn, x, y *DataChannel) 
 func realPairWithout(t testing.TB, cfg, cfgB Config, drop func(name string) bool) (a, b *Conn, x, y *DataChannel) {
 	t.Helper()
 	before := runtime.NumGoroutine()
+	t.Cleanup(func() { // after that of the pair
+		if !goroutinesDown(before) {
+			t.Errorf("%d goroutines, %d before", runtime.NumGoroutine(), before)
+		}
+	})
+	return besideOthers(t, cfg, cfgB, drop)
+}
+
+// besideOthers is realPairWithout for a test that is parallel to others, which
+// have goroutines of their own.
+func besideOthers(t testing.TB, cfg, cfgB Config, drop func(name string) bool) (a, b *Conn, x, y *DataChannel) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	a, b = New(), New()
 	cfg.IncludeLoopback, cfgB.IncludeLoopback = true, true
@@ -95,9 +107,6 @@ func realPairWithout(t testing.TB, cfg, cfgB Config, drop func(name string) bool
 		b.Close()
 		cancel()
 		running.Wait()
-		if !goroutinesDown(before) {
-			t.Errorf("%d goroutines, %d before", runtime.NumGoroutine(), before)
-		}
 	})
 	select {
 	case y = <-got:

@@ -41,7 +41,7 @@ type connection struct {
 // A connection that was lost is made again, after retryFirst and then ever
 // longer; one that lasted for retryMost counts as a success.
 const (
-	retryFirst = time.Second
+	retryFirst = 500 * time.Millisecond
 	retryMost  = time.Minute
 )
 

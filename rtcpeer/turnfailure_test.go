@@ -139,7 +139,8 @@ func TestCoturnKilled(t *testing.T) {
 	} {
 		t.Run(tt.transport, func(t *testing.T) {
 			c := startCoturn(t, false)
-			a, b, x, y := realPair(t, c.config(tt.transport, "p"))
+			cfg := c.config(tt.transport, "p")
+			a, b, x, y := besideOthers(t, cfg, cfg, nil)
 			transfer(t, x, y)
 			url := c.urls()[tt.transport]
 			wantReport(t, a, time.Second, "server "+url+": relays at [127.0.0.1:")

@@ -61,8 +61,11 @@ const (
 	full     = 64 << 10
 	maxQueue = 256 << 10
 
-	// readSize is what one read takes: a TLS or DTLS record (RFC 8446 §5.1).
-	readSize = 16 << 10
+	// idleSize is what one read takes of a connection that is not busy, and
+	// packetSize what it takes of one that keeps datagrams apart: a DTLS
+	// record (RFC 9147 §4).
+	idleSize   = 2 << 10
+	packetSize = 16 << 10
 
 	// lingers is how long Close waits, out of sight, for what is queued.
 	lingers = time.Second
@@ -229,24 +232,40 @@ func (c *Conn) fail(err error) {
 	}
 }
 
+// busySize holds the longest message, which is STUN's, with what is before
+// and behind it; busyBuffers are such buffers for connections that are busy.
+const busySize = 20 + maxLength + 3
+
+var busyBuffers = sync.Pool{New: func() any { return new([busySize]byte) }}
+
 // read is the reader.
 func (c *Conn) read() {
-	buf := make([]byte, readSize)
+	idle := make([]byte, idleSize)
+	if c.cfg.Framing == Packets {
+		idle = make([]byte, packetSize) // what does not fit would be lost
+	}
+	buf := idle
 	for held := 0; ; {
 		n, err := c.conn.Read(buf[held:])
 		if n > 0 {
+			filled := held+n == len(buf)
 			rest, need, ferr := c.deliver(time.Now(), buf[:held+n])
 			if ferr != nil {
 				c.fail(ferr)
 				return
 			}
-			if need > len(buf) {
-				rest = append(make([]byte, 0, need), rest...)
-				buf = rest[:need]
-				held = len(rest)
-			} else {
-				held = copy(buf, rest)
+			next := buf
+			switch {
+			case c.cfg.Framing != Packets && (need > len(buf) || filled && len(buf) < busySize):
+				next = busyBuffers.Get().(*[busySize]byte)[:]
+			case len(buf) > len(idle) && n < idleSize/2 && max(need, len(rest)) <= len(idle):
+				next = idle
 			}
+			held = copy(next, rest)
+			if len(buf) == busySize && len(next) != busySize {
+				busyBuffers.Put((*[busySize]byte)(buf))
+			}
+			buf = next
 		}
 		if err != nil {
 			if errors.Is(err, io.EOF) {

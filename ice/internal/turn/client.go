@@ -193,9 +193,9 @@ func (c *Client) Check(now time.Time) {
 	c.ask(now, &request{method: stun.MethodRefresh, lifetime: defaultLifetime})
 }
 
-// silence is how often a request was sent when a server counts as silent: after
-// 3.5 s.
-const silence = 4
+// silence is how often a request was sent when a server counts as silent: with
+// the usual timeout after 1.5 s.
+const silence = 3
 
 // Silent tells whether a request has been waiting for some time.
 func (c *Client) Silent() bool {
