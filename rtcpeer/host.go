@@ -31,6 +31,11 @@ type HostConfig struct {
 	Logger *slog.Logger
 }
 
+// hostBufferSize is what is asked of the kernel for a host's socket: ten
+// thousand peers that answer at once fill 8 MiB, since even a short datagram
+// counts for 768 bytes.
+const hostBufferSize = 16 << 20
+
 // maxHostSockets bounds HostConfig.Sockets.
 const maxHostSockets = 64
 
@@ -69,7 +74,7 @@ func NewHost(cfg HostConfig) (*Host, error) {
 	h := &Host{done: make(chan struct{}), more: newSignal()}
 	h.crew.start()
 	for range max(1, cfg.Sockets) {
-		s, err := udpmux.Listen(udpmux.Config{Addr: addr, ReusePort: cfg.Sockets > 1, Logger: cfg.Logger})
+		s, err := udpmux.Listen(udpmux.Config{Addr: addr, ReusePort: cfg.Sockets > 1, BufferSize: hostBufferSize, Logger: cfg.Logger})
 		if err != nil {
 			h.Close()
 			return nil, fmt.Errorf("rtcpeer: host: %w", err)
