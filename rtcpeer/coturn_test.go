@@ -44,8 +44,7 @@ func startCoturn(t *testing.T, expired bool, lines ...string) *coturn {
 	if err != nil {
 		t.Skip("coturn's turnserver is not installed")
 	}
-	// One in a few dozen comes up deaf: it has its sockets, and never reads
-	// from them.
+	// A port that is free may be taken before coturn has it.
 	for range 4 {
 		c := &coturn{t: t, port: freePort(t), tlsPort: freePort(t), dir: t.TempDir()}
 		c.roots = writeCertificate(t, c.dir, expired)
@@ -55,7 +54,7 @@ func startCoturn(t *testing.T, expired bool, lines ...string) *coturn {
 		}
 		c.stop()
 		log, _ := os.ReadFile(filepath.Join(c.dir, "log"))
-		t.Logf("a deaf coturn on ports %d and %d:\n%s", c.port, c.tlsPort, log)
+		t.Logf("coturn on ports %d and %d does not answer:\n%s", c.port, c.tlsPort, log)
 	}
 	t.Fatal("coturn does not start")
 	return nil
