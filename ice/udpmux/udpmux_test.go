@@ -342,7 +342,9 @@ func TestCloseWithinHandler(t *testing.T) {
 	s, far := open(t, Config{}), open(t, Config{})
 	h := newRecorder()
 	p := attach(t, s, h, 1, true)
+	h.mu.Lock() // the reader runs already
 	h.onData = func() { p.Close() }
+	h.mu.Unlock()
 	pf := attach(t, far, newRecorder(), 1, true)
 	to := ice.Route{Remote: s.LocalAddr()}
 	pf.Write(to, []byte{1}, 1)
