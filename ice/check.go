@@ -31,6 +31,7 @@ func (a *Agent) runChecks(now time.Time) {
 	if g.remoteKey == nil {
 		return
 	}
+	g.runReconnects(now)
 	for _, p := range g.pairs {
 		if p.state != PairInProgress {
 			continue
@@ -112,6 +113,7 @@ func (a *Agent) checkAlarms(now time.Time, e *alarm) {
 		if p.state == PairInProgress {
 			e.add(p.retransmission.Next())
 		}
+		e.add(p.retryAt)
 	}
 	if g.nextWaiting(now) != nil {
 		e.add(g.nextCheck)

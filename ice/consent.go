@@ -17,7 +17,7 @@ const (
 	doubtful = 3
 
 	// probeLeast is the least time between those requests.
-	probeLeast = 250 * time.Millisecond
+	probeLeast = 200 * time.Millisecond
 )
 
 // consent is the schedule of one pair.

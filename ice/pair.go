@@ -37,8 +37,11 @@ type pair struct {
 	consent    consent
 	rtt        time.Duration // smoothed, RFC 6298 §2; zero: unknown
 
-	sent, received, answers uint32    // requests out, requests in, responses in
-	closedAt                time.Time // over TCP: when its connection was last lost
+	sent, received, answers uint32 // requests out, requests in, responses in
+
+	// Over TCP: when its connection was lost or refused last, and when it is
+	// tried again; zero: it is not.
+	closedAt, retryAt time.Time
 }
 
 // A transaction is a request that was sent and may be answered yet.

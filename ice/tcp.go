@@ -34,9 +34,9 @@ const (
 	// discardPort is that of an active candidate (RFC 6544 §4.5).
 	discardPort = 9
 
-	// tcpRetryInterval is the least time between two connections of one pair
-	// that were lost after they worked.
-	tcpRetryInterval = 5 * time.Second
+	// tcpRetryInterval is the least time between two attempts to connect a
+	// pair again that has worked.
+	tcpRetryInterval = time.Second
 )
 
 // String is the word of the attribute tcptype; "" for UDP.
@@ -93,8 +93,9 @@ func (t TCPType) checks(remote TCPType) bool {
 var errSuperseded = errors.New("its connection was closed, as another pair is in use")
 
 // RouteClosed tells that the connection behind a route over TCP could not be
-// opened, or is closed. An active pair that worked is tried again at once, any
-// other when there is need of it.
+// opened, or is closed. An active pair that has worked is tried again at once,
+// and then every second, until consent has expired or another pair is
+// nominated; any other when there is need of it.
 func (a *Agent) RouteClosed(now time.Time, r Route, err error) {
 	b := a.findBase(r)
 	if a.state == StateClosed || b == nil || b.tcp == NotTCP {
@@ -115,7 +116,7 @@ func (a *Agent) RouteClosed(now time.Time, r Route, err error) {
 }
 
 func (a *Agent) pairClosed(now time.Time, g *generation, p *pair, err error) {
-	worked := p.state == PairSucceeded && now.Sub(p.closedAt) > tcpRetryInterval
+	last := p.closedAt
 	p.state, p.nominating, p.triggered, p.err, p.closedAt = PairFailed, false, false, err, now
 	p.retransmission.Stop()
 	p.transactions = transactions{}
@@ -124,12 +125,28 @@ func (a *Agent) pairClosed(now time.Time, g *generation, p *pair, err error) {
 		// this one.
 		g.removePairs(func(q *pair) bool { return q == p })
 		g.forgetReflexive(p.remote)
-	} else if worked {
-		p.state, p.triggered = PairWaiting, true
+	} else if p.answers > 0 {
+		p.retryAt = now
+		if next := last.Add(tcpRetryInterval); now.Before(next) {
+			p.retryAt = next
+		}
 	}
 	if a.selected == p {
 		a.selected = nil
 		g.recheck(p)
+	}
+}
+
+// runReconnects has pairs checked again that lost their connection.
+func (g *generation) runReconnects(now time.Time) {
+	for _, p := range g.pairs {
+		if p.retryAt.IsZero() || now.Before(p.retryAt) {
+			continue
+		}
+		p.retryAt = time.Time{}
+		if p.state == PairFailed && !g.outranks(p) {
+			p.state, p.triggered = PairWaiting, true
+		}
 	}
 }
 

@@ -22,6 +22,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"purertc/stun"
 )
 
 // A coturn is a real TURN server on loopback.
@@ -42,38 +44,67 @@ func startCoturn(t *testing.T, expired bool, lines ...string) *coturn {
 	if err != nil {
 		t.Skip("coturn's turnserver is not installed")
 	}
-	c := &coturn{t: t, port: freePort(t), tlsPort: freePort(t)}
-	dir := t.TempDir()
-	c.dir = dir
-	c.roots = writeCertificate(t, dir, expired)
-	config := append([]string{
-		"listening-ip=127.0.0.1", "relay-ip=127.0.0.1", fmt.Sprint("listening-port=", c.port),
-		fmt.Sprint("tls-listening-port=", c.tlsPort), "lt-cred-mech", "user=u:p", "realm=test.example",
-		"allow-loopback-peers", "no-cli", "cli-password=x", "log-file=/dev/null",
-		"cert=" + filepath.Join(dir, "cert"), "pkey=" + filepath.Join(dir, "key"), "pidfile=" + filepath.Join(dir, "pid"),
-		"userdb=" + filepath.Join(dir, "db"),
-	}, lines...)
-	file := filepath.Join(dir, "conf")
-	if err := os.WriteFile(file, []byte(strings.Join(config, "\n")+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	c.cmd = exec.Command(path, "-c", file)
-	if err := c.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.stop)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for range 500 {
-		conn, err := net.Dial("tcp", fmt.Sprint("127.0.0.1:", c.tlsPort))
-		if err == nil {
-			conn.Close()
+	// A port that is free may be taken before coturn has it.
+	for range 4 {
+		c := &coturn{t: t, port: freePort(t), tlsPort: freePort(t), dir: t.TempDir()}
+		c.roots = writeCertificate(t, c.dir, expired)
+		c.start(path, lines)
+		if c.answers() {
 			return c
 		}
-		<-tick.C
+		c.stop()
+		log, _ := os.ReadFile(filepath.Join(c.dir, "log"))
+		t.Logf("coturn on ports %d and %d does not answer:\n%s", c.port, c.tlsPort, log)
 	}
 	t.Fatal("coturn does not start")
 	return nil
+}
+
+func (c *coturn) start(path string, lines []string) {
+	config := append([]string{
+		"listening-ip=127.0.0.1", "relay-ip=127.0.0.1", fmt.Sprint("listening-port=", c.port),
+		fmt.Sprint("tls-listening-port=", c.tlsPort), "lt-cred-mech", "user=u:p", "realm=test.example",
+		"allow-loopback-peers", "no-cli", "cli-password=x", "simple-log", "log-file=" + filepath.Join(c.dir, "log"),
+		"cert=" + filepath.Join(c.dir, "cert"), "pkey=" + filepath.Join(c.dir, "key"), "pidfile=" + filepath.Join(c.dir, "pid"),
+		"userdb=" + filepath.Join(c.dir, "db"),
+	}, lines...)
+	file := filepath.Join(c.dir, "conf")
+	if err := os.WriteFile(file, []byte(strings.Join(config, "\n")+"\n"), 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+	c.cmd = exec.Command(path, "-c", file)
+	if err := c.cmd.Start(); err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(c.stop)
+}
+
+// answers waits until the server answers a Binding request over UDP and speaks
+// TLS, and tells whether it does so in time.
+func (c *coturn) answers() bool {
+	conn, err := net.Dial("udp", fmt.Sprint("127.0.0.1:", c.port))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer conn.Close()
+	b := make([]byte, 1500)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for n := range 60 {
+		<-tick.C
+		m := stun.Build(nil, stun.BindingRequest, stun.TransactionID{1, byte(n)})
+		conn.Write(m.Finish()) // it may be refused
+		conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+		if _, err := conn.Read(b); err != nil {
+			continue
+		}
+		tlsConn, err := tls.DialWithDialer(&net.Dialer{Timeout: time.Second}, "tcp", fmt.Sprint("127.0.0.1:", c.tlsPort), &tls.Config{InsecureSkipVerify: true})
+		if err == nil {
+			tlsConn.Close()
+			return true
+		}
+	}
+	return false
 }
 
 func (c *coturn) stop() {
@@ -84,13 +115,20 @@ func (c *coturn) stop() {
 	}
 }
 
+// freePort is one that is free for TCP and for UDP.
 func freePort(t *testing.T) int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, err := net.ListenPacket("udp", l.Addr().String())
+		l.Close()
+		if err == nil {
+			u.Close()
+			return l.Addr().(*net.TCPAddr).Port
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // writeCertificate makes one for 127.0.0.1, and returns the pool that trusts

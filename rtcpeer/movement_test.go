@@ -154,6 +154,42 @@ func TestMovesUnderLoad(t *testing.T) {
 	b.Close()
 }
 
+// The path in use dies without a word, time and again, while others work: what
+// was under way arrives by one of those within two seconds.
+func TestPathDies(t *testing.T) {
+	w := newNATWorld(1)
+	a, b := newSimPeer(t, w, Config{}, "10.0.0.1", "10.0.1.1"), newSimPeer(t, w, Config{}, "10.0.0.2", "10.0.1.2")
+	l := newSimLoad(t, w, a, b)
+	var worst time.Duration
+	for i := range 20 {
+		r, ok := a.peer().core.agent.Selected()
+		if !ok {
+			t.Fatalf("death %d: nothing is selected", i)
+		}
+		w.Both(r.Local, r.Remote.Addr(), simnet.Path{Down: true})
+		start := w.Now()
+		w.After(200*time.Millisecond, func() {})
+		l.until(time.Second, "messages that are lost", func() bool { return w.Now().Sub(start) >= 200*time.Millisecond })
+		l.caughtUp(2*time.Second, fmt.Sprintf("messages after death %d", i))
+		worst = max(worst, w.Now().Sub(start))
+		if now, _ := a.peer().core.agent.Selected(); now == r {
+			t.Errorf("death %d: the dead path is still in use", i)
+		}
+		w.Both(r.Local, r.Remote.Addr(), w.Default)
+		again := w.Now().Add(15 * time.Second)
+		w.After(15*time.Second, func() {})
+		l.until(time.Minute, "a while", func() bool { return !w.Now().Before(again) })
+		for _, p := range []*simPeer{a, b} {
+			if s := p.ConnectionState(); s != StateConnected {
+				t.Fatalf("death %d: %v", i, s)
+			}
+		}
+	}
+	t.Logf("until all had arrived at most %v", worst)
+	a.Close()
+	b.Close()
+}
+
 // An address that appears is gathered and trickled; one that disappears takes
 // its candidates out of the description; the connection outlives both.
 func TestInterfaceComesAndGoes(t *testing.T) {

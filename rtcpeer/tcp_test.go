@@ -42,6 +42,37 @@ func TestHostOverTCP(t *testing.T) {
 	}
 }
 
+// A connection over TCP that breaks, at either end, is made again, and nothing
+// is lost.
+func TestTCPBreaks(t *testing.T) {
+	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0", TCPAddr: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close() })
+	a, b, x, y := realPairWithout(t, Config{}, Config{Host: h}, withoutUDP)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	for i, c := range []*Conn{a, b} {
+		remote := selectedPair(t, c).Remote.Addr
+		p := c.ext.(*stack).peer
+		p.mu.Lock()
+		for _, q := range p.ports {
+			q.Unbind(remote) // closes a connection without a word to the agent
+		}
+		p.mu.Unlock()
+		want := strings.Repeat("across the break ", 1000)
+		for _, d := range [][2]*DataChannel{{x, y}, {y, x}} {
+			if err := d[0].Send(ctx, []byte(want), true); err != nil {
+				t.Fatal(err)
+			}
+			if got, _, err := d[1].Receive(ctx); err != nil || string(got) != want {
+				t.Fatalf("end %d: %d bytes, %v\n%v\n%v", i, len(got), err, a.Report(), b.Report())
+			}
+		}
+	}
+}
+
 // A connection of a Host can be restarted any number of times.
 func TestHostRestarts(t *testing.T) {
 	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0", TCPAddr: "127.0.0.1:0"})

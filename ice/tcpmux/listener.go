@@ -272,8 +272,11 @@ func (p *Port) Write(r ice.Route, b []byte, segment int) (ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	k := p.links.links[r.Remote]
+	if k == nil && !p.closed {
+		go p.handler.RouteClosed(ice.Route{Sock: p.sock, Local: r.Local, Remote: r.Remote}, ErrNoConn)
+	}
 	if k == nil {
-		return true // lost with its connection, of which the peer is told
+		return true
 	}
 	return k.write(r, b, segment)
 }

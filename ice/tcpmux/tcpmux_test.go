@@ -221,9 +221,15 @@ func TestHalfOpen(t *testing.T) {
 	b := m.dial(t)
 	b.Write(framed(check("anna")))
 	h.wait(t)
-	// Unbind closes without a word to the peer.
+	// Unbind closes without a word to the peer, unless it goes on.
 	p.Unbind(r.Remote)
 	wantClosed(t, "unbound", a)
+	if len(h.closed) > 0 {
+		t.Error("told of what was asked for")
+	}
+	if p.Write(r, []byte("x"), 1); <-h.closed != ErrNoConn {
+		t.Error("not told that there is no connection")
+	}
 	p.Close()
 	wantClosed(t, "closed with the port", b)
 	if len(h.closed) > 0 {

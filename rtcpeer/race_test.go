@@ -1,0 +1,5 @@
+//go:build race
+
+package rtcpeer
+
+const raced = true
