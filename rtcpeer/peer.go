@@ -57,7 +57,9 @@ type peer struct {
 	full      bool           // a socket is full: output waits for Writable
 	traffic   TransportStats // of which only the counters are kept here
 	timer     *time.Timer
-	armed     time.Time // when the timer fires; zero: it is not set
+	armed     time.Time     // when the timer fires; zero: it is not set
+	slack     time.Duration // how much later than armed
+	deferred  bool          // it fired too late once, and was put off
 }
 
 func newPeer(cfg Config, random io.Reader, notify func()) (*peer, error) {
@@ -192,7 +194,8 @@ func (p *peer) arm(now time.Time) {
 	}
 	p.armed = t
 	wait := max(0, t.Sub(now))
-	wait += slack(t, wait)
+	p.slack = slack(t, wait)
+	wait += p.slack
 	if p.timer == nil {
 		p.timer = time.AfterFunc(wait, p.fire)
 	} else {
@@ -221,6 +224,7 @@ const slackFrom = 2 * time.Second
 func (p *peer) fire() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	due := p.armed
 	p.armed = time.Time{}
 	if p.closed {
 		return
@@ -230,9 +234,21 @@ func (p *peer) fire() {
 		p.arm(now)
 		return
 	}
+	late := now.Sub(due) - p.slack
+	if p.deferred = p.timed && late > overloaded && !p.deferred; p.deferred {
+		p.armed = due
+		p.timer.Reset(2 * late)
+		return
+	}
 	p.core.advance(now)
 	p.run(now)
 }
+
+// overloaded is how late a timer fires at most in a process that keeps up. In
+// one that does not, what the timer waits for has likely come and is in a
+// socket's buffer: to send again would only add to the load. So it is put off
+// once, by twice as much as it was late.
+const overloaded = 20 * time.Millisecond
 
 // takeEvents turns the layers' events into the program's.
 func (p *peer) takeEvents(now time.Time) {
