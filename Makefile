@@ -39,11 +39,16 @@ bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 # interop: every browser found, then the other stacks, both roles.
-interop: interop-browsers interop-go interop-node
+interop: interop-browsers interop-dtls interop-go interop-node
 
 .PHONY: interop-browsers
 interop-browsers: $(OUT)/interop
 	$(OUT)/interop -json $(OUT)/interop.json
+
+# interop-dtls: OpenSSL and GnuTLS, client and server, certificates both ways.
+.PHONY: interop-dtls
+interop-dtls:
+	$(GO) test -count=1 -v -run 'OpenSSL|GnuTLS' ./dtls
 
 # interop-ways: the same by other ways: our end ICE-lite or behind names, TCP, a relay.
 .PHONY: interop-ways
