@@ -50,7 +50,7 @@ interop-browsers: $(OUT)/interop
 interop-dtls:
 	$(GO) test -count=1 -v -run 'OpenSSL|GnuTLS' ./dtls
 
-# interop-ways: the same by other ways: our end ICE-lite or behind names, TCP, a relay.
+# interop-ways: the browsers by other ways: our end ICE-lite or behind names, TCP, a relay.
 .PHONY: interop-ways
 interop-ways: $(OUT)/interop
 	set -e; for w in lite names tcp relay; do echo; echo "$$w:"; $(OUT)/interop -way $$w; done
