@@ -214,11 +214,11 @@ func TestBothICELite(t *testing.T) {
 		signalTo(t, b, a)
 		a.CreateDataChannel("x", ChannelOptions{})
 		a.CreateOffer()
-		for a.ConnectionState() != StateFailed {
+		waitFor(t, "it fails", func() bool {
 			a.Poll()
 			b.Poll()
-			time.Sleep(time.Millisecond)
-		}
+			return a.ConnectionState() == StateFailed
+		})
 		if r := a.Report(); !errors.Is(r.Err, ice.ErrBothLite) || !strings.Contains(r.String(), "both ends are ICE lite") {
 			t.Errorf("%v", r)
 		}
