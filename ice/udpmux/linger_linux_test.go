@@ -27,13 +27,10 @@ func TestLinger(t *testing.T) {
 	if _, err := conn.WriteTo([]byte("x"), conn.LocalAddr()); err != nil {
 		t.Fatal(err)
 	}
-	for range 10 {
-		if l.linger(); l.credit <= startCredit || l.pause != 0 {
+	for n := 0; l.credit != maxCredit; n++ { // a few, or more on a loaded machine
+		if l.linger(); n > 1000 || l.credit > maxCredit {
 			t.Fatalf("credit %v with a datagram there", l.credit)
 		}
-	}
-	if l.credit > maxCredit {
-		t.Errorf("credit %v", l.credit)
 	}
 	if _, _, err := conn.ReadFrom(make([]byte, 10)); err != nil {
 		t.Fatal(err)
