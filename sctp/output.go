@@ -199,7 +199,7 @@ const (
 	// sharedWindow bounds what is in flight on a short path while more than
 	// one stream sends: what is in flight is what a small message waits behind
 	// at the far end, and two thirds of what one stream alone may have still
-	// carry more than four fifths of its speed.
+	// carry about four fifths of its speed.
 	sharedWindow = 128 << 10
 
 	// sharedTime is how long a stream counts as sending.

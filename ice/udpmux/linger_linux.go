@@ -7,8 +7,8 @@ import (
 )
 
 // A lingerer looks at a busy socket for a while before its reader goes to
-// sleep. To be put to sleep and woken costs the processor about sleepCost at
-// both ends together; to look for a shorter time than that is cheaper, and a
+// sleep. To be put to sleep and woken is taken to cost the processor sleepCost
+// at both ends together; to look for a shorter time than that is cheaper, and a
 // ping that is answered at once comes back in a fifth of the time. What
 // lingering saves and what it costs is accounted for, and where it does not
 // pay, as with datagrams far apart, the reader sleeps at once for the next
@@ -23,7 +23,10 @@ type lingerer struct {
 const (
 	lingerTime  = 100 * time.Microsecond // what two ends that sleep take to answer
 	lingerPause = 64                     // waits
-	sleepCost   = 100 * time.Microsecond
+
+	// sleepCost was not measured but chosen: of 50, 80 and 100 µs, with two
+	// processes on two processors, the last served bulk data best.
+	sleepCost = 100 * time.Microsecond
 
 	startCredit = 2 * lingerTime
 	maxCredit   = 4 * lingerTime
