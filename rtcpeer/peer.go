@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"purertc/datachannel"
@@ -39,7 +40,8 @@ type peer struct {
 	incoming struct { // channels of the far end that the program has not heard of
 		count, bytes int
 	}
-	inbox   inbox // has a lock of its own
+	inbox   inbox                  // has a lock of its own
+	leader  atomic.Pointer[leader] // the socket of the selected pair; not guarded
 	closed  bool
 	done    chan struct{} // closed when nothing more can be sent or received
 	over    bool          // done is closed
@@ -318,6 +320,7 @@ func (p *peer) handleICEEvent(now time.Time, e ice.Event) {
 			p.core.pathLost(now)
 		}
 		p.core.takeRTT()
+		p.setLeader(p.port(e.Route.Sock))
 	case ice.EventAlternate:
 		p.sentOn(e)
 	case ice.EventServerError:

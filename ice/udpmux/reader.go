@@ -47,7 +47,7 @@ func (s *Socket) read() {
 			s.awaiter.await()
 			buffer = readBuffers.Get().(*readBuffer)
 		} else {
-			s.awaiter.linger()
+			s.turn.linger()
 		}
 		n, oobn, _, from, err := s.conn.ReadMsgUDPAddrPort(buffer.b[:], buffer.oob[:])
 		if err != nil {
