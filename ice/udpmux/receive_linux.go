@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
-	"runtime"
 	"syscall"
 	"time"
 	"unsafe"
@@ -30,7 +29,8 @@ type receiver struct {
 
 func (x *receiver) init() {
 	x.try = func(fd uintptr) {
-		for begin := time.Now(); ; {
+		begin := time.Now()
+		for looks := 1; ; looks++ {
 			x.header.Namelen = uint32(len(x.name))
 			x.header.SetControllen(oobSize)
 			// RawSyscall, since it takes no longer than a copy.
@@ -39,7 +39,7 @@ func (x *receiver) init() {
 			if errno != syscall.EAGAIN && errno != syscall.EINTR || time.Since(begin) >= lingerTime {
 				return
 			}
-			runtime.Gosched()
+			yield(looks)
 		}
 	}
 }
