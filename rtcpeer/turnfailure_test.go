@@ -167,11 +167,13 @@ func TestCoturnKilled(t *testing.T) {
 	}
 }
 
-// The wrong password, a server that is not there, one that no datagram
-// reaches, and one whose URL is of no use: the report says so.
+// The wrong password, a certificate that has expired, a server that is not
+// there, one that was killed, one that no datagram reaches, and one whose URL is
+// of no use: the report says so.
 func TestReportNamesServers(t *testing.T) {
 	t.Parallel()
-	c := startCoturn(t, false)
+	c, expired, dead := startCoturn(t, false), startCoturn(t, true), startCoturn(t, false)
+	dead.stop()
 	silent, err := net.ListenPacket("udp", "127.0.0.1:0") // as if something dropped UDP
 	if err != nil {
 		t.Fatal(err)
@@ -182,8 +184,13 @@ func TestReportNamesServers(t *testing.T) {
 	conn := New()
 	defer conn.Close()
 	cfg := c.config("udp", "wrong")
+	cfg.TLSConfig.RootCAs = expired.roots
 	cfg.ICEServers = []ICEServer{
 		{URLs: []string{wrong, nobody, blocked}, Username: "u", Credential: "wrong"}, {URLs: []string{useless}},
+		{URLs: []string{expired.urls()["tls"], expired.urls()["dtls"]}, Username: "u", Credential: "p"},
+	}
+	for _, url := range dead.urls() {
+		cfg.ICEServers = append(cfg.ICEServers, ICEServer{URLs: []string{url}, Username: "u", Credential: "p"})
 	}
 	err = conn.Initialize(cfg)
 	if err != nil {
@@ -198,6 +205,10 @@ func TestReportNamesServers(t *testing.T) {
 	}
 	wantReport(t, conn, 15*time.Second,
 		"server "+wrong+": wrong username or password", "server "+nobody+": dial tcp", "connection refused",
+		"server "+expired.urls()["tls"]+": tls: failed to verify certificate: x509: certificate has expired or is not yet valid",
+		"server "+expired.urls()["dtls"]+": dtls: ", "x509: certificate has expired",
+		"server "+dead.urls()["udp"]+": the server does not answer", "server "+dead.urls()["tcp"]+": dial tcp",
+		"server "+dead.urls()["tls"]+": dial tcp", "server "+dead.urls()["dtls"]+": the server does not answer",
 		"server "+blocked+": the server does not answer", "server "+useless+": STUN over TLS tells no address that UDP could use",
 		"0 local candidates")
 }
