@@ -2,6 +2,7 @@ package rtcpeer
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -26,11 +27,13 @@ func count(t testing.TB, from, to *DataChannel) *numbers {
 		tick := time.NewTicker(2 * time.Millisecond)
 		defer tick.Stop()
 		for {
-			if err := from.Send(ctx, simMessage(uint32(n.sent.Load())), false); err != nil {
-				t.Errorf("message %d: %v", n.sent.Load(), err)
-				return
+			for range 4 {
+				if err := from.Send(ctx, simMessage(uint32(n.sent.Load())), false); err != nil {
+					t.Errorf("message %d: %v", n.sent.Load(), err)
+					return
+				}
+				n.sent.Add(1)
 			}
-			n.sent.Add(1)
 			select {
 			case <-tick.C:
 			case <-n.stopping:
@@ -58,12 +61,18 @@ func count(t testing.TB, from, to *DataChannel) *numbers {
 // caughtUp waits until all that was sent by now has arrived.
 func (n *numbers) caughtUp(t testing.TB, limit time.Duration) {
 	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
 	want := n.sent.Load()
-	for end := time.Now().Add(limit); n.got.Load() < want; <-tick.C {
+	waitReal(t, limit, fmt.Sprint(want, " messages have arrived"), func() bool { return n.got.Load() >= want })
+}
+
+// waitReal waits, in real time, until f is true.
+func waitReal(t testing.TB, limit time.Duration, what string, f func() bool) {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(limit); !f(); <-tick.C {
 		if time.Now().After(end) {
-			t.Fatalf("%d messages of %d have arrived after %v", n.got.Load(), want, limit)
+			t.Fatalf("not within %v: %s", limit, what)
 		}
 	}
 }
