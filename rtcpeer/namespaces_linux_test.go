@@ -511,6 +511,42 @@ func TestNamespaceVPN(t *testing.T) {
 	}
 }
 
+// A machine behind a NAT gets one new address after the other from its network:
+// the connection moves along, whether it goes through the NATs or by a relay.
+func TestNamespaceMoves(t *testing.T) {
+	for _, kind := range []simnet.NATKind{simnet.PortRestricted, simnet.Symmetric} {
+		t.Run(kind.String(), func(t *testing.T) {
+			t.Parallel()
+			l := newNATLab(t)
+			l.rules("natA", nat(kind, insideA))
+			l.rules("natB", nat(kind, insideB))
+			l.startTURN("middle", turnAddr)
+			want := "srflx"
+			if kind == simnet.Symmetric {
+				want = "relay"
+			}
+			p := l.pair("hostA", "hostB", namespaceConfig{Servers: andTURN})
+			if how := p.echo(1000, patience); how == "" {
+				t.Fatalf("no connection\n%s", p.reports())
+			}
+			// Else the first address takes the others with it.
+			l.in("hostA", nil, "sh", "-c", "echo 1 >/proc/sys/net/ipv4/conf/eth0/promote_secondaries")
+			old := insideA
+			for i := range 5 {
+				next := fmt.Sprintf("192.168.1.%d", 10+i)
+				l.ip("hostA", "addr add "+next+"/24 dev eth0", "addr del "+old+"/24 dev eth0", "route replace default via "+gatewayA)
+				old = next
+				for range 10 {
+					if how := p.echo(1000, 2*patience); how == "" {
+						t.Fatalf("move %d: nothing comes back\n%s", i, p.reports())
+					}
+				}
+			}
+			p.wait(func(how string) bool { return strings.Contains(how, want) }, "it goes by "+want)
+		})
+	}
+}
+
 // waitReport waits until the offerer's report has these texts.
 func (p *namespacePair) waitReport(texts ...string) {
 	p.t.Helper()
