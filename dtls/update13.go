@@ -35,6 +35,10 @@ var (
 	errMessages = errors.New("dtls: message numbers used up")
 )
 
+// Unanswered tells whether handshake messages of ours, such as a KeyUpdate, are
+// not all acknowledged.
+func (c *Conn) Unanswered() bool { return len(c.out.messages) > 0 || c.updateDue }
+
 // startUpdate sends a KeyUpdate if one is due, and no other flight of ours is
 // on its way: RFC 9147 §8 wants the one before acknowledged.
 func (c *Conn) startUpdate() {

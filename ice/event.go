@@ -15,6 +15,7 @@ const (
 	EventSelected                    // Route: data goes out on another route than before; Lost
 	EventServerError                 // URL, Err: a STUN or TURN server failed; gathering goes on without it
 	EventAlternate                   // URL, Sock, Addr, Domain: the server at Sock sends us on to another one; see below
+	EventConnectionGone              // Sock, Err: the server does not answer any more over the connection opened for it; see ConnectionFailed
 )
 
 // An Event is something the Agent's owner should know. It is flat, like

@@ -54,6 +54,7 @@ type peer struct {
 	selected []Route
 	lost     []bool // with selected
 	errs     []Event
+	gone     []int16 // socks of connections
 	gathered int
 	data     []string
 	sent     int
@@ -170,6 +171,8 @@ func (p *peer) event(e Event) {
 		p.lost = append(p.lost, e.Lost)
 	case EventServerError:
 		p.errs = append(p.errs, e)
+	case EventConnectionGone:
+		p.gone = append(p.gone, e.Sock)
 	}
 }
 

@@ -121,6 +121,9 @@ func (a *Agent) runRelays(now time.Time) {
 			l.client.Start(now)
 		}
 		l.client.Advance(now)
+		if l.config.Transport == OverDTLS && l.client.Ready() && l.client.Gone() {
+			l.client.Abandon(turn.ErrTimeout)
+		}
 		if l.route.Remote != l.client.Server() {
 			l.setRoute()
 		}
@@ -137,12 +140,24 @@ func (a *Agent) runRelays(now time.Time) {
 				a.sentOn(l, alternate)
 			default:
 				a.relayFailed(l, e.Err)
+				a.cutSilent(l, e.Err)
 				l.scheduleRetry(now)
 			}
 		}
 		if !l.pokeAt.IsZero() && !now.Before(l.pokeAt) {
 			a.pokeRelay(now, l)
 		}
+	}
+}
+
+// cutSilent tells the owner that a server that was there does not answer over
+// its connection any more. A datagram server that began anew knows nothing of
+// an old DTLS connection, and one that lost its power does not end its TCP
+// connections: to ask once more over the same one is in vain.
+func (a *Agent) cutSilent(l *relay, err error) {
+	if l.from == nil && l.config.Transport != OverUDP && !l.cut && !l.readyAt.IsZero() && errors.Is(err, turn.ErrTimeout) {
+		l.cut = true
+		a.event(Event{Kind: EventConnectionGone, Sock: l.config.Sock, Err: err})
 	}
 }
 

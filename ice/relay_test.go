@@ -343,6 +343,64 @@ func TestRelayIsLost(t *testing.T) {
 	}
 }
 
+// A server that stops to answer over the connection opened for it is asked
+// over another one: the owner is told, sooner where only datagrams could tell
+// it.
+func TestConnectionGone(t *testing.T) {
+	for transport, limit := range map[Transport]time.Duration{OverDTLS: 10 * time.Second, OverTCP: 45 * time.Second, OverTLS: 45 * time.Second} {
+		w := newWorld(t, 1)
+		a := w.peer("a", Config{}, "192.0.2.1:1000")
+		s := w.turnServer("203.0.113.1:3478")
+		ours := netip.MustParseAddrPort("192.0.2.1:2000") // of the connection
+		var answers func(packet)
+		dial := func(sock int16) {
+			w.nodes[ours] = func(k packet) { a.HandleDatagram(w.now, Route{Sock: sock, Remote: s.addr}, k.b) }
+			w.tap = func(_ *peer, r Route, b []byte) bool {
+				if answers != nil && r.Sock == sock {
+					answers(packet{from: ours, b: slices.Clone(b)})
+				}
+				return false
+			}
+			config := s.config()
+			config.Sock, config.Transport = sock, transport
+			if err := a.AddServer(w.now, config); err != nil {
+				t.Fatal(err)
+			}
+			a.EndOfLocal(w.now)
+		}
+		answers = s.handle
+		dial(7)
+		relays := func() bool { return len(a.Report().Servers[0].Relayed) == 1 }
+		if !w.run(time.Second, relays) {
+			t.Fatalf("%v: no allocation", transport)
+		}
+		answers = nil
+		a.relays[0].client.Check(w.now)
+		a.update(w.now)
+		began := w.now
+		if !w.run(limit, func() bool { return len(a.gone) == 1 }) || a.gone[0] != 7 {
+			t.Fatalf("%v: told of %v", transport, a.gone)
+		}
+		a.ConnectionFailed(w.now, 7, ErrServerTimeout) // as the owner does
+		if took := w.now.Sub(began); took < 5*time.Second {
+			t.Errorf("%v: given up after %v", transport, took)
+		}
+		if r := a.Report().Servers[0]; !errors.Is(r.Err, ErrServerTimeout) {
+			t.Errorf("%v: %+v", transport, r)
+		}
+		w.run(5*time.Minute, nil)
+		if len(a.gone) != 1 || len(a.errs) != 1 {
+			t.Errorf("%v: told of %v, %v", transport, a.gone, a.errs)
+		}
+		s.allocs = map[netip.AddrPort]*allocation{}
+		answers = s.handle
+		dial(8)
+		if !w.run(time.Second, relays) || a.Report().Servers[0].Err != nil {
+			t.Errorf("%v: %+v", transport, a.Report().Servers)
+		}
+	}
+}
+
 // A server reached over a connection sends us on: the owner is told, and
 // gathering waits for it.
 func TestSentOn(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"purertc/dtls"
+	"purertc/sctp"
 )
 
 // An ICETransportPolicy says which candidates are used.
@@ -110,6 +111,13 @@ type Config struct {
 	// MaxDatagramSize is the longest UDP payload in bytes that is sent;
 	// 0: 1200, which every path of IPv6 carries. At least 576.
 	MaxDatagramSize int `json:"-"`
+	// CongestionControl chooses how fast this end sends:
+	// sctp.CongestionModel, CongestionCubic or CongestionReno. The zero value
+	// is the model of the path: it alone keeps its speed where packets are
+	// lost by chance, and queues short, and was measured to share with its
+	// like and with Reno. CUBIC is for whoever has to behave as the TCP beside
+	// it does, to the letter.
+	CongestionControl sctp.CongestionControl `json:"-"`
 	// TLSConfig is for connections to turns: servers. Nil: the machine's
 	// certificate authorities, and the URL's host as the name. Over DTLS only
 	// RootCAs, ServerName, Time and InsecureSkipVerify count.
@@ -180,6 +188,8 @@ func (cfg *Config) check() error {
 		return invalid("MaxMessageSize %d is not 0 to %d", cfg.MaxMessageSize, maxMessageSizeLimit)
 	case cfg.SendBufferSize < 0:
 		return invalid("SendBufferSize %d is negative", cfg.SendBufferSize)
+	case cfg.CongestionControl > sctp.CongestionReno:
+		return invalid("CongestionControl %d is unknown", cfg.CongestionControl)
 	case cfg.MaxDatagramSize != 0 && (cfg.MaxDatagramSize < minDatagramSize || cfg.MaxDatagramSize > maxDatagramSize):
 		return invalid("MaxDatagramSize %d is not 0 or %d to %d", cfg.MaxDatagramSize, minDatagramSize, maxDatagramSize)
 	case cfg.ICETransportPolicy != ICETransportPolicyAll && cfg.ICETransportPolicy != ICETransportPolicyRelay:

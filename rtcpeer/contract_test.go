@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"purertc/sctp"
 )
 
 // A zero Conn and a zero DataChannel do nothing but say so.
@@ -180,6 +182,7 @@ func TestInitializeChecks(t *testing.T) {
 		"negative MaxMessageSize":      {MaxMessageSize: -1},
 		"huge MaxMessageSize":          {MaxMessageSize: 1<<30 + 1},
 		"negative SendBufferSize":      {SendBufferSize: -1},
+		"unknown CongestionControl":    {CongestionControl: sctp.CongestionReno + 1},
 		"small MaxDatagramSize":        {MaxDatagramSize: 575},
 		"large MaxDatagramSize":        {MaxDatagramSize: 65536},
 		"unknown policy":               {ICETransportPolicy: 7},

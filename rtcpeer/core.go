@@ -48,6 +48,8 @@ func newCore(cfg *Config, agent *ice.Agent, random io.Reader) *core {
 	assoc := sctp.NewAssociation(sctp.Config{
 		Rand:           random,
 		MaxMessageSize: cfg.maxMessageSize(),
+
+		CongestionControl: cfg.CongestionControl,
 	})
 	return &core{
 		agent: agent, assoc: assoc, session: datachannel.NewSession(assoc),

@@ -253,7 +253,8 @@ func TestRelayOfHost(t *testing.T) {
 	transfer(t, x, y)
 }
 
-// Servers that fail are named, with the reason, and the others go on.
+// Servers that fail are named, with the reason, in the log and in the report,
+// and the others go on.
 func TestServerFailures(t *testing.T) {
 	good, expired := startCoturn(t, false), startCoturn(t, true)
 	nobody := fmt.Sprintf("turn:127.0.0.1:%d?transport=tcp", freePort(t))
@@ -275,8 +276,11 @@ func TestServerFailures(t *testing.T) {
 			cfg.TLSConfig.RootCAs = tt.roots
 			log := newLogLines()
 			cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
-			_, _, x, y := realPair(t, cfg) // over the server that works
+			a, b, x, y := realPair(t, cfg) // over the server that works
 			transfer(t, x, y)
+			for _, p := range []*Conn{a, b} {
+				wantReport(t, p, 10*time.Second, "server "+tt.want[0]+": ", tt.want[1], "server "+good.urls()["udp"]+": relays at [127.0.0.1:", "connection connected")
+			}
 			if !log.waitFor(t, tt.want...) {
 				t.Errorf("no line has %q in:\n%s", tt.want, log)
 			}

@@ -1,9 +1,13 @@
 package rtcpeer
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,7 +15,7 @@ import (
 )
 
 var (
-	restartsFlag = flag.Int("restarts", 1000, "how many times TestRestartsUnderLoad restarts ICE")
+	restartsFlag = flag.Int("restarts", 1000, "how many times TestRestartsUnderLoad and TestRealRestarts restart ICE")
 	movesFlag    = flag.Int("moves", 100, "how many times TestMovesUnderLoad changes an address")
 )
 
@@ -82,76 +86,241 @@ func (l *simLoad) caughtUp(limit time.Duration, what string) {
 	l.until(limit, what, func() bool { return x.last >= wantX && y.last >= wantY })
 }
 
-// ICE restarts from either side, one by the other, with messages under way on
-// a path that loses some.
-func TestRestartsUnderLoad(t *testing.T) {
-	w := newNATWorld(1)
-	w.Default.Loss, w.Default.Jitter = 0.01, 2*time.Millisecond
-	a, b := newSimPair(t, w, Config{})
-	l := newSimLoad(t, w, a, b)
-	for i := range *restartsFlag {
-		p := []*simPeer{a, b}[i%2]
-		before, _ := a.peer().core.agent.Credentials()
-		if err := p.RestartICE(); err != nil {
-			t.Fatal(err)
-		}
-		if err := p.CreateOffer(); err != nil {
-			t.Fatalf("restart %d: %v", i, err)
-		}
-		// Sometimes the next one comes before this one is through.
-		settled := w.Now().Add(time.Duration(30+w.Rand().IntN(250)) * time.Millisecond)
-		l.until(time.Second, "a while", func() bool {
-			return p.SignalingState() == SignalingStateStable && !w.Now().Before(settled)
-		})
-		if after, _ := a.peer().core.agent.Credentials(); after == before {
-			t.Fatalf("restart %d did not restart", i)
-		}
-		for _, p := range []*simPeer{a, b} {
-			if s := p.ConnectionState(); s != StateConnected {
-				t.Fatalf("restart %d: %v", i, s)
-			}
+// fill keeps the path busy: there is always something to send, more than it
+// carries.
+func (l *simLoad) fill() {
+	for _, s := range l.streams {
+		for s.from.BufferedAmount() < 32<<10 && s.from.PutPacket(simMessage(s.sent)) == nil {
+			s.sent++
 		}
 	}
-	l.caughtUp(10*time.Second, "all messages, in the end")
-	t.Logf("%d restarts, %d messages each way", *restartsFlag, l.streams[0].sent)
-	a.Close()
-	b.Close()
+	l.w.After(10*time.Millisecond, l.fill)
+}
+
+// glare has the two signal as real programs do: it takes a while, and where
+// both have offered at once, b yields ("perfect negotiation").
+func (l *simLoad) glare() (collisions *int) {
+	collisions = new(int)
+	for _, p := range []*simPeer{l.a, l.b} {
+		later := func(f func()) { l.w.After(15*time.Millisecond, f) }
+		p.OnSessionDescriptionCreated(func(typ, sdp string) {
+			if err := p.SetLocalDescription(typ, sdp); err != nil {
+				l.t.Errorf("SetLocalDescription(%s): %v", typ, err)
+			}
+			later(func() {
+				if typ == "offer" && p.other.SignalingState() == SignalingStateHaveLocalOffer {
+					if *collisions++; p.other == l.a {
+						return
+					}
+				}
+				if err := p.other.SetRemoteDescription(typ, sdp); err != nil {
+					l.t.Errorf("SetRemoteDescription(%s): %v", typ, err)
+				}
+			})
+		})
+		p.OnICECandidateCreated(func(media string, index int, name string) {
+			later(func() { p.other.AddICECandidate(media, index, name) })
+		})
+	}
+	return collisions
+}
+
+// ICE restarts from either side, or from both at once, with more under way
+// than the path carries, which loses some: none of it is lost, repeated or out
+// of order.
+func TestRestartsUnderLoad(t *testing.T) {
+	for _, way := range []string{"in turn", "both at once", "relayed, in turn"} {
+		t.Run(way, func(t *testing.T) {
+			w := newNATWorld(1)
+			w.Default.Loss, w.Default.Jitter = 0.01, 2*time.Millisecond
+			w.Default.Rate, w.Default.Queue, w.Default.MTU = 1e6, 10_000, 1472
+			cfg := Config{}
+			if strings.HasPrefix(way, "relayed") {
+				cfg = relayOnly(w)
+			}
+			a, b := newSimPair(t, w, cfg)
+			l := newSimLoad(t, w, a, b)
+			l.fill()
+			restarts := *restartsFlag
+			if testing.Short() {
+				restarts /= 10
+			}
+			collisions := new(int)
+			if way == "both at once" {
+				collisions = l.glare()
+			}
+			for i := range restarts {
+				restarting := []*simPeer{a, b}[i%2 : i%2+1]
+				if way == "both at once" {
+					restarting = []*simPeer{a, b}
+				}
+				var before [2]string
+				before[0], _ = a.peer().core.agent.Credentials()
+				before[1], _ = b.peer().core.agent.Credentials()
+				for _, p := range restarting {
+					if err := errors.Join(p.RestartICE(), p.CreateOffer()); err != nil {
+						t.Fatalf("restart %d: %v", i, err)
+					}
+				}
+				// Sometimes the next one comes before this one is through.
+				settled := w.Now().Add(time.Duration(30+w.Rand().IntN(250)) * time.Millisecond)
+				l.until(time.Second, "a while", func() bool {
+					return a.SignalingState() == SignalingStateStable && b.SignalingState() == SignalingStateStable && !w.Now().Before(settled)
+				})
+				for j, p := range []*simPeer{a, b} {
+					if after, _ := p.peer().core.agent.Credentials(); after == before[j] {
+						t.Fatalf("restart %d did not restart", i)
+					}
+					if s := p.ConnectionState(); s != StateConnected {
+						t.Fatalf("restart %d: %v", i, s)
+					}
+				}
+			}
+			if way == "both at once" && *collisions < restarts {
+				t.Errorf("%d collisions of offers in %d restarts", *collisions, restarts)
+			}
+			l.caughtUp(10*time.Second, "all messages, in the end")
+			if r, ok := a.peer().core.agent.Selected(); !ok || strings.HasPrefix(way, "relayed") != (r.Remote.Addr() == stunServer.Addr()) {
+				t.Errorf("%v is selected", r)
+			}
+			t.Logf("%d restarts, %d and %d messages", restarts, l.streams[0].sent, l.streams[1].sent)
+			a.Close()
+			b.Close()
+		})
+	}
+}
+
+// perfectly has two programs signal each over a queue of its own, and b yield
+// where both have offered at once. It counts how often that happened.
+func perfectly(t *testing.T, a, b *Conn) *atomic.Int64 {
+	collisions := new(atomic.Int64)
+	var mu sync.Mutex // a program asks for the state and acts on it
+	for _, ends := range [][2]*Conn{{a, b}, {b, a}} {
+		from, to := ends[0], ends[1]
+		queue := make(chan func(), 1000)
+		done := make(chan bool)
+		go func() {
+			for f := range queue {
+				mu.Lock()
+				f()
+				mu.Unlock()
+			}
+			close(done)
+		}()
+		t.Cleanup(func() { close(queue); <-done })
+		from.OnSessionDescriptionCreated(func(typ, sdp string) {
+			mu.Lock()
+			defer mu.Unlock()
+			if from.SetLocalDescription(typ, sdp) != nil {
+				collisions.Add(1) // an offer that a remote one has overtaken
+				return
+			}
+			queue <- func() {
+				if typ == "offer" && to.SignalingState() != SignalingStateStable {
+					if collisions.Add(1); to == a {
+						return
+					}
+				}
+				if err := to.SetRemoteDescription(typ, sdp); err != nil {
+					t.Errorf("SetRemoteDescription(%s): %v", typ, err)
+				}
+			}
+		})
+		from.OnICECandidateCreated(func(media string, index int, name string) {
+			queue <- func() { to.AddICECandidate(media, index, name) }
+		})
+	}
+	return collisions
+}
+
+// The same over real sockets, from either side and from both at once, by
+// programs that each have a goroutine.
+func TestRealRestarts(t *testing.T) {
+	for _, relayed := range []bool{false, true} {
+		cfg := Config{}
+		if relayed {
+			cfg = startCoturn(t, false).config("udp", "p")
+		}
+		a, b, x, y := besideOthers(t, cfg, cfg, nil)
+		forth, back := count(t, x, y), count(t, y, x)
+		collisions := perfectly(t, a, b)
+		restarts := *restartsFlag / 2
+		if testing.Short() {
+			restarts /= 10
+		}
+		ufrag := func(c *Conn) string {
+			p := c.peer()
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			u, _ := p.core.agent.Credentials()
+			return u
+		}
+		for i := range restarts {
+			beforeA, beforeB := ufrag(a), ufrag(b)
+			for _, p := range [][]*Conn{{a}, {b}, {a, b}}[i%3] {
+				if err := errors.Join(p.RestartICE(), p.CreateOffer()); err != nil {
+					t.Fatalf("restart %d: %v", i, err)
+				}
+			}
+			waitReal(t, 5*time.Second, "the restart", func() bool {
+				return a.SignalingState() == SignalingStateStable && b.SignalingState() == SignalingStateStable &&
+					ufrag(a) != beforeA && ufrag(b) != beforeB
+			})
+			if i%5 == 0 {
+				forth.caughtUp(t, 5*time.Second)
+				back.caughtUp(t, 5*time.Second)
+			}
+		}
+		t.Logf("relayed %v: %d restarts, %d collisions, %d and %d messages", relayed, restarts, collisions.Load(), forth.end(t), back.end(t))
+	}
 }
 
 // A machine's address changes: at once, with the new one there before the old
-// one is gone, or with a while between them without any.
+// one is gone, or with a while between them without any; of a machine with
+// candidates of its own, and of one that has only what a server relays.
 func TestMovesUnderLoad(t *testing.T) {
-	w := newNATWorld(1)
-	a, b := newSimPair(t, w, Config{})
-	l := newSimLoad(t, w, a, b)
-	worst := [3]time.Duration{}
-	for i := range *movesFlag {
-		p := []*simPeer{a, b}[i/3%2]
-		old, next := p.addrs[0].String(), fmt.Sprintf("10.%d.%d.%d", 1+i%2, i/200, 1+i%200)
-		way := i % 3
-		switch way {
-		case 1:
-			p.move(old, next)
-			l.until(3*time.Second, "both are there", func() bool { return p.GatheringState() == GatheringStateComplete })
-		case 2:
-			p.move()
-			gap := w.Now().Add(2 * time.Second)
-			w.After(2*time.Second, func() {})
-			l.until(3*time.Second, "nowhere", func() bool { return !w.Now().Before(gap) })
-		}
-		p.move(next)
-		start := w.Now()
-		l.caughtUp(2*time.Second, fmt.Sprintf("messages after move %d", i))
-		worst[way] = max(worst[way], w.Now().Sub(start))
-		for _, p := range []*simPeer{a, b} {
-			if s := p.ConnectionState(); s != StateConnected && s != StateDisconnected {
-				t.Fatalf("move %d: %v", i, s)
+	for _, way := range []string{"hosts", "relayed"} {
+		t.Run(way, func(t *testing.T) {
+			w := newNATWorld(1)
+			w.Default.Rate, w.Default.Queue, w.Default.MTU = 2e6, 15_000, 1472
+			cfg := Config{}
+			if way == "relayed" {
+				cfg = relayOnly(w)
 			}
-		}
+			a, b := newSimPair(t, w, cfg)
+			l := newSimLoad(t, w, a, b)
+			l.fill()
+			worst := [3]time.Duration{}
+			for i := range *movesFlag {
+				p := []*simPeer{a, b}[i/3%2]
+				old, next := p.addrs[0].String(), fmt.Sprintf("10.%d.%d.%d", 1+i%2, i/200, 1+i%200)
+				way := i % 3
+				switch way {
+				case 1:
+					p.move(old, next)
+					l.until(3*time.Second, "both are there", func() bool { return p.GatheringState() == GatheringStateComplete })
+				case 2:
+					p.move()
+					gap := w.Now().Add(2 * time.Second)
+					w.After(2*time.Second, func() {})
+					l.until(3*time.Second, "nowhere", func() bool { return !w.Now().Before(gap) })
+				}
+				p.move(next)
+				start := w.Now()
+				l.caughtUp(4*time.Second, fmt.Sprintf("messages after move %d", i))
+				worst[way] = max(worst[way], w.Now().Sub(start))
+				for _, p := range []*simPeer{a, b} {
+					if s := p.ConnectionState(); s != StateConnected && s != StateDisconnected {
+						t.Fatalf("move %d: %v", i, s)
+					}
+				}
+			}
+			t.Logf("%d moves, %d and %d messages; until all had arrived at most: at once %v, overlapping %v, after 2 s without %v",
+				*movesFlag, l.streams[0].sent, l.streams[1].sent, worst[0], worst[1], worst[2])
+			a.Close()
+			b.Close()
+		})
 	}
-	t.Logf("%d moves; until all had arrived at most: at once %v, overlapping %v, after 2 s without %v", *movesFlag, worst[0], worst[1], worst[2])
-	a.Close()
-	b.Close()
 }
 
 // The path in use dies without a word, time and again, while others work: what

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -357,7 +358,8 @@ func TestNamespaceNetworks(t *testing.T) {
 		name string
 		make func(t *testing.T) (*lab, namespaceConfig)
 		size int
-		how  string // a part of it
+		how  string   // a part of it
+		says []string // by the offerer's report
 	}{
 		{"UDP blocked, TURN over TLS on port 443", func(t *testing.T) (*lab, namespaceConfig) {
 			l := newNATLab(t)
@@ -367,15 +369,17 @@ func TestNamespaceNetworks(t *testing.T) {
 			}`)
 			dir := l.startTURN("middle", turnAddr)
 			return l, namespaceConfig{Roots: filepath.Join(dir, "cert"), Servers: []ICEServer{
-				{URLs: []string{"turns:" + turnAddr + ":443"}, Username: "u", Credential: "p"}}}
-		}, 1000, "relay"},
+				{URLs: []string{"turn:" + turnAddr, "turns:" + turnAddr + ":443"}, Username: "u", Credential: "p"}}}
+		}, 1000, "relay", []string{
+			"server turn:" + turnAddr + ": the server does not answer", "server turns:" + turnAddr + ":443: relays at [" + turnAddr + ":", "connection connected",
+		}},
 		{"UDP blocked, TCP to a server on port 443", func(t *testing.T) (*lab, namespaceConfig) {
 			l := newNATLab(t)
 			l.rules("natA", `table ip nat { chain post { type nat hook postrouting priority 100; oifname "out" masquerade; }
 				chain forward { type filter hook forward priority 0; meta l4proto udp drop; tcp dport != 443 iifname "in" drop; }
 			}`)
 			return l, namespaceConfig{TCPAddr: ":443"}
-		}, 200_000, "host–host"},
+		}, 200_000, "host–host", nil},
 		{"IPv6 only, firewalls at both ends", func(t *testing.T) (*lab, namespaceConfig) {
 			l := newLab(t, "hostA", "natA", "natB", "hostB")
 			l.link(end{"natA", "in", []string{"2001:db8:a::1/64"}}, end{"hostA", "eth0", []string{"2001:db8:a::2/64"}})
@@ -390,20 +394,20 @@ func TestNamespaceNetworks(t *testing.T) {
 				}`)
 			}
 			return l, namespaceConfig{}
-		}, 1000, "host–host 2001:db8:b::2"},
+		}, 1000, "host–host 2001:db8:b::2", nil},
 		{"MTU 1280", func(t *testing.T) (*lab, namespaceConfig) {
 			l := newNATLab(t)
 			both(l, simnet.PortRestricted)
 			l.ip("natA", "link set dev out mtu 1280")
 			l.ip("middle", "link set dev a mtu 1280")
 			return l, namespaceConfig{Servers: stunOnlyFrom(l)}
-		}, 200_000, "srflx"},
+		}, 200_000, "srflx", nil},
 		{"double NAT at one end", func(t *testing.T) (*lab, namespaceConfig) {
 			l := newNATLab(t)
 			both(l, simnet.PortRestricted)
 			insert(l)
 			return l, namespaceConfig{Servers: stunOnlyFrom(l)}
-		}, 1000, "srflx"},
+		}, 1000, "srflx", nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -417,6 +421,7 @@ func TestNamespaceNetworks(t *testing.T) {
 			if how := p.echo(tt.size, patience); !strings.Contains(how, tt.how) || how == "" {
 				t.Errorf("connected by %q, want %q\n%s", how, tt.how, p.reports())
 			}
+			p.waitReport(tt.says...)
 		})
 	}
 }
@@ -503,6 +508,56 @@ func TestNamespaceVPN(t *testing.T) {
 		if how := p.echo(1000, patience); !strings.HasSuffix(how, "10.8.0.2") {
 			t.Fatalf("after the first network went: %q\n%s", how, p.reports())
 		}
+	}
+}
+
+// A machine behind a NAT gets one new address after the other from its network:
+// the connection moves along, whether it goes through the NATs or by a relay.
+func TestNamespaceMoves(t *testing.T) {
+	for _, kind := range []simnet.NATKind{simnet.PortRestricted, simnet.Symmetric} {
+		t.Run(kind.String(), func(t *testing.T) {
+			t.Parallel()
+			l := newNATLab(t)
+			l.rules("natA", nat(kind, insideA))
+			l.rules("natB", nat(kind, insideB))
+			l.startTURN("middle", turnAddr)
+			want := "srflx"
+			if kind == simnet.Symmetric {
+				want = "relay"
+			}
+			p := l.pair("hostA", "hostB", namespaceConfig{Servers: andTURN})
+			if how := p.echo(1000, patience); how == "" {
+				t.Fatalf("no connection\n%s", p.reports())
+			}
+			// Else the first address takes the others with it.
+			l.in("hostA", nil, "sh", "-c", "echo 1 >/proc/sys/net/ipv4/conf/eth0/promote_secondaries")
+			old := insideA
+			for i := range 5 {
+				next := fmt.Sprintf("192.168.1.%d", 10+i)
+				l.ip("hostA", "addr add "+next+"/24 dev eth0", "addr del "+old+"/24 dev eth0", "route replace default via "+gatewayA)
+				old = next
+				for range 10 {
+					if how := p.echo(1000, 2*patience); how == "" {
+						t.Fatalf("move %d: nothing comes back\n%s", i, p.reports())
+					}
+				}
+			}
+			p.wait(func(how string) bool { return strings.Contains(how, want) }, "it goes by "+want)
+		})
+	}
+}
+
+// waitReport waits until the offerer's report has these texts.
+func (p *namespacePair) waitReport(texts ...string) {
+	p.t.Helper()
+	for end := time.Now().Add(20 * time.Second); len(texts) > 0; {
+		p.say(0, namespaceLine{Type: "report"})
+		report := (<-p.said).Report
+		texts = slices.DeleteFunc(slices.Clone(texts), func(text string) bool { return strings.Contains(report, text) })
+		if time.Now().After(end) {
+			p.t.Fatalf("no %q in\n%s", texts, report)
+		}
+		<-time.After(50 * time.Millisecond)
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"purertc/ice"
+	"purertc/rtcpeer/internal/simnet"
+	"purertc/sctp"
 )
 
 // gatherAll is what a connection with this configuration gathers.
@@ -261,5 +263,36 @@ func TestMDNSBothWays(t *testing.T) {
 				t.Errorf("%v with %v", p.Local, p.Remote)
 			}
 		}
+	}
+}
+
+// The congestion control that is asked for is at work: of a path that loses
+// packets by chance Reno makes little.
+func TestCongestionControl(t *testing.T) {
+	received := map[sctp.CongestionControl]int{}
+	for _, control := range []sctp.CongestionControl{sctp.CongestionModel, sctp.CongestionCubic, sctp.CongestionReno} {
+		w := newNATWorld(1)
+		w.Default = simnet.Path{Delay: 25 * time.Millisecond, Loss: 0.02, Rate: 20e6, Queue: 125_000, MTU: 1472}
+		a, b := newSimPair(t, w, Config{CongestionControl: control})
+		l := newSimLoad(t, w, a, b)
+		var fill func()
+		fill = func() {
+			for s := l.streams[0]; s.from.BufferedAmount() < 512<<10 && s.from.PutPacket(simMessage(s.sent)) == nil; {
+				s.sent++
+			}
+			w.After(10*time.Millisecond, fill)
+		}
+		fill()
+		until(t, w, time.Second, "some", func() bool { return l.streams[0].receive() == nil && l.streams[0].last > 0 })
+		end := w.Now().Add(5 * time.Second)
+		w.After(5*time.Second, func() {})
+		l.until(6*time.Second, "five seconds", func() bool { return !w.Now().Before(end) })
+		received[control] = int(l.streams[0].last)
+		a.Close()
+		b.Close()
+	}
+	t.Logf("messages by control: %v", received)
+	if received[sctp.CongestionModel] < 3*received[sctp.CongestionReno] || received[sctp.CongestionModel] < 3*received[sctp.CongestionCubic] {
+		t.Errorf("messages by control: %v", received)
 	}
 }

@@ -323,6 +323,8 @@ func (p *peer) handleICEEvent(now time.Time, e ice.Event) {
 		p.setLeader(p.port(e.Route.Sock))
 	case ice.EventAlternate:
 		p.sentOn(e)
+	case ice.EventConnectionGone:
+		p.connectionLost(now, e.Sock, e.Err)
 	case ice.EventServerError:
 		p.log.Warn("server failed", "url", e.URL, "error", e.Err)
 	}

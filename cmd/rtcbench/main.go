@@ -44,7 +44,6 @@ type options struct {
 	host           string
 	mtu            int
 	dtls           string
-	warp           bool
 	addr           netip.Addr
 	stun, turn     string
 	turnUser       string
@@ -90,7 +89,6 @@ func parseOptions(args []string) (o options, err error) {
 	f.StringVar(&o.host, "host", "", "whose peers share one socket: offer, answer or none (default offer for idle and connect)")
 	f.IntVar(&o.mtu, "mtu", 0, "no datagram over so many bytes of UDP payload, and no path discovery; 0: the default")
 	f.StringVar(&o.dtls, "dtls", "", "cap the DTLS version: 1.2 or 1.3")
-	f.BoolVar(&o.warp, "warp", true, "shortcuts in setting up")
 	f.TextVar(&o.addr, "addr", netip.Addr{}, "the local address; 127.0.0.1 if not given")
 	f.StringVar(&o.stun, "stun", "", "STUN server, host:port")
 	f.StringVar(&o.turn, "turn", "", "TURN server, turn:host:port?transport=udp")

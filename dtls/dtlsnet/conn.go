@@ -27,11 +27,13 @@ const (
 // called from any goroutine.
 type Conn struct {
 	socket net.PacketConn
-	remote net.Addr
-	random [32]byte // of the ClientHello, at a Listener
-	close  func()   // lets go of what the owner of the socket has for us
+	random [32]byte     // of the ClientHello, at a Listener
+	close  func()       // lets go of what the owner of the socket has for us
+	moved  func(to key) // tells it of another address; nil: there cannot be one
 
 	mu       sync.Mutex
+	remote   net.Addr
+	newcomer newcomer
 	core     *dtls.Conn
 	err      error // why the connection ended
 	ready    bool  // the handshake is finished
@@ -83,7 +85,7 @@ func (c *Conn) receive() {
 			return
 		}
 		if keyOf(addr) == from {
-			c.handle(b[:n])
+			c.handle(addr, b[:n])
 		}
 	}
 }
@@ -111,18 +113,20 @@ func (c *Conn) handshake(ctx context.Context) error {
 }
 
 // handle takes a datagram, which it decrypts in place.
-func (c *Conn) handle(datagram []byte) {
+func (c *Conn) handle(from net.Addr, datagram []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := time.Now()
+	now, newest := time.Now(), false
 	for len(datagram) > 0 {
 		data, n := c.core.ReadRecord(now, datagram)
 		datagram = datagram[n:]
+		newest = newest || c.core.Newest()
 		if data != nil && len(c.queue) < maxQueued {
 			c.queue = append(c.queue, append([]byte(nil), data...))
 			c.broadcast()
 		}
 	}
+	c.follow(now, from, newest)
 	c.settle(now)
 }
 
@@ -144,7 +148,7 @@ func (c *Conn) settle(now time.Time) {
 			break
 		}
 		c.out = b
-		c.socket.WriteTo(b, c.remote) // what is lost is sent again
+		c.socket.WriteTo(b, c.messagesTo(now)) // what is lost is sent again
 	}
 	for {
 		e, ok := c.core.NextEvent()
@@ -264,6 +268,7 @@ func (c *Conn) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
+	c.newcomer = newcomer{}
 	c.core.Close(now)
 	c.settle(now)
 	c.timer.Stop()
@@ -282,7 +287,11 @@ func (c *Conn) ConnectionState() dtls.ConnectionState {
 func (c *Conn) LocalAddr() net.Addr { return c.socket.LocalAddr() }
 
 // RemoteAddr is the address of the far end.
-func (c *Conn) RemoteAddr() net.Addr { return c.remote }
+func (c *Conn) RemoteAddr() net.Addr {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.remote
+}
 
 // SetDeadline sets both deadlines.
 func (c *Conn) SetDeadline(t time.Time) error { return c.setDeadlines(t, 0, 1) }

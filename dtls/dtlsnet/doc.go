@@ -5,8 +5,10 @@
 // It is the edge around [purertc/dtls]: sockets, the clock, locks and
 // goroutines are here, the protocol is there.
 //
-// A connection stays with its two addresses. Connection IDs, if the Config has
-// them, are in its records for whoever routes these; but a Listener does not
-// follow a client that moves. RFC 9146 §6 allows that only to who can tell that
-// the client receives what is sent to its new address.
+// Where the Config has connection IDs (RFC 9146, RFC 9147 §9), a Listener knows
+// its clients by them, whatever address they come from, such as that of a NAT
+// that forgot them: ConnectionIDs has to give each connection another ID, all
+// of one length. Answers follow a client of DTLS 1.3 to its new address when it
+// has shown that it receives what is sent there. Those to one of DTLS 1.2 stay
+// with the address it had at first, as that version has no means to ask.
 package dtlsnet

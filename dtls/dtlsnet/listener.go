@@ -27,6 +27,8 @@ type Listener struct {
 
 	mu    sync.Mutex
 	conns map[key]*Conn
+	byID  map[string]*Conn // those that agreed on a connection ID
+	idLen int              // of each ID; 0: there are none
 	err   error
 }
 
@@ -62,7 +64,7 @@ func Listen(socket net.PacketConn, cfg dtls.Config) (*Listener, error) {
 	}
 	l := &Listener{
 		socket: socket, gate: gate, accept: make(chan *Conn, maxBacklog),
-		ended: make(chan struct{}), conns: map[key]*Conn{},
+		ended: make(chan struct{}), conns: map[key]*Conn{}, byID: map[string]*Conn{},
 	}
 	go l.receive()
 	return l, nil
@@ -79,9 +81,7 @@ func (l *Listener) receive() {
 			return
 		}
 		k := keyOf(addr)
-		l.mu.Lock()
-		c, full := l.conns[k], len(l.conns) >= maxConns
-		l.mu.Unlock()
+		c, full := l.find(k, b[:n])
 		if c == nil && full {
 			continue
 		}
@@ -101,9 +101,25 @@ func (l *Listener) receive() {
 			c = l.begin(k, addr, core, random)
 		}
 		if c != nil {
-			c.handle(b[:n])
+			c.handle(addr, b[:n])
 		}
 	}
+}
+
+// find is the connection that a datagram from k is for: by its connection ID,
+// if it has one that is known, or by where it comes from.
+func (l *Listener) find(k key, datagram []byte) (c *Conn, full bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.idLen > 0 {
+		if id, ok := dtls.PeekConnectionID(datagram, l.idLen); ok {
+			c = l.byID[string(id)]
+		}
+	}
+	if c == nil {
+		c = l.conns[k]
+	}
+	return c, len(l.conns) >= maxConns
 }
 
 // errBegunAnew ends a connection whose client makes another one from the same
@@ -113,14 +129,29 @@ var errBegunAnew = errors.New("dtlsnet: the client began anew")
 // begin makes the connection of a client that was let in.
 func (l *Listener) begin(k key, addr net.Addr, core *dtls.Conn, random [32]byte) *Conn {
 	var c *Conn
+	var id string
 	c = newConn(l.socket, addr, core, func() {
 		l.mu.Lock()
+		defer l.mu.Unlock()
 		if l.conns[k] == c {
 			delete(l.conns, k)
 		}
-		l.mu.Unlock()
+		if l.byID[id] == c {
+			delete(l.byID, id)
+		}
 	})
 	c.random = random
+	c.moved = func(to key) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.conns[k] == c {
+			delete(l.conns, k)
+		}
+		if other := l.conns[to]; other != nil {
+			go other.fail(errAddressTaken)
+		}
+		k, l.conns[to] = to, c
+	}
 	l.mu.Lock()
 	l.conns[k] = c
 	l.mu.Unlock()
@@ -128,6 +159,12 @@ func (l *Listener) begin(k key, addr net.Addr, core *dtls.Conn, random [32]byte)
 		if c.handshake(context.Background()) != nil {
 			return
 		}
+		own := string(c.ConnectionState().ConnectionID) // c.mu comes before l.mu
+		l.mu.Lock()
+		if id = own; id != "" {
+			l.known(id, c)
+		}
+		l.mu.Unlock()
 		select {
 		case l.accept <- c:
 		default:
@@ -135,6 +172,20 @@ func (l *Listener) begin(k key, addr net.Addr, core *dtls.Conn, random [32]byte)
 		}
 	}()
 	return c
+}
+
+// errAddressTaken ends a connection whose client is not at its address any
+// more: another one is, and has shown it.
+var errAddressTaken = errors.New("dtlsnet: another client has the address")
+
+// known has datagrams with a connection ID go to c. l.mu is held.
+func (l *Listener) known(id string, c *Conn) {
+	if l.idLen == 0 {
+		l.idLen = len(id)
+	}
+	if len(id) == l.idLen && l.byID[id] == nil {
+		l.byID[id] = c
+	}
 }
 
 // Accept waits for the next connection whose handshake is finished.

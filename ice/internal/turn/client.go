@@ -193,13 +193,21 @@ func (c *Client) Check(now time.Time) {
 	c.ask(now, &request{method: stun.MethodRefresh, lifetime: defaultLifetime})
 }
 
-// silence is how often a request was sent when a server counts as silent: with
-// the usual timeout after 1.5 s.
-const silence = 3
+// How often a request was sent when a server counts as silent, and when as gone:
+// with the usual timeout after 1.5 s and after 7.5 s.
+const (
+	silence = 3
+	absence = 5
+)
 
 // Silent tells whether a request has been waiting for some time.
-func (c *Client) Silent() bool {
-	return !c.cfg.Reliable && slices.ContainsFunc(c.requests, func(q *request) bool { return q.retransmission.Sent() >= silence })
+func (c *Client) Silent() bool { return c.unanswered(silence) }
+
+// Gone tells whether one has been waiting for a long time.
+func (c *Client) Gone() bool { return c.unanswered(absence) }
+
+func (c *Client) unanswered(times int) bool {
+	return !c.cfg.Reliable && slices.ContainsFunc(c.requests, func(q *request) bool { return q.retransmission.Sent() >= times })
 }
 
 // NextEvent returns the next event, in order.

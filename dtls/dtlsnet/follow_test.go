@@ -1,0 +1,277 @@
+package dtlsnet
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"purertc/dtls"
+)
+
+// A roamer is a client's socket that changes its address: what is sent goes out
+// of the newest of several.
+type roamer struct {
+	net.PacketConn // the first one
+	mu             sync.Mutex
+	now            net.PacketConn
+	held           bool // what is sent is kept in sent, and goes nowhere
+	sent           [][]byte
+	in             chan roamed
+	closed         chan struct{}
+	once           sync.Once
+}
+
+type roamed struct {
+	b    []byte
+	from net.Addr
+}
+
+func newRoamer(t *testing.T) *roamer {
+	r := &roamer{in: make(chan roamed, 100), closed: make(chan struct{})}
+	r.PacketConn = r.roam(t)
+	return r
+}
+
+// roam goes to another address.
+func (r *roamer) roam(t *testing.T) net.PacketConn {
+	s := socket(t)
+	r.mu.Lock()
+	r.now = s
+	r.mu.Unlock()
+	go func() {
+		for {
+			b := make([]byte, maxDatagram)
+			n, from, err := s.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			select {
+			case r.in <- roamed{b[:n], from}:
+			case <-r.closed:
+			}
+		}
+	}()
+	return s
+}
+
+func (r *roamer) ReadFrom(b []byte) (int, net.Addr, error) {
+	select {
+	case d := <-r.in:
+		return copy(b, d.b), d.from, nil
+	case <-r.closed:
+		return 0, nil, net.ErrClosed
+	}
+}
+
+func (r *roamer) WriteTo(b []byte, to net.Addr) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.held {
+		r.sent = append(r.sent, bytes.Clone(b))
+		return len(b), nil
+	}
+	return r.now.WriteTo(b, to)
+}
+
+// hold keeps what is sent from now on, or gives what was kept.
+func (r *roamer) hold(held bool) [][]byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	kept := r.sent
+	r.held, r.sent = held, nil
+	return kept
+}
+
+func (r *roamer) Close() error {
+	r.once.Do(func() { close(r.closed) })
+	return r.PacketConn.Close()
+}
+
+// follows makes a listener that has connection IDs, and connects to it.
+func follows(t *testing.T, version dtls.Version) (l *Listener, r *roamer, client *Conn, server *Conn) {
+	t.Helper()
+	cc, sc := configs(t)
+	cc.MinVersion, cc.MaxVersion = version, version
+	cc.ConnectionIDs = func() []byte { return []byte{} } // it wants none itself
+	next := uint32(7)
+	sc.ConnectionIDs = func() []byte {
+		next++
+		return binary.BigEndian.AppendUint32(nil, next)
+	}
+	l, err := Listen(socket(t), sc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	connect := func(s net.PacketConn) (*Conn, *Conn) {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		client, err := Dial(ctx, s, l.Addr(), cc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { client.Close() })
+		server, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return client, server.(*Conn)
+	}
+	connect(socket(t)) // another one beside it
+	r = newRoamer(t)
+	client, server = connect(r)
+	return l, r, client, server
+}
+
+// passes has a message go from one end to the other.
+func passes(t *testing.T, why string, from, to net.Conn) {
+	t.Helper()
+	b := make([]byte, 100)
+	to.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if _, err := from.Write([]byte(why)); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		n, err := to.Read(b)
+		if err != nil {
+			t.Fatalf("%s: %v", why, err)
+		}
+		if string(b[:n]) == why {
+			return // what came before was of something else
+		}
+	}
+}
+
+// moves waits until the answers of a connection go to an address.
+func moves(t *testing.T, c *Conn, to net.Addr) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(5 * time.Second); c.RemoteAddr().String() != to.String(); <-tick.C {
+		if time.Now().After(end) {
+			t.Fatalf("answers go to %v, not to %v", c.RemoteAddr(), to)
+		}
+	}
+}
+
+// TestFollow: a client moves, and its connection with it, time and again.
+func TestFollow(t *testing.T) {
+	l, r, client, server := follows(t, dtls.VersionDTLS13)
+	for range 5 {
+		old := r.now
+		s := r.roam(t)
+		passes(t, "from elsewhere", client, server)
+		moves(t, server, s.LocalAddr())
+		old.Close() // nothing goes by it any more
+		passes(t, "to elsewhere", server, client)
+		l.mu.Lock()
+		if n := len(l.conns); n != 2 || l.conns[keyOf(s.LocalAddr())] != server {
+			t.Errorf("%d connections", n)
+		}
+		l.mu.Unlock()
+	}
+	client.Close()
+	if _, err := server.Read(make([]byte, 1)); err == nil {
+		t.Error("the end was not heard from elsewhere")
+	}
+	waits(t, "its ID is forgotten", func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return len(l.byID) == 1 && len(l.conns) == 1
+	})
+}
+
+// TestFollow12: what a client of DTLS 1.2 sends from elsewhere is taken, and
+// what is for it goes where it went.
+func TestFollow12(t *testing.T) {
+	_, r, client, server := follows(t, dtls.VersionDTLS12)
+	first := server.RemoteAddr().String()
+	r.roam(t)
+	passes(t, "from elsewhere", client, server)
+	passes(t, "to where it was", server, client) // that socket is open still
+	if server.RemoteAddr().String() != first {
+		t.Errorf("answers go to %v", server.RemoteAddr())
+	}
+}
+
+// TestFollowNobody: datagrams that somebody sends on from an address that the
+// client does not have, before they arrive or once more, move nothing; and the
+// client is followed afterwards as before.
+func TestFollowNobody(t *testing.T) {
+	l, r, client, server := follows(t, dtls.VersionDTLS13)
+	passes(t, "hello", client, server)
+	first := server.RemoteAddr()
+	victim := socket(t)
+	// Old ones: not newer.
+	r.hold(true)
+	client.Write([]byte("one"))
+	kept := r.hold(false)
+	passes(t, "two", client, server)
+	victim.WriteTo(kept[0], l.Addr())
+	b := make([]byte, 2000)
+	server.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if n, err := server.Read(b); err != nil || string(b[:n]) != "one" {
+		t.Fatalf("%q, %v", b[:n], err)
+	}
+	server.mu.Lock()
+	if server.newcomer.addr != nil {
+		t.Error("an old record makes somebody a newcomer")
+	}
+	server.mu.Unlock()
+	// New ones, of which the client's own way is slower.
+	r.hold(true)
+	client.Write([]byte("three"))
+	kept = r.hold(false)
+	victim.WriteTo(kept[0], l.Addr())
+	victim.SetReadDeadline(time.Now().Add(5 * time.Second))
+	n, _, err := victim.ReadFrom(b)
+	if err != nil || n > 3*len(kept[0]) {
+		t.Fatalf("asked with %d bytes for %d, %v", n, len(kept[0]), err)
+	}
+	server.Read(make([]byte, 100))
+	for range 5 {
+		passes(t, "to the client", server, client)
+	}
+	if server.RemoteAddr() != first {
+		t.Errorf("answers go to %v", server.RemoteAddr())
+	}
+	// The client says where it is: the question goes there now, and its answer
+	// moves nobody.
+	passes(t, "here", client, server)
+	for err == nil { // the question may have been repeated until now
+		victim.SetReadDeadline(time.Now())
+		_, _, err = victim.ReadFrom(b)
+	}
+	waits(t, "an answer", func() bool {
+		client.Write([]byte("and here"))
+		server.mu.Lock()
+		defer server.mu.Unlock()
+		return !server.core.Unanswered()
+	})
+	if server.RemoteAddr() != first {
+		t.Errorf("answers go to %v", server.RemoteAddr())
+	}
+	s := r.roam(t)
+	passes(t, "from elsewhere", client, server)
+	moves(t, server, s.LocalAddr())
+	victim.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+	if n, _, err := victim.ReadFrom(b); err == nil {
+		t.Errorf("%d more bytes for somebody", n)
+	}
+}
+
+// waits until f is true.
+func waits(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(10 * time.Second); !f(); <-tick.C {
+		if time.Now().After(end) {
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
