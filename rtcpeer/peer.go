@@ -531,9 +531,10 @@ const (
 	batchSegments = 48
 )
 
-// smallBatchSize is enough for a flight of DTLS. While a connection is set up
-// there is not more to send: large buffers, which the collector takes from a
-// pool that is not in constant use, would be a tenth of the garbage.
+// smallBatchSize is enough for a flight of DTLS, for acknowledgements and for
+// small messages. Most flushes have no more to send, and a large buffer for
+// each peer that flushes now and then would be a tenth of the garbage of
+// setting up connections: the collector takes what a pool lends rarely.
 const smallBatchSize = 4 << 10
 
 var (
@@ -548,7 +549,7 @@ var (
 // are how a connection that stands still is left for another.
 func (p *peer) flush(now time.Time) {
 	buffers, most := &batches, batchSize
-	if p.state != StateConnected {
+	if p.core.assoc.Pending() < smallBatchSize {
 		buffers, most = &smallBatches, smallBatchSize
 	}
 	var (
