@@ -81,6 +81,10 @@ func (r *reassembler) add(epoch uint16, f fragment) bool {
 	return r.store(p, f)
 }
 
+// usualMessage is up to what length a message has its place at once, in bytes:
+// a ClientHello with a post-quantum key share is a little shorter.
+const usualMessage = 2048
+
 // differs tells whether f is of another message than p.
 func (p *partial) differs(f fragment) bool { return p.typ != f.typ || p.length != f.length }
 
@@ -108,6 +112,9 @@ func (r *reassembler) store(p *partial, f fragment) bool {
 		flags := (end+7)/8 - len(p.have)
 		if !r.makeRoom(p, grow+flags) {
 			return false
+		}
+		if p.body == nil && p.length <= usualMessage {
+			p.body, p.have = make([]byte, 0, p.length), make([]byte, 0, (p.length+7)/8)
 		}
 		p.body = append(p.body, make([]byte, grow)...)
 		p.have = append(p.have, make([]byte, flags)...)

@@ -51,8 +51,8 @@ func (a *Agent) event(e Event) {
 		clear(a.events[n:])
 		a.events, a.nextEvent = a.events[:n], 0
 	}
-	if a.events == nil {
-		a.events = make([]Event, 0, 4)
+	if a.events == nil && a.state < StateConnected {
+		a.events = make([]Event, 0, 6)
 	}
 	a.events = append(a.events, e)
 }

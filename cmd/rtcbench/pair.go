@@ -60,8 +60,8 @@ func (s *side) carryTo(other *side, port int) {
 	lines.Buffer(nil, 1<<22)
 	for lines.Scan() {
 		line := lines.Bytes()
-		if port == 0 && bytes.HasPrefix(line, description) {
-			other.send(line) // as it is: most lines are such
+		if bytes.HasPrefix(line, signal) && !bytes.HasPrefix(line, result) && port == 0 {
+			other.send(line) // as it is: nearly all are such
 			continue
 		}
 		var m map[string]any
@@ -87,8 +87,11 @@ func (s *side) carryTo(other *side, port int) {
 	close(s.exited)
 }
 
-// description is how a line with a description begins.
-var description = []byte(`{"t":"sdp",`)
+// How lines that are for the other side begin, and those that are not.
+var (
+	signal = []byte(`{"t":"`)
+	result = []byte(`{"t":"result"`)
+)
 
 var (
 	anyCandidate  = regexp.MustCompile(`a=candidate:[^\r\n]*\r?\n`)
