@@ -75,8 +75,8 @@ func (s *Socket) read() {
 // growStack has the goroutine's stack grow once, while there is nothing on it.
 // A reader runs its peer's handshake, whose public-key functions have long
 // frames. Grown by doubling whenever it does not suffice, the stack would be
-// copied three times, with all the frames down to them: that was a twentieth
-// of what setting up a connection costs. What a reader at rest does not need
+// copied three or four times, with all the frames down to them: that was some
+// percent of what setting up a connection costs. What a reader at rest needs not
 // the collector takes back.
 //
 //go:noinline
