@@ -3,28 +3,74 @@ package dtls
 import (
 	"crypto"
 	"crypto/aes"
-	"crypto/hmac"
 	"encoding/binary"
 	"hash"
 
 	"golang.org/x/crypto/chacha20"
 )
 
-// An expander is HKDF-Expand-Label (RFC 8446 §7.1) of one secret, with DTLS's
-// prefix (RFC 9147 §5.9). It expands as RFC 5869 §2.3 has it, and not with
-// crypto/hkdf, which would key an HMAC anew for each of the labels of a secret.
+// maxBlock and maxHash are what the largest hash of a suite, SHA-384, needs.
+const (
+	maxBlock = 128
+	maxHash  = 64
+)
+
+// An expander is HMAC and HKDF-Expand-Label of one secret at a time (RFC 2104,
+// RFC 8446 §7.1). A handshake has more than a dozen secrets, most of them for
+// one or two labels. crypto/hmac and crypto/hkdf would make hashes anew for
+// each, which was a tenth of all that a connection allocates; this one has one
+// hash for all of them.
 type expander struct {
-	mac  hash.Hash
-	used bool   // mac has to be reset, which costs something the first time
-	info []byte // scratch
+	hash  hash.Hash
+	key   [maxBlock]byte // filled up with zeros
+	pad   [maxBlock]byte // scratch, as are the following
+	inner [maxHash]byte
+	info  [96]byte
 }
 
 func newExpander(h crypto.Hash, secret []byte) *expander {
-	return &expander{mac: hmac.New(h.New, secret), info: make([]byte, 0, 96)}
+	x := &expander{hash: h.New()}
+	x.setKey(secret)
+	return x
 }
 
-// label gives n bytes, at most 255 hashes. label has at most 249 bytes, and
-// context at most 255.
+// setKey takes another secret, of no more bytes than the hash has.
+func (x *expander) setKey(secret []byte) { clear(x.key[copy(x.key[:], secret):]) }
+
+// appendMAC appends the HMAC of a message that is given in two parts.
+func (x *expander) appendMAC(dst, a, b []byte) []byte {
+	x.begin(0x36)
+	x.hash.Write(a)
+	x.hash.Write(b)
+	inner := x.hash.Sum(x.inner[:0])
+	x.begin(0x5c)
+	x.hash.Write(inner)
+	return x.hash.Sum(dst)
+}
+
+// begin begins a hash with the key and one of HMAC's pads.
+func (x *expander) begin(pad byte) {
+	block := x.pad[:x.hash.BlockSize()]
+	for i := range block {
+		block[i] = x.key[i] ^ pad
+	}
+	x.hash.Reset()
+	x.hash.Write(block)
+}
+
+// mac is the HMAC of a message.
+func (x *expander) mac(message []byte) []byte {
+	return x.appendMAC(make([]byte, 0, x.hash.Size()), message, nil)
+}
+
+// sumOfNothing is the hash of no bytes, valid until the next call.
+func (x *expander) sumOfNothing() []byte {
+	x.hash.Reset()
+	return x.hash.Sum(x.inner[:0])
+}
+
+// label gives n bytes, at most 255 hashes, with DTLS's prefix of labels (RFC
+// 9147 §5.9). label has at most 249 bytes, and context at most 255.
 func (x *expander) label(label string, context []byte, n int) []byte {
 	b := binary.BigEndian.AppendUint16(x.info[:0], uint16(n))
 	b = append(b, byte(len("dtls13")+len(label)))
@@ -32,55 +78,48 @@ func (x *expander) label(label string, context []byte, n int) []byte {
 	b = append(b, label...)
 	b = append(b, byte(len(context)))
 	b = append(b, context...)
-	x.info = append(b, 0) // the counter
+	b = append(b, 0) // the counter (RFC 5869 §2.3)
 
-	size := x.mac.Size()
+	size := x.hash.Size()
 	out := make([]byte, 0, (n+size-1)/size*size)
 	for counter := byte(1); len(out) < n; counter++ {
-		x.info[len(x.info)-1] = counter
-		if x.used {
-			x.mac.Reset()
-		}
-		x.used = true
-		x.mac.Write(out[max(0, len(out)-size):])
-		x.mac.Write(x.info)
-		out = x.mac.Sum(out)
+		b[len(b)-1] = counter
+		out = x.appendMAC(out, out[max(0, len(out)-size):], b)
 	}
 	return out[:n]
 }
 
 // A schedule13 is the key schedule of RFC 8446 §7.1 at one of its stages.
 type schedule13 struct {
-	hash   crypto.Hash
 	expand *expander // of the stage's secret
 }
 
 // newSchedule13 is the stage of the early secret; a nil psk is none.
 func newSchedule13(h crypto.Hash, psk []byte) schedule13 {
-	s := schedule13{hash: h}
-	s.extract(psk, nil)
+	s := schedule13{newExpander(h, nil)} // a salt of zeros
+	s.extract(psk)
 	return s
 }
 
 // extract begins a stage with HKDF-Extract, where nil stands for a string of
-// zeros.
-func (s *schedule13) extract(ikm, salt []byte) {
+// zeros. The salt is the expander's secret.
+func (s *schedule13) extract(ikm []byte) {
+	var zeros [maxHash]byte
 	if ikm == nil {
-		ikm = make([]byte, s.hash.Size())
+		ikm = zeros[:s.expand.hash.Size()]
 	}
-	mac := hmac.New(s.hash.New, salt) // RFC 2104 fills up with zeros
-	mac.Write(ikm)
-	s.expand = newExpander(s.hash, mac.Sum(nil))
+	s.expand.setKey(s.expand.mac(ikm))
 }
 
 // next goes to the following stage, with the input of that stage.
 func (s *schedule13) next(ikm []byte) {
-	s.extract(ikm, s.derive("derived", sum(s.hash, nil)))
+	s.expand.setKey(s.derive("derived", s.expand.sumOfNothing()))
+	s.extract(ikm)
 }
 
 // derive is Derive-Secret; transcript is the hash of the messages.
 func (s *schedule13) derive(label string, transcript []byte) []byte {
-	return s.expand.label(label, transcript, s.hash.Size())
+	return s.expand.label(label, transcript, s.expand.hash.Size())
 }
 
 // trafficKeys makes the keys of an epoch from its traffic secret
@@ -110,9 +149,9 @@ func (su *suite) nextTrafficSecret(secret []byte) []byte {
 // finishedMAC is the content of a Finished message (RFC 8446 §4.4.4);
 // transcript is the hash of all messages before it.
 func finishedMAC(h crypto.Hash, secret, transcript []byte) []byte {
-	mac := hmac.New(h.New, newExpander(h, secret).label("finished", nil, h.Size()))
-	mac.Write(transcript)
-	return mac.Sum(nil)
+	x := newExpander(h, secret)
+	x.setKey(x.label("finished", nil, h.Size()))
+	return x.mac(transcript)
 }
 
 // export13 is RFC 8446 §7.5. There, no context is the same as an empty one.

@@ -89,10 +89,11 @@ type Agent struct {
 	names      mdns.Responder
 	unresolved []unresolved
 
-	out      queue
-	unknown  [16]stun.AttrType // scratch
-	events   []Event
-	deadline time.Time // when Advance has something to do
+	out       queue
+	unknown   [16]stun.AttrType // scratch
+	events    []Event
+	nextEvent int       // of events
+	deadline  time.Time // when Advance has something to do
 }
 
 // NewAgent returns an agent in StateNew.

@@ -31,6 +31,7 @@ type core struct {
 	fragmented   bool // by the system, so that trying tells nothing
 	route        ice.Route
 	early        [][]byte
+	leaving      bool  // we ended it
 	ended        bool  // assoc and session have come to their end
 	err          error // why the connection failed or closed; nil while it has not
 	remoteClosed bool  // the far end closed
@@ -102,6 +103,9 @@ func (p *core) handleData(now time.Time, b []byte) {
 	for len(b) > 0 {
 		data, n := p.dtls.ReadRecord(now, b)
 		if len(data) > 0 {
+			if p.assoc.State() == sctp.StateClosed {
+				p.process(now) // it has to have begun to know the far end's INIT for its answer
+			}
 			p.assoc.HandlePacket(now, data)
 		}
 		b = b[n:]
@@ -201,10 +205,8 @@ func (p *core) appendDatagram(now time.Time, dst []byte, own bool) (b []byte, r 
 		return dst, ice.Route{}, false
 	}
 	limit := p.datagramSize - p.agent.DataOverhead()
-	if b, ok = p.dtls.AppendHandshake(now, b, limit); !ok {
-		if b, ok = p.appendRecord(now, b, limit); !ok {
-			return dst, ice.Route{}, false
-		}
+	if b, ok = p.appendRecords(now, b, limit); !ok {
+		return dst, ice.Route{}, false
 	}
 	b, r = p.agent.FinishData(b, start)
 	if !p.dtls.Established() || p.assoc.Awaiting() {
@@ -214,6 +216,31 @@ func (p *core) appendDatagram(now time.Time, dst []byte, own bool) (b []byte, r 
 		p.setRoute(r)
 	}
 	return b, r, true
+}
+
+// appendRecords appends the records of one datagram: those of DTLS itself, or
+// an SCTP packet. A datagram costs both ends about as much as all that is in
+// it, so where the one follows from the other they go together: behind a
+// server's last ACK the first packet of SCTP, and behind the last, which is an
+// ABORT, close_notify.
+func (p *core) appendRecords(now time.Time, b []byte, limit int) ([]byte, bool) {
+	start := len(b)
+	b, own := p.dtls.AppendHandshake(now, b, limit)
+	if own && (p.client || p.assoc.State() > sctp.StateCookieWait) {
+		return b, true
+	}
+	b, ok := p.appendRecord(now, b, limit-(len(b)-start))
+	if ok && p.leaving {
+		p.dtls.Close(now)
+		b, _ = p.dtls.AppendHandshake(now, b, limit-(len(b)-start))
+	}
+	return b, own || ok
+}
+
+// leave ends the connection on our side: ABORT is sent, then close_notify.
+func (p *core) leave(now time.Time) {
+	p.assoc.Abort(now, "")
+	p.leaving = true
 }
 
 // Path MTU discovery goes up to what Ethernet carries, and further, to jumbo

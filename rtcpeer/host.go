@@ -128,6 +128,25 @@ func (h *Host) Ready(ctx context.Context) (*Conn, error) {
 	}
 }
 
+// Run polls the connections of this host as long as ctx lasts, like a loop of
+// Ready and Conn.Poll, and a little cheaper. Several goroutines may be in it:
+// each serves whichever connection is next. It returns ctx's error, or nil
+// after Close.
+func (h *Host) Run(ctx context.Context) error {
+	id := goroutineID()
+	self := func() int64 { return id }
+	for {
+		c, err := h.Ready(ctx)
+		switch {
+		case errors.Is(err, ErrClosed):
+			return nil
+		case err != nil:
+			return err
+		}
+		c.poll(self)
+	}
+}
+
 // push queues a connection for Ready.
 func (h *Host) push(c *Conn) {
 	h.mu.Lock()

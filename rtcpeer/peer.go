@@ -393,7 +393,7 @@ func (p *peer) close() {
 	now := p.now()
 	// The peer is told in what order it can still read: ABORT, close_notify,
 	// then relays are given back.
-	p.core.assoc.Abort(now, "")
+	p.core.leave(now)
 	p.flush(now)
 	p.shut(now, nil)
 }
@@ -536,7 +536,16 @@ const (
 	batchSegments = 48
 )
 
-var batches = sync.Pool{New: func() any { return &batch{make([]byte, 0, batchSize+maxDatagramSize)} }}
+// smallBatchSize is enough for a flight of DTLS, for acknowledgements and for
+// small messages. Most flushes have no more to send, and a large buffer for
+// each peer that flushes now and then would be a tenth of the garbage of
+// setting up connections: the collector takes what a pool lends rarely.
+const smallBatchSize = 4 << 10
+
+var (
+	batches      = sync.Pool{New: func() any { return &batch{make([]byte, 0, batchSize+maxDatagramSize)} }}
+	smallBatches = sync.Pool{New: func() any { return &batch{make([]byte, 0, smallBatchSize+ethernetDatagramSize)} }}
+)
 
 // flush sends what the core has to send, as long as the sockets take it.
 // Datagrams of one size and one route go out in one write.
@@ -544,8 +553,12 @@ var batches = sync.Pool{New: func() any { return &batch{make([]byte, 0, batchSiz
 // While a socket is full only ICE's own datagrams go out, which are few: they
 // are how a connection that stands still is left for another.
 func (p *peer) flush(now time.Time) {
+	buffers, most := &batches, batchSize
+	if p.core.assoc.Pending() < smallBatchSize {
+		buffers, most = &smallBatches, smallBatchSize
+	}
 	var (
-		buffer  = batches.Get().(*batch)
+		buffer  = buffers.Get().(*batch)
 		b       = buffer.b[:0]
 		route   ice.Route
 		segment int // the size of each datagram in b but the last
@@ -569,7 +582,7 @@ func (p *peer) flush(now time.Time) {
 			route, segment, count = r, size, 0
 		}
 		// A shorter datagram can only be the last one of a write.
-		if count++; size < segment || count == batchSegments || len(b)+segment > batchSize {
+		if count++; size < segment || count == batchSegments || len(b)+segment > most {
 			p.write(route, b, segment)
 			b = b[:0]
 		}
@@ -577,7 +590,7 @@ func (p *peer) flush(now time.Time) {
 	if len(b) > 0 {
 		p.write(route, b, segment)
 	}
-	batches.Put(buffer)
+	buffers.Put(buffer)
 }
 
 func (p *peer) write(r ice.Route, b []byte, segment int) {

@@ -331,6 +331,9 @@ func (a *Association) NextLowered() (stream uint16, ok bool) {
 	return s.id, true
 }
 
+// Pending is how many bytes of messages wait to be sent, or are on their way.
+func (a *Association) Pending() int { return a.queue.bytes + a.out.bytes }
+
 // BufferedAmount is the number of bytes of payload queued on a stream that
 // were not sent yet.
 func (a *Association) BufferedAmount(stream uint16) int {

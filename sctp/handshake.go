@@ -81,7 +81,11 @@ func (a *Association) handleInit(now time.Time, body []byte) {
 		c.localTag, c.localTSN = a.random32(), TSN(a.random32())
 	case StateCookieWait:
 		// RFC 9260 §5.2.1: our own tag and TSN again, so that both cookies
-		// make the same association.
+		// make the same association. An INIT of ours that has not gone yet is
+		// not needed any more, unless the far end's cookie fails to come.
+		if a.initSent.IsZero() {
+			a.sendInit = false
+		}
 		c.localTag, c.localTSN = a.localTag, a.localTSN
 	case StateCookieEchoed:
 		c.localTag, c.localTSN = a.localTag, a.localTSN

@@ -160,9 +160,9 @@ func (s *Socket) dispatch(now time.Time, r ice.Route, b []byte, segment int) {
 	}
 }
 
-func listenAddr(cfg Config) string {
+func udpAddr(cfg Config) *net.UDPAddr {
 	if !cfg.Addr.IsValid() {
-		return "0.0.0.0:0"
+		return &net.UDPAddr{IP: net.IPv4zero}
 	}
-	return cfg.Addr.String()
+	return net.UDPAddrFromAddrPort(cfg.Addr)
 }
