@@ -250,7 +250,7 @@ func (c *Conn) readRecord(now time.Time, h *recordHeader, rec []byte) (data []by
 		}
 		return nil
 	}
-	if r.aead == nil && !h.mayBePlain() {
+	if r.kind == noAEAD && !h.mayBePlain() {
 		c.mistake(0, fatal(AlertUnexpectedMessage, "record of type %d in plaintext", h.typ))
 		return nil
 	}
@@ -578,6 +578,9 @@ func (c *Conn) fail(err error) {
 // establish ends the handshake with success.
 func (c *Conn) establish() {
 	c.state = stateEstablished
+	if c.cfg.DiscardCertificates {
+		c.peer = nil
+	}
 	c.hs, c.cfg = nil, nil
 	if c.version == VersionDTLS13 {
 		// A client's Finished goes on until it is acknowledged, and a server
@@ -593,7 +596,8 @@ func (c *Conn) establish() {
 		}
 	}
 	// Epoch 0 has nothing to tell any more.
-	c.read = slices.DeleteFunc(c.read, func(r *readEpoch) bool { return r.aead == nil })
+	c.read = slices.DeleteFunc(c.read, func(r *readEpoch) bool { return r.kind == noAEAD })
+	c.restHandshake()
 	c.events = append(c.events, Event{Kind: EventEstablished})
 }
 

@@ -2,12 +2,9 @@ package dtls
 
 import (
 	"crypto"
-	"crypto/aes"
 	"crypto/hmac"
 	"encoding/binary"
 	"hash"
-
-	"golang.org/x/crypto/chacha20"
 )
 
 // An expander is HKDF-Expand-Label (RFC 8446 §7.1) of one secret, with DTLS's
@@ -87,19 +84,12 @@ func (s *schedule13) derive(label string, transcript []byte) []byte {
 // (RFC 8446 §7.3, RFC 9147 §4.2.3).
 func (su *suite) trafficKeys(secret []byte) (k aeadKey, err error) {
 	x := newExpander(su.hash, secret)
-	key := x.label("key", nil, su.keyLen)
-	if k.aead, err = su.newAEAD(key); err != nil {
-		return k, err
-	}
+	k.kind, k.unified = su.aead, true
+	k.key = make([]byte, 0, 2*su.keyLen)
+	k.key = append(k.key, x.label("key", nil, su.keyLen)...)
+	k.key = append(k.key, x.label("sn", nil, su.keyLen)...)
 	copy(k.iv[:], x.label("iv", nil, len(k.iv)))
-	sn := x.label("sn", nil, su.keyLen)
-	k.unified = true
-	if su.id == TLS_CHACHA20_POLY1305_SHA256 {
-		k.mask.chacha = (*[chacha20.KeySize]byte)(sn)
-		return k, nil
-	}
-	k.mask.block, err = aes.NewCipher(sn)
-	return k, err
+	return k, k.wake()
 }
 
 // nextTrafficSecret is the secret after a KeyUpdate (RFC 8446 §7.2).
