@@ -430,7 +430,8 @@ func (p *peer) shut(now time.Time, cause error) {
 // both descriptions are known.
 func (p *peer) startTransport(now time.Time) error {
 	local, remote := p.neg.localApplied(), p.neg.remote()
-	if local.data.Rejected || remote.data.Rejected {
+	told := remote.data()
+	if local.data().Rejected || told.Rejected {
 		p.core.end(errRejected)
 		return nil
 	}
@@ -439,9 +440,9 @@ func (p *peer) startTransport(now time.Time) error {
 			return err
 		}
 	}
-	p.maxRemote = remote.data.MaxMessageSize
-	p.core.agent.SetRenomination(slices.Contains(remote.data.ICEOptions, renomination))
-	p.core.agent.SetRemote(now, remote.data.Ufrag, remote.data.Pwd, remote.data.ICELite)
+	p.maxRemote = told.MaxMessageSize
+	p.core.agent.SetRenomination(slices.Contains(told.ICEOptions, renomination))
+	p.core.agent.SetRemote(now, told.Ufrag, told.Pwd, told.ICELite)
 	p.remote.apply(p, now, remote)
 	return nil
 }
@@ -460,7 +461,7 @@ func (p *peer) startDTLS(now time.Time, local, remote *description) error {
 		return err
 	}
 	var fingerprints []dtls.Fingerprint
-	for _, f := range remote.data.Fingerprints {
+	for _, f := range remote.data().Fingerprints {
 		fingerprints = append(fingerprints, dtls.Fingerprint{Hash: f.Hash, Value: f.Value})
 	}
 	p.neg.client, p.neg.roleKnown = isClient(local, remote), true
@@ -471,8 +472,9 @@ func (p *peer) startDTLS(now time.Time, local, remote *description) error {
 		// without use_srtp (RFC 5764 §4.1.1).
 		SRTPProfiles: []uint16{srtpAES128GCM, srtpAES128CM},
 		// So that the far end says what it accepts; see core.discover.
-		RecordSizeLimit: maxRecord,
-		Rand:            p.random, KeyLogWriter: p.cfg.KeyLogWriter,
+		RecordSizeLimit:     maxRecord,
+		DiscardCertificates: true, // the fingerprint says all
+		Rand:                p.random, KeyLogWriter: p.cfg.KeyLogWriter,
 	})
 	if err == nil && !p.postponeStart() {
 		p.core.beginDTLS(now)
