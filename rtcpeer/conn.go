@@ -50,7 +50,7 @@ const (
 func New() *Conn { return connOf(newDefaultExtension()) }
 
 func connOf(ext Extension) *Conn {
-	c := &Conn{wake: newSignal(), ext: ext, channels: map[ChannelExtension]*channel{}}
+	c := &Conn{ext: ext, channels: map[ChannelExtension]*channel{}}
 	if ext == nil {
 		return c // as a zero Conn
 	}
@@ -171,9 +171,9 @@ func (c *Conn) register(ext ChannelExtension, label string, o ChannelOptions, s 
 	ch.mode.Store(int32(WriteModeBinary))
 	ch.threshold.Store(-1)
 	if own, ok := ext.(*stackChannel); ok {
-		ch.own, ch.recv, ch.send = own, own.receivers, own.senders
+		ch.own, ch.recv, ch.send = own, &own.receivers, &own.senders
 	} else {
-		ch.recv, ch.send = newSignal(), newSignal()
+		ch.recv, ch.send = new(signal), new(signal)
 	}
 	c.channels[ext] = ch
 	return ch

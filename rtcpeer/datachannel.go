@@ -33,8 +33,8 @@ type channel struct {
 	threshold atomic.Int64  // of OnBufferedAmountLow; -1: no handler
 	aborted   atomic.Bool   // its connection was closed
 	fetched   atomic.Uint64 // packets handed out, where the extension does not count arrivals
-	recv      signal        // a packet or the end has come
-	send      signal        // room or the end has come
+	recv      *signal       // a packet or the end has come
+	send      *signal       // room or the end has come
 
 	// guarded by conn.mu
 	onState, onPacket, onLow func()

@@ -71,7 +71,7 @@ func NewHost(cfg HostConfig) (*Host, error) {
 			addr = netip.AddrPortFrom(netip.IPv6Unspecified(), uint16(a.Port))
 		}
 	}
-	h := &Host{done: make(chan struct{}), more: newSignal()}
+	h := &Host{done: make(chan struct{})}
 	h.crew.start()
 	for range max(1, cfg.Sockets) {
 		s, err := udpmux.Listen(udpmux.Config{Addr: addr, ReusePort: cfg.Sockets > 1, BufferSize: hostBufferSize, Logger: cfg.Logger})
@@ -118,7 +118,7 @@ func (h *Host) Ready(ctx context.Context) (*Conn, error) {
 			continue
 		}
 		select {
-		case <-h.more:
+		case <-h.more.channel():
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-h.done:

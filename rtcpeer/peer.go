@@ -41,10 +41,10 @@ type peer struct {
 	}
 	inbox   inbox // has a lock of its own
 	closed  bool
-	done    chan struct{} // closed when nothing more can be sent or received
-	over    bool          // done is closed
-	leaving bool          // shutdown waits for done
-	cause   error         // of closed, or of failed
+	over    bool   // nothing more can be sent or received
+	ended   signal // set with over
+	leaving bool   // shutdown waits for that
+	cause   error  // of closed, or of failed
 
 	state     ConnectionState // the true one
 	gatherer  gatherer
@@ -80,7 +80,7 @@ func newPeer(cfg Config, random io.Reader, notify func()) (*peer, error) {
 	})
 	p := &peer{
 		cfg: cfg, log: log, notify: notify, network: privateNetwork{log, cfg.LocalAddresses, cfg.MinPort, cfg.MaxPort}, random: random, now: time.Now, timed: true, multicast: true,
-		core: newCore(&cfg, agent, random), neg: neg, done: make(chan struct{}),
+		core: newCore(&cfg, agent, random), neg: neg,
 		channels: map[*datachannel.Channel]*stackChannel{},
 	}
 	p.core.fragmented = !udpmux.Unfragmented
@@ -279,10 +279,8 @@ func (p *peer) takeEvents(now time.Time) {
 
 // finish lets a shutdown that waits go on.
 func (p *peer) finish() {
-	if !p.over {
-		p.over = true
-		close(p.done)
-	}
+	p.over = true
+	p.ended.set()
 }
 
 // endChannels closes all channels, in the order of their making.
@@ -508,17 +506,26 @@ func (p *peer) shutdown(ctx context.Context) error {
 	if !connected {
 		return nil // nothing can be queued
 	}
-	select {
-	case <-p.done:
-	case <-ctx.Done():
-		return ctx.Err()
+	for {
+		over, err := p.outcome()
+		if over {
+			p.ended.set() // for other waiters
+			return err
+		}
+		if err := p.ended.wait(ctx); err != nil {
+			return err
+		}
 	}
+}
+
+// outcome tells whether the connection is over, and if it failed, why.
+func (p *peer) outcome() (over bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.state == StateFailed {
-		return p.cause
+		err = p.cause
 	}
-	return nil
+	return p.over, err
 }
 
 // A batch is the buffer that datagrams are collected in for one write. It

@@ -72,7 +72,7 @@ func (p *peer) openChannel(label string, o ChannelOptions) (*stackChannel, error
 
 func (p *peer) adopt(ch *datachannel.Channel) *stackChannel {
 	p.serial++
-	c := &stackChannel{peer: p, ch: ch, serial: p.serial, receivers: newSignal(), senders: newSignal()}
+	c := &stackChannel{peer: p, ch: ch, serial: p.serial}
 	p.channels[ch] = c
 	return c
 }
@@ -108,7 +108,7 @@ func (p *peer) handleSessionEvent(now time.Time, e datachannel.Event) {
 	case datachannel.EventMessage:
 		if c := p.channels[e.Channel]; c != nil && !c.discarded {
 			c.signal(EventPacket, &c.packets)
-			p.mu.wake(c.receivers)
+			p.mu.wake(&c.receivers)
 			break
 		}
 		drain(now, e.Channel)
@@ -149,7 +149,7 @@ func (c *stackChannel) lowered() {
 	}
 	c.full = false
 	c.signal(EventBufferRoom, &c.room)
-	c.peer.mu.wake(c.senders)
+	c.peer.mu.wake(&c.senders)
 }
 
 // optionsOf are the options of a channel that the peer opened.
@@ -174,8 +174,8 @@ func (c *stackChannel) signal(kind EventKind, i *interest) {
 
 // wake wakes all blocked calls.
 func (c *stackChannel) wake() {
-	c.peer.mu.wake(c.receivers)
-	c.peer.mu.wake(c.senders)
+	c.peer.mu.wake(&c.receivers)
+	c.peer.mu.wake(&c.senders)
 }
 
 // taken tells that a queued event was taken.
