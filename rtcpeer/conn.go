@@ -23,7 +23,7 @@ type Conn struct {
 	cause      error // why the connection failed
 	generation int   // counts Initialize and Close, which end a Poll under way
 	queue      eventQueue
-	channels   map[ChannelExtension]*channel
+	channels   channelTable
 
 	onDescription func(typ, sdp string)
 	onCandidate   func(media string, index int, name string)
@@ -50,7 +50,7 @@ const (
 func New() *Conn { return connOf(newDefaultExtension()) }
 
 func connOf(ext Extension) *Conn {
-	c := &Conn{ext: ext, channels: map[ChannelExtension]*channel{}}
+	c := &Conn{ext: ext}
 	if ext == nil {
 		return c // as a zero Conn
 	}
@@ -103,13 +103,13 @@ func (c *Conn) closeLocked() {
 			break
 		}
 	}
-	for _, ch := range c.channels {
+	c.channels.each(func(ch *channel) {
 		ch.state.Store(int32(ChannelStateClosed))
 		ch.aborted.Store(true)
 		ch.release()
 		ch.wakeAll()
-	}
-	clear(c.channels)
+	})
+	c.channels = channelTable{}
 	c.queue.clear()
 	c.connection, c.signaling, c.cause = StateClosed, SignalingStateClosed, nil
 	c.wake.set()
@@ -175,7 +175,7 @@ func (c *Conn) register(ext ChannelExtension, label string, o ChannelOptions, s 
 	} else {
 		ch.recv, ch.send = new(signal), new(signal)
 	}
-	c.channels[ext] = ch
+	c.channels.add(ch)
 	return ch
 }
 
@@ -385,7 +385,7 @@ func (c *Conn) collect() {
 			c.register(e.Channel, e.Label, e.Options, ChannelStateOpen)
 			c.enqueue(e)
 		case EventChannelState, EventPacket, EventBufferRoom:
-			if ch := c.channels[e.Channel]; ch != nil && ch.wants(&e) {
+			if ch := c.channels.get(e.Channel); ch != nil && ch.wants(&e) {
 				c.enqueue(e)
 			}
 		default:
@@ -405,7 +405,7 @@ func (c *Conn) deliver(generation int) bool {
 		return false
 	}
 	e := *c.queue.front()
-	ch := c.channels[e.Channel]
+	ch := c.channels.get(e.Channel)
 	if closes(&e) && ch != nil && ch.onPacket != nil && ch.unseen() {
 		// The handler may have been set just now, too late for its own
 		// event: packets show before the close.
@@ -428,7 +428,7 @@ func (c *Conn) deliver(generation int) bool {
 			onPacket = nil
 		}
 		if closes(&e) {
-			delete(c.channels, e.Channel)
+			c.channels.remove(e.Channel)
 			ch.release()
 		}
 	}
@@ -497,7 +497,7 @@ func (c *Conn) apply(e *Event) bool {
 	case EventChannelState:
 		// A channel's states only go forward: an open that was queued when
 		// the program called Close comes too late.
-		ch := c.channels[e.Channel]
+		ch := c.channels.get(e.Channel)
 		if ch == nil || int32(e.State) <= ch.state.Load() {
 			return false
 		}

@@ -261,7 +261,7 @@ func (d *DataChannel) Close() error {
 	c := d.ch.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s := ChannelState(d.ch.state.Load()); s < ChannelStateClosing && c.channels[d.ch.ext] == d.ch {
+	if s := ChannelState(d.ch.state.Load()); s < ChannelStateClosing && c.channels.get(d.ch.ext) == d.ch {
 		d.ch.state.Store(int32(ChannelStateClosing))
 		c.enqueue(Event{Kind: eventChannelShown, Channel: d.ch.ext})
 		c.wake.set()
@@ -475,7 +475,7 @@ func (d *DataChannel) setHandler(set func(ch *channel)) {
 	}
 	ch.conn.mu.Lock()
 	defer ch.conn.mu.Unlock()
-	if ch.conn.channels[ch.ext] != ch {
+	if ch.conn.channels.get(ch.ext) != ch {
 		return
 	}
 	set(ch)

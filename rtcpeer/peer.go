@@ -1,17 +1,14 @@
 package rtcpeer
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"io"
 	"log/slog"
-	"maps"
 	"slices"
 	"sync"
 	"time"
 
-	"purertc/datachannel"
 	"purertc/dtls"
 	"purertc/ice"
 	"purertc/ice/udpmux"
@@ -34,8 +31,7 @@ type peer struct {
 	core     *core
 	neg      negotiation
 	events   eventQueue
-	channels map[*datachannel.Channel]*stackChannel
-	serial   uint64   // of the channel made last
+	channels channelList
 	incoming struct { // channels of the far end that the program has not heard of
 		count, bytes int
 	}
@@ -81,7 +77,6 @@ func newPeer(cfg Config, random io.Reader, notify func()) (*peer, error) {
 	p := &peer{
 		cfg: cfg, log: log, notify: notify, network: privateNetwork{log, cfg.LocalAddresses, cfg.MinPort, cfg.MaxPort}, random: random, now: time.Now, timed: true, multicast: true,
 		core: newCore(&cfg, agent, random), neg: neg,
-		channels: map[*datachannel.Channel]*stackChannel{},
 	}
 	p.core.fragmented = !udpmux.Unfragmented
 	return p, nil
@@ -285,9 +280,8 @@ func (p *peer) finish() {
 
 // endChannels closes all channels, in the order of their making.
 func (p *peer) endChannels(cause error) {
-	all := slices.SortedFunc(maps.Values(p.channels), func(a, b *stackChannel) int { return cmp.Compare(a.serial, b.serial) })
-	clear(p.channels)
-	for _, c := range all {
+	for c := p.channels.first; c != nil; c = p.channels.first {
+		p.channels.remove(c)
 		c.connectionClosed(cause)
 	}
 }

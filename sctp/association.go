@@ -334,7 +334,7 @@ func (a *Association) NextLowered() (stream uint16, ok bool) {
 // BufferedAmount is the number of bytes of payload queued on a stream that
 // were not sent yet.
 func (a *Association) BufferedAmount(stream uint16) int {
-	if s := a.queue.streams[stream]; s != nil {
+	if s := a.queue.streams.get(stream); s != nil {
 		return s.buffered
 	}
 	return 0

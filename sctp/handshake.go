@@ -310,15 +310,16 @@ func (a *Association) establish(now time.Time) {
 // were known, on streams that it has not.
 func (a *Association) dropUnusableStreams() {
 	limit := a.OutgoingStreams()
-	for id, s := range a.queue.streams {
+	for _, id := range a.queue.streams.ids() {
 		if int(id) < limit {
 			continue
 		}
+		s := a.queue.streams.get(id)
 		s.paused = false
 		for s.head != nil {
 			a.queue.pop(s)
 		}
-		delete(a.queue.streams, id)
+		a.queue.streams.remove(id)
 	}
 	a.queue.drained = slices.DeleteFunc(a.queue.drained, func(id uint16) bool { return int(id) >= limit })
 }

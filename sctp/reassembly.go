@@ -63,7 +63,7 @@ type reassembly struct {
 	runs    run                  // list head
 	runFree *run
 
-	streams map[uint16]*inStream
+	streams streamTable[inStream]
 
 	ready   queue[Message]
 	readyN  uint64 // messages ever put into ready
@@ -292,13 +292,10 @@ func (r *reassembly) complete(stream uint16, seq messageSeq, unordered bool, ppi
 }
 
 func (r *reassembly) stream(id uint16) *inStream {
-	s := r.streams[id]
+	s := r.streams.get(id)
 	if s == nil {
-		if r.streams == nil {
-			r.streams = make(map[uint16]*inStream)
-		}
 		s = new(inStream)
-		r.streams[id] = s
+		r.streams.add(id, s)
 	}
 	return s
 }
@@ -373,14 +370,14 @@ func (r *reassembly) dropRuns(skips map[skipKey]messageSeq) {
 
 // resetStream begins a stream's numbering anew (RFC 6525 §5.2.2).
 func (r *reassembly) resetStream(id uint16) {
-	s := r.streams[id]
+	s := r.streams.get(id)
 	if s == nil {
 		return
 	}
 	for _, w := range s.waiting {
 		r.partial -= len(w.m.Data) + messageOverhead
 	}
-	delete(r.streams, id)
+	r.streams.remove(id)
 }
 
 // trim gives memory back when nothing waits.

@@ -236,7 +236,7 @@ func (s *scheduler) down(i int) {
 // A sendQueue holds what Send was given and is not yet a chunk.
 type sendQueue struct {
 	scheduler
-	streams  map[uint16]*outStream
+	streams  streamTable[outStream]
 	messages int      // queued
 	bytes    int      // of them, not yet made into chunks
 	drained  []uint16 // streams to be reset whose messages are all acknowledged or given up
@@ -248,13 +248,10 @@ type sendQueue struct {
 
 // stream returns the stream's state, made if need be.
 func (q *sendQueue) stream(id uint16) *outStream {
-	s := q.streams[id]
+	s := q.streams.get(id)
 	if s == nil {
-		if q.streams == nil {
-			q.streams = make(map[uint16]*outStream)
-		}
 		s = &outStream{id: id, weight: normalWeight, heapAt: -1}
-		q.streams[id] = s
+		q.streams.add(id, s)
 	}
 	return s
 }
