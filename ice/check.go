@@ -169,7 +169,7 @@ func (a *Agent) handleResponse(now time.Time, r Route, b *base, m stun.Message) 
 	if p == nil || p.gen.failed || !p.gen.remoteKey.Verify(m) {
 		return // not ours, or not theirs: as if never received (RFC 8489 §9.1.4)
 	}
-	if len(m.AppendUnknown(a.unknown[:0], nil)) > 0 {
+	if len(m.AppendUnknown(nil, nil)) > 0 {
 		return // RFC 8489 §6.3.3; the retransmissions go on
 	}
 	x, _ := p.transactions.take(m.TransactionID())

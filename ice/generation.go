@@ -15,22 +15,23 @@ type generation struct {
 	remotePwd   string
 	remoteKey   *stun.Integrity // of our requests and their answers; nil until known
 	username    []byte          // of our requests: their ufrag, colon, ours (RFC 8445 §7.2.2)
-	lite        bool
 
-	remotes     []*remote
-	prflx       int     // remotes learnt from checks
-	pairs       []*pair // best first
-	early       []earlyCheck
+	lite        bool
 	remoteEnded bool
+	wasValid    bool
+	failed      bool
+	nomination  uint32 // controlled: the highest of the far end's
+
+	remotes []*remote
+	prflx   int     // remotes learnt from checks
+	pairs   []*pair // best first
+	early   []earlyCheck
 
 	started    time.Time // when remoteKey became known
 	nextCheck  time.Time // pacing of ordinary checks
 	firstValid time.Time // when the first pair became valid
-	wasValid   bool
-	failed     bool
 	nominated  *pair
-	nomination uint32 // controlled: the highest of the far end's
-	closedFor  *pair  // the nominated pair that closeSuperseded was last done for
+	closedFor  *pair // the nominated pair that closeSuperseded was last done for
 
 	until time.Time // of a generation that was replaced: when it is forgotten
 }
