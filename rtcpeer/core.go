@@ -50,12 +50,12 @@ const (
 	maxEarlySize      = 2048
 )
 
-func newCore(cfg *Config, agent *ice.Agent, random io.Reader) *core {
+func newCore(cfg *Config, agent *ice.Agent, random io.Reader) core {
 	assoc := sctp.NewAssociation(sctp.Config{
 		Rand:           random,
 		MaxMessageSize: cfg.maxMessageSize(),
 	})
-	return &core{
+	return core{
 		agent: agent, assoc: assoc, session: datachannel.NewSession(assoc),
 		datagramSize: cfg.maxDatagramSize(), discovery: cfg.MaxDatagramSize == 0,
 	}

@@ -28,7 +28,7 @@ type peer struct {
 	timed   bool // by timers; a simulation calls fire itself
 
 	mu       peerMutex // guards what follows
-	core     *core
+	core     core
 	neg      negotiation
 	events   eventQueue
 	channels channelList
@@ -49,9 +49,9 @@ type peer struct {
 
 	ports     []port // the sockets, by the Sock of their routes
 	mdns      *mdnsUser
-	multicast bool           // the machine's network, where names can be asked for
-	full      bool           // a socket is full: output waits for Writable
-	traffic   TransportStats // of which only the counters are kept here
+	multicast bool // the machine's network, where names can be asked for
+	full      bool // a socket is full: output waits for Writable
+	traffic   traffic
 	timer     *time.Timer
 	armed     time.Time     // when the timer fires; zero: it is not set
 	slack     time.Duration // how much later than armed
@@ -68,7 +68,7 @@ func newPeer(cfg Config, random io.Reader, notify func()) (*peer, error) {
 	}
 	log := cfg.Logger
 	if log == nil {
-		log = slog.New(slog.DiscardHandler)
+		log = silence
 	}
 	agent := ice.NewAgent(ice.Config{
 		RelayOnly: cfg.ICETransportPolicy == ICETransportPolicyRelay, Lite: cfg.ICELite,
@@ -80,6 +80,17 @@ func newPeer(cfg Config, random io.Reader, notify func()) (*peer, error) {
 	}
 	p.core.fragmented = !udpmux.Unfragmented
 	return p, nil
+}
+
+// silence is the log of those that have none.
+var silence = slog.New(slog.DiscardHandler)
+
+// traffic counts what goes through a peer's sockets, in datagrams and bytes of
+// UDP payload.
+type traffic struct {
+	packetsSent, packetsReceived uint64
+	bytesSent, bytesReceived     uint64
+	changes                      uint64 // of the selected pair
 }
 
 // emit queues an event for the program.
@@ -127,9 +138,9 @@ func (p *peer) HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int
 
 // take gives the core what one read brought. The lock is held; run follows.
 func (p *peer) take(now time.Time, r ice.Route, b []byte, segment int) {
-	p.traffic.BytesReceived += uint64(len(b))
+	p.traffic.bytesReceived += uint64(len(b))
 	for len(b) > 0 {
-		p.traffic.PacketsReceived++
+		p.traffic.packetsReceived++
 		n := min(segment, len(b))
 		p.core.handleDatagram(now, r, b[:n:n])
 		b = b[n:]
@@ -303,7 +314,7 @@ func (p *peer) handleICEEvent(now time.Time, e ice.Event) {
 			q.Unbind(e.Route.Remote)
 		}
 	case ice.EventSelected:
-		p.traffic.SelectedCandidatePairChanges++
+		p.traffic.changes++
 		p.full = false // of another socket, or found again at once
 		p.log.Debug("pair selected", "local", e.Route.Local, "remote", e.Route.Remote)
 		if e.Lost {
@@ -583,8 +594,8 @@ func (p *peer) write(r ice.Route, b []byte, segment int) {
 		p.writeMDNS(r, b)
 		return
 	}
-	p.traffic.PacketsSent += uint64((len(b) + segment - 1) / segment)
-	p.traffic.BytesSent += uint64(len(b))
+	p.traffic.packetsSent += uint64((len(b) + segment - 1) / segment)
+	p.traffic.bytesSent += uint64(len(b))
 	if q := p.port(r.Sock); q != nil && !q.Write(r, b, segment) {
 		p.full = true
 	}
