@@ -49,6 +49,7 @@ type Conn struct {
 	alert        [2]byte // level and description
 	alertPending bool
 	alertsLeft   uint8 // repetitions of a fatal alert
+	newer        bool  // the record read last was the newest there is
 
 	peer       [][]byte   // DER
 	protocol   string     // ALPN
@@ -62,10 +63,8 @@ type Conn struct {
 	in       reassembler
 	out      flight   // what we sent last and may have to send again
 	early    [][]byte // records that came before their keys, or before Finished
-	lastSeq  int32    // message_seq that ends the far end's last flight; -1: none
 	nextSend uint16   // our next message_seq
 
-	newer       bool // the record read last was the newest there is
 	cidsDue     bool // a NewConnectionId is to be sent
 	updating    bool // our KeyUpdate is on its way
 	updateDue   bool // a KeyUpdate is to be sent
@@ -91,10 +90,12 @@ type Conn struct {
 	events []Event
 	stats  Stats
 
+	lastSeq int32 // message_seq that ends the far end's last flight; -1: none
+
 	// Scratch of seal and open.
 	nonce [12]byte
-	aad   []byte
 	mask  [16]byte
+	aad   []byte
 }
 
 // A handshake is what is needed only until both ends are sure of each other.

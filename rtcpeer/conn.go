@@ -18,10 +18,10 @@ type Conn struct {
 	connection ConnectionState // as shown
 	gathering  GatheringState
 	signaling  SignalingState
-	created    bool  // a channel was created since Initialize
-	agreed     bool  // a remote offer was answered since Initialize
-	cause      error // why the connection failed
-	generation int   // counts Initialize and Close, which end a Poll under way
+	cause      error  // why the connection failed
+	generation uint32 // counts Initialize and Close, which end a Poll under way
+	created    bool   // a channel was created since Initialize
+	agreed     bool   // a remote offer was answered since Initialize
 	queue      eventQueue
 	channels   channelTable
 
@@ -398,7 +398,7 @@ func (c *Conn) enqueue(e Event) { c.queue.push(e) }
 
 // deliver applies the first event of the queue and calls its handler. It
 // returns false if Close or Initialize came in between.
-func (c *Conn) deliver(generation int) bool {
+func (c *Conn) deliver(generation uint32) bool {
 	c.mu.Lock()
 	if c.generation != generation || c.queue.len() == 0 {
 		c.mu.Unlock()

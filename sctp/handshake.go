@@ -116,12 +116,12 @@ func (a *Association) appendInitAck(b []byte, c *cookie, unrecognized []byte) []
 // cookieMAC authenticates a cookie's contents with a key of this association.
 func (a *Association) cookieMAC(contents []byte) []byte {
 	if a.cookieKey == nil {
-		a.cookieKey = make([]byte, 32)
-		if _, err := io.ReadFull(a.cfg.Rand, a.cookieKey); err != nil {
+		a.cookieKey = new([32]byte)
+		if _, err := io.ReadFull(a.cfg.Rand, a.cookieKey[:]); err != nil {
 			panic("sctp: no randomness: " + err.Error())
 		}
 	}
-	mac := hmac.New(sha256.New, a.cookieKey)
+	mac := hmac.New(sha256.New, a.cookieKey[:])
 	mac.Write(contents)
 	return mac.Sum(nil)
 }
@@ -164,7 +164,7 @@ func (a *Association) handleInitAck(now time.Time, body []byte) {
 		return
 	}
 	if a.initCount == 0 {
-		a.rto.seed(now.Sub(a.initSent))
+		a.rto.seed(time.Duration(a.clock(now) - a.initSent))
 	}
 	a.takePeer(ic.initParams)
 	a.state = StateCookieEchoed

@@ -355,7 +355,7 @@ const (
 // A messagePool keeps messages that were sent, with their buffers, for the
 // next ones.
 type messagePool struct {
-	free  [maxPoolClass - minPoolClass + 1]*outMessage
+	free  *[maxPoolClass - minPoolClass + 1]*outMessage // nil: there are none
 	bytes int
 }
 
@@ -368,7 +368,10 @@ func (p *messagePool) get(n int) *outMessage {
 	if class > maxPoolClass {
 		return &outMessage{data: make([]byte, 0, n)}
 	}
-	m := p.free[class-minPoolClass]
+	var m *outMessage
+	if p.free != nil {
+		m = p.free[class-minPoolClass]
+	}
 	if m == nil {
 		return &outMessage{data: make([]byte, 0, 1<<class)}
 	}
@@ -384,6 +387,9 @@ func (p *messagePool) put(m *outMessage) {
 	class := poolClass(size)
 	if class > maxPoolClass || size != 1<<class || p.bytes+size > maxPoolBytes {
 		return
+	}
+	if p.free == nil {
+		p.free = new([maxPoolClass - minPoolClass + 1]*outMessage)
 	}
 	*m = outMessage{data: m.data[:0], next: p.free[class-minPoolClass]}
 	p.free[class-minPoolClass] = m
