@@ -126,7 +126,7 @@ func (a *Agent) appendRequest(now time.Time, dst []byte, p *pair) []byte {
 	p.sent++
 	x.again, x.sentAt = !x.sentAt.IsZero(), now
 	w := stun.Build(dst, stun.BindingRequest, x.id)
-	w.Bytes(stun.AttrUsername, p.gen.username)
+	w.String(stun.AttrUsername, p.gen.username)
 	// What a peer-reflexive candidate learnt from this check would have.
 	w.Uint32(stun.AttrPriority, candidatePriority(PeerReflexive.preferenceOver(p.local.tcp), p.local.preference))
 	if x.controlling {

@@ -30,6 +30,10 @@ func NewIntegrity(key []byte) *Integrity {
 	return &Integrity{append([]byte(nil), key...)}
 }
 
+// IsOf tells whether the key is the one given, in a time that does not depend
+// on where they differ.
+func (k *Integrity) IsOf(key []byte) bool { return hmac.Equal(k.key, key) }
+
 // A hashKind is the hash of one of the two integrity attributes.
 type hashKind bool
 

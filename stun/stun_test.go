@@ -250,6 +250,9 @@ func TestIntegrityLengths(t *testing.T) {
 	for _, keyLength := range []int{0, 1, blockSize, blockSize + 1, 300} {
 		key := bytes.Repeat([]byte{0xa5}, keyLength)
 		k := NewIntegrity(key)
+		if !k.IsOf(key) || k.IsOf(append(key, 0)) {
+			t.Errorf("key of %d bytes is not known again", keyLength)
+		}
 		for _, length := range []int{0, 100, usualLength - HeaderSize - 4, usualLength - HeaderSize, 4000} {
 			w := Build(nil, BindingRequest, testID)
 			w.Bytes(AttrData, make([]byte, length))
