@@ -25,9 +25,19 @@ type peer struct {
 	network network
 	random  io.Reader
 	now     func() time.Time
-	timed   bool // by timers; a simulation calls fire itself
+	place   wheelPlace // in the host's wheel
 
-	mu       peerMutex // guards what follows
+	timed     bool // by timers; a simulation calls fire itself
+	multicast bool // the machine's network, where names can be asked for
+
+	// What follows is guarded by mu.
+	closed   bool
+	over     bool // nothing more can be sent or received
+	leaving  bool // shutdown waits for that
+	full     bool // a socket is full: output waits for Writable
+	deferred bool // the timer fired too late once, and was put off
+
+	mu       peerMutex
 	core     core
 	neg      negotiation
 	events   eventQueue
@@ -35,27 +45,21 @@ type peer struct {
 	incoming struct { // channels of the far end that the program has not heard of
 		count, bytes int
 	}
-	inbox   inbox // has a lock of its own
-	closed  bool
-	over    bool   // nothing more can be sent or received
-	ended   signal // set with over
-	leaving bool   // shutdown waits for that
-	cause   error  // of closed, or of failed
+	inbox inbox  // has a lock of its own
+	ended signal // set with over
+	cause error  // of closed, or of failed
 
 	state     ConnectionState // the true one
 	gatherer  gatherer
 	remote    remoteCandidates
 	maxRemote int // the peer's max-message-size in bytes; 0: no limit
 
-	ports     []port // the sockets, by the Sock of their routes
-	mdns      *mdnsUser
-	multicast bool // the machine's network, where names can be asked for
-	full      bool // a socket is full: output waits for Writable
-	traffic   traffic
-	timer     *time.Timer
-	armed     time.Time     // when the timer fires; zero: it is not set
-	slack     time.Duration // how much later than armed
-	deferred  bool          // it fired too late once, and was put off
+	ports   []port // the sockets, by the Sock of their routes
+	mdns    *mdnsUser
+	traffic traffic
+	timer   *time.Timer   // nil: not needed yet, or replaced by the host's wheel
+	armed   time.Time     // when the timer fires; zero: it is not set
+	slack   time.Duration // how much later than armed
 }
 
 func newPeer(cfg Config, random io.Reader, notify func()) (*peer, error) {
@@ -193,15 +197,34 @@ func (p *peer) RouteClosed(r ice.Route, err error) {
 // arm sets the timer if the next deadline is earlier than what it is set to.
 // One that has moved to later is looked at when the timer fires: most move
 // with every datagram.
+//
+// A peer of a host that rests is in the host's wheel, where moving is cheap.
 func (p *peer) arm(now time.Time) {
 	t := p.core.nextTimeout()
-	if !p.timed || t.IsZero() || !p.armed.IsZero() && !t.Before(p.armed) {
+	if !p.timed || t.IsZero() {
 		return
 	}
-	p.armed = t
 	wait := max(0, t.Sub(now))
-	p.slack = slack(t, wait)
-	wait += p.slack
+	if p.rests() && wait >= wheelLeast {
+		if !t.Equal(p.armed) || p.timer != nil {
+			p.armed, p.slack = t, p.cfg.Host.resting.add(p, t, wait)
+			p.dropTimer()
+		}
+		return
+	}
+	if !p.armed.IsZero() && !t.Before(p.armed) {
+		return
+	}
+	p.armed, p.slack = t, slackOf(time.Duration(t.UnixNano()), wait)
+	p.setTimer(wait + p.slack)
+}
+
+// rests tells whether nothing but ICE keeps the connection up.
+func (p *peer) rests() bool {
+	return p.cfg.Host != nil && p.state == StateConnected && p.core.used.IsZero()
+}
+
+func (p *peer) setTimer(wait time.Duration) {
 	if p.timer == nil {
 		p.timer = time.AfterFunc(wait, p.fire)
 	} else {
@@ -209,11 +232,19 @@ func (p *peer) arm(now time.Time) {
 	}
 }
 
-// slack is how much later than t, which is wait away, a timer fires, so that
-// the keepalives of many peers wake the process together: for a thousand that
-// rest, four times a second and not two hundred. It is at most 1/16 of the
-// wait, and none for what may be a retransmission.
-func slack(t time.Time, wait time.Duration) time.Duration {
+func (p *peer) dropTimer() {
+	if p.timer != nil {
+		p.timer.Stop()
+		p.timer = nil
+	}
+}
+
+// slackOf is how much later a timer fires that is due at a time, given from any
+// moment on, and that is wait away. So the keepalives of many peers wake the
+// process together: for a thousand that rest, four times a second and not two
+// hundred. It is at most 1/16 of the wait, and none for what may be a
+// retransmission.
+func slackOf(due, wait time.Duration) time.Duration {
 	if wait < slackFrom {
 		return 0
 	}
@@ -221,7 +252,7 @@ func slack(t time.Time, wait time.Duration) time.Duration {
 	for grid<<5 <= wait {
 		grid <<= 1
 	}
-	return grid - time.Duration(t.UnixNano())%grid
+	return grid - due%grid
 }
 
 // slackFrom is more than any retransmission's first timeout.
@@ -243,7 +274,7 @@ func (p *peer) fire() {
 	late := now.Sub(due) - p.slack
 	if p.deferred = p.timed && late > overloaded && !p.deferred; p.deferred {
 		p.armed = due
-		p.timer.Reset(2 * late)
+		p.setTimer(2 * late)
 		return
 	}
 	p.core.advance(now)
@@ -410,8 +441,9 @@ func (p *peer) shut(now time.Time, cause error) {
 	p.flush(now)
 	p.closed, p.cause = true, closedBy(cause)
 	p.finish()
-	if p.timer != nil {
-		p.timer.Stop()
+	p.dropTimer()
+	if p.cfg.Host != nil {
+		p.cfg.Host.resting.remove(p)
 	}
 	p.gatherer.stop()
 	p.gatherer.forgetRetries()

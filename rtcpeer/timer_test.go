@@ -13,7 +13,7 @@ func TestSlack(t *testing.T) {
 	for i := range 1000 {
 		wait := time.Duration(i) * 10 * time.Millisecond
 		due := base.Add(wait)
-		got := slack(due, wait)
+		got := slackOf(time.Duration(due.UnixNano()), wait)
 		if got < 0 || got > wait/16 || wait < 2*time.Second && got != 0 {
 			t.Errorf("wait %v: slack %v", wait, got)
 		}
