@@ -27,6 +27,7 @@ const (
 	wheelSlot  = slackFrom >> 6 // 31 ms
 	wheelSlots = 1 << 11        // 64 s: more than twice the longest interval, of HEARTBEAT
 	wheelLeast = 4 * wheelSlot  // sooner deadlines want a timer of their own
+	wheelMark  = slackFrom << 5 // 64 s, a multiple of all grids of slackOf
 )
 
 // A wheelPlace is where a peer is in its host's wheel; guarded by wheel.mu.
@@ -42,7 +43,10 @@ func (w *wheel) add(p *peer, at time.Time, wait time.Duration) (slack time.Durat
 	defer w.mu.Unlock()
 	w.unlink(p)
 	if w.base.IsZero() {
+		// On the clock's own marks, where other timers with slack fire too, of
+		// this process and of others.
 		w.base = at.Add(-wait - wheelSlot)
+		w.base = w.base.Add(-time.Duration(w.base.UnixNano()) % wheelMark)
 		w.timer = time.AfterFunc(time.Hour, w.fire)
 		w.timer.Stop()
 	}
@@ -117,9 +121,13 @@ func (w *wheel) take(at time.Time) (due []*peer) {
 	last := int64(now / wheelSlot)
 	due, w.due = w.due, nil
 	for n := max(w.done+1, last-wheelSlots+1); n <= last; n++ {
-		for p := w.slots[n%wheelSlots]; p != nil; p = w.slots[n%wheelSlots] {
-			w.unlink(p)
-			due = append(due, p)
+		for p := w.slots[n%wheelSlots]; p != nil; {
+			next := p.place.next
+			if p.place.slot <= last { // and not a whole turn later
+				w.unlink(p)
+				due = append(due, p)
+			}
+			p = next
 		}
 	}
 	w.done, w.armed = max(w.done, last), 0
