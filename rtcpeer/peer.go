@@ -241,15 +241,15 @@ func (p *peer) dropTimer() {
 
 // slackOf is how much later a timer fires that is due at a time, given from any
 // moment on, and that is wait away. So the keepalives of many peers wake the
-// process together: for a thousand that rest, four times a second and not two
-// hundred. It is at most 1/16 of the wait, and none for what may be a
+// process together: for a thousand that rest, twice a second and not two
+// hundred times. It is at most 1/8 of the wait, and none for what may be a
 // retransmission.
 func slackOf(due, wait time.Duration) time.Duration {
 	if wait < slackFrom {
 		return 0
 	}
-	grid := slackFrom >> 4
-	for grid<<5 <= wait {
+	grid := slackFrom >> 3
+	for grid<<4 <= wait {
 		grid <<= 1
 	}
 	return grid - due%grid

@@ -23,7 +23,7 @@ func TestWheel(t *testing.T) {
 				p, wait := &peer{}, wheelLeast+time.Duration(random.Int64N(int64(60*time.Second)))
 				w.add(p, now.Add(time.Hour), time.Hour) // which the next one replaces
 				slack := w.add(p, now.Add(wait), wait)
-				if slack < 0 || slack > max(wait/16, 0)+wheelSlot {
+				if slack < 0 || slack > wait/8+wheelSlot {
 					t.Fatalf("wait %v: slack %v", wait, slack)
 				}
 				peers[p] = &want{at: now.Add(wait), late: now.Add(wait + slack)}
@@ -77,7 +77,7 @@ func TestWheelFires(t *testing.T) {
 			if !waits(x.p) {
 				t.Errorf("%v: too early", x.at)
 			}
-			<-time.After(x.at/16 + 2*wheelSlot)
+			<-time.After(x.at/8 + 2*wheelSlot)
 			synctest.Wait()
 			if waits(x.p) {
 				t.Errorf("%v: did not fire", x.at)
