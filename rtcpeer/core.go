@@ -36,7 +36,13 @@ type core struct {
 	err          error // why the connection failed or closed; nil while it has not
 	remoteClosed bool  // the far end closed
 	rtt          time.Duration
+	used         time.Time // when a record last came or went; zero: DTLS rests
 }
+
+// restAfter is how long after its last record a connection lets go of what it
+// can make again. Once in so long that costs nothing, and thousands on one
+// socket are mostly idle.
+const restAfter = 2 * time.Second
 
 // A handshake flight that comes before the answer is kept, so that it need
 // not be sent again: browsers' first flight is two datagrams.
@@ -45,14 +51,14 @@ const (
 	maxEarlySize      = 2048
 )
 
-func newCore(cfg *Config, agent *ice.Agent, random io.Reader) *core {
+func newCore(cfg *Config, agent *ice.Agent, random io.Reader) core {
 	assoc := sctp.NewAssociation(sctp.Config{
 		Rand:           random,
 		MaxMessageSize: cfg.maxMessageSize(),
 
 		CongestionControl: cfg.CongestionControl,
 	})
-	return &core{
+	return core{
 		agent: agent, assoc: assoc, session: datachannel.NewSession(assoc),
 		datagramSize: cfg.maxDatagramSize(), discovery: cfg.MaxDatagramSize == 0,
 	}
@@ -100,6 +106,7 @@ func (p *core) handleData(now time.Time, b []byte) {
 		}
 		return
 	}
+	p.used = now
 	for len(b) > 0 {
 		data, n := p.dtls.ReadRecord(now, b)
 		if len(data) > 0 {
@@ -209,6 +216,7 @@ func (p *core) appendDatagram(now time.Time, dst []byte, own bool) (b []byte, r 
 		return dst, ice.Route{}, false
 	}
 	b, r = p.agent.FinishData(b, start)
+	p.used = now
 	if !p.dtls.Established() || p.assoc.Awaiting() {
 		p.agent.ExpectAnswer(now)
 	}
@@ -297,6 +305,19 @@ func (p *core) advance(now time.Time) {
 		p.assoc.Advance(now)
 	}
 	p.process(now)
+	if at := p.restAt(); !at.IsZero() && !now.Before(at) {
+		p.dtls.Rest()
+		p.session.Rest()
+		p.used = time.Time{}
+	}
+}
+
+// restAt is when DTLS rests, if it is not used any more; zero: it does.
+func (p *core) restAt() (at time.Time) {
+	if !p.used.IsZero() {
+		at = p.used.Add(restAfter)
+	}
+	return at
 }
 
 // nextTimeout is when advance has something to do; zero: never.
@@ -305,6 +326,7 @@ func (p *core) nextTimeout() time.Time {
 	if p.dtls != nil {
 		t = earlier(t, p.dtls.NextTimeout())
 		t = earlier(t, p.assoc.NextTimeout())
+		t = earlier(t, p.restAt())
 	}
 	return t
 }

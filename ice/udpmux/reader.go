@@ -28,7 +28,8 @@ const (
 	// A reader is busy from so many reads on that followed one another within
 	// busyGap, and keeps its buffer until the first that does not: to wait
 	// without one costs an allocation where there turns out to be something to
-	// read already, which is the rule with bulk data only.
+	// read already, which is the rule with bulk data only. The reader of a
+	// socket that many share keeps it always: there are few of those.
 	busyReads = 32
 	busyGap   = 10 * time.Millisecond
 )
@@ -47,7 +48,7 @@ func (s *Socket) read() {
 		if buffer == nil {
 			s.awaiter.await()
 			buffer = readBuffers.Get().(*readBuffer)
-		} else {
+		} else if streak >= busyReads {
 			s.turn.linger()
 		}
 		n, oobn, _, from, err := s.conn.ReadMsgUDPAddrPort(buffer.b[:], buffer.oob[:])
@@ -65,7 +66,7 @@ func (s *Socket) read() {
 		if streak++; now.Sub(last) > busyGap {
 			streak = 0
 		}
-		if last = now; streak < busyReads {
+		if last = now; streak < busyReads && s.sole.Load() != nil {
 			readBuffers.Put(buffer)
 			buffer = nil
 		}
