@@ -83,7 +83,7 @@ func (a *Association) handleInit(now time.Time, body []byte) {
 		// RFC 9260 §5.2.1: our own tag and TSN again, so that both cookies
 		// make the same association. An INIT of ours that has not gone yet is
 		// not needed any more, unless the far end's cookie fails to come.
-		if a.initSent.IsZero() {
+		if a.initCount == 0 {
 			a.sendInit = false
 		}
 		c.localTag, c.localTSN = a.localTag, a.localTSN
