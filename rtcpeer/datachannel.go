@@ -197,7 +197,7 @@ func (ch *channel) block() func() {
 }
 
 // wait waits for a signal of the channel.
-func (ch *channel) wait(ctx context.Context, s signal) error {
+func (ch *channel) wait(ctx context.Context, s *signal) error {
 	if ch.own != nil {
 		return ch.own.wait(ctx, s)
 	}

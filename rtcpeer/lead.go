@@ -22,9 +22,9 @@ func (p *peer) setLeader(q port) {
 
 // wait waits for s, which a blocked call of this channel waits for: by reading
 // the socket, where that can be, else asleep.
-func (c *stackChannel) wait(ctx context.Context, s signal) error {
-	if l := c.peer.leader.Load(); l != nil && len(s) == 0 {
-		(*l).Lead(ctx, s)
+func (c *stackChannel) wait(ctx context.Context, s *signal) error {
+	if l, ready := c.peer.leader.Load(), s.channel(); l != nil && len(ready) == 0 {
+		(*l).Lead(ctx, ready)
 	}
 	return s.wait(ctx)
 }
