@@ -132,9 +132,9 @@ const (
 
 	// crowdedGain is how the bound of what is in flight grows where others keep
 	// a queue, so that they do not take the rest. It was chosen beside one Reno
-	// flow with queues of a quarter to four bandwidth-delay products: from 1.02
-	// to 1.05, less starves us at two, more starves Reno at one.
-	crowdedGain = 1.03
+	// flow with queues of a quarter to four bandwidth-delay products: with
+	// less we have less than a fifth at four, with more Reno at one.
+	crowdedGain = 1.05
 
 	// crowdedRTT is the round trip, in parts of the lowest ever, from which a
 	// queue counts as that of others: our own probing makes a quarter.

@@ -353,12 +353,15 @@ func TestSharing(t *testing.T) {
 	for _, rtt := range []time.Duration{10 * ms, 20 * ms, 50 * ms, 100 * ms} {
 		for _, queue := range []float64{0.25, 0.5, 1, 2, 4} {
 			// What comes late has to find its part by losses where the queue is
-			// short, and in few round trips where these are long.
+			// short, without any where it is long, and in few round trips where
+			// these are long.
 			equal, late := 0.9, 0.9
 			if rtt > 50*ms {
 				equal, late = 0.85, 0.68
 			} else if rtt > 20*ms && queue < 0.5 {
 				late = 0.68
+			} else if rtt > 20*ms && queue > 1 {
+				late = 0.87
 			}
 			for _, s := range []sharing{{model, model, false, rtt, queue, equal}, {model, model, true, rtt, queue, late}, {model, reno, false, rtt, queue, 0}} {
 				t.Run(s.String(), func(t *testing.T) {
