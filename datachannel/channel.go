@@ -26,6 +26,10 @@ type Channel struct {
 	told    bool   // an EventMessage waits to be taken
 	bytes   int    // of the messages in queue
 	partial []byte // deprecated partial messages so far
+
+	// Owner is the program's, to find by an Event what it keeps about the
+	// channel.
+	Owner any
 }
 
 // A message waits for Receive.

@@ -1,6 +1,7 @@
 package datachannel
 
-// A queue is first in, first out. It gives its memory back when it is empty.
+// A queue is first in, first out. It gives its memory back when it is empty
+// and that is much, and all of it by trim.
 type queue[T any] struct {
 	items []T
 	head  int
@@ -28,4 +29,11 @@ func (q *queue[T]) pop() (v T, ok bool) {
 		q.items, q.head = q.items[:n], 0
 	}
 	return v, true
+}
+
+// trim gives the memory of an empty queue back.
+func (q *queue[T]) trim() {
+	if q.len() == 0 {
+		*q = queue[T]{}
+	}
 }

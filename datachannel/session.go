@@ -2,7 +2,6 @@ package datachannel
 
 import (
 	"errors"
-	"slices"
 	"time"
 
 	"purertc/sctp"
@@ -67,7 +66,7 @@ type Session struct {
 	established bool
 	ended       error
 
-	channels map[uint16]*Channel
+	channels table
 	waiting  []*Channel // for an id, until Start
 	nextID   int        // no id of ours below it is free
 
@@ -134,7 +133,7 @@ func (s *Session) Open(now time.Time, p Params) (*Channel, error) {
 	c := &Channel{s: s, params: p}
 	switch {
 	case p.Negotiated:
-		if s.channels[p.ID] != nil {
+		if s.channels.get(p.ID) != nil {
 			return nil, ErrIDInUse
 		}
 		if s.established && int(p.ID) >= s.assoc.OutgoingStreams() {
@@ -160,11 +159,8 @@ func (s *Session) Open(now time.Time, p Params) (*Channel, error) {
 
 // register gives a channel its stream.
 func (s *Session) register(c *Channel, id uint16) {
-	if s.channels == nil {
-		s.channels = make(map[uint16]*Channel)
-	}
 	c.id, c.hasID = id, true
-	s.channels[id] = c
+	s.channels.add(c)
 	if c.params.Priority != normalPriority {
 		s.assoc.SetPriority(id, c.params.Priority)
 	}
@@ -172,7 +168,7 @@ func (s *Session) register(c *Channel, id uint16) {
 
 // openInBand gives a channel an id of ours and queues its DATA_CHANNEL_OPEN.
 func (s *Session) openInBand(now time.Time, c *Channel) error {
-	for s.nextID <= maxStreamID && s.channels[uint16(s.nextID)] != nil {
+	for s.nextID <= maxStreamID && s.channels.get(uint16(s.nextID)) != nil {
 		s.nextID += 2
 	}
 	if s.nextID > maxStreamID || s.nextID >= s.assoc.OutgoingStreams() {
@@ -192,10 +188,10 @@ func (s *Session) openInBand(now time.Time, c *Channel) error {
 
 // unregister frees a channel's stream for another.
 func (s *Session) unregister(c *Channel) {
-	if !c.hasID || s.channels[c.id] != c {
+	if !c.hasID || s.channels.get(c.id) != c {
 		return
 	}
-	delete(s.channels, c.id)
+	s.channels.remove(c.id)
 	if id := int(c.id); s.started && id%2 == s.firstID() && id < s.nextID {
 		s.nextID = id
 	}
@@ -237,11 +233,14 @@ func (s *Session) NextLowered() *Channel {
 		if !ok {
 			return nil
 		}
-		if c := s.channels[id]; c != nil {
+		if c := s.channels.get(id); c != nil {
 			return c
 		}
 	}
 }
+
+// Rest gives memory back that a session without anything to do does not need.
+func (s *Session) Rest() { s.events.trim() }
 
 func (s *Session) event(ev Event) { s.events.push(ev) }
 
@@ -311,21 +310,11 @@ func (s *Session) handleEvent(now time.Time, ev sctp.Event) {
 	s.event(Event{Kind: EventAssociation, Association: ev})
 }
 
-// sortedIDs lists the channels' ids, so that nothing depends on a map's order.
-func (s *Session) sortedIDs() []uint16 {
-	ids := make([]uint16, 0, len(s.channels))
-	for id := range s.channels {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	return ids
-}
-
 // associationUp opens the channels that waited.
 func (s *Session) associationUp(now time.Time) {
 	s.established = true
-	for _, id := range s.sortedIDs() {
-		c := s.channels[id]
+	for _, id := range s.channels.ids() {
+		c := s.channels.get(id)
 		switch {
 		case c.state != StateConnecting:
 		case int(id) >= s.assoc.OutgoingStreams():
@@ -341,8 +330,8 @@ func (s *Session) closeAll(err error) {
 		s.closed(c, err)
 	}
 	s.waiting = nil
-	for _, id := range s.sortedIDs() {
-		s.closed(s.channels[id], err)
+	for _, id := range s.channels.ids() {
+		s.closed(s.channels.get(id), err)
 	}
 	s.early, s.earlyMessages, s.earlyBytes = nil, 0, 0
 }
@@ -358,7 +347,7 @@ func (s *Session) resetStream(now time.Time, c *Channel) {
 // once (RFC 8831 §6.7).
 func (s *Session) remoteReset(now time.Time, id uint16) {
 	s.dropEarly(now, id)
-	c := s.channels[id]
+	c := s.channels.get(id)
 	if c == nil {
 		return
 	}
@@ -377,7 +366,7 @@ func (s *Session) remoteReset(now time.Time, id uint16) {
 // localReset is the end of our own reset of a stream, or its failure, after
 // which the channel is as closed as it can be.
 func (s *Session) localReset(now time.Time, id uint16, failed error) {
-	c := s.channels[id]
+	c := s.channels.get(id)
 	switch {
 	case c == nil:
 	case c.ackOwed:
@@ -401,7 +390,7 @@ func (s *Session) handleMessage(now time.Time, m sctp.Message) {
 		s.handleDCEP(now, m)
 		return
 	}
-	c := s.channels[m.Stream]
+	c := s.channels.get(m.Stream)
 	if c == nil {
 		s.keepEarly(now, m)
 		return
@@ -501,7 +490,7 @@ func (s *Session) adoptEarly(now time.Time, c *Channel) {
 func (s *Session) handleDCEP(now time.Time, m sctp.Message) {
 	switch {
 	case len(m.Data) == 1 && m.Data[0] == dcepAck:
-		if c := s.channels[m.Stream]; c != nil {
+		if c := s.channels.get(m.Stream); c != nil {
 			c.acked = true
 		}
 	case len(m.Data) > 0 && m.Data[0] == dcepOpen:
@@ -513,7 +502,7 @@ func (s *Session) handleDCEP(now time.Time, m sctp.Message) {
 // that is not the far end's to choose or in use, closes the stream (RFC 8832
 // §6).
 func (s *Session) handleOpen(now time.Time, m sctp.Message) {
-	old := s.channels[m.Stream]
+	old := s.channels.get(m.Stream)
 	reopened := false
 	if old != nil && old.state == StateClosing && old.remoteEnd {
 		// The far end has both resets behind it, and uses the id again; the

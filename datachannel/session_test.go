@@ -236,7 +236,7 @@ func TestCloseDeliversAndFreesTheID(t *testing.T) {
 				far.Receive(w.now)
 			}
 		}
-		if len(w.ends[0].channels)+len(w.ends[1].channels) != 0 {
+		if len(w.ends[0].channels.ids())+len(w.ends[1].channels.ids()) != 0 {
 			t.Error("channels are kept")
 		}
 	}

@@ -166,7 +166,7 @@ func (c *Conn) clientEncryptedExtensions(now time.Time, m message) error {
 		return err
 	}
 	// Under keys nothing in plaintext counts any more, not even an alert.
-	c.read = slices.DeleteFunc(c.read, func(r *readEpoch) bool { return r.aead == nil })
+	c.read = slices.DeleteFunc(c.read, func(r *readEpoch) bool { return r.kind == noAEAD })
 	e, err := parseEncryptedExtensions(m.body)
 	if err != nil {
 		return err

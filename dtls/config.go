@@ -97,6 +97,11 @@ type Config struct {
 	// them should make them random and all equally long.
 	ConnectionIDs func() []byte
 
+	// DiscardCertificates has the far end's chain forgotten once the handshake
+	// is done: PeerCertificates then is nil. It is for servers of many that
+	// know all they want from the check.
+	DiscardCertificates bool
+
 	Rand         io.Reader // nil: crypto/rand
 	KeyLogWriter io.Writer // NSS key log; nil: none
 

@@ -49,6 +49,7 @@ type Conn struct {
 	alert        [2]byte // level and description
 	alertPending bool
 	alertsLeft   uint8 // repetitions of a fatal alert
+	newer        bool  // the record read last was the newest there is
 
 	peer       [][]byte   // DER
 	protocol   string     // ALPN
@@ -62,10 +63,8 @@ type Conn struct {
 	in       reassembler
 	out      flight   // what we sent last and may have to send again
 	early    [][]byte // records that came before their keys, or before Finished
-	lastSeq  int32    // message_seq that ends the far end's last flight; -1: none
 	nextSend uint16   // our next message_seq
 
-	newer       bool // the record read last was the newest there is
 	cidsDue     bool // a NewConnectionId is to be sent
 	updating    bool // our KeyUpdate is on its way
 	updateDue   bool // a KeyUpdate is to be sent
@@ -91,10 +90,12 @@ type Conn struct {
 	events []Event
 	stats  Stats
 
+	lastSeq int32 // message_seq that ends the far end's last flight; -1: none
+
 	// Scratch of seal and open.
 	nonce [12]byte
-	aad   []byte
 	mask  [16]byte
+	aad   []byte
 }
 
 // A handshake is what is needed only until both ends are sure of each other.
@@ -250,7 +251,7 @@ func (c *Conn) readRecord(now time.Time, h *recordHeader, rec []byte) (data []by
 		}
 		return nil
 	}
-	if r.aead == nil && !h.mayBePlain() {
+	if r.kind == noAEAD && !h.mayBePlain() {
 		c.mistake(0, fatal(AlertUnexpectedMessage, "record of type %d in plaintext", h.typ))
 		return nil
 	}
@@ -578,6 +579,9 @@ func (c *Conn) fail(err error) {
 // establish ends the handshake with success.
 func (c *Conn) establish() {
 	c.state = stateEstablished
+	if c.cfg.DiscardCertificates {
+		c.peer = nil
+	}
 	c.hs, c.cfg = nil, nil
 	if c.version == VersionDTLS13 {
 		// A client's Finished goes on until it is acknowledged, and a server
@@ -593,7 +597,8 @@ func (c *Conn) establish() {
 		}
 	}
 	// Epoch 0 has nothing to tell any more.
-	c.read = slices.DeleteFunc(c.read, func(r *readEpoch) bool { return r.aead == nil })
+	c.read = slices.DeleteFunc(c.read, func(r *readEpoch) bool { return r.kind == noAEAD })
+	c.restHandshake()
 	c.events = append(c.events, Event{Kind: EventEstablished})
 }
 

@@ -1,6 +1,7 @@
 package dtls
 
 import (
+	"crypto/aes"
 	"crypto/cipher"
 	"encoding/binary"
 	"slices"
@@ -11,23 +12,50 @@ const aeadTagLen = 16
 
 // An aeadKey is what protects one direction of one epoch.
 type aeadKey struct {
-	aead    cipher.AEAD // nil: plaintext, epoch 0
-	mask    numberMask  // DTLS 1.3 only
-	cid     []byte      // the connection ID in its records, if they have one
+	aead    cipher.AEAD  // nil: at rest, or plaintext
+	mask    cipher.Block // of record numbers (DTLS 1.3 with AES only)
+	key     []byte       // of aead, and after it that of the mask (DTLS 1.3)
+	cid     []byte       // the connection ID in its records, if they have one
 	iv      [12]byte
-	salted  bool // only 4 bytes are of iv, and each record carries 8 (DTLS 1.2)
-	unified bool // records have the header of DTLS 1.3
+	kind    aeadKind // noAEAD: plaintext, epoch 0
+	salted  bool     // only 4 bytes are of iv, and each record carries 8 (DTLS 1.2)
+	unified bool     // records have the header of DTLS 1.3
 	epoch   uint16
 }
+
+// wake makes what rest let go of, or what was never made.
+func (k *aeadKey) wake() (err error) {
+	if k.aead != nil || k.kind == noAEAD {
+		return nil
+	}
+	key := k.key
+	if k.unified {
+		key = key[:len(key)/2]
+		if k.kind == aesGCM {
+			if k.mask, err = aes.NewCipher(k.numberKey()); err != nil {
+				return err
+			}
+		}
+	}
+	k.aead, err = k.kind.newAEAD(key)
+	return err
+}
+
+// rest lets go of the key schedules, which take forty times the room of the
+// keys that they are made from.
+func (k *aeadKey) rest() { k.aead, k.mask = nil, nil }
+
+// numberKey is the key that encrypts record numbers (RFC 9147 §4.2.3).
+func (k *aeadKey) numberKey() []byte { return k.key[len(k.key)/2:] }
 
 // newAEADKey makes the key of suite s for epoch 1, the only one of DTLS 1.2,
 // from its bytes and its (partial) IV.
 func newAEADKey(s *suite, key, iv []byte) (k aeadKey, err error) {
-	k.aead, err = s.newAEAD(key)
+	k.kind, k.key = s.aead, slices.Clone(key)
 	k.salted = s.explicit != 0
 	k.epoch = 1
 	copy(k.iv[:], iv)
-	return k, err
+	return k, k.wake()
 }
 
 // A writeEpoch numbers and protects the records that we send in an epoch.
@@ -66,7 +94,7 @@ func (k *aeadKey) after() int {
 	switch {
 	case k.typeInside():
 		return 1 + aeadTagLen
-	case k.aead == nil:
+	case k.kind == noAEAD:
 		return 0
 	}
 	return aeadTagLen
@@ -126,11 +154,12 @@ func (c *Conn) seal(w *writeEpoch, typ contentType, b []byte, start int) (_ []by
 	}
 	seq := w.next
 	w.next++
+	w.wake() // which cannot fail where it did not the first time
 	if w.unified {
 		return c.seal13(w, typ, seq, b, start), true
 	}
 	body := start + w.before()
-	if w.aead != nil {
+	if w.kind != noAEAD {
 		if len(w.cid) > 0 {
 			b, typ = append(b, byte(typ)), typeCID
 		}
@@ -161,11 +190,12 @@ func (c *Conn) recordVersion() Version {
 // record that is a replay, is too short or long, or does not authenticate
 // gives false. One that authenticates may hold more than maxPlaintext.
 func (c *Conn) open(r *readEpoch, h *recordHeader, rec []byte) (payload []byte, ok bool) {
+	r.wake() // which cannot fail where it did not the first time
 	if h.unified {
 		return c.open13(r, h, rec)
 	}
 	body := rec[h.size : h.size+h.length]
-	if r.aead == nil {
+	if r.kind == noAEAD {
 		return body, h.length <= maxPlaintext && !h.hasCID
 	}
 	plaintext := h.length - r.explicit() - aeadTagLen

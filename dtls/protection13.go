@@ -1,7 +1,6 @@
 package dtls
 
 import (
-	"crypto/cipher"
 	"encoding/binary"
 
 	"golang.org/x/crypto/chacha20"
@@ -18,22 +17,16 @@ const (
 	maxForged = 1 << 35
 )
 
-// A numberMask encrypts record numbers (RFC 9147 §4.2.3).
-type numberMask struct {
-	block  cipher.Block // AES; nil: ChaCha20
-	chacha *[chacha20.KeySize]byte
-}
-
-// setMask puts the mask for the record with the given ciphertext, which has
-// at least 16 bytes, into the scratch of c.
-func (c *Conn) setMask(m *numberMask, ciphertext []byte) {
-	if m.block != nil {
-		m.block.Encrypt(c.mask[:], ciphertext[:16])
+// setMask puts the mask of the number of the record with the given ciphertext,
+// which has at least 16 bytes, into the scratch of c (RFC 9147 §4.2.3).
+func (c *Conn) setMask(k *aeadKey, ciphertext []byte) {
+	if k.mask != nil {
+		k.mask.Encrypt(c.mask[:], ciphertext[:16])
 		return
 	}
 	c.mask = [16]byte{}
 	// Key and nonce have the lengths that this function asks for.
-	stream, _ := chacha20.NewUnauthenticatedCipher(m.chacha[:], ciphertext[4:16])
+	stream, _ := chacha20.NewUnauthenticatedCipher(k.numberKey(), ciphertext[4:16])
 	stream.SetCounter(binary.LittleEndian.Uint32(ciphertext))
 	stream.XORKeyStream(c.mask[:2], c.mask[:2])
 }
@@ -47,7 +40,7 @@ func (c *Conn) seal13(w *writeEpoch, typ contentType, seq uint64, b []byte, star
 	number := start + putUnifiedHeader(b[start:body], w.epoch, w.cid, seq, len(b)-body+aeadTagLen)
 	c.setNonce(&w.aeadKey, seq)
 	b = w.aead.Seal(b[:body], c.nonce[:], b[body:], b[start:body])
-	c.setMask(&w.mask, b[body:])
+	c.setMask(&w.aeadKey, b[body:])
 	b[number] ^= c.mask[0]
 	b[number+1] ^= c.mask[1]
 	return b
@@ -59,7 +52,7 @@ func (c *Conn) open13(r *readEpoch, h *recordHeader, rec []byte) (payload []byte
 	if len(body) < aeadTagLen || len(body) > maxPlaintext+256 { // RFC 8446 §5.2
 		return nil, false
 	}
-	c.setMask(&r.mask, body)
+	c.setMask(&r.aeadKey, body)
 	number := header[1:]
 	if h.hasCID {
 		number = number[len(r.cid):]

@@ -206,7 +206,7 @@ func (hs *handshake) resumptionSecret() []byte {
 // resumptionPSK is the secret that the ticket with a nonce stands for
 // (RFC 8446 §4.6.1).
 func resumptionPSK(h crypto.Hash, resumption, nonce []byte) []byte {
-	return newExpander(h, resumption).label("resumption", nonce, h.Size())
+	return expandLabel(h, resumption, "resumption", nonce, h.Size())
 }
 
 // ticketsPerConn is for a client that makes two connections at once: each

@@ -45,14 +45,14 @@ func (c *Conn) maxSizeLimit() uint16 {
 // tooLong tells whether a record under keys, with length bytes after its
 // header, is longer than what was agreed on. Padding and content type count.
 func (c *Conn) tooLong(r *readEpoch, length int) bool {
-	return r.aead != nil && c.sizeLimit != 0 && length-r.explicit()-aeadTagLen > int(c.ownSizeLimit())
+	return r.kind != noAEAD && c.sizeLimit != 0 && length-r.explicit()-aeadTagLen > int(c.ownSizeLimit())
 }
 
 // maxPayload is how long the payload of a record may be, if the far end wants
 // none longer than limit; 0 for any. Records without keys are not limited.
 func (k *aeadKey) maxPayload(limit uint16) int {
 	n := maxPlaintext
-	if k.aead != nil && limit != 0 {
+	if k.kind != noAEAD && limit != 0 {
 		n = min(int(limit), maxPlaintext+1)
 		if k.unified {
 			n-- // RFC 8449 §4: the content type counts

@@ -44,7 +44,7 @@ type ConnectionState struct {
 	Version           Version
 	CipherSuite       CipherSuite
 	Group             Group
-	PeerCertificates  [][]byte // DER, the far end's own first; not to be changed
+	PeerCertificates  [][]byte // DER, the far end's own first; not to be changed; see Config.DiscardCertificates
 	ALPN              string   // the protocol chosen, if any
 	SRTPProfile       uint16   // the profile chosen, if any
 	ServerName        string   // a client's server_name, as the server got it

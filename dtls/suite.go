@@ -28,7 +28,7 @@ type suite struct {
 	keyLen   int
 	fixedIV  int // bytes of the IV that the key block gives (DTLS 1.2)
 	explicit int // bytes of the nonce that each record carries (DTLS 1.2)
-	newAEAD  func(key []byte) (cipher.AEAD, error)
+	aead     aeadKind
 }
 
 // suites is in order of preference: AES-128-GCM is the fastest where the
@@ -37,18 +37,18 @@ type suite struct {
 func suites() [9]suite {
 	const v12, v13 = VersionDTLS12, VersionDTLS13
 	return [...]suite{
-		{TLS_AES_128_GCM_SHA256, v13, authAny, crypto.SHA256, 16, 12, 0, newGCM},
-		{TLS_CHACHA20_POLY1305_SHA256, v13, authAny, crypto.SHA256, 32, 12, 0, chacha20poly1305.New},
-		{TLS_AES_256_GCM_SHA384, v13, authAny, crypto.SHA384, 32, 12, 0, newGCM},
+		{TLS_AES_128_GCM_SHA256, v13, authAny, crypto.SHA256, 16, 12, 0, aesGCM},
+		{TLS_CHACHA20_POLY1305_SHA256, v13, authAny, crypto.SHA256, 32, 12, 0, chaCha20Poly1305},
+		{TLS_AES_256_GCM_SHA384, v13, authAny, crypto.SHA384, 32, 12, 0, aesGCM},
 
 		// RFC 5288 §3: the salt is 4 bytes, each record carries 8.
-		{TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, v12, authECDSA, crypto.SHA256, 16, 4, 8, newGCM},
-		{TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, v12, authRSA, crypto.SHA256, 16, 4, 8, newGCM},
+		{TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, v12, authECDSA, crypto.SHA256, 16, 4, 8, aesGCM},
+		{TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, v12, authRSA, crypto.SHA256, 16, 4, 8, aesGCM},
 		// RFC 7905 §2: the whole nonce comes from the key block and the record number.
-		{TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, v12, authECDSA, crypto.SHA256, 32, 12, 0, chacha20poly1305.New},
-		{TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, v12, authRSA, crypto.SHA256, 32, 12, 0, chacha20poly1305.New},
-		{TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, v12, authECDSA, crypto.SHA384, 32, 4, 8, newGCM},
-		{TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, v12, authRSA, crypto.SHA384, 32, 4, 8, newGCM},
+		{TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, v12, authECDSA, crypto.SHA256, 32, 12, 0, chaCha20Poly1305},
+		{TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, v12, authRSA, crypto.SHA256, 32, 12, 0, chaCha20Poly1305},
+		{TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, v12, authECDSA, crypto.SHA384, 32, 4, 8, aesGCM},
+		{TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, v12, authRSA, crypto.SHA384, 32, 4, 8, aesGCM},
 	}
 }
 
@@ -62,7 +62,19 @@ func suiteByID(id CipherSuite) (suite, bool) {
 	return suite{}, false
 }
 
-func newGCM(key []byte) (cipher.AEAD, error) {
+// An aeadKind is the algorithm that protects records.
+type aeadKind uint8
+
+const (
+	noAEAD aeadKind = iota // plaintext
+	aesGCM
+	chaCha20Poly1305
+)
+
+func (k aeadKind) newAEAD(key []byte) (cipher.AEAD, error) {
+	if k == chaCha20Poly1305 {
+		return chacha20poly1305.New(key)
+	}
 	block, err := aes.NewCipher(key)
 	if err != nil {
 		return nil, err

@@ -52,12 +52,16 @@ var (
 type Agent struct {
 	rand        io.Reader
 	random      [16]byte // scratch for rand, which would make a local array escape
+	tieBreaker  uint64
 	relayOnly   bool
 	lite        bool
 	controlling bool
-	tieBreaker  uint64
-	renominates bool   // the far end goes by the numbers of nominations
-	nomination  uint32 // the latest of ours
+
+	carried      bool // there was a selected pair
+	localEnded   bool
+	gatheringEnd bool   // EventGatheringComplete was given
+	renominates  bool   // the far end goes by the numbers of nominations
+	nomination   uint32 // the latest of ours
 
 	state State
 	err   error
@@ -68,12 +72,11 @@ type Agent struct {
 	replaced *generation
 
 	bases       []*base
-	familyCount [TCPPassive + 1][2]int // by transport: IPv6, IPv4
+	familyCount [TCPPassive + 1][2]uint16 // by transport: IPv6, IPv4
 	foundations []foundationKey
 	routes      []Route // authenticated: payload from them is given up
 
 	selected   *pair     // where data goes; nil: nowhere
-	carried    bool      // there was such a pair
 	lastAnswer time.Time // of the far end, on any pair
 
 	servers       []*server
@@ -82,22 +85,20 @@ type Agent struct {
 	nextRelaySock int
 	requests      []*serverRequest
 	nextRequest   time.Time // pacing
-	localEnded    bool
-	gatheringEnd  bool // EventGatheringComplete was given
 
-	mdns       *mdns.Resolver
+	mdns       *mdns.Resolver // nil until there is a name to ask for
 	names      mdns.Responder
 	unresolved []unresolved
 
-	out      queue
-	unknown  [16]stun.AttrType // scratch
-	events   []Event
-	deadline time.Time // when Advance has something to do
+	out       queue
+	events    []Event
+	nextEvent int       // of events
+	deadline  time.Time // when Advance has something to do
 }
 
 // NewAgent returns an agent in StateNew.
 func NewAgent(cfg Config) *Agent {
-	a := &Agent{rand: cfg.Rand, relayOnly: cfg.RelayOnly, lite: cfg.Lite, controlling: cfg.Controlling && !cfg.Lite, mdns: mdns.NewResolver()}
+	a := &Agent{rand: cfg.Rand, relayOnly: cfg.RelayOnly, lite: cfg.Lite, controlling: cfg.Controlling && !cfg.Lite}
 	if a.rand == nil {
 		a.rand = crand.Reader
 	}
@@ -241,7 +242,9 @@ func (e *alarm) add(t time.Time) {
 // earliest is the next time at which update changes something.
 func (a *Agent) earliest(now time.Time) time.Time {
 	var e alarm
-	e.add(a.mdns.NextTimeout())
+	if a.mdns != nil {
+		e.add(a.mdns.NextTimeout())
+	}
 	e.add(a.names.NextTimeout())
 	a.serverAlarms(&e)
 	a.relayAlarms(&e)

@@ -190,13 +190,18 @@ func isName(s string) bool {
 // String is the candidate in the form of RFC 8839 §5.1, beginning with
 // "candidate:".
 func (c Candidate) String() string {
-	b := fmt.Appendf(nil, "candidate:%s %d %s %d ", c.Foundation, c.Component, c.Transport, c.Priority)
+	b := append(make([]byte, 0, 128), "candidate:"...)
+	b = append(append(b, c.Foundation...), ' ')
+	b = append(strconv.AppendInt(b, int64(c.Component), 10), ' ')
+	b = append(append(b, c.Transport...), ' ')
+	b = append(strconv.AppendUint(b, uint64(c.Priority), 10), ' ')
 	if c.Name != "" {
 		b = append(b, c.Name...)
 	} else {
 		b = c.Addr.Addr().WithZone("").AppendTo(b)
 	}
-	b = fmt.Appendf(b, " %d typ %v", c.Addr.Port(), c.Type)
+	b = strconv.AppendUint(append(b, ' '), uint64(c.Addr.Port()), 10)
+	b = append(append(b, " typ "...), c.Type.String()...)
 	if c.Related.IsValid() {
 		b = append(b, " raddr "...)
 		b = c.Related.Addr().WithZone("").AppendTo(b)

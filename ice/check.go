@@ -126,7 +126,7 @@ func (a *Agent) appendRequest(now time.Time, dst []byte, p *pair) []byte {
 	p.sent++
 	x.again, x.sentAt = !x.sentAt.IsZero(), now
 	w := stun.Build(dst, stun.BindingRequest, x.id)
-	w.Bytes(stun.AttrUsername, p.gen.username)
+	w.String(stun.AttrUsername, p.gen.username)
 	// What a peer-reflexive candidate learnt from this check would have.
 	w.Uint32(stun.AttrPriority, candidatePriority(PeerReflexive.preferenceOver(p.local.tcp), p.local.preference))
 	if x.controlling {
@@ -169,7 +169,7 @@ func (a *Agent) handleResponse(now time.Time, r Route, b *base, m stun.Message) 
 	if p == nil || p.gen.failed || !p.gen.remoteKey.Verify(m) {
 		return // not ours, or not theirs: as if never received (RFC 8489 §9.1.4)
 	}
-	if len(m.AppendUnknown(a.unknown[:0], nil)) > 0 {
+	if len(m.AppendUnknown(nil, nil)) > 0 {
 		return // RFC 8489 §6.3.3; the retransmissions go on
 	}
 	x, _ := p.transactions.take(m.TransactionID())

@@ -4,8 +4,10 @@ import "time"
 
 // Consent to send is asked for by checks on the selected pair (RFC 7675).
 const (
-	consentLeast   = 4 * time.Second // RFC 7675 §5.1: 5 s, randomized by 20 %
-	consentMost    = 6 * time.Second
+	// RFC 7675 §5.1: 5 s, randomized by 20 %, of which half a second is left to
+	// owners whose timers fire together.
+	consentLeast   = 4 * time.Second
+	consentMost    = 5500 * time.Millisecond
 	consentExpires = 30 * time.Second
 
 	// staleAfter is how long after its last answer a pair is in doubt: the

@@ -44,22 +44,32 @@ type Event struct {
 const maxEvents = 512
 
 func (a *Agent) event(e Event) {
-	if len(a.events) >= maxEvents {
-		copy(a.events, a.events[1:])
-		a.events = a.events[:len(a.events)-1]
+	if len(a.events) == maxEvents && a.nextEvent == 0 {
+		a.nextEvent = 1
+	}
+	if len(a.events) == cap(a.events) && a.nextEvent > 0 || len(a.events) == maxEvents {
+		n := copy(a.events, a.events[a.nextEvent:])
+		clear(a.events[n:])
+		a.events, a.nextEvent = a.events[:n], 0
+	}
+	if a.events == nil && a.state < StateConnected {
+		a.events = make([]Event, 0, 6)
 	}
 	a.events = append(a.events, e)
 }
 
 // NextEvent returns the next event, in order.
 func (a *Agent) NextEvent() (Event, bool) {
-	if len(a.events) == 0 {
+	if a.nextEvent == len(a.events) {
 		return Event{}, false
 	}
-	e := a.events[0]
-	a.events = a.events[1:]
-	if len(a.events) == 0 {
-		a.events = nil // events are rare: an idle agent keeps no room for them
+	e := a.events[a.nextEvent]
+	if a.nextEvent++; a.nextEvent == len(a.events) {
+		clear(a.events)
+		a.events, a.nextEvent = a.events[:0], 0
+		if a.state >= StateConnected {
+			a.events = nil // they are rare from here on: an idle agent keeps no room for them
+		}
 	}
 	return e, true
 }

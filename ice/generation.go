@@ -11,26 +11,26 @@ import (
 type generation struct {
 	ufrag, pwd  string
 	localKey    *stun.Integrity // of requests to us and our answers
-	remoteUfrag string
-	remotePwd   string
-	remoteKey   *stun.Integrity // of our requests and their answers; nil until known
-	username    []byte          // of our requests: their ufrag, colon, ours (RFC 8445 §7.2.2)
-	lite        bool
+	remoteUfrag string          // a part of username
+	remoteKey   *stun.Integrity // their password, of our requests and their answers; nil until known
+	username    string          // of our requests: their ufrag, colon, ours (RFC 8445 §7.2.2)
 
-	remotes     []*remote
-	prflx       int     // remotes learnt from checks
-	pairs       []*pair // best first
-	early       []earlyCheck
+	lite        bool
 	remoteEnded bool
+	wasValid    bool
+	failed      bool
+	nomination  uint32 // controlled: the highest of the far end's
+
+	remotes []*remote
+	prflx   int     // remotes learnt from checks
+	pairs   []*pair // best first
+	early   []earlyCheck
 
 	started    time.Time // when remoteKey became known
 	nextCheck  time.Time // pacing of ordinary checks
 	firstValid time.Time // when the first pair became valid
-	wasValid   bool
-	failed     bool
 	nominated  *pair
-	nomination uint32 // controlled: the highest of the far end's
-	closedFor  *pair  // the nominated pair that closeSuperseded was last done for
+	closedFor  *pair // the nominated pair that closeSuperseded was last done for
 
 	until time.Time // of a generation that was replaced: when it is forgotten
 }
@@ -50,7 +50,7 @@ func (a *Agent) newGeneration(ufrag, pwd string) *generation {
 // the far end restarted, or that another one answered.
 func (a *Agent) SetRemote(now time.Time, ufrag, pwd string, lite bool) {
 	g := a.cur
-	if a.state == StateClosed || g.remoteKey != nil && g.remoteUfrag == ufrag && g.remotePwd == pwd {
+	if a.state == StateClosed || g.remoteKey != nil && g.remoteUfrag == ufrag && g.remoteKey.IsOf([]byte(pwd)) {
 		return
 	}
 	if g.remoteKey != nil {
@@ -58,9 +58,10 @@ func (a *Agent) SetRemote(now time.Time, ufrag, pwd string, lite bool) {
 		g = a.cur
 	}
 	a.replaced = nil
-	g.remoteUfrag, g.remotePwd, g.lite = ufrag, pwd, lite
+	// What is kept is copied: the arguments may be parts of a long text.
+	g.username, g.lite = ufrag+":"+g.ufrag, lite
+	g.remoteUfrag = g.username[:len(ufrag)]
 	g.remoteKey = stun.NewIntegrity([]byte(pwd))
-	g.username = []byte(ufrag + ":" + g.ufrag)
 	g.started, g.failed = now, false
 	if lite && !a.lite && !a.controlling {
 		a.setRole(true) // RFC 8445 §6.1.1

@@ -14,7 +14,7 @@ func (a *Agent) HandleDatagram(now time.Time, r Route, b []byte) (data []byte, o
 		return nil, false
 	}
 	if r.Sock == SockMDNS {
-		found := a.mdns.HandlePacket(now, b)
+		found := a.mdns != nil && a.mdns.HandlePacket(now, b)
 		asked := a.names.HandlePacket(now, r.Remote.Addr().Unmap().Is4(), b)
 		if found || asked {
 			a.update(now)

@@ -193,7 +193,7 @@ func (a *Agent) nextPreference(ip netip.Addr, tcp TCPType) uint16 {
 	if ip.Is4() {
 		family = 1
 	}
-	n := a.familyCount[tcp][family]
+	n := int(a.familyCount[tcp][family])
 	if n < 1000 { // after so many comings and goings the order says nothing
 		a.familyCount[tcp][family]++
 	}

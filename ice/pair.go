@@ -56,33 +56,30 @@ type transaction struct {
 // transactions are the latest requests of a pair, the newest last. A
 // cancelled check may be answered yet (RFC 8445 §7.3.1.4), and so may
 // consent checks of some seconds ago.
-type transactions struct {
-	list [4]transaction
-	n    int
-}
+type transactions struct{ list []transaction }
+
+const maxTransactions = 4
 
 func (t *transactions) newest() *transaction {
-	if t.n == 0 {
+	if len(t.list) == 0 {
 		return nil
 	}
-	return &t.list[t.n-1]
+	return &t.list[len(t.list)-1]
 }
 
 func (t *transactions) add(x transaction) {
-	if t.n == len(t.list) {
-		copy(t.list[:], t.list[1:])
-		t.n--
+	if len(t.list) == maxTransactions {
+		t.list = slices.Delete(t.list, 0, 1)
 	}
-	t.list[t.n] = x
-	t.n++
+	t.list = append(t.list, x)
 }
 
 // take removes and returns the transaction id, and what is older.
 func (t *transactions) take(id stun.TransactionID) (x transaction, ok bool) {
-	for i := range t.n {
+	for i := range t.list {
 		if t.list[i].id == id {
 			x = t.list[i]
-			t.n = copy(t.list[:], t.list[i+1:t.n])
+			t.list = slices.Delete(t.list, 0, i+1)
 			return x, true
 		}
 	}
@@ -90,12 +87,7 @@ func (t *transactions) take(id stun.TransactionID) (x transaction, ok bool) {
 }
 
 func (t *transactions) has(id stun.TransactionID) bool {
-	for i := range t.n {
-		if t.list[i].id == id {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(t.list, func(x transaction) bool { return x.id == id })
 }
 
 // addPair forms the pair of b and r, if it makes sense and is not there yet,

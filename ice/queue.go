@@ -58,8 +58,13 @@ func (q *queue) pop() (i item, ok bool) {
 	}
 	i = q.items[q.head]
 	q.items[q.head] = item{} // let go of what it points to
-	if q.head++; q.head == len(q.items) {
-		q.items, q.head = q.items[:0], 0
+	q.head++
+	switch {
+	case q.head < len(q.items):
+	case cap(q.items) > 2:
+		q.items, q.head = nil, 0 // of a burst
+	default:
+		q.items, q.head = q.items[:0], 0 // a check of consent and an answer to one
 	}
 	if i.kind == itemResponse {
 		q.responses--
@@ -105,8 +110,10 @@ func (a *Agent) AppendDatagram(now time.Time, dst []byte) (b []byte, r Route, ok
 			return b, l.route, true
 		}
 	}
-	if b, group, ok := a.mdns.AppendQuery(dst); ok {
-		return b, Route{Sock: SockMDNS, Remote: group}, true
+	if a.mdns != nil {
+		if b, group, ok := a.mdns.AppendQuery(dst); ok {
+			return b, Route{Sock: SockMDNS, Remote: group}, true
+		}
 	}
 	if b, group, addr, ok := a.names.AppendAnswer(now, dst); ok {
 		return b, Route{Sock: SockMDNS, Local: addr, Remote: group}, true
@@ -119,7 +126,7 @@ func (a *Agent) appendItem(now time.Time, dst []byte, i item) (b []byte, r Route
 	case itemCheck:
 		p := i.pair
 		p.queued = false
-		if p.state == PairFailed || p.transactions.n == 0 {
+		if p.state == PairFailed || p.transactions.newest() == nil {
 			return dst, Route{}, false // answered, or given up, while it waited
 		}
 		b = a.appendRequest(now, p.local.begin(dst, p.route.Remote), p)

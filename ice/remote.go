@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"purertc/ice/internal/mdns"
 )
 
 // A remote is a candidate of the far end, of one generation.
@@ -103,6 +105,9 @@ func (a *Agent) resolve(now time.Time, c Candidate) error {
 	if len(a.unresolved) >= maxRemotes {
 		return ErrTooManyCandidates
 	}
+	if a.mdns == nil {
+		a.mdns = mdns.NewResolver()
+	}
 	if err := a.mdns.Start(now, c.Name); err != nil {
 		return nil // a name that cannot be asked for only drops the candidate
 	}
@@ -119,6 +124,9 @@ type unresolved struct {
 
 // runMDNS advances the resolver and takes its results.
 func (a *Agent) runMDNS(now time.Time) {
+	if a.mdns == nil {
+		return
+	}
 	a.mdns.Advance(now)
 	for {
 		name, addr, ok := a.mdns.Next()

@@ -81,7 +81,7 @@ func (a *Agent) handleRequest(now time.Time, r Route, b *base, m stun.Message) {
 }
 
 func (a *Agent) unknownIn(m stun.Message) (list [4]stun.AttrType, n int) {
-	return list, copy(list[:], m.AppendUnknown(a.unknown[:0], understood))
+	return list, copy(list[:], m.AppendUnknown(nil, understood))
 }
 
 // roleConflict detects and repairs a role conflict (RFC 8445 §7.3.1.1). It

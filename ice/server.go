@@ -317,7 +317,7 @@ func (a *Agent) requestOf(id stun.TransactionID) *serverRequest {
 // handleServerResponse takes a STUN server's answer. It is not authenticated,
 // but from where the request went, and with its transaction id.
 func (a *Agent) handleServerResponse(now time.Time, r Route, q *serverRequest, m stun.Message) {
-	if q.base.route(r.Remote) != q.base.route(q.server.Addr) || len(m.AppendUnknown(a.unknown[:0], nil)) > 0 {
+	if q.base.route(r.Remote) != q.base.route(q.server.Addr) || len(m.AppendUnknown(nil, nil)) > 0 {
 		return
 	}
 	if m.Type() == stun.BindingError {

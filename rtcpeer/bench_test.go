@@ -219,7 +219,8 @@ func TestNoHandlerNoEvent(t *testing.T) {
 		e.conn.Poll()
 	}
 	b := w.ends[1].conn
-	<-b.wake
+	wake := b.wake.channel()
+	<-wake
 	arrive := func() {
 		t.Helper()
 		if err := x.PutPacket([]byte("x")); err != nil {
@@ -227,27 +228,27 @@ func TestNoHandlerNoEvent(t *testing.T) {
 		}
 		w.run()
 	}
-	if arrive(); len(b.wake) != 0 {
+	if arrive(); len(wake) != 0 {
 		t.Error("woken for a packet that there is no handler for")
 	}
 	called := 0
 	y.OnPacketReceived(func() { called++ })
-	if len(b.wake) != 1 || !b.pending() {
+	if len(wake) != 1 || !b.pending() {
 		t.Fatal("a packet that was there already wakes nobody")
 	}
 	if b.Poll(); called != 1 {
 		t.Fatalf("called %d times", called)
 	}
-	<-b.wake
-	if arrive(); len(b.wake) != 1 {
+	<-wake
+	if arrive(); len(wake) != 1 {
 		t.Fatal("a packet wakes nobody")
 	}
 	if b.Poll(); called != 2 {
 		t.Errorf("called %d times", called)
 	}
 	y.OnPacketReceived(nil)
-	<-b.wake
-	if arrive(); len(b.wake) != 0 {
+	<-wake
+	if arrive(); len(wake) != 0 {
 		t.Error("woken after the handler was taken away")
 	}
 }

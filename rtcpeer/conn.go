@@ -18,12 +18,12 @@ type Conn struct {
 	connection ConnectionState // as shown
 	gathering  GatheringState
 	signaling  SignalingState
-	created    bool  // a channel was created since Initialize
-	agreed     bool  // a remote offer was answered since Initialize
-	cause      error // why the connection failed
-	generation int   // counts Initialize and Close, which end a Poll under way
+	cause      error  // why the connection failed
+	generation uint32 // counts Initialize and Close, which end a Poll under way
+	created    bool   // a channel was created since Initialize
+	agreed     bool   // a remote offer was answered since Initialize
 	queue      eventQueue
-	channels   map[ChannelExtension]*channel
+	channels   channelTable
 
 	onDescription func(typ, sdp string)
 	onCandidate   func(media string, index int, name string)
@@ -50,7 +50,7 @@ const (
 func New() *Conn { return connOf(newDefaultExtension()) }
 
 func connOf(ext Extension) *Conn {
-	c := &Conn{wake: newSignal(), ext: ext, channels: map[ChannelExtension]*channel{}}
+	c := &Conn{ext: ext}
 	if ext == nil {
 		return c // as a zero Conn
 	}
@@ -103,13 +103,13 @@ func (c *Conn) closeLocked() {
 			break
 		}
 	}
-	for _, ch := range c.channels {
+	c.channels.each(func(ch *channel) {
 		ch.state.Store(int32(ChannelStateClosed))
 		ch.aborted.Store(true)
 		ch.release()
 		ch.wakeAll()
-	}
-	clear(c.channels)
+	})
+	c.channels = channelTable{}
 	c.queue.clear()
 	c.connection, c.signaling, c.cause = StateClosed, SignalingStateClosed, nil
 	c.wake.set()
@@ -171,11 +171,11 @@ func (c *Conn) register(ext ChannelExtension, label string, o ChannelOptions, s 
 	ch.mode.Store(int32(WriteModeBinary))
 	ch.threshold.Store(-1)
 	if own, ok := ext.(*stackChannel); ok {
-		ch.own, ch.recv, ch.send = own, own.receivers, own.senders
+		ch.own, ch.recv, ch.send = own, &own.receivers, &own.senders
 	} else {
-		ch.recv, ch.send = newSignal(), newSignal()
+		ch.recv, ch.send = new(signal), new(signal)
 	}
-	c.channels[ext] = ch
+	c.channels.add(ch)
 	return ch
 }
 
@@ -385,7 +385,7 @@ func (c *Conn) collect() {
 			c.register(e.Channel, e.Label, e.Options, ChannelStateOpen)
 			c.enqueue(e)
 		case EventChannelState, EventPacket, EventBufferRoom:
-			if ch := c.channels[e.Channel]; ch != nil && ch.wants(&e) {
+			if ch := c.channels.get(e.Channel); ch != nil && ch.wants(&e) {
 				c.enqueue(e)
 			}
 		default:
@@ -398,14 +398,14 @@ func (c *Conn) enqueue(e Event) { c.queue.push(e) }
 
 // deliver applies the first event of the queue and calls its handler. It
 // returns false if Close or Initialize came in between.
-func (c *Conn) deliver(generation int) bool {
+func (c *Conn) deliver(generation uint32) bool {
 	c.mu.Lock()
 	if c.generation != generation || c.queue.len() == 0 {
 		c.mu.Unlock()
 		return false
 	}
 	e := *c.queue.front()
-	ch := c.channels[e.Channel]
+	ch := c.channels.get(e.Channel)
 	if closes(&e) && ch != nil && ch.onPacket != nil && ch.unseen() {
 		// The handler may have been set just now, too late for its own
 		// event: packets show before the close.
@@ -428,7 +428,7 @@ func (c *Conn) deliver(generation int) bool {
 			onPacket = nil
 		}
 		if closes(&e) {
-			delete(c.channels, e.Channel)
+			c.channels.remove(e.Channel)
 			ch.release()
 		}
 	}
@@ -497,7 +497,7 @@ func (c *Conn) apply(e *Event) bool {
 	case EventChannelState:
 		// A channel's states only go forward: an open that was queued when
 		// the program called Close comes too late.
-		ch := c.channels[e.Channel]
+		ch := c.channels.get(e.Channel)
 		if ch == nil || int32(e.State) <= ch.state.Load() {
 			return false
 		}

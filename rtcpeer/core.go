@@ -31,11 +31,18 @@ type core struct {
 	fragmented   bool // by the system, so that trying tells nothing
 	route        ice.Route
 	early        [][]byte
+	leaving      bool  // we ended it
 	ended        bool  // assoc and session have come to their end
 	err          error // why the connection failed or closed; nil while it has not
 	remoteClosed bool  // the far end closed
 	rtt          time.Duration
+	used         time.Time // when a record last came or went; zero: DTLS rests
 }
+
+// restAfter is how long after its last record a connection lets go of what it
+// can make again. Once in so long that costs nothing, and thousands on one
+// socket are mostly idle.
+const restAfter = 2 * time.Second
 
 // A handshake flight that comes before the answer is kept, so that it need
 // not be sent again: browsers' first flight is two datagrams.
@@ -44,14 +51,14 @@ const (
 	maxEarlySize      = 2048
 )
 
-func newCore(cfg *Config, agent *ice.Agent, random io.Reader) *core {
+func newCore(cfg *Config, agent *ice.Agent, random io.Reader) core {
 	assoc := sctp.NewAssociation(sctp.Config{
 		Rand:           random,
 		MaxMessageSize: cfg.maxMessageSize(),
 
 		CongestionControl: cfg.CongestionControl,
 	})
-	return &core{
+	return core{
 		agent: agent, assoc: assoc, session: datachannel.NewSession(assoc),
 		datagramSize: cfg.maxDatagramSize(), discovery: cfg.MaxDatagramSize == 0,
 	}
@@ -99,9 +106,13 @@ func (p *core) handleData(now time.Time, b []byte) {
 		}
 		return
 	}
+	p.used = now
 	for len(b) > 0 {
 		data, n := p.dtls.ReadRecord(now, b)
 		if len(data) > 0 {
+			if p.assoc.State() == sctp.StateClosed {
+				p.process(now) // it has to have begun to know the far end's INIT for its answer
+			}
 			p.assoc.HandlePacket(now, data)
 		}
 		b = b[n:]
@@ -201,12 +212,11 @@ func (p *core) appendDatagram(now time.Time, dst []byte, own bool) (b []byte, r 
 		return dst, ice.Route{}, false
 	}
 	limit := p.datagramSize - p.agent.DataOverhead()
-	if b, ok = p.dtls.AppendHandshake(now, b, limit); !ok {
-		if b, ok = p.appendRecord(now, b, limit); !ok {
-			return dst, ice.Route{}, false
-		}
+	if b, ok = p.appendRecords(now, b, limit); !ok {
+		return dst, ice.Route{}, false
 	}
 	b, r = p.agent.FinishData(b, start)
+	p.used = now
 	if !p.dtls.Established() || p.assoc.Awaiting() {
 		p.agent.ExpectAnswer(now)
 	}
@@ -214,6 +224,31 @@ func (p *core) appendDatagram(now time.Time, dst []byte, own bool) (b []byte, r 
 		p.setRoute(r)
 	}
 	return b, r, true
+}
+
+// appendRecords appends the records of one datagram: those of DTLS itself, or
+// an SCTP packet. A datagram costs both ends about as much as all that is in
+// it, so where the one follows from the other they go together: behind a
+// server's last ACK the first packet of SCTP, and behind the last, which is an
+// ABORT, close_notify.
+func (p *core) appendRecords(now time.Time, b []byte, limit int) ([]byte, bool) {
+	start := len(b)
+	b, own := p.dtls.AppendHandshake(now, b, limit)
+	if own && (p.client || p.assoc.State() > sctp.StateCookieWait) {
+		return b, true
+	}
+	b, ok := p.appendRecord(now, b, limit-(len(b)-start))
+	if ok && p.leaving {
+		p.dtls.Close(now)
+		b, _ = p.dtls.AppendHandshake(now, b, limit-(len(b)-start))
+	}
+	return b, own || ok
+}
+
+// leave ends the connection on our side: ABORT is sent, then close_notify.
+func (p *core) leave(now time.Time) {
+	p.assoc.Abort(now, "")
+	p.leaving = true
 }
 
 // Path MTU discovery goes up to what Ethernet carries, and further, to jumbo
@@ -270,6 +305,19 @@ func (p *core) advance(now time.Time) {
 		p.assoc.Advance(now)
 	}
 	p.process(now)
+	if at := p.restAt(); !at.IsZero() && !now.Before(at) {
+		p.dtls.Rest()
+		p.session.Rest()
+		p.used = time.Time{}
+	}
+}
+
+// restAt is when DTLS rests, if it is not used any more; zero: it does.
+func (p *core) restAt() (at time.Time) {
+	if !p.used.IsZero() {
+		at = p.used.Add(restAfter)
+	}
+	return at
 }
 
 // nextTimeout is when advance has something to do; zero: never.
@@ -278,6 +326,7 @@ func (p *core) nextTimeout() time.Time {
 	if p.dtls != nil {
 		t = earlier(t, p.dtls.NextTimeout())
 		t = earlier(t, p.assoc.NextTimeout())
+		t = earlier(t, p.restAt())
 	}
 	return t
 }

@@ -33,8 +33,8 @@ type channel struct {
 	threshold atomic.Int64  // of OnBufferedAmountLow; -1: no handler
 	aborted   atomic.Bool   // its connection was closed
 	fetched   atomic.Uint64 // packets handed out, where the extension does not count arrivals
-	recv      signal        // a packet or the end has come
-	send      signal        // room or the end has come
+	recv      *signal       // a packet or the end has come
+	send      *signal       // room or the end has come
 
 	// guarded by conn.mu
 	onState, onPacket, onLow func()
@@ -196,6 +196,14 @@ func (ch *channel) block() func() {
 	}
 }
 
+// wait waits for a signal of the channel.
+func (ch *channel) wait(ctx context.Context, s *signal) error {
+	if ch.own != nil {
+		return ch.own.wait(ctx, s)
+	}
+	return s.wait(ctx)
+}
+
 // receive waits for a packet.
 func (ch *channel) receive(ctx context.Context) (p []byte, text bool, err error) {
 	if p, text, err = ch.get(); err == nil {
@@ -212,7 +220,7 @@ func (ch *channel) receive(ctx context.Context) (p []byte, text bool, err error)
 			}
 			return p, text, err
 		}
-		if err := ch.recv.wait(ctx); err != nil {
+		if err := ch.wait(ctx, ch.recv); err != nil {
 			return nil, false, err
 		}
 	}
@@ -233,7 +241,7 @@ func (ch *channel) sendWait(ctx context.Context, p []byte, text bool) error {
 			ch.send.set() // for other waiters
 			return err
 		}
-		if err := ch.send.wait(ctx); err != nil {
+		if err := ch.wait(ctx, ch.send); err != nil {
 			return err
 		}
 	}
@@ -261,7 +269,7 @@ func (d *DataChannel) Close() error {
 	c := d.ch.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s := ChannelState(d.ch.state.Load()); s < ChannelStateClosing && c.channels[d.ch.ext] == d.ch {
+	if s := ChannelState(d.ch.state.Load()); s < ChannelStateClosing && c.channels.get(d.ch.ext) == d.ch {
 		d.ch.state.Store(int32(ChannelStateClosing))
 		c.enqueue(Event{Kind: eventChannelShown, Channel: d.ch.ext})
 		c.wake.set()
@@ -475,7 +483,7 @@ func (d *DataChannel) setHandler(set func(ch *channel)) {
 	}
 	ch.conn.mu.Lock()
 	defer ch.conn.mu.Unlock()
-	if ch.conn.channels[ch.ext] != ch {
+	if ch.conn.channels.get(ch.ext) != ch {
 		return
 	}
 	set(ch)

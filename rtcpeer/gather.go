@@ -312,11 +312,12 @@ func (p *peer) gatheringComplete() {
 
 func (p *peer) emitCandidate(name string) {
 	d := p.neg.localApplied()
-	if d == nil || d.data.Ufrag != p.gatherer.ufrag {
+	if d == nil || d.credentials().ufrag != p.gatherer.ufrag {
 		p.gatherer.unsignalled = append(p.gatherer.unsignalled, name)
 		return
 	}
-	p.emit(Event{Kind: EventICECandidate, Media: d.data.Mid, Index: d.data.Index, Name: name})
+	data := d.data()
+	p.emit(Event{Kind: EventICECandidate, Media: data.Mid, Index: data.Index, Name: name})
 }
 
 // emitUnsignalled emits what could not be for want of a local description.

@@ -47,6 +47,7 @@ type Host struct {
 	sockets []*udpmux.Socket
 	tcp     *tcpmux.Listener // nil: none
 	crew    crew             // runs those that connect
+	resting wheel            // wakes those that are connected and at rest
 	done    chan struct{}    // closed with the host
 
 	mu     sync.Mutex
@@ -71,7 +72,7 @@ func NewHost(cfg HostConfig) (*Host, error) {
 			addr = netip.AddrPortFrom(netip.IPv6Unspecified(), uint16(a.Port))
 		}
 	}
-	h := &Host{done: make(chan struct{}), more: newSignal()}
+	h := &Host{done: make(chan struct{})}
 	h.crew.start()
 	for range max(1, cfg.Sockets) {
 		s, err := udpmux.Listen(udpmux.Config{Addr: addr, ReusePort: cfg.Sockets > 1, BufferSize: hostBufferSize, Logger: cfg.Logger})
@@ -118,13 +119,32 @@ func (h *Host) Ready(ctx context.Context) (*Conn, error) {
 			continue
 		}
 		select {
-		case <-h.more:
+		case <-h.more.channel():
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-h.done:
 			h.more.set()
 			return nil, ErrClosed
 		}
+	}
+}
+
+// Run polls the connections of this host as long as ctx lasts, like a loop of
+// Ready and Conn.Poll, and a little cheaper. Several goroutines may be in it:
+// each serves whichever connection is next. It returns ctx's error, or nil
+// after Close.
+func (h *Host) Run(ctx context.Context) error {
+	id := goroutineID()
+	self := func() int64 { return id }
+	for {
+		c, err := h.Ready(ctx)
+		switch {
+		case errors.Is(err, ErrClosed):
+			return nil
+		case err != nil:
+			return err
+		}
+		c.poll(self)
 	}
 }
 

@@ -2,6 +2,7 @@ package rtcpeer
 
 import (
 	"context"
+	"errors"
 	"net"
 	"runtime"
 	"sync"
@@ -185,4 +186,50 @@ func refused(s net.Conn, request []byte) bool {
 		}
 	}
 	return false
+}
+
+// TestHostRun has one goroutine in Run serve two connections of a host, until
+// the host is closed.
+func TestHostRun(t *testing.T) {
+	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	canceled, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := h.Run(canceled); !errors.Is(err, context.Canceled) {
+		t.Errorf("Run with a context that has ended: %v", err)
+	}
+	ran := make(chan error, 1)
+	go func() { ran <- h.Run(context.Background()) }()
+	for range 2 {
+		a, b := New(), New()
+		defer a.Close()
+		defer b.Close()
+		if err := errors.Join(a.Initialize(Config{IncludeLoopback: true}), b.Initialize(Config{Host: h})); err != nil {
+			t.Fatal(err)
+		}
+		signalTo(t, a, b)
+		signalTo(t, b, a)
+		received := make(chan bool, 1)
+		b.OnDataChannelReceived(func(*DataChannel) { received <- true })
+		kept, err := a.CreateDataChannel("x", ChannelOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer kept.Close()
+		if err := a.CreateOffer(); err != nil {
+			t.Fatal(err)
+		}
+		go a.Run(t.Context())
+		select {
+		case <-received:
+		case <-time.After(20 * time.Second):
+			t.Fatal("the host's connection was not polled")
+		}
+	}
+	h.Close()
+	if err := <-ran; err != nil {
+		t.Errorf("Run after Close: %v", err)
+	}
 }

@@ -18,7 +18,7 @@ type peerMutex struct {
 	mu      sync.Mutex
 	waiting atomic.Int32
 
-	later  [4]signal // set by Unlock; guarded by mu
+	later  [4]*signal // set by Unlock; guarded by mu
 	laters int
 }
 
@@ -32,7 +32,7 @@ func (m *peerMutex) Lock() {
 }
 
 // wake has Unlock set a signal. It is called with the lock held.
-func (m *peerMutex) wake(s signal) {
+func (m *peerMutex) wake(s *signal) {
 	for _, t := range m.later[:m.laters] {
 		if t == s {
 			return
@@ -49,7 +49,7 @@ func (m *peerMutex) wake(s signal) {
 func (m *peerMutex) Unlock() {
 	later, n := m.later, m.laters
 	if n > 0 {
-		m.later, m.laters = [4]signal{}, 0
+		m.later, m.laters = [4]*signal{}, 0
 	}
 	m.mu.Unlock()
 	for _, s := range later[:n] {

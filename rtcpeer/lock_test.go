@@ -5,28 +5,28 @@ import "testing"
 // Signals are set when the lock is free, each once, and none is lost.
 func TestPeerMutexWakes(t *testing.T) {
 	var m peerMutex
-	var signals []signal
-	for range 3 * len(m.later) {
-		signals = append(signals, newSignal())
+	signals := make([]signal, 3*len(m.later))
+	for i := range signals {
+		<-signals[i].channel()
 	}
 	m.Lock()
-	for _, s := range signals {
-		m.wake(s)
-		m.wake(s)
+	for i := range signals {
+		m.wake(&signals[i])
+		m.wake(&signals[i])
 	}
-	if len(signals[0]) != 0 {
+	if len(signals[0].channel()) != 0 {
 		t.Error("woken under the lock")
 	}
 	m.Unlock()
-	for i, s := range signals {
-		if len(s) != 1 {
+	for i := range signals {
+		if len(signals[i].channel()) != 1 {
 			t.Errorf("signal %d was not set", i)
 		}
 	}
-	<-signals[0]
+	<-signals[0].channel()
 	m.Lock()
 	m.Unlock()
-	if len(signals[0]) != 0 {
+	if len(signals[0].channel()) != 0 {
 		t.Error("set again")
 	}
 }

@@ -14,22 +14,34 @@ import (
 type description struct {
 	typ    string
 	text   string
-	origin sdp.Origin
-	data   *sdp.Data
-	parsed *sdp.Session // nil once the connection is up
+	parsed *parsedDescription // nil once the connection is up: it can be had from the text
 }
 
-// session is the whole of the text, which is parsed again where it was
-// forgotten.
-func (d *description) session() *sdp.Session {
+// A parsedDescription is what a text says: all of it, and what of it matters
+// to data channels.
+type parsedDescription struct {
+	session *sdp.Session
+	data    *sdp.Data
+}
+
+func (d *description) session() *sdp.Session { return d.read().session }
+func (d *description) data() *sdp.Data       { return d.read().data }
+
+func (d *description) credentials() credentials {
+	data := d.data()
+	return credentials{data.Ufrag, data.Pwd}
+}
+
+// read parses the text again where what it says was forgotten.
+func (d *description) read() *parsedDescription {
 	if d.parsed != nil {
 		return d.parsed
 	}
-	s, err := sdp.Parse(d.text)
-	if err != nil {
-		return &sdp.Session{} // it was parsed before: this cannot be
+	again, err := parseDescription(d.typ, d.text)
+	if err != nil { // it was parsed before: this cannot be
+		return &parsedDescription{&sdp.Session{}, &sdp.Data{}}
 	}
-	return s
+	return again.parsed
 }
 
 // parseDescription reads a description; its errors are ErrInvalidParameter
@@ -39,17 +51,33 @@ func parseDescription(typ, text string) (*description, error) {
 	if err != nil {
 		return nil, invalid("%s: %w", typ, err)
 	}
-	data, err := s.Data()
+	parsed, err := understood(typ, s)
 	if err != nil {
 		return nil, invalid("%s: %w", typ, err)
 	}
-	return &description{typ, text, s.Origin, data, s}, nil
+	return &description{typ, text, parsed}, nil
+}
+
+// understood reads what matters to data channels in a description.
+func understood(typ string, s *sdp.Session) (*parsedDescription, error) {
+	data, err := s.Data()
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case data.Setup != "":
+	case typ == "offer":
+		data.Setup = sdp.SetupActPass // what old offers without the line mean
+	default:
+		data.Setup = sdp.SetupActive // RFC 4145 §4.1: the default
+	}
+	return &parsedDescription{s, data}, nil
 }
 
 // sameTransport tells whether two descriptions agree in their ICE and DTLS
 // lines, candidates aside.
 func (d *description) sameTransport(o *description) bool {
-	a, b := d.data, o.data
+	a, b := d.data(), o.data()
 	return a.Mid == b.Mid && a.Index == b.Index && a.Rejected == b.Rejected && a.Ufrag == b.Ufrag && a.Pwd == b.Pwd &&
 		a.Setup == b.Setup && a.TLSID == b.TLSID && a.SCTPPort == b.SCTPPort && a.ICELite == b.ICELite &&
 		sameFingerprints(a.Fingerprints, b.Fingerprints)
@@ -197,10 +225,10 @@ func (n *negotiation) makeAnswer(offer *description, fill func(*sdp.Params)) (*d
 	}
 	p := n.params(c)
 	p.Setup = sdp.SetupActive // RFC 8842 §5.3: the answerer should be the client
-	if n.roleKnown && !n.client || !n.roleKnown && offer.data.Setup == sdp.SetupActive {
+	if n.roleKnown && !n.client || !n.roleKnown && offer.data().Setup == sdp.SetupActive {
 		p.Setup = sdp.SetupPassive
 	}
-	if offer.data.TLSID != "" {
+	if offer.data().TLSID != "" {
 		p.TLSID = n.tlsID
 	}
 	fill(&p)
@@ -214,17 +242,20 @@ func (n *negotiation) makeAnswer(offer *description, fill func(*sdp.Params)) (*d
 
 // restarts tells whether a remote description restarts ICE.
 func (n *negotiation) restarts(remote *description) bool {
-	old := n.currentRemote
-	return old != nil && !old.data.Rejected && (old.data.Ufrag != remote.data.Ufrag || old.data.Pwd != remote.data.Pwd)
+	if n.currentRemote == nil {
+		return false
+	}
+	a, b := n.currentRemote.data(), remote.data()
+	return !a.Rejected && (a.Ufrag != b.Ufrag || a.Pwd != b.Pwd)
 }
 
 // made is a description of our own making.
 func made(typ string, s *sdp.Session) (*description, error) {
-	data, err := s.Data()
+	parsed, err := understood(typ, s)
 	if err != nil {
 		return nil, fmt.Errorf("rtcpeer: own description: %w", err)
 	}
-	return &description{typ, s.String(), s.Origin, data, s}, nil
+	return &description{typ, s.String(), parsed}, nil
 }
 
 // checkLocal finds the created description that the program wants to apply.
@@ -275,8 +306,14 @@ func (n *negotiation) asCreated(typ, text string) *description {
 }
 
 // forget lets go of what is only needed while a connection is set up, and can
-// be had from the texts again.
+// be had from the texts again: that takes three times their room.
 func (n *negotiation) forget() {
+	if a, b := n.currentLocal, n.currentRemote; a != nil && b != nil && a.parsed != nil {
+		// In one piece they are a kilobyte, of which a program has few; in
+		// two, each would keep a page of what else is of its size and short-lived.
+		both := a.text + b.text
+		a.text, b.text = both[:len(a.text)], both[len(a.text):]
+	}
 	for _, d := range []*description{n.currentLocal, n.currentRemote, n.pendingLocal, n.pendingRemote} {
 		if d != nil {
 			d.parsed = nil
@@ -286,7 +323,7 @@ func (n *negotiation) forget() {
 
 // sameVersion tells whether d, with candidates added, may be o.
 func (d *description) sameVersion(o *description) bool {
-	return d.origin == o.origin && d.sameTransport(o)
+	return d.session().Origin == o.session().Origin && d.sameTransport(o)
 }
 
 // checkRemote reads a remote description and holds it against the state.
@@ -304,7 +341,7 @@ func (n *negotiation) checkRemote(typ, text string) (*description, error) {
 	if !inState {
 		return nil, wrongState("remote %s in signalling state %v, not %s", typ, n.state, states)
 	}
-	if d.data.Rejected {
+	if d.data().Rejected {
 		return d, nil
 	}
 	return d, n.checkSetup(d)
@@ -314,24 +351,21 @@ func (n *negotiation) checkRemote(typ, text string) (*description, error) {
 // on before: another role or certificate would be another DTLS association,
 // which data channels do not survive.
 func (n *negotiation) checkSetup(d *description) error {
-	s := d.data.Setup
-	offer := d.typ == "offer"
-	switch {
-	case s == sdp.SetupHoldConn, s == sdp.SetupActPass && !offer:
+	s := d.data().Setup
+	if s == sdp.SetupHoldConn || s == sdp.SetupActPass && d.typ != "offer" {
 		return invalid("%s has a=setup:%s", d.typ, s)
-	case s == "" && !offer:
-		d.data.Setup = sdp.SetupActive // RFC 4145 §4.1: the default
-	case s == "":
-		d.data.Setup = sdp.SetupActPass // what old offers without the line mean
 	}
-	if n.roleKnown && (d.data.Setup == sdp.SetupActive && n.client || d.data.Setup == sdp.SetupPassive && !n.client) {
-		return invalid("%s has a=setup:%s, which is not the DTLS role that was agreed on", d.typ, d.data.Setup)
+	if n.roleKnown && (s == sdp.SetupActive && n.client || s == sdp.SetupPassive && !n.client) {
+		return invalid("%s has a=setup:%s, which is not the DTLS role that was agreed on", d.typ, s)
 	}
 	old := n.currentRemote
 	if n.state == SignalingStateHaveRemotePranswer {
 		old = n.pendingRemote
 	}
-	if old != nil && !old.data.Rejected && !sameFingerprints(old.data.Fingerprints, d.data.Fingerprints) {
+	if old == nil {
+		return nil
+	}
+	if before := old.data(); !before.Rejected && !sameFingerprints(before.Fingerprints, d.data().Fingerprints) {
 		return invalid("%s has another fingerprint than the connection's", d.typ)
 	}
 	return nil
@@ -353,18 +387,15 @@ func (n *negotiation) agree() {
 	n.currentLocal, n.currentRemote = n.pendingLocal, n.pendingRemote
 	n.pendingLocal, n.pendingRemote, n.offer, n.answer = nil, nil, nil, nil
 	n.state = SignalingStateStable
-	if c := (credentials{n.currentLocal.data.Ufrag, n.currentLocal.data.Pwd}); c.ufrag != "" {
-		if c == n.next {
-			n.restart, n.next = false, credentials{}
-		}
-		n.local = c
+	if n.next.ufrag != "" && n.next == n.currentLocal.credentials() {
+		n.local, n.next, n.restart = n.next, credentials{}, false
 	}
 }
 
 // isClient tells the DTLS role that two descriptions agree on (RFC 8842 §5).
 func isClient(local, remote *description) bool {
 	if local.typ == "offer" {
-		return remote.data.Setup == sdp.SetupPassive
+		return remote.data().Setup == sdp.SetupPassive
 	}
-	return local.data.Setup == sdp.SetupActive
+	return local.data().Setup == sdp.SetupActive
 }

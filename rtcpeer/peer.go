@@ -1,17 +1,15 @@
 package rtcpeer
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"io"
 	"log/slog"
-	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"purertc/datachannel"
 	"purertc/dtls"
 	"purertc/ice"
 	"purertc/ice/udpmux"
@@ -28,38 +26,42 @@ type peer struct {
 	network network
 	random  io.Reader
 	now     func() time.Time
-	timed   bool // by timers; a simulation calls fire itself
+	place   wheelPlace // in the host's wheel
 
-	mu       peerMutex // guards what follows
-	core     *core
+	timed     bool // by timers; a simulation calls fire itself
+	multicast bool // the machine's network, where names can be asked for
+
+	// What follows is guarded by mu.
+	closed   bool
+	over     bool // nothing more can be sent or received
+	leaving  bool // shutdown waits for that
+	full     bool // a socket is full: output waits for Writable
+	deferred bool // the timer fired too late once, and was put off
+
+	mu       peerMutex
+	core     core
 	neg      negotiation
 	events   eventQueue
-	channels map[*datachannel.Channel]*stackChannel
-	serial   uint64   // of the channel made last
+	channels channelList
 	incoming struct { // channels of the far end that the program has not heard of
 		count, bytes int
 	}
-	inbox   inbox // has a lock of its own
-	closed  bool
-	done    chan struct{} // closed when nothing more can be sent or received
-	over    bool          // done is closed
-	leaving bool          // shutdown waits for done
-	cause   error         // of closed, or of failed
+	inbox  inbox                  // has a lock of its own
+	leader atomic.Pointer[leader] // the socket of the selected pair; not guarded
+	ended  signal                 // set with over
+	cause  error                  // of closed, or of failed
 
 	state     ConnectionState // the true one
 	gatherer  gatherer
 	remote    remoteCandidates
 	maxRemote int // the peer's max-message-size in bytes; 0: no limit
 
-	ports     []port // the sockets, by the Sock of their routes
-	mdns      *mdnsUser
-	multicast bool           // the machine's network, where names can be asked for
-	full      bool           // a socket is full: output waits for Writable
-	traffic   TransportStats // of which only the counters are kept here
-	timer     *time.Timer
-	armed     time.Time     // when the timer fires; zero: it is not set
-	slack     time.Duration // how much later than armed
-	deferred  bool          // it fired too late once, and was put off
+	ports   []port // the sockets, by the Sock of their routes
+	mdns    *mdnsUser
+	traffic traffic
+	timer   *time.Timer   // nil: not needed yet, or replaced by the host's wheel
+	armed   time.Time     // when the timer fires; zero: it is not set
+	slack   time.Duration // how much later than armed
 }
 
 func newPeer(cfg Config, random io.Reader, notify func()) (*peer, error) {
@@ -72,7 +74,7 @@ func newPeer(cfg Config, random io.Reader, notify func()) (*peer, error) {
 	}
 	log := cfg.Logger
 	if log == nil {
-		log = slog.New(slog.DiscardHandler)
+		log = silence
 	}
 	agent := ice.NewAgent(ice.Config{
 		RelayOnly: cfg.ICETransportPolicy == ICETransportPolicyRelay, Lite: cfg.ICELite,
@@ -80,11 +82,21 @@ func newPeer(cfg Config, random io.Reader, notify func()) (*peer, error) {
 	})
 	p := &peer{
 		cfg: cfg, log: log, notify: notify, network: privateNetwork{log, cfg.LocalAddresses, cfg.MinPort, cfg.MaxPort}, random: random, now: time.Now, timed: true, multicast: true,
-		core: newCore(&cfg, agent, random), neg: neg, done: make(chan struct{}),
-		channels: map[*datachannel.Channel]*stackChannel{},
+		core: newCore(&cfg, agent, random), neg: neg,
 	}
 	p.core.fragmented = !udpmux.Unfragmented
 	return p, nil
+}
+
+// silence is the log of those that have none.
+var silence = slog.New(slog.DiscardHandler)
+
+// traffic counts what goes through a peer's sockets, in datagrams and bytes of
+// UDP payload.
+type traffic struct {
+	packetsSent, packetsReceived uint64
+	bytesSent, bytesReceived     uint64
+	changes                      uint64 // of the selected pair
 }
 
 // emit queues an event for the program.
@@ -132,9 +144,9 @@ func (p *peer) HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int
 
 // take gives the core what one read brought. The lock is held; run follows.
 func (p *peer) take(now time.Time, r ice.Route, b []byte, segment int) {
-	p.traffic.BytesReceived += uint64(len(b))
+	p.traffic.bytesReceived += uint64(len(b))
 	for len(b) > 0 {
-		p.traffic.PacketsReceived++
+		p.traffic.packetsReceived++
 		n := min(segment, len(b))
 		p.core.handleDatagram(now, r, b[:n:n])
 		b = b[n:]
@@ -187,15 +199,34 @@ func (p *peer) RouteClosed(r ice.Route, err error) {
 // arm sets the timer if the next deadline is earlier than what it is set to.
 // One that has moved to later is looked at when the timer fires: most move
 // with every datagram.
+//
+// A peer of a host that rests is in the host's wheel, where moving is cheap.
 func (p *peer) arm(now time.Time) {
 	t := p.core.nextTimeout()
-	if !p.timed || t.IsZero() || !p.armed.IsZero() && !t.Before(p.armed) {
+	if !p.timed || t.IsZero() {
 		return
 	}
-	p.armed = t
 	wait := max(0, t.Sub(now))
-	p.slack = slack(t, wait)
-	wait += p.slack
+	if p.rests() && wait >= wheelLeast {
+		if !t.Equal(p.armed) || p.timer != nil {
+			p.armed, p.slack = t, p.cfg.Host.resting.add(p, t, wait)
+			p.dropTimer()
+		}
+		return
+	}
+	if !p.armed.IsZero() && !t.Before(p.armed) {
+		return
+	}
+	p.armed, p.slack = t, slackOf(time.Duration(t.UnixNano()), wait)
+	p.setTimer(wait + p.slack)
+}
+
+// rests tells whether nothing but ICE keeps the connection up.
+func (p *peer) rests() bool {
+	return p.cfg.Host != nil && p.state == StateConnected && p.core.used.IsZero()
+}
+
+func (p *peer) setTimer(wait time.Duration) {
 	if p.timer == nil {
 		p.timer = time.AfterFunc(wait, p.fire)
 	} else {
@@ -203,19 +234,27 @@ func (p *peer) arm(now time.Time) {
 	}
 }
 
-// slack is how much later than t, which is wait away, a timer fires, so that
-// the keepalives of many peers wake the process together: for a thousand that
-// rest, four times a second and not two hundred. It is at most 1/16 of the
-// wait, and none for what may be a retransmission.
-func slack(t time.Time, wait time.Duration) time.Duration {
+func (p *peer) dropTimer() {
+	if p.timer != nil {
+		p.timer.Stop()
+		p.timer = nil
+	}
+}
+
+// slackOf is how much later a timer fires that is due at a time, given from any
+// moment on, and that is wait away. So the keepalives of many peers wake the
+// process together: for a thousand that rest, twice a second and not two
+// hundred times. It is at most 1/8 of the wait, and none for what may be a
+// retransmission.
+func slackOf(due, wait time.Duration) time.Duration {
 	if wait < slackFrom {
 		return 0
 	}
-	grid := slackFrom >> 4
-	for grid<<5 <= wait {
+	grid := slackFrom >> 3
+	for grid<<4 <= wait {
 		grid <<= 1
 	}
-	return grid - time.Duration(t.UnixNano())%grid
+	return grid - due%grid
 }
 
 // slackFrom is more than any retransmission's first timeout.
@@ -237,7 +276,7 @@ func (p *peer) fire() {
 	late := now.Sub(due) - p.slack
 	if p.deferred = p.timed && late > overloaded && !p.deferred; p.deferred {
 		p.armed = due
-		p.timer.Reset(2 * late)
+		p.setTimer(2 * late)
 		return
 	}
 	p.core.advance(now)
@@ -279,17 +318,14 @@ func (p *peer) takeEvents(now time.Time) {
 
 // finish lets a shutdown that waits go on.
 func (p *peer) finish() {
-	if !p.over {
-		p.over = true
-		close(p.done)
-	}
+	p.over = true
+	p.ended.set()
 }
 
 // endChannels closes all channels, in the order of their making.
 func (p *peer) endChannels(cause error) {
-	all := slices.SortedFunc(maps.Values(p.channels), func(a, b *stackChannel) int { return cmp.Compare(a.serial, b.serial) })
-	clear(p.channels)
-	for _, c := range all {
+	for c := p.channels.first; c != nil; c = p.channels.first {
+		p.channels.remove(c)
 		c.connectionClosed(cause)
 	}
 }
@@ -311,13 +347,14 @@ func (p *peer) handleICEEvent(now time.Time, e ice.Event) {
 			q.Unbind(e.Route.Remote)
 		}
 	case ice.EventSelected:
-		p.traffic.SelectedCandidatePairChanges++
+		p.traffic.changes++
 		p.full = false // of another socket, or found again at once
 		p.log.Debug("pair selected", "local", e.Route.Local, "remote", e.Route.Remote)
 		if e.Lost {
 			p.core.pathLost(now)
 		}
 		p.core.takeRTT()
+		p.setLeader(p.port(e.Route.Sock))
 	case ice.EventAlternate:
 		p.sentOn(e)
 	case ice.EventConnectionGone:
@@ -390,7 +427,7 @@ func (p *peer) close() {
 	now := p.now()
 	// The peer is told in what order it can still read: ABORT, close_notify,
 	// then relays are given back.
-	p.core.assoc.Abort(now, "")
+	p.core.leave(now)
 	p.flush(now)
 	p.shut(now, nil)
 }
@@ -409,8 +446,9 @@ func (p *peer) shut(now time.Time, cause error) {
 	p.flush(now)
 	p.closed, p.cause = true, closedBy(cause)
 	p.finish()
-	if p.timer != nil {
-		p.timer.Stop()
+	p.dropTimer()
+	if p.cfg.Host != nil {
+		p.cfg.Host.resting.remove(p)
 	}
 	p.gatherer.stop()
 	p.gatherer.forgetRetries()
@@ -432,7 +470,8 @@ func (p *peer) shut(now time.Time, cause error) {
 // both descriptions are known.
 func (p *peer) startTransport(now time.Time) error {
 	local, remote := p.neg.localApplied(), p.neg.remote()
-	if local.data.Rejected || remote.data.Rejected {
+	told := remote.data()
+	if local.data().Rejected || told.Rejected {
 		p.core.end(errRejected)
 		return nil
 	}
@@ -441,9 +480,9 @@ func (p *peer) startTransport(now time.Time) error {
 			return err
 		}
 	}
-	p.maxRemote = remote.data.MaxMessageSize
-	p.core.agent.SetRenomination(slices.Contains(remote.data.ICEOptions, renomination))
-	p.core.agent.SetRemote(now, remote.data.Ufrag, remote.data.Pwd, remote.data.ICELite)
+	p.maxRemote = told.MaxMessageSize
+	p.core.agent.SetRenomination(slices.Contains(told.ICEOptions, renomination))
+	p.core.agent.SetRemote(now, told.Ufrag, told.Pwd, told.ICELite)
 	p.remote.apply(p, now, remote)
 	return nil
 }
@@ -462,7 +501,7 @@ func (p *peer) startDTLS(now time.Time, local, remote *description) error {
 		return err
 	}
 	var fingerprints []dtls.Fingerprint
-	for _, f := range remote.data.Fingerprints {
+	for _, f := range remote.data().Fingerprints {
 		fingerprints = append(fingerprints, dtls.Fingerprint{Hash: f.Hash, Value: f.Value})
 	}
 	p.neg.client, p.neg.roleKnown = isClient(local, remote), true
@@ -473,8 +512,9 @@ func (p *peer) startDTLS(now time.Time, local, remote *description) error {
 		// without use_srtp (RFC 5764 §4.1.1).
 		SRTPProfiles: []uint16{srtpAES128GCM, srtpAES128CM},
 		// So that the far end says what it accepts; see core.discover.
-		RecordSizeLimit: maxRecord,
-		Rand:            p.random, KeyLogWriter: p.cfg.KeyLogWriter,
+		RecordSizeLimit:     maxRecord,
+		DiscardCertificates: true, // the fingerprint says all
+		Rand:                p.random, KeyLogWriter: p.cfg.KeyLogWriter,
 	})
 	if err == nil && !p.postponeStart() {
 		p.core.beginDTLS(now)
@@ -508,17 +548,26 @@ func (p *peer) shutdown(ctx context.Context) error {
 	if !connected {
 		return nil // nothing can be queued
 	}
-	select {
-	case <-p.done:
-	case <-ctx.Done():
-		return ctx.Err()
+	for {
+		over, err := p.outcome()
+		if over {
+			p.ended.set() // for other waiters
+			return err
+		}
+		if err := p.ended.wait(ctx); err != nil {
+			return err
+		}
 	}
+}
+
+// outcome tells whether the connection is over, and if it failed, why.
+func (p *peer) outcome() (over bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.state == StateFailed {
-		return p.cause
+		err = p.cause
 	}
-	return nil
+	return p.over, err
 }
 
 // A batch is the buffer that datagrams are collected in for one write. It
@@ -533,7 +582,16 @@ const (
 	batchSegments = 48
 )
 
-var batches = sync.Pool{New: func() any { return &batch{make([]byte, 0, batchSize+maxDatagramSize)} }}
+// smallBatchSize is enough for a flight of DTLS, for acknowledgements and for
+// small messages. Most flushes have no more to send, and a large buffer for
+// each peer that flushes now and then would be a tenth of the garbage of
+// setting up connections: the collector takes what a pool lends rarely.
+const smallBatchSize = 4 << 10
+
+var (
+	batches      = sync.Pool{New: func() any { return &batch{make([]byte, 0, batchSize+maxDatagramSize)} }}
+	smallBatches = sync.Pool{New: func() any { return &batch{make([]byte, 0, smallBatchSize+ethernetDatagramSize)} }}
+)
 
 // flush sends what the core has to send, as long as the sockets take it.
 // Datagrams of one size and one route go out in one write.
@@ -541,8 +599,12 @@ var batches = sync.Pool{New: func() any { return &batch{make([]byte, 0, batchSiz
 // While a socket is full only ICE's own datagrams go out, which are few: they
 // are how a connection that stands still is left for another.
 func (p *peer) flush(now time.Time) {
+	buffers, most := &batches, batchSize
+	if p.core.assoc.Pending() < smallBatchSize {
+		buffers, most = &smallBatches, smallBatchSize
+	}
 	var (
-		buffer  = batches.Get().(*batch)
+		buffer  = buffers.Get().(*batch)
 		b       = buffer.b[:0]
 		route   ice.Route
 		segment int // the size of each datagram in b but the last
@@ -566,7 +628,7 @@ func (p *peer) flush(now time.Time) {
 			route, segment, count = r, size, 0
 		}
 		// A shorter datagram can only be the last one of a write.
-		if count++; size < segment || count == batchSegments || len(b)+segment > batchSize {
+		if count++; size < segment || count == batchSegments || len(b)+segment > most {
 			p.write(route, b, segment)
 			b = b[:0]
 		}
@@ -574,7 +636,7 @@ func (p *peer) flush(now time.Time) {
 	if len(b) > 0 {
 		p.write(route, b, segment)
 	}
-	batches.Put(buffer)
+	buffers.Put(buffer)
 }
 
 func (p *peer) write(r ice.Route, b []byte, segment int) {
@@ -582,8 +644,8 @@ func (p *peer) write(r ice.Route, b []byte, segment int) {
 		p.writeMDNS(r, b)
 		return
 	}
-	p.traffic.PacketsSent += uint64((len(b) + segment - 1) / segment)
-	p.traffic.BytesSent += uint64(len(b))
+	p.traffic.packetsSent += uint64((len(b) + segment - 1) / segment)
+	p.traffic.bytesSent += uint64(len(b))
 	if q := p.port(r.Sock); q != nil && !q.Write(r, b, segment) {
 		p.full = true
 	}

@@ -114,7 +114,7 @@ func (p *peer) setLocalDescription(typ, text string) error {
 	case "pranswer":
 		n.state = SignalingStateHaveLocalPranswer
 	case "answer":
-		n.agree()
+		p.agree()
 	}
 	p.emit(Event{Kind: EventSignalingState, State: int(n.state)})
 	p.run(now)
@@ -127,11 +127,13 @@ func (p *peer) applyLocal(now time.Time, d *description) error {
 	n := &p.neg
 	old := n.pendingLocal
 	n.pendingLocal = d
-	if c := (credentials{d.data.Ufrag, d.data.Pwd}); c.ufrag != "" && c.ufrag != p.gatherer.ufrag {
+	if c := d.credentials(); c.ufrag != "" && c.ufrag != p.gatherer.ufrag {
+		own := n.local // which is no part of a text that would be kept with it
 		if c == n.next {
-			p.core.agent.Restart(now, c.ufrag, c.pwd)
+			own = n.next
+			p.core.agent.Restart(now, own.ufrag, own.pwd)
 		}
-		if err := p.gather(now, c.ufrag); err != nil {
+		if err := p.gather(now, own.ufrag); err != nil {
 			n.pendingLocal = old
 			return err
 		}
@@ -175,6 +177,14 @@ func (p *peer) setRemoteDescription(typ, text string) error {
 	return nil
 }
 
+// agree makes the pending descriptions the current ones.
+func (p *peer) agree() {
+	p.neg.agree()
+	if p.state == StateConnected {
+		p.neg.forget()
+	}
+}
+
 // remoteOffer takes an offer of the peer. One of ours that is pending is
 // rolled back first.
 func (p *peer) remoteOffer(d *description) error {
@@ -199,9 +209,8 @@ func (p *peer) remoteOffer(d *description) error {
 
 func (p *peer) remoteAnswer(now time.Time, typ string, d *description) error {
 	n := &p.neg
-	if d.data.Index != n.pendingLocal.data.Index || d.data.Mid != n.pendingLocal.data.Mid && d.data.Mid != "" {
-		return invalid("%s has the data section at %d with mid %q, the offer at %d with mid %q",
-			typ, d.data.Index, d.data.Mid, n.pendingLocal.data.Index, n.pendingLocal.data.Mid)
+	if a, o := d.data(), n.pendingLocal.data(); a.Index != o.Index || a.Mid != o.Mid && a.Mid != "" {
+		return invalid("%s has the data section at %d with mid %q, the offer at %d with mid %q", typ, a.Index, a.Mid, o.Index, o.Mid)
 	}
 	before := n.pendingRemote
 	n.pendingRemote = d
@@ -211,7 +220,7 @@ func (p *peer) remoteAnswer(now time.Time, typ string, d *description) error {
 	}
 	n.state = SignalingStateHaveRemotePranswer
 	if typ == "answer" {
-		n.agree()
+		p.agree()
 	}
 	return nil
 }
@@ -255,11 +264,12 @@ func (p *peer) localDescription() (typ, text string) {
 	if d == nil {
 		return "", ""
 	}
-	if d.data.Rejected {
+	parsed := d.read()
+	if parsed.data.Rejected {
 		return d.typ, d.text
 	}
 	g := &p.gatherer
-	return d.typ, d.session().WithCandidates(d.data.Index, g.candidates, g.state == GatheringStateComplete).String()
+	return d.typ, parsed.session.WithCandidates(parsed.data.Index, g.candidates, g.state == GatheringStateComplete).String()
 }
 
 func (p *peer) remoteDescription() (typ, text string) {
@@ -310,7 +320,7 @@ func (p *peer) addICECandidate(media string, index int, name string) error {
 	if remote != nil && media != "" && !remote.hasMid(media) {
 		return invalid("candidate for media %q, which the remote description does not have", media)
 	}
-	if c.Ufrag == "" && current || c.Ufrag != "" && r.applied != nil && c.Ufrag == r.applied.data.Ufrag {
+	if c.Ufrag == "" && current || c.Ufrag != "" && r.applied != nil && c.Ufrag == r.applied.data().Ufrag {
 		p.addRemote(now, c)
 		p.run(now)
 		return nil
@@ -337,7 +347,8 @@ func (d *description) hasMid(mid string) bool {
 // it, and those that came before it.
 func (r *remoteCandidates) apply(p *peer, now time.Time, d *description) {
 	r.applied = d
-	for _, line := range d.data.Candidates {
+	data := d.data()
+	for _, line := range data.Candidates {
 		// One that cannot be read is no reason to refuse the others.
 		if c, err := ice.ParseCandidate(line); err == nil {
 			p.addRemote(now, c)
@@ -345,14 +356,14 @@ func (r *remoteCandidates) apply(p *peer, now time.Time, d *description) {
 	}
 	var rest []ice.Candidate
 	for _, c := range r.early {
-		if c.Ufrag == "" || c.Ufrag == d.data.Ufrag {
+		if c.Ufrag == "" || c.Ufrag == data.Ufrag {
 			p.addRemote(now, c)
 		} else {
 			rest = append(rest, c)
 		}
 	}
 	r.early = rest
-	if d.data.EndOfCandidates || r.ended {
+	if data.EndOfCandidates || r.ended {
 		p.core.agent.EndOfRemote(now)
 	}
 	r.ended = false

@@ -259,6 +259,34 @@ func TestSimRepeats(t *testing.T) {
 	}
 }
 
+// Setting up a connection takes 18 datagrams: two checks, the nomination and
+// their answers, two flights of DTLS of two datagrams and one of one, five of
+// SCTP with the channel's messages in them, and two SACKs that are not waited
+// for. Closing it takes one.
+func TestSetUpIsShort(t *testing.T) {
+	w := simnet.New(1)
+	w.Default = simnet.Path{Delay: 10 * time.Millisecond}
+	a, b := newSimPair(t, w, Config{})
+	ch, err := a.CreateDataChannel("x", ChannelOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.CreateOffer(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, w, 5*time.Second, "open", func() bool { return ch.ReadyState() == ChannelStateOpen })
+	p, q := a.ext.(*stack).peer, b.ext.(*stack).peer
+	opened := p.traffic.packetsSent + q.traffic.packetsSent
+	if opened > 18 {
+		t.Errorf("%d datagrams to set up", opened)
+	}
+	a.Close()
+	if n := p.traffic.packetsSent + q.traffic.packetsSent - opened; n != 1 {
+		t.Errorf("%d datagrams to close, not one with ABORT and close_notify", n)
+	}
+	until(t, w, time.Second, "the close is seen", func() bool { return b.ConnectionState() == StateClosed })
+}
+
 // An idle connection is asked for consent every five seconds, and nothing else
 // goes over it but SCTP's heartbeats.
 func TestIdleIsQuiet(t *testing.T) {

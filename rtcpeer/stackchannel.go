@@ -16,7 +16,8 @@ type stackChannel struct {
 	peer *peer
 	ch   *datachannel.Channel
 
-	serial    uint64
+	prev, next *stackChannel // in peer.channels
+
 	discarded bool             // nobody will read it
 	packets   interest         // in EventPacket
 	room      interest         // in EventBufferRoom
@@ -71,10 +72,47 @@ func (p *peer) openChannel(label string, o ChannelOptions) (*stackChannel, error
 }
 
 func (p *peer) adopt(ch *datachannel.Channel) *stackChannel {
-	p.serial++
-	c := &stackChannel{peer: p, ch: ch, serial: p.serial, receivers: newSignal(), senders: newSignal()}
-	p.channels[ch] = c
+	c := &stackChannel{peer: p, ch: ch}
+	ch.Owner = c
+	p.channels.add(c)
 	return c
+}
+
+// liveChannel is the peer's side of a channel that is not at its end; else
+// nil.
+func liveChannel(ch *datachannel.Channel) *stackChannel {
+	if c, _ := ch.Owner.(*stackChannel); c != nil && !c.finished {
+		return c
+	}
+	return nil
+}
+
+// A channelList is the channels of a peer that are not at their end, in the
+// order of their making. The zero value is empty.
+type channelList struct{ first, last *stackChannel }
+
+func (l *channelList) add(c *stackChannel) {
+	c.prev = l.last
+	if l.last == nil {
+		l.first = c
+	} else {
+		l.last.next = c
+	}
+	l.last = c
+}
+
+func (l *channelList) remove(c *stackChannel) {
+	if c.prev == nil {
+		l.first = c.next
+	} else {
+		c.prev.next = c.next
+	}
+	if c.next == nil {
+		l.last = c.prev
+	} else {
+		c.next.prev = c.prev
+	}
+	c.prev, c.next = nil, nil
 }
 
 // Limits on channels that the far end has opened and that the program has not
@@ -102,13 +140,13 @@ func (p *peer) handleSessionEvent(now time.Time, e datachannel.Event) {
 		c := p.adopt(e.Channel)
 		p.emit(Event{Kind: EventDataChannel, Channel: c, Label: params.Label, Options: optionsOf(params)})
 	case datachannel.EventState:
-		if c := p.channels[e.Channel]; c != nil {
+		if c := liveChannel(e.Channel); c != nil {
 			c.stateChanged(e.State)
 		}
 	case datachannel.EventMessage:
-		if c := p.channels[e.Channel]; c != nil && !c.discarded {
+		if c := liveChannel(e.Channel); c != nil && !c.discarded {
 			c.signal(EventPacket, &c.packets)
-			p.mu.wake(c.receivers)
+			p.mu.wake(&c.receivers)
 			break
 		}
 		drain(now, e.Channel)
@@ -134,7 +172,7 @@ func (p *peer) takeLowered() {
 		if ch == nil {
 			return
 		}
-		if c := p.channels[ch]; c != nil {
+		if c := liveChannel(ch); c != nil {
 			c.lowered()
 		}
 	}
@@ -149,7 +187,7 @@ func (c *stackChannel) lowered() {
 	}
 	c.full = false
 	c.signal(EventBufferRoom, &c.room)
-	c.peer.mu.wake(c.senders)
+	c.peer.mu.wake(&c.senders)
 }
 
 // optionsOf are the options of a channel that the peer opened.
@@ -174,8 +212,8 @@ func (c *stackChannel) signal(kind EventKind, i *interest) {
 
 // wake wakes all blocked calls.
 func (c *stackChannel) wake() {
-	c.peer.mu.wake(c.receivers)
-	c.peer.mu.wake(c.senders)
+	c.peer.mu.wake(&c.receivers)
+	c.peer.mu.wake(&c.senders)
 }
 
 // taken tells that a queued event was taken.
@@ -199,7 +237,7 @@ func (c *stackChannel) stateChanged(s datachannel.State) {
 		if err := c.ch.Err(); err != nil {
 			c.cause = closedBy(err)
 		}
-		delete(p.channels, c.ch)
+		p.channels.remove(c)
 	}
 	p.emit(Event{Kind: EventChannelState, Channel: c, State: int(s)})
 	c.wake()
@@ -207,9 +245,6 @@ func (c *stackChannel) stateChanged(s datachannel.State) {
 
 // connectionClosed ends the channel with its connection.
 func (c *stackChannel) connectionClosed(cause error) {
-	if c.finished {
-		return
-	}
 	c.finished, c.cause = true, cause
 	c.peer.emit(Event{Kind: EventChannelState, Channel: c, State: int(ChannelStateClosed)})
 	c.wake()

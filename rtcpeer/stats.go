@@ -79,7 +79,11 @@ func (d *DataChannel) Stats() DataChannelStats {
 func (p *peer) stats() (s Stats) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s.Transport = p.traffic
+	s.Transport = TransportStats{
+		PacketsSent: p.traffic.packetsSent, PacketsReceived: p.traffic.packetsReceived,
+		BytesSent: p.traffic.bytesSent, BytesReceived: p.traffic.bytesReceived,
+		SelectedCandidatePairChanges: p.traffic.changes,
+	}
 	p.iceStats(&s)
 	p.dtlsStats(&s.Transport)
 	a := p.core.assoc.Stats()

@@ -6,15 +6,15 @@ import (
 )
 
 // TestSlack holds a timer's slack to what is promised: none for short waits,
-// at most a sixteenth of long ones, and common moments for all.
+// at most an eighth of long ones, and common moments for all.
 func TestSlack(t *testing.T) {
 	base := time.Unix(1_800_000_000, 123_456_789)
 	moments := map[time.Time]bool{}
 	for i := range 1000 {
 		wait := time.Duration(i) * 10 * time.Millisecond
 		due := base.Add(wait)
-		got := slack(due, wait)
-		if got < 0 || got > wait/16 || wait < 2*time.Second && got != 0 {
+		got := slackOf(time.Duration(due.UnixNano()), wait)
+		if got < 0 || got > wait/8 || wait < 2*time.Second && got != 0 {
 			t.Errorf("wait %v: slack %v", wait, got)
 		}
 		if wait >= 4*time.Second && wait < 6*time.Second { // where the checks of consent are

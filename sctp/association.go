@@ -109,30 +109,37 @@ type Event struct {
 // An Association is one end of an SCTP association (RFC 9260) over DTLS
 // (RFC 8261): a pure state machine.
 type Association struct {
-	cfg   Config
-	state State
-	ended bool  // closed for good: no INIT is answered any more
-	err   error // why
+	cfg Config
+	err error // why it ended
+
+	state      State
+	ended      bool // closed for good: no INIT is answered any more
+	filling    bool // the window: it has not been full since there was much room
+	ack        ackState
+	gotData    bool // the packet under way held DATA
+	gotForward bool // … a FORWARD TSN
+
+	sendInit, sendEcho            bool
+	sendShutdown, sendShutdownAck bool
 
 	base    time.Time // zero of the association's clock
 	lastNow time.Time
 
 	localTag, peerTag uint32
-	localTSN          TSN // initial
-	cookieKey         []byte
-	echo              []byte // the COOKIE ECHO chunk to send and send again
+	localTSN          TSN       // initial
+	cookieKey         *[32]byte // nil: no cookie was made
+	echo              []byte    // the COOKIE ECHO chunk to send and send again
 	peer              initParams
 
 	rto        rtoEstimator
 	errorCount int // RFC 9260 §8.1
 	initCount  int
-	initSent   time.Time // of the last INIT
+	initSent   int64 // of the last INIT
 	cc         congestionController
 	mtu        int
 	peerRwnd   int
 	rate       rateSampler
 	pacer      pacer
-	filling    bool      // the window: it has not been full since there was much room
 	turn       uint16    // the stream which sent last
 	turnAt     int64     // when that was last another one; 0: never
 	pacedUntil time.Time // when what waits for the pacer may go; zero: nothing waits
@@ -150,10 +157,7 @@ type Association struct {
 	windowMax  int // how far it may grow
 	tuner      windowTuner
 	advertised int // a_rwnd of the last SACK
-	ack        ackState
 	ackPackets int
-	gotData    bool // the packet under way held DATA
-	gotForward bool // … a FORWARD TSN
 
 	reset     resetState
 	heartbeat heartbeatState
@@ -162,23 +166,26 @@ type Association struct {
 	replies []reply // whole packets for whoever sent one
 	control []byte  // chunks that go before data
 
-	sendInit, sendEcho            bool
-	sendShutdown, sendShutdownAck bool
-	timers                        timers
-	events                        queue[queuedEvent]
-	pendingResets                 int // EventStreamsReset in events
+	timers        timers
+	events        queue[queuedEvent]
+	pendingResets int // EventStreamsReset in events
 
-	stats Stats
+	stats Counters
+}
+
+// Counters count since the association was made.
+type Counters struct {
+	PacketsSent, PacketsReceived   uint64
+	PacketsDropped                 uint64 // bad checksum, tag, ports or form
+	ChunksRetransmitted            uint64
+	Timeouts                       uint64 // of T3-rtx
+	TailProbes, SpuriousRecoveries uint64
+	MessagesAbandoned              uint64
 }
 
 // Stats are counters and estimates, for diagnosis.
 type Stats struct {
-	PacketsSent, PacketsReceived     uint64
-	PacketsDropped                   uint64 // bad checksum, tag, ports or form
-	ChunksRetransmitted              uint64
-	Timeouts                         uint64 // of T3-rtx
-	TailProbes, SpuriousRecoveries   uint64
-	MessagesAbandoned                uint64
+	Counters
 	SmoothedRTT, MinRTT              time.Duration // 0: none yet
 	PacingRate                       float64       // bytes a second; 0: not paced
 	PacketSize                       int           // the longest that may be sent
@@ -331,10 +338,13 @@ func (a *Association) NextLowered() (stream uint16, ok bool) {
 	return s.id, true
 }
 
+// Pending is how many bytes of messages wait to be sent, or are on their way.
+func (a *Association) Pending() int { return a.queue.bytes + a.out.bytes }
+
 // BufferedAmount is the number of bytes of payload queued on a stream that
 // were not sent yet.
 func (a *Association) BufferedAmount(stream uint16) int {
-	if s := a.queue.streams[stream]; s != nil {
+	if s := a.queue.streams.get(stream); s != nil {
 		return s.buffered
 	}
 	return 0
@@ -369,7 +379,7 @@ func (a *Association) Err() error { return a.err }
 
 // Stats returns the present figures.
 func (a *Association) Stats() Stats {
-	s := a.stats
+	s := Stats{Counters: a.stats}
 	s.SmoothedRTT, s.MinRTT = a.rto.srtt, time.Duration(a.recovery.minRTT)
 	s.PacingRate, s.PacketSize = a.pacingRate(), a.mtu
 	s.CongestionWindow, s.BytesInFlight = a.cc.window(), a.out.bytes

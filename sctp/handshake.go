@@ -81,7 +81,11 @@ func (a *Association) handleInit(now time.Time, body []byte) {
 		c.localTag, c.localTSN = a.random32(), TSN(a.random32())
 	case StateCookieWait:
 		// RFC 9260 §5.2.1: our own tag and TSN again, so that both cookies
-		// make the same association.
+		// make the same association. An INIT of ours that has not gone yet is
+		// not needed any more, unless the far end's cookie fails to come.
+		if a.initCount == 0 {
+			a.sendInit = false
+		}
 		c.localTag, c.localTSN = a.localTag, a.localTSN
 	case StateCookieEchoed:
 		c.localTag, c.localTSN = a.localTag, a.localTSN
@@ -116,12 +120,12 @@ func (a *Association) appendInitAck(b []byte, c *cookie, unrecognized []byte) []
 // cookieMAC authenticates a cookie's contents with a key of this association.
 func (a *Association) cookieMAC(contents []byte) []byte {
 	if a.cookieKey == nil {
-		a.cookieKey = make([]byte, 32)
-		if _, err := io.ReadFull(a.cfg.Rand, a.cookieKey); err != nil {
+		a.cookieKey = new([32]byte)
+		if _, err := io.ReadFull(a.cfg.Rand, a.cookieKey[:]); err != nil {
 			panic("sctp: no randomness: " + err.Error())
 		}
 	}
-	mac := hmac.New(sha256.New, a.cookieKey)
+	mac := hmac.New(sha256.New, a.cookieKey[:])
 	mac.Write(contents)
 	return mac.Sum(nil)
 }
@@ -164,7 +168,7 @@ func (a *Association) handleInitAck(now time.Time, body []byte) {
 		return
 	}
 	if a.initCount == 0 {
-		a.rto.seed(now.Sub(a.initSent))
+		a.rto.seed(time.Duration(a.clock(now) - a.initSent))
 	}
 	a.takePeer(ic.initParams)
 	a.state = StateCookieEchoed
@@ -310,15 +314,16 @@ func (a *Association) establish(now time.Time) {
 // were known, on streams that it has not.
 func (a *Association) dropUnusableStreams() {
 	limit := a.OutgoingStreams()
-	for id, s := range a.queue.streams {
+	for _, id := range a.queue.streams.ids() {
 		if int(id) < limit {
 			continue
 		}
+		s := a.queue.streams.get(id)
 		s.paused = false
 		for s.head != nil {
 			a.queue.pop(s)
 		}
-		delete(a.queue.streams, id)
+		a.queue.streams.remove(id)
 	}
 	a.queue.drained = slices.DeleteFunc(a.queue.drained, func(id uint16) bool { return int(id) >= limit })
 }

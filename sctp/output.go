@@ -81,7 +81,7 @@ func (a *Association) AppendPacket(now time.Time, dst []byte, limit int) (b []by
 		return a.appendReply(dst), true
 	}
 	if a.sendInit {
-		a.sendInit, a.initSent = false, now
+		a.sendInit, a.initSent = false, a.clock(now)
 		return a.finish(a.appendInit(appendCommonHeader(dst, a.cfg.LocalPort, a.cfg.RemotePort, 0)), len(dst), true), true
 	}
 	if a.state < StateCookieEchoed || a.state == StateCookieEchoed && !a.sendEcho {

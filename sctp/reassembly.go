@@ -48,6 +48,32 @@ type segment struct {
 	buf  []byte
 }
 
+// A runList is a list of runs. The zero value is empty.
+type runList struct{ first, last *run }
+
+func (l *runList) add(u *run) {
+	u.prev = l.last
+	if l.last == nil {
+		l.first = u
+	} else {
+		l.last.next = u
+	}
+	l.last = u
+}
+
+func (l *runList) remove(u *run) {
+	if u.prev == nil {
+		l.first = u.next
+	} else {
+		u.prev.next = u.next
+	}
+	if u.next == nil {
+		l.last = u.prev
+	} else {
+		u.next.prev = u.prev
+	}
+}
+
 // reassembly makes messages of fragments and puts them in order (RFC 9260
 // §6.5, §6.6, §6.9; RFC 8260 §2.2.3). Every operation costs about the same
 // however the far end cuts and orders its fragments.
@@ -60,10 +86,10 @@ type reassembly struct {
 	hot     *run
 	byFirst map[fragmentKey]*run // runs that lack their beginning
 	byLast  map[fragmentKey]*run // runs that lack their end
-	runs    run                  // list head
+	runs    runList              // all of them
 	runFree *run
 
-	streams map[uint16]*inStream
+	streams streamTable[inStream]
 
 	ready   queue[Message]
 	readyN  uint64 // messages ever put into ready
@@ -88,7 +114,6 @@ type waitingMessage struct {
 func (r *reassembly) reset(interleaving bool, maxMessage int) {
 	held := r.held
 	*r = reassembly{order: messageOrder{interleaving}, maxMessage: maxMessage, ready: r.ready, readyN: r.readyN, held: held}
-	r.runs.prev, r.runs.next = &r.runs, &r.runs
 }
 
 // add takes a fragment that was not received before. It reports a violation
@@ -216,8 +241,7 @@ func (r *reassembly) newRun(key fragmentKey, f fragment) *run {
 		u = new(run)
 	}
 	*u = run{first: key, last: key, begin: f.begin, end: f.end, ppid: f.ppid}
-	u.prev, u.next = r.runs.prev, &r.runs
-	u.prev.next, u.next.prev = u, u
+	r.runs.add(u)
 	size := len(f.data)
 	if f.begin && r.partial < r.maxMessage {
 		// Most messages of a program are alike: room for one as large as the
@@ -231,7 +255,7 @@ func (r *reassembly) newRun(key fragmentKey, f fragment) *run {
 }
 
 func (r *reassembly) freeRun(u *run) {
-	u.prev.next, u.next.prev = u.next, u.prev
+	r.runs.remove(u)
 	*u = run{next: r.runFree}
 	r.runFree = u
 }
@@ -292,13 +316,10 @@ func (r *reassembly) complete(stream uint16, seq messageSeq, unordered bool, ppi
 }
 
 func (r *reassembly) stream(id uint16) *inStream {
-	s := r.streams[id]
+	s := r.streams.get(id)
 	if s == nil {
-		if r.streams == nil {
-			r.streams = make(map[uint16]*inStream)
-		}
 		s = new(inStream)
-		r.streams[id] = s
+		r.streams.add(id, s)
 	}
 	return s
 }
@@ -324,7 +345,7 @@ func (r *reassembly) deliver(m Message) {
 // skipTSN drops what can no longer be completed once no TSN up to cum
 // will come: of DATA chunks, whose runs are known by TSN.
 func (r *reassembly) skipTSN(cum TSN) {
-	for u := r.runs.next; u != &r.runs; {
+	for u := r.runs.first; u != nil; {
 		next := u.next
 		last, first := TSN(u.last.pos), TSN(u.first.pos)
 		// A run that reaches cum or beyond may be the received part of a
@@ -361,7 +382,7 @@ type skipKey struct {
 
 // dropRuns drops the incomplete messages that skips name.
 func (r *reassembly) dropRuns(skips map[skipKey]messageSeq) {
-	for u := r.runs.next; u != &r.runs; {
+	for u := r.runs.first; u != nil; {
 		next := u.next
 		seq, ok := skips[skipKey{u.first.stream, u.first.unordered}]
 		if ok && !r.order.before(seq, u.first.seq) {
@@ -373,20 +394,20 @@ func (r *reassembly) dropRuns(skips map[skipKey]messageSeq) {
 
 // resetStream begins a stream's numbering anew (RFC 6525 §5.2.2).
 func (r *reassembly) resetStream(id uint16) {
-	s := r.streams[id]
+	s := r.streams.get(id)
 	if s == nil {
 		return
 	}
 	for _, w := range s.waiting {
 		r.partial -= len(w.m.Data) + messageOverhead
 	}
-	delete(r.streams, id)
+	r.streams.remove(id)
 }
 
 // trim gives memory back when nothing waits.
 func (r *reassembly) trim() {
 	r.runFree = nil
-	if r.runs.next == &r.runs {
+	if r.runs.first == nil {
 		r.byFirst, r.byLast = nil, nil
 		r.sizeHint = 0
 	}

@@ -239,10 +239,7 @@ func (a *Association) performDeferredReset() {
 func (a *Association) performReset(d *deferredReset) {
 	streams := d.streams
 	if len(streams) == 0 { // RFC 6525 §4.1: all
-		for id := range a.reassembly.streams {
-			streams = append(streams, id)
-		}
-		slices.Sort(streams)
+		streams = a.reassembly.streams.ids()
 	}
 	for _, id := range streams {
 		a.reassembly.resetStream(id)
@@ -279,4 +276,4 @@ func (a *Association) handleResetResponse(now time.Time, body []byte) {
 }
 
 // forgetStream begins an outgoing stream anew: its numbers at zero.
-func (a *Association) forgetStream(id uint16) { delete(a.queue.streams, id) }
+func (a *Association) forgetStream(id uint16) { a.queue.streams.remove(id) }

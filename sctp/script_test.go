@@ -94,6 +94,40 @@ func (s *script) data(stream, ssn uint16, flags byte) []byte {
 	return endChunk(append(b, "data"...), start)
 }
 
+// An INIT that comes before ours has gone spares it: the far end's cookie makes
+// the association. If that fails to come, ours goes when its timer fires.
+func TestNoInitAfterTheFarEnds(t *testing.T) {
+	begin := func() *script {
+		s := &script{t: t, a: NewAssociation(Config{}), now: time.Unix(1e9, 0), tsn: 100}
+		s.a.Connect(s.now)
+		b, start := beginChunk(nil, chunkInit, 0)
+		s.write(endChunk(appendInts(b, scriptTag, 100000, 100<<16|50, uint32(s.tsn)), start))
+		return s
+	}
+	s := begin()
+	ic, err := parseInit(s.want("the answer", chunkInitAck))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.wantIdle("no INIT beside it")
+	s.tag = ic.tag
+	b, start := beginChunk(nil, chunkCookieEcho, 0)
+	s.write(endChunk(append(b, ic.cookie...), start))
+	if s.a.State() != StateEstablished {
+		t.Errorf("state %v after the cookie", s.a.State())
+	}
+	s.want("the cookie's answer", chunkCookieAck)
+
+	s = begin()
+	ic, _ = parseInit(s.want("the answer", chunkInitAck))
+	s.wantIdle("no INIT beside it")
+	s.advanceToTimer()
+	again, err := parseInit(s.want("our own INIT", chunkInit))
+	if err != nil || again.tag != ic.tag {
+		t.Errorf("our INIT has tag %x, its forerunner %x: %v", again.tag, ic.tag, err)
+	}
+}
+
 func sack(cum TSN, rwnd uint32, gaps ...uint32) []byte {
 	b, start := beginChunk(nil, chunkSack, 0)
 	b = appendInts(b, uint32(cum), rwnd, uint32(len(gaps))<<16)

@@ -236,7 +236,7 @@ func (s *scheduler) down(i int) {
 // A sendQueue holds what Send was given and is not yet a chunk.
 type sendQueue struct {
 	scheduler
-	streams  map[uint16]*outStream
+	streams  streamTable[outStream]
 	messages int      // queued
 	bytes    int      // of them, not yet made into chunks
 	drained  []uint16 // streams to be reset whose messages are all acknowledged or given up
@@ -248,13 +248,10 @@ type sendQueue struct {
 
 // stream returns the stream's state, made if need be.
 func (q *sendQueue) stream(id uint16) *outStream {
-	s := q.streams[id]
+	s := q.streams.get(id)
 	if s == nil {
-		if q.streams == nil {
-			q.streams = make(map[uint16]*outStream)
-		}
 		s = &outStream{id: id, weight: normalWeight, heapAt: -1}
-		q.streams[id] = s
+		q.streams.add(id, s)
 	}
 	return s
 }
@@ -358,7 +355,7 @@ const (
 // A messagePool keeps messages that were sent, with their buffers, for the
 // next ones.
 type messagePool struct {
-	free  [maxPoolClass - minPoolClass + 1]*outMessage
+	free  *[maxPoolClass - minPoolClass + 1]*outMessage // nil: there are none
 	bytes int
 }
 
@@ -371,7 +368,10 @@ func (p *messagePool) get(n int) *outMessage {
 	if class > maxPoolClass {
 		return &outMessage{data: make([]byte, 0, n)}
 	}
-	m := p.free[class-minPoolClass]
+	var m *outMessage
+	if p.free != nil {
+		m = p.free[class-minPoolClass]
+	}
 	if m == nil {
 		return &outMessage{data: make([]byte, 0, 1<<class)}
 	}
@@ -387,6 +387,9 @@ func (p *messagePool) put(m *outMessage) {
 	class := poolClass(size)
 	if class > maxPoolClass || size != 1<<class || p.bytes+size > maxPoolBytes {
 		return
+	}
+	if p.free == nil {
+		p.free = new([maxPoolClass - minPoolClass + 1]*outMessage)
 	}
 	*m = outMessage{data: m.data[:0], next: p.free[class-minPoolClass]}
 	p.free[class-minPoolClass] = m

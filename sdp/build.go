@@ -90,7 +90,7 @@ func (p Params) session() *Session {
 
 // media is our data section, in the form and with the mid of like.
 func (p Params) media(like *Media) Media {
-	m := Media{Kind: "application", Port: 9, Proto: like.Proto, Formats: []string{"webrtc-datachannel"}}
+	m := Media{Kind: "application", Port: 9, Proto: like.Proto, Formats: []string{"webrtc-datachannel"}, Lines: make([]Line, 0, usualLines+len(p.Candidates))}
 	port := strconv.Itoa(p.SCTPPort)
 	old := like.Proto == "DTLS/SCTP"
 	if old {
@@ -148,7 +148,7 @@ func (s *Session) WithCandidates(index int, candidates []string, end bool) *Sess
 	out := *s
 	out.Media = append([]Media(nil), s.Media...)
 	m := &out.Media[index]
-	var lines []Line
+	lines := make([]Line, 0, len(m.Lines)+len(candidates)+1)
 	for _, l := range m.Lines {
 		name, _, _ := l.attribute()
 		if name != "candidate" && name != "end-of-candidates" {

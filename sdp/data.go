@@ -29,6 +29,7 @@ type Fingerprint struct {
 // hexadecimal that RFC 8122 §5 demands.
 func (f Fingerprint) String() string {
 	var b strings.Builder
+	b.Grow(len(f.Hash) + 3*len(f.Value))
 	b.WriteString(f.Hash)
 	for i, v := range f.Value {
 		if i == 0 {
@@ -125,13 +126,8 @@ func (s *Session) Data() (*Data, error) {
 			return nil, err
 		}
 	}
-	seen := map[string]bool{}
+	d.forget(m)
 	for _, l := range m.Lines {
-		name, _, ok := l.attribute()
-		if ok && !seen[name] {
-			seen[name] = true
-			d.forget(name)
-		}
 		if err := d.attribute(l, m); err != nil {
 			return nil, err
 		}
@@ -181,13 +177,13 @@ func (s *Session) bundleTag(mid string) (tag string, ok bool) {
 	return "", false
 }
 
-// forget drops what a session-level attribute said, when the section has its
+// forget drops what session-level attributes said, where the section has its
 // own.
-func (d *Data) forget(name string) {
-	switch name {
-	case "fingerprint":
+func (d *Data) forget(m *Media) {
+	if _, ok := m.Attribute("fingerprint"); ok {
 		d.Fingerprints = nil
-	case "candidate":
+	}
+	if _, ok := m.Attribute("candidate"); ok {
 		d.Candidates = nil
 	}
 }
@@ -223,7 +219,10 @@ func (d *Data) attribute(l Line, m *Media) error {
 		d.ICELite = true
 	case "candidate":
 		if len(d.Candidates) < maxCandidates {
-			d.Candidates = append(d.Candidates, "candidate:"+value)
+			if value == "" {
+				l.Value = "candidate:"
+			}
+			d.Candidates = append(d.Candidates, l.Value)
 		}
 	case "end-of-candidates":
 		d.EndOfCandidates = true

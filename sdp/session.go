@@ -171,11 +171,15 @@ func parseMedia(number int, value string) (Media, error) {
 	if err != nil {
 		return Media{}, syntaxError(number, 2+columns[1], "port %q is not a number up to 65535", head(f[1]))
 	}
-	return Media{Kind: f[0], Port: int(n), Proto: f[2], Formats: f[3:], line: number}, nil
+	return Media{Kind: f[0], Port: int(n), Proto: f[2], Formats: f[3:], Lines: make([]Line, 0, usualLines), line: number}, nil
 }
+
+// usualLines is about how many lines a data section has.
+const usualLines = 16
 
 // fields splits s around spaces and tells the column, from 1, of each field.
 func fields(s string) (f []string, columns []int) {
+	f, columns = make([]string, 0, 6), make([]int, 0, 6) // an o= line has as many
 	for i := 0; i < len(s); {
 		if s[i] == ' ' || s[i] == '\t' {
 			i++
@@ -205,23 +209,46 @@ func head(s string) string {
 
 // String writes the description with CRLF line ends (RFC 8866 §5).
 func (s *Session) String() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "v=0\r\no=%s %s %d %s\r\n", s.Origin.Username, s.Origin.SessionID, s.Origin.SessionVersion, s.Origin.Address)
-	writeLines(&b, s.Lines)
-	for _, m := range s.Media {
-		fmt.Fprintf(&b, "m=%s %d %s %s\r\n", m.Kind, m.Port, m.Proto, strings.Join(m.Formats, " "))
-		writeLines(&b, m.Lines)
+	b := make([]byte, 0, s.size())
+	b = append(b, "v=0\r\no="...)
+	b = append(b, s.Origin.Username...)
+	b = append(append(b, ' '), s.Origin.SessionID...)
+	b = strconv.AppendUint(append(b, ' '), s.Origin.SessionVersion, 10)
+	b = append(append(b, ' '), s.Origin.Address...)
+	b = appendLines(append(b, "\r\n"...), s.Lines)
+	for i := range s.Media {
+		m := &s.Media[i]
+		b = append(append(b, "m="...), m.Kind...)
+		b = strconv.AppendInt(append(b, ' '), int64(m.Port), 10)
+		b = append(append(b, ' '), m.Proto...)
+		b = append(append(b, ' '), strings.Join(m.Formats, " ")...)
+		b = appendLines(append(b, "\r\n"...), m.Lines)
 	}
-	return b.String()
+	return string(b)
 }
 
-func writeLines(b *strings.Builder, lines []Line) {
-	for _, l := range lines {
-		b.WriteByte(l.Type)
-		b.WriteByte('=')
-		b.WriteString(l.Value)
-		b.WriteString("\r\n")
+// size is about what the description takes, in bytes.
+func (s *Session) size() int {
+	n := 128
+	for _, l := range s.Lines {
+		n += len(l.Value) + 4
 	}
+	for i := range s.Media {
+		n += 64
+		for _, l := range s.Media[i].Lines {
+			n += len(l.Value) + 4
+		}
+	}
+	return n
+}
+
+func appendLines(b []byte, lines []Line) []byte {
+	for _, l := range lines {
+		b = append(b, l.Type, '=')
+		b = append(b, l.Value...)
+		b = append(b, "\r\n"...)
+	}
+	return b
 }
 
 // attribute returns the name and the value of an a= line. isSet is false for

@@ -3,7 +3,7 @@
 //
 // [Parse] gives a [Message], which is a view over the datagram: it checks the
 // whole structure once and allocates nothing. A [Builder] appends a message
-// to a slice of the caller's. An [Integrity] holds one key's HMAC state, so
+// to a slice of the caller's. An [Integrity] holds one key, so
 // that the checks of an ICE agent are made and verified without allocating.
 //
 // The package knows messages, not transactions; [Retransmission] is the

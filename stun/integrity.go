@@ -5,7 +5,6 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/binary"
-	"hash"
 	"hash/crc32"
 )
 
@@ -16,20 +15,11 @@ const (
 )
 
 // An Integrity makes and verifies the integrity attributes of messages under
-// one key. It allocates nothing after its first use. It is not safe for
-// concurrent use.
+// one key. It allocates nothing for messages of usual length.
 //
 // The HMAC is made here of the hash: crypto/hmac keeps four states and pads
-// for each key, half a kilobyte, and two keys are the largest part of an agent
-// at rest.
-type Integrity struct {
-	key    []byte
-	sha1   hash.Hash
-	sha256 hash.Hash
-	header [HeaderSize]byte // with the length that the HMAC wants
-	pad    [blockSize]byte
-	sum    [sizeSHA256]byte
-}
+// for each key, half a kilobyte, and an agent at rest has two keys.
+type Integrity struct{ key []byte }
 
 // blockSize is that of SHA-1 and of SHA-256.
 const blockSize = 64
@@ -37,68 +27,94 @@ const blockSize = 64
 // NewIntegrity returns an Integrity for the key: a short-term password
 // (RFC 8489 §9.1.1) or the result of KeyMD5 or KeySHA256.
 func NewIntegrity(key []byte) *Integrity {
-	return &Integrity{key: append([]byte(nil), key...)}
+	return &Integrity{append([]byte(nil), key...)}
 }
 
-// compute is the HMAC over message up to offset end, with a header whose
-// length reaches just behind an integrity attribute of n bytes there
-// (RFC 8489 §14.5).
-func (k *Integrity) compute(h hash.Hash, message []byte, end, n int) []byte {
-	copy(k.header[:], message)
-	binary.BigEndian.PutUint16(k.header[2:], uint16(end+attrHeaderSize+n-HeaderSize))
-	k.begin(h, 0x36)
-	h.Write(k.header[:])
-	h.Write(message[HeaderSize:end])
-	inner := h.Sum(k.sum[:0])
-	k.begin(h, 0x5c)
-	h.Write(inner)
-	return h.Sum(k.sum[:0])
+// IsOf tells whether the key is the one given, in a time that does not depend
+// on where they differ.
+func (k *Integrity) IsOf(key []byte) bool { return hmac.Equal(k.key, key) }
+
+// A hashKind is the hash of one of the two integrity attributes.
+type hashKind bool
+
+const (
+	bySHA1   hashKind = false
+	bySHA256 hashKind = true
+)
+
+// appendSum appends the hash of data. That data and dst do not escape, as they
+// would from a hash.Hash, lets them be on the stack.
+func (h hashKind) appendSum(dst, data []byte) []byte {
+	if h == bySHA256 {
+		sum := sha256.Sum256(data)
+		return append(dst, sum[:]...)
+	}
+	sum := sha1.Sum(data)
+	return append(dst, sum[:]...)
 }
 
-// begin starts one of the two hashes of an HMAC (RFC 2104 §2).
-func (k *Integrity) begin(h hash.Hash, mask byte) {
-	h.Reset()
+// appendMAC appends the HMAC (RFC 2104 §2) over message up to offset end, with
+// a header whose length reaches just behind an integrity attribute of n bytes
+// there (RFC 8489 §14.5).
+func (k *Integrity) appendMAC(dst []byte, h hashKind, message []byte, end, n int) []byte {
+	length := uint16(end + attrHeaderSize + n - HeaderSize)
+	if end > usualLength {
+		return k.appendLongMAC(dst, h, message[:end], length)
+	}
+	var room [blockSize + usualLength]byte
+	b := append(k.appendPad(room[:0], h, 0x36), message[:end]...)
+	binary.BigEndian.PutUint16(b[blockSize+2:], length)
+	var sum [sizeSHA256]byte
+	inner := h.appendSum(sum[:0], b)
+	return h.appendSum(dst, append(k.appendPad(b[:0], h, 0x5c), inner...))
+}
+
+// usualLength is that of a long message: checks are a hundred bytes, answers
+// of servers seldom three hundred.
+const usualLength = 576
+
+// appendLongMAC is appendMAC, without a copy of the message.
+func (k *Integrity) appendLongMAC(dst []byte, h hashKind, message []byte, length uint16) []byte {
+	mac := hmac.New(sha1.New, k.key)
+	if h == bySHA256 {
+		mac = hmac.New(sha256.New, k.key)
+	}
+	header := [HeaderSize]byte(message)
+	binary.BigEndian.PutUint16(header[2:], length)
+	mac.Write(header[:])
+	mac.Write(message[HeaderSize:])
+	return append(dst, mac.Sum(nil)...) // dst must not escape
+}
+
+// appendPad appends the key, filled up to a block, under a mask.
+func (k *Integrity) appendPad(dst []byte, h hashKind, mask byte) []byte {
+	var room [sizeSHA256]byte
 	key := k.key
 	if len(key) > blockSize {
-		h.Write(key)
-		key = h.Sum(k.pad[:0])
-		h.Reset()
+		key = h.appendSum(room[:0], key)
 	}
-	for i := range k.pad {
-		if i < len(key) {
-			k.pad[i] = key[i] ^ mask
-		} else {
-			k.pad[i] = mask
-		}
+	for _, c := range key {
+		dst = append(dst, c^mask)
 	}
-	h.Write(k.pad[:])
-}
-
-func (k *Integrity) hashSHA1() hash.Hash {
-	if k.sha1 == nil {
-		k.sha1 = sha1.New()
+	for range blockSize - len(key) {
+		dst = append(dst, mask)
 	}
-	return k.sha1
-}
-
-func (k *Integrity) hashSHA256() hash.Hash {
-	if k.sha256 == nil {
-		k.sha256 = sha256.New()
-	}
-	return k.sha256
+	return dst
 }
 
 // Integrity adds MESSAGE-INTEGRITY, over all that was added so far.
 func (w *Builder) Integrity(k *Integrity) {
+	var sum [sizeSHA1]byte
 	m := w.message()
-	w.Bytes(AttrMessageIntegrity, k.compute(k.hashSHA1(), m, len(m), sizeSHA1))
+	w.Bytes(AttrMessageIntegrity, k.appendMAC(sum[:0], bySHA1, m, len(m), sizeSHA1))
 }
 
 // IntegritySHA256 adds MESSAGE-INTEGRITY-SHA256, over all that was added so
 // far. The ways of authentication that RFC 8489 defines do not truncate it.
 func (w *Builder) IntegritySHA256(k *Integrity) {
+	var sum [sizeSHA256]byte
 	m := w.message()
-	w.Bytes(AttrMessageIntegritySHA256, k.compute(k.hashSHA256(), m, len(m), sizeSHA256))
+	w.Bytes(AttrMessageIntegritySHA256, k.appendMAC(sum[:0], bySHA256, m, len(m), sizeSHA256))
 }
 
 // Verify tells whether m has MESSAGE-INTEGRITY and it is right. The
@@ -108,7 +124,8 @@ func (k *Integrity) Verify(m Message) bool {
 	if !ok || len(v) != sizeSHA1 {
 		return false
 	}
-	return hmac.Equal(v, k.compute(k.hashSHA1(), m.raw, offset, sizeSHA1))
+	var sum [sizeSHA1]byte
+	return hmac.Equal(v, k.appendMAC(sum[:0], bySHA1, m.raw, offset, sizeSHA1))
 }
 
 // VerifySHA256 tells whether m has MESSAGE-INTEGRITY-SHA256 and it is right.
@@ -119,7 +136,8 @@ func (k *Integrity) VerifySHA256(m Message) bool {
 	if !ok || len(v) < minSizeSHA256 || len(v) > sizeSHA256 || len(v)%4 != 0 {
 		return false
 	}
-	return hmac.Equal(v, k.compute(k.hashSHA256(), m.raw, offset, len(v))[:len(v)])
+	var sum [sizeSHA256]byte
+	return hmac.Equal(v, k.appendMAC(sum[:0], bySHA256, m.raw, offset, len(v))[:len(v)])
 }
 
 // fingerprintXOR keeps the CRC apart from another protocol's (RFC 8489 §14.7).

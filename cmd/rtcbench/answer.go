@@ -28,7 +28,7 @@ func (b *bencher) answer() figures {
 			case "sdp", "candidate":
 				b.accept(m, r.channel)
 			case "close":
-				go b.drop(m.ID)
+				b.drop(m.ID)
 			case "idle":
 				if b.o.role != "both" {
 					go func() { r.done <- idleFigures(b.o.conns) }()
@@ -55,7 +55,7 @@ func (b *bencher) accept(m message, on func(*connection, *rtcpeer.DataChannel)) 
 	if known { // of a connection that has been set up: nothing is waited for
 		return
 	}
-	c, in, err := b.connect(m.ID, func(c *connection, d *rtcpeer.DataChannel) {
+	c, err := b.connect(m.ID, func(c *connection, d *rtcpeer.DataChannel) {
 		if b.o.scenario == "idle" {
 			b.s.forget(m.ID)
 			if b.o.ping {
@@ -70,8 +70,10 @@ func (b *bencher) accept(m message, on func(*connection, *rtcpeer.DataChannel)) 
 		fail("%v", err)
 		return
 	}
-	_ = c
-	in <- m
+	go func() {
+		c.take(m)
+		b.run(c)
+	}()
 }
 
 // A receiver reads channels: it returns pings and echoes, and counts the rest.

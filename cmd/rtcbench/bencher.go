@@ -31,7 +31,8 @@ type bencher struct {
 // A connection is a Conn and the handles that keep its channels open.
 type connection struct {
 	*rtcpeer.Conn
-	stop context.CancelFunc // ends what waits for the signalling, and Run
+	ctx  context.Context
+	stop context.CancelFunc // ends Run
 
 	mu       sync.Mutex
 	channels []*rtcpeer.DataChannel
@@ -84,21 +85,10 @@ func newBencher(o options, role string, s *signalling) (*bencher, error) {
 		}
 		b.host, b.config.Host = h, h
 		for range runtime.GOMAXPROCS(0) {
-			go b.serve()
+			go h.Run(context.Background()) // in place of a goroutine for each connection
 		}
 	}
 	return b, nil
-}
-
-// serve polls the connections of the host, in place of a goroutine for each.
-func (b *bencher) serve() {
-	for {
-		c, err := b.host.Ready(context.Background())
-		if err != nil {
-			return // closed
-		}
-		c.Poll()
-	}
 }
 
 func (b *bencher) close() {
@@ -126,21 +116,22 @@ func (c *connection) keep(d *rtcpeer.DataChannel) {
 }
 
 // connect makes a connection whose signalling goes through s, by either role.
-func (b *bencher) connect(id int, on func(c *connection, d *rtcpeer.DataChannel)) (*connection, chan message, error) {
+// run follows.
+func (b *bencher) connect(id int, on func(c *connection, d *rtcpeer.DataChannel)) (*connection, error) {
 	ctx, stop := context.WithCancel(context.Background())
-	c := &connection{Conn: rtcpeer.New(), stop: stop}
+	c := &connection{Conn: rtcpeer.New(), ctx: ctx, stop: stop}
 	config := b.config
 	if !b.o.sharedCert {
 		cert, err := dtls.GenerateCertificate(time.Now(), nil)
 		if err != nil {
 			stop()
-			return nil, nil, err
+			return nil, err
 		}
 		config.Certificate = cert
 	}
 	if err := c.Initialize(config); err != nil {
 		stop()
-		return nil, nil, err
+		return nil, err
 	}
 	local := ""
 	send := func(sdp string) {
@@ -171,29 +162,23 @@ func (b *bencher) connect(id int, on func(c *connection, d *rtcpeer.DataChannel)
 			on(c, d)
 		}
 	})
-	in := b.s.expect(id)
+	b.s.expect(id, c.take)
 	b.mu.Lock()
 	if b.conns == nil {
 		b.mu.Unlock()
 		stop()
-		return nil, nil, errors.New("closed")
+		return nil, errors.New("closed")
 	}
 	b.conns[id] = c
 	b.mu.Unlock()
+	return c, nil
+}
+
+// run polls the connection, unless it is the host's to be polled.
+func (b *bencher) run(c *connection) {
 	if b.host == nil {
-		go c.Run(ctx)
+		c.Run(c.ctx)
 	}
-	go func() {
-		for {
-			select {
-			case m := <-in:
-				c.take(m)
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return c, in, nil
 }
 
 // take applies a message of the signalling.
@@ -220,7 +205,7 @@ const openTimeout = 20 * time.Second
 // dial makes a connection with channels of these labels and waits until they
 // are open.
 func (b *bencher) dial(id int, labels ...string) (*connection, error) {
-	c, _, err := b.connect(id, nil)
+	c, err := b.connect(id, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -240,6 +225,7 @@ func (b *bencher) dial(id int, labels ...string) (*connection, error) {
 	if err := c.CreateOffer(); err != nil {
 		return nil, err
 	}
+	go b.run(c)
 	timeout := time.NewTimer(openTimeout)
 	defer timeout.Stop()
 	for range labels {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -21,6 +22,7 @@ type side struct {
 	in     io.WriteCloser
 	out    io.ReadCloser
 	mu     sync.Mutex
+	line   []byte // scratch of send
 	result json.RawMessage
 	done   chan struct{} // it has printed its result
 	exited chan struct{}
@@ -47,7 +49,8 @@ func startSide(name, command string) (*side, error) {
 func (s *side) send(line []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.in.Write(append(line, '\n'))
+	s.line = append(append(s.line[:0], line...), '\n')
+	s.in.Write(s.line)
 }
 
 // carryTo gives what the side prints to the other one; port, if not 0, is
@@ -56,7 +59,11 @@ func (s *side) carryTo(other *side, port int) {
 	lines := bufio.NewScanner(s.out)
 	lines.Buffer(nil, 1<<22)
 	for lines.Scan() {
-		line := append([]byte(nil), lines.Bytes()...)
+		line := lines.Bytes()
+		if bytes.HasPrefix(line, signal) && !bytes.HasPrefix(line, result) && port == 0 {
+			other.send(line) // as it is: nearly all are such
+			continue
+		}
 		var m map[string]any
 		if json.Unmarshal(line, &m) != nil {
 			fmt.Fprintf(os.Stderr, "%s: %s\n", s.name, line)
@@ -66,7 +73,7 @@ func (s *side) carryTo(other *side, port int) {
 		switch {
 		case m["t"] == "result":
 			if s.result == nil {
-				s.result = line
+				s.result = bytes.Clone(line)
 				close(s.done)
 			}
 			continue
@@ -79,6 +86,12 @@ func (s *side) carryTo(other *side, port int) {
 	s.err = s.cmd.Wait()
 	close(s.exited)
 }
+
+// How lines that are for the other side begin, and those that are not.
+var (
+	signal = []byte(`{"t":"`)
+	result = []byte(`{"t":"result"`)
+)
 
 var (
 	anyCandidate  = regexp.MustCompile(`a=candidate:[^\r\n]*\r?\n`)

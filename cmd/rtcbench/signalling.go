@@ -20,12 +20,12 @@ type signalling struct {
 	bye chan struct{} // closed at the end
 
 	mu    sync.Mutex
-	conns map[int]chan message
+	conns map[int]func(message)
 	ended bool
 }
 
 func newSignalling(out func(any)) *signalling {
-	return &signalling{out: out, in: make(chan message, 1<<12), bye: make(chan struct{}), conns: map[int]chan message{}}
+	return &signalling{out: out, in: make(chan message, 1<<12), bye: make(chan struct{}), conns: map[int]func(message){}}
 }
 
 func (s *signalling) deliver(m message) {
@@ -34,23 +34,21 @@ func (s *signalling) deliver(m message) {
 		return
 	}
 	s.mu.Lock()
-	c := s.conns[m.ID]
+	take := s.conns[m.ID]
 	s.mu.Unlock()
-	if c != nil && (m.T == "sdp" || m.T == "candidate") {
-		c <- m
+	if take != nil && (m.T == "sdp" || m.T == "candidate") {
+		take(m)
 		return
 	}
 	s.in <- m
 }
 
-// expect has the messages of a connection given to the channel returned,
-// until forget.
-func (s *signalling) expect(id int) chan message {
-	c := make(chan message, 16)
+// expect has the messages of a connection given to take, in order, until
+// forget.
+func (s *signalling) expect(id int, take func(message)) {
 	s.mu.Lock()
-	s.conns[id] = c
+	s.conns[id] = take
 	s.mu.Unlock()
-	return c
 }
 
 func (s *signalling) forget(id int) {

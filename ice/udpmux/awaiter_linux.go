@@ -9,15 +9,13 @@ import (
 type awaiter struct {
 	ready  func(fd uintptr) bool
 	parked bool
-	lingerer
+	raw    syscall.RawConn
 }
 
 func (a *awaiter) init(conn *net.UDPConn) (err error) {
-	raw, err := conn.SyscallConn()
-	if err != nil {
+	if a.raw, err = conn.SyscallConn(); err != nil {
 		return err
 	}
-	a.lingerer.init(raw)
 	a.ready = func(fd uintptr) bool {
 		if a.parked {
 			return true // woken: no need to look

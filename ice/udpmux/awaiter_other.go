@@ -11,5 +11,3 @@ type awaiter struct{}
 func (a *awaiter) init(*net.UDPConn) error { return nil }
 
 func (a *awaiter) await() {}
-
-func (a *awaiter) linger() {}

@@ -11,18 +11,19 @@ import (
 const soReusePort = 15
 
 func listen(cfg Config) (*net.UDPConn, error) {
+	if !cfg.ReusePort {
+		return net.ListenUDP(network(cfg.Addr.Addr()), udpAddr(cfg))
+	}
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var err error
 		if cerr := c.Control(func(fd uintptr) {
-			if cfg.ReusePort {
-				err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, soReusePort, 1)
-			}
+			err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, soReusePort, 1)
 		}); cerr != nil {
 			return cerr
 		}
 		return err
 	}}
-	conn, err := lc.ListenPacket(context.Background(), network(cfg.Addr.Addr()), listenAddr(cfg))
+	conn, err := lc.ListenPacket(context.Background(), network(cfg.Addr.Addr()), udpAddr(cfg).String())
 	if err != nil {
 		return nil, err
 	}
@@ -48,10 +49,14 @@ func setOptions(conn *net.UDPConn, wildcard, offload bool, size int) (gso, gro b
 		}
 		neverFragment(fd, isIPv6(conn))
 		if offload {
-			// A kernel that knows the option knows the control message.
-			_, gerr := syscall.GetsockoptInt(fd, syscall.IPPROTO_UDP, udpSegment)
-			gso = gerr == nil
+			// A kernel that knows the option knows the control message, and
+			// Linux joined datagrams only after it split them (5.0, 4.18).
 			gro = syscall.SetsockoptInt(fd, syscall.IPPROTO_UDP, udpGRO, 1) == nil
+			gso = gro
+			if !gso {
+				_, gerr := syscall.GetsockoptInt(fd, syscall.IPPROTO_UDP, udpSegment)
+				gso = gerr == nil
+			}
 		}
 		if wildcard {
 			if isIPv6(conn) {

@@ -8,11 +8,7 @@ func listen(cfg Config) (*net.UDPConn, error) {
 	if cfg.ReusePort {
 		return nil, ErrUnsupported
 	}
-	addr, err := net.ResolveUDPAddr(network(cfg.Addr.Addr()), listenAddr(cfg))
-	if err != nil {
-		return nil, err
-	}
-	return net.ListenUDP(network(cfg.Addr.Addr()), addr)
+	return net.ListenUDP(network(cfg.Addr.Addr()), udpAddr(cfg))
 }
 
 // setOptions asks for large buffers. Less than was asked for still works.

@@ -28,7 +28,8 @@ const (
 	// A reader is busy from so many reads on that followed one another within
 	// busyGap, and keeps its buffer until the first that does not: to wait
 	// without one costs an allocation where there turns out to be something to
-	// read already, which is the rule with bulk data only.
+	// read already, which is the rule with bulk data only. The reader of a
+	// socket that many share keeps it always: there are few of those.
 	busyReads = 32
 	busyGap   = 10 * time.Millisecond
 )
@@ -36,6 +37,7 @@ const (
 // read is the reader.
 func (s *Socket) read() {
 	defer close(s.done)
+	growStack(0)
 	var (
 		buffer   *readBuffer
 		last     time.Time
@@ -46,8 +48,8 @@ func (s *Socket) read() {
 		if buffer == nil {
 			s.awaiter.await()
 			buffer = readBuffers.Get().(*readBuffer)
-		} else {
-			s.awaiter.linger()
+		} else if streak >= busyReads {
+			s.turn.linger()
 		}
 		n, oobn, _, from, err := s.conn.ReadMsgUDPAddrPort(buffer.b[:], buffer.oob[:])
 		if err != nil {
@@ -64,11 +66,24 @@ func (s *Socket) read() {
 		if streak++; now.Sub(last) > busyGap {
 			streak = 0
 		}
-		if last = now; streak < busyReads {
+		if last = now; streak < busyReads && s.sole.Load() != nil {
 			readBuffers.Put(buffer)
 			buffer = nil
 		}
 	}
+}
+
+// growStack has the goroutine's stack grow once, while there is nothing on it.
+// A reader runs its peer's handshake, whose public-key functions have long
+// frames. Grown by doubling whenever it does not suffice, the stack would be
+// copied three or four times, with all the frames down to them: that was some
+// percent of what setting up a connection costs. What a reader at rest needs not
+// the collector takes back.
+//
+//go:noinline
+func growStack(i int) byte {
+	var room [12 << 10]byte
+	return room[i]
 }
 
 // take gives what one read brought to whom it belongs.

@@ -27,11 +27,21 @@ type Socket struct {
 	done   chan struct{} // closed when the reader has ended
 
 	awaiter awaiter
+	turn    turn
 	writer
 }
 
 // Listen opens a socket and starts its reader.
 func Listen(cfg Config) (*Socket, error) {
+	s, err := newSocket(cfg)
+	if err == nil {
+		go s.read()
+	}
+	return s, err
+}
+
+// newSocket opens a socket that nobody reads yet.
+func newSocket(cfg Config) (*Socket, error) {
 	conn, err := listen(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("udpmux: %w", err)
@@ -63,8 +73,13 @@ func Listen(cfg Config) (*Socket, error) {
 		conn.Close()
 		return nil, fmt.Errorf("udpmux: %w", err)
 	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("udpmux: %w", err)
+	}
+	s.turn.init(raw)
 	s.log.Debug("udp socket open", "addr", s.local, "gso", gso, "gro", gro)
-	go s.read()
 	return s, nil
 }
 
@@ -94,7 +109,9 @@ func (s *Socket) Close() error {
 	if s.closed.Swap(true) {
 		return ErrClosed
 	}
-	return s.conn.Close()
+	err := s.conn.Close()
+	s.turn.wakeReader()
+	return err
 }
 
 // Done is closed when the reader has ended: no call of a handler is under
@@ -143,9 +160,9 @@ func (s *Socket) dispatch(now time.Time, r ice.Route, b []byte, segment int) {
 	}
 }
 
-func listenAddr(cfg Config) string {
+func udpAddr(cfg Config) *net.UDPAddr {
 	if !cfg.Addr.IsValid() {
-		return "0.0.0.0:0"
+		return &net.UDPAddr{IP: net.IPv4zero}
 	}
-	return cfg.Addr.String()
+	return net.UDPAddrFromAddrPort(cfg.Addr)
 }

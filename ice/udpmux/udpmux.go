@@ -10,6 +10,13 @@
 // same interface. Config.DisableOffload, or PURERTC_DISABLE_OFFLOAD=1 in the
 // environment, turns it off.
 //
+// # Who reads
+//
+// A busy socket's reader looks at it for a while before it goes to sleep, and
+// meanwhile lets a goroutine that waits for what arrives read in its place
+// ([Port.Lead]), on Linux: to wake a goroutine costs more than to decrypt what
+// it is woken for.
+//
 // # Whose datagram is it
 //
 // A [Socket] that one peer has alone gives everything to it. On a shared one
@@ -39,8 +46,8 @@ import (
 // goroutines, maybe at the same time.
 type Handler interface {
 	// HandleDatagrams takes what arrived on r in one read: datagrams of
-	// segment bytes each, the last one maybe shorter. It runs on the reader's
-	// goroutine; b is valid during the call only and may be written to.
+	// segment bytes each, the last one maybe shorter. It runs on the goroutine
+	// that reads; b is valid during the call only and may be written to.
 	HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int)
 
 	// Writable tells that a socket that was full takes datagrams again.

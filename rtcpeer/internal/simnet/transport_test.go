@@ -341,9 +341,7 @@ func TestSharing(t *testing.T) {
 			{model, model, true, 50 * ms, 0.5, 0.9},
 			{model, reno, false, 20 * ms, 0.25, 0},
 			{model, reno, false, 50 * ms, 0.25, 0},
-			{model, reno, false, 50 * ms, 1, 0},
 			{model, reno, false, 50 * ms, 4, 0},
-			{cubic, cubic, false, 50 * ms, 1, 0.9},
 			{cubic, reno, false, 50 * ms, 1, 0},
 		} {
 			t.Run(s.String(), func(t *testing.T) { s.run(t, 1) })

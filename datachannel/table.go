@@ -1,0 +1,60 @@
+package datachannel
+
+import "slices"
+
+// A table is the channels of a session by the number of their stream. Most
+// sessions have a few, for which a map would take more room than they do. The
+// zero value is empty.
+type table struct {
+	few  []*Channel          // up to fewChannels of them
+	many map[uint16]*Channel // all, once there were more; else nil
+}
+
+const fewChannels = 8
+
+// get returns the channel of a stream; nil: there is none.
+func (t *table) get(id uint16) *Channel {
+	for _, c := range t.few {
+		if c.id == id {
+			return c
+		}
+	}
+	return t.many[id]
+}
+
+// add adds a channel whose stream no other has.
+func (t *table) add(c *Channel) {
+	if t.many == nil && len(t.few) < fewChannels {
+		t.few = append(t.few, c)
+		return
+	}
+	if t.many == nil {
+		t.many = make(map[uint16]*Channel, 2*fewChannels)
+		for _, c := range t.few {
+			t.many[c.id] = c
+		}
+		t.few = nil
+	}
+	t.many[c.id] = c
+}
+
+// remove forgets the channel of a stream.
+func (t *table) remove(id uint16) {
+	t.few = slices.DeleteFunc(t.few, func(c *Channel) bool { return c.id == id })
+	if delete(t.many, id); len(t.many) == 0 {
+		t.many = nil
+	}
+}
+
+// ids lists the streams, in order, so that nothing depends on a map's.
+func (t *table) ids() []uint16 {
+	ids := make([]uint16, 0, len(t.few)+len(t.many))
+	for _, c := range t.few {
+		ids = append(ids, c.id)
+	}
+	for id := range t.many {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}

@@ -1,0 +1,86 @@
+//go:build !386
+
+package udpmux
+
+import (
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+// A receiver reads a socket without ever waiting in the kernel, which those of
+// package net do: where a datagram turns out to have a wrong checksum, even
+// after one was seen to be there.
+type receiver struct {
+	try    func(fd uintptr)
+	header syscall.Msghdr
+	iovec  syscall.Iovec
+	name   [syscall.SizeofSockaddrInet6]byte
+	n      int
+	zone   struct { // of link-local addresses: the last one's
+		id   uint32
+		name string
+	}
+	errno syscall.Errno
+}
+
+func (x *receiver) init() {
+	x.try = func(fd uintptr) {
+		begin := time.Now()
+		for looks := 1; ; looks++ {
+			x.header.Namelen = uint32(len(x.name))
+			x.header.SetControllen(oobSize)
+			// RawSyscall, since it takes no longer than a copy.
+			n, _, errno := syscall.RawSyscall(syscall.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&x.header)), syscall.MSG_DONTWAIT)
+			x.n, x.errno = int(n), errno
+			if errno != syscall.EAGAIN && errno != syscall.EINTR || time.Since(begin) >= lingerTime {
+				return
+			}
+			yield(looks)
+		}
+	}
+}
+
+// receive looks for a datagram, for lingerTime at most.
+func (x *receiver) receive(raw syscall.RawConn, b *readBuffer) (n, oobn int, from netip.AddrPort, err error) {
+	x.iovec.Base = &b.b[0]
+	x.iovec.SetLen(len(b.b))
+	x.header.Name, x.header.Control = &x.name[0], &b.oob[0]
+	x.header.Iov, x.header.Iovlen = &x.iovec, 1
+	err = raw.Control(x.try)
+	x.iovec.Base, x.header.Control = nil, nil // they belong to the buffer's pool
+	if err != nil {
+		return 0, 0, from, err
+	}
+	if x.errno != 0 {
+		return 0, 0, from, x.errno
+	}
+	port := binary.BigEndian.Uint16(x.name[2:])
+	switch binary.NativeEndian.Uint16(x.name[:]) {
+	case syscall.AF_INET:
+		from = netip.AddrPortFrom(netip.AddrFrom4([4]byte(x.name[4:])), port)
+	case syscall.AF_INET6:
+		from = netip.AddrPortFrom(x.ipv6(), port)
+	}
+	return x.n, int(x.header.Controllen), from, nil
+}
+
+// ipv6 is the address in name, with the zone's name, as package net has it.
+func (x *receiver) ipv6() netip.Addr {
+	a := netip.AddrFrom16([16]byte(x.name[8:]))
+	id := binary.NativeEndian.Uint32(x.name[24:])
+	if id == 0 || !a.IsLinkLocalUnicast() {
+		return a
+	}
+	if id != x.zone.id {
+		i, err := net.InterfaceByIndex(int(id))
+		if err != nil {
+			return a
+		}
+		x.zone.id, x.zone.name = id, i.Name
+	}
+	return a.WithZone(x.zone.name)
+}

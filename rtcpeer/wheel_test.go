@@ -1,0 +1,126 @@
+package rtcpeer
+
+import (
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Every peer is due once, at its time or up to its slack later.
+func TestWheel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		random := rand.New(rand.NewPCG(1, 2))
+		var w wheel
+		type want struct {
+			at, late time.Time
+			removed  bool
+		}
+		peers := map[*peer]*want{}
+		begin := time.Now()
+		for now := begin; now.Sub(begin) < 5*time.Minute; now = now.Add(wheelSlot / 3) {
+			if len(peers) < 500 && now.Sub(begin) < 3*time.Minute {
+				p, wait := &peer{}, wheelLeast+time.Duration(random.Int64N(int64(60*time.Second)))
+				w.add(p, now.Add(time.Hour), time.Hour) // which the next one replaces
+				slack := w.add(p, now.Add(wait), wait)
+				if slack < 0 || slack > wait/8+wheelSlot {
+					t.Fatalf("wait %v: slack %v", wait, slack)
+				}
+				peers[p] = &want{at: now.Add(wait), late: now.Add(wait + slack)}
+				if random.IntN(4) == 0 {
+					w.remove(p)
+					peers[p].removed = true
+				}
+			}
+			w.timer.Stop() // the test is the clock
+			for _, p := range w.take(now) {
+				x := peers[p]
+				if x == nil || x.removed || now.Before(x.at) {
+					t.Fatalf("due at %v: %+v", now, x)
+				}
+				delete(peers, p)
+			}
+			for p, x := range peers {
+				if !x.removed && now.After(x.late.Add(wheelSlot)) {
+					t.Fatalf("not due at %v: %+v in slot %d, done %d", now, x, p.place.slot, w.done)
+				}
+				if x.removed && now.After(x.late) {
+					delete(peers, p)
+				}
+			}
+		}
+		if len(peers) > 0 || w.armed != 0 {
+			t.Errorf("%d peers are left, and the timer is set for slot %d", len(peers), w.armed)
+		}
+	})
+}
+
+// The timer of a wheel is set for the earliest peer, whenever that came.
+func TestWheelFires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w wheel
+		begin := time.Now()
+		late, soon := &peer{closed: true}, &peer{closed: true}
+		w.add(late, begin.Add(30*time.Second), 30*time.Second)
+		w.add(soon, begin.Add(time.Second), time.Second)
+		waits := func(p *peer) bool {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return p.place.slot != 0
+		}
+		for _, x := range []struct {
+			p  *peer
+			at time.Duration
+		}{{soon, time.Second}, {late, 30 * time.Second}} {
+			<-time.After(x.at - time.Since(begin) - 1)
+			synctest.Wait()
+			if !waits(x.p) {
+				t.Errorf("%v: too early", x.at)
+			}
+			<-time.After(x.at/8 + 2*wheelSlot)
+			synctest.Wait()
+			if waits(x.p) {
+				t.Errorf("%v: did not fire", x.at)
+			}
+		}
+	})
+}
+
+// A connection of a host that has nothing to do is in the wheel, and not in it
+// once it is closed.
+func TestRestingPeer(t *testing.T) {
+	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	_, b, x, y := realPairOf(t, Config{}, Config{Host: h})
+	transfer(t, x, y)
+	p := b.ext.(*stack).peer
+	rests := func() bool { // once what follows a transfer has been sent
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.core.used = time.Time{}
+		p.arm(time.Now())
+		return p.place.slot != 0 && p.timer == nil
+	}
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	soon := func() {
+		t.Helper()
+		for end := time.Now().Add(20 * time.Second); !rests(); <-tick.C {
+			if time.Now().After(end) {
+				t.Fatal("does not rest")
+			}
+		}
+	}
+	soon()
+	p.fire() // early
+	transfer(t, x, y)
+	soon()
+	b.Close()
+	if h.resting.mu.Lock(); p.place.slot != 0 {
+		t.Error("closed, and still in the wheel")
+	}
+	h.resting.mu.Unlock()
+}
