@@ -189,8 +189,8 @@ func TestReportNamesServers(t *testing.T) {
 		{URLs: []string{wrong, nobody, blocked}, Username: "u", Credential: "wrong"}, {URLs: []string{useless}},
 		{URLs: []string{expired.urls()["tls"], expired.urls()["dtls"]}, Username: "u", Credential: "p"},
 	}
-	for _, url := range dead.urls() {
-		cfg.ICEServers = append(cfg.ICEServers, ICEServer{URLs: []string{url}, Username: "u", Credential: "p"})
+	for _, transport := range []string{"udp", "tcp", "tls"} { // a handshake of DTLS has ten seconds
+		cfg.ICEServers = append(cfg.ICEServers, ICEServer{URLs: []string{dead.urls()[transport]}, Username: "u", Credential: "p"})
 	}
 	err = conn.Initialize(cfg)
 	if err != nil {
@@ -208,7 +208,7 @@ func TestReportNamesServers(t *testing.T) {
 		"server "+expired.urls()["tls"]+": tls: failed to verify certificate: x509: certificate has expired or is not yet valid",
 		"server "+expired.urls()["dtls"]+": dtls: ", "x509: certificate has expired",
 		"server "+dead.urls()["udp"]+": the server does not answer", "server "+dead.urls()["tcp"]+": dial tcp",
-		"server "+dead.urls()["tls"]+": dial tcp", "server "+dead.urls()["dtls"]+": the server does not answer",
+		"server "+dead.urls()["tls"]+": dial tcp",
 		"server "+blocked+": the server does not answer", "server "+useless+": STUN over TLS tells no address that UDP could use",
 		"0 local candidates")
 }

@@ -11,7 +11,8 @@ import (
 // without a queue, which is the lowest seen in the last seconds. Packets are
 // paced at that rate, and their product bounds what is in flight.
 //
-//	startup    → the rate doubles each round trip, until a queue shows
+//	startup    → the rate doubles each round trip, until a queue shows; then it
+//	             grows by a quarter, for as long as more is delivered by it
 //	drain      → that queue goes
 //	probeBW    → up, a quarter faster for a round trip: is there more?
 //	             down, a quarter slower, for the queue that this made
@@ -62,6 +63,16 @@ type model struct {
 	short      int   // bound of the window on short paths
 	shortAfter int64 // when it may grow again
 
+	cautious bool // startup has seen a queue, which may be another flow's
+
+	// What probing does to others, and to us: see judge.
+	probed  lossCount // from probing until a round trip after it
+	cruised lossCount // in the rest of the cycle
+	judged  bool      // the two were compared
+	crowded bool      // probing made the queue overflow
+	queued  bool      // it made a queue
+	highest int64     // the longest round trip with a queue
+
 	held  bool // by a timeout, until the next acknowledgement
 	prior struct {
 		cwnd, inflight int
@@ -88,6 +99,15 @@ const (
 	cruiseWindow  = 2.0
 	growth        = 1.25 // of the rate, that startup goes on for
 
+	// cautiousGrowth is that after a queue was seen: if it is our own, the rate
+	// grows no more; if it is another flow's, it grows until that has given up
+	// about half.
+	cautiousGrowth = 1.1
+
+	// queueSigns is how many delayed samples in succession mean a queue, as
+	// HyStart++ has it (RFC 9406 §4.3).
+	queueSigns = 8
+
 	minRTTWindow = int64(10 * time.Second)
 	probeRTTTime = int64(200 * time.Millisecond)
 	probeRTTGain = 0.5
@@ -112,13 +132,30 @@ const (
 
 	// crowdedGain is how the bound of what is in flight grows where others keep
 	// a queue, so that they do not take the rest. It was chosen beside one Reno
-	// flow with queues of a quarter to four bandwidth-delay products: from 1.02
-	// to 1.05, less starves us at two, more starves Reno at one.
-	crowdedGain = 1.03
+	// flow with queues of a quarter to four bandwidth-delay products: with
+	// less we have less than a fifth at four, with more Reno at one.
+	crowdedGain = 1.05
 
 	// crowdedRTT is the round trip, in parts of the lowest ever, from which a
 	// queue counts as that of others: our own probing makes a quarter.
 	crowdedRTT = 1.3
+
+	// crowdedLoss is how much more than twice the usual loss probing causes
+	// where the queue is full: 5 % by chance exceed that in no round of 100
+	// packets. Then cruising goes on for crowdedCruise more round trips, but no
+	// longer than crowdedTime, and each of them with a loss has the rate
+	// yieldGain times as high, down to yieldFloor of what the path delivers. So
+	// one Reno flow has more than a fifth beside a queue of a quarter of the
+	// bandwidth-delay product as well, on round trips of 10 to 50 ms.
+	//
+	// Beyond a round trip of deepRTT times the lowest the queue is long enough
+	// to tell by its delay; there Reno would take what is yielded, and more.
+	deepRTT       = 1.75
+	crowdedLoss   = 0.01
+	crowdedCruise = 24
+	crowdedTime   = int64(1100 * time.Millisecond)
+	yieldGain     = 0.8
+	yieldFloor    = 0.5
 
 	// shortRTT is that of paths on which the schedulers of both ends decide
 	// when packets are acknowledged, not the path. There what takes shortTime at
@@ -190,6 +227,9 @@ func (m *model) pacingRate(srtt time.Duration) float64 {
 	rate := max(m.rate(), float64(minWindow*m.mtu)/(float64(m.minRTT)/1e9))
 	switch m.phase {
 	case modelStartup:
+		if m.cautious {
+			return upGain * rate
+		}
 		initial := float64(initialWindow*m.mtu) / (float64(m.minRTT) / 1e9)
 		return startupGain * max(rate, initial)
 	case modelDrain:
@@ -256,6 +296,9 @@ func (m *model) measureRTT(ev *ackEvent) {
 		m.delayed = 0
 	case ev.rate.inFlight >= 8*m.mtu: // the SACK of one or two packets may be late for another reason
 		m.delayed++
+		if m.delayed >= queueSigns {
+			m.highest = max(m.highest, ev.rtt)
+		}
 	}
 }
 
@@ -267,7 +310,12 @@ func (m *model) queueDelay() int64 { return max(m.minRTT/16, int64(4*time.Millis
 func (m *model) noteLoss(ev *ackEvent) {
 	m.roundLost += ev.lost
 	m.roundAcked += ev.acked
-	if ev.lost > 0 && m.delayed >= 8 {
+	if m.judged {
+		m.cruised.add(ev)
+	} else {
+		m.probed.add(ev)
+	}
+	if ev.lost > 0 && m.delayed >= queueSigns {
 		m.roundQueue = true
 	}
 }
@@ -282,6 +330,9 @@ func (m *model) endRound(ev *ackEvent) {
 	lost := float64(m.roundLost) / float64(max(m.roundLost+m.roundAcked, 1))
 	if m.roundLost >= minLossPackets*m.mtu && (lost > lossCeiling || lost > queueLoss && m.roundQueue) {
 		m.congested(ev)
+	}
+	if m.crowded && m.judged && m.phase == modelProbeBW && m.cycle == cycleCruise && m.roundLost >= m.mtu {
+		m.lossShort = max(yieldFloor*m.bandwidth, yieldGain*m.rate())
 	}
 	m.tuneShort(ev)
 	m.roundLost, m.roundAcked, m.roundQueue, m.roundRate = 0, 0, false, 0
@@ -318,7 +369,11 @@ func (m *model) checkFull() {
 	if m.phase != modelStartup {
 		return
 	}
-	if m.bandwidth >= growth*m.fullRate {
+	least := growth
+	if m.cautious {
+		least = cautiousGrowth
+	}
+	if m.bandwidth >= least*m.fullRate {
 		m.fullRate, m.fullRounds = m.bandwidth, 0
 		return
 	}
@@ -329,9 +384,10 @@ func (m *model) checkFull() {
 func (m *model) step(ev *ackEvent) {
 	switch m.phase {
 	case modelStartup:
-		// Eight in succession, as HyStart++ has it.
-		if m.fullRounds >= 3 || m.delayed >= 8 && ev.rtt > m.minRTT+m.minRTT/4 {
-			m.phase = modelDrain
+		if m.fullRounds >= 3 || m.cautious && m.fullRounds > 0 {
+			m.phase, m.cautious = modelDrain, false
+		} else if !m.cautious && m.delayed >= queueSigns && ev.rtt > m.minRTT+m.minRTT/4 {
+			m.cautious, m.fullRate, m.fullRounds = true, m.bandwidth, 0
 		}
 	case modelDrain:
 		if ev.inFlight <= m.bdp() {
@@ -360,6 +416,7 @@ func (m *model) enterCycle(phase int, now int64) {
 	switch phase {
 	case cycleUp:
 		m.lossShort, m.upRate = 0, m.bandwidth
+		m.probed, m.judged = lossCount{}, false
 	case cycleCruise:
 		// Not always the same, so that two flows do not probe in step.
 		m.rng ^= m.rng << 13
@@ -375,14 +432,15 @@ func (m *model) stepCycle(ev *ackEvent) {
 	rtt := max(m.minRTT, shortRTT)
 	switch m.cycle {
 	case cycleUp:
-		full := ev.inFlight >= int(upGain*float64(m.bdp())) || m.delayed >= 8
+		full := ev.inFlight >= int(upGain*float64(m.bdp())) || m.delayed >= queueSigns
 		if elapsed > rtt && full || elapsed > 3*rtt {
 			switch {
-			case m.delayed < 8:
+			case m.delayed < queueSigns:
 				m.inflight = int(upGain * float64(m.inflight))
 			case float64(ev.rtt) > crowdedRTT*float64(m.lowest):
 				m.inflight = int(crowdedGain * float64(m.inflight))
 			}
+			m.queued = m.delayed >= queueSigns
 			m.enterCycle(cycleDown, ev.now)
 			m.resume()
 		}
@@ -391,11 +449,42 @@ func (m *model) stepCycle(ev *ackEvent) {
 			m.enterCycle(cycleCruise, ev.now)
 		}
 	case cycleCruise:
+		if !m.judged && elapsed > rtt {
+			m.judge()
+		}
 		if elapsed > int64(m.cruise)*rtt {
 			m.enterCycle(cycleUp, ev.now)
 		}
 	}
 }
+
+// judge compares, a round trip after probing, what was lost of what probing sent
+// with what is lost otherwise. Chance does not know that we probe; a full queue
+// does, and does however short it is, when its delay tells nothing. Then others
+// are left alone for longer, and endRound yields to them. Else what may be in
+// flight grows as Reno's does: two flows of which one came late and has found a
+// queue get even by it.
+func (m *model) judge() {
+	queue := float64(m.highest) / float64(m.lowest) // the longest seen, in round trips, and one
+	m.crowded = m.minRTT >= shortRTT && queue < deepRTT && m.probed.lost >= minLossPackets*m.mtu && m.probed.rate() > 2*m.cruised.rate()+crowdedLoss
+	switch {
+	case m.crowded:
+		m.cruise += min(crowdedCruise, int(crowdedTime/max(m.minRTT, shortRTT)))
+	case m.queued && queue > crowdedRTT && m.inflight > 0:
+		m.inflight += (m.cruise + 3) * m.mtu / 2
+	}
+	m.cruised, m.judged = lossCount{}, true
+}
+
+// A lossCount is bytes lost and acknowledged in some time.
+type lossCount struct{ lost, acked int }
+
+func (l *lossCount) add(ev *ackEvent) {
+	l.lost += ev.lost
+	l.acked += ev.acked
+}
+
+func (l *lossCount) rate() float64 { return float64(l.lost) / float64(max(l.lost+l.acked, 1)) }
 
 // resume goes back to startup where probing found a fifth more, without a
 // queue: there is room.
