@@ -172,6 +172,21 @@ func (a *Agent) setRole(controlling bool) {
 	}
 }
 
+// Rest lets go of what can be made again: the HMACs of the passwords, which the
+// next message makes anew. It is for an owner of many agents of which most have
+// nothing to do but to answer, and to ask, for consent.
+func (a *Agent) Rest() {
+	for _, g := range []*generation{a.cur, a.prev} {
+		if g == nil {
+			continue
+		}
+		g.localKey.Rest()
+		if g.remoteKey != nil {
+			g.remoteKey.Rest()
+		}
+	}
+}
+
 // RTT is the smoothed round-trip time of the selected pair; zero if unknown.
 func (a *Agent) RTT() time.Duration {
 	if a.selected == nil {

@@ -320,6 +320,14 @@ func (p *core) restAt() (at time.Time) {
 	return at
 }
 
+// rest has the agent, whose consent checks go on, keep as little between them
+// as the layers above do meanwhile.
+func (p *core) rest() {
+	if p.used.IsZero() && p.dtls != nil && p.dtls.Established() {
+		p.agent.Rest()
+	}
+}
+
 // nextTimeout is when advance has something to do; zero: never.
 func (p *core) nextTimeout() time.Time {
 	t := p.agent.NextTimeout()

@@ -124,6 +124,7 @@ func (p *peer) run(now time.Time) {
 	p.core.process(now)
 	p.takeEvents(now)
 	p.flush(now)
+	p.core.rest()
 	p.takeLowered()
 	p.arm(now)
 }

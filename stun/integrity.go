@@ -35,6 +35,9 @@ func NewIntegrity(key []byte) *Integrity {
 // on where they differ.
 func (k *Integrity) IsOf(key []byte) bool { return hmac.Equal(k.key, key) }
 
+// Rest gives up what the key takes but itself, until it is used again.
+func (k *Integrity) Rest() { k.sha1, k.sha256 = nil, nil }
+
 // sum is the HMAC over message up to offset end, with a header whose length
 // reaches just behind an integrity attribute of n bytes there (RFC 8489 §14.5).
 func (k *Integrity) sum(mac hash.Hash, message []byte, end, n int) []byte {
