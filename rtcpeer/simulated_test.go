@@ -275,13 +275,13 @@ func TestSetUpIsShort(t *testing.T) {
 		t.Fatal(err)
 	}
 	until(t, w, 5*time.Second, "open", func() bool { return ch.ReadyState() == ChannelStateOpen })
-	p, q := a.ext.(*stack).peer, b.ext.(*stack).peer
-	opened := p.traffic.packetsSent + q.traffic.packetsSent
+	sent := func() uint64 { return a.Stats().Transport.PacketsSent + b.Stats().Transport.PacketsSent }
+	opened := sent()
 	if opened > 18 {
 		t.Errorf("%d datagrams to set up", opened)
 	}
 	a.Close()
-	if n := p.traffic.packetsSent + q.traffic.packetsSent - opened; n != 1 {
+	if n := sent() - opened; n != 1 {
 		t.Errorf("%d datagrams to close, not one with ABORT and close_notify", n)
 	}
 	until(t, w, time.Second, "the close is seen", func() bool { return b.ConnectionState() == StateClosed })
