@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/big"
@@ -331,5 +332,32 @@ func (l *logLines) waitFor(t *testing.T, words ...string) bool {
 		case <-timeout:
 			return false
 		}
+	}
+}
+
+// A socket on a port that somebody had an allocation from, as happens where
+// ports are few or sockets many: coturn holds that for a second after it was
+// given back, and refuses another one meanwhile.
+func TestPortOfAnother(t *testing.T) {
+	t.Parallel() // with the other tests that wait
+	c := startCoturn(t, false)
+	cfg := c.config("udp", "p")
+	cfg.DisableTCP = true
+	cfg.MinPort = uint16(freePort(t))
+	cfg.MaxPort = cfg.MinPort
+	for range 3 {
+		conn := New()
+		if err := conn.Initialize(cfg); err != nil {
+			t.Fatal(err)
+		}
+		conn.OnSessionDescriptionCreated(func(typ, sdp string) { conn.SetLocalDescription(typ, sdp) })
+		if _, err := conn.CreateDataChannel("x", ChannelOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(conn.CreateOffer(), conn.Poll()); err != nil {
+			t.Fatal(err)
+		}
+		wantReport(t, conn, 5*time.Second, "server "+c.urls()["udp"]+": relays at [127.0.0.1:")
+		conn.Close()
 	}
 }

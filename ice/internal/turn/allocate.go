@@ -17,6 +17,10 @@ const (
 	// repeated until it is given up.
 	refreshBefore = time.Minute
 
+	// letGo is how long a server may take to let go of an allocation that was
+	// given back.
+	letGo = 1500 * time.Millisecond
+
 	maxLifetime = 3600 // RFC 8656 §7.2: servers grant no more
 )
 
@@ -87,9 +91,17 @@ func (c *Client) allocateRefused(now time.Time, q *request, m stun.Message, code
 		return true
 	case stun.CodeAllocationMismatch:
 		// A program that was here before may have left its allocation on this
-		// very socket. It is given back, and the request repeated, once.
-		if c.gaveBack || c.cfg.Shared || !q.signed {
+		// very socket. It is given back, and the request repeated, once, and
+		// once more after a while.
+		// coturn keeps what was given back for a second more, and says so
+		// before it asks for credentials.
+		if c.waited || c.cfg.Shared {
 			return false
+		}
+		if c.gaveBack {
+			c.forget(q)
+			c.waited, c.againAt = true, now.Add(letGo)
+			return true
 		}
 		c.forget(q)
 		c.state, c.gaveBack = released, true

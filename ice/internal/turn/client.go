@@ -55,8 +55,10 @@ type Client struct {
 	channels    []*channel // by their numbers, which begin at firstChannel
 
 	requests []*request
-	gaveBack bool // an allocation that was there before
-	poke     bool // a Binding indication is to be sent
+	gaveBack bool      // an allocation that was there before
+	waited   bool      // until the server let go of it
+	againAt  time.Time // when Allocate is asked again for that; zero: it is not
+	poke     bool      // a Binding indication is to be sent
 	events   []Event
 	unknown  [16]stun.AttrType // scratch
 }
@@ -120,6 +122,10 @@ func (c *Client) Advance(now time.Time) {
 		}
 		c.failed(now, q, err)
 	}
+	if c.state == allocating && !c.againAt.IsZero() && !now.Before(c.againAt) {
+		c.againAt = time.Time{}
+		c.ask(now, &request{method: stun.MethodAllocate})
+	}
 	if c.state != ready {
 		return
 	}
@@ -144,6 +150,9 @@ func (c *Client) NextTimeout() time.Time {
 	}
 	for _, q := range c.requests {
 		add(q.retransmission.Next())
+	}
+	if c.state == allocating {
+		add(c.againAt)
 	}
 	if c.state == ready {
 		add(c.refreshAt)

@@ -336,17 +336,45 @@ func TestAlternateServer(t *testing.T) {
 	}
 }
 
-func TestMismatchIsGivenBackOnce(t *testing.T) {
-	s := newScript(t, nil)
-	s.challenge(s.want("first", stun.MethodAllocate), stun.CodeUnauthenticated)
-	s.answer(s.want("second", stun.MethodAllocate), stun.CodeAllocationMismatch, true, nil)
-	m := s.want("given back", stun.MethodRefresh)
-	if v, _ := m.Uint32(stun.AttrLifetime); v != 0 {
-		t.Errorf("lifetime %d", v)
+// What a program that was here before left at the server is given back. coturn
+// lets go of it a second later, so the request is repeated twice.
+func TestMismatchIsGivenBack(t *testing.T) {
+	for _, letsGo := range []bool{true, false} {
+		s := newScript(t, nil)
+		s.challenge(s.want("first", stun.MethodAllocate), stun.CodeUnauthenticated)
+		s.answer(s.want("second", stun.MethodAllocate), stun.CodeAllocationMismatch, true, nil)
+		m := s.want("given back", stun.MethodRefresh)
+		if v, _ := m.Uint32(stun.AttrLifetime); v != 0 {
+			t.Errorf("lifetime %d", v)
+		}
+		s.answer(m, 0, true, func(w *stun.Builder) { w.Uint32(stun.AttrLifetime, 0) })
+		s.answer(s.want("again", stun.MethodAllocate), stun.CodeAllocationMismatch, true, nil)
+		s.wantIdle("it takes a while")
+		if d := s.NextTimeout().Sub(s.now); d != letGo {
+			t.Errorf("waits for %v", d)
+		}
+		s.advance(letGo)
+		m = s.want("after that", stun.MethodAllocate)
+		if letsGo {
+			s.grant(m)
+			s.wantEvent("it is ours", EventAllocated)
+			continue
+		}
+		s.answer(m, stun.CodeAllocationMismatch, true, nil)
+		s.wantFailed("no more", "437")
 	}
-	s.answer(m, 0, true, func(w *stun.Builder) { w.Uint32(stun.AttrLifetime, 0) })
-	s.answer(s.want("again", stun.MethodAllocate), stun.CodeAllocationMismatch, true, nil)
-	s.wantFailed("once only", "437")
+}
+
+// coturn refuses so before it asks for credentials, which the Refresh then shows.
+func TestMismatchBeforeCredentials(t *testing.T) {
+	s := newScript(t, nil)
+	s.answer(s.want("first", stun.MethodAllocate), stun.CodeAllocationMismatch, false, nil)
+	s.challenge(s.want("given back", stun.MethodRefresh), stun.CodeUnauthenticated)
+	m := s.want("with credentials", stun.MethodRefresh)
+	s.wantSigned("with credentials", m)
+	s.answer(m, stun.CodeAllocationMismatch, true, nil) // it is gone already
+	s.grant(s.want("again", stun.MethodAllocate))
+	s.wantEvent("it is ours", EventAllocated)
 }
 
 func TestIPv6Only(t *testing.T) {
