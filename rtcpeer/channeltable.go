@@ -17,7 +17,7 @@ func (t *channelTable) get(ext ChannelExtension) *channel {
 }
 
 func (t *channelTable) add(c *channel) {
-	if t.one == nil {
+	if t.one == nil || t.one.ext == c.ext {
 		t.one = c
 		return
 	}

@@ -36,7 +36,7 @@ type core struct {
 	err          error // why the connection failed or closed; nil while it has not
 	remoteClosed bool  // the far end closed
 	rtt          time.Duration
-	used         time.Time // when a record last came or went; zero: DTLS rests
+	used         time.Time // when what may be a record last came, or one went; zero: DTLS rests
 }
 
 // restAfter is how long after its last record a connection lets go of what it

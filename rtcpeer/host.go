@@ -137,6 +137,9 @@ func (h *Host) Run(ctx context.Context) error {
 	id := goroutineID()
 	self := func() int64 { return id }
 	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		c, err := h.Ready(ctx)
 		switch {
 		case errors.Is(err, ErrClosed):

@@ -197,6 +197,12 @@ func TestHostRun(t *testing.T) {
 	}
 	canceled, cancel := context.WithCancel(context.Background())
 	cancel()
+	waiting := New() // something is there to be polled
+	defer waiting.Close()
+	if err := waiting.Initialize(Config{Host: h}); err != nil {
+		t.Fatal(err)
+	}
+	h.push(waiting)
 	if err := h.Run(canceled); !errors.Is(err, context.Canceled) {
 		t.Errorf("Run with a context that has ended: %v", err)
 	}

@@ -198,16 +198,27 @@ func perfectly(t *testing.T, a, b *Conn) *atomic.Int64 {
 	for _, ends := range [][2]*Conn{{a, b}, {b, a}} {
 		from, to := ends[0], ends[1]
 		queue := make(chan func(), 1000)
-		done := make(chan bool)
+		stop, done := make(chan bool), make(chan bool)
 		go func() {
-			for f := range queue {
-				mu.Lock()
-				f()
-				mu.Unlock()
+			defer close(done)
+			for {
+				select {
+				case f := <-queue:
+					mu.Lock()
+					f()
+					mu.Unlock()
+				case <-stop:
+					return
+				}
 			}
-			close(done)
 		}()
-		t.Cleanup(func() { close(queue); <-done })
+		t.Cleanup(func() { close(stop); <-done })
+		put := func(f func()) {
+			select {
+			case queue <- f:
+			case <-stop:
+			}
+		}
 		from.OnSessionDescriptionCreated(func(typ, sdp string) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -215,7 +226,7 @@ func perfectly(t *testing.T, a, b *Conn) *atomic.Int64 {
 				collisions.Add(1) // an offer that a remote one has overtaken
 				return
 			}
-			queue <- func() {
+			put(func() {
 				if typ == "offer" && to.SignalingState() != SignalingStateStable {
 					if collisions.Add(1); to == a {
 						return
@@ -224,10 +235,10 @@ func perfectly(t *testing.T, a, b *Conn) *atomic.Int64 {
 				if err := to.SetRemoteDescription(typ, sdp); err != nil {
 					t.Errorf("SetRemoteDescription(%s): %v", typ, err)
 				}
-			}
+			})
 		})
 		from.OnICECandidateCreated(func(media string, index int, name string) {
-			queue <- func() { to.AddICECandidate(media, index, name) }
+			put(func() { to.AddICECandidate(media, index, name) })
 		})
 	}
 	return collisions

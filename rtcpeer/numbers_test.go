@@ -15,21 +15,28 @@ import (
 type numbers struct {
 	sent, got atomic.Int64
 	stopping  chan struct{}
-	done      sync.WaitGroup
+	done      sync.WaitGroup // sending
+	reading   sync.WaitGroup
 }
 
 // count begins to send from one end to the other.
 func count(t testing.TB, from, to *DataChannel) *numbers {
 	n := &numbers{stopping: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
-	t.Cleanup(cancel)
+	t.Cleanup(func() { // also of a test that has failed elsewhere
+		cancel()
+		n.done.Wait()
+		n.reading.Wait()
+	})
 	n.done.Go(func() {
 		tick := time.NewTicker(2 * time.Millisecond)
 		defer tick.Stop()
 		for {
 			for range 4 {
 				if err := from.Send(ctx, simMessage(uint32(n.sent.Load())), false); err != nil {
-					t.Errorf("message %d: %v", n.sent.Load(), err)
+					if ctx.Err() == nil {
+						t.Errorf("message %d: %v", n.sent.Load(), err)
+					}
 					return
 				}
 				n.sent.Add(1)
@@ -38,10 +45,12 @@ func count(t testing.TB, from, to *DataChannel) *numbers {
 			case <-tick.C:
 			case <-n.stopping:
 				return
+			case <-ctx.Done():
+				return
 			}
 		}
 	})
-	go func() {
+	n.reading.Go(func() {
 		for {
 			i := uint32(n.got.Load())
 			p, _, err := to.Receive(ctx)
@@ -54,7 +63,7 @@ func count(t testing.TB, from, to *DataChannel) *numbers {
 			}
 			n.got.Add(1)
 		}
-	}()
+	})
 	return n
 }
 

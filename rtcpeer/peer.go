@@ -204,7 +204,7 @@ func (p *peer) RouteClosed(r ice.Route, err error) {
 // A peer of a host that rests is in the host's wheel, where moving is cheap.
 func (p *peer) arm(now time.Time) {
 	t := p.core.nextTimeout()
-	if !p.timed || t.IsZero() {
+	if p.closed || !p.timed || t.IsZero() {
 		return
 	}
 	wait := max(0, t.Sub(now))
@@ -215,7 +215,9 @@ func (p *peer) arm(now time.Time) {
 		}
 		return
 	}
-	if !p.armed.IsZero() && !t.Before(p.armed) {
+	// What was set while nothing was urgent may fire too late for what is now.
+	hurries := p.slack > 0 && wait < slackFrom && !p.core.used.IsZero()
+	if !p.armed.IsZero() && !t.Before(p.armed) && !hurries {
 		return
 	}
 	p.armed, p.slack = t, slackOf(time.Duration(t.UnixNano()), wait)
@@ -248,7 +250,7 @@ func (p *peer) dropTimer() {
 // hundred times. It is at most 1/8 of the wait, and none for what may be a
 // retransmission.
 func slackOf(due, wait time.Duration) time.Duration {
-	if wait < slackFrom {
+	if wait <= slackFrom {
 		return 0
 	}
 	grid := slackFrom >> 3
@@ -258,10 +260,15 @@ func slackOf(due, wait time.Duration) time.Duration {
 	return grid - due%grid
 }
 
-// slackFrom is more than any retransmission's first timeout.
+// slackFrom is more than any retransmission's first timeout, and no less than
+// restAfter.
 const slackFrom = 2 * time.Second
 
-func (p *peer) fire() {
+func (p *peer) fire() { p.fireAt(p.now()) }
+
+// fireAt is what the timer calls, or the wheel, which does so for one peer
+// after the other: at is when it began.
+func (p *peer) fireAt(at time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	due := p.armed
@@ -274,7 +281,7 @@ func (p *peer) fire() {
 		p.arm(now)
 		return
 	}
-	late := now.Sub(due) - p.slack
+	late := at.Sub(due) - p.slack
 	if p.deferred = p.timed && late > overloaded && !p.deferred; p.deferred {
 		p.armed = due
 		p.setTimer(2 * late)
@@ -401,9 +408,11 @@ func (p *peer) setState(s ConnectionState, cause error) {
 		return
 	}
 	p.state = s
-	if s == StateConnected && !p.cfg.MDNSCandidates {
-		p.releaseMDNS()
+	if s == StateConnected {
 		p.neg.forget()
+		if !p.cfg.MDNSCandidates {
+			p.releaseMDNS()
+		}
 	}
 	if s == StateFailed {
 		if cause == nil {

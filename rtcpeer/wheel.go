@@ -55,6 +55,7 @@ func (w *wheel) add(p *peer, at time.Time, wait time.Duration) (slack time.Durat
 	now := int64((offset - wait) / wheelSlot)
 	n := int64((aligned + wheelSlot - 1) / wheelSlot)
 	n = min(max(n, now+1), now+wheelSlots-1)
+	n = max(n, w.done+1) // the caller's clock may have stood while ours went on
 	w.link(p, n)
 	if w.armed == 0 || n < w.armed {
 		w.arm(n, offset-wait)
@@ -102,9 +103,10 @@ func (w *wheel) remove(p *peer) {
 
 // fire runs the peers that are due, one after the other.
 func (w *wheel) fire() {
-	due := w.take(time.Now())
+	now := time.Now()
+	due := w.take(now)
 	for i, p := range due {
-		p.fire()
+		p.fireAt(now)
 		due[i] = nil
 	}
 	w.mu.Lock()

@@ -55,6 +55,20 @@ func TestWheel(t *testing.T) {
 	})
 }
 
+// A peer whose caller looked at the clock long ago is due all the same.
+func TestWheelLate(t *testing.T) {
+	var w wheel
+	begin := time.Now()
+	w.add(&peer{}, begin.Add(time.Minute), time.Minute)
+	defer w.timer.Stop()
+	w.take(begin.Add(10 * time.Second))
+	p := &peer{}
+	w.add(p, begin.Add(time.Second), time.Second)
+	if due := w.take(begin.Add(10*time.Second + 2*wheelSlot)); len(due) != 1 || due[0] != p {
+		t.Errorf("%d peers are due; it is in slot %d, of which %d are done", len(due), p.place.slot, w.done)
+	}
+}
+
 // The timer of a wheel is set for the earliest peer, whenever that came.
 func TestWheelFires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -97,12 +111,12 @@ func TestRestingPeer(t *testing.T) {
 	_, b, x, y := realPairOf(t, Config{}, Config{Host: h})
 	transfer(t, x, y)
 	p := b.ext.(*stack).peer
-	rests := func() bool { // once what follows a transfer has been sent
+	rests := func() bool { // once what follows a transfer has been sent, and restAfter
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.core.used = time.Time{}
-		p.arm(time.Now())
-		return p.place.slot != 0 && p.timer == nil
+		h.resting.mu.Lock()
+		defer h.resting.mu.Unlock()
+		return p.core.used.IsZero() && p.place.slot != 0 && p.timer == nil
 	}
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

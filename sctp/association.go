@@ -120,6 +120,7 @@ type Association struct {
 	gotForward bool // … a FORWARD TSN
 
 	sendInit, sendEcho            bool
+	initSpared                    bool // the far end's came before ours had gone
 	sendShutdown, sendShutdownAck bool
 
 	base    time.Time // zero of the association's clock

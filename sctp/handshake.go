@@ -83,8 +83,8 @@ func (a *Association) handleInit(now time.Time, body []byte) {
 		// RFC 9260 §5.2.1: our own tag and TSN again, so that both cookies
 		// make the same association. An INIT of ours that has not gone yet is
 		// not needed any more, unless the far end's cookie fails to come.
-		if a.initCount == 0 {
-			a.sendInit = false
+		if a.sendInit && a.initCount == 0 {
+			a.sendInit, a.initSpared = false, true
 		}
 		c.localTag, c.localTSN = a.localTag, a.localTSN
 	case StateCookieEchoed:
@@ -167,7 +167,7 @@ func (a *Association) handleInitAck(now time.Time, body []byte) {
 		a.abortHandshake(ic.tag, CauseUnresolvableAddress, nil)
 		return
 	}
-	if a.initCount == 0 {
+	if a.initCount == 0 && !a.initSpared {
 		a.rto.seed(time.Duration(a.clock(now) - a.initSent))
 	}
 	a.takePeer(ic.initParams)
@@ -330,6 +330,12 @@ func (a *Association) dropUnusableStreams() {
 
 // handshakeTimeout sends INIT or COOKIE ECHO again.
 func (a *Association) handshakeTimeout(now time.Time) {
+	if a.state == StateCookieWait && a.initSpared {
+		// Nothing of ours was lost: this is the first INIT.
+		a.initSpared, a.sendInit = false, true
+		a.timers.init = now.Add(a.rto.timeout(rtoMinHandshake))
+		return
+	}
 	if a.initCount++; a.initCount > maxInitRetransmissions {
 		a.end(Event{Kind: EventFailed, Err: ErrTimeout})
 		return

@@ -71,7 +71,7 @@ type model struct {
 	judged  bool      // the two were compared
 	crowded bool      // probing made the queue overflow
 	queued  bool      // it made a queue
-	highest int64     // the longest round trip with a queue
+	highest int64     // the longest round trip with a queue, as probeRTT lets it fade
 
 	held  bool // by a timeout, until the next acknowledgement
 	prior struct {
@@ -507,6 +507,7 @@ func (m *model) stepProbeRTT(ev *ackEvent) {
 		return
 	}
 	m.minRTT, m.minRTTAt = m.recent, ev.now
+	m.highest = (m.highest + m.minRTT) / 2 // that of a hiccup is forgotten in time
 	m.cwnd = max(m.cwnd, m.prior.cwnd)
 	if m.fullRounds < 3 && m.fullRate == 0 {
 		m.phase = modelStartup

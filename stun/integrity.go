@@ -16,8 +16,8 @@ const (
 )
 
 // An Integrity makes and verifies the integrity attributes of messages under
-// one key. It allocates nothing after its first use. It is not safe for
-// concurrent use.
+// one key. It allocates nothing after its first use, and after each [Integrity.Rest]
+// the next. It is not safe for concurrent use.
 type Integrity struct {
 	key          []byte
 	sha1, sha256 hash.Hash // HMACs, made when they are first needed

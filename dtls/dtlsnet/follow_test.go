@@ -275,3 +275,63 @@ func waits(t *testing.T, what string, f func() bool) {
 		}
 	}
 }
+
+// TestFollowAgain: a client that did not answer at one address is followed to
+// the next.
+func TestFollowAgain(t *testing.T) {
+	l, r, client, server := follows(t, dtls.VersionDTLS13)
+	passes(t, "hello", client, server)
+	old := r.now
+	s := r.roam(t)
+	old.Close()
+	r.hold(true) // its answers are lost
+	client.Write([]byte("from elsewhere"))
+	s.WriteTo(r.hold(true)[0], l.Addr())
+	asked := func() bool {
+		server.mu.Lock()
+		defer server.mu.Unlock()
+		return server.newcomer.addr != nil && server.core.Unanswered()
+	}
+	waits(t, "a question", asked)
+	server.mu.Lock()
+	server.newcomer.until = time.Now()
+	server.mu.Unlock()
+	s.Close()
+	r.hold(false)
+	s = r.roam(t)
+	waits(t, "the move to a third address", func() bool {
+		client.Write([]byte("from a third"))
+		return server.RemoteAddr().String() == s.LocalAddr().String()
+	})
+	passes(t, "to a third", server, client)
+}
+
+// TestClosedAtOnce: connections that end as they begin leave nothing behind.
+func TestClosedAtOnce(t *testing.T) {
+	cc, sc := configs(t)
+	cc.ConnectionIDs = func() []byte { return []byte{} }
+	next := uint32(7)
+	sc.ConnectionIDs = func() []byte {
+		next++
+		return binary.BigEndian.AppendUint32(nil, next)
+	}
+	l, err := Listen(socket(t), sc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for range 30 {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		c, err := Dial(ctx, socket(t), l.Addr(), cc)
+		cancel()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+	}
+	waits(t, "they are forgotten", func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return len(l.byID) == 0 && len(l.conns) == 0
+	})
+}

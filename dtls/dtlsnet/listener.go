@@ -130,9 +130,11 @@ var errBegunAnew = errors.New("dtlsnet: the client began anew")
 func (l *Listener) begin(k key, addr net.Addr, core *dtls.Conn, random [32]byte) *Conn {
 	var c *Conn
 	var id string
+	var gone bool // guarded by l.mu, as is id
 	c = newConn(l.socket, addr, core, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
+		gone = true
 		if l.conns[k] == c {
 			delete(l.conns, k)
 		}
@@ -161,7 +163,7 @@ func (l *Listener) begin(k key, addr net.Addr, core *dtls.Conn, random [32]byte)
 		}
 		own := string(c.ConnectionState().ConnectionID) // c.mu comes before l.mu
 		l.mu.Lock()
-		if id = own; id != "" {
+		if id = own; id != "" && !gone {
 			l.known(id, c)
 		}
 		l.mu.Unlock()

@@ -49,7 +49,9 @@ func (s *Socket) read() {
 			s.awaiter.await()
 			buffer = readBuffers.Get().(*readBuffer)
 		} else if streak >= busyReads {
-			s.turn.linger()
+			if s.turn.linger() {
+				last = time.Now() // who led has read meanwhile
+			}
 		}
 		n, oobn, _, from, err := s.conn.ReadMsgUDPAddrPort(buffer.b[:], buffer.oob[:])
 		if err != nil {

@@ -114,8 +114,8 @@ func (s *Socket) Close() error {
 	return err
 }
 
-// Done is closed when the reader has ended: no call of a handler is under
-// way then, and none begins.
+// Done is closed when the reader has ended: no call of a handler by it is under
+// way then, and none begins. Who leads may still be in one; see [Port.Lead].
 func (s *Socket) Done() <-chan struct{} { return s.done }
 
 // failed tells the peers that the reader ended other than by Close.

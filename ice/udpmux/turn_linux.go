@@ -134,19 +134,23 @@ func (t *turn) account(elapsed time.Duration, found bool) {
 }
 
 // linger returns when there is something to read, or it is time to sleep, or
-// the socket is closed. It is the reader's.
-func (t *turn) linger() {
+// the socket is closed. It is the reader's. It tells whether somebody else led
+// meanwhile.
+func (t *turn) linger() (lent bool) {
 	switch {
 	case t.raw == nil:
-		return
+		return false
 	case t.pause > 0:
 		t.pause--
-		return
+		return false
 	}
 	for {
 		t.state.Store(turnLingering)
-		if t.raw.Control(t.look) != nil || t.state.Load() == turnReading || !t.stand() {
-			return // if closed, the read that follows fails like Control
+		if t.raw.Control(t.look) != nil || t.state.Load() == turnReading {
+			return lent // if closed, the read that follows fails like Control
+		}
+		if lent = true; !t.stand() {
+			return lent
 		}
 	}
 }

@@ -12,7 +12,7 @@ type turn struct{}
 
 func (t *turn) init(syscall.RawConn) {}
 
-func (t *turn) linger() {}
+func (t *turn) linger() (lent bool) { return false }
 
 func (t *turn) wakeReader() {}
 
