@@ -68,11 +68,11 @@ const (
 	startCredit = 2 * lingerTime
 	maxCredit   = 4 * lingerTime
 
-	// yieldLooks looks are about 20 µs. Less has two processes that speak to each
+	// yieldLooks looks are about 30 µs. Less has two processes that speak to each
 	// other share one processor and leave the other one idle; more, pings
-	// beside bulk data wait longer. It was chosen from 1, 4, 16, 24, 36, 48 and
-	// 64, with two processes on two processors.
-	yieldLooks = 32
+	// beside bulk data wait longer. It was chosen from 1, 4, 16, 24, 32, 36, 48, 64 and
+	// 128, with two processes on two processors.
+	yieldLooks = 48
 
 	// How long datagrams may wait where who led does not come back, at first
 	// and later. Each look wakes a goroutine, beside one that does well.
