@@ -10,7 +10,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/big"
@@ -350,13 +349,7 @@ func TestPortOfAnother(t *testing.T) {
 		if err := conn.Initialize(cfg); err != nil {
 			t.Fatal(err)
 		}
-		conn.OnSessionDescriptionCreated(func(typ, sdp string) { conn.SetLocalDescription(typ, sdp) })
-		if _, err := conn.CreateDataChannel("x", ChannelOptions{}); err != nil {
-			t.Fatal(err)
-		}
-		if err := errors.Join(conn.CreateOffer(), conn.Poll()); err != nil {
-			t.Fatal(err)
-		}
+		gathers(t, conn)
 		wantReport(t, conn, 5*time.Second, "server "+c.urls()["udp"]+": relays at [127.0.0.1:")
 		conn.Close()
 	}

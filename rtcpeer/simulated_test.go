@@ -259,14 +259,12 @@ func TestSimRepeats(t *testing.T) {
 	}
 }
 
-// Setting up a connection takes 18 datagrams: two checks, the nomination and
-// their answers, two flights of DTLS of two datagrams and one of one, five of
-// SCTP with the channel's messages in them, and two SACKs that are not waited
-// for. Closing it takes one.
-func TestSetUpIsShort(t *testing.T) {
-	w := simnet.New(1)
+// openSimPair makes a pair with an open channel, on a path of 10 ms.
+func openSimPair(t *testing.T) (w *simnet.World, a, b *simPeer) {
+	t.Helper()
+	w = simnet.New(1)
 	w.Default = simnet.Path{Delay: 10 * time.Millisecond}
-	a, b := newSimPair(t, w, Config{})
+	a, b = newSimPair(t, w, Config{})
 	ch, err := a.CreateDataChannel("x", ChannelOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -275,6 +273,15 @@ func TestSetUpIsShort(t *testing.T) {
 		t.Fatal(err)
 	}
 	until(t, w, 5*time.Second, "open", func() bool { return ch.ReadyState() == ChannelStateOpen })
+	return w, a, b
+}
+
+// Setting up a connection takes 18 datagrams: two checks, the nomination and
+// their answers, two flights of DTLS of two datagrams and one of one, five of
+// SCTP with the channel's messages in them, and two SACKs that are not waited
+// for. Closing it takes one.
+func TestSetUpIsShort(t *testing.T) {
+	w, a, b := openSimPair(t)
 	sent := func() uint64 { return a.Stats().Transport.PacketsSent + b.Stats().Transport.PacketsSent }
 	opened := sent()
 	if opened > 18 {
@@ -290,17 +297,7 @@ func TestSetUpIsShort(t *testing.T) {
 // An idle connection is asked for consent every five seconds, and nothing else
 // goes over it but SCTP's heartbeats.
 func TestIdleIsQuiet(t *testing.T) {
-	w := simnet.New(1)
-	w.Default = simnet.Path{Delay: 10 * time.Millisecond}
-	a, b := newSimPair(t, w, Config{})
-	ch, err := a.CreateDataChannel("x", ChannelOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := a.CreateOffer(); err != nil {
-		t.Fatal(err)
-	}
-	until(t, w, 5*time.Second, "open", func() bool { return ch.ReadyState() == ChannelStateOpen })
+	w, a, b := openSimPair(t)
 	settled := w.Now().Add(5 * time.Second)
 	w.After(5*time.Second, func() {})
 	until(t, w, time.Minute, "a while", func() bool { return !w.Now().Before(settled) })

@@ -196,13 +196,7 @@ func TestReportNamesServers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn.OnSessionDescriptionCreated(func(typ, sdp string) { conn.SetLocalDescription(typ, sdp) })
-	if _, err := conn.CreateDataChannel("x", ChannelOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(conn.CreateOffer(), conn.Poll()); err != nil {
-		t.Fatal(err)
-	}
+	gathers(t, conn)
 	wantReport(t, conn, 15*time.Second,
 		"server "+wrong+": wrong username or password", "server "+nobody+": dial tcp", "connection refused",
 		"server "+expired.urls()["tls"]+": tls: failed to verify certificate: x509: certificate has expired or is not yet valid",
@@ -249,4 +243,16 @@ func (c *coturn) restart() {
 		c.t.Fatal(err)
 	}
 	c.stopped = false
+}
+
+// gathers has a connection make an offer of one channel, and gather.
+func gathers(t *testing.T, conn *Conn) {
+	t.Helper()
+	conn.OnSessionDescriptionCreated(func(typ, sdp string) { conn.SetLocalDescription(typ, sdp) })
+	if _, err := conn.CreateDataChannel("x", ChannelOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(conn.CreateOffer(), conn.Poll()); err != nil {
+		t.Fatal(err)
+	}
 }

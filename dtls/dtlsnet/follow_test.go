@@ -91,22 +91,29 @@ func (r *roamer) Close() error {
 	return r.PacketConn.Close()
 }
 
+// listensWithIDs makes a listener that gives each client a connection ID.
+func listensWithIDs(t *testing.T, cfg dtls.Config) *Listener {
+	t.Helper()
+	next := uint32(7)
+	cfg.ConnectionIDs = func() []byte {
+		next++
+		return binary.BigEndian.AppendUint32(nil, next)
+	}
+	l, err := Listen(socket(t), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
 // follows makes a listener that has connection IDs, and connects to it.
 func follows(t *testing.T, version dtls.Version) (l *Listener, r *roamer, client *Conn, server *Conn) {
 	t.Helper()
 	cc, sc := configs(t)
 	cc.MinVersion, cc.MaxVersion = version, version
 	cc.ConnectionIDs = func() []byte { return []byte{} } // it wants none itself
-	next := uint32(7)
-	sc.ConnectionIDs = func() []byte {
-		next++
-		return binary.BigEndian.AppendUint32(nil, next)
-	}
-	l, err := Listen(socket(t), sc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
+	l = listensWithIDs(t, sc)
 	connect := func(s net.PacketConn) (*Conn, *Conn) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
@@ -310,16 +317,7 @@ func TestFollowAgain(t *testing.T) {
 func TestClosedAtOnce(t *testing.T) {
 	cc, sc := configs(t)
 	cc.ConnectionIDs = func() []byte { return []byte{} }
-	next := uint32(7)
-	sc.ConnectionIDs = func() []byte {
-		next++
-		return binary.BigEndian.AppendUint32(nil, next)
-	}
-	l, err := Listen(socket(t), sc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
+	l := listensWithIDs(t, sc)
 	for range 30 {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		c, err := Dial(ctx, socket(t), l.Addr(), cc)

@@ -151,8 +151,10 @@ func TestLead(t *testing.T) {
 
 func testLead(t *testing.T, addr netip.AddrPort) {
 	s, err := newSocket(Config{Addr: addr})
-	if err != nil {
-		t.Skipf("no socket at %v: %v", addr, err)
+	if err != nil && addr.Addr().Is6() {
+		t.Skipf("no IPv6 on this machine: %v", err)
+	} else if err != nil {
+		t.Fatal(err)
 	}
 	defer s.Close()
 	ready := make(chan struct{}, 1)
