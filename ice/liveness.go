@@ -28,6 +28,33 @@ func (a *Agent) ExpectAnswer(now time.Time) {
 	}
 }
 
+// Silent tells whether the far end is late with an answer, so that Advance has
+// a consent request sent before its time.
+func (a *Agent) Silent(now time.Time) bool {
+	p := a.selected
+	if p == nil || now.Before(p.probeAt()) {
+		return false
+	}
+	return p.consent.unanswered > 0 || now.Before(p.consent.next)
+}
+
+// Excuse tells that the far end's silence proves nothing, since what it sent
+// may not have been read yet: data goes unanswered from now on, and a consent
+// request that was to follow an unanswered one has its interval again. Advance
+// follows.
+func (a *Agent) Excuse(now time.Time) {
+	p := a.selected
+	if p == nil {
+		return
+	}
+	if !p.quietSince.IsZero() {
+		p.quietSince = now
+	}
+	if c := &p.consent; c.unanswered > 0 && !c.next.IsZero() && !now.Before(c.next) {
+		c.next = now.Add(a.probeInterval(c.unanswered, p.rtt))
+	}
+}
+
 // probeAt is when the next consent request is due.
 func (p *pair) probeAt() time.Time {
 	at := p.consent.next

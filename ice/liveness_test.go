@@ -83,6 +83,51 @@ func TestSilentDeathWhenIdle(t *testing.T) {
 	}
 }
 
+// Silence that is excused has no consent request sent before its time; one that
+// is due goes.
+func TestExcuse(t *testing.T) {
+	w, a, _, _ := twoPaths(t, true)
+	p := a.Agent.selected
+	for p.consent.next.Sub(w.now) < 2*time.Second {
+		w.run(time.Second, nil)
+	}
+	sent := p.sent
+	excused := func(at time.Time) {
+		t.Helper()
+		if !a.Silent(at) {
+			t.Error("not silent")
+		}
+		a.Excuse(at)
+		if a.Silent(at) {
+			t.Error("silent in spite of the excuse")
+		}
+		if a.Advance(at); p.queued || !a.NextTimeout().After(at) {
+			t.Error("a request in spite of the excuse")
+		}
+	}
+	a.Agent.ExpectAnswer(w.now)
+	if a.Silent(w.now) {
+		t.Error("silent at once")
+	}
+	excused(w.now.Add(p.quietFor()))
+	if p.quietSince != w.now.Add(p.quietFor()) {
+		t.Errorf("quiet since %v later", p.quietSince.Sub(w.now))
+	}
+	p.hears(w.now)
+	at := p.consent.next
+	if a.Silent(at) {
+		t.Error("a consent request in its time is for silence")
+	}
+	a.Excuse(at)
+	if a.Advance(at); !p.queued || p.consent.unanswered != 1 {
+		t.Error("no consent request in its time")
+	}
+	if _, _, ok := a.AppendDatagram(at, nil); !ok || p.sent != sent+1 {
+		t.Errorf("%d requests sent, want one", p.sent-sent)
+	}
+	excused(p.consent.next) // the next, for want of an answer
+}
+
 // EventSelected says whether what was sent before may be lost.
 func TestLost(t *testing.T) {
 	w, a, _, dead := twoPaths(t, true)

@@ -297,6 +297,18 @@ func (p *core) appendRecord(now time.Time, b []byte, limit int) ([]byte, bool) {
 	return p.dtls.FinishRecord(b, record), true
 }
 
+// established tells whether DTLS is.
+func (p *core) established() bool { return p.dtls != nil && p.dtls.Established() }
+
+// silent tells whether the far end is late with an answer.
+func (p *core) silent(now time.Time) bool { return p.agent.Silent(now) || p.assoc.Silent(now) }
+
+// excuse tells the layers that the far end's silence is none. advance follows.
+func (p *core) excuse(now time.Time) {
+	p.agent.Excuse(now)
+	p.assoc.Excuse(now)
+}
+
 // advance runs the timers that are due.
 func (p *core) advance(now time.Time) {
 	p.agent.Advance(now)

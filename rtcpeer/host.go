@@ -47,7 +47,7 @@ type Host struct {
 	sockets []*udpmux.Socket
 	tcp     *tcpmux.Listener // nil: none
 	crew    crew             // runs those that connect
-	resting wheel            // wakes those that are connected and at rest
+	wheel   wheel            // wakes those that are connected
 	done    chan struct{}    // closed with the host
 
 	mu     sync.Mutex

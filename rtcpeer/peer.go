@@ -36,7 +36,7 @@ type peer struct {
 	over     bool // nothing more can be sent or received
 	leaving  bool // shutdown waits for that
 	full     bool // a socket is full: output waits for Writable
-	deferred bool // the timer fired too late once, and was put off
+	deferred bool // the timer fired too late once, and was put off: before the connection is up
 
 	mu       peerMutex
 	core     core
@@ -62,6 +62,7 @@ type peer struct {
 	timer   *time.Timer   // nil: not needed yet, or replaced by the host's wheel
 	armed   time.Time     // when the timer fires; zero: it is not set
 	slack   time.Duration // how much later than armed
+	excuses int           // in a row for the far end's silence
 }
 
 func newPeer(cfg Config, random io.Reader, notify func()) (*peer, error) {
@@ -201,16 +202,18 @@ func (p *peer) RouteClosed(r ice.Route, err error) {
 // One that has moved to later is looked at when the timer fires: most move
 // with every datagram.
 //
-// A peer of a host that rests is in the host's wheel, where moving is cheap.
+// A connected peer of a host is in the host's wheel, unless something is due
+// very soon. At rest moving there is cheap.
 func (p *peer) arm(now time.Time) {
 	t := p.core.nextTimeout()
 	if p.closed || !p.timed || t.IsZero() {
 		return
 	}
 	wait := max(0, t.Sub(now))
-	if p.rests() && wait >= wheelLeast {
+	wheeled := p.cfg.Host != nil && p.state == StateConnected && wait >= wheelLeast
+	if wheeled && p.core.used.IsZero() {
 		if !t.Equal(p.armed) || p.timer != nil {
-			p.armed, p.slack = t, p.cfg.Host.resting.add(p, t, wait)
+			p.armed, p.slack = t, p.cfg.Host.wheel.add(p, t, wait)
 			p.dropTimer()
 		}
 		return
@@ -220,13 +223,15 @@ func (p *peer) arm(now time.Time) {
 	if !p.armed.IsZero() && !t.Before(p.armed) && !hurries {
 		return
 	}
+	if wheeled {
+		p.armed, p.slack = t, p.cfg.Host.wheel.add(p, t, wait)
+		if p.timer != nil {
+			p.timer.Stop() // and kept, as long as data flows
+		}
+		return
+	}
 	p.armed, p.slack = t, slackOf(time.Duration(t.UnixNano()), wait)
 	p.setTimer(wait + p.slack)
-}
-
-// rests tells whether nothing but ICE keeps the connection up.
-func (p *peer) rests() bool {
-	return p.cfg.Host != nil && p.state == StateConnected && p.core.used.IsZero()
 }
 
 func (p *peer) setTimer(wait time.Duration) {
@@ -282,10 +287,16 @@ func (p *peer) fireAt(at time.Time) {
 		return
 	}
 	late := at.Sub(due) - p.slack
-	if p.deferred = p.timed && late > overloaded && !p.deferred; p.deferred {
-		p.armed = due
-		p.setTimer(2 * late)
-		return
+	switch {
+	case !p.timed:
+	case !p.core.established():
+		if p.deferred = late > overloaded && !p.deferred; p.deferred {
+			p.armed = due
+			p.setTimer(2 * late)
+			return
+		}
+	case p.core.silent(now) && (late > overloaded || !suspects.admit(now)):
+		p.excuse(now)
 	}
 	p.core.advance(now)
 	p.run(now)
@@ -293,9 +304,24 @@ func (p *peer) fireAt(at time.Time) {
 
 // overloaded is how late a timer fires at most in a process that keeps up. In
 // one that does not, what the timer waits for has likely come and is in a
-// socket's buffer: to send again would only add to the load. So it is put off
-// once, by twice as much as it was late.
+// socket's buffer: to send again would only add to the load, of both ends. So
+// until the connection is up the timer is put off once, by twice as much as it
+// was late. From then on what is owed to the far end goes, and only its silence
+// is excused.
 const overloaded = 20 * time.Millisecond
+
+// excusesMost bounds the excuses in a row, to about a second of data: a path may
+// die, whatever else is amiss.
+const excusesMost = 4
+
+// excuse has the layers wait longer for the far end, most of the times.
+func (p *peer) excuse(now time.Time) {
+	if p.excuses++; p.excuses > excusesMost {
+		p.excuses = 0
+		return
+	}
+	p.core.excuse(now)
+}
 
 // takeEvents turns the layers' events into the program's.
 func (p *peer) takeEvents(now time.Time) {
@@ -403,10 +429,20 @@ func (p *peer) updateState() {
 	p.setState(s, cause)
 }
 
+// count counts the connected peers of the process.
+func (p *peer) count(next ConnectionState) {
+	if p.state == StateConnected {
+		suspects.connected.Add(-1)
+	} else if next == StateConnected {
+		suspects.connected.Add(1)
+	}
+}
+
 func (p *peer) setState(s ConnectionState, cause error) {
 	if s == p.state {
 		return
 	}
+	p.count(s)
 	p.state = s
 	if s == StateConnected {
 		p.neg.forget()
@@ -458,7 +494,7 @@ func (p *peer) shut(now time.Time, cause error) {
 	p.finish()
 	p.dropTimer()
 	if p.cfg.Host != nil {
-		p.cfg.Host.resting.remove(p)
+		p.cfg.Host.wheel.remove(p)
 	}
 	p.gatherer.stop()
 	p.gatherer.forgetRetries()

@@ -27,12 +27,15 @@ func TestSlack(t *testing.T) {
 }
 
 // TestLateTimerIsPutOff has a timer fire a second late, which a busy process
-// is the reason of: nothing is given up for lost before it could be read.
+// is the reason of: before the connection is up, nothing is given up for lost
+// before it could be read.
 func TestLateTimerIsPutOff(t *testing.T) {
 	a, _, x, y := realPair(t, Config{})
 	transfer(t, x, y)
 	p := a.ext.(*stack).peer
 	p.mu.Lock()
+	dtls := p.core.dtls
+	p.core.dtls = nil // as it was then
 	p.timer.Stop()
 	due := p.core.nextTimeout()
 	p.now = func() time.Time { return due.Add(time.Second) }
@@ -45,5 +48,139 @@ func TestLateTimerIsPutOff(t *testing.T) {
 			t.Errorf("put off: %v, want %v; the next deadline is %v later", p.deferred, putOff, next.Sub(due))
 		}
 		p.mu.Unlock()
+	}
+	p.mu.Lock()
+	p.core.dtls = dtls
+	p.mu.Unlock()
+}
+
+// silentPeer is one end of a connection whose far end does not answer, with a
+// message on its way, and a clock that stands until it is set.
+func silentPeer(t *testing.T) (p *peer, clock *time.Time) {
+	a, b, x, y := realPair(t, Config{})
+	transfer(t, x, y)
+	far := b.ext.(*stack).peer
+	far.mu.Lock()
+	t.Cleanup(far.mu.Unlock) // before the pair is closed
+	p = a.ext.(*stack).peer
+	if err := x.PutPacket([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	suspects.mu.Lock()
+	suspects.since = time.Time{} // of other tests
+	suspects.mu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.timed = false // but by the test
+	p.dropTimer()
+	clock = new(time.Time)
+	p.now = func() time.Time { return *clock }
+	return p, clock
+}
+
+// fireLate has the timer fire so much after each deadline, until one was for
+// the far end's silence, and tells what has gone again since the connection was
+// made.
+func (p *peer) fireLate(clock *time.Time, late time.Duration) (again uint64) {
+	for silent := false; !silent; {
+		p.mu.Lock()
+		due := p.core.nextTimeout()
+		*clock = due.Add(late)
+		silent = p.core.silent(*clock)
+		p.armed, p.slack = due, 0
+		p.timed = true
+		p.mu.Unlock()
+		p.fire()
+		p.mu.Lock()
+		p.timed = false
+		p.dropTimer()
+		p.mu.Unlock()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.core.assoc.Stats().ChunksRetransmitted
+}
+
+// A process that is late does not take silence for loss, but for how long is
+// bounded.
+func TestSilenceIsExcused(t *testing.T) {
+	p, clock := silentPeer(t)
+	begin := p.fireLate(clock, 0) // a probe, in time
+	if begin == 0 {
+		t.Fatal("nothing is sent again though the timer is in time")
+	}
+	for i := range excusesMost {
+		if n := p.fireLate(clock, 2*overloaded); n != begin {
+			t.Fatalf("late for the %dth time: %d sent again", i+1, n-begin)
+		}
+	}
+	if n := p.fireLate(clock, 2*overloaded); n == begin {
+		t.Error("silence is excused for ever")
+	}
+}
+
+// A peer among many that fall silent together suspects its path as little.
+func TestCommonSilenceIsExcused(t *testing.T) {
+	p, clock := silentPeer(t)
+	p.mu.Lock()
+	at := p.core.nextTimeout()
+	p.mu.Unlock()
+	for range suspicionLeast {
+		suspects.admit(at)
+	}
+	if n := p.fireLate(clock, 0); n != 0 {
+		t.Errorf("%d sent again", n)
+	}
+	if n := p.fireLate(clock, 0); n == 0 {
+		t.Error("nothing is sent again, and the others are long silent no more")
+	}
+}
+
+// One of so many may be silent in a window, and none when those of the window
+// before were too many.
+func TestSuspicion(t *testing.T) {
+	at := time.Unix(1e9, 0)
+	for _, x := range []struct {
+		connected, most int
+	}{{0, suspicionLeast}, {suspicionLeast * suspicionShare, suspicionLeast}, {10_000, 10_000 / suspicionShare}} {
+		var s suspicion
+		s.connected.Store(int64(x.connected))
+		ask := func(n int) (admitted int) {
+			for range n {
+				if s.admit(at) {
+					admitted++
+				}
+			}
+			return admitted
+		}
+		for _, step := range []struct{ ask, want int }{
+			{x.most, x.most},     // few
+			{x.most + 5, x.most}, // many …
+			{10, 0},              // … and so it begins
+			{x.most + 5, x.most}, // few were, before
+		} {
+			if got := ask(step.ask); got != step.want {
+				t.Errorf("%d connected: %d of %d admitted, want %d", x.connected, got, step.ask, step.want)
+			}
+			at = at.Add(suspicionWindow)
+		}
+		at = at.Add(2 * suspicionWindow)
+		if got := ask(10); got != 10 {
+			t.Errorf("%d connected: %d of 10 admitted, and it was long ago", x.connected, got)
+		}
+	}
+}
+
+// The connected peers of the process are counted, whatever becomes of them.
+func TestConnectedAreCounted(t *testing.T) {
+	before := suspects.connected.Load()
+	a, b, _, _ := realPair(t, Config{})
+	if n := suspects.connected.Load() - before; n != 2 {
+		t.Errorf("%d connected, want 2", n)
+	}
+	a.Close()
+	b.Close()
+	if n := suspects.connected.Load() - before; n != 0 {
+		t.Errorf("%d connected after Close", n)
 	}
 }

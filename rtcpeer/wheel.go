@@ -1,15 +1,17 @@
 package rtcpeer
 
 import (
+	"runtime"
 	"sync"
 	"time"
 )
 
-// A wheel is the one timer of the peers of a host that are connected and at
-// rest. Each has a check of consent every five seconds, one of the far end's,
-// and deadlines that are put off by the answers. With timers of their own, a
+// A wheel is the one timer of the peers of a host that are connected. At rest
+// each has a check of consent every five seconds, one of the far end's, and
+// deadlines that are put off by the answers. With timers of their own, a
 // thousand peers would keep as many of the runtime's, and start as many
-// goroutines for each deadline.
+// goroutines for each deadline. When all are spoken to at once, those would go
+// before the one that reads the answers; the wheel gives way after each peer.
 //
 // Deadlines fall into slots, at whose end they are due: times are of use here
 // to within a slot. What is later than the last slot is looked at then.
@@ -24,9 +26,9 @@ type wheel struct {
 }
 
 const (
-	wheelSlot  = slackFrom >> 6 // 31 ms
-	wheelSlots = 1 << 11        // 64 s: more than twice the longest interval, of HEARTBEAT
-	wheelLeast = 4 * wheelSlot  // sooner deadlines want a timer of their own
+	wheelSlot  = slackFrom >> 9 // 4 ms
+	wheelSlots = 1 << 14        // 64 s: more than twice the longest interval, of HEARTBEAT
+	wheelLeast = 2 * wheelSlot  // sooner deadlines want a timer of their own
 	wheelMark  = slackFrom << 5 // 64 s, a multiple of all grids of slackOf
 )
 
@@ -108,6 +110,7 @@ func (w *wheel) fire() {
 	for i, p := range due {
 		p.fireAt(now)
 		due[i] = nil
+		runtime.Gosched()
 	}
 	w.mu.Lock()
 	w.due = due[:0]

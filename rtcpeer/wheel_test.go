@@ -100,6 +100,45 @@ func TestWheelFires(t *testing.T) {
 	})
 }
 
+// A connection of a host that waits for its far end is in the wheel, which has
+// what is lost sent again.
+func TestWaitingPeer(t *testing.T) {
+	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	a, b, x, y := realPairOf(t, Config{}, Config{Host: h})
+	transfer(t, x, y)
+	far, p := a.ext.(*stack).peer, b.ext.(*stack).peer
+	far.mu.Lock()
+	defer far.mu.Unlock()
+	if err := y.PutPacket([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	state := func() (again uint64, slot int64, own bool) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		h.wheel.mu.Lock()
+		defer h.wheel.mu.Unlock()
+		return p.core.assoc.Stats().ChunksRetransmitted, p.place.slot, p.timer != nil && p.timer.Stop()
+	}
+	before, slot, own := state()
+	if slot == 0 || own {
+		t.Errorf("slot %d; a timer of its own: %v", slot, own)
+	}
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(20 * time.Second); ; <-tick.C {
+		if again, _, _ := state(); again > before {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("nothing is sent again")
+		}
+	}
+}
+
 // A connection of a host that has nothing to do is in the wheel, and not in it
 // once it is closed.
 func TestRestingPeer(t *testing.T) {
@@ -114,8 +153,8 @@ func TestRestingPeer(t *testing.T) {
 	rests := func() bool { // once what follows a transfer has been sent, and restAfter
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		h.resting.mu.Lock()
-		defer h.resting.mu.Unlock()
+		h.wheel.mu.Lock()
+		defer h.wheel.mu.Unlock()
 		return p.core.used.IsZero() && p.place.slot != 0 && p.timer == nil
 	}
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -133,8 +172,8 @@ func TestRestingPeer(t *testing.T) {
 	transfer(t, x, y)
 	soon()
 	b.Close()
-	if h.resting.mu.Lock(); p.place.slot != 0 {
+	if h.wheel.mu.Lock(); p.place.slot != 0 {
 		t.Error("closed, and still in the wheel")
 	}
-	h.resting.mu.Unlock()
+	h.wheel.mu.Unlock()
 }

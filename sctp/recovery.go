@@ -158,15 +158,32 @@ func (a *Association) armProbe(now time.Time) {
 		a.timers.probe = time.Time{}
 		return
 	}
-	d := 2 * a.rto.srtt
+	d := max(2*a.rto.srtt, minProbeTimeout)
 	if a.out.at(a.out.head).order == a.out.at(a.out.tail).order {
 		d += ackDelay // a lone packet's SACK may wait
 	}
-	at := now.Add(max(d, minProbeTimeout))
+	at := now.Add(d)
 	if !a.timers.t3.IsZero() && !at.Before(a.timers.t3) {
 		at = time.Time{}
 	}
 	a.timers.probe = at
+}
+
+// Silent tells whether the far end is late with an answer, so that Advance has
+// something sent again.
+func (a *Association) Silent(now time.Time) bool {
+	t := &a.timers
+	return !t.probe.IsZero() && !now.Before(t.probe) || !t.t3.IsZero() && !now.Before(t.t3)
+}
+
+// Excuse tells that the far end's silence proves nothing, since what it sent
+// may not have been read yet. What is due for want of an answer has another
+// timeout's time: there is no probe, and T3 starts anew. Advance follows.
+func (a *Association) Excuse(now time.Time) {
+	due(now, &a.timers.probe)
+	if due(now, &a.timers.t3) {
+		a.timers.t3 = now.Add(a.rto.timeout(rtoMin))
+	}
 }
 
 // probeTimeout sends one packet, so that its acknowledgement tells whether the

@@ -156,6 +156,55 @@ func TestTailLossProbe(t *testing.T) {
 	}
 }
 
+// A lone packet's probe leaves the far end the time for a delayed SACK and for
+// its scheduler, however short the path.
+func TestProbeAwaitsDelayedSack(t *testing.T) {
+	s := newScript(t)
+	first := s.sendChunks(1)
+	s.now = s.now.Add(100 * time.Microsecond)
+	s.write(sack(first, 1<<20))
+	s.a.Send(s.now, Message{Data: []byte("lone")}, SendOptions{})
+	s.want("data", chunkData)
+	sent := s.now
+	s.advanceToTimer()
+	s.want("the probe", chunkData)
+	if d := s.now.Sub(sent); d < ackDelay+minProbeTimeout {
+		t.Errorf("probe after %v", d)
+	}
+}
+
+// Silence that is excused has nothing sent again, until another timeout.
+func TestExcuse(t *testing.T) {
+	s := newScript(t)
+	first := s.sendChunks(1)
+	s.now = s.now.Add(20 * time.Millisecond)
+	s.write(sack(first, 1<<20))
+	s.sendChunks(1)
+	if s.a.Silent(s.now) {
+		t.Error("silent at once")
+	}
+	for _, timer := range []*time.Time{&s.a.timers.probe, &s.a.timers.t3} {
+		if timer.IsZero() {
+			t.Fatal("a timer is not set")
+		}
+		s.now = *timer
+		if !s.a.Silent(s.now) {
+			t.Error("not silent")
+		}
+		s.a.Excuse(s.now)
+		if s.a.Silent(s.now) {
+			t.Error("silent in spite of the excuse")
+		}
+		s.a.Advance(s.now)
+		s.wantIdle("excused")
+	}
+	if d := s.a.timers.t3.Sub(s.now); d != s.a.rto.timeout(rtoMin) || s.a.timers.probe != (time.Time{}) {
+		t.Errorf("T3 in %v, probe at %v", d, s.a.timers.probe)
+	}
+	s.advanceToTimer()
+	s.wantTSN("silent for too long", first+1)
+}
+
 // A message that may not be sent again is no probe.
 func TestNoProbeOfLimitedMessages(t *testing.T) {
 	s := newScript(t, byte(chunkForwardTSN))
