@@ -116,21 +116,23 @@ func TestWaitingPeer(t *testing.T) {
 	if err := y.PutPacket([]byte("hello")); err != nil {
 		t.Fatal(err)
 	}
-	state := func() (again uint64, slot int64, own bool) {
+	again := func() uint64 {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		h.wheel.mu.Lock()
-		defer h.wheel.mu.Unlock()
-		return p.core.assoc.Stats().ChunksRetransmitted, p.place.slot, p.timer != nil && p.timer.Stop()
+		return p.core.assoc.Stats().ChunksRetransmitted
 	}
-	before, slot, own := state()
-	if slot == 0 || own {
-		t.Errorf("slot %d; a timer of its own: %v", slot, own)
+	before := again()
+	p.mu.Lock()
+	h.wheel.mu.Lock()
+	if own := p.timer != nil && p.timer.Stop(); own || p.place.slot == 0 {
+		t.Errorf("slot %d; a timer of its own: %v", p.place.slot, own)
 	}
+	h.wheel.mu.Unlock()
+	p.mu.Unlock()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(20 * time.Second); ; <-tick.C {
-		if again, _, _ := state(); again > before {
+		if again() > before {
 			return
 		}
 		if time.Now().After(end) {
