@@ -38,7 +38,8 @@
 //	stack.go          the built-in Extension
 //	stackchannel.go   its channels
 //	peer.go           one connection: lock, timer, sockets, flushing
-//	wheel.go          the timer that a host's peers share while they rest
+//	wheel.go          the timer that a host's connected peers share
+//	suspicion.go      what the silence of many peers at once says
 //	signaling.go      what descriptions and candidates mean for the transport
 //	negotiation.go    the state of offer and answer, without a transport
 //	gather.go         the search for local candidates

@@ -33,10 +33,11 @@ type peer struct {
 
 	// What follows is guarded by mu.
 	closed   bool
-	over     bool // nothing more can be sent or received
-	leaving  bool // shutdown waits for that
-	full     bool // a socket is full: output waits for Writable
-	deferred bool // the timer fired too late once, and was put off: before the connection is up
+	over     bool  // nothing more can be sent or received
+	leaving  bool  // shutdown waits for that
+	full     bool  // a socket is full: output waits for Writable
+	deferred bool  // the timer fired too late once, and was put off: before the connection is up
+	excuses  uint8 // in a row for the far end's silence
 
 	mu       peerMutex
 	core     core
@@ -62,7 +63,6 @@ type peer struct {
 	timer   *time.Timer   // nil: not needed yet, or replaced by the host's wheel
 	armed   time.Time     // when the timer fires; zero: it is not set
 	slack   time.Duration // how much later than armed
-	excuses int           // in a row for the far end's silence
 }
 
 func newPeer(cfg Config, random io.Reader, notify func()) (*peer, error) {

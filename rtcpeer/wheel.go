@@ -26,8 +26,8 @@ type wheel struct {
 }
 
 const (
-	wheelSlot  = slackFrom >> 9 // 4 ms
-	wheelSlots = 1 << 14        // 64 s: more than twice the longest interval, of HEARTBEAT
+	wheelSlot  = slackFrom >> 8 // 8 ms
+	wheelSlots = 1 << 13        // 64 s: more than twice the longest interval, of HEARTBEAT
 	wheelLeast = 2 * wheelSlot  // sooner deadlines want a timer of their own
 	wheelMark  = slackFrom << 5 // 64 s, a multiple of all grids of slackOf
 )
