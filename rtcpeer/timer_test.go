@@ -2,6 +2,7 @@ package rtcpeer
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -29,21 +30,26 @@ func TestSlack(t *testing.T) {
 // TestLateTimerIsPutOff has a timer fire a second late, which a busy process
 // is the reason of: nothing is given up for lost before it could be read.
 func TestLateTimerIsPutOff(t *testing.T) {
-	a, _, x, y := realPair(t, Config{})
-	transfer(t, x, y)
-	p := a.ext.(*stack).peer
-	p.mu.Lock()
-	p.timer.Stop()
-	due := p.core.nextTimeout()
-	p.now = func() time.Time { return due.Add(time.Second) }
-	p.armed, p.slack = due, 0
-	p.mu.Unlock()
-	for _, putOff := range []bool{true, false} {
-		p.fire()
+	inBubble(t, func(t *testing.T) {
+		pair := connect(t, Config{}, ChannelOptions{})
+		defer pair.close()
+		p := pair.a.ext.(*stack).peer
+		pair.net.setCut(true) // nothing else runs the peer
+		<-time.After(10 * pair.net.delay)
+		synctest.Wait()
 		p.mu.Lock()
-		if next := p.core.nextTimeout(); p.deferred != putOff || next.Equal(due) != putOff {
-			t.Errorf("put off: %v, want %v; the next deadline is %v later", p.deferred, putOff, next.Sub(due))
-		}
+		due := p.core.nextTimeout()
+		p.dropTimer()
+		p.now = func() time.Time { return due.Add(time.Second) }
+		p.armed, p.slack = due, 0
 		p.mu.Unlock()
-	}
+		for _, putOff := range []bool{true, false} {
+			p.fire()
+			p.mu.Lock()
+			if next := p.core.nextTimeout(); p.deferred != putOff || next.Equal(due) != putOff {
+				t.Errorf("put off: %v, want %v; the next deadline is %v later", p.deferred, putOff, next.Sub(due))
+			}
+			p.mu.Unlock()
+		}
+	})
 }
