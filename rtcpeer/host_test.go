@@ -206,6 +206,11 @@ func TestHostRun(t *testing.T) {
 	if err := h.Run(canceled); !errors.Is(err, context.Canceled) {
 		t.Errorf("Run with a context that has ended: %v", err)
 	}
+	h.mu.Lock()
+	if len(h.ready) != 1 {
+		t.Error("what waited was taken nevertheless")
+	}
+	h.mu.Unlock()
 	ran := make(chan error, 1)
 	go func() { ran <- h.Run(context.Background()) }()
 	for range 2 {

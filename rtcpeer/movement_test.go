@@ -259,28 +259,45 @@ func TestRealRestarts(t *testing.T) {
 		if testing.Short() {
 			restarts /= 10
 		}
-		ufrag := func(c *Conn) string {
+		agreed := func(c *Conn) string { // the ufrag of the descriptions that were
+			c.mu.Lock()
 			p := c.peer()
+			c.mu.Unlock()
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			u, _ := p.core.agent.Credentials()
-			return u
+			return p.neg.local.ufrag
 		}
 		for i := range restarts {
-			beforeA, beforeB := ufrag(a), ufrag(b)
-			for _, p := range [][]*Conn{{a}, {b}, {a, b}}[i%3] {
-				// What the last collision left may come only now.
-				waitReal(t, 5*time.Second, "an offer", func() bool {
-					err := errors.Join(p.RestartICE(), p.CreateOffer())
-					if err != nil && !errors.Is(err, ErrInvalidState) {
+			restarters := [][]*Conn{{a}, {b}, {a, b}}[i%3]
+			var before []string
+			for _, p := range restarters {
+				before = append(before, agreed(p))
+			}
+			// An offer cannot be made while what the last collision left is
+			// under way; and one that collides with an offer that does not
+			// restart, since its restart was in that, has to be made again.
+			var asked time.Time
+			waitReal(t, 20*time.Second, "the restart", func() bool {
+				ask := time.Since(asked) > 100*time.Millisecond
+				if ask {
+					asked = time.Now()
+				}
+				done := a.SignalingState() == SignalingStateStable && b.SignalingState() == SignalingStateStable
+				for j, p := range restarters {
+					if agreed(p) != before[j] {
+						continue
+					}
+					done = false
+					if !ask {
+						continue
+					}
+					if err := errors.Join(p.RestartICE(), p.CreateOffer()); errors.Is(err, ErrInvalidState) {
+						asked = time.Time{}
+					} else if err != nil {
 						t.Fatalf("restart %d: %v", i, err)
 					}
-					return err == nil
-				})
-			}
-			waitReal(t, 5*time.Second, "the restart", func() bool {
-				return a.SignalingState() == SignalingStateStable && b.SignalingState() == SignalingStateStable &&
-					ufrag(a) != beforeA && ufrag(b) != beforeB
+				}
+				return done
 			})
 			if i%5 == 0 {
 				forth.caughtUp(t, 5*time.Second)

@@ -2,6 +2,7 @@ package rtcpeer
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -30,52 +31,60 @@ func TestSlack(t *testing.T) {
 // is the reason of: before the connection is up, nothing is given up for lost
 // before it could be read.
 func TestLateTimerIsPutOff(t *testing.T) {
-	a, _, x, y := realPair(t, Config{})
-	transfer(t, x, y)
-	p := a.ext.(*stack).peer
-	p.mu.Lock()
-	dtls := p.core.dtls
-	p.core.dtls = nil // as it was then
-	p.timer.Stop()
-	due := p.core.nextTimeout()
-	p.now = func() time.Time { return due.Add(time.Second) }
-	p.armed, p.slack = due, 0
-	p.mu.Unlock()
-	for _, putOff := range []bool{true, false} {
-		p.fire()
+	alonePeer(t, func(t *testing.T, p *peer, _ *DataChannel) {
 		p.mu.Lock()
-		if next := p.core.nextTimeout(); p.deferred != putOff || next.Equal(due) != putOff {
-			t.Errorf("put off: %v, want %v; the next deadline is %v later", p.deferred, putOff, next.Sub(due))
-		}
+		dtls := p.core.dtls
+		p.core.dtls = nil // as it was then
+		due := p.core.nextTimeout()
+		p.dropTimer()
+		p.now = func() time.Time { return due.Add(time.Second) }
+		p.armed, p.slack = due, 0
 		p.mu.Unlock()
-	}
-	p.mu.Lock()
-	p.core.dtls = dtls
-	p.mu.Unlock()
+		for _, putOff := range []bool{true, false} {
+			p.fire()
+			p.mu.Lock()
+			if next := p.core.nextTimeout(); p.deferred != putOff || next.Equal(due) != putOff {
+				t.Errorf("put off: %v, want %v; the next deadline is %v later", p.deferred, putOff, next.Sub(due))
+			}
+			p.mu.Unlock()
+		}
+		p.mu.Lock()
+		p.core.dtls = dtls
+		p.mu.Unlock()
+	})
 }
 
-// silentPeer is one end of a connection whose far end does not answer, with a
-// message on its way, and a clock that stands until it is set.
-func silentPeer(t *testing.T) (p *peer, clock *time.Time) {
-	a, b, x, y := realPair(t, Config{})
-	transfer(t, x, y)
-	far := b.ext.(*stack).peer
-	far.mu.Lock()
-	t.Cleanup(far.mu.Unlock) // before the pair is closed
-	p = a.ext.(*stack).peer
-	if err := x.PutPacket([]byte("hello")); err != nil {
-		t.Fatal(err)
-	}
-	suspects.mu.Lock()
-	suspects.since = time.Time{} // of other tests
-	suspects.mu.Unlock()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.timed = false // but by the test
-	p.dropTimer()
-	clock = new(time.Time)
-	p.now = func() time.Time { return *clock }
-	return p, clock
+// alonePeer gives f one end of a connection whose network is cut, so that
+// nothing else runs the peer.
+func alonePeer(t *testing.T, f func(t *testing.T, p *peer, x *DataChannel)) {
+	inBubble(t, func(t *testing.T) {
+		pair := connect(t, Config{}, ChannelOptions{})
+		defer pair.close()
+		pair.net.setCut(true)
+		<-time.After(10 * pair.net.delay)
+		synctest.Wait()
+		f(t, pair.a.ext.(*stack).peer, pair.x)
+	})
+}
+
+// silentPeer is alonePeer with a message on its way that nobody answers, and a
+// clock that stands until it is set.
+func silentPeer(t *testing.T, f func(t *testing.T, p *peer, clock *time.Time)) {
+	alonePeer(t, func(t *testing.T, p *peer, x *DataChannel) {
+		if err := x.PutPacket([]byte("hello")); err != nil {
+			t.Fatal(err)
+		}
+		suspects.mu.Lock()
+		suspects.since = time.Time{} // of other tests
+		suspects.mu.Unlock()
+		p.mu.Lock()
+		p.timed = false // but by the test
+		p.dropTimer()
+		clock := new(time.Time)
+		p.now = func() time.Time { return *clock }
+		p.mu.Unlock()
+		f(t, p, clock)
+	})
 }
 
 // fireLate has the timer fire so much after each deadline, until one was for
@@ -104,36 +113,38 @@ func (p *peer) fireLate(clock *time.Time, late time.Duration) (again uint64) {
 // A process that is late does not take silence for loss, but for how long is
 // bounded.
 func TestSilenceIsExcused(t *testing.T) {
-	p, clock := silentPeer(t)
-	begin := p.fireLate(clock, 0) // a probe, in time
-	if begin == 0 {
-		t.Fatal("nothing is sent again though the timer is in time")
-	}
-	for i := range excusesMost {
-		if n := p.fireLate(clock, 2*overloaded); n != begin {
-			t.Fatalf("late for the %dth time: %d sent again", i+1, n-begin)
+	silentPeer(t, func(t *testing.T, p *peer, clock *time.Time) {
+		begin := p.fireLate(clock, 0) // a probe, in time
+		if begin == 0 {
+			t.Fatal("nothing is sent again though the timer is in time")
 		}
-	}
-	if n := p.fireLate(clock, 2*overloaded); n == begin {
-		t.Error("silence is excused for ever")
-	}
+		for i := range excusesMost {
+			if n := p.fireLate(clock, 2*overloaded); n != begin {
+				t.Fatalf("late for the %dth time: %d sent again", i+1, n-begin)
+			}
+		}
+		if n := p.fireLate(clock, 2*overloaded); n == begin {
+			t.Error("silence is excused for ever")
+		}
+	})
 }
 
 // A peer among many that fall silent together suspects its path as little.
 func TestCommonSilenceIsExcused(t *testing.T) {
-	p, clock := silentPeer(t)
-	p.mu.Lock()
-	at := p.core.nextTimeout()
-	p.mu.Unlock()
-	for range suspicionLeast {
-		suspects.admit(at)
-	}
-	if n := p.fireLate(clock, 0); n != 0 {
-		t.Errorf("%d sent again", n)
-	}
-	if n := p.fireLate(clock, 0); n == 0 {
-		t.Error("nothing is sent again, and the others are long silent no more")
-	}
+	silentPeer(t, func(t *testing.T, p *peer, clock *time.Time) {
+		p.mu.Lock()
+		at := p.core.nextTimeout()
+		p.mu.Unlock()
+		for range suspicionLeast {
+			suspects.admit(at)
+		}
+		if n := p.fireLate(clock, 0); n != 0 {
+			t.Errorf("%d sent again", n)
+		}
+		if n := p.fireLate(clock, 0); n == 0 {
+			t.Error("nothing is sent again, and the others are long silent no more")
+		}
+	})
 }
 
 // One of so many may be silent in a window, and none when those of the window

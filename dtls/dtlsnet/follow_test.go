@@ -304,6 +304,11 @@ func TestFollowAgain(t *testing.T) {
 	server.newcomer.until = time.Now()
 	server.mu.Unlock()
 	s.Close()
+	waits(t, "its answer", func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return len(r.sent) > 0
+	})
 	r.hold(false)
 	s = r.roam(t)
 	waits(t, "the move to a third address", func() bool {

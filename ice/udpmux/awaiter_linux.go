@@ -20,7 +20,7 @@ func (a *awaiter) init(conn *net.UDPConn) (err error) {
 		if a.parked {
 			return true // woken: no need to look
 		}
-		_, _, _, _, err := syscall.Recvmsg(int(fd), nil, nil, syscall.MSG_PEEK)
+		_, _, _, _, err := syscall.Recvmsg(int(fd), nil, nil, syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		a.parked = err == syscall.EAGAIN
 		return !a.parked // any other error is for the read to report
 	}

@@ -49,11 +49,12 @@ func (s *Socket) read() {
 			s.awaiter.await()
 			buffer = readBuffers.Get().(*readBuffer)
 		} else if streak >= busyReads {
+			s.detach()
 			if s.turn.linger() {
 				last = time.Now() // who led has read meanwhile
 			}
 		}
-		n, oobn, _, from, err := s.conn.ReadMsgUDPAddrPort(buffer.b[:], buffer.oob[:])
+		n, oobn, from, err := s.receive(buffer)
 		if err != nil {
 			if failures++; s.closed.Load() || errors.Is(err, net.ErrClosed) || failures > maxReadErrors {
 				readBuffers.Put(buffer)

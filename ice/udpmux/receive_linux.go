@@ -15,7 +15,8 @@ import (
 // package net do: where a datagram turns out to have a wrong checksum, even
 // after one was seen to be there.
 type receiver struct {
-	try    func(fd uintptr)
+	try    func(fd uintptr) bool // once
+	look   func(fd uintptr)      // for a while
 	header syscall.Msghdr
 	iovec  syscall.Iovec
 	name   [syscall.SizeofSockaddrInet6]byte
@@ -28,17 +29,17 @@ type receiver struct {
 }
 
 func (x *receiver) init() {
-	x.try = func(fd uintptr) {
+	x.try = func(fd uintptr) bool {
+		x.header.Namelen = uint32(len(x.name))
+		x.header.SetControllen(oobSize)
+		// RawSyscall, since it takes no longer than a copy.
+		n, _, errno := syscall.RawSyscall(syscall.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&x.header)), syscall.MSG_DONTWAIT)
+		x.n, x.errno = int(n), errno
+		return errno != syscall.EAGAIN && errno != syscall.EINTR
+	}
+	x.look = func(fd uintptr) {
 		begin := time.Now()
-		for looks := 1; ; looks++ {
-			x.header.Namelen = uint32(len(x.name))
-			x.header.SetControllen(oobSize)
-			// RawSyscall, since it takes no longer than a copy.
-			n, _, errno := syscall.RawSyscall(syscall.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&x.header)), syscall.MSG_DONTWAIT)
-			x.n, x.errno = int(n), errno
-			if errno != syscall.EAGAIN && errno != syscall.EINTR || time.Since(begin) >= lingerTime {
-				return
-			}
+		for looks := 1; !x.try(fd) && time.Since(begin) < lingerTime; looks++ {
 			yield(looks)
 		}
 	}
@@ -46,11 +47,25 @@ func (x *receiver) init() {
 
 // receive looks for a datagram, for lingerTime at most.
 func (x *receiver) receive(raw syscall.RawConn, b *readBuffer) (n, oobn int, from netip.AddrPort, err error) {
+	x.into(b)
+	return x.received(raw.Control(x.look))
+}
+
+// await waits for a datagram.
+func (x *receiver) await(raw syscall.RawConn, b *readBuffer) (n, oobn int, from netip.AddrPort, err error) {
+	x.into(b)
+	return x.received(raw.Read(x.try))
+}
+
+func (x *receiver) into(b *readBuffer) {
 	x.iovec.Base = &b.b[0]
 	x.iovec.SetLen(len(b.b))
 	x.header.Name, x.header.Control = &x.name[0], &b.oob[0]
 	x.header.Iov, x.header.Iovlen = &x.iovec, 1
-	err = raw.Control(x.try)
+}
+
+// received is what a look brought.
+func (x *receiver) received(err error) (n, oobn int, from netip.AddrPort, _ error) {
 	x.iovec.Base, x.header.Control = nil, nil // they belong to the buffer's pool
 	if err != nil {
 		return 0, 0, from, err

@@ -10,6 +10,7 @@ import (
 
 // rawWriter is the part of syscall.RawConn that sending needs.
 type rawWriter interface {
+	Control(f func(fd uintptr)) error
 	Write(f func(fd uintptr) bool) error
 }
 
@@ -20,17 +21,13 @@ type sender struct {
 	ipv6 bool // the socket's family
 
 	// The send under way, in fields so that nothing escapes.
-	call    func(fd uintptr) bool
+	call    func(fd uintptr)
 	sendmsg func(fd int, p, oob []byte, to syscall.Sockaddr) error
 	b       []byte
 	oob     []byte
 	to4     syscall.SockaddrInet4
 	to6     syscall.SockaddrInet6
 	err     error
-
-	// Inside whenWritable, which holds the descriptor's lock, it is this.
-	inside bool
-	fd     int
 
 	zones map[string]uint32 // interface indices
 }
@@ -43,16 +40,13 @@ func (x *sender) init(s *Socket) error {
 	x.raw, x.ipv6 = raw, isIPv6(s.conn)
 	x.oob = make([]byte, 0, oobSize)
 	x.sendmsg = sendmsg
-	x.call = func(fd uintptr) bool {
-		x.transmit(int(fd))
-		return true // also when the socket is full: never park
-	}
+	x.call = func(fd uintptr) { x.transmit(int(fd)) }
 	return nil
 }
 
 func sendmsg(fd int, p, oob []byte, to syscall.Sockaddr) error {
 	for {
-		_, err := syscall.SendmsgN(fd, p, oob, to, 0)
+		_, err := syscall.SendmsgN(fd, p, oob, to, syscall.MSG_DONTWAIT)
 		if err != syscall.EINTR {
 			return err
 		}
@@ -84,9 +78,7 @@ func (x *sender) trySend(b []byte, segment int, local netip.Addr, remote netip.A
 	} else {
 		x.to4.Addr, x.to4.Port = remote.Addr().As4(), int(remote.Port())
 	}
-	if x.inside {
-		x.transmit(x.fd)
-	} else if err := x.raw.Write(x.call); err != nil {
+	if err := x.raw.Control(x.call); err != nil {
 		x.err = err
 	}
 	x.b = nil
@@ -99,8 +91,8 @@ func isFull(err error) bool {
 
 // whenWritable calls f, which may send, whenever there may be room, until it
 // returns true. It must run on a goroutine of its own.
-func (x *sender) whenWritable(f func(fd int) bool) error {
-	return x.raw.Write(func(fd uintptr) bool { return f(int(fd)) })
+func (x *sender) whenWritable(f func() bool) error {
+	return x.raw.Write(func(uintptr) bool { return f() })
 }
 
 const maxZones = 64

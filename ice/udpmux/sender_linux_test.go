@@ -20,6 +20,11 @@ type fakeRaw struct {
 	room   chan struct{}
 }
 
+func (f *fakeRaw) Control(call func(fd uintptr)) error {
+	call(3)
+	return nil
+}
+
 func (f *fakeRaw) Write(call func(fd uintptr) bool) error {
 	for !call(3) {
 		f.parked <- struct{}{}

@@ -11,9 +11,7 @@ import (
 // UDP socket whose buffer is full drops or refuses a datagram and seldom
 // blocks.
 type sender struct {
-	conn   *net.UDPConn
-	inside bool
-	fd     int
+	conn *net.UDPConn
 }
 
 func (x *sender) init(s *Socket) error {
@@ -31,7 +29,7 @@ func isFull(error) bool { return false }
 func gsoRefused(error) (never, once bool) { return false, false }
 
 // whenWritable is never needed, as no socket is ever full.
-func (x *sender) whenWritable(f func(fd int) bool) error {
-	f(0)
+func (x *sender) whenWritable(f func() bool) error {
+	f()
 	return nil
 }

@@ -28,6 +28,7 @@ type Socket struct {
 
 	awaiter awaiter
 	turn    turn
+	detachment
 	writer
 }
 
@@ -109,7 +110,7 @@ func (s *Socket) Close() error {
 	if s.closed.Swap(true) {
 		return ErrClosed
 	}
-	err := s.conn.Close()
+	err := s.closeSocket()
 	s.turn.wakeReader()
 	return err
 }
@@ -124,7 +125,7 @@ func (s *Socket) failed(err error) {
 		return
 	}
 	s.log.Warn("udp socket failed", "addr", s.local, "err", err)
-	s.conn.Close()
+	s.closeSocket()
 	for _, p := range s.demux.all() {
 		if !p.closed.Load() {
 			p.handler.SocketClosed(p.sock, err)

@@ -4,9 +4,11 @@ package udpmux
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"runtime"
+	"syscall"
 	"testing"
 	"time"
 
@@ -179,12 +181,14 @@ func testLead(t *testing.T, addr netip.AddrPort) {
 		t.Fatal(err)
 	}
 	defer far.Close()
+	waits := newWaits()
 	send := func(n int) {
 		for range n {
 			if _, err := far.Write([]byte{33, 44}); err != nil {
 				t.Fatal(err)
 			}
 		}
+		waits.until(t, s)
 	}
 
 	s.turn.state.Store(turnLingering)
@@ -202,7 +206,7 @@ func testLead(t *testing.T, addr netip.AddrPort) {
 
 	// With nothing to come the reader is to go on.
 	<-ready
-	s.turn.leftAt = time.Now() // a slow machine is not the matter
+	s.turn.leftAt = time.Now().Add(time.Hour) // a slow machine is not the matter
 	if !port.Lead(ctx, ready) || s.turn.state.Load() != turnReturned || len(h.wait(t, 4)) != 4 {
 		t.Errorf("state %d", s.turn.state.Load())
 	}
@@ -221,9 +225,34 @@ func testLead(t *testing.T, addr netip.AddrPort) {
 
 	// So does the socket's end.
 	s.Close()
-	s.turn.leftAt = time.Now()
+	s.turn.leftAt = time.Now().Add(time.Hour)
 	if !port.Lead(ctx, ready) || s.turn.state.Load() != turnReturned {
 		t.Errorf("state %d after Close", s.turn.state.Load())
+	}
+}
+
+// A waits tells that something waits to be read: on a loaded machine even the
+// loopback interface may take longer than anybody lingers.
+type waits struct {
+	n    int
+	err  error
+	look func(fd uintptr)
+}
+
+func newWaits() *waits {
+	w := new(waits)
+	w.look = func(fd uintptr) { w.n, w.err = syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, soMemInfo) }
+	return w
+}
+
+func (w *waits) until(t *testing.T, s *Socket) {
+	for begin := time.Now(); ; runtime.Gosched() {
+		if err := errors.Join(s.turn.raw.Control(w.look), w.err); err != nil || time.Since(begin) > 10*time.Second {
+			t.Fatalf("nothing came: %v", err)
+		}
+		if w.n > 0 {
+			return
+		}
 	}
 }
 
@@ -240,9 +269,11 @@ func TestLeadAllocations(t *testing.T) {
 	to := s.LocalAddr()
 	s.turn.state.Store(turnLingering)
 	ctx := context.Background()
+	waits := newWaits()
 	n := testing.AllocsPerRun(1000, func() {
 		s.conn.WriteToUDPAddrPort([]byte("x"), to)
-		s.turn.leftAt = time.Now() // a slow machine is not the matter
+		waits.until(t, s)
+		s.turn.leftAt = time.Now().Add(time.Hour) // a slow machine is not the matter
 		if !port.Lead(ctx, ready) || len(ready) != 1 {
 			t.Fatalf("did not lead: state %d", s.turn.state.Load())
 		}

@@ -88,11 +88,9 @@ func (w *writer) forget(p *Port) {
 // resume sends what waits, as the kernel takes it, and tells whose it was.
 func (w *writer) resume() {
 	var ready []*Port
-	err := w.sender.whenWritable(func(fd int) bool {
+	err := w.sender.whenWritable(func() bool {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.inside, w.fd = true, fd
-		defer func() { w.inside = false }()
 		for len(w.waiters) > 0 {
 			p := w.waiters[0]
 			if !w.drain(p) {

@@ -1,0 +1,182 @@
+//go:build !386
+
+package udpmux
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+)
+
+// A descriptor is that of a busy socket, taken from the runtime's poller, as
+// a syscall.RawConn whose Read and Write wait by a watch.
+//
+// The poller is told of every datagram that comes, and also each time when the
+// kernel is done with one that was sent, though nobody waits for either: the
+// reader lingers, or somebody else leads. If a thread of the process has nothing
+// to do but to wait for the poller, it is woken for each, in vain, on the
+// processor that has work. That was more than a third of the time of bulk
+// transfers over the loopback interface, and nine tenths of the longest pings
+// beside them.
+type descriptor struct {
+	file     *os.File        // in blocking mode, or it would be given to the poller
+	raw      syscall.RawConn // of file
+	readable *watch
+	receiver receiver // the reader's
+
+	try  func(fd uintptr) bool // of the Read under way
+	done bool
+	once func(fd uintptr)
+
+	mu       sync.Mutex
+	closed   bool
+	writable *watch // of the Write under way
+}
+
+// newDescriptor takes the socket of conn, which is closed.
+func newDescriptor(conn *net.UDPConn) (*descriptor, error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	fd := -1
+	cerr := raw.Control(func(old uintptr) {
+		syscall.ForkLock.RLock() // until it is closed at exec
+		defer syscall.ForkLock.RUnlock()
+		if fd, err = syscall.Dup(int(old)); err == nil {
+			syscall.CloseOnExec(fd)
+		}
+	})
+	if cerr != nil {
+		return nil, cerr
+	} else if err != nil {
+		return nil, os.NewSyscallError("dup", err)
+	}
+	d := &descriptor{}
+	if d.readable, err = newWatch(fd, syscall.EPOLLIN); err != nil {
+		syscall.Close(fd)
+		return nil, err
+	}
+	conn.Close()
+	syscall.SetNonblock(fd, false)
+	d.file = os.NewFile(uintptr(fd), "udp")
+	d.raw, _ = d.file.SyscallConn() // of an open file
+	d.once = func(fd uintptr) { d.done = d.try(fd) }
+	d.receiver.init()
+	return d, nil
+}
+
+// Control is of syscall.RawConn.
+func (d *descriptor) Control(f func(fd uintptr)) error { return d.raw.Control(f) }
+
+// Read is of syscall.RawConn, for one goroutine at a time. f must not block.
+func (d *descriptor) Read(f func(fd uintptr) bool) error {
+	for d.try = f; ; {
+		if err := d.raw.Control(d.once); err != nil || d.done {
+			return err
+		}
+		if err := d.readable.wait(); err != nil {
+			return err
+		}
+	}
+}
+
+// Write is of syscall.RawConn, for one goroutine at a time. f must not block.
+// It is called where a send found the socket full, which is rare.
+func (d *descriptor) Write(f func(fd uintptr) bool) error {
+	d.mu.Lock()
+	if d.closed {
+		d.mu.Unlock()
+		return os.ErrClosed
+	}
+	var w *watch
+	var err error
+	cerr := d.raw.Control(func(fd uintptr) { w, err = newWatch(int(fd), syscall.EPOLLOUT) })
+	d.writable = w
+	d.mu.Unlock()
+	if err := errors.Join(cerr, err); err != nil {
+		return err
+	}
+	defer func() {
+		d.mu.Lock()
+		d.writable = nil
+		d.mu.Unlock()
+		w.close()
+	}()
+	for done := false; ; {
+		if err := d.raw.Control(func(fd uintptr) { done = f(fd) }); err != nil || done {
+			return err
+		}
+		if err := w.wait(); err != nil {
+			return err
+		}
+	}
+}
+
+// close closes the socket, and ends what waits for it.
+func (d *descriptor) close() error {
+	d.mu.Lock()
+	w := d.writable
+	d.closed = true
+	d.mu.Unlock()
+	err := d.file.Close()
+	d.readable.close()
+	if w != nil {
+		w.close()
+	}
+	return err
+}
+
+// A detachment is what becomes of a socket that is busy.
+type detachment struct {
+	own   atomic.Pointer[descriptor] // nil: the socket is still conn's
+	tried bool                       // the reader's
+}
+
+// detach takes the socket from the runtime's poller. It is the reader's, when
+// nobody else leads.
+func (s *Socket) detach() {
+	if s.tried {
+		return
+	}
+	s.writer.mu.Lock()
+	defer s.writer.mu.Unlock()
+	if s.writer.full {
+		return // a goroutine waits in the poller: another time
+	}
+	s.tried = true
+	d, err := newDescriptor(s.conn)
+	if err != nil { // there may be no descriptors left; it works as it is
+		s.log.Debug("udp socket stays with the poller", "addr", s.local, "err", err)
+		return
+	}
+	s.own.Store(d)
+	s.sender.raw = d
+	s.awaiter.raw = d
+	s.turn.use(d)
+	if s.closed.Load() {
+		d.close()
+	}
+}
+
+// closeSocket closes the socket, whosever it is.
+func (s *Socket) closeSocket() error {
+	err := s.conn.Close()
+	if d := s.own.Load(); d != nil {
+		err = d.close()
+	}
+	return err
+}
+
+// receive waits for a datagram, or for several that the kernel joined.
+func (s *Socket) receive(b *readBuffer) (n, oobn int, from netip.AddrPort, err error) {
+	if d := s.own.Load(); d != nil {
+		return d.receiver.await(d, b)
+	}
+	n, oobn, _, from, err = s.conn.ReadMsgUDPAddrPort(b.b[:], b.oob[:])
+	return n, oobn, from, err
+}
