@@ -189,7 +189,7 @@ func runOne(o options) (code int, err error) {
 		enc.Encode(m)
 	})
 	go func() {
-		in := bufio.NewScanner(os.Stdin)
+		in := bufio.NewScanner(standardInput())
 		in.Buffer(nil, 1<<22)
 		for in.Scan() {
 			var m message

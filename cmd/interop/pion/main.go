@@ -134,8 +134,18 @@ func (p *peer) print(v any) {
 	p.out.Encode(v)
 }
 
+// standardInput is os.Stdin, which, if it is a pipe, occupies no thread while
+// it is waited for: as in cmd/rtcbench.
+func standardInput() *os.File {
+	info, err := os.Stdin.Stat()
+	if err != nil || info.Mode()&os.ModeNamedPipe == 0 || syscall.SetNonblock(syscall.Stdin, true) != nil {
+		return os.Stdin
+	}
+	return os.NewFile(uintptr(syscall.Stdin), os.Stdin.Name())
+}
+
 func (p *peer) read() {
-	lines := bufio.NewScanner(os.Stdin)
+	lines := bufio.NewScanner(standardInput())
 	lines.Buffer(nil, 1<<22)
 	var once sync.Once
 	end := func() { once.Do(func() { close(p.bye) }) }
