@@ -10,23 +10,43 @@ import (
 	"purertc/ice"
 )
 
-// A crew is a few goroutines that run the peers of a host while they connect.
-// A handshake takes a third of a millisecond of public-key work: done by the
-// reader of the shared socket, thousands that connect would stall those that
-// are connected, and done by as many goroutines as there are peers, too.
+// A crew is a few goroutines that run peers while they connect. A handshake
+// takes a third of a millisecond of public-key work: done by the reader of a
+// shared socket, thousands that connect would stall those that are connected,
+// and done by as many goroutines as there are peers, too. Those would also each
+// have to grow a stack for it. The peers of a Host have a crew of their own, all
+// others share one.
 type crew struct {
 	mu      sync.Mutex
-	work    sync.Cond // waiting or closed has changed
+	work    sync.Cond // waiting or members has changed
 	waiting []*peer   // each once: inbox.queued
-	closed  bool
+	members int       // who may have work; at 0 the goroutines end
+	running int       // goroutines
 }
 
-// start begins the crew's work, until close.
-func (c *crew) start() {
+// commonCrew is that of the peers that have sockets of their own. It has
+// goroutines only while one of them connects.
+var commonCrew crew
+
+// join keeps the crew at work until leave.
+func (c *crew) join() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.work.L = &c.mu
+	c.members++
 	// One processor is left to those that are connected.
-	for range max(1, runtime.GOMAXPROCS(0)-1) {
+	for c.running < max(1, runtime.GOMAXPROCS(0)-1) {
+		c.running++
 		go c.run()
+	}
+}
+
+// leave undoes join. What waits is done yet.
+func (c *crew) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.members--; c.members == 0 {
+		c.work.Broadcast()
 	}
 }
 
@@ -34,8 +54,8 @@ func (c *crew) start() {
 func (c *crew) add(p *peer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed {
-		return
+	if c.running == 0 {
+		return // its host is closed
 	}
 	c.waiting = append(c.waiting, p)
 	c.work.Signal()
@@ -53,29 +73,22 @@ func (c *crew) run() {
 	}
 }
 
-// next waits for a peer; nil: the crew is closed.
+// next waits for a peer; nil: the goroutine is to end.
 func (c *crew) next() *peer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for len(c.waiting) == 0 {
-		if c.closed {
+		c.waiting = nil
+		if c.members == 0 {
+			c.running--
 			return nil
 		}
-		c.waiting = nil
 		c.work.Wait()
 	}
 	p := c.waiting[0]
 	c.waiting[0] = nil
 	c.waiting = c.waiting[1:]
 	return p
-}
-
-// close ends the crew, once what waits is done.
-func (c *crew) close() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.closed = true
-	c.work.Broadcast()
 }
 
 // An inbox is what a peer's crew has to do.
@@ -88,6 +101,7 @@ type inbox struct {
 	bytes  int
 	start  bool // of DTLS
 	queued bool // in the crew's list, or being run
+	member bool // has joined the crew, and not left it
 }
 
 // mail is the arguments of a call of HandleDatagrams.
@@ -108,6 +122,14 @@ func (p *peer) postpone(now time.Time, r ice.Route, b []byte, segment int) bool 
 	i := &p.inbox
 	if i.crew == nil || i.direct.Load() {
 		return false
+	}
+	if len(b) <= segment && b[0] < 4 && p.mu.TryLock() { // STUN is cheap, but must not wait for what is not
+		defer p.mu.Unlock()
+		if !p.closed {
+			p.take(now, r, b, segment)
+			p.run(now)
+		}
+		return true
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -139,9 +161,28 @@ func (p *peer) postponeStart() bool {
 
 // call queues the peer; mu is held.
 func (i *inbox) call(p *peer) {
+	if !i.member {
+		i.member = true
+		i.crew.join()
+	}
 	if !i.queued {
 		i.queued = true
 		i.crew.add(p)
+	}
+}
+
+// leave has the crew no longer wait for this peer: nothing is postponed any
+// more.
+func (i *inbox) leave() {
+	if i.crew == nil {
+		return
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.direct.Store(true)
+	if i.member {
+		i.member = false
+		i.crew.leave()
 	}
 }
 
@@ -157,12 +198,15 @@ func (p *peer) takePostponed() (again bool) {
 	up := p.catchUp(waiting, start)
 
 	i.mu.Lock()
-	defer i.mu.Unlock()
 	if len(i.mail) > 0 || i.start {
+		i.mu.Unlock()
 		return true
 	}
 	i.queued = false
-	i.direct.Store(up)
+	i.mu.Unlock()
+	if up {
+		i.leave()
+	}
 	return false
 }
 

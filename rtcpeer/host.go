@@ -73,7 +73,7 @@ func NewHost(cfg HostConfig) (*Host, error) {
 		}
 	}
 	h := &Host{done: make(chan struct{})}
-	h.crew.start()
+	h.crew.join() // until Close
 	for range max(1, cfg.Sockets) {
 		s, err := udpmux.Listen(udpmux.Config{Addr: addr, ReusePort: cfg.Sockets > 1, BufferSize: hostBufferSize, Logger: cfg.Logger})
 		if err != nil {
@@ -171,7 +171,7 @@ func (h *Host) Close() error {
 	}
 	h.closed, h.ready = true, nil
 	close(h.done)
-	h.crew.close()
+	h.crew.leave()
 	var errs []error
 	for _, s := range h.sockets {
 		errs = append(errs, s.Close())

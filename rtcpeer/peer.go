@@ -491,6 +491,7 @@ func (p *peer) shut(now time.Time, cause error) {
 	p.core.agent.Close(now)
 	p.flush(now)
 	p.closed, p.cause = true, closedBy(cause)
+	p.inbox.leave()
 	p.finish()
 	p.dropTimer()
 	if p.cfg.Host != nil {

@@ -50,6 +50,8 @@ func (s *stack) made() (*peer, error) {
 		p.network, p.multicast = s.network, false
 	case cfg.Host != nil:
 		p.network, p.inbox.crew = hostNetwork{cfg.Host}, &cfg.Host.crew
+	default:
+		p.inbox.crew = &commonCrew
 	}
 	if s.now != nil {
 		p.now, p.timed = s.now, false

@@ -37,7 +37,6 @@ const (
 // read is the reader.
 func (s *Socket) read() {
 	defer close(s.done)
-	growStack(0)
 	var (
 		buffer   *readBuffer
 		last     time.Time
@@ -74,19 +73,6 @@ func (s *Socket) read() {
 			buffer = nil
 		}
 	}
-}
-
-// growStack has the goroutine's stack grow once, while there is nothing on it.
-// A reader runs its peer's handshake, whose public-key functions have long
-// frames. Grown by doubling whenever it does not suffice, the stack would be
-// copied three or four times, with all the frames down to them: that was some
-// percent of what setting up a connection costs. What a reader at rest needs not
-// the collector takes back.
-//
-//go:noinline
-func growStack(i int) byte {
-	var room [12 << 10]byte
-	return room[i]
 }
 
 // take gives what one read brought to whom it belongs.
