@@ -123,7 +123,9 @@ func (p *peer) postpone(now time.Time, r ice.Route, b []byte, segment int) bool 
 	if i.crew == nil || i.direct.Load() {
 		return false
 	}
-	if len(b) <= segment && b[0] < 4 && p.mu.TryLock() { // STUN is cheap, but must not wait for what is not
+	// STUN is cheap, and not worth a change of goroutines; but behind keys that
+	// are being made it waits with the rest.
+	if len(b) > 0 && len(b) <= segment && b[0] < 4 && p.mu.TryLock() {
 		defer p.mu.Unlock()
 		if !p.closed {
 			p.take(now, r, b, segment)

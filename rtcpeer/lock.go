@@ -31,6 +31,7 @@ func (m *peerMutex) Lock() {
 	m.waiting.Add(-1)
 }
 
+// TryLock is Lock where nobody has the lock; else it returns false.
 func (m *peerMutex) TryLock() bool { return m.mu.TryLock() }
 
 // wake has Unlock set a signal. It is called with the lock held.
