@@ -36,7 +36,8 @@ type row struct {
 	args    string // of the scenario, both sides
 	ours    string // more of them for our own stack
 	impair  string
-	only    bool // ours only
+	stacks  int    // how many of the stacks, ours first; 0: all
+	timeout string // of a pair; empty: 90s
 	figures []figure
 }
 
@@ -66,6 +67,14 @@ func bothSides(key string) func(pairOutput) float64 {
 	return func(o pairOutput) float64 { return o.number("offer", key) + o.number("answer", key) }
 }
 
+// allAnswered is how long a message to each and back took, if all came back.
+func allAnswered(o pairOutput) float64 {
+	if o.number("offer", "unanswered") > 0 {
+		return 0
+	}
+	return o.number("offer", "ping_ms")
+}
+
 // rivalRows are what is compared.
 func rivalRows() []row {
 	mbps := figure{name: "goodput", unit: "Mbit/s", of: answerOf("mbps")}
@@ -75,7 +84,7 @@ func rivalRows() []row {
 	return []row{
 		{name: "bulk, datagrams of 1200 bytes at most", args: "throughput -size 16384 -warm 1s -dur 5s", ours: "-mtu 1200", figures: []figure{
 			bulk, {name: "CPU, both ends", unit: "s/GB", least: true, goal: 3, of: bothSides("cpu_s_per_gb")}}},
-		{name: "bulk, path discovery on", args: "throughput -size 16384 -warm 1s -dur 5s", only: true, figures: []figure{mbps}},
+		{name: "bulk, path discovery on", args: "throughput -size 16384 -warm 1s -dur 5s", stacks: 1, figures: []figure{mbps}},
 		{name: "ping-pong 64 B", args: "latency -size 64 -warm 1s -dur 4s", figures: []figure{
 			{name: "p50", unit: "µs", least: true, goal: 45, of: offerOf("p50_us", 1)}, {name: "p99", unit: "µs", least: true, goal: 120, of: offerOf("p99_us", 1)}}},
 		{name: "ping beside a bulk transfer", args: "latency -size 64 -bulk -warm 1s -dur 4s", figures: []figure{
@@ -91,6 +100,11 @@ func rivalRows() []row {
 			{name: "memory each", unit: "KiB", least: true, goal: 16, of: offerOf("heap_stack_kb_per_conn", 1)},
 			{name: "goroutines each", unit: "number", least: true, of: offerOf("goroutines_per_conn", 1)},
 			{name: "CPU", unit: "%", least: true, goal: 1.5, of: offerOf("cpu_pct", 1)}}},
+		// The rival has a socket for each of them at both ends.
+		{name: "10,000 connections to one socket", args: "idle -conns 10000 -ping", stacks: 2, timeout: "400s", figures: []figure{
+			{name: "connected", unit: "number", goal: 10_000, of: func(o pairOutput) float64 { return o.number("offer", "conns") - o.number("offer", "failed") }},
+			{name: "a message to each and back", unit: "ms", least: true, goal: 1000, of: allAnswered},
+			{name: "memory each", unit: "KiB", least: true, goal: 16, of: offerOf("heap_stack_kb_per_conn", 1)}}},
 	}
 }
 
@@ -132,7 +146,7 @@ func rivals(args []string) error {
 				continue
 			}
 			for i, s := range stacks {
-				if r.only && i > 0 {
+				if r.stacks > 0 && i >= r.stacks {
 					continue
 				}
 				fmt.Fprintf(os.Stderr, "\r\x1b[Kround %d of %d: %s: %s", round+1, *rounds, r.name, s.name)
@@ -188,7 +202,11 @@ func measurePair(self, command string, own bool, r row) (o pairOutput, err error
 	}
 	scenario, rest, _ := strings.Cut(args, " ")
 	side := func(role string) string { return command + " " + scenario + " -role " + role + " " + rest }
-	argv := []string{"pair", "-timeout", "90s", "-a", side("offer"), "-b", side("answer")}
+	timeout := r.timeout
+	if timeout == "" {
+		timeout = "90s"
+	}
+	argv := []string{"pair", "-timeout", timeout, "-a", side("offer"), "-b", side("answer")}
 	if r.impair != "" {
 		argv = append(argv, "-impair", r.impair)
 	}
@@ -289,8 +307,9 @@ func comparisonTable(lines []comparison, stacks []stackCommand, floor []float64,
 		}
 		fmt.Fprintf(&b, " %s | %s |\n", goal, mark)
 	}
-	if len(floor) > 0 {
-		fmt.Fprintf(&b, "\nThe machine's floor for bulk (GSO, AES-128-GCM and CRC32c in one process): %s Mbit/s.\n", short(median(floor)))
+	if f := median(floor); f > 0 && len(lines) > 0 && len(lines[0].values[stacks[0].name]) > 0 {
+		share := 100 * median(lines[0].values[stacks[0].name]) / f
+		fmt.Fprintf(&b, "\nThe machine's floor for bulk (GSO, AES-128-GCM and CRC32c in one process): %s Mbit/s, of which the first row is %.0f %% (goal: 45).\n", short(f), share)
 	}
 	return b.String()
 }

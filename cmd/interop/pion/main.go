@@ -41,7 +41,7 @@ type options struct {
 	size, channels       int
 	warm, dur            time.Duration
 	high, low            int
-	bulk, series         bool
+	bulk, series, ping   bool
 	conns, conc, maxrtx  int
 	unordered, sharedKey bool
 }
@@ -76,6 +76,7 @@ func main() {
 	f.BoolVar(&o.bulk, "bulk", false, "latency: with a bulk transfer beside")
 	f.BoolVar(&o.series, "series", false, "figures of every second")
 	f.IntVar(&o.conns, "conns", 200, "idle: connections")
+	f.BoolVar(&o.ping, "ping", false, "idle: at the end, a message to each and back")
 	f.IntVar(&o.conc, "conc", 1, "connect: how many at once")
 	f.BoolVar(&o.unordered, "unordered", false, "unordered bulk channels")
 	f.IntVar(&o.maxrtx, "maxrtx", -1, "maxRetransmits with -unordered")
@@ -401,7 +402,13 @@ func (p *peer) connect() (figures, error) {
 
 func (p *peer) idle() (figures, error) {
 	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var all []*channel
 	var next, failed atomic.Int64
+	label := "c"
+	if p.o.ping {
+		label = "ping"
+	}
 	for range min(8, p.o.conns) {
 		wg.Go(func() {
 			for {
@@ -409,9 +416,14 @@ func (p *peer) idle() (figures, error) {
 				if id > p.o.conns {
 					return
 				}
-				if _, _, err := p.dial(id, "c"); err != nil {
+				_, channels, err := p.dial(id, label)
+				if err != nil {
 					failed.Add(1)
+					continue
 				}
+				mu.Lock()
+				all = append(all, channels...)
+				mu.Unlock()
 			}
 		})
 	}
@@ -419,7 +431,34 @@ func (p *peer) idle() (figures, error) {
 	p.print(line{T: "idle"})
 	r := idleFigures(p.o.conns)
 	r["failed"] = failed.Load()
+	if p.o.ping {
+		r["ping_ms"], r["unanswered"] = pingAll(all)
+	}
 	return r, nil
+}
+
+// pingAll sends a message on every channel, and tells how long it took until
+// the last answer, in milliseconds.
+func pingAll(channels []*channel) (ms float64, unanswered int64) {
+	var missing atomic.Int64
+	missing.Store(int64(len(channels)))
+	done := make(chan struct{})
+	for _, c := range channels {
+		c.OnMessage(func(webrtc.DataChannelMessage) {
+			if missing.Add(-1) == 0 {
+				close(done)
+			}
+		})
+	}
+	begin := time.Now()
+	for _, c := range channels {
+		c.SendText("ping")
+	}
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+	}
+	return float64(time.Since(begin).Microseconds()) / 1e3, missing.Load()
 }
 
 // exchange has an echo return every kind of message.
