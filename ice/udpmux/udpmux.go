@@ -15,7 +15,9 @@
 // A busy socket's reader looks at it for a while before it goes to sleep, and
 // meanwhile lets a goroutine that waits for what arrives read in its place
 // ([Port.Lead]), on Linux: to wake a goroutine costs more than to decrypt what
-// it is woken for.
+// it is woken for. Such a socket is also taken from the runtime's poller, which
+// would have an idle thread woken for every datagram in either direction; it
+// takes one file descriptor more.
 //
 // # Whose datagram is it
 //
