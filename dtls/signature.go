@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/tls"
+	"io"
 	"slices"
 )
 
@@ -98,6 +99,16 @@ func signingSchemes(cert *tls.Certificate, version Version) []SignatureScheme {
 	return chosen
 }
 
+// signingRand is where key takes what is random in a signature from. Those of
+// ECDSA are deterministic, as RFC 8446 §C.3 recommends: whoever can guess the
+// randomness of one would have the key. They are cheaper, too.
+func (cfg *Config) signingRand(key crypto.Signer) io.Reader {
+	if _, ok := key.(*ecdsa.PrivateKey); ok {
+		return nil
+	}
+	return cfg.Rand
+}
+
 // sign signs message with the best scheme that the far end accepts.
 func (cfg *Config) sign(version Version, accepted []SignatureScheme, message []byte) (SignatureScheme, []byte, error) {
 	key := cfg.signer()
@@ -105,7 +116,7 @@ func (cfg *Config) sign(version Version, accepted []SignatureScheme, message []b
 		if !slices.Contains(accepted, s) {
 			continue
 		}
-		signature, err := key.Sign(cfg.Rand, s.digest(message), s.options())
+		signature, err := key.Sign(cfg.signingRand(key), s.digest(message), s.options())
 		if err != nil {
 			return 0, nil, fatal(AlertInternalError, "signing: %w", err)
 		}

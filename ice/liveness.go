@@ -38,6 +38,9 @@ func (a *Agent) Silent(now time.Time) bool {
 	return p.consent.unanswered > 0 || now.Before(p.consent.next)
 }
 
+// Heard is when the far end last answered, on any pair; zero: never.
+func (a *Agent) Heard() time.Time { return a.lastAnswer }
+
 // Excuse tells that the far end's silence proves nothing, since what it sent
 // may not have been read yet: data goes unanswered from now on, and a consent
 // request that was to follow an unanswered one has its interval again. Advance

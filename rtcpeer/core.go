@@ -303,6 +303,15 @@ func (p *core) established() bool { return p.dtls != nil && p.dtls.Established()
 // silent tells whether the far end is late with an answer.
 func (p *core) silent(now time.Time) bool { return p.agent.Silent(now) || p.assoc.Silent(now) }
 
+// heard is when the far end was last heard of: data of its, or an answer.
+func (p *core) heard() time.Time {
+	at := p.assoc.Heard()
+	if t := p.agent.Heard(); t.After(at) {
+		at = t
+	}
+	return at
+}
+
 // excuse tells the layers that the far end's silence is none. advance follows.
 func (p *core) excuse(now time.Time) {
 	p.agent.Excuse(now)

@@ -54,9 +54,6 @@ func (c *crew) leave() {
 func (c *crew) add(p *peer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.running == 0 {
-		return // its host is closed
-	}
 	c.waiting = append(c.waiting, p)
 	c.work.Signal()
 }
@@ -113,8 +110,12 @@ type mail struct {
 }
 
 // maxInbox bounds the bytes that wait for the crew: several flights. Those
-// beyond are lost, as they would be in a full socket.
-const maxInbox = 32 << 10
+// beyond are lost, as they would be in a full socket. Whatever its size, a
+// datagram counts mailOverhead besides.
+const (
+	maxInbox     = 32 << 10
+	mailOverhead = 256
+)
 
 // postpone keeps datagrams for the crew. It returns false if they are to be
 // taken at once.
@@ -123,27 +124,20 @@ func (p *peer) postpone(now time.Time, r ice.Route, b []byte, segment int) bool 
 	if i.crew == nil || i.direct.Load() {
 		return false
 	}
-	// STUN is cheap, and not worth a change of goroutines; but behind keys that
-	// are being made it waits with the rest.
-	if len(b) > 0 && len(b) <= segment && b[0] < 4 && p.mu.TryLock() {
-		defer p.mu.Unlock()
-		if !p.closed {
-			p.take(now, r, b, segment)
-			p.run(now)
-		}
-		return true
-	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.direct.Load() {
 		return false
 	}
-	if i.bytes += len(b); i.bytes > maxInbox {
-		i.bytes -= len(b)
-		return true
+	// STUN alone is cheap, and not worth a change of goroutines.
+	if len(b) > 0 && len(b) <= segment && b[0] < 4 && !i.queued {
+		return false
 	}
-	i.mail = append(i.mail, mail{now, r, slices.Clone(b), segment})
-	i.call(p)
+	if n := len(b) + mailOverhead; i.bytes+n <= maxInbox {
+		i.bytes += n
+		i.mail = append(i.mail, mail{now, r, slices.Clone(b), segment})
+		i.call(p)
+	}
 	return true
 }
 

@@ -48,6 +48,7 @@ type Host struct {
 	tcp     *tcpmux.Listener // nil: none
 	crew    crew             // runs those that connect
 	wheel   wheel            // wakes those that are connected
+	silence suspicion        // of those
 	done    chan struct{}    // closed with the host
 
 	mu     sync.Mutex

@@ -31,9 +31,6 @@ func (m *peerMutex) Lock() {
 	m.waiting.Add(-1)
 }
 
-// TryLock is Lock where nobody has the lock; else it returns false.
-func (m *peerMutex) TryLock() bool { return m.mu.TryLock() }
-
 // wake has Unlock set a signal. It is called with the lock held.
 func (m *peerMutex) wake(s *signal) {
 	for _, t := range m.later[:m.laters] {

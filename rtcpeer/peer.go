@@ -33,11 +33,15 @@ type peer struct {
 
 	// What follows is guarded by mu.
 	closed   bool
-	over     bool  // nothing more can be sent or received
-	leaving  bool  // shutdown waits for that
-	full     bool  // a socket is full: output waits for Writable
-	deferred bool  // the timer fired too late once, and was put off: before the connection is up
-	excuses  uint8 // in a row for the far end's silence
+	over     bool // nothing more can be sent or received
+	leaving  bool // shutdown waits for that
+	full     bool // a socket is full: output waits for Writable
+	deferred bool // the timer fired too late once, and was put off: before the connection is up
+
+	suspects  *suspicion // nil: of none but this one
+	suspected uint32     // the window that it was counted in last
+	excuses   uint8      // for the far end's silence since it was heard of
+	excusedAt time.Time  // the last time
 
 	mu       peerMutex
 	core     core
@@ -295,8 +299,8 @@ func (p *peer) fireAt(at time.Time) {
 			p.setTimer(2 * late)
 			return
 		}
-	case p.core.silent(now) && (late > overloaded || !suspects.admit(now)):
-		p.excuse(now)
+	case p.core.silent(now) && p.excused(now, late):
+		p.core.excuse(now)
 	}
 	p.core.advance(now)
 	p.run(now)
@@ -310,17 +314,22 @@ func (p *peer) fireAt(at time.Time) {
 // is excused.
 const overloaded = 20 * time.Millisecond
 
-// excusesMost bounds the excuses in a row, to about a second of data: a path may
-// die, whatever else is amiss.
+// excusesMost bounds the excuses for one silence, to about a second of data: a
+// path may die, whatever else is amiss.
 const excusesMost = 4
 
-// excuse has the layers wait longer for the far end, most of the times.
-func (p *peer) excuse(now time.Time) {
-	if p.excuses++; p.excuses > excusesMost {
+// excused tells whether the far end's silence is put down to something else
+// than its path, and it is waited for longer.
+func (p *peer) excused(now time.Time, late time.Duration) bool {
+	if p.core.heard().After(p.excusedAt) {
 		p.excuses = 0
-		return
 	}
-	p.core.excuse(now)
+	if p.excuses == excusesMost || late <= overloaded && p.suspects.admit(now, &p.suspected) {
+		return false
+	}
+	p.excuses++
+	p.excusedAt = now
+	return true
 }
 
 // takeEvents turns the layers' events into the program's.
@@ -429,21 +438,15 @@ func (p *peer) updateState() {
 	p.setState(s, cause)
 }
 
-// count counts the connected peers of the process.
-func (p *peer) count(next ConnectionState) {
-	if p.state == StateConnected {
-		suspects.connected.Add(-1)
-	} else if next == StateConnected {
-		suspects.connected.Add(1)
-	}
-}
-
 func (p *peer) setState(s ConnectionState, cause error) {
 	if s == p.state {
 		return
 	}
-	p.count(s)
+	p.suspects.count(p.state, s)
 	p.state = s
+	if s == StateFailed {
+		p.inbox.leave() // a restart is rare enough to be run as what is connected is
+	}
 	if s == StateConnected {
 		p.neg.forget()
 		if !p.cfg.MDNSCandidates {

@@ -50,8 +50,9 @@ func (s *stack) made() (*peer, error) {
 		p.network, p.multicast = s.network, false
 	case cfg.Host != nil:
 		p.network, p.inbox.crew = hostNetwork{cfg.Host}, &cfg.Host.crew
+		p.suspects = &cfg.Host.silence
 	default:
-		p.inbox.crew = &commonCrew
+		p.inbox.crew, p.suspects = &commonCrew, &commonSuspicion
 	}
 	if s.now != nil {
 		p.now, p.timed = s.now, false

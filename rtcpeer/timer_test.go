@@ -74,10 +74,8 @@ func silentPeer(t *testing.T, f func(t *testing.T, p *peer, clock *time.Time)) {
 		if err := x.PutPacket([]byte("hello")); err != nil {
 			t.Fatal(err)
 		}
-		suspects.mu.Lock()
-		suspects.since = time.Time{} // of other tests
-		suspects.mu.Unlock()
 		p.mu.Lock()
+		p.suspects = new(suspicion)
 		p.timed = false // but by the test
 		p.dropTimer()
 		clock := new(time.Time)
@@ -136,7 +134,7 @@ func TestCommonSilenceIsExcused(t *testing.T) {
 		at := p.core.nextTimeout()
 		p.mu.Unlock()
 		for range suspicionLeast {
-			suspects.admit(at)
+			p.suspects.admit(at, new(uint32))
 		}
 		if n := p.fireLate(clock, 0); n != 0 {
 			t.Errorf("%d sent again", n)
@@ -155,10 +153,10 @@ func TestSuspicion(t *testing.T) {
 		connected, most int
 	}{{0, suspicionLeast}, {suspicionLeast * suspicionShare, suspicionLeast}, {10_000, 10_000 / suspicionShare}} {
 		var s suspicion
-		s.connected.Store(int64(x.connected))
+		s.established.Store(int64(x.connected))
 		ask := func(n int) (admitted int) {
 			for range n {
-				if s.admit(at) {
+				if s.admit(at, new(uint32)) {
 					admitted++
 				}
 			}
@@ -182,16 +180,42 @@ func TestSuspicion(t *testing.T) {
 	}
 }
 
-// The connected peers of the process are counted, whatever becomes of them.
-func TestConnectedAreCounted(t *testing.T) {
-	before := suspects.connected.Load()
-	a, b, _, _ := realPair(t, Config{})
-	if n := suspects.connected.Load() - before; n != 2 {
-		t.Errorf("%d connected, want 2", n)
+// A peer counts once in a window, however often it asks.
+func TestSuspicionCountsPeers(t *testing.T) {
+	var s suspicion
+	var mine uint32
+	for i := range 10 * suspicionLeast {
+		if !s.admit(time.Unix(1e9, 0), &mine) {
+			t.Fatalf("not admitted when it asks for the %dth time", i+1)
+		}
 	}
-	a.Close()
+}
+
+// The established peers of a host are counted, whatever becomes of them.
+func TestEstablishedAreCounted(t *testing.T) {
+	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	_, b, _, _ := realPairOf(t, Config{}, Config{Host: h})
+	if n := h.silence.established.Load(); n != 1 {
+		t.Errorf("%d established, want 1", n)
+	}
 	b.Close()
-	if n := suspects.connected.Load() - before; n != 0 {
-		t.Errorf("%d connected after Close", n)
+	if n := h.silence.established.Load(); n != 0 {
+		t.Errorf("%d established after Close", n)
+	}
+	var s suspicion
+	before := StateNew
+	for _, x := range []struct {
+		state ConnectionState
+		want  int64
+	}{{StateConnecting, 0}, {StateConnected, 1}, {StateDisconnected, 1}, {StateConnected, 1}, {StateFailed, 0}, {StateClosed, 0}} {
+		s.count(before, x.state)
+		before = x.state
+		if n := s.established.Load(); n != x.want {
+			t.Errorf("%d established in %v, want %d", n, x.state, x.want)
+		}
 	}
 }

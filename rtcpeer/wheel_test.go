@@ -126,7 +126,7 @@ func TestWaitingPeer(t *testing.T) {
 	h.wheel.remove(p) // with whatever was set before
 	p.dropTimer()
 	p.armed = time.Time{}
-	p.arm(p.now())
+	p.arm(p.core.nextTimeout().Add(-2 * wheelLeast)) // however late it is
 	h.wheel.mu.Lock()
 	if p.timer != nil || p.place.slot == 0 {
 		t.Errorf("slot %d; a timer of its own: %v", p.place.slot, p.timer != nil)

@@ -176,6 +176,9 @@ func (a *Association) Silent(now time.Time) bool {
 	return !t.probe.IsZero() && !now.Before(t.probe) || !t.t3.IsZero() && !now.Before(t.t3)
 }
 
+// Heard is when the last packet of the far end came; zero: none has.
+func (a *Association) Heard() time.Time { return a.heartbeat.heard }
+
 // Excuse tells that the far end's silence proves nothing, since what it sent
 // may not have been read yet. What is due for want of an answer has another
 // timeout's time: there is no probe, and T3 starts anew. Advance follows.

@@ -28,7 +28,7 @@ func (a *awaiter) init(conn *net.UDPConn) (err error) {
 }
 
 // await returns when there may be something to read, or the socket is closed.
-// It makes as many system calls as a read that waits.
+// In the runtime's poller it takes as many system calls as a read that waits.
 func (a *awaiter) await() {
 	a.parked = false
 	a.raw.Read(a.ready) // the read that follows fails like this one

@@ -3,7 +3,6 @@
 package udpmux
 
 import (
-	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -25,16 +24,15 @@ import (
 type descriptor struct {
 	file     *os.File        // in blocking mode, or it would be given to the poller
 	raw      syscall.RawConn // of file
-	readable *watch
-	receiver receiver // the reader's
+	readable *watch          // the reader's, as receiver is
+	writable *watch          // of the one goroutine that waits for room
+	receiver receiver
 
 	try  func(fd uintptr) bool // of the Read under way
 	done bool
 	once func(fd uintptr)
 
-	mu       sync.Mutex
-	closed   bool
-	writable *watch // of the Write under way
+	closing sync.Once
 }
 
 // newDescriptor takes the socket of conn, which is closed.
@@ -58,6 +56,11 @@ func newDescriptor(conn *net.UDPConn) (*descriptor, error) {
 	}
 	d := &descriptor{}
 	if d.readable, err = newWatch(fd, syscall.EPOLLIN); err != nil {
+		syscall.Close(fd)
+		return nil, err
+	}
+	if d.writable, err = newWatch(fd, syscall.EPOLLOUT); err != nil {
+		d.readable.close()
 		syscall.Close(fd)
 		return nil, err
 	}
@@ -85,49 +88,26 @@ func (d *descriptor) Read(f func(fd uintptr) bool) error {
 	}
 }
 
-// Write is of syscall.RawConn, for one goroutine at a time. f must not block.
-// It is called where a send found the socket full, which is rare.
+// Write is of syscall.RawConn. f must not block. Of several goroutines one at a
+// time may wait.
 func (d *descriptor) Write(f func(fd uintptr) bool) error {
-	d.mu.Lock()
-	if d.closed {
-		d.mu.Unlock()
-		return os.ErrClosed
-	}
-	var w *watch
-	var err error
-	cerr := d.raw.Control(func(fd uintptr) { w, err = newWatch(int(fd), syscall.EPOLLOUT) })
-	d.writable = w
-	d.mu.Unlock()
-	if err := errors.Join(cerr, err); err != nil {
-		return err
-	}
-	defer func() {
-		d.mu.Lock()
-		d.writable = nil
-		d.mu.Unlock()
-		w.close()
-	}()
 	for done := false; ; {
 		if err := d.raw.Control(func(fd uintptr) { done = f(fd) }); err != nil || done {
 			return err
 		}
-		if err := w.wait(); err != nil {
+		if err := d.writable.wait(); err != nil {
 			return err
 		}
 	}
 }
 
 // close closes the socket, and ends what waits for it.
-func (d *descriptor) close() error {
-	d.mu.Lock()
-	w := d.writable
-	d.closed = true
-	d.mu.Unlock()
-	err := d.file.Close()
-	d.readable.close()
-	if w != nil {
-		w.close()
-	}
+func (d *descriptor) close() (err error) {
+	d.closing.Do(func() {
+		err = d.file.Close()
+		d.readable.close()
+		d.writable.close()
+	})
 	return err
 }
 
@@ -140,27 +120,35 @@ type detachment struct {
 // detach takes the socket from the runtime's poller. It is the reader's, when
 // nobody else leads.
 func (s *Socket) detach() {
-	if s.tried {
+	if s.tried || s.turn.raw == nil { // nobody lingers or leads
 		return
 	}
+	if err := s.detachWriter(); err != nil { // there may be no descriptors left; it works as it is
+		s.log.Debug("udp socket stays with the poller", "addr", s.local, "err", err)
+	}
+	if d := s.own.Load(); d != nil {
+		s.awaiter.raw, s.turn.raw = d, d
+		if s.closed.Load() {
+			d.close()
+		}
+	}
+}
+
+// detachWriter does so for who sends.
+func (s *Socket) detachWriter() error {
 	s.writer.mu.Lock()
 	defer s.writer.mu.Unlock()
 	if s.writer.full {
-		return // a goroutine waits in the poller: another time
+		return nil // a goroutine waits in the poller: another time
 	}
 	s.tried = true
 	d, err := newDescriptor(s.conn)
-	if err != nil { // there may be no descriptors left; it works as it is
-		s.log.Debug("udp socket stays with the poller", "addr", s.local, "err", err)
-		return
+	if err != nil {
+		return err
 	}
 	s.own.Store(d)
 	s.sender.raw = d
-	s.awaiter.raw = d
-	s.turn.use(d)
-	if s.closed.Load() {
-		d.close()
-	}
+	return nil
 }
 
 // closeSocket closes the socket, whosever it is.

@@ -3,10 +3,8 @@
 package udpmux
 
 import (
-	"errors"
 	"net"
 	"net/netip"
-	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -71,11 +69,8 @@ func TestDescriptorRead(t *testing.T) {
 	}
 
 	// Closed by another goroutine while it waits.
-	d.receiver.try = func(fd uintptr) bool {
-		ok := try(fd)
-		go d.close()
-		return ok
-	}
+	d.receiver.try = try
+	time.AfterFunc(10*time.Millisecond, func() { d.close() })
 	if _, _, _, err := d.receiver.await(d, buffer); err == nil {
 		t.Error("no error of a wait that was closed")
 	}
@@ -145,14 +140,15 @@ func TestDescriptorWrite(t *testing.T) {
 	if err := <-ended; err == nil {
 		t.Error("no error of a write that was closed")
 	}
-	if err := d.Write(func(uintptr) bool { return false }); !errors.Is(err, os.ErrClosed) {
-		t.Errorf("error %v after closing", err)
+	if err := d.Write(func(uintptr) bool { return false }); err == nil {
+		t.Error("no error after closing")
 	}
 }
 
 // A busy socket is taken from the runtime's poller while it is in use, and
 // works as before.
 func TestDetach(t *testing.T) {
+	atLeastTwo(t)
 	s := open(t, Config{})
 	h := newRecorder()
 	p := attach(t, s, h, 3, true)

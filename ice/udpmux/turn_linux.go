@@ -112,13 +112,6 @@ func (t *turn) init(raw syscall.RawConn) {
 	}
 }
 
-// use has who lingers or leads read another descriptor of the same socket.
-func (t *turn) use(raw syscall.RawConn) {
-	if t.raw != nil {
-		t.raw = raw
-	}
-}
-
 // yield lets others run between two looks at the socket: goroutines of this
 // process, which may be those that are to answer or to lead, and now and then
 // other threads of this processor. The kernel would have those wait for

@@ -29,7 +29,7 @@ func newWatch(fd int, event uint32) (*watch, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
 	}
-	// Nothing until wait arms it.
+	// Nothing but errors until wait arms it.
 	err = syscall.EpollCtl(ep, syscall.EPOLL_CTL_ADD, fd, &syscall.EpollEvent{Events: epollOneShot, Fd: int32(fd)})
 	if err == nil {
 		err = syscall.SetNonblock(ep, true) // else it would not be given to the runtime's poller

@@ -103,7 +103,8 @@ func (w *writer) resume() {
 		return true
 	})
 	if err != nil {
-		return // closed
+		w.socket.failed(err) // if it is not closed
+		return
 	}
 	for _, p := range ready {
 		if !p.closed.Load() {
