@@ -24,7 +24,7 @@ type suspicion struct {
 
 const (
 	suspicionWindow = 100 * time.Millisecond
-	suspicionShare  = 16 // one peer of so many may be silent in a window,
+	suspicionShare  = 32 // one peer of so many may be silent in a window,
 	suspicionLeast  = 32 // or so many peers
 )
 
