@@ -16,12 +16,7 @@ import (
 // public-key work does, while datagrams for it come: those of a connected peer
 // of the same host go on.
 func TestConnectingDoesNotStall(t *testing.T) {
-	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { h.Close() })
-	_, _, x, y := realPairOf(t, Config{}, Config{Host: h})
+	h, _, _, x, y := hostPair(t)
 	transfer(t, x, y)
 
 	a, b := New(), New()

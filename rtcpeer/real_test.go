@@ -59,6 +59,18 @@ func realPairOf(t testing.TB, cfg, cfgB Config) (a, b *Conn, x, y *DataChannel) 
 	return realPairWithout(t, cfg, cfgB, nil)
 }
 
+// hostPair is realPairOf whose second end is of a host.
+func hostPair(t testing.TB) (h *Host, a, b *Conn, x, y *DataChannel) {
+	t.Helper()
+	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close() }) // after those of the pair
+	a, b, x, y = realPairOf(t, Config{}, Config{Host: h})
+	return h, a, b, x, y
+}
+
 // realPairWithout is realPairOf, but candidates that drop is true for do not
 // reach the other end.
 func realPairWithout(t testing.TB, cfg, cfgB Config, drop func(name string) bool) (a, b *Conn, x, y *DataChannel) {

@@ -193,12 +193,7 @@ func TestSuspicionCountsPeers(t *testing.T) {
 
 // The established peers of a host are counted, whatever becomes of them.
 func TestEstablishedAreCounted(t *testing.T) {
-	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.Close()
-	_, b, _, _ := realPairOf(t, Config{}, Config{Host: h})
+	h, _, b, _, _ := hostPair(t)
 	if n := h.silence.established.Load(); n != 1 {
 		t.Errorf("%d established, want 1", n)
 	}

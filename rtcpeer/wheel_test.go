@@ -103,12 +103,7 @@ func TestWheelFires(t *testing.T) {
 // A connection of a host that waits for its far end is in the wheel, which has
 // what is lost sent again.
 func TestWaitingPeer(t *testing.T) {
-	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.Close()
-	a, b, x, y := realPairOf(t, Config{}, Config{Host: h})
+	h, a, b, x, y := hostPair(t)
 	transfer(t, x, y)
 	far, p := a.ext.(*stack).peer, b.ext.(*stack).peer
 	far.mu.Lock()
@@ -148,12 +143,7 @@ func TestWaitingPeer(t *testing.T) {
 // A connection of a host that has nothing to do is in the wheel, and not in it
 // once it is closed.
 func TestRestingPeer(t *testing.T) {
-	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.Close()
-	_, b, x, y := realPairOf(t, Config{}, Config{Host: h})
+	h, _, b, x, y := hostPair(t)
 	transfer(t, x, y)
 	p := b.ext.(*stack).peer
 	rests := func() bool { // once what follows a transfer has been sent, and restAfter

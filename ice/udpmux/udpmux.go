@@ -17,7 +17,7 @@
 // ([Port.Lead]), on Linux: to wake a goroutine costs more than to decrypt what
 // it is woken for. Such a socket is also taken from the runtime's poller, which
 // would have an idle thread woken for every datagram in either direction; it
-// takes one file descriptor more.
+// takes two file descriptors more.
 //
 // # Whose datagram is it
 //
