@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
-	"time"
 	"unsafe"
 )
 
@@ -15,8 +14,7 @@ import (
 // package net do: where a datagram turns out to have a wrong checksum, even
 // after one was seen to be there.
 type receiver struct {
-	try    func(fd uintptr) bool // once
-	look   func(fd uintptr)      // for a while
+	try    func(fd uintptr) bool
 	header syscall.Msghdr
 	iovec  syscall.Iovec
 	name   [syscall.SizeofSockaddrInet6]byte
@@ -37,18 +35,12 @@ func (x *receiver) init() {
 		x.n, x.errno = int(n), errno
 		return errno != syscall.EAGAIN && errno != syscall.EINTR
 	}
-	x.look = func(fd uintptr) {
-		begin := time.Now()
-		for looks := 1; !x.try(fd) && time.Since(begin) < lingerTime; looks++ {
-			yield(looks)
-		}
-	}
 }
 
-// receive looks for a datagram, for lingerTime at most.
-func (x *receiver) receive(raw syscall.RawConn, b *readBuffer) (n, oobn int, from netip.AddrPort, err error) {
+// receive takes the datagram that look finds with try.
+func (x *receiver) receive(raw syscall.RawConn, look func(fd uintptr), b *readBuffer) (n, oobn int, from netip.AddrPort, err error) {
 	x.into(b)
-	return x.received(raw.Control(x.look))
+	return x.received(raw.Control(look))
 }
 
 // await waits for a datagram.

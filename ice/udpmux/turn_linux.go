@@ -41,9 +41,11 @@ type turn struct {
 	watch *time.Timer      // the reader's
 
 	receiver // of who leads, as are those below
+	lead     func(fd uintptr) // tries for lingerTime at most
 	leftAt   time.Time
 	away     time.Duration // how long who leads is away, on average
 	unfit    atomic.Int32  // times not to lend
+	sought   atomic.Int32  // turns for which several goroutines count as wanting it
 }
 
 // States of a turn. The reader moves it from reading to lingering and back,
@@ -74,6 +76,12 @@ const (
 	// 128, with two processes on two processors.
 	yieldLooks = 48
 
+	// soughtLooks is yieldLooks for soughtTurns turns after one goroutine waited
+	// while another led: a process with several that wait has work for its other
+	// thread. Of 1, 2, 3 and 4, it served bulk data beside pings best.
+	soughtLooks = 2
+	soughtTurns = 64
+
 	// How long datagrams may wait where who led does not come back, at first
 	// and later. Each look wakes a goroutine, beside one that does well.
 	watchMin = time.Millisecond
@@ -92,6 +100,12 @@ func (t *turn) init(raw syscall.RawConn) {
 	t.raw, t.credit = raw, startCredit
 	t.back = make(chan struct{}, 1)
 	t.receiver.init()
+	t.lead = func(fd uintptr) {
+		begin := time.Now()
+		for looks := 1; !t.try(fd) && time.Since(begin) < lingerTime; looks++ {
+			t.yield(looks)
+		}
+	}
 	t.look = func(fd uintptr) {
 		begin := time.Now()
 		for looks := 1; ; looks++ {
@@ -104,7 +118,7 @@ func (t *turn) init(raw syscall.RawConn) {
 				t.account(elapsed, elapsed < lingerTime)
 				return
 			}
-			yield(looks)
+			t.yield(looks)
 			if t.state.Load() != turnLingering {
 				return
 			}
@@ -116,8 +130,12 @@ func (t *turn) init(raw syscall.RawConn) {
 // process, which may be those that are to answer or to lead, and now and then
 // other threads of this processor. The kernel would have those wait for
 // milliseconds, since it cannot know that nothing is done here.
-func yield(looks int) {
-	if looks%yieldLooks == 0 {
+func (t *turn) yield(looks int) {
+	every := yieldLooks
+	if t.sought.Load() > 0 {
+		every = soughtLooks
+	}
+	if looks%every == 0 {
 		syscall.RawSyscall(syscall.SYS_SCHED_YIELD, 0, 0, 0)
 	}
 	runtime.Gosched()
@@ -199,7 +217,7 @@ func (t *turn) take() bool {
 			return false
 		}
 		t.away = 0
-		t.taken.Add(1)
+		t.lend()
 		return true
 	case turnLeft:
 		if !t.state.CompareAndSwap(turnLeft, turnLent) {
@@ -210,10 +228,20 @@ func (t *turn) take() bool {
 			t.giveBack()
 			return false
 		}
-		t.taken.Add(1)
+		t.lend()
 		return true
+	case turnLent:
+		t.sought.Store(soughtTurns)
 	}
 	return false
+}
+
+// lend counts a turn of who has taken it.
+func (t *turn) lend() {
+	t.taken.Add(1)
+	if n := t.sought.Load(); n > 0 {
+		t.sought.CompareAndSwap(n, n-1)
+	}
 }
 
 // leave is for who leads and has what it waited for.
@@ -252,7 +280,7 @@ func (p *Port) Lead(ctx context.Context, ready <-chan struct{}) (led bool) {
 	buffer := readBuffers.Get().(*readBuffer)
 	defer readBuffers.Put(buffer)
 	for begin := time.Now(); ; {
-		n, oobn, from, err := t.receive(t.raw, buffer)
+		n, oobn, from, err := t.receive(t.raw, t.lead, buffer)
 		now := time.Now()
 		t.account(now.Sub(begin), err == nil)
 		if err != nil { // or nothing has come: the reader is to see to it
