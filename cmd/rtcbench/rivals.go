@@ -111,14 +111,17 @@ func rivalRows() []row {
 		{name: "100 Mbit/s, RTT 50 ms, 1 % loss", args: "throughput -warm 0s -dur 15s", impair: "-rtt 50ms -rate 100 -loss 0.01", figures: onPath(75)},
 		{name: "100 Mbit/s, RTT 100 ms, 0.1 % loss", args: "throughput -warm 0s -dur 15s", impair: "-rtt 100ms -rate 100 -loss 0.001", figures: onPath(84)},
 		{name: "100 Mbit/s, RTT 20 ms, 5 % loss", args: "throughput -warm 0s -dur 15s", impair: "-rtt 20ms -rate 100 -loss 0.05", figures: onPath(60)},
+		// Each as it comes: ours have one certificate a process, the rivals' one each.
 		{name: "connections, 16 at once", args: "connect -conc 16 -dur 5s", figures: []figure{
 			{name: "rate", unit: "1/s", factor: 4, of: offerOf("per_s", 1)}, {name: "CPU, offering end", unit: "ms", least: true, goal: 0.8, of: offerOf("cpu_ms_per_conn", 1)}}},
-		{name: "1000 idle connections, offering end", args: "idle -conns 1000", figures: []figure{
+		{name: "connections, 16 at once, all with one certificate", args: "connect -conc 16 -dur 5s -sharedcert", stacks: 2, figures: []figure{
+			{name: "rate", unit: "1/s", of: offerOf("per_s", 1)}, {name: "CPU, offering end", unit: "ms", least: true, of: offerOf("cpu_ms_per_conn", 1)}}},
+		{name: "1000 idle connections, offering end", args: "idle -conns 1000 -sharedcert", figures: []figure{
 			{name: "memory each", unit: "KiB", least: true, goal: 16, of: offerOf("heap_stack_kb_per_conn", 1)},
 			{name: "goroutines each", unit: "number", least: true, of: offerOf("goroutines_per_conn", 1)},
 			{name: "CPU", unit: "%", least: true, goal: 1.5, of: offerOf("cpu_pct", 1)}}},
 		// The rival has a socket for each of them at both ends.
-		{name: "10,000 connections to one socket (2 rounds)", args: "idle -conns 10000 -ping", stacks: 2, rounds: 2, timeout: "400s", figures: []figure{
+		{name: "10,000 connections to one socket (2 rounds)", args: "idle -conns 10000 -ping -sharedcert", stacks: 2, rounds: 2, timeout: "400s", figures: []figure{
 			{name: "connected", unit: "number", goal: 10_000, of: func(o pairOutput) float64 { return o.number("offer", "conns") - o.number("offer", "failed") }},
 			{name: "a message to each and back", unit: "ms", least: true, goal: 1000, of: allAnswered},
 			{name: "memory each", unit: "KiB", least: true, goal: 16, of: offerOf("heap_stack_kb_per_conn", 1)}}},
