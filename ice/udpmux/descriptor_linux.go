@@ -24,9 +24,8 @@ import (
 type descriptor struct {
 	file     *os.File        // in blocking mode, or it would be given to the poller
 	raw      syscall.RawConn // of file
-	readable *watch          // the reader's, as receiver is
+	readable *watch          // the reader's
 	writable *watch          // of the one goroutine that waits for room
-	receiver receiver
 
 	try  func(fd uintptr) bool // of the Read under way
 	done bool
@@ -69,7 +68,6 @@ func newDescriptor(conn *net.UDPConn) (*descriptor, error) {
 	d.file = os.NewFile(uintptr(fd), "udp")
 	d.raw, _ = d.file.SyscallConn() // of an open file
 	d.once = func(fd uintptr) { d.done = d.try(fd) }
-	d.receiver.init()
 	return d, nil
 }
 
@@ -111,10 +109,18 @@ func (d *descriptor) close() (err error) {
 	return err
 }
 
-// A detachment is what becomes of a socket that is busy.
-type detachment struct {
+// An intake is how the reader gets what arrives: from the runtime's poller or,
+// once the socket is busy, from a descriptor.
+type intake struct {
 	own   atomic.Pointer[descriptor] // nil: the socket is still conn's
-	tried bool                       // the reader's
+	tried bool                       // the reader's, as are those below
+	raw   syscall.RawConn            // conn's or own
+	in    receiver
+}
+
+func (i *intake) init(raw syscall.RawConn) {
+	i.raw = raw
+	i.in.init()
 }
 
 // detach takes the socket from the runtime's poller. It is the reader's, when
@@ -127,7 +133,7 @@ func (s *Socket) detach() {
 		s.log.Debug("udp socket stays with the poller", "addr", s.local, "err", err)
 	}
 	if d := s.own.Load(); d != nil {
-		s.awaiter.raw, s.turn.raw = d, d
+		s.intake.raw, s.turn.raw = d, d
 		if s.closed.Load() {
 			d.close()
 		}
@@ -160,11 +166,8 @@ func (s *Socket) closeSocket() error {
 	return err
 }
 
-// receive waits for a datagram, or for several that the kernel joined.
-func (s *Socket) receive(b *readBuffer) (n, oobn int, from netip.AddrPort, err error) {
-	if d := s.own.Load(); d != nil {
-		return d.receiver.await(d, b)
-	}
-	n, oobn, _, from, err = s.conn.ReadMsgUDPAddrPort(b.b[:], b.oob[:])
-	return n, oobn, from, err
+// receive waits for a datagram, or for several that the kernel joined. If b is
+// nil it waits without a buffer: one of the pool is filled, if any.
+func (s *Socket) receive(b *readBuffer) (filled *readBuffer, n, oobn int, from netip.AddrPort, err error) {
+	return s.in.await(s.intake.raw, b)
 }

@@ -36,7 +36,9 @@ func newTestDescriptor(t *testing.T) (*descriptor, *net.UDPConn, netip.AddrPort)
 func TestDescriptorRead(t *testing.T) {
 	d, far, _ := newTestDescriptor(t)
 	from := far.LocalAddr().(*net.UDPAddr).AddrPort()
-	buffer := new(readBuffer)
+	var in receiver
+	in.init()
+	var buffer *readBuffer // of the pool at first
 	asleep := make(chan struct{})
 	go func() {
 		hello := []byte("hello")
@@ -46,8 +48,8 @@ func TestDescriptorRead(t *testing.T) {
 	}()
 	defer close(asleep)
 	waited := 0
-	try := d.receiver.try
-	d.receiver.try = func(fd uintptr) bool {
+	try := in.try
+	in.try = func(fd uintptr) bool {
 		ok := try(fd)
 		if !ok {
 			waited++
@@ -56,7 +58,8 @@ func TestDescriptorRead(t *testing.T) {
 		return ok
 	}
 	for range 100 {
-		n, _, addr, err := d.receiver.await(d, buffer)
+		b, n, _, addr, err := in.await(d, buffer)
+		buffer = b
 		if err != nil || string(buffer.b[:n]) != "hello" || addr != from {
 			t.Fatalf("%q from %v, %v; want %v", buffer.b[:max(n, 0)], addr, err, from)
 		}
@@ -64,14 +67,14 @@ func TestDescriptorRead(t *testing.T) {
 	if waited < 100 {
 		t.Errorf("waited %d times of 100", waited)
 	}
-	if n := testing.AllocsPerRun(100, func() { d.receiver.await(d, buffer) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { in.await(d, buffer) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 
 	// Closed by another goroutine while it waits.
-	d.receiver.try = try
+	in.try = try
 	time.AfterFunc(10*time.Millisecond, func() { d.close() })
-	if _, _, _, err := d.receiver.await(d, buffer); err == nil {
+	if _, _, _, _, err := in.await(d, buffer); err == nil {
 		t.Error("no error of a wait that was closed")
 	}
 	if err := d.Control(func(uintptr) { t.Error("called with a closed socket") }); err == nil {

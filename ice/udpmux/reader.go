@@ -26,10 +26,8 @@ const (
 	maxReadErrors = 1000
 
 	// A reader is busy from so many reads on that followed one another within
-	// busyGap, and keeps its buffer until the first that does not: to wait
-	// without one costs an allocation where there turns out to be something to
-	// read already, which is the rule with bulk data only. The reader of a
-	// socket that many share keeps it always: there are few of those.
+	// busyGap, and keeps its buffer until the first that does not. The reader
+	// of a socket that many share keeps it always: there are few of those.
 	busyReads = 32
 	busyGap   = 10 * time.Millisecond
 )
@@ -44,19 +42,21 @@ func (s *Socket) read() {
 		failures int // errors in a row
 	)
 	for {
-		if buffer == nil {
-			s.awaiter.await()
-			buffer = readBuffers.Get().(*readBuffer)
-		} else if streak >= busyReads {
+		if streak >= busyReads {
 			s.detach()
 			if s.turn.linger() {
 				last = time.Now() // who led has read meanwhile
 			}
 		}
-		n, oobn, from, err := s.receive(buffer)
+		var n, oobn int
+		var from netip.AddrPort
+		var err error
+		buffer, n, oobn, from, err = s.receive(buffer)
 		if err != nil {
 			if failures++; s.closed.Load() || errors.Is(err, net.ErrClosed) || failures > maxReadErrors {
-				readBuffers.Put(buffer)
+				if buffer != nil {
+					readBuffers.Put(buffer)
+				}
 				s.failed(err)
 				return
 			}

@@ -15,6 +15,8 @@ import (
 // after one was seen to be there.
 type receiver struct {
 	try    func(fd uintptr) bool
+	borrow func(fd uintptr) bool // tries with a buffer of the pool
+	lent   *readBuffer           // by borrow
 	header syscall.Msghdr
 	iovec  syscall.Iovec
 	name   [syscall.SizeofSockaddrInet6]byte
@@ -35,6 +37,17 @@ func (x *receiver) init() {
 		x.n, x.errno = int(n), errno
 		return errno != syscall.EAGAIN && errno != syscall.EINTR
 	}
+	x.borrow = func(fd uintptr) bool {
+		b := readBuffers.Get().(*readBuffer)
+		x.into(b)
+		if !x.try(fd) {
+			x.release()
+			readBuffers.Put(b)
+			return false
+		}
+		x.lent = b
+		return true
+	}
 }
 
 // receive takes the datagram that look finds with try.
@@ -43,10 +56,17 @@ func (x *receiver) receive(raw syscall.RawConn, look func(fd uintptr), b *readBu
 	return x.received(raw.Control(look))
 }
 
-// await waits for a datagram.
-func (x *receiver) await(raw syscall.RawConn, b *readBuffer) (n, oobn int, from netip.AddrPort, err error) {
-	x.into(b)
-	return x.received(raw.Read(x.try))
+// await waits for a datagram; if b is nil, without a buffer.
+func (x *receiver) await(raw syscall.RawConn, b *readBuffer) (filled *readBuffer, n, oobn int, from netip.AddrPort, err error) {
+	if b != nil {
+		x.into(b)
+		err = raw.Read(x.try)
+	} else {
+		err = raw.Read(x.borrow)
+		b, x.lent = x.lent, nil
+	}
+	n, oobn, from, err = x.received(err)
+	return b, n, oobn, from, err
 }
 
 func (x *receiver) into(b *readBuffer) {
@@ -56,9 +76,12 @@ func (x *receiver) into(b *readBuffer) {
 	x.header.Iov, x.header.Iovlen = &x.iovec, 1
 }
 
+// release lets go of the buffer, which is a pool's.
+func (x *receiver) release() { x.iovec.Base, x.header.Control = nil, nil }
+
 // received is what a look brought.
 func (x *receiver) received(err error) (n, oobn int, from netip.AddrPort, _ error) {
-	x.iovec.Base, x.header.Control = nil, nil // they belong to the buffer's pool
+	x.release()
 	if err != nil {
 		return 0, 0, from, err
 	}

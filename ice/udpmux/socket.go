@@ -26,9 +26,8 @@ type Socket struct {
 	closed atomic.Bool
 	done   chan struct{} // closed when the reader has ended
 
-	awaiter awaiter
-	turn    turn
-	detachment
+	turn turn
+	intake
 	writer
 }
 
@@ -70,16 +69,13 @@ func newSocket(cfg Config) (*Socket, error) {
 		conn.Close()
 		return nil, fmt.Errorf("udpmux: %w", err)
 	}
-	if err := s.awaiter.init(conn); err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("udpmux: %w", err)
-	}
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("udpmux: %w", err)
 	}
 	s.turn.init(raw)
+	s.intake.init(raw)
 	s.log.Debug("udp socket open", "addr", s.local, "gso", gso, "gro", gro)
 	return s, nil
 }

@@ -8,16 +8,23 @@ import (
 	"syscall"
 )
 
-// A detachment is nothing here: sockets stay with the runtime's poller.
-type detachment struct{}
+// An intake is nothing here: sockets stay with the runtime's poller.
+type intake struct{}
+
+func (i *intake) init(syscall.RawConn) {}
 
 func (s *Socket) detach() {}
 
 func (s *Socket) closeSocket() error { return s.conn.Close() }
 
-func (s *Socket) receive(b *readBuffer) (n, oobn int, from netip.AddrPort, err error) {
+// receive waits for a datagram, with a buffer: b or, if that is nil, one of the
+// pool.
+func (s *Socket) receive(b *readBuffer) (filled *readBuffer, n, oobn int, from netip.AddrPort, err error) {
+	if b == nil {
+		b = readBuffers.Get().(*readBuffer)
+	}
 	n, oobn, _, from, err = s.conn.ReadMsgUDPAddrPort(b.b[:], b.oob[:])
-	return n, oobn, from, err
+	return b, n, oobn, from, err
 }
 
 // A turn is the reader's always: nobody lingers here.
