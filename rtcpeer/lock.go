@@ -20,6 +20,8 @@ type peerMutex struct {
 
 	later  [4]*signal // set by Unlock; guarded by mu
 	laters int
+	notify func() // called by Unlock where told is set; does not block
+	told   bool
 }
 
 func (m *peerMutex) Lock() {
@@ -51,9 +53,14 @@ func (m *peerMutex) Unlock() {
 	if n > 0 {
 		m.later, m.laters = [4]*signal{}, 0
 	}
+	told := m.told
+	m.told = false
 	m.mu.Unlock()
 	for _, s := range later[:n] {
 		s.set()
+	}
+	if told {
+		m.notify()
 	}
 	if m.waiting.Load() > 0 {
 		runtime.Gosched() // the waiter is next on this processor

@@ -30,3 +30,29 @@ func TestPeerMutexWakes(t *testing.T) {
 		t.Error("set again")
 	}
 }
+
+// Who is notified finds the lock free, and is told once of all that there is.
+func TestPeerMutexNotifies(t *testing.T) {
+	var m peerMutex
+	told := 0
+	m.notify = func() {
+		told++
+		if !m.mu.TryLock() {
+			t.Fatal("notified under the lock")
+		}
+		m.mu.Unlock()
+	}
+	for want := range 2 {
+		m.Lock()
+		m.told = want > 0
+		m.Unlock()
+		if told != want {
+			t.Errorf("notified %d times, want %d", told, want)
+		}
+	}
+	m.Lock()
+	m.Unlock()
+	if told != 1 {
+		t.Error("notified again")
+	}
+}

@@ -22,7 +22,6 @@ import (
 type peer struct {
 	cfg     Config
 	log     *slog.Logger
-	notify  func() // the Conn's; does not block
 	network network
 	random  io.Reader
 	now     func() time.Time
@@ -86,8 +85,9 @@ func newPeer(cfg Config, random io.Reader, notify func()) (*peer, error) {
 		Ufrag: neg.local.ufrag, Pwd: neg.local.pwd, Rand: random,
 	})
 	p := &peer{
-		cfg: cfg, log: log, notify: notify, network: privateNetwork{log, cfg.LocalAddresses, cfg.MinPort, cfg.MaxPort}, random: random, now: time.Now, timed: true, multicast: true,
+		cfg: cfg, log: log, network: privateNetwork{log, cfg.LocalAddresses, cfg.MinPort, cfg.MaxPort}, random: random, now: time.Now, timed: true, multicast: true,
 		core: newCore(&cfg, agent, random), neg: neg,
+		mu: peerMutex{notify: notify},
 	}
 	p.core.fragmented = !udpmux.Unfragmented
 	return p, nil
@@ -104,10 +104,10 @@ type traffic struct {
 	changes                      uint64 // of the selected pair
 }
 
-// emit queues an event for the program.
+// emit queues an event for the program, which Unlock tells of.
 func (p *peer) emit(e Event) {
 	p.events.push(e)
-	p.notify()
+	p.mu.told = true
 }
 
 func (p *peer) nextEvent() (Event, bool) {
@@ -479,6 +479,8 @@ func (p *peer) close() {
 	p.core.leave(now)
 	p.flush(now)
 	p.shut(now, nil)
+	p.events.clear() // the program knows
+	p.mu.told = false
 }
 
 // shut frees everything; what was received stays readable.
