@@ -27,7 +27,20 @@ type figure struct {
 	least  bool // smaller is better
 	goal   float64
 	factor float64 // of the goal: times the first rival's figure, if not 0
+	share  bool    // in per cent of the stack's last row that was alone
 	of     func(pairOutput) float64
+}
+
+// value is what one run made; 0: nothing that counts. alone is what shares are
+// of, in the units of the figure.
+func (f figure) value(o pairOutput, alone float64) float64 {
+	switch {
+	case !f.share:
+		return f.of(o)
+	case alone == 0:
+		return 0
+	}
+	return 100 * f.of(o) / alone
 }
 
 // A row is one measurement, made of every stack in turn.
@@ -36,6 +49,7 @@ type row struct {
 	args    string // of the scenario, both sides
 	ours    string // more of them for our own stack
 	impair  string
+	alone   bool   // its goodput is what shares are of
 	stacks  int    // how many of the stacks, ours first; 0: all
 	rounds  int    // at most; 0: all
 	timeout string // of a pair; empty: 90s
@@ -83,26 +97,31 @@ func rivalRows() []row {
 	bulk := mbps
 	bulk.factor = 20
 	return []row{
-		{name: "bulk, datagrams of 1200 bytes at most", args: "throughput -size 16384 -warm 1s -dur 5s", ours: "-mtu 1200", figures: []figure{
+		{name: "bulk, datagrams of 1200 bytes at most", args: "throughput -size 16384 -warm 1s -dur 5s", ours: "-mtu 1200", alone: true, figures: []figure{
 			bulk, {name: "CPU, both ends", unit: "s/GB", least: true, goal: 3, of: bothSides("cpu_s_per_gb")}}},
-		{name: "bulk, path discovery on", args: "throughput -size 16384 -warm 1s -dur 5s", stacks: 1, figures: []figure{mbps}},
 		{name: "ping-pong 64 B", args: "latency -size 64 -warm 1s -dur 4s", figures: []figure{
 			{name: "p50", unit: "µs", least: true, goal: 45, of: offerOf("p50_us", 1)}, {name: "p99", unit: "µs", least: true, goal: 120, of: offerOf("p99_us", 1)}}},
+		// Right before the next one, whose share is of this.
+		{name: "bulk, path discovery on", args: "throughput -size 16384 -warm 1s -dur 5s", alone: true, stacks: 1, figures: []figure{mbps}},
 		{name: "ping beside a bulk transfer", args: "latency -size 64 -bulk -warm 1s -dur 4s", figures: []figure{
 			{name: "p50", unit: "ms", least: true, goal: 0.4, of: offerOf("p50_us", 1e-3)}, {name: "p99", unit: "ms", least: true, goal: 1.5, of: offerOf("p99_us", 1e-3)},
-			{name: "bulk beside it", unit: "Mbit/s", of: offerOf("bulk_mbps_sent", 1)}}},
+			{name: "bulk beside it", unit: "Mbit/s", of: offerOf("bulk_mbps_sent", 1)},
+			{name: "of its speed alone", unit: "%", goal: 80, share: true, of: offerOf("bulk_mbps_sent", 1)}}},
 		{name: "100 Mbit/s, RTT 50 ms, no loss", args: "throughput -warm 0s -dur 15s", impair: "-rtt 50ms -rate 100", figures: onPath(90)},
 		{name: "100 Mbit/s, RTT 50 ms, 1 % loss", args: "throughput -warm 0s -dur 15s", impair: "-rtt 50ms -rate 100 -loss 0.01", figures: onPath(75)},
 		{name: "100 Mbit/s, RTT 100 ms, 0.1 % loss", args: "throughput -warm 0s -dur 15s", impair: "-rtt 100ms -rate 100 -loss 0.001", figures: onPath(84)},
 		{name: "100 Mbit/s, RTT 20 ms, 5 % loss", args: "throughput -warm 0s -dur 15s", impair: "-rtt 20ms -rate 100 -loss 0.05", figures: onPath(60)},
+		// Each as it comes: ours have one certificate a process, the rivals' one each.
 		{name: "connections, 16 at once", args: "connect -conc 16 -dur 5s", figures: []figure{
 			{name: "rate", unit: "1/s", factor: 4, of: offerOf("per_s", 1)}, {name: "CPU, offering end", unit: "ms", least: true, goal: 0.8, of: offerOf("cpu_ms_per_conn", 1)}}},
-		{name: "1000 idle connections, offering end", args: "idle -conns 1000", figures: []figure{
+		{name: "connections, 16 at once, all with one certificate", args: "connect -conc 16 -dur 5s -sharedcert", stacks: 2, figures: []figure{
+			{name: "rate", unit: "1/s", of: offerOf("per_s", 1)}, {name: "CPU, offering end", unit: "ms", least: true, of: offerOf("cpu_ms_per_conn", 1)}}},
+		{name: "1000 idle connections, offering end", args: "idle -conns 1000 -sharedcert", figures: []figure{
 			{name: "memory each", unit: "KiB", least: true, goal: 16, of: offerOf("heap_stack_kb_per_conn", 1)},
 			{name: "goroutines each", unit: "number", least: true, of: offerOf("goroutines_per_conn", 1)},
 			{name: "CPU", unit: "%", least: true, goal: 1.5, of: offerOf("cpu_pct", 1)}}},
 		// The rival has a socket for each of them at both ends.
-		{name: "10,000 connections to one socket (2 rounds)", args: "idle -conns 10000 -ping", stacks: 2, rounds: 2, timeout: "400s", figures: []figure{
+		{name: "10,000 connections to one socket (2 rounds)", args: "idle -conns 10000 -ping -sharedcert", stacks: 2, rounds: 2, timeout: "400s", figures: []figure{
 			{name: "connected", unit: "number", goal: 10_000, of: func(o pairOutput) float64 { return o.number("offer", "conns") - o.number("offer", "failed") }},
 			{name: "a message to each and back", unit: "ms", least: true, goal: 1000, of: allAnswered},
 			{name: "memory each", unit: "KiB", least: true, goal: 16, of: offerOf("heap_stack_kb_per_conn", 1)}}},
@@ -133,6 +152,7 @@ func rivals(args []string) error {
 		}
 	}
 	results := map[string][]float64{} // by row, stack and figure
+	alone := map[string]float64{}     // the last goodput, by stack
 	key := func(r row, s, figure string) string { return r.name + "|" + s + "|" + figure }
 	for round := range *rounds {
 		if *floor != "" {
@@ -151,13 +171,19 @@ func rivals(args []string) error {
 					continue
 				}
 				fmt.Fprintf(os.Stderr, "\r\x1b[Kround %d of %d: %s: %s", round+1, *rounds, r.name, s.name)
+				if r.alone {
+					delete(alone, s.name)
+				}
 				o, err := measurePair(*ours, s.command, i == 0, r)
 				if err != nil {
 					fmt.Fprintf(os.Stderr, "\r\x1b[K%s: %s: %v\n", r.name, s.name, err)
 					continue
 				}
+				if r.alone {
+					alone[s.name] = o.number("answer", "mbps")
+				}
 				for _, g := range r.figures {
-					if v := g.of(o); v > 0 {
+					if v := g.value(o, alone[s.name]); v > 0 {
 						results[key(r, s.name, g.name)] = append(results[key(r, s.name, g.name)], v)
 					}
 				}
@@ -301,9 +327,11 @@ func comparisonTable(lines []comparison, stacks []stackCommand, floor []float64,
 			goal, met = c.goalOf(stacks[1].name)
 		}
 		mark := ""
-		if goal != "" && met {
+		switch {
+		case goal == "" || len(c.values[stacks[0].name]) == 0:
+		case met:
 			mark = "met"
-		} else if goal != "" {
+		default:
 			mark = "missed"
 		}
 		fmt.Fprintf(&b, " %s | %s |\n", goal, mark)

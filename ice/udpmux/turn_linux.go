@@ -40,7 +40,7 @@ type turn struct {
 	look  func(fd uintptr) // the reader's
 	watch *time.Timer      // the reader's
 
-	receiver // of who leads, as are those below
+	receiver                  // of who leads, as are those below
 	lead     func(fd uintptr) // tries for lingerTime at most
 	leftAt   time.Time
 	away     time.Duration // how long who leads is away, on average
@@ -131,14 +131,19 @@ func (t *turn) init(raw syscall.RawConn) {
 // other threads of this processor. The kernel would have those wait for
 // milliseconds, since it cannot know that nothing is done here.
 func (t *turn) yield(looks int) {
-	every := yieldLooks
-	if t.sought.Load() > 0 {
-		every = soughtLooks
-	}
-	if looks%every == 0 {
+	if looks%t.yieldAfter() == 0 {
 		syscall.RawSyscall(syscall.SYS_SCHED_YIELD, 0, 0, 0)
 	}
 	runtime.Gosched()
+}
+
+// yieldAfter is how many looks there are from one yield to other threads to the
+// next.
+func (t *turn) yieldAfter() int {
+	if t.sought.Load() > 0 {
+		return soughtLooks
+	}
+	return yieldLooks
 }
 
 // account notes what it cost to look at the socket, and whether that paid.

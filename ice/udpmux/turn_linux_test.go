@@ -101,6 +101,29 @@ func TestTurnTaken(t *testing.T) {
 	}
 }
 
+// While several want to lead, who does yields more often, until one alone has
+// for a while.
+func TestTurnSought(t *testing.T) {
+	x := turn{back: make(chan struct{}, 1)}
+	x.state.Store(turnLingering)
+	x.take()
+	if x.yieldAfter() != yieldLooks {
+		t.Error("nobody else wants to lead")
+	}
+	x.take()
+	for i := range soughtTurns {
+		if x.yieldAfter() != soughtLooks {
+			t.Fatalf("forgotten after %d turns", i)
+		}
+		x.leave()
+		x.leftAt = time.Now().Add(time.Hour) // a slow machine is not the matter
+		x.take()
+	}
+	if x.yieldAfter() != yieldLooks {
+		t.Error("not forgotten")
+	}
+}
+
 // A reader takes its turn again where who led does not come back, and does
 // not lend it for a while.
 func TestTurnDeserted(t *testing.T) {

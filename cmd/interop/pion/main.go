@@ -80,7 +80,7 @@ func main() {
 	f.IntVar(&o.conc, "conc", 1, "connect: how many at once")
 	f.BoolVar(&o.unordered, "unordered", false, "unordered bulk channels")
 	f.IntVar(&o.maxrtx, "maxrtx", -1, "maxRetransmits with -unordered")
-	f.BoolVar(&o.sharedKey, "sharedcert", true, "one certificate for all connections")
+	f.BoolVar(&o.sharedKey, "sharedcert", false, "one certificate for all connections")
 	f.Parse(os.Args[min(2, len(os.Args)):])
 	base = idleBase{heapAndStack(), statusKB("VmRSS"), runtime.NumGoroutine()}
 	p := newPeer(o)
