@@ -57,7 +57,7 @@ type Agent struct {
 	lite        bool
 	controlling bool
 
-	carried      bool // there was a selected pair
+	carried      path // of the last selected pair; the zero path: there was none
 	localEnded   bool
 	gatheringEnd bool   // EventGatheringComplete was given
 	renominates  bool   // the far end goes by the numbers of nominations

@@ -12,7 +12,7 @@ const (
 	EventState                       // State
 	EventRouteAdded                  // Route: an authenticated check arrived on it, or was answered on it
 	EventRouteRemoved                // Route: it is not used any more
-	EventSelected                    // Route: data goes out on another route than before; Lost
+	EventSelected                    // Route: data goes out on another route than before; Lost, Moved
 	EventServerError                 // URL, Err: a STUN or TURN server failed; gathering goes on without it
 	EventAlternate                   // URL, Sock, Addr, Domain: the server at Sock sends us on to another one; see below
 	EventConnectionGone              // Sock, Err: the server does not answer any more over the connection opened for it; see ConnectionFailed
@@ -26,6 +26,7 @@ type Event struct {
 	State     State
 	Route     Route
 	Lost      bool // what was sent on the route before may not have arrived: it does not answer, or is gone
+	Moved     bool // the path through the network is another one: not the ports alone differ (RFC 9000 §9.4)
 	URL       string
 	Err       error
 

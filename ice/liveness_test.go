@@ -136,6 +136,38 @@ func TestLost(t *testing.T) {
 	if !slices.Equal(a.lost, []bool{false, true}) {
 		t.Errorf("selections with losses: %v, want the first one without and the second one with", a.lost)
 	}
+	if !slices.Equal(a.moved, a.lost) {
+		t.Errorf("other paths: %v, want the second one", a.moved)
+	}
+}
+
+// Another port is no other path; another address is, and so are a relay and TCP.
+func TestPath(t *testing.T) {
+	at := func(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
+	host := &base{addr: at("10.0.0.1:1000")}
+	p := &pair{local: host, route: Route{Remote: at("10.0.0.2:2000")}}
+	relayed := func(server string) *base {
+		return &base{addr: host.addr, relay: &relay{from: host, route: Route{Remote: at(server)}}}
+	}
+	through := &pair{local: relayed("10.0.0.9:3478"), route: p.route}
+	for _, test := range []struct {
+		name string
+		p, q *pair
+		same bool
+	}{
+		{"far port", p, &pair{local: host, route: Route{Remote: at("10.0.0.2:2001")}}, true},
+		{"own port and socket", p, &pair{local: &base{sock: 1, addr: at("10.0.0.1:1001")}, route: p.route}, true},
+		{"far address", p, &pair{local: host, route: Route{Remote: at("10.0.0.3:2000")}}, false},
+		{"own address", p, &pair{local: &base{addr: at("10.0.0.4:1000")}, route: p.route}, false},
+		{"TCP", p, &pair{local: &base{addr: host.addr, tcp: TCPActive}, route: p.route}, false},
+		{"a relay", p, through, false},
+		{"another relay", through, &pair{local: relayed("10.0.0.8:3478"), route: p.route}, false},
+		{"the relay again", through, &pair{local: relayed("10.0.0.9:3479"), route: p.route}, true},
+	} {
+		if got := test.p.path() == test.q.path(); got != test.same {
+			t.Errorf("%s: same path %v", test.name, got)
+		}
+	}
 }
 
 // Data on another pair is followed, once: a far end that goes on sending there

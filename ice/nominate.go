@@ -137,8 +137,9 @@ func (a *Agent) choose(now time.Time) {
 	if p == nil {
 		return
 	}
-	lost := a.carried && (old == nil || !old.fresh(now))
-	a.carried = true
+	before := a.carried
+	a.carried = p.path()
+	lost := before != path{} && (old == nil || !old.fresh(now))
 	if old != nil && old.state == PairSucceeded && !old.fresh(now) {
 		// It is checked like any that did not work yet, and may come back.
 		old.state, old.consent, old.quietSince = PairWaiting, consent{}, time.Time{}
@@ -149,7 +150,7 @@ func (a *Agent) choose(now time.Time) {
 	if !a.lite {
 		p.consent.start(a, now)
 	}
-	a.event(Event{Kind: EventSelected, Route: p.local.wire(p.route), Lost: lost})
+	a.event(Event{Kind: EventSelected, Route: p.local.wire(p.route), Lost: lost, Moved: before != path{} && before != a.carried})
 }
 
 // choice is the generation's pair to send on, nil if there is none.

@@ -53,6 +53,7 @@ type peer struct {
 	removed  []Route
 	selected []Route
 	lost     []bool // with selected
+	moved    []bool // … that are another path
 	errs     []Event
 	gone     []int16 // socks of connections
 	gathered int
@@ -169,6 +170,7 @@ func (p *peer) event(e Event) {
 	case EventSelected:
 		p.selected = append(p.selected, e.Route)
 		p.lost = append(p.lost, e.Lost)
+		p.moved = append(p.moved, e.Moved)
 	case EventServerError:
 		p.errs = append(p.errs, e)
 	case EventConnectionGone:

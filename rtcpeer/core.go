@@ -184,6 +184,12 @@ func (p *core) pathLost(now time.Time) {
 	}
 }
 
+// newPath has what was learnt of the old path forgotten.
+func (p *core) newPath(now time.Time) {
+	p.rtt = 0
+	p.assoc.NewPath(now)
+}
+
 // takeRTT passes the round-trip time that ICE measured to the layers above.
 func (p *core) takeRTT() {
 	rtt := p.agent.RTT()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -388,6 +389,34 @@ func TestPathDies(t *testing.T) {
 		}
 	}
 	t.Logf("until all had arrived at most %v", worst)
+	a.Close()
+	b.Close()
+}
+
+// On a longer path than the last, nothing is left of what was measured there.
+func TestLongerPath(t *testing.T) {
+	w := newNATWorld(1)
+	a, b := newSimPeer(t, w, Config{}, "10.0.0.1", "10.0.1.1"), newSimPeer(t, w, Config{}, "10.0.0.2", "10.0.1.2")
+	l := newSimLoad(t, w, a, b)
+	l.until(time.Minute, "messages", func() bool { return l.streams[0].sent > 10 })
+	r, ok := a.peer().core.agent.Selected()
+	if !ok {
+		t.Fatal("nothing is selected")
+	}
+	const delay = 150 * time.Millisecond
+	for _, x := range []string{"10.0.0.1", "10.0.1.1"} {
+		for _, y := range []string{"10.0.0.2", "10.0.1.2"} {
+			w.Both(netip.MustParseAddr(x), netip.MustParseAddr(y), simnet.Path{Delay: delay})
+		}
+	}
+	before := a.peer().core.assoc.Stats().MinRTT
+	w.Both(r.Local, r.Remote.Addr(), simnet.Path{Down: true})
+	end := w.Now().Add(8 * time.Second)
+	w.After(8*time.Second, func() {})
+	l.until(time.Minute, "a while", func() bool { return !w.Now().Before(end) })
+	if s := a.peer().core.assoc.Stats(); before >= 2*delay || s.MinRTT < 2*delay {
+		t.Errorf("lowest round trip %v before, %v afterwards, on a path of %v", before, s.MinRTT, 2*delay)
+	}
 	a.Close()
 	b.Close()
 }

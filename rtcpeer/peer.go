@@ -396,6 +396,9 @@ func (p *peer) handleICEEvent(now time.Time, e ice.Event) {
 		if e.Lost {
 			p.core.pathLost(now)
 		}
+		if e.Moved {
+			p.core.newPath(now)
+		}
 		p.core.takeRTT()
 		p.setLeader(p.port(e.Route.Sock))
 	case ice.EventAlternate:

@@ -300,7 +300,7 @@ func (a *Association) acknowledge(now time.Time, cum TSN, gaps []byte) {
 	clock, before, l := a.clock(now), a.out.bytes, &a.recovery
 	r := a.out.ack(cum, gaps, clock-l.minRTT*7/8, a.done)
 	l.observe(clock, &r)
-	ev := ackEvent{now: clock, acked: r.acked, before: before, limited: r.valid && !l.limited.before(r.newest.order)}
+	ev := ackEvent{now: clock, acked: r.acked - r.moved, before: before, limited: r.valid && !l.limited.before(r.newest.order)}
 	if r.valid && r.retransmits == 0 { // RFC 9260 §6.3.1: Karn's algorithm
 		ev.rtt = max(clock-r.newest.at, 1)
 		a.rto.sample(time.Duration(ev.rtt))
@@ -323,7 +323,9 @@ func (a *Association) acknowledge(now time.Time, cum TSN, gaps []byte) {
 	}
 	if r.any {
 		ev.lost = a.detectLosses(now)
-		ev.rate = a.rate.acked(clock, &r)
+		if ev.acked > 0 {
+			ev.rate = a.rate.acked(clock, ev.acked, &r)
+		}
 		ev.inFlight, ev.recovering = a.out.bytes, l.active && !l.timedOut
 		a.cc.acked(ev)
 	}

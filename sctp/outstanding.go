@@ -65,6 +65,8 @@ type outstanding struct {
 	bytes      int // in flight
 	gapAcked   int
 
+	move pathMove
+
 	limited []*outMessage // that may be given up, and have lost chunks
 }
 
@@ -243,12 +245,22 @@ type ackResult struct {
 	hasOldest   bool
 	spurious    int // chunks that were taken for lost and were not
 
+	moved int      // bytes of those acknowledged that took the old path
+	move  pathMove // … what tells them
+
 	early int64 // a chunk sent again after this cannot have been acknowledged yet
 }
 
 func (r *ackResult) note(c *sentChunk) {
 	r.acked += int(c.size)
 	r.any = true
+	if r.move.old(c.order) {
+		r.moved += int(c.size)
+		if c.state == chunkLost {
+			r.spurious++
+		}
+		return
+	}
 	if c.retransmits == 0 && (!r.hasOldest || c.order.before(r.oldest)) {
 		r.oldest, r.hasOldest = c.order, true
 	}
@@ -265,7 +277,7 @@ func (r *ackResult) note(c *sentChunk) {
 // for each message of which no chunk is left here. What was sent again after
 // the time early is not yet acknowledged by that.
 func (o *outstanding) ack(cum TSN, blocks []byte, early int64, done func(*outMessage)) (r ackResult) {
-	r.early = early
+	r.early, r.move = early, o.move
 	for !o.empty() && !o.first.after(cum) {
 		tsn, c := o.first, o.at(o.first)
 		switch c.state {

@@ -41,6 +41,9 @@ const (
 // them there is little.
 var probeSizes = [...]int{1452, 1472, 4096, 8932, 16000}
 
+// ethernetDatagram is the longest of probeSizes that is not for jumbo frames.
+const ethernetDatagram = 1472
+
 // assumedDatagram is what a packet at the limit of AppendPacket makes with all
 // that is put around it; probeSizes are beyond it by so much.
 const assumedDatagram = 1200
@@ -92,7 +95,14 @@ func (a *Association) considerProbe() {
 	for p.next < len(probeSizes) && probeSizes[p.next]-assumedDatagram <= p.found {
 		p.next++
 	}
-	p.send = p.next < len(probeSizes) && probeSizes[p.next]-assumedDatagram <= p.most
+	p.send = p.next < len(probeSizes) && probeSizes[p.next]-assumedDatagram <= p.most && a.worthwhile(probeSizes[p.next])
+}
+
+// worthwhile reports whether datagrams of a size suit the pace. Those longer than
+// Ethernet's spare work where there is much to send; on a slow path the least
+// window, of four, would be longer than its queue.
+func (a *Association) worthwhile(size int) bool {
+	return size <= ethernetDatagram || a.cc.pacingRate(a.rto.srtt)*pacingBurst.Seconds() >= float64(size)
 }
 
 // appendProbe appends the packet of a probe, if one is due.

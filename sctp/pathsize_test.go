@@ -69,3 +69,34 @@ func TestLimitChangeRestartsDiscovery(t *testing.T) {
 		t.Errorf("packets of %d", got)
 	}
 }
+
+// On a slow path packets stay as long as Ethernet's, though it carries longer ones:
+// four of 16,000 bytes are more than its queue holds.
+func TestSlowPathKeepsPacketsShort(t *testing.T) {
+	const rate, queue = 5e6 / 8, 25000
+	p := newPair(t, 1, Config{}, Config{})
+	p.large, p.delay = true, 20*time.Millisecond
+	p.ends[0].DiscoverPacketSize(15000)
+	var free time.Time
+	p.inspect = func(to int, pkt []byte) bool {
+		if to == 0 {
+			return true
+		}
+		if free.Before(p.now) {
+			free = p.now
+		}
+		if free.Sub(p.now).Seconds()*rate > queue {
+			return false
+		}
+		free = free.Add(time.Duration(float64(len(pkt)) / rate * 1e9))
+		return true
+	}
+	p.connect()
+	for n := range 400 {
+		p.send(0, 1, testMessage(1, n, 16384), SendOptions{})
+	}
+	p.run(6 * time.Second)
+	if s := p.ends[0].Stats(); s.PacketSize != 1472 || s.ChunksRetransmitted > 1500 || len(p.got[1]) < 170 {
+		t.Errorf("packets of %d, %d chunks sent again, %d messages", s.PacketSize, s.ChunksRetransmitted, len(p.got[1]))
+	}
+}

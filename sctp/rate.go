@@ -34,9 +34,9 @@ func (r *rateSampler) stamp(now int64, order sendOrder, inFlight int) sendStamp 
 // starved notes that there is nothing more to send, though there might be.
 func (r *rateSampler) starved(inFlight int) { r.limitedTo = max(r.delivered+int64(inFlight), 1) }
 
-// acked takes what a SACK acknowledged.
-func (r *rateSampler) acked(now int64, ack *ackResult) rateSample {
-	r.delivered += int64(ack.acked)
+// acked takes what a SACK acknowledged, n bytes of this path.
+func (r *rateSampler) acked(now int64, n int, ack *ackResult) rateSample {
+	r.delivered += int64(n)
 	r.deliveredAt = now
 	s := rateSample{delivered: r.delivered, prior: r.delivered}
 	if !ack.valid {

@@ -36,6 +36,7 @@ type recoveryState struct {
 	rtt        int64     // what it took
 	any        bool      // there is one
 	minRTT     int64     // ns; 0: none yet
+	stale      bool      // it is another path's
 	reordering bool      // was seen
 	steps      int       // of the reordering window; 0 counts as 1
 	persist    int       // recoveries until it is 1 again
@@ -77,8 +78,8 @@ func (r *recoveryState) observe(now int64, ack *ackResult) {
 		return
 	}
 	rtt := now - ack.newest.at
-	if ack.retransmits == 0 && (r.minRTT == 0 || rtt < r.minRTT) {
-		r.minRTT = max(rtt, 1)
+	if ack.retransmits == 0 && (r.minRTT == 0 || r.stale || rtt < r.minRTT) {
+		r.minRTT, r.stale = max(rtt, 1), false
 	}
 	if !r.any || !ack.newest.order.before(r.newest) {
 		r.newest, r.rtt, r.any = ack.newest.order, rtt, true
@@ -123,21 +124,29 @@ func (a *Association) detectLosses(now time.Time) (lost int) {
 	}
 	clock := a.clock(now)
 	window := r.reorderWindow(a.rto.srtt)
+	a.out.settleMove()
 	for a.out.flying > 0 {
 		c := a.out.at(a.out.head)
 		if !c.order.before(r.newest) {
 			break
 		}
-		if due := c.at + r.rtt + window; clock < due && (r.reordering || r.newest.since(c.order) < reorderPackets) {
+		old := a.out.move.old(c.order)
+		wait := r.rtt
+		if old {
+			wait = max(wait, a.out.move.patience) // it was overtaken for a reason
+		}
+		if due := c.at + wait + window; clock < due && (old || r.reordering || r.newest.since(c.order) < reorderPackets) {
 			a.timers.reorder = a.base.Add(time.Duration(due))
 			break
 		}
-		lost += int(c.size)
-		if !r.active {
-			a.recovery.begin(a.out.end-1, false)
-			a.cc.lost(clock, a.out.bytes)
+		if !old {
+			lost += int(c.size)
+			if !r.active {
+				a.recovery.begin(a.out.end-1, false)
+				a.cc.lost(clock, a.out.bytes)
+			}
+			r.marked++
 		}
-		r.marked++
 		a.out.markLost(a.out.head, c)
 	}
 	return lost

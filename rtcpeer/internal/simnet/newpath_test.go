@@ -1,0 +1,81 @@
+package simnet_test
+
+import (
+	"flag"
+	"fmt"
+	"testing"
+	"time"
+
+	"purertc/rtcpeer/internal/simnet"
+	"purertc/sctp"
+)
+
+var (
+	untold   = flag.Bool("untold", false, "TestNewPath does not tell of the new path, to compare")
+	newPaths = flag.Uint64("newpaths", 1, "seeds of TestNewPath")
+)
+
+// TestNewPath: ICE moves to a path of another length and width under a
+// transfer, and back. Each time it is soon in use, and a ping beside the
+// transfer sees no longer queue there than on a path that was always the same.
+func TestNewPath(t *testing.T) {
+	type leg struct {
+		rtt  time.Duration
+		mbps float64
+	}
+	for _, test := range []struct{ first, second leg }{
+		{leg{5 * time.Millisecond, 100}, leg{80 * time.Millisecond, 10}},
+		{leg{500 * time.Microsecond, 100}, leg{50 * time.Millisecond, 20}},
+		{leg{20 * time.Millisecond, 10}, leg{100 * time.Millisecond, 100}},
+	} {
+		for _, c := range controls {
+			if test.second.mbps > test.first.mbps && c != sctp.CongestionModel {
+				continue // slow start on a path as long and wide takes longer, on a new association too
+			}
+			for seed := range *newPaths {
+				t.Run(fmt.Sprintf("%v %v %v seed %d", test.first, test.second, c, seed), func(t *testing.T) {
+					n := newNetwork(t, seed, simnet.Path{})
+					back := n.Path(n.b.addr, n.a.addr)
+					take := func(l leg) {
+						n.path.Delay, n.path.Rate = l.rtt/2, l.mbps*1e6
+						n.path.Queue = int(max(l.mbps*1e6/8*l.rtt.Seconds(), 64<<10))
+						back.Delay = l.rtt / 2
+					}
+					take(test.first)
+					x, y := n.connect(sctp.Config{CongestionControl: c})
+					x.bulk, y.echo = true, true
+					n.run(3*time.Second, nil)
+					x.ping()
+					for i, l := range []leg{test.second, test.first, test.second, test.first} {
+						take(l)
+						if !*untold {
+							for _, e := range []*end{x, y} {
+								e.NewPath(n.Now())
+								e.SetRTT(l.rtt)
+							}
+						}
+						start, dropped, timeouts := y.got, n.path.Stats.QueueFull, x.Stats().Timeouts
+						n.run(2*time.Second, nil)
+						soon, start := mbps(y.got-start, 2*time.Second), y.got
+						x.pings = nil
+						n.run(3*time.Second, nil)
+						later, ping := mbps(y.got-start, 3*time.Second), time.Duration(0)
+						if len(x.pings) > 0 {
+							ping = median(x.pings)
+						}
+						t.Logf("%d to %v: %.1f then %.1f Mbit/s, ping %v, dropped %d, timeouts %d", i, l, soon, later, ping, n.path.Stats.QueueFull-dropped, x.Stats().Timeouts-timeouts)
+						if soon < 0.6*l.mbps || later < 0.75*l.mbps {
+							t.Errorf("%d to %v: %.1f then %.1f Mbit/s", i, l, soon, later)
+						}
+						if c == sctp.CongestionModel && ping > l.rtt*3/2+10*time.Millisecond {
+							t.Errorf("%d to %v: ping %v", i, l, ping)
+						}
+					}
+					if y.bad {
+						t.Error("messages out of order")
+					}
+				})
+			}
+		}
+	}
+}

@@ -1,0 +1,71 @@
+package sctp
+
+import (
+	"testing"
+	"time"
+)
+
+// What went on the old path tells nothing of the new one, and is not sent again
+// because a packet of the new path has overtaken it; once it is late on the old
+// path's account it is, and that is no congestion of the new one.
+func TestNewPath(t *testing.T) {
+	for _, c := range []CongestionControl{CongestionModel, CongestionCubic, CongestionReno} {
+		t.Run(c.String(), func(t *testing.T) {
+			p := newPair(t, 1, Config{CongestionControl: c}, Config{})
+			p.delay = 100 * time.Millisecond
+			p.connect()
+			send := func(count int) {
+				for n := range count {
+					p.send(0, 1, testMessage(1, n, 1000), SendOptions{})
+				}
+			}
+			send(20)
+			p.run(2 * time.Second)
+			a := p.ends[0]
+			if a.Stats().SmoothedRTT < 200*time.Millisecond {
+				t.Fatalf("srtt %v on the old path", a.Stats().SmoothedRTT)
+			}
+			send(10) // on the old path, which is left at once
+			p.run(50 * time.Millisecond)
+			p.delay = 5 * time.Millisecond
+			a.NewPath(p.now)
+			if s := a.Stats(); s.SmoothedRTT != 0 || s.CongestionWindow != initialWindow*a.mtu {
+				t.Errorf("srtt %v, window %d at the start", s.SmoothedRTT, s.CongestionWindow)
+			}
+			a.SetRTT(10 * time.Millisecond)
+			send(10)
+			p.run(time.Second)
+			s := a.Stats()
+			if s.ChunksRetransmitted != 0 || s.Timeouts != 0 {
+				t.Errorf("%d chunks sent again, %d timeouts", s.ChunksRetransmitted, s.Timeouts)
+			}
+			if s.SmoothedRTT > 30*time.Millisecond || s.MinRTT > 30*time.Millisecond {
+				t.Errorf("srtt %v, lowest %v on a path of 10 ms", s.SmoothedRTT, s.MinRTT)
+			}
+			if len(p.got[1]) != 40 || a.out.move.active {
+				t.Errorf("%d messages of 40; still moving: %v", len(p.got[1]), a.out.move.active)
+			}
+			p.loss = 1
+			send(10)
+			p.run(time.Millisecond)
+			p.loss = 0
+			a.NewPath(p.now)
+			window := a.Stats().CongestionWindow
+			send(10)
+			p.run(100 * time.Millisecond)
+			if s := a.Stats(); len(p.got[1]) != 60 || s.Timeouts != 0 || s.CongestionWindow < window {
+				t.Errorf("%d messages of 60, %d timeouts, window %d before and %d after", len(p.got[1]), s.Timeouts, window, s.CongestionWindow)
+			}
+		})
+	}
+}
+
+// Before there is an association only the round trip is forgotten.
+func TestNewPathBefore(t *testing.T) {
+	a := NewAssociation(Config{})
+	a.SetRTT(time.Second)
+	a.NewPath(time.Unix(1e9, 0))
+	if a.Stats().SmoothedRTT != 0 {
+		t.Error("the old path's round trip is kept")
+	}
+}
