@@ -381,7 +381,9 @@ func (c *Conn) handleFragments(now time.Time, h recordHeader, payload []byte) {
 		case c.hs == nil && c.version != VersionDTLS13:
 			c.handleLateFragment(now, h, f)
 		case uint32(f.seq) < c.in.next:
-			if int32(f.seq) == c.lastSeq && f.last() {
+			if c.anotherCookie(h, f) {
+				c.verifyAnew(now, f)
+			} else if int32(f.seq) == c.lastSeq && f.last() {
 				c.repeat(now)
 			}
 		case h.epoch == 0 && c.readEpoch(epochHandshake) != nil:
