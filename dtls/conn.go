@@ -554,8 +554,9 @@ func (c *Conn) Abort(a Alert, err error) {
 }
 
 var (
-	// errExhausted ends a connection of 2^48 records.
-	errExhausted = errors.New("dtls: record numbers used up")
+	// errExhausted ends a connection of 2^48 records, or of as many under one
+	// key as this bears.
+	errExhausted = errors.New("dtls: record numbers or keys used up")
 	// errForgeries ends a connection whose keys somebody tries to guess.
 	errForgeries = errors.New("dtls: too many forged records")
 )
