@@ -105,6 +105,18 @@ func (f *flight) acknowledged() bool {
 	return !slices.ContainsFunc(f.messages, func(m outMessage) bool { return !m.done })
 }
 
+// doubt forgets what an ACK in plaintext said, which spared a repetition at
+// once. When the timer runs out all that it can have meant goes again: it may
+// have been forged, and the record lost.
+func (f *flight) doubt() {
+	for i := range f.messages {
+		if m := &f.messages[i]; f.hearsay && m.epoch == 0 {
+			m.acked, m.done = nil, false
+		}
+	}
+	f.hearsay = false
+}
+
 // handleAck takes the payload of an ACK record.
 func (c *Conn) handleAck(now time.Time, epoch uint16, payload []byte) {
 	if len(payload) < 2 || int(binary.BigEndian.Uint16(payload)) != len(payload)-2 || (len(payload)-2)%recordNumberLen != 0 {
@@ -123,8 +135,12 @@ func (c *Conn) handleAck(now time.Time, epoch uint16, payload []byte) {
 		}
 		news = c.out.acknowledge(n) || news
 	}
+	hearsay := epoch == 0 && !c.strict
+	c.out.hearsay = c.out.hearsay || news && hearsay
 	switch {
 	case len(c.out.messages) == 0 || c.out.sending():
+	case c.out.acknowledged() && hearsay:
+		// Anybody could have sent this: the timer goes on.
 	case c.out.acknowledged():
 		c.flightAcknowledged()
 	case c.patient:

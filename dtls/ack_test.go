@@ -207,3 +207,50 @@ func TestAckDelay(t *testing.T) {
 		t.Errorf("took %v", took)
 	}
 }
+
+// TestForgedAck: an ACK in plaintext, of a hello that was lost, does not keep
+// that from going again.
+func TestForgedAck(t *testing.T) {
+	for _, tc := range []struct {
+		why    string
+		lost   int // the datagram with the hello
+		client bool
+		server []Group
+	}{
+		{"ServerHello", 1, false, []Group{GroupX25519}},
+		{"second ClientHello", 2, true, []Group{GroupP256}},
+	} {
+		p := newPair(t, func(client, server *Config) {
+			only13(client, server)
+			client.Groups, server.Groups = []Group{GroupX25519, GroupP256}, tc.server
+		})
+		p.meddle = func(i int, d []byte) []delivery {
+			if i == tc.lost {
+				return nil
+			}
+			return []delivery{{d, 0}}
+		}
+		p.start()
+		for p.sent <= tc.lost && p.step() {
+		}
+		victim := p.server
+		if tc.client {
+			victim = p.client
+		}
+		ack := []byte{0, 2 * recordNumberLen}
+		for seq := range byte(2) { // of epoch 0
+			ack = append(append(ack, make([]byte, recordNumberLen-1)...), seq)
+		}
+		b := append(make([]byte, recordHeaderLen), ack...)
+		putRecordHeader(b, typeACK, VersionDTLS12, 0, 9, nil, len(ack))
+		p.deliver(victim, b)
+		if !victim.out.hearsay {
+			t.Errorf("%s: the ACK is of nothing", tc.why)
+		}
+		p.run()
+		if !p.client.Established() || !p.server.Established() {
+			t.Fatalf("%s: client %v, server %v", tc.why, p.client.Err(), p.server.Err())
+		}
+		p.exchange()
+	}
+}

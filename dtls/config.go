@@ -67,8 +67,9 @@ type Config struct {
 
 	// Strict ends the handshake where the far end seems to have sent, in
 	// plaintext, what it should not have. By default that is dropped, and
-	// counted, since anybody could have sent it (RFC 9147 §4.5.2). It is for
-	// finding mistakes of a far end, where nobody else can send to us.
+	// counted, since anybody could have sent it (RFC 9147 §4.5.2), and an ACK in
+	// plaintext believed only until the timer runs out. It is for finding
+	// mistakes of a far end, where nobody else can send to us.
 	Strict bool
 
 	ServerName   string   // a client's server_name, RFC 6066 §3; none by default

@@ -381,7 +381,9 @@ func (c *Conn) handleFragments(now time.Time, h recordHeader, payload []byte) {
 		case c.hs == nil && c.version != VersionDTLS13:
 			c.handleLateFragment(now, h, f)
 		case uint32(f.seq) < c.in.next:
-			if int32(f.seq) == c.lastSeq && f.last() {
+			if c.anotherCookie(h, f) {
+				c.verifyAnew(now, f)
+			} else if int32(f.seq) == c.lastSeq && f.last() {
 				c.repeat(now)
 			}
 		case h.epoch == 0 && c.readEpoch(epochHandshake) != nil:
@@ -552,8 +554,9 @@ func (c *Conn) Abort(a Alert, err error) {
 }
 
 var (
-	// errExhausted ends a connection of 2^48 records.
-	errExhausted = errors.New("dtls: record numbers used up")
+	// errExhausted ends a connection of 2^48 records, or of as many under one
+	// key as this bears.
+	errExhausted = errors.New("dtls: record numbers or keys used up")
 	// errForgeries ends a connection whose keys somebody tries to guess.
 	errForgeries = errors.New("dtls: too many forged records")
 )

@@ -13,6 +13,7 @@ type flight struct {
 	final    bool         // nothing answers it, so no timer runs
 	sentAt   time.Time    // when the last of it went
 	sent     []sentRecord // what may be acknowledged (DTLS 1.3)
+	hearsay  bool         // an ACK in plaintext acknowledged some of it (DTLS 1.3)
 }
 
 // An outMessage is a handshake message, or a ChangeCipherSpec, in a flight.

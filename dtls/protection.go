@@ -147,9 +147,9 @@ func (w *writeEpoch) begin(dst []byte) []byte {
 }
 
 // seal finishes the record that begin began at b[start:], in place. If the
-// epoch has no numbers left it cuts the record off again and ok is false.
+// epoch is exhausted it cuts the record off again and ok is false.
 func (c *Conn) seal(w *writeEpoch, typ contentType, b []byte, start int) (_ []byte, ok bool) {
-	if w.next > maxSequence {
+	if w.exhausted() {
 		return b[:start], false
 	}
 	seq := w.next

@@ -12,10 +12,21 @@ const (
 	// AES-GCM carries 2^24.5 of full size.
 	updateAfter = 1 << 23
 
+	// maxGCMRecords is the number of records that no key of AES-GCM may go
+	// beyond (RFC 8446 §5.5): 2^24.5, rounded down. A far end that has not
+	// acknowledged a KeyUpdate by then never will. ChaCha20-Poly1305 has no
+	// such limit before the numbers end.
+	maxGCMRecords = 23_726_566
+
 	// maxForged is the number of forgeries after which a connection ends; both
 	// AEADs bear 2^36.
 	maxForged = 1 << 35
 )
+
+// exhausted tells whether nothing more may be sent under the keys of w.
+func (w *writeEpoch) exhausted() bool {
+	return w.next > maxSequence || w.unified && w.kind == aesGCM && w.next >= maxGCMRecords
+}
 
 // setMask puts the mask of the number of the record with the given ciphertext,
 // which has at least 16 bytes, into the scratch of c (RFC 9147 §4.2.3).

@@ -182,6 +182,54 @@ func TestHelloVerifyRequest(t *testing.T) {
 	wantAlert(t, "a server that never has enough", p.client, AlertUnexpectedMessage)
 }
 
+// TestForgedHelloVerifyRequest: a cookie that is not the server's costs time,
+// not the handshake: the server asks again, under the number that its own
+// message has, or already had when the forged one overtook it.
+func TestForgedHelloVerifyRequest(t *testing.T) {
+	for _, overtaken := range []bool{false, true} {
+		p := newPair(t, only12)
+		gate, err := NewGate(Config{Certificate: p.server.cfg.Certificate, Fingerprints: p.server.cfg.Fingerprints, MaxVersion: VersionDTLS12})
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr := []byte("there")
+		p.client.Start(p.now)
+		first, _ := p.client.AppendHandshake(p.now, nil, 1200)
+		request, _ := gate.Admit(p.now, addr, first, nil)
+		p.deliver(p.client, plaintext(typeHelloVerifyRequest, 0, append([]byte{0xfe, 0xff, 6}, "forged"...)))
+		misled, _ := p.client.AppendHandshake(p.now, nil, 1200)
+		if !overtaken {
+			request, _ = gate.Admit(p.now, addr, misled, nil)
+		}
+		p.deliver(p.client, request)
+		p.deliver(p.client, request) // once more makes nothing go again
+		var conn *Conn
+		second, ok := p.client.AppendHandshake(p.now, nil, 1200)
+		if ok {
+			_, conn = gate.Admit(p.now, addr, second, nil)
+		}
+		if conn == nil {
+			t.Fatalf("overtaken %v: no hello with the server's cookie, %v", overtaken, p.client.Err())
+		}
+		if _, more := p.client.AppendHandshake(p.now, nil, 1200); more {
+			t.Error("a repetition of the same request is answered")
+		}
+		p.server = conn
+		p.deliver(p.server, second)
+		p.run()
+		p.exchange()
+	}
+	// There is an end to that.
+	p := newPair(t, only12)
+	p.start()
+	for i := range byte(10) {
+		p.deliver(p.client, plaintext(typeHelloVerifyRequest, 0, []byte{0xfe, 0xff, 1, i}))
+	}
+	if n := p.client.hs.retries; n != maxHelloRetries {
+		t.Errorf("%d requests followed", n)
+	}
+}
+
 // TestRenegotiationRefused: a HelloRequest or a ClientHello after the
 // handshake earns a warning, and the connection goes on.
 func TestRenegotiationRefused(t *testing.T) {

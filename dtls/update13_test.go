@@ -50,6 +50,40 @@ func TestUpdateKeys(t *testing.T) {
 	want("by itself", 12, 6)
 }
 
+// TestKeyLimit: a far end that never acknowledges a KeyUpdate cannot have a key
+// of AES-GCM used beyond its limit. ChaCha20 has none, and DTLS 1.2 no
+// KeyUpdate.
+func TestKeyLimit(t *testing.T) {
+	for _, test := range []struct {
+		suite CipherSuite
+		ends  bool
+	}{
+		{TLS_AES_128_GCM_SHA256, true},
+		{TLS_AES_256_GCM_SHA384, true},
+		{TLS_CHACHA20_POLY1305_SHA256, false},
+		{TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, false},
+	} {
+		p := newPair(t, func(client, server *Config) { client.CipherSuites = []CipherSuite{test.suite} })
+		p.connect()
+		c := p.client
+		c.current.next = maxGCMRecords - 1
+		c.AppendHandshake(p.now, nil, 0) // no room: the KeyUpdate waits
+		send := func() int {
+			b := append(c.BeginRecord(nil), "data"...)
+			return len(c.FinishRecord(b, 0))
+		}
+		if send() == 0 || c.Err() != nil {
+			t.Errorf("%v: the last record is not sent: %v", test.suite, c.Err())
+		}
+		if n := send(); (n == 0) != test.ends || errors.Is(c.Err(), errExhausted) != test.ends {
+			t.Errorf("%v: %d bytes beyond the limit, %v", test.suite, n, c.Err())
+		}
+		if b, ok := c.AppendHandshake(p.now, nil, 1200); ok && test.ends {
+			t.Errorf("%v: %d bytes under the key still", test.suite, len(b))
+		}
+	}
+}
+
 func TestUpdateKeysRefused(t *testing.T) {
 	p := newPair(t, only12)
 	if p.client.UpdateKeys(true) == nil {

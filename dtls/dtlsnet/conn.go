@@ -27,13 +27,17 @@ const (
 // called from any goroutine.
 type Conn struct {
 	socket net.PacketConn
-	random [32]byte     // of the ClientHello, at a Listener
-	close  func()       // lets go of what the owner of the socket has for us
-	moved  func(to key) // tells it of another address; nil: there cannot be one
+	random [32]byte // of the ClientHello, at a Listener
+	close  func()   // lets go of what the owner of the socket has for us
+	// moved tells it of another address, where the client was seen to receive
+	// if sure. It may refuse one of which that is not so. nil: there cannot be
+	// another one.
+	moved func(to key, sure bool) bool
 
 	mu       sync.Mutex
 	remote   net.Addr
 	newcomer newcomer
+	tether   tether
 	core     *dtls.Conn
 	err      error // why the connection ended
 	ready    bool  // the handshake is finished
@@ -116,7 +120,7 @@ func (c *Conn) handshake(ctx context.Context) error {
 func (c *Conn) handle(from net.Addr, datagram []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now, newest := time.Now(), false
+	now, newest, size := time.Now(), false, len(datagram)
 	for len(datagram) > 0 {
 		data, n := c.core.ReadRecord(now, datagram)
 		datagram = datagram[n:]
@@ -126,7 +130,7 @@ func (c *Conn) handle(from net.Addr, datagram []byte) {
 			c.broadcast()
 		}
 	}
-	c.follow(now, from, newest)
+	c.follow(now, from, newest, size)
 	c.settle(now)
 }
 
@@ -148,7 +152,7 @@ func (c *Conn) settle(now time.Time) {
 			break
 		}
 		c.out = b
-		c.socket.WriteTo(b, c.messagesTo(now)) // what is lost is sent again
+		c.socket.WriteTo(b, c.messagesTo(now, len(b))) // what is lost is sent again
 	}
 	for {
 		e, ok := c.core.NextEvent()
@@ -256,7 +260,7 @@ func (c *Conn) Write(b []byte) (int, error) {
 	}
 	c.out = append(c.core.BeginRecord(c.out[:0]), b...)
 	c.out = c.core.FinishRecord(c.out, 0)
-	if _, err := c.socket.WriteTo(c.out, c.remote); err != nil {
+	if _, err := c.socket.WriteTo(c.out, c.dataTo(len(c.out))); err != nil {
 		return 0, err
 	}
 	c.settle(time.Now()) // new keys may be due

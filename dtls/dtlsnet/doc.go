@@ -9,6 +9,7 @@
 // its clients by them, whatever address they come from, such as that of a NAT
 // that forgot them: ConnectionIDs has to give each connection another ID, all
 // of one length. Answers follow a client of DTLS 1.3 to its new address when it
-// has shown that it receives what is sent there. Those to one of DTLS 1.2 stay
-// with the address it had at first, as that version has no means to ask.
+// has shown that it receives what is sent there. DTLS 1.2 has no means to ask:
+// there they follow at once, but the new address gets no more than three times
+// what comes from it, and the one before gets the rest.
 package dtlsnet

@@ -167,7 +167,13 @@ func moves(t *testing.T, c *Conn, to net.Addr) {
 
 // TestFollow: a client moves, and its connection with it, time and again.
 func TestFollow(t *testing.T) {
-	l, r, client, server := follows(t, dtls.VersionDTLS13)
+	for _, version := range []dtls.Version{dtls.VersionDTLS12, dtls.VersionDTLS13} {
+		t.Run(version.String(), func(t *testing.T) { testFollow(t, version) })
+	}
+}
+
+func testFollow(t *testing.T, version dtls.Version) {
+	l, r, client, server := follows(t, version)
 	for range 5 {
 		old := r.now
 		s := r.roam(t)
@@ -192,16 +198,92 @@ func TestFollow(t *testing.T) {
 	})
 }
 
-// TestFollow12: what a client of DTLS 1.2 sends from elsewhere is taken, and
-// what is for it goes where it went.
-func TestFollow12(t *testing.T) {
-	_, r, client, server := follows(t, dtls.VersionDTLS12)
-	first := server.RemoteAddr().String()
-	r.roam(t)
-	passes(t, "from elsewhere", client, server)
-	passes(t, "to where it was", server, client) // that socket is open still
-	if server.RemoteAddr().String() != first {
+// TestFollowNobody12: in DTLS 1.2, neither a replayed nor a forged datagram
+// from elsewhere moves anything. One that is sent on before it arrives does,
+// but that address gets no more than three times its length, the client all
+// that is beyond, and the client's next datagram brings the connection back.
+func TestFollowNobody12(t *testing.T) {
+	l, r, client, server := follows(t, dtls.VersionDTLS12)
+	first := server.RemoteAddr()
+	victim := socket(t)
+	r.hold(true)
+	client.Write([]byte("one"))
+	late := r.hold(true)[0]
+	client.Write([]byte("two"))
+	seen := r.hold(false)[0]
+	r.WriteTo(seen, l.Addr())
+	forged := bytes.Clone(seen)
+	forged[10] += 5 // a number that is newer
+	victim.WriteTo(seen, l.Addr())
+	victim.WriteTo(forged, l.Addr())
+	victim.WriteTo(late, l.Addr())
+	passes(t, "three", client, server) // after all of those
+	if server.RemoteAddr() != first {
+		t.Fatalf("answers go to %v", server.RemoteAddr())
+	}
+	server.mu.Lock()
+	if server.tether.back != nil {
+		t.Error("it is on its way elsewhere")
+	}
+	server.mu.Unlock()
+
+	r.hold(true)
+	client.Write([]byte("four"))
+	stolen := r.hold(false)[0]
+	victim.WriteTo(stolen, l.Addr())
+	moves(t, server, victim.LocalAddr())
+	for range 50 {
+		if _, err := server.Write([]byte("much")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	passes(t, "to the client still", server, client)
+	got := 0
+	b := make([]byte, 2000)
+	for {
+		victim.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+		n, _, err := victim.ReadFrom(b)
+		if err != nil {
+			break
+		}
+		got += n
+	}
+	if got == 0 || got > maxAmplification*len(stolen) {
+		t.Errorf("%d bytes went there for %d", got, len(stolen))
+	}
+	passes(t, "here", client, server)
+	moves(t, server, first)
+	passes(t, "to the client alone", server, client)
+	server.mu.Lock()
+	if server.tether.back != nil {
+		t.Error("it is not back")
+	}
+	server.mu.Unlock()
+}
+
+// TestFollowNoOther12: a connection of DTLS 1.2, which shows nothing of where
+// it goes, does not end another one there.
+func TestFollowNoOther12(t *testing.T) {
+	l, r, client, server := follows(t, dtls.VersionDTLS12)
+	l.mu.Lock()
+	var other *Conn
+	for _, c := range l.conns {
+		if c != server {
+			other = c
+		}
+	}
+	l.mu.Unlock()
+	first := server.RemoteAddr()
+	r.hold(true)
+	client.Write([]byte("stolen"))
+	server.handle(other.RemoteAddr(), r.hold(false)[0]) // as if it came from there
+	if server.RemoteAddr() != first {
 		t.Errorf("answers go to %v", server.RemoteAddr())
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.conns[keyOf(other.RemoteAddr())] != other || l.conns[keyOf(first)] != server {
+		t.Error("it has another one's address")
 	}
 }
 

@@ -143,16 +143,21 @@ func (l *Listener) begin(k key, addr net.Addr, core *dtls.Conn, random [32]byte)
 		}
 	})
 	c.random = random
-	c.moved = func(to key) {
+	c.moved = func(to key, sure bool) bool {
 		l.mu.Lock()
 		defer l.mu.Unlock()
+		other := l.conns[to]
+		if gone || other != nil && !sure {
+			return false // what was let go of is not to come back
+		}
 		if l.conns[k] == c {
 			delete(l.conns, k)
 		}
-		if other := l.conns[to]; other != nil {
+		if other != nil {
 			go other.fail(errAddressTaken)
 		}
 		k, l.conns[to] = to, c
+		return true
 	}
 	l.mu.Lock()
 	l.conns[k] = c
