@@ -57,12 +57,13 @@ type congestionController interface {
 	// sent tells that n bytes were sent, after which inFlight are.
 	sent(now int64, n, inFlight int)
 	// lost tells that recovery begins: loss was found, with so much in flight.
-	lost(now int64, inFlight int)
+	// again: in recovery, what was sent again since the last time is lost too.
+	lost(now int64, inFlight int, again bool)
 	// acked tells of an acknowledgement, or of loss found since the last.
 	acked(ev ackEvent)
 	// timedOut tells that the retransmission timer ran out.
 	timedOut(now int64)
-	// undo tells that the last lost or timedOut was an error.
+	// undo tells that the last timedOut, or lost but for those again, was an error.
 	undo()
 	// setMTU tells the size of packets.
 	setMTU(mtu int)

@@ -1,6 +1,7 @@
 package sctp
 
 import (
+	"math"
 	"testing"
 	"time"
 )
@@ -40,7 +41,7 @@ func TestCubicCurve(t *testing.T) {
 	const mtu, rtt = 1200, int64(100 * time.Millisecond)
 	c := newCubic(mtu)
 	c.cwnd, c.ssthresh = 200*mtu, 100*mtu
-	c.lost(0, c.cwnd)
+	c.lost(0, c.cwnd, false)
 	if c.ssthresh != 140*mtu {
 		t.Fatalf("ssthresh %d packets, want 140", c.ssthresh/mtu)
 	}
@@ -66,13 +67,37 @@ func TestCubicCurve(t *testing.T) {
 	// Fast convergence (RFC 8312 §4.6): a second loss below the last maximum.
 	c.wMax = 1000
 	w := float64(c.cwnd) / mtu
-	c.lost(now, c.cwnd)
+	c.lost(now, c.cwnd, false)
 	if want := w * (1 + cubicBeta) / 2; c.wMax != want {
 		t.Errorf("wMax %.1f, want %.1f", c.wMax, want)
 	}
 	c.undo()
 	if c.wMax != 1000 {
 		t.Errorf("wMax %.1f after undo", c.wMax)
+	}
+}
+
+// A loss of what was sent again lowers the window a second time (RFC 5681 §4.3),
+// and undo takes both back.
+func TestLostAgain(t *testing.T) {
+	const mtu = 1200
+	for _, test := range []struct {
+		c    CongestionControl
+		beta float64
+	}{{CongestionReno, 0.5}, {CongestionCubic, cubicBeta}} {
+		c := test.c.newController(mtu, 1)
+		c.acked(ackEvent{now: 1, acked: 100 * mtu, before: 100 * mtu, rtt: 1e6, limited: true})
+		full := c.window()
+		c.lost(2, full, false)
+		c.lost(3, full, true)
+		c.acked(ackEvent{now: 4, acked: mtu, rtt: 1e6}) // out of recovery
+		if want := test.beta * test.beta * float64(full); math.Abs(float64(c.window())-want) > 2*mtu {
+			t.Errorf("%v: %d after two losses of %d, want %.0f", test.c, c.window(), full, want)
+		}
+		c.undo()
+		if c.window() < full {
+			t.Errorf("%v: %d after undo, want %d", test.c, c.window(), full)
+		}
 	}
 }
 

@@ -126,8 +126,12 @@ func (c *cubic) reduce() {
 	c.ssthresh = max(int(float64(c.cwnd)*cubicBeta), minWindow*c.mtu)
 }
 
-func (c *cubic) lost(now int64, inFlight int) {
-	c.save()
+func (c *cubic) lost(now int64, inFlight int, again bool) {
+	if again { // RFC 5681 §4.3: it is lowered twice
+		c.cwnd = c.ssthresh
+	} else {
+		c.save()
+	}
 	c.reduce()
 	c.recovering = true
 	c.reduction.begin(inFlight)

@@ -557,8 +557,10 @@ func (m *model) shortWindow() int {
 }
 
 // lost does nothing by itself: acked tells how much, and endRound judges.
-func (m *model) lost(now int64, inFlight int) {
-	m.prior.inflight, m.prior.lossShort = m.inflight, m.lossShort
+func (m *model) lost(now int64, inFlight int, again bool) {
+	if !again {
+		m.prior.inflight, m.prior.lossShort = m.inflight, m.lossShort
+	}
 }
 
 func (m *model) timedOut(now int64) {

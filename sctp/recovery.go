@@ -44,8 +44,9 @@ type recoveryState struct {
 	active   bool // until the cumulative TSN reaches
 	timedOut bool // … and it began with a timeout
 	until    TSN
-	marked   int // chunks taken for lost in it
-	spurious int // of those, that were not
+	reduced  sendOrder // the first packet since congestion control was told of loss
+	marked   int       // chunks taken for lost in it
+	spurious int       // of those, that were not
 
 	probed    bool // a tail loss probe went since the last acknowledgement
 	allowance bool // one packet past the window and the pace
@@ -141,9 +142,12 @@ func (a *Association) detectLosses(now time.Time) (lost int) {
 		}
 		if !old {
 			lost += int(c.size)
-			if !r.active {
-				a.recovery.begin(a.out.end-1, false)
-				a.cc.lost(clock, a.out.bytes)
+			if again := r.active; !again || c.retransmits > 0 && !r.timedOut && !c.order.before(r.reduced) {
+				if !again {
+					r.begin(a.out.end-1, false)
+				}
+				r.reduced = a.order + 1
+				a.cc.lost(clock, a.out.bytes, again)
 			}
 			r.marked++
 		}

@@ -61,8 +61,12 @@ func (r *reno) acked(ev ackEvent) {
 	}
 }
 
-func (r *reno) lost(now int64, inFlight int) {
-	r.prior.cwnd, r.prior.ssthresh = r.cwnd, r.ssthresh
+func (r *reno) lost(now int64, inFlight int, again bool) {
+	if again { // RFC 5681 §4.3: it is lowered twice
+		r.cwnd = r.ssthresh
+	} else {
+		r.prior.cwnd, r.prior.ssthresh = r.cwnd, r.ssthresh
+	}
 	r.ssthresh = max(r.cwnd/2, minWindow*r.mtu) // RFC 9260 §7.2.3
 	r.acc = 0
 	r.recovering = true

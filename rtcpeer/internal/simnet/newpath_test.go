@@ -29,8 +29,11 @@ func TestNewPath(t *testing.T) {
 		{leg{20 * time.Millisecond, 10}, leg{100 * time.Millisecond, 100}},
 	} {
 		for _, c := range controls {
+			leastSoon, leastLater := 0.6, 0.75
 			if test.second.mbps > test.first.mbps && c != sctp.CongestionModel {
-				continue // slow start on a path as long and wide takes longer, on a new association too
+				// Slow start on a path as long and wide overruns its queue, on a new
+				// association too.
+				leastSoon, leastLater = 0.4, 0.5
 			}
 			for seed := range *newPaths {
 				t.Run(fmt.Sprintf("%v %v %v seed %d", test.first, test.second, c, seed), func(t *testing.T) {
@@ -64,7 +67,7 @@ func TestNewPath(t *testing.T) {
 							ping = median(x.pings)
 						}
 						t.Logf("%d to %v: %.1f then %.1f Mbit/s, ping %v, dropped %d, timeouts %d", i, l, soon, later, ping, n.path.Stats.QueueFull-dropped, x.Stats().Timeouts-timeouts)
-						if soon < 0.6*l.mbps || later < 0.75*l.mbps {
+						if soon < leastSoon*l.mbps || later < leastLater*l.mbps {
 							t.Errorf("%d to %v: %.1f then %.1f Mbit/s", i, l, soon, later)
 						}
 						if c == sctp.CongestionModel && ping > l.rtt*3/2+10*time.Millisecond {
