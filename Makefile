@@ -53,7 +53,7 @@ interop-dtls:
 # interop-ways: the browsers by other ways: our end ICE-lite or behind names, TCP, a relay.
 .PHONY: interop-ways
 interop-ways: $(OUT)/interop
-	set -e; for w in lite names tcp relay; do echo; echo "$$w:"; $(OUT)/interop -way $$w; done
+	set -e; for w in lite names tcp relay relay-tcp; do echo; echo "$$w:"; $(OUT)/interop -way $$w; done
 
 EXCHANGE := $(OUT)/rtcbench exchange -role offer
 ECHO     := $(OUT)/rtcbench echo -role answer

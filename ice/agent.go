@@ -392,6 +392,14 @@ func (a *Agent) DataOverhead() int {
 	return 0
 }
 
+// Direct tells whether the selected pair is UDP all the way, as far as the
+// candidates tell. What goes over a stream, be it the far end's to its relay,
+// is not lost when it is too long to be read: it ends the stream.
+func (a *Agent) Direct() bool {
+	p := a.selected
+	return p != nil && p.local.relay == nil && p.local.tcp == 0 && p.remote.typ != Relay
+}
+
 // Close ends the agent: relays are released by its last datagrams.
 func (a *Agent) Close(now time.Time) {
 	if a.state == StateClosed {

@@ -261,7 +261,10 @@ func (p *core) leave(now time.Time) {
 // frames and loopback interfaces, where the far end's record_size_limit (RFC
 // 8449) says that it reads such records. Chromium does not: a datagram of more
 // than 2048 bytes, were it but a probe, leaves a rest in its DTLS transport that
-// every later one stumbles over, and nothing long arrives any more.
+// every later one stumbles over, and nothing long arrives any more. And only
+// where a probe that is too long is lost, and no more than that: Firefox closes
+// a TCP connection by which a frame of more than 9216 bytes comes, and the one
+// to its relay at 2048.
 const (
 	ethernetDatagramSize = 1472
 	longDatagramSize     = 16000
@@ -276,14 +279,14 @@ func (p *core) setRoute(r ice.Route) {
 
 // discover sets how far path MTU discovery goes.
 func (p *core) discover() {
-	if !p.discovery || p.fragmented && !p.route.Remote.Addr().IsLoopback() || !p.dtls.Established() {
+	if !p.discovery || p.fragmented && !p.route.Remote.Addr().IsLoopback() || !p.established() {
 		return
 	}
 	most := ethernetDatagramSize
 	if p.dtls.MaxPayload() < most {
 		return // it reads no records even of that size
 	}
-	if p.dtls.PeerRecordSizeLimit() >= longDatagramSize {
+	if p.dtls.PeerRecordSizeLimit() >= longDatagramSize && p.agent.Direct() {
 		most = longDatagramSize
 	}
 	p.assoc.DiscoverPacketSize(most - p.datagramSize)

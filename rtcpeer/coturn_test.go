@@ -223,6 +223,30 @@ func transfer(t *testing.T, x, y *DataChannel) {
 	wait.Wait()
 }
 
+// bulk sends enough from x to y, at a pace, for path MTU discovery to go as far
+// as it will.
+func bulk(t *testing.T, x, y *DataChannel) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	const messages = 256
+	var wait sync.WaitGroup
+	defer wait.Wait()
+	wait.Go(func() {
+		for range messages {
+			if err := x.Send(ctx, make([]byte, 64<<10), false); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	for range messages {
+		if _, _, err := y.Receive(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Two ends with nothing but relayed candidates connect through coturn, over
 // every transport that leads to it.
 func TestRelayOnlyThroughCoturn(t *testing.T) {
@@ -231,6 +255,10 @@ func TestRelayOnlyThroughCoturn(t *testing.T) {
 		t.Run(transport, func(t *testing.T) {
 			a, _, x, y := realPair(t, c.config(transport, "p"))
 			transfer(t, x, y)
+			bulk(t, x, y)
+			if size := a.Stats().SCTPTransport.MTU; size > ethernetDatagramSize {
+				t.Errorf("packets of %d bytes", size) // too long for some that read a stream
+			}
 			if _, sdp := a.LocalDescription(); strings.Contains(sdp, "typ host") || strings.Contains(sdp, "typ srflx") {
 				t.Errorf("a candidate that is not relayed:\n%s", sdp)
 			}

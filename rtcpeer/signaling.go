@@ -373,4 +373,5 @@ func (p *peer) addRemote(now time.Time, c ice.Candidate) {
 	if err := p.core.agent.AddRemote(now, c); err != nil {
 		p.log.Info("candidate dropped", "candidate", c.String(), "error", err)
 	}
+	p.core.discover() // the far end may turn out to be behind a relay
 }

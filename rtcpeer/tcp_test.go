@@ -42,6 +42,30 @@ func TestHostOverTCP(t *testing.T) {
 	}
 }
 
+// Packets longer than Ethernet's go over UDP alone: a stream's reader that has
+// no room for one closes the connection, as Firefox does beyond 9216 bytes.
+func TestPacketsOverTCPAreShort(t *testing.T) {
+	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0", TCPAddr: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close() })
+	for _, c := range []struct {
+		name string
+		drop func(name string) bool
+		long bool
+	}{
+		{"TCP", withoutUDP, false},
+		{"UDP", nil, true},
+	} {
+		a, _, x, y := realPairWithout(t, Config{}, Config{Host: h}, c.drop)
+		bulk(t, x, y)
+		if size := a.Stats().SCTPTransport.MTU; size > ethernetDatagramSize != c.long {
+			t.Errorf("%s: packets of %d bytes", c.name, size)
+		}
+	}
+}
+
 // A connection over TCP that breaks, at either end, is made again, and nothing
 // is lost.
 func TestTCPBreaks(t *testing.T) {

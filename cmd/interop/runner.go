@@ -197,8 +197,8 @@ func (r *runner) newFar(ctx context.Context, trickle bool) (far, error) {
 		return r.page.newPeer(ctx, trickle, r.way.page)
 	}
 	var cfg rtcpeer.Config
-	if r.way.name == "relay" {
-		r.way.configure(&cfg)
+	if r.way.far != nil {
+		r.way.far(&cfg)
 	}
 	return newSelfPeer(trickle, cfg)
 }

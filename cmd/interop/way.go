@@ -18,10 +18,10 @@ import (
 // lite or known by names of multicast DNS only, a network that lets no UDP through, or a relay that both are held to.
 type way struct {
 	name string
-	// configure is what our end needs for it, and page is the far end's
-	// RTCConfiguration.
-	configure func(cfg *rtcpeer.Config)
-	page      map[string]any
+	// configure is what our end needs for it, and far what the far end does: as
+	// it is where that is ours too (nil: nothing), as an RTCConfiguration else.
+	configure, far func(cfg *rtcpeer.Config)
+	page           map[string]any
 	// ours and theirs tell which candidates the other end hears of; nil: all.
 	ours, theirs func(candidate string) bool
 	// check tells whether the connection went this way.
@@ -29,7 +29,7 @@ type way struct {
 	end   func()
 }
 
-var wayNames = []string{"direct", "lite", "names", "tcp", "relay"}
+var wayNames = []string{"direct", "lite", "names", "tcp", "relay", "relay-tcp"}
 
 // openWay makes what a way needs.
 func openWay(ctx context.Context, name string) (*way, error) {
@@ -49,7 +49,9 @@ func openWay(ctx context.Context, name string) (*way, error) {
 	case "tcp":
 		return wayOverTCP()
 	case "relay":
-		return wayThroughRelay(ctx)
+		return wayThroughRelay(ctx, name, "")
+	case "relay-tcp":
+		return wayThroughRelay(ctx, name, "?transport=tcp")
 	}
 	return nil, fmt.Errorf("no way %q; there are: %s", name, strings.Join(wayNames, " "))
 }
@@ -73,9 +75,10 @@ func wayOverTCP() (*way, error) {
 	}, nil
 }
 
-// wayThroughRelay starts a TURN server and holds both ends to it. It is at an
-// address that is not loopback: browsers do not ask servers there.
-func wayThroughRelay(ctx context.Context) (*way, error) {
+// wayThroughRelay starts a TURN server and holds both ends to it, the far one by
+// the transport that the query of its URL tells. It is at an address that is not
+// loopback: browsers do not ask servers there.
+func wayThroughRelay(ctx context.Context, name, query string) (*way, error) {
 	path, err := exec.LookPath("turnserver")
 	if err != nil {
 		return nil, errors.New("no TURN server; install one (Debian: apt-get install coturn)")
@@ -111,15 +114,21 @@ func wayThroughRelay(ctx context.Context) (*way, error) {
 		return nil, err
 	}
 	url := fmt.Sprintf("turn:%s", net.JoinHostPort(addr.String(), fmt.Sprint(port)))
-	server := rtcpeer.ICEServer{URLs: []string{url}, Username: "interop", Credential: "secret"}
+	servers := func(url string) []rtcpeer.ICEServer {
+		return []rtcpeer.ICEServer{{URLs: []string{url}, Username: "interop", Credential: "secret"}}
+	}
+	relayed := func(url string) func(cfg *rtcpeer.Config) {
+		return func(cfg *rtcpeer.Config) {
+			cfg.ICEServers, cfg.ICETransportPolicy = servers(url), rtcpeer.ICETransportPolicyRelay
+		}
+	}
 	return &way{
-		name: "relay",
-		configure: func(cfg *rtcpeer.Config) {
-			cfg.ICEServers, cfg.ICETransportPolicy = []rtcpeer.ICEServer{server}, rtcpeer.ICETransportPolicyRelay
-		},
-		page:  map[string]any{"iceServers": []rtcpeer.ICEServer{server}, "iceTransportPolicy": "relay"},
-		check: selected("udp", "relay"),
-		end:   stop,
+		name:      name,
+		configure: relayed(url),
+		far:       relayed(url + query),
+		page:      map[string]any{"iceServers": servers(url + query), "iceTransportPolicy": "relay"},
+		check:     selected("udp", "relay"),
+		end:       stop,
 	}, nil
 }
 
