@@ -213,7 +213,7 @@ func lossy(least, most int) func(context.Context, *link) error {
 		theirs := newTally(ordered, count, size, 21)
 		sent := false
 		for !theirs.done(sent) {
-			quiet, cancel := context.WithTimeout(ctx, theirs.patience(sent, least))
+			quiet, cancel := context.WithTimeout(ctx, theirs.patience(least))
 			e, err := l.wait(quiet, "message", l.theirs)
 			cancel()
 			if err != nil {
@@ -249,7 +249,7 @@ func lossy(least, most int) func(context.Context, *link) error {
 		ours := newTally(ordered, count, size, 22)
 		sent = false
 		for len(ours.seen) < count {
-			quiet, cancel := context.WithTimeout(ctx, ours.patience(sent, least))
+			quiet, cancel := context.WithTimeout(ctx, ours.patience(least))
 			b, _, err := l.ours.Receive(quiet)
 			cancel()
 			if err != nil {
@@ -292,10 +292,10 @@ func newTally(ordered bool, count, size int, seed uint32) *tally {
 
 func (t *tally) done(sent bool) bool { return sent && len(t.seen) == t.count }
 
-// patience is for how long silence is taken to be just a pause: a reliable
-// channel may need several retransmissions.
-func (t *tally) patience(sent bool, least int) time.Duration {
-	if least == t.count {
+// patience is for how long silence is taken to be just a pause: what has to
+// arrive may need several retransmissions, or a browser that is busy.
+func (t *tally) patience(least int) time.Duration {
+	if len(t.seen) < least {
 		return 10 * time.Second
 	}
 	return 700 * time.Millisecond
