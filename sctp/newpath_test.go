@@ -69,3 +69,56 @@ func TestNewPathBefore(t *testing.T) {
 		t.Error("the old path's round trip is kept")
 	}
 }
+
+// movePair is a pair that has used a path of this round trip; then its sender
+// has these messages, which the next path's packets follow.
+func movePair(t *testing.T, cfg Config, rtt time.Duration) *pair {
+	p := newPair(t, 1, cfg, Config{})
+	p.delay = rtt / 2
+	p.connect()
+	p.sendMany(200, SendOptions{})
+	p.run(5 * time.Second)
+	if n := p.ends[0].out.bytes; n != 0 {
+		t.Fatalf("%d bytes still in flight", n)
+	}
+	p.got[1] = nil
+	return p
+}
+
+// sendMany sends so many messages of a packet each.
+func (p *pair) sendMany(count int, o SendOptions) {
+	p.t.Helper()
+	for n := range count {
+		p.send(0, 1, testMessage(1, n, 1100), o)
+	}
+}
+
+// lose has what is sent from now on lost, for so long.
+func (p *pair) lose(d time.Duration) {
+	p.loss = 1
+	p.run(d)
+	p.loss = 0
+}
+
+// move has both ends take a path of this round trip, without what was on the
+// old one dying.
+func (p *pair) move(rtt time.Duration) {
+	p.delay = rtt / 2
+	for _, a := range p.ends {
+		a.NewPath(p.now)
+		a.SetRTT(rtt)
+	}
+}
+
+// What may not be sent again is not, though it was lost with the old path.
+func TestNewPathKeepsLimits(t *testing.T) {
+	p := movePair(t, Config{}, 50*time.Millisecond)
+	p.sendMany(3, SendOptions{Unordered: true, LimitRetransmits: true})
+	p.lose(10 * time.Millisecond)
+	p.move(10 * time.Millisecond)
+	p.sendMany(2, SendOptions{})
+	p.run(3 * time.Second)
+	if s := p.ends[0].Stats(); s.ChunksRetransmitted != 0 || s.MessagesAbandoned != 3 || len(p.got[1]) != 2 {
+		t.Errorf("%d chunks sent again, %d messages of 3 given up, %d arrived of 2", s.ChunksRetransmitted, s.MessagesAbandoned, len(p.got[1]))
+	}
+}

@@ -160,8 +160,8 @@ func (a *Association) detectLosses(now time.Time) (lost int) {
 func (a *Association) reorderTimeout(now time.Time) {
 	if lost := a.detectLosses(now); lost > 0 {
 		a.cc.acked(ackEvent{now: a.clock(now), lost: lost, before: a.out.bytes + lost, inFlight: a.out.bytes, recovering: true})
-		a.abandonLost(now)
 	}
+	a.abandonLost(now) // of what took the old path too, which is not counted
 }
 
 // armProbe sets the timer of the tail loss probe (RFC 8985 §7.2).
