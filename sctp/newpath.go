@@ -29,7 +29,8 @@ func (a *Association) NewPath(now time.Time) {
 	}
 	a.out.move = pathMove{active: a.out.flying > 0, first: a.order + 1, patience: int64(a.rto.srtt + 4*a.rto.rttvar)}
 	a.rto = rtoEstimator{}
-	a.recovery = recoveryState{limited: a.recovery.limited, minRTT: a.recovery.minRTT, stale: true}
+	a.recovery = recoveryState{limited: a.recovery.limited}
+	a.mtu = a.size.limit
 	a.cc = a.cfg.CongestionControl.newController(a.mtu, a.localTag)
 	a.pacer, a.pacedUntil = pacer{}, time.Time{}
 	a.heartbeat.sentAt = time.Time{} // its answer would tell the old round trip

@@ -122,3 +122,50 @@ func TestNewPathKeepsLimits(t *testing.T) {
 		t.Errorf("%d chunks sent again, %d messages of 3 given up, %d arrived of 2", s.ChunksRetransmitted, s.MessagesAbandoned, len(p.got[1]))
 	}
 }
+
+// After a path as short and wide as loopback's the next one is not sent a burst
+// of the long packets that were found there.
+func TestNewPathBegins(t *testing.T) {
+	for _, c := range []CongestionControl{CongestionModel, CongestionCubic, CongestionReno} {
+		t.Run(c.String(), func(t *testing.T) {
+			p := newPair(t, 1, Config{CongestionControl: c}, Config{})
+			p.large, p.delay = true, 50*time.Microsecond
+			p.ends[0].DiscoverPacketSize(15000)
+			p.connect()
+			send := func() {
+				for n := range 100 {
+					p.send(0, 1, testMessage(1, n, 16384), SendOptions{})
+				}
+			}
+			send()
+			p.run(time.Second)
+			if s := p.ends[0].Stats(); s.PacketSize != 16000 || s.BytesInFlight != 0 {
+				t.Fatalf("packets of %d, %d bytes in flight", s.PacketSize, s.BytesInFlight)
+			}
+			p.move(50 * time.Millisecond)
+			send()
+			p.run(time.Millisecond)
+			if s := p.ends[0].Stats(); s.BytesInFlight > 8000 || s.CongestionWindow != initialWindow*1200 {
+				t.Errorf("%d bytes in flight after 1 ms, window %d", s.BytesInFlight, s.CongestionWindow)
+			}
+		})
+	}
+}
+
+// A window of the old path that is sent again on a shorter one is acknowledged
+// sooner than the old one could, which is no sign of reordering.
+func TestNewPathShorter(t *testing.T) {
+	p := movePair(t, Config{}, 300*time.Millisecond)
+	p.sendMany(133, SendOptions{})
+	p.lose(290 * time.Millisecond)
+	a := p.ends[0]
+	t.Logf("%d bytes in flight", a.out.bytes)
+	for _, a := range p.ends {
+		a.PathLost(p.now)
+	}
+	p.move(10 * time.Millisecond)
+	p.run(time.Second)
+	if r := &a.recovery; r.reordering || r.steps > 1 || r.spurious != 0 || len(p.got[1]) != 133 {
+		t.Errorf("reordering %v, %d steps, %d spurious; %d messages", r.reordering, r.steps, r.spurious, len(p.got[1]))
+	}
+}

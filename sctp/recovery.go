@@ -36,7 +36,6 @@ type recoveryState struct {
 	rtt        int64     // what it took
 	any        bool      // there is one
 	minRTT     int64     // ns; 0: none yet
-	stale      bool      // it is another path's
 	reordering bool      // was seen
 	steps      int       // of the reordering window; 0 counts as 1
 	persist    int       // recoveries until it is 1 again
@@ -63,6 +62,15 @@ func (r *recoveryState) reorderWindow(srtt time.Duration) int64 {
 	return min(r.minRTT/4*int64(max(r.steps, 1)), max(int64(srtt), r.minRTT/4))
 }
 
+// soonest is the time below which no acknowledgement can come. Before there is
+// a measurement, srtt is what ICE has measured, which may have been held up.
+func (r *recoveryState) soonest(srtt time.Duration) int64 {
+	if r.minRTT == 0 {
+		return int64(srtt / 2)
+	}
+	return r.minRTT * 7 / 8
+}
+
 // observe takes what a SACK acknowledged (RFC 8985 §6.2 steps 1 to 3).
 func (r *recoveryState) observe(now int64, ack *ackResult) {
 	if ack.any {
@@ -79,8 +87,8 @@ func (r *recoveryState) observe(now int64, ack *ackResult) {
 		return
 	}
 	rtt := now - ack.newest.at
-	if ack.retransmits == 0 && (r.minRTT == 0 || r.stale || rtt < r.minRTT) {
-		r.minRTT, r.stale = max(rtt, 1), false
+	if ack.retransmits == 0 && (r.minRTT == 0 || rtt < r.minRTT) {
+		r.minRTT = max(rtt, 1)
 	}
 	if !r.any || !ack.newest.order.before(r.newest) {
 		r.newest, r.rtt, r.any = ack.newest.order, rtt, true

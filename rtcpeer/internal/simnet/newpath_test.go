@@ -82,3 +82,36 @@ func TestNewPath(t *testing.T) {
 		}
 	}
 }
+
+// TestNewPathFromLoopback: from a path on which packets are long and not paced
+// to a slow one, where neither has a place.
+func TestNewPathFromLoopback(t *testing.T) {
+	const rtt, rate = 50 * time.Millisecond, 10e6
+	for _, c := range controls {
+		t.Run(c.String(), func(t *testing.T) {
+			n := newNetwork(t, 1, simnet.Path{Delay: 50 * time.Microsecond, Rate: 2e9})
+			x, y := n.connect(sctp.Config{CongestionControl: c})
+			x.DiscoverPacketSize(15000)
+			x.bulk = true
+			n.run(200*time.Millisecond, nil)
+			if size := x.Stats().PacketSize; size < 15000 {
+				t.Fatalf("packets of %d", size)
+			}
+			x.bulk = false
+			n.run(time.Second, func() bool { return x.Pending() == 0 })
+			x.bulk = true
+			n.Both(n.a.addr, n.b.addr, simnet.Path{Delay: rtt / 2, Rate: rate, Queue: 64 << 10, MTU: 1472})
+			for _, e := range []*end{x, y} {
+				e.NewPath(n.Now())
+				e.SetRTT(rtt)
+			}
+			start, stamp := y.got, n.Now()
+			n.run(time.Minute, func() bool { return y.got-start >= 1<<20 })
+			took, dropped := n.Now().Sub(stamp), n.path.Stats.QueueFull
+			t.Logf("a megabyte in %v, dropped %d, timeouts %d", took, dropped, x.Stats().Timeouts)
+			if took > 1200*time.Millisecond || dropped > 150 {
+				t.Errorf("a megabyte in %v, dropped %d", took, dropped)
+			}
+		})
+	}
+}
