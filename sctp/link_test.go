@@ -111,6 +111,15 @@ func (p *pair) check(a *Association) {
 	if bytes != a.out.bytes || gap != a.out.gapAcked || lost != a.out.lost || listed != a.out.listed() {
 		p.t.Fatalf("outstanding: bytes %d/%d gap %d/%d lost %d/%d listed %d/%d", bytes, a.out.bytes, gap, a.out.gapAcked, lost, a.out.lost, listed, a.out.listed())
 	}
+	tsn, moved := a.out.head, a.out.move.active
+	for range a.out.flying {
+		c := a.out.at(tsn)
+		if a.out.move.old(c.order) != moved {
+			p.t.Fatalf("TSN %d is out of place between the paths: %+v", tsn, a.out.move)
+		}
+		moved = moved && tsn != a.out.move.last
+		tsn = c.next
+	}
 	if a.reassembly.partial < 0 || a.reassembly.held < 0 {
 		p.t.Fatal("negative charge")
 	}

@@ -9,6 +9,7 @@ import "time"
 type pathMove struct {
 	active   bool
 	first    sendOrder // of the new path
+	last     TSN       // of the old one in the list of those in flight
 	patience int64     // how long an acknowledgement could take on the old one
 }
 
@@ -27,7 +28,7 @@ func (a *Association) NewPath(now time.Time) {
 		a.rto = rtoEstimator{}
 		return
 	}
-	a.out.move = pathMove{active: a.out.flying > 0, first: a.order + 1, patience: int64(a.rto.srtt + 4*a.rto.rttvar)}
+	a.out.move = pathMove{active: a.out.flying > 0, first: a.order + 1, last: a.out.tail, patience: int64(a.rto.srtt + 4*a.rto.rttvar)}
 	a.rto = rtoEstimator{}
 	a.recovery = recoveryState{limited: a.recovery.limited}
 	a.mtu = a.size.limit
@@ -38,9 +39,38 @@ func (a *Association) NewPath(now time.Time) {
 	a.restartDiscovery(a.size.most)
 }
 
-// settleMove ends the move when nothing of the old path is in flight any more.
-func (o *outstanding) settleMove() {
-	if o.move.active && (o.flying == 0 || !o.move.old(o.at(o.head).order)) {
-		o.move = pathMove{}
+// allMoved reports whether what is in flight all took the old path.
+func (o *outstanding) allMoved() bool { return o.move.active && o.move.last == o.tail }
+
+// fresh is the chunk in flight that was sent first on this path. Those of the
+// old one are before it in the list.
+func (o *outstanding) fresh() (tsn TSN, ok bool) {
+	if o.flying == 0 || o.allMoved() {
+		return 0, false
+	}
+	if o.move.active {
+		return o.at(o.move.last).next, true
+	}
+	return o.head, true
+}
+
+// landMoved notes that a chunk is about to leave the list. The move ends when
+// nothing of the old path is in it any more.
+func (o *outstanding) landMoved(tsn TSN, c *sentChunk) {
+	if o.move.active && tsn == o.move.last {
+		o.move.active, o.move.last = tsn != o.head, c.prev
+	}
+}
+
+// detectMoved marks what the old path has lost: nothing was sent later on it, so
+// only time tells.
+func (a *Association) detectMoved(now, wait int64) {
+	for a.out.move.active {
+		c := a.out.at(a.out.head)
+		if due := c.at + max(wait, a.out.move.patience); now < due {
+			a.armReorder(due)
+			return
+		}
+		a.out.markLost(a.out.head, c)
 	}
 }

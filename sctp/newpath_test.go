@@ -169,3 +169,41 @@ func TestNewPathShorter(t *testing.T) {
 		t.Errorf("reordering %v, %d steps, %d spurious; %d messages", r.reordering, r.steps, r.spurious, len(p.got[1]))
 	}
 }
+
+// What still waits for the old path's patience keeps no loss of the new one from
+// being found.
+func TestNewPathLoss(t *testing.T) {
+	p := movePair(t, Config{}, 400*time.Millisecond)
+	p.sendMany(1, SendOptions{Unordered: true})
+	p.run(time.Millisecond) // this one is under way for long
+	p.move(10 * time.Millisecond)
+	p.sendMany(1, SendOptions{Unordered: true})
+	p.lose(0)
+	p.sendMany(10, SendOptions{Unordered: true})
+	p.run(60 * time.Millisecond)
+	if s := p.ends[0].Stats(); len(p.got[1]) != 11 || s.ChunksRetransmitted != 1 {
+		t.Errorf("%d messages of 11, %d chunks sent again", len(p.got[1]), s.ChunksRetransmitted)
+	}
+	p.run(time.Second)
+	if s := p.ends[0].Stats(); len(p.got[1]) != 12 || s.ChunksRetransmitted != 1 {
+		t.Errorf("%d messages of 12, %d chunks sent again", len(p.got[1]), s.ChunksRetransmitted)
+	}
+}
+
+// However often the path changes, under loss and reordering, all arrives.
+func TestNewPathOften(t *testing.T) {
+	for seed := range uint64(12) {
+		p := newPair(t, seed, Config{CongestionControl: CongestionControl(seed % 3)}, Config{})
+		p.connect()
+		p.loss, p.jitter = 0.05*float64(seed%4), 10*time.Millisecond
+		for range 60 {
+			p.sendMany(20, SendOptions{})
+			p.run(time.Duration(p.rng.IntN(50)) * time.Millisecond)
+			p.move(time.Duration(p.rng.IntN(100)) * time.Millisecond)
+		}
+		p.run(20 * time.Second)
+		if len(p.got[1]) != 1200 || p.ends[0].out.move.active {
+			t.Errorf("seed %d: %d messages of 1200, %+v", seed, len(p.got[1]), p.ends[0].out.move)
+		}
+	}
+}

@@ -118,6 +118,7 @@ func (o *outstanding) fly(tsn TSN, c *sentChunk, stamp sendStamp) {
 
 // land takes a chunk off that list.
 func (o *outstanding) land(tsn TSN, c *sentChunk) {
+	o.landMoved(tsn, c)
 	o.bytes -= int(c.size)
 	if tsn == o.head {
 		o.head = c.next

@@ -132,36 +132,36 @@ func (a *Association) detectLosses(now time.Time) (lost int) {
 		return 0
 	}
 	clock := a.clock(now)
-	window := r.reorderWindow(a.rto.srtt)
-	a.out.settleMove()
-	for a.out.flying > 0 {
-		c := a.out.at(a.out.head)
+	wait := r.rtt + r.reorderWindow(a.rto.srtt)
+	a.detectMoved(clock, wait)
+	for tsn, ok := a.out.fresh(); ok; tsn, ok = a.out.fresh() {
+		c := a.out.at(tsn)
 		if !c.order.before(r.newest) {
 			break
 		}
-		old := a.out.move.old(c.order)
-		wait := r.rtt
-		if old {
-			wait = max(wait, a.out.move.patience) // it was overtaken for a reason
-		}
-		if due := c.at + wait + window; clock < due && (old || r.reordering || r.newest.since(c.order) < reorderPackets) {
-			a.timers.reorder = a.base.Add(time.Duration(due))
+		if due := c.at + wait; clock < due && (r.reordering || r.newest.since(c.order) < reorderPackets) {
+			a.armReorder(due)
 			break
 		}
-		if !old {
-			lost += int(c.size)
-			if again := r.active; !again || c.retransmits > 0 && !r.timedOut && !c.order.before(r.reduced) {
-				if !again {
-					r.begin(a.out.end-1, false)
-				}
-				r.reduced = a.order + 1
-				a.cc.lost(clock, a.out.bytes, again)
+		lost += int(c.size)
+		if again := r.active; !again || c.retransmits > 0 && !r.timedOut && !c.order.before(r.reduced) {
+			if !again {
+				r.begin(a.out.end-1, false)
 			}
-			r.marked++
+			r.reduced = a.order + 1
+			a.cc.lost(clock, a.out.bytes, again)
 		}
-		a.out.markLost(a.out.head, c)
+		r.marked++
+		a.out.markLost(tsn, c)
 	}
 	return lost
+}
+
+// armReorder sets the timer for what is not late yet.
+func (a *Association) armReorder(due int64) {
+	if at, t := a.base.Add(time.Duration(due)), &a.timers.reorder; t.IsZero() || at.Before(*t) {
+		*t = at
+	}
 }
 
 // reorderTimeout marks what was waited for long enough.
