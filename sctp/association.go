@@ -370,7 +370,12 @@ func (a *Association) OutgoingStreams() int {
 }
 
 // SetRTT gives a round-trip time measured below, for the first RTO.
-func (a *Association) SetRTT(rtt time.Duration) { a.rto.seed(rtt) }
+func (a *Association) SetRTT(rtt time.Duration) {
+	a.rto.seed(rtt)
+	if a.out.move.active && a.timers.probe.IsZero() {
+		a.armProbe(a.lastNow) // all that is in flight may be lost with the old path
+	}
+}
 
 // State returns the present state.
 func (a *Association) State() State { return a.state }

@@ -152,6 +152,31 @@ func TestNewPathBegins(t *testing.T) {
 	}
 }
 
+// Where everything was lost with the old path, and nobody says so, a probe asks.
+func TestNewPathProbes(t *testing.T) {
+	for _, o := range []SendOptions{{}, {Unordered: true, LimitRetransmits: true}} {
+		p := movePair(t, Config{CongestionControl: CongestionCubic}, 50*time.Millisecond)
+		p.sendMany(38, o)
+		p.lose(45 * time.Millisecond)
+		if n := p.ends[0].out.bytes; n < 38*1100 {
+			t.Fatalf("%d bytes in flight", n)
+		}
+		p.move(20 * time.Millisecond)
+		window, start := p.ends[0].Stats().CongestionWindow, p.now
+		for len(p.got[1]) < 38 && p.ends[0].stats.MessagesAbandoned < 38 && p.now.Sub(start) < time.Second {
+			p.run(5 * time.Millisecond)
+		}
+		s := p.ends[0].Stats()
+		t.Logf("%v, %d timeouts, window %d", p.now.Sub(start), s.Timeouts, s.CongestionWindow)
+		if s.CongestionWindow < window {
+			t.Errorf("window %d before and %d after", window, s.CongestionWindow)
+		}
+		if d := p.now.Sub(start); !o.LimitRetransmits && (d > 150*time.Millisecond || s.Timeouts != 0) {
+			t.Errorf("repaired after %v, %d timeouts", d, s.Timeouts)
+		}
+	}
+}
+
 // A window of the old path that is sent again on a shorter one is acknowledged
 // sooner than the old one could, which is no sign of reordering.
 func TestNewPathShorter(t *testing.T) {

@@ -110,8 +110,10 @@ func (a *Association) retransmissionTimeout(now time.Time) {
 	if a.countError() {
 		return
 	}
-	if a.peerRwnd > 0 {
-		a.cc.timedOut(a.clock(now)) // a probe of a closed window says nothing of the path
+	if a.peerRwnd > 0 && !a.out.allMoved() {
+		// A probe of a closed window says nothing of the path, nor does what
+		// took the one before.
+		a.cc.timedOut(a.clock(now))
 	}
 	a.recovery.begin(a.out.end-1, true)
 	a.recovery.marked += a.out.flying
