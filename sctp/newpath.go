@@ -30,6 +30,7 @@ func (a *Association) NewPath(now time.Time) {
 	}
 	a.out.move = pathMove{active: a.out.flying > 0, first: a.order + 1, last: a.out.tail, patience: int64(a.rto.srtt + 4*a.rto.rttvar)}
 	a.rto = rtoEstimator{}
+	a.rate = rateSampler{firstAt: a.clock(now), deliveredAt: a.clock(now)}
 	a.recovery = recoveryState{limited: a.recovery.limited}
 	a.mtu = a.size.limit
 	a.cc = a.cfg.CongestionControl.newController(a.mtu, a.localTag)

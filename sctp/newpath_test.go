@@ -232,3 +232,19 @@ func TestNewPathOften(t *testing.T) {
 		}
 	}
 }
+
+// What was in flight on the old path does not count as sent by a program that
+// has no more to send on the new one.
+func TestNewPathRate(t *testing.T) {
+	p := movePair(t, Config{}, 200*time.Millisecond)
+	a := p.ends[0]
+	p.sendMany(30, SendOptions{})
+	p.run(50 * time.Millisecond) // all is sent
+	p.move(10 * time.Millisecond)
+	p.sendMany(60, SendOptions{})
+	p.run(time.Millisecond)
+	c := a.out.at(a.out.tail)
+	if a.out.move.old(c.order) || a.queue.messages == 0 || c.appLimited || c.firstAt < a.clock(p.now)-int64(2*time.Millisecond) {
+		t.Errorf("%d messages wait; sent as %+v at %v", a.queue.messages, c.sendStamp, a.clock(p.now))
+	}
+}
