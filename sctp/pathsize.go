@@ -28,7 +28,8 @@ const (
 	probeTries    = 3                // RFC 8899 §5.1.2: MAX_PROBES
 	raiseInterval = 10 * time.Minute // RFC 8899 §5.1.1: PMTU_RAISE_TIMER
 
-	// probeAfter is how much must have been delivered before it is worth while.
+	// probeAfter is how much must have been delivered before it is worth while,
+	// and how much the pace is taken of.
 	probeAfter = 256 << 10
 
 	// blackHoleTimeouts is how many timeouts in succession mean that packets of
@@ -59,6 +60,10 @@ type pathSize struct {
 	out    bool // a probe is under way
 	send   bool
 	silent int // timeouts in succession
+
+	pace  float64 // bytes delivered a second, the last time; 0: not yet known
+	from  int64   // of the next time, in bytes delivered
+	since int64   // … and when that was; 0: it has not begun
 }
 
 // DiscoverPacketSize lets packets be up to extra bytes longer than AppendPacket
@@ -86,23 +91,37 @@ func (a *Association) packetLimit(limit int) int {
 	return min(limit+p.found, maxPacketSize)
 }
 
+// measurePace takes the mean rate of delivery, of probeAfter bytes and a round
+// trip at least: a burst that a queue or a policer lets pass is no pace.
+func (a *Association) measurePace(now int64) {
+	p := &a.size
+	n, elapsed := a.rate.delivered-p.from, now-p.since
+	if p.since != 0 && (n < probeAfter || elapsed < max(int64(a.rto.srtt), 1)) {
+		return
+	}
+	if p.since != 0 {
+		p.pace = float64(n) / float64(elapsed) * 1e9
+	}
+	p.from, p.since = a.rate.delivered, now
+}
+
 // considerProbe begins the search when there is something to gain.
 func (a *Association) considerProbe() {
 	p := &a.size
-	if p.most == 0 || p.out || p.send || !a.timers.size.IsZero() || a.rate.delivered < probeAfter {
+	if p.most == 0 || p.out || p.send || !a.timers.size.IsZero() || p.pace == 0 {
 		return
 	}
 	for p.next < len(probeSizes) && probeSizes[p.next]-assumedDatagram <= p.found {
 		p.next++
 	}
-	p.send = p.next < len(probeSizes) && probeSizes[p.next]-assumedDatagram <= p.most && a.worthwhile(probeSizes[p.next])
+	p.send = p.next < len(probeSizes) && probeSizes[p.next]-assumedDatagram <= p.most && p.worthwhile(probeSizes[p.next])
 }
 
 // worthwhile reports whether datagrams of a size suit the pace. Those longer than
 // Ethernet's spare work where there is much to send; on a slow path the least
 // window, of four, would be longer than its queue.
-func (a *Association) worthwhile(size int) bool {
-	return size <= ethernetDatagram || a.cc.pacingRate(a.rto.srtt)*pacingBurst.Seconds() >= float64(size)
+func (p *pathSize) worthwhile(size int) bool {
+	return size <= ethernetDatagram || p.pace*pacingBurst.Seconds() >= float64(size)
 }
 
 // appendProbe appends the packet of a probe, if one is due.

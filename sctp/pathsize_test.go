@@ -1,6 +1,7 @@
 package sctp
 
 import (
+	"fmt"
 	"testing"
 	"time"
 )
@@ -52,7 +53,9 @@ func TestBlackHole(t *testing.T) {
 	}
 	p.inspect = nil
 	p.run(raiseInterval)
-	p.send(0, 1, testMessage(1, 0, 100), SendOptions{})
+	for n := range 100 {
+		p.send(0, 1, testMessage(1, n, 16384), SendOptions{})
+	}
 	p.run(time.Second)
 	if got := p.ends[0].Stats().PacketSize; got != 16000 {
 		t.Errorf("packets of %d when the path is wide again", got)
@@ -70,33 +73,50 @@ func TestLimitChangeRestartsDiscovery(t *testing.T) {
 	}
 }
 
-// On a slow path packets stay as long as Ethernet's, though it carries longer ones:
-// four of 16,000 bytes are more than its queue holds.
+// Packets grow with what the path carries in a millisecond, however short it is:
+// four of 16,000 bytes are more than the queue of a slow one holds.
 func TestSlowPathKeepsPacketsShort(t *testing.T) {
-	const rate, queue = 5e6 / 8, 25000
-	p := newPair(t, 1, Config{}, Config{})
-	p.large, p.delay = true, 20*time.Millisecond
-	p.ends[0].DiscoverPacketSize(15000)
-	var free time.Time
-	p.inspect = func(to int, pkt []byte) bool {
-		if to == 0 {
-			return true
+	const queue = 25000
+	for _, test := range []struct {
+		mbps float64
+		size int
+	}{{5, 1472}, {50, 4096}, {100, 8932}} {
+		for _, delay := range []time.Duration{100 * time.Microsecond, time.Millisecond, 20 * time.Millisecond} {
+			for _, c := range []CongestionControl{CongestionModel, CongestionCubic, CongestionReno} {
+				t.Run(fmt.Sprint(test.mbps, "Mbit/s ", delay, " ", c), func(t *testing.T) {
+					p := newPair(t, 1, Config{CongestionControl: c}, Config{})
+					p.large = true
+					p.ends[0].DiscoverPacketSize(15000)
+					rate, free := test.mbps*1e6/8, p.now
+					p.inspect = func(to int, pkt []byte) bool {
+						if p.delay = delay; to == 0 {
+							return true
+						}
+						if free.Before(p.now) {
+							free = p.now
+						}
+						if free.Sub(p.now).Seconds()*rate > queue {
+							return false
+						}
+						free = free.Add(time.Duration(float64(len(pkt)) / rate * 1e9))
+						p.delay += free.Sub(p.now)
+						return true
+					}
+					p.connect()
+					for n := range 2000 {
+						p.send(0, 1, testMessage(1, n, 16384), SendOptions{})
+					}
+					p.run(time.Second)
+					s, got := p.ends[0].Stats(), float64(len(p.got[1]))*16384/rate
+					t.Logf("packets of %d, %.2f of the path, %d chunks sent again", s.PacketSize, got, s.ChunksRetransmitted)
+					if s.PacketSize > test.size || s.PacketSize < test.size && delay < time.Millisecond {
+						t.Errorf("packets of %d, want %d", s.PacketSize, test.size)
+					}
+					if delay < 20*time.Millisecond && got < 0.9 {
+						t.Errorf("%.2f of the path in use", got)
+					}
+				})
+			}
 		}
-		if free.Before(p.now) {
-			free = p.now
-		}
-		if free.Sub(p.now).Seconds()*rate > queue {
-			return false
-		}
-		free = free.Add(time.Duration(float64(len(pkt)) / rate * 1e9))
-		return true
-	}
-	p.connect()
-	for n := range 400 {
-		p.send(0, 1, testMessage(1, n, 16384), SendOptions{})
-	}
-	p.run(6 * time.Second)
-	if s := p.ends[0].Stats(); s.PacketSize != 1472 || s.ChunksRetransmitted > 1500 || len(p.got[1]) < 170 {
-		t.Errorf("packets of %d, %d chunks sent again, %d messages", s.PacketSize, s.ChunksRetransmitted, len(p.got[1]))
 	}
 }
