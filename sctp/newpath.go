@@ -28,7 +28,7 @@ func (a *Association) NewPath(now time.Time) {
 		a.rto = rtoEstimator{}
 		return
 	}
-	a.out.move = pathMove{active: a.out.flying > 0, first: a.order + 1, last: a.out.tail, patience: int64(a.rto.srtt + 4*a.rto.rttvar)}
+	a.beginMove()
 	a.rto = rtoEstimator{}
 	a.rate = rateSampler{firstAt: a.clock(now), deliveredAt: a.clock(now)}
 	a.recovery = recoveryState{limited: a.recovery.limited}
@@ -38,6 +38,14 @@ func (a *Association) NewPath(now time.Time) {
 	a.heartbeat.sentAt = time.Time{} // its answer would tell the old round trip
 	a.timers.reorder, a.timers.probe = time.Time{}, time.Time{}
 	a.restartDiscovery(a.size.most)
+}
+
+// beginMove leaves what is in flight to the old path, or to one before it.
+func (a *Association) beginMove() {
+	if o := &a.out; o.flying > 0 {
+		patience := max(int64(a.rto.srtt+4*a.rto.rttvar), o.move.patience)
+		o.move = pathMove{active: true, first: a.order + 1, last: o.tail, patience: patience}
+	}
 }
 
 // allMoved reports whether what is in flight all took the old path.
@@ -59,7 +67,9 @@ func (o *outstanding) fresh() (tsn TSN, ok bool) {
 // nothing of the old path is in it any more.
 func (o *outstanding) landMoved(tsn TSN, c *sentChunk) {
 	if o.move.active && tsn == o.move.last {
-		o.move.active, o.move.last = tsn != o.head, c.prev
+		if o.move.last = c.prev; tsn == o.head {
+			o.move = pathMove{}
+		}
 	}
 }
 

@@ -215,6 +215,20 @@ func TestNewPathLoss(t *testing.T) {
 	}
 }
 
+// A path that is left soon does not shorten the patience with the one before.
+func TestNewPathTwice(t *testing.T) {
+	p := movePair(t, Config{}, 400*time.Millisecond)
+	p.sendMany(5, SendOptions{})
+	p.run(time.Millisecond)
+	p.move(20 * time.Millisecond)
+	p.move(10 * time.Millisecond)
+	p.sendMany(10, SendOptions{})
+	p.run(time.Second)
+	if s := p.ends[0].Stats(); len(p.got[1]) != 15 || s.ChunksRetransmitted != 0 {
+		t.Errorf("%d messages of 15, %d chunks sent again", len(p.got[1]), s.ChunksRetransmitted)
+	}
+}
+
 // However often the path changes, under loss and reordering, all arrives.
 func TestNewPathOften(t *testing.T) {
 	for seed := range uint64(12) {
