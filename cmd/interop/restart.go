@@ -11,20 +11,25 @@ import (
 )
 
 // restarting restarts ICE while a case runs, again and again, by whoever made
-// the first offer. In the end data goes by a pair of the last restart.
+// the first offer, each time after the last one is over: with another in
+// between, Firefox is not heard of again.
 func (p *pair) restarting(ctx context.Context, run func() error) error {
 	ending, done := make(chan struct{}), make(chan error, 1)
 	go func() {
 		every := time.NewTicker(p.way.restart)
 		defer every.Stop()
 		for n := 1; ; n++ {
-			if err := p.negotiate(ctx, true); err != nil {
+			err := p.negotiate(ctx, true)
+			if err == nil {
+				err = p.onNewPair(ctx)
+			}
+			if err != nil {
 				done <- fmt.Errorf("restart %d: %w", n, err)
 				return
 			}
 			select {
 			case <-ending:
-				done <- p.onNewPair(ctx)
+				done <- nil
 				return
 			case <-every.C:
 			}
@@ -35,7 +40,7 @@ func (p *pair) restarting(ctx context.Context, run func() error) error {
 	return errors.Join(err, <-done)
 }
 
-// onNewPair waits until data goes by a pair of the last restart.
+// onNewPair waits until data goes by a nominated pair of the last restart.
 func (p *pair) onNewPair(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -43,7 +48,7 @@ func (p *pair) onNewPair(ctx context.Context) error {
 	defer again.Stop()
 	for {
 		r := p.conn.Report()
-		if slices.ContainsFunc(r.ICE.Pairs, func(p ice.PairReport) bool { return p.Selected && !p.Replaced }) {
+		if slices.ContainsFunc(r.ICE.Pairs, func(p ice.PairReport) bool { return p.Selected && p.Nominated && !p.Replaced }) {
 			return nil
 		}
 		select {
