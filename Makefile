@@ -50,10 +50,10 @@ interop-browsers: $(OUT)/interop
 interop-dtls:
 	$(GO) test -count=1 -v -run 'OpenSSL|GnuTLS' ./dtls
 
-# interop-ways: the browsers by other ways: our end ICE-lite or behind names, TCP, a relay.
+# interop-ways: the browsers by other ways: our end ICE-lite or behind names, TCP, a relay, with restarts.
 .PHONY: interop-ways
 interop-ways: $(OUT)/interop
-	set -e; for w in lite names tcp relay relay-tcp; do echo; echo "$$w:"; $(OUT)/interop -way $$w; done
+	set -e; for w in lite names tcp relay relay-tcp restart; do echo; echo "$$w:"; $(OUT)/interop -way $$w; done
 
 EXCHANGE := $(OUT)/rtcbench exchange -role offer
 ECHO     := $(OUT)/rtcbench echo -role answer

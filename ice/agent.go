@@ -75,6 +75,7 @@ type Agent struct {
 	familyCount [TCPPassive + 1][2]uint16 // by transport: IPv6, IPv4
 	foundations []foundationKey
 	routes      []Route // authenticated: payload from them is given up
+	former      []formerRoute
 
 	selected   *pair     // where data goes; nil: nowhere
 	lastAnswer time.Time // of the far end, on any pair
@@ -231,6 +232,7 @@ func (a *Agent) update(now time.Time) {
 	a.runRelays(now)
 	if !a.cur.failed {
 		a.expirePrevious(now)
+		a.expireFormer(now)
 		if !a.lite {
 			a.nominate(now)
 			a.runChecks(now)

@@ -58,6 +58,7 @@ func (a *Agent) SetRemote(now time.Time, ufrag, pwd string, lite bool) {
 		g = a.cur
 	}
 	a.replaced = nil
+	a.dropUnresolved()
 	// What is kept is copied: the arguments may be parts of a long text.
 	g.username, g.lite = ufrag+":"+g.ufrag, lite
 	g.remoteUfrag = g.username[:len(ufrag)]

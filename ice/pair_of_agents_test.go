@@ -704,6 +704,59 @@ func TestRestartUnderLoad(t *testing.T) {
 	}
 }
 
+// A far end that stays on a pair of before two restarts, as Chromium does while
+// nothing but checks comes on the new one, is heard for a time.
+func TestFormerRoute(t *testing.T) {
+	w := newWorld(t, 12)
+	a := w.peer("a", Config{Controlling: true}, "192.0.2.1:1000", "192.0.2.9:1000")
+	b := w.peer("b", Config{}, "192.0.2.2:2000")
+	w.connect(a, b)
+	w.run(time.Second, nil)
+	// Those of b's ports that the next generations have are other ones.
+	old, _ := a.Selected()
+	b.RemoveLocal(w.now, 0, netip.MustParseAddrPort("192.0.2.2:2000"))
+	b.addSock("192.0.2.2:2001")
+	for range 2 {
+		w.restart(a, b)
+		w.run(time.Second, nil)
+	}
+	if now, ok := a.Selected(); !ok || now == old || a.uses(old) {
+		t.Fatalf("a is on %v", now)
+	}
+	data := []byte{22, 1, 'x'}
+	if _, ok := a.HandleDatagram(w.now, old, data); !ok {
+		t.Error("data of the old pair is dropped at once")
+	}
+	w.run(formerFor+10*time.Second, nil)
+	if _, ok := a.HandleDatagram(w.now, old, data); ok {
+		t.Error("data of the old pair is taken for ever")
+	}
+	if a.former != nil || b.former != nil {
+		t.Errorf("%v, %v", a.former, b.former)
+	}
+}
+
+// Names of the far end's that were never found make no room for those of
+// later generations.
+func TestNamesOfRestarts(t *testing.T) {
+	w := newWorld(t, 13)
+	a := w.peer("a", Config{Controlling: true}, "192.0.2.1:1000")
+	b := w.peer("b", Config{}, "192.0.2.2:2000")
+	w.connect(a, b)
+	for i := range 3 * maxRemotes {
+		w.restart(a, b)
+		for j := range 2 {
+			c := Candidate{Foundation: "1", Component: 1, Transport: "udp", Name: fmt.Sprintf("name-%d-%d.local", i, j), Addr: netip.AddrPortFrom(netip.Addr{}, 1000)}
+			if err := a.AddRemote(w.now, c); err != nil {
+				t.Fatalf("restart %d: %v", i, err)
+			}
+		}
+	}
+	if n := len(a.unresolved); n != 2 {
+		t.Errorf("%d names are looked up", n)
+	}
+}
+
 // The best address vanishes, and another takes over.
 func TestMovement(t *testing.T) {
 	w := newWorld(t, 11)

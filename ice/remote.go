@@ -2,6 +2,7 @@ package ice
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -114,6 +115,25 @@ func (a *Agent) resolve(now time.Time, c Candidate) error {
 	a.unresolved = append(a.unresolved, unresolved{gen: a.cur, candidate: c})
 	a.update(now)
 	return nil
+}
+
+// dropUnresolved gives up the names of generations that are over, and looks no
+// longer for those that only they had.
+func (a *Agent) dropUnresolved() {
+	var kept, gone []unresolved
+	for _, u := range a.unresolved {
+		if u.gen == a.cur {
+			kept = append(kept, u)
+		} else {
+			gone = append(gone, u)
+		}
+	}
+	for _, u := range gone {
+		if !slices.ContainsFunc(kept, func(k unresolved) bool { return strings.EqualFold(k.candidate.Name, u.candidate.Name) }) {
+			a.mdns.Stop(u.candidate.Name)
+		}
+	}
+	a.unresolved = kept
 }
 
 // An unresolved candidate waits for its address.

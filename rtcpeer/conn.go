@@ -629,7 +629,9 @@ func (c *Conn) RemoteDescription() (typ, sdp string) {
 }
 
 // RestartICE has the next CreateOffer look for a new way to the peer
-// (RFC 8445 §9). Data flows on over the old one meanwhile.
+// (RFC 8445 §9). Data flows on over the old one meanwhile. Leave some
+// seconds between restarts: where one begins before the last is over, Firefox
+// falls silent for good.
 func (c *Conn) RestartICE() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -22,6 +22,7 @@ type testCase struct {
 	name     string
 	complete bool // descriptions with all candidates, no trickling
 	lossy    bool // one datagram in ten is dropped, both ways
+	vanishes bool // the far end does
 	options  rtcpeer.ChannelOptions
 	run      func(ctx context.Context, l *link) error
 	whole    func(ctx context.Context, p *pair) error // in place of run: makes its channels itself
@@ -47,7 +48,7 @@ var cases = []testCase{
 	{name: "close-ours", run: closeOurs},
 	{name: "close-theirs", run: closeTheirs},
 	{name: "id-reuse", run: idReuse},
-	{name: "page-closed", run: pageClosed},
+	{name: "page-closed", vanishes: true, run: pageClosed},
 	{name: "trickle", run: bothWays(texts("trickled"))},
 	{name: "complete", complete: true, run: bothWays(texts("complete"))},
 	{name: "buffered-amount", run: bufferedAmount},

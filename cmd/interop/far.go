@@ -48,7 +48,7 @@ type channelInfo struct {
 // A far end of a connection: a page's peer connection, or another of ours.
 type far interface {
 	channel(ctx context.Context, label string, o rtcpeer.ChannelOptions) (ch int, err error)
-	offer(ctx context.Context) (sdp string, err error)
+	offer(ctx context.Context, restart bool) (sdp string, err error)
 	answer(ctx context.Context, offer string) (sdp string, err error)
 	accept(ctx context.Context, answer string) error
 	candidate(ctx context.Context, media string, index int, name string) error
@@ -141,8 +141,8 @@ func (f *pagePeer) channel(ctx context.Context, label string, o rtcpeer.ChannelO
 	return ch, err
 }
 
-func (f *pagePeer) offer(ctx context.Context) (sdp string, err error) {
-	err = f.call(ctx, "offer", map[string]any{"complete": f.complete}, &sdp)
+func (f *pagePeer) offer(ctx context.Context, restart bool) (sdp string, err error) {
+	err = f.call(ctx, "offer", map[string]any{"complete": f.complete, "restart": restart}, &sdp)
 	return sdp, err
 }
 

@@ -19,6 +19,9 @@ type pair struct {
 	way     *way
 	cancel  context.CancelFunc
 
+	// order is held while descriptions travel: candidates go behind the one that
+	// they belong to.
+	order        sync.Mutex
 	descriptions chan string
 	candidates   chan candidate // ours, on their way
 	gathered     chan struct{}
@@ -79,7 +82,10 @@ func (p *pair) trickleOurs(ctx context.Context) {
 	for {
 		select {
 		case c := <-p.candidates:
-			if err := p.far.candidate(ctx, c.media, c.index, c.name); err != nil && ctx.Err() == nil {
+			p.order.Lock()
+			err := p.far.candidate(ctx, c.media, c.index, c.name)
+			p.order.Unlock()
+			if err != nil && ctx.Err() == nil {
 				p.fail(fmt.Errorf("our candidate %q: %w", c.name, err))
 			}
 		case <-ctx.Done():
@@ -97,7 +103,10 @@ func (p *pair) pump(ctx context.Context) {
 				if !keeps(p.way.theirs, e.Name) {
 					continue
 				}
-				if err := p.conn.AddICECandidate(e.Media, e.Index, e.Name); err != nil && !errors.Is(err, rtcpeer.ErrClosed) {
+				p.order.Lock()
+				err := p.conn.AddICECandidate(e.Media, e.Index, e.Name)
+				p.order.Unlock()
+				if err != nil && !errors.Is(err, rtcpeer.ErrClosed) {
 					p.fail(fmt.Errorf("their candidate %q: %w", e.Name, err))
 				}
 				continue
@@ -176,8 +185,18 @@ func (p *pair) description(ctx context.Context, typ string) (string, error) {
 }
 
 // connect carries offer and answer.
-func (p *pair) connect(ctx context.Context) error {
+func (p *pair) connect(ctx context.Context) error { return p.negotiate(ctx, false) }
+
+// negotiate is connect, or with restart a restart of ICE by whoever offers.
+func (p *pair) negotiate(ctx context.Context, restart bool) error {
+	p.order.Lock()
+	defer p.order.Unlock()
 	if p.role == "offer" {
+		if restart {
+			if err := p.conn.RestartICE(); err != nil {
+				return err
+			}
+		}
 		if err := p.conn.CreateOffer(); err != nil {
 			return err
 		}
@@ -191,7 +210,7 @@ func (p *pair) connect(ctx context.Context) error {
 		}
 		return p.conn.SetRemoteDescription("answer", strip(p.way.theirs, answer))
 	}
-	offer, err := p.far.offer(ctx)
+	offer, err := p.far.offer(ctx, restart)
 	if err != nil {
 		return err
 	}

@@ -175,7 +175,11 @@ func (r *runner) runCase(ctx context.Context, role string, c *testCase) result {
 	} else {
 		var l *link
 		if l, err = p.open(ctx, c.name, c.options); err == nil {
-			err = c.run(ctx, l)
+			if r.way.restart > 0 && !c.vanishes && !c.complete {
+				err = p.restarting(ctx, func() error { return c.run(ctx, l) })
+			} else {
+				err = c.run(ctx, l)
+			}
 		}
 		if err == nil && r.way.check != nil && p.conn.ConnectionState() == rtcpeer.StateConnected {
 			err = r.way.check(p.conn.Report())

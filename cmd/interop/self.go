@@ -155,7 +155,12 @@ func (f *selfPeer) description(ctx context.Context, typ string) (string, error) 
 	}
 }
 
-func (f *selfPeer) offer(ctx context.Context) (string, error) {
+func (f *selfPeer) offer(ctx context.Context, restart bool) (string, error) {
+	if restart {
+		if err := f.conn.RestartICE(); err != nil {
+			return "", err
+		}
+	}
 	if err := f.conn.CreateOffer(); err != nil {
 		return "", err
 	}

@@ -26,10 +26,12 @@ type way struct {
 	ours, theirs func(candidate string) bool
 	// check tells whether the connection went this way.
 	check func(r rtcpeer.Report) error
-	end   func()
+	// restart is how long after each other ICE restarts begin; 0: there are none.
+	restart time.Duration
+	end     func()
 }
 
-var wayNames = []string{"direct", "lite", "names", "tcp", "relay", "relay-tcp"}
+var wayNames = []string{"direct", "lite", "names", "tcp", "relay", "relay-tcp", "restart"}
 
 // openWay makes what a way needs.
 func openWay(ctx context.Context, name string) (*way, error) {
@@ -38,6 +40,8 @@ func openWay(ctx context.Context, name string) (*way, error) {
 		return &way{name: name, configure: func(*rtcpeer.Config) {}, page: map[string]any{}, end: func() {}}, nil
 	case "lite":
 		return &way{name: name, configure: func(cfg *rtcpeer.Config) { cfg.ICELite = true }, page: map[string]any{}, end: func() {}}, nil
+	case "restart":
+		return &way{name: name, configure: func(*rtcpeer.Config) {}, page: map[string]any{}, restart: 500 * time.Millisecond, end: func() {}}, nil
 	case "names":
 		return &way{
 			name: name, configure: func(cfg *rtcpeer.Config) { cfg.MDNSCandidates = true }, page: map[string]any{}, end: func() {},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -101,7 +102,7 @@ func rivalRows() []row {
 			bulk, {name: "CPU, both ends", unit: "s/GB", least: true, goal: 3, of: bothSides("cpu_s_per_gb")}}},
 		{name: "ping-pong 64 B", args: "latency -size 64 -warm 1s -dur 4s", figures: []figure{
 			{name: "p50", unit: "µs", least: true, goal: 45, of: offerOf("p50_us", 1)}, {name: "p99", unit: "µs", least: true, goal: 120, of: offerOf("p99_us", 1)}}},
-		// Right before the next one, whose share is of this.
+		// Right before the next one, whose share is of this; the rivals' is of the first row.
 		{name: "bulk, path discovery on", args: "throughput -size 16384 -warm 1s -dur 5s", alone: true, stacks: 1, figures: []figure{mbps}},
 		{name: "ping beside a bulk transfer", args: "latency -size 64 -bulk -warm 1s -dur 4s", figures: []figure{
 			{name: "p50", unit: "ms", least: true, goal: 0.4, of: offerOf("p50_us", 1e-3)}, {name: "p99", unit: "ms", least: true, goal: 1.5, of: offerOf("p99_us", 1e-3)},
@@ -177,7 +178,6 @@ func rivals(args []string) error {
 				o, err := measurePair(*ours, s.command, i == 0, r)
 				if err != nil {
 					fmt.Fprintf(os.Stderr, "\r\x1b[K%s: %s: %v\n", r.name, s.name, err)
-					continue
 				}
 				if r.alone {
 					alone[s.name] = o.number("answer", "mbps")
@@ -200,7 +200,7 @@ func rivals(args []string) error {
 			continue
 		}
 		for _, g := range r.figures {
-			c := comparison{row: r.name, figure: g, values: map[string][]float64{}}
+			c := comparison{row: r.name, rounds: cmp.Or(r.rounds, *rounds), figure: g, values: map[string][]float64{}}
 			for _, s := range stacks {
 				c.values[s.name] = results[key(r, s.name, g.name)]
 			}
@@ -221,7 +221,8 @@ func rivals(args []string) error {
 	return nil
 }
 
-// measurePair runs both sides of one stack.
+// measurePair runs both sides of one stack. Figures that came count beside an
+// error, too.
 func measurePair(self, command string, own bool, r row) (o pairOutput, err error) {
 	args := r.args
 	if own && r.ours != "" {
@@ -244,8 +245,7 @@ func measurePair(self, command string, own bool, r row) (o pairOutput, err error
 	if uerr := json.Unmarshal(out, &o); uerr != nil {
 		return o, fmt.Errorf("%w: %s", uerr, firstLine(stderr.String()))
 	}
-	_ = err // the figures that came count
-	return o, nil
+	return o, err
 }
 
 func firstLine(s string) string {
@@ -268,6 +268,7 @@ func floorMbps(command string) (float64, error) {
 // A comparison is one figure of all stacks.
 type comparison struct {
 	row    string
+	rounds int // it was to be run
 	figure figure
 	values map[string][]float64
 }
@@ -320,7 +321,12 @@ func comparisonTable(lines []comparison, stacks []stackCommand, floor []float64,
 	for _, c := range lines {
 		fmt.Fprintf(&b, "| %s | %s, %s |", c.row, c.figure.name, c.figure.unit)
 		for _, s := range stacks {
-			fmt.Fprintf(&b, " %s |", short(median(c.values[s.name])))
+			values := c.values[s.name]
+			b.WriteString(" " + short(median(values)))
+			if n := len(values); n > 0 && n < min(rounds, c.rounds) {
+				fmt.Fprintf(&b, " (%d runs)", n) // the others failed
+			}
+			b.WriteString(" |")
 		}
 		goal, met := "", true
 		if len(stacks) > 1 {

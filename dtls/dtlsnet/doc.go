@@ -11,5 +11,6 @@
 // of one length. Answers follow a client of DTLS 1.3 to its new address when it
 // has shown that it receives what is sent there. DTLS 1.2 has no means to ask:
 // there they follow at once, but the new address gets no more than three times
-// what comes from it, and the one before gets the rest.
+// what comes from it, and the one before gets the rest, which is lost where the
+// client has truly moved.
 package dtlsnet

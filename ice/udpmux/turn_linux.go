@@ -160,6 +160,7 @@ func (t *turn) account(elapsed time.Duration, found bool) {
 // the socket is closed. It is the reader's. It tells whether somebody else led
 // meanwhile.
 func (t *turn) linger() (lent bool) {
+	t.unseek()
 	switch {
 	case t.raw == nil:
 		return false
@@ -244,6 +245,11 @@ func (t *turn) take() bool {
 // lend counts a turn of who has taken it.
 func (t *turn) lend() {
 	t.taken.Add(1)
+	t.unseek()
+}
+
+// unseek counts a turn, of the reader's or of who leads, since it was sought.
+func (t *turn) unseek() {
 	if n := t.sought.Load(); n > 0 {
 		t.sought.CompareAndSwap(n, n-1)
 	}

@@ -122,6 +122,14 @@ func TestTurnSought(t *testing.T) {
 	if x.yieldAfter() != yieldLooks {
 		t.Error("not forgotten")
 	}
+	// Nor does a reader that is alone remember it.
+	x.take()
+	for range soughtTurns {
+		x.linger()
+	}
+	if x.yieldAfter() != yieldLooks {
+		t.Error("not forgotten by the reader")
+	}
 }
 
 // A reader takes its turn again where who led does not come back, and does

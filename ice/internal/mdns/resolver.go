@@ -101,6 +101,11 @@ func (r *Resolver) Start(now time.Time, name string) error {
 	return nil
 }
 
+// Stop gives a name up.
+func (r *Resolver) Stop(name string) {
+	r.lookups = slices.DeleteFunc(r.lookups, func(l *lookup) bool { return strings.EqualFold(l.asked, name) })
+}
+
 // validLabels tells whether every label of a name has 1 to 63 characters
 // (RFC 1035 §2.3.4).
 func validLabels(name string) bool {
