@@ -734,6 +734,20 @@ func TestFormerRoute(t *testing.T) {
 	if a.former != nil || b.former != nil {
 		t.Errorf("%v, %v", a.former, b.former)
 	}
+	// They are bounded, and give way to those in use.
+	for i := range 2 * maxRoutes {
+		sock := int16(len(b.socks) - 1)
+		b.RemoveLocal(w.now, sock, b.socks[sock])
+		b.addSock(fmt.Sprintf("192.0.2.2:%d", 3000+i))
+		w.restart(a, b)
+		w.run(100*time.Millisecond, nil)
+		if n := len(a.routes) + len(a.former); n > maxRoutes {
+			t.Fatalf("%d routes", n)
+		}
+	}
+	if r, ok := a.Selected(); !ok || !a.permitted(r) || len(a.former) == 0 {
+		t.Errorf("on %v (selected %v, permitted %v) beside %d former ones", r, ok, a.permitted(r), len(a.former))
+	}
 }
 
 // Names of the far end's that were never found make no room for those of
