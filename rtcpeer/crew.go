@@ -117,28 +117,38 @@ const (
 	mailOverhead = 256
 )
 
-// postpone keeps datagrams for the crew. It returns false if they are to be
-// taken at once.
-func (p *peer) postpone(now time.Time, r ice.Route, b []byte, segment int) bool {
+// lockOrPostpone takes the peer's lock for datagrams, or returns false: they are
+// kept for the crew. A reader does not wait for a peer that connects.
+func (p *peer) lockOrPostpone(now time.Time, r ice.Route, b []byte, segment int) bool {
 	i := &p.inbox
 	if i.crew == nil || i.direct.Load() {
-		return false
+		p.mu.Lock()
+		return true
 	}
 	i.mu.Lock()
-	defer i.mu.Unlock()
 	if i.direct.Load() {
-		return false
+		i.mu.Unlock()
+		p.mu.Lock()
+		return true
 	}
+	defer i.mu.Unlock()
 	// STUN alone is cheap, and not worth a change of goroutines.
-	if len(b) > 0 && len(b) <= segment && b[0] < 4 && !i.queued {
-		return false
+	cheap := len(b) > 0 && len(b) <= segment && b[0] < 4
+	if cheap && !i.queued && p.mu.TryLock() {
+		return true
 	}
-	if n := len(b) + mailOverhead; i.bytes+n <= maxInbox {
+	i.post(p, mail{now, r, b, segment})
+	return false
+}
+
+// post keeps a copy of m for the crew; mu is held.
+func (i *inbox) post(p *peer, m mail) {
+	if n := len(m.b) + mailOverhead; i.bytes+n <= maxInbox {
+		m.b = slices.Clone(m.b)
 		i.bytes += n
-		i.mail = append(i.mail, mail{now, r, slices.Clone(b), segment})
+		i.mail = append(i.mail, m)
 		i.call(p)
 	}
-	return true
 }
 
 // postponeStart has the crew start DTLS. It returns false if that is to be

@@ -58,6 +58,8 @@ func TestConnectingDoesNotStall(t *testing.T) {
 	defer stop()
 
 	p := <-held
+	release := sync.OnceFunc(p.mu.Unlock)
+	defer release() // or a failure would hang
 	for tick := time.Tick(time.Millisecond); ; <-tick {
 		p.inbox.mu.Lock()
 		n := len(p.inbox.mail)
@@ -71,7 +73,7 @@ func TestConnectingDoesNotStall(t *testing.T) {
 	}
 	transfer(t, x, y)
 	transfer(t, y, x)
-	p.mu.Unlock()
+	release()
 	select {
 	case <-opened:
 	case <-ctx.Done():

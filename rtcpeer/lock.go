@@ -33,6 +33,8 @@ func (m *peerMutex) Lock() {
 	m.waiting.Add(-1)
 }
 
+func (m *peerMutex) TryLock() bool { return m.mu.TryLock() }
+
 // wake has Unlock set a signal. It is called with the lock held.
 func (m *peerMutex) wake(s *signal) {
 	for _, t := range m.later[:m.laters] {

@@ -136,10 +136,9 @@ func (p *peer) run(now time.Time) {
 
 // HandleDatagrams is of udpmux.Handler.
 func (p *peer) HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int) {
-	if p.postpone(now, r, b, segment) {
+	if !p.lockOrPostpone(now, r, b, segment) {
 		return
 	}
-	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return
