@@ -51,10 +51,12 @@ func newPair(ctx context.Context, r *runner, role string, trickle bool, cfg rtcp
 	}
 	p.conn.OnSessionDescriptionCreated(func(typ, sdp string) { p.descriptions <- sdp })
 	p.conn.OnICECandidateCreated(func(media string, index int, name string) {
-		if !trickle || !keeps(p.way.ours, name) {
+		if !trickle {
 			return
 		}
-		p.candidates <- candidate{media, index, name} // Poll must not wait for the page
+		if name, some := heard(p.way.ours, name); some {
+			p.candidates <- candidate{media, index, name} // Poll must not wait for the page
+		}
 	})
 	p.conn.OnDataChannelReceived(func(d *rtcpeer.DataChannel) { p.received <- d })
 	var once sync.Once
@@ -100,14 +102,15 @@ func (p *pair) pump(ctx context.Context) {
 		select {
 		case e := <-p.far.events():
 			if e.Kind == "candidate" {
-				if !keeps(p.way.theirs, e.Name) {
+				name, some := heard(p.way.theirs, e.Name)
+				if !some {
 					continue
 				}
 				p.order.Lock()
-				err := p.conn.AddICECandidate(e.Media, e.Index, e.Name)
+				err := p.conn.AddICECandidate(e.Media, e.Index, name)
 				p.order.Unlock()
 				if err != nil && !errors.Is(err, rtcpeer.ErrClosed) {
-					p.fail(fmt.Errorf("their candidate %q: %w", e.Name, err))
+					p.fail(fmt.Errorf("their candidate %q: %w", name, err))
 				}
 				continue
 			}
@@ -204,24 +207,24 @@ func (p *pair) negotiate(ctx context.Context, restart bool) error {
 		if err != nil {
 			return err
 		}
-		answer, err := p.far.answer(ctx, strip(p.way.ours, offer))
+		answer, err := p.far.answer(ctx, redact(p.way.ours, offer))
 		if err != nil {
 			return err
 		}
-		return p.conn.SetRemoteDescription("answer", strip(p.way.theirs, answer))
+		return p.conn.SetRemoteDescription("answer", redact(p.way.theirs, answer))
 	}
 	offer, err := p.far.offer(ctx, restart)
 	if err != nil {
 		return err
 	}
-	if err := p.conn.SetRemoteDescription("offer", strip(p.way.theirs, offer)); err != nil {
+	if err := p.conn.SetRemoteDescription("offer", redact(p.way.theirs, offer)); err != nil {
 		return err
 	}
 	answer, err := p.description(ctx, "answer")
 	if err != nil {
 		return err
 	}
-	return p.far.accept(ctx, strip(p.way.ours, answer))
+	return p.far.accept(ctx, redact(p.way.ours, answer))
 }
 
 // A link is one channel with both its ends.
@@ -289,6 +292,9 @@ func (p *pair) joinTheirs(ctx context.Context, d *rtcpeer.DataChannel) (*link, e
 func (p *pair) joinOurs(ctx context.Context, ch int) (*link, error) {
 	select {
 	case d := <-p.received:
+		if _, err := p.wait(ctx, "open", ch); err != nil {
+			return nil, err
+		}
 		info, err := p.far.describe(ctx, ch)
 		if err != nil {
 			return nil, err
@@ -313,4 +319,7 @@ func (p *pair) end() {
 	p.conn.Close()
 	p.far.close(ctx)
 	p.cancel()
+	if p.way.between != nil {
+		p.way.between()
+	}
 }

@@ -146,7 +146,11 @@ func progress(what string) {
 // runCase runs one case on a connection of its own.
 func (r *runner) runCase(ctx context.Context, role string, c *testCase) result {
 	out := result{Peer: r.name, Version: r.version, Role: role, Case: c.name}
-	ctx, cancel := context.WithTimeout(ctx, caseTimeout)
+	limit := caseTimeout
+	if r.way.slow {
+		limit *= 3
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	cfg := rtcpeer.Config{}
 	switch r.options.dtls {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,23 +16,31 @@ import (
 )
 
 // A way is what lies between the two ends: nothing, with our end full, ICE
-// lite or known by names of multicast DNS only, a network that lets no UDP through, or a relay that both are held to.
+// lite or known by names of multicast DNS only, a network that is bad, one whose
+// NAT forgets, one that lets no UDP through, or a relay that both are held to.
 type way struct {
 	name string
 	// configure is what our end needs for it, and far what the far end does: as
 	// it is where that is ours too (nil: nothing), as an RTCConfiguration else.
 	configure, far func(cfg *rtcpeer.Config)
 	page           map[string]any
-	// ours and theirs tell which candidates the other end hears of; nil: all.
-	ours, theirs func(candidate string) bool
+	// ours and theirs tell what the other end hears of a candidate, which may be
+	// nothing (""); nil: all of it.
+	ours, theirs func(candidate string) string
 	// check tells whether the connection went this way.
 	check func(r rtcpeer.Report) error
 	// restart is how long after each other ICE restarts begin; 0: there are none.
 	restart time.Duration
+	// slow tells that a case may take three times as long, and outage how long
+	// the far end may not be heard.
+	slow   bool
+	outage time.Duration
+	// between is what happens between two cases.
+	between func()
 	end     func()
 }
 
-var wayNames = []string{"direct", "lite", "names", "tcp", "relay", "relay-tcp", "restart"}
+var wayNames = []string{"direct", "lite", "names", "bad", "rebinding", "tcp", "relay", "relay-tcp", "restart"}
 
 // openWay makes what a way needs.
 func openWay(ctx context.Context, name string) (*way, error) {
@@ -47,9 +56,18 @@ func openWay(ctx context.Context, name string) (*way, error) {
 			name: name, configure: func(cfg *rtcpeer.Config) { cfg.MDNSCandidates = true }, page: map[string]any{}, end: func() {},
 			// Theirs are kept from us, so that nothing but their finding ours can
 			// connect them.
-			ours:   func(candidate string) bool { return strings.Contains(candidate, ".local ") },
-			theirs: func(string) bool { return false },
+			ours:   only(func(candidate string) bool { return strings.Contains(candidate, ".local ") }),
+			theirs: nothing,
 		}, nil
+	case "bad":
+		// 30 Mbit/s, a round trip of 40 ms and as much that waits.
+		return wayThroughMiddle(name, &middle{delay: 20 * time.Millisecond, loss: 0.01, twice: 0.01, late: 0.01, rate: 30e6 / 8, queue: 30e6 / 8 * 0.04})
+	case "rebinding":
+		w, err := wayThroughMiddle(name, &middle{delay: 5 * time.Millisecond, rate: 30e6 / 8, queue: 30e6 / 8 * 0.04, renewal: 3 * time.Second})
+		if err == nil {
+			w.outage = 6 * time.Second // until the far end's next check, which may be of consent (RFC 7675 §5.1)
+		}
+		return w, err
 	case "tcp":
 		return wayOverTCP()
 	case "relay":
@@ -67,7 +85,7 @@ func wayOverTCP() (*way, error) {
 	if err != nil {
 		return nil, err
 	}
-	withoutUDP := func(candidate string) bool { return !strings.Contains(strings.ToLower(candidate), " udp ") }
+	withoutUDP := only(func(candidate string) bool { return !strings.Contains(strings.ToLower(candidate), " udp ") })
 	return &way{
 		name:      "tcp",
 		configure: func(cfg *rtcpeer.Config) { cfg.Host = host },
@@ -76,6 +94,21 @@ func wayOverTCP() (*way, error) {
 		theirs:    withoutUDP,
 		check:     selected("tcp", ""),
 		end:       func() { host.Close() },
+	}, nil
+}
+
+// wayThroughMiddle has all go through a network in the middle. The far end's
+// candidates are kept from us, so that nothing goes beside it.
+func wayThroughMiddle(name string, m *middle) (*way, error) {
+	addr, err := ownAddress()
+	if err != nil {
+		return nil, err
+	}
+	m.addr, _ = netip.AddrFromSlice(addr.To4())
+	m.start()
+	return &way{
+		name: name, configure: func(*rtcpeer.Config) {}, page: map[string]any{},
+		ours: m.through, theirs: nothing, slow: true, between: m.clear, end: m.end,
 	}, nil
 }
 
@@ -187,19 +220,40 @@ func selected(transport, typ string) func(r rtcpeer.Report) error {
 	}
 }
 
-// keeps tells whether the other end hears of a candidate; the end of them it
-// always does.
-func keeps(filter func(candidate string) bool, candidate string) bool {
-	return filter == nil || candidate == "" || filter(candidate)
+// only lets a candidate that is kept through as it is.
+func only(kept func(candidate string) bool) func(string) string {
+	return func(candidate string) string {
+		if kept(candidate) {
+			return candidate
+		}
+		return ""
+	}
 }
 
-// strip leaves out of a description the candidates that are not kept.
-func strip(filter func(candidate string) bool, sdp string) string {
+func nothing(string) string { return "" }
+
+// heard is what the other end hears of a candidate; false: nothing. Of the end
+// of them it always does.
+func heard(of func(candidate string) string, candidate string) (string, bool) {
+	if of == nil || candidate == "" {
+		return candidate, true
+	}
+	candidate = of(candidate)
+	return candidate, candidate != ""
+}
+
+// redact has the candidates in a description be what the other end hears of them.
+func redact(of func(candidate string) string, sdp string) string {
 	var out strings.Builder
 	for line := range strings.Lines(sdp) {
-		if !strings.HasPrefix(line, "a=candidate:") || keeps(filter, line) {
-			out.WriteString(line)
+		if c, is := strings.CutPrefix(line, "a=candidate:"); is {
+			c, some := heard(of, strings.TrimRight("candidate:"+c, "\r\n"))
+			if !some {
+				continue
+			}
+			line = "a=" + c + "\r\n"
 		}
+		out.WriteString(line)
 	}
 	return out.String()
 }

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A middle is a network between the two ends, with a NAT before the far one. The
+// far end hears of our addresses as of ones in the middle; what it sends there
+// reaches us from the NAT, which has a socket for each of its.
+type middle struct {
+	addr    netip.Addr
+	delay   time.Duration // in each direction
+	loss    float64       // probabilities: that a datagram is lost,
+	twice   float64       // that it comes twice,
+	late    float64       // and that it comes a delay later still, behind others
+	rate    float64       // bytes a second, in each direction
+	queue   float64       // bytes that wait for it
+	renewal time.Duration // how long the NAT keeps its sockets; 0: for ever
+
+	mu     sync.Mutex
+	rng    *rand.Rand
+	doors  map[netip.AddrPort]*door // by our address
+	opened []*net.UDPConn
+	free   [2]time.Time // when what waits has been sent: to us, and to the far end
+	lines  [2]chan parcel
+}
+
+// A parcel is a datagram on its way.
+type parcel struct {
+	at time.Time
+	by *net.UDPConn
+	to netip.AddrPort
+	b  []byte
+}
+
+func (p parcel) send() { p.by.WriteToUDPAddrPort(p.b, p.to) }
+
+func (m *middle) start() {
+	m.rng = rand.New(rand.NewPCG(1, 1))
+	m.doors = map[netip.AddrPort]*door{}
+	for i := range m.lines {
+		m.lines[i] = make(chan parcel, 4096)
+		go func() {
+			for p := range m.lines[i] {
+				time.Sleep(time.Until(p.at))
+				p.send()
+			}
+		}()
+	}
+}
+
+func (m *middle) end() {
+	m.clear()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range m.lines {
+		close(m.lines[i])
+		m.lines[i] = nil // what still comes is lost
+	}
+}
+
+// A door is what one of our addresses is in the middle.
+type door struct {
+	ours  netip.AddrPort
+	conn  *net.UDPConn
+	known map[netip.AddrPort]*mapping // by the far end's address
+}
+
+// A mapping is the NAT's, of one of the far end's sockets.
+type mapping struct {
+	conn *net.UDPConn
+	made time.Time
+}
+
+// overhead is of IP and UDP.
+const overhead = 28
+
+// through makes a candidate of ours one in the middle. Those that are not of
+// IPv4 and UDP are left out.
+func (m *middle) through(candidate string) string {
+	f := strings.Fields(candidate)
+	if len(f) < 8 || !strings.EqualFold(f[2], "udp") {
+		return ""
+	}
+	ours, err := netip.ParseAddrPort(f[4] + ":" + f[5])
+	if err != nil || !ours.Addr().Is4() {
+		return ""
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	d := m.doors[ours]
+	if d == nil {
+		conn, err := m.listen()
+		if err != nil {
+			return ""
+		}
+		d = &door{ours: ours, conn: conn, known: map[netip.AddrPort]*mapping{}}
+		m.doors[ours] = d
+		go m.inward(d)
+	}
+	f[4], f[5] = m.addr.String(), strconv.Itoa(d.conn.LocalAddr().(*net.UDPAddr).Port)
+	return strings.Join(f, " ")
+}
+
+// listen opens a socket in the middle. The lock is held.
+func (m *middle) listen() (*net.UDPConn, error) {
+	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(m.addr, 0)))
+	if err != nil {
+		return nil, fmt.Errorf("a socket between the ends: %w", err)
+	}
+	conn.SetReadBuffer(1 << 20)
+	m.opened = append(m.opened, conn)
+	return conn, nil
+}
+
+// inward carries from the far end to us.
+func (m *middle) inward(d *door) {
+	b := make([]byte, 65536)
+	for {
+		n, from, err := d.conn.ReadFromUDPAddrPort(b)
+		if err != nil {
+			return
+		}
+		if nat := m.mapped(d, from); nat != nil {
+			m.carry(0, nat, d.ours, b[:n])
+		}
+	}
+}
+
+// mapped is the NAT's socket for one of the far end's.
+func (m *middle) mapped(d *door, from netip.AddrPort) *net.UDPConn {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	nat := d.known[from]
+	if nat == nil || m.renewal > 0 && now.Sub(nat.made) > m.renewal {
+		conn, err := m.listen()
+		if err != nil {
+			return nil // closed
+		}
+		nat = &mapping{conn, now}
+		d.known[from] = nat
+		go m.outward(d, nat, from)
+	}
+	return nat.conn
+}
+
+// outward carries from us to one of the far end's sockets, as long as the NAT
+// has it so.
+func (m *middle) outward(d *door, nat *mapping, to netip.AddrPort) {
+	b := make([]byte, 65536)
+	for {
+		n, from, err := nat.conn.ReadFromUDPAddrPort(b)
+		if err != nil {
+			return
+		}
+		m.mu.Lock()
+		current := d.known[to] == nat
+		m.mu.Unlock()
+		if current && from == d.ours {
+			m.carry(1, d.conn, to, b[:n])
+		}
+	}
+}
+
+// carry sends a datagram when its time has come, or loses it.
+func (m *middle) carry(direction int, by *net.UDPConn, to netip.AddrPort, b []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.rng.Float64() < m.loss {
+		return
+	}
+	now := time.Now()
+	free := &m.free[direction]
+	if free.Before(now) {
+		*free = now
+	}
+	if free.Sub(now).Seconds()*m.rate > m.queue {
+		return
+	}
+	*free = free.Add(time.Duration(float64(len(b)+overhead) / m.rate * 1e9))
+	p := parcel{free.Add(m.delay), by, to, append([]byte(nil), b...)}
+	if m.rng.Float64() < m.twice {
+		time.AfterFunc(time.Until(p.at)+m.delay/2, p.send)
+	}
+	if m.rng.Float64() < m.late {
+		time.AfterFunc(time.Until(p.at)+m.delay, p.send)
+		return
+	}
+	select {
+	case m.lines[direction] <- p:
+	default:
+	}
+}
+
+// clear closes everything: the next case has doors of its own.
+func (m *middle) clear() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, conn := range m.opened {
+		conn.Close()
+	}
+	m.opened, m.doors, m.free = nil, map[netip.AddrPort]*door{}, [2]time.Time{}
+}
