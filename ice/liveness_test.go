@@ -243,3 +243,32 @@ func TestNominationOfWorsePair(t *testing.T) {
 		t.Errorf("followed after %v", w.now.Sub(start))
 	}
 }
+
+// A NAT that gives a client ever new addresses, in one connection without a
+// restart of ICE: the client is followed each time, whichever end controls.
+func TestRebindings(t *testing.T) {
+	for _, controlling := range []bool{true, false} {
+		w := newWorld(t, 1)
+		client := w.peer("client", Config{Controlling: controlling}, "10.0.0.1:1000")
+		server := w.peer("server", Config{Controlling: !controlling}, "192.0.2.2:2000")
+		rebind := func(i int) {
+			client.nat = &nat{netip.AddrPortFrom(netip.MustParseAddr("198.51.100.1"), uint16(1000+i)), map[netip.AddrPort]bool{}}
+		}
+		rebind(0)
+		w.cut = func(from, to netip.AddrPort) bool { return to.Addr().IsPrivate() }
+		w.connect(client, server)
+		if !w.run(5*time.Second, both(client, server, StateCompleted)) {
+			t.Fatalf("client %v, server %v", client.State(), server.State())
+		}
+		for i := range 200 {
+			rebind(i + 1)
+			followed := func() bool { r, ok := server.Selected(); return ok && r.Remote == client.nat.public }
+			if !w.talk(6*time.Second, followed, client, server) {
+				t.Fatalf("address %d is not followed: client %v, server %v\n%v", i+1, client.State(), server.State(), server.Report())
+			}
+			if !w.talk(time.Second, func() bool { return len(client.data) > 0 }, server) {
+				t.Fatalf("address %d: nothing comes back", i+1)
+			}
+		}
+	}
+}

@@ -132,7 +132,7 @@ func (a *Agent) learn(now time.Time, g *generation, c earlyCheck) {
 		}
 		return
 	}
-	p := a.pairFor(g, c)
+	p := a.pairFor(now, g, c)
 	if p == nil {
 		return
 	}
@@ -166,12 +166,15 @@ func (p *pair) justChecked(now time.Time) bool {
 
 // pairFor finds or makes the pair that a request came on. An address that is
 // not known is a new peer-reflexive candidate.
-func (a *Agent) pairFor(g *generation, c earlyCheck) *pair {
+func (a *Agent) pairFor(now time.Time, g *generation, c earlyCheck) *pair {
 	addr := c.route.Remote
 	addr = netip.AddrPortFrom(addr.Addr().WithZone(""), addr.Port())
 	r := g.findRemote(addr, c.base.tcp.opposite())
 	if r == nil {
-		if g.prflx >= maxRemotes/2 || len(g.remotes) >= maxRemotes || !usableRemote(addr) {
+		if !usableRemote(addr) {
+			return nil
+		}
+		if (g.prflx >= maxRemotes/2 || len(g.remotes) >= maxRemotes) && !a.forgetSilent(now, g) {
 			return nil
 		}
 		g.prflx++
@@ -180,6 +183,35 @@ func (a *Agent) pairFor(g *generation, c earlyCheck) *pair {
 		// RFC 8445 §7.3.1.3: it is paired with this base only.
 	}
 	return a.formPair(g, c.base, r)
+}
+
+// forgetSilent makes room for another peer-reflexive candidate: the one that was
+// not heard of for longest goes, unless it is of use. A NAT that forgets, or a
+// far end that moves, may bring any number of them.
+func (a *Agent) forgetSilent(now time.Time, g *generation) bool {
+	heard := map[*remote]time.Time{}
+	for _, p := range g.pairs {
+		switch {
+		case p.remote.typ != PeerReflexive:
+		case p == a.selected || p == g.nominated || p.nominating || p.fresh(now):
+			heard[p.remote] = now
+		case p.heardAt.After(heard[p.remote]):
+			heard[p.remote] = p.heardAt
+		}
+	}
+	var silent *remote
+	for _, r := range g.remotes {
+		if r.typ == PeerReflexive && heard[r].Before(now) && (silent == nil || heard[r].Before(heard[silent])) {
+			silent = r
+		}
+	}
+	if silent == nil {
+		return false
+	}
+	g.removePairs(func(p *pair) bool { return p.remote == silent })
+	g.forgetReflexive(silent)
+	a.dropRoutes()
+	return true
 }
 
 // replayEarly acts on the requests that came before the far end's
