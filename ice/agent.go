@@ -76,6 +76,7 @@ type Agent struct {
 	foundations []foundationKey
 	routes      []Route // authenticated: payload from them is given up
 	former      []formerRoute
+	stranger    Route // what HandleDatagram returned last with false came on
 
 	selected   *pair     // where data goes; nil: nowhere
 	lastAnswer time.Time // of the far end, on any pair

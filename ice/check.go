@@ -233,4 +233,7 @@ func (a *Agent) checkSucceeded(now time.Time, p *pair, x transaction) {
 	if p.useCandidate && !a.controlling {
 		g.accept(now, p)
 	}
+	if !p.provenAt.IsZero() {
+		a.followProven(now, p)
+	}
 }

@@ -8,7 +8,8 @@ import (
 )
 
 // HandleDatagram takes a datagram. What is STUN, TURN or mDNS is eaten; the
-// payload of a permitted route comes back, a part of b.
+// payload of a permitted route comes back, a part of b. With false, it may be
+// the far end's from elsewhere: see Proven.
 func (a *Agent) HandleDatagram(now time.Time, r Route, b []byte) (data []byte, ok bool) {
 	if len(b) == 0 || a.state == StateClosed {
 		return nil, false
@@ -45,7 +46,7 @@ func (a *Agent) handlePeer(now time.Time, r Route, b []byte) (data []byte, ok bo
 			return b, true
 		}
 		if !a.permitted(r) {
-			return nil, false
+			return a.strange(r, b), false
 		}
 		a.follow(now, r)
 		return b, true

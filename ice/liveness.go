@@ -98,3 +98,48 @@ func (a *Agent) follow(now time.Time, r Route) {
 		}
 	}
 }
+
+// strange looks at payload from where the far end has not proved itself. It may
+// be the far end's yet, to which a NAT has given another address.
+func (a *Agent) strange(r Route, b []byte) []byte {
+	local := a.findBase(r)
+	if a.selected == nil || a.selected.gen != a.cur || local == nil || local.tcp != NotTCP || a.lite || a.relayOnly && local.typ != Relay {
+		return nil
+	}
+	a.stranger = r
+	return b
+}
+
+// Proven tells that the payload that HandleDatagram returned last, with false,
+// was made by the far end. Whether it is there, and did not only have its
+// datagram carried on, a check is to say: its own may be seconds away, and so
+// long all that is sent is lost.
+func (a *Agent) Proven(now time.Time) {
+	p, local := a.selected, a.findBase(a.stranger)
+	if p == nil || local == nil {
+		return
+	}
+	const typePreference = 0xff << 24 // RFC 8445 §5.1.2.1
+	q := a.pairFor(now, a.cur, earlyCheck{
+		base: local, route: local.route(a.stranger.Remote),
+		priority: uint32(PeerReflexive.preferenceOver(local.tcp))<<24 | p.remote.priority&^typePreference,
+	})
+	if q == nil {
+		return
+	}
+	if x := q.transactions.newest(); x == nil || now.Sub(x.sentAt) >= max(followLeast, 2*p.rtt) {
+		q.provenAt = now
+		q.trigger()
+		a.update(now)
+	}
+}
+
+// followProven has data go where the far end was proven to be, and has now
+// answered, unless it was meanwhile heard where it was before.
+func (a *Agent) followProven(now time.Time, q *pair) {
+	p := a.selected
+	if p != nil && p != q && p.gen == q.gen && !p.heardAt.After(q.provenAt) && now.Sub(p.leftAt) >= followAgain {
+		p.consent.unanswered, p.leftAt = doubtful, now
+	}
+	q.provenAt = time.Time{}
+}

@@ -244,24 +244,34 @@ func TestNominationOfWorsePair(t *testing.T) {
 	}
 }
 
+// behindNAT connects a client, to which its NAT gives another address whenever
+// rebind is called, and a server.
+func behindNAT(t *testing.T, controlling bool) (w *world, client, server *peer, rebind func()) {
+	t.Helper()
+	w = newWorld(t, 1)
+	client = w.peer("client", Config{Controlling: controlling}, "10.0.0.1:1000")
+	server = w.peer("server", Config{Controlling: !controlling}, "192.0.2.2:2000")
+	port := uint16(1000)
+	rebind = func() {
+		port++
+		client.nat = &nat{netip.AddrPortFrom(netip.MustParseAddr("198.51.100.1"), port), map[netip.AddrPort]bool{}}
+	}
+	rebind()
+	w.cut = func(from, to netip.AddrPort) bool { return to.Addr().IsPrivate() }
+	w.connect(client, server)
+	if !w.run(5*time.Second, both(client, server, StateCompleted)) {
+		t.Fatalf("client %v, server %v", client.State(), server.State())
+	}
+	return w, client, server, rebind
+}
+
 // A NAT that gives a client ever new addresses, in one connection without a
 // restart of ICE: the client is followed each time, whichever end controls.
 func TestRebindings(t *testing.T) {
 	for _, controlling := range []bool{true, false} {
-		w := newWorld(t, 1)
-		client := w.peer("client", Config{Controlling: controlling}, "10.0.0.1:1000")
-		server := w.peer("server", Config{Controlling: !controlling}, "192.0.2.2:2000")
-		rebind := func(i int) {
-			client.nat = &nat{netip.AddrPortFrom(netip.MustParseAddr("198.51.100.1"), uint16(1000+i)), map[netip.AddrPort]bool{}}
-		}
-		rebind(0)
-		w.cut = func(from, to netip.AddrPort) bool { return to.Addr().IsPrivate() }
-		w.connect(client, server)
-		if !w.run(5*time.Second, both(client, server, StateCompleted)) {
-			t.Fatalf("client %v, server %v", client.State(), server.State())
-		}
+		w, client, server, rebind := behindNAT(t, controlling)
 		for i := range 200 {
-			rebind(i + 1)
+			rebind()
 			followed := func() bool { r, ok := server.Selected(); return ok && r.Remote == client.nat.public }
 			if !w.talk(6*time.Second, followed, client, server) {
 				t.Fatalf("address %d is not followed: client %v, server %v\n%v", i+1, client.State(), server.State(), server.Report())
@@ -269,6 +279,82 @@ func TestRebindings(t *testing.T) {
 			if !w.talk(time.Second, func() bool { return len(client.data) > 0 }, server) {
 				t.Fatalf("address %d: nothing comes back", i+1)
 			}
+		}
+	}
+}
+
+// A client that does not check for long is followed by its data, if that proves
+// to be its own; one check is made of an address that only sends it on.
+func TestDataFromElsewhere(t *testing.T) {
+	for _, controlling := range []bool{true, false} {
+		w, client, server, rebind := behindNAT(t, controlling)
+		w.talk(time.Second, nil, client)
+		silent := true
+		checks := map[netip.AddrPort]int{}
+		w.tap = func(from *peer, r Route, b []byte) bool {
+			m, err := stun.Parse(b)
+			request := err == nil && m.Type() == stun.BindingRequest
+			if request && from == server {
+				checks[r.Remote]++
+			}
+			return !request || !silent || from == server
+		}
+		followed := func() bool { r, ok := server.Selected(); return ok && r.Remote == client.nat.public }
+
+		rebind()
+		if w.talk(time.Second, followed, client) || checks[client.nat.public] > 0 {
+			t.Error("followed by data that proves nothing")
+		}
+		server.proves = true
+		start := w.now
+		if !w.talk(5*time.Second, followed, client) || w.now.Sub(start) > 500*time.Millisecond {
+			t.Errorf("followed after %v", w.now.Sub(start))
+		}
+		if n := checks[client.nat.public]; n > 3 {
+			t.Errorf("%d checks", n)
+		}
+		silent = false
+		w.talk(5*time.Second, nil, client, server)
+
+		// Somebody sends data of the client's on, and answers nothing.
+		elsewhere := Route{Sock: 0, Local: server.socks[0].Addr(), Remote: netip.MustParseAddrPort("198.51.100.9:9")}
+		carryOn := func() {
+			data, ok := server.HandleDatagram(w.now, elsewhere, []byte{22, 0})
+			if data == nil {
+				t.Fatal("data that may be the client's is not shown")
+			}
+			if !ok {
+				server.Proven(w.now)
+			}
+		}
+		for range 100 {
+			carryOn()
+			w.run(time.Millisecond, nil)
+		}
+		if n := checks[elsewhere.Remote]; n != 1 {
+			t.Errorf("%d checks of an address that does not answer", n)
+		}
+		// And now has it answer, too, while it is heard where it was.
+		w.nodes = map[netip.AddrPort]func(packet){elsewhere.Remote: func(k packet) {
+			w.flight = append(w.flight, packet{at: w.now.Add(w.delay), from: elsewhere.Remote, to: client.nat.public, b: k.b})
+		}}
+		w.tap = func(from *peer, r Route, b []byte) bool {
+			if from == client && r.Remote == elsewhere.Remote {
+				w.flight = append(w.flight, packet{at: w.now.Add(w.delay), from: elsewhere.Remote, to: server.socks[0], b: slices.Clone(b)})
+				return false
+			}
+			return true
+		}
+		client.nat.allowed[elsewhere.Remote] = true
+		before, answered := len(server.selected), false
+		for range 40 {
+			client.say("here")
+			w.run(15*time.Millisecond, nil)
+			carryOn()
+			answered = answered || slices.Contains(server.routes, elsewhere)
+		}
+		if !answered || len(server.selected) != before || !followed() {
+			t.Errorf("answered from elsewhere: %v; selected %v", answered, server.selected[before:])
 		}
 	}
 }

@@ -32,6 +32,7 @@ type pair struct {
 
 	lastAnswer time.Time // of the latest authenticated response
 	leftAt     time.Time // when follow left it last
+	provenAt   time.Time // when it was checked since data that proved to be the far end's came on it; zero: it did not
 	quietSince time.Time // of the selected pair: when data went out that nothing was heard after
 	heardAt    time.Time // when anything of the far end's came on it last, data included if it is selected
 	consent    consent

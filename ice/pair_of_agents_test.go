@@ -58,6 +58,7 @@ type peer struct {
 	gone     []int16 // socks of connections
 	gathered int
 	data     []string
+	proves   bool // can tell that data is the far end's, whatever its route
 	sent     int
 	trickle  *peer // who hears of candidates
 }
@@ -234,8 +235,11 @@ func (w *world) deliver() {
 			for sock, addr := range p.socks {
 				if addr == to && p.tcp[sock] == NotTCP {
 					r := Route{Sock: sock, Local: addr.Addr(), Remote: k.from}
-					if data, ok := p.HandleDatagram(w.now, r, k.b); ok {
+					data, ok := p.HandleDatagram(w.now, r, k.b)
+					if ok {
 						p.data = append(p.data, string(data))
+					} else if data != nil && p.proves {
+						p.Proven(w.now)
 					}
 				}
 			}

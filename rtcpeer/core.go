@@ -94,22 +94,29 @@ func (p *core) beginDTLS(now time.Time) {
 // handleDatagram takes one datagram. process follows, after the last one of a
 // batch.
 func (p *core) handleDatagram(now time.Time, r ice.Route, b []byte) {
-	if data, ok := p.agent.HandleDatagram(now, r, b); ok {
+	data, ok := p.agent.HandleDatagram(now, r, b)
+	switch {
+	case ok:
 		p.handleData(now, data)
+	case data != nil && p.established() && p.handleData(now, data):
+		p.agent.Proven(now)
 	}
 }
 
-func (p *core) handleData(now time.Time, b []byte) {
+// handleData tells whether application data was in it, which nobody but the far
+// end can make.
+func (p *core) handleData(now time.Time, b []byte) (proven bool) {
 	if !p.begun {
 		if len(p.early) < maxEarlyDatagrams && len(b) <= maxEarlySize {
 			p.early = append(p.early, append([]byte(nil), b...))
 		}
-		return
+		return false
 	}
 	p.used = now
 	for len(b) > 0 {
 		data, n := p.dtls.ReadRecord(now, b)
 		if len(data) > 0 {
+			proven = true
 			if p.assoc.State() == sctp.StateClosed {
 				p.process(now) // it has to have begun to know the far end's INIT for its answer
 			}
@@ -117,6 +124,7 @@ func (p *core) handleData(now time.Time, b []byte) {
 		}
 		b = b[n:]
 	}
+	return proven
 }
 
 // process moves what a batch of input, a timer or a call has caused from
