@@ -31,10 +31,8 @@ type way struct {
 	check func(r rtcpeer.Report) error
 	// restart is how long after each other ICE restarts begin; 0: there are none.
 	restart time.Duration
-	// slow tells that a case may take three times as long, and outage how long
-	// the far end may not be heard.
-	slow   bool
-	outage time.Duration
+	// slow tells that a case may take three times as long.
+	slow bool
 	// between is what happens between two cases.
 	between func()
 	end     func()
@@ -63,11 +61,7 @@ func openWay(ctx context.Context, name string) (*way, error) {
 		// 30 Mbit/s, a round trip of 40 ms and as much that waits.
 		return wayThroughMiddle(name, &middle{delay: 20 * time.Millisecond, loss: 0.01, twice: 0.01, late: 0.01, rate: 30e6 / 8, queue: 30e6 / 8 * 0.04})
 	case "rebinding":
-		w, err := wayThroughMiddle(name, &middle{delay: 5 * time.Millisecond, rate: 30e6 / 8, queue: 30e6 / 8 * 0.04, renewal: 3 * time.Second})
-		if err == nil {
-			w.outage = 6 * time.Second // until the far end's next check, which may be of consent (RFC 7675 §5.1)
-		}
-		return w, err
+		return wayOfRebinding(name)
 	case "tcp":
 		return wayOverTCP()
 	case "relay":
@@ -110,6 +104,25 @@ func wayThroughMiddle(name string, m *middle) (*way, error) {
 		name: name, configure: func(*rtcpeer.Config) {}, page: map[string]any{},
 		ours: m.through, theirs: nothing, slow: true, between: m.clear, end: m.end,
 	}, nil
+}
+
+// wayOfRebinding has the far end behind a NAT that gives it another address
+// every three seconds, and our end share a socket: whose an address is that did
+// not show before has to be found.
+func wayOfRebinding(name string) (*way, error) {
+	w, err := wayThroughMiddle(name, &middle{delay: 5 * time.Millisecond, rate: 30e6 / 8, queue: 30e6 / 8 * 0.04, renewal: 3 * time.Second})
+	if err != nil {
+		return nil, err
+	}
+	host, err := rtcpeer.NewHost(rtcpeer.HostConfig{Addr: "0.0.0.0:0"})
+	if err != nil {
+		w.end()
+		return nil, err
+	}
+	w.configure = func(cfg *rtcpeer.Config) { cfg.Host = host }
+	end := w.end
+	w.end = func() { host.Close(); end() }
+	return w, nil
 }
 
 // wayThroughRelay starts a TURN server and holds both ends to it, the far one by

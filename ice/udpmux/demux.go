@@ -16,12 +16,19 @@ type demux struct {
 	mu     sync.RWMutex
 	ports  map[*Port]bool
 	bound  map[netip.AddrPort]*Port
+	hosts  map[netip.Addr][]*Port // a few of those that are bound to a host's addresses
 	ufrags map[string]*Port
 
 	// Requests on their way, oldest first from asked[first].
 	waiting map[stun.TransactionID]*Port
 	asked   []question
 	first   int
+
+	offers struct {
+		sync.Mutex
+		since time.Time
+		count int
+	}
 }
 
 // A question is a request whose answer may come from an unbound address.
@@ -34,11 +41,18 @@ const (
 	maxQuestions  = 4096
 	questionsLast = 40 * time.Second // as long as a STUN transaction
 	maxAsked      = 32               // from so many on, a port forgets its old ones
+
+	// Of data from unknown addresses, which whoever it is offered to has to
+	// decrypt to see whether it is his.
+	maxOffered  = 4 // how many peers are tried
+	maxOffers   = 16
+	offerWindow = 100 * time.Millisecond
 )
 
 func (d *demux) init() {
 	d.ports = map[*Port]bool{}
 	d.bound = map[netip.AddrPort]*Port{}
+	d.hosts = map[netip.Addr][]*Port{}
 	d.ufrags = map[string]*Port{}
 	d.waiting = map[stun.TransactionID]*Port{}
 }
@@ -72,6 +86,7 @@ func (d *demux) detach(p *Port) {
 	delete(d.ports, p)
 	for _, a := range p.binds {
 		delete(d.bound, a)
+		d.leaveHost(p, a.Addr())
 	}
 	for _, u := range p.ufrags {
 		delete(d.ufrags, u)
@@ -126,7 +141,23 @@ func (d *demux) bind(p *Port, remote netip.AddrPort) error {
 	}
 	d.bound[remote] = p
 	p.binds = append(p.binds, remote)
+	if h := d.hosts[remote.Addr()]; len(h) < maxOffered && !slices.Contains(h, p) {
+		d.hosts[remote.Addr()] = append(h, p)
+	}
 	return nil
+}
+
+// leaveHost takes p from those that are of a host.
+func (d *demux) leaveHost(p *Port, host netip.Addr) {
+	h := d.hosts[host]
+	i := slices.Index(h, p)
+	switch {
+	case i < 0:
+	case len(h) == 1:
+		delete(d.hosts, host)
+	default:
+		d.hosts[host] = slices.Delete(h, i, i+1)
+	}
 }
 
 func (d *demux) unbind(p *Port, remote netip.AddrPort) {
@@ -135,7 +166,32 @@ func (d *demux) unbind(p *Port, remote netip.AddrPort) {
 	if d.bound[remote] == p {
 		delete(d.bound, remote)
 		p.binds = slices.DeleteFunc(p.binds, func(a netip.AddrPort) bool { return a == remote })
+		if !slices.ContainsFunc(p.binds, func(a netip.AddrPort) bool { return a.Addr() == remote.Addr() }) {
+			d.leaveHost(p, remote.Addr())
+		}
 	}
+}
+
+// mayOwn finds peers of which one may be the owner of an unknown address: those
+// on the same host, whose NAT may have given it another port. They are few, and
+// are not found all the time.
+func (d *demux) mayOwn(now time.Time, remote netip.AddrPort) (ports [maxOffered]*Port, n int) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	h := d.hosts[remote.Addr()]
+	if len(h) == 0 {
+		return ports, 0
+	}
+	o := &d.offers
+	o.Lock()
+	defer o.Unlock()
+	if now.Sub(o.since) > offerWindow {
+		o.since, o.count = now, 0
+	}
+	if o.count++; o.count > maxOffers {
+		return ports, 0
+	}
+	return ports, copy(ports[:], h)
 }
 
 // owner is the peer that a remote address is bound to; nil if it is to none.

@@ -30,8 +30,9 @@ type Port struct {
 // Attach connects a peer to the socket, under the number that its routes
 // will carry. With sole, everything that arrives is the peer's; else
 // datagrams go to the peer that their remote address is bound to, requests
-// from other addresses to the peer that their USERNAME names, and responses
-// to the peer that sent the request.
+// from other addresses to the peer that their USERNAME names, responses to the
+// peer that sent the request, and other datagrams, now and then, to the peers
+// bound to another port of their host.
 func (s *Socket) Attach(h Handler, sock int16, sole bool) (*Port, error) {
 	if s.closed.Load() {
 		return nil, ErrClosed

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -152,8 +153,18 @@ func (s *Socket) dispatch(now time.Time, r ice.Route, b []byte, segment int) {
 		}
 		if owner != nil {
 			owner.deliver(now, r, b[:n], segment)
+		} else {
+			s.offer(now, r, b[:min(n, segment)])
 		}
 		b = b[n:]
+	}
+}
+
+// offer gives a datagram from an unknown address to those whose it may be.
+func (s *Socket) offer(now time.Time, r ice.Route, b []byte) {
+	ports, n := s.demux.mayOwn(now, r.Remote)
+	for _, p := range ports[:n] {
+		p.deliver(now, r, slices.Clone(b), len(b)) // who fails to decrypt it destroys it
 	}
 }
 
