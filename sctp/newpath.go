@@ -7,14 +7,17 @@ import "time"
 // the new path: neither its round trip nor its rate, and their loss is not its
 // congestion (RFC 9000 §9.4, which says of QUIC what holds here too).
 type pathMove struct {
-	active   bool
-	first    sendOrder // of the new path
-	last     TSN       // of the old one in the list of those in flight
-	patience int64     // how long an acknowledgement could take on the old one
+	known bool      // until everything up to
+	until TSN       // is acknowledged:
+	first sendOrder // of the new path
+
+	active   bool  // some are in flight, the last one of them in the list being
+	last     TSN   // and
+	patience int64 // how long an acknowledgement could take on the old path
 }
 
 // old reports whether a packet took the old path.
-func (m *pathMove) old(order sendOrder) bool { return m.active && order.before(m.first) }
+func (m *pathMove) old(order sendOrder) bool { return m.known && order.before(m.first) }
 
 // NewPath tells that from now on packets take another path, of which nothing is
 // known. The estimates of the round trip and of the rate, the congestion window
@@ -42,10 +45,12 @@ func (a *Association) NewPath(now time.Time) {
 
 // beginMove leaves what is in flight to the old path, or to one before it.
 func (a *Association) beginMove() {
-	if o := &a.out; o.flying > 0 {
-		patience := max(int64(a.rto.srtt+4*a.rto.rttvar), o.move.patience)
-		o.move = pathMove{active: true, first: a.order + 1, last: o.tail, patience: patience}
+	o := &a.out
+	if o.empty() {
+		return
 	}
+	patience := max(int64(a.rto.srtt+4*a.rto.rttvar), o.move.patience)
+	o.move = pathMove{known: true, until: o.end - 1, first: a.order + 1, active: o.flying > 0, last: o.tail, patience: patience}
 }
 
 // allMoved reports whether what is in flight all took the old path.
@@ -63,12 +68,12 @@ func (o *outstanding) fresh() (tsn TSN, ok bool) {
 	return o.head, true
 }
 
-// landMoved notes that a chunk is about to leave the list. The move ends when
-// nothing of the old path is in it any more.
+// landMoved notes that a chunk is about to leave the list. Nothing is waited for
+// when nothing of the old path is in it any more.
 func (o *outstanding) landMoved(tsn TSN, c *sentChunk) {
 	if o.move.active && tsn == o.move.last {
 		if o.move.last = c.prev; tsn == o.head {
-			o.move = pathMove{}
+			o.move.active, o.move.patience = false, 0
 		}
 	}
 }

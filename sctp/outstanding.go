@@ -257,9 +257,6 @@ func (r *ackResult) note(c *sentChunk) {
 	r.any = true
 	if r.move.old(c.order) {
 		r.moved += int(c.size)
-		if c.state == chunkLost {
-			r.spurious++
-		}
 		return
 	}
 	if c.retransmits == 0 && (!r.hasOldest || c.order.before(r.oldest)) {
@@ -295,6 +292,9 @@ func (o *outstanding) ack(cum TSN, blocks []byte, early int64, done func(*outMes
 		if m.chunks--; m.chunks == 0 && !m.queued && !m.limitedLost {
 			done(m)
 		}
+	}
+	if o.move.known && !cum.before(o.move.until) {
+		o.move = pathMove{}
 	}
 	o.ackBlocks(cum, blocks, &r)
 	if !o.empty() && o.at(o.first).state == chunkGapAcked {

@@ -115,3 +115,39 @@ func TestNewPathFromLoopback(t *testing.T) {
 		})
 	}
 }
+
+// TestNewPathInArrears: a wide path dies, and what was in flight on it is all
+// that the narrow one after it carries for a while. Though nothing but what is
+// sent again is acknowledged, it is not overrun.
+func TestNewPathInArrears(t *testing.T) {
+	const rtt, rate = 20 * time.Millisecond, 2e6
+	for _, c := range controls {
+		for _, measured := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%v, round trip known %v", c, measured), func(t *testing.T) {
+				n := newNetwork(t, 1, link(100*time.Millisecond, 0, 1))
+				back := n.Path(n.b.addr, n.a.addr)
+				x, y := n.connect(sctp.Config{CongestionControl: c})
+				x.bulk = true
+				n.run(5*time.Second, nil)
+				n.path.Down, back.Down = true, true
+				n.run(500*time.Millisecond, nil)
+				arrears := x.Stats().BytesInFlight
+				n.Both(n.a.addr, n.b.addr, simnet.Path{Delay: rtt / 2, Rate: rate, Queue: 15_000})
+				for _, e := range []*end{x, y} {
+					e.PathLost(n.Now())
+					e.NewPath(n.Now())
+					if measured {
+						e.SetRTT(rtt)
+					}
+				}
+				start, sent := y.got, n.path.Stats.QueueFull
+				n.run(10*time.Second, nil)
+				got, dropped := mbps(y.got-start, 10*time.Second), n.path.Stats.QueueFull-sent
+				t.Logf("%d bytes in arrears, %.2f Mbit/s, dropped %d, timeouts %d", arrears, got, dropped, x.Stats().Timeouts)
+				if got < 1.7 || dropped > 300 {
+					t.Errorf("%.2f Mbit/s, dropped %d", got, dropped)
+				}
+			})
+		}
+	}
+}
