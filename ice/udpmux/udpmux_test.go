@@ -36,6 +36,7 @@ func (h *recorder) HandleDatagrams(now time.Time, r ice.Route, b []byte, segment
 		n := min(segment, len(b))
 		h.got = append(h.got, bytes.Clone(b[:n]))
 		h.routes = append(h.routes, r)
+		clear(b[:n]) // as decryption in place does
 		b = b[n:]
 	}
 	f := h.onData
@@ -270,6 +271,70 @@ func TestDispatchSplitsMixedBatches(t *testing.T) {
 	}
 	if h1.routes[0].Sock != 1 || h2.routes[0].Sock != 2 {
 		t.Errorf("routes %v %v", h1.routes[0], h2.routes[0])
+	}
+}
+
+// Data from a new port of a host is offered to those bound to another one of it,
+// a few of them, and so often; each has a copy of its own.
+func TestOffers(t *testing.T) {
+	s := open(t, Config{})
+	at := func(host, port int) netip.AddrPort {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(host)}), uint16(port))
+	}
+	var peers []*recorder
+	var ports []*Port
+	for i := range maxOffered + 2 {
+		peers = append(peers, newRecorder())
+		ports = append(ports, attach(t, s, peers[i], int16(i), false))
+		ports[i].Bind(at(1, 1+i))
+	}
+	other := newRecorder()
+	attach(t, s, other, 0, false).Bind(at(2, 1))
+	ports[0].Bind(at(3, 1))
+
+	now := time.Now()
+	offered := func(from netip.AddrPort, b ...byte) (n int) {
+		for _, h := range append(peers, other) {
+			h.got = nil
+		}
+		s.dispatch(now, ice.Route{Remote: from}, append(b, b...), len(b))
+		now = now.Add(2 * offerWindow)
+		for _, h := range append(peers, other) {
+			if len(h.got) == 1 && bytes.Equal(h.got[0], b) {
+				n++
+			} else if len(h.got) > 0 {
+				t.Errorf("%x was offered", h.got)
+			}
+		}
+		return n
+	}
+	if n := offered(at(1, 1000), 23, 1); n != maxOffered {
+		t.Errorf("offered to %d", n)
+	}
+	if n := offered(at(2, 1000), 23, 1); n != 1 || len(other.got) != 1 {
+		t.Errorf("offered to %d of the other host", n)
+	}
+	if n := offered(at(9, 1), 23, 1); n != 0 {
+		t.Errorf("an unknown host's was offered to %d", n)
+	}
+	now = now.Add(time.Second)
+	at0, total := now, 0
+	for range 3 * maxOffers {
+		now = at0
+		total += offered(at(3, 1000), 23, 1)
+	}
+	if total != maxOffers {
+		t.Errorf("offered %d times at once, want %d", total, maxOffers)
+	}
+	ports[0].Unbind(at(3, 1))
+	if n := offered(at(3, 1000), 23, 1); n != 0 {
+		t.Errorf("offered to %d that have left", n)
+	}
+	for _, p := range ports {
+		p.Close()
+	}
+	if n := offered(at(1, 1000), 23, 1); n != 0 || len(s.demux.hosts) != 1 {
+		t.Errorf("offered to %d that are closed; %d hosts", n, len(s.demux.hosts))
 	}
 }
 
