@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"runtime"
 	"sync"
 	"testing"
@@ -82,6 +83,44 @@ func TestConnectingDoesNotStall(t *testing.T) {
 	for tick := time.Tick(time.Millisecond); !p.inbox.direct.Load(); <-tick {
 		if ctx.Err() != nil {
 			t.Fatal("datagrams of a connected peer are postponed")
+		}
+	}
+}
+
+// Data that is forged leads to no check of where it came from, though it is from
+// the far end's host and may be its own.
+func TestForgedDataFromElsewhere(t *testing.T) {
+	h, a, b, x, y := hostPair(t)
+	transfer(t, x, y)
+	for _, c := range []*Conn{a, b} {
+		pairs := len(c.Report().ICE.Pairs)
+		var to netip.AddrPort
+		for _, p := range c.Report().ICE.Pairs {
+			if p.Selected {
+				to = p.Local.Addr
+			}
+		}
+		if c == b {
+			to = h.Addr()
+		}
+		s, err := net.Dial("udp", to.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		for i := range 200 {
+			record := []byte{23, 254, 253, 0, 1, 0, 0, 0, 0, 0, byte(i), 0, 100} // DTLS 1.2
+			if i%2 == 0 {
+				record = []byte{0x2f, 0, byte(i), 0, 100} // DTLS 1.3
+			}
+			if _, err := s.Write(append(record, make([]byte, 100)...)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		transfer(t, x, y)
+		transfer(t, y, x)
+		if r := c.Report(); len(r.ICE.Pairs) != pairs {
+			t.Errorf("%d pairs before, now:\n%v", pairs, r)
 		}
 	}
 }
