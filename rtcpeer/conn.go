@@ -427,6 +427,9 @@ func (c *Conn) deliver(generation uint32) bool {
 		if e.Kind == EventPacket && !ch.unseen() {
 			onPacket = nil
 		}
+		if onChannelState == nil && changed && (e.Kind == EventChannelState || e.Kind == eventChannelShown) {
+			ch.untold = true
+		}
 		if closes(&e) {
 			c.channels.remove(e.Channel)
 			ch.release()

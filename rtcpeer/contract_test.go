@@ -1068,6 +1068,33 @@ func TestMessages(t *testing.T) {
 	})
 }
 
+// A handler that is set when the channel has opened already hears of it, once.
+func TestLateStateHandler(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		p := connect(t, Config{}, ChannelOptions{})
+		defer p.close()
+		ch, err := p.a.OpenDataChannel("late", ChannelOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, "it is open", func() bool { return ch.ReadyState() == ChannelStateOpen })
+		p.stop() // nobody polls
+		pause()
+		for want := 1; want >= 0; want-- {
+			var states []ChannelState
+			ch.OnStateChanged(func() { states = append(states, ch.ReadyState()) })
+			if len(states) != 0 {
+				t.Error("called before Poll")
+			}
+			p.a.Poll()
+			p.a.Poll()
+			if len(states) != want || want == 1 && states[0] != ChannelStateOpen {
+				t.Errorf("told of %v, want %d", states, want)
+			}
+		}
+	})
+}
+
 // A remote close: what was received is delivered, then closed.
 func TestRemoteClose(t *testing.T) {
 	inBubble(t, func(t *testing.T) {

@@ -40,6 +40,7 @@ type channel struct {
 	onState, onPacket, onLow func()
 	seen                     uint64       // arrivals that onPacket was called for
 	above                    bool         // BufferedAmount has been over the threshold
+	untold                   bool         // the state has changed while there was no onState
 	handle                   *DataChannel // kept while it has handlers
 	cleanup                  runtime.Cleanup
 }
@@ -442,9 +443,17 @@ func (d *DataChannel) Receive(ctx context.Context) (p []byte, text bool, err err
 }
 
 // OnStateChanged sets a handler that Conn.Poll calls after each change of
-// ReadyState.
+// ReadyState, and once if there was one while no handler was set: a channel made
+// beside Run may open before its maker gets to set one.
 func (d *DataChannel) OnStateChanged(f func()) {
-	d.setHandler(func(ch *channel) { ch.onState = f })
+	d.setHandler(func(ch *channel) {
+		ch.onState = f
+		if f != nil && ch.untold {
+			ch.untold = false
+			ch.conn.enqueue(Event{Kind: eventChannelShown, Channel: ch.ext})
+			ch.conn.wake.set()
+		}
+	})
 }
 
 // OnPacketReceived sets a handler that Conn.Poll calls when packets wait that
