@@ -140,6 +140,9 @@ func (p *core) process(now time.Time) {
 		}
 		p.handleDTLSEvent(now, e)
 	}
+	if p.rtt == 0 {
+		p.takeRTT() // a pair's first check may not have told
+	}
 	p.session.Process(now)
 }
 

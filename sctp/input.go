@@ -301,14 +301,18 @@ func (a *Association) acknowledge(now time.Time, cum TSN, gaps []byte) {
 	r := a.out.ack(cum, gaps, clock-l.soonest(a.rto.srtt), a.done)
 	l.observe(clock, &r)
 	ev := ackEvent{now: clock, acked: r.acked - r.moved, before: before, limited: r.valid && !l.limited.before(r.newest.order)}
-	if r.valid && (r.retransmits == 0 || !a.rto.measured) {
-		// Ambiguous, but better than none at all: after a path was lost, all that
-		// there is to send may for long be what was sent before.
+	switch {
+	case r.valid && r.retransmits == 0: // RFC 9260 §6.3.1: Karn's algorithm
 		ev.rtt = max(clock-r.newest.at, 1)
-	}
-	if r.valid && r.retransmits == 0 { // RFC 9260 §6.3.1: Karn's algorithm
 		a.rto.sample(time.Duration(ev.rtt))
+	case !a.rto.measured && r.any && !a.out.empty():
+		// After a path was lost, all that there is to send may for long be what
+		// was sent before.
+		a.askRTT(now)
+	default:
+		ev.rtt = int64(a.heartbeat.rtt)
 	}
+	a.heartbeat.rtt = 0
 	if r.any || r.cumAdvanced || a.peerRwnd == 0 {
 		a.errorCount = 0 // RFC 9260 §6.1 A: a closed window is no failure
 	}

@@ -38,7 +38,10 @@ func (a *Association) NewPath(now time.Time) {
 	a.mtu = a.size.limit
 	a.cc = a.cfg.CongestionControl.newController(a.mtu, a.localTag)
 	a.pacer, a.pacedUntil = pacer{}, time.Time{}
-	a.heartbeat.sentAt = time.Time{} // its answer would tell the old round trip
+	a.heartbeat.sentAt, a.heartbeat.asked, a.heartbeat.rtt = time.Time{}, 0, 0 // its answer would tell the old round trip
+	if !a.out.empty() {
+		a.askRTT(now)
+	}
 	a.timers.reorder, a.timers.probe = time.Time{}, time.Time{}
 	a.restartDiscovery(a.size.most)
 }

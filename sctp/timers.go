@@ -153,6 +153,19 @@ type heartbeatState struct {
 	nonce  uint64
 	sentAt time.Time // zero: none under way
 	send   bool
+	asked  uint8         // how often askRTT had one sent in vain
+	rtt    time.Duration // for the next acknowledgement; 0: none
+}
+
+// askRTT has a HEARTBEAT tell the round trip where nothing else does: which
+// packet its answer is to is clear (RFC 9260 §8.3).
+func (a *Association) askRTT(now time.Time) {
+	h := &a.heartbeat
+	if h.send || !h.sentAt.IsZero() && now.Sub(h.sentAt) < a.rto.timeout(rtoMinHandshake)<<h.asked {
+		return
+	}
+	h.send = true
+	h.asked = min(h.asked+1, 6)
 }
 
 // heartbeatTimeout sends a HEARTBEAT on an idle path (RFC 9260 §8.3), and gives
@@ -226,7 +239,8 @@ func (a *Association) handleHeartbeatAck(now time.Time, body []byte) {
 	if !ok || p.typ != paramHeartbeatInfo || len(p.body) != 8 || h.sentAt.IsZero() || binary.BigEndian.Uint64(p.body) != h.nonce {
 		return
 	}
-	a.rto.sample(now.Sub(h.sentAt))
+	h.rtt = max(now.Sub(h.sentAt), 1)
+	a.rto.sample(h.rtt)
 	a.errorCount = 0
-	h.sentAt = time.Time{}
+	h.sentAt, h.asked = time.Time{}, 0
 }

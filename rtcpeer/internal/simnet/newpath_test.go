@@ -151,3 +151,61 @@ func TestNewPathInArrears(t *testing.T) {
 		}
 	}
 }
+
+// The old path was only slow, or only its acknowledgements are late: what was
+// sent on it is acknowledged just after it went again on the new one. That is no
+// round trip of the new path.
+func TestNewPathLateAcknowledgements(t *testing.T) {
+	const rtt, rate = 100 * time.Millisecond, 20e6
+	for _, c := range controls {
+		for _, measured := range []bool{true, false} {
+			for _, old := range []time.Duration{100 * time.Millisecond, 300 * time.Millisecond} {
+				t.Run(fmt.Sprintf("%v, round trip known %v, old %v", c, measured, old), func(t *testing.T) {
+					n := newNetwork(t, 1, link(old, 0, 20))
+					x, y := n.connect(sctp.Config{CongestionControl: c})
+					x.bulk = true
+					n.run(5*time.Second, nil)
+					n.Both(n.a.addr, n.b.addr, simnet.Path{Delay: rtt / 2, Rate: rate, Queue: 250_000})
+					for _, e := range []*end{x, y} {
+						e.PathLost(n.Now())
+						e.NewPath(n.Now())
+						if measured {
+							e.SetRTT(rtt)
+						}
+					}
+					n.run(2*time.Second, nil)
+					start := y.got
+					n.run(14*time.Second, nil)
+					if got := mbps(y.got-start, 14*time.Second); got < 15 {
+						t.Errorf("%.1f Mbit/s of 20; window %d", got, x.Stats().CongestionWindow)
+					}
+				})
+			}
+		}
+	}
+}
+
+// A round trip that is longer than the first timeout is measured although all
+// goes twice.
+func TestLongRoundTrip(t *testing.T) {
+	for _, c := range controls {
+		least := 3.0
+		if c == sctp.CongestionReno {
+			least = 0.2 // a packet more a round trip
+		}
+		t.Run(c.String(), func(t *testing.T) {
+			n := newNetwork(t, 1, link(1300*time.Millisecond, 0, 20))
+			x, y := n.connect(sctp.Config{CongestionControl: c})
+			x.bulk = true
+			n.run(30*time.Second, nil)
+			start, sent := y.got, n.path.Stats.QueueFull
+			n.run(10*time.Second, nil)
+			s := x.Stats()
+			got, dropped := mbps(y.got-start, 10*time.Second), n.path.Stats.QueueFull-sent
+			t.Logf("%.1f Mbit/s, dropped %d, timeouts %d, round trip %v, window %d", got, dropped, s.Timeouts, s.SmoothedRTT, s.CongestionWindow)
+			if s.SmoothedRTT < 1300*time.Millisecond || got < least {
+				t.Errorf("%.1f Mbit/s, round trip %v", got, s.SmoothedRTT)
+			}
+		})
+	}
+}
