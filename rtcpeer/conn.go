@@ -208,7 +208,7 @@ func (c *Conn) begun() {
 		c.enqueue(Event{Kind: eventShown})
 	}
 	c.collect()
-	c.wake.set()
+	c.rouse()
 }
 
 // SetLocalDescription applies an offer or answer that was signalled as
@@ -230,7 +230,7 @@ func (c *Conn) SetLocalDescription(typ, sdp string) error {
 		c.agreed = true
 	}
 	c.collect()
-	c.wake.set()
+	c.rouse()
 	return nil
 }
 
@@ -512,15 +512,20 @@ func (c *Conn) apply(e *Event) bool {
 
 // notify is what the extension calls when something has come.
 func (c *Conn) notify() {
-	c.wake.set()
-	if h := c.host.Load(); h != nil && !c.queued.Swap(true) {
-		h.push(c)
-	}
+	c.rouse()
 	c.blockedMu.Lock()
 	for ch := range c.blocked {
 		ch.wakeAll()
 	}
 	c.blockedMu.Unlock()
+}
+
+// rouse has whoever polls, by Wait or by the host's Ready, look again.
+func (c *Conn) rouse() {
+	c.wake.set()
+	if h := c.host.Load(); h != nil && !c.queued.Swap(true) {
+		h.push(c)
+	}
 }
 
 // pending tells whether Poll has something to deliver.

@@ -273,7 +273,7 @@ func (d *DataChannel) Close() error {
 	if s := ChannelState(d.ch.state.Load()); s < ChannelStateClosing && c.channels.get(d.ch.ext) == d.ch {
 		d.ch.state.Store(int32(ChannelStateClosing))
 		c.enqueue(Event{Kind: eventChannelShown, Channel: d.ch.ext})
-		c.wake.set()
+		c.rouse()
 	}
 	return err
 }
@@ -451,7 +451,7 @@ func (d *DataChannel) OnStateChanged(f func()) {
 		if f != nil && ch.untold {
 			ch.untold = false
 			ch.conn.enqueue(Event{Kind: eventChannelShown, Channel: ch.ext})
-			ch.conn.wake.set()
+			ch.conn.rouse()
 		}
 	})
 }
@@ -464,7 +464,7 @@ func (d *DataChannel) OnPacketReceived(f func()) {
 		ch.want() // before the look at what is there already
 		if f != nil && ch.ext.AvailablePacketCount() > 0 {
 			ch.conn.enqueue(Event{Kind: EventPacket, Channel: ch.ext})
-			ch.conn.wake.set()
+			ch.conn.rouse()
 		}
 	})
 }

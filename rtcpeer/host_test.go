@@ -280,3 +280,64 @@ func TestHostRun(t *testing.T) {
 		t.Errorf("Run after Close: %v", err)
 	}
 }
+
+// Handlers that are set late, on a connection at rest, are called by a host's
+// Run: of the state that a channel has, and of a packet that waits.
+func TestHostRunLateHandlers(t *testing.T) {
+	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := make(chan error, 1)
+	go func() { ran <- h.Run(context.Background()) }()
+	defer func() { h.Close(); <-ran }()
+	a, b := New(), New()
+	defer a.Close()
+	defer b.Close()
+	if err := errors.Join(a.Initialize(Config{IncludeLoopback: true}), b.Initialize(Config{Host: h})); err != nil {
+		t.Fatal(err)
+	}
+	signalTo(t, a, b)
+	signalTo(t, b, a)
+	received := make(chan *DataChannel, 1)
+	b.OnDataChannelReceived(func(ch *DataChannel) { received <- ch })
+	x, err := a.CreateDataChannel("x", ChannelOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer x.Close()
+	if err := a.CreateOffer(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	go a.Run(ctx)
+	var y *DataChannel
+	select {
+	case y = <-received:
+	case <-ctx.Done():
+		t.Fatal("no connection")
+	}
+	late, err := b.OpenDataChannel("late", ChannelOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := x.PutPacket([]byte("waits")); err != nil {
+		t.Fatal(err)
+	}
+	for tick := time.Tick(time.Millisecond); late.ReadyState() != ChannelStateOpen || y.AvailablePacketCount() == 0; <-tick {
+		if ctx.Err() != nil {
+			t.Fatal("no channel or no packet")
+		}
+	}
+	for what, set := range map[string]func(f func()){"the state": late.OnStateChanged, "the packet": y.OnPacketReceived} {
+		<-time.After(200 * time.Millisecond) // nothing is under way that would wake Run besides
+		told := make(chan bool, 1)
+		set(func() { told <- true })
+		select {
+		case <-told:
+		case <-time.After(3 * time.Second):
+			t.Errorf("not told of %s", what)
+		}
+	}
+}
