@@ -406,7 +406,7 @@ func (c *Conn) deliver(generation uint32) bool {
 	}
 	e := *c.queue.front()
 	ch := c.channels.get(e.Channel)
-	if closes(&e) && ch != nil && ch.onPacket != nil && ch.unseen() {
+	if ch != nil && ch.closes(&e) && ch.onPacket != nil && ch.unseen() {
 		// The handler may have been set just now, too late for its own
 		// event: packets show before the close.
 		f := ch.onPacket
@@ -430,7 +430,7 @@ func (c *Conn) deliver(generation uint32) bool {
 		if onChannelState == nil && changed && (e.Kind == EventChannelState || e.Kind == eventChannelShown) {
 			ch.untold = true
 		}
-		if closes(&e) {
+		if ch.closes(&e) {
 			c.channels.remove(e.Channel)
 			ch.release()
 		}
@@ -464,11 +464,6 @@ func (c *Conn) deliver(generation uint32) bool {
 		}
 	}
 	return true
-}
-
-// closes tells whether an event is a channel's end.
-func closes(e *Event) bool {
-	return e.Kind == EventChannelState && ChannelState(e.State) == ChannelStateClosed
 }
 
 func call(f func()) {

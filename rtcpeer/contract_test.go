@@ -1095,6 +1095,78 @@ func TestLateStateHandler(t *testing.T) {
 	})
 }
 
+// A handler that is set when the channel has closed already hears of it, once.
+// The connection does not keep the channel for it.
+func TestLateStateHandlerOfClosed(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		p := connect(t, Config{}, ChannelOptions{})
+		defer p.close()
+		known := func() (n int) {
+			p.a.mu.Lock()
+			defer p.a.mu.Unlock()
+			p.a.channels.each(func(*channel) { n++ })
+			return n
+		}
+		before := known()
+		var chs [3]*DataChannel
+		for i := range chs {
+			ch, err := p.a.OpenDataChannel("late", ChannelOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			waitFor(t, "it is open", func() bool { return ch.ReadyState() == ChannelStateOpen })
+			ch.Close()
+			waitFor(t, "it is closed", func() bool { return ch.ReadyState() == ChannelStateClosed })
+			chs[i] = ch
+		}
+		told := 0
+		handler := func() {
+			if told++; chs[0].ReadyState() != ChannelStateClosed {
+				t.Errorf("told of %v", chs[0].ReadyState())
+			}
+		}
+		if n := known(); n != before {
+			t.Errorf("%d channels are kept, %d before", n, before)
+		}
+		chs[0].OnStateChanged(handler) // Run tells
+		waitFor(t, "it is told", func() bool { return told == 1 })
+		p.stop() // nobody polls
+		pause()
+		chs[0].OnStateChanged(handler)
+		chs[1].OnStateChanged(handler)
+		chs[1].OnStateChanged(nil)
+		chs[1].OnPacketReceived(func() { t.Error("a packet") })
+		if told != 1 {
+			t.Error("called before Poll")
+		}
+		p.a.Poll()
+		p.a.Poll()
+		if told != 1 {
+			t.Error("a handler that was taken back was called, or a first one again")
+		}
+		chs[1].OnStateChanged(handler)
+		p.a.Poll()
+		p.a.Poll()
+		if told != 2 {
+			t.Errorf("told %d times of two channels", told)
+		}
+		if n := known(); n != before {
+			t.Errorf("%d channels are kept, %d before", n, before)
+		}
+		chs[2].OnStateChanged(handler)
+		p.a.Close() // in its stead
+		p.a.Poll()
+		if _, _, err := chs[2].Receive(context.Background()); told != 2 || err != io.EOF {
+			t.Errorf("told %d times; %v", told, err)
+		}
+		p.x.OnStateChanged(handler) // closed by the connection's Close: none is told
+		p.a.Poll()
+		if told != 2 {
+			t.Error("told of what Close of the connection closed")
+		}
+	})
+}
+
 // A remote close: what was received is delivered, then closed.
 func TestRemoteClose(t *testing.T) {
 	inBubble(t, func(t *testing.T) {

@@ -98,6 +98,28 @@ func (ch *channel) wants(e *Event) bool {
 	return true
 }
 
+// closes tells whether an event is the channel's end, or that told late.
+func (ch *channel) closes(e *Event) bool {
+	switch e.Kind {
+	case EventChannelState:
+		return ChannelState(e.State) == ChannelStateClosed
+	case eventChannelShown:
+		return ChannelState(ch.state.Load()) == ChannelStateClosed
+	}
+	return false
+}
+
+// recall has the connection know a closed channel until the next Poll, if
+// nobody was told how its state changed.
+func (ch *channel) recall() {
+	c := ch.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if ch.untold && !ch.aborted.Load() && c.channels.get(ch.ext) == nil {
+		c.channels.add(ch)
+	}
+}
+
 // arrivals counts the packets that came.
 func (ch *channel) arrivals() uint64 {
 	if ch.own != nil {
@@ -444,8 +466,11 @@ func (d *DataChannel) Receive(ctx context.Context) (p []byte, text bool, err err
 
 // OnStateChanged sets a handler that Conn.Poll calls after each change of
 // ReadyState, and once if there was one while no handler was set: a channel made
-// beside Run may open before its maker gets to set one.
+// beside Run may open, and close, before its maker gets to set one.
 func (d *DataChannel) OnStateChanged(f func()) {
+	if d.ch != nil && f != nil {
+		d.ch.recall()
+	}
 	d.setHandler(func(ch *channel) {
 		ch.onState = f
 		if f != nil && ch.untold {
@@ -484,7 +509,7 @@ func (d *DataChannel) OnBufferedAmountLow(threshold int, f func()) {
 }
 
 // setHandler sets a handler. A handle that has one is kept until the channel
-// is closed, after which none is called.
+// is closed, after which none is called but one of its state that is set then.
 func (d *DataChannel) setHandler(set func(ch *channel)) {
 	ch := d.ch
 	if ch == nil {
