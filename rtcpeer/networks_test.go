@@ -299,3 +299,38 @@ func TestNATReboot(t *testing.T) {
 		})
 	}
 }
+
+// TestFollowedByData has a NAT forget while data flows: the far end is followed
+// at the first that DTLS proves to be its own, and not at somebody's next check,
+// which is later by 400 ms of the world's time.
+func TestFollowedByData(t *testing.T) {
+	w := newNATWorld(1)
+	n := w.NAT(simnet.NATConfig{Kind: simnet.PortRestricted}, netip.MustParseAddr("198.51.100.1"))
+	a := newSimPeerIn(t, w, n, withSTUN, "192.168.0.2")
+	b := newSimPeer(t, w, withSTUN, "198.51.100.8")
+	defer a.Close()
+	defer b.Close()
+	if how, _ := converse(t, w, a, b); how == "" {
+		t.Fatal("no connection")
+	}
+	x, err := a.OpenDataChannel("after", ChannelOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	until(t, w, 2*time.Second, "a channel", func() bool { return x.ReadyState() == ChannelStateOpen })
+	if _, err := w.Run(time.Second, nil); err != nil {
+		t.Fatal(err)
+	}
+	before, _ := b.peer().core.agent.Selected()
+	n.Reboot()
+	var tick func()
+	tick = func() {
+		x.PutPacket([]byte("here"))
+		w.After(10*time.Millisecond, tick)
+	}
+	tick()
+	until(t, w, 200*time.Millisecond, "the other address", func() bool {
+		r, _ := b.peer().core.agent.Selected()
+		return r != before
+	})
+}
