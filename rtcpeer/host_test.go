@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"purertc/ice"
 	"purertc/stun"
 )
 
@@ -84,6 +85,42 @@ func TestConnectingDoesNotStall(t *testing.T) {
 		if ctx.Err() != nil {
 			t.Fatal("datagrams of a connected peer are postponed")
 		}
+	}
+}
+
+// The reader of a shared socket does not wait for a peer that connects, not with
+// STUN either, and what comes later goes behind what waits.
+func TestReaderDoesNotWait(t *testing.T) {
+	like := []byte{0, 1, 0, 0} // STUN
+	p := &peer{closed: true, now: time.Now}
+	p.inbox.crew = &crew{}
+	p.mu.Lock()
+	done := make(chan bool)
+	go func() {
+		p.HandleDatagrams(time.Now(), ice.Route{}, like, len(like))
+		close(done)
+	}()
+	select {
+	case <-done:
+		p.mu.Unlock()
+	case <-time.After(5 * time.Second):
+		p.mu.Unlock()
+		t.Fatal("the reader waits for the peer")
+	}
+	end := time.Now().Add(5 * time.Second)
+	for tick := time.Tick(time.Millisecond); !p.inbox.direct.Load(); <-tick {
+		if time.Now().After(end) {
+			t.Fatal("what was postponed was not done")
+		}
+	}
+
+	q := &peer{closed: true, now: time.Now}
+	q.inbox.crew = &crew{}
+	q.inbox.queued, q.inbox.member = true, true // somebody is to take what waits
+	q.inbox.mail = []mail{{b: []byte{22}, segment: 1}}
+	q.HandleDatagrams(time.Now(), ice.Route{}, like, len(like))
+	if n := len(q.inbox.mail); n != 2 {
+		t.Errorf("%d datagrams wait: STUN overtook what came before it", n)
 	}
 }
 
