@@ -28,6 +28,7 @@ type middle struct {
 	rng    *rand.Rand
 	doors  map[netip.AddrPort]*door // by our address
 	opened []*net.UDPConn
+	moved  time.Time    // when the NAT first renewed a socket; zero: not yet
 	free   [2]time.Time // when what waits has been sent: to us, and to the far end
 	lines  [2]chan parcel
 }
@@ -141,6 +142,9 @@ func (m *middle) mapped(d *door, from netip.AddrPort) *net.UDPConn {
 	now := time.Now()
 	nat := d.known[from]
 	if nat == nil || m.renewal > 0 && now.Sub(nat.made) > m.renewal {
+		if nat != nil && m.moved.IsZero() {
+			m.moved = now
+		}
 		conn, err := m.listen()
 		if err != nil {
 			return nil // closed
@@ -150,6 +154,16 @@ func (m *middle) mapped(d *door, from netip.AddrPort) *net.UDPConn {
 		go m.outward(d, nat, from)
 	}
 	return nat.conn
+}
+
+// renewed is how long ago the NAT first renewed a socket; 0: it did not.
+func (m *middle) renewed() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.moved.IsZero() {
+		return 0
+	}
+	return time.Since(m.moved)
 }
 
 // outward carries from us to one of the far end's sockets, as long as the NAT
@@ -207,5 +221,5 @@ func (m *middle) clear() {
 	for _, conn := range m.opened {
 		conn.Close()
 	}
-	m.opened, m.doors, m.free = nil, map[netip.AddrPort]*door{}, [2]time.Time{}
+	m.opened, m.doors, m.free, m.moved = nil, map[netip.AddrPort]*door{}, [2]time.Time{}, time.Time{}
 }

@@ -110,7 +110,8 @@ func wayThroughMiddle(name string, m *middle) (*way, error) {
 // every three seconds, and our end share a socket: whose an address is that did
 // not show before has to be found.
 func wayOfRebinding(name string) (*way, error) {
-	w, err := wayThroughMiddle(name, &middle{delay: 5 * time.Millisecond, rate: 30e6 / 8, queue: 30e6 / 8 * 0.04, renewal: 3 * time.Second})
+	m := &middle{delay: 5 * time.Millisecond, rate: 30e6 / 8, queue: 30e6 / 8 * 0.04, renewal: 3 * time.Second}
+	w, err := wayThroughMiddle(name, m)
 	if err != nil {
 		return nil, err
 	}
@@ -120,6 +121,13 @@ func wayOfRebinding(name string) (*way, error) {
 		return nil, err
 	}
 	w.configure = func(cfg *rtcpeer.Config) { cfg.Host = host }
+	w.check = func(r rtcpeer.Report) error {
+		// The first that is selected counts as a change, too.
+		if ago := m.renewed(); ago > time.Second && r.Stats.Transport.SelectedCandidatePairChanges < 2 {
+			return fmt.Errorf("the NAT gave the far end another address %v ago, and the pair is still the first", ago)
+		}
+		return nil
+	}
 	end := w.end
 	w.end = func() { host.Close(); end() }
 	return w, nil
