@@ -39,10 +39,10 @@ func PeekConnectionID(datagram []byte, n int) (id []byte, ok bool) {
 	return h.cid(datagram, n), true
 }
 
-// Newest tells whether the record that ReadRecord took last was authentic and
-// newer than all before it. Only the source of such a record may become the
-// address of the far end, and only when that was seen to receive what is sent
-// there (RFC 9146 §6).
+// Newest tells whether the record that ReadRecord was given last was authentic
+// and newer than all before it, whatever data it returned. Only the source of
+// such a record may become the address of the far end, and only when that was
+// seen to receive what is sent there (RFC 9146 §6).
 func (c *Conn) Newest() bool { return c.newer }
 
 // acceptCID is for a client what the server answers its connection ID with.

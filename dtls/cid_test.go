@@ -352,6 +352,13 @@ func TestPeekAndNewest(t *testing.T) {
 				t.Errorf("%v, %s: newest %t", p.server.version, step.why, got)
 			}
 		}
+		// Data that was kept comes with a datagram that is not its own.
+		forged = record()
+		p.server.early = [][]byte{record()}
+		forged[len(forged)-1] ^= 1
+		if data, _ := p.server.ReadRecord(p.now, forged); string(data) != "x" || p.server.Newest() {
+			t.Errorf("%v, kept: %q, newest %t", p.server.version, data, p.server.Newest())
+		}
 	}
 }
 

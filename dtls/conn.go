@@ -220,7 +220,9 @@ func (c *Conn) ReadRecord(now time.Time, b []byte) (data []byte, n int) {
 	n = h.size + h.length
 	data = c.readRecord(now, &h, b[:n:n])
 	if data == nil && len(c.early) > 0 {
+		newer := c.newer
 		data = c.readEarly(now)
+		c.newer = newer // of b: where the others came from is forgotten
 	}
 	return data, n
 }
