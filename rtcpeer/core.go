@@ -103,8 +103,8 @@ func (p *core) handleDatagram(now time.Time, r ice.Route, b []byte) {
 	}
 }
 
-// handleData tells whether application data was in it, which nobody but the far
-// end can make.
+// handleData tells whether the newest record there is was in it, which the far
+// end made, and nobody kept back until others had come (RFC 9146 §6).
 func (p *core) handleData(now time.Time, b []byte) (proven bool) {
 	if !p.begun {
 		if len(p.early) < maxEarlyDatagrams && len(b) <= maxEarlySize {
@@ -115,8 +115,8 @@ func (p *core) handleData(now time.Time, b []byte) (proven bool) {
 	p.used = now
 	for len(b) > 0 {
 		data, n := p.dtls.ReadRecord(now, b)
+		proven = proven || p.dtls.Newest()
 		if len(data) > 0 {
-			proven = true
 			if p.assoc.State() == sctp.StateClosed {
 				p.process(now) // it has to have begun to know the far end's INIT for its answer
 			}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -158,6 +159,37 @@ func TestForgedDataFromElsewhere(t *testing.T) {
 		transfer(t, y, x)
 		if r := c.Report(); len(r.ICE.Pairs) != pairs {
 			t.Errorf("%d pairs before, now:\n%v", pairs, r)
+		}
+	}
+}
+
+// What comes late proves nothing about where the far end is: somebody may have
+// kept it.
+func TestLateDataProvesNothing(t *testing.T) {
+	_, a, b, x, y := hostPair(t)
+	transfer(t, x, y)
+	from, to := a.ext.(*stack).peer, b.ext.(*stack).peer
+	from.mu.Lock()
+	defer from.mu.Unlock() // nothing else comes from there
+	to.mu.Lock()
+	defer to.mu.Unlock()
+	record := func() []byte {
+		d := from.core.dtls
+		return d.FinishRecord(append(d.BeginRecord(nil), make([]byte, 12)...), 0)
+	}
+	kept, newest, more := record(), record(), record()
+	for _, step := range []struct {
+		why  string
+		b    []byte
+		want bool
+	}{
+		{"the newest", slices.Clone(newest), true},
+		{"a replay", newest, false},
+		{"what was kept", slices.Clone(kept), false},
+		{"both of what was kept and what is new", append(more, kept...), true},
+	} {
+		if got := to.core.handleData(time.Now(), step.b); got != step.want {
+			t.Errorf("%s: proven %v", step.why, got)
 		}
 	}
 }
