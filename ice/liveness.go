@@ -119,10 +119,12 @@ func (a *Agent) Proven(now time.Time) {
 	if p == nil || local == nil {
 		return
 	}
+	// It is not nominated for its priority, while the far end is heard where it
+	// was (RFC 9000 §9.3.3).
 	const typePreference = 0xff << 24 // RFC 8445 §5.1.2.1
+	priority := PeerReflexive.preference()<<24 | p.remote.priority&^typePreference
 	q := a.pairFor(now, a.cur, earlyCheck{
-		base: local, route: local.route(a.stranger.Remote),
-		priority: uint32(PeerReflexive.preferenceOver(local.tcp))<<24 | p.remote.priority&^typePreference,
+		base: local, route: local.route(a.stranger.Remote), priority: min(priority, p.remote.priority),
 	})
 	if q == nil {
 		return

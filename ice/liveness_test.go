@@ -317,14 +317,10 @@ func TestDataFromElsewhere(t *testing.T) {
 		w.talk(5*time.Second, nil, client, server)
 
 		// Somebody sends data of the client's on, and answers nothing.
-		elsewhere := Route{Sock: 0, Local: server.socks[0].Addr(), Remote: netip.MustParseAddrPort("198.51.100.9:9")}
+		elsewhere := fromElsewhere(server, "198.51.100.9:9")
 		carryOn := func() {
-			data, ok := server.HandleDatagram(w.now, elsewhere, []byte{22, 0})
-			if data == nil {
+			if !server.carry(elsewhere) {
 				t.Fatal("data that may be the client's is not shown")
-			}
-			if !ok {
-				server.Proven(w.now)
 			}
 		}
 		for range 100 {
@@ -355,6 +351,74 @@ func TestDataFromElsewhere(t *testing.T) {
 		}
 		if !answered || len(server.selected) != before || !followed() {
 			t.Errorf("answered from elsewhere: %v; selected %v", answered, server.selected[before:])
+		}
+	}
+}
+
+// fromElsewhere is the route to a server behindNAT of what comes from addr.
+func fromElsewhere(server *peer, addr string) Route {
+	return Route{Sock: 0, Local: server.socks[0].Addr(), Remote: netip.MustParseAddrPort(addr)}
+}
+
+// carry has data of the far end's come by r; shown tells whether the agent had
+// it looked at.
+func (p *peer) carry(r Route) (shown bool) {
+	data, ok := p.HandleDatagram(p.w.now, r, []byte{22, 0})
+	if data != nil && !ok {
+		p.Proven(p.w.now)
+	}
+	return data != nil
+}
+
+// As at the end of TestDataFromElsewhere, but the far end's address is a
+// candidate that it signalled, which is server-reflexive: what RFC 8445 prefers
+// is not nominated while the far end is heard where it was (RFC 9000 §9.3.3).
+func TestDataFromElsewhereOfReflexive(t *testing.T) {
+	for _, controlling := range []bool{true, false} { // the client
+		w, client, server, _ := behindNAT(t, controlling)
+		c, err := ParseCandidate("candidate:1 1 udp 1694498815 198.51.100.1 1001 typ srflx raddr 10.0.0.1 rport 1000")
+		if err != nil {
+			t.Fatal(err)
+		}
+		server.AddRemote(w.now, c)
+		w.talk(2*time.Second, nil, client, server)
+		elsewhere := fromElsewhere(server, "198.51.100.9:9")
+		w.nodes = map[netip.AddrPort]func(packet){elsewhere.Remote: func(k packet) {
+			w.flight = append(w.flight, packet{at: w.now.Add(w.delay), from: elsewhere.Remote, to: client.nat.public, b: k.b})
+		}}
+		w.tap = func(from *peer, r Route, b []byte) bool {
+			if from == client && r.Remote == elsewhere.Remote {
+				w.flight = append(w.flight, packet{at: w.now.Add(w.delay), from: elsewhere.Remote, to: server.socks[0], b: slices.Clone(b)})
+				return false
+			}
+			return true
+		}
+		client.nat.allowed[elsewhere.Remote] = true
+		before := len(server.selected)
+		server.carry(elsewhere)
+		w.talk(1500*time.Millisecond, nil, client)
+		if !slices.Contains(server.routes, elsewhere) || len(server.selected) != before {
+			t.Errorf("answered from elsewhere: %v; selected %v", slices.Contains(server.routes, elsewhere), server.selected[before:])
+		}
+	}
+}
+
+// A candidate that data led to has the type preference of a peer-reflexive one,
+// but no higher priority than the one that is in use.
+func TestPriorityOfProven(t *testing.T) {
+	for _, test := range []struct{ inUse, want uint32 }{
+		{typePreferenceHost, typePreferencePrflx},
+		{typePreferencePrflx, typePreferencePrflx},
+		{typePreferenceSrflx, typePreferenceSrflx},
+		{typePreferenceRelay, typePreferenceRelay},
+	} {
+		_, _, server, _ := behindNAT(t, false)
+		const rest = 0xfeedff
+		server.Agent.selected.remote.priority = test.inUse<<24 | rest
+		elsewhere := fromElsewhere(server, "198.51.100.9:9")
+		server.carry(elsewhere)
+		if r := server.cur.findRemote(elsewhere.Remote, NotTCP); r.typ != PeerReflexive || r.priority != test.want<<24|rest {
+			t.Errorf("in use %d: %v of priority %#x", test.inUse, r.typ, r.priority)
 		}
 	}
 }
