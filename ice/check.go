@@ -81,12 +81,13 @@ func (g *generation) outranks(p *pair) bool {
 
 // startCheck begins a new transaction.
 func (a *Agent) startCheck(now time.Time, p *pair) {
+	once := p.triggered && p.once || p.local.tcp != NotTCP // RFC 6544 §7.1
 	p.triggered = false
 	if p.state != PairSucceeded {
 		p.state = PairInProgress
 	}
-	if p.local.tcp != NotTCP {
-		p.retransmission.StartReliable(now) // RFC 6544 §7.1
+	if once {
+		p.retransmission.StartReliable(now)
 	} else {
 		p.retransmission.Start(now, p.gen.checkRTO())
 	}
@@ -101,7 +102,7 @@ func (p *pair) trigger() {
 		p.state = PairWaiting
 	}
 	p.retransmission.Stop() // of a check that this one supersedes
-	p.triggered = true
+	p.triggered, p.once = true, false
 }
 
 func (a *Agent) checkAlarms(now time.Time, e *alarm) {
@@ -233,7 +234,5 @@ func (a *Agent) checkSucceeded(now time.Time, p *pair, x transaction) {
 	if p.useCandidate && !a.controlling {
 		g.accept(now, p)
 	}
-	if !p.provenAt.IsZero() {
-		a.followProven(now, p)
-	}
+	a.followProven(now, p)
 }

@@ -84,7 +84,8 @@ const followAgain = time.Minute
 // follow looks at data that came on another route than data goes out on. A far
 // end that has left a path, perhaps since its network is gone, is followed
 // without waiting for that path to be found dead. It is checked on, and
-// used again if it answers.
+// used again if it answers. An ICE-lite agent never follows data, since it makes
+// no checks (RFC 8445 §2.5): its far end's checks say where it is.
 func (a *Agent) follow(now time.Time, r Route) {
 	p := a.selected
 	if p == nil || a.lite || p.gen != a.cur || now.Sub(p.heardAt) < max(followLeast, 2*p.rtt) || now.Sub(p.leftAt) < followAgain {
@@ -113,7 +114,10 @@ func (a *Agent) strange(r Route, b []byte) []byte {
 // Proven tells that the payload that HandleDatagram returned last, with false,
 // was made by the far end. Whether it is there, and did not only have its
 // datagram carried on, a check is to say: its own may be seconds away, and so
-// long all that is sent is lost.
+// long all that is sent is lost. The check is sent once: whoever is there may
+// have nothing to do with this. As long as it is not answered, more of such
+// payload has it repeated ever less often. An ICE-lite agent asks for none of
+// this.
 func (a *Agent) Proven(now time.Time) {
 	p, local := a.selected, a.findBase(a.stranger)
 	if p == nil || local == nil {
@@ -126,14 +130,13 @@ func (a *Agent) Proven(now time.Time) {
 	q := a.pairFor(now, a.cur, earlyCheck{
 		base: local, route: local.route(a.stranger.Remote), priority: min(priority, p.remote.priority),
 	})
-	if q == nil {
+	if q == nil || now.Before(q.provenAt.Add(q.provenWait)) {
 		return
 	}
-	if x := q.transactions.newest(); x == nil || now.Sub(x.sentAt) >= max(followLeast, 2*p.rtt) {
-		q.provenAt = now
-		q.trigger()
-		a.update(now)
-	}
+	q.provenAt, q.provenWait = now, max(followLeast, 2*p.rtt, 2*q.provenWait)
+	q.trigger()
+	q.once = true
+	a.update(now)
 }
 
 // followProven has data go where the far end was proven to be, and has now
@@ -143,5 +146,5 @@ func (a *Agent) followProven(now time.Time, q *pair) {
 	if p != nil && p != q && p.gen == q.gen && !p.heardAt.After(q.provenAt) && now.Sub(p.leftAt) >= followAgain {
 		p.consent.unanswered, p.leftAt = doubtful, now
 	}
-	q.provenAt = time.Time{}
+	q.provenWait = 0
 }

@@ -403,6 +403,97 @@ func TestDataFromElsewhereOfReflexive(t *testing.T) {
 	}
 }
 
+// An address that does not answer is checked once for one datagram that is
+// carried on from there, and ever less often for more.
+func TestChecksOfSilentAddress(t *testing.T) {
+	for _, test := range []struct {
+		every  time.Duration // 0: one only
+		checks int           // in 20 s
+	}{
+		{0, 1},
+		{50 * time.Millisecond, 7}, // after 0, 0.2, 0.6, 1.4, 3, 6.2 and 12.6 s
+	} {
+		w, client, server, _ := behindNAT(t, false)
+		w.talk(time.Second, nil, client, server)
+		elsewhere, checks := fromElsewhere(server, "198.51.100.9:9"), 0
+		w.tap = func(from *peer, r Route, b []byte) bool {
+			if r.Remote == elsewhere.Remote {
+				checks++
+			}
+			return true
+		}
+		for i := range 400 {
+			if i == 0 || test.every > 0 {
+				for range 10 { // in a batch
+					server.carry(elsewhere)
+				}
+			}
+			client.say("here")
+			w.run(50*time.Millisecond, nil)
+		}
+		if checks != test.checks {
+			t.Errorf("data every %v: %d checks, want %d", test.every, checks, test.checks)
+		}
+	}
+}
+
+// A far end that has moved is followed soon though the first check of its new
+// address is lost, if it goes on sending.
+func TestDataFromElsewhereUnderLoss(t *testing.T) {
+	w, client, server, rebind := behindNAT(t, false)
+	w.talk(time.Second, nil, client)
+	rebind()
+	server.proves = true
+	lost := false
+	w.tap = func(from *peer, r Route, b []byte) bool {
+		m, err := stun.Parse(b)
+		request := err == nil && m.Type() == stun.BindingRequest
+		if request && from == server && r.Remote == client.nat.public && !lost {
+			lost = true
+			return false
+		}
+		return !request || from == server
+	}
+	followed := func() bool { r, ok := server.Selected(); return ok && r.Remote == client.nat.public }
+	start := w.now
+	if !w.talk(5*time.Second, followed, client) || !lost || w.now.Sub(start) > 700*time.Millisecond {
+		t.Errorf("followed after %v, a check lost: %v", w.now.Sub(start), lost)
+	}
+	if p := server.Agent.selected; p.provenWait != 0 {
+		t.Errorf("an address that answered is checked again after %v only", p.provenWait)
+	}
+}
+
+// Only the check that data led to is sent once: one that the far end's check
+// triggers, and an ordinary one, are retransmitted.
+func TestCheckOnce(t *testing.T) {
+	for name, check := range map[string]func(w *world, a *Agent, p *pair){
+		"triggered": func(w *world, a *Agent, p *pair) {
+			a.learn(w.now, a.cur, earlyCheck{base: p.local, route: p.route, priority: 1})
+		},
+		"ordinary": func(w *world, a *Agent, p *pair) { a.cur.recheck(a.selected) },
+	} {
+		w, _, server, _ := behindNAT(t, false)
+		elsewhere, checks := fromElsewhere(server, "198.51.100.9:9"), 0
+		w.tap = func(from *peer, r Route, b []byte) bool {
+			if r.Remote == elsewhere.Remote {
+				checks++
+			}
+			return true
+		}
+		server.carry(elsewhere)
+		w.run(time.Minute, nil)
+		p := server.cur.findPair(server.findBase(elsewhere), server.cur.findRemote(elsewhere.Remote, NotTCP))
+		if checks != 1 || p.state != PairFailed {
+			t.Errorf("%d checks, %v", checks, p.state)
+		}
+		check(w, server.Agent, p)
+		if w.run(time.Minute, nil); checks != 8 {
+			t.Errorf("%s: %d checks more, want 7", name, checks-1)
+		}
+	}
+}
+
 // A candidate that data led to has the type preference of a peer-reflexive one,
 // but no higher priority than the one that is in use.
 func TestPriorityOfProven(t *testing.T) {

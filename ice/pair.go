@@ -22,6 +22,7 @@ type pair struct {
 	err            error // why it failed, where that is known
 	queued         bool  // a request is in the output queue
 	triggered      bool  // goes before ordinary checks (RFC 8445 §6.1.4.1)
+	once           bool  // the triggered check is not sent again
 
 	nominating   bool   // controlling: checks carry USE-CANDIDATE
 	nomination   uint32 // and this number beside it, unless it is 0
@@ -32,11 +33,12 @@ type pair struct {
 
 	lastAnswer time.Time // of the latest authenticated response
 	leftAt     time.Time // when follow left it last
-	provenAt   time.Time // when it was checked since data that proved to be the far end's came on it; zero: it did not
+	provenAt   time.Time // when it was checked last since data that proved to be the far end's came on it
 	quietSince time.Time // of the selected pair: when data went out that nothing was heard after
 	heardAt    time.Time // when anything of the far end's came on it last, data included if it is selected
 	consent    consent
 	rtt        time.Duration // smoothed, RFC 6298 §2; zero: unknown
+	provenWait time.Duration // how long after provenAt more of such data has it checked again
 
 	sent, received, answers uint32 // requests out, requests in, responses in
 
