@@ -513,3 +513,62 @@ func TestPriorityOfProven(t *testing.T) {
 		}
 	}
 }
+
+// With as many peer-reflexive candidates as there may be, an address that data
+// is being proven from stays, though data comes from yet another before the
+// check is answered.
+func TestNewcomerIsNotForgotten(t *testing.T) {
+	w, client, server, rebind := behindNAT(t, false)
+	for range maxRemotes / 2 {
+		rebind()
+		w.talk(3*time.Second, func() bool { r, ok := server.Selected(); return ok && r.Remote == client.nat.public }, client, server)
+	}
+	w.talk(time.Minute, nil, client, server)
+	first, second := fromElsewhere(server, "198.51.100.9:1"), fromElsewhere(server, "198.51.100.9:2")
+	server.carry(first)
+	w.settle()
+	w.now = w.now.Add(w.delay)
+	server.carry(second)
+	for _, r := range []Route{first, second} {
+		if server.cur.findRemote(r.Remote, NotTCP) == nil {
+			t.Errorf("%v is forgotten", r.Remote)
+		}
+	}
+	if server.cur.prflx > maxRemotes/2 {
+		t.Errorf("%d peer-reflexive", server.cur.prflx)
+	}
+}
+
+// Of two peer-reflexive candidates, the one that was silent for longer goes,
+// unless it is of use.
+func TestForgetSilent(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		use  func(a *Agent, p *pair, now time.Time)
+		kept bool
+	}{
+		{"", func(*Agent, *pair, time.Time) {}, false},
+		{"selected", func(a *Agent, p *pair, _ time.Time) { a.selected = p }, true},
+		{"nominated", func(a *Agent, p *pair, _ time.Time) { a.cur.nominated = p }, true},
+		{"nominating", func(a *Agent, p *pair, _ time.Time) { p.nominating = true }, true},
+		{"fresh", func(a *Agent, p *pair, now time.Time) { p.state, p.lastAnswer = PairSucceeded, now }, true},
+		{"proven", func(a *Agent, p *pair, now time.Time) { p.provenAt = now.Add(-time.Second) }, true},
+	} {
+		w, _, server, _ := behindNAT(t, false)
+		a := server.Agent
+		heard := func(ago time.Duration, addr string) *pair {
+			r := fromElsewhere(server, addr)
+			p := a.pairFor(w.now, a.cur, earlyCheck{base: a.findBase(r), route: r, priority: 1})
+			p.heardAt = w.now.Add(-ago)
+			return p
+		}
+		later, p := heard(time.Minute, "198.51.100.9:1"), heard(2*time.Minute, "198.51.100.9:2")
+		test.use(a, p, w.now)
+		if !a.forgetSilent(w.now, a.cur) {
+			t.Errorf("%s: no room is made", test.name)
+		}
+		if got := slices.Contains(a.cur.pairs, p); got != test.kept || slices.Contains(a.cur.pairs, later) == test.kept {
+			t.Errorf("%s: kept %v, want %v", test.name, got, test.kept)
+		}
+	}
+}

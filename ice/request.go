@@ -195,8 +195,12 @@ func (a *Agent) forgetSilent(now time.Time, g *generation) bool {
 		case p.remote.typ != PeerReflexive:
 		case p == a.selected || p == g.nominated || p.nominating || p.fresh(now):
 			heard[p.remote] = now
-		case p.heardAt.After(heard[p.remote]):
-			heard[p.remote] = p.heardAt
+		default:
+			for _, at := range []time.Time{p.heardAt, p.provenAt} {
+				if at.After(heard[p.remote]) {
+					heard[p.remote] = at
+				}
+			}
 		}
 	}
 	var silent *remote
