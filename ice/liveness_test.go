@@ -514,6 +514,68 @@ func TestPriorityOfProven(t *testing.T) {
 	}
 }
 
+// A far end that was followed in vain, since it answers where it was, is not
+// followed by another of its data for a while.
+func TestProvenAgain(t *testing.T) {
+	w, client, server, rebind := behindNAT(t, false)
+	w.talk(time.Second, nil, client)
+	at := func() bool { r, ok := server.Selected(); return ok && r.Remote == client.nat.public }
+	old := client.nat
+	rebind()
+	server.proves = true
+	if !w.talk(time.Second, at, client) {
+		t.Fatal("not followed")
+	}
+	client.nat = old // and it is heard there
+	if !w.talk(20*time.Second, at, client, server) {
+		t.Fatal("not back")
+	}
+	for _, test := range []struct {
+		after time.Duration
+		want  bool
+	}{{time.Second, false}, {followAgain, true}} {
+		client.nat = old
+		w.talk(test.after, nil, client, server)
+		if !at() {
+			t.Fatal("not where it was")
+		}
+		rebind()
+		client.nat.allowed[server.socks[0]] = true
+		w.tap = func(from *peer, r Route, b []byte) bool { // no checks of the client's
+			m, err := stun.Parse(b)
+			return err != nil || m.Type() != stun.BindingRequest || from == server
+		}
+		if got := w.talk(500*time.Millisecond, at, client); got != test.want {
+			t.Errorf("after %v: followed %v", test.after, got)
+		}
+		w.tap = nil
+	}
+}
+
+// Data from where the far end has not proved itself is of use to an agent that
+// could check there.
+func TestStrangeData(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(w *world, server *peer, r Route)
+		shown  bool
+	}{
+		{"", func(*world, *peer, Route) {}, true},
+		{"another socket", func(_ *world, server *peer, r Route) { server.findBase(r).sock = 7 }, false},
+		{"lite", func(_ *world, server *peer, r Route) { server.lite = true }, false},
+		{"relays only", func(_ *world, server *peer, r Route) { server.relayOnly = true }, false},
+		{"TCP", func(_ *world, server *peer, r Route) { server.findBase(r).tcp = TCPPassive }, false},
+		{"restarted", func(w *world, server *peer, r Route) { server.Restart(w.now, "", "") }, false},
+	} {
+		w, _, server, _ := behindNAT(t, false)
+		r := fromElsewhere(server, "198.51.100.9:9")
+		test.change(w, server, r)
+		if data, ok := server.HandleDatagram(w.now, r, []byte{22, 0}); ok || data != nil != test.shown {
+			t.Errorf("%s: %v, %v", test.name, data, ok)
+		}
+	}
+}
+
 // With as many peer-reflexive candidates as there may be, an address that data
 // is being proven from stays, though data comes from yet another before the
 // check is answered.
