@@ -69,8 +69,21 @@ func (w *wire) run() {
 	}
 }
 
-// connectWire connects two over a wire, with a channel between them.
+// connectWire connects two over a wire, with a channel between them, until the
+// test ends.
 func connectWire(t testing.TB) (w *wire, x, y *DataChannel) {
+	w, x, y = dialWire(t)
+	t.Cleanup(w.close)
+	return w, x, y
+}
+
+func (w *wire) close() {
+	for _, e := range w.ends {
+		e.conn.Close()
+	}
+}
+
+func dialWire(t testing.TB) (w *wire, x, y *DataChannel) {
 	w = &wire{now: time.Unix(1e9, 0)}
 	for i := range w.ends {
 		e := &wireEnd{w: w, addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(1 + i)}), 5000)}
@@ -104,7 +117,6 @@ func connectWire(t testing.TB) (w *wire, x, y *DataChannel) {
 		}
 		w.run()
 	}
-	t.Cleanup(func() { a.Close(); b.Close() })
 	return w, x, y
 }
 
@@ -159,6 +171,16 @@ func BenchmarkStack(b *testing.B) {
 				carry(b, w, x, y, msg, true)
 			}
 		})
+	}
+}
+
+// BenchmarkConnect is both ends of a connection from New to Close, in memory:
+// descriptions, ICE, DTLS with what it prefers, SCTP and a channel.
+func BenchmarkConnect(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		w, _, _ := dialWire(b)
+		w.close()
 	}
 }
 
