@@ -167,7 +167,7 @@ func (s *Socket) closeSocket() error {
 }
 
 // receive waits for a datagram, or for several that the kernel joined. If b is
-// nil it waits without a buffer: one of the pool is filled, if any.
+// nil it waits without a buffer: a borrowed one is filled, if any.
 func (s *Socket) receive(b *readBuffer) (filled *readBuffer, n, oobn int, from netip.AddrPort, err error) {
 	return s.in.await(s.intake.raw, b)
 }

@@ -38,7 +38,7 @@ func TestDescriptorRead(t *testing.T) {
 	from := far.LocalAddr().(*net.UDPAddr).AddrPort()
 	var in receiver
 	in.init()
-	var buffer *readBuffer // of the pool at first
+	var buffer *readBuffer // a borrowed one at first
 	asleep := make(chan struct{})
 	go func() {
 		hello := []byte("hello")

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"sync"
 	"time"
 
 	"purertc/ice"
@@ -18,7 +17,26 @@ type readBuffer struct {
 	oob [oobSize]byte
 }
 
-var readBuffers = sync.Pool{New: func() any { return new(readBuffer) }}
+// spareBuffers are those that no reader needs just now. A sync.Pool would lose
+// them with every garbage collection, which come often where many connections
+// are set up, and 64 KiB of new memory cost more than all else about a read.
+var spareBuffers = make(chan *readBuffer, 8)
+
+func borrowBuffer() *readBuffer {
+	select {
+	case b := <-spareBuffers:
+		return b
+	default:
+		return new(readBuffer)
+	}
+}
+
+func returnBuffer(b *readBuffer) {
+	select {
+	case spareBuffers <- b:
+	default: // left to the collector
+	}
+}
 
 const (
 	// maxReadErrors is how many errors in a row end the reader. ICMP errors
@@ -55,7 +73,7 @@ func (s *Socket) read() {
 		if err != nil {
 			if failures++; s.closed.Load() || errors.Is(err, net.ErrClosed) || failures > maxReadErrors {
 				if buffer != nil {
-					readBuffers.Put(buffer)
+					returnBuffer(buffer)
 				}
 				s.failed(err)
 				return
@@ -69,7 +87,7 @@ func (s *Socket) read() {
 			streak = 0
 		}
 		if last = now; streak < busyReads && s.sole.Load() != nil {
-			readBuffers.Put(buffer)
+			returnBuffer(buffer)
 			buffer = nil
 		}
 	}

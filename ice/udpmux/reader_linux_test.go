@@ -17,7 +17,7 @@ func TestRestingSocketsHoldNoBuffer(t *testing.T) {
 	inUse := func() int {
 		var m runtime.MemStats
 		runtime.GC()
-		runtime.GC() // the pool keeps its buffers for one collection
+		runtime.GC() // pools keep what they have for one collection
 		runtime.ReadMemStats(&m)
 		return int(m.HeapAlloc)
 	}

@@ -15,7 +15,7 @@ import (
 // after one was seen to be there.
 type receiver struct {
 	try    func(fd uintptr) bool
-	borrow func(fd uintptr) bool // tries with a buffer of the pool
+	borrow func(fd uintptr) bool // tries with a borrowed buffer
 	lent   *readBuffer           // by borrow
 	header syscall.Msghdr
 	iovec  syscall.Iovec
@@ -38,11 +38,11 @@ func (x *receiver) init() {
 		return errno != syscall.EAGAIN && errno != syscall.EINTR
 	}
 	x.borrow = func(fd uintptr) bool {
-		b := readBuffers.Get().(*readBuffer)
+		b := borrowBuffer()
 		x.into(b)
 		if !x.try(fd) {
 			x.release()
-			readBuffers.Put(b)
+			returnBuffer(b)
 			return false
 		}
 		x.lent = b
@@ -76,7 +76,7 @@ func (x *receiver) into(b *readBuffer) {
 	x.header.Iov, x.header.Iovlen = &x.iovec, 1
 }
 
-// release lets go of the buffer, which is a pool's.
+// release lets go of the buffer, which is not its own.
 func (x *receiver) release() { x.iovec.Base, x.header.Control = nil, nil }
 
 // received is what a look brought.

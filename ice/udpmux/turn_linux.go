@@ -288,8 +288,8 @@ func (p *Port) Lead(ctx context.Context, ready <-chan struct{}) (led bool) {
 	if !p.sole || !t.take() {
 		return false
 	}
-	buffer := readBuffers.Get().(*readBuffer)
-	defer readBuffers.Put(buffer)
+	buffer := borrowBuffer()
+	defer returnBuffer(buffer)
 	for begin := time.Now(); ; {
 		n, oobn, from, err := t.receive(t.raw, t.lead, buffer)
 		now := time.Now()

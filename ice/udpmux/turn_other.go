@@ -17,11 +17,11 @@ func (s *Socket) detach() {}
 
 func (s *Socket) closeSocket() error { return s.conn.Close() }
 
-// receive waits for a datagram, with a buffer: b or, if that is nil, one of the
-// pool.
+// receive waits for a datagram, with a buffer: b or, if that is nil, a
+// borrowed one.
 func (s *Socket) receive(b *readBuffer) (filled *readBuffer, n, oobn int, from netip.AddrPort, err error) {
 	if b == nil {
-		b = readBuffers.Get().(*readBuffer)
+		b = borrowBuffer()
 	}
 	n, oobn, _, from, err = s.conn.ReadMsgUDPAddrPort(b.b[:], b.oob[:])
 	return b, n, oobn, from, err
