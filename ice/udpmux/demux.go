@@ -11,7 +11,8 @@ import (
 	"purertc/stun"
 )
 
-// A demux finds the peer of a datagram on a shared socket.
+// A demux finds the peer of a datagram on a shared socket. That of a sole peer's
+// is empty but for ports.
 type demux struct {
 	mu     sync.RWMutex
 	ports  map[*Port]bool
@@ -49,14 +50,6 @@ const (
 	offerWindow = 100 * time.Millisecond
 )
 
-func (d *demux) init() {
-	d.ports = map[*Port]bool{}
-	d.bound = map[netip.AddrPort]*Port{}
-	d.hosts = map[netip.Addr][]*Port{}
-	d.ufrags = map[string]*Port{}
-	d.waiting = map[stun.TransactionID]*Port{}
-}
-
 func (d *demux) all() []*Port {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -75,6 +68,15 @@ func (d *demux) attach(p *Port) error {
 				return ErrNotSole
 			}
 		}
+	}
+	if d.ports == nil {
+		d.ports = map[*Port]bool{}
+	}
+	if !p.sole && d.bound == nil {
+		d.bound = map[netip.AddrPort]*Port{}
+		d.hosts = map[netip.Addr][]*Port{}
+		d.ufrags = map[string]*Port{}
+		d.waiting = map[stun.TransactionID]*Port{}
 	}
 	d.ports[p] = true
 	return nil

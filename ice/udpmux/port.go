@@ -59,19 +59,37 @@ func (p *Port) deliver(now time.Time, r ice.Route, b []byte, segment int) {
 func (p *Port) Socket() *Socket { return p.socket }
 
 // AddUfrag has requests whose USERNAME begins with this local ufrag given to
-// the peer. One that another peer has is ErrTaken.
-func (p *Port) AddUfrag(ufrag string) error { return p.socket.demux.addUfrag(p, ufrag) }
+// the peer. One that another peer has is ErrTaken. To a sole peer, all are
+// given in any case, and nothing is kept.
+func (p *Port) AddUfrag(ufrag string) error {
+	if p.sole {
+		return p.open()
+	}
+	return p.socket.demux.addUfrag(p, ufrag)
+}
 
 // RemoveUfrag undoes AddUfrag.
 func (p *Port) RemoveUfrag(ufrag string) { p.socket.demux.removeUfrag(p, ufrag) }
 
 // Bind has datagrams from remote given to the peer. It must have been
 // authenticated. An address that another live peer holds is refused with
-// ErrTaken.
-func (p *Port) Bind(remote netip.AddrPort) error { return p.socket.demux.bind(p, remote) }
+// ErrTaken. A sole peer has them all.
+func (p *Port) Bind(remote netip.AddrPort) error {
+	if p.sole {
+		return p.open()
+	}
+	return p.socket.demux.bind(p, remote)
+}
 
 // Unbind undoes Bind.
 func (p *Port) Unbind(remote netip.AddrPort) { p.socket.demux.unbind(p, remote) }
+
+func (p *Port) open() error {
+	if p.closed.Load() {
+		return ErrClosed
+	}
+	return nil
+}
 
 // Close detaches the peer; no call of its Handler begins afterwards. One that
 // is under way may not have returned yet, so that Close may be called from

@@ -54,7 +54,6 @@ func newSocket(cfg Config) (*Socket, error) {
 	addr := conn.LocalAddr().(*net.UDPAddr).AddrPort()
 	s.local = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
 	s.wildcard = s.local.Addr().IsUnspecified()
-	s.demux.init()
 	size := cfg.BufferSize
 	if size <= 0 {
 		size = defaultBufferSize
