@@ -2,7 +2,6 @@ package rtcpeer
 
 import (
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,10 +17,11 @@ import (
 // others share one.
 type crew struct {
 	mu      sync.Mutex
-	work    sync.Cond // waiting or members has changed
-	waiting []*peer   // each once: inbox.queued
-	members int       // who may have work; at 0 the goroutines end
-	running int       // goroutines
+	work    sync.Cond   // waiting or members has changed
+	waiting fifo[*peer] // each once: inbox.queued
+	members int         // who may have work; at 0 the goroutines end
+	running int         // goroutines
+	spare   []*letters  // that no inbox has
 }
 
 // commonCrew is that of the peers that have sockets of their own. It has
@@ -54,7 +54,7 @@ func (c *crew) leave() {
 func (c *crew) add(p *peer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.waiting = append(c.waiting, p)
+	c.waiting.push(p)
 	c.work.Signal()
 }
 
@@ -74,17 +74,14 @@ func (c *crew) run() {
 func (c *crew) next() *peer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(c.waiting) == 0 {
-		c.waiting = nil
+	for c.waiting.len() == 0 {
 		if c.members == 0 {
 			c.running--
 			return nil
 		}
 		c.work.Wait()
 	}
-	p := c.waiting[0]
-	c.waiting[0] = nil
-	c.waiting = c.waiting[1:]
+	p, _ := c.waiting.pop()
 	return p
 }
 
@@ -94,27 +91,74 @@ type inbox struct {
 	direct atomic.Bool // the connection is up: nothing is postponed any more
 
 	mu     sync.Mutex
-	mail   []mail
-	bytes  int
-	start  bool // of DTLS
-	queued bool // in the crew's list, or being run
-	member bool // has joined the crew, and not left it
+	mail   *letters // nil: none
+	start  bool     // of DTLS
+	queued bool     // in the crew's list, or being run
+	member bool     // has joined the crew, and not left it
 }
 
-// mail is the arguments of a call of HandleDatagrams.
-type mail struct {
-	at      time.Time
-	route   ice.Route
-	b       []byte
-	segment int
+// letters are what came for a peer while it waited for its crew. They are the
+// crew's, and go from one inbox to the next.
+type letters struct {
+	all   []letter
+	bytes []byte // of all of them
+	cost  int    // towards maxInbox
+}
+
+// A letter is the arguments of a call of HandleDatagrams.
+type letter struct {
+	at         time.Time
+	route      ice.Route
+	start, end int // in bytes
+	segment    int
+}
+
+// A crew keeps spareLetters for use again, with room for a flight or two each.
+const (
+	spareLetters = 16
+	lettersSize  = 4 << 10
+)
+
+func (c *crew) newLetters() *letters {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if last := len(c.spare) - 1; last >= 0 {
+		l := c.spare[last]
+		c.spare[last], c.spare = nil, c.spare[:last]
+		return l
+	}
+	return &letters{all: make([]letter, 0, 4), bytes: make([]byte, 0, lettersSize)}
+}
+
+// recycle takes letters that have been read.
+func (c *crew) recycle(l *letters) {
+	clear(l.all)
+	l.all, l.bytes, l.cost = l.all[:0], l.bytes[:0], 0
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.spare) < spareLetters && cap(l.bytes) <= 2*lettersSize {
+		c.spare = append(c.spare, l)
+	}
+}
+
+// add copies a datagram; it returns false if there are too many.
+func (l *letters) add(now time.Time, r ice.Route, b []byte, segment int) bool {
+	if l.cost += len(b) + letterOverhead; l.cost > maxInbox {
+		l.cost -= len(b) + letterOverhead
+		return false
+	}
+	start := len(l.bytes)
+	l.bytes = append(l.bytes, b...)
+	l.all = append(l.all, letter{now, r, start, len(l.bytes), segment})
+	return true
 }
 
 // maxInbox bounds the bytes that wait for the crew: several flights. Those
 // beyond are lost, as they would be in a full socket. Whatever its size, a
-// datagram counts mailOverhead besides.
+// datagram counts letterOverhead besides.
 const (
-	maxInbox     = 32 << 10
-	mailOverhead = 256
+	maxInbox       = 32 << 10
+	letterOverhead = 256
 )
 
 // lockOrPostpone takes the peer's lock for datagrams, or returns false: they are
@@ -137,18 +181,13 @@ func (p *peer) lockOrPostpone(now time.Time, r ice.Route, b []byte, segment int)
 	if cheap && !i.queued && p.mu.TryLock() {
 		return true
 	}
-	i.post(p, mail{now, r, b, segment})
-	return false
-}
-
-// post keeps a copy of m for the crew; mu is held.
-func (i *inbox) post(p *peer, m mail) {
-	if n := len(m.b) + mailOverhead; i.bytes+n <= maxInbox {
-		m.b = slices.Clone(m.b)
-		i.bytes += n
-		i.mail = append(i.mail, m)
+	if i.mail == nil {
+		i.mail = i.crew.newLetters()
+	}
+	if i.mail.add(now, r, b, segment) {
 		i.call(p)
 	}
+	return false
 }
 
 // postponeStart has the crew start DTLS. It returns false if that is to be
@@ -198,13 +237,13 @@ func (p *peer) takePostponed() (again bool) {
 	i := &p.inbox
 	i.mu.Lock()
 	waiting, start := i.mail, i.start
-	i.mail, i.bytes, i.start = nil, 0, false
+	i.mail, i.start = nil, false
 	i.mu.Unlock()
 
 	up := p.catchUp(waiting, start)
 
 	i.mu.Lock()
-	if len(i.mail) > 0 || i.start {
+	if i.mail != nil || i.start {
 		i.mu.Unlock()
 		return true
 	}
@@ -218,7 +257,10 @@ func (p *peer) takePostponed() (again bool) {
 
 // catchUp does what was postponed, and tells whether the connection is up, or
 // over.
-func (p *peer) catchUp(waiting []mail, start bool) (up bool) {
+func (p *peer) catchUp(waiting *letters, start bool) (up bool) {
+	if waiting != nil {
+		defer p.inbox.crew.recycle(waiting)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -227,8 +269,10 @@ func (p *peer) catchUp(waiting []mail, start bool) (up bool) {
 	if start {
 		p.core.beginDTLS(p.now())
 	}
-	for _, m := range waiting {
-		p.take(m.at, m.route, m.b, m.segment)
+	if waiting != nil {
+		for _, l := range waiting.all {
+			p.take(l.at, l.route, waiting.bytes[l.start:l.end:l.end], l.segment)
+		}
 	}
 	p.run(p.now())
 	return p.closed || p.core.ended || p.state == StateConnected

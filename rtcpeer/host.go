@@ -53,8 +53,8 @@ type Host struct {
 
 	mu     sync.Mutex
 	closed bool
-	ready  []*Conn // that have something to poll, each once
-	more   signal  // of ready
+	ready  fifo[*Conn] // that have something to poll, each once
+	more   signal      // of ready
 }
 
 // NewHost opens a host's sockets.
@@ -102,17 +102,12 @@ func (h *Host) Addr() netip.AddrPort { return h.sockets[0].LocalAddr() }
 func (h *Host) Ready(ctx context.Context) (*Conn, error) {
 	for {
 		h.mu.Lock()
-		var c *Conn
-		if len(h.ready) > 0 {
-			c, h.ready[0] = h.ready[0], nil
-			if h.ready = h.ready[1:]; len(h.ready) > 0 {
-				h.more.set() // for another goroutine
-			} else {
-				h.ready = nil
-			}
+		c, ok := h.ready.pop()
+		if h.ready.len() > 0 {
+			h.more.set() // for another goroutine
 		}
 		h.mu.Unlock()
-		if c != nil {
+		if ok {
 			c.queued.Store(false) // what comes from here on queues it again
 			if c.pending() {
 				return c, nil
@@ -157,7 +152,7 @@ func (h *Host) push(c *Conn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.closed {
-		h.ready = append(h.ready, c)
+		h.ready.push(c)
 		h.more.set()
 	}
 }
@@ -170,7 +165,7 @@ func (h *Host) Close() error {
 	if h.closed {
 		return nil
 	}
-	h.closed, h.ready = true, nil
+	h.closed, h.ready = true, fifo[*Conn]{}
 	close(h.done)
 	h.crew.leave()
 	var errs []error

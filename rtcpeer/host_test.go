@@ -65,9 +65,9 @@ func TestConnectingDoesNotStall(t *testing.T) {
 	defer release() // or a failure would hang
 	for tick := time.Tick(time.Millisecond); ; <-tick {
 		p.inbox.mu.Lock()
-		n := len(p.inbox.mail)
+		waits := p.inbox.mail != nil
 		p.inbox.mu.Unlock()
-		if n > 0 {
+		if waits {
 			break
 		}
 		if ctx.Err() != nil {
@@ -118,9 +118,10 @@ func TestReaderDoesNotWait(t *testing.T) {
 	q := &peer{closed: true, now: time.Now}
 	q.inbox.crew = &crew{}
 	q.inbox.queued, q.inbox.member = true, true // somebody is to take what waits
-	q.inbox.mail = []mail{{b: []byte{22}, segment: 1}}
+	q.inbox.mail = q.inbox.crew.newLetters()
+	q.inbox.mail.add(time.Now(), ice.Route{}, []byte{22}, 1)
 	q.HandleDatagrams(time.Now(), ice.Route{}, like, len(like))
-	if n := len(q.inbox.mail); n != 2 {
+	if n := len(q.inbox.mail.all); n != 2 {
 		t.Errorf("%d datagrams wait: STUN overtook what came before it", n)
 	}
 }
@@ -259,8 +260,8 @@ func TestUnauthenticatedStateIsBounded(t *testing.T) {
 		t.Errorf("%d bytes more are in use", grown)
 	}
 	p.inbox.mu.Lock()
-	if p.inbox.bytes > maxInbox {
-		t.Errorf("%d bytes are in the inbox, of %d", p.inbox.bytes, maxInbox)
+	if l := p.inbox.mail; l != nil && l.cost > maxInbox {
+		t.Errorf("%d bytes are in the inbox, of %d", l.cost, maxInbox)
 	}
 	p.inbox.mu.Unlock()
 	if r := c.Report(); len(r.ICE.Remote) > 0 || len(r.ICE.Pairs) > 0 {
@@ -312,7 +313,7 @@ func TestHostRun(t *testing.T) {
 		t.Errorf("Run with a context that has ended: %v", err)
 	}
 	h.mu.Lock()
-	if len(h.ready) != 1 {
+	if h.ready.len() != 1 {
 		t.Error("what waited was taken nevertheless")
 	}
 	h.mu.Unlock()
