@@ -239,7 +239,7 @@ func (cfg *Config) signer() crypto.Signer {
 func (cfg *Config) suites(version Version) iter.Seq[suite] {
 	return func(yield func(suite) bool) {
 		if cfg.CipherSuites == nil {
-			for _, s := range suites() {
+			for _, s := range suites {
 				if s.version == version && !yield(s) {
 					return
 				}

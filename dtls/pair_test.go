@@ -275,7 +275,7 @@ func (p *pair) exchange() {
 func TestHandshake(t *testing.T) {
 	for _, kind := range []string{"P-256", "P-384", "Ed25519", "RSA"} {
 		cert := testCertificate(t, kind)
-		for _, su := range suites() {
+		for _, su := range suites {
 			if su.auth != authAny && su.auth != keyAuth(cert.PrivateKey.(crypto.Signer).Public()) {
 				continue
 			}

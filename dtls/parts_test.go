@@ -184,7 +184,7 @@ func TestNames(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}
-	for _, s := range suites() {
+	for _, s := range suites {
 		if strings.HasPrefix(s.id.String(), "0x") {
 			t.Errorf("suite %v has no name", s.id)
 		}

@@ -33,28 +33,25 @@ type suite struct {
 
 // suites is in order of preference: AES-128-GCM is the fastest where the
 // processor helps and strong enough; ChaCha20 comes next for ends that have
-// no such help.
-func suites() [9]suite {
-	const v12, v13 = VersionDTLS12, VersionDTLS13
-	return [...]suite{
-		{TLS_AES_128_GCM_SHA256, v13, authAny, crypto.SHA256, 16, 12, 0, aesGCM},
-		{TLS_CHACHA20_POLY1305_SHA256, v13, authAny, crypto.SHA256, 32, 12, 0, chaCha20Poly1305},
-		{TLS_AES_256_GCM_SHA384, v13, authAny, crypto.SHA384, 32, 12, 0, aesGCM},
+// no such help. It is never changed.
+var suites = []suite{
+	{TLS_AES_128_GCM_SHA256, VersionDTLS13, authAny, crypto.SHA256, 16, 12, 0, aesGCM},
+	{TLS_CHACHA20_POLY1305_SHA256, VersionDTLS13, authAny, crypto.SHA256, 32, 12, 0, chaCha20Poly1305},
+	{TLS_AES_256_GCM_SHA384, VersionDTLS13, authAny, crypto.SHA384, 32, 12, 0, aesGCM},
 
-		// RFC 5288 §3: the salt is 4 bytes, each record carries 8.
-		{TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, v12, authECDSA, crypto.SHA256, 16, 4, 8, aesGCM},
-		{TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, v12, authRSA, crypto.SHA256, 16, 4, 8, aesGCM},
-		// RFC 7905 §2: the whole nonce comes from the key block and the record number.
-		{TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, v12, authECDSA, crypto.SHA256, 32, 12, 0, chaCha20Poly1305},
-		{TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, v12, authRSA, crypto.SHA256, 32, 12, 0, chaCha20Poly1305},
-		{TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, v12, authECDSA, crypto.SHA384, 32, 4, 8, aesGCM},
-		{TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, v12, authRSA, crypto.SHA384, 32, 4, 8, aesGCM},
-	}
+	// RFC 5288 §3: the salt is 4 bytes, each record carries 8.
+	{TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, VersionDTLS12, authECDSA, crypto.SHA256, 16, 4, 8, aesGCM},
+	{TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, VersionDTLS12, authRSA, crypto.SHA256, 16, 4, 8, aesGCM},
+	// RFC 7905 §2: the whole nonce comes from the key block and the record number.
+	{TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, VersionDTLS12, authECDSA, crypto.SHA256, 32, 12, 0, chaCha20Poly1305},
+	{TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, VersionDTLS12, authRSA, crypto.SHA256, 32, 12, 0, chaCha20Poly1305},
+	{TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, VersionDTLS12, authECDSA, crypto.SHA384, 32, 4, 8, aesGCM},
+	{TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, VersionDTLS12, authRSA, crypto.SHA384, 32, 4, 8, aesGCM},
 }
 
 // suiteByID returns the suite that id stands for.
 func suiteByID(id CipherSuite) (suite, bool) {
-	for _, s := range suites() {
+	for _, s := range suites {
 		if s.id == id {
 			return s, true
 		}
