@@ -114,6 +114,7 @@ type handshake struct {
 	peerKey crypto.PublicKey
 
 	// Of DTLS 1.3, until the handshake ends.
+	kdf        *kdf
 	schedule   schedule13
 	ownSecret  []byte // handshake traffic secrets
 	peerSecret []byte

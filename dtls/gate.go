@@ -270,7 +270,7 @@ func (c *Conn) afterRetry(cookie *helloCookie, sealed []byte) error {
 		return errDecode
 	}
 	c.version, c.suite, c.group = VersionDTLS13, su.id, cookie.group
-	c.hs.suite, c.hs.digest = su, su.hash.New()
+	c.hs.suite, c.hs.digest, c.hs.kdf = su, su.hash.New(), newKDF(su.hash)
 	c.hs.retried, c.retried = true, true
 	c.hs.addToTranscript(message{typ: typeMessageHash, body: cookie.first})
 	c.hs.addToTranscript(message{typ: typeServerHello, body: body})

@@ -1,7 +1,6 @@
 package dtls
 
 import (
-	"crypto"
 	"crypto/hmac"
 	"slices"
 	"time"
@@ -18,17 +17,21 @@ const (
 // that of DTLS 1.3, now that the hash is known.
 func (c *Conn) begin13(su suite) {
 	c.version, c.suite, c.hs.suite = VersionDTLS13, su.id, su
-	c.hs.digest = su.hash.New()
+	c.hs.digest, c.hs.kdf = su.hash.New(), newKDF(su.hash)
 	first := c.hs.transcript
 	c.hs.transcript = nil
 	c.hs.digest.Write(first[:4])
 	c.hs.digest.Write(first[fragmentHeaderLen:])
 }
 
-// suiteHash is the hash of the suite that was agreed on.
-func (c *Conn) suiteHash() crypto.Hash {
+// kdf is for the suite that was agreed on. A handshake has one; what comes
+// later comes seldom.
+func (c *Conn) kdf() *kdf {
+	if c.hs != nil && c.hs.kdf != nil {
+		return c.hs.kdf
+	}
 	su, _ := suiteByID(c.suite)
-	return su.hash
+	return newKDF(su.hash)
 }
 
 // retryTranscript puts the hash of the first ClientHello in its place
@@ -45,7 +48,7 @@ func (hs *handshake) transcriptHash() []byte { return hs.digest.Sum(nil) }
 // transcript up to the ServerHello, and begins that epoch both ways.
 func (c *Conn) setHandshakeKeys(shared []byte) error {
 	hs := c.hs
-	hs.schedule = newSchedule13(hs.suite.hash, hs.psk)
+	hs.schedule = newSchedule13(c.kdf(), hs.psk)
 	hs.schedule.next(shared)
 	transcript := hs.transcriptHash()
 	client := hs.schedule.derive("c hs traffic", transcript)
@@ -91,7 +94,7 @@ func (c *Conn) deriveDataKeys() (own []byte) {
 // setReadKeys lets records of epoch in.
 func (c *Conn) setReadKeys(epoch uint16, secret []byte) error {
 	su, _ := suiteByID(c.suite)
-	k, err := su.trafficKeys(secret)
+	k, err := su.trafficKeys(c.kdf(), secret)
 	if err != nil {
 		return fatal(AlertInternalError, "keys: %w", err)
 	}
@@ -103,7 +106,7 @@ func (c *Conn) setReadKeys(epoch uint16, secret []byte) error {
 // setWriteKeys makes all that follows go in epoch.
 func (c *Conn) setWriteKeys(epoch uint16, secret []byte) error {
 	su, _ := suiteByID(c.suite)
-	k, err := su.trafficKeys(secret)
+	k, err := su.trafficKeys(c.kdf(), secret)
 	if err != nil {
 		return fatal(AlertInternalError, "keys: %w", err)
 	}
@@ -194,7 +197,7 @@ func (c *Conn) checkCertificateVerify13(m message) error {
 
 // addFinished13 ends our flight.
 func (c *Conn) addFinished13() {
-	c.addMessage(typeFinished, finishedMAC(c.hs.suite.hash, c.hs.ownSecret, c.hs.transcriptHash()))
+	c.addMessage(typeFinished, c.kdf().finishedMAC(c.hs.ownSecret, c.hs.transcriptHash()))
 }
 
 // checkFinished13 checks the far end's Finished.
@@ -202,7 +205,7 @@ func (c *Conn) checkFinished13(m message) error {
 	if err := expect(m, typeFinished, epochHandshake); err != nil {
 		return err
 	}
-	want := finishedMAC(c.hs.suite.hash, c.hs.peerSecret, c.hs.transcriptHash())
+	want := c.kdf().finishedMAC(c.hs.peerSecret, c.hs.transcriptHash())
 	if !hmac.Equal(m.body, want) {
 		return fatal(AlertDecryptError, "Finished is wrong")
 	}

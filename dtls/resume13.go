@@ -130,8 +130,8 @@ func (c *Conn) binder(h crypto.Hash, psk, body []byte, offered *preShared) ([]by
 	}
 	digest.Write(binary.BigEndian.AppendUint32(nil, uint32(typeClientHello)<<24|uint32(len(body))))
 	digest.Write(body[:len(body)-offered.bindersLen()])
-	early := newSchedule13(h, psk)
-	return finishedMAC(h, early.derive("res binder", sum(h, nil)), digest.Sum(nil)), nil
+	early := newSchedule13(newKDF(h), psk)
+	return early.kdf.finishedMAC(early.derive("res binder", sum(h, nil)), digest.Sum(nil)), nil
 }
 
 // clientResumes13 takes the server's choice to resume our session.
@@ -205,8 +205,8 @@ func (hs *handshake) resumptionSecret() []byte {
 
 // resumptionPSK is the secret that the ticket with a nonce stands for
 // (RFC 8446 §4.6.1).
-func resumptionPSK(h crypto.Hash, resumption, nonce []byte) []byte {
-	return expandLabel(h, resumption, "resumption", nonce, h.Size())
+func (k *kdf) resumptionPSK(resumption, nonce []byte) []byte {
+	return k.expandLabel(resumption, "resumption", nonce, k.hash.Size())
 }
 
 // ticketsPerConn is for a client that makes two connections at once: each
@@ -228,7 +228,7 @@ func (c *Conn) sendTickets13(now time.Time, resumption []byte) error {
 func (c *Conn) addTicket13(now time.Time, resumption []byte, nonce byte) error {
 	s := &Session{
 		version: VersionDTLS13, suite: c.suite, peer: c.peer, issued: now,
-		secret: resumptionPSK(c.suiteHash(), resumption, []byte{nonce}),
+		secret: c.kdf().resumptionPSK(resumption, []byte{nonce}),
 	}
 	ticket, err := c.cfg.sealTicket(s)
 	if err != nil {
@@ -274,7 +274,7 @@ func (c *Conn) takeTicket13(now time.Time, m message) error {
 		version: VersionDTLS13, suite: c.suite, peer: c.peer, issued: now,
 		lifetime: time.Duration(lifetime) * time.Second,
 		ticket:   slices.Clone(ticket), ageAdd: ageAdd,
-		secret: resumptionPSK(c.suiteHash(), c.resumption, nonce),
+		secret: c.kdf().resumptionPSK(c.resumption, nonce),
 	})
 	return nil
 }

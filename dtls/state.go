@@ -96,7 +96,7 @@ func (c *Conn) ExportKeyingMaterial(label string, context []byte, length int) ([
 		return nil, fmt.Errorf("dtls: cannot export %d bytes", length)
 	}
 	if c.version == VersionDTLS13 {
-		return export13(c.suiteHash(), c.exporter, label, context, length), nil
+		return c.kdf().export13(c.exporter, label, context, length), nil
 	}
 	return c.secrets.export(label, context, length), nil
 }

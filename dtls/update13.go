@@ -74,8 +74,7 @@ func (c *Conn) hasMessageNumber() bool {
 // KeyUpdate.
 func (c *Conn) switchWriteKeys() {
 	c.updating = false
-	su, _ := suiteByID(c.suite)
-	if err := c.setWriteKeys(c.current.epoch+1, su.nextTrafficSecret(c.current.secret)); err != nil {
+	if err := c.setWriteKeys(c.current.epoch+1, c.kdf().nextTrafficSecret(c.current.secret)); err != nil {
 		c.fail(err)
 		return
 	}
@@ -113,8 +112,7 @@ func (c *Conn) handleKeyUpdate(r *readEpoch, m message) error {
 	if request == updateRequested && !c.updating {
 		c.updateDue = true
 	}
-	su, _ := suiteByID(c.suite)
-	if err := c.setReadKeys(r.epoch+1, su.nextTrafficSecret(r.secret)); err != nil {
+	if err := c.setReadKeys(r.epoch+1, c.kdf().nextTrafficSecret(r.secret)); err != nil {
 		return err
 	}
 	// Three epochs at most: their low bits must differ.

@@ -1,0 +1,38 @@
+package dtls
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/hmac"
+	"testing"
+)
+
+// TestKDFDigests: what a kdf derives does not depend on what it derived
+// before, and it makes no digests for it.
+func TestKDFDigests(t *testing.T) {
+	for _, h := range []crypto.Hash{crypto.SHA256, crypto.SHA384} {
+		used := newKDF(h)
+		secret := bytes.Repeat([]byte{7}, h.Size())
+		for n := range 100 {
+			label := "label"[:n%6]
+			got, want := used.expandLabel(secret, label, secret, n), newKDF(h).expandLabel(secret, label, secret, n)
+			if !bytes.Equal(got, want) {
+				t.Fatalf("%v: %d bytes for %q differ", h, n, label)
+			}
+			if got, want := used.finishedMAC(secret, got), newKDF(h).finishedMAC(secret, want); !bytes.Equal(got, want) {
+				t.Fatalf("%v: Finished number %d differs", h, n)
+			}
+		}
+		if n := len(used.digests); n > 3 {
+			t.Errorf("%v: %d digests", h, n)
+		}
+		// Two at a time, of one call, are two.
+		mac := hmac.New(used.constructor(), secret)
+		mac.Write(secret)
+		want := hmac.New(h.New, secret)
+		want.Write(secret)
+		if !bytes.Equal(mac.Sum(nil), want.Sum(nil)) {
+			t.Errorf("%v: HMAC differs", h)
+		}
+	}
+}
