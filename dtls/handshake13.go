@@ -48,8 +48,7 @@ func (hs *handshake) transcriptHash() []byte { return hs.digest.Sum(nil) }
 // transcript up to the ServerHello, and begins that epoch both ways.
 func (c *Conn) setHandshakeKeys(shared []byte) error {
 	hs := c.hs
-	hs.schedule = newSchedule13(c.kdf(), hs.psk)
-	hs.schedule.next(shared)
+	hs.schedule = newSchedule13(c.kdf(), hs.psk, shared)
 	transcript := hs.transcriptHash()
 	client := hs.schedule.derive("c hs traffic", transcript)
 	server := hs.schedule.derive("s hs traffic", transcript)

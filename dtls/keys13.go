@@ -66,11 +66,45 @@ type schedule13 struct {
 	secret []byte // the stage's
 }
 
-// newSchedule13 is the stage of the early secret; a nil psk is none.
-func newSchedule13(k *kdf, psk []byte) schedule13 {
+// earlySchedule13 is the stage of the early secret; a nil psk is none.
+func earlySchedule13(k *kdf, psk []byte) schedule13 {
 	s := schedule13{kdf: k}
 	s.extract(psk, nil)
 	return s
+}
+
+// newSchedule13 is the stage of the handshake secret; a nil psk is none.
+func newSchedule13(k *kdf, psk, shared []byte) schedule13 {
+	s := schedule13{kdf: k}
+	if psk == nil {
+		s.extract(shared, constantsOf(k.hash).salt)
+		return s
+	}
+	s = earlySchedule13(k, psk)
+	s.next(shared)
+	return s
+}
+
+// The constants of a hash are what is the same in each handshake with it.
+type constants struct {
+	empty []byte // the hash of no messages
+	salt  []byte // for the handshake secret, from the early secret without PSK
+}
+
+var constantsSHA256, constantsSHA384 = newConstants(crypto.SHA256), newConstants(crypto.SHA384)
+
+func newConstants(h crypto.Hash) constants {
+	empty := sum(h, nil)
+	early := earlySchedule13(newKDF(h), nil)
+	return constants{empty, early.derive("derived", empty)}
+}
+
+// constantsOf gives the constants of a hash that a suite of DTLS 1.3 has.
+func constantsOf(h crypto.Hash) constants {
+	if h == crypto.SHA384 {
+		return constantsSHA384
+	}
+	return constantsSHA256
 }
 
 // extract begins a stage with HKDF-Extract, where nil stands for a string of
@@ -88,7 +122,7 @@ func (s *schedule13) extract(ikm, salt []byte) {
 
 // next goes to the following stage, with the input of that stage.
 func (s *schedule13) next(ikm []byte) {
-	s.extract(ikm, s.derive("derived", sum(s.kdf.hash, nil)))
+	s.extract(ikm, s.derive("derived", constantsOf(s.kdf.hash).empty))
 }
 
 // derive is Derive-Secret; transcript is the hash of the messages.
@@ -123,6 +157,6 @@ func (k *kdf) finishedMAC(secret, transcript []byte) []byte {
 
 // export13 is RFC 8446 §7.5. There, no context is the same as an empty one.
 func (k *kdf) export13(exporter []byte, label string, context []byte, length int) []byte {
-	secret := k.expandLabel(exporter, label, sum(k.hash, nil), k.hash.Size())
+	secret := k.expandLabel(exporter, label, constantsOf(k.hash).empty, k.hash.Size())
 	return k.expandLabel(secret, "exporter", sum(k.hash, context), length)
 }

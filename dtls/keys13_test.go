@@ -36,3 +36,19 @@ func TestKDFDigests(t *testing.T) {
 		}
 	}
 }
+
+// TestConstants compares the shortcut to the handshake secret with the way of
+// RFC 8446 §7.1.
+func TestConstants(t *testing.T) {
+	for _, h := range []crypto.Hash{crypto.SHA256, crypto.SHA384} {
+		if !bytes.Equal(constantsOf(h).empty, sum(h, nil)) {
+			t.Errorf("%v: %x is not the hash of nothing", h, constantsOf(h).empty)
+		}
+		shared := []byte("what both know")
+		long := earlySchedule13(newKDF(h), make([]byte, h.Size()))
+		long.next(shared)
+		if short := newSchedule13(newKDF(h), nil, shared); !bytes.Equal(short.secret, long.secret) {
+			t.Errorf("%v: %x, not %x", h, short.secret, long.secret)
+		}
+	}
+}
