@@ -75,9 +75,6 @@ func (c *Conn) sendClientHello() error {
 	if err := c.bind(body); err != nil {
 		return err
 	}
-	// RFC 6347 §4.2.6: a first ClientHello and its HelloVerifyRequest are not
-	// part of the transcript.
-	c.hs.transcript = nil
 	c.beginFlight()
 	c.addMessage(typeClientHello, body)
 	c.endFlight(false)
@@ -192,7 +189,7 @@ func (c *Conn) acceptServerHello12(h *serverHello) error {
 	}
 	c.acceptCID(e)
 	c.hs.ticketDue = e.has(extSessionTicket)
-	c.version, c.suite, c.hs.suite = VersionDTLS12, h.suite, su
+	c.begin12(su)
 	c.secrets.clientRandom, c.secrets.serverRandom = offered.random, h.random
 	return nil
 }

@@ -101,7 +101,8 @@ type Conn struct {
 // A handshake is what is needed only until both ends are sure of each other.
 type handshake struct {
 	step       step
-	transcript []byte    // DTLS 1.2, and until the version is known
+	first      message   // the ClientHello, until the version is known
+	transcript []byte    // of DTLS 1.2
 	digest     hash.Hash // of the transcript of DTLS 1.3
 	header     []byte    // scratch of addToTranscript
 

@@ -24,16 +24,28 @@ func expect(m message, typ handshakeType, epoch uint16) error {
 	return nil
 }
 
+// begin12 makes it DTLS 1.2, with the last ClientHello in the transcript.
+func (c *Conn) begin12(su suite) {
+	c.version, c.suite, c.hs.suite = VersionDTLS12, su.id, su
+	c.hs.addToTranscript(c.hs.first)
+	c.hs.first = message{}
+}
+
 // addToTranscript notes a message of either end's.
 func (hs *handshake) addToTranscript(m message) {
-	if hs.digest != nil {
+	switch {
+	case hs.digest != nil:
 		// As DTLS 1.3 has it: with the header of TLS (RFC 9147 §5.2).
 		hs.header = binary.BigEndian.AppendUint32(hs.header[:0], uint32(m.typ)<<24|uint32(len(m.body)))
 		hs.digest.Write(hs.header)
 		hs.digest.Write(m.body)
-		return
+	case hs.suite.version == VersionDTLS12:
+		hs.transcript = m.appendTranscript12(hs.transcript)
+	default:
+		// A ClientHello. RFC 6347 §4.2.6: neither one before it nor the
+		// HelloVerifyRequest between them is part of the transcript.
+		hs.first = m
 	}
-	hs.transcript = m.appendTranscript12(hs.transcript)
 }
 
 // checkPeerChain judges the far end's certificates: this is what keeps

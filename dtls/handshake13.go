@@ -13,15 +13,12 @@ const (
 	epochData      = 3
 )
 
-// begin13 turns the transcript, of which there is one ClientHello yet, into
-// that of DTLS 1.3, now that the hash is known.
+// begin13 makes it DTLS 1.3, with the first ClientHello in the transcript.
 func (c *Conn) begin13(su suite) {
 	c.version, c.suite, c.hs.suite = VersionDTLS13, su.id, su
 	c.hs.digest, c.hs.kdf = su.hash.New(), newKDF(su.hash)
-	first := c.hs.transcript
-	c.hs.transcript = nil
-	c.hs.digest.Write(first[:4])
-	c.hs.digest.Write(first[fragmentHeaderLen:])
+	c.hs.addToTranscript(c.hs.first)
+	c.hs.first = message{}
 }
 
 // kdf is for the suite that was agreed on. A handshake has one; what comes

@@ -83,7 +83,8 @@ func (c *Conn) acceptClientHello12(now time.Time, h *clientHello) error {
 	if c.cfg.speaks(VersionDTLS13) {
 		copy(sh.random[24:], downgradeTo12)
 	}
-	c.version, c.suite, c.group, c.hs.suite = VersionDTLS12, su.id, group, su
+	c.begin12(su)
+	c.group = group
 	c.secrets.clientRandom, c.secrets.serverRandom = h.random, sh.random
 	if session != nil {
 		return c.serverResumes12(now, h, sh, session)
