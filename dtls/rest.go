@@ -13,17 +13,13 @@ func (c *Conn) Rest() {
 	}
 }
 
-// restHandshake is Rest for the epoch of the handshake, once it is done: what
-// may still come in it is a repetition.
+// restHandshake is Rest for what comes in the epoch of the handshake, once it
+// is done: it can only be a repetition. What goes in it may be a client's
+// Finished, which is still to be sent.
 func (c *Conn) restHandshake() {
 	for _, r := range c.read {
 		if r.epoch == epochHandshake {
 			r.rest()
-		}
-	}
-	for _, w := range c.write {
-		if w.epoch == epochHandshake && w != c.current {
-			w.rest()
 		}
 	}
 }
