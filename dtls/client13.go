@@ -46,7 +46,7 @@ func (c *Conn) addShares(h *clientHello) error {
 	}
 	h.extensions.keyShares = nil
 	for _, k := range c.hs.keys {
-		h.extensions.keyShares = append(h.extensions.keyShares, keyShare{k.group, k.share()})
+		h.extensions.keyShares = append(h.extensions.keyShares, k.share())
 	}
 	return nil
 }
@@ -129,7 +129,7 @@ func (c *Conn) retryHello(h *serverHello, m message) error {
 			return err
 		}
 		c.hs.keys = []ephemeral{key}
-		hello.keyShares = []keyShare{{g, key.share()}}
+		hello.keyShares = []keyShare{key.share()}
 	}
 	hello.cookie = slices.Clone(e.cookie)
 	c.dropSession13()

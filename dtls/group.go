@@ -72,12 +72,12 @@ func newEphemeral(g Group, rand io.Reader) (e ephemeral, err error) {
 
 // share is the key share that the far end gets. The hybrid's is ML-KEM's
 // part, then X25519's (draft-ietf-tls-ecdhe-mlkem).
-func (e *ephemeral) share() []byte {
+func (e *ephemeral) share() keyShare {
 	public := e.ecdh.PublicKey().Bytes()
 	if e.mlkem == nil {
-		return public
+		return keyShare{group: e.group, data: public}
 	}
-	return append(e.mlkem.EncapsulationKey().Bytes(), public...)
+	return keyShare{group: e.group, data: e.mlkem.EncapsulationKey().Bytes(), tail: public}
 }
 
 // agree computes the secret from the share that a server answered with.
@@ -103,27 +103,35 @@ const x25519Len = 32
 
 // answerShare is a server's side of the exchange: it takes the client's share
 // of group g and gives its own, and the secret.
-func answerShare(g Group, rand io.Reader, share []byte) (own, secret []byte, err error) {
-	classic := g
-	if g == GroupX25519MLKEM768 {
-		if len(share) != mlkem.EncapsulationKeySize768+x25519Len {
-			return nil, nil, fatal(AlertIllegalParameter, "key share of %d bytes", len(share))
-		}
-		encapsulation, err := mlkem.NewEncapsulationKey768(share[:mlkem.EncapsulationKeySize768])
-		if err != nil {
-			return nil, nil, fatal(AlertIllegalParameter, "key share: %w", err)
-		}
-		secret, own = encapsulation.Encapsulate()
-		share = share[mlkem.EncapsulationKeySize768:]
-		classic = GroupX25519
+func answerShare(g Group, rand io.Reader, share []byte) (own keyShare, secret []byte, err error) {
+	if g != GroupX25519MLKEM768 {
+		own.group = g
+		own.data, secret, err = answer(g, rand, share)
+		return own, secret, err
 	}
-	key, err := newKey(classic, rand)
+	if len(share) != mlkem.EncapsulationKeySize768+x25519Len {
+		return own, nil, fatal(AlertIllegalParameter, "key share of %d bytes", len(share))
+	}
+	encapsulation, err := mlkem.NewEncapsulationKey768(share[:mlkem.EncapsulationKeySize768])
+	if err != nil {
+		return own, nil, fatal(AlertIllegalParameter, "key share: %w", err)
+	}
+	secret, ciphertext := encapsulation.Encapsulate()
+	public, classic, err := answer(GroupX25519, rand, share[mlkem.EncapsulationKeySize768:])
+	if err != nil {
+		return own, nil, err
+	}
+	return keyShare{g, ciphertext, public}, append(secret, classic...), nil
+}
+
+// answer is answerShare for plain Diffie-Hellman.
+func answer(g Group, rand io.Reader, share []byte) (public, secret []byte, err error) {
+	key, err := newKey(g, rand)
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := agree(key, share)
-	if err != nil {
+	if secret, err = agree(key, share); err != nil {
 		return nil, nil, err
 	}
-	return append(own, key.PublicKey().Bytes()...), append(secret, s...), nil
+	return key.PublicKey().Bytes(), secret, nil
 }

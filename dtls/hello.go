@@ -88,6 +88,7 @@ type helloExtensions struct {
 type keyShare struct {
 	group Group
 	data  []byte
+	tail  []byte // goes behind data: the second part of a hybrid share of ours
 }
 
 // has tells whether extension t was there.
@@ -126,7 +127,7 @@ func (m *serverHello) marshal() ([]byte, error) {
 func (e *helloExtensions) bulk() int {
 	n := len(e.cookie) + len(e.sessionTicket)
 	for _, k := range e.keyShares {
-		n += len(k.data)
+		n += len(k.data) + len(k.tail)
 	}
 	if e.psk != nil {
 		for _, id := range e.psk.identities {
@@ -245,7 +246,10 @@ func addKeyShares(b *cryptobyte.Builder, list []keyShare, client bool) {
 		for _, k := range list {
 			b.AddUint16(uint16(k.group))
 			if k.data != nil {
-				b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(k.data) })
+				b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+					b.AddBytes(k.data)
+					b.AddBytes(k.tail)
+				})
 			}
 		}
 	}
@@ -515,7 +519,7 @@ func readKeyShares(s *cryptobyte.String, list *[]keyShare, client bool) bool {
 		if !s.ReadUint16(&g) || !s.Empty() && (!s.ReadUint16LengthPrefixed(&data) || len(data) == 0) {
 			return false
 		}
-		*list = append(*list, keyShare{Group(g), data})
+		*list = append(*list, keyShare{group: Group(g), data: data})
 		return true
 	}
 	var inner cryptobyte.String
@@ -528,7 +532,7 @@ func readKeyShares(s *cryptobyte.String, list *[]keyShare, client bool) bool {
 		if !inner.ReadUint16(&g) || !inner.ReadUint16LengthPrefixed(&data) || len(data) == 0 || len(*list) == maxKeyShares {
 			return false
 		}
-		*list = append(*list, keyShare{Group(g), data})
+		*list = append(*list, keyShare{group: Group(g), data: data})
 	}
 	return true
 }

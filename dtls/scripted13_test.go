@@ -46,13 +46,13 @@ func TestServerRefusesHello13(t *testing.T) {
 			h.extensions.groups, h.extensions.keyShares = []Group{256}, []keyShare{}
 		}, AlertHandshakeFailure},
 		{"share too short", func(h *clientHello) {
-			h.extensions.keyShares = []keyShare{{GroupX25519MLKEM768, make([]byte, 32)}}
+			h.extensions.keyShares = []keyShare{{group: GroupX25519MLKEM768, data: make([]byte, 32)}}
 		}, AlertIllegalParameter},
 		{"share is no ML-KEM key", func(h *clientHello) {
-			h.extensions.keyShares = []keyShare{{GroupX25519MLKEM768, bytes.Repeat([]byte{0xff}, 1216)}}
+			h.extensions.keyShares = []keyShare{{group: GroupX25519MLKEM768, data: bytes.Repeat([]byte{0xff}, 1216)}}
 		}, AlertIllegalParameter},
 		{"share of small order", func(h *clientHello) {
-			h.extensions.keyShares = []keyShare{{GroupX25519, make([]byte, 32)}}
+			h.extensions.keyShares = []keyShare{{group: GroupX25519, data: make([]byte, 32)}}
 		}, AlertIllegalParameter},
 		{"no protocol in common", func(h *clientHello) { h.extensions.alpn = []string{"h3"} }, AlertNoApplicationProtocol},
 	} {
@@ -69,7 +69,7 @@ func TestServerRefusesHello13(t *testing.T) {
 // TestClientRefusesHello13: what a ServerHello that chose DTLS 1.3 must not
 // say.
 func TestClientRefusesHello13(t *testing.T) {
-	share := func(g Group, n int) []keyShare { return []keyShare{{g, bytes.Repeat([]byte{9}, n)}} }
+	share := func(g Group, n int) []keyShare { return []keyShare{{group: g, data: bytes.Repeat([]byte{9}, n)}} }
 	for _, tc := range []struct {
 		why    string
 		change func(h *serverHello)
@@ -181,6 +181,7 @@ func TestRetryWithCookie(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := p.client.hs.hello
+	share := before.extensions.keyShares[0]
 	p.deliver(p.client, plaintext(typeServerHello, 0, body))
 	if p.client.Err() != nil {
 		t.Fatal(p.client.Err())
@@ -190,7 +191,7 @@ func TestRetryWithCookie(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(after.extensions.cookie) != "salt" || after.random != before.random || len(after.extensions.keyShares) != 2 ||
-		!bytes.Equal(after.extensions.keyShares[0].data, before.extensions.keyShares[0].data) {
+		!bytes.Equal(after.extensions.keyShares[0].data, slices.Concat(share.data, share.tail)) {
 		t.Errorf("second hello %+v", after)
 	}
 	p.deliver(p.client, plaintext(typeServerHello, 1, body))

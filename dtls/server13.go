@@ -130,7 +130,7 @@ func (c *Conn) sendServerFlight13(sh *serverHello, share []byte) error {
 		return err
 	}
 	sh.extensions.versions = []Version{VersionDTLS13}
-	sh.extensions.keyShares = []keyShare{{c.group, own}}
+	sh.extensions.keyShares = []keyShare{own}
 	sh.extensions.connectionID = c.chooseCID(c.hs.hello.extensions.connectionID)
 	if err := c.newRandom(&sh.random); err != nil {
 		return err
