@@ -5,8 +5,6 @@ import (
 	"math/bits"
 	"testing"
 	"time"
-
-	"golang.org/x/crypto/cryptobyte"
 )
 
 // seedDatagrams gives every captured datagram, and our own, to a fuzzer.
@@ -189,9 +187,9 @@ func FuzzTicket(f *testing.F) {
 	}
 	f.Add(content)
 	f.Add(ticket)
-	var b cryptobyte.Builder
-	(&preShared{identities: []pskIdentity{{ticket, 7}}, binders: [][]byte{make([]byte, 32)}}).marshal(&b)
-	f.Add(b.BytesOrPanic())
+	var w writer
+	(&preShared{identities: []pskIdentity{{ticket, 7}}, binders: [][]byte{make([]byte, 32)}}).write(&w)
+	f.Add(w.b)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		cfg.openTicket(b)
 		if s := parseTicket(b); s != nil {
@@ -206,9 +204,9 @@ func FuzzTicket(f *testing.F) {
 		if len(p.identities) > maxIdentities || len(p.binders) > maxIdentities {
 			t.Fatal("limits passed")
 		}
-		var again cryptobyte.Builder
-		p.marshal(&again)
-		if !bytes.Equal(again.BytesOrPanic(), b) || p.bindersLen() > len(b) {
+		var again writer
+		p.write(&again)
+		if !bytes.Equal(again.b, b) || again.tooLong || p.bindersLen() > len(b) {
 			t.Fatal("pre_shared_key does not come back")
 		}
 	})

@@ -94,33 +94,29 @@ type keyShare struct {
 // has tells whether extension t was there.
 func (e *helloExtensions) has(t extensionType) bool { return slices.Contains(e.seen, t) }
 
-// marshal appends the body of the message.
+// marshal writes the body of the message.
 func (m *clientHello) marshal() ([]byte, error) {
-	b := cryptobyte.NewBuilder(make([]byte, 0, 512+m.extensions.bulk()))
-	b.AddUint16(uint16(m.version))
-	b.AddBytes(m.random[:])
-	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(m.sessionID) })
-	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(m.cookie) })
-	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
-		for _, s := range m.suites {
-			b.AddUint16(uint16(s))
-		}
-	})
-	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(m.compressions) })
-	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { m.extensions.marshal(b, true) })
-	return b.Bytes()
+	w := newWriter(256 + m.extensions.bulk())
+	w.uint16(uint16(m.version))
+	w.bytes(m.random[:])
+	w.field(1, m.sessionID)
+	w.field(1, m.cookie)
+	writeUint16s(w, m.suites)
+	w.field(1, m.compressions)
+	m.extensions.write(w, true)
+	return w.body()
 }
 
-// marshal appends the body of the message.
+// marshal writes the body of the message.
 func (m *serverHello) marshal() ([]byte, error) {
-	b := cryptobyte.NewBuilder(make([]byte, 0, 128+m.extensions.bulk()))
-	b.AddUint16(uint16(m.version))
-	b.AddBytes(m.random[:])
-	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(m.sessionID) })
-	b.AddUint16(uint16(m.suite))
-	b.AddUint8(m.compression)
-	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { m.extensions.marshal(b, false) })
-	return b.Bytes()
+	w := newWriter(128 + m.extensions.bulk())
+	w.uint16(uint16(m.version))
+	w.bytes(m.random[:])
+	w.field(1, m.sessionID)
+	w.uint16(uint16(m.suite))
+	w.uint8(m.compression)
+	m.extensions.write(w, false)
+	return w.body()
 }
 
 // bulk is about how long the long ones of the extensions are.
@@ -137,139 +133,162 @@ func (e *helloExtensions) bulk() int {
 	return n
 }
 
-// marshal writes the extensions that are set. The forms of a client and of a
+// write writes the extensions that are set. The forms of a client and of a
 // server differ in some of them.
-func (e *helloExtensions) marshal(b *cryptobyte.Builder, client bool) {
-	add := func(t extensionType, body func(b *cryptobyte.Builder)) {
-		b.AddUint16(uint16(t))
-		b.AddUint16LengthPrefixed(body)
+func (e *helloExtensions) write(w *writer, client bool) {
+	all := w.open(2)
+	open := func(t extensionType) field {
+		w.uint16(uint16(t))
+		return w.open(2)
 	}
 	if e.acknowledgeName {
-		add(extServerName, func(*cryptobyte.Builder) {})
+		w.close(open(extServerName))
 	}
 	if e.serverName != "" && client {
-		add(extServerName, func(b *cryptobyte.Builder) {
-			b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
-				b.AddUint8(0) // host_name
-				b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes([]byte(e.serverName)) })
-			})
-		})
+		x := open(extServerName)
+		writeServerName(w, e.serverName)
+		w.close(x)
 	}
 	if e.extendedMasterSecret {
-		add(extExtendedMasterSecret, func(*cryptobyte.Builder) {})
+		w.close(open(extExtendedMasterSecret))
 	}
 	if e.renegotiationInfo != nil {
-		add(extRenegotiationInfo, func(b *cryptobyte.Builder) {
-			b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(e.renegotiationInfo) })
-		})
+		x := open(extRenegotiationInfo)
+		w.field(1, e.renegotiationInfo)
+		w.close(x)
 	}
 	if e.groups != nil {
-		add(extSupportedGroups, func(b *cryptobyte.Builder) { addUint16s(b, e.groups) })
+		x := open(extSupportedGroups)
+		writeUint16s(w, e.groups)
+		w.close(x)
 	}
 	if e.pointFormats != nil {
-		add(extECPointFormats, func(b *cryptobyte.Builder) {
-			b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(e.pointFormats) })
-		})
+		x := open(extECPointFormats)
+		w.field(1, e.pointFormats)
+		w.close(x)
 	}
 	if e.schemes != nil {
-		add(extSignatureAlgorithms, func(b *cryptobyte.Builder) { addUint16s(b, e.schemes) })
+		x := open(extSignatureAlgorithms)
+		writeUint16s(w, e.schemes)
+		w.close(x)
 	}
 	if e.alpn != nil {
-		add(extALPN, func(b *cryptobyte.Builder) {
-			b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
-				for _, p := range e.alpn {
-					b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes([]byte(p)) })
-				}
-			})
-		})
+		x := open(extALPN)
+		writeALPN(w, e.alpn)
+		w.close(x)
 	}
 	if e.srtpProfiles != nil {
-		add(extUseSRTP, func(b *cryptobyte.Builder) {
-			addUint16s(b, e.srtpProfiles)
-			b.AddUint8(0) // no MKI
-		})
+		x := open(extUseSRTP)
+		writeUint16s(w, e.srtpProfiles)
+		w.uint8(0) // no MKI
+		w.close(x)
 	}
 	if e.sizeLimit != 0 {
-		add(extRecordSizeLimit, func(b *cryptobyte.Builder) { b.AddUint16(e.sizeLimit) })
+		x := open(extRecordSizeLimit)
+		w.uint16(e.sizeLimit)
+		w.close(x)
 	}
 	if e.connectionID != nil {
-		add(extConnectionID, func(b *cryptobyte.Builder) {
-			b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(e.connectionID) })
-		})
+		x := open(extConnectionID)
+		w.field(1, e.connectionID)
+		w.close(x)
 	}
 	if e.versions != nil {
-		add(extSupportedVersions, func(b *cryptobyte.Builder) { addVersions(b, e.versions, client) })
+		x := open(extSupportedVersions)
+		writeVersions(w, e.versions, client)
+		w.close(x)
 	}
 	if e.cookie != nil {
-		add(extCookie, func(b *cryptobyte.Builder) {
-			b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(e.cookie) })
-		})
+		x := open(extCookie)
+		w.field(2, e.cookie)
+		w.close(x)
 	}
 	if e.keyShares != nil {
-		add(extKeyShare, func(b *cryptobyte.Builder) { addKeyShares(b, e.keyShares, client) })
+		x := open(extKeyShare)
+		writeKeyShares(w, e.keyShares, client)
+		w.close(x)
 	}
 	if e.sessionTicket != nil {
-		add(extSessionTicket, func(b *cryptobyte.Builder) { b.AddBytes(e.sessionTicket) })
+		x := open(extSessionTicket)
+		w.bytes(e.sessionTicket)
+		w.close(x)
 	}
 	if e.pskModes != nil {
-		add(extPSKModes, func(b *cryptobyte.Builder) {
-			b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(e.pskModes) })
-		})
+		x := open(extPSKModes)
+		w.field(1, e.pskModes)
+		w.close(x)
 	}
 	// RFC 8446 §4.2.11: it MUST be the last.
 	if e.psk != nil {
-		add(extPreSharedKey, e.psk.marshal)
+		x := open(extPreSharedKey)
+		e.psk.write(w)
+		w.close(x)
 	} else if !client && e.has(extPreSharedKey) {
-		add(extPreSharedKey, func(b *cryptobyte.Builder) { b.AddUint16(e.selectedPSK) })
+		x := open(extPreSharedKey)
+		w.uint16(e.selectedPSK)
+		w.close(x)
 	}
+	w.close(all)
 }
 
-// addVersions writes supported_versions: a list from a client, one number
+// writeServerName writes RFC 6066 §3's list, with the one name.
+func writeServerName(w *writer, name string) {
+	list := w.open(2)
+	w.uint8(0) // host_name
+	host := w.open(2)
+	w.string(name)
+	w.close(host)
+	w.close(list)
+}
+
+// writeALPN writes RFC 7301 §3.1's list.
+func writeALPN(w *writer, names []string) {
+	list := w.open(2)
+	for _, name := range names {
+		f := w.open(1)
+		w.string(name)
+		w.close(f)
+	}
+	w.close(list)
+}
+
+// writeVersions writes supported_versions: a list from a client, one number
 // from a server (RFC 8446 §4.2.1).
-func addVersions(b *cryptobyte.Builder, list []Version, client bool) {
-	one := func(b *cryptobyte.Builder) {
-		for _, v := range list {
-			b.AddUint16(uint16(v))
-		}
+func writeVersions(w *writer, versions []Version, client bool) {
+	var list field
+	if client {
+		list = w.open(1)
+	}
+	for _, v := range versions {
+		w.uint16(uint16(v))
 	}
 	if client {
-		b.AddUint8LengthPrefixed(one)
-	} else {
-		one(b)
+		w.close(list)
 	}
 }
 
-// addKeyShares writes key_share (RFC 8446 §4.2.8): a list from a client, one
+// writeKeyShares writes key_share (RFC 8446 §4.2.8): a list from a client, one
 // entry from a server, whose HelloRetryRequest has only the group.
-func addKeyShares(b *cryptobyte.Builder, list []keyShare, client bool) {
-	entries := func(b *cryptobyte.Builder) {
-		for _, k := range list {
-			b.AddUint16(uint16(k.group))
-			if k.data != nil {
-				b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
-					b.AddBytes(k.data)
-					b.AddBytes(k.tail)
-				})
-			}
+func writeKeyShares(w *writer, shares []keyShare, client bool) {
+	var list field
+	if client {
+		list = w.open(2)
+	}
+	for _, k := range shares {
+		w.uint16(uint16(k.group))
+		if k.data != nil {
+			f := w.open(2)
+			w.bytes(k.data)
+			w.bytes(k.tail)
+			w.close(f)
 		}
 	}
 	if client {
-		b.AddUint16LengthPrefixed(entries)
-	} else {
-		entries(b)
+		w.close(list)
 	}
 }
 
-// addUint16s writes a list with a two-byte length before it.
-func addUint16s[T ~uint16](b *cryptobyte.Builder, list []T) {
-	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
-		for _, v := range list {
-			b.AddUint16(uint16(v))
-		}
-	})
-}
-
-// readUint16s reads what addUint16s writes. An empty list is an error.
+// readUint16s reads what writeUint16s writes. An empty list is an error.
 func readUint16s[T ~uint16](s *cryptobyte.String, list *[]T) bool {
 	var inner cryptobyte.String
 	if !s.ReadUint16LengthPrefixed(&inner) || len(inner) == 0 || len(inner)%2 != 0 {
@@ -510,7 +529,7 @@ func readVersions(s *cryptobyte.String, list *[]Version, client bool) bool {
 	return readAllUint16s(inner, list)
 }
 
-// readKeyShares reads what addKeyShares writes.
+// readKeyShares reads what writeKeyShares writes.
 func readKeyShares(s *cryptobyte.String, list *[]keyShare, client bool) bool {
 	*list = []keyShare{}
 	if !client {
