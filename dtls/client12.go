@@ -98,7 +98,7 @@ func (c *Conn) clientServerHello(now time.Time, m message) error {
 		return err
 	}
 	if h.extensions.has(extSupportedVersions) && c.cfg.speaks(VersionDTLS13) && c.hs.retries == 0 {
-		return c.acceptServerHello13(h, m)
+		return c.acceptServerHello13(&h, m)
 	}
 	if h.extensions.has(extSupportedVersions) && c.hs.retries > 0 {
 		// RFC 9147 §5.3: a server of DTLS 1.3 MUST NOT send that message.
@@ -113,11 +113,11 @@ func (c *Conn) clientServerHello(now time.Time, m message) error {
 		return fatal(AlertIllegalParameter, "somebody lowered the version")
 	}
 	c.dropAcks()
-	if err := c.acceptServerHello12(h); err != nil {
+	if err := c.acceptServerHello12(&h); err != nil {
 		return err
 	}
 	if s := c.hs.session; s != nil && s.version == VersionDTLS12 && slices.Equal(h.sessionID, s.id) {
-		return c.clientResumes12(h, m)
+		return c.clientResumes12(&h, m)
 	}
 	c.hs.sessionID = h.sessionID
 	c.hs.addToTranscript(m)

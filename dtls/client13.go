@@ -180,7 +180,7 @@ func (c *Conn) clientEncryptedExtensions(now time.Time, m message) error {
 			return fatal(AlertUnsupportedExtension, "server answers extension %d, which was not sent", t)
 		}
 	}
-	if err := c.acceptProtocols(e); err != nil {
+	if err := c.acceptProtocols(&e); err != nil {
 		return err
 	}
 	c.hs.addToTranscript(m)

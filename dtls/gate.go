@@ -113,7 +113,7 @@ func parseHelloPrefix(f fragment) (h *clientHello, whole bool) {
 		if err != nil {
 			return &clientHello{}, false
 		}
-		return h, true
+		return &h, true
 	}
 	h = &clientHello{}
 	s := cryptobyte.String(f.data)

@@ -313,8 +313,7 @@ var errDecode = fatal(AlertDecodeError, "malformed handshake message")
 
 // parseClientHello reads the body of a ClientHello. What it returns are views
 // of body.
-func parseClientHello(body []byte) (*clientHello, error) {
-	m := &clientHello{}
+func parseClientHello(body []byte) (m clientHello, err error) {
 	s := cryptobyte.String(body)
 	var version uint16
 	var sessionID, cookie, compressions cryptobyte.String
@@ -323,25 +322,26 @@ func parseClientHello(body []byte) (*clientHello, error) {
 		!s.ReadUint8LengthPrefixed(&cookie) ||
 		!readUint16s(&s, &m.suites) ||
 		!s.ReadUint8LengthPrefixed(&compressions) || len(compressions) == 0 {
-		return nil, errDecode
+		return m, errDecode
 	}
 	m.version, m.sessionID, m.cookie, m.compressions = Version(version), sessionID, cookie, compressions
-	return m, m.extensions.parse(s, true)
+	err = m.extensions.parse(s, true)
+	return m, err
 }
 
 // parseServerHello reads the body of a ServerHello.
-func parseServerHello(body []byte) (*serverHello, error) {
-	m := &serverHello{}
+func parseServerHello(body []byte) (m serverHello, err error) {
 	s := cryptobyte.String(body)
 	var version, suite uint16
 	var sessionID cryptobyte.String
 	if !s.ReadUint16(&version) || !s.CopyBytes(m.random[:]) ||
 		!s.ReadUint8LengthPrefixed(&sessionID) || len(sessionID) > maxSessionID ||
 		!s.ReadUint16(&suite) || !s.ReadUint8(&m.compression) {
-		return nil, errDecode
+		return m, errDecode
 	}
 	m.version, m.sessionID, m.suite = Version(version), sessionID, CipherSuite(suite)
-	return m, m.extensions.parse(s, false)
+	err = m.extensions.parse(s, false)
+	return m, err
 }
 
 // parse reads the extensions block that ends a hello; it may be missing

@@ -20,12 +20,12 @@ func marshalEncryptedExtensions(e *helloExtensions) ([]byte, error) {
 	return w.body()
 }
 
-func parseEncryptedExtensions(body []byte) (*helloExtensions, error) {
+func parseEncryptedExtensions(body []byte) (e helloExtensions, err error) {
 	if len(body) == 0 {
-		return nil, errDecode // unlike those of a hello, they cannot be missing
+		return e, errDecode // unlike those of a hello, they cannot be missing
 	}
-	e := &helloExtensions{}
-	return e, e.parse(body, false)
+	err = e.parse(body, false)
+	return e, err
 }
 
 // marshalCertificateRequest13 writes RFC 8446 §4.3.2's message.

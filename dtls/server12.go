@@ -25,15 +25,15 @@ func (c *Conn) serverClientHello(now time.Time, m message) error {
 		offers = []Version{VersionDTLS12}
 	}
 	if slices.Contains(offers, VersionDTLS13) && c.cfg.speaks(VersionDTLS13) {
-		return c.acceptClientHello13(now, h, m)
+		return c.acceptClientHello13(now, &h, m)
 	}
 	if !slices.Contains(offers, VersionDTLS12) || !c.cfg.speaks(VersionDTLS12) {
 		return fatal(AlertProtocolVersion, "client offers versions %v, %v", h.version, offers)
 	}
-	c.hs.hello = *h
+	c.hs.hello = h
 	c.dropAcks()
 	c.hs.addToTranscript(m)
-	return c.acceptClientHello12(now, h)
+	return c.acceptClientHello12(now, &h)
 }
 
 // acceptClientHello12 chooses among what the client offers and answers.
@@ -77,9 +77,10 @@ func (c *Conn) acceptClientHello12(now time.Time, h *clientHello) error {
 	if err := c.answerExtensions12(h, sh); err != nil {
 		return err
 	}
-	if err := c.newRandom(&sh.random); err != nil {
+	if err := c.newRandom(&c.secrets.serverRandom); err != nil {
 		return err
 	}
+	sh.random = c.secrets.serverRandom
 	if c.cfg.speaks(VersionDTLS13) {
 		copy(sh.random[24:], downgradeTo12)
 	}

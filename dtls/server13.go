@@ -132,10 +132,10 @@ func (c *Conn) sendServerFlight13(sh *serverHello, share []byte) error {
 	sh.extensions.versions = []Version{VersionDTLS13}
 	sh.extensions.keyShares = []keyShare{own}
 	sh.extensions.connectionID = c.chooseCID(c.hs.hello.extensions.connectionID)
-	if err := c.newRandom(&sh.random); err != nil {
+	if err := c.newRandom(&c.secrets.serverRandom); err != nil {
 		return err
 	}
-	c.secrets.serverRandom = sh.random
+	sh.random = c.secrets.serverRandom
 	body, err := sh.marshal()
 	if err != nil {
 		return fatal(AlertInternalError, "ServerHello: %w", err)
