@@ -104,7 +104,7 @@ type handshake struct {
 	first      message   // the ClientHello, until the version is known
 	transcript []byte    // of DTLS 1.2
 	digest     hash.Hash // of the transcript of DTLS 1.3
-	header     []byte    // scratch of addToTranscript
+	header     [4]byte   // scratch of addToTranscript
 
 	hello   clientHello // what we sent, or received
 	retries int         // HelloVerifyRequests followed

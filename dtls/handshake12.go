@@ -36,8 +36,8 @@ func (hs *handshake) addToTranscript(m message) {
 	switch {
 	case hs.digest != nil:
 		// As DTLS 1.3 has it: with the header of TLS (RFC 9147 §5.2).
-		hs.header = binary.BigEndian.AppendUint32(hs.header[:0], uint32(m.typ)<<24|uint32(len(m.body)))
-		hs.digest.Write(hs.header)
+		binary.BigEndian.PutUint32(hs.header[:], uint32(m.typ)<<24|uint32(len(m.body)))
+		hs.digest.Write(hs.header[:])
 		hs.digest.Write(m.body)
 	case hs.suite.version == VersionDTLS12:
 		hs.transcript = m.appendTranscript12(hs.transcript)
