@@ -75,7 +75,7 @@ func (c *Conn) sendClientHello() error {
 	if err := c.bind(body); err != nil {
 		return err
 	}
-	c.beginFlight()
+	c.beginFlight(1)
 	c.addMessage(typeClientHello, body)
 	c.endFlight(false)
 	return nil
@@ -319,7 +319,7 @@ func (c *Conn) clientHelloDone(now time.Time, m message) (err error) {
 
 // sendClientFlight sends all from our certificate to Finished.
 func (c *Conn) sendClientFlight() error {
-	c.beginFlight()
+	c.beginFlight(5)
 	if c.hs.asked {
 		if err := c.addOwnCertificate(); err != nil {
 			return err
@@ -355,7 +355,7 @@ func (c *Conn) clientFinished(now time.Time, m message) error {
 	if err := c.checkFinished(m); err != nil {
 		return err
 	}
-	c.beginFlight() // nothing to repeat: the server has it all
+	c.beginFlight(0) // nothing to repeat: the server has it all
 	c.offerOwnSession12(now)
 	c.establish()
 	return nil

@@ -239,7 +239,7 @@ func (c *Conn) clientFinished13(now time.Time, m message) error {
 		return err
 	}
 	data := c.deriveDataKeys()
-	c.beginFlight()
+	c.beginFlight(3)
 	if c.hs.asked {
 		if err := c.addOwnCertificate13(c.hs.askedSchemes); err != nil {
 			return err

@@ -58,9 +58,10 @@ func (f *flight) advance(to int) {
 // restart makes the whole flight go again.
 func (f *flight) restart() { f.next, f.offset = 0, 0 }
 
-// beginFlight drops our last flight: the far end answered it.
-func (c *Conn) beginFlight() {
-	c.out = flight{}
+// beginFlight drops our last flight, which the far end answered. The next one
+// has n messages, more or less.
+func (c *Conn) beginFlight(n int) {
+	c.out = flight{messages: make([]outMessage, 0, n)}
 	c.retransmitAt = time.Time{}
 	c.dropAcks()
 }
@@ -148,7 +149,7 @@ func (c *Conn) appendFlightRecord(dst []byte, limit int) []byte {
 	}
 	b := w.begin(dst)
 	begun := len(b)
-	var parts []sentPart
+	parts := make([]sentPart, 0, len(c.out.messages)-c.out.next)
 	for {
 		m, from, to, ok := c.out.head()
 		if !ok || m.content != typeHandshake || m.epoch != w.epoch {

@@ -62,7 +62,7 @@ func (c *Conn) clientResumedFinished(now time.Time, m message) error {
 		return err
 	}
 	c.hs.addToTranscript(m)
-	c.beginFlight()
+	c.beginFlight(2)
 	c.addFinished(c.hs.epoch1)
 	c.endFlight(true)
 	c.offerOwnSession12(now)
@@ -142,7 +142,7 @@ func (c *Conn) serverResumes12(now time.Time, h *clientHello, sh *serverHello, s
 	if err != nil {
 		return fatal(AlertInternalError, "ServerHello: %w", err)
 	}
-	c.beginFlight()
+	c.beginFlight(4)
 	c.addMessage(typeServerHello, body)
 	w, err := c.useMaster(s.secret)
 	if err != nil {
@@ -162,7 +162,7 @@ func (c *Conn) serverResumedFinished(now time.Time, m message) error {
 	if err := c.checkFinished(m); err != nil {
 		return err
 	}
-	c.beginFlight() // nothing to repeat: the client has it all
+	c.beginFlight(0) // nothing to repeat: the client has it all
 	c.establish()
 	return nil
 }

@@ -173,7 +173,7 @@ func (c *Conn) chooseProtocols(e, answer *helloExtensions) (err error) {
 
 // sendServerFlight sends all from ServerHello to ServerHelloDone.
 func (c *Conn) sendServerFlight(sh *serverHello) error {
-	c.beginFlight()
+	c.beginFlight(5)
 	body, err := sh.marshal()
 	if err != nil {
 		return fatal(AlertInternalError, "ServerHello: %w", err)
@@ -295,7 +295,7 @@ func (c *Conn) serverFinished(now time.Time, m message) error {
 		return err
 	}
 	c.hs.addToTranscript(m)
-	c.beginFlight()
+	c.beginFlight(2)
 	if err := c.addTicket12(now); err != nil {
 		return err
 	}

@@ -116,7 +116,7 @@ func (c *Conn) sendRetry() error {
 	if err != nil {
 		return fatal(AlertInternalError, "HelloRetryRequest: %w", err)
 	}
-	c.beginFlight()
+	c.beginFlight(1)
 	c.addMessage(typeServerHello, body)
 	c.endFlight(false)
 	return nil
@@ -140,7 +140,7 @@ func (c *Conn) sendServerFlight13(sh *serverHello, share []byte) error {
 	if err != nil {
 		return fatal(AlertInternalError, "ServerHello: %w", err)
 	}
-	c.beginFlight()
+	c.beginFlight(6)
 	c.addMessage(typeServerHello, body)
 	plain := c.current
 	if err := c.setHandshakeKeys(secret); err != nil {
