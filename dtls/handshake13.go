@@ -143,8 +143,7 @@ func (hs *handshake) signedContent(client bool) []byte {
 	} else {
 		b = append(b, serverContext...)
 	}
-	b = append(b, 0)
-	return append(b, hs.transcriptHash()...)
+	return hs.digest.Sum(append(b, 0))
 }
 
 // addOwnCertificate13 sends our chain and the proof that we have its key, or

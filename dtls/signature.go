@@ -40,9 +40,7 @@ func (s SignatureScheme) digest(message []byte) []byte {
 	if h == 0 {
 		return message
 	}
-	sum := h.New()
-	sum.Write(message)
-	return sum.Sum(nil)
+	return sum(h, message)
 }
 
 // options are those of crypto.Signer and of rsa.VerifyPSS.
