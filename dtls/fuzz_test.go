@@ -5,6 +5,8 @@ import (
 	"math/bits"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/cryptobyte"
 )
 
 // seedDatagrams gives every captured datagram, and our own, to a fuzzer.
@@ -187,9 +189,9 @@ func FuzzTicket(f *testing.F) {
 	}
 	f.Add(content)
 	f.Add(ticket)
-	var w writer
-	(&preShared{identities: []pskIdentity{{ticket, 7}}, binders: [][]byte{make([]byte, 32)}}).write(&w)
-	f.Add(w.b)
+	var b cryptobyte.Builder
+	(&preShared{identities: []pskIdentity{{ticket, 7}}, binders: [][]byte{make([]byte, 32)}}).marshal(&b)
+	f.Add(b.BytesOrPanic())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		cfg.openTicket(b)
 		if s := parseTicket(b); s != nil {
@@ -204,9 +206,9 @@ func FuzzTicket(f *testing.F) {
 		if len(p.identities) > maxIdentities || len(p.binders) > maxIdentities {
 			t.Fatal("limits passed")
 		}
-		var again writer
-		p.write(&again)
-		if !bytes.Equal(again.b, b) || again.tooLong || p.bindersLen() > len(b) {
+		var again cryptobyte.Builder
+		p.marshal(&again)
+		if !bytes.Equal(again.BytesOrPanic(), b) || p.bindersLen() > len(b) {
 			t.Fatal("pre_shared_key does not come back")
 		}
 	})

@@ -94,29 +94,33 @@ type keyShare struct {
 // has tells whether extension t was there.
 func (e *helloExtensions) has(t extensionType) bool { return slices.Contains(e.seen, t) }
 
-// marshal writes the body of the message.
+// marshal appends the body of the message.
 func (m *clientHello) marshal() ([]byte, error) {
-	w := newWriter(256 + m.extensions.bulk())
-	w.uint16(uint16(m.version))
-	w.bytes(m.random[:])
-	w.field(1, m.sessionID)
-	w.field(1, m.cookie)
-	writeUint16s(w, m.suites)
-	w.field(1, m.compressions)
-	m.extensions.write(w, true)
-	return w.body()
+	b := cryptobyte.NewBuilder(make([]byte, 0, 512+m.extensions.bulk()))
+	b.AddUint16(uint16(m.version))
+	b.AddBytes(m.random[:])
+	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(m.sessionID) })
+	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(m.cookie) })
+	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+		for _, s := range m.suites {
+			b.AddUint16(uint16(s))
+		}
+	})
+	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(m.compressions) })
+	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { m.extensions.marshal(b, true) })
+	return b.Bytes()
 }
 
-// marshal writes the body of the message.
+// marshal appends the body of the message.
 func (m *serverHello) marshal() ([]byte, error) {
-	w := newWriter(128 + m.extensions.bulk())
-	w.uint16(uint16(m.version))
-	w.bytes(m.random[:])
-	w.field(1, m.sessionID)
-	w.uint16(uint16(m.suite))
-	w.uint8(m.compression)
-	m.extensions.write(w, false)
-	return w.body()
+	b := cryptobyte.NewBuilder(make([]byte, 0, 128+m.extensions.bulk()))
+	b.AddUint16(uint16(m.version))
+	b.AddBytes(m.random[:])
+	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(m.sessionID) })
+	b.AddUint16(uint16(m.suite))
+	b.AddUint8(m.compression)
+	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { m.extensions.marshal(b, false) })
+	return b.Bytes()
 }
 
 // bulk is about how long the long ones of the extensions are.
@@ -133,162 +137,139 @@ func (e *helloExtensions) bulk() int {
 	return n
 }
 
-// write writes the extensions that are set. The forms of a client and of a
+// marshal writes the extensions that are set. The forms of a client and of a
 // server differ in some of them.
-func (e *helloExtensions) write(w *writer, client bool) {
-	all := w.open(2)
-	open := func(t extensionType) field {
-		w.uint16(uint16(t))
-		return w.open(2)
+func (e *helloExtensions) marshal(b *cryptobyte.Builder, client bool) {
+	add := func(t extensionType, body func(b *cryptobyte.Builder)) {
+		b.AddUint16(uint16(t))
+		b.AddUint16LengthPrefixed(body)
 	}
 	if e.acknowledgeName {
-		w.close(open(extServerName))
+		add(extServerName, func(*cryptobyte.Builder) {})
 	}
 	if e.serverName != "" && client {
-		x := open(extServerName)
-		writeServerName(w, e.serverName)
-		w.close(x)
+		add(extServerName, func(b *cryptobyte.Builder) {
+			b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+				b.AddUint8(0) // host_name
+				b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes([]byte(e.serverName)) })
+			})
+		})
 	}
 	if e.extendedMasterSecret {
-		w.close(open(extExtendedMasterSecret))
+		add(extExtendedMasterSecret, func(*cryptobyte.Builder) {})
 	}
 	if e.renegotiationInfo != nil {
-		x := open(extRenegotiationInfo)
-		w.field(1, e.renegotiationInfo)
-		w.close(x)
+		add(extRenegotiationInfo, func(b *cryptobyte.Builder) {
+			b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(e.renegotiationInfo) })
+		})
 	}
 	if e.groups != nil {
-		x := open(extSupportedGroups)
-		writeUint16s(w, e.groups)
-		w.close(x)
+		add(extSupportedGroups, func(b *cryptobyte.Builder) { addUint16s(b, e.groups) })
 	}
 	if e.pointFormats != nil {
-		x := open(extECPointFormats)
-		w.field(1, e.pointFormats)
-		w.close(x)
+		add(extECPointFormats, func(b *cryptobyte.Builder) {
+			b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(e.pointFormats) })
+		})
 	}
 	if e.schemes != nil {
-		x := open(extSignatureAlgorithms)
-		writeUint16s(w, e.schemes)
-		w.close(x)
+		add(extSignatureAlgorithms, func(b *cryptobyte.Builder) { addUint16s(b, e.schemes) })
 	}
 	if e.alpn != nil {
-		x := open(extALPN)
-		writeALPN(w, e.alpn)
-		w.close(x)
+		add(extALPN, func(b *cryptobyte.Builder) {
+			b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+				for _, p := range e.alpn {
+					b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes([]byte(p)) })
+				}
+			})
+		})
 	}
 	if e.srtpProfiles != nil {
-		x := open(extUseSRTP)
-		writeUint16s(w, e.srtpProfiles)
-		w.uint8(0) // no MKI
-		w.close(x)
+		add(extUseSRTP, func(b *cryptobyte.Builder) {
+			addUint16s(b, e.srtpProfiles)
+			b.AddUint8(0) // no MKI
+		})
 	}
 	if e.sizeLimit != 0 {
-		x := open(extRecordSizeLimit)
-		w.uint16(e.sizeLimit)
-		w.close(x)
+		add(extRecordSizeLimit, func(b *cryptobyte.Builder) { b.AddUint16(e.sizeLimit) })
 	}
 	if e.connectionID != nil {
-		x := open(extConnectionID)
-		w.field(1, e.connectionID)
-		w.close(x)
+		add(extConnectionID, func(b *cryptobyte.Builder) {
+			b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(e.connectionID) })
+		})
 	}
 	if e.versions != nil {
-		x := open(extSupportedVersions)
-		writeVersions(w, e.versions, client)
-		w.close(x)
+		add(extSupportedVersions, func(b *cryptobyte.Builder) { addVersions(b, e.versions, client) })
 	}
 	if e.cookie != nil {
-		x := open(extCookie)
-		w.field(2, e.cookie)
-		w.close(x)
+		add(extCookie, func(b *cryptobyte.Builder) {
+			b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(e.cookie) })
+		})
 	}
 	if e.keyShares != nil {
-		x := open(extKeyShare)
-		writeKeyShares(w, e.keyShares, client)
-		w.close(x)
+		add(extKeyShare, func(b *cryptobyte.Builder) { addKeyShares(b, e.keyShares, client) })
 	}
 	if e.sessionTicket != nil {
-		x := open(extSessionTicket)
-		w.bytes(e.sessionTicket)
-		w.close(x)
+		add(extSessionTicket, func(b *cryptobyte.Builder) { b.AddBytes(e.sessionTicket) })
 	}
 	if e.pskModes != nil {
-		x := open(extPSKModes)
-		w.field(1, e.pskModes)
-		w.close(x)
+		add(extPSKModes, func(b *cryptobyte.Builder) {
+			b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(e.pskModes) })
+		})
 	}
 	// RFC 8446 §4.2.11: it MUST be the last.
 	if e.psk != nil {
-		x := open(extPreSharedKey)
-		e.psk.write(w)
-		w.close(x)
+		add(extPreSharedKey, e.psk.marshal)
 	} else if !client && e.has(extPreSharedKey) {
-		x := open(extPreSharedKey)
-		w.uint16(e.selectedPSK)
-		w.close(x)
+		add(extPreSharedKey, func(b *cryptobyte.Builder) { b.AddUint16(e.selectedPSK) })
 	}
-	w.close(all)
 }
 
-// writeServerName writes RFC 6066 §3's list, with the one name.
-func writeServerName(w *writer, name string) {
-	list := w.open(2)
-	w.uint8(0) // host_name
-	host := w.open(2)
-	w.string(name)
-	w.close(host)
-	w.close(list)
-}
-
-// writeALPN writes RFC 7301 §3.1's list.
-func writeALPN(w *writer, names []string) {
-	list := w.open(2)
-	for _, name := range names {
-		f := w.open(1)
-		w.string(name)
-		w.close(f)
-	}
-	w.close(list)
-}
-
-// writeVersions writes supported_versions: a list from a client, one number
+// addVersions writes supported_versions: a list from a client, one number
 // from a server (RFC 8446 §4.2.1).
-func writeVersions(w *writer, versions []Version, client bool) {
-	var list field
-	if client {
-		list = w.open(1)
-	}
-	for _, v := range versions {
-		w.uint16(uint16(v))
-	}
-	if client {
-		w.close(list)
-	}
-}
-
-// writeKeyShares writes key_share (RFC 8446 §4.2.8): a list from a client, one
-// entry from a server, whose HelloRetryRequest has only the group.
-func writeKeyShares(w *writer, shares []keyShare, client bool) {
-	var list field
-	if client {
-		list = w.open(2)
-	}
-	for _, k := range shares {
-		w.uint16(uint16(k.group))
-		if k.data != nil {
-			f := w.open(2)
-			w.bytes(k.data)
-			w.bytes(k.tail)
-			w.close(f)
+func addVersions(b *cryptobyte.Builder, list []Version, client bool) {
+	one := func(b *cryptobyte.Builder) {
+		for _, v := range list {
+			b.AddUint16(uint16(v))
 		}
 	}
 	if client {
-		w.close(list)
+		b.AddUint8LengthPrefixed(one)
+	} else {
+		one(b)
 	}
 }
 
-// readUint16s reads what writeUint16s writes. An empty list is an error.
+// addKeyShares writes key_share (RFC 8446 §4.2.8): a list from a client, one
+// entry from a server, whose HelloRetryRequest has only the group.
+func addKeyShares(b *cryptobyte.Builder, list []keyShare, client bool) {
+	entries := func(b *cryptobyte.Builder) {
+		for _, k := range list {
+			b.AddUint16(uint16(k.group))
+			if k.data != nil {
+				b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+					b.AddBytes(k.data)
+					b.AddBytes(k.tail)
+				})
+			}
+		}
+	}
+	if client {
+		b.AddUint16LengthPrefixed(entries)
+	} else {
+		entries(b)
+	}
+}
+
+// addUint16s writes a list with a two-byte length before it.
+func addUint16s[T ~uint16](b *cryptobyte.Builder, list []T) {
+	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+		for _, v := range list {
+			b.AddUint16(uint16(v))
+		}
+	})
+}
+
+// readUint16s reads what addUint16s writes. An empty list is an error.
 func readUint16s[T ~uint16](s *cryptobyte.String, list *[]T) bool {
 	var inner cryptobyte.String
 	if !s.ReadUint16LengthPrefixed(&inner) || len(inner) == 0 || len(inner)%2 != 0 {
@@ -529,7 +510,7 @@ func readVersions(s *cryptobyte.String, list *[]Version, client bool) bool {
 	return readAllUint16s(inner, list)
 }
 
-// readKeyShares reads what writeKeyShares writes.
+// readKeyShares reads what addKeyShares writes.
 func readKeyShares(s *cryptobyte.String, list *[]keyShare, client bool) bool {
 	*list = []keyShare{}
 	if !client {

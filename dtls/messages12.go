@@ -19,13 +19,13 @@ func parseHelloVerifyRequest(body []byte) (cookie []byte, err error) {
 // marshalCertificates12 writes the body of a Certificate message
 // (RFC 5246 §7.4.2).
 func marshalCertificates12(chain [][]byte) ([]byte, error) {
-	w := newWriter(chainLen(chain))
-	list := w.open(3)
-	for _, der := range chain {
-		w.field(3, der)
-	}
-	w.close(list)
-	return w.body()
+	b := cryptobyte.NewBuilder(make([]byte, 0, chainLen(chain)))
+	b.AddUint24LengthPrefixed(func(b *cryptobyte.Builder) {
+		for _, der := range chain {
+			b.AddUint24LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(der) })
+		}
+	})
+	return b.Bytes()
 }
 
 // chainLen is the most that a message with chain needs, in either version.
@@ -68,27 +68,27 @@ type serverKeyExchange struct {
 
 const curveTypeNamed = 3 // RFC 8422 §5.4
 
-// writeParams writes what the signature covers besides the randoms.
-func (m *serverKeyExchange) writeParams(w *writer) {
-	w.uint8(curveTypeNamed)
-	w.uint16(uint16(m.group))
-	w.field(1, m.public)
+// marshalParams writes what the signature covers besides the randoms.
+func (m *serverKeyExchange) marshalParams(b *cryptobyte.Builder) {
+	b.AddUint8(curveTypeNamed)
+	b.AddUint16(uint16(m.group))
+	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(m.public) })
 }
 
 func (m *serverKeyExchange) marshal() ([]byte, error) {
-	w := newWriter(8 + len(m.public) + len(m.signature))
-	m.writeParams(w)
-	writeSignature(w, m.scheme, m.signature)
-	return w.body()
+	var b cryptobyte.Builder
+	m.marshalParams(&b)
+	addSignature(&b, m.scheme, m.signature)
+	return b.Bytes()
 }
 
 // signed is what the signature covers: both randoms and the parameters.
 func (m *serverKeyExchange) signed(clientRandom, serverRandom *[32]byte) ([]byte, error) {
-	w := newWriter(len(clientRandom) + len(serverRandom) + 4 + len(m.public))
-	w.bytes(clientRandom[:])
-	w.bytes(serverRandom[:])
-	m.writeParams(w)
-	return w.body()
+	var b cryptobyte.Builder
+	b.AddBytes(clientRandom[:])
+	b.AddBytes(serverRandom[:])
+	m.marshalParams(&b)
+	return b.Bytes()
 }
 
 func parseServerKeyExchange(body []byte) (*serverKeyExchange, error) {
@@ -106,10 +106,10 @@ func parseServerKeyExchange(body []byte) (*serverKeyExchange, error) {
 	return m, nil
 }
 
-// writeSignature writes a digitally-signed struct (RFC 5246 §4.7).
-func writeSignature(w *writer, scheme SignatureScheme, signature []byte) {
-	w.uint16(uint16(scheme))
-	w.field(2, signature)
+// addSignature writes a digitally-signed struct (RFC 5246 §4.7).
+func addSignature(b *cryptobyte.Builder, scheme SignatureScheme, signature []byte) {
+	b.AddUint16(uint16(scheme))
+	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(signature) })
 }
 
 func readSignature(s *cryptobyte.String, scheme *SignatureScheme, signature *[]byte) bool {
@@ -131,11 +131,13 @@ const (
 // marshalCertificateRequest12 writes a CertificateRequest that names schemes
 // and no authorities (RFC 5246 §7.4.4).
 func marshalCertificateRequest12(schemes []SignatureScheme) ([]byte, error) {
-	w := newWriter(64)
-	w.field(1, []byte{certTypeECDSASign, certTypeRSASign})
-	writeUint16s(w, schemes)
-	w.uint16(0)
-	return w.body()
+	var b cryptobyte.Builder
+	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) {
+		b.AddBytes([]byte{certTypeECDSASign, certTypeRSASign})
+	})
+	addUint16s(&b, schemes)
+	b.AddUint16(0)
+	return b.Bytes()
 }
 
 // parseCertificateRequest12 returns what the server accepts.
@@ -174,9 +176,9 @@ func parseClientKeyExchange(body []byte) (public []byte, err error) {
 
 // marshalCertificateVerify writes RFC 5246 §7.4.8's message.
 func marshalCertificateVerify(scheme SignatureScheme, signature []byte) ([]byte, error) {
-	w := newWriter(4 + len(signature))
-	writeSignature(w, scheme, signature)
-	return w.body()
+	var b cryptobyte.Builder
+	addSignature(&b, scheme, signature)
+	return b.Bytes()
 }
 
 func parseCertificateVerify(body []byte) (scheme SignatureScheme, signature []byte, err error) {

@@ -15,9 +15,9 @@ const downgradeTo12 = "DOWNGRD\x01"
 
 // marshalEncryptedExtensions writes RFC 8446 §4.3.1's message.
 func marshalEncryptedExtensions(e *helloExtensions) ([]byte, error) {
-	w := newWriter(64)
-	e.write(w, false)
-	return w.body()
+	var b cryptobyte.Builder
+	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { e.marshal(b, false) })
+	return b.Bytes()
 }
 
 func parseEncryptedExtensions(body []byte) (e helloExtensions, err error) {
@@ -30,11 +30,11 @@ func parseEncryptedExtensions(body []byte) (e helloExtensions, err error) {
 
 // marshalCertificateRequest13 writes RFC 8446 §4.3.2's message.
 func marshalCertificateRequest13(schemes []SignatureScheme) ([]byte, error) {
-	w := newWriter(64)
-	w.uint8(0) // no context in a handshake
+	var b cryptobyte.Builder
+	b.AddUint8(0) // no context in a handshake
 	e := helloExtensions{schemes: schemes}
-	e.write(w, true)
-	return w.body()
+	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { e.marshal(b, true) })
+	return b.Bytes()
 }
 
 // parseCertificateRequest13 returns what the server accepts.
@@ -60,15 +60,15 @@ func parseCertificateRequest13(body []byte) (*wanted, error) {
 // marshalCertificates13 writes RFC 8446 §4.4.2's message, with no context and
 // no extensions.
 func marshalCertificates13(chain [][]byte) ([]byte, error) {
-	w := newWriter(chainLen(chain))
-	w.uint8(0)
-	list := w.open(3)
-	for _, der := range chain {
-		w.field(3, der)
-		w.uint16(0)
-	}
-	w.close(list)
-	return w.body()
+	b := cryptobyte.NewBuilder(make([]byte, 0, chainLen(chain)))
+	b.AddUint8(0)
+	b.AddUint24LengthPrefixed(func(b *cryptobyte.Builder) {
+		for _, der := range chain {
+			b.AddUint24LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(der) })
+			b.AddUint16(0)
+		}
+	})
+	return b.Bytes()
 }
 
 // parseCertificates13 reads the body of a Certificate message. The chain is a

@@ -177,13 +177,10 @@ func (c *Conn) addTicket12(now time.Time) error {
 	if err != nil {
 		return fatal(AlertInternalError, "ticket: %w", err)
 	}
-	w := newWriter(6 + len(ticket))
-	w.uint32(uint32(ticketLifetime / time.Second))
-	w.field(2, ticket) // RFC 5077 §3.3: without length if we changed our mind.
-	body, err := w.body()
-	if err != nil {
-		return fatal(AlertInternalError, "ticket: %w", err)
-	}
-	c.addMessage(typeNewSessionTicket, body)
+	var b cryptobyte.Builder
+	b.AddUint32(uint32(ticketLifetime / time.Second))
+	// RFC 5077 §3.3: without length if we changed our mind.
+	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(ticket) })
+	c.addMessage(typeNewSessionTicket, b.BytesOrPanic())
 	return nil
 }

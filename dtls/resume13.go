@@ -41,24 +41,24 @@ func (p *preShared) bindersLen() int {
 	return n
 }
 
-func (p *preShared) write(w *writer) {
-	identities := w.open(2)
-	for _, id := range p.identities {
-		w.field(2, id.ticket)
-		w.uint32(id.age)
-	}
-	w.close(identities)
-	binders := w.open(2)
-	for _, binder := range p.binders {
-		w.field(1, binder)
-	}
-	w.close(binders)
+func (p *preShared) marshal(b *cryptobyte.Builder) {
+	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+		for _, id := range p.identities {
+			b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(id.ticket) })
+			b.AddUint32(id.age)
+		}
+	})
+	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+		for _, binder := range p.binders {
+			b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(binder) })
+		}
+	})
 }
 
 // maxIdentities bounds the tickets of a ClientHello that are read at all.
 const maxIdentities = 16
 
-// readPreShared reads what write wrote; nil if it is malformed.
+// readPreShared reads what marshal wrote; nil if it is malformed.
 func readPreShared(s cryptobyte.String) *preShared {
 	p := &preShared{}
 	var identities, binders cryptobyte.String
@@ -241,17 +241,13 @@ func (c *Conn) addTicket13(now time.Time, resumption []byte, nonce byte) error {
 	if _, err := io.ReadFull(c.cfg.Rand, ageAdd[:]); err != nil {
 		return fatal(AlertInternalError, "random: %w", err)
 	}
-	w := newWriter(16 + len(ticket))
-	w.uint32(uint32(ticketLifetime / time.Second))
-	w.bytes(ageAdd[:])
-	w.field(1, []byte{nonce})
-	w.field(2, ticket)
-	w.uint16(0) // extensions
-	body, err := w.body()
-	if err != nil {
-		return fatal(AlertInternalError, "ticket: %w", err)
-	}
-	c.addMessage(typeNewSessionTicket, body)
+	var b cryptobyte.Builder
+	b.AddUint32(uint32(ticketLifetime / time.Second))
+	b.AddBytes(ageAdd[:])
+	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddUint8(nonce) })
+	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(ticket) })
+	b.AddUint16(0) // extensions
+	c.addMessage(typeNewSessionTicket, b.BytesOrPanic())
 	return nil
 }
 
