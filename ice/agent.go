@@ -175,7 +175,7 @@ func (a *Agent) setRole(controlling bool) {
 }
 
 // Rest lets go of what can be made again: the HMACs of the passwords, which the
-// next message makes anew. It is for an owner of many agents of which most have
+// next message makes anew, and room for events. It is for an owner of many agents of which most have
 // nothing to do but to answer, and to ask, for consent.
 func (a *Agent) Rest() {
 	for _, g := range []*generation{a.cur, a.prev} {
@@ -186,6 +186,9 @@ func (a *Agent) Rest() {
 		if g.remoteKey != nil {
 			g.remoteKey.Rest()
 		}
+	}
+	if len(a.events) == 0 {
+		a.events = nil
 	}
 }
 

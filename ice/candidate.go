@@ -48,11 +48,11 @@ type Candidate struct {
 	Component  int
 	Transport  string // "udp" or "tcp"
 	Priority   uint32
+	Type       CandidateType
+	TCPType    TCPType        // of transport "tcp"
 	Name       string         // a name in place of Addr's address, such as an mDNS one
 	Addr       netip.AddrPort // address and port; only the port where Name is set
-	Type       CandidateType
 	Related    netip.AddrPort // raddr and rport
-	TCPType    TCPType        // of transport "tcp"
 	Ufrag      string         // the generation that it belongs to; may be empty
 }
 

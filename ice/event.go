@@ -22,11 +22,12 @@ const (
 // crypto/tls.QUICEvent.
 type Event struct {
 	Kind      EventKind
-	Candidate Candidate
 	State     State
+	Lost      bool  // what was sent on the route before may not have arrived: it does not answer, or is gone
+	Moved     bool  // the path through the network is another one: not the ports alone differ (RFC 9000 §9.4)
+	Sock      int16 // see Addr
 	Route     Route
-	Lost      bool // what was sent on the route before may not have arrived: it does not answer, or is gone
-	Moved     bool // the path through the network is another one: not the ports alone differ (RFC 9000 §9.4)
+	Candidate Candidate
 	URL       string
 	Err       error
 
@@ -34,7 +35,6 @@ type Event struct {
 	// no more use. Who runs the Agent connects to Addr, where a certificate
 	// has to have the name Domain, or the one of URL's host if that is empty,
 	// and calls AddServer or ServerFailed, and EndOfLocal.
-	Sock   int16
 	Addr   netip.AddrPort
 	Domain string
 }
@@ -43,6 +43,10 @@ type Event struct {
 // event tells can be had from the Agent again but candidates, whose number is
 // bounded, so the oldest is given up.
 const maxEvents = 512
+
+// usualEvents is how many wait at once while two ends with an address each find
+// one another. Room for so many is kept until Rest.
+const usualEvents = 3
 
 func (a *Agent) event(e Event) {
 	if len(a.events) == maxEvents && a.nextEvent == 0 {
@@ -53,8 +57,8 @@ func (a *Agent) event(e Event) {
 		clear(a.events[n:])
 		a.events, a.nextEvent = a.events[:n], 0
 	}
-	if a.events == nil && a.state < StateConnected {
-		a.events = make([]Event, 0, 6)
+	if a.events == nil {
+		a.events = make([]Event, 0, usualEvents)
 	}
 	a.events = append(a.events, e)
 }
@@ -68,8 +72,8 @@ func (a *Agent) NextEvent() (Event, bool) {
 	if a.nextEvent++; a.nextEvent == len(a.events) {
 		clear(a.events)
 		a.events, a.nextEvent = a.events[:0], 0
-		if a.state >= StateConnected {
-			a.events = nil // they are rare from here on: an idle agent keeps no room for them
+		if cap(a.events) > usualEvents {
+			a.events = nil // of a burst
 		}
 	}
 	return e, true
