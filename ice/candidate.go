@@ -70,14 +70,18 @@ func ParseCandidate(s string) (Candidate, error) {
 		return Candidate{}, badCandidate("too long")
 	}
 	s = strings.TrimPrefix(strings.TrimSpace(s), "a=")
-	f := strings.Fields(strings.TrimPrefix(s, "candidate:"))
-	if len(f) < 8 {
-		return Candidate{}, badCandidate("fewer than eight fields")
-	}
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] > '~' { // RFC 8839 §5.1: every field is ASCII
 			return Candidate{}, badCandidate("a character that is not printable ASCII")
 		}
+	}
+	s = strings.TrimPrefix(s, "candidate:")
+	var f [8]string
+	for i := range f {
+		f[i], s = cutField(s)
+	}
+	if f[7] == "" {
+		return Candidate{}, badCandidate("fewer than eight fields")
 	}
 	c := Candidate{Foundation: f[0], Transport: strings.ToLower(f[2])}
 	if !isICEChars(f[0], 1, 32) {
@@ -101,7 +105,14 @@ func ParseCandidate(s string) (Candidate, error) {
 		return Candidate{}, badCandidate("type")
 	}
 	c.Type = typ
-	return c, c.parseExtensions(f[8:])
+	return c, c.parseExtensions(s)
+}
+
+// cutField returns the first of the fields that spaces part, empty if there is
+// none, and what follows it.
+func cutField(s string) (field, rest string) {
+	field, rest, _ = strings.Cut(strings.TrimLeft(s, " "), " ")
+	return field, rest
 }
 
 // parseAddr reads the connection address, which may be a name, and the port.
@@ -123,28 +134,33 @@ func (c *Candidate) parseAddr(addr, port string) error {
 }
 
 // parseExtensions reads the pairs of name and value behind the type.
-func (c *Candidate) parseExtensions(f []string) error {
+func (c *Candidate) parseExtensions(s string) error {
 	var raddr netip.Addr
 	var rport uint64
-	for ; len(f) >= 2; f = f[2:] {
+	for {
+		var name, value string
+		name, s = cutField(s)
+		if value, s = cutField(s); value == "" {
+			break
+		}
 		var err error
-		switch f[0] {
+		switch name {
 		case "raddr":
 			// Browsers write 0.0.0.0, or a name, for what they hide.
-			raddr, _ = netip.ParseAddr(f[1])
+			raddr, _ = netip.ParseAddr(value)
 		case "rport":
-			if rport, err = strconv.ParseUint(f[1], 10, 16); err != nil {
+			if rport, err = strconv.ParseUint(value, 10, 16); err != nil {
 				return badCandidate("rport")
 			}
 		case "tcptype":
 			if c.Transport == "tcp" {
-				c.TCPType = parseTCPType(strings.ToLower(f[1]))
+				c.TCPType = parseTCPType(strings.ToLower(value))
 			}
 		case "ufrag":
-			if !isICEChars(f[1], 1, 256) {
+			if !isICEChars(value, 1, 256) {
 				return badCandidate("ufrag")
 			}
-			c.Ufrag = f[1]
+			c.Ufrag = value
 		}
 	}
 	if raddr.IsValid() {

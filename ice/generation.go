@@ -97,9 +97,7 @@ func (a *Agent) Restart(now time.Time, ufrag, pwd string) {
 	a.localEnded, a.gatheringEnd = false, false
 	for _, b := range a.bases {
 		if !a.relayOnly || b.typ == Relay {
-			for _, c := range a.candidates(b) {
-				a.event(Event{Kind: EventCandidate, Candidate: c})
-			}
+			a.tellCandidates(b)
 		}
 	}
 	a.regather(now)

@@ -116,9 +116,15 @@ func (b *base) reported(ufrag string) Candidate {
 	return c
 }
 
-// candidates are all that b has without a server's help.
-func (a *Agent) candidates(b *base) []Candidate {
-	list := []Candidate{b.candidate(a.cur.ufrag)}
+// tellCandidates tells all that b has without a server's help.
+func (a *Agent) tellCandidates(b *base) {
+	for _, c := range a.appendCandidates(make([]Candidate, 0, 2), b) {
+		a.event(Event{Kind: EventCandidate, Candidate: c})
+	}
+}
+
+func (a *Agent) appendCandidates(list []Candidate, b *base) []Candidate {
+	list = append(list, b.candidate(a.cur.ufrag))
 	if b.public.IsValid() && b.keep {
 		list = append(list, a.reflexive(b, b.publicAddr(), netip.Addr{}))
 	}
@@ -212,9 +218,7 @@ func (a *Agent) addBase(b *base) {
 	if a.relayOnly && b.typ != Relay {
 		return // RFC 8828 mode 4: not a word about it, and no checks from it
 	}
-	for _, c := range a.candidates(b) {
-		a.event(Event{Kind: EventCandidate, Candidate: c})
-	}
+	a.tellCandidates(b)
 	for _, r := range a.cur.remotes {
 		a.addPair(a.cur, b, r)
 	}

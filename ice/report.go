@@ -113,7 +113,7 @@ func (a *Agent) Report() Report {
 func (a *Agent) localCandidates() (list []Candidate) {
 	for _, b := range a.bases {
 		if !a.relayOnly || b.typ == Relay {
-			list = append(list, a.candidates(b)...)
+			list = a.appendCandidates(list, b)
 		}
 	}
 	known := map[[2]netip.AddrPort]bool{}
