@@ -43,15 +43,19 @@ func (k *Integrity) Rest() { k.sha1, k.sha256 = nil, nil }
 func (k *Integrity) sum(mac hash.Hash, message []byte, end, n int) []byte {
 	copy(k.header[:], message)
 	binary.BigEndian.PutUint16(k.header[2:], uint16(end+attrHeaderSize+n-HeaderSize))
-	mac.Reset()
 	mac.Write(k.header[:])
 	mac.Write(message[HeaderSize:end])
 	return mac.Sum(k.room[:0])
 }
 
+// bySHA1 and bySHA256 return an HMAC to write to. A new one is not reset: it would
+// first keep what it begins with, which is half as much again, and after Rest
+// there often is no second use.
 func (k *Integrity) bySHA1() hash.Hash {
 	if k.sha1 == nil {
 		k.sha1 = hmac.New(sha1.New, k.key)
+	} else {
+		k.sha1.Reset()
 	}
 	return k.sha1
 }
@@ -59,6 +63,8 @@ func (k *Integrity) bySHA1() hash.Hash {
 func (k *Integrity) bySHA256() hash.Hash {
 	if k.sha256 == nil {
 		k.sha256 = hmac.New(sha256.New, k.key)
+	} else {
+		k.sha256.Reset()
 	}
 	return k.sha256
 }
