@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/binary"
-	"fmt"
 	"io"
 
 	"purertc/sdp"
@@ -51,18 +50,9 @@ func parseDescription(typ, text string) (*description, error) {
 	if err != nil {
 		return nil, invalid("%s: %w", typ, err)
 	}
-	parsed, err := understood(typ, s)
-	if err != nil {
-		return nil, invalid("%s: %w", typ, err)
-	}
-	return &description{typ, text, parsed}, nil
-}
-
-// understood reads what matters to data channels in a description.
-func understood(typ string, s *sdp.Session) (*parsedDescription, error) {
 	data, err := s.Data()
 	if err != nil {
-		return nil, err
+		return nil, invalid("%s: %w", typ, err)
 	}
 	switch {
 	case data.Setup != "":
@@ -71,7 +61,7 @@ func understood(typ string, s *sdp.Session) (*parsedDescription, error) {
 	default:
 		data.Setup = sdp.SetupActive // RFC 4145 §4.1: the default
 	}
-	return &parsedDescription{s, data}, nil
+	return &description{typ, text, &parsedDescription{s, data}}, nil
 }
 
 // sameTransport tells whether two descriptions agree in their ICE and DTLS
@@ -213,7 +203,7 @@ func (n *negotiation) makeOffer(fill func(*sdp.Params)) (*description, error) {
 	p := n.params(c)
 	p.Setup, p.TLSID = sdp.SetupActPass, n.tlsID // RFC 8842 §5.2
 	fill(&p)
-	n.offer, err = made("offer", p.Offer(n.layout()))
+	n.offer, err = parseDescription("offer", p.Offer(n.layout()))
 	return n.offer, err
 }
 
@@ -232,11 +222,7 @@ func (n *negotiation) makeAnswer(offer *description, fill func(*sdp.Params)) (*d
 		p.TLSID = n.tlsID
 	}
 	fill(&p)
-	s, err := p.Answer(offer.session())
-	if err != nil {
-		return nil, invalid("offer: %w", err)
-	}
-	n.answer, err = made("answer", s)
+	n.answer, err = parseDescription("answer", p.Answer(offer.session(), offer.data()))
 	return n.answer, err
 }
 
@@ -247,15 +233,6 @@ func (n *negotiation) restarts(remote *description) bool {
 	}
 	a, b := n.currentRemote.data(), remote.data()
 	return !a.Rejected && (a.Ufrag != b.Ufrag || a.Pwd != b.Pwd)
-}
-
-// made is a description of our own making.
-func made(typ string, s *sdp.Session) (*description, error) {
-	parsed, err := understood(typ, s)
-	if err != nil {
-		return nil, fmt.Errorf("rtcpeer: own description: %w", err)
-	}
-	return &description{typ, s.String(), parsed}, nil
 }
 
 // checkLocal finds the created description that the program wants to apply.

@@ -269,7 +269,7 @@ func (p *peer) localDescription() (typ, text string) {
 		return d.typ, d.text
 	}
 	g := &p.gatherer
-	return d.typ, parsed.session.WithCandidates(parsed.data.Index, g.candidates, g.state == GatheringStateComplete).String()
+	return d.typ, parsed.session.WithCandidates(parsed.data.Index, g.candidates, g.state == GatheringStateComplete)
 }
 
 func (p *peer) remoteDescription() (typ, text string) {

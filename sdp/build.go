@@ -28,139 +28,145 @@ func NewOrigin(id uint64, version uint64) Origin {
 	return Origin{Username: "-", SessionID: strconv.FormatUint(id&(1<<63-1), 10), SessionVersion: version, Address: "IN IP4 127.0.0.1"}
 }
 
-// Offer makes an offer (RFC 8829 §5.2). earlier is the session whose sections
-// must stay in place, in a later offer (§5.2.2): the last description of
-// either end that was agreed on; nil at first.
-func (p Params) Offer(earlier *Session) *Session {
-	s := p.session()
-	data := -1
+// Offer is the text of an offer (RFC 8829 §5.2). earlier is the session whose
+// sections must stay in place, in a later offer (§5.2.2): the last description
+// of either end that was agreed on; nil at first.
+func (p Params) Offer(earlier *Session) string {
+	data := &Media{Proto: "UDP/DTLS/SCTP", Lines: []Line{{Type: 'a', Value: "mid:" + p.Mid}}}
+	var sections []Media
 	if earlier != nil {
+		sections = earlier.Media
 		if d, err := earlier.Data(); err == nil {
-			data = d.Index
-		}
-		for i := range earlier.Media {
-			if i == data {
-				s.Media = append(s.Media, p.media(&earlier.Media[i]))
-			} else {
-				s.Media = append(s.Media, reject(&earlier.Media[i]))
-			}
+			data = &sections[d.Index]
 		}
 	}
-	if data < 0 {
-		data = len(s.Media)
-		s.Media = append(s.Media, p.media(&Media{Proto: "UDP/DTLS/SCTP", Lines: []Line{attributeLine("mid", p.Mid)}}))
+	mid, _ := data.Attribute("mid")
+	b := p.appendSession(make([]byte, 0, usualSize), mid)
+	placed := false
+	for i := range sections {
+		if m := &sections[i]; m == data {
+			b, placed = p.appendMedia(b, m), true
+		} else {
+			b = m.appendRejected(b)
+		}
 	}
-	if mid, ok := s.Media[data].Attribute("mid"); ok && mid != "" {
-		s.Lines = append(s.Lines, attributeLine("group", "BUNDLE "+mid))
+	if !placed {
+		b = p.appendMedia(b, data)
 	}
-	return s
+	return string(b)
 }
 
-// Answer makes an answer to an offer (RFC 8829 §5.3): its data section is
-// taken, every other section is rejected, in the offer's order.
-func (p Params) Answer(offer *Session) (*Session, error) {
-	d, err := offer.Data()
-	if err != nil {
-		return nil, err
-	}
-	s := p.session()
-	for i := range offer.Media {
-		if i == d.Index && !d.Rejected {
-			s.Media = append(s.Media, p.media(&offer.Media[i]))
-		} else {
-			s.Media = append(s.Media, reject(&offer.Media[i]))
-		}
-	}
+// Answer is the text of an answer to an offer (RFC 8829 §5.3), of which data is
+// the view: its data section is taken, every other section is rejected, in the
+// offer's order.
+func (p Params) Answer(offer *Session, data *Data) string {
+	bundle := ""
 	// RFC 8829 §5.3.1: a group of the offer is answered with those of its
 	// sections that were taken.
-	if _, bundled := offer.bundleTag(d.Mid); bundled && !d.Rejected {
-		s.Lines = append(s.Lines, attributeLine("group", "BUNDLE "+d.Mid))
+	if _, bundled := offer.bundleTag(data.Mid); bundled && !data.Rejected {
+		bundle = data.Mid
 	}
-	return s, nil
+	b := p.appendSession(make([]byte, 0, usualSize), bundle)
+	for i := range offer.Media {
+		if m := &offer.Media[i]; i == data.Index && !data.Rejected {
+			b = p.appendMedia(b, m)
+		} else {
+			b = m.appendRejected(b)
+		}
+	}
+	return string(b)
 }
 
-// session is the part before the sections.
-func (p Params) session() *Session {
-	s := &Session{Origin: p.Origin, Lines: []Line{{Type: 's', Value: "-"}, {Type: 't', Value: "0 0"}}}
+// appendSession appends the part before the sections. bundle is the mid of the
+// one in the bundle, empty where there is none.
+func (p Params) appendSession(b []byte, bundle string) []byte {
+	b = p.Origin.appendLines(b)
+	b = appendLine(b, 's', "-")
+	b = appendLine(b, 't', "0 0")
 	if p.ICELite {
-		s.Lines = append(s.Lines, attributeLine("ice-lite", "")) // RFC 8839 §5.3: of the session
+		b = appendAttribute(b, "ice-lite", "") // RFC 8839 §5.3: of the session
 	}
-	return s
+	if bundle != "" {
+		b = appendLine(b, 'a', "group:BUNDLE ", bundle)
+	}
+	return b
 }
 
-// media is our data section, in the form and with the mid of like.
-func (p Params) media(like *Media) Media {
-	m := Media{Kind: "application", Port: 9, Proto: like.Proto, Formats: []string{"webrtc-datachannel"}, Lines: make([]Line, 0, usualLines+len(p.Candidates))}
+// appendMedia appends our data section, in the form and with the mid of like.
+func (p Params) appendMedia(b []byte, like *Media) []byte {
+	m := Media{Kind: "application", Port: 9, Proto: like.Proto, Formats: []string{"webrtc-datachannel"}}
 	port := strconv.Itoa(p.SCTPPort)
 	old := like.Proto == "DTLS/SCTP"
 	if old {
-		m.Formats = []string{port}
+		m.Formats[0] = port
 	}
-	m.Lines = append(m.Lines, Line{Type: 'c', Value: "IN IP4 0.0.0.0"})
-	for _, c := range p.Candidates {
-		m.Lines = append(m.Lines, Line{Type: 'a', Value: c})
-	}
-	if p.EndOfCandidates {
-		m.AddAttribute("end-of-candidates", "")
-	}
-	m.AddAttribute("ice-ufrag", p.Ufrag)
-	m.AddAttribute("ice-pwd", p.Pwd)
+	b = m.appendHead(b)
+	b = appendLine(b, 'c', "IN IP4 0.0.0.0")
+	b = appendCandidates(b, p.Candidates, p.EndOfCandidates)
+	b = appendAttribute(b, "ice-ufrag", p.Ufrag)
+	b = appendAttribute(b, "ice-pwd", p.Pwd)
 	if len(p.ICEOptions) > 0 {
-		m.AddAttribute("ice-options", strings.Join(p.ICEOptions, " "))
+		b = appendAttribute(b, "ice-options", strings.Join(p.ICEOptions, " "))
 	}
 	for _, f := range p.Fingerprints {
-		m.AddAttribute("fingerprint", f.String())
+		b = append(f.append(append(b, "a=fingerprint:"...)), "\r\n"...)
 	}
-	m.AddAttribute("setup", string(p.Setup))
+	b = appendAttribute(b, "setup", string(p.Setup))
 	if p.TLSID != "" {
-		m.AddAttribute("tls-id", p.TLSID)
+		b = appendAttribute(b, "tls-id", p.TLSID)
 	}
 	if mid, ok := like.Attribute("mid"); ok {
-		m.AddAttribute("mid", mid)
+		b = appendAttribute(b, "mid", mid)
 	}
 	if old {
-		m.AddAttribute("sctpmap", port+" webrtc-datachannel 65535")
+		b = appendLine(b, 'a', "sctpmap:", port, " webrtc-datachannel 65535")
 	} else {
-		m.AddAttribute("sctp-port", port)
+		b = appendAttribute(b, "sctp-port", port)
 	}
-	m.AddAttribute("max-message-size", strconv.Itoa(p.MaxMessageSize))
+	b = appendAttribute(b, "max-message-size", strconv.Itoa(p.MaxMessageSize))
 	if p.SCTPInit != "" {
-		m.AddAttribute("sctp-init", p.SCTPInit)
+		b = appendAttribute(b, "sctp-init", p.SCTPInit)
 	}
-	return m
+	return b
 }
 
-// reject is a section with port zero in the place of an offered one
-// (RFC 3264 §6).
-func reject(offered *Media) Media {
-	m := Media{Kind: offered.Kind, Proto: offered.Proto, Formats: offered.Formats}
-	m.Lines = append(m.Lines, Line{Type: 'c', Value: "IN IP4 0.0.0.0"})
-	if mid, ok := offered.Attribute("mid"); ok {
-		m.AddAttribute("mid", mid)
+// appendRejected appends a section with port zero in the place of m, which was
+// offered (RFC 3264 §6).
+func (m *Media) appendRejected(b []byte) []byte {
+	rejected := Media{Kind: m.Kind, Proto: m.Proto, Formats: m.Formats}
+	b = appendLine(rejected.appendHead(b), 'c', "IN IP4 0.0.0.0")
+	if mid, ok := m.Attribute("mid"); ok {
+		b = appendAttribute(b, "mid", mid)
 	}
-	m.AddAttribute("inactive", "")
-	return m
+	return appendAttribute(b, "inactive", "")
 }
 
-// WithCandidates returns a copy of the session whose section index has these
+// WithCandidates is the text of the session whose section index has these
 // candidates, and the end of candidates or not, in place of its own.
-func (s *Session) WithCandidates(index int, candidates []string, end bool) *Session {
-	out := *s
-	out.Media = append([]Media(nil), s.Media...)
-	m := &out.Media[index]
-	lines := make([]Line, 0, len(m.Lines)+len(candidates)+1)
-	for _, l := range m.Lines {
-		name, _, _ := l.attribute()
-		if name != "candidate" && name != "end-of-candidates" {
-			lines = append(lines, l)
+func (s *Session) WithCandidates(index int, candidates []string, end bool) string {
+	b := s.appendHead(make([]byte, 0, usualSize))
+	for i := range s.Media {
+		m := &s.Media[i]
+		b = m.appendHead(b)
+		for _, l := range m.Lines {
+			name, _, _ := l.attribute()
+			if i != index || name != "candidate" && name != "end-of-candidates" {
+				b = appendLine(b, l.Type, l.Value)
+			}
+		}
+		if i == index {
+			b = appendCandidates(b, candidates, end)
 		}
 	}
-	m.Lines = lines
+	return string(b)
+}
+
+func appendCandidates(b []byte, candidates []string, end bool) []byte {
 	for _, c := range candidates {
-		m.Lines = append(m.Lines, Line{Type: 'a', Value: c})
+		b = appendLine(b, 'a', c)
 	}
 	if end {
-		m.AddAttribute("end-of-candidates", "")
+		b = appendAttribute(b, "end-of-candidates", "")
 	}
-	return &out
+	return b
 }

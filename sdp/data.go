@@ -27,21 +27,17 @@ type Fingerprint struct {
 
 // String is the fingerprint as an attribute's value, in the upper-case
 // hexadecimal that RFC 8122 §5 demands.
-func (f Fingerprint) String() string {
-	var b strings.Builder
-	b.Grow(len(f.Hash) + 3*len(f.Value))
-	b.WriteString(f.Hash)
-	for i, v := range f.Value {
-		if i == 0 {
-			b.WriteByte(' ')
-		} else {
-			b.WriteByte(':')
-		}
-		const digits = "0123456789ABCDEF"
-		b.WriteByte(digits[v>>4])
-		b.WriteByte(digits[v&15])
+func (f Fingerprint) String() string { return string(f.append(nil)) }
+
+func (f Fingerprint) append(b []byte) []byte {
+	const digits = "0123456789ABCDEF"
+	b = append(b, f.Hash...)
+	sep := byte(' ')
+	for _, v := range f.Value {
+		b = append(b, sep, digits[v>>4], digits[v&15])
+		sep = ':'
 	}
-	return b.String()
+	return b
 }
 
 // DefaultMaxMessageSize is what a description without a=max-message-size

@@ -35,11 +35,12 @@ a=sctp-port:5000
 	}
 	fmt.Println("their ufrag is", data.Ufrag, "and their limit is", data.MaxMessageSize)
 
-	answer, err := sdp.Params{
+	text := sdp.Params{
 		Origin: sdp.NewOrigin(1, 1), Ufrag: "Tg1x", Pwd: "bJxgkMbnsR5nYcXOtiRzKKKp",
 		Setup: sdp.SetupActive, Fingerprints: data.Fingerprints, // one's own, really
 		SCTPPort: 5000, MaxMessageSize: 262144,
-	}.Answer(offer)
+	}.Answer(offer, data)
+	answer, err := sdp.Parse(text)
 	if err != nil {
 		fmt.Println(err)
 		return

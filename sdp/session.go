@@ -207,48 +207,56 @@ func head(s string) string {
 	return s
 }
 
+// usualSize is more than what a description of data channels takes, in bytes.
+const usualSize = 1024
+
 // String writes the description with CRLF line ends (RFC 8866 §5).
-func (s *Session) String() string {
-	b := make([]byte, 0, s.size())
-	b = append(b, "v=0\r\no="...)
-	b = append(b, s.Origin.Username...)
-	b = append(append(b, ' '), s.Origin.SessionID...)
-	b = strconv.AppendUint(append(b, ' '), s.Origin.SessionVersion, 10)
-	b = append(append(b, ' '), s.Origin.Address...)
-	b = appendLines(append(b, "\r\n"...), s.Lines)
-	for i := range s.Media {
-		m := &s.Media[i]
-		b = append(append(b, "m="...), m.Kind...)
-		b = strconv.AppendInt(append(b, ' '), int64(m.Port), 10)
-		b = append(append(b, ' '), m.Proto...)
-		b = append(append(b, ' '), strings.Join(m.Formats, " ")...)
-		b = appendLines(append(b, "\r\n"...), m.Lines)
-	}
-	return string(b)
-}
+func (s *Session) String() string { return s.WithCandidates(-1, nil, false) }
 
-// size is about what the description takes, in bytes.
-func (s *Session) size() int {
-	n := 128
+// appendHead appends the part before the sections.
+func (s *Session) appendHead(b []byte) []byte {
+	b = s.Origin.appendLines(b)
 	for _, l := range s.Lines {
-		n += len(l.Value) + 4
-	}
-	for i := range s.Media {
-		n += 64
-		for _, l := range s.Media[i].Lines {
-			n += len(l.Value) + 4
-		}
-	}
-	return n
-}
-
-func appendLines(b []byte, lines []Line) []byte {
-	for _, l := range lines {
-		b = append(b, l.Type, '=')
-		b = append(b, l.Value...)
-		b = append(b, "\r\n"...)
+		b = appendLine(b, l.Type, l.Value)
 	}
 	return b
+}
+
+// appendLines appends the two lines that every description begins with.
+func (o *Origin) appendLines(b []byte) []byte {
+	b = append(append(b, "v=0\r\no="...), o.Username...)
+	b = append(append(b, ' '), o.SessionID...)
+	b = strconv.AppendUint(append(b, ' '), o.SessionVersion, 10)
+	b = append(append(b, ' '), o.Address...)
+	return append(b, "\r\n"...)
+}
+
+// appendHead appends the m= line.
+func (m *Media) appendHead(b []byte) []byte {
+	b = append(append(b, "m="...), m.Kind...)
+	b = strconv.AppendInt(append(b, ' '), int64(m.Port), 10)
+	b = append(append(b, ' '), m.Proto...)
+	for _, f := range m.Formats {
+		b = append(append(b, ' '), f...)
+	}
+	return append(b, "\r\n"...)
+}
+
+// appendLine appends a line whose value is in parts.
+func appendLine(b []byte, typ byte, value ...string) []byte {
+	b = append(b, typ, '=')
+	for _, v := range value {
+		b = append(b, v...)
+	}
+	return append(b, "\r\n"...)
+}
+
+// appendAttribute appends an a= line; value may be empty.
+func appendAttribute(b []byte, name, value string) []byte {
+	if value == "" {
+		return appendLine(b, 'a', name)
+	}
+	return appendLine(b, 'a', name, ":", value)
 }
 
 // attribute returns the name and the value of an a= line. isSet is false for
@@ -281,16 +289,4 @@ func lookup(lines []Line, name string) (value string, l Line, ok bool) {
 func (m *Media) Attribute(name string) (value string, ok bool) {
 	value, _, ok = lookup(m.Lines, name)
 	return value, ok
-}
-
-// AddAttribute adds an attribute at the end of the section; value may be empty.
-func (m *Media) AddAttribute(name, value string) {
-	m.Lines = append(m.Lines, attributeLine(name, value))
-}
-
-func attributeLine(name, value string) Line {
-	if value == "" {
-		return Line{Type: 'a', Value: name}
-	}
-	return Line{Type: 'a', Value: name + ":" + value}
 }
