@@ -49,18 +49,18 @@ type Data struct {
 	Index           int    // of the media section
 	Mid             string // RFC 5888; empty if the description has none
 	Rejected        bool   // port 0, and not for bundling: there are no data channels
+	OldSyntax       bool   // the section is of the form "DTLS/SCTP 5000" with a=sctpmap
+	ICELite         bool
+	EndOfCandidates bool   // RFC 8840 §4.2
 	Ufrag, Pwd      string // RFC 8839 §5.4
 	ICEOptions      []string
-	ICELite         bool
 	Candidates      []string // the attributes' values, "candidate:" included
-	EndOfCandidates bool     // RFC 8840 §4.2
 	Setup           Setup    // empty where the description says nothing
 	TLSID           string   // RFC 8842 §4
 	Fingerprints    []Fingerprint
 	SCTPPort        int    // RFC 8841 §5
 	MaxMessageSize  int    // bytes; 0: no limit (RFC 8841 §6); DefaultMaxMessageSize where absent
 	SCTPInit        string // a=sctp-init of draft-hancke-tsvwg-snap; empty if absent
-	OldSyntax       bool   // the section is of the form "DTLS/SCTP 5000" with a=sctpmap
 }
 
 // limits on what is taken from one description.
@@ -227,7 +227,7 @@ func (d *Data) attribute(l Line, m *Media) error {
 		case SetupActPass, SetupActive, SetupPassive, SetupHoldConn:
 			d.Setup = s
 		default:
-			return syntaxError(l.line, l.column(), "setup is %q", head(value))
+			return syntaxError(int(l.line), l.column(), "setup is %q", head(value))
 		}
 	case "tls-id":
 		d.TLSID = value
@@ -242,7 +242,7 @@ func (d *Data) attribute(l Line, m *Media) error {
 	case "sctp-port":
 		n, err := strconv.ParseUint(strings.TrimSpace(value), 10, 16)
 		if err != nil || n == 0 {
-			return syntaxError(l.line, l.column(), "SCTP port %q is not a number from 1 to 65535", head(value))
+			return syntaxError(int(l.line), l.column(), "SCTP port %q is not a number from 1 to 65535", head(value))
 		}
 		d.SCTPPort = int(n)
 	case "max-message-size":
@@ -252,7 +252,7 @@ func (d *Data) attribute(l Line, m *Media) error {
 	case "sctpmap":
 		// a=sctpmap:5000 webrtc-datachannel 1024, of the drafts before RFC 8841.
 		if app := strings.Fields(value); d.OldSyntax && (len(app) < 2 || app[0] != m.Formats[0] || app[1] != "webrtc-datachannel") {
-			return syntaxError(l.line, l.column(), "sctpmap is %q", head(value))
+			return syntaxError(int(l.line), l.column(), "sctpmap is %q", head(value))
 		}
 	}
 	return nil
@@ -261,7 +261,7 @@ func (d *Data) attribute(l Line, m *Media) error {
 func (d *Data) maxMessageSize(l Line, value string) error {
 	value = strings.TrimSpace(value)
 	if !digits(value) {
-		return syntaxError(l.line, l.column(), "max-message-size %q is not a number", head(value))
+		return syntaxError(int(l.line), l.column(), "max-message-size %q is not a number", head(value))
 	}
 	n, err := strconv.ParseUint(value, 10, 64)
 	if err != nil || n > math.MaxInt32 {
@@ -276,26 +276,26 @@ func (d *Data) maxMessageSize(l Line, value string) error {
 // nothing breaks by them.
 func checkICEChars(l Line, name, value string, least int) error {
 	if len(value) < least || len(value) > 256 {
-		return syntaxError(l.line, l.column(), "%s has %d characters, not %d to 256", name, len(value), least)
+		return syntaxError(int(l.line), l.column(), "%s has %d characters, not %d to 256", name, len(value), least)
 	}
 	for i := range len(value) {
 		if c := value[i]; c <= ' ' || c > '~' || c == ':' {
-			return syntaxError(l.line, l.column()+i, "%s has a character %q", name, c)
+			return syntaxError(int(l.line), l.column()+i, "%s has a character %q", name, c)
 		}
 	}
 	return nil
 }
 
 func parseFingerprint(l Line, value string) (Fingerprint, error) {
-	f, columns := fields(value)
+	f := appendFields(make([]field, 0, usualFields), value)
 	if len(f) != 2 {
-		return Fingerprint{}, syntaxError(l.line, l.column(), "fingerprint has %d fields, not a hash's name and its value", len(f))
+		return Fingerprint{}, syntaxError(int(l.line), l.column(), "fingerprint has %d fields, not a hash's name and its value", len(f))
 	}
-	b, ok := colonHex(f[1])
+	b, ok := colonHex(f[1].text)
 	if !ok {
-		return Fingerprint{}, syntaxError(l.line, l.column()+columns[1]-1, "fingerprint is not hexadecimal bytes with colons between: %q", head(f[1]))
+		return Fingerprint{}, syntaxError(int(l.line), l.column()+f[1].column-1, "fingerprint is not hexadecimal bytes with colons between: %q", head(f[1].text))
 	}
-	return Fingerprint{Hash: strings.ToLower(f[0]), Value: b}, nil
+	return Fingerprint{Hash: strings.ToLower(f[0].text), Value: b}, nil
 }
 
 // colonHex reads bytes of two hexadecimal digits each with colons between.

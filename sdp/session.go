@@ -33,9 +33,9 @@ type Media struct {
 
 // A Line is one line of a description: its type and what follows the "=".
 type Line struct {
-	Type  byte
 	Value string
-	line  int
+	line  int32
+	Type  byte
 }
 
 // An Origin is an o= line (RFC 8866 §5.2).
@@ -69,7 +69,7 @@ func Parse(text string) (*Session, error) {
 		return nil, syntaxError(1, 1, "description of %d bytes is longer than %d", len(text), MaxSize)
 	}
 	s := &Session{}
-	p := parser{session: s}
+	p := parser{session: s, lines: make([]Line, 0, min(strings.Count(text, "\n"), usualLines))}
 	number := 0
 	for len(text) > 0 {
 		var line string
@@ -83,6 +83,7 @@ func Parse(text string) (*Session, error) {
 			return nil, err
 		}
 	}
+	p.endSection()
 	if !p.version {
 		return nil, syntaxError(1, 1, "no v= line")
 	}
@@ -92,9 +93,14 @@ func Parse(text string) (*Session, error) {
 	return s, nil
 }
 
+// usualLines is more than a description of data channels has.
+const usualLines = 64
+
 type parser struct {
 	session         *Session
 	version, origin bool
+	lines           []Line // of all sections, one behind the other
+	section         int    // where in lines the section under way begins
 }
 
 func (p *parser) line(number int, line string) error {
@@ -120,6 +126,7 @@ func (p *parser) line(number int, line string) error {
 	s := p.session
 	switch {
 	case typ == 'm':
+		p.endSection()
 		if len(s.Media) == MaxMedia {
 			return syntaxError(number, 1, "more than %d media sections", MaxMedia)
 		}
@@ -128,58 +135,76 @@ func (p *parser) line(number int, line string) error {
 			return err
 		}
 		s.Media = append(s.Media, m)
-	case len(s.Media) > 0:
-		m := &s.Media[len(s.Media)-1]
-		m.Lines = append(m.Lines, Line{typ, value, number})
-	case typ == 'o' && !p.origin:
+	case typ == 'o' && !p.origin && len(s.Media) == 0:
 		o, err := parseOrigin(number, value)
 		if err != nil {
 			return err
 		}
 		s.Origin, p.origin = o, true
 	default:
-		s.Lines = append(s.Lines, Line{typ, value, number})
+		p.lines = append(p.lines, Line{value, int32(number), typ})
 	}
 	return nil
+}
+
+// endSection gives the section under way, or the session before the first, its
+// lines.
+func (p *parser) endSection() {
+	s, end := p.session, len(p.lines)
+	lines := p.lines[p.section:end:end]
+	p.section = end
+	if n := len(s.Media); n > 0 {
+		s.Media[n-1].Lines = lines
+	} else {
+		s.Lines = lines
+	}
 }
 
 // parseOrigin reads the value of an o= line: o=<username> <sess-id>
 // <sess-version> <nettype> <addrtype> <unicast-address>.
 func parseOrigin(number int, value string) (Origin, error) {
-	f, columns := fields(value)
+	f := appendFields(make([]field, 0, usualFields), value)
 	if len(f) != 6 {
 		return Origin{}, syntaxError(number, 3, "o= has %d fields, not 6", len(f))
 	}
-	if !digits(f[1]) {
-		return Origin{}, syntaxError(number, 2+columns[1], "session id %q is not a number", head(f[1]))
+	if !digits(f[1].text) {
+		return Origin{}, syntaxError(number, 2+f[1].column, "session id %q is not a number", head(f[1].text))
 	}
-	version, err := strconv.ParseUint(f[2], 10, 64)
+	version, err := strconv.ParseUint(f[2].text, 10, 64)
 	if err != nil {
-		return Origin{}, syntaxError(number, 2+columns[2], "session version %q is not a number", head(f[2]))
+		return Origin{}, syntaxError(number, 2+f[2].column, "session version %q is not a number", head(f[2].text))
 	}
-	return Origin{f[0], f[1], version, strings.Join(f[3:], " ")}, nil
+	return Origin{f[0].text, f[1].text, version, f[3].text + " " + f[4].text + " " + f[5].text}, nil
 }
 
 // parseMedia reads the value of an m= line: m=<media> <port> <proto> <fmt> ….
 func parseMedia(number int, value string) (Media, error) {
-	f, columns := fields(value)
+	f := appendFields(make([]field, 0, usualFields), value)
 	if len(f) < 4 {
 		return Media{}, syntaxError(number, 3, "m= has %d fields, not at least 4", len(f))
 	}
-	port, _, _ := strings.Cut(f[1], "/") // a count of ports may follow
+	port, _, _ := strings.Cut(f[1].text, "/") // a count of ports may follow
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
-		return Media{}, syntaxError(number, 2+columns[1], "port %q is not a number up to 65535", head(f[1]))
+		return Media{}, syntaxError(number, 2+f[1].column, "port %q is not a number up to 65535", head(f[1].text))
 	}
-	return Media{Kind: f[0], Port: int(n), Proto: f[2], Formats: f[3:], Lines: make([]Line, 0, usualLines), line: number}, nil
+	m := Media{Kind: f[0].text, Port: int(n), Proto: f[2].text, Formats: make([]string, len(f)-3), line: number}
+	for i := range m.Formats {
+		m.Formats[i] = f[3+i].text
+	}
+	return m, nil
 }
 
-// usualLines is about how many lines a data section has.
-const usualLines = 16
+// A field is a part of a value, and its column in it, from 1.
+type field struct {
+	text   string
+	column int
+}
 
-// fields splits s around spaces and tells the column, from 1, of each field.
-func fields(s string) (f []string, columns []int) {
-	f, columns = make([]string, 0, 6), make([]int, 0, 6) // an o= line has as many
+const usualFields = 6 // an o= line has as many
+
+// appendFields appends the parts of s between spaces.
+func appendFields(f []field, s string) []field {
 	for i := 0; i < len(s); {
 		if s[i] == ' ' || s[i] == '\t' {
 			i++
@@ -189,10 +214,10 @@ func fields(s string) (f []string, columns []int) {
 		for j < len(s) && s[j] != ' ' && s[j] != '\t' {
 			j++
 		}
-		f, columns = append(f, s[i:j]), append(columns, i+1)
+		f = append(f, field{s[i:j], i + 1})
 		i = j
 	}
-	return f, columns
+	return f
 }
 
 func digits(s string) bool {
