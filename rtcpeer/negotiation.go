@@ -285,12 +285,6 @@ func (n *negotiation) asCreated(typ, text string) *description {
 // forget lets go of what is only needed while a connection is set up, and can
 // be had from the texts again: that takes three times their room.
 func (n *negotiation) forget() {
-	if a, b := n.currentLocal, n.currentRemote; a != nil && b != nil && a.parsed != nil {
-		// In one piece they are a kilobyte, of which a program has few; in
-		// two, each would keep a page of what else is of its size and short-lived.
-		both := a.text + b.text
-		a.text, b.text = both[:len(a.text)], both[len(a.text):]
-	}
 	for _, d := range []*description{n.currentLocal, n.currentRemote, n.pendingLocal, n.pendingRemote} {
 		if d != nil {
 			d.parsed = nil
