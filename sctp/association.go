@@ -135,8 +135,8 @@ type Association struct {
 	rto        rtoEstimator
 	errorCount int // RFC 9260 §8.1
 	initCount  int
-	initSent   int64 // of the last INIT
-	cc         congestionController
+	initSent   int64                // of the last INIT
+	cc         congestionController // nil until the far end is known
 	mtu        int
 	peerRwnd   int
 	rate       rateSampler
@@ -225,7 +225,6 @@ func NewAssociation(cfg Config) *Association {
 	a.advertised = a.window
 	a.done = a.messageDone
 	a.reassembly.reset(false, cfg.MaxMessageSize)
-	a.cc = cfg.CongestionControl.newController(a.mtu, 1)
 	return a
 }
 
@@ -387,8 +386,10 @@ func (a *Association) Err() error { return a.err }
 func (a *Association) Stats() Stats {
 	s := Stats{Counters: a.stats}
 	s.SmoothedRTT, s.MinRTT = a.rto.srtt, time.Duration(a.recovery.minRTT)
-	s.PacingRate, s.PacketSize = a.pacingRate(), a.mtu
-	s.CongestionWindow, s.BytesInFlight = a.cc.window(), a.out.bytes
+	s.PacketSize, s.BytesInFlight = a.mtu, a.out.bytes
+	if a.cc != nil {
+		s.PacingRate, s.CongestionWindow = a.pacingRate(), a.cc.window()
+	}
 	s.ReceiveWindow, s.PeerReceiveWindow = a.receiveWindow(), a.peerRwnd
 	s.Interleaving, s.ZeroChecksum = a.interleaving(), a.zeroChecksum()
 	return s

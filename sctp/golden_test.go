@@ -103,6 +103,9 @@ func associationsInEveryState(t testing.TB) (as []*Association, now time.Time) {
 			a := p.ends[0]
 			if state == StateCookieWait || state == StateCookieEchoed {
 				a.Connect(now)
+				if state == StateCookieEchoed {
+					a.takePeer(p.ends[1].localParams(1, 1))
+				}
 			} else if state > StateCookieEchoed {
 				p.connect()
 				p.send(0, 1, testMessage(1, 0, 3000), SendOptions{LimitRetransmits: true})

@@ -75,7 +75,9 @@ func (a *Association) AppendPacket(now time.Time, dst []byte, limit int) (b []by
 	base := limit
 	if limit = a.packetLimit(base); limit != a.mtu {
 		a.mtu = limit
-		a.cc.setMTU(limit)
+		if a.cc != nil {
+			a.cc.setMTU(limit)
+		}
 	}
 	if len(a.replies) > 0 {
 		return a.appendReply(dst), true
