@@ -47,7 +47,7 @@ const (
 	chunkAbandoned            // RFC 3758 §3.5
 )
 
-const minOutstandingRing = 16
+const minOutstandingRing = 4 // chunks; most connections have one or two at a time
 
 // outstanding is the queue of chunks that await acknowledgement: a ring by
 // TSN, through it a list of those in flight in the order of sending, and sets
@@ -137,7 +137,8 @@ func (o *outstanding) grow() {
 	old := *o
 	o.ring = make([]sentChunk, max(minOutstandingRing, 2*len(old.ring)))
 	words := max(len(o.ring)/64, 1)
-	o.missing, o.lostSet = make(tsnSet, words), make(tsnSet, words)
+	sets := make(tsnSet, 2*words)
+	o.missing, o.lostSet = sets[:words], sets[words:]
 	for tsn := o.first; tsn != o.end; tsn++ {
 		c := old.at(tsn)
 		*o.at(tsn) = *c

@@ -10,7 +10,7 @@ type queue[T any] struct {
 
 func (q *queue[T]) push(v T) {
 	if q.n == len(q.ring) {
-		ring := make([]T, max(4, 2*len(q.ring)))
+		ring := make([]T, max(1, 2*len(q.ring)))
 		for i := range q.n {
 			ring[i] = q.ring[(q.head+uint(i))&uint(len(q.ring)-1)]
 		}

@@ -347,7 +347,7 @@ func (q *sendQueue) expire(now time.Time) {
 }
 
 const (
-	minPoolClass = 7  // 128 bytes
+	minPoolClass = 5  // 32 bytes
 	maxPoolClass = 18 // 256 KiB
 	maxPoolBytes = 4 << 20
 )
