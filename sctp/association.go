@@ -149,7 +149,6 @@ type Association struct {
 
 	queue sendQueue
 	out   outstanding
-	done  func(*outMessage) // a.messageDone, made once
 	skip  skipState
 
 	in         tracker
@@ -223,7 +222,6 @@ func NewAssociation(cfg Config) *Association {
 	cfg.ReceiveBuffer = max(cfg.ReceiveBuffer, cfg.MaxMessageSize+cfg.MaxMessageSize/4)
 	a := &Association{cfg: cfg, mtu: defaultMTU, window: cfg.ReceiveBuffer, windowMax: max(windowMax, cfg.ReceiveBuffer)}
 	a.advertised = a.window
-	a.done = a.messageDone
 	a.reassembly.reset(false, cfg.MaxMessageSize)
 	return a
 }
@@ -410,9 +408,6 @@ func (a *Association) event(ev Event) {
 	}
 	a.events.push(queuedEvent{ev, a.reassembly.readyN})
 }
-
-// messageDone gives a message back whose last chunk is gone.
-func (a *Association) messageDone(m *outMessage) { a.queue.release(m) }
 
 // interleaving reports whether I-DATA is used (RFC 8260 §2.2.1).
 func (a *Association) interleaving() bool {

@@ -103,7 +103,7 @@ func (a *Association) abandonLost(now time.Time) {
 		m.limitedLost = false
 		switch {
 		case m.chunks == 0 && !m.queued:
-			a.messageDone(m) // all of it has arrived after all
+			a.queue.release(m) // all of it has arrived after all
 		case m.abandoned:
 		case m.expired(now) || m.limitRetransmits && m.mostLost >= m.maxRetransmits:
 			a.abandon(m)

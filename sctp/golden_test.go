@@ -261,6 +261,7 @@ func FuzzOutstanding(f *testing.F) {
 			return
 		}
 		var o outstanding
+		var q sendQueue
 		o.reset(0xfffffff0)
 		model := map[TSN]chunkState{}
 		first, end := o.first, o.end
@@ -269,7 +270,7 @@ func FuzzOutstanding(f *testing.F) {
 			switch cmds[i] % 4 {
 			case 0:
 				for range x%8 + 1 {
-					m := &outMessage{}
+					m := &outMessage{stream: &outStream{}}
 					model[o.push(m, 0, 10, 0, sendStamp{})] = chunkInFlight
 					end++
 				}
@@ -280,7 +281,7 @@ func FuzzOutstanding(f *testing.F) {
 				}
 				start := 2 + y%8
 				gap := []byte{0, byte(start), 0, byte(start + x%5)}
-				o.ack(cum, gap, 0, func(*outMessage) {})
+				o.ack(cum, gap, 0, &q)
 				for ; !first.after(cum); first++ {
 					delete(model, first)
 				}

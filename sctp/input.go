@@ -298,7 +298,7 @@ func (a *Association) handleSack(now time.Time, body []byte) {
 // acknowledge does what a SACK or the TSN in a SHUTDOWN calls for.
 func (a *Association) acknowledge(now time.Time, cum TSN, gaps []byte) {
 	clock, before, l := a.clock(now), a.out.bytes, &a.recovery
-	r := a.out.ack(cum, gaps, clock-l.soonest(a.rto.srtt), a.done)
+	r := a.out.ack(cum, gaps, clock-l.soonest(a.rto.srtt), &a.queue)
 	l.observe(clock, &r)
 	ev := ackEvent{now: clock, acked: r.acked - r.moved, before: before, limited: r.valid && !l.limited.before(r.newest.order)}
 	switch {

@@ -272,10 +272,10 @@ func (r *ackResult) note(c *sentChunk) {
 	}
 }
 
-// ack takes the cumulative TSN and the gap blocks of a SACK. done is called
-// for each message of which no chunk is left here. What was sent again after
-// the time early is not yet acknowledged by that.
-func (o *outstanding) ack(cum TSN, blocks []byte, early int64, done func(*outMessage)) (r ackResult) {
+// ack takes the cumulative TSN and the gap blocks of a SACK. Messages of which no
+// chunk is left here are released to q. What was sent again after the time early
+// is not yet acknowledged by that.
+func (o *outstanding) ack(cum TSN, blocks []byte, early int64, q *sendQueue) (r ackResult) {
 	r.early, r.move = early, o.move
 	for !o.empty() && !o.first.after(cum) {
 		tsn, c := o.first, o.at(o.first)
@@ -291,7 +291,7 @@ func (o *outstanding) ack(cum TSN, blocks []byte, early int64, done func(*outMes
 		o.first++
 		r.cumAdvanced = true
 		if m.chunks--; m.chunks == 0 && !m.queued && !m.limitedLost {
-			done(m)
+			q.release(m)
 		}
 	}
 	if o.move.known && !cum.before(o.move.until) {

@@ -1,9 +1,6 @@
 package sctp
 
-import (
-	"iter"
-	"slices"
-)
+import "slices"
 
 // A streamTable holds what is known of streams, by their number. Most
 // associations use a few, for which a map would take more room than what it
@@ -56,16 +53,13 @@ func (t *streamTable[S]) remove(id uint16) {
 
 // ids lists the streams, in order.
 func (t *streamTable[S]) ids() []uint16 {
-	return slices.Sorted(iter.Seq[uint16](func(yield func(uint16) bool) {
-		for _, e := range t.few {
-			if !yield(e.id) {
-				return
-			}
-		}
-		for id := range t.many {
-			if !yield(id) {
-				return
-			}
-		}
-	}))
+	ids := make([]uint16, 0, len(t.few)+len(t.many))
+	for _, e := range t.few {
+		ids = append(ids, e.id)
+	}
+	for id := range t.many {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
 }
