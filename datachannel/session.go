@@ -211,8 +211,8 @@ const (
 // An Event is something the Session's owner should know.
 type Event struct {
 	Kind        EventKind
-	Channel     *Channel
 	State       State
+	Channel     *Channel
 	Association sctp.Event
 }
 
