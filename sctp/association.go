@@ -18,13 +18,13 @@ const (
 
 // Config is what an Association is made from.
 type Config struct {
-	LocalPort, RemotePort uint16    // 0: 5000
+	LocalPort, RemotePort uint16 // 0: 5000
+	CongestionControl     CongestionControl
+	DisableInterleaving   bool      // no I-DATA (RFC 8260)
+	DisableZeroChecksum   bool      // no RFC 9653; with it the lower layer must be DTLS
 	Rand                  io.Reader // nil: crypto/rand
 	MaxMessageSize        int       // of received messages; 0: 262144
 	ReceiveBuffer         int       // a_rwnd in bytes; 0: 1 MiB, which grows as the program reads; never under MaxMessageSize
-	DisableInterleaving   bool      // no I-DATA (RFC 8260)
-	DisableZeroChecksum   bool      // no RFC 9653; with it the lower layer must be DTLS
-	CongestionControl     CongestionControl
 }
 
 // A Message is a user message (RFC 9260 §1.3) on a stream.
@@ -123,11 +123,15 @@ type Association struct {
 	initSpared                    bool // the far end's came before ours had gone
 	sendShutdown, sendShutdownAck bool
 
+	turn   uint16 // the stream which sent last
+	turnAt int64  // when that was last another one; 0: never
+
 	base    time.Time // zero of the association's clock
 	lastNow time.Time
 
 	localTag, peerTag uint32
 	localTSN          TSN       // initial
+	order             sendOrder // of the packet under way
 	cookieKey         *[32]byte // nil: no cookie was made
 	echo              []byte    // the COOKIE ECHO chunk to send and send again
 	peer              initParams
@@ -141,11 +145,8 @@ type Association struct {
 	peerRwnd   int
 	rate       rateSampler
 	pacer      pacer
-	turn       uint16    // the stream which sent last
-	turnAt     int64     // when that was last another one; 0: never
 	pacedUntil time.Time // when what waits for the pacer may go; zero: nothing waits
 	recovery   recoveryState
-	order      sendOrder // of the packet under way
 
 	queue sendQueue
 	out   outstanding

@@ -98,8 +98,11 @@ func (a *Association) handleInit(now time.Time, body []byte) {
 		c.localTag, c.localTSN = a.random32(), TSN(a.random32())
 		c.localTie, c.peerTie = a.localTag, a.peerTag
 	}
-	a.reply(ic.tag, a.appendInitAck(nil, &c, ic.unrecognized))
+	a.reply(ic.tag, a.appendInitAck(make([]byte, 0, usualInitAck), &c, ic.unrecognized))
 }
+
+// usualInitAck is how long an INIT ACK is that reports nothing.
+const usualInitAck = 120
 
 // appendInitAck appends an INIT ACK with the cookie.
 func (a *Association) appendInitAck(b []byte, c *cookie, unrecognized []byte) []byte {

@@ -7,13 +7,12 @@ import "time"
 // the new path: neither its round trip nor its rate, and their loss is not its
 // congestion (RFC 9000 §9.4, which says of QUIC what holds here too).
 type pathMove struct {
-	known bool      // until everything up to
-	until TSN       // is acknowledged:
-	first sendOrder // of the new path
-
-	active   bool  // some are in flight, the last one of them in the list being
-	last     TSN   // and
-	patience int64 // how long an acknowledgement could take on the old path
+	known    bool // until everything up to until is acknowledged
+	active   bool // some are in flight, and last is the last one of them in the list
+	until    TSN
+	last     TSN
+	first    sendOrder // of the new path
+	patience int64     // how long an acknowledgement could take on the old path
 }
 
 // old reports whether a packet took the old path.

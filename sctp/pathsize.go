@@ -55,10 +55,10 @@ type pathSize struct {
 	found  int
 	next   int // index in probeSizes
 	limit  int // of the last AppendPacket
-	tries  int
 	nonce  uint64
 	out    bool // a probe is under way
 	send   bool
+	tries  uint8
 	silent int // timeouts in succession
 
 	pace  float64 // bytes delivered a second, the last time; 0: not yet known

@@ -32,25 +32,24 @@ const (
 // A recoveryState is what loss detection knows of the path, and the episode of
 // recovery under way.
 type recoveryState struct {
-	newest     sendOrder // of the packets acknowledged, the one sent last
-	rtt        int64     // what it took
-	any        bool      // there is one
-	minRTT     int64     // ns; 0: none yet
-	reordering bool      // was seen
-	steps      int       // of the reordering window; 0 counts as 1
-	persist    int       // recoveries until it is 1 again
+	newest  sendOrder // of the packets acknowledged, the one sent last
+	limited sendOrder // the packet before which the window was last a limit
+	rtt     int64     // what the newest took
+	minRTT  int64     // ns; 0: none yet
+	steps   int       // of the reordering window; 0 counts as 1
+	persist int       // recoveries until it is 1 again
 
-	active   bool // until the cumulative TSN reaches
-	timedOut bool // … and it began with a timeout
+	any        bool // there is a newest packet
+	reordering bool // was seen
+	probed     bool // a tail loss probe went since the last acknowledgement
+	allowance  bool // one packet past the window and the pace
+
+	timedOut bool // the episode began with a timeout
+	active   bool // it goes on until the cumulative TSN reaches
 	until    TSN
 	reduced  sendOrder // the first packet since congestion control was told of loss
 	marked   int       // chunks taken for lost in it
 	spurious int       // of those, that were not
-
-	probed    bool // a tail loss probe went since the last acknowledgement
-	allowance bool // one packet past the window and the pace
-
-	limited sendOrder // the packet before which the window was last a limit
 }
 
 // reorderWindow is how much later than expected an acknowledgement may come
