@@ -93,7 +93,7 @@ type Agent struct {
 	unresolved []unresolved
 
 	out       queue
-	events    []Event
+	events    []queuedEvent
 	nextEvent int       // of events
 	deadline  time.Time // when Advance has something to do
 }

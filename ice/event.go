@@ -46,7 +46,34 @@ const maxEvents = 512
 
 // usualEvents is how many wait at once while two ends with an address each find
 // one another. Room for so many is kept until Rest.
-const usualEvents = 3
+const usualEvents = 4
+
+// A queuedEvent is an Event in a third of the room, where it has only what most
+// have.
+type queuedEvent struct {
+	kind        EventKind
+	state       State
+	lost, moved bool
+	route       Route
+	err         error
+	whole       *Event // of the kinds that tell more; nil: the fields above are all
+}
+
+func queued(e Event) queuedEvent {
+	switch e.Kind {
+	case EventState, EventRouteAdded, EventRouteRemoved, EventSelected, EventGatheringComplete:
+		return queuedEvent{kind: e.Kind, state: e.State, lost: e.Lost, moved: e.Moved, route: e.Route, err: e.Err}
+	}
+	whole := e
+	return queuedEvent{whole: &whole}
+}
+
+func (q *queuedEvent) event() Event {
+	if q.whole != nil {
+		return *q.whole
+	}
+	return Event{Kind: q.kind, State: q.state, Lost: q.lost, Moved: q.moved, Route: q.route, Err: q.err}
+}
 
 func (a *Agent) event(e Event) {
 	if len(a.events) == maxEvents && a.nextEvent == 0 {
@@ -58,9 +85,9 @@ func (a *Agent) event(e Event) {
 		a.events, a.nextEvent = a.events[:n], 0
 	}
 	if a.events == nil {
-		a.events = make([]Event, 0, usualEvents)
+		a.events = make([]queuedEvent, 0, usualEvents)
 	}
-	a.events = append(a.events, e)
+	a.events = append(a.events, queued(e))
 }
 
 // NextEvent returns the next event, in order.
@@ -68,7 +95,7 @@ func (a *Agent) NextEvent() (Event, bool) {
 	if a.nextEvent == len(a.events) {
 		return Event{}, false
 	}
-	e := a.events[a.nextEvent]
+	e := a.events[a.nextEvent].event()
 	if a.nextEvent++; a.nextEvent == len(a.events) {
 		clear(a.events)
 		a.events, a.nextEvent = a.events[:0], 0

@@ -1,6 +1,9 @@
 package ice
 
-import "testing"
+import (
+	"net/netip"
+	"testing"
+)
 
 // Room for events is kept from one to the next, until Rest; that of a burst is
 // not, and what waits is not lost.
@@ -36,5 +39,21 @@ func TestEventMemory(t *testing.T) {
 	tell(100)
 	if drain(100); a.events != nil {
 		t.Error("room for a burst is kept")
+	}
+}
+
+// Every event comes out as it was told.
+func TestEventsAreWhole(t *testing.T) {
+	a := NewAgent(Config{})
+	for kind := EventCandidate; kind <= EventConnectionGone; kind++ {
+		want := Event{Kind: kind, State: StateFailed, Lost: true, Moved: true, Route: Route{Sock: 3}, Err: ErrNoPair}
+		if kind == EventCandidate || kind > EventSelected {
+			want.Candidate.Foundation, want.URL, want.Sock, want.Domain = "1", "turn:example.org", 7, "example.net"
+			want.Addr = netip.MustParseAddrPort("192.0.2.1:3478")
+		}
+		a.event(want)
+		if got, ok := a.NextEvent(); !ok || got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
 	}
 }
