@@ -47,7 +47,7 @@ const (
 	chunkAbandoned            // RFC 3758 §3.5
 )
 
-const minOutstandingRing = 4 // chunks; most connections have one or two at a time
+const minOutstandingRing = 2 // chunks; most connections have one or two at a time
 
 // outstanding is the queue of chunks that await acknowledgement: a ring by
 // TSN, through it a list of those in flight in the order of sending, and sets
