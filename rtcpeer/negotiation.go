@@ -194,21 +194,26 @@ func (n *negotiation) nextCredentials(restart bool) (credentials, error) {
 	return n.next, nil
 }
 
-// makeOffer makes an offer; fill sets what the transport adds.
-func (n *negotiation) makeOffer(fill func(*sdp.Params)) (*description, error) {
+// A filler adds what the transport has to say to a description.
+type filler func(sdp.Params) (sdp.Params, error)
+
+// makeOffer makes an offer.
+func (n *negotiation) makeOffer(fill filler) (*description, error) {
 	c, err := n.nextCredentials(n.restart)
 	if err != nil {
 		return nil, err
 	}
 	p := n.params(c)
 	p.Setup, p.TLSID = sdp.SetupActPass, n.tlsID // RFC 8842 §5.2
-	fill(&p)
+	if p, err = fill(p); err != nil {
+		return nil, err
+	}
 	n.offer, err = parseDescription("offer", p.Offer(n.layout()))
 	return n.offer, err
 }
 
 // makeAnswer makes the answer to an offer.
-func (n *negotiation) makeAnswer(offer *description, fill func(*sdp.Params)) (*description, error) {
+func (n *negotiation) makeAnswer(offer *description, fill filler) (*description, error) {
 	c, err := n.nextCredentials(n.restarts(offer))
 	if err != nil {
 		return nil, err
@@ -221,7 +226,9 @@ func (n *negotiation) makeAnswer(offer *description, fill func(*sdp.Params)) (*d
 	if offer.data().TLSID != "" {
 		p.TLSID = n.tlsID
 	}
-	fill(&p)
+	if p, err = fill(p); err != nil {
+		return nil, err
+	}
 	n.answer, err = parseDescription("answer", p.Answer(offer.session(), offer.data()))
 	return n.answer, err
 }

@@ -39,15 +39,15 @@ func (p *peer) certificate() (*tls.Certificate, error) {
 	return p.cfg.Certificate, nil
 }
 
-// fill adds what the transport has to say to a description.
-func (p *peer) fill(params *sdp.Params) error {
+// fill is a filler.
+func (p *peer) fill(params sdp.Params) (sdp.Params, error) {
 	cert, err := p.certificate()
 	if err != nil {
-		return err
+		return params, err
 	}
 	f, err := dtls.CertificateFingerprint("sha-256", cert.Certificate[0])
 	if err != nil {
-		return err
+		return params, err
 	}
 	params.Fingerprints = []sdp.Fingerprint{{Hash: f.Hash, Value: f.Value}}
 	params.MaxMessageSize = p.cfg.maxMessageSize()
@@ -56,7 +56,7 @@ func (p *peer) fill(params *sdp.Params) error {
 		params.Candidates = p.gatherer.candidates
 		params.EndOfCandidates = p.gatherer.state == GatheringStateComplete
 	}
-	return nil
+	return params, nil
 }
 
 func (p *peer) createOffer() error {
@@ -65,9 +65,8 @@ func (p *peer) createOffer() error {
 	if p.closed {
 		return p.cause
 	}
-	var ferr error
-	d, err := p.neg.makeOffer(func(params *sdp.Params) { ferr = p.fill(params) })
-	if err := errors.Join(err, ferr); err != nil {
+	d, err := p.neg.makeOffer(p.fill)
+	if err != nil {
 		return err
 	}
 	p.emit(Event{Kind: EventSessionDescription, Type: "offer", SDP: d.text})
@@ -75,9 +74,8 @@ func (p *peer) createOffer() error {
 }
 
 func (p *peer) createAnswer(offer *description) error {
-	var ferr error
-	d, err := p.neg.makeAnswer(offer, func(params *sdp.Params) { ferr = p.fill(params) })
-	if err := errors.Join(err, ferr); err != nil {
+	d, err := p.neg.makeAnswer(offer, p.fill)
+	if err != nil {
 		return err
 	}
 	p.emit(Event{Kind: EventSessionDescription, Type: "answer", SDP: d.text})

@@ -69,7 +69,10 @@ func Parse(text string) (*Session, error) {
 		return nil, syntaxError(1, 1, "description of %d bytes is longer than %d", len(text), MaxSize)
 	}
 	s := &Session{}
-	p := parser{session: s, lines: make([]Line, 0, min(strings.Count(text, "\n"), usualLines))}
+	p := parser{session: s}
+	if n := strings.Count(text, "\n") - 3; n > 0 { // v=, o= and m= are not among them
+		p.lines = make([]Line, 0, min(n, usualLines))
+	}
 	number := 0
 	for len(text) > 0 {
 		var line string
