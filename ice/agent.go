@@ -57,14 +57,20 @@ type Agent struct {
 	lite        bool
 	controlling bool
 
-	carried      path // of the last selected pair; the zero path: there was none
 	localEnded   bool
-	gatheringEnd bool   // EventGatheringComplete was given
-	renominates  bool   // the far end goes by the numbers of nominations
-	nomination   uint32 // the latest of ours
+	gatheringEnd bool // EventGatheringComplete was given
 
 	state State
-	err   error
+
+	renominates bool   // the far end goes by the numbers of nominations
+	nomination  uint32 // the latest of ours
+
+	familyCount   [TCPPassive + 1][2]uint16 // of bases, by transport: IPv6, IPv4
+	nextRelaySock uint16
+	nextRelay     uint32
+
+	err     error // why state is StateFailed
+	carried path  // of the last selected pair; the zero path: there was none
 
 	cur  *generation
 	prev *generation // during a restart
@@ -72,7 +78,6 @@ type Agent struct {
 	replaced *generation
 
 	bases       []*base
-	familyCount [TCPPassive + 1][2]uint16 // by transport: IPv6, IPv4
 	foundations []foundationKey
 	routes      []Route // authenticated: payload from them is given up
 	former      []formerRoute
@@ -81,12 +86,10 @@ type Agent struct {
 	selected   *pair     // where data goes; nil: nowhere
 	lastAnswer time.Time // of the far end, on any pair
 
-	servers       []*server
-	relays        []*relay
-	nextRelay     int
-	nextRelaySock int
-	requests      []*serverRequest
-	nextRequest   time.Time // pacing
+	servers     []*server
+	relays      []*relay
+	requests    []*serverRequest
+	nextRequest time.Time // pacing
 
 	mdns       *mdns.Resolver // nil until there is a name to ask for
 	names      mdns.Responder

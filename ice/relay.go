@@ -81,7 +81,7 @@ func (a *Agent) askRelay(now time.Time, s *server, from *base) {
 			return
 		}
 	}
-	l := &relay{server: s, config: s.Server, from: from, order: a.nextRelay}
+	l := &relay{server: s, config: s.Server, from: from, order: int(a.nextRelay)}
 	a.nextRelay++
 	a.newClient(l, shared)
 	a.relays = append(a.relays, l)
