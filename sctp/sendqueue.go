@@ -347,9 +347,10 @@ func (q *sendQueue) expire(now time.Time) {
 }
 
 const (
-	minPoolClass = 5  // 32 bytes
-	maxPoolClass = 18 // 256 KiB
-	maxPoolBytes = 4 << 20
+	minPoolClass = 5       // 32 bytes
+	maxPoolClass = 18      // 256 KiB
+	maxPoolBytes = 4 << 20 // with poolOverhead for each message
+	poolOverhead = 112     // what an outMessage takes beside its data
 )
 
 // A messagePool keeps messages that were sent, with their buffers, for the
@@ -376,7 +377,7 @@ func (p *messagePool) get(n int) *outMessage {
 		return &outMessage{data: make([]byte, 0, 1<<class)}
 	}
 	p.free[class-minPoolClass] = m.next
-	p.bytes -= cap(m.data)
+	p.bytes -= cap(m.data) + poolOverhead
 	m.next = nil
 	return m
 }
@@ -385,7 +386,7 @@ func (p *messagePool) get(n int) *outMessage {
 func (p *messagePool) put(m *outMessage) {
 	size := cap(m.data)
 	class := poolClass(size)
-	if class > maxPoolClass || size != 1<<class || p.bytes+size > maxPoolBytes {
+	if class > maxPoolClass || size != 1<<class || p.bytes+size+poolOverhead > maxPoolBytes {
 		return
 	}
 	if p.free == nil {
@@ -393,5 +394,5 @@ func (p *messagePool) put(m *outMessage) {
 	}
 	*m = outMessage{data: m.data[:0], next: p.free[class-minPoolClass]}
 	p.free[class-minPoolClass] = m
-	p.bytes += size
+	p.bytes += size + poolOverhead
 }
