@@ -44,15 +44,6 @@ func (x *sender) init(s *Socket) error {
 	return nil
 }
 
-func sendmsg(fd int, p, oob []byte, to syscall.Sockaddr) error {
-	for {
-		_, err := syscall.SendmsgN(fd, p, oob, to, syscall.MSG_DONTWAIT)
-		if err != syscall.EINTR {
-			return err
-		}
-	}
-}
-
 // transmit makes the system call.
 func (x *sender) transmit(fd int) {
 	if x.ipv6 {
