@@ -160,6 +160,7 @@ func run(o options) (code int, err error) {
 		}
 		defer pprof.StopCPUProfile()
 	}
+	runtime.MemProfileRate = 0 // as it is where nothing asks for profiles
 	if o.allocProfile != "" {
 		runtime.MemProfileRate = 16384
 		defer func() {
@@ -182,11 +183,16 @@ func run(o options) (code int, err error) {
 // runOne is one peer, whose signalling is on standard input and output.
 func runOne(o options) (code int, err error) {
 	var mu sync.Mutex
-	enc := json.NewEncoder(os.Stdout)
-	s := newSignalling(func(m any) {
+	out := bufio.NewWriter(os.Stdout)
+	enc := json.NewEncoder(out)
+	s := newSignalling(func(v any) {
 		mu.Lock()
 		defer mu.Unlock()
-		enc.Encode(m)
+		enc.Encode(v)
+		// Nobody waits for a close: it goes with what follows, the result at last.
+		if m, ok := v.(message); !ok || m.T != "close" {
+			out.Flush()
+		}
 	})
 	go func() {
 		in := bufio.NewScanner(standardInput())

@@ -54,7 +54,7 @@ type peer struct {
 	in     chan line
 	bye    chan struct{}
 	outMu  sync.Mutex
-	out    *json.Encoder
+	out    *bufio.Writer
 	mu     sync.Mutex
 	waits  map[int]chan line
 	conns  map[int]*webrtc.PeerConnection
@@ -111,7 +111,7 @@ func newPeer(o options) *peer {
 	se.SetSCTPMaxMessageSize(1 << 20)
 	p := &peer{
 		o: o, api: webrtc.NewAPI(webrtc.WithSettingEngine(se)), in: make(chan line, 1<<14), bye: make(chan struct{}),
-		out: json.NewEncoder(os.Stdout), waits: map[int]chan line{}, conns: map[int]*webrtc.PeerConnection{},
+		out: bufio.NewWriter(os.Stdout), waits: map[int]chan line{}, conns: map[int]*webrtc.PeerConnection{},
 	}
 	if o.sharedKey {
 		pc, err := webrtc.NewPeerConnection(webrtc.Configuration{})
@@ -132,7 +132,11 @@ func must(err error) {
 func (p *peer) print(v any) {
 	p.outMu.Lock()
 	defer p.outMu.Unlock()
-	p.out.Encode(v)
+	json.NewEncoder(p.out).Encode(v)
+	// Nobody waits for a close: it goes with what follows, the result at last.
+	if l, ok := v.(line); !ok || l.T != "close" {
+		p.out.Flush()
+	}
 }
 
 // standardInput is os.Stdin, which, if it is a pipe, occupies no thread while
