@@ -178,8 +178,8 @@ func (a *Agent) setRole(controlling bool) {
 }
 
 // Rest lets go of what can be made again: the HMACs of the passwords, which the
-// next message makes anew, and room for events. It is for an owner of many agents of which most have
-// nothing to do but to answer, and to ask, for consent.
+// next message makes anew, and room for events. It is for an owner of many
+// agents of which most have nothing to do but to answer, and to ask, for consent.
 func (a *Agent) Rest() {
 	for _, g := range []*generation{a.cur, a.prev} {
 		if g == nil {
