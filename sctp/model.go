@@ -60,8 +60,7 @@ type model struct {
 	roundQueue            bool // loss came with delay
 	roundRate             float64
 
-	short      int   // bound of the window on short paths
-	shortAfter int64 // when it may grow again
+	short shortWindow
 
 	cautious bool // startup has seen a queue, which may be another flow's
 
@@ -156,24 +155,6 @@ const (
 	crowdedTime   = int64(1100 * time.Millisecond)
 	yieldGain     = 0.8
 	yieldFloor    = 0.5
-
-	// shortRTT is that of paths on which the schedulers of both ends decide
-	// when packets are acknowledged, not the path. There what takes shortTime at
-	// the rate may be in flight, within bounds, whatever the model says: enough
-	// to keep batches large, and the far end from falling asleep between them.
-	//
-	// A stock system's receive buffer holds some 90 datagrams, which is where
-	// firstShortWindow is, or a quarter of a megabyte where the system joins
-	// them. So the bound grows while nothing is lost, and after a loss stays
-	// below where that was for a while. Measured on loopback between two
-	// processes, 192 KiB carry a third more than 96 KiB, and 256 or 320 no more
-	// than 192.
-	shortRTT         = int64(time.Millisecond)
-	shortTime        = 2 * time.Millisecond
-	minShortWindow   = initialWindow * defaultMTU
-	firstShortWindow = 96 << 10
-	maxShortWindow   = 192 << 10
-	shortWindowHold  = int64(2 * time.Second)
 )
 
 // phases of probeBW
@@ -184,7 +165,7 @@ const (
 )
 
 func newModel(mtu int, seed uint32) *model {
-	return &model{mtu: mtu, cwnd: initialWindow * mtu, rng: seed | 1, minRTT: math.MaxInt64, recent: math.MaxInt64, lowest: math.MaxInt64, short: firstShortWindow}
+	return &model{mtu: mtu, cwnd: initialWindow * mtu, rng: seed | 1, minRTT: math.MaxInt64, recent: math.MaxInt64, lowest: math.MaxInt64, short: shortWindow{bound: firstShortWindow}}
 }
 
 func (m *model) window() int { return m.cwnd }
@@ -334,20 +315,10 @@ func (m *model) endRound(ev *ackEvent) {
 	if m.crowded && m.judged && m.phase == modelProbeBW && m.cycle == cycleCruise && m.roundLost >= m.mtu {
 		m.lossShort = max(yieldFloor*m.bandwidth, yieldGain*m.rate())
 	}
-	m.tuneShort(ev)
-	m.roundLost, m.roundAcked, m.roundQueue, m.roundRate = 0, 0, false, 0
-}
-
-// tuneShort moves the bound of the window on short paths.
-func (m *model) tuneShort(ev *ackEvent) {
-	switch {
-	case m.minRTT >= shortRTT:
-	case m.roundLost > 0:
-		m.short = max(int(lossBeta*float64(min(m.short, ev.before))), minShortWindow)
-		m.shortAfter = ev.now + shortWindowHold
-	case ev.limited && ev.now > m.shortAfter:
-		m.short = min(m.short+2*m.mtu, maxShortWindow)
+	if m.minRTT < shortRTT {
+		m.short.endRound(ev, m.roundLost, m.rate(), m.mtu)
 	}
+	m.roundLost, m.roundAcked, m.roundQueue, m.roundRate = 0, 0, false, 0
 }
 
 // congested is what follows a round in which a queue overflowed.
@@ -547,13 +518,8 @@ func (m *model) setWindow(ev *ackEvent) {
 	}
 	m.cwnd = max(m.cwnd, minWindow*m.mtu)
 	if m.minRTT < shortRTT {
-		m.cwnd = max(min(m.cwnd, m.bdp()), m.shortWindow())
+		m.cwnd = max(min(m.cwnd, m.bdp()), m.short.window(m.rate(), m.mtu))
 	}
-}
-
-// shortWindow is what may be in flight on short paths.
-func (m *model) shortWindow() int {
-	return min(max(int(m.rate()*shortTime.Seconds()), minShortWindow), m.short)
 }
 
 // lost does nothing by itself: acked tells how much, and endRound judges.

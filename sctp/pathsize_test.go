@@ -115,6 +115,9 @@ func TestSlowPathKeepsPacketsShort(t *testing.T) {
 					if delay < 20*time.Millisecond && got < 0.9 {
 						t.Errorf("%.2f of the path in use", got)
 					}
+					if c == CongestionModel && delay < time.Millisecond && s.ChunksRetransmitted > 50 {
+						t.Errorf("%d chunks sent again", s.ChunksRetransmitted)
+					}
 				})
 			}
 		}

@@ -125,21 +125,67 @@ func TestShortWindow(t *testing.T) {
 	if m.cwnd != maxShortWindow {
 		t.Fatalf("window %d after 200 rounds, want %d", m.cwnd, maxShortWindow)
 	}
-	if round(1200); m.short >= maxShortWindow {
-		t.Fatalf("bound %d after a loss", m.short)
+	if round(1200); m.short.bound >= maxShortWindow {
+		t.Fatalf("bound %d after a loss", m.short.bound)
 	}
-	low := m.short
+	low := m.short.bound
 	for range 100 {
 		round(0)
 	}
-	if m.short != low {
-		t.Errorf("bound %d grew to %d at once", low, m.short)
+	if m.short.bound != low {
+		t.Errorf("bound %d grew to %d at once", low, m.short.bound)
 	}
 	now += shortWindowHold
 	for range 10 {
 		round(0)
 	}
-	if m.short <= low {
+	if m.short.bound <= low {
 		t.Error("the bound does not grow again")
+	}
+}
+
+// How much is in flight on a short path follows what the far end makes of it.
+func TestShortWindowByTrial(t *testing.T) {
+	const mbit = 1e6 / 8
+	chromium := func(window int) float64 { // costly messages from 32 KiB in flight on
+		if window > 32<<10 {
+			return 85 * mbit
+		}
+		return 165 * mbit
+	}
+	firefox := func(window int) float64 { return min(float64(window)/1.6e-3, 500*mbit) }
+	steady := func(window int) float64 { return 300 * mbit }
+	for _, test := range []struct {
+		name        string
+		rates       []func(window int) float64 // of the far end, second by second
+		least, most int
+	}{
+		{"chromium", []func(int) float64{chromium, chromium}, leastShortWindow, 32 << 10},
+		{"firefox", []func(int) float64{firefox, firefox, firefox, firefox}, 80 << 10, maxShortWindow},
+		{"no difference", []func(int) float64{steady, steady}, leastShortWindow, 32 << 10},
+		{"more wanted later", []func(int) float64{chromium, chromium, firefox, firefox, firefox, firefox, firefox, firefox, firefox, firefox}, 80 << 10, maxShortWindow},
+		{"less wanted later", []func(int) float64{firefox, firefox, chromium, chromium, chromium}, leastShortWindow, 32 << 10},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := newModel(1200, 1)
+			now, delivered := int64(0), int64(0)
+			least, most := m.cwnd, 0
+			for second, rate := range test.rates {
+				for end := int64(second+1) * int64(time.Second); now < end; {
+					n := m.cwnd
+					took := int64(float64(n) / rate(n) * 1e9)
+					now += took
+					delivered += int64(n)
+					m.acked(ackEvent{now: now, acked: n, before: n, rtt: min(took, shortRTT/2), limited: true,
+						rate: rateSample{bytes: int64(n), interval: took, delivered: delivered, prior: delivered}})
+					if most = max(most, n); second == len(test.rates)-1 && now < end-int64(time.Second)/4 {
+						least, most = n, n // as it is three quarters of the way through the last second
+					}
+				}
+			}
+			if least < test.least || most > test.most {
+				t.Errorf("%d to %d bytes in flight in the end, want %d to %d", least, most, test.least, test.most)
+			}
+		})
 	}
 }
