@@ -25,7 +25,7 @@ type signalling struct {
 }
 
 func newSignalling(out func(any)) *signalling {
-	return &signalling{out: out, in: make(chan message, 1<<12), bye: make(chan struct{}), conns: map[int]func(message){}}
+	return &signalling{out: out, in: make(chan message, 64), bye: make(chan struct{}), conns: map[int]func(message){}}
 }
 
 func (s *signalling) deliver(m message) {

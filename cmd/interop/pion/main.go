@@ -110,7 +110,7 @@ func newPeer(o options) *peer {
 	se.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	se.SetSCTPMaxMessageSize(1 << 20)
 	p := &peer{
-		o: o, api: webrtc.NewAPI(webrtc.WithSettingEngine(se)), in: make(chan line, 1<<14), bye: make(chan struct{}),
+		o: o, api: webrtc.NewAPI(webrtc.WithSettingEngine(se)), in: make(chan line, 64), bye: make(chan struct{}),
 		out: bufio.NewWriter(os.Stdout), waits: map[int]chan line{}, conns: map[int]*webrtc.PeerConnection{},
 	}
 	if o.sharedKey {
