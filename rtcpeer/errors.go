@@ -30,10 +30,19 @@ var (
 // errFailed is the cause of StateFailed where nobody gave one.
 var errFailed = errors.New("rtcpeer: connection failed")
 
-type closedError struct{}
+// A closedError is ErrClosed or, with its cause, wraps it. The text is made when
+// it is asked for: each connection that ends has some, and few are read.
+type closedError struct{ cause error }
 
-func (closedError) Error() string        { return "rtcpeer: closed" }
-func (closedError) Is(target error) bool { return target == ErrInvalidState }
+func (e closedError) Error() string {
+	if e.cause == nil {
+		return "rtcpeer: closed"
+	}
+	return "rtcpeer: closed: " + e.cause.Error()
+}
+
+func (e closedError) Is(target error) bool { return target == ErrInvalidState || target == ErrClosed }
+func (e closedError) Unwrap() error        { return e.cause }
 
 // invalid is an ErrInvalidParameter that says what is wrong.
 func invalid(format string, args ...any) error {
@@ -50,5 +59,5 @@ func closedBy(cause error) error {
 	if cause == nil || cause == ErrClosed {
 		return ErrClosed
 	}
-	return fmt.Errorf("%w: %w", ErrClosed, cause)
+	return closedError{cause}
 }

@@ -24,6 +24,7 @@ type demux struct {
 	waiting map[stun.TransactionID]*Port
 	asked   []question
 	first   int
+	began   time.Time
 
 	offers struct {
 		sync.Mutex
@@ -32,10 +33,11 @@ type demux struct {
 	}
 }
 
-// A question is a request whose answer may come from an unbound address.
+// A question is a request whose answer may come from an unbound address. There
+// are thousands, so it has no pointer for the collector to look at.
 type question struct {
 	id stun.TransactionID
-	at time.Time
+	at time.Duration // since demux.began
 }
 
 const (
@@ -77,6 +79,7 @@ func (d *demux) attach(p *Port) error {
 		d.hosts = map[netip.Addr][]*Port{}
 		d.ufrags = map[string]*Port{}
 		d.waiting = map[stun.TransactionID]*Port{}
+		d.began = time.Now()
 	}
 	d.ports[p] = true
 	return nil
@@ -250,7 +253,8 @@ func (d *demux) note(now time.Time, p *Port, remote netip.AddrPort, b []byte) {
 	if d.bound[remote] == p || d.waiting[id] == p || p.closed.Load() {
 		return
 	}
-	for d.first < len(d.asked) && (len(d.asked)-d.first >= maxQuestions || now.Sub(d.asked[d.first].at) > questionsLast) {
+	at := now.Sub(d.began)
+	for d.first < len(d.asked) && (len(d.asked)-d.first >= maxQuestions || at-d.asked[d.first].at > questionsLast) {
 		delete(d.waiting, d.asked[d.first].id)
 		d.first++
 	}
@@ -259,7 +263,7 @@ func (d *demux) note(now time.Time, p *Port, remote netip.AddrPort, b []byte) {
 		d.first = 0
 	}
 	d.waiting[id] = p
-	d.asked = append(d.asked, question{id, now})
+	d.asked = append(d.asked, question{id, at})
 	if len(p.asked) >= maxAsked {
 		p.asked = slices.DeleteFunc(p.asked, func(id stun.TransactionID) bool { return d.waiting[id] != p })
 	}
