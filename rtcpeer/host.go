@@ -42,7 +42,9 @@ const maxHostSockets = 64
 // A Host is a UDP address that any number of connections share: set it as
 // Config.Host of each. It has one goroutine a socket, and one for each
 // processor but one that all its peers share while they connect. Two
-// connections of one Host cannot be each other's ends.
+// connections of one Host cannot be each other's ends. Two that have the same
+// far address, which is another Host's, cannot be made at the same time: one
+// handshake is not told from the other.
 type Host struct {
 	sockets []*udpmux.Socket
 	tcp     *tcpmux.Listener // nil: none
@@ -256,6 +258,15 @@ func (s sharedPort) RemoveUfrag(ufrag string) {
 func (s sharedPort) Bind(remote netip.AddrPort) error {
 	for _, p := range s {
 		if err := p.Bind(remote); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s sharedPort) Claim(remote netip.AddrPort) error {
+	for _, p := range s {
+		if err := p.Claim(remote); err != nil {
 			return err
 		}
 	}

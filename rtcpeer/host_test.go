@@ -411,3 +411,69 @@ func TestHostRunLateHandlers(t *testing.T) {
 		}
 	}
 }
+
+// A far end that begins anew on the address that it had, as after a crash, is
+// connected to at once: the connection from before does not know yet that it is
+// gone, and has the address.
+func TestFarEndBeginsAnew(t *testing.T) {
+	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close() })
+	crashed, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, _, _, _ := realPairOf(t, Config{Host: h}, Config{Host: crashed})
+	crashed.Close()
+	anew, err := NewHost(HostConfig{Addr: crashed.Addr().String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { anew.Close() })
+	_, _, x, y := realPairOf(t, Config{Host: h}, Config{Host: anew})
+	crossover(t, x, y)
+	if s := a.ConnectionState(); s != StateConnected {
+		t.Errorf("the connection from before is %v already: this test shows nothing", s)
+	}
+}
+
+// Two hosts have two connections with each other, made one after the other, and
+// keep one when the other is closed.
+func TestTwoHosts(t *testing.T) {
+	var hosts [2]*Host
+	for i := range hosts {
+		h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { h.Close() })
+		hosts[i] = h
+	}
+	_, _, x1, y1 := realPairOf(t, Config{Host: hosts[0]}, Config{Host: hosts[1]})
+	a2, _, x2, y2 := realPairOf(t, Config{Host: hosts[0]}, Config{Host: hosts[1]})
+	for range 10 {
+		crossover(t, x1, y1)
+		crossover(t, x2, y2)
+	}
+	a2.Close()
+	for range 10 {
+		crossover(t, x1, y1)
+	}
+}
+
+// crossover has a message go each way between two ends of a channel.
+func crossover(t *testing.T, x, y *DataChannel) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for _, way := range [][2]*DataChannel{{x, y}, {y, x}} {
+		if err := way[0].Send(ctx, []byte("over"), false); err != nil {
+			t.Fatal(err)
+		}
+		if b, _, err := way[1].Receive(ctx); err != nil || string(b) != "over" {
+			t.Fatalf("%q, %v", b, err)
+		}
+	}
+}

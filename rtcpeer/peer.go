@@ -3,8 +3,10 @@ package rtcpeer
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"io"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -380,7 +382,9 @@ func (p *peer) handleICEEvent(now time.Time, e ice.Event) {
 		p.gatheringComplete()
 	case ice.EventRouteAdded:
 		if q := p.port(e.Route.Sock); q != nil {
-			if err := q.Bind(e.Route.Remote); err != nil {
+			if err := q.Bind(e.Route.Remote); errors.Is(err, udpmux.ErrTaken) {
+				p.log.Debug("address is another connection's until a check sent there is answered", "remote", e.Route.Remote)
+			} else if err != nil {
 				p.log.Warn("address not bound", "remote", e.Route.Remote, "error", err)
 			}
 		}
@@ -392,6 +396,7 @@ func (p *peer) handleICEEvent(now time.Time, e ice.Event) {
 		p.traffic.changes++
 		p.full = false // of another socket, or found again at once
 		p.log.Debug("pair selected", "local", e.Route.Local, "remote", e.Route.Remote)
+		p.claim(e.Route)
 		if e.Lost {
 			p.core.pathLost(now)
 		}
@@ -406,6 +411,21 @@ func (p *peer) handleICEEvent(now time.Time, e ice.Event) {
 		p.connectionLost(now, e.Sock, e.Err)
 	case ice.EventServerError:
 		p.log.Warn("server failed", "url", e.URL, "error", e.Err)
+	}
+}
+
+// A claimer is a port whose addresses belong to one peer or another.
+type claimer interface {
+	Claim(remote netip.AddrPort) error
+}
+
+// claim makes sure of the address that data comes from: of a selected pair, so
+// a check sent there was answered.
+func (p *peer) claim(r ice.Route) {
+	if q, ok := p.port(r.Sock).(claimer); ok {
+		if err := q.Claim(r.Remote); err != nil {
+			p.log.Warn("address not bound", "remote", r.Remote, "error", err)
+		}
 	}
 }
 

@@ -17,7 +17,8 @@ type demux struct {
 	mu     sync.RWMutex
 	ports  map[*Port]bool
 	bound  map[netip.AddrPort]*Port
-	hosts  map[netip.Addr][]*Port // a few of those that are bound to a host's addresses
+	before map[netip.AddrPort][]*Port // that bound has another of since, oldest first
+	hosts  map[netip.Addr][]*Port     // a few of those that are bound to a host's addresses
 	ufrags map[string]*Port
 
 	// Requests on their way, oldest first from asked[first].
@@ -48,6 +49,7 @@ const (
 	// Of data from unknown addresses, which whoever it is offered to has to
 	// decrypt to see whether it is his.
 	maxOffered  = 4 // how many peers are tried
+	maxBefore   = 3 // and of those that had an address before its owner
 	maxOffers   = 16
 	offerWindow = 100 * time.Millisecond
 )
@@ -76,6 +78,7 @@ func (d *demux) attach(p *Port) error {
 	}
 	if !p.sole && d.bound == nil {
 		d.bound = map[netip.AddrPort]*Port{}
+		d.before = map[netip.AddrPort][]*Port{}
 		d.hosts = map[netip.Addr][]*Port{}
 		d.ufrags = map[string]*Port{}
 		d.waiting = map[stun.TransactionID]*Port{}
@@ -90,7 +93,7 @@ func (d *demux) detach(p *Port) {
 	defer d.mu.Unlock()
 	delete(d.ports, p)
 	for _, a := range p.binds {
-		delete(d.bound, a)
+		d.release(p, a)
 		d.leaveHost(p, a.Addr())
 	}
 	for _, u := range p.ufrags {
@@ -131,25 +134,64 @@ func (d *demux) removeUfrag(p *Port, ufrag string) {
 	}
 }
 
-func (d *demux) bind(p *Port, remote netip.AddrPort) error {
+// bind gives an address to a peer: if that has proven that it is reached there,
+// also one that another peer has. The other keeps it beside the new one.
+func (d *demux) bind(p *Port, remote netip.AddrPort, proven bool) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	switch holder := d.bound[remote]; {
+	holder, mine := d.bound[remote], slices.Contains(p.binds, remote)
+	switch {
 	case p.closed.Load():
 		return ErrClosed
 	case holder == p:
 		return nil
-	case holder != nil:
+	case holder != nil && !proven:
 		return ErrTaken
-	case len(p.binds) >= maxBinds:
+	case !mine && len(p.binds) >= maxBinds:
 		return ErrLimit
 	}
+	if mine {
+		d.release(p, remote)
+	} else {
+		p.binds = append(p.binds, remote)
+	}
+	if holder != nil {
+		d.keepBefore(holder, remote)
+	}
 	d.bound[remote] = p
-	p.binds = append(p.binds, remote)
 	if h := d.hosts[remote.Addr()]; len(h) < maxOffered && !slices.Contains(h, p) {
 		d.hosts[remote.Addr()] = append(h, p)
 	}
 	return nil
+}
+
+// keepBefore keeps who had an address until now.
+func (d *demux) keepBefore(p *Port, remote netip.AddrPort) {
+	all := d.before[remote]
+	if len(all) == maxBefore {
+		all[0].binds = slices.DeleteFunc(all[0].binds, func(a netip.AddrPort) bool { return a == remote })
+		d.leaveHost(all[0], remote.Addr())
+		all = slices.Delete(all, 0, 1)
+	}
+	d.before[remote] = append(all, p)
+}
+
+// release takes an address from p. Who had it last before has it again.
+func (d *demux) release(p *Port, remote netip.AddrPort) {
+	all := d.before[remote]
+	if last := len(all) - 1; d.bound[remote] != p {
+		all = slices.DeleteFunc(all, func(q *Port) bool { return q == p })
+	} else if last >= 0 {
+		d.bound[remote] = all[last]
+		all = slices.Delete(all, last, last+1)
+	} else {
+		delete(d.bound, remote)
+	}
+	if len(all) > 0 {
+		d.before[remote] = all
+	} else {
+		delete(d.before, remote)
+	}
 }
 
 // leaveHost takes p from those that are of a host.
@@ -168,8 +210,8 @@ func (d *demux) leaveHost(p *Port, host netip.Addr) {
 func (d *demux) unbind(p *Port, remote netip.AddrPort) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.bound[remote] == p {
-		delete(d.bound, remote)
+	if slices.Contains(p.binds, remote) {
+		d.release(p, remote)
 		p.binds = slices.DeleteFunc(p.binds, func(a netip.AddrPort) bool { return a == remote })
 		if !slices.ContainsFunc(p.binds, func(a netip.AddrPort) bool { return a.Addr() == remote.Addr() }) {
 			d.leaveHost(p, remote.Addr())
@@ -199,11 +241,16 @@ func (d *demux) mayOwn(now time.Time, remote netip.AddrPort) (ports [maxOffered]
 	return ports, copy(ports[:], h)
 }
 
-// owner is the peer that a remote address is bound to; nil if it is to none.
-func (d *demux) owner(remote netip.AddrPort) *Port {
+// owner is the peer that a remote address is bound to; nil if it is to none. The
+// n before it had the address, and have not left it.
+func (d *demux) owner(remote netip.AddrPort) (p *Port, before [maxBefore]*Port, n int) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	return d.bound[remote]
+	p = d.bound[remote]
+	if len(d.before) > 0 {
+		n = copy(before[:], d.before[remote])
+	}
+	return p, before, n
 }
 
 // stun finds the peer of a STUN message that came from an address of owner,

@@ -78,7 +78,19 @@ func (p *Port) Bind(remote netip.AddrPort) error {
 	if p.sole {
 		return p.open()
 	}
-	return p.socket.demux.bind(p, remote)
+	return p.socket.demux.bind(p, remote, false)
+}
+
+// Claim is Bind of an address at which the peer is known to be reached, because
+// a check sent there was answered: not only the source of something that came,
+// which may be forged. It is given also if another peer holds it, which goes on
+// getting what comes encrypted: it may be one that is no more, and does not know
+// it yet, or a second connection to the same far end.
+func (p *Port) Claim(remote netip.AddrPort) error {
+	if p.sole {
+		return p.open()
+	}
+	return p.socket.demux.bind(p, remote, true)
 }
 
 // Unbind undoes Bind.

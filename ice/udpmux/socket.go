@@ -136,7 +136,7 @@ func (s *Socket) dispatch(now time.Time, r ice.Route, b []byte, segment int) {
 		p.deliver(now, r, b, segment)
 		return
 	}
-	owner := s.demux.owner(r.Remote)
+	owner, before, olds := s.demux.owner(r.Remote)
 	// Without STUN in it, and with an owner, the whole batch goes in one call.
 	for len(b) > 0 {
 		n := min(segment, len(b))
@@ -151,6 +151,11 @@ func (s *Socket) dispatch(now time.Time, r ice.Route, b []byte, segment int) {
 			n = min(n+segment, len(b))
 		}
 		if owner != nil {
+			if olds > 0 && !greets(b) {
+				for _, p := range before[:olds] {
+					p.deliver(now, r, slices.Clone(b[:n]), segment) // who fails to decrypt it destroys it
+				}
+			}
 			owner.deliver(now, r, b[:n], segment)
 		} else {
 			s.offer(now, r, b[:min(n, segment)])
@@ -158,6 +163,10 @@ func (s *Socket) dispatch(now time.Time, r ice.Route, b []byte, segment int) {
 		b = b[n:]
 	}
 }
+
+// greets tells a record of DTLS that is not encrypted, which begins a
+// handshake, from others (RFC 6347 §4.1: the epoch is 0).
+func greets(b []byte) bool { return len(b) >= 5 && b[0] >= 20 && b[0] < 26 && b[3] == 0 && b[4] == 0 }
 
 // offer gives a datagram from an unknown address to those whose it may be.
 func (s *Socket) offer(now time.Time, r ice.Route, b []byte) {

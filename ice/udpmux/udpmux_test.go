@@ -252,6 +252,82 @@ func TestSharedDemultiplexing(t *testing.T) {
 	})
 }
 
+// An address that answered another peer's check is that peer's, too: who had it
+// before, maybe without knowing that its far end is no more, keeps what is
+// encrypted.
+func TestClaim(t *testing.T) {
+	s := open(t, Config{})
+	far := open(t, Config{})
+	pf := attach(t, far, newRecorder(), 0, true)
+	to := ice.Route{Remote: s.LocalAddr()}
+	var handlers []*recorder
+	var ports []*Port
+	for i := range maxBefore + 2 {
+		handlers = append(handlers, newRecorder())
+		ports = append(ports, attach(t, s, handlers[i], int16(i), false))
+	}
+	got := make([]int, len(ports))
+	expect := func(b []byte, who ...int) {
+		t.Helper()
+		pf.Write(to, b, 0)
+		for _, i := range who {
+			got[i]++
+			if all := handlers[i].wait(t, got[i]); !bytes.Equal(all[got[i]-1], b) {
+				t.Errorf("peer %d got %x", i, all[got[i]-1])
+			}
+		}
+		for i, h := range handlers {
+			h.mu.Lock()
+			if len(h.got) != got[i] {
+				t.Errorf("peer %d got %d datagrams, want %d", i, len(h.got), got[i])
+			}
+			h.mu.Unlock()
+		}
+	}
+	encrypted, greeting := []byte{0x2f, 1, 2, 3, 4, 5}, []byte{22, 254, 253, 0, 0, 1}
+
+	if err := ports[0].Bind(far.LocalAddr()); err != nil {
+		t.Fatal(err)
+	}
+	if err := ports[1].Bind(far.LocalAddr()); err != ErrTaken {
+		t.Errorf("bound without proof: %v", err)
+	}
+	expect(encrypted, 0)
+	if err := ports[1].Claim(far.LocalAddr()); err != nil {
+		t.Fatal(err)
+	}
+	expect(encrypted, 0, 1)
+	expect(greeting, 1)
+	if err := ports[0].Claim(far.LocalAddr()); err != nil {
+		t.Fatal(err)
+	}
+	expect(greeting, 0)
+	expect(encrypted, 0, 1)
+	ports[0].Unbind(far.LocalAddr())
+	expect(encrypted, 1)
+	expect(greeting, 1)
+
+	// The one that had it first is forgotten when there are too many.
+	for _, p := range []int{2, 3, 4, 0} {
+		if err := ports[p].Claim(far.LocalAddr()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect(encrypted, 2, 3, 4, 0)
+	if len(ports[1].binds) != 0 {
+		t.Error("a forgotten peer still has it")
+	}
+	ports[1].Close()
+	for _, p := range []int{3, 0, 2} {
+		ports[p].Close()
+	}
+	expect(greeting, 4)
+	ports[4].Close()
+	if d := &s.demux; len(d.bound)+len(d.before)+len(d.hosts) != 0 {
+		t.Errorf("left: %v, %v, %v", d.bound, d.before, d.hosts)
+	}
+}
+
 func TestDispatchSplitsMixedBatches(t *testing.T) {
 	s := open(t, Config{})
 	h1, h2 := newRecorder(), newRecorder()
