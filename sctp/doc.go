@@ -23,7 +23,8 @@
 //	outstanding.go    chunks that await acknowledgement
 //	recovery.go       which of them are lost; rto.go how long to wait at most
 //	congestion.go     how much may be in flight, by one of three algorithms:
-//	                  model.go (the default, with rate.go), cubic.go, reno.go
+//	                  model.go (the default, with rate.go and
+//	                  shortwindow.go), cubic.go, reno.go
 //	pacer.go          and when it goes
 //	pathsize.go       how long packets may be
 //	forward.go        giving up (FORWARD TSN), both halves

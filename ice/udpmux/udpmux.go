@@ -26,7 +26,10 @@
 // ([Port.Bind], after the source authenticated itself). STUN is looked at
 // first, since it is how an address changes hands: a request belongs to the
 // peer whose ufrag its USERNAME begins with, and a response to the peer that
-// sent the request. What belongs to nobody is dropped. All tables are bounded.
+// sent the request. When the source has answered a check of another peer
+// ([Port.Claim]), both have the address: the far end may have begun anew, or
+// have two connections. What belongs to nobody is dropped. All tables are
+// bounded.
 //
 // # Full sockets
 //
