@@ -93,21 +93,27 @@ var (
 	result = []byte(`{"t":"result"`)
 )
 
+// Compiled where they are needed: the peers whose connections are counted are
+// this same program, and their collector would look at them time and again.
 var (
-	anyCandidate  = regexp.MustCompile(`a=candidate:[^\r\n]*\r?\n`)
-	hostCandidate = regexp.MustCompile(`(a=candidate:\S+ \d+ (?i:udp) \d+) \S+ \d+ (typ host)`)
+	anyCandidate = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`a=candidate:[^\r\n]*\r?\n`)
+	})
+	hostCandidate = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`(a=candidate:\S+ \d+ (?i:udp) \d+) \S+ \d+ (typ host)`)
+	})
 )
 
 // redirect keeps one host candidate of a description and has it point at a
 // port of the bad network.
 func redirect(sdp string, port int) string {
 	kept := false
-	return anyCandidate.ReplaceAllStringFunc(sdp, func(c string) string {
-		if kept || !hostCandidate.MatchString(c) {
+	return anyCandidate().ReplaceAllStringFunc(sdp, func(c string) string {
+		if kept || !hostCandidate().MatchString(c) {
 			return ""
 		}
 		kept = true
-		return hostCandidate.ReplaceAllString(c, fmt.Sprintf("${1} 127.0.0.1 %d ${2}", port))
+		return hostCandidate().ReplaceAllString(c, fmt.Sprintf("${1} 127.0.0.1 %d ${2}", port))
 	})
 }
 
