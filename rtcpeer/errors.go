@@ -30,19 +30,10 @@ var (
 // errFailed is the cause of StateFailed where nobody gave one.
 var errFailed = errors.New("rtcpeer: connection failed")
 
-// A closedError is ErrClosed or, with its cause, wraps it. The text is made when
-// it is asked for: each connection that ends has some, and few are read.
-type closedError struct{ cause error }
+type closedError struct{}
 
-func (e closedError) Error() string {
-	if e.cause == nil {
-		return "rtcpeer: closed"
-	}
-	return "rtcpeer: closed: " + e.cause.Error()
-}
-
-func (e closedError) Is(target error) bool { return target == ErrInvalidState || target == ErrClosed }
-func (e closedError) Unwrap() error        { return e.cause }
+func (closedError) Error() string        { return "rtcpeer: closed" }
+func (closedError) Is(target error) bool { return target == ErrInvalidState }
 
 // invalid is an ErrInvalidParameter that says what is wrong.
 func invalid(format string, args ...any) error {
@@ -59,5 +50,12 @@ func closedBy(cause error) error {
 	if cause == nil || cause == ErrClosed {
 		return ErrClosed
 	}
-	return closedError{cause}
+	return &causeOfClose{cause}
 }
+
+// A causeOfClose is ErrClosed and its cause. The text is made when it is asked
+// for: each connection that ends has some, and few are read.
+type causeOfClose struct{ cause error }
+
+func (e *causeOfClose) Error() string   { return ErrClosed.Error() + ": " + e.cause.Error() }
+func (e *causeOfClose) Unwrap() []error { return []error{ErrClosed, e.cause} }

@@ -7,12 +7,12 @@ import "time"
 // shortTime at the rate, within bounds, whatever the model of the path says.
 // That keeps batches large, and the far end from falling asleep between them.
 //
-// Some ends do better with less. Chromium 156 hands on as one message what it
-// finds at its socket, and has each that is longer than 16 KiB cost it memory
-// returned to the system and asked for again; meanwhile more comes, and so it
-// stays. With 16 KiB in flight it takes twice as much as with 38. Others do better
-// the more they find: Firefox 153 takes half of it where it is half a millisecond
-// in flight, not 2. So this time is found by trial.
+// Some ends do better with less. Chromium 156 hands on as one message all that
+// it finds at its socket, and for each that is longer than 16 KiB it returns
+// memory to the system and asks for it again; meanwhile more comes, and so it
+// stays. With 16 KiB in flight it takes twice as much as with 38. Others do
+// better the more they find: Firefox 153 takes twice as much with 2 ms in flight
+// as with a half. So this time is found by trial.
 type shortWindow struct {
 	bound int   // of the window
 	after int64 // when it may grow again
