@@ -463,6 +463,51 @@ func TestTwoHosts(t *testing.T) {
 	}
 }
 
+// A lite end sends no checks, so it cannot know that whoever names an address is
+// reached there, and gives that to nobody while another connection has it.
+func TestLiteHostKeepsAddresses(t *testing.T) {
+	var hosts [2]*Host
+	for i := range hosts {
+		h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { h.Close() })
+		hosts[i] = h
+	}
+	_, _, x, y := realPairOf(t, Config{Host: hosts[0]}, Config{Host: hosts[1], ICELite: true})
+	a, b := New(), New()
+	t.Cleanup(func() { a.Close(); b.Close() })
+	if err := errors.Join(a.Initialize(Config{Host: hosts[0]}), b.Initialize(Config{Host: hosts[1], ICELite: true})); err != nil {
+		t.Fatal(err)
+	}
+	signalTo(t, a, b)
+	signalTo(t, b, a)
+	kept, err := a.CreateDataChannel("x", ChannelOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { kept.Close() })
+	if err := a.CreateOffer(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	go a.Run(ctx)
+	go b.Run(ctx)
+	for begin := time.Now(); !b.Stats().CandidatePair.Remote.IsValid(); runtime.Gosched() {
+		if time.Since(begin) > 10*time.Second {
+			t.Fatal("no pair is selected")
+		}
+	}
+	for range 100 {
+		crossover(t, x, y)
+	}
+	if s := b.ConnectionState(); s == StateConnected {
+		t.Errorf("the other connection is %v", s)
+	}
+}
+
 // crossover has a message go each way between two ends of a channel.
 func crossover(t *testing.T, x, y *DataChannel) {
 	t.Helper()

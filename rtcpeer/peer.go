@@ -420,9 +420,9 @@ type claimer interface {
 }
 
 // claim makes sure of the address that data comes from: of a selected pair, so
-// a check sent there was answered.
+// a check sent there was answered. A lite end sends none.
 func (p *peer) claim(r ice.Route) {
-	if q, ok := p.port(r.Sock).(claimer); ok {
+	if q, ok := p.port(r.Sock).(claimer); ok && !p.cfg.ICELite {
 		if err := q.Claim(r.Remote); err != nil {
 			p.log.Warn("address not bound", "remote", r.Remote, "error", err)
 		}
