@@ -439,10 +439,8 @@ func TestFarEndBeginsAnew(t *testing.T) {
 	}
 }
 
-// Two hosts have two connections with each other, made one after the other, and
-// keep one when the other is closed.
-func TestTwoHosts(t *testing.T) {
-	var hosts [2]*Host
+func twoHosts(t *testing.T) (hosts [2]*Host) {
+	t.Helper()
 	for i := range hosts {
 		h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
 		if err != nil {
@@ -451,6 +449,13 @@ func TestTwoHosts(t *testing.T) {
 		t.Cleanup(func() { h.Close() })
 		hosts[i] = h
 	}
+	return hosts
+}
+
+// Two hosts have two connections with each other, made one after the other, and
+// keep one when the other is closed.
+func TestTwoHosts(t *testing.T) {
+	hosts := twoHosts(t)
 	_, _, x1, y1 := realPairOf(t, Config{Host: hosts[0]}, Config{Host: hosts[1]})
 	a2, _, x2, y2 := realPairOf(t, Config{Host: hosts[0]}, Config{Host: hosts[1]})
 	for range 10 {
@@ -466,15 +471,7 @@ func TestTwoHosts(t *testing.T) {
 // A lite end sends no checks, so it cannot know that whoever names an address is
 // reached there, and gives that to nobody while another connection has it.
 func TestLiteHostKeepsAddresses(t *testing.T) {
-	var hosts [2]*Host
-	for i := range hosts {
-		h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { h.Close() })
-		hosts[i] = h
-	}
+	hosts := twoHosts(t)
 	_, _, x, y := realPairOf(t, Config{Host: hosts[0]}, Config{Host: hosts[1], ICELite: true})
 	a, b := New(), New()
 	t.Cleanup(func() { a.Close(); b.Close() })
