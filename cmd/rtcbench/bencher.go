@@ -225,7 +225,9 @@ func (b *bencher) dial(id int, labels ...string) (*connection, error) {
 	if err := c.CreateOffer(); err != nil {
 		return nil, err
 	}
-	go b.run(c)
+	if b.host == nil {
+		go c.Run(c.ctx)
+	}
 	timeout := time.NewTimer(openTimeout)
 	defer timeout.Stop()
 	for range labels {

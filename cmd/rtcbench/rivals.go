@@ -54,6 +54,7 @@ type row struct {
 	stacks  int    // how many of the stacks, ours first; 0: all
 	rounds  int    // at most; 0: all
 	timeout string // of a pair; empty: 90s
+	threads int    // that run Go code in each process (GOMAXPROCS); 0: as it comes
 	figures []figure
 }
 
@@ -116,6 +117,9 @@ func rivalRows() []row {
 		{name: "connections, 16 at once", args: "connect -conc 16 -dur 5s", figures: []figure{
 			{name: "rate", unit: "1/s", factor: 4, of: offerOf("per_s", 1)}, {name: "CPU, offering end", unit: "ms", least: true, goal: 0.8, of: offerOf("cpu_ms_per_conn", 1)}}},
 		{name: "connections, 16 at once, all with one certificate", args: "connect -conc 16 -dur 5s -sharedcert", stacks: 2, figures: []figure{
+			{name: "rate", unit: "1/s", of: offerOf("per_s", 1)}, {name: "CPU, offering end", unit: "ms", least: true, of: offerOf("cpu_ms_per_conn", 1)}}},
+		// Two processes with two threads each, on two processors, preempt each other.
+		{name: "connections, 16 at once, one thread an end", args: "connect -conc 16 -dur 5s", stacks: 2, threads: 1, figures: []figure{
 			{name: "rate", unit: "1/s", of: offerOf("per_s", 1)}, {name: "CPU, offering end", unit: "ms", least: true, of: offerOf("cpu_ms_per_conn", 1)}}},
 		{name: "1000 idle connections, offering end", args: "idle -conns 1000 -sharedcert", figures: []figure{
 			{name: "memory each", unit: "KiB", least: true, goal: 16, of: offerOf("heap_stack_kb_per_conn", 1)},
@@ -241,6 +245,9 @@ func measurePair(self, command string, own bool, r row) (o pairOutput, err error
 	var stderr bytes.Buffer
 	cmd := exec.Command(self, argv...)
 	cmd.Stderr = &stderr
+	if r.threads > 0 {
+		cmd.Env = append(cmd.Environ(), fmt.Sprintf("GOMAXPROCS=%d", r.threads))
+	}
 	out, err := cmd.Output()
 	if uerr := json.Unmarshal(out, &o); uerr != nil {
 		return o, fmt.Errorf("%w: %s", uerr, firstLine(stderr.String()))
