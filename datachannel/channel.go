@@ -43,9 +43,17 @@ type message struct {
 const (
 	maxUnreliableBytes    = 1 << 20
 	maxUnreliableMessages = 1024
-	maxUnreliableTotal    = 8 << 20 // of all channels of a session
-	maxPartialBytes       = 16 << 20
+	maxUnreliableTotal    = 8 << 20 // of all channels of a session, with messageOverhead for each message
+
+	messageOverhead = 64 // what a short message takes beside its data
 )
+
+// maxPartialBytes bounds the pieces of all channels of a session, which are not
+// charged to the receive window until they make a message.
+const maxPartialBytes = 16 << 20
+
+// cost is what the message counts towards maxUnreliableTotal.
+func (m *message) cost() int { return len(m.data) + messageOverhead }
 
 // Params returns what the channel was opened with.
 func (c *Channel) Params() Params { return c.params }
@@ -123,7 +131,7 @@ func (c *Channel) take(now time.Time) (message, bool) {
 	if m.charged >= 0 {
 		c.s.assoc.Release(now, m.charged)
 	} else {
-		c.s.unreliableBytes -= len(m.data)
+		c.s.unreliableBytes -= m.cost()
 	}
 	return m, true
 }
@@ -156,6 +164,14 @@ func (c *Channel) Close(now time.Time) {
 	}
 }
 
+// takePartial returns the pieces of a message that came so far, and forgets them.
+func (c *Channel) takePartial() []byte {
+	b := c.partial
+	c.partial = nil
+	c.s.partialBytes -= len(b)
+	return b
+}
+
 // deliver queues a message. n is what it is charged for.
 func (c *Channel) deliver(now time.Time, m message, n int) {
 	if c.unreliable() {
@@ -164,13 +180,13 @@ func (c *Channel) deliver(now time.Time, m message, n int) {
 		c.s.assoc.Release(now, n)
 		m.charged = -1
 		for c.queue.len() >= maxUnreliableMessages || c.queue.len() > 0 &&
-			(c.bytes+len(m.data) > maxUnreliableBytes || c.s.unreliableBytes+len(m.data) > maxUnreliableTotal) {
+			(c.bytes+len(m.data) > maxUnreliableBytes || c.s.unreliableBytes+m.cost() > maxUnreliableTotal) {
 			c.take(now)
 		}
-		if c.s.unreliableBytes+len(m.data) > maxUnreliableTotal {
+		if c.s.unreliableBytes+m.cost() > maxUnreliableTotal {
 			return
 		}
-		c.s.unreliableBytes += len(m.data)
+		c.s.unreliableBytes += m.cost()
 	} else {
 		m.charged = n
 	}

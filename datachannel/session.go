@@ -38,6 +38,9 @@ type Params struct {
 	Priority          uint16 // 0: 256, normal (RFC 8831 §6.4)
 }
 
+// nameBytes is what the texts take.
+func (p *Params) nameBytes() int { return len(p.Label) + len(p.Protocol) }
+
 // Errors of Open and Send, and of Channel.Err.
 var (
 	ErrIDInUse  = errors.New("datachannel: id is in use")
@@ -56,6 +59,11 @@ const (
 	// overtake it if unordered, is kept up to these bounds of all channels.
 	maxEarlyMessages = 1024
 	maxEarlyBytes    = 256 << 10
+
+	// maxNameBytes bounds the labels and protocols of the channels that the far
+	// end has open: each may have 128 KiB of them (RFC 8832 §5.1), of which the
+	// receive window knows nothing any more.
+	maxNameBytes = 8 << 20
 )
 
 // A Session is the set of data channels on one association (RFC 8831).
@@ -75,6 +83,8 @@ type Session struct {
 	earlyBytes    int
 
 	unreliableBytes int // held for programs that do not read
+	partialBytes    int // of messages in deprecated pieces
+	nameBytes       int // labels and protocols of the far end's channels
 	events          queue[Event]
 }
 
@@ -192,6 +202,9 @@ func (s *Session) unregister(c *Channel) {
 		return
 	}
 	s.channels.remove(c.id)
+	if !c.params.Negotiated && !c.inBand {
+		s.nameBytes -= c.params.nameBytes()
+	}
 	if id := int(c.id); s.started && id%2 == s.firstID() && id < s.nextID {
 		s.nextID = id
 	}
@@ -257,7 +270,8 @@ func (s *Session) closed(c *Channel, err error) {
 	if c.state == StateClosed {
 		return
 	}
-	c.err, c.partial = err, nil
+	c.err = err
+	c.takePartial()
 	s.unregister(c)
 	s.setState(c, StateClosed)
 }
@@ -415,21 +429,25 @@ func (s *Session) handleData(now time.Time, c *Channel, m sctp.Message) {
 	case ppidStringPartial, ppidBinaryPartial:
 		// Deprecated (RFC 8831 §6.6): a piece, whose end has PPID 51 or 53.
 		s.assoc.Release(now, n)
-		if len(c.partial)+n > maxPartialBytes {
-			c.partial = nil
+		if s.partialBytes+n > maxPartialBytes {
+			c.takePartial()
 			c.err = ErrProtocol
 			c.Close(now)
 			return
 		}
 		c.partial = append(c.partial, m.Data...)
+		s.partialBytes += n
 		return
 	default:
 		s.assoc.Release(now, n)
 		return
 	}
 	if c.partial != nil {
-		msg.data = append(c.partial, msg.data...)
-		c.partial = nil
+		// The pieces wait for the program now, like any message.
+		pieces := c.takePartial()
+		s.assoc.Hold(len(pieces))
+		n += len(pieces)
+		msg.data = append(pieces, msg.data...)
 	}
 	c.deliver(now, msg, n)
 }
@@ -475,7 +493,7 @@ func (s *Session) adoptEarly(now time.Time, c *Channel) {
 		default:
 			continue
 		}
-		s.unreliableBytes += len(msg.data)
+		s.unreliableBytes += msg.cost()
 		c.queue.push(msg)
 		c.bytes += len(msg.data)
 		c.arrived++
@@ -498,9 +516,9 @@ func (s *Session) handleDCEP(now time.Time, m sctp.Message) {
 	}
 }
 
-// handleOpen takes a DATA_CHANNEL_OPEN. One that is malformed, or on a stream
-// that is not the far end's to choose or in use, closes the stream (RFC 8832
-// §6).
+// handleOpen takes a DATA_CHANNEL_OPEN. One that is malformed or too much, or on
+// a stream that is not the far end's to choose or in use, closes the stream
+// (RFC 8832 §6).
 func (s *Session) handleOpen(now time.Time, m sctp.Message) {
 	old := s.channels.get(m.Stream)
 	reopened := false
@@ -516,7 +534,8 @@ func (s *Session) handleOpen(now time.Time, m sctp.Message) {
 	}
 	p, err := parseOpen(m.Data)
 	wrongParity := s.started && int(m.Stream)%2 == s.firstID()
-	if err != nil || wrongParity || m.Stream > maxStreamID || int(m.Stream) >= s.assoc.OutgoingStreams() {
+	if err != nil || wrongParity || m.Stream > maxStreamID || int(m.Stream) >= s.assoc.OutgoingStreams() ||
+		s.nameBytes+p.nameBytes() > maxNameBytes {
 		s.dropEarly(now, m.Stream)
 		s.assoc.ResetStreams(now, m.Stream) // an invalid stream has nothing to reset
 		return
@@ -524,6 +543,7 @@ func (s *Session) handleOpen(now time.Time, m sctp.Message) {
 	p.ID = m.Stream
 	c := &Channel{s: s, params: p, ackOwed: true}
 	s.register(c, m.Stream)
+	s.nameBytes += p.nameBytes()
 	if !reopened {
 		s.acceptOpen(now, c)
 	}

@@ -324,6 +324,11 @@ func (a *Association) Release(now time.Time, n int) {
 	a.windowOpened()
 }
 
+// Hold charges n bytes more to the receive window, as if they were a part of a
+// message from Receive: they were released before it was known that they are.
+// Release gives them back with it.
+func (a *Association) Hold(n int) { a.reassembly.held += n }
+
 // NextLowered returns a stream whose BufferedAmount has fallen since it was
 // last returned; ok is false when there is no more.
 func (a *Association) NextLowered() (stream uint16, ok bool) {
