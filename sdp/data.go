@@ -95,8 +95,16 @@ func (m *Media) rejected() bool {
 func (s *Session) Data() (*Data, error) {
 	index := -1
 	for i := range s.Media {
-		if m := &s.Media[i]; m.isData() && (index < 0 || s.Media[index].rejected() && !m.rejected()) {
+		m := &s.Media[i]
+		if !m.isData() {
+			continue
+		}
+		open := !m.rejected() // which reads all its lines: once for each section
+		if index < 0 || open {
 			index = i
+		}
+		if open {
+			break
 		}
 	}
 	if index < 0 {

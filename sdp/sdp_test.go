@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -473,6 +474,35 @@ func checkParse(t *testing.T, text string) {
 	}
 	if _, err := later.Data(); err != nil {
 		t.Fatalf("the later offer: %v", err)
+	}
+}
+
+// TestManySections reads a description of the longest kind in the worst form: its
+// first section has nearly all the lines, of which each later one was held
+// against, so that it took seconds.
+func TestManySections(t *testing.T) {
+	const section = "m=application 0 UDP/DTLS/SCTP webrtc-datachannel\n"
+	var b strings.Builder
+	b.WriteString("v=0\no=- 1 1 IN IP4 0.0.0.0\n" + section)
+	for b.Len() < MaxSize-MaxMedia*len(section) {
+		b.WriteString("a=x\n")
+	}
+	for range MaxMedia - 1 {
+		b.WriteString(section)
+	}
+	s, err := Parse(b.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// As often as it can be parsed anew in a second, on a slow machine.
+	began := time.Now()
+	for range 20 {
+		if d, err := s.Data(); err != nil || d.Index != 0 || !d.Rejected {
+			t.Fatalf("%+v, %v", d, err)
+		}
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("took %v", took)
 	}
 }
 
