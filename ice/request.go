@@ -49,7 +49,11 @@ func (a *Agent) handleRequest(now time.Time, r Route, b *base, m stun.Message) {
 	reply := item{kind: itemResponse, gen: g, base: b, remote: r.Remote, id: m.TransactionID(), bare: true}
 	if !g.localKey.Verify(m) {
 		// Whoever knows the ufrag, perhaps with a password of another
-		// generation, is told, in fewer bytes than it sent.
+		// generation, is told, in no more bytes than it sent: where it is
+		// nobody has shown. What is shorter has no integrity that could be right.
+		if len(m.Raw()) < bareResponse {
+			return
+		}
 		reply.code = stun.CodeUnauthenticated
 		a.out.respond(reply)
 		return
@@ -79,6 +83,10 @@ func (a *Agent) handleRequest(now time.Time, r Route, b *base, m stun.Message) {
 		useCandidate: m.Has(stun.AttrUseCandidate) || nomination != 0, nomination: nomination,
 	})
 }
+
+// bareResponse is how long a 401 is that is not authenticated: ERROR-CODE, with
+// "Unauthenticated", and FINGERPRINT.
+const bareResponse = stun.HeaderSize + 24 + 8
 
 func (a *Agent) unknownIn(m stun.Message) (list [4]stun.AttrType, n int) {
 	return list, copy(list[:], m.AppendUnknown(nil, understood))
