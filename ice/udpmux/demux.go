@@ -29,8 +29,9 @@ type demux struct {
 
 	offers struct {
 		sync.Mutex
-		since time.Time
-		count int
+		since  time.Time
+		count  int
+		byHost map[netip.Addr]int
 	}
 }
 
@@ -51,6 +52,7 @@ const (
 	maxOffered  = 4 // how many peers are tried
 	maxBefore   = 3 // and of those that had an address before its owner
 	maxOffers   = 16
+	maxHost     = 4 // … of one host, so that one does not use up what all have
 	offerWindow = 100 * time.Millisecond
 )
 
@@ -234,10 +236,16 @@ func (d *demux) mayOwn(now time.Time, remote netip.AddrPort) (ports [maxOffered]
 	defer o.Unlock()
 	if now.Sub(o.since) > offerWindow {
 		o.since, o.count = now, 0
+		clear(o.byHost)
 	}
-	if o.count++; o.count > maxOffers {
+	if o.count >= maxOffers || o.byHost[remote.Addr()] >= maxHost {
 		return ports, 0
 	}
+	if o.byHost == nil {
+		o.byHost = make(map[netip.Addr]int, maxOffers)
+	}
+	o.count++
+	o.byHost[remote.Addr()]++
 	return ports, copy(ports[:], h)
 }
 

@@ -399,7 +399,20 @@ func TestOffers(t *testing.T) {
 		now = at0
 		total += offered(at(3, 1000), 23, 1)
 	}
-	if total != maxOffers {
+	if total != maxHost {
+		t.Errorf("offered %d times at once, want %d", total, maxHost)
+	}
+	now = at0
+	if n := offered(at(2, 1000), 23, 1); n != 1 {
+		t.Error("one host uses up what another has")
+	}
+	for host := 10; host < 30; host++ {
+		ports[0].Bind(at(host, 1))
+		now = at0
+		total += offered(at(host, 1000), 23, 1)
+		ports[0].Unbind(at(host, 1))
+	}
+	if total++; total != maxOffers {
 		t.Errorf("offered %d times at once, want %d", total, maxOffers)
 	}
 	ports[0].Unbind(at(3, 1))
