@@ -192,35 +192,26 @@ func (a *Association) handleForwardTSN(now time.Time, c chunk) bool {
 	}
 	a.in.forward(cum)
 	entries := c.body[4:]
-	skips := make(map[skipKey]messageSeq, min(len(entries)/4, 64))
 	if a.interleaving() {
 		for ; len(entries) >= 8; entries = entries[8:] {
-			key := skipKey{binary.BigEndian.Uint16(entries), entries[3]&1 != 0}
-			skips[key] = messageSeq(binary.BigEndian.Uint32(entries[4:]))
-		}
-		a.reassembly.dropRuns(skips)
-		entries = c.body[4:]
-		for ; len(entries) >= 8; entries = entries[8:] {
-			if entries[3]&1 == 0 {
-				a.skipTo(binary.BigEndian.Uint16(entries), messageSeq(binary.BigEndian.Uint32(entries[4:])))
-			}
+			a.skipTo(binary.BigEndian.Uint16(entries), entries[3]&1 != 0, messageSeq(binary.BigEndian.Uint32(entries[4:])))
 		}
 		return true
 	}
 	a.reassembly.skipTSN(cum)
 	for ; len(entries) >= 4; entries = entries[4:] {
-		skips[skipKey{stream: binary.BigEndian.Uint16(entries)}] = messageSeq(binary.BigEndian.Uint16(entries[2:]))
-	}
-	a.reassembly.dropRuns(skips)
-	for entries = c.body[4:]; len(entries) >= 4; entries = entries[4:] {
-		a.skipTo(binary.BigEndian.Uint16(entries), messageSeq(binary.BigEndian.Uint16(entries[2:])))
+		a.skipTo(binary.BigEndian.Uint16(entries), false, messageSeq(binary.BigEndian.Uint16(entries[2:])))
 	}
 	return true
 }
 
-// skipTo moves a stream on.
-func (a *Association) skipTo(stream uint16, seq messageSeq) {
-	if int(stream) < min(maxStreams, int(a.peer.outStreams)) {
+// skipTo moves a stream on, of which no message up to seq will be completed.
+func (a *Association) skipTo(stream uint16, unordered bool, seq messageSeq) {
+	if int(stream) >= min(maxStreams, int(a.peer.outStreams)) {
+		return
+	}
+	a.reassembly.dropRuns(stream, unordered, seq)
+	if !unordered {
 		a.reassembly.skipMessages(stream, seq)
 	}
 }

@@ -234,7 +234,7 @@ func FuzzReassembly(f *testing.F) {
 		if tr.gaps() || tr.cum != tsn-1 {
 			t.Fatalf("tracker at %d..%d, want %d", tr.cum, tr.highest, tsn-1)
 		}
-		if r.ready.n != len(sizes) || r.partial != 0 || r.runs.first != nil {
+		if r.ready.n != len(sizes) || r.partial != 0 || r.runs != 0 {
 			t.Fatalf("%d messages of %d, %d bytes left", r.ready.n, len(sizes), r.partial)
 		}
 		last := map[uint16]int{}

@@ -1,11 +1,13 @@
 package sctp
 
 const (
-	// messageOverhead is charged to the receive window for each message, and
-	// fragmentOverhead for each fragment that waits for others, so that a
-	// flood of tiny ones cannot cost much more memory than was offered.
+	// messageOverhead is charged to the receive window for each message,
+	// fragmentOverhead for each fragment that waits for others, and runOverhead
+	// for each run of those, so that a flood of tiny ones cannot cost much more
+	// memory than was offered.
 	messageOverhead  = 128
 	fragmentOverhead = 64
+	runOverhead      = 192
 )
 
 // A fragment is the contents of a DATA or I-DATA chunk.
@@ -32,7 +34,7 @@ type fragmentKey struct {
 // A run is a sequence of consecutive fragments of one message. Fragments that
 // come in any order make runs, which merge, until one has both ends.
 type run struct {
-	prev, next  *run // in reassembly.runs, so that a walk needs no map's order
+	next        *run // in reassembly.runFree
 	first, last fragmentKey
 	begin, end  bool
 	ppid        uint32
@@ -40,38 +42,14 @@ type run struct {
 	segment     segment // the first
 	size        int
 	charge      int
+
+	atSeq, atTSN int // in inStream.open and reassembly.byTSN
 }
 
 // A segment is a piece of a run's data.
 type segment struct {
 	next *segment
 	buf  []byte
-}
-
-// A runList is a list of runs. The zero value is empty.
-type runList struct{ first, last *run }
-
-func (l *runList) add(u *run) {
-	u.prev = l.last
-	if l.last == nil {
-		l.first = u
-	} else {
-		l.last.next = u
-	}
-	l.last = u
-}
-
-func (l *runList) remove(u *run) {
-	if u.prev == nil {
-		l.first = u.next
-	} else {
-		u.prev.next = u.next
-	}
-	if u.next == nil {
-		l.last = u.prev
-	} else {
-		u.next.prev = u.prev
-	}
 }
 
 // reassembly makes messages of fragments and puts them in order (RFC 9260
@@ -86,7 +64,8 @@ type reassembly struct {
 	hot     *run
 	byFirst map[fragmentKey]*run // runs that lack their beginning
 	byLast  map[fragmentKey]*run // runs that lack their end
-	runs    runList              // all of them
+	runs    int                  // how many there are
+	byTSN   *runHeap             // all of DATA chunks; nil: there were none
 	runFree *run
 
 	streams streamTable[inStream]
@@ -104,6 +83,7 @@ type reassembly struct {
 type inStream struct {
 	next    messageSeq
 	waiting []waitingMessage // a heap by seq
+	open    *[2]runHeap      // incomplete messages, ordered and unordered; nil: there were none
 }
 
 type waitingMessage struct {
@@ -138,7 +118,7 @@ func (r *reassembly) add(f fragment) (violation string) {
 		u = r.newRun(key, f)
 	}
 	u.size += len(f.data)
-	r.chargeRun(u, len(f.data)+fragmentOverhead)
+	r.charge(u, len(f.data)+fragmentOverhead)
 	if !u.end {
 		u = r.mergeFollowing(u)
 	}
@@ -194,6 +174,7 @@ func (r *reassembly) mergeFollowing(u *run) *run {
 	u.charge += v.charge
 	v.head, v.tail = nil, nil
 	r.freeRun(v)
+	r.charge(u, -runOverhead) // it is one run now
 	return u
 }
 
@@ -228,7 +209,7 @@ func (r *reassembly) unlinkMaps(u *run) {
 	}
 }
 
-func (r *reassembly) chargeRun(u *run, n int) {
+func (r *reassembly) charge(u *run, n int) {
 	u.charge += n
 	r.partial += n
 }
@@ -241,7 +222,8 @@ func (r *reassembly) newRun(key fragmentKey, f fragment) *run {
 		u = new(run)
 	}
 	*u = run{first: key, last: key, begin: f.begin, end: f.end, ppid: f.ppid}
-	r.runs.add(u)
+	r.queueRun(u)
+	r.charge(u, runOverhead)
 	size := len(f.data)
 	if f.begin && r.partial < r.maxMessage {
 		// Most messages of a program are alike: room for one as large as the
@@ -255,9 +237,45 @@ func (r *reassembly) newRun(key fragmentKey, f fragment) *run {
 }
 
 func (r *reassembly) freeRun(u *run) {
-	r.runs.remove(u)
+	r.unqueueRun(u)
 	*u = run{next: r.runFree}
 	r.runFree = u
+}
+
+// queueRun puts a run where a FORWARD TSN finds it.
+func (r *reassembly) queueRun(u *run) {
+	r.runs++
+	s := r.stream(u.first.stream)
+	if s.open == nil {
+		s.open = new([2]runHeap)
+	}
+	s.open[kindOf(u.first.unordered)].add(r.order, u)
+	if r.order.interleaving {
+		return
+	}
+	if r.byTSN == nil {
+		r.byTSN = &runHeap{byTSN: true}
+	}
+	r.byTSN.add(r.order, u)
+}
+
+// unqueueRun undoes queueRun. The stream may have been reset since.
+func (r *reassembly) unqueueRun(u *run) {
+	r.runs--
+	if s := r.streams.get(u.first.stream); s != nil && s.open != nil {
+		s.open[kindOf(u.first.unordered)].remove(r.order, u)
+	}
+	if r.byTSN != nil {
+		r.byTSN.remove(r.order, u)
+	}
+}
+
+// kindOf is the index in inStream.open.
+func kindOf(unordered bool) int {
+	if unordered {
+		return 1
+	}
+	return 0
 }
 
 // appendData adds data to the end of a run. Segments double, so that a large
@@ -345,21 +363,28 @@ func (r *reassembly) deliver(m Message) {
 // skipTSN drops what can no longer be completed once no TSN up to cum
 // will come: of DATA chunks, whose runs are known by TSN.
 func (r *reassembly) skipTSN(cum TSN) {
-	for u := r.runs.first; u != nil; {
-		next := u.next
-		last, first := TSN(u.last.pos), TSN(u.first.pos)
-		// A run that reaches cum or beyond may be the received part of a
-		// message that is still being sent, if it has its beginning.
-		if last.before(cum) || !u.begin && !first.after(cum) {
-			r.drop(u)
+	if r.byTSN == nil {
+		return
+	}
+	var spans *run
+	for u := r.byTSN.top(); u != nil && !TSN(u.first.pos).after(cum); u = r.byTSN.top() {
+		if u.begin && !TSN(u.last.pos).before(cum) {
+			// One that reaches cum or beyond may be the received part of a
+			// message that is still being sent, if it has its beginning.
+			spans = u
+			r.byTSN.remove(r.order, u)
+			continue
 		}
-		u = next
+		r.drop(u)
+	}
+	if spans != nil { // there is one such, as each TSN is in one run
+		r.byTSN.add(r.order, spans)
 	}
 }
 
 // skipMessages drops the messages up to seq of a stream, of which parts will
 // never come (RFC 3758 §3.6, RFC 8260 §2.3.1), and hands up what waited for
-// them. The runs of the streams are dropped by dropRuns.
+// them. Incomplete ones are dropped by dropRuns.
 func (r *reassembly) skipMessages(stream uint16, seq messageSeq) {
 	s := r.stream(stream)
 	if r.order.before(seq, s.next) {
@@ -374,21 +399,15 @@ func (r *reassembly) skipMessages(stream uint16, seq messageSeq) {
 	r.deliverWaiting(s)
 }
 
-// A skipKey is what one entry of a FORWARD TSN or I-FORWARD TSN is about.
-type skipKey struct {
-	stream    uint16
-	unordered bool
-}
-
-// dropRuns drops the incomplete messages that skips name.
-func (r *reassembly) dropRuns(skips map[skipKey]messageSeq) {
-	for u := r.runs.first; u != nil; {
-		next := u.next
-		seq, ok := skips[skipKey{u.first.stream, u.first.unordered}]
-		if ok && !r.order.before(seq, u.first.seq) {
-			r.drop(u)
-		}
-		u = next
+// dropRuns drops the incomplete messages up to seq of a stream.
+func (r *reassembly) dropRuns(stream uint16, unordered bool, seq messageSeq) {
+	s := r.streams.get(stream)
+	if s == nil || s.open == nil {
+		return
+	}
+	h := &s.open[kindOf(unordered)]
+	for u := h.top(); u != nil && !r.order.before(seq, u.first.seq); u = h.top() {
+		r.drop(u)
 	}
 }
 
@@ -401,14 +420,22 @@ func (r *reassembly) resetStream(id uint16) {
 	for _, w := range s.waiting {
 		r.partial -= len(w.m.Data) + messageOverhead
 	}
+	if s.open != nil {
+		// All that was sent before the reset has come (RFC 6525 §5.2.2).
+		for i := range s.open {
+			for u := s.open[i].top(); u != nil; u = s.open[i].top() {
+				r.drop(u)
+			}
+		}
+	}
 	r.streams.remove(id)
 }
 
 // trim gives memory back when nothing waits.
 func (r *reassembly) trim() {
 	r.runFree = nil
-	if r.runs.first == nil {
-		r.byFirst, r.byLast = nil, nil
+	if r.runs == 0 {
+		r.byFirst, r.byLast, r.byTSN = nil, nil, nil
 		r.sizeHint = 0
 	}
 	r.spares = spares{}

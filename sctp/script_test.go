@@ -8,7 +8,7 @@ import (
 
 // A script is one association against a hand-written peer.
 type script struct {
-	t   *testing.T
+	t   testing.TB
 	a   *Association
 	now time.Time
 	// The peer's half.
@@ -20,7 +20,7 @@ const scriptTag = 0xabcdef01
 
 // newScript is an established association whose peer offered the extensions
 // in ext (RFC 5061 §4.2.7).
-func newScript(t *testing.T, ext ...byte) *script {
+func newScript(t testing.TB, ext ...byte) *script {
 	t.Helper()
 	s := &script{t: t, a: NewAssociation(Config{DisableZeroChecksum: true, CongestionControl: CongestionReno}), now: time.Unix(1e9, 0), tsn: 100}
 	s.a.Connect(s.now)
