@@ -785,6 +785,15 @@ func TestCandidates(t *testing.T) {
 			b.Poll()
 			return a.ConnectionState() == StateConnected && b.ConnectionState() == StateConnected
 		})
+		// They may still come, and do not have the description read again.
+		if d := b.ext.(*stack).peer.neg.remote(); d.parsed != nil {
+			t.Error("the description is kept parsed")
+		} else if err := b.AddICECandidate("0", 0, name); err != nil || d.parsed != nil {
+			t.Errorf("a late candidate: %v", err)
+		}
+		if err := b.AddICECandidate("nine", 0, name); !errors.Is(err, ErrInvalidParameter) {
+			t.Errorf("late candidate of a media section that is not there: %v", err)
+		}
 		for _, end := range []string{"", "candidate:", "a=end-of-candidates"} {
 			if err := a.AddICECandidate("0", 0, end); err != nil {
 				t.Errorf("end of candidates %q: %v", end, err)

@@ -13,6 +13,7 @@ import (
 type description struct {
 	typ    string
 	text   string
+	ufrag  string             // of the data section, for the candidates that come late
 	parsed *parsedDescription // nil once the connection is up: it can be had from the text
 }
 
@@ -61,7 +62,7 @@ func parseDescription(typ, text string) (*description, error) {
 	default:
 		data.Setup = sdp.SetupActive // RFC 4145 §4.1: the default
 	}
-	return &description{typ, text, &parsedDescription{s, data}}, nil
+	return &description{typ, text, data.Ufrag, &parsedDescription{s, data}}, nil
 }
 
 // sameTransport tells whether two descriptions agree in their ICE and DTLS

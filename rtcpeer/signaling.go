@@ -318,7 +318,7 @@ func (p *peer) addICECandidate(media string, index int, name string) error {
 	if remote != nil && media != "" && !remote.hasMid(media) {
 		return invalid("candidate for media %q, which the remote description does not have", media)
 	}
-	if c.Ufrag == "" && current || c.Ufrag != "" && r.applied != nil && c.Ufrag == r.applied.data().Ufrag {
+	if c.Ufrag == "" && current || c.Ufrag != "" && r.applied != nil && c.Ufrag == r.applied.ufrag {
 		p.addRemote(now, c)
 		p.run(now)
 		return nil
@@ -330,11 +330,11 @@ func (p *peer) addICECandidate(media string, index int, name string) error {
 	return nil
 }
 
-// hasMid tells whether a section has this mid.
+// hasMid tells whether a section has this mid. It does not parse the text, which
+// may be long, since the peer may send any number of candidates.
 func (d *description) hasMid(mid string) bool {
-	s := d.session()
-	for i := range s.Media {
-		if v, ok := s.Media[i].Attribute("mid"); ok && v == mid {
+	for line := range strings.Lines(d.text) {
+		if v, ok := strings.CutPrefix(line, "a=mid:"); ok && strings.TrimRight(v, "\r\n") == mid {
 			return true
 		}
 	}

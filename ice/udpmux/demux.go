@@ -52,7 +52,7 @@ const (
 	maxOffered  = 4 // how many peers are tried
 	maxBefore   = 3 // and of those that had an address before its owner
 	maxOffers   = 16
-	maxHost     = 4 // … of one host, so that one does not use up what all have
+	maxOfHost   = 4 // … of one host, so that one does not use up what all have
 	offerWindow = 100 * time.Millisecond
 )
 
@@ -238,7 +238,7 @@ func (d *demux) mayOwn(now time.Time, remote netip.AddrPort) (ports [maxOffered]
 		o.since, o.count = now, 0
 		clear(o.byHost)
 	}
-	if o.count >= maxOffers || o.byHost[remote.Addr()] >= maxHost {
+	if o.count >= maxOffers || o.byHost[remote.Addr()] >= maxOfHost {
 		return ports, 0
 	}
 	if o.byHost == nil {

@@ -399,8 +399,8 @@ func TestOffers(t *testing.T) {
 		now = at0
 		total += offered(at(3, 1000), 23, 1)
 	}
-	if total != maxHost {
-		t.Errorf("offered %d times at once, want %d", total, maxHost)
+	if total != maxOfHost {
+		t.Errorf("offered %d times at once, want %d", total, maxOfHost)
 	}
 	now = at0
 	if n := offered(at(2, 1000), 23, 1); n != 1 {
