@@ -436,6 +436,7 @@ func (r *reassembly) trim() {
 	r.runFree = nil
 	if r.runs == 0 {
 		r.byFirst, r.byLast, r.byTSN = nil, nil, nil
+		r.streams.each(func(s *inStream) { s.open = nil })
 		r.sizeHint = 0
 	}
 	r.spares = spares{}

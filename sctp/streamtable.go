@@ -51,6 +51,16 @@ func (t *streamTable[S]) remove(id uint16) {
 	}
 }
 
+// each calls f with every stream's state, in no order.
+func (t *streamTable[S]) each(f func(*S)) {
+	for _, e := range t.few {
+		f(e.stream)
+	}
+	for _, s := range t.many {
+		f(s)
+	}
+}
+
 // ids lists the streams, in order.
 func (t *streamTable[S]) ids() []uint16 {
 	ids := make([]uint16, 0, len(t.few)+len(t.many))
