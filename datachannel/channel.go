@@ -159,8 +159,7 @@ func (c *Channel) Close(now time.Time) {
 			c.s.closed(c, nil)
 			return
 		}
-		c.s.setState(c, StateClosing)
-		c.s.resetStream(now, c)
+		c.s.beginClose(now, c)
 	}
 }
 
@@ -193,6 +192,13 @@ func (c *Channel) deliver(now time.Time, m message, n int) {
 	c.queue.push(m)
 	c.bytes += len(m.data)
 	c.arrived++
+	if !c.ackOwed { // else announce does
+		c.tell()
+	}
+}
+
+// tell has an event say that messages wait.
+func (c *Channel) tell() {
 	if !c.told {
 		c.told = true
 		c.s.event(Event{Kind: EventMessage, Channel: c})

@@ -313,13 +313,13 @@ func (s *Session) handleEvent(now time.Time, ev sctp.Event) {
 		return
 	case sctp.EventRestarted:
 		// The far end's channels are gone with its state.
-		s.closeAll(ErrProtocol)
+		s.closeAll(now, ErrProtocol)
 	case sctp.EventClosed, sctp.EventFailed:
 		s.ended = sctp.ErrClosed
 		if ev.Err != nil {
 			s.ended = ev.Err
 		}
-		s.closeAll(ev.Err)
+		s.closeAll(now, ev.Err)
 	}
 	s.event(Event{Kind: EventAssociation, Association: ev})
 }
@@ -339,15 +339,30 @@ func (s *Session) associationUp(now time.Time) {
 	}
 }
 
-func (s *Session) closeAll(err error) {
+func (s *Session) closeAll(now time.Time, err error) {
 	for _, c := range s.waiting {
 		s.closed(c, err)
 	}
 	s.waiting = nil
 	for _, id := range s.channels.ids() {
-		s.closed(s.channels.get(id), err)
+		c := s.channels.get(id)
+		if c.ackOwed {
+			s.announce(now, c) // what came on it is the program's
+		}
+		s.closed(c, err)
 	}
 	s.early, s.earlyMessages, s.earlyBytes = nil, 0, 0
+}
+
+// beginClose resets our side of a channel's stream, which ends the channel
+// when the far end's is reset too. One that is not announced yet is so first.
+func (s *Session) beginClose(now time.Time, c *Channel) {
+	if c.ackOwed {
+		c.state = StateClosing
+		return
+	}
+	s.setState(c, StateClosing)
+	s.resetStream(now, c)
 }
 
 // resetStream resets our side of a channel's stream.
@@ -368,8 +383,7 @@ func (s *Session) remoteReset(now time.Time, id uint16) {
 	c.remoteEnd = true
 	switch c.state {
 	case StateConnecting, StateOpen:
-		s.setState(c, StateClosing)
-		s.resetStream(now, c)
+		s.beginClose(now, c)
 	case StateClosing:
 		if c.localEnd {
 			s.closed(c, nil)
@@ -405,7 +419,9 @@ func (s *Session) handleMessage(now time.Time, m sctp.Message) {
 		return
 	}
 	c := s.channels.get(m.Stream)
-	if c == nil {
+	if c == nil || c.state == StateClosing && c.remoteEnd {
+		// Of no channel yet: where the far end's side is reset, it is of the
+		// next one that has the id.
 		s.keepEarly(now, m)
 		return
 	}
@@ -497,10 +513,7 @@ func (s *Session) adoptEarly(now time.Time, c *Channel) {
 		c.queue.push(msg)
 		c.bytes += len(msg.data)
 		c.arrived++
-		if !c.told {
-			c.told = true
-			s.event(Event{Kind: EventMessage, Channel: c})
-		}
+		c.tell()
 	}
 }
 
@@ -559,11 +572,23 @@ func (s *Session) acceptOpen(now time.Time, c *Channel) {
 		s.closed(c, err)
 		return
 	}
-	c.ackOwed = false
 	if c.params.Priority != normalPriority {
 		s.assoc.SetPriority(c.id, c.params.Priority)
 	}
-	c.state = StateOpen
+	s.announce(now, c)
+}
+
+// announce tells of a channel of the far end, and what has come on it so far:
+// messages, and its close.
+func (s *Session) announce(now time.Time, c *Channel) {
+	closing := c.state == StateClosing
+	c.ackOwed, c.state = false, StateOpen
 	s.event(Event{Kind: EventIncoming, Channel: c})
 	s.adoptEarly(now, c)
+	if c.queue.len() > 0 {
+		c.tell()
+	}
+	if closing {
+		s.beginClose(now, c)
+	}
 }

@@ -242,6 +242,82 @@ func TestCloseDeliversAndFreesTheID(t *testing.T) {
 	}
 }
 
+// One id after the other is used again while packets are lost: a channel may
+// be opened, used and closed before the response to the reset of the one before
+// it has come. Nothing is lost, and the program hears of it in order.
+func TestIDAgainWhilePacketsAreLost(t *testing.T) {
+	for seed := range uint64(40) {
+		w := newWorld(t, seed)
+		w.start()
+		w.loss = 0.15
+		for round := range 30 {
+			c := w.open(0, reliable(fmt.Sprint(round)))
+			w.run(0)
+			for k := range 3 {
+				if err := c.Send(w.now, fmt.Append(nil, round, k), false); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.Close(w.now)
+			for range 600 {
+				if c.State() == StateClosed {
+					break
+				}
+				w.run(100 * time.Millisecond)
+			}
+			if c.State() != StateClosed {
+				t.Fatalf("seed %d, round %d: %v after a minute", seed, round, c.State())
+			}
+			all := w.incoming(1)
+			if len(all) != round+1 {
+				t.Fatalf("seed %d, round %d: %d channels", seed, round, len(all))
+			}
+			far := all[round]
+			var kinds []EventKind
+			for _, ev := range w.events[1] {
+				if ev.Channel == far {
+					kinds = append(kinds, ev.Kind)
+				}
+			}
+			if len(kinds) < 3 || kinds[0] != EventIncoming || kinds[1] != EventMessage {
+				t.Fatalf("seed %d, round %d: events %v", seed, round, kinds)
+			}
+			for k := range 3 {
+				w.want(far, fmt.Sprint(round, k), false)
+			}
+		}
+	}
+}
+
+// What comes on a negotiated id after the far end's reset is the next channel's.
+func TestNegotiatedIDAgain(t *testing.T) {
+	w := newWorld(t, 1)
+	w.start()
+	p := reliable("")
+	p.Negotiated, p.ID = true, 6
+	x, y := w.open(0, p), w.open(1, p)
+	w.run(time.Second)
+	x.Close(w.now)
+	// Until the last response, which is lost and asked for again.
+	for w.ends[0].channels.get(6) != nil {
+		w.run(time.Millisecond)
+	}
+	w.flight = nil
+	x = w.open(0, p)
+	if err := x.Send(w.now, []byte("new"), false); err != nil {
+		t.Fatal(err)
+	}
+	w.run(10 * time.Millisecond)
+	if y.State() != StateClosing || y.Waiting() != 0 {
+		t.Errorf("the first channel is %v with %d messages of the second", y.State(), y.Waiting())
+	}
+	w.run(5 * time.Second)
+	if y.State() != StateClosed {
+		t.Errorf("%v", y.State())
+	}
+	w.want(w.open(1, p), "new", false)
+}
+
 func TestTenThousandChannels(t *testing.T) {
 	const n = 10000
 	w := newWorld(t, 3)
