@@ -34,7 +34,11 @@ type Conn struct {
 	poller  atomic.Int64 // its number, while handlers run
 	wake    signal       // an event may have come
 	host    atomic.Pointer[Host]
-	queued  atomic.Bool // in host.ready
+	over    atomic.Bool // closed, and nothing is left to be polled
+
+	// In host.ready; guarded by the host's lock, but queued may be read without.
+	queued               atomic.Bool
+	prevReady, nextReady *Conn
 
 	blockedMu sync.Mutex
 	blocked   map[*channel]int // blocked calls on channels that cannot tell of their own changes
@@ -79,6 +83,7 @@ func (c *Conn) Initialize(cfg Config) error {
 	c.connection, c.gathering, c.signaling = StateNew, GatheringStateNew, SignalingStateStable
 	c.created, c.agreed, c.cause = false, false, nil
 	c.host.Store(cfg.Host)
+	c.over.Store(false)
 	return nil
 }
 
@@ -112,7 +117,16 @@ func (c *Conn) closeLocked() {
 	c.channels = channelTable{}
 	c.queue.clear()
 	c.connection, c.signaling, c.cause = StateClosed, SignalingStateClosed, nil
+	c.leaveReady()
 	c.wake.set()
+}
+
+// leaveReady has the host let go of a connection that is at its end.
+func (c *Conn) leaveReady() {
+	c.over.Store(true)
+	if h := c.host.Load(); h != nil {
+		h.drop(c)
+	}
 }
 
 // usable tells why a call cannot be made.
@@ -360,6 +374,9 @@ func (c *Conn) poll(self func() int64) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.connection == StateClosed && c.queue.len() == 0 && !c.over.Load() {
+		c.leaveReady()
+	}
 	if c.connection == StateFailed {
 		return cmp.Or(c.cause, errFailed)
 	}
@@ -394,7 +411,10 @@ func (c *Conn) collect() {
 	}
 }
 
-func (c *Conn) enqueue(e Event) { c.queue.push(e) }
+func (c *Conn) enqueue(e Event) {
+	c.queue.push(e)
+	c.over.Store(false)
+}
 
 // deliver applies the first event of the queue and calls its handler. It
 // returns false if Close or Initialize came in between.
@@ -518,7 +538,7 @@ func (c *Conn) notify() {
 // rouse has whoever polls, by Wait or by the host's Ready, look again.
 func (c *Conn) rouse() {
 	c.wake.set()
-	if h := c.host.Load(); h != nil && !c.queued.Swap(true) {
+	if h := c.host.Load(); h != nil && !c.queued.Load() {
 		h.push(c)
 	}
 }

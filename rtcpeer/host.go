@@ -55,8 +55,8 @@ type Host struct {
 
 	mu     sync.Mutex
 	closed bool
-	ready  fifo[*Conn] // that have something to poll, each once
-	more   signal      // of ready
+	ready  readyList // that have something to poll, each once
+	more   signal    // of ready
 }
 
 // NewHost opens a host's sockets.
@@ -104,13 +104,15 @@ func (h *Host) Addr() netip.AddrPort { return h.sockets[0].LocalAddr() }
 func (h *Host) Ready(ctx context.Context) (*Conn, error) {
 	for {
 		h.mu.Lock()
-		c, ok := h.ready.pop()
-		if h.ready.len() > 0 {
+		c := h.ready.first
+		if c != nil {
+			h.ready.remove(c) // what comes from here on queues it again
+		}
+		if h.ready.first != nil {
 			h.more.set() // for another goroutine
 		}
 		h.mu.Unlock()
-		if ok {
-			c.queued.Store(false) // what comes from here on queues it again
+		if c != nil {
 			if c.pending() {
 				return c, nil
 			}
@@ -149,14 +151,55 @@ func (h *Host) Run(ctx context.Context) error {
 	}
 }
 
-// push queues a connection for Ready.
+// push queues a connection for Ready. One that came to its end meanwhile, or
+// is another host's by now, is not: nobody may ever call Ready.
 func (h *Host) push(c *Conn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.closed {
-		h.ready.push(c)
+	if !h.closed && !c.queued.Load() && !c.over.Load() && c.host.Load() == h {
+		h.ready.add(c)
 		h.more.set()
 	}
+}
+
+// drop lets go of a connection of this host.
+func (h *Host) drop(c *Conn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if c.queued.Load() {
+		h.ready.remove(c)
+	}
+}
+
+// A readyList is connections in the order of their coming, each of which can be
+// taken out: where every connection has a goroutine in Run, nobody calls Ready,
+// and what is closed would stay for ever. The zero value is empty.
+type readyList struct{ first, last *Conn }
+
+func (l *readyList) add(c *Conn) {
+	c.prevReady = l.last
+	if l.last == nil {
+		l.first = c
+	} else {
+		l.last.nextReady = c
+	}
+	l.last = c
+	c.queued.Store(true)
+}
+
+func (l *readyList) remove(c *Conn) {
+	if c.prevReady == nil {
+		l.first = c.nextReady
+	} else {
+		c.prevReady.nextReady = c.nextReady
+	}
+	if c.nextReady == nil {
+		l.last = c.prevReady
+	} else {
+		c.nextReady.prevReady = c.prevReady
+	}
+	c.prevReady, c.nextReady = nil, nil
+	c.queued.Store(false)
 }
 
 // Close closes the sockets. Connections that used them find no way to their
@@ -167,7 +210,10 @@ func (h *Host) Close() error {
 	if h.closed {
 		return nil
 	}
-	h.closed, h.ready = true, fifo[*Conn]{}
+	h.closed = true
+	for h.ready.first != nil {
+		h.ready.remove(h.ready.first)
+	}
 	close(h.done)
 	h.crew.leave()
 	var errs []error

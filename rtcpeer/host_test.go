@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"weak"
 
 	"purertc/ice"
 	"purertc/stun"
@@ -313,7 +314,7 @@ func TestHostRun(t *testing.T) {
 		t.Errorf("Run with a context that has ended: %v", err)
 	}
 	h.mu.Lock()
-	if h.ready.len() != 1 {
+	if h.ready.first != waiting || h.ready.last != waiting {
 		t.Error("what waited was taken nevertheless")
 	}
 	h.mu.Unlock()
@@ -348,6 +349,100 @@ func TestHostRun(t *testing.T) {
 	h.Close()
 	if err := <-ran; err != nil {
 		t.Errorf("Run after Close: %v", err)
+	}
+}
+
+// A host whose connections are each polled by a Run of their own, and none by
+// Ready, lets go of those that are closed, by either end.
+func TestHostLetsGoOfClosed(t *testing.T) {
+	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	var closed []weak.Pointer[Conn]
+	for i := range 4 {
+		func() {
+			a, b := New(), New()
+			if err := errors.Join(a.Initialize(Config{IncludeLoopback: true}), b.Initialize(Config{Host: h})); err != nil {
+				t.Fatal(err)
+			}
+			signalTo(t, a, b)
+			signalTo(t, b, a)
+			received := make(chan bool, 1)
+			b.OnDataChannelReceived(func(*DataChannel) { received <- true })
+			kept, err := a.CreateDataChannel("x", ChannelOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer kept.Close()
+			if err := a.CreateOffer(); err != nil {
+				t.Fatal(err)
+			}
+			var running sync.WaitGroup
+			running.Go(func() { a.Run(t.Context()) })
+			running.Go(func() { b.Run(t.Context()) })
+			select {
+			case <-received:
+			case <-time.After(20 * time.Second):
+				t.Fatal("no connection")
+			}
+			if i%2 == 0 {
+				b.Close()
+			}
+			a.Close()
+			running.Wait() // b's too: the far end's close needs none of ours
+			closed = append(closed, weak.Make(b))
+		}()
+	}
+	left := 0
+	for range 100 {
+		runtime.GC()
+		left = 0
+		for _, w := range closed {
+			if w.Value() != nil {
+				left++
+			}
+		}
+		if left == 0 {
+			return
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+	t.Errorf("%d of %d closed connections are still in memory", left, len(closed))
+}
+
+// A connection that waited to be polled is another host's after Initialize.
+func TestHostChanged(t *testing.T) {
+	var hosts [2]*Host
+	for i := range hosts {
+		h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer h.Close()
+		hosts[i] = h
+	}
+	c := New()
+	defer c.Close()
+	for _, h := range hosts {
+		if err := c.Initialize(Config{Host: h}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.CreateDataChannel("x", ChannelOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.CreateOffer(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if got, err := hosts[1].Ready(ctx); got != c {
+		t.Errorf("Ready of the second host: %v, %v", got, err)
+	}
+	if hosts[0].ready.first != nil {
+		t.Error("the first host still has it")
 	}
 }
 
