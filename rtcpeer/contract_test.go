@@ -1525,6 +1525,26 @@ func TestShutdown(t *testing.T) {
 			t.Errorf("Shutdown with a vanished peer: %v after %v", err, time.Since(start))
 		}
 	})
+	// Closed by either end before all is delivered.
+	for _, who := range []string{"peer", "program"} {
+		inBubble(t, func(t *testing.T) {
+			p := connect(t, Config{}, ChannelOptions{})
+			defer p.close()
+			for p.x.PutPacket(make([]byte, 50_000)) == nil {
+			}
+			done := make(chan error, 1)
+			go func() { done <- p.a.Shutdown(context.Background()) }()
+			pause() // nobody reads
+			if who == "peer" {
+				p.b.Close()
+			} else {
+				p.a.Close()
+			}
+			if err := <-done; !errors.Is(err, ErrClosed) {
+				t.Errorf("Shutdown that the %s's Close ended: %v", who, err)
+			}
+		})
+	}
 	c := New()
 	if err := c.Shutdown(context.Background()); err != nil || c.ConnectionState() != StateClosed {
 		t.Errorf("Shutdown before anything: %v", err)

@@ -611,7 +611,8 @@ func (p *peer) shutdown(ctx context.Context) error {
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
-		return nil
+		_, err := p.outcome()
+		return err
 	}
 	now := p.now()
 	connected := p.core.dtls != nil && p.core.dtls.Established() && p.state != StateFailed
@@ -634,11 +635,12 @@ func (p *peer) shutdown(ctx context.Context) error {
 	}
 }
 
-// outcome tells whether the connection is over, and if it failed, why.
+// outcome tells whether the connection is over, and why, if it failed or was
+// closed before all was delivered.
 func (p *peer) outcome() (over bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.state == StateFailed {
+	if p.state == StateFailed || p.over && !p.core.assoc.Delivered() {
 		err = p.cause
 	}
 	return p.over, err

@@ -114,6 +114,7 @@ type Association struct {
 
 	state      State
 	ended      bool // closed for good: no INIT is answered any more
+	delivered  bool // of ended: nothing of ours was left to deliver
 	filling    bool // the window: it has not been full since there was much room
 	ack        ackState
 	gotData    bool // the packet under way held DATA
@@ -342,6 +343,15 @@ func (a *Association) NextLowered() (stream uint16, ok bool) {
 	return s.id, true
 }
 
+// Delivered tells whether nothing of ours is left to deliver, or was when the
+// association ended.
+func (a *Association) Delivered() bool {
+	if a.ended {
+		return a.delivered
+	}
+	return a.drained()
+}
+
 // Pending is how many bytes of messages wait to be sent, or are on their way.
 func (a *Association) Pending() int { return a.queue.bytes + a.out.bytes }
 
@@ -428,7 +438,7 @@ func (a *Association) zeroChecksum() bool {
 
 // end closes the association for good.
 func (a *Association) end(ev Event) {
-	a.state, a.ended, a.err = StateClosed, true, ev.Err
+	a.state, a.ended, a.delivered, a.err = StateClosed, true, a.drained(), ev.Err
 	if a.err == nil {
 		a.err = ErrClosed
 	}
