@@ -30,7 +30,13 @@ const (
 	typeUnordered = 0x80
 )
 
-const openFixedSize = 12
+const (
+	openFixedSize = 12
+
+	// MaxOpenSize is the longest DATA_CHANNEL_OPEN in bytes: an association of
+	// channels has to take such messages, whatever their own may have.
+	MaxOpenSize = openFixedSize + 2*65535
+)
 
 var errMalformed = errors.New("datachannel: malformed DATA_CHANNEL_OPEN")
 

@@ -54,7 +54,7 @@ const (
 func newCore(cfg *Config, agent *ice.Agent, random io.Reader) core {
 	assoc := sctp.NewAssociation(sctp.Config{
 		Rand:           random,
-		MaxMessageSize: cfg.maxMessageSize(),
+		MaxMessageSize: max(cfg.maxMessageSize(), datachannel.MaxOpenSize),
 
 		CongestionControl: cfg.CongestionControl,
 	})

@@ -282,7 +282,9 @@ func (d *DataChannel) check() error {
 
 // Close closes the channel: what is queued is sent, then the peer is told. The
 // state is ChannelStateClosing until that is done, then ChannelStateClosed at a
-// Poll.
+// Poll. What the far end has sent by then still comes, and as long as it is not
+// read it holds the receive window shut, for the other channels too: read until
+// Receive has an error, or let go of the DataChannel.
 func (d *DataChannel) Close() error {
 	if err := d.check(); err != nil {
 		return err

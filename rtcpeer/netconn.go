@@ -31,6 +31,8 @@ type netConn struct {
 	packet []byte // read last
 	rest   []byte // of it, not read yet
 
+	writeMu sync.Mutex // so that the packets of one Write follow each other
+
 	closed atomic.Bool
 }
 
@@ -64,13 +66,19 @@ func (n *netConn) Read(p []byte) (int, error) {
 }
 
 func (n *netConn) Write(p []byte) (written int, err error) {
+	n.writeMu.Lock()
+	defer n.writeMu.Unlock()
 	ctx := n.write.context()
 	for len(p) > 0 {
 		if ctx.Err() != nil { // also where there is room
 			return written, n.wrap("write", ctx.Err())
 		}
 		k := min(len(p), writeSize, max(1, n.d.MaxPacketSize()))
-		if err := n.d.Send(ctx, p[:k], false); err != nil {
+		err := n.d.Send(ctx, p[:k], false)
+		if errors.Is(err, ErrMessageTooLarge) && k > max(1, n.d.MaxPacketSize()) {
+			continue // it was not known before the channel opened
+		}
+		if err != nil {
 			return written, n.wrap("write", err)
 		}
 		written, p = written+k, p[k:]
@@ -94,11 +102,18 @@ func (n *netConn) wrap(op string, err error) error {
 	return &net.OpError{Op: op, Net: "webrtc", Source: n.LocalAddr(), Addr: n.RemoteAddr(), Err: err}
 }
 
+// Close closes the channel, and throws away what the far end has under way:
+// nobody can read it any more, and it would hold the receive window shut for
+// the other channels.
 func (n *netConn) Close() error {
 	n.closed.Store(true)
 	n.read.close()
 	n.write.close()
-	return n.d.Close()
+	err := n.d.Close()
+	if own := n.d.ch.own; own != nil {
+		own.discard()
+	}
+	return err
 }
 
 func (n *netConn) LocalAddr() net.Addr  { return channelAddr{n.d.Label()} }
@@ -124,6 +139,7 @@ func (a channelAddr) String() string { return a.label }
 type deadline struct {
 	mu     sync.Mutex
 	timer  *time.Timer
+	closed bool
 	ctx    context.Context
 	cancel context.CancelFunc
 }
@@ -147,6 +163,9 @@ func (d *deadline) context() context.Context {
 func (d *deadline) set(t time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.closed {
+		return
+	}
 	fired := d.timer != nil && !d.timer.Stop()
 	d.timer = nil
 	if fired || d.ctx.Err() != nil {
@@ -162,10 +181,11 @@ func (d *deadline) set(t time.Time) {
 	}
 }
 
-// close ends waiting calls.
+// close ends waiting calls, and those to come.
 func (d *deadline) close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.closed = true
 	if d.timer != nil {
 		d.timer.Stop()
 	}

@@ -1,10 +1,12 @@
 package rtcpeer
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"runtime"
@@ -191,6 +193,38 @@ func TestNetConnErrors(t *testing.T) {
 	far.Close()
 	if _, err := far.Read(buf); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Read after Close: %v", err)
+	}
+}
+
+// Writes of several goroutines are not mixed, however long.
+func TestNetConnWritesWhole(t *testing.T) {
+	_, _, x, y := realPair(t, Config{})
+	c, err := x.NetConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	far, err := y.NetConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const writers, size = 4, 5 * writeSize
+	var writing sync.WaitGroup
+	defer writing.Wait()
+	for i := range writers {
+		writing.Go(func() {
+			if _, err := c.Write(bytes.Repeat([]byte{byte(i)}, size)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	buf := make([]byte, size)
+	for range writers {
+		if _, err := io.ReadFull(far, buf); err != nil {
+			t.Fatal(err)
+		}
+		if n := bytes.Count(buf, buf[:1]); n != size {
+			t.Errorf("%d bytes of one Write, then another's", n)
+		}
 	}
 }
 
