@@ -244,6 +244,30 @@ func TestListenerClose(t *testing.T) {
 	}
 }
 
+// A client that is let in while the listener closes has no connection: none
+// would end it.
+func TestBeginAfterClose(t *testing.T) {
+	_, cfg := configs(t)
+	l, err := Listen(socket(t), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	core, err := dtls.NewConn(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	if c := l.begin(key{}, l.Addr(), core, [32]byte{}); c != nil {
+		t.Error("a connection of a closed listener")
+		c.Close()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.conns) > 0 {
+		t.Errorf("%d connections", len(l.conns))
+	}
+}
+
 // A flood is a socket on which 2000 ClientHellos of as many addresses come,
 // and which counts what is sent in return.
 type flood struct {

@@ -126,7 +126,8 @@ func (l *Listener) find(k key, datagram []byte) (c *Conn, full bool) {
 // address.
 var errBegunAnew = errors.New("dtlsnet: the client began anew")
 
-// begin makes the connection of a client that was let in.
+// begin makes the connection of a client that was let in; nil: the listener
+// has ended.
 func (l *Listener) begin(k key, addr net.Addr, core *dtls.Conn, random [32]byte) *Conn {
 	var c *Conn
 	var id string
@@ -160,8 +161,15 @@ func (l *Listener) begin(k key, addr net.Addr, core *dtls.Conn, random [32]byte)
 		return true
 	}
 	l.mu.Lock()
-	l.conns[k] = c
+	err := l.err
+	if err == nil {
+		l.conns[k] = c
+	}
 	l.mu.Unlock()
+	if err != nil { // closed while the client was let in
+		c.fail(err)
+		return nil
+	}
 	go func() {
 		if c.handshake(context.Background()) != nil {
 			return
