@@ -43,6 +43,7 @@ func (a *Agent) handlePeer(now time.Time, r Route, b []byte) (data []byte, ok bo
 	if b[0] >= 20 && b[0] <= 63 {
 		if p := a.selected; p != nil && r == p.route {
 			p.hears(now)
+			p.used = true
 			return b, true
 		}
 		if !a.permitted(r) {

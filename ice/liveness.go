@@ -84,11 +84,13 @@ const followAgain = time.Minute
 // follow looks at data that came on another route than data goes out on. A far
 // end that has left a path, perhaps since its network is gone, is followed
 // without waiting for that path to be found dead. It is checked on, and
-// used again if it answers. An ICE-lite agent never follows data, since it makes
-// no checks (RFC 8445 §2.5): its far end's checks say where it is.
+// used again if it answers. One that never sent data on it has not left: Firefox
+// stays on the pair that it took first, and takes data on the one that we
+// nominated. An ICE-lite agent never follows data, since it makes no checks
+// (RFC 8445 §2.5): its far end's checks say where it is.
 func (a *Agent) follow(now time.Time, r Route) {
 	p := a.selected
-	if p == nil || a.lite || p.gen != a.cur || now.Sub(p.heardAt) < max(followLeast, 2*p.rtt) || now.Sub(p.leftAt) < followAgain {
+	if p == nil || !p.used || a.lite || p.gen != a.cur || now.Sub(p.heardAt) < max(followLeast, 2*p.rtt) || now.Sub(p.leftAt) < followAgain {
 		return
 	}
 	for _, q := range p.gen.pairs {

@@ -137,6 +137,7 @@ func (a *Agent) choose(now time.Time) {
 	if p == nil {
 		return
 	}
+	p.used = false
 	before := a.carried
 	a.carried = p.path()
 	lost := before != path{} && (old == nil || !old.fresh(now))

@@ -36,6 +36,7 @@ type pair struct {
 	provenAt   time.Time // when it was checked last since data that proved to be the far end's came on it
 	quietSince time.Time // of the selected pair: when data went out that nothing was heard after
 	heardAt    time.Time // when anything of the far end's came on it last, data included if it is selected
+	used       bool      // the far end's data came on it since it was selected
 	consent    consent
 	rtt        time.Duration // smoothed, RFC 6298 §2; zero: unknown
 	provenWait time.Duration // how long after provenAt more of such data has it checked again
