@@ -74,7 +74,7 @@ func TestPiecesAreBounded(t *testing.T) {
 	if n := w.ends[1].partialBytes; n != held || held > maxPartialBytes || held < maxPartialBytes/2 {
 		t.Errorf("%d bytes counted, %d held", n, held)
 	}
-	w.ends[1].closeAll(nil)
+	w.ends[1].closeAll(w.now, nil)
 	if n := w.ends[1].partialBytes; n != 0 {
 		t.Errorf("%d bytes stay counted", n)
 	}

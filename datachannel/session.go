@@ -60,6 +60,10 @@ const (
 	maxEarlyMessages = 1024
 	maxEarlyBytes    = 256 << 10
 
+	// maxAnswering bounds the streams without a channel whose reset is answered
+	// at a time. The far end chooses them, and each takes memory until it is done.
+	maxAnswering = 64
+
 	// maxNameBytes bounds the labels and protocols of the channels that the far
 	// end has open: each may have 128 KiB of them (RFC 8832 §5.1), of which the
 	// receive window knows nothing any more.
@@ -77,6 +81,9 @@ type Session struct {
 	channels table
 	waiting  []*Channel // for an id, until Start
 	nextID   int        // no id of ours below it is free
+
+	refused   map[uint16]struct{} // streams of the far end's that we reset: it answers with its own reset
+	answering map[uint16]struct{} // streams without a channel that we reset since the far end did
 
 	early         map[uint16][]sctp.Message
 	earlyMessages int
@@ -161,10 +168,17 @@ func (s *Session) Open(now time.Time, p Params) (*Channel, error) {
 			return nil, err
 		}
 	}
-	if s.established {
+	if s.established && !s.isAnswering(c.id) {
 		s.setState(c, StateOpen)
 	}
 	return c, nil
+}
+
+// isAnswering tells whether a stream is being reset that had no channel: one that
+// is made meanwhile opens when that is done.
+func (s *Session) isAnswering(id uint16) bool {
+	_, ok := s.answering[id]
+	return ok
 }
 
 // register gives a channel its stream.
@@ -178,7 +192,7 @@ func (s *Session) register(c *Channel, id uint16) {
 
 // openInBand gives a channel an id of ours and queues its DATA_CHANNEL_OPEN.
 func (s *Session) openInBand(now time.Time, c *Channel) error {
-	for s.nextID <= maxStreamID && s.channels.get(uint16(s.nextID)) != nil {
+	for s.nextID <= maxStreamID && (s.channels.get(uint16(s.nextID)) != nil || s.isAnswering(uint16(s.nextID))) {
 		s.nextID += 2
 	}
 	if s.nextID > maxStreamID || s.nextID >= s.assoc.OutgoingStreams() {
@@ -352,6 +366,7 @@ func (s *Session) closeAll(now time.Time, err error) {
 		s.closed(c, err)
 	}
 	s.early, s.earlyMessages, s.earlyBytes = nil, 0, 0
+	s.refused, s.answering = nil, nil
 }
 
 // beginClose resets our side of a channel's stream, which ends the channel
@@ -378,6 +393,7 @@ func (s *Session) remoteReset(now time.Time, id uint16) {
 	s.dropEarly(now, id)
 	c := s.channels.get(id)
 	if c == nil {
+		s.answerReset(now, id)
 		return
 	}
 	c.remoteEnd = true
@@ -391,12 +407,47 @@ func (s *Session) remoteReset(now time.Time, id uint16) {
 	}
 }
 
+// refuse resets a stream of the far end's that is to have no channel.
+func (s *Session) refuse(now time.Time, id uint16) {
+	s.dropEarly(now, id)
+	if s.assoc.ResetStreams(now, id) != nil {
+		return // an invalid stream has nothing to reset
+	}
+	if s.refused == nil {
+		s.refused = map[uint16]struct{}{}
+	}
+	s.refused[id] = struct{}{}
+}
+
+// answerReset answers the far end's reset of a stream that has no channel here:
+// of a negotiated one that only it has, and that would wait for ever (RFC 8831
+// §6.7). Where it is itself the answer to ours, that is all.
+func (s *Session) answerReset(now time.Time, id uint16) {
+	if _, ok := s.refused[id]; ok {
+		delete(s.refused, id)
+		return
+	}
+	if len(s.answering) >= maxAnswering || s.isAnswering(id) || s.assoc.ResetStreams(now, id) != nil {
+		return
+	}
+	if s.answering == nil {
+		s.answering = map[uint16]struct{}{}
+	}
+	s.answering[id] = struct{}{}
+}
+
 // localReset is the end of our own reset of a stream, or its failure, after
 // which the channel is as closed as it can be.
 func (s *Session) localReset(now time.Time, id uint16, failed error) {
 	c := s.channels.get(id)
+	answered := s.isAnswering(id)
+	if delete(s.answering, id); len(s.answering) == 0 {
+		s.answering = nil
+	}
 	switch {
 	case c == nil:
+	case answered && c.state == StateConnecting:
+		s.setState(c, StateOpen)
 	case c.ackOwed:
 		s.acceptOpen(now, c)
 	case c.state != StateClosing:
@@ -549,8 +600,7 @@ func (s *Session) handleOpen(now time.Time, m sctp.Message) {
 	wrongParity := s.started && int(m.Stream)%2 == s.firstID()
 	if err != nil || wrongParity || m.Stream > maxStreamID || int(m.Stream) >= s.assoc.OutgoingStreams() ||
 		s.nameBytes+p.nameBytes() > maxNameBytes {
-		s.dropEarly(now, m.Stream)
-		s.assoc.ResetStreams(now, m.Stream) // an invalid stream has nothing to reset
+		s.refuse(now, m.Stream)
 		return
 	}
 	p.ID = m.Stream

@@ -318,6 +318,49 @@ func TestNegotiatedIDAgain(t *testing.T) {
 	w.want(w.open(1, p), "new", false)
 }
 
+// A negotiated channel that only one end has is closed like any other, and the
+// other end may have it at any time: what is sent on it once it is open arrives.
+func TestNegotiatedAtOneEnd(t *testing.T) {
+	w := newWorld(t, 1)
+	w.start()
+	p := reliable("")
+	p.Negotiated, p.ID = true, 6
+	for round := range 3 {
+		c := w.open(0, p)
+		c.Close(w.now)
+		for range 20 {
+			if w.ends[1].isAnswering(6) {
+				break
+			}
+			w.run(10 * time.Millisecond)
+		}
+		far := w.open(1, p)
+		if far.State() != StateConnecting {
+			t.Errorf("round %d: %v while the stream is being reset", round, far.State())
+		}
+		w.run(time.Second)
+		if c.State() != StateClosed || far.State() != StateOpen {
+			t.Fatalf("round %d: %v, and %v at the other end", round, c.State(), far.State())
+		}
+		near := w.open(0, p)
+		if err := far.Send(w.now, []byte("x"), false); err != nil {
+			t.Fatal(err)
+		}
+		w.run(time.Second)
+		w.want(near, "x", false)
+		near.Close(w.now)
+		w.run(time.Second)
+		if near.State() != StateClosed || far.State() != StateClosed {
+			t.Fatalf("round %d: %v and %v", round, near.State(), far.State())
+		}
+	}
+	sent := w.assoc[0].Stats().PacketsSent + w.assoc[1].Stats().PacketsSent
+	w.run(10 * time.Second) // resets are not answered for ever
+	if n := w.assoc[0].Stats().PacketsSent + w.assoc[1].Stats().PacketsSent - sent; n > 20 {
+		t.Errorf("%d packets while nothing happens", n)
+	}
+}
+
 func TestTenThousandChannels(t *testing.T) {
 	const n = 10000
 	w := newWorld(t, 3)
@@ -446,7 +489,7 @@ func TestOpenOnTakenOrForeignID(t *testing.T) {
 		if len(w.incoming(1)) != 0 {
 			t.Error("announced")
 		}
-		if negotiated && c.State() != StateClosing {
+		if negotiated && c.State() != StateClosed { // the other end answers the reset, without a channel
 			t.Errorf("state %v", c.State())
 		}
 	}
