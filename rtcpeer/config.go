@@ -98,7 +98,10 @@ type Config struct {
 	DisableTCP bool `json:"-"`
 	// ICELite makes this end an ICE-lite one (RFC 8445 §2.5): it has host
 	// candidates only, checks nothing and answers checks. It is for servers
-	// that everybody reaches; the far end must not be lite.
+	// that everybody reaches; the far end must not be lite. As it checks
+	// nothing, it sends data where the far end's checks say that it is: a peer
+	// that forges where they come from can have data sent to others, as much as
+	// it acknowledges unseen (RFC 8445 §19.5).
 	ICELite bool `json:"-"`
 	// MinDTLS and MaxDTLS are version numbers as they stand on the wire,
 	// dtls.VersionDTLS12 and up; 0: all there are.
