@@ -58,6 +58,7 @@ type pathSize struct {
 	nonce  uint64
 	out    bool // a probe is under way
 	send   bool
+	holed  bool // there was a black hole, and no pause since
 	tries  uint8
 	silent int // timeouts in succession
 
@@ -175,11 +176,18 @@ func (a *Association) sizeTimeout(now time.Time) {
 	a.considerProbe()
 }
 
-// checkBlackHole is told of every timeout of retransmission.
+// checkBlackHole is told of every timeout of retransmission. Whether shorter
+// packets would have passed timeouts do not tell, and mostly it is an outage. So
+// the search begins anew at once: if the path has become narrower, it ends with
+// three probes. When it happens again, probes are not to be believed for a while.
 func (a *Association) checkBlackHole(now time.Time) {
 	p := &a.size
-	if p.silent++; p.silent >= blackHoleTimeouts && p.found > 0 {
-		a.restartDiscovery(p.most)
+	if p.silent++; p.silent < blackHoleTimeouts || p.found == 0 {
+		return
+	}
+	again := p.holed
+	a.restartDiscovery(p.most)
+	if p.holed = !again; again {
 		a.timers.size = now.Add(raiseInterval)
 	}
 }

@@ -123,3 +123,32 @@ func TestSlowPathKeepsPacketsShort(t *testing.T) {
 		}
 	}
 }
+
+// After an outage the size is found anew at once; after another one, in ten
+// minutes only.
+func TestOutageIsNoBlackHole(t *testing.T) {
+	p := discover(t, 9000)
+	for i, want := range []int{8932, 1200} {
+		out := true
+		p.inspect = func(_ int, pkt []byte) bool { return !out && len(pkt) <= 9000 }
+		for n := range 200 {
+			p.send(0, 1, testMessage(1, n, 16384), SendOptions{})
+		}
+		p.run(3 * time.Second)
+		if out = false; p.ends[0].Stats().PacketSize != 1200 {
+			t.Fatalf("outage %d: packets of %d", i+1, p.ends[0].Stats().PacketSize)
+		}
+		p.run(10 * time.Second)
+		if got := p.ends[0].Stats().PacketSize; got != want {
+			t.Errorf("after outage %d: packets of %d, want %d", i+1, got, want)
+		}
+	}
+	p.run(raiseInterval)
+	for n := range 100 {
+		p.send(0, 1, testMessage(1, n, 16384), SendOptions{})
+	}
+	p.run(time.Second)
+	if got := p.ends[0].Stats().PacketSize; got != 8932 {
+		t.Errorf("packets of %d after a pause", got)
+	}
+}
