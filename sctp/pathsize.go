@@ -58,9 +58,9 @@ type pathSize struct {
 	nonce  uint64
 	out    bool // a probe is under way
 	send   bool
-	holed  bool // there was a black hole, and no pause since
 	tries  uint8
-	silent int // timeouts in succession
+	silent uint16 // timeouts in succession
+	holed  int64  // when that was taken for a black hole last; 0: never
 
 	pace  float64 // bytes delivered a second, the last time; 0: not yet known
 	from  int64   // of the next time, in bytes delivered
@@ -179,15 +179,16 @@ func (a *Association) sizeTimeout(now time.Time) {
 // checkBlackHole is told of every timeout of retransmission. Whether shorter
 // packets would have passed timeouts do not tell, and mostly it is an outage. So
 // the search begins anew at once: if the path has become narrower, it ends with
-// three probes. When it happens again, probes are not to be believed for a while.
+// three probes. When it happens again soon, probes are not to be believed for a
+// while.
 func (a *Association) checkBlackHole(now time.Time) {
 	p := &a.size
 	if p.silent++; p.silent < blackHoleTimeouts || p.found == 0 {
 		return
 	}
-	again := p.holed
+	last, at := p.holed, a.clock(now)
 	a.restartDiscovery(p.most)
-	if p.holed = !again; again {
+	if p.holed = at; last != 0 && at-last < int64(raiseInterval) {
 		a.timers.size = now.Add(raiseInterval)
 	}
 }

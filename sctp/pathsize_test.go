@@ -124,7 +124,7 @@ func TestSlowPathKeepsPacketsShort(t *testing.T) {
 	}
 }
 
-// After an outage the size is found anew at once; after another one, in ten
+// After an outage the size is found anew at once; after another one soon, in ten
 // minutes only.
 func TestOutageIsNoBlackHole(t *testing.T) {
 	p := discover(t, 9000)
