@@ -46,6 +46,12 @@ func TestClosedIsCollected(t *testing.T) {
 			closed = append(closed, weak.Make(a), weak.Make(b))
 		}()
 	}
+	wantCollected(t, closed)
+}
+
+// wantCollected waits until these connections are no longer in memory.
+func wantCollected(t *testing.T, closed []weak.Pointer[Conn]) {
+	t.Helper()
 	left := 0
 	for range 100 {
 		runtime.GC()

@@ -295,6 +295,28 @@ func refused(s net.Conn, request []byte) bool {
 	return false
 }
 
+// dialHost makes a connection whose far end is the host's, as far as the offer.
+// received has a value when the far end has its channel.
+func dialHost(t *testing.T, h *Host) (a, b *Conn, kept *DataChannel, received <-chan bool) {
+	t.Helper()
+	a, b = New(), New()
+	if err := errors.Join(a.Initialize(Config{IncludeLoopback: true}), b.Initialize(Config{Host: h})); err != nil {
+		t.Fatal(err)
+	}
+	signalTo(t, a, b)
+	signalTo(t, b, a)
+	came := make(chan bool, 1)
+	b.OnDataChannelReceived(func(*DataChannel) { came <- true })
+	kept, err := a.CreateDataChannel("x", ChannelOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.CreateOffer(); err != nil {
+		t.Fatal(err)
+	}
+	return a, b, kept, came
+}
+
 // TestHostRun has one goroutine in Run serve two connections of a host, until
 // the host is closed.
 func TestHostRun(t *testing.T) {
@@ -321,24 +343,10 @@ func TestHostRun(t *testing.T) {
 	ran := make(chan error, 1)
 	go func() { ran <- h.Run(context.Background()) }()
 	for range 2 {
-		a, b := New(), New()
+		a, b, kept, received := dialHost(t, h)
 		defer a.Close()
 		defer b.Close()
-		if err := errors.Join(a.Initialize(Config{IncludeLoopback: true}), b.Initialize(Config{Host: h})); err != nil {
-			t.Fatal(err)
-		}
-		signalTo(t, a, b)
-		signalTo(t, b, a)
-		received := make(chan bool, 1)
-		b.OnDataChannelReceived(func(*DataChannel) { received <- true })
-		kept, err := a.CreateDataChannel("x", ChannelOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
 		defer kept.Close()
-		if err := a.CreateOffer(); err != nil {
-			t.Fatal(err)
-		}
 		go a.Run(t.Context())
 		select {
 		case <-received:
@@ -363,22 +371,8 @@ func TestHostLetsGoOfClosed(t *testing.T) {
 	var closed []weak.Pointer[Conn]
 	for i := range 4 {
 		func() {
-			a, b := New(), New()
-			if err := errors.Join(a.Initialize(Config{IncludeLoopback: true}), b.Initialize(Config{Host: h})); err != nil {
-				t.Fatal(err)
-			}
-			signalTo(t, a, b)
-			signalTo(t, b, a)
-			received := make(chan bool, 1)
-			b.OnDataChannelReceived(func(*DataChannel) { received <- true })
-			kept, err := a.CreateDataChannel("x", ChannelOptions{})
-			if err != nil {
-				t.Fatal(err)
-			}
+			a, b, kept, received := dialHost(t, h)
 			defer kept.Close()
-			if err := a.CreateOffer(); err != nil {
-				t.Fatal(err)
-			}
 			var running sync.WaitGroup
 			running.Go(func() { a.Run(t.Context()) })
 			running.Go(func() { b.Run(t.Context()) })
@@ -395,21 +389,7 @@ func TestHostLetsGoOfClosed(t *testing.T) {
 			closed = append(closed, weak.Make(b))
 		}()
 	}
-	left := 0
-	for range 100 {
-		runtime.GC()
-		left = 0
-		for _, w := range closed {
-			if w.Value() != nil {
-				left++
-			}
-		}
-		if left == 0 {
-			return
-		}
-		<-time.After(10 * time.Millisecond)
-	}
-	t.Errorf("%d of %d closed connections are still in memory", left, len(closed))
+	wantCollected(t, closed)
 }
 
 // A connection that waited to be polled is another host's after Initialize.
