@@ -267,7 +267,8 @@ func (c *Conn) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Close tells the far end and ends the connection.
+// Close tells the far end and ends the connection. What was not read by then
+// cannot be read any more.
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -276,6 +277,7 @@ func (c *Conn) Close() error {
 	c.core.Close(now)
 	c.settle(now)
 	c.timer.Stop()
+	c.queue = nil
 	c.end(net.ErrClosed)
 	return nil
 }

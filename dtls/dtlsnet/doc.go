@@ -1,6 +1,7 @@
 // Package dtlsnet runs DTLS over a net.PacketConn, for programs that need
 // DTLS and not WebRTC: [Dial] and [Listen] make connections that are
-// net.Conns, on which each Write is a datagram and each Read gives one.
+// net.Conns, on which each Write is a datagram and each Read gives one, but for
+// empty ones, which do not arrive.
 //
 // It is the edge around [purertc/dtls]: sockets, the clock, locks and
 // goroutines are here, the protocol is there.

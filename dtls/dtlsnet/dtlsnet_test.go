@@ -201,6 +201,24 @@ func TestDeadlines(t *testing.T) {
 	}
 }
 
+// What waits to be read when a connection is closed by this end is gone.
+func TestReadAfterClose(t *testing.T) {
+	_, client, server := listen(t, nil)
+	if _, err := server.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	client.mu.Lock()
+	for give := time.Now().Add(10 * time.Second); len(client.queue) == 0 && time.Now().Before(give); {
+		client.wait(give)
+	}
+	waiting := len(client.queue)
+	client.mu.Unlock()
+	client.Close()
+	if n, err := client.Read(make([]byte, 1)); waiting != 1 || n != 0 || !errors.Is(err, net.ErrClosed) {
+		t.Errorf("%d datagrams waited; after Close Read gave %d, %v", waiting, n, err)
+	}
+}
+
 func TestDialNobody(t *testing.T) {
 	cc, _ := configs(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
