@@ -20,6 +20,7 @@ type Channel struct {
 	ackOwed   bool // opened by the far end on a stream whose last reset is not yet confirmed
 	localEnd  bool // our side of the stream was reset
 	remoteEnd bool // the far end's was
+	again     bool // … and once more, of a channel on the same id that is not known here
 
 	queue   queue[message]
 	arrived uint64 // messages that were ever in queue

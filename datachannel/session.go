@@ -396,6 +396,7 @@ func (s *Session) remoteReset(now time.Time, id uint16) {
 		s.answerReset(now, id)
 		return
 	}
+	c.again = c.remoteEnd // what the far end had on the id since is over, too
 	c.remoteEnd = true
 	switch c.state {
 	case StateConnecting, StateOpen:
@@ -446,17 +447,20 @@ func (s *Session) localReset(now time.Time, id uint16, failed error) {
 	}
 	switch {
 	case c == nil:
-	case answered && c.state == StateConnecting:
-		s.setState(c, StateOpen)
 	case c.ackOwed:
 		s.acceptOpen(now, c)
+	case answered && c.state == StateConnecting:
+		s.setState(c, StateOpen)
 	case c.state != StateClosing:
 	case failed != nil:
 		s.closed(c, failed)
 	default:
 		c.localEnd = true
-		if c.remoteEnd {
-			s.closed(c, nil)
+		if !c.remoteEnd {
+			return
+		}
+		if s.closed(c, nil); c.again {
+			s.answerReset(now, id)
 		}
 	}
 }

@@ -361,6 +361,42 @@ func TestNegotiatedAtOneEnd(t *testing.T) {
 	}
 }
 
+// The far end may use an id in band while the reset of the stream, which had no
+// channel here, is not confirmed yet.
+func TestOpenWhileAnswering(t *testing.T) {
+	for seed := range uint64(40) {
+		w := newWorld(t, seed)
+		w.start()
+		w.loss = 0.15
+		for round := range 10 {
+			n := reliable("")
+			n.Negotiated, n.ID = true, uint16(w.ends[0].firstID())
+			for _, p := range []Params{n, reliable("in band")} {
+				c := w.open(0, p)
+				w.run(0)
+				if err := c.Send(w.now, []byte("x"), false); err != nil {
+					t.Fatal(err)
+				}
+				c.Close(w.now)
+				for range 600 {
+					if c.State() == StateClosed {
+						break
+					}
+					w.run(100 * time.Millisecond)
+				}
+				if c.State() != StateClosed || c.id != n.ID {
+					t.Fatalf("seed %d, round %d: channel %d is %v after a minute", seed, round, c.id, c.State())
+				}
+			}
+			all := w.incoming(1)
+			if len(all) != round+1 {
+				t.Fatalf("seed %d, round %d: %d channels", seed, round, len(all))
+			}
+			w.want(all[round], "x", false)
+		}
+	}
+}
+
 func TestTenThousandChannels(t *testing.T) {
 	const n = 10000
 	w := newWorld(t, 3)
