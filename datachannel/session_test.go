@@ -242,6 +242,16 @@ func TestCloseDeliversAndFreesTheID(t *testing.T) {
 	}
 }
 
+// closes runs until a channel is closed, for a minute at most.
+func (w *world) closes(c *Channel) {
+	for range 600 {
+		if c.State() == StateClosed {
+			return
+		}
+		w.run(100 * time.Millisecond)
+	}
+}
+
 // One id after the other is used again while packets are lost: a channel may
 // be opened, used and closed before the response to the reset of the one before
 // it has come. Nothing is lost, and the program hears of it in order.
@@ -259,12 +269,7 @@ func TestIDAgainWhilePacketsAreLost(t *testing.T) {
 				}
 			}
 			c.Close(w.now)
-			for range 600 {
-				if c.State() == StateClosed {
-					break
-				}
-				w.run(100 * time.Millisecond)
-			}
+			w.closes(c)
 			if c.State() != StateClosed {
 				t.Fatalf("seed %d, round %d: %v after a minute", seed, round, c.State())
 			}
@@ -378,12 +383,7 @@ func TestOpenWhileAnswering(t *testing.T) {
 					t.Fatal(err)
 				}
 				c.Close(w.now)
-				for range 600 {
-					if c.State() == StateClosed {
-						break
-					}
-					w.run(100 * time.Millisecond)
-				}
+				w.closes(c)
 				if c.State() != StateClosed || c.id != n.ID {
 					t.Fatalf("seed %d, round %d: channel %d is %v after a minute", seed, round, c.id, c.State())
 				}
