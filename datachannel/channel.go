@@ -172,6 +172,13 @@ func (c *Channel) takePartial() []byte {
 	return b
 }
 
+// violated closes the channel because the far end broke the protocol in it.
+func (c *Channel) violated(now time.Time) {
+	c.takePartial()
+	c.err = ErrProtocol
+	c.Close(now)
+}
+
 // deliver queues a message. n is what it is charged for.
 func (c *Channel) deliver(now time.Time, m message, n int) {
 	if c.unreliable() {

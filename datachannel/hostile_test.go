@@ -80,6 +80,52 @@ func TestPiecesAreBounded(t *testing.T) {
 	}
 }
 
+// A message longer than ours may be ends its channel, in pieces as whole, and
+// nothing else; a label may be longer.
+func TestTooLongMessages(t *testing.T) {
+	w := newWorld(t, 24)
+	w.ends[1].maxMessage = 1000
+	w.start()
+	before := w.assoc[1].Stats().ReceiveWindow
+	good := w.open(0, reliable(strings.Repeat("l", 5000)))
+	for name, send := range map[string]func(id uint16){
+		"whole": func(id uint16) { w.sendRaw(id, ppidString, make([]byte, 1001)) },
+		"in pieces": func(id uint16) {
+			w.sendRaw(id, ppidBinaryPartial, make([]byte, 600))
+			w.sendRaw(id, ppidBinaryPartial, make([]byte, 600))
+		},
+		"in pieces, the last": func(id uint16) {
+			w.sendRaw(id, ppidBinaryPartial, make([]byte, 600))
+			w.sendRaw(id, ppidBinary, make([]byte, 401))
+		},
+	} {
+		near := w.open(0, reliable(name))
+		w.run(time.Second)
+		far := w.ends[1].channels.get(near.id)
+		w.sendRaw(near.id, ppidBinary, make([]byte, 1000))
+		w.sendRaw(near.id, ppidBinaryPartial, make([]byte, 500))
+		w.sendRaw(near.id, ppidBinary, make([]byte, 500))
+		w.run(time.Second)
+		if far.State() != StateOpen || far.Waiting() != 2 {
+			t.Errorf("%s: %v with %d messages of full length", name, far.State(), far.Waiting())
+		}
+		send(near.id)
+		w.run(time.Second)
+		if near.State() != StateClosed || far.State() != StateClosed || far.Err() != ErrProtocol || far.Waiting() != 2 {
+			t.Errorf("%s: %v and %v, %v, %d messages", name, near.State(), far.State(), far.Err(), far.Waiting())
+		}
+		drain(w, far)
+	}
+	w.sendRaw(w.open(0, reliable("x")).id+2, ppidBinary, make([]byte, 1001)) // comes before its channel
+	w.run(time.Second)
+	if w.ends[1].earlyBytes != 0 || w.ends[1].partialBytes != 0 || w.assoc[1].Stats().ReceiveWindow < before {
+		t.Errorf("%d and %d bytes stay counted, the window is %d of %d", w.ends[1].earlyBytes, w.ends[1].partialBytes, w.assoc[1].Stats().ReceiveWindow, before)
+	}
+	if far := w.ends[1].channels.get(good.id); good.State() != StateOpen || far.State() != StateOpen {
+		t.Errorf("another channel is %v and %v", good.State(), far.State())
+	}
+}
+
 // Short messages count for what they take, on all unreliable channels together.
 func TestUnreadShortMessagesAreBounded(t *testing.T) {
 	w := newWorld(t, 22)

@@ -1,6 +1,7 @@
 package datachannel
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -73,6 +74,7 @@ const (
 // A Session is the set of data channels on one association (RFC 8831).
 type Session struct {
 	assoc       *sctp.Association
+	maxMessage  int // received; 0: what the association takes
 	started     bool
 	client      bool
 	established bool
@@ -95,10 +97,16 @@ type Session struct {
 	events          queue[Event]
 }
 
-// NewSession returns a session without channels.
-func NewSession(a *sctp.Association) *Session {
-	return &Session{assoc: a}
+// NewSession returns a session without channels. A message for the program that
+// is longer than maxMessageSize ends its channel with ErrProtocol; 0: no bound but
+// the association's, which must let a DATA_CHANNEL_OPEN of MaxOpenSize pass.
+func NewSession(a *sctp.Association, maxMessageSize int) *Session {
+	return &Session{assoc: a, maxMessage: maxMessageSize}
 }
+
+// tooLong says whether the far end may not have sent so long a message: our
+// a=max-message-size forbids it (RFC 8841 §6).
+func (s *Session) tooLong(n int) bool { return s.maxMessage > 0 && n > s.maxMessage }
 
 // Start tells the session the DTLS role, which decides whose ids are even
 // (RFC 8832 §6), and that the association exists: channels in waiting get
@@ -284,7 +292,7 @@ func (s *Session) closed(c *Channel, err error) {
 	if c.state == StateClosed {
 		return
 	}
-	c.err = err
+	c.err = cmp.Or(c.err, err) // what began the close is the cause
 	c.takePartial()
 	s.unregister(c)
 	s.setState(c, StateClosed)
@@ -500,10 +508,8 @@ func (s *Session) handleData(now time.Time, c *Channel, m sctp.Message) {
 	case ppidStringPartial, ppidBinaryPartial:
 		// Deprecated (RFC 8831 §6.6): a piece, whose end has PPID 51 or 53.
 		s.assoc.Release(now, n)
-		if s.partialBytes+n > maxPartialBytes {
-			c.takePartial()
-			c.err = ErrProtocol
-			c.Close(now)
+		if s.partialBytes+n > maxPartialBytes || s.tooLong(len(c.partial)+n) {
+			c.violated(now)
 			return
 		}
 		c.partial = append(c.partial, m.Data...)
@@ -511,6 +517,11 @@ func (s *Session) handleData(now time.Time, c *Channel, m sctp.Message) {
 		return
 	default:
 		s.assoc.Release(now, n)
+		return
+	}
+	if s.tooLong(len(c.partial) + n) {
+		s.assoc.Release(now, n)
+		c.violated(now)
 		return
 	}
 	if c.partial != nil {
@@ -526,7 +537,7 @@ func (s *Session) handleData(now time.Time, c *Channel, m sctp.Message) {
 // keepEarly keeps a message that came before its channel.
 func (s *Session) keepEarly(now time.Time, m sctp.Message) {
 	s.assoc.Release(now, len(m.Data))
-	if s.ended != nil || s.earlyMessages >= maxEarlyMessages || s.earlyBytes+len(m.Data) > maxEarlyBytes {
+	if s.ended != nil || s.tooLong(len(m.Data)) || s.earlyMessages >= maxEarlyMessages || s.earlyBytes+len(m.Data) > maxEarlyBytes {
 		return
 	}
 	if s.early == nil {

@@ -43,7 +43,7 @@ func newWorld(t testing.TB, seed uint64) *world {
 	w := &world{t: t, now: time.Unix(1e9, 0), rng: rand.New(rand.NewPCG(seed, 2))}
 	for i := range w.ends {
 		w.assoc[i] = sctp.NewAssociation(sctp.Config{Rand: testRand{w.rng}})
-		w.ends[i] = NewSession(w.assoc[i])
+		w.ends[i] = NewSession(w.assoc[i], 0)
 	}
 	return w
 }

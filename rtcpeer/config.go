@@ -107,8 +107,8 @@ type Config struct {
 	// dtls.VersionDTLS12 and up; 0: all there are.
 	MinDTLS, MaxDTLS uint16 `json:"-"`
 	// MaxMessageSize is the longest message in bytes, both ways; it is
-	// advertised. 0: 262144. The receive window is never smaller. A peer that
-	// heeds it not may send up to datachannel.MaxOpenSize, as labels may take.
+	// advertised. 0: 262144. The receive window is never smaller. A channel on
+	// which the far end sends a longer one is closed.
 	MaxMessageSize int `json:"-"`
 	// SendBufferSize is how many bytes may wait on a channel; 0: 4 MiB.
 	SendBufferSize int `json:"-"`

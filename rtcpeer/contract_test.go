@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"purertc/datachannel"
 	"purertc/sctp"
 )
 
@@ -1505,6 +1506,47 @@ func TestLongLabelShortMessages(t *testing.T) {
 		if err := ch.PutPacket([]byte("ab")); !errors.Is(err, ErrMessageTooLarge) {
 			t.Errorf("two bytes: %v", err)
 		}
+	})
+}
+
+// A far end that does not heed our max-message-size loses the channel, and we
+// hear why; the connection lives.
+func TestMaxMessageSizeNotHeeded(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		n := newMemNet()
+		a, b := newMemConn(t, n, "10.0.0.1", Config{}), newMemConn(t, n, "10.0.0.2", Config{MaxMessageSize: 100})
+		defer a.Close()
+		defer b.Close()
+		signalTo(t, a, b)
+		b.OnSessionDescriptionCreated(func(typ, sdp string) {
+			b.SetLocalDescription(typ, sdp)
+			_, sdp = b.LocalDescription()
+			if err := a.SetRemoteDescription(typ, strings.Replace(sdp, "a=max-message-size:100\r\n", "", 1)); err != nil {
+				t.Error(err)
+			}
+		})
+		var near, far [2]*DataChannel
+		for id := range near {
+			near[id], _ = a.CreateDataChannel("x", ChannelOptions{Negotiated: true, ID: new(id)})
+			far[id], _ = b.CreateDataChannel("x", ChannelOptions{Negotiated: true, ID: new(id)})
+		}
+		a.CreateOffer()
+		poll := func() { a.Poll(); b.Poll() }
+		waitFor(t, "open", func() bool { poll(); return near[0].ReadyState() == ChannelStateOpen })
+		for _, size := range []int{100, 101} {
+			if err := near[0].PutPacket(make([]byte, size)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		waitFor(t, "closed", func() bool { poll(); return near[0].ReadyState() == ChannelStateClosed })
+		if p, _, err := far[0].Receive(context.Background()); len(p) != 100 || err != nil {
+			t.Errorf("%d bytes, %v", len(p), err)
+		}
+		if _, _, err := far[0].Receive(context.Background()); !errors.Is(err, datachannel.ErrProtocol) {
+			t.Errorf("then %v", err)
+		}
+		near[1].PutPacket([]byte("y"))
+		waitFor(t, "other", func() bool { poll(); return far[1].AvailablePacketCount() == 1 })
 	})
 }
 

@@ -59,7 +59,7 @@ func newCore(cfg *Config, agent *ice.Agent, random io.Reader) core {
 		CongestionControl: cfg.CongestionControl,
 	})
 	return core{
-		agent: agent, assoc: assoc, session: datachannel.NewSession(assoc),
+		agent: agent, assoc: assoc, session: datachannel.NewSession(assoc, cfg.maxMessageSize()),
 		datagramSize: cfg.maxDatagramSize(), discovery: cfg.MaxDatagramSize == 0,
 	}
 }
