@@ -161,9 +161,7 @@ func rivals(args []string) error {
 	key := func(r row, s, figure string) string { return r.name + "|" + s + "|" + figure }
 	for round := range *rounds {
 		if *floor != "" {
-			if v, err := floorMbps(*floor); err == nil {
-				results["floor"] = append(results["floor"], v)
-			} else {
+			if err := measureFloor(*floor, results); err != nil {
 				fmt.Fprintln(os.Stderr, "rtcbench: floor:", err)
 			}
 		}
@@ -211,7 +209,7 @@ func rivals(args []string) error {
 			lines = append(lines, c)
 		}
 	}
-	table := comparisonTable(lines, stacks, results["floor"], *rounds)
+	table := comparisonTable(lines, stacks, *rounds) + floorLine(lines, results)
 	fmt.Print(table)
 	raw, err := json.MarshalIndent(results, "", " ")
 	if err != nil {
@@ -260,16 +258,48 @@ func firstLine(s string) string {
 	return s
 }
 
-// floorMbps is what kernel and ciphers allow in one process.
-func floorMbps(command string) (float64, error) {
-	out, err := exec.Command(command, "udp", "-io", "gso", "-crypto=true").Output()
-	if err != nil {
-		return 0, err
+// The figures of the floor: what kernel and ciphers allow in one process.
+const (
+	floorBulk    = "floor|bulk, Mbit/s"
+	floorPingP50 = "floor|ping-pong, p50, µs"
+	floorPingP99 = "floor|ping-pong, p99, µs"
+)
+
+func measureFloor(command string, results map[string][]float64) error {
+	for _, args := range []string{"udp -io gso -crypto=true", "pingpong"} {
+		out, err := exec.Command(command, strings.Fields(args)...).Output()
+		if err != nil {
+			return err
+		}
+		var v struct {
+			Mbps float64 `json:"mbps_app"`
+			P50  float64 `json:"p50_us"`
+			P99  float64 `json:"p99_us"`
+		}
+		if err := json.Unmarshal(out, &v); err != nil {
+			return err
+		}
+		for key, x := range map[string]float64{floorBulk: v.Mbps, floorPingP50: v.P50, floorPingP99: v.P99} {
+			if x > 0 {
+				results[key] = append(results[key], x)
+			}
+		}
 	}
-	var v struct {
-		Mbps float64 `json:"mbps_app"`
+	return nil
+}
+
+// floorLine says what the machine's own limit was in this run.
+func floorLine(lines []comparison, results map[string][]float64) string {
+	bulk := median(results[floorBulk])
+	if bulk == 0 {
+		return ""
 	}
-	return v.Mbps, json.Unmarshal(out, &v)
+	of := ""
+	if len(lines) > 0 && lines[0].row == rivalRows()[0].name {
+		of = fmt.Sprintf(", of which the first row is %.0f %% (goal: 45)", 100*median(lines[0].values["purertc"])/bulk)
+	}
+	return fmt.Sprintf("\nThe machine's floor, in one process: bulk (GSO, AES-128-GCM and CRC32c) %s Mbit/s%s; ping-pong between two sockets p50 %s µs, p99 %s µs.\n",
+		short(bulk), of, short(median(results[floorPingP50])), short(median(results[floorPingP99])))
 }
 
 // A comparison is one figure of all stacks.
@@ -317,7 +347,7 @@ func short(v float64) string {
 }
 
 // comparisonTable is the medians as Markdown.
-func comparisonTable(lines []comparison, stacks []stackCommand, floor []float64, rounds int) string {
+func comparisonTable(lines []comparison, stacks []stackCommand, rounds int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Medians of %d interleaved rounds, %s, %s/%s, %d processors, %s.\n\n", rounds, time.Now().Format("2 January 2006"), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
 	b.WriteString("| what | figure |")
@@ -348,10 +378,6 @@ func comparisonTable(lines []comparison, stacks []stackCommand, floor []float64,
 			mark = "missed"
 		}
 		fmt.Fprintf(&b, " %s | %s |\n", goal, mark)
-	}
-	if f := median(floor); f > 0 && len(lines) > 0 && len(lines[0].values[stacks[0].name]) > 0 {
-		share := 100 * median(lines[0].values[stacks[0].name]) / f
-		fmt.Fprintf(&b, "\nThe machine's floor for bulk (GSO, AES-128-GCM and CRC32c in one process): %s Mbit/s, of which the first row is %.0f %% (goal: 45).\n", short(f), share)
 	}
 	return b.String()
 }
