@@ -72,7 +72,7 @@ type Config struct {
 	// mistakes of a far end, where nobody else can send to us.
 	Strict bool
 
-	ServerName   string   // a client's server_name, RFC 6066 §3; none by default
+	ServerName   string   // a client's server_name, RFC 6066 §3, or the one that a server confirms; none by default
 	ALPN         []string // protocols, RFC 7301; none by default
 	SRTPProfiles []uint16 // use_srtp, RFC 5764 §4.1.2; none by default
 

@@ -329,3 +329,29 @@ func TestUnifiedHeader(t *testing.T) {
 		}
 	}
 }
+
+// A server confirms its own name and no other: what a client calls it makes no
+// difference to one without, and old ones of pion do not read the answer.
+func TestServerNameConfirmed(t *testing.T) {
+	for own, confirmed := range map[string]bool{"": false, "example.org": false, "Example.com": true} {
+		p := newPair(t, func(c, s *Config) {
+			only12(c, s)
+			c.ServerName, s.ServerName = "example.com", own
+		})
+		p.start()
+		hello, _ := p.client.AppendHandshake(p.now, nil, p.limit)
+		p.deliver(p.server, hello)
+		flight, _ := p.server.AppendHandshake(p.now, nil, p.limit)
+		end := 13 + 12 + int(flight[13+3]) // the headers of record and message, whose length is under 256
+		sh, err := parseServerHello(flight[13+12 : end])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := slices.Contains(sh.extensions.seen, extServerName); got != confirmed {
+			t.Errorf("server %q: confirmed %t", own, got)
+		}
+		if got := p.server.ConnectionState().ServerName; got != "example.com" {
+			t.Errorf("the server knows of %q", got)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package dtls
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -144,8 +145,12 @@ func (c *Conn) answerExtensions12(h *clientHello, sh *serverHello) error {
 }
 
 // acknowledgesName tells whether to confirm a client's server_name
-// (RFC 6066 §3): not when a session is resumed, which has one already.
-func (c *Conn) acknowledgesName() bool { return c.serverName != "" && !c.resumed }
+// (RFC 6066 §3): only where the name makes a difference, and not when a session
+// is resumed, which has one already. Clients that name what they like, as pion
+// before 3.2 does, fail if they are told so.
+func (c *Conn) acknowledgesName() bool {
+	return c.cfg.ServerName != "" && strings.EqualFold(c.serverName, c.cfg.ServerName) && !c.resumed
+}
 
 // chooseProtocols answers ALPN, use_srtp and record_size_limit.
 func (c *Conn) chooseProtocols(e, answer *helloExtensions) (err error) {

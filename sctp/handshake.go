@@ -107,6 +107,10 @@ const usualInitAck = 120
 // appendInitAck appends an INIT ACK with the cookie.
 func (a *Association) appendInitAck(b []byte, c *cookie, unrecognized []byte) []byte {
 	p := a.localParams(c.localTag, c.localTSN)
+	// Nothing that the far end does not say itself: some drop an INIT ACK with a
+	// parameter that they do not know, as they do the INIT, whatever RFC 9260
+	// §3.2.1 says of it (pion before 2024). Their own INIT makes the association.
+	p.zeroChecksum = p.zeroChecksum && c.peer.zeroChecksum
 	b, start := p.appendInit(b, chunkInitAck)
 	b = appendParam(b, paramStateCookie, a.sealCookie(c))
 	for len(unrecognized) > 0 {

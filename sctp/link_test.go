@@ -513,6 +513,7 @@ func TestWeights(t *testing.T) {
 func TestZeroChecksum(t *testing.T) {
 	for _, on := range []bool{true, false} {
 		p := newPair(t, 11, Config{}, Config{DisableZeroChecksum: !on})
+		acks := 0
 		p.inspect = func(_ int, pkt []byte) bool {
 			zero := binary.LittleEndian.Uint32(pkt[8:]) == 0
 			typ := chunkType(pkt[12])
@@ -523,13 +524,21 @@ func TestZeroChecksum(t *testing.T) {
 			if !zero && !must && on {
 				t.Errorf("chunk %d with a checksum", typ)
 			}
+			if typ == chunkInitAck {
+				// Who does not know the parameter may drop the chunk for it.
+				ic, err := parseInit(pkt[16 : 12+int(binary.BigEndian.Uint16(pkt[14:]))])
+				if err != nil || ic.zeroChecksum != on {
+					t.Errorf("INIT ACK offers it: %t, %v; the other end: %t", ic.zeroChecksum, err, on)
+				}
+				acks++
+			}
 			return true
 		}
 		p.connect()
 		p.send(0, 1, []byte("x"), SendOptions{})
 		p.run(time.Second)
-		if len(p.got[1]) != 1 {
-			t.Error("not delivered")
+		if len(p.got[1]) != 1 || acks == 0 {
+			t.Errorf("%d delivered, %d INIT ACK seen", len(p.got[1]), acks)
 		}
 	}
 }

@@ -67,6 +67,7 @@ type options struct {
 	expectHRR           bool
 	expectNoHRR         bool
 	expectServerName    string
+	noServerNameAck     bool
 	expectSRTP          string
 	expectSelected      int
 	rejectALPN          bool
@@ -283,6 +284,7 @@ func flags() map[string]flagFunc {
 		"-expect-hrr":            boolFlag(func(o *options) *bool { return &o.expectHRR }),
 		"-expect-no-hrr":         boolFlag(func(o *options) *bool { return &o.expectNoHRR }),
 		"-expect-server-name":    stringFlag(func(o *options) *string { return &o.expectServerName }),
+		"-no-server-name-ack":    boolFlag(func(o *options) *bool { return &o.noServerNameAck }),
 		"-reject-alpn":           boolFlag(func(o *options) *bool { return &o.rejectALPN }),
 		"-decline-alpn":          ignored(true),
 

@@ -144,6 +144,9 @@ func (s *shim) config() (cfg dtls.Config, err error) {
 	if o.initialTimeoutMS != 0 {
 		cfg.InitialTimeout = time.Duration(o.initialTimeoutMS) * time.Millisecond
 	}
+	if o.server && !o.noServerNameAck {
+		cfg.ServerName = o.expectServerName
+	}
 	if o.selectALPN != "" {
 		cfg.ALPN = []string{o.selectALPN}
 	}
