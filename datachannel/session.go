@@ -2,6 +2,7 @@ package datachannel
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"purertc/sctp"
@@ -316,7 +317,11 @@ func (s *Session) handleEvent(now time.Time, ev sctp.Event) {
 	case sctp.EventEstablished:
 		s.associationUp(now)
 	case sctp.EventStreamsReset:
-		for _, id := range ev.Streams {
+		streams := ev.Streams
+		if len(streams) == 0 { // all of them
+			streams = s.known()
+		}
+		for _, id := range streams {
 			s.remoteReset(now, id)
 		}
 		return
@@ -336,6 +341,18 @@ func (s *Session) handleEvent(now time.Time, ev sctp.Event) {
 		s.closeAll(now, ev.Err)
 	}
 	s.event(Event{Kind: EventAssociation, Association: ev})
+}
+
+// known lists the streams with a channel, or with messages that came before it.
+func (s *Session) known() []uint16 {
+	ids := s.channels.ids()
+	for id := range s.early {
+		if s.channels.get(id) == nil {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 // associationUp opens the channels that waited.

@@ -366,6 +366,25 @@ func TestNegotiatedAtOneEnd(t *testing.T) {
 	}
 }
 
+// A reset of no streams by name is one of all (RFC 6525 §4.1), also of those on
+// which nothing has come yet.
+func TestAllStreamsReset(t *testing.T) {
+	w := newWorld(t, 1)
+	w.start()
+	p := reliable("")
+	p.Negotiated, p.ID = true, 6
+	quiet, inBand := w.open(0, p), w.open(0, reliable("x"))
+	w.run(time.Second)
+	w.ends[0].handleEvent(w.now, sctp.Event{Kind: sctp.EventStreamsReset})
+	if quiet.State() != StateClosing || inBand.State() != StateClosing {
+		t.Errorf("%v and %v", quiet.State(), inBand.State())
+	}
+	w.run(time.Second)
+	if quiet.State() != StateClosed || inBand.State() != StateClosed {
+		t.Errorf("%v and %v after our own resets", quiet.State(), inBand.State())
+	}
+}
+
 // The far end may use an id in band while the reset of the stream, which had no
 // channel here, is not confirmed yet.
 func TestOpenWhileAnswering(t *testing.T) {

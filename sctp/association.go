@@ -91,7 +91,7 @@ type EventKind uint8
 const (
 	EventNone         EventKind = iota
 	EventEstablished            // messages flow; the number of streams is known
-	EventStreamsReset           // Streams: the far end reset its outgoing side of them; all their messages were handed up
+	EventStreamsReset           // Streams, or all if there are none: the far end reset its outgoing side of them; all their messages were handed up
 	EventResetDone              // Streams: our outgoing reset of them was performed
 	EventResetFailed            // Streams, Err: the far end refused
 	EventRestarted              // the far end began anew (RFC 9260 §5.2)

@@ -245,7 +245,7 @@ func (a *Association) performReset(d *deferredReset) {
 		a.reassembly.resetStream(id)
 	}
 	a.reset.lastResult = resetPerformed
-	a.event(Event{Kind: EventStreamsReset, Streams: streams})
+	a.event(Event{Kind: EventStreamsReset, Streams: d.streams})
 }
 
 // handleResetResponse takes the answer to our request (RFC 6525 §5.2.7).

@@ -279,7 +279,11 @@ func TestReconfigRequests(t *testing.T) {
 	wantResult("asked anew", 104, resetPerformed)
 	s.write(request(paramOutgoingReset, 105, 100, 0xff, 0xff))
 	wantResult("no such stream", 105, resetWrongSSN)
+	s.write(s.data(3, 0, 3))
+	s.write(request(paramOutgoingReset, 106, 101))
+	wantResult("all streams", 106, resetPerformed)
 	resets := 0
+	var last Event
 	for {
 		s.a.Receive()
 		ev, ok := s.a.NextEvent()
@@ -288,10 +292,11 @@ func TestReconfigRequests(t *testing.T) {
 		}
 		if ev.Kind == EventStreamsReset {
 			resets++
+			last = ev
 		}
 	}
-	if resets != 2 {
-		t.Errorf("%d resets of 2", resets)
+	if resets != 3 || len(last.Streams) != 0 {
+		t.Errorf("%d resets of 3, the last of %d streams, not of all", resets, len(last.Streams))
 	}
 	// Ours, refused.
 	s.a.ResetStreams(s.now, 3)
