@@ -228,6 +228,14 @@ func NewAssociation(cfg Config) *Association {
 	return a
 }
 
+// SetRemotePort sets the far end's port, where it is not known before its
+// description is (RFC 8841 §5). Once the association has begun it stays.
+func (a *Association) SetRemotePort(port uint16) {
+	if a.state == StateClosed && !a.ended && port != 0 {
+		a.cfg.RemotePort = port
+	}
+}
+
 // tick notes the time of a call.
 func (a *Association) tick(now time.Time) {
 	if a.base.IsZero() {
