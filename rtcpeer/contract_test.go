@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"purertc/dtls"
 	"purertc/sctp"
 )
 
@@ -1512,6 +1513,8 @@ func TestLongLabelShortMessages(t *testing.T) {
 // wants it, which is not known then.
 func TestNetConnWriteBeforeOpen(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
 		n := newMemNet()
 		a, b := newMemConn(t, n, "10.0.0.1", Config{}), newMemConn(t, n, "10.0.0.2", Config{MaxMessageSize: 1000})
 		signalTo(t, a, b)
@@ -1538,15 +1541,20 @@ func TestNetConnWriteBeforeOpen(t *testing.T) {
 		}
 		running.Go(func() { a.Run(context.Background()) })
 		running.Go(func() { b.Run(context.Background()) })
-		far := <-received
+		defer running.Wait()
+		defer b.Close()
+		defer a.Close()
+		var far *DataChannel
+		select {
+		case far = <-received:
+		case <-ctx.Done():
+			t.Fatal("no channel")
+		}
 		for _, want := range []int{1000, 1000, 500} {
-			if p, _, err := far.Receive(context.Background()); len(p) != want || err != nil {
+			if p, _, err := far.Receive(ctx); len(p) != want || err != nil {
 				t.Errorf("%d bytes, %v, want %d", len(p), err, want)
 			}
 		}
-		a.Close()
-		b.Close()
-		running.Wait()
 	})
 }
 
@@ -1786,10 +1794,68 @@ func TestWrongFingerprint(t *testing.T) {
 		if other.ReadyState() != ChannelStateClosed {
 			t.Errorf("channel %v", other.ReadyState())
 		}
+		for what, err := range failures(b, other) {
+			if !errors.Is(err, ErrClosed) || !errors.Is(err, dtls.ErrFingerprintMismatch) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
 		if s := b.Stats().Transport.DTLSState; s != "failed" {
 			t.Errorf("stats: %s", s)
 		}
 	})
+}
+
+// failures are the errors of calls on a connection that has failed, and on its
+// channel.
+func failures(c *Conn, ch *DataChannel) map[string]error {
+	ctx := context.Background()
+	return map[string]error{
+		"PutPacket":       ch.PutPacket([]byte("x")),
+		"Send":            ch.Send(ctx, []byte("x"), false),
+		"Receive":         third(ch.Receive(ctx)),
+		"OpenDataChannel": second(c.OpenDataChannel("late", ChannelOptions{})),
+	}
+}
+
+func third[T, U any](_ T, _ U, err error) error { return err }
+
+// Ends that speak no common version of DTLS both say so, on every call, and
+// after Close too.
+func TestNoCommonVersion(t *testing.T) {
+	only12, only13 := Config{MaxDTLS: tls.VersionTLS12}, Config{MinDTLS: tls.VersionTLS13}
+	for _, cfg := range [][2]Config{{only12, only13}, {only13, only12}} {
+		inBubble(t, func(t *testing.T) {
+			n := newMemNet()
+			a, b := newMemConn(t, n, "10.0.0.1", cfg[0]), newMemConn(t, n, "10.0.0.2", cfg[1])
+			signalTo(t, a, b)
+			signalTo(t, b, a)
+			x, _ := a.CreateDataChannel("x", ChannelOptions{Negotiated: true, ID: new(0)})
+			y, _ := b.CreateDataChannel("x", ChannelOptions{Negotiated: true, ID: new(0)})
+			a.CreateOffer()
+			waitFor(t, "both have failed", func() bool {
+				a.Poll()
+				b.Poll()
+				return a.ConnectionState() == StateFailed && b.ConnectionState() == StateFailed
+			})
+			check := func(when, what string, err error) {
+				var alert *dtls.AlertError
+				if !errors.Is(err, ErrClosed) || !errors.As(err, &alert) || alert.Alert != dtls.AlertProtocolVersion {
+					t.Errorf("%s %s: %v", what, when, err)
+				}
+			}
+			for c, ch := range map[*Conn]*DataChannel{a: x, b: y} {
+				for what, err := range failures(c, ch) {
+					check("after the failure", what, err)
+				}
+				c.Close()
+				check("after Close", "PutPacket", ch.PutPacket(nil))
+				check("after Close", "Receive", third(ch.Receive(context.Background())))
+				if text := c.Report().String(); !strings.Contains(text, "cause: rtcpeer: closed: rtcpeer: DTLS: ") {
+					t.Errorf("report after Close:\n%s", text)
+				}
+			}
+		})
+	}
 }
 
 // A far end that opens channels without end, while nobody polls, is bounded.

@@ -517,6 +517,9 @@ func (p *peer) shut(now time.Time, cause error) {
 	}
 	p.core.agent.Close(now)
 	p.flush(now)
+	if cause == nil && p.state == StateFailed {
+		cause = p.cause // why it was of no use any more
+	}
 	p.closed, p.cause = true, closedBy(cause)
 	p.inbox.leave()
 	p.finish()
