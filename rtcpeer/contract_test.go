@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"purertc/datachannel"
 	"purertc/dtls"
 	"purertc/sctp"
 )
@@ -1801,6 +1802,50 @@ func TestWrongFingerprint(t *testing.T) {
 		}
 		if s := b.Stats().Transport.DTLSState; s != "failed" {
 			t.Errorf("stats: %s", s)
+		}
+	})
+}
+
+// The far end may have another SCTP port than the usual one (RFC 8841 §5). It
+// cannot take a third later.
+func TestOtherSCTPPort(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		n := newMemNet()
+		a, b := newMemConn(t, n, "10.0.0.1", Config{}), newMemConn(t, n, "10.0.0.2", Config{})
+		defer a.Close()
+		defer b.Close()
+		p, err := a.ext.(*stack).made()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.core.assoc = sctp.NewAssociation(sctp.Config{LocalPort: 6000})
+		p.core.session = datachannel.NewSession(p.core.assoc)
+		port := "6000"
+		signalTo(t, a, b)
+		signalTo(t, b, a)
+		var refused error
+		a.OnSessionDescriptionCreated(func(typ, sdp string) {
+			a.SetLocalDescription(typ, sdp)
+			err := b.SetRemoteDescription(typ, strings.Replace(sdp, "a=sctp-port:5000", "a=sctp-port:"+port, 1))
+			if refused = err; err != nil && port == "6000" {
+				t.Error(err)
+			}
+		})
+		x, _ := a.CreateDataChannel("x", ChannelOptions{Negotiated: true, ID: new(0)})
+		y, _ := b.CreateDataChannel("x", ChannelOptions{Negotiated: true, ID: new(0)})
+		poll := func() { a.Poll(); b.Poll() }
+		a.CreateOffer()
+		waitFor(t, "the channel is open", func() bool {
+			poll()
+			return x.ReadyState() == ChannelStateOpen && y.ReadyState() == ChannelStateOpen
+		})
+		a.CreateOffer()
+		waitFor(t, "another offer is taken", func() bool { poll(); return a.SignalingState() == SignalingStateStable })
+		port = "7000"
+		a.CreateOffer()
+		poll()
+		if !errors.Is(refused, ErrInvalidParameter) || !strings.Contains(refused.Error(), "port 7000") {
+			t.Errorf("an offer with another port: %v", refused)
 		}
 	})
 }

@@ -326,9 +326,9 @@ func (n *negotiation) checkRemote(typ, text string) (*description, error) {
 	return d, n.checkSetup(d)
 }
 
-// checkSetup holds a remote description's DTLS lines against what was agreed
-// on before: another role or certificate would be another DTLS association,
-// which data channels do not survive.
+// checkSetup holds a remote description's DTLS and SCTP lines against what was
+// agreed on before: another role, certificate or port would be another
+// association (RFC 8842 §5.1, RFC 8841 §9.3), which data channels do not survive.
 func (n *negotiation) checkSetup(d *description) error {
 	s := d.data().Setup
 	if s == sdp.SetupHoldConn || s == sdp.SetupActPass && d.typ != "offer" {
@@ -344,8 +344,12 @@ func (n *negotiation) checkSetup(d *description) error {
 	if old == nil {
 		return nil
 	}
-	if before := old.data(); !before.Rejected && !sameFingerprints(before.Fingerprints, d.data().Fingerprints) {
+	switch before, now := old.data(), d.data(); {
+	case before.Rejected:
+	case !sameFingerprints(before.Fingerprints, now.Fingerprints):
 		return invalid("%s has another fingerprint than the connection's", d.typ)
+	case before.SCTPPort != now.SCTPPort:
+		return invalid("%s has SCTP port %d, the connection %d", d.typ, now.SCTPPort, before.SCTPPort)
 	}
 	return nil
 }

@@ -558,6 +558,7 @@ func (p *peer) startTransport(now time.Time) error {
 		}
 	}
 	p.maxRemote = told.MaxMessageSize
+	p.core.assoc.SetRemotePort(uint16(told.SCTPPort))
 	p.core.agent.SetRenomination(slices.Contains(told.ICEOptions, renomination))
 	p.core.agent.SetRemote(now, told.Ufrag, told.Pwd, told.ICELite)
 	p.remote.apply(p, now, remote)
