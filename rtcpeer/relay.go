@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"purertc/dtls"
@@ -259,12 +260,23 @@ func (p *peer) dialDTLSAddress(ctx context.Context, t task, remote netip.AddrPor
 	}
 	cfg := p.tlsConfig(t)
 	conn, err := dtlsnet.Dial(ctx, socket, net.UDPAddrFromAddrPort(remote), dtls.Config{
+		ServerName: hostName(cfg.ServerName),
 		VerifyPeer: func(chain [][]byte) error { return verifyChain(cfg, chain) },
 	})
 	if err != nil {
 		return dialed{}, err
 	}
 	return dialed{conn, remote}, nil
+}
+
+// hostName is the server_name that a ClientHello has, as crypto/tls has it too:
+// a server with several certificates shows the one of that name. Addresses are
+// none (RFC 6066 §3).
+func hostName(name string) string {
+	if _, err := netip.ParseAddr(name); err == nil {
+		return ""
+	}
+	return strings.TrimSuffix(name, ".")
 }
 
 // verifyChain does for DTLS what crypto/tls does for TLS.
