@@ -151,11 +151,13 @@ func (p *peer) HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int
 
 // take gives the core what one read brought. The lock is held; run follows.
 func (p *peer) take(now time.Time, r ice.Route, b []byte, segment int) {
-	p.traffic.bytesReceived += uint64(len(b))
 	for len(b) > 0 {
-		p.traffic.packetsReceived++
 		n := min(segment, len(b))
-		p.core.handleDatagram(now, r, b[:n:n])
+		if p.cfg.Filter == nil || r.Sock == ice.SockMDNS || p.cfg.Filter(false, b[:n:n]) {
+			p.traffic.packetsReceived++
+			p.traffic.bytesReceived += uint64(n)
+			p.core.handleDatagram(now, r, b[:n:n])
+		}
 		b = b[n:]
 	}
 }

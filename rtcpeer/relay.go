@@ -334,17 +334,13 @@ func (p *peer) attach(now time.Time, d dialed, t task) error {
 		return ice.ErrTooManyServers
 	}
 	sock := p.freeSock()
-	var h handler = p
-	if p.cfg.Filter != nil {
-		h = filteredHandler{p, p.cfg.Filter}
-	}
 	var q port
 	if d.conn != nil {
 		framing := streammux.TURN
 		if u.over() == ice.OverDTLS {
 			framing = streammux.Packets
 		}
-		q = streammux.New(d.conn, streammux.Config{Handler: h, Sock: sock, Remote: d.remote, Framing: framing})
+		q = streammux.New(d.conn, streammux.Config{Handler: p, Sock: sock, Remote: d.remote, Framing: framing})
 	} else {
 		any := netip.IPv4Unspecified()
 		if d.remote.Addr().Is6() {
@@ -354,7 +350,7 @@ func (p *peer) attach(now time.Time, d dialed, t task) error {
 		if err != nil {
 			return err
 		}
-		attached, err := socket.Attach(h, sock, true)
+		attached, err := socket.Attach(p, sock, true)
 		if err != nil {
 			socket.Close()
 			return err
