@@ -206,7 +206,7 @@ func (a *Association) abortHandshake(tag uint32, code CauseCode, info []byte) {
 
 // takePeer takes over what the far end said of itself.
 func (a *Association) takePeer(p initParams) {
-	a.peer, a.peerTag, a.peerRwnd = p, p.tag, int(p.aRwnd)
+	a.peer, a.peerTag, a.peerRwnd = p, p.tag, windowOf(p.aRwnd)
 	a.cc = a.cfg.CongestionControl.newController(a.mtu, a.localTag)
 	a.in.reset(p.initialTSN)
 	interleaving := p.iData && !a.cfg.DisableInterleaving
