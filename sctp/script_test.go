@@ -376,6 +376,9 @@ func TestReconfigRequests(t *testing.T) {
 			break
 		}
 	}
+	if s.a.errorCount != 0 || s.a.rto.backoff != 0 {
+		t.Errorf("to wait as asked counts as %d errors, %d times backed off", s.a.errorCount, s.a.rto.backoff)
+	}
 	s.write(response(resetDenied))
 	if ev, _ := s.a.NextEvent(); ev.Kind != EventResetFailed || ev.Err != ErrResetRefused {
 		t.Errorf("event %+v", ev)
