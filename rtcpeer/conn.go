@@ -693,7 +693,8 @@ func (c *Conn) SetICEServers(servers []ICEServer) error {
 // Shutdown sends what is queued on every channel, ends the association in
 // agreement with the peer (RFC 9260 §9.2), then closes. If ctx ends before
 // that, it closes at once and returns ctx's error. If the connection is closed
-// by either end before all is delivered, the error is ErrClosed.
+// by either end before all is delivered, the error is ErrClosed; if it fails, or
+// has failed, the cause.
 func (c *Conn) Shutdown(ctx context.Context) error {
 	c.mu.Lock()
 	s, err := c.builtin()

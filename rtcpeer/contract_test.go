@@ -17,6 +17,7 @@ import (
 
 	"purertc/datachannel"
 	"purertc/dtls"
+	"purertc/ice"
 	"purertc/sctp"
 )
 
@@ -1659,6 +1660,21 @@ func TestShutdown(t *testing.T) {
 			t.Errorf("Shutdown with a vanished peer: %v after %v", err, time.Since(start))
 		}
 	})
+	// Failed before, with something left to deliver, or not.
+	for _, data := range []bool{true, false} {
+		inBubble(t, func(t *testing.T) {
+			p := connect(t, Config{}, ChannelOptions{})
+			defer p.close()
+			p.net.setCut(true)
+			if data {
+				p.x.PutPacket([]byte("x"))
+			}
+			waitFor(t, "failed", func() bool { return p.a.ConnectionState() == StateFailed })
+			if err := p.a.Shutdown(context.Background()); errors.Is(err, ice.ErrConsentExpired) != data || (err != nil) != data {
+				t.Errorf("Shutdown after a failure, data %v: %v", data, err)
+			}
+		})
+	}
 	// Closed by either end before all is delivered.
 	for _, who := range []string{"peer", "program"} {
 		inBubble(t, func(t *testing.T) {

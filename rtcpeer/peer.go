@@ -625,9 +625,13 @@ func (p *peer) shutdown(ctx context.Context) error {
 	p.leaving = true
 	p.core.assoc.Shutdown(now)
 	p.run(now)
+	var lost error // of what was queued
+	if p.state == StateFailed && !p.core.assoc.Delivered() {
+		lost = p.cause
+	}
 	p.mu.Unlock()
 	if !connected {
-		return nil // nothing can be queued
+		return lost // nil: nothing can have been queued, or all has arrived
 	}
 	for {
 		over, err := p.outcome()
