@@ -1866,6 +1866,43 @@ func TestOtherSCTPPort(t *testing.T) {
 	})
 }
 
+// A description whose fingerprints prove nothing is refused when it comes, and not
+// half applied.
+func TestWeakFingerprint(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		n := newMemNet()
+		a, b := newDeaf(t, n, "10.0.0.1"), newDeaf(t, n, "10.0.0.2")
+		weak := func(text string) string {
+			i := strings.Index(text, "a=fingerprint:")
+			end := i + strings.Index(text[i:], "\r\n")
+			return text[:i] + "a=fingerprint:sha-1 " + strings.Repeat("AB:", 19) + "AB" + text[end:]
+		}
+		short := func(text string) string {
+			i := strings.Index(text, "a=fingerprint:")
+			end := i + strings.Index(text[i:], "\r\n")
+			return text[:end-3] + text[end:]
+		}
+		offer := a.offered(t)
+		for what, change := range map[string]func(string) string{"weak": weak, "short": short} {
+			if err := b.SetRemoteDescription("offer", change(offer)); !errors.Is(err, ErrInvalidParameter) {
+				t.Errorf("%s offer: %v", what, err)
+			}
+		}
+		b.want(t, SignalingStateStable)
+		a.local(t, "offer", offer)
+		b.remote(t, "offer", offer)
+		answer := b.next(t, "answer")
+		for what, change := range map[string]func(string) string{"weak": weak, "short": short} {
+			if err := a.SetRemoteDescription("answer", change(answer)); !errors.Is(err, ErrInvalidParameter) {
+				t.Errorf("%s answer: %v", what, err)
+			}
+		}
+		a.want(t, SignalingStateHaveLocalOffer)
+		b.local(t, "answer", answer)
+		a.remote(t, "answer", answer)
+	})
+}
+
 // failures are the errors of calls on a connection that has failed, and on its
 // channel.
 func failures(c *Conn, ch *DataChannel) map[string]error {

@@ -5,7 +5,9 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"io"
+	"slices"
 
+	"purertc/dtls"
 	"purertc/sdp"
 )
 
@@ -334,6 +336,9 @@ func (n *negotiation) checkSetup(d *description) error {
 	if s == sdp.SetupHoldConn || s == sdp.SetupActPass && d.typ != "offer" {
 		return invalid("%s has a=setup:%s", d.typ, s)
 	}
+	if !slices.ContainsFunc(d.data().Fingerprints, trustworthy) {
+		return invalid("%s has no fingerprint with a hash that proves anything, such as sha-256", d.typ)
+	}
 	if n.roleKnown && (s == sdp.SetupActive && n.client || s == sdp.SetupPassive && !n.client) {
 		return invalid("%s has a=setup:%s, which is not the DTLS role that was agreed on", d.typ, s)
 	}
@@ -352,6 +357,13 @@ func (n *negotiation) checkSetup(d *description) error {
 		return invalid("%s has SCTP port %d, the connection %d", d.typ, now.SCTPPort, before.SCTPPort)
 	}
 	return nil
+}
+
+// trustworthy tells whether DTLS can hold a certificate against f: RFC 8122 §5
+// leaves out MD5 and MD2, and SHA-1 is no better by now.
+func trustworthy(f sdp.Fingerprint) bool {
+	like, err := dtls.CertificateFingerprint(f.Hash, nil)
+	return err == nil && len(like.Value) == len(f.Value)
 }
 
 // rollback takes back what is pending (RFC 8829 §4.1.10.2).
