@@ -1,6 +1,7 @@
 package datachannel
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"time"
@@ -285,7 +286,7 @@ func (s *Session) closed(c *Channel, err error) {
 	if c.state == StateClosed {
 		return
 	}
-	c.err = err
+	c.err = cmp.Or(c.err, err) // what it was to be closed for, else what ends it
 	c.takePartial()
 	s.unregister(c)
 	s.setState(c, StateClosed)
@@ -519,15 +520,17 @@ func (s *Session) handleData(now time.Time, c *Channel, m sctp.Message) {
 		s.assoc.Release(now, n)
 		if s.partialBytes+n > maxPartialBytes {
 			c.takePartial()
-			c.err = ErrProtocol
-			c.Close(now)
+			s.closeWith(now, c, ErrProtocol)
 			return
 		}
 		c.partial = append(c.partial, m.Data...)
 		s.partialBytes += n
 		return
 	default:
+		// RFC 8831 §6.6: without prior negotiation there are no other PPIDs, and
+		// the channel SHOULD be closed.
 		s.assoc.Release(now, n)
+		s.closeWith(now, c, ErrProtocol)
 		return
 	}
 	if c.partial != nil {
@@ -538,6 +541,14 @@ func (s *Session) handleData(now time.Time, c *Channel, m sctp.Message) {
 		msg.data = append(pieces, msg.data...)
 	}
 	c.deliver(now, msg, n)
+}
+
+// closeWith closes a channel on which the far end made a mistake.
+func (s *Session) closeWith(now time.Time, c *Channel, err error) {
+	if c.state <= StateOpen {
+		c.err = err
+		c.Close(now)
+	}
 }
 
 // keepEarly keeps a message that came before its channel.

@@ -550,6 +550,25 @@ func TestOpenOnTakenOrForeignID(t *testing.T) {
 	}
 }
 
+// A message whose PPID means nothing closes the channel (RFC 8831 §6.6), and what
+// came before it can be read.
+func TestUnknownPPID(t *testing.T) {
+	w := newWorld(t, 1)
+	w.start()
+	x := w.open(0, reliable("x"))
+	w.run(time.Second)
+	y := w.incoming(1)[0]
+	x.Send(w.now, []byte("before"), false)
+	if err := w.assoc[0].Send(w.now, sctp.Message{Stream: x.id, PPID: 99, Data: []byte("?")}, sctp.SendOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	w.run(time.Second)
+	if x.State() != StateClosed || y.State() != StateClosed || y.Err() != ErrProtocol {
+		t.Errorf("%v and %v, %v", x.State(), y.State(), y.Err())
+	}
+	w.want(y, "before", false)
+}
+
 func TestEarlyDataReachesItsChannel(t *testing.T) {
 	w := newWorld(t, 8)
 	w.start()

@@ -154,7 +154,8 @@ func (c *Conn) CreateDataChannel(label string, o ChannelOptions) (*DataChannel, 
 	return c.createLocked(label, o)
 }
 
-// OpenDataChannel makes a channel at any time before Close.
+// OpenDataChannel makes a channel at any time before Close. Where DTLS or SCTP has
+// failed it is ErrClosed, with the cause; where ICE has, it may open yet.
 func (c *Conn) OpenDataChannel(label string, o ChannelOptions) (*DataChannel, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
