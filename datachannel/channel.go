@@ -175,8 +175,10 @@ func (c *Channel) takePartial() []byte {
 // violated closes the channel because the far end broke the protocol in it.
 func (c *Channel) violated(now time.Time) {
 	c.takePartial()
-	c.err = ErrProtocol
-	c.Close(now)
+	if c.state <= StateOpen {
+		c.err = ErrProtocol
+		c.Close(now)
+	}
 }
 
 // deliver queues a message. n is what it is charged for.

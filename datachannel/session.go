@@ -3,6 +3,7 @@ package datachannel
 import (
 	"cmp"
 	"errors"
+	"slices"
 	"time"
 
 	"purertc/sctp"
@@ -324,7 +325,11 @@ func (s *Session) handleEvent(now time.Time, ev sctp.Event) {
 	case sctp.EventEstablished:
 		s.associationUp(now)
 	case sctp.EventStreamsReset:
-		for _, id := range ev.Streams {
+		streams := ev.Streams
+		if len(streams) == 0 { // all of them
+			streams = s.known()
+		}
+		for _, id := range streams {
 			s.remoteReset(now, id)
 		}
 		return
@@ -344,6 +349,18 @@ func (s *Session) handleEvent(now time.Time, ev sctp.Event) {
 		s.closeAll(now, ev.Err)
 	}
 	s.event(Event{Kind: EventAssociation, Association: ev})
+}
+
+// known lists the streams with a channel, or with messages that came before it.
+func (s *Session) known() []uint16 {
+	ids := s.channels.ids()
+	for id := range s.early {
+		if s.channels.get(id) == nil {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 // associationUp opens the channels that waited.
@@ -496,6 +513,10 @@ func (s *Session) handleData(now time.Time, c *Channel, m sctp.Message) {
 	// RFC 8832 §6: a message from the far end shows that it knows the channel.
 	c.acked = true
 	n := len(m.Data)
+	if c.err != nil { // nothing behind what closed it
+		s.assoc.Release(now, n)
+		return
+	}
 	msg := message{data: m.Data}
 	switch m.PPID {
 	case ppidString:
@@ -516,7 +537,10 @@ func (s *Session) handleData(now time.Time, c *Channel, m sctp.Message) {
 		s.partialBytes += n
 		return
 	default:
+		// RFC 8831 §6.6: without prior negotiation there are no other PPIDs, and
+		// the channel SHOULD be closed.
 		s.assoc.Release(now, n)
+		c.violated(now)
 		return
 	}
 	if s.tooLong(len(c.partial) + n) {

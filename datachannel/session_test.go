@@ -366,6 +366,25 @@ func TestNegotiatedAtOneEnd(t *testing.T) {
 	}
 }
 
+// A reset of no streams by name is one of all (RFC 6525 §4.1), also of those on
+// which nothing has come yet.
+func TestAllStreamsReset(t *testing.T) {
+	w := newWorld(t, 1)
+	w.start()
+	p := reliable("")
+	p.Negotiated, p.ID = true, 6
+	quiet, inBand := w.open(0, p), w.open(0, reliable("x"))
+	w.run(time.Second)
+	w.ends[0].handleEvent(w.now, sctp.Event{Kind: sctp.EventStreamsReset})
+	if quiet.State() != StateClosing || inBand.State() != StateClosing {
+		t.Errorf("%v and %v", quiet.State(), inBand.State())
+	}
+	w.run(time.Second)
+	if quiet.State() != StateClosed || inBand.State() != StateClosed {
+		t.Errorf("%v and %v after our own resets", quiet.State(), inBand.State())
+	}
+}
+
 // The far end may use an id in band while the reset of the stream, which had no
 // channel here, is not confirmed yet.
 func TestOpenWhileAnswering(t *testing.T) {
@@ -531,6 +550,28 @@ func TestOpenOnTakenOrForeignID(t *testing.T) {
 	}
 }
 
+// A message whose PPID means nothing closes the channel (RFC 8831 §6.6), and what
+// came before it can be read.
+func TestUnknownPPID(t *testing.T) {
+	w := newWorld(t, 1)
+	w.start()
+	x := w.open(0, reliable("x"))
+	w.run(time.Second)
+	y := w.incoming(1)[0]
+	x.Send(w.now, []byte("before"), false)
+	w.sendRaw(x.id, ppidBinaryPartial, []byte("a piece, "))
+	w.sendRaw(x.id, 99, []byte("?"))
+	w.sendRaw(x.id, ppidBinary, []byte("the last"))
+	w.run(time.Second)
+	if y.Waiting() != 1 {
+		t.Errorf("%d messages", y.Waiting())
+	}
+	if x.State() != StateClosed || y.State() != StateClosed || y.Err() != ErrProtocol {
+		t.Errorf("%v and %v, %v", x.State(), y.State(), y.Err())
+	}
+	w.want(y, "before", false)
+}
+
 func TestEarlyDataReachesItsChannel(t *testing.T) {
 	w := newWorld(t, 8)
 	w.start()
@@ -546,7 +587,6 @@ func TestEarlyDataReachesItsChannel(t *testing.T) {
 	p := reliable("late")
 	send(ppidDCEP, appendOpen(nil, &p))
 	send(ppidBinaryPartial, []byte("a"))
-	send(99, []byte("unknown"))
 	send(ppidBinary, []byte("b"))
 	w.run(time.Second)
 	c := w.incoming(1)[0]

@@ -86,13 +86,23 @@ func marshalTBS(serial *big.Int, spki []byte, now time.Time) ([]byte, error) {
 		addECDSAWithSHA256(b)
 		name(b)
 		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			b.AddASN1UTCTime(now.Add(-certificateLife).UTC())
-			b.AddASN1UTCTime(now.Add(certificateLife).UTC())
+			addTime(b, now.Add(-certificateLife).UTC())
+			addTime(b, now.Add(certificateLife).UTC())
 		})
 		name(b)
 		b.AddBytes(spki)
 	})
 	return b.Bytes()
+}
+
+// addTime writes a time of a certificate's validity (RFC 5280 §4.1.2.5): the
+// short form has two digits of the year, for those from 1950 to 2049.
+func addTime(b *cryptobyte.Builder, t time.Time) {
+	if t.Year() < 2050 {
+		b.AddASN1UTCTime(t)
+	} else {
+		b.AddASN1GeneralizedTime(t)
+	}
 }
 
 func addECDSAWithSHA256(b *cryptobyte.Builder) {

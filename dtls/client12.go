@@ -107,9 +107,9 @@ func (c *Conn) clientServerHello(now time.Time, m message) error {
 	if h.version != VersionDTLS12 || h.extensions.has(extSupportedVersions) || !c.cfg.speaks(VersionDTLS12) || c.hs.retried {
 		return fatal(AlertProtocolVersion, "server chose version %v", h.version)
 	}
-	// RFC 8446 §4.1.3: a server that speaks 1.3 says so, and would have
-	// chosen it, had nobody changed our hello.
-	if c.cfg.speaks(VersionDTLS13) && string(h.random[24:]) == downgradeTo12 {
+	// RFC 8446 §4.1.3: a server that speaks 1.3, or 1.2, says so, and would
+	// have chosen it, had nobody changed our hello.
+	if end := string(h.random[24:]); c.cfg.speaks(VersionDTLS13) && (end == downgradeTo12 || end == downgradeTo11) {
 		return fatal(AlertIllegalParameter, "somebody lowered the version")
 	}
 	c.dropAcks()

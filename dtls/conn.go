@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto"
 	"errors"
+	"fmt"
 	"hash"
 	"slices"
 	"time"
@@ -149,6 +150,9 @@ func NewConn(cfg Config) (*Conn, error) {
 		return nil, err
 	}
 	cfg.setDefaults()
+	if cfg.MinVersion.newer(cfg.MaxVersion) {
+		return nil, fmt.Errorf("%w: no cipher suite for a version that may be used", ErrConfig)
+	}
 	cid, err := cfg.connectionID()
 	if err != nil {
 		return nil, err

@@ -25,6 +25,8 @@ func TestNewConnRefuses(t *testing.T) {
 		{"fingerprints without asking", Config{Certificate: cert, Fingerprints: good, ClientAuth: ClientAuthRequest}, ErrConfig},
 		{"unknown group", Config{Certificate: cert, Fingerprints: good, Groups: []Group{1}}, ErrConfig},
 		{"unknown suite", Config{Certificate: cert, Fingerprints: good, CipherSuites: []CipherSuite{1}}, ErrConfig},
+		{"suites of other versions", Config{Certificate: cert, Fingerprints: good, MinVersion: VersionDTLS13, CipherSuites: []CipherSuite{TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}}, ErrConfig},
+		{"no suites", Config{Certificate: cert, Fingerprints: good, CipherSuites: []CipherSuite{}}, ErrConfig},
 		{"no such version", Config{Certificate: cert, Fingerprints: good, MaxVersion: VersionDTLS10}, ErrConfig},
 		{"client", Config{Client: true, Fingerprints: good}, nil},
 		{"server", Config{Certificate: cert, Fingerprints: good}, nil},

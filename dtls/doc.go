@@ -33,4 +33,7 @@
 //
 // hello.go, messages12.go and messages13.go hold the forms of the messages,
 // keys12.go and keys13.go the key schedules, group.go the key exchanges.
+// resume12.go and resume13.go take up earlier connections (session.go), which
+// WebRTC has no use of, and gate.go lets in clients whose address nobody vouched
+// for.
 package dtls

@@ -13,6 +13,10 @@ var retryRandom = [32]byte{
 // made to negotiate 1.2 (RFC 8446 §4.1.3).
 const downgradeTo12 = "DOWNGRD\x01"
 
+// downgradeTo11 is the same of one that was made to negotiate less than 1.2. No
+// honest one has it beside 1.2.
+const downgradeTo11 = "DOWNGRD\x00"
+
 // marshalEncryptedExtensions writes RFC 8446 §4.3.1's message.
 func marshalEncryptedExtensions(e *helloExtensions) ([]byte, error) {
 	var b cryptobyte.Builder

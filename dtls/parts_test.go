@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestPRF is the vector for P_SHA256 that the TLS working group's list
@@ -118,19 +119,23 @@ func TestLastMessage(t *testing.T) {
 }
 
 func TestGenerateCertificate(t *testing.T) {
-	cert, err := GenerateCertificate(epoch, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	parsed, err := x509.ParseCertificate(cert.Certificate[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := parsed.CheckSignature(parsed.SignatureAlgorithm, parsed.RawTBSCertificate, parsed.Signature); err != nil {
-		t.Error(err)
-	}
-	if !parsed.NotBefore.Equal(epoch.Add(-certificateLife)) || !parsed.NotAfter.Equal(epoch.Add(certificateLife)) || parsed.SerialNumber.Sign() <= 0 {
-		t.Errorf("valid %v to %v, serial %v", parsed.NotBefore, parsed.NotAfter, parsed.SerialNumber)
+	// Now; by a clock that was never set; across the end of the short form of
+	// years, and after it.
+	for _, now := range []time.Time{epoch, time.Unix(0, 0), time.Unix(2524608000, 0), time.Unix(4e9, 0)} {
+		cert, err := GenerateCertificate(now, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed, err := x509.ParseCertificate(cert.Certificate[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := parsed.CheckSignature(parsed.SignatureAlgorithm, parsed.RawTBSCertificate, parsed.Signature); err != nil {
+			t.Error(err)
+		}
+		if !parsed.NotBefore.Equal(now.Add(-certificateLife)) || !parsed.NotAfter.Equal(now.Add(certificateLife)) || parsed.SerialNumber.Sign() <= 0 {
+			t.Errorf("valid %v to %v, serial %v", parsed.NotBefore, parsed.NotAfter, parsed.SerialNumber)
+		}
 	}
 	for _, kind := range []string{"P-256", "P-384", "Ed25519", "RSA"} {
 		c := testCertificate(t, kind)

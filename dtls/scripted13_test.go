@@ -80,6 +80,11 @@ func TestClientRefusesHello13(t *testing.T) {
 				extensions: helloExtensions{extendedMasterSecret: true}}
 			copy(h.random[24:], downgradeTo12)
 		}, AlertIllegalParameter},
+		{"DTLS 1.2 from a server made to choose 1.0", func(h *serverHello) {
+			*h = serverHello{version: VersionDTLS12, suite: TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+				extensions: helloExtensions{extendedMasterSecret: true}}
+			copy(h.random[24:], downgradeTo11)
+		}, AlertIllegalParameter},
 		{"selects 1.2 as 1.3 does", func(h *serverHello) { h.extensions.versions = []Version{VersionDTLS12} }, AlertIllegalParameter},
 		{"legacy version", func(h *serverHello) { h.version = VersionDTLS10 }, AlertIllegalParameter},
 		{"suite of 1.2", func(h *serverHello) { h.suite = TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 }, AlertIllegalParameter},

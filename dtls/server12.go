@@ -29,7 +29,10 @@ func (c *Conn) serverClientHello(now time.Time, m message) error {
 		return c.acceptClientHello13(now, &h, m)
 	}
 	if !slices.Contains(offers, VersionDTLS12) || !c.cfg.speaks(VersionDTLS12) {
-		return fatal(AlertProtocolVersion, "client offers versions %v, %v", h.version, offers)
+		if offers == nil {
+			offers = []Version{h.version}
+		}
+		return fatal(AlertProtocolVersion, "client offers versions %v, and we speak %v to %v", offers, c.cfg.MinVersion, c.cfg.MaxVersion)
 	}
 	c.hs.hello = h
 	c.dropAcks()

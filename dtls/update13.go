@@ -74,10 +74,12 @@ func (c *Conn) hasMessageNumber() bool {
 // KeyUpdate.
 func (c *Conn) switchWriteKeys() {
 	c.updating = false
-	if err := c.setWriteKeys(c.current.epoch+1, c.kdf().nextTrafficSecret(c.current.secret)); err != nil {
+	old := c.current.secret
+	if err := c.setWriteKeys(c.current.epoch+1, c.kdf().nextTrafficSecret(old)); err != nil {
 		c.fail(err)
 		return
 	}
+	clear(old)
 	c.write = []*writeEpoch{c.current}
 }
 
@@ -115,6 +117,9 @@ func (c *Conn) handleKeyUpdate(r *readEpoch, m message) error {
 	if err := c.setReadKeys(r.epoch+1, c.kdf().nextTrafficSecret(r.secret)); err != nil {
 		return err
 	}
+	// RFC 8446 §7.2: the keys stay, but not what all later ones follow from.
+	clear(r.secret)
+	r.secret = nil
 	// Three epochs at most: their low bits must differ.
 	if len(c.read) > 3 {
 		c.read = slices.Delete(c.read, 0, 1)

@@ -25,6 +25,11 @@ func TestUpdateKeys(t *testing.T) {
 			if len(c.read) > 3 || len(c.write) > 1 {
 				t.Errorf("%s: %d epochs to read, %d to write", why, len(c.read), len(c.write))
 			}
+			for _, r := range c.read[:len(c.read)-1] {
+				if r.epoch >= epochData && r.secret != nil {
+					t.Errorf("%s: epoch %d keeps the secret that later keys follow from", why, r.epoch)
+				}
+			}
 		}
 	}
 	update := func(c *Conn, both bool) {

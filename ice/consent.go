@@ -87,9 +87,16 @@ func (a *Agent) runPairConsent(now time.Time, p *pair) {
 		return
 	}
 	if !p.consented(now) {
-		// RFC 7675 §5.1: cease transmission. The credentials are not used
-		// again on this pair.
+		// RFC 7675 §5.1: cease transmission; what is outstanding MUST be
+		// discarded, so that a late response does not bring consent back.
+		//
+		// It goes on that the same credentials MUST NOT be used there again.
+		// But a pair that is not in use is not asked for consent, and expires
+		// while nothing is wrong with it: recheck has it prove itself anew, and
+		// nothing is sent on it before. Consent that is lost on all pairs takes
+		// a restart.
 		p.state, p.nominating, p.err = PairFailed, false, ErrConsentExpired
+		p.transactions = transactions{}
 		return
 	}
 	if p.nominating {

@@ -72,6 +72,34 @@ func TestSilentDeath(t *testing.T) {
 	}
 }
 
+// A response that comes after consent has expired brings none back (RFC 7675 §5.1).
+func TestLateResponse(t *testing.T) {
+	w, a, _, _ := twoPaths(t, true)
+	var p *pair
+	for _, q := range a.cur.pairs {
+		if q.state == PairSucceeded && q != a.Agent.selected {
+			p = q
+		}
+	}
+	if p == nil {
+		t.Fatal("no second pair")
+	}
+	id := stun.TransactionID{1}
+	p.transactions.add(transaction{id: id, controlling: true, sentAt: w.now})
+	w.run(consentExpires+time.Second, nil)
+	if p.err != ErrConsentExpired {
+		t.Fatalf("%v: %v", p.state, p.err)
+	}
+	m := stun.Build(nil, stun.BindingSuccess, id)
+	m.XORAddr(stun.AttrXORMappedAddress, p.local.addr)
+	m.Integrity(p.gen.remoteKey)
+	m.Fingerprint()
+	a.HandleDatagram(w.now, p.route, m.Finish())
+	if p.state != PairFailed {
+		t.Errorf("the pair is %v", p.state)
+	}
+}
+
 // Without traffic a dead path is found within a consent interval and the
 // probes that follow it.
 func TestSilentDeathWhenIdle(t *testing.T) {

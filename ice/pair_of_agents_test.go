@@ -425,6 +425,29 @@ func TestPeerReflexive(t *testing.T) {
 	}
 }
 
+// A candidate that was learnt from a check on one address is paired with the others
+// once it is signalled: a NAT may ask for checks from there.
+func TestReflexiveIsPairedWhenSignalled(t *testing.T) {
+	w := newWorld(t, 3)
+	b := w.peer("b", Config{}, "192.0.2.2:2000", "192.0.2.3:2000")
+	b.SetRemote(w.now, "ufrag", "a password of some length", false)
+	far := netip.MustParseAddrPort("198.51.100.1:1000")
+	on := b.bases[0]
+	b.learn(w.now, b.cur, earlyCheck{base: on, route: on.route(far), priority: 1})
+	if len(b.cur.pairs) != 1 || b.cur.prflx != 1 {
+		t.Fatalf("%d pairs, %d reflexive candidates, by the check", len(b.cur.pairs), b.cur.prflx)
+	}
+	for range 2 {
+		c := Candidate{Component: 1, Transport: "udp", Priority: 2, Type: ServerReflexive, Addr: far}
+		if err := b.AddRemote(w.now, c); err != nil {
+			t.Fatal(err)
+		}
+		if len(b.cur.pairs) != 2 || len(b.cur.remotes) != 1 || b.cur.prflx != 0 {
+			t.Errorf("%d pairs, %d candidates, %d reflexive, when it is signalled", len(b.cur.pairs), len(b.cur.remotes), b.cur.prflx)
+		}
+	}
+}
+
 // Checks that come before the answer are answered, and pay when it comes.
 func TestEarlyChecks(t *testing.T) {
 	w := newWorld(t, 4)

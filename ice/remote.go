@@ -54,9 +54,13 @@ func (a *Agent) addRemote(g *generation, c Candidate) error {
 	if r := g.findRemote(addr, c.TCPType); r != nil {
 		if r.typ == PeerReflexive && c.Type != PeerReflexive {
 			// The candidate was learnt from a check before it was signalled
-			// (RFC 8838 §11.4): now its true type and priority are known.
+			// (RFC 8838 §11 4A): now its true type and priority are known. And
+			// it is paired with the other bases, as any is (§11 2): until now
+			// it was with the one that the check came on.
 			r.typ, r.priority = c.Type, c.Priority
+			g.prflx--
 			g.sortPairs(a.controlling)
+			a.pairRemote(g, r)
 		}
 		return nil
 	}
@@ -70,10 +74,15 @@ func (a *Agent) addRemotePairs(g *generation, r *remote) error {
 		return ErrTooManyCandidates
 	}
 	g.remotes = append(g.remotes, r)
+	a.pairRemote(g, r)
+	return nil
+}
+
+// pairRemote forms the pairs of a remote candidate that there are not yet.
+func (a *Agent) pairRemote(g *generation, r *remote) {
 	for _, b := range a.bases {
 		a.addPair(g, b, r)
 	}
-	return nil
 }
 
 // findRemote finds a candidate by its address, in which a zone does not count,

@@ -154,7 +154,8 @@ func (c *Conn) CreateDataChannel(label string, o ChannelOptions) (*DataChannel, 
 	return c.createLocked(label, o)
 }
 
-// OpenDataChannel makes a channel at any time before Close.
+// OpenDataChannel makes a channel at any time before Close. Where DTLS or SCTP has
+// failed it is ErrClosed, with the cause; where ICE has, it may open yet.
 func (c *Conn) OpenDataChannel(label string, o ChannelOptions) (*DataChannel, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -693,7 +694,8 @@ func (c *Conn) SetICEServers(servers []ICEServer) error {
 // Shutdown sends what is queued on every channel, ends the association in
 // agreement with the peer (RFC 9260 §9.2), then closes. If ctx ends before
 // that, it closes at once and returns ctx's error. If the connection is closed
-// by either end before all is delivered, the error is ErrClosed.
+// by either end before all is delivered, the error is ErrClosed; if it fails, or
+// has failed, the cause.
 func (c *Conn) Shutdown(ctx context.Context) error {
 	c.mu.Lock()
 	s, err := c.builtin()

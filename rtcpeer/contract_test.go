@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"purertc/datachannel"
+	"purertc/dtls"
+	"purertc/ice"
 	"purertc/sctp"
 )
 
@@ -1554,6 +1556,8 @@ func TestMaxMessageSizeNotHeeded(t *testing.T) {
 // wants it, which is not known then.
 func TestNetConnWriteBeforeOpen(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
 		n := newMemNet()
 		a, b := newMemConn(t, n, "10.0.0.1", Config{}), newMemConn(t, n, "10.0.0.2", Config{MaxMessageSize: 1000})
 		signalTo(t, a, b)
@@ -1580,15 +1584,20 @@ func TestNetConnWriteBeforeOpen(t *testing.T) {
 		}
 		running.Go(func() { a.Run(context.Background()) })
 		running.Go(func() { b.Run(context.Background()) })
-		far := <-received
+		defer running.Wait()
+		defer b.Close()
+		defer a.Close()
+		var far *DataChannel
+		select {
+		case far = <-received:
+		case <-ctx.Done():
+			t.Fatal("no channel")
+		}
 		for _, want := range []int{1000, 1000, 500} {
-			if p, _, err := far.Receive(context.Background()); len(p) != want || err != nil {
+			if p, _, err := far.Receive(ctx); len(p) != want || err != nil {
 				t.Errorf("%d bytes, %v, want %d", len(p), err, want)
 			}
 		}
-		a.Close()
-		b.Close()
-		running.Wait()
 	})
 }
 
@@ -1692,6 +1701,21 @@ func TestShutdown(t *testing.T) {
 			t.Errorf("Shutdown with a vanished peer: %v after %v", err, time.Since(start))
 		}
 	})
+	// Failed before, with something left to deliver, or not.
+	for _, data := range []bool{true, false} {
+		inBubble(t, func(t *testing.T) {
+			p := connect(t, Config{}, ChannelOptions{})
+			defer p.close()
+			p.net.setCut(true)
+			if data {
+				p.x.PutPacket([]byte("x"))
+			}
+			waitFor(t, "failed", func() bool { return p.a.ConnectionState() == StateFailed })
+			if err := p.a.Shutdown(context.Background()); errors.Is(err, ice.ErrConsentExpired) != data || (err != nil) != data {
+				t.Errorf("Shutdown after a failure, data %v: %v", data, err)
+			}
+		})
+	}
 	// Closed by either end before all is delivered.
 	for _, who := range []string{"peer", "program"} {
 		inBubble(t, func(t *testing.T) {
@@ -1828,10 +1852,149 @@ func TestWrongFingerprint(t *testing.T) {
 		if other.ReadyState() != ChannelStateClosed {
 			t.Errorf("channel %v", other.ReadyState())
 		}
+		for what, err := range failures(b, other) {
+			if !errors.Is(err, ErrClosed) || !errors.Is(err, dtls.ErrFingerprintMismatch) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
 		if s := b.Stats().Transport.DTLSState; s != "failed" {
 			t.Errorf("stats: %s", s)
 		}
 	})
+}
+
+// The far end may have another SCTP port than the usual one (RFC 8841 §5). It
+// cannot take a third later.
+func TestOtherSCTPPort(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		n := newMemNet()
+		a, b := newMemConn(t, n, "10.0.0.1", Config{}), newMemConn(t, n, "10.0.0.2", Config{})
+		defer a.Close()
+		defer b.Close()
+		p, err := a.ext.(*stack).made()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.core.assoc = sctp.NewAssociation(sctp.Config{LocalPort: 6000})
+		p.core.session = datachannel.NewSession(p.core.assoc, 0)
+		port := "6000"
+		signalTo(t, a, b)
+		signalTo(t, b, a)
+		var refused error
+		a.OnSessionDescriptionCreated(func(typ, sdp string) {
+			a.SetLocalDescription(typ, sdp)
+			err := b.SetRemoteDescription(typ, strings.Replace(sdp, "a=sctp-port:5000", "a=sctp-port:"+port, 1))
+			if refused = err; err != nil && port == "6000" {
+				t.Error(err)
+			}
+		})
+		x, _ := a.CreateDataChannel("x", ChannelOptions{Negotiated: true, ID: new(0)})
+		y, _ := b.CreateDataChannel("x", ChannelOptions{Negotiated: true, ID: new(0)})
+		poll := func() { a.Poll(); b.Poll() }
+		a.CreateOffer()
+		waitFor(t, "the channel is open", func() bool {
+			poll()
+			return x.ReadyState() == ChannelStateOpen && y.ReadyState() == ChannelStateOpen
+		})
+		a.CreateOffer()
+		waitFor(t, "another offer is taken", func() bool { poll(); return a.SignalingState() == SignalingStateStable })
+		port = "7000"
+		a.CreateOffer()
+		poll()
+		if !errors.Is(refused, ErrInvalidParameter) || !strings.Contains(refused.Error(), "port 7000") {
+			t.Errorf("an offer with another port: %v", refused)
+		}
+	})
+}
+
+// A description whose fingerprints prove nothing is refused when it comes, and not
+// half applied.
+func TestWeakFingerprint(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		n := newMemNet()
+		a, b := newDeaf(t, n, "10.0.0.1"), newDeaf(t, n, "10.0.0.2")
+		weak := func(text string) string {
+			i := strings.Index(text, "a=fingerprint:")
+			end := i + strings.Index(text[i:], "\r\n")
+			return text[:i] + "a=fingerprint:sha-1 " + strings.Repeat("AB:", 19) + "AB" + text[end:]
+		}
+		short := func(text string) string {
+			i := strings.Index(text, "a=fingerprint:")
+			end := i + strings.Index(text[i:], "\r\n")
+			return text[:end-3] + text[end:]
+		}
+		offer := a.offered(t)
+		for what, change := range map[string]func(string) string{"weak": weak, "short": short} {
+			if err := b.SetRemoteDescription("offer", change(offer)); !errors.Is(err, ErrInvalidParameter) {
+				t.Errorf("%s offer: %v", what, err)
+			}
+		}
+		b.want(t, SignalingStateStable)
+		a.local(t, "offer", offer)
+		b.remote(t, "offer", offer)
+		answer := b.next(t, "answer")
+		for what, change := range map[string]func(string) string{"weak": weak, "short": short} {
+			if err := a.SetRemoteDescription("answer", change(answer)); !errors.Is(err, ErrInvalidParameter) {
+				t.Errorf("%s answer: %v", what, err)
+			}
+		}
+		a.want(t, SignalingStateHaveLocalOffer)
+		b.local(t, "answer", answer)
+		a.remote(t, "answer", answer)
+	})
+}
+
+// failures are the errors of calls on a connection that has failed, and on its
+// channel.
+func failures(c *Conn, ch *DataChannel) map[string]error {
+	ctx := context.Background()
+	return map[string]error{
+		"PutPacket":       ch.PutPacket([]byte("x")),
+		"Send":            ch.Send(ctx, []byte("x"), false),
+		"Receive":         third(ch.Receive(ctx)),
+		"OpenDataChannel": second(c.OpenDataChannel("late", ChannelOptions{})),
+	}
+}
+
+func third[T, U any](_ T, _ U, err error) error { return err }
+
+// Ends that speak no common version of DTLS both say so, on every call, and
+// after Close too.
+func TestNoCommonVersion(t *testing.T) {
+	only12, only13 := Config{MaxDTLS: tls.VersionTLS12}, Config{MinDTLS: tls.VersionTLS13}
+	for _, cfg := range [][2]Config{{only12, only13}, {only13, only12}} {
+		inBubble(t, func(t *testing.T) {
+			n := newMemNet()
+			a, b := newMemConn(t, n, "10.0.0.1", cfg[0]), newMemConn(t, n, "10.0.0.2", cfg[1])
+			signalTo(t, a, b)
+			signalTo(t, b, a)
+			x, _ := a.CreateDataChannel("x", ChannelOptions{Negotiated: true, ID: new(0)})
+			y, _ := b.CreateDataChannel("x", ChannelOptions{Negotiated: true, ID: new(0)})
+			a.CreateOffer()
+			waitFor(t, "both have failed", func() bool {
+				a.Poll()
+				b.Poll()
+				return a.ConnectionState() == StateFailed && b.ConnectionState() == StateFailed
+			})
+			check := func(when, what string, err error) {
+				var alert *dtls.AlertError
+				if !errors.Is(err, ErrClosed) || !errors.As(err, &alert) || alert.Alert != dtls.AlertProtocolVersion {
+					t.Errorf("%s %s: %v", what, when, err)
+				}
+			}
+			for c, ch := range map[*Conn]*DataChannel{a: x, b: y} {
+				for what, err := range failures(c, ch) {
+					check("after the failure", what, err)
+				}
+				c.Close()
+				check("after Close", "PutPacket", ch.PutPacket(nil))
+				check("after Close", "Receive", third(ch.Receive(context.Background())))
+				if text := c.Report().String(); !strings.Contains(text, "cause: rtcpeer: closed: rtcpeer: DTLS: ") {
+					t.Errorf("report after Close:\n%s", text)
+				}
+			}
+		})
+	}
 }
 
 // A far end that opens channels without end, while nobody polls, is bounded.

@@ -13,11 +13,18 @@ import (
 // A DataChannel carries packets to and from the peer. Keep a reference: a
 // DataChannel that is unreachable, and has no handler, no blocked call and no
 // NetConn, is closed some time after a garbage collection. Closing it oneself
-// is the normal way. All methods are safe for concurrent use, and those on
-// packets need no Poll.
+// is the normal way. A copy is no reference, so it must not be copied. All methods
+// are safe for concurrent use, and those on packets need no Poll.
 type DataChannel struct {
+	_  noCopy
 	ch *channel // does not refer to the DataChannel, so that its cleanup can run
 }
+
+// noCopy has go vet tell of copies, as it does of a mutex's.
+type noCopy struct{}
+
+func (*noCopy) Lock()   {}
+func (*noCopy) Unlock() {}
 
 // channel is what a DataChannel is a handle of.
 type channel struct {

@@ -33,11 +33,14 @@
 //	datachannel.go    DataChannel: the handle, its handlers, blocking calls
 //	netconn.go        a channel as net.Conn
 //	config.go uri.go  Config, ChannelOptions, server URLs and their checks
-//	state.go errors.go stats.go signal.go   small types
+//	report.go stats.go  what a connection tells of itself
+//	state.go errors.go priority.go signal.go   small types
 //	extension.go      the seam between Conn and what does the work
 //	stack.go          the built-in Extension
 //	stackchannel.go   its channels
 //	peer.go           one connection: lock, timer, sockets, flushing
+//	crew.go           who runs those that connect
+//	lead.go           who reads a socket while data flows; lock.go has the lock
 //	wheel.go          the timer that a host's connected peers share
 //	suspicion.go      what the silence of many peers at once says
 //	signaling.go      what descriptions and candidates mean for the transport

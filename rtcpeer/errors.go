@@ -7,7 +7,8 @@ import (
 
 // Errors that calls return, alone or wrapped: compare with [errors.Is].
 var (
-	// ErrUnconfigured is every call's on a zero Conn, which [New] did not make.
+	// ErrUnconfigured is every call's on a zero Conn, which [New] did not make, and
+	// on a zero Host.
 	ErrUnconfigured = errors.New("rtcpeer: connection was not made by New")
 	// ErrInvalidState says that the call is not possible now.
 	ErrInvalidState = errors.New("rtcpeer: not possible in this state")

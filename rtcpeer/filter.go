@@ -2,19 +2,19 @@ package rtcpeer
 
 import (
 	"net/netip"
-	"time"
 
 	"purertc/ice"
 )
 
-// filteredNetwork is a network whose datagrams have to pass Config.Filter.
+// filteredNetwork is a network where what goes out has to pass Config.Filter. What
+// comes in does in peer.take, where the lock is held for it too.
 type filteredNetwork struct {
 	network
 	filter func(outgoing bool, datagram []byte) bool
 }
 
 func (n filteredNetwork) open(h handler, choice addressChoice) ([]port, []local, error) {
-	ports, locals, err := n.network.open(filteredHandler{h, n.filter}, choice)
+	ports, locals, err := n.network.open(h, choice)
 	for i := range ports {
 		ports[i] = filteredPort{ports[i], n.filter}
 	}
@@ -22,7 +22,7 @@ func (n filteredNetwork) open(h handler, choice addressChoice) ([]port, []local,
 }
 
 func (n filteredNetwork) appeared(h handler, sock int16, addr netip.Addr) (port, []local, error) {
-	q, l, err := n.network.appeared(filteredHandler{h, n.filter}, sock, addr)
+	q, l, err := n.network.appeared(h, sock, addr)
 	if q != nil {
 		q = filteredPort{q, n.filter}
 	}
@@ -30,7 +30,7 @@ func (n filteredNetwork) appeared(h handler, sock int16, addr netip.Addr) (port,
 }
 
 func (n filteredNetwork) dial(h handler, sock int16, addr netip.Addr) port {
-	if q := n.network.dial(filteredHandler{h, n.filter}, sock, addr); q != nil {
+	if q := n.network.dial(h, sock, addr); q != nil {
 		return filteredPort{q, n.filter}
 	}
 	return nil
@@ -39,21 +39,6 @@ func (n filteredNetwork) dial(h handler, sock int16, addr netip.Addr) port {
 func (n filteredNetwork) vanished(q port) bool {
 	f, ok := q.(filteredPort)
 	return ok && n.network.vanished(f.port)
-}
-
-type filteredHandler struct {
-	handler
-	filter func(outgoing bool, datagram []byte) bool
-}
-
-func (h filteredHandler) HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int) {
-	for len(b) > 0 {
-		n := min(segment, len(b))
-		if h.filter(false, b[:n]) {
-			h.handler.HandleDatagrams(now, r, b[:n], n)
-		}
-		b = b[n:]
-	}
 }
 
 type filteredPort struct {

@@ -96,12 +96,20 @@ func NewHost(cfg HostConfig) (*Host, error) {
 }
 
 // Addr is the address that the host serves.
-func (h *Host) Addr() netip.AddrPort { return h.sockets[0].LocalAddr() }
+func (h *Host) Addr() netip.AddrPort {
+	if len(h.sockets) == 0 {
+		return netip.AddrPort{} // of a zero Host
+	}
+	return h.sockets[0].LocalAddr()
+}
 
 // Ready waits for a connection of this host that has something to poll, so
 // that a handful of goroutines, each in a loop of Ready and Conn.Poll, serves
 // them all. It returns ctx's error, or ErrClosed after Close.
 func (h *Host) Ready(ctx context.Context) (*Conn, error) {
+	if h.done == nil {
+		return nil, ErrUnconfigured
+	}
 	for {
 		h.mu.Lock()
 		c := h.ready.first
@@ -205,6 +213,9 @@ func (l *readyList) remove(c *Conn) {
 // Close closes the sockets. Connections that used them find no way to their
 // peers any more; close them first.
 func (h *Host) Close() error {
+	if h.done == nil {
+		return ErrUnconfigured
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {

@@ -594,3 +594,21 @@ func crossover(t *testing.T, x, y *DataChannel) {
 		}
 	}
 }
+
+// A zero Host serves nothing, and says so.
+func TestZeroHost(t *testing.T) {
+	var h Host
+	ctx := context.Background()
+	if err := h.Run(ctx); !errors.Is(err, ErrUnconfigured) {
+		t.Errorf("Run: %v", err)
+	}
+	if _, err := h.Ready(ctx); !errors.Is(err, ErrUnconfigured) {
+		t.Errorf("Ready: %v", err)
+	}
+	if err := h.Close(); !errors.Is(err, ErrUnconfigured) {
+		t.Errorf("Close: %v", err)
+	}
+	if h.Addr().IsValid() || h.TCPAddr().IsValid() {
+		t.Errorf("addresses %v and %v", h.Addr(), h.TCPAddr())
+	}
+}

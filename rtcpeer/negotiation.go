@@ -5,7 +5,9 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"io"
+	"slices"
 
+	"purertc/dtls"
 	"purertc/sdp"
 )
 
@@ -326,13 +328,16 @@ func (n *negotiation) checkRemote(typ, text string) (*description, error) {
 	return d, n.checkSetup(d)
 }
 
-// checkSetup holds a remote description's DTLS lines against what was agreed
-// on before: another role or certificate would be another DTLS association,
-// which data channels do not survive.
+// checkSetup holds a remote description's DTLS and SCTP lines against what was
+// agreed on before: another role, certificate or port would be another
+// association (RFC 8842 §5.1, RFC 8841 §9.3), which data channels do not survive.
 func (n *negotiation) checkSetup(d *description) error {
 	s := d.data().Setup
 	if s == sdp.SetupHoldConn || s == sdp.SetupActPass && d.typ != "offer" {
 		return invalid("%s has a=setup:%s", d.typ, s)
+	}
+	if !slices.ContainsFunc(d.data().Fingerprints, trustworthy) {
+		return invalid("%s has no fingerprint with a hash that proves anything, such as sha-256", d.typ)
 	}
 	if n.roleKnown && (s == sdp.SetupActive && n.client || s == sdp.SetupPassive && !n.client) {
 		return invalid("%s has a=setup:%s, which is not the DTLS role that was agreed on", d.typ, s)
@@ -344,10 +349,21 @@ func (n *negotiation) checkSetup(d *description) error {
 	if old == nil {
 		return nil
 	}
-	if before := old.data(); !before.Rejected && !sameFingerprints(before.Fingerprints, d.data().Fingerprints) {
+	switch before, now := old.data(), d.data(); {
+	case before.Rejected:
+	case !sameFingerprints(before.Fingerprints, now.Fingerprints):
 		return invalid("%s has another fingerprint than the connection's", d.typ)
+	case before.SCTPPort != now.SCTPPort:
+		return invalid("%s has SCTP port %d, the connection %d", d.typ, now.SCTPPort, before.SCTPPort)
 	}
 	return nil
+}
+
+// trustworthy tells whether DTLS can hold a certificate against f: RFC 8122 §5
+// leaves out MD5 and MD2, and SHA-1 is no better by now.
+func trustworthy(f sdp.Fingerprint) bool {
+	like, err := dtls.CertificateFingerprint(f.Hash, nil)
+	return err == nil && len(like.Value) == len(f.Value)
 }
 
 // rollback takes back what is pending (RFC 8829 §4.1.10.2).

@@ -3,6 +3,7 @@ package rtcpeer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"sync"
@@ -97,7 +98,7 @@ func (n *netConn) wrap(op string, err error) error {
 	case op == "read" && !errors.Is(err, ErrClosed):
 		return err
 	case errors.Is(err, ErrClosed):
-		err = errors.Join(net.ErrClosed, err)
+		err = fmt.Errorf("%w: %w", net.ErrClosed, err) // Join would break the line
 	}
 	return &net.OpError{Op: op, Net: "webrtc", Source: n.LocalAddr(), Addr: n.RemoteAddr(), Err: err}
 }

@@ -151,11 +151,13 @@ func (p *peer) HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int
 
 // take gives the core what one read brought. The lock is held; run follows.
 func (p *peer) take(now time.Time, r ice.Route, b []byte, segment int) {
-	p.traffic.bytesReceived += uint64(len(b))
 	for len(b) > 0 {
-		p.traffic.packetsReceived++
 		n := min(segment, len(b))
-		p.core.handleDatagram(now, r, b[:n:n])
+		if p.cfg.Filter == nil || r.Sock == ice.SockMDNS || p.cfg.Filter(false, b[:n:n]) {
+			p.traffic.packetsReceived++
+			p.traffic.bytesReceived += uint64(n)
+			p.core.handleDatagram(now, r, b[:n:n])
+		}
 		b = b[n:]
 	}
 }
@@ -517,6 +519,9 @@ func (p *peer) shut(now time.Time, cause error) {
 	}
 	p.core.agent.Close(now)
 	p.flush(now)
+	if cause == nil && p.state == StateFailed {
+		cause = p.cause // why it was of no use any more
+	}
 	p.closed, p.cause = true, closedBy(cause)
 	p.inbox.leave()
 	p.finish()
@@ -555,6 +560,7 @@ func (p *peer) startTransport(now time.Time) error {
 		}
 	}
 	p.maxRemote = told.MaxMessageSize
+	p.core.assoc.SetRemotePort(uint16(told.SCTPPort))
 	p.core.agent.SetRenomination(slices.Contains(told.ICEOptions, renomination))
 	p.core.agent.SetRemote(now, told.Ufrag, told.Pwd, told.ICELite)
 	p.remote.apply(p, now, remote)
@@ -619,9 +625,13 @@ func (p *peer) shutdown(ctx context.Context) error {
 	p.leaving = true
 	p.core.assoc.Shutdown(now)
 	p.run(now)
+	var lost error // of what was queued
+	if p.state == StateFailed && !p.core.assoc.Delivered() {
+		lost = p.cause
+	}
 	p.mu.Unlock()
 	if !connected {
-		return nil // nothing can be queued
+		return lost // nil: nothing can have been queued, or all has arrived
 	}
 	for {
 		over, err := p.outcome()

@@ -10,7 +10,9 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -184,7 +186,7 @@ func TestNetConnErrors(t *testing.T) {
 		got += n
 	}
 	a.Close()
-	if _, err := c.Write([]byte("x")); !errors.Is(err, net.ErrClosed) || !errors.Is(err, ErrClosed) {
+	if _, err := c.Write([]byte("x")); !errors.Is(err, net.ErrClosed) || !errors.Is(err, ErrClosed) || strings.Contains(err.Error(), "\n") {
 		t.Errorf("Write after the connection's Close: %v", err)
 	}
 	if _, err := far.Read(buf); !errors.Is(err, net.ErrClosed) {
@@ -442,16 +444,20 @@ func TestHost(t *testing.T) {
 	})
 }
 
-// Config.Filter sees every datagram both ways.
+// Config.Filter sees every datagram both ways, with the connection's lock held.
 func TestFilter(t *testing.T) {
-	var mu sync.Mutex
+	var p atomic.Pointer[peer]
+	var unlocked atomic.Bool
 	seen := map[bool]int{}
-	_, _, x, y := realPair(t, Config{Filter: func(outgoing bool, b []byte) bool {
-		mu.Lock()
-		defer mu.Unlock()
+	a, _, x, y := realPairOf(t, Config{Filter: func(outgoing bool, b []byte) bool {
+		if p := p.Load(); p != nil && p.mu.TryLock() {
+			p.mu.Unlock()
+			unlocked.Store(true)
+		}
 		seen[outgoing]++
 		return len(b) > 0 && seen[outgoing]%10 != 0 // a tenth is lost
-	}})
+	}}, Config{})
+	p.Store(a.ext.(*stack).peer)
 	for range 50 {
 		if err := x.Send(context.Background(), make([]byte, 10_000), false); err != nil {
 			t.Fatal(err)
@@ -462,8 +468,10 @@ func TestFilter(t *testing.T) {
 			t.Fatalf("%d bytes, %v", len(b), err)
 		}
 	}
-	mu.Lock()
-	defer mu.Unlock()
+	a.Close()
+	if unlocked.Load() {
+		t.Error("called without the connection's lock")
+	}
 	if seen[true] < 100 || seen[false] < 100 {
 		t.Errorf("seen %v", seen)
 	}

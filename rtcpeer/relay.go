@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"purertc/dtls"
@@ -259,12 +260,23 @@ func (p *peer) dialDTLSAddress(ctx context.Context, t task, remote netip.AddrPor
 	}
 	cfg := p.tlsConfig(t)
 	conn, err := dtlsnet.Dial(ctx, socket, net.UDPAddrFromAddrPort(remote), dtls.Config{
+		ServerName: hostName(cfg.ServerName),
 		VerifyPeer: func(chain [][]byte) error { return verifyChain(cfg, chain) },
 	})
 	if err != nil {
 		return dialed{}, err
 	}
 	return dialed{conn, remote}, nil
+}
+
+// hostName is the server_name that a ClientHello has, as crypto/tls has it too:
+// a server with several certificates shows the one of that name. Addresses are
+// none (RFC 6066 §3).
+func hostName(name string) string {
+	if _, err := netip.ParseAddr(name); err == nil {
+		return ""
+	}
+	return strings.TrimSuffix(name, ".")
 }
 
 // verifyChain does for DTLS what crypto/tls does for TLS.
@@ -322,17 +334,13 @@ func (p *peer) attach(now time.Time, d dialed, t task) error {
 		return ice.ErrTooManyServers
 	}
 	sock := p.freeSock()
-	var h handler = p
-	if p.cfg.Filter != nil {
-		h = filteredHandler{p, p.cfg.Filter}
-	}
 	var q port
 	if d.conn != nil {
 		framing := streammux.TURN
 		if u.over() == ice.OverDTLS {
 			framing = streammux.Packets
 		}
-		q = streammux.New(d.conn, streammux.Config{Handler: h, Sock: sock, Remote: d.remote, Framing: framing})
+		q = streammux.New(d.conn, streammux.Config{Handler: p, Sock: sock, Remote: d.remote, Framing: framing})
 	} else {
 		any := netip.IPv4Unspecified()
 		if d.remote.Addr().Is6() {
@@ -342,7 +350,7 @@ func (p *peer) attach(now time.Time, d dialed, t task) error {
 		if err != nil {
 			return err
 		}
-		attached, err := socket.Attach(h, sock, true)
+		attached, err := socket.Attach(p, sock, true)
 		if err != nil {
 			socket.Close()
 			return err

@@ -145,7 +145,11 @@ func (p *peer) applyLocal(now time.Time, d *description) error {
 	if d.typ == "offer" {
 		return nil
 	}
-	return p.startTransport(now)
+	if err := p.startTransport(now); err != nil {
+		n.pendingLocal = old
+		return err
+	}
+	return nil
 }
 
 func (p *peer) setRemoteDescription(typ, text string) error {

@@ -42,8 +42,11 @@ type interest struct {
 func (p *peer) openChannel(label string, o ChannelOptions) (*stackChannel, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
+	switch {
+	case p.closed:
 		return nil, p.cause
+	case p.core.ended: // DTLS or SCTP failed: no channel will ever open
+		return nil, closedBy(p.core.err)
 	}
 	now := p.now()
 	params := datachannel.Params{
@@ -271,6 +274,14 @@ func (c *stackChannel) ended() (bool, error) {
 	return c.finished, c.cause
 }
 
+// closedError is ErrClosed, with the cause where the end was not a clean close.
+func (c *stackChannel) closedError() error {
+	if c.cause == nil || c.cause == io.EOF {
+		return ErrClosed
+	}
+	return c.cause
+}
+
 // PutPacket is of ChannelExtension.
 func (c *stackChannel) PutPacket(b []byte, text bool) error {
 	p := c.peer
@@ -278,7 +289,7 @@ func (c *stackChannel) PutPacket(b []byte, text bool) error {
 	defer p.mu.Unlock()
 	switch s := c.ch.State(); {
 	case c.finished || p.closed:
-		return ErrClosed
+		return c.closedError()
 	case s == datachannel.StateConnecting:
 		return wrongState("channel is still connecting")
 	case s != datachannel.StateOpen:

@@ -256,3 +256,39 @@ func gathers(t *testing.T, conn *Conn) {
 		t.Fatal(err)
 	}
 }
+
+// A server over DTLS is told the name that its certificate has to have, so that it
+// can show the right one; but no address.
+func TestServerNameOverDTLS(t *testing.T) {
+	cert, err := dtls.GenerateCertificate(time.Now(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := dtlsnet.Listen(socket, dtls.Config{Certificate: cert, ClientAuth: dtls.ClientAuthNone})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	p := &peer{cfg: Config{TLSConfig: &tls.Config{InsecureSkipVerify: true}}}
+	for host, want := range map[string]string{"turn.example": "turn.example", "127.0.0.1": "", "::1": ""} {
+		d, err := p.dialDTLSAddress(ctx, task{url: serverURL{host: host}}, socket.LocalAddr().(*net.UDPAddr).AddrPort())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.conn.Close()
+		c, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if got := c.(*dtlsnet.Conn).ConnectionState().ServerName; got != want {
+			t.Errorf("%s: the server was told %q", host, got)
+		}
+	}
+}

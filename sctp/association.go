@@ -91,7 +91,7 @@ type EventKind uint8
 const (
 	EventNone         EventKind = iota
 	EventEstablished            // messages flow; the number of streams is known
-	EventStreamsReset           // Streams: the far end reset its outgoing side of them; all their messages were handed up
+	EventStreamsReset           // Streams, or all if there are none: the far end reset its outgoing side of them; all their messages were handed up
 	EventResetDone              // Streams: our outgoing reset of them was performed
 	EventResetFailed            // Streams, Err: the far end refused
 	EventRestarted              // the far end began anew (RFC 9260 §5.2)
@@ -226,6 +226,14 @@ func NewAssociation(cfg Config) *Association {
 	a.advertised = a.window
 	a.reassembly.reset(false, cfg.MaxMessageSize)
 	return a
+}
+
+// SetRemotePort sets the far end's port, where it is not known before its
+// description is (RFC 8841 §5). Once the association has begun it stays.
+func (a *Association) SetRemotePort(port uint16) {
+	if a.state == StateClosed && !a.ended && port != 0 {
+		a.cfg.RemotePort = port
+	}
 }
 
 // tick notes the time of a call.

@@ -27,6 +27,7 @@
 //	                  shortwindow.go), cubic.go, reno.go
 //	pacer.go          and when it goes
 //	pathsize.go       how long packets may be
+//	newpath.go        what of all that a change of path leaves
 //	forward.go        giving up (FORWARD TSN), both halves
 //	input.go          packets and chunks received, SACKs
 //	tracker.go, ack.go  which TSNs came, and when to say so

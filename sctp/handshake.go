@@ -21,6 +21,9 @@ import (
 const (
 	cookieMACSize  = sha256.Size
 	cookieLifetime = 60 * time.Second // RFC 9260 §16: Valid.Cookie.Life
+
+	minRwnd      = 1500 // RFC 9260 §3.3.2, §3.3.3: of an INIT or INIT ACK
+	rwndTooSmall = "a_rwnd under 1500"
 )
 
 // Connect sends an INIT.
@@ -68,8 +71,8 @@ func (a *Association) handleInit(now time.Time, body []byte) {
 	case ic.outStreams == 0 || ic.inStreams == 0:
 		a.reply(ic.tag, appendAbort(nil, 0, CauseInvalidParameter, nil))
 		return
-	case ic.aRwnd < 1500:
-		a.reply(ic.tag, appendAbort(nil, 0, CauseProtocolViolation, []byte("a_rwnd under 1500"))) // RFC 9260 §3.3.2
+	case ic.aRwnd < minRwnd:
+		a.reply(ic.tag, appendAbort(nil, 0, CauseProtocolViolation, []byte(rwndTooSmall))) // RFC 9260 §3.3.2
 		return
 	case ic.hostName:
 		a.reply(ic.tag, appendAbort(nil, 0, CauseUnresolvableAddress, nil)) // RFC 9260 §3.3.2.1.4
@@ -167,6 +170,9 @@ func (a *Association) handleInitAck(now time.Time, body []byte) {
 	case ic.tag == 0 || ic.outStreams == 0 || ic.inStreams == 0:
 		a.abortHandshake(ic.tag, CauseInvalidParameter, nil) // RFC 9260 §3.3.3
 		return
+	case ic.aRwnd < minRwnd:
+		a.reply(ic.tag, appendAbort(nil, 0, CauseProtocolViolation, []byte(rwndTooSmall)))
+		return // RFC 9260 §3.3.3: MUST NOT change the state
 	case len(ic.cookie) == 0:
 		a.abortHandshake(ic.tag, CauseMissingParameter, []byte{0, 0, 0, 1, 0, byte(paramStateCookie)})
 		return
@@ -191,17 +197,20 @@ func (a *Association) handleInitAck(now time.Time, body []byte) {
 	a.timers.init = now.Add(a.rto.timeout(rtoMinHandshake))
 }
 
-// abortHandshake gives up, and tells the far end if its tag is known.
+// abortHandshake gives up, and tells the far end. Where its tag is not known, ours
+// goes back to it (RFC 9260 §3.3.3, §8.5.1 B).
 func (a *Association) abortHandshake(tag uint32, code CauseCode, info []byte) {
 	if tag != 0 {
 		a.reply(tag, appendAbort(nil, 0, code, info))
+	} else {
+		a.reply(a.localTag, appendAbort(nil, flagReflected, code, info))
 	}
 	a.end(Event{Kind: EventFailed, Err: ErrHandshake})
 }
 
 // takePeer takes over what the far end said of itself.
 func (a *Association) takePeer(p initParams) {
-	a.peer, a.peerTag, a.peerRwnd = p, p.tag, int(p.aRwnd)
+	a.peer, a.peerTag, a.peerRwnd = p, p.tag, windowOf(p.aRwnd)
 	a.cc = a.cfg.CongestionControl.newController(a.mtu, a.localTag)
 	a.in.reset(p.initialTSN)
 	interleaving := p.iData && !a.cfg.DisableInterleaving
@@ -273,6 +282,7 @@ func (a *Association) restart(now time.Time, c *cookie) {
 	a.restartDiscovery(a.size.most)
 	a.timers = timers{}
 	a.ack = ackNone
+	a.sendShutdown, a.sendShutdownAck = false, false // of the association before, too
 	a.takePeer(c.peer)
 	a.errorCount, a.recovery, a.rate, a.pacer = 0, recoveryState{}, rateSampler{}, pacer{}
 	a.state = StateEstablished

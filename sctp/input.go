@@ -2,6 +2,7 @@ package sctp
 
 import (
 	"encoding/binary"
+	"math"
 	"time"
 )
 
@@ -251,11 +252,11 @@ func (a *Association) handleData(now time.Time, c chunk) bool {
 // room reports whether a chunk may be kept. Those that fill gaps are kept
 // beyond the window, since only they can empty it.
 func (a *Association) room(tsn TSN) bool {
-	limit := a.windowLimit()
+	used := a.reassembly.held + a.reassembly.partial
 	if !tsn.after(a.in.highest) {
-		limit += a.window
+		used -= a.window
 	}
-	return a.reassembly.held+a.reassembly.partial < limit
+	return used < a.windowLimit()
 }
 
 // maxPartialWindow bounds the window where nothing but incomplete messages
@@ -276,6 +277,10 @@ func (a *Association) receiveWindow() int {
 	return max(a.windowLimit()-a.reassembly.held-a.reassembly.partial, 0)
 }
 
+// windowOf is a window that the far end announces. An int may have 32 bits, and
+// nobody has so much under way.
+func windowOf(rwnd uint32) int { return int(min(rwnd, math.MaxInt32)) }
+
 // handleSack takes a SACK (RFC 9260 §6.2.1).
 func (a *Association) handleSack(now time.Time, body []byte) {
 	if len(body) < sackHeaderSize-chunkHeaderSize {
@@ -290,7 +295,7 @@ func (a *Association) handleSack(now time.Time, body []byte) {
 		a.stats.PacketsDropped++
 		return
 	}
-	a.peerRwnd = int(binary.BigEndian.Uint32(body[4:]))
+	a.peerRwnd = windowOf(binary.BigEndian.Uint32(body[4:]))
 	a.queue.budget = max(a.queue.budget, a.peerRwnd/2)
 	a.acknowledge(now, cum, gaps[:blocks])
 }

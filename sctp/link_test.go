@@ -453,6 +453,46 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// A restart takes an association back that was about to be shut down, and of that
+// nothing is left to be sent.
+func TestRestartWhileShuttingDown(t *testing.T) {
+	p := newPair(t, 6, Config{}, Config{})
+	p.connect()
+	p.ends[0] = NewAssociation(Config{Rand: testRand{p.rng}})
+	p.ends[0].Connect(p.now)
+	old := p.ends[1]
+	echo := func() []byte { // as soon as the new end has its cookie
+		for {
+			p.flush(0)
+			p.flush(1)
+			for _, f := range p.flight {
+				if f.to == 1 && chunkType(f.pkt[commonHeaderSize]) == chunkCookieEcho {
+					return f.pkt
+				}
+			}
+			p.run(time.Millisecond)
+		}
+	}()
+	old.Shutdown(p.now) // SHUTDOWN waits to be sent
+	old.HandlePacket(p.now, echo)
+	if old.State() != StateEstablished {
+		t.Fatalf("state %v", old.State())
+	}
+	for {
+		pkt, ok := old.AppendPacket(p.now, nil, 1200)
+		if !ok {
+			break
+		}
+		for rest := pkt[commonHeaderSize:]; len(rest) > 0; {
+			c, r, _ := nextChunk(rest)
+			if c.typ == chunkShutdown {
+				t.Error("SHUTDOWN in the new association")
+			}
+			rest = r
+		}
+	}
+}
+
 func TestTimeoutEndsTheAssociation(t *testing.T) {
 	p := newPair(t, 7, Config{}, Config{})
 	p.connect()

@@ -30,6 +30,7 @@ type resetState struct {
 	request []uint16 // of the request in flight
 	lastTSN TSN      // its Sender's Last Assigned TSN
 	send    bool
+	waits   bool // the far end has it, and asks for patience
 
 	// The far end's.
 	peerSeq    requestSeq // expected next
@@ -118,8 +119,12 @@ func (a *Association) reconfigTimeout(now time.Time) {
 	if a.reset.request == nil {
 		return
 	}
-	a.rto.expired()
 	a.reset.send = true
+	if a.reset.waits {
+		a.reset.waits = false // from here on an answer is due
+		return                // RFC 6525 §5.2.7 H2: this is no error
+	}
+	a.rto.expired()
 	a.countError()
 }
 
@@ -245,7 +250,7 @@ func (a *Association) performReset(d *deferredReset) {
 		a.reassembly.resetStream(id)
 	}
 	a.reset.lastResult = resetPerformed
-	a.event(Event{Kind: EventStreamsReset, Streams: streams})
+	a.event(Event{Kind: EventStreamsReset, Streams: d.streams})
 }
 
 // handleResetResponse takes the answer to our request (RFC 6525 §5.2.7).
@@ -258,11 +263,12 @@ func (a *Association) handleResetResponse(now time.Time, body []byte) {
 	a.errorCount = 0
 	if result == resetInProgress || result == resetOtherInFlight {
 		// Asked again, with the same number, when the timer runs out.
+		r.waits = true
 		a.timers.reconfig = now.Add(a.rto.timeout(rtoMin))
 		return
 	}
 	streams := r.request
-	r.request, r.send = nil, false
+	r.request, r.send, r.waits = nil, false, false
 	r.nextSeq++
 	a.timers.reconfig = time.Time{}
 	if result != resetPerformed && result != resetNothingToDo {

@@ -128,6 +128,68 @@ func TestNoInitAfterTheFarEnds(t *testing.T) {
 	}
 }
 
+// beginScript is an association that has sent its INIT, and the tag in that.
+func beginScript(t testing.TB, cfg Config) *script {
+	t.Helper()
+	s := &script{t: t, a: NewAssociation(cfg), now: time.Unix(1e9, 0), tsn: 100}
+	s.a.Connect(s.now)
+	ic, err := parseInit(s.want("INIT", chunkInit))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.tag = ic.tag
+	return s
+}
+
+// initAck is an INIT ACK of the peer's.
+func initAck(tag, rwnd uint32) []byte {
+	b, start := beginChunk(nil, chunkInitAck, 0)
+	b = appendInts(b, tag, rwnd, 100<<16|50, 100)
+	return endChunk(appendParam(b, paramStateCookie, []byte("cookie")), start)
+}
+
+// An INIT ACK whose window is too small is refused, and changes nothing: a
+// sound one that follows makes the association (RFC 9260 §3.3.3).
+func TestInitAckWithTooSmallWindow(t *testing.T) {
+	s := beginScript(t, Config{})
+	s.write(initAck(scriptTag, 1499))
+	s.want("the refusal", chunkAbort)
+	s.wantIdle("no cookie")
+	if s.a.State() != StateCookieWait {
+		t.Errorf("state %v", s.a.State())
+	}
+	s.write(initAck(scriptTag, 1500))
+	s.want("the cookie", chunkCookieEcho)
+}
+
+// One without a tag ends the attempt, by an ABORT that brings ours back
+// (RFC 9260 §3.3.3).
+func TestInitAckWithoutTag(t *testing.T) {
+	s := beginScript(t, Config{})
+	s.write(initAck(0, 100000))
+	pkt, ok := s.a.AppendPacket(s.now, nil, 1200)
+	if !ok || binary.BigEndian.Uint32(pkt[4:]) != s.tag || pkt[12] != byte(chunkAbort) || pkt[13] != flagReflected {
+		t.Errorf("the answer is %x", pkt)
+	}
+	if ev, _ := s.a.NextEvent(); ev.Kind != EventFailed {
+		t.Errorf("event %v", ev)
+	}
+}
+
+// The far end's port may be known only after the association was made, and
+// counts until it begins.
+func TestSetRemotePort(t *testing.T) {
+	a := NewAssociation(Config{})
+	a.SetRemotePort(6000)
+	now := time.Unix(1e9, 0)
+	a.Connect(now)
+	a.SetRemotePort(7000)
+	pkt, _ := a.AppendPacket(now, nil, 1200)
+	if len(pkt) < 4 || binary.BigEndian.Uint32(pkt) != 5000<<16|6000 {
+		t.Errorf("packet %x", pkt)
+	}
+}
+
 func sack(cum TSN, rwnd uint32, gaps ...uint32) []byte {
 	b, start := beginChunk(nil, chunkSack, 0)
 	b = appendInts(b, uint32(cum), rwnd, uint32(len(gaps))<<16)
@@ -279,7 +341,11 @@ func TestReconfigRequests(t *testing.T) {
 	wantResult("asked anew", 104, resetPerformed)
 	s.write(request(paramOutgoingReset, 105, 100, 0xff, 0xff))
 	wantResult("no such stream", 105, resetWrongSSN)
+	s.write(s.data(3, 0, 3))
+	s.write(request(paramOutgoingReset, 106, 101))
+	wantResult("all streams", 106, resetPerformed)
 	resets := 0
+	var last Event
 	for {
 		s.a.Receive()
 		ev, ok := s.a.NextEvent()
@@ -288,10 +354,11 @@ func TestReconfigRequests(t *testing.T) {
 		}
 		if ev.Kind == EventStreamsReset {
 			resets++
+			last = ev
 		}
 	}
-	if resets != 2 {
-		t.Errorf("%d resets of 2", resets)
+	if resets != 3 || len(last.Streams) != 0 {
+		t.Errorf("%d resets of 3, the last of %d streams, not of all", resets, len(last.Streams))
 	}
 	// Ours, refused.
 	s.a.ResetStreams(s.now, 3)
@@ -308,6 +375,9 @@ func TestReconfigRequests(t *testing.T) {
 		if pkt, ok := s.a.AppendPacket(s.now, nil, 1200); ok && chunkType(pkt[12]) == chunkReconfig {
 			break
 		}
+	}
+	if s.a.errorCount != 0 || s.a.rto.backoff != 0 {
+		t.Errorf("to wait as asked counts as %d errors, %d times backed off", s.a.errorCount, s.a.rto.backoff)
 	}
 	s.write(response(resetDenied))
 	if ev, _ := s.a.NextEvent(); ev.Kind != EventResetFailed || ev.Err != ErrResetRefused {

@@ -1,6 +1,7 @@
 package sctp
 
 import (
+	"math"
 	"testing"
 	"time"
 )
@@ -29,5 +30,12 @@ func TestReceiveWindowGrows(t *testing.T) {
 		if got := a.receiveWindow(); got != test.want {
 			t.Errorf("%s: window %d, want %d", test.name, got, test.want)
 		}
+	}
+}
+
+// The largest window that can be announced is one, where an int has 32 bits too.
+func TestLargestWindow(t *testing.T) {
+	if n := windowOf(math.MaxUint32); n < 1<<30 {
+		t.Errorf("a window of %d bytes", n)
 	}
 }

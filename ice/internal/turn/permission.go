@@ -14,6 +14,10 @@ const (
 	permissionRefresh = 4 * time.Minute
 	channelRefresh    = 9 * time.Minute
 
+	// permissionRetry is how long after a refresh that nobody answered the next
+	// one follows.
+	permissionRetry = 5 * time.Second
+
 	// Channel numbers (RFC 8656 §12).
 	firstChannel = 0x4000
 

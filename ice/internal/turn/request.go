@@ -1,6 +1,7 @@
 package turn
 
 import (
+	"errors"
 	"net/netip"
 	"time"
 
@@ -189,6 +190,13 @@ func (c *Client) failed(now time.Time, q *request, err error) {
 	case stun.MethodAllocate, stun.MethodRefresh:
 		c.end(err)
 	case stun.MethodCreatePermission:
+		if p := q.permission; p.state == Granted && errors.Is(err, ErrTimeout) {
+			// The server did not say no. If it is there no more, the allocation
+			// ends; if it is there again, so should the permission be.
+			p.refreshAt = now.Add(permissionRetry)
+			c.Check(now)
+			return
+		}
 		q.permission.state, q.permission.err, q.permission.refreshAt = Refused, err, time.Time{}
 	case stun.MethodChannelBind:
 		// Send indications serve as well, at a few bytes more. It is tried

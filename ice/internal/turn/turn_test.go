@@ -462,6 +462,34 @@ func TestPermissionAndChannel(t *testing.T) {
 	s.wantIdle("released")
 }
 
+// A permission that the server does not renew, since it was away for a while, is
+// asked for again; one that it refuses is not.
+func TestPermissionAfterOutage(t *testing.T) {
+	s := newScript(t, nil)
+	s.allocate()
+	s.Permit(s.now, peer.Addr())
+	s.grant(s.want("permission", stun.MethodCreatePermission))
+	s.advance(permissionRefresh)
+	for range 7 {
+		s.want("refreshed, and again", stun.MethodCreatePermission)
+		s.advance(s.NextTimeout().Sub(s.now))
+	}
+	if state, err := s.Permission(peer.Addr()); state != Granted {
+		t.Errorf("after the outage: %v, %v", state, err)
+	}
+	m := s.want("is the allocation there?", stun.MethodRefresh)
+	s.answer(m, 0, true, func(w *stun.Builder) { w.Uint32(stun.AttrLifetime, defaultLifetime) })
+	s.wantIdle("not at once")
+	s.advance(permissionRetry)
+	m = s.want("asked for again", stun.MethodCreatePermission)
+	s.answer(m, stun.CodeForbidden, true, nil)
+	if state, err := s.Permission(peer.Addr()); state != Refused || err == nil {
+		t.Errorf("refused: %v, %v", state, err)
+	}
+	s.advance(permissionRetry)
+	s.wantIdle("refused")
+}
+
 func TestBoundsOfPermissions(t *testing.T) {
 	s := newScript(t, nil)
 	s.allocate()
