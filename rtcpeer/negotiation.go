@@ -334,7 +334,7 @@ func (n *negotiation) checkSetup(d *description) error {
 	if s == sdp.SetupHoldConn || s == sdp.SetupActPass && d.typ != "offer" {
 		return invalid("%s has a=setup:%s", d.typ, s)
 	}
-	if n.roleKnown && (s == sdp.SetupActive && n.client || s == sdp.SetupPassive && !n.client) {
+	if n.roleKnown && (s == sdp.SetupActive && n.client || s == sdp.SetupPassive && !n.client) && !n.keepsAssociation(d) {
 		return invalid("%s has a=setup:%s, which is not the DTLS role that was agreed on", d.typ, s)
 	}
 	old := n.currentRemote
@@ -348,6 +348,20 @@ func (n *negotiation) checkSetup(d *description) error {
 		return invalid("%s has another fingerprint than the connection's", d.typ)
 	}
 	return nil
+}
+
+// keepsAssociation tells whether an answer to a later offer of ours leaves all
+// else of DTLS as it is. Its a=setup MUST NOT change the roles then (RFC 8842
+// §5.3), but GStreamer's webrtcbin says active to every actpass, and stays the
+// server that it is. As an answer like this begins no association that we did
+// not offer, the line is passed over: refused, it would keep us from ever
+// restarting ICE.
+func (n *negotiation) keepsAssociation(d *description) bool {
+	if d.typ == "offer" || n.currentRemote == nil || n.currentRemote.data().Rejected {
+		return false
+	}
+	before, now := n.currentRemote.data(), d.data()
+	return sameFingerprints(before.Fingerprints, now.Fingerprints) && before.TLSID == now.TLSID
 }
 
 // rollback takes back what is pending (RFC 8829 §4.1.10.2).
