@@ -3,6 +3,8 @@ package datachannel
 import (
 	"encoding/binary"
 	"errors"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // PPIDs, the payload protocol identifiers of RFC 8831 §8.
@@ -61,14 +63,19 @@ func appendOpen(b []byte, p *Params) []byte {
 	return append(b, p.Protocol...)
 }
 
-// parseOpen reads a DATA_CHANNEL_OPEN message.
+// parseOpen reads a DATA_CHANNEL_OPEN message. Bytes beyond the texts are left
+// alone, as browsers do.
 func parseOpen(b []byte) (p Params, err error) {
 	if len(b) < openFixedSize || b[0] != dcepOpen {
 		return p, errMalformed
 	}
 	labelSize, protocolSize := int(binary.BigEndian.Uint16(b[8:])), int(binary.BigEndian.Uint16(b[10:]))
-	if len(b) != openFixedSize+labelSize+protocolSize {
+	names := b[openFixedSize:]
+	switch n := labelSize + protocolSize; {
+	case len(names) < n || len(b) > MaxOpenSize:
 		return p, errMalformed
+	case len(names) > n:
+		labelSize, protocolSize = sizesOfCharacters(names, labelSize, protocolSize)
 	}
 	p.MaxRetransmits, p.MaxPacketLifeTime = -1, -1
 	// The limit has 32 bits, the API's 16 (RFC 8832 §5.1).
@@ -84,7 +91,46 @@ func parseOpen(b []byte) (p Params, err error) {
 	}
 	p.Unordered = b[1]&typeUnordered != 0
 	p.Priority = binary.BigEndian.Uint16(b[2:])
-	p.Label = string(b[openFixedSize:][:labelSize])
-	p.Protocol = string(b[openFixedSize+labelSize:])
+	p.Label = string(names[:labelSize])
+	p.Protocol = string(names[labelSize:][:protocolSize])
 	return p, nil
+}
+
+// sizesOfCharacters returns the sizes in bytes of a label and a protocol whose
+// lengths are less than there is. The lengths are in bytes (RFC 8832 §5.1), but
+// aiortc gives them in code points and werift in UTF-16 code units. Where such
+// add up to exactly what is there, that is what was meant; else the lengths are
+// taken at their word.
+func sizesOfCharacters(names []byte, label, protocol int) (int, int) {
+	if !utf8.Valid(names) {
+		return label, protocol
+	}
+	points, units := 0, 0
+	byPoints, byUnits := -1, -1 // where the protocol begins
+	for i := 0; ; {
+		if points == label {
+			byPoints = i
+		}
+		if units == label {
+			byUnits = i
+		}
+		if i == len(names) {
+			break
+		}
+		r, size := utf8.DecodeRune(names[i:])
+		i += size
+		points++
+		units += utf16.RuneLen(r)
+	}
+	split := -1
+	switch label + protocol {
+	case points:
+		split = byPoints
+	case units:
+		split = byUnits
+	}
+	if split < 0 || split > 65535 || len(names)-split > 65535 { // none, or more than the fields can say
+		return label, protocol
+	}
+	return split, len(names) - split
 }

@@ -2,6 +2,7 @@ package datachannel
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -609,6 +610,41 @@ func TestParseOpen(t *testing.T) {
 		if _, err := parseOpen(b[:n]); err == nil {
 			t.Errorf("%d bytes of %d were accepted", n, len(b))
 		}
+	}
+}
+
+// Lengths in characters, as aiortc and werift give them, and bytes that follow.
+func TestParseOpenLengths(t *testing.T) {
+	open := func(label, protocol int, names string) []byte {
+		b := appendOpen(nil, &Params{MaxRetransmits: -1, MaxPacketLifeTime: -1})
+		binary.BigEndian.PutUint16(b[8:], uint16(label))
+		binary.BigEndian.PutUint16(b[10:], uint16(protocol))
+		return append(b, names...)
+	}
+	for _, tt := range []struct {
+		why             string
+		b               []byte
+		label, protocol string
+	}{
+		{"bytes", open(3, 2, "üaä"), "üa", "ä"},
+		{"code points", open(2, 3, "ü😀prö"), "ü😀", "prö"},
+		{"UTF-16 code units", open(3, 3, "ü😀prö"), "ü😀", "prö"},
+		{"no protocol", open(1, 0, "ü"), "ü", ""},
+		{"no label", open(0, 1, "ü"), "", "ü"},
+		{"no character ends there", open(1, 2, "😀b"), "\xf0", "\x9f\x98"},
+		{"more bytes", open(1, 1, "abc"), "a", "b"},
+		{"not UTF-8", open(1, 1, "a\xffc"), "a", "\xff"},
+	} {
+		p, err := parseOpen(tt.b)
+		if err != nil || p.Label != tt.label || p.Protocol != tt.protocol {
+			t.Errorf("%s: %q and %q, %v", tt.why, p.Label, p.Protocol, err)
+		}
+	}
+	if p, err := parseOpen(open(40000, 1, strings.Repeat("ü", 40001))); err != nil || len(p.Label) != 40000 || len(p.Protocol) != 1 {
+		t.Errorf("longer than a length can say: %d and %d bytes, %v", len(p.Label), len(p.Protocol), err)
+	}
+	if _, err := parseOpen(append(open(65535, 65535, strings.Repeat("x", 2*65535)), 'x')); err == nil {
+		t.Error("a message longer than any was accepted")
 	}
 }
 

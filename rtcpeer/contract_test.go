@@ -536,7 +536,13 @@ func TestSignaling(t *testing.T) {
 		again = a.next(t, "answer")
 		wrong(a, true, "answer", answer, ErrInvalidParameter)
 		a.local(t, "answer", again)
-		b.remote(t, "answer", again)
+		// The certificate may not change, nor the role together with tls-id.
+		otherRole := strings.Replace(again, "setup:passive", "setup:active", 1)
+		i = strings.Index(otherRole, "a=tls-id:") + 9
+		wrong(b, false, "answer", otherRole[:i]+strings.Map(flipHex, otherRole[i:i+1])+otherRole[i+1:], ErrInvalidParameter)
+		i = strings.Index(otherRole, "sha-256 ") + 8
+		wrong(b, false, "answer", otherRole[:i]+strings.Map(flipHex, otherRole[i:i+2])+otherRole[i+2:], ErrInvalidParameter)
+		b.remote(t, "answer", otherRole) // a role that is not theirs, by itself, means nothing
 		a.want(t, SignalingStateStable)
 		b.want(t, SignalingStateStable)
 		a.Poll()

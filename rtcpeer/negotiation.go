@@ -339,7 +339,7 @@ func (n *negotiation) checkSetup(d *description) error {
 	if !slices.ContainsFunc(d.data().Fingerprints, trustworthy) {
 		return invalid("%s has no fingerprint with a hash that proves anything, such as sha-256", d.typ)
 	}
-	if n.roleKnown && (s == sdp.SetupActive && n.client || s == sdp.SetupPassive && !n.client) {
+	if n.roleKnown && (s == sdp.SetupActive && n.client || s == sdp.SetupPassive && !n.client) && !n.keepsAssociation(d) {
 		return invalid("%s has a=setup:%s, which is not the DTLS role that was agreed on", d.typ, s)
 	}
 	old := n.currentRemote
@@ -364,6 +364,20 @@ func (n *negotiation) checkSetup(d *description) error {
 func trustworthy(f sdp.Fingerprint) bool {
 	like, err := dtls.CertificateFingerprint(f.Hash, nil)
 	return err == nil && len(like.Value) == len(f.Value)
+}
+
+// keepsAssociation tells whether an answer to a later offer of ours leaves all
+// else of DTLS as it is. Its a=setup MUST NOT change the roles then (RFC 8842
+// §5.3), but GStreamer's webrtcbin says active to every actpass, and stays the
+// server that it is. As an answer like this begins no association that we did
+// not offer, the line is passed over: refused, it would keep us from ever
+// restarting ICE.
+func (n *negotiation) keepsAssociation(d *description) bool {
+	if d.typ == "offer" || n.currentRemote == nil || n.currentRemote.data().Rejected {
+		return false
+	}
+	before, now := n.currentRemote.data(), d.data()
+	return sameFingerprints(before.Fingerprints, now.Fingerprints) && before.TLSID == now.TLSID
 }
 
 // rollback takes back what is pending (RFC 8829 §4.1.10.2).

@@ -131,14 +131,21 @@ func (p Params) appendMedia(b []byte, like *Media) []byte {
 }
 
 // appendRejected appends a section with port zero in the place of m, which was
-// offered (RFC 3264 §6).
+// offered (RFC 3264 §6). What its formats are does not matter any more; but
+// werift, like browsers, reads them, and takes no answer without a codec it knows.
 func (m *Media) appendRejected(b []byte) []byte {
 	rejected := Media{Kind: m.Kind, Proto: m.Proto, Formats: m.Formats}
 	b = appendLine(rejected.appendHead(b), 'c', "IN IP4 0.0.0.0")
 	if mid, ok := m.Attribute("mid"); ok {
 		b = appendAttribute(b, "mid", mid)
 	}
-	return appendAttribute(b, "inactive", "")
+	b = appendAttribute(b, "inactive", "")
+	for _, l := range m.Lines {
+		if name, value, ok := l.attribute(); ok && name == "rtpmap" {
+			b = appendAttribute(b, name, value)
+		}
+	}
+	return b
 }
 
 // WithCandidates is the text of the session whose section index has these

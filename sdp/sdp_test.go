@@ -297,6 +297,17 @@ func TestBundled(t *testing.T) {
 	}
 }
 
+// A section of media is rejected with its codecs, which werift looks for.
+func TestRejectedMedia(t *testing.T) {
+	offer := strings.Replace(minimal, "m=application", "m=audio 9 UDP/TLS/RTP/SAVPF 96 0\r\na=mid:a\r\na=sendrecv\r\na=rtpmap:96 opus/48000/2\r\n"+
+		"a=fmtp:96 stereo=1\r\na=rtpmap:0 PCMU/8000\r\nm=application", 1)
+	a := answer(t, testParams(), parse(t, offer)).String()
+	if want := "m=audio 0 UDP/TLS/RTP/SAVPF 96 0\r\nc=IN IP4 0.0.0.0\r\na=mid:a\r\na=inactive\r\n" +
+		"a=rtpmap:96 opus/48000/2\r\na=rtpmap:0 PCMU/8000\r\nm=application 9 "; !strings.Contains(a, want) {
+		t.Errorf("the audio is not rejected as it should be:\n%s", a)
+	}
+}
+
 func TestRejected(t *testing.T) {
 	rejected := strings.Replace(minimal, "m=application 9", "m=application 0", 1)
 	if d := data(t, rejected); !d.Rejected || d.Ufrag != "" {
