@@ -206,6 +206,31 @@ func follows(t *testing.T, used bool) (changes int) {
 	return len(a.selected) - before
 }
 
+// Data on a pair that only the far end has checked, as one does that has moved
+// and does not nominate, is followed once the pair has answered.
+func TestFollowUnchecked(t *testing.T) {
+	for _, controlling := range []bool{true, false} {
+		w, a, b, dead := twoPaths(t, controlling)
+		b.say("from here")
+		w.run(time.Second, nil)
+		q := a.cur.pairs[1]
+		q.state = PairWaiting
+		a.permit(q.route)
+		*dead = true
+		other := Route{Sock: 1, Local: a.socks[1].Addr(), Remote: b.socks[1]}
+		start, sent := w.now, q.sent
+		for w.now.Sub(start) < time.Second && !on4(a)() {
+			if _, ok := a.HandleDatagram(w.now, other, []byte{22, 0}); !ok {
+				t.Fatal("not permitted")
+			}
+			w.run(50*time.Millisecond, on4(a))
+		}
+		if took := w.now.Sub(start); took > 300*time.Millisecond || q.sent > sent+2 { // one that nominates
+			t.Errorf("controlling %v: followed after %v and %d checks", controlling, took, q.sent-sent)
+		}
+	}
+}
+
 // A numbered nomination is obeyed at once, a worse pair's too; one that is
 // older is not.
 func TestRenomination(t *testing.T) {
