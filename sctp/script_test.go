@@ -296,6 +296,9 @@ func TestReconfigRequests(t *testing.T) {
 	// Ours, refused.
 	s.a.ResetStreams(s.now, 3)
 	body := s.want("our request", chunkReconfig)
+	if !s.a.Awaiting() {
+		t.Error("no answer to our request is awaited")
+	}
 	seq := binary.BigEndian.Uint32(body[4:])
 	response := func(result resetResult) []byte {
 		b, start := beginChunk(nil, chunkReconfig, 0)
@@ -310,6 +313,9 @@ func TestReconfigRequests(t *testing.T) {
 		}
 	}
 	s.write(response(resetDenied))
+	if s.a.Awaiting() {
+		t.Error("an answer is still awaited")
+	}
 	if ev, _ := s.a.NextEvent(); ev.Kind != EventResetFailed || ev.Err != ErrResetRefused {
 		t.Errorf("event %+v", ev)
 	}

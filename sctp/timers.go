@@ -83,7 +83,10 @@ func (a *Association) Advance(now time.Time) {
 
 // Awaiting tells whether something was sent that the far end has to answer:
 // within a round trip, and 200 ms where it is data (RFC 9260 §6.2).
-func (a *Association) Awaiting() bool { return !a.timers.t3.IsZero() || !a.timers.init.IsZero() }
+func (a *Association) Awaiting() bool {
+	t := &a.timers
+	return !t.t3.IsZero() || !t.init.IsZero() || !t.reconfig.IsZero() || !t.shutdown.IsZero()
+}
 
 // PathLost tells that what was sent lately may be lost with the path that it
 // took, and that there is another one, of which nothing is known: whatever is
