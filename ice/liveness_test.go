@@ -72,6 +72,18 @@ func TestSilentDeath(t *testing.T) {
 	}
 }
 
+// The same while it is being nominated.
+func TestSilentDeathOfNominee(t *testing.T) {
+	w, a, b, dead := twoPaths(t, true)
+	w.talk(time.Second, nil, a)
+	*dead = true
+	a.cur.nominated = nil
+	start := w.now
+	if !w.talk(10*time.Second, func() bool { return on4(a)() && on4(b)() }, a) || w.now.Sub(start) > 2*time.Second {
+		t.Errorf("left after %v", w.now.Sub(start))
+	}
+}
+
 // Without traffic a dead path is found within a consent interval and the
 // probes that follow it.
 func TestSilentDeathWhenIdle(t *testing.T) {
