@@ -243,6 +243,11 @@ func (a *Association) handleHeartbeatAck(now time.Time, body []byte) {
 		return
 	}
 	h.rtt = max(now.Sub(h.sentAt), 1)
+	if r := &a.recovery; int64(h.rtt) < r.soonest(0) {
+		// What was measured is of a path that is no more (RFC 6298 §5 has such
+		// estimates cleared).
+		r.minRTT, a.rto.measured = int64(h.rtt), false
+	}
 	a.rto.sample(h.rtt)
 	a.errorCount = 0
 	h.sentAt, h.asked = time.Time{}, 0
