@@ -101,7 +101,6 @@ func (a *Agent) runPairConsent(now time.Time, p *pair) {
 	}
 	if p.nominating {
 		a.repeatNomination(now, p)
-		return
 	}
 	if p != a.selected {
 		p.consent = consent{}
@@ -114,7 +113,7 @@ func (a *Agent) runPairConsent(now time.Time, p *pair) {
 	p.consent.unanswered++
 	p.consent.next = now.Add(a.probeInterval(p.consent.unanswered, p.rtt))
 	p.transactions.add(transaction{id: a.newTransactionID(), controlling: a.controlling,
-		nominates: a.controlling && p.gen.nominated == p})
+		nominates: a.controlling && (p.nominating || p.gen.nominated == p)})
 	a.queueRequest(p)
 	if p.consent.unanswered == doubtful {
 		if l := p.local.relay; l != nil {
@@ -125,7 +124,9 @@ func (a *Agent) runPairConsent(now time.Time, p *pair) {
 }
 
 // repeatNomination retransmits the check that nominates p. What is left of
-// its schedule after the pair stopped answering is cut by consent.
+// its schedule after the pair stopped answering is cut by consent, which is asked
+// for meanwhile where data goes by p already: a path can die between its first
+// check and its nomination, as between any two.
 func (a *Agent) repeatNomination(now time.Time, p *pair) {
 	send, failed := p.retransmission.Due(now)
 	if send {

@@ -86,19 +86,26 @@ const followAgain = time.Minute
 // without waiting for that path to be found dead. It is checked on, and
 // used again if it answers. One that never sent data on it has not left: Firefox
 // stays on the pair that it took first, and takes data on the one that we
-// nominated. An ICE-lite agent never follows data, since it makes no checks
-// (RFC 8445 §2.5): its far end's checks say where it is.
+// nominated. A pair that did not answer lately, such as one that the far end alone
+// has checked, since ours that is nominated outranks it, is checked first. An
+// ICE-lite agent never follows data, since it makes no checks (RFC 8445 §2.5): its
+// far end's checks say where it is.
 func (a *Agent) follow(now time.Time, r Route) {
 	p := a.selected
 	if p == nil || !p.used || a.lite || p.gen != a.cur || now.Sub(p.heardAt) < max(followLeast, 2*p.rtt) || now.Sub(p.leftAt) < followAgain {
 		return
 	}
 	for _, q := range p.gen.pairs {
-		if q.route == r && q != p && q.fresh(now) && p.consent.unanswered < doubtful {
+		switch {
+		case q.route != r || q == p || p.consent.unanswered >= doubtful:
+			continue
+		case q.fresh(now):
 			p.consent.unanswered, p.leftAt = doubtful, now
 			a.update(now)
-			return
+		case q.state != PairInProgress && !now.Before(q.provenAt.Add(q.provenWait)):
+			a.askOn(now, q) // followProven, if it answers
 		}
+		return
 	}
 }
 
@@ -135,7 +142,12 @@ func (a *Agent) Proven(now time.Time) {
 	if q == nil || now.Before(q.provenAt.Add(q.provenWait)) {
 		return
 	}
-	q.provenAt, q.provenWait = now, max(followLeast, 2*p.rtt, 2*q.provenWait)
+	a.askOn(now, q)
+}
+
+// askOn has a pair checked that the far end may be sending on.
+func (a *Agent) askOn(now time.Time, q *pair) {
+	q.provenAt, q.provenWait = now, max(followLeast, 2*a.selected.rtt, 2*q.provenWait)
 	q.trigger()
 	q.once = true
 	a.update(now)

@@ -100,6 +100,18 @@ func TestLateResponse(t *testing.T) {
 	}
 }
 
+// The same while it is being nominated.
+func TestSilentDeathOfNominee(t *testing.T) {
+	w, a, b, dead := twoPaths(t, true)
+	w.talk(time.Second, nil, a)
+	*dead = true
+	a.cur.nominated = nil
+	start := w.now
+	if !w.talk(10*time.Second, func() bool { return on4(a)() && on4(b)() }, a) || w.now.Sub(start) > 2*time.Second {
+		t.Errorf("left after %v", w.now.Sub(start))
+	}
+}
+
 // Without traffic a dead path is found within a consent interval and the
 // probes that follow it.
 func TestSilentDeathWhenIdle(t *testing.T) {
@@ -232,6 +244,31 @@ func follows(t *testing.T, used bool) (changes int) {
 	}
 	w.run(time.Second, nil)
 	return len(a.selected) - before
+}
+
+// Data on a pair that only the far end has checked, as one does that has moved
+// and does not nominate, is followed once the pair has answered.
+func TestFollowUnchecked(t *testing.T) {
+	for _, controlling := range []bool{true, false} {
+		w, a, b, dead := twoPaths(t, controlling)
+		b.say("from here")
+		w.run(time.Second, nil)
+		q := a.cur.pairs[1]
+		q.state = PairWaiting
+		a.permit(q.route)
+		*dead = true
+		other := Route{Sock: 1, Local: a.socks[1].Addr(), Remote: b.socks[1]}
+		start, sent := w.now, q.sent
+		for w.now.Sub(start) < time.Second && !on4(a)() {
+			if _, ok := a.HandleDatagram(w.now, other, []byte{22, 0}); !ok {
+				t.Fatal("not permitted")
+			}
+			w.run(50*time.Millisecond, on4(a))
+		}
+		if took := w.now.Sub(start); took > 300*time.Millisecond || q.sent > sent+2 { // one that nominates
+			t.Errorf("controlling %v: followed after %v and %d checks", controlling, took, q.sent-sent)
+		}
+	}
 }
 
 // A numbered nomination is obeyed at once, a worse pair's too; one that is

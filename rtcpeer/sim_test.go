@@ -25,6 +25,7 @@ type simPeer struct {
 	down    bool
 	other   *simPeer
 	trickle bool
+	lazy    bool                                 // its program polls by itself
 	heard   []string                             // what was signalled
 	told    map[netip.AddrPort]ice.CandidateType // the candidates that were
 }
@@ -194,7 +195,10 @@ func (p *simPeer) HandleDatagram(now time.Time, to, from netip.AddrPort, b []byt
 func (p *simPeer) AppendDatagram(now time.Time, dst []byte) (b []byte, from, to netip.AddrPort, ok bool) {
 	for {
 		if len(p.out) == 0 {
-			if p.Poll(); len(p.out) == 0 {
+			if !p.lazy {
+				p.Poll()
+			}
+			if len(p.out) == 0 {
 				return dst, from, to, false
 			}
 		}
@@ -215,7 +219,7 @@ func (p *simPeer) NextTimeout() time.Time {
 	p.Conn.mu.Unlock()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if queued > 0 || q.events.len() > 0 || len(p.out) > 0 {
+	if !p.lazy && (queued > 0 || q.events.len() > 0) || len(p.out) > 0 {
 		return p.world.Now() // a program polls all the time
 	}
 	if q.closed {

@@ -310,12 +310,15 @@ func (a *Association) acknowledge(now time.Time, cum TSN, gaps []byte) {
 	case r.valid && r.retransmits == 0: // RFC 9260 §6.3.1: Karn's algorithm
 		ev.rtt = max(clock-r.newest.at, 1)
 		a.rto.sample(time.Duration(ev.rtt))
-	case !a.rto.measured && r.any && !a.out.empty():
-		// After a path was lost, all that there is to send may for long be what
-		// was sent before.
-		a.askRTT(now)
-	default:
+	case a.heartbeat.rtt > 0:
 		ev.rtt = int64(a.heartbeat.rtt)
+	case (!a.rto.measured || l.timedOut && r.spurious > 0 && !r.valid) && !a.out.empty():
+		// After a path was lost, or an outage, all that there is to send may for
+		// long be what was sent before. And where the path has become shorter
+		// meanwhile, its acknowledgements come too soon to be believed.
+		if r.any {
+			a.askRTT(now)
+		}
 	}
 	a.heartbeat.rtt = 0
 	if r.any || r.cumAdvanced || a.peerRwnd == 0 {

@@ -550,6 +550,21 @@ func TestWeights(t *testing.T) {
 	}
 }
 
+// Of the messages that wait for others to be through, the first is given up when
+// its turn has come: the next one begins in its place.
+func TestWaitingMessageIsGivenUp(t *testing.T) {
+	p := newPair(t, 1, Config{MaxMessageSize: 1 << 20}, Config{MaxMessageSize: 1 << 20})
+	p.connect()
+	const size = 1_000_000 // only one at a time
+	p.send(0, 1, testMessage(1, 0, size), SendOptions{})
+	p.send(0, 2, testMessage(2, 0, size), SendOptions{Lifetime: 30 * time.Millisecond})
+	p.send(0, 3, testMessage(3, 0, size), SendOptions{})
+	p.run(5 * time.Second)
+	if got := p.got[1]; len(got) != 2 || got[0].Stream != 1 || got[1].Stream != 3 {
+		t.Errorf("%d messages of 2; %d bytes wait", len(got), p.ends[0].Pending())
+	}
+}
+
 func TestZeroChecksum(t *testing.T) {
 	for _, on := range []bool{true, false} {
 		p := newPair(t, 11, Config{}, Config{DisableZeroChecksum: !on})

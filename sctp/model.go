@@ -267,8 +267,9 @@ func (m *model) measureRTT(ev *ackEvent) {
 	}
 	m.lowest = min(m.lowest, ev.rtt)
 	m.recent = min(m.recent, ev.rtt)
-	if m.minRTT == math.MaxInt64 || ev.rtt <= m.minRTT+m.minRTT/32 {
-		// Within a thirty-second of the lowest, the queue is empty as well.
+	if m.minRTT == math.MaxInt64 || ev.rtt <= m.minRTT+m.minRTT/32 || m.minRTT < shortRTT && ev.rtt < noShortRTT {
+		// Within a thirty-second of the lowest, the queue is empty as well. On a
+		// short path every round trip takes longer, and it is short nevertheless.
 		m.minRTT = min(m.minRTT, ev.rtt)
 		m.minRTTAt = ev.now
 	}
@@ -315,7 +316,7 @@ func (m *model) endRound(ev *ackEvent) {
 	if m.crowded && m.judged && m.phase == modelProbeBW && m.cycle == cycleCruise && m.roundLost >= m.mtu {
 		m.lossShort = max(yieldFloor*m.bandwidth, yieldGain*m.rate())
 	}
-	if m.minRTT < shortRTT {
+	if m.minRTT < shortRTT && m.phase != modelProbeRTT {
 		m.short.endRound(ev, m.roundLost, m.rate(), m.mtu)
 	}
 	m.roundLost, m.roundAcked, m.roundQueue, m.roundRate = 0, 0, false, 0
@@ -369,7 +370,7 @@ func (m *model) step(ev *ackEvent) {
 	case modelProbeRTT:
 		m.stepProbeRTT(ev)
 	}
-	if m.phase != modelProbeRTT && ev.now-m.minRTTAt > minRTTWindow && m.minRTT >= shortRTT && !ev.rate.appLimited {
+	if m.phase != modelProbeRTT && ev.now-m.minRTTAt > minRTTWindow && !ev.rate.appLimited {
 		m.phase, m.probeEnds = modelProbeRTT, 0
 		m.prior.cwnd = m.cwnd
 	}
@@ -478,6 +479,7 @@ func (m *model) stepProbeRTT(ev *ackEvent) {
 		return
 	}
 	m.minRTT, m.minRTTAt = m.recent, ev.now
+	m.short.begin(ev)
 	m.highest = (m.highest + m.minRTT) / 2 // that of a hiccup is forgotten in time
 	m.cwnd = max(m.cwnd, m.prior.cwnd)
 	if m.fullRounds < 3 && m.fullRate == 0 {
@@ -517,7 +519,7 @@ func (m *model) setWindow(ev *ackEvent) {
 		m.cwnd = min(m.cwnd, m.probeWindow())
 	}
 	m.cwnd = max(m.cwnd, minWindow*m.mtu)
-	if m.minRTT < shortRTT {
+	if m.minRTT < shortRTT && m.phase != modelProbeRTT {
 		m.cwnd = max(min(m.cwnd, m.bdp()), m.short.window(m.rate(), m.mtu))
 	}
 }

@@ -236,3 +236,30 @@ func TestLimitedMessagesAreAbandonedOnce(t *testing.T) {
 	}
 	s.want("the far end is told", chunkForwardTSN)
 }
+
+// A path becomes shorter while it is down, so that all there is to send was sent
+// before: that its acknowledgements come sooner than they ever did does not keep
+// the window at a packet.
+func TestOutageShortensPath(t *testing.T) {
+	for _, c := range []CongestionControl{CongestionModel, CongestionCubic, CongestionReno} {
+		t.Run(c.String(), func(t *testing.T) {
+			p := newPair(t, 1, Config{CongestionControl: c}, Config{})
+			p.delay = 100 * time.Millisecond
+			p.connect()
+			p.run(time.Second)
+			const count = 400
+			for n := range count {
+				p.send(0, 1, testMessage(1, n, 1000), SendOptions{})
+			}
+			p.run(450 * time.Millisecond)
+			p.loss, p.delay = 1, 10*time.Millisecond
+			p.run(3 * time.Second)
+			left := count - len(p.got[1])
+			p.loss = 0
+			p.run(2 * time.Second)
+			if left < 100 || len(p.got[1]) != count {
+				t.Errorf("%d messages of the %d that were left are missing after 2 s, window %d", count-len(p.got[1]), left, p.ends[0].Stats().CongestionWindow)
+			}
+		})
+	}
+}

@@ -363,6 +363,9 @@ func TestReconfigRequests(t *testing.T) {
 	// Ours, refused.
 	s.a.ResetStreams(s.now, 3)
 	body := s.want("our request", chunkReconfig)
+	if !s.a.Awaiting() {
+		t.Error("no answer to our request is awaited")
+	}
 	seq := binary.BigEndian.Uint32(body[4:])
 	response := func(result resetResult) []byte {
 		b, start := beginChunk(nil, chunkReconfig, 0)
@@ -380,6 +383,9 @@ func TestReconfigRequests(t *testing.T) {
 		t.Errorf("to wait as asked counts as %d errors, %d times backed off", s.a.errorCount, s.a.rto.backoff)
 	}
 	s.write(response(resetDenied))
+	if s.a.Awaiting() {
+		t.Error("an answer is still awaited")
+	}
 	if ev, _ := s.a.NextEvent(); ev.Kind != EventResetFailed || ev.Err != ErrResetRefused {
 		t.Errorf("event %+v", ev)
 	}

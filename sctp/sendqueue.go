@@ -157,13 +157,16 @@ func (s *scheduler) begin(m *outMessage) {
 	s.started += len(m.data)
 }
 
-// over stops counting it, and lets others begin.
+// over stops counting it, and lets others begin. So does the end of a message
+// that was not counted, where none is under way: it may have been let begin, and
+// was given up before it did.
 func (s *scheduler) over(m *outMessage) {
-	if !m.inBudget {
+	if m.inBudget {
+		m.inBudget = false
+		s.started -= len(m.data)
+	} else if s.started > 0 {
 		return
 	}
-	m.inBudget = false
-	s.started -= len(m.data)
 	free := s.budget - s.started
 	for n := 0; len(s.blocked) > 0; n++ {
 		st := s.blocked[0]

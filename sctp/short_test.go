@@ -189,3 +189,41 @@ func TestShortWindowByTrial(t *testing.T) {
 		})
 	}
 }
+
+// A path that was short and is so no more, without a word from ICE, is found out
+// in about the time that a longer one is: what may be in flight would be too
+// little for it for ever.
+func TestShortPathGetsLong(t *testing.T) {
+	p := shortPair(t, 100)
+	p.run(2 * time.Second)
+	if len(p.got[1]) != 100 {
+		t.Fatalf("%d messages of 100 on the short path", len(p.got[1]))
+	}
+	p.delay = 20 * time.Millisecond
+	for range 1000 {
+		p.send(0, 1, make([]byte, 16384), SendOptions{})
+	}
+	p.run(15 * time.Second)
+	if len(p.got[1]) != 1100 {
+		t.Errorf("%d messages of 1100 after 15 s, window %d", len(p.got[1]), p.ends[0].Stats().CongestionWindow)
+	}
+}
+
+// One that is short stays so, though what is in flight makes each round trip
+// longer than the shortest.
+func TestShortPathStaysShort(t *testing.T) {
+	p := shortPair(t, 100)
+	p.run(2 * time.Second)
+	m := p.ends[0].cc.(*model)
+	least := m.minRTT
+	p.delay = 1500 * time.Microsecond
+	for range 30 {
+		for range 100 {
+			p.send(0, 1, make([]byte, 16384), SendOptions{})
+		}
+		p.run(time.Second)
+	}
+	if m.minRTT != least {
+		t.Errorf("lowest round trip %v, was %v", time.Duration(m.minRTT), time.Duration(least))
+	}
+}

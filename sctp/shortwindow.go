@@ -32,6 +32,12 @@ const (
 	shortRTT  = int64(time.Millisecond)
 	shortTime = 2 * time.Millisecond
 
+	// noShortRTT is a round trip that no short path has for long, with shortTime
+	// in flight and as much again for the schedulers. Where all are longer, it is
+	// measured anew: or what a path of half a millisecond takes would be all that
+	// is in flight when it has become one of 40.
+	noShortRTT = shortRTT + 2*int64(shortTime)
+
 	// A stock system's receive buffer holds some 90 datagrams, which is where
 	// firstShortWindow is, or a quarter of a megabyte where the system joins
 	// them. So the bound grows while nothing is lost, and after a loss stays

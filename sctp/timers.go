@@ -83,7 +83,10 @@ func (a *Association) Advance(now time.Time) {
 
 // Awaiting tells whether something was sent that the far end has to answer:
 // within a round trip, and 200 ms where it is data (RFC 9260 §6.2).
-func (a *Association) Awaiting() bool { return !a.timers.t3.IsZero() || !a.timers.init.IsZero() }
+func (a *Association) Awaiting() bool {
+	t := &a.timers
+	return !t.t3.IsZero() || !t.init.IsZero() || !t.reconfig.IsZero() || !t.shutdown.IsZero()
+}
 
 // PathLost tells that what was sent lately may be lost with the path that it
 // took, and that there is another one, of which nothing is known: whatever is
@@ -240,6 +243,11 @@ func (a *Association) handleHeartbeatAck(now time.Time, body []byte) {
 		return
 	}
 	h.rtt = max(now.Sub(h.sentAt), 1)
+	if r := &a.recovery; int64(h.rtt) < r.soonest(0) {
+		// What was measured is of a path that is no more (RFC 6298 §5 has such
+		// estimates cleared).
+		r.minRTT, a.rto.measured = int64(h.rtt), false
+	}
 	a.rto.sample(h.rtt)
 	a.errorCount = 0
 	h.sentAt, h.asked = time.Time{}, 0
