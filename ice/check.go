@@ -39,7 +39,7 @@ func (a *Agent) runChecks(now time.Time) {
 		send, failed := p.retransmission.Due(now)
 		if failed {
 			p.state, p.nominating, p.err = PairFailed, false, errNoResponse
-		} else if send && !g.outranks(p) {
+		} else if (send || a.overdue(now, p)) && !g.outranks(p) {
 			a.queueRequest(p)
 		}
 	}
@@ -59,6 +59,26 @@ func (a *Agent) runChecks(now time.Time) {
 		a.startCheck(now, p)
 		g.nextCheck = now.Add(pace)
 	}
+}
+
+// checkMost is the longest time between two checks of a pair while another way is
+// wanted: that which was in use does not answer. By their own schedule a network
+// that was away for 20 s would be found 12 s after it is back.
+const checkMost = 2 * time.Second
+
+// overdue tells whether p is to be checked ahead of its schedule.
+func (a *Agent) overdue(now time.Time, p *pair) bool {
+	at := a.overdueAt(p)
+	return !at.IsZero() && !now.Before(at)
+}
+
+// overdueAt is when it is; zero: never.
+func (a *Agent) overdueAt(p *pair) time.Time {
+	wanted := a.state == StateDisconnected || a.selected != nil && a.selected.consent.unanswered >= doubtful
+	if x := p.transactions.newest(); wanted && p.local.tcp == NotTCP && x != nil && !x.sentAt.IsZero() {
+		return x.sentAt.Add(checkMost)
+	}
+	return time.Time{}
 }
 
 // nextWaiting is the best pair that waits to be checked.
@@ -113,6 +133,9 @@ func (a *Agent) checkAlarms(now time.Time, e *alarm) {
 	for _, p := range g.pairs {
 		if p.state == PairInProgress {
 			e.add(p.retransmission.Next())
+			if !g.outranks(p) {
+				e.add(a.overdueAt(p))
+			}
 		}
 		e.add(p.retryAt)
 	}

@@ -112,6 +112,22 @@ func TestSilentDeathOfNominee(t *testing.T) {
 	}
 }
 
+// After an outage of all paths the one that comes back is found at once, though
+// none of the checks that began meanwhile is due.
+func TestOutageOfAll(t *testing.T) {
+	for _, outage := range []time.Duration{6 * time.Second, 10 * time.Second, 18 * time.Second, 22 * time.Second} {
+		w, a, b, _ := twoPaths(t, true)
+		out := true
+		w.cut = func(_, to netip.AddrPort) bool { return out || to.Addr().Is6() }
+		w.talk(outage, nil, a)
+		out = false
+		start := w.now
+		if !w.talk(10*time.Second, func() bool { return on4(a)() && on4(b)() }, a) || w.now.Sub(start) > checkMost+time.Second {
+			t.Errorf("%v of outage: found after %v", outage, w.now.Sub(start))
+		}
+	}
+}
+
 // Without traffic a dead path is found within a consent interval and the
 // probes that follow it.
 func TestSilentDeathWhenIdle(t *testing.T) {
