@@ -172,11 +172,11 @@ func (c *Channel) takePartial() []byte {
 	return b
 }
 
-// violated closes the channel because the far end broke the protocol in it.
-func (c *Channel) violated(now time.Time) {
+// fail closes the channel for what came on it.
+func (c *Channel) fail(now time.Time, err error) {
 	c.takePartial()
 	if c.state <= StateOpen {
-		c.err = ErrProtocol
+		c.err = err
 		c.Close(now)
 	}
 }

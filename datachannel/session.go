@@ -51,14 +51,17 @@ var (
 	ErrTooLong  = errors.New("datachannel: label or protocol is longer than 65535 bytes")
 	ErrInvalid  = errors.New("datachannel: invalid parameters")
 	ErrProtocol = errors.New("datachannel: the far end broke the protocol")
+	ErrLate     = errors.New("datachannel: more had come than could be kept when the channel was opened here")
 )
 
 const (
 	maxStreamID    = 65534 // RFC 8832 §6
 	normalPriority = 256   // RFC 8831 §6.4
 
-	// What comes before the DATA_CHANNEL_OPEN of its channel, which may
-	// overtake it if unordered, is kept up to these bounds of all channels.
+	// What comes before its channel is there is kept up to these bounds of all
+	// channels: an unordered message may overtake the DATA_CHANNEL_OPEN, and who
+	// has a negotiated channel may send before we have it. A reliable channel that
+	// lost some is closed with ErrLate.
 	maxEarlyMessages = 1024
 	maxEarlyBytes    = 256 << 10
 
@@ -88,7 +91,7 @@ type Session struct {
 	refused   map[uint16]struct{} // streams of the far end's that we reset: it answers with its own reset
 	answering map[uint16]struct{} // streams without a channel that we reset since the far end did
 
-	early         map[uint16][]sctp.Message
+	early         map[uint16]earlyQueue
 	earlyMessages int
 	earlyBytes    int
 
@@ -178,9 +181,17 @@ func (s *Session) Open(now time.Time, p Params) (*Channel, error) {
 		}
 	}
 	if s.established && !s.isAnswering(c.id) {
-		s.setState(c, StateOpen)
+		s.opened(now, c)
 	}
 	return c, nil
+}
+
+// opened opens a channel, or closes it where it has lost something already.
+func (s *Session) opened(now time.Time, c *Channel) {
+	s.setState(c, StateOpen)
+	if c.err != nil {
+		c.Close(now)
+	}
 }
 
 // isAnswering tells whether a stream is being reset that had no channel: one that
@@ -475,7 +486,7 @@ func (s *Session) localReset(now time.Time, id uint16, failed error) {
 	case c.ackOwed:
 		s.acceptOpen(now, c)
 	case answered && c.state == StateConnecting:
-		s.setState(c, StateOpen)
+		s.opened(now, c)
 	case c.state != StateClosing:
 	case failed != nil:
 		s.closed(c, failed)
@@ -530,7 +541,7 @@ func (s *Session) handleData(now time.Time, c *Channel, m sctp.Message) {
 		// Deprecated (RFC 8831 §6.6): a piece, whose end has PPID 51 or 53.
 		s.assoc.Release(now, n)
 		if s.partialBytes+n > maxPartialBytes || s.tooLong(len(c.partial)+n) {
-			c.violated(now)
+			c.fail(now, ErrProtocol)
 			return
 		}
 		c.partial = append(c.partial, m.Data...)
@@ -540,12 +551,12 @@ func (s *Session) handleData(now time.Time, c *Channel, m sctp.Message) {
 		// RFC 8831 §6.6: without prior negotiation there are no other PPIDs, and
 		// the channel SHOULD be closed.
 		s.assoc.Release(now, n)
-		c.violated(now)
+		c.fail(now, ErrProtocol)
 		return
 	}
 	if s.tooLong(len(c.partial) + n) {
 		s.assoc.Release(now, n)
-		c.violated(now)
+		c.fail(now, ErrProtocol)
 		return
 	}
 	if c.partial != nil {
@@ -558,35 +569,49 @@ func (s *Session) handleData(now time.Time, c *Channel, m sctp.Message) {
 	c.deliver(now, msg, n)
 }
 
-// keepEarly keeps a message that came before its channel.
+// An earlyQueue is what came on a stream before its channel.
+type earlyQueue struct {
+	messages []sctp.Message
+	lost     bool // there was no room for what came behind them
+}
+
+// keepEarly keeps a message that came before its channel, if there is room and
+// none was lost on its stream before: a channel has no gaps.
 func (s *Session) keepEarly(now time.Time, m sctp.Message) {
 	s.assoc.Release(now, len(m.Data))
-	if s.ended != nil || s.tooLong(len(m.Data)) || s.earlyMessages >= maxEarlyMessages || s.earlyBytes+len(m.Data) > maxEarlyBytes {
+	q, ok := s.early[m.Stream]
+	if s.ended != nil || !ok && len(s.early) >= maxEarlyMessages {
 		return
 	}
 	if s.early == nil {
-		s.early = make(map[uint16][]sctp.Message)
+		s.early = make(map[uint16]earlyQueue)
 	}
-	s.early[m.Stream] = append(s.early[m.Stream], m)
-	s.earlyMessages++
-	s.earlyBytes += len(m.Data)
+	if q.lost || s.tooLong(len(m.Data)) || s.earlyMessages >= maxEarlyMessages || s.earlyBytes+len(m.Data) > maxEarlyBytes {
+		q.lost = true
+	} else {
+		q.messages = append(q.messages, m)
+		s.earlyMessages++
+		s.earlyBytes += len(m.Data)
+	}
+	s.early[m.Stream] = q
 }
 
 // dropEarly forgets what came early on a stream, and returns it.
-func (s *Session) dropEarly(now time.Time, id uint16) []sctp.Message {
-	ms := s.early[id]
+func (s *Session) dropEarly(now time.Time, id uint16) earlyQueue {
+	q := s.early[id]
 	delete(s.early, id)
-	s.earlyMessages -= len(ms)
-	for _, m := range ms {
+	s.earlyMessages -= len(q.messages)
+	for _, m := range q.messages {
 		s.earlyBytes -= len(m.Data)
 	}
-	return ms
+	return q
 }
 
-// adoptEarly gives a new channel what came before it. It was released from
-// the window when it was kept, so it is no longer charged.
+// adoptEarly gives a new channel what came before it. It was
+// released from the window when it was kept, so it is no longer charged.
 func (s *Session) adoptEarly(now time.Time, c *Channel) {
-	for _, m := range s.dropEarly(now, c.id) {
+	q := s.dropEarly(now, c.id)
+	for _, m := range q.messages {
 		msg := message{data: m.Data, charged: -1}
 		switch m.PPID {
 		case ppidString:
@@ -604,6 +629,9 @@ func (s *Session) adoptEarly(now time.Time, c *Channel) {
 		c.bytes += len(msg.data)
 		c.arrived++
 		c.tell()
+	}
+	if q.lost && !c.unreliable() {
+		c.err = ErrLate
 	}
 }
 
@@ -677,7 +705,7 @@ func (s *Session) announce(now time.Time, c *Channel) {
 	if c.queue.len() > 0 {
 		c.tell()
 	}
-	if closing {
+	if closing || c.err != nil {
 		s.beginClose(now, c)
 	}
 }

@@ -599,6 +599,50 @@ func TestEarlyDataReachesItsChannel(t *testing.T) {
 	}
 }
 
+// Who opens a negotiated channel late gets what came before, as far as there was
+// room for it, and no gap: a reliable channel is closed then, and says why.
+func TestLateChannel(t *testing.T) {
+	for _, reliably := range []bool{true, false} {
+		w := newWorld(t, 9)
+		w.start()
+		p := reliable("late")
+		p.Negotiated, p.ID = true, 4
+		if !reliably {
+			p.MaxRetransmits = 5
+		}
+		x := w.open(0, p)
+		w.run(100 * time.Millisecond)
+		const size, sent = 3000, 100
+		for i := range sent {
+			x.Send(w.now, append(make([]byte, size-1), byte(i)), false)
+		}
+		w.run(time.Second)
+		x.Send(w.now, []byte("there would be room for this"), false)
+		w.run(time.Second)
+		y := w.open(1, p)
+		x.Send(w.now, []byte("the last"), false)
+		w.run(time.Second)
+		for i := range maxEarlyBytes / size {
+			if b, _, ok := y.Receive(w.now); !ok || len(b) != size || int(b[size-1]) != i {
+				t.Fatalf("message %d: %d bytes, %t", i, len(b), ok)
+			}
+		}
+		if reliably {
+			if y.Waiting() != 0 || x.State() != StateClosed || y.State() != StateClosed || y.Err() != ErrLate {
+				t.Errorf("%d messages more, %v and %v, %v", y.Waiting(), x.State(), y.State(), y.Err())
+			}
+		} else {
+			w.want(y, "the last", false)
+			if y.State() != StateOpen {
+				t.Errorf("unreliable: %v, %v", y.State(), y.Err())
+			}
+		}
+		if s := w.ends[1]; s.earlyBytes != 0 || s.earlyMessages != 0 || len(s.early) != 0 {
+			t.Error("early messages stay counted")
+		}
+	}
+}
+
 func TestParseOpen(t *testing.T) {
 	p := Params{Label: "label", Protocol: "protocol", Unordered: true, MaxRetransmits: -1, MaxPacketLifeTime: 77, Priority: 1024}
 	b := appendOpen(nil, &p)

@@ -161,7 +161,9 @@ type ICEServer struct {
 //
 //	ChannelOptions{Ordered: new(false), MaxRetransmits: new(0)}
 type ChannelOptions struct {
-	// Negotiated says that both ends create the channel, with the same ID.
+	// Negotiated says that both ends create the channel, with the same ID. What the
+	// far end sends before this one has is kept up to 256 KiB of all channels;
+	// a reliable channel that missed some is closed at once.
 	Negotiated bool `json:"negotiated"`
 	// ID is the stream, 0 to 65534: set if and only if Negotiated.
 	ID *int `json:"id"`
