@@ -39,6 +39,7 @@ type model struct {
 
 	minRTT    int64
 	minRTTAt  int64 // when it was last as low
+	longer    longerPath
 	recent    int64 // the lowest in probeRTT
 	lowest    int64 // the lowest ever
 	delayed   int   // how many in succession showed a queue
@@ -165,7 +166,7 @@ const (
 )
 
 func newModel(mtu int, seed uint32) *model {
-	return &model{mtu: mtu, cwnd: initialWindow * mtu, rng: seed | 1, minRTT: math.MaxInt64, recent: math.MaxInt64, lowest: math.MaxInt64, short: shortWindow{bound: firstShortWindow}}
+	return &model{mtu: mtu, cwnd: initialWindow * mtu, rng: seed | 1, minRTT: math.MaxInt64, recent: math.MaxInt64, lowest: math.MaxInt64, longer: longerPath{lowest: math.MaxInt64}, short: shortWindow{bound: firstShortWindow}}
 }
 
 func (m *model) window() int { return m.cwnd }
@@ -267,11 +268,13 @@ func (m *model) measureRTT(ev *ackEvent) {
 	}
 	m.lowest = min(m.lowest, ev.rtt)
 	m.recent = min(m.recent, ev.rtt)
+	m.longer.lowest = min(m.longer.lowest, ev.rtt)
 	if m.minRTT == math.MaxInt64 || ev.rtt <= m.minRTT+m.minRTT/32 || m.minRTT < shortRTT && ev.rtt < noShortRTT {
 		// Within a thirty-second of the lowest, the queue is empty as well. On a
 		// short path every round trip takes longer, and it is short nevertheless.
 		m.minRTT = min(m.minRTT, ev.rtt)
 		m.minRTTAt = ev.now
+		m.longer.rate = m.bandwidth
 	}
 	switch {
 	case ev.rtt <= m.minRTT+m.queueDelay():
@@ -309,6 +312,7 @@ func (m *model) endRound(ev *ackEvent) {
 		m.rounds.next()
 		m.checkFull()
 	}
+	m.longer.endRound(m.minRTT)
 	lost := float64(m.roundLost) / float64(max(m.roundLost+m.roundAcked, 1))
 	if m.roundLost >= minLossPackets*m.mtu && (lost > lossCeiling || lost > queueLoss && m.roundQueue) {
 		m.congested(ev)
@@ -370,7 +374,8 @@ func (m *model) step(ev *ackEvent) {
 	case modelProbeRTT:
 		m.stepProbeRTT(ev)
 	}
-	if m.phase != modelProbeRTT && ev.now-m.minRTTAt > minRTTWindow && !ev.rate.appLimited {
+	stale := ev.now-m.minRTTAt > minRTTWindow || m.longer.likely(m.bandwidth)
+	if m.phase != modelProbeRTT && stale && !ev.rate.appLimited {
 		m.phase, m.probeEnds = modelProbeRTT, 0
 		m.prior.cwnd = m.cwnd
 	}
@@ -478,15 +483,52 @@ func (m *model) stepProbeRTT(ev *ackEvent) {
 	if ev.now < m.probeEnds || ev.rate.prior < m.probeDone || m.recent == math.MaxInt64 {
 		return
 	}
+	longer := m.longer.likely(m.bandwidth) && float64(m.recent) > longerGain*float64(m.minRTT)
 	m.minRTT, m.minRTTAt = m.recent, ev.now
+	m.longer = longerPath{lowest: math.MaxInt64, rate: m.bandwidth}
 	m.short.begin(ev)
 	m.highest = (m.highest + m.minRTT) / 2 // that of a hiccup is forgotten in time
 	m.cwnd = max(m.cwnd, m.prior.cwnd)
+	if longer {
+		m.fullRate, m.fullRounds, m.inflight = 0, 0, 0
+	}
 	if m.fullRounds < 3 && m.fullRate == 0 {
 		m.phase = modelStartup
 		return
 	}
 	m.enterProbeBW(ev.now)
+}
+
+// longerPath tells that the path has become a longer one, as where a satellite
+// hands over. With a window for round trips that are no more, the rate falls, and
+// the window with it, and so on: a few packets each round trip would be left long
+// before probeRTT is due.
+type longerPath struct {
+	lowest int64   // round trip of the round under way
+	rounds int     // in succession that were longer all along
+	rate   float64 // when the lowest was last seen
+}
+
+// A path counts as longer after longerRounds of more than longerGain times the
+// lowest round trip, when the rate is down to longerRate of what it was. Others'
+// queues make round trips as long, but leave more, or take longer to.
+const (
+	longerRounds = 4
+	longerGain   = 1.5
+	longerRate   = 0.75
+)
+
+func (l *longerPath) endRound(minRTT int64) {
+	if l.lowest == math.MaxInt64 || float64(l.lowest) <= longerGain*float64(minRTT) {
+		l.rounds = 0
+	} else {
+		l.rounds++
+	}
+	l.lowest = math.MaxInt64
+}
+
+func (l *longerPath) likely(rate float64) bool {
+	return l.rounds >= longerRounds && rate < longerRate*l.rate
 }
 
 // probeWindow is what may be in flight in probeRTT.

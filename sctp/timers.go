@@ -249,6 +249,7 @@ func (a *Association) handleHeartbeatAck(now time.Time, body []byte) {
 		r.minRTT, a.rto.measured = int64(h.rtt), false
 	}
 	a.rto.sample(h.rtt)
+	a.tuner.rtt = h.rtt
 	a.errorCount = 0
 	h.sentAt, h.asked = time.Time{}, 0
 }

@@ -20,9 +20,16 @@ const (
 // round-trip time, so that it never limits a sender whose data is read, while
 // for a program that reads slowly little is kept.
 type windowTuner struct {
-	since    time.Time
+	since    int64 // by the association's clock; 0: not begun
 	released int
+	rtt      time.Duration // as HEARTBEATs told
+	asked    int64         // when the last was asked for
 }
+
+// windowAsk is how often the round trip is asked for where nothing that we send
+// tells it: by the one that was measured when the association began the window
+// would limit who sends to us over a path that has become a longer one since.
+const windowAsk = time.Second
 
 // tuneWindow takes note of n bytes that the program has read.
 func (a *Association) tuneWindow(now time.Time, n int) {
@@ -30,21 +37,27 @@ func (a *Association) tuneWindow(now time.Time, n int) {
 	if a.window >= a.windowMax {
 		return
 	}
-	if t.since.IsZero() {
-		t.since = now
+	clock := a.clock(now)
+	if t.since == 0 {
+		t.since = clock
 	}
 	t.released += n
-	period := a.rto.srtt
+	period := max(a.rto.srtt, t.rtt)
 	if period == 0 {
 		period = windowRTT
 	}
 	period = max(period, minWindowPeriod)
-	elapsed := now.Sub(t.since)
-	if elapsed < period {
+	elapsed := clock - t.since
+	if elapsed < int64(period) {
 		return
 	}
-	if read := int(float64(t.released) * float64(period) / float64(elapsed)); read > a.window/2 {
+	rate := float64(t.released) / float64(elapsed)
+	switch half := float64(a.window / 2); {
+	case rate*float64(period) > half:
 		a.window = min(2*a.window, a.windowMax)
+	case rate*float64(windowAsk) > half && a.out.empty() && clock-t.asked > int64(windowAsk):
+		t.asked = clock
+		a.askRTT(now)
 	}
-	*t = windowTuner{since: now}
+	t.since, t.released = clock, 0
 }

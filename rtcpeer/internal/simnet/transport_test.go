@@ -461,3 +461,38 @@ func TestRateDrop(t *testing.T) {
 		})
 	}
 }
+
+// TestPathGetsLonger: round trips take several times as long from one moment to
+// the next, as where a satellite hands over, and nothing else tells of it. A
+// window by the shortest of them would fall and fall.
+func TestPathGetsLonger(t *testing.T) {
+	for _, from := range []time.Duration{5 * time.Millisecond, 12 * time.Millisecond, 30 * time.Millisecond} {
+		for _, times := range []time.Duration{2, 3, 5} {
+			t.Run(fmt.Sprint(from, " by ", int(times)), func(t *testing.T) {
+				n := newNetwork(t, 1, link(from, 0, float64(times)))
+				back := n.Path(n.b.addr, n.a.addr)
+				x, y := n.connect(sctp.Config{})
+				x.bulk = true
+				n.run(5*time.Second, nil)
+				n.path.Delay *= times
+				back.Delay *= times
+				began := n.Now()
+				for after := 0.0; after < 80; {
+					if n.Now().Sub(began) > 15*time.Second {
+						t.Fatalf("%.1f Mbit/s after 15 s", after)
+					}
+					start := y.got
+					n.run(250*time.Millisecond, nil)
+					after = mbps(y.got-start, 250*time.Millisecond)
+				}
+				took := n.Now().Sub(began)
+				start := y.got
+				n.run(5*time.Second, nil)
+				t.Logf("80 Mbit/s after %v, then %.1f", took, mbps(y.got-start, 5*time.Second))
+				if took > 3*time.Second || mbps(y.got-start, 5*time.Second) < 85 {
+					t.Errorf("80 Mbit/s after %v, then %.1f", took, mbps(y.got-start, 5*time.Second))
+				}
+			})
+		}
+	}
+}
