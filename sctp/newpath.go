@@ -26,7 +26,7 @@ func (m *pathMove) old(order sendOrder) bool { return m.known && order.before(m.
 // comes first. SetRTT may tell the new path's round trip.
 func (a *Association) NewPath(now time.Time) {
 	a.tick(now)
-	a.tuner.rtt = 0
+	a.tuner.waiting = false
 	if !a.transferring() {
 		a.rto = rtoEstimator{}
 		return

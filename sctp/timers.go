@@ -248,8 +248,13 @@ func (a *Association) handleHeartbeatAck(now time.Time, body []byte) {
 		// estimates cleared).
 		r.minRTT, a.rto.measured = int64(h.rtt), false
 	}
-	a.rto.sample(h.rtt)
-	a.tuner.rtt = h.rtt
+	if !a.tuner.waiting {
+		a.rto.sample(h.rtt)
+	} else if h.rtt > windowLonger*a.rto.srtt {
+		a.rto.measured = false
+		a.rto.sample(h.rtt)
+	}
+	a.tuner.waiting = false
 	a.errorCount = 0
 	h.sentAt, h.asked = time.Time{}, 0
 }

@@ -22,14 +22,18 @@ const (
 type windowTuner struct {
 	since    int64 // by the association's clock; 0: not begun
 	released int
-	rtt      time.Duration // as HEARTBEATs told
-	asked    int64         // when the last was asked for
+	asked    int64 // when a HEARTBEAT was last asked for
+	waiting  bool  // for its answer
 }
 
 // windowAsk is how often the round trip is asked for where nothing that we send
 // tells it: by the one that was measured when the association began the window
-// would limit who sends to us over a path that has become a longer one since.
-const windowAsk = time.Second
+// would limit who sends to us over a path that has become a longer one since. Such
+// a path takes windowLonger times as long; less is a queue.
+const (
+	windowAsk    = time.Second
+	windowLonger = 2
+)
 
 // tuneWindow takes note of n bytes that the program has read.
 func (a *Association) tuneWindow(now time.Time, n int) {
@@ -42,7 +46,7 @@ func (a *Association) tuneWindow(now time.Time, n int) {
 		t.since = clock
 	}
 	t.released += n
-	period := max(a.rto.srtt, t.rtt)
+	period := a.rto.srtt
 	if period == 0 {
 		period = windowRTT
 	}
@@ -56,7 +60,7 @@ func (a *Association) tuneWindow(now time.Time, n int) {
 	case rate*float64(period) > half:
 		a.window = min(2*a.window, a.windowMax)
 	case rate*float64(windowAsk) > half && a.out.empty() && clock-t.asked > int64(windowAsk):
-		t.asked = clock
+		t.asked, t.waiting = clock, true
 		a.askRTT(now)
 	}
 	t.since, t.released = clock, 0
