@@ -3,6 +3,7 @@ package rtcpeer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"runtime"
@@ -33,16 +34,19 @@ func TestConnectingDoesNotStall(t *testing.T) {
 		t.Fatal(err)
 	}
 	signalTo(t, a, b)
-	signalTo(t, b, a)
 	held := make(chan *peer, 1)
-	var once sync.Once
-	b.OnICECandidateCreated(func(media string, index int, name string) {
-		once.Do(func() {
-			p := b.ext.(*stack).peer
-			p.mu.Lock()
-			held <- p
-		})
-		a.AddICECandidate(media, index, name)
+	b.OnSessionDescriptionCreated(func(typ, sdp string) {
+		b.SetLocalDescription(typ, sdp)
+		p := b.ext.(*stack).peer
+		p.mu.Lock() // before either end sends anything
+		held <- p
+		if err := a.SetRemoteDescription(typ, sdp); err != nil {
+			t.Error(err)
+		}
+		candidate := fmt.Sprintf("candidate:1 1 udp 2126511871 %v %d typ host", h.Addr().Addr(), h.Addr().Port())
+		if err := a.AddICECandidate("0", 0, candidate); err != nil {
+			t.Error(err)
+		}
 	})
 	opened := make(chan bool, 1)
 	b.OnDataChannelReceived(func(*DataChannel) { opened <- true })
