@@ -17,8 +17,9 @@ import (
 //	probeBW    → up, a quarter faster for a round trip: is there more?
 //	             down, a quarter slower, for the queue that this made
 //	             cruise, at the rate, for six to eight round trips
-//	probeRTT   → after ten seconds without an empty queue, hardly anything for
-//	             a fifth of a second, to see the round-trip time anew
+//	probeRTT   → after ten seconds without an empty queue, or at once where the
+//	             path seems to have become a longer one, hardly anything for a
+//	             fifth of a second, to see the round-trip time anew
 //
 // What it makes of loss is where it departs from the drafts. They take 2 % in
 // a round trip for a sign that too much is in flight; a radio link that loses
