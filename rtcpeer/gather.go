@@ -317,7 +317,7 @@ func (p *peer) emitCandidate(name string) {
 		return
 	}
 	data := d.data()
-	p.emit(Event{Kind: EventICECandidate, Media: data.Mid, Index: data.Index, Name: name})
+	p.emit(Event{Kind: EventICECandidate, Media: data.TransportMid, Index: data.Transport, Name: name})
 }
 
 // emitUnsignalled emits what could not be for want of a local description.

@@ -2,6 +2,7 @@ package rtcpeer
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/binary"
 	"io"
@@ -15,9 +16,13 @@ import (
 type description struct {
 	typ    string
 	text   string
-	ufrag  string             // of the data section, for the candidates that come late
+	ufrag  string             // of the data section's transport
+	media  []mediaID          // for candidates that arrive later
 	parsed *parsedDescription // nil once the connection is up: it can be had from the text
 }
+
+// A mediaID names a section, and the ICE generation of candidates for it.
+type mediaID struct{ mid, ufrag string }
 
 // A parsedDescription is what a text says: all of it, and what of it matters
 // to data channels.
@@ -57,6 +62,9 @@ func parseDescription(typ, text string) (*description, error) {
 	if err != nil {
 		return nil, invalid("%s: %w", typ, err)
 	}
+	if len(s.Media) == 0 {
+		return nil, invalid("%s has no media section; data channels need one of m=application … UDP/DTLS/SCTP webrtc-datachannel", typ)
+	}
 	switch {
 	case data.Setup != "":
 	case typ == "offer":
@@ -64,14 +72,34 @@ func parseDescription(typ, text string) (*description, error) {
 	default:
 		data.Setup = sdp.SetupActive // RFC 4145 §4.1: the default
 	}
-	return &description{typ, text, data.Ufrag, &parsedDescription{s, data}}, nil
+	d := &description{typ, text, data.Ufrag, make([]mediaID, len(s.Media)), &parsedDescription{s, data}}
+	for i := range s.Media {
+		id := &d.media[i]
+		id.mid, _ = s.Media[i].Attribute("mid")
+		id.ufrag, _ = s.Media[i].Attribute("ice-ufrag")
+	}
+	return d, nil
+}
+
+// ufragOf returns the ufrag of the section that a candidate was signalled for,
+// and whether there is one. A section of a bundle may leave it to the tagged one.
+func (d *description) ufragOf(media string) (ufrag string, ok bool) {
+	if media == "" {
+		return d.ufrag, true
+	}
+	for _, m := range d.media {
+		if m.mid == media {
+			return cmp.Or(m.ufrag, d.ufrag), true
+		}
+	}
+	return "", false
 }
 
 // sameTransport tells whether two descriptions agree in their ICE and DTLS
 // lines, candidates aside.
 func (d *description) sameTransport(o *description) bool {
 	a, b := d.data(), o.data()
-	return a.Mid == b.Mid && a.Index == b.Index && a.Rejected == b.Rejected && a.Ufrag == b.Ufrag && a.Pwd == b.Pwd &&
+	return a.Mid == b.Mid && a.Index == b.Index && a.Transport == b.Transport && a.Rejected == b.Rejected && a.Ufrag == b.Ufrag && a.Pwd == b.Pwd &&
 		a.Setup == b.Setup && a.TLSID == b.TLSID && a.SCTPPort == b.SCTPPort && a.ICELite == b.ICELite &&
 		sameFingerprints(a.Fingerprints, b.Fingerprints)
 }
@@ -159,12 +187,13 @@ func (n *negotiation) localApplied() *description {
 	return n.currentLocal
 }
 
-// layout is the session whose sections a later offer keeps in place.
-func (n *negotiation) layout() *sdp.Session {
+// agreed returns the sessions agreed on last, whose sections a later offer
+// keeps in place; nil at first.
+func (n *negotiation) agreed() (local, remote *sdp.Session) {
 	if n.currentLocal == nil {
-		return nil
+		return nil, nil
 	}
-	return n.currentLocal.session()
+	return n.currentLocal.session(), n.currentRemote.session()
 }
 
 // renomination is the ICE option of ends that nominate again by number.
@@ -211,7 +240,7 @@ func (n *negotiation) makeOffer(fill filler) (*description, error) {
 	if p, err = fill(p); err != nil {
 		return nil, err
 	}
-	n.offer, err = parseDescription("offer", p.Offer(n.layout()))
+	n.offer, err = parseDescription("offer", p.Offer(n.agreed()))
 	return n.offer, err
 }
 

@@ -550,6 +550,9 @@ func (p *peer) shut(now time.Time, cause error) {
 func (p *peer) startTransport(now time.Time) error {
 	local, remote := p.neg.localApplied(), p.neg.remote()
 	told := remote.data()
+	if told.Index < 0 && p.core.dtls == nil {
+		return nil // an offer of media only: a later one may have a data section
+	}
 	if local.data().Rejected || told.Rejected {
 		p.core.end(errRejected)
 		return nil

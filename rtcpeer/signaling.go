@@ -271,7 +271,7 @@ func (p *peer) localDescription() (typ, text string) {
 		return d.typ, d.text
 	}
 	g := &p.gatherer
-	return d.typ, parsed.session.WithCandidates(parsed.data.Index, g.candidates, g.state == GatheringStateComplete)
+	return d.typ, parsed.session.WithCandidates(parsed.data.Transport, g.candidates, g.state == GatheringStateComplete)
 }
 
 func (p *peer) remoteDescription() (typ, text string) {
@@ -291,8 +291,15 @@ const maxEarlyCandidates = 64
 // remoteCandidates are candidates that cannot be used yet.
 type remoteCandidates struct {
 	applied *description // whose credentials the agent has; nil at first
-	early   []ice.Candidate
+	early   []earlyCandidate
 	ended   bool // the end of those of the description that comes next
+}
+
+// An earlyCandidate is a candidate that was signalled before the description
+// that it belongs to.
+type earlyCandidate struct {
+	ice.Candidate
+	media string // mid; "" if it was signalled without
 }
 
 func (p *peer) addICECandidate(media string, index int, name string) error {
@@ -319,8 +326,14 @@ func (p *peer) addICECandidate(media string, index int, name string) error {
 	if err != nil {
 		return invalid("candidate: %w", err)
 	}
-	if remote != nil && media != "" && !remote.hasMid(media) {
-		return invalid("candidate for media %q, which the remote description does not have", media)
+	if remote != nil {
+		ufrag, ok := remote.ufragOf(media)
+		if !ok {
+			return invalid("candidate for media %q, which the remote description does not have", media)
+		}
+		if c.Ufrag == "" && current && ufrag != r.applied.ufrag {
+			return nil // for a transport of its own that the bundle made superfluous (RFC 9143 §8)
+		}
 	}
 	if c.Ufrag == "" && current || c.Ufrag != "" && r.applied != nil && c.Ufrag == r.applied.ufrag {
 		p.addRemote(now, c)
@@ -330,19 +343,8 @@ func (p *peer) addICECandidate(media string, index int, name string) error {
 	if len(r.early) == maxEarlyCandidates {
 		r.early = append(r.early[:0], r.early[1:]...) // the oldest may be of a generation long gone
 	}
-	r.early = append(r.early, c)
+	r.early = append(r.early, earlyCandidate{c, media})
 	return nil
-}
-
-// hasMid tells whether a section has this mid. It does not parse the text, which
-// may be long, since the peer may send any number of candidates.
-func (d *description) hasMid(mid string) bool {
-	for line := range strings.Lines(d.text) {
-		if v, ok := strings.CutPrefix(line, "a=mid:"); ok && strings.TrimRight(v, "\r\n") == mid {
-			return true
-		}
-	}
-	return false
 }
 
 // apply gives the agent what has come for a description: the candidates in
@@ -356,11 +358,15 @@ func (r *remoteCandidates) apply(p *peer, now time.Time, d *description) {
 			p.addRemote(now, c)
 		}
 	}
-	var rest []ice.Candidate
+	var rest []earlyCandidate
 	for _, c := range r.early {
-		if c.Ufrag == "" || c.Ufrag == data.Ufrag {
-			p.addRemote(now, c)
-		} else {
+		ufrag := c.Ufrag
+		if ufrag == "" {
+			ufrag, _ = d.ufragOf(c.media)
+		}
+		if ufrag == d.ufrag {
+			p.addRemote(now, c.Candidate)
+		} else if c.Ufrag != "" {
 			rest = append(rest, c)
 		}
 	}

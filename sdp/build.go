@@ -1,11 +1,12 @@
 package sdp
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// Params is what one end says of itself in a description.
+// Params are the parts of a description that the local end chooses.
 type Params struct {
 	Origin          Origin
 	Mid             string // of the data section, in an offer that has no earlier one
@@ -25,84 +26,163 @@ type Params struct {
 // NewOrigin is the o= line of JSEP (RFC 8829 §5.2.1). The id has to be random
 // and below 2^63.
 func NewOrigin(id uint64, version uint64) Origin {
-	return Origin{Username: "-", SessionID: strconv.FormatUint(id&(1<<63-1), 10), SessionVersion: version, Address: "IN IP4 127.0.0.1"}
+	return Origin{Username: "-", SessionID: strconv.FormatUint(id&(1<<63-1), 10), SessionVersion: strconv.FormatUint(version, 10), Address: "IN IP4 127.0.0.1"}
 }
 
-// Offer is the text of an offer (RFC 8829 §5.2). earlier is the session whose
-// sections must stay in place, in a later offer (§5.2.2): the last description
-// of either end that was agreed on; nil at first.
-func (p Params) Offer(earlier *Session) string {
-	data := &Media{Proto: "UDP/DTLS/SCTP", Lines: []Line{{Type: 'a', Value: "mid:" + p.Mid}}}
-	var sections []Media
-	if earlier != nil {
-		sections = earlier.Media
-		if d, err := earlier.Data(); err == nil {
-			data = &sections[d.Index]
+// Offer returns the text of an offer (RFC 8829 §5.2). local and remote are the
+// sessions that were agreed on last, nil at first: a later offer keeps their
+// sections in place (§5.2.2). A media section stays accepted, inactive, where
+// both have it in the bundle of the data section, and is rejected elsewhere.
+func (p Params) Offer(local, remote *Session) string {
+	data := &Media{Proto: "UDP/DTLS/SCTP", Formats: []string{dataFormat}, Lines: []Line{{Type: 'a', Value: "mid:" + p.Mid}}}
+	sections, bundle := []Media(nil), bundle(nil)
+	if local != nil {
+		sections = local.Media
+		i := local.dataSection()
+		if i >= 0 {
+			data = &sections[i]
+			bundle = local.bundle(i)
+		} else {
+			data.Lines[0].Value = "mid:" + local.unusedMid(p.Mid)
+		}
+		if j := -1; remote != nil {
+			if i >= 0 {
+				j = remote.dataSection()
+			}
+			bundle = bundle.both(remote.bundle(j))
 		}
 	}
 	mid, _ := data.Attribute("mid")
-	b := p.appendSession(make([]byte, 0, usualSize), mid)
+	mids := []string{mid}
+	if len(bundle) > 1 {
+		mids = bundle.mids(sections)
+	}
+	b := p.appendSession(make([]byte, 0, usualSize), mids)
 	placed := false
 	for i := range sections {
-		if m := &sections[i]; m == data {
-			b, placed = p.appendMedia(b, m), true
-		} else {
+		tagged := len(bundle) > 0 && bundle[0] == i
+		switch m := &sections[i]; {
+		case m == data:
+			b, placed = p.appendData(b, m, tagged || len(bundle) < 2), true
+		case slices.Contains(bundle, i):
+			b = p.appendInactive(b, m, tagged)
+		default:
 			b = m.appendRejected(b)
 		}
 	}
 	if !placed {
-		b = p.appendMedia(b, data)
+		b = p.appendData(b, data, true)
 	}
 	return string(b)
 }
 
-// Answer is the text of an answer to an offer (RFC 8829 §5.3), of which data is
-// the view: its data section is taken, every other section is rejected, in the
-// offer's order.
+// Answer returns the text of an answer to an offer (RFC 8829 §5.3), of which
+// data is the view. The data section is accepted. Media sections of its bundle are
+// accepted as inactive: Chromium refuses an answer that takes the data section out
+// of a bundle with media (RFC 9143 §7.3.3 allows that). All others are rejected.
 func (p Params) Answer(offer *Session, data *Data) string {
-	bundle := ""
-	// RFC 8829 §5.3.1: a group of the offer is answered with those of its
-	// sections that were taken.
-	if _, bundled := offer.bundleTag(data.Mid); bundled && !data.Rejected {
-		bundle = data.Mid
+	var bundle bundle
+	var mids []string
+	if !data.Rejected {
+		bundle = offer.bundle(data.Index)
+		// RFC 8829 §5.3.1: a group of the offer is answered with the mids of its
+		// accepted sections.
+		if offer.bundled(data.Mid) {
+			mids = bundle.mids(offer.Media)
+		}
 	}
-	b := p.appendSession(make([]byte, 0, usualSize), bundle)
+	b := p.appendSession(make([]byte, 0, usualSize), mids)
 	for i := range offer.Media {
-		if m := &offer.Media[i]; i == data.Index && !data.Rejected {
-			b = p.appendMedia(b, m)
-		} else {
+		switch m := &offer.Media[i]; {
+		case !slices.Contains(bundle, i):
 			b = m.appendRejected(b)
+		case i == data.Index:
+			b = p.appendData(b, m, i == bundle[0])
+		default:
+			b = p.appendInactive(b, m, i == bundle[0])
 		}
 	}
 	return string(b)
 }
 
-// appendSession appends the part before the sections. bundle is the mid of the
-// one in the bundle, empty where there is none.
-func (p Params) appendSession(b []byte, bundle string) []byte {
+// unusedMid returns mid, or a number if a section has that mid already.
+func (s *Session) unusedMid(mid string) string {
+	used := map[string]bool{}
+	for i := range s.Media {
+		m, _ := s.Media[i].Attribute("mid")
+		used[m] = true
+	}
+	for n := 0; used[mid]; n++ {
+		mid = strconv.Itoa(n)
+	}
+	return mid
+}
+
+// appendSession appends the part before the sections. mids are those of the
+// bundle; without any there is none.
+func (p Params) appendSession(b []byte, mids []string) []byte {
 	b = p.Origin.appendLines(b)
 	b = appendLine(b, 's', "-")
 	b = appendLine(b, 't', "0 0")
 	if p.ICELite {
 		b = appendAttribute(b, "ice-lite", "") // RFC 8839 §5.3: of the session
 	}
-	if bundle != "" {
-		b = appendLine(b, 'a', "group:BUNDLE ", bundle)
+	if group := strings.Join(mids, " "); group != "" {
+		b = appendLine(b, 'a', "group:BUNDLE ", group)
 	}
 	return b
 }
 
-// appendMedia appends our data section, in the form and with the mid of like.
-func (p Params) appendMedia(b []byte, like *Media) []byte {
-	m := Media{Kind: "application", Port: 9, Proto: like.Proto, Formats: []string{"webrtc-datachannel"}}
+// appendData appends the local data section, in the form and with the mid of
+// like. The tagged section of a bundle has the candidates.
+func (p Params) appendData(b []byte, like *Media, tagged bool) []byte {
+	m := Media{Kind: "application", Port: 9, Proto: like.Proto, Formats: []string{dataFormat}}
 	port := strconv.Itoa(p.SCTPPort)
-	old := like.Proto == "DTLS/SCTP"
+	old := like.portFormat()
 	if old {
 		m.Formats[0] = port
 	}
-	b = m.appendHead(b)
+	b = p.appendTransport(m.appendHead(b), tagged)
+	if mid, ok := like.Attribute("mid"); ok {
+		b = appendAttribute(b, "mid", mid)
+	}
+	if old {
+		b = appendLine(b, 'a', "sctpmap:", port, " ", dataFormat, " 65535")
+	} else {
+		b = appendAttribute(b, "sctp-port", port)
+	}
+	b = appendAttribute(b, "max-message-size", strconv.Itoa(p.MaxMessageSize))
+	if p.SCTPInit != "" {
+		b = appendAttribute(b, "sctp-init", p.SCTPInit)
+	}
+	return b
+}
+
+// appendInactive appends the media section like, accepted with one of its
+// codecs and inactive, so that it stays in the bundle and carries nothing.
+func (p Params) appendInactive(b []byte, like *Media, tagged bool) []byte {
+	codec := like.codec()
+	m := Media{Kind: like.Kind, Port: 9, Proto: like.Proto, Formats: []string{codec}}
+	b = p.appendTransport(m.appendHead(b), tagged)
+	mid, _ := like.Attribute("mid")
+	b = appendAttribute(b, "mid", mid)
+	b = appendAttribute(b, "inactive", "")
+	b = appendAttribute(b, "rtcp-mux", "") // RFC 9143 §9.3
+	for _, l := range like.Lines {
+		if name, value, ok := l.attribute(); ok && (name == "rtpmap" || name == "fmtp") && strings.HasPrefix(value, codec+" ") {
+			b = appendAttribute(b, name, value)
+		}
+	}
+	return b
+}
+
+// appendTransport appends the transport attributes, which browsers repeat in
+// every section of a bundle; the candidates are in the tagged one only.
+func (p Params) appendTransport(b []byte, tagged bool) []byte {
 	b = appendLine(b, 'c', "IN IP4 0.0.0.0")
-	b = appendCandidates(b, p.Candidates, p.EndOfCandidates)
+	if tagged {
+		b = appendCandidates(b, p.Candidates, p.EndOfCandidates)
+	}
 	b = appendAttribute(b, "ice-ufrag", p.Ufrag)
 	b = appendAttribute(b, "ice-pwd", p.Pwd)
 	if len(p.ICEOptions) > 0 {
@@ -115,24 +195,12 @@ func (p Params) appendMedia(b []byte, like *Media) []byte {
 	if p.TLSID != "" {
 		b = appendAttribute(b, "tls-id", p.TLSID)
 	}
-	if mid, ok := like.Attribute("mid"); ok {
-		b = appendAttribute(b, "mid", mid)
-	}
-	if old {
-		b = appendLine(b, 'a', "sctpmap:", port, " webrtc-datachannel 65535")
-	} else {
-		b = appendAttribute(b, "sctp-port", port)
-	}
-	b = appendAttribute(b, "max-message-size", strconv.Itoa(p.MaxMessageSize))
-	if p.SCTPInit != "" {
-		b = appendAttribute(b, "sctp-init", p.SCTPInit)
-	}
 	return b
 }
 
 // appendRejected appends a section with port zero in the place of m, which was
-// offered (RFC 3264 §6). What its formats are does not matter any more; but
-// werift, like browsers, reads them, and takes no answer without a codec it knows.
+// offered (RFC 3264 §6). The formats of a rejected section mean nothing, but
+// browsers and werift read them, and werift takes no answer without a codec it knows.
 func (m *Media) appendRejected(b []byte) []byte {
 	rejected := Media{Kind: m.Kind, Proto: m.Proto, Formats: m.Formats}
 	b = appendLine(rejected.appendHead(b), 'c', "IN IP4 0.0.0.0")
@@ -148,8 +216,8 @@ func (m *Media) appendRejected(b []byte) []byte {
 	return b
 }
 
-// WithCandidates is the text of the session whose section index has these
-// candidates, and the end of candidates or not, in place of its own.
+// WithCandidates returns the text of the session with these candidates in
+// section index, and the end of candidates if end, in place of its own.
 func (s *Session) WithCandidates(index int, candidates []string, end bool) string {
 	b := s.appendHead(make([]byte, 0, usualSize))
 	for i := range s.Media {

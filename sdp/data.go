@@ -3,7 +3,6 @@ package sdp
 import (
 	"encoding/hex"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -44,12 +43,15 @@ func (f Fingerprint) append(b []byte) []byte {
 // means (RFC 8841 §6.1).
 const DefaultMaxMessageSize = 65536
 
-// Data is a description as data channels see it.
+// Data is a description as data channels see it: the data section, and the
+// transport attributes that hold for it.
 type Data struct {
-	Index           int    // of the media section
+	Index           int    // of the data section; -1 if the description has none
 	Mid             string // RFC 5888; empty if the description has none
-	Rejected        bool   // port 0, and not for bundling: there are no data channels
-	OldSyntax       bool   // the section is of the form "DTLS/SCTP 5000" with a=sctpmap
+	Rejected        bool   // there are no data channels: no section, or port 0 and not bundle-only
+	OldSyntax       bool   // the m= line names the SCTP port, as in "DTLS/SCTP 5000", and a=sctpmap the protocol
+	Transport       int    // index of the section with the transport attributes below: the tagged one of the bundle (RFC 9143 §7.1.3)
+	TransportMid    string // its mid, which candidates are signalled with
 	ICELite         bool
 	EndOfCandidates bool   // RFC 8840 §4.2
 	Ufrag, Pwd      string // RFC 8839 §5.4
@@ -69,51 +71,61 @@ const (
 	maxFingerprints = 16
 )
 
-// isData tells whether a section is one of data channels, in the form of
-// RFC 8841 §4.1 or in that of its drafts, which old peers still write.
+// isData reports whether m is a section of data channels, in the form of
+// RFC 8841 §4.1 or of its drafts, which old peers still write: they have the SCTP
+// port in place of "webrtc-datachannel", or leave out "UDP/".
 func (m *Media) isData() bool {
-	if m.Kind != "application" {
+	if m.Kind != "application" || len(m.Formats) == 0 {
 		return false
 	}
 	switch m.Proto {
-	case "UDP/DTLS/SCTP", "TCP/DTLS/SCTP":
-		return len(m.Formats) > 0 && m.Formats[0] == "webrtc-datachannel"
-	case "DTLS/SCTP":
-		return len(m.Formats) > 0
+	case "UDP/DTLS/SCTP", "TCP/DTLS/SCTP", "DTLS/SCTP":
+		return m.Formats[0] == dataFormat || m.portFormat()
 	}
 	return false
 }
+
+const dataFormat = "webrtc-datachannel" // RFC 8841 §4.3
+
+// portFormat reports whether the m= line names the SCTP port.
+func (m *Media) portFormat() bool { return digits(m.Formats[0]) }
 
 func (m *Media) rejected() bool {
 	_, bundleOnly := m.Attribute("bundle-only")
 	return m.Port == 0 && !bundleOnly
 }
 
-// Data returns the view of the first section of data channels that is not
-// rejected, or else of the first that there is. Without any the error, like
-// all of its errors, is a *SyntaxError.
-func (s *Session) Data() (*Data, error) {
+// dataSection returns the index of the first data section that is not
+// rejected, or else of the first data section, or -1.
+func (s *Session) dataSection() int {
 	index := -1
 	for i := range s.Media {
 		m := &s.Media[i]
 		if !m.isData() {
 			continue
 		}
-		open := !m.rejected() // which reads all its lines: once for each section
-		if index < 0 || open {
+		if !m.rejected() {
+			return i
+		}
+		if index < 0 {
 			index = i
 		}
-		if open {
-			break
-		}
 	}
-	if index < 0 {
-		return nil, syntaxError(1, 1, "no data channel section (m=application … webrtc-datachannel)")
+	return index
+}
+
+// Data returns the view of the first data section that is not rejected, or
+// else of the first data section. Its errors are *SyntaxErrors.
+func (s *Session) Data() (*Data, error) {
+	d := &Data{Index: s.dataSection(), MaxMessageSize: DefaultMaxMessageSize, SCTPPort: 5000, Transport: -1, Rejected: true}
+	if d.Index < 0 {
+		return d, nil
 	}
-	m := &s.Media[index]
-	d := &Data{Index: index, MaxMessageSize: DefaultMaxMessageSize, SCTPPort: 5000, Rejected: m.rejected(), OldSyntax: m.Proto == "DTLS/SCTP"}
+	m := &s.Media[d.Index]
 	d.Mid, _ = m.Attribute("mid")
-	if d.Rejected {
+	d.OldSyntax = m.portFormat()
+	d.Transport, d.TransportMid = d.Index, d.Mid
+	if d.Rejected = m.rejected(); d.Rejected {
 		return d, nil
 	}
 	if d.OldSyntax {
@@ -123,6 +135,9 @@ func (s *Session) Data() (*Data, error) {
 		}
 		d.SCTPPort = int(port)
 	}
+	d.Transport = s.transport(d.Index)
+	tagged := &s.Media[d.Transport]
+	d.TransportMid, _ = tagged.Attribute("mid")
 	// A session-level attribute holds for every section that has none itself
 	// (RFC 8866 §6.1, RFC 8839 §5.4, RFC 8122 §5).
 	for _, l := range s.Lines {
@@ -130,59 +145,37 @@ func (s *Session) Data() (*Data, error) {
 			return nil, err
 		}
 	}
-	d.forget(m)
-	for _, l := range m.Lines {
-		if err := d.attribute(l, m); err != nil {
-			return nil, err
+	d.forget(tagged)
+	for _, l := range tagged.Lines {
+		if tagged == m || l.ofTransport() {
+			if err := d.attribute(l, m); err != nil {
+				return nil, err
+			}
 		}
 	}
-	if d.Ufrag == "" || d.Pwd == "" || len(d.Fingerprints) == 0 {
-		if err := d.borrow(s, m); err != nil {
-			return nil, err
-		}
-	}
-	return d, d.complete(m)
-}
-
-// borrow takes the transport's attributes from the first section of the
-// section's bundle, where alone they need to be (RFC 9143 §7.1.3).
-func (d *Data) borrow(s *Session, m *Media) error {
-	tag, ok := s.bundleTag(d.Mid)
-	if !ok || tag == d.Mid {
-		return nil
-	}
-	for i := range s.Media {
-		if mid, _ := s.Media[i].Attribute("mid"); mid != tag {
-			continue
-		}
-		for _, l := range s.Media[i].Lines {
-			switch name, _, _ := l.attribute(); name {
-			case "ice-ufrag", "ice-pwd", "ice-options", "candidate", "end-of-candidates", "fingerprint", "setup", "tls-id":
+	if tagged != m {
+		for _, l := range m.Lines {
+			if !l.ofTransport() {
 				if err := d.attribute(l, m); err != nil {
-					return err
+					return nil, err
 				}
 			}
 		}
-		return nil
 	}
-	return nil
+	return d, d.complete(tagged)
 }
 
-// bundleTag is the first mid of the BUNDLE group that has this mid.
-func (s *Session) bundleTag(mid string) (tag string, ok bool) {
-	for _, l := range s.Lines {
-		if name, value, ok := l.attribute(); ok && name == "group" {
-			f := strings.Fields(value)
-			if len(f) > 1 && f[0] == "BUNDLE" && slices.Contains(f[1:], mid) {
-				return f[1], true
-			}
-		}
+// ofTransport reports whether l is an attribute that a bundle has once, in its
+// tagged section: category TRANSPORT of RFC 8859.
+func (l Line) ofTransport() bool {
+	switch name, _, _ := l.attribute(); name {
+	case "ice-ufrag", "ice-pwd", "ice-options", "ice-lite", "candidate", "end-of-candidates", "fingerprint", "setup", "tls-id":
+		return true
 	}
-	return "", false
+	return false
 }
 
-// forget drops what session-level attributes said, where the section has its
-// own.
+// forget drops the session-level attributes that section m replaces by its own.
 func (d *Data) forget(m *Media) {
 	if _, ok := m.Attribute("fingerprint"); ok {
 		d.Fingerprints = nil
@@ -231,7 +224,7 @@ func (d *Data) attribute(l Line, m *Media) error {
 	case "end-of-candidates":
 		d.EndOfCandidates = true
 	case "setup":
-		switch s := Setup(strings.TrimSpace(value)); s {
+		switch s := Setup(strings.ToLower(strings.TrimSpace(value))); s {
 		case SetupActPass, SetupActive, SetupPassive, SetupHoldConn:
 			d.Setup = s
 		default:
@@ -259,7 +252,7 @@ func (d *Data) attribute(l Line, m *Media) error {
 		d.SCTPInit = value
 	case "sctpmap":
 		// a=sctpmap:5000 webrtc-datachannel 1024, of the drafts before RFC 8841.
-		if app := strings.Fields(value); d.OldSyntax && (len(app) < 2 || app[0] != m.Formats[0] || app[1] != "webrtc-datachannel") {
+		if app := strings.Fields(value); d.OldSyntax && (len(app) < 2 || app[0] != m.Formats[0] || app[1] != dataFormat) {
 			return syntaxError(int(l.line), l.column(), "sctpmap is %q", head(value))
 		}
 	}

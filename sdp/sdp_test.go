@@ -140,7 +140,7 @@ func TestBrowsersAnswered(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := testParams()
-		p.Setup = SetupActive
+		p.Setup, p.EndOfCandidates = SetupActive, true
 		text := p.Answer(offer, d)
 		answer := parse(t, text)
 		if len(answer.Media) != len(offer.Media) {
@@ -150,15 +150,26 @@ func TestBrowsersAnswered(t *testing.T) {
 			o := offer.Media[i]
 			mid, _ := m.Attribute("mid")
 			want, _ := o.Attribute("mid")
-			if m.Kind != o.Kind || m.Proto != o.Proto || mid != want || (m.Port != 0) != (i == d.Index) || len(m.Formats) == 0 {
+			if m.Kind != o.Kind || m.Proto != o.Proto || mid != want || m.Port != 9 || len(m.Formats) != 1 || m.Formats[0] != o.Formats[0] {
 				t.Errorf("%s: section %d is %+v for %+v", name, i, m, o)
+			}
+			ufrag, _ := m.Attribute("ice-ufrag")
+			_, inactive := m.Attribute("inactive")
+			_, mux := m.Attribute("rtcp-mux")
+			_, end := m.Attribute("end-of-candidates")
+			if media := i != d.Index; ufrag != "ours" || inactive != media || mux != media || end != (i == 0) {
+				t.Errorf("%s: section %d is %+v", name, i, m)
 			}
 		}
 		got, err := answer.Data()
 		if err != nil || got.Index != d.Index || got.Mid != d.Mid || got.Ufrag != "ours" || got.Setup != SetupActive || got.Rejected {
 			t.Errorf("%s: the answer's data %+v, %v", name, got, err)
 		}
-		if want := "a=group:BUNDLE " + d.Mid + "\r\n"; !strings.Contains(text, want) {
+		var mids []string
+		for i := range offer.Media {
+			mids = append(mids, fmt.Sprint(i))
+		}
+		if want := "a=group:BUNDLE " + strings.Join(mids, " ") + "\r\n"; !strings.Contains(text, want) {
 			t.Errorf("%s: no %q in\n%s", name, want, text)
 		}
 	}
@@ -189,7 +200,7 @@ a=sctp-port:5000
 a=max-message-size:262144
 a=sctp-init:AAAA
 `, "\n", "\r\n")
-	if got := p.Offer(nil); got != want {
+	if got := p.Offer(nil, nil); got != want {
 		t.Fatal(cmp.Diff(want, got))
 	}
 	d := data(t, want)
@@ -201,7 +212,7 @@ a=sctp-init:AAAA
 
 // NewOrigin's id is a positive signed 64-bit number (RFC 8829 §5.2.1).
 func TestNewOrigin(t *testing.T) {
-	if o := NewOrigin(1<<64-1, 7); o.SessionID != "9223372036854775807" || o.SessionVersion != 7 {
+	if o := NewOrigin(1<<64-1, 7); o.SessionID != "9223372036854775807" || o.SessionVersion != "7" {
 		t.Errorf("%+v", o)
 	}
 }
@@ -213,29 +224,40 @@ func TestReoffer(t *testing.T) {
 	answer := answer(t, p, offer)
 	p.Origin = NewOrigin(42, 2)
 	p.Ufrag = "later"
-	later := parse(t, p.Offer(answer))
+	later := parse(t, p.Offer(answer, offer))
 	d, err := later.Data()
 	if err != nil || d.Index != 2 || d.Mid != "2" || d.Ufrag != "later" || len(later.Media) != 3 {
 		t.Fatalf("%+v, %v\n%s", d, err, later)
 	}
-	if later.Origin.SessionID != answer.Origin.SessionID || later.Origin.SessionVersion != 2 {
+	if later.Origin.SessionID != answer.Origin.SessionID || later.Origin.SessionVersion != "2" {
 		t.Errorf("origin %+v after %+v", later.Origin, answer.Origin)
 	}
 	for i, kind := range []string{"audio", "video", "application"} {
-		if m := later.Media[i]; m.Kind != kind || (m.Port == 0) != (i < 2) {
+		if m := later.Media[i]; m.Kind != kind || m.Port != 9 {
 			t.Errorf("section %d: %+v", i, m)
 		}
 	}
+	if group := later.group("2"); group != "0 1 2" {
+		t.Errorf("the bundle is %q", group)
+	}
+	// A media section that either end rejected stays rejected.
+	refused := parse(t, strings.Replace(strings.Replace(golden(t, "firefox-media-offer"), "m=video 9", "m=video 0", 1), "BUNDLE 0 1 2", "BUNDLE 0 2", 1))
+	later = parse(t, p.Offer(answer, refused))
+	if m := later.Media[1]; m.Port != 0 || later.group("2") != "0 2" {
+		t.Errorf("the rejected section is %+v, the bundle %q", m, later.group("2"))
+	}
 	// One whose data section was rejected takes its place again.
 	rejected := parse(t, strings.Replace(minimal, "m=application 9", "m=application 0", 1))
-	again := parse(t, p.Offer(rejected))
+	again := parse(t, p.Offer(rejected, nil))
 	if d, err := again.Data(); err != nil || d.Index != 0 || d.Rejected || len(again.Media) != 1 {
 		t.Errorf("%+v, %v", d, err)
 	}
-	// Without any, a section is added.
-	audio := parse(t, "v=0\no=- 1 1 IN IP4 0.0.0.0\nm=audio 9 RTP/AVP 0\n")
-	if d, err := parse(t, p.Offer(audio)).Data(); err != nil || d.Index != 1 || d.Mid != "0" {
-		t.Errorf("%+v, %v", d, err)
+	// Without any, a section is added, with a mid of its own.
+	for mid, want := range map[string]string{"a": "0", "0": "1"} {
+		audio := parse(t, "v=0\no=- 1 1 IN IP4 0.0.0.0\nm=audio 0 RTP/AVP 0\na=mid:"+mid+"\n")
+		if d, err := parse(t, p.Offer(audio, audio)).Data(); err != nil || d.Index != 1 || d.Mid != want {
+			t.Errorf("%+v, %v", d, err)
+		}
 	}
 }
 
@@ -259,6 +281,38 @@ func TestOldSyntax(t *testing.T) {
 	}
 }
 
+// The forms of the m= line that drafts had are answered in the same form.
+func TestDataForms(t *testing.T) {
+	for form, port := range map[string]int{"DTLS/SCTP 5001": 5001, "UDP/DTLS/SCTP 5001": 5001, "TCP/DTLS/SCTP 5001": 5001, "DTLS/SCTP webrtc-datachannel": 5002} {
+		text := strings.Replace(minimal, "UDP/DTLS/SCTP webrtc-datachannel", form, 1)
+		if port == 5001 {
+			text += "a=sctpmap:5001 webrtc-datachannel 1024\r\n"
+		} else {
+			text += "a=sctp-port:5002\r\n"
+		}
+		if d := data(t, text); d.Rejected || d.SCTPPort != port || d.OldSyntax != (port == 5001) {
+			t.Errorf("%s: %+v", form, d)
+		}
+		a := answer(t, testParams(), parse(t, text))
+		if want := strings.Replace(form, "5001", "5000", 1); a.Media[0].Proto+" "+a.Media[0].Formats[0] != want {
+			t.Errorf("%s is answered with %+v", form, a.Media[0])
+		}
+	}
+}
+
+// Numbers of an o= line have any length, setup any case.
+func TestLenient(t *testing.T) {
+	long := strings.Repeat("9", 100)
+	text := strings.Replace(minimal, "o=- 1 1", "o=- "+long+" "+long, 1) + "a=setup:ACTPASS\r\n"
+	s := parse(t, text)
+	if s.Origin.SessionID != long || s.Origin.SessionVersion != long || s.String() != text {
+		t.Errorf("%+v", s.Origin)
+	}
+	if d := data(t, text); d.Setup != SetupActPass {
+		t.Errorf("setup is %q", d.Setup)
+	}
+}
+
 // A session-level attribute holds unless the section has its own.
 func TestSessionLevel(t *testing.T) {
 	other := strings.Replace(testFingerprint, "00:11", "99:99", 1)
@@ -275,14 +329,14 @@ func TestSessionLevel(t *testing.T) {
 	}
 }
 
-// A bundled section may leave the transport to the first of its bundle
-// (RFC 9143 §7.1.3).
+// The tagged section of the bundle has the transport (RFC 9143 §7.1.3).
 func TestBundled(t *testing.T) {
+	const transport = "a=ice-ufrag:abcd\na=ice-pwd:0123456789012345678901\na=setup:active\na=fingerprint:" + testFingerprint + "\na=candidate:1 1 udp 1 10.0.0.1 1 typ host\n"
 	text := "v=0\no=- 1 1 IN IP4 0.0.0.0\na=group:LS x\na=group:BUNDLE a d\n" +
-		"m=audio 9 UDP/TLS/RTP/SAVPF 0\na=mid:a\na=ice-ufrag:abcd\na=ice-pwd:0123456789012345678901\na=setup:active\na=fingerprint:" + testFingerprint +
-		"\na=candidate:1 1 udp 1 10.0.0.1 1 typ host\nm=application 0 UDP/DTLS/SCTP webrtc-datachannel\na=bundle-only\na=mid:d\n"
+		"m=audio 9 UDP/TLS/RTP/SAVPF 0\na=mid:a\na=rtcp-mux\n" + transport +
+		"m=application 0 UDP/DTLS/SCTP webrtc-datachannel\na=bundle-only\na=mid:d\n"
 	d := data(t, text)
-	if d.Rejected || d.Index != 1 || d.Ufrag != "abcd" || d.Setup != SetupActive || len(d.Fingerprints) != 1 || len(d.Candidates) != 1 {
+	if d.Rejected || d.Index != 1 || d.Transport != 0 || d.TransportMid != "a" || d.Ufrag != "abcd" || d.Setup != SetupActive || len(d.Fingerprints) != 1 || len(d.Candidates) != 1 {
 		t.Errorf("%+v", d)
 	}
 	for name, broken := range map[string]string{
@@ -290,10 +344,38 @@ func TestBundled(t *testing.T) {
 		"alone in the group":      strings.Replace(text, "BUNDLE a d", "BUNDLE d", 1),
 		"group without a section": strings.Replace(text, "BUNDLE a d", "BUNDLE q d", 1),
 		"bad transport":           strings.Replace(text, "ice-ufrag:abcd", "ice-ufrag:a", 1),
+		"no rtcp-mux":             strings.Replace(text, "a=rtcp-mux\n", "", 1),
 	} {
 		if _, err := parse(t, broken).Data(); err == nil {
 			t.Errorf("%s: no error", name)
 		}
+	}
+	// Before an answer each section may have a transport of its own.
+	own := strings.NewReplacer("abcd", "efgh", "10.0.0.1", "10.0.0.2").Replace(transport)
+	text = strings.Replace(text, "m=application 0 UDP/DTLS/SCTP webrtc-datachannel\na=bundle-only\n", "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\na=max-message-size:7\n"+own, 1)
+	if d := data(t, text); d.Transport != 0 || d.Ufrag != "abcd" || d.MaxMessageSize != 7 || len(d.Candidates) != 1 || !strings.Contains(d.Candidates[0], "10.0.0.1") {
+		t.Errorf("%+v", d)
+	}
+	// A section that is rejected, or cannot be accepted, is passed over.
+	for name, text := range map[string]string{
+		"rejected":    strings.Replace(text, "m=audio 9", "m=audio 0", 1),
+		"no DTLS":     strings.Replace(text, "UDP/TLS/RTP/SAVPF", "RTP/AVP", 1),
+		"no rtcp-mux": strings.Replace(text, "a=rtcp-mux\n", "", 1),
+		"order":       strings.Replace(text, "BUNDLE a d", "BUNDLE d a", 1),
+	} {
+		if d := data(t, text); d.Transport != 1 || d.TransportMid != "d" || d.Ufrag != "efgh" {
+			t.Errorf("%s: %+v", name, d)
+		}
+	}
+}
+
+// A media section is accepted with a codec, not with an aid to codecs.
+func TestInactiveCodec(t *testing.T) {
+	offer := strings.Replace(minimal, "m=application", "a=group:BUNDLE a d\r\nm=video 9 UDP/TLS/RTP/SAVPF 97 96 98\r\na=mid:a\r\na=rtcp-mux\r\na=sendrecv\r\n"+
+		"a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\na=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=1\r\na=rtpmap:98 VP8/90000\r\na=rtpmap:960 x/1\r\nm=application", 1) + "a=mid:d\r\n"
+	a := answer(t, testParams(), parse(t, offer)).String()
+	if want := "a=mid:a\r\na=inactive\r\na=rtcp-mux\r\na=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=1\r\nm=application 9 "; !strings.Contains(a, want) || !strings.Contains(a, "m=video 9 UDP/TLS/RTP/SAVPF 96\r\n") {
+		t.Errorf("the video is not accepted as it should be:\n%s", a)
 	}
 }
 
@@ -305,6 +387,21 @@ func TestRejectedMedia(t *testing.T) {
 	if want := "m=audio 0 UDP/TLS/RTP/SAVPF 96 0\r\nc=IN IP4 0.0.0.0\r\na=mid:a\r\na=inactive\r\n" +
 		"a=rtpmap:96 opus/48000/2\r\na=rtpmap:0 PCMU/8000\r\nm=application 9 "; !strings.Contains(a, want) {
 		t.Errorf("the audio is not rejected as it should be:\n%s", a)
+	}
+}
+
+// A description without a data section has the view of a rejected one.
+func TestNoDataSection(t *testing.T) {
+	for _, section := range []string{"", "m=audio 9 RTP/AVP 0\n", "m=application 9 UDP/DTLS/SCTP something-else\n", "m=application 9 TCP/MSRP *\n"} {
+		text := "v=0\no=- 1 1 IN IP4 0.0.0.0\n" + section
+		if d := data(t, text); d.Index != -1 || !d.Rejected {
+			t.Errorf("%q: %+v", section, d)
+		}
+		for _, m := range answer(t, testParams(), parse(t, text)).Media {
+			if m.Port != 0 {
+				t.Errorf("%q is answered with %+v", section, m)
+			}
+		}
 	}
 }
 
@@ -375,11 +472,7 @@ func TestErrors(t *testing.T) {
 		line, column int
 		problem      string
 	}{
-		{head, 1, 1, "no data channel section"},
-		{head + "m=audio 9 RTP/AVP 0\n", 1, 1, "no data channel section"},
-		{head + "m=application 9 UDP/DTLS/SCTP something-else\n", 1, 1, "no data channel section"},
-		{head + "m=application 9 TCP/MSRP *\n", 1, 1, "no data channel section"},
-		{head + "m=application 9 DTLS/SCTP x\n", 3, 1, "SCTP port"},
+		{head + "m=application 9 DTLS/SCTP 0\n", 3, 1, "SCTP port"},
 		{head + "m=application 9 DTLS/SCTP 0\n", 3, 1, "SCTP port"},
 		{strings.Replace(minimal, "a=ice-ufrag:abcd\r\n", "", 1), 5, 1, "ice-ufrag"},
 		{strings.Replace(minimal, "a=ice-pwd:0123456789012345678901\r\n", "", 1), 5, 1, "ice-pwd"},
@@ -478,7 +571,7 @@ func checkParse(t *testing.T, text string) {
 	if err != nil || got.Index != d.Index || got.Rejected != d.Rejected || len(parsed.Media) != len(s.Media) {
 		t.Fatalf("the answer has %+v, %v, for %+v", got, err, d)
 	}
-	later, err := Parse(p.Offer(parsed))
+	later, err := Parse(p.Offer(parsed, s))
 	if err != nil {
 		t.Fatalf("the later offer cannot be read: %v", err)
 	}

@@ -42,7 +42,7 @@ type Line struct {
 type Origin struct {
 	Username       string
 	SessionID      string // decimal digits
-	SessionVersion uint64
+	SessionVersion string // decimal digits
 	Address        string // "IN IP4 127.0.0.1"
 }
 
@@ -173,11 +173,10 @@ func parseOrigin(number int, value string) (Origin, error) {
 	if !digits(f[1].text) {
 		return Origin{}, syntaxError(number, 2+f[1].column, "session id %q is not a number", head(f[1].text))
 	}
-	version, err := strconv.ParseUint(f[2].text, 10, 64)
-	if err != nil {
+	if !digits(f[2].text) {
 		return Origin{}, syntaxError(number, 2+f[2].column, "session version %q is not a number", head(f[2].text))
 	}
-	return Origin{f[0].text, f[1].text, version, f[3].text + " " + f[4].text + " " + f[5].text}, nil
+	return Origin{f[0].text, f[1].text, f[2].text, f[3].text + " " + f[4].text + " " + f[5].text}, nil
 }
 
 // parseMedia reads the value of an m= line: m=<media> <port> <proto> <fmt> ….
@@ -254,7 +253,7 @@ func (s *Session) appendHead(b []byte) []byte {
 func (o *Origin) appendLines(b []byte) []byte {
 	b = append(append(b, "v=0\r\no="...), o.Username...)
 	b = append(append(b, ' '), o.SessionID...)
-	b = strconv.AppendUint(append(b, ' '), o.SessionVersion, 10)
+	b = append(append(b, ' '), o.SessionVersion...)
 	b = append(append(b, ' '), o.Address...)
 	return append(b, "\r\n"...)
 }
