@@ -60,6 +60,7 @@ type far interface {
 	bulk(ctx context.Context, ch, size, total int, seed uint32) (hash uint32, err error)
 	buffered(ctx context.Context, ch int) (int, error)
 	closeChannel(ctx context.Context, ch int) error
+	media(ctx context.Context, change string) error // "audio", "video": adds a transceiver; "stop": stops the last; "check": none may be rejected, or active
 	close(ctx context.Context) error
 	vanish(ctx context.Context) error
 	events() <-chan event
@@ -120,12 +121,16 @@ type pagePeer struct {
 
 var peerIDs atomic.Int64
 
-func (p *page) newPeer(ctx context.Context, trickle bool, config any) (*pagePeer, error) {
+func (p *page) newPeer(ctx context.Context, trickle bool, w *way) (*pagePeer, error) {
 	f := &pagePeer{page: p, id: int(peerIDs.Add(1)), complete: !trickle, ch: make(chan event, 1<<16)}
+	config := w.page
+	if w.media {
+		config = mediaPage(f.id)
+	}
 	p.mu.Lock()
 	p.peers[f.id] = f.ch
 	p.mu.Unlock()
-	return f, f.call(ctx, "new", map[string]any{"trickle": trickle, "config": config}, nil)
+	return f, f.call(ctx, "new", map[string]any{"trickle": trickle, "config": config, "media": w.media}, nil)
 }
 
 func (f *pagePeer) call(ctx context.Context, op string, args map[string]any, out any) error {
@@ -197,6 +202,10 @@ func (f *pagePeer) buffered(ctx context.Context, ch int) (n int, err error) {
 
 func (f *pagePeer) closeChannel(ctx context.Context, ch int) error {
 	return f.call(ctx, "closeChannel", map[string]any{"ch": ch}, nil)
+}
+
+func (f *pagePeer) media(ctx context.Context, change string) error {
+	return f.call(ctx, "media", map[string]any{"change": change}, nil)
 }
 
 func (f *pagePeer) close(ctx context.Context) error {

@@ -72,6 +72,20 @@ const describe = (ch, d) => ({ ch, label: d.label, protocol: d.protocol, ordered
   maxRetransmits: d.maxRetransmits === null ? -1 : d.maxRetransmits, maxPacketLifeTime: d.maxPacketLifeTime === null ? -1 : d.maxPacketLifeTime });
 const gathered = pc => pc.iceGatheringState === 'complete' ? null : new Promise(r => pc.addEventListener('icegatheringstatechange', () => pc.iceGatheringState === 'complete' && r()));
 
+// addMedia adds a transceiver with a track that is sent, where one can be had.
+function addMedia(p, kind) {
+  let source = kind;
+  try {
+    if (kind === 'video') {
+      const canvas = document.createElement('canvas');
+      canvas.getContext('2d').fillRect(0, 0, 10, 10);
+      source = canvas.captureStream(30).getVideoTracks()[0];
+    } else source = new AudioContext().createMediaStreamDestination().stream.getAudioTracks()[0];
+  } catch (e) { source = kind; }
+  p.stopped ||= new Set();
+  p.pc.addTransceiver(source, { direction: 'sendrecv' });
+}
+
 // pour sends total bytes in packets of size.
 async function pour(d, { size, total }) {
   const b = new Uint8Array(size);
@@ -92,6 +106,7 @@ const ops = {
     p.described = new Promise(r => p.remote = r); // candidates may come before the description
     pc.onicecandidate = e => { if (a.trickle) report({ e: 'candidate', peer: a.peer, media: e.candidate ? e.candidate.sdpMid || '' : '', index: e.candidate ? e.candidate.sdpMLineIndex || 0 : 0, name: e.candidate ? e.candidate.candidate : '' }); };
     pc.onconnectionstatechange = () => report({ e: 'state', peer: a.peer, state: pc.connectionState });
+    if (a.media) for (const kind of ['audio', 'video']) addMedia(p, kind);
     pc.ondatachannel = e => { const ch = adopt(a.peer, e.channel); report({ e: 'channel', peer: a.peer, ...describe(ch, e.channel) }); };
   },
   async channel(a) {
@@ -116,6 +131,14 @@ const ops = {
   async accept(a) {
     await peers[a.peer].pc.setRemoteDescription({ type: 'answer', sdp: a.sdp });
     peers[a.peer].remote();
+  },
+  // media adds a transceiver, stops the last, or checks that none was
+  // rejected (which stops it) and none carries media.
+  async media(a) {
+    const p = peers[a.peer], all = p.pc.getTransceivers();
+    if (a.change === 'stop') { const t = all.findLast(t => t.mid && !p.stopped.has(t)); if (t) { p.stopped.add(t); t.stop(); } return; }
+    if (a.change !== 'check') { addMedia(p, a.change); return; }
+    for (const t of all) if (t.mid && !p.stopped.has(t) && t.currentDirection !== 'inactive') throw new Error('transceiver of mid ' + t.mid + ' is ' + t.currentDirection);
   },
   async candidate(a) {
     await peers[a.peer].described;

@@ -190,11 +190,17 @@ func (p *pair) description(ctx context.Context, typ string) (string, error) {
 // connect carries offer and answer.
 func (p *pair) connect(ctx context.Context) error { return p.negotiate(ctx, false) }
 
-// negotiate is connect, or with restart a restart of ICE by whoever offers.
+// negotiate is connect, or with restart an ICE restart by the offerer.
 func (p *pair) negotiate(ctx context.Context, restart bool) error {
+	return p.negotiateAs(ctx, p.role, restart)
+}
+
+// negotiateAs carries an offer and its answer; role is the local end's in this
+// exchange.
+func (p *pair) negotiateAs(ctx context.Context, role string, restart bool) error {
 	p.order.Lock()
 	defer p.order.Unlock()
-	if p.role == "offer" {
+	if role == "offer" {
 		if restart {
 			if err := p.conn.RestartICE(); err != nil {
 				return err

@@ -10,21 +10,31 @@ import (
 	"purertc/ice"
 )
 
-// restarting restarts ICE while a case runs, again and again, by whoever made
-// the first offer, each time after the last one is over: with another in
-// between, Firefox is not heard of again.
+// restarting runs a case while the first offerer restarts ICE again and again,
+// each time after the last restart is over: Firefox falls silent if they overlap.
 func (p *pair) restarting(ctx context.Context, run func() error) error {
+	return p.meanwhile(ctx, run, p.way.restart, func(n int) error {
+		err := p.negotiate(ctx, true)
+		if err == nil {
+			err = p.onNewPair(ctx)
+		}
+		if err != nil {
+			return fmt.Errorf("restart %d: %w", n+1, err)
+		}
+		return nil
+	})
+}
+
+// meanwhile runs a case, and step with 0, 1, 2 … at this interval until the
+// case is over. At least one step is run.
+func (p *pair) meanwhile(ctx context.Context, run func() error, interval time.Duration, step func(n int) error) error {
 	ending, done := make(chan struct{}), make(chan error, 1)
 	go func() {
-		every := time.NewTicker(p.way.restart)
+		every := time.NewTicker(interval)
 		defer every.Stop()
-		for n := 1; ; n++ {
-			err := p.negotiate(ctx, true)
-			if err == nil {
-				err = p.onNewPair(ctx)
-			}
-			if err != nil {
-				done <- fmt.Errorf("restart %d: %w", n, err)
+		for n := 0; ; n++ {
+			if err := step(n); err != nil {
+				done <- err
 				return
 			}
 			select {

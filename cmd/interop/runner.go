@@ -179,10 +179,16 @@ func (r *runner) runCase(ctx context.Context, role string, c *testCase) result {
 	} else {
 		var l *link
 		if l, err = p.open(ctx, c.name, c.options); err == nil {
-			if r.way.restart > 0 && !c.vanishes && !c.complete {
-				err = p.restarting(ctx, func() error { return c.run(ctx, l) })
-			} else {
-				err = c.run(ctx, l)
+			run := func() error { return c.run(ctx, l) }
+			switch {
+			case c.vanishes || c.complete:
+				err = run()
+			case r.way.restart > 0:
+				err = p.restarting(ctx, run)
+			case r.way.media:
+				err = p.withMedia(ctx, run)
+			default:
+				err = run()
 			}
 		}
 		if err == nil && r.way.check != nil && p.conn.ConnectionState() == rtcpeer.StateConnected {
@@ -202,7 +208,7 @@ func (r *runner) runCase(ctx context.Context, role string, c *testCase) result {
 
 func (r *runner) newFar(ctx context.Context, trickle bool) (far, error) {
 	if r.page != nil {
-		return r.page.newPeer(ctx, trickle, r.way.page)
+		return r.page.newPeer(ctx, trickle, r.way)
 	}
 	var cfg rtcpeer.Config
 	if r.way.far != nil {

@@ -259,6 +259,9 @@ func (f *selfPeer) buffered(ctx context.Context, ch int) (int, error) {
 
 func (f *selfPeer) closeChannel(ctx context.Context, ch int) error { return f.get(ch).d.Close() }
 
+// media does nothing: this stack has none.
+func (f *selfPeer) media(context.Context, string) error { return nil }
+
 func (f *selfPeer) close(ctx context.Context) error {
 	f.conn.Close()
 	f.cancel()

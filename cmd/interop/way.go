@@ -31,6 +31,8 @@ type way struct {
 	check func(r rtcpeer.Report) error
 	// restart is how long after each other ICE restarts begin; 0: there are none.
 	restart time.Duration
+	// media reports whether pages have audio and video beside data.
+	media bool
 	// slow tells that a case may take three times as long.
 	slow bool
 	// between is what happens between two cases.
@@ -38,7 +40,7 @@ type way struct {
 	end     func()
 }
 
-var wayNames = []string{"direct", "lite", "names", "bad", "rebinding", "tcp", "relay", "relay-tcp", "restart"}
+var wayNames = []string{"direct", "lite", "names", "bad", "rebinding", "tcp", "relay", "relay-tcp", "restart", "media"}
 
 // openWay makes what a way needs.
 func openWay(ctx context.Context, name string) (*way, error) {
@@ -62,6 +64,8 @@ func openWay(ctx context.Context, name string) (*way, error) {
 		return wayThroughMiddle(name, &middle{delay: 20 * time.Millisecond, loss: 0.01, twice: 0.01, late: 0.01, rate: 30e6 / 8, queue: 30e6 / 8 * 0.04})
 	case "rebinding":
 		return wayOfRebinding(name)
+	case "media":
+		return mediaWay(name), nil
 	case "tcp":
 		return wayOverTCP()
 	case "relay":
