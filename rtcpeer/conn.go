@@ -1,7 +1,6 @@
 package rtcpeer
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +18,8 @@ type Conn struct {
 	gathering  GatheringState
 	signaling  SignalingState
 	cause      error  // why the connection failed
+	failures   uint32 // how often the state became StateFailed
+	told       uint32 // the last of those that Run has returned for
 	generation uint32 // counts Initialize and Close, which end a Poll under way
 	created    bool   // a channel was created since Initialize
 	agreed     bool   // a remote offer was answered since Initialize
@@ -379,7 +380,7 @@ func (c *Conn) poll(self func() int64) error {
 		c.leaveReady()
 	}
 	if c.connection == StateFailed {
-		return cmp.Or(c.cause, errFailed)
+		return failedBy(c.cause)
 	}
 	return nil
 }
@@ -504,6 +505,11 @@ func (c *Conn) apply(e *Event) bool {
 			return false
 		}
 		c.connection = s
+		if s == StateFailed {
+			c.failures++
+			c.wake.set() // other goroutines in Run
+			c.wakeBlocked()
+		}
 		if s == StateClosed {
 			c.signaling = SignalingStateClosed
 		}
@@ -529,11 +535,15 @@ func (c *Conn) apply(e *Event) bool {
 // notify is what the extension calls when something has come.
 func (c *Conn) notify() {
 	c.rouse()
+	c.wakeBlocked()
+}
+
+func (c *Conn) wakeBlocked() {
 	c.blockedMu.Lock()
+	defer c.blockedMu.Unlock()
 	for ch := range c.blocked {
 		ch.wakeAll()
 	}
-	c.blockedMu.Unlock()
 }
 
 // rouse has whoever polls, by Wait or by the host's Ready, look again.
@@ -556,6 +566,11 @@ func (c *Conn) pending() bool {
 // packets or buffer room of channels with such a handler. It returns ctx's
 // error, or ErrClosed when the connection is closed and nothing is left.
 func (c *Conn) Wait(ctx context.Context) error {
+	return c.waitOr(ctx, func() error { return nil })
+}
+
+// waitOr is Wait, and returns when ends returns an error.
+func (c *Conn) waitOr(ctx context.Context, ends func() error) error {
 	for {
 		c.mu.Lock()
 		if c.ext == nil {
@@ -572,28 +587,38 @@ func (c *Conn) Wait(ctx context.Context) error {
 			}
 			return ErrClosed
 		}
+		if err := ends(); err != nil {
+			c.wake.set()
+			return err
+		}
 		if err := c.wake.wait(ctx); err != nil {
 			return err
 		}
 	}
 }
 
-// Run waits and polls until the connection is closed, by either end, and
-// then returns nil; or until ctx ends. It is for programs without a frame
-// loop of their own.
+// Run waits and polls, for programs without a frame loop. It returns nil when
+// the connection is closed, by either end; the cause, an ErrFailed, when the
+// state has become StateFailed; or ctx's error.
+//
+// A server's "defer c.Close()" after Run so lets a vanished client go. A program
+// that wants to revive the connection calls RestartICE in the handler of the
+// state, which keeps Run going, or calls Run again: it returns once for a failure.
 func (c *Conn) Run(ctx context.Context) error {
 	id := goroutineID()
 	self := func() int64 { return id }
+	c.mu.Lock()
+	told := c.told
+	c.mu.Unlock()
+	failed := func() error { return c.failureSince(told) }
 	for {
-		err := c.Wait(ctx)
+		err := c.waitOr(ctx, failed)
 		switch {
-		case errors.Is(err, ErrClosed):
+		case errors.Is(err, ErrClosed) && !errors.Is(err, ErrFailed):
 			return nil
 		case err != nil:
 			return err
 		}
-		// What Poll returns after StateFailed is no end: RestartICE may
-		// follow, and OnStateChanged has told.
 		if err := c.poll(self); errors.Is(err, ErrUnconfigured) {
 			return err
 		}
@@ -601,6 +626,25 @@ func (c *Conn) Run(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// failureSince returns the cause of StateFailed, if it is a later failure than
+// number told and the program does not restart the connection.
+func (c *Conn) failureSince(told uint32) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.connection != StateFailed || c.failures == told {
+		return nil
+	}
+	if s, ok := c.ext.(*stack); ok && s.peer != nil {
+		s.peer.mu.Lock()
+		defer s.peer.mu.Unlock()
+		if s.peer.failure() == nil {
+			return nil
+		}
+	}
+	c.told = c.failures
+	return failedBy(c.cause)
 }
 
 // builtin returns the built-in stack for what only it can do.

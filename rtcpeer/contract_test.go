@@ -111,6 +111,16 @@ func TestErrClosed(t *testing.T) {
 	if !errors.Is(ErrClosed, ErrInvalidState) || !errors.Is(err, ErrClosed) || !errors.Is(err, ErrInvalidState) || !errors.Is(err, cause) {
 		t.Errorf("%v", err)
 	}
+	for want, err := range map[string]error{
+		"rtcpeer: closed":                               closedBy(nil),
+		"rtcpeer: closed: why":                          err,
+		"rtcpeer: closed by the peer":                   closedBy(errRemoteClosed),
+		"rtcpeer: closed: connection failed: DTLS: why": closedBy(failedBy(fmt.Errorf("rtcpeer: DTLS: %w", cause))),
+	} {
+		if err.Error() != want {
+			t.Errorf("%q, want %q", err, want)
+		}
+	}
 	if errors.Is(ErrInvalidState, ErrClosed) || errors.Is(ErrClosed, ErrUnavailable) {
 		t.Error("too much is ErrClosed")
 	}
@@ -990,11 +1000,18 @@ func TestWaitAndRun(t *testing.T) {
 				t.Errorf("Wait: %v", err)
 			}
 		}
-		// Run goes on after StateFailed, and ends at the remote close.
+		// Run returns at StateFailed, goes on when it is called again, and ends
+		// at the remote close.
 		states := 0
 		c.OnStateChanged(func() { states++ })
 		go func() { done <- c.Run(context.Background()) }()
+		cause := errors.New("why")
+		f.event(Event{Kind: EventError, Err: cause})
 		f.event(Event{Kind: EventConnectionState, State: int(StateFailed)})
+		if err := <-done; !errors.Is(err, ErrFailed) || !errors.Is(err, cause) {
+			t.Errorf("Run at StateFailed: %v", err)
+		}
+		go func() { done <- c.Run(context.Background()) }()
 		pause()
 		if err := c.Poll(); err == nil || states != 1 {
 			t.Errorf("Poll after StateFailed: %v, %d states", err, states)
@@ -1782,12 +1799,89 @@ func TestVanish(t *testing.T) {
 		if err := p.b.CreateOffer(); err != nil {
 			t.Fatal(err)
 		}
+		go p.a.Run(context.Background()) // it returned at StateFailed
+		go p.b.Run(context.Background())
 		waitFor(t, "recovered", func() bool { return p.a.ConnectionState() == StateConnected && p.b.ConnectionState() == StateConnected })
 		if b, _, err := p.y.Receive(context.Background()); err != nil || string(b) != "after" {
 			t.Errorf("%q, %v", b, err)
 		}
 		if err := p.a.Poll(); err != nil {
 			t.Errorf("Poll after recovery: %v", err)
+		}
+	})
+}
+
+// Calls that wait return when the connection fails, and wait again once a
+// restart is wanted.
+func TestFailureEndsWaiting(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		p := connect(t, Config{}, ChannelOptions{})
+		defer p.close()
+		full, err := p.a.OpenDataChannel("full", ChannelOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stream, err := p.x.NetConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, "the second channel is open", func() bool { return full.ReadyState() == ChannelStateOpen })
+		p.y.PutPacket([]byte("last words"))
+		pause()
+		p.net.setCut(true)
+		for full.PutPacket(make([]byte, 50_000)) == nil {
+		}
+		type result struct {
+			what string
+			err  error
+		}
+		results := make(chan result, 10)
+		wait := func(what string, f func() error) { go func() { results <- result{what, f()} }() }
+		ctx := context.Background()
+		wait("Run", func() error { return p.a.Run(ctx) })
+		wait("Send", func() error { return full.Send(ctx, []byte("x"), false) })
+		wait("Receive", func() error { _, _, err := full.Receive(ctx); return err })
+		wait("Read", func() error {
+			b := make([]byte, 100)
+			if n, err := stream.Read(b); string(b[:n]) != "last words" {
+				return fmt.Errorf("%q, %v", b[:n], err)
+			}
+			_, err := stream.Read(b)
+			return err
+		})
+		for range 4 {
+			if r := <-results; !errors.Is(r.err, ErrFailed) || !errors.Is(r.err, ice.ErrConsentExpired) {
+				t.Errorf("%s: %v", r.what, r.err)
+			}
+		}
+		if _, _, err := full.Receive(ctx); !errors.Is(err, ErrFailed) {
+			t.Errorf("Receive after StateFailed: %v", err)
+		}
+		// A channel that is closed now is closed at once.
+		if err := full.Close(); err != nil {
+			t.Error(err)
+		}
+		if _, _, err := full.Receive(ctx); !errors.Is(err, ErrClosed) || !errors.Is(err, ErrFailed) {
+			t.Errorf("Receive after Close: %v", err)
+		}
+		p.a.Poll()
+		if s := full.ReadyState(); s != ChannelStateClosed {
+			t.Errorf("closed in StateFailed, the channel is %v", s)
+		}
+		// A restart makes calls wait again.
+		p.net.setCut(false)
+		if err := errors.Join(p.a.RestartICE(), p.a.CreateOffer()); err != nil {
+			t.Fatal(err)
+		}
+		wait("Receive", func() error { _, _, err := p.x.Receive(ctx); return err })
+		go p.a.Run(ctx)
+		go p.b.Run(ctx)
+		waitFor(t, "both are connected", func() bool { return p.a.ConnectionState() == StateConnected && p.b.ConnectionState() == StateConnected })
+		if err := p.y.Send(ctx, []byte("again"), false); err != nil {
+			t.Error(err)
+		}
+		if r := <-results; r.err != nil {
+			t.Errorf("Receive while ICE restarts: %v", r.err)
 		}
 	})
 }
@@ -1994,7 +2088,7 @@ func TestNoCommonVersion(t *testing.T) {
 				c.Close()
 				check("after Close", "PutPacket", ch.PutPacket(nil))
 				check("after Close", "Receive", third(ch.Receive(context.Background())))
-				if text := c.Report().String(); !strings.Contains(text, "cause: rtcpeer: closed: rtcpeer: DTLS: ") {
+				if text := c.Report().String(); !strings.Contains(text, "cause: rtcpeer: closed: connection failed: DTLS: ") {
 					t.Errorf("report after Close:\n%s", text)
 				}
 			}

@@ -343,7 +343,9 @@ func (p *core) advance(now time.Time) {
 	p.agent.Advance(now)
 	if p.dtls != nil {
 		p.dtls.Advance(now)
-		p.assoc.Advance(now)
+		if p.agent.State() != ice.StateFailed {
+			p.assoc.Advance(now)
+		}
 	}
 	p.process(now)
 	if at := p.restAt(); !at.IsZero() && !now.Before(at) {
@@ -374,7 +376,11 @@ func (p *core) nextTimeout() time.Time {
 	t := p.agent.NextTimeout()
 	if p.dtls != nil {
 		t = earlier(t, p.dtls.NextTimeout())
-		t = earlier(t, p.assoc.NextTimeout())
+		if p.agent.State() != ice.StateFailed {
+			// In StateFailed nothing can be sent: retransmissions that were not
+			// would count as lost, and end the association before a restart.
+			t = earlier(t, p.assoc.NextTimeout())
+		}
 		t = earlier(t, p.restAt())
 	}
 	return t

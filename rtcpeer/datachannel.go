@@ -205,6 +205,20 @@ func (ch *channel) ended() (bool, error) {
 	return false, nil
 }
 
+// failure returns the cause that a call would wait in vain for: the connection
+// has failed, and the program does not restart it.
+func (ch *channel) failure() error {
+	if ch.own != nil {
+		return ch.own.failure()
+	}
+	ch.conn.mu.Lock()
+	defer ch.conn.mu.Unlock()
+	if ch.conn.connection == StateFailed {
+		return failedBy(ch.conn.cause)
+	}
+	return nil
+}
+
 // block registers a blocked call; the function it returns ends it.
 func (ch *channel) block() func() {
 	if ch.own != nil {
@@ -250,6 +264,10 @@ func (ch *channel) receive(ctx context.Context) (p []byte, text bool, err error)
 			}
 			return p, text, err
 		}
+		if err := ch.failure(); err != nil {
+			ch.recv.set() // for other waiters
+			return nil, false, err
+		}
 		if err := ch.wait(ctx, ch.recv); err != nil {
 			return nil, false, err
 		}
@@ -271,6 +289,10 @@ func (ch *channel) sendWait(ctx context.Context, p []byte, text bool) error {
 			ch.send.set() // for other waiters
 			return err
 		}
+		if err := ch.failure(); err != nil {
+			ch.send.set() // for other waiters
+			return err
+		}
 		if err := ch.wait(ctx, ch.send); err != nil {
 			return err
 		}
@@ -289,9 +311,10 @@ func (d *DataChannel) check() error {
 
 // Close closes the channel: what is queued is sent, then the peer is told. The
 // state is ChannelStateClosing until that is done, then ChannelStateClosed at a
-// Poll. What the far end has sent by then still comes, and as long as it is not
+// Poll. What the peer has sent by then still arrives, and as long as it is not
 // read it holds the receive window shut, for the other channels too: read until
-// Receive has an error, or let go of the DataChannel.
+// Receive returns an error, or let go of the DataChannel. In StateFailed the
+// channel is closed at once.
 func (d *DataChannel) Close() error {
 	if err := d.check(); err != nil {
 		return err
@@ -453,7 +476,8 @@ func (d *DataChannel) BufferedAmount() int {
 }
 
 // Send waits for the channel to open and then for room, and sends a copy of p.
-// Its errors are those of PutPacket otherwise, and ctx's.
+// Its errors are those of PutPacket, ctx's, and ErrFailed with the cause if it
+// would have to wait in StateFailed, unless RestartICE was called.
 func (d *DataChannel) Send(ctx context.Context, p []byte, text bool) error {
 	if err := d.check(); err != nil {
 		return err
@@ -464,7 +488,8 @@ func (d *DataChannel) Send(ctx context.Context, p []byte, text bool) error {
 
 // Receive waits for a packet, which is the caller's. When all packets are
 // taken, the error is io.EOF after a clean close, else ErrClosed wrapping the
-// cause.
+// cause. In StateFailed it is ErrFailed with the cause, unless RestartICE was
+// called.
 func (d *DataChannel) Receive(ctx context.Context) (p []byte, text bool, err error) {
 	if err := d.check(); err != nil {
 		return nil, false, err

@@ -1,8 +1,10 @@
 package rtcpeer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Errors that calls return, alone or wrapped: compare with [errors.Is].
@@ -26,10 +28,18 @@ var (
 	// ErrClosed says that the connection or the channel is closed.
 	// errors.Is(ErrClosed, ErrInvalidState) holds.
 	ErrClosed = error(closedError{})
+	// ErrFailed says that the connection is in StateFailed. The errors of calls
+	// that waited wrap it and the cause.
+	ErrFailed = errors.New("rtcpeer: connection failed")
 )
 
-// errFailed is the cause of StateFailed where nobody gave one.
-var errFailed = errors.New("rtcpeer: connection failed")
+// failedBy returns an ErrFailed with its cause.
+func failedBy(cause error) error {
+	if cause == nil || errors.Is(cause, ErrFailed) {
+		return cmp.Or(cause, ErrFailed)
+	}
+	return &causeOfFailure{cause}
+}
 
 type closedError struct{}
 
@@ -54,9 +64,23 @@ func closedBy(cause error) error {
 	return &causeOfClose{cause}
 }
 
-// A causeOfClose is ErrClosed and its cause. The text is made when it is asked
-// for: each connection that ends has some, and few are read.
+// A causeOfFailure is ErrFailed and its cause.
+type causeOfFailure struct{ cause error }
+
+func (e *causeOfFailure) Error() string {
+	return ErrFailed.Error() + ": " + strings.TrimPrefix(e.cause.Error(), "rtcpeer: ")
+}
+func (e *causeOfFailure) Unwrap() []error { return []error{ErrFailed, e.cause} }
+
+// A causeOfClose is ErrClosed and its cause. The text is made on demand: every
+// connection that ends has such errors, and few are read.
 type causeOfClose struct{ cause error }
 
-func (e *causeOfClose) Error() string   { return ErrClosed.Error() + ": " + e.cause.Error() }
+func (e *causeOfClose) Error() string {
+	text := e.cause.Error()
+	if errors.Is(e.cause, errRemoteClosed) {
+		return text // says that it is closed
+	}
+	return ErrClosed.Error() + ": " + strings.TrimPrefix(text, "rtcpeer: ")
+}
 func (e *causeOfClose) Unwrap() []error { return []error{ErrClosed, e.cause} }

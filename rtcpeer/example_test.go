@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 
 	"purertc/rtcpeer"
@@ -56,7 +57,8 @@ func Example_frameLoop() {
 	// Output: jump
 }
 
-// A server's peers share one socket.
+// A server's peers share one socket. A client that closes, vanishes (StateFailed)
+// or does not connect in time is let go.
 func Example_server() {
 	host, err := rtcpeer.NewHost(rtcpeer.HostConfig{Addr: "127.0.0.1:0"})
 	if err != nil {
@@ -66,21 +68,34 @@ func Example_server() {
 	defer host.Close()
 
 	// For each client that asks, by whatever signalling there is:
+	var clients sync.WaitGroup
 	serve := func() *rtcpeer.Conn {
 		c := rtcpeer.New()
 		c.Initialize(rtcpeer.Config{Host: host})
+		// An answer may take minutes to reach its client, so a first connection
+		// has no time limit but the server's own.
+		patience := time.AfterFunc(time.Minute, func() { c.Close() })
+		c.OnStateChanged(func() {
+			if c.ConnectionState() == rtcpeer.StateConnected {
+				patience.Stop()
+			}
+		})
 		c.OnDataChannelReceived(func(ch *rtcpeer.DataChannel) {
 			go func() {
 				for {
 					p, text, err := ch.Receive(context.Background())
 					if err != nil {
-						return
+						return // closed, or failed
 					}
 					ch.Send(context.Background(), append([]byte("echo of "), p...), text)
 				}
 			}()
 		})
-		go c.Run(context.Background())
+		clients.Go(func() {
+			defer patience.Stop()
+			defer c.Close()
+			c.Run(context.Background()) // until closed by either end, or failed
+		})
 		return c
 	}
 
@@ -96,11 +111,13 @@ func Example_server() {
 		p, _, err := ch.Receive(context.Background())
 		fmt.Printf("%s %v\n", p, err)
 		client.Close()
-		server.Close()
 	}
+	clients.Wait()
+	fmt.Println("all clients are gone")
 	// Output:
 	// echo of question 0 <nil>
 	// echo of question 1 <nil>
+	// all clients are gone
 }
 
 // A signal is what one end has to tell the other.

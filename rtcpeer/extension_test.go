@@ -258,6 +258,11 @@ func TestExtension(t *testing.T) {
 		if err := ch.PutPacket(nil); !errors.Is(err, ErrClosed) {
 			t.Errorf("PutPacket: %v", err)
 		}
+		if _, _, err := received.Receive(context.Background()); !errors.Is(err, ErrFailed) || !errors.Is(err, cause) {
+			t.Errorf("Receive in StateFailed: %v", err)
+		}
+		f.event(Event{Kind: EventConnectionState, State: int(StateConnected)})
+		poll("connected gathering have-local-offer")
 		go func() {
 			_, _, err := received.Receive(context.Background())
 			results <- result{"", err}

@@ -140,7 +140,8 @@ func (h *Host) Ready(ctx context.Context) (*Conn, error) {
 // Run polls the connections of this host as long as ctx lasts, like a loop of
 // Ready and Conn.Poll, and a little cheaper. Several goroutines may be in it:
 // each serves whichever connection is next. It returns ctx's error, or nil
-// after Close.
+// after Close. A connection whose peer has vanished stays in StateFailed until
+// the program closes it, as in a handler set by OnStateChanged.
 func (h *Host) Run(ctx context.Context) error {
 	id := goroutineID()
 	self := func() int64 { return id }

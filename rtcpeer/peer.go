@@ -462,6 +462,15 @@ func (p *peer) updateState() {
 	p.setState(s, cause)
 }
 
+// failure returns the cause of StateFailed, for calls that would wait; nil in
+// other states, and while a restart is wanted or under way.
+func (p *peer) failure() error {
+	if p.state != StateFailed || p.neg.restart || p.neg.next.ufrag != "" {
+		return nil
+	}
+	return p.cause
+}
+
 func (p *peer) setState(s ConnectionState, cause error) {
 	if s == p.state {
 		return
@@ -478,11 +487,11 @@ func (p *peer) setState(s ConnectionState, cause error) {
 		}
 	}
 	if s == StateFailed {
-		if cause == nil {
-			cause = errFailed
+		p.cause = failedBy(cause)
+		p.emit(Event{Kind: EventError, Err: p.cause})
+		for c := p.channels.first; c != nil; c = c.next {
+			c.wake()
 		}
-		p.cause = cause
-		p.emit(Event{Kind: EventError, Err: cause})
 		if p.leaving {
 			p.finish()
 		}

@@ -384,8 +384,21 @@ func (c *stackChannel) Close() error {
 	}
 	now := p.now()
 	c.ch.Close(now)
+	if cause := p.failure(); cause != nil && !c.finished {
+		// The stream reset waits for a restart; the program need not.
+		p.channels.remove(c)
+		c.connectionClosed(closedBy(cause))
+	}
 	p.run(now)
 	return nil
+}
+
+// failure returns an error if the channel's connection has failed and is not
+// being restarted.
+func (c *stackChannel) failure() error {
+	c.peer.mu.Lock()
+	defer c.peer.mu.Unlock()
+	return c.peer.failure()
 }
 
 // discard closes a channel whose handle is gone: nobody can read what waits.
