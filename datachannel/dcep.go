@@ -90,7 +90,11 @@ func parseOpen(b []byte) (p Params, err error) {
 		return p, errMalformed
 	}
 	p.Unordered = b[1]&typeUnordered != 0
-	p.Priority = binary.BigEndian.Uint16(b[2:])
+	// RFC 8831 §6.4 has no priority 0. libdatachannel announces it for every
+	// channel, and means normal.
+	if p.Priority = binary.BigEndian.Uint16(b[2:]); p.Priority == 0 {
+		p.Priority = normalPriority
+	}
 	p.Label = string(names[:labelSize])
 	p.Protocol = string(names[labelSize:][:protocolSize])
 	return p, nil

@@ -650,6 +650,11 @@ func TestParseOpen(t *testing.T) {
 	if err != nil || got != p {
 		t.Fatalf("%+v, %v", got, err)
 	}
+	// libdatachannel's priority 0 means normal.
+	p.Priority = 0
+	if got, err := parseOpen(appendOpen(nil, &p)); err != nil || got.Priority != normalPriority {
+		t.Errorf("priority 0 is read as %d, %v", got.Priority, err)
+	}
 	for n := range b {
 		if _, err := parseOpen(b[:n]); err == nil {
 			t.Errorf("%d bytes of %d were accepted", n, len(b))

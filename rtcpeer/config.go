@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"net/netip"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -96,6 +97,10 @@ type Config struct {
 	// of its choice, as it has it send checks over UDP. A Host without a
 	// TCPAddr has none.
 	DisableTCP bool `json:"-"`
+	// PlainCandidates signals UDP candidates only, and no empty last one: Godot's
+	// native plugin prints a warning for each of the others. It implies
+	// DisableTCP.
+	PlainCandidates bool `json:"-"`
 	// ICELite makes this end an ICE-lite one (RFC 8445 §2.5): it has host
 	// candidates only, checks nothing and answers checks. It is for servers
 	// that everybody reaches; the far end must not be lite. As it checks
@@ -136,6 +141,8 @@ type Config struct {
 	// Logger takes what is worth knowing when a connection does not come
 	// about. Nil: silence.
 	Logger *slog.Logger `json:"-"`
+
+	ignored []string // keys of the JSON form that mean nothing here, for the log
 }
 
 // Defaults and limits of Config.
@@ -285,23 +292,55 @@ func (o *ChannelOptions) check(label string) error {
 // ordered is Ordered with its default.
 func (o *ChannelOptions) ordered() bool { return o.Ordered == nil || *o.Ordered }
 
-// UnmarshalJSON reads the document's dictionary. Unknown and repeated keys
-// and wrong types are ErrInvalidParameter.
+// UnmarshalJSON reads the dictionary of Godot's initialize, or a browser's
+// RTCConfiguration: iceServers and iceTransportPolicy. Keys of browsers and of
+// Godot's native plugin that mean nothing here are ignored, and Initialize logs
+// them; null is as if the key were absent. Other keys, repeated keys and wrong
+// types are ErrInvalidParameter.
 func (cfg *Config) UnmarshalJSON(b []byte) error {
 	out := *cfg
+	out.ignored = nil
 	err := eachMember(b, "configuration", func(key string, value json.RawMessage) error {
-		if key != "iceServers" {
-			return invalid("unknown key %q", key)
-		}
-		servers, err := elements(value, key)
-		if err != nil {
-			return err
-		}
-		out.ICEServers = make([]ICEServer, len(servers))
-		for i, v := range servers {
-			if err := out.ICEServers[i].UnmarshalJSON(v); err != nil {
+		switch key {
+		case "iceServers":
+			out.ICEServers = nil
+			if isNull(value) {
+				return nil
+			}
+			servers, err := elements(value, key)
+			if err != nil {
 				return err
 			}
+			out.ICEServers = make([]ICEServer, len(servers))
+			for i, v := range servers {
+				ignored, err := out.ICEServers[i].read(v)
+				if err != nil {
+					return err
+				}
+				out.ignored = append(out.ignored, ignored...)
+			}
+		case "iceTransportPolicy":
+			policy := "all"
+			var err error
+			if !isNull(value) {
+				policy, err = text(value, key)
+			}
+			switch {
+			case err != nil:
+				return err
+			case policy == "relay":
+				out.ICETransportPolicy = ICETransportPolicyRelay
+			case policy == "all":
+				out.ICETransportPolicy = ICETransportPolicyAll
+			default:
+				return invalid("iceTransportPolicy is %q, not \"all\" or \"relay\"", policy)
+			}
+		case "bundlePolicy", "rtcpMuxPolicy", "iceCandidatePoolSize", "certificates", "peerIdentity", "sdpSemantics", "libdatachannel":
+			if !isNull(value) {
+				out.ignored = append(out.ignored, key)
+			}
+		default:
+			return invalid("unknown key %q", key)
 		}
 		return nil
 	})
@@ -311,20 +350,39 @@ func (cfg *Config) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// MarshalJSON writes the document's dictionary.
+// MarshalJSON writes the dictionary, without what is not given.
 func (cfg Config) MarshalJSON() ([]byte, error) {
+	var policy string
+	if cfg.ICETransportPolicy == ICETransportPolicyRelay {
+		policy = "relay"
+	}
 	return json.Marshal(struct {
-		ICEServers []ICEServer `json:"iceServers,omitempty"`
-	}{cfg.ICEServers})
+		ICEServers         []ICEServer `json:"iceServers,omitempty"`
+		ICETransportPolicy string      `json:"iceTransportPolicy,omitempty"`
+	}{cfg.ICEServers, policy})
 }
 
-// UnmarshalJSON reads one server of the document's dictionary.
+// UnmarshalJSON reads one server of the dictionary; see [Config.UnmarshalJSON].
 func (s *ICEServer) UnmarshalJSON(b []byte) error {
+	_, err := s.read(b)
+	return err
+}
+
+// read is UnmarshalJSON, and returns the keys that were ignored.
+func (s *ICEServer) read(b []byte) (ignored []string, err error) {
 	var out ICEServer
-	err := eachMember(b, "server", func(key string, value json.RawMessage) (err error) {
+	err = eachMember(b, "server", func(key string, value json.RawMessage) (err error) {
+		if isNull(value) && slices.Contains([]string{"urls", "url", "username", "credential", "credentialType"}, key) {
+			return nil
+		}
 		switch key {
-		case "urls":
+		case "urls", "url": // browsers took the second once
+			if out.URLs != nil {
+				return invalid("both urls and url")
+			}
 			out.URLs, err = stringOrStrings(value, key)
+		case "credentialType":
+			ignored = append(ignored, key)
 		case "username":
 			out.Username, err = text(value, key)
 		case "credential":
@@ -337,8 +395,10 @@ func (s *ICEServer) UnmarshalJSON(b []byte) error {
 	if err == nil {
 		*s = out
 	}
-	return err
+	return ignored, err
 }
+
+func isNull(value json.RawMessage) bool { return string(value) == "null" }
 
 // UnmarshalJSON reads the document's dictionary. Unknown and repeated keys
 // and wrong types are ErrInvalidParameter.

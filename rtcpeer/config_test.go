@@ -28,9 +28,10 @@ func TestConfigJSON(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		`[]`, `null`, `1`, `"x"`, `{"IceServers":[]}`, `{"iceservers":[]}`, `{"iceServers":[],"iceServers":[]}`, `{"iceServers":{}}`, `{"iceServers":null}`,
-		`{"iceServers":[1]}`, `{"iceServers":[null]}`, `{"iceServers":[{"url":"stun:a"}]}`, `{"iceServers":[{"urls":1}]}`, `{"iceServers":[{"urls":[1]}]}`,
-		`{"iceServers":[{"urls":"a","urls":"b"}]}`, `{"iceServers":[{"urls":"a","username":1}]}`, `{"iceServers":[{"urls":"a","credential":null}]}`,
+		`[]`, `null`, `1`, `"x"`, `{"IceServers":[]}`, `{"iceservers":[]}`, `{"iceServers":[],"iceServers":[]}`, `{"iceServers":{}}`,
+		`{"iceServers":[1]}`, `{"iceServers":[null]}`, `{"iceServers":[{"url":"stun:a","urls":"stun:b"}]}`, `{"iceServers":[{"urls":1}]}`, `{"iceServers":[{"urls":[1]}]}`,
+		`{"iceServers":[{"urls":"a","urls":"b"}]}`, `{"iceServers":[{"urls":"a","username":1}]}`,
+		`{"iceTransportPolicy":"none"}`, `{"iceTransportPolicy":1}`, `{"bundlepolicy":"balanced"}`,
 		`{"Certificate":null}`, `{"MaxMessageSize":1}`, `{"iceServers":[{"urls":"a","ice\u0053ervers":1}]}`,
 	} {
 		c := Config{MaxMessageSize: 7}

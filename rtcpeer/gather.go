@@ -131,7 +131,7 @@ func (p *peer) setUfrag(ufrag string) error {
 func (p *peer) addDialer(a netip.Addr) (l local, ok bool) {
 	g := &p.gatherer
 	known := slices.ContainsFunc(g.locals, func(l local) bool { return l.addr.Addr() == a && l.tcp == ice.TCPActive })
-	if known || p.cfg.DisableTCP || p.cfg.ICELite || p.cfg.ICETransportPolicy == ICETransportPolicyRelay {
+	if known || p.cfg.DisableTCP || p.cfg.PlainCandidates || p.cfg.ICELite || p.cfg.ICETransportPolicy == ICETransportPolicyRelay {
 		return local{}, false
 	}
 	sock := p.freeSock()
@@ -297,6 +297,9 @@ func (p *peer) gathered(c ice.Candidate) {
 	default:
 		return // of a restart that was rolled back
 	}
+	if c.Transport == "tcp" && p.cfg.PlainCandidates {
+		return
+	}
 	name := c.String()
 	p.gatherer.candidates = append(p.gatherer.candidates, name)
 	p.emitCandidate(name)
@@ -306,7 +309,9 @@ func (p *peer) gatheringComplete() {
 	if p.gatherer.state != GatheringStateGathering {
 		return
 	}
-	p.emitCandidate("") // RFC 8838 §13: the end of candidates
+	if !p.cfg.PlainCandidates {
+		p.emitCandidate("") // RFC 8838 §13: the end of candidates
+	}
 	p.setGathering(GatheringStateComplete)
 }
 
