@@ -24,11 +24,14 @@ type core struct {
 	assoc   *sctp.Association
 	session *datachannel.Session
 
-	client       bool // of DTLS
-	begun        bool // the handshake
-	datagramSize int  // the longest UDP payload
-	discovery    bool // longer ones are tried
-	fragmented   bool // by the system, so that trying tells nothing
+	client       bool      // of DTLS
+	yields       bool      // a client that becomes the server if the peer is a client too, after glare
+	yielded      bool      // the peer is: the transport makes another DTLS connection
+	beginAt      time.Time // when such a client begins, if it heard of no other by then
+	begun        bool      // the handshake
+	datagramSize int       // the longest UDP payload
+	discovery    bool      // longer ones are tried
+	fragmented   bool      // by the system, so that trying tells nothing
 	route        ice.Route
 	early        [][]byte
 	leaving      bool  // we ended it
@@ -79,6 +82,11 @@ func (p *core) makeDTLS(cfg dtls.Config) error {
 	return nil
 }
 
+// glareDelay is how long after ICE's first pair a client waits after glare: a
+// browser's ClientHello comes within a round trip then, and a ClientHello of this
+// end would be fatal to it.
+const glareDelay = time.Second
+
 // beginDTLS begins the handshake, with what came before the description.
 func (p *core) beginDTLS(now time.Time) {
 	p.begun = true
@@ -106,6 +114,9 @@ func (p *core) handleDatagram(now time.Time, r ice.Route, b []byte) {
 // handleData tells whether the newest record there is was in it, which the far
 // end made, and nobody kept back until others had come (RFC 9146 §6).
 func (p *core) handleData(now time.Time, b []byte) (proven bool) {
+	if p.yields && !p.established() && dtls.IsClientHello(b) {
+		p.yields, p.yielded, p.begun, p.beginAt = false, true, false, time.Time{}
+	}
 	if !p.begun {
 		if len(p.early) < maxEarlyDatagrams && len(b) <= maxEarlySize {
 			p.early = append(p.early, append([]byte(nil), b...))
@@ -341,6 +352,10 @@ func (p *core) excuse(now time.Time) {
 // advance runs the timers that are due.
 func (p *core) advance(now time.Time) {
 	p.agent.Advance(now)
+	if !p.beginAt.IsZero() && !now.Before(p.beginAt) {
+		p.beginAt = time.Time{}
+		p.beginDTLS(now)
+	}
 	if p.dtls != nil {
 		p.dtls.Advance(now)
 		if p.agent.State() != ice.StateFailed {
@@ -382,6 +397,7 @@ func (p *core) nextTimeout() time.Time {
 			t = earlier(t, p.assoc.NextTimeout())
 		}
 		t = earlier(t, p.restAt())
+		t = earlier(t, p.beginAt)
 	}
 	return t
 }

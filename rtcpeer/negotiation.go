@@ -95,6 +95,26 @@ func (d *description) ufragOf(media string) (ufrag string, ok bool) {
 	return "", false
 }
 
+// A glare is what became of a local offer that met a remote one. With naive
+// signalling both ends roll back and answer. Both answers then come too late, and
+// each end has only the other's offer to know its role by.
+type glare int
+
+const (
+	noGlare      glare = iota
+	glareActive        // rolled back; the local end is to be the DTLS client
+	glarePassive       // rolled back; the server
+)
+
+// glareWith compares the offers, which both ends know, so that they choose
+// different roles.
+func (c credentials) glareWith(remote credentials) glare {
+	if c.ufrag+c.pwd > remote.ufrag+remote.pwd {
+		return glareActive
+	}
+	return glarePassive
+}
+
 // sameTransport tells whether two descriptions agree in their ICE and DTLS
 // lines, candidates aside.
 func (d *description) sameTransport(o *description) bool {
@@ -135,6 +155,7 @@ type negotiation struct {
 	next                        credentials  // of a restart under way; empty if there is none
 	restart                     bool         // the next offer restarts ICE
 	client, roleKnown           bool         // the DTLS role, which stays once known
+	glare                       glare        // of the offer that is answered
 }
 
 func newNegotiation(random io.Reader) (negotiation, error) {
@@ -252,7 +273,7 @@ func (n *negotiation) makeAnswer(offer *description, fill filler) (*description,
 	}
 	p := n.params(c)
 	p.Setup = sdp.SetupActive // RFC 8842 §5.3: the answerer should be the client
-	if n.roleKnown && !n.client || !n.roleKnown && offer.data().Setup == sdp.SetupActive {
+	if n.roleKnown && !n.client || !n.roleKnown && (offer.data().Setup == sdp.SetupActive || n.glare == glarePassive && offer.data().Setup == sdp.SetupActPass) {
 		p.Setup = sdp.SetupPassive
 	}
 	if offer.data().TLSID != "" {

@@ -128,6 +128,9 @@ func (p *peer) nextEvent() (Event, bool) {
 // run brings the core to completion after input: events are taken, output is
 // sent, the timer is set. The lock is held.
 func (p *peer) run(now time.Time) {
+	if p.core.yielded {
+		p.yieldRole(now)
+	}
 	p.core.process(now)
 	p.takeEvents(now)
 	p.flush(now)
@@ -405,6 +408,9 @@ func (p *peer) handleICEEvent(now time.Time, e ice.Event) {
 		if e.Moved {
 			p.core.newPath(now)
 		}
+		if p.core.yields && !p.core.begun {
+			p.core.beginAt = now.Add(glareDelay)
+		}
 		p.core.takeRTT()
 		p.setLeader(p.port(e.Route.Sock))
 	case ice.EventAlternate:
@@ -579,7 +585,24 @@ func (p *peer) startTransport(now time.Time) error {
 	return nil
 }
 
+// yieldRole makes the DTLS client the server. After glare a browser is always
+// the client: it answers the local offer as active, and the answer comes too late
+// to be applied.
+func (p *peer) yieldRole(now time.Time) {
+	p.core.yielded = false
+	p.core.dtls.Close(now)
+	if err := p.makeDTLS(now, p.neg.remote(), false); err != nil {
+		p.core.end(err)
+	}
+}
+
 func (p *peer) startDTLS(now time.Time, local, remote *description) error {
+	client := isClient(local, remote)
+	p.core.yields = client && local.typ != "offer" && p.neg.glare != noGlare
+	return p.makeDTLS(now, remote, client)
+}
+
+func (p *peer) makeDTLS(now time.Time, remote *description, client bool) error {
 	cert, err := p.certificate()
 	if err != nil {
 		return err
@@ -596,7 +619,7 @@ func (p *peer) startDTLS(now time.Time, local, remote *description) error {
 	for _, f := range remote.data().Fingerprints {
 		fingerprints = append(fingerprints, dtls.Fingerprint{Hash: f.Hash, Value: f.Value})
 	}
-	p.neg.client, p.neg.roleKnown = isClient(local, remote), true
+	p.neg.client, p.neg.roleKnown = client, true
 	err = p.core.makeDTLS(dtls.Config{
 		Client: p.neg.client, Certificate: cert, Fingerprints: fingerprints,
 		MinVersion: minVersion, MaxVersion: maxVersion,
@@ -608,7 +631,7 @@ func (p *peer) startDTLS(now time.Time, local, remote *description) error {
 		DiscardCertificates: true, // the fingerprint says all
 		Rand:                p.random, KeyLogWriter: p.cfg.KeyLogWriter,
 	})
-	if err == nil && !p.postponeStart() {
+	if err == nil && !p.core.yields && !p.postponeStart() {
 		p.core.beginDTLS(now)
 	}
 	return err

@@ -193,10 +193,13 @@ func (p *peer) remoteOffer(d *description) error {
 	n := &p.neg
 	before := *n
 	glare := n.state == SignalingStateHaveLocalOffer
+	n.glare = noGlare
 	if glare {
+		local := n.pendingLocal.credentials()
 		if err := n.rollback(); err != nil {
 			return err
 		}
+		n.glare = local.glareWith(d.credentials())
 	}
 	if err := p.createAnswer(d); err != nil {
 		*n = before
