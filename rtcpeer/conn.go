@@ -437,6 +437,9 @@ func (c *Conn) deliver(generation uint32) bool {
 		return true
 	}
 	c.queue.pop()
+	if o, ok := c.ext.(candidateObserver); ok && e.Kind == EventICECandidate {
+		o.candidateDelivered(e.Name)
+	}
 	onState, onDescription, onCandidate, onChannel := c.onState, c.onDescription, c.onCandidate, c.onChannel
 	changed := c.apply(&e)
 	var received *DataChannel
@@ -487,6 +490,10 @@ func (c *Conn) deliver(generation uint32) bool {
 	}
 	return true
 }
+
+// A candidateObserver is an Extension that wants to know which candidates the
+// program has been given.
+type candidateObserver interface{ candidateDelivered(name string) }
 
 func call(f func()) {
 	if f != nil {

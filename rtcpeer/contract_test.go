@@ -746,6 +746,27 @@ func exchangeFrom(t *testing.T, a, b *deaf) {
 	})
 }
 
+// A description that is created has the candidates that the program was given
+// before, and no others: those are still to be signalled.
+func TestCandidatesOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		n := newMemNet()
+		a, b := newDeaf(t, n, "10.0.0.1"), newDeaf(t, n, "10.0.0.2")
+		b.remote(t, "offer", a.offered(t))
+		b.local(t, "answer", b.next(t, "answer"))
+		if err := b.CreateOffer(); err != nil { // while the candidates wait for a Poll
+			t.Fatal(err)
+		}
+		offer := b.next(t, "offer")
+		if strings.Contains(offer, "a=candidate") || strings.Contains(offer, "end-of-candidates") || len(b.candidates) < 2 {
+			t.Errorf("candidates %q are also in\n%s", b.candidates, offer)
+		}
+		if later := b.offered(t); strings.Count(later, "a=candidate") != len(b.candidates)-1 || !strings.Contains(later, "end-of-candidates") {
+			t.Errorf("candidates %q are not in\n%s", b.candidates, later)
+		}
+	})
+}
+
 // Candidates: their forms, those that come early, and those that never fit.
 func TestCandidates(t *testing.T) {
 	inBubble(t, func(t *testing.T) {

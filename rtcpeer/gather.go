@@ -21,6 +21,10 @@ type gatherer struct {
 	// unsignalled are those that came while no local description was applied,
 	// after a rollback: they are emitted with the next one.
 	unsignalled []string
+	// undelivered are the candidates, "" for their end, whose events the program
+	// has not been given yet. Descriptions that are created leave them out: a
+	// program that trickles would signal them twice.
+	undelivered []string
 	names       map[netip.Addr]string // what the far end is told in place of addresses
 	connections []connection
 	asking      int             // servers whose names are being looked up, or that are being connected to
@@ -322,7 +326,27 @@ func (p *peer) emitCandidate(name string) {
 		return
 	}
 	data := d.data()
+	p.gatherer.undelivered = append(p.gatherer.undelivered, name)
 	p.emit(Event{Kind: EventICECandidate, Media: data.TransportMid, Index: data.Transport, Name: name})
+}
+
+// delivered returns the candidates that the program has been given, and whether
+// it has been told that there are no more.
+func (g *gatherer) delivered() (candidates []string, end bool) {
+	waiting := func(name string) bool {
+		return slices.Contains(g.undelivered, name) || slices.Contains(g.unsignalled, name)
+	}
+	return slices.DeleteFunc(slices.Clone(g.candidates), waiting), g.state == GatheringStateComplete && !waiting("")
+}
+
+// candidateDelivered notes that the program is given a candidate.
+func (p *peer) candidateDelivered(name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g := &p.gatherer
+	if i := slices.Index(g.undelivered, name); i >= 0 {
+		g.undelivered = slices.Delete(g.undelivered, i, i+1)
+	}
 }
 
 // emitUnsignalled emits what could not be for want of a local description.

@@ -53,8 +53,7 @@ func (p *peer) fill(params sdp.Params) (sdp.Params, error) {
 	params.MaxMessageSize = p.cfg.maxMessageSize()
 	params.ICELite = p.cfg.ICELite
 	if params.Ufrag == p.gatherer.ufrag { // a restart has candidates of its own
-		params.Candidates = p.gatherer.candidates
-		params.EndOfCandidates = p.gatherer.state == GatheringStateComplete
+		params.Candidates, params.EndOfCandidates = p.gatherer.delivered()
 	}
 	return params, nil
 }

@@ -37,6 +37,13 @@ func (s *stack) Initialize(cfg Config) error {
 	return nil
 }
 
+// candidateDelivered is of candidateObserver.
+func (s *stack) candidateDelivered(name string) {
+	if s.peer != nil {
+		s.peer.candidateDelivered(name)
+	}
+}
+
 // made is the peer, which is made if there is none. It fails only if there is
 // no randomness.
 func (s *stack) made() (*peer, error) {
