@@ -11,11 +11,12 @@ export GOFLAGS ?= -buildvcs=false
 
 all: check test
 
-# check: formatting, vet, and that nothing is imported beyond the card.
+# check: formatting, vet, staticcheck, and that modules are as they were published.
 check:
 	@test -z "$$(gofmt -l .)" || { echo "gofmt -w these:"; gofmt -l .; exit 1; }
 	$(GO) vet ./...
 	cd cmd/interop/pion && $(GO) vet ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 	$(GO) mod verify
 
 test:

@@ -124,6 +124,7 @@ func certificateKey(der []byte) (crypto.PublicKey, error) {
 		return nil, err
 	}
 	var spki cryptobyte.String
+	//lint:ignore SA4000 each call reads the next element
 	if !tbs.SkipASN1(cbasn1.SEQUENCE) || // validity
 		!tbs.SkipASN1(cbasn1.SEQUENCE) || // subject
 		!tbs.ReadASN1Element(&spki, cbasn1.SEQUENCE) {

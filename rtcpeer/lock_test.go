@@ -25,6 +25,7 @@ func TestPeerMutexWakes(t *testing.T) {
 	}
 	<-signals[0].channel()
 	m.Lock()
+	//lint:ignore SA2001 Unlock is what is tested
 	m.Unlock()
 	if len(signals[0].channel()) != 0 {
 		t.Error("set again")
@@ -51,6 +52,7 @@ func TestPeerMutexNotifies(t *testing.T) {
 		}
 	}
 	m.Lock()
+	//lint:ignore SA2001 Unlock is what is tested
 	m.Unlock()
 	if told != 1 {
 		t.Error("notified again")

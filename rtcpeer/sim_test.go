@@ -22,7 +22,6 @@ type simPeer struct {
 	changed func([]netip.Addr)
 	in      simNetwork
 	out     []simDatagram
-	down    bool
 	other   *simPeer
 	trickle bool
 	lazy    bool                                 // its program polls by itself

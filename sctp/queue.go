@@ -32,9 +32,6 @@ func (q *queue[T]) pop() (v T, ok bool) {
 	return v, true
 }
 
-// front is the next element, which must exist.
-func (q *queue[T]) front() *T { return &q.ring[q.head] }
-
 // trim gives the memory of an empty queue back.
 func (q *queue[T]) trim() {
 	if q.n == 0 {

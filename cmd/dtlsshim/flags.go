@@ -68,7 +68,6 @@ type options struct {
 	expectNoHRR         bool
 	expectServerName    string
 	noServerNameAck     bool
-	expectSRTP          string
 	expectSelected      int
 	rejectALPN          bool
 	expectNoSession     bool

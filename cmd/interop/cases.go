@@ -594,7 +594,7 @@ func pageClosed(ctx context.Context, l *link) error {
 	begin := time.Now()
 	l.conn.Close()
 	if d := time.Since(begin); d > 500*time.Millisecond {
-		return fmt.Errorf("Close took %v", d)
+		return fmt.Errorf("the call of Close took %v", d)
 	}
 	return nil
 }
