@@ -181,8 +181,12 @@ func (a *Association) handleForwardTSN(now time.Time, c chunk) bool {
 		a.violation("FORWARD TSN of the wrong kind") // RFC 8260 §2.3.1
 		return false
 	}
-	if len(c.body) < 4 || a.gotForward {
+	if a.gotForward {
 		return true // a second in one packet says nothing the last does not
+	}
+	if !a.validSkips(c.body) {
+		a.stats.PacketsDropped++
+		return true
 	}
 	a.gotForward, a.gotData = true, true
 	cum := TSN(binary.BigEndian.Uint32(c.body))
@@ -194,24 +198,53 @@ func (a *Association) handleForwardTSN(now time.Time, c chunk) bool {
 	entries := c.body[4:]
 	if a.interleaving() {
 		for ; len(entries) >= 8; entries = entries[8:] {
-			a.skipTo(binary.BigEndian.Uint16(entries), entries[3]&1 != 0, messageSeq(binary.BigEndian.Uint32(entries[4:])))
+			if !a.skipTo(binary.BigEndian.Uint16(entries), entries[3]&1 != 0, messageSeq(binary.BigEndian.Uint32(entries[4:]))) {
+				return false
+			}
 		}
 		return true
 	}
 	a.reassembly.skipTSN(cum)
 	for ; len(entries) >= 4; entries = entries[4:] {
-		a.skipTo(binary.BigEndian.Uint16(entries), false, messageSeq(binary.BigEndian.Uint16(entries[2:])))
+		if !a.skipTo(binary.BigEndian.Uint16(entries), false, messageSeq(binary.BigEndian.Uint16(entries[2:]))) {
+			return false
+		}
 	}
 	return true
 }
 
-// skipTo moves a stream on, of which no message up to seq will be completed.
-func (a *Association) skipTo(stream uint16, unordered bool, seq messageSeq) {
-	if int(stream) >= min(maxStreams, int(a.peer.outStreams)) {
-		return
+// validSkips checks the whole of a FORWARD TSN or I-FORWARD-TSN (RFC 3758 §3.2,
+// RFC 8260 §2.3.1) before any of it is applied.
+func (a *Association) validSkips(body []byte) bool {
+	entry := 4
+	if a.interleaving() {
+		entry = 8
 	}
+	if len(body) < 4 || (len(body)-4)%entry != 0 {
+		return false
+	}
+	for body = body[4:]; len(body) > 0; body = body[entry:] {
+		if !a.incoming(binary.BigEndian.Uint16(body)) {
+			return false
+		}
+	}
+	return true
+}
+
+// incoming reports whether the remote may send on a stream.
+func (a *Association) incoming(stream uint16) bool { return int(stream) < a.IncomingStreams() }
+
+// skipTo moves a stream on, of which no message up to seq will be completed. It
+// returns false where that ended the association.
+func (a *Association) skipTo(stream uint16, unordered bool, seq messageSeq) bool {
 	a.reassembly.dropRuns(stream, unordered, seq)
-	if !unordered {
-		a.reassembly.skipMessages(stream, seq)
+	if unordered {
+		return true
 	}
+	if !a.reassembly.mayKeep(stream) {
+		a.outOfResource() // without its number the stream would stand still
+		return false
+	}
+	a.reassembly.skipMessages(stream, seq)
+	return true
 }
