@@ -54,12 +54,14 @@ const (
 func newCore(cfg *Config, agent *ice.Agent, random io.Reader) core {
 	assoc := sctp.NewAssociation(sctp.Config{
 		Rand:           random,
-		MaxMessageSize: max(cfg.maxMessageSize(), datachannel.MaxOpenSize),
+		MaxMessageSize: cfg.maxReceived(),
+		MemoryLimit:    cfg.MemoryLimit,
 
 		CongestionControl: cfg.CongestionControl,
 	})
 	return core{
-		agent: agent, assoc: assoc, session: datachannel.NewSession(assoc, cfg.maxMessageSize()),
+		agent: agent, assoc: assoc,
+		session:      datachannel.NewSession(assoc, datachannel.Config{MaxMessageSize: cfg.maxMessageSize(), MaxChannels: cfg.MaxChannels}),
 		datagramSize: cfg.maxDatagramSize(), discovery: cfg.MaxDatagramSize == 0,
 	}
 }
@@ -344,6 +346,7 @@ func (p *core) advance(now time.Time) {
 	if p.dtls != nil {
 		p.dtls.Advance(now)
 		p.assoc.Advance(now)
+		p.session.Advance(now)
 	}
 	p.process(now)
 	if at := p.restAt(); !at.IsZero() && !now.Before(at) {
@@ -375,6 +378,7 @@ func (p *core) nextTimeout() time.Time {
 	if p.dtls != nil {
 		t = earlier(t, p.dtls.NextTimeout())
 		t = earlier(t, p.assoc.NextTimeout())
+		t = earlier(t, p.session.NextTimeout())
 		t = earlier(t, p.restAt())
 	}
 	return t

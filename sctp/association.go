@@ -55,6 +55,7 @@ var (
 	ErrClosed        = errors.New("sctp: association is closed")
 	ErrStreamClosed  = errors.New("sctp: stream is being reset")
 	ErrInvalidStream = errors.New("sctp: no such outgoing stream")
+	ErrMemory        = errors.New("sctp: Config.MemoryLimit is reached")
 	ErrEmptyMessage  = errors.New("sctp: a message has at least one byte") // RFC 9260 §3.3.1
 )
 
@@ -385,6 +386,13 @@ func (a *Association) BufferedAmount(stream uint16) int {
 	return 0
 }
 
+// Acknowledged reports whether the remote has acknowledged a message on a stream
+// since its last reset. A message that was given up counts too.
+func (a *Association) Acknowledged(stream uint16) bool {
+	s := a.queue.streams.get(stream)
+	return s != nil && s.settled
+}
+
 // SetPriority sets a stream's weight in the scheduler (RFC 8260 §3, RFC 8831
 // §6.4): 256 is normal. It holds until the stream is reset.
 func (a *Association) SetPriority(stream uint16, priority uint16) {
@@ -469,7 +477,7 @@ func (a *Association) end(ev Event) {
 		a.err = ErrClosed
 	}
 	a.timers = timers{}
-	a.queue = sendQueue{}
+	a.dropQueue()
 	a.out = outstanding{}
 	a.pacedUntil = time.Time{}
 	a.control, a.echo = nil, nil

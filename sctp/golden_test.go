@@ -171,7 +171,7 @@ func FuzzAssociation(f *testing.F) {
 		as, now := associationsInEveryState(t)
 		a := as[int(which)%len(as)]
 		feed(a, now, chunks)
-		if a.out.bytes < 0 || a.memory.partial < 0 || a.memory.held < 0 || a.memory.other < 0 {
+		if a.out.bytes < 0 || a.memory.partial < 0 || a.memory.held < 0 || a.memory.streams < 0 {
 			t.Fatal("negative count")
 		}
 	})

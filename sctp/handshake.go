@@ -286,7 +286,7 @@ func staleness(d time.Duration) []byte {
 // half received belonged to the association before.
 func (a *Association) restart(now time.Time, c *cookie) {
 	a.localTag, a.localTSN = c.localTag, c.localTSN
-	a.queue = sendQueue{}
+	a.dropQueue()
 	a.out.reset(a.localTSN)
 	a.control = nil
 	a.skip = skipState{}
@@ -352,7 +352,7 @@ func (a *Association) dropUnusableStreams() {
 		for s.head != nil {
 			a.queue.pop(s)
 		}
-		a.queue.streams.remove(id)
+		a.forgetStream(id)
 	}
 	a.queue.drained = slices.DeleteFunc(a.queue.drained, func(id uint16) bool { return int(id) >= limit })
 }

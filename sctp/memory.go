@@ -17,6 +17,7 @@ package sctp
 //	messages fills window and reserve        ABORT, cause "out of resource"
 //	a stream's number (FORWARD TSN, DATA)    ABORT, cause "out of resource"
 //	room for the rest of a message           not taken: the message is copied more often
+//	the reset of a stream not used yet       ErrMemory
 //	a layer above                            as Charge's caller decides
 
 // DefaultReserve is the reserve in bytes, unless Config.MemoryLimit makes it
@@ -30,6 +31,7 @@ const (
 	runOverhead     = 320 // consecutive fragments of an incomplete message
 	segmentOverhead = 48  // a further piece of those
 	streamOverhead  = 96  // the numbers of an incoming stream
+	resetOverhead   = 192 // an outgoing stream that is reset without having been used
 )
 
 // A Memory is the account of what the remote makes an association and the layers
@@ -40,7 +42,8 @@ type Memory struct {
 	reserve           int
 	held              int // of messages from their completion to Release
 	partial           int // of fragments, and of messages that wait for their order
-	other             int // of streams, room for fragments, and the layers above
+	streams           int // of the numbers of streams, and room for fragments
+	above             int // of the layers above
 }
 
 // newMemory returns the account of a configuration, whose MaxMessageSize is set.
@@ -65,28 +68,44 @@ func newMemory(cfg *Config) *Memory {
 func MinMemoryLimit(maxMessageSize int) int { return 2 * (maxMessageSize + maxMessageSize/4) }
 
 // Used is how many bytes are charged.
-func (m *Memory) Used() int { return m.held + m.partial + m.other }
+func (m *Memory) Used() int { return m.held + m.partial + m.streams + m.above }
 
 // Limit is how many bytes may be charged at present. It follows the receive
 // window.
 func (m *Memory) Limit() int { return m.window + m.reserve }
 
-// Reserve is how many bytes may be charged beside the receive window.
+// Reserve is how many bytes may be charged beside the receive window: a half by
+// the layers above, and an eighth only for DATA.
 func (m *Memory) Reserve() int { return m.reserve }
 
-// Charge charges n bytes that are not in the receive window. It reports whether
-// they fit: if not, nothing is charged. A quarter of the reserve is left for
-// DATA that fills gaps, so that no state stops the association.
+// Charge charges n bytes of a layer above. It reports whether they fit: if not,
+// nothing is charged.
 func (m *Memory) Charge(n int) bool {
-	if m.other+n > m.reserve-m.reserve/4 || m.Used()+n > m.Limit() {
+	if m.above+n > m.reserve/2 || !m.fits(n) {
 		return false
 	}
-	m.other += n
+	m.above += n
 	return true
 }
 
 // Uncharge gives back n bytes that Charge took.
-func (m *Memory) Uncharge(n int) { m.other -= n }
+func (m *Memory) Uncharge(n int) { m.above -= n }
+
+// chargeStreams is Charge for the numbers of streams and room for fragments.
+func (m *Memory) chargeStreams(n int) bool {
+	if !m.fits(n) {
+		return false
+	}
+	m.streams += n
+	return true
+}
+
+func (m *Memory) unchargeStreams(n int) { m.streams -= n }
+
+// fits reports whether there is room for n bytes that are not DATA.
+func (m *Memory) fits(n int) bool {
+	return m.streams+m.above+n <= m.reserve-m.reserve/8 && m.Used()+n <= m.Limit()
+}
 
 // data is how many bytes of DATA are charged.
 func (m *Memory) data() int { return m.held + m.partial }
@@ -96,7 +115,7 @@ func (m *Memory) data() int { return m.held + m.partial }
 // DATA can complete them: then the reserve is used.
 func (m *Memory) windowLimit() int {
 	if m.held == 0 && m.partial > m.window/2 {
-		return max(m.window, min(m.partial+m.window/2, m.Limit()-m.other))
+		return max(m.window, min(m.partial+m.window/2, m.Limit()-m.streams-m.above))
 	}
 	return m.window
 }

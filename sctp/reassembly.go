@@ -43,7 +43,7 @@ type run struct {
 	segment     segment // the first
 	size        int
 	charge      int // to Memory.partial
-	room        int // bytes beyond the data, charged to Memory.other
+	room        int // bytes beyond the data, charged to Memory.streams
 	hinted      bool
 
 	atSeq, atTSN int // in inStream.open and reassembly.byTSN
@@ -98,9 +98,9 @@ type waitingMessage struct {
 
 // reset begins anew. Complete messages stay.
 func (r *reassembly) reset(m *Memory, interleaving bool, maxMessage int) {
-	m.Uncharge(r.streams.len() * streamOverhead)
+	m.unchargeStreams(r.streams.len() * streamOverhead)
 	for _, u := range r.allRuns() {
-		m.Uncharge(u.room)
+		m.unchargeStreams(u.room)
 	}
 	m.partial = 0
 	*r = reassembly{memory: m, order: messageOrder{interleaving}, maxMessage: maxMessage, ready: r.ready, readyN: r.readyN}
@@ -112,7 +112,7 @@ func (r *reassembly) mayKeep(stream uint16) bool {
 	if r.streams.get(stream) != nil {
 		return true
 	}
-	if !r.memory.Charge(streamOverhead) {
+	if !r.memory.chargeStreams(streamOverhead) {
 		return false
 	}
 	r.streams.add(stream, new(inStream))
@@ -241,7 +241,7 @@ func (r *reassembly) charge(u *run, n int) {
 // takeRoom charges n bytes beyond the data of a run, if there is room for them,
 // and returns how many it did.
 func (r *reassembly) takeRoom(u *run, n int) int {
-	if n <= 0 || !r.memory.Charge(n) {
+	if n <= 0 || !r.memory.chargeStreams(n) {
 		return 0
 	}
 	u.room += n
@@ -251,7 +251,7 @@ func (r *reassembly) takeRoom(u *run, n int) int {
 // giveRoom gives n bytes of them back.
 func (r *reassembly) giveRoom(u *run, n int) {
 	u.room -= n
-	r.memory.Uncharge(n)
+	r.memory.unchargeStreams(n)
 }
 
 func (r *reassembly) newRun(key fragmentKey, f fragment) *run {
@@ -506,7 +506,7 @@ func (r *reassembly) resetStream(id uint16) {
 		}
 	}
 	r.streams.remove(id)
-	r.memory.Uncharge(streamOverhead)
+	r.memory.unchargeStreams(streamOverhead)
 }
 
 // trim gives memory back when nothing waits.

@@ -61,7 +61,8 @@ func (r *resetState) begin(localTSN, peerTSN TSN) {
 }
 
 // ResetStreams closes our outgoing side of streams (RFC 6525 §5.1) once what
-// is queued on them was acknowledged; EventResetDone follows. Until then Send on them is ErrStreamClosed.
+// is queued on them was acknowledged; EventResetDone or EventResetFailed follows.
+// Until then Send on them is ErrStreamClosed.
 func (a *Association) ResetStreams(now time.Time, streams ...uint16) error {
 	a.tick(now)
 	if a.ended {
@@ -73,7 +74,15 @@ func (a *Association) ResetStreams(now time.Time, streams ...uint16) error {
 		}
 	}
 	for _, id := range streams {
-		s := a.queue.stream(id)
+		s := a.queue.streams.get(id)
+		if s == nil {
+			// Such resets answer the remote, which may have any number of them.
+			if !a.memory.chargeStreams(resetOverhead) {
+				return ErrMemory
+			}
+			s = a.queue.stream(id)
+			s.charged = true
+		}
 		if s.paused {
 			continue
 		}
@@ -97,6 +106,7 @@ func (a *Association) prepareReset() {
 		a.queue.drained = nil
 	}
 	if !a.peer.reconfig {
+		a.resume(request)
 		a.event(Event{Kind: EventResetFailed, Streams: request, Err: ErrNoStreamReset})
 		return
 	}
@@ -322,6 +332,7 @@ func (a *Association) handleResetResponse(now time.Time, body []byte) {
 	r.nextSeq++
 	a.timers.reconfig = time.Time{}
 	if result != resetPerformed && result != resetNothingToDo {
+		a.resume(streams)
 		a.event(Event{Kind: EventResetFailed, Streams: streams, Err: ErrResetRefused})
 		return
 	}
@@ -331,5 +342,27 @@ func (a *Association) handleResetResponse(now time.Time, body []byte) {
 	a.event(Event{Kind: EventResetDone, Streams: streams})
 }
 
+// resume lets streams be used again that were not reset: their numbers go on.
+func (a *Association) resume(streams []uint16) {
+	for _, id := range streams {
+		a.queue.stream(id).paused = false
+	}
+}
+
 // forgetStream begins an outgoing stream anew: its numbers at zero.
-func (a *Association) forgetStream(id uint16) { a.queue.streams.remove(id) }
+func (a *Association) forgetStream(id uint16) {
+	if s := a.queue.streams.get(id); s != nil && s.charged {
+		a.memory.unchargeStreams(resetOverhead)
+	}
+	a.queue.streams.remove(id)
+}
+
+// dropQueue forgets what was queued, and all outgoing streams.
+func (a *Association) dropQueue() {
+	a.queue.streams.each(func(s *outStream) {
+		if s.charged {
+			a.memory.unchargeStreams(resetOverhead)
+		}
+	})
+	a.queue = sendQueue{}
+}
