@@ -62,7 +62,7 @@ func (a *Association) appendInit(b []byte) []byte {
 // handleInit answers an INIT, in any state, with nothing kept of it.
 func (a *Association) handleInit(now time.Time, body []byte) {
 	ic, err := parseInit(body)
-	if err != nil || ic.tag == 0 {
+	if err != nil || ic.tag == 0 || len(a.replies) >= maxReplies {
 		a.stats.PacketsDropped++ // RFC 9260 §3.3.2: tag 0 is silently discarded
 		return
 	}

@@ -234,8 +234,8 @@ func (a *Association) handleData(now time.Time, c chunk) bool {
 		return true
 	}
 	if !a.in.inWindow(tsn) || !a.room(tsn) {
-		if tsn == a.in.cum+1 && a.memory.stuck() {
-			a.outOfResource()
+		if tsn == a.in.cum+1 && a.memory.held == 0 {
+			a.outOfResource() // there is not even a message that the program could read
 			return false
 		}
 		a.ack = ackNow // it tells the window

@@ -112,17 +112,14 @@ func (m *Memory) data() int { return m.held + m.partial }
 
 // windowLimit is how many bytes of DATA may be charged, fillers of gaps aside.
 // With interleaving many large messages may be incomplete at once, and only more
-// DATA can complete them: then the reserve is used.
+// DATA can complete them: then the reserve is used, but for an eighth that is
+// for fillers.
 func (m *Memory) windowLimit() int {
 	if m.held == 0 && m.partial > m.window/2 {
-		return max(m.window, min(m.partial+m.window/2, m.Limit()-m.streams-m.above))
+		return max(m.window, min(m.partial+m.window/2, m.Limit()-m.reserve/8-m.streams-m.above))
 	}
 	return m.window
 }
-
-// stuck reports whether only DATA that does not fit any more can empty the
-// account: the program has no message to read.
-func (m *Memory) stuck() bool { return m.held == 0 && m.Used() >= m.Limit() }
 
 // receiveWindow is the a_rwnd to announce.
 func (m *Memory) receiveWindow() int { return max(m.windowLimit()-m.data(), 0) }
