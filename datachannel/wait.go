@@ -9,8 +9,14 @@ const (
 	ackWait = 30 * time.Second
 
 	// resetWait is how long a remote that has performed our reset may take to
-	// reset its own side (RFC 8831 §6.7), from its last message on.
-	resetWait = 10 * time.Second
+	// reset its own side (RFC 8831 §6.7), from its last message on. Messages
+	// of other channels and a bad path may hold up what it has queued.
+	resetWait = time.Minute
+
+	// silentPath is after how long of silence the path is taken to be down, so that
+	// the time starts anew: an idle association is heard every 30 s, by its
+	// HEARTBEAT.
+	silentPath = 40 * time.Second
 )
 
 // wait has a channel wait in a list of which all wait equally long.
@@ -36,6 +42,10 @@ func (s *Session) Advance(now time.Time) {
 		s.ackTimeout(now, c)
 	}
 	for c := s.unreset.first; c != nil && !now.Before(c.due); c = s.unreset.first {
+		if s.assoc.Receiving(c.id) || now.Sub(s.assoc.Heard()) > silentPath {
+			s.wait(now, c, &s.unreset, resetWait)
+			continue
+		}
 		// The remote never resets its side: Chromium 67 did not. Its stream may
 		// still bring something, so the id stays out of use.
 		s.closed(c, nil)

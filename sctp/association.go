@@ -393,6 +393,13 @@ func (a *Association) Acknowledged(stream uint16) bool {
 	return s != nil && s.settled
 }
 
+// Receiving reports whether a part of a message has come on a stream, or one that
+// waits for others before it.
+func (a *Association) Receiving(stream uint16) bool {
+	s := a.reassembly.streams.get(stream)
+	return s != nil && (len(s.waiting) > 0 || s.open != nil && len(s.open[0].runs)+len(s.open[1].runs) > 0)
+}
+
 // SetPriority sets a stream's weight in the scheduler (RFC 8260 §3, RFC 8831
 // §6.4): 256 is normal. It holds until the stream is reset.
 func (a *Association) SetPriority(stream uint16, priority uint16) {

@@ -88,6 +88,9 @@ func (m *Memory) Charge(n int) bool {
 	return true
 }
 
+// Above is how many bytes the layers above have charged.
+func (m *Memory) Above() int { return m.above }
+
 // Uncharge gives back n bytes that Charge took.
 func (m *Memory) Uncharge(n int) { m.above -= n }
 
