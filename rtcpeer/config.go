@@ -178,7 +178,8 @@ type ChannelOptions struct {
 	// far end sends before this one has is kept up to 256 KiB of all channels;
 	// a reliable channel that missed some is closed at once.
 	Negotiated bool `json:"negotiated"`
-	// ID is the stream, 0 to 65534: set if and only if Negotiated.
+	// ID is the stream, 0 to 65534: set if and only if Negotiated. Where the remote
+	// has fewer streams, a channel beyond them is closed with an error that says so.
 	ID *int `json:"id"`
 	// MaxRetransmits is how often a packet is sent again at most. At most one
 	// of this and MaxPacketLifeTime.

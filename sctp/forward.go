@@ -16,7 +16,12 @@ type skipState struct {
 	due    bool  // a FORWARD TSN is to be sent
 	sentAt int64 // when the last went
 	build  uint32
+	told   TSN // the new cumulative TSN in the last one, which may be before point
 }
+
+// maxSkipWalk bounds the TSNs that one FORWARD TSN looks at: each SACK may call
+// for one.
+const maxSkipWalk = 4096
 
 // pending reports whether the far end has yet to skip something.
 func (s *skipState) pending(o *outstanding) bool { return s.valid && !s.point.before(o.first) }
@@ -24,7 +29,7 @@ func (s *skipState) pending(o *outstanding) bool { return s.valid && !s.point.be
 // acknowledged moves the point on over what was abandoned (RFC 3758 §3.5 C2).
 func (s *skipState) acknowledged(o *outstanding) {
 	if !s.valid || s.point.before(o.first-1) {
-		s.point, s.valid = o.first-1, true
+		s.point, s.told, s.valid = o.first-1, o.first-1, true
 	}
 	from := s.point
 	for s.point+1 != o.end && o.at(s.point+1).state == chunkAbandoned {
@@ -33,8 +38,11 @@ func (s *skipState) acknowledged(o *outstanding) {
 	if s.point != from {
 		s.due = true
 	}
-	if !s.pending(o) {
+	switch {
+	case !s.pending(o):
 		s.due = false
+	case s.told.before(o.first): // the next part of what did not fit into the last one
+		s.due = true
 	}
 }
 
@@ -130,7 +138,8 @@ func (a *Association) appendForwardTSN(now time.Time, w *packetWriter) {
 }
 
 // appendSkips lists, of each stream, the last message that is skipped. If not
-// all fit, the new cumulative TSN is lowered to what does (RFC 3758 §3.5 C4).
+// all fit, the new cumulative TSN is lowered to what does (RFC 3758 §3.5 C4), and
+// the rest follows when the remote has acknowledged that.
 func (a *Association) appendSkips(b []byte, t chunkType, entry, room int) []byte {
 	b, start := beginChunk(b, t, 0)
 	b = append(b, 0, 0, 0, 0)
@@ -138,6 +147,10 @@ func (a *Association) appendSkips(b []byte, t chunkType, entry, room int) []byte
 	a.skip.build++
 	order := messageOrder{a.queue.interleaving}
 	for tsn := a.out.first; !tsn.after(a.skip.point); tsn++ {
+		if tsn.minus(a.out.first) == maxSkipWalk {
+			cum = tsn - 1
+			break
+		}
 		m := a.out.at(tsn).msg
 		if m.unordered && !order.interleaving {
 			continue
@@ -149,7 +162,6 @@ func (a *Association) appendSkips(b []byte, t chunkType, entry, room int) []byte
 		if s.skipMark[kind] != a.skip.build {
 			if len(b)-start+entry > room {
 				cum = tsn - 1
-				a.skip.due = true
 				break
 			}
 			s.skipMark[kind], s.skipAt[kind] = a.skip.build, len(b)-start
@@ -171,6 +183,7 @@ func (a *Association) appendSkips(b []byte, t chunkType, entry, room int) []byte
 			binary.BigEndian.PutUint16(b[at+2:], uint16(m.seq))
 		}
 	}
+	a.skip.told = cum
 	binary.BigEndian.PutUint32(b[start+4:], uint32(cum))
 	return endChunk(b, start)
 }

@@ -419,6 +419,49 @@ func TestTrackerForward(t *testing.T) {
 	}
 }
 
+// More streams than fit into a FORWARD TSN are skipped in parts, each after the
+// one before was acknowledged, and not by packets without end.
+func TestSkipsInParts(t *testing.T) {
+	for _, plain := range []bool{true, false} {
+		for _, messages := range []int{600, 3 * maxSkipWalk} {
+			p := newPair(t, 1, Config{DisableInterleaving: plain, CongestionControl: CongestionReno}, Config{})
+			p.connect()
+			a := p.ends[0]
+			for i := range messages {
+				p.send(0, uint16(i%600), []byte("x"), SendOptions{Lifetime: 30 * time.Second})
+			}
+			p.loss = 1
+			for a.out.len() < messages/2 && a.stats.Timeouts == 0 {
+				p.run(100 * time.Millisecond)
+			}
+			p.run(31 * time.Second)
+			for a.skip.pending(&a.out) && !a.skip.due {
+				p.now = a.NextTimeout()
+				a.Advance(p.now)
+				if a.skip.due {
+					break
+				}
+				for _, ok := a.AppendPacket(p.now, nil, 1200); ok; _, ok = a.AppendPacket(p.now, nil, 1200) {
+				}
+			}
+			n := 0
+			for ; n < 100; n++ {
+				if _, ok := a.AppendPacket(p.now, nil, 1200); !ok {
+					break
+				}
+			}
+			if n > 3 || !a.skip.pending(&a.out) {
+				t.Errorf("plain %v: %d packets at once; %d of %d messages were given up", plain, n, a.stats.MessagesAbandoned, messages)
+			}
+			p.loss = 0
+			p.run(20 * time.Second)
+			if !a.out.empty() || a.ended {
+				t.Errorf("plain %v: %d chunks of %d messages are outstanding: %v", plain, a.out.len(), messages, a.Err())
+			}
+		}
+	}
+}
+
 // failingRand is a random source that fails after a number of bytes.
 type failingRand struct{ left int }
 
