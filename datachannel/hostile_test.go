@@ -308,6 +308,33 @@ func TestRetainedChannelsStayCharged(t *testing.T) {
 	w.wantUncharged(1)
 }
 
+// Where messages came early on more streams than are kept, a reliable channel on
+// one of the others is closed and says why, until the stream is reset.
+func TestEarlyOnTooManyStreams(t *testing.T) {
+	w := newWorld(t, 31)
+	w.start()
+	for id := range uint16(maxEarlyMessages + 1) {
+		w.sendRaw(id*2+1, ppidBinary, []byte{1})
+	}
+	w.run(time.Second)
+	late := func(id uint16) *Channel {
+		p := reliable("late")
+		p.Negotiated, p.ID = true, id
+		c := w.open(1, p)
+		w.run(time.Second)
+		return c
+	}
+	if c := late(1); c.State() != StateOpen || c.Waiting() != 1 {
+		t.Errorf("%v with %d messages, %v", c.State(), c.Waiting(), c.Err())
+	}
+	if c := late(2*maxEarlyMessages + 1); c.Waiting() != 0 || c.Err() != ErrLate {
+		t.Errorf("%v with %d messages, %v", c.State(), c.Waiting(), c.Err())
+	}
+	if c := late(2*maxEarlyMessages + 1); c.State() != StateOpen {
+		t.Errorf("after a reset: %v, %v", c.State(), c.Err())
+	}
+}
+
 // resetAll sends end 1 requests to reset all streams of end 0 (RFC 6525 §4.1),
 // one in a packet, and returns how many bytes that is.
 func (w *world) resetAll(times int) (size int) {

@@ -114,9 +114,10 @@ type Session struct {
 	acks      bool        // the remote sends DATA_CHANNEL_ACK
 	allResets uint32      // resets of all streams by the remote
 
-	reserved  *idSet              // streams that only we have reset, out of use until the remote resets them; nil: none were
+	reserved  idSet               // streams that only we have reset, out of use until the remote resets them
 	answering map[uint16]struct{} // streams without a channel that we reset since the far end did
 
+	lost          idSet // streams on which all was lost that came before the channel
 	early         map[uint16]earlyQueue
 	earlyMessages int
 	earlyBytes    int
@@ -291,7 +292,7 @@ func (s *Session) openInBand(now time.Time, c *Channel) error {
 
 // inUse reports whether an id may not be given to a channel of ours.
 func (s *Session) inUse(id uint16) bool {
-	return s.isReserved(id) || s.channels.get(id) != nil || s.isAnswering(id)
+	return s.reserved.has(id) || s.channels.get(id) != nil || s.isAnswering(id)
 }
 
 // unregister frees a channel's stream for another.
@@ -437,6 +438,7 @@ func (s *Session) handleEvent(now time.Time, ev sctp.Event) {
 // as was opened or kept since the last time, however many channels there are.
 func (s *Session) remoteResetAll(now time.Time) {
 	s.allResets++
+	s.lost = idSet{}
 	for _, id := range slices.Sorted(maps.Keys(s.early)) {
 		if s.channels.get(id) == nil {
 			s.remoteReset(now, id)
@@ -479,7 +481,7 @@ func (s *Session) closeAll(now time.Time, err error) {
 	for id := range s.early {
 		s.dropEarly(id)
 	}
-	s.early, s.reserved, s.answering = nil, nil, nil
+	s.early, s.reserved, s.lost, s.answering = nil, idSet{}, idSet{}, nil
 }
 
 // beginClose resets our side of a channel's stream, which ends the channel
@@ -531,28 +533,15 @@ func (s *Session) refuse(now time.Time, id uint16) {
 	}
 }
 
-// An idSet is a set of streams.
-type idSet [(maxStreamID + 1 + 63) / 64]uint64
-
 // reserve keeps an id out of use until the remote resets its side.
-func (s *Session) reserve(id uint16) {
-	if s.reserved == nil {
-		s.reserved = new(idSet)
-	}
-	s.reserved[id/64] |= 1 << (id % 64)
-}
-
-// isReserved reports whether an id is out of use.
-func (s *Session) isReserved(id uint16) bool {
-	return s.reserved != nil && s.reserved[id/64]&(1<<(id%64)) != 0
-}
+func (s *Session) reserve(id uint16) { s.reserved.add(id) }
 
 // unreserve undoes reserve. It reports whether the id was reserved.
 func (s *Session) unreserve(id uint16) bool {
-	if !s.isReserved(id) {
+	if !s.reserved.has(id) {
 		return false
 	}
-	s.reserved[id/64] &^= 1 << (id % 64)
+	s.reserved.remove(id)
 	s.freed(id)
 	return true
 }
@@ -683,7 +672,11 @@ type earlyQueue struct {
 func (s *Session) keepEarly(now time.Time, m sctp.Message) {
 	s.assoc.Release(now, len(m.Data))
 	q, ok := s.early[m.Stream]
-	if s.ended != nil || !ok && (len(s.early) >= maxEarlyMessages || !s.memory.Charge(earlyOverhead)) {
+	switch {
+	case s.ended != nil:
+		return
+	case !ok && (s.lost.has(m.Stream) || len(s.early) >= maxEarlyMessages || !s.memory.Charge(earlyOverhead)):
+		s.lost.add(m.Stream)
 		return
 	}
 	if s.early == nil {
@@ -703,6 +696,10 @@ func (s *Session) keepEarly(now time.Time, m sctp.Message) {
 // dropEarly forgets what came early on a stream, and returns it.
 func (s *Session) dropEarly(id uint16) earlyQueue {
 	q, ok := s.early[id]
+	if s.lost.has(id) {
+		s.lost.remove(id)
+		q.lost = true
+	}
 	if !ok {
 		return q
 	}

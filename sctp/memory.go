@@ -10,6 +10,9 @@ package sctp
 // also takes DATA beyond the window where only more DATA can empty the window:
 // chunks that fill gaps, and fragments while no message is complete.
 //
+// Buffers that the program gives back by Recycle are kept beside the account, up
+// to 1 MiB, and so is what the program itself queues.
+//
 // What does not fit is refused where it arises:
 //
 //	DATA beyond the window                   dropped, as if it were lost
@@ -21,7 +24,7 @@ package sctp
 //	a layer above                            as Charge's caller decides
 
 // DefaultReserve is the reserve in bytes, unless Config.MemoryLimit makes it
-// smaller: room for 64 incomplete messages of 256 KiB at once.
+// smaller: room for 50 incomplete messages of 256 KiB at once.
 const DefaultReserve = 16 << 20
 
 // Costs in bytes of the objects beside the data that they hold, as measured on
