@@ -1,6 +1,7 @@
 package datachannel
 
 import (
+	"slices"
 	"time"
 
 	"purertc/sctp"
@@ -21,12 +22,21 @@ type Channel struct {
 	localEnd  bool // our side of the stream was reset
 	remoteEnd bool // the far end's was
 	again     bool // … and once more, of a channel on the same id that is not known here
+	opened    bool // the remote's SCTP has our DATA_CHANNEL_OPEN
+	retained  bool // see Retain
+	gone      bool // the owner has taken the event of the end
+
+	links  [listKinds]link
+	due    time.Time // of the list that it waits in
+	resets uint32    // Session.allResets when the remote's side was reset
+	charge int       // bytes charged to the association's Memory; 0 for a channel of ours
 
 	queue   queue[message]
-	arrived uint64 // messages that were ever in queue
-	told    bool   // an EventMessage waits to be taken
-	bytes   int    // of the messages in queue
-	partial []byte // deprecated partial messages so far
+	arrived uint64   // messages that were ever in queue
+	told    bool     // an EventMessage waits to be taken
+	bytes   int      // of the messages in queue
+	partial [][]byte // deprecated partial messages so far
+	pieces  int      // bytes in them
 
 	// Owner is the program's, to find by an Event what it keeps about the
 	// channel.
@@ -41,19 +51,21 @@ type message struct {
 }
 
 // Bounds on what an unreliable channel keeps for a program that does not read.
+// All of them together have a quarter of the reserve of the association's Memory.
 const (
 	maxUnreliableBytes    = 1 << 20
 	maxUnreliableMessages = 1024
-	maxUnreliableTotal    = 8 << 20 // of all channels of a session, with messageOverhead for each message
-
-	messageOverhead = 64 // what a short message takes beside its data
 )
 
-// maxPartialBytes bounds the pieces of all channels of a session, which are not
-// charged to the receive window until they make a message.
-const maxPartialBytes = 16 << 20
+// Costs in bytes of what the association's Memory is charged for, beside the data
+// and names themselves.
+const (
+	channelOverhead = 800 // a channel that the remote opened, with its streams and what the program's layer has of it
+	messageOverhead = 128 // a message outside of the receive window
+	earlyOverhead   = 128 // a stream on which messages came before its channel
+)
 
-// cost is what the message counts towards maxUnreliableTotal.
+// cost is what a message outside of the receive window is charged for.
 func (m *message) cost() int { return len(m.data) + messageOverhead }
 
 // Params returns what the channel was opened with.
@@ -133,6 +145,7 @@ func (c *Channel) take(now time.Time) (message, bool) {
 		c.s.assoc.Release(now, m.charged)
 	} else {
 		c.s.unreliableBytes -= m.cost()
+		c.s.memory.Uncharge(m.cost())
 	}
 	return m, true
 }
@@ -164,17 +177,50 @@ func (c *Channel) Close(now time.Time) {
 	}
 }
 
-// takePartial returns the pieces of a message that came so far, and forgets them.
-func (c *Channel) takePartial() []byte {
-	b := c.partial
-	c.partial = nil
-	c.s.partialBytes -= len(b)
+// keepPartial keeps a piece of a message. It reports whether there is room.
+func (c *Channel) keepPartial(b []byte) bool {
+	if !c.s.memory.Charge(len(b) + messageOverhead) {
+		return false
+	}
+	c.partial = append(c.partial, b)
+	c.pieces += len(b)
+	return true
+}
+
+// takePartial returns the pieces of a message that came so far, with last behind
+// them, and forgets them.
+func (c *Channel) takePartial(last []byte) []byte {
+	if c.partial == nil {
+		return last
+	}
+	c.s.memory.Uncharge(c.pieces + len(c.partial)*messageOverhead)
+	b := slices.Concat(append(c.partial, last)...)
+	c.partial, c.pieces = nil, 0
 	return b
+}
+
+// Retain has the channel stay charged to the association's Memory after its end,
+// until Free: for an owner that keeps it for a program that has not heard of it.
+func (c *Channel) Retain() { c.retained = true }
+
+// Free ends Retain.
+func (c *Channel) Free() {
+	c.retained = false
+	c.uncharge()
+}
+
+// uncharge gives back what a channel of the remote was charged for, when nothing
+// keeps it any more.
+func (c *Channel) uncharge() {
+	if c.gone && !c.retained {
+		c.s.memory.Uncharge(c.charge)
+		c.charge = 0
+	}
 }
 
 // fail closes the channel for what came on it.
 func (c *Channel) fail(now time.Time, err error) {
-	c.takePartial()
+	c.takePartial(nil)
 	if c.state <= StateOpen {
 		c.err = err
 		c.Close(now)
@@ -188,14 +234,14 @@ func (c *Channel) deliver(now time.Time, m message, n int) {
 		// others; bounded here instead, the oldest lost first.
 		c.s.assoc.Release(now, n)
 		m.charged = -1
-		for c.queue.len() >= maxUnreliableMessages || c.queue.len() > 0 &&
-			(c.bytes+len(m.data) > maxUnreliableBytes || c.s.unreliableBytes+m.cost() > maxUnreliableTotal) {
+		for c.queue.len() >= maxUnreliableMessages || c.queue.len() > 0 && c.bytes+len(m.data) > maxUnreliableBytes {
 			c.take(now)
 		}
-		if c.s.unreliableBytes+m.cost() > maxUnreliableTotal {
-			return
+		for !c.s.chargeUnread(&m) {
+			if _, ok := c.take(now); !ok {
+				return
+			}
 		}
-		c.s.unreliableBytes += m.cost()
 	} else {
 		m.charged = n
 	}

@@ -14,7 +14,7 @@ func ExampleSession() {
 	assoc := [2]*sctp.Association{sctp.NewAssociation(sctp.Config{}), sctp.NewAssociation(sctp.Config{})}
 	var session [2]*datachannel.Session
 	for i, a := range assoc {
-		session[i] = datachannel.NewSession(a, 0)
+		session[i] = datachannel.NewSession(a, datachannel.Config{})
 		session[i].Start(now, i == 0) // the first is the DTLS client
 		a.Connect(now)
 	}

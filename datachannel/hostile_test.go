@@ -1,6 +1,9 @@
 package datachannel
 
 import (
+	"encoding/binary"
+	"errors"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -11,7 +14,12 @@ import (
 // sendRaw has end 0 send what no Channel of ours does.
 func (w *world) sendRaw(stream uint16, ppid uint32, data []byte) {
 	w.t.Helper()
-	if err := w.assoc[0].Send(w.now, sctp.Message{Stream: stream, PPID: ppid, Data: data}, sctp.SendOptions{}); err != nil {
+	w.sendRawFrom(0, stream, ppid, data)
+}
+
+func (w *world) sendRawFrom(i int, stream uint16, ppid uint32, data []byte) {
+	w.t.Helper()
+	if err := w.assoc[i].Send(w.now, sctp.Message{Stream: stream, PPID: ppid, Data: data}, sctp.SendOptions{}); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -46,8 +54,8 @@ func TestPiecesHoldTheWindow(t *testing.T) {
 		}
 		w.run(20 * time.Millisecond)
 	}
-	if got != 10*(20*60000+1) || w.ends[1].partialBytes != 0 {
-		t.Errorf("%d bytes came, %d stay counted", got, w.ends[1].partialBytes)
+	if got != 10*(20*60000+1) || far.pieces != 0 {
+		t.Errorf("%d bytes came, %d stay counted", got, far.pieces)
 	}
 	if n := w.assoc[1].Stats().ReceiveWindow; n < 1<<20 {
 		t.Errorf("a window of %d bytes in the end", n)
@@ -67,16 +75,34 @@ func TestPiecesAreBounded(t *testing.T) {
 		w.run(200 * time.Millisecond)
 	}
 	w.run(10 * time.Second)
-	held := 0
-	for _, id := range w.ends[1].channels.ids() {
-		held += len(w.ends[1].channels.get(id).partial)
+	held, channels := 0, w.ends[1].channels.ids()
+	for _, id := range channels {
+		held += w.ends[1].channels.get(id).pieces
 	}
-	if n := w.ends[1].partialBytes; n != held || held > maxPartialBytes || held < maxPartialBytes/2 {
-		t.Errorf("%d bytes counted, %d held", n, held)
+	if m := w.assoc[1].Memory(); m.Used() < held || m.Used() > m.Limit() || held < m.Reserve()/4 {
+		t.Errorf("%d bytes are charged, %d held", m.Used(), held)
+	}
+	failed := 0
+	for _, c := range w.incoming(1) {
+		if c.Err() == ErrMemory {
+			failed++
+		}
+	}
+	if failed == 0 {
+		t.Error("no channel failed")
 	}
 	w.ends[1].closeAll(w.now, nil)
-	if n := w.ends[1].partialBytes; n != 0 {
-		t.Errorf("%d bytes stay counted", n)
+	w.wantUncharged(1)
+}
+
+// wantUncharged checks that nothing of an end's channels stays charged once the
+// events are taken.
+func (w *world) wantUncharged(i int) {
+	w.t.Helper()
+	for _, ok := w.ends[i].NextEvent(); ok; _, ok = w.ends[i].NextEvent() {
+	}
+	if n := w.assoc[i].Memory().Above(); n != 0 {
+		w.t.Errorf("%d bytes stay charged", n)
 	}
 }
 
@@ -118,8 +144,8 @@ func TestTooLongMessages(t *testing.T) {
 	}
 	w.sendRaw(w.open(0, reliable("x")).id+2, ppidBinary, make([]byte, 1001)) // comes before its channel
 	w.run(time.Second)
-	if w.ends[1].earlyBytes != 0 || w.ends[1].partialBytes != 0 || w.assoc[1].Stats().ReceiveWindow < before {
-		t.Errorf("%d and %d bytes stay counted, the window is %d of %d", w.ends[1].earlyBytes, w.ends[1].partialBytes, w.assoc[1].Stats().ReceiveWindow, before)
+	if w.ends[1].earlyBytes != 0 || w.assoc[1].Stats().ReceiveWindow < before {
+		t.Errorf("%d bytes stay counted, the window is %d of %d", w.ends[1].earlyBytes, w.assoc[1].Stats().ReceiveWindow, before)
 	}
 	if far := w.ends[1].channels.get(good.id); good.State() != StateOpen || far.State() != StateOpen {
 		t.Errorf("another channel is %v and %v", good.State(), far.State())
@@ -132,7 +158,7 @@ func TestUnreadShortMessagesAreBounded(t *testing.T) {
 	w.start()
 	p := reliable("u")
 	p.MaxRetransmits = 10
-	const most = maxUnreliableTotal / messageOverhead
+	most := w.assoc[1].Memory().Reserve() / 4 / messageOverhead
 	for range most/maxUnreliableMessages + 20 {
 		c := w.open(0, p)
 		w.run(20 * time.Millisecond)
@@ -170,28 +196,328 @@ func TestNamesAreBounded(t *testing.T) {
 	w.start()
 	p := reliable(strings.Repeat("l", 65535))
 	p.Protocol = strings.Repeat("p", 65535)
-	const most = maxNameBytes / (2 * 65535)
+	most := w.assoc[1].Memory().Reserve() / 2 / (channelOverhead + 2*65535)
 	var cs []*Channel
 	for range most + 10 {
 		cs = append(cs, w.open(0, p))
 		w.run(100 * time.Millisecond)
 	}
-	if n := len(w.incoming(1)); n != most {
+	if n := len(w.incoming(1)); n > most || n < most-1 {
 		t.Errorf("%d channels, not %d", n, most)
 	}
+	opened := len(w.incoming(1))
 	for i, c := range cs {
-		if want := i < most; (c.State() == StateOpen) != want {
+		if want := i < opened; (c.State() == StateOpen) != want {
 			t.Errorf("channel %d is %v", i, c.State())
 		}
 		c.Close(w.now)
 	}
 	w.run(time.Second)
-	if n := w.ends[1].nameBytes; n != 0 {
-		t.Errorf("%d bytes stay counted", n)
-	}
+	w.wantUncharged(1)
 	w.open(0, p)
 	w.run(time.Second)
-	if n := len(w.incoming(1)); n != most+1 {
+	if n := len(w.incoming(1)); n != opened+1 {
 		t.Errorf("%d channels in the end", n)
+	}
+}
+
+// Channels of the remote take no more memory than what is charged for them, and
+// those beyond the limit are reset.
+func TestChannelsAreCharged(t *testing.T) {
+	w := newWorld(t, 25)
+	w.start()
+	before := heap()
+	near := openMany(w, 32766)
+	w.run(5 * time.Second)
+	grown := heap() - before
+	m, closed := w.assoc[1].Memory(), 0
+	for _, c := range near {
+		if c.State() == StateClosed {
+			closed++
+		}
+	}
+	// The heap holds the other end of each channel as well, and the flight.
+	t.Logf("%d channels of %d, %d bytes kept by both ends, %d charged, at most %d", w.ends[1].channels.len(), len(near), grown, m.Used(), m.Limit())
+	if m.Used() > m.Limit() || closed == 0 || closed+w.ends[1].channels.len() != len(near) {
+		t.Errorf("%d channels were refused, %d are open", closed, w.ends[1].channels.len())
+	}
+	runtime.KeepAlive(w)
+}
+
+func heap() int {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
+
+// openMany opens channels of end 0 without names.
+func openMany(w *world, n int) (cs []*Channel) {
+	for i := range n {
+		cs = append(cs, w.open(0, reliable("")))
+		if i%500 == 0 {
+			w.run(20 * time.Millisecond)
+		}
+	}
+	return cs
+}
+
+// Config.MaxChannels counts the channels of both ends.
+func TestMaxChannels(t *testing.T) {
+	w := newWorld(t, 26)
+	w.ends[1] = NewSession(w.assoc[1], Config{MaxChannels: 10})
+	for range 4 {
+		w.open(1, reliable("ours"))
+	}
+	w.start()
+	near := openMany(w, 8)
+	w.run(time.Second)
+	open := 0
+	for _, c := range near {
+		if c.State() == StateOpen {
+			open++
+		}
+	}
+	if open != 6 || len(w.incoming(1)) != 6 {
+		t.Errorf("%d channels are open, %d were announced", open, len(w.incoming(1)))
+	}
+	if _, err := w.ends[1].Open(w.now, reliable("one more")); err != ErrTooMany {
+		t.Errorf("Open: %v", err)
+	}
+	near[0].Close(w.now)
+	w.run(time.Second)
+	if _, err := w.ends[1].Open(w.now, reliable("one more")); err != nil {
+		t.Errorf("Open after a close: %v", err)
+	}
+}
+
+// A channel that the owner keeps for its program stays charged after its end.
+func TestRetainedChannelsStayCharged(t *testing.T) {
+	w := newWorld(t, 27)
+	w.start()
+	c := w.open(0, reliable(strings.Repeat("x", 5000)))
+	w.run(time.Second)
+	far := w.incoming(1)[0]
+	far.Retain()
+	c.Close(w.now)
+	w.run(time.Second)
+	if n := w.assoc[1].Memory().Used(); far.State() != StateClosed || n < 5000+channelOverhead {
+		t.Errorf("%v, %d bytes are charged", far.State(), n)
+	}
+	far.Free()
+	w.wantUncharged(1)
+}
+
+// Where messages came early on more streams than are kept, a reliable channel on
+// one of the others is closed and says why, until the stream is reset.
+func TestEarlyOnTooManyStreams(t *testing.T) {
+	w := newWorld(t, 31)
+	w.start()
+	for id := range uint16(maxEarlyMessages + 1) {
+		w.sendRaw(id*2+1, ppidBinary, []byte{1})
+	}
+	w.run(time.Second)
+	late := func(id uint16) *Channel {
+		p := reliable("late")
+		p.Negotiated, p.ID = true, id
+		c := w.open(1, p)
+		w.run(time.Second)
+		return c
+	}
+	if c := late(1); c.State() != StateOpen || c.Waiting() != 1 {
+		t.Errorf("%v with %d messages, %v", c.State(), c.Waiting(), c.Err())
+	}
+	if c := late(2*maxEarlyMessages + 1); c.Waiting() != 0 || c.Err() != ErrLate {
+		t.Errorf("%v with %d messages, %v", c.State(), c.Waiting(), c.Err())
+	}
+	if c := late(2*maxEarlyMessages + 1); c.State() != StateOpen {
+		t.Errorf("after a reset: %v, %v", c.State(), c.Err())
+	}
+}
+
+// resetAll sends end 1 requests to reset all streams of end 0 (RFC 6525 §4.1),
+// one in a packet, and returns how many bytes that is.
+func (w *world) resetAll(times int) (size int) {
+	w.t.Helper()
+	for range times {
+		p := append(append([]byte{}, w.head...), 0, 0, 0, 0, 130, 0, 0, 20, 0, 13, 0, 16)
+		p = binary.BigEndian.AppendUint32(p, w.request)
+		p = append(p, 0, 0, 0, 0)
+		p = binary.BigEndian.AppendUint32(p, w.lastTSN)
+		w.request++
+		w.assoc[1].HandlePacket(w.now, p)
+		w.ends[1].Process(w.now)
+		size += len(p)
+	}
+	return size
+}
+
+// newResetWorld is a world whose end 1 has many channels of end 0, and that can
+// forge requests.
+func newResetWorld(t testing.TB, channels int) *world {
+	w := newWorld(t, 1)
+	for i := range w.ends {
+		w.assoc[i].Connect(w.now)
+		w.ends[i].Start(w.now, i == 0)
+	}
+	w.step(0)
+	w.request = binary.BigEndian.Uint32(w.flight[0].pkt[12+4+12:]) // the initial TSN of end 0
+	w.run(time.Second)
+	cs := openMany(w, channels)
+	w.run(10 * time.Second)
+	cs[0].Send(w.now, []byte("x"), false)
+	w.flight = nil
+	w.step(0)
+	w.head, w.lastTSN = w.flight[0].pkt[:8], binary.BigEndian.Uint32(w.flight[0].pkt[16:])
+	for b := w.flight[0].pkt[12:]; b[0] != 64; { // behind a SACK
+		n := int(binary.BigEndian.Uint16(b[2:]))
+		b = b[(n+3)&^3:]
+		w.lastTSN = binary.BigEndian.Uint32(b[4:])
+	}
+	w.run(time.Second)
+	return w
+}
+
+// A reset of all streams costs as much as was opened since the last one, and
+// ends every channel.
+func TestResetAllIsBounded(t *testing.T) {
+	w := newResetWorld(t, 3000)
+	w.resetAll(1)
+	if w.ends[1].live.first != nil {
+		t.Error("a channel is as if it were not reset")
+	}
+	n := w.ends[1].channels.len()
+	if n != 3000 {
+		t.Fatalf("%d channels", n)
+	}
+	if allocs := testing.AllocsPerRun(20, func() { w.resetAll(1) }); allocs > 20 {
+		t.Errorf("%.0f allocations for the next with %d channels", allocs, n)
+	}
+	w.run(20 * time.Second)
+	for _, c := range w.incoming(1) {
+		if c.State() != StateClosed {
+			t.Fatalf("channel %d is %v", c.id, c.State())
+		}
+	}
+}
+
+// BenchmarkResetAll is 35 packets of 32 bytes, with 10,000 channels.
+func BenchmarkResetAll(b *testing.B) {
+	w := newResetWorld(b, 10000)
+	w.resetAll(1)
+	for b.Loop() {
+		w.resetAll(35)
+	}
+}
+
+// A remote that performs our reset and never resets its own side does not leave
+// the channel closing for good.
+func TestRemoteNeverResets(t *testing.T) {
+	w := newWorld(t, 28)
+	w.start()
+	c := w.open(0, reliable("c"))
+	w.run(time.Second)
+	far := w.incoming(1)[0]
+	far.state = StateClosing // so that it answers nothing
+	c.Close(w.now)
+	w.run(resetWait - 2*time.Second)
+	w.sendRawFrom(1, c.id, ppidBinary, []byte("still there"))
+	w.run(resetWait - time.Second)
+	if c.State() != StateClosing || c.Waiting() != 1 {
+		t.Fatalf("%v with %d messages before the time", c.State(), c.Waiting())
+	}
+	w.run(3 * time.Second)
+	if c.State() != StateClosed || c.Err() != nil {
+		t.Errorf("%v, %v", c.State(), c.Err())
+	}
+	if next := w.open(0, reliable("next")); next.id == c.id {
+		t.Error("the id is used again, though the remote's side is not reset")
+	}
+	// A late reset frees it.
+	w.assoc[1].ResetStreams(w.now, c.id)
+	w.run(time.Second)
+	if again := w.open(0, reliable("again")); again.id != c.id {
+		t.Errorf("id %d, not %d", again.id, c.id)
+	}
+}
+
+// limitStreams has an end announce fewer streams in its INIT, and in its INIT ACK.
+func limitStreams(pkt []byte, n uint16) []byte {
+	if pkt[12] == 1 || pkt[12] == 2 {
+		binary.BigEndian.PutUint16(pkt[12+4+10:], n)
+		clear(pkt[8:12]) // no checksum
+	}
+	return pkt
+}
+
+// Channels beyond the remote's limit of streams fail with the reason, before the
+// limit is known and after.
+func TestStreamLimit(t *testing.T) {
+	w := newWorld(t, 29)
+	w.alter = func(to int, pkt []byte) []byte {
+		if to == 0 {
+			return limitStreams(pkt, 10)
+		}
+		return pkt
+	}
+	negotiated := func(id uint16) Params {
+		p := reliable("n")
+		p.Negotiated, p.ID = true, id
+		return p
+	}
+	inside, beyond := w.open(0, negotiated(9)), w.open(0, negotiated(10))
+	var ours []*Channel
+	for range 6 {
+		ours = append(ours, w.open(0, reliable("o")))
+	}
+	w.start()
+	if inside.State() != StateOpen || beyond.State() != StateClosed || !errors.Is(beyond.Err(), ErrStreamLimit) {
+		t.Errorf("%v and %v, %v", inside.State(), beyond.State(), beyond.Err())
+	}
+	for i, c := range ours { // ids 0, 2 … 10
+		if ok := i < 5; ok != (c.State() == StateOpen) || !ok && !errors.Is(c.Err(), ErrStreamLimit) {
+			t.Errorf("channel %d: %v, %v", i, c.State(), c.Err())
+		}
+	}
+	if _, err := w.ends[0].Open(w.now, reliable("late")); !errors.Is(err, ErrStreamLimit) {
+		t.Errorf("Open: %v", err)
+	}
+	if _, err := w.ends[0].Open(w.now, negotiated(5000)); !errors.Is(err, ErrStreamLimit) {
+		t.Errorf("Open of a negotiated one: %v", err)
+	}
+}
+
+// A remote that acknowledges channels up to a number, and drops what opens more,
+// has the others fail.
+func TestUnacknowledgedChannels(t *testing.T) {
+	for _, acks := range []bool{true, false} {
+		w := newWorld(t, 30)
+		w.start()
+		first := w.open(0, reliable("first"))
+		w.run(time.Second)
+		w.ends[0].acks = acks
+		silent := w.open(0, reliable("silent"))
+		for w.assoc[0].Acknowledged(silent.id) == false {
+			w.step(0)
+			for _, f := range w.flight {
+				w.assoc[f.to].HandlePacket(w.now, f.pkt)
+			}
+			w.flight = nil
+			for _, ok := w.assoc[1].Receive(); ok; _, ok = w.assoc[1].Receive() {
+			}
+			for p, ok := w.assoc[1].AppendPacket(w.now, nil, 1200); ok; p, ok = w.assoc[1].AppendPacket(w.now, nil, 1200) {
+				w.assoc[0].HandlePacket(w.now, p)
+			}
+			w.now = w.now.Add(10 * time.Millisecond)
+			w.assoc[1].Advance(w.now)
+		}
+		w.run(ackWait - time.Second)
+		if silent.State() != StateOpen {
+			t.Fatalf("%v before the time", silent.State())
+		}
+		w.run(2*ackWait + resetWait)
+		if first.State() != StateOpen || acks != (silent.State() == StateClosed) || acks && silent.Err() != ErrUnacknowledged {
+			t.Errorf("acks %v: %v and %v, %v", acks, first.State(), silent.State(), silent.Err())
+		}
 	}
 }

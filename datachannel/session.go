@@ -3,6 +3,8 @@ package datachannel
 import (
 	"cmp"
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -40,7 +42,7 @@ type Params struct {
 	Priority          uint16 // 0: 256, normal (RFC 8831 §6.4)
 }
 
-// nameBytes is what the texts take.
+// nameBytes is the size of the texts.
 func (p *Params) nameBytes() int { return len(p.Label) + len(p.Protocol) }
 
 // Errors of Open and Send, and of Channel.Err.
@@ -52,6 +54,16 @@ var (
 	ErrInvalid  = errors.New("datachannel: invalid parameters")
 	ErrProtocol = errors.New("datachannel: the far end broke the protocol")
 	ErrLate     = errors.New("datachannel: more had come than could be kept when the channel was opened here")
+
+	// ErrTooMany: Config.MaxChannels are open.
+	ErrTooMany = errors.New("datachannel: as many channels are open as may be")
+	// ErrStreamLimit: the remote's SCTP has no stream of that id.
+	ErrStreamLimit = errors.New("datachannel: the id is beyond the remote's limit of streams")
+	// ErrUnacknowledged: the remote has not answered DATA_CHANNEL_OPEN, though it
+	// did for other channels.
+	ErrUnacknowledged = errors.New("datachannel: the remote does not acknowledge the channel: perhaps it takes no more")
+	// ErrMemory: the remote has used up what it can make this end keep.
+	ErrMemory = errors.New("datachannel: the memory for what the remote sends is used up")
 )
 
 const (
@@ -68,17 +80,25 @@ const (
 	// maxAnswering bounds the streams without a channel whose reset is answered
 	// at a time. The far end chooses them, and each takes memory until it is done.
 	maxAnswering = 64
-
-	// maxNameBytes bounds the labels and protocols of the channels that the far
-	// end has open: each may have 128 KiB of them (RFC 8832 §5.1), of which the
-	// receive window knows nothing any more.
-	maxNameBytes = 8 << 20
 )
+
+// Config is what a Session is made from. The zero value is the default.
+type Config struct {
+	// MaxMessageSize is the longest message in bytes that the remote may send to
+	// the program: a longer one ends its channel with ErrProtocol. 0: no bound but
+	// the association's, which must let a DATA_CHANNEL_OPEN of MaxOpenSize pass.
+	MaxMessageSize int
+	// MaxChannels is how many channels may be open at a time, of both ends. Open
+	// beyond is ErrTooMany, and the remote's are reset. 0: 65535.
+	MaxChannels int
+}
 
 // A Session is the set of data channels on one association (RFC 8831).
 type Session struct {
 	assoc       *sctp.Association
-	maxMessage  int // received; 0: what the association takes
+	memory      *sctp.Memory // of assoc
+	maxMessage  int          // received; 0: what the association takes
+	maxChannels int
 	started     bool
 	client      bool
 	established bool
@@ -88,24 +108,51 @@ type Session struct {
 	waiting  []*Channel // for an id, until Start
 	nextID   int        // no id of ours below it is free
 
-	refused   map[uint16]struct{} // streams of the far end's that we reset: it answers with its own reset
+	live      channelList // channels whose remote side is not reset
+	unacked   channelList // of ours, that wait for DATA_CHANNEL_ACK
+	unreset   channelList // whose own side is reset, and that wait for the remote's
+	acks      bool        // the remote sends DATA_CHANNEL_ACK
+	allResets uint32      // resets of all streams by the remote
+
+	reserved  idSet               // streams that only we have reset, out of use until the remote resets them
 	answering map[uint16]struct{} // streams without a channel that we reset since the far end did
 
+	lost          idSet // streams on which all was lost that came before the channel
 	early         map[uint16]earlyQueue
 	earlyMessages int
 	earlyBytes    int
 
-	unreliableBytes int // held for programs that do not read
-	partialBytes    int // of messages in deprecated pieces
-	nameBytes       int // labels and protocols of the far end's channels
+	unreliableBytes int // held for programs that do not read, charged to memory
 	events          queue[Event]
 }
 
-// NewSession returns a session without channels. A message for the program that
-// is longer than maxMessageSize ends its channel with ErrProtocol; 0: no bound but
-// the association's, which must let a DATA_CHANNEL_OPEN of MaxOpenSize pass.
-func NewSession(a *sctp.Association, maxMessageSize int) *Session {
-	return &Session{assoc: a, maxMessage: maxMessageSize}
+// NewSession returns a session without channels.
+func NewSession(a *sctp.Association, cfg Config) *Session {
+	s := &Session{assoc: a, memory: a.Memory(), maxMessage: cfg.MaxMessageSize, maxChannels: cfg.MaxChannels}
+	if s.maxChannels <= 0 {
+		s.maxChannels = maxStreamID + 1
+	}
+	s.live.kind, s.unacked.kind, s.unreset.kind = listLive, listTimed, listTimed
+	return s
+}
+
+// full reports whether no further channel may be opened.
+func (s *Session) full() bool { return s.channels.len()+len(s.waiting) >= s.maxChannels }
+
+// streamLimit is ErrStreamLimit for an id that the remote does not have.
+func (s *Session) streamLimit(id uint16) error {
+	return fmt.Errorf("%w: id %d, and it has %d", ErrStreamLimit, id, s.assoc.OutgoingStreams())
+}
+
+// chargeUnread charges an unread message outside of the receive window, and
+// reports whether there is room for it.
+func (s *Session) chargeUnread(m *message) bool {
+	n := m.cost()
+	if s.unreliableBytes+n > s.memory.Reserve()/4 || !s.memory.Charge(n) {
+		return false
+	}
+	s.unreliableBytes += n
+	return true
 }
 
 // tooLong says whether the far end may not have sent so long a message: our
@@ -144,8 +191,10 @@ func (s *Session) firstID() int {
 // Open adds a channel. In-band ones get their id and send DATA_CHANNEL_OPEN
 // once the session has started; they are open when the association is
 // established, without waiting for the acknowledgement (RFC 8832 §6); negotiated
-// ones likewise. The errors are ErrIDInUse, ErrNoID, ErrTooLong, ErrInvalid,
-// and ErrNotOpen when the association has ended.
+// ones likewise. The errors are ErrIDInUse, ErrNoID, ErrStreamLimit, ErrTooMany,
+// ErrTooLong, ErrInvalid, and ErrNotOpen when the association has ended. Where
+// the remote's limit of streams is not known yet, a channel beyond it ends with
+// ErrStreamLimit once it is.
 func (s *Session) Open(now time.Time, p Params) (*Channel, error) {
 	if s.ended != nil {
 		return nil, ErrNotOpen
@@ -156,6 +205,9 @@ func (s *Session) Open(now time.Time, p Params) (*Channel, error) {
 	if p.MaxRetransmits >= 0 && p.MaxPacketLifeTime >= 0 || p.Negotiated && p.ID > maxStreamID {
 		return nil, ErrInvalid // RFC 8831 §6.1: at most one of the two
 	}
+	if s.full() {
+		return nil, ErrTooMany
+	}
 	if p.Priority == 0 {
 		p.Priority = normalPriority
 	}
@@ -165,8 +217,8 @@ func (s *Session) Open(now time.Time, p Params) (*Channel, error) {
 		if s.channels.get(p.ID) != nil {
 			return nil, ErrIDInUse
 		}
-		if s.established && int(p.ID) >= s.assoc.OutgoingStreams() {
-			return nil, ErrNoID
+		if int(p.ID) >= s.assoc.OutgoingStreams() {
+			return nil, s.streamLimit(p.ID)
 		}
 		s.register(c, p.ID)
 		s.adoptEarly(now, c)
@@ -189,8 +241,11 @@ func (s *Session) Open(now time.Time, p Params) (*Channel, error) {
 // opened opens a channel, or closes it where it has lost something already.
 func (s *Session) opened(now time.Time, c *Channel) {
 	s.setState(c, StateOpen)
-	if c.err != nil {
+	switch {
+	case c.err != nil:
 		c.Close(now)
+	case c.inBand && !c.acked:
+		s.wait(now, c, &s.unacked, ackWait)
 	}
 }
 
@@ -205,6 +260,8 @@ func (s *Session) isAnswering(id uint16) bool {
 func (s *Session) register(c *Channel, id uint16) {
 	c.id, c.hasID = id, true
 	s.channels.add(c)
+	s.live.add(c)
+	s.unreserve(id)
 	if c.params.Priority != normalPriority {
 		s.assoc.SetPriority(id, c.params.Priority)
 	}
@@ -212,11 +269,14 @@ func (s *Session) register(c *Channel, id uint16) {
 
 // openInBand gives a channel an id of ours and queues its DATA_CHANNEL_OPEN.
 func (s *Session) openInBand(now time.Time, c *Channel) error {
-	for s.nextID <= maxStreamID && (s.channels.get(uint16(s.nextID)) != nil || s.isAnswering(uint16(s.nextID))) {
+	for s.nextID <= maxStreamID && s.inUse(uint16(s.nextID)) {
 		s.nextID += 2
 	}
-	if s.nextID > maxStreamID || s.nextID >= s.assoc.OutgoingStreams() {
+	switch {
+	case s.nextID > maxStreamID:
 		return ErrNoID
+	case s.nextID >= s.assoc.OutgoingStreams():
+		return s.streamLimit(uint16(s.nextID))
 	}
 	id := uint16(s.nextID)
 	s.nextID += 2
@@ -230,16 +290,25 @@ func (s *Session) openInBand(now time.Time, c *Channel) error {
 	return nil
 }
 
+// inUse reports whether an id may not be given to a channel of ours.
+func (s *Session) inUse(id uint16) bool {
+	return s.reserved.has(id) || s.channels.get(id) != nil || s.isAnswering(id)
+}
+
 // unregister frees a channel's stream for another.
 func (s *Session) unregister(c *Channel) {
 	if !c.hasID || s.channels.get(c.id) != c {
 		return
 	}
 	s.channels.remove(c.id)
-	if !c.params.Negotiated && !c.inBand {
-		s.nameBytes -= c.params.nameBytes()
-	}
-	if id := int(c.id); s.started && id%2 == s.firstID() && id < s.nextID {
+	c.unlink(listLive)
+	c.unlink(listTimed)
+	s.freed(c.id)
+}
+
+// freed notes that an id may be free for a channel of ours.
+func (s *Session) freed(id uint16) {
+	if id := int(id); s.started && id%2 == s.firstID() && id < s.nextID {
 		s.nextID = id
 	}
 }
@@ -266,8 +335,12 @@ type Event struct {
 // NextEvent returns the next event, in order.
 func (s *Session) NextEvent() (Event, bool) {
 	e, ok := s.events.pop()
-	if ok && e.Kind == EventMessage {
+	switch {
+	case e.Kind == EventMessage:
 		e.Channel.told = false
+	case e.Kind == EventState && e.State == StateClosed:
+		e.Channel.gone = true
+		e.Channel.uncharge()
 	}
 	return e, ok
 }
@@ -305,7 +378,7 @@ func (s *Session) closed(c *Channel, err error) {
 		return
 	}
 	c.err = cmp.Or(c.err, err) // what began the close is the cause
-	c.takePartial()
+	c.takePartial(nil)
 	s.unregister(c)
 	s.setState(c, StateClosed)
 }
@@ -336,11 +409,10 @@ func (s *Session) handleEvent(now time.Time, ev sctp.Event) {
 	case sctp.EventEstablished:
 		s.associationUp(now)
 	case sctp.EventStreamsReset:
-		streams := ev.Streams
-		if len(streams) == 0 { // all of them
-			streams = s.known()
+		if len(ev.Streams) == 0 {
+			s.remoteResetAll(now)
 		}
-		for _, id := range streams {
+		for _, id := range ev.Streams {
 			s.remoteReset(now, id)
 		}
 		return
@@ -362,16 +434,21 @@ func (s *Session) handleEvent(now time.Time, ev sctp.Event) {
 	s.event(Event{Kind: EventAssociation, Association: ev})
 }
 
-// known lists the streams with a channel, or with messages that came before it.
-func (s *Session) known() []uint16 {
-	ids := s.channels.ids()
-	for id := range s.early {
+// remoteResetAll is the remote closing its side of all streams. It costs as much
+// as was opened or kept since the last time, however many channels there are.
+func (s *Session) remoteResetAll(now time.Time) {
+	s.allResets++
+	s.lost = idSet{}
+	for _, id := range slices.Sorted(maps.Keys(s.early)) {
 		if s.channels.get(id) == nil {
-			ids = append(ids, id)
+			s.remoteReset(now, id)
+		} else {
+			s.dropEarly(id)
 		}
 	}
-	slices.Sort(ids)
-	return ids
+	for c := s.live.first; c != nil; c = s.live.first {
+		s.remoteReset(now, c.id)
+	}
 }
 
 // associationUp opens the channels that waited.
@@ -382,9 +459,9 @@ func (s *Session) associationUp(now time.Time) {
 		switch {
 		case c.state != StateConnecting:
 		case int(id) >= s.assoc.OutgoingStreams():
-			s.closed(c, ErrNoID)
+			s.closed(c, s.streamLimit(id))
 		default:
-			s.setState(c, StateOpen)
+			s.opened(now, c)
 		}
 	}
 }
@@ -401,8 +478,10 @@ func (s *Session) closeAll(now time.Time, err error) {
 		}
 		s.closed(c, err)
 	}
-	s.early, s.earlyMessages, s.earlyBytes = nil, 0, 0
-	s.refused, s.answering = nil, nil
+	for id := range s.early {
+		s.dropEarly(id)
+	}
+	s.early, s.reserved, s.lost, s.answering = nil, idSet{}, idSet{}, nil
 }
 
 // beginClose resets our side of a channel's stream, which ends the channel
@@ -426,14 +505,15 @@ func (s *Session) resetStream(now time.Time, c *Channel) {
 // remoteReset is the far end closing its side of a stream: ours follows at
 // once (RFC 8831 §6.7).
 func (s *Session) remoteReset(now time.Time, id uint16) {
-	s.dropEarly(now, id)
+	s.dropEarly(id)
 	c := s.channels.get(id)
 	if c == nil {
 		s.answerReset(now, id)
 		return
 	}
 	c.again = c.remoteEnd // what the far end had on the id since is over, too
-	c.remoteEnd = true
+	c.remoteEnd, c.resets = true, s.allResets
+	c.unlink(listLive)
 	switch c.state {
 	case StateConnecting, StateOpen:
 		s.beginClose(now, c)
@@ -444,27 +524,33 @@ func (s *Session) remoteReset(now time.Time, id uint16) {
 	}
 }
 
-// refuse resets a stream of the far end's that is to have no channel.
+// refuse resets a stream of the remote that is to have no channel. Where there
+// is no room for that, nothing is done, as if DATA_CHANNEL_OPEN had not come.
 func (s *Session) refuse(now time.Time, id uint16) {
-	s.dropEarly(now, id)
-	if s.assoc.ResetStreams(now, id) != nil {
-		return // an invalid stream has nothing to reset
+	s.dropEarly(id)
+	if s.assoc.ResetStreams(now, id) == nil { // an invalid stream has nothing to reset
+		s.reserve(id)
 	}
-	if s.refused == nil {
-		s.refused = map[uint16]struct{}{}
-	}
-	s.refused[id] = struct{}{}
 }
 
-// answerReset answers the far end's reset of a stream that has no channel here:
+// reserve keeps an id out of use until the remote resets its side.
+func (s *Session) reserve(id uint16) { s.reserved.add(id) }
+
+// unreserve undoes reserve. It reports whether the id was reserved.
+func (s *Session) unreserve(id uint16) bool {
+	if !s.reserved.has(id) {
+		return false
+	}
+	s.reserved.remove(id)
+	s.freed(id)
+	return true
+}
+
+// answerReset answers the remote's reset of a stream that has no channel here:
 // of a negotiated one that only it has, and that would wait for ever (RFC 8831
 // §6.7). Where it is itself the answer to ours, that is all.
 func (s *Session) answerReset(now time.Time, id uint16) {
-	if _, ok := s.refused[id]; ok {
-		delete(s.refused, id)
-		return
-	}
-	if len(s.answering) >= maxAnswering || s.isAnswering(id) || s.assoc.ResetStreams(now, id) != nil {
+	if s.unreserve(id) || len(s.answering) >= maxAnswering || s.isAnswering(id) || s.assoc.ResetStreams(now, id) != nil {
 		return
 	}
 	if s.answering == nil {
@@ -490,12 +576,15 @@ func (s *Session) localReset(now time.Time, id uint16, failed error) {
 	case c.state != StateClosing:
 	case failed != nil:
 		s.closed(c, failed)
+		if !c.remoteEnd {
+			s.reserve(id)
+		}
+	case !c.remoteEnd:
+		c.localEnd = true
+		s.wait(now, c, &s.unreset, resetWait)
 	default:
 		c.localEnd = true
-		if !c.remoteEnd {
-			return
-		}
-		if s.closed(c, nil); c.again {
+		if s.closed(c, nil); c.again || c.resets != s.allResets {
 			s.answerReset(now, id)
 		}
 	}
@@ -522,7 +611,12 @@ func (s *Session) handleMessage(now time.Time, m sctp.Message) {
 // handleData takes a message of a channel.
 func (s *Session) handleData(now time.Time, c *Channel, m sctp.Message) {
 	// RFC 8832 §6: a message from the far end shows that it knows the channel.
-	c.acked = true
+	if !c.acked {
+		c.acknowledged()
+	}
+	if c.links[listTimed].list == &s.unreset {
+		s.wait(now, c, &s.unreset, resetWait)
+	}
 	n := len(m.Data)
 	if c.err != nil { // nothing behind what closed it
 		s.assoc.Release(now, n)
@@ -540,12 +634,11 @@ func (s *Session) handleData(now time.Time, c *Channel, m sctp.Message) {
 	case ppidStringPartial, ppidBinaryPartial:
 		// Deprecated (RFC 8831 §6.6): a piece, whose end has PPID 51 or 53.
 		s.assoc.Release(now, n)
-		if s.partialBytes+n > maxPartialBytes || s.tooLong(len(c.partial)+n) {
+		if s.tooLong(c.pieces + n) {
 			c.fail(now, ErrProtocol)
-			return
+		} else if !c.keepPartial(m.Data) {
+			c.fail(now, ErrMemory)
 		}
-		c.partial = append(c.partial, m.Data...)
-		s.partialBytes += n
 		return
 	default:
 		// RFC 8831 §6.6: without prior negotiation there are no other PPIDs, and
@@ -554,17 +647,16 @@ func (s *Session) handleData(now time.Time, c *Channel, m sctp.Message) {
 		c.fail(now, ErrProtocol)
 		return
 	}
-	if s.tooLong(len(c.partial) + n) {
+	if s.tooLong(c.pieces + n) {
 		s.assoc.Release(now, n)
 		c.fail(now, ErrProtocol)
 		return
 	}
 	if c.partial != nil {
 		// The pieces wait for the program now, like any message.
-		pieces := c.takePartial()
-		s.assoc.Hold(len(pieces))
-		n += len(pieces)
-		msg.data = append(pieces, msg.data...)
+		msg.data = c.takePartial(msg.data)
+		s.assoc.Hold(len(msg.data) - n)
+		n = len(msg.data)
 	}
 	c.deliver(now, msg, n)
 }
@@ -580,13 +672,18 @@ type earlyQueue struct {
 func (s *Session) keepEarly(now time.Time, m sctp.Message) {
 	s.assoc.Release(now, len(m.Data))
 	q, ok := s.early[m.Stream]
-	if s.ended != nil || !ok && len(s.early) >= maxEarlyMessages {
+	switch {
+	case s.ended != nil:
+		return
+	case !ok && (s.lost.has(m.Stream) || len(s.early) >= maxEarlyMessages || !s.memory.Charge(earlyOverhead)):
+		s.lost.add(m.Stream)
 		return
 	}
 	if s.early == nil {
 		s.early = make(map[uint16]earlyQueue)
 	}
-	if q.lost || s.tooLong(len(m.Data)) || s.earlyMessages >= maxEarlyMessages || s.earlyBytes+len(m.Data) > maxEarlyBytes {
+	if q.lost || s.tooLong(len(m.Data)) || s.earlyMessages >= maxEarlyMessages || s.earlyBytes+len(m.Data) > maxEarlyBytes ||
+		!s.memory.Charge(len(m.Data)+messageOverhead) {
 		q.lost = true
 	} else {
 		q.messages = append(q.messages, m)
@@ -597,12 +694,21 @@ func (s *Session) keepEarly(now time.Time, m sctp.Message) {
 }
 
 // dropEarly forgets what came early on a stream, and returns it.
-func (s *Session) dropEarly(now time.Time, id uint16) earlyQueue {
-	q := s.early[id]
+func (s *Session) dropEarly(id uint16) earlyQueue {
+	q, ok := s.early[id]
+	if s.lost.has(id) {
+		s.lost.remove(id)
+		q.lost = true
+	}
+	if !ok {
+		return q
+	}
 	delete(s.early, id)
 	s.earlyMessages -= len(q.messages)
+	s.memory.Uncharge(earlyOverhead)
 	for _, m := range q.messages {
 		s.earlyBytes -= len(m.Data)
+		s.memory.Uncharge(len(m.Data) + messageOverhead)
 	}
 	return q
 }
@@ -610,7 +716,7 @@ func (s *Session) dropEarly(now time.Time, id uint16) earlyQueue {
 // adoptEarly gives a new channel what came before it. It was
 // released from the window when it was kept, so it is no longer charged.
 func (s *Session) adoptEarly(now time.Time, c *Channel) {
-	q := s.dropEarly(now, c.id)
+	q := s.dropEarly(c.id)
 	for _, m := range q.messages {
 		msg := message{data: m.Data, charged: -1}
 		switch m.PPID {
@@ -624,7 +730,10 @@ func (s *Session) adoptEarly(now time.Time, c *Channel) {
 		default:
 			continue
 		}
-		s.unreliableBytes += msg.cost()
+		if !s.chargeUnread(&msg) {
+			q.lost = true
+			break
+		}
 		c.queue.push(msg)
 		c.bytes += len(msg.data)
 		c.arrived++
@@ -639,8 +748,9 @@ func (s *Session) adoptEarly(now time.Time, c *Channel) {
 func (s *Session) handleDCEP(now time.Time, m sctp.Message) {
 	switch {
 	case len(m.Data) == 1 && m.Data[0] == dcepAck:
-		if c := s.channels.get(m.Stream); c != nil {
-			c.acked = true
+		if c := s.channels.get(m.Stream); c != nil && c.inBand {
+			s.acks = true
+			c.acknowledged()
 		}
 	case len(m.Data) > 0 && m.Data[0] == dcepOpen:
 		s.handleOpen(now, m)
@@ -665,15 +775,15 @@ func (s *Session) handleOpen(now time.Time, m sctp.Message) {
 	}
 	p, err := parseOpen(m.Data)
 	wrongParity := s.started && int(m.Stream)%2 == s.firstID()
+	charge := channelOverhead + p.nameBytes()
 	if err != nil || wrongParity || m.Stream > maxStreamID || int(m.Stream) >= s.assoc.OutgoingStreams() ||
-		s.nameBytes+p.nameBytes() > maxNameBytes {
+		s.full() || !s.memory.Charge(charge) {
 		s.refuse(now, m.Stream)
 		return
 	}
 	p.ID = m.Stream
-	c := &Channel{s: s, params: p, ackOwed: true}
+	c := &Channel{s: s, params: p, ackOwed: true, charge: charge}
 	s.register(c, m.Stream)
-	s.nameBytes += p.nameBytes()
 	if !reopened {
 		s.acceptOpen(now, c)
 	}

@@ -32,6 +32,12 @@ type world struct {
 	flight []flying
 	loss   float64
 	events [2][]Event
+
+	alter func(to int, pkt []byte) []byte // nil: packets are as they were sent
+
+	// For requests that are forged, see newResetWorld.
+	head             []byte
+	request, lastTSN uint32
 }
 
 type flying struct {
@@ -44,7 +50,7 @@ func newWorld(t testing.TB, seed uint64) *world {
 	w := &world{t: t, now: time.Unix(1e9, 0), rng: rand.New(rand.NewPCG(seed, 2))}
 	for i := range w.ends {
 		w.assoc[i] = sctp.NewAssociation(sctp.Config{Rand: testRand{w.rng}})
-		w.ends[i] = NewSession(w.assoc[i], 0)
+		w.ends[i] = NewSession(w.assoc[i], Config{})
 	}
 	return w
 }
@@ -91,6 +97,11 @@ func (w *world) run(d time.Duration) {
 				next = t
 			}
 		}
+		for _, e := range w.ends {
+			if t := e.NextTimeout(); !t.IsZero() && t.Before(next) {
+				next = t
+			}
+		}
 		if !next.Before(end) {
 			w.now = end
 			return
@@ -101,11 +112,15 @@ func (w *world) run(d time.Duration) {
 		for len(w.flight) > 0 && !w.flight[0].at.After(w.now) {
 			f := w.flight[0]
 			w.flight = w.flight[1:]
+			if w.alter != nil {
+				f.pkt = w.alter(f.to, f.pkt)
+			}
 			w.assoc[f.to].HandlePacket(w.now, f.pkt)
 			w.ends[f.to].Process(w.now)
 		}
-		for _, a := range w.assoc {
+		for i, a := range w.assoc {
 			a.Advance(w.now)
+			w.ends[i].Advance(w.now)
 		}
 	}
 }

@@ -46,9 +46,12 @@ func (t *table) remove(id uint16) {
 	}
 }
 
+// len is the number of channels.
+func (t *table) len() int { return len(t.few) + len(t.many) }
+
 // ids lists the streams, in order, so that nothing depends on a map's.
 func (t *table) ids() []uint16 {
-	ids := make([]uint16, 0, len(t.few)+len(t.many))
+	ids := make([]uint16, 0, t.len())
 	for _, c := range t.few {
 		ids = append(ids, c.id)
 	}

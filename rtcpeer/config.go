@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"unicode/utf8"
 
+	"purertc/datachannel"
 	"purertc/dtls"
 	"purertc/sctp"
 )
@@ -115,6 +116,18 @@ type Config struct {
 	// advertised. 0: 262144. The receive window is never smaller. A channel on
 	// which the far end sends a longer one is closed.
 	MaxMessageSize int `json:"-"`
+	// MemoryLimit is how many bytes of data and channels the remote can make this
+	// end keep, all told: messages that the program has not read, fragments,
+	// channels with their labels, and what SCTP keeps of streams. 0: the receive
+	// window, which is 1 MiB and grows to 16 MiB where the program reads fast, and
+	// sctp.DefaultReserve beside it. At least 2.5 times MaxMessageSize, and 320 KiB.
+	// What the remote sends beyond is dropped or refused, and ends
+	// the connection where nothing else helps. See sctp.Memory.
+	MemoryLimit int `json:"-"`
+	// MaxChannels is how many channels may be open at a time, of both ends; 0:
+	// 65535. CreateDataChannel fails beyond, and a channel of the remote is closed
+	// at once.
+	MaxChannels int `json:"-"`
 	// SendBufferSize is how many bytes may wait on a channel; 0: 4 MiB.
 	SendBufferSize int `json:"-"`
 	// MaxDatagramSize is the longest UDP payload in bytes that is sent;
@@ -172,7 +185,8 @@ type ChannelOptions struct {
 	// far end sends before this one has is kept up to 256 KiB of all channels;
 	// a reliable channel that missed some is closed at once.
 	Negotiated bool `json:"negotiated"`
-	// ID is the stream, 0 to 65534: set if and only if Negotiated.
+	// ID is the stream, 0 to 65534: set if and only if Negotiated. Where the remote
+	// has fewer streams, a channel beyond them is closed with an error that says so.
 	ID *int `json:"id"`
 	// MaxRetransmits is how often a packet is sent again at most. At most one
 	// of this and MaxPacketLifeTime.
@@ -199,6 +213,10 @@ func (cfg *Config) check() error {
 	switch {
 	case cfg.MaxMessageSize < 0 || cfg.MaxMessageSize > maxMessageSizeLimit:
 		return invalid("MaxMessageSize %d is not 0 to %d", cfg.MaxMessageSize, maxMessageSizeLimit)
+	case cfg.MemoryLimit != 0 && cfg.MemoryLimit < sctp.MinMemoryLimit(cfg.maxReceived()):
+		return invalid("MemoryLimit %d is not 0 or at least %d", cfg.MemoryLimit, sctp.MinMemoryLimit(cfg.maxReceived()))
+	case cfg.MaxChannels < 0 || cfg.MaxChannels > 65535:
+		return invalid("MaxChannels %d is not 0 to 65535", cfg.MaxChannels)
 	case cfg.SendBufferSize < 0:
 		return invalid("SendBufferSize %d is negative", cfg.SendBufferSize)
 	case cfg.CongestionControl > sctp.CongestionReno:
@@ -249,7 +267,12 @@ func (cfg *Config) checkDTLS() error {
 	return nil
 }
 
-func (cfg *Config) maxMessageSize() int  { return orDefault(cfg.MaxMessageSize, defaultMaxMessageSize) }
+func (cfg *Config) maxMessageSize() int { return orDefault(cfg.MaxMessageSize, defaultMaxMessageSize) }
+
+// maxReceived is the longest message that SCTP takes: one of the program, or a
+// DATA_CHANNEL_OPEN.
+func (cfg *Config) maxReceived() int { return max(cfg.maxMessageSize(), datachannel.MaxOpenSize) }
+
 func (cfg *Config) sendBufferSize() int  { return orDefault(cfg.SendBufferSize, defaultSendBufferSize) }
 func (cfg *Config) maxDatagramSize() int { return orDefault(cfg.MaxDatagramSize, defaultDatagramSize) }
 

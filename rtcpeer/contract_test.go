@@ -196,6 +196,10 @@ func TestInitializeChecks(t *testing.T) {
 	for name, cfg := range map[string]Config{
 		"negative MaxMessageSize":      {MaxMessageSize: -1},
 		"huge MaxMessageSize":          {MaxMessageSize: 1<<30 + 1},
+		"negative MemoryLimit":         {MemoryLimit: -1},
+		"MemoryLimit for no message":   {MemoryLimit: 600_000},
+		"negative MaxChannels":         {MaxChannels: -1},
+		"MaxChannels beyond the ids":   {MaxChannels: 65536},
 		"negative SendBufferSize":      {SendBufferSize: -1},
 		"unknown CongestionControl":    {CongestionControl: sctp.CongestionReno + 1},
 		"small MaxDatagramSize":        {MaxDatagramSize: 575},
@@ -1996,7 +2000,7 @@ func TestOtherSCTPPort(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.core.assoc = sctp.NewAssociation(sctp.Config{LocalPort: 6000})
-		p.core.session = datachannel.NewSession(p.core.assoc, 0)
+		p.core.session = datachannel.NewSession(p.core.assoc, datachannel.Config{})
 		port := "6000"
 		signalTo(t, a, b)
 		signalTo(t, b, a)
@@ -2136,23 +2140,87 @@ func TestUnpolledChannels(t *testing.T) {
 		}
 		<-time.After(20 * time.Second)
 		q := p.b.ext.(*stack).peer
-		q.mu.Lock()
-		n := q.incoming
-		q.mu.Unlock()
-		if n.bytes > maxIncomingBytes || n.count != maxIncomingBytes/60_000 {
-			t.Errorf("%d channels with %d bytes wait for a Poll", n.count, n.bytes)
+		charged := func() int {
+			q.mu.Lock()
+			defer q.mu.Unlock()
+			return q.core.assoc.Memory().Used()
 		}
+		before := charged()
 		var kept []*DataChannel
 		p.b.OnDataChannelReceived(func(ch *DataChannel) { kept = append(kept, ch) })
 		p.b.Poll()
-		if len(kept) != n.count {
-			t.Errorf("%d channels after Poll", len(kept))
+		if n := len(kept); n < sctp.DefaultReserve/4/60_000 || n*60_000 > before || before > sctp.DefaultReserve+1<<20 {
+			t.Errorf("%d channels after Poll, %d bytes were charged", n, before)
 		}
+		for _, ch := range kept {
+			ch.Close()
+		}
+		<-time.After(20 * time.Second)
+		p.b.Poll()
+		if n := charged(); n > before/10 {
+			t.Errorf("%d bytes stay charged of %d", n, before)
+		}
+	})
+}
+
+// MaxChannels and MemoryLimit hold for what the remote opens and sends.
+func TestMemoryLimitAndMaxChannels(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		const limit = 2 << 20
+		n := newMemNet()
+		cfg := Config{MemoryLimit: limit, MaxChannels: 5}
+		a, b := newMemConn(t, n, "10.0.0.1", Config{}), newMemConn(t, n, "10.0.0.2", cfg)
+		defer a.Close()
+		defer b.Close()
+		signalTo(t, a, b)
+		signalTo(t, b, a)
+		x, err := a.OpenDataChannel("x", ChannelOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []*DataChannel
+		b.OnDataChannelReceived(func(ch *DataChannel) { got = append(got, ch) })
+		a.CreateOffer()
+		poll := func(d time.Duration) {
+			for range d / (10 * time.Millisecond) {
+				a.Poll()
+				b.Poll()
+				<-time.After(10 * time.Millisecond)
+			}
+		}
+		poll(5 * time.Second)
+		var more []*DataChannel
+		for range 8 {
+			ch, err := a.OpenDataChannel("more", ChannelOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			more = append(more, ch)
+		}
+		poll(5 * time.Second)
+		closed := 0
+		for _, ch := range more {
+			if ch.ReadyState() == ChannelStateClosed {
+				closed++
+			}
+		}
+		if len(got) != 5 || closed != 4 {
+			t.Errorf("%d channels came, %d were refused", len(got), closed)
+		}
+		if _, err := b.OpenDataChannel("one more", ChannelOptions{}); !errors.Is(err, ErrInvalidState) {
+			t.Errorf("OpenDataChannel beyond MaxChannels: %v", err)
+		}
+		for range 200 {
+			x.PutPacket(make([]byte, 20_000))
+		}
+		poll(5 * time.Second)
+		q := b.ext.(*stack).peer
 		q.mu.Lock()
-		n = q.incoming
+		m := q.core.assoc.Memory()
+		used, most := m.Used(), m.Limit()
 		q.mu.Unlock()
-		if n.count != 0 || n.bytes != 0 {
-			t.Errorf("%+v wait after Poll", n)
+		if most > limit || used > most || used < limit/4 {
+			t.Errorf("%d bytes are charged, at most %d", used, most)
 		}
 	})
 }

@@ -57,12 +57,14 @@ const (
 func newCore(cfg *Config, agent *ice.Agent, random io.Reader) core {
 	assoc := sctp.NewAssociation(sctp.Config{
 		Rand:           random,
-		MaxMessageSize: max(cfg.maxMessageSize(), datachannel.MaxOpenSize),
+		MaxMessageSize: cfg.maxReceived(),
+		MemoryLimit:    cfg.MemoryLimit,
 
 		CongestionControl: cfg.CongestionControl,
 	})
 	return core{
-		agent: agent, assoc: assoc, session: datachannel.NewSession(assoc, cfg.maxMessageSize()),
+		agent: agent, assoc: assoc,
+		session:      datachannel.NewSession(assoc, datachannel.Config{MaxMessageSize: cfg.maxMessageSize(), MaxChannels: cfg.MaxChannels}),
 		datagramSize: cfg.maxDatagramSize(), discovery: cfg.MaxDatagramSize == 0,
 	}
 }
@@ -360,6 +362,7 @@ func (p *core) advance(now time.Time) {
 		p.dtls.Advance(now)
 		if p.agent.State() != ice.StateFailed {
 			p.assoc.Advance(now)
+			p.session.Advance(now)
 		}
 	}
 	p.process(now)
@@ -395,6 +398,7 @@ func (p *core) nextTimeout() time.Time {
 			// In StateFailed nothing can be sent: retransmissions that were not
 			// would count as lost, and end the association before a restart.
 			t = earlier(t, p.assoc.NextTimeout())
+			t = earlier(t, p.session.NextTimeout())
 		}
 		t = earlier(t, p.restAt())
 		t = earlier(t, p.beginAt)

@@ -49,13 +49,10 @@ type peer struct {
 	neg      negotiation
 	events   eventQueue
 	channels channelList
-	incoming struct { // channels of the far end that the program has not heard of
-		count, bytes int
-	}
-	inbox  inbox                  // has a lock of its own
-	leader atomic.Pointer[leader] // the socket of the selected pair; not guarded
-	ended  signal                 // set with over
-	cause  error                  // of closed, or of failed
+	inbox    inbox                  // has a lock of its own
+	leader   atomic.Pointer[leader] // the socket of the selected pair; not guarded
+	ended    signal                 // set with over
+	cause    error                  // of closed, or of failed
 
 	state     ConnectionState // the true one
 	gatherer  gatherer

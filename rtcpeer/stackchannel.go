@@ -118,28 +118,12 @@ func (l *channelList) remove(c *stackChannel) {
 	c.prev, c.next = nil, nil
 }
 
-// Limits on channels that the far end has opened and that the program has not
-// heard of yet, since it does not poll: what comes beyond is closed at once.
-const (
-	maxIncoming      = 65535   // as many as there are
-	maxIncomingBytes = 8 << 20 // of labels and protocols
-)
-
-// incomingSize is what a channel that waits for a Poll counts.
-func incomingSize(params *datachannel.Params) int { return len(params.Label) + len(params.Protocol) }
-
 // handleSessionEvent turns the data channels' events into the program's.
 func (p *peer) handleSessionEvent(now time.Time, e datachannel.Event) {
 	switch e.Kind {
 	case datachannel.EventIncoming:
 		params := e.Channel.Params()
-		in := &p.incoming
-		if n := incomingSize(&params); in.count >= maxIncoming || in.bytes+n > maxIncomingBytes {
-			e.Channel.Close(now)
-			return
-		}
-		in.count++
-		in.bytes += incomingSize(&params)
+		e.Channel.Retain() // until the program has heard of it
 		c := p.adopt(e.Channel)
 		p.emit(Event{Kind: EventDataChannel, Channel: c, Label: params.Label, Options: optionsOf(params)})
 	case datachannel.EventState:
@@ -223,9 +207,7 @@ func (c *stackChannel) wake() {
 func (c *stackChannel) taken(e *Event) {
 	switch e.Kind {
 	case EventDataChannel:
-		params := c.ch.Params()
-		c.peer.incoming.count--
-		c.peer.incoming.bytes -= incomingSize(&params)
+		c.ch.Free()
 	case EventPacket:
 		c.packets.queued = false
 	case EventBufferRoom:

@@ -37,18 +37,18 @@ func (a *Association) dataArrived(now time.Time) {
 // windowOpened sends a SACK when the program has made enough room that the far
 // end should know: an eighth of the window, or all of it.
 func (a *Association) windowOpened() {
-	if !a.transferring() || a.advertised > a.window/2 {
+	if !a.transferring() || a.advertised > a.memory.window/2 {
 		return
 	}
-	w := a.receiveWindow()
-	if w-a.advertised >= a.window/8 || a.reassembly.held == 0 && w > a.advertised {
+	w := a.memory.receiveWindow()
+	if w-a.advertised >= a.memory.window/8 || a.memory.held == 0 && w > a.advertised {
 		a.ack = ackNow
 	}
 }
 
 // appendSack appends the SACK that is owed.
 func (a *Association) appendSack(b []byte, room int) []byte {
-	a.advertised = a.receiveWindow()
+	a.advertised = a.memory.receiveWindow()
 	a.ack, a.ackPackets = ackNone, 0
 	a.timers.ack = time.Time{}
 	return a.in.appendSack(b, uint32(a.advertised), room)

@@ -25,6 +25,11 @@ type Config struct {
 	Rand                  io.Reader // nil: crypto/rand
 	MaxMessageSize        int       // of received messages; 0: 262144
 	ReceiveBuffer         int       // a_rwnd in bytes; 0: 1 MiB, which grows as the program reads; never under MaxMessageSize
+
+	// MemoryLimit is how many bytes the remote can make the association and the
+	// layers above keep, see Memory. 0: the receive window and DefaultReserve.
+	// Less than MinMemoryLimit counts as that.
+	MemoryLimit int
 }
 
 // A Message is a user message (RFC 9260 §1.3) on a stream.
@@ -50,6 +55,7 @@ var (
 	ErrClosed        = errors.New("sctp: association is closed")
 	ErrStreamClosed  = errors.New("sctp: stream is being reset")
 	ErrInvalidStream = errors.New("sctp: no such outgoing stream")
+	ErrMemory        = errors.New("sctp: Config.MemoryLimit is reached")
 	ErrEmptyMessage  = errors.New("sctp: a message has at least one byte") // RFC 9260 §3.3.1
 )
 
@@ -59,6 +65,7 @@ var (
 	ErrHandshake     = errors.New("sctp: the far end's INIT ACK is unusable")
 	ErrResetRefused  = errors.New("sctp: the far end refused to reset the stream")
 	ErrNoStreamReset = errors.New("sctp: the far end cannot reset streams")
+	ErrRand          = errors.New("sctp: the random source fails")
 )
 
 // A State is that of an association (RFC 9260 §4).
@@ -119,6 +126,7 @@ type Association struct {
 	ack        ackState
 	gotData    bool // the packet under way held DATA
 	gotForward bool // … a FORWARD TSN
+	gotRequest bool // … a RE-CONFIG request
 
 	sendInit, sendEcho            bool
 	initSpared                    bool // the far end's came before ours had gone
@@ -155,8 +163,7 @@ type Association struct {
 
 	in         tracker
 	reassembly reassembly
-	window     int // the receive window
-	windowMax  int // how far it may grow
+	memory     *Memory
 	tuner      windowTuner
 	advertised int // a_rwnd of the last SACK
 	ackPackets int
@@ -216,15 +223,9 @@ func NewAssociation(cfg Config) *Association {
 	if cfg.MaxMessageSize <= 0 {
 		cfg.MaxMessageSize = defaultMaxMessageSize
 	}
-	windowMax := cfg.ReceiveBuffer
-	if cfg.ReceiveBuffer <= 0 {
-		cfg.ReceiveBuffer, windowMax = defaultReceiveBuffer, maxReceiveWindow
-	}
-	// The largest message must fit with all that is charged for it.
-	cfg.ReceiveBuffer = max(cfg.ReceiveBuffer, cfg.MaxMessageSize+cfg.MaxMessageSize/4)
-	a := &Association{cfg: cfg, mtu: defaultMTU, window: cfg.ReceiveBuffer, windowMax: max(windowMax, cfg.ReceiveBuffer)}
-	a.advertised = a.window
-	a.reassembly.reset(false, cfg.MaxMessageSize)
+	a := &Association{cfg: cfg, mtu: defaultMTU, memory: newMemory(&cfg)}
+	a.advertised = a.memory.window
+	a.reassembly.reset(a.memory, false, cfg.MaxMessageSize)
 	return a
 }
 
@@ -247,17 +248,26 @@ func (a *Association) tick(now time.Time) {
 // clock is now as nanoseconds of the association's clock.
 func (a *Association) clock(now time.Time) int64 { return int64(now.Sub(a.base)) }
 
-// random32 is a random number that is not zero.
-func (a *Association) random32() uint32 {
-	var b [4]byte
-	for {
-		if _, err := io.ReadFull(a.cfg.Rand, b[:]); err != nil {
-			return 1 // only a broken test reader fails: crypto/rand never does
+// random fills b from the random source, and reports whether it could. What
+// needs random bytes is not sent without them.
+func (a *Association) random(b []byte) bool {
+	_, err := io.ReadFull(a.cfg.Rand, b)
+	return err == nil
+}
+
+// identity draws a verification tag, which is not zero, and an initial TSN. ok is
+// false where the random source fails.
+func (a *Association) identity() (tag uint32, tsn TSN, ok bool) {
+	var b [8]byte
+	for range 4 { // zero four times means that the source is broken
+		if !a.random(b[:]) {
+			break
 		}
-		if v := binary.BigEndian.Uint32(b[:]); v != 0 {
-			return v
+		if tag = binary.BigEndian.Uint32(b[:]); tag != 0 {
+			return tag, TSN(binary.BigEndian.Uint32(b[4:])), true
 		}
 	}
+	return 0, 0, false
 }
 
 // open reports whether data may be queued.
@@ -328,7 +338,7 @@ func (a *Association) Receive() (m Message, ok bool) {
 // the receive window opens by so much.
 func (a *Association) Release(now time.Time, n int) {
 	a.tick(now)
-	a.reassembly.held = max(a.reassembly.held-n-messageOverhead, 0)
+	a.memory.held = max(a.memory.held-n-messageOverhead, 0)
 	a.tuneWindow(now, n)
 	a.windowOpened()
 }
@@ -336,7 +346,11 @@ func (a *Association) Release(now time.Time, n int) {
 // Hold charges n bytes more to the receive window, as if they were a part of a
 // message from Receive: they were released before it was known that they are.
 // Release gives them back with it.
-func (a *Association) Hold(n int) { a.reassembly.held += n }
+func (a *Association) Hold(n int) { a.memory.held += n }
+
+// Memory is the account of what the remote makes this end keep, which the layers
+// above charge for their part.
+func (a *Association) Memory() *Memory { return a.memory }
 
 // NextLowered returns a stream whose BufferedAmount has fallen since it was
 // last returned; ok is false when there is no more.
@@ -372,6 +386,20 @@ func (a *Association) BufferedAmount(stream uint16) int {
 	return 0
 }
 
+// Acknowledged reports whether the remote has acknowledged a message on a stream
+// since its last reset. A message that was given up counts too.
+func (a *Association) Acknowledged(stream uint16) bool {
+	s := a.queue.streams.get(stream)
+	return s != nil && s.settled
+}
+
+// Receiving reports whether a part of a message has come on a stream, or one that
+// waits for others before it.
+func (a *Association) Receiving(stream uint16) bool {
+	s := a.reassembly.streams.get(stream)
+	return s != nil && (len(s.waiting) > 0 || s.open != nil && len(s.open[0].runs)+len(s.open[1].runs) > 0)
+}
+
 // SetPriority sets a stream's weight in the scheduler (RFC 8260 §3, RFC 8831
 // §6.4): 256 is normal. It holds until the stream is reset.
 func (a *Association) SetPriority(stream uint16, priority uint16) {
@@ -389,6 +417,11 @@ func (a *Association) OutgoingStreams() int {
 	}
 	return maxStreams
 }
+
+// IncomingStreams is the number of streams that the remote may send on: as many
+// as it announced (RFC 9260 §3.3.2) and has added since (RFC 6525 §5.2.5). It is
+// known once established.
+func (a *Association) IncomingStreams() int { return min(maxStreams, int(a.peer.outStreams)) }
 
 // SetRTT gives a round-trip time measured below, for the first RTO.
 func (a *Association) SetRTT(rtt time.Duration) {
@@ -412,7 +445,7 @@ func (a *Association) Stats() Stats {
 	if a.cc != nil {
 		s.PacingRate, s.CongestionWindow = a.pacingRate(), a.cc.window()
 	}
-	s.ReceiveWindow, s.PeerReceiveWindow = a.receiveWindow(), a.peerRwnd
+	s.ReceiveWindow, s.PeerReceiveWindow = a.memory.receiveWindow(), a.peerRwnd
 	s.Interleaving, s.ZeroChecksum = a.interleaving(), a.zeroChecksum()
 	return s
 }
@@ -451,7 +484,7 @@ func (a *Association) end(ev Event) {
 		a.err = ErrClosed
 	}
 	a.timers = timers{}
-	a.queue = sendQueue{}
+	a.dropQueue()
 	a.out = outstanding{}
 	a.pacedUntil = time.Time{}
 	a.control, a.echo = nil, nil
@@ -459,5 +492,6 @@ func (a *Association) end(ev Event) {
 	a.ack = ackNone
 	a.reset = resetState{}
 	a.skip = skipState{}
+	a.reassembly.reset(a.memory, false, a.cfg.MaxMessageSize) // complete messages stay to be read
 	a.event(ev)
 }

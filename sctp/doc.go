@@ -32,6 +32,7 @@
 //	input.go          packets and chunks received, SACKs
 //	tracker.go, ack.go  which TSNs came, and when to say so
 //	window.go         how much the far end may send
+//	memory.go         the account of what the remote makes this end keep
 //	reassembly.go     messages from fragments, and their order
 //	reconfig.go       stream reset
 //	shutdown.go       SHUTDOWN and ABORT

@@ -16,7 +16,12 @@ type skipState struct {
 	due    bool  // a FORWARD TSN is to be sent
 	sentAt int64 // when the last went
 	build  uint32
+	told   TSN // the new cumulative TSN in the last one, which may be before point
 }
+
+// maxSkipWalk bounds the TSNs that one FORWARD TSN looks at: each SACK may call
+// for one.
+const maxSkipWalk = 4096
 
 // pending reports whether the far end has yet to skip something.
 func (s *skipState) pending(o *outstanding) bool { return s.valid && !s.point.before(o.first) }
@@ -24,7 +29,7 @@ func (s *skipState) pending(o *outstanding) bool { return s.valid && !s.point.be
 // acknowledged moves the point on over what was abandoned (RFC 3758 §3.5 C2).
 func (s *skipState) acknowledged(o *outstanding) {
 	if !s.valid || s.point.before(o.first-1) {
-		s.point, s.valid = o.first-1, true
+		s.point, s.told, s.valid = o.first-1, o.first-1, true
 	}
 	from := s.point
 	for s.point+1 != o.end && o.at(s.point+1).state == chunkAbandoned {
@@ -33,8 +38,11 @@ func (s *skipState) acknowledged(o *outstanding) {
 	if s.point != from {
 		s.due = true
 	}
-	if !s.pending(o) {
+	switch {
+	case !s.pending(o):
 		s.due = false
+	case s.told.before(o.first): // the next part of what did not fit into the last one
+		s.due = true
 	}
 }
 
@@ -130,7 +138,8 @@ func (a *Association) appendForwardTSN(now time.Time, w *packetWriter) {
 }
 
 // appendSkips lists, of each stream, the last message that is skipped. If not
-// all fit, the new cumulative TSN is lowered to what does (RFC 3758 §3.5 C4).
+// all fit, the new cumulative TSN is lowered to what does (RFC 3758 §3.5 C4), and
+// the rest follows when the remote has acknowledged that.
 func (a *Association) appendSkips(b []byte, t chunkType, entry, room int) []byte {
 	b, start := beginChunk(b, t, 0)
 	b = append(b, 0, 0, 0, 0)
@@ -138,6 +147,10 @@ func (a *Association) appendSkips(b []byte, t chunkType, entry, room int) []byte
 	a.skip.build++
 	order := messageOrder{a.queue.interleaving}
 	for tsn := a.out.first; !tsn.after(a.skip.point); tsn++ {
+		if tsn.minus(a.out.first) == maxSkipWalk {
+			cum = tsn - 1
+			break
+		}
 		m := a.out.at(tsn).msg
 		if m.unordered && !order.interleaving {
 			continue
@@ -149,7 +162,6 @@ func (a *Association) appendSkips(b []byte, t chunkType, entry, room int) []byte
 		if s.skipMark[kind] != a.skip.build {
 			if len(b)-start+entry > room {
 				cum = tsn - 1
-				a.skip.due = true
 				break
 			}
 			s.skipMark[kind], s.skipAt[kind] = a.skip.build, len(b)-start
@@ -171,6 +183,7 @@ func (a *Association) appendSkips(b []byte, t chunkType, entry, room int) []byte
 			binary.BigEndian.PutUint16(b[at+2:], uint16(m.seq))
 		}
 	}
+	a.skip.told = cum
 	binary.BigEndian.PutUint32(b[start+4:], uint32(cum))
 	return endChunk(b, start)
 }
@@ -181,8 +194,12 @@ func (a *Association) handleForwardTSN(now time.Time, c chunk) bool {
 		a.violation("FORWARD TSN of the wrong kind") // RFC 8260 §2.3.1
 		return false
 	}
-	if len(c.body) < 4 || a.gotForward {
+	if a.gotForward {
 		return true // a second in one packet says nothing the last does not
+	}
+	if !a.validSkips(c.body) {
+		a.stats.PacketsDropped++
+		return true
 	}
 	a.gotForward, a.gotData = true, true
 	cum := TSN(binary.BigEndian.Uint32(c.body))
@@ -194,24 +211,53 @@ func (a *Association) handleForwardTSN(now time.Time, c chunk) bool {
 	entries := c.body[4:]
 	if a.interleaving() {
 		for ; len(entries) >= 8; entries = entries[8:] {
-			a.skipTo(binary.BigEndian.Uint16(entries), entries[3]&1 != 0, messageSeq(binary.BigEndian.Uint32(entries[4:])))
+			if !a.skipTo(binary.BigEndian.Uint16(entries), entries[3]&1 != 0, messageSeq(binary.BigEndian.Uint32(entries[4:]))) {
+				return false
+			}
 		}
 		return true
 	}
 	a.reassembly.skipTSN(cum)
 	for ; len(entries) >= 4; entries = entries[4:] {
-		a.skipTo(binary.BigEndian.Uint16(entries), false, messageSeq(binary.BigEndian.Uint16(entries[2:])))
+		if !a.skipTo(binary.BigEndian.Uint16(entries), false, messageSeq(binary.BigEndian.Uint16(entries[2:]))) {
+			return false
+		}
 	}
 	return true
 }
 
-// skipTo moves a stream on, of which no message up to seq will be completed.
-func (a *Association) skipTo(stream uint16, unordered bool, seq messageSeq) {
-	if int(stream) >= min(maxStreams, int(a.peer.outStreams)) {
-		return
+// validSkips checks the whole of a FORWARD TSN or I-FORWARD-TSN (RFC 3758 §3.2,
+// RFC 8260 §2.3.1) before any of it is applied.
+func (a *Association) validSkips(body []byte) bool {
+	entry := 4
+	if a.interleaving() {
+		entry = 8
 	}
+	if len(body) < 4 || (len(body)-4)%entry != 0 {
+		return false
+	}
+	for body = body[4:]; len(body) > 0; body = body[entry:] {
+		if !a.incoming(binary.BigEndian.Uint16(body)) {
+			return false
+		}
+	}
+	return true
+}
+
+// incoming reports whether the remote may send on a stream.
+func (a *Association) incoming(stream uint16) bool { return int(stream) < a.IncomingStreams() }
+
+// skipTo moves a stream on, of which no message up to seq will be completed. It
+// returns false where that ended the association.
+func (a *Association) skipTo(stream uint16, unordered bool, seq messageSeq) bool {
 	a.reassembly.dropRuns(stream, unordered, seq)
-	if !unordered {
-		a.reassembly.skipMessages(stream, seq)
+	if unordered {
+		return true
 	}
+	if !a.reassembly.mayKeep(stream) {
+		a.outOfResource() // without its number the stream would stand still
+		return false
+	}
+	a.reassembly.skipMessages(stream, seq)
+	return true
 }

@@ -171,7 +171,7 @@ func FuzzAssociation(f *testing.F) {
 		as, now := associationsInEveryState(t)
 		a := as[int(which)%len(as)]
 		feed(a, now, chunks)
-		if a.out.bytes < 0 || a.reassembly.partial < 0 || a.reassembly.held < 0 {
+		if a.out.bytes < 0 || a.memory.partial < 0 || a.memory.held < 0 || a.memory.streams < 0 {
 			t.Fatal("negative count")
 		}
 	})
@@ -196,7 +196,7 @@ func FuzzReassembly(f *testing.F) {
 		}
 		p := newPair(t, seed, Config{}, Config{})
 		var r reassembly
-		r.reset(interleaving, 1<<20)
+		r.reset(newMemory(&Config{MaxMessageSize: 1 << 20}), interleaving, 1<<20)
 		var tr tracker
 		tr.reset(1000)
 		var frags []fragment
@@ -227,6 +227,7 @@ func FuzzReassembly(f *testing.F) {
 				continue
 			}
 			tr.add(tsns[i])
+			r.mayKeep(frags[i].stream)
 			if v := r.add(frags[i]); v != "" {
 				t.Fatal(v)
 			}
@@ -234,8 +235,8 @@ func FuzzReassembly(f *testing.F) {
 		if tr.gaps() || tr.cum != tsn-1 {
 			t.Fatalf("tracker at %d..%d, want %d", tr.cum, tr.highest, tsn-1)
 		}
-		if r.ready.n != len(sizes) || r.partial != 0 || r.runs != 0 {
-			t.Fatalf("%d messages of %d, %d bytes left", r.ready.n, len(sizes), r.partial)
+		if r.ready.n != len(sizes) || r.memory.partial != 0 || r.runs != 0 {
+			t.Fatalf("%d messages of %d, %d bytes left", r.ready.n, len(sizes), r.memory.partial)
 		}
 		last := map[uint16]int{}
 		for range sizes {
@@ -263,7 +264,7 @@ func FuzzOutstanding(f *testing.F) {
 		var o outstanding
 		var q sendQueue
 		o.reset(0xfffffff0)
-		model := map[TSN]chunkState{}
+		model, reneged := map[TSN]chunkState{}, map[TSN]bool{}
 		first, end := o.first, o.end
 		for i := 0; i+2 < len(cmds); i += 3 {
 			x, y := int(cmds[i+1]), int(cmds[i+2])
@@ -281,6 +282,9 @@ func FuzzOutstanding(f *testing.F) {
 				}
 				start := 2 + y%8
 				gap := []byte{0, byte(start), 0, byte(start + x%5)}
+				if !o.validGaps(cum, gap) {
+					gap = nil
+				}
 				o.ack(cum, gap, 0, &q)
 				for ; !first.after(cum); first++ {
 					delete(model, first)
@@ -292,19 +296,26 @@ func FuzzOutstanding(f *testing.F) {
 						}
 					}
 				}
-				if model[first] == chunkGapAcked {
-					for tsn, s := range model {
-						if s == chunkGapAcked || s == chunkInFlight {
-							model[tsn] = chunkLost
-						}
-					}
-				}
 			case 3:
 				o.markAllLost()
+				again, renege := false, model[first] == chunkGapAcked
 				for tsn, s := range model {
-					if s == chunkInFlight {
+					if s == chunkInFlight || renege && s == chunkGapAcked {
 						model[tsn] = chunkLost
 					}
+					if renege && s == chunkGapAcked {
+						again = again || reneged[tsn]
+						reneged[tsn] = true
+					}
+				}
+				if o.reneged() != renege {
+					t.Fatalf("step %d: reneged is %v", i, o.reneged())
+				}
+				if renege && o.renege() == again {
+					t.Fatalf("step %d: reneging for the second time is %v", i, again)
+				}
+				if again {
+					return // the association ends
 				}
 				if o.lost > 0 && x%2 == 0 {
 					tsn, c := o.firstLost()

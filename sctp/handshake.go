@@ -4,7 +4,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
-	"io"
 	"slices"
 	"time"
 )
@@ -26,29 +25,29 @@ const (
 	rwndTooSmall = "a_rwnd under 1500"
 )
 
-// Connect sends an INIT.
+// Connect sends an INIT. EventFailed with ErrRand follows where the random source
+// fails.
 func (a *Association) Connect(now time.Time) {
 	a.tick(now)
 	if a.state != StateClosed || a.ended {
 		return
 	}
-	a.chooseIdentity()
+	tag, tsn, ok := a.identity()
+	if !ok {
+		a.end(Event{Kind: EventFailed, Err: ErrRand})
+		return
+	}
+	a.localTag, a.localTSN = tag, tsn
+	a.out.reset(tsn)
 	a.state = StateCookieWait
 	a.sendInit = true
 	a.timers.init = now.Add(a.rto.timeout(rtoMinHandshake))
 }
 
-// chooseIdentity draws our tag and initial TSN.
-func (a *Association) chooseIdentity() {
-	a.localTag = a.random32()
-	a.localTSN = TSN(a.random32())
-	a.out.reset(a.localTSN)
-}
-
 // localParams is what we say in INIT and INIT ACK.
 func (a *Association) localParams(tag uint32, tsn TSN) initParams {
 	return initParams{
-		tag: tag, aRwnd: uint32(a.receiveWindow()), outStreams: maxStreams, inStreams: maxStreams, initialTSN: tsn,
+		tag: tag, aRwnd: uint32(a.memory.receiveWindow()), outStreams: maxStreams, inStreams: maxStreams, initialTSN: tsn,
 		forwardTSN: true, iData: !a.cfg.DisableInterleaving, reconfig: true, zeroChecksum: !a.cfg.DisableZeroChecksum,
 	}
 }
@@ -63,7 +62,7 @@ func (a *Association) appendInit(b []byte) []byte {
 // handleInit answers an INIT, in any state, with nothing kept of it.
 func (a *Association) handleInit(now time.Time, body []byte) {
 	ic, err := parseInit(body)
-	if err != nil || ic.tag == 0 {
+	if err != nil || ic.tag == 0 || len(a.replies) >= maxReplies {
 		a.stats.PacketsDropped++ // RFC 9260 §3.3.2: tag 0 is silently discarded
 		return
 	}
@@ -79,9 +78,10 @@ func (a *Association) handleInit(now time.Time, body []byte) {
 		return
 	}
 	c := cookie{created: now.UnixNano(), peer: ic.initParams}
+	drawn := true
 	switch a.state {
 	case StateClosed:
-		c.localTag, c.localTSN = a.random32(), TSN(a.random32())
+		c.localTag, c.localTSN, drawn = a.identity()
 	case StateCookieWait:
 		// RFC 9260 §5.2.1: our own tag and TSN again, so that both cookies
 		// make the same association. An INIT of ours that has not gone yet is
@@ -98,8 +98,12 @@ func (a *Association) handleInit(now time.Time, body []byte) {
 		return
 	default:
 		// RFC 9260 §5.2.2: a new tag, for it may be a restart.
-		c.localTag, c.localTSN = a.random32(), TSN(a.random32())
+		c.localTag, c.localTSN, drawn = a.identity()
 		c.localTie, c.peerTie = a.localTag, a.peerTag
+	}
+	if !drawn || !a.drawCookieKey() {
+		a.stats.PacketsDropped++ // the remote sends its INIT again
+		return
 	}
 	a.reply(ic.tag, a.appendInitAck(make([]byte, 0, usualInitAck), &c, ic.unrecognized))
 }
@@ -127,14 +131,22 @@ func (a *Association) appendInitAck(b []byte, c *cookie, unrecognized []byte) []
 	return endChunk(b, start)
 }
 
-// cookieMAC authenticates a cookie's contents with a key of this association.
-func (a *Association) cookieMAC(contents []byte) []byte {
-	if a.cookieKey == nil {
-		a.cookieKey = new([32]byte)
-		if _, err := io.ReadFull(a.cfg.Rand, a.cookieKey[:]); err != nil {
-			panic("sctp: no randomness: " + err.Error())
-		}
+// drawCookieKey makes the key of this association's cookies, unless there is one.
+// It reports whether there is one then.
+func (a *Association) drawCookieKey() bool {
+	if a.cookieKey != nil {
+		return true
 	}
+	key := new([32]byte)
+	if !a.random(key[:]) {
+		return false
+	}
+	a.cookieKey = key
+	return true
+}
+
+// cookieMAC authenticates a cookie's contents with the key of this association.
+func (a *Association) cookieMAC(contents []byte) []byte {
 	mac := hmac.New(sha256.New, a.cookieKey[:])
 	mac.Write(contents)
 	return mac.Sum(nil)
@@ -214,7 +226,7 @@ func (a *Association) takePeer(p initParams) {
 	a.cc = a.cfg.CongestionControl.newController(a.mtu, a.localTag)
 	a.in.reset(p.initialTSN)
 	interleaving := p.iData && !a.cfg.DisableInterleaving
-	a.reassembly.reset(interleaving, a.cfg.MaxMessageSize)
+	a.reassembly.reset(a.memory, interleaving, a.cfg.MaxMessageSize)
 	a.queue.interleaving, a.queue.budget = interleaving, int(p.aRwnd/2)
 	a.reset.begin(a.localTSN, p.initialTSN)
 }
@@ -274,7 +286,7 @@ func staleness(d time.Duration) []byte {
 // half received belonged to the association before.
 func (a *Association) restart(now time.Time, c *cookie) {
 	a.localTag, a.localTSN = c.localTag, c.localTSN
-	a.queue = sendQueue{}
+	a.dropQueue()
 	a.out.reset(a.localTSN)
 	a.control = nil
 	a.skip = skipState{}
@@ -340,7 +352,7 @@ func (a *Association) dropUnusableStreams() {
 		for s.head != nil {
 			a.queue.pop(s)
 		}
-		a.queue.streams.remove(id)
+		a.forgetStream(id)
 	}
 	a.queue.drained = slices.DeleteFunc(a.queue.drained, func(id uint16) bool { return int(id) >= limit })
 }

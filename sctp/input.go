@@ -17,7 +17,7 @@ func (a *Association) HandlePacket(now time.Time, pkt []byte) {
 	}
 	tag := binary.BigEndian.Uint32(pkt[4:])
 	rest := pkt[commonHeaderSize:]
-	a.gotData, a.gotForward = false, false
+	a.gotData, a.gotForward, a.gotRequest = false, false, false
 	for first := true; len(rest) > 0; first = false {
 		c, r, ok := nextChunk(rest)
 		if !ok {
@@ -234,13 +234,21 @@ func (a *Association) handleData(now time.Time, c chunk) bool {
 		return true
 	}
 	if !a.in.inWindow(tsn) || !a.room(tsn) {
+		if tsn == a.in.cum+1 && a.memory.held == 0 {
+			a.outOfResource() // there is not even a message that the program could read
+			return false
+		}
 		a.ack = ackNow // it tells the window
 		return true
 	}
 	a.in.add(tsn)
-	if int(f.stream) >= min(maxStreams, int(a.peer.outStreams)) {
+	if !a.incoming(f.stream) {
 		a.pushControl(appendErrorChunk(nil, CauseInvalidStream, streamInfo(f.stream))) // RFC 9260 §6.5
 		return true
+	}
+	if whole := f.begin && f.end; !(whole && f.unordered) && !a.reassembly.mayKeep(f.stream) {
+		a.outOfResource()
+		return false
 	}
 	if v := a.reassembly.add(f); v != "" {
 		a.violation(v)
@@ -249,55 +257,42 @@ func (a *Association) handleData(now time.Time, c chunk) bool {
 	return true
 }
 
+// outOfResource aborts the association, as the remote has used all that Memory
+// allows and nothing that it may still send can change that.
+func (a *Association) outOfResource() {
+	a.abort(CauseOutOfResource, "the memory for this association is used up")
+}
+
 // room reports whether a chunk may be kept. Those that fill gaps are kept
 // beyond the window, since only they can empty it.
 func (a *Association) room(tsn TSN) bool {
-	used := a.reassembly.held + a.reassembly.partial
-	if !tsn.after(a.in.highest) {
-		used -= a.window
+	if tsn.after(a.in.highest) {
+		return a.memory.data() < a.memory.windowLimit()
 	}
-	return used < a.windowLimit()
-}
-
-// maxPartialWindow bounds the window where nothing but incomplete messages
-// fills it: with interleaving, many large ones may be under way at once, and
-// only more data can complete them.
-const maxPartialWindow = 2 * maxReceiveWindow
-
-// windowLimit is how many bytes may be charged.
-func (a *Association) windowLimit() int {
-	if a.reassembly.held == 0 && a.reassembly.partial > a.window/2 {
-		return max(a.window, min(a.reassembly.partial+a.window/2, maxPartialWindow))
-	}
-	return a.window
-}
-
-// receiveWindow is the a_rwnd to announce.
-func (a *Association) receiveWindow() int {
-	return max(a.windowLimit()-a.reassembly.held-a.reassembly.partial, 0)
+	return a.memory.Used() < a.memory.Limit()
 }
 
 // windowOf is a window that the far end announces. An int may have 32 bits, and
 // nobody has so much under way.
 func windowOf(rwnd uint32) int { return int(min(rwnd, math.MaxInt32)) }
 
-// handleSack takes a SACK (RFC 9260 §6.2.1).
+// handleSack takes a SACK (RFC 9260 §6.2.1), after it has checked all of it.
 func (a *Association) handleSack(now time.Time, body []byte) {
 	if len(body) < sackHeaderSize-chunkHeaderSize {
 		a.stats.PacketsDropped++
 		return
 	}
 	cum := TSN(binary.BigEndian.Uint32(body))
-	blocks := int(binary.BigEndian.Uint16(body[8:])) * 4
 	gaps := body[sackHeaderSize-chunkHeaderSize:]
-	if cum.before(a.out.first-1) || !cum.before(a.out.end) || blocks > len(gaps) {
-		// An old one, which came late; or one of what was never sent.
+	blocks, dups := int(binary.BigEndian.Uint16(body[8:])), int(binary.BigEndian.Uint16(body[10:]))
+	if cum.before(a.out.first-1) || !cum.before(a.out.end) || 4*(blocks+dups) > len(gaps) || !a.out.validGaps(cum, gaps[:4*blocks]) {
+		// An old one, which came late; or one of data that was never sent.
 		a.stats.PacketsDropped++
 		return
 	}
 	a.peerRwnd = windowOf(binary.BigEndian.Uint32(body[4:]))
 	a.queue.budget = max(a.queue.budget, a.peerRwnd/2)
-	a.acknowledge(now, cum, gaps[:blocks])
+	a.acknowledge(now, cum, gaps[:4*blocks])
 }
 
 // acknowledge does what a SACK or the TSN in a SHUTDOWN calls for.
@@ -355,7 +350,7 @@ func (a *Association) acknowledge(now time.Time, cum TSN, gaps []byte) {
 // armTimers sets the timers of retransmission after an acknowledgement.
 func (a *Association) armTimers(now time.Time, progress bool) {
 	switch {
-	case a.out.listed() == 0 && !a.skip.pending(&a.out):
+	case a.out.listed() == 0 && !a.skip.pending(&a.out) && !a.out.reneged():
 		a.timers.t3 = time.Time{} // RFC 9260 §6.3.2 R2
 	case progress:
 		// R3 has it for the lowest TSN only. But loss among what is

@@ -120,7 +120,7 @@ func (p *pair) check(a *Association) {
 		moved = moved && tsn != a.out.move.last
 		tsn = c.next
 	}
-	if a.reassembly.partial < 0 || a.reassembly.held < 0 {
+	if a.memory.partial < 0 || a.memory.held < 0 {
 		p.t.Fatal("negative charge")
 	}
 	if next := a.NextTimeout(); !next.IsZero() && next.Before(p.now) {
@@ -292,8 +292,8 @@ func TestReliableOverBadLinks(t *testing.T) {
 					t.Errorf("interleaving = %v", got)
 				}
 				r := &p.ends[1].reassembly
-				if r.held != 0 || r.partial != 0 || len(r.byFirst) != 0 || len(r.byLast) != 0 {
-					t.Errorf("receiver keeps held %d partial %d maps %d %d", r.held, r.partial, len(r.byFirst), len(r.byLast))
+				if r.memory.held != 0 || r.memory.partial != 0 || len(r.byFirst) != 0 || len(r.byLast) != 0 {
+					t.Errorf("receiver keeps held %d partial %d maps %d %d", r.memory.held, r.memory.partial, len(r.byFirst), len(r.byLast))
 				}
 				if p.ends[0].out.bytes != 0 || !p.ends[0].drained() {
 					t.Error("sender keeps data")
@@ -350,8 +350,8 @@ func TestPartialReliabilityOverBadLinks(t *testing.T) {
 				if !p.ends[0].drained() {
 					t.Errorf("sender keeps %d chunks, %d messages", p.ends[0].out.len(), p.ends[0].queue.messages)
 				}
-				if r := &p.ends[1].reassembly; r.partial != 0 {
-					t.Errorf("receiver keeps %d bytes", r.partial)
+				if r := &p.ends[1].reassembly; r.memory.partial != 0 {
+					t.Errorf("receiver keeps %d bytes", r.memory.partial)
 				}
 			})
 		}

@@ -131,17 +131,19 @@ func (a *Association) finish(b []byte, start int, sum bool) []byte {
 
 // appendControl appends everything that is not data.
 func (a *Association) appendControl(now time.Time, w *packetWriter) {
-	for len(a.control) > 0 {
-		c, rest, ok := nextChunk(a.control)
+	control := a.control
+	for len(control) > 0 {
+		c, rest, ok := nextChunk(control)
 		size := padded(len(c.whole))
 		if ok && size > w.room() && !w.empty() {
 			break
 		}
 		if ok && size <= w.room() {
-			w.b = append(w.b, a.control[:size]...)
+			w.b = append(w.b, control[:size]...)
 		}
-		a.control = a.control[:copy(a.control, rest)] // one too large for any packet is dropped
+		control = rest // one too large for any packet is dropped
 	}
+	a.control = a.control[:copy(a.control, control)]
 	if len(a.control) == 0 && cap(a.control) > 512 {
 		a.control = nil
 	}

@@ -14,6 +14,7 @@ type sentChunk struct {
 	msgPrev     TSN   // the chunk of the same message before this one
 	flags       uint8 // of the chunk on the wire
 	state       chunkState
+	reneged     bool // was acknowledged by a gap block, and sent again all the same
 }
 
 // A sendStamp is what was so when a chunk was sent. Times are nanoseconds of
@@ -201,17 +202,29 @@ func (o *outstanding) markAllLost() {
 	}
 }
 
-// renege puts every gap-acknowledged chunk among the lost, since the far end
-// no longer has them.
-func (o *outstanding) renege() {
-	o.markAllLost()
+// reneged reports whether the remote dropped what it had acknowledged in a gap
+// block (RFC 9260 §6.2.1): a chunk that was received would have moved the
+// cumulative TSN.
+func (o *outstanding) reneged() bool { return !o.empty() && o.at(o.first).state == chunkGapAcked }
+
+// renege puts every chunk that is acknowledged by a gap block among the lost. It
+// returns false where the remote had one of them sent again before: then it could
+// have everything sent any number of times.
+func (o *outstanding) renege() bool {
 	for tsn := o.first; tsn != o.end; tsn++ {
-		if c := o.at(tsn); c.state == chunkGapAcked {
-			o.missing.add(tsn)
-			o.noteLost(tsn, c)
+		c := o.at(tsn)
+		if c.state != chunkGapAcked {
+			continue
 		}
+		if c.reneged {
+			return false
+		}
+		c.reneged = true
+		o.missing.add(tsn)
+		o.noteLost(tsn, c)
 	}
 	o.gapAcked = 0
+	return true
 }
 
 // firstLost is the lowest TSN that is to be sent again; there must be one.
@@ -238,8 +251,6 @@ type ackResult struct {
 	acked       int // bytes
 	any         bool
 	cumAdvanced bool
-	reneged     bool
-
 	newest      sendStamp // of the chunk acknowledged that was sent last
 	retransmits uint16    // of that chunk
 	valid       bool      // there is one that was surely acknowledged by its last sending
@@ -298,25 +309,29 @@ func (o *outstanding) ack(cum TSN, blocks []byte, early int64, q *sendQueue) (r 
 		o.move = pathMove{}
 	}
 	o.ackBlocks(cum, blocks, &r)
-	if !o.empty() && o.at(o.first).state == chunkGapAcked {
-		// A chunk that was received would have moved the cumulative TSN.
-		r.reneged = true
-		o.renege()
-	}
 	return r
 }
 
-// ackBlocks takes the gap blocks. From one on that is out of order or beyond
-// what was sent, they are ignored.
-func (o *outstanding) ackBlocks(cum TSN, blocks []byte, r *ackResult) {
-	prevEnd := 0
-	for ; len(blocks) >= 4 && o.listed() > 0; blocks = blocks[4:] {
+// validGaps reports whether gap blocks are in order, apart from each other, and
+// of chunks that were sent (RFC 9260 §3.3.4). The TSN after the cumulative one
+// was not received, so that the least start is 2. In this form they cost no more
+// than the chunks that they name.
+func (o *outstanding) validGaps(cum TSN, blocks []byte) bool {
+	prevEnd := 1
+	for ; len(blocks) >= 4; blocks = blocks[4:] {
 		start, end := int(binary.BigEndian.Uint16(blocks)), int(binary.BigEndian.Uint16(blocks[2:]))
 		if start <= prevEnd || end < start || !(cum + TSN(end)).before(o.end) {
-			return
+			return false
 		}
 		prevEnd = end
-		tsn, stop := cum+TSN(start), cum+TSN(end)+1
+	}
+	return true
+}
+
+// ackBlocks takes valid gap blocks.
+func (o *outstanding) ackBlocks(cum TSN, blocks []byte, r *ackResult) {
+	for ; len(blocks) >= 4 && o.listed() > 0; blocks = blocks[4:] {
+		tsn, stop := cum+TSN(binary.BigEndian.Uint16(blocks)), cum+TSN(binary.BigEndian.Uint16(blocks[2:]))+1
 		for tsn = o.missing.next(tsn, stop); tsn != stop; tsn = o.missing.next(tsn+1, stop) {
 			c := o.at(tsn)
 			r.note(c)

@@ -2,7 +2,6 @@ package sctp
 
 import (
 	"encoding/binary"
-	"io"
 	"time"
 )
 
@@ -131,10 +130,14 @@ func (a *Association) appendProbe(now time.Time, dst []byte, limit int) (b []byt
 	if !p.send || !a.transferring() {
 		return dst, false
 	}
-	p.send, p.out = false, true
-	a.timers.size = now.Add(a.rto.timeout(rtoMin))
+	p.send = false
 	var nonce [8]byte
-	io.ReadFull(a.cfg.Rand, nonce[:]) // one that repeats is only mistaken for the last
+	if !a.random(nonce[:]) {
+		a.timers.size = now.Add(raiseInterval)
+		return dst, false
+	}
+	p.out = true
+	a.timers.size = now.Add(a.rto.timeout(rtoMin))
 	p.nonce = binary.BigEndian.Uint64(nonce[:])
 	const heartbeat = chunkHeaderSize + paramHeaderSize + len(nonce)
 	b = appendCommonHeader(dst, a.cfg.LocalPort, a.cfg.RemotePort, a.peerTag)

@@ -1,14 +1,15 @@
 package sctp
 
-const (
-	// messageOverhead is charged to the receive window for each message,
-	// fragmentOverhead for each fragment that waits for others, and runOverhead
-	// for each run of those, so that a flood of tiny ones cannot cost much more
-	// memory than was offered.
-	messageOverhead  = 128
-	fragmentOverhead = 64
-	runOverhead      = 192
+import (
+	"maps"
+	"slices"
 )
+
+// maxSegment bounds the room that a run takes before its data comes.
+const maxSegment = 16 << 10
+
+// maxFreeRuns bounds the runs that are kept for the next ones.
+const maxFreeRuns = 64
 
 // A fragment is the contents of a DATA or I-DATA chunk.
 type fragment struct {
@@ -41,7 +42,9 @@ type run struct {
 	head, tail  *segment
 	segment     segment // the first
 	size        int
-	charge      int
+	charge      int // to Memory.partial
+	room        int // bytes beyond the data, charged to Memory.streams
+	hinted      bool
 
 	atSeq, atTSN int // in inStream.open and reassembly.byTSN
 }
@@ -56,6 +59,7 @@ type segment struct {
 // §6.5, §6.6, §6.9; RFC 8260 §2.2.3). Every operation costs about the same
 // however the far end cuts and orders its fragments.
 type reassembly struct {
+	memory     *Memory
 	order      messageOrder
 	maxMessage int
 
@@ -64,16 +68,17 @@ type reassembly struct {
 	hot     *run
 	byFirst map[fragmentKey]*run // runs that lack their beginning
 	byLast  map[fragmentKey]*run // runs that lack their end
-	runs    int                  // how many there are
+	runs    int32                // how many there are
+	peak    int32                // how many there were since the maps were made
 	byTSN   *runHeap             // all of DATA chunks; nil: there were none
 	runFree *run
+	free    int32 // runs in runFree
+	hinted  bool  // an incomplete message has room for sizeHint bytes
 
 	streams streamTable[inStream]
 
-	ready   queue[Message]
-	readyN  uint64 // messages ever put into ready
-	partial int    // bytes charged for what is not yet in ready
-	held    int    // bytes charged for messages in ready or not yet released
+	ready  queue[Message]
+	readyN uint64 // messages ever put into ready
 
 	sizeHint int // of the last message that had several fragments
 	spares   spares
@@ -91,13 +96,31 @@ type waitingMessage struct {
 	m   Message
 }
 
-func (r *reassembly) reset(interleaving bool, maxMessage int) {
-	held := r.held
-	*r = reassembly{order: messageOrder{interleaving}, maxMessage: maxMessage, ready: r.ready, readyN: r.readyN, held: held}
+// reset begins anew. Complete messages stay.
+func (r *reassembly) reset(m *Memory, interleaving bool, maxMessage int) {
+	m.unchargeStreams(r.streams.len() * streamOverhead)
+	for _, u := range r.allRuns() {
+		m.unchargeStreams(u.room)
+	}
+	m.partial = 0
+	*r = reassembly{memory: m, order: messageOrder{interleaving}, maxMessage: maxMessage, ready: r.ready, readyN: r.readyN}
 }
 
-// add takes a fragment that was not received before. It reports a violation
-// of the protocol in words, or "".
+// mayKeep reports whether there is room for the numbers of a stream, which are
+// charged then if they are new.
+func (r *reassembly) mayKeep(stream uint16) bool {
+	if r.streams.get(stream) != nil {
+		return true
+	}
+	if !r.memory.chargeStreams(streamOverhead) {
+		return false
+	}
+	r.streams.add(stream, new(inStream))
+	return true
+}
+
+// add takes a fragment that was not received before, of a stream that mayKeep
+// has room for. It reports a violation of the protocol in words, or "".
 func (r *reassembly) add(f fragment) (violation string) {
 	if len(f.data) > r.maxMessage {
 		return "message too large"
@@ -118,7 +141,6 @@ func (r *reassembly) add(f fragment) (violation string) {
 		u = r.newRun(key, f)
 	}
 	u.size += len(f.data)
-	r.charge(u, len(f.data)+fragmentOverhead)
 	if !u.end {
 		u = r.mergeFollowing(u)
 	}
@@ -172,9 +194,11 @@ func (r *reassembly) mergeFollowing(u *run) *run {
 	}
 	u.size += v.size
 	u.charge += v.charge
-	v.head, v.tail = nil, nil
+	u.room += v.room
+	u.hinted = u.hinted || v.hinted
+	v.room, v.hinted = 0, false
 	r.freeRun(v)
-	r.charge(u, -runOverhead) // it is one run now
+	r.charge(u, segmentOverhead-runOverhead) // it is one run now
 	return u
 }
 
@@ -211,24 +235,43 @@ func (r *reassembly) unlinkMaps(u *run) {
 
 func (r *reassembly) charge(u *run, n int) {
 	u.charge += n
-	r.partial += n
+	r.memory.partial += n
+}
+
+// takeRoom charges n bytes beyond the data of a run, if there is room for them,
+// and returns how many it did.
+func (r *reassembly) takeRoom(u *run, n int) int {
+	if n <= 0 || !r.memory.chargeStreams(n) {
+		return 0
+	}
+	u.room += n
+	return n
+}
+
+// giveRoom gives n bytes of them back.
+func (r *reassembly) giveRoom(u *run, n int) {
+	u.room -= n
+	r.memory.unchargeStreams(n)
 }
 
 func (r *reassembly) newRun(key fragmentKey, f fragment) *run {
 	u := r.runFree
 	if u != nil {
 		r.runFree = u.next
+		r.free--
 	} else {
 		u = new(run)
 	}
 	*u = run{first: key, last: key, begin: f.begin, end: f.end, ppid: f.ppid}
 	r.queueRun(u)
-	r.charge(u, runOverhead)
 	size := len(f.data)
-	if f.begin && r.partial < r.maxMessage {
+	r.charge(u, runOverhead+size)
+	if f.begin && !r.hinted {
 		// Most messages of a program are alike: room for one as large as the
-		// last saves copying, and the bound keeps it from being abused.
-		size = max(size, r.sizeHint)
+		// last saves copying. One incomplete message at a time has it.
+		n := r.takeRoom(u, r.sizeHint-size)
+		u.hinted, r.hinted = n > 0, n > 0
+		size += n
 	}
 	u.segment.buf = append(r.spares.get(size), f.data...)
 	u.head = &u.segment
@@ -236,15 +279,35 @@ func (r *reassembly) newRun(key fragmentKey, f fragment) *run {
 	return u
 }
 
+// freeRun forgets a run, and what is charged for it.
 func (r *reassembly) freeRun(u *run) {
 	r.unqueueRun(u)
+	r.giveRoom(u, u.room)
+	if u.hinted {
+		r.hinted = false
+	}
+	if r.free >= maxFreeRuns {
+		return
+	}
 	*u = run{next: r.runFree}
 	r.runFree = u
+	r.free++
+}
+
+// allRuns lists the incomplete messages.
+func (r *reassembly) allRuns() (all []*run) {
+	r.streams.each(func(s *inStream) {
+		if s.open != nil {
+			all = append(append(all, s.open[0].runs...), s.open[1].runs...)
+		}
+	})
+	return all
 }
 
 // queueRun puts a run where a FORWARD TSN finds it.
 func (r *reassembly) queueRun(u *run) {
 	r.runs++
+	r.peak = max(r.peak, r.runs)
 	s := r.stream(u.first.stream)
 	if s.open == nil {
 		s.open = new([2]runHeap)
@@ -262,6 +325,7 @@ func (r *reassembly) queueRun(u *run) {
 // unqueueRun undoes queueRun. The stream may have been reset since.
 func (r *reassembly) unqueueRun(u *run) {
 	r.runs--
+	r.shrinkMaps()
 	if s := r.streams.get(u.first.stream); s != nil && s.open != nil {
 		s.open[kindOf(u.first.unordered)].remove(r.order, u)
 	}
@@ -278,12 +342,31 @@ func kindOf(unordered bool) int {
 	return 0
 }
 
+// shrinkMaps makes the maps anew when few of their entries are left, since a map
+// keeps the memory for as many as it ever had.
+func (r *reassembly) shrinkMaps() {
+	if r.peak < 1024 || r.runs > r.peak/8 {
+		return
+	}
+	r.peak = r.runs
+	for _, m := range []*map[fragmentKey]*run{&r.byFirst, &r.byLast} {
+		old := *m
+		*m = make(map[fragmentKey]*run, len(old))
+		maps.Copy(*m, old)
+	}
+}
+
 // appendData adds data to the end of a run. Segments double, so that a large
 // message is made of few.
 func (r *reassembly) appendData(u *run, data []byte) {
+	r.charge(u, len(data))
 	if free := cap(u.tail.buf) - len(u.tail.buf); free < len(data) {
-		s := &segment{buf: make([]byte, 0, max(len(data), min(u.size, 64<<10)))}
+		r.charge(u, segmentOverhead)
+		size := len(data) + r.takeRoom(u, min(u.size, maxSegment)-len(data))
+		s := &segment{buf: make([]byte, 0, size)}
 		u.tail.next, u.tail = s, s
+	} else {
+		r.giveRoom(u, min(u.room, len(data)))
 	}
 	u.tail.buf = append(u.tail.buf, data...)
 }
@@ -291,7 +374,7 @@ func (r *reassembly) appendData(u *run, data []byte) {
 // finish makes a message of a complete run.
 func (r *reassembly) finish(u *run) {
 	r.unlinkMaps(u)
-	r.partial -= u.charge
+	r.memory.partial -= u.charge
 	data := u.head.buf
 	if u.head.next != nil || cap(data)-len(data) > len(data)/4 {
 		data = r.spares.get(u.size)
@@ -308,7 +391,7 @@ func (r *reassembly) finish(u *run) {
 // drop forgets an incomplete run.
 func (r *reassembly) drop(u *run) {
 	r.unlinkMaps(u)
-	r.partial -= u.charge
+	r.memory.partial -= u.charge
 	r.freeRun(u)
 }
 
@@ -326,27 +409,21 @@ func (r *reassembly) complete(stream uint16, seq messageSeq, unordered bool, ppi
 		s.next = r.order.next(seq)
 		r.deliverWaiting(s)
 	case r.order.before(s.next, seq):
-		r.partial += len(data) + messageOverhead
+		r.memory.partial += len(data) + messageOverhead
 		s.push(r.order, waitingMessage{seq, m})
 	}
 	// One that is before the next was skipped by a FORWARD TSN, or its number
 	// was used twice: it can never be delivered in order.
 }
 
-func (r *reassembly) stream(id uint16) *inStream {
-	s := r.streams.get(id)
-	if s == nil {
-		s = new(inStream)
-		r.streams.add(id, s)
-	}
-	return s
-}
+// stream is the state of a stream for which mayKeep has charged.
+func (r *reassembly) stream(id uint16) *inStream { return r.streams.get(id) }
 
 // deliverWaiting hands up what is next in order.
 func (r *reassembly) deliverWaiting(s *inStream) {
 	for len(s.waiting) > 0 && !r.order.before(s.next, s.waiting[0].seq) {
 		w := s.pop(r.order)
-		r.partial -= len(w.m.Data) + messageOverhead
+		r.memory.partial -= len(w.m.Data) + messageOverhead
 		if w.seq == s.next {
 			r.deliver(w.m)
 			s.next = r.order.next(w.seq)
@@ -355,7 +432,7 @@ func (r *reassembly) deliverWaiting(s *inStream) {
 }
 
 func (r *reassembly) deliver(m Message) {
-	r.held += len(m.Data) + messageOverhead
+	r.memory.held += len(m.Data) + messageOverhead
 	r.readyN++
 	r.ready.push(m)
 }
@@ -392,7 +469,7 @@ func (r *reassembly) skipMessages(stream uint16, seq messageSeq) {
 	}
 	for len(s.waiting) > 0 && !r.order.before(seq, s.waiting[0].seq) {
 		w := s.pop(r.order)
-		r.partial -= len(w.m.Data) + messageOverhead
+		r.memory.partial -= len(w.m.Data) + messageOverhead
 		r.deliver(w.m)
 	}
 	s.next = r.order.next(seq)
@@ -418,7 +495,7 @@ func (r *reassembly) resetStream(id uint16) {
 		return
 	}
 	for _, w := range s.waiting {
-		r.partial -= len(w.m.Data) + messageOverhead
+		r.memory.partial -= len(w.m.Data) + messageOverhead
 	}
 	if s.open != nil {
 		// All that was sent before the reset has come (RFC 6525 §5.2.2).
@@ -429,13 +506,14 @@ func (r *reassembly) resetStream(id uint16) {
 		}
 	}
 	r.streams.remove(id)
+	r.memory.unchargeStreams(streamOverhead)
 }
 
 // trim gives memory back when nothing waits.
 func (r *reassembly) trim() {
-	r.runFree = nil
+	r.runFree, r.free = nil, 0
 	if r.runs == 0 {
-		r.byFirst, r.byLast, r.byTSN = nil, nil, nil
+		r.byFirst, r.byLast, r.byTSN, r.peak = nil, nil, nil, 0
 		r.streams.each(func(s *inStream) { s.open = nil })
 		r.sizeHint = 0
 	}
@@ -479,9 +557,17 @@ func (s *inStream) pop(o messageOrder) waitingMessage {
 		h[i], h[child] = h[child], h[i]
 		i = child
 	}
-	s.waiting = h
-	if n == 0 {
+	if s.waiting = shrunk(h); n == 0 {
 		s.waiting = nil
 	}
 	return top
+}
+
+// shrunk returns s with less memory where it has room for many times its length:
+// the room for what is gone is charged to nobody.
+func shrunk[T any](s []T) []T {
+	if cap(s) > 16 && len(s) < cap(s)/4 {
+		return slices.Clone(s)
+	}
+	return s
 }

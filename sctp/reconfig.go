@@ -23,6 +23,16 @@ const (
 // packets of any usual path.
 const maxResetStreams = 400
 
+// maxPatience is how often the remote may answer a request with "in progress".
+// Each time takes an RTO. All data on the streams was acknowledged before, so
+// that a remote that follows RFC 6525 §5.2.2 has no reason to wait.
+const maxPatience = 10
+
+// maxPendingResets bounds the resets of the remote that the owner of the
+// association has not taken by NextEvent. Further requests are dropped, as if
+// they were lost.
+const maxPendingResets = 64
+
 // A resetState is stream reconfiguration (RFC 6525), both halves.
 type resetState struct {
 	// Ours: one request is in flight at a time (RFC 6525 §5.1.1).
@@ -30,7 +40,8 @@ type resetState struct {
 	request []uint16 // of the request in flight
 	lastTSN TSN      // its Sender's Last Assigned TSN
 	send    bool
-	waits   bool // the far end has it, and asks for patience
+	waits   bool  // the remote has it, and is not ready to perform it
+	patient uint8 // how often it said so
 
 	// The far end's.
 	peerSeq    requestSeq // expected next
@@ -50,7 +61,8 @@ func (r *resetState) begin(localTSN, peerTSN TSN) {
 }
 
 // ResetStreams closes our outgoing side of streams (RFC 6525 §5.1) once what
-// is queued on them was acknowledged; EventResetDone follows. Until then Send on them is ErrStreamClosed.
+// is queued on them was acknowledged; EventResetDone or EventResetFailed follows.
+// Until then Send on them is ErrStreamClosed.
 func (a *Association) ResetStreams(now time.Time, streams ...uint16) error {
 	a.tick(now)
 	if a.ended {
@@ -62,7 +74,15 @@ func (a *Association) ResetStreams(now time.Time, streams ...uint16) error {
 		}
 	}
 	for _, id := range streams {
-		s := a.queue.stream(id)
+		s := a.queue.streams.get(id)
+		if s == nil {
+			// Such resets answer the remote, which may have any number of them.
+			if !a.memory.chargeStreams(resetOverhead) {
+				return ErrMemory
+			}
+			s = a.queue.stream(id)
+			s.charged = true
+		}
 		if s.paused {
 			continue
 		}
@@ -86,6 +106,7 @@ func (a *Association) prepareReset() {
 		a.queue.drained = nil
 	}
 	if !a.peer.reconfig {
+		a.resume(request)
 		a.event(Event{Kind: EventResetFailed, Streams: request, Err: ErrNoStreamReset})
 		return
 	}
@@ -128,27 +149,56 @@ func (a *Association) reconfigTimeout(now time.Time) {
 	a.countError()
 }
 
-// handleReconfig takes a RE-CONFIG chunk: one or two parameters (RFC 6525
-// §3.1).
+// handleReconfig takes a RE-CONFIG chunk: one or two parameters (RFC 6525 §3.1),
+// which are all checked first. A sender has one request in flight at a time
+// (§5.1.1), except for two in one chunk. So further chunks with requests in one
+// packet are dropped, as if they were lost.
 func (a *Association) handleReconfig(now time.Time, body []byte) {
-	for n := 0; n < 2; n++ {
+	var params [2]param
+	n, requests := 0, false
+	for ; len(body) >= paramHeaderSize; n++ {
 		p, rest, ok := nextParam(body)
-		if !ok {
+		if !ok || n == len(params) || !validReconfig(p) {
+			a.stats.PacketsDropped++
 			return
 		}
-		body = rest
+		params[n], body = p, rest
+		requests = requests || p.typ != paramReconfigResponse
+	}
+	if requests && (a.gotRequest || a.pendingResets >= maxPendingResets) {
+		a.stats.PacketsDropped++
+		return
+	}
+	a.gotRequest = a.gotRequest || requests
+	for _, p := range params[:n] {
 		switch p.typ {
 		case paramReconfigResponse:
 			a.handleResetResponse(now, p.body)
 		case paramOutgoingReset:
 			a.handleOutgoingReset(p.body)
-		case paramIncomingReset, paramTSNReset, paramAddOutgoing, paramAddIncoming:
-			// Data channels have no use for these (RFC 8831 §6.2).
-			a.refuse(p.body)
+		case paramAddOutgoing:
+			a.handleAddOutgoing(p.body)
 		default:
-			return
+			a.refuse(p.body)
 		}
 	}
+}
+
+// validReconfig checks the form of a parameter (RFC 6525 §4).
+func validReconfig(p param) bool {
+	switch n := len(p.body); p.typ {
+	case paramReconfigResponse:
+		return n >= 8
+	case paramOutgoingReset:
+		return n >= 12 && n%2 == 0
+	case paramIncomingReset:
+		return n >= 4 && n%2 == 0
+	case paramTSNReset:
+		return n >= 4
+	case paramAddOutgoing, paramAddIncoming:
+		return n >= 8
+	}
+	return false
 }
 
 // requestNumber checks a request's number (RFC 6525 §5.2.1). fresh is true
@@ -166,14 +216,27 @@ func (a *Association) requestNumber(body []byte) (seq requestSeq, fresh, again b
 	return seq, false, false
 }
 
-// refuse denies a request.
+// refuse denies a request that data channels have no use for (RFC 8831 §6.2).
 func (a *Association) refuse(body []byte) {
-	if len(body) < 4 {
-		return
-	}
 	seq, fresh, again := a.requestNumber(body)
 	if fresh {
 		a.reset.lastResult, a.reset.deferred = resetDenied, nil
+	}
+	if fresh || again {
+		a.respond(seq, a.reset.lastResult)
+	}
+}
+
+// handleAddOutgoing takes a request to add streams on which the remote sends
+// (RFC 6525 §5.2.5). Nothing is kept of them until they are used.
+func (a *Association) handleAddOutgoing(body []byte) {
+	seq, fresh, again := a.requestNumber(body)
+	if fresh {
+		a.reset.lastResult, a.reset.deferred = resetDenied, nil
+		if n := int(a.peer.outStreams) + int(binary.BigEndian.Uint16(body[4:])); n <= maxStreams {
+			a.peer.outStreams = uint16(n)
+			a.reset.lastResult = resetPerformed
+		}
 	}
 	if fresh || again {
 		a.respond(seq, a.reset.lastResult)
@@ -192,9 +255,6 @@ func (a *Association) respond(seq requestSeq, result resetResult) {
 // handleOutgoingReset takes a request to reset the far end's outgoing streams
 // (RFC 6525 §5.2.2).
 func (a *Association) handleOutgoingReset(body []byte) {
-	if len(body) < 12 || len(body)%2 != 0 {
-		return
-	}
 	seq, fresh, again := a.requestNumber(body)
 	if again {
 		a.respond(seq, a.reset.lastResult)
@@ -205,7 +265,7 @@ func (a *Association) handleOutgoingReset(body []byte) {
 	d := &deferredReset{lastTSN: TSN(binary.BigEndian.Uint32(body[8:]))}
 	for b := body[12:]; len(b) >= 2; b = b[2:] {
 		id := binary.BigEndian.Uint16(b)
-		if int(id) >= min(maxStreams, int(a.peer.outStreams)) {
+		if !a.incoming(id) {
 			a.reset.lastResult, a.reset.deferred = resetWrongSSN, nil
 			a.respond(seq, resetWrongSSN)
 			return
@@ -256,22 +316,23 @@ func (a *Association) performReset(d *deferredReset) {
 // handleResetResponse takes the answer to our request (RFC 6525 §5.2.7).
 func (a *Association) handleResetResponse(now time.Time, body []byte) {
 	r := &a.reset
-	if len(body) < 8 || r.request == nil || requestSeq(binary.BigEndian.Uint32(body)) != r.nextSeq {
+	if r.request == nil || requestSeq(binary.BigEndian.Uint32(body)) != r.nextSeq {
 		return
 	}
 	result := resetResult(binary.BigEndian.Uint32(body[4:]))
 	a.errorCount = 0
-	if result == resetInProgress || result == resetOtherInFlight {
+	if r.patient++; (result == resetInProgress || result == resetOtherInFlight) && r.patient <= maxPatience {
 		// Asked again, with the same number, when the timer runs out.
 		r.waits = true
 		a.timers.reconfig = now.Add(a.rto.timeout(rtoMin))
 		return
 	}
 	streams := r.request
-	r.request, r.send, r.waits = nil, false, false
+	r.request, r.send, r.waits, r.patient = nil, false, false, 0
 	r.nextSeq++
 	a.timers.reconfig = time.Time{}
 	if result != resetPerformed && result != resetNothingToDo {
+		a.resume(streams)
 		a.event(Event{Kind: EventResetFailed, Streams: streams, Err: ErrResetRefused})
 		return
 	}
@@ -281,5 +342,27 @@ func (a *Association) handleResetResponse(now time.Time, body []byte) {
 	a.event(Event{Kind: EventResetDone, Streams: streams})
 }
 
+// resume lets streams be used again that were not reset: their numbers go on.
+func (a *Association) resume(streams []uint16) {
+	for _, id := range streams {
+		a.queue.stream(id).paused = false
+	}
+}
+
 // forgetStream begins an outgoing stream anew: its numbers at zero.
-func (a *Association) forgetStream(id uint16) { a.queue.streams.remove(id) }
+func (a *Association) forgetStream(id uint16) {
+	if s := a.queue.streams.get(id); s != nil && s.charged {
+		a.memory.unchargeStreams(resetOverhead)
+	}
+	a.queue.streams.remove(id)
+}
+
+// dropQueue forgets what was queued, and all outgoing streams.
+func (a *Association) dropQueue() {
+	a.queue.streams.each(func(s *outStream) {
+		if s.charged {
+			a.memory.unchargeStreams(resetOverhead)
+		}
+	})
+	a.queue = sendQueue{}
+}

@@ -47,7 +47,7 @@ func (h *runHeap) remove(o messageOrder, u *run) {
 	}
 	h.swap(i, last)
 	h.runs[last] = nil
-	if h.runs = h.runs[:last]; i < last {
+	if h.runs = shrunk(h.runs[:last]); i < last {
 		h.down(o, i)
 		h.up(o, i)
 	}

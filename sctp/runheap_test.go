@@ -10,7 +10,7 @@ import (
 // messages as its window takes, with I-DATA.
 func newOpenRuns(t testing.TB) *script {
 	s := newScript(t, byte(chunkIData), byte(chunkIForwardTSN))
-	for mid := uint32(0); s.a.in.cum == s.tsn-1; {
+	for mid := uint32(0); s.a.memory.receiveWindow() > 40*(runOverhead+8); {
 		var chunks [][]byte
 		for range 40 {
 			b, start := beginChunk(nil, chunkIData, flagBegin)
@@ -36,19 +36,19 @@ func (s *script) skip(mid uint32) {
 func TestManyOpenMessages(t *testing.T) {
 	s := newOpenRuns(t)
 	r := &s.a.reassembly
-	before := r.runs
-	if most := maxPartialWindow / (runOverhead + fragmentOverhead); before > most || before < most/2 {
+	before := int(r.runs)
+	if most := s.a.memory.Limit() / runOverhead; before > most || before < most/2 {
 		t.Errorf("%d messages, at most %d", before, most)
 	}
 	for mid := range uint32(100) {
 		s.skip(mid)
-		if got := before - r.runs; got != int(mid)+1 {
+		if got := before - int(r.runs); got != int(mid)+1 {
 			t.Fatalf("%d messages were dropped, not %d", got, mid+1)
 		}
 	}
 	s.skip(1<<31 - 1)
-	if r.runs != 0 || r.partial != 0 {
-		t.Errorf("%d messages are left, with a charge of %d", r.runs, r.partial)
+	if r.runs != 0 || r.memory.partial != 0 {
+		t.Errorf("%d messages are left, with a charge of %d", r.runs, r.memory.partial)
 	}
 }
 
@@ -71,12 +71,13 @@ func TestRunsAreDroppedAsNamed(t *testing.T) {
 	for seed := range uint64(200) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		var r reassembly
-		r.reset(seed%2 == 0, 1<<20)
+		r.reset(newMemory(&Config{MaxMessageSize: 1 << 20}), seed%2 == 0, 1<<20)
 		tsn := TSN(0xffffff00)
 		var live []*run
 		for range 300 {
 			tsn += TSN(rng.IntN(3) + 1)
 			f := fragment{stream: uint16(rng.IntN(3)), unordered: rng.IntN(3) == 0, seq: messageSeq(rng.IntN(40)), begin: rng.IntN(2) == 0, data: []byte{1}, interleaving: seed%2 == 0, pos: uint32(tsn)}
+			r.mayKeep(f.stream)
 			r.add(f)
 			if r.hot.tail == &r.hot.segment && len(r.hot.segment.buf) == 1 {
 				live = append(live, r.hot)
@@ -103,8 +104,8 @@ func TestRunsAreDroppedAsNamed(t *testing.T) {
 					t.Fatalf("seed %d: a message was dropped that was not named", seed)
 				}
 			}
-			if r.runs != len(want) || r.partial != charge {
-				t.Fatalf("seed %d: %d runs of %d, charge %d of %d", seed, r.runs, len(want), r.partial, charge)
+			if int(r.runs) != len(want) || r.memory.partial != charge {
+				t.Fatalf("seed %d: %d runs of %d, charge %d of %d", seed, r.runs, len(want), r.memory.partial, charge)
 			}
 			live = want
 		}

@@ -14,6 +14,7 @@ type script struct {
 	// The peer's half.
 	tag uint32
 	tsn TSN
+	in  int // bytes that write gave
 }
 
 const scriptTag = 0xabcdef01
@@ -22,7 +23,14 @@ const scriptTag = 0xabcdef01
 // in ext (RFC 5061 §4.2.7).
 func newScript(t testing.TB, ext ...byte) *script {
 	t.Helper()
-	s := &script{t: t, a: NewAssociation(Config{DisableZeroChecksum: true, CongestionControl: CongestionReno}), now: time.Unix(1e9, 0), tsn: 100}
+	return newScriptWith(t, Config{}, 100, ext...)
+}
+
+// newScriptWith is one whose peer sends on as many streams.
+func newScriptWith(t testing.TB, cfg Config, streams uint16, ext ...byte) *script {
+	t.Helper()
+	cfg.DisableZeroChecksum, cfg.CongestionControl = true, CongestionReno
+	s := &script{t: t, a: NewAssociation(cfg), now: time.Unix(1e9, 0), tsn: 100}
 	s.a.Connect(s.now)
 	init, ok := s.a.AppendPacket(s.now, nil, 1200)
 	if !ok {
@@ -31,7 +39,7 @@ func newScript(t testing.TB, ext ...byte) *script {
 	c, _, _ := nextChunk(init[12:])
 	s.tag = binary.BigEndian.Uint32(c.body)
 	b, start := beginChunk(nil, chunkInitAck, 0)
-	b = appendInts(b, scriptTag, 100000, 100<<16|50, uint32(s.tsn))
+	b = appendInts(b, scriptTag, 100000, uint32(streams)<<16|50, uint32(s.tsn))
 	b = appendParam(b, paramStateCookie, []byte("cookie"))
 	b = endChunk(appendParam(b, paramSupportedExt, ext), start)
 	s.write(b)
@@ -50,6 +58,7 @@ func (s *script) write(chunks ...[]byte) {
 		pkt = append(pkt, c...)
 	}
 	setChecksum(pkt)
+	s.in += len(pkt)
 	s.a.HandlePacket(s.now, pkt)
 }
 
@@ -265,6 +274,11 @@ func TestFastRetransmit(t *testing.T) {
 	}
 	// Reneging: the cumulative TSN stops before what was acknowledged.
 	s.write(sack(first, 100000, 2<<16|2))
+	s.wantIdle("a SACK alone has nothing sent again")
+	timeouts := s.a.stats.Timeouts
+	for s.a.stats.Timeouts == timeouts {
+		s.advanceToTimer()
+	}
 	body = s.want("reneged chunk", chunkData)
 	if TSN(binary.BigEndian.Uint32(body)) != first+1 {
 		t.Errorf("TSN %x", body[:4])
@@ -276,9 +290,23 @@ func TestBadSacksAreIgnored(t *testing.T) {
 	s.a.Send(s.now, Message{Data: make([]byte, 1000)}, SendOptions{})
 	first := s.a.out.end
 	s.want("data", chunkData)
-	s.write(sack(first, 100000, 1<<16|60000, 5<<16|2, 0))
-	s.write(sack(first+5, 100000))
-	s.write([]byte{byte(chunkSack), 0, 0, 8, 0, 0, 0, 0})
+	for name, c := range map[string][]byte{
+		"a gap block of the next TSN": sack(first, 100000, 1<<16|1),
+		"beyond what was sent":        sack(first, 100000, 2<<16|60000),
+		"an end before its start":     sack(first, 100000, 5<<16|2),
+		"blocks out of order":         sack(first-1, 100000, 3<<16|3, 2<<16|2),
+		"TSNs that were never sent":   sack(first+5, 100000),
+		"cut short":                   {byte(chunkSack), 0, 0, 8, 0, 0, 0, 0},
+		"fewer blocks than it says":   {byte(chunkSack), 0, 0, 16, byte(first >> 24), byte(first >> 16), byte(first >> 8), byte(first), 0, 1, 0, 0, 0, 1, 0, 0},
+		"fewer duplicates":            {byte(chunkSack), 0, 0, 16, byte(first >> 24), byte(first >> 16), byte(first >> 8), byte(first), 0, 1, 0, 0, 0, 0, 0, 1},
+	} {
+		before := s.a.stats.PacketsDropped
+		s.write(c)
+		if s.a.out.empty() || s.a.peerRwnd != 100000 || s.a.stats.PacketsDropped == before {
+			t.Errorf("%s: the SACK was taken", name)
+		}
+	}
+	s.write(sack(first, 100000))
 	if s.a.State() != StateEstablished || !s.a.out.empty() {
 		t.Errorf("state %v, %d outstanding", s.a.State(), s.a.out.len())
 	}
@@ -331,8 +359,8 @@ func TestReconfigRequests(t *testing.T) {
 	wantResult("wrong number", 107, resetBadSequence)
 	s.write(request(paramIncomingReset, 101, 0, 0, 1))
 	wantResult("incoming reset", 101, resetDenied)
-	s.write(request(paramAddOutgoing, 102, 0, 0, 1, 0, 0))
-	wantResult("add streams", 102, resetDenied)
+	s.write(request(paramAddOutgoing, 102, 0, 0xff, 0xff, 0, 0))
+	wantResult("add more streams than there are", 102, resetDenied)
 	s.write(request(paramOutgoingReset, 103, 100, 0, 2))
 	wantResult("data missing", 103, resetInProgress)
 	s.write(s.data(2, 0, 3))

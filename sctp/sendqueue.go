@@ -61,6 +61,8 @@ type outStream struct {
 	id         uint16
 	weight     uint16
 	paused     bool // being reset: nothing more may be queued
+	charged    bool // by resetOverhead
+	settled    bool // a message was acknowledged or given up
 	pending    int  // messages queued or in flight
 	lowered    bool // buffered has fallen: it is in sendQueue.lowered
 	head, tail *outMessage
@@ -299,6 +301,7 @@ func (q *sendQueue) pop(s *outStream) *outMessage {
 func (q *sendQueue) release(m *outMessage) {
 	s := m.stream
 	q.pool.put(m)
+	s.settled = true
 	if s.pending--; s.pending == 0 && s.paused {
 		q.drained = append(q.drained, s.id)
 	}

@@ -1,18 +1,28 @@
 package sctp
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // A streamTable holds what is known of streams, by their number. Most
 // associations use a few, for which a map would take more room than what it
 // leads to, and more time. The zero value is empty.
 type streamTable[S any] struct {
 	few  []streamEntry[S] // up to fewStreams of them
-	many map[uint16]*S    // all, once there were more; else nil
+	many *streamMap[S]    // all, once there were more; else nil
 }
 
 type streamEntry[S any] struct {
 	id     uint16
 	stream *S
+}
+
+// A streamMap is a map that gives memory back: a plain one keeps the memory for
+// as many streams as it ever had.
+type streamMap[S any] struct {
+	byID map[uint16]*S
+	peak int // the most streams since byID was made
 }
 
 const fewStreams = 8
@@ -24,7 +34,10 @@ func (t *streamTable[S]) get(id uint16) *S {
 			return t.few[i].stream
 		}
 	}
-	return t.many[id]
+	if t.many == nil {
+		return nil
+	}
+	return t.many.byID[id]
 }
 
 // add adds the state of a stream that has none.
@@ -34,21 +47,40 @@ func (t *streamTable[S]) add(id uint16, s *S) {
 		return
 	}
 	if t.many == nil {
-		t.many = make(map[uint16]*S, 2*fewStreams)
+		t.many = &streamMap[S]{byID: make(map[uint16]*S, 2*fewStreams)}
 		for _, e := range t.few {
-			t.many[e.id] = e.stream
+			t.many.byID[e.id] = e.stream
 		}
 		t.few = nil
 	}
-	t.many[id] = s
+	t.many.byID[id] = s
+	t.many.peak = max(t.many.peak, len(t.many.byID))
 }
 
 // remove forgets a stream.
 func (t *streamTable[S]) remove(id uint16) {
-	t.few = slices.DeleteFunc(t.few, func(e streamEntry[S]) bool { return e.id == id })
-	if delete(t.many, id); len(t.many) == 0 {
-		t.many = nil
+	m := t.many
+	if m == nil {
+		t.few = slices.DeleteFunc(t.few, func(e streamEntry[S]) bool { return e.id == id })
+		return
 	}
+	delete(m.byID, id)
+	switch n := len(m.byID); {
+	case n == 0:
+		t.many = nil
+	case m.peak >= 1024 && n < m.peak/8:
+		byID := make(map[uint16]*S, n)
+		maps.Copy(byID, m.byID)
+		m.byID, m.peak = byID, n
+	}
+}
+
+// len is the number of streams.
+func (t *streamTable[S]) len() int {
+	if t.many != nil {
+		return len(t.many.byID)
+	}
+	return len(t.few)
 }
 
 // each calls f with every stream's state, in no order.
@@ -56,19 +88,23 @@ func (t *streamTable[S]) each(f func(*S)) {
 	for _, e := range t.few {
 		f(e.stream)
 	}
-	for _, s := range t.many {
-		f(s)
+	if t.many != nil {
+		for _, s := range t.many.byID {
+			f(s)
+		}
 	}
 }
 
 // ids lists the streams, in order.
 func (t *streamTable[S]) ids() []uint16 {
-	ids := make([]uint16, 0, len(t.few)+len(t.many))
+	ids := make([]uint16, 0, t.len())
 	for _, e := range t.few {
 		ids = append(ids, e.id)
 	}
-	for id := range t.many {
-		ids = append(ids, id)
+	if t.many != nil {
+		for id := range t.many.byID {
+			ids = append(ids, id)
+		}
 	}
 	slices.Sort(ids)
 	return ids

@@ -41,3 +41,17 @@ func TestStreamTable(t *testing.T) {
 		t.Error("not a small table again")
 	}
 }
+
+// A table gives the memory for streams back that are gone.
+func TestStreamTableShrinks(t *testing.T) {
+	var table streamTable[int]
+	for id := range uint16(5000) {
+		table.add(id, new(int))
+	}
+	for id := range uint16(4990) {
+		table.remove(id)
+	}
+	if table.len() != 10 || table.many.peak > 700 || table.get(4990) == nil || table.get(4989) != nil {
+		t.Errorf("%d streams, of at most %d", table.len(), table.many.peak)
+	}
+}

@@ -2,7 +2,6 @@ package sctp
 
 import (
 	"encoding/binary"
-	"io"
 	"time"
 )
 
@@ -104,7 +103,7 @@ func (a *Association) PathLost(now time.Time) {
 
 // retransmissionTimeout is T3-rtx running out (RFC 9260 §6.3.3).
 func (a *Association) retransmissionTimeout(now time.Time) {
-	if a.out.listed() == 0 && !a.skip.pending(&a.out) {
+	if a.out.listed() == 0 && !a.skip.pending(&a.out) && !a.out.reneged() {
 		return
 	}
 	a.stats.Timeouts++
@@ -122,6 +121,12 @@ func (a *Association) retransmissionTimeout(now time.Time) {
 	a.recovery.marked += a.out.flying
 	a.timers.reorder, a.timers.probe = time.Time{}, time.Time{}
 	a.out.markAllLost()
+	// A SACK alone does not bring this about: it would cost the remote 20 bytes
+	// to have everything in flight sent again.
+	if a.out.reneged() && !a.out.renege() {
+		a.violation("acknowledged data was dropped twice")
+		return
+	}
 	a.abandonLost(now)
 	a.skip.due = a.skip.pending(&a.out)
 	a.timers.t3 = now.Add(a.rto.timeout(rtoMin))
@@ -217,7 +222,9 @@ func (a *Association) appendHeartbeat(now time.Time, w *packetWriter) {
 	}
 	h.send = false
 	var nonce [8]byte
-	io.ReadFull(a.cfg.Rand, nonce[:]) // a nonce that repeats only spoils a measurement
+	if !a.random(nonce[:]) {
+		return // the next interval tries again
+	}
 	h.nonce, h.sentAt = binary.BigEndian.Uint64(nonce[:]), now
 	b, start := beginChunk(w.b, chunkHeartbeat, 0)
 	w.b = endChunk(appendParam(b, paramHeartbeatInfo, nonce[:]), start)

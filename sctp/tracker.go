@@ -73,18 +73,23 @@ func (t *tracker) duplicate(tsn TSN) {
 	}
 }
 
-// forward moves the cumulative TSN on: what lies between will never come
+// forward moves the cumulative TSN on: the TSNs up to cum will never come
 // (RFC 3758 §3.6).
 func (t *tracker) forward(cum TSN) {
 	if !cum.before(t.highest) {
-		clear(t.ring)
+		if t.gaps() {
+			clear(t.ring)
+		}
 		t.cum, t.highest = cum, cum
 		return
 	}
-	for t.cum.before(cum) {
-		t.cum++
-		t.clearBit(t.cum)
+	for tsn := t.cum + 1; !tsn.after(cum); {
+		i := t.index(tsn)
+		n := min(64-int(i%64), cum.minus(tsn)+1)
+		t.ring[i/64] &^= (1<<n - 1) << (i % 64)
+		tsn += TSN(n)
 	}
+	t.cum = cum
 	t.advance()
 }
 
@@ -111,11 +116,6 @@ func (t *tracker) trim() {
 }
 
 func (t *tracker) index(tsn TSN) uint { return uint(tsn) & uint(len(t.ring)*64-1) }
-
-func (t *tracker) clearBit(tsn TSN) {
-	i := t.index(tsn)
-	t.ring[i/64] &^= 1 << (i % 64)
-}
 
 // grow makes room for n TSNs after the cumulative one.
 func (t *tracker) grow(n int) {

@@ -37,8 +37,8 @@ const (
 
 // tuneWindow takes note of n bytes that the program has read.
 func (a *Association) tuneWindow(now time.Time, n int) {
-	t := &a.tuner
-	if a.window >= a.windowMax {
+	t, m := &a.tuner, a.memory
+	if m.window >= m.windowMax {
 		return
 	}
 	clock := a.clock(now)
@@ -56,9 +56,9 @@ func (a *Association) tuneWindow(now time.Time, n int) {
 		return
 	}
 	rate := float64(t.released) / float64(elapsed)
-	switch half := float64(a.window / 2); {
+	switch half := float64(m.window / 2); {
 	case rate*float64(period) > half:
-		a.window = min(2*a.window, a.windowMax)
+		m.window = min(2*m.window, m.windowMax)
 	case rate*float64(windowAsk) > half && a.out.empty() && clock-t.asked > int64(windowAsk):
 		t.asked, t.waiting = clock, true
 		a.askRTT(now)

@@ -27,7 +27,7 @@ func TestReceiveWindowGrows(t *testing.T) {
 			a.Release(now, test.read/100)
 			now = now.Add(time.Millisecond)
 		}
-		if got := a.receiveWindow(); got != test.want {
+		if got := a.memory.receiveWindow(); got != test.want {
 			t.Errorf("%s: window %d, want %d", test.name, got, test.want)
 		}
 	}

@@ -1,0 +1,53 @@
+package datachannel
+
+// A channelList is a list of channels that costs nothing beside them. A channel
+// is in at most one list of a kind.
+type channelList struct {
+	kind        listKind
+	first, last *Channel
+}
+
+type listKind uint8
+
+const (
+	listLive  listKind = iota // whose remote side is not reset
+	listTimed                 // that wait for the remote, in the order of their deadlines
+	listKinds
+)
+
+// A link is the place of a channel in a list.
+type link struct {
+	list       *channelList // nil: in none
+	prev, next *Channel
+}
+
+func (l *channelList) add(c *Channel) {
+	k := &c.links[l.kind]
+	*k = link{list: l, prev: l.last}
+	if l.last == nil {
+		l.first = c
+	} else {
+		l.last.links[l.kind].next = c
+	}
+	l.last = c
+}
+
+// unlink takes a channel out of the list of a kind that it is in, if any.
+func (c *Channel) unlink(kind listKind) {
+	k := &c.links[kind]
+	l := k.list
+	if l == nil {
+		return
+	}
+	if k.prev == nil {
+		l.first = k.next
+	} else {
+		k.prev.links[kind].next = k.next
+	}
+	if k.next == nil {
+		l.last = k.prev
+	} else {
+		k.next.links[kind].prev = k.prev
+	}
+	*k = link{}
+}

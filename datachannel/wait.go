@@ -1,0 +1,78 @@
+package datachannel
+
+import "time"
+
+const (
+	// ackWait is how long the DATA_CHANNEL_ACK may take (RFC 8832 §6) once the
+	// SCTP association of the remote has DATA_CHANNEL_OPEN. A browser answers from
+	// a thread that its page can hold up for seconds.
+	ackWait = 30 * time.Second
+
+	// resetWait is how long a remote that has performed our reset may take to
+	// reset its own side (RFC 8831 §6.7), from its last message on. Messages
+	// of other channels and a bad path may hold up what it has queued.
+	resetWait = time.Minute
+
+	// silentPath is after how long of silence the path is taken to be down, so that
+	// the time starts anew: an idle association is heard every 30 s, by its
+	// HEARTBEAT.
+	silentPath = 40 * time.Second
+)
+
+// wait has a channel wait in a list of which all wait equally long.
+func (s *Session) wait(now time.Time, c *Channel, l *channelList, d time.Duration) {
+	c.unlink(listTimed)
+	c.due = now.Add(d)
+	l.add(c)
+}
+
+// NextTimeout is when Advance has something to do; zero: never.
+func (s *Session) NextTimeout() (at time.Time) {
+	for _, l := range [...]*channelList{&s.unacked, &s.unreset} {
+		if c := l.first; c != nil && (at.IsZero() || c.due.Before(at)) {
+			at = c.due
+		}
+	}
+	return at
+}
+
+// Advance ends the channels whose remote has not answered in time.
+func (s *Session) Advance(now time.Time) {
+	for c := s.unacked.first; c != nil && !now.Before(c.due); c = s.unacked.first {
+		s.ackTimeout(now, c)
+	}
+	for c := s.unreset.first; c != nil && !now.Before(c.due); c = s.unreset.first {
+		if s.assoc.Receiving(c.id) || now.Sub(s.assoc.Heard()) > silentPath {
+			s.wait(now, c, &s.unreset, resetWait)
+			continue
+		}
+		// The remote never resets its side: Chromium 67 did not. Its stream may
+		// still bring something, so the id stays out of use.
+		s.closed(c, nil)
+		s.reserve(c.id)
+	}
+}
+
+// ackTimeout fails a channel that the remote does not acknowledge. Remotes may
+// know fewer channels than SCTP streams, and drop a DATA_CHANNEL_OPEN beyond
+// those without a word: Firefox has 1024. A remote that acknowledges no channel
+// at all is left alone.
+func (s *Session) ackTimeout(now time.Time, c *Channel) {
+	switch {
+	case c.opened && s.acks:
+		c.unlink(listTimed)
+		c.fail(now, ErrUnacknowledged)
+		return
+	case s.assoc.Acknowledged(c.id):
+		c.opened = true
+	}
+	s.wait(now, c, &s.unacked, ackWait)
+}
+
+// acknowledged notes that the remote knows a channel of ours.
+func (c *Channel) acknowledged() {
+	c.acked = true
+	if c.links[listTimed].list == &c.s.unacked {
+		c.unlink(listTimed)
+	}
+}

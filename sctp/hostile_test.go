@@ -1,0 +1,579 @@
+package sctp
+
+import (
+	"errors"
+	"math/rand/v2"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// iData is an I-DATA chunk of the peer's.
+func (s *script) iData(stream uint16, mid, fsn uint32, flags byte, data []byte) []byte {
+	b, start := beginChunk(nil, chunkIData, flags)
+	b = appendInts(b, uint32(s.tsn), uint32(stream)<<16, mid, fsn)
+	s.tsn++
+	return endChunk(append(b, data...), start)
+}
+
+// writeAll gives the association packets of these chunks, and drops what it
+// sends.
+func (s *script) writeAll(chunks [][]byte) {
+	var pkt [][]byte
+	size := 0
+	for i, c := range chunks {
+		if pkt, size = append(pkt, c), size+len(c); size > 1100 || i == len(chunks)-1 {
+			s.write(pkt...)
+			s.drop()
+			pkt, size = nil, 0
+		}
+	}
+}
+
+// drop takes what the association sends, and returns how many bytes that is.
+func (s *script) drop() (n int) {
+	buf := make([]byte, 0, 2048)
+	for {
+		pkt, ok := s.a.AppendPacket(s.now, buf, 1200)
+		if !ok {
+			return n
+		}
+		n += len(pkt)
+	}
+}
+
+// heap is how many bytes live objects take.
+func heap() int {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
+
+// What a remote makes an association keep is charged: it takes no more than the
+// limit, and about as much as is charged for it.
+func TestMemoryIsCharged(t *testing.T) {
+	interleaving := []byte{byte(chunkIData), byte(chunkIForwardTSN)}
+	for _, test := range []struct {
+		name   string
+		ext    []byte
+		attack func(s *script)
+	}{
+		{"messages that are begun, after a long one", interleaving, func(s *script) {
+			const size = defaultMaxMessageSize
+			var long [][]byte
+			for off, fsn := 0, uint32(0); off < size; off, fsn = off+1024, fsn+1 {
+				flags := byte(flagUnordered)
+				if off == 0 {
+					flags |= flagBegin
+				}
+				if off+1024 == size {
+					flags |= flagEnd
+				}
+				long = append(long, s.iData(1, 0, fsn, flags, make([]byte, 1024)))
+			}
+			s.writeAll(long)
+			m, ok := s.a.Receive()
+			if !ok {
+				s.t.Fatal("the long message did not come")
+			}
+			s.a.Release(s.now, len(m.Data))
+			for k := range 1020 {
+				s.writeAll([][]byte{s.iData(uint16(3+k), 0, 53, flagUnordered|flagBegin, []byte{1})})
+			}
+		}},
+		{"a fragment on each stream", interleaving, func(s *script) {
+			for k := 0; k < maxStreams && s.a.Memory().Used() < s.a.Memory().Limit()*9/10; k++ {
+				s.writeAll([][]byte{s.iData(uint16(k), 0, 53, flagBegin, []byte{1})})
+			}
+		}},
+		{"fragments of one message with gaps", nil, func(s *script) {
+			for range 40000 {
+				s.tsn++
+				s.writeAll([][]byte{s.data(1, 0, 0)})
+			}
+		}},
+		{"a FORWARD TSN of each stream", []byte{byte(chunkForwardTSN)}, func(s *script) {
+			for first := 0; first < maxStreams; first += 15000 {
+				b, start := beginChunk(nil, chunkForwardTSN, 0)
+				b = appendInts(b, uint32(s.tsn))
+				s.tsn++
+				for id := first; id < min(first+15000, maxStreams); id++ {
+					b = appendInts(b, uint32(id)<<16|1)
+				}
+				s.write(endChunk(b, start))
+				s.drop()
+			}
+		}},
+		{"messages of one byte", nil, func(s *script) {
+			for n := range 60000 {
+				c := s.data(1, uint16(n), flagBegin|flagEnd)
+				s.writeAll([][]byte{c})
+			}
+		}},
+		{"messages that wait for another, and leave one behind", interleaving, func(s *script) {
+			for stream := range uint16(100) {
+				chunks := [][]byte{s.iData(stream, 10000, 53, flagBegin|flagEnd, []byte{1})}
+				for mid := range uint32(2000) {
+					chunks = append(chunks, s.iData(stream, mid+1, 53, flagBegin|flagEnd, []byte{1}))
+				}
+				s.writeAll(chunks)
+				b, start := beginChunk(nil, chunkIForwardTSN, 0)
+				s.tsn++
+				s.write(endChunk(appendInts(b, uint32(s.tsn-1), uint32(stream)<<16, 5000), start))
+				s.drop()
+				for {
+					m, ok := s.a.Receive()
+					if !ok {
+						break
+					}
+					s.a.Release(s.now, len(m.Data))
+				}
+			}
+		}},
+		{"resets whose events are not taken", []byte{byte(chunkReconfig)}, func(s *script) {
+			for seq := range uint32(20000) {
+				b, start := beginChunk(nil, chunkReconfig, 0)
+				s.write(endChunk(appendParam(b, paramOutgoingReset, appendInts(nil, 100+seq, 0, uint32(s.tsn)-1, 1<<16|2)), start))
+				s.drop()
+			}
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newScriptWith(t, Config{}, maxStreams, test.ext...)
+			before := heap()
+			test.attack(s)
+			grown := heap() - before
+			used, limit := s.a.Memory().Used(), s.a.Memory().Limit()
+			t.Logf("%d bytes came, %d are kept, %d are charged, at most %d: %v", s.in, grown, used, limit, s.a.Err())
+			if used > limit || grown > limit+1<<20 || grown > used+used/4+1<<20 {
+				t.Errorf("%d bytes are kept, %d are charged, at most %d", grown, used, limit)
+			}
+			runtime.KeepAlive(s)
+		})
+	}
+}
+
+// sendMany has the association send n chunks, of which the last ones stay in
+// flight.
+func (s *script) sendMany(n int) {
+	s.t.Helper()
+	for range n {
+		if err := s.a.Send(s.now, Message{Data: make([]byte, 1170)}, SendOptions{}); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	for range 100 * n {
+		s.drop()
+		if s.a.queue.messages == 0 {
+			return
+		}
+		s.now = s.now.Add(50 * time.Millisecond)
+		s.write(sack(s.a.out.end-1, 1<<30))
+	}
+	s.t.Fatal("not all was sent")
+}
+
+// SACKs have nothing sent again that was not lost, however they contradict each
+// other (RFC 9260 §6.2.1 on reneging).
+func TestSacksHaveNothingSentAgain(t *testing.T) {
+	for name, attack := range map[string]func(s *script, next, end TSN) (out int){
+		"a gap block of the next TSN": func(s *script, next, end TSN) (out int) {
+			for range 200 {
+				s.write(sack(next-1, 1<<30, 1<<16|uint32(end-next)))
+				out += s.drop()
+			}
+			return out
+		},
+		"acknowledged, and then not": func(s *script, next, end TSN) (out int) {
+			for n := next; n+4 < end; n++ {
+				s.write(sack(n-1, 1<<30, 2<<16|uint32(end-n)))
+				s.write(sack(n, 1<<30))
+				out += s.drop()
+			}
+			return out
+		},
+	} {
+		s := newScript(t)
+		s.sendMany(2000)
+		next, inFlight := s.a.out.first, s.a.out.len()
+		before := s.a.stats.ChunksRetransmitted
+		s.in = 0
+		out := attack(s, next, s.a.out.end)
+		t.Logf("%s: %d chunks are in flight, %d bytes came, %d were sent", name, inFlight, s.in, out)
+		if n := s.a.stats.ChunksRetransmitted - before; n > 2 || inFlight < 20 {
+			t.Errorf("%s: %d chunks were sent again", name, n)
+		}
+	}
+}
+
+// A remote that drops what it has acknowledged gets it once more, after a
+// timeout. The second time ends the association.
+func TestRenegingIsBounded(t *testing.T) {
+	s := newScript(t)
+	s.sendMany(40)
+	next, sent := s.a.out.first, uint64(s.a.out.len())
+	before := s.a.stats.ChunksRetransmitted
+	for range 20 {
+		if s.a.ended {
+			break
+		}
+		s.write(sack(next-1, 1<<30, 2<<16|uint32(s.a.out.end-next)))
+		next++
+		s.write(sack(next-1, 1<<30))
+		for timeouts := s.a.stats.Timeouts; s.a.stats.Timeouts == timeouts && !s.a.ended; {
+			s.advanceToTimer()
+			if s.a.stats.Timeouts == timeouts {
+				s.drop()
+			}
+		}
+		for s.drop() > 0 {
+			s.write(sack(next-1, 1<<30, 2<<16|2))
+		}
+	}
+	n := s.a.stats.ChunksRetransmitted - before
+	if !s.a.ended || n < sent/2 || n > 3*sent {
+		t.Errorf("%d chunks of %d were sent again; %v", n, sent, s.a.Err())
+	}
+}
+
+// resetAll is a request to reset all streams of the peer.
+func (s *script) resetAll(seq uint32) []byte {
+	b, start := beginChunk(nil, chunkReconfig, 0)
+	return endChunk(appendParam(b, paramOutgoingReset, appendInts(nil, seq, 0, uint32(s.tsn)-1)), start)
+}
+
+// A packet performs one request for a reset, however many are in it.
+func TestOneResetAPacket(t *testing.T) {
+	s := newScript(t, byte(chunkReconfig))
+	var chunks [][]byte
+	for n := range uint32(35) {
+		chunks = append(chunks, s.resetAll(100+n))
+	}
+	s.write(chunks...)
+	resets := 0
+	for {
+		ev, ok := s.a.NextEvent()
+		if !ok {
+			break
+		}
+		if ev.Kind == EventStreamsReset {
+			resets++
+		}
+	}
+	body := s.want("the response", chunkReconfig)
+	if seq := appendInts(nil, 100, uint32(resetPerformed)); resets != 1 || string(body[4:12]) != string(seq) {
+		t.Errorf("%d resets, response %x", resets, body)
+	}
+	s.wantIdle("one response")
+	s.write(s.resetAll(101))
+	s.want("the next request", chunkReconfig)
+}
+
+// A chunk that is malformed anywhere does nothing.
+func TestMalformedChunksDoNothing(t *testing.T) {
+	request := func(params ...[]byte) []byte {
+		b, start := beginChunk(nil, chunkReconfig, 0)
+		for _, p := range params {
+			b = append(b, p...)
+		}
+		return endChunk(b, start)
+	}
+	reset := appendParam(nil, paramOutgoingReset, appendInts(nil, 100, 0, 99))
+	forward := func(words ...uint32) []byte {
+		b, start := beginChunk(nil, chunkForwardTSN, 0)
+		return endChunk(appendInts(b, words...), start)
+	}
+	short := forward(105, 1<<16)
+	short[3] -= 2
+	for name, c := range map[string][]byte{
+		"a reset and an unknown parameter":                  request(reset, appendParam(nil, 99, nil)),
+		"a reset and half a parameter":                      request(reset, []byte{0, 13, 0, 40, 0, 0, 0, 101}),
+		"a reset and a short one":                           request(reset, appendParam(nil, paramOutgoingReset, appendInts(nil, 101, 0))),
+		"three requests":                                    request(reset, appendParam(nil, paramIncomingReset, appendInts(nil, 101)), appendParam(nil, paramIncomingReset, appendInts(nil, 102))),
+		"a FORWARD TSN with half an entry":                  short,
+		"a FORWARD TSN without a TSN":                       forward(),
+		"a FORWARD TSN of a stream that the remote has not": forward(105, 1<<16|1, 200<<16|1),
+	} {
+		s := newScript(t, byte(chunkReconfig), byte(chunkForwardTSN))
+		s.write(c)
+		if s.a.stats.PacketsDropped != 1 {
+			t.Errorf("%s: not dropped", name)
+		}
+		if _, ok := s.a.NextEvent(); !ok || s.a.events.n > 0 { // EventEstablished
+			t.Errorf("%s: an event", name)
+		}
+		if s.a.in.cum != 99 || s.a.reset.peerSeq != 100 || s.a.reassembly.streams.len() != 0 || s.a.Memory().Used() != 0 {
+			t.Errorf("%s: it was applied", name)
+		}
+		s.wantIdle(name)
+	}
+}
+
+// A remote may add streams on which it sends, up to as many as there are.
+func TestAddOutgoingStreams(t *testing.T) {
+	s := newScript(t, byte(chunkReconfig))
+	add := func(seq, n uint32) []byte {
+		b, start := beginChunk(nil, chunkReconfig, 0)
+		return endChunk(appendParam(b, paramAddOutgoing, appendInts(nil, seq, n<<16)), start)
+	}
+	for _, want := range []struct {
+		seq, n  uint32
+		result  resetResult
+		streams int
+	}{{100, 28, resetPerformed, 128}, {100, 28, resetPerformed, 128}, {101, 65535, resetDenied, 128}, {102, 65407, resetPerformed, maxStreams}, {103, 1, resetDenied, maxStreams}} {
+		s.write(add(want.seq, want.n))
+		body := s.want("the response", chunkReconfig)
+		if string(body[4:12]) != string(appendInts(nil, want.seq, uint32(want.result))) || s.a.IncomingStreams() != want.streams {
+			t.Errorf("request %d for %d: %x, %d streams", want.seq, want.n, body[4:12], s.a.IncomingStreams())
+		}
+	}
+	s.write(s.data(1000, 0, flagBegin|flagEnd))
+	if _, ok := s.a.Receive(); !ok {
+		t.Error("a message on an added stream was not received")
+	}
+}
+
+// A remote that says "in progress" for good does not hold a reset up for good.
+func TestResetPatienceIsBounded(t *testing.T) {
+	s := newScript(t, byte(chunkReconfig))
+	s.a.NextEvent() // EventEstablished
+	s.a.ResetStreams(s.now, 3)
+	asked := 0
+	for range 200 {
+		pkt, ok := s.a.AppendPacket(s.now, nil, 1200)
+		if !ok {
+			if s.a.events.n > 0 {
+				break
+			}
+			s.advanceToTimer()
+			continue
+		}
+		if c, _, _ := nextChunk(pkt[commonHeaderSize:]); c.typ == chunkReconfig {
+			asked++
+			b, start := beginChunk(nil, chunkReconfig, 0)
+			s.write(endChunk(appendParam(b, paramReconfigResponse, appendInts(append([]byte(nil), c.body[4:8]...), uint32(resetInProgress))), start))
+		}
+	}
+	if ev, _ := s.a.NextEvent(); ev.Kind != EventResetFailed || ev.Err != ErrResetRefused || asked != maxPatience+1 {
+		t.Errorf("asked %d times: %+v", asked, ev)
+	}
+}
+
+// Only incomplete messages fill the account: nothing that the remote may still
+// send can be kept, and the association ends.
+func TestIncompleteMessagesOutOfMemory(t *testing.T) {
+	s := newScriptWith(t, Config{MemoryLimit: MinMemoryLimit(100000), MaxMessageSize: 100000}, maxStreams, byte(chunkIData), byte(chunkIForwardTSN))
+	limit := s.a.Memory().Limit()
+	for n := 0; n < 1000 && !s.a.ended; n++ {
+		s.write(s.iData(uint16(n), 0, 53, flagBegin, make([]byte, 1000)))
+		if used := s.a.Memory().Used(); used > limit+2000 {
+			t.Fatalf("%d bytes are charged, at most %d", used, limit)
+		}
+	}
+	if err, ok := s.a.Err().(*AbortError); !ok || err.Causes[0] != CauseOutOfResource {
+		t.Errorf("ended with %v", s.a.Err())
+	}
+}
+
+// While the program has messages to read, the remote waits for it.
+func TestUnreadMessagesEndNothing(t *testing.T) {
+	s := newScriptWith(t, Config{MemoryLimit: MinMemoryLimit(100000), MaxMessageSize: 100000}, maxStreams, byte(chunkIData), byte(chunkIForwardTSN))
+	for n := range 2000 {
+		s.write(s.iData(uint16(n), 0, 53, flagBegin|flagEnd, make([]byte, 1000)))
+		s.drop()
+	}
+	if m := s.a.Memory(); s.a.ended || m.receiveWindow() != 0 || m.Used() > m.Limit() {
+		t.Errorf("%d bytes of %d are charged, the window is %d: %v", m.Used(), m.Limit(), m.receiveWindow(), s.a.Err())
+	}
+}
+
+// A tracker that is moved on has the TSNs that were received beyond.
+func TestTrackerForward(t *testing.T) {
+	for seed := range uint64(200) {
+		rng := rand.New(rand.NewPCG(seed, 3))
+		var tr tracker
+		tr.reset(0xffffff00)
+		got := map[TSN]bool{}
+		for range 300 {
+			tsn := tr.cum + 1 + TSN(rng.IntN(700))
+			if !tr.has(tsn) {
+				tr.add(tsn)
+				got[tsn] = true
+			}
+		}
+		cum := tr.cum + TSN(rng.IntN(900))
+		highest := tr.highest
+		tr.forward(cum)
+		for tsn := cum + 1; got[tsn]; tsn++ {
+			cum = tsn
+		}
+		if tr.cum != cum {
+			t.Fatalf("seed %d: at %d, want %d", seed, tr.cum, cum)
+		}
+		for tsn := cum + 1; !tsn.after(highest + 300); tsn++ {
+			if tr.has(tsn) != got[tsn] {
+				t.Fatalf("seed %d: TSN %d is %v", seed, tsn, tr.has(tsn))
+			}
+		}
+	}
+}
+
+// More streams than fit into a FORWARD TSN are skipped in parts, each after the
+// one before was acknowledged, and not by packets without end.
+func TestSkipsInParts(t *testing.T) {
+	for _, plain := range []bool{true, false} {
+		for _, messages := range []int{600, 3 * maxSkipWalk} {
+			p := newPair(t, 1, Config{DisableInterleaving: plain, CongestionControl: CongestionReno}, Config{})
+			p.connect()
+			a := p.ends[0]
+			for i := range messages {
+				p.send(0, uint16(i%600), []byte("x"), SendOptions{Lifetime: 30 * time.Second})
+			}
+			p.loss = 1
+			for a.out.len() < messages/2 && a.stats.Timeouts == 0 {
+				p.run(100 * time.Millisecond)
+			}
+			p.run(31 * time.Second)
+			for a.skip.pending(&a.out) && !a.skip.due {
+				p.now = a.NextTimeout()
+				a.Advance(p.now)
+				if a.skip.due {
+					break
+				}
+				for _, ok := a.AppendPacket(p.now, nil, 1200); ok; _, ok = a.AppendPacket(p.now, nil, 1200) {
+				}
+			}
+			n := 0
+			for ; n < 100; n++ {
+				if _, ok := a.AppendPacket(p.now, nil, 1200); !ok {
+					break
+				}
+			}
+			if n > 3 || !a.skip.pending(&a.out) {
+				t.Errorf("plain %v: %d packets at once; %d of %d messages were given up", plain, n, a.stats.MessagesAbandoned, messages)
+			}
+			p.loss = 0
+			p.run(20 * time.Second)
+			if !a.out.empty() || a.ended {
+				t.Errorf("plain %v: %d chunks of %d messages are outstanding: %v", plain, a.out.len(), messages, a.Err())
+			}
+		}
+	}
+}
+
+// failingRand is a random source that fails after a number of bytes.
+type failingRand struct{ left int }
+
+func (r *failingRand) Read(b []byte) (int, error) {
+	n := min(len(b), r.left)
+	r.left -= n
+	for i := range b[:n] {
+		b[i] = 7
+	}
+	if n == 0 {
+		return 0, errors.New("no random bytes")
+	}
+	return n, nil
+}
+
+// Without random bytes there are no tags, cookies or nonces, and nothing that
+// the remote sends changes that.
+func TestRandomSourceFails(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	for left := range 60 {
+		a, b := NewAssociation(Config{Rand: &failingRand{left}}), NewAssociation(Config{})
+		a.Connect(now)
+		if a.localTag == 1 || left < 8 && (a.Err() != ErrRand || a.State() != StateClosed) {
+			t.Errorf("after %d bytes: tag %d, %v", left, a.localTag, a.Err())
+		}
+		b.Connect(now)
+		for range 4 {
+			if p, ok := b.AppendPacket(now, nil, 1200); ok {
+				a.HandlePacket(now, p)
+			}
+			if p, ok := a.AppendPacket(now, nil, 1200); ok {
+				b.HandlePacket(now, p)
+			}
+		}
+		if left < 8 && b.State() != StateCookieWait {
+			t.Errorf("after %d bytes: the remote is in state %v", left, b.State())
+		}
+		a.heartbeat.send, a.size.send = true, true
+		for range 4 {
+			a.AppendPacket(now, nil, 1200)
+		}
+		passive := NewAssociation(Config{Rand: &failingRand{left}})
+		c := NewAssociation(Config{})
+		c.Connect(now)
+		p, _ := c.AppendPacket(now, nil, 1200)
+		passive.HandlePacket(now, p)
+		if _, ok := passive.AppendPacket(now, nil, 1200); ok != (left >= 8+32) {
+			t.Errorf("after %d bytes: an INIT is answered: %v", left, ok)
+		}
+	}
+	if a := NewAssociation(Config{Rand: zeroReader{}}); a.localTag == 0 {
+		a.Connect(now)
+		if a.Err() != ErrRand {
+			t.Errorf("a source of zeros: %v", a.Err())
+		}
+	}
+}
+
+// A zeroReader is a random source that is broken.
+type zeroReader struct{}
+
+func (zeroReader) Read(b []byte) (int, error) { clear(b); return len(b), nil }
+
+// The benchmarks measure one datagram of an attack each.
+
+func BenchmarkResetAll(b *testing.B) {
+	s := newScript(b, byte(chunkReconfig))
+	seq := uint32(100)
+	for b.Loop() {
+		var chunks [][]byte
+		for n := range uint32(35) {
+			chunks = append(chunks, s.resetAll(seq+n))
+		}
+		s.write(chunks...)
+		seq = uint32(s.a.reset.peerSeq)
+		for _, ok := s.a.NextEvent(); ok; _, ok = s.a.NextEvent() {
+		}
+		s.drop()
+	}
+}
+
+func BenchmarkContradictingSacks(b *testing.B) {
+	s := newScript(b)
+	s.sendMany(1000)
+	in, out := 0, 0
+	for b.Loop() {
+		next := s.a.out.first
+		if s.a.out.len() < 10 {
+			b.StopTimer()
+			s.sendMany(1000)
+			b.StartTimer()
+			continue
+		}
+		s.in = 0
+		s.write(sack(next-1, 1<<30, 2<<16|uint32(s.a.out.end-next)), sack(next, 1<<30))
+		in += s.in
+		out += s.drop()
+	}
+	b.ReportMetric(float64(out)/float64(max(in, 1)), "out/in")
+}
+
+func BenchmarkFarForwardTSN(b *testing.B) {
+	s := newScript(b, byte(chunkForwardTSN))
+	for b.Loop() {
+		s.tsn = s.a.in.cum + maxTSNWindow - 1
+		d := s.data(1, 0, flagBegin|flagEnd|flagUnordered)
+		f, start := beginChunk(nil, chunkForwardTSN, 0)
+		f = appendInts(f, uint32(s.tsn-2))
+		s.write(d, endChunk(f, start))
+		for m, ok := s.a.Receive(); ok; m, ok = s.a.Receive() {
+			s.a.Release(s.now, len(m.Data))
+		}
+		s.drop()
+	}
+}
