@@ -14,7 +14,7 @@ func (a *Agent) heardOn(now time.Time, p *pair, nominates bool) {
 	if nominates {
 		p.state, p.useCandidate, p.nominatedAt = PairSucceeded, true, now
 		if !g.wasValid {
-			g.wasValid, g.firstValid = true, now
+			a.becomeValid(now, g)
 		}
 	}
 	if p.state == PairSucceeded {

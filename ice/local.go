@@ -246,10 +246,8 @@ func (a *Agent) removeBase(gone *base) {
 	if gone.name != "" && !slices.ContainsFunc(a.bases, func(b *base) bool { return b.name == gone.name }) {
 		a.names.Remove(gone.name)
 	}
-	for _, g := range []*generation{a.cur, a.prev} {
-		if g != nil {
-			g.removePairs(func(p *pair) bool { return p.local == gone })
-		}
+	for g := a.cur; g != nil; g = g.older {
+		g.removePairs(func(p *pair) bool { return p.local == gone })
 	}
 	if a.selected != nil && a.selected.local == gone {
 		a.selected = nil

@@ -451,8 +451,8 @@ func (p *pair) permitted(now time.Time) bool {
 func (a *Agent) retainPermissions() {
 	for _, l := range a.relays {
 		l.client.Retain(func(ip netip.Addr) bool {
-			for _, g := range []*generation{a.cur, a.prev} {
-				if g != nil && slices.ContainsFunc(g.pairs, func(p *pair) bool {
+			for g := a.cur; g != nil; g = g.older {
+				if slices.ContainsFunc(g.pairs, func(p *pair) bool {
 					return p.local.relay == l && p.route.Remote.Addr() == ip
 				}) {
 					return true

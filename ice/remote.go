@@ -29,7 +29,7 @@ func usableRemote(a netip.AddrPort) bool {
 // for its transport, component, address or name, is dropped without an error.
 // ErrTooManyCandidates tells that a limit is reached.
 func (a *Agent) AddRemote(now time.Time, c Candidate) error {
-	g := a.cur
+	g := a.generationOf(c.Ufrag)
 	switch {
 	case a.state == StateClosed:
 		return ErrClosed
@@ -37,16 +37,45 @@ func (a *Agent) AddRemote(now time.Time, c Candidate) error {
 		return nil
 	case c.TCPType > TCPPassive || c.TCPType == TCPActive && c.Name != "":
 		return nil // there is no way to connect to it, and so no use for its address
-	case c.Ufrag != "" && g.remoteUfrag != "" && c.Ufrag != g.remoteUfrag:
+	case g == nil:
 		return nil // of a generation that is over, or not begun
 	case c.Name != "":
-		return a.resolve(now, c)
+		return a.resolve(now, g, c)
 	case !usableRemote(c.Addr):
 		return nil
 	}
 	err := a.addRemote(g, c)
 	a.update(now)
 	return err
+}
+
+// generationOf returns the generation that a candidate of the peer belongs to
+// by its ufrag; nil if it is over, or has not begun.
+func (a *Agent) generationOf(ufrag string) *generation {
+	if ufrag == "" || a.cur.remoteUfrag == "" {
+		return a.cur
+	}
+	for g := a.cur; g != nil; g = g.older {
+		if g.open && g.remoteUfrag == ufrag {
+			return g
+		}
+	}
+	return nil
+}
+
+func (a *Agent) inUse(g *generation) bool {
+	for o := a.cur; o != nil; o = o.older {
+		if o == g {
+			return true
+		}
+	}
+	return false
+}
+
+// Knows reports whether a generation with the peer's ufrag is checked, so that
+// AddRemote takes its candidates.
+func (a *Agent) Knows(ufrag string) bool {
+	return a.cur.remoteKey != nil && a.generationOf(ufrag) != nil
 }
 
 func (a *Agent) addRemote(g *generation, c Candidate) error {
@@ -108,12 +137,16 @@ func (a *Agent) EndOfRemote(now time.Time) {
 // resolve asks multicast DNS for a candidate's name. Other names are not
 // looked up: that would be the far end's way to make this one do it
 // (RFC 8839 §5.1 leaves it open).
-func (a *Agent) resolve(now time.Time, c Candidate) error {
+func (a *Agent) resolve(now time.Time, g *generation, c Candidate) error {
 	if !strings.HasSuffix(strings.ToLower(c.Name), ".local") || c.Addr.Port() == 0 {
 		return nil
 	}
 	if len(a.unresolved) >= maxRemotes {
-		return ErrTooManyCandidates
+		i := slices.IndexFunc(a.unresolved, func(u unresolved) bool { return u.gen != a.cur })
+		if i < 0 {
+			return ErrTooManyCandidates
+		}
+		a.unresolved = slices.Delete(a.unresolved, i, i+1)
 	}
 	if a.mdns == nil {
 		a.mdns = mdns.NewResolver()
@@ -121,17 +154,17 @@ func (a *Agent) resolve(now time.Time, c Candidate) error {
 	if err := a.mdns.Start(now, c.Name); err != nil {
 		return nil // a name that cannot be asked for only drops the candidate
 	}
-	a.unresolved = append(a.unresolved, unresolved{gen: a.cur, candidate: c})
+	a.unresolved = append(a.unresolved, unresolved{gen: g, candidate: c})
 	a.update(now)
 	return nil
 }
 
-// dropUnresolved gives up the names of generations that are over, and looks no
-// longer for those that only they had.
+// dropUnresolved gives up the names of generations that are not checked any more,
+// and ends the look-up of those that only they had.
 func (a *Agent) dropUnresolved() {
 	var kept, gone []unresolved
 	for _, u := range a.unresolved {
-		if u.gen == a.cur {
+		if u.gen.open && a.inUse(u.gen) {
 			kept = append(kept, u)
 		} else {
 			gone = append(gone, u)
@@ -174,7 +207,7 @@ func (a *Agent) runMDNS(now time.Time) {
 			kept = append(kept, u) // another address may follow
 			c := u.candidate
 			c.Addr = netip.AddrPortFrom(addr, c.Addr.Port())
-			if u.gen == a.cur && usableRemote(c.Addr) {
+			if u.gen.open && usableRemote(c.Addr) {
 				a.addRemote(u.gen, c)
 			}
 		}

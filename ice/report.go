@@ -95,10 +95,7 @@ func (a *Agent) Report() Report {
 			r.Remote = append(r.Remote, u.candidate)
 		}
 	}
-	for _, g := range []*generation{a.cur, a.prev} {
-		if g == nil {
-			continue
-		}
+	for g := a.cur; g != nil; g = g.older {
 		for _, p := range g.pairs {
 			r.Pairs = append(r.Pairs, a.reportPair(p))
 		}

@@ -26,8 +26,8 @@ func (a *Agent) generationFor(username []byte) *generation {
 	if !ok {
 		return nil
 	}
-	for _, g := range []*generation{a.cur, a.prev} {
-		if g != nil && string(ours) == g.ufrag && (g.remoteKey == nil || string(theirs) == g.remoteUfrag) {
+	for g := a.cur; g != nil; g = g.older {
+		if string(ours) == g.ufrag && (g.remoteKey == nil || string(theirs) == g.remoteUfrag) {
 			return g
 		}
 	}
@@ -160,7 +160,7 @@ func (a *Agent) learn(now time.Time, g *generation, c earlyCheck) {
 			g.accept(now, p)
 		}
 	}
-	if g == a.cur && p.state != PairSucceeded && !g.outranks(p) && !p.justChecked(now) {
+	if g.open && p.state != PairSucceeded && !g.outranks(p) && !p.justChecked(now) {
 		p.trigger()
 	}
 }

@@ -177,7 +177,8 @@ func (a *Agent) askServer(now time.Time, s *server, b *base) {
 		a.askRelay(now, s, b)
 		return
 	}
-	if !fits || a.relayOnly || len(a.requests) >= maxRequests {
+	asked := slices.ContainsFunc(a.requests, func(q *serverRequest) bool { return q.server == s && q.base == b })
+	if !fits || asked || a.relayOnly || len(a.requests) >= maxRequests {
 		return
 	}
 	s.pending++
@@ -221,13 +222,28 @@ func (a *Agent) reportUnreachable() {
 	}
 }
 
-// regather asks all servers again, for a restart (RFC 8445 §9).
+// regather asks all servers again, for a restart (RFC 8445 §9). A request that is
+// not decided stays the same one, and the address that a server saw last is told at once:
+// restarts may follow each other faster than servers answer.
 func (a *Agent) regather(now time.Time) {
-	a.requests = nil
 	// Those that could not be asked are tried anew by the owner.
 	a.servers = slices.DeleteFunc(a.servers, func(s *server) bool { return !s.Addr.IsValid() })
 	for _, s := range a.servers {
 		*s = server{Server: s.Server}
+	}
+	for _, q := range a.requests {
+		q.server.pending++
+		switch {
+		case q.state == requestDone:
+			q.state, q.refreshAt = requestWaiting, time.Time{}
+		case q.retransmission.Sent() > 1:
+			q.retransmission.Start(now, stun.DefaultRTO) // the next of its schedule may be half a minute away
+		}
+		if q.mapped.IsValid() {
+			a.addReflexive(q.base, q.mapped, q.server.Addr.Addr(), q)
+		}
+	}
+	for _, s := range a.servers {
 		a.askFromAll(now, s)
 	}
 }

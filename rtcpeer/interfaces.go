@@ -181,7 +181,7 @@ func (p *peer) addressesChanged(all []netip.Addr) {
 			added = p.addLocal(now, a) || added
 		}
 	}
-	if added && g.asking == 0 {
+	if added && len(g.underway) == 0 {
 		p.core.agent.EndOfLocal(now)
 	}
 	p.run(now)

@@ -49,7 +49,7 @@ func (p *peer) report(r *Report) {
 		r.Err = p.cause
 	}
 	r.ICE = p.core.agent.Report()
-	r.Resolving = p.gatherer.asking
+	r.Resolving = len(p.gatherer.underway)
 	r.SCTPState = p.core.assoc.State().String()
 	r.NotStarted = p.core.dtls == nil
 	if p.core.dtls != nil {

@@ -322,7 +322,7 @@ func (p *peer) addICECandidate(media string, index int, name string) error {
 	if remote != nil && media != "" && !remote.hasMid(media) {
 		return invalid("candidate for media %q, which the remote description does not have", media)
 	}
-	if c.Ufrag == "" && current || c.Ufrag != "" && r.applied != nil && c.Ufrag == r.applied.ufrag {
+	if c.Ufrag == "" && current || c.Ufrag != "" && p.core.agent.Knows(c.Ufrag) {
 		p.addRemote(now, c)
 		p.run(now)
 		return nil
