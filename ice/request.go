@@ -160,9 +160,18 @@ func (a *Agent) learn(now time.Time, g *generation, c earlyCheck) {
 			g.accept(now, p)
 		}
 	}
-	if g.open && p.state != PairSucceeded && !g.outranks(p) && !p.justChecked(now) {
+	if g.open && !g.outranks(p) && (a.checksAgain(p) || p.state != PairSucceeded && !p.justChecked(now)) {
 		p.trigger()
 	}
+}
+
+// checksAgain reports whether the check that just arrived on p is answered by a
+// check even if p works, or is being checked. A controlling peer may nominate a
+// pair when a check arrives on it after its own was answered, and else only at its
+// next tick: pion's is 200 ms. So one check of the controlled end follows its
+// first answer.
+func (a *Agent) checksAgain(p *pair) bool {
+	return !a.controlling && p.gen.nominated == nil && p.received == 1
 }
 
 // justChecked tells whether a check of p left within the last Ta. It can only
