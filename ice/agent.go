@@ -93,6 +93,7 @@ type Agent struct {
 	mdns       *mdns.Resolver // nil until there is a name to ask for
 	names      mdns.Responder
 	unresolved []unresolved
+	drops      *drops // nil: no candidate was dropped
 
 	out       queue
 	events    []queuedEvent

@@ -245,7 +245,7 @@ func (a *Agent) relayReady(now time.Time, l *relay) {
 		}
 		a.nextRelaySock++
 		l.bases = append(l.bases, b)
-		a.addBase(b)
+		a.addBase(now, b)
 	}
 	if l.from != nil && !a.relayOnly && usableRemote(mapped) && mapped.Addr().Is4() == l.from.addr.Addr().Is4() {
 		a.addReflexive(l.from, mapped, l.client.Server().Addr(), nil)

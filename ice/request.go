@@ -191,15 +191,15 @@ func (a *Agent) pairFor(now time.Time, g *generation, c earlyCheck) *pair {
 		if !usableRemote(addr) {
 			return nil
 		}
-		if (g.prflx >= maxRemotes/2 || len(g.remotes) >= maxRemotes) && !a.forgetSilent(now, g) {
+		r = &remote{addr: addr, typ: PeerReflexive, tcp: c.base.tcp.opposite(), priority: c.priority}
+		if g.prflx >= maxRemotes/2 && !a.forgetSilent(now, g) || !a.makeRoom(now, g, r) && !a.forgetSilent(now, g) {
 			return nil
 		}
 		g.prflx++
-		r = &remote{addr: addr, typ: PeerReflexive, tcp: c.base.tcp.opposite(), priority: c.priority}
 		g.remotes = append(g.remotes, r)
 		// RFC 8445 §7.3.1.3: it is paired with this base only.
 	}
-	return a.formPair(g, c.base, r)
+	return a.formPair(now, g, c.base, r)
 }
 
 // forgetSilent makes room for another peer-reflexive candidate: the one that was
