@@ -32,17 +32,21 @@ type Listener struct {
 	early    map[net.Conn]bool    // whose first datagram is awaited
 }
 
-// Listen opens a listener. logger may be nil.
+// Listen opens a listener. The zero Addr serves all addresses: of both families on a
+// system that has IPv6, else IPv4's. logger may be nil.
 func Listen(addr netip.AddrPort, logger *slog.Logger) (*Listener, error) {
 	return listen(addr, logger, defaultLimits)
 }
 
 func listen(addr netip.AddrPort, logger *slog.Logger, bounds limits) (*Listener, error) {
-	network := "tcp"
-	if addr.Addr().Is4() {
-		network = "tcp4" // Go's "tcp" would make IPv6's of an unspecified one
+	network, text := "tcp", addr.String()
+	switch ip := addr.Addr(); {
+	case ip.Is4():
+		network = "tcp4" // "tcp" would bind 0.0.0.0 as an IPv6 socket of both families
+	case !ip.IsValid():
+		text = fmt.Sprintf(":%d", addr.Port())
 	}
-	l, err := net.Listen(network, addr.String())
+	l, err := net.Listen(network, text)
 	if err != nil {
 		return nil, fmt.Errorf("tcpmux: %w", err)
 	}
