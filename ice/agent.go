@@ -18,7 +18,7 @@ import (
 // Routes are comparable.
 type Route struct {
 	Sock   int16          // the local socket, as named by whoever opened it; SockMDNS is special
-	Local  netip.Addr     // the local address on that socket; may be invalid where the socket has just one
+	Local  netip.Addr     // the local address on that socket; invalid in HandleDatagram where it is not known
 	Remote netip.AddrPort // the far address
 }
 
@@ -251,7 +251,7 @@ func (a *Agent) update(now time.Time) {
 		a.closeSuperseded()
 		a.updateState(now)
 	}
-	a.updateGathering()
+	a.updateGathering(now)
 	a.deadline = a.earliest(now)
 }
 
@@ -272,6 +272,9 @@ func (a *Agent) earliest(now time.Time) time.Time {
 	}
 	e.add(a.names.NextTimeout())
 	a.serverAlarms(&e)
+	if !a.gatheringEnd {
+		e.add(a.cur.gatherBy)
+	}
 	a.relayAlarms(&e)
 	if !a.cur.failed {
 		if !a.lite {

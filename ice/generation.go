@@ -31,6 +31,7 @@ type generation struct {
 	nominated  *pair
 	closedFor  *pair // the nominated pair that closeSuperseded was last done for
 
+	gatherBy  time.Time // see GatherUntil; zero: no bound
 	nextCheck time.Time // of the newest generation: pacing of all ordinary checks (RFC 8445 §6.1.4.2)
 
 	older *generation // the generation in use that this one replaced; at most maxReplaced follow

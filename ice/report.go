@@ -178,6 +178,9 @@ func (a *Agent) reportServer(s *server) ServerReport {
 			r.Err = err
 		}
 	}
+	if s.late && !s.answered && r.Err == nil {
+		r.Err = ErrServerTimeout
+	}
 	if s.told && r.Err == nil {
 		r.Err = ErrServerUnreachable
 	}

@@ -94,6 +94,7 @@ type server struct {
 	answered bool // one was
 	err      error
 	told     bool // EventServerError was given
+	late     bool // gathering did not wait for it any longer; it may still answer
 }
 
 // A serverRequest asks one server from one base (RFC 8445 §5.1.1.2).
@@ -193,14 +194,32 @@ func (a *Agent) EndOfLocal(now time.Time) {
 	a.update(now)
 }
 
+// GatherUntil bounds this gathering: at that time it is complete even if servers have
+// not answered, or EndOfLocal was not called. An answer that comes later still brings
+// its candidate, after which gathering is complete once more.
+func (a *Agent) GatherUntil(now, end time.Time) {
+	a.cur.gatherBy = end
+	a.update(now)
+}
+
+// gatheringLate reports whether the time of GatherUntil has come.
+func (a *Agent) gatheringLate(now time.Time) bool {
+	end := a.cur.gatherBy
+	return !end.IsZero() && !now.Before(end)
+}
+
 // updateGathering tells the end of gathering.
-func (a *Agent) updateGathering() {
-	if !a.localEnded || a.gatheringEnd {
+func (a *Agent) updateGathering(now time.Time) {
+	late := a.gatheringLate(now)
+	if a.gatheringEnd || !a.localEnded && !late {
 		return
 	}
 	for _, s := range a.servers {
-		if s.pending > 0 {
+		switch {
+		case s.pending > 0 && !late:
 			return
+		case s.pending > 0:
+			s.late = true
 		}
 	}
 	a.reportUnreachable()
@@ -370,6 +389,7 @@ func (a *Agent) requestDone(q *serverRequest, err error) {
 // serverSettled counts an answer, or what came instead of one.
 func (a *Agent) serverSettled(s *server, err error) {
 	s.pending--
+	s.late, a.gatheringEnd = false, false // GatherUntil may have ended gathering already
 	if err == nil {
 		s.answered = true
 	} else if s.err == nil {

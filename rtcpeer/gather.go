@@ -24,6 +24,7 @@ type gatherer struct {
 	names       map[netip.Addr]string // what the far end is told in place of addresses
 	connections []connection
 	underway    []task          // servers whose names are being looked up, or that are being connected to
+	tentative   int             // addresses that are tried again
 	round       int             // counts changes of the servers, so that a late look-up of replaced ones is told apart
 	ctx         context.Context // of those
 	cancel      context.CancelFunc
@@ -76,7 +77,7 @@ func (p *peer) gather(now time.Time, ufrag string) error {
 	g := &p.gatherer
 	if p.ports == nil {
 		unwatch := p.network.watch(p.addressesChanged) // first, so that no change is missed
-		ports, locals, err := p.network.open(p, p.cfg.addressChoice())
+		ports, locals, err := p.network.open(p, p.addressChoice())
 		if err != nil {
 			unwatch()
 			return err
@@ -92,6 +93,7 @@ func (p *peer) gather(now time.Time, ufrag string) error {
 	}
 	g.ufrag, g.replaced, g.candidates, g.unsignalled = ufrag, g.candidates, nil, nil
 	p.setGathering(GatheringStateGathering)
+	p.core.agent.GatherUntil(now, now.Add(p.cfg.gatherTimeout()))
 	g.forgetRetries()
 	if p.cfg.MDNSCandidates {
 		p.useMDNS()
@@ -173,7 +175,7 @@ func (p *peer) offerLocal(now time.Time, l local) {
 		i.Name = p.nameOf(l.addr.Addr())
 	}
 	if err := p.core.agent.AddLocal(now, i); err != nil {
-		p.log.Warn("no candidate from address", "address", l.addr, "error", err)
+		p.dropLocal(l.addr.Addr(), err)
 	}
 }
 
@@ -181,7 +183,6 @@ func (p *peer) offerLocal(now time.Time, l local) {
 // look-up or a connection that is under way goes on: restarts of ICE may follow
 // each other faster than it takes.
 func (p *peer) askServers(now time.Time) {
-	g := &p.gatherer
 	var tasks []task
 	for _, s := range p.cfg.ICEServers {
 		urls, _ := s.parse() // checked by Initialize
@@ -201,9 +202,7 @@ func (p *peer) askServers(now time.Time) {
 	for _, t := range tasks {
 		p.begin(t)
 	}
-	if len(g.underway) == 0 {
-		p.core.agent.EndOfLocal(now)
-	}
+	p.endOfLocal(now)
 }
 
 // A task is a server whose name has to be looked up, or that has to be
@@ -274,8 +273,8 @@ func (p *peer) asked(now time.Time, t task) {
 	}
 	if len(g.underway) == 0 {
 		g.stop()
-		p.core.agent.EndOfLocal(now)
 	}
+	p.endOfLocal(now)
 	p.run(now)
 }
 
@@ -367,6 +366,7 @@ func (p *peer) setICEServers(servers []ICEServer) error {
 	p.gatherer.round++
 	p.gatherer.forgetRetries()
 	p.core.agent.ClearServers(now)
+	p.core.agent.GatherUntil(now, now.Add(p.cfg.gatherTimeout()))
 	p.askServers(now)
 	p.run(now)
 	return nil

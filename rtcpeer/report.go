@@ -20,10 +20,10 @@ type Report struct {
 	ICE   ice.Report // candidates, pairs with their checks, servers with their answers
 	Stats Stats      // DTLS and SCTP, and how much went where
 
-	DTLSErr    error  // what ended the handshake or the connection, such as an alert
-	SCTPState  string // as RFC 9260 §4 names it, in lower case
-	Resolving  int    // servers whose names are being looked up, or that are being connected to
-	NotStarted bool   // offer and answer are not both known yet
+	DTLSErr    error    // what ended the handshake or the connection, such as an alert
+	SCTPState  string   // as RFC 9260 §4 names it, in lower case
+	Resolving  []string // the URLs of servers whose names are being looked up, or that are being connected to
+	NotStarted bool     // offer and answer are not both known yet
 }
 
 // Report tells in detail how the connection stands. With an extension that is
@@ -49,7 +49,9 @@ func (p *peer) report(r *Report) {
 		r.Err = p.cause
 	}
 	r.ICE = p.core.agent.Report()
-	r.Resolving = len(p.gatherer.underway)
+	for _, t := range p.gatherer.underway {
+		r.Resolving = append(r.Resolving, t.url.text)
+	}
 	r.SCTPState = p.core.assoc.State().String()
 	r.NotStarted = p.core.dtls == nil
 	if p.core.dtls != nil {
@@ -78,6 +80,7 @@ func (r Report) String() string {
 	b.WriteByte('\n')
 	r.candidates(&b, "local", r.ICE.Local, r.ICE.Gathered)
 	r.candidates(&b, "remote", r.ICE.Remote, r.ICE.RemoteEnded)
+	r.dropped(&b)
 	r.pairs(&b)
 	r.servers(&b)
 	t := r.Stats.Transport
@@ -113,6 +116,24 @@ func (r Report) candidates(b *strings.Builder, whose string, list []ice.Candidat
 	}
 }
 
+func (r Report) dropped(b *strings.Builder) {
+	if r.ICE.DropCount == 0 {
+		return
+	}
+	fmt.Fprintf(b, "%d candidates are not used", r.ICE.DropCount)
+	if n := len(r.ICE.Dropped); n < r.ICE.DropCount {
+		fmt.Fprintf(b, ", the last %d of them", n)
+	}
+	b.WriteString("\n")
+	for _, d := range r.ICE.Dropped {
+		whose := "remote"
+		if d.Local {
+			whose = "local"
+		}
+		fmt.Fprintf(b, "  %s %q: %v\n", whose, d.Candidate, d.Reason)
+	}
+}
+
 // candidateText is a candidate as people say it: its type and its address.
 func candidateText(c ice.Candidate) string {
 	if c.Name != "" && !c.Addr.Addr().IsValid() {
@@ -143,8 +164,8 @@ func (r Report) pairs(b *strings.Builder) {
 }
 
 func (r Report) servers(b *strings.Builder) {
-	if r.Resolving > 0 {
-		fmt.Fprintf(b, "%d servers are being looked up or connected to\n", r.Resolving)
+	for _, url := range r.Resolving {
+		fmt.Fprintf(b, "server %s: is being looked up or connected to\n", url)
 	}
 	for _, s := range r.ICE.Servers {
 		fmt.Fprintf(b, "server %s: ", s.URL)

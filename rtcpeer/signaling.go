@@ -3,6 +3,7 @@ package rtcpeer
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -328,6 +329,7 @@ func (p *peer) addICECandidate(media string, index int, name string) error {
 		return nil
 	}
 	if len(r.early) == maxEarlyCandidates {
+		p.dropRemote(r.early[0].String(), errTooEarly)
 		r.early = append(r.early[:0], r.early[1:]...) // the oldest may be of a generation long gone
 	}
 	r.early = append(r.early, c)
@@ -352,9 +354,15 @@ func (r *remoteCandidates) apply(p *peer, now time.Time, d *description) {
 	data := d.data()
 	for _, line := range data.Candidates {
 		// One that cannot be read is no reason to refuse the others.
-		if c, err := ice.ParseCandidate(line); err == nil {
-			p.addRemote(now, c)
+		c, err := ice.ParseCandidate(line)
+		if err != nil {
+			p.dropRemote(line, err)
+			continue
 		}
+		p.addRemote(now, c)
+	}
+	if data.MoreCandidates > 0 {
+		p.dropRemote(fmt.Sprintf("%d more of the description", data.MoreCandidates), ice.ErrTooManyCandidates)
 	}
 	var rest []ice.Candidate
 	for _, c := range r.early {
@@ -377,3 +385,11 @@ func (p *peer) addRemote(now time.Time, c ice.Candidate) {
 	}
 	p.core.discover() // the far end may turn out to be behind a relay
 }
+
+// dropRemote has Report name a candidate of the peer that is not used.
+func (p *peer) dropRemote(candidate string, reason error) {
+	p.log.Info("candidate dropped", "candidate", candidate, "error", reason)
+	p.core.agent.Drop(ice.Dropped{Candidate: candidate, Reason: reason})
+}
+
+var errTooEarly = errors.New("rtcpeer: too many candidates came before the remote description that they belong to")
