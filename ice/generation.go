@@ -25,6 +25,7 @@ type generation struct {
 	prflx   int     // remotes learnt from checks
 	pairs   []*pair // best first
 	early   []earlyCheck
+	seen    seenChecks // of a lite agent
 
 	started    time.Time // when remoteKey became known
 	firstValid time.Time // when the first pair became valid

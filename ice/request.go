@@ -76,6 +76,9 @@ func (a *Agent) handleRequest(now time.Time, r Route, b *base, m stun.Message) {
 		return
 	}
 	a.out.respond(reply)
+	if a.lite && !g.seen.add(m.TransactionID()) {
+		return // it proves nothing more; see lite.go
+	}
 	a.permit(b.route(r.Remote))
 	nomination, _ := m.Uint32(stun.AttrNomination) // 0 says nothing
 	a.learn(now, g, earlyCheck{
