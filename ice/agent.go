@@ -37,7 +37,7 @@ type Config struct {
 	RelayOnly   bool
 	Lite        bool      // see lite.go; not with RelayOnly
 	Ufrag, Pwd  string    // local credentials; made from Rand where empty (RFC 8445 §5.3)
-	Rand        io.Reader // nil: crypto/rand
+	Rand        io.Reader // nil: crypto/rand, which also replaces a reader that fails
 }
 
 // Why an agent fails.

@@ -84,15 +84,16 @@ func (b *base) route(remote netip.AddrPort) Route {
 	return Route{Sock: b.sock, Local: b.addr.Addr(), Remote: remote}
 }
 
-// reaches reports whether a pair of b and remote makes sense. From a machine's own
+// reaches reports whether a pair of b and r makes sense. From a machine's own
 // address its loopback addresses are reached, too. That is tried where the peer has
 // loopback candidates only, and this end has none.
-func (a *Agent) reaches(g *generation, b *base, ip netip.Addr) bool {
+func (a *Agent) reaches(g *generation, b *base, r *remote) bool {
+	ip := r.addr.Addr()
 	if b.reaches(ip) {
 		return true
 	}
 	local := b.addr.Addr()
-	return ip.IsLoopback() && b.typ == Host && b.tcp == NotTCP && local.Is4() == ip.Is4() && !local.IsLinkLocalUnicast() &&
+	return ip.IsLoopback() && r.typ == Host && b.typ == Host && b.tcp == NotTCP && local.Is4() == ip.Is4() && !local.IsLinkLocalUnicast() &&
 		!slices.ContainsFunc(a.bases, func(o *base) bool { return o.typ == Host && o.reaches(ip) }) &&
 		!slices.ContainsFunc(g.remotes, func(o *remote) bool { return !o.addr.Addr().IsLoopback() })
 }

@@ -98,7 +98,7 @@ func (t *transactions) has(id stun.TransactionID) bool {
 // and returns it. When there are too many, the worst one that was
 // not checked yet gives way (RFC 8445 §6.1.2.5).
 func (a *Agent) addPair(now time.Time, g *generation, b *base, r *remote) *pair {
-	if !b.tcp.checks(r.tcp) || !a.reaches(g, b, r.addr.Addr()) {
+	if !b.tcp.checks(r.tcp) || !a.reaches(g, b, r) {
 		return nil
 	}
 	return a.formPair(now, g, b, r)

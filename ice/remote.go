@@ -120,7 +120,7 @@ func (a *Agent) makeRoom(now time.Time, g *generation, r *remote) bool {
 	if len(g.remotes) < maxRemotes {
 		return true
 	}
-	pairable := slices.ContainsFunc(a.bases, func(b *base) bool { return b.tcp.checks(r.tcp) && a.reaches(g, b, r.addr.Addr()) })
+	pairable := slices.ContainsFunc(a.bases, func(b *base) bool { return b.tcp.checks(r.tcp) && a.reaches(g, b, r) })
 	if !pairable && r.typ != PeerReflexive {
 		return false
 	}

@@ -362,7 +362,7 @@ func (a *Agent) handleServerResponse(now time.Time, r Route, q *serverRequest, m
 		return
 	}
 	mapped, ok := m.MappedAddress()
-	if !ok || !usableRemote(mapped) || mapped.Addr().Is4() != q.base.addr.Addr().Is4() {
+	if !ok || !usableRemote(mapped) || !turn.Reachable(q.server.Addr.Addr(), mapped) || mapped.Addr().Is4() != q.base.addr.Addr().Is4() {
 		if q.state == requestSent {
 			a.requestDone(q, ErrServerAnswer)
 		}
