@@ -201,3 +201,26 @@ func TestHostWithoutLocalAddresses(t *testing.T) {
 	transfer(t, x, y)
 	transfer(t, y, x)
 }
+
+// What a trickled candidate costs does not depend on the length of the description:
+// its text is not looked at.
+func TestCandidateDoesNotReadTheDescription(t *testing.T) {
+	w := simnet.New(1)
+	a, b := newSimPair(t, w, Config{})
+	ch, err := a.CreateDataChannel("x", ChannelOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.CreateOffer(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, w, 5*time.Second, "open", func() bool { return ch.ReadyState() == ChannelStateOpen })
+	d := b.peer().neg.remote()
+	d.text, d.parsed = "", nil // reading either would find no section
+	if err := b.AddICECandidate("0", 0, "candidate:1 1 udp 1 192.0.2.7 4000 typ host"); err != nil {
+		t.Error(err)
+	}
+	if err := b.AddICECandidate("1", 0, "candidate:1 1 udp 1 192.0.2.7 4000 typ host"); !errors.Is(err, ErrInvalidParameter) {
+		t.Errorf("of a section that there is not: %v", err)
+	}
+}

@@ -16,6 +16,7 @@ type description struct {
 	typ    string
 	text   string
 	ufrag  string             // of the data section, for the candidates that come late
+	mids   []string           // of all sections, sorted; parts of text
 	parsed *parsedDescription // nil once the connection is up: it can be had from the text
 }
 
@@ -64,7 +65,18 @@ func parseDescription(typ, text string) (*description, error) {
 	default:
 		data.Setup = sdp.SetupActive // RFC 4145 §4.1: the default
 	}
-	return &description{typ, text, data.Ufrag, &parsedDescription{s, data}}, nil
+	return &description{typ: typ, text: text, ufrag: data.Ufrag, mids: midsOf(s), parsed: &parsedDescription{s, data}}, nil
+}
+
+// midsOf returns the mids of a session's sections, sorted.
+func midsOf(s *sdp.Session) (mids []string) {
+	for i := range s.Media {
+		if mid, ok := s.Media[i].Attribute("mid"); ok {
+			mids = append(mids, mid)
+		}
+	}
+	slices.Sort(mids)
+	return mids
 }
 
 // sameTransport tells whether two descriptions agree in their ICE and DTLS

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -336,15 +337,12 @@ func (p *peer) addICECandidate(media string, index int, name string) error {
 	return nil
 }
 
-// hasMid tells whether a section has this mid. It does not parse the text, which
-// may be long, since the peer may send any number of candidates.
+// hasMid reports whether a section has this mid. The peer may send any number of
+// candidates, and a text of any length: so neither is the text parsed for each, nor
+// searched.
 func (d *description) hasMid(mid string) bool {
-	for line := range strings.Lines(d.text) {
-		if v, ok := strings.CutPrefix(line, "a=mid:"); ok && strings.TrimRight(v, "\r\n") == mid {
-			return true
-		}
-	}
-	return false
+	_, found := slices.BinarySearch(d.mids, mid)
+	return found
 }
 
 // apply gives the agent what has come for a description: the candidates in
