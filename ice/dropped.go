@@ -64,6 +64,17 @@ func (a *Agent) Drop(d Dropped) {
 	a.drops.list = append(a.drops.list, d)
 }
 
+// undropLocal forgets that a local address was not used: now it is.
+func (a *Agent) undropLocal(address string) {
+	if a.drops == nil {
+		return
+	}
+	if i := slices.IndexFunc(a.drops.list, func(d Dropped) bool { return d.Local && d.Candidate == address }); i >= 0 {
+		a.drops.list = slices.Delete(a.drops.list, i, i+1)
+		a.drops.count--
+	}
+}
+
 // dropRemote drops a candidate of the peer.
 func (a *Agent) dropRemote(c Candidate, reason error) error {
 	a.Drop(Dropped{Candidate: c.String(), Reason: reason})

@@ -198,6 +198,7 @@ func (a *Agent) AddLocal(now time.Time, l Local) error {
 	b := &base{sock: l.Sock, addr: addr, typ: Host, tcp: l.TCP, public: l.Public.Unmap(), keep: l.KeepPrivate, name: l.Name}
 	b.preference = a.nextPreference(ip, l.TCP)
 	b.foundation = a.foundation(foundationKey{typ: Host, base: ip, tcp: l.TCP})
+	a.undropLocal(ip.String())
 	a.addBase(now, b)
 	a.localEnded, a.gatheringEnd = false, false
 	for _, s := range a.servers {

@@ -83,6 +83,16 @@ func TestUsefulAddressAppears(t *testing.T) {
 		t.Errorf("%d local candidates", len(r.ICE.Local))
 	}
 	if len(r.ICE.Dropped) != 1 || !r.ICE.Dropped[0].Local {
+		t.Fatalf("dropped %v", r.ICE.Dropped)
+	}
+	// There is room again, and the address is there still: it is used, and no longer
+	// named as left out.
+	back := r.ICE.Dropped[0].Candidate
+	a.move(append(slices.Clone(addrs[len(addrs)-2:]), back, "10.0.0.1")...)
+	until(t, w, time.Second, "the address is back", func() bool {
+		return slices.ContainsFunc(a.Report().ICE.Local, func(c ice.Candidate) bool { return c.Addr.Addr().String() == back })
+	})
+	if r := a.Report(); r.ICE.DropCount != 0 || len(r.ICE.Dropped) != 0 {
 		t.Errorf("dropped %v", r.ICE.Dropped)
 	}
 }

@@ -2,6 +2,7 @@ package rtcpeer
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -111,9 +112,17 @@ func (r Report) candidates(b *strings.Builder, whose string, list []ice.Candidat
 		fmt.Fprintf(b, "  %s", candidateText(c))
 		if whose == "remote" && c.Name != "" {
 			b.WriteString(" (its address is being looked up)")
+		} else if whose == "remote" && c.TCPType != ice.TCPActive && !r.paired(c) {
+			b.WriteString(" (no local address makes a pair with it)")
 		}
 		b.WriteByte('\n')
 	}
+}
+
+func (r Report) paired(c ice.Candidate) bool {
+	return slices.ContainsFunc(r.ICE.Pairs, func(p ice.PairReport) bool {
+		return p.Remote.Addr == c.Addr && p.Remote.TCPType == c.TCPType && !p.Replaced
+	})
 }
 
 func (r Report) dropped(b *strings.Builder) {
