@@ -12,7 +12,11 @@ func TestRestartsBeforeConnected(t *testing.T) {
 	for _, every := range []time.Duration{time.Millisecond, 20 * time.Millisecond, 150 * time.Millisecond, 700 * time.Millisecond, 3 * time.Second} {
 		for _, delay := range []time.Duration{10 * time.Millisecond, 500 * time.Millisecond} {
 			t.Run(fmt.Sprintf("every %v, delay %v", every, delay), func(t *testing.T) {
-				for seed := range uint64(10) {
+				seeds := uint64(10)
+				if testing.Short() {
+					seeds = 2
+				}
+				for seed := range seeds {
 					w := newWorld(t, seed)
 					w.delay, w.loss = delay, 0.08
 					a := w.peer("a", Config{Controlling: true}, "192.0.2.1:1000", "192.0.2.1:1001", "192.0.2.1:1002")
