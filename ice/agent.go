@@ -18,7 +18,7 @@ import (
 // Routes are comparable.
 type Route struct {
 	Sock   int16          // the local socket, as named by whoever opened it; SockMDNS is special
-	Local  netip.Addr     // the local address on that socket; may be invalid where the socket has just one
+	Local  netip.Addr     // the local address on that socket; invalid in HandleDatagram where it is not known
 	Remote netip.AddrPort // the far address
 }
 
@@ -37,7 +37,7 @@ type Config struct {
 	RelayOnly   bool
 	Lite        bool      // see lite.go; not with RelayOnly
 	Ufrag, Pwd  string    // local credentials; made from Rand where empty (RFC 8445 §5.3)
-	Rand        io.Reader // nil: crypto/rand
+	Rand        io.Reader // nil: crypto/rand, which also replaces a reader that fails
 }
 
 // Why an agent fails.
@@ -72,9 +72,8 @@ type Agent struct {
 	err     error // why state is StateFailed
 	carried path  // of the last selected pair; the zero path: there was none
 
-	cur  *generation
-	prev *generation // during a restart
-	// replaced is what Rollback goes back to, from Restart to SetRemote.
+	cur *generation // the newest of those in use; the others follow by older
+	// replaced is the generation that Rollback goes back to, from Restart to SetRemote.
 	replaced *generation
 
 	bases       []*base
@@ -94,6 +93,7 @@ type Agent struct {
 	mdns       *mdns.Resolver // nil until there is a name to ask for
 	names      mdns.Responder
 	unresolved []unresolved
+	drops      *drops // nil: no candidate was dropped
 
 	out       queue
 	events    []queuedEvent
@@ -108,7 +108,7 @@ func NewAgent(cfg Config) *Agent {
 		a.rand = crand.Reader
 	}
 	a.tieBreaker = a.random64()
-	a.cur = a.newGeneration(cfg.Ufrag, cfg.Pwd)
+	a.setLive(a.newGeneration(cfg.Ufrag, cfg.Pwd), nil)
 	return a
 }
 
@@ -142,14 +142,20 @@ func (a *Agent) iceChars(n int) string {
 // Credentials returns the local ufrag and password (RFC 8839 §5.4).
 func (a *Agent) Credentials() (ufrag, pwd string) { return a.cur.ufrag, a.cur.pwd }
 
-// Ufrags are the local ufrags that the far end's checks may name: of the
-// present generation, of the one that it replaces, and of the one that a
+// Ufrags returns the local ufrags that the peer's checks may name: of the
+// present generation, of those that it replaced, and of the one that a
 // rollback would go back to.
 func (a *Agent) Ufrags() (list []string) {
-	for _, g := range []*generation{a.cur, a.prev, a.replaced} {
-		if g != nil && !slices.Contains(list, g.ufrag) {
+	add := func(g *generation) {
+		if !slices.Contains(list, g.ufrag) {
 			list = append(list, g.ufrag)
 		}
+	}
+	for g := a.cur; g != nil; g = g.older {
+		add(g)
+	}
+	if a.replaced != nil {
+		add(a.replaced)
 	}
 	return list
 }
@@ -170,10 +176,8 @@ func (a *Agent) Controlling() bool { return a.controlling }
 // setRole changes the role; pair priorities depend on it (RFC 8445 §7.3.1.1).
 func (a *Agent) setRole(controlling bool) {
 	a.controlling = controlling
-	for _, g := range []*generation{a.cur, a.prev} {
-		if g != nil {
-			g.sortPairs(controlling)
-		}
+	for g := a.cur; g != nil; g = g.older {
+		g.sortPairs(controlling)
 	}
 }
 
@@ -181,10 +185,7 @@ func (a *Agent) setRole(controlling bool) {
 // next message makes anew, and room for events. It is for an owner of many
 // agents of which most have nothing to do but to answer, and to ask, for consent.
 func (a *Agent) Rest() {
-	for _, g := range []*generation{a.cur, a.prev} {
-		if g == nil {
-			continue
-		}
+	for g := a.cur; g != nil; g = g.older {
 		g.localKey.Rest()
 		if g.remoteKey != nil {
 			g.remoteKey.Rest()
@@ -238,7 +239,7 @@ func (a *Agent) update(now time.Time) {
 	a.runServers(now)
 	a.runRelays(now)
 	if !a.cur.failed {
-		a.expirePrevious(now)
+		a.expireReplaced(now)
 		a.expireFormer(now)
 		if !a.lite {
 			a.nominate(now)
@@ -250,7 +251,7 @@ func (a *Agent) update(now time.Time) {
 		a.closeSuperseded()
 		a.updateState(now)
 	}
-	a.updateGathering()
+	a.updateGathering(now)
 	a.deadline = a.earliest(now)
 }
 
@@ -271,6 +272,9 @@ func (a *Agent) earliest(now time.Time) time.Time {
 	}
 	e.add(a.names.NextTimeout())
 	a.serverAlarms(&e)
+	if !a.gatheringEnd {
+		e.add(a.cur.gatherBy)
+	}
 	a.relayAlarms(&e)
 	if !a.cur.failed {
 		if !a.lite {
@@ -279,8 +283,8 @@ func (a *Agent) earliest(now time.Time) time.Time {
 		}
 		a.consentAlarms(now, &e)
 		e.add(a.giveUpAt(now))
-		if a.prev != nil {
-			e.add(a.prev.until)
+		for g := a.cur.older; g != nil; g = g.older {
+			e.add(g.until)
 		}
 	}
 	if !e.at.IsZero() && !e.at.After(now) {
@@ -334,7 +338,8 @@ func (a *Agent) updateState(now time.Time) {
 
 // fail ends all attempts of this generation; a restart begins anew.
 func (a *Agent) fail(err error) {
-	a.cur.failed, a.prev = true, nil
+	a.cur.failed = true
+	a.setLive(a.cur, nil)
 	a.err, a.lastAnswer, a.selected = err, time.Time{}, nil
 	a.setState(StateFailed)
 	a.out.drop()

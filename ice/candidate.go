@@ -64,7 +64,8 @@ const maxCandidateLength = 1024 // of a line; browsers' stay below 256
 func badCandidate(what string) error { return fmt.Errorf("%w: %s", ErrCandidate, what) }
 
 // ParseCandidate reads a candidate line, with or without "a=" and
-// "candidate:". Unknown extensions are ignored.
+// "candidate:". Unknown extensions are ignored. The foundation is a label of any
+// characters and length, or empty: peers differ from RFC 8839 §5.1.
 func ParseCandidate(s string) (Candidate, error) {
 	if len(s) > maxCandidateLength {
 		return Candidate{}, badCandidate("too long")
@@ -77,16 +78,21 @@ func ParseCandidate(s string) (Candidate, error) {
 	}
 	s = strings.TrimPrefix(s, "candidate:")
 	var f [8]string
-	for i := range f {
+	first := 0
+	if strings.HasPrefix(s, " ") {
+		// Some peers' foundation is empty: then the transport is the second field.
+		_, rest := cutField(s)
+		if transport, _ := cutField(rest); strings.Trim(transport, "0123456789") != "" {
+			first = 1
+		}
+	}
+	for i := first; i < len(f); i++ {
 		f[i], s = cutField(s)
 	}
 	if f[7] == "" {
 		return Candidate{}, badCandidate("fewer than eight fields")
 	}
 	c := Candidate{Foundation: f[0], Transport: strings.ToLower(f[2])}
-	if !isICEChars(f[0], 1, 32) {
-		return Candidate{}, badCandidate("foundation")
-	}
 	component, err := strconv.ParseUint(f[1], 10, 16)
 	if err != nil || component < 1 || component > 256 {
 		return Candidate{}, badCandidate("component")

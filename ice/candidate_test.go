@@ -28,7 +28,7 @@ func TestCandidates(t *testing.T) {
 		}
 	}
 	for _, s := range []string{
-		"", "candidate:", "candidate:1 1 udp 1 192.0.2.1 1 typ", "candidate:? 1 udp 1 192.0.2.1 1 typ host",
+		"", "candidate:", "candidate:1 1 udp 1 192.0.2.1 1 typ", "candidate: 1 1 192.0.2.1 1 typ host",
 		"candidate:1 0 udp 1 192.0.2.1 1 typ host", "candidate:1 1 udp -1 192.0.2.1 1 typ host",
 		"candidate:1 1 udp 1 192/2 1 typ host", "candidate:1 1 udp 1 192.0.2.1 65536 typ host",
 		"candidate:1 1 udp 1 192.0.2.1 1 typ guest", "candidate:1 1 udp 1 192.0.2.1 1 type host",
@@ -37,6 +37,17 @@ func TestCandidates(t *testing.T) {
 	} {
 		if c, err := ParseCandidate(s); !errors.Is(err, ErrCandidate) {
 			t.Errorf("%.60q: %+v, %v", s, c, err)
+		}
+	}
+}
+
+// A foundation is a label, whatever it is made of.
+func TestFoundations(t *testing.T) {
+	for _, foundation := range []string{"", "1", "udp.1", "?", "0c9b4f00-7e1f-4cde-9a55-b94f9b6fd1ab", strings.Repeat("x", 40), "{a:b}"} {
+		s := "candidate:" + foundation + " 1 udp 2113939711 192.0.2.7 19305 typ host"
+		c, err := ParseCandidate(s)
+		if err != nil || c.Foundation != foundation || c.Priority != 2113939711 || c.String() != s {
+			t.Errorf("%s: %+v, %v", s, c, err)
 		}
 	}
 }

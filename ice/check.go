@@ -26,11 +26,24 @@ func (g *generation) checkRTO() time.Duration {
 
 // runChecks sends what is due: retransmissions, triggered checks at once,
 // and one ordinary check every Ta.
+//
+// The checks of an open generation that was replaced go on, and its ordinary
+// ones come first: they are nearer to their end than those of a generation
+// that the next restart may replace as soon.
 func (a *Agent) runChecks(now time.Time) {
-	g := a.cur
-	if g.remoteKey == nil {
-		return
+	a.runFrom(now, a.cur)
+}
+
+func (a *Agent) runFrom(now time.Time, g *generation) {
+	if g.older != nil {
+		a.runFrom(now, g.older)
 	}
+	if g.open && g.remoteKey != nil {
+		a.runGeneration(now, g)
+	}
+}
+
+func (a *Agent) runGeneration(now time.Time, g *generation) {
 	g.runReconnects(now)
 	for _, p := range g.pairs {
 		if p.state != PairInProgress {
@@ -51,13 +64,13 @@ func (a *Agent) runChecks(now time.Time) {
 			a.startCheck(now, p)
 		}
 	}
-	for !now.Before(g.nextCheck) {
+	for !now.Before(a.cur.nextCheck) {
 		p := g.nextWaiting(now)
 		if p == nil {
 			return
 		}
 		a.startCheck(now, p)
-		g.nextCheck = now.Add(pace)
+		a.cur.nextCheck = now.Add(pace)
 	}
 }
 
@@ -126,21 +139,22 @@ func (p *pair) trigger() {
 }
 
 func (a *Agent) checkAlarms(now time.Time, e *alarm) {
-	g := a.cur
-	if g.remoteKey == nil {
-		return
-	}
-	for _, p := range g.pairs {
-		if p.state == PairInProgress {
-			e.add(p.retransmission.Next())
-			if !g.outranks(p) {
-				e.add(a.overdueAt(p))
-			}
+	for g := a.cur; g != nil; g = g.older {
+		if !g.open || g.remoteKey == nil {
+			continue
 		}
-		e.add(p.retryAt)
-	}
-	if g.nextWaiting(now) != nil {
-		e.add(g.nextCheck)
+		for _, p := range g.pairs {
+			if p.state == PairInProgress {
+				e.add(p.retransmission.Next())
+				if !g.outranks(p) {
+					e.add(a.overdueAt(p))
+				}
+			}
+			e.add(p.retryAt)
+		}
+		if g.nextWaiting(now) != nil {
+			e.add(a.cur.nextCheck)
+		}
 	}
 }
 
@@ -174,10 +188,7 @@ func (a *Agent) pairOf(id stun.TransactionID) *pair {
 	if a.selected != nil && a.selected.transactions.has(id) {
 		return a.selected
 	}
-	for _, g := range []*generation{a.cur, a.prev} {
-		if g == nil {
-			continue
-		}
+	for g := a.cur; g != nil; g = g.older {
 		for _, p := range g.pairs {
 			if p.transactions.has(id) {
 				return p
@@ -246,7 +257,7 @@ func (a *Agent) checkSucceeded(now time.Time, p *pair, x transaction) {
 		p.retransmission.Stop()
 	}
 	if !g.wasValid {
-		g.wasValid, g.firstValid = true, now
+		a.becomeValid(now, g)
 	}
 	a.permit(p.route)
 	if x.nominates && p.nominating {

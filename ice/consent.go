@@ -72,10 +72,7 @@ func (p *pair) fresh(now time.Time) bool {
 // runConsent sends due consent requests on the selected pair. When it goes
 // stale, every other pair of its generation is checked again.
 func (a *Agent) runConsent(now time.Time) {
-	for _, g := range []*generation{a.cur, a.prev} {
-		if g == nil {
-			continue
-		}
+	for g := a.cur; g != nil; g = g.older {
 		for _, p := range g.pairs {
 			a.runPairConsent(now, p)
 		}
@@ -147,10 +144,7 @@ func (g *generation) recheck(p *pair) {
 }
 
 func (a *Agent) consentAlarms(now time.Time, e *alarm) {
-	for _, g := range []*generation{a.cur, a.prev} {
-		if g == nil {
-			continue
-		}
+	for g := a.cur; g != nil; g = g.older {
 		for _, p := range g.pairs {
 			if p.state != PairSucceeded {
 				continue

@@ -25,14 +25,19 @@ type generation struct {
 	prflx   int     // remotes learnt from checks
 	pairs   []*pair // best first
 	early   []earlyCheck
+	seen    seenChecks // of a lite agent
 
 	started    time.Time // when remoteKey became known
-	nextCheck  time.Time // pacing of ordinary checks
 	firstValid time.Time // when the first pair became valid
 	nominated  *pair
 	closedFor  *pair // the nominated pair that closeSuperseded was last done for
 
-	until time.Time // of a generation that was replaced: when it is forgotten
+	gatherBy  time.Time // see GatherUntil; zero: no bound
+	nextCheck time.Time // of the newest generation: pacing of all ordinary checks (RFC 8445 §6.1.4.2)
+
+	older *generation // the generation in use that this one replaced; at most maxReplaced follow
+	open  bool        // its pairs are checked and nominated; see replaceGeneration
+	until time.Time   // of a replaced generation: when it is forgotten; zero: not known yet
 }
 
 func (a *Agent) newGeneration(ufrag, pwd string) *generation {
@@ -42,7 +47,7 @@ func (a *Agent) newGeneration(ufrag, pwd string) *generation {
 	if pwd == "" {
 		pwd = string(append([]byte(a.iceChars(16)), a.iceChars(16)...)) // 192 bits; 128 are wanted
 	}
-	return &generation{ufrag: ufrag, pwd: pwd, localKey: stun.NewIntegrity([]byte(pwd))}
+	return &generation{ufrag: ufrag, pwd: pwd, open: true, localKey: stun.NewIntegrity([]byte(pwd))}
 }
 
 // SetRemote sets the far end's credentials, and whether it is ICE lite.
@@ -54,7 +59,7 @@ func (a *Agent) SetRemote(now time.Time, ufrag, pwd string, lite bool) {
 		return
 	}
 	if g.remoteKey != nil {
-		a.replaceGeneration(g.ufrag, g.pwd)
+		a.replaceGeneration(now, g.ufrag, g.pwd)
 		g = a.cur
 	}
 	a.replaced = nil
@@ -93,7 +98,7 @@ func (a *Agent) Restart(now time.Time, ufrag, pwd string) {
 	if a.cur.remoteKey != nil {
 		a.replaced = a.cur
 	}
-	a.replaceGeneration(ufrag, pwd)
+	a.replaceGeneration(now, ufrag, pwd)
 	a.localEnded, a.gatheringEnd = false, false
 	for _, b := range a.bases {
 		if !a.relayOnly || b.typ == Relay {
@@ -111,47 +116,98 @@ func (a *Agent) Rollback(now time.Time) {
 	if a.state == StateClosed || a.replaced == nil {
 		return
 	}
-	a.cur, a.replaced = a.replaced, nil
-	if a.prev == a.cur {
-		a.prev = nil
-	}
+	g := a.replaced
+	a.replaced = nil
+	g.open, g.until = true, time.Time{}
+	a.setLive(g, a.cur.olderExcept(func(o *generation) bool { return o == g }))
 	a.dropRoutes()
 	a.update(now)
 }
 
-// replacedFor is how long requests to the old credentials are answered after
-// a pair of the new generation is in use: the far end moves over a
-// round trip or so later.
-const replacedFor = 10 * time.Second
+// setLive makes g the present generation, and older those that it replaced, the
+// newest first.
+func (a *Agent) setLive(g *generation, older []*generation) {
+	if a.cur != nil {
+		g.nextCheck = a.cur.nextCheck
+	}
+	a.cur, g.older = g, nil
+	for _, o := range older {
+		g.older, o.older = o, nil
+		g = o
+	}
+}
 
-// replaceGeneration makes a new generation the present one. The old one goes
-// on as long as it has the pair that carries data.
-func (a *Agent) replaceGeneration(ufrag, pwd string) {
+// olderExcept returns the generations in use that g replaced, the newest first,
+// without those that drop reports.
+func (g *generation) olderExcept(drop func(*generation) bool) (list []*generation) {
+	for o := g.older; o != nil; o = o.older {
+		if !drop(o) {
+			list = append(list, o)
+		}
+	}
+	return list
+}
+
+const (
+	// replacedFor is how long a replaced generation that carries no data is
+	// kept. The peer moves to the new generation a round trip or so after this
+	// end; and checks under way at a round trip of a second, with one of ten
+	// lost, are answered within it.
+	replacedFor = 10 * time.Second
+
+	// maxReplaced bounds the replaced generations that are kept. Offers and
+	// answers take turns, so both ends replace the same generations in the same
+	// order, at most two apart at any moment: of four, two are kept by both.
+	maxReplaced = 4
+)
+
+// replaceGeneration makes a new generation the present one. The generation that
+// has the pair that carries data goes on carrying it. Generations without a
+// valid pair stay open: their checks go on, or else restarts that follow each
+// other faster than checks are answered would never let a pair become valid.
+// Where there are too many, the newest is dropped, since the checks of the others
+// are nearer to their end.
+func (a *Agent) replaceGeneration(now time.Time, ufrag, pwd string) {
 	old := a.cur
-	a.cur = a.newGeneration(ufrag, pwd)
-	if a.selected != nil && a.selected.gen != old && a.prev != nil {
-		// Restarted again before a pair of the last restart was valid: the
-		// one that carries data is what matters.
-		return
+	older := a.cur.olderExcept(func(g *generation) bool {
+		return !g.open && (a.selected == nil || a.selected.gen != g)
+	})
+	if old.remoteKey != nil && !old.failed && len(older) < maxReplaced {
+		old.open = !old.wasValid
+		older = append([]*generation{old}, older...)
 	}
-	a.prev = nil
-	if old.remoteKey != nil && !old.failed {
-		a.prev = old
-	}
+	a.setLive(a.newGeneration(ufrag, pwd), older)
+	a.expireReplaced(now)
 	a.dropRoutes()
 }
 
-// expirePrevious forgets the old generation some time after the new one took
-// over.
-func (a *Agent) expirePrevious(now time.Time) {
-	if a.prev == nil {
-		return
+// becomeValid notes that g has its first valid pair. The generations that it
+// replaced are not checked any more.
+func (a *Agent) becomeValid(now time.Time, g *generation) {
+	g.wasValid, g.firstValid = true, now
+	for o := g.older; o != nil; o = o.older {
+		o.open = false
 	}
-	if a.selected != nil && a.selected.gen == a.cur && a.prev.until.IsZero() {
-		a.prev.until = now.Add(replacedFor)
+}
+
+// expireReplaced forgets replaced generations, replacedFor after they last
+// carried data. The generation that a rollback would go back to stays.
+func (a *Agent) expireReplaced(now time.Time) {
+	expired := false
+	for g := a.cur.older; g != nil; g = g.older {
+		switch {
+		case g == a.replaced || a.selected != nil && a.selected.gen == g:
+			g.until = time.Time{}
+		case g.until.IsZero():
+			g.until = now.Add(replacedFor)
+		}
+		expired = expired || g.expired(now)
 	}
-	if !a.prev.until.IsZero() && !now.Before(a.prev.until) {
-		a.prev = nil
+	if expired {
+		a.setLive(a.cur, a.cur.olderExcept(func(g *generation) bool { return g.expired(now) }))
+		a.dropUnresolved()
 		a.dropRoutes()
 	}
 }
+
+func (g *generation) expired(now time.Time) bool { return !g.until.IsZero() && !now.Before(g.until) }

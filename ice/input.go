@@ -22,6 +22,9 @@ func (a *Agent) HandleDatagram(now time.Time, r Route, b []byte) (data []byte, o
 		}
 		return nil, false
 	}
+	if !r.Local.IsValid() {
+		r = a.withLocal(r, b)
+	}
 	// RFC 7983 §7 tells protocols apart by the first byte: 0 to 3 is STUN, 20
 	// to 63 DTLS, 64 to 79 a TURN channel.
 	if turn.IsChannelData(b) {
@@ -33,6 +36,35 @@ func (a *Agent) HandleDatagram(now time.Time, r Route, b []byte) (data []byte, o
 		return nil, false
 	}
 	return a.handlePeer(now, r, b)
+}
+
+// withLocal adds the local address to the route of a datagram b whose own is not
+// known, as on a socket bound to all addresses on a system that does not say. It
+// is that of the pair that b answers, else of the pair in use, or of another pair or
+// base that the remote address goes with.
+func (a *Agent) withLocal(r Route, b []byte) Route {
+	fits := func(p *pair) bool { return p != nil && p.route.Sock == r.Sock && p.route.Remote == r.Remote }
+	if m, err := stun.Parse(b); err == nil && m.Type().Class() >= stun.ClassSuccess {
+		if p := a.pairOf(m.TransactionID()); fits(p) {
+			return p.route
+		}
+	}
+	if fits(a.selected) {
+		return a.selected.route
+	}
+	for g := a.cur; g != nil; g = g.older {
+		for _, p := range g.pairs {
+			if fits(p) {
+				return p.route
+			}
+		}
+	}
+	for _, base := range a.bases {
+		if base.sock == r.Sock && base.reaches(r.Remote.Addr()) {
+			return base.route(r.Remote)
+		}
+	}
+	return r
 }
 
 // handlePeer takes a datagram of the far end, relayed or not.

@@ -1,6 +1,8 @@
 package ice
 
 import (
+	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -90,5 +92,47 @@ func TestLiteRoleConflict(t *testing.T) {
 	parsed, err := stun.Parse(m.Finish())
 	if err != nil || !a.roleConflict(parsed) || a.Controlling() {
 		t.Errorf("%v, controlling %v", err, a.Controlling())
+	}
+}
+
+// Checks that are replayed, from where they came or from elsewhere, are no sign of
+// life to a lite end, and do not move its data.
+func TestLiteReplay(t *testing.T) {
+	for _, from := range []string{"192.0.2.66:6666", "192.0.2.1:1000"} {
+		w := newWorld(t, 1)
+		a := w.peer("a", Config{}, "192.0.2.1:1000")
+		b := w.peer("b", Config{Lite: true}, "192.0.2.2:2000")
+		var checks [][]byte
+		w.tap = func(p *peer, _ Route, d []byte) bool {
+			if m, err := stun.Parse(d); err == nil && p == a && m.Type() == stun.BindingRequest {
+				checks = append(checks, slices.Clone(d))
+			}
+			return true
+		}
+		a.trickle, b.trickle = b, a
+		w.signalLite(a, b, false)
+		w.signalLite(b, a, true)
+		a.EndOfLocal(w.now)
+		b.EndOfLocal(w.now)
+		if !w.run(30*time.Second, both(a, b, StateCompleted)) {
+			t.Fatalf("a %v, b %v", a.State(), b.State())
+		}
+		w.run(time.Minute, nil)
+		before, _ := b.Selected()
+		// The full end vanishes, and all its checks are replayed time and again.
+		w.tap = func(p *peer, _ Route, _ []byte) bool { return p == b }
+		gone := w.now
+		for w.now.Sub(gone) < 2*time.Minute && b.State() != StateFailed {
+			for _, d := range checks {
+				b.HandleDatagram(w.now, Route{Local: b.socks[0].Addr(), Remote: netip.MustParseAddrPort(from)}, d)
+			}
+			if r, ok := b.Selected(); ok && r != before {
+				t.Fatalf("from %s: data goes to %v", from, r)
+			}
+			w.run(time.Second, nil)
+		}
+		if after := w.now.Sub(gone); after > 32*time.Second {
+			t.Errorf("from %s: %v, %v after the full end vanished", from, b.State(), after)
+		}
 	}
 }

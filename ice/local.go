@@ -84,7 +84,21 @@ func (b *base) route(remote netip.AddrPort) Route {
 	return Route{Sock: b.sock, Local: b.addr.Addr(), Remote: remote}
 }
 
-// reaches tells whether a pair of b and remote makes sense.
+// reaches reports whether a pair of b and r makes sense. From a machine's own
+// address its loopback addresses are reached, too. That is tried where the peer has
+// loopback candidates only, and this end has none.
+func (a *Agent) reaches(g *generation, b *base, r *remote) bool {
+	ip := r.addr.Addr()
+	if b.reaches(ip) {
+		return true
+	}
+	local := b.addr.Addr()
+	return ip.IsLoopback() && r.typ == Host && b.typ == Host && b.tcp == NotTCP && local.Is4() == ip.Is4() && !local.IsLinkLocalUnicast() &&
+		!slices.ContainsFunc(a.bases, func(o *base) bool { return o.typ == Host && o.reaches(ip) }) &&
+		!slices.ContainsFunc(g.remotes, func(o *remote) bool { return !o.addr.Addr().IsLoopback() })
+}
+
+// reaches reports whether addresses of the scopes of b and remote reach each other.
 func (b *base) reaches(remote netip.Addr) bool {
 	local := b.addr.Addr()
 	return local.Is4() == remote.Is4() &&
@@ -184,7 +198,8 @@ func (a *Agent) AddLocal(now time.Time, l Local) error {
 	b := &base{sock: l.Sock, addr: addr, typ: Host, tcp: l.TCP, public: l.Public.Unmap(), keep: l.KeepPrivate, name: l.Name}
 	b.preference = a.nextPreference(ip, l.TCP)
 	b.foundation = a.foundation(foundationKey{typ: Host, base: ip, tcp: l.TCP})
-	a.addBase(b)
+	a.undropLocal(ip.String())
+	a.addBase(now, b)
 	a.localEnded, a.gatheringEnd = false, false
 	for _, s := range a.servers {
 		a.askServer(now, s, b)
@@ -210,7 +225,7 @@ func (a *Agent) nextPreference(ip netip.Addr, tcp TCPType) uint16 {
 }
 
 // addBase takes up a base: its candidate is told and its pairs are formed.
-func (a *Agent) addBase(b *base) {
+func (a *Agent) addBase(now time.Time, b *base) {
 	a.bases = append(a.bases, b)
 	if b.name != "" {
 		a.names.Add(b.name, b.addr.Addr()) // one too many cannot be asked for
@@ -219,8 +234,12 @@ func (a *Agent) addBase(b *base) {
 		return // RFC 8828 mode 4: not a word about it, and no checks from it
 	}
 	a.tellCandidates(b)
-	for _, r := range a.cur.remotes {
-		a.addPair(a.cur, b, r)
+	for g := a.cur; g != nil; g = g.older {
+		for _, r := range g.remotes {
+			if g.open {
+				a.addPair(now, g, b, r)
+			}
+		}
 	}
 }
 
@@ -246,10 +265,8 @@ func (a *Agent) removeBase(gone *base) {
 	if gone.name != "" && !slices.ContainsFunc(a.bases, func(b *base) bool { return b.name == gone.name }) {
 		a.names.Remove(gone.name)
 	}
-	for _, g := range []*generation{a.cur, a.prev} {
-		if g != nil {
-			g.removePairs(func(p *pair) bool { return p.local == gone })
-		}
+	for g := a.cur; g != nil; g = g.older {
+		g.removePairs(func(p *pair) bool { return p.local == gone })
 	}
 	if a.selected != nil && a.selected.local == gone {
 		a.selected = nil

@@ -14,10 +14,17 @@ const nominationDelay = 200 * time.Millisecond
 // RFC 8445 §8.1.1 knows one nomination only. Browsers nominate again, and
 // as the controlled end take a later nomination of a better pair.
 func (a *Agent) nominate(now time.Time) {
-	g := a.cur
-	if !a.controlling || g.remoteKey == nil {
+	if !a.controlling {
 		return
 	}
+	for g := a.cur; g != nil; g = g.older {
+		if g.open {
+			a.nominateIn(now, g)
+		}
+	}
+}
+
+func (a *Agent) nominateIn(now time.Time, g *generation) {
 	best := g.bestValid(now)
 	if best == nil || best == g.nominated || best.nominating {
 		return
@@ -46,18 +53,22 @@ func (a *Agent) nominate(now time.Time) {
 func (a *Agent) SetRenomination(understood bool) { a.renominates = understood }
 
 func (a *Agent) nominationAlarm(e *alarm) {
-	g := a.cur
-	if a.controlling && g.wasValid && g.nominated == nil {
-		best := g.firstSucceeded()
-		if best != nil && !best.nominating {
-			e.add(g.firstValid.Add(nominationDelay))
+	for g := a.cur; g != nil; g = g.older {
+		if !g.open {
+			continue
 		}
-	}
-	// A nomination is a check on a pair that succeeded already; it is
-	// repeated until it is answered, or consent to the pair expires.
-	for _, p := range g.pairs {
-		if p.nominating && p.state == PairSucceeded {
-			e.add(p.retransmission.Next())
+		if a.controlling && g.wasValid && g.nominated == nil {
+			best := g.firstSucceeded()
+			if best != nil && !best.nominating {
+				e.add(g.firstValid.Add(nominationDelay))
+			}
+		}
+		// A nomination is a check on a pair that succeeded already; it is
+		// repeated until it is answered, or consent to the pair expires.
+		for _, p := range g.pairs {
+			if p.nominating && p.state == PairSucceeded {
+				e.add(p.retransmission.Next())
+			}
 		}
 	}
 }
@@ -119,14 +130,22 @@ func (g *generation) accept(now time.Time, p *pair) {
 	}
 }
 
-// choose decides which pair data takes: the nominated one, else the best
-// valid one, of the present generation, else the old generation's. One
-// that is in doubt gives way to any that answers.
+// choose decides which pair data takes: the nominated one, else the best valid
+// one, of the newest generation that has any. A pair that is in doubt gives way
+// to any that answers.
 func (a *Agent) choose(now time.Time) {
-	p := a.cur.choice(now)
-	if (p == nil || !p.fresh(now)) && a.prev != nil {
-		if old := a.prev.choice(now); old != nil && (p == nil || old.fresh(now)) {
-			p = old
+	var p *pair
+	for g := a.cur; g != nil; g = g.older {
+		q := g.choice(now)
+		if q == nil {
+			continue
+		}
+		if q.fresh(now) {
+			p = q
+			break
+		}
+		if p == nil {
+			p = q
 		}
 	}
 	old := a.selected

@@ -97,15 +97,15 @@ func (t *transactions) has(id stun.TransactionID) bool {
 // addPair forms the pair of b and r, if it makes sense and is not there yet,
 // and returns it. When there are too many, the worst one that was
 // not checked yet gives way (RFC 8445 §6.1.2.5).
-func (a *Agent) addPair(g *generation, b *base, r *remote) *pair {
-	if !b.tcp.checks(r.tcp) || !b.reaches(r.addr.Addr()) {
+func (a *Agent) addPair(now time.Time, g *generation, b *base, r *remote) *pair {
+	if !b.tcp.checks(r.tcp) || !a.reaches(g, b, r) {
 		return nil
 	}
-	return a.formPair(g, b, r)
+	return a.formPair(now, g, b, r)
 }
 
 // formPair is addPair for a pair that a check arrived on.
-func (a *Agent) formPair(g *generation, b *base, r *remote) *pair {
+func (a *Agent) formPair(now time.Time, g *generation, b *base, r *remote) *pair {
 	if a.relayOnly && b.typ != Relay {
 		return nil
 	}
@@ -114,7 +114,7 @@ func (a *Agent) formPair(g *generation, b *base, r *remote) *pair {
 	}
 	p := &pair{gen: g, local: b, remote: r, route: b.route(r.addr)}
 	p.setPriority(a.controlling)
-	if len(g.pairs) >= maxPairs && !g.displaceWorst(p.priority) {
+	if len(g.pairs) >= maxPairs && !a.displaceWorst(now, g, p.priority) {
 		return nil
 	}
 	g.insert(p)
@@ -158,12 +158,15 @@ func (g *generation) sortPairs(controlling bool) {
 	slices.SortStableFunc(g.pairs, func(p, q *pair) int { return cmp.Compare(q.priority, p.priority) })
 }
 
-// displaceWorst makes room for a pair of the given priority.
-func (g *generation) displaceWorst(priority uint64) bool {
+// displaceWorst makes room for a pair of the given priority: the last of those
+// that failed or are checked in vain goes, or the last that waits for its first check
+// if its priority is lower.
+func (a *Agent) displaceWorst(now time.Time, g *generation, priority uint64) bool {
 	for i := len(g.pairs) - 1; i >= 0; i-- {
 		p := g.pairs[i]
-		idle := p.state == PairFailed || p.state == PairWaiting && !p.triggered
-		if idle && !p.queued && (p.state == PairFailed || p.priority < priority) {
+		u := a.useOf(now, p)
+		if u == useFailed || u == useWaiting && !p.triggered && p.priority < priority {
+			p.state = PairFailed
 			g.pairs = slices.Delete(g.pairs, i, i+1)
 			return true
 		}

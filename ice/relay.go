@@ -245,7 +245,7 @@ func (a *Agent) relayReady(now time.Time, l *relay) {
 		}
 		a.nextRelaySock++
 		l.bases = append(l.bases, b)
-		a.addBase(b)
+		a.addBase(now, b)
 	}
 	if l.from != nil && !a.relayOnly && usableRemote(mapped) && mapped.Addr().Is4() == l.from.addr.Addr().Is4() {
 		a.addReflexive(l.from, mapped, l.client.Server().Addr(), nil)
@@ -451,8 +451,8 @@ func (p *pair) permitted(now time.Time) bool {
 func (a *Agent) retainPermissions() {
 	for _, l := range a.relays {
 		l.client.Retain(func(ip netip.Addr) bool {
-			for _, g := range []*generation{a.cur, a.prev} {
-				if g != nil && slices.ContainsFunc(g.pairs, func(p *pair) bool {
+			for g := a.cur; g != nil; g = g.older {
+				if slices.ContainsFunc(g.pairs, func(p *pair) bool {
 					return p.local.relay == l && p.route.Remote.Addr() == ip
 				}) {
 					return true

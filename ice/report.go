@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -17,6 +18,8 @@ type Report struct {
 	RemoteEnded bool        // the far end's are
 	Local       []Candidate // as the far end is told them
 	Remote      []Candidate // those without an address are being looked up
+	Dropped     []Dropped   // the candidates that were dropped last, of both ends
+	DropCount   int         // how many were dropped in all
 	Pairs       []PairReport
 	Servers     []ServerReport
 }
@@ -95,13 +98,13 @@ func (a *Agent) Report() Report {
 			r.Remote = append(r.Remote, u.candidate)
 		}
 	}
-	for _, g := range []*generation{a.cur, a.prev} {
-		if g == nil {
-			continue
-		}
+	for g := a.cur; g != nil; g = g.older {
 		for _, p := range g.pairs {
 			r.Pairs = append(r.Pairs, a.reportPair(p))
 		}
+	}
+	if a.drops != nil {
+		r.Dropped, r.DropCount = slices.Clone(a.drops.list), a.drops.count
 	}
 	for _, s := range a.servers {
 		r.Servers = append(r.Servers, a.reportServer(s))
@@ -174,6 +177,9 @@ func (a *Agent) reportServer(s *server) ServerReport {
 		if err := l.client.Err(); err != nil && r.Err == nil {
 			r.Err = err
 		}
+	}
+	if s.late && !s.answered && r.Err == nil {
+		r.Err = ErrServerTimeout
 	}
 	if s.told && r.Err == nil {
 		r.Err = ErrServerUnreachable

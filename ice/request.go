@@ -26,8 +26,8 @@ func (a *Agent) generationFor(username []byte) *generation {
 	if !ok {
 		return nil
 	}
-	for _, g := range []*generation{a.cur, a.prev} {
-		if g != nil && string(ours) == g.ufrag && (g.remoteKey == nil || string(theirs) == g.remoteUfrag) {
+	for g := a.cur; g != nil; g = g.older {
+		if string(ours) == g.ufrag && (g.remoteKey == nil || string(theirs) == g.remoteUfrag) {
 			return g
 		}
 	}
@@ -76,6 +76,9 @@ func (a *Agent) handleRequest(now time.Time, r Route, b *base, m stun.Message) {
 		return
 	}
 	a.out.respond(reply)
+	if a.lite && !g.seen.add(m.TransactionID()) {
+		return // it proves nothing more; see lite.go
+	}
 	a.permit(b.route(r.Remote))
 	nomination, _ := m.Uint32(stun.AttrNomination) // 0 says nothing
 	a.learn(now, g, earlyCheck{
@@ -160,9 +163,18 @@ func (a *Agent) learn(now time.Time, g *generation, c earlyCheck) {
 			g.accept(now, p)
 		}
 	}
-	if g == a.cur && p.state != PairSucceeded && !g.outranks(p) && !p.justChecked(now) {
+	if g.open && !g.outranks(p) && (a.checksAgain(p) || p.state != PairSucceeded && !p.justChecked(now)) {
 		p.trigger()
 	}
+}
+
+// checksAgain reports whether the check that just arrived on p is answered by a
+// check even if p works, or is being checked. A controlling peer may nominate a
+// pair when a check arrives on it after its own was answered, and else only at its
+// next tick: pion's is 200 ms. So one check of the controlled end follows its
+// first answer.
+func (a *Agent) checksAgain(p *pair) bool {
+	return !a.controlling && p.gen.nominated == nil && p.received == 1
 }
 
 // justChecked tells whether a check of p left within the last Ta. It can only
@@ -182,15 +194,15 @@ func (a *Agent) pairFor(now time.Time, g *generation, c earlyCheck) *pair {
 		if !usableRemote(addr) {
 			return nil
 		}
-		if (g.prflx >= maxRemotes/2 || len(g.remotes) >= maxRemotes) && !a.forgetSilent(now, g) {
+		r = &remote{addr: addr, typ: PeerReflexive, tcp: c.base.tcp.opposite(), priority: c.priority}
+		if g.prflx >= maxRemotes/2 && !a.forgetSilent(now, g) || !a.makeRoom(now, g, r) && !a.forgetSilent(now, g) {
 			return nil
 		}
 		g.prflx++
-		r = &remote{addr: addr, typ: PeerReflexive, tcp: c.base.tcp.opposite(), priority: c.priority}
 		g.remotes = append(g.remotes, r)
 		// RFC 8445 §7.3.1.3: it is paired with this base only.
 	}
-	return a.formPair(g, c.base, r)
+	return a.formPair(now, g, c.base, r)
 }
 
 // forgetSilent makes room for another peer-reflexive candidate: the one that was

@@ -116,10 +116,7 @@ func (a *Agent) dropAllRoutes() {
 
 // uses tells whether a pair, or an early check, of either generation is on r.
 func (a *Agent) uses(r Route) bool {
-	for _, g := range []*generation{a.cur, a.prev} {
-		if g == nil {
-			continue
-		}
+	for g := a.cur; g != nil; g = g.older {
 		for _, p := range g.pairs {
 			if p.route == r {
 				return true

@@ -94,6 +94,7 @@ type server struct {
 	answered bool // one was
 	err      error
 	told     bool // EventServerError was given
+	late     bool // gathering did not wait for it any longer; it may still answer
 }
 
 // A serverRequest asks one server from one base (RFC 8445 §5.1.1.2).
@@ -177,7 +178,8 @@ func (a *Agent) askServer(now time.Time, s *server, b *base) {
 		a.askRelay(now, s, b)
 		return
 	}
-	if !fits || a.relayOnly || len(a.requests) >= maxRequests {
+	asked := slices.ContainsFunc(a.requests, func(q *serverRequest) bool { return q.server == s && q.base == b })
+	if !fits || asked || a.relayOnly || len(a.requests) >= maxRequests {
 		return
 	}
 	s.pending++
@@ -192,14 +194,32 @@ func (a *Agent) EndOfLocal(now time.Time) {
 	a.update(now)
 }
 
+// GatherUntil bounds this gathering: at that time it is complete even if servers have
+// not answered, or EndOfLocal was not called. An answer that comes later still brings
+// its candidate, after which gathering is complete once more.
+func (a *Agent) GatherUntil(now, end time.Time) {
+	a.cur.gatherBy = end
+	a.update(now)
+}
+
+// gatheringLate reports whether the time of GatherUntil has come.
+func (a *Agent) gatheringLate(now time.Time) bool {
+	end := a.cur.gatherBy
+	return !end.IsZero() && !now.Before(end)
+}
+
 // updateGathering tells the end of gathering.
-func (a *Agent) updateGathering() {
-	if !a.localEnded || a.gatheringEnd {
+func (a *Agent) updateGathering(now time.Time) {
+	late := a.gatheringLate(now)
+	if a.gatheringEnd || !a.localEnded && !late {
 		return
 	}
 	for _, s := range a.servers {
-		if s.pending > 0 {
+		switch {
+		case s.pending > 0 && !late:
 			return
+		case s.pending > 0:
+			s.late = true
 		}
 	}
 	a.reportUnreachable()
@@ -221,13 +241,28 @@ func (a *Agent) reportUnreachable() {
 	}
 }
 
-// regather asks all servers again, for a restart (RFC 8445 §9).
+// regather asks all servers again, for a restart (RFC 8445 §9). A request that is
+// not decided stays the same one, and the address that a server saw last is told at once:
+// restarts may follow each other faster than servers answer.
 func (a *Agent) regather(now time.Time) {
-	a.requests = nil
 	// Those that could not be asked are tried anew by the owner.
 	a.servers = slices.DeleteFunc(a.servers, func(s *server) bool { return !s.Addr.IsValid() })
 	for _, s := range a.servers {
 		*s = server{Server: s.Server}
+	}
+	for _, q := range a.requests {
+		q.server.pending++
+		switch {
+		case q.state == requestDone:
+			q.state, q.refreshAt = requestWaiting, time.Time{}
+		case q.retransmission.Sent() > 1:
+			q.retransmission.Start(now, stun.DefaultRTO) // the next of its schedule may be half a minute away
+		}
+		if q.mapped.IsValid() {
+			a.addReflexive(q.base, q.mapped, q.server.Addr.Addr(), q)
+		}
+	}
+	for _, s := range a.servers {
 		a.askFromAll(now, s)
 	}
 }
@@ -327,7 +362,7 @@ func (a *Agent) handleServerResponse(now time.Time, r Route, q *serverRequest, m
 		return
 	}
 	mapped, ok := m.MappedAddress()
-	if !ok || !usableRemote(mapped) || mapped.Addr().Is4() != q.base.addr.Addr().Is4() {
+	if !ok || !usableRemote(mapped) || !turn.Reachable(q.server.Addr.Addr(), mapped) || mapped.Addr().Is4() != q.base.addr.Addr().Is4() {
 		if q.state == requestSent {
 			a.requestDone(q, ErrServerAnswer)
 		}
@@ -354,6 +389,7 @@ func (a *Agent) requestDone(q *serverRequest, err error) {
 // serverSettled counts an answer, or what came instead of one.
 func (a *Agent) serverSettled(s *server, err error) {
 	s.pending--
+	s.late, a.gatheringEnd = false, false // GatherUntil may have ended gathering already
 	if err == nil {
 		s.answered = true
 	} else if s.err == nil {

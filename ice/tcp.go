@@ -101,10 +101,7 @@ func (a *Agent) RouteClosed(now time.Time, r Route, err error) {
 	if a.state == StateClosed || b == nil || b.tcp == NotTCP {
 		return
 	}
-	for _, g := range []*generation{a.cur, a.prev} {
-		if g == nil {
-			continue
-		}
+	for g := a.cur; g != nil; g = g.older {
 		for _, p := range slices.Clone(g.pairs) {
 			if p.local == b && p.route.Remote == r.Remote {
 				a.pairClosed(now, g, p, err)

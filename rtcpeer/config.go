@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"time"
 	"unicode/utf8"
 
 	"purertc/datachannel"
@@ -71,6 +72,7 @@ type Config struct {
 	// are only where there is no other.
 	IncludeLoopback bool `json:"-"`
 	// LocalAddresses, if any, are the only ones that sockets are opened on.
+	// Addresses that stand for all, such as 0.0.0.0, are ErrInvalidParameter.
 	LocalAddresses []netip.Addr `json:"-"`
 	// IPFamily can restrict candidates to addresses of IPv4 or of IPv6. Like
 	// InterfaceFilter it does not concern LocalAddresses.
@@ -140,6 +142,10 @@ type Config struct {
 	// like and with Reno. CUBIC is for whoever has to behave as the TCP beside
 	// it does, to the letter.
 	CongestionControl sctp.CongestionControl `json:"-"`
+	// GatherTimeout is how long gathering waits for STUN and TURN servers, their
+	// names' look-up included. 0: 10 s. An answer that comes later still brings its
+	// candidate. Report names the servers that have not answered.
+	GatherTimeout time.Duration `json:"-"`
 	// TLSConfig is for connections to turns: servers. Nil: the machine's
 	// certificate authorities, and the URL's host as the name. Over DTLS only
 	// RootCAs, ServerName, Time and InsecureSkipVerify count.
@@ -166,6 +172,7 @@ const (
 	minDatagramSize       = 576
 	maxDatagramSize       = 65000
 	maxMessageSizeLimit   = 1 << 30
+	defaultGatherTimeout  = 10 * time.Second
 )
 
 // An ICEServer is a STUN or TURN server, under one or several URLs
@@ -219,6 +226,8 @@ func (cfg *Config) check() error {
 		return invalid("MaxChannels %d is not 0 to 65535", cfg.MaxChannels)
 	case cfg.SendBufferSize < 0:
 		return invalid("SendBufferSize %d is negative", cfg.SendBufferSize)
+	case cfg.GatherTimeout < 0:
+		return invalid("GatherTimeout %v is negative", cfg.GatherTimeout)
 	case cfg.CongestionControl > sctp.CongestionReno:
 		return invalid("CongestionControl %d is unknown", cfg.CongestionControl)
 	case cfg.MaxDatagramSize != 0 && (cfg.MaxDatagramSize < minDatagramSize || cfg.MaxDatagramSize > maxDatagramSize):
@@ -236,6 +245,14 @@ func (cfg *Config) check() error {
 	}
 	if cfg.ICELite && (len(cfg.ICEServers) > 0 || cfg.ICETransportPolicy != ICETransportPolicyAll) {
 		return invalid("ICELite has host candidates only: no ICEServers and no relays")
+	}
+	for _, a := range cfg.LocalAddresses {
+		switch {
+		case a.IsUnspecified():
+			return invalid("LocalAddresses: %v is no address of the machine: leave them empty for all, or set IPFamily for those of a family", a)
+		case !a.IsValid() || a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+			return invalid("LocalAddresses: %v is not an address to bind to", a)
+		}
 	}
 	for _, a := range cfg.PublicAddresses {
 		if !a.Public.IsValid() || a.Public.IsUnspecified() || a.Public.IsMulticast() || a.Local.IsValid() && a.Local.Unmap().Is4() != a.Public.Unmap().Is4() {
@@ -267,6 +284,10 @@ func (cfg *Config) checkDTLS() error {
 	return nil
 }
 
+func (cfg *Config) gatherTimeout() time.Duration {
+	return orDefault(cfg.GatherTimeout, defaultGatherTimeout)
+}
+
 func (cfg *Config) maxMessageSize() int { return orDefault(cfg.MaxMessageSize, defaultMaxMessageSize) }
 
 // maxReceived is the longest message that SCTP takes: one of the program, or a
@@ -276,7 +297,7 @@ func (cfg *Config) maxReceived() int { return max(cfg.maxMessageSize(), datachan
 func (cfg *Config) sendBufferSize() int  { return orDefault(cfg.SendBufferSize, defaultSendBufferSize) }
 func (cfg *Config) maxDatagramSize() int { return orDefault(cfg.MaxDatagramSize, defaultDatagramSize) }
 
-func orDefault(v, def int) int {
+func orDefault[T int | time.Duration](v, def T) T {
 	if v == 0 {
 		return def
 	}

@@ -27,8 +27,9 @@ type gatherer struct {
 	undelivered []string
 	names       map[netip.Addr]string // what the far end is told in place of addresses
 	connections []connection
-	asking      int             // servers whose names are being looked up, or that are being connected to
-	round       int             // counts searches, so that a late look-up of an earlier one is told apart
+	underway    []task          // servers whose names are being looked up, or that are being connected to
+	tentative   int             // addresses that are tried again
+	round       int             // counts changes of the servers, so that a late look-up of replaced ones is told apart
 	ctx         context.Context // of those
 	cancel      context.CancelFunc
 	unwatch     func() // ends the watch over the machine's addresses; nil: there is none
@@ -80,7 +81,7 @@ func (p *peer) gather(now time.Time, ufrag string) error {
 	g := &p.gatherer
 	if p.ports == nil {
 		unwatch := p.network.watch(p.addressesChanged) // first, so that no change is missed
-		ports, locals, err := p.network.open(p, p.cfg.addressChoice())
+		ports, locals, err := p.network.open(p, p.addressChoice())
 		if err != nil {
 			unwatch()
 			return err
@@ -96,7 +97,7 @@ func (p *peer) gather(now time.Time, ufrag string) error {
 	}
 	g.ufrag, g.replaced, g.candidates, g.unsignalled = ufrag, g.candidates, nil, nil
 	p.setGathering(GatheringStateGathering)
-	g.round++
+	p.core.agent.GatherUntil(now, now.Add(p.cfg.gatherTimeout()))
 	g.forgetRetries()
 	if p.cfg.MDNSCandidates {
 		p.useMDNS()
@@ -178,13 +179,14 @@ func (p *peer) offerLocal(now time.Time, l local) {
 		i.Name = p.nameOf(l.addr.Addr())
 	}
 	if err := p.core.agent.AddLocal(now, i); err != nil {
-		p.log.Warn("no candidate from address", "address", l.addr, "error", err)
+		p.dropLocal(l.addr.Addr(), err)
 	}
 }
 
-// askServers has the agent ask the servers, once their names are resolved.
+// askServers has the agent ask the servers, once their names are resolved. A
+// look-up or a connection that is under way goes on: restarts of ICE may follow
+// each other faster than it takes.
 func (p *peer) askServers(now time.Time) {
-	g := &p.gatherer
 	var tasks []task
 	for _, s := range p.cfg.ICEServers {
 		urls, _ := s.parse() // checked by Initialize
@@ -201,14 +203,10 @@ func (p *peer) askServers(now time.Time) {
 			}
 		}
 	}
-	g.stop()
-	g.asking = 0
 	for _, t := range tasks {
 		p.begin(t)
 	}
-	if g.asking == 0 {
-		p.core.agent.EndOfLocal(now)
-	}
+	p.endOfLocal(now)
 }
 
 // A task is a server whose name has to be looked up, or that has to be
@@ -224,30 +222,38 @@ type task struct {
 	lost      int // how often the connection was lost since it lasted
 }
 
-// begin begins a task, which asked ends.
+// begin begins a task that is not under way. asked ends it.
 func (p *peer) begin(t task) {
 	g := &p.gatherer
-	if g.asking == 0 {
+	if slices.ContainsFunc(g.underway, t.same) {
+		return
+	}
+	if len(g.underway) == 0 {
 		g.ctx, g.cancel = context.WithCancel(context.Background())
 	}
-	g.asking++
+	g.underway = append(g.underway, t)
 	if p.needsConnection(t.url) {
 		go p.connect(g.ctx, g.round, t)
 	} else {
-		go p.resolve(g.ctx, g.round, t.url, t.server)
+		go p.resolve(g.ctx, g.round, t)
 	}
 }
 
+// same reports whether two tasks are about the same server and credentials.
+func (t task) same(o task) bool {
+	return t.url == o.url && t.server.Username == o.server.Username && t.server.Credential == o.server.Credential
+}
+
 // resolve looks up a server's name and asks it.
-func (p *peer) resolve(ctx context.Context, round int, u serverURL, s ICEServer) {
+func (p *peer) resolve(ctx context.Context, round int, t task) {
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
-	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", u.host)
-	p.resolved(round, u, s, addrs, err)
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", t.url.host)
+	p.resolved(round, t, addrs, err)
 }
 
 // resolved takes the result of a look-up.
-func (p *peer) resolved(round int, u serverURL, s ICEServer, addrs []netip.Addr, err error) {
+func (p *peer) resolved(round int, t task, addrs []netip.Addr, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	g := &p.gatherer
@@ -256,20 +262,23 @@ func (p *peer) resolved(round int, u serverURL, s ICEServer, addrs []netip.Addr,
 	}
 	now := p.now()
 	if err != nil {
-		p.core.agent.ServerFailed(now, u.text, err)
+		p.core.agent.ServerFailed(now, t.url.text, err)
 	} else {
-		p.askServer(now, u, s, addrs)
+		p.askServer(now, t.url, t.server, addrs)
 	}
-	p.asked(now)
+	p.asked(now, t)
 }
 
-// asked counts a server that is asked, or failed before it could be.
-func (p *peer) asked(now time.Time) {
+// asked ends a task: its server is asked, or failed before it could be.
+func (p *peer) asked(now time.Time, t task) {
 	g := &p.gatherer
-	if g.asking--; g.asking == 0 {
-		g.stop()
-		p.core.agent.EndOfLocal(now)
+	if i := slices.IndexFunc(g.underway, t.same); i >= 0 {
+		g.underway = slices.Delete(g.underway, i, i+1)
 	}
+	if len(g.underway) == 0 {
+		g.stop()
+	}
+	p.endOfLocal(now)
 	p.run(now)
 }
 
@@ -381,9 +390,12 @@ func (p *peer) setICEServers(servers []ICEServer) error {
 	}
 	now := p.now()
 	p.setGathering(GatheringStateGathering)
+	p.gatherer.stop()
+	p.gatherer.underway = nil
 	p.gatherer.round++
 	p.gatherer.forgetRetries()
 	p.core.agent.ClearServers(now)
+	p.core.agent.GatherUntil(now, now.Add(p.cfg.gatherTimeout()))
 	p.askServers(now)
 	p.run(now)
 	return nil

@@ -17,7 +17,10 @@ import (
 // HostConfig is what a Host is made from.
 type HostConfig struct {
 	// Addr is the UDP address to serve, such as ":3478" or "127.0.0.1:0".
-	// Empty: any port of all addresses.
+	// Empty: any port of all addresses. Without an address it serves both families,
+	// or IPv4 where the system has no IPv6. A machine with several addresses of one
+	// family should name one where the system is not Linux: there the system
+	// chooses the address that answers leave from.
 	Addr string
 	// Sockets is how many sockets share the address (SO_REUSEPORT), each with
 	// a reader of its own, so that several processors serve it. 0: one.
@@ -29,6 +32,8 @@ type HostConfig struct {
 	TCPAddr string
 	// Logger takes what is worth knowing. Nil: silence.
 	Logger *slog.Logger
+
+	hideLocal bool // udpmux.Config.HideLocal, for tests
 }
 
 // hostBufferSize is what is asked of the kernel for a host's socket: ten
@@ -64,21 +69,18 @@ func NewHost(cfg HostConfig) (*Host, error) {
 	if cfg.Sockets < 0 || cfg.Sockets > maxHostSockets {
 		return nil, invalid("host: %d sockets are not 0 to %d", cfg.Sockets, maxHostSockets)
 	}
-	addr := netip.AddrPortFrom(netip.IPv6Unspecified(), 0)
+	var addr netip.AddrPort // without an address: all of them
 	if cfg.Addr != "" {
 		a, err := net.ResolveUDPAddr("udp", cfg.Addr)
 		if err != nil {
 			return nil, invalid("host address: %w", err)
 		}
 		addr = netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), uint16(a.Port))
-		if !addr.Addr().IsValid() {
-			addr = netip.AddrPortFrom(netip.IPv6Unspecified(), uint16(a.Port))
-		}
 	}
 	h := &Host{done: make(chan struct{})}
 	h.crew.join() // until Close
 	for range max(1, cfg.Sockets) {
-		s, err := udpmux.Listen(udpmux.Config{Addr: addr, ReusePort: cfg.Sockets > 1, BufferSize: hostBufferSize, Logger: cfg.Logger})
+		s, err := udpmux.Listen(udpmux.Config{Addr: addr, ReusePort: cfg.Sockets > 1, BufferSize: hostBufferSize, HideLocal: cfg.hideLocal, Logger: cfg.Logger})
 		if err != nil {
 			h.Close()
 			return nil, fmt.Errorf("rtcpeer: host: %w", err)

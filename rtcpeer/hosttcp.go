@@ -16,9 +16,6 @@ func (h *Host) openTCP(cfg HostConfig) error {
 		return invalid("host TCP address: %w", err)
 	}
 	addr := netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), uint16(a.Port))
-	if !addr.Addr().IsValid() {
-		addr = netip.AddrPortFrom(netip.IPv6Unspecified(), uint16(a.Port))
-	}
 	if h.tcp, err = tcpmux.Listen(addr, cfg.Logger); err != nil {
 		return fmt.Errorf("rtcpeer: host: %w", err)
 	}

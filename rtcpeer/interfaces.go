@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"purertc/ice"
 )
 
 // interfaceWatch is the one watch over the machine's addresses of the
@@ -156,6 +158,80 @@ func eachAddress(f func(name string, a netip.Addr)) error {
 	return nil
 }
 
+// routedAddresses returns the addresses that datagrams to the Internet leave from,
+// at most one a family. A UDP socket that is connected has one by the routing
+// table; nothing is sent. The remote addresses are those of a root name server.
+func routedAddresses() (addrs []netip.Addr) {
+	for _, remote := range []string{"198.41.0.4:53", "[2001:503:ba3e::2:30]:53"} {
+		conn, err := net.Dial("udp", remote)
+		if err != nil {
+			continue // there is no such route
+		}
+		addrs = append(addrs, addrPortOf(conn.LocalAddr()).Addr())
+		conn.Close()
+	}
+	return addrs
+}
+
+// addressChoice is the configuration's. What it leaves out is in Report.
+func (p *peer) addressChoice() addressChoice {
+	c := p.cfg.addressChoice()
+	c.left = func(a netip.Addr, reason error) {
+		p.dropLocal(a, reason)
+		if notAvailable(reason) && len(p.cfg.LocalAddresses) == 0 {
+			p.retryAddress(a, 1)
+		}
+	}
+	return c
+}
+
+// dropLocal has Report name an address that is no candidate.
+func (p *peer) dropLocal(a netip.Addr, reason error) {
+	p.log.Info("no candidate from address", "address", a, "error", reason)
+	p.core.agent.Drop(ice.Dropped{Candidate: a.String(), Local: true, Reason: reason})
+}
+
+// An address that could not be bound, as an IPv6 address that is still tentative,
+// is tried again: duplicate address detection takes a second and a random delay of
+// up to another one (RFC 4862 §5.4.2). Not every system tells of its end.
+const (
+	addressRetry   = 250 * time.Millisecond
+	addressRetries = 12
+)
+
+// retryAddress tries an address again in a while. Gathering is not complete while
+// there is no other.
+func (p *peer) retryAddress(a netip.Addr, attempt int) {
+	if attempt == 1 {
+		p.gatherer.tentative++
+	}
+	time.AfterFunc(addressRetry, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		g := &p.gatherer
+		if p.closed {
+			return
+		}
+		now := p.now()
+		known := slices.ContainsFunc(g.locals, func(l local) bool { return l.addr.Addr() == a })
+		if !known && p.addresses() < maxLocalAddresses && !p.addLocal(now, a) && attempt < addressRetries {
+			p.retryAddress(a, attempt+1)
+			return
+		}
+		g.tentative--
+		p.endOfLocal(now)
+		p.run(now)
+	})
+}
+
+// endOfLocal tells the agent that all its addresses and servers are known, if they
+// are.
+func (p *peer) endOfLocal(now time.Time) {
+	if g := &p.gatherer; len(g.underway) == 0 && (g.tentative == 0 || len(g.locals) > 0) {
+		p.core.agent.EndOfLocal(now)
+	}
+}
+
 // addressesChanged takes the addresses that the machine has now. Those that
 // have come get sockets and candidates, those that are gone lose them; which
 // pair is used then is the agent's business.
@@ -175,16 +251,38 @@ func (p *peer) addressesChanged(all []netip.Addr) {
 		}
 	}
 	added := false
-	for _, a := range p.cfg.addressChoice().from(all) {
+	chosen := p.addressChoice().from(all)
+	for _, a := range chosen {
 		known := slices.ContainsFunc(g.locals, func(l local) bool { return l.addr.Addr() == a })
-		if !known && p.addresses() < maxLocalAddresses {
+		if !known && p.roomForAddress(now, chosen) {
 			added = p.addLocal(now, a) || added
 		}
 	}
-	if added && g.asking == 0 {
-		p.core.agent.EndOfLocal(now)
+	if added {
+		p.endOfLocal(now)
 	}
 	p.run(now)
+}
+
+// roomForAddress reports whether one more address may be used. One that would not
+// be chosen any more, and carries no data, makes room.
+func (p *peer) roomForAddress(now time.Time, chosen []netip.Addr) bool {
+	if p.addresses() < maxLocalAddresses {
+		return true
+	}
+	selected, _ := p.core.agent.Selected()
+	for _, l := range slices.Clone(p.gatherer.locals) {
+		if a := l.addr.Addr(); !slices.Contains(chosen, a) && a != selected.Local {
+			for _, o := range slices.Clone(p.gatherer.locals) {
+				if o.addr.Addr() == a {
+					p.removeLocal(now, o)
+				}
+			}
+			p.dropLocal(a, errTooManyAddresses)
+			return true
+		}
+	}
+	return false
 }
 
 // addresses counts the addresses in use, each of which may have several
@@ -206,9 +304,7 @@ func (p *peer) addLocal(now time.Time, a netip.Addr) bool {
 		err = q.AddUfrag(g.ufrag)
 	}
 	if err != nil {
-		// An IPv6 address can be tentative yet; there is another change when
-		// it is not any more.
-		p.log.Info("no socket on the address", "address", a, "error", err)
+		p.dropLocal(a, err)
 		if q != nil {
 			q.Close()
 		}
@@ -219,6 +315,7 @@ func (p *peer) addLocal(now time.Time, a netip.Addr) bool {
 	}
 	p.log.Info("address appeared", "address", a)
 	p.setGathering(GatheringStateGathering)
+	p.core.agent.GatherUntil(now, now.Add(p.cfg.gatherTimeout()))
 	g.locals = append(g.locals, locals...)
 	if l, ok := p.addDialer(a); ok {
 		locals = append(locals, l)

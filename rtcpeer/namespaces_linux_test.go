@@ -402,6 +402,22 @@ func TestNamespaceNetworks(t *testing.T) {
 			l.ip("middle", "link set dev a mtu 1280")
 			return l, namespaceConfig{Servers: stunOnlyFrom(l)}
 		}, 200_000, "srflx", nil},
+		{"bridges by the dozen beside the interface that matters", func(t *testing.T) (*lab, namespaceConfig) {
+			l := newLab(t, "hostA", "hostB")
+			for i := range 20 {
+				l.ip("hostA", fmt.Sprintf("link add br%d type bridge", i), fmt.Sprintf("addr add 172.%d.0.1/16 dev br%d", 16+i, i), fmt.Sprintf("link set br%d up", i))
+			}
+			l.link(end{"hostA", "wg0", []string{"10.77.0.1/24"}}, end{"hostB", "eth0", []string{"10.77.0.2/24"}})
+			l.ip("hostA", "route add default via 10.77.0.2")
+			return l, namespaceConfig{}
+		}, 1000, "host–host 10.77.0.2", []string{"the machine has more addresses than a connection uses"}},
+		{"a lone IPv6 address that is still tentative", func(t *testing.T) (*lab, namespaceConfig) {
+			l := newLab(t, "hostA", "hostB")
+			l.link(end{"hostA", "eth0", nil}, end{"hostB", "eth0", []string{"2001:db8::2/64"}})
+			l.in("hostA", nil, "sh", "-c", "cd /proc/sys/net/ipv6/conf/eth0; echo 1 >accept_dad; echo 2 >dad_transmits")
+			l.ip("hostA", "addr add 2001:db8::1/64 dev eth0")
+			return l, namespaceConfig{}
+		}, 1000, "host–host 2001:db8::2", nil},
 		{"double NAT at one end", func(t *testing.T) (*lab, namespaceConfig) {
 			l := newNATLab(t)
 			both(l, simnet.PortRestricted)

@@ -17,7 +17,7 @@ type description struct {
 	typ    string
 	text   string
 	ufrag  string             // of the data section's transport
-	media  []mediaID          // for candidates that arrive later
+	media  []mediaID          // of all sections: no candidate has the text parsed or searched
 	parsed *parsedDescription // nil once the connection is up: it can be had from the text
 }
 

@@ -1,6 +1,7 @@
 package rtcpeer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -59,8 +60,8 @@ type port interface {
 	Close()
 }
 
-// maxLocalAddresses bounds the sockets of one peer: machines with virtual
-// interfaces by the hundred exist.
+// maxLocalAddresses bounds the addresses of one connection, each of which has a
+// socket: machines with virtual interfaces by the hundred exist.
 const maxLocalAddresses = 16
 
 // privateNetwork opens sockets of the peer's own, one for each address, as
@@ -82,15 +83,20 @@ func (n privateNetwork) open(h handler, choice addressChoice) (ports []port, loc
 	for _, addr := range addrs {
 		p, l, lerr := n.appeared(h, int16(len(ports)), addr)
 		if lerr != nil {
-			err = lerr // an address that has just gone, or is still tentative; others may do
+			choice.leave(addr, lerr)
+			if len(n.only) > 0 || !notAvailable(lerr) {
+				err = lerr
+			}
 			continue
 		}
 		ports, locals = append(ports, p), append(locals, l...)
 	}
-	if len(ports) > 0 {
-		err = nil
+	if len(ports) > 0 || err == nil {
+		// Other addresses may do where one has just gone. One that is still
+		// tentative (RFC 4862 §5.4) can be used a moment later.
+		return append([]port{}, ports...), locals, nil
 	}
-	return ports, locals, err
+	return nil, nil, err
 }
 
 // watch is of network. Addresses that the program chose are its own business.
@@ -113,6 +119,14 @@ func (n privateNetwork) appeared(h handler, sock int16, addr netip.Addr) (port, 
 	}
 	return privatePort{p, s}, []local{{sock: sock, addr: netip.AddrPortFrom(addr, s.LocalAddr().Port())}}, nil
 }
+
+// notAvailable reports whether an address could not be bound because it is not the
+// machine's, or not yet.
+func notAvailable(err error) bool {
+	return errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, wsaAddressNotAvailable)
+}
+
+const wsaAddressNotAvailable = syscall.Errno(10049) // Windows' EADDRNOTAVAIL
 
 // wsaAddressInUse is what Windows says for EADDRINUSE.
 const wsaAddressInUse = syscall.Errno(10048)
@@ -164,10 +178,22 @@ type addressChoice struct {
 	family    IPFamily
 	wanted    func(name string) bool // interfaces; nil: all
 	addresses func() map[netip.Addr]string
+	routed    func() []netip.Addr              // the addresses that the default routes leave from; nil: not known
+	left      func(a netip.Addr, reason error) // is told of addresses that are left out; nil: nobody is
 }
 
 func (cfg *Config) addressChoice() addressChoice {
-	return addressChoice{loopback: cfg.IncludeLoopback, family: cfg.IPFamily, wanted: cfg.InterfaceFilter, addresses: interfaceNames}
+	return addressChoice{
+		loopback: cfg.IncludeLoopback, family: cfg.IPFamily, wanted: cfg.InterfaceFilter,
+		addresses: interfaceNames, routed: routedAddresses,
+	}
+}
+
+// leave notes an address that does not become a candidate.
+func (c addressChoice) leave(a netip.Addr, reason error) {
+	if c.left != nil {
+		c.left(a, reason)
+	}
 }
 
 // ofMachine lists the machine's addresses. Loopback ones are in it where
@@ -180,10 +206,16 @@ func (c addressChoice) ofMachine() ([]netip.Addr, error) {
 	return c.from(all), nil
 }
 
-// from leaves out what is not to be a candidate.
+var errTooManyAddresses = errors.New("rtcpeer: the machine has more addresses than a connection uses, and others are more useful")
+
+// from leaves out the addresses that are not to be candidates. The most useful
+// ones come first, at most maxLocalAddresses.
 func (c addressChoice) from(all []netip.Addr) []netip.Addr {
+	names := map[netip.Addr]string{}
+	if c.addresses != nil && (c.wanted != nil || len(all) > 1) {
+		names = c.addresses()
+	}
 	if c.wanted != nil {
-		names := c.addresses()
 		all = slices.DeleteFunc(slices.Clone(all), func(a netip.Addr) bool {
 			name, ok := names[a]
 			return !ok || !c.wanted(name)
@@ -192,10 +224,68 @@ func (c addressChoice) from(all []netip.Addr) []netip.Addr {
 	if c.family != IPFamilyAny {
 		all = slices.DeleteFunc(slices.Clone(all), func(a netip.Addr) bool { return a.Is4() != (c.family == IPFamily4) })
 	}
-	return usableAddresses(all, c.loopback)
+	chosen := c.rank(usableAddresses(all, c.loopback), names)
+	if len(chosen) > maxLocalAddresses {
+		for _, a := range chosen[maxLocalAddresses:] {
+			c.leave(a, errTooManyAddresses)
+		}
+		chosen = chosen[:maxLocalAddresses]
+	}
+	return chosen
 }
 
-// usableAddresses leaves out what candidates are not usually made of.
+// rank sorts addresses by their use: those that the default routes leave from,
+// others of the same interfaces, those of other interfaces, link-local ones. Each
+// interface has its first address before any has its second.
+func (c addressChoice) rank(addrs []netip.Addr, names map[netip.Addr]string) []netip.Addr {
+	if len(addrs) < 2 {
+		return addrs
+	}
+	var routed []netip.Addr
+	if c.routed != nil {
+		routed = c.routed()
+	}
+	onRoute := map[string]bool{}
+	for _, a := range routed {
+		if name, ok := names[a]; ok {
+			onRoute[name] = true
+		}
+	}
+	type place struct {
+		name string
+		is4  bool
+	}
+	seen := map[place]int{}
+	type ranked struct {
+		addr       netip.Addr
+		class, nth int
+	}
+	list := make([]ranked, len(addrs))
+	for i, a := range addrs {
+		at := place{names[a], a.Is4()}
+		r := ranked{addr: a, class: 2, nth: seen[at]}
+		switch {
+		case slices.Contains(routed, a):
+			r.class = 0
+		case a.IsLinkLocalUnicast():
+			r.class = 3
+		case onRoute[at.name]:
+			r.class = 1
+		}
+		if at.name != "" {
+			seen[at]++
+		}
+		list[i] = r
+	}
+	slices.SortStableFunc(list, func(x, y ranked) int { return cmp.Or(x.class-y.class, x.nth-y.nth) })
+	out := make([]netip.Addr, len(list))
+	for i, r := range list {
+		out[i] = r.addr
+	}
+	return out
+}
+
+// usableAddresses leaves out the addresses that candidates are not usually made of.
 func usableAddresses(all []netip.Addr, loopback bool) []netip.Addr {
 	other, global6 := false, false
 	for _, a := range all {
@@ -210,7 +300,7 @@ func usableAddresses(all []netip.Addr, loopback bool) []netip.Addr {
 		case a.Is6() && a.IsLinkLocalUnicast() && global6:
 			// RFC 8445 §5.1.1.1 leaves link-local addresses to hosts that
 			// have nothing better; browsers never list them.
-		case len(out) < maxLocalAddresses:
+		default:
 			out = append(out, a)
 		}
 	}

@@ -115,7 +115,7 @@ func (p *peer) connect(ctx context.Context, round int, t task) {
 			p.again(t)
 		}
 	}
-	p.asked(now)
+	p.asked(now, t)
 }
 
 // sentOn takes a server's word that another one is to be asked.

@@ -2,6 +2,7 @@ package rtcpeer
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,10 +21,10 @@ type Report struct {
 	ICE   ice.Report // candidates, pairs with their checks, servers with their answers
 	Stats Stats      // DTLS and SCTP, and how much went where
 
-	DTLSErr    error  // what ended the handshake or the connection, such as an alert
-	SCTPState  string // as RFC 9260 §4 names it, in lower case
-	Resolving  int    // servers whose names are being looked up, or that are being connected to
-	NotStarted bool   // offer and answer are not both known yet
+	DTLSErr    error    // what ended the handshake or the connection, such as an alert
+	SCTPState  string   // as RFC 9260 §4 names it, in lower case
+	Resolving  []string // the URLs of servers whose names are being looked up, or that are being connected to
+	NotStarted bool     // offer and answer are not both known yet
 }
 
 // Report tells in detail how the connection stands. With an extension that is
@@ -49,7 +50,9 @@ func (p *peer) report(r *Report) {
 		r.Err = p.cause
 	}
 	r.ICE = p.core.agent.Report()
-	r.Resolving = p.gatherer.asking
+	for _, t := range p.gatherer.underway {
+		r.Resolving = append(r.Resolving, t.url.text)
+	}
 	r.SCTPState = p.core.assoc.State().String()
 	r.NotStarted = p.core.dtls == nil
 	if p.core.dtls != nil {
@@ -78,6 +81,7 @@ func (r Report) String() string {
 	b.WriteByte('\n')
 	r.candidates(&b, "local", r.ICE.Local, r.ICE.Gathered)
 	r.candidates(&b, "remote", r.ICE.Remote, r.ICE.RemoteEnded)
+	r.dropped(&b)
 	r.pairs(&b)
 	r.servers(&b)
 	t := r.Stats.Transport
@@ -108,8 +112,34 @@ func (r Report) candidates(b *strings.Builder, whose string, list []ice.Candidat
 		fmt.Fprintf(b, "  %s", candidateText(c))
 		if whose == "remote" && c.Name != "" {
 			b.WriteString(" (its address is being looked up)")
+		} else if whose == "remote" && c.TCPType != ice.TCPActive && !r.paired(c) {
+			b.WriteString(" (no local address makes a pair with it)")
 		}
 		b.WriteByte('\n')
+	}
+}
+
+func (r Report) paired(c ice.Candidate) bool {
+	return slices.ContainsFunc(r.ICE.Pairs, func(p ice.PairReport) bool {
+		return p.Remote.Addr == c.Addr && p.Remote.TCPType == c.TCPType && !p.Replaced
+	})
+}
+
+func (r Report) dropped(b *strings.Builder) {
+	if r.ICE.DropCount == 0 {
+		return
+	}
+	fmt.Fprintf(b, "%d candidates are not used", r.ICE.DropCount)
+	if n := len(r.ICE.Dropped); n < r.ICE.DropCount {
+		fmt.Fprintf(b, ", the last %d of them", n)
+	}
+	b.WriteString("\n")
+	for _, d := range r.ICE.Dropped {
+		whose := "remote"
+		if d.Local {
+			whose = "local"
+		}
+		fmt.Fprintf(b, "  %s %q: %v\n", whose, d.Candidate, d.Reason)
 	}
 }
 
@@ -143,8 +173,8 @@ func (r Report) pairs(b *strings.Builder) {
 }
 
 func (r Report) servers(b *strings.Builder) {
-	if r.Resolving > 0 {
-		fmt.Fprintf(b, "%d servers are being looked up or connected to\n", r.Resolving)
+	for _, url := range r.Resolving {
+		fmt.Fprintf(b, "server %s: is being looked up or connected to\n", url)
 	}
 	for _, s := range r.ICE.Servers {
 		fmt.Fprintf(b, "server %s: ", s.URL)

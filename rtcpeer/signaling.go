@@ -3,6 +3,7 @@ package rtcpeer
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -290,6 +291,10 @@ func (p *peer) remoteDescription() (typ, text string) {
 // that has not come yet.
 const maxEarlyCandidates = 64
 
+// errOtherTransport says that a candidate is of a section whose own transport
+// the bundle does not use (RFC 9143 §8).
+var errOtherTransport = errors.New("rtcpeer: candidate of a transport that the bundle does not use")
+
 // remoteCandidates are candidates that cannot be used yet.
 type remoteCandidates struct {
 	applied *description // whose credentials the agent has; nil at first
@@ -334,15 +339,17 @@ func (p *peer) addICECandidate(media string, index int, name string) error {
 			return invalid("candidate for media %q, which the remote description does not have", media)
 		}
 		if c.Ufrag == "" && current && ufrag != r.applied.ufrag {
-			return nil // for a transport of its own that the bundle made superfluous (RFC 9143 §8)
+			p.dropRemote(c.String(), errOtherTransport)
+			return nil
 		}
 	}
-	if c.Ufrag == "" && current || c.Ufrag != "" && r.applied != nil && c.Ufrag == r.applied.ufrag {
+	if c.Ufrag == "" && current || c.Ufrag != "" && p.core.agent.Knows(c.Ufrag) {
 		p.addRemote(now, c)
 		p.run(now)
 		return nil
 	}
 	if len(r.early) == maxEarlyCandidates {
+		p.dropRemote(r.early[0].String(), errTooEarly)
 		r.early = append(r.early[:0], r.early[1:]...) // the oldest may be of a generation long gone
 	}
 	r.early = append(r.early, earlyCandidate{c, media})
@@ -356,9 +363,15 @@ func (r *remoteCandidates) apply(p *peer, now time.Time, d *description) {
 	data := d.data()
 	for _, line := range data.Candidates {
 		// One that cannot be read is no reason to refuse the others.
-		if c, err := ice.ParseCandidate(line); err == nil {
-			p.addRemote(now, c)
+		c, err := ice.ParseCandidate(line)
+		if err != nil {
+			p.dropRemote(line, err)
+			continue
 		}
+		p.addRemote(now, c)
+	}
+	if data.MoreCandidates > 0 {
+		p.dropRemote(fmt.Sprintf("%d more of the description", data.MoreCandidates), ice.ErrTooManyCandidates)
 	}
 	var rest []earlyCandidate
 	for _, c := range r.early {
@@ -385,3 +398,11 @@ func (p *peer) addRemote(now time.Time, c ice.Candidate) {
 	}
 	p.core.discover() // the far end may turn out to be behind a relay
 }
+
+// dropRemote has Report name a candidate of the peer that is not used.
+func (p *peer) dropRemote(candidate string, reason error) {
+	p.log.Info("candidate dropped", "candidate", candidate, "error", reason)
+	p.core.agent.Drop(ice.Dropped{Candidate: candidate, Reason: reason})
+}
+
+var errTooEarly = errors.New("rtcpeer: too many candidates came before the remote description that they belong to")

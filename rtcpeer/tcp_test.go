@@ -108,14 +108,14 @@ func TestHostRestarts(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	for i := range 20 {
-		c := []*Conn{a, b}[i%2]
+		c, before := []*Conn{a, b}[i%2], gatheringUfrag(b)
 		if err := c.RestartICE(); err != nil {
 			t.Fatal(err)
 		}
 		if err := c.CreateOffer(); err != nil {
 			t.Fatal(err)
 		}
-		for a.SignalingState() != SignalingStateStable || b.SignalingState() != SignalingStateStable || !restarted(b, i+2) {
+		for a.SignalingState() != SignalingStateStable || b.SignalingState() != SignalingStateStable || gatheringUfrag(b) == before {
 			select {
 			case <-time.After(time.Millisecond):
 			case <-ctx.Done():
@@ -131,12 +131,12 @@ func TestHostRestarts(t *testing.T) {
 	}
 }
 
-// restarted tells whether a connection has searched for candidates so often.
-func restarted(c *Conn, round int) bool {
+// gatheringUfrag returns the ufrag that a connection gathered candidates for last.
+func gatheringUfrag(c *Conn) string {
 	p := c.ext.(*stack).peer
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.gatherer.round >= round
+	return p.gatherer.ufrag
 }
 
 func selectedPair(t *testing.T, c *Conn) (selected ice.PairReport) {

@@ -97,6 +97,9 @@ func (u *serverURL) setAddress(address string) error {
 		u.host = inner
 		return nil
 	}
+	if strings.Count(host, ":") > 1 {
+		return invalid("URL %q: an IPv6 address stands in brackets: [%s]", u.text, host)
+	}
 	if !isHostname(host) {
 		return invalid("URL %q: %q is not a host", u.text, host)
 	}

@@ -56,7 +56,8 @@ type Data struct {
 	EndOfCandidates bool   // RFC 8840 §4.2
 	Ufrag, Pwd      string // RFC 8839 §5.4
 	ICEOptions      []string
-	Candidates      []string // the attributes' values, "candidate:" included
+	Candidates      []string // the attributes' values, "candidate:" included; at most 1024
+	MoreCandidates  int      // how many there are beyond
 	Setup           Setup    // empty where the description says nothing
 	TLSID           string   // RFC 8842 §4
 	Fingerprints    []Fingerprint
@@ -67,7 +68,7 @@ type Data struct {
 
 // limits on what is taken from one description.
 const (
-	maxCandidates   = 256
+	maxCandidates   = 1024
 	maxFingerprints = 16
 )
 
@@ -181,7 +182,7 @@ func (d *Data) forget(m *Media) {
 		d.Fingerprints = nil
 	}
 	if _, ok := m.Attribute("candidate"); ok {
-		d.Candidates = nil
+		d.Candidates, d.MoreCandidates = nil, 0
 	}
 }
 
@@ -220,6 +221,8 @@ func (d *Data) attribute(l Line, m *Media) error {
 				l.Value = "candidate:"
 			}
 			d.Candidates = append(d.Candidates, l.Value)
+		} else {
+			d.MoreCandidates++
 		}
 	case "end-of-candidates":
 		d.EndOfCandidates = true

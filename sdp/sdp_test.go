@@ -510,9 +510,9 @@ func wantSyntaxError(t *testing.T, text string, err error, line, column int, pro
 
 // What a description may bring in is bounded.
 func TestLimits(t *testing.T) {
-	text := minimal + strings.Repeat("a=candidate:1 1 udp 1 10.0.0.1 1 typ host\r\n", 1000) + strings.Repeat("a=fingerprint:sha-1 AB\r\n", 1000)
-	if d := data(t, text); len(d.Candidates) != maxCandidates || len(d.Fingerprints) != maxFingerprints {
-		t.Errorf("%d candidates, %d fingerprints", len(d.Candidates), len(d.Fingerprints))
+	text := minimal + strings.Repeat("a=candidate:1 1 udp 1 10.0.0.1 1 typ host\r\n", maxCandidates+7) + strings.Repeat("a=fingerprint:sha-1 AB\r\n", 1000)
+	if d := data(t, text); len(d.Candidates) != maxCandidates || d.MoreCandidates != 7 || len(d.Fingerprints) != maxFingerprints {
+		t.Errorf("%d candidates and %d more, %d fingerprints", len(d.Candidates), d.MoreCandidates, len(d.Fingerprints))
 	}
 }
 

@@ -15,9 +15,10 @@ type links struct {
 	handler Handler
 	sock    int16
 
-	mu     sync.Mutex
-	links  map[netip.AddrPort]*link
-	closed bool
+	mu      sync.Mutex
+	links   map[netip.AddrPort]*link
+	adopted uint64 // connections that were taken over from a Listener
+	closed  bool
 }
 
 // A link is one connection, or one that is being made.
@@ -31,6 +32,7 @@ type link struct {
 	size    int             // bytes in waiting
 	cancel  func()          // ends the making of the connection
 	proven  bool            // the agent has found it to work
+	number  uint64          // in the order of links.adopted; 0: this end made it
 	settle  func()          // it does not count as half-open any more; may be nil
 }
 
@@ -175,13 +177,16 @@ func (l *links) close() {
 	}
 }
 
-// unproven counts the connections that nobody has proven himself on. l.mu is
-// held.
-func (l *links) unproven() (n int) {
+// unproven counts the connections that the remote peer has not proven itself on, and
+// returns the one that was adopted first. l.mu is held.
+func (l *links) unproven() (n int, oldest *link) {
 	for _, k := range l.links {
-		if !k.proven {
-			n++
+		if k.proven {
+			continue
+		}
+		if n++; oldest == nil || k.number < oldest.number {
+			oldest = k
 		}
 	}
-	return n
+	return n, oldest
 }

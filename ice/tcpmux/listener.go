@@ -2,6 +2,7 @@ package tcpmux
 
 import (
 	"bytes"
+	"container/list"
 	"errors"
 	"fmt"
 	"io"
@@ -27,22 +28,32 @@ type Listener struct {
 	closed   bool
 	ports    map[*Port]bool
 	ufrags   map[string]*Port
-	halfOpen map[netip.Prefix]int // by source
-	count    int                  // of all in halfOpen
-	early    map[net.Conn]bool    // whose first datagram is awaited
+	halfOpen list.List            // of *halfOpen, the oldest first
+	sources  map[netip.Prefix]int // how many of halfOpen are of each source
 }
 
-// Listen opens a listener. logger may be nil.
+// A halfOpen is a connection that no peer has found authentic.
+type halfOpen struct {
+	conn   net.Conn
+	source netip.Prefix
+	place  *list.Element // in Listener.halfOpen; nil: it is settled, or evicted
+}
+
+// Listen opens a listener. The zero Addr serves all addresses: of both families on a
+// system that has IPv6, else IPv4's. logger may be nil.
 func Listen(addr netip.AddrPort, logger *slog.Logger) (*Listener, error) {
 	return listen(addr, logger, defaultLimits)
 }
 
 func listen(addr netip.AddrPort, logger *slog.Logger, bounds limits) (*Listener, error) {
-	network := "tcp"
-	if addr.Addr().Is4() {
-		network = "tcp4" // Go's "tcp" would make IPv6's of an unspecified one
+	network, text := "tcp", addr.String()
+	switch ip := addr.Addr(); {
+	case ip.Is4():
+		network = "tcp4" // "tcp" would bind 0.0.0.0 as an IPv6 socket of both families
+	case !ip.IsValid():
+		text = fmt.Sprintf(":%d", addr.Port())
 	}
-	l, err := net.Listen(network, addr.String())
+	l, err := net.Listen(network, text)
 	if err != nil {
 		return nil, fmt.Errorf("tcpmux: %w", err)
 	}
@@ -51,7 +62,7 @@ func listen(addr netip.AddrPort, logger *slog.Logger, bounds limits) (*Listener,
 	}
 	m := &Listener{
 		listener: l, local: addrPortOf(l.Addr()), log: logger, limits: bounds, ports: map[*Port]bool{},
-		ufrags: map[string]*Port{}, halfOpen: map[netip.Prefix]int{}, early: map[net.Conn]bool{},
+		ufrags: map[string]*Port{}, sources: map[netip.Prefix]int{},
 	}
 	go m.accept()
 	return m, nil
@@ -75,8 +86,8 @@ func (m *Listener) Close() error {
 	m.closed = true
 	ports := m.ports
 	m.ports = nil
-	for c := range m.early {
-		c.Close()
+	for e := m.halfOpen.Front(); e != nil; e = e.Next() {
+		e.Value.(*halfOpen).conn.Close()
 	}
 	m.mu.Unlock()
 	for p := range ports {
@@ -99,12 +110,12 @@ func (m *Listener) accept() {
 			time.Sleep(acceptPause)
 			continue
 		}
-		source := sourceOf(addrPortOf(conn.RemoteAddr()).Addr())
-		if !m.admit(conn, source) {
+		h := &halfOpen{conn: conn, source: sourceOf(addrPortOf(conn.RemoteAddr()).Addr())}
+		if !m.admit(h) {
 			conn.Close()
 			continue
 		}
-		go m.welcome(conn, source)
+		go m.welcome(h)
 	}
 }
 
@@ -118,37 +129,63 @@ func sourceOf(a netip.Addr) netip.Prefix {
 	return p
 }
 
-// admit counts a connection as half-open, if there is room for it.
-func (m *Listener) admit(conn net.Conn, source netip.Prefix) bool {
+// admit counts a connection as half-open. Where there are too many, in all or of its
+// source, the oldest is closed: who means to connect sends a check within a round
+// trip, and who only occupies the places must go on doing so.
+func (m *Listener) admit(h *halfOpen) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.closed || m.count >= m.limits.halfOpen || m.halfOpen[source] >= m.limits.fromSource {
+	if m.closed {
 		return false
 	}
-	m.count++
-	m.halfOpen[source]++
-	m.early[conn] = true
+	switch {
+	case m.sources[h.source] >= m.limits.fromSource:
+		for e := m.halfOpen.Front(); e != nil; e = e.Next() {
+			if o := e.Value.(*halfOpen); o.source == h.source {
+				m.evict(o)
+				break
+			}
+		}
+	case m.halfOpen.Len() >= m.limits.halfOpen:
+		m.evict(m.halfOpen.Front().Value.(*halfOpen))
+	}
+	h.place = m.halfOpen.PushBack(h)
+	m.sources[h.source]++
 	return true
 }
 
-// settle takes a connection out of the count.
-func (m *Listener) settle(source netip.Prefix) {
+// evict closes a half-open connection. Its reader sees the end of it. m.mu is held.
+func (m *Listener) evict(h *halfOpen) {
+	m.remove(h)
+	h.conn.Close()
+}
+
+// remove takes a connection out of the count. m.mu is held.
+func (m *Listener) remove(h *halfOpen) {
+	if h.place == nil {
+		return
+	}
+	m.halfOpen.Remove(h.place)
+	h.place = nil
+	if m.sources[h.source]--; m.sources[h.source] == 0 {
+		delete(m.sources, h.source)
+	}
+}
+
+// settle takes a connection out of the count, if it was not evicted.
+func (m *Listener) settle(h *halfOpen) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.count--
-	if m.halfOpen[source]--; m.halfOpen[source] == 0 {
-		delete(m.halfOpen, source)
-	}
+	m.remove(h)
 }
 
 // welcome reads the first datagram of a connection and gives both to the peer
 // that it names.
-func (m *Listener) welcome(conn net.Conn, source netip.Prefix) {
-	settle := func() { m.settle(source) }
+func (m *Listener) welcome(h *halfOpen) {
+	conn, settle := h.conn, func() { m.settle(h) }
 	conn.SetReadDeadline(time.Now().Add(m.limits.first))
 	first, err := readFirst(conn)
 	m.mu.Lock()
-	delete(m.early, conn)
 	p := m.ufrags[ufragOf(first)]
 	m.mu.Unlock()
 	if err != nil || p == nil {
@@ -252,11 +289,20 @@ func (p *Port) adopt(conn net.Conn, first []byte, settle func()) {
 		owner: &p.links, remote: addrPortOf(conn.RemoteAddr()), local: addrPortOf(conn.LocalAddr()).Addr(), settle: settle,
 	}
 	p.mu.Lock()
-	refused := p.closed || p.links.links[k.remote] != nil || len(p.links.links) >= maxConns || p.unproven() >= maxUnproven
+	var evicted *link
+	refused := p.closed || p.links.links[k.remote] != nil
+	if n, oldest := p.unproven(); !refused && (n >= maxUnproven || len(p.links.links) >= maxConns) {
+		evicted, refused = oldest, oldest == nil
+	}
 	if !refused {
+		p.adopted++
+		k.number = p.adopted
 		p.links.links[k.remote] = k
 	}
 	p.mu.Unlock()
+	if evicted != nil {
+		evicted.lost(ErrLimit)
+	}
 	if refused {
 		settle()
 		conn.Close()

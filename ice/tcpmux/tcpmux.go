@@ -10,8 +10,8 @@
 // Who connects to a Listener is told apart by the first datagram, which has to
 // be a check: its USERNAME names the peer. Until then, and until the peer has
 // found the check authentic ([Port.Bind]), a connection counts as half-open:
-// there is a limit on those, in all and of one source, on how long they may
-// take and on how much they may send.
+// there is a limit on those, in all, of one source and of one peer, beyond which the
+// oldest is closed, on how long they may take and on how much they may send.
 package tcpmux
 
 import (

@@ -198,8 +198,8 @@ func TestStrangers(t *testing.T) {
 	<-h.closed
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.count != 0 || len(m.halfOpen) != 0 || len(m.early) != 0 || len(p.links.links) != 0 {
-		t.Errorf("left: %d, %v, %v, %v", m.count, m.halfOpen, m.early, p.links.links)
+	if m.halfOpen.Len() != 0 || len(m.sources) != 0 || len(p.links.links) != 0 {
+		t.Errorf("left: %d, %v, %v", m.halfOpen.Len(), m.sources, p.links.links)
 	}
 }
 
@@ -211,13 +211,15 @@ func TestHalfOpen(t *testing.T) {
 	a := m.dial(t)
 	a.Write(framed(check("anna")))
 	_, r := h.wait(t)
-	m.dial(t)
-	// Both places of this source are taken; the connections are taken in the
-	// order in which they were made.
-	wantClosed(t, "one too many", m.dial(t))
 	if err := p.Bind(r.Remote); err != nil {
 		t.Fatal(err)
 	}
+	// Both places of this source are taken by silent connections: the oldest goes.
+	// The connections are taken in the order in which they were made.
+	silent := m.dial(t)
+	m.dial(t)
+	m.dial(t)
+	wantClosed(t, "the oldest of too many", silent)
 	b := m.dial(t)
 	b.Write(framed(check("anna")))
 	h.wait(t)
@@ -240,6 +242,35 @@ func TestHalfOpen(t *testing.T) {
 	}
 }
 
+// Connections that say nothing do not keep out one that sends a check, however
+// many they are.
+func TestNewcomersAreServed(t *testing.T) {
+	m := newListener(t, limits{halfOpen: 16, fromSource: 1000, first: patience, proof: patience})
+	p, h := m.attached(t, "anna")
+	var silent []net.Conn
+	for range 10 {
+		for range 20 {
+			silent = append(silent, m.dial(t))
+		}
+		c := m.dial(t)
+		c.Write(framed(check("anna")))
+		_, r := h.wait(t)
+		if err := p.Bind(r.Remote); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Write(framed(check("anna"))); err != nil {
+			t.Fatal(err)
+		}
+		h.wait(t)
+	}
+	wantClosed(t, "the oldest", silent[0])
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n := m.halfOpen.Len(); n > 16 {
+		t.Errorf("%d half-open connections", n)
+	}
+}
+
 func TestPortLimits(t *testing.T) {
 	m := newListener(t, limits{halfOpen: 1000, fromSource: 1000, first: patience, proof: patience})
 	p, h := m.attached(t, "anna")
@@ -247,13 +278,22 @@ func TestPortLimits(t *testing.T) {
 	if other.AddUfrag("anna") != ErrTaken || p.AddUfrag("anna") != nil {
 		t.Error("an ufrag changes hands")
 	}
-	for range maxUnproven {
-		m.dial(t).Write(framed(check("anna")))
+	var oldest net.Conn
+	for i := range maxUnproven {
+		c := m.dial(t)
+		if i == 0 {
+			oldest = c
+		}
+		c.Write(framed(check("anna")))
 		h.wait(t)
 	}
 	c := m.dial(t)
 	c.Write(framed(check("anna")))
-	wantClosed(t, "one too many", c)
+	h.wait(t)
+	wantClosed(t, "the oldest of too many", oldest)
+	if err := <-h.closed; err != ErrLimit {
+		t.Errorf("the peer is told %v", err)
+	}
 	// Of many restarts only the latest ufrags count.
 	for i := range maxUfrags {
 		if err := p.AddUfrag(fmt.Sprint("later", i)); err != nil {

@@ -99,7 +99,7 @@ func (s *Socket) take(now time.Time, from netip.AddrPort, b, oob []byte) {
 		return
 	}
 	segment, local := parseControl(oob)
-	if !s.wildcard || !local.IsValid() {
+	if !s.wildcard {
 		local = s.local.Addr()
 	}
 	if segment <= 0 || segment > len(b) {

@@ -15,11 +15,12 @@ import (
 
 // A Socket is one UDP socket with its reader.
 type Socket struct {
-	conn     *net.UDPConn
-	local    netip.AddrPort
-	wildcard bool // the local address of a datagram is known from its control message
-	log      *slog.Logger
-	gro      bool
+	conn      *net.UDPConn
+	local     netip.AddrPort
+	wildcard  bool // the local address of a datagram is known from its control message, or not at all
+	hideLocal bool // it is not known
+	log       *slog.Logger
+	gro       bool
 
 	sole  atomic.Pointer[Port]
 	demux demux
@@ -53,13 +54,13 @@ func newSocket(cfg Config) (*Socket, error) {
 	}
 	addr := conn.LocalAddr().(*net.UDPAddr).AddrPort()
 	s.local = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
-	s.wildcard = s.local.Addr().IsUnspecified()
+	s.wildcard, s.hideLocal = s.local.Addr().IsUnspecified(), cfg.HideLocal
 	size := cfg.BufferSize
 	if size <= 0 {
 		size = defaultBufferSize
 	}
 	offload := !cfg.DisableOffload && os.Getenv("PURERTC_DISABLE_OFFLOAD") == ""
-	gso, gro, err := setOptions(conn, s.wildcard, offload, size)
+	gso, gro, err := setOptions(conn, s.wildcard && !cfg.HideLocal, offload, size)
 	if err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("udpmux: %w", err)
@@ -82,9 +83,9 @@ func newSocket(cfg Config) (*Socket, error) {
 
 func network(addr netip.Addr) string {
 	switch {
-	case addr.Is4() || !addr.IsValid():
+	case addr.Is4():
 		return "udp4"
-	case addr.IsUnspecified():
+	case !addr.IsValid() || addr.IsUnspecified():
 		return "udp" // both families
 	}
 	return "udp6"
@@ -177,8 +178,8 @@ func (s *Socket) offer(now time.Time, r ice.Route, b []byte) {
 }
 
 func udpAddr(cfg Config) *net.UDPAddr {
-	if !cfg.Addr.IsValid() {
-		return &net.UDPAddr{IP: net.IPv4zero}
+	if !cfg.Addr.Addr().IsValid() {
+		return &net.UDPAddr{Port: int(cfg.Addr.Port())}
 	}
 	return net.UDPAddrFromAddrPort(cfg.Addr)
 }

@@ -64,10 +64,14 @@ type Handler interface {
 
 // Config says how a socket is opened.
 type Config struct {
-	Addr           netip.AddrPort // port 0: any. An unspecified address serves all of the machine's: 0.0.0.0 IPv4, :: both families
-	DisableOffload bool           // no GSO and no GRO
-	ReusePort      bool           // several sockets on one port, which the kernel spreads flows over
-	BufferSize     int            // asked of the kernel, each way; 0: 4 MiB
+	// Addr is the address to bind to; port 0: any. An unspecified address serves
+	// all of the machine's: 0.0.0.0 IPv4, :: both families, and the zero Addr both
+	// families on a system that has IPv6, else IPv4.
+	Addr           netip.AddrPort
+	HideLocal      bool // the local address of a datagram is not asked for, as on systems other than Linux: for tests
+	DisableOffload bool // no GSO and no GRO
+	ReusePort      bool // several sockets on one port, which the kernel spreads flows over
+	BufferSize     int  // asked of the kernel, each way; 0: 4 MiB
 	Logger         *slog.Logger
 }
 

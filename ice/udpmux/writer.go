@@ -132,7 +132,7 @@ func (w *writer) drain(p *Port) bool {
 // send gives datagrams to the kernel until it takes no more.
 func (w *writer) send(r ice.Route, b []byte, segment int) (sent int, full bool) {
 	local := netip.Addr{}
-	if w.socket.wildcard {
+	if w.socket.wildcard && !w.socket.hideLocal {
 		local = r.Local
 	}
 	for sent < len(b) {

@@ -31,7 +31,7 @@ func (c *Client) allocated(now time.Time, q *request, m stun.Message) {
 		if t != stun.AttrXORRelayedAddress || len(c.relayed) == 2 {
 			continue
 		}
-		if a, ok := m.DecodeXORAddr(v); ok && a.Port() != 0 && !a.Addr().IsUnspecified() && !c.hasFamily(a.Addr()) {
+		if a, ok := m.DecodeXORAddr(v); ok && Reachable(c.server.Addr(), a) && !c.hasFamily(a.Addr()) {
 			c.relayed = append(c.relayed, a)
 		}
 	}
@@ -40,10 +40,22 @@ func (c *Client) allocated(now time.Time, q *request, m stun.Message) {
 		c.end(ErrAnswer)
 		return
 	}
-	c.mapped, _ = m.MappedAddress()
+	if a, ok := m.MappedAddress(); ok && Reachable(c.server.Addr(), a) {
+		c.mapped = a
+	}
 	c.state = ready
 	c.setLifetime(now, lifetime)
 	c.events = append(c.events, Event{Kind: EventAllocated})
+}
+
+// Reachable reports whether a server at an address may name another one to this
+// client, as its alternate, as relayed or as mapped: an address of one machine or
+// link only means something where the server is on it, too. A server elsewhere
+// would have the client send to its own machine.
+func Reachable(server netip.Addr, a netip.AddrPort) bool {
+	ip := a.Addr().Unmap()
+	return ip.IsValid() && a.Port() != 0 && !ip.IsUnspecified() && !ip.IsMulticast() &&
+		(!ip.IsLoopback() || server.IsLoopback()) && (!ip.IsLinkLocalUnicast() || server.IsLinkLocalUnicast())
 }
 
 func (c *Client) hasFamily(ip netip.Addr) bool {
@@ -115,7 +127,7 @@ func (c *Client) allocateRefused(now time.Time, q *request, m stun.Message, code
 // be of another realm, so it is asked as if for the first time.
 func (c *Client) redirected(now time.Time, q *request, m stun.Message) bool {
 	to, ok := m.Addr(stun.AttrAlternateServer)
-	if !ok || to.Port() == 0 || to.Addr().IsUnspecified() || to.Addr().IsMulticast() {
+	if !ok || !Reachable(c.server.Addr(), to) {
 		return false
 	}
 	if c.cfg.Connected || to.Addr().Is4() != c.server.Addr().Is4() {

@@ -336,6 +336,38 @@ func TestAlternateServer(t *testing.T) {
 	}
 }
 
+// A server elsewhere cannot have the client send to its own machine or link: not as
+// the alternate, nor as what it relays. One on this machine can.
+func TestScopeOfServersAddresses(t *testing.T) {
+	loopback, link := netip.MustParseAddrPort("127.0.0.1:50000"), netip.MustParseAddrPort("169.254.0.1:50000")
+	for _, bad := range []netip.AddrPort{loopback, link, netip.MustParseAddrPort("0.0.0.0:1"), netip.MustParseAddrPort("224.0.0.1:1")} {
+		for _, connected := range []bool{false, true} {
+			s := newScript(t, func(c *Config) { c.Connected = connected })
+			s.answer(s.want("first", stun.MethodAllocate), stun.CodeTryAlternate, false, func(w *stun.Builder) { w.Addr(stun.AttrAlternateServer, bad) })
+			s.wantFailed(bad.String(), "300")
+			if s.Server() != serverAddr {
+				t.Errorf("%v is asked", s.Server())
+			}
+		}
+		s := newScript(t, nil)
+		s.answer(s.want("first", stun.MethodAllocate), 0, false, func(w *stun.Builder) {
+			w.XORAddr(stun.AttrXORRelayedAddress, bad)
+			w.Uint32(stun.AttrLifetime, 600)
+		})
+		s.wantFailed(bad.String(), ErrAnswer.Error())
+	}
+	s := newScript(t, func(c *Config) { c.Server = netip.MustParseAddrPort("127.0.0.1:3478") })
+	s.answer(s.want("first", stun.MethodAllocate), 0, false, func(w *stun.Builder) {
+		w.XORAddr(stun.AttrXORRelayedAddress, loopback)
+		w.XORAddr(stun.AttrXORMappedAddress, loopback)
+		w.Uint32(stun.AttrLifetime, 600)
+	})
+	s.wantEvent("on this machine", EventAllocated)
+	if s.Mapped() != loopback {
+		t.Errorf("mapped %v", s.Mapped())
+	}
+}
+
 // What a program that was here before left at the server is given back. coturn
 // lets go of it a second later, so the request is repeated twice.
 func TestMismatchIsGivenBack(t *testing.T) {
