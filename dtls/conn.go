@@ -5,7 +5,6 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
-	"hash"
 	"slices"
 	"time"
 )
@@ -102,14 +101,12 @@ type Conn struct {
 // A handshake is what is needed only until both ends are sure of each other.
 type handshake struct {
 	step       step
-	first      message   // the ClientHello, until the version is known
-	transcript []byte    // of DTLS 1.2
-	digest     hash.Hash // of the transcript of DTLS 1.3
-	header     [4]byte   // scratch of addToTranscript
+	transcript transcript
 
-	hello   clientHello // what we sent, or received
+	hello   clientHello // sent by a client, received by a server
+	sent    message     // a client's newest ClientHello, until the version is known
+	fixed   [32]byte    // hash of the part of a ClientHello that a second one must repeat; a server's
 	retries int         // HelloVerifyRequests followed
-	retried bool        // a HelloRetryRequest was sent or followed
 	suite   suite
 	key     ephemeral   // DTLS 1.2
 	keys    []ephemeral // a client's, one for each share

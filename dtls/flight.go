@@ -70,8 +70,12 @@ func (c *Conn) beginFlight(n int) {
 func (c *Conn) addMessage(typ handshakeType, body []byte) {
 	m := message{typ: typ, seq: c.nextSend, body: body}
 	c.nextSend++
-	if c.hs != nil {
-		c.hs.addToTranscript(m)
+	switch {
+	case c.hs == nil:
+	case c.version == 0:
+		c.hs.sent = m // a ClientHello
+	default:
+		c.hs.transcript.add(m)
 	}
 	c.out.messages = append(c.out.messages, outMessage{content: typeHandshake, epoch: c.current.epoch, typ: typ, seq: m.seq, body: body})
 }

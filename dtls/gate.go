@@ -144,8 +144,9 @@ type helloCookie struct {
 	issued  uint32 // seconds
 	suite   CipherSuite
 	group   Group
-	asked   bool   // the HelloRetryRequest asked for group
-	first   []byte // hash of the first ClientHello
+	asked   bool     // the HelloRetryRequest asked for group
+	fixed   [32]byte // hash of what the second ClientHello has to repeat
+	first   []byte   // hash of the first ClientHello
 }
 
 // sealCookie makes the cookie itself, good for addr only.
@@ -160,6 +161,7 @@ func (g *Gate) sealCookie(c *helloCookie, addr []byte) []byte {
 			asked = 1
 		}
 		b = append(b, asked)
+		b = append(b, c.fixed[:]...)
 		b = append(b, c.first...)
 	}
 	return append(b, g.mac(b, addr)...)
@@ -186,7 +188,7 @@ func (g *Gate) openCookie(now time.Time, addr, cookie []byte) (c helloCookie, ok
 	s.ReadUint32(&c.issued)
 	c.version = Version(version)
 	if c.version == VersionDTLS13 {
-		if !s.ReadUint16(&suite) || !s.ReadUint16(&group) || !s.ReadUint8(&asked) {
+		if !s.ReadUint16(&suite) || !s.ReadUint16(&group) || !s.ReadUint8(&asked) || !s.CopyBytes(c.fixed[:]) {
 			return c, false
 		}
 		c.suite, c.group, c.asked, c.first = CipherSuite(suite), Group(group), asked == 1, s
@@ -207,9 +209,9 @@ func (g *Gate) challenge(now time.Time, addr []byte, rec recordHeader, f fragmen
 		if err := checkClientHello13(h); err != nil || !ok || !ok2 {
 			return dst, errDecode
 		}
-		transcript := handshake{digest: su.hash.New()}
-		transcript.addToTranscript(message{typ: typeClientHello, seq: f.seq, body: f.data})
-		*cookie = helloCookie{VersionDTLS13, cookie.issued, su.id, group, share == nil, transcript.transcriptHash()}
+		first := transcript{digest: su.hash.New()}
+		first.add(message{typ: typeClientHello, seq: f.seq, body: f.data})
+		*cookie = helloCookie{VersionDTLS13, cookie.issued, su.id, group, share == nil, fixedPart(h, f.data), first.digest.Sum(nil)}
 		var err error
 		typ = typeServerHello
 		if body, err = cookie.retryRequest(g.sealCookie(cookie, addr)); err != nil {
@@ -269,10 +271,8 @@ func (c *Conn) afterRetry(cookie *helloCookie, sealed []byte) error {
 	if !ok || err != nil {
 		return errDecode
 	}
-	c.version, c.suite, c.group = VersionDTLS13, su.id, cookie.group
-	c.hs.suite, c.hs.digest, c.hs.kdf = su, su.hash.New(), newKDF(su.hash)
-	c.hs.retried, c.retried = true, true
-	c.hs.addToTranscript(message{typ: typeMessageHash, body: cookie.first})
-	c.hs.addToTranscript(message{typ: typeServerHello, body: body})
+	c.begin13(su, message{typ: typeMessageHash, body: cookie.first}, message{typ: typeServerHello, body: body})
+	c.group, c.retried, c.hs.fixed = cookie.group, true, cookie.fixed
+	c.hs.step = (*Conn).serverSecondHello13
 	return nil
 }

@@ -219,7 +219,7 @@ func TestRetriedHelloMustKeep(t *testing.T) {
 		})
 		p.start()
 		p.deliver(p.server, helloOf(t, p, 0, nil))
-		if p.server.Err() != nil || !p.server.hs.retried {
+		if p.server.Err() != nil || !p.server.retried {
 			t.Fatalf("%s: no HelloRetryRequest; %v", tc.why, p.server.Err())
 		}
 		p.deliver(p.server, helloOf(t, p, 1, tc.change))

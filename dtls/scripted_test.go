@@ -172,7 +172,7 @@ func TestHelloVerifyRequest(t *testing.T) {
 	if err != nil || f.seq != 1 || string(h.cookie) != "salt" {
 		t.Fatalf("seq %d, cookie %q, err %v", f.seq, h.cookie, err)
 	}
-	if m := p.client.hs.first; m.seq != 1 || !slices.Equal(m.body, f.data) || p.client.hs.transcript != nil {
+	if m := p.client.hs.sent; m.seq != 1 || !slices.Equal(m.body, f.data) || p.client.hs.transcript.messages != nil {
 		t.Error("the transcript has more than the second hello")
 	}
 	for seq := range uint16(maxHelloRetries) {
