@@ -174,29 +174,6 @@ func (c *Conn) answerCookie(body []byte) error {
 	return c.sendClientHello()
 }
 
-// anotherCookie tells whether f is a HelloVerifyRequest in the place of one
-// that we followed, with another cookie. Nothing vouches for either. The first
-// may have been forged, and a server answers each hello whose cookie is not its
-// own with such a message, under the same message_seq if it keeps no state.
-func (c *Conn) anotherCookie(h recordHeader, f fragment) bool {
-	if !c.client || c.version != 0 || c.hs.retries == 0 || c.hs.retries >= maxHelloRetries ||
-		h.epoch != 0 || f.typ != typeHelloVerifyRequest || len(f.data) != f.length {
-		return false
-	}
-	cookie, err := parseHelloVerifyRequest(f.data)
-	return err == nil && !slices.Equal(cookie, c.hs.hello.cookie)
-}
-
-// verifyAnew follows the HelloVerifyRequest f after all: the ClientHello goes,
-// and what follows counts, as if it had been the first.
-func (c *Conn) verifyAnew(now time.Time, f fragment) {
-	c.setDeadline(now)
-	c.in.next, c.nextSend = uint32(f.seq)+1, f.seq+1
-	if err := c.answerCookie(f.data); err != nil {
-		c.fail(err)
-	}
-}
-
 // acceptServerHello12 checks a ServerHello against what we offered.
 func (c *Conn) acceptServerHello12(h *serverHello) error {
 	offered := &c.hs.hello

@@ -93,6 +93,9 @@ func (c *Conn) endFlight(final bool) {
 	c.out.final = final
 	c.timeout = c.initialTimeout()
 	c.lastSeq = int32(c.in.next) - 1
+	if c.unproven != nil {
+		c.unproven.answered()
+	}
 }
 
 // repeat sends our flight again because the far end repeated the end of its
@@ -128,7 +131,9 @@ func (c *Conn) appendFlight(now time.Time, dst []byte, limit int) []byte {
 		return b
 	}
 	c.out.sentAt = now
-	if !c.out.final {
+	// What the peer seems to repeat does not put off the timer: it may be
+	// somebody else who repeats it.
+	if !c.out.final && (c.unproven == nil || c.retransmitAt.IsZero()) {
 		c.retransmitAt = now.Add(c.timeout)
 	}
 	return b

@@ -18,7 +18,7 @@ func (c *Conn) newRandom(random *[32]byte) error {
 // expect checks the type and epoch of a message.
 func expect(m message, typ handshakeType, epoch uint16) error {
 	if m.typ != typ || m.epoch != epoch {
-		return fatal(AlertUnexpectedMessage, "handshake message of type %d in epoch %d where type %d was due", m.typ, m.epoch, typ)
+		return &AlertError{Alert: AlertUnexpectedMessage, Err: &notDue{m.typ, m.epoch, typ}}
 	}
 	return nil
 }
