@@ -38,10 +38,15 @@ type Conn struct {
 	ownLimit uint16 // RecordSizeLimit
 
 	// What the handshake agreed on.
-	version   Version
-	suite     CipherSuite
-	group     Group
-	srtp      uint16
+	version Version
+	suite   CipherSuite
+	group   Group
+	srtp    uint16
+	// datagramLimit is how long a datagram with a flight may be, after longer
+	// ones were not answered; 0: as long as the owner says. carried is the length
+	// of the longest that is known to have arrived.
+	datagramLimit, carried int
+
 	sizeLimit uint16 // of records we send under keys; 0: none was agreed on
 	retried   bool   // with a HelloRetryRequest
 	resumed   bool   // the handshake took over an earlier one's certificates

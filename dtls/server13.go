@@ -271,8 +271,7 @@ func (c *Conn) serverFinished13(now time.Time, m message) error {
 	if err := c.checkFinished13(m); err != nil {
 		return err
 	}
-	c.out = flight{}
-	c.retransmitAt = time.Time{}
+	c.flightArrived()
 	if err := c.setReadKeys(epochData, c.hs.peerData); err != nil {
 		return err
 	}

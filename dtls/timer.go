@@ -113,6 +113,7 @@ func (c *Conn) Advance(now time.Time) {
 		c.timeout = min(2*c.timeout, c.maxTimeout)
 		c.retransmitAt = time.Time{}
 		c.stats.Retransmissions++
+		c.shorten()
 		c.out.doubt()
 		c.out.restart()
 		c.reconsider(now)

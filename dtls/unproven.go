@@ -25,8 +25,8 @@ import (
 const (
 	// doubtTime is how long an error that plaintext caused waits for something
 	// better. At 20 % loss in each direction, with a retransmission timer of
-	// 400 ms at first, 16 of 4000 handshakes need more than 5 s for a flight.
-	doubtTime = 10 * time.Second
+	// 400 ms at first, 16 of 4000 handshakes need longer for a flight.
+	doubtTime = 5 * time.Second
 
 	// maxRestores bounds the public-key work that forged messages cause: each
 	// costs about 0.3 ms.
@@ -135,6 +135,7 @@ func (c *Conn) restore(now time.Time, point int) {
 	p := &u.points[point]
 	p.taken = nil
 	then := p.conn
+	then.datagramLimit = c.datagramLimit
 	then.stats, then.events, then.rtt, then.early, then.deadline = c.stats, c.events, c.rtt, c.early, c.deadline
 	if c.timeout > 0 && then.timeout > 0 {
 		then.timeout = c.timeout
