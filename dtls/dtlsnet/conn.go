@@ -33,6 +33,9 @@ type Conn struct {
 	// if sure. It may refuse one of which that is not so. nil: there cannot be
 	// another one.
 	moved func(to key, sure bool) bool
+	// finished tells the owner that the handshake is; nil: it waits for that by
+	// itself. mu is held.
+	finished func()
 
 	mu       sync.Mutex
 	remote   net.Addr
@@ -163,6 +166,9 @@ func (c *Conn) settle(now time.Time) {
 		case dtls.EventEstablished:
 			c.ready = true
 			c.broadcast()
+			if c.finished != nil {
+				c.finished()
+			}
 		case dtls.EventClosed:
 			c.end(io.EOF)
 		case dtls.EventFailed:
