@@ -206,6 +206,12 @@ const (
 	maxEarlyLen = 2048
 )
 
+// MaxRecords is how many records of one datagram are worth reading. A datagram
+// of a handshake has about ten, one with data seldom more than one; what comes
+// behind as many is work without end, since a record takes no more than a few
+// bytes.
+const MaxRecords = 64
+
 // ReadRecord takes the first record of datagram b, which it decrypts in
 // place. n is its length, at least 1 if b is not empty; data, if any, is
 // application data, valid until b is written again or ReadRecord is called.

@@ -113,7 +113,7 @@ func (p *core) handleData(now time.Time, b []byte) (proven bool) {
 		return false
 	}
 	p.used = now
-	for len(b) > 0 {
+	for records := 0; len(b) > 0 && records < dtls.MaxRecords; records++ {
 		data, n := p.dtls.ReadRecord(now, b)
 		proven = proven || p.dtls.Newest()
 		if len(data) > 0 {

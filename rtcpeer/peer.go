@@ -594,7 +594,7 @@ func (p *peer) startDTLS(now time.Time, local, remote *description) error {
 		// So that the far end says what it accepts; see core.discover.
 		RecordSizeLimit:     maxRecord,
 		DiscardCertificates: true, // the fingerprint says all
-		Rand:                p.random, KeyLogWriter: p.cfg.KeyLogWriter,
+		Rand:                p.random, KeyLogWriter: lockedKeyLog(p.cfg.KeyLogWriter),
 	})
 	if err == nil && !p.postponeStart() {
 		p.core.beginDTLS(now)

@@ -63,6 +63,7 @@ func newConn(socket net.PacketConn, remote net.Addr, core *dtls.Conn, onClose fu
 func Dial(ctx context.Context, socket net.PacketConn, remote net.Addr, cfg dtls.Config) (*Conn, error) {
 	cfg.Client = true
 	cfg.DeferShares = true
+	cfg.KeyLogWriter = lockedKeyLog(cfg.KeyLogWriter)
 	core, err := dtls.NewConn(cfg)
 	if err != nil {
 		socket.Close()
@@ -124,7 +125,7 @@ func (c *Conn) handle(from net.Addr, datagram []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now, newest, size := time.Now(), false, len(datagram)
-	for len(datagram) > 0 {
+	for records := 0; len(datagram) > 0 && records < dtls.MaxRecords; records++ {
 		data, n := c.core.ReadRecord(now, datagram)
 		datagram = datagram[n:]
 		newest = newest || c.core.Newest()

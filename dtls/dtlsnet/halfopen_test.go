@@ -196,3 +196,39 @@ func TestHandshakesAreBounded(t *testing.T) {
 		t.Errorf("%d handshakes from one address", n)
 	}
 }
+
+// TestKeyLogIsShared: the connections of a listener write one line after the
+// other.
+func TestKeyLogIsShared(t *testing.T) {
+	cc, sc := configs(t)
+	var log bytes.Buffer // which must not be written to by two at a time
+	cc.KeyLogWriter, sc.KeyLogWriter = &log, &log
+	l, err := Listen(socket(t), sc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var all sync.WaitGroup
+	const clients = 8
+	for range clients {
+		all.Go(func() {
+			c, err := Dial(t.Context(), socket(t), l.Addr(), cc)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			c.Close()
+		})
+	}
+	for range clients {
+		if _, err := l.Accept(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all.Wait()
+	keyLogMutex.Lock()
+	defer keyLogMutex.Unlock()
+	if n := bytes.Count(log.Bytes(), []byte("\n")); n != 2*clients*5 {
+		t.Errorf("%d lines", n)
+	}
+}
