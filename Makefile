@@ -51,10 +51,10 @@ interop-dtls:
 	$(GO) test -count=1 -v -run 'OpenSSL|GnuTLS' ./dtls
 
 # interop-ways: the browsers by other ways: our end ICE-lite or behind names, a bad network, a
-# NAT that forgets, TCP, a relay, with restarts.
+# NAT that forgets, TCP, a relay, with restarts, a path of small packets.
 .PHONY: interop-ways
 interop-ways: $(OUT)/interop
-	set -e; for w in lite names bad rebinding tcp relay relay-tcp restart; do echo; echo "$$w:"; $(OUT)/interop -way $$w; done
+	set -e; for w in lite names bad rebinding tcp relay relay-tcp restart smallmtu; do echo; echo "$$w:"; $(OUT)/interop -way $$w; done
 
 EXCHANGE := $(OUT)/rtcbench exchange -role offer
 ECHO     := $(OUT)/rtcbench echo -role answer
