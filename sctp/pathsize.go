@@ -21,7 +21,7 @@ import (
 // costs some retransmissions, never a message.
 //
 //	short     packets are shorter than AppendPacket's limit, which the path is not
-//	          known to carry, or carries no longer; longer ones are tried at once
+//	          known to carry; longer ones are tried at once
 //	base      nothing is tried before the program sends enough to gain by it
 //	search    one probe at a time, up a list of sizes that paths have
 //	complete  for ten minutes, then the next size is tried again
@@ -35,10 +35,8 @@ const (
 	probeAfter = 256 << 10
 
 	// blackHoleTimeouts is how many timeouts in succession mean that packets of
-	// the size found do not pass any more (RFC 8899 §4.3). That not even those of
-	// the base pass takes one more: mostly it is an outage.
+	// the size found do not pass any more (RFC 8899 §4.3).
 	blackHoleTimeouts = 2
-	baseHoleTimeouts  = 3
 )
 
 // probeSizes are datagrams that paths carry: 1000 and 1200 bytes over IPv4, the
@@ -223,17 +221,8 @@ func (a *Association) sizeTimeout(now time.Time) {
 // while.
 func (a *Association) checkBlackHole(now time.Time) {
 	p := &a.size
-	p.silent++
-	if p.found == 0 {
-		if p.silent >= baseHoleTimeouts && a.out.bytes > shortestDatagram {
-			p.shorten(assumedDatagram)
-			p.out, p.send, p.tries = false, false, 0
-			a.timers.size = time.Time{} // what is acknowledged next begins the search
-		}
-		return
-	}
-	if p.silent < blackHoleTimeouts {
-		return
+	if p.silent++; p.silent < blackHoleTimeouts || p.found == 0 {
+		return // chunks of the base cannot be cut anew
 	}
 	last, at := p.holed, a.clock(now)
 	a.restartDiscovery(p.most)
