@@ -417,7 +417,7 @@ func (c *Conn) handleFragments(now time.Time, h recordHeader, payload []byte) {
 		case !c.in.add(h.epoch, f):
 			c.stats.Rejected++
 			kept = false
-		case c.version == VersionDTLS13 && c.hs != nil && h.epoch > 0:
+		case c.version == VersionDTLS13 && c.hs != nil && (h.epoch > 0 || c.unproven == nil):
 			// RFC 9147 §7: a part of the next flight acknowledges all of ours.
 			// An ACK of that part makes the far end send the rest.
 			c.retransmitAt = time.Time{}
