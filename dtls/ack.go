@@ -154,8 +154,7 @@ func (c *Conn) handleAck(now time.Time, epoch uint16, payload []byte) {
 
 // flightAcknowledged lets go of a flight that the far end has.
 func (c *Conn) flightAcknowledged() {
-	c.out = flight{}
-	c.retransmitAt = time.Time{}
+	c.flightArrived()
 	if c.updating {
 		c.switchWriteKeys()
 	} else if c.state == stateEstablished && c.client {

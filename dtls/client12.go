@@ -44,7 +44,7 @@ func (c *Conn) startClient(now time.Time) error {
 	if c.cfg.speaks(VersionDTLS12) {
 		c.offer12(h, now)
 	}
-	c.hs.step = (*Conn).clientServerHello
+	c.hs.step = (*Conn).clientFirstAnswer
 	return c.sendClientHello()
 }
 
@@ -81,14 +81,33 @@ func (c *Conn) sendClientHello() error {
 	return nil
 }
 
-// clientServerHello takes the answer to our ClientHello, which decides the
-// version.
-func (c *Conn) clientServerHello(now time.Time, m message) error {
-	if m.typ == typeHelloVerifyRequest && m.epoch == 0 && c.cfg.speaks(VersionDTLS12) && c.hs.retries < maxHelloRetries {
+// clientFirstAnswer takes the answer to our first ClientHello, which decides
+// the version: nothing but another ClientHello goes before it is known.
+func (c *Conn) clientFirstAnswer(now time.Time, m message) error {
+	switch {
+	case m.typ == typeHelloVerifyRequest && m.epoch == 0:
+		if !c.cfg.speaks(VersionDTLS12) {
+			return fatal(AlertProtocolVersion, "server chose version 1.2")
+		}
 		return c.answerCookie(m.body)
+	case m.typ == typeServerHello && m.epoch == 0:
+		h, err := parseServerHello(m.body)
+		if err != nil {
+			return err
+		}
+		if h.extensions.has(extSupportedVersions) && c.cfg.speaks(VersionDTLS13) {
+			return c.acceptServerHello13(&h, m)
+		}
+		return c.serverChose12(now, &h, m)
 	}
-	if m.typ == typeHelloVerifyRequest && !c.cfg.speaks(VersionDTLS12) {
-		return fatal(AlertProtocolVersion, "server chose version 1.2")
+	return expect(m, typeServerHello, 0)
+}
+
+// clientSecondAnswer12 takes the answer to a ClientHello with the cookie of a
+// HelloVerifyRequest. Only servers of DTLS 1.2 send that (RFC 9147 §5.3).
+func (c *Conn) clientSecondAnswer12(now time.Time, m message) error {
+	if m.typ == typeHelloVerifyRequest && m.epoch == 0 && c.hs.retries < maxHelloRetries {
+		return c.answerCookie(m.body)
 	}
 	if err := expect(m, typeServerHello, 0); err != nil {
 		return err
@@ -97,14 +116,31 @@ func (c *Conn) clientServerHello(now time.Time, m message) error {
 	if err != nil {
 		return err
 	}
-	if h.extensions.has(extSupportedVersions) && c.cfg.speaks(VersionDTLS13) && c.hs.retries == 0 {
-		return c.acceptServerHello13(&h, m)
-	}
-	if h.extensions.has(extSupportedVersions) && c.hs.retries > 0 {
-		// RFC 9147 §5.3: a server of DTLS 1.3 MUST NOT send that message.
+	if h.extensions.has(extSupportedVersions) {
 		return fatal(AlertIllegalParameter, "server chose a version with supported_versions after a HelloVerifyRequest")
 	}
-	if h.version != VersionDTLS12 || h.extensions.has(extSupportedVersions) || !c.cfg.speaks(VersionDTLS12) || c.hs.retried {
+	return c.serverChose12(now, &h, m)
+}
+
+// clientSecondAnswer13 takes the answer to the ClientHello that a
+// HelloRetryRequest asked for.
+func (c *Conn) clientSecondAnswer13(now time.Time, m message) error {
+	if err := expect(m, typeServerHello, 0); err != nil {
+		return err
+	}
+	h, err := parseServerHello(m.body)
+	if err != nil {
+		return err
+	}
+	if !h.extensions.has(extSupportedVersions) {
+		return fatal(AlertProtocolVersion, "server chose version %v after a HelloRetryRequest", h.version)
+	}
+	return c.acceptServerHello13(&h, m)
+}
+
+// serverChose12 takes a ServerHello without supported_versions.
+func (c *Conn) serverChose12(now time.Time, h *serverHello, m message) error {
+	if h.version != VersionDTLS12 || h.extensions.has(extSupportedVersions) || !c.cfg.speaks(VersionDTLS12) {
 		return fatal(AlertProtocolVersion, "server chose version %v", h.version)
 	}
 	// RFC 8446 §4.1.3: a server that speaks 1.3, or 1.2, says so, and would
@@ -113,14 +149,14 @@ func (c *Conn) clientServerHello(now time.Time, m message) error {
 		return fatal(AlertIllegalParameter, "somebody lowered the version")
 	}
 	c.dropAcks()
-	if err := c.acceptServerHello12(&h); err != nil {
+	if err := c.acceptServerHello12(h); err != nil {
 		return err
 	}
 	if s := c.hs.session; s != nil && s.version == VersionDTLS12 && slices.Equal(h.sessionID, s.id) {
-		return c.clientResumes12(&h, m)
+		return c.clientResumes12(h, m)
 	}
 	c.hs.sessionID = h.sessionID
-	c.hs.addToTranscript(m)
+	c.hs.transcript.add(m)
 	c.hs.step = (*Conn).clientCertificate
 	return nil
 }
@@ -134,30 +170,8 @@ func (c *Conn) answerCookie(body []byte) error {
 	}
 	c.hs.retries++
 	c.hs.hello.cookie = cookie
+	c.hs.step = (*Conn).clientSecondAnswer12
 	return c.sendClientHello()
-}
-
-// anotherCookie tells whether f is a HelloVerifyRequest in the place of one
-// that we followed, with another cookie. Nothing vouches for either. The first
-// may have been forged, and a server answers each hello whose cookie is not its
-// own with such a message, under the same message_seq if it keeps no state.
-func (c *Conn) anotherCookie(h recordHeader, f fragment) bool {
-	if !c.client || c.version != 0 || c.hs.retries == 0 || c.hs.retries >= maxHelloRetries ||
-		h.epoch != 0 || f.typ != typeHelloVerifyRequest || len(f.data) != f.length {
-		return false
-	}
-	cookie, err := parseHelloVerifyRequest(f.data)
-	return err == nil && !slices.Equal(cookie, c.hs.hello.cookie)
-}
-
-// verifyAnew follows the HelloVerifyRequest f after all: the ClientHello goes,
-// and what follows counts, as if it had been the first.
-func (c *Conn) verifyAnew(now time.Time, f fragment) {
-	c.setDeadline(now)
-	c.in.next, c.nextSend = uint32(f.seq)+1, f.seq+1
-	if err := c.answerCookie(f.data); err != nil {
-		c.fail(err)
-	}
 }
 
 // acceptServerHello12 checks a ServerHello against what we offered.
@@ -189,7 +203,7 @@ func (c *Conn) acceptServerHello12(h *serverHello) error {
 	}
 	c.acceptCID(e)
 	c.hs.ticketDue = e.has(extSessionTicket)
-	c.begin12(su)
+	c.begin12(su, c.hs.sent)
 	c.secrets.clientRandom, c.secrets.serverRandom = offered.random, h.random
 	return nil
 }
@@ -257,7 +271,7 @@ func (c *Conn) clientCertificate(now time.Time, m message) error {
 	if keyAuth(c.hs.peerKey) != c.hs.suite.auth {
 		return fatal(AlertIllegalParameter, "certificate's key does not go with %v", c.suite)
 	}
-	c.hs.addToTranscript(m)
+	c.hs.transcript.add(m)
 	c.hs.step = (*Conn).clientServerKeyExchange
 	return nil
 }
@@ -288,7 +302,7 @@ func (c *Conn) clientServerKeyExchange(now time.Time, m message) error {
 		return err
 	}
 	c.group = ske.group
-	c.hs.addToTranscript(m)
+	c.hs.transcript.add(m)
 	c.hs.step = (*Conn).clientHelloDone
 	return nil
 }
@@ -303,7 +317,7 @@ func (c *Conn) clientHelloDone(now time.Time, m message) (err error) {
 			return err
 		}
 		c.hs.askedSchemes = w.schemes
-		c.hs.addToTranscript(m)
+		c.hs.transcript.add(m)
 		return c.chooseCertificate(w)
 	}
 	if err := expect(m, typeServerHelloDone, 0); err != nil {
@@ -312,7 +326,7 @@ func (c *Conn) clientHelloDone(now time.Time, m message) (err error) {
 	if len(m.body) != 0 {
 		return errDecode
 	}
-	c.hs.addToTranscript(m)
+	c.hs.transcript.add(m)
 	c.hs.step = (*Conn).clientFinished
 	return c.sendClientFlight()
 }
@@ -331,7 +345,7 @@ func (c *Conn) sendClientFlight() error {
 		return err
 	}
 	if c.hs.asked && c.cfg.Certificate != nil {
-		scheme, signature, err := c.cfg.sign(VersionDTLS12, c.hs.askedSchemes, c.hs.transcript)
+		scheme, signature, err := c.cfg.sign(VersionDTLS12, c.hs.askedSchemes, c.hs.transcript.messages)
 		if err != nil {
 			return err
 		}

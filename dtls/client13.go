@@ -77,18 +77,18 @@ func (c *Conn) acceptServerHello13(h *serverHello, m message) error {
 			return fatal(AlertUnsupportedExtension, "server answers extension %d in its hello", t)
 		}
 	}
-	if c.hs.retried && (retry || h.suite != c.suite) {
+	if c.retried && (retry || h.suite != c.suite) {
 		return fatal(alertForSecond(retry), "server changes its mind after a HelloRetryRequest")
 	}
-	if !c.hs.retried {
-		c.begin13(su)
+	if !c.retried {
+		c.begin13(su, c.hs.sent)
 	}
 	c.secrets.clientRandom = offered.random
 	if retry {
 		return c.retryHello(h, m)
 	}
 	c.secrets.serverRandom = h.random
-	c.hs.addToTranscript(m)
+	c.hs.transcript.add(m)
 	c.acceptCID(e)
 	if err := c.clientResumes13(e); err != nil {
 		return err
@@ -112,9 +112,9 @@ func (c *Conn) retryHello(h *serverHello, m message) error {
 	if !e.has(extKeyShare) && !e.has(extCookie) {
 		return fatal(AlertIllegalParameter, "HelloRetryRequest asks for nothing")
 	}
-	c.hs.retried, c.retried = true, true
-	c.hs.retryTranscript()
-	c.hs.addToTranscript(m)
+	c.retried = true
+	c.hs.transcript.retry()
+	c.hs.transcript.add(m)
 	if e.has(extKeyShare) {
 		g := e.keyShares[0].group
 		shared := slices.ContainsFunc(hello.keyShares, func(k keyShare) bool { return k.group == g })
@@ -132,6 +132,7 @@ func (c *Conn) retryHello(h *serverHello, m message) error {
 		hello.keyShares = []keyShare{key.share()}
 	}
 	hello.cookie = slices.Clone(e.cookie)
+	c.hs.step = (*Conn).clientSecondAnswer13
 	c.dropSession13()
 	return c.sendClientHello()
 }
@@ -183,7 +184,7 @@ func (c *Conn) clientEncryptedExtensions(now time.Time, m message) error {
 	if err := c.acceptProtocols(&e); err != nil {
 		return err
 	}
-	c.hs.addToTranscript(m)
+	c.hs.transcript.add(m)
 	c.hs.step = (*Conn).clientCertificate13
 	if c.resumed {
 		if err := c.judgePeer(); err != nil {
@@ -204,7 +205,7 @@ func (c *Conn) clientCertificate13(now time.Time, m message) (err error) {
 			return err
 		}
 		c.hs.askedSchemes = w.schemes
-		c.hs.addToTranscript(m)
+		c.hs.transcript.add(m)
 		return c.chooseCertificate(w)
 	}
 	if err := expect(m, typeCertificate, epochHandshake); err != nil {
@@ -220,7 +221,7 @@ func (c *Conn) clientCertificate13(now time.Time, m message) (err error) {
 	if err := c.checkPeerChain(chain); err != nil {
 		return err
 	}
-	c.hs.addToTranscript(m)
+	c.hs.transcript.add(m)
 	c.hs.step = (*Conn).clientCertificateVerify13
 	return nil
 }

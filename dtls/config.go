@@ -103,8 +103,11 @@ type Config struct {
 	// know all they want from the check.
 	DiscardCertificates bool
 
-	Rand         io.Reader // nil: crypto/rand
-	KeyLogWriter io.Writer // NSS key log; nil: none
+	Rand io.Reader // nil: crypto/rand
+	// KeyLogWriter takes the secrets in NSS key log format, each line with one
+	// Write; nil: none. Conns that share one and run at the same time need one
+	// that may be called so.
+	KeyLogWriter io.Writer
 
 	// InitialTimeout is the time after which a flight is sent again, as long
 	// as SetRTT gave none. 0: 400 ms.
@@ -175,8 +178,11 @@ func (cfg *Config) check() error {
 			continue
 		}
 		signer, ok := cert.PrivateKey.(crypto.Signer)
-		if !ok || len(cert.Certificate) == 0 || !supportedKey(signer.Public()) {
+		if !ok || len(cert.Certificate) == 0 {
 			return fmt.Errorf("%w: Certificate has no key that can be used", ErrConfig)
+		}
+		if err := checkKey(signer.Public()); err != nil {
+			return fmt.Errorf("%w: Certificate: %w", ErrConfig, err)
 		}
 	}
 	return nil

@@ -5,7 +5,6 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
-	"hash"
 	"slices"
 	"time"
 )
@@ -39,10 +38,15 @@ type Conn struct {
 	ownLimit uint16 // RecordSizeLimit
 
 	// What the handshake agreed on.
-	version   Version
-	suite     CipherSuite
-	group     Group
-	srtp      uint16
+	version Version
+	suite   CipherSuite
+	group   Group
+	srtp    uint16
+	// datagramLimit is how long a datagram with a flight may be, after longer
+	// ones were not answered; 0: as long as the owner says. carried is the length
+	// of the longest that is known to have arrived.
+	datagramLimit, carried int
+
 	sizeLimit uint16 // of records we send under keys; 0: none was agreed on
 	retried   bool   // with a HelloRetryRequest
 	resumed   bool   // the handshake took over an earlier one's certificates
@@ -91,6 +95,8 @@ type Conn struct {
 	events []Event
 	stats  Stats
 
+	unproven *unproven // nil once a record under keys was opened
+
 	lastSeq int32 // message_seq that ends the far end's last flight; -1: none
 
 	// Scratch of seal and open.
@@ -102,14 +108,12 @@ type Conn struct {
 // A handshake is what is needed only until both ends are sure of each other.
 type handshake struct {
 	step       step
-	first      message   // the ClientHello, until the version is known
-	transcript []byte    // of DTLS 1.2
-	digest     hash.Hash // of the transcript of DTLS 1.3
-	header     [4]byte   // scratch of addToTranscript
+	transcript transcript
 
-	hello   clientHello // what we sent, or received
+	hello   clientHello // sent by a client, received by a server
+	sent    message     // a client's newest ClientHello, until the version is known
+	fixed   [32]byte    // hash of the part of a ClientHello that a second one must repeat; a server's
 	retries int         // HelloVerifyRequests followed
-	retried bool        // a HelloRetryRequest was sent or followed
 	suite   suite
 	key     ephemeral   // DTLS 1.2
 	keys    []ephemeral // a client's, one for each share
@@ -134,9 +138,6 @@ type handshake struct {
 	ticketLife time.Duration // of it
 
 	asked bool // we were asked for a certificate, or asked
-
-	alertAt time.Time // when alert is believed, which anybody could have sent
-	alert   Alert
 }
 
 // A step takes the message that is next in order. It returns an *AlertError
@@ -184,6 +185,9 @@ func (c *Conn) Start(now time.Time) {
 	}
 	c.state = stateHandshake
 	c.hs, c.secrets = &handshake{}, &secrets12{}
+	if !c.strict {
+		c.unproven = &unproven{flight: true}
+	}
 	if !c.client {
 		c.hs.step = (*Conn).serverClientHello
 		return
@@ -201,6 +205,12 @@ const (
 	maxEarly    = 8
 	maxEarlyLen = 2048
 )
+
+// MaxRecords is how many records of one datagram are worth reading. A datagram
+// of a handshake has about ten, one with data seldom more than one; what comes
+// behind as many is work without end, since a record takes no more than a few
+// bytes.
+const MaxRecords = 64
 
 // ReadRecord takes the first record of datagram b, which it decrypts in
 // place. n is its length, at least 1 if b is not empty; data, if any, is
@@ -262,6 +272,9 @@ func (c *Conn) readRecord(now time.Time, h *recordHeader, rec []byte) (data []by
 	if r.kind == noAEAD && !h.mayBePlain() {
 		c.mistake(0, fatal(AlertUnexpectedMessage, "record of type %d in plaintext", h.typ))
 		return nil
+	}
+	if r.kind != noAEAD {
+		c.unproven = nil
 	}
 	c.newer = r.window.top > top && r == c.read[len(c.read)-1]
 	c.noteUse(now, r)
@@ -389,9 +402,10 @@ func (c *Conn) handleFragments(now time.Time, h recordHeader, payload []byte) {
 		case c.hs == nil && c.version != VersionDTLS13:
 			c.handleLateFragment(now, h, f)
 		case uint32(f.seq) < c.in.next:
-			if c.anotherCookie(h, f) {
-				c.verifyAnew(now, f)
-			} else if int32(f.seq) == c.lastSeq && f.last() {
+			if c.unproven != nil {
+				c.unproven.compare(f) // which came in plaintext
+			}
+			if int32(f.seq) == c.lastSeq && f.last() {
 				c.repeat(now)
 			}
 		case h.epoch == 0 && c.readEpoch(epochHandshake) != nil:
@@ -403,7 +417,7 @@ func (c *Conn) handleFragments(now time.Time, h recordHeader, payload []byte) {
 		case !c.in.add(h.epoch, f):
 			c.stats.Rejected++
 			kept = false
-		case c.version == VersionDTLS13 && c.hs != nil:
+		case c.version == VersionDTLS13 && c.hs != nil && (h.epoch > 0 || c.unproven == nil):
 			// RFC 9147 §7: a part of the next flight acknowledges all of ours.
 			// An ACK of that part makes the far end send the rest.
 			c.retransmitAt = time.Time{}
@@ -424,15 +438,18 @@ func (c *Conn) runSteps(now time.Time) {
 		if !ok {
 			return
 		}
-		step := (*Conn).afterHandshake13
-		if c.hs != nil {
-			step = c.hs.step
+		var err error
+		switch {
+		case c.hs == nil:
+			err = c.afterHandshake13(now, m)
+		case c.unproven != nil && m.epoch == 0:
+			c.takeUnproven(now, m)
+		default:
 			c.setDeadline(now)
-			// The far end answered, so our flight arrived; and an alert that
-			// nobody vouched for was not its last word.
-			c.retransmitAt, c.hs.alertAt = time.Time{}, time.Time{}
+			c.retransmitAt = time.Time{} // the peer answered, so our flight arrived
+			err = c.hs.step(c, now, m)
 		}
-		if err := step(c, now, m); err != nil {
+		if err != nil {
 			c.fail(err)
 		}
 	}
@@ -475,11 +492,10 @@ func (c *Conn) handleAlert(now time.Time, epoch uint16, payload []byte) {
 		c.queueAlert(levelWarning, AlertCloseNotify)
 	case protected:
 		c.fail(&AlertError{Alert: alert, Remote: true})
-	case c.hs != nil && c.hs.alertAt.IsZero() && c.heard():
-		// Anybody could have sent this one. It is believed unless the
-		// handshake goes on within the time in which it should.
-		c.hs.alert = alert
-		c.hs.alertAt = now.Add(c.initialTimeout())
+	case c.unproven != nil && c.heard():
+		c.unproven.suspect(now, &AlertError{Alert: alert, Remote: true})
+	case c.strict && c.hs != nil && c.heard():
+		c.fail(&AlertError{Alert: alert, Remote: true})
 	}
 }
 
@@ -593,7 +609,7 @@ func (c *Conn) establish() {
 	if c.cfg.DiscardCertificates {
 		c.peer = nil
 	}
-	c.hs, c.cfg = nil, nil
+	c.hs, c.cfg, c.unproven = nil, nil, nil
 	if c.version == VersionDTLS13 {
 		// A client's Finished goes on until it is acknowledged, and a server
 		// can acknowledge it again, until the deadline.
@@ -616,7 +632,7 @@ func (c *Conn) establish() {
 // end lets go of all that a connection needs only while it lives.
 func (c *Conn) end(s connState, err error, kind EventKind) {
 	c.state, c.err = s, err
-	c.hs, c.early, c.in, c.out = nil, nil, reassembler{}, flight{}
+	c.hs, c.unproven, c.early, c.in, c.out = nil, nil, nil, reassembler{}, flight{}
 	c.dropAcks()
 	c.stopTimers()
 	if kind != EventNone {

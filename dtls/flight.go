@@ -12,6 +12,8 @@ type flight struct {
 	offset   int          // how much of it went already
 	final    bool         // nothing answers it, so no timer runs
 	sentAt   time.Time    // when the last of it went
+	longest  int          // bytes of the longest datagram with any of it, since they became shorter
+	timeouts int          // how often it went again since it was not answered
 	sent     []sentRecord // what may be acknowledged (DTLS 1.3)
 	hearsay  bool         // an ACK in plaintext acknowledged some of it (DTLS 1.3)
 }
@@ -61,17 +63,28 @@ func (f *flight) restart() { f.next, f.offset = 0, 0 }
 // beginFlight drops our last flight, which the far end answered. The next one
 // has n messages, more or less.
 func (c *Conn) beginFlight(n int) {
-	c.out = flight{messages: make([]outMessage, 0, n)}
-	c.retransmitAt = time.Time{}
+	c.flightArrived()
+	c.out.messages = make([]outMessage, 0, n)
 	c.dropAcks()
+}
+
+// flightArrived drops our last flight, of which the far end has all.
+func (c *Conn) flightArrived() {
+	c.carried = max(c.carried, c.out.longest)
+	c.out = flight{}
+	c.retransmitAt = time.Time{}
 }
 
 // addMessage appends a handshake message to the flight and the transcript.
 func (c *Conn) addMessage(typ handshakeType, body []byte) {
 	m := message{typ: typ, seq: c.nextSend, body: body}
 	c.nextSend++
-	if c.hs != nil {
-		c.hs.addToTranscript(m)
+	switch {
+	case c.hs == nil:
+	case c.version == 0:
+		c.hs.sent = m // a ClientHello
+	default:
+		c.hs.transcript.add(m)
 	}
 	c.out.messages = append(c.out.messages, outMessage{content: typeHandshake, epoch: c.current.epoch, typ: typ, seq: m.seq, body: body})
 }
@@ -89,6 +102,9 @@ func (c *Conn) endFlight(final bool) {
 	c.out.final = final
 	c.timeout = c.initialTimeout()
 	c.lastSeq = int32(c.in.next) - 1
+	if c.unproven != nil {
+		c.unproven.answered()
+	}
 }
 
 // repeat sends our flight again because the far end repeated the end of its
@@ -113,18 +129,24 @@ func (c *Conn) repeatLast() {
 // in them as many messages, as limit allows.
 func (c *Conn) appendFlight(now time.Time, dst []byte, limit int) []byte {
 	b := dst
+	if c.datagramLimit > 0 {
+		limit = min(limit, c.datagramLimit)
+	}
 	for c.out.sending() {
 		n := len(b)
 		b = c.appendFlightRecord(b, limit-(n-len(dst)))
 		if len(b) == n {
-			return b
+			break
 		}
 	}
 	if len(b) == len(dst) {
 		return b
 	}
+	c.out.longest = max(c.out.longest, len(b)-len(dst))
 	c.out.sentAt = now
-	if !c.out.final {
+	// What the peer seems to repeat does not put off the timer: it may be
+	// somebody else who repeats it.
+	if !c.out.final && (c.unproven == nil || c.retransmitAt.IsZero()) {
 		c.retransmitAt = now.Add(c.timeout)
 	}
 	return b

@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"slices"
 	"time"
@@ -25,16 +26,26 @@ import (
 // address that anybody may have forged. [Config].DeferShares makes that of a
 // client short enough. A gate to DTLS 1.2 alone answers the first fragment.
 // Of a second ClientHello the cookie has to be in the first datagram.
+//
+// Cookies are made with a random key, which another one replaces every 30 s
+// (RFC 6347 §4.2.1, RFC 9147 §5.1). Those of the key before are still taken, so a
+// cookie is good for 30 to 60 s, and the same hello gets the same cookie
+// meanwhile.
+//
+// The methods of a Gate must not run at the same time as one another.
 type Gate struct {
-	cfg Config
-	key [32]byte
+	cfg  Config
+	keys []cookieKey // the newest first
+	next time.Time   // when another key is due; zero: nothing came yet
 }
 
+type cookieKey [32]byte
+
 const (
-	// cookieLife is how long a cookie is good: for the slowest of clients that
-	// answers at all, and not for collectors.
-	cookieLife = time.Minute
-	cookieMAC  = 16 // bytes of HMAC-SHA-256, which nobody guesses within cookieLife
+	// cookieKeyLife is how long a key makes cookies: for as long again they are
+	// good, for the slowest of clients that answers at all, and not for collectors.
+	cookieKeyLife = 30 * time.Second
+	cookieMAC     = 16 // bytes of HMAC-SHA-256, which nobody guesses meanwhile
 	// maxAmplification is RFC 9147 §5.1's advice, in numbers those of
 	// RFC 9000 §8.1: no more than three times what came is sent to an address
 	// that was not validated.
@@ -49,8 +60,37 @@ func NewGate(cfg Config) (*Gate, error) {
 	g := &Gate{cfg: cfg}
 	g.cfg.Client = false
 	g.cfg.setDefaults()
-	_, err := io.ReadFull(g.cfg.Rand, g.key[:])
-	return g, err
+	return g, g.addKey()
+}
+
+// addKey makes another key for cookies.
+func (g *Gate) addKey() error {
+	var k cookieKey
+	if _, err := io.ReadFull(g.cfg.Rand, k[:]); err != nil {
+		return fmt.Errorf("dtls: random: %w", err)
+	}
+	g.keys = append([]cookieKey{k}, g.keys...)
+	return nil
+}
+
+// rotateKeys drops the keys that are too old, and reports whether there is one
+// to make cookies with.
+func (g *Gate) rotateKeys(now time.Time) bool {
+	if g.next.IsZero() {
+		g.next = now.Add(cookieKeyLife)
+	}
+	if now.Before(g.next) {
+		return true
+	}
+	if g.keys = g.keys[:min(len(g.keys), 1)]; now.Sub(g.next) >= cookieKeyLife {
+		g.keys = nil // nothing came for so long that the newest is too old, too
+	}
+	g.next = now.Add(cookieKeyLife)
+	if g.addKey() != nil {
+		g.keys, g.next = nil, now // tried again with what comes next
+		return false
+	}
+	return true
 }
 
 // Admit judges a datagram of a client, of which there is no connection, at
@@ -60,7 +100,7 @@ func NewGate(cfg Config) (*Gate, error) {
 // if the datagram is none that could begin anything. datagram is not changed.
 func (g *Gate) Admit(now time.Time, addr, datagram, dst []byte) (reply []byte, conn *Conn) {
 	rec, f, ok := firstHello(datagram)
-	if !ok {
+	if !ok || !g.rotateKeys(now) {
 		return dst, nil
 	}
 	h, whole := parseHelloPrefix(f)
@@ -69,7 +109,7 @@ func (g *Gate) Admit(now time.Time, addr, datagram, dst []byte) (reply []byte, c
 		cookie = h.cookie
 	}
 	if len(cookie) > 0 && f.seq > 0 {
-		if c, ok := g.openCookie(now, addr, cookie); ok && (c.version == VersionDTLS13) == (h.extensions.cookie != nil) {
+		if c, ok := g.openCookie(addr, cookie, &h.random); ok && (c.version == VersionDTLS13) == (h.extensions.cookie != nil) {
 			return dst, g.admit(now, rec, f, &c, cookie)
 		}
 	}
@@ -77,7 +117,7 @@ func (g *Gate) Admit(now time.Time, addr, datagram, dst []byte) (reply []byte, c
 	if !answerable || f.seq > 0 && len(cookie) == 0 {
 		return dst, nil
 	}
-	reply, err := g.challenge(now, addr, rec, f, h, dst)
+	reply, err := g.challenge(addr, rec, f, h, dst)
 	if err != nil || len(reply)-len(dst) > maxAmplification*len(datagram) {
 		return dst, nil
 	}
@@ -118,7 +158,7 @@ func parseHelloPrefix(f fragment) (h *clientHello, whole bool) {
 	h = &clientHello{}
 	s := cryptobyte.String(f.data)
 	var sessionID, cookie, suites, compressions cryptobyte.String
-	if !s.Skip(2+len(h.random)) || !s.ReadUint8LengthPrefixed(&sessionID) || !s.ReadUint8LengthPrefixed(&cookie) {
+	if !s.Skip(2) || !s.CopyBytes(h.random[:]) || !s.ReadUint8LengthPrefixed(&sessionID) || !s.ReadUint8LengthPrefixed(&cookie) {
 		return h, false
 	}
 	h.cookie = cookie
@@ -141,17 +181,17 @@ func parseHelloPrefix(f fragment) (h *clientHello, whole bool) {
 // A helloCookie is what a Gate remembers of a client, in the client's hands.
 type helloCookie struct {
 	version Version
-	issued  uint32 // seconds
 	suite   CipherSuite
 	group   Group
-	asked   bool   // the HelloRetryRequest asked for group
-	first   []byte // hash of the first ClientHello
+	asked   bool     // the HelloRetryRequest asked for group
+	fixed   [32]byte // hash of what the second ClientHello has to repeat
+	first   []byte   // hash of the first ClientHello
 }
 
-// sealCookie makes the cookie itself, good for addr only.
-func (g *Gate) sealCookie(c *helloCookie, addr []byte) []byte {
+// sealCookie makes the cookie itself, good for addr and a hello with the same
+// random only (RFC 6347 §4.2.1).
+func (g *Gate) sealCookie(c *helloCookie, addr []byte, random *[32]byte) []byte {
 	b := binary.BigEndian.AppendUint16(nil, uint16(c.version))
-	b = binary.BigEndian.AppendUint32(b, c.issued)
 	if c.version == VersionDTLS13 {
 		b = binary.BigEndian.AppendUint16(b, uint16(c.suite))
 		b = binary.BigEndian.AppendUint16(b, uint16(c.group))
@@ -160,45 +200,46 @@ func (g *Gate) sealCookie(c *helloCookie, addr []byte) []byte {
 			asked = 1
 		}
 		b = append(b, asked)
+		b = append(b, c.fixed[:]...)
 		b = append(b, c.first...)
 	}
-	return append(b, g.mac(b, addr)...)
+	return append(b, g.keys[0].mac(b, addr, random)...)
 }
 
-func (g *Gate) mac(content, addr []byte) []byte {
-	mac := hmac.New(sha256.New, g.key[:])
+func (k *cookieKey) mac(content, addr []byte, random *[32]byte) []byte {
+	mac := hmac.New(sha256.New, k[:])
 	mac.Write([]byte{byte(len(content))})
 	mac.Write(content)
+	mac.Write(random[:])
 	mac.Write(addr)
 	return mac.Sum(nil)[:cookieMAC]
 }
 
 // openCookie reads a cookie that this gate made for addr a short while ago.
-func (g *Gate) openCookie(now time.Time, addr, cookie []byte) (c helloCookie, ok bool) {
+func (g *Gate) openCookie(addr, cookie []byte, random *[32]byte) (c helloCookie, ok bool) {
 	n := len(cookie) - cookieMAC
-	if n < 6 || n > 255 || !hmac.Equal(cookie[n:], g.mac(cookie[:n], addr)) {
+	ours := func(k cookieKey) bool { return hmac.Equal(cookie[n:], k.mac(cookie[:n], addr, random)) }
+	if n < 2 || n > 255 || !slices.ContainsFunc(g.keys, ours) {
 		return c, false
 	}
 	s := cryptobyte.String(cookie[:n])
 	var version, suite, group uint16
 	var asked uint8
 	s.ReadUint16(&version)
-	s.ReadUint32(&c.issued)
 	c.version = Version(version)
 	if c.version == VersionDTLS13 {
-		if !s.ReadUint16(&suite) || !s.ReadUint16(&group) || !s.ReadUint8(&asked) {
+		if !s.ReadUint16(&suite) || !s.ReadUint16(&group) || !s.ReadUint8(&asked) || !s.CopyBytes(c.fixed[:]) {
 			return c, false
 		}
 		c.suite, c.group, c.asked, c.first = CipherSuite(suite), Group(group), asked == 1, s
 	}
-	age := time.Duration(uint32(now.Unix())-c.issued) * time.Second
-	return c, age <= cookieLife
+	return c, true
 }
 
 // challenge answers a first ClientHello, whole unless this gate is to DTLS 1.2
 // alone, with a cookie.
-func (g *Gate) challenge(now time.Time, addr []byte, rec recordHeader, f fragment, h *clientHello, dst []byte) ([]byte, error) {
-	cookie := &helloCookie{version: VersionDTLS12, issued: uint32(now.Unix())}
+func (g *Gate) challenge(addr []byte, rec recordHeader, f fragment, h *clientHello, dst []byte) ([]byte, error) {
+	cookie := &helloCookie{version: VersionDTLS12}
 	typ, body := typeHelloVerifyRequest, []byte(nil)
 	if slices.Contains(h.extensions.versions, VersionDTLS13) && g.cfg.speaks(VersionDTLS13) {
 		c := &Conn{cfg: &g.cfg}
@@ -207,18 +248,18 @@ func (g *Gate) challenge(now time.Time, addr []byte, rec recordHeader, f fragmen
 		if err := checkClientHello13(h); err != nil || !ok || !ok2 {
 			return dst, errDecode
 		}
-		transcript := handshake{digest: su.hash.New()}
-		transcript.addToTranscript(message{typ: typeClientHello, seq: f.seq, body: f.data})
-		*cookie = helloCookie{VersionDTLS13, cookie.issued, su.id, group, share == nil, transcript.transcriptHash()}
+		first := transcript{digest: su.hash.New()}
+		first.add(message{typ: typeClientHello, seq: f.seq, body: f.data})
+		*cookie = helloCookie{VersionDTLS13, su.id, group, share == nil, fixedPart(h, f.data), first.digest.Sum(nil)}
 		var err error
 		typ = typeServerHello
-		if body, err = cookie.retryRequest(g.sealCookie(cookie, addr)); err != nil {
+		if body, err = cookie.retryRequest(g.sealCookie(cookie, addr, &h.random)); err != nil {
 			return dst, err
 		}
 	} else {
 		// RFC 6347 §4.2.1: the version is 1.0, whatever comes after.
 		body = binary.BigEndian.AppendUint16(nil, uint16(VersionDTLS10))
-		sealed := g.sealCookie(cookie, addr)
+		sealed := g.sealCookie(cookie, addr, &h.random)
 		body = append(append(body, byte(len(sealed))), sealed...)
 	}
 	start := len(dst)
@@ -269,10 +310,8 @@ func (c *Conn) afterRetry(cookie *helloCookie, sealed []byte) error {
 	if !ok || err != nil {
 		return errDecode
 	}
-	c.version, c.suite, c.group = VersionDTLS13, su.id, cookie.group
-	c.hs.suite, c.hs.digest, c.hs.kdf = su, su.hash.New(), newKDF(su.hash)
-	c.hs.retried, c.retried = true, true
-	c.hs.addToTranscript(message{typ: typeMessageHash, body: cookie.first})
-	c.hs.addToTranscript(message{typ: typeServerHello, body: body})
+	c.begin13(su, message{typ: typeMessageHash, body: cookie.first}, message{typ: typeServerHello, body: body})
+	c.group, c.retried, c.hs.fixed = cookie.group, true, cookie.fixed
+	c.hs.step = (*Conn).serverSecondHello13
 	return nil
 }

@@ -2,6 +2,9 @@ package dtls
 
 import (
 	"bytes"
+	"crypto/rand"
+	"errors"
+	"slices"
 	"testing"
 	"time"
 )
@@ -136,23 +139,69 @@ func TestGateShut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cookie := g.sealCookie(&helloCookie{version: VersionDTLS12, issued: uint32(epoch.Unix())}, []byte("a"))
-	for age, want := range map[time.Duration]bool{0: true, cookieLife: true, cookieLife + time.Second: false, -time.Second: false} {
-		if _, ok := g.openCookie(epoch.Add(age), []byte("a"), cookie); ok != want {
-			t.Errorf("after %v: good %t", age, ok)
-		}
+	random := &[32]byte{1}
+	cookie := g.sealCookie(&helloCookie{version: VersionDTLS12}, []byte("a"), random)
+	if _, ok := g.openCookie([]byte("a"), cookie, &[32]byte{2}); ok {
+		t.Error("good for another hello")
 	}
 	for i := range cookie {
 		bad := bytes.Clone(cookie)
 		bad[i] ^= 1
-		if _, ok := g.openCookie(epoch, []byte("a"), bad); ok {
+		if _, ok := g.openCookie([]byte("a"), bad, random); ok {
 			t.Errorf("cookie with byte %d changed is good", i)
 		}
-		if _, ok := g.openCookie(epoch, []byte("a"), cookie[:i]); ok {
+		if _, ok := g.openCookie([]byte("a"), cookie[:i], random); ok {
 			t.Errorf("%d bytes of a cookie are good", i)
 		}
 	}
 }
+
+// TestCookieKeysRotate: a cookie made at any time is good for one period of a
+// key at least, and for two at most. Where no random bytes can be had, nobody is
+// let in by a key that is too old.
+func TestCookieKeysRotate(t *testing.T) {
+	broken := false
+	source := readerFunc(func(b []byte) (int, error) {
+		if broken {
+			return 0, errors.New("broken")
+		}
+		return rand.Read(b)
+	})
+	for made := time.Duration(0); made < 2*cookieKeyLife; made += cookieKeyLife / 6 {
+		for age, want := range map[time.Duration]bool{
+			0: true, cookieKeyLife: true, 2*cookieKeyLife + time.Second: false, 5 * cookieKeyLife: false, time.Hour: false,
+		} {
+			for _, broken = range []bool{false, true} {
+				at := epoch
+				working := broken
+				broken = false
+				g, err := NewGate(Config{Certificate: testCertificate(t, "P-256"), ClientAuth: ClientAuthNone, Rand: source})
+				if err != nil {
+					t.Fatal(err)
+				}
+				g.rotateKeys(at)
+				at = at.Add(made)
+				g.rotateKeys(at)
+				cookie := g.sealCookie(&helloCookie{version: VersionDTLS12}, nil, new([32]byte))
+				broken = working
+				at = at.Add(age)
+				usable := g.rotateKeys(at)
+				_, ok := g.openCookie(nil, cookie, new([32]byte))
+				if good := usable && ok; good != want && !(broken && !good) {
+					t.Errorf("made after %v, used %v later: good %t", made, age, good)
+				}
+				if len(g.keys) > 2 || usable == (len(g.keys) == 0) {
+					t.Errorf("%d keys, usable %t", len(g.keys), usable)
+				}
+			}
+		}
+	}
+}
+
+// A readerFunc is a source of random bytes.
+type readerFunc func(b []byte) (int, error)
+
+func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 
 // TestGateNoState is a flood: what is answered is all that happens.
 func TestGateNoState(t *testing.T) {
@@ -163,7 +212,7 @@ func TestGateNoState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := *g
+	before := slices.Clone(g.keys)
 	for i := range 2000 {
 		addr := []byte{byte(i >> 8), byte(i)}
 		reply, conn := g.Admit(p.now, addr, d, nil)
@@ -171,7 +220,7 @@ func TestGateNoState(t *testing.T) {
 			t.Fatalf("conn %v, %d bytes for %d", conn, len(reply), len(d))
 		}
 	}
-	if g.key != before.key || g.cfg.Certificate != before.cfg.Certificate {
+	if !slices.Equal(g.keys, before) {
 		t.Error("the gate changed")
 	}
 }

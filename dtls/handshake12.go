@@ -2,7 +2,6 @@ package dtls
 
 import (
 	"crypto/hmac"
-	"encoding/binary"
 	"errors"
 	"io"
 	"slices"
@@ -19,33 +18,18 @@ func (c *Conn) newRandom(random *[32]byte) error {
 // expect checks the type and epoch of a message.
 func expect(m message, typ handshakeType, epoch uint16) error {
 	if m.typ != typ || m.epoch != epoch {
-		return fatal(AlertUnexpectedMessage, "handshake message of type %d in epoch %d where type %d was due", m.typ, m.epoch, typ)
+		return &AlertError{Alert: AlertUnexpectedMessage, Err: &notDue{m.typ, m.epoch, typ}}
 	}
 	return nil
 }
 
-// begin12 makes it DTLS 1.2, with the last ClientHello in the transcript.
-func (c *Conn) begin12(su suite) {
+// begin12 decides for DTLS 1.2. The transcript begins with hello: neither an
+// earlier ClientHello nor the HelloVerifyRequest between them is part of it
+// (RFC 6347 §4.2.6).
+func (c *Conn) begin12(su suite, hello message) {
 	c.version, c.suite, c.hs.suite = VersionDTLS12, su.id, su
-	c.hs.addToTranscript(c.hs.first)
-	c.hs.first = message{}
-}
-
-// addToTranscript notes a message of either end's.
-func (hs *handshake) addToTranscript(m message) {
-	switch {
-	case hs.digest != nil:
-		// As DTLS 1.3 has it: with the header of TLS (RFC 9147 §5.2).
-		binary.BigEndian.PutUint32(hs.header[:], uint32(m.typ)<<24|uint32(len(m.body)))
-		hs.digest.Write(hs.header[:])
-		hs.digest.Write(m.body)
-	case hs.suite.version == VersionDTLS12:
-		hs.transcript = m.appendTranscript12(hs.transcript)
-	default:
-		// A ClientHello. RFC 6347 §4.2.6: neither one before it nor the
-		// HelloVerifyRequest between them is part of the transcript.
-		hs.first = m
-	}
+	c.hs.transcript = transcript{messages: hello.appendTranscript12(nil)}
+	c.hs.sent = message{}
 }
 
 // checkPeerChain judges the far end's certificates: this is what keeps
@@ -105,11 +89,11 @@ func (c *Conn) useMaster(master []byte) (out *writeEpoch, err error) {
 }
 
 // sessionHash is the hash of the transcript so far (RFC 7627 §3).
-func (hs *handshake) sessionHash() []byte { return sum(hs.suite.hash, hs.transcript) }
+func (hs *handshake) sessionHash() []byte { return sum(hs.suite.hash, hs.transcript.messages) }
 
 // addFinished ends our flight with ChangeCipherSpec and Finished.
 func (c *Conn) addFinished(w *writeEpoch) {
-	verify := c.secrets.verifyData(c.client, c.hs.transcript)
+	verify := c.secrets.verifyData(c.client, c.hs.transcript.messages)
 	c.addChangeCipherSpec(w)
 	c.addMessage(typeFinished, verify)
 }
@@ -119,7 +103,7 @@ func (c *Conn) checkFinished(m message) error {
 	if err := expect(m, typeFinished, 1); err != nil {
 		return err
 	}
-	if !hmac.Equal(m.body, c.secrets.verifyData(!c.client, c.hs.transcript)) {
+	if !hmac.Equal(m.body, c.secrets.verifyData(!c.client, c.hs.transcript.messages)) {
 		return fatal(AlertDecryptError, "Finished is wrong")
 	}
 	return nil

@@ -13,12 +13,15 @@ const (
 	epochData      = 3
 )
 
-// begin13 makes it DTLS 1.3, with the first ClientHello in the transcript.
-func (c *Conn) begin13(su suite) {
+// begin13 decides for DTLS 1.3. The transcript begins with the messages
+// given: the first ClientHello, or what stands for it.
+func (c *Conn) begin13(su suite, begin ...message) {
 	c.version, c.suite, c.hs.suite = VersionDTLS13, su.id, su
-	c.hs.digest, c.hs.kdf = su.hash.New(), newKDF(su.hash)
-	c.hs.addToTranscript(c.hs.first)
-	c.hs.first = message{}
+	c.hs.transcript, c.hs.kdf = transcript{digest: su.hash.New()}, newKDF(su.hash)
+	for _, m := range begin {
+		c.hs.transcript.add(m)
+	}
+	c.hs.sent = message{}
 }
 
 // kdf is for the suite that was agreed on. A handshake has one; what comes
@@ -31,15 +34,7 @@ func (c *Conn) kdf() *kdf {
 	return newKDF(su.hash)
 }
 
-// retryTranscript puts the hash of the first ClientHello in its place
-// (RFC 8446 §4.4.1).
-func (hs *handshake) retryTranscript() {
-	first := hs.transcriptHash()
-	hs.digest.Reset()
-	hs.addToTranscript(message{typ: typeMessageHash, body: first})
-}
-
-func (hs *handshake) transcriptHash() []byte { return hs.digest.Sum(nil) }
+func (hs *handshake) transcriptHash() []byte { return hs.transcript.digest.Sum(nil) }
 
 // setHandshakeKeys makes the keys of epoch 2 from the shared secret, with the
 // transcript up to the ServerHello, and begins that epoch both ways.
@@ -143,7 +138,7 @@ func (hs *handshake) signedContent(client bool) []byte {
 	} else {
 		b = append(b, serverContext...)
 	}
-	return hs.digest.Sum(append(b, 0))
+	return hs.transcript.digest.Sum(append(b, 0))
 }
 
 // addOwnCertificate13 sends our chain and the proof that we have its key, or
@@ -186,7 +181,7 @@ func (c *Conn) checkCertificateVerify13(m message) error {
 	if err := verify(c.hs.peerKey, VersionDTLS13, c.cfg.SignatureSchemes, scheme, content, signature); err != nil {
 		return err
 	}
-	c.hs.addToTranscript(m)
+	c.hs.transcript.add(m)
 	return nil
 }
 
@@ -204,6 +199,6 @@ func (c *Conn) checkFinished13(m message) error {
 	if !hmac.Equal(m.body, want) {
 		return fatal(AlertDecryptError, "Finished is wrong")
 	}
-	c.hs.addToTranscript(m)
+	c.hs.transcript.add(m)
 	return nil
 }

@@ -72,6 +72,7 @@ type pair struct {
 	// meddle, if set, decides what becomes of the i-th datagram: the copies
 	// to be delivered, each after a delay of its own.
 	meddle  func(i int, d []byte) []delivery
+	carries func(to *Conn, d []byte) bool // if set, whether the path carries a datagram
 	sent    int
 	wire    []inFlight
 	got     map[*Conn][]string
@@ -133,6 +134,10 @@ func (p *pair) other(c *Conn) *Conn {
 func (p *pair) transmit(c *Conn, d []byte) {
 	if len(d) > p.limit {
 		p.t.Fatalf("datagram of %d bytes, limit %d", len(d), p.limit)
+	}
+	if p.carries != nil && !p.carries(p.other(c), d) {
+		p.sent++
+		return
 	}
 	ds := []delivery{{d, 0}}
 	if p.meddle != nil {

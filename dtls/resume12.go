@@ -46,7 +46,7 @@ func (c *Conn) clientResumes12(h *serverHello, m message) (err error) {
 	if err := c.resume(s); err != nil {
 		return err
 	}
-	c.hs.addToTranscript(m)
+	c.hs.transcript.add(m)
 	c.hs.step = (*Conn).clientResumedFinished
 	c.hs.epoch1, err = c.useMaster(s.secret)
 	return err
@@ -61,7 +61,7 @@ func (c *Conn) clientResumedFinished(now time.Time, m message) error {
 	if err := c.checkFinished(m); err != nil {
 		return err
 	}
-	c.hs.addToTranscript(m)
+	c.hs.transcript.add(m)
 	c.beginFlight(2)
 	c.addFinished(c.hs.epoch1)
 	c.endFlight(true)
@@ -82,7 +82,7 @@ func (c *Conn) takeTicket12(now time.Time, m message) error {
 		return errDecode
 	}
 	c.hs.ticketDue = false
-	c.hs.addToTranscript(m)
+	c.hs.transcript.add(m)
 	if len(ticket) > 0 {
 		c.hs.ticket = slices.Clone(ticket)
 		c.hs.ticketLife = time.Duration(lifetime) * time.Second

@@ -4,7 +4,6 @@ import (
 	"crypto"
 	"crypto/hmac"
 	"encoding/binary"
-	"hash"
 	"io"
 	"slices"
 	"time"
@@ -120,13 +119,13 @@ func (c *Conn) bind(body []byte) error {
 // secret psk.
 func (c *Conn) binder(h crypto.Hash, psk, body []byte, offered *preShared) ([]byte, error) {
 	digest := h.New()
-	if c.hs.retried {
+	if c.retried {
 		// What came before is in the transcript.
-		clone, err := c.hs.digest.(hash.Cloner).Clone()
+		before, err := c.hs.transcript.clone()
 		if err != nil {
 			return nil, fatal(AlertInternalError, "transcript: %w", err)
 		}
-		digest = clone
+		digest = before.digest
 	}
 	digest.Write(binary.BigEndian.AppendUint32(nil, uint32(typeClientHello)<<24|uint32(len(body))))
 	digest.Write(body[:len(body)-offered.bindersLen()])

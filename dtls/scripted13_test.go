@@ -57,6 +57,7 @@ func TestServerRefusesHello13(t *testing.T) {
 		{"no protocol in common", func(h *clientHello) { h.extensions.alpn = []string{"h3"} }, AlertNoApplicationProtocol},
 	} {
 		p := newPair(t, func(client, server *Config) {
+			server.Strict = true
 			only13(client, server)
 			server.ALPN = []string{"webrtc"}
 		})
@@ -106,7 +107,7 @@ func TestClientRefusesHello13(t *testing.T) {
 			h.random, h.extensions.keyShares = retryRandom, []keyShare{{group: 256}}
 		}, AlertIllegalParameter},
 	} {
-		p := newPair(t, nil)
+		p := newPair(t, strictly(nil))
 		p.start()
 		p.flush()
 		h := &serverHello{version: VersionDTLS12, suite: TLS_AES_128_GCM_SHA256, extensions: helloExtensions{
@@ -176,7 +177,7 @@ func TestHelloRetryRequest(t *testing.T) {
 // TestRetryWithCookie: the client brings a server's cookie back, and keeps
 // its shares if the server did not ask for another.
 func TestRetryWithCookie(t *testing.T) {
-	p := newPair(t, nil)
+	p := newPair(t, strictly(nil))
 	p.start()
 	p.flush()
 	retry := &serverHello{version: VersionDTLS12, random: retryRandom, suite: TLS_AES_128_GCM_SHA256,
@@ -214,12 +215,12 @@ func TestRetriedHelloMustKeep(t *testing.T) {
 		{"another suite", func(h *clientHello) { h.suites = []CipherSuite{TLS_AES_256_GCM_SHA384} }},
 	} {
 		p := newPair(t, func(client, server *Config) {
-			server.Groups = []Group{GroupP256}
+			server.Groups, server.Strict = []Group{GroupP256}, true
 			server.MinVersion = VersionDTLS13
 		})
 		p.start()
 		p.deliver(p.server, helloOf(t, p, 0, nil))
-		if p.server.Err() != nil || !p.server.hs.retried {
+		if p.server.Err() != nil || !p.server.retried {
 			t.Fatalf("%s: no HelloRetryRequest; %v", tc.why, p.server.Err())
 		}
 		p.deliver(p.server, helloOf(t, p, 1, tc.change))

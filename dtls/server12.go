@@ -6,27 +6,20 @@ import (
 	"time"
 )
 
-// serverClientHello takes the ClientHello, now that all of it is there, and
-// decides the version.
+// serverClientHello takes the first ClientHello, now that all of it is there,
+// and decides the version.
 func (c *Conn) serverClientHello(now time.Time, m message) error {
-	if err := expect(m, typeClientHello, 0); err != nil {
-		return err
-	}
-	h, err := parseClientHello(m.body)
+	h, err := c.readClientHello(m)
 	if err != nil {
 		return err
 	}
-	if h.extensions.has(extQUIC) {
-		return fatal(AlertUnsupportedExtension, "client sends transport parameters of QUIC") // RFC 9001 §8.2
-	}
-	c.serverName = h.extensions.serverName
 	// RFC 8446 §4.2.1: where supported_versions is, it alone counts.
 	offers := h.extensions.versions
 	if offers == nil && !VersionDTLS12.newer(h.version) {
 		offers = []Version{VersionDTLS12}
 	}
 	if slices.Contains(offers, VersionDTLS13) && c.cfg.speaks(VersionDTLS13) {
-		return c.acceptClientHello13(now, &h, m)
+		return c.acceptFirstHello13(now, &h, m)
 	}
 	if !slices.Contains(offers, VersionDTLS12) || !c.cfg.speaks(VersionDTLS12) {
 		if offers == nil {
@@ -36,12 +29,26 @@ func (c *Conn) serverClientHello(now time.Time, m message) error {
 	}
 	c.hs.hello = h
 	c.dropAcks()
-	c.hs.addToTranscript(m)
-	return c.acceptClientHello12(now, &h)
+	return c.acceptClientHello12(now, &h, m)
+}
+
+// readClientHello parses a ClientHello of either version.
+func (c *Conn) readClientHello(m message) (h clientHello, err error) {
+	if err := expect(m, typeClientHello, 0); err != nil {
+		return h, err
+	}
+	if h, err = parseClientHello(m.body); err != nil {
+		return h, err
+	}
+	if h.extensions.has(extQUIC) {
+		return h, fatal(AlertUnsupportedExtension, "client sends transport parameters of QUIC") // RFC 9001 §8.2
+	}
+	c.serverName = h.extensions.serverName
+	return h, nil
 }
 
 // acceptClientHello12 chooses among what the client offers and answers.
-func (c *Conn) acceptClientHello12(now time.Time, h *clientHello) error {
+func (c *Conn) acceptClientHello12(now time.Time, h *clientHello, m message) error {
 	e := &h.extensions
 	switch {
 	case !slices.Contains(h.compressions, 0):
@@ -88,7 +95,7 @@ func (c *Conn) acceptClientHello12(now time.Time, h *clientHello) error {
 	if c.cfg.speaks(VersionDTLS13) {
 		copy(sh.random[24:], downgradeTo12)
 	}
-	c.begin12(su)
+	c.begin12(su, m)
 	c.group = group
 	c.secrets.clientRandom, c.secrets.serverRandom = h.random, sh.random
 	if session != nil {
@@ -247,7 +254,7 @@ func (c *Conn) serverCertificate(now time.Time, m message) error {
 	if err != nil {
 		return err
 	}
-	c.hs.addToTranscript(m)
+	c.hs.transcript.add(m)
 	c.hs.step = (*Conn).serverClientKeyExchange
 	return nil
 }
@@ -266,7 +273,7 @@ func (c *Conn) serverClientKeyExchange(now time.Time, m message) error {
 	if err != nil {
 		return err
 	}
-	c.hs.addToTranscript(m)
+	c.hs.transcript.add(m)
 	if c.hs.epoch1, err = c.deriveKeys(secret, c.hs.sessionHash()); err != nil {
 		return err
 	}
@@ -287,10 +294,10 @@ func (c *Conn) serverCertificateVerify(now time.Time, m message) error {
 	if err != nil {
 		return err
 	}
-	if err := verify(c.hs.peerKey, VersionDTLS12, c.cfg.SignatureSchemes, scheme, c.hs.transcript, signature); err != nil {
+	if err := verify(c.hs.peerKey, VersionDTLS12, c.cfg.SignatureSchemes, scheme, c.hs.transcript.messages, signature); err != nil {
 		return err
 	}
-	c.hs.addToTranscript(m)
+	c.hs.transcript.add(m)
 	c.hs.step = (*Conn).serverFinished
 	return nil
 }
@@ -302,7 +309,7 @@ func (c *Conn) serverFinished(now time.Time, m message) error {
 	if err := c.checkFinished(m); err != nil {
 		return err
 	}
-	c.hs.addToTranscript(m)
+	c.hs.transcript.add(m)
 	c.beginFlight(2)
 	if err := c.addTicket12(now); err != nil {
 		return err

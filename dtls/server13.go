@@ -1,56 +1,101 @@
 package dtls
 
 import (
+	"crypto/sha256"
 	"slices"
 	"time"
 )
 
-// acceptClientHello13 takes a ClientHello that offers DTLS 1.3, and answers
-// with our flight or a HelloRetryRequest.
-func (c *Conn) acceptClientHello13(now time.Time, h *clientHello, m message) error {
-	if err := checkClientHello13(h); err != nil {
-		return err
-	}
-	su, ok := c.chooseSuite13(h.suites)
-	if !ok {
-		return fatal(AlertHandshakeFailure, "no cipher suite in common; client offers %v", h.suites)
-	}
-	group, share, ok := c.chooseGroup13(&h.extensions)
-	if !ok {
-		return fatal(AlertHandshakeFailure, "no group in common; client offers %v", h.extensions.groups)
-	}
-	session, index, err := c.serverSession13(h, m.body, su, now)
+// acceptFirstHello13 takes a first ClientHello that offers DTLS 1.3, and
+// answers with our flight or a HelloRetryRequest.
+func (c *Conn) acceptFirstHello13(now time.Time, h *clientHello, m message) error {
+	o, err := c.chooseOffer13(now, h, m)
 	if err != nil {
 		return err
 	}
-	c.hs.hello = *h
-	if c.hs.retried {
-		if su.id != c.suite || group != c.group {
-			return fatal(AlertIllegalParameter, "client changes its mind after a HelloRetryRequest")
-		}
-		c.hs.addToTranscript(m)
-	} else {
-		c.hs.addToTranscript(m)
-		c.begin13(su)
-	}
-	c.group = group
+	c.hs.hello, c.hs.fixed = *h, fixedPart(h, m.body)
+	c.begin13(o.suite, m)
+	c.group = o.group
 	c.secrets.clientRandom = h.random
-	if share != nil {
-		sh := &serverHello{version: VersionDTLS12, suite: c.suite}
-		if session != nil {
-			c.hs.psk = session.secret
-			sh.extensions.seen = []extensionType{extPreSharedKey}
-			sh.extensions.selectedPSK = index
-			if err := c.resume(session); err != nil {
-				return err
-			}
-		}
-		return c.sendServerFlight13(sh, share)
+	if o.share == nil {
+		return c.sendRetry()
 	}
-	if c.hs.retried {
+	return c.answerOffer13(o)
+}
+
+// serverSecondHello13 takes the ClientHello that answers a HelloRetryRequest.
+// That has decided the version, the suite and the group; all else is taken from
+// this hello, and nothing from the first.
+func (c *Conn) serverSecondHello13(now time.Time, m message) error {
+	h, err := c.readClientHello(m)
+	if err != nil {
+		return err
+	}
+	// RFC 8446 §4.1.2: no other changes than those it lists.
+	if !slices.Contains(h.extensions.versions, VersionDTLS13) || fixedPart(&h, m.body) != c.hs.fixed {
+		return fatal(AlertIllegalParameter, "second ClientHello differs from the first")
+	}
+	o, err := c.chooseOffer13(now, &h, m)
+	switch {
+	case err != nil:
+		return err
+	case o.suite.id != c.suite || o.group != c.group:
+		return fatal(AlertIllegalParameter, "client changes its mind after a HelloRetryRequest")
+	case o.share == nil:
 		return fatal(AlertIllegalParameter, "client has no share for the group it was asked for")
 	}
-	return c.sendRetry()
+	c.hs.hello = h
+	c.hs.transcript.add(m)
+	c.secrets.clientRandom = h.random
+	return c.answerOffer13(o)
+}
+
+// fixedPart is the hash of all that stands before the extensions in the body
+// of a ClientHello of DTLS 1.3: version, random, session id, suites and
+// compressions, which a second one repeats (RFC 8446 §4.1.2).
+func fixedPart(h *clientHello, body []byte) [32]byte {
+	n := 2 + len(h.random) + 1 + len(h.sessionID) + 1 + len(h.cookie) + 2 + 2*len(h.suites) + 1 + len(h.compressions)
+	return sha256.Sum256(body[:n])
+}
+
+// An offer13 is what a server chose from a ClientHello.
+type offer13 struct {
+	suite   suite
+	group   Group
+	share   []byte   // nil: the client has none for group
+	session *Session // to resume; nil: none
+	index   uint16   // of its ticket
+}
+
+// chooseOffer13 chooses from a ClientHello that is not yet part of the
+// transcript.
+func (c *Conn) chooseOffer13(now time.Time, h *clientHello, m message) (o offer13, err error) {
+	if err := checkClientHello13(h); err != nil {
+		return o, err
+	}
+	var ok bool
+	if o.suite, ok = c.chooseSuite13(h.suites); !ok {
+		return o, fatal(AlertHandshakeFailure, "no cipher suite in common; client offers %v", h.suites)
+	}
+	if o.group, o.share, ok = c.chooseGroup13(&h.extensions); !ok {
+		return o, fatal(AlertHandshakeFailure, "no group in common; client offers %v", h.extensions.groups)
+	}
+	o.session, o.index, err = c.serverSession13(h, m.body, o.suite, now)
+	return o, err
+}
+
+// answerOffer13 answers a ClientHello whose share suits.
+func (c *Conn) answerOffer13(o offer13) error {
+	sh := &serverHello{version: VersionDTLS12, suite: c.suite}
+	if o.session != nil {
+		c.hs.psk = o.session.secret
+		sh.extensions.seen = []extensionType{extPreSharedKey}
+		sh.extensions.selectedPSK = o.index
+		if err := c.resume(o.session); err != nil {
+			return err
+		}
+	}
+	return c.sendServerFlight13(sh, o.share)
 }
 
 // checkClientHello13 finds what a ClientHello for DTLS 1.3 must not lack or
@@ -107,8 +152,9 @@ func (c *Conn) chooseGroup13(e *helloExtensions) (g Group, share []byte, ok bool
 
 // sendRetry asks the client for a share of the group we chose.
 func (c *Conn) sendRetry() error {
-	c.hs.retried, c.retried = true, true
-	c.hs.retryTranscript()
+	c.retried = true
+	c.hs.transcript.retry()
+	c.hs.step = (*Conn).serverSecondHello13
 	sh := &serverHello{version: VersionDTLS12, random: retryRandom, suite: c.suite}
 	sh.extensions.versions = []Version{VersionDTLS13}
 	sh.extensions.keyShares = []keyShare{{group: c.group}}
@@ -208,7 +254,7 @@ func (c *Conn) serverCertificate13(now time.Time, m message) error {
 	} else {
 		c.hs.step = (*Conn).serverFinished13
 	}
-	c.hs.addToTranscript(m)
+	c.hs.transcript.add(m)
 	return err
 }
 
@@ -225,8 +271,7 @@ func (c *Conn) serverFinished13(now time.Time, m message) error {
 	if err := c.checkFinished13(m); err != nil {
 		return err
 	}
-	c.out = flight{}
-	c.retransmitAt = time.Time{}
+	c.flightArrived()
 	if err := c.setReadKeys(epochData, c.hs.peerData); err != nil {
 		return err
 	}

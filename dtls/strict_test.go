@@ -198,7 +198,7 @@ func TestNeedCertificate(t *testing.T) {
 
 // TestQUICParameters: RFC 9001 §8.2.
 func TestQUICParameters(t *testing.T) {
-	p := newPair(t, nil)
+	p := newPair(t, strictly(nil))
 	p.start()
 	body, err := p.client.hs.hello.marshal()
 	if err != nil {

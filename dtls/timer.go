@@ -87,7 +87,7 @@ func (c *Conn) setDeadline(now time.Time) {
 // NextTimeout is when Advance has something to do; zero: never.
 func (c *Conn) NextTimeout() time.Time {
 	next := c.retransmitAt
-	for _, t := range [...]time.Time{c.deadline, c.alertAt(), c.ackAt} {
+	for _, t := range [...]time.Time{c.deadline, c.doubtAt(), c.ackAt} {
 		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
 			next = t
 		}
@@ -97,13 +97,13 @@ func (c *Conn) NextTimeout() time.Time {
 
 // Advance runs the timers that are due.
 func (c *Conn) Advance(now time.Time) {
-	if due(c.alertAt(), now) {
-		c.fail(&AlertError{Alert: c.hs.alert, Remote: true})
+	if due(c.doubtAt(), now) {
+		c.fail(c.unproven.err)
 	}
 	if due(c.deadline, now) && c.state == stateEstablished {
 		c.forgetHandshake()
 	} else if due(c.deadline, now) {
-		c.fail(ErrHandshakeTimeout)
+		c.fail(c.timeoutCause())
 	}
 	if due(c.ackAt, now) {
 		c.ackPending, c.ackAt = true, time.Time{}
@@ -113,8 +113,10 @@ func (c *Conn) Advance(now time.Time) {
 		c.timeout = min(2*c.timeout, c.maxTimeout)
 		c.retransmitAt = time.Time{}
 		c.stats.Retransmissions++
+		c.shorten()
 		c.out.doubt()
 		c.out.restart()
+		c.reconsider(now)
 	}
 }
 
@@ -125,10 +127,10 @@ func (c *Conn) stopTimers() {
 	c.retransmitAt, c.deadline, c.ackAt = time.Time{}, time.Time{}, time.Time{}
 }
 
-// alertAt is when an alert that anybody could have sent ends the handshake.
-func (c *Conn) alertAt() (t time.Time) {
-	if c.hs != nil {
-		t = c.hs.alertAt
+// timeoutCause is why a handshake did not end in time, if anything tells.
+func (c *Conn) timeoutCause() error {
+	if c.unproven != nil && c.unproven.err != nil {
+		return c.unproven.err
 	}
-	return t
+	return ErrHandshakeTimeout
 }

@@ -126,7 +126,7 @@ func (p *core) handleData(now time.Time, b []byte) (proven bool) {
 		return false
 	}
 	p.used = now
-	for len(b) > 0 {
+	for records := 0; len(b) > 0 && records < dtls.MaxRecords; records++ {
 		data, n := p.dtls.ReadRecord(now, b)
 		proven = proven || p.dtls.Newest()
 		if len(data) > 0 {
@@ -163,6 +163,7 @@ func (p *core) handleDTLSEvent(now time.Time, e dtls.Event) {
 	switch e.Kind {
 	case dtls.EventEstablished:
 		p.takeRTT()
+		p.assumePathSize()
 		p.discover()
 		p.session.Start(now, p.client)
 		p.assoc.Connect(now)
@@ -314,6 +315,15 @@ func (p *core) discover() {
 		most = longDatagramSize
 	}
 	p.assoc.DiscoverPacketSize(most - p.datagramSize)
+}
+
+// assumePathSize tells SCTP what the handshake has shown of the path. Where none
+// of its datagrams was as long as those of data may be, they begin shorter.
+func (p *core) assumePathSize() {
+	const framing = 32 // bytes by which a full datagram of the handshake may be shorter
+	if limit := p.datagramSize - p.agent.DataOverhead(); p.dtls.PathSize()+framing < limit {
+		p.assoc.AssumeShorter(limit - p.dtls.PathSize())
+	}
 }
 
 // appendRecord appends an SCTP packet in a DTLS record (RFC 8261 §4).

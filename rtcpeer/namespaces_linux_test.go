@@ -588,3 +588,27 @@ func (p *namespacePair) wait(as func(how string) bool, what string) {
 		<-time.After(50 * time.Millisecond)
 	}
 }
+
+// TestNamespaceSmallPath: devices, or a router between, that carry no packet
+// above 700 bytes, at one end or both.
+func TestNamespaceSmallPath(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		mtus [2]int // of the links from the router to each end
+	}{{"offerer", [2]int{700, 1500}}, {"answerer", [2]int{1500, 700}}, {"both", [2]int{700, 700}}} {
+		t.Run(test.name, func(t *testing.T) {
+			l := newLab(t, "a", "r", "b")
+			l.link(end{"a", "eth", []string{"10.0.1.2/24"}}, end{"r", "ra", []string{"10.0.1.1/24"}})
+			l.link(end{"b", "eth", []string{"10.0.2.2/24"}}, end{"r", "rb", []string{"10.0.2.1/24"}})
+			l.ip("a", fmt.Sprintf("link set dev eth mtu %d", test.mtus[0]), "route add default via 10.0.1.1")
+			l.ip("b", fmt.Sprintf("link set dev eth mtu %d", test.mtus[1]), "route add default via 10.0.2.1")
+			l.ip("r", fmt.Sprintf("link set dev ra mtu %d", test.mtus[0]), fmt.Sprintf("link set dev rb mtu %d", test.mtus[1]))
+			p := l.pair("a", "b", namespaceConfig{})
+			for _, size := range []int{1, 100000} {
+				if how := p.echo(size, 2*patience); how == "" {
+					t.Fatalf("a message of %d bytes did not come back:\n%s", size, p.reports())
+				}
+			}
+		})
+	}
+}

@@ -626,7 +626,7 @@ func (p *peer) makeDTLS(now time.Time, remote *description, client bool) error {
 		// So that the far end says what it accepts; see core.discover.
 		RecordSizeLimit:     maxRecord,
 		DiscardCertificates: true, // the fingerprint says all
-		Rand:                p.random, KeyLogWriter: p.cfg.KeyLogWriter,
+		Rand:                p.random, KeyLogWriter: lockedKeyLog(p.cfg.KeyLogWriter),
 	})
 	if err == nil && !p.core.yields && !p.postponeStart() {
 		p.core.beginDTLS(now)

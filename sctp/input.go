@@ -322,7 +322,7 @@ func (a *Association) acknowledge(now time.Time, cum TSN, gaps []byte) {
 	if r.any || r.cumAdvanced {
 		a.size.silent = 0
 		a.measurePace(clock)
-		a.considerProbe()
+		a.considerProbe(clock)
 		a.rto.progress() // over what was given up too
 	}
 	if l.vain() {

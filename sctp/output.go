@@ -92,7 +92,7 @@ func (a *Association) AppendPacket(now time.Time, dst []byte, limit int) (b []by
 	if b, ok := a.appendProbe(now, dst, base); ok {
 		return b, true
 	}
-	w := packetWriter{b: appendCommonHeader(dst, a.cfg.LocalPort, a.cfg.RemotePort, a.peerTag), start: len(dst), limit: limit, chunk: base - commonHeaderSize}
+	w := packetWriter{b: appendCommonHeader(dst, a.cfg.LocalPort, a.cfg.RemotePort, a.peerTag), start: len(dst), limit: limit, chunk: min(base, limit) - commonHeaderSize}
 	sum := !a.zeroChecksum()
 	if a.sendEcho {
 		// RFC 9260 §5.1 C: COOKIE ECHO comes first, and data may go with it.

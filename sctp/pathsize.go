@@ -19,6 +19,8 @@ import (
 // good and could not be cut anew if the path became narrower. So a black hole
 // costs some retransmissions, never a message.
 //
+//	short     packets are shorter than AppendPacket's limit, which the path is not
+//	          known to carry; longer ones are tried at once
 //	base      nothing is tried before the program sends enough to gain by it
 //	search    one probe at a time, up a list of sizes that paths have
 //	complete  for ten minutes, then the next size is tried again
@@ -36,10 +38,18 @@ const (
 	blackHoleTimeouts = 2
 )
 
-// probeSizes are datagrams that paths carry: 1500 bytes over IPv6 and IPv4,
-// jumbo frames, and what a DTLS record and a 64 KiB loopback allow. Between
-// them there is little.
-var probeSizes = [...]int{1452, 1472, 4096, 8932, 16000}
+// probeSizes are datagrams that paths carry: 1000 and 1200 bytes over IPv4, the
+// base, 1500 bytes over IPv6 and IPv4, jumbo frames, and what a DTLS record and a
+// 64 KiB loopback allow. Between them there is little.
+var probeSizes = [...]int{972, 1172, assumedDatagram, 1452, 1472, 4096, 8932, 16000}
+
+// shortestDatagram is what every path of IPv4 carries: 576 bytes (RFC 791 §3.1),
+// less IP and UDP headers.
+const shortestDatagram = 548
+
+// leastPacket is how short packets become at most, however short the limit is:
+// shortestDatagram with all that may be put around a packet.
+const leastPacket = 450
 
 // ethernetDatagram is the longest of probeSizes that is not for jumbo frames.
 const ethernetDatagram = 1472
@@ -52,13 +62,15 @@ const assumedDatagram = 1200
 type pathSize struct {
 	most   int // that may be tried; 0: off
 	found  int
-	next   int // index in probeSizes
 	limit  int // of the last AppendPacket
 	nonce  uint64
 	out    bool // a probe is under way
 	send   bool
 	tries  uint8
+	next   uint8  // index in probeSizes
 	silent uint16 // timeouts in succession
+	short  uint16 // bytes that packets are shorter than the limit; found is 0 then
+	again  bool   // … and that was soon after the one before
 	holed  int64  // when that was taken for a black hole last; 0: never
 
 	pace  float64 // bytes delivered a second, the last time; 0: not yet known
@@ -75,10 +87,28 @@ func (a *Association) DiscoverPacketSize(extra int) {
 	}
 }
 
+// AssumeShorter makes packets n bytes shorter than AppendPacket is told, until
+// probing shows that the path carries the limit, or something between. It is for
+// an owner who does not know that the limit passes. The difference is bounded
+// so that a datagram of 548 bytes, which every path of IPv4 carries, stays in use.
+func (a *Association) AssumeShorter(n int) {
+	a.size.shorten(n)
+	a.considerProbe(0)
+}
+
+// shorten makes packets shorter than the limit.
+func (p *pathSize) shorten(n int) {
+	p.found, p.next = 0, 0
+	p.short = uint16(min(max(n, 0), assumedDatagram-shortestDatagram))
+}
+
 // restartDiscovery begins anew, from what is known to pass.
 func (a *Association) restartDiscovery(most int) {
-	a.size = pathSize{most: most, limit: a.size.limit}
+	a.size = pathSize{most: most, limit: a.size.limit, short: a.size.short}
 	a.timers.size = time.Time{}
+	if a.size.short > 0 {
+		a.considerProbe(0)
+	}
 }
 
 // packetLimit is how long a packet may be, where limit is known to pass.
@@ -88,7 +118,8 @@ func (a *Association) packetLimit(limit int) int {
 		p.limit = limit
 		a.restartDiscovery(p.most) // another path, or other framing
 	}
-	return min(limit+p.found, maxPacketSize)
+	short := max(limit-int(p.short), min(limit, leastPacket))
+	return min(short+p.found, maxPacketSize)
 }
 
 // measurePace takes the mean rate of delivery, of probeAfter bytes and a round
@@ -105,16 +136,22 @@ func (a *Association) measurePace(now int64) {
 	p.from, p.since = a.rate.delivered, now
 }
 
-// considerProbe begins the search when there is something to gain.
-func (a *Association) considerProbe() {
+// considerProbe begins the search when there is something to gain. What is
+// longer than the base is not tried for a while after two black holes.
+func (a *Association) considerProbe(now int64) {
 	p := &a.size
-	if p.most == 0 || p.out || p.send || !a.timers.size.IsZero() || p.pace == 0 {
+	if p.out || p.send || !a.timers.size.IsZero() || p.short == 0 && (p.most == 0 || p.pace == 0) {
 		return
 	}
-	for p.next < len(probeSizes) && probeSizes[p.next]-assumedDatagram <= p.found {
+	for int(p.next) < len(probeSizes) && probeSizes[p.next]-assumedDatagram <= p.found-int(p.short) {
 		p.next++
 	}
-	p.send = p.next < len(probeSizes) && probeSizes[p.next]-assumedDatagram <= p.most && p.worthwhile(probeSizes[p.next])
+	if int(p.next) == len(probeSizes) {
+		return
+	}
+	beyond := probeSizes[p.next] - assumedDatagram
+	banned := beyond > 0 && p.again && now-p.holed < int64(raiseInterval)
+	p.send = beyond <= p.most && !banned && p.worthwhile(probeSizes[p.next])
 }
 
 // worthwhile reports whether datagrams of a size suit the pace. Those longer than
@@ -153,15 +190,16 @@ func (a *Association) appendProbe(now time.Time, dst []byte, limit int) (b []byt
 var zeros [16384]byte
 
 // probeAnswered takes the answer to a HEARTBEAT, if it was a probe's.
-func (a *Association) probeAnswered(nonce uint64) bool {
+func (a *Association) probeAnswered(now int64, nonce uint64) bool {
 	p := &a.size
 	if !p.out || nonce != p.nonce {
 		return false
 	}
-	p.found = probeSizes[p.next] - assumedDatagram
+	beyond := probeSizes[p.next] - assumedDatagram
+	p.found, p.short = max(beyond, 0), uint16(max(-beyond, 0))
 	p.out, p.tries, p.silent = false, 0, 0
 	a.timers.size = time.Time{}
-	a.considerProbe()
+	a.considerProbe(now)
 	return true
 }
 
@@ -176,7 +214,7 @@ func (a *Association) sizeTimeout(now time.Time) {
 			return
 		}
 	}
-	a.considerProbe()
+	a.considerProbe(a.clock(now))
 }
 
 // checkBlackHole is told of every timeout of retransmission. Whether shorter
@@ -187,11 +225,9 @@ func (a *Association) sizeTimeout(now time.Time) {
 func (a *Association) checkBlackHole(now time.Time) {
 	p := &a.size
 	if p.silent++; p.silent < blackHoleTimeouts || p.found == 0 {
-		return
+		return // chunks of the base cannot be cut anew
 	}
 	last, at := p.holed, a.clock(now)
 	a.restartDiscovery(p.most)
-	if p.holed = at; last != 0 && at-last < int64(raiseInterval) {
-		a.timers.size = now.Add(raiseInterval)
-	}
+	p.holed, p.again = at, last != 0 && at-last < int64(raiseInterval)
 }

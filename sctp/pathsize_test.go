@@ -152,3 +152,33 @@ func TestOutageIsNoBlackHole(t *testing.T) {
 		t.Errorf("packets of %d after a pause", got)
 	}
 }
+
+// TestShortStart: where the owner does not know that the path carries the base,
+// no data is lost on one that carries less, and packets become as long as it carries.
+func TestShortStart(t *testing.T) {
+	for carries, want := range map[int]int{548: 548, 700: 548, 972: 972, 1000: 972, 1180: 1172, 1200: 1200, 1500: 1472} {
+		p := newPair(t, 1, Config{}, Config{})
+		p.large = true
+		p.inspect = func(_ int, pkt []byte) bool { return len(pkt) <= carries }
+		for _, e := range p.ends {
+			e.AssumeShorter(1200)
+			e.DiscoverPacketSize(272)
+		}
+		p.connect()
+		for n := range 100 {
+			p.send(0, 1, testMessage(1, n, 16384), SendOptions{})
+			p.send(1, 1, testMessage(1, n, 100), SendOptions{})
+		}
+		p.run(20 * time.Second)
+		if len(p.got[1]) != 100 || len(p.got[0]) != 100 {
+			t.Errorf("path of %d: %d and %d messages of 100", carries, len(p.got[1]), len(p.got[0]))
+		}
+		s := p.ends[0].Stats()
+		if s.PacketSize != want {
+			t.Errorf("path of %d: packets of %d, want %d", carries, s.PacketSize, want)
+		}
+		if s.ChunksRetransmitted > 0 {
+			t.Errorf("path of %d: %d chunks sent again", carries, s.ChunksRetransmitted)
+		}
+	}
+}

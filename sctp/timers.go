@@ -243,7 +243,7 @@ func (a *Association) handleHeartbeat(body []byte) {
 func (a *Association) handleHeartbeatAck(now time.Time, body []byte) {
 	h := &a.heartbeat
 	p, _, ok := nextParam(body)
-	if ok && p.typ == paramHeartbeatInfo && len(p.body) == 8 && a.probeAnswered(binary.BigEndian.Uint64(p.body)) {
+	if ok && p.typ == paramHeartbeatInfo && len(p.body) == 8 && a.probeAnswered(a.clock(now), binary.BigEndian.Uint64(p.body)) {
 		return
 	}
 	if !ok || p.typ != paramHeartbeatInfo || len(p.body) != 8 || h.sentAt.IsZero() || binary.BigEndian.Uint64(p.body) != h.nonce {

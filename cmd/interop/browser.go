@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -62,8 +63,9 @@ func versionOf(path string) string {
 	return "unknown"
 }
 
-// start runs the browser headless on a page. The function it returns ends it.
-func (b browser) start(url string, args []string) (stop func(), err error) {
+// start runs the browser headless on a page, by the command within if there is
+// one. The function it returns ends it.
+func (b browser) start(url string, args, within []string) (stop func(), err error) {
 	profile, err := os.MkdirTemp("", "interop-"+b.name+"-")
 	if err != nil {
 		return nil, err
@@ -85,7 +87,8 @@ func (b browser) start(url string, args []string) (stop func(), err error) {
 		argv = []string{"--headless", "--no-remote", "--profile", profile}
 		env = append(env, "HOME="+profile)
 	}
-	cmd := exec.Command(b.path, append(append(argv, args...), url)...)
+	argv = slices.Concat(within, []string{b.path}, argv, args, []string{url})
+	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env = env
 	own(cmd)
 	if err := cmd.Start(); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	_ "embed"
@@ -58,6 +59,10 @@ func runAll(ctx context.Context, o options) ([]result, error) {
 		end := func() {}
 		switch name {
 		case "self":
+			if w.foreign {
+				fmt.Printf("%-9s cannot be apart from this program, so it does not go this way\n", name)
+				continue
+			}
 			r.version = "-"
 		case "chromium", "firefox":
 			b, ok := findBrowser(name, path)
@@ -70,7 +75,7 @@ func runAll(ctx context.Context, o options) ([]result, error) {
 			}
 			r.version = b.version
 			var err error
-			if r.page, end, err = startPage(ctx, b, o.args); err != nil {
+			if r.page, end, err = startPage(ctx, b, o.args, w); err != nil {
 				fmt.Printf("%-9s %s\n", name, err)
 				all = append(all, result{Peer: name, Version: b.version, Role: "offer", Case: "start", Error: err.Error()})
 				failed = true
@@ -223,15 +228,15 @@ var pageScript string
 const pageHTML = `<!doctype html><meta charset="utf-8"><title>purertc interop</title><body><script src="/page.js"></script>`
 
 // startPage serves the page and starts a browser on it.
-func startPage(ctx context.Context, b browser, args []string) (p *page, end func(), err error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func startPage(ctx context.Context, b browser, args []string, w *way) (p *page, end func(), err error) {
+	l, err := net.Listen("tcp", net.JoinHostPort(cmp.Or(w.server, "127.0.0.1"), "0"))
 	if err != nil {
 		return nil, nil, err
 	}
 	p = newPage()
 	server := &http.Server{Handler: p.handler()}
 	go server.Serve(l)
-	stop, err := b.start(fmt.Sprintf("http://%s/", l.Addr()), args)
+	stop, err := b.start(fmt.Sprintf("http://%s/", l.Addr()), args, w.within)
 	if err != nil {
 		server.Close()
 		return nil, nil, err

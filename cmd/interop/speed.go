@@ -56,7 +56,7 @@ const transferTimeout = 2 * time.Minute
 
 func speedOf(ctx context.Context, r *runner, b browser, total, rounds int) (row [3]float64, err error) {
 	var end func()
-	if r.page, end, err = startPage(ctx, b, nil); err != nil {
+	if r.page, end, err = startPage(ctx, b, nil, &way{}); err != nil {
 		return row, err
 	}
 	defer end()

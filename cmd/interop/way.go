@@ -33,6 +33,12 @@ type way struct {
 	restart time.Duration
 	// media reports whether pages have audio and video beside data.
 	media bool
+	// within is the command that the browser is started by, and server the
+	// address of this machine at which it finds the page; empty: none, 127.0.0.1.
+	within []string
+	server string
+	// foreign leaves out the far end that is this program's own.
+	foreign bool
 	// slow tells that a case may take three times as long.
 	slow bool
 	// between is what happens between two cases.
@@ -40,7 +46,7 @@ type way struct {
 	end     func()
 }
 
-var wayNames = []string{"direct", "lite", "names", "bad", "rebinding", "tcp", "relay", "relay-tcp", "restart", "media"}
+var wayNames = []string{"direct", "lite", "names", "bad", "rebinding", "tcp", "relay", "relay-tcp", "restart", "media", "smallmtu"}
 
 // openWay makes what a way needs.
 func openWay(ctx context.Context, name string) (*way, error) {
@@ -68,6 +74,8 @@ func openWay(ctx context.Context, name string) (*way, error) {
 		return mediaWay(name), nil
 	case "tcp":
 		return wayOverTCP()
+	case "smallmtu":
+		return wayOfSmallPackets()
 	case "relay":
 		return wayThroughRelay(ctx, name, "")
 	case "relay-tcp":
@@ -135,6 +143,47 @@ func wayOfRebinding(name string) (*way, error) {
 	end := w.end
 	w.end = func() { host.Close(); end() }
 	return w, nil
+}
+
+// smallMTU is the longest IP packet of that way. Both browsers connect to
+// themselves and to us over it: what is longer their kernel sends in fragments.
+const smallMTU = 700
+
+// wayOfSmallPackets has the browsers in a network namespace, behind a pair of
+// devices that carry no longer packet than smallMTU. Our end never has its
+// datagrams fragmented, so its own have to be short enough.
+func wayOfSmallPackets() (*way, error) {
+	namespace := fmt.Sprintf("interop-%d", os.Getpid())
+	const ours, theirs = "198.18.77.1", "198.18.77.2" // RFC 2544: of no network
+	dev := fmt.Sprintf("io%d", os.Getpid())
+	remove := func() { exec.Command("ip", "netns", "del", namespace).Run() }
+	for _, line := range []string{
+		"netns add " + namespace,
+		fmt.Sprintf("link add %s mtu %d type veth peer name small mtu %d netns %s", dev, smallMTU, smallMTU, namespace),
+		fmt.Sprintf("addr add %s/24 dev %s", ours, dev),
+		"link set " + dev + " up",
+		"-n " + namespace + " link set lo up",
+		fmt.Sprintf("-n %s addr add %s/24 dev small", namespace, theirs),
+		"-n " + namespace + " link set small up",
+		"-n " + namespace + " route add default dev small",
+	} {
+		if out, err := exec.Command("ip", strings.Fields(line)...).CombinedOutput(); err != nil {
+			remove()
+			return nil, fmt.Errorf("a network namespace (which needs root): ip %s: %w: %s", line, err, out)
+		}
+	}
+	return &way{
+		name: "smallmtu", configure: func(*rtcpeer.Config) {}, page: map[string]any{},
+		ours:   only(func(candidate string) bool { return strings.Contains(candidate, " "+ours+" ") }),
+		within: []string{"ip", "netns", "exec", namespace},
+		server: ours, foreign: true, slow: true, end: remove,
+		check: func(r rtcpeer.Report) error {
+			if n := r.Stats.SCTPTransport.MTU; n > smallMTU-overhead {
+				return fmt.Errorf("SCTP sends packets of %d bytes", n)
+			}
+			return nil
+		},
+	}, nil
 }
 
 // wayThroughRelay starts a TURN server and holds both ends to it, the far one by

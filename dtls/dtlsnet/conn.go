@@ -33,6 +33,9 @@ type Conn struct {
 	// if sure. It may refuse one of which that is not so. nil: there cannot be
 	// another one.
 	moved func(to key, sure bool) bool
+	// finished tells the owner that the handshake is; nil: it waits for that by
+	// itself. mu is held.
+	finished func()
 
 	mu       sync.Mutex
 	remote   net.Addr
@@ -60,6 +63,7 @@ func newConn(socket net.PacketConn, remote net.Addr, core *dtls.Conn, onClose fu
 func Dial(ctx context.Context, socket net.PacketConn, remote net.Addr, cfg dtls.Config) (*Conn, error) {
 	cfg.Client = true
 	cfg.DeferShares = true
+	cfg.KeyLogWriter = lockedKeyLog(cfg.KeyLogWriter)
 	core, err := dtls.NewConn(cfg)
 	if err != nil {
 		socket.Close()
@@ -121,7 +125,7 @@ func (c *Conn) handle(from net.Addr, datagram []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now, newest, size := time.Now(), false, len(datagram)
-	for len(datagram) > 0 {
+	for records := 0; len(datagram) > 0 && records < dtls.MaxRecords; records++ {
 		data, n := c.core.ReadRecord(now, datagram)
 		datagram = datagram[n:]
 		newest = newest || c.core.Newest()
@@ -163,6 +167,9 @@ func (c *Conn) settle(now time.Time) {
 		case dtls.EventEstablished:
 			c.ready = true
 			c.broadcast()
+			if c.finished != nil {
+				c.finished()
+			}
 		case dtls.EventClosed:
 			c.end(io.EOF)
 		case dtls.EventFailed:

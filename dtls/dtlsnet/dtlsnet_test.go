@@ -345,7 +345,7 @@ func TestFlood(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-f.finished
-		if n := len(l.conns); n != 0 {
+		if n := len(l.conns) + l.queue.Len(); n != 0 {
 			t.Errorf("%v: %d connections", version, n)
 		}
 		if n := runtime.NumGoroutine() - goroutines; n > 1 {

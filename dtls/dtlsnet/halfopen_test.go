@@ -1,0 +1,234 @@
+package dtlsnet
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/netip"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"purertc/dtls"
+)
+
+// TestReplayedHello: a hello with its cookie, of an earlier connection from the
+// same address, does not end the present one.
+func TestReplayedHello(t *testing.T) {
+	for _, version := range []dtls.Version{dtls.VersionDTLS12, dtls.VersionDTLS13} {
+		cc, sc := configs(t)
+		cc.MaxVersion = version
+		l, err := Listen(socket(t), sc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		dial := func(s net.PacketConn) (client *Conn, server net.Conn) {
+			t.Helper()
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			client, err := Dial(ctx, s, l.Addr(), cc)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if server, err = l.Accept(); err != nil {
+				t.Fatal(err)
+			}
+			return client, server
+		}
+		first := &tape{PacketConn: socket(t)}
+		addr := first.LocalAddr()
+		client, server := dial(first)
+		client.Close()
+		if _, err := server.Read(make([]byte, 1)); err != io.EOF {
+			t.Fatal(err)
+		}
+		s, err := net.ListenPacket("udp", addr.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		client, server = dial(s)
+		defer client.Close()
+		first.mu.Lock()
+		replayed := first.sent[1:3]
+		first.mu.Unlock()
+		for _, d := range replayed {
+			s.WriteTo(d, l.Addr())
+		}
+		waits(t, "the replayed hello begins a handshake", func() bool {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return l.queue.Len() == 1
+		})
+		for range 3 {
+			passes(t, "beside a replayed hello", client, server)
+			passes(t, "beside a replayed hello", server, client)
+		}
+		// The client can still begin anew.
+		s.Close()
+		if s, err = net.ListenPacket("udp", addr.String()); err != nil {
+			t.Fatal(err)
+		}
+		again, next := dial(s)
+		defer again.Close()
+		passes(t, "begun anew", again, next)
+		if _, err := server.Read(make([]byte, 1)); err != errBegunAnew {
+			t.Errorf("the connection before: %v", err)
+		}
+	}
+}
+
+// A wire is a socket whose datagrams come from, and go to, the test.
+type wire struct {
+	net.PacketConn
+	in   chan datagram
+	mu   sync.Mutex
+	sent map[netip.AddrPort][][]byte
+}
+
+type datagram struct {
+	from netip.AddrPort
+	b    []byte
+}
+
+func (w *wire) ReadFrom(b []byte) (int, net.Addr, error) {
+	d, ok := <-w.in
+	if !ok {
+		return 0, nil, net.ErrClosed
+	}
+	return copy(b, d.b), net.UDPAddrFromAddrPort(d.from), nil
+}
+
+func (w *wire) WriteTo(b []byte, to net.Addr) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	k := keyOf(to).udp
+	w.sent[k] = append(w.sent[k], bytes.Clone(b))
+	return len(b), nil
+}
+
+// take returns what was sent to an address, and forgets it.
+func (w *wire) take(to netip.AddrPort) [][]byte {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	sent := w.sent[to]
+	delete(w.sent, to)
+	return sent
+}
+
+// run carries datagrams between core and the listener until nothing more is
+// sent, or rounds are over.
+func (w *wire) run(core *dtls.Conn, from netip.AddrPort, rounds int) {
+	for range rounds {
+		for {
+			d, ok := core.AppendHandshake(time.Now(), nil, mtu)
+			if !ok {
+				break
+			}
+			w.in <- datagram{from, d}
+		}
+		// The listener has taken the ones before when it takes this.
+		w.in <- datagram{netip.MustParseAddrPort("192.0.2.1:9"), []byte{0}}
+		w.in <- datagram{netip.MustParseAddrPort("192.0.2.1:9"), []byte{0}}
+		for _, d := range w.take(from) {
+			for len(d) > 0 {
+				_, n := core.ReadRecord(time.Now(), d)
+				d = d[n:]
+			}
+		}
+	}
+}
+
+// TestHandshakesAreBounded: clients that stop in mid-handshake take bounded
+// memory and no goroutine each, and keep nobody out.
+func TestHandshakesAreBounded(t *testing.T) {
+	cc, sc := configs(t)
+	cc.Client, cc.DeferShares = true, true
+	w := &wire{PacketConn: socket(t), in: make(chan datagram), sent: map[netip.AddrPort][][]byte{}}
+	l, err := Listen(w, sc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	defer close(w.in)
+	begin := func(i int, rounds int) *dtls.Conn {
+		core, err := dtls.NewConn(cc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		core.Start(time.Now())
+		w.run(core, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), 4444), rounds)
+		return core
+	}
+	before, goroutines := heap(), runtime.NumGoroutine()
+	for i := range maxHandshakes + 100 {
+		begin(i, 2)
+	}
+	l.mu.Lock()
+	pending, addrs := l.queue.Len(), len(l.pending)
+	l.mu.Unlock()
+	if pending != maxHandshakes || addrs != maxHandshakes {
+		t.Errorf("%d handshakes from %d addresses, want %d", pending, addrs, maxHandshakes)
+	}
+	if n := runtime.NumGoroutine() - goroutines; n > 20 { // timers that run, and the ends of those that gave way
+		t.Errorf("%d goroutines", n)
+	}
+	w.mu.Lock()
+	clear(w.sent)
+	w.mu.Unlock()
+	each := (int64(heap()) - int64(before)) / maxHandshakes
+	if t.Logf("%d bytes each", each); each > 32<<10 {
+		t.Errorf("%d bytes for each handshake", each)
+	}
+	if core := begin(maxHandshakes+100, 6); !core.Established() {
+		t.Errorf("one more: %v", core.Err())
+	}
+	// From one address there are a few at most.
+	for range 10 {
+		begin(5000, 2)
+	}
+	at := keyOf(&net.UDPAddr{IP: net.IPv4(10, 1, 5000>>8, 5000&0xff), Port: 4444})
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n := len(l.pending[at]); n != maxHandshakesPerAddr {
+		t.Errorf("%d handshakes from one address", n)
+	}
+}
+
+// TestKeyLogIsShared: the connections of a listener write one line after the
+// other.
+func TestKeyLogIsShared(t *testing.T) {
+	cc, sc := configs(t)
+	var log bytes.Buffer // which must not be written to by two at a time
+	cc.KeyLogWriter, sc.KeyLogWriter = &log, &log
+	l, err := Listen(socket(t), sc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var all sync.WaitGroup
+	const clients = 8
+	for range clients {
+		all.Go(func() {
+			c, err := Dial(t.Context(), socket(t), l.Addr(), cc)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			c.Close()
+		})
+	}
+	for range clients {
+		if _, err := l.Accept(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all.Wait()
+	keyLogMutex.Lock()
+	defer keyLogMutex.Unlock()
+	if n := bytes.Count(log.Bytes(), []byte("\n")); n != 2*clients*5 {
+		t.Errorf("%d lines", n)
+	}
+}
