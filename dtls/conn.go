@@ -91,6 +91,7 @@ type Conn struct {
 	timeout                  time.Duration // of the flight on its way
 	retransmitAt             time.Time
 	deadline                 time.Time // of the handshake
+	untimed                  bool      // no deadline is set; see SetUntimed
 
 	events []Event
 	stats  Stats

@@ -79,8 +79,23 @@ func (c *Conn) currentTimeout() time.Duration {
 
 // setDeadline limits the handshake, which has begun.
 func (c *Conn) setDeadline(now time.Time) {
-	if c.deadline.IsZero() && c.cfg.HandshakeTimeout > 0 {
+	if c.deadline.IsZero() && c.cfg.HandshakeTimeout > 0 && !c.untimed {
 		c.deadline = now.Add(c.cfg.HandshakeTimeout)
+	}
+}
+
+// SetUntimed says whether Config.HandshakeTimeout stands still: while there is
+// no path, or the peer does not have the local description yet, silence is no
+// fault of DTLS. The time counts from when untimed becomes false, a server's too.
+func (c *Conn) SetUntimed(now time.Time, untimed bool) {
+	if c.state != stateHandshake {
+		return
+	}
+	c.untimed = untimed
+	if untimed {
+		c.deadline = time.Time{}
+	} else {
+		c.setDeadline(now)
 	}
 }
 

@@ -242,6 +242,7 @@ func (a *Agent) update(now time.Time) {
 		a.expireReplaced(now)
 		a.expireFormer(now)
 		if !a.lite {
+			a.cur.runPending(now)
 			a.nominate(now)
 			a.runChecks(now)
 		}
@@ -283,6 +284,7 @@ func (a *Agent) earliest(now time.Time) time.Time {
 		}
 		a.consentAlarms(now, &e)
 		e.add(a.giveUpAt(now))
+		e.add(a.cur.recheckAt)
 		for g := a.cur.older; g != nil; g = g.older {
 			e.add(g.until)
 		}
@@ -319,6 +321,9 @@ func (a *Agent) updateState(now time.Time) {
 		a.setState(StateConnected)
 	case !a.lastAnswer.IsZero() && now.Before(a.lastAnswer.Add(consentExpires)):
 		a.setState(StateDisconnected) // the interface vanished; another may do
+	case g.pending:
+		g.wasValid = false
+		a.setState(StateChecking)
 	case g.wasValid:
 		a.fail(ErrConsentExpired)
 	case g.remoteKey == nil:
@@ -366,7 +371,7 @@ func (a *Agent) giveUpAt(now time.Time) time.Time {
 	if a.selected == nil && !a.lastAnswer.IsZero() {
 		return a.lastAnswer.Add(consentExpires)
 	}
-	if g.remoteKey == nil || a.selected != nil || g.wasValid {
+	if g.remoteKey == nil || g.pending || a.selected != nil || g.wasValid {
 		return time.Time{}
 	}
 	if at := g.started.Add(patience); now.Before(at) {

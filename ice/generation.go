@@ -19,7 +19,10 @@ type generation struct {
 	remoteEnded bool
 	wasValid    bool
 	failed      bool
-	nomination  uint32 // controlled: the highest of the far end's
+	reached     bool      // a request of the remote agent named this generation: it has the local credentials
+	pending     bool      // the answer with the local credentials may still be on its way; excludes reached
+	recheckAt   time.Time // while pending
+	nomination  uint32    // controlled: the highest of the far end's
 
 	remotes []*remote
 	prflx   int     // remotes learnt from checks

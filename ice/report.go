@@ -15,6 +15,7 @@ type Report struct {
 	Err         error // why it failed
 	Controlling bool
 	Gathered    bool        // local candidates are complete
+	Pending     bool        // the local end answered, and no check shows that the answer has arrived
 	RemoteEnded bool        // the far end's are
 	Local       []Candidate // as the far end is told them
 	Remote      []Candidate // those without an address are being looked up
@@ -87,7 +88,7 @@ var (
 // Report tells the agent's state in detail.
 func (a *Agent) Report() Report {
 	r := Report{
-		State: a.state, Err: a.err, Controlling: a.controlling,
+		State: a.state, Err: a.err, Pending: a.Pending(), Controlling: a.controlling,
 		Gathered: a.gatheringEnd, RemoteEnded: a.cur.remoteEnded, Local: a.localCandidates(),
 	}
 	for _, c := range a.cur.remotes {

@@ -79,6 +79,9 @@ func (a *Agent) handleRequest(now time.Time, r Route, b *base, m stun.Message) {
 	if a.lite && !g.seen.add(m.TransactionID()) {
 		return // it proves nothing more; see lite.go
 	}
+	if !g.reached {
+		g.reach(now)
+	}
 	a.permit(b.route(r.Remote))
 	nomination, _ := m.Uint32(stun.AttrNomination) // 0 says nothing
 	a.learn(now, g, earlyCheck{

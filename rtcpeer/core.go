@@ -107,6 +107,9 @@ func (p *core) handleDatagram(now time.Time, r ice.Route, b []byte) {
 	data, ok := p.agent.HandleDatagram(now, r, b)
 	switch {
 	case ok:
+		if p.begun && !p.established() {
+			p.agent.Reached(now) // the peer's DTLS begins when it has both descriptions
+		}
 		p.handleData(now, data)
 	case data != nil && p.established() && p.handleData(now, data):
 		p.agent.Proven(now)
@@ -145,6 +148,9 @@ func (p *core) handleData(now time.Time, b []byte) (proven bool) {
 func (p *core) process(now time.Time) {
 	if p.dtls == nil || p.ended {
 		return
+	}
+	if !p.dtls.Established() {
+		p.dtls.SetUntimed(now, !p.agent.Ready())
 	}
 	for {
 		e, ok := p.dtls.NextEvent()

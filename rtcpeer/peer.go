@@ -453,7 +453,7 @@ func (p *peer) updateState() {
 		return // shut follows
 	case a == ice.StateFailed:
 		s, cause = StateFailed, p.core.agent.Err()
-	case a == ice.StateDisconnected:
+	case a == ice.StateDisconnected && (established || p.state == StateDisconnected):
 		s = StateDisconnected
 	case established && (a == ice.StateConnected || a == ice.StateCompleted):
 		s = StateConnected
@@ -578,6 +578,9 @@ func (p *peer) startTransport(now time.Time) error {
 	p.core.assoc.SetRemotePort(uint16(told.SCTPPort))
 	p.core.agent.SetRenomination(slices.Contains(told.ICEOptions, renomination))
 	p.core.agent.SetRemote(now, told.Ufrag, told.Pwd, told.ICELite)
+	if local.typ != "offer" {
+		p.core.agent.AnswerPending(now)
+	}
 	p.remote.apply(p, now, remote)
 	return nil
 }

@@ -75,6 +75,9 @@ func (r Report) String() string {
 		role = "controlling"
 	}
 	fmt.Fprintf(&b, "ICE %v, %s", r.ICE.State, role)
+	if r.ICE.Pending {
+		b.WriteString(", no check of the peer yet: it may not have the answer")
+	}
 	if r.ICE.Err != nil {
 		fmt.Fprintf(&b, ": %v", r.ICE.Err)
 	}
