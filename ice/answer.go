@@ -15,10 +15,11 @@ const unansweredRecheck = 10 * time.Second
 
 // AnswerPending says that the remote agent may not have the local credentials of
 // the present generation yet: the local end has answered, and how long the
-// answer travels is unknown. It follows SetRemote.
+// answer travels is unknown. It follows SetRemote. While the generation before a
+// restart carries data nothing changes: its consent decides.
 func (a *Agent) AnswerPending(now time.Time) {
 	g := a.cur
-	if a.state == StateClosed || g.reached || g.pending {
+	if a.state == StateClosed || g.reached || g.pending || a.selected != nil || !a.lastAnswer.IsZero() {
 		return
 	}
 	g.pending, g.recheckAt = true, now.Add(unansweredRecheck)

@@ -1,7 +1,13 @@
 package rtcpeer
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/tls"
+	"crypto/x509"
+	"math/big"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,6 +51,25 @@ func newSimPeer(t testing.TB, w *simnet.World, cfg Config, addrs ...string) *sim
 	return newSimPeerIn(t, w, w, cfg, addrs...)
 }
 
+// simCertificate is the certificate of simulated peers: always the same, since
+// the length of its signature, and so of packets, has to follow from the seed.
+var simCertificate = sync.OnceValue(func() *tls.Certificate {
+	raw := make([]byte, 32)
+	for i := range raw {
+		raw[i] = byte(i + 1)
+	}
+	key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), raw)
+	if err != nil {
+		panic(err)
+	}
+	t := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Unix(1.5e9, 0), NotAfter: time.Unix(3e9, 0)}
+	der, err := x509.CreateCertificate(nil, t, t, &key.PublicKey, key) // nil: the signature is deterministic
+	if err != nil {
+		panic(err)
+	}
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+})
+
 // newSimPeerIn is for another network than the world's.
 func newSimPeerIn(t testing.TB, w *simnet.World, in simNetwork, cfg Config, addrs ...string) *simPeer {
 	p := &simPeer{t: t, world: w, in: in, trickle: true, told: map[netip.AddrPort]ice.CandidateType{}}
@@ -53,6 +78,9 @@ func newSimPeerIn(t testing.TB, w *simnet.World, in simNetwork, cfg Config, addr
 	}
 	s := newStack()
 	s.random, s.network, s.now = w.Reader(), p, w.Now
+	if cfg.Certificate == nil {
+		cfg.Certificate = simCertificate()
+	}
 	p.Conn = connOf(s)
 	if err := p.Initialize(cfg); err != nil {
 		t.Fatal(err)

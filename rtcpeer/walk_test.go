@@ -87,6 +87,7 @@ type walkEnd struct {
 	state    ConnectionState
 	offering bool // an offer was asked for, and is not there yet
 	left     bool
+	failures int // how often the state became StateFailed
 }
 
 // note is for the story.
@@ -295,7 +296,8 @@ func (wk *walk) signal(e *walkEnd) {
 	})
 	e.OnICECandidateCreated(func(media string, index int, name string) {
 		f := func(to *walkEnd) {
-			if err := to.AddICECandidate(media, index, name); err != nil {
+			// The end may have been closed, by a peer that left, without a Poll since.
+			if err := to.AddICECandidate(media, index, name); err != nil && !errors.Is(err, ErrClosed) {
 				wk.fail("end %d: candidate %q: %v", to.i, name, err)
 			}
 		}
@@ -343,6 +345,7 @@ func (wk *walk) stateChanged(e *walkEnd) {
 	case s == StateNew, s == StateClosed && !wk.over, e.state == StateClosed:
 		wk.fail("end %d: %v after %v", e.i, s, e.state)
 	case s == StateFailed:
+		e.failures++
 		err := e.Poll()
 		wk.note("%d: failed: %v", e.i, err)
 		if e.peer().core.ended {
@@ -480,7 +483,10 @@ func (wk *walk) until(d time.Duration, what string, f func() string) error {
 	case wk.problem != nil:
 		return wk.problem
 	case !ok:
-		return fmt.Errorf("not within %v: %s: %s", d, what, why)
+		// The last event may have come in the pause between two looks.
+		if why = f(); why != "" {
+			return fmt.Errorf("not within %v: %s: %s", d, what, why)
+		}
 	}
 	return nil
 }
@@ -728,14 +734,15 @@ func (wk *walk) silence() error {
 // notices.
 func (wk *walk) suddenEnd() error {
 	a, b := wk.leaving()
+	failures := b.failures
 	a.Close()
 	if err := wk.until(75*time.Second, "the far end sees the end", func() string {
 		wk.read(b, wk.channels[0])
 		if b.peer().core.agent.Pending() {
 			return "" // it waits for a peer that may not have its answer, for as long as that takes
 		}
-		if s := b.ConnectionState(); s != StateClosed && s != StateFailed {
-			return s.String()
+		if s := b.ConnectionState(); s != StateClosed && b.failures == failures {
+			return s.String() // a program that restarts at StateFailed is connecting again
 		}
 		return ""
 	}); err != nil {
@@ -747,6 +754,9 @@ func (wk *walk) suddenEnd() error {
 		}
 	}
 	b.Close()
+	if err := wk.pass(time.Second); err != nil { // its last datagrams go, if it had not seen the end
+		return err
+	}
 	for _, c := range wk.channels {
 		for _, d := range c.ends {
 			if d != nil && d.ReadyState() != ChannelStateClosed {

@@ -334,13 +334,27 @@ func TestAddOutgoingStreams(t *testing.T) {
 	}
 }
 
-// A remote that says "in progress" for good does not hold a reset up for good.
+// A remote that says "in progress" for good does not hold a reset up for good,
+// unless it lacks data of another stream that was sent before.
 func TestResetPatienceIsBounded(t *testing.T) {
+	for _, lacks := range []bool{false, true} {
+		testResetPatience(t, lacks)
+	}
+}
+
+func testResetPatience(t *testing.T, lacks bool) {
 	s := newScript(t, byte(chunkReconfig))
 	s.a.NextEvent() // EventEstablished
+	if lacks {
+		s.a.Send(s.now, Message{Stream: 1, PPID: 51, Data: []byte("x")}, SendOptions{})
+		s.a.AppendPacket(s.now, nil, 1200)
+	}
 	s.a.ResetStreams(s.now, 3)
 	asked := 0
 	for range 200 {
+		if lacks && asked > 2*maxPatience {
+			return
+		}
 		pkt, ok := s.a.AppendPacket(s.now, nil, 1200)
 		if !ok {
 			if s.a.events.n > 0 {
@@ -354,6 +368,9 @@ func TestResetPatienceIsBounded(t *testing.T) {
 			b, start := beginChunk(nil, chunkReconfig, 0)
 			s.write(endChunk(appendParam(b, paramReconfigResponse, appendInts(append([]byte(nil), c.body[4:8]...), uint32(resetInProgress))), start))
 		}
+	}
+	if lacks {
+		t.Fatalf("given up after %d times, without the data", asked)
 	}
 	if ev, _ := s.a.NextEvent(); ev.Kind != EventResetFailed || ev.Err != ErrResetRefused || asked != maxPatience+1 {
 		t.Errorf("asked %d times: %+v", asked, ev)

@@ -23,9 +23,9 @@ const (
 // packets of any usual path.
 const maxResetStreams = 400
 
-// maxPatience is how often the remote may answer a request with "in progress".
-// Each time takes an RTO. All data on the streams was acknowledged before, so
-// that a remote that follows RFC 6525 §5.2.2 has no reason to wait.
+// maxPatience is how often the remote may answer a request with "in progress"
+// once it has acknowledged all data up to the request's last TSN: it then has no
+// reason to wait any more (RFC 6525 §5.2.2). Each time takes an RTO.
 const maxPatience = 10
 
 // maxPendingResets bounds the resets of the remote that the owner of the
@@ -321,7 +321,10 @@ func (a *Association) handleResetResponse(now time.Time, body []byte) {
 	}
 	result := resetResult(binary.BigEndian.Uint32(body[4:]))
 	a.errorCount = 0
-	if r.patient++; (result == resetInProgress || result == resetOtherInFlight) && r.patient <= maxPatience {
+	if a.out.first.after(r.lastTSN) {
+		r.patient++
+	}
+	if (result == resetInProgress || result == resetOtherInFlight) && r.patient <= maxPatience {
 		// Asked again, with the same number, when the timer runs out.
 		r.waits = true
 		a.timers.reconfig = now.Add(a.rto.timeout(rtoMin))
