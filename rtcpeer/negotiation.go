@@ -295,6 +295,18 @@ func (n *negotiation) restarts(remote *description) bool {
 	return !a.Rejected && (a.Ufrag != b.Ufrag || a.Pwd != b.Pwd)
 }
 
+// transportStopped reports whether a remote description rejects the section
+// whose transport the connection uses, and goes on with another one. Chromium
+// and Firefox then replace ICE, DTLS and SCTP, without a word in the description.
+func (n *negotiation) transportStopped(remote *description) bool {
+	if n.currentRemote == nil || n.currentRemote.data().Rejected || remote.data().Rejected {
+		return false
+	}
+	i := n.currentRemote.data().Transport
+	media := remote.session().Media
+	return i != remote.data().Transport && i < len(media) && media[i].Port == 0
+}
+
 // checkLocal finds the created description that the program wants to apply.
 // again is true where it is applied already, perhaps as a pranswer.
 func (n *negotiation) checkLocal(typ, text string) (d *description, again bool, err error) {

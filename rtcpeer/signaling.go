@@ -191,6 +191,9 @@ func (p *peer) agree() {
 // rolled back first.
 func (p *peer) remoteOffer(d *description) error {
 	n := &p.neg
+	if n.transportStopped(d) {
+		p.log.Warn("the peer stopped the media section that its bundle is tagged by: browsers replace the transport then, which ends this connection")
+	}
 	before := *n
 	glare := n.state == SignalingStateHaveLocalOffer
 	n.glare = noGlare
