@@ -52,12 +52,12 @@ const assumedDatagram = 1200
 type pathSize struct {
 	most   int // that may be tried; 0: off
 	found  int
-	next   int // index in probeSizes
 	limit  int // of the last AppendPacket
 	nonce  uint64
 	out    bool // a probe is under way
 	send   bool
 	tries  uint8
+	next   uint8  // index in probeSizes
 	silent uint16 // timeouts in succession
 	holed  int64  // when that was taken for a black hole last; 0: never
 
@@ -111,10 +111,10 @@ func (a *Association) considerProbe() {
 	if p.most == 0 || p.out || p.send || !a.timers.size.IsZero() || p.pace == 0 {
 		return
 	}
-	for p.next < len(probeSizes) && probeSizes[p.next]-assumedDatagram <= p.found {
+	for int(p.next) < len(probeSizes) && probeSizes[p.next]-assumedDatagram <= p.found {
 		p.next++
 	}
-	p.send = p.next < len(probeSizes) && probeSizes[p.next]-assumedDatagram <= p.most && p.worthwhile(probeSizes[p.next])
+	p.send = int(p.next) < len(probeSizes) && probeSizes[p.next]-assumedDatagram <= p.most && p.worthwhile(probeSizes[p.next])
 }
 
 // worthwhile reports whether datagrams of a size suit the pace. Those longer than
