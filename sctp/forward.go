@@ -96,27 +96,6 @@ func (q *sendQueue) deactivateMessage(m *outMessage) {
 	}
 }
 
-// giveUpQueued gives up the message at the head of its stream's queue.
-func (a *Association) giveUpQueued(m *outMessage) {
-	if m.started && m.chunks > 0 {
-		a.abandon(m)
-		return
-	}
-	a.stats.MessagesAbandoned++
-	s := m.stream
-	if m.started {
-		// Every chunk so far was acknowledged, and the rest is not wanted.
-		a.queue.pop(s)
-		a.queue.deactivateMessage(m)
-		a.out.push(m, m.sent, 0, flagEnd, a.lastStamp())
-		a.out.abandon(m)
-		a.skip.acknowledged(&a.out)
-		return
-	}
-	a.queue.pop(s)
-	a.queue.release(m)
-}
-
 // lastStamp is for chunks that are never sent.
 func (a *Association) lastStamp() sendStamp { return sendStamp{at: a.clock(a.lastNow), order: a.order} }
 

@@ -335,8 +335,9 @@ func (a *Association) appendNew(now time.Time, w *packetWriter, stamp sendStamp)
 		return false
 	}
 	m := s.head
-	if m.expired(now) {
-		a.giveUpQueued(m)
+	if m.late(now) {
+		a.stats.MessagesAbandoned++
+		a.queue.release(a.queue.pop(s))
 		return true // the next one's turn
 	}
 	size := len(m.data) - m.sent
