@@ -134,7 +134,8 @@ type Association struct {
 	gotRequest bool // … a RE-CONFIG request
 
 	sendInit, sendEcho            bool
-	initSpared                    bool // the far end's came before ours had gone
+	initSpared                    bool  // the far end's came before ours had gone
+	initCount                     uint8 // timeouts of INIT or COOKIE ECHO
 	sendShutdown, sendShutdownAck bool
 
 	turn   uint16 // the stream which sent last
@@ -151,8 +152,7 @@ type Association struct {
 	peer              initParams
 
 	rto        rtoEstimator
-	errorCount int // RFC 9260 §8.1
-	initCount  int
+	errorCount int                  // RFC 9260 §8.1
 	initSent   int64                // of the last INIT
 	cc         congestionController // nil until the far end is known
 	mtu        int
