@@ -127,6 +127,7 @@ func (a *Association) retransmissionTimeout(now time.Time) {
 		a.violation("acknowledged data was dropped twice")
 		return
 	}
+	a.skip.looked = a.skip.point // what was reneged is not acknowledged any more
 	a.abandonLost(now)
 	a.skip.due = a.skip.pending(&a.out)
 	a.timers.t3 = now.Add(a.rto.timeout(rtoMin))
