@@ -198,7 +198,11 @@ type ChannelOptions struct {
 	// MaxRetransmits is how often a packet is sent again at most. At most one
 	// of this and MaxPacketLifeTime.
 	MaxRetransmits *int `json:"maxRetransmits"`
-	// MaxPacketLifeTime is for how long, in milliseconds, a packet is sent.
+	// MaxPacketLifeTime is how long after PutPacket, in milliseconds, lost data of a
+	// packet is sent again. A packet that has begun is finished, unless some of it is
+	// lost and its lifetime is over. A packet that waits for its turn is dropped after
+	// its lifetime, but not within three round trips or 50 ms: so 1 ms loses nothing
+	// on a path that loses nothing and carries what the program sends.
 	MaxPacketLifeTime *int `json:"maxPacketLifeTime"`
 	// Ordered: nil means true. False without limits is a reliable channel
 	// without order.

@@ -512,6 +512,8 @@ func (p *peer) close() {
 	now := p.now()
 	// The peer is told in what order it can still read: ABORT, close_notify,
 	// then relays are given back.
+	p.core.assoc.Flush()
+	p.flush(now)
 	p.core.leave(now)
 	p.flush(now)
 	p.shut(now, nil)

@@ -46,8 +46,13 @@ type SendOptions struct {
 	Unordered        bool
 	LimitRetransmits bool // RFC 7496 §3.3: at most MaxRetransmits
 	MaxRetransmits   uint16
-	Lifetime         time.Duration // RFC 3758 §4.1: 0 is for ever
-	Uncounted        bool          // not part of BufferedAmount: the application's own protocol
+	// Lifetime is how long after Send lost data of the message is sent again (RFC
+	// 3758 §4.1); 0: without limit. A message that has begun is finished, unless some
+	// of it is lost and its lifetime is over. A message that waits for its turn is
+	// dropped after its lifetime, but not within three round trips or 50 ms: it waits
+	// for congestion control.
+	Lifetime  time.Duration
+	Uncounted bool // not part of BufferedAmount: the application's own protocol
 }
 
 // Errors of Send and ResetStreams.
@@ -129,7 +134,8 @@ type Association struct {
 	gotRequest bool // … a RE-CONFIG request
 
 	sendInit, sendEcho            bool
-	initSpared                    bool // the far end's came before ours had gone
+	initSpared                    bool  // the far end's came before ours had gone
+	initCount                     uint8 // timeouts of INIT or COOKIE ECHO
 	sendShutdown, sendShutdownAck bool
 
 	turn   uint16 // the stream which sent last
@@ -145,17 +151,17 @@ type Association struct {
 	echo              []byte    // the COOKIE ECHO chunk to send and send again
 	peer              initParams
 
-	rto        rtoEstimator
-	errorCount int // RFC 9260 §8.1
-	initCount  int
-	initSent   int64                // of the last INIT
-	cc         congestionController // nil until the far end is known
-	mtu        int
-	peerRwnd   int
-	rate       rateSampler
-	pacer      pacer
-	pacedUntil time.Time // when what waits for the pacer may go; zero: nothing waits
-	recovery   recoveryState
+	rto           rtoEstimator
+	errorCount    int32                // RFC 9260 §8.1
+	pendingResets int32                // EventStreamsReset in events
+	initSent      int64                // of the last INIT
+	cc            congestionController // nil until the far end is known
+	mtu           int
+	peerRwnd      int
+	rate          rateSampler
+	pacer         pacer
+	pacedUntil    time.Time // when what waits for the pacer may go; zero: nothing waits
+	recovery      recoveryState
 
 	queue sendQueue
 	out   outstanding
@@ -175,9 +181,8 @@ type Association struct {
 	replies []reply // whole packets for whoever sent one
 	control []byte  // chunks that go before data
 
-	timers        timers
-	events        queue[queuedEvent]
-	pendingResets int // EventStreamsReset in events
+	timers timers
+	events queue[queuedEvent]
 
 	stats Counters
 }
@@ -304,11 +309,20 @@ func (a *Association) Send(now time.Time, m Message, o SendOptions) error {
 	if !a.peerKnown() || a.peer.forwardTSN || a.peer.iForwardTSN {
 		out.limitRetransmits, out.maxRetransmits = o.LimitRetransmits, o.MaxRetransmits
 		if o.Lifetime > 0 {
-			out.deadline = now.Add(o.Lifetime)
+			out.limitLifetime(now, o.Lifetime, a.shortestRTT())
 		}
 	}
 	a.queue.push(out)
 	return nil
+}
+
+// shortestRTT is the path's round trip without a queue, or the best guess; 0:
+// nothing is known.
+func (a *Association) shortestRTT() time.Duration {
+	if a.recovery.minRTT > 0 {
+		return time.Duration(a.recovery.minRTT)
+	}
+	return a.rto.srtt
 }
 
 // peerKnown reports whether the far end's parameters are known.

@@ -12,6 +12,7 @@ import (
 // A skipState is the sender's half: the Advanced.Peer.Ack.Point.
 type skipState struct {
 	point  TSN // valid while after out.first-1
+	looked TSN // from the point to here everything is acknowledged by gap blocks
 	valid  bool
 	due    bool  // a FORWARD TSN is to be sent
 	sentAt int64 // when the last went
@@ -26,14 +27,30 @@ const maxSkipWalk = 4096
 // pending reports whether the far end has yet to skip something.
 func (s *skipState) pending(o *outstanding) bool { return s.valid && !s.point.before(o.first) }
 
-// acknowledged moves the point on over what was abandoned (RFC 3758 §3.5 C2).
+// acknowledged moves the point on over what was abandoned (RFC 3758 §3.5 C2). It
+// also passes what the remote has acknowledged in gap blocks, or else each gap would
+// take a round trip of its own, and where more are lost than one in a round trip, an
+// ordered channel would fall behind for good. The remote may still drop what it has
+// not acknowledged cumulatively, so the point does not pass a reliable message.
 func (s *skipState) acknowledged(o *outstanding) {
+	if !s.valid {
+		s.looked = o.first - 1
+	}
 	if !s.valid || s.point.before(o.first-1) {
 		s.point, s.told, s.valid = o.first-1, o.first-1, true
 	}
+	if s.looked.before(s.point) {
+		s.looked = s.point
+	}
 	from := s.point
-	for s.point+1 != o.end && o.at(s.point+1).state == chunkAbandoned {
-		s.point++
+	for s.looked+1 != o.end {
+		c := o.at(s.looked + 1)
+		if c.state != chunkAbandoned && (c.state != chunkGapAcked || !c.msg.partiallyReliable()) {
+			break
+		}
+		if s.looked++; c.state == chunkAbandoned {
+			s.point = s.looked
+		}
 	}
 	if s.point != from {
 		s.due = true
@@ -77,27 +94,6 @@ func (q *sendQueue) deactivateMessage(m *outMessage) {
 	if q.current == m.stream {
 		q.current = nil
 	}
-}
-
-// giveUpQueued gives up the message at the head of its stream's queue.
-func (a *Association) giveUpQueued(m *outMessage) {
-	if m.started && m.chunks > 0 {
-		a.abandon(m)
-		return
-	}
-	a.stats.MessagesAbandoned++
-	s := m.stream
-	if m.started {
-		// Every chunk so far was acknowledged, and the rest is not wanted.
-		a.queue.pop(s)
-		a.queue.deactivateMessage(m)
-		a.out.push(m, m.sent, 0, flagEnd, a.lastStamp())
-		a.out.abandon(m)
-		a.skip.acknowledged(&a.out)
-		return
-	}
-	a.queue.pop(s)
-	a.queue.release(m)
 }
 
 // lastStamp is for chunks that are never sent.
@@ -151,8 +147,9 @@ func (a *Association) appendSkips(b []byte, t chunkType, entry, room int) []byte
 			cum = tsn - 1
 			break
 		}
-		m := a.out.at(tsn).msg
-		if m.unordered && !order.interleaving {
+		c := a.out.at(tsn)
+		m := c.msg
+		if c.state != chunkAbandoned || m.unordered && !order.interleaving {
 			continue
 		}
 		s, kind := m.stream, 0

@@ -1,6 +1,8 @@
 package sctp
 
 import (
+	"encoding/binary"
+	"slices"
 	"testing"
 	"time"
 )
@@ -44,6 +46,47 @@ func TestLostForwardTSN(t *testing.T) {
 		}
 		if took := p.now.Sub(begin); forwards <= 3 || took > 200*time.Millisecond {
 			t.Errorf("%v with %d FORWARD TSNs", took, forwards)
+		}
+	}
+}
+
+// One FORWARD TSN skips several gaps, over what the remote has acknowledged between
+// them, but not over a message that is reliable, which the remote may still drop
+// (RFC 9260 §6.2.1). It names only the messages that are given up.
+func TestForwardTSNSkipsSeveralGaps(t *testing.T) {
+	for _, reliable := range []bool{false, true} {
+		s := newScript(t, byte(chunkForwardTSN))
+		first := s.a.out.end
+		for n := range uint16(8) {
+			o := SendOptions{LimitRetransmits: true}
+			if n == 3 && reliable {
+				o = SendOptions{}
+			}
+			s.a.Send(s.now, Message{Stream: n, Data: make([]byte, 1170)}, o)
+			s.want("data", chunkData)
+			s.now = s.now.Add(time.Millisecond)
+		}
+		s.now = s.now.Add(40 * time.Millisecond)
+		s.write(sack(first+1, 100000, 2<<16|2, 4<<16|6)) // the third and the fifth are missing
+		wantTSN, wantStreams := first+4, []uint16{2, 4}
+		if reliable {
+			wantTSN, wantStreams = first+2, []uint16{2}
+		}
+		body := s.want("given up", chunkForwardTSN)
+		var streams []uint16
+		for e := body[4:]; len(e) >= 4; e = e[4:] {
+			streams = append(streams, binary.BigEndian.Uint16(e))
+		}
+		if got := TSN(binary.BigEndian.Uint32(body)); got != wantTSN || !slices.Equal(streams, wantStreams) {
+			t.Errorf("reliable %v: up to TSN %d, streams %v; want %d, %v", reliable, got-first, streams, wantTSN-first, wantStreams)
+		}
+		if !reliable {
+			continue
+		}
+		s.now = s.now.Add(40 * time.Millisecond)
+		s.write(sack(first+3, 100000, 2<<16|4))
+		if got := TSN(binary.BigEndian.Uint32(s.want("the rest", chunkForwardTSN))); got != first+4 {
+			t.Errorf("then up to TSN %d", got-first)
 		}
 	}
 }

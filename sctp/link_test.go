@@ -37,8 +37,10 @@ type pair struct {
 	events  [2][]Event
 	hold    [2]bool // do not read
 	packets int
-	large   bool                          // packets may be longer than mtu
-	inspect func(to int, pkt []byte) bool // false: dropped
+	large   bool                                                   // packets may be longer than mtu
+	inspect func(to int, pkt []byte) bool                          // false: dropped
+	path    func(to int, pkt []byte) (wait time.Duration, ok bool) // beside delay; not ok: dropped
+	arrived func(to int, m Message)
 }
 
 type flying struct {
@@ -82,6 +84,13 @@ func (p *pair) flush(i int) {
 				continue
 			}
 			at := p.now.Add(p.delay)
+			if p.path != nil {
+				wait, ok := p.path(1-i, pkt)
+				if !ok {
+					continue
+				}
+				at = at.Add(wait)
+			}
 			if p.jitter > 0 {
 				at = at.Add(time.Duration(p.rng.Int64N(int64(p.jitter))))
 			}
@@ -140,6 +149,9 @@ func (p *pair) collect(i int) {
 				break
 			}
 			p.got[i] = append(p.got[i], m)
+			if p.arrived != nil {
+				p.arrived(i, m)
+			}
 			a.Release(p.now, len(m.Data))
 		}
 		ev, ok := a.NextEvent()

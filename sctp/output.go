@@ -54,6 +54,10 @@ type packetWriter struct {
 // room is how many bytes are left.
 func (w *packetWriter) room() int { return w.limit - (len(w.b) - w.start) }
 
+// spare is by how many bytes the packet is shorter than one without path MTU
+// discovery could be.
+func (w *packetWriter) spare() int { return w.chunk + commonHeaderSize - (len(w.b) - w.start) }
+
 // empty reports whether there is no chunk yet.
 func (w *packetWriter) empty() bool { return len(w.b)-w.start == commonHeaderSize }
 
@@ -68,6 +72,9 @@ func (w *packetWriter) empty() bool { return len(w.b)-w.start == commonHeaderSiz
 func (a *Association) AppendPacket(now time.Time, dst []byte, limit int) (b []byte, ok bool) {
 	a.tick(now)
 	a.pacedUntil = time.Time{}
+	if a.out.packets() <= 1 {
+		a.pacer.restart()
+	}
 	limit = min(limit, maxPacketSize)
 	if limit < minPacketLimit {
 		return dst, false
@@ -151,7 +158,7 @@ func (a *Association) appendControl(now time.Time, w *packetWriter) {
 		return
 	}
 	// A SACK that is owed later goes along when anything else goes.
-	if a.ack == ackNow || a.ack == ackDelayed && (!w.empty() || a.dataReady(now)) {
+	if a.ack == ackNow || a.ack == ackDelayed && (!w.empty() || a.dataReady(now, w)) {
 		if w.room() >= sackHeaderSize {
 			w.b = a.appendSack(w.b, w.room())
 		}
@@ -162,9 +169,28 @@ func (a *Association) appendControl(now time.Time, w *packetWriter) {
 }
 
 // dataReady reports whether a chunk of data may be sent now.
-func (a *Association) dataReady(now time.Time) bool {
-	return (a.out.lost > 0 || a.queue.messages > 0 && a.windowAllows(1)) && a.mayTransmit(now)
+func (a *Association) dataReady(now time.Time, w *packetWriter) bool {
+	return (a.out.lost > 0 || a.queue.messages > 0 && a.windowAllows(1)) && !a.collects(now, w) && a.mayTransmit(now)
 }
+
+// collects reports whether the packet of what is queued waits for more: it would be
+// a small one, and the pacer lets none go. A packet that goes anyway takes along what
+// is queued.
+func (a *Association) collects(now time.Time, w *packetWriter) bool {
+	if !w.empty() || a.out.lost > 0 || a.recovery.allowance || a.queue.bytes+a.queue.messages*a.dataHeader() >= w.chunk {
+		return false
+	}
+	when, ok := a.pacer.readySmall(a.clock(now))
+	if !ok {
+		a.pacedUntil = a.base.Add(time.Duration(when))
+	}
+	return !ok
+}
+
+// Flush lets what is queued go at once that else would wait for more to share its
+// packet, for a quarter of a millisecond at most. It is for the last data before
+// Abort. AppendPacket follows.
+func (a *Association) Flush() { a.pacer.restart() }
 
 // short reports whether the path is too short to be paced.
 func (a *Association) short() bool {
@@ -262,6 +288,10 @@ func (a *Association) appendPayload(now time.Time, w *packetWriter) {
 		a.noteStarved()
 		return
 	}
+	if a.collects(now, w) {
+		a.noteStarved()
+		return
+	}
 	if !a.mayTransmit(now) {
 		return
 	}
@@ -278,6 +308,9 @@ func (a *Association) appendPayload(now time.Time, w *packetWriter) {
 	}
 	// Rates are of payload, as measured.
 	a.pacer.sent(max(a.out.bytes-inFlight, 0))
+	if w.spare() >= a.chunkSize(minFragment) {
+		a.pacer.sentSmall(clock)
+	}
 	if !a.transferring() {
 		return
 	}
@@ -335,8 +368,9 @@ func (a *Association) appendNew(now time.Time, w *packetWriter, stamp sendStamp)
 		return false
 	}
 	m := s.head
-	if m.expired(now) {
-		a.giveUpQueued(m)
+	if m.late(now) {
+		a.stats.MessagesAbandoned++
+		a.queue.release(a.queue.pop(s))
 		return true // the next one's turn
 	}
 	size := len(m.data) - m.sent

@@ -82,6 +82,15 @@ func (o *outstanding) full() bool { return o.len() >= maxTSNWindow-1 }
 // listed is how many chunks are missing: in flight, or lost.
 func (o *outstanding) listed() int { return o.flying + o.lost }
 
+// packets is a bound of how many packets are in flight: how many were sent since
+// the oldest of them.
+func (o *outstanding) packets() int {
+	if o.flying == 0 {
+		return 0
+	}
+	return o.at(o.tail).order.since(o.at(o.head).order) + 1
+}
+
 func (o *outstanding) at(tsn TSN) *sentChunk { return &o.ring[uint(tsn)&uint(len(o.ring)-1)] }
 
 // push adds a chunk, in flight, and returns its TSN.

@@ -12,7 +12,8 @@ type outMessage struct {
 	stream   *outStream
 	data     []byte
 	ppid     uint32
-	deadline time.Time // zero: none
+	deadline time.Time     // of sending it again; zero: none
+	grace    time.Duration // how long after deadline its first chunk may still be sent
 
 	sent           int    // bytes that were made into chunks
 	chunks         int    // chunks in the outstanding queue
@@ -51,9 +52,42 @@ func (m *outMessage) partiallyReliable() bool {
 	return m.limitRetransmits || !m.deadline.IsZero()
 }
 
-// expired reports whether the message's lifetime is over (RFC 3758 §4.1).
+// expired reports whether the message's lifetime is over, so that no chunk of it
+// is sent again (RFC 3758 §4.1 TR4).
 func (m *outMessage) expired(now time.Time) bool {
 	return !m.deadline.IsZero() && !now.Before(m.deadline)
+}
+
+// late reports whether it is too late to begin the message (RFC 3758 §4.1 TR3).
+// A message that has begun is never late.
+func (m *outMessage) late(now time.Time) bool {
+	return !m.started && !m.deadline.IsZero() && !now.Before(m.deadline.Add(m.grace))
+}
+
+const (
+	// graceRTTs is how many round trips a message may wait for its turn, whatever
+	// its lifetime. Within one round trip congestion control lets a window of data
+	// go. In three it lets seven initial windows go while the window opens.
+	graceRTTs = 3
+
+	// minGrace is the least of that time: a tick of a program that sends 20 times a
+	// second. On a short path, too, a program may send more in one moment than the
+	// path carries in a few round trips.
+	minGrace = 50 * time.Millisecond
+)
+
+// limitLifetime sets the deadlines of a message that is queued now. rtt is the
+// path's, without a queue.
+//
+// A lifetime says until when lost data is sent again. To wait for congestion control
+// is no reason to be dropped: a message may wait for its turn for three round trips,
+// 50 ms at least, even if its lifetime is shorter. A message that has begun is
+// finished, unless one of its chunks is lost and its lifetime is over. Where messages
+// wait for longer, the program sends more than the path carries: those that have
+// waited for longest are dropped, and the queue does not grow.
+func (m *outMessage) limitLifetime(now time.Time, lifetime, rtt time.Duration) {
+	m.deadline = now.Add(lifetime)
+	m.grace = max(graceRTTs*rtt, minGrace, lifetime) - lifetime
 }
 
 // An outStream is an outgoing stream that was used since the last reset.
@@ -248,7 +282,7 @@ type sendQueue struct {
 	pool     messagePool
 	lowered  []*outStream // whose buffered amount has fallen since NextLowered told
 
-	nextExpiry time.Time // when a queued message's lifetime may be over; zero: never
+	nextExpiry time.Time // when the head of a queue may be late; zero: never
 }
 
 // stream returns the stream's state, made if need be.
@@ -267,6 +301,7 @@ func (q *sendQueue) push(m *outMessage) {
 	m.queued = true
 	if s.tail == nil {
 		s.head = m
+		q.awaitExpiry(m)
 	} else {
 		s.tail.next = m
 	}
@@ -274,10 +309,17 @@ func (q *sendQueue) push(m *outMessage) {
 	s.pending++
 	q.count(m, len(m.data))
 	q.messages++
-	if !m.deadline.IsZero() && (q.nextExpiry.IsZero() || m.deadline.Before(q.nextExpiry)) {
-		q.nextExpiry = m.deadline
-	}
 	q.activate(s)
+}
+
+// awaitExpiry has expire called when the head of a queue is late.
+func (q *sendQueue) awaitExpiry(m *outMessage) {
+	if m.started || m.deadline.IsZero() {
+		return
+	}
+	if at := m.deadline.Add(m.grace); q.nextExpiry.IsZero() || at.Before(q.nextExpiry) {
+		q.nextExpiry = at
+	}
 }
 
 // pop takes the head off a stream's queue, whether sent or given up.
@@ -290,6 +332,8 @@ func (q *sendQueue) pop(s *outStream) *outMessage {
 	if s.head == nil {
 		s.tail = nil
 		q.deactivate(s)
+	} else {
+		q.awaitExpiry(s.head)
 	}
 	return m
 }
@@ -324,8 +368,7 @@ func (q *sendQueue) number(m *outMessage) {
 // expiryPause keeps sweeps of many streams apart.
 const expiryPause = 10 * time.Millisecond
 
-// expire drops the messages at the heads of the queues whose lifetime is over
-// and of which nothing was sent.
+// expire drops the messages at the heads of the queues that are late.
 func (q *sendQueue) expire(now time.Time) {
 	if q.nextExpiry.IsZero() || now.Before(q.nextExpiry) {
 		return
@@ -334,16 +377,14 @@ func (q *sendQueue) expire(now time.Time) {
 	removed := false
 	for i := 0; i < len(q.heap); {
 		s := q.heap[i]
-		for s.head != nil && !s.head.started && s.head.expired(now) {
+		for s.head != nil && s.head.late(now) {
 			q.release(q.pop(s))
 		}
 		if s.head == nil {
 			removed = true
 			continue // another stream is at i now
 		}
-		if d := s.head.deadline; !d.IsZero() && (q.nextExpiry.IsZero() || d.Before(q.nextExpiry)) {
-			q.nextExpiry = d
-		}
+		q.awaitExpiry(s.head)
 		i++
 	}
 	// Taking a stream off the heap moves others, perhaps past i unseen.

@@ -127,6 +127,7 @@ func (a *Association) retransmissionTimeout(now time.Time) {
 		a.violation("acknowledged data was dropped twice")
 		return
 	}
+	a.skip.looked = a.skip.point // what was reneged is not acknowledged any more
 	a.abandonLost(now)
 	a.skip.due = a.skip.pending(&a.out)
 	a.timers.t3 = now.Add(a.rto.timeout(rtoMin))
@@ -193,7 +194,7 @@ func (a *Association) heartbeatTimeout(now time.Time) {
 		return
 	}
 	if !h.sentAt.IsZero() {
-		a.errorCount += heartbeatErrors - 1
+		a.errorCount += int32(heartbeatErrors - 1)
 		if a.countError() {
 			return
 		}

@@ -22,6 +22,7 @@ type testCase struct {
 	name     string
 	complete bool // descriptions with all candidates, no trickling
 	lossy    bool // one datagram in ten is dropped, both ways
+	lossless bool // left out of ways that lose datagrams
 	vanishes bool // the far end does
 	options  rtcpeer.ChannelOptions
 	run      func(ctx context.Context, l *link) error
@@ -37,9 +38,9 @@ var cases = []testCase{
 	{name: "max-size", run: maxSize},
 	{name: "too-large", run: tooLarge},
 	{name: "ordered-1000", run: ordered1000},
-	{name: "unordered", lossy: true, options: rtcpeer.ChannelOptions{Ordered: new(false)}, run: lossy(300, 300)},
-	{name: "maxretransmits", lossy: true, options: rtcpeer.ChannelOptions{Ordered: new(false), MaxRetransmits: new(0)}, run: lossy(1, 299)},
-	{name: "maxpacketlifetime", lossy: true, options: rtcpeer.ChannelOptions{MaxPacketLifeTime: new(50)}, run: lossy(1, 300)},
+	{name: "unordered", lossy: true, options: rtcpeer.ChannelOptions{Ordered: new(false)}, run: bursts(300, 200, 3, 300, 300)},
+	{name: "maxretransmits", lossy: true, options: rtcpeer.ChannelOptions{Ordered: new(false), MaxRetransmits: new(0)}, run: bursts(300, 200, 3, 1, 299)},
+	{name: "maxpacketlifetime", lossy: true, options: rtcpeer.ChannelOptions{MaxPacketLifeTime: new(50)}, run: bursts(300, 200, 3, 1, 300)},
 	{name: "negotiated", whole: negotiated},
 	{name: "label-protocol", run: labelProtocol},
 	{name: "channels-100", run: channels100},
@@ -53,6 +54,7 @@ var cases = []testCase{
 	{name: "complete", complete: true, run: bothWays(texts("complete"))},
 	{name: "buffered-amount", run: bufferedAmount},
 	{name: "transfer-10mb", run: transfer(10 << 20)},
+	{name: "burst", lossless: true, options: rtcpeer.ChannelOptions{Ordered: new(false), MaxRetransmits: new(0)}, run: bursts(500, 30, 0, 495, 500)},
 }
 
 func texts(s ...string) (out []packet) {
@@ -202,15 +204,15 @@ func ordered1000(ctx context.Context, l *link) error {
 	return <-errs
 }
 
-// lossy sends 300 packets each way over a path that drops, and looks at what
-// arrives: from least to most of them, none altered or repeated, in order
-// where the channel is; and a later packet arrives within a second.
-func lossy(least, most int) func(context.Context, *link) error {
-	const count, size = 300, 200
+// bursts sends count packets of size bytes each way, with a millisecond's pause
+// after each gap of them (0: none), and looks at what arrives: from least to most of
+// them, none altered or repeated, in order where the channel is; and a later packet
+// arrives within a second.
+func bursts(count, size, gap, least, most int) func(context.Context, *link) error {
 	return func(ctx context.Context, l *link) error {
 		ordered := l.ours.IsOrdered()
 		errs := make(chan error, 1)
-		go func() { errs <- burst(ctx, l.ours, count, size, 21, 3) }()
+		go func() { errs <- burst(ctx, l.ours, count, size, 21, gap) }()
 		theirs := newTally(ordered, count, size, 21)
 		sent := false
 		for !theirs.done(sent) {
@@ -246,7 +248,7 @@ func lossy(least, most int) func(context.Context, *link) error {
 			return err
 		}
 
-		go func() { errs <- l.far.burst(ctx, l.theirs, count, size, 22, 3) }()
+		go func() { errs <- l.far.burst(ctx, l.theirs, count, size, 22, gap) }()
 		ours := newTally(ordered, count, size, 22)
 		sent = false
 		for len(ours.seen) < count {

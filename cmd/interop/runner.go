@@ -129,7 +129,7 @@ func show(r *runner, role string, results []result) (failed bool) {
 func (r *runner) runRole(ctx context.Context, role string) (results []result) {
 	for i := range cases {
 		c := &cases[i]
-		if r.options.caseName != "" && c.name != r.options.caseName || ctx.Err() != nil {
+		if r.options.caseName != "" && c.name != r.options.caseName || c.lossless && r.way.loses || ctx.Err() != nil {
 			continue
 		}
 		for range r.options.count {

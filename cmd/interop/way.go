@@ -41,6 +41,9 @@ type way struct {
 	foreign bool
 	// slow tells that a case may take three times as long.
 	slow bool
+	// loses reports whether datagrams are lost, so that lossless cases are left out:
+	// by a bad network, or where a browser's TCP socket or a relay takes a burst.
+	loses bool
 	// between is what happens between two cases.
 	between func()
 	end     func()
@@ -99,6 +102,7 @@ func wayOverTCP() (*way, error) {
 		ours:      withoutUDP,
 		theirs:    withoutUDP,
 		check:     selected("tcp", ""),
+		loses:     true,
 		end:       func() { host.Close() },
 	}, nil
 }
@@ -114,7 +118,7 @@ func wayThroughMiddle(name string, m *middle) (*way, error) {
 	m.start()
 	return &way{
 		name: name, configure: func(*rtcpeer.Config) {}, page: map[string]any{},
-		ours: m.through, theirs: nothing, slow: true, between: m.clear, end: m.end,
+		ours: m.through, theirs: nothing, slow: true, loses: true, between: m.clear, end: m.end,
 	}, nil
 }
 
@@ -239,6 +243,7 @@ func wayThroughRelay(ctx context.Context, name, query string) (*way, error) {
 		far:       relayed(url + query),
 		page:      map[string]any{"iceServers": servers(url + query), "iceTransportPolicy": "relay"},
 		check:     selected("udp", "relay"),
+		loses:     true,
 		end:       stop,
 	}, nil
 }

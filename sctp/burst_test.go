@@ -1,0 +1,165 @@
+package sctp
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// A fullSocket is the receiving socket of a process that is busy: it takes packets
+// out only at the end of each period, and holds so many.
+type fullSocket struct {
+	period time.Duration
+	holds  int
+	counts map[time.Time]int // of packets to be read at a time
+}
+
+// arrive returns how long a packet that arrives waits to be read; ok is false where
+// the socket is full.
+func (s *fullSocket) arrive(at time.Time) (wait time.Duration, ok bool) {
+	read := at.Truncate(s.period).Add(s.period)
+	if s.counts[read] == s.holds {
+		return 0, false
+	}
+	s.counts[read]++
+	return read.Sub(at), true
+}
+
+// Small messages that a program sends in a loop, one after the other, do not make
+// the receiver's socket overflow, however fast the loop is and however long the
+// path.
+func TestBurstFitsTheSocket(t *testing.T) {
+	const count, size = 500, 30
+	for _, c := range []CongestionControl{CongestionModel, CongestionCubic, CongestionReno} {
+		for _, delay := range []time.Duration{0, 50 * time.Microsecond, 5 * time.Millisecond, 100 * time.Millisecond} {
+			for _, gap := range []time.Duration{0, 5 * time.Microsecond, 50 * time.Microsecond, 150 * time.Microsecond} {
+				for name, o := range map[string]SendOptions{
+					"reliable":   {},
+					"retransmit": {Unordered: true, LimitRetransmits: true},
+					"lifetime":   {Lifetime: time.Millisecond},
+				} {
+					for _, streams := range []int{1, 100} {
+						t.Run(fmt.Sprintf("%v/%v/%v/%s/%d", c, delay, gap, name, streams), func(t *testing.T) {
+							p := newPair(t, 1, Config{CongestionControl: c, DisableInterleaving: streams == 1}, Config{})
+							p.delay = delay
+							p.connect()
+							p.send(0, 1, testMessage(1, 0, size), SendOptions{}) // tells the round trip
+							p.run(time.Second)
+							p.got[1] = nil
+							s := &fullSocket{5 * time.Millisecond, 64, map[time.Time]int{}}
+							p.path = func(to int, _ []byte) (time.Duration, bool) {
+								if to == 0 {
+									return 0, true
+								}
+								return s.arrive(p.now.Add(delay))
+							}
+							for n := range count {
+								p.send(0, uint16(n%streams), testMessage(uint16(n%streams), n, size), o)
+								p.flush(0)
+								if gap > 0 {
+									p.run(gap)
+								}
+							}
+							p.run(2 * time.Second)
+							if len(p.got[1]) != count || p.ends[0].Stats().ChunksRetransmitted > 0 {
+								t.Errorf("%d of %d arrive, %d of them sent again", len(p.got[1]), count, p.ends[0].Stats().ChunksRetransmitted)
+							}
+						})
+					}
+				}
+			}
+		}
+	}
+}
+
+// Of a burst, a few packets go at once. The rest share.
+func TestBurstSharesPackets(t *testing.T) {
+	for _, streams := range []int{1, 100} {
+		p := newPair(t, 1, Config{}, Config{})
+		p.connect()
+		const count = 500
+		p.packets = 0
+		for n := range count {
+			p.send(0, uint16(n%streams), testMessage(0, n, 30), SendOptions{Unordered: true, LimitRetransmits: true})
+			p.flush(0)
+			if n == 0 && p.packets != 1 {
+				t.Fatal("the first message does not go at once")
+			}
+		}
+		for p.ends[0].queue.messages > 0 {
+			p.now = p.ends[0].NextTimeout() // no acknowledgement comes
+			p.ends[0].Advance(p.now)
+			p.flush(0)
+		}
+		const each = (1200 - commonHeaderSize) / (iDataHeaderSize + 32)
+		if full := (count + each - 1) / each; p.packets > full+smallBurst+1 {
+			t.Errorf("%d streams: %d packets, where %d would do", streams, p.packets, full)
+		}
+	}
+}
+
+// A message that follows no others goes at once, and so does the answer to one,
+// whatever the pace: as many a second as the path lets the two ends exchange.
+func TestLoneMessagesGoAtOnce(t *testing.T) {
+	now := func(p *pair, why string, size int) {
+		t.Helper()
+		p.send(0, 1, testMessage(1, 0, size), SendOptions{})
+		p.flush(0)
+		if p.ends[0].Pending() == 0 || p.ends[0].queue.messages > 0 {
+			t.Fatalf("%s: a message of %d bytes waits", why, size)
+		}
+	}
+	for _, size := range []int{8, 1000, 3000, 16000} {
+		p := newPair(t, 1, Config{}, Config{})
+		p.delay = 5 * time.Microsecond
+		p.connect()
+		for range 1000 { // one direction; every other packet is not acknowledged yet
+			now(p, "the next of those that have arrived", size)
+			p.run(25 * time.Microsecond)
+		}
+		for range 1000 {
+			now(p, "there and back", size)
+			p.run(10 * time.Microsecond)
+			p.send(1, 1, testMessage(1, 0, size), SendOptions{})
+			p.flush(1)
+			if p.ends[1].queue.messages > 0 {
+				t.Fatal("an answer waits")
+			}
+			p.run(10 * time.Microsecond)
+		}
+		p = newPair(t, 1, Config{}, Config{})
+		p.delay = 50 * time.Millisecond
+		p.connect()
+		if size > 1000 {
+			continue // the pacer spreads those
+		}
+		for range 1000 {
+			now(p, "many in flight", size)
+			p.run(5 * time.Millisecond)
+		}
+		for range 100 {
+			for range smallBurst {
+				now(p, "a few each tick", 8)
+			}
+			p.run(gameTick)
+		}
+	}
+}
+
+// Flush lets what waits for more go.
+func TestFlush(t *testing.T) {
+	p := newPair(t, 1, Config{}, Config{})
+	p.connect()
+	for n := range 20 {
+		p.send(0, 1, testMessage(1, n, 30), SendOptions{})
+		p.flush(0)
+	}
+	if p.ends[0].queue.messages == 0 {
+		t.Fatal("nothing waits")
+	}
+	p.ends[0].Flush()
+	p.flush(0)
+	if n := p.ends[0].queue.messages; n > 0 {
+		t.Errorf("%d messages wait", n)
+	}
+}
