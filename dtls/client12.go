@@ -85,11 +85,10 @@ func (c *Conn) sendClientHello() error {
 // the version: nothing but another ClientHello goes before it is known.
 func (c *Conn) clientFirstAnswer(now time.Time, m message) error {
 	switch {
-	case m.typ == typeHelloVerifyRequest && m.epoch == 0:
-		if !c.cfg.speaks(VersionDTLS12) {
-			return fatal(AlertProtocolVersion, "server chose version 1.2")
-		}
+	case m.typ == typeHelloVerifyRequest && m.epoch == 0 && c.cfg.speaks(VersionDTLS12):
 		return c.answerCookie(m.body)
+	case m.typ == typeHelloVerifyRequest && c.strict:
+		return fatal(AlertProtocolVersion, "server chose version 1.2")
 	case m.typ == typeServerHello && m.epoch == 0:
 		h, err := parseServerHello(m.body)
 		if err != nil {
@@ -172,6 +171,28 @@ func (c *Conn) answerCookie(body []byte) error {
 	c.hs.hello.cookie = cookie
 	c.hs.step = (*Conn).clientSecondAnswer12
 	return c.sendClientHello()
+}
+
+// anotherCookie reports whether f is a HelloVerifyRequest in the place of one
+// that the client followed, with another cookie. Neither is authenticated. The
+// first may be forged, and a server answers each hello whose cookie is not its
+// own with such a message, under the same message_seq if it keeps no state.
+func (c *Conn) anotherCookie(h recordHeader, f fragment) bool {
+	if !c.client || c.version != 0 || c.hs.retries == 0 || c.hs.retries >= maxHelloRetries ||
+		h.epoch != 0 || f.typ != typeHelloVerifyRequest || len(f.data) != f.length {
+		return false
+	}
+	cookie, err := parseHelloVerifyRequest(f.data)
+	return err == nil && !slices.Equal(cookie, c.hs.hello.cookie)
+}
+
+// verifyAnew follows the HelloVerifyRequest f: the client sends its hello again,
+// and numbers messages as if f had been the first.
+func (c *Conn) verifyAnew(now time.Time, f fragment) {
+	c.in.next, c.nextSend = uint32(f.seq)+1, f.seq+1
+	if err := c.answerCookie(f.data); err != nil {
+		c.fail(err)
+	}
 }
 
 // acceptServerHello12 checks a ServerHello against what we offered.
@@ -311,11 +332,11 @@ func (c *Conn) clientServerKeyExchange(now time.Time, m message) error {
 // server's flight, and answers with ours.
 func (c *Conn) clientHelloDone(now time.Time, m message) (err error) {
 	if m.typ == typeCertificateRequest && m.epoch == 0 && !c.hs.asked {
-		c.hs.asked = true
 		w, err := parseCertificateRequest12(m.body)
 		if err != nil {
 			return err
 		}
+		c.hs.asked = true
 		c.hs.askedSchemes = w.schemes
 		c.hs.transcript.add(m)
 		return c.chooseCertificate(w)

@@ -68,7 +68,9 @@ type Config struct {
 	// Strict ends the handshake where the far end seems to have sent, in
 	// plaintext, what it should not have. By default that is dropped, and
 	// counted, since anybody could have sent it (RFC 9147 §4.5.2), and an ACK in
-	// plaintext believed only until the timer runs out. It is for finding
+	// plaintext believed only until the timer runs out. A message that is due and
+	// has the wrong content, which an attacker can send before the remote peer
+	// does, ends the handshake in any case. Strict is for finding
 	// mistakes of a far end, where nobody else can send to us.
 	Strict bool
 

@@ -102,9 +102,6 @@ func (c *Conn) endFlight(final bool) {
 	c.out.final = final
 	c.timeout = c.initialTimeout()
 	c.lastSeq = int32(c.in.next) - 1
-	if c.unproven != nil {
-		c.unproven.answered()
-	}
 }
 
 // repeat sends our flight again because the far end repeated the end of its
@@ -144,9 +141,7 @@ func (c *Conn) appendFlight(now time.Time, dst []byte, limit int) []byte {
 	}
 	c.out.longest = max(c.out.longest, len(b)-len(dst))
 	c.out.sentAt = now
-	// What the peer seems to repeat does not put off the timer: it may be
-	// somebody else who repeats it.
-	if !c.out.final && (c.unproven == nil || c.retransmitAt.IsZero()) {
+	if !c.out.final {
 		c.retransmitAt = now.Add(c.timeout)
 	}
 	return b
