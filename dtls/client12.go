@@ -36,6 +36,9 @@ func (c *Conn) startClient(now time.Time) error {
 		sizeLimit:    c.ownLimit,
 		connectionID: c.cid,
 	}
+	if id := c.cfg.ExternalSessionID; id != "" {
+		h.extensions.externalSessionID = []byte(id)
+	}
 	if c.cfg.speaks(VersionDTLS13) {
 		if err := c.offer13(h, now); err != nil {
 			return err
@@ -229,8 +232,8 @@ func (c *Conn) acceptServerHello12(h *serverHello) error {
 	return nil
 }
 
-// acceptProtocols takes what the server chose with ALPN and use_srtp, and its
-// limit for records.
+// acceptProtocols takes what the server chose with ALPN and use_srtp, its limit
+// for records and its external_session_id.
 func (c *Conn) acceptProtocols(e *helloExtensions) error {
 	if e.has(extALPN) {
 		// RFC 7301 §3.1: exactly one, of those offered.
@@ -246,9 +249,11 @@ func (c *Conn) acceptProtocols(e *helloExtensions) error {
 		c.srtp = e.srtpProfiles[0]
 	}
 	if e.has(extRecordSizeLimit) {
-		return c.acceptSizeLimit(e.sizeLimit)
+		if err := c.acceptSizeLimit(e.sizeLimit); err != nil {
+			return err
+		}
 	}
-	return nil
+	return c.checkExternalSessionID(e)
 }
 
 // mayAnswer tells whether our ClientHello had extension t (RFC 5246
@@ -261,6 +266,8 @@ func (c *Conn) mayAnswer(t extensionType) bool {
 		return c.ownLimit != 0
 	case extConnectionID:
 		return c.cid != nil
+	case extExternalSessionID:
+		return c.cfg.ExternalSessionID != ""
 	case extSessionTicket:
 		return c.cfg.Tickets
 	case extServerName:

@@ -78,6 +78,15 @@ type Config struct {
 	ALPN         []string // protocols, RFC 7301; none by default
 	SRTPProfiles []uint16 // use_srtp, RFC 5764 §4.1.2; none by default
 
+	// ExternalSessionID is what RFC 8844 §4.3 binds the connection to: 20 to 255
+	// bytes, for SDP the a=tls-id of the local description. A client sends it, and
+	// a server in answer to a client that does. PeerExternalSessionID is that of the
+	// peer: a peer that sends another one ends the handshake with
+	// ErrExternalSessionID. A peer that sends none is accepted. Empty: nothing is
+	// sent, or the value that the peer sends is ignored.
+	ExternalSessionID     string
+	PeerExternalSessionID string
+
 	// Tickets makes a client ask for sessions, which come with EventSession,
 	// and Session is one to resume. TicketKeys makes a server give and resume
 	// them: the first key seals tickets, all of them open some. By default
@@ -164,6 +173,9 @@ func (cfg *Config) check() error {
 	}
 	if n := cfg.RecordSizeLimit; n != 0 && (n < minSizeLimit || n > maxPlaintext+1) {
 		return fmt.Errorf("%w: RecordSizeLimit %d", ErrConfig, n)
+	}
+	if n := len(cfg.ExternalSessionID); n != 0 && (n < minExternalSessionID || n > maxExternalSessionID) {
+		return fmt.Errorf("%w: ExternalSessionID of %d bytes", ErrConfig, n)
 	}
 	for _, g := range cfg.Groups {
 		if g.curve() == nil && g != GroupX25519MLKEM768 {

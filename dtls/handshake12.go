@@ -32,6 +32,16 @@ func (c *Conn) begin12(su suite, hello message) {
 	c.hs.sent = message{}
 }
 
+// checkExternalSessionID checks the peer's external_session_id, which a peer
+// may leave out (RFC 8844 §4.3).
+func (c *Conn) checkExternalSessionID(e *helloExtensions) error {
+	want := c.cfg.PeerExternalSessionID
+	if want == "" || !e.has(extExternalSessionID) || string(e.externalSessionID) == want {
+		return nil
+	}
+	return fatal(AlertIllegalParameter, "%w", ErrExternalSessionID)
+}
+
 // checkPeerChain judges the far end's certificates: this is what keeps
 // everybody but the one described from getting any further.
 func (c *Conn) checkPeerChain(chain [][]byte) error {

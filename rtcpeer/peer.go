@@ -616,13 +616,19 @@ func (p *peer) makeDTLS(now time.Time, remote *description, client bool) error {
 	for _, f := range remote.data().Fingerprints {
 		fingerprints = append(fingerprints, dtls.Fingerprint{Hash: f.Hash, Value: f.Value})
 	}
+	// Browsers have no tls-id. Without both, a peer cannot check the extension.
+	localID, remoteID := p.neg.localApplied().data().TLSID, remote.data().TLSID
+	if localID == "" || remoteID == "" {
+		localID, remoteID = "", ""
+	}
 	p.neg.client, p.neg.roleKnown = client, true
 	err = p.core.makeDTLS(dtls.Config{
 		Client: p.neg.client, Certificate: cert, Fingerprints: fingerprints,
 		MinVersion: minVersion, MaxVersion: maxVersion,
 		// There is no media, but some peers, pion among them, end a handshake
 		// without use_srtp (RFC 5764 §4.1.1).
-		SRTPProfiles: []uint16{srtpAES128GCM, srtpAES128CM},
+		SRTPProfiles:      []uint16{srtpAES128GCM, srtpAES128CM},
+		ExternalSessionID: localID, PeerExternalSessionID: remoteID,
 		// So that the far end says what it accepts; see core.discover.
 		RecordSizeLimit:     maxRecord,
 		DiscardCertificates: true, // the fingerprint says all
