@@ -206,10 +206,10 @@ const (
 	maxEarlyLen = 2048
 )
 
-// MaxRecords is how many records of one datagram are worth reading. A datagram
-// of a handshake has about ten, one with data seldom more than one; what comes
-// behind as many is work without end, since a record takes no more than a few
-// bytes.
+// MaxRecords is the number of records that an owner should read of one datagram.
+// A datagram of a handshake has about ten, a datagram with data seldom more than
+// one. An empty record has 13 to 37 bytes, so without a limit a datagram of 64 KB
+// has thousands.
 const MaxRecords = 64
 
 // ReadRecord takes the first record of datagram b, which it decrypts in

@@ -616,10 +616,11 @@ func (p *peer) makeDTLS(now time.Time, remote *description, client bool) error {
 	for _, f := range remote.data().Fingerprints {
 		fingerprints = append(fingerprints, dtls.Fingerprint{Hash: f.Hash, Value: f.Value})
 	}
-	// Browsers have no tls-id. Without both, a peer cannot check the extension.
-	localID, remoteID := p.neg.localApplied().data().TLSID, remote.data().TLSID
-	if localID == "" || remoteID == "" {
-		localID, remoteID = "", ""
+	// RFC 8844 §4.3. The local description has a tls-id if the remote one has it;
+	// a peer without one, such as a browser, does not know the extension.
+	localID, remoteID := "", remote.data().TLSID
+	if remoteID != "" {
+		localID = p.neg.tlsID
 	}
 	p.neg.client, p.neg.roleKnown = client, true
 	err = p.core.makeDTLS(dtls.Config{
