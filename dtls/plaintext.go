@@ -16,8 +16,8 @@ import (
 
 // causeWait is how long the probable cause waits for the handshake to go on.
 // With a first timeout of 400 ms the local flight goes five times until then. At
-// 20 % loss in each direction, 16 of 4000 handshakes need longer for a flight. A
-// shorter wait on a path with a shorter round trip would be too short for peers
+// 20 % loss in each direction, an alert that is forged ends 14 of 4000 handshakes.
+// A shorter wait on a path with a shorter round trip would be too short for peers
 // whose first timeout is 1 s (RFC 6347 §4.2.4.1).
 const causeWait = 5 * time.Second
 
