@@ -66,6 +66,9 @@ func (c *Conn) beginFlight(n int) {
 	c.flightArrived()
 	c.out.messages = make([]outMessage, 0, n)
 	c.dropAcks()
+	if !c.strict {
+		c.in.dropPlaintext() // no answer to a flight comes before it
+	}
 }
 
 // flightArrived drops our last flight, of which the far end has all.

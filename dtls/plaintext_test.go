@@ -137,3 +137,25 @@ func TestWrongContent(t *testing.T) {
 	p.deliver(p.client, plaintext(typeServerHello, 0, body))
 	wantAlert(t, "a suite that was not offered", p.client, AlertIllegalParameter)
 }
+
+// TestAnswerBeforeFlight: a message in plaintext that is there before the
+// client sends the hello that it would answer is dropped.
+func TestAnswerBeforeFlight(t *testing.T) {
+	p := newPair(t, func(client, server *Config) {
+		only13(client, server)
+		server.Groups = []Group{GroupP384} // for which the client has no share
+	})
+	p.start()
+	p.flush()
+	h := &serverHello{version: VersionDTLS12, suite: 1}
+	body, err := h.marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.deliver(p.client, plaintext(typeServerHello, 1, body))
+	p.run()
+	if !p.client.Established() || !p.server.Established() {
+		t.Fatalf("client %v, server %v", p.client.Err(), p.server.Err())
+	}
+	p.exchange()
+}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -25,16 +26,14 @@ func TestReplayedHello(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer l.Close()
-		dial := func(addr net.Addr) (client *Conn, server net.Conn) {
+		dial := func(s net.PacketConn) (client *Conn, server net.Conn) {
 			t.Helper()
-			// The flight of the replayed handshake can come while the client
-			// waits for its own, which ends that attempt.
-			waits(t, "a connection", func() bool {
-				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-				defer cancel()
-				client, err = Dial(ctx, rebind(t, addr), l.Addr(), cc)
-				return err == nil
-			})
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			client, err := Dial(ctx, s, l.Addr(), cc)
+			if err != nil {
+				t.Fatal(err)
+			}
 			if server, err = l.Accept(); err != nil {
 				t.Fatal(err)
 			}
@@ -42,21 +41,12 @@ func TestReplayedHello(t *testing.T) {
 		}
 		first := &tape{PacketConn: socket(t)}
 		addr := first.LocalAddr()
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		defer cancel()
-		client, err := Dial(ctx, first, l.Addr(), cc)
-		if err != nil {
-			t.Fatal(err)
-		}
-		server, err := l.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
+		client, server := dial(first)
 		client.Close()
 		if _, err := server.Read(make([]byte, 1)); err != io.EOF {
 			t.Fatal(err)
 		}
-		client, server = dial(addr)
+		client, server = dial(rebind(t, addr))
 		first.mu.Lock()
 		replayed := first.sent[1:2] // the hello with the cookie
 		if version == dtls.VersionDTLS13 {
@@ -66,18 +56,24 @@ func TestReplayedHello(t *testing.T) {
 		for _, d := range replayed {
 			client.socket.WriteTo(d, l.Addr())
 		}
-		waits(t, "the replayed hello begins a handshake", func() bool {
+		handshakes := func() []*Conn {
 			l.mu.Lock()
 			defer l.mu.Unlock()
-			return l.queue.Len() == 1
-		})
+			return slices.DeleteFunc(l.all(), func(c *Conn) bool { return c == server })
+		}
+		waits(t, "the replayed hello begins a handshake", func() bool { return len(handshakes()) == 1 })
 		for range 3 {
 			passes(t, "beside a replayed hello", client, server)
 			passes(t, "beside a replayed hello", server, client)
 		}
-		// The client can still begin anew.
+		// The client can begin anew, once no flight of the replayed handshake can
+		// come in the place of its own.
+		for _, c := range handshakes() {
+			c.Close()
+		}
+		waits(t, "the replayed handshake ends", func() bool { return len(handshakes()) == 0 })
 		client.socket.Close()
-		again, next := dial(addr)
+		again, next := dial(rebind(t, addr))
 		defer again.Close()
 		passes(t, "begun anew", again, next)
 		if _, err := server.Read(make([]byte, 1)); err != errBegunAnew {
