@@ -123,6 +123,9 @@ var (
 	// ErrFingerprintMismatch says that the far end's certificate is none of
 	// those its description promised. An AlertError wraps it.
 	ErrFingerprintMismatch = errors.New("certificate does not match the fingerprints")
+	// ErrExternalSessionID reports that the peer's external_session_id is not
+	// Config.PeerExternalSessionID. An AlertError wraps it.
+	ErrExternalSessionID = errors.New("external_session_id is not that of the peer's description (RFC 8844)")
 )
 
 // An AlertError ends a connection that an alert ended.

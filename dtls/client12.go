@@ -36,6 +36,9 @@ func (c *Conn) startClient(now time.Time) error {
 		sizeLimit:    c.ownLimit,
 		connectionID: c.cid,
 	}
+	if id := c.cfg.ExternalSessionID; id != "" {
+		h.extensions.externalSessionID = []byte(id)
+	}
 	if c.cfg.speaks(VersionDTLS13) {
 		if err := c.offer13(h, now); err != nil {
 			return err
@@ -85,11 +88,10 @@ func (c *Conn) sendClientHello() error {
 // the version: nothing but another ClientHello goes before it is known.
 func (c *Conn) clientFirstAnswer(now time.Time, m message) error {
 	switch {
-	case m.typ == typeHelloVerifyRequest && m.epoch == 0:
-		if !c.cfg.speaks(VersionDTLS12) {
-			return fatal(AlertProtocolVersion, "server chose version 1.2")
-		}
+	case m.typ == typeHelloVerifyRequest && m.epoch == 0 && c.cfg.speaks(VersionDTLS12):
 		return c.answerCookie(m.body)
+	case m.typ == typeHelloVerifyRequest && c.strict:
+		return fatal(AlertProtocolVersion, "server chose version 1.2")
 	case m.typ == typeServerHello && m.epoch == 0:
 		h, err := parseServerHello(m.body)
 		if err != nil {
@@ -174,6 +176,28 @@ func (c *Conn) answerCookie(body []byte) error {
 	return c.sendClientHello()
 }
 
+// anotherCookie reports whether f is a HelloVerifyRequest in the place of one
+// that the client followed, with another cookie. Neither is authenticated. The
+// first may be forged, and a server answers each hello whose cookie is not its
+// own with such a message, under the same message_seq if it keeps no state.
+func (c *Conn) anotherCookie(h recordHeader, f fragment) bool {
+	if !c.client || c.version != 0 || c.hs.retries == 0 || c.hs.retries >= maxHelloRetries ||
+		h.epoch != 0 || f.typ != typeHelloVerifyRequest || len(f.data) != f.length {
+		return false
+	}
+	cookie, err := parseHelloVerifyRequest(f.data)
+	return err == nil && !slices.Equal(cookie, c.hs.hello.cookie)
+}
+
+// verifyAnew follows the HelloVerifyRequest f: the client sends its hello again,
+// and numbers messages as if f had been the first.
+func (c *Conn) verifyAnew(now time.Time, f fragment) {
+	c.in.next, c.nextSend = uint32(f.seq)+1, f.seq+1
+	if err := c.answerCookie(f.data); err != nil {
+		c.fail(err)
+	}
+}
+
 // acceptServerHello12 checks a ServerHello against what we offered.
 func (c *Conn) acceptServerHello12(h *serverHello) error {
 	offered := &c.hs.hello
@@ -208,8 +232,8 @@ func (c *Conn) acceptServerHello12(h *serverHello) error {
 	return nil
 }
 
-// acceptProtocols takes what the server chose with ALPN and use_srtp, and its
-// limit for records.
+// acceptProtocols takes what the server chose with ALPN and use_srtp, its limit
+// for records and its external_session_id.
 func (c *Conn) acceptProtocols(e *helloExtensions) error {
 	if e.has(extALPN) {
 		// RFC 7301 §3.1: exactly one, of those offered.
@@ -225,9 +249,11 @@ func (c *Conn) acceptProtocols(e *helloExtensions) error {
 		c.srtp = e.srtpProfiles[0]
 	}
 	if e.has(extRecordSizeLimit) {
-		return c.acceptSizeLimit(e.sizeLimit)
+		if err := c.acceptSizeLimit(e.sizeLimit); err != nil {
+			return err
+		}
 	}
-	return nil
+	return c.checkExternalSessionID(e)
 }
 
 // mayAnswer tells whether our ClientHello had extension t (RFC 5246
@@ -240,6 +266,8 @@ func (c *Conn) mayAnswer(t extensionType) bool {
 		return c.ownLimit != 0
 	case extConnectionID:
 		return c.cid != nil
+	case extExternalSessionID:
+		return c.cfg.ExternalSessionID != ""
 	case extSessionTicket:
 		return c.cfg.Tickets
 	case extServerName:
@@ -311,11 +339,11 @@ func (c *Conn) clientServerKeyExchange(now time.Time, m message) error {
 // server's flight, and answers with ours.
 func (c *Conn) clientHelloDone(now time.Time, m message) (err error) {
 	if m.typ == typeCertificateRequest && m.epoch == 0 && !c.hs.asked {
-		c.hs.asked = true
 		w, err := parseCertificateRequest12(m.body)
 		if err != nil {
 			return err
 		}
+		c.hs.asked = true
 		c.hs.askedSchemes = w.schemes
 		c.hs.transcript.add(m)
 		return c.chooseCertificate(w)

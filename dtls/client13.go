@@ -77,6 +77,10 @@ func (c *Conn) acceptServerHello13(h *serverHello, m message) error {
 			return fatal(AlertUnsupportedExtension, "server answers extension %d in its hello", t)
 		}
 	}
+	// RFC 8446 §4.2.8: a HelloRetryRequest has only the group.
+	if e.has(extKeyShare) && (e.keyShares[0].data == nil) != retry {
+		return errDecode
+	}
 	if c.retried && (retry || h.suite != c.suite) {
 		return fatal(alertForSecond(retry), "server changes its mind after a HelloRetryRequest")
 	}
@@ -118,9 +122,6 @@ func (c *Conn) retryHello(h *serverHello, m message) error {
 	if e.has(extKeyShare) {
 		g := e.keyShares[0].group
 		shared := slices.ContainsFunc(hello.keyShares, func(k keyShare) bool { return k.group == g })
-		if e.keyShares[0].data != nil {
-			return errDecode
-		}
 		if shared || !slices.Contains(hello.groups, g) {
 			return fatal(AlertIllegalParameter, "HelloRetryRequest asks for group %v", g)
 		}
@@ -144,9 +145,6 @@ func (c *Conn) acceptShare(e *helloExtensions) error {
 		return fatal(AlertMissingExtension, "ServerHello without key_share")
 	}
 	share := e.keyShares[0]
-	if share.data == nil {
-		return errDecode
-	}
 	i := slices.IndexFunc(c.hs.keys, func(k ephemeral) bool { return k.group == share.group })
 	if i < 0 {
 		return fatal(AlertIllegalParameter, "server chose group %v, for which it got no share", share.group)
@@ -199,11 +197,11 @@ func (c *Conn) clientEncryptedExtensions(now time.Time, m message) error {
 // certificates. One that is not the one promised ends the handshake here.
 func (c *Conn) clientCertificate13(now time.Time, m message) (err error) {
 	if m.typ == typeCertificateRequest && m.epoch == epochHandshake && !c.hs.asked {
-		c.hs.asked = true
 		w, err := parseCertificateRequest13(m.body)
 		if err != nil {
 			return err
 		}
+		c.hs.asked = true
 		c.hs.askedSchemes = w.schemes
 		c.hs.transcript.add(m)
 		return c.chooseCertificate(w)

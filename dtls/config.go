@@ -68,13 +68,24 @@ type Config struct {
 	// Strict ends the handshake where the far end seems to have sent, in
 	// plaintext, what it should not have. By default that is dropped, and
 	// counted, since anybody could have sent it (RFC 9147 §4.5.2), and an ACK in
-	// plaintext believed only until the timer runs out. It is for finding
+	// plaintext believed only until the timer runs out. A message that is due and
+	// has the wrong content, which an attacker can send before the remote peer
+	// does, ends the handshake in any case. Strict is for finding
 	// mistakes of a far end, where nobody else can send to us.
 	Strict bool
 
 	ServerName   string   // a client's server_name, RFC 6066 §3, or the one that a server confirms; none by default
 	ALPN         []string // protocols, RFC 7301; none by default
 	SRTPProfiles []uint16 // use_srtp, RFC 5764 §4.1.2; none by default
+
+	// ExternalSessionID is what RFC 8844 §4.3 binds the connection to: 20 to 255
+	// bytes, for SDP the a=tls-id of the local description. A client sends it, and
+	// a server in answer to a client that does. PeerExternalSessionID is that of the
+	// peer: a peer that sends another one ends the handshake with
+	// ErrExternalSessionID. A peer that sends none is accepted. Empty: nothing is
+	// sent, or the value that the peer sends is ignored.
+	ExternalSessionID     string
+	PeerExternalSessionID string
 
 	// Tickets makes a client ask for sessions, which come with EventSession,
 	// and Session is one to resume. TicketKeys makes a server give and resume
@@ -162,6 +173,9 @@ func (cfg *Config) check() error {
 	}
 	if n := cfg.RecordSizeLimit; n != 0 && (n < minSizeLimit || n > maxPlaintext+1) {
 		return fmt.Errorf("%w: RecordSizeLimit %d", ErrConfig, n)
+	}
+	if n := len(cfg.ExternalSessionID); n != 0 && (n < minExternalSessionID || n > maxExternalSessionID) {
+		return fmt.Errorf("%w: ExternalSessionID of %d bytes", ErrConfig, n)
 	}
 	for _, g := range cfg.Groups {
 		if g.curve() == nil && g != GroupX25519MLKEM768 {

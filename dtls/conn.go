@@ -55,6 +55,7 @@ type Conn struct {
 	alertPending bool
 	alertsLeft   uint8 // repetitions of a fatal alert
 	newer        bool  // the record read last was the newest there is
+	proven       bool  // a record under keys was opened, or the Conn is strict
 
 	peer       [][]byte   // DER
 	protocol   string     // ALPN
@@ -95,8 +96,6 @@ type Conn struct {
 
 	events []Event
 	stats  Stats
-
-	unproven *unproven // nil once a record under keys was opened
 
 	lastSeq int32 // message_seq that ends the far end's last flight; -1: none
 
@@ -139,6 +138,9 @@ type handshake struct {
 	ticketLife time.Duration // of it
 
 	asked bool // we were asked for a certificate, or asked
+
+	cause   error     // probable cause of a failure, from plaintext; nil: none
+	causeAt time.Time // when cause ends the handshake, unless it goes on
 }
 
 // A step takes the message that is next in order. It returns an *AlertError
@@ -164,6 +166,7 @@ func NewConn(cfg Config) (*Conn, error) {
 		cfg:          &cfg,
 		client:       cfg.Client,
 		strict:       cfg.Strict,
+		proven:       cfg.Strict,
 		patient:      cfg.PatientRetransmission,
 		ownLimit:     cfg.RecordSizeLimit,
 		firstTimeout: cfg.InitialTimeout,
@@ -186,9 +189,6 @@ func (c *Conn) Start(now time.Time) {
 	}
 	c.state = stateHandshake
 	c.hs, c.secrets = &handshake{}, &secrets12{}
-	if !c.strict {
-		c.unproven = &unproven{flight: true}
-	}
 	if !c.client {
 		c.hs.step = (*Conn).serverClientHello
 		return
@@ -207,10 +207,10 @@ const (
 	maxEarlyLen = 2048
 )
 
-// MaxRecords is how many records of one datagram are worth reading. A datagram
-// of a handshake has about ten, one with data seldom more than one; what comes
-// behind as many is work without end, since a record takes no more than a few
-// bytes.
+// MaxRecords is the number of records that an owner should read of one datagram.
+// A datagram of a handshake has about ten, a datagram with data seldom more than
+// one. An empty record has 13 to 37 bytes, so without a limit a datagram of 64 KB
+// has thousands.
 const MaxRecords = 64
 
 // ReadRecord takes the first record of datagram b, which it decrypts in
@@ -274,9 +274,7 @@ func (c *Conn) readRecord(now time.Time, h *recordHeader, rec []byte) (data []by
 		c.mistake(0, fatal(AlertUnexpectedMessage, "record of type %d in plaintext", h.typ))
 		return nil
 	}
-	if r.kind != noAEAD {
-		c.unproven = nil
-	}
+	c.proven = c.proven || r.kind != noAEAD
 	c.newer = r.window.top > top && r == c.read[len(c.read)-1]
 	c.noteUse(now, r)
 	if r.epoch > 3 && r == c.read[len(c.read)-1] {
@@ -403,10 +401,9 @@ func (c *Conn) handleFragments(now time.Time, h recordHeader, payload []byte) {
 		case c.hs == nil && c.version != VersionDTLS13:
 			c.handleLateFragment(now, h, f)
 		case uint32(f.seq) < c.in.next:
-			if c.unproven != nil {
-				c.unproven.compare(f) // which came in plaintext
-			}
-			if int32(f.seq) == c.lastSeq && f.last() {
+			if c.anotherCookie(h, f) {
+				c.verifyAnew(now, f)
+			} else if int32(f.seq) == c.lastSeq && f.last() {
 				c.repeat(now)
 			}
 		case h.epoch == 0 && c.readEpoch(epochHandshake) != nil:
@@ -418,7 +415,7 @@ func (c *Conn) handleFragments(now time.Time, h recordHeader, payload []byte) {
 		case !c.in.add(h.epoch, f):
 			c.stats.Rejected++
 			kept = false
-		case c.version == VersionDTLS13 && c.hs != nil && (h.epoch > 0 || c.unproven == nil):
+		case c.version == VersionDTLS13 && c.hs != nil && c.proven:
 			// RFC 9147 §7: a part of the next flight acknowledges all of ours.
 			// An ACK of that part makes the far end send the rest.
 			c.retransmitAt = time.Time{}
@@ -439,19 +436,22 @@ func (c *Conn) runSteps(now time.Time) {
 		if !ok {
 			return
 		}
-		var err error
-		switch {
-		case c.hs == nil:
-			err = c.afterHandshake13(now, m)
-		case c.unproven != nil && m.epoch == 0:
-			c.takeUnproven(now, m)
-		default:
-			c.setDeadline(now)
-			c.retransmitAt = time.Time{} // the peer answered, so our flight arrived
-			err = c.hs.step(c, now, m)
+		if c.hs == nil {
+			if err := c.afterHandshake13(now, m); err != nil {
+				c.fail(err)
+			}
+			continue
 		}
-		if err != nil {
-			c.fail(err)
+		if c.proven {
+			// The remote peer answered, so the local flight arrived. In plaintext
+			// the timer runs until the next local flight (RFC 6347 §4.2.4).
+			c.retransmitAt = time.Time{}
+		}
+		if err := c.hs.step(c, now, m); err != nil {
+			c.refuse(now, m, err)
+		} else if c.state == stateHandshake {
+			c.setDeadline(now)
+			c.postponeCause(now)
 		}
 	}
 }
@@ -493,8 +493,8 @@ func (c *Conn) handleAlert(now time.Time, epoch uint16, payload []byte) {
 		c.queueAlert(levelWarning, AlertCloseNotify)
 	case protected:
 		c.fail(&AlertError{Alert: alert, Remote: true})
-	case c.unproven != nil && c.heard():
-		c.unproven.suspect(now, &AlertError{Alert: alert, Remote: true})
+	case !c.proven:
+		c.suspect(now, &AlertError{Alert: alert, Remote: true})
 	case c.strict && c.hs != nil && c.heard():
 		c.fail(&AlertError{Alert: alert, Remote: true})
 	}
@@ -610,7 +610,7 @@ func (c *Conn) establish() {
 	if c.cfg.DiscardCertificates {
 		c.peer = nil
 	}
-	c.hs, c.cfg, c.unproven = nil, nil, nil
+	c.hs, c.cfg = nil, nil
 	if c.version == VersionDTLS13 {
 		// A client's Finished goes on until it is acknowledged, and a server
 		// can acknowledge it again, until the deadline.
@@ -633,7 +633,7 @@ func (c *Conn) establish() {
 // end lets go of all that a connection needs only while it lives.
 func (c *Conn) end(s connState, err error, kind EventKind) {
 	c.state, c.err = s, err
-	c.hs, c.unproven, c.early, c.in, c.out = nil, nil, nil, reassembler{}, flight{}
+	c.hs, c.early, c.in, c.out = nil, nil, reassembler{}, flight{}
 	c.dropAcks()
 	c.stopTimers()
 	if kind != EventNone {

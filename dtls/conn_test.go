@@ -146,7 +146,7 @@ func TestTrueAlertEndsHandshakeSoon(t *testing.T) {
 	if !errors.As(p.server.Err(), &a) || a.Alert != AlertHandshakeFailure || a.Remote {
 		t.Errorf("server %v", p.server.Err())
 	}
-	if took := p.now.Sub(epoch); took > 2*doubtTime+time.Second {
+	if took := p.now.Sub(epoch); took > 2*causeWait+time.Second {
 		t.Errorf("took %v", took)
 	}
 }

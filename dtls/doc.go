@@ -23,6 +23,7 @@
 //	protection.go, protection13.go  keys of an epoch, sealing and opening
 //	replay.go                       which records were seen
 //	reassembly.go                   fragments become messages
+//	plaintext.go                    errors in messages that anybody can have sent
 //	client12.go, client13.go        what the client does with each, in the order of the protocol
 //	server12.go, server13.go        the same for the server
 //	update13.go                     messages after the handshake

@@ -66,6 +66,9 @@ func (c *Conn) beginFlight(n int) {
 	c.flightArrived()
 	c.out.messages = make([]outMessage, 0, n)
 	c.dropAcks()
+	if !c.strict {
+		c.in.dropPlaintext() // no answer to a flight comes before it
+	}
 }
 
 // flightArrived drops our last flight, of which the far end has all.
@@ -102,9 +105,6 @@ func (c *Conn) endFlight(final bool) {
 	c.out.final = final
 	c.timeout = c.initialTimeout()
 	c.lastSeq = int32(c.in.next) - 1
-	if c.unproven != nil {
-		c.unproven.answered()
-	}
 }
 
 // repeat sends our flight again because the far end repeated the end of its
@@ -144,9 +144,7 @@ func (c *Conn) appendFlight(now time.Time, dst []byte, limit int) []byte {
 	}
 	c.out.longest = max(c.out.longest, len(b)-len(dst))
 	c.out.sentAt = now
-	// What the peer seems to repeat does not put off the timer: it may be
-	// somebody else who repeats it.
-	if !c.out.final && (c.unproven == nil || c.retransmitAt.IsZero()) {
+	if !c.out.final {
 		c.retransmitAt = now.Add(c.timeout)
 	}
 	return b

@@ -36,7 +36,7 @@ func FuzzMessages(f *testing.F) {
 		func() ([]byte, error) { return marshalCertificates13(cert) },
 		func() ([]byte, error) { return marshalCertificateRequest13(defaultSchemes()) },
 		func() ([]byte, error) {
-			return marshalEncryptedExtensions(&helloExtensions{alpn: []string{"webrtc"}, srtpProfiles: []uint16{7}})
+			return marshalEncryptedExtensions(&helloExtensions{alpn: []string{"webrtc"}, srtpProfiles: []uint16{7}, externalSessionID: make([]byte, 20)})
 		},
 	} {
 		body, err := m()

@@ -18,7 +18,7 @@ func (c *Conn) newRandom(random *[32]byte) error {
 // expect checks the type and epoch of a message.
 func expect(m message, typ handshakeType, epoch uint16) error {
 	if m.typ != typ || m.epoch != epoch {
-		return &AlertError{Alert: AlertUnexpectedMessage, Err: &notDue{m.typ, m.epoch, typ}}
+		return fatal(AlertUnexpectedMessage, "handshake message of type %d in epoch %d where type %d was due", m.typ, m.epoch, typ)
 	}
 	return nil
 }
@@ -32,10 +32,21 @@ func (c *Conn) begin12(su suite, hello message) {
 	c.hs.sent = message{}
 }
 
+// checkExternalSessionID checks the peer's external_session_id, which a peer
+// may leave out (RFC 8844 §4.3).
+func (c *Conn) checkExternalSessionID(e *helloExtensions) error {
+	want := c.cfg.PeerExternalSessionID
+	if want == "" || !e.has(extExternalSessionID) || string(e.externalSessionID) == want {
+		return nil
+	}
+	return fatal(AlertIllegalParameter, "%w", ErrExternalSessionID)
+}
+
 // checkPeerChain judges the far end's certificates: this is what keeps
 // everybody but the one described from getting any further.
 func (c *Conn) checkPeerChain(chain [][]byte) error {
-	// What is kept must not hold the whole message in memory.
+	// A copy does not hold the whole message in memory.
+	c.peer = nil
 	for _, der := range chain {
 		c.peer = append(c.peer, slices.Clone(der))
 	}

@@ -27,6 +27,7 @@ const (
 	extAuthorities          extensionType = 47    // RFC 8446 §4.2.4
 	extKeyShare             extensionType = 51    // RFC 8446 §4.2.8
 	extConnectionID         extensionType = 54    // RFC 9146 §3
+	extExternalSessionID    extensionType = 56    // RFC 8844 §4.3
 	extQUIC                 extensionType = 57    // RFC 9001 §8.2
 	extRenegotiationInfo    extensionType = 65281 // RFC 5746
 )
@@ -35,6 +36,8 @@ const (
 const (
 	maxSessionID = 32  // RFC 5246 §7.4.1.2
 	maxCookie    = 255 // RFC 6347 §4.3.2
+
+	minExternalSessionID, maxExternalSessionID = 20, 255 // RFC 8844 §4.3
 )
 
 // A clientHello is RFC 6347 §4.2.1 with the extensions that matter here.
@@ -81,6 +84,7 @@ type helloExtensions struct {
 	selectedPSK          uint16     // a server's
 	sizeLimit            uint16     // record_size_limit, if not 0
 	connectionID         []byte
+	externalSessionID    []byte
 	authorities          [][]byte // the DER names of issuers that suit
 }
 
@@ -195,6 +199,11 @@ func (e *helloExtensions) marshal(b *cryptobyte.Builder, client bool) {
 	if e.connectionID != nil {
 		add(extConnectionID, func(b *cryptobyte.Builder) {
 			b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(e.connectionID) })
+		})
+	}
+	if e.externalSessionID != nil {
+		add(extExternalSessionID, func(b *cryptobyte.Builder) {
+			b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(e.externalSessionID) })
 		})
 	}
 	if e.versions != nil {
@@ -423,6 +432,12 @@ func (e *helloExtensions) parseOne(t extensionType, s cryptobyte.String, client 
 			return false
 		}
 		e.connectionID = append([]byte{}, v...)
+	case extExternalSessionID:
+		var v cryptobyte.String
+		if !s.ReadUint8LengthPrefixed(&v) || len(v) < minExternalSessionID {
+			return false
+		}
+		e.externalSessionID = v
 	case extSessionTicket:
 		e.sessionTicket = append([]byte{}, s...)
 		return true

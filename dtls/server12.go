@@ -162,7 +162,8 @@ func (c *Conn) acknowledgesName() bool {
 	return c.cfg.ServerName != "" && strings.EqualFold(c.serverName, c.cfg.ServerName) && !c.resumed
 }
 
-// chooseProtocols answers ALPN, use_srtp and record_size_limit.
+// chooseProtocols answers ALPN, use_srtp, record_size_limit and
+// external_session_id.
 func (c *Conn) chooseProtocols(e, answer *helloExtensions) (err error) {
 	if e.alpn != nil && len(c.cfg.ALPN) > 0 {
 		i := slices.IndexFunc(c.cfg.ALPN, func(p string) bool { return slices.Contains(e.alpn, p) })
@@ -181,9 +182,14 @@ func (c *Conn) chooseProtocols(e, answer *helloExtensions) (err error) {
 		}
 	}
 	if e.has(extRecordSizeLimit) {
-		answer.sizeLimit, err = c.chooseSizeLimit(e.sizeLimit)
+		if answer.sizeLimit, err = c.chooseSizeLimit(e.sizeLimit); err != nil {
+			return err
+		}
 	}
-	return err
+	if id := c.cfg.ExternalSessionID; id != "" && e.has(extExternalSessionID) {
+		answer.externalSessionID = []byte(id)
+	}
+	return c.checkExternalSessionID(e)
 }
 
 // sendServerFlight sends all from ServerHello to ServerHelloDone.

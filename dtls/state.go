@@ -70,7 +70,7 @@ func (c *Conn) ConnectionState() ConnectionState {
 
 // Stats counts what a Conn had to do beyond the plain exchange of records.
 type Stats struct {
-	Malformed       uint64 // records and messages that could not be parsed
+	Malformed       uint64 // records and messages that could not be parsed, or in plaintext were not due
 	Rejected        uint64 // records replayed, forged, of no known epoch, or beyond a limit
 	Retransmissions uint64 // flights sent again
 }

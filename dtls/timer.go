@@ -102,7 +102,7 @@ func (c *Conn) SetUntimed(now time.Time, untimed bool) {
 // NextTimeout is when Advance has something to do; zero: never.
 func (c *Conn) NextTimeout() time.Time {
 	next := c.retransmitAt
-	for _, t := range [...]time.Time{c.deadline, c.doubtAt(), c.ackAt} {
+	for _, t := range [...]time.Time{c.deadline, c.causeAt(), c.ackAt} {
 		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
 			next = t
 		}
@@ -112,13 +112,13 @@ func (c *Conn) NextTimeout() time.Time {
 
 // Advance runs the timers that are due.
 func (c *Conn) Advance(now time.Time) {
-	if due(c.doubtAt(), now) {
-		c.fail(c.unproven.err)
+	if due(c.causeAt(), now) {
+		c.fail(c.hs.cause)
 	}
 	if due(c.deadline, now) && c.state == stateEstablished {
 		c.forgetHandshake()
 	} else if due(c.deadline, now) {
-		c.fail(c.timeoutCause())
+		c.fail(ErrHandshakeTimeout)
 	}
 	if due(c.ackAt, now) {
 		c.ackPending, c.ackAt = true, time.Time{}
@@ -131,7 +131,6 @@ func (c *Conn) Advance(now time.Time) {
 		c.shorten()
 		c.out.doubt()
 		c.out.restart()
-		c.reconsider(now)
 	}
 }
 
@@ -140,12 +139,4 @@ func due(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }
 // stopTimers leaves nothing for Advance to do.
 func (c *Conn) stopTimers() {
 	c.retransmitAt, c.deadline, c.ackAt = time.Time{}, time.Time{}, time.Time{}
-}
-
-// timeoutCause is why a handshake did not end in time, if anything tells.
-func (c *Conn) timeoutCause() error {
-	if c.unproven != nil && c.unproven.err != nil {
-		return c.unproven.err
-	}
-	return ErrHandshakeTimeout
 }

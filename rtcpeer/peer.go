@@ -621,13 +621,20 @@ func (p *peer) makeDTLS(now time.Time, remote *description, client bool) error {
 	for _, f := range remote.data().Fingerprints {
 		fingerprints = append(fingerprints, dtls.Fingerprint{Hash: f.Hash, Value: f.Value})
 	}
+	// RFC 8844 §4.3. The local description has a tls-id if the remote one has it;
+	// a peer without one, such as a browser, does not know the extension.
+	localID, remoteID := "", remote.data().TLSID
+	if remoteID != "" {
+		localID = p.neg.tlsID
+	}
 	p.neg.client, p.neg.roleKnown = client, true
 	err = p.core.makeDTLS(dtls.Config{
 		Client: p.neg.client, Certificate: cert, Fingerprints: fingerprints,
 		MinVersion: minVersion, MaxVersion: maxVersion,
 		// There is no media, but some peers, pion among them, end a handshake
 		// without use_srtp (RFC 5764 §4.1.1).
-		SRTPProfiles: []uint16{srtpAES128GCM, srtpAES128CM},
+		SRTPProfiles:      []uint16{srtpAES128GCM, srtpAES128CM},
+		ExternalSessionID: localID, PeerExternalSessionID: remoteID,
 		// So that the far end says what it accepts; see core.discover.
 		RecordSizeLimit:     maxRecord,
 		DiscardCertificates: true, // the fingerprint says all

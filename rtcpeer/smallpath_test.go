@@ -11,8 +11,9 @@ import (
 )
 
 // connectOver makes two peers whose paths carry datagrams of so many bytes of
-// UDP payload, 0 for any, and returns the two ends of one channel.
-func connectOver(t *testing.T, cfg Config, addrs [2]string, carries [2]int) (w *simnet.World, peers [2]*simPeer, ends [2]*DataChannel) {
+// UDP payload, 0 for any, and returns the two ends of one channel. active makes
+// the first peer, which offers, the DTLS client.
+func connectOver(t *testing.T, cfg Config, addrs [2]string, carries [2]int, active bool) (w *simnet.World, peers [2]*simPeer, ends [2]*DataChannel) {
 	t.Helper()
 	w = simnet.New(1)
 	w.Default = simnet.Path{Delay: 10 * time.Millisecond}
@@ -22,6 +23,9 @@ func connectOver(t *testing.T, cfg Config, addrs [2]string, carries [2]int) (w *
 	a, b := netip.MustParseAddr(addrs[0]), netip.MustParseAddr(addrs[1])
 	w.Path(a, b).MTU, w.Path(b, a).MTU = carries[0], carries[1]
 	peers[0].other, peers[1].other = peers[1], peers[0]
+	if active {
+		peers[0].offersActive()
+	}
 	var err error
 	for i, p := range peers {
 		if ends[i], err = p.CreateDataChannel("x", ChannelOptions{Negotiated: true, ID: new(1)}); err != nil {
@@ -77,19 +81,24 @@ func TestSmallPath(t *testing.T) {
 			size  int
 		}{{v4, 700 - ip4}, {v4, 1000 - ip4}, {v4, 1200 - ip4}, {v6, 1280 - ip6}} {
 			for _, carries := range [][2]int{{path.size, 0}, {0, path.size}, {path.size, path.size}} {
-				t.Run(fmt.Sprintf("%s %v", tls.VersionName(dtls), carries), func(t *testing.T) {
-					w, peers, ends := connectOver(t, Config{MaxDTLS: dtls}, path.addrs, carries)
-					exchangeOver(t, w, ends, 10*time.Second)
-					for i, p := range peers {
-						size := p.Stats().SCTPTransport.MTU
-						if carries[i] > 0 && size > carries[i] {
-							t.Errorf("peer %d: packets of %d bytes", i, size)
+				for _, active := range []bool{false, true} {
+					t.Run(fmt.Sprintf("%s %v offerer active %t", tls.VersionName(dtls), carries, active), func(t *testing.T) {
+						w, peers, ends := connectOver(t, Config{MaxDTLS: dtls}, path.addrs, carries, active)
+						if peers[0].peer().core.client != active {
+							t.Errorf("the offerer is the client: %t", !active)
 						}
-						if carries[i] == 0 && size < 1000 {
-							t.Errorf("peer %d: packets of %d bytes without need", i, size)
+						exchangeOver(t, w, ends, 10*time.Second)
+						for i, p := range peers {
+							size := p.Stats().SCTPTransport.MTU
+							if carries[i] > 0 && size > carries[i] {
+								t.Errorf("peer %d: packets of %d bytes", i, size)
+							}
+							if carries[i] == 0 && size < 1000 {
+								t.Errorf("peer %d: packets of %d bytes without need", i, size)
+							}
 						}
-					}
-				})
+					})
+				}
 			}
 		}
 	}

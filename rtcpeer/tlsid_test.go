@@ -1,0 +1,97 @@
+package rtcpeer
+
+import (
+	"errors"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"purertc/dtls"
+	"purertc/rtcpeer/internal/simnet"
+)
+
+// rewrites has descriptions of p change on their way.
+func (p *simPeer) rewrites(change func(typ, sdp string) string) {
+	p.OnSessionDescriptionCreated(func(typ, sdp string) {
+		if err := p.SetLocalDescription(typ, sdp); err != nil {
+			p.t.Errorf("SetLocalDescription(%s): %v", typ, err)
+		}
+		if err := p.other.SetRemoteDescription(typ, change(typ, sdp)); err != nil {
+			p.t.Errorf("SetRemoteDescription(%s): %v", typ, err)
+		}
+	})
+}
+
+// offersActive has p offer to be the DTLS client, where offers leave that to the
+// answerer.
+func (p *simPeer) offersActive() {
+	p.rewrites(func(typ, sdp string) string { return strings.Replace(sdp, "a=setup:actpass", "a=setup:active", 1) })
+}
+
+// TestTLSID: a connection whose a=tls-id is not the one described fails (RFC
+// 8844 §4.3), and one whose peer has none works.
+func TestTLSID(t *testing.T) {
+	line := regexp.MustCompile(`a=tls-id:.*\r\n`)
+	for _, test := range []struct {
+		name        string
+		typ         string // of the description that changes
+		replacement string
+		fails       bool
+	}{
+		{"as described", "", "", false},
+		{"another in the offer", "offer", "a=tls-id:abcdefghijklmnopqrstuvwxyz\r\n", true},
+		{"another in the answer", "answer", "a=tls-id:abcdefghijklmnopqrstuvwxyz\r\n", true},
+		{"none in the offer", "offer", "", false},
+		{"none in the answer", "answer", "", false},
+	} {
+		for _, active := range []bool{false, true} {
+			t.Run(test.name, func(t *testing.T) {
+				w := simnet.New(1)
+				w.Default = simnet.Path{Delay: 10 * time.Millisecond}
+				a, b := newSimPair(t, w, Config{})
+				for _, p := range []*simPeer{a, b} {
+					p.rewrites(func(typ, sdp string) string {
+						if active {
+							sdp = strings.Replace(sdp, "a=setup:actpass", "a=setup:active", 1)
+						}
+						if typ == test.typ {
+							sdp = line.ReplaceAllString(sdp, test.replacement)
+						}
+						return sdp
+					})
+				}
+				if _, err := a.CreateDataChannel("x", ChannelOptions{}); err != nil {
+					t.Fatal(err)
+				}
+				if err := a.CreateOffer(); err != nil {
+					t.Fatal(err)
+				}
+				want := StateConnected
+				if test.fails {
+					want = StateFailed
+				}
+				until(t, w, 10*time.Second, "both ends are "+want.String(), func() bool {
+					return a.ConnectionState() == want && b.ConnectionState() == want
+				})
+				if a.peer().core.client != active {
+					t.Errorf("the offerer is the client: %t", !active)
+				}
+				if !test.fails {
+					return
+				}
+				found, told := b, a // the receiver of the other id
+				if test.typ == "answer" {
+					found, told = a, b
+				}
+				var alert *dtls.AlertError
+				if err := found.peer().cause; !errors.Is(err, dtls.ErrExternalSessionID) {
+					t.Errorf("cause %v", err)
+				}
+				if err := told.peer().cause; !errors.As(err, &alert) || !alert.Remote || alert.Alert != dtls.AlertIllegalParameter {
+					t.Errorf("the other end's cause %v", err)
+				}
+			})
+		}
+	}
+}
