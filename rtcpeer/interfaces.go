@@ -160,12 +160,23 @@ func eachAddress(f func(name string, a netip.Addr)) error {
 // have come get sockets and candidates, those that are gone lose them; which
 // pair is used then is the agent's business.
 func (p *peer) addressesChanged(all []netip.Addr) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed || p.ports == nil {
+	if !p.enter(true, true) {
+		p.post(func(in *input) { in.addresses = all })
 		return
 	}
-	now := p.now()
+	defer p.mu.Unlock()
+	if !p.closed {
+		now := p.now()
+		p.newAddresses(now, all)
+		p.run(now)
+	}
+}
+
+// newAddresses takes what addressesChanged gives. The lock is held; run follows.
+func (p *peer) newAddresses(now time.Time, all []netip.Addr) {
+	if p.ports == nil {
+		return
+	}
 	g := &p.gatherer
 	// One that is still there stays, even if it would not be chosen beside
 	// what has come: a connection may be using it.
@@ -184,7 +195,6 @@ func (p *peer) addressesChanged(all []netip.Addr) {
 	if added && g.asking == 0 {
 		p.core.agent.EndOfLocal(now)
 	}
-	p.run(now)
 }
 
 // addresses counts the addresses in use, each of which may have several
