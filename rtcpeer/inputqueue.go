@@ -27,6 +27,9 @@ import (
 // An inputQueue is the input that waits for a peer's lock.
 type inputQueue struct {
 	workers *workers
+	// workersOnly says that goroutines that other peers share leave all input to
+	// the workers: the program has a Filter, whose time is not known.
+	workersOnly bool
 	// direct says that any goroutine may run the peer: it is connected, or over.
 	// Before, handshakes are left to the workers.
 	direct atomic.Bool
@@ -117,8 +120,7 @@ func (p *peer) shared(sock int16) bool {
 
 // enter takes the peer's lock to give it input, and reports whether it did: if
 // not, post follows. A goroutine that is shared with other peers does not wait
-// for the lock, and leaves a peer with a Filter, which is the program's code, to
-// the workers. Input that is cheap, like STUN, need not wait for the handshake's
+// for the lock,. Input that is cheap, like STUN, need not wait for the handshake's
 // workers.
 func (p *peer) enter(shared, cheap bool) bool {
 	q := &p.queue
@@ -128,7 +130,7 @@ func (p *peer) enter(shared, cheap bool) bool {
 		p.mu.Lock()
 		p.runQueued() // it came before
 		return true
-	case q.some.Load() || !direct && !cheap || shared && p.cfg.Filter != nil:
+	case q.some.Load() || !direct && !cheap || shared && q.workersOnly:
 		return false
 	}
 	return p.mu.TryLock()
@@ -145,7 +147,7 @@ func (p *peer) post(put func(in *input)) {
 	q.some.Store(true)
 	q.mu.Unlock()
 	switch {
-	case !q.direct.Load() || p.cfg.Filter != nil:
+	case !q.direct.Load() || q.workersOnly:
 		p.list()
 	case p.mu.TryLock():
 		p.mu.Unlock() // which runs what waits; else the holder's does

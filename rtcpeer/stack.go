@@ -67,7 +67,8 @@ func (s *stack) made() (*peer, error) {
 		p.queue.workers, p.suspects = &commonWorkers, &commonSuspicion
 	}
 	if cfg.Filter != nil {
-		p.queue.workers = new(workers) // the program's code may take its time
+		// A Filter that takes its time has only its own peer wait.
+		p.queue.workers, p.queue.workersOnly = new(workers), true
 	}
 	if s.now != nil {
 		p.now, p.timed = s.now, false
