@@ -121,7 +121,7 @@ var attacks = []struct {
 		var chunks [][]byte
 		for i := range 40 {
 			if i%2 == 0 {
-				chunks = append(chunks, hostileChunk(3, 0, h.cum, 1<<20, 1<<16, 1<<16|1000))
+				chunks = append(chunks, hostileChunk(3, 0, h.cum, 1<<20, 1<<16, 1<<16|1))
 			} else {
 				chunks = append(chunks, hostileChunk(3, 0, h.cum, 1<<20, 0))
 			}
