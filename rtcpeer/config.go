@@ -152,7 +152,8 @@ type Config struct {
 	TLSConfig *tls.Config `json:"-"`
 	// Filter, if set, sees every datagram of the connection's sockets; false
 	// drops it. It is for trying a program on a bad network, and is called
-	// with the connection's lock held.
+	// with the connection's lock held. While it takes its time, only its own
+	// connection waits.
 	Filter func(outgoing bool, datagram []byte) bool `json:"-"`
 	// KeyLogWriter takes the DTLS secrets in NSS format. It makes the
 	// connection's protection void: for debugging only.

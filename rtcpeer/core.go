@@ -221,6 +221,9 @@ func (p *core) newPath(now time.Time) {
 	p.assoc.NewPath(now)
 }
 
+// setQuota bounds what the remote can make the layers keep, in bytes.
+func (p *core) setQuota(n int) { p.assoc.Memory().SetQuota(n) }
+
 // takeRTT passes the round-trip time that ICE measured to the layers above.
 func (p *core) takeRTT() {
 	rtt := p.agent.RTT()

@@ -39,7 +39,8 @@
 //	stack.go          the built-in Extension
 //	stackchannel.go   its channels
 //	peer.go           one connection: lock, timer, sockets, flushing
-//	crew.go           who runs those that connect
+//	inputqueue.go     input that waits for the lock; workers.go runs peers that connect
+//	hostmemory.go     what the remotes of a Host's peers make it keep
 //	lead.go           who reads a socket while data flows; lock.go has the lock
 //	wheel.go          the timer that a host's connected peers share
 //	suspicion.go      what the silence of many peers at once says

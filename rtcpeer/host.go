@@ -30,6 +30,16 @@ type HostConfig struct {
 	// that no UDP datagram reaches: each connection then has passive TCP
 	// candidates (RFC 6544), which browsers connect to. Empty: none.
 	TCPAddr string
+	// MemoryLimit is how many bytes the remotes of all connections together can
+	// make the host keep: what Config.MemoryLimit is about, handshakes, and
+	// datagrams that wait. 0: DefaultHostMemory; at least 1 MiB. While more than
+	// half of it is used, a connection is given nothing that makes it exceed its
+	// share, which is the other half divided by the number of connections. So a
+	// connection below its share has its window whatever the others do. One above
+	// is dealt with as if its own MemoryLimit were reached, and its data beyond is
+	// dropped until the program has read or closed enough. A message that is
+	// longer than the share may have to wait for that.
+	MemoryLimit int
 	// Logger takes what is worth knowing. Nil: silence.
 	Logger *slog.Logger
 
@@ -45,15 +55,19 @@ const hostBufferSize = 16 << 20
 const maxHostSockets = 64
 
 // A Host is a UDP address that any number of connections share: set it as
-// Config.Host of each. It has one goroutine a socket, and one for each
-// processor but one that all its peers share while they connect. Two
+// Config.Host of each. It has one goroutine a socket, and while peers
+// connect one for each processor but one, which they share. A connection that is
+// busy, with a large call of the program or with what its remote sends, does not
+// hold up the others: up to 256 KiB of datagrams wait for it, and what comes
+// beyond is lost as in a full socket. Two
 // connections of one Host cannot be each other's ends. Two that have the same
 // far address, which is another Host's, cannot be made at the same time: one
 // handshake is not told from the other.
 type Host struct {
 	sockets []*udpmux.Socket
 	tcp     *tcpmux.Listener // nil: none
-	crew    crew             // runs those that connect
+	workers workers          // run peers that connect
+	memory  hostMemory       // of all peers
 	wheel   wheel            // wakes those that are connected
 	silence suspicion        // of those
 	done    chan struct{}    // closed with the host
@@ -69,6 +83,9 @@ func NewHost(cfg HostConfig) (*Host, error) {
 	if cfg.Sockets < 0 || cfg.Sockets > maxHostSockets {
 		return nil, invalid("host: %d sockets are not 0 to %d", cfg.Sockets, maxHostSockets)
 	}
+	if cfg.MemoryLimit != 0 && cfg.MemoryLimit < minHostMemory {
+		return nil, invalid("host: MemoryLimit %d is not 0 or at least %d", cfg.MemoryLimit, minHostMemory)
+	}
 	var addr netip.AddrPort // without an address: all of them
 	if cfg.Addr != "" {
 		a, err := net.ResolveUDPAddr("udp", cfg.Addr)
@@ -78,7 +95,7 @@ func NewHost(cfg HostConfig) (*Host, error) {
 		addr = netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), uint16(a.Port))
 	}
 	h := &Host{done: make(chan struct{})}
-	h.crew.join() // until Close
+	h.memory.limit = int64(orDefault(cfg.MemoryLimit, DefaultHostMemory))
 	for range max(1, cfg.Sockets) {
 		s, err := udpmux.Listen(udpmux.Config{Addr: addr, ReusePort: cfg.Sockets > 1, BufferSize: hostBufferSize, HideLocal: cfg.hideLocal, Logger: cfg.Logger})
 		if err != nil {
@@ -229,7 +246,6 @@ func (h *Host) Close() error {
 		h.ready.remove(h.ready.first)
 	}
 	close(h.done)
-	h.crew.leave()
 	var errs []error
 	for _, s := range h.sockets {
 		errs = append(errs, s.Close())

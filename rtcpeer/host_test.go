@@ -69,10 +69,7 @@ func TestConnectingDoesNotStall(t *testing.T) {
 	release := sync.OnceFunc(p.mu.Unlock)
 	defer release() // or a failure would hang
 	for tick := time.Tick(time.Millisecond); ; <-tick {
-		p.inbox.mu.Lock()
-		waits := p.inbox.mail != nil
-		p.inbox.mu.Unlock()
-		if waits {
+		if p.queue.some.Load() {
 			break
 		}
 		if ctx.Err() != nil {
@@ -87,7 +84,7 @@ func TestConnectingDoesNotStall(t *testing.T) {
 	case <-ctx.Done():
 		t.Fatalf("the peer that was held did not connect:\n%v\n%v", a.Report(), b.Report())
 	}
-	for tick := time.Tick(time.Millisecond); !p.inbox.direct.Load(); <-tick {
+	for tick := time.Tick(time.Millisecond); !p.queue.direct.Load(); <-tick {
 		if ctx.Err() != nil {
 			t.Fatal("datagrams of a connected peer are postponed")
 		}
@@ -98,8 +95,12 @@ func TestConnectingDoesNotStall(t *testing.T) {
 // STUN either, and what comes later goes behind what waits.
 func TestReaderDoesNotWait(t *testing.T) {
 	like := []byte{0, 1, 0, 0} // STUN
-	p := &peer{closed: true, now: time.Now}
-	p.inbox.crew = &crew{}
+	bare := func() *peer {
+		p := &peer{closed: true, now: time.Now}
+		p.queue.workers, p.mu.peer = new(workers), p
+		return p
+	}
+	p := bare()
 	p.mu.Lock()
 	done := make(chan bool)
 	go func() {
@@ -114,19 +115,17 @@ func TestReaderDoesNotWait(t *testing.T) {
 		t.Fatal("the reader waits for the peer")
 	}
 	end := time.Now().Add(5 * time.Second)
-	for tick := time.Tick(time.Millisecond); !p.inbox.direct.Load(); <-tick {
+	for tick := time.Tick(time.Millisecond); p.queue.some.Load(); <-tick {
 		if time.Now().After(end) {
-			t.Fatal("what was postponed was not done")
+			t.Fatal("what waits was not run")
 		}
 	}
 
-	q := &peer{closed: true, now: time.Now}
-	q.inbox.crew = &crew{}
-	q.inbox.queued, q.inbox.member = true, true // somebody is to take what waits
-	q.inbox.mail = q.inbox.crew.newLetters()
-	q.inbox.mail.add(time.Now(), ice.Route{}, []byte{22}, 1)
+	q := bare()
+	q.queue.listed.Store(true) // a worker is to run what waits
+	q.HandleDatagrams(time.Now(), ice.Route{}, []byte{22}, 1)
 	q.HandleDatagrams(time.Now(), ice.Route{}, like, len(like))
-	if n := len(q.inbox.mail.all); n != 2 {
+	if n := len(q.queue.input.datagrams); n != 2 {
 		t.Errorf("%d datagrams wait: STUN overtook what came before it", n)
 	}
 }
@@ -264,11 +263,11 @@ func TestUnauthenticatedStateIsBounded(t *testing.T) {
 	if grown := inUse() - before; grown > 256<<10 {
 		t.Errorf("%d bytes more are in use", grown)
 	}
-	p.inbox.mu.Lock()
-	if l := p.inbox.mail; l != nil && l.cost > maxInbox {
-		t.Errorf("%d bytes are in the inbox, of %d", l.cost, maxInbox)
+	p.queue.mu.Lock()
+	if in := p.queue.input; in != nil && in.cost > maxConnecting {
+		t.Errorf("%d bytes are in the queue, of %d", in.cost, maxConnecting)
 	}
-	p.inbox.mu.Unlock()
+	p.queue.mu.Unlock()
 	if r := c.Report(); len(r.ICE.Remote) > 0 || len(r.ICE.Pairs) > 0 {
 		t.Errorf("there are %d remote candidates and %d pairs", len(r.ICE.Remote), len(r.ICE.Pairs))
 	}

@@ -236,12 +236,23 @@ func (p *peer) endOfLocal(now time.Time) {
 // have come get sockets and candidates, those that are gone lose them; which
 // pair is used then is the agent's business.
 func (p *peer) addressesChanged(all []netip.Addr) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed || p.ports == nil {
+	if !p.enter(true, true) {
+		p.post(func(in *input) { in.addresses = all })
 		return
 	}
-	now := p.now()
+	defer p.mu.Unlock()
+	if !p.closed {
+		now := p.now()
+		p.newAddresses(now, all)
+		p.run(now)
+	}
+}
+
+// newAddresses takes what addressesChanged gives. The lock is held; run follows.
+func (p *peer) newAddresses(now time.Time, all []netip.Addr) {
+	if p.ports == nil {
+		return
+	}
 	g := &p.gatherer
 	// One that is still there stays, even if it would not be chosen beside
 	// what has come: a connection may be using it.
@@ -261,7 +272,6 @@ func (p *peer) addressesChanged(all []netip.Addr) {
 	if added {
 		p.endOfLocal(now)
 	}
-	p.run(now)
 }
 
 // roomForAddress reports whether one more address may be used. One that would not

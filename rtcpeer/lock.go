@@ -7,7 +7,8 @@ import (
 )
 
 // A peerMutex is the lock of a peer: a mutex that wakes others only when it is
-// free, and whose Unlock lets a waiter go first.
+// free, whose Unlock lets a waiter go first, and runs the input that others left
+// because they did not get the lock.
 //
 // Whoever is woken under the lock runs into it on another processor, sleeps
 // again, and has to be woken again by Unlock. And with sync.Mutex alone, a
@@ -20,6 +21,7 @@ type peerMutex struct {
 
 	later  [4]*signal // set by Unlock; guarded by mu
 	laters int
+	peer   *peer  // whose queued input Unlock runs; nil: none
 	notify func() // called by Unlock where told is set; does not block
 	told   bool
 }
@@ -51,6 +53,10 @@ func (m *peerMutex) wake(s *signal) {
 }
 
 func (m *peerMutex) Unlock() {
+	p := m.peer
+	if p != nil && p.queue.direct.Load() {
+		p.runQueued() // once: what comes from here on is the workers'
+	}
 	later, n := m.later, m.laters
 	if n > 0 {
 		m.later, m.laters = [4]*signal{}, 0
@@ -58,6 +64,9 @@ func (m *peerMutex) Unlock() {
 	told := m.told
 	m.told = false
 	m.mu.Unlock()
+	if p != nil && p.queue.some.Load() {
+		p.list()
+	}
 	for _, s := range later[:n] {
 		s.set()
 	}

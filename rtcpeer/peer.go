@@ -39,6 +39,10 @@ type peer struct {
 	full     bool // a socket is full: output waits for Writable
 	deferred bool // the timer fired too late once, and was put off: before the connection is up
 
+	memory  *hostMemory  // the Host's; nil: none
+	counted bool         // in memory.peers
+	charged atomic.Int64 // bytes of memory.used
+
 	suspects  *suspicion // nil: of none but this one
 	suspected uint32     // the window that it was counted in last
 	excuses   uint8      // for the far end's silence since it was heard of
@@ -49,7 +53,7 @@ type peer struct {
 	neg      negotiation
 	events   eventQueue
 	channels channelList
-	inbox    inbox                  // has a lock of its own
+	queue    inputQueue             // has a lock of its own
 	leader   atomic.Pointer[leader] // the socket of the selected pair; not guarded
 	ended    signal                 // set with over
 	cause    error                  // of closed, or of failed
@@ -88,6 +92,7 @@ func newPeer(cfg Config, random io.Reader, notify func()) (*peer, error) {
 		core: newCore(&cfg, agent, random), neg: neg,
 		mu: peerMutex{notify: notify},
 	}
+	p.mu.peer = p
 	p.core.fragmented = !udpmux.Unfragmented
 	return p, nil
 }
@@ -128,17 +133,22 @@ func (p *peer) run(now time.Time) {
 	if p.core.yielded {
 		p.yieldRole(now)
 	}
+	p.core.setQuota(p.memory.quota())
 	p.core.process(now)
 	p.takeEvents(now)
 	p.flush(now)
 	p.core.rest()
 	p.takeLowered()
 	p.arm(now)
+	p.charge()
 }
 
 // HandleDatagrams is of udpmux.Handler.
 func (p *peer) HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int) {
-	if !p.lockOrPostpone(now, r, b, segment) {
+	// STUN alone is cheap, and not worth a change of goroutines.
+	cheap := len(b) > 0 && len(b) <= segment && b[0] < 4
+	if !p.enter(p.shared(r.Sock), cheap) {
+		p.postDatagrams(now, r, b, segment)
 		return
 	}
 	defer p.mu.Unlock()
@@ -151,6 +161,7 @@ func (p *peer) HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int
 
 // take gives the core what one read brought. The lock is held; run follows.
 func (p *peer) take(now time.Time, r ice.Route, b []byte, segment int) {
+	p.core.setQuota(p.memory.quota())
 	for len(b) > 0 {
 		n := min(segment, len(b))
 		if p.cfg.Filter == nil || r.Sock == ice.SockMDNS || p.cfg.Filter(false, b[:n:n]) {
@@ -164,7 +175,10 @@ func (p *peer) take(now time.Time, r ice.Route, b []byte, segment int) {
 
 // Writable is of udpmux.Handler.
 func (p *peer) Writable(sock int16) {
-	p.mu.Lock()
+	if !p.enter(p.shared(sock), true) {
+		p.post(func(in *input) { in.writable = true })
+		return
+	}
 	defer p.mu.Unlock()
 	p.full = false
 	if !p.closed {
@@ -174,35 +188,41 @@ func (p *peer) Writable(sock int16) {
 
 // SocketClosed is of udpmux.Handler.
 func (p *peer) SocketClosed(sock int16, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		return
-	}
-	now := p.now()
-	p.full = false
-	for _, l := range p.gatherer.locals {
-		if l.sock == sock {
-			p.log.Warn("socket failed", "address", l.addr, "error", err)
-			p.core.agent.RemoveLocal(now, l.sock, l.addr)
-		}
-	}
-	p.connectionLost(now, sock, err)
-	p.run(now)
+	p.giveClosed(closedRoute{ice.Route{Sock: sock}, err})
 }
 
 // RouteClosed is of handler.
-func (p *peer) RouteClosed(r ice.Route, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
+func (p *peer) RouteClosed(r ice.Route, err error) { p.giveClosed(closedRoute{r, err}) }
+
+// giveClosed gives the peer the news of a socket or connection that failed.
+func (p *peer) giveClosed(c closedRoute) {
+	if !p.enter(p.shared(c.route.Sock), true) {
+		p.postClosed(c)
 		return
 	}
-	p.log.Debug("connection closed", "local", r.Local, "remote", r.Remote, "error", err)
-	now := p.now()
+	defer p.mu.Unlock()
+	if !p.closed {
+		now := p.now()
+		p.routeClosed(now, c)
+		p.run(now)
+	}
+}
+
+// routeClosed takes what giveClosed gives. The lock is held; run follows.
+func (p *peer) routeClosed(now time.Time, c closedRoute) {
 	p.full = false
-	p.core.agent.RouteClosed(now, r, err)
-	p.run(now)
+	if c.route.Remote.IsValid() {
+		p.log.Debug("connection closed", "local", c.route.Local, "remote", c.route.Remote, "error", c.err)
+		p.core.agent.RouteClosed(now, c.route, c.err)
+		return
+	}
+	for _, l := range p.gatherer.locals {
+		if l.sock == c.route.Sock {
+			p.log.Warn("socket failed", "address", l.addr, "error", c.err)
+			p.core.agent.RemoveLocal(now, l.sock, l.addr)
+		}
+	}
+	p.connectionLost(now, c.route.Sock, c.err)
 }
 
 // arm sets the timer if the next deadline is earlier than what it is set to.
@@ -276,13 +296,28 @@ func slackOf(due, wait time.Duration) time.Duration {
 // restAfter.
 const slackFrom = 2 * time.Second
 
-func (p *peer) fire() { p.fireAt(p.now()) }
-
-// fireAt is what the timer calls, or the wheel, which does so for one peer
-// after the other: at is when it began.
-func (p *peer) fireAt(at time.Time) {
+// fire is what the peer's own timer calls.
+func (p *peer) fire() {
+	at := p.now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.expire(at)
+}
+
+// fireAt is what the wheel calls, for one peer after the other: at is when it
+// began.
+func (p *peer) fireAt(at time.Time) {
+	if !p.enter(true, true) {
+		p.post(func(in *input) { in.expired, in.expiredAt = true, at })
+		return
+	}
+	defer p.mu.Unlock()
+	p.expire(at)
+}
+
+// expire runs the timers that are due. The lock is held; at is when the timer
+// fired.
+func (p *peer) expire(at time.Time) {
 	due := p.armed
 	p.armed = time.Time{}
 	if p.closed {
@@ -480,8 +515,8 @@ func (p *peer) setState(s ConnectionState, cause error) {
 	}
 	p.suspects.count(p.state, s)
 	p.state = s
-	if s == StateFailed {
-		p.inbox.leave() // a restart is rare enough to be run as what is connected is
+	if s == StateConnected || s == StateFailed || s == StateClosed {
+		p.queue.direct.Store(true) // also after a failure: a restart is rare enough
 	}
 	if s == StateConnected {
 		p.neg.forget()
@@ -537,7 +572,7 @@ func (p *peer) shut(now time.Time, cause error) {
 		cause = p.cause // why it was of no use any more
 	}
 	p.closed, p.cause = true, closedBy(cause)
-	p.inbox.leave()
+	p.uncharge()
 	p.finish()
 	p.dropTimer()
 	if p.cfg.Host != nil {
@@ -640,8 +675,12 @@ func (p *peer) makeDTLS(now time.Time, remote *description, client bool) error {
 		DiscardCertificates: true, // the fingerprint says all
 		Rand:                p.random, KeyLogWriter: lockedKeyLog(p.cfg.KeyLogWriter),
 	})
-	if err == nil && !p.core.yields && !p.postponeStart() {
-		p.core.beginDTLS(now)
+	if err == nil && !p.core.yields {
+		if p.queue.direct.Load() {
+			p.core.beginDTLS(now)
+		} else {
+			p.post(func(in *input) { in.start = true })
+		}
 	}
 	return err
 }

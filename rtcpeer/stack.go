@@ -58,11 +58,17 @@ func (s *stack) made() (*peer, error) {
 	switch {
 	case s.network != nil:
 		p.network, p.multicast = s.network, false
+		p.queue.workers = new(workers)
+		p.queue.direct.Store(true) // a simulation has no other goroutines
 	case cfg.Host != nil:
-		p.network, p.inbox.crew = hostNetwork{cfg.Host}, &cfg.Host.crew
-		p.suspects = &cfg.Host.silence
+		p.network, p.queue.workers = hostNetwork{cfg.Host}, &cfg.Host.workers
+		p.suspects, p.memory = &cfg.Host.silence, &cfg.Host.memory
 	default:
-		p.inbox.crew, p.suspects = &commonCrew, &commonSuspicion
+		p.queue.workers, p.suspects = &commonWorkers, &commonSuspicion
+	}
+	if cfg.Filter != nil {
+		// A Filter that takes its time has only its own peer wait.
+		p.queue.workers, p.queue.workersOnly = new(workers), true
 	}
 	if s.now != nil {
 		p.now, p.timed = s.now, false

@@ -2,6 +2,7 @@ package sctp
 
 import (
 	"errors"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"testing"
@@ -592,5 +593,39 @@ func BenchmarkFarForwardTSN(b *testing.B) {
 			s.a.Release(s.now, len(m.Data))
 		}
 		s.drop()
+	}
+}
+
+// A quota bounds what is kept, whatever the remote sends, and ends nothing: when
+// it is lifted, what was dropped is taken.
+func TestQuota(t *testing.T) {
+	const quota = 50_000
+	for name, flags := range map[string]byte{"messages": flagBegin | flagEnd, "fragments": flagBegin} {
+		s := newScriptWith(t, Config{}, maxStreams, byte(chunkIData), byte(chunkIForwardTSN))
+		m := s.a.Memory()
+		m.SetQuota(quota)
+		if n := m.receiveWindow(); n > quota {
+			t.Errorf("%s: the window is %d", name, n)
+		}
+		var dropped [][]byte
+		for n := range 500 {
+			c := s.iData(uint16(n), 0, 53, flags, make([]byte, 1000))
+			before := m.data()
+			if s.write(c); m.data() == before {
+				dropped = append(dropped, c)
+			}
+			s.drop()
+		}
+		if m.Charge(1000) || m.chargeStreams(1000) {
+			t.Errorf("%s: others are charged beyond the quota", name)
+		}
+		if n := m.Used(); s.a.ended || n > quota+2000 || n < quota || m.receiveWindow() != 0 {
+			t.Errorf("%s: %d bytes are charged, the window is %d: %v", name, n, m.receiveWindow(), s.a.Err())
+		}
+		m.SetQuota(math.MaxInt)
+		s.write(dropped[:50]...)
+		if n := m.Used(); n < 2*quota {
+			t.Errorf("%s: %d bytes are charged without the quota", name, n)
+		}
 	}
 }

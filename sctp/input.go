@@ -234,7 +234,7 @@ func (a *Association) handleData(now time.Time, c chunk) bool {
 		return true
 	}
 	if !a.in.inWindow(tsn) || !a.room(tsn) {
-		if tsn == a.in.cum+1 && a.memory.held == 0 {
+		if tsn == a.in.cum+1 && a.memory.held == 0 && !a.memory.squeezed() {
 			a.outOfResource() // there is not even a message that the program could read
 			return false
 		}
@@ -266,6 +266,9 @@ func (a *Association) outOfResource() {
 // room reports whether a chunk may be kept. Those that fill gaps are kept
 // beyond the window, since only they can empty it.
 func (a *Association) room(tsn TSN) bool {
+	if a.memory.squeezed() {
+		return false
+	}
 	if tsn.after(a.in.highest) {
 		return a.memory.data() < a.memory.windowLimit()
 	}

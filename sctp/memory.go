@@ -1,5 +1,7 @@
 package sctp
 
+import "math"
+
 // A remote makes an association keep data: messages that the program has not
 // read, fragments of others, the state of streams, and the channels of the
 // layers above. All of it is charged to one account, a Memory, at the cost of
@@ -43,6 +45,7 @@ const (
 type Memory struct {
 	window, windowMax int // the receive window, and how far it may grow
 	reserve           int
+	quota             int // at most so many bytes in all at present; see SetQuota
 	held              int // of messages from their completion to Release
 	partial           int // of fragments, and of messages that wait for their order
 	streams           int // of the numbers of streams, and room for fragments
@@ -51,7 +54,7 @@ type Memory struct {
 
 // newMemory returns the account of a configuration, whose MaxMessageSize is set.
 func newMemory(cfg *Config) *Memory {
-	m := &Memory{window: cfg.ReceiveBuffer, windowMax: cfg.ReceiveBuffer, reserve: DefaultReserve}
+	m := &Memory{window: cfg.ReceiveBuffer, windowMax: cfg.ReceiveBuffer, reserve: DefaultReserve, quota: math.MaxInt}
 	if cfg.ReceiveBuffer <= 0 {
 		m.window, m.windowMax = defaultReceiveBuffer, maxReceiveWindow
 	}
@@ -76,6 +79,16 @@ func (m *Memory) Used() int { return m.held + m.partial + m.streams + m.above }
 // Limit is how many bytes may be charged at present. It follows the receive
 // window.
 func (m *Memory) Limit() int { return m.window + m.reserve }
+
+// SetQuota has nothing charged that makes more than n bytes in all, until it is
+// called again; math.MaxInt, the initial value, bounds nothing beside Limit. It is
+// for a program that has many associations and less memory than all of their
+// limits. The window that is announced follows with the next SACK. DATA beyond is
+// dropped, as if it were lost, and does not end the association.
+func (m *Memory) SetQuota(n int) { m.quota = n }
+
+// squeezed reports whether the quota leaves no room.
+func (m *Memory) squeezed() bool { return m.Used() >= m.quota }
 
 // Reserve is how many bytes may be charged beside the receive window: a half by
 // the layers above, and an eighth only for DATA.
@@ -110,7 +123,8 @@ func (m *Memory) unchargeStreams(n int) { m.streams -= n }
 
 // fits reports whether there is room for n bytes that are not DATA.
 func (m *Memory) fits(n int) bool {
-	return m.streams+m.above+n <= m.reserve-m.reserve/8 && m.Used()+n <= m.Limit()
+	// A chunk is taken while the quota has room, and then needs a stream.
+	return m.streams+m.above+n <= m.reserve-m.reserve/8 && m.Used()+n <= m.Limit() && m.Used()+n-streamOverhead <= m.quota
 }
 
 // data is how many bytes of DATA are charged.
@@ -128,4 +142,6 @@ func (m *Memory) windowLimit() int {
 }
 
 // receiveWindow is the a_rwnd to announce.
-func (m *Memory) receiveWindow() int { return max(m.windowLimit()-m.data(), 0) }
+func (m *Memory) receiveWindow() int {
+	return max(min(m.windowLimit()-m.data(), m.quota-m.Used()), 0)
+}

@@ -100,4 +100,8 @@ const (
 
 	// maxPending is how many bytes of a peer wait for a full socket.
 	maxPending = 256 << 10
+
+	// maxAllPending bounds it for all peers of a socket together: as much as a
+	// Host asks of the kernel for the socket itself.
+	maxAllPending = 16 << 20
 )

@@ -645,3 +645,31 @@ func benchmark(b *testing.B, cfg Config, shared bool) {
 func BenchmarkOffload(b *testing.B) { benchmark(b, Config{}, false) }
 func BenchmarkShared(b *testing.B)  { benchmark(b, Config{}, true) }
 func BenchmarkPlain(b *testing.B)   { benchmark(b, Config{DisableOffload: true}, false) }
+
+// What waits for a full socket is bounded for a peer, and for all together.
+func TestPendingIsBounded(t *testing.T) {
+	var w writer
+	var ports []*Port
+	for range 200 {
+		p := new(Port)
+		ports = append(ports, p)
+		for range 10 {
+			w.keep(p, ice.Route{}, make([]byte, 60_000), 1200)
+		}
+	}
+	sum := 0
+	for _, p := range ports {
+		if sum += p.pendingBytes; p.pendingBytes > maxPending {
+			t.Fatalf("%d bytes of one peer wait", p.pendingBytes)
+		}
+	}
+	if sum != w.pendingBytes || sum > maxAllPending || sum < maxAllPending-60_000 {
+		t.Errorf("%d bytes wait, %d are counted", sum, w.pendingBytes)
+	}
+	for _, p := range ports {
+		w.forget(p)
+	}
+	if w.pendingBytes != 0 || len(w.waiters) != 0 {
+		t.Errorf("%d bytes of %d peers stay", w.pendingBytes, len(w.waiters))
+	}
+}

@@ -22,8 +22,10 @@ type writer struct {
 	socket      *Socket
 	gso         bool
 	gsoFailures int
-	full        bool    // the kernel took no more; a goroutine waits for room
-	waiters     []*Port // with pending bursts, in the order in which they became blocked
+	full        bool // the kernel took no more; a goroutine waits for room
+	// Bytes of all ports' pending bursts.
+	pendingBytes int
+	waiters      []*Port // with pending bursts, in the order in which they became blocked
 	sender
 }
 
@@ -67,9 +69,10 @@ func (p *Port) Write(r ice.Route, b []byte, segment int) (ok bool) {
 // keep copies what could not be sent. A peer that goes on although its socket
 // is full loses datagrams, as it would in the network.
 func (w *writer) keep(p *Port, r ice.Route, b []byte, segment int) {
-	if p.pendingBytes+len(b) > maxPending {
+	if p.pendingBytes+len(b) > maxPending || w.pendingBytes+len(b) > maxAllPending {
 		return
 	}
+	w.pendingBytes += len(b)
 	if len(p.pending) == 0 {
 		w.waiters = append(w.waiters, p)
 	}
@@ -81,6 +84,7 @@ func (w *writer) keep(p *Port, r ice.Route, b []byte, segment int) {
 func (w *writer) forget(p *Port) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.pendingBytes -= p.pendingBytes
 	p.pending, p.pendingBytes = nil, 0
 	w.waiters = slices.DeleteFunc(w.waiters, func(q *Port) bool { return q == p })
 }
@@ -119,13 +123,14 @@ func (w *writer) drain(p *Port) bool {
 		u := &p.pending[i]
 		sent, full := w.send(u.route, u.b, u.segment)
 		p.pendingBytes -= sent
+		w.pendingBytes -= sent
 		u.b = u.b[sent:]
 		if full {
 			p.pending = slices.Delete(p.pending, 0, i)
 			return false
 		}
 	}
-	p.pending, p.pendingBytes = nil, 0
+	p.pending = nil
 	return true
 }
 

@@ -1,0 +1,124 @@
+package rtcpeer
+
+import (
+	"context"
+	"errors"
+	"math"
+	"testing"
+	"time"
+
+	"purertc/sctp"
+)
+
+// Peers whose data nobody reads fill a Host's memory. They stay below the limit
+// together, a peer below its share is served as ever, and what was refused comes
+// when there is room.
+func TestHostMemory(t *testing.T) {
+	const (
+		limit   = 8 << 20
+		hostile = 12
+		peers   = hostile + 2
+		size    = 20_000
+	)
+	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0", MemoryLimit: limit})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close() })
+	var conns [peers]*Conn
+	var xs, ys [peers]*DataChannel
+	for i := range conns {
+		_, conns[i], xs[i], ys[i] = realPairOf(t, Config{}, Config{Host: h})
+	}
+	const messages = 3 << 20 / size // of each
+	for i := range hostile {
+		for range messages {
+			if err := xs[i].PutPacket(make([]byte, size)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	full := func() bool { return h.memory.used.Load() > limit/2 }
+	waitReal(t, 20*time.Second, "half of the limit is used", full)
+	for range 5 {
+		for i := hostile; i < peers; i++ {
+			transfer(t, xs[i], ys[i])
+		}
+	}
+	const read = 70_000 // at most in one read, with what is charged for it
+	if used := h.memory.used.Load(); used > limit+read || !full() {
+		t.Errorf("%d bytes are charged, at most %d", used, limit)
+	}
+	if n := h.memory.peers.Load(); n != peers {
+		t.Errorf("%d peers are counted", n)
+	}
+	for i := range hostile {
+		for n := range messages {
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			if _, _, err := ys[i].Receive(ctx); err != nil {
+				t.Fatalf("peer %d, message %d: %v", i, n, err)
+			}
+		}
+	}
+	for _, c := range conns {
+		c.Close()
+	}
+	waitReal(t, 10*time.Second, "everything is given back", func() bool {
+		return h.memory.used.Load() == 0 && h.memory.peers.Load() == 0
+	})
+}
+
+// While half of the limit is used, a peer has its share of the other half.
+func TestHostQuota(t *testing.T) {
+	m := &hostMemory{limit: 1 << 20}
+	m.peers.Store(4)
+	for used, want := range map[int]int{0: math.MaxInt, 1 << 19: math.MaxInt, 1<<19 + 1: 1 << 17, 1 << 21: 1 << 17} {
+		m.used.Store(int64(used))
+		if n := m.quota(); n != want {
+			t.Errorf("with %d bytes used, a peer may have %d, want %d", used, n, want)
+		}
+	}
+	m.peers.Store(0)
+	if n := m.quota(); n != 1<<19 {
+		t.Errorf("the first peer may have %d bytes", n)
+	}
+	var none *hostMemory
+	if none.add(1); none.quota() != math.MaxInt {
+		t.Error("a peer without a Host is bounded")
+	}
+	// The default's argument: of the longest messages, one for each of 1,600 peers.
+	if share := DefaultHostMemory / 2 / 1600; share < sctp.MinMemoryLimit(defaultMaxMessageSize)/2 {
+		t.Errorf("a share of %d bytes", share)
+	}
+	for _, limit := range []int{-1, minHostMemory - 1} {
+		if _, err := NewHost(HostConfig{Addr: "127.0.0.1:0", MemoryLimit: limit}); !errors.Is(err, ErrInvalidParameter) {
+			t.Errorf("MemoryLimit %d: %v", limit, err)
+		}
+	}
+}
+
+// A peer that connects is counted, with what its remote sends before it is known.
+func TestConnectingPeersAreCharged(t *testing.T) {
+	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	a, b, kept, _ := dialHost(t, h)
+	defer a.Close()
+	defer kept.Close()
+	a.Poll() // offer; answer comes from b
+	b.Poll()
+	p := b.ext.(*stack).peer
+	p.mu.Lock()
+	charged := p.charged.Load()
+	p.mu.Unlock()
+	if charged < handshakeMemory || h.memory.used.Load() < handshakeMemory || h.memory.peers.Load() != 1 {
+		t.Errorf("%d bytes are charged for a handshake, %d of %d peers in all", charged, h.memory.used.Load(), h.memory.peers.Load())
+	}
+	b.Close()
+	if n := h.memory.used.Load(); n != 0 || h.memory.peers.Load() != 0 {
+		t.Errorf("%d bytes of %d peers stay charged", n, h.memory.peers.Load())
+	}
+}

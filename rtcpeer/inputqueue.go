@@ -1,0 +1,226 @@
+package rtcpeer
+
+import (
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"purertc/ice"
+)
+
+// Several peers share a goroutine: the reader of a Host's socket, the Host's
+// timer wheel, the watch over the machine's addresses, multicast DNS. Such a
+// goroutine never waits for a peer's lock, or one peer would stall all others.
+// When it does not get the lock at once, it leaves its input in the peer's
+// inputQueue. There the input waits, in order, for the first of
+//
+//   - the goroutine that holds the lock, which runs it before it lets go, or
+//   - a worker, if the peer is not connected yet, or if more has come meanwhile.
+//
+// A goroutine that serves one peer alone, like the reader of its own socket or
+// of a TCP connection, waits for the lock: what it does not read stays in the
+// kernel. It too uses the queue while the peer connects, since handshakes are
+// the workers' task.
+
+// An inputQueue is the input that waits for a peer's lock.
+type inputQueue struct {
+	workers *workers
+	// workersOnly says that goroutines that other peers share leave all input to
+	// the workers: the program has a Filter, whose time is not known.
+	workersOnly bool
+	// direct says that any goroutine may run the peer: it is connected, or over.
+	// Before, handshakes are left to the workers.
+	direct atomic.Bool
+	some   atomic.Bool // input waits; set and cleared with mu held
+	listed atomic.Bool // in the workers' list
+
+	mu    sync.Mutex
+	input *input // nil: none
+}
+
+// An input is what waits for one peer. It belongs to inputs, which has the
+// memory used again.
+type input struct {
+	datagrams []queuedDatagrams
+	bytes     []byte // of all datagrams
+	cost      int    // of the datagrams, towards the queue's limit
+
+	start     bool         // DTLS begins
+	writable  bool         // a socket takes datagrams again
+	expired   bool         // a timer has fired
+	expiredAt time.Time    // when it did
+	addresses []netip.Addr // the machine's, which have changed; nil: they have not
+	closed    []closedRoute
+}
+
+// queuedDatagrams are the arguments of one call of HandleDatagrams.
+type queuedDatagrams struct {
+	at         time.Time
+	route      ice.Route
+	start, end int // in input.bytes
+	segment    int
+}
+
+// A closedRoute is a socket or a connection that failed.
+type closedRoute struct {
+	route ice.Route // of a socket, only Sock is set
+	err   error
+}
+
+var inputs = sync.Pool{New: func() any { return new(input) }}
+
+// Limits of what waits for one peer, in bytes. A datagram counts with
+// datagramOverhead, much as the kernel counts one in a socket's buffer. Datagrams
+// beyond are lost, as they would be with that buffer full. Before a peer is
+// connected, the limit is a few flights of a handshake; then it is four reads of
+// 64 KiB, which is what a busy sender's segmentation offload gives.
+const (
+	maxConnecting    = 32 << 10
+	maxQueued        = 256 << 10
+	datagramOverhead = 256
+	maxClosed        = 64 // of closedRoute: a later Write reports what is lost here
+)
+
+// addDatagrams copies datagrams. It reports whether they fit.
+func (in *input) addDatagrams(now time.Time, r ice.Route, b []byte, segment, limit int) bool {
+	cost := costOf(b, segment)
+	if in.cost+cost > limit {
+		return false
+	}
+	in.cost += cost
+	start := len(in.bytes)
+	in.bytes = append(in.bytes, b...)
+	in.datagrams = append(in.datagrams, queuedDatagrams{now, r, start, len(in.bytes), segment})
+	return true
+}
+
+// costOf is what datagrams of segment bytes count for.
+func costOf(b []byte, segment int) int {
+	return len(b) + (len(b)+segment-1)/max(segment, 1)*datagramOverhead
+}
+
+// release gives an input that has been run back.
+func (in *input) release() {
+	clear(in.datagrams)
+	clear(in.closed)
+	*in = input{datagrams: in.datagrams[:0], bytes: in.bytes[:0], closed: in.closed[:0]}
+	inputs.Put(in)
+}
+
+// hostSocket is the Sock of the routes of a Host's UDP sockets, see hostNetwork.
+const hostSocket = 0
+
+// shared reports whether the goroutine that serves a socket serves other peers
+// too.
+func (p *peer) shared(sock int16) bool {
+	return sock == ice.SockMDNS || p.cfg.Host != nil && sock == hostSocket
+}
+
+// enter takes the peer's lock to give it input, and reports whether it did: if
+// not, post follows. A goroutine that is shared with other peers does not wait
+// for the lock,. Input that is cheap, like STUN, need not wait for the handshake's
+// workers.
+func (p *peer) enter(shared, cheap bool) bool {
+	q := &p.queue
+	direct := q.direct.Load()
+	switch {
+	case direct && !shared:
+		p.mu.Lock()
+		p.runQueued() // it came before
+		return true
+	case q.some.Load() || !direct && !cheap || shared && q.workersOnly:
+		return false
+	}
+	return p.mu.TryLock()
+}
+
+// post has put leave something in the queue.
+func (p *peer) post(put func(in *input)) {
+	q := &p.queue
+	q.mu.Lock()
+	if q.input == nil {
+		q.input = inputs.Get().(*input)
+	}
+	put(q.input)
+	q.some.Store(true)
+	q.mu.Unlock()
+	switch {
+	case !q.direct.Load() || q.workersOnly:
+		p.list()
+	case p.mu.TryLock():
+		p.mu.Unlock() // which runs what waits; else the holder's does
+	}
+}
+
+// list has a worker run the peer.
+func (p *peer) list() {
+	if q := &p.queue; q.listed.CompareAndSwap(false, true) {
+		q.workers.add(p)
+	}
+}
+
+// postDatagrams leaves datagrams in the queue, if there is room.
+func (p *peer) postDatagrams(now time.Time, r ice.Route, b []byte, segment int) {
+	limit := maxConnecting
+	if p.queue.direct.Load() {
+		limit = maxQueued
+	}
+	limit = min(limit, p.memory.quota()-int(p.charged.Load()))
+	p.post(func(in *input) {
+		if in.addDatagrams(now, r, b, segment, limit) {
+			p.memory.add(costOf(b, segment))
+		}
+	})
+}
+
+// postClosed leaves the news of a socket or connection that failed in the queue.
+func (p *peer) postClosed(c closedRoute) {
+	p.post(func(in *input) {
+		known := slices.ContainsFunc(in.closed, func(o closedRoute) bool { return o.route == c.route })
+		if !known && len(in.closed) < maxClosed {
+			in.closed = append(in.closed, c)
+		}
+	})
+}
+
+// runQueued runs what waits in the queue. The lock is held, from when the input
+// is taken until it has been run: so its order is kept.
+func (p *peer) runQueued() {
+	q := &p.queue
+	if !q.some.Load() {
+		return
+	}
+	q.mu.Lock()
+	in := q.input
+	q.input = nil
+	q.some.Store(false)
+	q.mu.Unlock()
+	defer in.release()
+	p.memory.add(-in.cost)
+	if p.closed {
+		return
+	}
+	if in.start {
+		p.core.beginDTLS(p.now())
+	}
+	for _, d := range in.datagrams {
+		p.take(d.at, d.route, in.bytes[d.start:d.end:d.end], d.segment)
+	}
+	for _, c := range in.closed {
+		p.routeClosed(p.now(), c)
+	}
+	if in.writable {
+		p.full = false
+	}
+	if in.addresses != nil {
+		p.newAddresses(p.now(), in.addresses)
+	}
+	if in.expired {
+		p.expire(in.expiredAt)
+	}
+	if !p.closed {
+		p.run(p.now())
+	}
+}
