@@ -194,6 +194,9 @@ func (a *Agent) Rest() {
 	if len(a.events) == 0 {
 		a.events = nil
 	}
+	if a.out.head == len(a.out.items) {
+		a.out = queue{}
+	}
 }
 
 // RTT is the smoothed round-trip time of the selected pair; zero if unknown.

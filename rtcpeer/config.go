@@ -162,7 +162,7 @@ type Config struct {
 	// about. Nil: silence.
 	Logger *slog.Logger `json:"-"`
 
-	ignored []string // keys of the JSON form that mean nothing here, for the log
+	ignored *[]string // keys of the JSON form that mean nothing here, for the log; nil: none
 }
 
 // Defaults and limits of Config.
@@ -348,7 +348,7 @@ func (o *ChannelOptions) ordered() bool { return o.Ordered == nil || *o.Ordered 
 // types are ErrInvalidParameter.
 func (cfg *Config) UnmarshalJSON(b []byte) error {
 	out := *cfg
-	out.ignored = nil
+	var ignored []string
 	err := eachMember(b, "configuration", func(key string, value json.RawMessage) error {
 		switch key {
 		case "iceServers":
@@ -362,11 +362,11 @@ func (cfg *Config) UnmarshalJSON(b []byte) error {
 			}
 			out.ICEServers = make([]ICEServer, len(servers))
 			for i, v := range servers {
-				ignored, err := out.ICEServers[i].read(v)
+				keys, err := out.ICEServers[i].read(v)
 				if err != nil {
 					return err
 				}
-				out.ignored = append(out.ignored, ignored...)
+				ignored = append(ignored, keys...)
 			}
 		case "iceTransportPolicy":
 			policy := "all"
@@ -386,13 +386,17 @@ func (cfg *Config) UnmarshalJSON(b []byte) error {
 			}
 		case "bundlePolicy", "rtcpMuxPolicy", "iceCandidatePoolSize", "certificates", "peerIdentity", "sdpSemantics", "libdatachannel":
 			if !isNull(value) {
-				out.ignored = append(out.ignored, key)
+				ignored = append(ignored, key)
 			}
 		default:
 			return invalid("unknown key %q", key)
 		}
 		return nil
 	})
+	out.ignored = nil
+	if len(ignored) > 0 {
+		out.ignored = &ignored
+	}
 	if err == nil {
 		*cfg = out
 	}

@@ -24,14 +24,14 @@ type core struct {
 	assoc   *sctp.Association
 	session *datachannel.Session
 
-	client       bool      // of DTLS
-	yields       bool      // a client that becomes the server if the peer is a client too, after glare
-	yielded      bool      // the peer is: the transport makes another DTLS connection
-	beginAt      time.Time // when such a client begins, if it heard of no other by then
-	begun        bool      // the handshake
-	datagramSize int       // the longest UDP payload
-	discovery    bool      // longer ones are tried
-	fragmented   bool      // by the system, so that trying tells nothing
+	client       bool       // of DTLS
+	yields       bool       // a client that becomes the server if the peer is a client too, after glare
+	yielded      bool       // the peer is: the transport makes another DTLS connection
+	beginAt      *time.Time // when such a client begins, if it heard of no other by then; nil: now, or never
+	begun        bool       // the handshake
+	datagramSize int        // the longest UDP payload
+	discovery    bool       // longer ones are tried
+	fragmented   bool       // by the system, so that trying tells nothing
 	route        ice.Route
 	early        [][]byte
 	leaving      bool  // we ended it
@@ -120,7 +120,7 @@ func (p *core) handleDatagram(now time.Time, r ice.Route, b []byte) {
 // end made, and nobody kept back until others had come (RFC 9146 §6).
 func (p *core) handleData(now time.Time, b []byte) (proven bool) {
 	if p.yields && !p.established() && dtls.IsClientHello(b) {
-		p.yields, p.yielded, p.begun, p.beginAt = false, true, false, time.Time{}
+		p.yields, p.yielded, p.begun, p.beginAt = false, true, false, nil
 	}
 	if !p.begun {
 		if len(p.early) < maxEarlyDatagrams && len(b) <= maxEarlySize {
@@ -373,8 +373,8 @@ func (p *core) excuse(now time.Time) {
 // advance runs the timers that are due.
 func (p *core) advance(now time.Time) {
 	p.agent.Advance(now)
-	if !p.beginAt.IsZero() && !now.Before(p.beginAt) {
-		p.beginAt = time.Time{}
+	if p.beginAt != nil && !now.Before(*p.beginAt) {
+		p.beginAt = nil
 		p.beginDTLS(now)
 	}
 	if p.dtls != nil {
@@ -420,7 +420,9 @@ func (p *core) nextTimeout() time.Time {
 			t = earlier(t, p.session.NextTimeout())
 		}
 		t = earlier(t, p.restAt())
-		t = earlier(t, p.beginAt)
+		if p.beginAt != nil {
+			t = earlier(t, *p.beginAt)
+		}
 	}
 	return t
 }

@@ -356,6 +356,9 @@ func (p *peer) candidateDelivered(name string) {
 	if i := slices.Index(g.undelivered, name); i >= 0 {
 		g.undelivered = slices.Delete(g.undelivered, i, i+1)
 	}
+	if len(g.undelivered) == 0 {
+		g.undelivered = nil
+	}
 }
 
 // emitUnsignalled emits what could not be for want of a local description.

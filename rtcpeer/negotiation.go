@@ -98,7 +98,7 @@ func (d *description) ufragOf(media string) (ufrag string, ok bool) {
 // A glare is what became of a local offer that met a remote one. With naive
 // signalling both ends roll back and answer. Both answers then come too late, and
 // each end has only the other's offer to know its role by.
-type glare int
+type glare uint8
 
 const (
 	noGlare      glare = iota

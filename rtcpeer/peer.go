@@ -441,7 +441,7 @@ func (p *peer) handleICEEvent(now time.Time, e ice.Event) {
 			p.core.newPath(now)
 		}
 		if p.core.yields && !p.core.begun {
-			p.core.beginAt = now.Add(glareDelay)
+			p.core.beginAt = new(now.Add(glareDelay))
 		}
 		p.core.takeRTT()
 		p.setLeader(p.port(e.Route.Sock))

@@ -31,8 +31,8 @@ func (s *stack) Initialize(cfg Config) error {
 	cfg.ICEServers = slices.Clone(cfg.ICEServers) // the caller's may change
 	cfg.LocalAddresses = slices.Clone(cfg.LocalAddresses)
 	s.peer, s.cfg = nil, &cfg
-	if len(cfg.ignored) > 0 && cfg.Logger != nil {
-		cfg.Logger.Info("configuration keys without effect", "keys", cfg.ignored)
+	if cfg.ignored != nil && cfg.Logger != nil {
+		cfg.Logger.Info("configuration keys without effect", "keys", *cfg.ignored)
 	}
 	return nil
 }
