@@ -120,7 +120,7 @@ func (p *peer) shared(sock int16) bool {
 
 // enter takes the peer's lock to give it input, and reports whether it did: if
 // not, post follows. A goroutine that is shared with other peers does not wait
-// for the lock,. Input that is cheap, like STUN, need not wait for the handshake's
+// for the lock. Input that is cheap, like STUN, need not wait for the handshake's
 // workers.
 func (p *peer) enter(shared, cheap bool) bool {
 	q := &p.queue
