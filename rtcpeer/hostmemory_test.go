@@ -80,6 +80,7 @@ func TestHostQuota(t *testing.T) {
 		}
 	}
 	m.peers.Store(0)
+	m.used.Store(1 << 20)
 	if n := m.quota(); n != 1<<19 {
 		t.Errorf("the first peer may have %d bytes", n)
 	}
