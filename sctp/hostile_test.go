@@ -598,6 +598,38 @@ func BenchmarkFarForwardTSN(b *testing.B) {
 
 // A quota bounds what is kept, whatever the remote sends, and ends nothing: when
 // it is lifted, what was dropped is taken.
+// A lost chunk that all others wait for is taken beyond the quota, or else
+// nothing could ever be read. In-order data is not, nor a gap of any size.
+func TestQuotaFillsGaps(t *testing.T) {
+	const quota, size = 50_000, 1000
+	s := newScriptWith(t, Config{}, maxStreams, byte(chunkIData), byte(chunkIForwardTSN))
+	m := s.a.Memory()
+	var chunks [][]byte
+	for n := range 300 {
+		chunks = append(chunks, s.iData(1, uint32(n), 53, flagBegin|flagEnd, make([]byte, size)))
+	}
+	s.write(chunks[0]) // the stream is known
+	m.SetQuota(quota)
+	for _, c := range chunks[150:220] {
+		s.write(c)
+	}
+	if !m.squeezed() {
+		t.Fatalf("%d bytes of %d are charged", m.Used(), quota)
+	}
+	for _, c := range chunks[2:150] {
+		s.write(c)
+	}
+	if n := m.Used(); n > quota+2*size {
+		t.Errorf("%d bytes are charged, without the chunk that others wait for", n)
+	}
+	for _, c := range chunks[1:150] {
+		s.write(c)
+	}
+	if n := m.Used(); n < quota+quotaFillers || n > quota+quotaFillers+2*size || s.a.ended {
+		t.Errorf("%d bytes are charged with fillers of gaps, %v", n, s.a.Err())
+	}
+}
+
 func TestQuota(t *testing.T) {
 	const quota = 50_000
 	for name, flags := range map[string]byte{"messages": flagBegin | flagEnd, "fragments": flagBegin} {

@@ -233,7 +233,7 @@ func (a *Association) handleData(now time.Time, c chunk) bool {
 		a.ack = ackNow
 		return true
 	}
-	if !a.in.inWindow(tsn) || !a.room(tsn) {
+	if !a.in.inWindow(tsn) || !a.room(tsn, f.stream) {
 		if tsn == a.in.cum+1 && a.memory.held == 0 && !a.memory.squeezed() {
 			a.outOfResource() // there is not even a message that the program could read
 			return false
@@ -265,9 +265,12 @@ func (a *Association) outOfResource() {
 
 // room reports whether a chunk may be kept. Those that fill gaps are kept
 // beyond the window, since only they can empty it.
-func (a *Association) room(tsn TSN) bool {
+func (a *Association) room(tsn TSN, stream uint16) bool {
 	if a.memory.squeezed() {
-		return false
+		// The chunk that all others wait for is taken, or else an association
+		// that is beyond its quota could never be emptied.
+		return tsn == a.in.cum+1 && tsn != a.in.highest+1 && a.reassembly.streams.get(stream) != nil &&
+			a.memory.Used() < a.memory.quota+quotaFillers
 	}
 	if tsn.after(a.in.highest) {
 		return a.memory.data() < a.memory.windowLimit()
