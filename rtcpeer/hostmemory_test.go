@@ -45,7 +45,7 @@ func TestHostMemory(t *testing.T) {
 			transfer(t, xs[i], ys[i])
 		}
 	}
-	const read = 70_000 + peers*64<<10 // at most in one read, with what is charged for it, and fillers of gaps
+	const read = 70_000 + peers*size // at most in one read, with what is charged for it, and a message that others wait for
 	if used := h.memory.used.Load(); used > limit+read || !full() {
 		t.Errorf("%d bytes are charged, at most %d", used, limit)
 	}

@@ -267,10 +267,10 @@ func (a *Association) outOfResource() {
 // beyond the window, since only they can empty it.
 func (a *Association) room(tsn TSN, stream uint16) bool {
 	if a.memory.squeezed() {
-		// The chunk that all others wait for is taken, or else an association
-		// that is beyond its quota could never be emptied.
-		return tsn == a.in.cum+1 && tsn != a.in.highest+1 && a.reassembly.streams.get(stream) != nil &&
-			a.memory.Used() < a.memory.quota+quotaFillers
+		// Where the program has nothing to read, the chunk that all others wait
+		// for is taken, or else an association beyond its quota could never be
+		// emptied. That ends with the first message that is complete.
+		return tsn == a.in.cum+1 && tsn != a.in.highest+1 && a.memory.held == 0 && a.reassembly.streams.get(stream) != nil
 	}
 	if tsn.after(a.in.highest) {
 		return a.memory.data() < a.memory.windowLimit()

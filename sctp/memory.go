@@ -80,12 +80,8 @@ func (m *Memory) Used() int { return m.held + m.partial + m.streams + m.above }
 // window.
 func (m *Memory) Limit() int { return m.window + m.reserve }
 
-// quotaFillers is how many bytes of DATA are taken beyond the quota where they
-// fill the first gap.
-const quotaFillers = 64 << 10
-
-// SetQuota has nothing charged that makes more than n bytes in all, but for 64 KiB
-// that fill gaps, until it is called again; math.MaxInt, the initial value, bounds nothing beside Limit. It is
+// SetQuota has nothing charged that makes more than n bytes in all, but for the
+// rest of one message that all others wait for, until it is called again; math.MaxInt, the initial value, bounds nothing beside Limit. It is
 // for a program that has many associations and less memory than all of their
 // limits. The window that is announced follows with the next SACK. DATA beyond is
 // dropped, as if it were lost, and does not end the association.
