@@ -71,7 +71,7 @@ func (c *Conn) beginFlight(n int) {
 	}
 }
 
-// flightArrived drops our last flight, of which the far end has all.
+// flightArrived drops the last local flight: the peer has all of it.
 func (c *Conn) flightArrived() {
 	c.carried = max(c.carried, c.out.longest)
 	c.out = flight{}

@@ -22,7 +22,7 @@ type generation struct {
 	reached     bool      // a request of the remote agent named this generation: it has the local credentials
 	pending     bool      // the answer with the local credentials may still be on its way; excludes reached
 	recheckAt   time.Time // while pending
-	nomination  uint32    // controlled: the highest of the far end's
+	nomination  uint32    // controlled: the highest number that the remote agent nominated with
 
 	remotes []*remote
 	prflx   int     // remotes learnt from checks

@@ -19,7 +19,7 @@ type Conn struct {
 	signaling  SignalingState
 	cause      error  // why the connection failed
 	failures   uint32 // how often the state became StateFailed
-	told       uint32 // the last of those that Run has returned for
+	told       uint32 // number of the last failure that Run has returned for
 	generation uint32 // counts Initialize and Close, which end a Poll under way
 	created    bool   // a channel was created since Initialize
 	agreed     bool   // a remote offer was answered since Initialize

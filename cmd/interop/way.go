@@ -37,7 +37,7 @@ type way struct {
 	// address of this machine at which it finds the page; empty: none, 127.0.0.1.
 	within []string
 	server string
-	// foreign leaves out the far end that is this program's own.
+	// foreign leaves out the remote end that is this stack itself.
 	foreign bool
 	// slow tells that a case may take three times as long.
 	slow bool
