@@ -10,8 +10,8 @@ import (
 	"sync"
 
 	"purertc/ice"
-	"purertc/ice/tcpmux"
-	"purertc/ice/udpmux"
+	"purertc/rtcpeer/internal/tcpmux"
+	"purertc/rtcpeer/internal/udpmux"
 )
 
 // HostConfig is what a Host is made from.

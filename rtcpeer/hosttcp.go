@@ -6,7 +6,7 @@ import (
 	"net/netip"
 
 	"purertc/ice"
-	"purertc/ice/tcpmux"
+	"purertc/rtcpeer/internal/tcpmux"
 )
 
 // openTCP opens the host's TCP listener.

@@ -8,7 +8,7 @@ import (
 	"sync"
 
 	"purertc/ice"
-	"purertc/ice/udpmux"
+	"purertc/rtcpeer/internal/udpmux"
 )
 
 // processMDNS is the one pair of multicast DNS sockets of the process, open

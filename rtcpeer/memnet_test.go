@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"purertc/ice"
-	"purertc/ice/udpmux"
+	"purertc/rtcpeer/internal/udpmux"
 )
 
 // A memNet is a network in memory with goroutines of its own, for tests in a

@@ -11,8 +11,8 @@ import (
 	"syscall"
 
 	"purertc/ice"
-	"purertc/ice/tcpmux"
-	"purertc/ice/udpmux"
+	"purertc/rtcpeer/internal/tcpmux"
+	"purertc/rtcpeer/internal/udpmux"
 )
 
 // A network is where a peer's sockets come from: the machine's, those of a

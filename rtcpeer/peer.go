@@ -14,7 +14,7 @@ import (
 
 	"purertc/dtls"
 	"purertc/ice"
-	"purertc/ice/udpmux"
+	"purertc/rtcpeer/internal/udpmux"
 )
 
 // A peer is one connection of the built-in stack: the core, and what it lacks

@@ -15,8 +15,8 @@ import (
 	"purertc/dtls"
 	"purertc/dtls/dtlsnet"
 	"purertc/ice"
-	"purertc/ice/streammux"
-	"purertc/ice/udpmux"
+	"purertc/rtcpeer/internal/streammux"
+	"purertc/rtcpeer/internal/udpmux"
 )
 
 // dialTimeout bounds the making of a connection to a server, handshake

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"purertc/ice"
-	"purertc/ice/udpmux"
+	"purertc/rtcpeer/internal/udpmux"
 	"purertc/rtcpeer/internal/simnet"
 )
 

@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"purertc/ice"
-	"purertc/ice/streammux"
+	"purertc/rtcpeer/internal/streammux"
 )
 
 // A Handler is a peer.

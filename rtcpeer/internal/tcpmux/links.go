@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"purertc/ice"
-	"purertc/ice/streammux"
+	"purertc/rtcpeer/internal/streammux"
 )
 
 // links are the connections of one peer on one socket, by the far address.
