@@ -240,14 +240,6 @@ func (ch *channel) block() func() {
 	}
 }
 
-// wait waits for a signal of the channel.
-func (ch *channel) wait(ctx context.Context, s *signal) error {
-	if ch.own != nil {
-		return ch.own.wait(ctx, s)
-	}
-	return s.wait(ctx)
-}
-
 // receive waits for a packet.
 func (ch *channel) receive(ctx context.Context) (p []byte, text bool, err error) {
 	if p, text, err = ch.get(); err == nil {
@@ -268,7 +260,7 @@ func (ch *channel) receive(ctx context.Context) (p []byte, text bool, err error)
 			ch.recv.set() // for other waiters
 			return nil, false, err
 		}
-		if err := ch.wait(ctx, ch.recv); err != nil {
+		if err := ch.recv.wait(ctx); err != nil {
 			return nil, false, err
 		}
 	}
@@ -293,7 +285,7 @@ func (ch *channel) sendWait(ctx context.Context, p []byte, text bool) error {
 			ch.send.set() // for other waiters
 			return err
 		}
-		if err := ch.wait(ctx, ch.send); err != nil {
+		if err := ch.send.wait(ctx); err != nil {
 			return err
 		}
 	}

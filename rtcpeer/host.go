@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 
 	"purertc/ice"
 	"purertc/rtcpeer/internal/tcpmux"
@@ -40,6 +41,8 @@ type HostConfig struct {
 	// dropped until the program has read or closed enough. A message that is
 	// longer than the share may have to wait for that.
 	MemoryLimit int
+	// BusyPoll is Config.BusyPoll for the host's UDP sockets.
+	BusyPoll time.Duration
 	// Logger takes what is worth knowing. Nil: silence.
 	Logger *slog.Logger
 
@@ -86,6 +89,9 @@ func NewHost(cfg HostConfig) (*Host, error) {
 	if cfg.MemoryLimit != 0 && cfg.MemoryLimit < minHostMemory {
 		return nil, invalid("host: MemoryLimit %d is not 0 or at least %d", cfg.MemoryLimit, minHostMemory)
 	}
+	if cfg.BusyPoll < 0 || cfg.BusyPoll > maxBusyPoll {
+		return nil, invalid("host: BusyPoll %v is not 0 to %v", cfg.BusyPoll, maxBusyPoll)
+	}
 	var addr netip.AddrPort // without an address: all of them
 	if cfg.Addr != "" {
 		a, err := net.ResolveUDPAddr("udp", cfg.Addr)
@@ -97,7 +103,7 @@ func NewHost(cfg HostConfig) (*Host, error) {
 	h := &Host{done: make(chan struct{})}
 	h.memory.limit = int64(orDefault(cfg.MemoryLimit, DefaultHostMemory))
 	for range max(1, cfg.Sockets) {
-		s, err := udpmux.Listen(udpmux.Config{Addr: addr, ReusePort: cfg.Sockets > 1, BufferSize: hostBufferSize, HideLocal: cfg.hideLocal, Logger: cfg.Logger})
+		s, err := udpmux.Listen(udpmux.Config{Addr: addr, ReusePort: cfg.Sockets > 1, BufferSize: hostBufferSize, HideLocal: cfg.hideLocal, BusyPoll: cfg.BusyPoll, Logger: cfg.Logger})
 		if err != nil {
 			h.Close()
 			return nil, fmt.Errorf("rtcpeer: host: %w", err)

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"syscall"
+	"time"
 
 	"purertc/ice"
 	"purertc/rtcpeer/internal/tcpmux"
@@ -71,6 +72,7 @@ type privateNetwork struct {
 	only   []netip.Addr // Config.LocalAddresses
 	first  uint16       // Config.MinPort and MaxPort; 0: any
 	last   uint16
+	busy   time.Duration // Config.BusyPoll
 }
 
 func (n privateNetwork) open(h handler, choice addressChoice) (ports []port, locals []local, err error) {
@@ -144,7 +146,7 @@ func (n privateNetwork) listen(addr netip.Addr) (s *udpmux.Socket, err error) {
 		if port != 0 {
 			port += uint16((start + i) % ports)
 		}
-		s, err = udpmux.Listen(udpmux.Config{Addr: netip.AddrPortFrom(addr, port), Logger: n.logger})
+		s, err = udpmux.Listen(udpmux.Config{Addr: netip.AddrPortFrom(addr, port), BusyPoll: n.busy, Logger: n.logger})
 		if err == nil || !errors.Is(err, syscall.EADDRINUSE) && !errors.Is(err, wsaAddressInUse) {
 			return s, err
 		}

@@ -53,10 +53,9 @@ type peer struct {
 	neg      negotiation
 	events   eventQueue
 	channels channelList
-	queue    inputQueue             // has a lock of its own
-	leader   atomic.Pointer[leader] // the socket of the selected pair; not guarded
-	ended    signal                 // set with over
-	cause    error                  // of closed, or of failed
+	queue    inputQueue // has a lock of its own
+	ended    signal     // set with over
+	cause    error      // of closed, or of failed
 
 	state     ConnectionState // the true one
 	gatherer  gatherer
@@ -88,7 +87,7 @@ func newPeer(cfg Config, random io.Reader, notify func()) (*peer, error) {
 		Ufrag: neg.local.ufrag, Pwd: neg.local.pwd, Rand: random,
 	})
 	p := &peer{
-		cfg: cfg, log: log, network: privateNetwork{log, cfg.LocalAddresses, cfg.MinPort, cfg.MaxPort}, random: random, now: time.Now, timed: true, multicast: true,
+		cfg: cfg, log: log, network: privateNetwork{log, cfg.LocalAddresses, cfg.MinPort, cfg.MaxPort, cfg.BusyPoll}, random: random, now: time.Now, timed: true, multicast: true,
 		core: newCore(&cfg, agent, random), neg: neg,
 		mu: peerMutex{notify: notify},
 	}
@@ -444,7 +443,6 @@ func (p *peer) handleICEEvent(now time.Time, e ice.Event) {
 			p.core.beginAt = new(now.Add(glareDelay))
 		}
 		p.core.takeRTT()
-		p.setLeader(p.port(e.Route.Sock))
 	case ice.EventAlternate:
 		p.sentOn(e)
 	case ice.EventConnectionGone:

@@ -346,7 +346,7 @@ func (p *peer) attach(now time.Time, d dialed, t task) error {
 		if d.remote.Addr().Is6() {
 			any = netip.IPv6Unspecified()
 		}
-		socket, err := udpmux.Listen(udpmux.Config{Addr: netip.AddrPortFrom(any, 0), Logger: p.log})
+		socket, err := udpmux.Listen(udpmux.Config{Addr: netip.AddrPortFrom(any, 0), BusyPoll: p.cfg.BusyPoll, Logger: p.log})
 		if err != nil {
 			return err
 		}

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"purertc/ice"
-	"purertc/rtcpeer/internal/udpmux"
 	"purertc/rtcpeer/internal/simnet"
+	"purertc/rtcpeer/internal/udpmux"
 )
 
 // A simPeer is a whole Conn on a simulated network, under virtual time.

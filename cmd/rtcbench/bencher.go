@@ -56,6 +56,7 @@ func newBencher(o options, role string, s *signalling) (*bencher, error) {
 	b.config.SendBufferSize = o.high
 	b.config.MaxMessageSize = 1 << 20
 	b.config.MaxDatagramSize = o.mtu
+	b.config.BusyPoll = o.busyPoll
 	switch o.dtls {
 	case "":
 	case "1.2":
@@ -79,7 +80,7 @@ func newBencher(o options, role string, s *signalling) (*bencher, error) {
 		if addr.IsValid() {
 			listen = netip.AddrPortFrom(addr, 0).String()
 		}
-		h, err := rtcpeer.NewHost(rtcpeer.HostConfig{Addr: listen})
+		h, err := rtcpeer.NewHost(rtcpeer.HostConfig{Addr: listen, BusyPoll: o.busyPoll})
 		if err != nil {
 			return nil, err
 		}

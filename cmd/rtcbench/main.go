@@ -34,6 +34,7 @@ type options struct {
 	unordered      bool
 	maxrtx         int
 	warm, dur      time.Duration
+	busyPoll       time.Duration
 	high, low      int
 	bulk           bool
 	conns, conc    int
@@ -88,6 +89,7 @@ func parseOptions(args []string) (o options, err error) {
 	f.BoolVar(&o.trickle, "trickle", false, "signal candidates one by one")
 	f.StringVar(&o.host, "host", "", "whose peers share one socket: offer, answer or none (default offer for idle and connect)")
 	f.IntVar(&o.mtu, "mtu", 0, "no datagram over so many bytes of UDP payload, and no path discovery; 0: the default")
+	f.DurationVar(&o.busyPoll, "busypoll", 0, "rtcpeer.Config.BusyPoll, of a host's sockets too")
 	f.StringVar(&o.dtls, "dtls", "", "cap the DTLS version: 1.2 or 1.3")
 	f.TextVar(&o.addr, "addr", netip.Addr{}, "the local address; 127.0.0.1 if not given")
 	f.StringVar(&o.stun, "stun", "", "STUN server, host:port")

@@ -9,17 +9,17 @@ import (
 	"purertc/ice"
 )
 
-// A readBuffer is what one read fills. It belongs to the reader that has
-// something to read, not to a socket: ten thousand sockets that rest would
-// keep 640 MB.
+// A readBuffer holds what one read returns. It belongs to the goroutine that
+// reads, not to a socket: the buffers of ten thousand idle sockets would take
+// 640 MB.
 type readBuffer struct {
 	b   [maxDatagram]byte
 	oob [oobSize]byte
 }
 
-// spareBuffers are those that no reader needs just now. A sync.Pool would lose
-// them with every garbage collection, which come often where many connections
-// are set up, and 64 KiB of new memory cost more than all else about a read.
+// spareBuffers holds buffers that no reader uses. A sync.Pool would lose them
+// at every garbage collection, and clearing 64 KiB of new memory costs more than
+// the rest of a read.
 var spareBuffers = make(chan *readBuffer, 8)
 
 func borrowBuffer() *readBuffer {
@@ -34,66 +34,48 @@ func borrowBuffer() *readBuffer {
 func returnBuffer(b *readBuffer) {
 	select {
 	case spareBuffers <- b:
-	default: // left to the collector
+	default: // left to the garbage collector
 	}
 }
 
-const (
-	// maxReadErrors is how many errors in a row end the reader. ICMP errors
-	// that reads report come one by one and mean nothing for other peers.
-	maxReadErrors = 1000
+// maxReadErrors is how many errors in a row end the reader. ICMP errors, which
+// some systems report at a read, come one by one and say nothing about other
+// remote addresses.
+const maxReadErrors = 1000
 
-	// A reader is busy from so many reads on that followed one another within
-	// busyGap, and keeps its buffer until the first that does not. The reader
-	// of a socket that many share keeps it always: there are few of those.
-	busyReads = 32
-	busyGap   = 10 * time.Millisecond
-)
-
-// read is the reader.
+// read is the reader goroutine.
 func (s *Socket) read() {
 	defer close(s.done)
-	var (
-		buffer   *readBuffer
-		last     time.Time
-		streak   int // reads in a row without a gap
-		failures int // errors in a row
-	)
-	for {
-		if streak >= busyReads {
-			s.detach()
-			if s.turn.linger() {
-				last = time.Now() // who led has read meanwhile
-			}
-		}
-		var n, oobn int
-		var from netip.AddrPort
-		var err error
-		buffer, n, oobn, from, err = s.receive(buffer)
-		if err != nil {
-			if failures++; s.closed.Load() || errors.Is(err, net.ErrClosed) || failures > maxReadErrors {
-				if buffer != nil {
-					returnBuffer(buffer)
-				}
-				s.failed(err)
-				return
-			}
+	for failures := 0; ; {
+		err := s.readOnce()
+		if err == nil {
+			failures = 0
 			continue
 		}
-		failures = 0
-		now := time.Now()
-		s.take(now, from, buffer.b[:n], buffer.oob[:oobn])
-		if streak++; now.Sub(last) > busyGap {
-			streak = 0
-		}
-		if last = now; streak < busyReads && s.sole.Load() != nil {
-			returnBuffer(buffer)
-			buffer = nil
+		if failures++; s.closed.Load() || errors.Is(err, net.ErrClosed) || failures > maxReadErrors {
+			s.failed(err)
+			return
 		}
 	}
 }
 
-// take gives what one read brought to whom it belongs.
+// readOnce waits for a datagram, or for several that the kernel joined, and
+// hands them to their peers.
+func (s *Socket) readOnce() error {
+	if err := s.waiter.wait(); err != nil {
+		return err
+	}
+	buffer := borrowBuffer()
+	defer returnBuffer(buffer)
+	n, oobn, _, from, err := s.conn.ReadMsgUDPAddrPort(buffer.b[:], buffer.oob[:])
+	if err != nil {
+		return err
+	}
+	s.take(time.Now(), from, buffer.b[:n], buffer.oob[:oobn])
+	return nil
+}
+
+// take hands the datagrams of one read to their peers.
 func (s *Socket) take(now time.Time, from netip.AddrPort, b, oob []byte) {
 	if len(b) == 0 {
 		return

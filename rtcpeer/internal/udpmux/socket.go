@@ -28,8 +28,7 @@ type Socket struct {
 	closed atomic.Bool
 	done   chan struct{} // closed when the reader has ended
 
-	turn turn
-	intake
+	waiter waiter
 	writer
 }
 
@@ -70,13 +69,10 @@ func newSocket(cfg Config) (*Socket, error) {
 		conn.Close()
 		return nil, fmt.Errorf("udpmux: %w", err)
 	}
-	raw, err := conn.SyscallConn()
-	if err != nil {
+	if err := s.waiter.init(conn, cfg.BusyPoll); err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("udpmux: %w", err)
 	}
-	s.turn.init(raw)
-	s.intake.init(raw)
 	s.log.Debug("udp socket open", "addr", s.local, "gso", gso, "gro", gro)
 	return s, nil
 }
@@ -94,7 +90,7 @@ func network(addr netip.Addr) string {
 // LocalAddr is the address that the socket is bound to.
 func (s *Socket) LocalAddr() netip.AddrPort { return s.local }
 
-// Offload tells whether the kernel splits and joins datagrams.
+// Offload reports whether the kernel splits and joins datagrams.
 func (s *Socket) Offload() (gso, gro bool) {
 	s.writer.mu.Lock()
 	defer s.writer.mu.Unlock()
@@ -107,13 +103,10 @@ func (s *Socket) Close() error {
 	if s.closed.Swap(true) {
 		return ErrClosed
 	}
-	err := s.closeSocket()
-	s.turn.wakeReader()
-	return err
+	return s.conn.Close()
 }
 
-// Done is closed when the reader has ended: no call of a handler by it is under
-// way then, and none begins. Who leads may still be in one; see [Port.Lead].
+// Done is closed when the reader has ended: it calls no handler any more.
 func (s *Socket) Done() <-chan struct{} { return s.done }
 
 // failed tells the peers that the reader ended other than by Close.
@@ -122,7 +115,7 @@ func (s *Socket) failed(err error) {
 		return
 	}
 	s.log.Warn("udp socket failed", "addr", s.local, "err", err)
-	s.closeSocket()
+	s.conn.Close()
 	for _, p := range s.demux.all() {
 		if !p.closed.Load() {
 			p.handler.SocketClosed(p.sock, err)

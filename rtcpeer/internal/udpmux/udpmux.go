@@ -12,12 +12,8 @@
 //
 // # Who reads
 //
-// A busy socket's reader looks at it for a while before it goes to sleep, and
-// meanwhile lets a goroutine that waits for what arrives read in its place
-// ([Port.Lead]), on Linux: to wake a goroutine costs more than to decrypt what
-// it is woken for. Such a socket is also taken from the runtime's poller, which
-// would have an idle thread woken for every datagram in either direction; it
-// takes two file descriptors more.
+// One goroutine a socket, the reader, waits in the runtime's poller. With
+// Config.BusyPoll it looks at the socket for some time before it sleeps.
 //
 // # Whose datagram is it
 //
@@ -68,10 +64,11 @@ type Config struct {
 	// all of the machine's: 0.0.0.0 IPv4, :: both families, and the zero Addr both
 	// families on a system that has IPv6, else IPv4.
 	Addr           netip.AddrPort
-	HideLocal      bool // the local address of a datagram is not asked for, as on systems other than Linux: for tests
-	DisableOffload bool // no GSO and no GRO
-	ReusePort      bool // several sockets on one port, which the kernel spreads flows over
-	BufferSize     int  // asked of the kernel, each way; 0: 4 MiB
+	HideLocal      bool          // the local address of a datagram is not asked for, as on systems other than Linux: for tests
+	DisableOffload bool          // no GSO and no GRO
+	ReusePort      bool          // several sockets on one port, which the kernel spreads flows over
+	BufferSize     int           // asked of the kernel, each way; 0: 4 MiB
+	BusyPoll       time.Duration // for how long the reader looks for a datagram before it sleeps; Linux only
 	Logger         *slog.Logger
 }
 

@@ -106,6 +106,7 @@ func attach(t testing.TB, s *Socket, h Handler, sock int16, sole bool) *Port {
 func offloads(t *testing.T, f func(t *testing.T, cfg Config)) {
 	t.Run("offload", func(t *testing.T) { f(t, Config{}) })
 	t.Run("plain", func(t *testing.T) { f(t, Config{DisableOffload: true}) })
+	t.Run("busy polling", func(t *testing.T) { f(t, Config{BusyPoll: 100 * time.Microsecond}) })
 	t.Run("plain by environment", func(t *testing.T) {
 		t.Setenv("PURERTC_DISABLE_OFFLOAD", "1")
 		f(t, Config{})

@@ -1,5 +1,3 @@
-//go:build !386
-
 package udpmux
 
 import (
@@ -9,9 +7,9 @@ import (
 	"purertc/ice"
 )
 
-// TestRestingSocketsHoldNoBuffer opens many sockets, has each read something,
+// TestIdleSocketsHoldNoBuffer opens many sockets, has each read something,
 // and looks at the memory that is left in use.
-func TestRestingSocketsHoldNoBuffer(t *testing.T) {
+func TestIdleSocketsHoldNoBuffer(t *testing.T) {
 	const sockets = 100
 	far := attach(t, open(t, Config{}), newRecorder(), 1, true)
 	inUse := func() int {
@@ -31,6 +29,6 @@ func TestRestingSocketsHoldNoBuffer(t *testing.T) {
 		h.wait(t, 3)
 	}
 	if each := (inUse() - before) / sockets; each > 8<<10 {
-		t.Errorf("a resting socket holds %d bytes", each)
+		t.Errorf("an idle socket holds %d bytes", each)
 	}
 }
