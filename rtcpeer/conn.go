@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
+	"runtime"
 	"sync"
 	"sync/atomic"
 )
@@ -31,9 +33,8 @@ type Conn struct {
 	onChannel     func(*DataChannel)
 	onState       func()
 
-	polling sync.Mutex   // held by the goroutine in Poll
-	poller  atomic.Int64 // its number, while handlers run
-	wake    signal       // an event may have come
+	polling sync.Mutex // held by the goroutine in Poll
+	wake    signal     // an event may have come
 	host    atomic.Pointer[Host]
 	over    atomic.Bool // closed, and nothing is left to be polled
 
@@ -163,8 +164,8 @@ func (c *Conn) OpenDataChannel(label string, o ChannelOptions) (*DataChannel, er
 	if err := c.usable(); err != nil {
 		return nil, err
 	}
-	if _, ok := c.ext.(*stack); !ok && c.connection != StateNew {
-		return nil, ErrUnavailable
+	if x, ok := c.ext.(LateChannelExtension); c.connection != StateNew && (!ok || !x.CreatesLateChannels()) {
+		return nil, errUnavailable
 	}
 	return c.createLocked(label, o)
 }
@@ -186,10 +187,9 @@ func (c *Conn) register(ext ChannelExtension, label string, o ChannelOptions, s 
 	ch.state.Store(int32(s))
 	ch.mode.Store(int32(WriteModeBinary))
 	ch.threshold.Store(-1)
-	if own, ok := ext.(*stackChannel); ok {
-		ch.own, ch.recv, ch.send = own, &own.receivers, &own.senders
-	} else {
-		ch.recv, ch.send = new(signal), new(signal)
+	if x, ok := ext.(WakingChannel); ok {
+		ch.waking = x
+		x.SetWaker(ch)
 	}
 	c.channels.add(ch)
 	return ch
@@ -346,12 +346,9 @@ func (c *Conn) OnStateChanged(f func()) {
 // Poll calls the handlers of the signals that were queued when it was called,
 // in order. It never blocks on the network. After StateFailed it returns the
 // cause. Called by a handler it returns nil at once.
-func (c *Conn) Poll() error { return c.poll(goroutineID) }
-
-// poll is Poll on the goroutine that self gives the number of.
-func (c *Conn) poll(self func() int64) error {
+func (c *Conn) Poll() error {
 	if !c.polling.TryLock() {
-		if c.poller.Load() == self() {
+		if inHandler() {
 			return nil
 		}
 		c.polling.Lock()
@@ -365,13 +362,9 @@ func (c *Conn) poll(self func() int64) error {
 	c.collect()
 	n, generation := c.queue.len(), c.generation
 	c.mu.Unlock()
-	if n > 0 {
-		c.poller.Store(self())
-		defer c.poller.Store(0)
-		for range n {
-			if !c.deliver(generation) {
-				break
-			}
+	for range n {
+		if !c.deliver(generation) {
+			break
 		}
 	}
 	c.mu.Lock()
@@ -384,6 +377,29 @@ func (c *Conn) poll(self func() int64) error {
 	}
 	return nil
 }
+
+// inHandler reports whether a handler called the calling function: deliver, of
+// some Conn, is on the calling goroutine's stack. It is asked only where another
+// Poll is under way: to wait for that one in a handler could be a deadlock.
+func inHandler() bool {
+	var callers [64]uintptr
+	for skip := 0; ; skip += len(callers) {
+		n := runtime.Callers(skip, callers[:])
+		frames := runtime.CallersFrames(callers[:n])
+		for more := n > 0; more; {
+			var f runtime.Frame
+			if f, more = frames.Next(); f.Function == deliverName {
+				return true
+			}
+		}
+		if n < len(callers) {
+			return false
+		}
+	}
+}
+
+// deliverName is how package runtime names deliver.
+var deliverName = runtime.FuncForPC(reflect.ValueOf((*Conn).deliver).Pointer()).Name()
 
 // collect moves events from the extension to the queue, without those that
 // nobody wants.
@@ -437,8 +453,8 @@ func (c *Conn) deliver(generation uint32) bool {
 		return true
 	}
 	c.queue.pop()
-	if o, ok := c.ext.(candidateObserver); ok && e.Kind == EventICECandidate {
-		o.candidateDelivered(e.Name)
+	if x, ok := c.ext.(DeliveryExtension); ok && e.Kind == EventICECandidate {
+		x.CandidateDelivered(e.Name)
 	}
 	onState, onDescription, onCandidate, onChannel := c.onState, c.onDescription, c.onCandidate, c.onChannel
 	changed := c.apply(&e)
@@ -490,10 +506,6 @@ func (c *Conn) deliver(generation uint32) bool {
 	}
 	return true
 }
-
-// A candidateObserver is an Extension that wants to know which candidates the
-// program has been given.
-type candidateObserver interface{ candidateDelivered(name string) }
 
 func call(f func()) {
 	if f != nil {
@@ -612,8 +624,6 @@ func (c *Conn) waitOr(ctx context.Context, ends func() error) error {
 // that wants to revive the connection calls RestartICE in the handler of the
 // state, which keeps Run going, or calls Run again: it returns once for a failure.
 func (c *Conn) Run(ctx context.Context) error {
-	id := goroutineID()
-	self := func() int64 { return id }
 	c.mu.Lock()
 	told := c.told
 	c.mu.Unlock()
@@ -626,7 +636,7 @@ func (c *Conn) Run(ctx context.Context) error {
 		case err != nil:
 			return err
 		}
-		if err := c.poll(self); errors.Is(err, ErrUnconfigured) {
+		if err := c.Poll(); errors.Is(err, ErrUnconfigured) {
 			return err
 		}
 		if err := ctx.Err(); err != nil && c.ConnectionState() != StateClosed {
@@ -643,42 +653,16 @@ func (c *Conn) failureSince(told uint32) error {
 	if c.connection != StateFailed || c.failures == told {
 		return nil
 	}
-	if s, ok := c.ext.(*stack); ok && s.peer != nil {
-		s.peer.mu.Lock()
-		defer s.peer.mu.Unlock()
-		if s.peer.failure() == nil {
-			return nil
-		}
+	if x, ok := c.ext.(RestartExtension); ok && x.Restarting() {
+		return nil
 	}
 	c.told = c.failures
 	return failedBy(c.cause)
 }
 
-// builtin returns the built-in stack for what only it can do.
-func (c *Conn) builtin() (*stack, error) {
-	if err := c.usable(); err != nil {
-		return nil, err
-	}
-	s, ok := c.ext.(*stack)
-	if !ok {
-		return nil, fmt.Errorf("%w: the extension in use cannot do this", ErrUnavailable)
-	}
-	return s, nil
-}
-
-// peer is that of the built-in stack, which is made if there is none yet; nil
-// with another extension.
-func (c *Conn) peer() *peer {
-	s, ok := c.ext.(*stack)
-	if !ok {
-		return nil
-	}
-	if c.connection == StateClosed {
-		return s.peer // nil if it was never made
-	}
-	p, _ := s.made()
-	return p
-}
+// errUnavailable is the error of calls that need an optional interface of
+// Extension.
+var errUnavailable = fmt.Errorf("%w: the extension in use cannot do this", ErrUnavailable)
 
 // LocalDescription returns the local description as applied, with the
 // candidates gathered so far, and the end of candidates; empty if there is
@@ -686,8 +670,8 @@ func (c *Conn) peer() *peer {
 func (c *Conn) LocalDescription() (typ, sdp string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if p := c.peer(); p != nil {
-		return p.localDescription()
+	if x, ok := c.ext.(DescriptionExtension); ok {
+		return x.LocalDescription()
 	}
 	return "", ""
 }
@@ -697,8 +681,8 @@ func (c *Conn) LocalDescription() (typ, sdp string) {
 func (c *Conn) RemoteDescription() (typ, sdp string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if p := c.peer(); p != nil {
-		return p.remoteDescription()
+	if x, ok := c.ext.(DescriptionExtension); ok {
+		return x.RemoteDescription()
 	}
 	return "", ""
 }
@@ -710,15 +694,14 @@ func (c *Conn) RemoteDescription() (typ, sdp string) {
 func (c *Conn) RestartICE() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s, err := c.builtin()
-	if err != nil {
+	if err := c.usable(); err != nil {
 		return err
 	}
-	p, err := s.made()
-	if err != nil {
-		return err
+	x, ok := c.ext.(RestartExtension)
+	if !ok {
+		return errUnavailable
 	}
-	return p.restartICE()
+	return x.RestartICE()
 }
 
 // SetICEServers sets the servers, and gathers with them if gathering had
@@ -726,20 +709,19 @@ func (c *Conn) RestartICE() error {
 func (c *Conn) SetICEServers(servers []ICEServer) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s, err := c.builtin()
-	if err != nil {
+	if err := c.usable(); err != nil {
 		return err
+	}
+	x, ok := c.ext.(RestartExtension)
+	if !ok {
+		return errUnavailable
 	}
 	for i := range servers {
 		if _, err := servers[i].parse(); err != nil {
 			return err
 		}
 	}
-	p, err := s.made()
-	if err != nil {
-		return err
-	}
-	return p.setICEServers(servers)
+	return x.SetICEServers(servers)
 }
 
 // Shutdown sends what is queued on every channel, ends the association in
@@ -749,16 +731,17 @@ func (c *Conn) SetICEServers(servers []ICEServer) error {
 // has failed, the cause.
 func (c *Conn) Shutdown(ctx context.Context) error {
 	c.mu.Lock()
-	s, err := c.builtin()
+	err := c.usable()
+	x, ok := c.ext.(ShutdownExtension)
+	if err == nil && !ok {
+		err = errUnavailable
+	}
+	generation := c.generation
+	c.mu.Unlock()
 	if err != nil {
-		c.mu.Unlock()
 		return err
 	}
-	p, generation := s.peer, c.generation
-	c.mu.Unlock()
-	if p != nil { // else nothing was ever begun
-		err = p.shutdown(ctx)
-	}
+	err = x.Shutdown(ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.generation == generation { // else it was closed meanwhile, or is another

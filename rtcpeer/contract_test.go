@@ -989,6 +989,42 @@ func TestPollOfTwo(t *testing.T) {
 	}
 }
 
+// A handler's Poll never waits: not of its own connection, nor of one that
+// another goroutine polls, whose handler may poll this one.
+func TestPollInHandlers(t *testing.T) {
+	var (
+		exts   [2]*fakeExtension
+		conns  [2]*Conn
+		inside sync.WaitGroup
+		polled [2]error
+	)
+	inside.Add(2)
+	for i := range conns {
+		exts[i] = &fakeExtension{}
+		conns[i] = connOf(exts[i])
+		exts[i].event(Event{Kind: EventICECandidate})
+	}
+	deep := func(depth int, f func() error) (err error) { return f() }
+	for range 100 { // more frames than are looked at in one go
+		inner := deep
+		deep = func(depth int, f func() error) error { return inner(depth+1, f) }
+	}
+	for i, c := range conns {
+		c.OnICECandidateCreated(func(string, int, string) {
+			inside.Done()
+			inside.Wait()
+			polled[i] = errors.Join(c.Poll(), deep(0, conns[1-i].Poll))
+		})
+	}
+	done := make(chan error)
+	for _, c := range conns {
+		go func() { done <- c.Poll() }()
+	}
+	if err := errors.Join(<-done, <-done, polled[0], polled[1]); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestPollAllocatesNothing(t *testing.T) {
 	c := New()
 	defer c.Close()

@@ -30,7 +30,7 @@ func (*noCopy) Unlock() {}
 type channel struct {
 	conn    *Conn
 	ext     ChannelExtension
-	own     *stackChannel // ext, if it is the built-in stack's
+	waking  WakingChannel // ext, if it is one; else nil
 	label   string
 	options ChannelOptions
 
@@ -40,8 +40,8 @@ type channel struct {
 	threshold atomic.Int64  // of OnBufferedAmountLow; -1: no handler
 	aborted   atomic.Bool   // its connection was closed
 	fetched   atomic.Uint64 // packets handed out, where the extension does not count arrivals
-	recv      *signal       // a packet or the end has come
-	send      *signal       // room or the end has come
+	recv      signal        // a packet or the end has come
+	send      signal        // room or the end has come
 
 	// guarded by conn.mu
 	onState, onPacket, onLow func()
@@ -61,8 +61,8 @@ func newHandle(ch *channel) *DataChannel {
 
 // abandon closes a channel whose handle is gone, with what waits on it.
 func abandon(ext ChannelExtension) {
-	if own, ok := ext.(*stackChannel); ok {
-		own.discard()
+	if x, ok := ext.(DiscardingChannel); ok {
+		x.Discard()
 	} else {
 		ext.Close()
 	}
@@ -78,15 +78,21 @@ func (ch *channel) release() {
 	ch.threshold.Store(-1)
 }
 
+// WakeReceivers is of ChannelWaker.
+func (ch *channel) WakeReceivers() { ch.recv.set() }
+
+// WakeSenders is of ChannelWaker.
+func (ch *channel) WakeSenders() { ch.send.set() }
+
 func (ch *channel) wakeAll() {
 	ch.recv.set()
 	ch.send.set()
 }
 
-// want tells the built-in stack what there are handlers for; conn.mu is held.
+// want tells the extension which handlers there are; conn.mu is held.
 func (ch *channel) want() {
-	if ch.own != nil {
-		ch.own.want(ch.onPacket != nil, ch.onLow != nil)
+	if ch.waking != nil {
+		ch.waking.WantEvents(ch.onPacket != nil, ch.onLow != nil)
 	}
 }
 
@@ -129,8 +135,8 @@ func (ch *channel) recall() {
 
 // arrivals counts the packets that came.
 func (ch *channel) arrivals() uint64 {
-	if ch.own != nil {
-		return ch.own.arrivals()
+	if ch.waking != nil {
+		return ch.waking.Arrived()
 	}
 	return ch.fetched.Load() + uint64(ch.ext.AvailablePacketCount())
 }
@@ -154,7 +160,7 @@ func (ch *channel) put(p []byte, text bool) error {
 	if text && !utf8.Valid(p) {
 		return invalid("text packet is not UTF-8")
 	}
-	if ch.own == nil { // the built-in stack checks under its own lock
+	if ch.waking == nil {
 		if ChannelState(ch.state.Load()) == ChannelStateClosed {
 			return ErrClosed
 		}
@@ -191,10 +197,10 @@ func (ch *channel) get() (p []byte, text bool, err error) {
 	return p, text, err
 }
 
-// ended tells whether no packet can come any more, and why.
+// ended reports whether no packet can arrive any more, and why.
 func (ch *channel) ended() (bool, error) {
-	if ch.own != nil {
-		return ch.own.ended()
+	if ch.waking != nil {
+		return ch.waking.Ended()
 	}
 	switch {
 	case ch.aborted.Load():
@@ -205,11 +211,11 @@ func (ch *channel) ended() (bool, error) {
 	return false, nil
 }
 
-// failure returns the cause that a call would wait in vain for: the connection
-// has failed, and the program does not restart it.
+// failure returns the cause if the connection has failed and the program does
+// not restart it, so that a call would wait in vain.
 func (ch *channel) failure() error {
-	if ch.own != nil {
-		return ch.own.failure()
+	if ch.waking != nil {
+		return ch.waking.Failure()
 	}
 	ch.conn.mu.Lock()
 	defer ch.conn.mu.Unlock()
@@ -219,10 +225,11 @@ func (ch *channel) failure() error {
 	return nil
 }
 
-// block registers a blocked call; the function it returns ends it.
+// block registers a blocked call of a channel that wakes none itself; the
+// function it returns ends it.
 func (ch *channel) block() func() {
-	if ch.own != nil {
-		return func() {} // its signals come by themselves
+	if ch.waking != nil {
+		return func() {}
 	}
 	c := ch.conn
 	c.blockedMu.Lock()
@@ -361,8 +368,11 @@ func (d *DataChannel) GetPacket() ([]byte, error) {
 // is never needed: packets that are not given back are garbage like any other.
 // With bulk data, collecting that garbage is a fifth of the work of receiving.
 func (d *DataChannel) Recycle(p []byte) {
-	if d.ch != nil && d.ch.own != nil {
-		d.ch.own.recycle(p)
+	if d.ch == nil {
+		return
+	}
+	if x, ok := d.ch.ext.(RecyclingChannel); ok {
+		x.Recycle(p)
 	}
 }
 

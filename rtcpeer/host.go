@@ -168,8 +168,6 @@ func (h *Host) Ready(ctx context.Context) (*Conn, error) {
 // after Close. A connection whose peer has vanished stays in StateFailed until
 // the program closes it, as in a handler set by OnStateChanged.
 func (h *Host) Run(ctx context.Context) error {
-	id := goroutineID()
-	self := func() int64 { return id }
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -181,7 +179,7 @@ func (h *Host) Run(ctx context.Context) error {
 		case err != nil:
 			return err
 		}
-		c.poll(self)
+		c.Poll()
 	}
 }
 

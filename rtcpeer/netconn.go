@@ -111,8 +111,8 @@ func (n *netConn) Close() error {
 	n.read.close()
 	n.write.close()
 	err := n.d.Close()
-	if own := n.d.ch.own; own != nil {
-		own.discard()
+	if x, ok := n.d.ch.ext.(DiscardingChannel); ok {
+		x.Discard()
 	}
 	return err
 }

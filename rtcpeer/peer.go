@@ -107,10 +107,10 @@ type traffic struct {
 	changes                      uint64 // of the selected pair
 }
 
-// emit queues an event for the program, which Unlock tells of.
+// emit queues an event for the program, and makes Unlock call notify.
 func (p *peer) emit(e Event) {
 	p.events.push(e)
-	p.mu.told = true
+	p.mu.notified = true
 }
 
 func (p *peer) nextEvent() (Event, bool) {
@@ -551,7 +551,7 @@ func (p *peer) close() {
 	p.flush(now)
 	p.shut(now, nil)
 	p.events.clear() // the program knows
-	p.mu.told = false
+	p.mu.notified = false
 }
 
 // shut frees everything; what was received stays readable.

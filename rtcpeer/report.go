@@ -27,14 +27,14 @@ type Report struct {
 	NotStarted bool     // offer and answer are not both known yet
 }
 
-// Report tells in detail how the connection stands. With an extension that is
-// not the built-in stack only the states are set.
+// Report describes the connection in detail. With an Extension that is no
+// ReportExtension only the states are set.
 func (c *Conn) Report() Report {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := Report{Connection: c.connection, Gathering: c.gathering, Signaling: c.signaling, Err: c.cause}
-	if p := c.peer(); p != nil {
-		p.report(&r)
+	if x, ok := c.ext.(ReportExtension); ok {
+		x.Report(&r)
 	}
 	return r
 }

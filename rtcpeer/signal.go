@@ -1,10 +1,7 @@
 package rtcpeer
 
 import (
-	"bytes"
 	"context"
-	"runtime"
-	"strconv"
 	"sync/atomic"
 )
 
@@ -46,15 +43,4 @@ func (s *signal) channel() <-chan struct{} {
 		s.set()
 	}
 	return *s.waited.Load()
-}
-
-// goroutineID is the number of the calling goroutine. It serves one purpose:
-// to tell a Poll called by a handler inside Poll, which must return at once,
-// from one of another goroutine, which must wait.
-func goroutineID() int64 {
-	var buf [64]byte
-	b := bytes.TrimPrefix(buf[:runtime.Stack(buf[:], false)], []byte("goroutine "))
-	digits, _, _ := bytes.Cut(b, []byte(" "))
-	id, _ := strconv.ParseInt(string(digits), 10, 64)
-	return id
 }

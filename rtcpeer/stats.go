@@ -2,6 +2,7 @@ package rtcpeer
 
 import (
 	"net/netip"
+	"runtime"
 	"time"
 )
 
@@ -58,8 +59,8 @@ type DataChannelStats struct {
 func (c *Conn) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if p := c.peer(); p != nil {
-		return p.stats()
+	if x, ok := c.ext.(StatsExtension); ok {
+		return x.Stats()
 	}
 	return Stats{}
 }
@@ -67,13 +68,14 @@ func (c *Conn) Stats() Stats {
 // Stats returns figures of the channel. They are zero where the extension in
 // use has none.
 func (d *DataChannel) Stats() DataChannelStats {
-	if d.ch == nil || d.ch.own == nil {
+	if d.ch == nil {
 		return DataChannelStats{}
 	}
-	c := d.ch.own
-	c.peer.mu.Lock()
-	defer c.peer.mu.Unlock()
-	return c.stats
+	defer runtime.KeepAlive(d)
+	if x, ok := d.ch.ext.(StatsChannel); ok {
+		return x.Stats()
+	}
+	return DataChannelStats{}
 }
 
 func (p *peer) stats() (s Stats) {
