@@ -424,7 +424,7 @@ func TestOptionalExtensions(t *testing.T) {
 		// While the extension restarts, Run goes on.
 		f.restarting = true
 		f.event(Event{Kind: EventConnectionState, State: int(StateFailed)})
-		ran := make(chan error)
+		ran := make(chan error, 1)
 		go func() { ran <- c.Run(context.Background()) }()
 		<-time.After(time.Second)
 		if len(ran) != 0 {
