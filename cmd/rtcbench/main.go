@@ -10,7 +10,7 @@
 //	rtcbench impair -rtt 50ms -loss 0.01 -rate 100
 //	rtcbench rivals -pion out/pion       a table and a chart of ours beside others
 //
-// See the README for the lines and the figures.
+// See rtcpeer/PERFORMANCE.md for the figures.
 package main
 
 import (
