@@ -14,23 +14,6 @@ import (
 	"purertc/stun"
 )
 
-// A Route is the local socket that a datagram uses and the far address.
-// Routes are comparable.
-type Route struct {
-	Sock   int16          // the local socket, as named by whoever opened it; SockMDNS is special
-	Local  netip.Addr     // the local address on that socket; invalid in HandleDatagram where it is not known
-	Remote netip.AddrPort // the far address
-}
-
-// SockMDNS is the Sock of datagrams to and from the multicast DNS group
-// (RFC 6762 §3). Whoever runs the Agent opens such a socket when it first
-// sees one of these routes in AppendDatagram, or gives it a Local with a Name.
-// A valid Local of the route is the address whose link alone it is meant for.
-const SockMDNS int16 = -1
-
-// SockAny lets AddServer choose every socket of the server's address family.
-const SockAny int16 = -2
-
 // Config is what an Agent is made from.
 type Config struct {
 	Controlling bool

@@ -23,9 +23,9 @@ const (
 type Event struct {
 	Kind      EventKind
 	State     State
-	Lost      bool  // what was sent on the route before may not have arrived: it does not answer, or is gone
-	Moved     bool  // the path through the network is another one: not the ports alone differ (RFC 9000 §9.4)
-	Sock      int16 // see Addr
+	Lost      bool // what was sent on the route before may not have arrived: it does not answer, or is gone
+	Moved     bool // the path through the network is another one: not the ports alone differ (RFC 9000 §9.4)
+	Sock      Sock // see Addr
 	Route     Route
 	Candidate Candidate
 	URL       string

@@ -26,7 +26,7 @@ var (
 
 // A Local is a local address that datagrams can be sent from.
 type Local struct {
-	Sock int16          // the socket; it may serve other addresses too
+	Sock Sock           // the socket; it may serve other addresses too
 	Addr netip.AddrPort // with TCPActive the port does not count
 	TCP  TCPType        // NotTCP, TCPActive or TCPPassive
 	// Public, if valid, is the address that a 1:1 NAT gives this one, port for
@@ -43,7 +43,7 @@ type Local struct {
 // a relayed one (RFC 8445 §4). Server-reflexive candidates are other
 // names of their base, and no pairs are made of them (RFC 8445 §6.1.2.4).
 type base struct {
-	sock       int16
+	sock       Sock
 	addr       netip.AddrPort
 	typ        CandidateType // Host or Relay
 	tcp        TCPType
@@ -244,7 +244,7 @@ func (a *Agent) addBase(now time.Time, b *base) {
 }
 
 // RemoveLocal forgets a local address, its candidates and its pairs.
-func (a *Agent) RemoveLocal(now time.Time, sock int16, addr netip.AddrPort) {
+func (a *Agent) RemoveLocal(now time.Time, sock Sock, addr netip.AddrPort) {
 	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
 	for _, b := range a.bases {
 		if b.sock == sock && b.addr == addr && b.typ == Host {

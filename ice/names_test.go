@@ -15,7 +15,7 @@ func TestNameHidesAddress(t *testing.T) {
 	addr := netip.MustParseAddrPort("10.0.0.1:1000")
 	a.socks[0] = addr
 	for _, tcp := range []TCPType{NotTCP, TCPPassive} {
-		if err := a.AddLocal(w.now, Local{Sock: int16(tcp), Addr: addr, TCP: tcp, Name: name}); err != nil {
+		if err := a.AddLocal(w.now, Local{Sock: Sock(tcp), Addr: addr, TCP: tcp, Name: name}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -52,7 +52,7 @@ func TestNameHidesAddress(t *testing.T) {
 	if a.HandleDatagram(w.now, from, query); a.names.NextTimeout().IsZero() {
 		t.Error("the name is gone too soon")
 	}
-	a.RemoveLocal(w.now, int16(TCPPassive), addr)
+	a.RemoveLocal(w.now, Sock(TCPPassive), addr)
 	if a.HandleDatagram(w.now, from, query); !a.names.NextTimeout().IsZero() {
 		t.Error("the name is still there")
 	}

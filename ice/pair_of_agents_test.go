@@ -44,9 +44,9 @@ type peer struct {
 	*Agent
 	w        *world
 	name     string
-	socks    map[int16]netip.AddrPort
-	tcp      map[int16]TCPType // of the socks that are of TCP
-	nat      *nat              // nil: none
+	socks    map[Sock]netip.AddrPort
+	tcp      map[Sock]TCPType // of the socks that are of TCP
+	nat      *nat             // nil: none
 	cands    []Candidate
 	states   []State
 	added    []Route
@@ -55,7 +55,7 @@ type peer struct {
 	lost     []bool // with selected
 	moved    []bool // … that are another path
 	errs     []Event
-	gone     []int16 // socks of connections
+	gone     []Sock // socks of connections
 	gathered int
 	data     []string
 	proves   bool // can tell that data is the far end's, whatever its route
@@ -83,7 +83,7 @@ func seeded(seed uint64) io.Reader {
 
 func (w *world) peer(name string, cfg Config, addrs ...string) *peer {
 	cfg.Rand = seeded(w.rnd.Uint64())
-	p := &peer{Agent: NewAgent(cfg), w: w, name: name, socks: map[int16]netip.AddrPort{}}
+	p := &peer{Agent: NewAgent(cfg), w: w, name: name, socks: map[Sock]netip.AddrPort{}}
 	w.peers = append(w.peers, p)
 	for _, a := range addrs {
 		p.addSock(a)
@@ -93,7 +93,7 @@ func (w *world) peer(name string, cfg Config, addrs ...string) *peer {
 
 func (p *peer) addSock(addr string) {
 	a := netip.MustParseAddrPort(addr)
-	sock := int16(len(p.socks))
+	sock := Sock(len(p.socks))
 	p.socks[sock] = a
 	if err := p.AddLocal(p.w.now, Local{Sock: sock, Addr: a}); err != nil {
 		p.w.t.Fatalf("AddLocal(%s): %v", addr, err)
@@ -763,7 +763,7 @@ func TestFormerRoute(t *testing.T) {
 	}
 	// They are bounded, and give way to those in use.
 	for i := range 2 * maxRoutes {
-		sock := int16(len(b.socks) - 1)
+		sock := Sock(len(b.socks) - 1)
 		b.RemoveLocal(w.now, sock, b.socks[sock])
 		b.addSock(fmt.Sprintf("192.0.2.2:%d", 3000+i))
 		w.restart(a, b)

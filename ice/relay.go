@@ -10,14 +10,7 @@ import (
 	"purertc/stun"
 )
 
-const (
-	maxRelays = 16
-
-	// Relayed bases have socket numbers of their own, from here downwards, so
-	// that everything but the edges of the agent treats them as any base: a
-	// datagram is unwrapped as it comes in, and wrapped as it goes out.
-	firstRelaySock int16 = -16
-)
+const maxRelays = 16
 
 // A relay is an allocation at a TURN server (RFC 8656), asked for from one
 // host base or over a connection opened for it.
@@ -234,7 +227,7 @@ func (a *Agent) relayReady(now time.Time, l *relay) {
 			break
 		}
 		b := &base{
-			sock: firstRelaySock - int16(a.nextRelaySock%0x4000), addr: addr, typ: Relay, relay: l,
+			sock: firstRelaySock - Sock(a.nextRelaySock%0x4000), addr: addr, typ: Relay, relay: l,
 			preference: localPreference(addr.Addr(), min(l.order, 1000)) - l.config.Transport.penalty(),
 			foundation: a.foundation(foundationKey{typ: Relay, base: addr.Addr(), server: l.client.Server().Addr()}),
 			related:    mapped,
@@ -297,7 +290,7 @@ func (a *Agent) relaySettled(l *relay, err error) {
 // ConnectionFailed tells that the connection that was opened for a server
 // could not be made, or is lost: its URL and why come back as an
 // EventServerError, and what was relayed over it is gone.
-func (a *Agent) ConnectionFailed(now time.Time, sock int16, err error) {
+func (a *Agent) ConnectionFailed(now time.Time, sock Sock, err error) {
 	for _, l := range a.relays {
 		if l.from == nil && l.config.Sock == sock {
 			l.cut, l.retryAt = true, time.Time{}

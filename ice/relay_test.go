@@ -353,7 +353,7 @@ func TestConnectionGone(t *testing.T) {
 		s := w.turnServer("203.0.113.1:3478")
 		ours := netip.MustParseAddrPort("192.0.2.1:2000") // of the connection
 		var answers func(packet)
-		dial := func(sock int16) {
+		dial := func(sock Sock) {
 			w.nodes[ours] = func(k packet) { a.HandleDatagram(w.now, Route{Sock: sock, Remote: s.addr}, k.b) }
 			w.tap = func(_ *peer, r Route, b []byte) bool {
 				if answers != nil && r.Sock == sock {

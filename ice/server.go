@@ -82,7 +82,7 @@ type Server struct {
 	URL                string         // as configured, for events
 	Addr               netip.AddrPort // where it is
 	TURN               bool
-	Sock               int16     // the socket to use: SockAny any of the address family; but over UDP the connection opened for it
+	Sock               Sock      // the socket to use: SockAny any of the address family; but over UDP the connection opened for it
 	Transport          Transport // how it is reached
 	Username, Password string
 }

@@ -21,10 +21,10 @@ var errRefused = errors.New("connection refused")
 // addTCP gives a peer a TCP socket: a port to listen at, or 0 to connect from.
 func (p *peer) addTCP(typ TCPType, addr string) {
 	a := netip.MustParseAddrPort(addr)
-	sock := int16(len(p.socks))
+	sock := Sock(len(p.socks))
 	p.socks[sock] = a
 	if p.tcp == nil {
-		p.tcp = map[int16]TCPType{}
+		p.tcp = map[Sock]TCPType{}
 	}
 	p.tcp[sock] = typ
 	if err := p.AddLocal(p.w.now, Local{Sock: sock, Addr: a, TCP: typ}); err != nil {
@@ -33,7 +33,7 @@ func (p *peer) addTCP(typ TCPType, addr string) {
 }
 
 // listener finds who listens at an address.
-func (w *world) listener(a netip.AddrPort) (*peer, int16) {
+func (w *world) listener(a netip.AddrPort) (*peer, Sock) {
 	for _, p := range w.peers {
 		for sock, addr := range p.socks {
 			if addr == a && p.tcp[sock] == TCPPassive {

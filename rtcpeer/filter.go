@@ -21,7 +21,7 @@ func (n filteredNetwork) open(h handler, choice addressChoice) ([]port, []local,
 	return ports, locals, err
 }
 
-func (n filteredNetwork) appeared(h handler, sock int16, addr netip.Addr) (port, []local, error) {
+func (n filteredNetwork) appeared(h handler, sock ice.Sock, addr netip.Addr) (port, []local, error) {
 	q, l, err := n.network.appeared(h, sock, addr)
 	if q != nil {
 		q = filteredPort{q, n.filter}
@@ -29,7 +29,7 @@ func (n filteredNetwork) appeared(h handler, sock int16, addr netip.Addr) (port,
 	return q, l, err
 }
 
-func (n filteredNetwork) dial(h handler, sock int16, addr netip.Addr) port {
+func (n filteredNetwork) dial(h handler, sock ice.Sock, addr netip.Addr) port {
 	if q := n.network.dial(h, sock, addr); q != nil {
 		return filteredPort{q, n.filter}
 	}

@@ -152,14 +152,14 @@ func (p *peer) addDialer(a netip.Addr) (l local, ok bool) {
 
 // freeSock is the number of the next socket: one whose address has gone
 // leaves its own behind.
-func (p *peer) freeSock() int16 {
+func (p *peer) freeSock() ice.Sock {
 	if sock := slices.Index(p.ports, nil); sock >= 0 {
-		return int16(sock)
+		return ice.Sock(sock)
 	}
-	return int16(len(p.ports))
+	return ice.Sock(len(p.ports))
 }
 
-func (p *peer) setPort(sock int16, q port) {
+func (p *peer) setPort(sock ice.Sock, q port) {
 	if int(sock) == len(p.ports) {
 		p.ports = append(p.ports, nil)
 	}

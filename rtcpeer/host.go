@@ -308,7 +308,7 @@ func (n hostNetwork) watch(changed func(all []netip.Addr)) (stop func()) {
 }
 
 // appeared is of network: the host's sockets serve every address.
-func (n hostNetwork) appeared(h handler, sock int16, addr netip.Addr) (port, []local, error) {
+func (n hostNetwork) appeared(h handler, sock ice.Sock, addr netip.Addr) (port, []local, error) {
 	bound := n.host.Addr()
 	if addr.Is6() && bound.Addr().Is4() {
 		return nil, nil, errors.New("rtcpeer: the host serves IPv4 only")

@@ -64,7 +64,7 @@ func (n hostNetwork) passive(a netip.Addr) []local {
 
 // dial is of network. A host whose peers meet others of its kind, which
 // listen too, needs both ways.
-func (n hostNetwork) dial(h handler, sock int16, addr netip.Addr) port {
+func (n hostNetwork) dial(h handler, sock ice.Sock, addr netip.Addr) port {
 	if n.host.tcp == nil {
 		return nil
 	}

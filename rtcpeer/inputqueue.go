@@ -114,7 +114,7 @@ const hostSocket = 0
 
 // shared reports whether the goroutine that serves a socket serves other peers
 // too.
-func (p *peer) shared(sock int16) bool {
+func (p *peer) shared(sock ice.Sock) bool {
 	return sock == ice.SockMDNS || p.cfg.Host != nil && sock == hostSocket
 }
 

@@ -28,10 +28,10 @@ type network interface {
 	// appeared opens what an address that has appeared needs: a socket, whose
 	// routes carry sock; or nothing, and a nil port, where one that is open
 	// serves it.
-	appeared(h handler, sock int16, addr netip.Addr) (port, []local, error)
+	appeared(h handler, sock ice.Sock, addr netip.Addr) (port, []local, error)
 	// dial is the way to the far end's TCP candidates from an address, whose
 	// routes carry sock; nil where there is none.
-	dial(h handler, sock int16, addr netip.Addr) port
+	dial(h handler, sock ice.Sock, addr netip.Addr) port
 	// vanished closes the port of an address that has gone, unless it serves
 	// others too.
 	vanished(q port) (closed bool)
@@ -46,7 +46,7 @@ type handler interface {
 
 // A local is an address that a peer can be reached at.
 type local struct {
-	sock int16
+	sock ice.Sock
 	addr netip.AddrPort
 	tcp  ice.TCPType
 }
@@ -83,7 +83,7 @@ func (n privateNetwork) open(h handler, choice addressChoice) (ports []port, loc
 		}
 	}
 	for _, addr := range addrs {
-		p, l, lerr := n.appeared(h, int16(len(ports)), addr)
+		p, l, lerr := n.appeared(h, ice.Sock(len(ports)), addr)
 		if lerr != nil {
 			choice.leave(addr, lerr)
 			if len(n.only) > 0 || !notAvailable(lerr) {
@@ -109,7 +109,7 @@ func (n privateNetwork) watch(changed func(all []netip.Addr)) (stop func()) {
 	return interfaceWatch.add(changed)
 }
 
-func (n privateNetwork) appeared(h handler, sock int16, addr netip.Addr) (port, []local, error) {
+func (n privateNetwork) appeared(h handler, sock ice.Sock, addr netip.Addr) (port, []local, error) {
 	s, err := n.listen(addr)
 	if err != nil {
 		return nil, nil, err
@@ -154,7 +154,7 @@ func (n privateNetwork) listen(addr netip.Addr) (s *udpmux.Socket, err error) {
 	return nil, fmt.Errorf("rtcpeer: no port of %d to %d is free at %v: %w", n.first, n.last, addr, err)
 }
 
-func (n privateNetwork) dial(h handler, sock int16, addr netip.Addr) port {
+func (n privateNetwork) dial(h handler, sock ice.Sock, addr netip.Addr) port {
 	return tcpmux.NewDialer(h, sock, addr)
 }
 

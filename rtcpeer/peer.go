@@ -173,7 +173,7 @@ func (p *peer) take(now time.Time, r ice.Route, b []byte, segment int) {
 }
 
 // Writable is of udpmux.Handler.
-func (p *peer) Writable(sock int16) {
+func (p *peer) Writable(sock ice.Sock) {
 	if !p.enter(p.shared(sock), true) {
 		p.post(func(in *input) { in.writable = true })
 		return
@@ -186,7 +186,7 @@ func (p *peer) Writable(sock int16) {
 }
 
 // SocketClosed is of udpmux.Handler.
-func (p *peer) SocketClosed(sock int16, err error) {
+func (p *peer) SocketClosed(sock ice.Sock, err error) {
 	p.giveClosed(closedRoute{ice.Route{Sock: sock}, err})
 }
 
@@ -467,7 +467,7 @@ func (p *peer) claim(r ice.Route) {
 	}
 }
 
-func (p *peer) port(sock int16) port {
+func (p *peer) port(sock ice.Sock) port {
 	if sock < 0 || int(sock) >= len(p.ports) {
 		return nil
 	}

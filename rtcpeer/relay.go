@@ -377,7 +377,7 @@ func (p *peer) addServer(now time.Time, s ice.Server) {
 }
 
 // connectionLost tells the agent that a server's connection is gone.
-func (p *peer) connectionLost(now time.Time, sock int16, err error) {
+func (p *peer) connectionLost(now time.Time, sock ice.Sock, err error) {
 	for i := range p.gatherer.connections {
 		if c := &p.gatherer.connections[i]; c.server.Sock == sock && !c.lost {
 			c.lost = true

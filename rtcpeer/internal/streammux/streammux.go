@@ -26,15 +26,15 @@ type Handler interface {
 	// maybe shorter. b is valid during the call only and may be written to.
 	HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int)
 	// Writable tells that a connection that was full takes datagrams again.
-	Writable(sock int16)
+	Writable(sock ice.Sock)
 	// SocketClosed tells that the connection failed for good.
-	SocketClosed(sock int16, err error)
+	SocketClosed(sock ice.Sock, err error)
 }
 
 // Config says what a connection is.
 type Config struct {
 	Handler Handler
-	Sock    int16      // the number that routes carry
+	Sock    ice.Sock   // the number that routes carry
 	Local   netip.Addr // what routes carry; may be invalid
 	Remote  netip.AddrPort
 	Framing Framing

@@ -41,8 +41,8 @@ func (h *recorder) HandleDatagrams(now time.Time, r ice.Route, b []byte, segment
 	}
 }
 
-func (h *recorder) Writable(int16)                     { h.writable <- struct{}{} }
-func (h *recorder) SocketClosed(sock int16, err error) { h.closed <- err }
+func (h *recorder) Writable(ice.Sock)                     { h.writable <- struct{}{} }
+func (h *recorder) SocketClosed(sock ice.Sock, err error) { h.closed <- err }
 
 func (h *recorder) wait(t *testing.T, n int) [][]byte {
 	t.Helper()

@@ -17,7 +17,7 @@ type Dialer struct {
 
 // NewDialer returns a Dialer whose connections leave from local, and whose
 // routes carry sock.
-func NewDialer(h Handler, sock int16, local netip.Addr) *Dialer {
+func NewDialer(h Handler, sock ice.Sock, local netip.Addr) *Dialer {
 	d := &Dialer{local: local}
 	d.init(h, sock)
 	return d

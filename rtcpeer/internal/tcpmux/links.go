@@ -13,7 +13,7 @@ import (
 // links are the connections of one peer on one socket, by the far address.
 type links struct {
 	handler Handler
-	sock    int16
+	sock    ice.Sock
 
 	mu      sync.Mutex
 	links   map[netip.AddrPort]*link
@@ -41,7 +41,7 @@ type waiting struct {
 	segment int
 }
 
-func (l *links) init(h Handler, sock int16) {
+func (l *links) init(h Handler, sock ice.Sock) {
 	l.handler, l.sock, l.links = h, sock, map[netip.AddrPort]*link{}
 }
 
@@ -99,10 +99,10 @@ func (k *link) HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int
 }
 
 // Writable passes on that there is room.
-func (k *link) Writable(sock int16) { k.owner.handler.Writable(sock) }
+func (k *link) Writable(sock ice.Sock) { k.owner.handler.Writable(sock) }
 
 // SocketClosed tells of the end of this connection only.
-func (k *link) SocketClosed(sock int16, err error) { k.lost(err) }
+func (k *link) SocketClosed(sock ice.Sock, err error) { k.lost(err) }
 
 // lost forgets the connection and tells the peer.
 func (k *link) lost(err error) {

@@ -237,7 +237,7 @@ type Port struct {
 
 // Attach connects a peer to the listener, under the number that its routes
 // will carry.
-func (m *Listener) Attach(h Handler, sock int16) (*Port, error) {
+func (m *Listener) Attach(h Handler, sock ice.Sock) (*Port, error) {
 	p := &Port{listener: m}
 	p.init(h, sock)
 	m.mu.Lock()

@@ -42,8 +42,8 @@ func (h *recorder) HandleDatagrams(now time.Time, r ice.Route, b []byte, segment
 	}
 }
 
-func (h *recorder) Writable(int16)                     {}
-func (h *recorder) SocketClosed(int16, error)          {}
+func (h *recorder) Writable(ice.Sock)                  {}
+func (h *recorder) SocketClosed(ice.Sock, error)       {}
 func (h *recorder) RouteClosed(r ice.Route, err error) { h.closed <- err }
 func (h *recorder) wait(t *testing.T) ([]byte, ice.Route) {
 	t.Helper()

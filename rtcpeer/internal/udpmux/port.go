@@ -13,7 +13,7 @@ import (
 type Port struct {
 	socket  *Socket
 	handler Handler
-	sock    int16
+	sock    ice.Sock
 	sole    bool
 	closed  atomic.Bool
 
@@ -33,7 +33,7 @@ type Port struct {
 // from other addresses to the peer that their USERNAME names, responses to the
 // peer that sent the request, and other datagrams, now and then, to the peers
 // bound to another port of their host.
-func (s *Socket) Attach(h Handler, sock int16, sole bool) (*Port, error) {
+func (s *Socket) Attach(h Handler, sock ice.Sock, sole bool) (*Port, error) {
 	if s.closed.Load() {
 		return nil, ErrClosed
 	}

@@ -52,10 +52,10 @@ type Handler interface {
 	HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int)
 
 	// Writable tells that a socket that was full takes datagrams again.
-	Writable(sock int16)
+	Writable(sock ice.Sock)
 
 	// SocketClosed tells that a socket failed for good.
-	SocketClosed(sock int16, err error)
+	SocketClosed(sock ice.Sock, err error)
 }
 
 // Config says how a socket is opened.

@@ -19,14 +19,14 @@ type recorder struct {
 	got      [][]byte
 	routes   []ice.Route
 	batches  int
-	writable chan int16
+	writable chan ice.Sock
 	closed   chan error
 	arrived  chan struct{}
 	onData   func()
 }
 
 func newRecorder() *recorder {
-	return &recorder{writable: make(chan int16, 16), closed: make(chan error, 16), arrived: make(chan struct{}, 1)}
+	return &recorder{writable: make(chan ice.Sock, 16), closed: make(chan error, 16), arrived: make(chan struct{}, 1)}
 }
 
 func (h *recorder) HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int) {
@@ -50,8 +50,8 @@ func (h *recorder) HandleDatagrams(now time.Time, r ice.Route, b []byte, segment
 	}
 }
 
-func (h *recorder) Writable(sock int16)                { h.writable <- sock }
-func (h *recorder) SocketClosed(sock int16, err error) { h.closed <- err }
+func (h *recorder) Writable(sock ice.Sock)                { h.writable <- sock }
+func (h *recorder) SocketClosed(sock ice.Sock, err error) { h.closed <- err }
 
 // wait returns the first n datagrams.
 func (h *recorder) wait(t *testing.T, n int) [][]byte {
@@ -94,7 +94,7 @@ func open(t testing.TB, cfg Config) *Socket {
 	return s
 }
 
-func attach(t testing.TB, s *Socket, h Handler, sock int16, sole bool) *Port {
+func attach(t testing.TB, s *Socket, h Handler, sock ice.Sock, sole bool) *Port {
 	t.Helper()
 	p, err := s.Attach(h, sock, sole)
 	if err != nil {
@@ -265,7 +265,7 @@ func TestClaim(t *testing.T) {
 	var ports []*Port
 	for i := range maxBefore + 2 {
 		handlers = append(handlers, newRecorder())
-		ports = append(ports, attach(t, s, handlers[i], int16(i), false))
+		ports = append(ports, attach(t, s, handlers[i], ice.Sock(i), false))
 	}
 	got := make([]int, len(ports))
 	expect := func(b []byte, who ...int) {
@@ -362,7 +362,7 @@ func TestOffers(t *testing.T) {
 	var ports []*Port
 	for i := range maxOffered + 2 {
 		peers = append(peers, newRecorder())
-		ports = append(ports, attach(t, s, peers[i], int16(i), false))
+		ports = append(ports, attach(t, s, peers[i], ice.Sock(i), false))
 		ports[i].Bind(at(1, 1+i))
 	}
 	other := newRecorder()
@@ -621,8 +621,8 @@ func (c *counter) HandleDatagrams(now time.Time, r ice.Route, b []byte, segment 
 		c.got <- 0
 	}
 }
-func (c *counter) Writable(int16)            {}
-func (c *counter) SocketClosed(int16, error) {}
+func (c *counter) Writable(ice.Sock)            {}
+func (c *counter) SocketClosed(ice.Sock, error) {}
 
 func benchmark(b *testing.B, cfg Config, shared bool) {
 	s, far := open(b, cfg), open(b, cfg)
