@@ -1,17 +1,12 @@
 package ice
 
 import (
-	crand "crypto/rand"
-	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"io"
-	"net/netip"
 	"slices"
 	"time"
 
 	"purertc/ice/internal/mdns"
-	"purertc/stun"
 )
 
 // Config is what an Agent is made from.
@@ -33,8 +28,7 @@ var (
 // An Agent is an ICE agent (RFC 8445), full or lite, of one component and one
 // data stream: a pure state machine. It is not safe for concurrent use.
 type Agent struct {
-	rand        io.Reader
-	random      [16]byte // scratch for rand, which would make a local array escape
+	random      randomSource
 	tieBreaker  uint64
 	relayOnly   bool
 	lite        bool
@@ -61,8 +55,7 @@ type Agent struct {
 
 	bases       []*base
 	foundations []foundationKey
-	routes      []Route // authenticated: payload from them is given up
-	former      []formerRoute
+	routes      routeTable
 	stranger    Route // what HandleDatagram returned last with false came on
 
 	selected   *pair     // where data goes; nil: nowhere
@@ -78,48 +71,17 @@ type Agent struct {
 	unresolved []unresolved
 	drops      *drops // nil: no candidate was dropped
 
-	out       queue
-	events    []queuedEvent
-	nextEvent int       // of events
-	deadline  time.Time // when Advance has something to do
+	out      outbox
+	events   eventQueue
+	deadline time.Time // when Advance has something to do
 }
 
 // NewAgent returns an agent in StateNew.
 func NewAgent(cfg Config) *Agent {
-	a := &Agent{rand: cfg.Rand, relayOnly: cfg.RelayOnly, lite: cfg.Lite, controlling: cfg.Controlling && !cfg.Lite}
-	if a.rand == nil {
-		a.rand = crand.Reader
-	}
-	a.tieBreaker = a.random64()
+	a := &Agent{random: randomSource{reader: cfg.Rand}, relayOnly: cfg.RelayOnly, lite: cfg.Lite, controlling: cfg.Controlling && !cfg.Lite}
+	a.tieBreaker = a.random.uint64()
 	a.setLive(a.newGeneration(cfg.Ufrag, cfg.Pwd), nil)
 	return a
-}
-
-// fill fills b, which lies in a.random, with random bytes. A source that runs
-// dry is replaced: predictable bytes would be worse than unexpected ones.
-func (a *Agent) fill(b []byte) []byte {
-	if _, err := io.ReadFull(a.rand, b); err != nil {
-		a.rand = crand.Reader
-		io.ReadFull(a.rand, b) // crypto/rand never fails
-	}
-	return b
-}
-
-func (a *Agent) random64() uint64 { return binary.BigEndian.Uint64(a.fill(a.random[:8])) }
-
-func (a *Agent) newTransactionID() stun.TransactionID {
-	return stun.TransactionID(a.fill(a.random[:12]))
-}
-
-// randomBetween is a random duration from least to most.
-func (a *Agent) randomBetween(least, most time.Duration) time.Duration {
-	return least + time.Duration(a.random64()%uint64(most-least+1))
-}
-
-// iceChars makes random ice-chars, 4 of 3 bytes: the alphabet of base64 is
-// that of RFC 8839 §5.4.
-func (a *Agent) iceChars(n int) string {
-	return base64.StdEncoding.EncodeToString(a.fill(make([]byte, n/4*3)))
 }
 
 // Credentials returns the local ufrag and password (RFC 8839 §5.4).
@@ -174,12 +136,8 @@ func (a *Agent) Rest() {
 			g.remoteKey.Rest()
 		}
 	}
-	if len(a.events) == 0 {
-		a.events = nil
-	}
-	if a.out.head == len(a.out.items) {
-		a.out = queue{}
-	}
+	a.events.release()
+	a.out.release()
 }
 
 // RTT is the smoothed round-trip time of the selected pair; zero if unknown.
@@ -226,7 +184,7 @@ func (a *Agent) update(now time.Time) {
 	a.runRelays(now)
 	if !a.cur.failed {
 		a.expireReplaced(now)
-		a.expireFormer(now)
+		a.routesRemoved(a.routes.expire(now))
 		if !a.lite {
 			a.cur.runPending(now)
 			a.nominate(now)
@@ -292,7 +250,7 @@ func (a *Agent) setState(s State) {
 	if s != StateFailed {
 		a.err = nil
 	}
-	a.event(Event{Kind: EventState, State: s, Err: a.err})
+	a.events.push(Event{Kind: EventState, State: s, Err: a.err})
 }
 
 // updateState derives the state from the pairs.
@@ -334,7 +292,7 @@ func (a *Agent) fail(err error) {
 	a.err, a.lastAnswer, a.selected = err, time.Time{}, nil
 	a.setState(StateFailed)
 	a.out.drop()
-	a.dropAllRoutes()
+	a.routesRemoved(a.routes.clear())
 }
 
 // RFC 8863: an agent waits for checks of the far end as long as a STUN
@@ -414,7 +372,7 @@ func (a *Agent) Close(now time.Time) {
 	for _, l := range a.relays {
 		l.client.Close(now)
 	}
-	a.dropAllRoutes()
+	a.routesRemoved(a.routes.clear())
 	a.selected, a.deadline = nil, time.Time{}
 	a.setState(StateClosed)
 }

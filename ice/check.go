@@ -125,7 +125,7 @@ func (a *Agent) startCheck(now time.Time, p *pair) {
 		p.retransmission.Start(now, p.gen.checkRTO())
 	}
 	p.retransmission.Due(now) // the sending queued here
-	p.transactions.add(transaction{id: a.newTransactionID(), controlling: a.controlling, nominates: a.controlling && p.nominating})
+	p.transactions.add(transaction{id: a.random.transactionID(), controlling: a.controlling, nominates: a.controlling && p.nominating})
 	a.queueRequest(p)
 }
 
@@ -228,7 +228,7 @@ func (a *Agent) handleResponse(now time.Time, r Route, b *base, m stun.Message) 
 		// RFC 8445 §7.2.5.1, unless the role changed already.
 		if x.controlling == a.controlling {
 			a.setRole(!x.controlling)
-			a.tieBreaker = a.random64()
+			a.tieBreaker = a.random.uint64()
 		}
 		p.trigger()
 	case p.state == PairInProgress && code < stun.CodeServerError:

@@ -46,7 +46,7 @@ func (a *Agent) probeInterval(unanswered int, rtt time.Duration) time.Duration {
 // start begins the schedule, if it does not run.
 func (c *consent) start(a *Agent, now time.Time) {
 	if c.next.IsZero() {
-		c.next = now.Add(a.randomBetween(consentLeast, consentMost))
+		c.next = now.Add(a.random.between(consentLeast, consentMost))
 	}
 }
 
@@ -54,7 +54,7 @@ func (c *consent) start(a *Agent, now time.Time) {
 func (c *consent) answered(a *Agent, now time.Time) {
 	c.unanswered = 0
 	if !c.next.IsZero() {
-		c.next = now.Add(a.randomBetween(consentLeast, consentMost))
+		c.next = now.Add(a.random.between(consentLeast, consentMost))
 	}
 }
 
@@ -109,7 +109,7 @@ func (a *Agent) runPairConsent(now time.Time, p *pair) {
 	p.quietSince = time.Time{}
 	p.consent.unanswered++
 	p.consent.next = now.Add(a.probeInterval(p.consent.unanswered, p.rtt))
-	p.transactions.add(transaction{id: a.newTransactionID(), controlling: a.controlling,
+	p.transactions.add(transaction{id: a.random.transactionID(), controlling: a.controlling,
 		nominates: a.controlling && (p.nominating || p.gen.nominated == p)})
 	a.queueRequest(p)
 	if p.consent.unanswered == doubtful {

@@ -45,10 +45,10 @@ type generation struct {
 
 func (a *Agent) newGeneration(ufrag, pwd string) *generation {
 	if ufrag == "" {
-		ufrag = a.iceChars(8) // 48 bits; RFC 8445 §5.3 wants 24
+		ufrag = a.random.iceChars(8) // 48 bits; RFC 8445 §5.3 wants 24
 	}
 	if pwd == "" {
-		pwd = string(append([]byte(a.iceChars(16)), a.iceChars(16)...)) // 192 bits; 128 are wanted
+		pwd = string(append([]byte(a.random.iceChars(16)), a.random.iceChars(16)...)) // 192 bits; 128 are wanted
 	}
 	return &generation{ufrag: ufrag, pwd: pwd, open: true, localKey: stun.NewIntegrity([]byte(pwd))}
 }
@@ -123,7 +123,7 @@ func (a *Agent) Rollback(now time.Time) {
 	a.replaced = nil
 	g.open, g.until = true, time.Time{}
 	a.setLive(g, a.cur.olderExcept(func(o *generation) bool { return o == g }))
-	a.dropRoutes()
+	a.pruneRoutes()
 	a.update(now)
 }
 
@@ -181,7 +181,7 @@ func (a *Agent) replaceGeneration(now time.Time, ufrag, pwd string) {
 	}
 	a.setLive(a.newGeneration(ufrag, pwd), older)
 	a.expireReplaced(now)
-	a.dropRoutes()
+	a.pruneRoutes()
 }
 
 // becomeValid notes that g has its first valid pair. The generations that it
@@ -209,7 +209,7 @@ func (a *Agent) expireReplaced(now time.Time) {
 	if expired {
 		a.setLive(a.cur, a.cur.olderExcept(func(g *generation) bool { return g.expired(now) }))
 		a.dropUnresolved()
-		a.dropRoutes()
+		a.pruneRoutes()
 	}
 }
 

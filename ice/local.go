@@ -14,7 +14,6 @@ const (
 	maxBases   = 64
 	maxRemotes = 64  // of a generation, signalled and peer-reflexive
 	maxPairs   = 100 // RFC 8445 §6.1.2.5 suggests it
-	maxRoutes  = 32
 )
 
 // Errors of AddLocal and AddRemote.
@@ -133,7 +132,7 @@ func (b *base) reported(ufrag string) Candidate {
 // tellCandidates tells all that b has without a server's help.
 func (a *Agent) tellCandidates(b *base) {
 	for _, c := range a.appendCandidates(make([]Candidate, 0, 2), b) {
-		a.event(Event{Kind: EventCandidate, Candidate: c})
+		a.events.push(Event{Kind: EventCandidate, Candidate: c})
 	}
 }
 
@@ -280,7 +279,7 @@ func (a *Agent) removeBase(gone *base) {
 		}
 	}
 	a.requests = kept
-	a.dropRoutes()
+	a.pruneRoutes()
 }
 
 // findBase returns the base that a datagram on r arrived at.

@@ -170,7 +170,7 @@ func (a *Agent) choose(now time.Time) {
 	if !a.lite {
 		p.consent.start(a, now)
 	}
-	a.event(Event{Kind: EventSelected, Route: p.local.wire(p.route), Lost: lost, Moved: before != path{} && before != a.carried})
+	a.events.push(Event{Kind: EventSelected, Route: p.local.wire(p.route), Lost: lost, Moved: before != path{} && before != a.carried})
 }
 
 // choice is the generation's pair to send on, nil if there is none.

@@ -758,8 +758,8 @@ func TestFormerRoute(t *testing.T) {
 	if _, ok := a.HandleDatagram(w.now, old, data); ok {
 		t.Error("data of the old pair is taken for ever")
 	}
-	if a.former != nil || b.former != nil {
-		t.Errorf("%v, %v", a.former, b.former)
+	if a.routes.former != nil || b.routes.former != nil {
+		t.Errorf("%v, %v", a.routes.former, b.routes.former)
 	}
 	// They are bounded, and give way to those in use.
 	for i := range 2 * maxRoutes {
@@ -768,12 +768,12 @@ func TestFormerRoute(t *testing.T) {
 		b.addSock(fmt.Sprintf("192.0.2.2:%d", 3000+i))
 		w.restart(a, b)
 		w.run(100*time.Millisecond, nil)
-		if n := len(a.routes) + len(a.former); n > maxRoutes {
+		if n := len(a.routes.permitted) + len(a.routes.former); n > maxRoutes {
 			t.Fatalf("%d routes", n)
 		}
 	}
-	if r, ok := a.Selected(); !ok || !a.permitted(r) || len(a.former) == 0 {
-		t.Errorf("on %v (selected %v, permitted %v) beside %d former ones", r, ok, a.permitted(r), len(a.former))
+	if r, ok := a.Selected(); !ok || !a.permitted(r) || len(a.routes.former) == 0 {
+		t.Errorf("on %v (selected %v, permitted %v) beside %d former ones", r, ok, a.permitted(r), len(a.routes.former))
 	}
 }
 

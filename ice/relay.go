@@ -84,7 +84,7 @@ func (a *Agent) askRelay(now time.Time, s *server, from *base) {
 func (a *Agent) newClient(l *relay, shared bool) {
 	s := l.config
 	l.client = turn.NewClient(turn.Config{
-		Server: s.Addr, Username: s.Username, Password: s.Password, NewID: a.newTransactionID,
+		Server: s.Addr, Username: s.Username, Password: s.Password, NewID: a.random.transactionID,
 		Reliable: s.Transport.reliable(), Connected: s.Transport != OverUDP, Shared: shared,
 	})
 	l.setRoute()
@@ -150,7 +150,7 @@ func (a *Agent) runRelays(now time.Time) {
 func (a *Agent) cutSilent(l *relay, err error) {
 	if l.from == nil && l.config.Transport != OverUDP && !l.cut && !l.readyAt.IsZero() && errors.Is(err, turn.ErrTimeout) {
 		l.cut = true
-		a.event(Event{Kind: EventConnectionGone, Sock: l.config.Sock, Err: err})
+		a.events.push(Event{Kind: EventConnectionGone, Sock: l.config.Sock, Err: err})
 	}
 }
 
@@ -184,7 +184,7 @@ func (a *Agent) sentOn(l *relay, to *turn.AlternateError) {
 	a.relays = slices.DeleteFunc(a.relays, func(o *relay) bool { return o == l })
 	a.servers = slices.DeleteFunc(a.servers, func(s *server) bool { return s == gone })
 	a.localEnded, a.gatheringEnd = false, false
-	a.event(Event{Kind: EventAlternate, URL: l.config.URL, Sock: l.config.Sock, Addr: to.Server, Domain: to.Domain})
+	a.events.push(Event{Kind: EventAlternate, URL: l.config.URL, Sock: l.config.Sock, Addr: to.Server, Domain: to.Domain})
 }
 
 // pokeRelay keeps a NAT's binding to the server until a pair is nominated, as
@@ -220,7 +220,7 @@ func (a *Agent) relayReady(now time.Time, l *relay) {
 	if l.config.Transport == OverUDP {
 		l.pokeAt = now.Add(keepalive)
 	}
-	a.event(Event{Kind: EventRouteAdded, Route: l.route})
+	a.events.push(Event{Kind: EventRouteAdded, Route: l.route})
 	mapped := l.client.Mapped()
 	for _, addr := range l.client.Relayed() {
 		if len(a.bases) >= maxBases {
@@ -256,7 +256,7 @@ func zeroOf(ip netip.Addr) netip.Addr {
 // tellRelay tells the candidates of an allocation that is there already.
 func (a *Agent) tellRelay(l *relay) {
 	for _, b := range l.bases {
-		a.event(Event{Kind: EventCandidate, Candidate: b.candidate(a.cur.ufrag)})
+		a.events.push(Event{Kind: EventCandidate, Candidate: b.candidate(a.cur.ufrag)})
 	}
 }
 
@@ -264,7 +264,7 @@ func (a *Agent) tellRelay(l *relay) {
 func (a *Agent) relayFailed(l *relay, err error) {
 	l.pokeAt = time.Time{}
 	if len(l.bases) > 0 {
-		a.event(Event{Kind: EventRouteRemoved, Route: l.route})
+		a.events.push(Event{Kind: EventRouteRemoved, Route: l.route})
 	}
 	bases := l.bases
 	l.bases = nil
@@ -274,7 +274,7 @@ func (a *Agent) relayFailed(l *relay, err error) {
 	if l.settled && l.server != nil {
 		l.server.err, l.server.told = err, true
 		l.server.answered = slices.ContainsFunc(a.relays, func(o *relay) bool { return o.server == l.server && o.client.Ready() })
-		a.event(Event{Kind: EventServerError, URL: l.config.URL, Err: &ServerError{URL: l.config.URL, Err: err}})
+		a.events.push(Event{Kind: EventServerError, URL: l.config.URL, Err: &ServerError{URL: l.config.URL, Err: err}})
 		return
 	}
 	a.relaySettled(l, err)
@@ -311,7 +311,7 @@ func (a *Agent) ServerFailed(now time.Time, url string, err error) {
 	if len(a.servers) < maxServers {
 		a.servers = append(a.servers, &server{Server: Server{URL: url}, err: err, told: true})
 	}
-	a.event(Event{Kind: EventServerError, URL: url, Err: &ServerError{URL: url, Err: err}})
+	a.events.push(Event{Kind: EventServerError, URL: url, Err: &ServerError{URL: url, Err: err}})
 	a.update(now)
 }
 

@@ -146,7 +146,7 @@ func (a *Agent) makeRoom(now time.Time, g *generation, r *remote) bool {
 		g.prflx--
 	}
 	a.dropRemote(gone.candidate(g), errMadeRoom)
-	a.dropRoutes()
+	a.pruneRoutes()
 	return true
 }
 

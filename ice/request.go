@@ -237,7 +237,7 @@ func (a *Agent) forgetSilent(now time.Time, g *generation) bool {
 	}
 	g.removePairs(func(p *pair) bool { return p.remote == silent })
 	g.forgetReflexive(silent)
-	a.dropRoutes()
+	a.pruneRoutes()
 	return true
 }
 
@@ -250,5 +250,5 @@ func (a *Agent) replayEarly(now time.Time) {
 	for _, c := range early {
 		a.learn(now, g, c)
 	}
-	a.dropRoutes()
+	a.pruneRoutes()
 }

@@ -224,7 +224,7 @@ func (a *Agent) updateGathering(now time.Time) {
 	}
 	a.reportUnreachable()
 	a.gatheringEnd = true
-	a.event(Event{Kind: EventGatheringComplete})
+	a.events.push(Event{Kind: EventGatheringComplete})
 }
 
 // reportUnreachable tells of the servers that nobody could be asked from, at
@@ -236,7 +236,7 @@ func (a *Agent) reportUnreachable() {
 		})
 		if !asked {
 			s.told = true
-			a.event(Event{Kind: EventServerError, URL: s.URL, Err: &ServerError{URL: s.URL, Err: ErrServerUnreachable}})
+			a.events.push(Event{Kind: EventServerError, URL: s.URL, Err: &ServerError{URL: s.URL, Err: ErrServerUnreachable}})
 		}
 	}
 }
@@ -295,7 +295,7 @@ func (a *Agent) runServers(now time.Time) {
 
 func (q *serverRequest) start(a *Agent, now time.Time) {
 	q.state = requestSent
-	q.id = a.newTransactionID()
+	q.id = a.random.transactionID()
 	q.retransmission.Start(now, stun.DefaultRTO)
 	q.retransmission.Due(now)
 	q.enqueue(a)
@@ -308,7 +308,7 @@ func (q *serverRequest) refresh(a *Agent, now time.Time) {
 		return
 	}
 	q.refreshAt = now.Add(keepalive)
-	q.id = a.newTransactionID()
+	q.id = a.random.transactionID()
 	q.enqueue(a)
 }
 
@@ -397,7 +397,7 @@ func (a *Agent) serverSettled(s *server, err error) {
 	}
 	if s.pending == 0 && !s.answered && !s.told {
 		s.told = true
-		a.event(Event{Kind: EventServerError, URL: s.URL, Err: &ServerError{URL: s.URL, Err: s.err}})
+		a.events.push(Event{Kind: EventServerError, URL: s.URL, Err: &ServerError{URL: s.URL, Err: s.err}})
 	}
 }
 
@@ -419,7 +419,7 @@ func (a *Agent) addReflexive(b *base, mapped netip.AddrPort, server netip.Addr, 
 			}
 		}
 	}
-	a.event(Event{Kind: EventCandidate, Candidate: a.reflexive(b, mapped, server)})
+	a.events.push(Event{Kind: EventCandidate, Candidate: a.reflexive(b, mapped, server)})
 }
 
 // reflexive is the candidate of what a server sees of a base.

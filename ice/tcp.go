@@ -108,7 +108,7 @@ func (a *Agent) RouteClosed(now time.Time, r Route, err error) {
 			}
 		}
 	}
-	a.dropRoutes()
+	a.pruneRoutes()
 	a.update(now)
 }
 
@@ -175,10 +175,8 @@ func (a *Agent) closeSuperseded() {
 		p.state, p.nominating, p.triggered, p.err = PairFailed, false, false, errSuperseded
 		p.retransmission.Stop()
 		p.transactions = transactions{}
-		if i := slices.Index(a.routes, p.route); i >= 0 {
-			a.routes = slices.Delete(a.routes, i, i+1)
-		}
-		a.event(Event{Kind: EventRouteRemoved, Route: p.route})
+		a.routes.remove(p.route)
+		a.events.push(Event{Kind: EventRouteRemoved, Route: p.route})
 		closed = true
 	}
 	if closed {

@@ -235,7 +235,7 @@ func TestTCPReconnects(t *testing.T) {
 	if n := len(b.cur.remotes); n > 2 {
 		t.Errorf("%d remote candidates are left", n)
 	}
-	if n := len(b.routes); n > 1 {
+	if n := len(b.routes.permitted); n > 1 {
 		t.Errorf("%d routes are left", n)
 	}
 }

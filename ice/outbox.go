@@ -36,23 +36,24 @@ type item struct {
 // network would: the far end asks again.
 const maxResponses = 32
 
-// A queue holds what AppendDatagram gives next, in order.
-type queue struct {
+// An outbox holds the agent's own datagrams that AppendDatagram returns next, in
+// order.
+type outbox struct {
 	items     []item
 	head      int
 	responses int
 }
 
-func (q *queue) push(i item) { q.items = append(q.items, i) }
+func (q *outbox) push(i item) { q.items = append(q.items, i) }
 
-func (q *queue) respond(i item) {
+func (q *outbox) respond(i item) {
 	if q.responses < maxResponses {
 		q.responses++
 		q.push(i)
 	}
 }
 
-func (q *queue) pop() (i item, ok bool) {
+func (q *outbox) pop() (i item, ok bool) {
 	if q.head == len(q.items) {
 		return item{}, false
 	}
@@ -73,7 +74,7 @@ func (q *queue) pop() (i item, ok bool) {
 }
 
 // drop empties the queue.
-func (q *queue) drop() {
+func (q *outbox) drop() {
 	for {
 		i, ok := q.pop()
 		if !ok {
@@ -82,6 +83,13 @@ func (q *queue) drop() {
 		if i.pair != nil {
 			i.pair.queued = false
 		}
+	}
+}
+
+// release gives up the memory of an empty outbox.
+func (q *outbox) release() {
+	if q.head == len(q.items) {
+		*q = outbox{}
 	}
 }
 
