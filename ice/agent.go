@@ -5,15 +5,13 @@ import (
 	"io"
 	"slices"
 	"time"
-
-	"purertc/ice/internal/mdns"
 )
 
 // Config is what an Agent is made from.
 type Config struct {
 	Controlling bool
-	RelayOnly   bool
-	Lite        bool      // see lite.go; not with RelayOnly
+	RelayOnly   bool      // only relayed candidates are signalled and checked from
+	Lite        bool      // ICE-lite: see the package's comment; not with RelayOnly
 	Ufrag, Pwd  string    // local credentials; made from Rand where empty (RFC 8445 §5.3)
 	Rand        io.Reader // nil: crypto/rand, which also replaces a reader that fails
 }
@@ -21,64 +19,46 @@ type Config struct {
 // Why an agent fails.
 var (
 	ErrNoPair         = errors.New("ice: no candidate pair worked")
-	ErrConsentExpired = errors.New("ice: the far end did not answer for 30 seconds")
-	ErrBothLite       = errors.New("ice: both ends are ICE lite, so that nobody checks")
+	ErrConsentExpired = errors.New("ice: the remote agent did not answer for 30 seconds")
+	ErrBothLite       = errors.New("ice: both agents are ICE-lite, so that none sends checks")
 )
 
 // An Agent is an ICE agent (RFC 8445), full or lite, of one component and one
 // data stream: a pure state machine. It is not safe for concurrent use.
+//
+// It routes input to its parts, and puts their output together: the gatherer finds
+// local candidates, lookups resolves names of remote ones, each generation is a
+// checklist, the selection is the pair that carries data, routes says where payload
+// is accepted from, out holds datagrams and events what the owner has to know.
 type Agent struct {
 	random      randomSource
 	tieBreaker  uint64
-	relayOnly   bool
 	lite        bool
 	controlling bool
 
-	localEnded   bool
-	gatheringEnd bool // EventGatheringComplete was given
-
 	state State
+	err   error // the cause of StateFailed
 
-	renominates bool   // the far end goes by the numbers of nominations
-	nomination  uint32 // the latest of ours
+	gather  gatherer
+	lookups lookups
+	drops   *drops // nil: no candidate was dropped
 
-	familyCount   [TCPPassive + 1][2]uint16 // of bases, by transport: IPv6, IPv4
-	nextRelaySock uint16
-	nextRelay     uint32
-
-	err     error // why state is StateFailed
-	carried path  // of the last selected pair; the zero path: there was none
-
-	cur *generation // the newest of those in use; the others follow by older
+	cur *generation // the newest generation in use; older ones follow by older
 	// replaced is the generation that Rollback goes back to, from Restart to SetRemote.
 	replaced *generation
 
-	bases       []*base
-	foundations []foundationKey
-	routes      routeTable
-	stranger    Route // what HandleDatagram returned last with false came on
-
-	selected   *pair     // where data goes; nil: nowhere
-	lastAnswer time.Time // of the far end, on any pair
-
-	servers     []*server
-	relays      []*relay
-	requests    []*serverRequest
-	nextRequest time.Time // pacing
-
-	mdns       *mdns.Resolver // nil until there is a name to ask for
-	names      mdns.Responder
-	unresolved []unresolved
-	drops      *drops // nil: no candidate was dropped
+	selection
+	routes routeTable
 
 	out      outbox
 	events   eventQueue
-	deadline time.Time // when Advance has something to do
+	deadline time.Time // when Advance has something to do; zero: never
 }
 
 // NewAgent returns an agent in StateNew.
 func NewAgent(cfg Config) *Agent {
-	a := &Agent{random: randomSource{reader: cfg.Rand}, relayOnly: cfg.RelayOnly, lite: cfg.Lite, controlling: cfg.Controlling && !cfg.Lite}
+	a := &Agent{random: randomSource{reader: cfg.Rand}, lite: cfg.Lite, controlling: cfg.Controlling && !cfg.Lite}
+	a.gather = gatherer{random: &a.random, events: &a.events, out: &a.out, relayOnly: cfg.RelayOnly}
 	a.tieBreaker = a.random.uint64()
 	a.setLive(a.newGeneration(cfg.Ufrag, cfg.Pwd), nil)
 	return a
@@ -87,9 +67,9 @@ func NewAgent(cfg Config) *Agent {
 // Credentials returns the local ufrag and password (RFC 8839 §5.4).
 func (a *Agent) Credentials() (ufrag, pwd string) { return a.cur.ufrag, a.cur.pwd }
 
-// Ufrags returns the local ufrags that the peer's checks may name: of the
-// present generation, of those that it replaced, and of the one that a
-// rollback would go back to.
+// Ufrags returns the local ufrags that checks of the remote agent may name: of the
+// present generation, of those that it replaced, and of the one that Rollback would
+// go back to.
 func (a *Agent) Ufrags() (list []string) {
 	add := func(g *generation) {
 		if !slices.Contains(list, g.ufrag) {
@@ -105,8 +85,8 @@ func (a *Agent) Ufrags() (list []string) {
 	return list
 }
 
-// SetControlling sets the role that offer and answer gave (RFC 8445 §6.1.1).
-// Where one end is lite it is the other that controls.
+// SetControlling sets the role that follows from offer and answer (RFC 8445
+// §6.1.1). If one agent is lite, the other one is controlling.
 func (a *Agent) SetControlling(now time.Time, controlling bool) {
 	controlling = (controlling || a.cur.lite) && !a.lite
 	if a.controlling != controlling {
@@ -115,7 +95,7 @@ func (a *Agent) SetControlling(now time.Time, controlling bool) {
 	a.update(now)
 }
 
-// Controlling tells the present role, which a conflict may have changed.
+// Controlling reports the present role, which a role conflict may have changed.
 func (a *Agent) Controlling() bool { return a.controlling }
 
 // setRole changes the role; pair priorities depend on it (RFC 8445 §7.3.1.1).
@@ -126,41 +106,25 @@ func (a *Agent) setRole(controlling bool) {
 	}
 }
 
-// Rest lets go of what can be made again: the HMACs of the passwords, which the
-// next message makes anew, and room for events. It is for an owner of many
-// agents of which most have nothing to do but to answer, and to ask, for consent.
-func (a *Agent) Rest() {
+// Release gives up memory that the next message makes again: the HMACs of the
+// passwords, and room for events and datagrams. It is for an owner of many idle
+// agents, which only ask for consent and answer.
+func (a *Agent) Release() {
 	for g := a.cur; g != nil; g = g.older {
-		g.localKey.Rest()
+		g.localKey.Release()
 		if g.remoteKey != nil {
-			g.remoteKey.Rest()
+			g.remoteKey.Release()
 		}
 	}
 	a.events.release()
 	a.out.release()
 }
 
-// RTT is the smoothed round-trip time of the selected pair; zero if unknown.
-func (a *Agent) RTT() time.Duration {
-	if a.selected == nil {
-		return 0
-	}
-	return a.selected.rtt
-}
-
 // State returns the present state.
 func (a *Agent) State() State { return a.state }
 
-// Err returns why the agent failed; nil if it has not.
+// Err returns the cause of StateFailed; nil in other states.
 func (a *Agent) Err() error { return a.err }
-
-// Selected returns the route that data takes; ok is false if there is none.
-func (a *Agent) Selected() (r Route, ok bool) {
-	if a.selected == nil {
-		return Route{}, false
-	}
-	return a.selected.local.wire(a.selected.route), true
-}
 
 // Advance runs the timers that are due.
 func (a *Agent) Advance(now time.Time) {
@@ -169,19 +133,18 @@ func (a *Agent) Advance(now time.Time) {
 	}
 }
 
-// NextTimeout is when Advance has something to do; zero: never.
+// NextTimeout returns when Advance has something to do; zero: never.
 func (a *Agent) NextTimeout() time.Time { return a.deadline }
 
-// update brings everything that depends on the time, or on what just
-// happened, up to date.
+// update runs everything that depends on the time, or on the input just taken.
 func (a *Agent) update(now time.Time) {
 	if a.state == StateClosed {
 		a.deadline = time.Time{}
 		return
 	}
-	a.runMDNS(now)
-	a.runServers(now)
-	a.runRelays(now)
+	a.resolved(now)
+	a.gather.run(now, gathererNeed{nominated: a.cur.nominated != nil, failed: a.cur.failed, selected: a.selected})
+	a.takeBases(now)
 	if !a.cur.failed {
 		a.expireReplaced(now)
 		a.routesRemoved(a.routes.expire(now))
@@ -196,7 +159,7 @@ func (a *Agent) update(now time.Time) {
 		a.closeSuperseded()
 		a.updateState(now)
 	}
-	a.updateGathering(now)
+	a.gather.finish(now)
 	a.deadline = a.earliest(now)
 }
 
@@ -209,18 +172,11 @@ func (e *alarm) add(t time.Time) {
 	}
 }
 
-// earliest is the next time at which update changes something.
+// earliest returns when update next changes something.
 func (a *Agent) earliest(now time.Time) time.Time {
 	var e alarm
-	if a.mdns != nil {
-		e.add(a.mdns.NextTimeout())
-	}
-	e.add(a.names.NextTimeout())
-	a.serverAlarms(&e)
-	if !a.gatheringEnd {
-		e.add(a.cur.gatherBy)
-	}
-	a.relayAlarms(&e)
+	e.add(a.lookups.nextTimeout())
+	a.gather.alarms(&e)
 	if !a.cur.failed {
 		if !a.lite {
 			a.checkAlarms(now, &e)
@@ -234,14 +190,14 @@ func (a *Agent) earliest(now time.Time) time.Time {
 		}
 	}
 	if !e.at.IsZero() && !e.at.After(now) {
-		// What is due was just done; whatever says otherwise must not make
-		// the owner spin.
+		// Everything due was just done. A part that says otherwise is wrong, and
+		// must not make the owner spin.
 		return now.Add(time.Millisecond)
 	}
 	return e.at
 }
 
-// setState changes the state and tells it.
+// setState changes the state and reports it to the owner.
 func (a *Agent) setState(s State) {
 	if s == a.state {
 		return
@@ -259,20 +215,20 @@ func (a *Agent) updateState(now time.Time) {
 	switch p := a.selected; {
 	case p != nil && !now.Before(p.lastAnswer.Add(staleAfter)):
 		a.setState(StateDisconnected)
-	case p != nil && p == g.nominated && g.remoteEnded && a.gatheringEnd && len(a.unresolved) == 0:
+	case p != nil && p == g.nominated && g.remoteEnded && a.gather.complete && a.lookups.idle():
 		a.setState(StateCompleted)
 	case p != nil:
 		a.setState(StateConnected)
 	case !a.lastAnswer.IsZero() && now.Before(a.lastAnswer.Add(consentExpires)):
-		a.setState(StateDisconnected) // the interface vanished; another may do
+		a.setState(StateDisconnected) // the selected pair's interface is gone; another pair may work
 	case g.pending:
 		g.wasValid = false
 		a.setState(StateChecking)
 	case g.wasValid:
 		a.fail(ErrConsentExpired)
 	case g.remoteKey == nil:
-		// Before the first description, and during a restart whose answer is
-		// not here yet, there is nothing to check.
+		// There is nothing to check before the first remote description, nor during
+		// a restart before its answer.
 		if !a.lastAnswer.IsZero() {
 			a.fail(ErrConsentExpired)
 		}
@@ -285,7 +241,7 @@ func (a *Agent) updateState(now time.Time) {
 	}
 }
 
-// fail ends all attempts of this generation; a restart begins anew.
+// fail ends all checks of this generation. A restart begins again.
 func (a *Agent) fail(err error) {
 	a.cur.failed = true
 	a.setLive(a.cur, nil)
@@ -295,21 +251,21 @@ func (a *Agent) fail(err error) {
 	a.routesRemoved(a.routes.clear())
 }
 
-// RFC 8863: an agent waits for checks of the far end as long as a STUN
-// transaction can take before it declares failure, even if it has no pair of
-// its own. A check begun late is waited for, but not for ever.
+// RFC 8863 §4: an agent that has no pair left still waits for checks of the remote
+// agent, as long as a STUN transaction can take, before it fails. It waits for its
+// own checks that began late, but not for ever.
 const (
 	patience    = 39500 * time.Millisecond
 	maxPatience = 55 * time.Second
 )
 
-// hopeless tells whether the generation has failed (RFC 8863 §4).
+// hopeless reports whether the generation has failed (RFC 8863 §4).
 func (g *generation) hopeless(now time.Time) bool {
 	waited := now.Sub(g.started)
 	return waited >= maxPatience || waited >= patience && !g.checking()
 }
 
-// giveUpAt is when hopeless may become true.
+// giveUpAt returns when updateState may fail the generation; zero: not by time.
 func (a *Agent) giveUpAt(now time.Time) time.Time {
 	g := a.cur
 	if a.selected == nil && !a.lastAnswer.IsZero() {
@@ -324,54 +280,13 @@ func (a *Agent) giveUpAt(now time.Time) time.Time {
 	return g.started.Add(maxPatience)
 }
 
-// BeginData appends room for the relay framing that the selected pair needs,
-// if any. ok is false when there is no valid pair with consent to send on.
-func (a *Agent) BeginData(dst []byte) (b []byte, ok bool) {
-	p := a.selected
-	if p == nil {
-		return dst, false
-	}
-	return p.local.begin(dst, p.route.Remote), true
-}
-
-// FinishData completes the datagram that BeginData began at b[start:] and
-// tells where to send it.
-func (a *Agent) FinishData(b []byte, start int) ([]byte, Route) {
-	p := a.selected
-	if p == nil {
-		return b[:start], Route{} // nothing was begun
-	}
-	if l := p.local.relay; l != nil {
-		return l.client.Finish(b, start), l.route
-	}
-	return b, p.route
-}
-
-// DataOverhead is the most that BeginData and FinishData add, in bytes.
-func (a *Agent) DataOverhead() int {
-	if p := a.selected; p != nil && p.local.relay != nil {
-		return p.local.relay.client.Overhead(p.route.Remote)
-	}
-	return 0
-}
-
-// Direct tells whether the selected pair is UDP all the way, as far as the
-// candidates tell. What goes over a stream, be it the far end's to its relay,
-// is not lost when it is too long to be read: it ends the stream.
-func (a *Agent) Direct() bool {
-	p := a.selected
-	return p != nil && p.local.relay == nil && p.local.tcp == 0 && p.remote.typ != Relay
-}
-
-// Close ends the agent: relays are released by its last datagrams.
+// Close closes the agent. Its last datagrams release relays.
 func (a *Agent) Close(now time.Time) {
 	if a.state == StateClosed {
 		return
 	}
 	a.out.drop()
-	for _, l := range a.relays {
-		l.client.Close(now)
-	}
+	a.gather.close(now)
 	a.routesRemoved(a.routes.clear())
 	a.selected, a.deadline = nil, time.Time{}
 	a.setState(StateClosed)

@@ -9,7 +9,7 @@ import (
 // A Dropped is a candidate that is not used, and the reason.
 type Dropped struct {
 	Candidate string // as it was signalled, or an address; at most 256 bytes of it
-	Local     bool   // one of this end's
+	Local     bool
 	Reason    error
 }
 
@@ -24,7 +24,7 @@ func unusable(format string, args ...any) error {
 var (
 	errTransport  = unusable("neither UDP nor TCP with tcptype active or passive")
 	errComponent  = unusable("not of component 1, the only one of data channels")
-	errActiveName = unusable("an active TCP candidate is connected from, so its name is of no use")
+	errActiveName = unusable("an active TCP candidate is not connected to, so its name is of no use")
 	errGeneration = unusable("its ufrag is not that of the remote description")
 	errName       = unusable("its name does not end in .local: other names are not looked up")
 	errPort       = unusable("its address or port is not one to send to")
@@ -37,14 +37,14 @@ const (
 	maxDroppedText = 256 // bytes of one
 )
 
-// drops are the candidates dropped last, and how many there were.
+// drops are the candidates that were dropped last, and how many were dropped.
 type drops struct {
 	list  []Dropped
 	count int
 }
 
-// Drop has Report name a candidate that the owner of the agent does not use, such
-// as a malformed line of a description. It keeps the latest 32, each once.
+// Drop adds a candidate to Report that the owner of the agent does not use, such as
+// a malformed line of a description. Report has the latest 32, each once.
 func (a *Agent) Drop(d Dropped) {
 	if len(d.Candidate) > maxDroppedText {
 		d.Candidate = d.Candidate[:maxDroppedText]
@@ -64,7 +64,7 @@ func (a *Agent) Drop(d Dropped) {
 	a.drops.list = append(a.drops.list, d)
 }
 
-// undropLocal forgets that a local address was not used: now it is.
+// undropLocal removes a local address from Report: it is used now.
 func (a *Agent) undropLocal(address string) {
 	if a.drops == nil {
 		return
@@ -75,7 +75,7 @@ func (a *Agent) undropLocal(address string) {
 	}
 }
 
-// dropRemote drops a candidate of the peer.
+// dropRemote drops a candidate of the remote agent.
 func (a *Agent) dropRemote(c Candidate, reason error) error {
 	a.Drop(Dropped{Candidate: c.String(), Reason: reason})
 	return reason

@@ -31,9 +31,9 @@ func TestEventMemory(t *testing.T) {
 		t.Errorf("%v allocations for the usual events", n)
 	}
 	tell(usualEvents)
-	a.Rest()
+	a.Release()
 	drain(usualEvents)
-	if a.Rest(); a.events.list != nil {
+	if a.Release(); a.events.list != nil {
 		t.Error("kept at rest")
 	}
 	tell(100)

@@ -7,20 +7,20 @@ import (
 	"purertc/stun"
 )
 
-// An itemKind says what an item of the output queue becomes.
+// An itemKind says what an item of the outbox becomes.
 type itemKind uint8
 
 const (
 	itemCheck    itemKind = iota // the newest request of pair
-	itemResponse                 // the answer to a request
+	itemResponse                 // the response to a request
 	itemServer                   // the request to a server
 )
 
-// An item is one datagram to be sent. It is made when the owner asks for it,
-// so that what waits for a full socket is not stale when it leaves.
+// An item is a datagram to be sent. It is built when the owner asks for it, so that
+// a datagram that waited for a full socket is not stale.
 type item struct {
 	kind         itemKind
-	bare         bool // the response has no MESSAGE-INTEGRITY: the key is not shared
+	bare         bool // the response has no MESSAGE-INTEGRITY: the requester does not have the key
 	code         stun.ErrorCode
 	pair         *pair
 	request      *serverRequest
@@ -32,51 +32,59 @@ type item struct {
 	unknownCount int
 }
 
-// maxResponses bounds the answers that wait. Those beyond are dropped as a
-// network would: the far end asks again.
+// maxResponses bounds the waiting responses. Others are dropped, as by a network:
+// the remote agent asks again.
 const maxResponses = 32
 
-// An outbox holds the agent's own datagrams that AppendDatagram returns next, in
-// order.
+// An outbox holds the agent's own datagrams, in the order in which AppendDatagram
+// returns them.
 type outbox struct {
 	items     []item
 	head      int
 	responses int
 }
 
-func (q *outbox) push(i item) { q.items = append(q.items, i) }
+func (o *outbox) push(i item) { o.items = append(o.items, i) }
 
-func (q *outbox) respond(i item) {
-	if q.responses < maxResponses {
-		q.responses++
-		q.push(i)
+// request queues the newest request of p, unless one is queued.
+func (o *outbox) request(p *pair) {
+	if !p.queued {
+		p.queued = true
+		o.push(item{kind: itemCheck, pair: p})
 	}
 }
 
-func (q *outbox) pop() (i item, ok bool) {
-	if q.head == len(q.items) {
+func (o *outbox) respond(i item) {
+	if o.responses < maxResponses {
+		o.responses++
+		o.push(i)
+	}
+}
+
+func (o *outbox) pop() (i item, ok bool) {
+	if o.head == len(o.items) {
 		return item{}, false
 	}
-	i = q.items[q.head]
-	q.items[q.head] = item{} // let go of what it points to
-	q.head++
+	i = o.items[o.head]
+	o.items[o.head] = item{} // for the garbage collector
+	o.head++
 	switch {
-	case q.head < len(q.items):
-	case cap(q.items) > 2:
-		q.items, q.head = nil, 0 // of a burst
+	case o.head < len(o.items):
+	case cap(o.items) > 2:
+		o.items, o.head = nil, 0 // of a burst
 	default:
-		q.items, q.head = q.items[:0], 0 // a check of consent and an answer to one
+		o.items, o.head = o.items[:0], 0 // enough for a consent request and a response
 	}
 	if i.kind == itemResponse {
-		q.responses--
+		o.responses--
 	}
 	return i, true
 }
 
-// drop empties the queue.
-func (q *outbox) drop() {
+// drop empties the outbox.
+func (o *outbox) drop() {
 	for {
-		i, ok := q.pop()
+		i, ok := o.pop()
 		if !ok {
 			return
 		}
@@ -87,22 +95,14 @@ func (q *outbox) drop() {
 }
 
 // release gives up the memory of an empty outbox.
-func (q *outbox) release() {
-	if q.head == len(q.items) {
-		*q = outbox{}
+func (o *outbox) release() {
+	if o.head == len(o.items) {
+		*o = outbox{}
 	}
 }
 
-// queueRequest has the newest request of p sent.
-func (a *Agent) queueRequest(p *pair) {
-	if !p.queued {
-		p.queued = true
-		a.out.push(item{kind: itemCheck, pair: p})
-	}
-}
-
-// AppendDatagram appends the agent's next own datagram to dst: checks,
-// consent, server transactions, multicast DNS. ok is false when there is none.
+// AppendDatagram appends the agent's next own datagram to dst: checks, consent,
+// server transactions, multicast DNS. ok is false when there is none.
 func (a *Agent) AppendDatagram(now time.Time, dst []byte) (b []byte, r Route, ok bool) {
 	for {
 		i, ok := a.out.pop()
@@ -113,20 +113,10 @@ func (a *Agent) AppendDatagram(now time.Time, dst []byte) (b []byte, r Route, ok
 			return b, r, true
 		}
 	}
-	for _, l := range a.relays {
-		if b, ok := l.client.AppendRequest(dst); ok {
-			return b, l.route, true
-		}
+	if b, group, ok := a.lookups.appendQuery(dst); ok {
+		return b, Route{Sock: SockMDNS, Remote: group}, true
 	}
-	if a.mdns != nil {
-		if b, group, ok := a.mdns.AppendQuery(dst); ok {
-			return b, Route{Sock: SockMDNS, Remote: group}, true
-		}
-	}
-	if b, group, addr, ok := a.names.AppendAnswer(now, dst); ok {
-		return b, Route{Sock: SockMDNS, Local: addr, Remote: group}, true
-	}
-	return dst, Route{}, false
+	return a.gather.appendDatagram(now, dst)
 }
 
 func (a *Agent) appendItem(now time.Time, dst []byte, i item) (b []byte, r Route, ok bool) {
@@ -137,11 +127,11 @@ func (a *Agent) appendItem(now time.Time, dst []byte, i item) (b []byte, r Route
 		if p.state == PairFailed || p.transactions.newest() == nil {
 			return dst, Route{}, false // answered, or given up, while it waited
 		}
-		b = a.appendRequest(now, p.local.begin(dst, p.route.Remote), p)
+		b = p.appendRequest(now, p.local.begin(dst, p.route.Remote), a.tieBreaker)
 		b, r = p.local.finish(b, len(dst), p.route.Remote)
 		return b, r, true
 	case itemResponse:
-		b = a.appendResponse(i.base.begin(dst, i.remote), i)
+		b = i.appendResponse(i.base.begin(dst, i.remote))
 		b, r = i.base.finish(b, len(dst), i.remote)
 		return b, r, true
 	default:
@@ -149,8 +139,8 @@ func (a *Agent) appendItem(now time.Time, dst []byte, i item) (b []byte, r Route
 	}
 }
 
-// appendResponse appends the answer to a request (RFC 8445 §7.3).
-func (a *Agent) appendResponse(dst []byte, i item) []byte {
+// appendResponse appends the response to a request (RFC 8445 §7.3).
+func (i *item) appendResponse(dst []byte) []byte {
 	typ := stun.BindingSuccess
 	if i.code != 0 {
 		typ = stun.BindingError

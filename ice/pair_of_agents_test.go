@@ -239,7 +239,7 @@ func (w *world) deliver() {
 					if ok {
 						p.data = append(p.data, string(data))
 					} else if data != nil && p.proves {
-						p.Proven(w.now)
+						p.Authenticated(w.now)
 					}
 				}
 			}
@@ -415,7 +415,7 @@ func TestPeerReflexive(t *testing.T) {
 	if !w.run(5*time.Second, func() bool { return a.State() == StateConnected && b.State() == StateConnected }) {
 		t.Fatalf("a %v, b %v", a.State(), b.State())
 	}
-	if r := b.cur.remotes[0]; r.typ != PeerReflexive || r.priority != candidatePriority(typePreferencePrflx, a.bases[0].preference) {
+	if r := b.cur.remotes[0]; r.typ != PeerReflexive || r.priority != candidatePriority(typePreferencePrflx, a.gather.bases[0].preference) {
 		t.Errorf("remote %+v", r)
 	}
 	// Signalled later, the candidate becomes what it is.
@@ -432,7 +432,7 @@ func TestReflexiveIsPairedWhenSignalled(t *testing.T) {
 	b := w.peer("b", Config{}, "192.0.2.2:2000", "192.0.2.3:2000")
 	b.SetRemote(w.now, "ufrag", "a password of some length", false)
 	far := netip.MustParseAddrPort("198.51.100.1:1000")
-	on := b.bases[0]
+	on := b.gather.bases[0]
 	b.learn(w.now, b.cur, earlyCheck{base: on, route: on.route(far), priority: 1})
 	if len(b.cur.pairs) != 1 || b.cur.prflx != 1 {
 		t.Fatalf("%d pairs, %d reflexive candidates, by the check", len(b.cur.pairs), b.cur.prflx)
@@ -649,7 +649,7 @@ func (w *world) restart(a, b *peer) {
 	w.run(3*w.delay, nil)
 	w.signal(b, a)
 	a.EndOfLocal(w.now)
-	for _, c := range b.cands[len(b.cands)-len(b.bases):] {
+	for _, c := range b.cands[len(b.cands)-len(b.gather.bases):] {
 		a.AddRemote(w.now, c)
 	}
 	a.EndOfRemote(w.now)
@@ -793,7 +793,7 @@ func TestNamesOfRestarts(t *testing.T) {
 			}
 		}
 	}
-	if n := len(a.unresolved); n > 2*(1+maxReplaced) {
+	if n := len(a.lookups.waiting); n > 2*(1+maxReplaced) {
 		t.Errorf("%d names are looked up", n)
 	}
 }

@@ -1,6 +1,7 @@
 package ice
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -151,7 +152,7 @@ func (a *Agent) permitted(r Route) bool {
 	if a.routes.has(r) {
 		return true
 	}
-	b := a.findBase(r)
+	b := a.gather.baseOf(r)
 	return b != nil && a.routes.has(b.route(r.Remote))
 }
 
@@ -160,7 +161,7 @@ func (a *Agent) permitted(r Route) bool {
 // at once.
 func (a *Agent) pruneRoutes() {
 	a.routesRemoved(a.routes.prune(func(r Route) routeUse {
-		b := a.findBase(r)
+		b := a.gather.baseOf(r)
 		switch {
 		case a.uses(r):
 			return routeUsed
@@ -169,7 +170,14 @@ func (a *Agent) pruneRoutes() {
 		}
 		return routeGone
 	}))
-	a.retainPermissions()
+	a.gather.retainPermissions(func(l *relay, ip netip.Addr) bool {
+		for g := a.cur; g != nil; g = g.older {
+			if slices.ContainsFunc(g.pairs, func(p *pair) bool { return p.local.relay == l && p.route.Remote.Addr() == ip }) {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // uses reports whether a pair, or an early check, of any generation is on r.

@@ -305,7 +305,7 @@ func TestTCPCandidates(t *testing.T) {
 		"candidate:1 1 tcp 1 192.0.2.1 80 typ host tcptype other", "candidate:1 1 tcp 1 x.local 9 typ host tcptype active",
 	} {
 		c, _ := ParseCandidate(line)
-		if err := a.AddRemote(time.Unix(0, 0), c); !errors.Is(err, ErrUnusable) || len(a.cur.remotes) != 0 || len(a.unresolved) != 0 {
+		if err := a.AddRemote(time.Unix(0, 0), c); !errors.Is(err, ErrUnusable) || len(a.cur.remotes) != 0 || len(a.lookups.waiting) != 0 {
 			t.Errorf("%s: %v, %d", line, err, len(a.cur.remotes))
 		}
 	}

@@ -112,7 +112,7 @@ func (p *core) handleDatagram(now time.Time, r ice.Route, b []byte) {
 		}
 		p.handleData(now, data)
 	case data != nil && p.established() && p.handleData(now, data):
-		p.agent.Proven(now)
+		p.agent.Authenticated(now)
 	}
 }
 
@@ -353,12 +353,12 @@ func (p *core) appendRecord(now time.Time, b []byte, limit int) ([]byte, bool) {
 func (p *core) established() bool { return p.dtls != nil && p.dtls.Established() }
 
 // silent tells whether the far end is late with an answer.
-func (p *core) silent(now time.Time) bool { return p.agent.Silent(now) || p.assoc.Silent(now) }
+func (p *core) silent(now time.Time) bool { return p.agent.LossTimerDue(now) || p.assoc.Silent(now) }
 
 // heard is when the far end was last heard of: data of its, or an answer.
 func (p *core) heard() time.Time {
 	at := p.assoc.Heard()
-	if t := p.agent.Heard(); t.After(at) {
+	if t := p.agent.LastReceived(); t.After(at) {
 		at = t
 	}
 	return at
@@ -366,7 +366,7 @@ func (p *core) heard() time.Time {
 
 // excuse tells the layers that the far end's silence is none. advance follows.
 func (p *core) excuse(now time.Time) {
-	p.agent.Excuse(now)
+	p.agent.SuppressLossDetection(now)
 	p.assoc.Excuse(now)
 }
 
@@ -404,7 +404,7 @@ func (p *core) restAt() (at time.Time) {
 // as the layers above do meanwhile.
 func (p *core) rest() {
 	if p.used.IsZero() && p.dtls != nil && p.dtls.Established() {
-		p.agent.Rest()
+		p.agent.Release()
 	}
 }
 

@@ -141,7 +141,8 @@ func newSimPair(t testing.TB, w *simnet.World, cfg Config) (a, b *simPeer) {
 	return a, b
 }
 
-func (p *simPeer) peer() *peer { return p.ext.(*stack).peer }
+// peer returns the connection's peer, which is made if there is none.
+func (p *simPeer) peer() *peer { q, _ := p.ext.(*stack).made(); return q }
 
 // The verbs of network.
 

@@ -36,7 +36,7 @@ func NewIntegrity(key []byte) *Integrity {
 func (k *Integrity) IsOf(key []byte) bool { return hmac.Equal(k.key, key) }
 
 // Rest gives up what the key takes but itself, until it is used again.
-func (k *Integrity) Rest() { k.sha1, k.sha256 = nil, nil }
+func (k *Integrity) Release() { k.sha1, k.sha256 = nil, nil }
 
 // sum is the HMAC over message up to offset end, with a header whose length
 // reaches just behind an integrity attribute of n bytes there (RFC 8489 §14.5).

@@ -106,7 +106,7 @@ func (r *Resolver) Stop(name string) {
 	r.lookups = slices.DeleteFunc(r.lookups, func(l *lookup) bool { return strings.EqualFold(l.asked, name) })
 }
 
-// validLabels tells whether every label of a name has 1 to 63 characters
+// validLabels reports whether every label of a name has 1 to 63 characters
 // (RFC 1035 §2.3.4).
 func validLabels(name string) bool {
 	for label := range strings.SplitSeq(name, ".") {
@@ -219,7 +219,7 @@ const maxRecords = 64
 // cacheFlush is the top bit of a record's class (RFC 6762 §10.2).
 const cacheFlush = 0x8000
 
-// HandlePacket takes a packet from the multicast group. It tells whether it
+// HandlePacket takes a packet from the multicast group. It reports whether it
 // changed anything.
 func (r *Resolver) HandlePacket(now time.Time, b []byte) bool {
 	if len(r.lookups) == 0 {

@@ -71,7 +71,7 @@ func (r *Responder) Remove(name string) {
 }
 
 // HandlePacket takes a packet from a multicast group, that of IPv4 if v4. It
-// tells whether there is something to answer.
+// reports whether there is something to answer.
 func (r *Responder) HandlePacket(now time.Time, v4 bool, b []byte) (asked bool) {
 	if len(r.records) == 0 {
 		return false

@@ -87,7 +87,7 @@ func (c *Client) refreshed(now time.Time, q *request, m stun.Message) {
 const maxAlternates = 4
 
 // allocateRefused looks for another way after an error answer to Allocate. It
-// tells whether there is one.
+// reports whether there is one.
 func (c *Client) allocateRefused(now time.Time, q *request, m stun.Message, code stun.ErrorCode) bool {
 	switch code {
 	case stun.CodeTryAlternate:

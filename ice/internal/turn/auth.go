@@ -19,7 +19,7 @@ type auth struct {
 // Realms and nonces are less than 763 bytes (RFC 8489 §14.9, §14.10).
 const maxText = 763
 
-// moved tells whether a challenge is about another realm or algorithm than
+// moved reports whether a challenge is about another realm or algorithm than
 // the credentials that were sent.
 func (a *auth) moved(m stun.Message) bool {
 	realm, _ := m.Get(stun.AttrRealm)
@@ -86,7 +86,7 @@ func (a *auth) sign(w *stun.Builder, username string) bool {
 	return true
 }
 
-// verify tells whether the server knows the password.
+// verify reports whether the server knows the password.
 func (a *auth) verify(m stun.Message) bool {
 	if a.key == nil {
 		return false

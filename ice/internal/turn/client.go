@@ -90,7 +90,7 @@ func (c *Client) Relayed() []netip.AddrPort { return c.relayed }
 // Mapped is where the server sees this client; invalid if it did not say.
 func (c *Client) Mapped() netip.AddrPort { return c.mapped }
 
-// Ready tells whether there is an allocation.
+// Ready reports whether there is an allocation.
 func (c *Client) Ready() bool { return c.state == ready }
 
 // Err is why there is none.
@@ -209,10 +209,10 @@ const (
 	absence = 5
 )
 
-// Silent tells whether a request has been waiting for some time.
+// Silent reports whether a request has been waiting for some time.
 func (c *Client) Silent() bool { return c.unanswered(silence) }
 
-// Gone tells whether one has been waiting for a long time.
+// Gone reports whether one has been waiting for a long time.
 func (c *Client) Gone() bool { return c.unanswered(absence) }
 
 func (c *Client) unanswered(times int) bool {
