@@ -1,12 +1,12 @@
-// Package streammux runs a connection as a socket of an ICE agent: what the
-// agent takes and gives are datagrams, and over a stream this package keeps
-// them apart ([Framing]). It serves connections to TURN servers over TCP, TLS
-// and DTLS, and those of ICE over TCP, which package tcpmux opens.
+// Package streammux makes a socket of an ICE agent from a connection: it carries
+// datagrams, and separates them on a stream by a [Framing]. It serves connections to
+// TURN servers over TCP, TLS and DTLS, and those of ICE over TCP, which package tcpmux
+// opens.
 //
-// A [Conn] has one reader. What is written is queued, and sent by a goroutine
-// that exists only while there is something to send, all that waits in one
-// write. So whoever writes never waits for the network, which matters since a
-// peer writes with its lock held.
+// A [Conn] has one reader goroutine. Written datagrams are queued, and sent by a
+// goroutine that exists only while there are any, all of them in one write. So a
+// writer never waits for the network, which matters since a transport writes with its
+// lock held.
 package streammux
 
 import (
@@ -20,68 +20,67 @@ import (
 	"purertc/ice"
 )
 
-// A Handler is a peer; it is what udpmux.Handler is.
+// A Handler is a transport, one connection's engine, like udpmux.Handler.
 type Handler interface {
-	// HandleDatagrams takes datagrams of segment bytes each, the last one
-	// maybe shorter. b is valid during the call only and may be written to.
+	// HandleDatagrams takes datagrams of segment bytes each, of which the last may be
+	// shorter. b is valid during the call only and may be written to.
 	HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int)
-	// Writable tells that a connection that was full takes datagrams again.
+	// Writable says that a connection that was full accepts datagrams again.
 	Writable(sock ice.Sock)
-	// SocketClosed tells that the connection failed for good.
+	// SocketClosed says that the connection failed for good.
 	SocketClosed(sock ice.Sock, err error)
 }
 
-// Config says what a connection is.
+// A Config configures a Conn.
 type Config struct {
 	Handler Handler
-	Sock    ice.Sock   // the number that routes carry
-	Local   netip.Addr // what routes carry; may be invalid
+	Sock    ice.Sock   // of routes
+	Local   netip.Addr // of routes; may be invalid
 	Remote  netip.AddrPort
 	Framing Framing
 }
 
-// Framing is how datagrams are kept apart.
+// A Framing says how datagrams are separated.
 type Framing uint8
 
 const (
-	TURN    Framing = iota // STUN messages and ChannelData tell their length (RFC 8656 §3.1, §12.5)
-	Packets                // the connection itself does, as DTLS does
+	TURN    Framing = iota // STUN messages and ChannelData have their length (RFC 8656 §3.1, §12.5)
+	Packets                // the connection carries datagrams, like DTLS
 	Length                 // two bytes of length precede each (RFC 4571)
 )
 
-// Errors that SocketClosed may give.
+// Errors of SocketClosed.
 var (
 	ErrFraming = errors.New("streammux: the server sends what is neither STUN nor ChannelData")
 	ErrEnd     = errors.New("streammux: the other end closed the connection")
 )
 
 const (
-	// full is how many bytes may wait before Write says so, and maxQueue how
-	// many are kept from somebody who goes on all the same.
+	// Write returns false from full queued bytes on; beyond maxQueue datagrams are
+	// dropped.
 	full     = 64 << 10
 	maxQueue = 256 << 10
 
-	// idleSize is what one read takes of a connection that is not busy, and
-	// packetSize what it takes of one that keeps datagrams apart: a DTLS
-	// record (RFC 9147 §4).
+	// idleSize is the read size of an idle connection; packetSize that of a connection
+	// that carries datagrams: a DTLS record (RFC 9147 §4).
 	idleSize   = 2 << 10
 	packetSize = 16 << 10
 
-	// lingers is how long Close waits, out of sight, for what is queued.
+	// lingers is how long queued bytes may be sent after Close.
 	lingers = time.Second
 )
 
-// A Conn is a port of a peer to one connection.
+// A Conn is a port of a transport to one connection.
 type Conn struct {
 	cfg  Config
 	conn net.Conn
 
 	mu      sync.Mutex
 	queue   []byte
-	sizes   []int // of the datagrams in queue, where they are kept apart
+	sizes   []int // of the datagrams in queue, for Packets
 	spare   []byte
-	writing bool // a goroutine sends what is queued
-	blocked bool // Write said full
+	writing bool // a goroutine sends the queue
+	blocked bool // Write has returned false
 	closed  bool
 }
 
@@ -92,8 +91,8 @@ func New(conn net.Conn, cfg Config) *Conn {
 	return c
 }
 
-// A connection belongs to one peer and leads to one server, so that there is
-// nothing to tell apart.
+// A connection has one transport and one remote address, so there is nothing to
+// demultiplex.
 
 // AddUfrag does nothing.
 func (c *Conn) AddUfrag(string) error { return nil }
@@ -107,9 +106,8 @@ func (c *Conn) Bind(netip.AddrPort) error { return nil }
 // Unbind does nothing.
 func (c *Conn) Unbind(netip.AddrPort) {}
 
-// Write queues datagrams of segment bytes, the last one maybe shorter. It
-// never blocks. ok is false when the connection is full: Handler.Writable
-// follows.
+// Write queues datagrams of segment bytes, of which the last may be shorter. It never
+// blocks. ok is false when the connection is full: Handler.Writable follows.
 func (c *Conn) Write(r ice.Route, b []byte, segment int) (ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -135,7 +133,7 @@ func (c *Conn) Write(r ice.Route, b []byte, segment int) (ok bool) {
 func (c *Conn) enqueue(b []byte) {
 	if c.cfg.Framing == Length {
 		if len(b) > maxLength {
-			return // nothing that a peer sends is
+			return // no datagram is longer
 		}
 		c.queue = append(c.queue, byte(len(b)>>8), byte(len(b)))
 	}
@@ -150,14 +148,14 @@ func (c *Conn) enqueue(b []byte) {
 	}
 }
 
-// maxLength is the longest datagram that two bytes can tell the length of.
+// maxLength is the longest datagram of a two-byte length.
 const maxLength = 65535
 
-// padding is what follows a message of n bytes in a stream. STUN messages need
+// padding is the padding after a message of n bytes in a stream. STUN messages need
 // none (RFC 8656 §12.5).
 func padding(n int) int { return -n & 3 }
 
-// write sends what is queued until there is nothing left.
+// write sends queued datagrams until there are none.
 func (c *Conn) write() {
 	for {
 		c.mu.Lock()
@@ -203,9 +201,8 @@ func (c *Conn) send(b []byte, sizes []int) error {
 	return nil
 }
 
-// Close detaches the peer: no call of its Handler begins afterwards, though
-// one may be under way. What is queued is sent first, out of sight of the
-// caller.
+// Close detaches the transport: no call of its Handler begins afterwards, though one
+// may be under way. Queued datagrams are sent in the background.
 func (c *Conn) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -220,7 +217,7 @@ func (c *Conn) Close() {
 	}
 }
 
-// fail ends the connection and tells the peer why, if it did not close it.
+// fail ends the connection and reports the error, unless Close was called.
 func (c *Conn) fail(err error) {
 	c.mu.Lock()
 	known := c.closed
@@ -232,17 +229,17 @@ func (c *Conn) fail(err error) {
 	}
 }
 
-// busySize holds the longest message, which is STUN's, with what is before
-// and behind it; busyBuffers are such buffers for connections that are busy.
+// busySize is enough for the longest message, STUN's, with header and padding.
+// busyBuffers are such buffers, for busy connections.
 const busySize = 20 + maxLength + 3
 
 var busyBuffers = sync.Pool{New: func() any { return new([busySize]byte) }}
 
-// read is the reader.
+// read is the reader goroutine.
 func (c *Conn) read() {
 	idle := make([]byte, idleSize)
 	if c.cfg.Framing == Packets {
-		idle = make([]byte, packetSize) // what does not fit would be lost
+		idle = make([]byte, packetSize) // a shorter one would cut packets
 	}
 	buf := idle
 	for held := 0; ; {
@@ -277,8 +274,8 @@ func (c *Conn) read() {
 	}
 }
 
-// deliver hands up the whole messages at the beginning of b and returns what
-// follows them, and how long the message is that it begins.
+// deliver hands up the whole messages at the beginning of b. It returns the rest, and
+// the length of the message that the rest begins with.
 func (c *Conn) deliver(now time.Time, b []byte) (rest []byte, need int, err error) {
 	r := ice.Route{Sock: c.cfg.Sock, Local: c.cfg.Local, Remote: c.cfg.Remote}
 	switch c.cfg.Framing {
@@ -297,7 +294,7 @@ func (c *Conn) deliver(now time.Time, b []byte) (rest []byte, need int, err erro
 		if len(b) < framed || framed == 0 {
 			return b, framed, nil
 		}
-		// Messages of one size without padding between them go up together.
+		// Messages of one size without padding are handed up together.
 		end := framed
 		for size == framed && len(b) >= end+framed {
 			if s, f, err := frame(b[end:]); err != nil || s != size || f != framed {
@@ -311,8 +308,8 @@ func (c *Conn) deliver(now time.Time, b []byte) (rest []byte, need int, err erro
 	return nil, 0, nil
 }
 
-// deliverFrames is deliver where lengths precede the datagrams. Those of one
-// size, and a shorter one behind them, are moved together to go up in one call.
+// deliverFrames is deliver for Length. Datagrams of one size, and a shorter one after
+// them, are moved together and handed up in one call.
 func (c *Conn) deliverFrames(now time.Time, r ice.Route, b []byte) (rest []byte, need int) {
 	for len(b) >= 2 {
 		size, ok := frameLength(b)
@@ -326,7 +323,7 @@ func (c *Conn) deliverFrames(now time.Time, r ice.Route, b []byte) (rest []byte,
 			if !ok || n > size || n == 0 {
 				break
 			}
-			burst = append(burst, b[2:2+n]...) // over what was read already
+			burst = append(burst, b[2:2+n]...) // over bytes that were read already
 			if b = b[2+n:]; n < size {
 				break
 			}
@@ -338,8 +335,8 @@ func (c *Conn) deliverFrames(now time.Time, r ice.Route, b []byte) (rest []byte,
 	return b, 0
 }
 
-// frameLength reads the length that b begins with, and tells whether all of
-// the datagram is there.
+// frameLength returns the length that b begins with, and reports whether the whole
+// datagram is there.
 func frameLength(b []byte) (n int, ok bool) {
 	if len(b) < 2 {
 		return 0, false
@@ -357,8 +354,8 @@ func (c *Conn) give(now time.Time, r ice.Route, b []byte, segment int) {
 	}
 }
 
-// frame tells the size of the message that b begins with, and with padding.
-// framed is 0 while too little of it is there to tell.
+// frame returns the size of the message that b begins with, and the size with padding.
+// framed is 0 if b is too short to know.
 func frame(b []byte) (size, framed int, err error) {
 	switch {
 	case len(b) < 4:

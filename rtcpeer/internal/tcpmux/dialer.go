@@ -8,30 +8,30 @@ import (
 	"purertc/ice"
 )
 
-// A Dialer is the active end of one peer at one local address: it connects to
-// whatever passive candidates the agent checks.
+// A Dialer is the active end of one transport at one local address: it connects to the
+// passive candidates that the agent checks.
 type Dialer struct {
 	local netip.Addr
 	links
 }
 
-// NewDialer returns a Dialer whose connections leave from local, and whose
-// routes carry sock.
+// NewDialer returns a Dialer whose connections leave from local, with sock in their
+// routes.
 func NewDialer(h Handler, sock ice.Sock, local netip.Addr) *Dialer {
 	d := &Dialer{local: local}
 	d.init(h, sock)
 	return d
 }
 
-// AddUfrag does nothing: what arrives is the peer's.
+// AddUfrag does nothing: everything that arrives is the transport's.
 func (d *Dialer) AddUfrag(string) error { return nil }
 
 // RemoveUfrag does nothing.
 func (d *Dialer) RemoveUfrag(string) {}
 
-// Write queues datagrams of segment bytes, the last one maybe shorter, for
-// r.Remote, and connects to it if need be. It never blocks. ok is false when
-// the connection is full: Handler.Writable follows.
+// Write queues datagrams of segment bytes, of which the last may be shorter, for
+// r.Remote, and connects to it if necessary. It never blocks. ok is false when the
+// connection is full: Handler.Writable follows.
 func (d *Dialer) Write(r ice.Route, b []byte, segment int) (ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -53,8 +53,8 @@ func (d *Dialer) Write(r ice.Route, b []byte, segment int) (ok bool) {
 	return k.write(r, b, segment)
 }
 
-// dial makes a connection. It leaves from the address of the candidate (RFC
-// 6544 §7.1) and any port.
+// dial opens a connection, from the address of the candidate (RFC 6544 §7.1) and any
+// port.
 func (d *Dialer) dial(ctx context.Context, k *link) {
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: d.local.AsSlice(), Zone: d.local.Zone()}}
 	conn, err := dialer.DialContext(ctx, "tcp", k.remote.String())

@@ -10,30 +10,30 @@ import (
 	"purertc/rtcpeer/internal/streammux"
 )
 
-// links are the connections of one peer on one socket, by the far address.
+// links are the connections of one transport on one socket, by remote address.
 type links struct {
 	handler Handler
 	sock    ice.Sock
 
 	mu      sync.Mutex
 	links   map[netip.AddrPort]*link
-	adopted uint64 // connections that were taken over from a Listener
+	adopted uint64 // connections taken over from a Listener so far
 	closed  bool
 }
 
-// A link is one connection, or one that is being made.
+// A link is one connection, or one that is being opened.
 type link struct {
 	owner   *links
 	remote  netip.AddrPort
 	local   netip.Addr
-	conn    net.Conn        // nil while it is being made
-	mux     *streammux.Conn // the same
-	waiting []waiting       // until then
+	conn    net.Conn        // nil until it is open
+	mux     *streammux.Conn // nil until it is open
+	waiting []waiting       // until it is open
 	size    int             // bytes in waiting
-	cancel  func()          // ends the making of the connection
-	proven  bool            // the agent has found it to work
-	number  uint64          // in the order of links.adopted; 0: this end made it
-	settle  func()          // it does not count as half-open any more; may be nil
+	cancel  func()          // ends the opening
+	proven  bool            // the agent has authenticated the remote
+	number  uint64          // by links.adopted; 0: this end opened it
+	settle  func()          // removes it from the half-open ones; may be nil
 }
 
 type waiting struct {
@@ -45,8 +45,8 @@ func (l *links) init(h Handler, sock ice.Sock) {
 	l.handler, l.sock, l.links = h, sock, map[netip.AddrPort]*link{}
 }
 
-// start takes up a connection; first, if any, was read from it already. l.mu
-// is not held.
+// start takes an open connection; first, if any, was read from it already. l.mu is not
+// held.
 func (k *link) start(conn net.Conn, first []byte, within time.Duration) bool {
 	l := k.owner
 	r := ice.Route{Sock: l.sock, Local: k.local, Remote: k.remote}
@@ -62,7 +62,7 @@ func (k *link) start(conn net.Conn, first []byte, within time.Duration) bool {
 	}
 	l.mu.Unlock()
 	if len(first) > 0 {
-		// Nothing is read before this, and the agent's answer is kept.
+		// Nothing is read before this call, and the agent's answer is queued.
 		l.handler.HandleDatagrams(time.Now(), r, first, len(first))
 	}
 	l.mu.Lock()
@@ -90,21 +90,21 @@ func (k *link) write(r ice.Route, b []byte, segment int) bool {
 		k.waiting = append(k.waiting, waiting{append([]byte(nil), b...), segment})
 		k.size += len(b)
 	}
-	return true // beyond that it is lost, as in a network
+	return true // beyond the limit it is lost, as in a network
 }
 
-// HandleDatagrams is of streammux.Handler, as are the two below.
+// HandleDatagrams, Writable and SocketClosed are of streammux.Handler.
 func (k *link) HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int) {
 	k.owner.handler.HandleDatagrams(now, r, b, segment)
 }
 
-// Writable passes on that there is room.
+// Writable says that there is room.
 func (k *link) Writable(sock ice.Sock) { k.owner.handler.Writable(sock) }
 
-// SocketClosed tells of the end of this connection only.
+// SocketClosed reports the end of this connection only.
 func (k *link) SocketClosed(sock ice.Sock, err error) { k.lost(err) }
 
-// lost forgets the connection and tells the peer.
+// lost removes the connection and reports its end to the transport.
 func (k *link) lost(err error) {
 	l := k.owner
 	l.mu.Lock()
@@ -118,7 +118,7 @@ func (k *link) lost(err error) {
 	}
 }
 
-// forget lets go of a connection. l.mu is held.
+// forget removes a connection. l.mu is held.
 func (l *links) forget(k *link) {
 	delete(l.links, k.remote)
 	if k.settle != nil {
@@ -136,8 +136,8 @@ func (l *links) forget(k *link) {
 	}
 }
 
-// Bind notes that the far end has proven itself on a connection: it is kept
-// from here on.
+// Bind says that the remote agent has authenticated itself on a connection: it is kept
+// from now on.
 func (l *links) Bind(remote netip.AddrPort) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -177,8 +177,8 @@ func (l *links) close() {
 	}
 }
 
-// unproven counts the connections that the remote peer has not proven itself on, and
-// returns the one that was adopted first. l.mu is held.
+// unproven counts the connections on which the remote has not authenticated itself,
+// and returns the one that was adopted first. l.mu is held.
 func (l *links) unproven() (n int, oldest *link) {
 	for _, k := range l.links {
 		if k.proven {

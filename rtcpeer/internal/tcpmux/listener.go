@@ -17,7 +17,7 @@ import (
 	"purertc/stun"
 )
 
-// A Listener is a TCP address that any number of peers can be reached at.
+// A Listener serves a TCP address for any number of transports.
 type Listener struct {
 	listener net.Listener
 	local    netip.AddrPort
@@ -29,10 +29,10 @@ type Listener struct {
 	ports    map[*Port]bool
 	ufrags   map[string]*Port
 	halfOpen list.List            // of *halfOpen, the oldest first
-	sources  map[netip.Prefix]int // how many of halfOpen are of each source
+	sources  map[netip.Prefix]int // number of halfOpen connections by source
 }
 
-// A halfOpen is a connection that no peer has found authentic.
+// A halfOpen is a connection that no transport has authenticated.
 type halfOpen struct {
 	conn   net.Conn
 	source netip.Prefix
@@ -40,7 +40,7 @@ type halfOpen struct {
 }
 
 // Listen opens a listener. The zero Addr serves all addresses: of both families on a
-// system that has IPv6, else IPv4's. logger may be nil.
+// system with IPv6, else IPv4's. logger may be nil.
 func Listen(addr netip.AddrPort, logger *slog.Logger) (*Listener, error) {
 	return listen(addr, logger, defaultLimits)
 }
@@ -49,7 +49,7 @@ func listen(addr netip.AddrPort, logger *slog.Logger, bounds limits) (*Listener,
 	network, text := "tcp", addr.String()
 	switch ip := addr.Addr(); {
 	case ip.Is4():
-		network = "tcp4" // "tcp" would bind 0.0.0.0 as an IPv6 socket of both families
+		network = "tcp4" // "tcp" would bind 0.0.0.0 as a dual-stack IPv6 socket
 	case !ip.IsValid():
 		text = fmt.Sprintf(":%d", addr.Port())
 	}
@@ -73,7 +73,7 @@ func addrPortOf(a net.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(t.Addr().Unmap(), t.Port())
 }
 
-// LocalAddr is the address that is listened at.
+// LocalAddr is the address of the listener.
 func (m *Listener) LocalAddr() netip.AddrPort { return m.local }
 
 // Close closes the listener and all its connections.
@@ -96,7 +96,8 @@ func (m *Listener) Close() error {
 	return m.listener.Close()
 }
 
-// acceptPause is how long nothing is accepted when the system has no room.
+// acceptPause is the pause after the system has refused a connection for want of
+// resources.
 const acceptPause = 100 * time.Millisecond
 
 func (m *Listener) accept() {
@@ -119,19 +120,19 @@ func (m *Listener) accept() {
 	}
 }
 
-// sourceOf is what counts as one source of connections.
+// sourceOf is the network that counts as one source of connections.
 func sourceOf(a netip.Addr) netip.Prefix {
 	bits := 32
 	if a.Is6() {
 		bits = 64
 	}
-	p, _ := a.WithZone("").Prefix(bits) // the lengths are right
+	p, _ := a.WithZone("").Prefix(bits) // the lengths are valid
 	return p
 }
 
-// admit counts a connection as half-open. Where there are too many, in all or of its
-// source, the oldest is closed: who means to connect sends a check within a round
-// trip, and who only occupies the places must go on doing so.
+// admit counts a connection as half-open. If there are too many, in all or of its
+// source, the oldest is closed: a remote that means to connect sends a check within a
+// round trip, and an attacker must keep on opening connections.
 func (m *Listener) admit(h *halfOpen) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -154,13 +155,14 @@ func (m *Listener) admit(h *halfOpen) bool {
 	return true
 }
 
-// evict closes a half-open connection. Its reader sees the end of it. m.mu is held.
+// evict closes a half-open connection. Its reader goroutine ends by that. m.mu is
+// held.
 func (m *Listener) evict(h *halfOpen) {
 	m.remove(h)
 	h.conn.Close()
 }
 
-// remove takes a connection out of the count. m.mu is held.
+// remove removes a connection from the half-open ones. m.mu is held.
 func (m *Listener) remove(h *halfOpen) {
 	if h.place == nil {
 		return
@@ -172,14 +174,14 @@ func (m *Listener) remove(h *halfOpen) {
 	}
 }
 
-// settle takes a connection out of the count, if it was not evicted.
+// settle removes a connection from the half-open ones, unless it was evicted.
 func (m *Listener) settle(h *halfOpen) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.remove(h)
 }
 
-// welcome reads the first datagram of a connection and gives both to the peer
+// welcome reads the first datagram of a connection and hands both to the transport
 // that it names.
 func (m *Listener) welcome(h *halfOpen) {
 	conn, settle := h.conn, func() { m.settle(h) }
@@ -196,7 +198,7 @@ func (m *Listener) welcome(h *halfOpen) {
 	p.adopt(conn, first, settle)
 }
 
-// errFirst is what a first datagram is that is too short or too long.
+// errFirst is the error of a first datagram that is too short or too long.
 var errFirst = errors.New("tcpmux: no check comes first")
 
 func readFirst(r io.Reader) ([]byte, error) {
@@ -214,7 +216,7 @@ func readFirst(r io.Reader) ([]byte, error) {
 	return b, err
 }
 
-// ufragOf is the local ufrag that a check names; "" if it is none.
+// ufragOf is the local ufrag that a check names; "" if b is not a check.
 func ufragOf(b []byte) string {
 	m, err := stun.Parse(b)
 	if err != nil || m.Type() != stun.BindingRequest {
@@ -228,15 +230,14 @@ func ufragOf(b []byte) string {
 	return string(ufrag)
 }
 
-// A Port is one peer's attachment to a Listener.
+// A Port is one transport's attachment to a Listener.
 type Port struct {
 	listener *Listener
 	ufrags   []string // under listener.mu
 	links
 }
 
-// Attach connects a peer to the listener, under the number that its routes
-// will carry.
+// Attach attaches a transport to the listener, with sock in its routes.
 func (m *Listener) Attach(h Handler, sock ice.Sock) (*Port, error) {
 	p := &Port{listener: m}
 	p.init(h, sock)
@@ -249,8 +250,8 @@ func (m *Listener) Attach(h Handler, sock ice.Sock) (*Port, error) {
 	return p, nil
 }
 
-// AddUfrag has connections whose first check names this local ufrag given to
-// the peer. One that another peer has is ErrTaken.
+// AddUfrag hands connections whose first check names this local ufrag to the
+// transport. If another transport has the ufrag, the error is ErrTaken.
 func (p *Port) AddUfrag(ufrag string) error {
 	m := p.listener
 	m.mu.Lock()
@@ -263,7 +264,7 @@ func (p *Port) AddUfrag(ufrag string) error {
 	case holder != nil || ufrag == "":
 		return ErrTaken
 	}
-	if len(p.ufrags) >= maxUfrags { // those of restarts long ago
+	if len(p.ufrags) >= maxUfrags { // the oldest belongs to a restart long ago
 		delete(m.ufrags, p.ufrags[0])
 		p.ufrags = slices.Delete(p.ufrags, 0, 1)
 	}
@@ -283,7 +284,7 @@ func (p *Port) RemoveUfrag(ufrag string) {
 	}
 }
 
-// adopt takes a connection over with its first datagram.
+// adopt takes over a connection with its first datagram.
 func (p *Port) adopt(conn net.Conn, first []byte, settle func()) {
 	k := &link{
 		owner: &p.links, remote: addrPortOf(conn.RemoteAddr()), local: addrPortOf(conn.LocalAddr()).Addr(), settle: settle,
@@ -311,7 +312,7 @@ func (p *Port) adopt(conn net.Conn, first []byte, settle func()) {
 	k.start(conn, first, p.listener.limits.proof)
 }
 
-// Write queues datagrams of segment bytes, the last one maybe shorter, for
+// Write queues datagrams of segment bytes, of which the last may be shorter, for
 // r.Remote, which must have connected. It never blocks. ok is false when the
 // connection is full: Handler.Writable follows.
 func (p *Port) Write(r ice.Route, b []byte, segment int) (ok bool) {
@@ -327,7 +328,7 @@ func (p *Port) Write(r ice.Route, b []byte, segment int) (ok bool) {
 	return k.write(r, b, segment)
 }
 
-// Close detaches the peer and closes its connections; no call of its Handler
+// Close detaches the transport and closes its connections; no call of its Handler
 // begins afterwards, though one may be under way.
 func (p *Port) Close() {
 	m := p.listener

@@ -1,17 +1,17 @@
-// Package tcpmux is where the connections of ICE over TCP (RFC 6544) come
-// from. To an ICE agent each is a route, and what goes over it are datagrams,
-// framed by RFC 4571; package streammux carries them.
+// Package tcpmux opens the connections of ICE over TCP (RFC 6544). To an ICE agent
+// each connection is a route that carries datagrams, framed by RFC 4571; package
+// streammux carries them.
 //
-// A [Dialer] is the active end: a route is connected when the agent first
-// writes to it. A [Listener] is the passive end, one for any number of peers.
+// A [Dialer] is the active end: it connects when the agent first writes to a route. A
+// [Listener] is the passive end, for any number of transports.
 //
-// # Strangers
+// # Half-open connections
 //
-// Who connects to a Listener is told apart by the first datagram, which has to
-// be a check: its USERNAME names the peer. Until then, and until the peer has
-// found the check authentic ([Port.Bind]), a connection counts as half-open:
-// there is a limit on those, in all, of one source and of one peer, beyond which the
-// oldest is closed, on how long they may take and on how much they may send.
+// The first datagram of a connection to a Listener must be a check, whose USERNAME
+// names the transport. Until then, and until the transport has authenticated the check
+// ([Port.Bind]), a connection is half-open. Half-open connections are limited in all,
+// by source and by transport; beyond a limit the oldest is closed. The time and the
+// bytes that they may take are limited, too.
 package tcpmux
 
 import (
@@ -22,11 +22,11 @@ import (
 	"purertc/rtcpeer/internal/streammux"
 )
 
-// A Handler is a peer.
+// A Handler is a transport, one connection's engine.
 type Handler interface {
 	streammux.Handler
-	// RouteClosed tells that the connection of a route could not be made, or
-	// is closed, other than by Unbind or Close.
+	// RouteClosed says that the connection of a route could not be opened, or is
+	// closed, other than by Unbind or Close.
 	RouteClosed(r ice.Route, err error)
 }
 
@@ -38,34 +38,34 @@ var (
 	ErrNoConn = errors.New("tcpmux: there is no such connection")
 )
 
-// limits are those on what has not proven itself.
+// limits are the limits on half-open connections.
 type limits struct {
-	halfOpen   int           // connections of a listener
-	fromSource int           // those of them from an IPv4 address, or an IPv6 network of 64 bits
-	first      time.Duration // how long the first datagram may take
-	proof      time.Duration // how long the peer may then take to find one authentic: its description may come later
+	halfOpen   int           // of a listener
+	fromSource int           // of an IPv4 address, or of an IPv6 network of 64 bits
+	first      time.Duration // time for the first datagram
+	proof      time.Duration // time from then for the transport to authenticate a check: its description may arrive later
 }
 
 var defaultLimits = limits{halfOpen: 1024, fromSource: 64, first: 5 * time.Second, proof: 30 * time.Second}
 
 const (
-	// maxFirst is the longest first datagram: a check, which browsers may load
-	// with a DTLS flight.
+	// maxFirst is the longest first datagram: a check, to which browsers may add a
+	// DTLS flight.
 	maxFirst = 2048
 
-	// Connections of a port, and those of them that are not proven.
+	// Connections of a port, and those that are not authenticated.
 	maxConns    = 32
 	maxUnproven = 8
 
 	maxUfrags = 8 // of a port
 
-	// dialTimeout is how long a connection may take: two SYNs are repeated.
+	// dialTimeout is the time for a connection: two SYNs are repeated.
 	dialTimeout = 10 * time.Second
 
-	// maxWaiting is how many bytes wait for a connection that is being made.
+	// maxWaiting is how many bytes are queued for a connection that is being opened.
 	maxWaiting = 16 << 10
 
-	// idleDial is how long a connection of a Dialer is kept that the agent
-	// does not find to work: as long as a check is waited for (RFC 8489 §6.2.2).
+	// idleDial is how long a Dialer keeps a connection on which the agent has no
+	// success: as long as a check can take (RFC 8489 §6.2.2).
 	idleDial = 40 * time.Second
 )

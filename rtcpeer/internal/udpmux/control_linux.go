@@ -6,7 +6,7 @@ import (
 	"syscall"
 )
 
-// Linux's numbers that package syscall does not have: include/uapi/linux/udp.h.
+// Numbers that package syscall lacks (include/uapi/linux/udp.h).
 const (
 	udpSegment = 103
 	udpGRO     = 104
@@ -18,11 +18,11 @@ const (
 	pktinfo6 = 20
 )
 
-// oobSize holds the control messages that can come, and those to be sent.
+// oobSize is enough for the control messages that are received and sent.
 const oobSize = 128
 
-// Control messages are read and written by hand, since
-// syscall.ParseSocketControlMessage allocates.
+// Control messages are parsed and built here, since syscall.ParseSocketControlMessage
+// allocates.
 
 // wordSize is the size of cmsg_len, and the alignment of control messages.
 const wordSize = syscall.SizeofCmsghdr - 8
@@ -47,9 +47,9 @@ func pad(b []byte) []byte {
 	return b
 }
 
-// appendControl appends what a send needs: the segment size, if it is not 0,
-// and the source address, if it is valid. An IPv4 source on a socket
-// of both families is given as IPv6 maps it.
+// appendControl appends the control messages of a send: the segment size, unless it is
+// 0, and the source address, if it is valid. An IPv4 source on a dual-stack socket is
+// an IPv4-mapped IPv6 address.
 func appendControl(b []byte, segment int, local netip.Addr, ipv6Socket bool) []byte {
 	if segment > 0 {
 		b = appendHeader(b, syscall.IPPROTO_UDP, udpSegment, 2)
@@ -72,8 +72,8 @@ func appendControl(b []byte, segment int, local netip.Addr, ipv6Socket bool) []b
 	return b
 }
 
-// parseControl reads the segment size of joined datagrams, 0 if there is
-// none, and the address that they were sent to.
+// parseControl returns the segment size of joined datagrams, 0 if there is none, and
+// the destination address.
 func parseControl(b []byte) (segment int, local netip.Addr) {
 	for len(b) >= syscall.SizeofCmsghdr {
 		var n uint64

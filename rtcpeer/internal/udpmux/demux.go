@@ -11,17 +11,17 @@ import (
 	"purertc/stun"
 )
 
-// A demux finds the peer of a datagram on a shared socket. That of a sole peer's
-// is empty but for ports.
+// A demux finds the transport of a datagram on a shared socket. On a socket with a
+// sole transport only ports is used.
 type demux struct {
 	mu     sync.RWMutex
 	ports  map[*Port]bool
 	bound  map[netip.AddrPort]*Port
-	before map[netip.AddrPort][]*Port // that bound has another of since, oldest first
-	hosts  map[netip.Addr][]*Port     // a few of those that are bound to a host's addresses
+	before map[netip.AddrPort][]*Port // previous owners of addresses that bound has another owner of, oldest first
+	hosts  map[netip.Addr][]*Port     // some of the ports that are bound to addresses of a host
 	ufrags map[string]*Port
 
-	// Requests on their way, oldest first from asked[first].
+	// Pending requests, oldest first from asked[first].
 	waiting map[stun.TransactionID]*Port
 	asked   []question
 	first   int
@@ -35,8 +35,8 @@ type demux struct {
 	}
 }
 
-// A question is a request whose answer may come from an unbound address. There
-// are thousands, so it has no pointer for the collector to look at.
+// A question is a request whose response may come from an unbound address. There are
+// thousands, so it has no pointer for the garbage collector to follow.
 type question struct {
 	id stun.TransactionID
 	at time.Duration // since demux.began
@@ -45,14 +45,14 @@ type question struct {
 const (
 	maxQuestions  = 4096
 	questionsLast = 40 * time.Second // as long as a STUN transaction
-	maxAsked      = 32               // from so many on, a port forgets its old ones
+	maxAsked      = 32               // from so many on, a port drops its oldest
 
-	// Of data from unknown addresses, which whoever it is offered to has to
-	// decrypt to see whether it is his.
-	maxOffered  = 4 // how many peers are tried
-	maxBefore   = 3 // and of those that had an address before its owner
+	// Data from unknown addresses. Each port that gets a copy has to try to decrypt
+	// it.
+	maxOffered  = 4 // ports that get a copy
+	maxBefore   = 3 // and of previous owners
 	maxOffers   = 16
-	maxOfHost   = 4 // … of one host, so that one does not use up what all have
+	maxOfHost   = 4 // of one host, so that it does not use up what all have
 	offerWindow = 100 * time.Millisecond
 )
 
@@ -68,7 +68,7 @@ func (d *demux) attach(p *Port) error {
 	if p.sole && len(d.ports) > 0 {
 		return ErrNotSole
 	}
-	if len(d.ports) == 1 { // a sole one has no company
+	if len(d.ports) == 1 { // a sole port has no company
 		for q := range d.ports {
 			if q.sole {
 				return ErrNotSole
@@ -136,8 +136,8 @@ func (d *demux) removeUfrag(p *Port, ufrag string) {
 	}
 }
 
-// bind gives an address to a peer: if that has proven that it is reached there,
-// also one that another peer has. The other keeps it beside the new one.
+// bind gives an address to a port. If the remote has been validated there, bind takes
+// it from another port, which stays its previous owner.
 func (d *demux) bind(p *Port, remote netip.AddrPort, proven bool) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -167,7 +167,7 @@ func (d *demux) bind(p *Port, remote netip.AddrPort, proven bool) error {
 	return nil
 }
 
-// keepBefore keeps who had an address until now.
+// keepBefore notes the previous owner of an address.
 func (d *demux) keepBefore(p *Port, remote netip.AddrPort) {
 	all := d.before[remote]
 	if len(all) == maxBefore {
@@ -178,7 +178,7 @@ func (d *demux) keepBefore(p *Port, remote netip.AddrPort) {
 	d.before[remote] = append(all, p)
 }
 
-// release takes an address from p. Who had it last before has it again.
+// release takes an address from p. Its last previous owner has it again.
 func (d *demux) release(p *Port, remote netip.AddrPort) {
 	all := d.before[remote]
 	if last := len(all) - 1; d.bound[remote] != p {
@@ -196,7 +196,7 @@ func (d *demux) release(p *Port, remote netip.AddrPort) {
 	}
 }
 
-// leaveHost takes p from those that are of a host.
+// leaveHost removes p from the ports of a host.
 func (d *demux) leaveHost(p *Port, host netip.Addr) {
 	h := d.hosts[host]
 	i := slices.Index(h, p)
@@ -221,9 +221,9 @@ func (d *demux) unbind(p *Port, remote netip.AddrPort) {
 	}
 }
 
-// mayOwn finds peers of which one may be the owner of an unknown address: those
-// on the same host, whose NAT may have given it another port. They are few, and
-// are not found all the time.
+// mayOwn returns the candidate owners of an unknown address: ports bound to the same
+// host, whose NAT may have given it another port. They are few, and the number of
+// searches is limited.
 func (d *demux) mayOwn(now time.Time, remote netip.AddrPort) (ports [maxOffered]*Port, n int) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -249,8 +249,8 @@ func (d *demux) mayOwn(now time.Time, remote netip.AddrPort) (ports [maxOffered]
 	return ports, copy(ports[:], h)
 }
 
-// owner is the peer that a remote address is bound to; nil if it is to none. The
-// n before it had the address, and have not left it.
+// owner is the port that a remote address is bound to; nil if there is none. The first
+// n of before are previous owners that have not released it.
 func (d *demux) owner(remote netip.AddrPort) (p *Port, before [maxBefore]*Port, n int) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -261,9 +261,9 @@ func (d *demux) owner(remote netip.AddrPort) (p *Port, before [maxBefore]*Port, 
 	return p, before, n
 }
 
-// stun finds the peer of a STUN message that came from an address of owner,
-// who may be nil. An address that is bound may still speak to another peer:
-// that is how it moves over, once it proved itself there.
+// stun returns the port of a STUN message that came from an address of owner, which
+// may be nil. A bound address may send a request to another port: this is how it gets
+// another owner, once it has authenticated itself there.
 func (d *demux) stun(now time.Time, b []byte, owner *Port) *Port {
 	m, err := stun.Parse(b)
 	if err != nil {
@@ -289,18 +289,18 @@ func (d *demux) stun(now time.Time, b []byte, owner *Port) *Port {
 	return owner
 }
 
-// answered finds the peer that sent a request. It may be answered again: to
-// a retransmission, and by a server to its keepalives.
+// answered returns the port that sent a request. A request may be answered again: if
+// it was retransmitted, or is a keepalive to a server.
 func (d *demux) answered(id stun.TransactionID) *Port {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	return d.waiting[id]
 }
 
-// note remembers who sends a request to an address that is not bound to it.
+// note remembers the port that sends a request to an address that is not bound to it.
 func (d *demux) note(now time.Time, p *Port, remote netip.AddrPort, b []byte) {
 	if !stun.Is(b) || b[0] != 0 || b[1]&0x10 != 0 {
-		return // no request of the methods below 0x80, which are all there are
+		return // not a request, of the methods below 0x80, which are all that exist
 	}
 	id := stun.TransactionID(b[8:20])
 	d.mu.Lock()

@@ -15,12 +15,12 @@ import (
 	"purertc/ice"
 )
 
-// An MDNS is a pair of sockets, IPv4 and IPv6, in the multicast DNS groups
-// (RFC 6762 §3), on every interface that does multicast. It serves any number
-// of peers; each of them hears everything.
+// An MDNS is a pair of sockets, IPv4 and IPv6, in the multicast DNS groups (RFC 6762
+// §3), on every interface that supports multicast. It serves any number of
+// transports; each receives everything.
 //
-// The port, 5353, is shared with every other program of the machine that
-// speaks multicast DNS, browsers among them.
+// The port, 5353, is shared with every other program of the machine that uses
+// multicast DNS, such as browsers.
 type MDNS struct {
 	conns []*mdnsConn
 
@@ -34,15 +34,15 @@ type mdnsConn struct {
 	group   netip.AddrPort
 	conn    net.PacketConn
 	write   func(b []byte, ifIndex int, to net.Addr) error
-	indices []int // of the interfaces that joined
+	indices []int // of the interfaces that joined the group
 }
 
-// mdnsPort is that of RFC 6762 §3.
+// mdnsPort is the port of multicast DNS (RFC 6762 §3).
 const mdnsPort = 5353
 
 var errNoMulticast = errors.New("udpmux: no interface does multicast")
 
-// ListenMDNS opens the sockets. One family that does not work is left out.
+// ListenMDNS opens the sockets. A family that does not work is left out.
 func ListenMDNS() (*MDNS, error) {
 	m := &MDNS{}
 	c4, err4 := listenMDNS4()
@@ -65,15 +65,15 @@ func ListenMDNS() (*MDNS, error) {
 
 func listenMDNS4() (*mdnsConn, error) {
 	lc := net.ListenConfig{Control: shareAddress}
-	// Bound to all addresses, since some systems do not deliver multicast
-	// to a socket that is bound to the group.
+	// The socket is bound to all addresses, since some systems deliver no multicast to
+	// a socket that is bound to the group.
 	conn, err := lc.ListenPacket(context.Background(), "udp4", "0.0.0.0:5353")
 	if err != nil {
 		return nil, err
 	}
 	group := netip.AddrPortFrom(netip.AddrFrom4([4]byte{224, 0, 0, 251}), mdnsPort)
 	p := ipv4.NewPacketConn(conn)
-	p.SetMulticastLoopback(true) // browsers on this machine are who is asked most
+	p.SetMulticastLoopback(true) // browsers on this machine are the most frequent remotes
 	p.SetMulticastTTL(255)       // RFC 6762 §11
 	c := &mdnsConn{group: group, conn: conn}
 	c.write = func(b []byte, ifIndex int, to net.Addr) error {
@@ -101,7 +101,7 @@ func listenMDNS6() (*mdnsConn, error) {
 	return c, c.join(p.JoinGroup)
 }
 
-// join joins the group on every interface that takes it, loopback included.
+// join joins the group on every interface that allows it, loopback included.
 func (c *mdnsConn) join(join func(*net.Interface, net.Addr) error) error {
 	interfaces, err := net.Interfaces()
 	if err != nil {
@@ -123,7 +123,7 @@ func (c *mdnsConn) join(join func(*net.Interface, net.Addr) error) error {
 	return nil
 }
 
-// read gives what arrives to every peer.
+// read hands everything that arrives to every transport.
 func (m *MDNS) read(c *mdnsConn) {
 	defer m.done.Done()
 	buf := make([]byte, 9000) // RFC 6762 §17
@@ -139,7 +139,7 @@ func (m *MDNS) read(c *mdnsConn) {
 		}
 		failures = 0
 		r := ice.Route{Sock: ice.SockMDNS, Remote: addr.AddrPort()}
-		// RFC 6762 §6: answers come from port 5353.
+		// RFC 6762 §6: responses come from port 5353.
 		if r.Remote.Port() != mdnsPort {
 			continue
 		}
@@ -158,8 +158,7 @@ func (m *MDNS) attached() []*MDNSPort {
 	return m.ports
 }
 
-// Close closes the sockets and waits for the readers, so it must not be
-// called by a Handler.
+// Close closes the sockets and waits for the readers, so a Handler must not call it.
 func (m *MDNS) Close() error {
 	var errs []error
 	for _, c := range m.conns {
@@ -169,20 +168,19 @@ func (m *MDNS) Close() error {
 	return errors.Join(errs...)
 }
 
-// An MDNSPort is one peer's attachment to an MDNS.
+// An MDNSPort is one transport's attachment to an MDNS.
 type MDNSPort struct {
 	mdns    *MDNS
 	handler Handler
 	closed  bool // under mdns.mu
 }
 
-// Attach connects a peer: what arrives is given to it with the route's Sock
-// ice.SockMDNS.
+// Attach attaches a transport: it receives everything, with ice.SockMDNS in the route.
 func (m *MDNS) Attach(h Handler) *MDNSPort {
 	p := &MDNSPort{mdns: m, handler: h}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.ports = append(slices.Clone(m.ports), p) // readers hold the old list
+	m.ports = append(slices.Clone(m.ports), p) // readers use the old list
 	return p
 }
 
@@ -192,9 +190,9 @@ func (p *MDNSPort) gone() bool {
 	return p.closed
 }
 
-// Write sends a packet to the group that r.Remote is, on the interface that
-// has the address r.Local, or on every one where that is invalid. Errors are
-// losses: what is asked is asked again.
+// Write sends a packet to the group r.Remote, on the interface that has the address
+// r.Local, or on every interface if that is invalid. Errors count as losses: queries
+// are repeated.
 func (p *MDNSPort) Write(r ice.Route, b []byte) {
 	for _, c := range p.mdns.conns {
 		if c.group != r.Remote {
@@ -213,8 +211,7 @@ func (p *MDNSPort) Write(r ice.Route, b []byte) {
 	}
 }
 
-// interfaceOf is the index of the interface that has an address; 0 if there
-// is none.
+// interfaceOf is the index of the interface that has an address; 0 if there is none.
 func interfaceOf(addr netip.Addr) int {
 	interfaces, err := net.Interfaces()
 	if err != nil {
@@ -223,7 +220,7 @@ func interfaceOf(addr netip.Addr) int {
 	for _, i := range interfaces {
 		addrs, err := i.Addrs()
 		if err != nil {
-			continue // it has just gone
+			continue // the interface has just gone
 		}
 		for _, a := range addrs {
 			if n, ok := a.(*net.IPNet); ok && n.IP.Equal(addr.AsSlice()) {
@@ -234,7 +231,7 @@ func interfaceOf(addr netip.Addr) int {
 	return 0
 }
 
-// Close detaches the peer; no call of its Handler begins afterwards.
+// Close detaches the transport; no call of its Handler begins afterwards.
 func (p *MDNSPort) Close() {
 	m := p.mdns
 	m.mu.Lock()

@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// soReusePort is SO_REUSEPORT, which package syscall lacks on some
-// architectures: 15 on all that this one is built for.
+// soReusePort is SO_REUSEPORT, which package syscall lacks on some architectures. It
+// is 15 on all architectures that Go supports Linux on, except MIPS and SPARC.
 const soReusePort = 15
 
 func listen(cfg Config) (*net.UDPConn, error) {
@@ -30,8 +30,8 @@ func listen(cfg Config) (*net.UDPConn, error) {
 	return conn.(*net.UDPConn), nil
 }
 
-// setOptions probes segmentation offload, asks for large buffers and, on a
-// socket for all addresses, for each datagram's own.
+// setOptions turns on segmentation offload if the kernel has it, asks for large
+// buffers and, on a wildcard socket, for the destination address of each datagram.
 func setOptions(conn *net.UDPConn, wildcard, offload bool, size int) (gso, gro bool, err error) {
 	rc, err := conn.SyscallConn()
 	if err != nil {
@@ -39,8 +39,8 @@ func setOptions(conn *net.UDPConn, wildcard, offload bool, size int) (gso, gro b
 	}
 	cerr := rc.Control(func(f uintptr) {
 		fd := int(f)
-		// The forced size is not bound by net.core.[rw]mem_max, but takes
-		// CAP_NET_ADMIN. Less than was asked for still works.
+		// The forced size is not limited by net.core.[rw]mem_max, but requires
+		// CAP_NET_ADMIN. A smaller buffer works, too.
 		if syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_RCVBUFFORCE, size) != nil {
 			syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_RCVBUF, size)
 		}
@@ -49,8 +49,8 @@ func setOptions(conn *net.UDPConn, wildcard, offload bool, size int) (gso, gro b
 		}
 		neverFragment(fd, isIPv6(conn))
 		if offload {
-			// A kernel that knows the option knows the control message, and
-			// Linux joined datagrams only after it split them (5.0, 4.18).
+			// A kernel that knows the option knows the control message. Linux split
+			// datagrams (4.18) before it joined them (5.0).
 			gro = syscall.SetsockoptInt(fd, syscall.IPPROTO_UDP, udpGRO, 1) == nil
 			gso = gro
 			if !gso {
@@ -72,19 +72,19 @@ func setOptions(conn *net.UDPConn, wildcard, offload bool, size int) (gso, gro b
 	return gso, gro, err
 }
 
-// isIPv6 tells whether the socket is of the family AF_INET6.
+// isIPv6 reports whether the socket is of the family AF_INET6.
 func isIPv6(conn *net.UDPConn) bool {
 	return conn.LocalAddr().(*net.UDPAddr).IP.To4() == nil
 }
 
-// Unfragmented tells that datagrams of these sockets are never fragmented, so
-// that a layer above can find out what the path carries (RFC 8899 §3).
+// Unfragmented reports that datagrams of these sockets are never fragmented, so that a
+// layer above can discover the path MTU (RFC 8899 §3).
 const Unfragmented = true
 
-// neverFragment sets DF and has the kernel take any size that the interface
-// takes, whatever it heard by ICMP, which anybody may send: the layer above
-// probes (RFC 8899 §4.6). What is too long for the interface is EMSGSIZE, and
-// counts as lost. A socket for both families has both options.
+// neverFragment sets DF and makes the kernel send any size that the interface allows,
+// whatever ICMP said, which anybody may forge: the layer above probes (RFC 8899
+// §4.6). A datagram that is too long for the interface is an EMSGSIZE and counts as
+// lost. A dual-stack socket needs both options.
 func neverFragment(fd int, ipv6 bool) {
 	syscall.SetsockoptInt(fd, syscall.IPPROTO_IP, syscall.IP_MTU_DISCOVER, syscall.IP_PMTUDISC_PROBE)
 	if ipv6 {

@@ -11,13 +11,13 @@ func listen(cfg Config) (*net.UDPConn, error) {
 	return net.ListenUDP(network(cfg.Addr.Addr()), udpAddr(cfg))
 }
 
-// setOptions asks for large buffers. Less than was asked for still works.
+// setOptions asks for large buffers. A smaller buffer works, too.
 func setOptions(conn *net.UDPConn, wildcard, offload bool, size int) (gso, gro bool, err error) {
 	conn.SetReadBuffer(size)
 	conn.SetWriteBuffer(size)
 	return false, false, nil
 }
 
-// Unfragmented tells that datagrams of these sockets are never fragmented, so
-// that a layer above can find out what the path carries (RFC 8899 §3).
+// Unfragmented reports that datagrams of these sockets are never fragmented, so that a
+// layer above can discover the path MTU (RFC 8899 §3).
 const Unfragmented = false

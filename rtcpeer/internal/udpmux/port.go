@@ -9,7 +9,7 @@ import (
 	"purertc/stun"
 )
 
-// A Port is one peer's attachment to a Socket.
+// A Port is one transport's attachment to a Socket.
 type Port struct {
 	socket  *Socket
 	handler Handler
@@ -17,22 +17,22 @@ type Port struct {
 	sole    bool
 	closed  atomic.Bool
 
-	// Under socket.demux.mu.
+	// Guarded by socket.demux.mu.
 	ufrags []string
 	binds  []netip.AddrPort
-	asked  []stun.TransactionID // that demux.waiting has, or had
+	asked  []stun.TransactionID // in demux.waiting now or before
 
-	// Under socket.writer.mu.
+	// Guarded by socket.writer.mu.
 	pending      []burst
 	pendingBytes int
 }
 
-// Attach connects a peer to the socket, under the number that its routes
-// will carry. With sole, everything that arrives is the peer's; else
-// datagrams go to the peer that their remote address is bound to, requests
-// from other addresses to the peer that their USERNAME names, responses to the
-// peer that sent the request, and other datagrams, now and then, to the peers
-// bound to another port of their host.
+// Attach attaches a transport to the socket, with sock in its routes. If sole is set,
+// everything that arrives is the transport's. Else datagrams go to the transport that
+// their remote address is bound to; requests from other addresses to the transport
+// that their USERNAME names; responses to the transport that sent the request; and
+// other datagrams, at a limited rate, to transports bound to another port of the same
+// host.
 func (s *Socket) Attach(h Handler, sock ice.Sock, sole bool) (*Port, error) {
 	if s.closed.Load() {
 		return nil, ErrClosed
@@ -58,9 +58,9 @@ func (p *Port) deliver(now time.Time, r ice.Route, b []byte, segment int) {
 // Socket is the port's socket.
 func (p *Port) Socket() *Socket { return p.socket }
 
-// AddUfrag has requests whose USERNAME begins with this local ufrag given to
-// the peer. One that another peer has is ErrTaken. To a sole peer, all are
-// given in any case, and nothing is kept.
+// AddUfrag hands requests whose USERNAME begins with this local ufrag to the
+// transport. If another transport has the ufrag, the error is ErrTaken. A sole
+// transport gets all requests anyway.
 func (p *Port) AddUfrag(ufrag string) error {
 	if p.sole {
 		return p.open()
@@ -71,9 +71,9 @@ func (p *Port) AddUfrag(ufrag string) error {
 // RemoveUfrag undoes AddUfrag.
 func (p *Port) RemoveUfrag(ufrag string) { p.socket.demux.removeUfrag(p, ufrag) }
 
-// Bind has datagrams from remote given to the peer. It must have been
-// authenticated. An address that another live peer holds is refused with
-// ErrTaken. A sole peer has them all.
+// Bind hands datagrams from remote to the transport. The remote must have
+// authenticated itself. If another live transport has the address, the error is
+// ErrTaken.
 func (p *Port) Bind(remote netip.AddrPort) error {
 	if p.sole {
 		return p.open()
@@ -81,11 +81,10 @@ func (p *Port) Bind(remote netip.AddrPort) error {
 	return p.socket.demux.bind(p, remote, false)
 }
 
-// Claim is Bind of an address at which the peer is known to be reached, because
-// a check sent there was answered: not only the source of something that came,
-// which may be forged. It is given also if another peer holds it, which goes on
-// getting what comes encrypted: it may be one that is no more, and does not know
-// it yet, or a second connection to the same far end.
+// Claim is Bind for an address that has been validated: a check sent there was
+// answered. It takes the address from another transport, which still gets a copy of
+// encrypted datagrams: its remote may be gone without its knowledge, or the two may be
+// two connections to one remote.
 func (p *Port) Claim(remote netip.AddrPort) error {
 	if p.sole {
 		return p.open()
@@ -103,9 +102,9 @@ func (p *Port) open() error {
 	return nil
 }
 
-// Close detaches the peer; no call of its Handler begins afterwards. One that
-// is under way may not have returned yet, so that Close may be called from
-// within, and under a lock that the Handler takes.
+// Close detaches the transport; no call of its Handler begins afterwards. It does not
+// wait for a call that is under way, so that Handlers can call it, with a lock held
+// that they take.
 func (p *Port) Close() {
 	if p.closed.Swap(true) {
 		return

@@ -8,19 +8,19 @@ import (
 	"syscall"
 )
 
-// rawWriter is the part of syscall.RawConn that sending needs.
+// rawWriter is the part of syscall.RawConn that the sender uses.
 type rawWriter interface {
 	Control(f func(fd uintptr)) error
 	Write(f func(fd uintptr) bool) error
 }
 
-// A sender makes the system calls. Go's own UDP writes park the caller when
-// the socket is full; here that would be under a peer's lock.
+// A sender makes the system calls. Go's own UDP writes block while the socket is full,
+// which here would be under a transport's lock.
 type sender struct {
 	raw  rawWriter
 	ipv6 bool // the socket's family
 
-	// The send under way, in fields so that nothing escapes.
+	// The current send, in fields so that nothing escapes to the heap.
 	call    func(fd uintptr)
 	sendmsg func(fd int, p, oob []byte, to syscall.Sockaddr) error
 	b       []byte
@@ -80,8 +80,8 @@ func isFull(err error) bool {
 	return errors.Is(err, syscall.EAGAIN)
 }
 
-// whenWritable calls f, which may send, whenever there may be room, until it
-// returns true. It must run on a goroutine of its own.
+// whenWritable calls f, which may send, whenever there may be room, until it returns
+// true. It must run on a goroutine of its own.
 func (x *sender) whenWritable(f func() bool) error {
 	return x.raw.Write(func(uintptr) bool { return f() })
 }
@@ -113,8 +113,8 @@ func (x *sender) zoneID(zone string) uint32 {
 	return id
 }
 
-// gsoRefused tells what an error says of segmentation: that the device never
-// does it, or that it did not this time.
+// gsoRefused reports whether an error says that the device never does segmentation, or
+// that it did not this time.
 func gsoRefused(err error) (never, once bool) {
 	return errors.Is(err, syscall.EIO) || errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.ENOPROTOOPT),
 		errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EMSGSIZE)

@@ -7,9 +7,8 @@ import (
 	"net/netip"
 )
 
-// A sender makes the system calls. Here they are net's: on these systems a
-// UDP socket whose buffer is full drops or refuses a datagram and seldom
-// blocks.
+// A sender makes the system calls, by package net: on these systems a UDP socket whose
+// buffer is full drops or refuses a datagram and seldom blocks.
 type sender struct {
 	conn *net.UDPConn
 }

@@ -8,12 +8,11 @@ import (
 	"unsafe"
 )
 
-// sendmsg gives datagrams to the kernel, without waiting for room. It does not
-// tell the runtime that it is in a system call, as package syscall would: over
-// the loopback interface the kernel brings the datagrams as far as the far end's
-// socket meanwhile, which takes longer than the 20 µs after which the runtime
-// has another thread go on in this one's place, and this one wait. Most often
-// there is nothing for the other to do.
+// sendmsg gives datagrams to the kernel, without waiting for room. Unlike package
+// syscall it does not report the system call to the runtime. On the loopback interface
+// the call carries the datagrams up to the remote socket, which takes longer than the
+// 20 µs after which the runtime gives the processor to another thread, although there
+// is usually nothing else to do.
 func sendmsg(fd int, p, oob []byte, to syscall.Sockaddr) error {
 	var name [syscall.SizeofSockaddrInet6]byte
 	iovec := syscall.Iovec{Base: unsafe.SliceData(p)}
@@ -35,7 +34,7 @@ func sendmsg(fd int, p, oob []byte, to syscall.Sockaddr) error {
 	}
 }
 
-// putSockaddr writes an address as the kernel has it, and tells its length.
+// putSockaddr writes an address in the kernel's format and returns its length.
 func putSockaddr(b *[syscall.SizeofSockaddrInet6]byte, to syscall.Sockaddr) uint32 {
 	switch a := to.(type) {
 	case *syscall.SockaddrInet4:

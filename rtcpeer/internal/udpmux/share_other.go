@@ -4,5 +4,5 @@ package udpmux
 
 import "syscall"
 
-// shareAddress has nothing to set: there is no multicast here.
+// shareAddress fails: there is no multicast here.
 func shareAddress(_, _ string, _ syscall.RawConn) error { return ErrUnsupported }

@@ -2,7 +2,7 @@ package udpmux
 
 import "syscall"
 
-// shareAddress lets several programs have the multicast DNS port.
+// shareAddress lets several programs use the multicast DNS port.
 func shareAddress(_, _ string, c syscall.RawConn) error {
 	var err error
 	cerr := c.Control(func(fd uintptr) {

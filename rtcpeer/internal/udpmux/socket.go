@@ -17,8 +17,8 @@ import (
 type Socket struct {
 	conn      *net.UDPConn
 	local     netip.AddrPort
-	wildcard  bool // the local address of a datagram is known from its control message, or not at all
-	hideLocal bool // it is not known
+	wildcard  bool // bound to all addresses: a control message has the local address of a datagram
+	hideLocal bool // Config.HideLocal
 	log       *slog.Logger
 	gro       bool
 
@@ -41,7 +41,7 @@ func Listen(cfg Config) (*Socket, error) {
 	return s, err
 }
 
-// newSocket opens a socket that nobody reads yet.
+// newSocket opens a socket without a reader.
 func newSocket(cfg Config) (*Socket, error) {
 	conn, err := listen(cfg)
 	if err != nil {
@@ -82,7 +82,7 @@ func network(addr netip.Addr) string {
 	case addr.Is4():
 		return "udp4"
 	case !addr.IsValid() || addr.IsUnspecified():
-		return "udp" // both families
+		return "udp" // dual-stack
 	}
 	return "udp6"
 }
@@ -97,8 +97,8 @@ func (s *Socket) Offload() (gso, gro bool) {
 	return s.writer.gso, s.gro
 }
 
-// Close closes the socket and ends its reader. It does not wait for calls of
-// handlers, so it may be called by them.
+// Close closes the socket and ends its reader. It does not wait for calls of handlers,
+// so handlers may call it.
 func (s *Socket) Close() error {
 	if s.closed.Swap(true) {
 		return ErrClosed
@@ -106,10 +106,10 @@ func (s *Socket) Close() error {
 	return s.conn.Close()
 }
 
-// Done is closed when the reader has ended: it calls no handler any more.
+// Done is closed when the reader has ended. It calls no handler any more.
 func (s *Socket) Done() <-chan struct{} { return s.done }
 
-// failed tells the peers that the reader ended other than by Close.
+// failed ends the socket with an error and reports it to the transports.
 func (s *Socket) failed(err error) {
 	if s.closed.Swap(true) {
 		return
@@ -123,15 +123,14 @@ func (s *Socket) failed(err error) {
 	}
 }
 
-// dispatch gives a batch to whom it belongs. All its datagrams have the same
-// addresses.
+// dispatch hands a batch to its transport. All its datagrams have the same addresses.
 func (s *Socket) dispatch(now time.Time, r ice.Route, b []byte, segment int) {
 	if p := s.sole.Load(); p != nil {
 		p.deliver(now, r, b, segment)
 		return
 	}
 	owner, before, olds := s.demux.owner(r.Remote)
-	// Without STUN in it, and with an owner, the whole batch goes in one call.
+	// A run of datagrams without STUN goes to the owner in one call.
 	for len(b) > 0 {
 		n := min(segment, len(b))
 		if b[0] < 4 {
@@ -145,9 +144,9 @@ func (s *Socket) dispatch(now time.Time, r ice.Route, b []byte, segment int) {
 			n = min(n+segment, len(b))
 		}
 		if owner != nil {
-			if olds > 0 && !greets(b) {
+			if olds > 0 && !isHandshake(b) {
 				for _, p := range before[:olds] {
-					p.deliver(now, r, slices.Clone(b[:n]), segment) // who fails to decrypt it destroys it
+					p.deliver(now, r, slices.Clone(b[:n]), segment) // decrypting in place destroys it
 				}
 			}
 			owner.deliver(now, r, b[:n], segment)
@@ -158,15 +157,17 @@ func (s *Socket) dispatch(now time.Time, r ice.Route, b []byte, segment int) {
 	}
 }
 
-// greets tells a record of DTLS that is not encrypted, which begins a
-// handshake, from others (RFC 6347 §4.1: the epoch is 0).
-func greets(b []byte) bool { return len(b) >= 5 && b[0] >= 20 && b[0] < 26 && b[3] == 0 && b[4] == 0 }
+// isHandshake reports whether b is an unencrypted DTLS record, which begins a
+// handshake (RFC 6347 §4.1: its epoch is 0).
+func isHandshake(b []byte) bool {
+	return len(b) >= 5 && b[0] >= 20 && b[0] < 26 && b[3] == 0 && b[4] == 0
+}
 
-// offer gives a datagram from an unknown address to those whose it may be.
+// offer hands copies of a datagram from an unknown address to its candidate owners.
 func (s *Socket) offer(now time.Time, r ice.Route, b []byte) {
 	ports, n := s.demux.mayOwn(now, r.Remote)
 	for _, p := range ports[:n] {
-		p.deliver(now, r, slices.Clone(b), len(b)) // who fails to decrypt it destroys it
+		p.deliver(now, r, slices.Clone(b), len(b)) // decrypting in place destroys it
 	}
 }
 

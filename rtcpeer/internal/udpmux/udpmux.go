@@ -1,37 +1,36 @@
-// Package udpmux is the edge between the sockets and the peers: it alone
-// touches UDP sockets. One reader a socket takes datagrams in batches and
-// hands them to the peer that they belong to.
+// Package udpmux is between UDP sockets and transports (one connection's engine, in
+// package rtcpeer): no other package touches UDP sockets. One reader goroutine a
+// socket takes datagrams in batches and hands them to their transports.
 //
 // # Batches
 //
-// On Linux the kernel splits what is sent (UDP_SEGMENT) and joins what
-// arrives (UDP_GRO), which makes a datagram several times cheaper than a
-// system call each. Where it cannot, one by one is what happens, with the
-// same interface. Config.DisableOffload, or PURERTC_DISABLE_OFFLOAD=1 in the
-// environment, turns it off.
+// On Linux the kernel splits sent datagrams (UDP_SEGMENT) and joins received ones
+// (UDP_GRO), which makes a datagram several times cheaper than one system call each.
+// Where it cannot, datagrams are sent and received one by one, with the same
+// interface. Config.DisableOffload, or PURERTC_DISABLE_OFFLOAD=1 in the environment,
+// turns it off.
 //
-// # Who reads
+// # The reader
 //
-// One goroutine a socket, the reader, waits in the runtime's poller. With
-// Config.BusyPoll it looks at the socket for some time before it sleeps.
+// The reader sleeps in the runtime's poller. With Config.BusyPoll it looks at the
+// socket for some time before it sleeps.
 //
-// # Whose datagram is it
+// # Demultiplexing
 //
-// A [Socket] that one peer has alone gives everything to it. On a shared one
-// a datagram belongs to the peer that its source address is bound to
-// ([Port.Bind], after the source authenticated itself). STUN is looked at
-// first, since it is how an address changes hands: a request belongs to the
-// peer whose ufrag its USERNAME begins with, and a response to the peer that
-// sent the request. When the source has answered a check of another peer
-// ([Port.Claim]), both have the address: the far end may have begun anew, or
-// have two connections. What belongs to nobody is dropped. All tables are
-// bounded.
+// A [Socket] with a sole transport hands everything to it. On a shared one a datagram
+// belongs to the transport that its source address is bound to ([Port.Bind], after the
+// source has authenticated itself). STUN is looked at first, since it is how an
+// address gets another owner: a request belongs to the transport whose ufrag its
+// USERNAME begins with, and a response to the transport that sent the request. When
+// the source has answered a check of another transport ([Port.Claim]), both have the
+// address: the remote may have begun again, or have two connections. Other datagrams
+// are dropped. All tables are bounded.
 //
 // # Full sockets
 //
-// [Port.Write] never waits. When the kernel takes no more, the rest is kept,
-// and a goroutine, which exists only then, sends it when there is room and
-// tells the peer ([Handler.Writable]).
+// [Port.Write] never waits. When the kernel accepts no more, the rest is kept. A
+// goroutine, which exists only then, sends it when there is room and reports that to
+// the transport ([Handler.Writable]).
 package udpmux
 
 import (
@@ -43,32 +42,32 @@ import (
 	"purertc/ice"
 )
 
-// A Handler is a peer that takes datagrams. It is called by different
-// goroutines, maybe at the same time.
+// A Handler is a transport, one connection's engine. Different goroutines call it,
+// perhaps at the same time.
 type Handler interface {
-	// HandleDatagrams takes what arrived on r in one read: datagrams of
-	// segment bytes each, the last one maybe shorter. It runs on the goroutine
-	// that reads; b is valid during the call only and may be written to.
+	// HandleDatagrams takes the datagrams of one read on r: segment bytes each, of
+	// which the last may be shorter. It runs on the reader goroutine; b is valid
+	// during the call only and may be written to.
 	HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int)
 
-	// Writable tells that a socket that was full takes datagrams again.
+	// Writable says that a socket that was full accepts datagrams again.
 	Writable(sock ice.Sock)
 
-	// SocketClosed tells that a socket failed for good.
+	// SocketClosed says that a socket failed for good.
 	SocketClosed(sock ice.Sock, err error)
 }
 
-// Config says how a socket is opened.
+// A Config configures a Socket.
 type Config struct {
-	// Addr is the address to bind to; port 0: any. An unspecified address serves
-	// all of the machine's: 0.0.0.0 IPv4, :: both families, and the zero Addr both
-	// families on a system that has IPv6, else IPv4.
+	// Addr is the address to bind to; port 0: any. An unspecified address serves all
+	// addresses of the machine: 0.0.0.0 those of IPv4, :: both families, and the zero
+	// Addr both families on a system with IPv6, else IPv4.
 	Addr           netip.AddrPort
-	HideLocal      bool          // the local address of a datagram is not asked for, as on systems other than Linux: for tests
+	HideLocal      bool          // do not ask for local addresses, as on systems other than Linux: for tests
 	DisableOffload bool          // no GSO and no GRO
-	ReusePort      bool          // several sockets on one port, which the kernel spreads flows over
-	BufferSize     int           // asked of the kernel, each way; 0: 4 MiB
-	BusyPoll       time.Duration // for how long the reader looks for a datagram before it sleeps; Linux only
+	ReusePort      bool          // several sockets on one port, among which the kernel distributes flows
+	BufferSize     int           // requested from the kernel, each way; 0: 4 MiB
+	BusyPoll       time.Duration // how long the reader looks for a datagram before it sleeps; Linux only
 	Logger         *slog.Logger
 }
 
@@ -84,21 +83,21 @@ var (
 const (
 	defaultBufferSize = 4 << 20
 
-	// Bursts given to the kernel at once. Linux takes up to 64 segments
-	// (UDP_MAX_SEGMENTS) and an IP packet's 65,535 bytes with headers.
+	// Limits of one send. Linux takes up to 64 segments (UDP_MAX_SEGMENTS) and an IP
+	// packet's 65,535 bytes with headers.
 	maxSegments = 64
 	maxBurst    = 65000
 
-	// maxDatagram is the most that one read can bring.
+	// maxDatagram is the most that one read returns.
 	maxDatagram = 65535
 
-	maxBinds  = 64 // of a port; an agent has 32 routes in use at most
+	maxBinds  = 64 // of a port; an agent uses at most 32 routes
 	maxUfrags = 8  // of a port
 
-	// maxPending is how many bytes of a peer wait for a full socket.
+	// maxPending is how many bytes of a transport wait for a full socket.
 	maxPending = 256 << 10
 
-	// maxAllPending bounds it for all peers of a socket together: as much as a
-	// Host asks of the kernel for the socket itself.
+	// maxAllPending is the same for all transports of a socket: as much as a Host asks
+	// of the kernel for the socket itself.
 	maxAllPending = 16 << 20
 )

@@ -9,7 +9,7 @@ import (
 	"purertc/ice"
 )
 
-// A burst is what waits for a full socket.
+// A burst is datagrams that wait for a full socket.
 type burst struct {
 	route   ice.Route
 	b       []byte
@@ -22,10 +22,10 @@ type writer struct {
 	socket      *Socket
 	gso         bool
 	gsoFailures int
-	full        bool // the kernel took no more; a goroutine waits for room
-	// Bytes of all ports' pending bursts.
+	full        bool // the kernel accepted no more; a goroutine waits for room
+	// Bytes in all ports' pending bursts.
 	pendingBytes int
-	waiters      []*Port // with pending bursts, in the order in which they became blocked
+	waiters      []*Port // with pending bursts, in the order in which they found the socket full
 	sender
 }
 
@@ -34,10 +34,10 @@ func (w *writer) init(s *Socket, gso bool) error {
 	return w.sender.init(s)
 }
 
-// Write sends b to r as datagrams of segment bytes, the last one maybe
-// shorter. It never blocks. ok is false when the socket is full: the rest was
-// kept and is sent first, and Handler.Writable follows. Errors of the network
-// are losses, and not reported.
+// Write sends b to r as datagrams of segment bytes, of which the last may be shorter.
+// It never blocks. ok is false when the socket is full: the rest is kept and sent
+// first, and Handler.Writable follows. Errors of the network count as losses, and are
+// not reported.
 func (p *Port) Write(r ice.Route, b []byte, segment int) (ok bool) {
 	if len(b) == 0 || p.closed.Load() || p.socket.closed.Load() {
 		return true
@@ -66,8 +66,8 @@ func (p *Port) Write(r ice.Route, b []byte, segment int) (ok bool) {
 	return false
 }
 
-// keep copies what could not be sent. A peer that goes on although its socket
-// is full loses datagrams, as it would in the network.
+// keep copies datagrams that could not be sent. A transport that writes to a full
+// socket beyond the limit loses datagrams, as in the network.
 func (w *writer) keep(p *Port, r ice.Route, b []byte, segment int) {
 	if p.pendingBytes+len(b) > maxPending || w.pendingBytes+len(b) > maxAllPending {
 		return
@@ -80,7 +80,7 @@ func (w *writer) keep(p *Port, r ice.Route, b []byte, segment int) {
 	p.pending = append(p.pending, burst{r, slices.Clone(b), segment})
 }
 
-// forget drops what a port has waiting.
+// forget drops the pending bursts of a port.
 func (w *writer) forget(p *Port) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -89,7 +89,8 @@ func (w *writer) forget(p *Port) {
 	w.waiters = slices.DeleteFunc(w.waiters, func(q *Port) bool { return q == p })
 }
 
-// resume sends what waits, as the kernel takes it, and tells whose it was.
+// resume sends pending bursts as the kernel accepts them, and reports that to their
+// transports.
 func (w *writer) resume() {
 	var ready []*Port
 	err := w.sender.whenWritable(func() bool {
@@ -107,7 +108,7 @@ func (w *writer) resume() {
 		return true
 	})
 	if err != nil {
-		w.socket.failed(err) // if it is not closed
+		w.socket.failed(err) // unless it was closed
 		return
 	}
 	for _, p := range ready {
@@ -117,7 +118,7 @@ func (w *writer) resume() {
 	}
 }
 
-// drain sends what p has waiting; it tells whether all of it went.
+// drain sends the pending bursts of p. It reports whether all were sent.
 func (w *writer) drain(p *Port) bool {
 	for i := range p.pending {
 		u := &p.pending[i]
@@ -134,7 +135,7 @@ func (w *writer) drain(p *Port) bool {
 	return true
 }
 
-// send gives datagrams to the kernel until it takes no more.
+// send gives datagrams to the kernel until it accepts no more.
 func (w *writer) send(r ice.Route, b []byte, segment int) (sent int, full bool) {
 	local := netip.Addr{}
 	if w.socket.wildcard && !w.socket.hideLocal {
@@ -159,13 +160,12 @@ func (w *writer) send(r ice.Route, b []byte, segment int) (sent int, full bool) 
 			}
 			continue
 		}
-		sent += n // sent, or lost: a network may do that too
+		sent += n // sent, or lost as in a network
 	}
 	return sent, false
 }
 
-// sendSingly sends the segments of a burst that the kernel did not take as
-// one.
+// sendSingly sends the segments of a burst that the kernel did not accept as one.
 func (w *writer) sendSingly(b []byte, segment int, local netip.Addr, remote netip.AddrPort, sent *int) (full bool) {
 	for len(b) > 0 {
 		n := min(segment, len(b))
@@ -178,13 +178,13 @@ func (w *writer) sendSingly(b []byte, segment int, local netip.Addr, remote neti
 	return false
 }
 
-// maxGSOFailures is how many bursts in a row may be refused before
-// segmentation is given up for this socket. One that is refused may have been
-// larger than the path's MTU, which says nothing of the next.
+// maxGSOFailures is how many bursts in a row the kernel may refuse before the socket
+// gives up segmentation. A refused one may have been longer than the path MTU, which
+// says nothing about the next.
 const maxGSOFailures = 8
 
-// gsoFailed tells whether an error may be due to segmentation. A device
-// without checksum offload says EIO, and will go on to.
+// gsoFailed reports whether an error may be due to segmentation. A device without
+// checksum offload returns EIO every time.
 func (w *writer) gsoFailed(err error) bool {
 	never, once := gsoRefused(err)
 	if never {
