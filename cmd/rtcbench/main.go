@@ -135,7 +135,7 @@ func main() {
 	exit(run(o))
 }
 
-// tools are what is not a scenario.
+// tools are the commands that are no scenarios.
 var tools = map[string]func(args []string) (code int, err error){
 	"pair":   pair,
 	"impair": func(args []string) (int, error) { return 0, impair(args) },
@@ -162,7 +162,7 @@ func run(o options) (code int, err error) {
 		}
 		defer pprof.StopCPUProfile()
 	}
-	runtime.MemProfileRate = 0 // as it is where nothing asks for profiles
+	runtime.MemProfileRate = 0 // as in programs that do not use profiles
 	if o.allocProfile != "" {
 		runtime.MemProfileRate = 16384
 		defer func() {
@@ -182,7 +182,7 @@ func run(o options) (code int, err error) {
 	return runOne(o)
 }
 
-// runOne is one peer, whose signalling is on standard input and output.
+// runOne runs one peer, whose signalling is on standard input and output.
 func runOne(o options) (code int, err error) {
 	var mu sync.Mutex
 	out := bufio.NewWriter(os.Stdout)
@@ -191,7 +191,7 @@ func runOne(o options) (code int, err error) {
 		mu.Lock()
 		defer mu.Unlock()
 		enc.Encode(v)
-		// Nobody waits for a close: it goes with what follows, the result at last.
+		// A close is written with the next line: it is not waited for.
 		if m, ok := v.(message); !ok || m.T != "close" {
 			out.Flush()
 		}
@@ -229,7 +229,7 @@ func runOne(o options) (code int, err error) {
 	return 0, nil
 }
 
-// runBoth is both peers in one process.
+// runBoth runs both peers in one process.
 func runBoth(o options) (code int, err error) {
 	var a, b *signalling
 	a = newSignalling(func(m any) { carry(m, b) })
