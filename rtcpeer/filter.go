@@ -6,8 +6,8 @@ import (
 	"purertc/ice"
 )
 
-// filteredNetwork is a network where what goes out has to pass Config.Filter. What
-// comes in does in peer.take, where the lock is held for it too.
+// A filteredNetwork passes outgoing datagrams to Config.Filter. For incoming ones
+// peer.take does it, where the lock is held, too.
 type filteredNetwork struct {
 	network
 	filter func(outgoing bool, datagram []byte) bool
