@@ -27,29 +27,13 @@ var (
 // data stream: a pure state machine. It is not safe for concurrent use.
 //
 // It routes input to its parts, and puts their output together: the gatherer finds
-// local candidates, lookups resolves names of remote ones, each generation is a
-// checklist, the selection is the pair that carries data, routes says where payload
-// is accepted from, out holds datagrams and events what the owner has to know.
+// local candidates, lookups resolves names of remote ones, and checks forms pairs,
+// checks them and selects the one that carries data.
 type Agent struct {
-	random      randomSource
-	tieBreaker  uint64
-	lite        bool
-	controlling bool
-
-	state State
-	err   error // the cause of StateFailed
-
-	gather  gatherer
-	lookups lookups
-	drops   *drops // nil: no candidate was dropped
-
-	cur *generation // the newest generation in use; older ones follow by older
-	// replaced is the generation that Rollback goes back to, from Restart to SetRemote.
-	replaced *generation
-
-	selection
-	routes routeTable
-
+	random   randomSource
+	gather   gatherer
+	lookups  lookups
+	checks   // its fields are read here
 	out      outbox
 	events   eventQueue
 	deadline time.Time // when Advance has something to do; zero: never
@@ -57,9 +41,12 @@ type Agent struct {
 
 // NewAgent returns an agent in StateNew.
 func NewAgent(cfg Config) *Agent {
-	a := &Agent{random: randomSource{reader: cfg.Rand}, lite: cfg.Lite, controlling: cfg.Controlling && !cfg.Lite}
+	a := &Agent{random: randomSource{reader: cfg.Rand}}
 	a.gather = gatherer{random: &a.random, events: &a.events, out: &a.out, relayOnly: cfg.RelayOnly}
-	a.tieBreaker = a.random.uint64()
+	a.checks = checks{
+		random: &a.random, events: &a.events, out: &a.out, gather: &a.gather,
+		lite: cfg.Lite, controlling: cfg.Controlling && !cfg.Lite, tieBreaker: a.random.uint64(),
+	}
 	a.setLive(a.newGeneration(cfg.Ufrag, cfg.Pwd), nil)
 	return a
 }
@@ -99,9 +86,9 @@ func (a *Agent) SetControlling(now time.Time, controlling bool) {
 func (a *Agent) Controlling() bool { return a.controlling }
 
 // setRole changes the role; pair priorities depend on it (RFC 8445 §7.3.1.1).
-func (a *Agent) setRole(controlling bool) {
-	a.controlling = controlling
-	for g := a.cur; g != nil; g = g.older {
+func (k *checks) setRole(controlling bool) {
+	k.controlling = controlling
+	for g := k.cur; g != nil; g = g.older {
 		g.sortPairs(controlling)
 	}
 }
@@ -157,7 +144,7 @@ func (a *Agent) update(now time.Time) {
 		a.runConsent(now)
 		a.choose(now) // consent may have expired
 		a.closeSuperseded()
-		a.updateState(now)
+		a.updateState(now, a.lookups.idle())
 	}
 	a.gather.finish(now)
 	a.deadline = a.earliest(now)
@@ -198,57 +185,58 @@ func (a *Agent) earliest(now time.Time) time.Time {
 }
 
 // setState changes the state and reports it to the owner.
-func (a *Agent) setState(s State) {
-	if s == a.state {
+func (k *checks) setState(s State) {
+	if s == k.state {
 		return
 	}
-	a.state = s
+	k.state = s
 	if s != StateFailed {
-		a.err = nil
+		k.err = nil
 	}
-	a.events.push(Event{Kind: EventState, State: s, Err: a.err})
+	k.events.push(Event{Kind: EventState, State: s, Err: k.err})
 }
 
-// updateState derives the state from the pairs.
-func (a *Agent) updateState(now time.Time) {
-	g := a.cur
-	switch p := a.selected; {
+// updateState derives the state from the pairs. resolved says that no name of a
+// remote candidate is looked up.
+func (k *checks) updateState(now time.Time, resolved bool) {
+	g := k.cur
+	switch p := k.selected; {
 	case p != nil && !now.Before(p.lastAnswer.Add(staleAfter)):
-		a.setState(StateDisconnected)
-	case p != nil && p == g.nominated && g.remoteEnded && a.gather.complete && a.lookups.idle():
-		a.setState(StateCompleted)
+		k.setState(StateDisconnected)
+	case p != nil && p == g.nominated && g.remoteEnded && k.gather.complete && resolved:
+		k.setState(StateCompleted)
 	case p != nil:
-		a.setState(StateConnected)
-	case !a.lastAnswer.IsZero() && now.Before(a.lastAnswer.Add(consentExpires)):
-		a.setState(StateDisconnected) // the selected pair's interface is gone; another pair may work
+		k.setState(StateConnected)
+	case !k.lastAnswer.IsZero() && now.Before(k.lastAnswer.Add(consentExpires)):
+		k.setState(StateDisconnected) // the selected pair's interface is gone; another pair may work
 	case g.pending:
 		g.wasValid = false
-		a.setState(StateChecking)
+		k.setState(StateChecking)
 	case g.wasValid:
-		a.fail(ErrConsentExpired)
+		k.fail(ErrConsentExpired)
 	case g.remoteKey == nil:
 		// There is nothing to check before the first remote description, nor during
 		// a restart before its answer.
-		if !a.lastAnswer.IsZero() {
-			a.fail(ErrConsentExpired)
+		if !k.lastAnswer.IsZero() {
+			k.fail(ErrConsentExpired)
 		}
-	case a.lite && g.lite:
-		a.fail(ErrBothLite)
+	case k.lite && g.lite:
+		k.fail(ErrBothLite)
 	case g.hopeless(now):
-		a.fail(ErrNoPair)
+		k.fail(ErrNoPair)
 	default:
-		a.setState(StateChecking)
+		k.setState(StateChecking)
 	}
 }
 
 // fail ends all checks of this generation. A restart begins again.
-func (a *Agent) fail(err error) {
-	a.cur.failed = true
-	a.setLive(a.cur, nil)
-	a.err, a.lastAnswer, a.selected = err, time.Time{}, nil
-	a.setState(StateFailed)
-	a.out.drop()
-	a.routesRemoved(a.routes.clear())
+func (k *checks) fail(err error) {
+	k.cur.failed = true
+	k.setLive(k.cur, nil)
+	k.err, k.lastAnswer, k.selected = err, time.Time{}, nil
+	k.setState(StateFailed)
+	k.out.drop()
+	k.routesRemoved(k.routes.clear())
 }
 
 // RFC 8863 §4: an agent that has no pair left still waits for checks of the remote
@@ -266,12 +254,12 @@ func (g *generation) hopeless(now time.Time) bool {
 }
 
 // giveUpAt returns when updateState may fail the generation; zero: not by time.
-func (a *Agent) giveUpAt(now time.Time) time.Time {
-	g := a.cur
-	if a.selected == nil && !a.lastAnswer.IsZero() {
-		return a.lastAnswer.Add(consentExpires)
+func (k *checks) giveUpAt(now time.Time) time.Time {
+	g := k.cur
+	if k.selected == nil && !k.lastAnswer.IsZero() {
+		return k.lastAnswer.Add(consentExpires)
 	}
-	if g.remoteKey == nil || g.pending || a.selected != nil || g.wasValid {
+	if g.remoteKey == nil || g.pending || k.selected != nil || g.wasValid {
 		return time.Time{}
 	}
 	if at := g.started.Add(patience); now.Before(at) {

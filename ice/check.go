@@ -38,18 +38,18 @@ func (g *generation) checking() bool {
 //
 // The checks of replaced generations that are still open come first: they are
 // nearer to their end, and the next restart may replace the newest generation soon.
-func (a *Agent) runChecks(now time.Time) { a.runChecksFrom(now, a.cur) }
+func (k *checks) runChecks(now time.Time) { k.runChecksFrom(now, k.cur) }
 
-func (a *Agent) runChecksFrom(now time.Time, g *generation) {
+func (k *checks) runChecksFrom(now time.Time, g *generation) {
 	if g.older != nil {
-		a.runChecksFrom(now, g.older)
+		k.runChecksFrom(now, g.older)
 	}
 	if g.open && g.remoteKey != nil {
-		a.runGeneration(now, g)
+		k.runGeneration(now, g)
 	}
 }
 
-func (a *Agent) runGeneration(now time.Time, g *generation) {
+func (k *checks) runGeneration(now time.Time, g *generation) {
 	g.runReconnects(now)
 	for _, p := range g.pairs {
 		if p.state != PairInProgress {
@@ -58,8 +58,8 @@ func (a *Agent) runGeneration(now time.Time, g *generation) {
 		send, failed := p.retransmission.Due(now)
 		if failed {
 			p.state, p.nominating, p.err = PairFailed, false, errNoResponse
-		} else if (send || a.overdue(now, p)) && !g.outranks(p) {
-			a.out.request(p)
+		} else if (send || k.overdue(now, p)) && !g.outranks(p) {
+			k.out.request(p)
 		}
 	}
 	// A triggered check follows a check of the remote agent, which is authenticated
@@ -67,16 +67,16 @@ func (a *Agent) runGeneration(now time.Time, g *generation) {
 	// last step of the set-up.
 	for _, p := range g.pairs {
 		if p.triggered && p.permitted(now) {
-			a.startCheck(now, p)
+			k.startCheck(now, p)
 		}
 	}
-	for !now.Before(a.cur.nextCheck) {
+	for !now.Before(k.cur.nextCheck) {
 		p := g.nextWaiting(now)
 		if p == nil {
 			return
 		}
-		a.startCheck(now, p)
-		a.cur.nextCheck = now.Add(pace)
+		k.startCheck(now, p)
+		k.cur.nextCheck = now.Add(pace)
 	}
 }
 
@@ -86,14 +86,14 @@ func (a *Agent) runGeneration(now time.Time, g *generation) {
 const checkMost = 2 * time.Second
 
 // overdue reports whether p is checked ahead of its schedule.
-func (a *Agent) overdue(now time.Time, p *pair) bool {
-	at := a.overdueAt(p)
+func (k *checks) overdue(now time.Time, p *pair) bool {
+	at := k.overdueAt(p)
 	return !at.IsZero() && !now.Before(at)
 }
 
 // overdueAt returns when p is checked ahead of its schedule; zero: never.
-func (a *Agent) overdueAt(p *pair) time.Time {
-	wanted := a.state == StateDisconnected || a.selected != nil && a.selected.consent.unanswered >= doubtful
+func (k *checks) overdueAt(p *pair) time.Time {
+	wanted := k.state == StateDisconnected || k.selected != nil && k.selected.consent.unanswered >= doubtful
 	if x := p.transactions.newest(); wanted && p.local.tcp == NotTCP && x != nil && !x.sentAt.IsZero() {
 		return x.sentAt.Add(checkMost)
 	}
@@ -119,7 +119,7 @@ func (g *generation) outranks(p *pair) bool {
 }
 
 // startCheck begins a new transaction.
-func (a *Agent) startCheck(now time.Time, p *pair) {
+func (k *checks) startCheck(now time.Time, p *pair) {
 	once := p.triggered && p.once || p.local.tcp != NotTCP // RFC 6544 §7.1
 	p.triggered = false
 	if p.state != PairSucceeded {
@@ -131,8 +131,8 @@ func (a *Agent) startCheck(now time.Time, p *pair) {
 		p.retransmission.Start(now, p.gen.checkRTO())
 	}
 	p.retransmission.Due(now) // the transmission queued here
-	p.transactions.add(transaction{id: a.random.transactionID(), controlling: a.controlling, nominates: a.controlling && p.nominating})
-	a.out.request(p)
+	p.transactions.add(transaction{id: k.random.transactionID(), controlling: k.controlling, nominates: k.controlling && p.nominating})
+	k.out.request(p)
 }
 
 // trigger makes p be checked at once.
@@ -144,8 +144,8 @@ func (p *pair) trigger() {
 	p.triggered, p.once = true, false
 }
 
-func (a *Agent) checkAlarms(now time.Time, e *alarm) {
-	for g := a.cur; g != nil; g = g.older {
+func (k *checks) checkAlarms(now time.Time, e *alarm) {
+	for g := k.cur; g != nil; g = g.older {
 		if !g.open || g.remoteKey == nil {
 			continue
 		}
@@ -153,13 +153,13 @@ func (a *Agent) checkAlarms(now time.Time, e *alarm) {
 			if p.state == PairInProgress {
 				e.add(p.retransmission.Next())
 				if !g.outranks(p) {
-					e.add(a.overdueAt(p))
+					e.add(k.overdueAt(p))
 				}
 			}
 			e.add(p.retryAt)
 		}
 		if g.nextWaiting(now) != nil {
-			e.add(a.cur.nextCheck)
+			e.add(k.cur.nextCheck)
 		}
 	}
 }
@@ -191,11 +191,11 @@ func (p *pair) appendRequest(now time.Time, dst []byte, tieBreaker uint64) []byt
 }
 
 // pairOf returns the pair that sent a transaction; nil: none did.
-func (a *Agent) pairOf(id stun.TransactionID) *pair {
-	if a.selected != nil && a.selected.transactions.has(id) {
-		return a.selected
+func (k *checks) pairOf(id stun.TransactionID) *pair {
+	if k.selected != nil && k.selected.transactions.has(id) {
+		return k.selected
 	}
-	for g := a.cur; g != nil; g = g.older {
+	for g := k.cur; g != nil; g = g.older {
 		for _, p := range g.pairs {
 			if p.transactions.has(id) {
 				return p
@@ -206,8 +206,8 @@ func (a *Agent) pairOf(id stun.TransactionID) *pair {
 }
 
 // handleResponse takes the response to a check or consent request.
-func (a *Agent) handleResponse(now time.Time, r Route, b *base, m stun.Message) {
-	p := a.pairOf(m.TransactionID())
+func (k *checks) handleResponse(now time.Time, r Route, b *base, m stun.Message) {
+	p := k.pairOf(m.TransactionID())
 	if p == nil || p.gen.failed || !p.gen.remoteKey.Verify(m) {
 		return // RFC 8489 §9.1.4: as if it was never received
 	}
@@ -225,7 +225,7 @@ func (a *Agent) handleResponse(now time.Time, r Route, b *base, m stun.Message) 
 	}
 	if m.Type() == stun.BindingSuccess {
 		if mapped, ok := m.MappedAddress(); ok && mapped.IsValid() {
-			a.checkSucceeded(now, p, x)
+			k.checkSucceeded(now, p, x)
 		}
 		return
 	}
@@ -233,9 +233,9 @@ func (a *Agent) handleResponse(now time.Time, r Route, b *base, m stun.Message) 
 	switch {
 	case code == stun.CodeRoleConflict:
 		// RFC 8445 §7.2.5.1, unless the role has changed since.
-		if x.controlling == a.controlling {
-			a.setRole(!x.controlling)
-			a.tieBreaker = a.random.uint64()
+		if x.controlling == k.controlling {
+			k.setRole(!x.controlling)
+			k.tieBreaker = k.random.uint64()
 		}
 		p.trigger()
 	case p.state == PairInProgress && code < stun.CodeServerError:
@@ -249,13 +249,13 @@ func (a *Agent) handleResponse(now time.Time, r Route, b *base, m stun.Message) 
 // If the mapped address is unknown, the pair's local candidate is a peer-reflexive
 // one. Its datagrams leave from the same base, and the remote agent knows the address
 // already, so no candidate is made of it.
-func (a *Agent) checkSucceeded(now time.Time, p *pair, x transaction) {
+func (k *checks) checkSucceeded(now time.Time, p *pair, x transaction) {
 	g := p.gen
 	p.answers++
 	p.err = nil
-	p.lastAnswer, a.lastAnswer = now, now
+	p.lastAnswer, k.lastAnswer = now, now
 	p.markReceived(now)
-	p.consent.answered(&a.random, now)
+	p.consent.answered(k.random, now)
 	if !x.again {
 		p.addRTT(now.Sub(x.sentAt))
 	}
@@ -264,16 +264,16 @@ func (a *Agent) checkSucceeded(now time.Time, p *pair, x transaction) {
 		p.retransmission.Stop()
 	}
 	if !g.wasValid {
-		a.becomeValid(now, g)
+		k.becomeValid(now, g)
 	}
-	a.permit(p.route)
+	k.permit(p.route)
 	if x.nominates && p.nominating {
 		p.nominating = false
 		p.retransmission.Stop()
 		g.nominated = p
 	}
-	if p.useCandidate && !a.controlling {
+	if p.useCandidate && !k.controlling {
 		g.accept(now, p)
 	}
-	a.validated(now, p)
+	k.validated(now, p)
 }

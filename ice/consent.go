@@ -71,15 +71,15 @@ func (p *pair) fresh(now time.Time) bool {
 
 // runConsent sends due consent requests on the selected pair, and ends consent
 // that has expired on any.
-func (a *Agent) runConsent(now time.Time) {
-	for g := a.cur; g != nil; g = g.older {
+func (k *checks) runConsent(now time.Time) {
+	for g := k.cur; g != nil; g = g.older {
 		for _, p := range g.pairs {
-			a.runPairConsent(now, p)
+			k.runPairConsent(now, p)
 		}
 	}
 }
 
-func (a *Agent) runPairConsent(now time.Time, p *pair) {
+func (k *checks) runPairConsent(now time.Time, p *pair) {
 	if p.state != PairSucceeded {
 		return
 	}
@@ -96,9 +96,9 @@ func (a *Agent) runPairConsent(now time.Time, p *pair) {
 		return
 	}
 	if p.nominating {
-		a.repeatNomination(now, p)
+		k.repeatNomination(now, p)
 	}
-	if p != a.selected {
+	if p != k.selected {
 		p.consent = consent{}
 		return
 	}
@@ -108,9 +108,9 @@ func (a *Agent) runPairConsent(now time.Time, p *pair) {
 	p.unansweredSince = time.Time{}
 	p.consent.unanswered++
 	p.consent.next = now.Add(probeInterval(p.consent.unanswered, p.rtt))
-	p.transactions.add(transaction{id: a.random.transactionID(), controlling: a.controlling,
-		nominates: a.controlling && (p.nominating || p.gen.nominated == p)})
-	a.out.request(p)
+	p.transactions.add(transaction{id: k.random.transactionID(), controlling: k.controlling,
+		nominates: k.controlling && (p.nominating || p.gen.nominated == p)})
+	k.out.request(p)
 	if p.consent.unanswered == doubtful {
 		if l := p.local.relay; l != nil {
 			l.client.Check(now) // perhaps the server is gone
@@ -122,10 +122,10 @@ func (a *Agent) runPairConsent(now time.Time, p *pair) {
 // repeatNomination retransmits the check that nominates p. Consent ends it early
 // if the pair stops answering: a path can die between its first check and its
 // nomination.
-func (a *Agent) repeatNomination(now time.Time, p *pair) {
+func (k *checks) repeatNomination(now time.Time, p *pair) {
 	send, failed := p.retransmission.Due(now)
 	if send {
-		a.out.request(p)
+		k.out.request(p)
 	}
 	if failed {
 		p.trigger()
@@ -141,10 +141,10 @@ func (g *generation) recheck(p *pair) {
 	}
 }
 
-func (a *Agent) consentAlarms(now time.Time, e *alarm) {
-	for g := a.cur; g != nil; g = g.older {
+func (k *checks) consentAlarms(now time.Time, e *alarm) {
+	for g := k.cur; g != nil; g = g.older {
 		for _, p := range g.pairs {
-			if p.state != PairSucceeded || p != a.selected && !p.nominating {
+			if p.state != PairSucceeded || p != k.selected && !p.nominating {
 				continue
 			}
 			e.add(p.probeAt())

@@ -45,38 +45,40 @@ type drops struct {
 
 // Drop adds a candidate to Report that the owner of the agent does not use, such as
 // a malformed line of a description. Report has the latest 32, each once.
-func (a *Agent) Drop(d Dropped) {
+func (a *Agent) Drop(d Dropped) { a.drop(d) }
+
+func (k *checks) drop(d Dropped) {
 	if len(d.Candidate) > maxDroppedText {
 		d.Candidate = d.Candidate[:maxDroppedText]
 	}
-	if a.drops == nil {
-		a.drops = &drops{}
+	if k.drops == nil {
+		k.drops = &drops{}
 	}
 	same := func(o Dropped) bool { return o.Candidate == d.Candidate && o.Local == d.Local }
-	if i := slices.IndexFunc(a.drops.list, same); i >= 0 {
-		a.drops.list[i].Reason = d.Reason
+	if i := slices.IndexFunc(k.drops.list, same); i >= 0 {
+		k.drops.list[i].Reason = d.Reason
 		return
 	}
-	if a.drops.count++; len(a.drops.list) == maxDropped {
-		a.drops.list = slices.Delete(a.drops.list, 0, 1)
+	if k.drops.count++; len(k.drops.list) == maxDropped {
+		k.drops.list = slices.Delete(k.drops.list, 0, 1)
 	}
 	d.Candidate = string([]byte(d.Candidate)) // it may be a part of a long text
-	a.drops.list = append(a.drops.list, d)
+	k.drops.list = append(k.drops.list, d)
 }
 
 // undropLocal removes a local address from Report: it is used now.
-func (a *Agent) undropLocal(address string) {
-	if a.drops == nil {
+func (k *checks) undropLocal(address string) {
+	if k.drops == nil {
 		return
 	}
-	if i := slices.IndexFunc(a.drops.list, func(d Dropped) bool { return d.Local && d.Candidate == address }); i >= 0 {
-		a.drops.list = slices.Delete(a.drops.list, i, i+1)
-		a.drops.count--
+	if i := slices.IndexFunc(k.drops.list, func(d Dropped) bool { return d.Local && d.Candidate == address }); i >= 0 {
+		k.drops.list = slices.Delete(k.drops.list, i, i+1)
+		k.drops.count--
 	}
 }
 
 // dropRemote drops a candidate of the remote agent.
-func (a *Agent) dropRemote(c Candidate, reason error) error {
-	a.Drop(Dropped{Candidate: c.String(), Reason: reason})
+func (k *checks) dropRemote(c Candidate, reason error) error {
+	k.drop(Dropped{Candidate: c.String(), Reason: reason})
 	return reason
 }

@@ -42,12 +42,12 @@ type generation struct {
 	until time.Time   // of a replaced generation: when it is removed; zero: not known yet
 }
 
-func (a *Agent) newGeneration(ufrag, pwd string) *generation {
+func (k *checks) newGeneration(ufrag, pwd string) *generation {
 	if ufrag == "" {
-		ufrag = a.random.iceChars(8) // 48 bits; RFC 8445 §5.3 requires 24
+		ufrag = k.random.iceChars(8) // 48 bits; RFC 8445 §5.3 requires 24
 	}
 	if pwd == "" {
-		pwd = a.random.iceChars(16) + a.random.iceChars(16) // 192 bits; 128 are required
+		pwd = k.random.iceChars(16) + k.random.iceChars(16) // 192 bits; 128 are required
 	}
 	return &generation{ufrag: ufrag, pwd: pwd, open: true, localKey: stun.NewIntegrity([]byte(pwd))}
 }
@@ -111,12 +111,12 @@ func (a *Agent) Rollback(now time.Time) {
 
 // setLive makes g the present generation, and older the ones that it replaced, the
 // newest first.
-func (a *Agent) setLive(g *generation, older []*generation) {
-	if a.cur != nil {
-		g.nextCheck = a.cur.nextCheck
+func (k *checks) setLive(g *generation, older []*generation) {
+	if k.cur != nil {
+		g.nextCheck = k.cur.nextCheck
 	}
-	a.cur, g.older = g, nil
-	a.gather.ufrag = g.ufrag
+	k.cur, g.older = g, nil
+	k.gather.ufrag = g.ufrag
 	for _, o := range older {
 		g.older, o.older = o, nil
 		g = o
@@ -168,7 +168,7 @@ func (a *Agent) replaceGeneration(now time.Time, ufrag, pwd string) {
 
 // becomeValid notes that g has its first valid pair. Generations that it replaced
 // are not checked any more.
-func (a *Agent) becomeValid(now time.Time, g *generation) {
+func (k *checks) becomeValid(now time.Time, g *generation) {
 	g.wasValid, g.firstValid = true, now
 	for o := g.older; o != nil; o = o.older {
 		o.open = false

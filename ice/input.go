@@ -81,7 +81,9 @@ func (a *Agent) handleRemote(now time.Time, r Route, b []byte) (payload []byte, 
 	if !a.permitted(r) {
 		return a.unvalidated(r, b), false
 	}
-	a.follow(now, r)
+	if a.follow(now, r) {
+		a.update(now)
+	}
 	return b, true
 }
 

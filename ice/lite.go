@@ -47,17 +47,17 @@ func (s *seenChecks) add(id stun.TransactionID) bool {
 }
 
 // checkedBy takes an authenticated check of the remote agent on p, in a lite agent.
-func (a *Agent) checkedBy(now time.Time, p *pair, nominates bool) {
+func (k *checks) checkedBy(now time.Time, p *pair, nominates bool) {
 	g := p.gen
 	if nominates {
 		p.state, p.useCandidate, p.nominatedAt = PairSucceeded, true, now
 		if !g.wasValid {
-			a.becomeValid(now, g)
+			k.becomeValid(now, g)
 		}
 	}
 	if p.state == PairSucceeded {
 		p.err = nil
-		p.lastAnswer, a.lastAnswer = now, now
+		p.lastAnswer, k.lastAnswer = now, now
 	}
 	if nominates {
 		g.accept(now, p)

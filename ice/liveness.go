@@ -82,7 +82,8 @@ const silentLeast = 200 * time.Millisecond
 // another.
 const followAgain = time.Minute
 
-// follow takes data that arrived on another pair than the selected one. If the
+// follow takes data that arrived on another pair than the selected one, and reports
+// whether a pair is to be checked or selected because of it. If the
 // remote agent has left the selected pair, perhaps because its interface is gone,
 // data follows it without waiting for consent to expire. The pair is still checked,
 // and selected again if it answers.
@@ -92,37 +93,39 @@ const followAgain = time.Minute
 // that did not answer lately is checked first, such as one that only the remote agent
 // has checked, since the nominated one outranks it. An ICE-lite agent sends no checks
 // (RFC 8445 §2.5) and does not follow data: the remote agent's checks say where it is.
-func (a *Agent) follow(now time.Time, r Route) {
-	p := a.selected
-	if p == nil || !p.carried || a.lite || p.gen != a.cur || now.Sub(p.lastReceived) < max(silentLeast, 2*p.rtt) || now.Sub(p.leftAt) < followAgain {
-		return
+func (k *checks) follow(now time.Time, r Route) bool {
+	p := k.selected
+	if p == nil || !p.carried || k.lite || p.gen != k.cur || now.Sub(p.lastReceived) < max(silentLeast, 2*p.rtt) || now.Sub(p.leftAt) < followAgain {
+		return false
 	}
 	for _, q := range p.gen.pairs {
 		switch {
 		case q.route != r || q == p || p.consent.unanswered >= doubtful:
 			continue
 		case q.fresh(now):
-			a.leave(now, p)
-			a.update(now)
+			k.leave(now, p)
+			return true
 		case q.state != PairInProgress && !now.Before(q.validateAt()):
-			a.validate(now, q)
+			k.validate(now, q)
+			return true
 		}
-		return
+		return false
 	}
+	return false
 }
 
 // leave makes p doubtful, so that it gives way to a pair that answers.
-func (a *Agent) leave(now time.Time, p *pair) { p.consent.unanswered, p.leftAt = doubtful, now }
+func (k *checks) leave(now time.Time, p *pair) { p.consent.unanswered, p.leftAt = doubtful, now }
 
 // unvalidated takes payload from an address that no check has validated. It may be
 // the remote agent's, to which a NAT has given another address. It returns nil where
 // Authenticated would do nothing.
-func (a *Agent) unvalidated(r Route, payload []byte) []byte {
-	local := a.gather.baseOf(r)
-	if a.selected == nil || a.selected.gen != a.cur || local == nil || local.tcp != NotTCP || a.lite || !a.gather.usable(local) {
+func (k *checks) unvalidated(r Route, payload []byte) []byte {
+	local := k.gather.baseOf(r)
+	if k.selected == nil || k.selected.gen != k.cur || local == nil || local.tcp != NotTCP || k.lite || !k.gather.usable(local) {
 		return nil
 	}
-	a.unvalidatedFrom = r
+	k.unvalidatedFrom = r
 	return payload
 }
 
@@ -148,6 +151,7 @@ func (a *Agent) Authenticated(now time.Time) {
 		return
 	}
 	a.validate(now, q)
+	a.update(now)
 }
 
 // validateAt returns when the address of a pair that authenticated data arrives on
@@ -155,19 +159,18 @@ func (a *Agent) Authenticated(now time.Time) {
 func (p *pair) validateAt() time.Time { return p.validatedAt.Add(p.validateWait) }
 
 // validate checks a pair that the remote agent may be sending on.
-func (a *Agent) validate(now time.Time, q *pair) {
-	q.validatedAt, q.validateWait = now, max(silentLeast, 2*a.selected.rtt, 2*q.validateWait)
+func (k *checks) validate(now time.Time, q *pair) {
+	q.validatedAt, q.validateWait = now, max(silentLeast, 2*k.selected.rtt, 2*q.validateWait)
 	q.trigger()
 	q.once = true
-	a.update(now)
 }
 
 // validated takes the answer on q. Data follows, unless something has meanwhile
 // arrived on the selected pair.
-func (a *Agent) validated(now time.Time, q *pair) {
-	p := a.selected
+func (k *checks) validated(now time.Time, q *pair) {
+	p := k.selected
 	if p != nil && p != q && p.gen == q.gen && !p.lastReceived.After(q.validatedAt) && now.Sub(p.leftAt) >= followAgain {
-		a.leave(now, p)
+		k.leave(now, p)
 	}
 	q.validateWait = 0
 }

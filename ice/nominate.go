@@ -13,18 +13,18 @@ const nominationDelay = 200 * time.Millisecond
 //
 // RFC 8445 §8.1.1 has one nomination only. Browsers nominate again, and as
 // controlled agents accept a later nomination of a better pair.
-func (a *Agent) nominate(now time.Time) {
-	if !a.controlling {
+func (k *checks) nominate(now time.Time) {
+	if !k.controlling {
 		return
 	}
-	for g := a.cur; g != nil; g = g.older {
+	for g := k.cur; g != nil; g = g.older {
 		if g.open {
-			a.nominateIn(now, g)
+			k.nominateIn(now, g)
 		}
 	}
 }
 
-func (a *Agent) nominateIn(now time.Time, g *generation) {
+func (k *checks) nominateIn(now time.Time, g *generation) {
 	best := g.bestValid(now)
 	if best == nil || best == g.nominated || best.nominating {
 		return
@@ -39,9 +39,9 @@ func (a *Agent) nominateIn(now time.Time, g *generation) {
 		p.nominating = false
 	}
 	best.nominating = true
-	if a.renominates {
-		a.nomination++
-		best.nomination = a.nomination
+	if k.renominates {
+		k.nomination++
+		best.nomination = k.nomination
 	}
 	best.trigger()
 }
@@ -52,12 +52,12 @@ func (a *Agent) nominateIn(now time.Time, g *generation) {
 // The remote agent's own numbers are always obeyed.
 func (a *Agent) SetRenomination(understood bool) { a.renominates = understood }
 
-func (a *Agent) nominationAlarm(e *alarm) {
-	for g := a.cur; g != nil; g = g.older {
+func (k *checks) nominationAlarm(e *alarm) {
+	for g := k.cur; g != nil; g = g.older {
 		if !g.open {
 			continue
 		}
-		if a.controlling && g.wasValid && g.nominated == nil {
+		if k.controlling && g.wasValid && g.nominated == nil {
 			best := g.firstSucceeded()
 			if best != nil && !best.nominating {
 				e.add(g.firstValid.Add(nominationDelay))

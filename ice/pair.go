@@ -100,25 +100,25 @@ const maxPairs = 100
 
 // addPair forms the pair of b and r, if it is of use and not formed yet, and
 // returns it.
-func (a *Agent) addPair(now time.Time, g *generation, b *base, r *remote) *pair {
-	if !b.tcp.checks(r.tcp) || !a.reaches(g, b, r) {
+func (k *checks) addPair(now time.Time, g *generation, b *base, r *remote) *pair {
+	if !b.tcp.checks(r.tcp) || !k.reaches(g, b, r) {
 		return nil
 	}
-	return a.formPair(now, g, b, r)
+	return k.formPair(now, g, b, r)
 }
 
 // formPair is addPair for a pair that a check arrived on. If there are too many
 // pairs, the least useful one is removed (RFC 8445 §6.1.2.5).
-func (a *Agent) formPair(now time.Time, g *generation, b *base, r *remote) *pair {
-	if !a.gather.usable(b) {
+func (k *checks) formPair(now time.Time, g *generation, b *base, r *remote) *pair {
+	if !k.gather.usable(b) {
 		return nil
 	}
 	if p := g.findPair(b, r); p != nil {
 		return p
 	}
 	p := &pair{gen: g, local: b, remote: r, route: b.route(r.addr)}
-	p.setPriority(a.controlling)
-	if len(g.pairs) >= maxPairs && !a.displaceWorst(now, g, p.priority) {
+	p.setPriority(k.controlling)
+	if len(g.pairs) >= maxPairs && !k.displaceWorst(now, g, p.priority) {
 		return nil
 	}
 	g.insert(p)
@@ -128,14 +128,14 @@ func (a *Agent) formPair(now time.Time, g *generation, b *base, r *remote) *pair
 // reaches reports whether a pair of b and r can work. A host's own address reaches
 // its loopback addresses, too. That is tried if the remote agent has loopback
 // candidates only, and the local one has none.
-func (a *Agent) reaches(g *generation, b *base, r *remote) bool {
+func (k *checks) reaches(g *generation, b *base, r *remote) bool {
 	ip := r.addr.Addr()
 	if b.reaches(ip) {
 		return true
 	}
 	local := b.addr.Addr()
 	return ip.IsLoopback() && r.typ == Host && b.typ == Host && b.tcp == NotTCP && local.Is4() == ip.Is4() && !local.IsLinkLocalUnicast() &&
-		!slices.ContainsFunc(a.gather.bases, func(o *base) bool { return o.typ == Host && o.reaches(ip) }) &&
+		!slices.ContainsFunc(k.gather.bases, func(o *base) bool { return o.typ == Host && o.reaches(ip) }) &&
 		!slices.ContainsFunc(g.remotes, func(o *remote) bool { return !o.addr.Addr().IsLoopback() })
 }
 
@@ -179,10 +179,10 @@ func (g *generation) sortPairs(controlling bool) {
 // displaceWorst makes room for a pair of the given priority: it removes the last
 // pair that has failed or is not answered, or that waits for its first check and has
 // a lower priority.
-func (a *Agent) displaceWorst(now time.Time, g *generation, priority uint64) bool {
+func (k *checks) displaceWorst(now time.Time, g *generation, priority uint64) bool {
 	for i := len(g.pairs) - 1; i >= 0; i-- {
 		p := g.pairs[i]
-		u := a.useOf(now, p)
+		u := k.useOf(now, p)
 		if u == useFailed || u == useWaiting && !p.triggered && p.priority < priority {
 			p.state = PairFailed
 			g.pairs = slices.Delete(g.pairs, i, i+1)
@@ -223,9 +223,9 @@ const (
 	unansweredOverTCP  = 3500 * time.Millisecond
 )
 
-func (a *Agent) useOf(now time.Time, p *pair) use {
+func (k *checks) useOf(now time.Time, p *pair) use {
 	switch x := p.transactions.newest(); {
-	case p == a.selected || p.gen.nominated == p || p.queued:
+	case p == k.selected || p.gen.nominated == p || p.queued:
 		return useChecked
 	case p.state == PairFailed:
 		return useFailed

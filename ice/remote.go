@@ -68,11 +68,11 @@ func (a *Agent) addSignalled(now time.Time, c Candidate) error {
 
 // generationOf returns the generation that a candidate belongs to by its remote
 // ufrag; nil if that one has ended, or has not begun.
-func (a *Agent) generationOf(ufrag string) *generation {
-	if ufrag == "" || a.cur.remoteUfrag == "" {
-		return a.cur
+func (k *checks) generationOf(ufrag string) *generation {
+	if ufrag == "" || k.cur.remoteUfrag == "" {
+		return k.cur
 	}
-	for g := a.cur; g != nil; g = g.older {
+	for g := k.cur; g != nil; g = g.older {
 		if g.open && g.remoteUfrag == ufrag {
 			return g
 		}
@@ -92,7 +92,7 @@ func (a *Agent) EndOfRemote(now time.Time) {
 	a.update(now)
 }
 
-func (a *Agent) addRemote(now time.Time, g *generation, c Candidate) error {
+func (k *checks) addRemote(now time.Time, g *generation, c Candidate) error {
 	addr := netip.AddrPortFrom(c.Addr.Addr().Unmap().WithZone(""), c.Addr.Port())
 	if r := g.findRemote(addr, c.TCPType); r != nil {
 		if r.typ == PeerReflexive && c.Type != PeerReflexive {
@@ -101,24 +101,24 @@ func (a *Agent) addRemote(now time.Time, g *generation, c Candidate) error {
 			// all bases (§11 2), not only with the one that the check arrived on.
 			r.typ, r.priority = c.Type, c.Priority
 			g.prflx--
-			g.sortPairs(a.controlling)
-			a.pairRemote(now, g, r)
+			g.sortPairs(k.controlling)
+			k.pairRemote(now, g, r)
 		}
 		return nil
 	}
 	r := &remote{addr: addr, typ: c.Type, tcp: c.TCPType, priority: c.Priority}
-	if !a.makeRoom(now, g, r) {
+	if !k.makeRoom(now, g, r) {
 		return ErrTooManyCandidates
 	}
 	g.remotes = append(g.remotes, r)
-	a.pairRemote(now, g, r)
+	k.pairRemote(now, g, r)
 	return nil
 }
 
 // pairRemote forms the missing pairs of a remote candidate.
-func (a *Agent) pairRemote(now time.Time, g *generation, r *remote) {
-	for _, b := range a.gather.bases {
-		a.addPair(now, g, b, r)
+func (k *checks) pairRemote(now time.Time, g *generation, r *remote) {
+	for _, b := range k.gather.bases {
+		k.addPair(now, g, b, r)
 	}
 }
 
@@ -126,17 +126,17 @@ func (a *Agent) pairRemote(now time.Time, g *generation, r *remote) {
 // useful candidate is removed, if r is more useful: first those without a pair, then
 // those whose pairs have all failed or are not answered, then those that wait for
 // their first check and have a lower priority.
-func (a *Agent) makeRoom(now time.Time, g *generation, r *remote) bool {
+func (k *checks) makeRoom(now time.Time, g *generation, r *remote) bool {
 	if len(g.remotes) < maxRemotes {
 		return true
 	}
-	pairable := slices.ContainsFunc(a.gather.bases, func(b *base) bool { return b.tcp.checks(r.tcp) && a.reaches(g, b, r) })
+	pairable := slices.ContainsFunc(k.gather.bases, func(b *base) bool { return b.tcp.checks(r.tcp) && k.reaches(g, b, r) })
 	if !pairable && r.typ != PeerReflexive {
 		return false
 	}
 	uses := make(map[*remote]use, len(g.remotes))
 	for _, p := range g.pairs {
-		uses[p.remote] = max(uses[p.remote], a.useOf(now, p))
+		uses[p.remote] = max(uses[p.remote], k.useOf(now, p))
 	}
 	var gone *remote
 	for _, o := range g.remotes {
@@ -151,8 +151,8 @@ func (a *Agent) makeRoom(now time.Time, g *generation, r *remote) bool {
 		return false
 	}
 	g.removeRemote(gone)
-	a.dropRemote(gone.candidate(g), errMadeRoom)
-	a.pruneRoutes()
+	k.dropRemote(gone.candidate(g), errMadeRoom)
+	k.pruneRoutes()
 	return true
 }
 

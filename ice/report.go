@@ -121,11 +121,11 @@ func (r *remote) candidate(g *generation) Candidate {
 	}
 }
 
-func (a *Agent) reportPair(p *pair) PairReport {
+func (k *checks) reportPair(p *pair) PairReport {
 	return PairReport{
 		Local: p.local.reported(p.gen.ufrag), Remote: p.remote.candidate(p.gen),
 		State: p.state, Priority: p.priority, RTT: p.rtt,
-		Nominated: p.gen.nominated == p, Selected: a.selected == p, Replaced: p.gen != a.cur,
+		Nominated: p.gen.nominated == p, Selected: k.selected == p, Replaced: p.gen != k.cur,
 		RequestsSent: int(p.sent), RequestsReceived: int(p.received), ResponsesReceived: int(p.answers),
 		LastResponse: p.lastAnswer, Err: p.err,
 	}

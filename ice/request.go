@@ -21,12 +21,12 @@ func understood(t stun.AttrType) bool {
 
 // generationFor returns the generation that a request's USERNAME names: the local
 // ufrag, colon, the remote ufrag.
-func (a *Agent) generationFor(username []byte) *generation {
+func (k *checks) generationFor(username []byte) *generation {
 	local, remote, ok := bytes.Cut(username, []byte{':'})
 	if !ok {
 		return nil
 	}
-	for g := a.cur; g != nil; g = g.older {
+	for g := k.cur; g != nil; g = g.older {
 		if string(local) == g.ufrag && (g.remoteKey == nil || string(remote) == g.remoteUfrag) {
 			return g
 		}
@@ -35,12 +35,12 @@ func (a *Agent) generationFor(username []byte) *generation {
 }
 
 // handleRequest takes a connectivity check (RFC 8445 §7.3).
-func (a *Agent) handleRequest(now time.Time, r Route, b *base, m stun.Message) {
-	if !a.gather.usable(b) {
+func (k *checks) handleRequest(now time.Time, r Route, b *base, m stun.Message) {
+	if !k.gather.usable(b) {
 		return // RFC 8828 mode 4: nobody learns that this agent is here
 	}
 	username, ok := m.Get(stun.AttrUsername)
-	g := a.generationFor(username)
+	g := k.generationFor(username)
 	if !ok || g == nil || g.failed {
 		// RFC 8489 §9.1.3 has a server answer 400 or 401. To strangers that would
 		// only show that somebody is here.
@@ -55,36 +55,36 @@ func (a *Agent) handleRequest(now time.Time, r Route, b *base, m stun.Message) {
 			return
 		}
 		reply.code = stun.CodeUnauthenticated
-		a.out.respond(reply)
+		k.out.respond(reply)
 		return
 	}
 	reply.bare = false
-	if reply.unknown, reply.unknownCount = a.unknownIn(m); reply.unknownCount > 0 {
+	if reply.unknown, reply.unknownCount = k.unknownIn(m); reply.unknownCount > 0 {
 		reply.code = stun.CodeUnknownAttribute
-		a.out.respond(reply)
+		k.out.respond(reply)
 		return
 	}
 	priority, ok := m.Uint32(stun.AttrPriority)
 	if !ok {
 		reply.code = stun.CodeBadRequest
-		a.out.respond(reply)
+		k.out.respond(reply)
 		return
 	}
-	if a.roleConflict(m) {
+	if k.roleConflict(m) {
 		reply.code = stun.CodeRoleConflict
-		a.out.respond(reply)
+		k.out.respond(reply)
 		return
 	}
-	a.out.respond(reply)
-	if a.lite && !g.seen.add(m.TransactionID()) {
+	k.out.respond(reply)
+	if k.lite && !g.seen.add(m.TransactionID()) {
 		return // perhaps a replay; see lite.go
 	}
 	if !g.reached {
 		g.reach(now)
 	}
-	a.permit(b.route(r.Remote))
+	k.permit(b.route(r.Remote))
 	nomination, _ := m.Uint32(stun.AttrNomination) // 0: none
-	a.learn(now, g, earlyCheck{
+	k.learn(now, g, earlyCheck{
 		base: b, route: b.route(r.Remote), priority: priority,
 		useCandidate: m.Has(stun.AttrUseCandidate) || nomination != 0, nomination: nomination,
 	})
@@ -94,26 +94,26 @@ func (a *Agent) handleRequest(now time.Time, r Route, b *base, m stun.Message) {
 // "Unauthenticated", and FINGERPRINT.
 const bareResponse = stun.HeaderSize + 24 + 8
 
-func (a *Agent) unknownIn(m stun.Message) (list [4]stun.AttrType, n int) {
+func (k *checks) unknownIn(m stun.Message) (list [4]stun.AttrType, n int) {
 	return list, copy(list[:], m.AppendUnknown(nil, understood))
 }
 
 // roleConflict detects and repairs a role conflict (RFC 8445 §7.3.1.1). It reports
 // whether the remote agent has to change its role, by a 487.
-func (a *Agent) roleConflict(m stun.Message) bool {
-	if a.lite {
+func (k *checks) roleConflict(m stun.Message) bool {
+	if k.lite {
 		return m.Has(stun.AttrICEControlled) // it cannot control (RFC 8445 §6.1.1)
 	}
-	if remote, ok := m.Uint64(stun.AttrICEControlling); ok && a.controlling {
-		if a.tieBreaker >= remote {
+	if remote, ok := m.Uint64(stun.AttrICEControlling); ok && k.controlling {
+		if k.tieBreaker >= remote {
 			return true
 		}
-		a.setRole(false)
-	} else if remote, ok := m.Uint64(stun.AttrICEControlled); ok && !a.controlling {
-		if a.tieBreaker < remote {
+		k.setRole(false)
+	} else if remote, ok := m.Uint64(stun.AttrICEControlled); ok && !k.controlling {
+		if k.tieBreaker < remote {
 			return true
 		}
-		a.setRole(true)
+		k.setRole(true)
 	}
 	return false
 }
@@ -131,7 +131,7 @@ type earlyCheck struct {
 const maxEarly = 16
 
 // learn acts on an authenticated request (RFC 8445 §7.3.1.3 to §7.3.1.5).
-func (a *Agent) learn(now time.Time, g *generation, c earlyCheck) {
+func (k *checks) learn(now time.Time, g *generation, c earlyCheck) {
 	if g.remoteKey == nil {
 		for i := range g.early {
 			if g.early[i].route == c.route {
@@ -146,27 +146,27 @@ func (a *Agent) learn(now time.Time, g *generation, c earlyCheck) {
 		}
 		return
 	}
-	p := a.pairFor(now, g, c)
+	p := k.pairFor(now, g, c)
 	if p == nil {
 		return
 	}
 	p.received++
 	p.markReceived(now)
 	p.remoteNomination = max(p.remoteNomination, c.nomination)
-	if a.lite {
-		a.checkedBy(now, p, c.useCandidate)
+	if k.lite {
+		k.checkedBy(now, p, c.useCandidate)
 		return
 	}
-	if c.useCandidate && !a.controlling {
+	if c.useCandidate && !k.controlling {
 		p.useCandidate, p.nominatedAt = true, now
-		if p.state == PairSucceeded && !p.fresh(now) && p != a.selected {
+		if p.state == PairSucceeded && !p.fresh(now) && p != k.selected {
 			p.state = PairWaiting // it worked once; the check below shows whether it still does
 		}
 		if p.state == PairSucceeded {
 			g.accept(now, p)
 		}
 	}
-	if g.open && !g.outranks(p) && (a.checksAgain(p) || p.state != PairSucceeded && !p.justChecked(now)) {
+	if g.open && !g.outranks(p) && (k.checksAgain(p) || p.state != PairSucceeded && !p.justChecked(now)) {
 		p.trigger()
 	}
 }
@@ -175,8 +175,8 @@ func (a *Agent) learn(now time.Time, g *generation, c earlyCheck) {
 // works or is being checked. A controlling agent may nominate a pair when a check
 // arrives on it after its own was answered, and else only at its next tick: pion's is
 // 200 ms. So one check of the controlled agent follows its first response.
-func (a *Agent) checksAgain(p *pair) bool {
-	return !a.controlling && p.gen.nominated == nil && p.received == 1
+func (k *checks) checksAgain(p *pair) bool {
+	return !k.controlling && p.gen.nominated == nil && p.received == 1
 }
 
 // justChecked reports whether a check of p was sent within the last Ta. It crossed
@@ -188,7 +188,7 @@ func (p *pair) justChecked(now time.Time) bool {
 
 // pairFor returns the pair that a request arrived on. An unknown address is a new
 // peer-reflexive candidate.
-func (a *Agent) pairFor(now time.Time, g *generation, c earlyCheck) *pair {
+func (k *checks) pairFor(now time.Time, g *generation, c earlyCheck) *pair {
 	addr := c.route.Remote
 	addr = netip.AddrPortFrom(addr.Addr().WithZone(""), addr.Port())
 	r := g.findRemote(addr, c.base.tcp.opposite())
@@ -197,25 +197,25 @@ func (a *Agent) pairFor(now time.Time, g *generation, c earlyCheck) *pair {
 			return nil
 		}
 		r = &remote{addr: addr, typ: PeerReflexive, tcp: c.base.tcp.opposite(), priority: c.priority}
-		if g.prflx >= maxRemotes/2 && !a.removeSilent(now, g) || !a.makeRoom(now, g, r) && !a.removeSilent(now, g) {
+		if g.prflx >= maxRemotes/2 && !k.removeSilent(now, g) || !k.makeRoom(now, g, r) && !k.removeSilent(now, g) {
 			return nil
 		}
 		g.prflx++
 		g.remotes = append(g.remotes, r)
 		// RFC 8445 §7.3.1.3: it is paired with the base of the check only.
 	}
-	return a.formPair(now, g, c.base, r)
+	return k.formPair(now, g, c.base, r)
 }
 
 // removeSilent makes room for another peer-reflexive candidate: it removes the one
 // that has been silent for longest, unless its pair is in use. A NAT that forgets its
 // bindings, or a remote agent that moves, can make any number of them.
-func (a *Agent) removeSilent(now time.Time, g *generation) bool {
+func (k *checks) removeSilent(now time.Time, g *generation) bool {
 	lastReceived := map[*remote]time.Time{}
 	for _, p := range g.pairs {
 		switch {
 		case p.remote.typ != PeerReflexive:
-		case p == a.selected || p == g.nominated || p.nominating || p.fresh(now):
+		case p == k.selected || p == g.nominated || p.nominating || p.fresh(now):
 			lastReceived[p.remote] = now
 		default:
 			for _, at := range []time.Time{p.lastReceived, p.validatedAt} {
@@ -235,17 +235,17 @@ func (a *Agent) removeSilent(now time.Time, g *generation) bool {
 		return false
 	}
 	g.removeRemote(silent)
-	a.pruneRoutes()
+	k.pruneRoutes()
 	return true
 }
 
 // replayEarly acts on the requests that arrived before the remote credentials.
-func (a *Agent) replayEarly(now time.Time) {
-	g := a.cur
+func (k *checks) replayEarly(now time.Time) {
+	g := k.cur
 	early := g.early
 	g.early = nil
 	for _, c := range early {
-		a.learn(now, g, c)
+		k.learn(now, g, c)
 	}
-	a.pruneRoutes()
+	k.pruneRoutes()
 }

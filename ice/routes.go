@@ -135,43 +135,43 @@ func (t *routeTable) dropFormer(over func(f *formerRoute) bool) (removed []Route
 
 // permit accepts payload on a route from now on: the remote agent has
 // authenticated itself there.
-func (a *Agent) permit(r Route) {
+func (k *checks) permit(r Route) {
 	var keep Route
-	if a.selected != nil {
-		keep = a.selected.route
+	if k.selected != nil {
+		keep = k.selected.route
 	}
-	added, removed := a.routes.permit(r, keep)
-	a.routesRemoved(removed)
+	added, removed := k.routes.permit(r, keep)
+	k.routesRemoved(removed)
 	if added {
-		a.routeEvent(EventRouteAdded, r)
+		k.routeEvent(EventRouteAdded, r)
 	}
 }
 
 // permitted reports whether payload from r is handed up.
-func (a *Agent) permitted(r Route) bool {
-	if a.routes.has(r) {
+func (k *checks) permitted(r Route) bool {
+	if k.routes.has(r) {
 		return true
 	}
-	b := a.gather.baseOf(r)
-	return b != nil && a.routes.has(b.route(r.Remote))
+	b := k.gather.baseOf(r)
+	return b != nil && k.routes.has(b.route(r.Remote))
 }
 
 // pruneRoutes removes the routes that no pair uses any more: over UDP after a
 // while; over a connection, which is closed, or on a local address that is gone,
 // at once.
-func (a *Agent) pruneRoutes() {
-	a.routesRemoved(a.routes.prune(func(r Route) routeUse {
-		b := a.gather.baseOf(r)
+func (k *checks) pruneRoutes() {
+	k.routesRemoved(k.routes.prune(func(r Route) routeUse {
+		b := k.gather.baseOf(r)
 		switch {
-		case a.uses(r):
+		case k.uses(r):
 			return routeUsed
 		case b != nil && b.tcp == NotTCP:
 			return routeUnused
 		}
 		return routeGone
 	}))
-	a.gather.retainPermissions(func(l *relay, ip netip.Addr) bool {
-		for g := a.cur; g != nil; g = g.older {
+	k.gather.retainPermissions(func(l *relay, ip netip.Addr) bool {
+		for g := k.cur; g != nil; g = g.older {
 			if slices.ContainsFunc(g.pairs, func(p *pair) bool { return p.local.relay == l && p.route.Remote.Addr() == ip }) {
 				return true
 			}
@@ -181,8 +181,8 @@ func (a *Agent) pruneRoutes() {
 }
 
 // uses reports whether a pair, or an early check, of any generation is on r.
-func (a *Agent) uses(r Route) bool {
-	for g := a.cur; g != nil; g = g.older {
+func (k *checks) uses(r Route) bool {
+	for g := k.cur; g != nil; g = g.older {
 		if slices.ContainsFunc(g.pairs, func(p *pair) bool { return p.route == r }) ||
 			slices.ContainsFunc(g.early, func(e earlyCheck) bool { return e.route == r }) {
 			return true
@@ -191,16 +191,16 @@ func (a *Agent) uses(r Route) bool {
 	return false
 }
 
-func (a *Agent) routesRemoved(removed []Route) {
+func (k *checks) routesRemoved(removed []Route) {
 	for _, r := range removed {
-		a.routeEvent(EventRouteRemoved, r)
+		k.routeEvent(EventRouteRemoved, r)
 	}
 }
 
 // routeEvent reports a route to the owner, but not one through a relay: its
 // datagrams are the server's.
-func (a *Agent) routeEvent(kind EventKind, r Route) {
+func (k *checks) routeEvent(kind EventKind, r Route) {
 	if r.Sock > firstRelaySock {
-		a.events.push(Event{Kind: kind, Route: r})
+		k.events.push(Event{Kind: kind, Route: r})
 	}
 }

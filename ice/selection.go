@@ -91,9 +91,9 @@ func (a *Agent) DataOverhead() int {
 // choose selects the pair that carries data: the nominated one, else the best valid
 // one, of the newest generation that has any. A doubtful pair gives way to any that
 // answers.
-func (a *Agent) choose(now time.Time) {
+func (k *checks) choose(now time.Time) {
 	var p *pair
-	for g := a.cur; g != nil; g = g.older {
+	for g := k.cur; g != nil; g = g.older {
 		q := g.choice(now)
 		if q == nil {
 			continue
@@ -106,17 +106,17 @@ func (a *Agent) choose(now time.Time) {
 			p = q
 		}
 	}
-	if p == a.selected {
+	if p == k.selected {
 		return
 	}
-	old := a.selected
-	a.selected = p
+	old := k.selected
+	k.selected = p
 	if p == nil {
 		return
 	}
 	p.carried = false
-	before := a.path
-	a.path = p.path()
+	before := k.path
+	k.path = p.path()
 	lost := before != path{} && (old == nil || !old.fresh(now))
 	if old != nil && old.state == PairSucceeded && !old.fresh(now) {
 		// It is checked like a pair that never worked, and may come back.
@@ -125,10 +125,10 @@ func (a *Agent) choose(now time.Time) {
 	if l := p.local.relay; l != nil {
 		l.client.Bind(now, p.route.Remote)
 	}
-	if !a.lite {
-		p.consent.start(&a.random, now)
+	if !k.lite {
+		p.consent.start(k.random, now)
 	}
-	a.events.push(Event{Kind: EventSelected, Route: p.local.wire(p.route), Lost: lost, Moved: before != path{} && before != a.path})
+	k.events.push(Event{Kind: EventSelected, Route: p.local.wire(p.route), Lost: lost, Moved: before != path{} && before != k.path})
 }
 
 // choice is the generation's pair to send on; nil: there is none.

@@ -112,7 +112,7 @@ func (a *Agent) RouteClosed(now time.Time, r Route, err error) {
 	a.update(now)
 }
 
-func (a *Agent) pairClosed(now time.Time, g *generation, p *pair, err error) {
+func (k *checks) pairClosed(now time.Time, g *generation, p *pair, err error) {
 	last := p.closedAt
 	p.state, p.nominating, p.triggered, p.err, p.closedAt = PairFailed, false, false, err, now
 	p.retransmission.Stop()
@@ -129,8 +129,8 @@ func (a *Agent) pairClosed(now time.Time, g *generation, p *pair, err error) {
 			p.retryAt = next
 		}
 	}
-	if a.selected == p {
-		a.selected = nil
+	if k.selected == p {
+		k.selected = nil
 		g.recheck(p)
 	}
 }
@@ -150,10 +150,10 @@ func (g *generation) runReconnects(now time.Time) {
 
 // closeSuperseded closes the connections of other pairs when the nominated one is
 // selected (RFC 6544 §8). They are opened again when that one is doubtful.
-func (a *Agent) closeSuperseded() {
-	g := a.cur
+func (k *checks) closeSuperseded() {
+	g := k.cur
 	n := g.nominated
-	if n == nil || n != a.selected || n == g.closedFor {
+	if n == nil || n != k.selected || n == g.closedFor {
 		return
 	}
 	g.closedFor = n
@@ -167,8 +167,8 @@ func (a *Agent) closeSuperseded() {
 		p.state, p.nominating, p.triggered, p.err = PairFailed, false, false, errSuperseded
 		p.retransmission.Stop()
 		p.transactions = transactions{}
-		a.routes.remove(p.route)
-		a.events.push(Event{Kind: EventRouteRemoved, Route: p.route})
+		k.routes.remove(p.route)
+		k.events.push(Event{Kind: EventRouteRemoved, Route: p.route})
 		closed = true
 	}
 	if !closed {
