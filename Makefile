@@ -11,12 +11,15 @@ export GOFLAGS ?= -buildvcs=false
 
 all: check test
 
-# check: formatting, vet, staticcheck, and that modules are as they were published.
+# check: formatting, vet, staticcheck, that references between files run down, and
+# that modules are as they were published.
 check:
 	@test -z "$$(gofmt -l .)" || { echo "gofmt -w these:"; gofmt -l .; exit 1; }
 	$(GO) vet ./...
 	cd cmd/interop/pion && $(GO) vet ./...
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+	$(GO) vet ./.ci/... && $(GO) test ./.ci/...
+	$(GO) run ./.ci/references -most 25 ./...
 	$(GO) mod verify
 
 test:
