@@ -18,10 +18,10 @@ type Local struct {
 	Addr netip.AddrPort // with TCPActive the port is ignored
 	TCP  TCPType        // NotTCP, TCPActive or TCPPassive
 	// Public, if valid, is the address that a 1:1 NAT gives this one, port for
-	// port. It is signalled in place of Addr; with KeepPrivate beside it, as a
+	// port. It is signalled in place of Addr; with KeepLocal beside it, as a
 	// server-reflexive candidate.
 	Public      netip.Addr
-	KeepPrivate bool
+	KeepLocal bool
 	// Name, if not empty, is signalled in place of Addr: a multicast DNS name that
 	// the agent answers for. Related addresses do not reveal Addr either.
 	Name string
@@ -40,7 +40,7 @@ type base struct {
 	relay      *relay         // of a relayed address; else nil
 	related    netip.AddrPort // of a relayed address: the related address of its candidate
 	public     netip.Addr     // Local.Public
-	keep       bool           // Local.KeepPrivate
+	keep       bool           // Local.KeepLocal
 	name       string         // Local.Name
 }
 

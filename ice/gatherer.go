@@ -63,7 +63,7 @@ func (g *gatherer) addLocal(l Local) error {
 	case g.hostBase(l.Sock, addr) != nil:
 		return nil
 	}
-	b := &base{sock: l.Sock, addr: addr, typ: Host, tcp: l.TCP, public: l.Public.Unmap(), keep: l.KeepPrivate, name: l.Name}
+	b := &base{sock: l.Sock, addr: addr, typ: Host, tcp: l.TCP, public: l.Public.Unmap(), keep: l.KeepLocal, name: l.Name}
 	b.preference = g.nextPreference(ip, l.TCP)
 	b.foundation = g.foundation(foundationKey{typ: Host, base: ip, tcp: l.TCP})
 	g.addBase(b)

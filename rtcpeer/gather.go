@@ -171,7 +171,7 @@ func (p *peer) offerLocal(now time.Time, l local) {
 	i := ice.Local{Sock: l.sock, Addr: l.addr, TCP: l.tcp}
 	for _, a := range p.cfg.PublicAddresses {
 		if a.matches(l.addr.Addr()) {
-			i.Public, i.KeepPrivate = a.Public, a.KeepLocal
+			i.Public, i.KeepLocal = a.Public, a.KeepLocal
 			break
 		}
 	}
