@@ -20,7 +20,7 @@ type Local struct {
 	// Public, if valid, is the address that a 1:1 NAT gives this one, port for
 	// port. It is signalled in place of Addr; with KeepLocal beside it, as a
 	// server-reflexive candidate.
-	Public      netip.Addr
+	Public    netip.Addr
 	KeepLocal bool
 	// Name, if not empty, is signalled in place of Addr: a multicast DNS name that
 	// the agent answers for. Related addresses do not reveal Addr either.
