@@ -387,7 +387,7 @@ func (p *core) advance(now time.Time) {
 	p.process(now)
 	if at := p.restAt(); !at.IsZero() && !now.Before(at) {
 		p.dtls.Rest()
-		p.session.Rest()
+		p.session.Release()
 		p.used = time.Time{}
 	}
 }
