@@ -192,6 +192,7 @@ type simPort struct {
 	p    *simPeer
 	sock int16
 	addr netip.AddrPort
+	deaf bool // closed, but what was written goes
 }
 
 func (q *simPort) AddUfrag(string) error     { return nil }
@@ -212,7 +213,7 @@ func (q *simPort) Write(r ice.Route, b []byte, segment int) bool {
 
 func (p *simPeer) HandleDatagram(now time.Time, to, from netip.AddrPort, b []byte) {
 	for sock := range int16(len(p.addrs)) + 1 {
-		if q := p.ports[sock]; q != nil && q.addr == to {
+		if q := p.ports[sock]; q != nil && q.addr == to && !q.deaf {
 			p.h.HandleDatagrams(now, ice.Route{Sock: sock, Local: to.Addr(), Remote: from}, b, len(b))
 			return
 		}
