@@ -418,6 +418,8 @@ func (s *Session) handleEvent(now time.Time, ev sctp.Event) {
 			s.localReset(now, id, ev.Err)
 		}
 		return
+	case sctp.EventReplaced:
+		s.renewed(now)
 	case sctp.EventRestarted:
 		// The remote's channels are gone with its state.
 		s.closeAll(now, ErrProtocol)
@@ -454,10 +456,9 @@ func (s *Session) associationUp(now time.Time) {
 	for _, id := range s.channels.ids() {
 		c := s.channels.get(id)
 		switch {
-		case c.state != StateConnecting:
 		case int(id) >= s.assoc.OutgoingStreams():
 			s.closed(c, s.streamLimit(id))
-		default:
+		case c.state == StateConnecting:
 			s.opened(now, c)
 		}
 	}

@@ -40,6 +40,8 @@ type core struct {
 	remoteClosed bool  // the far end closed
 	rtt          time.Duration
 	used         time.Time // when what may be a record last came, or one went; zero: DTLS rests
+
+	replacement replacement
 }
 
 // restAfter is how long after its last record a connection lets go of what it
@@ -173,8 +175,13 @@ func (p *core) handleDTLSEvent(now time.Time, e dtls.Event) {
 		p.discover()
 		p.session.Start(now, p.client)
 		p.assoc.Connect(now)
+		if p.replacement.state == replacementBegun {
+			p.replacement.state = replacementNone
+		}
 	case dtls.EventClosed:
-		p.end(errRemoteClosed)
+		if !p.replaced(now) {
+			p.end(errRemoteClosed)
+		}
 	case dtls.EventFailed:
 		p.end(fmt.Errorf("rtcpeer: DTLS: %w", e.Err))
 	}
@@ -183,14 +190,24 @@ func (p *core) handleDTLSEvent(now time.Time, e dtls.Event) {
 // errRemoteClosed is the cause where the peer closed the connection.
 var errRemoteClosed = errors.New("rtcpeer: closed by the peer")
 
+// remoteClosed is errRemoteClosed, with what told it; nil: close_notify.
+func remoteClosed(by error) error {
+	if by == nil {
+		return errRemoteClosed
+	}
+	return fmt.Errorf("%w: %w", errRemoteClosed, by)
+}
+
 // handleAssociationEvent is for the events that concern the whole connection.
-func (p *core) handleAssociationEvent(e sctp.Event) {
+func (p *core) handleAssociationEvent(now time.Time, e sctp.Event) {
 	switch e.Kind {
+	case sctp.EventReplaced:
+		p.associationReplaced(now, e)
 	case sctp.EventClosed:
 		p.end(errRemoteClosed)
 	case sctp.EventFailed:
 		if abort := (*sctp.AbortError)(nil); errors.As(e.Err, &abort) && abort.Remote {
-			p.end(fmt.Errorf("%w: %w", errRemoteClosed, e.Err))
+			p.end(remoteClosed(e.Err))
 		} else {
 			p.end(fmt.Errorf("rtcpeer: SCTP: %w", e.Err))
 		}
@@ -382,6 +399,7 @@ func (p *core) advance(now time.Time) {
 		if p.agent.State() != ice.StateFailed {
 			p.assoc.Advance(now)
 			p.session.Advance(now)
+			p.advanceReplacement(now)
 		}
 	}
 	p.process(now)
@@ -418,6 +436,7 @@ func (p *core) nextTimeout() time.Time {
 			// would count as lost, and end the association before a restart.
 			t = earlier(t, p.assoc.NextTimeout())
 			t = earlier(t, p.session.NextTimeout())
+			t = earlier(t, p.replacementTimeout())
 		}
 		t = earlier(t, p.restAt())
 		if p.beginAt != nil {

@@ -135,6 +135,9 @@ func (p *peer) run(now time.Time) {
 	p.core.setQuota(p.memory.quota())
 	p.core.process(now)
 	p.takeEvents(now)
+	if d := p.core.replacement.answer; d != nil {
+		p.emitAnswer(now, d)
+	}
 	p.flush(now)
 	p.core.rest()
 	p.takeLowered()
@@ -385,6 +388,9 @@ func (p *peer) takeEvents(now time.Time) {
 		}
 		p.handleSessionEvent(now, e)
 	}
+	if p.core.replacement.state == replacementDue {
+		p.beginReplacement(now)
+	}
 	p.updateState()
 	switch {
 	case !p.core.ended:
@@ -439,6 +445,7 @@ func (p *peer) handleICEEvent(now time.Time, e ice.Event) {
 		if e.Moved {
 			p.core.newPath(now)
 		}
+		p.core.doubt(now)
 		if p.core.yields && !p.core.begun {
 			p.core.beginAt = new(now.Add(glareDelay))
 		}
@@ -702,7 +709,7 @@ func (p *peer) shutdown(ctx context.Context) error {
 		return err
 	}
 	now := p.now()
-	connected := p.core.dtls != nil && p.core.dtls.Established() && p.state != StateFailed
+	connected := (p.core.established() || p.core.replacement.state >= replacementDue) && p.state != StateFailed
 	p.leaving = true
 	p.core.assoc.Shutdown(now)
 	p.run(now)

@@ -193,6 +193,7 @@ type simPort struct {
 	p    *simPeer
 	sock ice.Sock
 	addr netip.AddrPort
+	deaf bool // closed, but what was written goes
 }
 
 func (q *simPort) AddUfrag(string) error     { return nil }
@@ -213,7 +214,7 @@ func (q *simPort) Write(r ice.Route, b []byte, segment int) bool {
 
 func (p *simPeer) HandleDatagram(now time.Time, to, from netip.AddrPort, b []byte) {
 	for sock := range ice.Sock(len(p.addrs)) + 1 {
-		if q := p.ports[sock]; q != nil && q.addr == to {
+		if q := p.ports[sock]; q != nil && q.addr == to && !q.deaf {
 			p.h.HandleDatagrams(now, ice.Route{Sock: sock, Local: to.Addr(), Remote: from}, b, len(b))
 			return
 		}

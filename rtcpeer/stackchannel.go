@@ -138,7 +138,7 @@ func (p *peer) handleSessionEvent(now time.Time, e datachannel.Event) {
 		}
 		drain(now, e.Channel)
 	case datachannel.EventAssociation:
-		p.core.handleAssociationEvent(e.Association)
+		p.core.handleAssociationEvent(now, e.Association)
 	}
 }
 

@@ -107,6 +107,7 @@ const (
 	EventResetDone              // Streams: our outgoing reset of them was performed
 	EventResetFailed            // Streams, Err: the far end refused
 	EventRestarted              // the far end began anew (RFC 9260 §5.2)
+	EventReplaced               // see Renew; Err is the remote's ABORT, if that is what tells it
 	EventClosed                 // after SHUTDOWN
 	EventFailed                 // Err says why: ABORT, too many retransmissions
 )
@@ -152,8 +153,9 @@ type Association struct {
 	peer              initParams
 
 	rto           rtoEstimator
-	errorCount    int32                // RFC 9260 §8.1
-	pendingResets int32                // EventStreamsReset in events
+	errorCount    int32 // RFC 9260 §8.1
+	pendingResets int16 // EventStreamsReset in events
+	renewal       renewal
 	initSent      int64                // of the last INIT
 	cc            congestionController // nil until the far end is known
 	mtu           int
@@ -276,7 +278,9 @@ func (a *Association) identity() (tag uint32, tsn TSN, ok bool) {
 }
 
 // open reports whether data may be queued.
-func (a *Association) open() bool { return !a.ended && a.state <= StateEstablished }
+func (a *Association) open() bool {
+	return !a.ended && a.state <= StateEstablished && a.renewal.state != renewalLast
+}
 
 // transferring reports whether the peer is known and data may flow.
 func (a *Association) transferring() bool {

@@ -336,6 +336,7 @@ func (a *Association) establish(now time.Time) {
 		a.timers.t3 = now.Add(a.rto.timeout(rtoMin))
 	}
 	a.dropUnusableStreams()
+	a.renewed()
 	a.event(Event{Kind: EventEstablished})
 }
 

@@ -68,7 +68,7 @@ func (a *Association) handleChunk(now time.Time, tag uint32, c chunk, first, las
 		return first && a.handleCookieEcho(now, tag, c.body)
 	case chunkAbort:
 		if a.reflectedTagOK(tag, c.flags) {
-			a.end(Event{Kind: EventFailed, Err: parseAbort(c.body)})
+			a.aborted(now, parseAbort(c.body))
 		}
 		return false
 	case chunkShutdownComplete:

@@ -170,7 +170,7 @@ func (a *Association) appendControl(now time.Time, w *packetWriter) {
 
 // dataReady reports whether a chunk of data may be sent now.
 func (a *Association) dataReady(now time.Time, w *packetWriter) bool {
-	return (a.out.lost > 0 || a.queue.messages > 0 && a.windowAllows(1)) && !a.collects(now, w) && a.mayTransmit(now)
+	return (a.out.lost > 0 || a.hasNew() && a.windowAllows(1)) && !a.collects(now, w) && a.mayTransmit(now)
 }
 
 // collects reports whether the packet of what is queued waits for more: it would be
@@ -190,7 +190,10 @@ func (a *Association) collects(now time.Time, w *packetWriter) bool {
 // Flush lets what is queued go at once that else would wait for more to share its
 // packet, for a quarter of a millisecond at most. It is for the last data before
 // Abort. AppendPacket follows.
-func (a *Association) Flush() { a.pacer.restart() }
+func (a *Association) Flush() {
+	a.Suspend(false)
+	a.pacer.restart()
+}
 
 // short reports whether the path is too short to be paced.
 func (a *Association) short() bool {
@@ -284,7 +287,7 @@ func (a *Association) windowAllows(n int) bool {
 
 // appendPayload appends chunks to be sent again, then new ones.
 func (a *Association) appendPayload(now time.Time, w *packetWriter) {
-	if a.out.lost == 0 && a.queue.messages == 0 {
+	if a.out.lost == 0 && !a.hasNew() {
 		a.noteStarved()
 		return
 	}
@@ -299,7 +302,7 @@ func (a *Association) appendPayload(now time.Time, w *packetWriter) {
 	a.order++
 	stamp := a.rate.stamp(clock, a.order, a.out.bytes)
 	a.appendLost(now, w, stamp)
-	for !a.out.full() && a.appendNew(now, w, stamp) {
+	for a.hasNew() && !a.out.full() && a.appendNew(now, w, stamp) {
 	}
 	a.recovery.allowance = false
 	if len(w.b) == start {

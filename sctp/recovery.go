@@ -219,7 +219,7 @@ func (a *Association) probeTimeout(now time.Time) {
 	}
 	r.probed, r.allowance = true, true
 	a.stats.TailProbes++
-	if a.queue.messages > 0 && a.windowAllows(defaultMTU) {
+	if a.hasNew() && a.windowAllows(defaultMTU) {
 		return
 	}
 	tsn := a.out.tail

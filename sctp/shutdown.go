@@ -11,7 +11,9 @@ func (a *Association) Shutdown(now time.Time) {
 	a.tick(now)
 	switch a.state {
 	case StateClosed, StateCookieWait, StateCookieEchoed:
-		if !a.ended {
+		if a.renewal.state >= renewalBegun {
+			a.renewal.state = renewalLast
+		} else if !a.ended {
 			a.end(Event{Kind: EventClosed})
 		}
 	case StateEstablished:

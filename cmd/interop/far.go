@@ -60,7 +60,7 @@ type far interface {
 	bulk(ctx context.Context, ch, size, total int, seed uint32) (hash uint32, err error)
 	buffered(ctx context.Context, ch int) (int, error)
 	closeChannel(ctx context.Context, ch int) error
-	media(ctx context.Context, change string) error // "audio", "video": adds a transceiver; "stop": stops the last one; "check": none is rejected or active
+	media(ctx context.Context, change string) error // "audio", "video": adds a transceiver; "stop", "stop-first": stops the last one or the first; "check": none is rejected or active
 	close(ctx context.Context) error
 	vanish(ctx context.Context) error
 	events() <-chan event

@@ -55,7 +55,7 @@ func newPair(ctx context.Context, r *runner, role string, trickle bool, cfg rtcp
 			return
 		}
 		if name, some := heard(p.way.ours, name); some {
-			p.candidates <- candidate{media, index, name} // Poll must not wait for the page
+			p.candidates <- candidate{media: media, index: index, name: name} // Poll must not wait for the page
 		}
 	})
 	p.conn.OnDataChannelReceived(func(d *rtcpeer.DataChannel) { p.received <- d })
@@ -73,10 +73,36 @@ func newPair(ctx context.Context, r *runner, role string, trickle bool, cfg rtcp
 	return p, nil
 }
 
+// A candidate of ours is on its way to the page.
 type candidate struct {
 	media string
 	index int
 	name  string
+	sent  chan struct{} // not nil: this is none, and sent is closed when those before it have arrived
+}
+
+// trickled waits until the page has all our candidates.
+func (p *pair) trickled(ctx context.Context) error {
+	if !p.trickle {
+		return nil
+	}
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for p.conn.GatheringState() != rtcpeer.GatheringStateComplete {
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return fmt.Errorf("gathering: %w", ctx.Err())
+		}
+	}
+	sent := make(chan struct{})
+	p.candidates <- candidate{sent: sent}
+	select {
+	case <-sent:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // trickleOurs signals the local candidates, in order.
@@ -84,6 +110,10 @@ func (p *pair) trickleOurs(ctx context.Context) {
 	for {
 		select {
 		case c := <-p.candidates:
+			if c.sent != nil {
+				close(c.sent)
+				continue
+			}
 			p.order.Lock()
 			err := p.far.candidate(ctx, c.media, c.index, c.name)
 			p.order.Unlock()

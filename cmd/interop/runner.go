@@ -191,7 +191,7 @@ func (r *runner) runCase(ctx context.Context, role string, c *testCase) result {
 			case r.way.restart > 0:
 				err = p.restarting(ctx, run)
 			case r.way.media:
-				err = p.withMedia(ctx, run)
+				err = l.withMedia(ctx, run)
 			default:
 				err = run()
 			}
