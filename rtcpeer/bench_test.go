@@ -113,7 +113,7 @@ func dialWire(t testing.TB) (w *wire, x, y *DataChannel) {
 		w.now = w.now.Add(time.Millisecond)
 		for _, e := range w.ends {
 			e.conn.Poll()
-			e.conn.ext.(*stack).peer.fire()
+			e.conn.ext.(*stack).transport.fire()
 		}
 		w.run()
 	}

@@ -70,7 +70,7 @@ func TestCandidates(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if got := len(b.ext.(*stack).peer.remote.early); got != maxEarlyCandidates {
+		if got := len(b.ext.(*stack).transport.remote.early); got != maxEarlyCandidates {
 			t.Errorf("%d candidates are kept", got)
 		}
 		if err := errors.Join(b.AddICECandidate("0", 0, "a="+name), b.AddICECandidate("0", 0, "")); err != nil {
@@ -89,7 +89,7 @@ func TestCandidates(t *testing.T) {
 			return a.ConnectionState() == StateConnected && b.ConnectionState() == StateConnected
 		})
 		// They may still come, and do not have the description read again.
-		if d := b.ext.(*stack).peer.neg.remote(); d.parsed != nil {
+		if d := b.ext.(*stack).transport.neg.remote(); d.parsed != nil {
 			t.Error("the description is kept parsed")
 		} else if err := b.AddICECandidate("0", 0, name); err != nil || d.parsed != nil {
 			t.Errorf("a late candidate: %v", err)

@@ -227,7 +227,7 @@ func TestCandidateDoesNotReadTheDescription(t *testing.T) {
 		t.Fatal(err)
 	}
 	until(t, w, 5*time.Second, "open", func() bool { return ch.ReadyState() == ChannelStateOpen })
-	d := b.peer().neg.remote()
+	d := b.transport().neg.remote()
 	d.text, d.parsed = "", nil // reading either would find no section
 	if err := b.AddICECandidate("0", 0, "candidate:1 1 udp 1 192.0.2.7 4000 typ host"); err != nil {
 		t.Error(err)

@@ -127,7 +127,7 @@ func TestRemoteClose(t *testing.T) {
 		start := time.Now()
 		p.a.Close()
 		waitFor(t, "the peer has freed everything", func() bool {
-			q := p.b.ext.(*stack).peer
+			q := p.b.ext.(*stack).transport
 			q.mu.Lock()
 			defer q.mu.Unlock()
 			return q.closed && q.ports == nil
@@ -183,7 +183,7 @@ func TestCloseNotify(t *testing.T) {
 		defer p.close()
 		pause()
 		for _, c := range []*Conn{p.a, p.b} {
-			q := c.ext.(*stack).peer
+			q := c.ext.(*stack).transport
 			q.mu.Lock()
 			now := time.Now()
 			q.core.dtls.Close(now)

@@ -73,15 +73,15 @@ func newCore(cfg *Config, agent *ice.Agent, random io.Reader) core {
 
 // makeDTLS makes the DTLS connection, when both descriptions are known.
 // beginDTLS follows.
-func (p *core) makeDTLS(cfg dtls.Config) error {
-	p.client = cfg.Client
-	c, err := dtls.NewConn(cfg)
+func (c *core) makeDTLS(cfg dtls.Config) error {
+	c.client = cfg.Client
+	conn, err := dtls.NewConn(cfg)
 	if err != nil {
 		return err
 	}
-	p.dtls = c
-	if p.rtt > 0 {
-		c.SetRTT(p.rtt)
+	c.dtls = conn
+	if c.rtt > 0 {
+		conn.SetRTT(c.rtt)
 	}
 	return nil
 }
@@ -92,53 +92,53 @@ func (p *core) makeDTLS(cfg dtls.Config) error {
 const glareDelay = time.Second
 
 // beginDTLS begins the handshake, with what came before the description.
-func (p *core) beginDTLS(now time.Time) {
-	p.begun = true
-	p.dtls.Start(now)
-	early := p.early
-	p.early = nil
+func (c *core) beginDTLS(now time.Time) {
+	c.begun = true
+	c.dtls.Start(now)
+	early := c.early
+	c.early = nil
 	for _, b := range early {
-		p.handleData(now, b)
+		c.handleData(now, b)
 	}
-	p.process(now)
+	c.process(now)
 }
 
 // handleDatagram takes one datagram. process follows, after the last one of a
 // batch.
-func (p *core) handleDatagram(now time.Time, r ice.Route, b []byte) {
-	data, ok := p.agent.HandleDatagram(now, r, b)
+func (c *core) handleDatagram(now time.Time, r ice.Route, b []byte) {
+	data, ok := c.agent.HandleDatagram(now, r, b)
 	switch {
 	case ok:
-		if p.begun && !p.established() {
-			p.agent.Reached(now) // the peer's DTLS begins when it has both descriptions
+		if c.begun && !c.established() {
+			c.agent.Reached(now) // the peer's DTLS begins when it has both descriptions
 		}
-		p.handleData(now, data)
-	case data != nil && p.established() && p.handleData(now, data):
-		p.agent.Authenticated(now)
+		c.handleData(now, data)
+	case data != nil && c.established() && c.handleData(now, data):
+		c.agent.Authenticated(now)
 	}
 }
 
 // handleData tells whether the newest record there is was in it, which the far
 // end made, and nobody kept back until others had come (RFC 9146 §6).
-func (p *core) handleData(now time.Time, b []byte) (proven bool) {
-	if p.yields && !p.established() && dtls.IsClientHello(b) {
-		p.yields, p.yielded, p.begun, p.beginAt = false, true, false, nil
+func (c *core) handleData(now time.Time, b []byte) (proven bool) {
+	if c.yields && !c.established() && dtls.IsClientHello(b) {
+		c.yields, c.yielded, c.begun, c.beginAt = false, true, false, nil
 	}
-	if !p.begun {
-		if len(p.early) < maxEarlyDatagrams && len(b) <= maxEarlySize {
-			p.early = append(p.early, append([]byte(nil), b...))
+	if !c.begun {
+		if len(c.early) < maxEarlyDatagrams && len(b) <= maxEarlySize {
+			c.early = append(c.early, append([]byte(nil), b...))
 		}
 		return false
 	}
-	p.used = now
+	c.used = now
 	for records := 0; len(b) > 0 && records < dtls.MaxRecords; records++ {
-		data, n := p.dtls.ReadRecord(now, b)
-		proven = proven || p.dtls.Newest()
+		data, n := c.dtls.ReadRecord(now, b)
+		proven = proven || c.dtls.Newest()
 		if len(data) > 0 {
-			if p.assoc.State() == sctp.StateClosed {
-				p.process(now) // it has to have begun to know the far end's INIT for its answer
+			if c.assoc.State() == sctp.StateClosed {
+				c.process(now) // it has to have begun to know the far end's INIT for its answer
 			}
-			p.assoc.HandlePacket(now, data)
+			c.assoc.HandlePacket(now, data)
 		}
 		b = b[n:]
 	}
@@ -147,43 +147,43 @@ func (p *core) handleData(now time.Time, b []byte) (proven bool) {
 
 // process moves what a batch of input, a timer or a call has caused from
 // layer to layer.
-func (p *core) process(now time.Time) {
-	if p.dtls == nil || p.ended {
+func (c *core) process(now time.Time) {
+	if c.dtls == nil || c.ended {
 		return
 	}
-	if !p.dtls.Established() {
-		p.dtls.SetUntimed(now, !p.agent.Ready())
+	if !c.dtls.Established() {
+		c.dtls.SetUntimed(now, !c.agent.Ready())
 	}
 	for {
-		e, ok := p.dtls.NextEvent()
+		e, ok := c.dtls.NextEvent()
 		if !ok {
 			break
 		}
-		p.handleDTLSEvent(now, e)
+		c.handleDTLSEvent(now, e)
 	}
-	if p.rtt == 0 {
-		p.takeRTT() // a pair's first check may not have told
+	if c.rtt == 0 {
+		c.takeRTT() // a pair's first check may not have told
 	}
-	p.session.Process(now)
+	c.session.Process(now)
 }
 
-func (p *core) handleDTLSEvent(now time.Time, e dtls.Event) {
+func (c *core) handleDTLSEvent(now time.Time, e dtls.Event) {
 	switch e.Kind {
 	case dtls.EventEstablished:
-		p.takeRTT()
-		p.assumePathSize()
-		p.discover()
-		p.session.Start(now, p.client)
-		p.assoc.Connect(now)
-		if p.replacement.state == replacementBegun {
-			p.replacement.state = replacementNone
+		c.takeRTT()
+		c.assumePathSize()
+		c.discover()
+		c.session.Start(now, c.client)
+		c.assoc.Connect(now)
+		if c.replacement.state == replacementBegun {
+			c.replacement.state = replacementNone
 		}
 	case dtls.EventClosed:
-		if !p.replaced(now) {
-			p.end(errRemoteClosed)
+		if !c.replaced(now) {
+			c.end(errRemoteClosed)
 		}
 	case dtls.EventFailed:
-		p.end(fmt.Errorf("rtcpeer: DTLS: %w", e.Err))
+		c.end(fmt.Errorf("rtcpeer: DTLS: %w", e.Err))
 	}
 }
 
@@ -199,86 +199,86 @@ func remoteClosed(by error) error {
 }
 
 // handleAssociationEvent is for the events that concern the whole connection.
-func (p *core) handleAssociationEvent(now time.Time, e sctp.Event) {
+func (c *core) handleAssociationEvent(now time.Time, e sctp.Event) {
 	switch e.Kind {
 	case sctp.EventReplaced:
-		p.associationReplaced(now, e)
+		c.associationReplaced(now, e)
 	case sctp.EventClosed:
-		p.end(errRemoteClosed)
+		c.end(errRemoteClosed)
 	case sctp.EventFailed:
 		if abort := (*sctp.AbortError)(nil); errors.As(e.Err, &abort) && abort.Remote {
-			p.end(remoteClosed(e.Err))
+			c.end(remoteClosed(e.Err))
 		} else {
-			p.end(fmt.Errorf("rtcpeer: SCTP: %w", e.Err))
+			c.end(fmt.Errorf("rtcpeer: SCTP: %w", e.Err))
 		}
 	}
 }
 
 // end notes why the connection is over.
-func (p *core) end(err error) {
-	if p.ended {
+func (c *core) end(err error) {
+	if c.ended {
 		return
 	}
-	p.ended, p.err = true, err
-	p.remoteClosed = errors.Is(err, errRemoteClosed)
+	c.ended, c.err = true, err
+	c.remoteClosed = errors.Is(err, errRemoteClosed)
 }
 
 // pathLost has what was sent on a path that died sent again at once, on the
 // one that replaced it.
-func (p *core) pathLost(now time.Time) {
-	if p.dtls != nil {
-		p.dtls.PathLost(now)
-		p.assoc.PathLost(now)
+func (c *core) pathLost(now time.Time) {
+	if c.dtls != nil {
+		c.dtls.PathLost(now)
+		c.assoc.PathLost(now)
 	}
 }
 
 // newPath has what was learnt of the old path forgotten.
-func (p *core) newPath(now time.Time) {
-	p.rtt = 0
-	p.assoc.NewPath(now)
+func (c *core) newPath(now time.Time) {
+	c.rtt = 0
+	c.assoc.NewPath(now)
 }
 
 // setQuota bounds what the remote can make the layers keep, in bytes.
-func (p *core) setQuota(n int) { p.assoc.Memory().SetQuota(n) }
+func (c *core) setQuota(n int) { c.assoc.Memory().SetQuota(n) }
 
 // takeRTT passes the round-trip time that ICE measured to the layers above.
-func (p *core) takeRTT() {
-	rtt := p.agent.RTT()
-	if rtt == 0 || rtt == p.rtt {
+func (c *core) takeRTT() {
+	rtt := c.agent.RTT()
+	if rtt == 0 || rtt == c.rtt {
 		return
 	}
-	p.rtt = rtt
-	p.assoc.SetRTT(rtt)
-	if p.dtls != nil {
-		p.dtls.SetRTT(rtt)
+	c.rtt = rtt
+	c.assoc.SetRTT(rtt)
+	if c.dtls != nil {
+		c.dtls.SetRTT(rtt)
 	}
 }
 
 // appendDatagram appends the next datagram to dst; ok is false when there is
 // none now. With own, only what ICE itself sends is.
-func (p *core) appendDatagram(now time.Time, dst []byte, own bool) (b []byte, r ice.Route, ok bool) {
-	if b, r, ok = p.agent.AppendDatagram(now, dst); ok {
+func (c *core) appendDatagram(now time.Time, dst []byte, own bool) (b []byte, r ice.Route, ok bool) {
+	if b, r, ok = c.agent.AppendDatagram(now, dst); ok {
 		return b, r, true
 	}
-	if p.dtls == nil || own {
+	if c.dtls == nil || own {
 		return dst, ice.Route{}, false
 	}
 	start := len(dst)
-	b, ok = p.agent.BeginData(dst)
+	b, ok = c.agent.BeginData(dst)
 	if !ok {
 		return dst, ice.Route{}, false
 	}
-	limit := p.datagramSize - p.agent.DataOverhead()
-	if b, ok = p.appendRecords(now, b, limit); !ok {
+	limit := c.datagramSize - c.agent.DataOverhead()
+	if b, ok = c.appendRecords(now, b, limit); !ok {
 		return dst, ice.Route{}, false
 	}
-	b, r = p.agent.FinishData(b, start)
-	p.used = now
-	if !p.dtls.Established() || p.assoc.Awaiting() {
-		p.agent.ExpectAnswer(now)
+	b, r = c.agent.FinishData(b, start)
+	c.used = now
+	if !c.dtls.Established() || c.assoc.Awaiting() {
+		c.agent.ExpectAnswer(now)
 	}
-	if r != p.route {
-		p.setRoute(r)
+	if r != c.route {
+		c.setRoute(r)
 	}
 	return b, r, true
 }
@@ -288,24 +288,24 @@ func (p *core) appendDatagram(now time.Time, dst []byte, own bool) (b []byte, r 
 // it, so where the one follows from the other they go together: behind a
 // server's last ACK the first packet of SCTP, and behind the last, which is an
 // ABORT, close_notify.
-func (p *core) appendRecords(now time.Time, b []byte, limit int) ([]byte, bool) {
+func (c *core) appendRecords(now time.Time, b []byte, limit int) ([]byte, bool) {
 	start := len(b)
-	b, own := p.dtls.AppendHandshake(now, b, limit)
-	if own && (p.client || p.assoc.State() > sctp.StateCookieWait) {
+	b, own := c.dtls.AppendHandshake(now, b, limit)
+	if own && (c.client || c.assoc.State() > sctp.StateCookieWait) {
 		return b, true
 	}
-	b, ok := p.appendRecord(now, b, limit-(len(b)-start))
-	if ok && p.leaving {
-		p.dtls.Close(now)
-		b, _ = p.dtls.AppendHandshake(now, b, limit-(len(b)-start))
+	b, ok := c.appendRecord(now, b, limit-(len(b)-start))
+	if ok && c.leaving {
+		c.dtls.Close(now)
+		b, _ = c.dtls.AppendHandshake(now, b, limit-(len(b)-start))
 	}
 	return b, own || ok
 }
 
 // leave ends the connection on our side: ABORT is sent, then close_notify.
-func (p *core) leave(now time.Time) {
-	p.assoc.Abort(now, "")
-	p.leaving = true
+func (c *core) leave(now time.Time) {
+	c.assoc.Abort(now, "")
+	c.leaving = true
 }
 
 // Path MTU discovery goes up to what Ethernet carries, and further, to jumbo
@@ -322,125 +322,125 @@ const (
 )
 
 // setRoute begins path MTU discovery anew for another route.
-func (p *core) setRoute(r ice.Route) {
-	p.route = r
-	p.assoc.DiscoverPacketSize(0)
-	p.discover()
+func (c *core) setRoute(r ice.Route) {
+	c.route = r
+	c.assoc.DiscoverPacketSize(0)
+	c.discover()
 }
 
 // discover sets how far path MTU discovery goes.
-func (p *core) discover() {
-	if !p.discovery || p.fragmented && !p.route.Remote.Addr().IsLoopback() || !p.established() {
+func (c *core) discover() {
+	if !c.discovery || c.fragmented && !c.route.Remote.Addr().IsLoopback() || !c.established() {
 		return
 	}
 	most := ethernetDatagramSize
-	if p.dtls.MaxPayload() < most {
+	if c.dtls.MaxPayload() < most {
 		return // it reads no records even of that size
 	}
-	if p.dtls.PeerRecordSizeLimit() >= longDatagramSize && p.agent.Direct() {
+	if c.dtls.PeerRecordSizeLimit() >= longDatagramSize && c.agent.Direct() {
 		most = longDatagramSize
 	}
-	p.assoc.DiscoverPacketSize(most - p.datagramSize)
+	c.assoc.DiscoverPacketSize(most - c.datagramSize)
 }
 
 // assumePathSize tells SCTP what the handshake has shown of the path. Where none
 // of its datagrams was as long as those of data may be, they begin shorter.
-func (p *core) assumePathSize() {
+func (c *core) assumePathSize() {
 	const framing = 32 // bytes by which a full datagram of the handshake may be shorter
-	if limit := p.datagramSize - p.agent.DataOverhead(); p.dtls.PathSize()+framing < limit {
-		p.assoc.AssumeShorter(limit - p.dtls.PathSize())
+	if limit := c.datagramSize - c.agent.DataOverhead(); c.dtls.PathSize()+framing < limit {
+		c.assoc.AssumeShorter(limit - c.dtls.PathSize())
 	}
 }
 
 // appendRecord appends an SCTP packet in a DTLS record (RFC 8261 §4).
-func (p *core) appendRecord(now time.Time, b []byte, limit int) ([]byte, bool) {
-	if !p.dtls.Established() {
+func (c *core) appendRecord(now time.Time, b []byte, limit int) ([]byte, bool) {
+	if !c.dtls.Established() {
 		return b, false
 	}
 	record := len(b)
-	b = p.dtls.BeginRecord(b)
-	b, ok := p.assoc.AppendPacket(now, b, min(limit-p.dtls.Overhead(), p.dtls.MaxPayload()))
+	b = c.dtls.BeginRecord(b)
+	b, ok := c.assoc.AppendPacket(now, b, min(limit-c.dtls.Overhead(), c.dtls.MaxPayload()))
 	if !ok {
 		return b[:record], false
 	}
-	return p.dtls.FinishRecord(b, record), true
+	return c.dtls.FinishRecord(b, record), true
 }
 
 // established tells whether DTLS is.
-func (p *core) established() bool { return p.dtls != nil && p.dtls.Established() }
+func (c *core) established() bool { return c.dtls != nil && c.dtls.Established() }
 
 // silent tells whether the far end is late with an answer.
-func (p *core) silent(now time.Time) bool { return p.agent.LossTimerDue(now) || p.assoc.Silent(now) }
+func (c *core) silent(now time.Time) bool { return c.agent.LossTimerDue(now) || c.assoc.Silent(now) }
 
 // heard is when the far end was last heard of: data of its, or an answer.
-func (p *core) heard() time.Time {
-	at := p.assoc.Heard()
-	if t := p.agent.LastReceived(); t.After(at) {
+func (c *core) heard() time.Time {
+	at := c.assoc.Heard()
+	if t := c.agent.LastReceived(); t.After(at) {
 		at = t
 	}
 	return at
 }
 
 // excuse tells the layers that the far end's silence is none. advance follows.
-func (p *core) excuse(now time.Time) {
-	p.agent.SuppressLossDetection(now)
-	p.assoc.Excuse(now)
+func (c *core) excuse(now time.Time) {
+	c.agent.SuppressLossDetection(now)
+	c.assoc.Excuse(now)
 }
 
 // advance runs the timers that are due.
-func (p *core) advance(now time.Time) {
-	p.agent.Advance(now)
-	if p.beginAt != nil && !now.Before(*p.beginAt) {
-		p.beginAt = nil
-		p.beginDTLS(now)
+func (c *core) advance(now time.Time) {
+	c.agent.Advance(now)
+	if c.beginAt != nil && !now.Before(*c.beginAt) {
+		c.beginAt = nil
+		c.beginDTLS(now)
 	}
-	if p.dtls != nil {
-		p.dtls.Advance(now)
-		if p.agent.State() != ice.StateFailed {
-			p.assoc.Advance(now)
-			p.session.Advance(now)
-			p.advanceReplacement(now)
+	if c.dtls != nil {
+		c.dtls.Advance(now)
+		if c.agent.State() != ice.StateFailed {
+			c.assoc.Advance(now)
+			c.session.Advance(now)
+			c.advanceReplacement(now)
 		}
 	}
-	p.process(now)
-	if at := p.restAt(); !at.IsZero() && !now.Before(at) {
-		p.dtls.Rest()
-		p.session.Release()
-		p.used = time.Time{}
+	c.process(now)
+	if at := c.restAt(); !at.IsZero() && !now.Before(at) {
+		c.dtls.Rest()
+		c.session.Release()
+		c.used = time.Time{}
 	}
 }
 
 // restAt is when DTLS rests, if it is not used any more; zero: it does.
-func (p *core) restAt() (at time.Time) {
-	if !p.used.IsZero() {
-		at = p.used.Add(restAfter)
+func (c *core) restAt() (at time.Time) {
+	if !c.used.IsZero() {
+		at = c.used.Add(restAfter)
 	}
 	return at
 }
 
 // rest has the agent, whose consent checks go on, keep as little between them
 // as the layers above do meanwhile.
-func (p *core) rest() {
-	if p.used.IsZero() && p.dtls != nil && p.dtls.Established() {
-		p.agent.Release()
+func (c *core) rest() {
+	if c.used.IsZero() && c.dtls != nil && c.dtls.Established() {
+		c.agent.Release()
 	}
 }
 
 // nextTimeout is when advance has something to do; zero: never.
-func (p *core) nextTimeout() time.Time {
-	t := p.agent.NextTimeout()
-	if p.dtls != nil {
-		t = earlier(t, p.dtls.NextTimeout())
-		if p.agent.State() != ice.StateFailed {
+func (c *core) nextTimeout() time.Time {
+	t := c.agent.NextTimeout()
+	if c.dtls != nil {
+		t = earlier(t, c.dtls.NextTimeout())
+		if c.agent.State() != ice.StateFailed {
 			// In StateFailed nothing can be sent: retransmissions that were not
 			// would count as lost, and end the association before a restart.
-			t = earlier(t, p.assoc.NextTimeout())
-			t = earlier(t, p.session.NextTimeout())
-			t = earlier(t, p.replacementTimeout())
+			t = earlier(t, c.assoc.NextTimeout())
+			t = earlier(t, c.session.NextTimeout())
+			t = earlier(t, c.replacementTimeout())
 		}
-		t = earlier(t, p.restAt())
-		if p.beginAt != nil {
-			t = earlier(t, *p.beginAt)
+		t = earlier(t, c.restAt())
+		if c.beginAt != nil {
+			t = earlier(t, *c.beginAt)
 		}
 	}
 	return t

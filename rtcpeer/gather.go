@@ -27,7 +27,7 @@ type gatherer struct {
 	undelivered []string
 	names       map[netip.Addr]string // signalled in place of addresses
 	connections []connection
-	underway    []task          // servers whose names are looked up, or that are connected to
+	underway    []serverTask    // servers whose names are looked up, or that are connected to
 	tentative   int             // addresses that will be tried again
 	round       int             // counts changes of the servers, to recognise late look-ups
 	ctx         context.Context // of the tasks
@@ -78,44 +78,44 @@ func (g *gatherer) forgetRetries() {
 }
 
 // gather begins to gather for a generation. The first time it opens the sockets.
-func (p *peer) gather(now time.Time, ufrag string) error {
-	g := &p.gatherer
-	if p.ports == nil {
-		unwatch := p.network.watch(p.addressesChanged) // first, so that no change is missed
-		ports, locals, err := p.network.open(p, p.addressChoice())
+func (t *transport) gather(now time.Time, ufrag string) error {
+	g := &t.gatherer
+	if t.ports == nil {
+		unwatch := t.network.watch(t.addressesChanged) // first, so that no change is missed
+		ports, locals, err := t.network.open(t, t.addressChoice())
 		if err != nil {
 			unwatch()
 			return err
 		}
 		g.unwatch = unwatch
-		p.ports, g.locals = ports, locals
+		t.ports, g.locals = ports, locals
 		for _, l := range locals {
-			p.addDialer(l.addr.Addr())
+			t.addDialer(l.addr.Addr())
 		}
 	}
-	if err := p.setUfrag(ufrag); err != nil {
+	if err := t.setUfrag(ufrag); err != nil {
 		return err
 	}
 	g.ufrag, g.replaced, g.candidates, g.unsignalled = ufrag, g.candidates, nil, nil
-	p.setGathering(GatheringStateGathering)
-	p.core.agent.GatherUntil(now, now.Add(p.cfg.gatherTimeout()))
+	t.setGathering(GatheringStateGathering)
+	t.core.agent.GatherUntil(now, now.Add(t.cfg.gatherTimeout()))
 	g.forgetRetries()
-	if p.cfg.MDNSCandidates {
-		p.useMDNS()
+	if t.cfg.MDNSCandidates {
+		t.useMDNS()
 	}
 	for _, l := range g.locals {
-		p.offerLocal(now, l)
+		t.offerLocal(now, l)
 	}
-	p.askServers(now)
+	t.askServers(now)
 	return nil
 }
 
 // setUfrag makes the sockets hand checks that name a new ufrag to this transport, and
 // removes ufrags that are not in use any more.
-func (p *peer) setUfrag(ufrag string) error {
-	g := &p.gatherer
-	live := p.core.agent.Ufrags()
-	for _, q := range p.ports {
+func (t *transport) setUfrag(ufrag string) error {
+	g := &t.gatherer
+	live := t.core.agent.Ufrags()
+	for _, q := range t.ports {
 		if q == nil {
 			continue // its address has gone
 		}
@@ -133,18 +133,18 @@ func (p *peer) setUfrag(ufrag string) error {
 }
 
 // addDialer adds the active TCP candidate of an address, once.
-func (p *peer) addDialer(a netip.Addr) (l local, ok bool) {
-	g := &p.gatherer
+func (t *transport) addDialer(a netip.Addr) (l local, ok bool) {
+	g := &t.gatherer
 	known := slices.ContainsFunc(g.locals, func(l local) bool { return l.addr.Addr() == a && l.tcp == ice.TCPActive })
-	if known || p.cfg.DisableTCP || p.cfg.PlainCandidates || p.cfg.ICELite || p.cfg.ICETransportPolicy == ICETransportPolicyRelay {
+	if known || t.cfg.DisableTCP || t.cfg.PlainCandidates || t.cfg.ICELite || t.cfg.ICETransportPolicy == ICETransportPolicyRelay {
 		return local{}, false
 	}
-	sock := p.freeSock()
-	q := p.network.dial(p, sock, a)
+	sock := t.freeSock()
+	q := t.network.dial(t, sock, a)
 	if q == nil {
 		return local{}, false
 	}
-	p.setPort(sock, q)
+	t.setPort(sock, q)
 	l = local{sock: sock, addr: netip.AddrPortFrom(a, 0), tcp: ice.TCPActive}
 	g.locals = append(g.locals, l)
 	return l, true
@@ -152,66 +152,66 @@ func (p *peer) addDialer(a netip.Addr) (l local, ok bool) {
 
 // freeSock returns the number of the next socket: that of an address that has gone, if
 // there is one.
-func (p *peer) freeSock() ice.Sock {
-	if sock := slices.Index(p.ports, nil); sock >= 0 {
+func (t *transport) freeSock() ice.Sock {
+	if sock := slices.Index(t.ports, nil); sock >= 0 {
 		return ice.Sock(sock)
 	}
-	return ice.Sock(len(p.ports))
+	return ice.Sock(len(t.ports))
 }
 
-func (p *peer) setPort(sock ice.Sock, q port) {
-	if int(sock) == len(p.ports) {
-		p.ports = append(p.ports, nil)
+func (t *transport) setPort(sock ice.Sock, q port) {
+	if int(sock) == len(t.ports) {
+		t.ports = append(t.ports, nil)
 	}
-	p.ports[sock] = q
+	t.ports[sock] = q
 }
 
 // offerLocal adds a local address to the agent.
-func (p *peer) offerLocal(now time.Time, l local) {
+func (t *transport) offerLocal(now time.Time, l local) {
 	i := ice.Local{Sock: l.sock, Addr: l.addr, TCP: l.tcp}
-	for _, a := range p.cfg.PublicAddresses {
+	for _, a := range t.cfg.PublicAddresses {
 		if a.matches(l.addr.Addr()) {
 			i.Public, i.KeepLocal = a.Public, a.KeepLocal
 			break
 		}
 	}
-	if p.cfg.MDNSCandidates {
-		i.Name = p.nameOf(l.addr.Addr())
+	if t.cfg.MDNSCandidates {
+		i.Name = t.nameOf(l.addr.Addr())
 	}
-	if err := p.core.agent.AddLocal(now, i); err != nil {
-		p.dropLocal(l.addr.Addr(), err)
+	if err := t.core.agent.AddLocal(now, i); err != nil {
+		t.dropLocal(l.addr.Addr(), err)
 	}
 }
 
 // askServers makes the agent ask the servers, once their names are resolved. Look-ups
 // and connections that are under way go on: ICE restarts may follow each other faster
 // than they end.
-func (p *peer) askServers(now time.Time) {
-	var tasks []task
-	for _, s := range p.cfg.ICEServers {
+func (t *transport) askServers(now time.Time) {
+	var tasks []serverTask
+	for _, s := range t.cfg.ICEServers {
 		urls, _ := s.parse() // Initialize has checked them
 		for _, u := range urls {
 			addr, err := netip.ParseAddr(u.host)
 			switch {
 			case !u.turn && u.secure:
-				p.core.agent.ServerFailed(now, u.text, errNoSTUN)
-			case p.needsConnection(u) && p.reuseConnection(now, u, s):
-			case p.needsConnection(u) || err != nil:
-				tasks = append(tasks, task{url: u, server: s})
+				t.core.agent.ServerFailed(now, u.text, errNoSTUN)
+			case t.needsConnection(u) && t.reuseConnection(now, u, s):
+			case t.needsConnection(u) || err != nil:
+				tasks = append(tasks, serverTask{url: u, server: s})
 			default:
-				p.askServer(now, u, s, []netip.Addr{addr})
+				t.askServer(now, u, s, []netip.Addr{addr})
 			}
 		}
 	}
-	for _, t := range tasks {
-		p.begin(t)
+	for _, task := range tasks {
+		t.begin(task)
 	}
-	p.endOfLocal(now)
+	t.endOfLocal(now)
 }
 
 // A task is a server whose name has to be looked up, or that has to be connected to,
 // before the agent can ask it.
-type task struct {
+type serverTask struct {
 	url    serverURL
 	server ICEServer
 	// Where another server has referred to, and the name on its certificate; invalid
@@ -223,67 +223,67 @@ type task struct {
 }
 
 // begin begins a task, unless it is under way. asked ends it.
-func (p *peer) begin(t task) {
-	g := &p.gatherer
-	if slices.ContainsFunc(g.underway, t.same) {
+func (t *transport) begin(task serverTask) {
+	g := &t.gatherer
+	if slices.ContainsFunc(g.underway, task.same) {
 		return
 	}
 	if len(g.underway) == 0 {
 		g.ctx, g.cancel = context.WithCancel(context.Background())
 	}
-	g.underway = append(g.underway, t)
-	if p.needsConnection(t.url) {
-		go p.connect(g.ctx, g.round, t)
+	g.underway = append(g.underway, task)
+	if t.needsConnection(task.url) {
+		go t.connect(g.ctx, g.round, task)
 	} else {
-		go p.resolve(g.ctx, g.round, t)
+		go t.resolve(g.ctx, g.round, task)
 	}
 }
 
 // same reports whether two tasks have the same server and credentials.
-func (t task) same(o task) bool {
-	return t.url == o.url && t.server.Username == o.server.Username && t.server.Credential == o.server.Credential
+func (task serverTask) same(o serverTask) bool {
+	return task.url == o.url && task.server.Username == o.server.Username && task.server.Credential == o.server.Credential
 }
 
 // resolve looks up a server's name and asks it.
-func (p *peer) resolve(ctx context.Context, round int, t task) {
+func (t *transport) resolve(ctx context.Context, round int, task serverTask) {
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
-	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", t.url.host)
-	p.resolved(round, t, addrs, err)
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", task.url.host)
+	t.resolved(round, task, addrs, err)
 }
 
 // resolved takes the result of a look-up.
-func (p *peer) resolved(round int, t task, addrs []netip.Addr, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	g := &p.gatherer
-	if p.closed || round != g.round {
+func (t *transport) resolved(round int, task serverTask, addrs []netip.Addr, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	g := &t.gatherer
+	if t.closed || round != g.round {
 		return
 	}
-	now := p.now()
+	now := t.now()
 	if err != nil {
-		p.core.agent.ServerFailed(now, t.url.text, err)
+		t.core.agent.ServerFailed(now, task.url.text, err)
 	} else {
-		p.askServer(now, t.url, t.server, addrs)
+		t.askServer(now, task.url, task.server, addrs)
 	}
-	p.asked(now, t)
+	t.asked(now, task)
 }
 
 // asked ends a task: the agent asks its server, or the task has failed.
-func (p *peer) asked(now time.Time, t task) {
-	g := &p.gatherer
-	if i := slices.IndexFunc(g.underway, t.same); i >= 0 {
+func (t *transport) asked(now time.Time, task serverTask) {
+	g := &t.gatherer
+	if i := slices.IndexFunc(g.underway, task.same); i >= 0 {
 		g.underway = slices.Delete(g.underway, i, i+1)
 	}
 	if len(g.underway) == 0 {
 		g.stop()
 	}
-	p.endOfLocal(now)
-	p.run(now)
+	t.endOfLocal(now)
+	t.run(now)
 }
 
 // askServer gives the agent one address of each family of a server.
-func (p *peer) askServer(now time.Time, u serverURL, s ICEServer, addrs []netip.Addr) {
+func (t *transport) askServer(now time.Time, u serverURL, s ICEServer, addrs []netip.Addr) {
 	var have4, have6 bool
 	for _, a := range addrs {
 		a = a.Unmap()
@@ -291,7 +291,7 @@ func (p *peer) askServer(now time.Time, u serverURL, s ICEServer, addrs []netip.
 			continue
 		}
 		have4, have6 = have4 || a.Is4(), have6 || a.Is6()
-		p.addServer(now, ice.Server{
+		t.addServer(now, ice.Server{
 			URL: u.text, Addr: netip.AddrPortFrom(a, u.port), TURN: u.turn, Sock: ice.SockAny,
 			Username: s.Username, Password: s.Credential,
 		})
@@ -299,44 +299,44 @@ func (p *peer) askServer(now time.Time, u serverURL, s ICEServer, addrs []netip.
 }
 
 // gathered takes a candidate from the agent.
-func (p *peer) gathered(c ice.Candidate) {
-	if p.gatherer.state == GatheringStateComplete {
-		p.setGathering(GatheringStateGathering) // a lost allocation has been made again
+func (t *transport) gathered(c ice.Candidate) {
+	if t.gatherer.state == GatheringStateComplete {
+		t.setGathering(GatheringStateGathering) // a lost allocation has been made again
 	}
 	switch c.Ufrag {
 	case "":
-		c.Ufrag = p.gatherer.ufrag
-	case p.gatherer.ufrag:
+		c.Ufrag = t.gatherer.ufrag
+	case t.gatherer.ufrag:
 	default:
 		return // of a restart that was rolled back
 	}
-	if c.Transport == "tcp" && p.cfg.PlainCandidates {
+	if c.Transport == "tcp" && t.cfg.PlainCandidates {
 		return
 	}
 	name := c.String()
-	p.gatherer.candidates = append(p.gatherer.candidates, name)
-	p.emitCandidate(name)
+	t.gatherer.candidates = append(t.gatherer.candidates, name)
+	t.emitCandidate(name)
 }
 
-func (p *peer) gatheringComplete() {
-	if p.gatherer.state != GatheringStateGathering {
+func (t *transport) gatheringComplete() {
+	if t.gatherer.state != GatheringStateGathering {
 		return
 	}
-	if !p.cfg.PlainCandidates {
-		p.emitCandidate("") // RFC 8838 §13: the end of candidates
+	if !t.cfg.PlainCandidates {
+		t.emitCandidate("") // RFC 8838 §13: the end of candidates
 	}
-	p.setGathering(GatheringStateComplete)
+	t.setGathering(GatheringStateComplete)
 }
 
-func (p *peer) emitCandidate(name string) {
-	d := p.neg.localApplied()
-	if d == nil || d.credentials().ufrag != p.gatherer.ufrag {
-		p.gatherer.unsignalled = append(p.gatherer.unsignalled, name)
+func (t *transport) emitCandidate(name string) {
+	d := t.neg.localApplied()
+	if d == nil || d.credentials().ufrag != t.gatherer.ufrag {
+		t.gatherer.unsignalled = append(t.gatherer.unsignalled, name)
 		return
 	}
 	data := d.data()
-	p.gatherer.undelivered = append(p.gatherer.undelivered, name)
-	p.emit(Event{Kind: EventICECandidate, Media: data.TransportMid, Index: data.Transport, Name: name})
+	t.gatherer.undelivered = append(t.gatherer.undelivered, name)
+	t.emit(Event{Kind: EventICECandidate, Media: data.TransportMid, Index: data.Transport, Name: name})
 }
 
 // delivered returns the candidates that the program has taken, and whether it has
@@ -349,10 +349,10 @@ func (g *gatherer) delivered() (candidates []string, end bool) {
 }
 
 // candidateDelivered notes that the program has taken a candidate.
-func (p *peer) candidateDelivered(name string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	g := &p.gatherer
+func (t *transport) candidateDelivered(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	g := &t.gatherer
 	if i := slices.Index(g.undelivered, name); i >= 0 {
 		g.undelivered = slices.Delete(g.undelivered, i, i+1)
 	}
@@ -362,44 +362,44 @@ func (p *peer) candidateDelivered(name string) {
 }
 
 // emitUnsignalled emits the candidates that were gathered without a local description.
-func (p *peer) emitUnsignalled() {
-	names := p.gatherer.unsignalled
-	p.gatherer.unsignalled = nil
+func (t *transport) emitUnsignalled() {
+	names := t.gatherer.unsignalled
+	t.gatherer.unsignalled = nil
 	for _, name := range names {
-		p.emitCandidate(name)
+		t.emitCandidate(name)
 	}
 }
 
-func (p *peer) setGathering(s GatheringState) {
-	if p.gatherer.state != s {
-		p.gatherer.state = s
-		p.emit(Event{Kind: EventGatheringState, State: int(s)})
+func (t *transport) setGathering(s GatheringState) {
+	if t.gatherer.state != s {
+		t.gatherer.state = s
+		t.emit(Event{Kind: EventGatheringState, State: int(s)})
 	}
 }
 
 // setICEServers sets the servers, and asks them if gathering has begun.
-func (p *peer) setICEServers(servers []ICEServer) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		return p.cause
+func (t *transport) setICEServers(servers []ICEServer) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return t.cause
 	}
-	if p.cfg.ICELite && len(servers) > 0 {
+	if t.cfg.ICELite && len(servers) > 0 {
 		return invalid("ICELite has host candidates only: no ICEServers")
 	}
-	p.cfg.ICEServers = slices.Clone(servers)
-	if p.gatherer.state == GatheringStateNew {
+	t.cfg.ICEServers = slices.Clone(servers)
+	if t.gatherer.state == GatheringStateNew {
 		return nil
 	}
-	now := p.now()
-	p.setGathering(GatheringStateGathering)
-	p.gatherer.stop()
-	p.gatherer.underway = nil
-	p.gatherer.round++
-	p.gatherer.forgetRetries()
-	p.core.agent.ClearServers(now)
-	p.core.agent.GatherUntil(now, now.Add(p.cfg.gatherTimeout()))
-	p.askServers(now)
-	p.run(now)
+	now := t.now()
+	t.setGathering(GatheringStateGathering)
+	t.gatherer.stop()
+	t.gatherer.underway = nil
+	t.gatherer.round++
+	t.gatherer.forgetRetries()
+	t.core.agent.ClearServers(now)
+	t.core.agent.GatherUntil(now, now.Add(t.cfg.gatherTimeout()))
+	t.askServers(now)
+	t.run(now)
 	return nil
 }

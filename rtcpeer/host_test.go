@@ -34,10 +34,10 @@ func TestConnectingDoesNotStall(t *testing.T) {
 		t.Fatal(err)
 	}
 	signalTo(t, a, b)
-	held := make(chan *peer, 1)
+	held := make(chan *transport, 1)
 	b.OnSessionDescriptionCreated(func(typ, sdp string) {
 		b.SetLocalDescription(typ, sdp)
-		p := b.ext.(*stack).peer
+		p := b.ext.(*stack).transport
 		p.mu.Lock() // before either end sends anything
 		held <- p
 		if err := a.SetRemoteDescription(typ, sdp); err != nil {
@@ -95,9 +95,9 @@ func TestConnectingDoesNotStall(t *testing.T) {
 // STUN either, and what comes later goes behind what waits.
 func TestReaderDoesNotWait(t *testing.T) {
 	like := []byte{0, 1, 0, 0} // STUN
-	bare := func() *peer {
-		p := &peer{closed: true, now: time.Now}
-		p.queue.workers, p.mu.peer = new(workers), p
+	bare := func() *transport {
+		p := &transport{closed: true, now: time.Now}
+		p.queue.workers, p.mu.transport = new(workers), p
 		return p
 	}
 	p := bare()
@@ -173,7 +173,7 @@ func TestForgedDataFromElsewhere(t *testing.T) {
 func TestLateDataProvesNothing(t *testing.T) {
 	_, a, b, x, y := hostPair(t)
 	transfer(t, x, y)
-	from, to := a.ext.(*stack).peer, b.ext.(*stack).peer
+	from, to := a.ext.(*stack).transport, b.ext.(*stack).transport
 	from.mu.Lock()
 	defer from.mu.Unlock() // nothing else comes from there
 	to.mu.Lock()
@@ -223,7 +223,7 @@ func TestUnauthenticatedStateIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Poll()
-	p := c.ext.(*stack).peer
+	p := c.ext.(*stack).transport
 
 	var flood [][]byte
 	wrong := stun.NewIntegrity([]byte("a password that is not the right one"))

@@ -27,9 +27,9 @@ const handshakeMemory = 32 << 10
 // the other half. So a connection below its share is never refused because of others,
 // and all together stay below the limit, except for the datagrams of one read.
 type hostMemory struct {
-	limit int64
-	used  atomic.Int64 // bytes
-	peers atomic.Int64
+	limit       int64
+	used        atomic.Int64 // bytes
+	connections atomic.Int64
 }
 
 // quota is how many bytes a transport may keep now.
@@ -37,7 +37,7 @@ func (m *hostMemory) quota() int {
 	if m == nil || m.used.Load() <= m.limit/2 {
 		return math.MaxInt
 	}
-	return int(m.limit / 2 / max(m.peers.Load(), 1))
+	return int(m.limit / 2 / max(m.connections.Load(), 1))
 }
 
 // add charges n bytes, or releases them if n is negative.
@@ -48,36 +48,36 @@ func (m *hostMemory) add(n int) {
 }
 
 // charge updates the Host's count of what this transport keeps.
-func (p *peer) charge() {
-	if p.memory == nil || p.closed {
+func (t *transport) charge() {
+	if t.memory == nil || t.closed {
 		return
 	}
-	if !p.counted {
-		p.counted = true
-		p.memory.peers.Add(1)
+	if !t.counted {
+		t.counted = true
+		t.memory.connections.Add(1)
 	}
-	if n, before := p.core.kept(), int(p.charged.Load()); n != before {
-		p.memory.add(n - before)
-		p.charged.Store(int64(n))
+	if n, before := t.core.kept(), int(t.charged.Load()); n != before {
+		t.memory.add(n - before)
+		t.charged.Store(int64(n))
 	}
 }
 
 // uncharge removes a closed transport from the count.
-func (p *peer) uncharge() {
-	if p.counted {
-		p.counted = false
-		p.memory.peers.Add(-1)
-		p.memory.add(-int(p.charged.Swap(0)))
+func (t *transport) uncharge() {
+	if t.counted {
+		t.counted = false
+		t.memory.connections.Add(-1)
+		t.memory.add(-int(t.charged.Swap(0)))
 	}
 }
 
 // kept is how many bytes the remote makes the core keep.
-func (p *core) kept() int {
-	n := p.assoc.Memory().Used()
-	for _, b := range p.early {
+func (c *core) kept() int {
+	n := c.assoc.Memory().Used()
+	for _, b := range c.early {
 		n += len(b)
 	}
-	if p.dtls != nil && !p.dtls.Established() && !p.ended {
+	if c.dtls != nil && !c.dtls.Established() && !c.ended {
 		n += handshakeMemory
 	}
 	return n

@@ -49,7 +49,7 @@ func TestHostMemory(t *testing.T) {
 	if used := h.memory.used.Load(); used > limit+read || !full() {
 		t.Errorf("%d bytes are charged, at most %d", used, limit)
 	}
-	if n := h.memory.peers.Load(); n != peers {
+	if n := h.memory.connections.Load(); n != peers {
 		t.Errorf("%d peers are counted", n)
 	}
 	for i := range hostile {
@@ -65,21 +65,21 @@ func TestHostMemory(t *testing.T) {
 		c.Close()
 	}
 	waitReal(t, 10*time.Second, "everything is given back", func() bool {
-		return h.memory.used.Load() == 0 && h.memory.peers.Load() == 0
+		return h.memory.used.Load() == 0 && h.memory.connections.Load() == 0
 	})
 }
 
 // While half of the limit is used, a peer has its share of the other half.
 func TestHostQuota(t *testing.T) {
 	m := &hostMemory{limit: 1 << 20}
-	m.peers.Store(4)
+	m.connections.Store(4)
 	for used, want := range map[int]int{0: math.MaxInt, 1 << 19: math.MaxInt, 1<<19 + 1: 1 << 17, 1 << 21: 1 << 17} {
 		m.used.Store(int64(used))
 		if n := m.quota(); n != want {
 			t.Errorf("with %d bytes used, a peer may have %d, want %d", used, n, want)
 		}
 	}
-	m.peers.Store(0)
+	m.connections.Store(0)
 	m.used.Store(1 << 20)
 	if n := m.quota(); n != 1<<19 {
 		t.Errorf("the first peer may have %d bytes", n)
@@ -111,15 +111,15 @@ func TestConnectingPeersAreCharged(t *testing.T) {
 	defer kept.Close()
 	a.Poll() // offer; answer comes from b
 	b.Poll()
-	p := b.ext.(*stack).peer
+	p := b.ext.(*stack).transport
 	p.mu.Lock()
 	charged := p.charged.Load()
 	p.mu.Unlock()
-	if charged < handshakeMemory || h.memory.used.Load() < handshakeMemory || h.memory.peers.Load() != 1 {
-		t.Errorf("%d bytes are charged for a handshake, %d of %d peers in all", charged, h.memory.used.Load(), h.memory.peers.Load())
+	if charged < handshakeMemory || h.memory.used.Load() < handshakeMemory || h.memory.connections.Load() != 1 {
+		t.Errorf("%d bytes are charged for a handshake, %d of %d peers in all", charged, h.memory.used.Load(), h.memory.connections.Load())
 	}
 	b.Close()
-	if n := h.memory.used.Load(); n != 0 || h.memory.peers.Load() != 0 {
-		t.Errorf("%d bytes of %d peers stay charged", n, h.memory.peers.Load())
+	if n := h.memory.used.Load(); n != 0 || h.memory.connections.Load() != 0 {
+		t.Errorf("%d bytes of %d peers stay charged", n, h.memory.connections.Load())
 	}
 }

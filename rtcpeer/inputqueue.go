@@ -113,30 +113,30 @@ const hostSocket = 0
 
 // shared reports whether the goroutine that serves a socket serves other transports,
 // too.
-func (p *peer) shared(sock ice.Sock) bool {
-	return sock == ice.SockMDNS || p.cfg.Host != nil && sock == hostSocket
+func (t *transport) shared(sock ice.Sock) bool {
+	return sock == ice.SockMDNS || t.cfg.Host != nil && sock == hostSocket
 }
 
 // enter takes the lock to run input, and reports whether it did; if not, post follows.
 // A goroutine shared with other transports does not wait for the lock. Cheap input,
 // such as STUN, need not wait for the handshake workers.
-func (p *peer) enter(shared, cheap bool) bool {
-	q := &p.queue
+func (t *transport) enter(shared, cheap bool) bool {
+	q := &t.queue
 	direct := q.direct.Load()
 	switch {
 	case direct && !shared:
-		p.mu.Lock()
-		p.runQueued() // it came before
+		t.mu.Lock()
+		t.runQueued() // it came before
 		return true
 	case q.some.Load() || !direct && !cheap || shared && q.workersOnly:
 		return false
 	}
-	return p.mu.TryLock()
+	return t.mu.TryLock()
 }
 
 // post calls put to add to the queue.
-func (p *peer) post(put func(in *input)) {
-	q := &p.queue
+func (t *transport) post(put func(in *input)) {
+	q := &t.queue
 	q.mu.Lock()
 	if q.input == nil {
 		q.input = inputs.Get().(*input)
@@ -146,36 +146,36 @@ func (p *peer) post(put func(in *input)) {
 	q.mu.Unlock()
 	switch {
 	case !q.direct.Load() || q.workersOnly:
-		p.list()
-	case p.mu.TryLock():
-		p.mu.Unlock() // it runs the queue, or the holder's Unlock does
+		t.list()
+	case t.mu.TryLock():
+		t.mu.Unlock() // it runs the queue, or the holder's Unlock does
 	}
 }
 
 // list makes a worker run the transport.
-func (p *peer) list() {
-	if q := &p.queue; q.listed.CompareAndSwap(false, true) {
-		q.workers.add(p)
+func (t *transport) list() {
+	if q := &t.queue; q.listed.CompareAndSwap(false, true) {
+		q.workers.add(t)
 	}
 }
 
 // postDatagrams queues datagrams, if there is room.
-func (p *peer) postDatagrams(now time.Time, r ice.Route, b []byte, segment int) {
+func (t *transport) postDatagrams(now time.Time, r ice.Route, b []byte, segment int) {
 	limit := maxConnecting
-	if p.queue.direct.Load() {
+	if t.queue.direct.Load() {
 		limit = maxQueued
 	}
-	limit = min(limit, p.memory.quota()-int(p.charged.Load()))
-	p.post(func(in *input) {
+	limit = min(limit, t.memory.quota()-int(t.charged.Load()))
+	t.post(func(in *input) {
 		if in.addDatagrams(now, r, b, segment, limit) {
-			p.memory.add(costOf(b, segment))
+			t.memory.add(costOf(b, segment))
 		}
 	})
 }
 
 // postClosed queues the failure of a socket or connection.
-func (p *peer) postClosed(c closedRoute) {
-	p.post(func(in *input) {
+func (t *transport) postClosed(c closedRoute) {
+	t.post(func(in *input) {
 		known := slices.ContainsFunc(in.closed, func(o closedRoute) bool { return o.route == c.route })
 		if !known && len(in.closed) < maxClosed {
 			in.closed = append(in.closed, c)
@@ -185,8 +185,8 @@ func (p *peer) postClosed(c closedRoute) {
 
 // runQueued runs the queued input. The lock is held from when the input is taken until
 // it has been run, which keeps its order.
-func (p *peer) runQueued() {
-	q := &p.queue
+func (t *transport) runQueued() {
+	q := &t.queue
 	if !q.some.Load() {
 		return
 	}
@@ -196,29 +196,29 @@ func (p *peer) runQueued() {
 	q.some.Store(false)
 	q.mu.Unlock()
 	defer in.release()
-	p.memory.add(-in.cost)
-	if p.closed {
+	t.memory.add(-in.cost)
+	if t.closed {
 		return
 	}
 	if in.start {
-		p.core.beginDTLS(p.now())
+		t.core.beginDTLS(t.now())
 	}
 	for _, d := range in.datagrams {
-		p.take(d.at, d.route, in.bytes[d.start:d.end:d.end], d.segment)
+		t.take(d.at, d.route, in.bytes[d.start:d.end:d.end], d.segment)
 	}
 	for _, c := range in.closed {
-		p.routeClosed(p.now(), c)
+		t.routeClosed(t.now(), c)
 	}
 	if in.writable {
-		p.full = false
+		t.full = false
 	}
 	if in.addresses != nil {
-		p.newAddresses(p.now(), in.addresses)
+		t.newAddresses(t.now(), in.addresses)
 	}
 	if in.expired {
-		p.expire(in.expiredAt)
+		t.expire(in.expiredAt)
 	}
-	if !p.closed {
-		p.run(p.now())
+	if !t.closed {
+		t.run(t.now())
 	}
 }

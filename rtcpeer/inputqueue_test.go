@@ -15,10 +15,10 @@ import (
 
 // connectedPeer returns a peer of a Host, without sockets, that counts as
 // connected. seen is called with its datagrams, which reach nothing else.
-func connectedPeer(t *testing.T, h *Host, seen func(b []byte)) *peer {
+func connectedPeer(t *testing.T, h *Host, seen func(b []byte)) *transport {
 	t.Helper()
 	cfg := Config{Host: h, Filter: func(_ bool, b []byte) bool { seen(b); return false }}
-	p, err := newPeer(cfg, nil, func() {})
+	p, err := newTransport(cfg, nil, func() {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestQueueIsBounded(t *testing.T) {
 			t.Errorf("%d datagrams of %d bytes wait, want %d at least", n, c.segment, c.want)
 		}
 	}
-	h.memory.peers.Store(1000)
+	h.memory.connections.Store(1000)
 	h.memory.used.Add(DefaultHostMemory)
 	h.memory.limit = 100 << 20
 	p.mu.Lock()
@@ -184,7 +184,7 @@ func TestHeldPeersStallNobody(t *testing.T) {
 	}
 	t.Cleanup(func() { h.Close() })
 	var xs, ys [4]*DataChannel // 0 and 1 are held
-	var held [2]*peer
+	var held [2]*transport
 	// Without the other transport: a connection whose path is held up moves to it.
 	pair := func(overTCP bool) (b *Conn, x, y *DataChannel) {
 		drop := withoutUDP
@@ -199,7 +199,7 @@ func TestHeldPeersStallNobody(t *testing.T) {
 		xs[i], ys[i] = x, y
 		transfer(t, x, y)
 		if i < len(held) {
-			held[i] = b.ext.(*stack).peer
+			held[i] = b.ext.(*stack).transport
 		}
 	}
 	const messages = 300

@@ -177,21 +177,21 @@ func routedAddresses() (addrs []netip.Addr) {
 
 // addressChoice is the configured choice. Report names the addresses that it leaves
 // out.
-func (p *peer) addressChoice() addressChoice {
-	c := p.cfg.addressChoice()
+func (t *transport) addressChoice() addressChoice {
+	c := t.cfg.addressChoice()
 	c.left = func(a netip.Addr, reason error) {
-		p.dropLocal(a, reason)
-		if notAvailable(reason) && len(p.cfg.LocalAddresses) == 0 {
-			p.retryAddress(a, 1)
+		t.dropLocal(a, reason)
+		if notAvailable(reason) && len(t.cfg.LocalAddresses) == 0 {
+			t.retryAddress(a, 1)
 		}
 	}
 	return c
 }
 
 // dropLocal adds an address to Report that is no candidate.
-func (p *peer) dropLocal(a netip.Addr, reason error) {
-	p.log.Info("no candidate from address", "address", a, "error", reason)
-	p.core.agent.Drop(ice.Dropped{Candidate: a.String(), Local: true, Reason: reason})
+func (t *transport) dropLocal(a netip.Addr, reason error) {
+	t.log.Info("no candidate from address", "address", a, "error", reason)
+	t.core.agent.Drop(ice.Dropped{Candidate: a.String(), Local: true, Reason: reason})
 }
 
 // An address that could not be bound is tried again. An IPv6 address may be tentative:
@@ -204,93 +204,93 @@ const (
 
 // retryAddress tries an address again later. Gathering is not complete while it is the
 // only one.
-func (p *peer) retryAddress(a netip.Addr, attempt int) {
+func (t *transport) retryAddress(a netip.Addr, attempt int) {
 	if attempt == 1 {
-		p.gatherer.tentative++
+		t.gatherer.tentative++
 	}
 	time.AfterFunc(addressRetry, func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		g := &p.gatherer
-		if p.closed {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		g := &t.gatherer
+		if t.closed {
 			return
 		}
-		now := p.now()
+		now := t.now()
 		known := slices.ContainsFunc(g.locals, func(l local) bool { return l.addr.Addr() == a })
-		if !known && p.addresses() < maxLocalAddresses && !p.addLocal(now, a) && attempt < addressRetries {
-			p.retryAddress(a, attempt+1)
+		if !known && t.addresses() < maxLocalAddresses && !t.addLocal(now, a) && attempt < addressRetries {
+			t.retryAddress(a, attempt+1)
 			return
 		}
 		g.tentative--
-		p.endOfLocal(now)
-		p.run(now)
+		t.endOfLocal(now)
+		t.run(now)
 	})
 }
 
 // endOfLocal tells the agent that all addresses and servers are known, if they are.
-func (p *peer) endOfLocal(now time.Time) {
-	if g := &p.gatherer; len(g.underway) == 0 && (g.tentative == 0 || len(g.locals) > 0) {
-		p.core.agent.EndOfLocal(now)
+func (t *transport) endOfLocal(now time.Time) {
+	if g := &t.gatherer; len(g.underway) == 0 && (g.tentative == 0 || len(g.locals) > 0) {
+		t.core.agent.EndOfLocal(now)
 	}
 }
 
 // addressesChanged takes all addresses of the machine after a change. New ones get
 // sockets and candidates, and those that are gone lose them. The agent decides which
 // pair carries data.
-func (p *peer) addressesChanged(all []netip.Addr) {
-	if !p.enter(true, true) {
-		p.post(func(in *input) { in.addresses = all })
+func (t *transport) addressesChanged(all []netip.Addr) {
+	if !t.enter(true, true) {
+		t.post(func(in *input) { in.addresses = all })
 		return
 	}
-	defer p.mu.Unlock()
-	if !p.closed {
-		now := p.now()
-		p.newAddresses(now, all)
-		p.run(now)
+	defer t.mu.Unlock()
+	if !t.closed {
+		now := t.now()
+		t.newAddresses(now, all)
+		t.run(now)
 	}
 }
 
 // newAddresses does the work of addressesChanged. The lock is held; run follows.
-func (p *peer) newAddresses(now time.Time, all []netip.Addr) {
-	if p.ports == nil {
+func (t *transport) newAddresses(now time.Time, all []netip.Addr) {
+	if t.ports == nil {
 		return
 	}
-	g := &p.gatherer
+	g := &t.gatherer
 	// An address that still exists stays, even if the choice would leave it out now:
 	// the connection may use it.
 	for _, l := range slices.Clone(g.locals) {
 		if !slices.Contains(all, l.addr.Addr()) {
-			p.removeLocal(now, l)
+			t.removeLocal(now, l)
 		}
 	}
 	added := false
-	chosen := p.addressChoice().from(all)
+	chosen := t.addressChoice().from(all)
 	for _, a := range chosen {
 		known := slices.ContainsFunc(g.locals, func(l local) bool { return l.addr.Addr() == a })
-		if !known && p.roomForAddress(now, chosen) {
-			added = p.addLocal(now, a) || added
+		if !known && t.roomForAddress(now, chosen) {
+			added = t.addLocal(now, a) || added
 		}
 	}
 	if added {
-		p.endOfLocal(now)
+		t.endOfLocal(now)
 	}
 }
 
 // roomForAddress reports whether one more address may be used. An address that the
 // choice leaves out now, and that carries no data, makes room.
-func (p *peer) roomForAddress(now time.Time, chosen []netip.Addr) bool {
-	if p.addresses() < maxLocalAddresses {
+func (t *transport) roomForAddress(now time.Time, chosen []netip.Addr) bool {
+	if t.addresses() < maxLocalAddresses {
 		return true
 	}
-	selected, _ := p.core.agent.Selected()
-	for _, l := range slices.Clone(p.gatherer.locals) {
+	selected, _ := t.core.agent.Selected()
+	for _, l := range slices.Clone(t.gatherer.locals) {
 		if a := l.addr.Addr(); !slices.Contains(chosen, a) && a != selected.Local {
-			for _, o := range slices.Clone(p.gatherer.locals) {
+			for _, o := range slices.Clone(t.gatherer.locals) {
 				if o.addr.Addr() == a {
-					p.removeLocal(now, o)
+					t.removeLocal(now, o)
 				}
 			}
-			p.dropLocal(a, errTooManyAddresses)
+			t.dropLocal(a, errTooManyAddresses)
 			return true
 		}
 	}
@@ -298,54 +298,54 @@ func (p *peer) roomForAddress(now time.Time, chosen []netip.Addr) bool {
 }
 
 // addresses counts the addresses in use, each of which may have several sockets.
-func (p *peer) addresses() int {
+func (t *transport) addresses() int {
 	seen := map[netip.Addr]bool{}
-	for _, l := range p.gatherer.locals {
+	for _, l := range t.gatherer.locals {
 		seen[l.addr.Addr()] = true
 	}
 	return len(seen)
 }
 
 // addLocal adds an address that has come.
-func (p *peer) addLocal(now time.Time, a netip.Addr) bool {
-	g := &p.gatherer
-	sock := p.freeSock()
-	q, locals, err := p.network.appeared(p, sock, a)
+func (t *transport) addLocal(now time.Time, a netip.Addr) bool {
+	g := &t.gatherer
+	sock := t.freeSock()
+	q, locals, err := t.network.appeared(t, sock, a)
 	if err == nil && q != nil {
 		err = q.AddUfrag(g.ufrag)
 	}
 	if err != nil {
-		p.dropLocal(a, err)
+		t.dropLocal(a, err)
 		if q != nil {
 			q.Close()
 		}
 		return false
 	}
 	if q != nil {
-		p.setPort(sock, q)
+		t.setPort(sock, q)
 	}
-	p.log.Info("address appeared", "address", a)
-	p.setGathering(GatheringStateGathering)
-	p.core.agent.GatherUntil(now, now.Add(p.cfg.gatherTimeout()))
+	t.log.Info("address appeared", "address", a)
+	t.setGathering(GatheringStateGathering)
+	t.core.agent.GatherUntil(now, now.Add(t.cfg.gatherTimeout()))
 	g.locals = append(g.locals, locals...)
-	if l, ok := p.addDialer(a); ok {
+	if l, ok := t.addDialer(a); ok {
 		locals = append(locals, l)
 	}
 	for _, l := range locals {
-		p.offerLocal(now, l)
+		t.offerLocal(now, l)
 	}
 	return true
 }
 
 // removeLocal removes an address that has gone.
-func (p *peer) removeLocal(now time.Time, l local) {
-	g := &p.gatherer
-	p.log.Info("address disappeared", "address", l.addr)
-	before := p.core.agent.Report().Local
-	p.core.agent.RemoveLocal(now, l.sock, l.addr)
+func (t *transport) removeLocal(now time.Time, l local) {
+	g := &t.gatherer
+	t.log.Info("address disappeared", "address", l.addr)
+	before := t.core.agent.Report().Local
+	t.core.agent.RemoveLocal(now, l.sock, l.addr)
 	g.locals = slices.DeleteFunc(g.locals, func(o local) bool { return o == l })
-	g.forget(before, p.core.agent.Report().Local)
-	if q := p.port(l.sock); q != nil && p.network.vanished(q) {
-		p.ports[l.sock] = nil
+	g.forget(before, t.core.agent.Report().Local)
+	if q := t.port(l.sock); q != nil && t.network.vanished(q) {
+		t.ports[l.sock] = nil
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 )
 
-// A peerMutex is the lock of a peer. Unlock wakes the goroutines that the
+// A transportMutex is the lock of a transport. Unlock wakes the goroutines that the
 // holder has something for, lets a goroutine that waits for the lock go first, and
 // runs the input that others queued because they did not get the lock.
 //
@@ -15,15 +15,15 @@ import (
 // program that sends in a loop takes the lock again before a waiting goroutine is
 // awake, for up to a millisecond: a small message beside a bulk transfer would
 // wait that long.
-type peerMutex struct {
+type transportMutex struct {
 	mu      sync.Mutex
 	waiting atomic.Int32 // goroutines in Lock
 
-	peer     *peer // its queued input is run by Unlock; nil: none
-	wakeups  [4]wakeup
-	nWakeups int
-	notify   func() // called by Unlock where notified is set; does not block
-	notified bool
+	transport *transport // its queued input is run by Unlock; nil: none
+	wakeups   [4]wakeup
+	nWakeups  int
+	notify    func() // called by Unlock where notified is set; does not block
+	notified  bool
 }
 
 // A wakeup is one call of a ChannelWaker that waits for Unlock.
@@ -41,7 +41,7 @@ func (w wakeup) run() {
 	}
 }
 
-func (m *peerMutex) Lock() {
+func (m *transportMutex) Lock() {
 	if m.mu.TryLock() {
 		return
 	}
@@ -50,10 +50,10 @@ func (m *peerMutex) Lock() {
 	m.waiting.Add(-1)
 }
 
-func (m *peerMutex) TryLock() bool { return m.mu.TryLock() }
+func (m *transportMutex) TryLock() bool { return m.mu.TryLock() }
 
 // wake makes Unlock wake blocked calls of a channel. The lock is held.
-func (m *peerMutex) wake(w wakeup) {
+func (m *transportMutex) wake(w wakeup) {
 	if w.waker == nil {
 		return // no DataChannel knows the channel: no call is blocked
 	}
@@ -71,10 +71,10 @@ func (m *peerMutex) wake(w wakeup) {
 	m.nWakeups++
 }
 
-func (m *peerMutex) Unlock() {
-	p := m.peer
-	if p != nil && p.queue.direct.Load() {
-		p.runQueued() // once: the workers run what is queued from here on
+func (m *transportMutex) Unlock() {
+	t := m.transport
+	if t != nil && t.queue.direct.Load() {
+		t.runQueued() // once: the workers run what is queued from here on
 	}
 	wakeups, n := m.wakeups, m.nWakeups
 	if n > 0 {
@@ -83,8 +83,8 @@ func (m *peerMutex) Unlock() {
 	notified := m.notified
 	m.notified = false
 	m.mu.Unlock()
-	if p != nil && p.queue.some.Load() {
-		p.list()
+	if t != nil && t.queue.some.Load() {
+		t.list()
 	}
 	for _, w := range wakeups[:n] {
 		w.run()

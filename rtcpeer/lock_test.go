@@ -13,7 +13,7 @@ func (w *countingWaker) WakeSenders()   { w.senders++ }
 // Unlock runs each wake-up once. Where there are too many to be kept, wake runs
 // them itself.
 func TestPeerMutexWakes(t *testing.T) {
-	var m peerMutex
+	var m transportMutex
 	wakers := make([]countingWaker, 3*len(m.wakeups))
 	m.Lock()
 	for i := range wakers {
@@ -42,7 +42,7 @@ func TestPeerMutexWakes(t *testing.T) {
 
 // notify is called once for all events, with the lock free.
 func TestPeerMutexNotifies(t *testing.T) {
-	var m peerMutex
+	var m transportMutex
 	calls := 0
 	m.notify = func() {
 		calls++

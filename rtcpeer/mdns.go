@@ -52,34 +52,34 @@ func (u *mdnsUser) release() {
 
 // writeMDNS sends a query for a remote name, or an answer about a local one (RFC
 // 6762).
-func (p *peer) writeMDNS(r ice.Route, b []byte) {
-	if p.useMDNS(); p.mdns != nil {
-		p.mdns.port.Write(r, b)
+func (t *transport) writeMDNS(r ice.Route, b []byte) {
+	if t.useMDNS(); t.mdns != nil {
+		t.mdns.port.Write(r, b)
 	}
 }
 
 // useMDNS opens the sockets, unless they are open.
-func (p *peer) useMDNS() {
-	if p.closed || !p.multicast || p.mdns != nil {
+func (t *transport) useMDNS() {
+	if t.closed || !t.multicast || t.mdns != nil {
 		return
 	}
-	u, err := acquireMDNS(p)
+	u, err := acquireMDNS(t)
 	if err != nil {
-		p.log.Warn("no multicast DNS: names ending in .local cannot be looked up or answered for", "error", err)
+		t.log.Warn("no multicast DNS: names ending in .local cannot be looked up or answered for", "error", err)
 		return
 	}
-	p.mdns = u
+	t.mdns = u
 }
 
 // nameOf returns the name that hides a local address: a random UUID (RFC 9562 §5.4).
-func (p *peer) nameOf(a netip.Addr) string {
-	g := &p.gatherer
+func (t *transport) nameOf(a netip.Addr) string {
+	g := &t.gatherer
 	if g.names == nil {
 		g.names = map[netip.Addr]string{}
 	}
 	if g.names[a] == "" {
 		var u [16]byte
-		if _, err := io.ReadFull(p.random, u[:]); err != nil {
+		if _, err := io.ReadFull(t.random, u[:]); err != nil {
 			rand.Read(u[:]) // never fails
 		}
 		u[6], u[8] = u[6]&0x0f|0x40, u[8]&0x3f|0x80
@@ -89,9 +89,9 @@ func (p *peer) nameOf(a netip.Addr) string {
 }
 
 // releaseMDNS closes the sockets, once names are not needed any more.
-func (p *peer) releaseMDNS() {
-	if p.mdns != nil {
-		p.mdns.release()
-		p.mdns = nil
+func (t *transport) releaseMDNS() {
+	if t.mdns != nil {
+		t.mdns.release()
+		t.mdns = nil
 	}
 }

@@ -156,8 +156,8 @@ func TestRestartsUnderLoad(t *testing.T) {
 					restarting = []*simPeer{a, b}
 				}
 				var before [2]string
-				before[0], _ = a.peer().core.agent.Credentials()
-				before[1], _ = b.peer().core.agent.Credentials()
+				before[0], _ = a.transport().core.agent.Credentials()
+				before[1], _ = b.transport().core.agent.Credentials()
 				for _, p := range restarting {
 					if err := errors.Join(p.RestartICE(), p.CreateOffer()); err != nil {
 						t.Fatalf("restart %d: %v", i, err)
@@ -169,7 +169,7 @@ func TestRestartsUnderLoad(t *testing.T) {
 					return a.SignalingState() == SignalingStateStable && b.SignalingState() == SignalingStateStable && !w.Now().Before(settled)
 				})
 				for j, p := range []*simPeer{a, b} {
-					if after, _ := p.peer().core.agent.Credentials(); after == before[j] {
+					if after, _ := p.transport().core.agent.Credentials(); after == before[j] {
 						t.Fatalf("restart %d did not restart", i)
 					}
 					if s := p.ConnectionState(); s != StateConnected {
@@ -181,7 +181,7 @@ func TestRestartsUnderLoad(t *testing.T) {
 				t.Errorf("%d collisions of offers in %d restarts", *collisions, restarts)
 			}
 			l.caughtUp(10*time.Second, "all messages, in the end")
-			if r, ok := a.peer().core.agent.Selected(); !ok || strings.HasPrefix(way, "relayed") != (r.Remote.Addr() == stunServer.Addr()) {
+			if r, ok := a.transport().core.agent.Selected(); !ok || strings.HasPrefix(way, "relayed") != (r.Remote.Addr() == stunServer.Addr()) {
 				t.Errorf("%v is selected", r)
 			}
 			t.Logf("%d restarts, %d and %d messages", restarts, l.streams[0].sent, l.streams[1].sent)
@@ -261,7 +261,7 @@ func TestRealRestarts(t *testing.T) {
 			restarts /= 10
 		}
 		agreed := func(c *Conn) string { // the ufrag of the descriptions that were
-			p := c.ext.(*stack).peer
+			p := c.ext.(*stack).transport
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			return p.neg.local.ufrag
@@ -363,7 +363,7 @@ func TestPathDies(t *testing.T) {
 	l := newSimLoad(t, w, a, b)
 	var worst time.Duration
 	for i := range 20 {
-		r, ok := a.peer().core.agent.Selected()
+		r, ok := a.transport().core.agent.Selected()
 		if !ok {
 			t.Fatalf("death %d: nothing is selected", i)
 		}
@@ -373,7 +373,7 @@ func TestPathDies(t *testing.T) {
 		l.until(time.Second, "messages that are lost", func() bool { return w.Now().Sub(start) >= 200*time.Millisecond })
 		l.caughtUp(2*time.Second, fmt.Sprintf("messages after death %d", i))
 		worst = max(worst, w.Now().Sub(start))
-		if now, _ := a.peer().core.agent.Selected(); now == r {
+		if now, _ := a.transport().core.agent.Selected(); now == r {
 			t.Errorf("death %d: the dead path is still in use", i)
 		}
 		w.Both(r.Local, r.Remote.Addr(), w.Default)
@@ -397,7 +397,7 @@ func TestLongerPath(t *testing.T) {
 	a, b := newSimPeer(t, w, Config{}, "10.0.0.1", "10.0.1.1"), newSimPeer(t, w, Config{}, "10.0.0.2", "10.0.1.2")
 	l := newSimLoad(t, w, a, b)
 	l.until(time.Minute, "messages", func() bool { return l.streams[0].sent > 10 })
-	r, ok := a.peer().core.agent.Selected()
+	r, ok := a.transport().core.agent.Selected()
 	if !ok {
 		t.Fatal("nothing is selected")
 	}
@@ -407,12 +407,12 @@ func TestLongerPath(t *testing.T) {
 			w.Both(netip.MustParseAddr(x), netip.MustParseAddr(y), simnet.Path{Delay: delay})
 		}
 	}
-	before := a.peer().core.assoc.Stats().MinRTT
+	before := a.transport().core.assoc.Stats().MinRTT
 	w.Both(r.Local, r.Remote.Addr(), simnet.Path{Down: true})
 	end := w.Now().Add(8 * time.Second)
 	w.After(8*time.Second, func() {})
 	l.until(time.Minute, "a while", func() bool { return !w.Now().Before(end) })
-	if s := a.peer().core.assoc.Stats(); before >= 2*delay || s.MinRTT < 2*delay {
+	if s := a.transport().core.assoc.Stats(); before >= 2*delay || s.MinRTT < 2*delay {
 		t.Errorf("lowest round trip %v before, %v afterwards, on a path of %v", before, s.MinRTT, 2*delay)
 	}
 	a.Close()
@@ -439,7 +439,7 @@ func TestInterfaceComesAndGoes(t *testing.T) {
 		!slices.Equal(states, []GatheringState{GatheringStateGathering, GatheringStateComplete}) {
 		t.Errorf("gathering states %v", states)
 	}
-	if r, _ := a.peer().core.agent.Selected(); r.Remote.Addr().String() != "10.0.0.2" {
+	if r, _ := a.transport().core.agent.Selected(); r.Remote.Addr().String() != "10.0.0.2" {
 		t.Errorf("a new address that is no better took the connection: %v", r)
 	}
 	if n := len(candidatesOf(t, b)); n != 2 {
@@ -463,7 +463,7 @@ func TestInterfaceComesAndGoes(t *testing.T) {
 
 func candidatesOf(t *testing.T, p *simPeer) []string {
 	t.Helper()
-	q := p.peer()
+	q := p.transport()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return slices.Clone(q.gatherer.candidates)

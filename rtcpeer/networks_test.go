@@ -60,7 +60,7 @@ func newNATWorld(seed uint64) *simnet.World {
 
 // remoteType is the type of the far candidate that p's data goes to.
 func (p *simPeer) remoteType() ice.CandidateType {
-	r, ok := p.peer().core.agent.Selected()
+	r, ok := p.transport().core.agent.Selected()
 	if !ok {
 		p.t.Fatal("no pair is selected")
 	}
@@ -322,7 +322,7 @@ func TestFollowedByData(t *testing.T) {
 	if _, err := w.Run(time.Second, nil); err != nil {
 		t.Fatal(err)
 	}
-	before, _ := b.peer().core.agent.Selected()
+	before, _ := b.transport().core.agent.Selected()
 	n.Reboot()
 	var tick func()
 	tick = func() {
@@ -331,7 +331,7 @@ func TestFollowedByData(t *testing.T) {
 	}
 	tick()
 	until(t, w, 200*time.Millisecond, "the other address", func() bool {
-		r, _ := b.peer().core.agent.Selected()
+		r, _ := b.transport().core.agent.Selected()
 		return r != before
 	})
 }

@@ -250,7 +250,7 @@ func TestMDNSCandidates(t *testing.T) {
 
 // Two connections find each other by their names alone.
 func TestMDNSBothWays(t *testing.T) {
-	u, err := acquireMDNS(&peer{closed: true})
+	u, err := acquireMDNS(&transport{closed: true})
 	if err != nil {
 		t.Skipf("no multicast here: %v", err)
 	}

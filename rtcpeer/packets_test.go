@@ -344,7 +344,7 @@ func TestMemoryLimitAndMaxChannels(t *testing.T) {
 			x.PutPacket(make([]byte, 20_000))
 		}
 		poll(5 * time.Second)
-		q := b.ext.(*stack).peer
+		q := b.ext.(*stack).transport
 		q.mu.Lock()
 		m := q.core.assoc.Memory()
 		used, most := m.Used(), m.Limit()

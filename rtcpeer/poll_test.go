@@ -337,7 +337,7 @@ func TestUnpolledChannels(t *testing.T) {
 			ch.Send(context.Background(), make([]byte, 10), false)
 		}
 		<-time.After(20 * time.Second)
-		q := p.b.ext.(*stack).peer
+		q := p.b.ext.(*stack).transport
 		charged := func() int {
 			q.mu.Lock()
 			defer q.mu.Unlock()

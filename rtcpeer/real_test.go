@@ -446,7 +446,7 @@ func TestHost(t *testing.T) {
 
 // Config.Filter sees every datagram both ways, with the connection's lock held.
 func TestFilter(t *testing.T) {
-	var p atomic.Pointer[peer]
+	var p atomic.Pointer[transport]
 	var unlocked atomic.Bool
 	seen := map[bool]int{}
 	a, _, x, y := realPairOf(t, Config{Filter: func(outgoing bool, b []byte) bool {
@@ -457,7 +457,7 @@ func TestFilter(t *testing.T) {
 		seen[outgoing]++
 		return len(b) > 0 && seen[outgoing]%10 != 0 // a tenth is lost
 	}}, Config{})
-	p.Store(a.ext.(*stack).peer)
+	p.Store(a.ext.(*stack).transport)
 	for range 50 {
 		if err := x.Send(context.Background(), make([]byte, 10_000), false); err != nil {
 			t.Fatal(err)

@@ -36,7 +36,7 @@ func recordsPair(t testing.TB, version uint16) (now time.Time, a, b *core) {
 	until(t, w, 10*time.Second, "both are connected", func() bool {
 		return p.ConnectionState() == StateConnected && q.ConnectionState() == StateConnected
 	})
-	return w.Now(), &p.peer().core, &q.peer().core
+	return w.Now(), &p.transport().core, &q.transport().core
 }
 
 // forge makes the tag of a record wrong.

@@ -31,7 +31,7 @@ var errNoSTUN = errors.New("STUN over TLS tells no address that UDP could use")
 // A connection is a connection to a TURN server, or a UDP socket for the server if the
 // transport has none of its own.
 type connection struct {
-	task
+	serverTask
 	server ice.Server
 	opened time.Time
 	lost   bool
@@ -65,16 +65,16 @@ func (u *serverURL) over() ice.Transport {
 // needsConnection reports whether a server is reached by other means than the
 // transport's UDP sockets. On a shared socket an allocation would collide with another
 // transport's: it belongs to the pair of the socket's address and the server's.
-func (p *peer) needsConnection(u serverURL) bool {
-	return u.turn && (u.over() != ice.OverUDP || p.cfg.Host != nil)
+func (t *transport) needsConnection(u serverURL) bool {
+	return u.turn && (u.over() != ice.OverUDP || t.cfg.Host != nil)
 }
 
 // reuseConnection asks a server again over its open connection.
-func (p *peer) reuseConnection(now time.Time, u serverURL, s ICEServer) bool {
-	for i := range p.gatherer.connections {
-		c := &p.gatherer.connections[i]
+func (t *transport) reuseConnection(now time.Time, u serverURL, s ICEServer) bool {
+	for i := range t.gatherer.connections {
+		c := &t.gatherer.connections[i]
 		if !c.lost && c.url == u && c.server.Username == s.Username && c.server.Password == s.Credential {
-			p.addServer(now, c.server)
+			t.addServer(now, c.server)
 			return true
 		}
 	}
@@ -89,52 +89,52 @@ type dialed struct {
 
 // connect opens the connection of a server and asks the server. It runs on a goroutine
 // of its own, without the lock.
-func (p *peer) connect(ctx context.Context, round int, t task) {
+func (t *transport) connect(ctx context.Context, round int, task serverTask) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	d, err := p.dial(ctx, t)
+	d, err := t.dial(ctx, task)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = ice.ErrServerTimeout
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed || round != p.gatherer.round {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed || round != t.gatherer.round {
 		if d.conn != nil {
 			d.conn.Close()
 		}
 		return
 	}
-	now := p.now()
+	now := t.now()
 	if err == nil {
-		err = p.attach(now, d, t)
+		err = t.attach(now, d, task)
 	}
 	if err != nil {
-		p.core.agent.ServerFailed(now, t.url.text, err)
-		if t.lost > 0 {
-			p.again(t)
+		t.core.agent.ServerFailed(now, task.url.text, err)
+		if task.lost > 0 {
+			t.again(task)
 		}
 	}
-	p.asked(now, t)
+	t.asked(now, task)
 }
 
 // sentOn takes a server's referral to another one.
-func (p *peer) sentOn(e ice.Event) {
-	for i := range p.gatherer.connections {
-		c := &p.gatherer.connections[i]
+func (t *transport) sentOn(e ice.Event) {
+	for i := range t.gatherer.connections {
+		c := &t.gatherer.connections[i]
 		if c.lost || c.server.Sock != e.Sock {
 			continue
 		}
 		c.lost = true
-		p.port(e.Sock).Close()
-		p.ports[e.Sock] = nil
-		t := c.task
-		if t.alternate, t.domain = e.Addr, e.Domain; t.hops >= maxAlternates {
-			p.core.agent.ServerFailed(p.now(), t.url.text, errAlternates)
-			p.core.agent.EndOfLocal(p.now())
+		t.port(e.Sock).Close()
+		t.ports[e.Sock] = nil
+		task := c.serverTask
+		if task.alternate, task.domain = e.Addr, e.Domain; task.hops >= maxAlternates {
+			t.core.agent.ServerFailed(t.now(), task.url.text, errAlternates)
+			t.core.agent.EndOfLocal(t.now())
 			return
 		}
-		t.hops++
-		p.begin(t)
+		task.hops++
+		t.begin(task)
 		return
 	}
 }
@@ -142,39 +142,39 @@ func (p *peer) sentOn(e ice.Event) {
 var errAlternates = errors.New("it sends its clients from one server to the next")
 
 // again schedules opening a lost connection again.
-func (p *peer) again(t task) {
-	g := &p.gatherer
-	t.alternate, t.domain, t.hops = netip.AddrPort{}, "", 0
-	wait := min(retryFirst<<min(t.lost-1, 6), retryMost)
+func (t *transport) again(task serverTask) {
+	g := &t.gatherer
+	task.alternate, task.domain, task.hops = netip.AddrPort{}, "", 0
+	wait := min(retryFirst<<min(task.lost-1, 6), retryMost)
 	round := g.round
 	timer := time.AfterFunc(wait, func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if !p.closed && round == p.gatherer.round {
-			t.lost++
-			p.begin(t)
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if !t.closed && round == t.gatherer.round {
+			task.lost++
+			t.begin(task)
 		}
 	})
 	for i := range g.connections {
-		if c := &g.connections[i]; c.lost && c.url == t.url {
+		if c := &g.connections[i]; c.lost && c.url == task.url {
 			c.retry = timer
 		}
 	}
 }
 
 // dial opens a connection to a server, or only looks up its address for UDP.
-func (p *peer) dial(ctx context.Context, t task) (dialed, error) {
-	u := t.url
+func (t *transport) dial(ctx context.Context, task serverTask) (dialed, error) {
+	u := task.url
 	address := net.JoinHostPort(u.host, fmt.Sprint(u.port))
-	if t.alternate.IsValid() {
-		address = t.alternate.String()
+	if task.alternate.IsValid() {
+		address = task.alternate.String()
 	}
 	network := "udp"
 	if u.transport == "tcp" {
 		network = "tcp"
 	}
 	if u.over() == ice.OverDTLS {
-		return p.dialDTLS(ctx, t)
+		return t.dialDTLS(ctx, task)
 	}
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, network, address)
@@ -187,7 +187,7 @@ func (p *peer) dial(ctx context.Context, t task) (dialed, error) {
 		conn.Close() // it was only needed for the address
 		d.conn = nil
 	case ice.OverTLS:
-		secured := tls.Client(conn, p.tlsConfig(t))
+		secured := tls.Client(conn, t.tlsConfig(task))
 		if err := secured.HandshakeContext(ctx); err != nil {
 			conn.Close()
 			return dialed{}, err
@@ -198,16 +198,16 @@ func (p *peer) dial(ctx context.Context, t task) (dialed, error) {
 }
 
 // tlsConfig is the program's configuration for this server.
-func (p *peer) tlsConfig(t task) *tls.Config {
+func (t *transport) tlsConfig(task serverTask) *tls.Config {
 	cfg := &tls.Config{}
-	if p.cfg.TLSConfig != nil {
-		cfg = p.cfg.TLSConfig.Clone()
+	if t.cfg.TLSConfig != nil {
+		cfg = t.cfg.TLSConfig.Clone()
 	}
 	switch {
-	case t.domain != "":
-		cfg.ServerName = t.domain // RFC 8489 §14.16
+	case task.domain != "":
+		cfg.ServerName = task.domain // RFC 8489 §14.16
 	case cfg.ServerName == "":
-		cfg.ServerName = t.url.host
+		cfg.ServerName = task.url.host
 	}
 	return cfg
 }
@@ -216,16 +216,16 @@ func (p *peer) tlsConfig(t task) *tls.Config {
 // TLS.
 //
 // The addresses of a name are tried in turn, each for its share of the time.
-func (p *peer) dialDTLS(ctx context.Context, t task) (d dialed, err error) {
-	if t.alternate.IsValid() {
-		return p.dialDTLSAddress(ctx, t, t.alternate)
+func (t *transport) dialDTLS(ctx context.Context, task serverTask) (d dialed, err error) {
+	if task.alternate.IsValid() {
+		return t.dialDTLSAddress(ctx, task, task.alternate)
 	}
-	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", t.url.host)
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", task.url.host)
 	if err != nil {
 		return dialed{}, err
 	}
 	return eachInTurn(ctx, addrs, func(ctx context.Context, a netip.Addr) (dialed, error) {
-		return p.dialDTLSAddress(ctx, t, netip.AddrPortFrom(a.Unmap(), t.url.port))
+		return t.dialDTLSAddress(ctx, task, netip.AddrPortFrom(a.Unmap(), task.url.port))
 	})
 }
 
@@ -252,12 +252,12 @@ func eachInTurn(ctx context.Context, addrs []netip.Addr, dial func(context.Conte
 
 var errNoAddress = errors.New("the server's name has no address")
 
-func (p *peer) dialDTLSAddress(ctx context.Context, t task, remote netip.AddrPort) (dialed, error) {
+func (t *transport) dialDTLSAddress(ctx context.Context, task serverTask, remote netip.AddrPort) (dialed, error) {
 	socket, err := net.ListenUDP("udp", nil)
 	if err != nil {
 		return dialed{}, err
 	}
-	cfg := p.tlsConfig(t)
+	cfg := t.tlsConfig(task)
 	conn, err := dtlsnet.Dial(ctx, socket, net.UDPAddrFromAddrPort(remote), dtls.Config{
 		ServerName: hostName(cfg.ServerName),
 		VerifyPeer: func(chain [][]byte) error { return verifyChain(cfg, chain) },
@@ -319,9 +319,9 @@ func unmapped(a netip.AddrPort) netip.AddrPort {
 }
 
 // attach makes a port of a connection, and makes the agent ask the server over it.
-func (p *peer) attach(now time.Time, d dialed, t task) error {
-	g := &p.gatherer
-	u := t.url
+func (t *transport) attach(now time.Time, d dialed, task serverTask) error {
+	g := &t.gatherer
+	u := task.url
 	// Its lost connection is of no more use.
 	g.connections = slices.DeleteFunc(g.connections, func(c connection) bool { return c.lost && c.url == u })
 	if len(g.connections) >= maxConnections {
@@ -330,62 +330,62 @@ func (p *peer) attach(now time.Time, d dialed, t task) error {
 		}
 		return ice.ErrTooManyServers
 	}
-	sock := p.freeSock()
+	sock := t.freeSock()
 	var q port
 	if d.conn != nil {
 		framing := streammux.TURN
 		if u.over() == ice.OverDTLS {
 			framing = streammux.Packets
 		}
-		q = streammux.New(d.conn, streammux.Config{Handler: p, Sock: sock, Remote: d.remote, Framing: framing})
+		q = streammux.New(d.conn, streammux.Config{Handler: t, Sock: sock, Remote: d.remote, Framing: framing})
 	} else {
 		any := netip.IPv4Unspecified()
 		if d.remote.Addr().Is6() {
 			any = netip.IPv6Unspecified()
 		}
-		socket, err := udpmux.Listen(udpmux.Config{Addr: netip.AddrPortFrom(any, 0), BusyPoll: p.cfg.BusyPoll, Logger: p.log})
+		socket, err := udpmux.Listen(udpmux.Config{Addr: netip.AddrPortFrom(any, 0), BusyPoll: t.cfg.BusyPoll, Logger: t.log})
 		if err != nil {
 			return err
 		}
-		attached, err := socket.Attach(p, sock, true)
+		attached, err := socket.Attach(t, sock, true)
 		if err != nil {
 			socket.Close()
 			return err
 		}
 		q = privatePort{attached, socket}
 	}
-	if p.cfg.Filter != nil {
-		q = filteredPort{q, p.cfg.Filter}
+	if t.cfg.Filter != nil {
+		q = filteredPort{q, t.cfg.Filter}
 	}
-	p.setPort(sock, q)
+	t.setPort(sock, q)
 	server := ice.Server{
 		URL: u.text, Addr: d.remote, TURN: true, Sock: sock, Transport: u.over(),
-		Username: t.server.Username, Password: t.server.Credential,
+		Username: task.server.Username, Password: task.server.Credential,
 	}
-	g.connections = append(g.connections, connection{task: t, server: server, opened: now})
-	p.addServer(now, server)
+	g.connections = append(g.connections, connection{serverTask: task, server: server, opened: now})
+	t.addServer(now, server)
 	return nil
 }
 
-func (p *peer) addServer(now time.Time, s ice.Server) {
-	if err := p.core.agent.AddServer(now, s); err != nil {
-		p.core.agent.ServerFailed(now, s.URL, err)
+func (t *transport) addServer(now time.Time, s ice.Server) {
+	if err := t.core.agent.AddServer(now, s); err != nil {
+		t.core.agent.ServerFailed(now, s.URL, err)
 	}
 }
 
 // connectionLost tells the agent that the connection of a server is gone.
-func (p *peer) connectionLost(now time.Time, sock ice.Sock, err error) {
-	for i := range p.gatherer.connections {
-		if c := &p.gatherer.connections[i]; c.server.Sock == sock && !c.lost {
+func (t *transport) connectionLost(now time.Time, sock ice.Sock, err error) {
+	for i := range t.gatherer.connections {
+		if c := &t.gatherer.connections[i]; c.server.Sock == sock && !c.lost {
 			c.lost = true
-			p.port(sock).Close()
-			p.ports[sock] = nil
-			p.core.agent.ConnectionFailed(now, sock, err)
-			t := c.task
-			if t.lost++; now.Sub(c.opened) > retryMost {
-				t.lost = 1
+			t.port(sock).Close()
+			t.ports[sock] = nil
+			t.core.agent.ConnectionFailed(now, sock, err)
+			task := c.serverTask
+			if task.lost++; now.Sub(c.opened) > retryMost {
+				task.lost = 1
 			}
-			p.again(t)
+			t.again(task)
 			return
 		}
 	}

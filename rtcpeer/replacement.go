@@ -90,100 +90,100 @@ func (r *replacement) expected() bool {
 }
 
 // hold has new data wait.
-func (p *core) hold(until time.Time) {
-	p.replacement.holdUntil = until
-	p.assoc.Suspend(!until.IsZero())
+func (c *core) hold(until time.Time) {
+	c.replacement.holdUntil = until
+	c.assoc.Suspend(!until.IsZero())
 }
 
 // answerWaits reports whether an answer after which the remote may replace its
 // transport has to wait: for acknowledgements, or for the end of the replacement before.
-func (p *core) answerWaits(now time.Time) bool {
-	switch r := &p.replacement; {
-	case p.agent.State() == ice.StateFailed:
+func (c *core) answerWaits(now time.Time) bool {
+	switch r := &c.replacement; {
+	case c.agent.State() == ice.StateFailed:
 		return false // nothing can be acknowledged
 	case r.state >= replacementDue:
 		return true
 	default:
-		return !p.assoc.Settled() && now.Before(r.holdUntil)
+		return !c.assoc.Settled() && now.Before(r.holdUntil)
 	}
 }
 
 // expectReplacement has evidence of another transport count from now on.
-func (p *core) expectReplacement(now time.Time) {
-	if p.established() {
-		p.replacement.state, p.replacement.since = replacementExpected, now
-		p.assoc.ExpectRenewal()
+func (c *core) expectReplacement(now time.Time) {
+	if c.established() {
+		c.replacement.state, c.replacement.since = replacementExpected, now
+		c.assoc.ExpectRenewal()
 	}
 }
 
 // doubt has the association show that it is still there.
-func (p *core) doubt(now time.Time) {
-	if r := &p.replacement; r.state == replacementExpected && p.established() {
+func (c *core) doubt(now time.Time) {
+	if r := &c.replacement; r.state == replacementExpected && c.established() {
 		r.state, r.since, r.probe = replacementDoubted, now, now
 	}
 }
 
 // replaced gives the old transport up, whose end is known by something else than its
 // ABORT. EventReplaced follows. It reports whether the remote can have replaced it.
-func (p *core) replaced(now time.Time) bool {
-	if !p.replacement.expected() || !p.assoc.Renew(now) {
-		p.replacement.state = replacementNone
+func (c *core) replaced(now time.Time) bool {
+	if !c.replacement.expected() || !c.assoc.Renew(now) {
+		c.replacement.state = replacementNone
 		return false
 	}
-	p.begun = false // what comes now is kept for the new DTLS connection
+	c.begun = false // what comes now is kept for the new DTLS connection
 	return true
 }
 
 // associationReplaced takes EventReplaced. The new DTLS connection is to be made.
-func (p *core) associationReplaced(now time.Time, e sctp.Event) {
-	p.begun, p.yields, p.beginAt = false, false, nil
-	p.rtt, p.route = 0, ice.Route{}
-	old := p.replacement
-	p.replacement = replacement{state: replacementDue, since: now, cause: e.Err}
+func (c *core) associationReplaced(now time.Time, e sctp.Event) {
+	c.begun, c.yields, c.beginAt = false, false, nil
+	c.rtt, c.route = 0, ice.Route{}
+	old := c.replacement
+	c.replacement = replacement{state: replacementDue, since: now, cause: e.Err}
 	if old.answer != nil { // the next replacement is already on its way
-		p.replacement.answer = old.answer
-		p.hold(old.holdUntil)
+		c.replacement.answer = old.answer
+		c.hold(old.holdUntil)
 	}
-	p.agent.Renew(now)
+	c.agent.Renew(now)
 }
 
 // advanceReplacement runs what is due of a replacement.
-func (p *core) advanceReplacement(now time.Time) {
-	r := &p.replacement
+func (c *core) advanceReplacement(now time.Time) {
+	r := &c.replacement
 	if !r.holdUntil.IsZero() && !now.Before(r.holdUntil) && r.answer == nil {
-		p.hold(time.Time{})
+		c.hold(time.Time{})
 	}
 	switch r.state {
 	case replacementDoubted:
-		p.advanceDoubt(now)
+		c.advanceDoubt(now)
 	case replacementBegun:
-		if !p.agent.Ready() && now.Sub(r.since) >= replacementWithin {
-			p.end(remoteClosed(r.cause))
+		if !c.agent.Ready() && now.Sub(r.since) >= replacementWithin {
+			c.end(remoteClosed(r.cause))
 		}
 	}
 }
 
 // advanceDoubt takes a sign of life, or its absence, or asks for one.
-func (p *core) advanceDoubt(now time.Time) {
-	switch r := &p.replacement; {
-	case p.assoc.Heard().Sub(r.since) > max(replacementProbe, p.rtt): // later than what was under way
-		p.expectReplacement(now)
-	case now.Sub(r.since) >= replacementSilence && p.agent.LastReceived().After(r.since):
-		p.replaced(now)
+func (c *core) advanceDoubt(now time.Time) {
+	switch r := &c.replacement; {
+	case c.assoc.Heard().Sub(r.since) > max(replacementProbe, c.rtt): // later than what was under way
+		c.expectReplacement(now)
+	case now.Sub(r.since) >= replacementSilence && c.agent.LastReceived().After(r.since):
+		c.replaced(now)
 	case !now.Before(r.probe):
 		r.probe = now.Add(replacementProbe)
-		p.assoc.Probe(now)
-		p.agent.ExpectAnswer(now)
+		c.assoc.Probe(now)
+		c.agent.ExpectAnswer(now)
 	}
 }
 
 // replacementTimeout is when advanceReplacement has something to do; zero: never.
-func (p *core) replacementTimeout() (at time.Time) {
-	r := &p.replacement
+func (c *core) replacementTimeout() (at time.Time) {
+	r := &c.replacement
 	switch {
 	case r.state == replacementDoubted:
 		at = r.probe
-	case r.state == replacementBegun && !p.agent.Ready():
+	case r.state == replacementBegun && !c.agent.Ready():
 		at = r.since.Add(replacementWithin)
 	}
 	if r.answer != nil && r.state >= replacementDue {
@@ -193,44 +193,44 @@ func (p *core) replacementTimeout() (at time.Time) {
 }
 
 // beginReplacement makes the DTLS connection of the new transport.
-func (p *peer) beginReplacement(now time.Time) {
-	p.log.Info("the peer has replaced its transport", "error", p.core.replacement.cause)
-	p.core.replacement.state = replacementBegun
-	p.full = false
-	if err := p.makeDTLS(now, p.neg.currentRemote, p.core.client); err != nil {
-		p.core.end(err)
+func (t *transport) beginReplacement(now time.Time) {
+	t.log.Info("the peer has replaced its transport", "error", t.core.replacement.cause)
+	t.core.replacement.state = replacementBegun
+	t.full = false
+	if err := t.makeDTLS(now, t.neg.currentRemote, t.core.client); err != nil {
+		t.core.end(err)
 	}
 }
 
 // tagChanges takes an offer after which the remote may replace its transport. The
 // answer waits, and data with it.
-func (p *peer) tagChanges(now time.Time) {
-	p.core.hold(now.Add(drainMost))
+func (t *transport) tagChanges(now time.Time) {
+	t.core.hold(now.Add(drainMost))
 }
 
 // emitAnswer gives the program an answer, or has it wait if it is to one of those
 // offers.
-func (p *peer) emitAnswer(now time.Time, d *description) {
-	r := &p.core.replacement
+func (t *transport) emitAnswer(now time.Time, d *description) {
+	r := &t.core.replacement
 	r.answer = nil
 	if !r.holdUntil.IsZero() {
-		if p.core.answerWaits(now) {
+		if t.core.answerWaits(now) {
 			r.answer = d
 			return
 		}
-		p.core.hold(now.Add(holdMost))
+		t.core.hold(now.Add(holdMost))
 	}
-	p.emit(Event{Kind: EventSessionDescription, Type: "answer", SDP: d.text})
+	t.emit(Event{Kind: EventSessionDescription, Type: "answer", SDP: d.text})
 }
 
 // answerApplied notes that the program has applied an answer to one of those offers.
-func (p *peer) answerApplied(now time.Time) {
-	p.core.hold(now.Add(holdMost))
-	p.core.expectReplacement(now)
+func (t *transport) answerApplied(now time.Time) {
+	t.core.hold(now.Add(holdMost))
+	t.core.expectReplacement(now)
 }
 
 // dropAnswer forgets an answer that waits: its offer was rolled back or replaced.
-func (p *peer) dropAnswer() {
-	p.core.replacement.answer = nil
-	p.core.hold(time.Time{})
+func (t *transport) dropAnswer() {
+	t.core.replacement.answer = nil
+	t.core.hold(time.Time{})
 }

@@ -98,7 +98,7 @@ func newStopPair(t *testing.T, w *simnet.World, cfg Config) *stopPair {
 // replaceTransport has a Conn do what a browser does on applying an answer that
 // rejects the section of its transport.
 func (p *simPeer) replaceTransport(t *testing.T, e ending) {
-	q := p.peer()
+	q := p.transport()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now, old := q.now(), q.core
@@ -304,8 +304,8 @@ func TestPageStopsTaggedSection(t *testing.T) {
 							t.Errorf("%s: only %d messages were sent", x.name, x.sent)
 						}
 					}
-					if s.b.ConnectionState() != StateConnected || s.b.peer().core.replacement.state > replacementExpected {
-						t.Errorf("%v, %d", s.b.ConnectionState(), s.b.peer().core.replacement.state)
+					if s.b.ConnectionState() != StateConnected || s.b.transport().core.replacement.state > replacementExpected {
+						t.Errorf("%v, %d", s.b.ConnectionState(), s.b.transport().core.replacement.state)
 					}
 					w.Both(s.a.addrs[0], s.b.addrs[0], simnet.Path{Delay: 20 * time.Millisecond})
 					s.a.Close()
@@ -366,7 +366,7 @@ func TestChannelsDuringReplacement(t *testing.T) {
 			t.Fatal(err)
 		}
 		until(t, w, time.Second, "the answer is applied", func() bool {
-			return !s.b.peer().core.replacement.holdUntil.IsZero() && s.b.SignalingState() == SignalingStateStable
+			return !s.b.transport().core.replacement.holdUntil.IsZero() && s.b.SignalingState() == SignalingStateStable
 		})
 		opened, err := s.b.OpenDataChannel("opened", ChannelOptions{})
 		if err != nil {
@@ -481,9 +481,9 @@ func TestPathChangeAfterTagChange(t *testing.T) {
 	s.run(5 * time.Second)
 	for i := range 3 {
 		s.a.move(fmt.Sprint("10.0.1.", i+1))
-		until(t, w, time.Minute, "it is asked for a sign of life", func() bool { return s.check() || s.b.peer().core.replacement.state == replacementDoubted })
+		until(t, w, time.Minute, "it is asked for a sign of life", func() bool { return s.check() || s.b.transport().core.replacement.state == replacementDoubted })
 		s.run(5 * time.Second)
-		if e := s.b.peer().core.replacement.state; e != replacementExpected {
+		if e := s.b.transport().core.replacement.state; e != replacementExpected {
 			t.Errorf("state %d", e)
 		}
 	}

@@ -38,24 +38,24 @@ func (c *Conn) Report() Report {
 	return r
 }
 
-func (p *peer) report(r *Report) {
-	r.Stats = p.stats()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.closed {
-		r.Connection, r.Gathering = p.state, p.gatherer.state
+func (t *transport) report(r *Report) {
+	r.Stats = t.stats()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.closed {
+		r.Connection, r.Gathering = t.state, t.gatherer.state
 	}
-	if p.cause != nil {
-		r.Err = p.cause
+	if t.cause != nil {
+		r.Err = t.cause
 	}
-	r.ICE = p.core.agent.Report()
-	for _, t := range p.gatherer.underway {
-		r.Resolving = append(r.Resolving, t.url.text)
+	r.ICE = t.core.agent.Report()
+	for _, task := range t.gatherer.underway {
+		r.Resolving = append(r.Resolving, task.url.text)
 	}
-	r.SCTPState = p.core.assoc.State().String()
-	r.NotStarted = p.core.dtls == nil
-	if p.core.dtls != nil {
-		r.DTLSErr = p.core.dtls.Err()
+	r.SCTPState = t.core.assoc.State().String()
+	r.NotStarted = t.core.dtls == nil
+	if t.core.dtls != nil {
+		r.DTLSErr = t.core.dtls.Err()
 	}
 }
 

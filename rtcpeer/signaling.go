@@ -29,20 +29,20 @@ func dtlsVersion(v uint16) (dtls.Version, error) {
 }
 
 // certificate is what we show in the DTLS handshake.
-func (p *peer) certificate() (*tls.Certificate, error) {
-	if p.cfg.Certificate == nil {
+func (t *transport) certificate() (*tls.Certificate, error) {
+	if t.cfg.Certificate == nil {
 		c, err := sharedCertificate()
 		if err != nil {
 			return nil, err
 		}
-		p.cfg.Certificate = c // the one that descriptions of this peer name
+		t.cfg.Certificate = c // the one that descriptions of this peer name
 	}
-	return p.cfg.Certificate, nil
+	return t.cfg.Certificate, nil
 }
 
 // fill is a filler.
-func (p *peer) fill(params sdp.Params) (sdp.Params, error) {
-	cert, err := p.certificate()
+func (t *transport) fill(params sdp.Params) (sdp.Params, error) {
+	cert, err := t.certificate()
 	if err != nil {
 		return params, err
 	}
@@ -51,39 +51,39 @@ func (p *peer) fill(params sdp.Params) (sdp.Params, error) {
 		return params, err
 	}
 	params.Fingerprints = []sdp.Fingerprint{{Hash: f.Hash, Value: f.Value}}
-	params.MaxMessageSize = p.cfg.maxMessageSize()
-	params.ICELite = p.cfg.ICELite
-	if params.Ufrag == p.gatherer.ufrag { // a restart has candidates of its own
-		params.Candidates, params.EndOfCandidates = p.gatherer.delivered()
+	params.MaxMessageSize = t.cfg.maxMessageSize()
+	params.ICELite = t.cfg.ICELite
+	if params.Ufrag == t.gatherer.ufrag { // a restart has candidates of its own
+		params.Candidates, params.EndOfCandidates = t.gatherer.delivered()
 	}
 	return params, nil
 }
 
-func (p *peer) createOffer() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		return p.cause
+func (t *transport) createOffer() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return t.cause
 	}
-	d, err := p.neg.makeOffer(p.fill)
+	d, err := t.neg.makeOffer(t.fill)
 	if err != nil {
 		return err
 	}
-	p.emit(Event{Kind: EventSessionDescription, Type: "offer", SDP: d.text})
+	t.emit(Event{Kind: EventSessionDescription, Type: "offer", SDP: d.text})
 	return nil
 }
 
-func (p *peer) setLocalDescription(typ, text string) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		return p.cause
+func (t *transport) setLocalDescription(typ, text string) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return t.cause
 	}
 	if typ == "rollback" {
-		return p.rollback()
+		return t.rollback()
 	}
-	now := p.now()
-	n := &p.neg
+	now := t.now()
+	n := &t.neg
 	d, again, err := n.checkLocal(typ, text)
 	switch {
 	case err != nil:
@@ -93,7 +93,7 @@ func (p *peer) setLocalDescription(typ, text string) error {
 	case again:
 		d.typ = typ // what was provisional is the answer
 	default:
-		if err := p.applyLocal(now, d); err != nil {
+		if err := t.applyLocal(now, d); err != nil {
 			return err
 		}
 	}
@@ -103,88 +103,88 @@ func (p *peer) setLocalDescription(typ, text string) error {
 	case "pranswer":
 		n.state = SignalingStateHaveLocalPranswer
 	case "answer":
-		p.agree()
+		t.agree()
 	}
-	p.emit(Event{Kind: EventSignalingState, State: int(n.state)})
-	p.run(now)
+	t.emit(Event{Kind: EventSignalingState, State: int(n.state)})
+	t.run(now)
 	return nil
 }
 
 // applyLocal has a description of ours take effect: gathering begins where it
 // is the first or restarts ICE, and an answer starts the transport.
-func (p *peer) applyLocal(now time.Time, d *description) error {
-	n := &p.neg
+func (t *transport) applyLocal(now time.Time, d *description) error {
+	n := &t.neg
 	old := n.pendingLocal
 	n.pendingLocal = d
-	if c := d.credentials(); c.ufrag != "" && c.ufrag != p.gatherer.ufrag {
+	if c := d.credentials(); c.ufrag != "" && c.ufrag != t.gatherer.ufrag {
 		own := n.local // which is no part of a text that would be kept with it
 		if c == n.next {
 			own = n.next
-			p.core.agent.Restart(now, own.ufrag, own.pwd)
+			t.core.agent.Restart(now, own.ufrag, own.pwd)
 		}
-		if err := p.gather(now, own.ufrag); err != nil {
+		if err := t.gather(now, own.ufrag); err != nil {
 			n.pendingLocal = old
 			return err
 		}
 	}
-	p.emitUnsignalled()
-	if p.core.dtls == nil {
+	t.emitUnsignalled()
+	if t.core.dtls == nil {
 		// RFC 8445 §6.1.1: the offerer controls. The answerer's checks may
 		// come before its answer.
-		p.core.agent.SetControlling(now, d.typ == "offer")
+		t.core.agent.SetControlling(now, d.typ == "offer")
 	}
 	if d.typ == "offer" {
 		return nil
 	}
-	if err := p.startTransport(now); err != nil {
+	if err := t.startTransport(now); err != nil {
 		n.pendingLocal = old
 		return err
 	}
 	if n.tagChanged(n.pendingRemote) {
-		p.answerApplied(now)
+		t.answerApplied(now)
 	}
 	return nil
 }
 
-func (p *peer) setRemoteDescription(typ, text string) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		return p.cause
+func (t *transport) setRemoteDescription(typ, text string) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return t.cause
 	}
 	if typ == "rollback" {
-		return p.rollback()
+		return t.rollback()
 	}
-	now := p.now()
-	n := &p.neg
+	now := t.now()
+	n := &t.neg
 	d, err := n.checkRemote(typ, text)
 	if err != nil {
 		return err
 	}
 	if typ == "offer" {
-		if err := p.remoteOffer(now, d); err != nil {
+		if err := t.remoteOffer(now, d); err != nil {
 			return err
 		}
-	} else if err := p.remoteAnswer(now, typ, d); err != nil {
+	} else if err := t.remoteAnswer(now, typ, d); err != nil {
 		return err
 	}
-	p.emit(Event{Kind: EventSignalingState, State: int(n.state)})
-	p.run(now)
+	t.emit(Event{Kind: EventSignalingState, State: int(n.state)})
+	t.run(now)
 	return nil
 }
 
 // agree makes the pending descriptions the current ones.
-func (p *peer) agree() {
-	p.neg.agree()
-	if p.state == StateConnected {
-		p.neg.forget()
+func (t *transport) agree() {
+	t.neg.agree()
+	if t.state == StateConnected {
+		t.neg.forget()
 	}
 }
 
 // remoteOffer takes an offer of the peer. One of ours that is pending is
 // rolled back first.
-func (p *peer) remoteOffer(now time.Time, d *description) error {
-	n := &p.neg
+func (t *transport) remoteOffer(now time.Time, d *description) error {
+	n := &t.neg
 	before := *n
 	glare := n.state == SignalingStateHaveLocalOffer
 	n.glare = noGlare
@@ -195,78 +195,78 @@ func (p *peer) remoteOffer(now time.Time, d *description) error {
 		}
 		n.glare = local.glareWith(d.credentials())
 	}
-	answer, err := n.makeAnswer(d, p.fill)
+	answer, err := n.makeAnswer(d, t.fill)
 	if err != nil {
 		*n = before
 		return err
 	}
 	if glare {
-		p.rollbackRestart(now)
+		t.rollbackRestart(now)
 	}
 	n.pendingRemote, n.state = d, SignalingStateHaveRemoteOffer
-	p.dropAnswer()
+	t.dropAnswer()
 	if n.tagChanged(d) {
-		p.tagChanges(now)
+		t.tagChanges(now)
 	}
-	p.emitAnswer(now, answer)
+	t.emitAnswer(now, answer)
 	return nil
 }
 
-func (p *peer) remoteAnswer(now time.Time, typ string, d *description) error {
-	n := &p.neg
+func (t *transport) remoteAnswer(now time.Time, typ string, d *description) error {
+	n := &t.neg
 	if a, o := d.data(), n.pendingLocal.data(); a.Index != o.Index || a.Mid != o.Mid && a.Mid != "" {
 		return invalid("%s has the data section at %d with mid %q, the offer at %d with mid %q", typ, a.Index, a.Mid, o.Index, o.Mid)
 	}
 	before := n.pendingRemote
 	n.pendingRemote = d
-	if err := p.startTransport(now); err != nil {
+	if err := t.startTransport(now); err != nil {
 		n.pendingRemote = before
 		return err
 	}
 	n.state = SignalingStateHaveRemotePranswer
 	if typ == "answer" {
-		p.agree()
+		t.agree()
 	}
 	return nil
 }
 
-func (p *peer) rollback() error {
-	if err := p.neg.rollback(); err != nil {
+func (t *transport) rollback() error {
+	if err := t.neg.rollback(); err != nil {
 		return err
 	}
-	now := p.now()
-	p.rollbackRestart(now)
-	p.dropAnswer()
-	p.emit(Event{Kind: EventSignalingState, State: int(p.neg.state)})
-	p.run(now)
+	now := t.now()
+	t.rollbackRestart(now)
+	t.dropAnswer()
+	t.emit(Event{Kind: EventSignalingState, State: int(t.neg.state)})
+	t.run(now)
 	return nil
 }
 
 // rollbackRestart goes back to the candidates of the descriptions agreed on,
 // where what was rolled back had restarted ICE.
-func (p *peer) rollbackRestart(now time.Time) {
-	g := &p.gatherer
-	if p.neg.currentLocal != nil && g.ufrag != p.neg.local.ufrag {
-		p.core.agent.Rollback(now)
-		g.ufrag, g.candidates, g.unsignalled = p.neg.local.ufrag, g.replaced, nil
+func (t *transport) rollbackRestart(now time.Time) {
+	g := &t.gatherer
+	if t.neg.currentLocal != nil && g.ufrag != t.neg.local.ufrag {
+		t.core.agent.Rollback(now)
+		g.ufrag, g.candidates, g.unsignalled = t.neg.local.ufrag, g.replaced, nil
 	}
 }
 
 // restartICE has the next offer restart ICE.
-func (p *peer) restartICE() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		return p.cause
+func (t *transport) restartICE() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return t.cause
 	}
-	p.neg.restart = true
+	t.neg.restart = true
 	return nil
 }
 
-func (p *peer) localDescription() (typ, text string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	d := p.neg.localApplied()
+func (t *transport) localDescription() (typ, text string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	d := t.neg.localApplied()
 	if d == nil {
 		return "", ""
 	}
@@ -274,14 +274,14 @@ func (p *peer) localDescription() (typ, text string) {
 	if parsed.data.Rejected {
 		return d.typ, d.text
 	}
-	g := &p.gatherer
+	g := &t.gatherer
 	return d.typ, parsed.session.WithCandidates(parsed.data.Transport, g.candidates, g.state == GatheringStateComplete)
 }
 
-func (p *peer) remoteDescription() (typ, text string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	d := p.neg.remote()
+func (t *transport) remoteDescription() (typ, text string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	d := t.neg.remote()
 	if d == nil {
 		return "", ""
 	}
@@ -310,21 +310,21 @@ type earlyCandidate struct {
 	media string // mid; "" if it was signalled without
 }
 
-func (p *peer) addICECandidate(media string, index int, name string) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		return p.cause
+func (t *transport) addICECandidate(media string, index int, name string) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return t.cause
 	}
-	now := p.now()
-	r := &p.remote
-	remote := p.neg.remote()
+	now := t.now()
+	r := &t.remote
+	remote := t.neg.remote()
 	current := r.applied != nil && r.applied == remote
 	name = strings.TrimPrefix(strings.TrimSpace(name), "a=")
 	if name == "" || name == "candidate:" || name == "end-of-candidates" {
 		if current {
-			p.core.agent.EndOfRemote(now)
-			p.run(now)
+			t.core.agent.EndOfRemote(now)
+			t.run(now)
 		} else {
 			r.ended = true
 		}
@@ -340,17 +340,17 @@ func (p *peer) addICECandidate(media string, index int, name string) error {
 			return invalid("candidate for media %q, which the remote description does not have", media)
 		}
 		if c.Ufrag == "" && current && ufrag != r.applied.ufrag {
-			p.dropRemote(c.String(), errOtherTransport)
+			t.dropRemote(c.String(), errOtherTransport)
 			return nil
 		}
 	}
-	if c.Ufrag == "" && current || c.Ufrag != "" && p.core.agent.Knows(c.Ufrag) {
-		p.addRemote(now, c)
-		p.run(now)
+	if c.Ufrag == "" && current || c.Ufrag != "" && t.core.agent.Knows(c.Ufrag) {
+		t.addRemote(now, c)
+		t.run(now)
 		return nil
 	}
 	if len(r.early) == maxEarlyCandidates {
-		p.dropRemote(r.early[0].String(), errTooEarly)
+		t.dropRemote(r.early[0].String(), errTooEarly)
 		r.early = append(r.early[:0], r.early[1:]...) // the oldest may be of a generation long gone
 	}
 	r.early = append(r.early, earlyCandidate{c, media})
@@ -359,20 +359,20 @@ func (p *peer) addICECandidate(media string, index int, name string) error {
 
 // apply gives the agent what has come for a description: the candidates in
 // it, and those that came before it.
-func (r *remoteCandidates) apply(p *peer, now time.Time, d *description) {
+func (r *remoteCandidates) apply(t *transport, now time.Time, d *description) {
 	r.applied = d
 	data := d.data()
 	for _, line := range data.Candidates {
 		// One that cannot be read is no reason to refuse the others.
 		c, err := ice.ParseCandidate(line)
 		if err != nil {
-			p.dropRemote(line, err)
+			t.dropRemote(line, err)
 			continue
 		}
-		p.addRemote(now, c)
+		t.addRemote(now, c)
 	}
 	if data.MoreCandidates > 0 {
-		p.dropRemote(fmt.Sprintf("%d more of the description", data.MoreCandidates), ice.ErrTooManyCandidates)
+		t.dropRemote(fmt.Sprintf("%d more of the description", data.MoreCandidates), ice.ErrTooManyCandidates)
 	}
 	var rest []earlyCandidate
 	for _, c := range r.early {
@@ -381,29 +381,29 @@ func (r *remoteCandidates) apply(p *peer, now time.Time, d *description) {
 			ufrag, _ = d.ufragOf(c.media)
 		}
 		if ufrag == d.ufrag {
-			p.addRemote(now, c.Candidate)
+			t.addRemote(now, c.Candidate)
 		} else if c.Ufrag != "" {
 			rest = append(rest, c)
 		}
 	}
 	r.early = rest
 	if data.EndOfCandidates || r.ended {
-		p.core.agent.EndOfRemote(now)
+		t.core.agent.EndOfRemote(now)
 	}
 	r.ended = false
 }
 
-func (p *peer) addRemote(now time.Time, c ice.Candidate) {
-	if err := p.core.agent.AddRemote(now, c); err != nil {
-		p.log.Info("candidate dropped", "candidate", c.String(), "error", err)
+func (t *transport) addRemote(now time.Time, c ice.Candidate) {
+	if err := t.core.agent.AddRemote(now, c); err != nil {
+		t.log.Info("candidate dropped", "candidate", c.String(), "error", err)
 	}
-	p.core.discover() // the far end may turn out to be behind a relay
+	t.core.discover() // the far end may turn out to be behind a relay
 }
 
 // dropRemote has Report name a candidate of the peer that is not used.
-func (p *peer) dropRemote(candidate string, reason error) {
-	p.log.Info("candidate dropped", "candidate", candidate, "error", reason)
-	p.core.agent.Drop(ice.Dropped{Candidate: candidate, Reason: reason})
+func (t *transport) dropRemote(candidate string, reason error) {
+	t.log.Info("candidate dropped", "candidate", candidate, "error", reason)
+	t.core.agent.Drop(ice.Dropped{Candidate: candidate, Reason: reason})
 }
 
 var errTooEarly = errors.New("rtcpeer: too many candidates came before the remote description that they belong to")

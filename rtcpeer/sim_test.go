@@ -142,7 +142,7 @@ func newSimPair(t testing.TB, w *simnet.World, cfg Config) (a, b *simPeer) {
 }
 
 // peer returns the connection's peer, which is made if there is none.
-func (p *simPeer) peer() *peer { q, _ := p.ext.(*stack).made(); return q }
+func (p *simPeer) transport() *transport { q, _ := p.ext.(*stack).made(); return q }
 
 // The verbs of network.
 
@@ -239,10 +239,10 @@ func (p *simPeer) AppendDatagram(now time.Time, dst []byte) (b []byte, from, to 
 	}
 }
 
-func (p *simPeer) Advance(now time.Time) { p.peer().fire() }
+func (p *simPeer) Advance(now time.Time) { p.transport().fire() }
 
 func (p *simPeer) NextTimeout() time.Time {
-	q := p.peer()
+	q := p.transport()
 	p.Conn.mu.Lock()
 	queued := p.queue.len()
 	p.Conn.mu.Unlock()

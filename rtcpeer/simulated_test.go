@@ -188,7 +188,7 @@ func simulate(t *testing.T, seed uint64) {
 				problem = err
 			}
 		}
-		if q := a.peer(); q.core.dtls != nil && !q.core.dtls.Established() && streams[0].from.ReadyState() == ChannelStateOpen {
+		if q := a.transport(); q.core.dtls != nil && !q.core.dtls.Established() && streams[0].from.ReadyState() == ChannelStateOpen {
 			problem = fmt.Errorf("open before the fingerprint matched")
 		}
 		return problem != nil

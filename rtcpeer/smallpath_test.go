@@ -84,7 +84,7 @@ func TestSmallPath(t *testing.T) {
 				for _, active := range []bool{false, true} {
 					t.Run(fmt.Sprintf("%s %v offerer active %t", tls.VersionName(dtls), carries, active), func(t *testing.T) {
 						w, peers, ends := connectOver(t, Config{MaxDTLS: dtls}, path.addrs, carries, active)
-						if peers[0].peer().core.client != active {
+						if peers[0].transport().core.client != active {
 							t.Errorf("the offerer is the client: %t", !active)
 						}
 						exchangeOver(t, w, ends, 10*time.Second)

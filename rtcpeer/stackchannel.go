@@ -13,8 +13,8 @@ import (
 // stackChannel is a data channel of the built-in stack. Its fields are guarded
 // by the peer's lock.
 type stackChannel struct {
-	peer *peer
-	ch   *datachannel.Channel
+	transport *transport
+	ch        *datachannel.Channel
 
 	prev, next *stackChannel // in peer.channels
 
@@ -39,16 +39,16 @@ type interest struct {
 }
 
 // openChannel makes a channel of ours.
-func (p *peer) openChannel(label string, o ChannelOptions) (*stackChannel, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (t *transport) openChannel(label string, o ChannelOptions) (*stackChannel, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	switch {
-	case p.closed:
-		return nil, p.cause
-	case p.core.ended: // DTLS or SCTP failed: no channel will ever open
-		return nil, closedBy(p.core.err)
+	case t.closed:
+		return nil, t.cause
+	case t.core.ended: // DTLS or SCTP failed: no channel will ever open
+		return nil, closedBy(t.core.err)
 	}
-	now := p.now()
+	now := t.now()
 	params := datachannel.Params{
 		Label: label, Protocol: o.Protocol, Negotiated: o.Negotiated, Unordered: !o.ordered(),
 		MaxRetransmits: -1, MaxPacketLifeTime: -1, Priority: priorityWeights[o.Priority],
@@ -62,22 +62,22 @@ func (p *peer) openChannel(label string, o ChannelOptions) (*stackChannel, error
 	if o.MaxPacketLifeTime != nil {
 		params.MaxPacketLifeTime = *o.MaxPacketLifeTime
 	}
-	ch, err := p.core.session.Open(now, params)
+	ch, err := t.core.session.Open(now, params)
 	switch {
 	case errors.Is(err, datachannel.ErrIDInUse):
 		return nil, invalid("id %d is in use", params.ID)
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrInvalidState, err)
 	}
-	c := p.adopt(ch)
-	p.run(now)
+	c := t.adopt(ch)
+	t.run(now)
 	return c, nil
 }
 
-func (p *peer) adopt(ch *datachannel.Channel) *stackChannel {
-	c := &stackChannel{peer: p, ch: ch}
+func (t *transport) adopt(ch *datachannel.Channel) *stackChannel {
+	c := &stackChannel{transport: t, ch: ch}
 	ch.Owner = c
-	p.channels.add(c)
+	t.channels.add(c)
 	return c
 }
 
@@ -119,13 +119,13 @@ func (l *channelList) remove(c *stackChannel) {
 }
 
 // handleSessionEvent turns the data channels' events into the program's.
-func (p *peer) handleSessionEvent(now time.Time, e datachannel.Event) {
+func (t *transport) handleSessionEvent(now time.Time, e datachannel.Event) {
 	switch e.Kind {
 	case datachannel.EventIncoming:
 		params := e.Channel.Params()
 		e.Channel.Retain() // until the program has heard of it
-		c := p.adopt(e.Channel)
-		p.emit(Event{Kind: EventDataChannel, Channel: c, Label: params.Label, Options: optionsOf(params)})
+		c := t.adopt(e.Channel)
+		t.emit(Event{Kind: EventDataChannel, Channel: c, Label: params.Label, Options: optionsOf(params)})
 	case datachannel.EventState:
 		if c := liveChannel(e.Channel); c != nil {
 			c.stateChanged(e.State)
@@ -133,12 +133,12 @@ func (p *peer) handleSessionEvent(now time.Time, e datachannel.Event) {
 	case datachannel.EventMessage:
 		if c := liveChannel(e.Channel); c != nil && !c.discarded {
 			c.signal(EventPacket, &c.packets)
-			p.mu.wake(wakeup{waker: c.waker, receivers: true})
+			t.mu.wake(wakeup{waker: c.waker, receivers: true})
 			break
 		}
 		drain(now, e.Channel)
 	case datachannel.EventAssociation:
-		p.core.handleAssociationEvent(now, e.Association)
+		t.core.handleAssociationEvent(now, e.Association)
 	}
 }
 
@@ -153,9 +153,9 @@ func drain(now time.Time, ch *datachannel.Channel) {
 }
 
 // takeLowered tells the channels whose buffered amount has fallen.
-func (p *peer) takeLowered() {
+func (t *transport) takeLowered() {
 	for {
-		ch := p.core.session.NextLowered()
+		ch := t.core.session.NextLowered()
 		if ch == nil {
 			return
 		}
@@ -169,12 +169,12 @@ func (p *peer) takeLowered() {
 // half of it is free, so that it has work for a while: waking it for each
 // packet that leaves would cost more than sending it.
 func (c *stackChannel) lowered() {
-	if c.full && c.ch.BufferedAmount() > c.peer.cfg.sendBufferSize()/2 {
+	if c.full && c.ch.BufferedAmount() > c.transport.cfg.sendBufferSize()/2 {
 		return
 	}
 	c.full = false
 	c.signal(EventBufferRoom, &c.room)
-	c.peer.mu.wake(wakeup{waker: c.waker, senders: true})
+	c.transport.mu.wake(wakeup{waker: c.waker, senders: true})
 }
 
 // optionsOf are the options of a channel that the peer opened.
@@ -193,12 +193,12 @@ func optionsOf(params datachannel.Params) ChannelOptions {
 func (c *stackChannel) signal(kind EventKind, i *interest) {
 	if i.wanted && !i.queued {
 		i.queued = true
-		c.peer.emit(Event{Kind: kind, Channel: c})
+		c.transport.emit(Event{Kind: kind, Channel: c})
 	}
 }
 
 // wake wakes all blocked calls.
-func (c *stackChannel) wake() { c.peer.mu.wake(wakeup{c.waker, true, true}) }
+func (c *stackChannel) wake() { c.transport.mu.wake(wakeup{c.waker, true, true}) }
 
 // taken tells that a queued event was taken.
 func (c *stackChannel) taken(e *Event) {
@@ -213,50 +213,50 @@ func (c *stackChannel) taken(e *Event) {
 }
 
 func (c *stackChannel) stateChanged(s datachannel.State) {
-	p := c.peer
+	t := c.transport
 	if s == datachannel.StateClosed {
 		c.finished, c.cause = true, io.EOF
 		if err := c.ch.Err(); err != nil {
 			c.cause = closedBy(err)
 		}
-		p.channels.remove(c)
+		t.channels.remove(c)
 	}
-	p.emit(Event{Kind: EventChannelState, Channel: c, State: int(s)})
+	t.emit(Event{Kind: EventChannelState, Channel: c, State: int(s)})
 	c.wake()
 }
 
 // connectionClosed ends the channel with its connection.
 func (c *stackChannel) connectionClosed(cause error) {
 	c.finished, c.cause = true, cause
-	c.peer.emit(Event{Kind: EventChannelState, Channel: c, State: int(ChannelStateClosed)})
+	c.transport.emit(Event{Kind: EventChannelState, Channel: c, State: int(ChannelStateClosed)})
 	c.wake()
 }
 
 // SetWaker is of WakingChannel.
 func (c *stackChannel) SetWaker(w ChannelWaker) {
-	c.peer.mu.Lock()
-	defer c.peer.mu.Unlock()
+	c.transport.mu.Lock()
+	defer c.transport.mu.Unlock()
 	c.waker = w
 }
 
 // WantEvents is of WakingChannel.
 func (c *stackChannel) WantEvents(packets, room bool) {
-	c.peer.mu.Lock()
-	defer c.peer.mu.Unlock()
+	c.transport.mu.Lock()
+	defer c.transport.mu.Unlock()
 	c.packets.wanted, c.room.wanted = packets, room
 }
 
 // Arrived is of WakingChannel.
 func (c *stackChannel) Arrived() uint64 {
-	c.peer.mu.Lock()
-	defer c.peer.mu.Unlock()
+	c.transport.mu.Lock()
+	defer c.transport.mu.Unlock()
 	return c.ch.Arrived()
 }
 
 // Ended is of WakingChannel.
 func (c *stackChannel) Ended() (bool, error) {
-	c.peer.mu.Lock()
-	defer c.peer.mu.Unlock()
+	c.transport.mu.Lock()
+	defer c.transport.mu.Unlock()
 	return c.finished, c.cause
 }
 
@@ -270,11 +270,11 @@ func (c *stackChannel) closedError() error {
 
 // PutPacket is of ChannelExtension.
 func (c *stackChannel) PutPacket(b []byte, text bool) error {
-	p := c.peer
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	t := c.transport
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	switch s := c.ch.State(); {
-	case c.finished || p.closed:
+	case c.finished || t.closed:
 		return c.closedError()
 	case s == datachannel.StateConnecting:
 		return wrongState("channel is still connecting")
@@ -282,78 +282,78 @@ func (c *stackChannel) PutPacket(b []byte, text bool) error {
 		return ErrClosed
 	case len(b) > c.maxPacketSize():
 		return fmt.Errorf("%w: %d bytes, at most %d", ErrMessageTooLarge, len(b), c.maxPacketSize())
-	case c.ch.BufferedAmount() >= p.cfg.sendBufferSize():
+	case c.ch.BufferedAmount() >= t.cfg.sendBufferSize():
 		c.full = true
 		return ErrBufferFull
 	}
-	now := p.now()
+	now := t.now()
 	if err := c.ch.Send(now, b, text); err != nil {
 		return closedBy(err) // the association ends: Shutdown was called, by either end
 	}
 	c.stats.MessagesSent++
 	c.stats.BytesSent += uint64(len(b))
-	p.run(now)
+	t.run(now)
 	return nil
 }
 
 // GetPacket is of ChannelExtension.
 func (c *stackChannel) GetPacket() ([]byte, bool, error) {
-	p := c.peer
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := p.now()
+	t := c.transport
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.now()
 	b, text, ok := c.ch.Receive(now)
 	if !ok {
 		return nil, false, ErrUnavailable
 	}
 	c.stats.MessagesReceived++
 	c.stats.BytesReceived += uint64(len(b))
-	if !p.closed {
-		p.run(now) // the receive window may have opened
+	if !t.closed {
+		t.run(now) // the receive window may have opened
 	}
 	return b, text, nil
 }
 
 // Recycle is of RecyclingChannel.
 func (c *stackChannel) Recycle(b []byte) {
-	c.peer.mu.Lock()
-	defer c.peer.mu.Unlock()
+	c.transport.mu.Lock()
+	defer c.transport.mu.Unlock()
 	c.ch.Recycle(b)
 }
 
 // AvailablePacketCount is of ChannelExtension.
 func (c *stackChannel) AvailablePacketCount() int {
-	c.peer.mu.Lock()
-	defer c.peer.mu.Unlock()
+	c.transport.mu.Lock()
+	defer c.transport.mu.Unlock()
 	return c.ch.Waiting()
 }
 
 // BufferedAmount is of ChannelExtension.
 func (c *stackChannel) BufferedAmount() int {
-	c.peer.mu.Lock()
-	defer c.peer.mu.Unlock()
+	c.transport.mu.Lock()
+	defer c.transport.mu.Unlock()
 	return c.ch.BufferedAmount()
 }
 
 // MaxPacketSize is of ChannelExtension.
 func (c *stackChannel) MaxPacketSize() int {
-	c.peer.mu.Lock()
-	defer c.peer.mu.Unlock()
+	c.transport.mu.Lock()
+	defer c.transport.mu.Unlock()
 	return c.maxPacketSize()
 }
 
 func (c *stackChannel) maxPacketSize() int {
-	n := c.peer.maxRemote
+	n := c.transport.maxRemote
 	if n == 0 { // not known yet, or no limit
 		n = math.MaxInt
 	}
-	return min(n, c.peer.cfg.maxMessageSize())
+	return min(n, c.transport.cfg.maxMessageSize())
 }
 
 // ID is of ChannelExtension.
 func (c *stackChannel) ID() int {
-	c.peer.mu.Lock()
-	defer c.peer.mu.Unlock()
+	c.transport.mu.Lock()
+	defer c.transport.mu.Unlock()
 	if id, ok := c.ch.ID(); ok {
 		return int(id)
 	}
@@ -362,47 +362,47 @@ func (c *stackChannel) ID() int {
 
 // Close is of ChannelExtension.
 func (c *stackChannel) Close() error {
-	p := c.peer
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
+	t := c.transport
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
 		return nil
 	}
-	now := p.now()
+	now := t.now()
 	c.ch.Close(now)
-	if cause := p.failure(); cause != nil && !c.finished {
+	if cause := t.failure(); cause != nil && !c.finished {
 		// The stream reset waits for a restart; the program need not.
-		p.channels.remove(c)
+		t.channels.remove(c)
 		c.connectionClosed(closedBy(cause))
 	}
-	p.run(now)
+	t.run(now)
 	return nil
 }
 
 // Failure is of WakingChannel.
 func (c *stackChannel) Failure() error {
-	c.peer.mu.Lock()
-	defer c.peer.mu.Unlock()
-	return c.peer.failure()
+	c.transport.mu.Lock()
+	defer c.transport.mu.Unlock()
+	return c.transport.failure()
 }
 
 // Discard is of DiscardingChannel.
 func (c *stackChannel) Discard() {
-	p := c.peer
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := p.now()
+	t := c.transport
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.now()
 	c.discarded = true
 	drain(now, c.ch)
-	if !p.closed {
+	if !t.closed {
 		c.ch.Close(now)
-		p.run(now)
+		t.run(now)
 	}
 }
 
 // Stats is of StatsChannel.
 func (c *stackChannel) Stats() DataChannelStats {
-	c.peer.mu.Lock()
-	defer c.peer.mu.Unlock()
+	c.transport.mu.Lock()
+	defer c.transport.mu.Unlock()
 	return c.stats
 }

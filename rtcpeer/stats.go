@@ -77,17 +77,17 @@ func (d *DataChannel) Stats() DataChannelStats {
 	return DataChannelStats{}
 }
 
-func (p *peer) stats() (s Stats) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (t *transport) stats() (s Stats) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	s.Transport = TransportStats{
-		PacketsSent: p.traffic.packetsSent, PacketsReceived: p.traffic.packetsReceived,
-		BytesSent: p.traffic.bytesSent, BytesReceived: p.traffic.bytesReceived,
-		SelectedCandidatePairChanges: p.traffic.changes,
+		PacketsSent: t.traffic.packetsSent, PacketsReceived: t.traffic.packetsReceived,
+		BytesSent: t.traffic.bytesSent, BytesReceived: t.traffic.bytesReceived,
+		SelectedCandidatePairChanges: t.traffic.changes,
 	}
-	p.iceStats(&s)
-	p.dtlsStats(&s.Transport)
-	a := p.core.assoc.Stats()
+	t.iceStats(&s)
+	t.dtlsStats(&s.Transport)
+	a := t.core.assoc.Stats()
 	s.SCTPTransport = SCTPTransportStats{
 		SmoothedRoundTripTime: a.SmoothedRTT, CongestionWindow: a.CongestionWindow, ReceiverWindow: a.PeerReceiveWindow,
 		MTU: a.PacketSize, UnackData: a.BytesInFlight, Retransmissions: a.ChunksRetransmitted,
@@ -95,8 +95,8 @@ func (p *peer) stats() (s Stats) {
 	return s
 }
 
-func (p *peer) iceStats(s *Stats) {
-	agent := p.core.agent
+func (t *transport) iceStats(s *Stats) {
+	agent := t.core.agent
 	s.Transport.ICEState = agent.State().String()
 	s.Transport.ICERole = "controlled"
 	if agent.Controlling() {
@@ -107,27 +107,27 @@ func (p *peer) iceStats(s *Stats) {
 	}
 }
 
-func (p *peer) dtlsStats(t *TransportStats) {
-	t.DTLSState = "new"
-	d := p.core.dtls
-	if d == nil {
+func (t *transport) dtlsStats(stats *TransportStats) {
+	stats.DTLSState = "new"
+	conn := t.core.dtls
+	if conn == nil {
 		return
 	}
 	switch {
-	case p.core.err != nil && !p.core.remoteClosed:
-		t.DTLSState = "failed"
-	case p.closed:
-		t.DTLSState = "closed"
-	case d.Established():
-		t.DTLSState = "connected"
+	case t.core.err != nil && !t.core.remoteClosed:
+		stats.DTLSState = "failed"
+	case t.closed:
+		stats.DTLSState = "closed"
+	case conn.Established():
+		stats.DTLSState = "connected"
 	default:
-		t.DTLSState = "connecting"
+		stats.DTLSState = "connecting"
 	}
-	t.DTLSRole = "server"
-	if p.neg.client {
-		t.DTLSRole = "client"
+	stats.DTLSRole = "server"
+	if t.neg.client {
+		stats.DTLSRole = "client"
 	}
-	if cs := d.ConnectionState(); cs.Version != 0 {
-		t.DTLSVersion, t.DTLSCipher, t.DTLSGroup = cs.Version.String(), cs.CipherSuite.String(), cs.Group.String()
+	if cs := conn.ConnectionState(); cs.Version != 0 {
+		stats.DTLSVersion, stats.DTLSCipher, stats.DTLSGroup = cs.Version.String(), cs.CipherSuite.String(), cs.Group.String()
 	}
 }

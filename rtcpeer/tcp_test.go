@@ -79,7 +79,7 @@ func TestTCPBreaks(t *testing.T) {
 	defer cancel()
 	for i, c := range []*Conn{a, b} {
 		remote := selectedPair(t, c).Remote.Addr
-		p := c.ext.(*stack).peer
+		p := c.ext.(*stack).transport
 		p.mu.Lock()
 		for _, q := range p.ports {
 			q.Unbind(remote) // closes a connection without a word to the agent
@@ -133,7 +133,7 @@ func TestHostRestarts(t *testing.T) {
 
 // gatheringUfrag returns the ufrag that a connection gathered candidates for last.
 func gatheringUfrag(c *Conn) string {
-	p := c.ext.(*stack).peer
+	p := c.ext.(*stack).transport
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.gatherer.ufrag

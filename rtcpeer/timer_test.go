@@ -31,7 +31,7 @@ func TestSlack(t *testing.T) {
 // is the reason of: before the connection is up, nothing is given up for lost
 // before it could be read.
 func TestLateTimerIsPutOff(t *testing.T) {
-	alonePeer(t, func(t *testing.T, p *peer, _ *DataChannel) {
+	alonePeer(t, func(t *testing.T, p *transport, _ *DataChannel) {
 		p.mu.Lock()
 		dtls := p.core.dtls
 		p.core.dtls = nil // as it was then
@@ -56,21 +56,21 @@ func TestLateTimerIsPutOff(t *testing.T) {
 
 // alonePeer gives f one end of a connection whose network is cut, so that
 // nothing else runs the peer.
-func alonePeer(t *testing.T, f func(t *testing.T, p *peer, x *DataChannel)) {
+func alonePeer(t *testing.T, f func(t *testing.T, p *transport, x *DataChannel)) {
 	inBubble(t, func(t *testing.T) {
 		pair := connect(t, Config{}, ChannelOptions{})
 		defer pair.close()
 		pair.net.setCut(true)
 		<-time.After(10 * pair.net.delay)
 		synctest.Wait()
-		f(t, pair.a.ext.(*stack).peer, pair.x)
+		f(t, pair.a.ext.(*stack).transport, pair.x)
 	})
 }
 
 // silentPeer is alonePeer with a message on its way that nobody answers, and a
 // clock that stands until it is set.
-func silentPeer(t *testing.T, f func(t *testing.T, p *peer, clock *time.Time)) {
-	alonePeer(t, func(t *testing.T, p *peer, x *DataChannel) {
+func silentPeer(t *testing.T, f func(t *testing.T, p *transport, clock *time.Time)) {
+	alonePeer(t, func(t *testing.T, p *transport, x *DataChannel) {
 		if err := x.PutPacket([]byte("hello")); err != nil {
 			t.Fatal(err)
 		}
@@ -88,7 +88,7 @@ func silentPeer(t *testing.T, f func(t *testing.T, p *peer, clock *time.Time)) {
 // fireLate has the timer fire so much after each deadline, until one was for
 // the far end's silence, and tells what has gone again since the connection was
 // made.
-func (p *peer) fireLate(clock *time.Time, late time.Duration) (again uint64) {
+func (p *transport) fireLate(clock *time.Time, late time.Duration) (again uint64) {
 	for silent := false; !silent; {
 		p.mu.Lock()
 		due := p.core.nextTimeout()
@@ -111,7 +111,7 @@ func (p *peer) fireLate(clock *time.Time, late time.Duration) (again uint64) {
 // A process that is late does not take silence for loss, but for how long is
 // bounded.
 func TestSilenceIsExcused(t *testing.T) {
-	silentPeer(t, func(t *testing.T, p *peer, clock *time.Time) {
+	silentPeer(t, func(t *testing.T, p *transport, clock *time.Time) {
 		begin := p.fireLate(clock, 0) // a probe, in time
 		if begin == 0 {
 			t.Fatal("nothing is sent again though the timer is in time")
@@ -129,7 +129,7 @@ func TestSilenceIsExcused(t *testing.T) {
 
 // A peer among many that fall silent together suspects its path as little.
 func TestCommonSilenceIsExcused(t *testing.T) {
-	silentPeer(t, func(t *testing.T, p *peer, clock *time.Time) {
+	silentPeer(t, func(t *testing.T, p *transport, clock *time.Time) {
 		p.mu.Lock()
 		at := p.core.nextTimeout()
 		p.mu.Unlock()

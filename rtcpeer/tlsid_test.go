@@ -74,7 +74,7 @@ func TestTLSID(t *testing.T) {
 				until(t, w, 10*time.Second, "both ends are "+want.String(), func() bool {
 					return a.ConnectionState() == want && b.ConnectionState() == want
 				})
-				if a.peer().core.client != active {
+				if a.transport().core.client != active {
 					t.Errorf("the offerer is the client: %t", !active)
 				}
 				if !test.fails {
@@ -85,10 +85,10 @@ func TestTLSID(t *testing.T) {
 					found, told = a, b
 				}
 				var alert *dtls.AlertError
-				if err := found.peer().cause; !errors.Is(err, dtls.ErrExternalSessionID) {
+				if err := found.transport().cause; !errors.Is(err, dtls.ErrExternalSessionID) {
 					t.Errorf("cause %v", err)
 				}
-				if err := told.peer().cause; !errors.As(err, &alert) || !alert.Remote || alert.Alert != dtls.AlertIllegalParameter {
+				if err := told.transport().cause; !errors.As(err, &alert) || !alert.Remote || alert.Alert != dtls.AlertIllegalParameter {
 					t.Errorf("the other end's cause %v", err)
 				}
 			})

@@ -348,7 +348,7 @@ func (wk *walk) stateChanged(e *walkEnd) {
 		e.failures++
 		err := e.Poll()
 		wk.note("%d: failed: %v", e.i, err)
-		if e.peer().core.ended {
+		if e.transport().core.ended {
 			wk.fail("end %d: %v", e.i, err)
 		}
 	}
@@ -640,7 +640,7 @@ func (wk *walk) rest() error {
 		return err
 	}
 	for _, e := range wk.ends {
-		if n := e.peer().core.assoc.Pending(); n != 0 {
+		if n := e.transport().core.assoc.Pending(); n != 0 {
 			return fmt.Errorf("end %d: %d bytes pending at rest", e.i, n)
 		}
 	}
@@ -697,7 +697,7 @@ func (wk *walk) shutdown(a, b *walkEnd) error {
 		wk.write(a, last, wk.size())
 		wk.write(b, last, wk.size())
 	}
-	p := a.peer()
+	p := a.transport()
 	p.mu.Lock()
 	p.leaving = true
 	p.core.assoc.Shutdown(wk.w.Now())
@@ -738,7 +738,7 @@ func (wk *walk) suddenEnd() error {
 	a.Close()
 	if err := wk.until(75*time.Second, "the far end sees the end", func() string {
 		wk.read(b, wk.channels[0])
-		if b.peer().core.agent.Pending() {
+		if b.transport().core.agent.Pending() {
 			return "" // it waits for a peer that may not have its answer, for as long as that takes
 		}
 		if s := b.ConnectionState(); s != StateClosed && b.failures == failures {

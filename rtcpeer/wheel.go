@@ -18,11 +18,11 @@ import (
 type wheel struct {
 	mu    sync.Mutex
 	base  time.Time // when slot 0 ended; zero: the wheel was never used
-	slots [wheelSlots]*peer
-	done  int64       // slots up to this one are empty
-	armed int64       // the slot at whose end timer fires; 0: none
-	timer *time.Timer // nil: the wheel was never used
-	due   []*peer     // scratch
+	slots [wheelSlots]*transport
+	done  int64        // slots up to this one are empty
+	armed int64        // the slot at whose end timer fires; 0: none
+	timer *time.Timer  // nil: the wheel was never used
+	due   []*transport // scratch
 }
 
 const (
@@ -34,16 +34,16 @@ const (
 
 // A wheelPlace is a transport's place in its host's wheel; guarded by wheel.mu.
 type wheelPlace struct {
-	slot       int64 // 0: nowhere
-	prev, next *peer // in that slot
+	slot       int64      // 0: nowhere
+	prev, next *transport // in that slot
 }
 
 // add makes the wheel call p.fire at a time that is wait from now, or a little later,
 // and returns how much later. It replaces p's earlier time.
-func (w *wheel) add(p *peer, at time.Time, wait time.Duration) (slack time.Duration) {
+func (w *wheel) add(t *transport, at time.Time, wait time.Duration) (slack time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.unlink(p)
+	w.unlink(t)
 	if w.base.IsZero() {
 		// A multiple of wheelMark of the clock, when other timers with slack fire too,
 		// of this process and of others.
@@ -58,7 +58,7 @@ func (w *wheel) add(p *peer, at time.Time, wait time.Duration) (slack time.Durat
 	n := int64((aligned + wheelSlot - 1) / wheelSlot)
 	n = min(max(n, now+1), now+wheelSlots-1)
 	n = max(n, w.done+1) // the caller's clock may have been read earlier than the wheel's
-	w.link(p, n)
+	w.link(t, n)
 	if w.armed == 0 || n < w.armed {
 		w.arm(n, offset-wait)
 	}
@@ -71,17 +71,17 @@ func (w *wheel) arm(n int64, now time.Duration) {
 	w.timer.Reset(time.Duration(n)*wheelSlot - now)
 }
 
-func (w *wheel) link(p *peer, n int64) {
+func (w *wheel) link(t *transport, n int64) {
 	head := &w.slots[n%wheelSlots]
-	p.place = wheelPlace{slot: n, next: *head}
+	t.place = wheelPlace{slot: n, next: *head}
 	if *head != nil {
-		(*head).place.prev = p
+		(*head).place.prev = t
 	}
-	*head = p
+	*head = t
 }
 
-func (w *wheel) unlink(p *peer) {
-	at := &p.place
+func (w *wheel) unlink(t *transport) {
+	at := &t.place
 	if at.slot == 0 {
 		return
 	}
@@ -97,18 +97,18 @@ func (w *wheel) unlink(p *peer) {
 }
 
 // remove removes p's time.
-func (w *wheel) remove(p *peer) {
+func (w *wheel) remove(t *transport) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.unlink(p)
+	w.unlink(t)
 }
 
 // fire runs the transports that are due, one after the other.
 func (w *wheel) fire() {
 	now := time.Now()
 	due := w.take(now)
-	for i, p := range due {
-		p.fireAt(now)
+	for i, t := range due {
+		t.fireAt(now)
 		due[i] = nil
 		runtime.Gosched()
 	}
@@ -118,20 +118,20 @@ func (w *wheel) fire() {
 }
 
 // take removes the transports that are due, and sets the timer for the next.
-func (w *wheel) take(at time.Time) (due []*peer) {
+func (w *wheel) take(at time.Time) (due []*transport) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := at.Sub(w.base)
 	last := int64(now / wheelSlot)
 	due, w.due = w.due, nil
 	for n := max(w.done+1, last-wheelSlots+1); n <= last; n++ {
-		for p := w.slots[n%wheelSlots]; p != nil; {
-			next := p.place.next
-			if p.place.slot <= last { // else it is due a whole turn later
-				w.unlink(p)
-				due = append(due, p)
+		for t := w.slots[n%wheelSlots]; t != nil; {
+			next := t.place.next
+			if t.place.slot <= last { // else it is due a whole turn later
+				w.unlink(t)
+				due = append(due, t)
 			}
-			p = next
+			t = next
 		}
 	}
 	w.done, w.armed = max(w.done, last), 0

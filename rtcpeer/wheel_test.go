@@ -16,11 +16,11 @@ func TestWheel(t *testing.T) {
 			at, late time.Time
 			removed  bool
 		}
-		peers := map[*peer]*want{}
+		peers := map[*transport]*want{}
 		begin := time.Now()
 		for now := begin; now.Sub(begin) < 5*time.Minute; now = now.Add(wheelSlot / 3) {
 			if len(peers) < 500 && now.Sub(begin) < 3*time.Minute {
-				p, wait := &peer{}, wheelLeast+time.Duration(random.Int64N(int64(60*time.Second)))
+				p, wait := &transport{}, wheelLeast+time.Duration(random.Int64N(int64(60*time.Second)))
 				w.add(p, now.Add(time.Hour), time.Hour) // which the next one replaces
 				slack := w.add(p, now.Add(wait), wait)
 				if slack < 0 || slack > wait/8+wheelSlot {
@@ -59,10 +59,10 @@ func TestWheel(t *testing.T) {
 func TestWheelLate(t *testing.T) {
 	var w wheel
 	begin := time.Now()
-	w.add(&peer{}, begin.Add(time.Minute), time.Minute)
+	w.add(&transport{}, begin.Add(time.Minute), time.Minute)
 	defer w.timer.Stop()
 	w.take(begin.Add(10 * time.Second))
-	p := &peer{}
+	p := &transport{}
 	w.add(p, begin.Add(time.Second), time.Second)
 	if due := w.take(begin.Add(10*time.Second + 2*wheelSlot)); len(due) != 1 || due[0] != p {
 		t.Errorf("%d peers are due; it is in slot %d, of which %d are done", len(due), p.place.slot, w.done)
@@ -74,16 +74,16 @@ func TestWheelFires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w wheel
 		begin := time.Now()
-		late, soon := &peer{closed: true}, &peer{closed: true}
+		late, soon := &transport{closed: true}, &transport{closed: true}
 		w.add(late, begin.Add(30*time.Second), 30*time.Second)
 		w.add(soon, begin.Add(time.Second), time.Second)
-		waits := func(p *peer) bool {
+		waits := func(p *transport) bool {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			return p.place.slot != 0
 		}
 		for _, x := range []struct {
-			p  *peer
+			p  *transport
 			at time.Duration
 		}{{soon, time.Second}, {late, 30 * time.Second}} {
 			<-time.After(x.at - time.Since(begin) - 1)
@@ -105,7 +105,7 @@ func TestWheelFires(t *testing.T) {
 func TestWaitingPeer(t *testing.T) {
 	h, a, b, x, y := hostPair(t)
 	transfer(t, x, y)
-	far, p := a.ext.(*stack).peer, b.ext.(*stack).peer
+	far, p := a.ext.(*stack).transport, b.ext.(*stack).transport
 	far.mu.Lock()
 	defer far.mu.Unlock()
 	if err := y.PutPacket([]byte("hello")); err != nil {
@@ -145,7 +145,7 @@ func TestWaitingPeer(t *testing.T) {
 func TestRestingPeer(t *testing.T) {
 	h, _, b, x, y := hostPair(t)
 	transfer(t, x, y)
-	p := b.ext.(*stack).peer
+	p := b.ext.(*stack).transport
 	rests := func() bool { // once what follows a transfer has been sent, and restAfter
 		p.mu.Lock()
 		defer p.mu.Unlock()

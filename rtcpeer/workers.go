@@ -11,19 +11,19 @@ import (
 // transports of a Host share one pool, all others commonWorkers. A worker exists while
 // transports are listed.
 type workers struct {
-	mu      sync.Mutex
-	peers   fifo[*peer] // each once: inputQueue.listed
-	running int         // goroutines
+	mu         sync.Mutex
+	transports fifo[*transport] // each once: inputQueue.listed
+	running    int              // goroutines
 }
 
 // commonWorkers are for transports with sockets of their own.
 var commonWorkers workers
 
 // add lists a transport to be run.
-func (w *workers) add(p *peer) {
+func (w *workers) add(t *transport) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.peers.push(p)
+	w.transports.push(t)
 	// One processor is left to the connected transports.
 	if w.running < max(1, runtime.GOMAXPROCS(0)-1) {
 		w.running++
@@ -33,31 +33,31 @@ func (w *workers) add(p *peer) {
 
 func (w *workers) run() {
 	for {
-		p := w.next()
-		if p == nil {
+		t := w.next()
+		if t == nil {
 			return
 		}
-		p.work()
+		t.work()
 	}
 }
 
 // next takes the first transport of the list; nil ends the worker.
-func (w *workers) next() *peer {
+func (w *workers) next() *transport {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	p, ok := w.peers.pop()
+	t, ok := w.transports.pop()
 	if !ok {
 		w.running--
 	}
-	return p
+	return t
 }
 
 // work runs the transport's queued input. If another goroutine holds the lock, its
 // Unlock lists the transport again.
-func (p *peer) work() {
-	p.queue.listed.Store(false)
-	if p.mu.TryLock() {
-		p.runQueued()
-		p.mu.Unlock() // later input goes behind the other transports
+func (t *transport) work() {
+	t.queue.listed.Store(false)
+	if t.mu.TryLock() {
+		t.runQueued()
+		t.mu.Unlock() // later input goes behind the other transports
 	}
 }

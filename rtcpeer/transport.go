@@ -21,7 +21,7 @@ import (
 // to be real: a lock, a timer, sockets. Whoever has input, be it a socket's
 // reader, the timer or the program, takes the lock, runs the core to
 // completion and sends what came of it.
-type peer struct {
+type transport struct {
 	cfg     Config
 	log     *slog.Logger
 	network network
@@ -48,7 +48,7 @@ type peer struct {
 	excuses   uint8      // for the far end's silence since it was heard of
 	excusedAt time.Time  // the last time
 
-	mu       peerMutex
+	mu       transportMutex
 	core     core
 	neg      negotiation
 	events   eventQueue
@@ -70,7 +70,7 @@ type peer struct {
 	slack   time.Duration // how much later than armed
 }
 
-func newPeer(cfg Config, random io.Reader, notify func()) (*peer, error) {
+func newTransport(cfg Config, random io.Reader, notify func()) (*transport, error) {
 	if random == nil {
 		random = rand.Reader
 	}
@@ -86,14 +86,14 @@ func newPeer(cfg Config, random io.Reader, notify func()) (*peer, error) {
 		RelayOnly: cfg.ICETransportPolicy == ICETransportPolicyRelay, Lite: cfg.ICELite,
 		Ufrag: neg.local.ufrag, Pwd: neg.local.pwd, Rand: random,
 	})
-	p := &peer{
+	t := &transport{
 		cfg: cfg, log: log, network: privateNetwork{log, cfg.LocalAddresses, cfg.MinPort, cfg.MaxPort, cfg.BusyPoll}, random: random, now: time.Now, timed: true, multicast: true,
 		core: newCore(&cfg, agent, random), neg: neg,
-		mu: peerMutex{notify: notify},
+		mu: transportMutex{notify: notify},
 	}
-	p.mu.peer = p
-	p.core.fragmented = !udpmux.Unfragmented
-	return p, nil
+	t.mu.transport = t
+	t.core.fragmented = !udpmux.Unfragmented
+	return t, nil
 }
 
 // silence is the log of those that have none.
@@ -108,15 +108,15 @@ type traffic struct {
 }
 
 // emit queues an event for the program, and makes Unlock call notify.
-func (p *peer) emit(e Event) {
-	p.events.push(e)
-	p.mu.notified = true
+func (t *transport) emit(e Event) {
+	t.events.push(e)
+	t.mu.notified = true
 }
 
-func (p *peer) nextEvent() (Event, bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	e, ok := p.events.pop()
+func (t *transport) nextEvent() (Event, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e, ok := t.events.pop()
 	if !ok {
 		return e, false
 	}
@@ -128,103 +128,103 @@ func (p *peer) nextEvent() (Event, bool) {
 
 // run brings the core to completion after input: events are taken, output is
 // sent, the timer is set. The lock is held.
-func (p *peer) run(now time.Time) {
-	if p.core.yielded {
-		p.yieldRole(now)
+func (t *transport) run(now time.Time) {
+	if t.core.yielded {
+		t.yieldRole(now)
 	}
-	p.core.setQuota(p.memory.quota())
-	p.core.process(now)
-	p.takeEvents(now)
-	if d := p.core.replacement.answer; d != nil {
-		p.emitAnswer(now, d)
+	t.core.setQuota(t.memory.quota())
+	t.core.process(now)
+	t.takeEvents(now)
+	if d := t.core.replacement.answer; d != nil {
+		t.emitAnswer(now, d)
 	}
-	p.flush(now)
-	p.core.rest()
-	p.takeLowered()
-	p.arm(now)
-	p.charge()
+	t.flush(now)
+	t.core.rest()
+	t.takeLowered()
+	t.arm(now)
+	t.charge()
 }
 
 // HandleDatagrams is of udpmux.Handler.
-func (p *peer) HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int) {
+func (t *transport) HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int) {
 	// STUN alone is cheap, and not worth a change of goroutines.
 	cheap := len(b) > 0 && len(b) <= segment && b[0] < 4
-	if !p.enter(p.shared(r.Sock), cheap) {
-		p.postDatagrams(now, r, b, segment)
+	if !t.enter(t.shared(r.Sock), cheap) {
+		t.postDatagrams(now, r, b, segment)
 		return
 	}
-	defer p.mu.Unlock()
-	if p.closed {
+	defer t.mu.Unlock()
+	if t.closed {
 		return
 	}
-	p.take(now, r, b, segment)
-	p.run(now)
+	t.take(now, r, b, segment)
+	t.run(now)
 }
 
 // take gives the core what one read brought. The lock is held; run follows.
-func (p *peer) take(now time.Time, r ice.Route, b []byte, segment int) {
-	p.core.setQuota(p.memory.quota())
+func (t *transport) take(now time.Time, r ice.Route, b []byte, segment int) {
+	t.core.setQuota(t.memory.quota())
 	for len(b) > 0 {
 		n := min(segment, len(b))
-		if p.cfg.Filter == nil || r.Sock == ice.SockMDNS || p.cfg.Filter(false, b[:n:n]) {
-			p.traffic.packetsReceived++
-			p.traffic.bytesReceived += uint64(n)
-			p.core.handleDatagram(now, r, b[:n:n])
+		if t.cfg.Filter == nil || r.Sock == ice.SockMDNS || t.cfg.Filter(false, b[:n:n]) {
+			t.traffic.packetsReceived++
+			t.traffic.bytesReceived += uint64(n)
+			t.core.handleDatagram(now, r, b[:n:n])
 		}
 		b = b[n:]
 	}
 }
 
 // Writable is of udpmux.Handler.
-func (p *peer) Writable(sock ice.Sock) {
-	if !p.enter(p.shared(sock), true) {
-		p.post(func(in *input) { in.writable = true })
+func (t *transport) Writable(sock ice.Sock) {
+	if !t.enter(t.shared(sock), true) {
+		t.post(func(in *input) { in.writable = true })
 		return
 	}
-	defer p.mu.Unlock()
-	p.full = false
-	if !p.closed {
-		p.run(p.now())
+	defer t.mu.Unlock()
+	t.full = false
+	if !t.closed {
+		t.run(t.now())
 	}
 }
 
 // SocketClosed is of udpmux.Handler.
-func (p *peer) SocketClosed(sock ice.Sock, err error) {
-	p.giveClosed(closedRoute{ice.Route{Sock: sock}, err})
+func (t *transport) SocketClosed(sock ice.Sock, err error) {
+	t.giveClosed(closedRoute{ice.Route{Sock: sock}, err})
 }
 
 // RouteClosed is of handler.
-func (p *peer) RouteClosed(r ice.Route, err error) { p.giveClosed(closedRoute{r, err}) }
+func (t *transport) RouteClosed(r ice.Route, err error) { t.giveClosed(closedRoute{r, err}) }
 
 // giveClosed gives the peer the news of a socket or connection that failed.
-func (p *peer) giveClosed(c closedRoute) {
-	if !p.enter(p.shared(c.route.Sock), true) {
-		p.postClosed(c)
+func (t *transport) giveClosed(c closedRoute) {
+	if !t.enter(t.shared(c.route.Sock), true) {
+		t.postClosed(c)
 		return
 	}
-	defer p.mu.Unlock()
-	if !p.closed {
-		now := p.now()
-		p.routeClosed(now, c)
-		p.run(now)
+	defer t.mu.Unlock()
+	if !t.closed {
+		now := t.now()
+		t.routeClosed(now, c)
+		t.run(now)
 	}
 }
 
 // routeClosed takes what giveClosed gives. The lock is held; run follows.
-func (p *peer) routeClosed(now time.Time, c closedRoute) {
-	p.full = false
+func (t *transport) routeClosed(now time.Time, c closedRoute) {
+	t.full = false
 	if c.route.Remote.IsValid() {
-		p.log.Debug("connection closed", "local", c.route.Local, "remote", c.route.Remote, "error", c.err)
-		p.core.agent.RouteClosed(now, c.route, c.err)
+		t.log.Debug("connection closed", "local", c.route.Local, "remote", c.route.Remote, "error", c.err)
+		t.core.agent.RouteClosed(now, c.route, c.err)
 		return
 	}
-	for _, l := range p.gatherer.locals {
+	for _, l := range t.gatherer.locals {
 		if l.sock == c.route.Sock {
-			p.log.Warn("socket failed", "address", l.addr, "error", c.err)
-			p.core.agent.RemoveLocal(now, l.sock, l.addr)
+			t.log.Warn("socket failed", "address", l.addr, "error", c.err)
+			t.core.agent.RemoveLocal(now, l.sock, l.addr)
 		}
 	}
-	p.connectionLost(now, c.route.Sock, c.err)
+	t.connectionLost(now, c.route.Sock, c.err)
 }
 
 // arm sets the timer if the next deadline is earlier than what it is set to.
@@ -233,48 +233,48 @@ func (p *peer) routeClosed(now time.Time, c closedRoute) {
 //
 // A connected peer of a host is in the host's wheel, unless something is due
 // very soon. At rest moving there is cheap.
-func (p *peer) arm(now time.Time) {
-	t := p.core.nextTimeout()
-	if p.closed || !p.timed || t.IsZero() {
+func (t *transport) arm(now time.Time) {
+	due := t.core.nextTimeout()
+	if t.closed || !t.timed || due.IsZero() {
 		return
 	}
-	wait := max(0, t.Sub(now))
-	wheeled := p.cfg.Host != nil && p.state == StateConnected && wait >= wheelLeast
-	if wheeled && p.core.used.IsZero() {
-		if !t.Equal(p.armed) || p.timer != nil {
-			p.armed, p.slack = t, p.cfg.Host.wheel.add(p, t, wait)
-			p.dropTimer()
+	wait := max(0, due.Sub(now))
+	wheeled := t.cfg.Host != nil && t.state == StateConnected && wait >= wheelLeast
+	if wheeled && t.core.used.IsZero() {
+		if !due.Equal(t.armed) || t.timer != nil {
+			t.armed, t.slack = due, t.cfg.Host.wheel.add(t, due, wait)
+			t.dropTimer()
 		}
 		return
 	}
 	// What was set while nothing was urgent may fire too late for what is now.
-	hurries := p.slack > 0 && wait < slackFrom && !p.core.used.IsZero()
-	if !p.armed.IsZero() && !t.Before(p.armed) && !hurries {
+	hurries := t.slack > 0 && wait < slackFrom && !t.core.used.IsZero()
+	if !t.armed.IsZero() && !due.Before(t.armed) && !hurries {
 		return
 	}
 	if wheeled {
-		p.armed, p.slack = t, p.cfg.Host.wheel.add(p, t, wait)
-		if p.timer != nil {
-			p.timer.Stop() // and kept, as long as data flows
+		t.armed, t.slack = due, t.cfg.Host.wheel.add(t, due, wait)
+		if t.timer != nil {
+			t.timer.Stop() // and kept, as long as data flows
 		}
 		return
 	}
-	p.armed, p.slack = t, slackOf(time.Duration(t.UnixNano()), wait)
-	p.setTimer(wait + p.slack)
+	t.armed, t.slack = due, slackOf(time.Duration(due.UnixNano()), wait)
+	t.setTimer(wait + t.slack)
 }
 
-func (p *peer) setTimer(wait time.Duration) {
-	if p.timer == nil {
-		p.timer = time.AfterFunc(wait, p.fire)
+func (t *transport) setTimer(wait time.Duration) {
+	if t.timer == nil {
+		t.timer = time.AfterFunc(wait, t.fire)
 	} else {
-		p.timer.Reset(wait)
+		t.timer.Reset(wait)
 	}
 }
 
-func (p *peer) dropTimer() {
-	if p.timer != nil {
-		p.timer.Stop()
-		p.timer = nil
+func (t *transport) dropTimer() {
+	if t.timer != nil {
+		t.timer.Stop()
+		t.timer = nil
 	}
 }
 
@@ -299,51 +299,51 @@ func slackOf(due, wait time.Duration) time.Duration {
 const slackFrom = 2 * time.Second
 
 // fire is what the peer's own timer calls.
-func (p *peer) fire() {
-	at := p.now()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.expire(at)
+func (t *transport) fire() {
+	at := t.now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.expire(at)
 }
 
 // fireAt is what the wheel calls, for one peer after the other: at is when it
 // began.
-func (p *peer) fireAt(at time.Time) {
-	if !p.enter(true, true) {
-		p.post(func(in *input) { in.expired, in.expiredAt = true, at })
+func (t *transport) fireAt(at time.Time) {
+	if !t.enter(true, true) {
+		t.post(func(in *input) { in.expired, in.expiredAt = true, at })
 		return
 	}
-	defer p.mu.Unlock()
-	p.expire(at)
+	defer t.mu.Unlock()
+	t.expire(at)
 }
 
 // expire runs the timers that are due. The lock is held; at is when the timer
 // fired.
-func (p *peer) expire(at time.Time) {
-	due := p.armed
-	p.armed = time.Time{}
-	if p.closed {
+func (t *transport) expire(at time.Time) {
+	due := t.armed
+	t.armed = time.Time{}
+	if t.closed {
 		return
 	}
-	now := p.now()
-	if t := p.core.nextTimeout(); t.IsZero() || t.After(now) {
-		p.arm(now)
+	now := t.now()
+	if next := t.core.nextTimeout(); next.IsZero() || next.After(now) {
+		t.arm(now)
 		return
 	}
-	late := at.Sub(due) - p.slack
+	late := at.Sub(due) - t.slack
 	switch {
-	case !p.timed:
-	case !p.core.established():
-		if p.deferred = late > overloaded && !p.deferred; p.deferred {
-			p.armed = due
-			p.setTimer(2 * late)
+	case !t.timed:
+	case !t.core.established():
+		if t.deferred = late > overloaded && !t.deferred; t.deferred {
+			t.armed = due
+			t.setTimer(2 * late)
 			return
 		}
-	case p.core.silent(now) && p.excused(now, late):
-		p.core.excuse(now)
+	case t.core.silent(now) && t.excused(now, late):
+		t.core.excuse(now)
 	}
-	p.core.advance(now)
-	p.run(now)
+	t.core.advance(now)
+	t.run(now)
 }
 
 // overloaded is how late a timer fires at most in a process that keeps up. In
@@ -360,102 +360,102 @@ const excusesMost = 4
 
 // excused tells whether the far end's silence is put down to something else
 // than its path, and it is waited for longer.
-func (p *peer) excused(now time.Time, late time.Duration) bool {
-	if p.core.heard().After(p.excusedAt) {
-		p.excuses = 0
+func (t *transport) excused(now time.Time, late time.Duration) bool {
+	if t.core.heard().After(t.excusedAt) {
+		t.excuses = 0
 	}
-	if p.excuses == excusesMost || late <= overloaded && p.suspects.admit(now, &p.suspected) {
+	if t.excuses == excusesMost || late <= overloaded && t.suspects.admit(now, &t.suspected) {
 		return false
 	}
-	p.excuses++
-	p.excusedAt = now
+	t.excuses++
+	t.excusedAt = now
 	return true
 }
 
 // takeEvents turns the layers' events into the program's.
-func (p *peer) takeEvents(now time.Time) {
+func (t *transport) takeEvents(now time.Time) {
 	for {
-		e, ok := p.core.agent.NextEvent()
+		e, ok := t.core.agent.NextEvent()
 		if !ok {
 			break
 		}
-		p.handleICEEvent(now, e)
+		t.handleICEEvent(now, e)
 	}
 	for {
-		e, ok := p.core.session.NextEvent()
+		e, ok := t.core.session.NextEvent()
 		if !ok {
 			break
 		}
-		p.handleSessionEvent(now, e)
+		t.handleSessionEvent(now, e)
 	}
-	if p.core.replacement.state == replacementDue {
-		p.beginReplacement(now)
+	if t.core.replacement.state == replacementDue {
+		t.beginReplacement(now)
 	}
-	p.updateState()
+	t.updateState()
 	switch {
-	case !p.core.ended:
-	case p.core.remoteClosed:
-		p.shut(now, p.core.err)
+	case !t.core.ended:
+	case t.core.remoteClosed:
+		t.shut(now, t.core.err)
 	default:
-		p.endChannels(closedBy(p.core.err))
-		p.finish()
+		t.endChannels(closedBy(t.core.err))
+		t.finish()
 	}
 }
 
 // finish lets a shutdown that waits go on.
-func (p *peer) finish() {
-	p.over = true
-	p.ended.set()
+func (t *transport) finish() {
+	t.over = true
+	t.ended.set()
 }
 
 // endChannels closes all channels, in the order of their making.
-func (p *peer) endChannels(cause error) {
-	for c := p.channels.first; c != nil; c = p.channels.first {
-		p.channels.remove(c)
+func (t *transport) endChannels(cause error) {
+	for c := t.channels.first; c != nil; c = t.channels.first {
+		t.channels.remove(c)
 		c.connectionClosed(cause)
 	}
 }
 
-func (p *peer) handleICEEvent(now time.Time, e ice.Event) {
+func (t *transport) handleICEEvent(now time.Time, e ice.Event) {
 	switch e.Kind {
 	case ice.EventCandidate:
-		p.gathered(e.Candidate)
+		t.gathered(e.Candidate)
 	case ice.EventGatheringComplete:
-		p.gatheringComplete()
+		t.gatheringComplete()
 	case ice.EventRouteAdded:
-		if q := p.port(e.Route.Sock); q != nil {
+		if q := t.port(e.Route.Sock); q != nil {
 			if err := q.Bind(e.Route.Remote); errors.Is(err, udpmux.ErrTaken) {
-				p.log.Debug("address is another connection's until a check sent there is answered", "remote", e.Route.Remote)
+				t.log.Debug("address is another connection's until a check sent there is answered", "remote", e.Route.Remote)
 			} else if err != nil {
-				p.log.Warn("address not bound", "remote", e.Route.Remote, "error", err)
+				t.log.Warn("address not bound", "remote", e.Route.Remote, "error", err)
 			}
 		}
 	case ice.EventRouteRemoved:
-		if q := p.port(e.Route.Sock); q != nil {
+		if q := t.port(e.Route.Sock); q != nil {
 			q.Unbind(e.Route.Remote)
 		}
 	case ice.EventSelected:
-		p.traffic.changes++
-		p.full = false // of another socket, or found again at once
-		p.log.Debug("pair selected", "local", e.Route.Local, "remote", e.Route.Remote)
-		p.claim(e.Route)
+		t.traffic.changes++
+		t.full = false // of another socket, or found again at once
+		t.log.Debug("pair selected", "local", e.Route.Local, "remote", e.Route.Remote)
+		t.claim(e.Route)
 		if e.Lost {
-			p.core.pathLost(now)
+			t.core.pathLost(now)
 		}
 		if e.Moved {
-			p.core.newPath(now)
+			t.core.newPath(now)
 		}
-		p.core.doubt(now)
-		if p.core.yields && !p.core.begun {
-			p.core.beginAt = new(now.Add(glareDelay))
+		t.core.doubt(now)
+		if t.core.yields && !t.core.begun {
+			t.core.beginAt = new(now.Add(glareDelay))
 		}
-		p.core.takeRTT()
+		t.core.takeRTT()
 	case ice.EventAlternate:
-		p.sentOn(e)
+		t.sentOn(e)
 	case ice.EventConnectionGone:
-		p.connectionLost(now, e.Sock, e.Err)
+		t.connectionLost(now, e.Sock, e.Err)
 	case ice.EventServerError:
-		p.log.Warn("server failed", "url", e.URL, "error", e.Err)
+		t.log.Warn("server failed", "url", e.URL, "error", e.Err)
 	}
 }
 
@@ -466,194 +466,194 @@ type claimer interface {
 
 // claim makes sure of the address that data comes from: of a selected pair, so
 // a check sent there was answered. A lite end sends none.
-func (p *peer) claim(r ice.Route) {
-	if q, ok := p.port(r.Sock).(claimer); ok && !p.cfg.ICELite {
+func (t *transport) claim(r ice.Route) {
+	if q, ok := t.port(r.Sock).(claimer); ok && !t.cfg.ICELite {
 		if err := q.Claim(r.Remote); err != nil {
-			p.log.Warn("address not bound", "remote", r.Remote, "error", err)
+			t.log.Warn("address not bound", "remote", r.Remote, "error", err)
 		}
 	}
 }
 
-func (p *peer) port(sock ice.Sock) port {
-	if sock < 0 || int(sock) >= len(p.ports) {
+func (t *transport) port(sock ice.Sock) port {
+	if sock < 0 || int(sock) >= len(t.ports) {
 		return nil
 	}
-	return p.ports[sock]
+	return t.ports[sock]
 }
 
 // updateState emits the connection's state when it has changed: the worst of
 // the ICE and DTLS transports.
-func (p *peer) updateState() {
-	s, cause := p.state, error(nil)
-	established := p.core.dtls != nil && p.core.dtls.Established()
-	switch a := p.core.agent.State(); {
-	case p.core.ended && !p.core.remoteClosed:
-		s, cause = StateFailed, p.core.err
-	case p.core.ended:
+func (t *transport) updateState() {
+	s, cause := t.state, error(nil)
+	established := t.core.dtls != nil && t.core.dtls.Established()
+	switch a := t.core.agent.State(); {
+	case t.core.ended && !t.core.remoteClosed:
+		s, cause = StateFailed, t.core.err
+	case t.core.ended:
 		return // shut follows
 	case a == ice.StateFailed:
-		s, cause = StateFailed, p.core.agent.Err()
-	case a == ice.StateDisconnected && (established || p.state == StateDisconnected):
+		s, cause = StateFailed, t.core.agent.Err()
+	case a == ice.StateDisconnected && (established || t.state == StateDisconnected):
 		s = StateDisconnected
 	case established && (a == ice.StateConnected || a == ice.StateCompleted):
 		s = StateConnected
-	case p.state != StateNew || a != ice.StateNew:
-		if p.state != StateConnected {
+	case t.state != StateNew || a != ice.StateNew:
+		if t.state != StateConnected {
 			s = StateConnecting
 		}
 	}
-	p.setState(s, cause)
+	t.setState(s, cause)
 }
 
 // failure returns the cause of StateFailed, for calls that would wait; nil in
 // other states, and while a restart is wanted or under way.
-func (p *peer) failure() error {
-	if p.state != StateFailed || p.neg.restart || p.neg.next.ufrag != "" {
+func (t *transport) failure() error {
+	if t.state != StateFailed || t.neg.restart || t.neg.next.ufrag != "" {
 		return nil
 	}
-	return p.cause
+	return t.cause
 }
 
-func (p *peer) setState(s ConnectionState, cause error) {
-	if s == p.state {
+func (t *transport) setState(s ConnectionState, cause error) {
+	if s == t.state {
 		return
 	}
-	p.suspects.count(p.state, s)
-	p.state = s
+	t.suspects.count(t.state, s)
+	t.state = s
 	if s == StateConnected || s == StateFailed || s == StateClosed {
-		p.queue.direct.Store(true) // also after a failure: a restart is rare enough
+		t.queue.direct.Store(true) // also after a failure: a restart is rare enough
 	}
 	if s == StateConnected {
-		p.neg.forget()
-		if !p.cfg.MDNSCandidates {
-			p.releaseMDNS()
+		t.neg.forget()
+		if !t.cfg.MDNSCandidates {
+			t.releaseMDNS()
 		}
 	}
 	if s == StateFailed {
-		p.cause = failedBy(cause)
-		p.emit(Event{Kind: EventError, Err: p.cause})
-		for c := p.channels.first; c != nil; c = c.next {
+		t.cause = failedBy(cause)
+		t.emit(Event{Kind: EventError, Err: t.cause})
+		for c := t.channels.first; c != nil; c = c.next {
 			c.wake()
 		}
-		if p.leaving {
-			p.finish()
+		if t.leaving {
+			t.finish()
 		}
 	}
-	p.emit(Event{Kind: EventConnectionState, State: int(s)})
+	t.emit(Event{Kind: EventConnectionState, State: int(s)})
 }
 
 // close ends the connection on the program's wish.
-func (p *peer) close() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
+func (t *transport) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
 		return
 	}
-	now := p.now()
+	now := t.now()
 	// The peer is told in what order it can still read: ABORT, close_notify,
 	// then relays are given back.
-	p.core.assoc.Flush()
-	p.flush(now)
-	p.core.leave(now)
-	p.flush(now)
-	p.shut(now, nil)
-	p.events.clear() // the program knows
-	p.mu.notified = false
+	t.core.assoc.Flush()
+	t.flush(now)
+	t.core.leave(now)
+	t.flush(now)
+	t.shut(now, nil)
+	t.events.clear() // the program knows
+	t.mu.notified = false
 }
 
 // shut frees everything; what was received stays readable.
-func (p *peer) shut(now time.Time, cause error) {
-	if p.closed {
+func (t *transport) shut(now time.Time, cause error) {
+	if t.closed {
 		return
 	}
-	if p.core.dtls != nil {
-		p.flush(now) // SHUTDOWN COMPLETE has to go before the keys do
-		p.core.dtls.Close(now)
-		p.flush(now)
+	if t.core.dtls != nil {
+		t.flush(now) // SHUTDOWN COMPLETE has to go before the keys do
+		t.core.dtls.Close(now)
+		t.flush(now)
 	}
-	p.core.agent.Close(now)
-	p.flush(now)
-	if cause == nil && p.state == StateFailed {
-		cause = p.cause // why it was of no use any more
+	t.core.agent.Close(now)
+	t.flush(now)
+	if cause == nil && t.state == StateFailed {
+		cause = t.cause // why it was of no use any more
 	}
-	p.closed, p.cause = true, closedBy(cause)
-	p.uncharge()
-	p.finish()
-	p.dropTimer()
-	if p.cfg.Host != nil {
-		p.cfg.Host.wheel.remove(p)
+	t.closed, t.cause = true, closedBy(cause)
+	t.uncharge()
+	t.finish()
+	t.dropTimer()
+	if t.cfg.Host != nil {
+		t.cfg.Host.wheel.remove(t)
 	}
-	p.gatherer.stop()
-	p.gatherer.forgetRetries()
-	if p.gatherer.unwatch != nil {
-		p.gatherer.unwatch()
+	t.gatherer.stop()
+	t.gatherer.forgetRetries()
+	if t.gatherer.unwatch != nil {
+		t.gatherer.unwatch()
 	}
-	p.releaseMDNS()
-	for _, q := range p.ports {
+	t.releaseMDNS()
+	for _, q := range t.ports {
 		if q != nil {
 			q.Close()
 		}
 	}
-	p.ports = nil
-	p.endChannels(p.cause)
-	p.setState(StateClosed, nil)
+	t.ports = nil
+	t.endChannels(t.cause)
+	t.setState(StateClosed, nil)
 }
 
 // startTransport starts ICE and DTLS, or moves ICE to a new generation, when
 // both descriptions are known.
-func (p *peer) startTransport(now time.Time) error {
-	local, remote := p.neg.localApplied(), p.neg.remote()
+func (t *transport) startTransport(now time.Time) error {
+	local, remote := t.neg.localApplied(), t.neg.remote()
 	told := remote.data()
-	if told.Index < 0 && p.core.dtls == nil {
+	if told.Index < 0 && t.core.dtls == nil {
 		return nil // an offer of media only: a later one may have a data section
 	}
 	if local.data().Rejected || told.Rejected {
-		p.core.end(errRejected)
+		t.core.end(errRejected)
 		return nil
 	}
-	if p.core.dtls == nil {
-		if err := p.startDTLS(now, local, remote); err != nil {
+	if t.core.dtls == nil {
+		if err := t.startDTLS(now, local, remote); err != nil {
 			return err
 		}
 	}
-	p.maxRemote = told.MaxMessageSize
-	p.core.assoc.SetRemotePort(uint16(told.SCTPPort))
-	p.core.agent.SetRenomination(slices.Contains(told.ICEOptions, renomination))
-	p.core.agent.SetRemote(now, told.Ufrag, told.Pwd, told.ICELite)
+	t.maxRemote = told.MaxMessageSize
+	t.core.assoc.SetRemotePort(uint16(told.SCTPPort))
+	t.core.agent.SetRenomination(slices.Contains(told.ICEOptions, renomination))
+	t.core.agent.SetRemote(now, told.Ufrag, told.Pwd, told.ICELite)
 	if local.typ != "offer" {
-		p.core.agent.AnswerPending(now)
+		t.core.agent.AnswerPending(now)
 	}
-	p.remote.apply(p, now, remote)
+	t.remote.apply(t, now, remote)
 	return nil
 }
 
 // yieldRole makes the DTLS client the server. After glare a browser is always
 // the client: it answers the local offer as active, and the answer comes too late
 // to be applied.
-func (p *peer) yieldRole(now time.Time) {
-	p.core.yielded = false
-	p.core.dtls.Close(now)
-	if err := p.makeDTLS(now, p.neg.remote(), false); err != nil {
-		p.core.end(err)
+func (t *transport) yieldRole(now time.Time) {
+	t.core.yielded = false
+	t.core.dtls.Close(now)
+	if err := t.makeDTLS(now, t.neg.remote(), false); err != nil {
+		t.core.end(err)
 	}
 }
 
-func (p *peer) startDTLS(now time.Time, local, remote *description) error {
+func (t *transport) startDTLS(now time.Time, local, remote *description) error {
 	client := isClient(local, remote)
-	p.core.yields = client && local.typ != "offer" && p.neg.glare != noGlare
-	return p.makeDTLS(now, remote, client)
+	t.core.yields = client && local.typ != "offer" && t.neg.glare != noGlare
+	return t.makeDTLS(now, remote, client)
 }
 
-func (p *peer) makeDTLS(now time.Time, remote *description, client bool) error {
-	cert, err := p.certificate()
+func (t *transport) makeDTLS(now time.Time, remote *description, client bool) error {
+	cert, err := t.certificate()
 	if err != nil {
 		return err
 	}
-	minVersion, err := dtlsVersion(p.cfg.MinDTLS)
+	minVersion, err := dtlsVersion(t.cfg.MinDTLS)
 	if err != nil {
 		return err
 	}
-	maxVersion, err := dtlsVersion(p.cfg.MaxDTLS)
+	maxVersion, err := dtlsVersion(t.cfg.MaxDTLS)
 	if err != nil {
 		return err
 	}
@@ -665,11 +665,11 @@ func (p *peer) makeDTLS(now time.Time, remote *description, client bool) error {
 	// a peer without one, such as a browser, does not know the extension.
 	localID, remoteID := "", remote.data().TLSID
 	if remoteID != "" {
-		localID = p.neg.tlsID
+		localID = t.neg.tlsID
 	}
-	p.neg.client, p.neg.roleKnown = client, true
-	err = p.core.makeDTLS(dtls.Config{
-		Client: p.neg.client, Certificate: cert, Fingerprints: fingerprints,
+	t.neg.client, t.neg.roleKnown = client, true
+	err = t.core.makeDTLS(dtls.Config{
+		Client: t.neg.client, Certificate: cert, Fingerprints: fingerprints,
 		MinVersion: minVersion, MaxVersion: maxVersion,
 		// There is no media, but some peers, pion among them, end a handshake
 		// without use_srtp (RFC 5764 §4.1.1).
@@ -678,13 +678,13 @@ func (p *peer) makeDTLS(now time.Time, remote *description, client bool) error {
 		// So that the far end says what it accepts; see core.discover.
 		RecordSizeLimit:     maxRecord,
 		DiscardCertificates: true, // the fingerprint says all
-		Rand:                p.random, KeyLogWriter: lockedKeyLog(p.cfg.KeyLogWriter),
+		Rand:                t.random, KeyLogWriter: lockedKeyLog(t.cfg.KeyLogWriter),
 	})
-	if err == nil && !p.core.yields {
-		if p.queue.direct.Load() {
-			p.core.beginDTLS(now)
+	if err == nil && !t.core.yields {
+		if t.queue.direct.Load() {
+			t.core.beginDTLS(now)
 		} else {
-			p.post(func(in *input) { in.start = true })
+			t.post(func(in *input) { in.start = true })
 		}
 	}
 	return err
@@ -701,33 +701,33 @@ const maxRecord = 1<<14 + 1
 
 // shutdown sends what is queued and ends the association in agreement with
 // the peer.
-func (p *peer) shutdown(ctx context.Context) error {
-	p.mu.Lock()
-	if p.closed {
-		p.mu.Unlock()
-		_, err := p.outcome()
+func (t *transport) shutdown(ctx context.Context) error {
+	t.mu.Lock()
+	if t.closed {
+		t.mu.Unlock()
+		_, err := t.outcome()
 		return err
 	}
-	now := p.now()
-	connected := (p.core.established() || p.core.replacement.state >= replacementDue) && p.state != StateFailed
-	p.leaving = true
-	p.core.assoc.Shutdown(now)
-	p.run(now)
+	now := t.now()
+	connected := (t.core.established() || t.core.replacement.state >= replacementDue) && t.state != StateFailed
+	t.leaving = true
+	t.core.assoc.Shutdown(now)
+	t.run(now)
 	var lost error // of what was queued
-	if p.state == StateFailed && !p.core.assoc.Delivered() {
-		lost = p.cause
+	if t.state == StateFailed && !t.core.assoc.Delivered() {
+		lost = t.cause
 	}
-	p.mu.Unlock()
+	t.mu.Unlock()
 	if !connected {
 		return lost // nil: nothing can have been queued, or all has arrived
 	}
 	for {
-		over, err := p.outcome()
+		over, err := t.outcome()
 		if over {
-			p.ended.set() // for other waiters
+			t.ended.set() // for other waiters
 			return err
 		}
-		if err := p.ended.wait(ctx); err != nil {
+		if err := t.ended.wait(ctx); err != nil {
 			return err
 		}
 	}
@@ -735,13 +735,13 @@ func (p *peer) shutdown(ctx context.Context) error {
 
 // outcome tells whether the connection is over, and why, if it failed or was
 // closed before all was delivered.
-func (p *peer) outcome() (over bool, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.state == StateFailed || p.over && !p.core.assoc.Delivered() {
-		err = p.cause
+func (t *transport) outcome() (over bool, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.state == StateFailed || t.over && !t.core.assoc.Delivered() {
+		err = t.cause
 	}
-	return p.over, err
+	return t.over, err
 }
 
 // A batch is the buffer that datagrams are collected in for one write. It
@@ -772,9 +772,9 @@ var (
 //
 // While a socket is full only ICE's own datagrams go out, which are few: they
 // are how a connection that stands still is left for another.
-func (p *peer) flush(now time.Time) {
+func (t *transport) flush(now time.Time) {
 	buffers, most := &batches, batchSize
-	if p.core.assoc.Pending() < smallBatchSize {
+	if t.core.assoc.Pending() < smallBatchSize {
 		buffers, most = &smallBatches, smallBatchSize
 	}
 	var (
@@ -786,13 +786,13 @@ func (p *peer) flush(now time.Time) {
 	)
 	for {
 		start := len(b)
-		next, r, ok := p.core.appendDatagram(now, b, p.full)
+		next, r, ok := t.core.appendDatagram(now, b, t.full)
 		if !ok {
 			break
 		}
 		size := len(next) - start
 		if start > 0 && (r != route || size > segment) {
-			p.write(route, next[:start], segment)
+			t.write(route, next[:start], segment)
 			b = next[:copy(next, next[start:])]
 			start = 0
 		} else {
@@ -803,24 +803,24 @@ func (p *peer) flush(now time.Time) {
 		}
 		// A shorter datagram can only be the last one of a write.
 		if count++; size < segment || count == batchSegments || len(b)+segment > most {
-			p.write(route, b, segment)
+			t.write(route, b, segment)
 			b = b[:0]
 		}
 	}
 	if len(b) > 0 {
-		p.write(route, b, segment)
+		t.write(route, b, segment)
 	}
 	buffers.Put(buffer)
 }
 
-func (p *peer) write(r ice.Route, b []byte, segment int) {
+func (t *transport) write(r ice.Route, b []byte, segment int) {
 	if r.Sock == ice.SockMDNS {
-		p.writeMDNS(r, b)
+		t.writeMDNS(r, b)
 		return
 	}
-	p.traffic.packetsSent += uint64((len(b) + segment - 1) / segment)
-	p.traffic.bytesSent += uint64(len(b))
-	if q := p.port(r.Sock); q != nil && !q.Write(r, b, segment) {
-		p.full = true
+	t.traffic.packetsSent += uint64((len(b) + segment - 1) / segment)
+	t.traffic.bytesSent += uint64(len(b))
+	if q := t.port(r.Sock); q != nil && !q.Write(r, b, segment) {
+		t.full = true
 	}
 }
