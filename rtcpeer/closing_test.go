@@ -130,7 +130,7 @@ func TestRemoteClose(t *testing.T) {
 			q := p.b.ext.(*stack).transport
 			q.mu.Lock()
 			defer q.mu.Unlock()
-			return q.closed && q.ports == nil
+			return q.closed && q.gatherer.sockets == nil
 		})
 		if took := time.Since(start); took > 20*time.Millisecond {
 			t.Errorf("the close was seen after %v, two round trips", took)

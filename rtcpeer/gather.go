@@ -2,6 +2,8 @@ package rtcpeer
 
 import (
 	"context"
+	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
@@ -10,9 +12,22 @@ import (
 	"purertc/ice"
 )
 
-// A gatherer is the state of the search for local candidates.
+// A gatherer searches for local candidates. It opens the transport's sockets and its
+// connections to servers, adds local addresses and servers to the ICE agent, and keeps
+// the candidates that the agent returns. All calls but those of the goroutines it
+// starts are made with the transport's lock held. Input for the agent is processed
+// when the caller runs the transport; the transport emits the events.
 type gatherer struct {
+	owner     owner
+	cfg       *Config // the transport's; the gatherer sets ICEServers
+	log       *slog.Logger
+	random    io.Reader
+	network   network
+	multicast bool // names can be asked for with multicast DNS; false in simulations
+	agent     *ice.Agent
+
 	state      GatheringState
+	sockets    sockets
 	locals     []local
 	ufrag      string   // of the present generation; empty before the first search
 	ufrags     []string // known to the sockets: ufrag, and earlier ones in use
@@ -32,7 +47,51 @@ type gatherer struct {
 	round       int             // counts changes of the servers, to recognise late look-ups
 	ctx         context.Context // of the tasks
 	cancel      context.CancelFunc
-	unwatch     func() // ends the watch over the machine's addresses; nil: there is none
+	unwatch     func()    // ends the watch over the machine's addresses; nil: there is none
+	mdns        *mdnsUser // nil: the sockets of multicast DNS are not open
+}
+
+// An owner is the transport of a gatherer.
+type owner interface {
+	handler // of the sockets
+	// locked takes the transport's lock, calls f and runs the transport. If the
+	// transport is closed it does nothing and returns false.
+	locked(f func(now time.Time)) bool
+	// addressesChanged takes all addresses of the machine after a change.
+	addressesChanged(all []netip.Addr)
+}
+
+// sockets are a transport's ports, by the Sock of their routes. A nil one is free.
+type sockets []port
+
+// port returns the port of a route; nil: there is none.
+func (s sockets) port(sock ice.Sock) port {
+	if sock < 0 || int(sock) >= len(s) {
+		return nil
+	}
+	return s[sock]
+}
+
+// free returns the number of the next socket: that of an address that has gone, if
+// there is one.
+func (s sockets) free() ice.Sock {
+	if sock := slices.Index(s, nil); sock >= 0 {
+		return ice.Sock(sock)
+	}
+	return ice.Sock(len(s))
+}
+
+func (s *sockets) set(sock ice.Sock, q port) {
+	if int(sock) == len(*s) {
+		*s = append(*s, nil)
+	}
+	(*s)[sock] = q
+}
+
+// close closes a port and frees its number.
+func (s sockets) close(sock ice.Sock) {
+	s[sock].Close()
+	s[sock] = nil
 }
 
 // resolveTimeout bounds the look-up of a server's name.
@@ -61,10 +120,28 @@ func (g *gatherer) forget(before, after []ice.Candidate) {
 	g.unsignalled = slices.DeleteFunc(g.unsignalled, gone)
 }
 
+// stop cancels the tasks.
 func (g *gatherer) stop() {
 	if g.cancel != nil {
 		g.cancel()
 	}
+}
+
+// close ends all tasks and closes the sockets.
+func (g *gatherer) close() {
+	g.stop()
+	g.forgetRetries()
+	if g.unwatch != nil {
+		g.unwatch()
+	}
+	g.multicast = false
+	g.releaseMDNS()
+	for _, q := range g.sockets {
+		if q != nil {
+			q.Close()
+		}
+	}
+	g.sockets = nil
 }
 
 // forgetRetries cancels the retries of lost connections. The next search opens them
@@ -78,44 +155,42 @@ func (g *gatherer) forgetRetries() {
 }
 
 // gather begins to gather for a generation. The first time it opens the sockets.
-func (t *transport) gather(now time.Time, ufrag string) error {
-	g := &t.gatherer
-	if t.ports == nil {
-		unwatch := t.network.watch(t.addressesChanged) // first, so that no change is missed
-		ports, locals, err := t.network.open(t, t.addressChoice())
+func (g *gatherer) gather(now time.Time, ufrag string) error {
+	if g.sockets == nil {
+		unwatch := g.network.watch(g.owner.addressesChanged) // first, so that no change is missed
+		ports, locals, err := g.network.open(g.owner, g.addressChoice())
 		if err != nil {
 			unwatch()
 			return err
 		}
 		g.unwatch = unwatch
-		t.ports, g.locals = ports, locals
+		g.sockets, g.locals = ports, locals
 		for _, l := range locals {
-			t.addDialer(l.addr.Addr())
+			g.addDialer(l.addr.Addr())
 		}
 	}
-	if err := t.setUfrag(ufrag); err != nil {
+	if err := g.setUfrag(ufrag); err != nil {
 		return err
 	}
 	g.ufrag, g.replaced, g.candidates, g.unsignalled = ufrag, g.candidates, nil, nil
-	t.setGathering(GatheringStateGathering)
-	t.core.agent.GatherUntil(now, now.Add(t.cfg.gatherTimeout()))
+	g.state = GatheringStateGathering
+	g.agent.GatherUntil(now, now.Add(g.cfg.gatherTimeout()))
 	g.forgetRetries()
-	if t.cfg.MDNSCandidates {
-		t.useMDNS()
+	if g.cfg.MDNSCandidates {
+		g.useMDNS()
 	}
 	for _, l := range g.locals {
-		t.offerLocal(now, l)
+		g.offerLocal(now, l)
 	}
-	t.askServers(now)
+	g.askServers(now)
 	return nil
 }
 
 // setUfrag makes the sockets hand checks that name a new ufrag to this transport, and
 // removes ufrags that are not in use any more.
-func (t *transport) setUfrag(ufrag string) error {
-	g := &t.gatherer
-	live := t.core.agent.Ufrags()
-	for _, q := range t.ports {
+func (g *gatherer) setUfrag(ufrag string) error {
+	live := g.agent.Ufrags()
+	for _, q := range g.sockets {
 		if q == nil {
 			continue // its address has gone
 		}
@@ -133,80 +208,63 @@ func (t *transport) setUfrag(ufrag string) error {
 }
 
 // addDialer adds the active TCP candidate of an address, once.
-func (t *transport) addDialer(a netip.Addr) (l local, ok bool) {
-	g := &t.gatherer
+func (g *gatherer) addDialer(a netip.Addr) (l local, ok bool) {
 	known := slices.ContainsFunc(g.locals, func(l local) bool { return l.addr.Addr() == a && l.tcp == ice.TCPActive })
-	if known || t.cfg.DisableTCP || t.cfg.PlainCandidates || t.cfg.ICELite || t.cfg.ICETransportPolicy == ICETransportPolicyRelay {
+	if known || g.cfg.DisableTCP || g.cfg.PlainCandidates || g.cfg.ICELite || g.cfg.ICETransportPolicy == ICETransportPolicyRelay {
 		return local{}, false
 	}
-	sock := t.freeSock()
-	q := t.network.dial(t, sock, a)
+	sock := g.sockets.free()
+	q := g.network.dial(g.owner, sock, a)
 	if q == nil {
 		return local{}, false
 	}
-	t.setPort(sock, q)
+	g.sockets.set(sock, q)
 	l = local{sock: sock, addr: netip.AddrPortFrom(a, 0), tcp: ice.TCPActive}
 	g.locals = append(g.locals, l)
 	return l, true
 }
 
-// freeSock returns the number of the next socket: that of an address that has gone, if
-// there is one.
-func (t *transport) freeSock() ice.Sock {
-	if sock := slices.Index(t.ports, nil); sock >= 0 {
-		return ice.Sock(sock)
-	}
-	return ice.Sock(len(t.ports))
-}
-
-func (t *transport) setPort(sock ice.Sock, q port) {
-	if int(sock) == len(t.ports) {
-		t.ports = append(t.ports, nil)
-	}
-	t.ports[sock] = q
-}
-
 // offerLocal adds a local address to the agent.
-func (t *transport) offerLocal(now time.Time, l local) {
+func (g *gatherer) offerLocal(now time.Time, l local) {
 	i := ice.Local{Sock: l.sock, Addr: l.addr, TCP: l.tcp}
-	for _, a := range t.cfg.PublicAddresses {
+	for _, a := range g.cfg.PublicAddresses {
 		if a.matches(l.addr.Addr()) {
 			i.Public, i.KeepLocal = a.Public, a.KeepLocal
 			break
 		}
 	}
-	if t.cfg.MDNSCandidates {
-		i.Name = t.nameOf(l.addr.Addr())
+	if g.cfg.MDNSCandidates {
+		i.Name = g.nameOf(l.addr.Addr())
 	}
-	if err := t.core.agent.AddLocal(now, i); err != nil {
-		t.dropLocal(l.addr.Addr(), err)
+	if err := g.agent.AddLocal(now, i); err != nil {
+		g.dropLocal(l.addr.Addr(), err)
 	}
 }
 
 // askServers makes the agent ask the servers, once their names are resolved. Look-ups
 // and connections that are under way go on: ICE restarts may follow each other faster
 // than they end.
-func (t *transport) askServers(now time.Time) {
+func (g *gatherer) askServers(now time.Time) {
 	var tasks []serverTask
-	for _, s := range t.cfg.ICEServers {
+	for _, s := range g.cfg.ICEServers {
 		urls, _ := s.parse() // Initialize has checked them
 		for _, u := range urls {
 			addr, err := netip.ParseAddr(u.host)
 			switch {
 			case !u.turn && u.secure:
-				t.core.agent.ServerFailed(now, u.text, errNoSTUN)
-			case t.needsConnection(u) && t.reuseConnection(now, u, s):
-			case t.needsConnection(u) || err != nil:
+				g.agent.ServerFailed(now, u.text, errNoSTUN)
+			case g.needsConnection(u) && g.reuseConnection(now, u, s):
+			case g.needsConnection(u) || err != nil:
 				tasks = append(tasks, serverTask{url: u, server: s})
 			default:
-				t.askServer(now, u, s, []netip.Addr{addr})
+				g.askServer(now, u, s, []netip.Addr{addr})
 			}
 		}
 	}
 	for _, task := range tasks {
-		t.begin(task)
+		g.begin(task)
 	}
-	t.endOfLocal(now)
+	g.endOfLocal(now)
 }
 
 // A task is a server whose name has to be looked up, or that has to be connected to,
@@ -223,8 +281,7 @@ type serverTask struct {
 }
 
 // begin begins a task, unless it is under way. asked ends it.
-func (t *transport) begin(task serverTask) {
-	g := &t.gatherer
+func (g *gatherer) begin(task serverTask) {
 	if slices.ContainsFunc(g.underway, task.same) {
 		return
 	}
@@ -232,10 +289,10 @@ func (t *transport) begin(task serverTask) {
 		g.ctx, g.cancel = context.WithCancel(context.Background())
 	}
 	g.underway = append(g.underway, task)
-	if t.needsConnection(task.url) {
-		go t.connect(g.ctx, g.round, task)
+	if g.needsConnection(task.url) {
+		go g.connect(g.ctx, g.round, task)
 	} else {
-		go t.resolve(g.ctx, g.round, task)
+		go g.resolve(g.ctx, g.round, task)
 	}
 }
 
@@ -245,45 +302,36 @@ func (task serverTask) same(o serverTask) bool {
 }
 
 // resolve looks up a server's name and asks it.
-func (t *transport) resolve(ctx context.Context, round int, task serverTask) {
+func (g *gatherer) resolve(ctx context.Context, round int, task serverTask) {
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
 	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", task.url.host)
-	t.resolved(round, task, addrs, err)
-}
-
-// resolved takes the result of a look-up.
-func (t *transport) resolved(round int, task serverTask, addrs []netip.Addr, err error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	g := &t.gatherer
-	if t.closed || round != g.round {
-		return
-	}
-	now := t.now()
-	if err != nil {
-		t.core.agent.ServerFailed(now, task.url.text, err)
-	} else {
-		t.askServer(now, task.url, task.server, addrs)
-	}
-	t.asked(now, task)
+	g.owner.locked(func(now time.Time) {
+		switch {
+		case round != g.round:
+			return
+		case err != nil:
+			g.agent.ServerFailed(now, task.url.text, err)
+		default:
+			g.askServer(now, task.url, task.server, addrs)
+		}
+		g.asked(now, task)
+	})
 }
 
 // asked ends a task: the agent asks its server, or the task has failed.
-func (t *transport) asked(now time.Time, task serverTask) {
-	g := &t.gatherer
+func (g *gatherer) asked(now time.Time, task serverTask) {
 	if i := slices.IndexFunc(g.underway, task.same); i >= 0 {
 		g.underway = slices.Delete(g.underway, i, i+1)
 	}
 	if len(g.underway) == 0 {
 		g.stop()
 	}
-	t.endOfLocal(now)
-	t.run(now)
+	g.endOfLocal(now)
 }
 
 // askServer gives the agent one address of each family of a server.
-func (t *transport) askServer(now time.Time, u serverURL, s ICEServer, addrs []netip.Addr) {
+func (g *gatherer) askServer(now time.Time, u serverURL, s ICEServer, addrs []netip.Addr) {
 	var have4, have6 bool
 	for _, a := range addrs {
 		a = a.Unmap()
@@ -291,52 +339,49 @@ func (t *transport) askServer(now time.Time, u serverURL, s ICEServer, addrs []n
 			continue
 		}
 		have4, have6 = have4 || a.Is4(), have6 || a.Is6()
-		t.addServer(now, ice.Server{
+		g.addServer(now, ice.Server{
 			URL: u.text, Addr: netip.AddrPortFrom(a, u.port), TURN: u.turn, Sock: ice.SockAny,
 			Username: s.Username, Password: s.Credential,
 		})
 	}
 }
 
-// gathered takes a candidate from the agent.
-func (t *transport) gathered(c ice.Candidate) {
-	if t.gatherer.state == GatheringStateComplete {
-		t.setGathering(GatheringStateGathering) // a lost allocation has been made again
-	}
+// gathered takes a candidate from the agent. It returns the candidate as it is
+// signalled; "" if it is not signalled.
+func (g *gatherer) gathered(c ice.Candidate) (name string) {
+	g.state = GatheringStateGathering // again, if a lost allocation has been made anew
 	switch c.Ufrag {
 	case "":
-		c.Ufrag = t.gatherer.ufrag
-	case t.gatherer.ufrag:
+		c.Ufrag = g.ufrag
+	case g.ufrag:
 	default:
-		return // of a restart that was rolled back
+		return "" // of a restart that was rolled back
 	}
-	if c.Transport == "tcp" && t.cfg.PlainCandidates {
-		return
+	if c.Transport == "tcp" && g.cfg.PlainCandidates {
+		return ""
 	}
-	name := c.String()
-	t.gatherer.candidates = append(t.gatherer.candidates, name)
-	t.emitCandidate(name)
+	name = c.String()
+	g.candidates = append(g.candidates, name)
+	return name
 }
 
-func (t *transport) gatheringComplete() {
-	if t.gatherer.state != GatheringStateGathering {
-		return
+// signal reports whether a candidate ("": their end) can be signalled now: the local
+// description that is applied has the generation's ufrag. If not, the next
+// description takes the candidate. If it can, it counts as undelivered.
+func (g *gatherer) signal(name, ufrag string) bool {
+	if ufrag != g.ufrag {
+		g.unsignalled = append(g.unsignalled, name)
+		return false
 	}
-	if !t.cfg.PlainCandidates {
-		t.emitCandidate("") // RFC 8838 §13: the end of candidates
-	}
-	t.setGathering(GatheringStateComplete)
+	g.undelivered = append(g.undelivered, name)
+	return true
 }
 
-func (t *transport) emitCandidate(name string) {
-	d := t.neg.localApplied()
-	if d == nil || d.credentials().ufrag != t.gatherer.ufrag {
-		t.gatherer.unsignalled = append(t.gatherer.unsignalled, name)
-		return
-	}
-	data := d.data()
-	t.gatherer.undelivered = append(t.gatherer.undelivered, name)
-	t.emit(Event{Kind: EventICECandidate, Media: data.TransportMid, Index: data.Transport, Name: name})
+// takeUnsignalled returns the candidates that were gathered without a local
+// description.
+func (g *gatherer) takeUnsignalled() (names []string) {
+	names, g.unsignalled = g.unsignalled, nil
+	return names
 }
 
 // delivered returns the candidates that the program has taken, and whether it has
@@ -349,10 +394,7 @@ func (g *gatherer) delivered() (candidates []string, end bool) {
 }
 
 // candidateDelivered notes that the program has taken a candidate.
-func (t *transport) candidateDelivered(name string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	g := &t.gatherer
+func (g *gatherer) candidateDelivered(name string) {
 	if i := slices.Index(g.undelivered, name); i >= 0 {
 		g.undelivered = slices.Delete(g.undelivered, i, i+1)
 	}
@@ -361,45 +403,23 @@ func (t *transport) candidateDelivered(name string) {
 	}
 }
 
-// emitUnsignalled emits the candidates that were gathered without a local description.
-func (t *transport) emitUnsignalled() {
-	names := t.gatherer.unsignalled
-	t.gatherer.unsignalled = nil
-	for _, name := range names {
-		t.emitCandidate(name)
-	}
+// rollback returns to the generation before this one, which has that ufrag.
+func (g *gatherer) rollback(ufrag string) {
+	g.ufrag, g.candidates, g.unsignalled = ufrag, g.replaced, nil
 }
 
-func (t *transport) setGathering(s GatheringState) {
-	if t.gatherer.state != s {
-		t.gatherer.state = s
-		t.emit(Event{Kind: EventGatheringState, State: int(s)})
+// setServers sets the servers, and asks them if gathering has begun.
+func (g *gatherer) setServers(now time.Time, servers []ICEServer) {
+	g.cfg.ICEServers = slices.Clone(servers)
+	if g.state == GatheringStateNew {
+		return
 	}
-}
-
-// setICEServers sets the servers, and asks them if gathering has begun.
-func (t *transport) setICEServers(servers []ICEServer) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.closed {
-		return t.cause
-	}
-	if t.cfg.ICELite && len(servers) > 0 {
-		return invalid("ICELite has host candidates only: no ICEServers")
-	}
-	t.cfg.ICEServers = slices.Clone(servers)
-	if t.gatherer.state == GatheringStateNew {
-		return nil
-	}
-	now := t.now()
-	t.setGathering(GatheringStateGathering)
-	t.gatherer.stop()
-	t.gatherer.underway = nil
-	t.gatherer.round++
-	t.gatherer.forgetRetries()
-	t.core.agent.ClearServers(now)
-	t.core.agent.GatherUntil(now, now.Add(t.cfg.gatherTimeout()))
-	t.askServers(now)
-	t.run(now)
-	return nil
+	g.state = GatheringStateGathering
+	g.stop()
+	g.underway = nil
+	g.round++
+	g.forgetRetries()
+	g.agent.ClearServers(now)
+	g.agent.GatherUntil(now, now.Add(g.cfg.gatherTimeout()))
+	g.askServers(now)
 }

@@ -213,7 +213,7 @@ func (t *transport) runQueued() {
 		t.full = false
 	}
 	if in.addresses != nil {
-		t.newAddresses(t.now(), in.addresses)
+		t.gatherer.newAddresses(t.now(), in.addresses)
 	}
 	if in.expired {
 		t.expire(in.expiredAt)

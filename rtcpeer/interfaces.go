@@ -177,21 +177,21 @@ func routedAddresses() (addrs []netip.Addr) {
 
 // addressChoice is the configured choice. Report names the addresses that it leaves
 // out.
-func (t *transport) addressChoice() addressChoice {
-	c := t.cfg.addressChoice()
+func (g *gatherer) addressChoice() addressChoice {
+	c := g.cfg.addressChoice()
 	c.left = func(a netip.Addr, reason error) {
-		t.dropLocal(a, reason)
-		if notAvailable(reason) && len(t.cfg.LocalAddresses) == 0 {
-			t.retryAddress(a, 1)
+		g.dropLocal(a, reason)
+		if notAvailable(reason) && len(g.cfg.LocalAddresses) == 0 {
+			g.retryAddress(a, 1)
 		}
 	}
 	return c
 }
 
 // dropLocal adds an address to Report that is no candidate.
-func (t *transport) dropLocal(a netip.Addr, reason error) {
-	t.log.Info("no candidate from address", "address", a, "error", reason)
-	t.core.agent.Drop(ice.Dropped{Candidate: a.String(), Local: true, Reason: reason})
+func (g *gatherer) dropLocal(a netip.Addr, reason error) {
+	g.log.Info("no candidate from address", "address", a, "error", reason)
+	g.agent.Drop(ice.Dropped{Candidate: a.String(), Local: true, Reason: reason})
 }
 
 // An address that could not be bound is tried again. An IPv6 address may be tentative:
@@ -204,93 +204,72 @@ const (
 
 // retryAddress tries an address again later. Gathering is not complete while it is the
 // only one.
-func (t *transport) retryAddress(a netip.Addr, attempt int) {
+func (g *gatherer) retryAddress(a netip.Addr, attempt int) {
 	if attempt == 1 {
-		t.gatherer.tentative++
+		g.tentative++
 	}
 	time.AfterFunc(addressRetry, func() {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		g := &t.gatherer
-		if t.closed {
-			return
-		}
-		now := t.now()
-		known := slices.ContainsFunc(g.locals, func(l local) bool { return l.addr.Addr() == a })
-		if !known && t.addresses() < maxLocalAddresses && !t.addLocal(now, a) && attempt < addressRetries {
-			t.retryAddress(a, attempt+1)
-			return
-		}
-		g.tentative--
-		t.endOfLocal(now)
-		t.run(now)
+		g.owner.locked(func(now time.Time) {
+			known := slices.ContainsFunc(g.locals, func(l local) bool { return l.addr.Addr() == a })
+			if !known && g.addresses() < maxLocalAddresses && !g.addLocal(now, a) && attempt < addressRetries {
+				g.retryAddress(a, attempt+1)
+				return
+			}
+			g.tentative--
+			g.endOfLocal(now)
+		})
 	})
 }
 
 // endOfLocal tells the agent that all addresses and servers are known, if they are.
-func (t *transport) endOfLocal(now time.Time) {
-	if g := &t.gatherer; len(g.underway) == 0 && (g.tentative == 0 || len(g.locals) > 0) {
-		t.core.agent.EndOfLocal(now)
+func (g *gatherer) endOfLocal(now time.Time) {
+	if len(g.underway) == 0 && (g.tentative == 0 || len(g.locals) > 0) {
+		g.agent.EndOfLocal(now)
 	}
 }
 
-// addressesChanged takes all addresses of the machine after a change. New ones get
-// sockets and candidates, and those that are gone lose them. The agent decides which
-// pair carries data.
-func (t *transport) addressesChanged(all []netip.Addr) {
-	if !t.enter(true, true) {
-		t.post(func(in *input) { in.addresses = all })
+// newAddresses takes all addresses of the machine after a change. New ones get sockets
+// and candidates, and those that are gone lose them. The agent decides which pair
+// carries data.
+func (g *gatherer) newAddresses(now time.Time, all []netip.Addr) {
+	if g.sockets == nil {
 		return
 	}
-	defer t.mu.Unlock()
-	if !t.closed {
-		now := t.now()
-		t.newAddresses(now, all)
-		t.run(now)
-	}
-}
-
-// newAddresses does the work of addressesChanged. The lock is held; run follows.
-func (t *transport) newAddresses(now time.Time, all []netip.Addr) {
-	if t.ports == nil {
-		return
-	}
-	g := &t.gatherer
 	// An address that still exists stays, even if the choice would leave it out now:
 	// the connection may use it.
 	for _, l := range slices.Clone(g.locals) {
 		if !slices.Contains(all, l.addr.Addr()) {
-			t.removeLocal(now, l)
+			g.removeLocal(now, l)
 		}
 	}
 	added := false
-	chosen := t.addressChoice().from(all)
+	chosen := g.addressChoice().from(all)
 	for _, a := range chosen {
 		known := slices.ContainsFunc(g.locals, func(l local) bool { return l.addr.Addr() == a })
-		if !known && t.roomForAddress(now, chosen) {
-			added = t.addLocal(now, a) || added
+		if !known && g.roomForAddress(now, chosen) {
+			added = g.addLocal(now, a) || added
 		}
 	}
 	if added {
-		t.endOfLocal(now)
+		g.endOfLocal(now)
 	}
 }
 
 // roomForAddress reports whether one more address may be used. An address that the
 // choice leaves out now, and that carries no data, makes room.
-func (t *transport) roomForAddress(now time.Time, chosen []netip.Addr) bool {
-	if t.addresses() < maxLocalAddresses {
+func (g *gatherer) roomForAddress(now time.Time, chosen []netip.Addr) bool {
+	if g.addresses() < maxLocalAddresses {
 		return true
 	}
-	selected, _ := t.core.agent.Selected()
-	for _, l := range slices.Clone(t.gatherer.locals) {
+	selected, _ := g.agent.Selected()
+	for _, l := range slices.Clone(g.locals) {
 		if a := l.addr.Addr(); !slices.Contains(chosen, a) && a != selected.Local {
-			for _, o := range slices.Clone(t.gatherer.locals) {
+			for _, o := range slices.Clone(g.locals) {
 				if o.addr.Addr() == a {
-					t.removeLocal(now, o)
+					g.removeLocal(now, o)
 				}
 			}
-			t.dropLocal(a, errTooManyAddresses)
+			g.dropLocal(a, errTooManyAddresses)
 			return true
 		}
 	}
@@ -298,54 +277,52 @@ func (t *transport) roomForAddress(now time.Time, chosen []netip.Addr) bool {
 }
 
 // addresses counts the addresses in use, each of which may have several sockets.
-func (t *transport) addresses() int {
+func (g *gatherer) addresses() int {
 	seen := map[netip.Addr]bool{}
-	for _, l := range t.gatherer.locals {
+	for _, l := range g.locals {
 		seen[l.addr.Addr()] = true
 	}
 	return len(seen)
 }
 
 // addLocal adds an address that has come.
-func (t *transport) addLocal(now time.Time, a netip.Addr) bool {
-	g := &t.gatherer
-	sock := t.freeSock()
-	q, locals, err := t.network.appeared(t, sock, a)
+func (g *gatherer) addLocal(now time.Time, a netip.Addr) bool {
+	sock := g.sockets.free()
+	q, locals, err := g.network.appeared(g.owner, sock, a)
 	if err == nil && q != nil {
 		err = q.AddUfrag(g.ufrag)
 	}
 	if err != nil {
-		t.dropLocal(a, err)
+		g.dropLocal(a, err)
 		if q != nil {
 			q.Close()
 		}
 		return false
 	}
 	if q != nil {
-		t.setPort(sock, q)
+		g.sockets.set(sock, q)
 	}
-	t.log.Info("address appeared", "address", a)
-	t.setGathering(GatheringStateGathering)
-	t.core.agent.GatherUntil(now, now.Add(t.cfg.gatherTimeout()))
+	g.log.Info("address appeared", "address", a)
+	g.state = GatheringStateGathering
+	g.agent.GatherUntil(now, now.Add(g.cfg.gatherTimeout()))
 	g.locals = append(g.locals, locals...)
-	if l, ok := t.addDialer(a); ok {
+	if l, ok := g.addDialer(a); ok {
 		locals = append(locals, l)
 	}
 	for _, l := range locals {
-		t.offerLocal(now, l)
+		g.offerLocal(now, l)
 	}
 	return true
 }
 
 // removeLocal removes an address that has gone.
-func (t *transport) removeLocal(now time.Time, l local) {
-	g := &t.gatherer
-	t.log.Info("address disappeared", "address", l.addr)
-	before := t.core.agent.Report().Local
-	t.core.agent.RemoveLocal(now, l.sock, l.addr)
+func (g *gatherer) removeLocal(now time.Time, l local) {
+	g.log.Info("address disappeared", "address", l.addr)
+	before := g.agent.Report().Local
+	g.agent.RemoveLocal(now, l.sock, l.addr)
 	g.locals = slices.DeleteFunc(g.locals, func(o local) bool { return o == l })
-	g.forget(before, t.core.agent.Report().Local)
-	if q := t.port(l.sock); q != nil && t.network.vanished(q) {
-		t.ports[l.sock] = nil
+	g.forget(before, g.agent.Report().Local)
+	if q := g.sockets.port(l.sock); q != nil && g.network.vanished(q) {
+		g.sockets[l.sock] = nil
 	}
 }

@@ -52,34 +52,33 @@ func (u *mdnsUser) release() {
 
 // writeMDNS sends a query for a remote name, or an answer about a local one (RFC
 // 6762).
-func (t *transport) writeMDNS(r ice.Route, b []byte) {
-	if t.useMDNS(); t.mdns != nil {
-		t.mdns.port.Write(r, b)
+func (g *gatherer) writeMDNS(r ice.Route, b []byte) {
+	if g.useMDNS(); g.mdns != nil {
+		g.mdns.port.Write(r, b)
 	}
 }
 
 // useMDNS opens the sockets, unless they are open.
-func (t *transport) useMDNS() {
-	if t.closed || !t.multicast || t.mdns != nil {
+func (g *gatherer) useMDNS() {
+	if !g.multicast || g.mdns != nil {
 		return
 	}
-	u, err := acquireMDNS(t)
+	u, err := acquireMDNS(g.owner)
 	if err != nil {
-		t.log.Warn("no multicast DNS: names ending in .local cannot be looked up or answered for", "error", err)
+		g.log.Warn("no multicast DNS: names ending in .local cannot be looked up or answered for", "error", err)
 		return
 	}
-	t.mdns = u
+	g.mdns = u
 }
 
 // nameOf returns the name that hides a local address: a random UUID (RFC 9562 §5.4).
-func (t *transport) nameOf(a netip.Addr) string {
-	g := &t.gatherer
+func (g *gatherer) nameOf(a netip.Addr) string {
 	if g.names == nil {
 		g.names = map[netip.Addr]string{}
 	}
 	if g.names[a] == "" {
 		var u [16]byte
-		if _, err := io.ReadFull(t.random, u[:]); err != nil {
+		if _, err := io.ReadFull(g.random, u[:]); err != nil {
 			rand.Read(u[:]) // never fails
 		}
 		u[6], u[8] = u[6]&0x0f|0x40, u[8]&0x3f|0x80
@@ -89,9 +88,9 @@ func (t *transport) nameOf(a netip.Addr) string {
 }
 
 // releaseMDNS closes the sockets, once names are not needed any more.
-func (t *transport) releaseMDNS() {
-	if t.mdns != nil {
-		t.mdns.release()
-		t.mdns = nil
+func (g *gatherer) releaseMDNS() {
+	if g.mdns != nil {
+		g.mdns.release()
+		g.mdns = nil
 	}
 }

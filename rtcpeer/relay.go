@@ -65,16 +65,16 @@ func (u *serverURL) over() ice.Transport {
 // needsConnection reports whether a server is reached by other means than the
 // transport's UDP sockets. On a shared socket an allocation would collide with another
 // transport's: it belongs to the pair of the socket's address and the server's.
-func (t *transport) needsConnection(u serverURL) bool {
-	return u.turn && (u.over() != ice.OverUDP || t.cfg.Host != nil)
+func (g *gatherer) needsConnection(u serverURL) bool {
+	return u.turn && (u.over() != ice.OverUDP || g.cfg.Host != nil)
 }
 
 // reuseConnection asks a server again over its open connection.
-func (t *transport) reuseConnection(now time.Time, u serverURL, s ICEServer) bool {
-	for i := range t.gatherer.connections {
-		c := &t.gatherer.connections[i]
+func (g *gatherer) reuseConnection(now time.Time, u serverURL, s ICEServer) bool {
+	for i := range g.connections {
+		c := &g.connections[i]
 		if !c.lost && c.url == u && c.server.Username == s.Username && c.server.Password == s.Credential {
-			t.addServer(now, c.server)
+			g.addServer(now, c.server)
 			return true
 		}
 	}
@@ -89,52 +89,51 @@ type dialed struct {
 
 // connect opens the connection of a server and asks the server. It runs on a goroutine
 // of its own, without the lock.
-func (t *transport) connect(ctx context.Context, round int, task serverTask) {
+func (g *gatherer) connect(ctx context.Context, round int, task serverTask) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	d, err := t.dial(ctx, task)
+	d, err := dialServer(ctx, g.cfg.TLSConfig, task)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = ice.ErrServerTimeout
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.closed || round != t.gatherer.round {
-		if d.conn != nil {
-			d.conn.Close()
+	current := false
+	g.owner.locked(func(now time.Time) {
+		if current = round == g.round; !current {
+			return
 		}
-		return
-	}
-	now := t.now()
-	if err == nil {
-		err = t.attach(now, d, task)
-	}
-	if err != nil {
-		t.core.agent.ServerFailed(now, task.url.text, err)
-		if task.lost > 0 {
-			t.again(task)
+		if err == nil {
+			err = g.attach(now, d, task)
 		}
+		if err != nil {
+			g.agent.ServerFailed(now, task.url.text, err)
+			if task.lost > 0 {
+				g.again(task)
+			}
+		}
+		g.asked(now, task)
+	})
+	if !current && d.conn != nil {
+		d.conn.Close()
 	}
-	t.asked(now, task)
 }
 
 // sentOn takes a server's referral to another one.
-func (t *transport) sentOn(e ice.Event) {
-	for i := range t.gatherer.connections {
-		c := &t.gatherer.connections[i]
+func (g *gatherer) sentOn(now time.Time, e ice.Event) {
+	for i := range g.connections {
+		c := &g.connections[i]
 		if c.lost || c.server.Sock != e.Sock {
 			continue
 		}
 		c.lost = true
-		t.port(e.Sock).Close()
-		t.ports[e.Sock] = nil
+		g.sockets.close(e.Sock)
 		task := c.serverTask
 		if task.alternate, task.domain = e.Addr, e.Domain; task.hops >= maxAlternates {
-			t.core.agent.ServerFailed(t.now(), task.url.text, errAlternates)
-			t.core.agent.EndOfLocal(t.now())
+			g.agent.ServerFailed(now, task.url.text, errAlternates)
+			g.agent.EndOfLocal(now)
 			return
 		}
 		task.hops++
-		t.begin(task)
+		g.begin(task)
 		return
 	}
 }
@@ -142,18 +141,17 @@ func (t *transport) sentOn(e ice.Event) {
 var errAlternates = errors.New("it sends its clients from one server to the next")
 
 // again schedules opening a lost connection again.
-func (t *transport) again(task serverTask) {
-	g := &t.gatherer
+func (g *gatherer) again(task serverTask) {
 	task.alternate, task.domain, task.hops = netip.AddrPort{}, "", 0
 	wait := min(retryFirst<<min(task.lost-1, 6), retryMost)
 	round := g.round
 	timer := time.AfterFunc(wait, func() {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		if !t.closed && round == t.gatherer.round {
-			task.lost++
-			t.begin(task)
-		}
+		g.owner.locked(func(time.Time) {
+			if round == g.round {
+				task.lost++
+				g.begin(task)
+			}
+		})
 	})
 	for i := range g.connections {
 		if c := &g.connections[i]; c.lost && c.url == task.url {
@@ -162,8 +160,9 @@ func (t *transport) again(task serverTask) {
 	}
 }
 
-// dial opens a connection to a server, or only looks up its address for UDP.
-func (t *transport) dial(ctx context.Context, task serverTask) (dialed, error) {
+// dialServer opens a connection to a server, or only looks up its address for UDP. base
+// is Config.TLSConfig.
+func dialServer(ctx context.Context, base *tls.Config, task serverTask) (dialed, error) {
 	u := task.url
 	address := net.JoinHostPort(u.host, fmt.Sprint(u.port))
 	if task.alternate.IsValid() {
@@ -174,7 +173,7 @@ func (t *transport) dial(ctx context.Context, task serverTask) (dialed, error) {
 		network = "tcp"
 	}
 	if u.over() == ice.OverDTLS {
-		return t.dialDTLS(ctx, task)
+		return dialDTLS(ctx, base, task)
 	}
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, network, address)
@@ -187,7 +186,7 @@ func (t *transport) dial(ctx context.Context, task serverTask) (dialed, error) {
 		conn.Close() // it was only needed for the address
 		d.conn = nil
 	case ice.OverTLS:
-		secured := tls.Client(conn, t.tlsConfig(task))
+		secured := tls.Client(conn, task.tlsConfig(base))
 		if err := secured.HandshakeContext(ctx); err != nil {
 			conn.Close()
 			return dialed{}, err
@@ -198,10 +197,10 @@ func (t *transport) dial(ctx context.Context, task serverTask) (dialed, error) {
 }
 
 // tlsConfig is the program's configuration for this server.
-func (t *transport) tlsConfig(task serverTask) *tls.Config {
+func (task serverTask) tlsConfig(base *tls.Config) *tls.Config {
 	cfg := &tls.Config{}
-	if t.cfg.TLSConfig != nil {
-		cfg = t.cfg.TLSConfig.Clone()
+	if base != nil {
+		cfg = base.Clone()
 	}
 	switch {
 	case task.domain != "":
@@ -216,16 +215,16 @@ func (t *transport) tlsConfig(task serverTask) *tls.Config {
 // TLS.
 //
 // The addresses of a name are tried in turn, each for its share of the time.
-func (t *transport) dialDTLS(ctx context.Context, task serverTask) (d dialed, err error) {
+func dialDTLS(ctx context.Context, base *tls.Config, task serverTask) (d dialed, err error) {
 	if task.alternate.IsValid() {
-		return t.dialDTLSAddress(ctx, task, task.alternate)
+		return dialDTLSAddress(ctx, base, task, task.alternate)
 	}
 	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", task.url.host)
 	if err != nil {
 		return dialed{}, err
 	}
 	return eachInTurn(ctx, addrs, func(ctx context.Context, a netip.Addr) (dialed, error) {
-		return t.dialDTLSAddress(ctx, task, netip.AddrPortFrom(a.Unmap(), task.url.port))
+		return dialDTLSAddress(ctx, base, task, netip.AddrPortFrom(a.Unmap(), task.url.port))
 	})
 }
 
@@ -252,12 +251,12 @@ func eachInTurn(ctx context.Context, addrs []netip.Addr, dial func(context.Conte
 
 var errNoAddress = errors.New("the server's name has no address")
 
-func (t *transport) dialDTLSAddress(ctx context.Context, task serverTask, remote netip.AddrPort) (dialed, error) {
+func dialDTLSAddress(ctx context.Context, base *tls.Config, task serverTask, remote netip.AddrPort) (dialed, error) {
 	socket, err := net.ListenUDP("udp", nil)
 	if err != nil {
 		return dialed{}, err
 	}
-	cfg := t.tlsConfig(task)
+	cfg := task.tlsConfig(base)
 	conn, err := dtlsnet.Dial(ctx, socket, net.UDPAddrFromAddrPort(remote), dtls.Config{
 		ServerName: hostName(cfg.ServerName),
 		VerifyPeer: func(chain [][]byte) error { return verifyChain(cfg, chain) },
@@ -319,8 +318,7 @@ func unmapped(a netip.AddrPort) netip.AddrPort {
 }
 
 // attach makes a port of a connection, and makes the agent ask the server over it.
-func (t *transport) attach(now time.Time, d dialed, task serverTask) error {
-	g := &t.gatherer
+func (g *gatherer) attach(now time.Time, d dialed, task serverTask) error {
 	u := task.url
 	// Its lost connection is of no more use.
 	g.connections = slices.DeleteFunc(g.connections, func(c connection) bool { return c.lost && c.url == u })
@@ -330,62 +328,61 @@ func (t *transport) attach(now time.Time, d dialed, task serverTask) error {
 		}
 		return ice.ErrTooManyServers
 	}
-	sock := t.freeSock()
+	sock := g.sockets.free()
 	var q port
 	if d.conn != nil {
 		framing := streammux.TURN
 		if u.over() == ice.OverDTLS {
 			framing = streammux.Packets
 		}
-		q = streammux.New(d.conn, streammux.Config{Handler: t, Sock: sock, Remote: d.remote, Framing: framing})
+		q = streammux.New(d.conn, streammux.Config{Handler: g.owner, Sock: sock, Remote: d.remote, Framing: framing})
 	} else {
 		any := netip.IPv4Unspecified()
 		if d.remote.Addr().Is6() {
 			any = netip.IPv6Unspecified()
 		}
-		socket, err := udpmux.Listen(udpmux.Config{Addr: netip.AddrPortFrom(any, 0), BusyPoll: t.cfg.BusyPoll, Logger: t.log})
+		socket, err := udpmux.Listen(udpmux.Config{Addr: netip.AddrPortFrom(any, 0), BusyPoll: g.cfg.BusyPoll, Logger: g.log})
 		if err != nil {
 			return err
 		}
-		attached, err := socket.Attach(t, sock, true)
+		attached, err := socket.Attach(g.owner, sock, true)
 		if err != nil {
 			socket.Close()
 			return err
 		}
 		q = privatePort{attached, socket}
 	}
-	if t.cfg.Filter != nil {
-		q = filteredPort{q, t.cfg.Filter}
+	if g.cfg.Filter != nil {
+		q = filteredPort{q, g.cfg.Filter}
 	}
-	t.setPort(sock, q)
+	g.sockets.set(sock, q)
 	server := ice.Server{
 		URL: u.text, Addr: d.remote, TURN: true, Sock: sock, Transport: u.over(),
 		Username: task.server.Username, Password: task.server.Credential,
 	}
 	g.connections = append(g.connections, connection{serverTask: task, server: server, opened: now})
-	t.addServer(now, server)
+	g.addServer(now, server)
 	return nil
 }
 
-func (t *transport) addServer(now time.Time, s ice.Server) {
-	if err := t.core.agent.AddServer(now, s); err != nil {
-		t.core.agent.ServerFailed(now, s.URL, err)
+func (g *gatherer) addServer(now time.Time, s ice.Server) {
+	if err := g.agent.AddServer(now, s); err != nil {
+		g.agent.ServerFailed(now, s.URL, err)
 	}
 }
 
 // connectionLost tells the agent that the connection of a server is gone.
-func (t *transport) connectionLost(now time.Time, sock ice.Sock, err error) {
-	for i := range t.gatherer.connections {
-		if c := &t.gatherer.connections[i]; c.server.Sock == sock && !c.lost {
+func (g *gatherer) connectionLost(now time.Time, sock ice.Sock, err error) {
+	for i := range g.connections {
+		if c := &g.connections[i]; c.server.Sock == sock && !c.lost {
 			c.lost = true
-			t.port(sock).Close()
-			t.ports[sock] = nil
-			t.core.agent.ConnectionFailed(now, sock, err)
+			g.sockets.close(sock)
+			g.agent.ConnectionFailed(now, sock, err)
 			task := c.serverTask
 			if task.lost++; now.Sub(c.opened) > retryMost {
 				task.lost = 1
 			}
-			t.again(task)
+			g.again(task)
 			return
 		}
 	}

@@ -118,10 +118,10 @@ func (p *simPeer) replaceTransport(t *testing.T, e ending) {
 		}
 	}
 	p.ports[port.sock] = port
-	if len(q.ports) == 1 {
-		q.ports = append(q.ports, nil)
+	if len(q.gatherer.sockets) == 1 {
+		q.gatherer.sockets = append(q.gatherer.sockets, nil)
 	}
-	q.ports[port.sock] = port
+	q.gatherer.sockets[port.sock] = port
 	agent := ice.NewAgent(ice.Config{Ufrag: q.neg.local.ufrag, Pwd: q.neg.local.pwd, Rand: q.random, Controlling: old.agent.Controlling()})
 	q.core = newCore(&q.cfg, agent, q.random)
 	for c := q.channels.first; c != nil; c = c.next {

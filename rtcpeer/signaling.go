@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -122,12 +123,15 @@ func (t *transport) applyLocal(now time.Time, d *description) error {
 			own = n.next
 			t.core.agent.Restart(now, own.ufrag, own.pwd)
 		}
-		if err := t.gather(now, own.ufrag); err != nil {
+		if err := t.gatherer.gather(now, own.ufrag); err != nil {
 			n.pendingLocal = old
 			return err
 		}
+		t.emitGathering()
 	}
-	t.emitUnsignalled()
+	for _, name := range t.gatherer.takeUnsignalled() {
+		t.emitCandidate(name)
+	}
 	if t.core.dtls == nil {
 		// RFC 8445 §6.1.1: the offerer controls. The answerer's checks may
 		// come before its answer.
@@ -245,10 +249,9 @@ func (t *transport) rollback() error {
 // rollbackRestart goes back to the candidates of the descriptions agreed on,
 // where what was rolled back had restarted ICE.
 func (t *transport) rollbackRestart(now time.Time) {
-	g := &t.gatherer
-	if t.neg.currentLocal != nil && g.ufrag != t.neg.local.ufrag {
+	if t.neg.currentLocal != nil && t.gatherer.ufrag != t.neg.local.ufrag {
 		t.core.agent.Rollback(now)
-		g.ufrag, g.candidates, g.unsignalled = t.neg.local.ufrag, g.replaced, nil
+		t.gatherer.rollback(t.neg.local.ufrag)
 	}
 }
 
@@ -261,6 +264,74 @@ func (t *transport) restartICE() error {
 	}
 	t.neg.restart = true
 	return nil
+}
+
+// setICEServers sets the servers, and asks them if gathering has begun.
+func (t *transport) setICEServers(servers []ICEServer) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return t.cause
+	}
+	if t.cfg.ICELite && len(servers) > 0 {
+		return invalid("ICELite has host candidates only: no ICEServers")
+	}
+	now := t.now()
+	t.gatherer.setServers(now, servers)
+	t.run(now)
+	return nil
+}
+
+// emitGathering emits the gathering state if it has changed.
+func (t *transport) emitGathering() {
+	if s := t.gatherer.state; s != t.gathering {
+		t.gathering = s
+		t.emit(Event{Kind: EventGatheringState, State: int(s)})
+	}
+}
+
+// emitCandidate emits a local candidate, "" for the end of candidates (RFC 8838 §13).
+func (t *transport) emitCandidate(name string) {
+	d, ufrag := t.neg.localApplied(), ""
+	if d != nil {
+		ufrag = d.credentials().ufrag
+	}
+	if t.gatherer.signal(name, ufrag) {
+		data := d.data()
+		t.emit(Event{Kind: EventICECandidate, Media: data.TransportMid, Index: data.Transport, Name: name})
+	}
+}
+
+func (t *transport) gatheringComplete() {
+	if t.gatherer.state != GatheringStateGathering {
+		return
+	}
+	if !t.cfg.PlainCandidates {
+		t.emitCandidate("")
+	}
+	t.gatherer.state = GatheringStateComplete
+	t.emitGathering()
+}
+
+// candidateDelivered notes that the program has taken a candidate.
+func (t *transport) candidateDelivered(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.gatherer.candidateDelivered(name)
+}
+
+// addressesChanged takes all addresses of the machine after a change.
+func (t *transport) addressesChanged(all []netip.Addr) {
+	if !t.enter(true, true) {
+		t.post(func(in *input) { in.addresses = all })
+		return
+	}
+	defer t.mu.Unlock()
+	if !t.closed {
+		now := t.now()
+		t.gatherer.newAddresses(now, all)
+		t.run(now)
+	}
 }
 
 func (t *transport) localDescription() (typ, text string) {

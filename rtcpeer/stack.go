@@ -59,11 +59,11 @@ func (s *stack) made() (*transport, error) {
 	}
 	switch {
 	case s.network != nil:
-		t.network, t.multicast = s.network, false
+		t.gatherer.network, t.gatherer.multicast = s.network, false
 		t.queue.workers = new(workers)
 		t.queue.direct.Store(true) // a simulation has no other goroutines
 	case cfg.Host != nil:
-		t.network, t.queue.workers = hostNetwork{cfg.Host}, &cfg.Host.workers
+		t.gatherer.network, t.queue.workers = hostNetwork{cfg.Host}, &cfg.Host.workers
 		t.suspects, t.memory = &cfg.Host.silence, &cfg.Host.memory
 	default:
 		t.queue.workers, t.suspects = &commonWorkers, &commonSuspicion
@@ -76,7 +76,7 @@ func (s *stack) made() (*transport, error) {
 		t.now, t.timed = s.now, false
 	}
 	if cfg.Filter != nil {
-		t.network = filteredNetwork{t.network, cfg.Filter}
+		t.gatherer.network = filteredNetwork{t.gatherer.network, cfg.Filter}
 	}
 	s.transport, s.cfg = t, nil
 	return t, nil

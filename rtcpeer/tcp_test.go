@@ -81,7 +81,7 @@ func TestTCPBreaks(t *testing.T) {
 		remote := selectedPair(t, c).Remote.Addr
 		p := c.ext.(*stack).transport
 		p.mu.Lock()
-		for _, q := range p.ports {
+		for _, q := range p.gatherer.sockets {
 			q.Unbind(remote) // closes a connection without a word to the agent
 		}
 		p.mu.Unlock()

@@ -22,15 +22,13 @@ import (
 // reader, the timer or the program, takes the lock, runs the core to
 // completion and sends what came of it.
 type transport struct {
-	cfg     Config
-	log     *slog.Logger
-	network network
-	random  io.Reader
-	now     func() time.Time
-	place   wheelPlace // in the host's wheel
+	cfg    Config
+	log    *slog.Logger
+	random io.Reader
+	now    func() time.Time
+	place  wheelPlace // in the host's wheel
 
-	timed     bool // by timers; a simulation calls fire itself
-	multicast bool // the machine's network, where names can be asked for
+	timed bool // by timers; a simulation calls fire itself
 
 	// What follows is guarded by mu.
 	closed   bool
@@ -59,11 +57,10 @@ type transport struct {
 
 	state     ConnectionState // the true one
 	gatherer  gatherer
+	gathering GatheringState // the one emitted last
 	remote    remoteCandidates
 	maxRemote int // the peer's max-message-size in bytes; 0: no limit
 
-	ports   []port // the sockets, by the Sock of their routes
-	mdns    *mdnsUser
 	traffic traffic
 	timer   *time.Timer   // nil: not needed yet, or replaced by the host's wheel
 	armed   time.Time     // when the timer fires; zero: it is not set
@@ -87,11 +84,15 @@ func newTransport(cfg Config, random io.Reader, notify func()) (*transport, erro
 		Ufrag: neg.local.ufrag, Pwd: neg.local.pwd, Rand: random,
 	})
 	t := &transport{
-		cfg: cfg, log: log, network: privateNetwork{log, cfg.LocalAddresses, cfg.MinPort, cfg.MaxPort, cfg.BusyPoll}, random: random, now: time.Now, timed: true, multicast: true,
+		cfg: cfg, log: log, random: random, now: time.Now, timed: true,
 		core: newCore(&cfg, agent, random), neg: neg,
 		mu: transportMutex{notify: notify},
 	}
 	t.mu.transport = t
+	t.gatherer = gatherer{
+		owner: t, cfg: &t.cfg, log: log, random: random, agent: agent, multicast: true,
+		network: privateNetwork{log, cfg.LocalAddresses, cfg.MinPort, cfg.MaxPort, cfg.BusyPoll},
+	}
 	t.core.fragmented = !udpmux.Unfragmented
 	return t, nil
 }
@@ -124,6 +125,19 @@ func (t *transport) nextEvent() (Event, bool) {
 		c.taken(&e)
 	}
 	return e, true
+}
+
+// locked is of owner.
+func (t *transport) locked(f func(now time.Time)) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return false
+	}
+	now := t.now()
+	f(now)
+	t.run(now)
+	return true
 }
 
 // run brings the core to completion after input: events are taken, output is
@@ -224,7 +238,7 @@ func (t *transport) routeClosed(now time.Time, c closedRoute) {
 			t.core.agent.RemoveLocal(now, l.sock, l.addr)
 		}
 	}
-	t.connectionLost(now, c.route.Sock, c.err)
+	t.gatherer.connectionLost(now, c.route.Sock, c.err)
 }
 
 // arm sets the timer if the next deadline is earlier than what it is set to.
@@ -374,6 +388,7 @@ func (t *transport) excused(now time.Time, late time.Duration) bool {
 
 // takeEvents turns the layers' events into the program's.
 func (t *transport) takeEvents(now time.Time) {
+	t.emitGathering()
 	for {
 		e, ok := t.core.agent.NextEvent()
 		if !ok {
@@ -419,11 +434,15 @@ func (t *transport) endChannels(cause error) {
 func (t *transport) handleICEEvent(now time.Time, e ice.Event) {
 	switch e.Kind {
 	case ice.EventCandidate:
-		t.gathered(e.Candidate)
+		name := t.gatherer.gathered(e.Candidate)
+		t.emitGathering()
+		if name != "" {
+			t.emitCandidate(name)
+		}
 	case ice.EventGatheringComplete:
 		t.gatheringComplete()
 	case ice.EventRouteAdded:
-		if q := t.port(e.Route.Sock); q != nil {
+		if q := t.gatherer.sockets.port(e.Route.Sock); q != nil {
 			if err := q.Bind(e.Route.Remote); errors.Is(err, udpmux.ErrTaken) {
 				t.log.Debug("address is another connection's until a check sent there is answered", "remote", e.Route.Remote)
 			} else if err != nil {
@@ -431,7 +450,7 @@ func (t *transport) handleICEEvent(now time.Time, e ice.Event) {
 			}
 		}
 	case ice.EventRouteRemoved:
-		if q := t.port(e.Route.Sock); q != nil {
+		if q := t.gatherer.sockets.port(e.Route.Sock); q != nil {
 			q.Unbind(e.Route.Remote)
 		}
 	case ice.EventSelected:
@@ -451,9 +470,9 @@ func (t *transport) handleICEEvent(now time.Time, e ice.Event) {
 		}
 		t.core.takeRTT()
 	case ice.EventAlternate:
-		t.sentOn(e)
+		t.gatherer.sentOn(now, e)
 	case ice.EventConnectionGone:
-		t.connectionLost(now, e.Sock, e.Err)
+		t.gatherer.connectionLost(now, e.Sock, e.Err)
 	case ice.EventServerError:
 		t.log.Warn("server failed", "url", e.URL, "error", e.Err)
 	}
@@ -467,18 +486,11 @@ type claimer interface {
 // claim makes sure of the address that data comes from: of a selected pair, so
 // a check sent there was answered. A lite end sends none.
 func (t *transport) claim(r ice.Route) {
-	if q, ok := t.port(r.Sock).(claimer); ok && !t.cfg.ICELite {
+	if q, ok := t.gatherer.sockets.port(r.Sock).(claimer); ok && !t.cfg.ICELite {
 		if err := q.Claim(r.Remote); err != nil {
 			t.log.Warn("address not bound", "remote", r.Remote, "error", err)
 		}
 	}
-}
-
-func (t *transport) port(sock ice.Sock) port {
-	if sock < 0 || int(sock) >= len(t.ports) {
-		return nil
-	}
-	return t.ports[sock]
 }
 
 // updateState emits the connection's state when it has changed: the worst of
@@ -526,7 +538,7 @@ func (t *transport) setState(s ConnectionState, cause error) {
 	if s == StateConnected {
 		t.neg.forget()
 		if !t.cfg.MDNSCandidates {
-			t.releaseMDNS()
+			t.gatherer.releaseMDNS()
 		}
 	}
 	if s == StateFailed {
@@ -583,18 +595,7 @@ func (t *transport) shut(now time.Time, cause error) {
 	if t.cfg.Host != nil {
 		t.cfg.Host.wheel.remove(t)
 	}
-	t.gatherer.stop()
-	t.gatherer.forgetRetries()
-	if t.gatherer.unwatch != nil {
-		t.gatherer.unwatch()
-	}
-	t.releaseMDNS()
-	for _, q := range t.ports {
-		if q != nil {
-			q.Close()
-		}
-	}
-	t.ports = nil
+	t.gatherer.close()
 	t.endChannels(t.cause)
 	t.setState(StateClosed, nil)
 }
@@ -815,12 +816,12 @@ func (t *transport) flush(now time.Time) {
 
 func (t *transport) write(r ice.Route, b []byte, segment int) {
 	if r.Sock == ice.SockMDNS {
-		t.writeMDNS(r, b)
+		t.gatherer.writeMDNS(r, b)
 		return
 	}
 	t.traffic.packetsSent += uint64((len(b) + segment - 1) / segment)
 	t.traffic.bytesSent += uint64(len(b))
-	if q := t.port(r.Sock); q != nil && !q.Write(r, b, segment) {
+	if q := t.gatherer.sockets.port(r.Sock); q != nil && !q.Write(r, b, segment) {
 		t.full = true
 	}
 }

@@ -275,9 +275,9 @@ func TestServerNameOverDTLS(t *testing.T) {
 	defer l.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	p := &transport{cfg: Config{TLSConfig: &tls.Config{InsecureSkipVerify: true}}}
+	base := &tls.Config{InsecureSkipVerify: true}
 	for host, want := range map[string]string{"turn.example": "turn.example", "127.0.0.1": "", "::1": ""} {
-		d, err := p.dialDTLSAddress(ctx, serverTask{url: serverURL{host: host}}, socket.LocalAddr().(*net.UDPAddr).AddrPort())
+		d, err := dialDTLSAddress(ctx, base, serverTask{url: serverURL{host: host}}, socket.LocalAddr().(*net.UDPAddr).AddrPort())
 		if err != nil {
 			t.Fatal(err)
 		}
