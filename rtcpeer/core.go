@@ -12,11 +12,11 @@ import (
 	"purertc/sctp"
 )
 
-// core is a peer without goroutine, lock, clock or socket: the layers, and
-// the plain calls between them.
+// A core is a connection without goroutine, lock, clock or socket: the layers and the
+// calls between them.
 //
 //	in:  ice.HandleDatagram → dtls.ReadRecord → sctp.HandlePacket → datachannel.Process
-//	out: ice's own datagrams, else ice.BeginData → dtls's handshake, or
+//	out: ICE's own datagrams, else ice.BeginData → DTLS's handshake, or
 //	     dtls.BeginRecord → sctp.AppendPacket → dtls.FinishRecord → ice.FinishData
 type core struct {
 	agent   *ice.Agent
@@ -24,33 +24,29 @@ type core struct {
 	assoc   *sctp.Association
 	session *datachannel.Session
 
-	client       bool       // of DTLS
-	yields       bool       // a client that becomes the server if the peer is a client too, after glare
-	yielded      bool       // the peer is: the transport makes another DTLS connection
-	beginAt      *time.Time // when such a client begins, if it heard of no other by then; nil: now, or never
-	begun        bool       // the handshake
-	datagramSize int        // the longest UDP payload
-	discovery    bool       // longer ones are tried
-	fragmented   bool       // by the system, so that trying tells nothing
-	route        ice.Route
-	early        [][]byte
-	leaving      bool  // we ended it
-	ended        bool  // assoc and session have come to their end
-	err          error // why the connection failed or closed; nil while it has not
-	remoteClosed bool  // the far end closed
-	rtt          time.Duration
-	used         time.Time // when what may be a record last came, or one went; zero: DTLS rests
+	client       bool // the DTLS role
+	handshake    handshakeState
+	beginAt      *time.Time    // of handshakeWaits: when the client begins; nil: no pair is selected
+	early        [][]byte      // datagrams that came before the handshake began
+	recordAt     time.Time     // when data was last sent or received; zero: DTLS's caches are released
+	leaving      bool          // ABORT is sent, then close_notify
+	err          error         // why the connection failed or was closed; nil: it goes on
+	rtt          time.Duration // as ICE measured it; 0: not measured on this path
+	route        ice.Route     // of the last datagram with data
+	datagramSize int           // bytes of the longest UDP payload without path MTU discovery
+	discovery    bool          // path MTU discovery tries longer ones
+	fragmented   bool          // the system fragments long datagrams, so a probe shows nothing
 
 	replacement replacement
 }
 
-// restAfter is how long after its last record a connection lets go of what it
-// can make again. Once in so long that costs nothing, and thousands on one
-// socket are mostly idle.
-const restAfter = 2 * time.Second
+// releaseAfter is how long after its last record a connection releases what it can
+// make again. Once in two seconds this costs nothing, and of thousands of connections
+// on one socket most are idle.
+const releaseAfter = 2 * time.Second
 
-// A handshake flight that comes before the answer is kept, so that it need
-// not be sent again: browsers' first flight is two datagrams.
+// A handshake flight that comes before the answer is kept, so that the remote need not
+// send it again. Browsers' first flight has two datagrams.
 const (
 	maxEarlyDatagrams = 4
 	maxEarlySize      = 2048
@@ -71,8 +67,7 @@ func newCore(cfg *Config, agent *ice.Agent, random io.Reader) core {
 	}
 }
 
-// makeDTLS makes the DTLS connection, when both descriptions are known.
-// beginDTLS follows.
+// makeDTLS makes the DTLS connection. beginDTLS follows.
 func (c *core) makeDTLS(cfg dtls.Config) error {
 	c.client = cfg.Client
 	conn, err := dtls.NewConn(cfg)
@@ -86,14 +81,13 @@ func (c *core) makeDTLS(cfg dtls.Config) error {
 	return nil
 }
 
-// glareDelay is how long after ICE's first pair a client waits after glare: a
-// browser's ClientHello comes within a round trip then, and a ClientHello of this
-// end would be fatal to it.
-const glareDelay = time.Second
-
-// beginDTLS begins the handshake, with what came before the description.
+// beginDTLS begins the handshake, and handles the datagrams that came before it.
 func (c *core) beginDTLS(now time.Time) {
-	c.begun = true
+	if c.handshake == handshakeWaits {
+		c.handshake = handshakeContested
+	} else {
+		c.handshake = handshakeBegun
+	}
 	c.dtls.Start(now)
 	early := c.early
 	c.early = nil
@@ -103,14 +97,13 @@ func (c *core) beginDTLS(now time.Time) {
 	c.process(now)
 }
 
-// handleDatagram takes one datagram. process follows, after the last one of a
-// batch.
+// handleDatagram handles one datagram. process follows the last one of a batch.
 func (c *core) handleDatagram(now time.Time, r ice.Route, b []byte) {
 	data, ok := c.agent.HandleDatagram(now, r, b)
 	switch {
 	case ok:
-		if c.begun && !c.established() {
-			c.agent.Reached(now) // the peer's DTLS begins when it has both descriptions
+		if c.handshake.begun() && !c.established() {
+			c.agent.Reached(now) // the remote's DTLS begins only when it has both descriptions
 		}
 		c.handleData(now, data)
 	case data != nil && c.established() && c.handleData(now, data):
@@ -118,37 +111,39 @@ func (c *core) handleDatagram(now time.Time, r ice.Route, b []byte) {
 	}
 }
 
-// handleData tells whether the newest record there is was in it, which the far
-// end made, and nobody kept back until others had come (RFC 9146 §6).
-func (c *core) handleData(now time.Time, b []byte) (proven bool) {
-	if c.yields && !c.established() && dtls.IsClientHello(b) {
-		c.yields, c.yielded, c.begun, c.beginAt = false, true, false, nil
+// handleData handles the payload of one datagram. It reports whether b held an
+// authenticated record that is newer than all before: an attacker may forward records
+// from another address, or keep them back until others have come, but not ahead of the
+// remote (RFC 9146 §6).
+func (c *core) handleData(now time.Time, b []byte) (newest bool) {
+	if c.handshake.yields() && !c.established() && dtls.IsClientHello(b) {
+		c.handshake, c.beginAt = handshakeYielded, nil
 	}
-	if !c.begun {
+	if !c.handshake.begun() {
 		if len(c.early) < maxEarlyDatagrams && len(b) <= maxEarlySize {
 			c.early = append(c.early, append([]byte(nil), b...))
 		}
 		return false
 	}
-	c.used = now
+	c.recordAt = now
 	for records := 0; len(b) > 0 && records < dtls.MaxRecords; records++ {
 		data, n := c.dtls.ReadRecord(now, b)
-		proven = proven || c.dtls.Newest()
+		newest = newest || c.dtls.Newest()
 		if len(data) > 0 {
 			if c.assoc.State() == sctp.StateClosed {
-				c.process(now) // it has to have begun to know the far end's INIT for its answer
+				c.process(now) // SCTP must have called Connect before it handles the remote's INIT
 			}
 			c.assoc.HandlePacket(now, data)
 		}
 		b = b[n:]
 	}
-	return proven
+	return newest
 }
 
-// process moves what a batch of input, a timer or a call has caused from
-// layer to layer.
+// process passes events from layer to layer. It follows every input, timer and call of
+// the program.
 func (c *core) process(now time.Time) {
-	if c.dtls == nil || c.ended {
+	if c.dtls == nil || c.ended() {
 		return
 	}
 	if !c.dtls.Established() {
@@ -162,7 +157,7 @@ func (c *core) process(now time.Time) {
 		c.handleDTLSEvent(now, e)
 	}
 	if c.rtt == 0 {
-		c.takeRTT() // a pair's first check may not have told
+		c.takeRTT() // the check that selected the pair may not have measured it
 	}
 	c.session.Process(now)
 }
@@ -187,18 +182,19 @@ func (c *core) handleDTLSEvent(now time.Time, e dtls.Event) {
 	}
 }
 
-// errRemoteClosed is the cause where the peer closed the connection.
+// errRemoteClosed is the cause if the remote closed the connection.
 var errRemoteClosed = errors.New("rtcpeer: closed by the peer")
 
-// remoteClosed is errRemoteClosed, with what told it; nil: close_notify.
-func remoteClosed(by error) error {
-	if by == nil {
+// closedByRemote wraps the error by which the remote closed the connection; nil: it
+// sent close_notify.
+func closedByRemote(err error) error {
+	if err == nil {
 		return errRemoteClosed
 	}
-	return fmt.Errorf("%w: %w", errRemoteClosed, by)
+	return fmt.Errorf("%w: %w", errRemoteClosed, err)
 }
 
-// handleAssociationEvent is for the events that concern the whole connection.
+// handleAssociationEvent handles the SCTP events that concern the whole connection.
 func (c *core) handleAssociationEvent(now time.Time, e sctp.Event) {
 	switch e.Kind {
 	case sctp.EventReplaced:
@@ -207,24 +203,28 @@ func (c *core) handleAssociationEvent(now time.Time, e sctp.Event) {
 		c.end(errRemoteClosed)
 	case sctp.EventFailed:
 		if abort := (*sctp.AbortError)(nil); errors.As(e.Err, &abort) && abort.Remote {
-			c.end(remoteClosed(e.Err))
+			c.end(closedByRemote(e.Err))
 		} else {
 			c.end(fmt.Errorf("rtcpeer: SCTP: %w", e.Err))
 		}
 	}
 }
 
-// end notes why the connection is over.
+// end ends the connection. The first cause stays.
 func (c *core) end(err error) {
-	if c.ended {
-		return
+	if c.err == nil {
+		c.err = err
 	}
-	c.ended, c.err = true, err
-	c.remoteClosed = errors.Is(err, errRemoteClosed)
 }
 
-// pathLost has what was sent on a path that died sent again at once, on the
-// one that replaced it.
+// ended reports whether the connection failed or was closed.
+func (c *core) ended() bool { return c.err != nil }
+
+// remoteClosed reports whether the remote closed the connection.
+func (c *core) remoteClosed() bool { return errors.Is(c.err, errRemoteClosed) }
+
+// pathLost sends unacknowledged data again at once: the path that it was sent on has
+// died, and another one has replaced it.
 func (c *core) pathLost(now time.Time) {
 	if c.dtls != nil {
 		c.dtls.PathLost(now)
@@ -232,16 +232,17 @@ func (c *core) pathLost(now time.Time) {
 	}
 }
 
-// newPath has what was learnt of the old path forgotten.
+// newPath discards the round-trip time, the congestion window and the MTU of the old
+// path.
 func (c *core) newPath(now time.Time) {
 	c.rtt = 0
 	c.assoc.NewPath(now)
 }
 
-// setQuota bounds what the remote can make the layers keep, in bytes.
+// setQuota limits the bytes that the remote can make the layers keep.
 func (c *core) setQuota(n int) { c.assoc.Memory().SetQuota(n) }
 
-// takeRTT passes the round-trip time that ICE measured to the layers above.
+// takeRTT passes the round-trip time measured by ICE to the layers above.
 func (c *core) takeRTT() {
 	rtt := c.agent.RTT()
 	if rtt == 0 || rtt == c.rtt {
@@ -254,13 +255,13 @@ func (c *core) takeRTT() {
 	}
 }
 
-// appendDatagram appends the next datagram to dst; ok is false when there is
-// none now. With own, only what ICE itself sends is.
-func (c *core) appendDatagram(now time.Time, dst []byte, own bool) (b []byte, r ice.Route, ok bool) {
+// appendDatagram appends the next datagram to dst; ok is false if there is none now.
+// With onlyICE, data stays queued.
+func (c *core) appendDatagram(now time.Time, dst []byte, onlyICE bool) (b []byte, r ice.Route, ok bool) {
 	if b, r, ok = c.agent.AppendDatagram(now, dst); ok {
 		return b, r, true
 	}
-	if c.dtls == nil || own {
+	if c.dtls == nil || onlyICE {
 		return dst, ice.Route{}, false
 	}
 	start := len(dst)
@@ -273,7 +274,7 @@ func (c *core) appendDatagram(now time.Time, dst []byte, own bool) (b []byte, r 
 		return dst, ice.Route{}, false
 	}
 	b, r = c.agent.FinishData(b, start)
-	c.used = now
+	c.recordAt = now
 	if !c.dtls.Established() || c.assoc.Awaiting() {
 		c.agent.ExpectAnswer(now)
 	}
@@ -283,15 +284,14 @@ func (c *core) appendDatagram(now time.Time, dst []byte, own bool) (b []byte, r 
 	return b, r, true
 }
 
-// appendRecords appends the records of one datagram: those of DTLS itself, or
-// an SCTP packet. A datagram costs both ends about as much as all that is in
-// it, so where the one follows from the other they go together: behind a
-// server's last ACK the first packet of SCTP, and behind the last, which is an
-// ABORT, close_notify.
+// appendRecords appends the records of one datagram: DTLS's own, or an SCTP packet. A
+// datagram costs both ends about as much as its records, so two combinations share
+// one: a server's last handshake records and the first SCTP packet; the ABORT and
+// close_notify.
 func (c *core) appendRecords(now time.Time, b []byte, limit int) ([]byte, bool) {
 	start := len(b)
-	b, own := c.dtls.AppendHandshake(now, b, limit)
-	if own && (c.client || c.assoc.State() > sctp.StateCookieWait) {
+	b, handshake := c.dtls.AppendHandshake(now, b, limit)
+	if handshake && (c.client || c.assoc.State() > sctp.StateCookieWait) {
 		return b, true
 	}
 	b, ok := c.appendRecord(now, b, limit-(len(b)-start))
@@ -299,43 +299,44 @@ func (c *core) appendRecords(now time.Time, b []byte, limit int) ([]byte, bool) 
 		c.dtls.Close(now)
 		b, _ = c.dtls.AppendHandshake(now, b, limit-(len(b)-start))
 	}
-	return b, own || ok
+	return b, handshake || ok
 }
 
-// leave ends the connection on our side: ABORT is sent, then close_notify.
+// leave ends the connection: ABORT is sent, then close_notify.
 func (c *core) leave(now time.Time) {
 	c.assoc.Abort(now, "")
 	c.leaving = true
 }
 
-// Path MTU discovery goes up to what Ethernet carries, and further, to jumbo
-// frames and loopback interfaces, where the far end's record_size_limit (RFC
-// 8449) says that it reads such records. Chromium does not: a datagram of more
-// than 2048 bytes, were it but a probe, leaves a rest in its DTLS transport that
-// every later one stumbles over, and nothing long arrives any more. And only
-// where a probe that is too long is lost, and no more than that: Firefox closes
-// a TCP connection by which a frame of more than 9216 bytes comes, and the one
-// to its relay at 2048.
+// Path MTU discovery tries datagrams up to the size that Ethernet carries. It tries
+// longer ones, for jumbo frames and loopback interfaces, on two conditions:
+//
+//   - The remote's record_size_limit (RFC 8449) says that it reads such records.
+//     Chromium does not: part of a datagram of more than 2048 bytes, even of a probe,
+//     stays in its DTLS transport, which then fails to read every later long datagram.
+//   - A probe that is too long is only lost. Over TCP it is not: Firefox closes a TCP
+//     connection on which a frame of more than 9216 bytes comes, and the connection to
+//     its relay at 2048.
 const (
 	ethernetDatagramSize = 1472
 	longDatagramSize     = 16000
 )
 
-// setRoute begins path MTU discovery anew for another route.
+// setRoute restarts path MTU discovery for another route.
 func (c *core) setRoute(r ice.Route) {
 	c.route = r
 	c.assoc.DiscoverPacketSize(0)
 	c.discover()
 }
 
-// discover sets how far path MTU discovery goes.
+// discover sets the limit of path MTU discovery.
 func (c *core) discover() {
 	if !c.discovery || c.fragmented && !c.route.Remote.Addr().IsLoopback() || !c.established() {
 		return
 	}
 	most := ethernetDatagramSize
 	if c.dtls.MaxPayload() < most {
-		return // it reads no records even of that size
+		return // the remote reads no records of that size
 	}
 	if c.dtls.PeerRecordSizeLimit() >= longDatagramSize && c.agent.Direct() {
 		most = longDatagramSize
@@ -343,10 +344,10 @@ func (c *core) discover() {
 	c.assoc.DiscoverPacketSize(most - c.datagramSize)
 }
 
-// assumePathSize tells SCTP what the handshake has shown of the path. Where none
-// of its datagrams was as long as those of data may be, they begin shorter.
+// assumePathSize makes SCTP begin with shorter packets if no datagram of the handshake
+// was as long as its packets may be: the path has not been shown to carry them.
 func (c *core) assumePathSize() {
-	const framing = 32 // bytes by which a full datagram of the handshake may be shorter
+	const framing = 32 // bytes by which a full datagram of the handshake may be shorter than one of data
 	if limit := c.datagramSize - c.agent.DataOverhead(); c.dtls.PathSize()+framing < limit {
 		c.assoc.AssumeShorter(limit - c.dtls.PathSize())
 	}
@@ -366,14 +367,16 @@ func (c *core) appendRecord(now time.Time, b []byte, limit int) ([]byte, bool) {
 	return c.dtls.FinishRecord(b, record), true
 }
 
-// established tells whether DTLS is.
+// established reports whether DTLS is established.
 func (c *core) established() bool { return c.dtls != nil && c.dtls.Established() }
 
-// silent tells whether the far end is late with an answer.
-func (c *core) silent(now time.Time) bool { return c.agent.LossTimerDue(now) || c.assoc.Silent(now) }
+// lossTimerDue reports whether the remote is late with an answer.
+func (c *core) lossTimerDue(now time.Time) bool {
+	return c.agent.LossTimerDue(now) || c.assoc.Silent(now)
+}
 
-// heard is when the far end was last heard of: data of its, or an answer.
-func (c *core) heard() time.Time {
+// lastReceived returns when data or an answer of the remote was last received.
+func (c *core) lastReceived() time.Time {
 	at := c.assoc.Heard()
 	if t := c.agent.LastReceived(); t.After(at) {
 		at = t
@@ -381,8 +384,8 @@ func (c *core) heard() time.Time {
 	return at
 }
 
-// excuse tells the layers that the far end's silence is none. advance follows.
-func (c *core) excuse(now time.Time) {
+// suppressLossDetection makes the layers ignore that answers are late. advance follows.
+func (c *core) suppressLossDetection(now time.Time) {
 	c.agent.SuppressLossDetection(now)
 	c.assoc.Excuse(now)
 }
@@ -403,42 +406,44 @@ func (c *core) advance(now time.Time) {
 		}
 	}
 	c.process(now)
-	if at := c.restAt(); !at.IsZero() && !now.Before(at) {
+	if at := c.releaseAt(); !at.IsZero() && !now.Before(at) {
 		c.dtls.Rest()
 		c.session.Release()
-		c.used = time.Time{}
+		c.recordAt = time.Time{}
 	}
 }
 
-// restAt is when DTLS rests, if it is not used any more; zero: it does.
-func (c *core) restAt() (at time.Time) {
-	if !c.used.IsZero() {
-		at = c.used.Add(restAfter)
+// releaseAt returns when DTLS's caches are released, if no data goes until then; zero:
+// they are released.
+func (c *core) releaseAt() (at time.Time) {
+	if !c.recordAt.IsZero() {
+		at = c.recordAt.Add(releaseAfter)
 	}
 	return at
 }
 
-// rest has the agent, whose consent checks go on, keep as little between them
-// as the layers above do meanwhile.
-func (c *core) rest() {
-	if c.used.IsZero() && c.dtls != nil && c.dtls.Established() {
+// release releases the agent's cached keys while DTLS's are released: its consent
+// checks go on, and each makes them again.
+func (c *core) release() {
+	if c.recordAt.IsZero() && c.dtls != nil && c.dtls.Established() {
 		c.agent.Release()
 	}
 }
 
-// nextTimeout is when advance has something to do; zero: never.
+// nextTimeout returns when advance has something to do; zero: never.
 func (c *core) nextTimeout() time.Time {
 	t := c.agent.NextTimeout()
 	if c.dtls != nil {
 		t = earlier(t, c.dtls.NextTimeout())
 		if c.agent.State() != ice.StateFailed {
-			// In StateFailed nothing can be sent: retransmissions that were not
-			// would count as lost, and end the association before a restart.
+			// In StateFailed nothing can be sent. The timers stand still, or
+			// unsent retransmissions would count as lost and end the association
+			// before an ICE restart.
 			t = earlier(t, c.assoc.NextTimeout())
 			t = earlier(t, c.session.NextTimeout())
 			t = earlier(t, c.replacementTimeout())
 		}
-		t = earlier(t, c.restAt())
+		t = earlier(t, c.releaseAt())
 		if c.beginAt != nil {
 			t = earlier(t, *c.beginAt)
 		}

@@ -66,13 +66,13 @@ const maxHostSockets = 64
 // remote address, of another Host, cannot be set up at the same time: their handshakes
 // cannot be distinguished.
 type Host struct {
-	sockets []*udpmux.Socket
-	tcp     *tcpmux.Listener // nil: none
-	workers workers          // run connections during set-up
-	memory  hostMemory       // of all connections
-	wheel   wheel            // of connected connections
-	silence suspicion        // of connected connections
-	done    chan struct{}    // closed with the host
+	sockets  []*udpmux.Socket
+	tcp      *tcpmux.Listener // nil: none
+	workers  workers          // run connections during set-up
+	memory   hostMemory       // of all connections
+	wheel    wheel            // of connected connections
+	overload overload         // of connected connections
+	done     chan struct{}    // closed with the host
 
 	mu     sync.Mutex
 	closed bool

@@ -77,7 +77,7 @@ func (c *core) kept() int {
 	for _, b := range c.early {
 		n += len(b)
 	}
-	if c.dtls != nil && !c.dtls.Established() && !c.ended {
+	if c.dtls != nil && !c.dtls.Established() && !c.ended() {
 		n += handshakeMemory
 	}
 	return n

@@ -53,7 +53,7 @@ func TestSharedGoroutinesDoNotWait(t *testing.T) {
 		p.queue.direct.Store(connected)
 		mdns := ice.Route{Sock: ice.SockMDNS}
 		p.mu.Lock()
-		p.full, p.armed = true, time.Now()
+		p.full, p.timer.at = true, time.Now()
 		b := make([]byte, 100)
 		within(t, "the reader", func() { p.HandleDatagrams(time.Now(), ice.Route{}, b, 50) })
 		within(t, "multicast DNS", func() { p.HandleDatagrams(time.Now(), mdns, b, 100) })
@@ -68,7 +68,7 @@ func TestSharedGoroutinesDoNotWait(t *testing.T) {
 		waitReal(t, 5*time.Second, "what waits has run", func() bool {
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			return datagrams == 2 && !p.full && p.armed.IsZero() && !p.queue.some.Load()
+			return datagrams == 2 && !p.full && p.timer.at.IsZero() && !p.queue.some.Load()
 		})
 		if p.traffic.packetsReceived != 1 || h.memory.used.Load() != int64(p.charged.Load()) {
 			t.Errorf("%d datagrams of multicast DNS, %d bytes stay charged", p.traffic.packetsReceived, h.memory.used.Load())

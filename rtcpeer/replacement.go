@@ -117,7 +117,7 @@ func (c *core) expectReplacement(now time.Time) {
 }
 
 // doubt has the association show that it is still there.
-func (c *core) doubt(now time.Time) {
+func (c *core) checkAssociation(now time.Time) {
 	if r := &c.replacement; r.state == replacementExpected && c.established() {
 		r.state, r.since, r.probe = replacementDoubted, now, now
 	}
@@ -130,13 +130,13 @@ func (c *core) replaced(now time.Time) bool {
 		c.replacement.state = replacementNone
 		return false
 	}
-	c.begun = false // what comes now is kept for the new DTLS connection
+	c.handshake = handshakeNone // datagrams are kept for the new DTLS connection
 	return true
 }
 
 // associationReplaced takes EventReplaced. The new DTLS connection is to be made.
 func (c *core) associationReplaced(now time.Time, e sctp.Event) {
-	c.begun, c.yields, c.beginAt = false, false, nil
+	c.handshake, c.beginAt = handshakeNone, nil
 	c.rtt, c.route = 0, ice.Route{}
 	old := c.replacement
 	c.replacement = replacement{state: replacementDue, since: now, cause: e.Err}
@@ -158,7 +158,7 @@ func (c *core) advanceReplacement(now time.Time) {
 		c.advanceDoubt(now)
 	case replacementBegun:
 		if !c.agent.Ready() && now.Sub(r.since) >= replacementWithin {
-			c.end(remoteClosed(r.cause))
+			c.end(closedByRemote(r.cause))
 		}
 	}
 }

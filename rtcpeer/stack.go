@@ -64,9 +64,9 @@ func (s *stack) made() (*transport, error) {
 		t.queue.direct.Store(true) // a simulation has no other goroutines
 	case cfg.Host != nil:
 		t.gatherer.network, t.queue.workers = hostNetwork{cfg.Host}, &cfg.Host.workers
-		t.suspects, t.memory = &cfg.Host.silence, &cfg.Host.memory
+		t.loss.overload, t.memory = &cfg.Host.overload, &cfg.Host.memory
 	default:
-		t.queue.workers, t.suspects = &commonWorkers, &commonSuspicion
+		t.queue.workers, t.loss.overload = &commonWorkers, &commonOverload
 	}
 	if cfg.Filter != nil {
 		// A Filter that takes its time has only its own peer wait.

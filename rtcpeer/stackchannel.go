@@ -45,7 +45,7 @@ func (t *transport) openChannel(label string, o ChannelOptions) (*stackChannel, 
 	switch {
 	case t.closed:
 		return nil, t.cause
-	case t.core.ended: // DTLS or SCTP failed: no channel will ever open
+	case t.core.ended(): // DTLS or SCTP failed: no channel will ever open
 		return nil, closedBy(t.core.err)
 	}
 	now := t.now()

@@ -114,7 +114,7 @@ func (t *transport) dtlsStats(stats *TransportStats) {
 		return
 	}
 	switch {
-	case t.core.err != nil && !t.core.remoteClosed:
+	case t.core.err != nil && !t.core.remoteClosed():
 		stats.DTLSState = "failed"
 	case t.closed:
 		stats.DTLSState = "closed"

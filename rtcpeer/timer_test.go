@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestSlack holds a timer's slack to what is promised: none for short waits,
-// at most an eighth of long ones, and common moments for all.
+// A timer has no slack for short waits and at most an eighth of long ones, and all
+// timers fire at few moments.
 func TestSlack(t *testing.T) {
 	base := time.Unix(1_800_000_000, 123_456_789)
 	moments := map[time.Time]bool{}
@@ -18,7 +18,7 @@ func TestSlack(t *testing.T) {
 		if got < 0 || got > wait/8 || wait < 2*time.Second && got != 0 {
 			t.Errorf("wait %v: slack %v", wait, got)
 		}
-		if wait >= 4*time.Second && wait < 6*time.Second { // where the checks of consent are
+		if wait >= 4*time.Second && wait < 6*time.Second { // like consent checks
 			moments[due.Add(got)] = true
 		}
 	}
@@ -27,24 +27,87 @@ func TestSlack(t *testing.T) {
 	}
 }
 
-// TestLateTimerIsPutOff has a timer fire a second late, which a busy process
-// is the reason of: before the connection is up, nothing is given up for lost
-// before it could be read.
-func TestLateTimerIsPutOff(t *testing.T) {
-	alonePeer(t, func(t *testing.T, p *transport, _ *DataChannel) {
+// A timer stays set for an earlier deadline than the next one, unless its slack would
+// make a retransmission late, or the transport is idle and moves in the wheel.
+func TestTimerKeeps(t *testing.T) {
+	at := time.Unix(1e9, 0)
+	own := time.NewTimer(time.Hour)
+	defer own.Stop()
+	for _, x := range []struct {
+		name          string
+		timer         deadlineTimer
+		due           time.Duration // after at
+		wait          time.Duration
+		wheeled, idle bool
+		want          bool
+	}{
+		{name: "not set", wait: time.Second},
+		{name: "set earlier", timer: deadlineTimer{at: at}, due: time.Second, wait: time.Second, want: true},
+		{name: "set later", timer: deadlineTimer{at: at}, due: -time.Second, wait: time.Second},
+		{name: "slack, and a retransmission", timer: deadlineTimer{at: at, slack: time.Second}, due: time.Second, wait: time.Second},
+		{name: "slack, and a keepalive", timer: deadlineTimer{at: at, slack: time.Second}, due: time.Second, wait: 3 * time.Second, want: true},
+		{name: "slack, idle", timer: deadlineTimer{at: at, slack: time.Second}, due: time.Second, wait: time.Second, idle: true, want: true},
+		{name: "idle in the wheel", timer: deadlineTimer{at: at}, wait: time.Second, wheeled: true, idle: true, want: true},
+		{name: "idle, moves in the wheel", timer: deadlineTimer{at: at}, due: time.Second, wait: time.Second, wheeled: true, idle: true},
+		{name: "idle, moves to the wheel", timer: deadlineTimer{at: at, own: own}, wait: time.Second, wheeled: true, idle: true},
+	} {
+		if got := x.timer.keeps(at.Add(x.due), x.wait, x.wheeled, x.idle); got != x.want {
+			t.Errorf("%s: keeps %v", x.name, got)
+		}
+	}
+}
+
+// Loss detection is suppressed for late timers, maxSuppressions times in a row, and
+// again after something was received.
+func TestLossSuppression(t *testing.T) {
+	var s lossSuppression
+	now := time.Unix(1e9, 0)
+	received := now.Add(-time.Second)
+	step := func(late time.Duration, want bool) {
+		t.Helper()
+		now = now.Add(time.Second)
+		if got := s.suppresses(now, late, received); got != want {
+			t.Errorf("late by %v after %d suppressions: %v", late, s.times, got)
+		}
+	}
+	step(lateLimit, false) // in time
+	for range maxSuppressions {
+		step(lateLimit+1, true)
+	}
+	step(lateLimit+1, false)
+	received = now.Add(time.Millisecond)
+	step(lateLimit+1, true)
+	s.overload = &overload{since: now.Add(time.Second), late: overloadLeast}
+	s.counted = 1 // not counted in this window
+	step(0, true) // many others are late
+	for _, want := range []bool{true, false, false, true} {
+		late := time.Second
+		if !want && !s.postponed {
+			late = 0
+		}
+		if got := s.postpones(late); got != want {
+			t.Errorf("postpones %v, want %v", got, want)
+		}
+	}
+}
+
+// A timer that fires late before the connection is established is postponed once:
+// nothing counts as lost before what has arrived could be read.
+func TestLateTimerIsPostponed(t *testing.T) {
+	aloneTransport(t, func(t *testing.T, p *transport, _ *DataChannel) {
 		p.mu.Lock()
 		dtls := p.core.dtls
-		p.core.dtls = nil // as it was then
+		p.core.dtls = nil // as before the handshake
 		due := p.core.nextTimeout()
-		p.dropTimer()
+		p.timer.stop(true)
 		p.now = func() time.Time { return due.Add(time.Second) }
-		p.armed, p.slack = due, 0
+		p.timer.at, p.timer.slack = due, 0
 		p.mu.Unlock()
-		for _, putOff := range []bool{true, false} {
+		for _, postponed := range []bool{true, false} {
 			p.fire()
 			p.mu.Lock()
-			if next := p.core.nextTimeout(); p.deferred != putOff || next.Equal(due) != putOff {
-				t.Errorf("put off: %v, want %v; the next deadline is %v later", p.deferred, putOff, next.Sub(due))
+			if next := p.core.nextTimeout(); p.loss.postponed != postponed || next.Equal(due) != postponed {
+				t.Errorf("postponed: %v, want %v; the next deadline is %v later", p.loss.postponed, postponed, next.Sub(due))
 			}
 			p.mu.Unlock()
 		}
@@ -54,9 +117,9 @@ func TestLateTimerIsPutOff(t *testing.T) {
 	})
 }
 
-// alonePeer gives f one end of a connection whose network is cut, so that
-// nothing else runs the peer.
-func alonePeer(t *testing.T, f func(t *testing.T, p *transport, x *DataChannel)) {
+// aloneTransport calls f with one end of a connection whose network is cut, so that only
+// f runs it.
+func aloneTransport(t *testing.T, f func(t *testing.T, p *transport, x *DataChannel)) {
 	inBubble(t, func(t *testing.T) {
 		pair := connect(t, Config{}, ChannelOptions{})
 		defer pair.close()
@@ -67,17 +130,17 @@ func alonePeer(t *testing.T, f func(t *testing.T, p *transport, x *DataChannel))
 	})
 }
 
-// silentPeer is alonePeer with a message on its way that nobody answers, and a
-// clock that stands until it is set.
-func silentPeer(t *testing.T, f func(t *testing.T, p *transport, clock *time.Time)) {
-	alonePeer(t, func(t *testing.T, p *transport, x *DataChannel) {
+// unansweredTransport is aloneTransport with a message in flight that nobody
+// acknowledges, and a clock that only f sets.
+func unansweredTransport(t *testing.T, f func(t *testing.T, p *transport, clock *time.Time)) {
+	aloneTransport(t, func(t *testing.T, p *transport, x *DataChannel) {
 		if err := x.PutPacket([]byte("hello")); err != nil {
 			t.Fatal(err)
 		}
 		p.mu.Lock()
-		p.suspects = new(suspicion)
-		p.timed = false // but by the test
-		p.dropTimer()
+		p.loss.overload = new(overload)
+		p.timed = false // the test calls fire
+		p.timer.stop(true)
 		clock := new(time.Time)
 		p.now = func() time.Time { return *clock }
 		p.mu.Unlock()
@@ -85,22 +148,21 @@ func silentPeer(t *testing.T, f func(t *testing.T, p *transport, clock *time.Tim
 	})
 }
 
-// fireLate has the timer fire so much after each deadline, until one was for
-// the far end's silence, and tells what has gone again since the connection was
-// made.
+// fireLate fires the timer late at each deadline, until one was a loss timer. It returns
+// the number of chunks sent again since the connection was made.
 func (p *transport) fireLate(clock *time.Time, late time.Duration) (again uint64) {
-	for silent := false; !silent; {
+	for loss := false; !loss; {
 		p.mu.Lock()
 		due := p.core.nextTimeout()
 		*clock = due.Add(late)
-		silent = p.core.silent(*clock)
-		p.armed, p.slack = due, 0
+		loss = p.core.lossTimerDue(*clock)
+		p.timer.at, p.timer.slack = due, 0
 		p.timed = true
 		p.mu.Unlock()
 		p.fire()
 		p.mu.Lock()
 		p.timed = false
-		p.dropTimer()
+		p.timer.stop(true)
 		p.mu.Unlock()
 	}
 	p.mu.Lock()
@@ -108,55 +170,54 @@ func (p *transport) fireLate(clock *time.Time, late time.Duration) (again uint64
 	return p.core.assoc.Stats().ChunksRetransmitted
 }
 
-// A process that is late does not take silence for loss, but for how long is
-// bounded.
-func TestSilenceIsExcused(t *testing.T) {
-	silentPeer(t, func(t *testing.T, p *transport, clock *time.Time) {
+// A process that is late suppresses loss detection, a bounded number of times.
+func TestLateProcessSuppressesLoss(t *testing.T) {
+	unansweredTransport(t, func(t *testing.T, p *transport, clock *time.Time) {
 		begin := p.fireLate(clock, 0) // a probe, in time
 		if begin == 0 {
 			t.Fatal("nothing is sent again though the timer is in time")
 		}
-		for i := range excusesMost {
-			if n := p.fireLate(clock, 2*overloaded); n != begin {
+		for i := range maxSuppressions {
+			if n := p.fireLate(clock, 2*lateLimit); n != begin {
 				t.Fatalf("late for the %dth time: %d sent again", i+1, n-begin)
 			}
 		}
-		if n := p.fireLate(clock, 2*overloaded); n == begin {
-			t.Error("silence is excused for ever")
+		if n := p.fireLate(clock, 2*lateLimit); n == begin {
+			t.Error("loss detection is suppressed for ever")
 		}
 	})
 }
 
-// A peer among many that fall silent together suspects its path as little.
-func TestCommonSilenceIsExcused(t *testing.T) {
-	silentPeer(t, func(t *testing.T, p *transport, clock *time.Time) {
+// A transport suppresses loss detection if many others are late with it.
+func TestOverloadSuppressesLoss(t *testing.T) {
+	unansweredTransport(t, func(t *testing.T, p *transport, clock *time.Time) {
 		p.mu.Lock()
 		at := p.core.nextTimeout()
 		p.mu.Unlock()
-		for range suspicionLeast {
-			p.suspects.admit(at, new(uint32))
+		for range overloadLeast {
+			p.loss.overload.admitLoss(at, new(uint32))
 		}
 		if n := p.fireLate(clock, 0); n != 0 {
 			t.Errorf("%d sent again", n)
 		}
 		if n := p.fireLate(clock, 0); n == 0 {
-			t.Error("nothing is sent again, and the others are long silent no more")
+			t.Error("nothing is sent again, though the others are not late any more")
 		}
 	})
 }
 
-// One of so many may be silent in a window, and none when those of the window
-// before were too many.
-func TestSuspicion(t *testing.T) {
+// A share of the transports may take a late answer for loss in a window, and none if too
+// many were late in the window before.
+func TestOverload(t *testing.T) {
 	at := time.Unix(1e9, 0)
 	for _, x := range []struct {
 		connected, most int
-	}{{0, suspicionLeast}, {suspicionLeast * suspicionShare, suspicionLeast}, {10_000, 10_000 / suspicionShare}} {
-		var s suspicion
+	}{{0, overloadLeast}, {overloadLeast * overloadShare, overloadLeast}, {10_000, 10_000 / overloadShare}} {
+		var s overload
 		s.established.Store(int64(x.connected))
 		ask := func(n int) (admitted int) {
 			for range n {
-				if s.admit(at, new(uint32)) {
+				if s.admitLoss(at, new(uint32)) {
 					admitted++
 				}
 			}
@@ -165,49 +226,49 @@ func TestSuspicion(t *testing.T) {
 		for _, step := range []struct{ ask, want int }{
 			{x.most, x.most},     // few
 			{x.most + 5, x.most}, // many …
-			{10, 0},              // … and so it begins
-			{x.most + 5, x.most}, // few were, before
+			{10, 0},              // … which the next window remembers
+			{x.most + 5, x.most}, // there were few before
 		} {
 			if got := ask(step.ask); got != step.want {
 				t.Errorf("%d connected: %d of %d admitted, want %d", x.connected, got, step.ask, step.want)
 			}
-			at = at.Add(suspicionWindow)
+			at = at.Add(overloadWindow)
 		}
-		at = at.Add(2 * suspicionWindow)
+		at = at.Add(2 * overloadWindow)
 		if got := ask(10); got != 10 {
-			t.Errorf("%d connected: %d of 10 admitted, and it was long ago", x.connected, got)
+			t.Errorf("%d connected: %d of 10 admitted, long after the overload", x.connected, got)
 		}
 	}
 }
 
-// A peer counts once in a window, however often it asks.
-func TestSuspicionCountsPeers(t *testing.T) {
-	var s suspicion
+// A transport counts once in a window, however often it is late.
+func TestOverloadCountsTransports(t *testing.T) {
+	var s overload
 	var mine uint32
-	for i := range 10 * suspicionLeast {
-		if !s.admit(time.Unix(1e9, 0), &mine) {
+	for i := range 10 * overloadLeast {
+		if !s.admitLoss(time.Unix(1e9, 0), &mine) {
 			t.Fatalf("not admitted when it asks for the %dth time", i+1)
 		}
 	}
 }
 
-// The established peers of a host are counted, whatever becomes of them.
+// An overload counts the transports of a host that are connected.
 func TestEstablishedAreCounted(t *testing.T) {
 	h, _, b, _, _ := hostPair(t)
-	if n := h.silence.established.Load(); n != 1 {
+	if n := h.overload.established.Load(); n != 1 {
 		t.Errorf("%d established, want 1", n)
 	}
 	b.Close()
-	if n := h.silence.established.Load(); n != 0 {
+	if n := h.overload.established.Load(); n != 0 {
 		t.Errorf("%d established after Close", n)
 	}
-	var s suspicion
+	var s overload
 	before := StateNew
 	for _, x := range []struct {
 		state ConnectionState
 		want  int64
 	}{{StateConnecting, 0}, {StateConnected, 1}, {StateDisconnected, 1}, {StateConnected, 1}, {StateFailed, 0}, {StateClosed, 0}} {
-		s.count(before, x.state)
+		s.stateChanged(before, x.state)
 		before = x.state
 		if n := s.established.Load(); n != x.want {
 			t.Errorf("%d established in %v, want %d", n, x.state, x.want)

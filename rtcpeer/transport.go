@@ -8,63 +8,54 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
-	"purertc/dtls"
 	"purertc/ice"
 	"purertc/rtcpeer/internal/udpmux"
 )
 
-// A peer is one connection of the built-in stack: the core, and what it lacks
-// to be real: a lock, a timer, sockets. Whoever has input, be it a socket's
-// reader, the timer or the program, takes the lock, runs the core to
-// completion and sends what came of it.
+// A transport is the local engine of one connection: the core, and what the core
+// lacks: a lock, a timer and sockets. Each input, of a socket's reader, the timer or the
+// program, takes the lock, runs the core to completion and sends its output.
 type transport struct {
 	cfg    Config
 	log    *slog.Logger
 	random io.Reader
 	now    func() time.Time
-	place  wheelPlace // in the host's wheel
+	timed  bool       // by timers; a simulation calls fire itself
+	place  wheelPlace // in the Host's wheel
 
-	timed bool // by timers; a simulation calls fire itself
+	queue inputQueue // has a lock of its own
 
-	// What follows is guarded by mu.
-	closed   bool
-	over     bool // nothing more can be sent or received
-	leaving  bool // shutdown waits for that
-	full     bool // a socket is full: output waits for Writable
-	deferred bool // the timer fired too late once, and was put off: before the connection is up
+	// The following are guarded by mu.
+	mu   transportMutex
+	core core
 
-	memory  *hostMemory  // the Host's; nil: none
-	counted bool         // in memory.peers
-	charged atomic.Int64 // bytes of memory.used
+	closed  bool
+	over    bool            // nothing more can be sent or received
+	leaving bool            // shutdown waits for over
+	full    bool            // a socket is full: data waits for Writable
+	ended   signal          // set with over
+	cause   error           // of closed, or of StateFailed
+	state   ConnectionState // the true one; Conn shows it after Poll
 
-	suspects  *suspicion // nil: of none but this one
-	suspected uint32     // the window that it was counted in last
-	excuses   uint8      // for the far end's silence since it was heard of
-	excusedAt time.Time  // the last time
+	neg       negotiation
+	maxRemote int // the remote's max-message-size in bytes; 0: no limit
+	remote    remoteCandidates
+	gatherer  gatherer
+	gathering GatheringState // the state of gatherer that was emitted last
 
-	mu       transportMutex
-	core     core
-	neg      negotiation
 	events   eventQueue
 	channels channelList
-	queue    inputQueue // has a lock of its own
-	ended    signal     // set with over
-	cause    error      // of closed, or of failed
+	traffic  traffic
 
-	state     ConnectionState // the true one
-	gatherer  gatherer
-	gathering GatheringState // the one emitted last
-	remote    remoteCandidates
-	maxRemote int // the peer's max-message-size in bytes; 0: no limit
+	timer deadlineTimer
+	loss  lossSuppression
 
-	traffic traffic
-	timer   *time.Timer   // nil: not needed yet, or replaced by the host's wheel
-	armed   time.Time     // when the timer fires; zero: it is not set
-	slack   time.Duration // how much later than armed
+	memory  *hostMemory  // of the Host; nil: none
+	counted bool         // in memory.connections
+	charged atomic.Int64 // bytes of memory.used
 }
 
 func newTransport(cfg Config, random io.Reader, notify func()) (*transport, error) {
@@ -77,7 +68,7 @@ func newTransport(cfg Config, random io.Reader, notify func()) (*transport, erro
 	}
 	log := cfg.Logger
 	if log == nil {
-		log = silence
+		log = noLog
 	}
 	agent := ice.NewAgent(ice.Config{
 		RelayOnly: cfg.ICETransportPolicy == ICETransportPolicyRelay, Lite: cfg.ICELite,
@@ -98,7 +89,7 @@ func newTransport(cfg Config, random io.Reader, notify func()) (*transport, erro
 }
 
 // silence is the log of those that have none.
-var silence = slog.New(slog.DiscardHandler)
+var noLog = slog.New(slog.DiscardHandler)
 
 // traffic counts what goes through a peer's sockets, in datagrams and bytes of
 // UDP payload.
@@ -143,7 +134,7 @@ func (t *transport) locked(f func(now time.Time)) bool {
 // run brings the core to completion after input: events are taken, output is
 // sent, the timer is set. The lock is held.
 func (t *transport) run(now time.Time) {
-	if t.core.yielded {
+	if t.core.handshake == handshakeYielded {
 		t.yieldRole(now)
 	}
 	t.core.setQuota(t.memory.quota())
@@ -153,7 +144,7 @@ func (t *transport) run(now time.Time) {
 		t.emitAnswer(now, d)
 	}
 	t.flush(now)
-	t.core.rest()
+	t.core.release()
 	t.takeLowered()
 	t.arm(now)
 	t.charge()
@@ -241,78 +232,37 @@ func (t *transport) routeClosed(now time.Time, c closedRoute) {
 	t.gatherer.connectionLost(now, c.route.Sock, c.err)
 }
 
-// arm sets the timer if the next deadline is earlier than what it is set to.
-// One that has moved to later is looked at when the timer fires: most move
-// with every datagram.
-//
-// A connected peer of a host is in the host's wheel, unless something is due
-// very soon. At rest moving there is cheap.
+// arm sets the timer for the next deadline.
 func (t *transport) arm(now time.Time) {
 	due := t.core.nextTimeout()
 	if t.closed || !t.timed || due.IsZero() {
 		return
 	}
-	wait := max(0, due.Sub(now))
+	wait, idle := max(0, due.Sub(now)), t.core.recordAt.IsZero()
 	wheeled := t.cfg.Host != nil && t.state == StateConnected && wait >= wheelLeast
-	if wheeled && t.core.used.IsZero() {
-		if !due.Equal(t.armed) || t.timer != nil {
-			t.armed, t.slack = due, t.cfg.Host.wheel.add(t, due, wait)
-			t.dropTimer()
-		}
+	if t.timer.keeps(due, wait, wheeled, idle) {
 		return
 	}
-	// What was set while nothing was urgent may fire too late for what is now.
-	hurries := t.slack > 0 && wait < slackFrom && !t.core.used.IsZero()
-	if !t.armed.IsZero() && !due.Before(t.armed) && !hurries {
-		return
-	}
+	t.timer.at = due
 	if wheeled {
-		t.armed, t.slack = due, t.cfg.Host.wheel.add(t, due, wait)
-		if t.timer != nil {
-			t.timer.Stop() // and kept, as long as data flows
-		}
+		t.timer.slack = t.cfg.Host.wheel.add(t, due, wait)
+		t.timer.stop(idle)
 		return
 	}
-	t.armed, t.slack = due, slackOf(time.Duration(due.UnixNano()), wait)
-	t.setTimer(wait + t.slack)
+	t.timer.slack = slackOf(time.Duration(due.UnixNano()), wait)
+	t.setTimer(wait + t.timer.slack)
 }
 
+// setTimer sets the transport's own timer.
 func (t *transport) setTimer(wait time.Duration) {
-	if t.timer == nil {
-		t.timer = time.AfterFunc(wait, t.fire)
+	if t.timer.own == nil {
+		t.timer.own = time.AfterFunc(wait, t.fire)
 	} else {
-		t.timer.Reset(wait)
+		t.timer.own.Reset(wait)
 	}
 }
 
-func (t *transport) dropTimer() {
-	if t.timer != nil {
-		t.timer.Stop()
-		t.timer = nil
-	}
-}
-
-// slackOf is how much later a timer fires that is due at a time, given from any
-// moment on, and that is wait away. So the keepalives of many peers wake the
-// process together: for a thousand that rest, twice a second and not two
-// hundred times. It is at most 1/8 of the wait, and none for what may be a
-// retransmission.
-func slackOf(due, wait time.Duration) time.Duration {
-	if wait <= slackFrom {
-		return 0
-	}
-	grid := slackFrom >> 3
-	for grid<<4 <= wait {
-		grid <<= 1
-	}
-	return grid - due%grid
-}
-
-// slackFrom is more than any retransmission's first timeout, and no less than
-// restAfter.
-const slackFrom = 2 * time.Second
-
-// fire is what the peer's own timer calls.
+// fire is called by the transport's own timer.
 func (t *transport) fire() {
 	at := t.now()
 	t.mu.Lock()
@@ -320,8 +270,8 @@ func (t *transport) fire() {
 	t.expire(at)
 }
 
-// fireAt is what the wheel calls, for one peer after the other: at is when it
-// began.
+// fireAt is called by the wheel, for one transport after the other. at is when the
+// wheel fired.
 func (t *transport) fireAt(at time.Time) {
 	if !t.enter(true, true) {
 		t.post(func(in *input) { in.expired, in.expiredAt = true, at })
@@ -331,11 +281,11 @@ func (t *transport) fireAt(at time.Time) {
 	t.expire(at)
 }
 
-// expire runs the timers that are due. The lock is held; at is when the timer
-// fired.
+// expire runs the layers' timers that are due. at is when the transport's timer fired.
+// The lock is held.
 func (t *transport) expire(at time.Time) {
-	due := t.armed
-	t.armed = time.Time{}
+	due := t.timer.at
+	t.timer.at = time.Time{}
 	if t.closed {
 		return
 	}
@@ -344,46 +294,20 @@ func (t *transport) expire(at time.Time) {
 		t.arm(now)
 		return
 	}
-	late := at.Sub(due) - t.slack
+	late := at.Sub(due) - t.timer.slack
 	switch {
 	case !t.timed:
 	case !t.core.established():
-		if t.deferred = late > overloaded && !t.deferred; t.deferred {
-			t.armed = due
+		if t.loss.postpones(late) {
+			t.timer.at = due
 			t.setTimer(2 * late)
 			return
 		}
-	case t.core.silent(now) && t.excused(now, late):
-		t.core.excuse(now)
+	case t.core.lossTimerDue(now) && t.loss.suppresses(now, late, t.core.lastReceived()):
+		t.core.suppressLossDetection(now)
 	}
 	t.core.advance(now)
 	t.run(now)
-}
-
-// overloaded is how late a timer fires at most in a process that keeps up. In
-// one that does not, what the timer waits for has likely come and is in a
-// socket's buffer: to send again would only add to the load, of both ends. So
-// until the connection is up the timer is put off once, by twice as much as it
-// was late. From then on what is owed to the far end goes, and only its silence
-// is excused.
-const overloaded = 20 * time.Millisecond
-
-// excusesMost bounds the excuses for one silence, to about a second of data: a
-// path may die, whatever else is amiss.
-const excusesMost = 4
-
-// excused tells whether the far end's silence is put down to something else
-// than its path, and it is waited for longer.
-func (t *transport) excused(now time.Time, late time.Duration) bool {
-	if t.core.heard().After(t.excusedAt) {
-		t.excuses = 0
-	}
-	if t.excuses == excusesMost || late <= overloaded && t.suspects.admit(now, &t.suspected) {
-		return false
-	}
-	t.excuses++
-	t.excusedAt = now
-	return true
 }
 
 // takeEvents turns the layers' events into the program's.
@@ -408,8 +332,8 @@ func (t *transport) takeEvents(now time.Time) {
 	}
 	t.updateState()
 	switch {
-	case !t.core.ended:
-	case t.core.remoteClosed:
+	case !t.core.ended():
+	case t.core.remoteClosed():
 		t.shut(now, t.core.err)
 	default:
 		t.endChannels(closedBy(t.core.err))
@@ -464,8 +388,8 @@ func (t *transport) handleICEEvent(now time.Time, e ice.Event) {
 		if e.Moved {
 			t.core.newPath(now)
 		}
-		t.core.doubt(now)
-		if t.core.yields && !t.core.begun {
+		t.core.checkAssociation(now)
+		if t.core.handshake == handshakeWaits {
 			t.core.beginAt = new(now.Add(glareDelay))
 		}
 		t.core.takeRTT()
@@ -499,9 +423,9 @@ func (t *transport) updateState() {
 	s, cause := t.state, error(nil)
 	established := t.core.dtls != nil && t.core.dtls.Established()
 	switch a := t.core.agent.State(); {
-	case t.core.ended && !t.core.remoteClosed:
+	case t.core.ended() && !t.core.remoteClosed():
 		s, cause = StateFailed, t.core.err
-	case t.core.ended:
+	case t.core.ended():
 		return // shut follows
 	case a == ice.StateFailed:
 		s, cause = StateFailed, t.core.agent.Err()
@@ -530,7 +454,7 @@ func (t *transport) setState(s ConnectionState, cause error) {
 	if s == t.state {
 		return
 	}
-	t.suspects.count(t.state, s)
+	t.loss.overload.stateChanged(t.state, s)
 	t.state = s
 	if s == StateConnected || s == StateFailed || s == StateClosed {
 		t.queue.direct.Store(true) // also after a failure: a restart is rare enough
@@ -591,7 +515,7 @@ func (t *transport) shut(now time.Time, cause error) {
 	t.closed, t.cause = true, closedBy(cause)
 	t.uncharge()
 	t.finish()
-	t.dropTimer()
+	t.timer.stop(true)
 	if t.cfg.Host != nil {
 		t.cfg.Host.wheel.remove(t)
 	}
@@ -627,78 +551,6 @@ func (t *transport) startTransport(now time.Time) error {
 	t.remote.apply(t, now, remote)
 	return nil
 }
-
-// yieldRole makes the DTLS client the server. After glare a browser is always
-// the client: it answers the local offer as active, and the answer comes too late
-// to be applied.
-func (t *transport) yieldRole(now time.Time) {
-	t.core.yielded = false
-	t.core.dtls.Close(now)
-	if err := t.makeDTLS(now, t.neg.remote(), false); err != nil {
-		t.core.end(err)
-	}
-}
-
-func (t *transport) startDTLS(now time.Time, local, remote *description) error {
-	client := isClient(local, remote)
-	t.core.yields = client && local.typ != "offer" && t.neg.glare != noGlare
-	return t.makeDTLS(now, remote, client)
-}
-
-func (t *transport) makeDTLS(now time.Time, remote *description, client bool) error {
-	cert, err := t.certificate()
-	if err != nil {
-		return err
-	}
-	minVersion, err := dtlsVersion(t.cfg.MinDTLS)
-	if err != nil {
-		return err
-	}
-	maxVersion, err := dtlsVersion(t.cfg.MaxDTLS)
-	if err != nil {
-		return err
-	}
-	var fingerprints []dtls.Fingerprint
-	for _, f := range remote.data().Fingerprints {
-		fingerprints = append(fingerprints, dtls.Fingerprint{Hash: f.Hash, Value: f.Value})
-	}
-	// RFC 8844 §4.3. The local description has a tls-id if the remote one has it;
-	// a peer without one, such as a browser, does not know the extension.
-	localID, remoteID := "", remote.data().TLSID
-	if remoteID != "" {
-		localID = t.neg.tlsID
-	}
-	t.neg.client, t.neg.roleKnown = client, true
-	err = t.core.makeDTLS(dtls.Config{
-		Client: t.neg.client, Certificate: cert, Fingerprints: fingerprints,
-		MinVersion: minVersion, MaxVersion: maxVersion,
-		// There is no media, but some peers, pion among them, end a handshake
-		// without use_srtp (RFC 5764 §4.1.1).
-		SRTPProfiles:      []uint16{srtpAES128GCM, srtpAES128CM},
-		ExternalSessionID: localID, PeerExternalSessionID: remoteID,
-		// So that the far end says what it accepts; see core.discover.
-		RecordSizeLimit:     maxRecord,
-		DiscardCertificates: true, // the fingerprint says all
-		Rand:                t.random, KeyLogWriter: lockedKeyLog(t.cfg.KeyLogWriter),
-	})
-	if err == nil && !t.core.yields {
-		if t.queue.direct.Load() {
-			t.core.beginDTLS(now)
-		} else {
-			t.post(func(in *input) { in.start = true })
-		}
-	}
-	return err
-}
-
-// SRTP protection profiles (RFC 7714 §14.2, RFC 5764 §4.1.2).
-const (
-	srtpAES128CM  = 0x0001
-	srtpAES128GCM = 0x0007
-)
-
-// maxRecord is the longest record of DTLS 1.3, with its content type.
-const maxRecord = 1<<14 + 1
 
 // shutdown sends what is queued and ends the association in agreement with
 // the peer.
@@ -743,85 +595,4 @@ func (t *transport) outcome() (over bool, err error) {
 		err = t.cause
 	}
 	return t.over, err
-}
-
-// A batch is the buffer that datagrams are collected in for one write. It
-// belongs to whoever flushes, never to a peer.
-type batch struct{ b []byte }
-
-// batchSize is what one write with segmentation offload takes: UDP's longest
-// payload over IPv4. batchSegments is Linux's limit, less than which keep a
-// burst within the receive buffers of stock systems.
-const (
-	batchSize     = 65000
-	batchSegments = 48
-)
-
-// smallBatchSize is enough for a flight of DTLS, for acknowledgements and for
-// small messages. Most flushes have no more to send, and a large buffer for
-// each peer that flushes now and then would be a tenth of the garbage of
-// setting up connections: the collector takes what a pool lends rarely.
-const smallBatchSize = 4 << 10
-
-var (
-	batches      = sync.Pool{New: func() any { return &batch{make([]byte, 0, batchSize+maxDatagramSize)} }}
-	smallBatches = sync.Pool{New: func() any { return &batch{make([]byte, 0, smallBatchSize+ethernetDatagramSize)} }}
-)
-
-// flush sends what the core has to send, as long as the sockets take it.
-// Datagrams of one size and one route go out in one write.
-//
-// While a socket is full only ICE's own datagrams go out, which are few: they
-// are how a connection that stands still is left for another.
-func (t *transport) flush(now time.Time) {
-	buffers, most := &batches, batchSize
-	if t.core.assoc.Pending() < smallBatchSize {
-		buffers, most = &smallBatches, smallBatchSize
-	}
-	var (
-		buffer  = buffers.Get().(*batch)
-		b       = buffer.b[:0]
-		route   ice.Route
-		segment int // the size of each datagram in b but the last
-		count   int
-	)
-	for {
-		start := len(b)
-		next, r, ok := t.core.appendDatagram(now, b, t.full)
-		if !ok {
-			break
-		}
-		size := len(next) - start
-		if start > 0 && (r != route || size > segment) {
-			t.write(route, next[:start], segment)
-			b = next[:copy(next, next[start:])]
-			start = 0
-		} else {
-			b = next
-		}
-		if start == 0 {
-			route, segment, count = r, size, 0
-		}
-		// A shorter datagram can only be the last one of a write.
-		if count++; size < segment || count == batchSegments || len(b)+segment > most {
-			t.write(route, b, segment)
-			b = b[:0]
-		}
-	}
-	if len(b) > 0 {
-		t.write(route, b, segment)
-	}
-	buffers.Put(buffer)
-}
-
-func (t *transport) write(r ice.Route, b []byte, segment int) {
-	if r.Sock == ice.SockMDNS {
-		t.gatherer.writeMDNS(r, b)
-		return
-	}
-	t.traffic.packetsSent += uint64((len(b) + segment - 1) / segment)
-	t.traffic.bytesSent += uint64(len(b))
-	if q := t.gatherer.sockets.port(r.Sock); q != nil && !q.Write(r, b, segment) {
-		t.full = true
-	}
 }

@@ -348,7 +348,7 @@ func (wk *walk) stateChanged(e *walkEnd) {
 		e.failures++
 		err := e.Poll()
 		wk.note("%d: failed: %v", e.i, err)
-		if e.transport().core.ended {
+		if e.transport().core.ended() {
 			wk.fail("end %d: %v", e.i, err)
 		}
 	}

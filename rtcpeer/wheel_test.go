@@ -119,12 +119,12 @@ func TestWaitingPeer(t *testing.T) {
 	before := again()
 	p.mu.Lock()
 	h.wheel.remove(p) // with whatever was set before
-	p.dropTimer()
-	p.armed = time.Time{}
+	p.timer.stop(true)
+	p.timer.at = time.Time{}
 	p.arm(p.core.nextTimeout().Add(-2 * wheelLeast)) // however late it is
 	h.wheel.mu.Lock()
-	if p.timer != nil || p.place.slot == 0 {
-		t.Errorf("slot %d; a timer of its own: %v", p.place.slot, p.timer != nil)
+	if p.timer.own != nil || p.place.slot == 0 {
+		t.Errorf("slot %d; a timer of its own: %v", p.place.slot, p.timer.own != nil)
 	}
 	h.wheel.mu.Unlock()
 	p.mu.Unlock()
@@ -151,7 +151,7 @@ func TestRestingPeer(t *testing.T) {
 		defer p.mu.Unlock()
 		h.wheel.mu.Lock()
 		defer h.wheel.mu.Unlock()
-		return p.core.used.IsZero() && p.place.slot != 0 && p.timer == nil
+		return p.core.recordAt.IsZero() && p.place.slot != 0 && p.timer.own == nil
 	}
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
