@@ -1,60 +1,66 @@
-// Package rtcpeer connects two programs by WebRTC data channels: encrypted
-// messages, reliable or not, in order or not, from peer to peer through NATs,
-// with browsers and with each other. Its interface is that of Godot's
-// documented WebRTCPeerConnection, with Go's names and errors.
+// Package rtcpeer connects two programs by WebRTC data channels: encrypted messages,
+// reliable or not, ordered or not, directly between two peers through NATs, with
+// browsers and with other programs. Its interface is that of Godot's
+// WebRTCPeerConnection, with Go's names and errors.
 //
 // # How to connect
 //
-// Each end makes a [Conn] with [New]. One creates a channel
-// ([Conn.CreateDataChannel]) and an offer ([Conn.CreateOffer]). What the
-// handlers set by [Conn.OnSessionDescriptionCreated] and
-// [Conn.OnICECandidateCreated] are given goes to the other end by whatever
-// means there are: a WebSocket, a chat, a piece of paper. There it is passed to
-// [Conn.SetRemoteDescription] and [Conn.AddICECandidate]; the answer comes back
-// the same way.
+// Each end makes a [Conn] with [New]. One end creates a channel
+// ([Conn.CreateDataChannel]) and an offer ([Conn.CreateOffer]). The program sends the
+// arguments of its handlers ([Conn.OnSessionDescriptionCreated],
+// [Conn.OnICECandidateCreated]) to the remote program, over any connection that the two
+// have, such as a WebSocket. The remote program passes them to
+// [Conn.SetRemoteDescription] and [Conn.AddICECandidate]. The answer and its candidates
+// come back in the same way.
 //
-// Handlers run only inside [Conn.Poll], which a program with a frame loop calls
-// once a frame; others call [Conn.Run] in a goroutine. The network runs in
-// between, and packets need no Poll: [DataChannel.PutPacket],
-// [DataChannel.GetPacket], [DataChannel.Send] and [DataChannel.Receive] work at
-// any time. [DataChannel.NetConn] makes a stream of a channel.
+// Handlers run only inside [Conn.Poll]. A program with a frame loop calls it once a
+// frame; others call [Conn.Run] in a goroutine. The network runs all the time, and
+// packets need no Poll: [DataChannel.PutPacket], [DataChannel.GetPacket],
+// [DataChannel.Send] and [DataChannel.Receive] work at any time. [DataChannel.NetConn]
+// makes a net.Conn of a channel.
 //
-// A server that has many peers sets [Config.Host], so that they share a
-// socket. A test that wants no network sets another [Extension].
+// The connections of a server share a socket if it sets [Config.Host]. A test without a
+// network sets another [Extension].
 //
 // # How it is made
 //
-// Every protocol layer is a pure state machine in a package of its own:
-// purertc/ice, dtls, sctp, datachannel and sdp. Here they are put together,
-// and are given what they lack: a lock, a timer and sockets. In order from the
-// program to the network:
+// Every protocol layer is a pure state machine in a package of its own: purertc/ice,
+// dtls, sctp, datachannel and sdp. This package calls them, and adds a lock, a timer and
+// sockets. The files, from the program to the network:
 //
-//	conn.go           Conn: the states as shown, the queue of signals, Poll, Wait, Run
-//	datachannel.go    DataChannel: the handle, its handlers, blocking calls
-//	netconn.go        a channel as net.Conn
-//	config.go uri.go  Config, ChannelOptions, server URLs and their checks
-//	report.go stats.go  what a connection tells of itself
-//	state.go errors.go priority.go signal.go   small types
-//	extension.go      the seam between Conn and what does the work
-//	stack.go          the built-in Extension
-//	stackchannel.go   its channels
-//	peer.go           one connection: lock, timer, sockets, flushing
-//	inputqueue.go     input that waits for the lock; workers.go runs peers that connect
-//	hostmemory.go     what the remotes of a Host's peers make it keep
-//	lead.go           who reads a socket while data flows; lock.go has the lock
-//	wheel.go          the timer that a host's connected peers share
-//	suspicion.go      what the silence of many peers at once says
-//	signaling.go      what descriptions and candidates mean for the transport
-//	negotiation.go    the state of offer and answer, without a transport
-//	gather.go         the search for local candidates
-//	core.go           the layers, and the calls between them
-//	network.go host.go hosttcp.go mdns.go filter.go    where sockets come from
-//	relay.go          connections to TURN servers
-//	interfaces.go     addresses that come and go while connected
+//	conn.go              Conn: the states that the program sees, handlers, Poll, Wait, Run
+//	datachannel.go       DataChannel: its handlers and blocking calls
+//	channeltable.go      the channels of a Conn
+//	netconn.go           a channel as net.Conn
+//	config.go uri.go     Config, ChannelOptions and server URLs, and their checks
+//	report.go stats.go   Report and Stats
+//	state.go errors.go priority.go signal.go eventqueue.go fifo.go   small types
+//	extension.go         the interface between Conn and an implementation
+//	stack.go             the built-in Extension
+//	stackchannel.go      its channels
+//	transport.go         the engine of one connection: input, timer, events, end
+//	lock.go              its lock
+//	inputqueue.go        input that waits for the lock
+//	workers.go           goroutines that run handshakes
+//	timer.go wheel.go    its timer, and the one that a Host's transports share
+//	overload.go          suppresses loss detection while the process is late
+//	flush.go             sends the output in batches
+//	hostmemory.go        limits what the remotes of a Host make it keep
+//	signaling.go         what descriptions mean for the transport
+//	negotiation.go       the state of offer and answer, without a transport
+//	handshake.go         makes the DTLS connection; its role after glare
+//	replacement.go       browsers that replace their transport
+//	remotecandidates.go  the remote's candidates
+//	certificate.go keylog.go   the process's certificate, and key logs
+//	core.go              the layers, and the calls between them
+//	gather.go            the search for local candidates; the sockets
+//	relay.go             connections to TURN servers
+//	interfaces.go        addresses that appear and disappear while connected
+//	network.go host.go hosttcp.go mdns.go filter.go   how sockets are opened
 //
-// There are two locks. A Conn's guards what is shown, and is held while the
-// Extension is called, never while a handler runs. A peer's guards the core:
-// whoever has input, be it a socket's reader, the timer or the program, takes
-// it, runs the core to completion and sends what came of it. A Conn's lock is
-// taken before its peer's.
+// There are two locks. A Conn's lock guards what the program sees. It is held while the
+// Extension is called, and never while a handler runs. A transport's lock guards its
+// core: every input, of a socket's reader, the timer or the program, takes it, runs the
+// core to completion and sends the output. A Conn's lock is taken before its
+// transport's.
 package rtcpeer

@@ -88,6 +88,20 @@ func (s *sockets) set(sock ice.Sock, q port) {
 	(*s)[sock] = q
 }
 
+// A claimer is a port on a socket that several transports share.
+type claimer interface {
+	Claim(remote netip.AddrPort) error
+}
+
+// claim makes sure that the datagrams of the selected pair come to this transport. A
+// check sent to the remote address was answered, so no other transport may have it.
+func (s sockets) claim(r ice.Route) error {
+	if q, ok := s.port(r.Sock).(claimer); ok {
+		return q.Claim(r.Remote)
+	}
+	return nil
+}
+
 // close closes a port and frees its number.
 func (s sockets) close(sock ice.Sock) {
 	s[sock].Close()

@@ -47,29 +47,39 @@ func (m *hostMemory) add(n int) {
 	}
 }
 
-// charge updates the Host's count of what this transport keeps.
-func (t *transport) charge() {
-	if t.memory == nil || t.closed {
+// A memoryCharge is what one transport counts for in its Host's memory.
+type memoryCharge struct {
+	host    *hostMemory  // nil: none
+	counted bool         // in host.connections
+	bytes   atomic.Int64 // of host.used
+}
+
+// set updates the charge to n bytes.
+func (m *memoryCharge) set(n int) {
+	if m.host == nil {
 		return
 	}
-	if !t.counted {
-		t.counted = true
-		t.memory.connections.Add(1)
+	if !m.counted {
+		m.counted = true
+		m.host.connections.Add(1)
 	}
-	if n, before := t.core.kept(), int(t.charged.Load()); n != before {
-		t.memory.add(n - before)
-		t.charged.Store(int64(n))
+	if before := int(m.bytes.Load()); n != before {
+		m.host.add(n - before)
+		m.bytes.Store(int64(n))
 	}
 }
 
-// uncharge removes a closed transport from the count.
-func (t *transport) uncharge() {
-	if t.counted {
-		t.counted = false
-		t.memory.connections.Add(-1)
-		t.memory.add(-int(t.charged.Swap(0)))
+// release removes a closed transport from the count.
+func (m *memoryCharge) release() {
+	if m.counted {
+		m.counted = false
+		m.host.connections.Add(-1)
+		m.host.add(-int(m.bytes.Swap(0)))
 	}
 }
+
+// room returns how many more bytes may be queued for the transport.
+func (m *memoryCharge) room() int { return m.host.quota() - int(m.bytes.Load()) }
 
 // kept is how many bytes the remote makes the core keep.
 func (c *core) kept() int {

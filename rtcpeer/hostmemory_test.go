@@ -113,7 +113,7 @@ func TestConnectingPeersAreCharged(t *testing.T) {
 	b.Poll()
 	p := b.ext.(*stack).transport
 	p.mu.Lock()
-	charged := p.charged.Load()
+	charged := p.memory.bytes.Load()
 	p.mu.Unlock()
 	if charged < handshakeMemory || h.memory.used.Load() < handshakeMemory || h.memory.connections.Load() != 1 {
 		t.Errorf("%d bytes are charged for a handshake, %d of %d peers in all", charged, h.memory.used.Load(), h.memory.connections.Load())

@@ -165,10 +165,10 @@ func (t *transport) postDatagrams(now time.Time, r ice.Route, b []byte, segment 
 	if t.queue.direct.Load() {
 		limit = maxQueued
 	}
-	limit = min(limit, t.memory.quota()-int(t.charged.Load()))
+	limit = min(limit, t.memory.room())
 	t.post(func(in *input) {
 		if in.addDatagrams(now, r, b, segment, limit) {
-			t.memory.add(costOf(b, segment))
+			t.memory.host.add(costOf(b, segment))
 		}
 	})
 }
@@ -196,7 +196,7 @@ func (t *transport) runQueued() {
 	q.some.Store(false)
 	q.mu.Unlock()
 	defer in.release()
-	t.memory.add(-in.cost)
+	t.memory.host.add(-in.cost)
 	if t.closed {
 		return
 	}

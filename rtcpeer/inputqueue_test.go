@@ -22,7 +22,7 @@ func connectedPeer(t *testing.T, h *Host, seen func(b []byte)) *transport {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.queue.workers, p.memory = &h.workers, &h.memory
+	p.queue.workers, p.memory.host = &h.workers, &h.memory
 	p.queue.direct.Store(true)
 	return p
 }
@@ -70,7 +70,7 @@ func TestSharedGoroutinesDoNotWait(t *testing.T) {
 			defer p.mu.Unlock()
 			return datagrams == 2 && !p.full && p.timer.at.IsZero() && !p.queue.some.Load()
 		})
-		if p.traffic.packetsReceived != 1 || h.memory.used.Load() != int64(p.charged.Load()) {
+		if p.traffic.packetsReceived != 1 || h.memory.used.Load() != int64(p.memory.bytes.Load()) {
 			t.Errorf("%d datagrams of multicast DNS, %d bytes stay charged", p.traffic.packetsReceived, h.memory.used.Load())
 		}
 	}
@@ -134,7 +134,7 @@ func TestQueueIsBounded(t *testing.T) {
 			p.HandleDatagrams(time.Now(), ice.Route{}, make([]byte, size), segment)
 		}
 		cost := p.queue.input.cost
-		if charged := h.memory.used.Load(); charged != int64(cost)+p.charged.Load() {
+		if charged := h.memory.used.Load(); charged != int64(cost)+p.memory.bytes.Load() {
 			t.Errorf("%d bytes are charged for %d", charged, cost)
 		}
 		datagrams = 0

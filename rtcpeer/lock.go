@@ -6,15 +6,14 @@ import (
 	"sync/atomic"
 )
 
-// A transportMutex is the lock of a transport. Unlock wakes the goroutines that the
-// holder has something for, lets a goroutine that waits for the lock go first, and
-// runs the input that others queued because they did not get the lock.
+// A transportMutex is the lock of a transport. Unlock wakes the goroutines for which
+// the holder has events, lets a goroutine that waits for the lock go first, and runs
+// the input that other goroutines queued because they did not get the lock.
 //
-// A goroutine that were woken while the lock is held would wait for the lock,
-// sleep again, and need to be woken again by Unlock. And with sync.Mutex alone, a
-// program that sends in a loop takes the lock again before a waiting goroutine is
-// awake, for up to a millisecond: a small message beside a bulk transfer would
-// wait that long.
+// A goroutine woken while the lock is held would wait for the lock, sleep again, and
+// have to be woken again by Unlock. And with sync.Mutex alone, a program that sends in
+// a loop takes the lock again before a waiting goroutine is awake, for up to a
+// millisecond: a small message beside a bulk transfer would wait that long.
 type transportMutex struct {
 	mu      sync.Mutex
 	waiting atomic.Int32 // goroutines in Lock
@@ -22,7 +21,7 @@ type transportMutex struct {
 	transport *transport // its queued input is run by Unlock; nil: none
 	wakeups   [4]wakeup
 	nWakeups  int
-	notify    func() // called by Unlock where notified is set; does not block
+	notify    func() // called by Unlock if notified is set; does not block
 	notified  bool
 }
 

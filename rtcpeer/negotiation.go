@@ -12,20 +12,20 @@ import (
 	"purertc/sdp"
 )
 
-// A description is an offer or answer of either end.
+// A description is an offer or answer of the local or the remote end.
 type description struct {
 	typ    string
 	text   string
 	ufrag  string             // of the data section's transport
-	media  []mediaID          // of all sections: no candidate has the text parsed or searched
-	parsed *parsedDescription // nil once the connection is up: it can be had from the text
+	media  []mediaID          // of all sections: adding a candidate need not parse the text
+	parsed *parsedDescription // nil once connected: the text can be parsed again
 }
 
-// A mediaID names a section, and the ICE generation of candidates for it.
+// A mediaID is a section's mid, and the ufrag of candidates for it.
 type mediaID struct{ mid, ufrag string }
 
-// A parsedDescription is what a text says: all of it, and what of it matters
-// to data channels.
+// A parsedDescription is a parsed text, and the part of it that concerns data
+// channels.
 type parsedDescription struct {
 	session *sdp.Session
 	data    *sdp.Data
@@ -39,20 +39,20 @@ func (d *description) credentials() credentials {
 	return credentials{data.Ufrag, data.Pwd}
 }
 
-// read parses the text again where what it says was forgotten.
+// read returns the parsed text. It parses the text again after forget.
 func (d *description) read() *parsedDescription {
 	if d.parsed != nil {
 		return d.parsed
 	}
 	again, err := parseDescription(d.typ, d.text)
-	if err != nil { // it was parsed before: this cannot be
+	if err != nil { // impossible: it was parsed before
 		return &parsedDescription{&sdp.Session{}, &sdp.Data{}}
 	}
 	return again.parsed
 }
 
-// parseDescription reads a description; its errors are ErrInvalidParameter
-// and wrap sdp's, with line and column.
+// parseDescription parses a description. Its errors are ErrInvalidParameter and wrap
+// sdp's, with line and column.
 func parseDescription(typ, text string) (*description, error) {
 	s, err := sdp.Parse(text)
 	if err != nil {
@@ -68,7 +68,7 @@ func parseDescription(typ, text string) (*description, error) {
 	switch {
 	case data.Setup != "":
 	case typ == "offer":
-		data.Setup = sdp.SetupActPass // what old offers without the line mean
+		data.Setup = sdp.SetupActPass // the meaning of old offers without the line
 	default:
 		data.Setup = sdp.SetupActive // RFC 4145 §4.1: the default
 	}
@@ -81,8 +81,9 @@ func parseDescription(typ, text string) (*description, error) {
 	return d, nil
 }
 
-// ufragOf returns the ufrag of the section that a candidate was signalled for,
-// and whether there is one. A section of a bundle may leave it to the tagged one.
+// ufragOf returns the ufrag of the section that a candidate was signalled for, and
+// whether there is such a section. A bundled section may have no ufrag of its own:
+// then the tagged section's applies.
 func (d *description) ufragOf(media string) (ufrag string, ok bool) {
 	if media == "" {
 		return d.ufrag, true
@@ -95,19 +96,19 @@ func (d *description) ufragOf(media string) (ufrag string, ok bool) {
 	return "", false
 }
 
-// A glare is what became of a local offer that met a remote one. With naive
-// signalling both ends roll back and answer. Both answers then come too late, and
-// each end has only the other's offer to know its role by.
+// A glare says that a local offer met a remote one, and which DTLS role the local end
+// has then. With naive signalling both ends roll back and answer, both answers come
+// too late to be applied, and each end can derive its role from the offers only.
 type glare uint8
 
 const (
 	noGlare      glare = iota
-	glareActive        // rolled back; the local end is to be the DTLS client
-	glarePassive       // rolled back; the server
+	glareActive        // the local end is the client
+	glarePassive       // the local end is the server
 )
 
-// glareWith compares the offers, which both ends know, so that they choose
-// different roles.
+// glareWith chooses the role by comparing the offers. Both ends know both offers, so
+// they choose different roles.
 func (c credentials) glareWith(remote credentials) glare {
 	if c.ufrag+c.pwd > remote.ufrag+remote.pwd {
 		return glareActive
@@ -115,8 +116,8 @@ func (c credentials) glareWith(remote credentials) glare {
 	return glarePassive
 }
 
-// sameTransport tells whether two descriptions agree in their ICE and DTLS
-// lines, candidates aside.
+// sameTransport reports whether two descriptions have the same ICE and DTLS lines,
+// candidates aside.
 func (d *description) sameTransport(o *description) bool {
 	a, b := d.data(), o.data()
 	return a.Mid == b.Mid && a.Index == b.Index && a.Transport == b.Transport && a.Rejected == b.Rejected && a.Ufrag == b.Ufrag && a.Pwd == b.Pwd &&
@@ -136,11 +137,11 @@ func sameFingerprints(a, b []sdp.Fingerprint) bool {
 	return true
 }
 
-// credentials are an ICE generation's.
+// credentials are those of an ICE generation.
 type credentials struct{ ufrag, pwd string }
 
-// negotiation is the state of offer and answer (RFC 8829 §3.2). It holds no
-// transport: what a step means for the transport is done by peer.
+// A negotiation is the state of offer and answer (RFC 8829 §3.2). It has no
+// transport: signaling.go has what each step means for the transport.
 type negotiation struct {
 	random  io.Reader
 	state   SignalingState
@@ -148,14 +149,14 @@ type negotiation struct {
 	version uint64
 	tlsID   string
 
-	offer, answer               *description // created last
-	pendingLocal, pendingRemote *description // not agreed on yet
+	offer, answer               *description // the last ones created
+	pendingLocal, pendingRemote *description // not agreed on so far
 	currentLocal, currentRemote *description // agreed on
-	local                       credentials  // of the descriptions agreed on, or of the first
-	next                        credentials  // of a restart under way; empty if there is none
+	local                       credentials  // of the current descriptions, or of the first ones
+	next                        credentials  // of a pending ICE restart; empty if there is none
 	restart                     bool         // the next offer restarts ICE
-	client, roleKnown           bool         // the DTLS role, which stays once known
-	glare                       glare        // of the offer that is answered
+	client, roleKnown           bool         // the DTLS role; once known it stays
+	glare                       glare        // of the offer that is being answered
 }
 
 func newNegotiation(random io.Reader) (negotiation, error) {
@@ -173,7 +174,7 @@ func newNegotiation(random io.Reader) (negotiation, error) {
 	return n, err
 }
 
-// randomText is n random bytes in characters that ICE and SDP allow.
+// randomText returns n random bytes in characters that ICE and SDP allow.
 func randomText(random io.Reader, n int) (string, error) {
 	b := make([]byte, n)
 	if _, err := io.ReadFull(random, b); err != nil {
@@ -182,8 +183,8 @@ func randomText(random io.Reader, n int) (string, error) {
 	return base64.StdEncoding.EncodeToString(b), nil
 }
 
-// newCredentials makes a ufrag of 48 bits, so that those of the peers of one
-// socket differ, and a password of 144 (RFC 8445 §5.3 wants 24 and 128).
+// newCredentials makes a ufrag of 48 bits, so that the connections of one socket have
+// different ones, and a password of 144 bits. RFC 8445 §5.3 requires 24 and 128.
 func (n *negotiation) newCredentials() (c credentials, err error) {
 	if c.ufrag, err = randomText(n.random, 6); err != nil {
 		return c, err
@@ -192,7 +193,7 @@ func (n *negotiation) newCredentials() (c credentials, err error) {
 	return c, err
 }
 
-// remote is the peer's latest description.
+// remote returns the remote's latest description.
 func (n *negotiation) remote() *description {
 	if n.pendingRemote != nil {
 		return n.pendingRemote
@@ -200,7 +201,7 @@ func (n *negotiation) remote() *description {
 	return n.currentRemote
 }
 
-// localApplied is our latest description.
+// localApplied returns the latest local description that was applied.
 func (n *negotiation) localApplied() *description {
 	if n.pendingLocal != nil {
 		return n.pendingLocal
@@ -208,8 +209,8 @@ func (n *negotiation) localApplied() *description {
 	return n.currentLocal
 }
 
-// agreed returns the sessions agreed on last, whose sections a later offer
-// keeps in place; nil at first.
+// agreed returns the current sessions, whose sections a later offer keeps in place;
+// nil before the first.
 func (n *negotiation) agreed() (local, remote *sdp.Session) {
 	if n.currentLocal == nil {
 		return nil, nil
@@ -217,10 +218,11 @@ func (n *negotiation) agreed() (local, remote *sdp.Session) {
 	return n.currentLocal.session(), n.currentRemote.session()
 }
 
-// renomination is the ICE option of ends that nominate again by number.
+// renomination is the ICE option of ends that can nominate another pair later
+// (draft-thatcher-ice-renomination).
 const renomination = "renomination"
 
-// params are what every description of ours says.
+// params returns the parameters that every local description has.
 func (n *negotiation) params(c credentials) sdp.Params {
 	n.version++
 	return sdp.Params{
@@ -231,8 +233,8 @@ func (n *negotiation) params(c credentials) sdp.Params {
 	}
 }
 
-// nextCredentials are those of the next description: new ones if it restarts
-// ICE (RFC 8839 §4.4.1.1.1).
+// nextCredentials returns the credentials of the next description: new ones if it
+// restarts ICE (RFC 8839 §4.4.1.1.1).
 func (n *negotiation) nextCredentials(restart bool) (credentials, error) {
 	if !restart || n.currentLocal == nil {
 		return n.local, nil
@@ -247,10 +249,9 @@ func (n *negotiation) nextCredentials(restart bool) (credentials, error) {
 	return n.next, nil
 }
 
-// A filler adds what the transport has to say to a description.
+// A filler adds the transport's parameters to a description.
 type filler func(sdp.Params) (sdp.Params, error)
 
-// makeOffer makes an offer.
 func (n *negotiation) makeOffer(fill filler) (*description, error) {
 	c, err := n.nextCredentials(n.restart)
 	if err != nil {
@@ -265,7 +266,6 @@ func (n *negotiation) makeOffer(fill filler) (*description, error) {
 	return n.offer, err
 }
 
-// makeAnswer makes the answer to an offer.
 func (n *negotiation) makeAnswer(offer *description, fill filler) (*description, error) {
 	c, err := n.nextCredentials(n.restarts(offer))
 	if err != nil {
@@ -286,7 +286,7 @@ func (n *negotiation) makeAnswer(offer *description, fill filler) (*description,
 	return n.answer, err
 }
 
-// restarts tells whether a remote description restarts ICE.
+// restarts reports whether a remote description restarts ICE.
 func (n *negotiation) restarts(remote *description) bool {
 	if n.currentRemote == nil {
 		return false
@@ -296,8 +296,7 @@ func (n *negotiation) restarts(remote *description) bool {
 }
 
 // tagChanged reports whether a remote offer tags the bundle by another section than
-// the connection's transport belongs to. See replacement.go for what becomes of the
-// transport then.
+// the connection's transport belongs to. replacement.go says what follows.
 func (n *negotiation) tagChanged(offer *description) bool {
 	if n.currentRemote == nil {
 		return false
@@ -306,8 +305,8 @@ func (n *negotiation) tagChanged(offer *description) bool {
 	return !before.Rejected && !now.Rejected && before.TransportMid != now.TransportMid
 }
 
-// checkLocal finds the created description that the program wants to apply.
-// again is true where it is applied already, perhaps as a pranswer.
+// checkLocal returns the created description that the program wants to apply. again is
+// true if it is applied already, perhaps as a pranswer.
 func (n *negotiation) checkLocal(typ, text string) (d *description, again bool, err error) {
 	given := n.asCreated(typ, text)
 	if given == nil {
@@ -338,8 +337,7 @@ func (n *negotiation) checkLocal(typ, text string) (d *description, again bool, 
 	return given, false, nil
 }
 
-// asCreated is the description of that kind that was created last, if the text
-// is its own; else nil.
+// asCreated returns the last created offer or answer if the text is its own, else nil.
 func (n *negotiation) asCreated(typ, text string) *description {
 	created := n.answer
 	if typ == "offer" {
@@ -353,8 +351,8 @@ func (n *negotiation) asCreated(typ, text string) *description {
 	return &d
 }
 
-// forget lets go of what is only needed while a connection is set up, and can
-// be had from the texts again: that takes three times their room.
+// forget drops the parsed forms of descriptions, which take three times the memory of
+// the texts. They are needed during set-up only, and read makes them again.
 func (n *negotiation) forget() {
 	for _, d := range []*description{n.currentLocal, n.currentRemote, n.pendingLocal, n.pendingRemote} {
 		if d != nil {
@@ -363,12 +361,12 @@ func (n *negotiation) forget() {
 	}
 }
 
-// sameVersion tells whether d, with candidates added, may be o.
+// sameVersion reports whether d is o, perhaps with other candidates.
 func (d *description) sameVersion(o *description) bool {
 	return d.session().Origin == o.session().Origin && d.sameTransport(o)
 }
 
-// checkRemote reads a remote description and holds it against the state.
+// checkRemote parses a remote description and checks that it may follow in this state.
 func (n *negotiation) checkRemote(typ, text string) (*description, error) {
 	states := "have-local-offer or have-remote-pranswer"
 	inState := n.state == SignalingStateHaveLocalOffer || n.state == SignalingStateHaveRemotePranswer
@@ -389,9 +387,9 @@ func (n *negotiation) checkRemote(typ, text string) (*description, error) {
 	return d, n.checkSetup(d)
 }
 
-// checkSetup holds a remote description's DTLS and SCTP lines against what was
-// agreed on before: another role, certificate or port would be another
-// association (RFC 8842 §5.1, RFC 8841 §9.3), which data channels do not survive.
+// checkSetup compares a remote description's DTLS and SCTP lines with the current
+// ones. Another role, certificate or port would mean another association (RFC 8842
+// §5.1, RFC 8841 §9.3), in which data channels do not survive.
 func (n *negotiation) checkSetup(d *description) error {
 	s := d.data().Setup
 	if s == sdp.SetupHoldConn || s == sdp.SetupActPass && d.typ != "offer" {
@@ -420,19 +418,18 @@ func (n *negotiation) checkSetup(d *description) error {
 	return nil
 }
 
-// trustworthy tells whether DTLS can hold a certificate against f: RFC 8122 §5
-// leaves out MD5 and MD2, and SHA-1 is no better by now.
+// trustworthy reports whether DTLS can verify a certificate with the hash of f. RFC
+// 8122 §5 excludes MD5 and MD2; SHA-1 is broken, too.
 func trustworthy(f sdp.Fingerprint) bool {
 	like, err := dtls.CertificateFingerprint(f.Hash, nil)
 	return err == nil && len(like.Value) == len(f.Value)
 }
 
-// keepsAssociation tells whether an answer to a later offer of ours leaves all
-// else of DTLS as it is. Its a=setup MUST NOT change the roles then (RFC 8842
-// §5.3), but GStreamer's webrtcbin says active to every actpass, and stays the
-// server that it is. As an answer like this begins no association that we did
-// not offer, the line is passed over: refused, it would keep us from ever
-// restarting ICE.
+// keepsAssociation reports whether an answer to a later local offer changes nothing of
+// DTLS but a=setup. That line MUST NOT change the roles then (RFC 8842 §5.3). But
+// GStreamer's webrtcbin answers active to every actpass, and stays the server. The
+// answer cannot begin an association that was not offered, so the line is ignored. If
+// the answer were refused, ICE could never be restarted.
 func (n *negotiation) keepsAssociation(d *description) bool {
 	if d.typ == "offer" || n.currentRemote == nil || n.currentRemote.data().Rejected {
 		return false
@@ -441,28 +438,32 @@ func (n *negotiation) keepsAssociation(d *description) bool {
 	return sameFingerprints(before.Fingerprints, now.Fingerprints) && before.TLSID == now.TLSID
 }
 
-// rollback takes back what is pending (RFC 8829 §4.1.10.2).
+// rollback discards the pending descriptions (RFC 8829 §4.1.10.2).
 func (n *negotiation) rollback() error {
 	if n.state != SignalingStateHaveLocalOffer && n.state != SignalingStateHaveRemoteOffer {
 		return wrongState("rollback in signalling state %v, not have-local-offer or have-remote-offer", n.state)
 	}
 	n.pendingLocal, n.pendingRemote, n.offer, n.answer = nil, nil, nil, nil
-	n.next = credentials{} // a restart that is still wanted has others
+	n.next = credentials{} // a restart that is still wanted gets other credentials
 	n.state = SignalingStateStable
 	return nil
 }
 
-// agree makes the pending descriptions the current ones.
-func (n *negotiation) agree() {
+// agree makes the pending descriptions the current ones. Once connected, their parsed
+// forms are not needed any more.
+func (n *negotiation) agree(connected bool) {
 	n.currentLocal, n.currentRemote = n.pendingLocal, n.pendingRemote
 	n.pendingLocal, n.pendingRemote, n.offer, n.answer = nil, nil, nil, nil
 	n.state = SignalingStateStable
 	if n.next.ufrag != "" && n.next == n.currentLocal.credentials() {
 		n.local, n.next, n.restart = n.next, credentials{}, false
 	}
+	if connected {
+		n.forget()
+	}
 }
 
-// isClient tells the DTLS role that two descriptions agree on (RFC 8842 §5).
+// isClient returns the DTLS role that two descriptions agree on (RFC 8842 §5).
 func isClient(local, remote *description) bool {
 	if local.typ == "offer" {
 		return remote.data().Setup == sdp.SetupPassive

@@ -7,96 +7,97 @@ import (
 	"purertc/sctp"
 )
 
-// Chromium and Firefox tie the transport of a bundle, which is ICE, DTLS and SCTP,
-// to the section that the bundle is tagged by (RFC 9143 §7.2). When a page stops the
-// transceiver of that section, its next offer rejects the section, and names another
-// one as the tag. When it adds a transceiver after that, Chromium reuses the place of
-// the first section, and tags the bundle by the new one. On applying the answer the
-// browser closes the transport and makes another one: with other sockets and
-// candidates, another DTLS handshake and another SCTP association, but with the same
-// ICE credentials, certificate and DTLS roles, so that no description tells. Its data
-// channels stay open, with the same ids. Other stacks, pion among them, keep their
-// transport in the same situation. So an offer with another tag has this end expect a
-// replacement, and what the remote does then decides:
+// Chromium and Firefox tie the transport of a bundle (ICE, DTLS and SCTP) to the
+// section that the bundle is tagged by (RFC 9143 §7.2). When a page stops the
+// transceiver of that section, its next offer rejects the section and names another
+// one as the tag. When the page adds a transceiver after that, Chromium reuses the
+// place of the first section, and tags the bundle by the new one. When the browser
+// applies the answer, it closes the transport and makes another one. The new transport
+// has other sockets and candidates, another DTLS handshake and another SCTP
+// association. But it has the same ICE credentials, certificate and DTLS roles, so no
+// description shows the change. The browser's data channels stay open, with the same
+// ids. Other stacks, such as pion, keep their transport in the same situation. So
+// after an offer with another tag the local end expects a replacement, and the
+// remote's behaviour decides:
 //
-//   - An ABORT by the user on the old association (Chromium), or close_notify
-//     (Firefox), ends the old transport.
-//   - If those are lost, data goes by another pair as soon as the old one is found
-//     dead. A pair may change for other reasons, so SCTP asks the remote for a sign of
-//     life then. Silence for replacementSilence, on a pair that is alive, ends the old
-//     transport.
+//   - An ABORT by the user on the old association (Chromium), or close_notify (Firefox),
+//     ends the old transport.
+//   - If those are lost, ICE finds the old pair dead and selects another one. A pair may
+//     change for other reasons, so SCTP then probes the remote. If nothing comes back for
+//     replacementSilence, on a pair that is alive, the old transport has ended.
 //
-// A remote that shows none of that keeps its transport, and so does this end.
+// If the remote does neither, both ends keep their transports.
 //
-// Then DTLS and the association begin anew, and ICE has every pair prove itself
-// anew (see Agent.Renew, Association.Renew and Session.renewed). If no pair does
-// within replacementWithin, the remote has closed the connection, which looks alike.
+// After the end of the old transport, DTLS and the association begin again, and ICE
+// validates every pair again (see Agent.Renew, Association.Renew and Session.renewed).
+// If no pair works within replacementWithin, the remote has closed the connection:
+// until then that looks the same.
 //
-// What is in flight when the old transport ends may be lost, or arrive twice. So the
-// answer waits until all that was sent is acknowledged, and new data waits until the
-// remote has had time to apply the answer; both waits are bounded. Where they are too
-// short, nothing reliable is lost, but the last messages may arrive twice: see
-// Association.Renew. What the remote itself has in flight it loses: browsers do not
-// send it again.
+// Data in flight when the old transport ends may be lost, or arrive twice. So the
+// answer waits until all sent data is acknowledged, and new data waits until the
+// remote has had time to apply the answer. Both waits are bounded. If they are too
+// short, no reliable message is lost, but the last ones may arrive twice: see
+// Association.Renew. The remote's own data in flight is lost: browsers do not send it
+// again.
 
 const (
-	// drainMost is how long an answer waits for acknowledgements: several
+	// drainMost is how long an answer waits for acknowledgements at most: several
 	// retransmissions on a path with a round trip of a second.
 	drainMost = 3 * time.Second
 
-	// holdMost is how long new data waits for the answer to be applied by the
-	// remote. Signalling takes some round trips. It is also how long data waits
-	// for nothing where the remote keeps its transport.
+	// holdMost is how long new data waits for the remote to apply the answer.
+	// Signalling takes some round trips. If the remote keeps its transport, data waits
+	// so long for nothing.
 	holdMost = 2 * time.Second
 
-	// replacementWithin is how long after the end of the old transport a pair of
-	// the new one has to work. A browser begins to check at once, since the answer
-	// has the candidates. A check whose first sendings are lost takes 7.5 s.
+	// replacementWithin is how long after the end of the old transport a pair of the
+	// new one may take to work. A browser begins checks at once, since the answer has
+	// the candidates. A check whose first transmissions are lost takes 7.5 s.
 	replacementWithin = 15 * time.Second
 
-	// replacementSilence is how long the association is silent on a pair that works
-	// before it is taken to be gone. It is asked for a sign of life every
-	// replacementProbe: a path that loses half of all packets brings one within
-	// that time.
+	// replacementSilence is how long the association may be silent, on a pair that
+	// works, before it counts as gone. It is probed every replacementProbe meanwhile:
+	// over a path that loses half of all packets an answer comes within that time.
 	replacementSilence = 3 * time.Second
 	replacementProbe   = 250 * time.Millisecond
 )
 
-// A replacementState says what is known of the remote's transport.
+// A replacementState says whether the remote has replaced its transport.
 type replacementState uint8
 
 const (
-	replacementNone     replacementState = iota // the remote keeps it
+	replacementNone     replacementState = iota // no sign that it does
 	replacementExpected                         // the remote may replace it
-	replacementDoubted                          // and data goes by another pair: is the old association still there?
-	replacementDue                              // there is evidence: DTLS has to be made anew
-	replacementBegun                            // the new transport is not established yet
+	replacementProbed                           // ICE has selected another pair: the association is probed
+	replacementDue                              // it has: the transport makes another DTLS connection
+	replacementBegun                            // the new DTLS connection is not established so far
 )
 
-// A replacement is the state of a connection whose remote may replace its transport.
+// A replacement is the state of the remote's possible replacement of its transport.
 type replacement struct {
 	state replacementState
 	since time.Time // when the state began
-	probe time.Time // when the association is asked next; of replacementDoubted
-	cause error     // what ended the old transport; nil: close_notify, or silence
+	probe time.Time // of replacementProbed: when the next probe is due
+	cause error     // the error that ended the old transport; nil: close_notify, or silence
 
-	holdUntil time.Time    // when new data flows again; zero: it does
-	answer    *description // that waits until what was sent is acknowledged; nil: none
+	holdUntil time.Time    // until then new data waits; zero: it does not
+	answer    *description // it waits until sent data is acknowledged; nil: none
 }
 
-// expected reports whether evidence of another transport counts.
+// expected reports whether the remote may replace its transport.
 func (r *replacement) expected() bool {
-	return r.state == replacementExpected || r.state == replacementDoubted
+	return r.state == replacementExpected || r.state == replacementProbed
 }
 
-// hold has new data wait.
+// hold makes new data wait until a time, or lets it go if the time is zero.
 func (c *core) hold(until time.Time) {
 	c.replacement.holdUntil = until
 	c.assoc.Suspend(!until.IsZero())
 }
 
 // answerWaits reports whether an answer after which the remote may replace its
-// transport has to wait: for acknowledgements, or for the end of the replacement before.
+// transport has to wait: for acknowledgements, or for the end of the previous
+// replacement.
 func (c *core) answerWaits(now time.Time) bool {
 	switch r := &c.replacement; {
 	case c.agent.State() == ice.StateFailed:
@@ -108,7 +109,7 @@ func (c *core) answerWaits(now time.Time) bool {
 	}
 }
 
-// expectReplacement has evidence of another transport count from now on.
+// expectReplacement begins to watch for a replacement.
 func (c *core) expectReplacement(now time.Time) {
 	if c.established() {
 		c.replacement.state, c.replacement.since = replacementExpected, now
@@ -116,15 +117,17 @@ func (c *core) expectReplacement(now time.Time) {
 	}
 }
 
-// doubt has the association show that it is still there.
+// checkAssociation probes the association, if a replacement is expected: ICE has
+// selected another pair.
 func (c *core) checkAssociation(now time.Time) {
 	if r := &c.replacement; r.state == replacementExpected && c.established() {
-		r.state, r.since, r.probe = replacementDoubted, now, now
+		r.state, r.since, r.probe = replacementProbed, now, now
 	}
 }
 
-// replaced gives the old transport up, whose end is known by something else than its
-// ABORT. EventReplaced follows. It reports whether the remote can have replaced it.
+// replaced gives up the old transport, which ended by other means than an ABORT.
+// EventReplaced follows. It reports whether the remote can have replaced its
+// transport.
 func (c *core) replaced(now time.Time) bool {
 	if !c.replacement.expected() || !c.assoc.Renew(now) {
 		c.replacement.state = replacementNone
@@ -134,28 +137,29 @@ func (c *core) replaced(now time.Time) bool {
 	return true
 }
 
-// associationReplaced takes EventReplaced. The new DTLS connection is to be made.
+// associationReplaced handles EventReplaced. The transport makes the new DTLS
+// connection.
 func (c *core) associationReplaced(now time.Time, e sctp.Event) {
 	c.handshake, c.beginAt = handshakeNone, nil
 	c.rtt, c.route = 0, ice.Route{}
 	old := c.replacement
 	c.replacement = replacement{state: replacementDue, since: now, cause: e.Err}
-	if old.answer != nil { // the next replacement is already on its way
+	if old.answer != nil { // the next replacement is already being negotiated
 		c.replacement.answer = old.answer
 		c.hold(old.holdUntil)
 	}
 	c.agent.Renew(now)
 }
 
-// advanceReplacement runs what is due of a replacement.
+// advanceReplacement runs the timers of a replacement that are due.
 func (c *core) advanceReplacement(now time.Time) {
 	r := &c.replacement
 	if !r.holdUntil.IsZero() && !now.Before(r.holdUntil) && r.answer == nil {
 		c.hold(time.Time{})
 	}
 	switch r.state {
-	case replacementDoubted:
-		c.advanceDoubt(now)
+	case replacementProbed:
+		c.advanceProbes(now)
 	case replacementBegun:
 		if !c.agent.Ready() && now.Sub(r.since) >= replacementWithin {
 			c.end(closedByRemote(r.cause))
@@ -163,10 +167,11 @@ func (c *core) advanceReplacement(now time.Time) {
 	}
 }
 
-// advanceDoubt takes a sign of life, or its absence, or asks for one.
-func (c *core) advanceDoubt(now time.Time) {
+// advanceProbes handles the answer to a probe, or its absence, or sends the next
+// probe.
+func (c *core) advanceProbes(now time.Time) {
 	switch r := &c.replacement; {
-	case c.assoc.Heard().Sub(r.since) > max(replacementProbe, c.rtt): // later than what was under way
+	case c.assoc.Heard().Sub(r.since) > max(replacementProbe, c.rtt): // later than any data that was in flight
 		c.expectReplacement(now)
 	case now.Sub(r.since) >= replacementSilence && c.agent.LastReceived().After(r.since):
 		c.replaced(now)
@@ -177,11 +182,11 @@ func (c *core) advanceDoubt(now time.Time) {
 	}
 }
 
-// replacementTimeout is when advanceReplacement has something to do; zero: never.
+// replacementTimeout returns when advanceReplacement has something to do; zero: never.
 func (c *core) replacementTimeout() (at time.Time) {
 	r := &c.replacement
 	switch {
-	case r.state == replacementDoubted:
+	case r.state == replacementProbed:
 		at = r.probe
 	case r.state == replacementBegun && !c.agent.Ready():
 		at = r.since.Add(replacementWithin)
@@ -202,14 +207,7 @@ func (t *transport) beginReplacement(now time.Time) {
 	}
 }
 
-// tagChanges takes an offer after which the remote may replace its transport. The
-// answer waits, and data with it.
-func (t *transport) tagChanges(now time.Time) {
-	t.core.hold(now.Add(drainMost))
-}
-
-// emitAnswer gives the program an answer, or has it wait if it is to one of those
-// offers.
+// emitAnswer emits an answer. It keeps it if it has to wait, see answerWaits.
 func (t *transport) emitAnswer(now time.Time, d *description) {
 	r := &t.core.replacement
 	r.answer = nil
@@ -223,14 +221,15 @@ func (t *transport) emitAnswer(now time.Time, d *description) {
 	t.emit(Event{Kind: EventSessionDescription, Type: "answer", SDP: d.text})
 }
 
-// answerApplied notes that the program has applied an answer to one of those offers.
-func (t *transport) answerApplied(now time.Time) {
-	t.core.hold(now.Add(holdMost))
-	t.core.expectReplacement(now)
+// answerApplied expects a replacement: the program has applied the answer to an offer
+// that changes the tag.
+func (c *core) answerApplied(now time.Time) {
+	c.hold(now.Add(holdMost))
+	c.expectReplacement(now)
 }
 
-// dropAnswer forgets an answer that waits: its offer was rolled back or replaced.
-func (t *transport) dropAnswer() {
-	t.core.replacement.answer = nil
-	t.core.hold(time.Time{})
+// dropAnswer drops the pending answer: its offer was rolled back or replaced.
+func (c *core) dropAnswer() {
+	c.replacement.answer = nil
+	c.hold(time.Time{})
 }

@@ -95,8 +95,8 @@ func newStopPair(t *testing.T, w *simnet.World, cfg Config) *stopPair {
 	return s
 }
 
-// replaceTransport has a Conn do what a browser does on applying an answer that
-// rejects the section of its transport.
+// replaceTransport does what a browser does when it applies an answer that rejects the
+// section of its transport.
 func (p *simPeer) replaceTransport(t *testing.T, e ending) {
 	q := p.transport()
 	q.mu.Lock()
@@ -124,6 +124,7 @@ func (p *simPeer) replaceTransport(t *testing.T, e ending) {
 	q.gatherer.sockets[port.sock] = port
 	agent := ice.NewAgent(ice.Config{Ufrag: q.neg.local.ufrag, Pwd: q.neg.local.pwd, Rand: q.random, Controlling: old.agent.Controlling()})
 	q.core = newCore(&q.cfg, agent, q.random)
+	q.gatherer.agent, q.remote.agent = agent, agent
 	for c := q.channels.first; c != nil; c = c.next {
 		params := c.ch.Params()
 		params.ID, _ = c.ch.ID()
@@ -140,7 +141,7 @@ func (p *simPeer) replaceTransport(t *testing.T, e ending) {
 	agent.EndOfLocal(now)
 	remote := q.neg.remote()
 	agent.SetRemote(now, remote.credentials().ufrag, remote.credentials().pwd, remote.data().ICELite)
-	q.remote.apply(q, now, remote)
+	q.remote.apply(now, remote)
 	if err := q.makeDTLS(now, remote, q.neg.client); err != nil {
 		t.Fatal(err)
 	}
@@ -481,7 +482,7 @@ func TestPathChangeAfterTagChange(t *testing.T) {
 	s.run(5 * time.Second)
 	for i := range 3 {
 		s.a.move(fmt.Sprint("10.0.1.", i+1))
-		until(t, w, time.Minute, "it is asked for a sign of life", func() bool { return s.check() || s.b.transport().core.replacement.state == replacementDoubted })
+		until(t, w, time.Minute, "it is asked for a sign of life", func() bool { return s.check() || s.b.transport().core.replacement.state == replacementProbed })
 		s.run(5 * time.Second)
 		if e := s.b.transport().core.replacement.state; e != replacementExpected {
 			t.Errorf("state %d", e)

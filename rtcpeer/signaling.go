@@ -3,20 +3,17 @@ package rtcpeer
 import (
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"net/netip"
-	"strings"
 	"time"
 
 	"purertc/dtls"
-	"purertc/ice"
 	"purertc/sdp"
 )
 
-// errRejected is the cause where a description has no place for data channels.
+// errRejected is the cause if a description rejects the section of data channels.
 var errRejected = errors.New("rtcpeer: the data section was rejected")
 
-// dtlsVersion reads a version number in TLS's form or in DTLS's own.
+// dtlsVersion accepts TLS's version numbers and DTLS's own.
 func dtlsVersion(v uint16) (dtls.Version, error) {
 	switch v {
 	case 0:
@@ -29,19 +26,19 @@ func dtlsVersion(v uint16) (dtls.Version, error) {
 	return 0, invalid("DTLS version %#04x is unknown: want tls.VersionTLS12 or tls.VersionTLS13", v)
 }
 
-// certificate is what we show in the DTLS handshake.
+// certificate returns the certificate of the DTLS handshake.
 func (t *transport) certificate() (*tls.Certificate, error) {
 	if t.cfg.Certificate == nil {
 		c, err := sharedCertificate()
 		if err != nil {
 			return nil, err
 		}
-		t.cfg.Certificate = c // the one that descriptions of this peer name
+		t.cfg.Certificate = c // the local descriptions have its fingerprint
 	}
 	return t.cfg.Certificate, nil
 }
 
-// fill is a filler.
+// fill is a filler: it adds the fingerprint and the candidates.
 func (t *transport) fill(params sdp.Params) (sdp.Params, error) {
 	cert, err := t.certificate()
 	if err != nil {
@@ -54,7 +51,7 @@ func (t *transport) fill(params sdp.Params) (sdp.Params, error) {
 	params.Fingerprints = []sdp.Fingerprint{{Hash: f.Hash, Value: f.Value}}
 	params.MaxMessageSize = t.cfg.maxMessageSize()
 	params.ICELite = t.cfg.ICELite
-	if params.Ufrag == t.gatherer.ufrag { // a restart has candidates of its own
+	if params.Ufrag == t.gatherer.ufrag { // an ICE restart gathers candidates of its own
 		params.Candidates, params.EndOfCandidates = t.gatherer.delivered()
 	}
 	return params, nil
@@ -92,7 +89,7 @@ func (t *transport) setLocalDescription(typ, text string) error {
 	case again && d.typ == typ:
 		return nil
 	case again:
-		d.typ = typ // what was provisional is the answer
+		d.typ = typ // the pranswer is now the answer
 	default:
 		if err := t.applyLocal(now, d); err != nil {
 			return err
@@ -104,21 +101,21 @@ func (t *transport) setLocalDescription(typ, text string) error {
 	case "pranswer":
 		n.state = SignalingStateHaveLocalPranswer
 	case "answer":
-		t.agree()
+		n.agree(t.state == StateConnected)
 	}
 	t.emit(Event{Kind: EventSignalingState, State: int(n.state)})
 	t.run(now)
 	return nil
 }
 
-// applyLocal has a description of ours take effect: gathering begins where it
-// is the first or restarts ICE, and an answer starts the transport.
+// applyLocal applies a local description. The first one begins gathering, as does one
+// that restarts ICE. An answer starts the transport.
 func (t *transport) applyLocal(now time.Time, d *description) error {
 	n := &t.neg
 	old := n.pendingLocal
 	n.pendingLocal = d
 	if c := d.credentials(); c.ufrag != "" && c.ufrag != t.gatherer.ufrag {
-		own := n.local // which is no part of a text that would be kept with it
+		own := n.local // a string of its own: one of d's would keep the whole text in memory
 		if c == n.next {
 			own = n.next
 			t.core.agent.Restart(now, own.ufrag, own.pwd)
@@ -133,8 +130,8 @@ func (t *transport) applyLocal(now time.Time, d *description) error {
 		t.emitCandidate(name)
 	}
 	if t.core.dtls == nil {
-		// RFC 8445 §6.1.1: the offerer controls. The answerer's checks may
-		// come before its answer.
+		// RFC 8445 §6.1.1: the offerer is controlling. Set now, since the answerer's
+		// checks may come before its answer.
 		t.core.agent.SetControlling(now, d.typ == "offer")
 	}
 	if d.typ == "offer" {
@@ -145,7 +142,7 @@ func (t *transport) applyLocal(now time.Time, d *description) error {
 		return err
 	}
 	if n.tagChanged(n.pendingRemote) {
-		t.answerApplied(now)
+		t.core.answerApplied(now)
 	}
 	return nil
 }
@@ -177,16 +174,7 @@ func (t *transport) setRemoteDescription(typ, text string) error {
 	return nil
 }
 
-// agree makes the pending descriptions the current ones.
-func (t *transport) agree() {
-	t.neg.agree()
-	if t.state == StateConnected {
-		t.neg.forget()
-	}
-}
-
-// remoteOffer takes an offer of the peer. One of ours that is pending is
-// rolled back first.
+// remoteOffer applies a remote offer. A pending local one is rolled back first.
 func (t *transport) remoteOffer(now time.Time, d *description) error {
 	n := &t.neg
 	before := *n
@@ -208,9 +196,9 @@ func (t *transport) remoteOffer(now time.Time, d *description) error {
 		t.rollbackRestart(now)
 	}
 	n.pendingRemote, n.state = d, SignalingStateHaveRemoteOffer
-	t.dropAnswer()
+	t.core.dropAnswer()
 	if n.tagChanged(d) {
-		t.tagChanges(now)
+		t.core.hold(now.Add(drainMost)) // see replacement.go
 	}
 	t.emitAnswer(now, answer)
 	return nil
@@ -229,7 +217,7 @@ func (t *transport) remoteAnswer(now time.Time, typ string, d *description) erro
 	}
 	n.state = SignalingStateHaveRemotePranswer
 	if typ == "answer" {
-		t.agree()
+		n.agree(t.state == StateConnected)
 	}
 	return nil
 }
@@ -240,14 +228,14 @@ func (t *transport) rollback() error {
 	}
 	now := t.now()
 	t.rollbackRestart(now)
-	t.dropAnswer()
+	t.core.dropAnswer()
 	t.emit(Event{Kind: EventSignalingState, State: int(t.neg.state)})
 	t.run(now)
 	return nil
 }
 
-// rollbackRestart goes back to the candidates of the descriptions agreed on,
-// where what was rolled back had restarted ICE.
+// rollbackRestart returns to the current descriptions' candidates if the description
+// that was rolled back had restarted ICE.
 func (t *transport) rollbackRestart(now time.Time) {
 	if t.neg.currentLocal != nil && t.gatherer.ufrag != t.neg.local.ufrag {
 		t.core.agent.Rollback(now)
@@ -255,7 +243,7 @@ func (t *transport) rollbackRestart(now time.Time) {
 	}
 }
 
-// restartICE has the next offer restart ICE.
+// restartICE makes the next offer restart ICE.
 func (t *transport) restartICE() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -359,28 +347,7 @@ func (t *transport) remoteDescription() (typ, text string) {
 	return d.typ, d.text
 }
 
-// maxEarlyCandidates bounds the candidates that are kept for a description
-// that has not come yet.
-const maxEarlyCandidates = 64
-
-// errOtherTransport says that a candidate is of a section whose own transport
-// the bundle does not use (RFC 9143 §8).
-var errOtherTransport = errors.New("rtcpeer: candidate of a transport that the bundle does not use")
-
-// remoteCandidates are candidates that cannot be used yet.
-type remoteCandidates struct {
-	applied *description // whose credentials the agent has; nil at first
-	early   []earlyCandidate
-	ended   bool // the end of those of the description that comes next
-}
-
-// An earlyCandidate is a candidate that was signalled before the description
-// that it belongs to.
-type earlyCandidate struct {
-	ice.Candidate
-	media string // mid; "" if it was signalled without
-}
-
+// addICECandidate takes a candidate of the remote, or the end of candidates.
 func (t *transport) addICECandidate(media string, index int, name string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -388,93 +355,10 @@ func (t *transport) addICECandidate(media string, index int, name string) error 
 		return t.cause
 	}
 	now := t.now()
-	r := &t.remote
-	remote := t.neg.remote()
-	current := r.applied != nil && r.applied == remote
-	name = strings.TrimPrefix(strings.TrimSpace(name), "a=")
-	if name == "" || name == "candidate:" || name == "end-of-candidates" {
-		if current {
-			t.core.agent.EndOfRemote(now)
-			t.run(now)
-		} else {
-			r.ended = true
-		}
-		return nil
+	if err := t.remote.add(now, media, name, t.neg.remote()); err != nil {
+		return err
 	}
-	c, err := ice.ParseCandidate(name)
-	if err != nil {
-		return invalid("candidate: %w", err)
-	}
-	if remote != nil {
-		ufrag, ok := remote.ufragOf(media)
-		if !ok {
-			return invalid("candidate for media %q, which the remote description does not have", media)
-		}
-		if c.Ufrag == "" && current && ufrag != r.applied.ufrag {
-			t.dropRemote(c.String(), errOtherTransport)
-			return nil
-		}
-	}
-	if c.Ufrag == "" && current || c.Ufrag != "" && t.core.agent.Knows(c.Ufrag) {
-		t.addRemote(now, c)
-		t.run(now)
-		return nil
-	}
-	if len(r.early) == maxEarlyCandidates {
-		t.dropRemote(r.early[0].String(), errTooEarly)
-		r.early = append(r.early[:0], r.early[1:]...) // the oldest may be of a generation long gone
-	}
-	r.early = append(r.early, earlyCandidate{c, media})
+	t.core.discover() // the remote may turn out to be behind a relay
+	t.run(now)
 	return nil
 }
-
-// apply gives the agent what has come for a description: the candidates in
-// it, and those that came before it.
-func (r *remoteCandidates) apply(t *transport, now time.Time, d *description) {
-	r.applied = d
-	data := d.data()
-	for _, line := range data.Candidates {
-		// One that cannot be read is no reason to refuse the others.
-		c, err := ice.ParseCandidate(line)
-		if err != nil {
-			t.dropRemote(line, err)
-			continue
-		}
-		t.addRemote(now, c)
-	}
-	if data.MoreCandidates > 0 {
-		t.dropRemote(fmt.Sprintf("%d more of the description", data.MoreCandidates), ice.ErrTooManyCandidates)
-	}
-	var rest []earlyCandidate
-	for _, c := range r.early {
-		ufrag := c.Ufrag
-		if ufrag == "" {
-			ufrag, _ = d.ufragOf(c.media)
-		}
-		if ufrag == d.ufrag {
-			t.addRemote(now, c.Candidate)
-		} else if c.Ufrag != "" {
-			rest = append(rest, c)
-		}
-	}
-	r.early = rest
-	if data.EndOfCandidates || r.ended {
-		t.core.agent.EndOfRemote(now)
-	}
-	r.ended = false
-}
-
-func (t *transport) addRemote(now time.Time, c ice.Candidate) {
-	if err := t.core.agent.AddRemote(now, c); err != nil {
-		t.log.Info("candidate dropped", "candidate", c.String(), "error", err)
-	}
-	t.core.discover() // the far end may turn out to be behind a relay
-}
-
-// dropRemote has Report name a candidate of the peer that is not used.
-func (t *transport) dropRemote(candidate string, reason error) {
-	t.log.Info("candidate dropped", "candidate", candidate, "error", reason)
-	t.core.agent.Drop(ice.Dropped{Candidate: candidate, Reason: reason})
-}
-
-var errTooEarly = errors.New("rtcpeer: too many candidates came before the remote description that they belong to")

@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// stack is the built-in Extension. What belongs to one connection is a peer;
-// after Initialize, the first call that needs one makes it: New initializes
-// too, and most programs do it again with their own configuration.
+// A stack is the built-in Extension. Its transport is one connection. Initialize does
+// not make the transport, the first call that needs it does: New calls Initialize, and
+// most programs call it again with their own configuration.
 type stack struct {
 	transport *transport
-	cfg       *Config // of the peer that is to be made
+	cfg       *Config // of the transport that will be made
 	closed    bool
 	notify    func()
 
-	// What tests set in place of the machine's.
+	// Tests set these in place of the machine's.
 	random  io.Reader
 	network network
-	now     func() time.Time // with it, nothing is done by timers
+	now     func() time.Time // if set, fire is called by the simulation instead of timers
 }
 
 func newStack() *stack { return &stack{notify: func() {}} }
@@ -30,7 +30,7 @@ func (s *stack) Notify(f func()) { s.notify = f }
 // Initialize is of Extension.
 func (s *stack) Initialize(cfg Config) error {
 	s.Close()
-	cfg.ICEServers = slices.Clone(cfg.ICEServers) // the caller's may change
+	cfg.ICEServers = slices.Clone(cfg.ICEServers) // the caller may change its own
 	cfg.LocalAddresses = slices.Clone(cfg.LocalAddresses)
 	s.transport, s.cfg, s.closed = nil, &cfg, false
 	if cfg.ignored != nil && cfg.Logger != nil {
@@ -46,7 +46,7 @@ func (s *stack) CandidateDelivered(name string) {
 	}
 }
 
-// made is the peer, which is made if there is none. It fails only if there is
+// made returns the transport, and makes it if there is none. It fails only if there is
 // no randomness.
 func (s *stack) made() (*transport, error) {
 	if s.transport != nil {
@@ -61,15 +61,15 @@ func (s *stack) made() (*transport, error) {
 	case s.network != nil:
 		t.gatherer.network, t.gatherer.multicast = s.network, false
 		t.queue.workers = new(workers)
-		t.queue.direct.Store(true) // a simulation has no other goroutines
+		t.queue.direct.Store(true) // a simulation has one goroutine
 	case cfg.Host != nil:
 		t.gatherer.network, t.queue.workers = hostNetwork{cfg.Host}, &cfg.Host.workers
-		t.loss.overload, t.memory = &cfg.Host.overload, &cfg.Host.memory
+		t.loss.overload, t.memory.host = &cfg.Host.overload, &cfg.Host.memory
 	default:
 		t.queue.workers, t.loss.overload = &commonWorkers, &commonOverload
 	}
 	if cfg.Filter != nil {
-		// A Filter that takes its time has only its own peer wait.
+		// A slow Filter delays only its own transport.
 		t.queue.workers, t.queue.workersOnly = new(workers), true
 	}
 	if s.now != nil {
@@ -142,7 +142,8 @@ func (s *stack) NextEvent() (Event, bool) {
 // CreatesLateChannels is of LateChannelExtension.
 func (s *stack) CreatesLateChannels() bool { return true }
 
-// known is the peer; nil if there is none and none can be made.
+// known returns the transport, and makes it if there is none. After Close it may
+// return nil.
 func (s *stack) known() *transport {
 	if s.closed {
 		return s.transport
@@ -198,7 +199,7 @@ func (s *stack) Restarting() bool {
 // Shutdown is of ShutdownExtension.
 func (s *stack) Shutdown(ctx context.Context) error {
 	if s.transport == nil {
-		return nil // nothing was ever begun
+		return nil // nothing was begun
 	}
 	return s.transport.shutdown(ctx)
 }

@@ -10,35 +10,34 @@ import (
 	"purertc/datachannel"
 )
 
-// stackChannel is a data channel of the built-in stack. Its fields are guarded
-// by the peer's lock.
+// A stackChannel is a data channel of the built-in stack. Its fields are guarded by
+// the transport's lock.
 type stackChannel struct {
 	transport *transport
 	ch        *datachannel.Channel
 
-	prev, next *stackChannel // in peer.channels
+	prev, next *stackChannel // in transport.channels
 
-	discarded bool             // nobody will read it
+	discarded bool             // the program dropped its handle: nobody reads it
 	packets   interest         // in EventPacket
 	room      interest         // in EventBufferRoom
-	full      bool             // a packet was refused for want of room
-	stats     DataChannelStats // of which only the counters are kept here
+	full      bool             // ErrBufferFull was returned, and no room was reported since
+	stats     DataChannelStats // only the message and byte counters
 	finished  bool
 	cause     error // of finished: io.EOF after a clean close
 
 	waker ChannelWaker // of blocked calls; nil until the DataChannel exists
 }
 
-// An interest is whether the program has a handler for a kind of event. One
-// that has none is not woken for it: a program that calls Send and Receive
-// would have a goroutine woken for each batch just to find that there is
-// nothing for it to do.
+// An interest says whether the program has a handler for a kind of event. Without a
+// handler no event is queued: a program that calls Send and Receive would have a
+// goroutine woken for each batch that has nothing to do.
 type interest struct {
 	wanted bool
-	queued bool // an event is
+	queued bool // an event is queued
 }
 
-// openChannel makes a channel of ours.
+// openChannel opens a local channel.
 func (t *transport) openChannel(label string, o ChannelOptions) (*stackChannel, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -81,8 +80,7 @@ func (t *transport) adopt(ch *datachannel.Channel) *stackChannel {
 	return c
 }
 
-// liveChannel is the peer's side of a channel that is not at its end; else
-// nil.
+// liveChannel returns the transport's side of a channel that is not closed; else nil.
 func liveChannel(ch *datachannel.Channel) *stackChannel {
 	if c, _ := ch.Owner.(*stackChannel); c != nil && !c.finished {
 		return c
@@ -90,8 +88,8 @@ func liveChannel(ch *datachannel.Channel) *stackChannel {
 	return nil
 }
 
-// A channelList is the channels of a peer that are not at their end, in the
-// order of their making. The zero value is empty.
+// A channelList is a transport's channels that are not closed, the oldest first. The
+// zero value is empty.
 type channelList struct{ first, last *stackChannel }
 
 func (l *channelList) add(c *stackChannel) {
@@ -118,12 +116,12 @@ func (l *channelList) remove(c *stackChannel) {
 	c.prev, c.next = nil, nil
 }
 
-// handleSessionEvent turns the data channels' events into the program's.
+// handleSessionEvent turns a data channel event into one of the program.
 func (t *transport) handleSessionEvent(now time.Time, e datachannel.Event) {
 	switch e.Kind {
 	case datachannel.EventIncoming:
 		params := e.Channel.Params()
-		e.Channel.Retain() // until the program has heard of it
+		e.Channel.Retain() // until the program has taken the event
 		c := t.adopt(e.Channel)
 		t.emit(Event{Kind: EventDataChannel, Channel: c, Label: params.Label, Options: optionsOf(params)})
 	case datachannel.EventState:
@@ -142,8 +140,8 @@ func (t *transport) handleSessionEvent(now time.Time, e datachannel.Event) {
 	}
 }
 
-// drain throws away what has come on a channel that nobody reads, which
-// would hold the receive window shut.
+// drain drops the messages of a channel that nobody reads. They would keep the receive
+// window closed.
 func drain(now time.Time, ch *datachannel.Channel) {
 	for {
 		if _, _, ok := ch.Receive(now); !ok {
@@ -152,7 +150,7 @@ func drain(now time.Time, ch *datachannel.Channel) {
 	}
 }
 
-// takeLowered tells the channels whose buffered amount has fallen.
+// takeLowered handles the channels whose buffered amount has fallen.
 func (t *transport) takeLowered() {
 	for {
 		ch := t.core.session.NextLowered()
@@ -165,9 +163,9 @@ func (t *transport) takeLowered() {
 	}
 }
 
-// lowered tells of buffer room. A call that found the buffer full goes on when
-// half of it is free, so that it has work for a while: waking it for each
-// packet that leaves would cost more than sending it.
+// lowered reports buffer room to the program. A call that found the buffer full goes
+// on when half of it is free: waking it for each packet that is sent would cost more
+// than sending the packet.
 func (c *stackChannel) lowered() {
 	if c.full && c.ch.BufferedAmount() > c.transport.cfg.sendBufferSize()/2 {
 		return
@@ -177,7 +175,7 @@ func (c *stackChannel) lowered() {
 	c.transport.mu.wake(wakeup{waker: c.waker, senders: true})
 }
 
-// optionsOf are the options of a channel that the peer opened.
+// optionsOf returns the options of a channel that the remote opened.
 func optionsOf(params datachannel.Params) ChannelOptions {
 	o := ChannelOptions{Protocol: params.Protocol, Ordered: new(!params.Unordered), Priority: priorityOf(params.Priority)}
 	if params.MaxRetransmits >= 0 {
@@ -189,7 +187,7 @@ func optionsOf(params datachannel.Params) ChannelOptions {
 	return o
 }
 
-// signal queues an event that is wanted, once until it is taken.
+// signal queues an event if the program wants it and none is queued.
 func (c *stackChannel) signal(kind EventKind, i *interest) {
 	if i.wanted && !i.queued {
 		i.queued = true
@@ -197,10 +195,10 @@ func (c *stackChannel) signal(kind EventKind, i *interest) {
 	}
 }
 
-// wake wakes all blocked calls.
+// wake wakes all blocked calls of the channel.
 func (c *stackChannel) wake() { c.transport.mu.wake(wakeup{c.waker, true, true}) }
 
-// taken tells that a queued event was taken.
+// taken notes that the program has taken an event.
 func (c *stackChannel) taken(e *Event) {
 	switch e.Kind {
 	case EventDataChannel:
@@ -225,7 +223,7 @@ func (c *stackChannel) stateChanged(s datachannel.State) {
 	c.wake()
 }
 
-// connectionClosed ends the channel with its connection.
+// connectionClosed closes the channel with its connection.
 func (c *stackChannel) connectionClosed(cause error) {
 	c.finished, c.cause = true, cause
 	c.transport.emit(Event{Kind: EventChannelState, Channel: c, State: int(ChannelStateClosed)})
@@ -260,7 +258,7 @@ func (c *stackChannel) Ended() (bool, error) {
 	return c.finished, c.cause
 }
 
-// closedError is ErrClosed, with the cause where the end was not a clean close.
+// closedError returns the cause if the channel was not closed cleanly, else ErrClosed.
 func (c *stackChannel) closedError() error {
 	if c.cause == nil || c.cause == io.EOF {
 		return ErrClosed
@@ -288,7 +286,7 @@ func (c *stackChannel) PutPacket(b []byte, text bool) error {
 	}
 	now := t.now()
 	if err := c.ch.Send(now, b, text); err != nil {
-		return closedBy(err) // the association ends: Shutdown was called, by either end
+		return closedBy(err) // the association ends, since one end has called Shutdown
 	}
 	c.stats.MessagesSent++
 	c.stats.BytesSent += uint64(len(b))
@@ -344,7 +342,7 @@ func (c *stackChannel) MaxPacketSize() int {
 
 func (c *stackChannel) maxPacketSize() int {
 	n := c.transport.maxRemote
-	if n == 0 { // not known yet, or no limit
+	if n == 0 { // not known so far, or no limit
 		n = math.MaxInt
 	}
 	return min(n, c.transport.cfg.maxMessageSize())
@@ -371,7 +369,7 @@ func (c *stackChannel) Close() error {
 	now := t.now()
 	c.ch.Close(now)
 	if cause := t.failure(); cause != nil && !c.finished {
-		// The stream reset waits for a restart; the program need not.
+		// The stream reset has to wait for an ICE restart; the program need not.
 		t.channels.remove(c)
 		c.connectionClosed(closedBy(cause))
 	}

@@ -85,8 +85,8 @@ func (t *transport) stats() (s Stats) {
 		BytesSent: t.traffic.bytesSent, BytesReceived: t.traffic.bytesReceived,
 		SelectedCandidatePairChanges: t.traffic.changes,
 	}
-	t.iceStats(&s)
-	t.dtlsStats(&s.Transport)
+	t.core.iceStats(&s)
+	t.core.dtlsStats(&s.Transport, t.closed)
 	a := t.core.assoc.Stats()
 	s.SCTPTransport = SCTPTransportStats{
 		SmoothedRoundTripTime: a.SmoothedRTT, CongestionWindow: a.CongestionWindow, ReceiverWindow: a.PeerReceiveWindow,
@@ -95,8 +95,8 @@ func (t *transport) stats() (s Stats) {
 	return s
 }
 
-func (t *transport) iceStats(s *Stats) {
-	agent := t.core.agent
+func (c *core) iceStats(s *Stats) {
+	agent := c.agent
 	s.Transport.ICEState = agent.State().String()
 	s.Transport.ICERole = "controlled"
 	if agent.Controlling() {
@@ -107,16 +107,16 @@ func (t *transport) iceStats(s *Stats) {
 	}
 }
 
-func (t *transport) dtlsStats(stats *TransportStats) {
+func (c *core) dtlsStats(stats *TransportStats, closed bool) {
 	stats.DTLSState = "new"
-	conn := t.core.dtls
+	conn := c.dtls
 	if conn == nil {
 		return
 	}
 	switch {
-	case t.core.err != nil && !t.core.remoteClosed():
+	case c.err != nil && !c.remoteClosed():
 		stats.DTLSState = "failed"
-	case t.closed:
+	case closed:
 		stats.DTLSState = "closed"
 	case conn.Established():
 		stats.DTLSState = "connected"
@@ -124,7 +124,7 @@ func (t *transport) dtlsStats(stats *TransportStats) {
 		stats.DTLSState = "connecting"
 	}
 	stats.DTLSRole = "server"
-	if t.neg.client {
+	if c.client {
 		stats.DTLSRole = "client"
 	}
 	if cs := conn.ConnectionState(); cs.Version != 0 {

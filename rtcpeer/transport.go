@@ -6,9 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net/netip"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"purertc/ice"
@@ -53,9 +51,7 @@ type transport struct {
 	timer deadlineTimer
 	loss  lossSuppression
 
-	memory  *hostMemory  // of the Host; nil: none
-	counted bool         // in memory.connections
-	charged atomic.Int64 // bytes of memory.used
+	memory memoryCharge
 }
 
 func newTransport(cfg Config, random io.Reader, notify func()) (*transport, error) {
@@ -80,6 +76,7 @@ func newTransport(cfg Config, random io.Reader, notify func()) (*transport, erro
 		mu: transportMutex{notify: notify},
 	}
 	t.mu.transport = t
+	t.remote.agent, t.remote.log = agent, log
 	t.gatherer = gatherer{
 		owner: t, cfg: &t.cfg, log: log, random: random, agent: agent, multicast: true,
 		network: privateNetwork{log, cfg.LocalAddresses, cfg.MinPort, cfg.MaxPort, cfg.BusyPoll},
@@ -88,18 +85,18 @@ func newTransport(cfg Config, random io.Reader, notify func()) (*transport, erro
 	return t, nil
 }
 
-// silence is the log of those that have none.
+// noLog is the log of a transport without Config.Logger.
 var noLog = slog.New(slog.DiscardHandler)
 
-// traffic counts what goes through a peer's sockets, in datagrams and bytes of
-// UDP payload.
+// traffic counts the datagrams of a transport's sockets, and their bytes of UDP
+// payload.
 type traffic struct {
 	packetsSent, packetsReceived uint64
 	bytesSent, bytesReceived     uint64
 	changes                      uint64 // of the selected pair
 }
 
-// emit queues an event for the program, and makes Unlock call notify.
+// emit queues an event for the program. Unlock then calls notify.
 func (t *transport) emit(e Event) {
 	t.events.push(e)
 	t.mu.notified = true
@@ -118,7 +115,7 @@ func (t *transport) nextEvent() (Event, bool) {
 	return e, true
 }
 
-// locked is of owner.
+// locked is of owner: the gatherer's goroutines and timers use it.
 func (t *transport) locked(f func(now time.Time)) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -131,13 +128,13 @@ func (t *transport) locked(f func(now time.Time)) bool {
 	return true
 }
 
-// run brings the core to completion after input: events are taken, output is
-// sent, the timer is set. The lock is held.
+// run brings the core to completion after input: it turns the layers' events into the
+// program's, sends the output and sets the timer. The lock is held.
 func (t *transport) run(now time.Time) {
 	if t.core.handshake == handshakeYielded {
 		t.yieldRole(now)
 	}
-	t.core.setQuota(t.memory.quota())
+	t.core.setQuota(t.memory.host.quota())
 	t.core.process(now)
 	t.takeEvents(now)
 	if d := t.core.replacement.answer; d != nil {
@@ -147,12 +144,14 @@ func (t *transport) run(now time.Time) {
 	t.core.release()
 	t.takeLowered()
 	t.arm(now)
-	t.charge()
+	if !t.closed {
+		t.memory.set(t.core.kept())
+	}
 }
 
 // HandleDatagrams is of udpmux.Handler.
 func (t *transport) HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int) {
-	// STUN alone is cheap, and not worth a change of goroutines.
+	// STUN is cheap: handling it costs less than passing it to a handshake worker.
 	cheap := len(b) > 0 && len(b) <= segment && b[0] < 4
 	if !t.enter(t.shared(r.Sock), cheap) {
 		t.postDatagrams(now, r, b, segment)
@@ -166,9 +165,9 @@ func (t *transport) HandleDatagrams(now time.Time, r ice.Route, b []byte, segmen
 	t.run(now)
 }
 
-// take gives the core what one read brought. The lock is held; run follows.
+// take gives the core the datagrams of one read. The lock is held; run follows.
 func (t *transport) take(now time.Time, r ice.Route, b []byte, segment int) {
-	t.core.setQuota(t.memory.quota())
+	t.core.setQuota(t.memory.host.quota())
 	for len(b) > 0 {
 		n := min(segment, len(b))
 		if t.cfg.Filter == nil || r.Sock == ice.SockMDNS || t.cfg.Filter(false, b[:n:n]) {
@@ -195,14 +194,14 @@ func (t *transport) Writable(sock ice.Sock) {
 
 // SocketClosed is of udpmux.Handler.
 func (t *transport) SocketClosed(sock ice.Sock, err error) {
-	t.giveClosed(closedRoute{ice.Route{Sock: sock}, err})
+	t.socketFailed(closedRoute{ice.Route{Sock: sock}, err})
 }
 
 // RouteClosed is of handler.
-func (t *transport) RouteClosed(r ice.Route, err error) { t.giveClosed(closedRoute{r, err}) }
+func (t *transport) RouteClosed(r ice.Route, err error) { t.socketFailed(closedRoute{r, err}) }
 
-// giveClosed gives the peer the news of a socket or connection that failed.
-func (t *transport) giveClosed(c closedRoute) {
+// socketFailed handles the failure of a socket or connection, or queues it.
+func (t *transport) socketFailed(c closedRoute) {
 	if !t.enter(t.shared(c.route.Sock), true) {
 		t.postClosed(c)
 		return
@@ -215,7 +214,8 @@ func (t *transport) giveClosed(c closedRoute) {
 	}
 }
 
-// routeClosed takes what giveClosed gives. The lock is held; run follows.
+// routeClosed handles the failure of a socket or connection. The lock is held; run
+// follows.
 func (t *transport) routeClosed(now time.Time, c closedRoute) {
 	t.full = false
 	if c.route.Remote.IsValid() {
@@ -310,7 +310,8 @@ func (t *transport) expire(at time.Time) {
 	t.run(now)
 }
 
-// takeEvents turns the layers' events into the program's.
+// takeEvents turns the layers' events into the program's. It also carries out what the
+// core asks for: a new DTLS connection, or the end.
 func (t *transport) takeEvents(now time.Time) {
 	t.emitGathering()
 	for {
@@ -341,13 +342,13 @@ func (t *transport) takeEvents(now time.Time) {
 	}
 }
 
-// finish lets a shutdown that waits go on.
+// finish ends the wait of shutdown.
 func (t *transport) finish() {
 	t.over = true
 	t.ended.set()
 }
 
-// endChannels closes all channels, in the order of their making.
+// endChannels closes all channels, the oldest first.
 func (t *transport) endChannels(cause error) {
 	for c := t.channels.first; c != nil; c = t.channels.first {
 		t.channels.remove(c)
@@ -379,9 +380,13 @@ func (t *transport) handleICEEvent(now time.Time, e ice.Event) {
 		}
 	case ice.EventSelected:
 		t.traffic.changes++
-		t.full = false // of another socket, or found again at once
+		t.full = false // full referred to the previous socket; if this one is full, the next write shows it
 		t.log.Debug("pair selected", "local", e.Route.Local, "remote", e.Route.Remote)
-		t.claim(e.Route)
+		if !t.cfg.ICELite { // a lite agent sends no checks, so none was answered
+			if err := t.gatherer.sockets.claim(e.Route); err != nil {
+				t.log.Warn("address not bound", "remote", e.Route.Remote, "error", err)
+			}
+		}
 		if e.Lost {
 			t.core.pathLost(now)
 		}
@@ -402,23 +407,8 @@ func (t *transport) handleICEEvent(now time.Time, e ice.Event) {
 	}
 }
 
-// A claimer is a port whose addresses belong to one peer or another.
-type claimer interface {
-	Claim(remote netip.AddrPort) error
-}
-
-// claim makes sure of the address that data comes from: of a selected pair, so
-// a check sent there was answered. A lite end sends none.
-func (t *transport) claim(r ice.Route) {
-	if q, ok := t.gatherer.sockets.port(r.Sock).(claimer); ok && !t.cfg.ICELite {
-		if err := q.Claim(r.Remote); err != nil {
-			t.log.Warn("address not bound", "remote", r.Remote, "error", err)
-		}
-	}
-}
-
-// updateState emits the connection's state when it has changed: the worst of
-// the ICE and DTLS transports.
+// updateState emits the connection's state if it has changed: the worse one of ICE's
+// and DTLS's states.
 func (t *transport) updateState() {
 	s, cause := t.state, error(nil)
 	established := t.core.dtls != nil && t.core.dtls.Established()
@@ -441,8 +431,8 @@ func (t *transport) updateState() {
 	t.setState(s, cause)
 }
 
-// failure returns the cause of StateFailed, for calls that would wait; nil in
-// other states, and while a restart is wanted or under way.
+// failure returns the cause of StateFailed, for calls that would wait. It is nil in
+// other states, and if the program has asked for an ICE restart.
 func (t *transport) failure() error {
 	if t.state != StateFailed || t.neg.restart || t.neg.next.ufrag != "" {
 		return nil
@@ -457,7 +447,7 @@ func (t *transport) setState(s ConnectionState, cause error) {
 	t.loss.overload.stateChanged(t.state, s)
 	t.state = s
 	if s == StateConnected || s == StateFailed || s == StateClosed {
-		t.queue.direct.Store(true) // also after a failure: a restart is rare enough
+		t.queue.direct.Store(true) // failed connections, too: ICE restarts are rare
 	}
 	if s == StateConnected {
 		t.neg.forget()
@@ -478,7 +468,7 @@ func (t *transport) setState(s ConnectionState, cause error) {
 	t.emit(Event{Kind: EventConnectionState, State: int(s)})
 }
 
-// close ends the connection on the program's wish.
+// close closes the connection for the program.
 func (t *transport) close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -486,34 +476,34 @@ func (t *transport) close() {
 		return
 	}
 	now := t.now()
-	// The peer is told in what order it can still read: ABORT, close_notify,
-	// then relays are given back.
+	// The order is one in which the remote can still read everything: queued data,
+	// ABORT and close_notify, and last the release of relay allocations.
 	t.core.assoc.Flush()
 	t.flush(now)
 	t.core.leave(now)
 	t.flush(now)
 	t.shut(now, nil)
-	t.events.clear() // the program knows
+	t.events.clear() // the program knows that it is closed
 	t.mu.notified = false
 }
 
-// shut frees everything; what was received stays readable.
+// shut frees all resources. Received packets can still be read.
 func (t *transport) shut(now time.Time, cause error) {
 	if t.closed {
 		return
 	}
 	if t.core.dtls != nil {
-		t.flush(now) // SHUTDOWN COMPLETE has to go before the keys do
+		t.flush(now) // SHUTDOWN COMPLETE must be sent before the keys are dropped
 		t.core.dtls.Close(now)
 		t.flush(now)
 	}
 	t.core.agent.Close(now)
 	t.flush(now)
 	if cause == nil && t.state == StateFailed {
-		cause = t.cause // why it was of no use any more
+		cause = t.cause // the failure explains the end better than Close does
 	}
 	t.closed, t.cause = true, closedBy(cause)
-	t.uncharge()
+	t.memory.release()
 	t.finish()
 	t.timer.stop(true)
 	if t.cfg.Host != nil {
@@ -524,8 +514,8 @@ func (t *transport) shut(now time.Time, cause error) {
 	t.setState(StateClosed, nil)
 }
 
-// startTransport starts ICE and DTLS, or moves ICE to a new generation, when
-// both descriptions are known.
+// startTransport starts ICE and DTLS if both descriptions are known, or moves ICE to a
+// new generation.
 func (t *transport) startTransport(now time.Time) error {
 	local, remote := t.neg.localApplied(), t.neg.remote()
 	told := remote.data()
@@ -548,12 +538,12 @@ func (t *transport) startTransport(now time.Time) error {
 	if local.typ != "offer" {
 		t.core.agent.AnswerPending(now)
 	}
-	t.remote.apply(t, now, remote)
+	t.remote.apply(now, remote)
+	t.core.discover() // the remote may turn out to be behind a relay
 	return nil
 }
 
-// shutdown sends what is queued and ends the association in agreement with
-// the peer.
+// shutdown sends queued data and ends the association with SHUTDOWN (RFC 9260 §9.2).
 func (t *transport) shutdown(ctx context.Context) error {
 	t.mu.Lock()
 	if t.closed {
@@ -566,18 +556,18 @@ func (t *transport) shutdown(ctx context.Context) error {
 	t.leaving = true
 	t.core.assoc.Shutdown(now)
 	t.run(now)
-	var lost error // of what was queued
+	var lost error // the cause, if queued data will not arrive
 	if t.state == StateFailed && !t.core.assoc.Delivered() {
 		lost = t.cause
 	}
 	t.mu.Unlock()
 	if !connected {
-		return lost // nil: nothing can have been queued, or all has arrived
+		return lost // nil: all data has arrived, or there was none
 	}
 	for {
 		over, err := t.outcome()
 		if over {
-			t.ended.set() // for other waiters
+			t.ended.set() // other goroutines may be in shutdown, too
 			return err
 		}
 		if err := t.ended.wait(ctx); err != nil {
@@ -586,8 +576,8 @@ func (t *transport) shutdown(ctx context.Context) error {
 	}
 }
 
-// outcome tells whether the connection is over, and why, if it failed or was
-// closed before all was delivered.
+// outcome reports whether the connection is over. err is the cause if it failed, or if
+// it ended before all data was delivered.
 func (t *transport) outcome() (over bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
