@@ -53,7 +53,7 @@ func (e *wireEnd) Write(r ice.Route, b []byte, segment int) bool {
 	return true
 }
 
-// run carries what was written until nothing more is.
+// run delivers datagrams until both ends are idle.
 func (w *wire) run() {
 	for moved := true; moved; {
 		moved = false

@@ -136,8 +136,8 @@ func TestReportNamesDroppedCandidates(t *testing.T) {
 	}
 }
 
-// Gathering does not wait for a silent server longer than it is told to, Report
-// names the server, and its answer still counts when it comes.
+// Gathering waits for an unresponsive server for the configured time only. Report
+// names the server, and its late answer still counts.
 func TestGatherTimeout(t *testing.T) {
 	for _, c := range []struct{ configured, want time.Duration }{{0, 10 * time.Second}, {3 * time.Second, 3 * time.Second}} {
 		w := newNATWorld(1)

@@ -2,7 +2,7 @@ package rtcpeer
 
 import "testing"
 
-// A table of one channel and one of many are the same to whoever asks.
+// A table of one channel behaves like one of many.
 func TestChannelTable(t *testing.T) {
 	var table channelTable
 	var all []*channel

@@ -100,7 +100,7 @@ func TestClosed(t *testing.T) {
 	}
 }
 
-// A remote close: what was received is delivered, then closed.
+// When the remote closes, received messages are delivered first.
 func TestRemoteClose(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		p := connect(t, Config{}, ChannelOptions{})
@@ -175,8 +175,7 @@ func pause() {
 	synctest.Wait()
 }
 
-// The end that is the DTLS server tells of its end by close_notify too: an
-// ABORT alone may be lost.
+// The DTLS server also sends close_notify: an ABORT alone may be lost.
 func TestCloseNotify(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		p := connect(t, Config{}, ChannelOptions{})
@@ -196,7 +195,7 @@ func TestCloseNotify(t *testing.T) {
 	})
 }
 
-// A channel's close: what is queued arrives first, then both ends are closed,
+// When a channel is closed, queued messages arrive first, then both ends are closed,
 // and the stream can be used again.
 func TestChannelClose(t *testing.T) {
 	inBubble(t, func(t *testing.T) {

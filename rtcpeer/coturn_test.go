@@ -79,8 +79,8 @@ func (c *coturn) start(path string, lines []string) {
 	c.t.Cleanup(c.stop)
 }
 
-// answers waits until the server answers a Binding request over UDP and speaks
-// TLS, and tells whether it does so in time.
+// answers waits for an answer to a Binding request over UDP and for a TLS handshake.
+// It reports whether both came in time.
 func (c *coturn) answers() bool {
 	conn, err := net.Dial("udp", fmt.Sprint("127.0.0.1:", c.port))
 	if err != nil {

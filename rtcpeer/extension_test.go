@@ -66,7 +66,7 @@ func (f *fakeExtension) NextEvent() (Event, bool) {
 	return e, true
 }
 
-// A fakeChannel keeps what is put, and gives what the test put in.
+// A fakeChannel keeps the packets that are put, and returns those that the test added.
 type fakeChannel struct {
 	owner    *fakeExtension
 	mu       sync.Mutex

@@ -7,7 +7,7 @@ import (
 )
 
 // A filteredNetwork passes outgoing datagrams to Config.Filter. For incoming ones
-// transport.take does it, where the lock is held, too.
+// transport.handleAll does it, where the lock is held, too.
 type filteredNetwork struct {
 	network
 	filter func(outgoing bool, datagram []byte) bool

@@ -8,8 +8,8 @@ import (
 	"purertc/rtcpeer/internal/simnet"
 )
 
-// FuzzSignalling gives a Conn what a signalling server under an attacker's
-// control may send: nothing panics, and what is refused harms nothing.
+// FuzzSignalling gives a Conn any input that a hostile signalling server may send:
+// nothing panics, and refused input has no effect.
 func FuzzSignalling(f *testing.F) {
 	files, _ := filepath.Glob("../sdp/testdata/*.sdp")
 	for _, name := range files {

@@ -111,9 +111,9 @@ func (s sockets) close(sock ice.Sock) {
 // resolveTimeout bounds the look-up of a server's name.
 const resolveTimeout = 10 * time.Second
 
-// forget removes the candidates of an address that has gone: those in before and not
+// forgetCandidates removes the candidates of an address that has gone: those in before and not
 // in after. The generation is ignored.
-func (g *gatherer) forget(before, after []ice.Candidate) {
+func (g *gatherer) forgetCandidates(before, after []ice.Candidate) {
 	key := func(c ice.Candidate) string {
 		c.Ufrag = ""
 		return c.String()
@@ -276,7 +276,7 @@ func (g *gatherer) askServers(now time.Time) {
 		}
 	}
 	for _, task := range tasks {
-		g.begin(task)
+		g.beginTask(task)
 	}
 	g.endOfLocal(now)
 }
@@ -294,8 +294,8 @@ type serverTask struct {
 	lost      int // how often the connection was lost since it last lasted
 }
 
-// begin begins a task, unless it is under way. asked ends it.
-func (g *gatherer) begin(task serverTask) {
+// beginTask begins a task, unless it is under way. endTask ends it.
+func (g *gatherer) beginTask(task serverTask) {
 	if slices.ContainsFunc(g.underway, task.same) {
 		return
 	}
@@ -329,12 +329,12 @@ func (g *gatherer) resolve(ctx context.Context, round int, task serverTask) {
 		default:
 			g.askServer(now, task.url, task.server, addrs)
 		}
-		g.asked(now, task)
+		g.endTask(now, task)
 	})
 }
 
-// asked ends a task: the agent asks its server, or the task has failed.
-func (g *gatherer) asked(now time.Time, task serverTask) {
+// endTask ends a task: the agent asks its server, or the task has failed.
+func (g *gatherer) endTask(now time.Time, task serverTask) {
 	if i := slices.IndexFunc(g.underway, task.same); i >= 0 {
 		g.underway = slices.Delete(g.underway, i, i+1)
 	}

@@ -17,9 +17,9 @@ import (
 	"purertc/stun"
 )
 
-// TestConnectingDoesNotStall holds the lock of a peer that connects, as its
-// public-key work does, while datagrams for it come: those of a connected peer
-// of the same host go on.
+// TestConnectingDoesNotStall holds the lock of a connection during set-up, as its
+// public-key operations do, while datagrams for it arrive. A connected one of the same
+// host still receives.
 func TestConnectingDoesNotStall(t *testing.T) {
 	h, _, _, x, y := hostPair(t)
 	transfer(t, x, y)
@@ -91,8 +91,8 @@ func TestConnectingDoesNotStall(t *testing.T) {
 	}
 }
 
-// The reader of a shared socket does not wait for a peer that connects, not with
-// STUN either, and what comes later goes behind what waits.
+// The reader of a shared socket does not wait for a connection during set-up, not even
+// with STUN, and later datagrams are queued behind earlier ones.
 func TestReaderDoesNotWait(t *testing.T) {
 	like := []byte{0, 1, 0, 0} // STUN
 	bare := func() *transport {
@@ -130,8 +130,7 @@ func TestReaderDoesNotWait(t *testing.T) {
 	}
 }
 
-// Data that is forged leads to no check of where it came from, though it is from
-// the far end's host and may be its own.
+// Forged data causes no check of its source address, even from the remote's host.
 func TestForgedDataFromElsewhere(t *testing.T) {
 	h, a, b, x, y := hostPair(t)
 	transfer(t, x, y)
@@ -168,8 +167,8 @@ func TestForgedDataFromElsewhere(t *testing.T) {
 	}
 }
 
-// What comes late proves nothing about where the far end is: somebody may have
-// kept it.
+// An old record proves nothing about the remote's address: an attacker may have kept
+// it.
 func TestLateDataProvesNothing(t *testing.T) {
 	_, a, b, x, y := hostPair(t)
 	transfer(t, x, y)
@@ -199,9 +198,9 @@ func TestLateDataProvesNothing(t *testing.T) {
 	}
 }
 
-// TestUnauthenticatedStateIsBounded floods a host, on which a peer waits for
-// its far end, with checks that name it and are not authentic, and with other
-// datagrams: neither candidates nor much memory come of it.
+// TestUnauthenticatedStateIsBounded floods a host, on which a connection waits for its
+// remote, with unauthenticated checks that name it, and with other datagrams. They add
+// no candidates and little memory.
 func TestUnauthenticatedStateIsBounded(t *testing.T) {
 	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
 	if err != nil {
@@ -273,8 +272,8 @@ func TestUnauthenticatedStateIsBounded(t *testing.T) {
 	}
 }
 
-// refused sends a request until an error comes back for it: then the host has
-// read what was sent before, too.
+// refused sends a request until an error response comes: the host has then read all
+// earlier datagrams.
 func refused(s net.Conn, request []byte) bool {
 	want, err := stun.Parse(request)
 	if err != nil {
@@ -298,8 +297,8 @@ func refused(s net.Conn, request []byte) bool {
 	return false
 }
 
-// dialHost makes a connection whose far end is the host's, as far as the offer.
-// received has a value when the far end has its channel.
+// dialHost makes a connection to the host up to its offer. received has a value when
+// the remote has its channel.
 func dialHost(t *testing.T, h *Host) (a, b *Conn, kept *DataChannel, received <-chan bool) {
 	t.Helper()
 	a, b = New(), New()
@@ -388,7 +387,7 @@ func TestHostLetsGoOfClosed(t *testing.T) {
 				b.Close()
 			}
 			a.Close()
-			running.Wait() // b's too: the far end's close needs none of ours
+			running.Wait() // b's too: it ends when the remote closes
 			closed = append(closed, weak.Make(b))
 		}()
 	}
@@ -479,7 +478,7 @@ func TestHostRunLateHandlers(t *testing.T) {
 		}
 	}
 	for what, set := range map[string]func(f func()){"the state": late.OnStateChanged, "the packet": y.OnPacketReceived} {
-		<-time.After(200 * time.Millisecond) // nothing is under way that would wake Run besides
+		<-time.After(200 * time.Millisecond) // nothing is in flight that would wake Run
 		told := make(chan bool, 1)
 		set(func() { told <- true })
 		select {
@@ -490,9 +489,8 @@ func TestHostRunLateHandlers(t *testing.T) {
 	}
 }
 
-// A far end that begins anew on the address that it had, as after a crash, is
-// connected to at once: the connection from before does not know yet that it is
-// gone, and has the address.
+// A remote that restarts on its address, as after a crash, is connected to at once,
+// although the old connection still has the address.
 func TestFarEndBeginsAnew(t *testing.T) {
 	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
 	if err != nil {
@@ -546,8 +544,8 @@ func TestTwoHosts(t *testing.T) {
 	}
 }
 
-// A lite end sends no checks, so it cannot know that whoever names an address is
-// reached there, and gives that to nobody while another connection has it.
+// A lite end sends no checks, so it cannot validate a remote address. It binds no
+// address that another connection has.
 func TestLiteHostKeepsAddresses(t *testing.T) {
 	hosts := twoHosts(t)
 	_, _, x, y := realPairOf(t, Config{Host: hosts[0]}, Config{Host: hosts[1], ICELite: true})

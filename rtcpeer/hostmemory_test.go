@@ -10,9 +10,9 @@ import (
 	"purertc/sctp"
 )
 
-// Peers whose data nobody reads fill a Host's memory. They stay below the limit
-// together, a peer below its share is served as ever, and what was refused comes
-// when there is room.
+// Connections whose data nobody reads fill a Host's memory. Together they stay below
+// the limit, a connection below its share is not refused anything, and refused data
+// arrives when there is room.
 func TestHostMemory(t *testing.T) {
 	const (
 		limit   = 8 << 20
@@ -45,7 +45,7 @@ func TestHostMemory(t *testing.T) {
 			transfer(t, xs[i], ys[i])
 		}
 	}
-	const read = 70_000 + peers*size // at most in one read, with what is charged for it, and a message that others wait for
+	const read = 70_000 + peers*size // at most in one read, with its overhead, and a message that waits
 	if used := h.memory.used.Load(); used > limit+read || !full() {
 		t.Errorf("%d bytes are charged, at most %d", used, limit)
 	}

@@ -204,7 +204,7 @@ func (t *transport) runQueued() {
 		t.core.beginDTLS(t.now())
 	}
 	for _, d := range in.datagrams {
-		t.take(d.at, d.route, in.bytes[d.start:d.end:d.end], d.segment)
+		t.handleAll(d.at, d.route, in.bytes[d.start:d.end:d.end], d.segment)
 	}
 	for _, c := range in.closed {
 		t.routeClosed(t.now(), c)

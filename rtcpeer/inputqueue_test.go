@@ -42,8 +42,8 @@ func within(t *testing.T, what string, f func()) {
 	}
 }
 
-// No goroutine that peers share waits for the lock of one of them, and whoever
-// releases the lock runs what they left.
+// No shared goroutine waits for a transport's lock, and the goroutine that releases
+// the lock runs the queued input.
 func TestSharedGoroutinesDoNotWait(t *testing.T) {
 	h := new(Host)
 	h.memory.limit = DefaultHostMemory
@@ -76,8 +76,8 @@ func TestSharedGoroutinesDoNotWait(t *testing.T) {
 	}
 }
 
-// Datagrams of one peer are run in the order in which they came, whoever runs
-// them, and none twice.
+// The datagrams of a transport are run in the order of arrival by any goroutine, and
+// each once.
 func TestQueuedOrder(t *testing.T) {
 	for _, workersOnly := range []bool{false, true} {
 		h := new(Host)

@@ -321,7 +321,7 @@ func (g *gatherer) removeLocal(now time.Time, l local) {
 	before := g.agent.Report().Local
 	g.agent.RemoveLocal(now, l.sock, l.addr)
 	g.locals = slices.DeleteFunc(g.locals, func(o local) bool { return o == l })
-	g.forget(before, g.agent.Report().Local)
+	g.forgetCandidates(before, g.agent.Report().Local)
 	if q := g.sockets.port(l.sock); q != nil && g.network.vanished(q) {
 		g.sockets[l.sock] = nil
 	}

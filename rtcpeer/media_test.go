@@ -10,8 +10,8 @@ import (
 	"purertc/rtcpeer/internal/simnet"
 )
 
-// A mediaPage makes the descriptions of a data-only Conn look like those of a
-// page that has media beside data, and the remote ones as if there were none.
+// A mediaPage makes the descriptions of a data-only Conn look like those of a page
+// with media and data, and removes the media from remote ones.
 type mediaPage struct {
 	t        *testing.T
 	sections []string // "audio a", "video v", …: kind and mid; "data 0" among them; "stopped x" is rejected
@@ -75,8 +75,8 @@ func (p *mediaPage) withoutMedia(sdp string) string {
 	return head + "m=" + data + candidates
 }
 
-// A page has media beside data from the first offer on, adds, stops and
-// recycles it, and changes the tagged section of the bundle; data goes on.
+// A page has media and data from the first offer on. It adds, stops and recycles
+// media, and changes the tagged section of the bundle; data still flows.
 func TestMediaBesideData(t *testing.T) {
 	for _, bare := range []bool{true, false} {
 		w := simnet.New(1)

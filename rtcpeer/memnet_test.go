@@ -206,7 +206,7 @@ func connect(t *testing.T, cfg Config, o ChannelOptions) *memPair {
 			t.Fatal("no connection")
 		}
 	}
-	// Both ends show it once everything has come to rest.
+	// Both ends are in that state when nothing happens any more.
 	synctest.Wait()
 	waitFor(t, "both are connected", func() bool {
 		return p.a.ConnectionState() == StateConnected && p.b.ConnectionState() == StateConnected &&

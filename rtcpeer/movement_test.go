@@ -98,8 +98,8 @@ func (l *simLoad) fill() {
 	l.w.After(10*time.Millisecond, l.fill)
 }
 
-// glare has the two signal as real programs do: it takes a while, and where
-// both have offered at once, b yields ("perfect negotiation").
+// glare signals as real programs do: with a delay, and b yields if both have offered
+// at once ("perfect negotiation").
 func (l *simLoad) glare() (collisions *int) {
 	collisions = new(int)
 	for _, p := range []*simPeer{l.a, l.b} {
@@ -191,8 +191,8 @@ func TestRestartsUnderLoad(t *testing.T) {
 	}
 }
 
-// perfectly has two programs signal each over a queue of its own, and b yield
-// where both have offered at once. It counts how often that happened.
+// perfectly signals over a queue for each direction, and b yields if both have offered
+// at once. It counts the glares.
 func perfectly(t *testing.T, a, b *Conn) *atomic.Int64 {
 	collisions := new(atomic.Int64)
 	var mu sync.Mutex // a program asks for the state and acts on it
@@ -307,9 +307,8 @@ func TestRealRestarts(t *testing.T) {
 	}
 }
 
-// A machine's address changes: at once, with the new one there before the old
-// one is gone, or with a while between them without any; of a machine with
-// candidates of its own, and of one that has only what a server relays.
+// A machine's address changes: with the new one present before the old one is gone, or
+// with a pause without any. The machine has host candidates, or only relayed ones.
 func TestMovesUnderLoad(t *testing.T) {
 	for _, way := range []string{"hosts", "relayed"} {
 		t.Run(way, func(t *testing.T) {
@@ -355,8 +354,8 @@ func TestMovesUnderLoad(t *testing.T) {
 	}
 }
 
-// The path in use dies without a word, time and again, while others work: what
-// was under way arrives by one of those within two seconds.
+// The path in use dies without notice, several times, while others work: data in
+// flight arrives by another one within two seconds.
 func TestPathDies(t *testing.T) {
 	w := newNATWorld(1)
 	a, b := newSimPeer(t, w, Config{}, "10.0.0.1", "10.0.1.1"), newSimPeer(t, w, Config{}, "10.0.0.2", "10.0.1.2")
@@ -391,7 +390,7 @@ func TestPathDies(t *testing.T) {
 	b.Close()
 }
 
-// On a longer path than the last, nothing is left of what was measured there.
+// After a change to a longer path, nothing measured on the old one is left.
 func TestLongerPath(t *testing.T) {
 	w := newNATWorld(1)
 	a, b := newSimPeer(t, w, Config{}, "10.0.0.1", "10.0.1.1"), newSimPeer(t, w, Config{}, "10.0.0.2", "10.0.1.2")
@@ -445,7 +444,7 @@ func TestInterfaceComesAndGoes(t *testing.T) {
 	if n := len(candidatesOf(t, b)); n != 2 {
 		t.Errorf("%d candidates with two addresses", n)
 	}
-	b.move("10.8.0.2") // and what was there before goes
+	b.move("10.8.0.2") // the previous address disappears
 	l.caughtUp(25*time.Second, "messages by way of it")
 	if n := len(candidatesOf(t, b)); n != 1 {
 		t.Errorf("%d candidates with one address", n)

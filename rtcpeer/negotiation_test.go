@@ -84,7 +84,7 @@ func (d *deaf) want(t *testing.T, s SignalingState) {
 	}
 }
 
-// The signalling states, and what is refused in each.
+// The signalling states, and the calls that each refuses.
 func TestSignaling(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		n := newMemNet()
@@ -516,8 +516,8 @@ func TestWrongFingerprint(t *testing.T) {
 	})
 }
 
-// The far end may have another SCTP port than the usual one (RFC 8841 §5). It
-// cannot take a third later.
+// The remote may have another SCTP port than the usual one (RFC 8841 §5), but cannot
+// change it later.
 func TestOtherSCTPPort(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		n := newMemNet()

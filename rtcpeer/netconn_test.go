@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// A NetConn's Write that begins before the channel opens is cut as the far end
-// wants it, which is not known then.
+// A NetConn's Write that begins before the channel opens is cut to the remote's
+// max-message-size, which becomes known later.
 func TestNetConnWriteBeforeOpen(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -60,8 +60,8 @@ func TestNetConnWriteBeforeOpen(t *testing.T) {
 	})
 }
 
-// A NetConn that is closed while the far end sends does not hold up the other
-// channels, although nobody reads what was under way.
+// A NetConn that is closed while the remote sends does not block the other channels,
+// although nobody reads its data.
 func TestNetConnCloseFreesTheWindow(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		p := connect(t, Config{}, ChannelOptions{})

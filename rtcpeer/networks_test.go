@@ -70,8 +70,8 @@ func (p *simPeer) remoteType() ice.CandidateType {
 	return ice.PeerReflexive // it was not signalled
 }
 
-// converse connects a to b and has one message go each way. It tells how each
-// end saw the other, as soon as both have nominated; "" if they failed.
+// converse connects a to b and sends a message each way. It returns how each end sees
+// the other after nomination; "" if they failed.
 func converse(t testing.TB, w *simnet.World, a, b *simPeer) (how string, took time.Duration) {
 	t.Helper()
 	a.other, b.other = b, a
@@ -301,9 +301,9 @@ func TestNATReboot(t *testing.T) {
 	}
 }
 
-// TestFollowedByData has a NAT forget while data flows: the far end is followed
-// at the first that DTLS proves to be its own, and not at somebody's next check,
-// which is later by 400 ms of the world's time.
+// In TestFollowedByData a NAT loses its mappings while data flows. The remote's new
+// address is checked at its first authenticated data, not at its next check, 400 ms
+// later in virtual time.
 func TestFollowedByData(t *testing.T) {
 	w := newNATWorld(1)
 	n := w.NAT(simnet.NATConfig{Kind: simnet.PortRestricted}, netip.MustParseAddr("198.51.100.1"))

@@ -86,7 +86,7 @@ func waitReal(t testing.TB, limit time.Duration, what string, f func() bool) {
 	}
 }
 
-// end sends no more, waits until all has arrived, and tells how many.
+// end stops sending, waits until all has arrived, and returns the count.
 func (n *numbers) end(t testing.TB) int64 {
 	t.Helper()
 	close(n.stopping)

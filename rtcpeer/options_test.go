@@ -57,7 +57,7 @@ func gatherAll(t *testing.T, cfg Config) (candidates []ice.Candidate, sdp string
 
 var loopback4 = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})}
 
-// Active TCP candidates stand beside the UDP ones, unless they are not wanted.
+// Active TCP candidates are gathered beside the UDP ones, unless they are disabled.
 func TestDisableTCP(t *testing.T) {
 	got, _ := gatherAll(t, Config{LocalAddresses: loopback4})
 	if len(got) != 2 || got[0].Transport != "udp" || got[1].TCPType != ice.TCPActive || got[1].Addr.Port() != 9 || got[1].Priority >= got[0].Priority {
@@ -145,7 +145,7 @@ func TestAddressChoice(t *testing.T) {
 	}
 }
 
-// What a 1:1 NAT has is told in place of the machine's address, or beside it.
+// A 1:1 NAT's address is signalled in place of the local address, or with it.
 func TestPublicAddresses(t *testing.T) {
 	public := netip.MustParseAddr("203.0.113.5")
 	own := PublicAddress{Local: loopback4[0], Public: public}
@@ -174,7 +174,8 @@ func TestPublicAddresses(t *testing.T) {
 	realPairOf(t, Config{PublicAddresses: []PublicAddress{{Local: loopback4[0], Public: netip.MustParseAddr("192.0.2.77")}}, LocalAddresses: loopback4}, Config{LocalAddresses: loopback4})
 }
 
-// Either end may be lite, whoever offers; both is an error that says so.
+// Either end may be lite, whichever offers; if both are, there is an error that says
+// so.
 func TestICELite(t *testing.T) {
 	for i, cfg := range [][2]Config{{{ICELite: true}, {}}, {{}, {ICELite: true}}} {
 		a, b, _, _ := realPairOf(t, cfg[0], cfg[1])
@@ -231,8 +232,8 @@ func TestBothICELite(t *testing.T) {
 
 var mdnsName = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\.local$`)
 
-// Names stand for addresses, one for each whatever the transport, and nothing
-// else tells them.
+// A name replaces each address, for all transports, and nothing else in the
+// descriptions reveals it.
 func TestMDNSCandidates(t *testing.T) {
 	got, sdp := gatherAll(t, Config{LocalAddresses: loopback4, MDNSCandidates: true})
 	if len(got) != 2 || !mdnsName.MatchString(got[0].Name) || got[0].Name != got[1].Name || got[0].Addr.Port() == 0 {

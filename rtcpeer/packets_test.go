@@ -163,7 +163,7 @@ func TestUnreliableNotRead(t *testing.T) {
 	})
 }
 
-// OnPacketReceived is called once for what has come, not again for what the
+// OnPacketReceived is called once for new packets, and not again for those that its
 // last call left.
 func TestOnPacketReceived(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
@@ -197,7 +197,7 @@ func TestOnPacketReceived(t *testing.T) {
 	})
 }
 
-// MaxPacketSize by the far end's line.
+// MaxPacketSize follows the remote's a=max-message-size.
 func TestMaxPacketSize(t *testing.T) {
 	for line, want := range map[string]int{"a=max-message-size:100\r\n": 100, "": 65536, "a=max-message-size:0\r\n": 300_000, "a=max-message-size:9999999\r\n": 300_000} {
 		inBubble(t, func(t *testing.T) {
@@ -252,8 +252,8 @@ func TestLongLabelShortMessages(t *testing.T) {
 	})
 }
 
-// A far end that does not heed our max-message-size loses the channel, and we
-// hear why; the connection lives.
+// If the remote exceeds the local max-message-size, the channel closes with an error
+// and the connection stays.
 func TestMaxMessageSizeNotHeeded(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		n := newMemNet()

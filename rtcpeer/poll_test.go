@@ -101,8 +101,8 @@ func TestPollOfTwo(t *testing.T) {
 	}
 }
 
-// A handler's Poll never waits: not of its own connection, nor of one that
-// another goroutine polls, whose handler may poll this one.
+// Poll in a handler never waits: neither for its own connection nor for another one
+// that is being polled, whose handler may poll this one.
 func TestPollInHandlers(t *testing.T) {
 	var (
 		exts   [2]*fakeExtension
@@ -247,8 +247,8 @@ func TestLateStateHandler(t *testing.T) {
 	})
 }
 
-// A handler that is set when the channel has closed already hears of it, once.
-// The connection does not keep the channel for it.
+// A handler that is set after the channel has closed is called, once. The connection
+// does not keep the channel for it.
 func TestLateStateHandlerOfClosed(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		p := connect(t, Config{}, ChannelOptions{})
@@ -280,7 +280,7 @@ func TestLateStateHandlerOfClosed(t *testing.T) {
 		if n := known(); n != before {
 			t.Errorf("%d channels are kept, %d before", n, before)
 		}
-		chs[0].OnStateChanged(handler) // Run tells
+		chs[0].OnStateChanged(handler) // Run calls it
 		waitFor(t, "it is told", func() bool { return told == 1 })
 		p.stop() // nobody polls
 		pause()
@@ -319,7 +319,7 @@ func TestLateStateHandlerOfClosed(t *testing.T) {
 	})
 }
 
-// A far end that opens channels without end, while nobody polls, is bounded.
+// The channels that a remote opens while nobody polls are limited.
 func TestUnpolledChannels(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		p := connect(t, Config{}, ChannelOptions{})

@@ -337,7 +337,7 @@ func TestCloseConcurrently(t *testing.T) {
 			case 0:
 				a.Close()
 			case 1:
-				soon, cancel := context.WithTimeout(ctx, 100*time.Millisecond) // nobody may read what is queued
+				soon, cancel := context.WithTimeout(ctx, 100*time.Millisecond) // perhaps nobody reads the queued data
 				b.Shutdown(soon)
 				cancel()
 			case 2:

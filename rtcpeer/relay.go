@@ -107,18 +107,18 @@ func (g *gatherer) connect(ctx context.Context, round int, task serverTask) {
 		if err != nil {
 			g.agent.ServerFailed(now, task.url.text, err)
 			if task.lost > 0 {
-				g.again(task)
+				g.retryConnection(task)
 			}
 		}
-		g.asked(now, task)
+		g.endTask(now, task)
 	})
 	if !current && d.conn != nil {
 		d.conn.Close()
 	}
 }
 
-// sentOn takes a server's referral to another one.
-func (g *gatherer) sentOn(now time.Time, e ice.Event) {
+// redirected handles a server's referral to another one.
+func (g *gatherer) redirected(now time.Time, e ice.Event) {
 	for i := range g.connections {
 		c := &g.connections[i]
 		if c.lost || c.server.Sock != e.Sock {
@@ -133,15 +133,15 @@ func (g *gatherer) sentOn(now time.Time, e ice.Event) {
 			return
 		}
 		task.hops++
-		g.begin(task)
+		g.beginTask(task)
 		return
 	}
 }
 
 var errAlternates = errors.New("it sends its clients from one server to the next")
 
-// again schedules opening a lost connection again.
-func (g *gatherer) again(task serverTask) {
+// retryConnection schedules opening a lost connection again.
+func (g *gatherer) retryConnection(task serverTask) {
 	task.alternate, task.domain, task.hops = netip.AddrPort{}, "", 0
 	wait := min(retryFirst<<min(task.lost-1, 6), retryMost)
 	round := g.round
@@ -149,7 +149,7 @@ func (g *gatherer) again(task serverTask) {
 		g.owner.locked(func(time.Time) {
 			if round == g.round {
 				task.lost++
-				g.begin(task)
+				g.beginTask(task)
 			}
 		})
 	})
@@ -382,7 +382,7 @@ func (g *gatherer) connectionLost(now time.Time, sock ice.Sock, err error) {
 			if task.lost++; now.Sub(c.opened) > retryMost {
 				task.lost = 1
 			}
-			g.again(task)
+			g.retryConnection(task)
 			return
 		}
 	}

@@ -41,14 +41,14 @@ import (
 // again.
 
 const (
-	// drainMost is how long an answer waits for acknowledgements at most: several
+	// answerWaitMost is how long an answer waits for acknowledgements at most: several
 	// retransmissions on a path with a round trip of a second.
-	drainMost = 3 * time.Second
+	answerWaitMost = 3 * time.Second
 
-	// holdMost is how long new data waits for the remote to apply the answer.
+	// holdTime is how long new data waits for the remote to apply the answer.
 	// Signalling takes some round trips. If the remote keeps its transport, data waits
 	// so long for nothing.
-	holdMost = 2 * time.Second
+	holdTime = 2 * time.Second
 
 	// replacementWithin is how long after the end of the old transport a pair of the
 	// new one may take to work. A browser begins checks at once, since the answer has
@@ -216,7 +216,7 @@ func (t *transport) emitAnswer(now time.Time, d *description) {
 			r.answer = d
 			return
 		}
-		t.core.hold(now.Add(holdMost))
+		t.core.hold(now.Add(holdTime))
 	}
 	t.emit(Event{Kind: EventSessionDescription, Type: "answer", SDP: d.text})
 }
@@ -224,7 +224,7 @@ func (t *transport) emitAnswer(now time.Time, d *description) {
 // answerApplied expects a replacement: the program has applied the answer to an offer
 // that changes the tag.
 func (c *core) answerApplied(now time.Time) {
-	c.hold(now.Add(holdMost))
+	c.hold(now.Add(holdTime))
 	c.expectReplacement(now)
 }
 

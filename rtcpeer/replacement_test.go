@@ -13,8 +13,8 @@ import (
 	"purertc/rtcpeer/internal/simnet"
 )
 
-// A stopPair is a page with media beside data, and a Conn. When the page stops the
-// transceiver that its bundle is tagged by, its end does what browsers do.
+// A stopPair is a page with media and data, and a Conn. When the page stops the
+// transceiver of the tagged section, its end does what browsers do.
 type stopPair struct {
 	t         *testing.T
 	w         *simnet.World
@@ -36,7 +36,7 @@ type ending string
 const (
 	endsWithAbort  ending = "ABORT" // Chromium
 	endsWithNotify ending = "close_notify"
-	endsSilently   ending = "nothing" // it is lost
+	endsSilently   ending = "nothing" // ABORT and close_notify are lost
 	keeps          ending = "keeps its transport"
 )
 
@@ -148,7 +148,7 @@ func (p *simPeer) replaceTransport(t *testing.T, e ending) {
 	q.run(now)
 }
 
-// check takes what has arrived.
+// check receives messages. It reports whether one was wrong.
 func (s *stopPair) check() bool {
 	for _, x := range s.streams {
 		if err := x.receive(); err != nil && s.failed == nil {
@@ -294,7 +294,7 @@ func TestPageStopsTaggedSection(t *testing.T) {
 					s.offer(s.a, "v 0", sectionsOf(connFirst, "stopped a", "video v")...)
 					s.run(time.Duration(w.Rand().IntN(2000)) * time.Millisecond)
 					s.stop("0", sectionsOf(connFirst, "stopped a", "stopped v")...)
-					s.run(20 * time.Second) // where nothing tells the end of the old transport, its pair has to be found dead
+					s.run(20 * time.Second) // without ABORT and close_notify, ICE has to find the pair dead
 					stop()
 					s.wantAll(30 * time.Second)
 					if want := map[bool]int{true: 0, false: 2}[e == keeps]; s.replaced != want {
@@ -339,7 +339,7 @@ func TestManyReplacements(t *testing.T) {
 			t.Errorf("seed %d: %d replacements", w.Seed(), s.replaced)
 		}
 		for _, d := range s.answers {
-			if d > s.signaling+drainMost {
+			if d > s.signaling+answerWaitMost {
 				t.Errorf("seed %d: an answer took %v", w.Seed(), d)
 			}
 		}
@@ -460,7 +460,7 @@ func TestAnswerWaitsForAcknowledgements(t *testing.T) {
 		w.Path(s.a.addrs[0], s.b.addrs[0]).Down = lost
 		s.stop("v 0", "stopped a", "video v", "data 0")
 		took := s.answers[len(s.answers)-1] - s.signaling
-		if !lost && (took < 50*time.Millisecond || took > 500*time.Millisecond) || lost && took != drainMost {
+		if !lost && (took < 50*time.Millisecond || took > 500*time.Millisecond) || lost && took != answerWaitMost {
 			t.Errorf("acknowledgements lost: %v; the answer took %v", lost, took)
 		}
 		w.Path(s.a.addrs[0], s.b.addrs[0]).Down = false

@@ -198,7 +198,7 @@ func (t *transport) remoteOffer(now time.Time, d *description) error {
 	n.pendingRemote, n.state = d, SignalingStateHaveRemoteOffer
 	t.core.dropAnswer()
 	if n.tagChanged(d) {
-		t.core.hold(now.Add(drainMost)) // see replacement.go
+		t.core.hold(now.Add(answerWaitMost)) // see replacement.go
 	}
 	t.emitAnswer(now, answer)
 	return nil

@@ -31,7 +31,7 @@ type simPeer struct {
 	other   *simPeer
 	trickle bool
 	lazy    bool                                 // its program polls by itself
-	heard   []string                             // what was signalled
+	heard   []string                             // signalled descriptions and candidates
 	told    map[netip.AddrPort]ice.CandidateType // the candidates that were
 }
 
@@ -193,7 +193,7 @@ type simPort struct {
 	p    *simPeer
 	sock ice.Sock
 	addr netip.AddrPort
-	deaf bool // closed, but what was written goes
+	deaf bool // closed, except for writes
 }
 
 func (q *simPort) AddUfrag(string) error     { return nil }

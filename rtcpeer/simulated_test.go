@@ -27,7 +27,7 @@ func TestSim(t *testing.T) {
 	}
 }
 
-// A simStream is one direction of one channel, and what is known of it.
+// A simStream is one direction of one channel, with the messages sent and received.
 type simStream struct {
 	name     string
 	from, to *DataChannel
@@ -48,7 +48,7 @@ func simMessage(i uint32) []byte {
 	return b
 }
 
-// receive takes what has come, and holds it against what was sent.
+// receive receives messages, and compares them with those sent.
 func (s *simStream) receive() error {
 	for {
 		p, err := s.to.GetPacket()

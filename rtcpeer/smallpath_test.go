@@ -70,8 +70,7 @@ func exchangeOver(t *testing.T, w *simnet.World, ends [2]*DataChannel, limit tim
 	})
 }
 
-// TestSmallPath: whatever ICE crosses, DTLS and SCTP cross. Sizes are those of
-// IP packets.
+// DTLS and SCTP work on every path that ICE works on. Sizes are those of IP packets.
 func TestSmallPath(t *testing.T) {
 	const ip4, ip6 = 20 + 8, 40 + 8
 	v4, v6 := [2]string{"10.0.0.1", "10.0.0.2"}, [2]string{"2001:db8::1", "2001:db8::2"}

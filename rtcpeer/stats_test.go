@@ -7,7 +7,7 @@ import (
 	"purertc/rtcpeer/internal/simnet"
 )
 
-// TestStats holds the figures of a connection against what was done on it.
+// TestStats compares a connection's statistics with its traffic.
 func TestStats(t *testing.T) {
 	w := simnet.New(3)
 	w.Default = simnet.Path{Delay: 10 * time.Millisecond}

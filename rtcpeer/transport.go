@@ -161,12 +161,12 @@ func (t *transport) HandleDatagrams(now time.Time, r ice.Route, b []byte, segmen
 	if t.closed {
 		return
 	}
-	t.take(now, r, b, segment)
+	t.handleAll(now, r, b, segment)
 	t.run(now)
 }
 
-// take gives the core the datagrams of one read. The lock is held; run follows.
-func (t *transport) take(now time.Time, r ice.Route, b []byte, segment int) {
+// handleAll gives the core the datagrams of one read. The lock is held; run follows.
+func (t *transport) handleAll(now time.Time, r ice.Route, b []byte, segment int) {
 	t.core.setQuota(t.memory.host.quota())
 	for len(b) > 0 {
 		n := min(segment, len(b))
@@ -399,7 +399,7 @@ func (t *transport) handleICEEvent(now time.Time, e ice.Event) {
 		}
 		t.core.takeRTT()
 	case ice.EventAlternate:
-		t.gatherer.sentOn(now, e)
+		t.gatherer.redirected(now, e)
 	case ice.EventConnectionGone:
 		t.gatherer.connectionLost(now, e.Sock, e.Err)
 	case ice.EventServerError:

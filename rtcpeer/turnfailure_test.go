@@ -174,7 +174,7 @@ func TestReportNamesServers(t *testing.T) {
 	t.Parallel()
 	c, expired, dead := startCoturn(t, false), startCoturn(t, true), startCoturn(t, false)
 	dead.stop()
-	silent, err := net.ListenPacket("udp", "127.0.0.1:0") // as if something dropped UDP
+	silent, err := net.ListenPacket("udp", "127.0.0.1:0") // like behind a firewall that drops UDP
 	if err != nil {
 		t.Fatal(err)
 	}

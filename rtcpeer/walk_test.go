@@ -28,10 +28,9 @@ var walkFailed = []uint64{
 	700306, // a restart while a request to the STUN server waits for the end of its backoff
 }
 
-// TestWalk has two programs do at random what programs do, over networks where
-// everything happens, and holds what comes of it to a model: what arrives was
-// sent, what has to arrive does, what is closed at one end is at the other, and
-// after that there is silence.
+// In TestWalk two programs do random operations over faulty networks, and a model
+// checks the result: every received message was sent, every reliable one arrives, a
+// channel closed at one end closes at the other, and then the network is idle.
 func TestWalk(t *testing.T) {
 	first, n := *walkFrom, *walksFlag
 	if testing.Short() {
@@ -62,7 +61,7 @@ func TestWalk(t *testing.T) {
 	}
 }
 
-// A walk is two ends, the network between them, and what is known of both.
+// A walk is two ends, the network between them, and the model of both.
 type walk struct {
 	w        *simnet.World
 	r        *rand.Rand // apart from the world's, so that a step does not change the network's dice
@@ -82,7 +81,7 @@ type walk struct {
 type walkEnd struct {
 	*simPeer
 	i        int
-	mailed   time.Time     // when what was signalled last arrives
+	mailed   time.Time     // when the last signalled message arrives
 	maxDelay time.Duration // of that
 	state    ConnectionState
 	offering bool // an offer was asked for, and is not there yet
@@ -262,8 +261,8 @@ func (wk *walk) mail(from *walkEnd, f func(to *walkEnd)) {
 	})
 }
 
-// signal has an end signal as a program does that knows "perfect negotiation": the
-// second one yields. Candidates may come twice, the second time late.
+// signal makes an end signal like a program with "perfect negotiation", in which the
+// second end yields. Candidates may come twice, the second time late.
 func (wk *walk) signal(e *walkEnd) {
 	e.OnSessionDescriptionCreated(func(typ, sdp string) {
 		e.offering = e.offering && typ != "offer"
@@ -491,7 +490,7 @@ func (wk *walk) until(d time.Duration, what string, f func() string) error {
 	return nil
 }
 
-// connected tells what is not.
+// connected returns which end is not connected; "" if both are.
 func (wk *walk) connected() string {
 	for _, e := range wk.ends {
 		if s := e.ConnectionState(); s != StateConnected {
@@ -501,8 +500,8 @@ func (wk *walk) connected() string {
 	return ""
 }
 
-// run has the two ends connect, do this and that for a while, recover when the
-// faults stop, rest, and end.
+// run connects the ends, does random operations for a while, stops the faults, lets
+// the ends recover and idle, and ends them.
 func (wk *walk) run() error {
 	if err := wk.wander(); err != nil {
 		return err
@@ -518,8 +517,8 @@ func (wk *walk) run() error {
 	return nil
 }
 
-// wander connects the ends, and has them do things at random, from the beginning
-// or once they are connected.
+// wander connects the ends, and does random operations from the beginning or once
+// connected.
 func (wk *walk) wander() error {
 	w := wk.w
 	for _, e := range wk.ends {
@@ -572,7 +571,7 @@ func (wk *walk) wander() error {
 	return wk.pass(long)
 }
 
-// recover has the faults stop: what was sent arrives, and what was closed is.
+// recover stops the faults: sent messages must arrive, and closed channels close.
 func (wk *walk) recover() error {
 	wk.note("the faults stop")
 	wk.quiet = true
@@ -657,7 +656,7 @@ func (wk *walk) rest() error {
 	return nil
 }
 
-// end has one end shut down, or just close.
+// end shuts one end down, or only closes it.
 func (wk *walk) end() error {
 	a, b := wk.leaving()
 	if wk.chance(0.5) {
@@ -718,7 +717,7 @@ func (wk *walk) shutdown(a, b *walkEnd) error {
 	return err
 }
 
-// silence is what there is after the end.
+// silence checks that nothing is sent after the end.
 func (wk *walk) silence() error {
 	before := wk.sent
 	if err := wk.pass(time.Minute); err != nil {

@@ -160,8 +160,8 @@ func (wk *walk) openNegotiated() {
 	})
 }
 
-// reopen has an end that is done with an id use it again, and the other follows
-// when it is.
+// reopen opens a channel with an id that an end has finished with, and later at the
+// other end.
 func (wk *walk) reopen(e *walkEnd, c *walkChannel) {
 	if c.next == nil {
 		if wk.quiet || wk.over {
@@ -198,7 +198,7 @@ func (wk *walk) received(e *walkEnd, d *DataChannel) {
 	wk.watch(e, c)
 }
 
-// write sends one message of this size; it tells whether that was possible.
+// write sends one message of this size. It reports whether that was possible.
 func (wk *walk) write(e *walkEnd, c *walkChannel, n int) bool {
 	d := c.ends[e.i]
 	if d == nil {
@@ -209,7 +209,7 @@ func (wk *walk) write(e *walkEnd, c *walkChannel, n int) bool {
 	}
 	n = min(n, d.MaxPacketSize())
 	if c.ends[1-e.i] == nil && c.o.Negotiated && (n > 10_000 || len(c.sent[e.i]) >= 5) {
-		return false // what comes before its channel is kept up to a bound
+		return false // messages that come before their channel are kept up to a limit
 	}
 	i := len(c.sent[e.i])
 	b := fmt.Appendf(make([]byte, 0, n+12), "%03x.%d.%06x.", c.no, e.i, i)
@@ -234,7 +234,7 @@ func (wk *walk) write(e *walkEnd, c *walkChannel, n int) bool {
 	return false
 }
 
-// read takes what has come.
+// read receives messages.
 func (wk *walk) read(e *walkEnd, c *walkChannel) {
 	d := c.ends[e.i]
 	if d == nil {
@@ -255,7 +255,7 @@ func (wk *walk) read(e *walkEnd, c *walkChannel) {
 	}
 }
 
-// check holds what came at an end against what the other sent.
+// check compares the messages that an end received with those that the other sent.
 func (wk *walk) check(e *walkEnd, c *walkChannel, p []byte, text bool) {
 	from := 1 - e.i
 	sent := c.sent[from]
@@ -302,7 +302,7 @@ func (wk *walk) check(e *walkEnd, c *walkChannel, p []byte, text bool) {
 	}
 }
 
-// missing tells what of reliable channels has not arrived at an end.
+// missing returns how many messages of a reliable channel have not arrived at an end.
 func (wk *walk) missing(c *walkChannel, i int) int {
 	if !c.reliable() {
 		return 0
@@ -314,7 +314,7 @@ func (wk *walk) missing(c *walkChannel, i int) int {
 	return n - len(c.seen[i]) - c.empty[i]
 }
 
-// size is a message's; what is too long is cut.
+// size returns a message's size: longer ones are cut.
 func (wk *walk) size() int {
 	switch wk.r.IntN(12) {
 	case 0, 1:
@@ -373,7 +373,8 @@ func (wk *walk) reader(e *walkEnd) {
 	tick()
 }
 
-// outstanding tells what is not as it should be once all has arrived.
+// outstanding returns a difference from the model when everything should have arrived;
+// "" if there is none.
 func (wk *walk) outstanding() string {
 	for _, c := range wk.channels {
 		for i, d := range c.ends {

@@ -100,8 +100,8 @@ func TestWheelFires(t *testing.T) {
 	})
 }
 
-// A connection of a host that waits for its far end is in the wheel, which has
-// what is lost sent again.
+// A host's connection that waits for an acknowledgement is in the wheel, which causes
+// the retransmission.
 func TestWaitingPeer(t *testing.T) {
 	h, a, b, x, y := hostPair(t)
 	transfer(t, x, y)
@@ -140,8 +140,7 @@ func TestWaitingPeer(t *testing.T) {
 	}
 }
 
-// A connection of a host that has nothing to do is in the wheel, and not in it
-// once it is closed.
+// An idle connection of a host is in the wheel, and not after it is closed.
 func TestRestingPeer(t *testing.T) {
 	h, _, b, x, y := hostPair(t)
 	transfer(t, x, y)

@@ -37,7 +37,7 @@ func (w *workers) run() {
 		if t == nil {
 			return
 		}
-		t.work()
+		t.runAsWorker()
 	}
 }
 
@@ -52,9 +52,9 @@ func (w *workers) next() *transport {
 	return t
 }
 
-// work runs the transport's queued input. If another goroutine holds the lock, its
+// runAsWorker runs the transport's queued input. If another goroutine holds the lock, its
 // Unlock lists the transport again.
-func (t *transport) work() {
+func (t *transport) runAsWorker() {
 	t.queue.listed.Store(false)
 	if t.mu.TryLock() {
 		t.runQueued()
