@@ -14,9 +14,9 @@ import (
 
 // A gatherer searches for local candidates. It opens the transport's sockets and its
 // connections to servers, adds local addresses and servers to the ICE agent, and keeps
-// the candidates that the agent returns. All calls but those of the goroutines it
-// starts are made with the transport's lock held. Input for the agent is processed
-// when the caller runs the transport; the transport emits the events.
+// the candidates that the agent returns. Its methods are called with the transport's lock
+// held, except connect and resolve, which run on goroutines of their own. The caller
+// runs the transport afterwards, which sends the agent's output and emits the events.
 type gatherer struct {
 	owner     owner
 	cfg       *Config // the transport's; the gatherer sets ICEServers

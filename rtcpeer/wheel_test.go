@@ -145,7 +145,7 @@ func TestRestingPeer(t *testing.T) {
 	h, _, b, x, y := hostPair(t)
 	transfer(t, x, y)
 	p := b.ext.(*stack).transport
-	rests := func() bool { // once what follows a transfer has been sent, and restAfter
+	rests := func() bool { // once what follows a transfer has been sent, and releaseAfter
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		h.wheel.mu.Lock()
