@@ -130,7 +130,7 @@ func (c *Conn) binder(h crypto.Hash, psk, body []byte, offered *preShared) ([]by
 	digest.Write(binary.BigEndian.AppendUint32(nil, uint32(typeClientHello)<<24|uint32(len(body))))
 	digest.Write(body[:len(body)-offered.bindersLen()])
 	early := earlySchedule13(newKDF(h), psk)
-	return early.kdf.finishedMAC(early.derive("res binder", constantsOf(h).empty), digest.Sum(nil)), nil
+	return early.kdf.finishedMAC(early.derive("res binder", constants13[h].empty), digest.Sum(nil)), nil
 }
 
 // clientResumes13 takes the server's choice to resume our session.

@@ -63,7 +63,7 @@ func newConn(socket net.PacketConn, remote net.Addr, core *dtls.Conn, onClose fu
 func Dial(ctx context.Context, socket net.PacketConn, remote net.Addr, cfg dtls.Config) (*Conn, error) {
 	cfg.Client = true
 	cfg.DeferShares = true
-	cfg.KeyLogWriter = lockedKeyLog(cfg.KeyLogWriter)
+	cfg.KeyLogWriter = SharedKeyLog(cfg.KeyLogWriter)
 	core, err := dtls.NewConn(cfg)
 	if err != nil {
 		socket.Close()

@@ -71,7 +71,7 @@ func (k key) bytes() []byte {
 
 // Listen accepts connections on socket, which it owns from then on.
 func Listen(socket net.PacketConn, cfg dtls.Config) (*Listener, error) {
-	cfg.KeyLogWriter = lockedKeyLog(cfg.KeyLogWriter)
+	cfg.KeyLogWriter = SharedKeyLog(cfg.KeyLogWriter)
 	gate, err := dtls.NewGate(cfg)
 	if err != nil {
 		socket.Close()
