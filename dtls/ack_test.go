@@ -15,7 +15,7 @@ func TestPartialRetransmission(t *testing.T) {
 	var bytes [2]int // first sent, sent again
 	lost := 0
 	p.meddle = func(i int, d []byte) []delivery {
-		fromServer := len(p.server.out.sent) > 0 && !p.client.Established()
+		fromServer := p.server.out.outstanding() && len(p.server.out.sent) > 0 && !p.client.Established()
 		if !fromServer {
 			return []delivery{{d, 0}}
 		}
@@ -46,7 +46,7 @@ func TestFinishedAcknowledged(t *testing.T) {
 	p := newPair(t, only13)
 	drops := 2
 	p.meddle = func(i int, d []byte) []delivery {
-		if p.server.Established() && drops > 0 && p.client.retransmitAt.After(p.now) {
+		if p.server.Established() && drops > 0 && p.client.out.timed() && p.client.out.retransmitAt.After(p.now) {
 			drops--
 			return nil // the server's ACK
 		}
@@ -56,15 +56,15 @@ func TestFinishedAcknowledged(t *testing.T) {
 	if drops != 0 || p.client.Stats().Retransmissions == 0 {
 		t.Errorf("%d drops left, %d retransmissions", drops, p.client.Stats().Retransmissions)
 	}
-	if len(p.client.out.messages) != 0 || p.client.readEpoch(epochHandshake) != nil {
+	if p.client.out.outstanding() || p.client.records.readEpoch(epochHandshake) != nil {
 		t.Error("the client remembers its handshake")
 	}
-	if p.server.readEpoch(epochHandshake) == nil {
+	if p.server.records.readEpoch(epochHandshake) == nil {
 		t.Error("the server forgot it too soon")
 	}
 	p.now = p.server.NextTimeout()
 	p.server.Advance(p.now)
-	if p.server.readEpoch(epochHandshake) != nil || !p.server.NextTimeout().IsZero() {
+	if p.server.records.readEpoch(epochHandshake) != nil || !p.server.NextTimeout().IsZero() {
 		t.Error("the server remembers it for ever")
 	}
 	p.exchange()
@@ -120,17 +120,18 @@ func TestAckRanges(t *testing.T) {
 	}
 }
 
-// TestAckLimits: what is remembered for and of ACKs is bounded, and what is
-// no ACK is counted.
+// TestAckLimits checks the limits of what is kept for ACKs, and that a malformed ACK is
+// counted.
 func TestAckLimits(t *testing.T) {
 	p := newPair(t, only13)
 	p.connect()
+	var q ackQueue
 	for i := range uint64(2 * maxAcks) {
-		p.client.noteReceived(recordHeader{epoch: 3, seq: i})
-		p.client.noteReceived(recordHeader{epoch: 3, seq: i})
+		q.add(&recordHeader{epoch: 3, seq: i})
+		q.add(&recordHeader{epoch: 3, seq: i})
 	}
-	if len(p.client.acks) != maxAcks || p.client.acks[0].seq != maxAcks {
-		t.Errorf("%d numbers from %d on", len(p.client.acks), p.client.acks[0].seq)
+	if len(q.numbers) != maxAcks || q.numbers[0].seq != maxAcks {
+		t.Errorf("%d numbers from %d on", len(q.numbers), q.numbers[0].seq)
 	}
 	f := flight{messages: []outMessage{{body: make([]byte, 1000)}}}
 	for i := range uint64(2 * maxSentRecords) {
@@ -182,7 +183,7 @@ func TestAckDelay(t *testing.T) {
 	p.limit = 400
 	var last []byte
 	p.meddle = func(i int, d []byte) []delivery {
-		if len(p.server.out.messages) > 0 && !p.server.out.sending() && last == nil {
+		if p.server.out.outstanding() && !p.server.out.pending() && last == nil {
 			last = d // the end of the server's flight
 			return nil
 		}
@@ -192,7 +193,7 @@ func TestAckDelay(t *testing.T) {
 		p.step()
 	}
 	want := defaultInitialTimeout / 4
-	if at := p.client.ackAt; at.IsZero() || p.now.Sub(at) > 0 || at.Sub(p.now) > want {
+	if at := p.client.acks.nextTimeout(); at.IsZero() || p.now.Sub(at) > 0 || at.Sub(p.now) > want {
 		t.Fatalf("ACK in %v, want %v", at.Sub(p.now), want)
 	}
 	n := p.sent
@@ -244,7 +245,7 @@ func TestForgedAck(t *testing.T) {
 		b := append(make([]byte, recordHeaderLen), ack...)
 		putRecordHeader(b, typeACK, VersionDTLS12, 0, 9, nil, len(ack))
 		p.deliver(victim, b)
-		if !victim.out.hearsay {
+		if !victim.out.outstanding() || !victim.out.unauthenticated {
 			t.Errorf("%s: the ACK is of nothing", tc.why)
 		}
 		p.run()

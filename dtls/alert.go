@@ -8,7 +8,7 @@ import (
 // An Alert is a value of the IANA "TLS Alerts" registry (RFC 8446 §6).
 type Alert uint8
 
-// The alerts that this package sends or that a far end may.
+// The alerts that this package sends, or that a peer may send.
 const (
 	AlertCloseNotify                  Alert = 0
 	AlertUnexpectedMessage            Alert = 10
@@ -41,7 +41,7 @@ const (
 	AlertNoApplicationProtocol        Alert = 120
 )
 
-// String gives the name of the registry.
+// String returns the name in the registry.
 func (a Alert) String() string {
 	switch a {
 	case AlertCloseNotify:
@@ -112,41 +112,77 @@ const (
 	levelFatal   = 2
 )
 
+// maxAlertRepeats bounds how often an alert is sent again.
+const maxAlertRepeats = 3
+
+// An outAlert is the alert that ends the connection, or the last warning.
+type outAlert struct {
+	level   uint8 // 0: there is none
+	alert   Alert
+	pending bool  // it is to be sent
+	repeats uint8 // how often it was sent again
+}
+
+// set replaces the alert.
+func (a *outAlert) set(level uint8, alert Alert) {
+	a.level, a.alert, a.pending = level, alert, true
+}
+
+// repeat makes the alert pending again: the peer sends as if it had not received it.
+func (a *outAlert) repeat() {
+	if a.level != 0 && !a.pending && a.repeats < maxAlertRepeats {
+		a.repeats++
+		a.pending = true
+	}
+}
+
+// append appends the alert if it is pending and limit bytes have room for it. It uses
+// the newest keys.
+func (a *outAlert) append(dst []byte, limit int, l *recordLayer) []byte {
+	if !a.pending || limit < l.current.overhead()+2 {
+		return dst
+	}
+	a.pending = false
+	b := append(l.current.begin(dst), a.level, byte(a.alert))
+	b, _ = l.seal(l.current, typeAlert, b, len(dst)) // without keys left there is no alert
+	return b
+}
+
 var (
 	// ErrClosed is the Err of a Conn after Close.
 	ErrClosed = errors.New("dtls: closed")
-	// ErrPeerClosed is the Err of a Conn whose far end sent close_notify.
-	ErrPeerClosed = errors.New("dtls: closed by the far end")
-	// ErrHandshakeTimeout is the Err of a Conn whose handshake did not end
-	// within Config.HandshakeTimeout.
+	// ErrPeerClosed is the Err of a Conn whose peer has sent close_notify.
+	ErrPeerClosed = errors.New("dtls: closed by the peer")
+	// ErrHandshakeTimeout is the Err of a Conn whose handshake did not finish within
+	// Config.HandshakeTimeout.
 	ErrHandshakeTimeout = errors.New("dtls: handshake timed out")
-	// ErrFingerprintMismatch says that the far end's certificate is none of
-	// those its description promised. An AlertError wraps it.
+	// ErrFingerprintMismatch says that the peer's certificate matches no fingerprint
+	// of its description. It is wrapped in an AlertError.
 	ErrFingerprintMismatch = errors.New("certificate does not match the fingerprints")
-	// ErrExternalSessionID reports that the peer's external_session_id is not
-	// Config.PeerExternalSessionID. An AlertError wraps it.
+	// ErrExternalSessionID says that the peer's external_session_id is not
+	// Config.PeerExternalSessionID. It is wrapped in an AlertError.
 	ErrExternalSessionID = errors.New("external_session_id is not that of the peer's description (RFC 8844)")
 )
 
-// An AlertError ends a connection that an alert ended.
+// An AlertError is the Err of a Conn that a fatal alert has ended.
 type AlertError struct {
 	Alert  Alert
-	Remote bool  // the far end sent it
-	Err    error // what was wrong, if we sent it
+	Remote bool  // the peer sent the alert
+	Err    error // the reason, if the alert was sent locally
 }
 
-// Error tells who sent which alert, and why.
+// Error says which end sent the alert, and the reason for a local one.
 func (e *AlertError) Error() string {
 	if e.Remote {
-		return "dtls: far end sent alert " + e.Alert.String()
+		return "dtls: peer sent alert " + e.Alert.String()
 	}
 	return fmt.Sprintf("dtls: %v (sent alert %v)", e.Err, e.Alert)
 }
 
-// Unwrap gives the reason for an alert that we sent.
+// Unwrap returns the reason for a local alert.
 func (e *AlertError) Unwrap() error { return e.Err }
 
-// fatal makes the error that ends a handshake with alert a.
+// fatal makes the error that ends a connection with alert a.
 func fatal(a Alert, format string, args ...any) error {
 	return &AlertError{Alert: a, Err: fmt.Errorf(format, args...)}
 }

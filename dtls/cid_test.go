@@ -169,8 +169,8 @@ func TestConnectionIDAAD(t *testing.T) {
 	aad = append(aad, "server"...)
 	aad = append(aad, 0, byte(inner))
 	body := rec[len(header):]
-	nonce := append(slices.Clone(p.client.current.iv[:4]), body[:8]...)
-	got, err := p.client.current.aead.Open(nil, nonce, body[8:], aad)
+	nonce := append(slices.Clone(p.client.records.current.iv[:4]), body[:8]...)
+	got, err := p.client.records.current.aead.Open(nil, nonce, body[8:], aad)
 	if err != nil || string(got) != "hello\x17" {
 		t.Errorf("opened %q, %v", got, err)
 	}
@@ -180,16 +180,16 @@ func TestConnectionIDAAD(t *testing.T) {
 func TestConnectionIDPadding(t *testing.T) {
 	p := newPair(t, withCIDs(only12, usualID, otherID))
 	p.connect()
-	w := p.client.current
+	w := p.client.records.current
 	seal := func(inner string) []byte {
 		b := append(w.begin(nil), inner...)
 		number := uint64(w.epoch)<<48 | w.next
 		w.next++
-		body := w.before()
-		p.client.setNonce(&w.aeadKey, number)
-		p.client.setAAD(w.cid, typeCID, number, len(inner))
+		body := w.headerLen()
+		p.client.records.setNonce(&w.aeadKey, number)
+		p.client.records.setAAD(w.cid, typeCID, number, len(inner))
 		binary.BigEndian.PutUint64(b[body-8:], number)
-		b = w.aead.Seal(b[:body], p.client.nonce[:], b[body:], p.client.aad)
+		b = w.aead.Seal(b[:body], p.client.records.nonce[:], b[body:], p.client.records.aad)
 		putRecordHeader(b, typeCID, VersionDTLS12, w.epoch, number&maxSequence, w.cid, len(b)-body+8)
 		return b
 	}
@@ -228,10 +228,10 @@ func TestConnectionIDRefused(t *testing.T) {
 			p := newPair(t, test.change)
 			p.connect()
 			p.exchange()
-			agreed := p.client.current.cid
-			p.client.current.cid = test.instead
+			agreed := p.client.records.current.cid
+			p.client.records.current.cid = test.instead
 			bad := p.client.FinishRecord(append(p.client.BeginRecord(nil), "bad"...), 0)
-			p.client.current.cid = agreed
+			p.client.records.current.cid = agreed
 			before := p.server.Stats()
 			p.deliver(p.server, bad)
 			if got := p.got[p.server]; slices.Contains(got, "bad") != test.accepted {
@@ -241,7 +241,7 @@ func TestConnectionIDRefused(t *testing.T) {
 			if (after.Malformed+after.Rejected == before.Malformed+before.Rejected) != test.accepted {
 				t.Errorf("counted %+v, then %+v", before, after)
 			}
-			if d, ok := p.server.AppendHandshake(p.now, nil, p.limit); ok {
+			if d, ok := p.server.AppendDatagram(p.now, nil, p.limit); ok {
 				t.Errorf("answered with %x", d)
 			}
 			p.exchange()
@@ -295,7 +295,7 @@ func TestConnectionIDUpdates(t *testing.T) {
 			}
 			p.sendMessage(p.client, typeRequestConnectionID, []byte{1})
 			p.run() // the answer is acknowledged, and another is given
-			if p.server.Err() != nil || len(p.server.out.messages) > 0 || p.server.cidsDue {
+			if p.server.Err() != nil || p.server.out.outstanding() || p.server.rekey.cidsDue {
 				t.Errorf("a later request: %v, %d messages unacknowledged", p.server.Err(), len(p.server.out.messages))
 			}
 		})
@@ -312,7 +312,7 @@ func TestConnectionIDRequests(t *testing.T) {
 		last := p.wire[len(p.wire)-1]
 		p.wire = p.wire[:len(p.wire)-1]
 		p.deliver(last.to, last.data)
-		p.server.AppendHandshake(p.now, nil, p.limit)
+		p.server.AppendDatagram(p.now, nil, p.limit)
 	}
 	var a *AlertError
 	if !errors.As(p.server.Err(), &a) || a.Alert != AlertTooManyCIDsRequested {
@@ -347,17 +347,17 @@ func TestPeekAndNewest(t *testing.T) {
 			{"third", record(), true},
 			{"nothing", nil, false},
 		} {
-			p.server.ReadRecord(p.now, step.rec)
+			p.server.HandleRecord(p.now, step.rec)
 			if got := p.server.Newest(); got != step.want {
-				t.Errorf("%v, %s: newest %t", p.server.version, step.why, got)
+				t.Errorf("%v, %s: newest %t", p.server.agreed.version, step.why, got)
 			}
 		}
 		// Data that was kept comes with a datagram that is not its own.
 		forged = record()
 		p.server.early = [][]byte{record()}
 		forged[len(forged)-1] ^= 1
-		if data, _ := p.server.ReadRecord(p.now, forged); string(data) != "x" || p.server.Newest() {
-			t.Errorf("%v, kept: %q, newest %t", p.server.version, data, p.server.Newest())
+		if data, _ := p.server.HandleRecord(p.now, forged); string(data) != "x" || p.server.Newest() {
+			t.Errorf("%v, kept: %q, newest %t", p.server.agreed.version, data, p.server.Newest())
 		}
 	}
 }

@@ -250,11 +250,6 @@ func (cfg *Config) speaks(v Version) bool {
 	return !v.newer(cfg.MaxVersion) && !cfg.MinVersion.newer(v)
 }
 
-// signer is the key of our certificate, which check looked at.
-func (cfg *Config) signer() crypto.Signer {
-	return cfg.Certificate.PrivateKey.(crypto.Signer)
-}
-
 // suites lists what may be used in version, the preferred first.
 func (cfg *Config) suites(version Version) iter.Seq[suite] {
 	return func(yield func(suite) bool) {

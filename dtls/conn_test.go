@@ -61,12 +61,12 @@ func TestClose(t *testing.T) {
 func TestCloseBeforeAnything(t *testing.T) {
 	p := newPair(t, nil)
 	p.client.Close(p.now)
-	if _, ok := p.client.AppendHandshake(p.now, nil, 1200); ok {
+	if _, ok := p.client.AppendDatagram(p.now, nil, 1200); ok {
 		t.Error("says something before it began")
 	}
 	p.server.Start(p.now)
 	p.server.Close(p.now)
-	if _, ok := p.server.AppendHandshake(p.now, nil, 1200); ok {
+	if _, ok := p.server.AppendDatagram(p.now, nil, 1200); ok {
 		t.Error("a server says something to nobody")
 	}
 }
@@ -186,8 +186,8 @@ func TestEarlyData(t *testing.T) {
 	}
 	// The server's Finished never came, so the client may not send yet; a
 	// record under its keys shows what one that did would look like.
-	rec := append(p.client.current.begin(nil), "early"...)
-	rec, _ = p.client.seal(p.client.current, typeApplicationData, rec, 0)
+	rec := append(p.client.records.current.begin(nil), "early"...)
+	rec, _ = p.client.records.seal(p.client.records.current, typeApplicationData, rec, 0)
 	p.deliver(p.server, rec)
 	if len(p.got[p.server]) != 0 {
 		t.Fatal("data given up before Finished")
@@ -305,7 +305,7 @@ func TestSealOpenDoNotAllocate(t *testing.T) {
 			if len(b) != len(payload)+p.client.Overhead() {
 				t.Fatal("overhead is wrong")
 			}
-			data, _ := p.server.ReadRecord(p.now, b)
+			data, _ := p.server.HandleRecord(p.now, b)
 			if len(data) != len(payload) {
 				t.Fatal("does not open")
 			}
@@ -350,9 +350,9 @@ func TestServerNameConfirmed(t *testing.T) {
 			c.ServerName, s.ServerName = "example.com", own
 		})
 		p.start()
-		hello, _ := p.client.AppendHandshake(p.now, nil, p.limit)
+		hello, _ := p.client.AppendDatagram(p.now, nil, p.limit)
 		p.deliver(p.server, hello)
-		flight, _ := p.server.AppendHandshake(p.now, nil, p.limit)
+		flight, _ := p.server.AppendDatagram(p.now, nil, p.limit)
 		end := 13 + 12 + int(flight[13+3]) // the headers of record and message, whose length is under 256
 		sh, err := parseServerHello(flight[13+12 : end])
 		if err != nil {

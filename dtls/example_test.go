@@ -38,7 +38,7 @@ func Example() {
 
 	read := func(c *dtls.Conn, datagram []byte) {
 		for len(datagram) > 0 {
-			data, n := c.ReadRecord(now, datagram)
+			data, n := c.HandleRecord(now, datagram)
 			if data != nil {
 				fmt.Printf("received %q\n", data)
 			}
@@ -46,10 +46,10 @@ func Example() {
 		}
 	}
 	for !client.Established() || !server.Established() {
-		for d, ok := client.AppendHandshake(now, nil, 1200); ok; d, ok = client.AppendHandshake(now, nil, 1200) {
+		for d, ok := client.AppendDatagram(now, nil, 1200); ok; d, ok = client.AppendDatagram(now, nil, 1200) {
 			read(server, d)
 		}
-		for d, ok := server.AppendHandshake(now, nil, 1200); ok; d, ok = server.AppendHandshake(now, nil, 1200) {
+		for d, ok := server.AppendDatagram(now, nil, 1200); ok; d, ok = server.AppendDatagram(now, nil, 1200) {
 			read(client, d)
 		}
 	}

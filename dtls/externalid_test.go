@@ -70,7 +70,7 @@ func TestExternalSessionIDMessages(t *testing.T) {
 	for _, id := range []string{clientsID, ""} {
 		p := newPair(t, func(client, server *Config) { client.ExternalSessionID = id })
 		p.start()
-		body, err := p.client.hs.hello.marshal()
+		body, err := p.client.offered().hello.marshal()
 		if err != nil || bytes.Contains(body, want) != (id != "") {
 			t.Errorf("id %q: hello %x, err %v", id, body, err)
 		}

@@ -52,7 +52,7 @@ type driver struct {
 
 func (d *driver) flush() {
 	for d.peer != nil {
-		b, ok := d.conn.AppendHandshake(time.Now(), nil, 1200)
+		b, ok := d.conn.AppendDatagram(time.Now(), nil, 1200)
 		if !ok {
 			return
 		}
@@ -89,7 +89,7 @@ func (d *driver) until(what string, cond func() bool) string {
 		}
 		d.peer = from
 		for b := d.buf[:n]; len(b) > 0; {
-			data, n := d.conn.ReadRecord(time.Now(), b)
+			data, n := d.conn.HandleRecord(time.Now(), b)
 			if len(data) > 0 && cond == nil {
 				d.flush()
 				return string(data)

@@ -154,13 +154,13 @@ func FuzzPayload13(f *testing.F) {
 				p.step()
 			}
 			for _, c := range []*Conn{p.client, p.server} {
-				if c.current.epoch == 0 {
+				if c.records.current.epoch == 0 {
 					continue
 				}
-				b, _ := c.seal(c.current, contentType(typ), append(c.current.begin(nil), payload...), 0)
+				b, _ := c.records.seal(c.records.current, contentType(typ), append(c.records.current.begin(nil), payload...), 0)
 				to := p.other(c)
 				p.deliver(to, b)
-				if to.in.size > maxReassembly || len(to.early) > maxEarly || len(to.acks) > maxAcks {
+				if to.in.size > maxReassembly || len(to.early) > maxEarly || len(to.acks.numbers) > maxAcks {
 					t.Fatal("limits passed")
 				}
 			}

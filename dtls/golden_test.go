@@ -144,12 +144,12 @@ func serverAnswersBrowser(t *testing.T, name string, version Version, su CipherS
 	datagrams := loadCapture(t, name).datagrams[:2]
 	slices.Reverse(datagrams) // reordered, too
 	for i, d := range datagrams {
-		if _, ok := c.AppendHandshake(epoch, nil, 1200); ok {
+		if _, ok := c.AppendDatagram(epoch, nil, 1200); ok {
 			t.Fatalf("%s: an answer to %d of 2 fragments", name, i)
 		}
-		c.ReadRecord(epoch, slices.Clone(d.data))
+		c.HandleRecord(epoch, slices.Clone(d.data))
 	}
-	b, ok := c.AppendHandshake(epoch, nil, 1200)
+	b, ok := c.AppendDatagram(epoch, nil, 1200)
 	if !ok || len(b) > 1200 || c.Err() != nil {
 		t.Fatalf("%s: %d bytes, err %v", name, len(b), c.Err())
 	}
@@ -186,8 +186,9 @@ func TestOpenCaptured(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn := &Conn{}
-		read := map[bool]*readEpoch{true: {aeadKey: ck}, false: {aeadKey: sk}}
+		layers := map[bool]*recordLayer{true: {}, false: {}} // by sender: whether it is the client
+		layers[true].addRead(ck, nil)
+		layers[false].addRead(sk, nil)
 		opened := map[contentType]int{}
 		for _, d := range c.datagrams {
 			for b := d.data; len(b) > 0; {
@@ -201,13 +202,13 @@ func TestOpenCaptured(t *testing.T) {
 				if h.epoch != 1 {
 					continue
 				}
-				again := bytes.Clone(rec)
-				payload, ok := conn.open(read[d.client], &h, rec)
+				again, l := bytes.Clone(rec), layers[d.client]
+				payload, ok := l.open(l.newest(), &h, rec)
 				if !ok || len(payload) == 0 {
 					t.Fatalf("%s: record %d of type %d does not open", name, h.seq, h.typ)
 				}
 				opened[h.typ]++
-				if _, ok := conn.open(read[d.client], &h, again); ok {
+				if _, ok := l.open(l.newest(), &h, again); ok {
 					t.Fatalf("%s: record %d opens twice", name, h.seq)
 				}
 			}
@@ -218,9 +219,8 @@ func TestOpenCaptured(t *testing.T) {
 	}
 }
 
-// TestOpenCaptured13 opens every record of a captured DTLS 1.3 connection
-// with the secrets of its key log: Firefox's sealing, our opening. The log
-// also holds for the exporter.
+// TestOpenCaptured13 opens every record of a captured DTLS 1.3 connection of Firefox
+// with the secrets of its key log.
 func TestOpenCaptured13(t *testing.T) {
 	c := loadCapture(t, "firefox-13")
 	var su suite
@@ -234,17 +234,17 @@ func TestOpenCaptured13(t *testing.T) {
 		}
 		su, _ = suiteByID(h.suite)
 	}
-	conns := map[bool]*Conn{true: {}, false: {}} // by who sent
+	layers := map[bool]*recordLayer{true: {}, false: {}} // by sender: whether it is the client
 	for client, labels := range map[bool][]string{
 		true:  {"CLIENT_HANDSHAKE_TRAFFIC_SECRET", "CLIENT_TRAFFIC_SECRET_0"},
 		false: {"SERVER_HANDSHAKE_TRAFFIC_SECRET", "SERVER_TRAFFIC_SECRET_0"},
 	} {
-		conn := conns[client]
-		conn.suite = su.id
 		for i, label := range labels {
-			if err := conn.setReadKeys(epochHandshake+uint16(i), c.keys[label]); err != nil {
+			k, err := su.trafficKeys(newKDF(su.hash), epochHandshake+uint16(i), c.keys[label])
+			if err != nil {
 				t.Fatal(err)
 			}
+			layers[client].addRead(k, c.keys[label])
 		}
 	}
 	opened := map[contentType]int{}
@@ -260,14 +260,14 @@ func TestOpenCaptured13(t *testing.T) {
 			if !h.unified {
 				continue
 			}
-			conn := conns[d.client]
+			l := layers[d.client]
 			again, same := bytes.Clone(rec), h
-			payload, ok := conn.open(conn.readEpochOf(&h), &h, rec)
+			payload, ok := l.open(l.readEpochOf(&h), &h, rec)
 			if !ok || len(payload) == 0 {
 				t.Fatalf("datagram %d: record of epoch %d does not open", i, h.epoch)
 			}
 			opened[h.typ]++
-			if _, ok := conn.open(conn.readEpochOf(&same), &same, again); ok {
+			if _, ok := l.open(l.readEpochOf(&same), &same, again); ok {
 				t.Fatalf("datagram %d: opens twice", i)
 			}
 		}

@@ -23,13 +23,13 @@ func TestHalfOpenMemory(t *testing.T) {
 		p.client.Start(epoch)
 		var hello [][]byte
 		for {
-			d, ok := p.client.AppendHandshake(epoch, nil, 1200)
+			d, ok := p.client.AppendDatagram(epoch, nil, 1200)
 			if !ok {
 				break
 			}
 			hello = append(hello, d)
 		}
-		cfg := *p.server.cfg
+		cfg := *p.server.hs.cfg
 		servers := make([]*Conn, conns)
 		buf := make([]byte, 0, 1200)
 		before := heap()
@@ -40,9 +40,9 @@ func TestHalfOpenMemory(t *testing.T) {
 			}
 			s.Start(epoch)
 			for _, d := range hello {
-				s.ReadRecord(epoch, append(buf, d...))
+				s.HandleRecord(epoch, append(buf, d...))
 			}
-			flight, ok := s.AppendHandshake(epoch, buf, 1200)
+			flight, ok := s.AppendDatagram(epoch, buf, 1200)
 			if !ok || len(flight) == 0 {
 				t.Fatalf("no answer: %v", s.Err())
 			}

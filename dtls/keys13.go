@@ -130,15 +130,18 @@ func (s *schedule13) derive(label string, transcript []byte) []byte {
 	return s.kdf.expandLabel(s.secret, label, transcript, s.kdf.hash.Size())
 }
 
-// trafficKeys derives the keys of an epoch from its traffic secret
-// (RFC 8446 §7.3, RFC 9147 §4.2.3).
-func (su *suite) trafficKeys(d *kdf, secret []byte) (k aeadKey, err error) {
-	k.kind, k.unified = su.aead, true
+// trafficKeys derives the keys of an epoch from its traffic secret (RFC 8446 §7.3,
+// RFC 9147 §4.2.3).
+func (su *suite) trafficKeys(d *kdf, epoch uint16, secret []byte) (k aeadKey, err error) {
+	k.kind, k.unified, k.epoch = su.aead, true, epoch
 	k.key = make([]byte, 0, 2*su.keyLen)
 	k.key = append(k.key, d.expandLabel(secret, "key", nil, su.keyLen)...)
 	k.key = append(k.key, d.expandLabel(secret, "sn", nil, su.keyLen)...)
 	copy(k.iv[:], d.expandLabel(secret, "iv", nil, len(k.iv)))
-	return k, k.wake()
+	if err := k.prepare(); err != nil {
+		return k, fatal(AlertInternalError, "keys: %w", err)
+	}
+	return k, nil
 }
 
 // nextTrafficSecret derives the traffic secret after a KeyUpdate (RFC 8446 §7.2).

@@ -90,8 +90,8 @@ func TestOldKeysExpire(t *testing.T) {
 			p.run()
 			p.send(p.client, "new")
 			p.run()
-			used := p.server.oldKeysUntil.Add(-oldKeysLife)
-			data, _ := p.server.ReadRecord(used.Add(test.after), late)
+			used := p.server.records.oldKeysUntil.Add(-oldKeysLife)
+			data, _ := p.server.HandleRecord(used.Add(test.after), late)
 			if (string(data) == "late") != test.late {
 				t.Errorf("got %q", data)
 			}

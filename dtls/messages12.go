@@ -141,23 +141,23 @@ func marshalCertificateRequest12(schemes []SignatureScheme) ([]byte, error) {
 }
 
 // parseCertificateRequest12 returns what the server accepts.
-func parseCertificateRequest12(body []byte) (*wanted, error) {
-	w := &wanted{version: VersionDTLS12, auth: []authKind{}}
+func parseCertificateRequest12(body []byte) (*acceptedCertificates, error) {
+	a := &acceptedCertificates{version: VersionDTLS12, auth: []authKind{}}
 	s := cryptobyte.String(body)
 	var types cryptobyte.String
-	if !s.ReadUint8LengthPrefixed(&types) || len(types) == 0 || !readUint16s(&s, &w.schemes) ||
-		!readAuthorities(&s, &w.authorities) || len(s) != 0 {
+	if !s.ReadUint8LengthPrefixed(&types) || len(types) == 0 || !readUint16s(&s, &a.schemes) ||
+		!readAuthorities(&s, &a.authorities) || len(s) != 0 {
 		return nil, errDecode
 	}
 	for _, t := range types {
 		switch t {
 		case certTypeRSASign:
-			w.auth = append(w.auth, authRSA)
+			a.auth = append(a.auth, authRSA)
 		case certTypeECDSASign:
-			w.auth = append(w.auth, authECDSA)
+			a.auth = append(a.auth, authECDSA)
 		}
 	}
-	return w, nil
+	return a, nil
 }
 
 // marshalClientKeyExchange writes RFC 8422 §5.7's message.

@@ -42,7 +42,7 @@ func marshalCertificateRequest13(schemes []SignatureScheme) ([]byte, error) {
 }
 
 // parseCertificateRequest13 returns what the server accepts.
-func parseCertificateRequest13(body []byte) (*wanted, error) {
+func parseCertificateRequest13(body []byte) (*acceptedCertificates, error) {
 	s := cryptobyte.String(body)
 	var context cryptobyte.String
 	if !s.ReadUint8LengthPrefixed(&context) || len(s) == 0 {
@@ -58,7 +58,7 @@ func parseCertificateRequest13(body []byte) (*wanted, error) {
 	if e.schemes == nil {
 		return nil, fatal(AlertMissingExtension, "CertificateRequest without signature_algorithms")
 	}
-	return &wanted{version: VersionDTLS13, schemes: e.schemes, authorities: e.authorities}, nil
+	return &acceptedCertificates{version: VersionDTLS13, schemes: e.schemes, authorities: e.authorities}, nil
 }
 
 // marshalCertificates13 writes RFC 8446 §4.4.2's message, with no context and

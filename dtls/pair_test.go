@@ -153,7 +153,7 @@ func (p *pair) transmit(c *Conn, d []byte) {
 func (p *pair) flush() {
 	for _, c := range []*Conn{p.client, p.server} {
 		for {
-			d, ok := c.AppendHandshake(p.now, nil, p.limit)
+			d, ok := c.AppendDatagram(p.now, nil, p.limit)
 			if !ok {
 				break
 			}
@@ -177,7 +177,7 @@ func (p *pair) flush() {
 func (p *pair) deliver(c *Conn, d []byte) {
 	d = slices.Clone(d)
 	for len(d) > 0 {
-		data, n := c.ReadRecord(p.now, d)
+		data, n := c.HandleRecord(p.now, d)
 		if n < 1 {
 			p.t.Fatal("ReadRecord made no progress")
 		}
@@ -220,7 +220,7 @@ func (p *pair) step() bool {
 	}
 	for _, c := range []*Conn{p.client, p.server} {
 		c.Advance(p.now)
-		if at := c.NextTimeout(); !at.IsZero() && !at.After(p.now) && !c.out.sending() {
+		if at := c.NextTimeout(); !at.IsZero() && !at.After(p.now) && !c.out.pending() {
 			p.t.Fatalf("deadline %v not after now %v", at, p.now)
 		}
 	}
@@ -244,7 +244,7 @@ func (p *pair) run() {
 func (p *pair) idle() bool {
 	quiet := len(p.wire) == 0
 	for _, c := range []*Conn{p.client, p.server} {
-		quiet = quiet && c.Established() && c.retransmitAt.IsZero() && c.ackAt.IsZero()
+		quiet = quiet && c.Established() && !c.out.timed() && c.acks.nextTimeout().IsZero()
 	}
 	return quiet
 }
@@ -489,4 +489,17 @@ func TestWrongFingerprint(t *testing.T) {
 			t.Errorf("%s: established", side)
 		}
 	}
+}
+
+// offered returns what a client in its handshake has offered.
+func (c *Conn) offered() *offer {
+	switch r := c.hs.role.(type) {
+	case *client:
+		return r.offer
+	case *client12:
+		return r.offer
+	case *client13:
+		return r.offer
+	}
+	return nil
 }

@@ -27,7 +27,7 @@ func TestPathLost(t *testing.T) {
 		t.Errorf("established %v, after %v", p.client.Established(), took)
 	}
 	p.client.PathLost(p.now)
-	if b, ok := p.client.AppendHandshake(p.now, nil, 1200); ok {
+	if b, ok := p.client.AppendDatagram(p.now, nil, 1200); ok {
 		t.Errorf("a flight that was answered is sent again: %x", b)
 	}
 }

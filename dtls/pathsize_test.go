@@ -61,8 +61,8 @@ func TestOneLossShortensNothing(t *testing.T) {
 		}
 		p.connect()
 		for _, c := range []*Conn{p.client, p.server} {
-			if c.datagramLimit != 0 || c.PathSize() < p.limit-recordHeaderLen {
-				t.Errorf("datagram %d lost: limit %d, PathSize %d", lost, c.datagramLimit, c.PathSize())
+			if c.out.sizeLimit != 0 || c.PathSize() < p.limit-recordHeaderLen {
+				t.Errorf("datagram %d lost: limit %d, PathSize %d", lost, c.out.sizeLimit, c.PathSize())
 			}
 		}
 	}

@@ -43,7 +43,7 @@ func TestForgedAlertAndLoss(t *testing.T) {
 	const seeds = 300
 	for _, version := range []func(client, server *Config){only12, only13} {
 		p := newPair(t, version)
-		client, server := *p.client.cfg, *p.server.cfg
+		client, server := *p.client.hs.cfg, *p.server.hs.cfg
 		failed := 0
 		for seed := range uint64(seeds) {
 			rng := rand.New(rand.NewPCG(seed, 2))

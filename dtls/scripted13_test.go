@@ -11,7 +11,7 @@ import (
 // helloOf lets the client of p make its ClientHello, changed, as a record.
 func helloOf(t *testing.T, p *pair, seq uint16, change func(h *clientHello)) []byte {
 	t.Helper()
-	h := p.client.hs.hello
+	h := p.client.offered().hello
 	h.suites = slices.Clone(h.suites)
 	if change != nil {
 		change(&h)
@@ -146,8 +146,8 @@ func TestVersions(t *testing.T) {
 			if !errors.As(p.client.Err(), &a) || a.Alert != AlertProtocolVersion || !a.Remote {
 				t.Errorf("%v: %v", tc, p.client.Err())
 			}
-		case !p.client.Established() || !p.server.Established() || p.client.version != tc.want || p.server.version != tc.want:
-			t.Errorf("%v: client %v %v, server %v %v", tc, p.client.version, p.client.Err(), p.server.version, p.server.Err())
+		case !p.client.Established() || !p.server.Established() || p.client.agreed.version != tc.want || p.server.agreed.version != tc.want:
+			t.Errorf("%v: client %v %v, server %v %v", tc, p.client.agreed.version, p.client.Err(), p.server.agreed.version, p.server.Err())
 		}
 	}
 }
@@ -186,7 +186,7 @@ func TestRetryWithCookie(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := p.client.hs.hello
+	before := p.client.offered().hello
 	share := before.extensions.keyShares[0]
 	p.deliver(p.client, plaintext(typeServerHello, 0, body))
 	if p.client.Err() != nil {
@@ -220,7 +220,7 @@ func TestRetriedHelloMustKeep(t *testing.T) {
 		})
 		p.start()
 		p.deliver(p.server, helloOf(t, p, 0, nil))
-		if p.server.Err() != nil || !p.server.retried {
+		if p.server.Err() != nil || !p.server.agreed.retried {
 			t.Fatalf("%s: no HelloRetryRequest; %v", tc.why, p.server.Err())
 		}
 		p.deliver(p.server, helloOf(t, p, 1, tc.change))
@@ -233,7 +233,7 @@ func TestRetriedHelloMustKeep(t *testing.T) {
 func TestPlaintextUnderKeys(t *testing.T) {
 	p := newPair(t, only13)
 	p.start()
-	for p.client.readEpoch(epochHandshake) == nil && p.server.readEpoch(epochHandshake) == nil {
+	for p.client.records.readEpoch(epochHandshake) == nil && p.server.records.readEpoch(epochHandshake) == nil {
 		p.step()
 	}
 	for seq := range uint16(6) {

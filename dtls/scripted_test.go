@@ -23,7 +23,7 @@ func wantAlert(t *testing.T, why string, c *Conn, want Alert) {
 		t.Errorf("%s: err %v, want %v", why, c.Err(), want)
 		return
 	}
-	b, ok := c.AppendHandshake(epoch, nil, 1200)
+	b, ok := c.AppendDatagram(epoch, nil, 1200)
 	if !ok || b[0] != byte(typeAlert) || b[len(b)-2] != levelFatal || b[len(b)-1] != byte(want) {
 		t.Errorf("%s: sends %x", why, b)
 	}
@@ -59,7 +59,7 @@ func TestServerRefusesHello(t *testing.T) {
 			server.ALPN = []string{"webrtc"}
 		})
 		p.start()
-		h := p.client.hs.hello
+		h := p.client.offered().hello
 		tc.change(&h)
 		body, err := h.marshal()
 		if err != nil {
@@ -86,7 +86,7 @@ func TestServerTakesHello(t *testing.T) {
 	} {
 		p := newPair(t, only12)
 		p.start()
-		h := p.client.hs.hello
+		h := p.client.offered().hello
 		h.suites = slices.Clone(h.suites)
 		tc.change(&h)
 		body, err := h.marshal()
@@ -94,7 +94,7 @@ func TestServerTakesHello(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.deliver(p.server, plaintext(typeClientHello, 0, body))
-		if _, ok := p.server.AppendHandshake(epoch, nil, 1200); !ok || p.server.Err() != nil {
+		if _, ok := p.server.AppendDatagram(epoch, nil, 1200); !ok || p.server.Err() != nil {
 			t.Errorf("%s: %v", tc.why, p.server.Err())
 		}
 	}
@@ -123,7 +123,7 @@ func TestClientRefusesHello(t *testing.T) {
 			client.ALPN, client.SRTPProfiles, client.Strict = []string{"webrtc"}, []uint16{1}, true
 		})
 		p.start()
-		p.client.AppendHandshake(epoch, nil, 1200)
+		p.client.AppendDatagram(epoch, nil, 1200)
 		h := &serverHello{version: VersionDTLS12, suite: TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
 			extensions: helloExtensions{extendedMasterSecret: true}}
 		tc.change(h)
@@ -163,10 +163,10 @@ func TestWrongMessage(t *testing.T) {
 func TestHelloVerifyRequest(t *testing.T) {
 	p := newPair(t, strictly(only12))
 	p.client.Start(epoch)
-	first, _ := p.client.AppendHandshake(epoch, nil, 1200)
+	first, _ := p.client.AppendDatagram(epoch, nil, 1200)
 	body := append([]byte{0xfe, 0xff, 4}, "salt"...)
 	p.deliver(p.client, plaintext(typeHelloVerifyRequest, 0, body))
-	second, ok := p.client.AppendHandshake(epoch, nil, 1200)
+	second, ok := p.client.AppendDatagram(epoch, nil, 1200)
 	if !ok || len(second) != len(first)+4 {
 		t.Fatalf("%d bytes, then %d", len(first), len(second))
 	}
@@ -175,10 +175,10 @@ func TestHelloVerifyRequest(t *testing.T) {
 	if err != nil || f.seq != 1 || string(h.cookie) != "salt" {
 		t.Fatalf("seq %d, cookie %q, err %v", f.seq, h.cookie, err)
 	}
-	if m := p.client.hs.sent; m.seq != 1 || !slices.Equal(m.body, f.data) || p.client.hs.transcript.messages != nil {
+	if m := p.client.offered().sent; m.seq != 1 || !slices.Equal(m.body, f.data) || p.client.hs.transcript.messages != nil {
 		t.Error("the transcript has more than the second hello")
 	}
-	for seq := range uint16(maxHelloRetries) {
+	for seq := range uint16(maxCookies) {
 		p.deliver(p.client, plaintext(typeHelloVerifyRequest, seq+1, body))
 	}
 	wantAlert(t, "a server that never has enough", p.client, AlertUnexpectedMessage)
@@ -190,30 +190,30 @@ func TestHelloVerifyRequest(t *testing.T) {
 func TestForgedHelloVerifyRequest(t *testing.T) {
 	for _, overtaken := range []bool{false, true} {
 		p := newPair(t, only12)
-		gate, err := NewGate(Config{Certificate: p.server.cfg.Certificate, Fingerprints: p.server.cfg.Fingerprints, MaxVersion: VersionDTLS12})
+		gate, err := NewAddressValidator(Config{Certificate: p.server.hs.cfg.Certificate, Fingerprints: p.server.hs.cfg.Fingerprints, MaxVersion: VersionDTLS12})
 		if err != nil {
 			t.Fatal(err)
 		}
 		addr := []byte("there")
 		p.client.Start(p.now)
-		first, _ := p.client.AppendHandshake(p.now, nil, 1200)
-		request, _ := gate.Admit(p.now, addr, first, nil)
+		first, _ := p.client.AppendDatagram(p.now, nil, 1200)
+		request, _ := gate.HandleHello(p.now, addr, first, nil)
 		p.deliver(p.client, plaintext(typeHelloVerifyRequest, 0, append([]byte{0xfe, 0xff, 6}, "forged"...)))
-		misled, _ := p.client.AppendHandshake(p.now, nil, 1200)
+		misled, _ := p.client.AppendDatagram(p.now, nil, 1200)
 		if !overtaken {
-			request, _ = gate.Admit(p.now, addr, misled, nil)
+			request, _ = gate.HandleHello(p.now, addr, misled, nil)
 		}
 		p.deliver(p.client, request)
 		p.deliver(p.client, request) // once more makes nothing go again
 		var conn *Conn
-		second, ok := p.client.AppendHandshake(p.now, nil, 1200)
+		second, ok := p.client.AppendDatagram(p.now, nil, 1200)
 		if ok {
-			_, conn = gate.Admit(p.now, addr, second, nil)
+			_, conn = gate.HandleHello(p.now, addr, second, nil)
 		}
 		if conn == nil {
 			t.Fatalf("overtaken %v: no hello with the server's cookie, %v", overtaken, p.client.Err())
 		}
-		if _, more := p.client.AppendHandshake(p.now, nil, 1200); more {
+		if _, more := p.client.AppendDatagram(p.now, nil, 1200); more {
 			t.Error("a repetition of the same request is answered")
 		}
 		p.server = conn
@@ -227,7 +227,7 @@ func TestForgedHelloVerifyRequest(t *testing.T) {
 	for i := range byte(10) {
 		p.deliver(p.client, plaintext(typeHelloVerifyRequest, 0, []byte{0xfe, 0xff, 1, i}))
 	}
-	if n := p.client.hs.retries; n != maxHelloRetries {
+	if n := p.client.offered().cookies; n != maxCookies {
 		t.Errorf("%d requests followed", n)
 	}
 }
@@ -241,9 +241,9 @@ func TestRenegotiationRefused(t *testing.T) {
 		from *Conn
 		typ  handshakeType
 	}{{p.server, typeHelloRequest}, {p.client, typeClientHello}} {
-		b := tc.from.current.begin(nil)
+		b := tc.from.records.current.begin(nil)
 		b = appendFragmentHeader(b, tc.typ, 0, 9, 0, 0)
-		b, _ = tc.from.seal(tc.from.current, typeHandshake, b, 0)
+		b, _ = tc.from.records.seal(tc.from.records.current, typeHandshake, b, 0)
 		n := p.sent
 		p.deliver(p.other(tc.from), b)
 		p.run()

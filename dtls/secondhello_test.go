@@ -37,7 +37,7 @@ func TestVersionAfterRetryRequest(t *testing.T) {
 		p.start()
 		p.flush()
 		p.step() // the server has asked for another share
-		if !p.server.retried {
+		if !p.server.agreed.retried {
 			t.Fatal("no HelloRetryRequest")
 		}
 		p.wire = nil
@@ -46,7 +46,7 @@ func TestVersionAfterRetryRequest(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.client.Start(p.now)
-		p.client.hs.sent.seq, p.client.out.messages[0].seq, p.client.nextSend, p.client.in.next = 1, 1, 2, 1
+		p.client.offered().sent.seq, p.client.out.messages[0].seq, p.client.out.nextSeq, p.client.in.next = 1, 1, 2, 1
 		for range 200 {
 			if !p.step() {
 				break
@@ -84,24 +84,24 @@ func TestSecondClientHello(t *testing.T) {
 				client.Strict, server.Strict = true, true
 			})
 			p.client.Start(p.now)
-			hello, _ := p.client.AppendHandshake(p.now, nil, 1400)
-			var gate *Gate
+			hello, _ := p.client.AppendDatagram(p.now, nil, 1400)
+			var gate *AddressValidator
 			if stateless {
 				var err error
-				if gate, err = NewGate(*p.server.cfg); err != nil {
+				if gate, err = NewAddressValidator(*p.server.hs.cfg); err != nil {
 					t.Fatal(err)
 				}
-				retry, _ := gate.Admit(p.now, []byte("address"), hello, nil)
+				retry, _ := gate.HandleHello(p.now, []byte("address"), hello, nil)
 				p.deliver(p.client, retry)
 			} else {
 				p.server.Start(p.now)
-				for ; len(hello) > 0; hello, _ = p.client.AppendHandshake(p.now, nil, 1400) {
+				for ; len(hello) > 0; hello, _ = p.client.AppendDatagram(p.now, nil, 1400) {
 					p.deliver(p.server, hello)
 				}
-				retry, _ := p.server.AppendHandshake(p.now, nil, 1400)
+				retry, _ := p.server.AppendDatagram(p.now, nil, 1400)
 				p.deliver(p.client, retry)
 			}
-			h := p.client.hs.hello
+			h := p.client.offered().hello
 			h.suites = slices.Clone(h.suites)
 			test.change(&h)
 			body, err := h.marshal()
@@ -110,7 +110,7 @@ func TestSecondClientHello(t *testing.T) {
 			}
 			second := plaintext(typeClientHello, 1, body)
 			if stateless {
-				if _, p.server = gate.Admit(p.now, []byte("address"), second, nil); p.server == nil {
+				if _, p.server = gate.HandleHello(p.now, []byte("address"), second, nil); p.server == nil {
 					if test.want != AlertIllegalParameter {
 						t.Errorf("%s: the gate let no one in", test.name)
 					}
@@ -157,7 +157,7 @@ func TestServerHelloAfterRetry(t *testing.T) {
 	} {
 		p := newPair(t, func(client, server *Config) { client.Strict = true })
 		p.client.Start(p.now)
-		for _, ok := p.client.AppendHandshake(p.now, nil, 1400); ok; _, ok = p.client.AppendHandshake(p.now, nil, 1400) {
+		for _, ok := p.client.AppendDatagram(p.now, nil, 1400); ok; _, ok = p.client.AppendDatagram(p.now, nil, 1400) {
 		}
 		p.deliver(p.client, plaintext(test.typ, 0, test.first))
 		if p.client.Err() != nil {

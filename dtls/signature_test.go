@@ -2,7 +2,6 @@ package dtls
 
 import (
 	"bytes"
-	"crypto"
 	"crypto/rand"
 	"testing"
 )
@@ -22,12 +21,13 @@ func TestSignatureRandomness(t *testing.T) {
 		{"Ed25519", VersionDTLS13, false},
 		{"RSA", VersionDTLS13, true},
 	} {
-		cfg := Config{Certificate: testCertificate(t, tc.kind), Rand: rand.Reader}
-		public := cfg.Certificate.PrivateKey.(crypto.Signer).Public()
+		cert := testCertificate(t, tc.kind)
+		h := &handshake{cfg: &Config{Rand: rand.Reader}, certificate: cert, agreed: &agreement{version: tc.version}}
+		public := publicKey(cert)
 		message := []byte("message")
 		var signatures [2][]byte
 		for i := range signatures {
-			scheme, signature, err := cfg.sign(tc.version, defaultSchemes(), message)
+			scheme, signature, err := h.sign(defaultSchemes(), message)
 			if err != nil {
 				t.Fatalf("%s, %v: %v", tc.kind, tc.version, err)
 			}

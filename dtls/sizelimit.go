@@ -1,55 +1,54 @@
 package dtls
 
-// minSizeLimit is the least that record_size_limit may say (RFC 8449 §4).
+// minSizeLimit is the lowest value of record_size_limit (RFC 8449 §4).
 const minSizeLimit = 64
 
-// chooseSizeLimit is a server's answer to a client's record_size_limit: each
-// end names what it wants to get. A client may name more than there is; a
-// later version could have it.
-func (c *Conn) chooseSizeLimit(client uint16) (own uint16, err error) {
+// chooseSizeLimit answers a client's record_size_limit: each end says what it accepts. A
+// client may say more than the version allows, since a later version could allow it.
+func (a *agreement) chooseSizeLimit(client uint16) (own uint16, err error) {
 	if client < minSizeLimit {
 		return 0, fatal(AlertIllegalParameter, "client limits records to %d bytes", client)
 	}
-	c.sizeLimit = client
-	c.ownLimit = min(c.ownSizeLimit(), c.maxSizeLimit())
-	return c.ownLimit, nil
+	a.sizeLimit = client
+	a.ownLimit = min(a.ownSizeLimit(), a.maxSizeLimit())
+	return a.ownLimit, nil
 }
 
-// acceptSizeLimit is for a client what chooseSizeLimit is for a server, which
-// must not name more than there is.
-func (c *Conn) acceptSizeLimit(server uint16) error {
-	if server < minSizeLimit || server > c.maxSizeLimit() {
+// acceptSizeLimit takes a server's answer. A server must not say more than the version
+// allows.
+func (a *agreement) acceptSizeLimit(server uint16) error {
+	if server < minSizeLimit || server > a.maxSizeLimit() {
 		return fatal(AlertIllegalParameter, "server limits records to %d bytes", server)
 	}
-	c.sizeLimit = server
+	a.sizeLimit = server
 	return nil
 }
 
-// ownSizeLimit is what the far end is asked for.
-func (c *Conn) ownSizeLimit() uint16 {
-	if c.ownLimit == 0 {
+// ownSizeLimit is the limit on the peer's records.
+func (a *agreement) ownSizeLimit() uint16 {
+	if a.ownLimit == 0 {
 		return maxPlaintext + 1
 	}
-	return c.ownLimit
+	return a.ownLimit
 }
 
-// maxSizeLimit is the most that an end of the version at hand may ask for: in
-// DTLS 1.3 the content type counts.
-func (c *Conn) maxSizeLimit() uint16 {
-	if c.version == VersionDTLS13 {
+// maxSizeLimit is the largest limit of the negotiated version. In DTLS 1.3 the content
+// type counts.
+func (a *agreement) maxSizeLimit() uint16 {
+	if a.version == VersionDTLS13 {
 		return maxPlaintext + 1
 	}
 	return maxPlaintext
 }
 
-// tooLong tells whether a record under keys, with length bytes after its
-// header, is longer than what was agreed on. Padding and content type count.
-func (c *Conn) tooLong(r *readEpoch, length int) bool {
-	return r.kind != noAEAD && c.sizeLimit != 0 && length-r.explicit()-aeadTagLen > int(c.ownSizeLimit())
+// tooLong reports whether a record of r with length bytes after its header is longer
+// than negotiated. Padding and content type count.
+func (a *agreement) tooLong(r *readEpoch, length int) bool {
+	return r.kind != noAEAD && a.sizeLimit != 0 && length-r.explicitNonceLen()-aeadTagLen > int(a.ownSizeLimit())
 }
 
-// maxPayload is how long the payload of a record may be, if the far end wants
-// none longer than limit; 0 for any. Records without keys are not limited.
+// maxPayload returns the maximum length of the payload of a record, if the peer limits
+// records to limit bytes; 0: it does not. Records in plaintext are not limited.
 func (k *aeadKey) maxPayload(limit uint16) int {
 	n := maxPlaintext
 	if k.kind != noAEAD && limit != 0 {
@@ -64,12 +63,3 @@ func (k *aeadKey) maxPayload(limit uint16) int {
 	}
 	return min(n, maxPlaintext)
 }
-
-// MaxPayload is the most application data that one record may have: 2^14
-// bytes, or what the far end's record_size_limit says (RFC 8449).
-func (c *Conn) MaxPayload() int { return c.current.maxPayload(c.sizeLimit) }
-
-// PeerRecordSizeLimit is the longest record, in bytes of plaintext, that the
-// far end has said to accept (RFC 8449 §4); 0: it has said nothing. A server
-// says so only to a client with a RecordSizeLimit of its own.
-func (c *Conn) PeerRecordSizeLimit() int { return int(c.sizeLimit) }

@@ -43,8 +43,8 @@ func TestRecordSizeLimit(t *testing.T) {
 					t.Errorf("%d bytes too many: record of %d bytes", more, len(got))
 				}
 				// A far end that does not obey.
-				b := append(p.server.current.begin(nil), payload...)
-				b, _ = p.server.seal(p.server.current, typeApplicationData, b, 0)
+				b := append(p.server.records.current.begin(nil), payload...)
+				b, _ = p.server.records.seal(p.server.records.current, typeApplicationData, b, 0)
 				p.transmit(p.server, b)
 				p.run()
 				var alert *AlertError
@@ -76,11 +76,11 @@ func TestBadRecordSizeLimit(t *testing.T) {
 		{VersionDTLS13, maxPlaintext + 2, true, false},
 		{VersionDTLS13, 0xffff, true, false},
 	} {
-		c := &Conn{version: test.version}
-		if err := c.acceptSizeLimit(test.limit); (err == nil) != test.client {
+		a := &agreement{version: test.version}
+		if err := a.acceptSizeLimit(test.limit); (err == nil) != test.client {
 			t.Errorf("%v, server says %d: %v", test.version, test.limit, err)
 		}
-		if _, err := c.chooseSizeLimit(test.limit); (err == nil) != test.server {
+		if _, err := a.chooseSizeLimit(test.limit); (err == nil) != test.server {
 			t.Errorf("%v, client says %d: %v", test.version, test.limit, err)
 		}
 	}

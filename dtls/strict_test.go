@@ -56,7 +56,7 @@ func TestStrict(t *testing.T) {
 			to := p.server
 			if test.client {
 				to = p.client
-				to.AppendHandshake(p.now, nil, p.limit)
+				to.AppendDatagram(p.now, nil, p.limit)
 			}
 			for _, r := range test.records {
 				p.deliver(to, r)
@@ -97,14 +97,14 @@ func TestDataUnderHandshakeKeys(t *testing.T) {
 	for _, established := range []bool{false, true} {
 		p := newPair(t, only13)
 		p.start()
-		for p.server.readEpoch(epochHandshake) == nil {
+		for p.server.records.readEpoch(epochHandshake) == nil {
 			p.step()
 		}
-		w := p.server.writeEpoch(epochHandshake)
+		w := p.server.records.writeEpoch(epochHandshake)
 		for established && !p.client.Established() {
 			p.step()
 		}
-		b, _ := p.server.seal(w, typeApplicationData, append(w.begin(nil), "early"...), 0)
+		b, _ := p.server.records.seal(w, typeApplicationData, append(w.begin(nil), "early"...), 0)
 		p.deliver(p.client, b)
 		p.run()
 		var a *AlertError
@@ -119,14 +119,14 @@ func TestDataUnderHandshakeKeys(t *testing.T) {
 func TestAlertForMoreThanFinished(t *testing.T) {
 	p := newPair(t, only13)
 	p.start()
-	for p.server.readEpoch(epochHandshake) == nil {
+	for p.server.records.readEpoch(epochHandshake) == nil {
 		p.step()
 	}
 	// The server's flight is on its way. The extra message must come before
 	// it, to be there when Finished is taken.
-	w := p.server.writeEpoch(epochHandshake)
-	extra := appendFragmentHeader(w.begin(nil), typeFinished, 4, p.server.nextSend, 0, 4)
-	extra, _ = p.server.seal(w, typeHandshake, append(extra, "more"...), 0)
+	w := p.server.records.writeEpoch(epochHandshake)
+	extra := appendFragmentHeader(w.begin(nil), typeFinished, 4, p.server.out.nextSeq, 0, 4)
+	extra, _ = p.server.records.seal(w, typeHandshake, append(extra, "more"...), 0)
 	for _, f := range p.wire[:1] { // with the ServerHello, and so the keys
 		p.deliver(f.to, f.data)
 	}
@@ -150,26 +150,26 @@ func TestRepeatedFinished(t *testing.T) {
 	for !p.client.Established() {
 		p.step()
 	}
-	finished, _ := p.client.AppendHandshake(p.now, nil, p.limit)
+	finished, _ := p.client.AppendDatagram(p.now, nil, p.limit)
 	for len(p.wire) > 0 && finished == nil {
 		finished = bytes.Clone(p.wire[0].data)
 		p.wire = p.wire[1:]
 	}
 	p.deliver(p.server, finished)
-	if _, ok := p.server.AppendHandshake(p.now, nil, p.limit); !ok || !p.server.Established() {
+	if _, ok := p.server.AppendDatagram(p.now, nil, p.limit); !ok || !p.server.Established() {
 		t.Fatalf("not acknowledged; err %v", p.server.Err())
 	}
 	p.client.out.restart()
-	again, ok := p.client.AppendHandshake(p.now, nil, p.limit)
+	again, ok := p.client.AppendDatagram(p.now, nil, p.limit)
 	if !ok {
 		t.Fatal("nothing goes again")
 	}
 	p.deliver(p.server, again)
-	if _, ok := p.server.AppendHandshake(p.now, nil, p.limit); ok {
+	if _, ok := p.server.AppendDatagram(p.now, nil, p.limit); ok {
 		t.Error("acknowledged at once")
 	}
 	p.server.Advance(p.now.Add(time.Second))
-	if _, ok := p.server.AppendHandshake(p.now, nil, p.limit); !ok {
+	if _, ok := p.server.AppendDatagram(p.now, nil, p.limit); !ok {
 		t.Error("not acknowledged")
 	}
 }
@@ -200,12 +200,12 @@ func TestNeedCertificate(t *testing.T) {
 func TestQUICParameters(t *testing.T) {
 	p := newPair(t, strictly(nil))
 	p.start()
-	body, err := p.client.hs.hello.marshal()
+	body, err := p.client.offered().hello.marshal()
 	if err != nil {
 		t.Fatal(err)
 	}
 	body = append(body, 0, byte(extQUIC), 0, 0)
-	at := len(body) - 4 - p.client.hs.hello.extensions.blockLen(body[:len(body)-4])
+	at := len(body) - 4 - p.client.offered().hello.extensions.blockLen(body[:len(body)-4])
 	n := len(body) - at - 2
 	body[at], body[at+1] = byte(n>>8), byte(n)
 	p.deliver(p.server, plaintext(typeClientHello, 0, body))

@@ -130,7 +130,7 @@ func (p *core) handleData(now time.Time, b []byte) (proven bool) {
 	}
 	p.used = now
 	for records := 0; len(b) > 0 && records < dtls.MaxRecords; records++ {
-		data, n := p.dtls.ReadRecord(now, b)
+		data, n := p.dtls.HandleRecord(now, b)
 		proven = proven || p.dtls.Newest()
 		if len(data) > 0 {
 			if p.assoc.State() == sctp.StateClosed {
@@ -273,14 +273,14 @@ func (p *core) appendDatagram(now time.Time, dst []byte, own bool) (b []byte, r 
 // ABORT, close_notify.
 func (p *core) appendRecords(now time.Time, b []byte, limit int) ([]byte, bool) {
 	start := len(b)
-	b, own := p.dtls.AppendHandshake(now, b, limit)
+	b, own := p.dtls.AppendDatagram(now, b, limit)
 	if own && (p.client || p.assoc.State() > sctp.StateCookieWait) {
 		return b, true
 	}
 	b, ok := p.appendRecord(now, b, limit-(len(b)-start))
 	if ok && p.leaving {
 		p.dtls.Close(now)
-		b, _ = p.dtls.AppendHandshake(now, b, limit-(len(b)-start))
+		b, _ = p.dtls.AppendDatagram(now, b, limit-(len(b)-start))
 	}
 	return b, own || ok
 }
@@ -386,7 +386,7 @@ func (p *core) advance(now time.Time) {
 	}
 	p.process(now)
 	if at := p.restAt(); !at.IsZero() && !now.Before(at) {
-		p.dtls.Rest()
+		p.dtls.Release()
 		p.session.Rest()
 		p.used = time.Time{}
 	}

@@ -244,7 +244,7 @@ func (s *shim) handle(c command) error {
 			s.timeouts++
 		}
 		if s.timeouts == maxTimeouts {
-			return errors.New("far end does not answer")
+			return errors.New("peer does not answer")
 		}
 	case opExpect:
 		return s.expectTimeout(c.duration)
@@ -271,7 +271,7 @@ func (s *shim) expectTimeout(want time.Duration) error {
 // read gives a datagram to the connection and echoes its data.
 func (s *shim) read(datagram []byte) error {
 	for len(datagram) > 0 {
-		data, n := s.conn.ReadRecord(s.now, datagram)
+		data, n := s.conn.HandleRecord(s.now, datagram)
 		datagram = datagram[n:]
 		if data == nil {
 			continue
@@ -304,7 +304,7 @@ func (s *shim) write(data []byte) error {
 // settle sends what is to be sent and, once, does what follows the handshake.
 func (s *shim) settle() error {
 	for {
-		b, ok := s.conn.AppendHandshake(s.now, nil, s.mtu)
+		b, ok := s.conn.AppendDatagram(s.now, nil, s.mtu)
 		if !ok {
 			break
 		}

@@ -126,7 +126,7 @@ func (c *Conn) handle(from net.Addr, datagram []byte) {
 	defer c.mu.Unlock()
 	now, newest, size := time.Now(), false, len(datagram)
 	for records := 0; len(datagram) > 0 && records < dtls.MaxRecords; records++ {
-		data, n := c.core.ReadRecord(now, datagram)
+		data, n := c.core.HandleRecord(now, datagram)
 		datagram = datagram[n:]
 		newest = newest || c.core.Newest()
 		if data != nil && len(c.queue) < maxQueued {
@@ -151,7 +151,7 @@ func (c *Conn) tick() {
 // timer. c.mu is held.
 func (c *Conn) settle(now time.Time) {
 	for {
-		b, ok := c.core.AppendHandshake(now, c.out[:0], mtu)
+		b, ok := c.core.AppendDatagram(now, c.out[:0], mtu)
 		if !ok {
 			break
 		}

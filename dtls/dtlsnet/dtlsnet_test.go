@@ -336,7 +336,7 @@ func TestFlood(t *testing.T) {
 			t.Fatal(err)
 		}
 		core.Start(time.Now())
-		hello, _ := core.AppendHandshake(time.Now(), nil, mtu)
+		hello, _ := core.AppendDatagram(time.Now(), nil, mtu)
 		goroutines := runtime.NumGoroutine()
 		before := heap()
 		f := &flood{PacketConn: socket(t), hello: bytes.Clone(hello), finished: make(chan struct{}), stop: make(chan struct{})}

@@ -136,7 +136,7 @@ func (w *wire) take(to netip.AddrPort) [][]byte {
 func (w *wire) run(core *dtls.Conn, from netip.AddrPort, rounds int) {
 	for range rounds {
 		for {
-			d, ok := core.AppendHandshake(time.Now(), nil, mtu)
+			d, ok := core.AppendDatagram(time.Now(), nil, mtu)
 			if !ok {
 				break
 			}
@@ -147,7 +147,7 @@ func (w *wire) run(core *dtls.Conn, from netip.AddrPort, rounds int) {
 		w.in <- datagram{netip.MustParseAddrPort("192.0.2.1:9"), []byte{0}}
 		for _, d := range w.take(from) {
 			for len(d) > 0 {
-				_, n := core.ReadRecord(time.Now(), d)
+				_, n := core.HandleRecord(time.Now(), d)
 				d = d[n:]
 			}
 		}

@@ -33,7 +33,7 @@ const (
 // anybody can repeat a hello.
 type Listener struct {
 	socket net.PacketConn
-	gate   *dtls.Gate
+	gate   *dtls.AddressValidator
 	accept chan *Conn
 	ended  chan struct{}
 
@@ -72,7 +72,7 @@ func (k key) bytes() []byte {
 // Listen accepts connections on socket, which it owns from then on.
 func Listen(socket net.PacketConn, cfg dtls.Config) (*Listener, error) {
 	cfg.KeyLogWriter = SharedKeyLog(cfg.KeyLogWriter)
-	gate, err := dtls.NewGate(cfg)
+	gate, err := dtls.NewAddressValidator(cfg)
 	if err != nil {
 		socket.Close()
 		return nil, err
@@ -100,7 +100,7 @@ func (l *Listener) receive() {
 		to = l.find(k, b[:n], to[:0])
 		if random, ok := dtls.ClientRandom(b[:n]); ok && !slices.ContainsFunc(to, func(c *Conn) bool { return c.random == random }) {
 			var core *dtls.Conn
-			if reply, core = l.gate.Admit(time.Now(), k.bytes(), b[:n], reply[:0]); len(reply) > 0 {
+			if reply, core = l.gate.HandleHello(time.Now(), k.bytes(), b[:n], reply[:0]); len(reply) > 0 {
 				l.socket.WriteTo(reply, addr) // the client asks again if it is lost
 			}
 			if core == nil {

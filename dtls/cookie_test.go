@@ -11,7 +11,7 @@ import (
 
 // gated runs a client against a gate at address addr until the gate lets it
 // in; meddle sees each datagram of the client. It gives the pair from there.
-func gated(t *testing.T, change func(client, server *Config), addr func(i int) string) (*pair, *Gate) {
+func gated(t *testing.T, change func(client, server *Config), addr func(i int) string) (*pair, *AddressValidator) {
 	t.Helper()
 	var server Config
 	p := newPair(t, func(c, s *Config) {
@@ -21,7 +21,7 @@ func gated(t *testing.T, change func(client, server *Config), addr func(i int) s
 		}
 		server = *s
 	})
-	gate, err := NewGate(server)
+	gate, err := NewAddressValidator(server)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,11 +29,11 @@ func gated(t *testing.T, change func(client, server *Config), addr func(i int) s
 	p.server = nil
 	for i := range 4 {
 		p.now = p.now.Add(time.Millisecond)
-		d, ok := p.client.AppendHandshake(p.now, nil, p.limit)
+		d, ok := p.client.AppendDatagram(p.now, nil, p.limit)
 		if !ok {
 			break // it waits for an answer
 		}
-		reply, conn := gate.Admit(p.now, []byte(addr(i)), d, nil)
+		reply, conn := gate.HandleHello(p.now, []byte(addr(i)), d, nil)
 		if len(reply) > maxAmplification*len(d) {
 			t.Fatalf("%d bytes answer %d", len(reply), len(d))
 		}
@@ -92,7 +92,7 @@ func TestGateFragments(t *testing.T) {
 			server = *s
 		})
 		p.limit = 150
-		gate, err := NewGate(server)
+		gate, err := NewAddressValidator(server)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +100,7 @@ func TestGateFragments(t *testing.T) {
 		p.server = nil
 		var answers int
 		for range 20 {
-			d, ok := p.client.AppendHandshake(p.now, nil, p.limit)
+			d, ok := p.client.AppendDatagram(p.now, nil, p.limit)
 			if !ok {
 				break
 			}
@@ -109,7 +109,7 @@ func TestGateFragments(t *testing.T) {
 				continue
 			}
 			var reply []byte
-			if reply, p.server = gate.Admit(p.now, []byte("a"), d, nil); len(reply) > 0 {
+			if reply, p.server = gate.HandleHello(p.now, []byte("a"), d, nil); len(reply) > 0 {
 				answers++
 				p.deliver(p.client, reply)
 			}
@@ -135,7 +135,7 @@ func TestGateShut(t *testing.T) {
 			t.Error("let in from another address")
 		}
 	}
-	g, err := NewGate(Config{Certificate: testCertificate(t, "P-256"), ClientAuth: ClientAuthNone})
+	g, err := NewAddressValidator(Config{Certificate: testCertificate(t, "P-256"), ClientAuth: ClientAuthNone})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +175,7 @@ func TestCookieKeysRotate(t *testing.T) {
 				at := epoch
 				working := broken
 				broken = false
-				g, err := NewGate(Config{Certificate: testCertificate(t, "P-256"), ClientAuth: ClientAuthNone, Rand: source})
+				g, err := NewAddressValidator(Config{Certificate: testCertificate(t, "P-256"), ClientAuth: ClientAuthNone, Rand: source})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -207,15 +207,15 @@ func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 func TestGateNoState(t *testing.T) {
 	p := newPair(t, func(c, _ *Config) { c.DeferShares = true })
 	p.client.Start(p.now)
-	d, _ := p.client.AppendHandshake(p.now, nil, p.limit)
-	g, err := NewGate(*p.server.cfg)
+	d, _ := p.client.AppendDatagram(p.now, nil, p.limit)
+	g, err := NewAddressValidator(*p.server.hs.cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	before := slices.Clone(g.keys)
 	for i := range 2000 {
 		addr := []byte{byte(i >> 8), byte(i)}
-		reply, conn := g.Admit(p.now, addr, d, nil)
+		reply, conn := g.HandleHello(p.now, addr, d, nil)
 		if conn != nil || len(reply) == 0 || len(reply) > maxAmplification*len(d) {
 			t.Fatalf("conn %v, %d bytes for %d", conn, len(reply), len(d))
 		}
@@ -229,20 +229,20 @@ func TestGateNoState(t *testing.T) {
 func TestGateGarbage(t *testing.T) {
 	p := newPair(t, func(c, _ *Config) { c.DeferShares = true })
 	p.client.Start(p.now)
-	d, _ := p.client.AppendHandshake(p.now, nil, p.limit)
-	g, err := NewGate(*p.server.cfg)
+	d, _ := p.client.AppendDatagram(p.now, nil, p.limit)
+	g, err := NewAddressValidator(*p.server.hs.cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for n := range d {
-		if reply, conn := g.Admit(p.now, nil, d[:n], nil); len(reply) > 0 || conn != nil {
+		if reply, conn := g.HandleHello(p.now, nil, d[:n], nil); len(reply) > 0 || conn != nil {
 			t.Errorf("%d bytes of a hello are answered", n)
 		}
 	}
-	if reply, _ := g.Admit(p.now, nil, plaintextAlert(AlertCloseNotify), nil); len(reply) > 0 {
+	if reply, _ := g.HandleHello(p.now, nil, plaintextAlert(AlertCloseNotify), nil); len(reply) > 0 {
 		t.Error("an alert is answered")
 	}
-	if _, err := NewGate(Config{}); err == nil {
+	if _, err := NewAddressValidator(Config{}); err == nil {
 		t.Error("a gate without a certificate")
 	}
 }
@@ -250,13 +250,13 @@ func TestGateGarbage(t *testing.T) {
 func FuzzGate(f *testing.F) {
 	seedDatagrams(f)
 	cert := testCertificate(f, "P-256")
-	g, err := NewGate(Config{Certificate: cert, ClientAuth: ClientAuthNone})
+	g, err := NewAddressValidator(Config{Certificate: cert, ClientAuth: ClientAuthNone})
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, d []byte) {
 		kept := bytes.Clone(d)
-		reply, conn := g.Admit(epoch, []byte("a"), d, nil)
+		reply, conn := g.HandleHello(epoch, []byte("a"), d, nil)
 		if conn != nil {
 			t.Error("let in without a cookie")
 		}

@@ -16,16 +16,16 @@ func TestUpdateKeys(t *testing.T) {
 	want := func(why string, client, server uint16) {
 		t.Helper()
 		p.run()
-		if p.client.current.epoch != client || p.server.current.epoch != server {
+		if p.client.records.current.epoch != client || p.server.records.current.epoch != server {
 			t.Errorf("%s: client sends in epoch %d, server in %d; want %d and %d",
-				why, p.client.current.epoch, p.server.current.epoch, client, server)
+				why, p.client.records.current.epoch, p.server.records.current.epoch, client, server)
 		}
 		p.exchange()
 		for _, c := range []*Conn{p.client, p.server} {
-			if len(c.read) > 3 || len(c.write) > 1 {
-				t.Errorf("%s: %d epochs to read, %d to write", why, len(c.read), len(c.write))
+			if len(c.records.read) > 3 || len(c.records.write) > 1 {
+				t.Errorf("%s: %d epochs to read, %d to write", why, len(c.records.read), len(c.records.write))
 			}
-			for _, r := range c.read[:len(c.read)-1] {
+			for _, r := range c.records.read[:len(c.records.read)-1] {
 				if r.epoch >= epochData && r.secret != nil {
 					t.Errorf("%s: epoch %d keeps the secret that later keys follow from", why, r.epoch)
 				}
@@ -50,8 +50,8 @@ func TestUpdateKeys(t *testing.T) {
 		update(p.client, false)
 		want("round and round the two bits", 7+i, 5)
 	}
-	p.server.current.next = updateAfter
-	p.client.read[len(p.client.read)-1].window.top = updateAfter // it heard them all
+	p.server.records.current.next = updateAfter
+	p.client.records.read[len(p.client.records.read)-1].window.top = updateAfter // it heard them all
 	want("by itself", 12, 6)
 }
 
@@ -71,8 +71,8 @@ func TestKeyLimit(t *testing.T) {
 		p := newPair(t, func(client, server *Config) { client.CipherSuites = []CipherSuite{test.suite} })
 		p.connect()
 		c := p.client
-		c.current.next = maxGCMRecords - 1
-		c.AppendHandshake(p.now, nil, 0) // no room: the KeyUpdate waits
+		c.records.current.next = maxGCMRecords - 1
+		c.AppendDatagram(p.now, nil, 0) // no room: the KeyUpdate waits
 		send := func() int {
 			b := append(c.BeginRecord(nil), "data"...)
 			return len(c.FinishRecord(b, 0))
@@ -83,7 +83,7 @@ func TestKeyLimit(t *testing.T) {
 		if n := send(); (n == 0) != test.ends || errors.Is(c.Err(), errExhausted) != test.ends {
 			t.Errorf("%v: %d bytes beyond the limit, %v", test.suite, n, c.Err())
 		}
-		if b, ok := c.AppendHandshake(p.now, nil, 1200); ok && test.ends {
+		if b, ok := c.AppendDatagram(p.now, nil, 1200); ok && test.ends {
 			t.Errorf("%v: %d bytes under the key still", test.suite, len(b))
 		}
 	}
@@ -131,8 +131,8 @@ func TestUpdateKeysLossy(t *testing.T) {
 	if p.client.Err() != nil || p.server.Err() != nil {
 		t.Fatalf("client %v, server %v", p.client.Err(), p.server.Err())
 	}
-	if p.client.current.epoch < 6 || p.server.current.epoch < 6 {
-		t.Errorf("epochs %d and %d after 60 rounds", p.client.current.epoch, p.server.current.epoch)
+	if p.client.records.current.epoch < 6 || p.server.records.current.epoch < 6 {
+		t.Errorf("epochs %d and %d after 60 rounds", p.client.records.current.epoch, p.server.records.current.epoch)
 	}
 	if n := len(p.got[p.server]); n < sent/3 || n > sent {
 		t.Errorf("%d of %d messages arrived", n, sent)
@@ -142,10 +142,10 @@ func TestUpdateKeysLossy(t *testing.T) {
 
 // sendMessage seals a handshake message of c as it is.
 func (p *pair) sendMessage(c *Conn, typ handshakeType, body []byte) {
-	b := c.current.begin(nil)
-	b = appendFragmentHeader(b, typ, len(body), c.nextSend, 0, len(body))
-	c.nextSend++
-	b, _ = c.seal(c.current, typeHandshake, append(b, body...), 0)
+	b := c.records.current.begin(nil)
+	b = appendFragmentHeader(b, typ, len(body), c.out.nextSeq, 0, len(body))
+	c.out.nextSeq++
+	b, _ = c.records.seal(c.records.current, typeHandshake, append(b, body...), 0)
 	p.transmit(c, b)
 }
 
@@ -191,7 +191,7 @@ func TestAfterHandshake13(t *testing.T) {
 func TestForgeriesEndConnection(t *testing.T) {
 	p := newPair(t, only13)
 	p.connect()
-	p.server.read[len(p.server.read)-1].forged = maxForged - 1
+	p.server.records.read[len(p.server.records.read)-1].forged = maxForged - 1
 	b := append(p.client.BeginRecord(nil), "hello"...)
 	b = p.client.FinishRecord(b, 0)
 	bad := slices.Clone(b)
