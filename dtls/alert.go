@@ -41,69 +41,40 @@ const (
 	AlertNoApplicationProtocol        Alert = 120
 )
 
-// String returns the name in the registry.
-func (a Alert) String() string {
-	switch a {
-	case AlertCloseNotify:
-		return "close_notify"
-	case AlertUnexpectedMessage:
-		return "unexpected_message"
-	case AlertBadRecordMAC:
-		return "bad_record_mac"
-	case AlertRecordOverflow:
-		return "record_overflow"
-	case AlertHandshakeFailure:
-		return "handshake_failure"
-	case AlertBadCertificate:
-		return "bad_certificate"
-	case AlertUnsupportedCertificate:
-		return "unsupported_certificate"
-	case AlertCertificateRevoked:
-		return "certificate_revoked"
-	case AlertCertificateExpired:
-		return "certificate_expired"
-	case AlertCertificateUnknown:
-		return "certificate_unknown"
-	case AlertIllegalParameter:
-		return "illegal_parameter"
-	case AlertUnknownCA:
-		return "unknown_ca"
-	case AlertAccessDenied:
-		return "access_denied"
-	case AlertDecodeError:
-		return "decode_error"
-	case AlertDecryptError:
-		return "decrypt_error"
-	case AlertTooManyCIDsRequested:
-		return "too_many_cids_requested"
-	case AlertProtocolVersion:
-		return "protocol_version"
-	case AlertInsufficientSecurity:
-		return "insufficient_security"
-	case AlertInternalError:
-		return "internal_error"
-	case AlertInappropriateFallback:
-		return "inappropriate_fallback"
-	case AlertUserCanceled:
-		return "user_canceled"
-	case AlertNoRenegotiation:
-		return "no_renegotiation"
-	case AlertMissingExtension:
-		return "missing_extension"
-	case AlertUnsupportedExtension:
-		return "unsupported_extension"
-	case AlertUnrecognizedName:
-		return "unrecognized_name"
-	case AlertBadCertificateStatusResponse:
-		return "bad_certificate_status_response"
-	case AlertUnknownPSKIdentity:
-		return "unknown_psk_identity"
-	case AlertCertificateRequired:
-		return "certificate_required"
-	case AlertNoApplicationProtocol:
-		return "no_application_protocol"
-	}
-	return fmt.Sprintf("alert(%d)", uint8(a))
+// String returns the name in the registry or, if this package does not know it, the
+// number.
+func (a Alert) String() string { return nameOf(alertNames, a, "alert(%d)") }
+
+var alertNames = map[Alert]string{
+	AlertCloseNotify:                  "close_notify",
+	AlertUnexpectedMessage:            "unexpected_message",
+	AlertBadRecordMAC:                 "bad_record_mac",
+	AlertRecordOverflow:               "record_overflow",
+	AlertHandshakeFailure:             "handshake_failure",
+	AlertBadCertificate:               "bad_certificate",
+	AlertUnsupportedCertificate:       "unsupported_certificate",
+	AlertCertificateRevoked:           "certificate_revoked",
+	AlertCertificateExpired:           "certificate_expired",
+	AlertCertificateUnknown:           "certificate_unknown",
+	AlertIllegalParameter:             "illegal_parameter",
+	AlertUnknownCA:                    "unknown_ca",
+	AlertAccessDenied:                 "access_denied",
+	AlertDecodeError:                  "decode_error",
+	AlertDecryptError:                 "decrypt_error",
+	AlertTooManyCIDsRequested:         "too_many_cids_requested",
+	AlertProtocolVersion:              "protocol_version",
+	AlertInsufficientSecurity:         "insufficient_security",
+	AlertInternalError:                "internal_error",
+	AlertInappropriateFallback:        "inappropriate_fallback",
+	AlertUserCanceled:                 "user_canceled",
+	AlertNoRenegotiation:              "no_renegotiation",
+	AlertMissingExtension:             "missing_extension",
+	AlertUnsupportedExtension:         "unsupported_extension",
+	AlertUnrecognizedName:             "unrecognized_name",
+	AlertBadCertificateStatusResponse: "bad_certificate_status_response",
+	AlertUnknownPSKIdentity:           "unknown_psk_identity",
+	AlertCertificateRequired:          "certificate_required",
+	AlertNoApplicationProtocol:        "no_application_protocol",
 }
 
 // Alert levels (RFC 5246 §7.2). DTLS 1.3 keeps the byte and ignores it.

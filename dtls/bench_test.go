@@ -20,7 +20,7 @@ func BenchmarkRecord(b *testing.B) {
 	for _, version := range []func(client, server *Config){only12, only13} {
 		p := newPair(b, version)
 		p.connect()
-		name := p.client.agreed.version.String()
+		name := p.client.agreed.Version.String()
 		b.Run("open/"+name, func(b *testing.B) { benchOpen(b, p) })
 		b.Run("seal/"+name, func(b *testing.B) { benchSeal(b, p.client) })
 	}

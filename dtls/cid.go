@@ -40,19 +40,19 @@ func PeekConnectionID(datagram []byte, n int) (id []byte, ok bool) {
 
 // acceptCID takes a server's answer to the client's connection ID.
 func (a *agreement) acceptCID(e *helloExtensions) {
-	if a.peerCID = slices.Clone(e.connectionID); a.peerCID == nil {
-		a.cid = nil
+	if a.PeerConnectionID = slices.Clone(e.connectionID); a.PeerConnectionID == nil {
+		a.ConnectionID = nil
 	}
 }
 
 // chooseCID answers a client's connection ID; nil: no connection IDs are used.
 func (a *agreement) chooseCID(client []byte) []byte {
-	if client == nil || a.cid == nil {
-		a.cid = nil
+	if client == nil || a.ConnectionID == nil {
+		a.ConnectionID = nil
 		return nil
 	}
-	a.peerCID = slices.Clone(client)
-	return a.cid
+	a.PeerConnectionID = slices.Clone(client)
+	return a.ConnectionID
 }
 
 // A cidUsage says how the connection IDs of a NewConnectionId are used.

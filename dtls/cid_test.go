@@ -349,7 +349,7 @@ func TestPeekAndNewest(t *testing.T) {
 		} {
 			p.server.HandleRecord(p.now, step.rec)
 			if got := p.server.Newest(); got != step.want {
-				t.Errorf("%v, %s: newest %t", p.server.agreed.version, step.why, got)
+				t.Errorf("%v, %s: newest %t", p.server.agreed.Version, step.why, got)
 			}
 		}
 		// Data that was kept comes with a datagram that is not its own.
@@ -357,7 +357,7 @@ func TestPeekAndNewest(t *testing.T) {
 		p.server.early = [][]byte{record()}
 		forged[len(forged)-1] ^= 1
 		if data, _ := p.server.HandleRecord(p.now, forged); string(data) != "x" || p.server.Newest() {
-			t.Errorf("%v, kept: %q, newest %t", p.server.agreed.version, data, p.server.Newest())
+			t.Errorf("%v, kept: %q, newest %t", p.server.agreed.Version, data, p.server.Newest())
 		}
 	}
 }

@@ -43,7 +43,7 @@ func (h *client) start(now time.Time) error {
 		alpn:         h.cfg.ALPN,
 		srtpProfiles: h.cfg.SRTPProfiles,
 		sizeLimit:    h.agreed.ownLimit,
-		connectionID: h.agreed.cid,
+		connectionID: h.agreed.ConnectionID,
 	}
 	if id := h.cfg.ExternalSessionID; id != "" {
 		m.extensions.externalSessionID = []byte(id)
@@ -205,13 +205,13 @@ func (h *handshake) acceptProtocols(e *helloExtensions) error {
 		if len(e.alpn) != 1 || !slices.Contains(h.cfg.ALPN, e.alpn[0]) {
 			return fatal(AlertIllegalParameter, "server chose protocols %q", e.alpn)
 		}
-		h.agreed.alpn = e.alpn[0]
+		h.agreed.ALPN = e.alpn[0]
 	}
 	if e.has(extUseSRTP) {
 		if len(e.srtpProfiles) != 1 || !slices.Contains(h.cfg.SRTPProfiles, e.srtpProfiles[0]) {
 			return fatal(AlertIllegalParameter, "server chose SRTP profiles %v", e.srtpProfiles)
 		}
-		h.agreed.srtp = e.srtpProfiles[0]
+		h.agreed.SRTPProfile = e.srtpProfiles[0]
 	}
 	if e.has(extRecordSizeLimit) {
 		if err := h.agreed.acceptSizeLimit(e.sizeLimit); err != nil {
@@ -230,7 +230,7 @@ func (h *handshake) offered(t extensionType) bool {
 	case extRecordSizeLimit:
 		return h.agreed.ownLimit != 0
 	case extConnectionID:
-		return h.agreed.cid != nil
+		return h.agreed.ConnectionID != nil
 	case extExternalSessionID:
 		return h.cfg.ExternalSessionID != ""
 	case extSessionTicket:

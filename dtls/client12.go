@@ -147,7 +147,7 @@ func (h *client12) serverKeyExchange(m message) error {
 	if h.secret, err = agree(h.key, ske.public); err != nil {
 		return err
 	}
-	h.agreed.group = ske.group
+	h.agreed.Group = ske.group
 	h.transcript.add(m)
 	h.state = client12ServerHelloDone
 	return nil

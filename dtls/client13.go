@@ -89,7 +89,7 @@ func (h *client13) serverHello(sh *serverHello, m message) error {
 		switch {
 		case t == extSupportedVersions, t == extKeyShare, t == extCookie && retry:
 		case t == extPreSharedKey && !retry && h.hello.extensions.psk != nil:
-		case t == extConnectionID && !retry && h.agreed.cid != nil:
+		case t == extConnectionID && !retry && h.agreed.ConnectionID != nil:
 		default:
 			return fatal(AlertUnsupportedExtension, "server answers extension %d in its hello", t)
 		}
@@ -99,11 +99,11 @@ func (h *client13) serverHello(sh *serverHello, m message) error {
 		return errDecode
 	}
 	switch {
-	case !h.agreed.retried:
+	case !h.agreed.HelloRetryRequest:
 		h.begin(su, h.sent)
 	case retry:
 		return fatal(AlertUnexpectedMessage, "server sends a second HelloRetryRequest")
-	case su.id != h.agreed.suite:
+	case su.id != h.agreed.CipherSuite:
 		return fatal(AlertIllegalParameter, "server changes the suite after a HelloRetryRequest")
 	}
 	h.clientRandom = h.hello.random
@@ -125,7 +125,7 @@ func (h *client13) retry(e *helloExtensions, m message) error {
 	if !e.has(extKeyShare) && !e.has(extCookie) {
 		return fatal(AlertIllegalParameter, "HelloRetryRequest asks for nothing")
 	}
-	h.agreed.retried = true
+	h.agreed.HelloRetryRequest = true
 	h.transcript.retry()
 	h.transcript.add(m)
 	if e.has(extKeyShare) {
@@ -162,7 +162,7 @@ func (h *client13) acceptShare(e *helloExtensions) error {
 		return err
 	}
 	h.shares = nil
-	h.agreed.group = share.group
+	h.agreed.Group = share.group
 	h.state = client13EncryptedExtensions
 	return h.deriveHandshakeKeys(secret)
 }
@@ -192,7 +192,7 @@ func (h *client13) encryptedExtensions(m message) error {
 	}
 	h.transcript.add(m)
 	h.state = client13Certificate
-	if h.agreed.resumed {
+	if h.agreed.Resumed {
 		// Now there are keys to send an alert with.
 		if err := h.verifyPeer(); err != nil {
 			return err

@@ -63,7 +63,7 @@ func NewConn(cfg Config) (*Conn, error) {
 		client:        cfg.Client,
 		strict:        cfg.Strict,
 		authenticated: cfg.Strict,
-		agreed:        agreement{ownLimit: cfg.RecordSizeLimit, cid: cid},
+		agreed:        agreement{ownLimit: cfg.RecordSizeLimit, ConnectionState: ConnectionState{ConnectionID: cid}},
 		records:       newRecordLayer(cfg.Client),
 		out:           sender{firstTimeout: cfg.InitialTimeout, maxTimeout: cfg.MaxTimeout, patient: cfg.PatientRetransmission},
 	}
@@ -167,7 +167,7 @@ func (c *Conn) Close(now time.Time) {
 	began := c.state == stateEstablished || c.state != stateNew && (c.client || c.out.started())
 	last := c.out.flight
 	c.end(stateClosed, ErrClosed, EventNone)
-	if c.agreed.version != 0 && last.pending() && (last.final || c.agreed.version == VersionDTLS13) {
+	if c.agreed.Version != 0 && last.pending() && (last.final || c.agreed.Version == VersionDTLS13) {
 		c.out.flight = last // without the local Finished the peer cannot read the alert
 	}
 	if began {
@@ -184,7 +184,7 @@ func (c *Conn) Abort(a Alert, err error) {
 
 // apply does what a step of the handshake has returned.
 func (c *Conn) apply(o outcome, err error) {
-	switch c.agreed.version {
+	switch c.agreed.Version {
 	case VersionDTLS12:
 		c.records.version = VersionDTLS12
 		c.acks = ackQueue{}
@@ -251,10 +251,10 @@ func (c *Conn) sendFlight(o *outcome) {
 func (c *Conn) establish() {
 	c.state = stateEstablished
 	if c.hs.cfg.DiscardCertificates {
-		c.agreed.peer = nil
+		c.agreed.PeerCertificates = nil
 	}
 	c.hs = nil
-	if c.agreed.version == VersionDTLS13 {
+	if c.agreed.Version == VersionDTLS13 {
 		// Until the deadline, a client sends its Finished again until that is
 		// acknowledged, and a server can acknowledge it again.
 		if !c.client {

@@ -314,7 +314,7 @@ func (h *handshake) continueRetry(cookie *helloCookie, sealed []byte) error {
 	}
 	next := &server13{handshake13: handshake13{handshake: h}, fixed: cookie.fixed, state: server13ClientHello}
 	next.begin(su, message{typ: typeMessageHash, body: cookie.first}, message{typ: typeServerHello, body: body})
-	h.agreed.group, h.agreed.retried = cookie.group, true
+	h.agreed.Group, h.agreed.HelloRetryRequest = cookie.group, true
 	h.role = next
 	return nil
 }

@@ -71,21 +71,12 @@ type flightMessage struct {
 	changeCipherSpec bool
 }
 
-// An agreement is what a handshake has agreed on so far.
+// An agreement is what a handshake has agreed on so far. ConnectionID is set as soon as
+// it is offered.
 type agreement struct {
-	version    Version // 0: not known yet
-	suite      CipherSuite
-	group      Group
-	srtp       uint16 // use_srtp profile; 0: none
-	sizeLimit  uint16 // the peer's record_size_limit; 0: it has sent none
-	ownLimit   uint16 // the local record_size_limit; 0: none was sent
-	retried    bool   // a HelloRetryRequest was sent
-	resumed    bool   // a session was resumed
-	peer       [][]byte
-	alpn       string
-	serverName string     // the client's server_name
-	cid        []byte     // connection ID in the peer's records; nil: none
-	peerCID    []byte     // connection ID in the local records; nil: none
+	ConnectionState
+	sizeLimit  uint16     // the peer's record_size_limit; 0: it has sent none
+	ownLimit   uint16     // the local record_size_limit; 0: none was sent
 	secrets    *secrets12 // of DTLS 1.2
 	exporter   []byte     // exporter secret (DTLS 1.3)
 	resumption []byte     // secret of a client's sessions, if it wants any (DTLS 1.3)
@@ -151,19 +142,19 @@ func (h *handshake) send(typ handshakeType, body []byte) message {
 
 // readKeys accepts records of the epoch of k.
 func (h *handshake) readKeys(k aeadKey, secret []byte) {
-	k.cid = h.agreed.cid
+	k.cid = h.agreed.ConnectionID
 	h.out.read = append(h.out.read, epochKeys{k, secret})
 }
 
 // writeKeys sends all that follows with k.
 func (h *handshake) writeKeys(k aeadKey, secret []byte) {
-	k.cid, h.epoch = h.agreed.peerCID, k.epoch
+	k.cid, h.epoch = h.agreed.PeerConnectionID, k.epoch
 	h.out.write = append(h.out.write, epochKeys{k, secret})
 }
 
 // decide sets version and suite. The transcript begins with the given messages.
 func (h *handshake) decide(su suite, t transcript, begin ...message) {
-	h.agreed.version, h.agreed.suite, h.suite = su.version, su.id, su
+	h.agreed.Version, h.agreed.CipherSuite, h.suite = su.version, su.id, su
 	h.transcript = t
 	for _, m := range begin {
 		h.transcript.add(m)
@@ -190,9 +181,9 @@ func expect(m message, typ handshakeType, epoch uint16) error {
 // described peer gets past it.
 func (h *handshake) checkPeerChain(chain [][]byte) error {
 	// The copies do not keep the whole message in memory.
-	h.agreed.peer = nil
+	h.agreed.PeerCertificates = nil
 	for _, der := range chain {
-		h.agreed.peer = append(h.agreed.peer, slices.Clone(der))
+		h.agreed.PeerCertificates = append(h.agreed.PeerCertificates, slices.Clone(der))
 	}
 	if err := h.verifyPeer(); err != nil {
 		return err
@@ -204,11 +195,11 @@ func (h *handshake) checkPeerChain(chain [][]byte) error {
 
 // verifyPeer checks the certificates in h.agreed, new or of a resumed session.
 func (h *handshake) verifyPeer() error {
-	if len(h.cfg.Fingerprints) > 0 && !matchFingerprint(h.cfg.Fingerprints, h.agreed.peer[0]) {
+	if len(h.cfg.Fingerprints) > 0 && !matchFingerprint(h.cfg.Fingerprints, h.agreed.PeerCertificates[0]) {
 		return fatal(AlertBadCertificate, "%w", ErrFingerprintMismatch)
 	}
 	if h.cfg.VerifyPeer != nil {
-		if err := h.cfg.VerifyPeer(h.agreed.peer); err != nil {
+		if err := h.cfg.VerifyPeer(h.agreed.PeerCertificates); err != nil {
 			var a *AlertError
 			if errors.As(err, &a) {
 				return err
@@ -262,7 +253,7 @@ func (h *handshake) checkCertificateVerify(m message, epoch uint16, content []by
 	if err != nil {
 		return err
 	}
-	if err := verify(h.peerKey, h.agreed.version, h.cfg.SignatureSchemes, scheme, content, signature); err != nil {
+	if err := verify(h.peerKey, h.agreed.Version, h.cfg.SignatureSchemes, scheme, content, signature); err != nil {
 		return err
 	}
 	h.transcript.add(m)

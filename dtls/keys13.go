@@ -75,36 +75,9 @@ func earlySchedule13(k *kdf, psk []byte) schedule13 {
 
 // newSchedule13 returns the stage of the Handshake Secret. A nil psk means no PSK.
 func newSchedule13(k *kdf, psk, shared []byte) schedule13 {
-	s := schedule13{kdf: k}
-	if psk == nil {
-		s.extract(shared, constants13[k.hash].salt)
-		return s
-	}
-	s = earlySchedule13(k, psk)
+	s := earlySchedule13(k, psk)
 	s.next(shared)
 	return s
-}
-
-// Constants of the key schedule with one hash, the same in each handshake.
-type constants struct {
-	empty []byte // the hash of no messages
-	salt  []byte // of the Handshake Secret, if there is no PSK
-}
-
-// constants13 has the constants for the hash of each suite of DTLS 1.3. It is never
-// changed.
-var constants13 = newConstants()
-
-func newConstants() map[crypto.Hash]constants {
-	m := map[crypto.Hash]constants{}
-	for _, su := range suites {
-		if _, ok := m[su.hash]; !ok && su.version == VersionDTLS13 {
-			empty := sum(su.hash, nil)
-			early := earlySchedule13(newKDF(su.hash), nil)
-			m[su.hash] = constants{empty, early.derive("derived", empty)}
-		}
-	}
-	return m
 }
 
 // extract begins a stage with HKDF-Extract. A nil ikm stands for zeros of the
@@ -122,7 +95,7 @@ func (s *schedule13) extract(ikm, salt []byte) {
 
 // next goes to the next stage, whose input is ikm.
 func (s *schedule13) next(ikm []byte) {
-	s.extract(ikm, s.derive("derived", constants13[s.kdf.hash].empty))
+	s.extract(ikm, s.derive("derived", sum(s.kdf.hash, nil)))
 }
 
 // derive is Derive-Secret. transcript is the hash of the messages so far.
@@ -161,6 +134,6 @@ func (k *kdf) finishedMAC(secret, transcript []byte) []byte {
 // export13 derives exported keying material (RFC 8446 §7.5). A nil context gives the
 // same result as an empty one.
 func (k *kdf) export13(exporter []byte, label string, context []byte, length int) []byte {
-	secret := k.expandLabel(exporter, label, constants13[k.hash].empty, k.hash.Size())
+	secret := k.expandLabel(exporter, label, sum(k.hash, nil), k.hash.Size())
 	return k.expandLabel(secret, "exporter", sum(k.hash, context), length)
 }

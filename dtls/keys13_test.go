@@ -36,23 +36,3 @@ func TestKDFDigests(t *testing.T) {
 		}
 	}
 }
-
-// TestConstants derives the Handshake Secret of each suite with the stored constants
-// and step by step, as RFC 8446 §7.1 describes it.
-func TestConstants(t *testing.T) {
-	for _, su := range suites {
-		if su.version != VersionDTLS13 {
-			continue
-		}
-		h := su.hash
-		if !bytes.Equal(constants13[h].empty, sum(h, nil)) {
-			t.Errorf("%v: %x is not the hash of nothing", h, constants13[h].empty)
-		}
-		shared := []byte("what both know")
-		long := earlySchedule13(newKDF(h), make([]byte, h.Size()))
-		long.next(shared)
-		if short := newSchedule13(newKDF(h), nil, shared); !bytes.Equal(short.secret, long.secret) {
-			t.Errorf("%v: %x, not %x", h, short.secret, long.secret)
-		}
-	}
-}

@@ -24,11 +24,11 @@ func (c *Conn) HandleRecord(now time.Time, b []byte) (data []byte, n int) {
 		return nil, len(b)
 	}
 	var h recordHeader
-	if !h.parse(b, len(c.agreed.cid)) {
+	if !h.parse(b, len(c.agreed.ConnectionID)) {
 		c.stats.Malformed++
 		return nil, len(b) // it is not known where the next record begins
 	}
-	if h.hasCID && !bytes.Equal(h.cid(b, len(c.agreed.cid)), c.agreed.cid) {
+	if h.hasCID && !bytes.Equal(h.cid(b, len(c.agreed.ConnectionID)), c.agreed.ConnectionID) {
 		c.stats.Rejected++
 		return nil, len(b) // RFC 9147 §4: the rest of the datagram is discarded, too
 	}
@@ -89,7 +89,7 @@ func (c *Conn) handleRecord(now time.Time, h *recordHeader, rec []byte) (data []
 func (c *Conn) handlePayload(now time.Time, h *recordHeader, payload []byte) (data []byte) {
 	switch h.typ {
 	case typeApplicationData:
-		if c.agreed.version == VersionDTLS13 && h.epoch < epochData {
+		if c.agreed.Version == VersionDTLS13 && h.epoch < epochData {
 			// RFC 9147 §6.1: the keys of the handshake are for the handshake only.
 			c.violation(h.epoch, fatal(AlertUnexpectedMessage, "record of type %d in epoch %d", h.typ, h.epoch))
 		} else if c.state == stateEstablished && len(payload) > 0 {
@@ -100,7 +100,7 @@ func (c *Conn) handlePayload(now time.Time, h *recordHeader, payload []byte) (da
 	case typeAlert:
 		c.handleAlert(now, h.epoch, payload)
 	case typeACK:
-		if c.agreed.version == VersionDTLS13 {
+		if c.agreed.Version == VersionDTLS13 {
 			c.handleAck(now, h.epoch, payload)
 		}
 	case typeChangeCipherSpec:
@@ -151,11 +151,11 @@ func (c *Conn) mayOpenLater(h *recordHeader) bool {
 	case c.hs == nil:
 		return false
 	case !h.unified:
-		return h.epoch == 1 && c.agreed.version != VersionDTLS13
-	case c.agreed.version == 0:
+		return h.epoch == 1 && c.agreed.Version != VersionDTLS13
+	case c.agreed.Version == 0:
 		return c.client // a client sends no such record before it has an answer
 	}
-	return c.agreed.version == VersionDTLS13 && h.epoch >= 2
+	return c.agreed.Version == VersionDTLS13 && h.epoch >= 2
 }
 
 // earlyRecords are copies of records that could not be opened yet: a flight that has
@@ -182,7 +182,7 @@ func (c *Conn) handleEarly(now time.Time) (data []byte) {
 	for i := 0; i < len(c.early) && data == nil; {
 		rec := c.early[i]
 		var h recordHeader
-		ok := h.parse(rec, len(c.agreed.cid)) // false if it has a connection ID, and none was negotiated
+		ok := h.parse(rec, len(c.agreed.ConnectionID)) // false if it has a connection ID, and none was negotiated
 		if ok && !c.canOpen(&h, c.records.readEpochOf(&h)) {
 			i++
 			continue
@@ -217,7 +217,7 @@ func (c *Conn) handleFragments(now time.Time, h recordHeader, payload []byte) {
 	}
 	handshaking := c.hs != nil
 	c.handleMessages(now)
-	if c.agreed.version == VersionDTLS13 {
+	if c.agreed.Version == VersionDTLS13 {
 		c.acks.arm(now, handshaking && c.hs == nil, c.out.currentTimeout())
 	}
 }
@@ -226,7 +226,7 @@ func (c *Conn) handleFragments(now time.Time, h recordHeader, payload []byte) {
 // record may be acknowledged.
 func (c *Conn) handleFragment(now time.Time, h recordHeader, f fragment) bool {
 	switch {
-	case c.hs == nil && c.agreed.version != VersionDTLS13:
+	case c.hs == nil && c.agreed.Version != VersionDTLS13:
 		c.handleLateFragment(now, h, f)
 	case uint32(f.seq) < c.in.next:
 		if c.hs != nil && h.epoch == 0 && c.hs.anotherCookie(f) {
@@ -244,7 +244,7 @@ func (c *Conn) handleFragment(now time.Time, h recordHeader, f fragment) bool {
 	case !c.in.add(h.epoch, f):
 		c.stats.Rejected++
 		return false
-	case c.agreed.version == VersionDTLS13 && c.hs != nil && c.authenticated:
+	case c.agreed.Version == VersionDTLS13 && c.hs != nil && c.authenticated:
 		// RFC 9147 §7: a part of the next flight acknowledges all of the local one.
 		// The ACK of that part makes the peer send the rest.
 		c.out.stopTimer()
@@ -313,7 +313,7 @@ func (c *Conn) handleAlert(now time.Time, epoch uint16, payload []byte) {
 	}
 	err := &AlertError{Alert: alert, Remote: true}
 	switch {
-	case alert == AlertUserCanceled || level != levelFatal && alert != AlertCloseNotify && c.agreed.version != VersionDTLS13:
+	case alert == AlertUserCanceled || level != levelFatal && alert != AlertCloseNotify && c.agreed.Version != VersionDTLS13:
 		// A warning has no effect. In DTLS 1.3 the level has no meaning, and
 		// user_canceled is the only warning (RFC 8446 §6).
 	case alert == AlertCloseNotify && c.state == stateEstablished:
@@ -334,7 +334,7 @@ func (c *Conn) handleAlert(now time.Time, epoch uint16, payload []byte) {
 // flight, which says more than an ACK.
 func (c *Conn) acknowledges(h recordHeader) bool {
 	repeated := c.client && c.hs == nil && h.epoch == epochHandshake
-	return c.agreed.version != VersionDTLS12 && !repeated
+	return c.agreed.Version != VersionDTLS12 && !repeated
 }
 
 // handleAck handles the payload of an ACK record.

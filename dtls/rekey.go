@@ -60,7 +60,7 @@ var (
 // the same (RFC 8446 §4.6.3). A Conn does so by itself long before a limit of its keys.
 // It fails before the handshake is finished, in DTLS 1.2, and after 2^16 updates.
 func (c *Conn) UpdateKeys(both bool) error {
-	if c.state != stateEstablished || c.agreed.version != VersionDTLS13 {
+	if c.state != stateEstablished || c.agreed.Version != VersionDTLS13 {
 		return errors.New("dtls: keys cannot be updated")
 	}
 	if c.records.current.epoch == maxEpoch {
@@ -82,7 +82,7 @@ func (c *Conn) Unanswered() bool { return c.out.outstanding() || c.rekey.due != 
 // RFC 9147 §8: the KeyUpdate before must be acknowledged.
 func (c *Conn) sendUpdate() {
 	w := c.records.current
-	if c.state != stateEstablished || c.agreed.version != VersionDTLS13 || c.out.outstanding() || w.epoch == maxEpoch {
+	if c.state != stateEstablished || c.agreed.Version != VersionDTLS13 || c.out.outstanding() || w.epoch == maxEpoch {
 		return
 	}
 	if request, ok := c.rekey.next(w.next); ok {
@@ -167,7 +167,7 @@ func (c *Conn) switchWriteKeys() {
 // nextKeys derives the keys of the epoch after that of k, and their traffic secret, from
 // the traffic secret of k.
 func (c *Conn) nextKeys(k *aeadKey, secret []byte) (next aeadKey, nextSecret []byte, err error) {
-	su, _ := suiteByID(c.agreed.suite)
+	su, _ := suiteByID(c.agreed.CipherSuite)
 	d := newKDF(su.hash)
 	nextSecret = d.nextTrafficSecret(secret)
 	next, err = su.trafficKeys(d, k.epoch+1, nextSecret)
@@ -178,7 +178,7 @@ func (c *Conn) nextKeys(k *aeadKey, secret []byte) (next aeadKey, nextSecret []b
 // handleRequestCID handles a RequestConnectionId (RFC 9147 §9).
 func (c *Conn) handleRequestCID(m message) error {
 	switch {
-	case len(c.agreed.cid) == 0:
+	case len(c.agreed.ConnectionID) == 0:
 		return fatal(AlertUnexpectedMessage, "peer requests connection IDs, but none are used")
 	case len(m.body) != 1:
 		return errDecode
@@ -192,7 +192,7 @@ func (c *Conn) handleRequestCID(m message) error {
 // handleNewCID handles a NewConnectionId (RFC 9147 §9). Spare IDs are for other paths,
 // which this package does not know, so they are not kept.
 func (c *Conn) handleNewCID(m message) error {
-	if len(c.agreed.peerCID) == 0 {
+	if len(c.agreed.PeerConnectionID) == 0 {
 		return fatal(AlertUnexpectedMessage, "peer gives connection IDs, but does not use them")
 	}
 	ids, usage, err := parseNewConnectionID(m.body)
@@ -202,9 +202,9 @@ func (c *Conn) handleNewCID(m message) error {
 	if len(ids) == 0 {
 		return fatal(AlertIllegalParameter, "NewConnectionId has no connection ID to use")
 	}
-	c.agreed.peerCID = slices.Clone(ids[0])
+	c.agreed.PeerConnectionID = slices.Clone(ids[0])
 	for _, w := range c.records.write {
-		w.cid = c.agreed.peerCID
+		w.cid = c.agreed.PeerConnectionID
 	}
 	return nil
 }

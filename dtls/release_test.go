@@ -42,7 +42,7 @@ func TestRelease(t *testing.T) {
 				}
 			}
 			p.exchange()
-			if p.client.agreed.version != VersionDTLS13 {
+			if p.client.agreed.Version != VersionDTLS13 {
 				return
 			}
 			p.client.Release()

@@ -85,14 +85,14 @@ func (h *client12) newSessionTicket(m message) error {
 // offerSession gives the session of a finished handshake to the program, if the server
 // has named it with a ticket or an id.
 func (h *client12) offerSession(now time.Time) {
-	s := &Session{version: VersionDTLS12, suite: h.agreed.suite, secret: h.agreed.secrets.master, peer: h.agreed.peer, issued: now, lifetime: h.ticketLife}
+	s := &Session{version: VersionDTLS12, suite: h.agreed.CipherSuite, secret: h.agreed.secrets.master, peer: h.agreed.PeerCertificates, issued: now, lifetime: h.ticketLife}
 	switch {
 	case !h.cfg.Tickets:
 		return
 	case h.ticket != nil:
 		id := sha256.Sum256(h.ticket)
 		s.id, s.ticket = id[:], h.ticket
-	case h.agreed.resumed || len(h.sessionID) == 0:
+	case h.agreed.Resumed || len(h.sessionID) == 0:
 		return // there is no new name
 	default:
 		s.id = slices.Clone(h.sessionID)
@@ -151,7 +151,7 @@ func (h *server12) sendTicket(now time.Time) error {
 	if !h.ticketDue {
 		return nil
 	}
-	s := &Session{version: VersionDTLS12, suite: h.agreed.suite, secret: h.agreed.secrets.master, peer: h.agreed.peer, issued: now}
+	s := &Session{version: VersionDTLS12, suite: h.agreed.CipherSuite, secret: h.agreed.secrets.master, peer: h.agreed.PeerCertificates, issued: now}
 	ticket, err := h.cfg.sealTicket(s)
 	if err != nil {
 		return fatal(AlertInternalError, "ticket: %w", err)

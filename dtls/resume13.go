@@ -118,7 +118,7 @@ func (o *offer) bind(h *handshake, body []byte) error {
 // binder proves that the author of the ClientHello in body knows the secret psk.
 func (h *handshake) binder(hash crypto.Hash, psk, body []byte, offered *preShared) ([]byte, error) {
 	digest := hash.New()
-	if h.agreed.retried {
+	if h.agreed.HelloRetryRequest {
 		// The transcript has the first ClientHello and the HelloRetryRequest.
 		var err error
 		if digest, err = h.transcript.cloneDigest(); err != nil {
@@ -128,7 +128,7 @@ func (h *handshake) binder(hash crypto.Hash, psk, body []byte, offered *preShare
 	digest.Write(binary.BigEndian.AppendUint32(nil, uint32(typeClientHello)<<24|uint32(len(body))))
 	digest.Write(body[:len(body)-offered.bindersLen()])
 	early := earlySchedule13(newKDF(hash), psk)
-	return early.kdf.finishedMAC(early.derive("res binder", constants13[hash].empty), digest.Sum(nil)), nil
+	return early.kdf.finishedMAC(early.derive("res binder", sum(hash, nil)), digest.Sum(nil)), nil
 }
 
 // acceptSession takes the server's choice to resume the offered session. verifyPeer
@@ -143,7 +143,7 @@ func (h *client13) acceptSession(e *helloExtensions) error {
 		return fatal(AlertIllegalParameter, "server resumes session %d with suite %v", e.selectedPSK, h.suite.id)
 	}
 	h.psk = h.session.secret
-	h.agreed.resumed, h.agreed.peer = true, h.session.peer
+	h.agreed.Resumed, h.agreed.PeerCertificates = true, h.session.peer
 	return nil
 }
 
@@ -225,7 +225,7 @@ func (h *server13) sendTickets(now time.Time) error {
 // sendTicket sends one ticket, unless it would be too long.
 func (h *server13) sendTicket(now time.Time, resumption []byte, nonce byte) error {
 	s := &Session{
-		version: VersionDTLS13, suite: h.agreed.suite, peer: h.agreed.peer, issued: now,
+		version: VersionDTLS13, suite: h.agreed.CipherSuite, peer: h.agreed.PeerCertificates, issued: now,
 		secret: h.kdf.resumptionPSK(resumption, []byte{nonce}),
 	}
 	ticket, err := h.cfg.sealTicket(s)
@@ -266,9 +266,9 @@ func parseTicket13(now time.Time, a *agreement, body []byte) (*Session, error) {
 	if a.resumption == nil || lifetime == 0 {
 		return nil, nil
 	}
-	su, _ := suiteByID(a.suite)
+	su, _ := suiteByID(a.CipherSuite)
 	return &Session{
-		version: VersionDTLS13, suite: a.suite, peer: a.peer, issued: now,
+		version: VersionDTLS13, suite: a.CipherSuite, peer: a.PeerCertificates, issued: now,
 		lifetime: time.Duration(lifetime) * time.Second,
 		ticket:   slices.Clone(ticket), ageAdd: ageAdd,
 		secret: newKDF(su.hash).resumptionPSK(a.resumption, nonce),

@@ -146,8 +146,8 @@ func TestVersions(t *testing.T) {
 			if !errors.As(p.client.Err(), &a) || a.Alert != AlertProtocolVersion || !a.Remote {
 				t.Errorf("%v: %v", tc, p.client.Err())
 			}
-		case !p.client.Established() || !p.server.Established() || p.client.agreed.version != tc.want || p.server.agreed.version != tc.want:
-			t.Errorf("%v: client %v %v, server %v %v", tc, p.client.agreed.version, p.client.Err(), p.server.agreed.version, p.server.Err())
+		case !p.client.Established() || !p.server.Established() || p.client.agreed.Version != tc.want || p.server.agreed.Version != tc.want:
+			t.Errorf("%v: client %v %v, server %v %v", tc, p.client.agreed.Version, p.client.Err(), p.server.agreed.Version, p.server.Err())
 		}
 	}
 }
@@ -220,7 +220,7 @@ func TestRetriedHelloMustKeep(t *testing.T) {
 		})
 		p.start()
 		p.deliver(p.server, helloOf(t, p, 0, nil))
-		if p.server.Err() != nil || !p.server.agreed.retried {
+		if p.server.Err() != nil || !p.server.agreed.HelloRetryRequest {
 			t.Fatalf("%s: no HelloRetryRequest; %v", tc.why, p.server.Err())
 		}
 		p.deliver(p.server, helloOf(t, p, 1, tc.change))

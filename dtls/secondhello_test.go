@@ -37,7 +37,7 @@ func TestVersionAfterRetryRequest(t *testing.T) {
 		p.start()
 		p.flush()
 		p.step() // the server has asked for another share
-		if !p.server.agreed.retried {
+		if !p.server.agreed.HelloRetryRequest {
 			t.Fatal("no HelloRetryRequest")
 		}
 		p.wire = nil

@@ -54,7 +54,7 @@ func (h *handshake) readClientHello(m message) (*clientHello, error) {
 	if hello.extensions.has(extQUIC) {
 		return nil, fatal(AlertUnsupportedExtension, "client sends transport parameters of QUIC") // RFC 9001 §8.2
 	}
-	h.agreed.serverName = hello.extensions.serverName
+	h.agreed.ServerName = hello.extensions.serverName
 	return &hello, nil
 }
 
@@ -62,7 +62,7 @@ func (h *handshake) readClientHello(m message) (*clientHello, error) {
 // (RFC 6066 §3): only if the name has an effect, and not in a resumed session. Some
 // clients, such as pion before 3.2, fail if a name that they made up is confirmed.
 func (h *handshake) acknowledgesName() bool {
-	return h.cfg.ServerName != "" && strings.EqualFold(h.agreed.serverName, h.cfg.ServerName) && !h.agreed.resumed
+	return h.cfg.ServerName != "" && strings.EqualFold(h.agreed.ServerName, h.cfg.ServerName) && !h.agreed.Resumed
 }
 
 // chooseProtocols answers ALPN, use_srtp, record_size_limit and external_session_id.
@@ -73,12 +73,12 @@ func (h *handshake) chooseProtocols(e, answer *helloExtensions) (err error) {
 			// RFC 7301 §3.2
 			return fatal(AlertNoApplicationProtocol, "no protocol in common; client offers %q", e.alpn)
 		}
-		h.agreed.alpn = h.cfg.ALPN[i]
-		answer.alpn = []string{h.agreed.alpn}
+		h.agreed.ALPN = h.cfg.ALPN[i]
+		answer.alpn = []string{h.agreed.ALPN}
 	}
 	for _, p := range h.cfg.SRTPProfiles {
 		if slices.Contains(e.srtpProfiles, p) {
-			h.agreed.srtp = p
+			h.agreed.SRTPProfile = p
 			answer.srtpProfiles = []uint16{p}
 			break
 		}

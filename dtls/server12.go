@@ -93,7 +93,7 @@ func (h *server12) clientHello(now time.Time, m message) error {
 	sh.random = h.serverRandom
 	h.clientRandom = h.hello.random
 	h.begin(su, m)
-	h.agreed.group = group
+	h.agreed.Group = group
 	if session != nil {
 		return h.resume(now, sh, session)
 	}
@@ -148,10 +148,10 @@ func (h *server12) sendFlight(sh *serverHello) error {
 
 // sendServerKeyExchange sends the server's ephemeral key, signed.
 func (h *server12) sendServerKeyExchange() (err error) {
-	if h.key, err = newKey(h.agreed.group, h.cfg.Rand); err != nil {
+	if h.key, err = newKey(h.agreed.Group, h.cfg.Rand); err != nil {
 		return err
 	}
-	ske := &serverKeyExchange{group: h.agreed.group, public: h.key.PublicKey().Bytes()}
+	ske := &serverKeyExchange{group: h.agreed.Group, public: h.key.PublicKey().Bytes()}
 	signed, err := ske.signed(&h.clientRandom, &h.serverRandom)
 	if err != nil {
 		return fatal(AlertInternalError, "ServerKeyExchange: %w", err)

@@ -52,7 +52,7 @@ func (h *server13) firstHello(now time.Time, hello *clientHello, m message) erro
 	}
 	h.hello, h.fixed = hello, fixedPart(hello, m.body)
 	h.begin(o.suite, m)
-	h.agreed.group = o.group
+	h.agreed.Group = o.group
 	h.clientRandom = hello.random
 	if o.share == nil {
 		return h.sendRetry()
@@ -75,7 +75,7 @@ func (h *server13) secondHello(now time.Time, m message) error {
 	switch {
 	case err != nil:
 		return err
-	case o.suite.id != h.agreed.suite || o.group != h.agreed.group:
+	case o.suite.id != h.agreed.CipherSuite || o.group != h.agreed.Group:
 		return fatal(AlertIllegalParameter, "client changes its offer after a HelloRetryRequest")
 	case o.share == nil:
 		return fatal(AlertIllegalParameter, "client has no share for the group it was asked for")
@@ -145,12 +145,12 @@ func checkClientHello13(h *clientHello) error {
 
 // sendRetry asks the client for a share of the chosen group.
 func (h *server13) sendRetry() error {
-	h.agreed.retried = true
+	h.agreed.HelloRetryRequest = true
 	h.transcript.retry()
 	h.state = server13ClientHello
-	sh := &serverHello{version: VersionDTLS12, random: retryRandom, suite: h.agreed.suite}
+	sh := &serverHello{version: VersionDTLS12, random: retryRandom, suite: h.agreed.CipherSuite}
 	sh.extensions.versions = []Version{VersionDTLS13}
-	sh.extensions.keyShares = []keyShare{{group: h.agreed.group}}
+	sh.extensions.keyShares = []keyShare{{group: h.agreed.Group}}
 	body, err := sh.marshal()
 	if err != nil {
 		return fatal(AlertInternalError, "HelloRetryRequest: %w", err)
@@ -162,7 +162,7 @@ func (h *server13) sendRetry() error {
 // answerOffer answers a ClientHello that has a share for the chosen group with the
 // messages from ServerHello to Finished.
 func (h *server13) answerOffer(o offer13) error {
-	sh := &serverHello{version: VersionDTLS12, suite: h.agreed.suite}
+	sh := &serverHello{version: VersionDTLS12, suite: h.agreed.CipherSuite}
 	if o.session != nil {
 		h.psk = o.session.secret
 		sh.extensions.seen = []extensionType{extPreSharedKey}
@@ -171,7 +171,7 @@ func (h *server13) answerOffer(o offer13) error {
 			return err
 		}
 	}
-	share, secret, err := answerShare(h.agreed.group, h.cfg.Rand, o.share)
+	share, secret, err := answerShare(h.agreed.Group, h.cfg.Rand, o.share)
 	if err != nil {
 		return err
 	}
@@ -211,7 +211,7 @@ func (h *server13) sendProof() error {
 	}
 	h.send(typeEncryptedExtensions, body)
 	h.state = server13Finished
-	if h.agreed.resumed {
+	if h.agreed.Resumed {
 		h.sendFinished()
 		return nil
 	}

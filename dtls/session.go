@@ -154,8 +154,8 @@ func (cfg *Config) resumes(s *Session, version Version, now time.Time) bool {
 // resumePeer takes over the certificates of a session, if they are still those of the
 // expected peer.
 func (h *handshake) resumePeer(s *Session) error {
-	h.agreed.resumed = true
-	h.agreed.peer = s.peer
+	h.agreed.Resumed = true
+	h.agreed.PeerCertificates = s.peer
 	if len(s.peer) == 0 {
 		return nil
 	}

@@ -65,7 +65,7 @@ func TestResume(t *testing.T) {
 				t.Errorf("%v: state %+v", got.Version, got)
 			}
 		}
-		if !bytes.Equal(p.client.agreed.peer[0], first.client.agreed.peer[0]) || !bytes.Equal(p.server.agreed.peer[0], first.server.agreed.peer[0]) {
+		if !bytes.Equal(p.client.agreed.PeerCertificates[0], first.client.agreed.PeerCertificates[0]) || !bytes.Equal(p.server.agreed.PeerCertificates[0], first.server.agreed.PeerCertificates[0]) {
 			t.Error("another far end's certificates")
 		}
 		a, err := p.client.ExportKeyingMaterial("EXPERIMENTAL x", nil, 32)
@@ -74,8 +74,8 @@ func TestResume(t *testing.T) {
 		if err != nil || err2 != nil || !bytes.Equal(a, b) || bytes.Equal(a, old) {
 			t.Errorf("exported %x, %x, before %x", a, b, old)
 		}
-		if version13 := p.client.agreed.version == VersionDTLS13; (p.session != nil) != version13 {
-			t.Errorf("%v: new session: %t", p.client.agreed.version, p.session != nil)
+		if version13 := p.client.agreed.Version == VersionDTLS13; (p.session != nil) != version13 {
+			t.Errorf("%v: new session: %t", p.client.agreed.Version, p.session != nil)
 		}
 	}
 }
@@ -135,7 +135,7 @@ func TestResumeIdentity(t *testing.T) {
 			if c.Established() || !errors.As(c.Err(), &a) || a.Alert != AlertBadCertificate || a.Remote {
 				t.Errorf("%s: err %v", tc.why, c.Err())
 			}
-			if p.other(c).Established() && p.client.agreed.version == VersionDTLS12 {
+			if p.other(c).Established() && p.client.agreed.Version == VersionDTLS12 {
 				t.Errorf("%s: far end is established", tc.why)
 			}
 		}
@@ -148,8 +148,8 @@ func TestTicketRenewed(t *testing.T) {
 	r, _ := newResumption(t, only12)
 	p := r.again(t, time.Hour, func(_, server *Config) { server.TicketKeys = []TicketKey{{2}, {1}} })
 	p.connect()
-	if !p.client.agreed.resumed || p.session == nil {
-		t.Errorf("resumed %t, session %v", p.client.agreed.resumed, p.session)
+	if !p.client.agreed.Resumed || p.session == nil {
+		t.Errorf("resumed %t, session %v", p.client.agreed.Resumed, p.session)
 	}
 }
 
@@ -200,7 +200,7 @@ func TestResumeLossy(t *testing.T) {
 						break
 					}
 				}
-				if !p.client.agreed.resumed || !p.server.agreed.resumed || !p.client.Established() || !p.server.Established() {
+				if !p.client.agreed.Resumed || !p.server.agreed.Resumed || !p.client.Established() || !p.server.Established() {
 					t.Fatalf("seed %d: client %v, server %v", seed, p.client.Err(), p.server.Err())
 				}
 			}

@@ -118,7 +118,7 @@ func signingRand(key crypto.Signer, rand io.Reader) io.Reader {
 // sign signs message with the preferred scheme of those that the peer accepts.
 func (h *handshake) sign(accepted []SignatureScheme, message []byte) (SignatureScheme, []byte, error) {
 	key := signer(h.certificate)
-	for _, s := range signingSchemes(h.certificate, h.agreed.version) {
+	for _, s := range signingSchemes(h.certificate, h.agreed.Version) {
 		if !slices.Contains(accepted, s) {
 			continue
 		}

@@ -22,7 +22,7 @@ func TestSignatureRandomness(t *testing.T) {
 		{"RSA", VersionDTLS13, true},
 	} {
 		cert := testCertificate(t, tc.kind)
-		h := &handshake{cfg: &Config{Rand: rand.Reader}, certificate: cert, agreed: &agreement{version: tc.version}}
+		h := &handshake{cfg: &Config{Rand: rand.Reader}, certificate: cert, agreed: &agreement{ConnectionState: ConnectionState{Version: tc.version}}}
 		public := publicKey(cert)
 		message := []byte("message")
 		var signatures [2][]byte

@@ -35,7 +35,7 @@ func (a *agreement) ownSizeLimit() uint16 {
 // maxSizeLimit is the largest limit of the negotiated version. In DTLS 1.3 the content
 // type counts.
 func (a *agreement) maxSizeLimit() uint16 {
-	if a.version == VersionDTLS13 {
+	if a.Version == VersionDTLS13 {
 		return maxPlaintext + 1
 	}
 	return maxPlaintext

@@ -76,7 +76,7 @@ func TestBadRecordSizeLimit(t *testing.T) {
 		{VersionDTLS13, maxPlaintext + 2, true, false},
 		{VersionDTLS13, 0xffff, true, false},
 	} {
-		a := &agreement{version: test.version}
+		a := &agreement{ConnectionState: ConnectionState{Version: test.version}}
 		if err := a.acceptSizeLimit(test.limit); (err == nil) != test.client {
 			t.Errorf("%v, server says %d: %v", test.version, test.limit, err)
 		}

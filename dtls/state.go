@@ -71,13 +71,9 @@ type ConnectionState struct {
 
 // ConnectionState returns what the handshake has agreed on so far.
 func (c *Conn) ConnectionState() ConnectionState {
-	a := &c.agreed
-	s := ConnectionState{
-		Version: a.version, CipherSuite: a.suite, Group: a.group, PeerCertificates: a.peer,
-		ALPN: a.alpn, SRTPProfile: a.srtp, ServerName: a.serverName, HelloRetryRequest: a.retried, Resumed: a.resumed,
-	}
-	if a.peerCID != nil {
-		s.ConnectionID, s.PeerConnectionID = a.cid, a.peerCID
+	s := c.agreed.ConnectionState
+	if s.PeerConnectionID == nil {
+		s.ConnectionID = nil
 	}
 	return s
 }
@@ -114,8 +110,8 @@ func (c *Conn) ExportKeyingMaterial(label string, context []byte, length int) ([
 	if length < 0 || length > maxExport || len(context) > 1<<16-1 || len(label) > maxExportLabel {
 		return nil, fmt.Errorf("dtls: cannot export %d bytes", length)
 	}
-	if a.version == VersionDTLS13 {
-		su, _ := suiteByID(a.suite)
+	if a.Version == VersionDTLS13 {
+		su, _ := suiteByID(a.CipherSuite)
 		return newKDF(su.hash).export13(a.exporter, label, context, length), nil
 	}
 	return a.secrets.export(label, context, length), nil
