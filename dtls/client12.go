@@ -98,26 +98,14 @@ func (h *client12) serverHello(sh *serverHello, m message) error {
 	return nil
 }
 
-// serverCertificate takes the server's certificates. If they are not those of the
-// described peer, the handshake ends here, and an alert tells the server why.
+// serverCertificate takes the server's certificates.
 func (h *client12) serverCertificate(m message) error {
-	if err := expect(m, typeCertificate, 0); err != nil {
-		return err
-	}
-	chain, err := parseCertificates12(m.body)
-	if err != nil {
-		return err
-	}
-	if len(chain) == 0 {
-		return fatal(AlertDecodeError, "server has no certificate")
-	}
-	if err := h.checkPeerChain(chain); err != nil {
+	if err := h.receiveServerChain(m, 0); err != nil {
 		return err
 	}
 	if keyAuth(h.peerKey) != h.suite.auth {
 		return fatal(AlertIllegalParameter, "the key of the certificate does not fit %v", h.suite.id)
 	}
-	h.transcript.add(m)
 	h.state = client12ServerKeyExchange
 	return nil
 }
@@ -179,7 +167,7 @@ func (h *client12) serverHelloDone(m message) error {
 // sendFlight sends the messages from the client's Certificate to its Finished.
 func (h *client12) sendFlight() error {
 	if h.requested != nil {
-		if err := h.sendCertificate(); err != nil {
+		if err := h.sendChain(); err != nil {
 			return err
 		}
 	}

@@ -203,8 +203,8 @@ func (h *client13) encryptedExtensions(m message) error {
 }
 
 // serverCertificate takes an optional CertificateRequest, then the server's
-// certificates. If they are not those of the described peer, the handshake ends here.
-func (h *client13) serverCertificate(m message) (err error) {
+// certificates.
+func (h *client13) serverCertificate(m message) error {
 	if m.typ == typeCertificateRequest && m.epoch == epochHandshake && h.requested == nil {
 		accepted, err := parseCertificateRequest13(m.body)
 		if err != nil {
@@ -214,20 +214,9 @@ func (h *client13) serverCertificate(m message) (err error) {
 		h.transcript.add(m)
 		return h.chooseCertificate(accepted)
 	}
-	if err := expect(m, typeCertificate, epochHandshake); err != nil {
+	if err := h.receiveServerChain(m, epochHandshake); err != nil {
 		return err
 	}
-	chain, err := parseCertificates13(m.body)
-	if err != nil {
-		return err
-	}
-	if len(chain) == 0 {
-		return fatal(AlertDecodeError, "server has no certificate")
-	}
-	if err := h.checkPeerChain(chain); err != nil {
-		return err
-	}
-	h.transcript.add(m)
 	h.state = client13CertificateVerify
 	return nil
 }

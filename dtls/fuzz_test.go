@@ -33,7 +33,7 @@ func FuzzMessages(f *testing.F) {
 		f.Add(body)
 	}
 	for _, m := range []func() ([]byte, error){
-		func() ([]byte, error) { return marshalCertificates13(cert) },
+		func() ([]byte, error) { return marshalCertificates(VersionDTLS13, cert) },
 		func() ([]byte, error) { return marshalCertificateRequest13(defaultSchemes()) },
 		func() ([]byte, error) {
 			return marshalEncryptedExtensions(&helloExtensions{alpn: []string{"webrtc"}, srtpProfiles: []uint16{7}, externalSessionID: make([]byte, 20)})
@@ -65,8 +65,8 @@ func FuzzMessages(f *testing.F) {
 			}
 		}
 		parseHelloVerifyRequest(body)
-		if chain, err := parseCertificates12(body); err == nil {
-			again, err := marshalCertificates12(chain)
+		if chain, err := parseCertificates(VersionDTLS12, body); err == nil {
+			again, err := marshalCertificates(VersionDTLS12, chain)
 			if err != nil || !bytes.Equal(again, body) {
 				t.Fatalf("certificates do not come back: %v", err)
 			}
@@ -80,8 +80,8 @@ func FuzzMessages(f *testing.F) {
 			}
 		}
 		parseCertificateRequest12(body)
-		if chain, err := parseCertificates13(body); err == nil {
-			if again, err := marshalCertificates13(chain); err != nil || !bytes.Equal(again, body) {
+		if chain, err := parseCertificates(VersionDTLS13, body); err == nil {
+			if again, err := marshalCertificates(VersionDTLS13, chain); err != nil || !bytes.Equal(again, body) {
 				t.Fatalf("certificates do not come back: %v", err)
 			}
 		}

@@ -220,12 +220,42 @@ func (h *handshake) checkExternalSessionID(e *helloExtensions) error {
 	return fatal(AlertIllegalParameter, "%w", ErrExternalSessionID)
 }
 
-// chain returns the local certificate chain; nil: none.
-func (h *handshake) chain() [][]byte {
-	if h.certificate == nil {
-		return nil
+// receiveChain parses a Certificate message of the given epoch. The chain is empty if the
+// peer has no certificate.
+func (h *handshake) receiveChain(m message, epoch uint16) (chain [][]byte, err error) {
+	if err := expect(m, typeCertificate, epoch); err != nil {
+		return nil, err
 	}
-	return h.certificate.Certificate
+	return parseCertificates(h.agreed.Version, m.body)
+}
+
+// receiveServerChain takes the server's Certificate message. If the certificates are not
+// those of the described peer, the handshake ends here, and an alert tells the server
+// why.
+func (h *handshake) receiveServerChain(m message, epoch uint16) error {
+	chain, err := h.receiveChain(m, epoch)
+	if err != nil {
+		return err
+	}
+	if len(chain) == 0 {
+		return fatal(AlertDecodeError, "server has no certificate")
+	}
+	h.transcript.add(m)
+	return h.checkPeerChain(chain)
+}
+
+// sendChain sends the local certificate chain, or an empty one.
+func (h *handshake) sendChain() error {
+	var chain [][]byte
+	if h.certificate != nil {
+		chain = h.certificate.Certificate
+	}
+	body, err := marshalCertificates(h.agreed.Version, chain)
+	if err != nil {
+		return fatal(AlertInternalError, "certificate: %w", err)
+	}
+	h.send(typeCertificate, body)
+	return nil
 }
 
 // sendCertificateVerify proves that this end has the key of its certificate. schemes

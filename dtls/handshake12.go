@@ -58,13 +58,3 @@ func (h *handshake12) checkFinished(m message) error {
 	}
 	return nil
 }
-
-// sendCertificate sends the local chain, or an empty one.
-func (h *handshake12) sendCertificate() error {
-	body, err := marshalCertificates12(h.chain())
-	if err != nil {
-		return fatal(AlertInternalError, "certificate: %w", err)
-	}
-	h.send(typeCertificate, body)
-	return nil
-}

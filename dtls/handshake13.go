@@ -109,13 +109,8 @@ func (h *handshake13) signedContent(client bool) []byte {
 // sendCertificate sends the local chain and the proof that this end has its key, or an
 // empty chain alone. schemes are the signature schemes that the peer accepts.
 func (h *handshake13) sendCertificate(schemes []SignatureScheme) error {
-	body, err := marshalCertificates13(h.chain())
-	if err != nil {
-		return fatal(AlertInternalError, "certificate: %w", err)
-	}
-	h.send(typeCertificate, body)
-	if h.certificate == nil {
-		return nil
+	if err := h.sendChain(); err != nil || h.certificate == nil {
+		return err
 	}
 	return h.sendCertificateVerify(schemes, h.signedContent(h.cfg.Client))
 }

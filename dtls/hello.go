@@ -95,7 +95,6 @@ type helloExtensions struct {
 type keyShare struct {
 	group Group
 	data  []byte
-	tail  []byte // in a local hybrid share: its second part, after data
 }
 
 // has reports whether extension t was received.
@@ -103,7 +102,7 @@ func (e *helloExtensions) has(t extensionType) bool { return slices.Contains(e.s
 
 // marshal returns the body of the message.
 func (m *clientHello) marshal() ([]byte, error) {
-	b := cryptobyte.NewBuilder(make([]byte, 0, 512+m.extensions.bulk()))
+	var b cryptobyte.Builder
 	b.AddUint16(uint16(m.version))
 	b.AddBytes(m.random[:])
 	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(m.sessionID) })
@@ -120,7 +119,7 @@ func (m *clientHello) marshal() ([]byte, error) {
 
 // marshal returns the body of the message.
 func (m *serverHello) marshal() ([]byte, error) {
-	b := cryptobyte.NewBuilder(make([]byte, 0, 128+m.extensions.bulk()))
+	var b cryptobyte.Builder
 	b.AddUint16(uint16(m.version))
 	b.AddBytes(m.random[:])
 	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(m.sessionID) })
@@ -128,20 +127,6 @@ func (m *serverHello) marshal() ([]byte, error) {
 	b.AddUint8(m.compression)
 	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { m.extensions.marshal(b, false) })
 	return b.Bytes()
-}
-
-// bulk returns about how many bytes the long extensions have.
-func (e *helloExtensions) bulk() int {
-	n := len(e.cookie) + len(e.sessionTicket)
-	for _, k := range e.keyShares {
-		n += len(k.data) + len(k.tail)
-	}
-	if e.psk != nil {
-		for _, id := range e.psk.identities {
-			n += len(id.ticket)
-		}
-	}
-	return n
 }
 
 // marshal writes the extensions that are set. Some have another form in a client than in
@@ -246,10 +231,7 @@ func addKeyShares(b *cryptobyte.Builder, list []keyShare, client bool) {
 		for _, k := range list {
 			b.AddUint16(uint16(k.group))
 			if k.data != nil {
-				b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
-					b.AddBytes(k.data)
-					b.AddBytes(k.tail)
-				})
+				b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(k.data) })
 			}
 		}
 	}

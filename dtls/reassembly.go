@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Limits of messages that are not whole yet. Anybody who can send a datagram can fill
-// them.
+// Limits of messages that are not whole yet. An attacker who can send a datagram can
+// reach them.
 const (
 	maxAhead      = 8        // messages after the next one; the longest flight has six
 	maxReassembly = 48 << 10 // bytes of all messages together

@@ -127,7 +127,7 @@ func (h *server12) sendFlight(sh *serverHello) error {
 		return fatal(AlertInternalError, "ServerHello: %w", err)
 	}
 	h.send(typeServerHello, body)
-	if err := h.sendCertificate(); err != nil {
+	if err := h.sendChain(); err != nil {
 		return err
 	}
 	if err := h.sendServerKeyExchange(); err != nil {
@@ -169,10 +169,7 @@ func (h *server12) sendServerKeyExchange() (err error) {
 
 // clientCertificate takes the client's certificates.
 func (h *server12) clientCertificate(m message) error {
-	if err := expect(m, typeCertificate, 0); err != nil {
-		return err
-	}
-	chain, err := parseCertificates12(m.body)
+	chain, err := h.receiveChain(m, 0)
 	if err != nil {
 		return err
 	}

@@ -235,10 +235,7 @@ func (h *server13) sendProof() error {
 
 // clientCertificate takes the client's certificates.
 func (h *server13) clientCertificate(m message) error {
-	if err := expect(m, typeCertificate, epochHandshake); err != nil {
-		return err
-	}
-	chain, err := parseCertificates13(m.body)
+	chain, err := h.receiveChain(m, epochHandshake)
 	if err != nil {
 		return err
 	}

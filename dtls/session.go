@@ -11,7 +11,7 @@ import (
 
 // A Session allows a client to resume a connection without certificates and
 // signatures. It comes with EventSession and goes into Config.Session. It is for one
-// connection: a server, and anybody who observes the network, can see that two
+// connection: a server, and an observer of the network, can see that two
 // connections with the same ticket are of one client (RFC 8446 §C.4).
 //
 // It holds secrets and the peer's certificates. A resumed connection checks these again
