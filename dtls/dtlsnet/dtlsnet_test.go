@@ -160,7 +160,7 @@ func TestClientBeginsAnew(t *testing.T) {
 		client, server := dial(again)
 		defer client.Close()
 		b := make([]byte, 100)
-		if _, err := old.Read(b); err != errBegunAnew {
+		if _, err := old.Read(b); err != errReplaced {
 			t.Errorf("%v: old connection: %v", version, err)
 		}
 

@@ -76,7 +76,7 @@ func TestReplayedHello(t *testing.T) {
 		again, next := dial(rebind(t, addr))
 		defer again.Close()
 		passes(t, "begun anew", again, next)
-		if _, err := server.Read(make([]byte, 1)); err != errBegunAnew {
+		if _, err := server.Read(make([]byte, 1)); err != errReplaced {
 			t.Errorf("the connection before: %v", err)
 		}
 	}

@@ -222,7 +222,7 @@ func TestFollowNobody12(t *testing.T) {
 		t.Fatalf("answers go to %v", server.RemoteAddr())
 	}
 	server.mu.Lock()
-	if server.tether.back != nil {
+	if server.move.previous != nil {
 		t.Error("it is on its way elsewhere")
 	}
 	server.mu.Unlock()
@@ -255,7 +255,7 @@ func TestFollowNobody12(t *testing.T) {
 	moves(t, server, first)
 	passes(t, "to the client alone", server, client)
 	server.mu.Lock()
-	if server.tether.back != nil {
+	if server.move.previous != nil {
 		t.Error("it is not back")
 	}
 	server.mu.Unlock()
@@ -307,8 +307,8 @@ func TestFollowNobody(t *testing.T) {
 		t.Fatalf("%q, %v", b[:n], err)
 	}
 	server.mu.Lock()
-	if server.newcomer.addr != nil {
-		t.Error("an old record makes somebody a newcomer")
+	if server.validation.addr != nil {
+		t.Error("an old record starts a path validation")
 	}
 	server.mu.Unlock()
 	// New ones, of which the client's own way is slower.
@@ -379,11 +379,11 @@ func TestFollowAgain(t *testing.T) {
 	asked := func() bool {
 		server.mu.Lock()
 		defer server.mu.Unlock()
-		return server.newcomer.addr != nil && server.core.Unanswered()
+		return server.validation.addr != nil && server.core.Unanswered()
 	}
 	waits(t, "a question", asked)
 	server.mu.Lock()
-	server.newcomer.until = time.Now()
+	server.validation.until = time.Now()
 	server.mu.Unlock()
 	s.Close()
 	waits(t, "its answer", func() bool {
