@@ -179,7 +179,7 @@ func (p *pair) deliver(c *Conn, d []byte) {
 	for len(d) > 0 {
 		data, n := c.HandleRecord(p.now, d)
 		if n < 1 {
-			p.t.Fatal("ReadRecord made no progress")
+			p.t.Fatal("HandleRecord made no progress")
 		}
 		if data != nil {
 			if !c.Established() {

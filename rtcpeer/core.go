@@ -15,7 +15,7 @@ import (
 // core is a peer without goroutine, lock, clock or socket: the layers, and
 // the plain calls between them.
 //
-//	in:  ice.HandleDatagram → dtls.ReadRecord → sctp.HandlePacket → datachannel.Process
+//	in:  ice.HandleDatagram → dtls.HandleRecord → sctp.HandlePacket → datachannel.Process
 //	out: ice's own datagrams, else ice.BeginData → dtls's handshake, or
 //	     dtls.BeginRecord → sctp.AppendPacket → dtls.FinishRecord → ice.FinishData
 type core struct {
