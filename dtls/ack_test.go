@@ -255,3 +255,50 @@ func TestForgedAck(t *testing.T) {
 		p.exchange()
 	}
 }
+
+// TestAckQueue is a script of when an ACK is sent.
+func TestAckQueue(t *testing.T) {
+	now, l := epoch, newRecordLayer(false)
+	var q ackQueue
+	want := func(why string, numbers ...uint64) {
+		t.Helper()
+		b, err := q.append(nil, 1000, &l, 0)
+		var got []uint64
+		for n := recordHeaderLen + 2; n < len(b); n += recordNumberLen {
+			got = append(got, parseRecordNumber(b[n:]).seq)
+		}
+		if err != nil || !slices.Equal(got, numbers) {
+			t.Errorf("%s: ACK of %d, want %d, %v", why, got, numbers, err)
+		}
+	}
+	const timeout = 400 * time.Millisecond
+	q.arm(now, true, timeout)
+	want("nothing received")
+
+	q.add(&recordHeader{epoch: 2, seq: 7})
+	want("before arm")
+	q.arm(now, false, timeout)
+	want("delayed")
+	q.add(&recordHeader{epoch: 2, seq: 3})
+	q.arm(now.Add(timeout/8), false, timeout)
+	if at := q.nextTimeout(); at != now.Add(timeout/4) {
+		t.Errorf("delayed until %v", at)
+	}
+	q.advance(now.Add(timeout/4 - 1))
+	want("too early")
+	q.advance(now.Add(timeout / 4))
+	want("in numerical order", 3, 7)
+	want("once")
+	if !q.nextTimeout().IsZero() {
+		t.Error("a timer runs")
+	}
+
+	q.arm(now, true, timeout)
+	want("nothing new")
+	q.add(&recordHeader{epoch: 2, seq: 9})
+	q.arm(now, true, timeout)
+	if _, err := q.append(nil, recordHeaderLen+recordNumberLen, &l, 0); err != nil || q.state != ackReady {
+		t.Error("sent without room")
+	}
+	want("the end of the handshake, and what may be lost", 3, 7, 9)
+}

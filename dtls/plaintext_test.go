@@ -159,3 +159,20 @@ func TestAnswerBeforeFlight(t *testing.T) {
 	}
 	p.exchange()
 }
+
+func TestProbableCauseTimes(t *testing.T) {
+	var p probableCause
+	p.postpone(epoch)
+	if !p.at.IsZero() {
+		t.Error("a cause without an error")
+	}
+	first := errors.New("first")
+	p.set(epoch, first)
+	p.set(epoch.Add(time.Second), errors.New("second"))
+	if p.err != first || p.at != epoch.Add(causeWait) {
+		t.Errorf("%v at %v", p.err, p.at)
+	}
+	if p.postpone(epoch.Add(time.Second)); p.at != epoch.Add(causeWait+time.Second) {
+		t.Errorf("postponed to %v", p.at)
+	}
+}

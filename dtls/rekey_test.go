@@ -201,3 +201,26 @@ func TestForgeriesEndConnection(t *testing.T) {
 		t.Errorf("err %v", p.server.Err())
 	}
 }
+
+// TestRekeying is a script of the KeyUpdates of one end.
+func TestRekeying(t *testing.T) {
+	var r rekeying
+	want := func(why string, sent uint64, request keyUpdateRequest, ok bool) {
+		t.Helper()
+		if got, gotOK := r.next(sent); got != request || gotOK != ok {
+			t.Errorf("%s: %d, %t", why, got, gotOK)
+		}
+	}
+	want("nothing to do", 1, 0, false)
+	want("the key has protected many records", updateAfter, updateNotRequested, true)
+	r.request(updateLocal)
+	want("the one that is not acknowledged is enough", 1, 0, false)
+	r.request(updateBoth)
+	r.request(updateLocal)
+	want("but it did not ask the peer", 1, updateRequested, true)
+	r.updating = false
+	r.request(updateLocal)
+	r.request(updateBoth)
+	want("both in one", 1, updateRequested, true)
+	want("nothing left", 1, 0, false)
+}
