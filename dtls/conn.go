@@ -20,13 +20,16 @@ const (
 // A Conn is one end of a DTLS connection: a pure state machine. Its methods must not be
 // called at the same time.
 type Conn struct {
-	client bool // Config.Client
-	strict bool // Config.Strict
-	state  connState
-	err    error // why it ended
+	client        bool // Config.Client
+	strict        bool // Config.Strict
+	state         connState
+	newest        bool // the last record was authentic and newer than all before it
+	authenticated bool // an authentic record was received, or plaintext is trusted
+	untimed       bool // there is no deadline; see SetUntimed
 
 	hs     *handshake // nil after it has finished
 	agreed agreement
+	err    error // why the connection ended
 
 	records recordLayer
 	early   earlyRecords // received before they could be opened
@@ -36,13 +39,9 @@ type Conn struct {
 	alert   outAlert
 	rekey   rekeying
 
-	newest        bool      // the last record was authentic and newer than all before it
-	authenticated bool      // an authentic record was received, or plaintext is trusted
-	untimed       bool      // there is no deadline; see SetUntimed
-	deadline      time.Time // of the handshake; in DTLS 1.3 it is then dropped
-
-	events []Event
-	stats  Stats
+	deadline time.Time // of the handshake; of DTLS 1.3, it is forgotten then
+	events   []Event
+	stats    Stats
 }
 
 // NewConn returns a connection that has not started. It fails with ErrNoVerification
@@ -280,6 +279,9 @@ func (c *Conn) forgetHandshake() {
 	if !c.rekey.updating {
 		c.out.flight = nil
 		c.records.keepCurrent()
+	}
+	if c.acks.state == ackNone {
+		c.acks.numbers = nil
 	}
 }
 

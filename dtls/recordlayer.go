@@ -11,8 +11,6 @@ import (
 // (RFC 6347 §4.1, RFC 9147 §4). It owns the epochs: their keys, record numbers,
 // replay windows and the limits on the use of a key.
 type recordLayer struct {
-	version Version // in record headers that are not unified
-
 	current *writeEpoch   // epoch of new records
 	write   []*writeEpoch // current, and the epochs of messages that may be retransmitted
 	read    []*readEpoch  // oldest first
@@ -23,9 +21,11 @@ type recordLayer struct {
 
 	// Scratch of seal and open. A local array would escape through the interface of
 	// cipher.AEAD, and cost an allocation for each record.
-	nonce [12]byte
-	mask  [16]byte
 	aad   []byte
+	mask  [16]byte
+	nonce [12]byte
+
+	version Version // in record headers that are not unified
 }
 
 // A client that does not know yet which version the server speaks writes version 1.0,

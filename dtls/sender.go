@@ -7,12 +7,12 @@ import "time"
 type sender struct {
 	*flight        // the current one; nil: the peer has all that was sent
 	nextSeq uint16 // message_seq of the next message; 0 after the last one
+	patient bool   // Config.PatientRetransmission
+	acks    bool   // records may be acknowledged: the version is DTLS 1.3
 
 	firstTimeout time.Duration // of a flight, while rtt is not known
 	maxTimeout   time.Duration
 	rtt          time.Duration // round-trip time; 0: not known
-	patient      bool          // Config.PatientRetransmission
-	acks         bool          // records may be acknowledged: the version is DTLS 1.3
 
 	sizeLimit       int // of datagrams with a flight, in bytes; 0: only the caller's
 	arrivedSize     int // of the longest datagram that arrived; 0: none did
