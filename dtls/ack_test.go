@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestPartialRetransmission: of a flight that lost one datagram, the client
-// acknowledges the rest, and only what was lost goes again.
+// TestPartialRetransmission loses one datagram of a flight: the client acknowledges the
+// others, and the server sends only the lost part again.
 func TestPartialRetransmission(t *testing.T) {
 	p := newPair(t, only13)
 	p.limit = 400
@@ -40,8 +40,8 @@ func TestPartialRetransmission(t *testing.T) {
 	p.exchange()
 }
 
-// TestFinishedAcknowledged: the client sends its Finished again until it
-// hears an ACK, and the server acknowledges each.
+// TestFinishedAcknowledged checks that the client sends its Finished again until it gets an
+// ACK, and that the server acknowledges each.
 func TestFinishedAcknowledged(t *testing.T) {
 	p := newPair(t, only13)
 	drops := 2
@@ -70,8 +70,8 @@ func TestFinishedAcknowledged(t *testing.T) {
 	p.exchange()
 }
 
-// TestServerGoneAfterFinished: a client that hears no ACK gives up sending,
-// not the connection: data may have come all the while.
+// TestServerGoneAfterFinished checks that a client whose Finished is not acknowledged stops
+// sending it, but keeps the connection, since the server may send data.
 func TestServerGoneAfterFinished(t *testing.T) {
 	p := newPair(t, only13)
 	p.start()
@@ -150,7 +150,7 @@ func TestAckLimits(t *testing.T) {
 	}
 }
 
-// TestFullNumber is RFC 9147 §4.2.2's reconstruction.
+// TestFullNumber checks the reconstruction of record numbers (RFC 9147 §4.2.2).
 func TestFullNumber(t *testing.T) {
 	for _, tc := range []struct {
 		expected, low uint64
@@ -165,7 +165,7 @@ func TestFullNumber(t *testing.T) {
 			t.Errorf("fullNumber(%#x, %#x, %d) = %#x, want %#x", tc.expected, tc.low, tc.bits, got, tc.want)
 		}
 	}
-	// Whatever is within half the range is found.
+	// All numbers within half the range are found.
 	for expected := uint64(0); expected < 1000; expected++ {
 		for d := -100; d <= 100; d++ {
 			if n := expected + uint64(d); int(expected)+d >= 0 && fullNumber(expected, n&0xff, 8) != n {
@@ -175,8 +175,8 @@ func TestFullNumber(t *testing.T) {
 	}
 }
 
-// TestAckDelay: a client that has part of the server's flight acknowledges it
-// after a quarter of the retransmission timer, not before.
+// TestAckDelay checks that a client acknowledges a part of the server's flight after a
+// quarter of the retransmission timer, not before.
 func TestAckDelay(t *testing.T) {
 	p := newPair(t, only13)
 	p.start()
@@ -209,8 +209,8 @@ func TestAckDelay(t *testing.T) {
 	}
 }
 
-// TestForgedAck: an ACK in plaintext, of a hello that was lost, does not keep
-// that from going again.
+// TestForgedAck forges an ACK in plaintext for a hello that was lost: the hello is still
+// sent again.
 func TestForgedAck(t *testing.T) {
 	for _, tc := range []struct {
 		why    string

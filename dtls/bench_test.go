@@ -13,9 +13,9 @@ import (
 
 const benchPayload = 1200
 
-// BenchmarkRecord seals and opens records, and in turns with them, so that
-// both see the same machine, does the same with the bare AEAD. The metric
-// "%aead" is the speed of records in that of the AEAD.
+// BenchmarkRecord seals and opens records. In turns with that it calls the bare AEAD, so
+// that both run under the same load of the machine. The metric "%aead" is the speed of
+// records as a share of the speed of the AEAD.
 func BenchmarkRecord(b *testing.B) {
 	for _, version := range []func(client, server *Config){only12, only13} {
 		p := newPair(b, version)
@@ -61,8 +61,7 @@ func benchOpen(b *testing.B, p *pair) {
 	})
 }
 
-// inTurns measures both functions, turn after turn, and reports how fast the
-// one under test is.
+// inTurns measures both functions in turns, and reports the speed of the first one.
 func inTurns(b *testing.B, bare, record func()) {
 	b.ReportAllocs()
 	bareTime, recordTime := turns(b, 64, bare, record)
@@ -70,7 +69,7 @@ func inTurns(b *testing.B, bare, record func()) {
 	b.ReportMetric(float64(recordTime.Nanoseconds())/float64(b.N), "ns/record")
 }
 
-// turns runs f and g b.N times each, and tells how long each took.
+// turns runs f and g b.N times each, and returns how long each took.
 func turns(b *testing.B, turn int, f, g func()) (forF, forG time.Duration) {
 	times := func(n int, f func()) time.Duration {
 		begun := time.Now()
@@ -88,9 +87,9 @@ func turns(b *testing.B, turn int, f, g func()) (forF, forG time.Duration) {
 	return forF, forG
 }
 
-// BenchmarkHandshake is both ends of a handshake, with what each version
-// prefers and P-256 certificates, in turns with its public-key operations
-// alone. The metric "x-publickey" is its time in theirs.
+// BenchmarkHandshake runs both ends of a handshake with the defaults of each version and
+// P-256 certificates, in turns with its public-key operations alone. The metric
+// "x-publickey" is its time divided by theirs.
 func BenchmarkHandshake(b *testing.B) {
 	for _, version := range []Version{VersionDTLS12, VersionDTLS13} {
 		b.Run(version.String(), func(b *testing.B) {
@@ -107,7 +106,7 @@ func BenchmarkHandshake(b *testing.B) {
 	}
 }
 
-// publicKeyWork is what both ends of a handshake cannot do without.
+// publicKeyWork does the public-key operations of both ends of a handshake.
 func publicKeyWork(version Version, key *ecdsa.PrivateKey) {
 	digest := make([]byte, 32)
 	for range 2 { // ends

@@ -26,7 +26,7 @@ func TestChooseCertificate(t *testing.T) {
 		want  *tls.Certificate
 	}{
 		{"the first will do", both, nil, acceptedCertificates{version: VersionDTLS13, schemes: all}, ec},
-		{"ours come first", []*tls.Certificate{rsa, ec}, nil, acceptedCertificates{version: VersionDTLS13, schemes: all}, rsa},
+		{"the local preference", []*tls.Certificate{rsa, ec}, nil, acceptedCertificates{version: VersionDTLS13, schemes: all}, rsa},
 		{"schemes", both, nil, acceptedCertificates{version: VersionDTLS13, schemes: []SignatureScheme{RSAPSSSHA256}}, rsa},
 		{"curve of the key in 1.3", []*tls.Certificate{p384, ec}, nil, acceptedCertificates{version: VersionDTLS13, schemes: []SignatureScheme{ECDSAP256SHA256}}, ec},
 		{"suites of 1.2", both, nil, acceptedCertificates{version: VersionDTLS12, schemes: all, auth: []authKind{authRSA}}, rsa},
@@ -35,7 +35,7 @@ func TestChooseCertificate(t *testing.T) {
 		{"issuers do not matter", both, nil, acceptedCertificates{version: VersionDTLS13, schemes: all, authorities: [][]byte{issuer(rsa)}}, ec},
 		{"another issuer", both, both, acceptedCertificates{version: VersionDTLS13, schemes: all, authorities: [][]byte{issuer(p384), issuer(rsa)}}, rsa},
 		{"no issuer named", both, both[:1], acceptedCertificates{version: VersionDTLS13, schemes: all}, rsa},
-		{"no issuer of ours", both, both, acceptedCertificates{version: VersionDTLS13, schemes: all, authorities: [][]byte{issuer(p384)}}, nil},
+		{"no local issuer", both, both, acceptedCertificates{version: VersionDTLS13, schemes: all, authorities: [][]byte{issuer(p384)}}, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			for _, client := range []bool{true, false} {

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// gated runs a client against a gate at address addr until the gate lets it
-// in; meddle sees each datagram of the client. It gives the pair from there.
-func gated(t *testing.T, change func(client, server *Config), addr func(i int) string) (*pair, *AddressValidator) {
+// validated runs a client at address addr against an AddressValidator until that makes a
+// connection. meddle sees each datagram of the client. It returns the pair.
+func validated(t *testing.T, change func(client, server *Config), addr func(i int) string) (*pair, *AddressValidator) {
 	t.Helper()
 	var server Config
 	p := newPair(t, func(c, s *Config) {
@@ -21,7 +21,7 @@ func gated(t *testing.T, change func(client, server *Config), addr func(i int) s
 		}
 		server = *s
 	})
-	gate, err := NewAddressValidator(server)
+	validator, err := NewAddressValidator(server)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,25 +33,25 @@ func gated(t *testing.T, change func(client, server *Config), addr func(i int) s
 		if !ok {
 			break // it waits for an answer
 		}
-		reply, conn := gate.HandleHello(p.now, []byte(addr(i)), d, nil)
+		reply, conn := validator.HandleHello(p.now, []byte(addr(i)), d, nil)
 		if len(reply) > maxAmplification*len(d) {
 			t.Fatalf("%d bytes answer %d", len(reply), len(d))
 		}
 		if conn != nil {
 			p.server = conn
 			p.deliver(conn, d)
-			return p, gate
+			return p, validator
 		}
 		if len(reply) > 0 {
 			p.deliver(p.client, reply)
 		}
 	}
-	return p, gate
+	return p, validator
 }
 
 func same(int) string { return "192.0.2.1:5" }
 
-func TestGate(t *testing.T) {
+func TestAddressValidator(t *testing.T) {
 	for _, tc := range []struct {
 		why    string
 		change func(client, server *Config)
@@ -62,7 +62,7 @@ func TestGate(t *testing.T) {
 		{"client of 1.2", func(c, _ *Config) { c.MaxVersion = VersionDTLS12 }},
 		{"with a share", func(c, _ *Config) { only13(c, c); c.DeferShares = false; c.Groups = []Group{GroupX25519} }},
 	} {
-		p, _ := gated(t, tc.change, same)
+		p, _ := validated(t, tc.change, same)
 		if p.server == nil {
 			t.Errorf("%s: not let in; client %v", tc.why, p.client.Err())
 			continue
@@ -76,9 +76,9 @@ func TestGate(t *testing.T) {
 	}
 }
 
-// TestGateFragments: a gate to DTLS 1.2 needs no more than the first fragment
-// of a ClientHello, and one to DTLS 1.3 all of it.
-func TestGateFragments(t *testing.T) {
+// TestValidatorFragments checks that a validator for DTLS 1.2 needs only the first fragment
+// of a ClientHello, and one for DTLS 1.3 all of it.
+func TestValidatorFragments(t *testing.T) {
 	for _, test := range []struct {
 		version  func(client, server *Config)
 		answered bool
@@ -92,7 +92,7 @@ func TestGateFragments(t *testing.T) {
 			server = *s
 		})
 		p.limit = 150
-		gate, err := NewAddressValidator(server)
+		validator, err := NewAddressValidator(server)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -109,7 +109,7 @@ func TestGateFragments(t *testing.T) {
 				continue
 			}
 			var reply []byte
-			if reply, p.server = gate.HandleHello(p.now, []byte("a"), d, nil); len(reply) > 0 {
+			if reply, p.server = validator.HandleHello(p.now, []byte("a"), d, nil); len(reply) > 0 {
 				answers++
 				p.deliver(p.client, reply)
 			}
@@ -127,10 +127,10 @@ func TestGateFragments(t *testing.T) {
 	}
 }
 
-// TestGateShut: a cookie is good for one address, for a while.
-func TestGateShut(t *testing.T) {
+// TestCookieLimits checks that a cookie is valid for one address and a limited time.
+func TestCookieLimits(t *testing.T) {
 	for _, version := range []func(client, server *Config){only12, only13} {
-		p, _ := gated(t, version, func(i int) string { return string(rune('a' + i)) })
+		p, _ := validated(t, version, func(i int) string { return string(rune('a' + i)) })
 		if p.server != nil {
 			t.Error("let in from another address")
 		}
@@ -156,9 +156,8 @@ func TestGateShut(t *testing.T) {
 	}
 }
 
-// TestCookieKeysRotate: a cookie made at any time is good for one period of a
-// key at least, and for two at most. Where no random bytes can be had, nobody is
-// let in by a key that is too old.
+// TestCookieKeysRotate checks that a cookie is valid for at least one lifetime of a key, and
+// for at most two. If there are no random bytes for a new key, an expired one is not used.
 func TestCookieKeysRotate(t *testing.T) {
 	broken := false
 	source := readerFunc(func(b []byte) (int, error) {
@@ -203,8 +202,8 @@ type readerFunc func(b []byte) (int, error)
 
 func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 
-// TestGateNoState is a flood: what is answered is all that happens.
-func TestGateNoState(t *testing.T) {
+// TestValidatorNoState floods a validator: it answers, and keeps no state.
+func TestValidatorNoState(t *testing.T) {
 	p := newPair(t, func(c, _ *Config) { c.DeferShares = true })
 	p.client.Start(p.now)
 	d, _ := p.client.AppendDatagram(p.now, nil, p.limit)
@@ -221,12 +220,12 @@ func TestGateNoState(t *testing.T) {
 		}
 	}
 	if !slices.Equal(g.keys, before) {
-		t.Error("the gate changed")
+		t.Error("the validator has changed")
 	}
 }
 
-// TestGateGarbage: datagrams that begin nothing are not answered.
-func TestGateGarbage(t *testing.T) {
+// TestValidatorGarbage checks that datagrams which begin no connection are not answered.
+func TestValidatorGarbage(t *testing.T) {
 	p := newPair(t, func(c, _ *Config) { c.DeferShares = true })
 	p.client.Start(p.now)
 	d, _ := p.client.AppendDatagram(p.now, nil, p.limit)
@@ -243,7 +242,7 @@ func TestGateGarbage(t *testing.T) {
 		t.Error("an alert is answered")
 	}
 	if _, err := NewAddressValidator(Config{}); err == nil {
-		t.Error("a gate without a certificate")
+		t.Error("a validator without a certificate")
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 )
 
-// seedDatagrams gives every captured datagram, and our own, to a fuzzer.
+// seedDatagrams adds every captured datagram, and those of this package, to a corpus.
 func seedDatagrams(f *testing.F) {
 	for _, name := range []string{"chromium-client-12", "firefox-client-12", "chromium-server-12", "firefox-13"} {
 		for _, d := range loadCapture(f, name).datagrams {
@@ -49,19 +49,19 @@ func FuzzMessages(f *testing.F) {
 		if h, err := parseClientHello(body); err == nil {
 			again, err := h.marshal()
 			if err != nil {
-				t.Fatalf("what was parsed cannot be written: %v", err)
+				t.Fatalf("the parsed message cannot be marshalled: %v", err)
 			}
 			if _, err := parseClientHello(again); err != nil {
-				t.Fatalf("what was written cannot be parsed: %v", err)
+				t.Fatalf("the marshalled message cannot be parsed: %v", err)
 			}
 		}
 		if h, err := parseServerHello(body); err == nil {
 			again, err := h.marshal()
 			if err != nil {
-				t.Fatalf("what was parsed cannot be written: %v", err)
+				t.Fatalf("the parsed message cannot be marshalled: %v", err)
 			}
 			if _, err := parseServerHello(again); err != nil {
-				t.Fatalf("what was written cannot be parsed: %v", err)
+				t.Fatalf("the marshalled message cannot be parsed: %v", err)
 			}
 		}
 		parseHelloVerifyRequest(body)
@@ -135,8 +135,8 @@ func FuzzConn(f *testing.F) {
 	})
 }
 
-// FuzzPayload13 gives a client and a server, established or nearly so, what a
-// far end with keys could send: any content under any type.
+// FuzzPayload13 gives any content of any type under keys, as a malicious peer could send it,
+// to a client and a server that are established or in their handshake.
 func FuzzPayload13(f *testing.F) {
 	f.Add(byte(typeACK), []byte{0, 16, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 1})
 	f.Add(byte(typeHandshake), []byte{24, 0, 0, 1, 0, 6, 0, 0, 0, 0, 0, 1, 1})
@@ -173,8 +173,8 @@ func FuzzPayload13(f *testing.F) {
 	})
 }
 
-// FuzzTicket gives a server tickets, in the plaintext that only its own key
-// could have sealed, and pre_shared_key extensions.
+// FuzzTicket gives a server contents of tickets, which in reality only its own key can have
+// sealed, and pre_shared_key extensions.
 func FuzzTicket(f *testing.F) {
 	cert := testCertificate(f, "P-256").Certificate
 	cfg := Config{TicketKeys: []TicketKey{{1}}, Rand: randOrDefault(nil)}
@@ -221,7 +221,7 @@ func bitsSet(b []byte) (n int) {
 	return n
 }
 
-// FuzzReassembly cuts a message as the input says and puts it together.
+// FuzzReassembly cuts a message as the input says, and reassembles it.
 func FuzzReassembly(f *testing.F) {
 	f.Add([]byte{0, 10, 5, 20, 3, 3, 30, 255})
 	f.Fuzz(func(t *testing.T, cuts []byte) {

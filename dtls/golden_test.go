@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// A capture is what two browsers, or a browser and another stack, said.
+// A capture is the datagrams between two browsers, or a browser and another stack.
 type capture struct {
 	keys      map[string][]byte // label of the key log → secret
 	datagrams []captured
@@ -48,7 +48,7 @@ func loadCapture(t testing.TB, name string) capture {
 	return c
 }
 
-// messages puts the plaintext messages of one side together.
+// messages reassembles the plaintext messages of one side.
 func (c capture) messages(t testing.TB, client bool) (list []message) {
 	t.Helper()
 	var r reassembler
@@ -84,8 +84,7 @@ func (c capture) messages(t testing.TB, client bool) (list []message) {
 	return list
 }
 
-// TestBrowserClientHello parses the hellos that browsers send, which come in
-// two datagrams each.
+// TestBrowserClientHello parses the ClientHellos of browsers, each in two datagrams.
 func TestBrowserClientHello(t *testing.T) {
 	for _, name := range []string{"chromium-client-12", "firefox-client-12", "chromium-13", "firefox-13"} {
 		c := loadCapture(t, name)
@@ -114,8 +113,8 @@ func TestBrowserClientHello(t *testing.T) {
 	}
 }
 
-// blockLen is the length of the extensions block at the end of a hello: what
-// is left without it is a hello, too.
+// blockLen returns the length of the extensions block at the end of a hello. Without it,
+// the rest is a valid hello, too.
 func (e *helloExtensions) blockLen(body []byte) int {
 	for i := range body {
 		if rest := body[i:]; len(rest) >= 2 && int(rest[0])<<8|int(rest[1]) == len(rest)-2 {
@@ -125,8 +124,8 @@ func (e *helloExtensions) blockLen(body []byte) int {
 	return 0
 }
 
-// TestServerAnswersBrowsers feeds captured hellos to a server: it chooses
-// the version it may and answers within the limit.
+// TestServerAnswersBrowsers gives captured ClientHellos to a server. It chooses an enabled
+// version, and its datagrams are within the limit.
 func TestServerAnswersBrowsers(t *testing.T) {
 	for _, name := range []string{"chromium-client-12", "firefox-client-12", "chromium-13", "firefox-13"} {
 		serverAnswersBrowser(t, name, VersionDTLS12, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, GroupX25519)
@@ -158,8 +157,8 @@ func serverAnswersBrowser(t *testing.T, name string, version Version, su CipherS
 	}
 }
 
-// TestOpenCaptured derives the keys of captured DTLS 1.2 connections from
-// their key logs and opens every record: browsers' sealing, our opening.
+// TestOpenCaptured derives the keys of captured DTLS 1.2 connections of browsers from their
+// key logs, and opens every record.
 func TestOpenCaptured(t *testing.T) {
 	for _, name := range []string{"chromium-client-12", "firefox-client-12", "chromium-server-12", "firefox-server-12"} {
 		c := loadCapture(t, name)

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// heap is how much of it is in use.
+// heap returns the bytes of the heap that are in use.
 func heap() uint64 {
 	runtime.GC()
 	runtime.GC() // what the first one freed may still hold other things
@@ -14,8 +14,8 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
-// TestHalfOpenMemory: a server whose clients ICE vouched for keeps at most
-// 64 KiB for each that stops after its ClientHello.
+// TestHalfOpenMemory checks that a server without address validation keeps at most 64 KiB
+// for each client that stops after its ClientHello.
 func TestHalfOpenMemory(t *testing.T) {
 	const conns, most = 2000, 64 << 10
 	for _, version := range []func(client, server *Config){only12, only13} {

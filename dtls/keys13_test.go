@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestKDFDigests: what a kdf derives does not depend on what it derived
-// before, and it makes no digests for it.
+// TestKDFDigests checks that a kdf makes no new digests, and that its results do not depend
+// on earlier calls.
 func TestKDFDigests(t *testing.T) {
 	for _, h := range []crypto.Hash{crypto.SHA256, crypto.SHA384} {
 		used := newKDF(h)
@@ -26,7 +26,7 @@ func TestKDFDigests(t *testing.T) {
 		if n := len(used.digests); n > 3 {
 			t.Errorf("%v: %d digests", h, n)
 		}
-		// Two at a time, of one call, are two.
+		// In one call, two digests are different.
 		mac := hmac.New(used.constructor(), secret)
 		mac.Write(secret)
 		want := hmac.New(h.New, secret)

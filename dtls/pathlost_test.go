@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A flight that was lost with its path goes again at once on the next one.
+// TestPathLost checks that a flight lost with its path is sent again at once on the next one.
 func TestPathLost(t *testing.T) {
 	p := newPair(t, nil)
 	p.client.PathLost(p.now) // nothing is on its way

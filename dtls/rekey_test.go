@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestUpdateKeys: keys change on one side, on both, again and again, and by
-// themselves.
+// TestUpdateKeys changes the keys of one side and of both, several times. They also change
+// without a call.
 func TestUpdateKeys(t *testing.T) {
 	p := newPair(t, only13)
 	p.connect()
@@ -55,9 +55,8 @@ func TestUpdateKeys(t *testing.T) {
 	want("by itself", 12, 6)
 }
 
-// TestKeyLimit: a far end that never acknowledges a KeyUpdate cannot have a key
-// of AES-GCM used beyond its limit. ChaCha20 has none, and DTLS 1.2 no
-// KeyUpdate.
+// TestKeyLimit checks that a key of AES-GCM is not used beyond its limit, even if the peer
+// never acknowledges a KeyUpdate. ChaCha20 has no limit, and DTLS 1.2 no KeyUpdate.
 func TestKeyLimit(t *testing.T) {
 	for _, test := range []struct {
 		suite CipherSuite
@@ -100,8 +99,8 @@ func TestUpdateKeysRefused(t *testing.T) {
 	}
 }
 
-// TestUpdateKeysLossy changes keys under way, on a network that loses,
-// repeats and reorders: all data under keys that the far end has opens.
+// TestUpdateKeysLossy changes keys while data is sent, on a network that loses, duplicates
+// and reorders. All data under keys that the peer has can be opened.
 func TestUpdateKeysLossy(t *testing.T) {
 	p := newPair(t, only13)
 	p.connect()
@@ -140,7 +139,7 @@ func TestUpdateKeysLossy(t *testing.T) {
 	p.exchange()
 }
 
-// sendMessage seals a handshake message of c as it is.
+// sendMessage seals a handshake message of c and sends it.
 func (p *pair) sendMessage(c *Conn, typ handshakeType, body []byte) {
 	b := c.records.current.begin(nil)
 	b = appendFragmentHeader(b, typ, len(body), c.out.nextSeq, 0, len(body))
@@ -149,7 +148,8 @@ func (p *pair) sendMessage(c *Conn, typ handshakeType, body []byte) {
 	p.transmit(c, b)
 }
 
-// TestAfterHandshake13 is what else may come then, and what may not.
+// TestAfterHandshake13 sends the other messages that can follow the handshake, and some that
+// cannot.
 func TestAfterHandshake13(t *testing.T) {
 	for _, tc := range []struct {
 		why  string
@@ -162,7 +162,7 @@ func TestAfterHandshake13(t *testing.T) {
 		{"malformed ticket", func(p *pair) *Conn { return p.server }, typeNewSessionTicket, make([]byte, 200), AlertDecodeError},
 		{"ticket of a client", func(p *pair) *Conn { return p.client }, typeNewSessionTicket, make([]byte, 200), AlertUnexpectedMessage},
 		{"renegotiation", func(p *pair) *Conn { return p.client }, typeClientHello, make([]byte, 50), AlertUnexpectedMessage},
-		{"certificate request nobody offered", func(p *pair) *Conn { return p.server }, typeCertificateRequest, make([]byte, 9), AlertUnexpectedMessage},
+		{"certificate request that was not offered", func(p *pair) *Conn { return p.server }, typeCertificateRequest, make([]byte, 9), AlertUnexpectedMessage},
 		{"empty update", func(p *pair) *Conn { return p.server }, typeKeyUpdate, nil, AlertDecodeError},
 		{"strange update", func(p *pair) *Conn { return p.server }, typeKeyUpdate, []byte{2}, AlertIllegalParameter},
 	} {
@@ -182,12 +182,12 @@ func TestAfterHandshake13(t *testing.T) {
 		} else if !errors.As(to.Err(), &a) || a.Alert != tc.want || a.Remote {
 			t.Errorf("%s: err %v, want %v", tc.why, to.Err(), tc.want)
 		} else if !errors.As(from.Err(), &a) || a.Alert != tc.want || !a.Remote {
-			t.Errorf("%s: far end's err %v", tc.why, from.Err())
+			t.Errorf("%s: peer's err %v", tc.why, from.Err())
 		}
 	}
 }
 
-// TestForgeriesEndConnection: RFC 9147 §4.5.3's limit of failed records.
+// TestForgeriesEndConnection checks the limit on forged records (RFC 9147 §4.5.3).
 func TestForgeriesEndConnection(t *testing.T) {
 	p := newPair(t, only13)
 	p.connect()

@@ -2,7 +2,7 @@ package dtls
 
 import "testing"
 
-// scheduled counts the key schedules that c keeps.
+// scheduled counts the key schedules of c.
 func (c *Conn) scheduled() (n int) {
 	count := func(k *aeadKey) {
 		if k.aead != nil {
@@ -59,13 +59,13 @@ func TestRelease(t *testing.T) {
 	}
 }
 
-// TestReleaseRepeatedFinished has a server that released its keys open a Finished again, whose
-// ACK was lost.
+// TestReleaseRepeatedFinished loses the ACK of a Finished: a server that has released its
+// key schedules opens the repeated Finished.
 func TestReleaseRepeatedFinished(t *testing.T) {
 	p := newPair(t, only13)
 	lost := 0
 	p.meddle = func(i int, d []byte) []delivery {
-		// All that the server sends once it is established are ACKs.
+		// An established server sends only ACKs.
 		if !p.server.Established() || !p.client.out.timed() || lost == 2 {
 			return []delivery{{d, 0}}
 		}

@@ -15,7 +15,7 @@ func plaintext(typ handshakeType, seq uint16, body []byte) []byte {
 	return b
 }
 
-// wantAlert checks that c ended with an alert of its own, and sends it.
+// wantAlert checks that c has ended with a local alert, and that it sends the alert.
 func wantAlert(t *testing.T, why string, c *Conn, want Alert) {
 	t.Helper()
 	var a *AlertError
@@ -32,7 +32,7 @@ func wantAlert(t *testing.T, why string, c *Conn, want Alert) {
 	}
 }
 
-// TestServerRefusesHello: what a ClientHello must not say.
+// TestServerRefusesHello sends invalid ClientHellos.
 func TestServerRefusesHello(t *testing.T) {
 	for _, tc := range []struct {
 		why    string
@@ -70,7 +70,7 @@ func TestServerRefusesHello(t *testing.T) {
 	}
 }
 
-// TestServerTakesHello: what a ClientHello may leave out.
+// TestServerTakesHello sends ClientHellos without optional content.
 func TestServerTakesHello(t *testing.T) {
 	for _, tc := range []struct {
 		why    string
@@ -82,7 +82,7 @@ func TestServerTakesHello(t *testing.T) {
 			h.suites = append(h.suites, scsvRenegotiation)
 		}},
 		{"no point formats", func(h *clientHello) { h.extensions.pointFormats = nil }},
-		{"a cookie nobody asked for", func(h *clientHello) { h.cookie = []byte{1, 2} }},
+		{"a cookie that was not asked for", func(h *clientHello) { h.cookie = []byte{1, 2} }},
 	} {
 		p := newPair(t, only12)
 		p.start()
@@ -100,7 +100,7 @@ func TestServerTakesHello(t *testing.T) {
 	}
 }
 
-// TestClientRefusesHello: what a ServerHello must not say.
+// TestClientRefusesHello sends invalid ServerHellos.
 func TestClientRefusesHello(t *testing.T) {
 	for _, tc := range []struct {
 		why    string
@@ -109,14 +109,14 @@ func TestClientRefusesHello(t *testing.T) {
 	}{
 		{"DTLS 1.0", func(h *serverHello) { h.version = VersionDTLS10 }, AlertProtocolVersion},
 		{"a suite of DTLS 1.3", func(h *serverHello) { h.suite = TLS_AES_128_GCM_SHA256 }, AlertIllegalParameter},
-		{"a suite nobody knows", func(h *serverHello) { h.suite = 0x002f }, AlertIllegalParameter},
+		{"an unknown suite", func(h *serverHello) { h.suite = 0x002f }, AlertIllegalParameter},
 		{"compression", func(h *serverHello) { h.compression = 1 }, AlertIllegalParameter},
 		{"no extended master secret", func(h *serverHello) { h.extensions.extendedMasterSecret = false }, AlertHandshakeFailure},
 		{"renegotiation", func(h *serverHello) { h.extensions.renegotiationInfo = []byte{1} }, AlertHandshakeFailure},
 		{"compressed points only", func(h *serverHello) { h.extensions.pointFormats = []byte{1} }, AlertIllegalParameter},
-		{"protocol nobody offered", func(h *serverHello) { h.extensions.alpn = []string{"h3"} }, AlertIllegalParameter},
-		{"profile nobody offered", func(h *serverHello) { h.extensions.srtpProfiles = []uint16{9} }, AlertIllegalParameter},
-		{"extension nobody sent", func(h *serverHello) { h.extensions.schemes = []SignatureScheme{Ed25519} }, AlertUnsupportedExtension},
+		{"protocol that was not offered", func(h *serverHello) { h.extensions.alpn = []string{"h3"} }, AlertIllegalParameter},
+		{"profile that was not offered", func(h *serverHello) { h.extensions.srtpProfiles = []uint16{9} }, AlertIllegalParameter},
+		{"extension that was not sent", func(h *serverHello) { h.extensions.schemes = []SignatureScheme{Ed25519} }, AlertUnsupportedExtension},
 		{"session id too long", func(h *serverHello) { h.sessionID = make([]byte, 33) }, AlertDecodeError},
 	} {
 		p := newPair(t, func(client, server *Config) {
@@ -136,8 +136,7 @@ func TestClientRefusesHello(t *testing.T) {
 	}
 }
 
-// TestWrongMessage gives each end, in each of its steps, a message that is
-// not due.
+// TestWrongMessage gives each end, in each of its states, a message that is not due.
 func TestWrongMessage(t *testing.T) {
 	for steps := range 3 {
 		p := newPair(t, strictly(only12))
@@ -158,8 +157,8 @@ func TestWrongMessage(t *testing.T) {
 	}
 }
 
-// TestHelloVerifyRequest: the client comes back with the cookie, and neither
-// that message nor its first hello is part of the transcript.
+// TestHelloVerifyRequest checks that the client returns the cookie, and that neither that
+// message nor its first hello is part of the transcript.
 func TestHelloVerifyRequest(t *testing.T) {
 	p := newPair(t, strictly(only12))
 	p.client.Start(epoch)
@@ -184,31 +183,31 @@ func TestHelloVerifyRequest(t *testing.T) {
 	wantAlert(t, "a server that never has enough", p.client, AlertUnexpectedMessage)
 }
 
-// TestForgedHelloVerifyRequest: a cookie that is not the server's costs time,
-// not the handshake: the server asks again, under the number that its own
+// TestForgedHelloVerifyRequest checks that a forged cookie delays the handshake, but does not
+// end it: the server answers it with a HelloVerifyRequest, under the number that its own
 // message has, or already had when the forged one overtook it.
 func TestForgedHelloVerifyRequest(t *testing.T) {
 	for _, overtaken := range []bool{false, true} {
 		p := newPair(t, only12)
-		gate, err := NewAddressValidator(Config{Certificate: p.server.hs.cfg.Certificate, Fingerprints: p.server.hs.cfg.Fingerprints, MaxVersion: VersionDTLS12})
+		validator, err := NewAddressValidator(Config{Certificate: p.server.hs.cfg.Certificate, Fingerprints: p.server.hs.cfg.Fingerprints, MaxVersion: VersionDTLS12})
 		if err != nil {
 			t.Fatal(err)
 		}
 		addr := []byte("there")
 		p.client.Start(p.now)
 		first, _ := p.client.AppendDatagram(p.now, nil, 1200)
-		request, _ := gate.HandleHello(p.now, addr, first, nil)
+		request, _ := validator.HandleHello(p.now, addr, first, nil)
 		p.deliver(p.client, plaintext(typeHelloVerifyRequest, 0, append([]byte{0xfe, 0xff, 6}, "forged"...)))
 		misled, _ := p.client.AppendDatagram(p.now, nil, 1200)
 		if !overtaken {
-			request, _ = gate.HandleHello(p.now, addr, misled, nil)
+			request, _ = validator.HandleHello(p.now, addr, misled, nil)
 		}
 		p.deliver(p.client, request)
 		p.deliver(p.client, request) // once more makes nothing go again
 		var conn *Conn
 		second, ok := p.client.AppendDatagram(p.now, nil, 1200)
 		if ok {
-			_, conn = gate.HandleHello(p.now, addr, second, nil)
+			_, conn = validator.HandleHello(p.now, addr, second, nil)
 		}
 		if conn == nil {
 			t.Fatalf("overtaken %v: no hello with the server's cookie, %v", overtaken, p.client.Err())
@@ -221,7 +220,7 @@ func TestForgedHelloVerifyRequest(t *testing.T) {
 		p.run()
 		p.exchange()
 	}
-	// There is an end to that.
+	// The number of cookies is limited.
 	p := newPair(t, only12)
 	p.start()
 	for i := range byte(10) {
@@ -232,8 +231,8 @@ func TestForgedHelloVerifyRequest(t *testing.T) {
 	}
 }
 
-// TestRenegotiationRefused: a HelloRequest or a ClientHello after the
-// handshake earns a warning, and the connection goes on.
+// TestRenegotiationRefused checks that a HelloRequest or a ClientHello after the handshake is
+// answered with a warning, and that the connection continues.
 func TestRenegotiationRefused(t *testing.T) {
 	p := newPair(t, only12)
 	p.connect()
@@ -254,7 +253,7 @@ func TestRenegotiationRefused(t *testing.T) {
 	p.exchange()
 }
 
-// TestExporterContext: none and an empty one differ (RFC 5705 §4).
+// TestExporterContext checks that no context differs from an empty one (RFC 5705 §4).
 func TestExporterContext(t *testing.T) {
 	p := newPair(t, only12)
 	if _, err := p.client.ExportKeyingMaterial("EXPORTER-x", nil, 16); err == nil {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestSignatureRandomness: signatures of ECDSA depend on no randomness
-// (RFC 8446 §C.3), and those of RSASSA-PSS do.
+// TestSignatureRandomness checks that ECDSA signatures are deterministic (RFC 8446 §C.3), and
+// that those of RSASSA-PSS are not.
 func TestSignatureRandomness(t *testing.T) {
 	for _, tc := range []struct {
 		kind    string

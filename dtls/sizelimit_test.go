@@ -5,8 +5,7 @@ import (
 	"testing"
 )
 
-// TestRecordSizeLimit: what either end asks for is obeyed, and the handshake
-// too goes in records that short.
+// TestRecordSizeLimit checks that the limits of both ends are obeyed, in the handshake too.
 func TestRecordSizeLimit(t *testing.T) {
 	for _, test := range []struct {
 		name                   string
@@ -42,7 +41,7 @@ func TestRecordSizeLimit(t *testing.T) {
 				if got := p.server.FinishRecord(append(p.server.BeginRecord(nil), payload...), 0); (len(got) == 0) != (more == 1) {
 					t.Errorf("%d bytes too many: record of %d bytes", more, len(got))
 				}
-				// A far end that does not obey.
+				// A peer that ignores the limit.
 				b := append(p.server.records.current.begin(nil), payload...)
 				b, _ = p.server.records.seal(p.server.records.current, typeApplicationData, b, 0)
 				p.transmit(p.server, b)

@@ -14,8 +14,7 @@ func plainRecord(typ contentType, payload []byte) []byte {
 	return b
 }
 
-// TestStrict: what anybody could have sent does no harm, unless the far end is
-// under suspicion.
+// TestStrict checks that violations in plaintext have no effect, unless the Conn is strict.
 func TestStrict(t *testing.T) {
 	fragmentOf := func(typ handshakeType, seq uint16, length, offset int, data string) []byte {
 		return plainRecord(typeHandshake, append(appendFragmentHeader(nil, typ, length, seq, offset, len(data)), data...))
@@ -73,8 +72,7 @@ func TestStrict(t *testing.T) {
 	}
 }
 
-// TestStrictPlaintextBeforeKeys: a message that came in plaintext before there
-// were keys for it.
+// TestStrictPlaintextBeforeKeys sends a message in plaintext before there are keys for it.
 func TestStrictPlaintextBeforeKeys(t *testing.T) {
 	for _, strict := range []bool{false, true} {
 		p := newPair(t, func(client, server *Config) {
@@ -92,7 +90,8 @@ func TestStrictPlaintextBeforeKeys(t *testing.T) {
 	}
 }
 
-// TestDataUnderHandshakeKeys: RFC 9147 §6.1 has keys of their own for data.
+// TestDataUnderHandshakeKeys sends data under the keys of the handshake, which RFC 9147 §6.1
+// forbids.
 func TestDataUnderHandshakeKeys(t *testing.T) {
 	for _, established := range []bool{false, true} {
 		p := newPair(t, only13)
@@ -114,16 +113,16 @@ func TestDataUnderHandshakeKeys(t *testing.T) {
 	}
 }
 
-// TestAlertForMoreThanFinished: a server that packs something behind its
-// Finished can read the alert that says so.
+// TestAlertForMoreThanFinished checks that a server which sends a message after its Finished
+// can read the alert for that.
 func TestAlertForMoreThanFinished(t *testing.T) {
 	p := newPair(t, only13)
 	p.start()
 	for p.server.records.readEpoch(epochHandshake) == nil {
 		p.step()
 	}
-	// The server's flight is on its way. The extra message must come before
-	// it, to be there when Finished is taken.
+	// The server's flight is in flight. The extra message must arrive before it, to be
+	// present when Finished is handled.
 	w := p.server.records.writeEpoch(epochHandshake)
 	extra := appendFragmentHeader(w.begin(nil), typeFinished, 4, p.server.out.nextSeq, 0, 4)
 	extra, _ = p.server.records.seal(w, typeHandshake, append(extra, "more"...), 0)
@@ -142,8 +141,8 @@ func TestAlertForMoreThanFinished(t *testing.T) {
 	}
 }
 
-// TestRepeatedFinished: the first is acknowledged at once, one that comes
-// again when more of it may have come.
+// TestRepeatedFinished checks that the first Finished is acknowledged at once, and a repeated
+// one after a delay in which the rest of it can arrive.
 func TestRepeatedFinished(t *testing.T) {
 	p := newPair(t, only13)
 	p.start()
@@ -174,8 +173,7 @@ func TestRepeatedFinished(t *testing.T) {
 	}
 }
 
-// TestNeedCertificate: a client without a certificate that suits goes on, or
-// not.
+// TestNeedCertificate checks what a client without a suitable certificate does.
 func TestNeedCertificate(t *testing.T) {
 	for _, version := range []func(client, server *Config){only12, only13} {
 		for _, need := range []bool{false, true} {
@@ -196,7 +194,7 @@ func TestNeedCertificate(t *testing.T) {
 	}
 }
 
-// TestQUICParameters: RFC 9001 §8.2.
+// TestQUICParameters checks that a server refuses parameters of QUIC (RFC 9001 §8.2).
 func TestQUICParameters(t *testing.T) {
 	p := newPair(t, strictly(nil))
 	p.start()
