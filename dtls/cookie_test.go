@@ -246,7 +246,7 @@ func TestValidatorGarbage(t *testing.T) {
 	}
 }
 
-func FuzzGate(f *testing.F) {
+func FuzzAddressValidator(f *testing.F) {
 	seedDatagrams(f)
 	cert := testCertificate(f, "P-256")
 	g, err := NewAddressValidator(Config{Certificate: cert, ClientAuth: ClientAuthNone})
