@@ -2,7 +2,6 @@ package dtls
 
 import (
 	"fmt"
-	"slices"
 
 	"golang.org/x/crypto/cryptobyte"
 )
@@ -36,23 +35,6 @@ func PeekConnectionID(datagram []byte, n int) (id []byte, ok bool) {
 		return nil, false
 	}
 	return h.cid(datagram, n), true
-}
-
-// acceptCID takes a server's answer to the client's connection ID.
-func (a *agreement) acceptCID(e *helloExtensions) {
-	if a.PeerConnectionID = slices.Clone(e.connectionID); a.PeerConnectionID == nil {
-		a.ConnectionID = nil
-	}
-}
-
-// chooseCID answers a client's connection ID; nil: no connection IDs are used.
-func (a *agreement) chooseCID(client []byte) []byte {
-	if client == nil || a.ConnectionID == nil {
-		a.ConnectionID = nil
-		return nil
-	}
-	a.PeerConnectionID = slices.Clone(client)
-	return a.ConnectionID
 }
 
 // A cidUsage says how the connection IDs of a NewConnectionId are used.

@@ -39,7 +39,7 @@ type Conn struct {
 	alert   outAlert
 	rekey   rekeying
 
-	deadline time.Time // of the handshake; of DTLS 1.3, it is forgotten then
+	deadline time.Time // when the handshake fails or, once established, is forgotten; zero: never
 	events   []Event
 	stats    Stats
 }

@@ -34,19 +34,20 @@
 // A Conn routes records and messages between its parts. A part owns its state, and
 // returns what has to happen; it does not know the Conn. From the wire up:
 //
-//	record.go, record13.go      headers of records
-//	protection.go, replay.go    the keys of an epoch, the numbers that were received in it
+//	record.go, record13.go      the headers of records
+//	protection.go, replay.go    an epoch: its keys, the record numbers received in it
 //	recordlayer.go, …13.go      recordLayer: all epochs; seals and opens records
 //	reassembly.go               reassembler: fragments become messages
 //	flight.go, sender.go        sender: local flights, their retransmission and timer
 //	ack.go                      ackQueue: what is acknowledged, and when (DTLS 1.3)
 //	alert.go                    outAlert: the last alert
 //	rekey.go                    rekeying: KeyUpdate and NewConnectionId (DTLS 1.3)
-//	handshake.go                handshake: messages in, an outcome out; one role for each
-//	client.go, server.go        side until the version is known, then one for each side
-//	client12.go … server13.go   and version, with the messages in their order
+//	agreement.go                agreement: what the handshake has agreed on
+//	handshake.go                handshake: takes messages, returns outcomes
+//	client.go, server.go        its roles until the version is known
+//	client12.go … server13.go   its roles after that, with the messages in order
 //	conn.go, receive.go         Conn: what is sent, what is received
-//	timer.go, state.go          Conn: what is due, what was agreed on
+//	timer.go, state.go          Conn: what is due, what it reports
 //	plaintext.go                which errors an attacker can have caused
 //
 // hello.go and messages*.go have the encoding of handshake messages, keys12.go and

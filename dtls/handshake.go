@@ -71,17 +71,6 @@ type flightMessage struct {
 	changeCipherSpec bool
 }
 
-// An agreement is what a handshake has agreed on so far. ConnectionID is set as soon as
-// it is offered.
-type agreement struct {
-	ConnectionState
-	sizeLimit  uint16     // the peer's record_size_limit; 0: it has sent none
-	ownLimit   uint16     // the local record_size_limit; 0: none was sent
-	secrets    *secrets12 // of DTLS 1.2
-	exporter   []byte     // exporter secret (DTLS 1.3)
-	resumption []byte     // secret of a client's sessions, if it wants any (DTLS 1.3)
-}
-
 // newHandshake returns the handshake of a Conn with cfg. agreed has what the Conn is
 // going to propose.
 func newHandshake(cfg *Config, agreed *agreement) *handshake {
@@ -210,6 +199,17 @@ func (h *handshake) verifyPeer() error {
 	return nil
 }
 
+// resumePeer takes over the certificates of a session, if they are still those of the
+// expected peer.
+func (h *handshake) resumePeer(s *Session) error {
+	h.agreed.Resumed = true
+	h.agreed.PeerCertificates = s.peer
+	if len(s.peer) == 0 {
+		return nil
+	}
+	return h.verifyPeer()
+}
+
 // checkExternalSessionID checks the peer's external_session_id. A peer may omit it
 // (RFC 8844 §4.3).
 func (h *handshake) checkExternalSessionID(e *helloExtensions) error {
@@ -271,6 +271,22 @@ func (h *handshake) sendCertificateVerify(schemes []SignatureScheme, content []b
 	}
 	h.send(typeCertificateVerify, body)
 	return nil
+}
+
+// sign signs message with the preferred scheme of those that the peer accepts.
+func (h *handshake) sign(accepted []SignatureScheme, message []byte) (SignatureScheme, []byte, error) {
+	key := signer(h.certificate)
+	for _, s := range signingSchemes(h.certificate, h.agreed.Version) {
+		if !slices.Contains(accepted, s) {
+			continue
+		}
+		signature, err := key.Sign(signingRand(key, h.cfg.Rand), s.digest(message), s.options())
+		if err != nil {
+			return 0, nil, fatal(AlertInternalError, "signing: %w", err)
+		}
+		return s, signature, nil
+	}
+	return 0, nil, fatal(AlertHandshakeFailure, errNoSignature)
 }
 
 // checkCertificateVerify checks the peer's proof that it has the key of its

@@ -129,3 +129,20 @@ func (k *aeadKey) trailerLen() int {
 }
 
 func (k *aeadKey) overhead() int { return k.headerLen() + k.trailerLen() }
+
+// maxPayload returns the maximum length of the payload of a record, if the peer limits
+// records to limit bytes; 0: it does not. Records in plaintext are not limited.
+func (k *aeadKey) maxPayload(limit uint16) int {
+	n := maxPlaintext
+	if k.kind != noAEAD && limit != 0 {
+		n = min(int(limit), maxPlaintext+1)
+		if k.unified {
+			n-- // RFC 8449 §4: the content type counts
+		}
+	}
+	if !k.unified && len(k.cid) > 0 {
+		// RFC 9146 §5: 2^14 bytes with the content type.
+		n = min(n, maxPlaintext) - 1
+	}
+	return min(n, maxPlaintext)
+}

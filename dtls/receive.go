@@ -45,8 +45,8 @@ func (c *Conn) HandleRecord(now time.Time, b []byte) (data []byte, n int) {
 // handleRecord handles the record rec.
 func (c *Conn) handleRecord(now time.Time, h *recordHeader, rec []byte) (data []byte) {
 	if c.state >= stateClosed {
-		// The peer continues as if it did not know of the end. RFC 6347 and RFC 9147
-		// allow to repeat the alert, but no alert answers an alert.
+		// The peer has not received the alert. RFC 6347 §4.2.7, RFC 9147 §5.10: alerts are
+		// not retransmitted, but generated again. No alert answers an alert.
 		if h.typ == typeHandshake || h.unified || h.hasCID {
 			c.alert.repeat()
 		}

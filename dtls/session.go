@@ -150,14 +150,3 @@ func (cfg *Config) resumes(s *Session, version Version, now time.Time) bool {
 	}
 	return len(cfg.Fingerprints) == 0 || matchFingerprint(cfg.Fingerprints, s.peer[0])
 }
-
-// resumePeer takes over the certificates of a session, if they are still those of the
-// expected peer.
-func (h *handshake) resumePeer(s *Session) error {
-	h.agreed.Resumed = true
-	h.agreed.PeerCertificates = s.peer
-	if len(s.peer) == 0 {
-		return nil
-	}
-	return h.verifyPeer()
-}

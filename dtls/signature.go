@@ -115,22 +115,6 @@ func signingRand(key crypto.Signer, rand io.Reader) io.Reader {
 	return rand
 }
 
-// sign signs message with the preferred scheme of those that the peer accepts.
-func (h *handshake) sign(accepted []SignatureScheme, message []byte) (SignatureScheme, []byte, error) {
-	key := signer(h.certificate)
-	for _, s := range signingSchemes(h.certificate, h.agreed.Version) {
-		if !slices.Contains(accepted, s) {
-			continue
-		}
-		signature, err := key.Sign(signingRand(key, h.cfg.Rand), s.digest(message), s.options())
-		if err != nil {
-			return 0, nil, fatal(AlertInternalError, "signing: %w", err)
-		}
-		return s, signature, nil
-	}
-	return 0, nil, fatal(AlertHandshakeFailure, errNoSignature)
-}
-
 // verify checks a signature of the peer. allowed are the schemes that were offered.
 func verify(public crypto.PublicKey, version Version, allowed []SignatureScheme, s SignatureScheme, message, signature []byte) error {
 	if !slices.Contains(allowed, s) || !slices.Contains(schemesFor(public, version), s) {

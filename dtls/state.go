@@ -52,24 +52,6 @@ func (c *Conn) addSession(s *Session) {
 // Err returns why the connection ended; nil: it has not ended.
 func (c *Conn) Err() error { return c.err }
 
-// A ConnectionState is what a handshake has agreed on.
-type ConnectionState struct {
-	Version          Version
-	CipherSuite      CipherSuite
-	Group            Group
-	SRTPProfile      uint16   // 0: none
-	PeerCertificates [][]byte // DER, the peer's own first; must not be changed; see Config.DiscardCertificates
-	ALPN             string   // protocol; empty: none
-	ServerName       string   // the client's server_name, in a server
-
-	// ConnectionID is in the peer's records, PeerConnectionID in the local ones; nil:
-	// none was negotiated.
-	ConnectionID, PeerConnectionID []byte
-
-	HelloRetryRequest bool // the server asked for a second ClientHello, for another group or a cookie (DTLS 1.3)
-	Resumed           bool // the session of an earlier connection was resumed
-}
-
 // ConnectionState returns what the handshake has agreed on so far.
 func (c *Conn) ConnectionState() ConnectionState {
 	s := c.agreed.ConnectionState
