@@ -205,11 +205,11 @@ func (c *Conn) apply(o outcome, err error) {
 	if o.rejectPlaintext {
 		c.records.rejectPlaintext()
 	}
-	for _, k := range o.read {
-		c.records.addRead(k.aeadKey, k.secret)
+	for _, r := range o.read {
+		c.records.addRead(r)
 	}
-	for _, k := range o.write {
-		c.records.addWrite(k.aeadKey, k.secret)
+	for _, w := range o.write {
+		c.records.addWrite(w)
 	}
 	c.sendFlight(&o)
 	if o.session != nil {
@@ -234,15 +234,7 @@ func (c *Conn) sendFlight(o *outcome) {
 			c.in.dropPlaintext() // the peer sends no answer before it has the flight
 		}
 	}
-	c.out.begin(len(o.flight))
-	for _, m := range o.flight {
-		if m.changeCipherSpec {
-			c.out.addChangeCipherSpec(m.epoch)
-		} else {
-			c.out.add(m.epoch, m.message)
-		}
-	}
-	c.out.end(o.final)
+	c.out.begin(o.flight, o.final)
 	c.in.endFlight()
 }
 

@@ -186,8 +186,8 @@ func TestOpenCaptured(t *testing.T) {
 			t.Fatal(err)
 		}
 		layers := map[bool]*recordLayer{true: {}, false: {}} // by sender: whether it is the client
-		layers[true].addRead(ck, nil)
-		layers[false].addRead(sk, nil)
+		layers[true].addRead(&readEpoch{aeadKey: ck})
+		layers[false].addRead(&readEpoch{aeadKey: sk})
 		opened := map[contentType]int{}
 		for _, d := range c.datagrams {
 			for b := d.data; len(b) > 0; {
@@ -243,7 +243,7 @@ func TestOpenCaptured13(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			layers[client].addRead(k, c.keys[label])
+			layers[client].addRead(&readEpoch{aeadKey: k, secret: c.keys[label]})
 		}
 	}
 	opened := map[contentType]int{}

@@ -48,27 +48,14 @@ type role interface {
 
 // An outcome is what a step of a handshake has the Conn do.
 type outcome struct {
-	dropPlaintext   bool            // messages in plaintext that are not handled yet are not the peer's
-	rejectPlaintext bool            // nor are records in plaintext
-	read            []epochKeys     // to accept records with
-	write           []epochKeys     // to send with; the last are the current ones
-	flight          []flightMessage // the next local flight; nil: none
-	final           bool            // nothing answers the flight
-	session         *Session        // for the program
-	done            bool            // the handshake is finished
-}
-
-// epochKeys are the keys of one direction of an epoch.
-type epochKeys struct {
-	aeadKey
-	secret []byte // their traffic secret (DTLS 1.3)
-}
-
-// A flightMessage is a message of a local flight and its epoch, or the
-// ChangeCipherSpec before the messages of the epoch.
-type flightMessage struct {
-	message
-	changeCipherSpec bool
+	dropPlaintext   bool          // messages in plaintext that are not handled yet are not the peer's
+	rejectPlaintext bool          // nor are records in plaintext
+	read            []*readEpoch  // to accept records of
+	write           []*writeEpoch // to send in; the last is the current one
+	flight          []outMessage  // the next local flight; nil: none
+	final           bool          // nothing answers the flight
+	session         *Session      // for the program
+	done            bool          // the handshake is finished
 }
 
 // newHandshake returns the handshake of a Conn with cfg. agreed has what the Conn is
@@ -125,20 +112,27 @@ func (h *handshake) send(typ handshakeType, body []byte) message {
 	m := message{typ: typ, seq: h.nextSeq, epoch: h.epoch, body: body}
 	h.nextSeq++
 	h.transcript.add(m)
-	h.out.flight = append(h.out.flight, flightMessage{message: m})
+	h.addToFlight(outMessage{content: typeHandshake, epoch: m.epoch, typ: typ, seq: m.seq, body: body})
 	return m
+}
+
+func (h *handshake) addToFlight(m outMessage) {
+	if h.out.flight == nil {
+		h.out.flight = make([]outMessage, 0, 6) // the longest flight has six messages
+	}
+	h.out.flight = append(h.out.flight, m)
 }
 
 // readKeys accepts records of the epoch of k.
 func (h *handshake) readKeys(k aeadKey, secret []byte) {
 	k.cid = h.agreed.ConnectionID
-	h.out.read = append(h.out.read, epochKeys{k, secret})
+	h.out.read = append(h.out.read, &readEpoch{aeadKey: k, secret: secret})
 }
 
 // writeKeys sends all that follows with k.
 func (h *handshake) writeKeys(k aeadKey, secret []byte) {
 	k.cid, h.epoch = h.agreed.PeerConnectionID, k.epoch
-	h.out.write = append(h.out.write, epochKeys{k, secret})
+	h.out.write = append(h.out.write, &writeEpoch{aeadKey: k, secret: secret})
 }
 
 // decide sets version and suite. The transcript begins with the given messages.

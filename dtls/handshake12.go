@@ -43,7 +43,7 @@ func (h *handshake12) useMaster(master []byte) error {
 // sendFinished ends the local flight with ChangeCipherSpec and Finished.
 func (h *handshake12) sendFinished() {
 	verify := h.agreed.secrets.verifyData(h.cfg.Client, h.transcript.messages)
-	h.out.flight = append(h.out.flight, flightMessage{message{epoch: h.epoch}, true})
+	h.addToFlight(outMessage{content: typeChangeCipherSpec, epoch: h.epoch, body: []byte{1}})
 	h.writeKeys(*h.local, nil)
 	h.send(typeFinished, verify)
 }

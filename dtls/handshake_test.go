@@ -20,7 +20,8 @@ type handshakePair struct {
 	t              *testing.T
 	client, server *handshake
 	wire           []string // what was sent, a flight in each
-	read, write    map[*handshake][]epochKeys
+	read           map[*handshake][]*readEpoch
+	write          map[*handshake][]*writeEpoch
 	done           map[*handshake]bool
 	// junk, if set, is given to each handshake before each message. It must change
 	// nothing.
@@ -34,7 +35,7 @@ func newHandshakePair(t *testing.T, change func(client, server *Config)) *handsh
 // handshakesOf takes the handshakes of two Conns that have not started.
 func handshakesOf(t *testing.T, p *pair) *handshakePair {
 	return &handshakePair{t: t, client: p.client.hs, server: p.server.hs,
-		read: map[*handshake][]epochKeys{}, write: map[*handshake][]epochKeys{}, done: map[*handshake]bool{}}
+		read: map[*handshake][]*readEpoch{}, write: map[*handshake][]*writeEpoch{}, done: map[*handshake]bool{}}
 }
 
 func (p *handshakePair) run() {
@@ -76,12 +77,12 @@ func (p *handshakePair) take(h *handshake, o outcome) (flight []message) {
 	p.done[h] = p.done[h] || o.done
 	var names []string
 	for _, m := range o.flight {
-		if m.changeCipherSpec {
+		if m.content == typeChangeCipherSpec {
 			names = append(names, "CCS")
 			continue
 		}
 		names = append(names, fmt.Sprintf("%d/%d", m.typ, m.epoch))
-		flight = append(flight, m.message)
+		flight = append(flight, message{m.typ, m.seq, m.epoch, m.body})
 	}
 	if names != nil {
 		p.wire = append(p.wire, strings.Join(names, " "))
@@ -184,7 +185,8 @@ func TestOutcomeOfError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err = p.server.handle(handshakeTime, o.flight[0].message)
+	m := o.flight[0]
+	o, err = p.server.handle(handshakeTime, message{m.typ, m.seq, m.epoch, m.body})
 	if err == nil || o.write != nil || o.read != nil || o.flight != nil || o.dropPlaintext {
 		t.Errorf("error %v, outcome %+v", err, o)
 	}

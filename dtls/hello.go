@@ -41,6 +41,8 @@ const (
 
 	maxExtensions = 128 // browsers send about 20
 	maxKeyShares  = 32  // more than there are groups
+
+	usualHello = 1536 // a ClientHello with a post-quantum key share is a little shorter
 )
 
 // A clientHello is the message of RFC 6347 §4.2.1.
@@ -102,7 +104,7 @@ func (e *helloExtensions) has(t extensionType) bool { return slices.Contains(e.s
 
 // marshal returns the body of the message.
 func (m *clientHello) marshal() ([]byte, error) {
-	var b cryptobyte.Builder
+	b := cryptobyte.NewBuilder(make([]byte, 0, usualHello))
 	b.AddUint16(uint16(m.version))
 	b.AddBytes(m.random[:])
 	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(m.sessionID) })
@@ -119,7 +121,7 @@ func (m *clientHello) marshal() ([]byte, error) {
 
 // marshal returns the body of the message.
 func (m *serverHello) marshal() ([]byte, error) {
-	var b cryptobyte.Builder
+	b := cryptobyte.NewBuilder(make([]byte, 0, 128))
 	b.AddUint16(uint16(m.version))
 	b.AddBytes(m.random[:])
 	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(m.sessionID) })

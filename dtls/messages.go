@@ -9,7 +9,7 @@ const maxCertificates = 16
 // 1.3 it has a context, and extensions after each certificate (RFC 8446 §4.4.2). Both are
 // empty.
 func marshalCertificates(v Version, chain [][]byte) ([]byte, error) {
-	var b cryptobyte.Builder
+	b := cryptobyte.NewBuilder(make([]byte, 0, 512)) // enough for a self-signed certificate
 	if v == VersionDTLS13 {
 		b.AddUint8(0)
 	}

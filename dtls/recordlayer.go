@@ -47,15 +47,13 @@ var (
 	errForgeries = errors.New("dtls: too many forged records")
 )
 
-// addRead accepts records of the epoch of k.
-func (l *recordLayer) addRead(k aeadKey, secret []byte) {
-	l.read = append(l.read, &readEpoch{aeadKey: k, secret: secret})
-}
+// addRead accepts records of another epoch.
+func (l *recordLayer) addRead(r *readEpoch) { l.read = append(l.read, r) }
 
-// addWrite makes the epoch of k the current one.
-func (l *recordLayer) addWrite(k aeadKey, secret []byte) {
-	l.current = &writeEpoch{aeadKey: k, secret: secret}
-	l.write = append(l.write, l.current)
+// addWrite makes w the current epoch.
+func (l *recordLayer) addWrite(w *writeEpoch) {
+	l.current = w
+	l.write = append(l.write, w)
 }
 
 // updateRead accepts records of the next epoch, after a KeyUpdate of the peer.
@@ -65,7 +63,7 @@ func (l *recordLayer) updateRead(k aeadKey, secret []byte) {
 	old := l.newest()
 	clear(old.secret)
 	old.secret = nil
-	l.addRead(k, secret)
+	l.addRead(&readEpoch{aeadKey: k, secret: secret})
 	if len(l.read) > 3 { // the low bits of their epochs must differ
 		l.read = slices.Delete(l.read, 0, 1)
 	}
@@ -74,7 +72,7 @@ func (l *recordLayer) updateRead(k aeadKey, secret []byte) {
 // updateWrite replaces the keys to write with by those of the next epoch.
 func (l *recordLayer) updateWrite(k aeadKey, secret []byte) {
 	clear(l.current.secret)
-	l.addWrite(k, secret)
+	l.addWrite(&writeEpoch{aeadKey: k, secret: secret})
 	l.keepCurrent()
 }
 

@@ -25,8 +25,8 @@ func (l *layers) addKeys(epoch uint16, cid []byte) {
 		l.t.Fatal(err)
 	}
 	k.cid = cid
-	l.from.addWrite(k, slices.Clone(secret))
-	l.to.addRead(k, slices.Clone(secret))
+	l.from.addWrite(&writeEpoch{aeadKey: k, secret: slices.Clone(secret)})
+	l.to.addRead(&readEpoch{aeadKey: k, secret: slices.Clone(secret)})
 }
 
 func (l *layers) seal(w *writeEpoch, payload string) []byte {
@@ -68,8 +68,8 @@ func TestRecordLayer(t *testing.T) {
 					t.Fatal(err)
 				}
 				k.cid = id
-				l.from.addWrite(k, nil)
-				l.to.addRead(k, nil)
+				l.from.addWrite(&writeEpoch{aeadKey: k})
+				l.to.addRead(&readEpoch{aeadKey: k})
 				w := l.from.current
 				first, second := l.seal(w, "first"), l.seal(w, "second")
 				if len(first) != len("first")+w.overhead() {

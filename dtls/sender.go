@@ -19,32 +19,17 @@ type sender struct {
 	retransmissions uint64
 }
 
-// begin starts a flight of about n messages. The peer has answered the one before.
-func (s *sender) begin(n int) {
+// begin starts a flight, which append then sends. The peer has answered the one before.
+// final says that nothing answers it. It ends with a handshake message.
+func (s *sender) begin(messages []outMessage, final bool) {
 	s.arrived()
-	s.flight = &flight{messages: make([]outMessage, 0, n)}
+	s.flight = &flight{messages: messages, final: final, timeout: s.initialTimeout()}
+	s.nextSeq = messages[len(messages)-1].seq + 1
 }
 
-// add appends a handshake message to the flight, in the given epoch.
-func (s *sender) add(epoch uint16, m message) {
-	s.nextSeq = m.seq + 1
-	s.messages = append(s.messages, outMessage{content: typeHandshake, epoch: epoch, typ: m.typ, seq: m.seq, body: m.body})
-}
-
-// addChangeCipherSpec appends a ChangeCipherSpec to the flight.
-func (s *sender) addChangeCipherSpec(epoch uint16) {
-	s.messages = append(s.messages, outMessage{content: typeChangeCipherSpec, epoch: epoch, body: []byte{1}})
-}
-
-// end completes the flight, which append then sends. final says that nothing
-// answers it.
-func (s *sender) end(final bool) { s.final, s.timeout = final, s.initialTimeout() }
-
-// send makes a flight of one message, which takes the next number.
+// send starts a flight of one message, which takes the next number.
 func (s *sender) send(epoch uint16, typ handshakeType, body []byte) {
-	s.begin(1)
-	s.add(epoch, message{typ: typ, seq: s.nextSeq, body: body})
-	s.end(false)
+	s.begin([]outMessage{{content: typeHandshake, epoch: epoch, typ: typ, seq: s.nextSeq, body: body}}, false)
 }
 
 // numbersLeft reports whether there is a number for another message: RFC 9147 §5.2

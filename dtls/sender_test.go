@@ -23,11 +23,11 @@ func newTestSender(t *testing.T) *testSender {
 
 // flightOf begins a flight of messages with bodies of the given lengths.
 func (s *testSender) flightOf(final bool, lengths ...int) {
-	s.begin(len(lengths))
-	for _, n := range lengths {
-		s.add(0, message{typ: typeCertificate, seq: s.nextSeq, body: make([]byte, n)})
+	var messages []outMessage
+	for i, n := range lengths {
+		messages = append(messages, outMessage{content: typeHandshake, typ: typeCertificate, seq: s.nextSeq + uint16(i), body: make([]byte, n)})
 	}
-	s.end(final)
+	s.begin(messages, final)
 }
 
 // want appends datagrams until there are no more, and compares their lengths.
