@@ -11,17 +11,15 @@ import (
 )
 
 // A handshake is what all roles and versions of a handshake have in common. It takes
-// whole messages in order, and returns in an outcome what the Conn has to do. It knows
-// no records, timers or retransmissions.
+// whole messages in order, and returns in an outcome what the Conn has to do. It does not
+// know how messages are transmitted: fragments, records, retransmissions.
 //
-//	client ─┬─ client12      version not known yet ─┬─ DTLS 1.2
-//	        └─ client13                             └─ DTLS 1.3
-//	server ─┬─ server12
-//	        └─ server13
+// Its role is a client or a server at first. Once the version is known it is a client12,
+// client13, server12 or server13.
 type handshake struct {
 	cfg    *Config
 	agreed *agreement // the Conn's; only the handshake writes it, until it is finished
-	role   role       // client or server, until the version is known
+	role   role
 
 	certificate *tls.Certificate // the local one; nil: none
 	peerKey     crypto.PublicKey // of the peer's certificate

@@ -1,6 +1,9 @@
 package dtls
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // A sender transmits the local flights, one at a time, and retransmits them. It owns
 // the message numbers, the retransmission timer and the size of datagrams.
@@ -23,6 +26,9 @@ type sender struct {
 // final says that nothing answers it. It ends with a handshake message.
 func (s *sender) begin(messages []outMessage, final bool) {
 	s.arrived()
+	if final {
+		messages = slices.Clone(messages) // kept as long as the connection, so without spare capacity
+	}
 	s.flight = &flight{messages: messages, final: final, timeout: s.initialTimeout()}
 	s.nextSeq = messages[len(messages)-1].seq + 1
 }
