@@ -15,7 +15,7 @@ import (
 // core is a peer without goroutine, lock, clock or socket: the layers, and
 // the plain calls between them.
 //
-//	in:  ice.HandleDatagram → dtls.ReadRecord → sctp.HandlePacket → datachannel.Process
+//	in:  ice.HandleDatagram → dtls.HandleRecord → sctp.HandlePacket → datachannel.Process
 //	out: ice's own datagrams, else ice.BeginData → dtls's handshake, or
 //	     dtls.BeginRecord → sctp.AppendPacket → dtls.FinishRecord → ice.FinishData
 type core struct {
@@ -132,7 +132,7 @@ func (p *core) handleData(now time.Time, b []byte) (proven bool) {
 	}
 	p.used = now
 	for records := 0; len(b) > 0 && records < dtls.MaxRecords; records++ {
-		data, n := p.dtls.ReadRecord(now, b)
+		data, n := p.dtls.HandleRecord(now, b)
 		proven = proven || p.dtls.Newest()
 		if len(data) > 0 {
 			if p.assoc.State() == sctp.StateClosed {
@@ -290,14 +290,14 @@ func (p *core) appendDatagram(now time.Time, dst []byte, own bool) (b []byte, r 
 // ABORT, close_notify.
 func (p *core) appendRecords(now time.Time, b []byte, limit int) ([]byte, bool) {
 	start := len(b)
-	b, own := p.dtls.AppendHandshake(now, b, limit)
+	b, own := p.dtls.AppendDatagram(now, b, limit)
 	if own && (p.client || p.assoc.State() > sctp.StateCookieWait) {
 		return b, true
 	}
 	b, ok := p.appendRecord(now, b, limit-(len(b)-start))
 	if ok && p.leaving {
 		p.dtls.Close(now)
-		b, _ = p.dtls.AppendHandshake(now, b, limit-(len(b)-start))
+		b, _ = p.dtls.AppendDatagram(now, b, limit-(len(b)-start))
 	}
 	return b, own || ok
 }
@@ -404,7 +404,7 @@ func (p *core) advance(now time.Time) {
 	}
 	p.process(now)
 	if at := p.restAt(); !at.IsZero() && !now.Before(at) {
-		p.dtls.Rest()
+		p.dtls.Release()
 		p.session.Release()
 		p.used = time.Time{}
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"purertc/dtls"
+	"purertc/dtls/dtlsnet"
 	"purertc/ice"
 	"purertc/rtcpeer/internal/udpmux"
 )
@@ -678,7 +679,7 @@ func (p *peer) makeDTLS(now time.Time, remote *description, client bool) error {
 		// So that the far end says what it accepts; see core.discover.
 		RecordSizeLimit:     maxRecord,
 		DiscardCertificates: true, // the fingerprint says all
-		Rand:                p.random, KeyLogWriter: lockedKeyLog(p.cfg.KeyLogWriter),
+		Rand:                p.random, KeyLogWriter: dtlsnet.SharedKeyLog(p.cfg.KeyLogWriter),
 	})
 	if err == nil && !p.core.yields {
 		if p.queue.direct.Load() {

@@ -2,7 +2,7 @@ package dtls
 
 import "testing"
 
-// scheduled counts the key schedules that c keeps.
+// scheduled counts the key schedules of c.
 func (c *Conn) scheduled() (n int) {
 	count := func(k *aeadKey) {
 		if k.aead != nil {
@@ -12,16 +12,16 @@ func (c *Conn) scheduled() (n int) {
 			n++
 		}
 	}
-	for _, r := range c.read {
+	for _, r := range c.records.read {
 		count(&r.aeadKey)
 	}
-	for _, w := range c.write {
+	for _, w := range c.records.write {
 		count(&w.aeadKey)
 	}
 	return n
 }
 
-func TestRest(t *testing.T) {
+func TestRelease(t *testing.T) {
 	for _, test := range []struct {
 		suite CipherSuite
 		want  int // schedules of an established connection: AEAD and mask, each way
@@ -37,21 +37,21 @@ func TestRest(t *testing.T) {
 				if n := c.scheduled(); n != test.want {
 					t.Errorf("%d key schedules once established, want %d", n, test.want)
 				}
-				if c.Rest(); c.scheduled() != 0 {
-					t.Error("key schedules at rest")
+				if c.Release(); c.scheduled() != 0 {
+					t.Error("key schedules after Release")
 				}
 			}
 			p.exchange()
-			if p.client.version != VersionDTLS13 {
+			if p.client.agreed.Version != VersionDTLS13 {
 				return
 			}
-			p.client.Rest()
-			p.server.Rest()
+			p.client.Release()
+			p.server.Release()
 			if err := p.client.UpdateKeys(true); err != nil {
 				t.Fatal(err)
 			}
 			p.run()
-			if p.client.current.epoch != 4 || p.server.current.epoch != 4 {
+			if p.client.records.current.epoch != 4 || p.server.records.current.epoch != 4 {
 				t.Error("keys were not updated")
 			}
 			p.exchange()
@@ -59,23 +59,23 @@ func TestRest(t *testing.T) {
 	}
 }
 
-// TestRestRepeatedFinished has a server that rests open a Finished again, whose
-// ACK was lost.
-func TestRestRepeatedFinished(t *testing.T) {
+// TestReleaseRepeatedFinished loses the ACK of a Finished: a server that has released its
+// key schedules opens the repeated Finished.
+func TestReleaseRepeatedFinished(t *testing.T) {
 	p := newPair(t, only13)
 	lost := 0
 	p.meddle = func(i int, d []byte) []delivery {
-		// All that the server sends once it is established are ACKs.
-		if !p.server.Established() || p.client.retransmitAt.IsZero() || lost == 2 {
+		// An established server sends only ACKs.
+		if !p.server.Established() || !p.client.out.timed() || lost == 2 {
 			return []delivery{{d, 0}}
 		}
-		p.server.Rest()
+		p.server.Release()
 		lost++
 		return nil
 	}
 	p.connect()
 	p.run()
-	if lost != 2 || len(p.client.out.messages) > 0 {
+	if lost != 2 || p.client.out.outstanding() {
 		t.Errorf("%d datagrams were lost, and the client has %d messages unacknowledged", lost, len(p.client.out.messages))
 	}
 }

@@ -8,24 +8,24 @@ import (
 	"time"
 )
 
-// TestUpdateKeys: keys change on one side, on both, again and again, and by
-// themselves.
+// TestUpdateKeys changes the keys of one side and of both, several times. They also change
+// without a call.
 func TestUpdateKeys(t *testing.T) {
 	p := newPair(t, only13)
 	p.connect()
 	want := func(why string, client, server uint16) {
 		t.Helper()
 		p.run()
-		if p.client.current.epoch != client || p.server.current.epoch != server {
+		if p.client.records.current.epoch != client || p.server.records.current.epoch != server {
 			t.Errorf("%s: client sends in epoch %d, server in %d; want %d and %d",
-				why, p.client.current.epoch, p.server.current.epoch, client, server)
+				why, p.client.records.current.epoch, p.server.records.current.epoch, client, server)
 		}
 		p.exchange()
 		for _, c := range []*Conn{p.client, p.server} {
-			if len(c.read) > 3 || len(c.write) > 1 {
-				t.Errorf("%s: %d epochs to read, %d to write", why, len(c.read), len(c.write))
+			if len(c.records.read) > 3 || len(c.records.write) > 1 {
+				t.Errorf("%s: %d epochs to read, %d to write", why, len(c.records.read), len(c.records.write))
 			}
-			for _, r := range c.read[:len(c.read)-1] {
+			for _, r := range c.records.read[:len(c.records.read)-1] {
 				if r.epoch >= epochData && r.secret != nil {
 					t.Errorf("%s: epoch %d keeps the secret that later keys follow from", why, r.epoch)
 				}
@@ -50,14 +50,13 @@ func TestUpdateKeys(t *testing.T) {
 		update(p.client, false)
 		want("round and round the two bits", 7+i, 5)
 	}
-	p.server.current.next = updateAfter
-	p.client.read[len(p.client.read)-1].window.top = updateAfter // it heard them all
+	p.server.records.current.next = updateAfter
+	p.client.records.read[len(p.client.records.read)-1].window.top = updateAfter // it heard them all
 	want("by itself", 12, 6)
 }
 
-// TestKeyLimit: a far end that never acknowledges a KeyUpdate cannot have a key
-// of AES-GCM used beyond its limit. ChaCha20 has none, and DTLS 1.2 no
-// KeyUpdate.
+// TestKeyLimit checks that a key of AES-GCM is not used beyond its limit, even if the peer
+// never acknowledges a KeyUpdate. ChaCha20 has no limit, and DTLS 1.2 no KeyUpdate.
 func TestKeyLimit(t *testing.T) {
 	for _, test := range []struct {
 		suite CipherSuite
@@ -71,8 +70,8 @@ func TestKeyLimit(t *testing.T) {
 		p := newPair(t, func(client, server *Config) { client.CipherSuites = []CipherSuite{test.suite} })
 		p.connect()
 		c := p.client
-		c.current.next = maxGCMRecords - 1
-		c.AppendHandshake(p.now, nil, 0) // no room: the KeyUpdate waits
+		c.records.current.next = maxGCMRecords - 1
+		c.AppendDatagram(p.now, nil, 0) // no room: the KeyUpdate waits
 		send := func() int {
 			b := append(c.BeginRecord(nil), "data"...)
 			return len(c.FinishRecord(b, 0))
@@ -83,7 +82,7 @@ func TestKeyLimit(t *testing.T) {
 		if n := send(); (n == 0) != test.ends || errors.Is(c.Err(), errExhausted) != test.ends {
 			t.Errorf("%v: %d bytes beyond the limit, %v", test.suite, n, c.Err())
 		}
-		if b, ok := c.AppendHandshake(p.now, nil, 1200); ok && test.ends {
+		if b, ok := c.AppendDatagram(p.now, nil, 1200); ok && test.ends {
 			t.Errorf("%v: %d bytes under the key still", test.suite, len(b))
 		}
 	}
@@ -100,8 +99,8 @@ func TestUpdateKeysRefused(t *testing.T) {
 	}
 }
 
-// TestUpdateKeysLossy changes keys under way, on a network that loses,
-// repeats and reorders: all data under keys that the far end has opens.
+// TestUpdateKeysLossy changes keys while data is sent, on a network that loses, duplicates
+// and reorders. All data under keys that the peer has can be opened.
 func TestUpdateKeysLossy(t *testing.T) {
 	p := newPair(t, only13)
 	p.connect()
@@ -131,8 +130,8 @@ func TestUpdateKeysLossy(t *testing.T) {
 	if p.client.Err() != nil || p.server.Err() != nil {
 		t.Fatalf("client %v, server %v", p.client.Err(), p.server.Err())
 	}
-	if p.client.current.epoch < 6 || p.server.current.epoch < 6 {
-		t.Errorf("epochs %d and %d after 60 rounds", p.client.current.epoch, p.server.current.epoch)
+	if p.client.records.current.epoch < 6 || p.server.records.current.epoch < 6 {
+		t.Errorf("epochs %d and %d after 60 rounds", p.client.records.current.epoch, p.server.records.current.epoch)
 	}
 	if n := len(p.got[p.server]); n < sent/3 || n > sent {
 		t.Errorf("%d of %d messages arrived", n, sent)
@@ -140,16 +139,17 @@ func TestUpdateKeysLossy(t *testing.T) {
 	p.exchange()
 }
 
-// sendMessage seals a handshake message of c as it is.
+// sendMessage seals a handshake message of c and sends it.
 func (p *pair) sendMessage(c *Conn, typ handshakeType, body []byte) {
-	b := c.current.begin(nil)
-	b = appendFragmentHeader(b, typ, len(body), c.nextSend, 0, len(body))
-	c.nextSend++
-	b, _ = c.seal(c.current, typeHandshake, append(b, body...), 0)
+	b := c.records.current.begin(nil)
+	b = appendFragmentHeader(b, typ, len(body), c.out.nextSeq, 0, len(body))
+	c.out.nextSeq++
+	b, _ = c.records.seal(c.records.current, typeHandshake, append(b, body...), 0)
 	p.transmit(c, b)
 }
 
-// TestAfterHandshake13 is what else may come then, and what may not.
+// TestAfterHandshake13 sends the other messages that can follow the handshake, and some that
+// cannot.
 func TestAfterHandshake13(t *testing.T) {
 	for _, tc := range []struct {
 		why  string
@@ -162,7 +162,7 @@ func TestAfterHandshake13(t *testing.T) {
 		{"malformed ticket", func(p *pair) *Conn { return p.server }, typeNewSessionTicket, make([]byte, 200), AlertDecodeError},
 		{"ticket of a client", func(p *pair) *Conn { return p.client }, typeNewSessionTicket, make([]byte, 200), AlertUnexpectedMessage},
 		{"renegotiation", func(p *pair) *Conn { return p.client }, typeClientHello, make([]byte, 50), AlertUnexpectedMessage},
-		{"certificate request nobody offered", func(p *pair) *Conn { return p.server }, typeCertificateRequest, make([]byte, 9), AlertUnexpectedMessage},
+		{"certificate request that was not offered", func(p *pair) *Conn { return p.server }, typeCertificateRequest, make([]byte, 9), AlertUnexpectedMessage},
 		{"empty update", func(p *pair) *Conn { return p.server }, typeKeyUpdate, nil, AlertDecodeError},
 		{"strange update", func(p *pair) *Conn { return p.server }, typeKeyUpdate, []byte{2}, AlertIllegalParameter},
 	} {
@@ -182,16 +182,16 @@ func TestAfterHandshake13(t *testing.T) {
 		} else if !errors.As(to.Err(), &a) || a.Alert != tc.want || a.Remote {
 			t.Errorf("%s: err %v, want %v", tc.why, to.Err(), tc.want)
 		} else if !errors.As(from.Err(), &a) || a.Alert != tc.want || !a.Remote {
-			t.Errorf("%s: far end's err %v", tc.why, from.Err())
+			t.Errorf("%s: peer's err %v", tc.why, from.Err())
 		}
 	}
 }
 
-// TestForgeriesEndConnection: RFC 9147 §4.5.3's limit of failed records.
+// TestForgeriesEndConnection checks the limit on forged records (RFC 9147 §4.5.3).
 func TestForgeriesEndConnection(t *testing.T) {
 	p := newPair(t, only13)
 	p.connect()
-	p.server.read[len(p.server.read)-1].forged = maxForged - 1
+	p.server.records.read[len(p.server.records.read)-1].forged = maxForged - 1
 	b := append(p.client.BeginRecord(nil), "hello"...)
 	b = p.client.FinishRecord(b, 0)
 	bad := slices.Clone(b)
@@ -200,4 +200,27 @@ func TestForgeriesEndConnection(t *testing.T) {
 	if p.server.Err() != errForgeries {
 		t.Errorf("err %v", p.server.Err())
 	}
+}
+
+// TestRekeying is a script of the KeyUpdates of one end.
+func TestRekeying(t *testing.T) {
+	var r rekeying
+	want := func(why string, sent uint64, request keyUpdateRequest, ok bool) {
+		t.Helper()
+		if got, gotOK := r.next(sent); got != request || gotOK != ok {
+			t.Errorf("%s: %d, %t", why, got, gotOK)
+		}
+	}
+	want("nothing to do", 1, 0, false)
+	want("the key has protected many records", updateAfter, updateNotRequested, true)
+	r.request(updateLocal)
+	want("the one that is not acknowledged is enough", 1, 0, false)
+	r.request(updateBoth)
+	r.request(updateLocal)
+	want("but it did not ask the peer", 1, updateRequested, true)
+	r.updating = false
+	r.request(updateLocal)
+	r.request(updateBoth)
+	want("both in one", 1, updateRequested, true)
+	want("nothing left", 1, 0, false)
 }

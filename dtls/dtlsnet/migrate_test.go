@@ -12,13 +12,13 @@ import (
 	"purertc/dtls"
 )
 
-// A roamer is a client's socket that changes its address: what is sent goes out
-// of the newest of several.
+// A roamer is a client's socket that changes its address: it sends from the newest of
+// several sockets.
 type roamer struct {
 	net.PacketConn // the first one
 	mu             sync.Mutex
 	now            net.PacketConn
-	held           bool // what is sent is kept in sent, and goes nowhere
+	held           bool // datagrams are kept in sent, not sent
 	sent           [][]byte
 	in             chan roamed
 	closed         chan struct{}
@@ -36,7 +36,7 @@ func newRoamer(t *testing.T) *roamer {
 	return r
 }
 
-// roam goes to another address.
+// roam changes the address.
 func (r *roamer) roam(t *testing.T) net.PacketConn {
 	s := socket(t)
 	r.mu.Lock()
@@ -77,7 +77,8 @@ func (r *roamer) WriteTo(b []byte, to net.Addr) (int, error) {
 	return r.now.WriteTo(b, to)
 }
 
-// hold keeps what is sent from now on, or gives what was kept.
+// hold begins or ends to keep the datagrams that are sent, and returns those that were
+// kept.
 func (r *roamer) hold(held bool) [][]byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -91,7 +92,7 @@ func (r *roamer) Close() error {
 	return r.PacketConn.Close()
 }
 
-// listensWithIDs makes a listener that gives each client a connection ID.
+// listensWithIDs makes a listener with a connection ID for each client.
 func listensWithIDs(t *testing.T, cfg dtls.Config) *Listener {
 	t.Helper()
 	next := uint32(7)
@@ -107,7 +108,7 @@ func listensWithIDs(t *testing.T, cfg dtls.Config) *Listener {
 	return l
 }
 
-// follows makes a listener that has connection IDs, and connects to it.
+// follows makes a listener with connection IDs, and connects to it.
 func follows(t *testing.T, version dtls.Version) (l *Listener, r *roamer, client *Conn, server *Conn) {
 	t.Helper()
 	cc, sc := configs(t)
@@ -134,7 +135,7 @@ func follows(t *testing.T, version dtls.Version) (l *Listener, r *roamer, client
 	return l, r, client, server
 }
 
-// passes has a message go from one end to the other.
+// passes sends a message from one end to the other.
 func passes(t *testing.T, why string, from, to net.Conn) {
 	t.Helper()
 	b := make([]byte, 100)
@@ -153,7 +154,7 @@ func passes(t *testing.T, why string, from, to net.Conn) {
 	}
 }
 
-// moves waits until the answers of a connection go to an address.
+// moves waits until a connection sends to an address.
 func moves(t *testing.T, c *Conn, to net.Addr) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -165,8 +166,8 @@ func moves(t *testing.T, c *Conn, to net.Addr) {
 	}
 }
 
-// TestFollow: a client moves, and its connection with it, time and again.
-func TestFollow(t *testing.T) {
+// TestMigrate changes the address of a client several times. Its connection migrates.
+func TestMigrate(t *testing.T) {
 	for _, version := range []dtls.Version{dtls.VersionDTLS12, dtls.VersionDTLS13} {
 		t.Run(version.String(), func(t *testing.T) { testFollow(t, version) })
 	}
@@ -198,11 +199,11 @@ func testFollow(t *testing.T, version dtls.Version) {
 	})
 }
 
-// TestFollowNobody12: in DTLS 1.2, neither a replayed nor a forged datagram
-// from elsewhere moves anything. One that is sent on before it arrives does,
-// but that address gets no more than three times its length, the client all
-// that is beyond, and the client's next datagram brings the connection back.
-func TestFollowNobody12(t *testing.T) {
+// TestMigrateAttack12 checks that in DTLS 1.2 neither a replayed nor a forged datagram from
+// another address moves a connection. A datagram that an attacker forwards before it arrives
+// does, but its source gets at most three times its length. All other bytes are sent to the
+// client, and its next datagram moves the connection back.
+func TestMigrateAttack12(t *testing.T) {
 	l, r, client, server := follows(t, dtls.VersionDTLS12)
 	first := server.RemoteAddr()
 	victim := socket(t)
@@ -222,7 +223,7 @@ func TestFollowNobody12(t *testing.T) {
 		t.Fatalf("answers go to %v", server.RemoteAddr())
 	}
 	server.mu.Lock()
-	if server.tether.back != nil {
+	if server.move.previous != nil {
 		t.Error("it is on its way elsewhere")
 	}
 	server.mu.Unlock()
@@ -255,15 +256,15 @@ func TestFollowNobody12(t *testing.T) {
 	moves(t, server, first)
 	passes(t, "to the client alone", server, client)
 	server.mu.Lock()
-	if server.tether.back != nil {
+	if server.move.previous != nil {
 		t.Error("it is not back")
 	}
 	server.mu.Unlock()
 }
 
-// TestFollowNoOther12: a connection of DTLS 1.2, which shows nothing of where
-// it goes, does not end another one there.
-func TestFollowNoOther12(t *testing.T) {
+// TestMigrateNoOther12 checks that a connection of DTLS 1.2, whose new address is not
+// validated, does not end another one with that address.
+func TestMigrateNoOther12(t *testing.T) {
 	l, r, client, server := follows(t, dtls.VersionDTLS12)
 	l.mu.Lock()
 	var other *Conn
@@ -287,15 +288,15 @@ func TestFollowNoOther12(t *testing.T) {
 	}
 }
 
-// TestFollowNobody: datagrams that somebody sends on from an address that the
-// client does not have, before they arrive or once more, move nothing; and the
-// client is followed afterwards as before.
-func TestFollowNobody(t *testing.T) {
+// TestMigrateAttack checks that datagrams of the client from an attacker's address, replayed
+// or forwarded before they arrive, do not move the connection. The client itself can still
+// move.
+func TestMigrateAttack(t *testing.T) {
 	l, r, client, server := follows(t, dtls.VersionDTLS13)
 	passes(t, "hello", client, server)
 	first := server.RemoteAddr()
 	victim := socket(t)
-	// Old ones: not newer.
+	// Replayed datagrams are not newer.
 	r.hold(true)
 	client.Write([]byte("one"))
 	kept := r.hold(false)
@@ -307,11 +308,11 @@ func TestFollowNobody(t *testing.T) {
 		t.Fatalf("%q, %v", b[:n], err)
 	}
 	server.mu.Lock()
-	if server.newcomer.addr != nil {
-		t.Error("an old record makes somebody a newcomer")
+	if server.validation.addr != nil {
+		t.Error("an old record starts a path validation")
 	}
 	server.mu.Unlock()
-	// New ones, of which the client's own way is slower.
+	// Datagrams that the attacker forwards before the client's own ones arrive.
 	r.hold(true)
 	client.Write([]byte("three"))
 	kept = r.hold(false)
@@ -328,8 +329,8 @@ func TestFollowNobody(t *testing.T) {
 	if server.RemoteAddr() != first {
 		t.Errorf("answers go to %v", server.RemoteAddr())
 	}
-	// The client says where it is: the question goes there now, and its answer
-	// moves nobody.
+	// The client sends from its address: the KeyUpdate is sent there now, and its
+	// acknowledgement moves nothing.
 	passes(t, "here", client, server)
 	for err == nil { // the question may have been repeated until now
 		victim.SetReadDeadline(time.Now())
@@ -349,11 +350,11 @@ func TestFollowNobody(t *testing.T) {
 	moves(t, server, s.LocalAddr())
 	victim.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
 	if n, _, err := victim.ReadFrom(b); err == nil {
-		t.Errorf("%d more bytes for somebody", n)
+		t.Errorf("%d more bytes to the attacker", n)
 	}
 }
 
-// waits until f is true.
+// waits waits until f is true.
 func waits(t *testing.T, what string, f func() bool) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -365,9 +366,9 @@ func waits(t *testing.T, what string, f func() bool) {
 	}
 }
 
-// TestFollowAgain: a client that did not answer at one address is followed to
-// the next.
-func TestFollowAgain(t *testing.T) {
+// TestMigrateAgain checks that a connection can migrate after the validation of another
+// address has failed.
+func TestMigrateAgain(t *testing.T) {
 	l, r, client, server := follows(t, dtls.VersionDTLS13)
 	passes(t, "hello", client, server)
 	old := r.now
@@ -379,11 +380,11 @@ func TestFollowAgain(t *testing.T) {
 	asked := func() bool {
 		server.mu.Lock()
 		defer server.mu.Unlock()
-		return server.newcomer.addr != nil && server.core.Unanswered()
+		return server.validation.addr != nil && server.core.Unanswered()
 	}
 	waits(t, "a question", asked)
 	server.mu.Lock()
-	server.newcomer.until = time.Now()
+	server.validation.until = time.Now()
 	server.mu.Unlock()
 	s.Close()
 	waits(t, "its answer", func() bool {
@@ -400,7 +401,7 @@ func TestFollowAgain(t *testing.T) {
 	passes(t, "to a third", server, client)
 }
 
-// TestClosedAtOnce: connections that end as they begin leave nothing behind.
+// TestClosedAtOnce checks that connections which end at once leave no state.
 func TestClosedAtOnce(t *testing.T) {
 	cc, sc := configs(t)
 	cc.ConnectionIDs = func() []byte { return []byte{} }

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// gated runs a client against a gate at address addr until the gate lets it
-// in; meddle sees each datagram of the client. It gives the pair from there.
-func gated(t *testing.T, change func(client, server *Config), addr func(i int) string) (*pair, *Gate) {
+// validated runs a client at address addr against an AddressValidator until that makes a
+// connection. meddle sees each datagram of the client. It returns the pair.
+func validated(t *testing.T, change func(client, server *Config), addr func(i int) string) (*pair, *AddressValidator) {
 	t.Helper()
 	var server Config
 	p := newPair(t, func(c, s *Config) {
@@ -21,7 +21,7 @@ func gated(t *testing.T, change func(client, server *Config), addr func(i int) s
 		}
 		server = *s
 	})
-	gate, err := NewGate(server)
+	validator, err := NewAddressValidator(server)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,29 +29,29 @@ func gated(t *testing.T, change func(client, server *Config), addr func(i int) s
 	p.server = nil
 	for i := range 4 {
 		p.now = p.now.Add(time.Millisecond)
-		d, ok := p.client.AppendHandshake(p.now, nil, p.limit)
+		d, ok := p.client.AppendDatagram(p.now, nil, p.limit)
 		if !ok {
 			break // it waits for an answer
 		}
-		reply, conn := gate.Admit(p.now, []byte(addr(i)), d, nil)
+		reply, conn := validator.HandleHello(p.now, []byte(addr(i)), d, nil)
 		if len(reply) > maxAmplification*len(d) {
 			t.Fatalf("%d bytes answer %d", len(reply), len(d))
 		}
 		if conn != nil {
 			p.server = conn
 			p.deliver(conn, d)
-			return p, gate
+			return p, validator
 		}
 		if len(reply) > 0 {
 			p.deliver(p.client, reply)
 		}
 	}
-	return p, gate
+	return p, validator
 }
 
 func same(int) string { return "192.0.2.1:5" }
 
-func TestGate(t *testing.T) {
+func TestAddressValidator(t *testing.T) {
 	for _, tc := range []struct {
 		why    string
 		change func(client, server *Config)
@@ -62,7 +62,7 @@ func TestGate(t *testing.T) {
 		{"client of 1.2", func(c, _ *Config) { c.MaxVersion = VersionDTLS12 }},
 		{"with a share", func(c, _ *Config) { only13(c, c); c.DeferShares = false; c.Groups = []Group{GroupX25519} }},
 	} {
-		p, _ := gated(t, tc.change, same)
+		p, _ := validated(t, tc.change, same)
 		if p.server == nil {
 			t.Errorf("%s: not let in; client %v", tc.why, p.client.Err())
 			continue
@@ -76,9 +76,9 @@ func TestGate(t *testing.T) {
 	}
 }
 
-// TestGateFragments: a gate to DTLS 1.2 needs no more than the first fragment
-// of a ClientHello, and one to DTLS 1.3 all of it.
-func TestGateFragments(t *testing.T) {
+// TestValidatorFragments checks that a validator for DTLS 1.2 needs only the first fragment
+// of a ClientHello, and one for DTLS 1.3 all of it.
+func TestValidatorFragments(t *testing.T) {
 	for _, test := range []struct {
 		version  func(client, server *Config)
 		answered bool
@@ -92,7 +92,7 @@ func TestGateFragments(t *testing.T) {
 			server = *s
 		})
 		p.limit = 150
-		gate, err := NewGate(server)
+		validator, err := NewAddressValidator(server)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +100,7 @@ func TestGateFragments(t *testing.T) {
 		p.server = nil
 		var answers int
 		for range 20 {
-			d, ok := p.client.AppendHandshake(p.now, nil, p.limit)
+			d, ok := p.client.AppendDatagram(p.now, nil, p.limit)
 			if !ok {
 				break
 			}
@@ -109,7 +109,7 @@ func TestGateFragments(t *testing.T) {
 				continue
 			}
 			var reply []byte
-			if reply, p.server = gate.Admit(p.now, []byte("a"), d, nil); len(reply) > 0 {
+			if reply, p.server = validator.HandleHello(p.now, []byte("a"), d, nil); len(reply) > 0 {
 				answers++
 				p.deliver(p.client, reply)
 			}
@@ -127,15 +127,15 @@ func TestGateFragments(t *testing.T) {
 	}
 }
 
-// TestGateShut: a cookie is good for one address, for a while.
-func TestGateShut(t *testing.T) {
+// TestCookieLimits checks that a cookie is valid for one address and a limited time.
+func TestCookieLimits(t *testing.T) {
 	for _, version := range []func(client, server *Config){only12, only13} {
-		p, _ := gated(t, version, func(i int) string { return string(rune('a' + i)) })
+		p, _ := validated(t, version, func(i int) string { return string(rune('a' + i)) })
 		if p.server != nil {
 			t.Error("let in from another address")
 		}
 	}
-	g, err := NewGate(Config{Certificate: testCertificate(t, "P-256"), ClientAuth: ClientAuthNone})
+	g, err := NewAddressValidator(Config{Certificate: testCertificate(t, "P-256"), ClientAuth: ClientAuthNone})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,9 +156,8 @@ func TestGateShut(t *testing.T) {
 	}
 }
 
-// TestCookieKeysRotate: a cookie made at any time is good for one period of a
-// key at least, and for two at most. Where no random bytes can be had, nobody is
-// let in by a key that is too old.
+// TestCookieKeysRotate checks that a cookie is valid for at least one lifetime of a key, and
+// for at most two. If there are no random bytes for a new key, an expired one is not used.
 func TestCookieKeysRotate(t *testing.T) {
 	broken := false
 	source := readerFunc(func(b []byte) (int, error) {
@@ -175,7 +174,7 @@ func TestCookieKeysRotate(t *testing.T) {
 				at := epoch
 				working := broken
 				broken = false
-				g, err := NewGate(Config{Certificate: testCertificate(t, "P-256"), ClientAuth: ClientAuthNone, Rand: source})
+				g, err := NewAddressValidator(Config{Certificate: testCertificate(t, "P-256"), ClientAuth: ClientAuthNone, Rand: source})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -203,60 +202,60 @@ type readerFunc func(b []byte) (int, error)
 
 func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 
-// TestGateNoState is a flood: what is answered is all that happens.
-func TestGateNoState(t *testing.T) {
+// TestValidatorNoState floods a validator: it answers, and keeps no state.
+func TestValidatorNoState(t *testing.T) {
 	p := newPair(t, func(c, _ *Config) { c.DeferShares = true })
 	p.client.Start(p.now)
-	d, _ := p.client.AppendHandshake(p.now, nil, p.limit)
-	g, err := NewGate(*p.server.cfg)
+	d, _ := p.client.AppendDatagram(p.now, nil, p.limit)
+	g, err := NewAddressValidator(*p.server.hs.cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	before := slices.Clone(g.keys)
 	for i := range 2000 {
 		addr := []byte{byte(i >> 8), byte(i)}
-		reply, conn := g.Admit(p.now, addr, d, nil)
+		reply, conn := g.HandleHello(p.now, addr, d, nil)
 		if conn != nil || len(reply) == 0 || len(reply) > maxAmplification*len(d) {
 			t.Fatalf("conn %v, %d bytes for %d", conn, len(reply), len(d))
 		}
 	}
 	if !slices.Equal(g.keys, before) {
-		t.Error("the gate changed")
+		t.Error("the validator has changed")
 	}
 }
 
-// TestGateGarbage: datagrams that begin nothing are not answered.
-func TestGateGarbage(t *testing.T) {
+// TestValidatorGarbage checks that datagrams which begin no connection are not answered.
+func TestValidatorGarbage(t *testing.T) {
 	p := newPair(t, func(c, _ *Config) { c.DeferShares = true })
 	p.client.Start(p.now)
-	d, _ := p.client.AppendHandshake(p.now, nil, p.limit)
-	g, err := NewGate(*p.server.cfg)
+	d, _ := p.client.AppendDatagram(p.now, nil, p.limit)
+	g, err := NewAddressValidator(*p.server.hs.cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for n := range d {
-		if reply, conn := g.Admit(p.now, nil, d[:n], nil); len(reply) > 0 || conn != nil {
+		if reply, conn := g.HandleHello(p.now, nil, d[:n], nil); len(reply) > 0 || conn != nil {
 			t.Errorf("%d bytes of a hello are answered", n)
 		}
 	}
-	if reply, _ := g.Admit(p.now, nil, plaintextAlert(AlertCloseNotify), nil); len(reply) > 0 {
+	if reply, _ := g.HandleHello(p.now, nil, plaintextAlert(AlertCloseNotify), nil); len(reply) > 0 {
 		t.Error("an alert is answered")
 	}
-	if _, err := NewGate(Config{}); err == nil {
-		t.Error("a gate without a certificate")
+	if _, err := NewAddressValidator(Config{}); err == nil {
+		t.Error("a validator without a certificate")
 	}
 }
 
-func FuzzGate(f *testing.F) {
+func FuzzAddressValidator(f *testing.F) {
 	seedDatagrams(f)
 	cert := testCertificate(f, "P-256")
-	g, err := NewGate(Config{Certificate: cert, ClientAuth: ClientAuthNone})
+	g, err := NewAddressValidator(Config{Certificate: cert, ClientAuth: ClientAuthNone})
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, d []byte) {
 		kept := bytes.Clone(d)
-		reply, conn := g.Admit(epoch, []byte("a"), d, nil)
+		reply, conn := g.HandleHello(epoch, []byte("a"), d, nil)
 		if conn != nil {
 			t.Error("let in without a cookie")
 		}
