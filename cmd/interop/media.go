@@ -9,13 +9,13 @@ import (
 	"purertc/rtcpeer"
 )
 
-// bundlePolicies are those of RFC 8829 §4.1.1; the pages of -way media take them in turn.
+// bundlePolicies are those of RFC 8829 §4.1.1; the pages of scenario media use them in turn.
 var bundlePolicies = []string{"balanced", "max-compat", "max-bundle"}
 
-// mediaWay is the way on which pages have audio and video beside data: some
+// mediaScenario is the scenario in which pages have audio and video beside data: some
 // before the first offer, and more that comes and goes while a case runs.
-func mediaWay(name string) *way {
-	return &way{
+func mediaScenario(name string) *scenario {
+	return &scenario{
 		name: name, media: true, configure: func(*rtcpeer.Config) {}, end: func() {},
 		page: map[string]any{}, slow: true,
 	}
@@ -135,7 +135,7 @@ func (p *pair) mediaStep(ctx context.Context, s mediaStep) error {
 			if err := p.trickled(ctx); err != nil {
 				return err
 			}
-			if err := p.far.media(ctx, s.change); err != nil {
+			if err := p.remote.media(ctx, s.change); err != nil {
 				return err
 			}
 		}
@@ -147,7 +147,7 @@ func (p *pair) mediaStep(ctx context.Context, s mediaStep) error {
 				return err
 			}
 		}
-		return p.far.media(ctx, "check")
+		return p.remote.media(ctx, "check")
 	}
 	if err := step(); err != nil {
 		return fmt.Errorf("%s: %w", s.what, err)

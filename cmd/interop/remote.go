@@ -44,9 +44,9 @@ type channelInfo struct {
 	Negotiated        bool   `json:"negotiated"`
 }
 
-// A far is the remote end of a connection: a page's peer connection, or another one of
+// A remote is the remote end of a connection: a page's peer connection, or another one of
 // this stack.
-type far interface {
+type remote interface {
 	channel(ctx context.Context, label string, o rtcpeer.ChannelOptions) (ch int, err error)
 	offer(ctx context.Context, restart bool) (sdp string, err error)
 	answer(ctx context.Context, offer string) (sdp string, err error)
@@ -121,7 +121,7 @@ type pagePeer struct {
 
 var peerIDs atomic.Int64
 
-func (p *page) newPeer(ctx context.Context, trickle bool, w *way) (*pagePeer, error) {
+func (p *page) newPeer(ctx context.Context, trickle bool, w *scenario) (*pagePeer, error) {
 	f := &pagePeer{page: p, id: int(peerIDs.Add(1)), complete: !trickle, ch: make(chan event, 1<<16)}
 	config := w.page
 	if w.media {

@@ -15,14 +15,14 @@ import (
 	"purertc/rtcpeer"
 )
 
-// A way is the scenario of a run, that is what is between the two ends: nothing, with
+// A scenario is the scenario of a run, that is what is between the two ends: nothing, with
 // the local end full, ICE-lite or hidden behind multicast DNS names; a bad network; a
 // NAT that forgets; a network without UDP; or a relay for both.
-type way struct {
+type scenario struct {
 	name string
-	// configure changes the local end's configuration, and far the remote end's: as a
+	// configure changes the local end's configuration, and configureRemote the remote end's: as a
 	// Config where that is this stack too, as an RTCConfiguration else. nil: nothing.
-	configure, far func(cfg *rtcpeer.Config)
+	configure, configureRemote func(cfg *rtcpeer.Config)
 	page           map[string]any
 	// ours and theirs return what the other end gets of a candidate, which may be
 	// nothing (""); nil: all of it.
@@ -51,17 +51,17 @@ type way struct {
 
 var wayNames = []string{"direct", "lite", "names", "bad", "rebinding", "tcp", "relay", "relay-tcp", "restart", "media", "smallmtu"}
 
-// openWay creates what a scenario needs.
-func openWay(ctx context.Context, name string) (*way, error) {
+// openScenario creates what a scenario needs.
+func openScenario(ctx context.Context, name string) (*scenario, error) {
 	switch name {
 	case "direct":
-		return &way{name: name, configure: func(*rtcpeer.Config) {}, page: map[string]any{}, end: func() {}}, nil
+		return &scenario{name: name, configure: func(*rtcpeer.Config) {}, page: map[string]any{}, end: func() {}}, nil
 	case "lite":
-		return &way{name: name, configure: func(cfg *rtcpeer.Config) { cfg.ICELite = true }, page: map[string]any{}, end: func() {}}, nil
+		return &scenario{name: name, configure: func(cfg *rtcpeer.Config) { cfg.ICELite = true }, page: map[string]any{}, end: func() {}}, nil
 	case "restart":
-		return &way{name: name, configure: func(*rtcpeer.Config) {}, page: map[string]any{}, restart: 500 * time.Millisecond, end: func() {}}, nil
+		return &scenario{name: name, configure: func(*rtcpeer.Config) {}, page: map[string]any{}, restart: 500 * time.Millisecond, end: func() {}}, nil
 	case "names":
-		return &way{
+		return &scenario{
 			name: name, configure: func(cfg *rtcpeer.Config) { cfg.MDNSCandidates = true }, page: map[string]any{}, end: func() {},
 			// The remote end's candidates are removed, so that only its look-ups of
 			// the local ones can connect.
@@ -70,31 +70,31 @@ func openWay(ctx context.Context, name string) (*way, error) {
 		}, nil
 	case "bad":
 		// 30 Mbit/s, a round trip of 40 ms, and a queue of as much.
-		return wayThroughMiddle(name, &middle{delay: 20 * time.Millisecond, loss: 0.01, twice: 0.01, late: 0.01, rate: 30e6 / 8, queue: 30e6 / 8 * 0.04})
+		return scenarioMiddle(name, &middle{delay: 20 * time.Millisecond, loss: 0.01, twice: 0.01, late: 0.01, rate: 30e6 / 8, queue: 30e6 / 8 * 0.04})
 	case "rebinding":
-		return wayOfRebinding(name)
+		return scenarioRebinding(name)
 	case "media":
-		return mediaWay(name), nil
+		return mediaScenario(name), nil
 	case "tcp":
-		return wayOverTCP()
+		return scenarioTCP()
 	case "smallmtu":
-		return wayOfSmallPackets()
+		return scenarioSmallPackets()
 	case "relay":
-		return wayThroughRelay(ctx, name, "")
+		return scenarioRelay(ctx, name, "")
 	case "relay-tcp":
-		return wayThroughRelay(ctx, name, "?transport=tcp")
+		return scenarioRelay(ctx, name, "?transport=tcp")
 	}
 	return nil, fmt.Errorf("no way %q; there are: %s", name, strings.Join(wayNames, " "))
 }
 
-// wayOverTCP makes the local end listen on TCP, and removes all UDP candidates.
-func wayOverTCP() (*way, error) {
+// scenarioTCP makes the local end listen on TCP, and removes all UDP candidates.
+func scenarioTCP() (*scenario, error) {
 	host, err := rtcpeer.NewHost(rtcpeer.HostConfig{TCPAddr: ":0"})
 	if err != nil {
 		return nil, err
 	}
 	withoutUDP := only(func(candidate string) bool { return !strings.Contains(strings.ToLower(candidate), " udp ") })
-	return &way{
+	return &scenario{
 		name:      "tcp",
 		configure: func(cfg *rtcpeer.Config) { cfg.Host = host },
 		page:      map[string]any{},
@@ -106,27 +106,27 @@ func wayOverTCP() (*way, error) {
 	}, nil
 }
 
-// wayThroughMiddle puts a network between the ends. The remote end's candidates are
+// scenarioMiddle puts a network between the ends. The remote end's candidates are
 // removed, so that nothing bypasses it.
-func wayThroughMiddle(name string, m *middle) (*way, error) {
+func scenarioMiddle(name string, m *middle) (*scenario, error) {
 	addr, err := ownAddress()
 	if err != nil {
 		return nil, err
 	}
 	m.addr, _ = netip.AddrFromSlice(addr.To4())
 	m.start()
-	return &way{
+	return &scenario{
 		name: name, configure: func(*rtcpeer.Config) {}, page: map[string]any{},
 		ours: m.through, theirs: nothing, slow: true, loses: true, between: m.clear, end: m.end,
 	}, nil
 }
 
-// wayOfRebinding puts the remote end behind a NAT that gives it another address every
+// scenarioRebinding puts the remote end behind a NAT that gives it another address every
 // three seconds. The local end uses a shared socket, which has to find the owner of an
 // unknown address.
-func wayOfRebinding(name string) (*way, error) {
+func scenarioRebinding(name string) (*scenario, error) {
 	m := &middle{delay: 5 * time.Millisecond, rate: 30e6 / 8, queue: 30e6 / 8 * 0.04, renewal: 3 * time.Second}
-	w, err := wayThroughMiddle(name, m)
+	w, err := scenarioMiddle(name, m)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +139,7 @@ func wayOfRebinding(name string) (*way, error) {
 	w.check = func(r rtcpeer.Report) error {
 		// The first selection counts as a change, too.
 		if ago := m.renewed(); ago > time.Second && r.Stats.Transport.SelectedCandidatePairChanges < 2 {
-			return fmt.Errorf("the NAT gave the far end another address %v ago, and the pair is still the first", ago)
+			return fmt.Errorf("the NAT gave the remote end another address %v ago, and the pair is still the first", ago)
 		}
 		return nil
 	}
@@ -152,10 +152,10 @@ func wayOfRebinding(name string) (*way, error) {
 // although their kernel has to fragment longer packets.
 const smallMTU = 700
 
-// wayOfSmallPackets puts the browsers in a network namespace, behind a pair of devices
+// scenarioSmallPackets puts the browsers in a network namespace, behind a pair of devices
 // that carry no packet longer than smallMTU. Datagrams of this stack are never
 // fragmented, so they have to be short enough.
-func wayOfSmallPackets() (*way, error) {
+func scenarioSmallPackets() (*scenario, error) {
 	namespace := fmt.Sprintf("interop-%d", os.Getpid())
 	const ours, theirs = "198.18.77.1", "198.18.77.2" // RFC 2544: used by no network
 	dev := fmt.Sprintf("io%d", os.Getpid())
@@ -175,7 +175,7 @@ func wayOfSmallPackets() (*way, error) {
 			return nil, fmt.Errorf("a network namespace (which needs root): ip %s: %w: %s", line, err, out)
 		}
 	}
-	return &way{
+	return &scenario{
 		name: "smallmtu", configure: func(*rtcpeer.Config) {}, page: map[string]any{},
 		ours:   only(func(candidate string) bool { return strings.Contains(candidate, " "+ours+" ") }),
 		within: []string{"ip", "netns", "exec", namespace},
@@ -189,10 +189,10 @@ func wayOfSmallPackets() (*way, error) {
 	}, nil
 }
 
-// wayThroughRelay starts a TURN server and restricts both ends to it, the remote one
+// scenarioRelay starts a TURN server and restricts both ends to it, the remote one
 // to the transport in the query of its URL. Its address is not loopback, where
 // browsers ask no servers.
-func wayThroughRelay(ctx context.Context, name, query string) (*way, error) {
+func scenarioRelay(ctx context.Context, name, query string) (*scenario, error) {
 	path, err := exec.LookPath("turnserver")
 	if err != nil {
 		return nil, errors.New("no TURN server; install one (Debian: apt-get install coturn)")
@@ -236,10 +236,10 @@ func wayThroughRelay(ctx context.Context, name, query string) (*way, error) {
 			cfg.ICEServers, cfg.ICETransportPolicy = servers(url), rtcpeer.ICETransportPolicyRelay
 		}
 	}
-	return &way{
+	return &scenario{
 		name:      name,
 		configure: relayed(url),
-		far:       relayed(url + query),
+		configureRemote:       relayed(url + query),
 		page:      map[string]any{"iceServers": servers(url + query), "iceTransportPolicy": "relay"},
 		check:     selected("udp", "relay"),
 		loses:     true,
