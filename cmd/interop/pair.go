@@ -12,12 +12,12 @@ import (
 
 // A pair is a local connection and its remote end, in one case.
 type pair struct {
-	role    string // the local one: offer or answer
-	trickle bool
-	conn    *rtcpeer.Conn
-	remote     remote
-	scenario     *scenario
-	cancel  context.CancelFunc
+	role     string // the local one: offer or answer
+	trickle  bool
+	conn     *rtcpeer.Conn
+	remote   remote
+	scenario *scenario
+	cancel   context.CancelFunc
 
 	// order is held while descriptions are signalled, so that candidates follow their
 	// description.

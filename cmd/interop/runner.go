@@ -32,11 +32,11 @@ type result struct {
 
 // A runner runs the cases with one remote end.
 type runner struct {
-	options options
-	name    string
-	version string
-	page    *page // nil: this stack is the remote end
-	scenario     *scenario
+	options  options
+	name     string
+	version  string
+	page     *page // nil: this stack is the remote end
+	scenario *scenario
 }
 
 // caseTimeout bounds one case. The longest wait is in page-closed: the end of a

@@ -23,7 +23,7 @@ type scenario struct {
 	// configure changes the local end's configuration, and configureRemote the remote end's: as a
 	// Config where that is this stack too, as an RTCConfiguration else. nil: nothing.
 	configure, configureRemote func(cfg *rtcpeer.Config)
-	page           map[string]any
+	page                       map[string]any
 	// ours and theirs return what the other end gets of a candidate, which may be
 	// nothing (""); nil: all of it.
 	ours, theirs func(candidate string) string
@@ -237,13 +237,13 @@ func scenarioRelay(ctx context.Context, name, query string) (*scenario, error) {
 		}
 	}
 	return &scenario{
-		name:      name,
-		configure: relayed(url),
-		configureRemote:       relayed(url + query),
-		page:      map[string]any{"iceServers": servers(url + query), "iceTransportPolicy": "relay"},
-		check:     selected("udp", "relay"),
-		loses:     true,
-		end:       stop,
+		name:            name,
+		configure:       relayed(url),
+		configureRemote: relayed(url + query),
+		page:            map[string]any{"iceServers": servers(url + query), "iceTransportPolicy": "relay"},
+		check:           selected("udp", "relay"),
+		loses:           true,
+		end:             stop,
 	}, nil
 }
 
