@@ -24,8 +24,9 @@ var (
 
 // walkFailed are seeds that failed once, each for a reason of its own.
 var walkFailed = []uint64{
-	500627, // restarts of ICE before the ends are connected, ten a second at a round trip of one
-	700306, // a restart while a request to the STUN server waits for the end of its backoff
+	500627,  // restarts of ICE before the ends are connected, ten a second at a round trip of one
+	1001953, // two resets of one stream without data in between, the first of them deferred
+	700306,  // a restart while a request to the STUN server waits for the end of its backoff
 }
 
 // TestWalk has two programs do at random what programs do, over networks where

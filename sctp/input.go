@@ -303,7 +303,7 @@ func (a *Association) handleSack(now time.Time, body []byte) {
 
 // acknowledge does what a SACK or the TSN in a SHUTDOWN calls for.
 func (a *Association) acknowledge(now time.Time, cum TSN, gaps []byte) {
-	clock, before, l := a.clock(now), a.out.bytes, &a.recovery
+	clock, first, before, l := a.clock(now), a.out.first, a.out.bytes, &a.recovery
 	r := a.out.ack(cum, gaps, clock-l.soonest(a.rto.srtt), &a.queue)
 	l.observe(clock, &r)
 	ev := ackEvent{now: clock, acked: r.acked - r.moved, before: before, limited: r.valid && !l.limited.before(r.newest.order)}
@@ -325,6 +325,7 @@ func (a *Association) acknowledge(now time.Time, cum TSN, gaps []byte) {
 	if r.any || r.cumAdvanced || a.peerRwnd == 0 {
 		a.errorCount = 0 // RFC 9260 §6.1 A: a closed window is no failure
 	}
+	a.reset.askAgain(first, a.out.first)
 	if r.any || r.cumAdvanced {
 		a.size.silent = 0
 		a.measurePace(clock)

@@ -49,7 +49,12 @@ type resetState struct {
 	deferred   *deferredReset // the request of peerSeq-1, if it had to wait
 }
 
-// A deferredReset is a request that came before the data that it covers.
+// A deferredReset is a request that came before the data that it covers. It is
+// performed when the data is there, but answered again only when the remote asks
+// again. Some remotes then repeat the request under a new number. Such a repetition
+// looks like a further request to reset the same streams, on which nothing was sent
+// in between. The two differ only in what the remote was told before: it repeats a
+// request under a new number only while its last answer was "in progress".
 type deferredReset struct {
 	lastTSN TSN
 	streams []uint16 // empty: all
@@ -147,6 +152,15 @@ func (a *Association) reconfigTimeout(now time.Time) {
 	}
 	a.rto.expired()
 	a.countError()
+}
+
+// askAgain sends a request that the remote answered with "in progress" again as
+// soon as the remote acknowledges all data up to the request's last TSN. The first
+// outstanding TSN moves from before to first.
+func (r *resetState) askAgain(before, first TSN) {
+	if r.waits && !before.after(r.lastTSN) && first.after(r.lastTSN) {
+		r.waits, r.send = false, true
+	}
 }
 
 // handleReconfig takes a RE-CONFIG chunk: one or two parameters (RFC 6525 §3.1),
@@ -257,6 +271,9 @@ func (a *Association) respond(seq requestSeq, result resetResult) {
 func (a *Association) handleOutgoingReset(body []byte) {
 	seq, fresh, again := a.requestNumber(body)
 	if again {
+		if a.reset.lastResult == resetPerformed {
+			a.reset.deferred = nil
+		}
 		a.respond(seq, a.reset.lastResult)
 	}
 	if !fresh {
@@ -273,9 +290,7 @@ func (a *Association) handleOutgoingReset(body []byte) {
 		d.streams = append(d.streams, id)
 	}
 	if old := a.reset.deferred; old != nil && old.done && old.lastTSN == d.lastTSN && slices.Equal(old.streams, d.streams) {
-		// The far end asks anew, under a new number, for what it was told to
-		// wait for and what was done meanwhile.
-		a.reset.lastResult = resetPerformed
+		a.reset.lastResult, a.reset.deferred = resetPerformed, nil
 		a.respond(seq, resetPerformed)
 		return
 	}
@@ -289,7 +304,7 @@ func (a *Association) handleOutgoingReset(body []byte) {
 	a.respond(seq, resetPerformed)
 }
 
-// performDeferredReset answers the request that waited, once its data came.
+// performDeferredReset performs a deferred request once its data is there.
 func (a *Association) performDeferredReset() {
 	d := a.reset.deferred
 	if d == nil || d.done || d.lastTSN.after(a.in.cum) {
@@ -297,7 +312,6 @@ func (a *Association) performDeferredReset() {
 	}
 	a.performReset(d)
 	d.done = true
-	a.respond(a.reset.peerSeq-1, resetPerformed)
 }
 
 // performReset begins the numbering of incoming streams anew.

@@ -1,6 +1,7 @@
 package sctp
 
 import (
+	"bytes"
 	"encoding/binary"
 	"testing"
 	"time"
@@ -334,23 +335,97 @@ func TestHeartbeat(t *testing.T) {
 	}
 }
 
+// resetRequest returns a RE-CONFIG chunk with one request of the remote.
+func resetRequest(typ paramType, seq uint32, last TSN, streams ...byte) []byte {
+	b, start := beginChunk(nil, chunkReconfig, 0)
+	body := appendInts(nil, seq)
+	if typ == paramOutgoingReset {
+		body = appendInts(body, 0, uint32(last))
+	}
+	return endChunk(appendParam(b, typ, append(body, streams...)), start)
+}
+
+// wantResult takes the next packet, which must hold the response to a request.
+func (s *script) wantResult(why string, seq uint32, want resetResult) {
+	s.t.Helper()
+	body := s.want(why, chunkReconfig)
+	if got := binary.BigEndian.Uint32(body[8:]); binary.BigEndian.Uint32(body[4:]) != seq || resetResult(got) != want {
+		s.t.Errorf("%s: seq %d result %d, want %d %d", why, binary.BigEndian.Uint32(body[4:]), got, seq, want)
+	}
+}
+
+// wantResets counts the EventStreamsReset that are due.
+func (s *script) wantResets(why string, want int) {
+	s.t.Helper()
+	n := 0
+	for ev, ok := s.a.NextEvent(); ok; ev, ok = s.a.NextEvent() {
+		if ev.Kind == EventStreamsReset {
+			n++
+		}
+	}
+	if n != want {
+		s.t.Errorf("%s: %d resets, want %d", why, n, want)
+	}
+}
+
+// The remote may reset a stream twice without having sent any data in between.
+// Both requests then have the same streams and the same last TSN. Only a request
+// that repeats one answered with "in progress" alone is no second reset: some
+// remotes repeat it under a new number.
+func TestEqualResetsAreTwo(t *testing.T) {
+	for _, test := range []struct {
+		why     string
+		renewed bool // the remote repeats the deferred request under a new number
+	}{{"same number", false}, {"new number", true}} {
+		s := newScript(t, byte(chunkReconfig))
+		seq := uint32(100)
+		last := s.tsn
+		s.write(resetRequest(paramOutgoingReset, seq, last, 0, 2))
+		s.wantResult("data missing", seq, resetInProgress)
+		s.wantResets("data missing", 0)
+		s.write(s.data(2, 0, 3))
+		s.wantResets("data came", 1)
+		s.a.AppendPacket(s.now, nil, 1200) // SACK
+		s.wantIdle("the answer waits for the question")
+		if test.renewed {
+			seq++
+		}
+		for range 2 {
+			s.write(resetRequest(paramOutgoingReset, seq, last, 0, 2))
+			s.wantResult(test.why, seq, resetPerformed)
+			s.wantResets(test.why, 0)
+		}
+		seq++
+		s.write(resetRequest(paramOutgoingReset, seq, last, 0, 2))
+		s.wantResult("the second reset", seq, resetPerformed)
+		s.wantResets(test.why+": the second reset", 1)
+	}
+}
+
+// A request that the remote answers with "in progress" goes again, under the same
+// number, with the SACK that shows that the remote has the data that it lacked.
+func TestResetGoesAgainWithTheData(t *testing.T) {
+	s := newScript(t, byte(chunkReconfig))
+	s.a.Send(s.now, Message{Stream: 1, Data: []byte("x")}, SendOptions{})
+	s.want("data", chunkData)
+	s.a.ResetStreams(s.now, 3)
+	first := s.want("the request", chunkReconfig)
+	b, start := beginChunk(nil, chunkReconfig, 0)
+	inProgress := endChunk(appendParam(b, paramReconfigResponse, appendInts(append([]byte(nil), first[4:8]...), uint32(resetInProgress))), start)
+	s.write(inProgress)
+	s.wantIdle("the remote lacks data")
+	s.write(sack(s.a.out.end-1, 100000))
+	if again := s.want("the request again", chunkReconfig); !bytes.Equal(again, first) {
+		t.Errorf("the request is %x, then %x", first, again)
+	}
+	s.write(inProgress)
+	s.write(sack(s.a.out.end-1, 100000))
+	s.wantIdle("once")
+}
+
 func TestReconfigRequests(t *testing.T) {
 	s := newScript(t, byte(chunkReconfig))
-	request := func(typ paramType, seq uint32, last TSN, streams ...byte) []byte {
-		b, start := beginChunk(nil, chunkReconfig, 0)
-		body := appendInts(nil, seq)
-		if typ == paramOutgoingReset {
-			body = appendInts(body, 0, uint32(last))
-		}
-		return endChunk(appendParam(b, typ, append(body, streams...)), start)
-	}
-	wantResult := func(why string, seq uint32, want resetResult) {
-		t.Helper()
-		body := s.want(why, chunkReconfig)
-		if got := binary.BigEndian.Uint32(body[8:]); binary.BigEndian.Uint32(body[4:]) != seq || resetResult(got) != want {
-			t.Errorf("%s: seq %d result %d, want %d %d", why, binary.BigEndian.Uint32(body[4:]), got, seq, want)
-		}
-	}
+	request, wantResult := resetRequest, s.wantResult
 	s.write(request(paramOutgoingReset, 100, 99, 0, 1))
 	wantResult("reset", 100, resetPerformed)
 	s.write(request(paramOutgoingReset, 100, 99, 0, 1))
@@ -364,9 +439,8 @@ func TestReconfigRequests(t *testing.T) {
 	s.write(request(paramOutgoingReset, 103, 100, 0, 2))
 	wantResult("data missing", 103, resetInProgress)
 	s.write(s.data(2, 0, 3))
-	wantResult("data came", 103, resetPerformed)
 	s.write(request(paramOutgoingReset, 104, 100, 0, 2))
-	wantResult("asked anew", 104, resetPerformed)
+	wantResult("repeated under a new number", 104, resetPerformed)
 	s.write(request(paramOutgoingReset, 105, 100, 0xff, 0xff))
 	wantResult("no such stream", 105, resetWrongSSN)
 	s.write(s.data(3, 0, 3))
