@@ -136,7 +136,7 @@ type Config struct {
 	// 0: 1200, which every path of IPv6 carries. At least 576.
 	MaxDatagramSize int `json:"-"`
 	// CongestionControl chooses how fast this end sends:
-	// sctp.CongestionModel, CongestionCubic or CongestionReno. The zero value
+	// sctp.CongestionBBR, CongestionCubic or CongestionReno. The zero value
 	// is the model of the path: it alone keeps its speed where packets are
 	// lost by chance, and queues short, and was measured to share with its
 	// like and with Reno. CUBIC is for whoever has to behave as the TCP beside

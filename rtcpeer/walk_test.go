@@ -148,7 +148,7 @@ func newWalk(t *testing.T, seed uint64) *walk {
 // newEnd makes an end, behind a NAT or not, perhaps as both are.
 func (wk *walk) newEnd(t *testing.T, i int, behind, both bool) *walkEnd {
 	r := wk.r
-	controls := []sctp.CongestionControl{sctp.CongestionModel, sctp.CongestionModel, sctp.CongestionCubic, sctp.CongestionReno}
+	controls := []sctp.CongestionControl{sctp.CongestionBBR, sctp.CongestionBBR, sctp.CongestionCubic, sctp.CongestionReno}
 	cfg := Config{CongestionControl: controls[r.IntN(len(controls))]}
 	if wk.chance(0.3) {
 		cfg.MaxDTLS = uint16(dtls.VersionDTLS12)

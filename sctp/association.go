@@ -145,7 +145,7 @@ type Association struct {
 	lastNow time.Time
 
 	localTag, peerTag uint32
-	localTSN          TSN       // initial
+	localTSN          chunkTSN  // initial
 	order             sendOrder // of the packet under way
 	cookieKey         *[32]byte // nil: no cookie was made
 	echo              []byte    // the COOKIE ECHO chunk to send and send again
@@ -176,7 +176,7 @@ type Association struct {
 
 	reset     resetState
 	heartbeat heartbeatState
-	size      pathSize
+	pmtud     pmtud
 
 	replies []reply // whole packets for whoever sent one
 	control []byte  // chunks that go before data
@@ -262,14 +262,14 @@ func (a *Association) random(b []byte) bool {
 
 // identity draws a verification tag, which is not zero, and an initial TSN. ok is
 // false where the random source fails.
-func (a *Association) identity() (tag uint32, tsn TSN, ok bool) {
+func (a *Association) identity() (tag uint32, tsn chunkTSN, ok bool) {
 	var b [8]byte
 	for range 4 { // zero four times means that the source is broken
 		if !a.random(b[:]) {
 			break
 		}
 		if tag = binary.BigEndian.Uint32(b[:]); tag != 0 {
-			return tag, TSN(binary.BigEndian.Uint32(b[4:])), true
+			return tag, chunkTSN(binary.BigEndian.Uint32(b[4:])), true
 		}
 	}
 	return 0, 0, false

@@ -30,7 +30,7 @@ func (s *fullSocket) arrive(at time.Time) (wait time.Duration, ok bool) {
 // path.
 func TestBurstFitsTheSocket(t *testing.T) {
 	const count, size = 500, 30
-	for _, c := range []CongestionControl{CongestionModel, CongestionCubic, CongestionReno} {
+	for _, c := range []CongestionControl{CongestionBBR, CongestionCubic, CongestionReno} {
 		for _, delay := range []time.Duration{0, 50 * time.Microsecond, 5 * time.Millisecond, 100 * time.Millisecond} {
 			for _, gap := range []time.Duration{0, 5 * time.Microsecond, 50 * time.Microsecond, 150 * time.Microsecond} {
 				for name, o := range map[string]SendOptions{

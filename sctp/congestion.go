@@ -7,12 +7,12 @@ import "time"
 type CongestionControl uint8
 
 const (
-	// CongestionModel is in the manner of BBR version 3: it sends at the rate
+	// CongestionBBR is in the manner of BBR version 3: it sends at the rate
 	// at which the path delivers, as measured, and keeps the queue at the
 	// bottleneck short. It is the default, since it alone keeps its speed where
 	// packets are lost by chance, as they are on radio links, and lets small
 	// messages pass quickly beside large ones.
-	CongestionModel CongestionControl = iota
+	CongestionBBR CongestionControl = iota
 
 	// CongestionCubic is CUBIC (RFC 9438) with HyStart++ (RFC 9406), which is
 	// what most of the internet does: every loss is a full queue.
@@ -25,8 +25,8 @@ const (
 // String gives the usual name.
 func (c CongestionControl) String() string {
 	switch c {
-	case CongestionModel:
-		return "model"
+	case CongestionBBR:
+		return "bbr"
 	case CongestionCubic:
 		return "cubic"
 	case CongestionReno:
@@ -43,7 +43,7 @@ func (c CongestionControl) newController(mtu int, seed uint32) congestionControl
 	case CongestionReno:
 		return newReno(mtu)
 	}
-	return newModel(mtu, seed)
+	return newBBR(mtu, seed)
 }
 
 // A congestionController decides how much may be in flight, and at which rate

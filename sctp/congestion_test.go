@@ -9,7 +9,7 @@ import (
 // Every controller carries a transfer over a bad link, and undoes nothing that
 // it should not.
 func TestControllersOverBadLinks(t *testing.T) {
-	for _, c := range []CongestionControl{CongestionModel, CongestionCubic, CongestionReno} {
+	for _, c := range []CongestionControl{CongestionBBR, CongestionCubic, CongestionReno} {
 		t.Run(c.String(), func(t *testing.T) {
 			p := newPair(t, 3, Config{CongestionControl: c}, Config{})
 			p.connect()

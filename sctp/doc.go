@@ -23,11 +23,11 @@
 //	outstanding.go    chunks that await acknowledgement
 //	recovery.go       which of them are lost; rto.go how long to wait at most
 //	congestion.go     how much may be in flight, by one of three algorithms:
-//	                  model.go (the default, with rate.go and
+//	                  bbr.go (the default, with rate.go and
 //	                  shortwindow.go), cubic.go, reno.go
 //	pacer.go          and when it goes
-//	pathsize.go       how long packets may be
-//	newpath.go        what of all that a change of path leaves
+//	pmtud.go          how long packets may be
+//	pathchange.go      what of all that a change of path leaves
 //	forward.go        giving up (FORWARD TSN), both halves
 //	input.go          packets and chunks received, SACKs
 //	tracker.go, ack.go  which TSNs came, and when to say so

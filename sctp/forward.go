@@ -11,13 +11,13 @@ import (
 
 // A skipState is the sender's half: the Advanced.Peer.Ack.Point.
 type skipState struct {
-	point  TSN // valid while after out.first-1
-	looked TSN // from the point to here everything is acknowledged by gap blocks
+	point  chunkTSN // valid while after out.first-1
+	looked chunkTSN // from the point to here everything is acknowledged by gap blocks
 	valid  bool
 	due    bool  // a FORWARD TSN is to be sent
 	sentAt int64 // when the last went
 	build  uint32
-	told   TSN // the new cumulative TSN in the last one, which may be before point
+	told   chunkTSN // the new cumulative TSN in the last one, which may be before point
 }
 
 // maxSkipWalk bounds the TSNs that one FORWARD TSN looks at: each SACK may call
@@ -199,7 +199,7 @@ func (a *Association) handleForwardTSN(now time.Time, c chunk) bool {
 		return true
 	}
 	a.gotForward, a.gotData = true, true
-	cum := TSN(binary.BigEndian.Uint32(c.body))
+	cum := chunkTSN(binary.BigEndian.Uint32(c.body))
 	a.ack = ackNow
 	if !cum.after(a.in.cum) {
 		return true // RFC 3758 §3.6: out of date, perhaps for a lost SACK

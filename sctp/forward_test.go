@@ -77,7 +77,7 @@ func TestForwardTSNSkipsSeveralGaps(t *testing.T) {
 		for e := body[4:]; len(e) >= 4; e = e[4:] {
 			streams = append(streams, binary.BigEndian.Uint16(e))
 		}
-		if got := TSN(binary.BigEndian.Uint32(body)); got != wantTSN || !slices.Equal(streams, wantStreams) {
+		if got := chunkTSN(binary.BigEndian.Uint32(body)); got != wantTSN || !slices.Equal(streams, wantStreams) {
 			t.Errorf("reliable %v: up to TSN %d, streams %v; want %d, %v", reliable, got-first, streams, wantTSN-first, wantStreams)
 		}
 		if !reliable {
@@ -85,7 +85,7 @@ func TestForwardTSNSkipsSeveralGaps(t *testing.T) {
 		}
 		s.now = s.now.Add(40 * time.Millisecond)
 		s.write(sack(first+3, 100000, 2<<16|4))
-		if got := TSN(binary.BigEndian.Uint32(s.want("the rest", chunkForwardTSN))); got != first+4 {
+		if got := chunkTSN(binary.BigEndian.Uint32(s.want("the rest", chunkForwardTSN))); got != first+4 {
 			t.Errorf("then up to TSN %d", got-first)
 		}
 	}

@@ -200,8 +200,8 @@ func FuzzReassembly(f *testing.F) {
 		var tr tracker
 		tr.reset(1000)
 		var frags []fragment
-		var tsns []TSN
-		tsn := TSN(1000)
+		var tsns []chunkTSN
+		tsn := chunkTSN(1000)
 		for n, size := range sizes {
 			stream := uint16(size % 3)
 			seq := messageSeq(0)
@@ -264,7 +264,7 @@ func FuzzOutstanding(f *testing.F) {
 		var o outstanding
 		var q sendQueue
 		o.reset(0xfffffff0)
-		model, reneged := map[TSN]chunkState{}, map[TSN]bool{}
+		bbr, reneged := map[chunkTSN]chunkState{}, map[chunkTSN]bool{}
 		first, end := o.first, o.end
 		for i := 0; i+2 < len(cmds); i += 3 {
 			x, y := int(cmds[i+1]), int(cmds[i+2])
@@ -272,13 +272,13 @@ func FuzzOutstanding(f *testing.F) {
 			case 0:
 				for range x%8 + 1 {
 					m := &outMessage{stream: &outStream{}}
-					model[o.push(m, 0, 10, 0, sendStamp{})] = chunkInFlight
+					bbr[o.push(m, 0, 10, 0, sendStamp{})] = chunkInFlight
 					end++
 				}
 			case 1, 2:
 				cum := first - 1
 				if n := end.minus(first); n > 0 && cmds[i]%4 == 1 {
-					cum += TSN(x % (n + 1))
+					cum += chunkTSN(x % (n + 1))
 				}
 				start := 2 + y%8
 				gap := []byte{0, byte(start), 0, byte(start + x%5)}
@@ -287,21 +287,21 @@ func FuzzOutstanding(f *testing.F) {
 				}
 				o.ack(cum, gap, 0, &q)
 				for ; !first.after(cum); first++ {
-					delete(model, first)
+					delete(bbr, first)
 				}
-				if (cum + TSN(start+x%5)).before(end) {
-					for tsn := cum + TSN(start); !tsn.after(cum+TSN(start+x%5)) && tsn != end; tsn++ {
-						if s, ok := model[tsn]; ok && s != chunkAbandoned {
-							model[tsn] = chunkGapAcked
+				if (cum + chunkTSN(start+x%5)).before(end) {
+					for tsn := cum + chunkTSN(start); !tsn.after(cum+chunkTSN(start+x%5)) && tsn != end; tsn++ {
+						if s, ok := bbr[tsn]; ok && s != chunkAbandoned {
+							bbr[tsn] = chunkGapAcked
 						}
 					}
 				}
 			case 3:
 				o.markAllLost()
-				again, renege := false, model[first] == chunkGapAcked
-				for tsn, s := range model {
+				again, renege := false, bbr[first] == chunkGapAcked
+				for tsn, s := range bbr {
 					if s == chunkInFlight || renege && s == chunkGapAcked {
-						model[tsn] = chunkLost
+						bbr[tsn] = chunkLost
 					}
 					if renege && s == chunkGapAcked {
 						again = again || reneged[tsn]
@@ -319,15 +319,15 @@ func FuzzOutstanding(f *testing.F) {
 				}
 				if o.lost > 0 && x%2 == 0 {
 					tsn, c := o.firstLost()
-					if model[tsn] != chunkLost || c != o.at(tsn) {
+					if bbr[tsn] != chunkLost || c != o.at(tsn) {
 						t.Fatalf("step %d: firstLost = %d", i, tsn)
 					}
 					o.resent(tsn, c, sendStamp{})
-					model[tsn] = chunkInFlight
+					bbr[tsn] = chunkInFlight
 				}
 			}
 			bytes := 0
-			for tsn, s := range model {
+			for tsn, s := range bbr {
 				if got := o.at(tsn).state; got != s {
 					t.Fatalf("step %d: TSN %d is %d, want %d", i, tsn, got, s)
 				}

@@ -45,7 +45,7 @@ func (a *Association) Connect(now time.Time) {
 }
 
 // localParams is what we say in INIT and INIT ACK.
-func (a *Association) localParams(tag uint32, tsn TSN) initParams {
+func (a *Association) localParams(tag uint32, tsn chunkTSN) initParams {
 	return initParams{
 		tag: tag, aRwnd: uint32(a.memory.receiveWindow()), outStreams: maxStreams, inStreams: maxStreams, initialTSN: tsn,
 		forwardTSN: true, iData: !a.cfg.DisableInterleaving, reconfig: true, zeroChecksum: !a.cfg.DisableZeroChecksum,
@@ -291,7 +291,7 @@ func (a *Association) restart(now time.Time, c *cookie) {
 	a.control = nil
 	a.skip = skipState{}
 	a.heartbeat = heartbeatState{}
-	a.restartDiscovery(a.size.most)
+	a.restartDiscovery(a.pmtud.most)
 	a.timers = timers{}
 	a.ack = ackNone
 	a.sendShutdown, a.sendShutdownAck = false, false // of the association before, too

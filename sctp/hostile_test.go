@@ -178,15 +178,15 @@ func (s *script) sendMany(n int) {
 // SACKs have nothing sent again that was not lost, however they contradict each
 // other (RFC 9260 §6.2.1 on reneging).
 func TestSacksHaveNothingSentAgain(t *testing.T) {
-	for name, attack := range map[string]func(s *script, next, end TSN) (out int){
-		"a gap block of the next TSN": func(s *script, next, end TSN) (out int) {
+	for name, attack := range map[string]func(s *script, next, end chunkTSN) (out int){
+		"a gap block of the next TSN": func(s *script, next, end chunkTSN) (out int) {
 			for range 200 {
 				s.write(sack(next-1, 1<<30, 1<<16|uint32(end-next)))
 				out += s.drop()
 			}
 			return out
 		},
-		"acknowledged, and then not": func(s *script, next, end TSN) (out int) {
+		"acknowledged, and then not": func(s *script, next, end chunkTSN) (out int) {
 			for n := next; n+4 < end; n++ {
 				s.write(sack(n-1, 1<<30, 2<<16|uint32(end-n)))
 				s.write(sack(n, 1<<30))
@@ -412,15 +412,15 @@ func TestTrackerForward(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 3))
 		var tr tracker
 		tr.reset(0xffffff00)
-		got := map[TSN]bool{}
+		got := map[chunkTSN]bool{}
 		for range 300 {
-			tsn := tr.cum + 1 + TSN(rng.IntN(700))
+			tsn := tr.cum + 1 + chunkTSN(rng.IntN(700))
 			if !tr.has(tsn) {
 				tr.add(tsn)
 				got[tsn] = true
 			}
 		}
-		cum := tr.cum + TSN(rng.IntN(900))
+		cum := tr.cum + chunkTSN(rng.IntN(900))
 		highest := tr.highest
 		tr.forward(cum)
 		for tsn := cum + 1; got[tsn]; tsn++ {
@@ -517,7 +517,7 @@ func TestRandomSourceFails(t *testing.T) {
 		if left < 8 && b.State() != StateCookieWait {
 			t.Errorf("after %d bytes: the remote is in state %v", left, b.State())
 		}
-		a.heartbeat.send, a.size.send = true, true
+		a.heartbeat.send, a.pmtud.send = true, true
 		for range 4 {
 			a.AppendPacket(now, nil, 1200)
 		}

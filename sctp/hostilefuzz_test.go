@@ -31,9 +31,9 @@ func (s *script) hostileChunk(cmd []byte) []byte {
 	x, y, z := cmd[1], cmd[2], cmd[3]
 	switch cmd[0] % 16 {
 	case 0, 1, 2:
-		tsn := s.a.in.cum + 1 + TSN(y%32)
+		tsn := s.a.in.cum + 1 + chunkTSN(y%32)
 		if y%32 == 31 {
-			tsn += TSN(x) << 7
+			tsn += chunkTSN(x) << 7
 		}
 		s.tsn = tsn
 		if s.a.interleaving() {
@@ -43,7 +43,7 @@ func (s *script) hostileChunk(cmd []byte) []byte {
 	case 3, 4:
 		next := uint32(s.a.out.end - s.a.out.first)
 		first := uint32(x%8) + uint32(z&1)
-		return sack(s.a.out.first-1+TSN(z%4), uint32(y)<<10, first<<16|(first+uint32(y)%(next+2)), uint32(x)<<16|uint32(x)+uint32(z%3))
+		return sack(s.a.out.first-1+chunkTSN(z%4), uint32(y)<<10, first<<16|(first+uint32(y)%(next+2)), uint32(x)<<16|uint32(x)+uint32(z%3))
 	case 5, 6:
 		t := chunkForwardTSN
 		if s.a.interleaving() {

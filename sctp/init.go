@@ -12,7 +12,7 @@ type initParams struct {
 	aRwnd      uint32
 	outStreams uint16
 	inStreams  uint16
-	initialTSN TSN
+	initialTSN chunkTSN
 
 	forwardTSN   bool // RFC 3758
 	iData        bool // RFC 8260
@@ -40,7 +40,7 @@ func parseInit(body []byte) (ic initChunk, err error) {
 	ic.aRwnd = binary.BigEndian.Uint32(body[4:])
 	ic.outStreams = binary.BigEndian.Uint16(body[8:])
 	ic.inStreams = binary.BigEndian.Uint16(body[10:])
-	ic.initialTSN = TSN(binary.BigEndian.Uint32(body[12:]))
+	ic.initialTSN = chunkTSN(binary.BigEndian.Uint32(body[12:]))
 	b := body[initFixedSize:]
 	for len(b) > 0 {
 		p, rest, ok := nextParam(b)
@@ -134,7 +134,7 @@ const cookieSize = cookieMACSize + 44
 type cookie struct {
 	created           int64 // nanoseconds since 1970
 	localTag          uint32
-	localTSN          TSN
+	localTSN          chunkTSN
 	localTie, peerTie uint32 // tie-tags, RFC 9260 §5.2.2
 	peer              initParams
 }
@@ -172,11 +172,11 @@ func (c *cookie) append(b []byte) []byte {
 func parseCookie(b []byte) (c cookie) {
 	c.created = int64(binary.BigEndian.Uint64(b))
 	c.localTag = binary.BigEndian.Uint32(b[8:])
-	c.localTSN = TSN(binary.BigEndian.Uint32(b[12:]))
+	c.localTSN = chunkTSN(binary.BigEndian.Uint32(b[12:]))
 	c.localTie = binary.BigEndian.Uint32(b[16:])
 	c.peerTie = binary.BigEndian.Uint32(b[20:])
 	c.peer.tag = binary.BigEndian.Uint32(b[24:])
-	c.peer.initialTSN = TSN(binary.BigEndian.Uint32(b[28:]))
+	c.peer.initialTSN = chunkTSN(binary.BigEndian.Uint32(b[28:]))
 	c.peer.aRwnd = binary.BigEndian.Uint32(b[32:])
 	c.peer.outStreams = binary.BigEndian.Uint16(b[36:])
 	c.peer.inStreams = binary.BigEndian.Uint16(b[38:])

@@ -89,7 +89,7 @@ func (a *Association) handleChunk(now time.Time, tag uint32, c chunk, first, las
 		a.stats.PacketsDropped++
 		return false
 	}
-	a.heartbeat.heard = now
+	a.heartbeat.lastReceived = now
 	return a.handleTagged(now, c)
 }
 
@@ -178,7 +178,7 @@ func (a *Association) violation(reason string) {
 }
 
 // parseData reads a DATA or I-DATA chunk (RFC 9260 §3.3.1, RFC 8260 §2.1).
-func parseData(c chunk) (tsn TSN, f fragment, ok bool) {
+func parseData(c chunk) (tsn chunkTSN, f fragment, ok bool) {
 	f.interleaving = c.typ == chunkIData
 	header := dataHeaderSize - chunkHeaderSize
 	if f.interleaving {
@@ -187,7 +187,7 @@ func parseData(c chunk) (tsn TSN, f fragment, ok bool) {
 	if len(c.body) < header {
 		return 0, f, false
 	}
-	tsn = TSN(binary.BigEndian.Uint32(c.body))
+	tsn = chunkTSN(binary.BigEndian.Uint32(c.body))
 	f.stream = binary.BigEndian.Uint16(c.body[4:])
 	f.begin, f.end = c.flags&flagBegin != 0, c.flags&flagEnd != 0
 	f.unordered = c.flags&flagUnordered != 0
@@ -265,7 +265,7 @@ func (a *Association) outOfResource() {
 
 // room reports whether a chunk may be kept. Those that fill gaps are kept
 // beyond the window, since only they can empty it.
-func (a *Association) room(tsn TSN, stream uint16) bool {
+func (a *Association) room(tsn chunkTSN, stream uint16) bool {
 	if a.memory.squeezed() {
 		// Where the program has nothing to read, the chunk that all others wait
 		// for is taken, or else an association beyond its quota could never be
@@ -288,7 +288,7 @@ func (a *Association) handleSack(now time.Time, body []byte) {
 		a.stats.PacketsDropped++
 		return
 	}
-	cum := TSN(binary.BigEndian.Uint32(body))
+	cum := chunkTSN(binary.BigEndian.Uint32(body))
 	gaps := body[sackHeaderSize-chunkHeaderSize:]
 	blocks, dups := int(binary.BigEndian.Uint16(body[8:])), int(binary.BigEndian.Uint16(body[10:]))
 	if cum.before(a.out.first-1) || !cum.before(a.out.end) || 4*(blocks+dups) > len(gaps) || !a.out.validGaps(cum, gaps[:4*blocks]) {
@@ -302,7 +302,7 @@ func (a *Association) handleSack(now time.Time, body []byte) {
 }
 
 // acknowledge does what a SACK or the TSN in a SHUTDOWN calls for.
-func (a *Association) acknowledge(now time.Time, cum TSN, gaps []byte) {
+func (a *Association) acknowledge(now time.Time, cum chunkTSN, gaps []byte) {
 	clock, first, before, l := a.clock(now), a.out.first, a.out.bytes, &a.recovery
 	r := a.out.ack(cum, gaps, clock-l.soonest(a.rto.srtt), &a.queue)
 	l.observe(clock, &r)
@@ -327,12 +327,12 @@ func (a *Association) acknowledge(now time.Time, cum TSN, gaps []byte) {
 	}
 	a.reset.askAgain(first, a.out.first)
 	if r.any || r.cumAdvanced {
-		a.size.silent = 0
+		a.pmtud.silent = 0
 		a.measurePace(clock)
 		a.considerProbe(clock)
 		a.rto.progress() // over what was given up too
 	}
-	if l.vain() {
+	if l.allSpurious() {
 		a.stats.SpuriousRecoveries++
 		a.cc.undo()
 		l.end()

@@ -64,7 +64,7 @@ func runTicks(t *testing.T, cfg Config, delay time.Duration, rate float64, loss 
 // A lifetime of a millisecond loses nothing on a path that loses nothing and
 // carries what the program sends.
 func TestShortLifetimeLosesNothing(t *testing.T) {
-	for _, c := range []CongestionControl{CongestionModel, CongestionCubic, CongestionReno} {
+	for _, c := range []CongestionControl{CongestionBBR, CongestionCubic, CongestionReno} {
 		for _, delay := range []time.Duration{25 * time.Millisecond, 100 * time.Millisecond} {
 			for _, row := range []struct{ count, size int }{{1, 1000}, {1, 4000}, {1, 16000}, {4, 4000}, {20, 1000}} {
 				for _, unordered := range []bool{false, true} {
@@ -88,7 +88,7 @@ type lateness struct{ begin, again time.Duration }
 // stream, of messages that were queued at the times in sentAt.
 func watchLateness(p *pair, sentAt map[int]time.Time) *lateness {
 	l := &lateness{}
-	message := map[TSN]int{} // by TSN, as the TSNs of a message follow each other
+	message := map[chunkTSN]int{} // by TSN, as the TSNs of a message follow each other
 	p.inspect = func(to int, pkt []byte) bool {
 		for rest := pkt[commonHeaderSize:]; to == 1 && len(rest) > 0; {
 			c, r, ok := nextChunk(rest)
@@ -126,7 +126,7 @@ func TestNothingLateIsSent(t *testing.T) {
 		"loss": {rate: 12.5e6, loss: 0.05, rtt: time.Millisecond},
 		"slow": {rate: 125e3, rtt: 30 * time.Millisecond},
 	}
-	for _, c := range []CongestionControl{CongestionModel, CongestionCubic, CongestionReno} {
+	for _, c := range []CongestionControl{CongestionBBR, CongestionCubic, CongestionReno} {
 		for _, delay := range []time.Duration{25 * time.Millisecond, 100 * time.Millisecond} {
 			for _, lifetime := range []time.Duration{time.Millisecond, 100 * time.Millisecond} {
 				for name, path := range paths {

@@ -423,7 +423,7 @@ func (a *Association) sendNew(w *packetWriter, m *outMessage, size int, stamp se
 }
 
 // appendChunk appends a chunk of data (RFC 9260 §3.3.1, RFC 8260 §2.1).
-func (a *Association) appendChunk(b []byte, tsn TSN, c *sentChunk) []byte {
+func (a *Association) appendChunk(b []byte, tsn chunkTSN, c *sentChunk) []byte {
 	m := c.msg
 	data := m.data[c.offset : int(c.offset)+int(c.size)]
 	typ, n := chunkData, dataHeaderSize+len(data)

@@ -10,9 +10,9 @@ type sentChunk struct {
 	size        uint16
 	retransmits uint16
 	fsn         uint32
-	prev, next  TSN   // neighbours in the list of chunks in flight
-	msgPrev     TSN   // the chunk of the same message before this one
-	flags       uint8 // of the chunk on the wire
+	prev, next  chunkTSN // neighbours in the list of chunks in flight
+	msgPrev     chunkTSN // the chunk of the same message before this one
+	flags       uint8    // of the chunk on the wire
 	state       chunkState
 	reneged     bool // was acknowledged by a gap block, and sent again all the same
 }
@@ -55,23 +55,23 @@ const minOutstandingRing = 2 // chunks; most connections have one or two at a ti
 // of the missing and the lost ones. What a SACK costs is in proportion to what
 // it says that is new; loss detection looks at the head of the list only.
 type outstanding struct {
-	first, end TSN // chunks first ≤ TSN < end
+	first, end chunkTSN // chunks first ≤ TSN < end
 	ring       []sentChunk
-	missing    tsnSet // in flight or lost
-	lostSet    tsnSet // to be sent again
-	head, tail TSN    // of the list
-	flying     int    // chunks in the list
+	missing    tsnSet   // in flight or lost
+	lostSet    tsnSet   // to be sent again
+	head, tail chunkTSN // of the list
+	flying     int      // chunks in the list
 	lost       int
-	lostFrom   TSN // no chunk before it is lost
-	bytes      int // in flight
+	lostFrom   chunkTSN // no chunk before it is lost
+	bytes      int      // in flight
 	gapAcked   int
 
-	move pathMove
+	move pathChange
 
 	limited []*outMessage // that may be given up, and have lost chunks
 }
 
-func (o *outstanding) reset(initial TSN) { *o = outstanding{first: initial, end: initial} }
+func (o *outstanding) reset(initial chunkTSN) { *o = outstanding{first: initial, end: initial} }
 
 func (o *outstanding) empty() bool { return o.first == o.end }
 
@@ -91,10 +91,10 @@ func (o *outstanding) packets() int {
 	return o.at(o.tail).order.since(o.at(o.head).order) + 1
 }
 
-func (o *outstanding) at(tsn TSN) *sentChunk { return &o.ring[uint(tsn)&uint(len(o.ring)-1)] }
+func (o *outstanding) at(tsn chunkTSN) *sentChunk { return &o.ring[uint(tsn)&uint(len(o.ring)-1)] }
 
 // push adds a chunk, in flight, and returns its TSN.
-func (o *outstanding) push(m *outMessage, offset, size int, flags uint8, stamp sendStamp) TSN {
+func (o *outstanding) push(m *outMessage, offset, size int, flags uint8, stamp sendStamp) chunkTSN {
 	if o.len() == len(o.ring) {
 		o.grow()
 	}
@@ -111,7 +111,7 @@ func (o *outstanding) push(m *outMessage, offset, size int, flags uint8, stamp s
 }
 
 // fly puts a chunk at the end of the list of those in flight.
-func (o *outstanding) fly(tsn TSN, c *sentChunk, stamp sendStamp) {
+func (o *outstanding) fly(tsn chunkTSN, c *sentChunk, stamp sendStamp) {
 	c.state = chunkInFlight
 	if o.flying == 0 {
 		o.head = tsn
@@ -127,7 +127,7 @@ func (o *outstanding) fly(tsn TSN, c *sentChunk, stamp sendStamp) {
 }
 
 // land takes a chunk off that list.
-func (o *outstanding) land(tsn TSN, c *sentChunk) {
+func (o *outstanding) land(tsn chunkTSN, c *sentChunk) {
 	o.landMoved(tsn, c)
 	o.bytes -= int(c.size)
 	if tsn == o.head {
@@ -170,7 +170,7 @@ func (o *outstanding) trim() {
 }
 
 // settle takes a missing chunk into a state in which it is not.
-func (o *outstanding) settle(tsn TSN, c *sentChunk, s chunkState) {
+func (o *outstanding) settle(tsn chunkTSN, c *sentChunk, s chunkState) {
 	if c.state == chunkLost {
 		o.lost--
 		o.lostSet.remove(tsn)
@@ -182,13 +182,13 @@ func (o *outstanding) settle(tsn TSN, c *sentChunk, s chunkState) {
 }
 
 // markLost takes a chunk out of flight.
-func (o *outstanding) markLost(tsn TSN, c *sentChunk) {
+func (o *outstanding) markLost(tsn chunkTSN, c *sentChunk) {
 	o.land(tsn, c)
 	o.noteLost(tsn, c)
 }
 
 // noteLost puts a chunk that is not in flight among those to be sent again.
-func (o *outstanding) noteLost(tsn TSN, c *sentChunk) {
+func (o *outstanding) noteLost(tsn chunkTSN, c *sentChunk) {
 	c.state = chunkLost
 	if o.lost == 0 || tsn.before(o.lostFrom) {
 		o.lostFrom = tsn
@@ -237,7 +237,7 @@ func (o *outstanding) renege() bool {
 }
 
 // firstLost is the lowest TSN that is to be sent again; there must be one.
-func (o *outstanding) firstLost() (TSN, *sentChunk) {
+func (o *outstanding) firstLost() (chunkTSN, *sentChunk) {
 	if o.lostFrom.before(o.first) {
 		o.lostFrom = o.first
 	}
@@ -246,7 +246,7 @@ func (o *outstanding) firstLost() (TSN, *sentChunk) {
 }
 
 // resent puts a lost chunk in flight again.
-func (o *outstanding) resent(tsn TSN, c *sentChunk, stamp sendStamp) {
+func (o *outstanding) resent(tsn chunkTSN, c *sentChunk, stamp sendStamp) {
 	o.lost--
 	o.lostSet.remove(tsn)
 	if c.retransmits < 1<<16-1 {
@@ -267,8 +267,8 @@ type ackResult struct {
 	hasOldest   bool
 	spurious    int // chunks that were taken for lost and were not
 
-	moved int      // bytes of those acknowledged that took the old path
-	move  pathMove // … what tells them
+	moved int        // bytes of those acknowledged that took the old path
+	move  pathChange // … what tells them
 
 	early int64 // a chunk sent again after this cannot have been acknowledged yet
 }
@@ -295,7 +295,7 @@ func (r *ackResult) note(c *sentChunk) {
 // ack takes the cumulative TSN and the gap blocks of a SACK. Messages of which no
 // chunk is left here are released to q. What was sent again after the time early
 // is not yet acknowledged by that.
-func (o *outstanding) ack(cum TSN, blocks []byte, early int64, q *sendQueue) (r ackResult) {
+func (o *outstanding) ack(cum chunkTSN, blocks []byte, early int64, q *sendQueue) (r ackResult) {
 	r.early, r.move = early, o.move
 	for !o.empty() && !o.first.after(cum) {
 		tsn, c := o.first, o.at(o.first)
@@ -315,7 +315,7 @@ func (o *outstanding) ack(cum TSN, blocks []byte, early int64, q *sendQueue) (r 
 		}
 	}
 	if o.move.known && !cum.before(o.move.until) {
-		o.move = pathMove{}
+		o.move = pathChange{}
 	}
 	o.ackBlocks(cum, blocks, &r)
 	return r
@@ -325,11 +325,11 @@ func (o *outstanding) ack(cum TSN, blocks []byte, early int64, q *sendQueue) (r 
 // of chunks that were sent (RFC 9260 §3.3.4). The TSN after the cumulative one
 // was not received, so that the least start is 2. In this form they cost no more
 // than the chunks that they name.
-func (o *outstanding) validGaps(cum TSN, blocks []byte) bool {
+func (o *outstanding) validGaps(cum chunkTSN, blocks []byte) bool {
 	prevEnd := 1
 	for ; len(blocks) >= 4; blocks = blocks[4:] {
 		start, end := int(binary.BigEndian.Uint16(blocks)), int(binary.BigEndian.Uint16(blocks[2:]))
-		if start <= prevEnd || end < start || !(cum + TSN(end)).before(o.end) {
+		if start <= prevEnd || end < start || !(cum + chunkTSN(end)).before(o.end) {
 			return false
 		}
 		prevEnd = end
@@ -338,9 +338,9 @@ func (o *outstanding) validGaps(cum TSN, blocks []byte) bool {
 }
 
 // ackBlocks takes valid gap blocks.
-func (o *outstanding) ackBlocks(cum TSN, blocks []byte, r *ackResult) {
+func (o *outstanding) ackBlocks(cum chunkTSN, blocks []byte, r *ackResult) {
 	for ; len(blocks) >= 4 && o.listed() > 0; blocks = blocks[4:] {
-		tsn, stop := cum+TSN(binary.BigEndian.Uint16(blocks)), cum+TSN(binary.BigEndian.Uint16(blocks[2:]))+1
+		tsn, stop := cum+chunkTSN(binary.BigEndian.Uint16(blocks)), cum+chunkTSN(binary.BigEndian.Uint16(blocks[2:]))+1
 		for tsn = o.missing.next(tsn, stop); tsn != stop; tsn = o.missing.next(tsn+1, stop) {
 			c := o.at(tsn)
 			r.note(c)

@@ -439,13 +439,13 @@ func (r *reassembly) deliver(m Message) {
 
 // skipTSN drops what can no longer be completed once no TSN up to cum
 // will come: of DATA chunks, whose runs are known by TSN.
-func (r *reassembly) skipTSN(cum TSN) {
+func (r *reassembly) skipTSN(cum chunkTSN) {
 	if r.byTSN == nil {
 		return
 	}
 	var spans *run
-	for u := r.byTSN.top(); u != nil && !TSN(u.first.pos).after(cum); u = r.byTSN.top() {
-		if u.begin && !TSN(u.last.pos).before(cum) {
+	for u := r.byTSN.top(); u != nil && !chunkTSN(u.first.pos).after(cum); u = r.byTSN.top() {
+		if u.begin && !chunkTSN(u.last.pos).before(cum) {
 			// One that reaches cum or beyond may be the received part of a
 			// message that is still being sent, if it has its beginning.
 			spans = u

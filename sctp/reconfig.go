@@ -38,7 +38,7 @@ type resetState struct {
 	// Ours: one request is in flight at a time (RFC 6525 §5.1.1).
 	nextSeq requestSeq
 	request []uint16 // of the request in flight
-	lastTSN TSN      // its Sender's Last Assigned TSN
+	lastTSN chunkTSN // its Sender's Last Assigned TSN
 	send    bool
 	waits   bool  // the remote has it, and is not ready to perform it
 	patient uint8 // how often it said so
@@ -56,12 +56,12 @@ type resetState struct {
 // in between. The two differ only in what the remote was told before: it repeats a
 // request under a new number only while its last answer was "in progress".
 type deferredReset struct {
-	lastTSN TSN
+	lastTSN chunkTSN
 	streams []uint16 // empty: all
 	done    bool
 }
 
-func (r *resetState) begin(localTSN, peerTSN TSN) {
+func (r *resetState) begin(localTSN, peerTSN chunkTSN) {
 	*r = resetState{nextSeq: requestSeq(localTSN), peerSeq: requestSeq(peerTSN)}
 }
 
@@ -157,7 +157,7 @@ func (a *Association) reconfigTimeout(now time.Time) {
 // askAgain sends a request that the remote answered with "in progress" again as
 // soon as the remote acknowledges all data up to the request's last TSN. The first
 // outstanding TSN moves from before to first.
-func (r *resetState) askAgain(before, first TSN) {
+func (r *resetState) askAgain(before, first chunkTSN) {
 	if r.waits && !before.after(r.lastTSN) && first.after(r.lastTSN) {
 		r.waits, r.send = false, true
 	}
@@ -279,7 +279,7 @@ func (a *Association) handleOutgoingReset(body []byte) {
 	if !fresh {
 		return
 	}
-	d := &deferredReset{lastTSN: TSN(binary.BigEndian.Uint32(body[8:]))}
+	d := &deferredReset{lastTSN: chunkTSN(binary.BigEndian.Uint32(body[8:]))}
 	for b := body[12:]; len(b) >= 2; b = b[2:] {
 		id := binary.BigEndian.Uint16(b)
 		if !a.incoming(id) {

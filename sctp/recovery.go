@@ -46,7 +46,7 @@ type recoveryState struct {
 
 	timedOut bool // the episode began with a timeout
 	active   bool // it goes on until the cumulative TSN reaches
-	until    TSN
+	until    chunkTSN
 	reduced  sendOrder // the first packet since congestion control was told of loss
 	marked   int       // chunks taken for lost in it
 	spurious int       // of those, that were not
@@ -102,7 +102,7 @@ func (r *recoveryState) widen() {
 }
 
 // begin enters recovery, until everything sent so far is acknowledged.
-func (r *recoveryState) begin(until TSN, timedOut bool) {
+func (r *recoveryState) begin(until chunkTSN, timedOut bool) {
 	if !r.active {
 		r.marked, r.spurious = 0, 0
 	}
@@ -121,7 +121,7 @@ func (r *recoveryState) end() {
 }
 
 // vain reports whether everything that was taken for lost had arrived.
-func (r *recoveryState) vain() bool { return r.active && r.marked > 0 && r.spurious >= r.marked }
+func (r *recoveryState) allSpurious() bool { return r.active && r.marked > 0 && r.spurious >= r.marked }
 
 // detectLosses marks what is lost (RFC 8985 §6.2 step 5), and returns the bytes.
 func (a *Association) detectLosses(now time.Time) (lost int) {
@@ -189,20 +189,20 @@ func (a *Association) armProbe(now time.Time) {
 	a.timers.probe = at
 }
 
-// Silent tells whether the far end is late with an answer, so that Advance has
+// LossTimerDue tells whether the far end is late with an answer, so that Advance has
 // something sent again.
-func (a *Association) Silent(now time.Time) bool {
+func (a *Association) LossTimerDue(now time.Time) bool {
 	t := &a.timers
 	return !t.probe.IsZero() && !now.Before(t.probe) || !t.t3.IsZero() && !now.Before(t.t3)
 }
 
-// Heard is when the last packet of the far end came; zero: none has.
-func (a *Association) Heard() time.Time { return a.heartbeat.heard }
+// LastReceived is when the last packet of the far end came; zero: none has.
+func (a *Association) LastReceived() time.Time { return a.heartbeat.lastReceived }
 
-// Excuse tells that the far end's silence proves nothing, since what it sent
+// SuppressLossDetection tells that the far end's silence proves nothing, since what it sent
 // may not have been read yet. What is due for want of an answer has another
 // timeout's time: there is no probe, and T3 starts anew. Advance follows.
-func (a *Association) Excuse(now time.Time) {
+func (a *Association) SuppressLossDetection(now time.Time) {
 	due(now, &a.timers.probe)
 	if due(now, &a.timers.t3) {
 		a.timers.t3 = now.Add(a.rto.timeout(rtoMin))

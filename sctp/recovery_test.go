@@ -8,7 +8,7 @@ import (
 
 // sendChunks sends n chunks, each in a packet of its own, one a millisecond,
 // and returns the TSN of the first.
-func (s *script) sendChunks(n int) TSN {
+func (s *script) sendChunks(n int) chunkTSN {
 	s.t.Helper()
 	first := s.a.out.end
 	for range n {
@@ -20,9 +20,9 @@ func (s *script) sendChunks(n int) TSN {
 }
 
 // wantTSN takes the next packet, which must begin with this chunk.
-func (s *script) wantTSN(why string, tsn TSN) {
+func (s *script) wantTSN(why string, tsn chunkTSN) {
 	s.t.Helper()
-	if got := TSN(binary.BigEndian.Uint32(s.want(why, chunkData))); got != tsn {
+	if got := chunkTSN(binary.BigEndian.Uint32(s.want(why, chunkData))); got != tsn {
 		s.t.Fatalf("%s: TSN %d, want %d", why, got, tsn)
 	}
 }
@@ -35,7 +35,7 @@ func TestLostManyTimes(t *testing.T) {
 	s.now = s.now.Add(40 * time.Millisecond)
 	s.write(sack(first-1, 1<<20, 2<<16|4))
 	s.wantTSN("lost once", first)
-	for n := range TSN(5) {
+	for n := range chunkTSN(5) {
 		s.now = s.now.Add(time.Millisecond)
 		s.a.Send(s.now, Message{Data: make([]byte, 1170)}, SendOptions{})
 		s.wantTSN("new data", first+4+n)
@@ -86,7 +86,7 @@ func TestProportionalRateReduction(t *testing.T) {
 		t.Errorf("%d packets sent in recovery, want half of %d", total, window)
 	}
 	s.now = s.now.Add(100 * time.Millisecond)
-	s.write(sack(first+TSN(window)-1, 1<<20))
+	s.write(sack(first+chunkTSN(window)-1, 1<<20))
 	if s.a.recovery.active || s.a.cc.window() != r.ssthresh {
 		t.Errorf("after recovery: window %d, want %d", s.a.cc.window(), r.ssthresh)
 	}
@@ -95,7 +95,7 @@ func TestProportionalRateReduction(t *testing.T) {
 // What was taken for lost was only late: the window is as before, and
 // reordering is waited for from now on.
 func TestSpuriousRetransmissionIsUndone(t *testing.T) {
-	for _, c := range []CongestionControl{CongestionReno, CongestionCubic, CongestionModel} {
+	for _, c := range []CongestionControl{CongestionReno, CongestionCubic, CongestionBBR} {
 		s := newScript(t)
 		s.a.cc = c.newController(1200, 1)
 		first := s.sendChunks(8)
@@ -104,7 +104,7 @@ func TestSpuriousRetransmissionIsUndone(t *testing.T) {
 		cwnd := s.a.cc.window()
 		s.write(sack(first-1, 1<<20, 2<<16|6))
 		s.wantTSN("thought lost", first)
-		if c != CongestionModel && s.a.cc.window() >= cwnd {
+		if c != CongestionBBR && s.a.cc.window() >= cwnd {
 			t.Errorf("%v: window %d, was %d", c, s.a.cc.window(), cwnd)
 		}
 		s.now = s.now.Add(5 * time.Millisecond) // too soon for what was sent again
@@ -174,13 +174,13 @@ func TestProbeAwaitsDelayedSack(t *testing.T) {
 }
 
 // Silence that is excused has nothing sent again, until another timeout.
-func TestExcuse(t *testing.T) {
+func TestLossDetectionIsSuppressed(t *testing.T) {
 	s := newScript(t)
 	first := s.sendChunks(1)
 	s.now = s.now.Add(20 * time.Millisecond)
 	s.write(sack(first, 1<<20))
 	s.sendChunks(1)
-	if s.a.Silent(s.now) {
+	if s.a.LossTimerDue(s.now) {
 		t.Error("silent at once")
 	}
 	for _, timer := range []*time.Time{&s.a.timers.probe, &s.a.timers.t3} {
@@ -188,11 +188,11 @@ func TestExcuse(t *testing.T) {
 			t.Fatal("a timer is not set")
 		}
 		s.now = *timer
-		if !s.a.Silent(s.now) {
+		if !s.a.LossTimerDue(s.now) {
 			t.Error("not silent")
 		}
-		s.a.Excuse(s.now)
-		if s.a.Silent(s.now) {
+		s.a.SuppressLossDetection(s.now)
+		if s.a.LossTimerDue(s.now) {
 			t.Error("silent in spite of the excuse")
 		}
 		s.a.Advance(s.now)
@@ -241,7 +241,7 @@ func TestLimitedMessagesAreAbandonedOnce(t *testing.T) {
 // before: that its acknowledgements come sooner than they ever did does not keep
 // the window at a packet.
 func TestOutageShortensPath(t *testing.T) {
-	for _, c := range []CongestionControl{CongestionModel, CongestionCubic, CongestionReno} {
+	for _, c := range []CongestionControl{CongestionBBR, CongestionCubic, CongestionReno} {
 		t.Run(c.String(), func(t *testing.T) {
 			p := newPair(t, 1, Config{CongestionControl: c}, Config{})
 			p.delay = 100 * time.Millisecond

@@ -12,7 +12,7 @@ type runHeap struct {
 // before is the order of the heap.
 func (h *runHeap) before(o messageOrder, u, v *run) bool {
 	if h.byTSN {
-		return TSN(u.first.pos).before(TSN(v.first.pos))
+		return chunkTSN(u.first.pos).before(chunkTSN(v.first.pos))
 	}
 	return o.before(u.first.seq, v.first.seq)
 }

@@ -72,10 +72,10 @@ func TestRunsAreDroppedAsNamed(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		var r reassembly
 		r.reset(newMemory(&Config{MaxMessageSize: 1 << 20}), seed%2 == 0, 1<<20)
-		tsn := TSN(0xffffff00)
+		tsn := chunkTSN(0xffffff00)
 		var live []*run
 		for range 300 {
-			tsn += TSN(rng.IntN(3) + 1)
+			tsn += chunkTSN(rng.IntN(3) + 1)
 			f := fragment{stream: uint16(rng.IntN(3)), unordered: rng.IntN(3) == 0, seq: messageSeq(rng.IntN(40)), begin: rng.IntN(2) == 0, data: []byte{1}, interleaving: seed%2 == 0, pos: uint32(tsn)}
 			r.mayKeep(f.stream)
 			r.add(f)
@@ -85,11 +85,11 @@ func TestRunsAreDroppedAsNamed(t *testing.T) {
 			if rng.IntN(10) > 0 {
 				continue
 			}
-			stream, unordered, seq, cum := uint16(rng.IntN(3)), rng.IntN(2) == 0, messageSeq(rng.IntN(40)), tsn-TSN(rng.IntN(60))
+			stream, unordered, seq, cum := uint16(rng.IntN(3)), rng.IntN(2) == 0, messageSeq(rng.IntN(40)), tsn-chunkTSN(rng.IntN(60))
 			var want []*run
 			for _, u := range live {
 				named := u.first.stream == stream && u.first.unordered == unordered && !r.order.before(seq, u.first.seq)
-				past := !r.order.interleaving && (TSN(u.last.pos).before(cum) || !u.begin && !TSN(u.first.pos).after(cum))
+				past := !r.order.interleaving && (chunkTSN(u.last.pos).before(cum) || !u.begin && !chunkTSN(u.first.pos).after(cum))
 				if !named && !past {
 					want = append(want, u)
 				}

@@ -14,7 +14,7 @@ type script struct {
 	now time.Time
 	// The peer's half.
 	tag uint32
-	tsn TSN
+	tsn chunkTSN
 	in  int // bytes that write gave
 }
 
@@ -200,7 +200,7 @@ func TestSetRemotePort(t *testing.T) {
 	}
 }
 
-func sack(cum TSN, rwnd uint32, gaps ...uint32) []byte {
+func sack(cum chunkTSN, rwnd uint32, gaps ...uint32) []byte {
 	b, start := beginChunk(nil, chunkSack, 0)
 	b = appendInts(b, uint32(cum), rwnd, uint32(len(gaps))<<16)
 	return endChunk(appendInts(b, gaps...), start)
@@ -270,7 +270,7 @@ func TestFastRetransmit(t *testing.T) {
 		s.write(sack(first-1, 100000, 2<<16|n))
 	}
 	body := s.want("third miss indication", chunkData)
-	if TSN(binary.BigEndian.Uint32(body)) != first || s.a.cc.window() >= cwnd {
+	if chunkTSN(binary.BigEndian.Uint32(body)) != first || s.a.cc.window() >= cwnd {
 		t.Errorf("TSN %x, cwnd %d", body[:4], s.a.cc.window())
 	}
 	// Reneging: the cumulative TSN stops before what was acknowledged.
@@ -281,7 +281,7 @@ func TestFastRetransmit(t *testing.T) {
 		s.advanceToTimer()
 	}
 	body = s.want("reneged chunk", chunkData)
-	if TSN(binary.BigEndian.Uint32(body)) != first+1 {
+	if chunkTSN(binary.BigEndian.Uint32(body)) != first+1 {
 		t.Errorf("TSN %x", body[:4])
 	}
 }
@@ -336,7 +336,7 @@ func TestHeartbeat(t *testing.T) {
 }
 
 // resetRequest returns a RE-CONFIG chunk with one request of the remote.
-func resetRequest(typ paramType, seq uint32, last TSN, streams ...byte) []byte {
+func resetRequest(typ paramType, seq uint32, last chunkTSN, streams ...byte) []byte {
 	b, start := beginChunk(nil, chunkReconfig, 0)
 	body := appendInts(nil, seq)
 	if typ == paramOutgoingReset {

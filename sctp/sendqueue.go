@@ -15,10 +15,10 @@ type outMessage struct {
 	deadline time.Time     // of sending it again; zero: none
 	grace    time.Duration // how long after deadline its first chunk may still be sent
 
-	sent           int    // bytes that were made into chunks
-	chunks         int    // chunks in the outstanding queue
-	lastTSN        TSN    // of those, the last
-	nextFSN        uint32 // of the next chunk
+	sent           int      // bytes that were made into chunks
+	chunks         int      // chunks in the outstanding queue
+	lastTSN        chunkTSN // of those, the last
+	nextFSN        uint32   // of the next chunk
 	seq            messageSeq
 	maxRetransmits uint16
 	mostLost       uint16 // the most times that a chunk was sent again which was lost then

@@ -1,18 +1,18 @@
 package sctp
 
-// A TSN is a transmission sequence number, which counts chunks of data
+// A chunkTSN is a TSN, a transmission sequence number, which counts chunks of data
 // (RFC 9260 §1.5). It wraps: compare it only with before, after and minus.
-type TSN uint32
+type chunkTSN uint32
 
 // before reports whether t comes before u in serial-number arithmetic
 // (RFC 9260 §1.6).
-func (t TSN) before(u TSN) bool { return int32(t-u) < 0 }
+func (t chunkTSN) before(u chunkTSN) bool { return int32(t-u) < 0 }
 
 // after reports whether t comes after u.
-func (t TSN) after(u TSN) bool { return int32(t-u) > 0 }
+func (t chunkTSN) after(u chunkTSN) bool { return int32(t-u) > 0 }
 
 // minus is the distance from u to t. It is meant for t not before u.
-func (t TSN) minus(u TSN) int { return int(int32(t - u)) }
+func (t chunkTSN) minus(u chunkTSN) int { return int(int32(t - u)) }
 
 // A requestSeq numbers RE-CONFIG requests (RFC 6525 §4.1).
 type requestSeq uint32

@@ -106,7 +106,7 @@ func TestSharedWindow(t *testing.T) {
 // The window of short paths grows without loss, and after a loss stays lower
 // for a while.
 func TestShortWindow(t *testing.T) {
-	m := newModel(1200, 1)
+	m := newBBR(1200, 1)
 	now, delivered := int64(0), int64(0)
 	round := func(lost int) int {
 		now += int64(200 * time.Microsecond)
@@ -167,7 +167,7 @@ func TestShortWindowByTrial(t *testing.T) {
 		{"less wanted later", []func(int) float64{firefox, firefox, chromium, chromium, chromium}, leastShortWindow, 32 << 10},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			m := newModel(1200, 1)
+			m := newBBR(1200, 1)
 			now, delivered := int64(0), int64(0)
 			for second, rate := range test.rates {
 				end := int64(second+1) * int64(time.Second)
@@ -214,7 +214,7 @@ func TestShortPathGetsLong(t *testing.T) {
 func TestShortPathStaysShort(t *testing.T) {
 	p := shortPair(t, 100)
 	p.run(2 * time.Second)
-	m := p.ends[0].cc.(*model)
+	m := p.ends[0].cc.(*bbr)
 	least := m.minRTT
 	p.delay = 1500 * time.Microsecond
 	for range 30 {

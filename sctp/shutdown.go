@@ -76,7 +76,7 @@ func (a *Association) handleShutdown(now time.Time, body []byte) {
 	if len(body) < 4 {
 		return
 	}
-	cum := TSN(binary.BigEndian.Uint32(body))
+	cum := chunkTSN(binary.BigEndian.Uint32(body))
 	if !cum.before(a.out.first-1) && cum.before(a.out.end) {
 		a.acknowledge(now, cum, nil)
 	}

@@ -11,7 +11,7 @@ type timers struct {
 	t3        time.Time // T3-rtx
 	reorder   time.Time // RFC 8985 §6.2 step 5
 	probe     time.Time // RFC 8985 §7
-	size      time.Time // RFC 8899 §5.1.1
+	pmtud     time.Time // RFC 8899 §5.1.1
 	ack       time.Time // the delayed SACK
 	reconfig  time.Time // RFC 6525 §5.1.1
 	heartbeat time.Time
@@ -23,7 +23,7 @@ type timers struct {
 func (a *Association) NextTimeout() time.Time {
 	t := &a.timers
 	next := a.queue.nextExpiry
-	for _, d := range [...]time.Time{t.init, t.t3, t.reorder, t.probe, t.size, a.pacedUntil, t.ack, t.reconfig, t.heartbeat, t.shutdown, t.guard} {
+	for _, d := range [...]time.Time{t.init, t.t3, t.reorder, t.probe, t.pmtud, a.pacedUntil, t.ack, t.reconfig, t.heartbeat, t.shutdown, t.guard} {
 		if !d.IsZero() && (next.IsZero() || d.Before(next)) {
 			next = d
 		}
@@ -54,7 +54,7 @@ func (a *Association) Advance(now time.Time) {
 	if due(now, &a.timers.reorder) {
 		a.reorderTimeout(now)
 	}
-	if due(now, &a.timers.size) {
+	if due(now, &a.timers.pmtud) {
 		a.sizeTimeout(now)
 	}
 	if due(now, &a.timers.probe) {
@@ -158,12 +158,12 @@ const heartbeatErrors = int(heartbeatInterval / rtoMax)
 
 // A heartbeatState is the one HEARTBEAT under way.
 type heartbeatState struct {
-	heard  time.Time // when the far end was last heard
-	nonce  uint64
-	sentAt time.Time // zero: none under way
-	send   bool
-	asked  uint8         // how often askRTT had one sent in vain
-	rtt    time.Duration // for the next acknowledgement; 0: none
+	lastReceived time.Time // when the far end was last heard
+	nonce        uint64
+	sentAt       time.Time // zero: none under way
+	send         bool
+	asked        uint8         // how often askRTT had one sent in vain
+	rtt          time.Duration // for the next acknowledgement; 0: none
 }
 
 // askRTT has a HEARTBEAT tell the round trip where nothing else does: which
@@ -184,12 +184,12 @@ func (a *Association) heartbeatTimeout(now time.Time) {
 	if !a.transferring() {
 		return
 	}
-	if rest := h.heard.Add(restAfter); rest.After(now) {
+	if rest := h.lastReceived.Add(restAfter); rest.After(now) {
 		a.timers.heartbeat = rest
 		return
 	}
 	a.trim()
-	if next := h.heard.Add(heartbeatInterval); next.After(now) {
+	if next := h.lastReceived.Add(heartbeatInterval); next.After(now) {
 		a.timers.heartbeat = next
 		return
 	}

@@ -22,14 +22,14 @@ const (
 // each TSN after the cumulative one, in a ring, so that no order of arrival
 // costs more than another.
 type tracker struct {
-	cum     TSN      // all up to here were received
-	highest TSN      // the highest received
+	cum     chunkTSN // all up to here were received
+	highest chunkTSN // the highest received
 	ring    []uint64 // nil while there is no gap
-	dups    []TSN
+	dups    []chunkTSN
 }
 
 // reset begins at the TSN that the far end announced.
-func (t *tracker) reset(initial TSN) {
+func (t *tracker) reset(initial chunkTSN) {
 	*t = tracker{cum: initial - 1, highest: initial - 1}
 }
 
@@ -37,7 +37,7 @@ func (t *tracker) reset(initial TSN) {
 func (t *tracker) gaps() bool { return t.highest != t.cum }
 
 // has reports whether tsn was received.
-func (t *tracker) has(tsn TSN) bool {
+func (t *tracker) has(tsn chunkTSN) bool {
 	if !tsn.after(t.cum) {
 		return true
 	}
@@ -49,10 +49,10 @@ func (t *tracker) has(tsn TSN) bool {
 }
 
 // inWindow reports whether tsn is near enough to be tracked.
-func (t *tracker) inWindow(tsn TSN) bool { return tsn.minus(t.cum) < maxTSNWindow }
+func (t *tracker) inWindow(tsn chunkTSN) bool { return tsn.minus(t.cum) < maxTSNWindow }
 
 // add notes the receipt of tsn, which is new and in the window.
-func (t *tracker) add(tsn TSN) {
+func (t *tracker) add(tsn chunkTSN) {
 	if tsn == t.cum+1 && !t.gaps() {
 		t.cum, t.highest = tsn, tsn
 		return
@@ -67,7 +67,7 @@ func (t *tracker) add(tsn TSN) {
 }
 
 // duplicate notes that tsn came again, for the next SACK.
-func (t *tracker) duplicate(tsn TSN) {
+func (t *tracker) duplicate(tsn chunkTSN) {
 	if len(t.dups) < maxDuplicates {
 		t.dups = append(t.dups, tsn)
 	}
@@ -75,7 +75,7 @@ func (t *tracker) duplicate(tsn TSN) {
 
 // forward moves the cumulative TSN on: the TSNs up to cum will never come
 // (RFC 3758 §3.6).
-func (t *tracker) forward(cum TSN) {
+func (t *tracker) forward(cum chunkTSN) {
 	if !cum.before(t.highest) {
 		if t.gaps() {
 			clear(t.ring)
@@ -87,7 +87,7 @@ func (t *tracker) forward(cum TSN) {
 		i := t.index(tsn)
 		n := min(64-int(i%64), cum.minus(tsn)+1)
 		t.ring[i/64] &^= (1<<n - 1) << (i % 64)
-		tsn += TSN(n)
+		tsn += chunkTSN(n)
 	}
 	t.cum = cum
 	t.advance()
@@ -115,7 +115,7 @@ func (t *tracker) trim() {
 	}
 }
 
-func (t *tracker) index(tsn TSN) uint { return uint(tsn) & uint(len(t.ring)*64-1) }
+func (t *tracker) index(tsn chunkTSN) uint { return uint(tsn) & uint(len(t.ring)*64-1) }
 
 // grow makes room for n TSNs after the cumulative one.
 func (t *tracker) grow(n int) {
@@ -141,7 +141,7 @@ func (t *tracker) grow(n int) {
 
 // find is the first TSN from tsn on, up to the one after the highest, whose
 // bit is as wanted. Beyond the highest every bit is clear.
-func (t *tracker) find(tsn TSN, want bool) TSN {
+func (t *tracker) find(tsn chunkTSN, want bool) chunkTSN {
 	end := t.highest + 1
 	for tsn.before(end) {
 		i := t.index(tsn)
@@ -150,10 +150,10 @@ func (t *tracker) find(tsn TSN, want bool) TSN {
 			word = ^word
 		}
 		if n := bits.TrailingZeros64(word >> (i % 64)); n < 64-int(i%64) {
-			tsn += TSN(n)
+			tsn += chunkTSN(n)
 			break
 		}
-		tsn += TSN(64 - i%64)
+		tsn += chunkTSN(64 - i%64)
 	}
 	if tsn.after(end) {
 		return end

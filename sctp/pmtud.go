@@ -58,8 +58,8 @@ const ethernetDatagram = 1472
 // that is put around it; probeSizes are beyond it by so much.
 const assumedDatagram = 1200
 
-// A pathSize is the search, in bytes beyond the limit of AppendPacket.
-type pathSize struct {
+// A pmtud is the search, in bytes beyond the limit of AppendPacket.
+type pmtud struct {
 	most   int // that may be tried; 0: off
 	found  int
 	limit  int // of the last AppendPacket
@@ -82,7 +82,7 @@ type pathSize struct {
 // is told, as far as probing shows that the path carries them. Datagrams must
 // not be fragmented below. 0, as at the beginning, turns it off.
 func (a *Association) DiscoverPacketSize(extra int) {
-	if p := &a.size; p.most != extra {
+	if p := &a.pmtud; p.most != extra {
 		a.restartDiscovery(extra)
 	}
 }
@@ -92,28 +92,28 @@ func (a *Association) DiscoverPacketSize(extra int) {
 // an owner who does not know that the limit passes. The difference is bounded
 // so that a datagram of 548 bytes, which every path of IPv4 carries, stays in use.
 func (a *Association) AssumeShorter(n int) {
-	a.size.shorten(n)
+	a.pmtud.shorten(n)
 	a.considerProbe(0)
 }
 
 // shorten makes packets shorter than the limit.
-func (p *pathSize) shorten(n int) {
+func (p *pmtud) shorten(n int) {
 	p.found, p.next = 0, 0
 	p.short = uint16(min(max(n, 0), assumedDatagram-shortestDatagram))
 }
 
 // restartDiscovery begins anew, from what is known to pass.
 func (a *Association) restartDiscovery(most int) {
-	a.size = pathSize{most: most, limit: a.size.limit, short: a.size.short}
-	a.timers.size = time.Time{}
-	if a.size.short > 0 {
+	a.pmtud = pmtud{most: most, limit: a.pmtud.limit, short: a.pmtud.short}
+	a.timers.pmtud = time.Time{}
+	if a.pmtud.short > 0 {
 		a.considerProbe(0)
 	}
 }
 
 // packetLimit is how long a packet may be, where limit is known to pass.
 func (a *Association) packetLimit(limit int) int {
-	p := &a.size
+	p := &a.pmtud
 	if limit != p.limit {
 		p.limit = limit
 		a.restartDiscovery(p.most) // another path, or other framing
@@ -125,7 +125,7 @@ func (a *Association) packetLimit(limit int) int {
 // measurePace takes the mean rate of delivery, of probeAfter bytes and a round
 // trip at least: a burst that a queue or a policer lets pass is no pace.
 func (a *Association) measurePace(now int64) {
-	p := &a.size
+	p := &a.pmtud
 	n, elapsed := a.rate.delivered-p.from, now-p.since
 	if p.since != 0 && (n < probeAfter || elapsed < max(int64(a.rto.srtt), 1)) {
 		return
@@ -139,8 +139,8 @@ func (a *Association) measurePace(now int64) {
 // considerProbe begins the search when there is something to gain. What is
 // longer than the base is not tried for a while after two black holes.
 func (a *Association) considerProbe(now int64) {
-	p := &a.size
-	if p.out || p.send || !a.timers.size.IsZero() || p.short == 0 && (p.most == 0 || p.pace == 0) {
+	p := &a.pmtud
+	if p.out || p.send || !a.timers.pmtud.IsZero() || p.short == 0 && (p.most == 0 || p.pace == 0) {
 		return
 	}
 	for int(p.next) < len(probeSizes) && probeSizes[p.next]-assumedDatagram <= p.found-int(p.short) {
@@ -157,24 +157,24 @@ func (a *Association) considerProbe(now int64) {
 // worthwhile reports whether datagrams of a size suit the pace. Those longer than
 // Ethernet's spare work where there is much to send; on a slow path the least
 // window, of four, would be longer than its queue.
-func (p *pathSize) worthwhile(size int) bool {
+func (p *pmtud) worthwhile(size int) bool {
 	return size <= ethernetDatagram || p.pace*pacingBurst.Seconds() >= float64(size)
 }
 
 // appendProbe appends the packet of a probe, if one is due.
 func (a *Association) appendProbe(now time.Time, dst []byte, limit int) (b []byte, ok bool) {
-	p := &a.size
+	p := &a.pmtud
 	if !p.send || !a.transferring() {
 		return dst, false
 	}
 	p.send = false
 	var nonce [8]byte
 	if !a.random(nonce[:]) {
-		a.timers.size = now.Add(raiseInterval)
+		a.timers.pmtud = now.Add(raiseInterval)
 		return dst, false
 	}
 	p.out = true
-	a.timers.size = now.Add(a.rto.timeout(rtoMin))
+	a.timers.pmtud = now.Add(a.rto.timeout(rtoMin))
 	p.nonce = binary.BigEndian.Uint64(nonce[:])
 	const heartbeat = chunkHeaderSize + paramHeaderSize + len(nonce)
 	b = appendCommonHeader(dst, a.cfg.LocalPort, a.cfg.RemotePort, a.peerTag)
@@ -191,26 +191,26 @@ var zeros [16384]byte
 
 // probeAnswered takes the answer to a HEARTBEAT, if it was a probe's.
 func (a *Association) probeAnswered(now int64, nonce uint64) bool {
-	p := &a.size
+	p := &a.pmtud
 	if !p.out || nonce != p.nonce {
 		return false
 	}
 	beyond := probeSizes[p.next] - assumedDatagram
 	p.found, p.short = max(beyond, 0), uint16(max(-beyond, 0))
 	p.out, p.tries, p.silent = false, 0, 0
-	a.timers.size = time.Time{}
+	a.timers.pmtud = time.Time{}
 	a.considerProbe(now)
 	return true
 }
 
 // sizeTimeout is a probe that was not answered, or the end of a pause.
 func (a *Association) sizeTimeout(now time.Time) {
-	p := &a.size
+	p := &a.pmtud
 	if p.out {
 		p.out = false
 		if p.tries++; p.tries >= probeTries {
 			p.tries = 0
-			a.timers.size = now.Add(raiseInterval)
+			a.timers.pmtud = now.Add(raiseInterval)
 			return
 		}
 	}
@@ -223,7 +223,7 @@ func (a *Association) sizeTimeout(now time.Time) {
 // three probes. When it happens again soon, probes are not to be believed for a
 // while.
 func (a *Association) checkBlackHole(now time.Time) {
-	p := &a.size
+	p := &a.pmtud
 	if p.silent++; p.silent < blackHoleTimeouts || p.found == 0 {
 		return // chunks of the base cannot be cut anew
 	}

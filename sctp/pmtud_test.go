@@ -82,7 +82,7 @@ func TestSlowPathKeepsPacketsShort(t *testing.T) {
 		size int
 	}{{5, 1472}, {50, 4096}, {100, 8932}} {
 		for _, delay := range []time.Duration{100 * time.Microsecond, time.Millisecond, 20 * time.Millisecond} {
-			for _, c := range []CongestionControl{CongestionModel, CongestionCubic, CongestionReno} {
+			for _, c := range []CongestionControl{CongestionBBR, CongestionCubic, CongestionReno} {
 				t.Run(fmt.Sprint(test.mbps, "Mbit/s ", delay, " ", c), func(t *testing.T) {
 					p := newPair(t, 1, Config{CongestionControl: c}, Config{})
 					p.large = true
@@ -115,7 +115,7 @@ func TestSlowPathKeepsPacketsShort(t *testing.T) {
 					if delay < 20*time.Millisecond && got < 0.9 {
 						t.Errorf("%.2f of the path in use", got)
 					}
-					if c == CongestionModel && delay < time.Millisecond && s.ChunksRetransmitted > 50 {
+					if c == CongestionBBR && delay < time.Millisecond && s.ChunksRetransmitted > 50 {
 						t.Errorf("%d chunks sent again", s.ChunksRetransmitted)
 					}
 				})

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// model is congestion control by a model of the path, in the manner of BBR
+// bbr is congestion control by a model of the path, in the manner of BBR
 // version 3 (draft-ietf-ccwg-bbr): the rate at which the bottleneck delivers,
 // which is the highest seen in the last round trips, and the round-trip time
 // without a queue, which is the lowest seen in the last seconds. Packets are
@@ -27,9 +27,9 @@ import (
 // seen by its delay first. So loss while round trips are about as short as
 // they can be is chance, up to lossCeiling; loss while they are longer counts
 // as the drafts have it.
-type model struct {
+type bbr struct {
 	mtu   int
-	phase modelPhase
+	phase bbrPhase
 	cwnd  int
 	rng   uint32
 
@@ -81,13 +81,13 @@ type model struct {
 	}
 }
 
-type modelPhase uint8
+type bbrPhase uint8
 
 const (
-	modelStartup modelPhase = iota
-	modelDrain
-	modelProbeBW
-	modelProbeRTT
+	bbrStartup bbrPhase = iota
+	bbrDrain
+	bbrProbeBW
+	bbrProbeRTT
 )
 
 // Gains and bounds. Those without a word are the drafts'.
@@ -166,21 +166,21 @@ const (
 	cycleCruise
 )
 
-func newModel(mtu int, seed uint32) *model {
-	return &model{mtu: mtu, cwnd: initialWindow * mtu, rng: seed | 1, minRTT: math.MaxInt64, recent: math.MaxInt64, lowest: math.MaxInt64, longer: longerPath{lowest: math.MaxInt64}, short: shortWindow{bound: firstShortWindow}}
+func newBBR(mtu int, seed uint32) *bbr {
+	return &bbr{mtu: mtu, cwnd: initialWindow * mtu, rng: seed | 1, minRTT: math.MaxInt64, recent: math.MaxInt64, lowest: math.MaxInt64, longer: longerPath{lowest: math.MaxInt64}, short: shortWindow{bound: firstShortWindow}}
 }
 
-func (m *model) window() int { return m.cwnd }
+func (m *bbr) window() int { return m.cwnd }
 
-func (m *model) setMTU(mtu int) { m.mtu = mtu }
+func (m *bbr) setMTU(mtu int) { m.mtu = mtu }
 
-func (m *model) sent(now int64, n, inFlight int) {}
+func (m *bbr) sent(now int64, n, inFlight int) {}
 
 // known reports whether the model has measured anything.
-func (m *model) known() bool { return m.bandwidth > 0 && m.minRTT != math.MaxInt64 }
+func (m *bbr) known() bool { return m.bandwidth > 0 && m.minRTT != math.MaxInt64 }
 
 // rate is the estimated rate of the bottleneck.
-func (m *model) rate() float64 {
+func (m *bbr) rate() float64 {
 	if m.lossShort > 0 {
 		return min(m.bandwidth, m.lossShort)
 	}
@@ -188,18 +188,18 @@ func (m *model) rate() float64 {
 }
 
 // bdp is the bandwidth-delay product: what fills the path and no queue.
-func (m *model) bdp() int {
+func (m *bbr) bdp() int {
 	return int(m.rate() * float64(m.minRTT) / 1e9)
 }
 
 // needed is what must be in flight to reach the rate: with less, the rate that
 // is measured falls, and what is needed for it, and so on down. It is more than
 // bdp by what schedulers, batches and bursts delay acknowledgements.
-func (m *model) needed() int {
+func (m *bbr) needed() int {
 	return m.bdp() + int(m.rate()*float64(m.queueDelay()+2*int64(pacingBurst))/1e9)
 }
 
-func (m *model) pacingRate(srtt time.Duration) float64 {
+func (m *bbr) pacingRate(srtt time.Duration) float64 {
 	if !m.known() {
 		if srtt <= 0 {
 			return 0
@@ -209,15 +209,15 @@ func (m *model) pacingRate(srtt time.Duration) float64 {
 	// A program that sends little has shown little of the path.
 	rate := max(m.rate(), float64(minWindow*m.mtu)/(float64(m.minRTT)/1e9))
 	switch m.phase {
-	case modelStartup:
+	case bbrStartup:
 		if m.cautious {
 			return upGain * rate
 		}
 		initial := float64(initialWindow*m.mtu) / (float64(m.minRTT) / 1e9)
 		return startupGain * max(rate, initial)
-	case modelDrain:
+	case bbrDrain:
 		return drainGain * rate
-	case modelProbeBW:
+	case bbrProbeBW:
 		switch m.cycle {
 		case cycleUp:
 			return upGain * rate
@@ -228,7 +228,7 @@ func (m *model) pacingRate(srtt time.Duration) float64 {
 	return rate
 }
 
-func (m *model) acked(ev ackEvent) {
+func (m *bbr) acked(ev ackEvent) {
 	if m.held && ev.acked > 0 {
 		// The path is back. What it carried is still the best guess, and
 		// pacing keeps that from being a burst.
@@ -248,7 +248,7 @@ func (m *model) acked(ev ackEvent) {
 }
 
 // measureRate takes a sample of the rate of delivery.
-func (m *model) measureRate(ev *ackEvent) {
+func (m *bbr) measureRate(ev *ackEvent) {
 	s := &ev.rate
 	if s.interval <= 0 || s.interval < m.minRTT && m.minRTT != math.MaxInt64 {
 		return // shorter than any round trip: acknowledgements came in a heap
@@ -263,7 +263,7 @@ func (m *model) measureRate(ev *ackEvent) {
 }
 
 // measureRTT takes a sample of the round-trip time.
-func (m *model) measureRTT(ev *ackEvent) {
+func (m *bbr) measureRTT(ev *ackEvent) {
 	if ev.rtt <= 0 {
 		return
 	}
@@ -290,10 +290,10 @@ func (m *model) measureRTT(ev *ackEvent) {
 
 // queueDelay is how much longer than the shortest a round trip takes that
 // shows a queue.
-func (m *model) queueDelay() int64 { return max(m.minRTT/16, int64(4*time.Millisecond)) }
+func (m *bbr) queueDelay() int64 { return max(m.minRTT/16, int64(4*time.Millisecond)) }
 
 // noteLoss counts what was lost in the round.
-func (m *model) noteLoss(ev *ackEvent) {
+func (m *bbr) noteLoss(ev *ackEvent) {
 	m.roundLost += ev.lost
 	m.roundAcked += ev.acked
 	if m.judged {
@@ -307,9 +307,9 @@ func (m *model) noteLoss(ev *ackEvent) {
 }
 
 // endRound draws the conclusions of a round.
-func (m *model) endRound(ev *ackEvent) {
+func (m *bbr) endRound(ev *ackEvent) {
 	m.roundEnd = ev.rate.delivered
-	if !ev.rate.appLimited && m.phase != modelProbeRTT {
+	if !ev.rate.appLimited && m.phase != bbrProbeRTT {
 		m.rounds.next()
 		m.checkFull()
 	}
@@ -318,21 +318,21 @@ func (m *model) endRound(ev *ackEvent) {
 	if m.roundLost >= minLossPackets*m.mtu && (lost > lossCeiling || lost > queueLoss && m.roundQueue) {
 		m.congested(ev)
 	}
-	if m.crowded && m.judged && m.phase == modelProbeBW && m.cycle == cycleCruise && m.roundLost >= m.mtu {
+	if m.crowded && m.judged && m.phase == bbrProbeBW && m.cycle == cycleCruise && m.roundLost >= m.mtu {
 		m.lossShort = max(yieldFloor*m.bandwidth, yieldGain*m.rate())
 	}
-	if m.minRTT < shortRTT && m.phase != modelProbeRTT {
+	if m.minRTT < shortRTT && m.phase != bbrProbeRTT {
 		m.short.endRound(ev, m.roundLost, m.rate(), m.mtu)
 	}
 	m.roundLost, m.roundAcked, m.roundQueue, m.roundRate = 0, 0, false, 0
 }
 
 // congested is what follows a round in which a queue overflowed.
-func (m *model) congested(ev *ackEvent) {
+func (m *bbr) congested(ev *ackEvent) {
 	switch {
-	case m.phase == modelStartup:
+	case m.phase == bbrStartup:
 		m.fullRounds = 3
-	case m.phase == modelProbeBW && m.cycle == cycleUp:
+	case m.phase == bbrProbeBW && m.cycle == cycleUp:
 		m.inflight = max(int(lossBeta*float64(ev.rate.inFlight)), m.needed())
 		m.enterCycle(cycleDown, ev.now)
 	default:
@@ -342,8 +342,8 @@ func (m *model) congested(ev *ackEvent) {
 }
 
 // checkFull notes whether the rate still grows in startup.
-func (m *model) checkFull() {
-	if m.phase != modelStartup {
+func (m *bbr) checkFull() {
+	if m.phase != bbrStartup {
 		return
 	}
 	least := growth
@@ -358,38 +358,38 @@ func (m *model) checkFull() {
 }
 
 // step goes from phase to phase.
-func (m *model) step(ev *ackEvent) {
+func (m *bbr) step(ev *ackEvent) {
 	switch m.phase {
-	case modelStartup:
+	case bbrStartup:
 		if m.fullRounds >= 3 || m.cautious && m.fullRounds > 0 {
-			m.phase, m.cautious = modelDrain, false
+			m.phase, m.cautious = bbrDrain, false
 		} else if !m.cautious && m.delayed >= queueSigns && ev.rtt > m.minRTT+m.minRTT/4 {
 			m.cautious, m.fullRate, m.fullRounds = true, m.bandwidth, 0
 		}
-	case modelDrain:
+	case bbrDrain:
 		if ev.inFlight <= m.bdp() {
 			m.enterProbeBW(ev.now)
 		}
-	case modelProbeBW:
+	case bbrProbeBW:
 		m.stepCycle(ev)
-	case modelProbeRTT:
+	case bbrProbeRTT:
 		m.stepProbeRTT(ev)
 	}
 	stale := ev.now-m.minRTTAt > minRTTWindow || m.longer.likely(m.bandwidth)
-	if m.phase != modelProbeRTT && stale && !ev.rate.appLimited {
-		m.phase, m.probeEnds = modelProbeRTT, 0
+	if m.phase != bbrProbeRTT && stale && !ev.rate.appLimited {
+		m.phase, m.probeEnds = bbrProbeRTT, 0
 		m.prior.cwnd = m.cwnd
 	}
 }
 
 // enterProbeBW begins to cruise.
-func (m *model) enterProbeBW(now int64) {
-	m.phase = modelProbeBW
+func (m *bbr) enterProbeBW(now int64) {
+	m.phase = bbrProbeBW
 	m.enterCycle(cycleCruise, now)
 }
 
 // enterCycle begins a phase of probeBW.
-func (m *model) enterCycle(phase int, now int64) {
+func (m *bbr) enterCycle(phase int, now int64) {
 	m.cycle, m.cycleAt = phase, now
 	switch phase {
 	case cycleUp:
@@ -405,7 +405,7 @@ func (m *model) enterCycle(phase int, now int64) {
 }
 
 // stepCycle goes from phase to phase of probeBW.
-func (m *model) stepCycle(ev *ackEvent) {
+func (m *bbr) stepCycle(ev *ackEvent) {
 	elapsed := ev.now - m.cycleAt
 	rtt := max(m.minRTT, shortRTT)
 	switch m.cycle {
@@ -442,7 +442,7 @@ func (m *model) stepCycle(ev *ackEvent) {
 // are left alone for longer, and endRound yields to them. Else what may be in
 // flight grows as Reno's does: two flows of which one came late and has found a
 // queue get even by it.
-func (m *model) judge() {
+func (m *bbr) judge() {
 	queue := float64(m.highest) / float64(m.lowest) // the longest seen, in round trips, and one
 	m.crowded = m.minRTT >= shortRTT && queue < deepRTT && m.probed.lost >= minLossPackets*m.mtu && m.probed.rate() > 2*m.cruised.rate()+crowdedLoss
 	switch {
@@ -466,14 +466,14 @@ func (l *lossCount) rate() float64 { return float64(l.lost) / float64(max(l.lost
 
 // resume goes back to startup where probing found a fifth more, without a
 // queue: there is room.
-func (m *model) resume() {
+func (m *bbr) resume() {
 	if m.bandwidth > 1.2*m.upRate && m.delayed == 0 {
-		m.phase, m.fullRate, m.fullRounds, m.inflight = modelStartup, m.bandwidth, 0, 0
+		m.phase, m.fullRate, m.fullRounds, m.inflight = bbrStartup, m.bandwidth, 0, 0
 	}
 }
 
 // stepProbeRTT waits, with little in flight, for a round trip without a queue.
-func (m *model) stepProbeRTT(ev *ackEvent) {
+func (m *bbr) stepProbeRTT(ev *ackEvent) {
 	if m.probeEnds == 0 {
 		if ev.inFlight <= m.probeWindow()+m.mtu {
 			m.probeEnds, m.probeDone = ev.now+probeRTTTime, ev.rate.delivered
@@ -494,7 +494,7 @@ func (m *model) stepProbeRTT(ev *ackEvent) {
 		m.fullRate, m.fullRounds, m.inflight = 0, 0, 0
 	}
 	if m.fullRounds < 3 && m.fullRate == 0 {
-		m.phase = modelStartup
+		m.phase = bbrStartup
 		return
 	}
 	m.enterProbeBW(ev.now)
@@ -533,48 +533,48 @@ func (l *longerPath) likely(rate float64) bool {
 }
 
 // probeWindow is what may be in flight in probeRTT.
-func (m *model) probeWindow() int {
+func (m *bbr) probeWindow() int {
 	return max(int(probeRTTGain*float64(m.bdp())), minWindow*m.mtu)
 }
 
 // setWindow sets cwnd.
-func (m *model) setWindow(ev *ackEvent) {
+func (m *bbr) setWindow(ev *ackEvent) {
 	if !m.known() {
 		m.cwnd += ev.acked
 		return
 	}
 	gain := cruiseWindow
-	if m.phase == modelStartup {
+	if m.phase == bbrStartup {
 		gain = startupWindow
 	}
 	// Two bursts of the pacer more, so that they find room.
 	target := int(gain*float64(m.bdp())) + int(2*m.rate()*pacingBurst.Seconds()) + 2*m.mtu
-	if m.phase == modelStartup {
+	if m.phase == bbrStartup {
 		m.cwnd += ev.acked
 		m.cwnd = min(m.cwnd, max(target, initialWindow*m.mtu))
 	} else {
 		m.cwnd = min(m.cwnd+ev.acked, target)
 	}
-	if m.inflight > 0 && m.phase == modelProbeBW {
+	if m.inflight > 0 && m.phase == bbrProbeBW {
 		m.cwnd = min(m.cwnd, m.inflight)
 	}
-	if m.phase == modelProbeRTT {
+	if m.phase == bbrProbeRTT {
 		m.cwnd = min(m.cwnd, m.probeWindow())
 	}
 	m.cwnd = max(m.cwnd, minWindow*m.mtu)
-	if m.minRTT < shortRTT && m.phase != modelProbeRTT {
+	if m.minRTT < shortRTT && m.phase != bbrProbeRTT {
 		m.cwnd = max(min(m.cwnd, m.bdp()), m.short.window(m.rate(), m.mtu))
 	}
 }
 
 // lost does nothing by itself: acked tells how much, and endRound judges.
-func (m *model) lost(now int64, inFlight int, again bool) {
+func (m *bbr) lost(now int64, inFlight int, again bool) {
 	if !again {
 		m.prior.inflight, m.prior.lossShort = m.inflight, m.lossShort
 	}
 }
 
-func (m *model) timedOut(now int64) {
+func (m *bbr) timedOut(now int64) {
 	if !m.held {
 		m.prior.cwnd = m.cwnd
 	}
@@ -582,7 +582,7 @@ func (m *model) timedOut(now int64) {
 	m.cwnd = m.mtu
 }
 
-func (m *model) undo() {
+func (m *bbr) undo() {
 	m.inflight, m.lossShort = m.prior.inflight, m.prior.lossShort
 	m.cwnd = max(m.cwnd, m.prior.cwnd)
 	m.held = false

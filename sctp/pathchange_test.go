@@ -8,8 +8,8 @@ import (
 // What went on the old path tells nothing of the new one, and is not sent again
 // because a packet of the new path has overtaken it; once it is late on the old
 // path's account it is, and that is no congestion of the new one.
-func TestNewPath(t *testing.T) {
-	for _, c := range []CongestionControl{CongestionModel, CongestionCubic, CongestionReno} {
+func TestPathChange(t *testing.T) {
+	for _, c := range []CongestionControl{CongestionBBR, CongestionCubic, CongestionReno} {
 		t.Run(c.String(), func(t *testing.T) {
 			p := newPair(t, 1, Config{CongestionControl: c}, Config{})
 			p.delay = 100 * time.Millisecond
@@ -28,7 +28,7 @@ func TestNewPath(t *testing.T) {
 			send(10) // on the old path, which is left at once
 			p.run(50 * time.Millisecond)
 			p.delay = 5 * time.Millisecond
-			a.NewPath(p.now)
+			a.ChangePath(p.now)
 			if s := a.Stats(); s.SmoothedRTT != 0 || s.CongestionWindow != initialWindow*a.mtu {
 				t.Errorf("srtt %v, window %d at the start", s.SmoothedRTT, s.CongestionWindow)
 			}
@@ -49,7 +49,7 @@ func TestNewPath(t *testing.T) {
 			send(10)
 			p.run(time.Millisecond)
 			p.loss = 0
-			a.NewPath(p.now)
+			a.ChangePath(p.now)
 			window := a.Stats().CongestionWindow
 			send(10)
 			p.run(100 * time.Millisecond)
@@ -61,10 +61,10 @@ func TestNewPath(t *testing.T) {
 }
 
 // Before there is an association only the round trip is forgotten.
-func TestNewPathBefore(t *testing.T) {
+func TestPathChangeBefore(t *testing.T) {
 	a := NewAssociation(Config{})
 	a.SetRTT(time.Second)
-	a.NewPath(time.Unix(1e9, 0))
+	a.ChangePath(time.Unix(1e9, 0))
 	if a.Stats().SmoothedRTT != 0 {
 		t.Error("the old path's round trip is kept")
 	}
@@ -105,13 +105,13 @@ func (p *pair) lose(d time.Duration) {
 func (p *pair) move(rtt time.Duration) {
 	p.delay = rtt / 2
 	for _, a := range p.ends {
-		a.NewPath(p.now)
+		a.ChangePath(p.now)
 		a.SetRTT(rtt)
 	}
 }
 
 // What may not be sent again is not, though it was lost with the old path.
-func TestNewPathKeepsLimits(t *testing.T) {
+func TestPathChangeKeepsLimits(t *testing.T) {
 	p := movePair(t, Config{}, 50*time.Millisecond)
 	p.sendMany(3, SendOptions{Unordered: true, LimitRetransmits: true})
 	p.lose(10 * time.Millisecond)
@@ -125,8 +125,8 @@ func TestNewPathKeepsLimits(t *testing.T) {
 
 // After a path as short and wide as loopback's the next one is not sent a burst
 // of the long packets that were found there.
-func TestNewPathBegins(t *testing.T) {
-	for _, c := range []CongestionControl{CongestionModel, CongestionCubic, CongestionReno} {
+func TestPathChangeBegins(t *testing.T) {
+	for _, c := range []CongestionControl{CongestionBBR, CongestionCubic, CongestionReno} {
 		t.Run(c.String(), func(t *testing.T) {
 			p := newPair(t, 1, Config{CongestionControl: c}, Config{})
 			p.large, p.delay = true, 50*time.Microsecond
@@ -153,7 +153,7 @@ func TestNewPathBegins(t *testing.T) {
 }
 
 // Where everything was lost with the old path, and nobody says so, a probe asks.
-func TestNewPathProbes(t *testing.T) {
+func TestPathChangeProbes(t *testing.T) {
 	for _, o := range []SendOptions{{}, {Unordered: true, LimitRetransmits: true}} {
 		p := movePair(t, Config{CongestionControl: CongestionCubic}, 50*time.Millisecond)
 		p.sendMany(38, o)
@@ -179,7 +179,7 @@ func TestNewPathProbes(t *testing.T) {
 
 // A window of the old path that is sent again on a shorter one is acknowledged
 // sooner than the old one could, which is no sign of reordering.
-func TestNewPathShorter(t *testing.T) {
+func TestPathChangeShorter(t *testing.T) {
 	p := movePair(t, Config{}, 300*time.Millisecond)
 	p.sendMany(133, SendOptions{})
 	p.lose(290 * time.Millisecond)
@@ -197,7 +197,7 @@ func TestNewPathShorter(t *testing.T) {
 
 // What still waits for the old path's patience keeps no loss of the new one from
 // being found.
-func TestNewPathLoss(t *testing.T) {
+func TestPathChangeLoss(t *testing.T) {
 	p := movePair(t, Config{}, 400*time.Millisecond)
 	p.sendMany(1, SendOptions{Unordered: true})
 	p.run(time.Millisecond) // this one is under way for long
@@ -216,7 +216,7 @@ func TestNewPathLoss(t *testing.T) {
 }
 
 // A path that is left soon does not shorten the patience with the one before.
-func TestNewPathTwice(t *testing.T) {
+func TestPathChangeTwice(t *testing.T) {
 	p := movePair(t, Config{}, 400*time.Millisecond)
 	p.sendMany(5, SendOptions{})
 	p.run(time.Millisecond)
@@ -230,7 +230,7 @@ func TestNewPathTwice(t *testing.T) {
 }
 
 // However often the path changes, under loss and reordering, all arrives.
-func TestNewPathOften(t *testing.T) {
+func TestPathChangeOften(t *testing.T) {
 	for seed := range uint64(12) {
 		p := newPair(t, seed, Config{CongestionControl: CongestionControl(seed % 3)}, Config{})
 		p.connect()
@@ -249,7 +249,7 @@ func TestNewPathOften(t *testing.T) {
 
 // What was in flight on the old path does not count as sent by a program that
 // has no more to send on the new one.
-func TestNewPathRate(t *testing.T) {
+func TestPathChangeRate(t *testing.T) {
 	p := movePair(t, Config{}, 200*time.Millisecond)
 	a := p.ends[0]
 	p.sendMany(30, SendOptions{})
