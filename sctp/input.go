@@ -313,10 +313,10 @@ func (a *Association) acknowledge(now time.Time, cum chunkTSN, gaps []byte) {
 		a.rto.sample(time.Duration(ev.rtt))
 	case a.heartbeat.rtt > 0:
 		ev.rtt = int64(a.heartbeat.rtt)
-	case (!a.rto.measured || l.timedOut && r.spurious > 0 && !r.valid) && !a.out.empty():
-		// After a path was lost, or an outage, all that there is to send may for
-		// long be what was sent before. And where the path has become shorter
-		// meanwhile, its acknowledgements come too soon to be believed.
+	case (!a.rto.measured || r.tooSoon && !r.valid) && !a.out.empty():
+		// Where all that is in flight was sent before, acknowledgements do not
+		// measure the round trip. And where the path has become shorter, they come
+		// too soon to be taken for those of the last sending.
 		if r.any {
 			a.askRTT(now)
 		}

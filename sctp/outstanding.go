@@ -265,7 +265,8 @@ type ackResult struct {
 	valid       bool      // there is one that was surely acknowledged by its last sending
 	oldest      sendOrder // the first packet, among those not sent twice, that was acknowledged only now
 	hasOldest   bool
-	spurious    int // chunks that were taken for lost and were not
+	spurious    int  // chunks that were taken for lost and were not
+	tooSoon     bool // … some of them sent again so recently that the acknowledgement must be of the sending before, or the path has become shorter
 
 	moved int        // bytes of those acknowledged that took the old path
 	move  pathChange // … what tells them
@@ -285,6 +286,7 @@ func (r *ackResult) note(c *sentChunk) {
 	}
 	if c.state == chunkLost || c.retransmits > 0 && c.at > r.early {
 		r.spurious++ // it is what was sent before that has arrived
+		r.tooSoon = r.tooSoon || c.state != chunkLost
 		return
 	}
 	if !r.valid || r.newest.order.before(c.order) {

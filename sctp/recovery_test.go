@@ -116,6 +116,7 @@ func TestSpuriousRetransmissionIsUndone(t *testing.T) {
 			t.Errorf("%v: %+v", c, s.a.recovery)
 		}
 		// The same again, and it waits.
+		s.want("the path may be shorter", chunkHeartbeat)
 		first = s.a.out.first
 		s.write(sack(first, 1<<20))
 		first = s.sendChunks(6)
@@ -153,6 +154,38 @@ func TestTailLossProbe(t *testing.T) {
 	s.wantTSN("found by the probe", first+1)
 	if st := s.a.Stats(); st.Timeouts != 0 || st.TailProbes != 1 {
 		t.Errorf("%+v", st)
+	}
+}
+
+// The path becomes shorter and loses all that is in flight. The acknowledgement of
+// a probe then comes too soon to be believed. A HEARTBEAT measures the round trip, so
+// that one probe is enough to find the rest lost.
+func TestProbeOnShorterPath(t *testing.T) {
+	s := newScript(t)
+	first := s.sendChunks(1)
+	s.now = s.now.Add(100 * time.Millisecond)
+	s.write(sack(first, 1<<20))
+	first = s.sendChunks(6)
+	s.advanceToTimer()
+	s.wantTSN("the last, as a probe", first+5)
+	s.now = s.now.Add(40 * time.Millisecond)
+	s.write(sack(first-1, 1<<20, 6<<16|6))
+	info := s.want("the round trip is measured", chunkHeartbeat)
+	s.now = s.now.Add(40 * time.Millisecond)
+	b, start := beginChunk(nil, chunkHeartbeatAck, 0)
+	s.write(endChunk(append(b, info...), start))
+	for probes := 1; s.a.out.lost == 0; s.advanceToTimer() {
+		pkt, ok := s.a.AppendPacket(s.now, nil, 1200)
+		if !ok {
+			continue
+		}
+		if probes++; probes > 2 {
+			t.Fatal("the rest is not found lost")
+		}
+		c, _, _ := nextChunk(pkt[commonHeaderSize:])
+		n := uint32(chunkTSN(binary.BigEndian.Uint32(c.body)) - first + 1)
+		s.now = s.now.Add(40 * time.Millisecond)
+		s.write(sack(first-1, 1<<20, n<<16|n, 6<<16|6))
 	}
 }
 

@@ -275,6 +275,7 @@ func TestFastRetransmit(t *testing.T) {
 	}
 	// Reneging: the cumulative TSN stops before what was acknowledged.
 	s.write(sack(first, 100000, 2<<16|2))
+	s.want("the path may be shorter", chunkHeartbeat)
 	s.wantIdle("a SACK alone has nothing sent again")
 	timeouts := s.a.stats.Timeouts
 	for s.a.stats.Timeouts == timeouts {
