@@ -352,6 +352,12 @@ func (wk *walk) stateChanged(e *walkEnd) {
 		if e.peer().core.ended {
 			wk.fail("end %d: %v", e.i, err)
 		}
+		if !wk.up && len(wk.nats) == 2 {
+			// The STUN server's answers may all be lost. Without its own address
+			// outside an end behind a NAT cannot be reached, so it tries again.
+			e.RestartICE()
+			wk.offer(e)
+		}
 	}
 	e.state = s
 }
