@@ -86,7 +86,7 @@ func TestBurstSharesPackets(t *testing.T) {
 				t.Fatal("the first message does not go at once")
 			}
 		}
-		for p.ends[0].queue.messages > 0 {
+		for p.ends[0].sender.queue.messages > 0 {
 			p.now = p.ends[0].NextTimeout() // no acknowledgement comes
 			p.ends[0].Advance(p.now)
 			p.flush(0)
@@ -105,7 +105,7 @@ func TestLoneMessagesGoAtOnce(t *testing.T) {
 		t.Helper()
 		p.send(0, 1, testMessage(1, 0, size), SendOptions{})
 		p.flush(0)
-		if p.ends[0].Pending() == 0 || p.ends[0].queue.messages > 0 {
+		if p.ends[0].Pending() == 0 || p.ends[0].sender.queue.messages > 0 {
 			t.Fatalf("%s: a message of %d bytes waits", why, size)
 		}
 	}
@@ -122,7 +122,7 @@ func TestLoneMessagesGoAtOnce(t *testing.T) {
 			p.run(10 * time.Microsecond)
 			p.send(1, 1, testMessage(1, 0, size), SendOptions{})
 			p.flush(1)
-			if p.ends[1].queue.messages > 0 {
+			if p.ends[1].sender.queue.messages > 0 {
 				t.Fatal("an answer waits")
 			}
 			p.run(10 * time.Microsecond)
@@ -154,12 +154,12 @@ func TestFlush(t *testing.T) {
 		p.send(0, 1, testMessage(1, n, 30), SendOptions{})
 		p.flush(0)
 	}
-	if p.ends[0].queue.messages == 0 {
+	if p.ends[0].sender.queue.messages == 0 {
 		t.Fatal("nothing waits")
 	}
 	p.ends[0].Flush()
 	p.flush(0)
-	if n := p.ends[0].queue.messages; n > 0 {
+	if n := p.ends[0].sender.queue.messages; n > 0 {
 		t.Errorf("%d messages wait", n)
 	}
 }

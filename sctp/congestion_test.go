@@ -26,7 +26,7 @@ func TestControllersOverBadLinks(t *testing.T) {
 			if len(p.got[1]) != 200 {
 				t.Fatalf("%d messages of 200", len(p.got[1]))
 			}
-			if p.ends[0].out.bytes != 0 || !p.ends[0].drained() {
+			if p.ends[0].sender.out.bytes != 0 || !p.ends[0].sender.drained() {
 				t.Error("sender keeps data")
 			}
 		})

@@ -91,7 +91,7 @@ func echoAll(t *testing.T, conn *net.UDPConn, server *net.UDPAddr, interleaving 
 			if !bytes.Equal(echoed, bytes.Join(want, nil)) {
 				t.Fatal("echo differs")
 			}
-			if a.interleaving() && !interleaving {
+			if a.receiver.interleaving() && !interleaving {
 				t.Error("interleaving was not offered")
 			}
 			a.Shutdown(now)
@@ -100,7 +100,7 @@ func echoAll(t *testing.T, conn *net.UDPConn, server *net.UDPAddr, interleaving 
 		}
 		if ev, ok := a.NextEvent(); ok {
 			if ev.Kind == EventClosed && closing {
-				t.Logf("interleaving %v (negotiated %v): %d bytes echoed, SHUTDOWN completed", interleaving, a.peer.iData, total)
+				t.Logf("interleaving %v (negotiated %v): %d bytes echoed, SHUTDOWN completed", interleaving, a.handshake.peer.iData, total)
 				for {
 					pkt, ok := a.AppendPacket(now, nil, 1200)
 					if !ok {

@@ -56,7 +56,7 @@ func TestLostForwardTSN(t *testing.T) {
 func TestForwardTSNSkipsSeveralGaps(t *testing.T) {
 	for _, reliable := range []bool{false, true} {
 		s := newScript(t, byte(chunkForwardTSN))
-		first := s.a.out.end
+		first := s.a.sender.out.end
 		for n := range uint16(8) {
 			o := SendOptions{LimitRetransmits: true}
 			if n == 3 && reliable {

@@ -123,7 +123,7 @@ func associationsInEveryState(t testing.TB) (as []*Association, now time.Time) {
 // feed gives a chunk sequence to an association as if the far end had sent it,
 // and lets it answer and run its timers.
 func feed(a *Association, now time.Time, chunks []byte) {
-	tag := a.localTag
+	tag := a.handshake.localTag
 	if len(chunks) > 0 && chunkType(chunks[0]) == chunkInit {
 		tag = 0
 	}
@@ -171,7 +171,7 @@ func FuzzAssociation(f *testing.F) {
 		as, now := associationsInEveryState(t)
 		a := as[int(which)%len(as)]
 		feed(a, now, chunks)
-		if a.out.bytes < 0 || a.memory.partial < 0 || a.memory.held < 0 || a.memory.streams < 0 {
+		if a.sender.out.bytes < 0 || a.memory.partial < 0 || a.memory.held < 0 || a.memory.streams < 0 {
 			t.Fatal("negative count")
 		}
 	})

@@ -166,11 +166,11 @@ func (s *script) sendMany(n int) {
 	}
 	for range 100 * n {
 		s.drop()
-		if s.a.queue.messages == 0 {
+		if s.a.sender.queue.messages == 0 {
 			return
 		}
 		s.now = s.now.Add(50 * time.Millisecond)
-		s.write(sack(s.a.out.end-1, 1<<30))
+		s.write(sack(s.a.sender.out.end-1, 1<<30))
 	}
 	s.t.Fatal("not all was sent")
 }
@@ -197,12 +197,12 @@ func TestSacksHaveNothingSentAgain(t *testing.T) {
 	} {
 		s := newScript(t)
 		s.sendMany(2000)
-		next, inFlight := s.a.out.first, s.a.out.len()
-		before := s.a.stats.ChunksRetransmitted
+		next, inFlight := s.a.sender.out.first, s.a.sender.out.len()
+		before := s.a.sender.counters.ChunksRetransmitted
 		s.in = 0
-		out := attack(s, next, s.a.out.end)
+		out := attack(s, next, s.a.sender.out.end)
 		t.Logf("%s: %d chunks are in flight, %d bytes came, %d were sent", name, inFlight, s.in, out)
-		if n := s.a.stats.ChunksRetransmitted - before; n > 2 || inFlight < 20 {
+		if n := s.a.sender.counters.ChunksRetransmitted - before; n > 2 || inFlight < 20 {
 			t.Errorf("%s: %d chunks were sent again", name, n)
 		}
 	}
@@ -213,18 +213,18 @@ func TestSacksHaveNothingSentAgain(t *testing.T) {
 func TestRenegingIsBounded(t *testing.T) {
 	s := newScript(t)
 	s.sendMany(40)
-	next, sent := s.a.out.first, uint64(s.a.out.len())
-	before := s.a.stats.ChunksRetransmitted
+	next, sent := s.a.sender.out.first, uint64(s.a.sender.out.len())
+	before := s.a.sender.counters.ChunksRetransmitted
 	for range 20 {
 		if s.a.ended {
 			break
 		}
-		s.write(sack(next-1, 1<<30, 2<<16|uint32(s.a.out.end-next)))
+		s.write(sack(next-1, 1<<30, 2<<16|uint32(s.a.sender.out.end-next)))
 		next++
 		s.write(sack(next-1, 1<<30))
-		for timeouts := s.a.stats.Timeouts; s.a.stats.Timeouts == timeouts && !s.a.ended; {
+		for timeouts := s.a.sender.counters.Timeouts; s.a.sender.counters.Timeouts == timeouts && !s.a.ended; {
 			s.advanceToTimer()
-			if s.a.stats.Timeouts == timeouts {
+			if s.a.sender.counters.Timeouts == timeouts {
 				s.drop()
 			}
 		}
@@ -232,7 +232,7 @@ func TestRenegingIsBounded(t *testing.T) {
 			s.write(sack(next-1, 1<<30, 2<<16|2))
 		}
 	}
-	n := s.a.stats.ChunksRetransmitted - before
+	n := s.a.sender.counters.ChunksRetransmitted - before
 	if !s.a.ended || n < sent/2 || n > 3*sent {
 		t.Errorf("%d chunks of %d were sent again; %v", n, sent, s.a.Err())
 	}
@@ -298,13 +298,13 @@ func TestMalformedChunksDoNothing(t *testing.T) {
 	} {
 		s := newScript(t, byte(chunkReconfig), byte(chunkForwardTSN))
 		s.write(c)
-		if s.a.stats.PacketsDropped != 1 {
+		if s.a.dropped != 1 {
 			t.Errorf("%s: not dropped", name)
 		}
 		if _, ok := s.a.NextEvent(); !ok || s.a.events.n > 0 { // EventEstablished
 			t.Errorf("%s: an event", name)
 		}
-		if s.a.in.cum != 99 || s.a.reset.peerSeq != 100 || s.a.reassembly.streams.len() != 0 || s.a.Memory().Used() != 0 {
+		if s.a.receiver.in.cum != 99 || s.a.reset.peerSeq != 100 || s.a.receiver.reassembly.streams.len() != 0 || s.a.Memory().Used() != 0 {
 			t.Errorf("%s: it was applied", name)
 		}
 		s.wantIdle(name)
@@ -449,14 +449,14 @@ func TestSkipsInParts(t *testing.T) {
 				p.send(0, uint16(i%600), []byte("x"), SendOptions{Lifetime: 30 * time.Second})
 			}
 			p.loss = 1
-			for a.out.len() < messages/2 && a.stats.Timeouts == 0 {
+			for a.sender.out.len() < messages/2 && a.sender.counters.Timeouts == 0 {
 				p.run(100 * time.Millisecond)
 			}
 			p.run(31 * time.Second)
-			for a.skip.pending(&a.out) && !a.skip.due {
+			for a.sender.skip.pending(&a.sender.out) && !a.sender.skip.due {
 				p.now = a.NextTimeout()
 				a.Advance(p.now)
-				if a.skip.due {
+				if a.sender.skip.due {
 					break
 				}
 				for _, ok := a.AppendPacket(p.now, nil, 1200); ok; _, ok = a.AppendPacket(p.now, nil, 1200) {
@@ -468,13 +468,13 @@ func TestSkipsInParts(t *testing.T) {
 					break
 				}
 			}
-			if n > 3 || !a.skip.pending(&a.out) {
-				t.Errorf("plain %v: %d packets at once; %d of %d messages were given up", plain, n, a.stats.MessagesAbandoned, messages)
+			if n > 3 || !a.sender.skip.pending(&a.sender.out) {
+				t.Errorf("plain %v: %d packets at once; %d of %d messages were given up", plain, n, a.sender.counters.MessagesAbandoned, messages)
 			}
 			p.loss = 0
 			p.run(20 * time.Second)
-			if !a.out.empty() || a.ended {
-				t.Errorf("plain %v: %d chunks of %d messages are outstanding: %v", plain, a.out.len(), messages, a.Err())
+			if !a.sender.out.empty() || a.ended {
+				t.Errorf("plain %v: %d chunks of %d messages are outstanding: %v", plain, a.sender.out.len(), messages, a.Err())
 			}
 		}
 	}
@@ -502,8 +502,8 @@ func TestRandomSourceFails(t *testing.T) {
 	for left := range 60 {
 		a, b := NewAssociation(Config{Rand: &failingRand{left}}), NewAssociation(Config{})
 		a.Connect(now)
-		if a.localTag == 1 || left < 8 && (a.Err() != ErrRand || a.State() != StateClosed) {
-			t.Errorf("after %d bytes: tag %d, %v", left, a.localTag, a.Err())
+		if a.handshake.localTag == 1 || left < 8 && (a.Err() != ErrRand || a.State() != StateClosed) {
+			t.Errorf("after %d bytes: tag %d, %v", left, a.handshake.localTag, a.Err())
 		}
 		b.Connect(now)
 		for range 4 {
@@ -530,7 +530,7 @@ func TestRandomSourceFails(t *testing.T) {
 			t.Errorf("after %d bytes: an INIT is answered: %v", left, ok)
 		}
 	}
-	if a := NewAssociation(Config{Rand: zeroReader{}}); a.localTag == 0 {
+	if a := NewAssociation(Config{Rand: zeroReader{}}); a.handshake.localTag == 0 {
 		a.Connect(now)
 		if a.Err() != ErrRand {
 			t.Errorf("a source of zeros: %v", a.Err())
@@ -566,15 +566,15 @@ func BenchmarkContradictingSacks(b *testing.B) {
 	s.sendMany(1000)
 	in, out := 0, 0
 	for b.Loop() {
-		next := s.a.out.first
-		if s.a.out.len() < 10 {
+		next := s.a.sender.out.first
+		if s.a.sender.out.len() < 10 {
 			b.StopTimer()
 			s.sendMany(1000)
 			b.StartTimer()
 			continue
 		}
 		s.in = 0
-		s.write(sack(next-1, 1<<30, 2<<16|uint32(s.a.out.end-next)), sack(next, 1<<30))
+		s.write(sack(next-1, 1<<30, 2<<16|uint32(s.a.sender.out.end-next)), sack(next, 1<<30))
 		in += s.in
 		out += s.drop()
 	}
@@ -584,7 +584,7 @@ func BenchmarkContradictingSacks(b *testing.B) {
 func BenchmarkFarForwardTSN(b *testing.B) {
 	s := newScript(b, byte(chunkForwardTSN))
 	for b.Loop() {
-		s.tsn = s.a.in.cum + maxTSNWindow - 1
+		s.tsn = s.a.receiver.in.cum + maxTSNWindow - 1
 		d := s.data(1, 0, flagBegin|flagEnd|flagUnordered)
 		f, start := beginChunk(nil, chunkForwardTSN, 0)
 		f = appendInts(f, uint32(s.tsn-2))

@@ -102,6 +102,42 @@ func (ic *initChunk) takeExtensions(types []byte) {
 	}
 }
 
+// defect returns the cause of the ABORT that answers an INIT or INIT ACK with unusable
+// contents, or 0.
+func (ic *initChunk) defect() (code CauseCode, info []byte) {
+	switch {
+	case ic.outStreams == 0 || ic.inStreams == 0:
+		return CauseInvalidParameter, nil
+	case ic.aRwnd < minRwnd:
+		return CauseProtocolViolation, []byte(rwndTooSmall) // RFC 9260 §3.3.2
+	case ic.hostName:
+		return CauseUnresolvableAddress, nil // RFC 9260 §3.3.2.1.4
+	}
+	return 0, nil
+}
+
+// appendInitChunk appends an INIT chunk.
+func (p *initParams) appendInitChunk(b []byte) []byte {
+	b, start := p.appendInit(b, chunkInit)
+	return endChunk(b, start)
+}
+
+// appendInitAck appends an INIT ACK chunk with a state cookie, and with the parameters
+// of the INIT that are not known (RFC 9260 §3.2.1).
+func (p *initParams) appendInitAck(b, cookie, unrecognized []byte) []byte {
+	b, start := p.appendInit(b, chunkInitAck)
+	b = appendParam(b, paramStateCookie, cookie)
+	for len(unrecognized) > 0 {
+		p, rest, ok := nextParam(unrecognized)
+		if !ok {
+			break
+		}
+		b = appendParam(b, paramUnrecognized, p.whole)
+		unrecognized = rest
+	}
+	return endChunk(b, start)
+}
+
 // appendInit appends an INIT or INIT ACK chunk without the parameters that
 // only one of them has; end it with endChunk.
 func (p *initParams) appendInit(b []byte, t chunkType) (_ []byte, start int) {
@@ -132,7 +168,7 @@ const cookieSize = cookieMACSize + 44
 // A cookie is the state that an INIT ACK sends away instead of keeping it
 // (RFC 9260 §5.1.3).
 type cookie struct {
-	created           int64 // nanoseconds since 1970
+	created           instant
 	localTag          uint32
 	localTSN          chunkTSN
 	localTie, peerTie uint32 // tie-tags, RFC 9260 §5.2.2

@@ -150,8 +150,8 @@ func TestNothingLateIsSent(t *testing.T) {
 								if got := len(r.ages) * row.size; path.loss == 0 && got < carried/2 {
 									t.Errorf("%d bytes arrive where the path carries %d", got, carried)
 								}
-								if a := r.pair.ends[0]; !a.drained() {
-									t.Errorf("%d messages and %d chunks are left", a.queue.messages, a.out.len())
+								if a := r.pair.ends[0]; !a.sender.drained() {
+									t.Errorf("%d messages and %d chunks are left", a.sender.queue.messages, a.sender.out.len())
 								}
 							})
 						}

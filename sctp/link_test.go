@@ -104,8 +104,8 @@ func (p *pair) flush(i int) {
 // check holds the invariants of every step.
 func (p *pair) check(a *Association) {
 	bytes, gap, lost, listed := 0, 0, 0, 0
-	for tsn := a.out.first; tsn != a.out.end; tsn++ {
-		c := a.out.at(tsn)
+	for tsn := a.sender.out.first; tsn != a.sender.out.end; tsn++ {
+		c := a.sender.out.at(tsn)
 		switch c.state {
 		case chunkInFlight:
 			bytes += int(c.size)
@@ -117,16 +117,16 @@ func (p *pair) check(a *Association) {
 			gap++
 		}
 	}
-	if bytes != a.out.bytes || gap != a.out.gapAcked || lost != a.out.lost || listed != a.out.listed() {
-		p.t.Fatalf("outstanding: bytes %d/%d gap %d/%d lost %d/%d listed %d/%d", bytes, a.out.bytes, gap, a.out.gapAcked, lost, a.out.lost, listed, a.out.listed())
+	if bytes != a.sender.out.bytes || gap != a.sender.out.gapAcked || lost != a.sender.out.lost || listed != a.sender.out.listed() {
+		p.t.Fatalf("outstanding: bytes %d/%d gap %d/%d lost %d/%d listed %d/%d", bytes, a.sender.out.bytes, gap, a.sender.out.gapAcked, lost, a.sender.out.lost, listed, a.sender.out.listed())
 	}
-	tsn, moved := a.out.head, a.out.move.active
-	for range a.out.flying {
-		c := a.out.at(tsn)
-		if a.out.move.old(c.order) != moved {
-			p.t.Fatalf("TSN %d is out of place between the paths: %+v", tsn, a.out.move)
+	tsn, moved := a.sender.out.head, a.sender.out.change.active
+	for range a.sender.out.flying {
+		c := a.sender.out.at(tsn)
+		if a.sender.out.change.old(c.order) != moved {
+			p.t.Fatalf("TSN %d is out of place between the paths: %+v", tsn, a.sender.out.change)
 		}
-		moved = moved && tsn != a.out.move.last
+		moved = moved && tsn != a.sender.out.change.last
 		tsn = c.next
 	}
 	if a.memory.partial < 0 || a.memory.held < 0 {
@@ -300,14 +300,14 @@ func TestReliableOverBadLinks(t *testing.T) {
 				if len(p.got[1]) != streams*count {
 					t.Fatalf("%d messages of %d; %+v", len(p.got[1]), streams*count, p.ends[0].Stats())
 				}
-				if got := p.ends[0].interleaving(); got == plain {
+				if got := p.ends[0].receiver.interleaving(); got == plain {
 					t.Errorf("interleaving = %v", got)
 				}
-				r := &p.ends[1].reassembly
+				r := &p.ends[1].receiver.reassembly
 				if r.memory.held != 0 || r.memory.partial != 0 || len(r.byFirst) != 0 || len(r.byLast) != 0 {
 					t.Errorf("receiver keeps held %d partial %d maps %d %d", r.memory.held, r.memory.partial, len(r.byFirst), len(r.byLast))
 				}
-				if p.ends[0].out.bytes != 0 || !p.ends[0].drained() {
+				if p.ends[0].sender.out.bytes != 0 || !p.ends[0].sender.drained() {
 					t.Error("sender keeps data")
 				}
 			})
@@ -356,13 +356,13 @@ func TestPartialReliabilityOverBadLinks(t *testing.T) {
 				if reliable != 60 {
 					t.Errorf("%d reliable messages of 60", reliable)
 				}
-				if p.ends[0].stats.MessagesAbandoned == 0 {
+				if p.ends[0].sender.counters.MessagesAbandoned == 0 {
 					t.Error("nothing was given up: the test tests nothing")
 				}
-				if !p.ends[0].drained() {
-					t.Errorf("sender keeps %d chunks, %d messages", p.ends[0].out.len(), p.ends[0].queue.messages)
+				if !p.ends[0].sender.drained() {
+					t.Errorf("sender keeps %d chunks, %d messages", p.ends[0].sender.out.len(), p.ends[0].sender.queue.messages)
 				}
-				if r := &p.ends[1].reassembly; r.memory.partial != 0 {
+				if r := &p.ends[1].receiver.reassembly; r.memory.partial != 0 {
 					t.Errorf("receiver keeps %d bytes", r.memory.partial)
 				}
 			})
@@ -437,7 +437,7 @@ func TestWindowHoldsAndOpens(t *testing.T) {
 	if p.ends[0].State() != StateEstablished {
 		t.Fatal("a closed window ended the association")
 	}
-	if n := p.ends[1].reassembly.ready.n; n == 0 || n > 50 {
+	if n := p.ends[1].receiver.reassembly.ready.n; n == 0 || n > 50 {
 		t.Fatalf("%d messages wait", n)
 	}
 	p.hold[1] = false

@@ -66,7 +66,7 @@ type outstanding struct {
 	bytes      int      // in flight
 	gapAcked   int
 
-	move pathChange
+	change pathChange
 
 	limited []*outMessage // that may be given up, and have lost chunks
 }
@@ -128,7 +128,7 @@ func (o *outstanding) fly(tsn chunkTSN, c *sentChunk, stamp sendStamp) {
 
 // land takes a chunk off that list.
 func (o *outstanding) land(tsn chunkTSN, c *sentChunk) {
-	o.landMoved(tsn, c)
+	o.leaveOldPath(tsn, c)
 	o.bytes -= int(c.size)
 	if tsn == o.head {
 		o.head = c.next
@@ -268,8 +268,8 @@ type ackResult struct {
 	spurious    int  // chunks that were taken for lost and were not
 	tooSoon     bool // … some of them sent again so recently that the acknowledgement must be of the sending before, or the path has become shorter
 
-	moved int        // bytes of those acknowledged that took the old path
-	move  pathChange // … what tells them
+	moved  int        // bytes of those acknowledged that took the old path
+	change pathChange // … what tells them
 
 	early int64 // a chunk sent again after this cannot have been acknowledged yet
 }
@@ -277,7 +277,7 @@ type ackResult struct {
 func (r *ackResult) note(c *sentChunk) {
 	r.acked += int(c.size)
 	r.any = true
-	if r.move.old(c.order) {
+	if r.change.old(c.order) {
 		r.moved += int(c.size)
 		return
 	}
@@ -298,7 +298,7 @@ func (r *ackResult) note(c *sentChunk) {
 // chunk is left here are released to q. What was sent again after the time early
 // is not yet acknowledged by that.
 func (o *outstanding) ack(cum chunkTSN, blocks []byte, early int64, q *sendQueue) (r ackResult) {
-	r.early, r.move = early, o.move
+	r.early, r.change = early, o.change
 	for !o.empty() && !o.first.after(cum) {
 		tsn, c := o.first, o.at(o.first)
 		switch c.state {
@@ -316,8 +316,8 @@ func (o *outstanding) ack(cum chunkTSN, blocks []byte, early int64, q *sendQueue
 			q.release(m)
 		}
 	}
-	if o.move.known && !cum.before(o.move.until) {
-		o.move = pathChange{}
+	if o.change.known && !cum.before(o.change.until) {
+		o.change = pathChange{}
 	}
 	o.ackBlocks(cum, blocks, &r)
 	return r

@@ -10,10 +10,6 @@ const (
 	// pacingCredit is how late a timer may be and be made up for.
 	pacingCredit = 16 * time.Millisecond
 
-	// minPacedRTT: on shorter paths acknowledgements come more often than
-	// timers could, and alone keep the pace.
-	minPacedRTT = time.Millisecond
-
 	// smallBurst is how many small packets go at once, and how many each pacingBurst.
 	// A small packet has room for more, even without path MTU discovery. A packet costs both ends about the same however little is
 	// in it, and takes about a kilobyte of the receiver's socket buffer. A program

@@ -2,94 +2,106 @@ package sctp
 
 import "time"
 
-// A pathChange is the time after ChangePath in which packets of the old path are
-// still under way. They are acknowledged like any others, but tell nothing of
-// the new path: neither its round trip nor its rate, and their loss is not its
-// congestion (RFC 9000 §9.4, which says of QUIC what holds here too).
+// A pathChange is the time after ChangePath in which packets of the old path are still
+// in flight. They are acknowledged like any others, but say nothing about the new
+// path's round trip or rate, and their loss is no congestion of it (RFC 9000 §9.4 has
+// the same rule for QUIC).
 type pathChange struct {
 	known    bool // until everything up to until is acknowledged
-	active   bool // some are in flight, and last is the last one of them in the list
+	active   bool // some are in flight; last is the last one in the list
 	until    chunkTSN
 	last     chunkTSN
-	first    sendOrder // of the new path
-	patience int64     // how long an acknowledgement could take on the old path
+	first    sendOrder // first packet of the new path
+	patience int64     // how long an acknowledgement could take on the old path, in ns
 }
 
 // old reports whether a packet took the old path.
-func (m *pathChange) old(order sendOrder) bool { return m.known && order.before(m.first) }
+func (c *pathChange) old(order sendOrder) bool { return c.known && order.before(c.first) }
 
-// ChangePath tells that from now on packets take another path, of which nothing is
-// known. The estimates of the round trip and of the rate, the congestion window
-// and the packet size begin as for a new association (RFC 9260 §7.2.1 and §6.3.1
-// C1, which keep them for each destination address). What was sent before is
-// awaited for as long as it took on the old path; where that is dead, PathLost
-// comes first. SetRTT may tell the new path's round trip.
+// ChangePath tells the association that its packets take another path from now on.
+// It discards what was measured on the old path: round-trip time, rate, congestion
+// window and packet size begin as for a new association (RFC 9260 keeps them for each
+// destination address: §6.3.1 C1, §7.2.1). Packets in flight are awaited as long as
+// the old path took; if that path is dead, call PathLost first. Call SetRTT afterwards
+// if the new path's round trip is known.
 func (a *Association) ChangePath(now time.Time) {
-	a.tick(now)
-	a.tuner.waiting = false
-	if !a.transferring() {
-		a.rto = rtoEstimator{}
+	t := a.tick(now)
+	a.receiver.takeAsking()
+	if !a.state.handshakeDone() {
+		a.sender.rto = rtoEstimator{}
 		return
 	}
-	a.beginMove()
-	a.rto = rtoEstimator{}
-	a.rate = rateSampler{firstAt: a.clock(now), deliveredAt: a.clock(now)}
-	a.recovery = recoveryState{limited: a.recovery.limited}
-	a.mtu = a.pmtud.limit
-	a.cc = a.cfg.CongestionControl.newController(a.mtu, a.localTag)
-	a.pacer, a.pacedUntil = pacer{}, time.Time{}
-	a.heartbeat.sentAt, a.heartbeat.asked, a.heartbeat.rtt = time.Time{}, 0, 0 // its answer would tell the old round trip
-	if !a.out.empty() {
-		a.askRTT(now)
+	a.sender.changePath(t, a.pmtud.limit, a.cfg.CongestionControl, a.handshake.localTag)
+	a.heartbeat.forget() // its answer would show the old round trip
+	if !a.sender.out.empty() {
+		a.heartbeat.ask(t, a.rtoHandshake())
 	}
-	a.timers.reorder, a.timers.probe = time.Time{}, time.Time{}
-	a.restartDiscovery(a.pmtud.most)
+	a.pmtud.restart(t, a.pmtud.most)
 }
 
-// beginMove leaves what is in flight to the old path, or to one before it.
-func (a *Association) beginMove() {
-	o := &a.out
-	if o.empty() {
-		return
+// changePath discards what was measured on the old path.
+func (s *sender) changePath(now instant, mtu int, control CongestionControl, seed uint32) {
+	if o := &s.out; !o.empty() {
+		patience := max(int64(s.rto.srtt+4*s.rto.rttvar), o.change.patience)
+		o.change = pathChange{known: true, until: o.end - 1, first: s.order + 1, active: o.flying > 0, last: o.tail, patience: patience}
 	}
-	patience := max(int64(a.rto.srtt+4*a.rto.rttvar), o.move.patience)
-	o.move = pathChange{known: true, until: o.end - 1, first: a.order + 1, active: o.flying > 0, last: o.tail, patience: patience}
+	s.rto = rtoEstimator{}
+	s.rate = rateSampler{firstAt: now, deliveredAt: now}
+	s.recovery = recoveryState{limited: s.recovery.limited}
+	s.mtu = mtu
+	s.cc = control.newController(mtu, seed)
+	s.pacer, s.paced = pacer{}, 0
+	s.reorder, s.probe = 0, 0
 }
 
-// allMoved reports whether what is in flight all took the old path.
-func (o *outstanding) allMoved() bool { return o.move.active && o.move.last == o.tail }
+// PathLost tells the association that packets sent lately may be lost with their
+// path, and that there is another path, of which nothing is known. Everything
+// unacknowledged is sent again at once, as if a timer had expired.
+func (a *Association) PathLost(now time.Time) {
+	t := a.tick(now)
+	a.sender.rto.measured = false // SetRTT may set the new path's
+	for _, timer := range []*instant{&a.handshake.timer, &a.sender.t3, &a.reset.timer, &a.shutdown.timer} {
+		if *timer != 0 {
+			*timer = t
+		}
+	}
+	a.Advance(now)
+	a.sender.rto.progress() // the timeouts were no sign of congestion
+}
 
-// fresh is the chunk in flight that was sent first on this path. Those of the
-// old one are before it in the list.
-func (o *outstanding) fresh() (tsn chunkTSN, ok bool) {
-	if o.flying == 0 || o.allMoved() {
+// allOldPath reports whether everything in flight took the old path.
+func (o *outstanding) allOldPath() bool { return o.change.active && o.change.last == o.tail }
+
+// firstOfPath returns the chunk in flight that was sent first on the present path.
+// Chunks of the old path are before it in the list.
+func (o *outstanding) firstOfPath() (tsn chunkTSN, ok bool) {
+	if o.flying == 0 || o.allOldPath() {
 		return 0, false
 	}
-	if o.move.active {
-		return o.at(o.move.last).next, true
+	if o.change.active {
+		return o.at(o.change.last).next, true
 	}
 	return o.head, true
 }
 
-// landMoved notes that a chunk is about to leave the list. Nothing is waited for
-// when nothing of the old path is in it any more.
-func (o *outstanding) landMoved(tsn chunkTSN, c *sentChunk) {
-	if o.move.active && tsn == o.move.last {
-		if o.move.last = c.prev; tsn == o.head {
-			o.move.active, o.move.patience = false, 0
+// leaveOldPath notes that a chunk is about to leave the list of chunks in flight.
+func (o *outstanding) leaveOldPath(tsn chunkTSN, c *sentChunk) {
+	if o.change.active && tsn == o.change.last {
+		if o.change.last = c.prev; tsn == o.head {
+			o.change.active, o.change.patience = false, 0
 		}
 	}
 }
 
-// detectMoved marks what the old path has lost: nothing was sent later on it, so
-// only time tells.
-func (a *Association) detectMoved(now, wait int64) {
-	for a.out.move.active {
-		c := a.out.at(a.out.head)
-		if due := c.at + max(wait, a.out.move.patience); now < due {
-			a.armReorder(due)
+// detectOldPath declares chunks of the old path lost. Only time shows their loss,
+// because no later packet takes that path.
+func (s *sender) detectOldPath(now instant, wait int64) {
+	for s.out.change.active {
+		c := s.out.at(s.out.head)
+		if at := c.at + max(wait, s.out.change.patience); now < at {
+			s.armReorder(at)
 			return
 		}
-		a.out.markLost(a.out.head, c)
+		s.out.markLost(s.out.head, c)
 	}
 }

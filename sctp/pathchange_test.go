@@ -29,7 +29,7 @@ func TestPathChange(t *testing.T) {
 			p.run(50 * time.Millisecond)
 			p.delay = 5 * time.Millisecond
 			a.ChangePath(p.now)
-			if s := a.Stats(); s.SmoothedRTT != 0 || s.CongestionWindow != initialWindow*a.mtu {
+			if s := a.Stats(); s.SmoothedRTT != 0 || s.CongestionWindow != initialWindow*a.sender.mtu {
 				t.Errorf("srtt %v, window %d at the start", s.SmoothedRTT, s.CongestionWindow)
 			}
 			a.SetRTT(10 * time.Millisecond)
@@ -42,8 +42,8 @@ func TestPathChange(t *testing.T) {
 			if s.SmoothedRTT > 30*time.Millisecond || s.MinRTT > 30*time.Millisecond {
 				t.Errorf("srtt %v, lowest %v on a path of 10 ms", s.SmoothedRTT, s.MinRTT)
 			}
-			if len(p.got[1]) != 40 || a.out.move.active {
-				t.Errorf("%d messages of 40; still moving: %v", len(p.got[1]), a.out.move.active)
+			if len(p.got[1]) != 40 || a.sender.out.change.active {
+				t.Errorf("%d messages of 40; still moving: %v", len(p.got[1]), a.sender.out.change.active)
 			}
 			p.loss = 1
 			send(10)
@@ -78,7 +78,7 @@ func movePair(t *testing.T, cfg Config, rtt time.Duration) *pair {
 	p.connect()
 	p.sendMany(200, SendOptions{})
 	p.run(5 * time.Second)
-	if n := p.ends[0].out.bytes; n != 0 {
+	if n := p.ends[0].sender.out.bytes; n != 0 {
 		t.Fatalf("%d bytes still in flight", n)
 	}
 	p.got[1] = nil
@@ -158,12 +158,12 @@ func TestPathChangeProbes(t *testing.T) {
 		p := movePair(t, Config{CongestionControl: CongestionCubic}, 50*time.Millisecond)
 		p.sendMany(38, o)
 		p.lose(45 * time.Millisecond)
-		if n := p.ends[0].out.bytes; n < 38*1100 {
+		if n := p.ends[0].sender.out.bytes; n < 38*1100 {
 			t.Fatalf("%d bytes in flight", n)
 		}
 		p.move(20 * time.Millisecond)
 		window, start := p.ends[0].Stats().CongestionWindow, p.now
-		for len(p.got[1]) < 38 && p.ends[0].stats.MessagesAbandoned < 38 && p.now.Sub(start) < time.Second {
+		for len(p.got[1]) < 38 && p.ends[0].sender.counters.MessagesAbandoned < 38 && p.now.Sub(start) < time.Second {
 			p.run(5 * time.Millisecond)
 		}
 		s := p.ends[0].Stats()
@@ -184,13 +184,13 @@ func TestPathChangeShorter(t *testing.T) {
 	p.sendMany(133, SendOptions{})
 	p.lose(290 * time.Millisecond)
 	a := p.ends[0]
-	t.Logf("%d bytes in flight", a.out.bytes)
+	t.Logf("%d bytes in flight", a.sender.out.bytes)
 	for _, a := range p.ends {
 		a.PathLost(p.now)
 	}
 	p.move(10 * time.Millisecond)
 	p.run(time.Second)
-	if r := &a.recovery; r.reordering || r.steps > 1 || r.spurious != 0 || len(p.got[1]) != 133 {
+	if r := &a.sender.recovery; r.reordering || r.steps > 1 || r.spurious != 0 || len(p.got[1]) != 133 {
 		t.Errorf("reordering %v, %d steps, %d spurious; %d messages", r.reordering, r.steps, r.spurious, len(p.got[1]))
 	}
 }
@@ -241,8 +241,8 @@ func TestPathChangeOften(t *testing.T) {
 			p.move(time.Duration(p.rng.IntN(100)) * time.Millisecond)
 		}
 		p.run(20 * time.Second)
-		if len(p.got[1]) != 1200 || p.ends[0].out.move.active {
-			t.Errorf("seed %d: %d messages of 1200, %+v", seed, len(p.got[1]), p.ends[0].out.move)
+		if len(p.got[1]) != 1200 || p.ends[0].sender.out.change.active {
+			t.Errorf("seed %d: %d messages of 1200, %+v", seed, len(p.got[1]), p.ends[0].sender.out.change)
 		}
 	}
 }
@@ -257,8 +257,8 @@ func TestPathChangeRate(t *testing.T) {
 	p.move(10 * time.Millisecond)
 	p.sendMany(60, SendOptions{})
 	p.run(time.Millisecond)
-	c := a.out.at(a.out.tail)
-	if a.out.move.old(c.order) || a.queue.messages == 0 || c.appLimited || c.firstAt < a.clock(p.now)-int64(2*time.Millisecond) {
-		t.Errorf("%d messages wait; sent as %+v at %v", a.queue.messages, c.sendStamp, a.clock(p.now))
+	c := a.sender.out.at(a.sender.out.tail)
+	if a.sender.out.change.old(c.order) || a.sender.queue.messages == 0 || c.appLimited || c.firstAt < a.clock.at(p.now)-int64(2*time.Millisecond) {
+		t.Errorf("%d messages wait; sent as %+v at %v", a.sender.queue.messages, c.sendStamp, a.clock.at(p.now))
 	}
 }

@@ -35,8 +35,8 @@ func TestPathLost(t *testing.T) {
 	}
 	// The round-trip time is the new path's.
 	s.a.SetRTT(123 * time.Millisecond)
-	if s.a.rto.srtt != 123*time.Millisecond {
-		t.Errorf("srtt %v", s.a.rto.srtt)
+	if s.a.sender.rto.srtt != 123*time.Millisecond {
+		t.Errorf("srtt %v", s.a.sender.rto.srtt)
 	}
 	s.write(sack(first+2, 1<<20))
 	s.wantIdle("all there")

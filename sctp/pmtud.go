@@ -5,142 +5,132 @@ import (
 	"time"
 )
 
-// Packetization layer path MTU discovery for datagrams (RFC 8899, §6.2 of
-// which is SCTP's): a HEARTBEAT, filled up by a PAD chunk (RFC 4820) to the
-// size in question, is answered if the path carries it. A far end that does
-// not know PAD skips it without a word, as the upper bits of its type say.
+// Packetization layer path MTU discovery for datagrams (RFC 8899; §6.2 is about SCTP).
+// A probe is a HEARTBEAT that a PAD chunk (RFC 4820) fills up to the size in question.
+// The path carries that size if the HEARTBEAT is answered. A remote that does not know
+// PAD skips it silently, as the upper bits of its type demand.
 //
-// The PAD chunk goes first, other than RFC 8899 §6.2.1.2 has it. Chromium reads
-// 2048 bytes of a DTLS record, and takes the rest for another packet: what
-// comes first it would answer, and then lose all that is longer. So the answer
-// is to tell that the end has arrived.
+// The PAD chunk is first, unlike in RFC 8899 §6.2.1.2. Chromium reads 2048 bytes of a
+// DTLS record and takes the rest for another packet. It would answer a HEARTBEAT at the
+// beginning, and then lose every longer packet. So the answer has to show that the end
+// of the packet arrived.
 //
-// A larger packet carries more chunks, not larger ones: a chunk has its TSN for
-// good and could not be cut anew if the path became narrower. So a black hole
-// costs some retransmissions, never a message.
+// A longer packet carries more chunks, not larger ones. A chunk keeps its TSN, so it
+// could not be cut again if the path became narrower. So a black hole costs
+// retransmissions, never a message.
 //
-//	short     packets are shorter than AppendPacket's limit, which the path is not
-//	          known to carry; longer ones are tried at once
-//	base      nothing is tried before the program sends enough to gain by it
+//	short     packets are shorter than AppendPacket's limit, which the path may not
+//	          carry; larger sizes are tried at once
+//	base      no size is tried before the program sends enough to gain by it
 //	search    one probe at a time, up a list of sizes that paths have
-//	complete  for ten minutes, then the next size is tried again
+//	complete  for ten minutes; then the next size is tried again
 
 const (
 	probeTries    = 3                // RFC 8899 §5.1.2: MAX_PROBES
 	raiseInterval = 10 * time.Minute // RFC 8899 §5.1.1: PMTU_RAISE_TIMER
 
-	// probeAfter is how much must have been delivered before it is worth while,
-	// and how much the pace is taken of.
+	// probeAfter is how many bytes must have been delivered before a search, and over
+	// how many the rate of delivery is averaged.
 	probeAfter = 256 << 10
 
-	// blackHoleTimeouts is how many timeouts in succession mean that packets of
-	// the size found do not pass any more (RFC 8899 §4.3).
+	// blackHoleTimeouts is how many consecutive timeouts mean that packets of the size
+	// found may not pass any more (RFC 8899 §4.3).
 	blackHoleTimeouts = 2
 )
 
-// probeSizes are datagrams that paths carry: 1000 and 1200 bytes over IPv4, the
-// base, 1500 bytes over IPv6 and IPv4, jumbo frames, and what a DTLS record and a
-// 64 KiB loopback allow. Between them there is little.
+// probeSizes are the sizes of datagrams that paths carry: 1000 and 1200 bytes over
+// IPv4, the base, 1500 bytes over IPv6 and over IPv4, jumbo frames of 4 and 9 KB, and
+// the longest DTLS record on a 64 KiB loopback.
 var probeSizes = [...]int{972, 1172, assumedDatagram, 1452, 1472, 4096, 8932, 16000}
 
-// shortestDatagram is what every path of IPv4 carries: 576 bytes (RFC 791 §3.1),
-// less IP and UDP headers.
-const shortestDatagram = 548
+const (
+	// shortestDatagram is what every IPv4 path carries: 576 bytes (RFC 791 §3.1) less
+	// the IP and UDP headers.
+	shortestDatagram = 548
 
-// leastPacket is how short packets become at most, however short the limit is:
-// shortestDatagram with all that may be put around a packet.
-const leastPacket = 450
+	// leastPacket is the shortest that packets become, whatever the limit: a datagram
+	// of shortestDatagram less everything that may surround a packet.
+	leastPacket = 450
 
-// ethernetDatagram is the longest of probeSizes that is not for jumbo frames.
-const ethernetDatagram = 1472
+	// ethernetDatagram is the largest of probeSizes that needs no jumbo frames.
+	ethernetDatagram = 1472
 
-// assumedDatagram is what a packet at the limit of AppendPacket makes with all
-// that is put around it; probeSizes are beyond it by so much.
-const assumedDatagram = 1200
+	// assumedDatagram is the datagram that a packet of AppendPacket's limit makes. A
+	// probe of size n is n - assumedDatagram bytes longer than that limit.
+	assumedDatagram = 1200
+)
 
-// A pmtud is the search, in bytes beyond the limit of AppendPacket.
+// A pmtud is the search for the path MTU. Sizes are relative to AppendPacket's limit.
 type pmtud struct {
-	most   int // that may be tried; 0: off
-	found  int
+	most   int // bytes beyond the limit that may be tried; 0: off
+	found  int // bytes beyond the limit that the path carries
 	limit  int // of the last AppendPacket
 	nonce  uint64
-	out    bool // a probe is under way
-	send   bool
-	tries  uint8
-	next   uint8  // index in probeSizes
-	silent uint16 // timeouts in succession
-	short  uint16 // bytes that packets are shorter than the limit; found is 0 then
-	again  bool   // … and that was soon after the one before
-	holed  int64  // when that was taken for a black hole last; 0: never
+	timer  instant // of the probe under way, or of the pause after a search
+	out    bool    // a probe is under way
+	send   bool    // a probe is to be sent
+	tries  uint8   // of the present size
+	next   uint8   // index in probeSizes
+	silent uint16  // consecutive retransmission timeouts
+	short  uint16  // bytes that packets are shorter than the limit; found is 0 then
 
-	pace  float64 // bytes delivered a second, the last time; 0: not yet known
-	from  int64   // of the next time, in bytes delivered
-	since int64   // … and when that was; 0: it has not begun
+	holedAt instant // when packets of the size found were last taken for lost; 0: never
+	again   bool    // … and that was soon after the time before
+
+	pace     float64 // bytes delivered a second; 0 until measured
+	measured instant // when the present measurement began; 0: it has not
+	from     int64   // bytes delivered then
 }
 
-// DiscoverPacketSize lets packets be up to extra bytes longer than AppendPacket
-// is told, as far as probing shows that the path carries them. Datagrams must
-// not be fragmented below. 0, as at the beginning, turns it off.
-func (a *Association) DiscoverPacketSize(extra int) {
-	if p := &a.pmtud; p.most != extra {
-		a.restartDiscovery(extra)
-	}
-}
-
-// AssumeShorter makes packets n bytes shorter than AppendPacket is told, until
-// probing shows that the path carries the limit, or something between. It is for
-// an owner who does not know that the limit passes. The difference is bounded
-// so that a datagram of 548 bytes, which every path of IPv4 carries, stays in use.
-func (a *Association) AssumeShorter(n int) {
-	a.pmtud.shorten(n)
-	a.considerProbe(0)
-}
-
-// shorten makes packets shorter than the limit.
-func (p *pmtud) shorten(n int) {
+// shorten makes packets n bytes shorter than the limit until probes show more.
+func (p *pmtud) shorten(now instant, n int) {
 	p.found, p.next = 0, 0
 	p.short = uint16(min(max(n, 0), assumedDatagram-shortestDatagram))
+	p.consider(now)
 }
 
-// restartDiscovery begins anew, from what is known to pass.
-func (a *Association) restartDiscovery(most int) {
-	a.pmtud = pmtud{most: most, limit: a.pmtud.limit, short: a.pmtud.short}
-	a.timers.pmtud = time.Time{}
-	if a.pmtud.short > 0 {
-		a.considerProbe(0)
+// restart begins the search again, from sizes known to pass.
+func (p *pmtud) restart(now instant, most int) {
+	*p = pmtud{most: most, limit: p.limit, short: p.short}
+	if p.short > 0 {
+		p.consider(now)
 	}
 }
 
-// packetLimit is how long a packet may be, where limit is known to pass.
-func (a *Association) packetLimit(limit int) int {
-	p := &a.pmtud
+// packetLimit returns the longest packet, where the path carries limit.
+func (p *pmtud) packetLimit(now instant, limit int) int {
 	if limit != p.limit {
 		p.limit = limit
-		a.restartDiscovery(p.most) // another path, or other framing
+		p.restart(now, p.most) // another path, or other framing
 	}
 	short := max(limit-int(p.short), min(limit, leastPacket))
 	return min(short+p.found, maxPacketSize)
 }
 
-// measurePace takes the mean rate of delivery, of probeAfter bytes and a round
-// trip at least: a burst that a queue or a policer lets pass is no pace.
-func (a *Association) measurePace(now int64) {
-	p := &a.pmtud
-	n, elapsed := a.rate.delivered-p.from, now-p.since
-	if p.since != 0 && (n < probeAfter || elapsed < max(int64(a.rto.srtt), 1)) {
-		return
-	}
-	if p.since != 0 {
-		p.pace = float64(n) / float64(elapsed) * 1e9
-	}
-	p.from, p.since = a.rate.delivered, now
+// progress notes that data was acknowledged. delivered counts the bytes so far.
+func (p *pmtud) progress(now instant, delivered int64, srtt time.Duration) {
+	p.silent = 0
+	p.measurePace(now, delivered, srtt)
+	p.consider(now)
 }
 
-// considerProbe begins the search when there is something to gain. What is
-// longer than the base is not tried for a while after two black holes.
-func (a *Association) considerProbe(now int64) {
-	p := &a.pmtud
-	if p.out || p.send || !a.timers.pmtud.IsZero() || p.short == 0 && (p.most == 0 || p.pace == 0) {
+// measurePace averages the rate of delivery over probeAfter bytes and at least a round
+// trip. A shorter time would measure what a queue or a policer lets pass at once.
+func (p *pmtud) measurePace(now instant, delivered int64, srtt time.Duration) {
+	n, elapsed := delivered-p.from, now-p.measured
+	if p.measured != 0 {
+		if n < probeAfter || elapsed < max(int64(srtt), 1) {
+			return
+		}
+		p.pace = float64(n) / float64(elapsed) * 1e9
+	}
+	p.from, p.measured = delivered, now
+}
+
+// consider starts a probe if a larger size would help. After two black holes in a short
+// time, sizes beyond the limit are not tried for a while.
+func (p *pmtud) consider(now instant) {
+	if p.out || p.send || p.timer != 0 || p.short == 0 && (p.most == 0 || p.pace == 0) {
 		return
 	}
 	for int(p.next) < len(probeSizes) && probeSizes[p.next]-assumedDatagram <= p.found-int(p.short) {
@@ -150,84 +140,70 @@ func (a *Association) considerProbe(now int64) {
 		return
 	}
 	beyond := probeSizes[p.next] - assumedDatagram
-	banned := beyond > 0 && p.again && now-p.holed < int64(raiseInterval)
+	banned := beyond > 0 && p.again && now-p.holedAt < int64(raiseInterval)
 	p.send = beyond <= p.most && !banned && p.worthwhile(probeSizes[p.next])
 }
 
-// worthwhile reports whether datagrams of a size suit the pace. Those longer than
-// Ethernet's spare work where there is much to send; on a slow path the least
-// window, of four, would be longer than its queue.
+// worthwhile reports whether datagrams of a size suit the rate of delivery. Jumbo frames
+// save work where much is sent. On a slow path the least window, four packets, would be
+// longer than the path's queue.
 func (p *pmtud) worthwhile(size int) bool {
 	return size <= ethernetDatagram || p.pace*pacingBurst.Seconds() >= float64(size)
 }
 
-// appendProbe appends the packet of a probe, if one is due.
-func (a *Association) appendProbe(now time.Time, dst []byte, limit int) (b []byte, ok bool) {
-	p := &a.pmtud
-	if !p.send || !a.transferring() {
-		return dst, false
-	}
-	p.send = false
-	var nonce [8]byte
-	if !a.random(nonce[:]) {
-		a.timers.pmtud = now.Add(raiseInterval)
-		return dst, false
-	}
-	p.out = true
-	a.timers.pmtud = now.Add(a.rto.timeout(rtoMin))
+// postpone gives up the probe that is due, for now.
+func (p *pmtud) postpone(now instant) { p.send, p.timer = false, now+int64(raiseInterval) }
+
+// appendProbe appends the probe that is due to a common header that begins at start.
+func (p *pmtud) appendProbe(now instant, b []byte, start, limit int, nonce [8]byte, timeout time.Duration) []byte {
+	p.send, p.out = false, true
+	p.timer = now + int64(timeout)
 	p.nonce = binary.BigEndian.Uint64(nonce[:])
 	const heartbeat = chunkHeaderSize + paramHeaderSize + len(nonce)
-	b = appendCommonHeader(dst, a.cfg.LocalPort, a.cfg.RemotePort, a.peerTag)
-	end := len(dst) + (limit+probeSizes[p.next]-assumedDatagram)&^3
-	b, start := beginChunk(b, chunkPad, 0)
-	b = endChunk(append(b, zeros[:max(end-heartbeat-len(b), 0)]...), start)
-	b, start = beginChunk(b, chunkHeartbeat, 0)
-	b = endChunk(appendParam(b, paramHeartbeatInfo, nonce[:]), start)
-	return a.finish(b, len(dst), !a.zeroChecksum()), true
+	end := start + (limit+probeSizes[p.next]-assumedDatagram)&^3
+	b, chunk := beginChunk(b, chunkPad, 0)
+	b = endChunk(append(b, zeros[:max(end-heartbeat-len(b), 0)]...), chunk)
+	b, chunk = beginChunk(b, chunkHeartbeat, 0)
+	return endChunk(appendParam(b, paramHeartbeatInfo, nonce[:]), chunk)
 }
 
-// zeros fills PAD chunks; it is never written.
+// zeros fills PAD chunks. It is never written.
 var zeros [16384]byte
 
-// probeAnswered takes the answer to a HEARTBEAT, if it was a probe's.
-func (a *Association) probeAnswered(now int64, nonce uint64) bool {
-	p := &a.pmtud
+// answered takes the nonce of a HEARTBEAT ACK. It reports whether it answers a probe.
+func (p *pmtud) answered(now instant, nonce uint64) bool {
 	if !p.out || nonce != p.nonce {
 		return false
 	}
 	beyond := probeSizes[p.next] - assumedDatagram
 	p.found, p.short = max(beyond, 0), uint16(max(-beyond, 0))
-	p.out, p.tries, p.silent = false, 0, 0
-	a.timers.pmtud = time.Time{}
-	a.considerProbe(now)
+	p.out, p.tries, p.silent, p.timer = false, 0, 0, 0
+	p.consider(now)
 	return true
 }
 
-// sizeTimeout is a probe that was not answered, or the end of a pause.
-func (a *Association) sizeTimeout(now time.Time) {
-	p := &a.pmtud
+// timeout ends a pause, or gives up a probe that was not answered.
+func (p *pmtud) timeout(now instant) {
 	if p.out {
 		p.out = false
 		if p.tries++; p.tries >= probeTries {
 			p.tries = 0
-			a.timers.pmtud = now.Add(raiseInterval)
+			p.timer = now + int64(raiseInterval)
 			return
 		}
 	}
-	a.considerProbe(a.clock(now))
+	p.consider(now)
 }
 
-// checkBlackHole is told of every timeout of retransmission. Whether shorter
-// packets would have passed timeouts do not tell, and mostly it is an outage. So
-// the search begins anew at once: if the path has become narrower, it ends with
-// three probes. When it happens again soon, probes are not to be believed for a
-// while.
-func (a *Association) checkBlackHole(now time.Time) {
-	p := &a.pmtud
+// checkBlackHole takes note of a retransmission timeout. Timeouts do not show whether
+// shorter packets would have passed; mostly the path is down. So the search begins
+// again at once: on a path that has become narrower it costs three probes. If that
+// happens again soon, probes are not trusted for a while.
+func (p *pmtud) checkBlackHole(now instant) {
 	if p.silent++; p.silent < blackHoleTimeouts || p.found == 0 {
-		return // chunks of the base cannot be cut anew
+		return // chunks of the base cannot be cut again
 	}
-	last, at := p.holed, a.clock(now)
-	a.restartDiscovery(p.most)
-	p.holed, p.again = at, last != 0 && at-last < int64(raiseInterval)
+	last := p.holedAt
+	p.restart(now, p.most)
+	p.holedAt, p.again = now, last != 0 && now-last < int64(raiseInterval)
 }

@@ -20,6 +20,9 @@ func (q *queue[T]) push(v T) {
 	q.n++
 }
 
+// at returns the i-th value from the front.
+func (q *queue[T]) at(i int) *T { return &q.ring[(q.head+uint(i))&uint(len(q.ring)-1)] }
+
 func (q *queue[T]) pop() (v T, ok bool) {
 	if q.n == 0 {
 		return v, false

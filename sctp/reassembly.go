@@ -488,7 +488,28 @@ func (r *reassembly) dropRuns(stream uint16, unordered bool, seq messageSeq) {
 	}
 }
 
-// resetStream begins a stream's numbering anew (RFC 6525 §5.2.2).
+// taken returns how many messages Receive has returned.
+func (r *reassembly) taken() uint64 { return r.readyN - uint64(r.ready.n) }
+
+// receiving reports whether a message on a stream is incomplete, or waits for earlier
+// ones.
+func (r *reassembly) receiving(stream uint16) bool {
+	s := r.streams.get(stream)
+	return s != nil && (len(s.waiting) > 0 || s.open != nil && len(s.open[0].runs)+len(s.open[1].runs) > 0)
+}
+
+// resetStreams begins the numbering of streams again (RFC 6525 §5.2.2). No streams
+// means all (§4.1).
+func (r *reassembly) resetStreams(streams []uint16) {
+	if len(streams) == 0 {
+		streams = r.streams.ids()
+	}
+	for _, id := range streams {
+		r.resetStream(id)
+	}
+}
+
+// resetStream begins the numbering of one stream again.
 func (r *reassembly) resetStream(id uint16) {
 	s := r.streams.get(id)
 	if s == nil {

@@ -10,7 +10,7 @@ import (
 // and returns the TSN of the first.
 func (s *script) sendChunks(n int) chunkTSN {
 	s.t.Helper()
-	first := s.a.out.end
+	first := s.a.sender.out.end
 	for range n {
 		s.a.Send(s.now, Message{Data: make([]byte, 1170)}, SendOptions{})
 		s.want("data", chunkData)
@@ -46,7 +46,7 @@ func TestLostManyTimes(t *testing.T) {
 	if n := s.a.Stats().Timeouts; n != 0 {
 		t.Errorf("%d timeouts", n)
 	}
-	if n := s.a.out.at(first).retransmits; n != 6 {
+	if n := s.a.sender.out.at(first).retransmits; n != 6 {
 		t.Errorf("%d retransmissions, want 6", n)
 	}
 }
@@ -54,7 +54,7 @@ func TestLostManyTimes(t *testing.T) {
 // One loss in a window: the window is reduced once, over a round trip.
 func TestProportionalRateReduction(t *testing.T) {
 	s := newScript(t)
-	first := s.a.out.end
+	first := s.a.sender.out.end
 	for range 100 {
 		s.a.Send(s.now, Message{Data: make([]byte, 1170)}, SendOptions{})
 	}
@@ -69,7 +69,7 @@ func TestProportionalRateReduction(t *testing.T) {
 	window := uint32(drain())
 	s.now = s.now.Add(100 * time.Millisecond)
 	s.write(sack(first-1, 1<<20, 2<<16|4))
-	r := s.a.cc.(*reno)
+	r := s.a.sender.cc.(*reno)
 	if !r.recovering || r.ssthresh != initialWindow*1200/2 {
 		t.Fatalf("recovering %v, ssthresh %d", r.recovering, r.ssthresh)
 	}
@@ -87,8 +87,8 @@ func TestProportionalRateReduction(t *testing.T) {
 	}
 	s.now = s.now.Add(100 * time.Millisecond)
 	s.write(sack(first+chunkTSN(window)-1, 1<<20))
-	if s.a.recovery.active || s.a.cc.window() != r.ssthresh {
-		t.Errorf("after recovery: window %d, want %d", s.a.cc.window(), r.ssthresh)
+	if s.a.sender.recovery.active || s.a.sender.cc.window() != r.ssthresh {
+		t.Errorf("after recovery: window %d, want %d", s.a.sender.cc.window(), r.ssthresh)
 	}
 }
 
@@ -97,33 +97,33 @@ func TestProportionalRateReduction(t *testing.T) {
 func TestSpuriousRetransmissionIsUndone(t *testing.T) {
 	for _, c := range []CongestionControl{CongestionReno, CongestionCubic, CongestionBBR} {
 		s := newScript(t)
-		s.a.cc = c.newController(1200, 1)
+		s.a.sender.cc = c.newController(1200, 1)
 		first := s.sendChunks(8)
 		s.now = s.now.Add(100 * time.Millisecond)
 		s.write(sack(first-1, 1<<20, 2<<16|3))
-		cwnd := s.a.cc.window()
+		cwnd := s.a.sender.cc.window()
 		s.write(sack(first-1, 1<<20, 2<<16|6))
 		s.wantTSN("thought lost", first)
-		if c != CongestionBBR && s.a.cc.window() >= cwnd {
-			t.Errorf("%v: window %d, was %d", c, s.a.cc.window(), cwnd)
+		if c != CongestionBBR && s.a.sender.cc.window() >= cwnd {
+			t.Errorf("%v: window %d, was %d", c, s.a.sender.cc.window(), cwnd)
 		}
 		s.now = s.now.Add(5 * time.Millisecond) // too soon for what was sent again
 		s.write(sack(first+5, 1<<20))
-		if got := s.a.cc.window(); got < cwnd {
+		if got := s.a.sender.cc.window(); got < cwnd {
 			t.Errorf("%v: window %d after undo, want %d", c, got, cwnd)
 		}
-		if s.a.Stats().SpuriousRecoveries != 1 || s.a.recovery.active || !s.a.recovery.reordering {
-			t.Errorf("%v: %+v", c, s.a.recovery)
+		if s.a.Stats().SpuriousRecoveries != 1 || s.a.sender.recovery.active || !s.a.sender.recovery.reordering {
+			t.Errorf("%v: %+v", c, s.a.sender.recovery)
 		}
 		// The same again, and it waits.
 		s.want("the path may be shorter", chunkHeartbeat)
-		first = s.a.out.first
+		first = s.a.sender.out.first
 		s.write(sack(first, 1<<20))
 		first = s.sendChunks(6)
 		s.now = s.now.Add(94 * time.Millisecond)
 		s.write(sack(first-1, 1<<20, 2<<16|6))
 		s.wantIdle("reordering is waited for")
-		if s.a.timers.reorder.IsZero() {
+		if s.a.sender.reorder == 0 {
 			t.Fatalf("%v: no timer", c)
 		}
 		s.advanceToTimer()
@@ -147,7 +147,7 @@ func TestTailLossProbe(t *testing.T) {
 	s.wantIdle("one")
 	s.now = s.now.Add(25 * time.Millisecond)
 	s.write(sack(first-1, 1<<20, 3<<16|3))
-	for s.a.out.lost < 2 {
+	for s.a.sender.out.lost < 2 {
 		s.advanceToTimer()
 	}
 	s.wantTSN("found by the probe", first)
@@ -174,7 +174,7 @@ func TestProbeOnShorterPath(t *testing.T) {
 	s.now = s.now.Add(40 * time.Millisecond)
 	b, start := beginChunk(nil, chunkHeartbeatAck, 0)
 	s.write(endChunk(append(b, info...), start))
-	for probes := 1; s.a.out.lost == 0; s.advanceToTimer() {
+	for probes := 1; s.a.sender.out.lost == 0; s.advanceToTimer() {
 		pkt, ok := s.a.AppendPacket(s.now, nil, 1200)
 		if !ok {
 			continue
@@ -216,11 +216,11 @@ func TestLossDetectionIsSuppressed(t *testing.T) {
 	if s.a.LossTimerDue(s.now) {
 		t.Error("silent at once")
 	}
-	for _, timer := range []*time.Time{&s.a.timers.probe, &s.a.timers.t3} {
-		if timer.IsZero() {
+	for _, timer := range []*instant{&s.a.sender.probe, &s.a.sender.t3} {
+		if *timer == 0 {
 			t.Fatal("a timer is not set")
 		}
-		s.now = *timer
+		s.now = s.a.clock.time(*timer)
 		if !s.a.LossTimerDue(s.now) {
 			t.Error("not silent")
 		}
@@ -231,8 +231,8 @@ func TestLossDetectionIsSuppressed(t *testing.T) {
 		s.a.Advance(s.now)
 		s.wantIdle("excused")
 	}
-	if d := s.a.timers.t3.Sub(s.now); d != s.a.rto.timeout(rtoMin) || s.a.timers.probe != (time.Time{}) {
-		t.Errorf("T3 in %v, probe at %v", d, s.a.timers.probe)
+	if d := s.a.clock.time(s.a.sender.t3).Sub(s.now); d != s.a.sender.rto.timeout(rtoMin) || s.a.sender.probe != 0 {
+		t.Errorf("T3 in %v, probe at %v", d, s.a.sender.probe)
 	}
 	s.advanceToTimer()
 	s.wantTSN("silent for too long", first+1)
@@ -248,7 +248,7 @@ func TestNoProbeOfLimitedMessages(t *testing.T) {
 	s.want("data", chunkData)
 	s.advanceToTimer()
 	s.wantIdle("nothing that may be sent")
-	if s.a.stats.MessagesAbandoned != 0 {
+	if s.a.sender.counters.MessagesAbandoned != 0 {
 		t.Error("given up by a probe")
 	}
 }
@@ -256,7 +256,7 @@ func TestNoProbeOfLimitedMessages(t *testing.T) {
 // Marking a window of limited messages lost costs in proportion to them.
 func TestLimitedMessagesAreAbandonedOnce(t *testing.T) {
 	s := newScript(t, byte(chunkForwardTSN))
-	first := s.a.out.end
+	first := s.a.sender.out.end
 	for range 20 {
 		s.a.Send(s.now, Message{Data: make([]byte, 1170)}, SendOptions{LimitRetransmits: true})
 		s.want("data", chunkData)
@@ -264,8 +264,8 @@ func TestLimitedMessagesAreAbandonedOnce(t *testing.T) {
 	s.now = s.now.Add(30 * time.Millisecond)
 	s.write(sack(first-1, 1<<20, 20<<16|20))
 	s.advanceToTimer() // the last two may be reordered
-	if s.a.stats.MessagesAbandoned != 19 || len(s.a.out.limited) != 0 {
-		t.Errorf("%d abandoned, %d left to look at", s.a.stats.MessagesAbandoned, len(s.a.out.limited))
+	if s.a.sender.counters.MessagesAbandoned != 19 || len(s.a.sender.out.limited) != 0 {
+		t.Errorf("%d abandoned, %d left to look at", s.a.sender.counters.MessagesAbandoned, len(s.a.sender.out.limited))
 	}
 	s.want("the far end is told", chunkForwardTSN)
 }

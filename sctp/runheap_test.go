@@ -27,7 +27,7 @@ func newOpenRuns(t testing.TB) *script {
 // skip sends an I-FORWARD-TSN of one message of stream 1.
 func (s *script) skip(mid uint32) {
 	b, start := beginChunk(nil, chunkIForwardTSN, 0)
-	b = binary.BigEndian.AppendUint32(b, uint32(s.a.in.cum)+1)
+	b = binary.BigEndian.AppendUint32(b, uint32(s.a.receiver.in.cum)+1)
 	s.write(endChunk(appendInts(b, 1<<16, mid), start))
 }
 
@@ -35,7 +35,7 @@ func (s *script) skip(mid uint32) {
 // skipped one by one.
 func TestManyOpenMessages(t *testing.T) {
 	s := newOpenRuns(t)
-	r := &s.a.reassembly
+	r := &s.a.receiver.reassembly
 	before := int(r.runs)
 	if most := s.a.memory.Limit() / runOverhead; before > most || before < most/2 {
 		t.Errorf("%d messages, at most %d", before, most)
@@ -57,7 +57,7 @@ func BenchmarkSkip(b *testing.B) {
 	s := newOpenRuns(b)
 	mid := uint32(0)
 	for b.Loop() {
-		if s.skip(mid); s.a.reassembly.runs == 0 {
+		if s.skip(mid); s.a.receiver.reassembly.runs == 0 {
 			b.StopTimer()
 			s, mid = newOpenRuns(b), 0
 			b.StartTimer()

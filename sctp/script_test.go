@@ -249,7 +249,7 @@ func TestSackPolicy(t *testing.T) {
 	s.a.Send(s.now, Message{Data: []byte("x")}, SendOptions{})
 	s.tsn = 105
 	s.want("data", chunkData)
-	s.write(sack(s.a.out.first, 100000), []byte{byte(chunkPad), 0, 0, 4})
+	s.write(sack(s.a.sender.out.first, 100000), []byte{byte(chunkPad), 0, 0, 4})
 	s.wantIdle("all acknowledged")
 }
 
@@ -258,11 +258,11 @@ func TestFastRetransmit(t *testing.T) {
 	for range 5 {
 		s.a.Send(s.now, Message{Data: make([]byte, 1170)}, SendOptions{})
 	}
-	first := s.a.out.end
+	first := s.a.sender.out.end
 	for range 5 {
 		s.want("data", chunkData)
 	}
-	cwnd := s.a.cc.window()
+	cwnd := s.a.sender.cc.window()
 	s.now = s.now.Add(40 * time.Millisecond)
 	for n := uint32(2); n <= 4; n++ {
 		s.wantIdle("two reports are not enough")
@@ -270,15 +270,15 @@ func TestFastRetransmit(t *testing.T) {
 		s.write(sack(first-1, 100000, 2<<16|n))
 	}
 	body := s.want("third miss indication", chunkData)
-	if chunkTSN(binary.BigEndian.Uint32(body)) != first || s.a.cc.window() >= cwnd {
-		t.Errorf("TSN %x, cwnd %d", body[:4], s.a.cc.window())
+	if chunkTSN(binary.BigEndian.Uint32(body)) != first || s.a.sender.cc.window() >= cwnd {
+		t.Errorf("TSN %x, cwnd %d", body[:4], s.a.sender.cc.window())
 	}
 	// Reneging: the cumulative TSN stops before what was acknowledged.
 	s.write(sack(first, 100000, 2<<16|2))
 	s.want("the path may be shorter", chunkHeartbeat)
 	s.wantIdle("a SACK alone has nothing sent again")
-	timeouts := s.a.stats.Timeouts
-	for s.a.stats.Timeouts == timeouts {
+	timeouts := s.a.sender.counters.Timeouts
+	for s.a.sender.counters.Timeouts == timeouts {
 		s.advanceToTimer()
 	}
 	body = s.want("reneged chunk", chunkData)
@@ -290,7 +290,7 @@ func TestFastRetransmit(t *testing.T) {
 func TestBadSacksAreIgnored(t *testing.T) {
 	s := newScript(t)
 	s.a.Send(s.now, Message{Data: make([]byte, 1000)}, SendOptions{})
-	first := s.a.out.end
+	first := s.a.sender.out.end
 	s.want("data", chunkData)
 	for name, c := range map[string][]byte{
 		"a gap block of the next TSN": sack(first, 100000, 1<<16|1),
@@ -302,15 +302,15 @@ func TestBadSacksAreIgnored(t *testing.T) {
 		"fewer blocks than it says":   {byte(chunkSack), 0, 0, 16, byte(first >> 24), byte(first >> 16), byte(first >> 8), byte(first), 0, 1, 0, 0, 0, 1, 0, 0},
 		"fewer duplicates":            {byte(chunkSack), 0, 0, 16, byte(first >> 24), byte(first >> 16), byte(first >> 8), byte(first), 0, 1, 0, 0, 0, 0, 0, 1},
 	} {
-		before := s.a.stats.PacketsDropped
+		before := s.a.dropped
 		s.write(c)
-		if s.a.out.empty() || s.a.peerRwnd != 100000 || s.a.stats.PacketsDropped == before {
+		if s.a.sender.out.empty() || s.a.sender.rwnd != 100000 || s.a.dropped == before {
 			t.Errorf("%s: the SACK was taken", name)
 		}
 	}
 	s.write(sack(first, 100000))
-	if s.a.State() != StateEstablished || !s.a.out.empty() {
-		t.Errorf("state %v, %d outstanding", s.a.State(), s.a.out.len())
+	if s.a.State() != StateEstablished || !s.a.sender.out.empty() {
+		t.Errorf("state %v, %d outstanding", s.a.State(), s.a.sender.out.len())
 	}
 }
 
@@ -321,7 +321,7 @@ func TestHeartbeat(t *testing.T) {
 		t.Errorf("info %x", body)
 	}
 	s.advanceToTimer()
-	for s.a.heartbeat.sentAt.IsZero() {
+	for s.a.heartbeat.sentAt == 0 {
 		if pkt, ok := s.a.AppendPacket(s.now, nil, 1200); ok {
 			c, _, _ := nextChunk(pkt[12:])
 			info := append([]byte{byte(chunkHeartbeatAck), 0, 0, byte(len(c.whole))}, c.body...)
@@ -415,12 +415,12 @@ func TestResetGoesAgainWithTheData(t *testing.T) {
 	inProgress := endChunk(appendParam(b, paramReconfigResponse, appendInts(append([]byte(nil), first[4:8]...), uint32(resetInProgress))), start)
 	s.write(inProgress)
 	s.wantIdle("the remote lacks data")
-	s.write(sack(s.a.out.end-1, 100000))
+	s.write(sack(s.a.sender.out.end-1, 100000))
 	if again := s.want("the request again", chunkReconfig); !bytes.Equal(again, first) {
 		t.Errorf("the request is %x, then %x", first, again)
 	}
 	s.write(inProgress)
-	s.write(sack(s.a.out.end-1, 100000))
+	s.write(sack(s.a.sender.out.end-1, 100000))
 	s.wantIdle("once")
 }
 
@@ -482,8 +482,8 @@ func TestReconfigRequests(t *testing.T) {
 			break
 		}
 	}
-	if s.a.errorCount != 0 || s.a.rto.backoff != 0 {
-		t.Errorf("to wait as asked counts as %d errors, %d times backed off", s.a.errorCount, s.a.rto.backoff)
+	if s.a.errorCount != 0 || s.a.sender.rto.backoff != 0 {
+		t.Errorf("to wait as asked counts as %d errors, %d times backed off", s.a.errorCount, s.a.sender.rto.backoff)
 	}
 	s.write(response(resetDenied))
 	if s.a.Awaiting() {
@@ -552,7 +552,7 @@ func TestLimitShrinks(t *testing.T) {
 	s := newScript(t)
 	s.a.Send(s.now, Message{Data: make([]byte, 1100)}, SendOptions{})
 	s.want("data", chunkData)
-	for s.a.out.lost == 0 {
+	for s.a.sender.out.lost == 0 {
 		s.advanceToTimer()
 	}
 	pkt, ok := s.a.AppendPacket(s.now, nil, 600)

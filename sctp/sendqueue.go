@@ -2,6 +2,7 @@ package sctp
 
 import (
 	"math/bits"
+	"slices"
 	"time"
 )
 
@@ -12,7 +13,7 @@ type outMessage struct {
 	stream   *outStream
 	data     []byte
 	ppid     uint32
-	deadline time.Time     // of sending it again; zero: none
+	deadline instant       // of sending it again; 0: none
 	grace    time.Duration // how long after deadline its first chunk may still be sent
 
 	sent           int      // bytes that were made into chunks
@@ -49,19 +50,19 @@ func (q *sendQueue) count(m *outMessage, n int) {
 
 // partiallyReliable reports whether the message may be given up.
 func (m *outMessage) partiallyReliable() bool {
-	return m.limitRetransmits || !m.deadline.IsZero()
+	return m.limitRetransmits || m.deadline != 0
 }
 
 // expired reports whether the message's lifetime is over, so that no chunk of it
 // is sent again (RFC 3758 §4.1 TR4).
-func (m *outMessage) expired(now time.Time) bool {
-	return !m.deadline.IsZero() && !now.Before(m.deadline)
+func (m *outMessage) expired(now instant) bool {
+	return m.deadline != 0 && now >= m.deadline
 }
 
 // late reports whether it is too late to begin the message (RFC 3758 §4.1 TR3).
 // A message that has begun is never late.
-func (m *outMessage) late(now time.Time) bool {
-	return !m.started && !m.deadline.IsZero() && !now.Before(m.deadline.Add(m.grace))
+func (m *outMessage) late(now instant) bool {
+	return !m.started && m.deadline != 0 && now >= m.deadline+int64(m.grace)
 }
 
 const (
@@ -85,8 +86,8 @@ const (
 // finished, unless one of its chunks is lost and its lifetime is over. Where messages
 // wait for longer, the program sends more than the path carries: those that have
 // waited for longest are dropped, and the queue does not grow.
-func (m *outMessage) limitLifetime(now time.Time, lifetime, rtt time.Duration) {
-	m.deadline = now.Add(lifetime)
+func (m *outMessage) limitLifetime(now instant, lifetime, rtt time.Duration) {
+	m.deadline = now + int64(lifetime)
 	m.grace = max(graceRTTs*rtt, minGrace, lifetime) - lifetime
 }
 
@@ -275,6 +276,7 @@ func (s *scheduler) down(i int) {
 // A sendQueue holds what Send was given and is not yet a chunk.
 type sendQueue struct {
 	scheduler
+	memory   *Memory // is charged for streams that are only reset
 	streams  streamTable[outStream]
 	messages int      // queued
 	bytes    int      // of them, not yet made into chunks
@@ -282,7 +284,7 @@ type sendQueue struct {
 	pool     messagePool
 	lowered  []*outStream // whose buffered amount has fallen since NextLowered told
 
-	nextExpiry time.Time // when the head of a queue may be late; zero: never
+	nextExpiry instant // when the head of a queue may be late
 }
 
 // stream returns the stream's state, made if need be.
@@ -293,6 +295,94 @@ func (q *sendQueue) stream(id uint16) *outStream {
 		q.streams.add(id, s)
 	}
 	return s
+}
+
+// pause takes no more messages on a stream, which is reset once it is drained. It reports
+// false if the stream was not used and there is no memory for it: resets answer those of
+// the remote, which may cause any number of them.
+func (q *sendQueue) pause(id uint16) bool {
+	s := q.streams.get(id)
+	if s == nil {
+		if !q.memory.chargeStreams(resetOverhead) {
+			return false
+		}
+		s = q.stream(id)
+		s.charged = true
+	}
+	if !s.paused {
+		s.paused = true
+		if s.pending == 0 {
+			q.drained = append(q.drained, id)
+		}
+	}
+	return true
+}
+
+// dropDrained removes the first n drained streams.
+func (q *sendQueue) dropDrained(n int) {
+	if q.drained = q.drained[n:]; len(q.drained) == 0 {
+		q.drained = nil
+	}
+}
+
+// resume lets streams be used that were not reset. Their numbering goes on.
+func (q *sendQueue) resume(streams []uint16) {
+	for _, id := range streams {
+		q.stream(id).paused = false
+	}
+}
+
+// forgetStreams begins the numbering of streams again.
+func (q *sendQueue) forgetStreams(streams []uint16) {
+	for _, id := range streams {
+		q.forget(id)
+	}
+}
+
+// forget drops the state of a stream.
+func (q *sendQueue) forget(id uint16) {
+	if s := q.streams.get(id); s != nil && s.charged {
+		q.memory.unchargeStreams(resetOverhead)
+	}
+	q.streams.remove(id)
+}
+
+// dropStreams drops what was queued on the streams from limit on, which the peer does
+// not have.
+func (q *sendQueue) dropStreams(limit int) {
+	for _, id := range q.streams.ids() {
+		if int(id) < limit {
+			continue
+		}
+		s := q.streams.get(id)
+		s.paused = false
+		for s.head != nil {
+			q.pop(s)
+		}
+		q.forget(id)
+	}
+	q.drained = slices.DeleteFunc(q.drained, func(id uint16) bool { return int(id) >= limit })
+}
+
+// clear drops all messages and streams.
+func (q *sendQueue) clear() {
+	q.streams.each(func(s *outStream) {
+		if s.charged {
+			q.memory.unchargeStreams(resetOverhead)
+		}
+	})
+	*q = sendQueue{memory: q.memory}
+}
+
+// nextLowered removes and returns a stream whose buffered amount has fallen.
+func (q *sendQueue) nextLowered() (stream uint16, ok bool) {
+	if len(q.lowered) == 0 {
+		return 0, false
+	}
+	s := q.lowered[len(q.lowered)-1]
+	q.lowered = q.lowered[:len(q.lowered)-1]
+	s.lowered = false
+	return s.id, true
 }
 
 // push queues a message.
@@ -314,10 +404,10 @@ func (q *sendQueue) push(m *outMessage) {
 
 // awaitExpiry has expire called when the head of a queue is late.
 func (q *sendQueue) awaitExpiry(m *outMessage) {
-	if m.started || m.deadline.IsZero() {
+	if m.started || m.deadline == 0 {
 		return
 	}
-	if at := m.deadline.Add(m.grace); q.nextExpiry.IsZero() || at.Before(q.nextExpiry) {
+	if at := m.deadline + int64(m.grace); q.nextExpiry == 0 || at < q.nextExpiry {
 		q.nextExpiry = at
 	}
 }
@@ -369,11 +459,11 @@ func (q *sendQueue) number(m *outMessage) {
 const expiryPause = 10 * time.Millisecond
 
 // expire drops the messages at the heads of the queues that are late.
-func (q *sendQueue) expire(now time.Time) {
-	if q.nextExpiry.IsZero() || now.Before(q.nextExpiry) {
+func (q *sendQueue) expire(now instant) {
+	if q.nextExpiry == 0 || now < q.nextExpiry {
 		return
 	}
-	q.nextExpiry = time.Time{}
+	q.nextExpiry = 0
 	removed := false
 	for i := 0; i < len(q.heap); {
 		s := q.heap[i]
@@ -388,7 +478,7 @@ func (q *sendQueue) expire(now time.Time) {
 		i++
 	}
 	// Taking a stream off the heap moves others, perhaps past i unseen.
-	if next := now.Add(expiryPause); removed && len(q.heap) > 0 || !q.nextExpiry.IsZero() && q.nextExpiry.Before(next) {
+	if next := now + int64(expiryPause); removed && len(q.heap) > 0 || q.nextExpiry != 0 && q.nextExpiry < next {
 		q.nextExpiry = next
 	}
 }

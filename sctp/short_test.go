@@ -67,12 +67,12 @@ func TestUrgentMessages(t *testing.T) {
 		}
 	}
 	full()
-	if a.queue.messages == 0 || a.out.bytes == 0 {
+	if a.sender.queue.messages == 0 || a.sender.out.bytes == 0 {
 		t.Fatal("nothing waits")
 	}
 	p.send(0, 1, make([]byte, 64), SendOptions{})
 	full()
-	before, sent := a.out.bytes, 0
+	before, sent := a.sender.out.bytes, 0
 	for range 100 {
 		p.send(0, uint16(2+sent), make([]byte, 64), SendOptions{})
 		if _, ok := a.AppendPacket(p.now, nil, p.mtu); !ok {
@@ -80,7 +80,7 @@ func TestUrgentMessages(t *testing.T) {
 		}
 		sent++
 	}
-	if over := a.out.bytes - before; sent == 0 || over > urgentRoom+2*p.mtu {
+	if over := a.sender.out.bytes - before; sent == 0 || over > urgentRoom+2*p.mtu {
 		t.Errorf("%d small messages went, %d bytes over the window", sent, over)
 	}
 	p.run(time.Second)
@@ -95,10 +95,10 @@ func TestUrgentMessages(t *testing.T) {
 func TestSharedWindow(t *testing.T) {
 	p := shortPair(t, 2000)
 	p.run(20 * time.Millisecond)
-	alone := p.ends[0].out.bytes
+	alone := p.ends[0].sender.out.bytes
 	p.send(0, 2, make([]byte, 64), SendOptions{})
 	p.run(5 * time.Millisecond)
-	if n := p.ends[0].out.bytes; alone <= sharedWindow || n > sharedWindow+p.mtu {
+	if n := p.ends[0].sender.out.bytes; alone <= sharedWindow || n > sharedWindow+p.mtu {
 		t.Errorf("%d bytes in flight alone, %d with another stream; bound %d", alone, n, sharedWindow)
 	}
 }
@@ -214,7 +214,7 @@ func TestShortPathGetsLong(t *testing.T) {
 func TestShortPathStaysShort(t *testing.T) {
 	p := shortPair(t, 100)
 	p.run(2 * time.Second)
-	m := p.ends[0].cc.(*bbr)
+	m := p.ends[0].sender.cc.(*bbr)
 	least := m.minRTT
 	p.delay = 1500 * time.Microsecond
 	for range 30 {

@@ -5,92 +5,83 @@ import (
 	"time"
 )
 
-// Shutdown ends the association once all is delivered (RFC 9260 §9.2).
-// EventClosed follows.
-func (a *Association) Shutdown(now time.Time) {
-	a.tick(now)
-	switch a.state {
-	case StateClosed, StateCookieWait, StateCookieEchoed:
-		if !a.ended {
-			a.end(Event{Kind: EventClosed})
-		}
-	case StateEstablished:
-		a.state = StateShutdownPending
-		a.continueShutdown(now)
-	}
-}
-
-// Abort ends the association at once (RFC 9260 §9.1): one last packet can be
-// had from AppendPacket.
-func (a *Association) Abort(now time.Time, reason string) {
-	a.tick(now)
-	a.abort(CauseUserAbort, reason)
-}
-
-func (a *Association) abort(code CauseCode, reason string) {
-	a.abortWith(code, []byte(reason), reason)
-}
-
-func (a *Association) abortWith(code CauseCode, info []byte, reason string) {
-	if a.ended {
-		return
-	}
-	if a.peerTag != 0 {
-		a.replies = nil
-		a.reply(a.peerTag, appendAbort(nil, 0, code, info))
-	}
-	a.end(Event{Kind: EventFailed, Err: &AbortError{Causes: []CauseCode{code}, Reason: reason}})
-}
-
-// drained reports whether nothing of ours is left to deliver.
-func (a *Association) drained() bool { return a.queue.messages == 0 && a.out.empty() }
-
-// shutdownGuard replaces T5-shutdown-guard (RFC 9260 §9.2), which is five
-// times RTO.Max: five minutes, when nobody waits any more.
+// shutdownGuard is T5-shutdown-guard. RFC 9260 §9.2 recommends five times RTO.Max,
+// which is five minutes; no program waits that long.
 const shutdownGuard = 15 * time.Second
 
-// continueShutdown takes the next step if all is delivered.
-func (a *Association) continueShutdown(now time.Time) {
-	if !a.drained() {
+// A shutdown is the exchange of SHUTDOWN, SHUTDOWN ACK and SHUTDOWN COMPLETE (RFC 9260
+// §9.2). The association's state says which of them this end sends.
+type shutdown struct {
+	send  bool    // the state's chunk is to be sent
+	timer instant // T2-shutdown
+	guard instant // T5-shutdown-guard
+}
+
+// start sends the chunk of a new state.
+func (s *shutdown) start(now instant, timeout time.Duration) {
+	s.resend(now, timeout)
+	if s.guard == 0 {
+		s.guard = now + int64(shutdownGuard)
+	}
+}
+
+// resend sends the state's chunk, again after the timeout.
+func (s *shutdown) resend(now instant, timeout time.Duration) {
+	s.send, s.timer = true, now+int64(timeout)
+}
+
+// appendChunk appends the SHUTDOWN or SHUTDOWN ACK that is due.
+func (s *shutdown) appendChunk(w *packetWriter, state State, cum chunkTSN) {
+	if !s.send || w.room() < 8 {
+		return
+	}
+	switch state {
+	case StateShutdownSent:
+		b, start := beginChunk(w.b, chunkShutdown, 0)
+		w.b = endChunk(binary.BigEndian.AppendUint32(b, uint32(cum)), start)
+	case StateShutdownAckSent:
+		b, start := beginChunk(w.b, chunkShutdownAck, 0)
+		w.b = endChunk(b, start)
+	}
+	s.send = false
+}
+
+// continueShutdown takes the next step of a shutdown if everything is delivered.
+func (a *Association) continueShutdown(now instant) {
+	if !a.sender.drained() {
 		return
 	}
 	switch a.state {
 	case StateShutdownPending:
 		a.state = StateShutdownSent
-		a.sendShutdown = true
 	case StateShutdownReceived:
 		a.state = StateShutdownAckSent
-		a.sendShutdownAck = true
 	default:
 		return
 	}
-	a.timers.t3 = time.Time{}
-	a.timers.shutdown = now.Add(a.rto.timeout(rtoMin))
-	if a.timers.guard.IsZero() {
-		a.timers.guard = now.Add(shutdownGuard)
-	}
+	a.sender.t3 = 0
+	a.shutdown.start(now, a.sender.rto.timeout(rtoMin))
 }
 
-// handleShutdown takes the far end's SHUTDOWN.
-func (a *Association) handleShutdown(now time.Time, body []byte) {
+// handleShutdown takes a SHUTDOWN.
+func (a *Association) handleShutdown(now instant, body []byte) {
 	if len(body) < 4 {
 		return
 	}
-	cum := chunkTSN(binary.BigEndian.Uint32(body))
-	if !cum.before(a.out.first-1) && cum.before(a.out.end) {
-		a.acknowledge(now, cum, nil)
+	if cum := chunkTSN(binary.BigEndian.Uint32(body)); a.sender.validCum(cum) {
+		delivered := a.sender.rate.delivered
+		a.acknowledged(now, a.sender.acknowledge(now, cum, nil, a.heartbeat.rtt), delivered)
 	}
 	switch a.state {
 	case StateEstablished, StateShutdownPending:
-		// RFC 9260 §9.2: no new data from the program; what is queued goes.
+		// RFC 9260 §9.2: Send takes no more; what is queued is still sent.
 		a.state = StateShutdownReceived
 	case StateShutdownSent:
-		// Both began at once: RFC 9260 §9.2.
+		// RFC 9260 §9.2: both ends began.
 		a.state = StateShutdownAckSent
-		a.sendShutdown, a.sendShutdownAck = false, true
-		a.timers.shutdown = now.Add(a.rto.timeout(rtoMin))
+		a.shutdown.resend(now, a.sender.rto.timeout(rtoMin))
 	case StateShutdownAckSent:
-		a.sendShutdownAck = true
+		a.shutdown.send = true
 	}
 }
 
@@ -99,31 +90,14 @@ func (a *Association) handleShutdownAck() {
 	if a.state != StateShutdownSent && a.state != StateShutdownAckSent {
 		return
 	}
-	a.reply(a.peerTag, []byte{byte(chunkShutdownComplete), 0, 0, 4})
+	a.outbox.reply(a.handshake.peerTag, []byte{byte(chunkShutdownComplete), 0, 0, 4})
 	a.end(Event{Kind: EventClosed})
 }
 
-// appendShutdown appends SHUTDOWN or SHUTDOWN ACK.
-func (a *Association) appendShutdown(w *packetWriter) {
-	if a.sendShutdown && w.room() >= 8 {
-		a.sendShutdown = false
-		b, start := beginChunk(w.b, chunkShutdown, 0)
-		w.b = endChunk(binary.BigEndian.AppendUint32(b, uint32(a.in.cum)), start)
+// shutdownTimeout sends the SHUTDOWN or SHUTDOWN ACK again.
+func (a *Association) shutdownTimeout(now instant) {
+	a.sender.rto.expired()
+	if !a.countErrors(1) {
+		a.shutdown.resend(now, a.sender.rto.timeout(rtoMin))
 	}
-	if a.sendShutdownAck && w.room() >= chunkHeaderSize {
-		a.sendShutdownAck = false
-		b, start := beginChunk(w.b, chunkShutdownAck, 0)
-		w.b = endChunk(b, start)
-	}
-}
-
-// shutdownTimeout sends SHUTDOWN or SHUTDOWN ACK again.
-func (a *Association) shutdownTimeout(now time.Time) {
-	a.rto.expired()
-	if a.countError() {
-		return
-	}
-	a.sendShutdown = a.state == StateShutdownSent
-	a.sendShutdownAck = a.state == StateShutdownAckSent
-	a.timers.shutdown = now.Add(a.rto.timeout(rtoMin))
 }

@@ -38,7 +38,3 @@ func (s *spares) get(n int) []byte {
 	}
 	return make([]byte, 0, n)
 }
-
-// Recycle gives the data of a message from Receive back, to be that of a later
-// one. The caller does not use it any more. It is never needed.
-func (a *Association) Recycle(b []byte) { a.reassembly.spares.put(b) }
