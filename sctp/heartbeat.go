@@ -24,16 +24,17 @@ const (
 // belongs to.
 type heartbeat struct {
 	received instant // when the last packet arrived
-	sentAt   instant // 0: none is under way
+	sentAt   instant // of the last HEARTBEAT; 0: none
 	timer    instant
 	nonce    uint64
 	rtt      time.Duration // measured since the last SACK; 0: none
 	send     bool
+	awaiting bool  // the last HEARTBEAT is not answered
 	asked    uint8 // consecutive calls of ask that had no answer
 }
 
-// ask has a HEARTBEAT measure the round-trip time. The intervals double as long as none
-// is answered.
+// ask has a HEARTBEAT measure the round-trip time, at most one in the timeout. The
+// intervals double as long as none is answered.
 func (h *heartbeat) ask(now instant, timeout time.Duration) {
 	if h.send || h.sentAt != 0 && now-h.sentAt < int64(timeout)<<h.asked {
 		return
@@ -43,7 +44,7 @@ func (h *heartbeat) ask(now instant, timeout time.Duration) {
 }
 
 // forget ignores the answer to the HEARTBEAT under way.
-func (h *heartbeat) forget() { h.sentAt, h.asked, h.rtt = 0, 0, 0 }
+func (h *heartbeat) forget() { h.sentAt, h.awaiting, h.asked, h.rtt = 0, false, 0, 0 }
 
 // timeout runs the timer and sets it again. idle says that the association is at rest.
 // unanswered says that the last HEARTBEAT was not answered within the interval.
@@ -58,7 +59,7 @@ func (h *heartbeat) timeout(now instant) (idle, unanswered bool) {
 			return true, false
 		}
 	}
-	unanswered = h.sentAt != 0
+	unanswered = h.awaiting
 	h.send = true
 	h.timer = now + int64(heartbeatInterval)
 	return true, unanswered
@@ -75,7 +76,7 @@ func (h *heartbeat) wanted(w *packetWriter) bool {
 
 // appendChunk appends a HEARTBEAT.
 func (h *heartbeat) appendChunk(now instant, w *packetWriter, nonce [8]byte) {
-	h.nonce, h.sentAt = binary.BigEndian.Uint64(nonce[:]), now
+	h.nonce, h.sentAt, h.awaiting = binary.BigEndian.Uint64(nonce[:]), now, true
 	b, start := beginChunk(w.b, chunkHeartbeat, 0)
 	w.b = endChunk(appendParam(b, paramHeartbeatInfo, nonce[:]), start)
 }
@@ -83,11 +84,11 @@ func (h *heartbeat) appendChunk(now instant, w *packetWriter, nonce [8]byte) {
 // answered takes the nonce of a HEARTBEAT ACK. ok is false if it answers no HEARTBEAT
 // under way.
 func (h *heartbeat) answered(now instant, nonce uint64) (rtt time.Duration, ok bool) {
-	if h.sentAt == 0 || nonce != h.nonce {
+	if !h.awaiting || nonce != h.nonce {
 		return 0, false
 	}
 	h.rtt = time.Duration(max(now-h.sentAt, 1))
-	h.sentAt, h.asked = 0, 0
+	h.awaiting, h.asked = false, 0
 	return h.rtt, true
 }
 

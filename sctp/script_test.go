@@ -321,7 +321,7 @@ func TestHeartbeat(t *testing.T) {
 		t.Errorf("info %x", body)
 	}
 	s.advanceToTimer()
-	for s.a.heartbeat.sentAt == 0 {
+	for !s.a.heartbeat.awaiting {
 		if pkt, ok := s.a.AppendPacket(s.now, nil, 1200); ok {
 			c, _, _ := nextChunk(pkt[12:])
 			info := append([]byte{byte(chunkHeartbeatAck), 0, 0, byte(len(c.whole))}, c.body...)
