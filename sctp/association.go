@@ -2,6 +2,7 @@ package sctp
 
 import (
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"io"
 	"time"
@@ -33,6 +34,34 @@ type Config struct {
 	// layers above keep; see Memory. 0: the receive window and DefaultReserve.
 	// A value below MinMemoryLimit counts as MinMemoryLimit.
 	MemoryLimit int
+}
+
+// announce returns what an INIT or INIT ACK announces.
+func (c *Config) announce(tag uint32, tsn chunkTSN, rwnd int) initParams {
+	return initParams{
+		tag: tag, aRwnd: uint32(rwnd), outStreams: maxStreams, inStreams: maxStreams, initialTSN: tsn,
+		forwardTSN: true, iData: !c.DisableInterleaving, reconfig: true, zeroChecksum: !c.DisableZeroChecksum,
+	}
+}
+
+// appendHeader appends the common header (RFC 9260 §3.1).
+func (c *Config) appendHeader(dst []byte, tag uint32) []byte {
+	return appendCommonHeader(dst, c.LocalPort, c.RemotePort, tag)
+}
+
+// accepts checks the length, ports and checksum of a packet.
+func (c *Config) accepts(pkt []byte) bool {
+	if len(pkt) < commonHeaderSize+chunkHeaderSize || len(pkt) > maxPacketSize {
+		return false
+	}
+	if binary.BigEndian.Uint16(pkt) != c.RemotePort || binary.BigEndian.Uint16(pkt[2:]) != c.LocalPort {
+		return false
+	}
+	sum := binary.LittleEndian.Uint32(pkt[8:])
+	if sum == 0 && !c.DisableZeroChecksum {
+		return true // RFC 9653: accepted, as announced in each INIT and INIT ACK
+	}
+	return sum == checksum(pkt)
 }
 
 // A Message is a user message (RFC 9260 §1.3) on a stream.
@@ -240,11 +269,8 @@ func (a *Association) Connect(now time.Time) {
 	a.handshake.begin(tag, tsn)
 	a.sender.out.reset(tsn)
 	a.state = StateCookieWait
-	a.handshake.send(t, stepInit, a.rtoHandshake())
+	a.handshake.send(t, stepInit, a.sender.rto.timeout(rtoMinHandshake))
 }
-
-// rtoHandshake returns the retransmission timeout of INIT and COOKIE ECHO.
-func (a *Association) rtoHandshake() time.Duration { return a.sender.rto.timeout(rtoMinHandshake) }
 
 // Send queues a message, whose data it copies. It may be called before the
 // association is established. The errors are ErrClosed, ErrStreamClosed,
@@ -288,7 +314,7 @@ func (a *Association) Receive() (m Message, ok bool) {
 func (a *Association) Release(now time.Time, n int) {
 	t := a.tick(now)
 	if a.receiver.release(t, n, a.sender.rto.srtt, a.sender.out.empty()) {
-		a.heartbeat.ask(t, a.rtoHandshake())
+		a.heartbeat.ask(t, a.sender.rto.timeout(rtoMinHandshake))
 	}
 	if a.state.handshakeDone() {
 		a.receiver.windowOpened()
@@ -430,14 +456,8 @@ func (a *Association) Stats() Stats {
 	s := a.sender.stats()
 	s.PacketsSent, s.PacketsReceived, s.PacketsDropped = a.outbox.sent, a.received, a.dropped
 	s.ReceiveWindow = a.memory.receiveWindow()
-	s.Interleaving, s.ZeroChecksum = a.receiver.interleaving(), a.zeroChecksum()
+	s.Interleaving, s.ZeroChecksum = a.receiver.interleaving(), a.handshake.peer.zeroChecksum
 	return s
-}
-
-// zeroChecksum reports whether packets are sent with a checksum of zero: both ends
-// have announced DTLS as their method of error detection (RFC 9653).
-func (a *Association) zeroChecksum() bool {
-	return a.handshake.peer.zeroChecksum && !a.cfg.DisableZeroChecksum
 }
 
 // NextEvent returns the next event, in order.

@@ -11,21 +11,8 @@ import "time"
 //	COOKIE-ECHOED      ←  COOKIE ACK
 //	ESTABLISHED
 
-const (
-	minRwnd      = 1500 // of an INIT or INIT ACK: RFC 9260 §3.3.2, §3.3.3
-	rwndTooSmall = "a_rwnd under 1500"
-
-	// usualInitAck is the length of an INIT ACK that reports no parameters.
-	usualInitAck = 120
-)
-
-// localParams returns what an INIT or INIT ACK of this end announces.
-func (a *Association) localParams(tag uint32, tsn chunkTSN) initParams {
-	return initParams{
-		tag: tag, aRwnd: uint32(a.memory.receiveWindow()), outStreams: maxStreams, inStreams: maxStreams, initialTSN: tsn,
-		forwardTSN: true, iData: !a.cfg.DisableInterleaving, reconfig: true, zeroChecksum: !a.cfg.DisableZeroChecksum,
-	}
-}
+// usualInitAck is the length of an INIT ACK that reports no parameters.
+const usualInitAck = 120
 
 // handleInit answers an INIT in any state. No state of it is kept: the state goes
 // into the cookie.
@@ -66,7 +53,7 @@ func (a *Association) handleInit(now instant, body []byte) {
 		a.dropped++ // the remote sends its INIT again
 		return
 	}
-	p := a.localParams(c.localTag, c.localTSN)
+	p := a.cfg.announce(c.localTag, c.localTSN, a.memory.receiveWindow())
 	// Announce zero checksums only if the remote does. Some implementations drop an
 	// INIT ACK with an unknown parameter, against RFC 9260 §3.2.1 (pion before 2024).
 	// They drop our INIT too, but their own makes the association.
@@ -114,7 +101,7 @@ func (a *Association) handleInitAck(now instant, body []byte) {
 		a.outbox.push(appendErrorChunk(nil, CauseUnrecognizedParams, ic.unrecognized))
 	}
 	h.retries, a.sender.rto.backoff = 0, 0
-	h.send(now, stepCookieEcho, a.rtoHandshake())
+	h.send(now, stepCookieEcho, a.sender.rto.timeout(rtoMinHandshake))
 }
 
 // refuseInitAck aborts the handshake. Where the INIT ACK has no tag, the ABORT
@@ -130,6 +117,7 @@ func (a *Association) refuseInitAck(tag uint32, code CauseCode, info []byte) {
 
 // takePeer adopts what the remote announced.
 func (a *Association) takePeer(p initParams) {
+	p.zeroChecksum = p.zeroChecksum && !a.cfg.DisableZeroChecksum
 	a.handshake.peer, a.handshake.peerTag = p, p.tag
 	interleaving := p.iData && !a.cfg.DisableInterleaving
 	a.sender.begin(a.cfg.CongestionControl, a.handshake.localTag, p.aRwnd, interleaving)
@@ -199,13 +187,6 @@ func (a *Association) restart(now instant, c *cookie) {
 	a.event(Event{Kind: EventRestarted})
 }
 
-// handleCookieAck ends the handshake (RFC 9260 §5.1 E).
-func (a *Association) handleCookieAck(now instant) {
-	if a.state == StateCookieEchoed { // or else discarded: RFC 9260 §5.2.5
-		a.establish(now)
-	}
-}
-
 // handleStaleCookie begins the handshake again (RFC 9260 §5.2.6).
 func (a *Association) handleStaleCookie(now instant) {
 	if a.state != StateCookieEchoed {
@@ -219,7 +200,7 @@ func (a *Association) handleStaleCookie(now instant) {
 	a.state = StateCookieWait
 	h.peer, h.peerTag, h.echo = initParams{}, 0, nil
 	a.sender.out.markAllLost()
-	h.send(now, stepInit, a.rtoHandshake())
+	h.send(now, stepInit, a.sender.rto.timeout(rtoMinHandshake))
 }
 
 // establish enters ESTABLISHED.
@@ -236,7 +217,7 @@ func (a *Association) establish(now instant) {
 func (a *Association) handshakeTimeout(now instant) {
 	h := &a.handshake
 	if h.step == stepInitSpared {
-		h.send(now, stepInit, a.rtoHandshake()) // the first INIT: none was lost
+		h.send(now, stepInit, a.sender.rto.timeout(rtoMinHandshake)) // the first INIT: none was lost
 		return
 	}
 	if !h.timeout(a.state) {
@@ -247,5 +228,5 @@ func (a *Association) handshakeTimeout(now instant) {
 	if a.state == StateCookieEchoed {
 		a.sender.out.markAllLost() // data that was sent with the last COOKIE ECHO goes with the next
 	}
-	h.timer = now + int64(a.rtoHandshake())
+	h.timer = now + int64(a.sender.rto.timeout(rtoMinHandshake))
 }

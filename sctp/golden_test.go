@@ -104,7 +104,7 @@ func associationsInEveryState(t testing.TB) (as []*Association, now time.Time) {
 			if state == StateCookieWait || state == StateCookieEchoed {
 				a.Connect(now)
 				if state == StateCookieEchoed {
-					a.takePeer(p.ends[1].localParams(1, 1))
+					a.takePeer(p.ends[1].cfg.announce(1, 1, p.ends[1].memory.receiveWindow()))
 				}
 			} else if state > StateCookieEchoed {
 				p.connect()

@@ -29,6 +29,11 @@ type initChunk struct {
 	unrecognized []byte // parameters to be reported, in their padded form
 }
 
+const (
+	minRwnd      = 1500 // of an INIT or INIT ACK: RFC 9260 §3.3.2, §3.3.3
+	rwndTooSmall = "a_rwnd under 1500"
+)
+
 var errMalformedInit = errors.New("sctp: malformed INIT")
 
 // parseInit reads the body of an INIT or INIT ACK.

@@ -10,7 +10,7 @@ import (
 func (a *Association) HandlePacket(now time.Time, pkt []byte) {
 	t := a.tick(now)
 	a.received++
-	if !a.acceptable(pkt) {
+	if !a.cfg.accepts(pkt) {
 		a.dropped++
 		return
 	}
@@ -50,21 +50,6 @@ func (a *Association) proceed(now instant) {
 		a.performReset(streams)
 	}
 	a.continueShutdown(now)
-}
-
-// acceptable checks the length, ports and checksum of a packet.
-func (a *Association) acceptable(pkt []byte) bool {
-	if len(pkt) < commonHeaderSize+chunkHeaderSize || len(pkt) > maxPacketSize {
-		return false
-	}
-	if binary.BigEndian.Uint16(pkt) != a.cfg.RemotePort || binary.BigEndian.Uint16(pkt[2:]) != a.cfg.LocalPort {
-		return false
-	}
-	sum := binary.LittleEndian.Uint32(pkt[8:])
-	if sum == 0 && !a.cfg.DisableZeroChecksum {
-		return true // RFC 9653: accepted, as announced in each INIT and INIT ACK
-	}
-	return sum == checksum(pkt)
 }
 
 // handleChunk processes one chunk. It reports whether the rest of the packet is to be
@@ -114,8 +99,10 @@ func (a *Association) handleTagged(now instant, c chunk) bool {
 	case chunkInitAck:
 		a.handleInitAck(now, c.body)
 		return false // RFC 9260 §6.10: never bundled
-	case chunkCookieAck:
-		a.handleCookieAck(now)
+	case chunkCookieAck: // RFC 9260 §5.1 E
+		if a.state == StateCookieEchoed { // or else discarded: RFC 9260 §5.2.5
+			a.establish(now)
+		}
 	case chunkError:
 		causeCodes(c.body, func(code CauseCode, _ []byte) {
 			if code == CauseStaleCookie {
@@ -139,7 +126,7 @@ func (a *Association) handleTagged(now instant, c chunk) bool {
 // established. Before, it is dropped (RFC 9260 §6).
 func (a *Association) handleEstablished(now instant, c chunk) bool {
 	if !a.state.handshakeDone() {
-		return a.handleUnknown(c, false)
+		return a.outbox.reportUnknown(c, false)
 	}
 	switch c.typ {
 	case chunkData, chunkIData:
@@ -155,22 +142,9 @@ func (a *Association) handleEstablished(now instant, c chunk) bool {
 	case chunkShutdownAck:
 		a.handleShutdownAck()
 	default:
-		return a.handleUnknown(c, true)
+		return a.outbox.reportUnknown(c, true)
 	}
 	return true
-}
-
-// handleUnknown does what the upper two bits of an unknown chunk's type demand (RFC 9260
-// §3.2).
-func (a *Association) handleUnknown(c chunk, report bool) bool {
-	switch c.typ {
-	case chunkData, chunkIData, chunkSack, chunkForwardTSN, chunkIForwardTSN, chunkReconfig, chunkShutdown, chunkShutdownAck:
-		return true // known, but without a meaning in this state
-	}
-	if report && c.typ&0x40 != 0 {
-		a.outbox.push(appendErrorChunk(nil, CauseUnrecognizedChunk, c.whole[:min(len(c.whole), maxReasonLength)]))
-	}
-	return c.typ&0x80 != 0
 }
 
 // handleData processes a DATA or I-DATA chunk.
@@ -234,7 +208,7 @@ func (a *Association) handleSack(now instant, body []byte) {
 func (a *Association) acknowledged(now instant, r ackOutcome, delivered int64) {
 	a.heartbeat.rtt = 0
 	if r.askRTT {
-		a.heartbeat.ask(now, a.rtoHandshake())
+		a.heartbeat.ask(now, a.sender.rto.timeout(rtoMinHandshake))
 	}
 	if r.progress {
 		a.pmtud.progress(now, delivered, a.sender.rto.srtt)
@@ -267,15 +241,27 @@ func (a *Association) handleReconfig(now instant, body []byte) {
 	}
 	a.gotRequest = a.gotRequest || c.request
 	for _, p := range c.params[:c.n] {
-		if p.typ == paramReconfigResponse {
-			a.handleResetResponse(now, p.body)
+		if p.typ != paramReconfigResponse {
+			r := a.reset.handle(p, a.receiver.in.cum, &a.handshake.peer.outStreams)
+			if r.perform {
+				a.performReset(r.streams)
+			}
+			a.outbox.push(r.response)
 			continue
 		}
-		r := a.reset.handle(p, a.receiver.in.cum, &a.handshake.peer.outStreams)
-		if r.perform {
-			a.performReset(r.streams)
+		streams, err, answered := a.reset.handleResponse(now, p.body, a.sender.out.first, a.sender.rto.timeout(rtoMin))
+		if answered {
+			a.errorCount = 0
 		}
-		a.outbox.push(r.response)
+		switch {
+		case streams == nil:
+		case err != nil:
+			a.sender.queue.resume(streams)
+			a.event(Event{Kind: EventResetFailed, Streams: streams, Err: err})
+		default:
+			a.sender.queue.forgetStreams(streams)
+			a.event(Event{Kind: EventResetDone, Streams: streams})
+		}
 	}
 }
 
@@ -283,21 +269,4 @@ func (a *Association) handleReconfig(now instant, body []byte) {
 func (a *Association) performReset(streams []uint16) {
 	a.receiver.reassembly.resetStreams(streams)
 	a.event(Event{Kind: EventStreamsReset, Streams: streams})
-}
-
-// handleResetResponse processes the answer to our reset request.
-func (a *Association) handleResetResponse(now instant, body []byte) {
-	streams, err, answered := a.reset.handleResponse(now, body, a.sender.out.first, a.sender.rto.timeout(rtoMin))
-	if answered {
-		a.errorCount = 0
-	}
-	switch {
-	case streams == nil:
-	case err != nil:
-		a.sender.queue.resume(streams)
-		a.event(Event{Kind: EventResetFailed, Streams: streams, Err: err})
-	default:
-		a.sender.queue.forgetStreams(streams)
-		a.event(Event{Kind: EventResetDone, Streams: streams})
-	}
 }

@@ -77,6 +77,28 @@ func (o *outbox) appendControl(w *packetWriter) {
 	}
 }
 
+// reportUnknown does what the upper two bits of an unknown chunk's type demand (RFC 9260
+// §3.2). It reports whether the rest of the packet is to be processed.
+func (o *outbox) reportUnknown(c chunk, report bool) bool {
+	switch c.typ {
+	case chunkData, chunkIData, chunkSack, chunkForwardTSN, chunkIForwardTSN, chunkReconfig, chunkShutdown, chunkShutdownAck:
+		return true // known, but without a meaning in this state
+	}
+	if report && c.typ&0x40 != 0 {
+		o.push(appendErrorChunk(nil, CauseUnrecognizedChunk, c.whole[:min(len(c.whole), maxReasonLength)]))
+	}
+	return c.typ&0x80 != 0
+}
+
+// finish completes a packet, with a checksum if sum is set.
+func (o *outbox) finish(b []byte, start int, sum bool) []byte {
+	o.sent++
+	if sum {
+		setChecksum(b[start:])
+	}
+	return b
+}
+
 // A packetWriter builds one packet.
 type packetWriter struct {
 	b     []byte
@@ -116,12 +138,12 @@ func (a *Association) AppendPacket(now time.Time, dst []byte, limit int) (b []by
 	if r, ok := a.outbox.nextReply(); ok {
 		// RFC 9653 §5.3 allows an INIT ACK without a checksum, but its receiver may
 		// not know the extension. So replies have one.
-		return a.finish(append(a.appendHeader(dst, r.tag), r.chunk...), len(dst), true), true
+		return a.outbox.finish(append(a.cfg.appendHeader(dst, r.tag), r.chunk...), len(dst), true), true
 	}
 	if a.handshake.step == stepInit {
 		a.handshake.initSent(t)
-		p := a.localParams(a.handshake.localTag, a.handshake.localTSN)
-		return a.finish(p.appendInitChunk(a.appendHeader(dst, 0)), len(dst), true), true
+		p := a.cfg.announce(a.handshake.localTag, a.handshake.localTSN, a.memory.receiveWindow())
+		return a.outbox.finish(p.appendInitChunk(a.cfg.appendHeader(dst, 0)), len(dst), true), true
 	}
 	if a.state < StateCookieEchoed || a.state == StateCookieEchoed && a.handshake.step != stepCookieEcho {
 		return dst, false
@@ -129,8 +151,8 @@ func (a *Association) AppendPacket(now time.Time, dst []byte, limit int) (b []by
 	if b, ok := a.appendProbe(t, dst, base); ok {
 		return b, true
 	}
-	w := packetWriter{b: a.appendHeader(dst, a.handshake.peerTag), start: len(dst), limit: limit, chunk: min(base, limit) - commonHeaderSize}
-	sum := !a.zeroChecksum()
+	w := packetWriter{b: a.cfg.appendHeader(dst, a.handshake.peerTag), start: len(dst), limit: limit, chunk: min(base, limit) - commonHeaderSize}
+	sum := !a.handshake.peer.zeroChecksum
 	if a.handshake.step == stepCookieEcho {
 		// RFC 9260 §5.1 C: COOKIE ECHO is the first chunk; data may follow it.
 		a.handshake.step, sum = stepWait, true
@@ -145,21 +167,7 @@ func (a *Association) AppendPacket(now time.Time, dst []byte, limit int) (b []by
 	if w.empty() {
 		return dst, false
 	}
-	return a.finish(w.b, w.start, sum), true
-}
-
-// appendHeader appends the common header (RFC 9260 §3.1).
-func (a *Association) appendHeader(dst []byte, tag uint32) []byte {
-	return appendCommonHeader(dst, a.cfg.LocalPort, a.cfg.RemotePort, tag)
-}
-
-// finish completes a packet.
-func (a *Association) finish(b []byte, start int, sum bool) []byte {
-	a.outbox.sent++
-	if sum {
-		setChecksum(b[start:])
-	}
-	return b
+	return a.outbox.finish(w.b, w.start, sum), true
 }
 
 // appendControl appends the control chunks of an established association.
@@ -175,28 +183,23 @@ func (a *Association) appendControl(now instant, w *packetWriter) {
 	}
 	if a.heartbeat.wanted(w) {
 		var nonce [8]byte
-		if a.random(nonce[:]) { // or else the next interval tries again
+		if readRandom(a.cfg.Rand, nonce[:]) { // or else the next interval tries again
 			a.heartbeat.appendChunk(now, w, nonce)
 		}
 	}
 	a.sender.appendForwardTSN(now, w)
-	if drained := a.sender.queue.drained; len(drained) > 0 && a.reset.idle() {
-		n := min(len(drained), maxResetStreams)
-		a.startReset(drained[:n])
-		a.sender.queue.dropDrained(n)
+	if a.reset.idle() {
+		streams := a.sender.queue.takeDrained(maxResetStreams)
+		switch {
+		case streams == nil:
+		case a.handshake.peer.reconfig:
+			a.reset.start(streams, a.sender.out.end-1)
+		default:
+			a.sender.queue.resume(streams)
+			a.event(Event{Kind: EventResetFailed, Streams: streams, Err: ErrNoStreamReset})
+		}
 	}
 	a.reset.appendRequest(now, w, a.sender.rto.timeout(rtoMin))
-}
-
-// startReset begins to reset outgoing streams on which nothing is in flight.
-func (a *Association) startReset(streams []uint16) {
-	if !a.handshake.peer.reconfig {
-		streams = append([]uint16(nil), streams...)
-		a.sender.queue.resume(streams)
-		a.event(Event{Kind: EventResetFailed, Streams: streams, Err: ErrNoStreamReset})
-		return
-	}
-	a.reset.start(streams, a.sender.out.end-1)
 }
 
 // appendProbe appends the packet of the path MTU probe that is due.
@@ -205,10 +208,10 @@ func (a *Association) appendProbe(now instant, dst []byte, limit int) (b []byte,
 		return dst, false
 	}
 	var nonce [8]byte
-	if !a.random(nonce[:]) {
+	if !readRandom(a.cfg.Rand, nonce[:]) {
 		a.pmtud.postpone(now)
 		return dst, false
 	}
-	b = a.pmtud.appendProbe(now, a.appendHeader(dst, a.handshake.peerTag), len(dst), limit, nonce, a.sender.rto.timeout(rtoMin))
-	return a.finish(b, len(dst), !a.zeroChecksum()), true
+	b = a.pmtud.appendProbe(now, a.cfg.appendHeader(dst, a.handshake.peerTag), len(dst), limit, nonce, a.sender.rto.timeout(rtoMin))
+	return a.outbox.finish(b, len(dst), !a.handshake.peer.zeroChecksum), true
 }

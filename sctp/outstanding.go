@@ -2,9 +2,9 @@ package sctp
 
 import "encoding/binary"
 
-// A sentChunk is a chunk that was sent and not yet acknowledged cumulatively.
+// A sentChunk is a chunk that was sent and is not acknowledged cumulatively.
 type sentChunk struct {
-	sendStamp               // of the last time it was sent
+	sendStamp               // of its last transmission
 	msg         *outMessage // nil: nothing is at this TSN
 	offset      uint32
 	size        uint16
@@ -14,46 +14,45 @@ type sentChunk struct {
 	msgPrev     chunkTSN // the chunk of the same message before this one
 	flags       uint8    // of the chunk on the wire
 	state       chunkState
-	reneged     bool // was acknowledged by a gap block, and sent again all the same
+	reneged     bool // the remote has dropped it once after a gap block acknowledged it
 }
 
-// A sendStamp is what was so when a chunk was sent. Times are nanoseconds of
-// the association's clock. From delivered on it is for measuring the rate of
-// delivery, see rateSampler.
+// A sendStamp records the state of the sender when a chunk was sent. The fields from
+// delivered on are for rateSampler.
 type sendStamp struct {
-	at          int64
+	at          instant
 	order       sendOrder // of its packet
 	inFlight    uint32    // bytes, this chunk included
 	delivered   int64
-	deliveredAt int64
-	firstAt     int64
+	deliveredAt instant
+	firstAt     instant
 	appLimited  bool
 }
 
-// A sendOrder counts packets with data in the order in which they were sent.
+// A sendOrder numbers packets with data in the order of sending.
 type sendOrder uint32
 
 // before reports whether o was sent before p.
 func (o sendOrder) before(p sendOrder) bool { return int32(o-p) < 0 }
 
-// since is how many packets after p came until o was sent.
+// since returns how many packets after p packet o was sent.
 func (o sendOrder) since(p sendOrder) int { return int(int32(o - p)) }
 
 type chunkState uint8
 
 const (
 	chunkInFlight  chunkState = iota
-	chunkLost                 // to be sent again
-	chunkGapAcked             // acknowledged, but the far end may renege
+	chunkLost                 // to be retransmitted
+	chunkGapAcked             // acknowledged by a gap block; the remote may renege
 	chunkAbandoned            // RFC 3758 §3.5
 )
 
 const minOutstandingRing = 2 // chunks; most connections have one or two at a time
 
-// outstanding is the queue of chunks that await acknowledgement: a ring by
-// TSN, through it a list of those in flight in the order of sending, and sets
-// of the missing and the lost ones. What a SACK costs is in proportion to what
-// it says that is new; loss detection looks at the head of the list only.
+// outstanding is the queue of chunks that await acknowledgement: a ring by TSN, a list
+// of the chunks in flight in the order of sending, and sets of the missing and of the
+// lost chunks. The work for a SACK is in proportion to what it newly acknowledges. Loss
+// detection looks only at the head of the list.
 type outstanding struct {
 	first, end chunkTSN // chunks first ≤ TSN < end
 	ring       []sentChunk
@@ -68,7 +67,7 @@ type outstanding struct {
 
 	change pathChange
 
-	limited []*outMessage // that may be given up, and have lost chunks
+	limited []*outMessage // partially reliable messages with lost chunks
 }
 
 func (o *outstanding) reset(initial chunkTSN) { *o = outstanding{first: initial, end: initial} }
@@ -79,11 +78,11 @@ func (o *outstanding) len() int { return o.end.minus(o.first) }
 
 func (o *outstanding) full() bool { return o.len() >= maxTSNWindow-1 }
 
-// listed is how many chunks are missing: in flight, or lost.
+// listed returns how many chunks are missing: in flight, or lost.
 func (o *outstanding) listed() int { return o.flying + o.lost }
 
-// packets is a bound of how many packets are in flight: how many were sent since
-// the oldest of them.
+// packets returns an upper bound of the packets in flight: how many were sent since the
+// oldest.
 func (o *outstanding) packets() int {
 	if o.flying == 0 {
 		return 0
@@ -110,7 +109,7 @@ func (o *outstanding) push(m *outMessage, offset, size int, flags uint8, stamp s
 	return tsn
 }
 
-// fly puts a chunk at the end of the list of those in flight.
+// fly appends a chunk to the list of chunks in flight.
 func (o *outstanding) fly(tsn chunkTSN, c *sentChunk, stamp sendStamp) {
 	c.state = chunkInFlight
 	if o.flying == 0 {
@@ -126,7 +125,7 @@ func (o *outstanding) fly(tsn chunkTSN, c *sentChunk, stamp sendStamp) {
 	c.inFlight = uint32(o.bytes)
 }
 
-// land takes a chunk off that list.
+// land removes a chunk from the list of chunks in flight.
 func (o *outstanding) land(tsn chunkTSN, c *sentChunk) {
 	o.leaveOldPath(tsn, c)
 	o.bytes -= int(c.size)
@@ -162,14 +161,14 @@ func (o *outstanding) grow() {
 	}
 }
 
-// trim gives the memory of an empty queue back.
+// trim releases the memory of an empty queue.
 func (o *outstanding) trim() {
 	if o.empty() {
 		o.ring, o.missing, o.lostSet, o.limited = nil, nil, nil, nil
 	}
 }
 
-// settle takes a missing chunk into a state in which it is not.
+// settle changes a missing chunk to a state in which it is not missing.
 func (o *outstanding) settle(tsn chunkTSN, c *sentChunk, s chunkState) {
 	if c.state == chunkLost {
 		o.lost--
@@ -181,13 +180,13 @@ func (o *outstanding) settle(tsn chunkTSN, c *sentChunk, s chunkState) {
 	c.state = s
 }
 
-// markLost takes a chunk out of flight.
+// markLost declares a chunk in flight lost.
 func (o *outstanding) markLost(tsn chunkTSN, c *sentChunk) {
 	o.land(tsn, c)
 	o.noteLost(tsn, c)
 }
 
-// noteLost puts a chunk that is not in flight among those to be sent again.
+// noteLost adds a chunk that is not in flight to the lost ones.
 func (o *outstanding) noteLost(tsn chunkTSN, c *sentChunk) {
 	c.state = chunkLost
 	if o.lost == 0 || tsn.before(o.lostFrom) {
@@ -204,21 +203,20 @@ func (o *outstanding) noteLost(tsn chunkTSN, c *sentChunk) {
 	}
 }
 
-// markAllLost takes every chunk out of flight (RFC 9260 §6.3.3).
+// markAllLost declares every chunk in flight lost (RFC 9260 §6.3.3).
 func (o *outstanding) markAllLost() {
 	for o.flying > 0 {
 		o.markLost(o.head, o.at(o.head))
 	}
 }
 
-// reneged reports whether the remote dropped what it had acknowledged in a gap
-// block (RFC 9260 §6.2.1): a chunk that was received would have moved the
-// cumulative TSN.
+// reneged reports whether the remote has dropped a chunk that a gap block acknowledged
+// (RFC 9260 §6.2.1). Otherwise the chunk would have moved the cumulative TSN.
 func (o *outstanding) reneged() bool { return !o.empty() && o.at(o.first).state == chunkGapAcked }
 
-// renege puts every chunk that is acknowledged by a gap block among the lost. It
-// returns false where the remote had one of them sent again before: then it could
-// have everything sent any number of times.
+// renege declares every chunk that a gap block acknowledged lost. It reports false if the
+// remote has dropped one of them before: then it could cause any number of
+// retransmissions.
 func (o *outstanding) renege() bool {
 	for tsn := o.first; tsn != o.end; tsn++ {
 		c := o.at(tsn)
@@ -236,7 +234,7 @@ func (o *outstanding) renege() bool {
 	return true
 }
 
-// firstLost is the lowest TSN that is to be sent again; there must be one.
+// firstLost returns the lost chunk with the lowest TSN. There must be one.
 func (o *outstanding) firstLost() (chunkTSN, *sentChunk) {
 	if o.lostFrom.before(o.first) {
 		o.lostFrom = o.first
@@ -245,7 +243,7 @@ func (o *outstanding) firstLost() (chunkTSN, *sentChunk) {
 	return o.lostFrom, o.at(o.lostFrom)
 }
 
-// resent puts a lost chunk in flight again.
+// resent notes that a lost chunk is sent again.
 func (o *outstanding) resent(tsn chunkTSN, c *sentChunk, stamp sendStamp) {
 	o.lost--
 	o.lostSet.remove(tsn)
@@ -255,23 +253,23 @@ func (o *outstanding) resent(tsn chunkTSN, c *sentChunk, stamp sendStamp) {
 	o.fly(tsn, c, stamp)
 }
 
-// An ackResult is what a SACK told that is new.
+// An ackResult is what a SACK newly acknowledged.
 type ackResult struct {
-	acked       int // bytes
-	any         bool
+	acked       int  // bytes
+	any         bool // a chunk
 	cumAdvanced bool
-	newest      sendStamp // of the chunk acknowledged that was sent last
+	newest      sendStamp // of the chunk sent last whose last transmission was surely acknowledged
 	retransmits uint16    // of that chunk
-	valid       bool      // there is one that was surely acknowledged by its last sending
-	oldest      sendOrder // the first packet, among those not sent twice, that was acknowledged only now
+	valid       bool      // there is such a chunk
+	oldest      sendOrder // the first packet among those sent once
 	hasOldest   bool
 	spurious    int  // chunks that were taken for lost and were not
-	tooSoon     bool // … some of them sent again so recently that the acknowledgement must be of the sending before, or the path has become shorter
+	tooSoon     bool // a chunk was last sent after early: an earlier transmission was acknowledged, or the path has become shorter
 
-	moved  int        // bytes of those acknowledged that took the old path
-	change pathChange // … what tells them
+	moved  int        // bytes acknowledged that took the old path
+	change pathChange // … how to recognize them
 
-	early int64 // a chunk sent again after this cannot have been acknowledged yet
+	early instant // an acknowledgement cannot be of a transmission after this
 }
 
 func (r *ackResult) note(c *sentChunk) {
@@ -285,7 +283,7 @@ func (r *ackResult) note(c *sentChunk) {
 		r.oldest, r.hasOldest = c.order, true
 	}
 	if c.state == chunkLost || c.retransmits > 0 && c.at > r.early {
-		r.spurious++ // it is what was sent before that has arrived
+		r.spurious++ // an earlier transmission has arrived
 		r.tooSoon = r.tooSoon || c.state != chunkLost
 		return
 	}
@@ -294,10 +292,10 @@ func (r *ackResult) note(c *sentChunk) {
 	}
 }
 
-// ack takes the cumulative TSN and the gap blocks of a SACK. Messages of which no
-// chunk is left here are released to q. What was sent again after the time early
-// is not yet acknowledged by that.
-func (o *outstanding) ack(cum chunkTSN, blocks []byte, early int64, q *sendQueue) (r ackResult) {
+// ack processes the cumulative TSN and the valid gap blocks of a SACK. Messages without
+// outstanding chunks are released to q. An acknowledgement cannot be of a transmission
+// after early.
+func (o *outstanding) ack(cum chunkTSN, blocks []byte, early instant, q *sendQueue) (r ackResult) {
 	r.early, r.change = early, o.change
 	for !o.empty() && !o.first.after(cum) {
 		tsn, c := o.first, o.at(o.first)
@@ -323,10 +321,10 @@ func (o *outstanding) ack(cum chunkTSN, blocks []byte, early int64, q *sendQueue
 	return r
 }
 
-// validGaps reports whether gap blocks are in order, apart from each other, and
-// of chunks that were sent (RFC 9260 §3.3.4). The TSN after the cumulative one
-// was not received, so that the least start is 2. In this form they cost no more
-// than the chunks that they name.
+// validGaps reports whether gap blocks are in order, do not touch, and acknowledge only
+// chunks that were sent (RFC 9260 §3.3.4). The smallest start is 2, because the TSN after
+// the cumulative one was not received. Then processing the blocks costs no more than the
+// chunks that they acknowledge.
 func (o *outstanding) validGaps(cum chunkTSN, blocks []byte) bool {
 	prevEnd := 1
 	for ; len(blocks) >= 4; blocks = blocks[4:] {
@@ -339,7 +337,7 @@ func (o *outstanding) validGaps(cum chunkTSN, blocks []byte) bool {
 	return true
 }
 
-// ackBlocks takes valid gap blocks.
+// ackBlocks processes valid gap blocks.
 func (o *outstanding) ackBlocks(cum chunkTSN, blocks []byte, r *ackResult) {
 	for ; len(blocks) >= 4 && o.listed() > 0; blocks = blocks[4:] {
 		tsn, stop := cum+chunkTSN(binary.BigEndian.Uint16(blocks)), cum+chunkTSN(binary.BigEndian.Uint16(blocks[2:]))+1
@@ -352,7 +350,7 @@ func (o *outstanding) ackBlocks(cum chunkTSN, blocks []byte, r *ackResult) {
 	}
 }
 
-// abandon gives up every chunk of a message (RFC 3758 §3.5 A3).
+// abandon abandons every chunk of a message (RFC 3758 §3.5 A3).
 func (o *outstanding) abandon(m *outMessage) {
 	m.abandoned = true
 	tsn := m.lastTSN

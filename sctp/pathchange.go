@@ -34,7 +34,7 @@ func (a *Association) ChangePath(now time.Time) {
 	a.sender.changePath(t, a.pmtud.limit, a.cfg.CongestionControl, a.handshake.localTag)
 	a.heartbeat.forget() // its answer would show the old round trip
 	if !a.sender.out.empty() {
-		a.heartbeat.ask(t, a.rtoHandshake())
+		a.heartbeat.ask(t, a.sender.rto.timeout(rtoMinHandshake))
 	}
 	a.pmtud.restart(t, a.pmtud.most)
 }

@@ -85,7 +85,7 @@ func (r *streamReset) idle() bool { return r.request == nil }
 
 // start makes a request to reset streams. last is the last TSN assigned.
 func (r *streamReset) start(streams []uint16, last chunkTSN) {
-	r.request, r.lastTSN, r.send = slices.Clone(streams), last, true
+	r.request, r.lastTSN, r.send = streams, last, true
 }
 
 // appendRequest appends the request that is to be sent. If it does not fit it goes into

@@ -93,11 +93,3 @@ func (a *Association) handleShutdownAck() {
 	a.outbox.reply(a.handshake.peerTag, []byte{byte(chunkShutdownComplete), 0, 0, 4})
 	a.end(Event{Kind: EventClosed})
 }
-
-// shutdownTimeout sends the SHUTDOWN or SHUTDOWN ACK again.
-func (a *Association) shutdownTimeout(now instant) {
-	a.sender.rto.expired()
-	if !a.countErrors(1) {
-		a.shutdown.resend(now, a.sender.rto.timeout(rtoMin))
-	}
-}

@@ -41,7 +41,10 @@ func (a *Association) Advance(now time.Time) {
 		a.heartbeatTimeout(t)
 	}
 	if due(t, &a.shutdown.timer) {
-		a.shutdownTimeout(t)
+		s.rto.expired()
+		if !a.countErrors(1) {
+			a.shutdown.resend(t, s.rto.timeout(rtoMin))
+		}
 	}
 	if due(t, &a.shutdown.guard) {
 		a.abort(faultOf(CauseUserAbort, "shutdown takes too long")) // RFC 9260 §9.2
@@ -112,7 +115,3 @@ func (a *Association) LossTimerDue(now time.Time) bool {
 func (a *Association) SuppressLossDetection(now time.Time) {
 	a.sender.suppressLossDetection(a.clock.at(now))
 }
-
-// random fills b from the random source. It reports whether that succeeded. A chunk that
-// needs random bytes is not sent without them.
-func (a *Association) random(b []byte) bool { return readRandom(a.cfg.Rand, b) }

@@ -6,10 +6,9 @@ import (
 )
 
 const (
-	// maxTSNWindow bounds how far beyond the cumulative TSN a received chunk
-	// may be, and how many chunks of ours may be outstanding. A gap block
-	// reaches 65535 TSNs (RFC 9260 §3.3.4); half of that keeps the stream
-	// sequence numbers of all chunks between comparable.
+	// maxTSNWindow bounds how far a received chunk may be beyond the cumulative TSN, and
+	// how many sent chunks may be outstanding. A gap block reaches 65535 TSNs (RFC 9260
+	// §3.3.4). Half of that keeps the stream sequence numbers of these chunks comparable.
 	maxTSNWindow = 1 << 15
 
 	minTrackerBits = 256
@@ -18,17 +17,16 @@ const (
 	maxDuplicates = 16
 )
 
-// A tracker knows which TSNs were received (RFC 9260 §6.2). It is a bit for
-// each TSN after the cumulative one, in a ring, so that no order of arrival
-// costs more than another.
+// A tracker records which TSNs were received (RFC 9260 §6.2), in a ring with a bit for
+// each TSN after the cumulative one. So no order of arrival costs more than another.
 type tracker struct {
-	cum     chunkTSN // all up to here were received
+	cum     chunkTSN // the cumulative TSN: all up to here were received
 	highest chunkTSN // the highest received
-	ring    []uint64 // nil while there is no gap
+	ring    []uint64 // nil until there was a gap
 	dups    []chunkTSN
 }
 
-// reset begins at the TSN that the far end announced.
+// reset begins at the TSN that the remote announced.
 func (t *tracker) reset(initial chunkTSN) {
 	*t = tracker{cum: initial - 1, highest: initial - 1}
 }
@@ -48,10 +46,10 @@ func (t *tracker) has(tsn chunkTSN) bool {
 	return t.ring[i/64]&(1<<(i%64)) != 0
 }
 
-// inWindow reports whether tsn is near enough to be tracked.
+// inWindow reports whether tsn is close enough to be recorded.
 func (t *tracker) inWindow(tsn chunkTSN) bool { return tsn.minus(t.cum) < maxTSNWindow }
 
-// add notes the receipt of tsn, which is new and in the window.
+// add records the receipt of tsn, which is new and in the window.
 func (t *tracker) add(tsn chunkTSN) {
 	if tsn == t.cum+1 && !t.gaps() {
 		t.cum, t.highest = tsn, tsn
@@ -66,15 +64,14 @@ func (t *tracker) add(tsn chunkTSN) {
 	t.advance()
 }
 
-// duplicate notes that tsn came again, for the next SACK.
+// duplicate records for the next SACK that tsn arrived again.
 func (t *tracker) duplicate(tsn chunkTSN) {
 	if len(t.dups) < maxDuplicates {
 		t.dups = append(t.dups, tsn)
 	}
 }
 
-// forward moves the cumulative TSN on: the TSNs up to cum will never come
-// (RFC 3758 §3.6).
+// forward moves the cumulative TSN to cum (RFC 3758 §3.6).
 func (t *tracker) forward(cum chunkTSN) {
 	if !cum.before(t.highest) {
 		if t.gaps() {
@@ -93,7 +90,7 @@ func (t *tracker) forward(cum chunkTSN) {
 	t.advance()
 }
 
-// advance moves the cumulative TSN over what was received.
+// advance moves the cumulative TSN over received TSNs.
 func (t *tracker) advance() {
 	for t.cum != t.highest {
 		i := t.index(t.cum + 1)
@@ -105,7 +102,7 @@ func (t *tracker) advance() {
 	}
 }
 
-// trim gives memory back when nothing is missing.
+// trim releases memory if nothing is missing.
 func (t *tracker) trim() {
 	if !t.gaps() {
 		t.ring = nil
@@ -139,8 +136,8 @@ func (t *tracker) grow(n int) {
 	}
 }
 
-// find is the first TSN from tsn on, up to the one after the highest, whose
-// bit is as wanted. Beyond the highest every bit is clear.
+// find returns the first TSN from tsn on whose bit equals want, or else the one after the
+// highest. Beyond the highest every bit is clear.
 func (t *tracker) find(tsn chunkTSN, want bool) chunkTSN {
 	end := t.highest + 1
 	for tsn.before(end) {
@@ -161,8 +158,8 @@ func (t *tracker) find(tsn chunkTSN, want bool) chunkTSN {
 	return tsn
 }
 
-// appendSack appends a SACK chunk (RFC 9260 §3.3.4) with as many gap blocks as
-// fit into room bytes, and forgets the duplicates that it reports.
+// appendSack appends a SACK chunk (RFC 9260 §3.3.4) with as many gap blocks as fit into
+// room bytes, and with the duplicates since the last one.
 func (t *tracker) appendSack(b []byte, aRwnd uint32, room int) []byte {
 	b, start := beginChunk(b, chunkSack, 0)
 	b = binary.BigEndian.AppendUint32(b, uint32(t.cum))
