@@ -1,7 +1,7 @@
 package sctp
 
-// A queue is first in, first out, in a ring that grows and is given back by
-// trim. The zero value is empty.
+// A queue is a FIFO queue in a ring that grows. trim releases its memory. The zero value
+// is empty.
 type queue[T any] struct {
 	ring []T // its length is a power of two
 	head uint
@@ -35,7 +35,7 @@ func (q *queue[T]) pop() (v T, ok bool) {
 	return v, true
 }
 
-// trim gives the memory of an empty queue back.
+// trim releases the memory of an empty queue.
 func (q *queue[T]) trim() {
 	if q.n == 0 {
 		*q = queue[T]{}

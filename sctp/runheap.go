@@ -1,15 +1,14 @@
 package sctp
 
-// A runHeap is a heap of incomplete runs, of which first come those that a
-// FORWARD TSN names first. A far end may have hundreds of thousands of runs under
-// way, and each of its packets may skip one: to look at them all each time would
-// cost it 28 bytes, and us 14 ms.
+// A runHeap is a heap of runs in the order in which FORWARD TSNs skip them. A remote may
+// have hundreds of thousands of runs under way and skip one with each packet. Without the
+// heap, 28 bytes of the remote would cost 14 ms.
 type runHeap struct {
 	runs  []*run
-	byTSN bool // of DATA chunks, by the first TSN; else by the number of the message
+	byTSN bool // ordered by the first TSN (DATA chunks), or else by the message's number
 }
 
-// before is the order of the heap.
+// before reports whether u is skipped before v.
 func (h *runHeap) before(o messageOrder, u, v *run) bool {
 	if h.byTSN {
 		return chunkTSN(u.first.pos).before(chunkTSN(v.first.pos))
@@ -17,7 +16,7 @@ func (h *runHeap) before(o messageOrder, u, v *run) bool {
 	return o.before(u.first.seq, v.first.seq)
 }
 
-// at is where in the heap a run is.
+// at returns the index of a run in the heap.
 func (h *runHeap) at(u *run) *int {
 	if h.byTSN {
 		return &u.atTSN
@@ -25,7 +24,7 @@ func (h *runHeap) at(u *run) *int {
 	return &u.atSeq
 }
 
-// top is the first run; nil: there is none.
+// top returns the first run, or nil.
 func (h *runHeap) top() *run {
 	if len(h.runs) == 0 {
 		return nil
@@ -39,7 +38,7 @@ func (h *runHeap) add(o messageOrder, u *run) {
 	h.up(o, len(h.runs)-1)
 }
 
-// remove takes a run out, if it is there.
+// remove removes a run if it is in the heap.
 func (h *runHeap) remove(o messageOrder, u *run) {
 	i, last := *h.at(u), len(h.runs)-1
 	if i > last || h.runs[i] != u {
