@@ -43,8 +43,7 @@ func TestUsrsctpEcho(t *testing.T) {
 	}
 }
 
-// echoAll connects, sends messages of many sizes, wants them back, and shuts
-// down.
+// echoAll connects, sends messages of many sizes, expects them back, and shuts down.
 func echoAll(t *testing.T, conn *net.UDPConn, server *net.UDPAddr, interleaving bool) {
 	a := NewAssociation(Config{LocalPort: 5001, RemotePort: 7, DisableZeroChecksum: true, DisableInterleaving: !interleaving})
 	a.Connect(time.Now())

@@ -7,9 +7,8 @@ import (
 	"time"
 )
 
-// A FORWARD TSN that was lost goes again when a SACK shows that it was, not
-// when the retransmission timer runs out: what comes later on the stream waits
-// for it.
+// A lost FORWARD TSN is sent again when a SACK shows its loss, not only when the
+// retransmission timer expires: later messages on the stream wait for it.
 func TestLostForwardTSN(t *testing.T) {
 	for _, cfg := range []Config{{}, {DisableInterleaving: true}} {
 		p := newPair(t, 1, cfg, cfg)
@@ -50,9 +49,9 @@ func TestLostForwardTSN(t *testing.T) {
 	}
 }
 
-// One FORWARD TSN skips several gaps, over what the remote has acknowledged between
-// them, but not over a message that is reliable, which the remote may still drop
-// (RFC 9260 §6.2.1). It names only the messages that are given up.
+// One FORWARD TSN skips several gaps, and the chunks between them that the remote has
+// acknowledged. It does not skip a reliable message, which the remote may still drop
+// (RFC 9260 §6.2.1). It names only abandoned messages.
 func TestForwardTSNSkipsSeveralGaps(t *testing.T) {
 	for _, reliable := range []bool{false, true} {
 		s := newScript(t, byte(chunkForwardTSN))
@@ -72,7 +71,7 @@ func TestForwardTSNSkipsSeveralGaps(t *testing.T) {
 		if reliable {
 			wantTSN, wantStreams = first+2, []uint16{2}
 		}
-		body := s.want("given up", chunkForwardTSN)
+		body := s.want("abandoned", chunkForwardTSN)
 		var streams []uint16
 		for e := body[4:]; len(e) >= 4; e = e[4:] {
 			streams = append(streams, binary.BigEndian.Uint16(e))

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// A golden is a packet that a browser or another stack sent.
+// A golden is a packet that a browser or another implementation sent.
 type golden struct {
 	connection, sender, kind string
 	packet                   []byte
@@ -40,8 +40,8 @@ func goldenPackets(t testing.TB) (gs []golden) {
 	return gs
 }
 
-// Every packet of others has the checksum that we compute, or zero where it
-// was negotiated, and is cut into chunks to its last byte.
+// Every golden packet has the checksum that we compute, or zero if that was negotiated,
+// and is split into chunks completely.
 func TestGoldenPacketsParse(t *testing.T) {
 	for _, g := range goldenPackets(t) {
 		if sum := binary.LittleEndian.Uint32(g.packet[8:]); sum != 0 && sum != checksum(g.packet) {
@@ -64,8 +64,8 @@ func TestGoldenPacketsParse(t *testing.T) {
 	}
 }
 
-// An INIT of each browser is answered so that the handshake can be finished
-// by whoever holds the tag.
+// An INIT of each browser is answered so that a remote with the tag can finish the
+// handshake.
 func TestGoldenInitsAreAnswered(t *testing.T) {
 	for _, g := range goldenPackets(t) {
 		if g.kind != "INIT" {
@@ -93,7 +93,8 @@ func TestGoldenInitsAreAnswered(t *testing.T) {
 	}
 }
 
-// associationsInEveryState makes one of each, with and without interleaving.
+// associationsInEveryState returns an association in each state, with and without
+// interleaving.
 func associationsInEveryState(t testing.TB) (as []*Association, now time.Time) {
 	now = time.Unix(1e9, 0)
 	for state := StateClosed; state <= StateShutdownAckSent; state++ {
@@ -120,8 +121,8 @@ func associationsInEveryState(t testing.TB) (as []*Association, now time.Time) {
 	return as, now.Add(2 * time.Second)
 }
 
-// feed gives a chunk sequence to an association as if the far end had sent it,
-// and lets it answer and run its timers.
+// feed hands chunks to an association as if the remote had sent them, and lets it answer
+// and run its timers.
 func feed(a *Association, now time.Time, chunks []byte) {
 	tag := a.handshake.localTag
 	if len(chunks) > 0 && chunkType(chunks[0]) == chunkInit {
@@ -185,8 +186,8 @@ func appendInts(b []byte, words ...uint32) []byte {
 	return b
 }
 
-// FuzzReassembly cuts messages into fragments, gives them in any order, some
-// twice, and wants each message once and whole.
+// FuzzReassembly cuts messages into fragments, delivers them in any order, some twice,
+// and expects each message once and complete.
 func FuzzReassembly(f *testing.F) {
 	f.Add([]byte{5, 1, 9, 200, 3, 3, 7}, uint64(1), true)
 	f.Add([]byte{1, 1, 1, 90}, uint64(2), false)
@@ -253,8 +254,8 @@ func FuzzReassembly(f *testing.F) {
 	})
 }
 
-// FuzzOutstanding gives random SACKs to the queue of sent chunks and compares
-// it with a simple model.
+// FuzzOutstanding gives random SACKs to the queue of outstanding chunks and compares it
+// with a simple model.
 func FuzzOutstanding(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 1, 2, 1, 1, 0, 2, 3, 9})
 	f.Fuzz(func(t *testing.T, cmds []byte) {
@@ -315,7 +316,7 @@ func FuzzOutstanding(f *testing.F) {
 					t.Fatalf("step %d: reneging for the second time is %v", i, again)
 				}
 				if again {
-					return // the association ends
+					return // the association ended
 				}
 				if o.lost > 0 && x%2 == 0 {
 					tsn, c := o.firstLost()

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// iData is an I-DATA chunk of the peer's.
+// iData returns an I-DATA chunk of the remote.
 func (s *script) iData(stream uint16, mid, fsn uint32, flags byte, data []byte) []byte {
 	b, start := beginChunk(nil, chunkIData, flags)
 	b = appendInts(b, uint32(s.tsn), uint32(stream)<<16, mid, fsn)
@@ -17,8 +17,7 @@ func (s *script) iData(stream uint16, mid, fsn uint32, flags byte, data []byte) 
 	return endChunk(append(b, data...), start)
 }
 
-// writeAll gives the association packets of these chunks, and drops what it
-// sends.
+// writeAll hands packets of these chunks to the association, and discards what it sends.
 func (s *script) writeAll(chunks [][]byte) {
 	var pkt [][]byte
 	size := 0
@@ -31,7 +30,7 @@ func (s *script) writeAll(chunks [][]byte) {
 	}
 }
 
-// drop takes what the association sends, and returns how many bytes that is.
+// drop discards what the association sends, and returns its length.
 func (s *script) drop() (n int) {
 	buf := make([]byte, 0, 2048)
 	for {
@@ -43,7 +42,7 @@ func (s *script) drop() (n int) {
 	}
 }
 
-// heap is how many bytes live objects take.
+// heap returns the size of the live objects in bytes.
 func heap() int {
 	var m runtime.MemStats
 	runtime.GC()
@@ -51,8 +50,8 @@ func heap() int {
 	return int(m.HeapAlloc)
 }
 
-// What a remote makes an association keep is charged: it takes no more than the
-// limit, and about as much as is charged for it.
+// Everything that a remote makes an association keep is charged. It takes no more memory
+// than the limit, and about as much as is charged.
 func TestMemoryIsCharged(t *testing.T) {
 	interleaving := []byte{byte(chunkIData), byte(chunkIForwardTSN)}
 	for _, test := range []struct {
@@ -155,8 +154,7 @@ func TestMemoryIsCharged(t *testing.T) {
 	}
 }
 
-// sendMany has the association send n chunks, of which the last ones stay in
-// flight.
+// sendMany makes the association send n chunks. The last ones stay in flight.
 func (s *script) sendMany(n int) {
 	s.t.Helper()
 	for range n {
@@ -175,8 +173,8 @@ func (s *script) sendMany(n int) {
 	s.t.Fatal("not all was sent")
 }
 
-// SACKs have nothing sent again that was not lost, however they contradict each
-// other (RFC 9260 §6.2.1 on reneging).
+// SACKs cause no retransmission of chunks that are not lost, even if they contradict
+// each other (RFC 9260 §6.2.1 on reneging).
 func TestSacksHaveNothingSentAgain(t *testing.T) {
 	for name, attack := range map[string]func(s *script, next, end chunkTSN) (out int){
 		"a gap block of the next TSN": func(s *script, next, end chunkTSN) (out int) {
@@ -208,7 +206,7 @@ func TestSacksHaveNothingSentAgain(t *testing.T) {
 	}
 }
 
-// A remote that drops what it has acknowledged gets it once more, after a
+// If a remote drops data that it has acknowledged, the data is sent again once, after a
 // timeout. The second time ends the association.
 func TestRenegingIsBounded(t *testing.T) {
 	s := newScript(t)
@@ -238,13 +236,13 @@ func TestRenegingIsBounded(t *testing.T) {
 	}
 }
 
-// resetAll is a request to reset all streams of the peer.
+// resetAll returns a request to reset all streams of the remote.
 func (s *script) resetAll(seq uint32) []byte {
 	b, start := beginChunk(nil, chunkReconfig, 0)
 	return endChunk(appendParam(b, paramOutgoingReset, appendInts(nil, seq, 0, uint32(s.tsn)-1)), start)
 }
 
-// A packet performs one request for a reset, however many are in it.
+// One request to reset streams is performed for each packet, however many it holds.
 func TestOneResetAPacket(t *testing.T) {
 	s := newScript(t, byte(chunkReconfig))
 	var chunks [][]byte
@@ -271,7 +269,7 @@ func TestOneResetAPacket(t *testing.T) {
 	s.want("the next request", chunkReconfig)
 }
 
-// A chunk that is malformed anywhere does nothing.
+// A chunk that is malformed anywhere has no effect.
 func TestMalformedChunksDoNothing(t *testing.T) {
 	request := func(params ...[]byte) []byte {
 		b, start := beginChunk(nil, chunkReconfig, 0)
@@ -311,7 +309,7 @@ func TestMalformedChunksDoNothing(t *testing.T) {
 	}
 }
 
-// A remote may add streams on which it sends, up to as many as there are.
+// A remote may add streams on which it sends, up to the maximum.
 func TestAddOutgoingStreams(t *testing.T) {
 	s := newScript(t, byte(chunkReconfig))
 	add := func(seq, n uint32) []byte {
@@ -335,8 +333,8 @@ func TestAddOutgoingStreams(t *testing.T) {
 	}
 }
 
-// A remote that says "in progress" for good does not hold a reset up for good,
-// unless it lacks data of another stream that was sent before.
+// A remote that always answers "in progress" does not delay a reset for ever, unless it
+// lacks data of another stream that was sent before.
 func TestResetPatienceIsBounded(t *testing.T) {
 	for _, lacks := range []bool{false, true} {
 		testResetPatience(t, lacks)
@@ -371,15 +369,15 @@ func testResetPatience(t *testing.T, lacks bool) {
 		}
 	}
 	if lacks {
-		t.Fatalf("given up after %d times, without the data", asked)
+		t.Fatalf("the reset failed after %d answers, without the data", asked)
 	}
 	if ev, _ := s.a.NextEvent(); ev.Kind != EventResetFailed || ev.Err != ErrResetRefused || asked != maxPatience+1 {
 		t.Errorf("asked %d times: %+v", asked, ev)
 	}
 }
 
-// Only incomplete messages fill the account: nothing that the remote may still
-// send can be kept, and the association ends.
+// Incomplete messages fill the account. Nothing that the remote may still send can be
+// kept, so the association ends.
 func TestIncompleteMessagesOutOfMemory(t *testing.T) {
 	s := newScriptWith(t, Config{MemoryLimit: MinMemoryLimit(100000), MaxMessageSize: 100000}, maxStreams, byte(chunkIData), byte(chunkIForwardTSN))
 	limit := s.a.Memory().Limit()
@@ -394,7 +392,8 @@ func TestIncompleteMessagesOutOfMemory(t *testing.T) {
 	}
 }
 
-// While the program has messages to read, the remote waits for it.
+// While the program has messages to read, the association does not end: the remote
+// waits.
 func TestUnreadMessagesEndNothing(t *testing.T) {
 	s := newScriptWith(t, Config{MemoryLimit: MinMemoryLimit(100000), MaxMessageSize: 100000}, maxStreams, byte(chunkIData), byte(chunkIForwardTSN))
 	for n := range 2000 {
@@ -406,7 +405,7 @@ func TestUnreadMessagesEndNothing(t *testing.T) {
 	}
 }
 
-// A tracker that is moved on has the TSNs that were received beyond.
+// After forward a tracker has the TSNs beyond that were received.
 func TestTrackerForward(t *testing.T) {
 	for seed := range uint64(200) {
 		rng := rand.New(rand.NewPCG(seed, 3))
@@ -437,8 +436,8 @@ func TestTrackerForward(t *testing.T) {
 	}
 }
 
-// More streams than fit into a FORWARD TSN are skipped in parts, each after the
-// one before was acknowledged, and not by packets without end.
+// More streams than fit into one FORWARD TSN are skipped in several, each after the one
+// before was acknowledged, in a bounded number of packets.
 func TestSkipsInParts(t *testing.T) {
 	for _, plain := range []bool{true, false} {
 		for _, messages := range []int{600, 3 * maxSkipWalk} {
@@ -469,7 +468,7 @@ func TestSkipsInParts(t *testing.T) {
 				}
 			}
 			if n > 3 || !a.sender.skip.pending(&a.sender.out) {
-				t.Errorf("plain %v: %d packets at once; %d of %d messages were given up", plain, n, a.sender.counters.MessagesAbandoned, messages)
+				t.Errorf("plain %v: %d packets at once; %d of %d messages were abandoned", plain, n, a.sender.counters.MessagesAbandoned, messages)
 			}
 			p.loss = 0
 			p.run(20 * time.Second)
@@ -495,8 +494,7 @@ func (r *failingRand) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// Without random bytes there are no tags, cookies or nonces, and nothing that
-// the remote sends changes that.
+// Without random bytes no tag, cookie or nonce is made, whatever the remote sends.
 func TestRandomSourceFails(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	for left := range 60 {
@@ -538,7 +536,7 @@ func TestRandomSourceFails(t *testing.T) {
 	}
 }
 
-// A zeroReader is a random source that is broken.
+// A zeroReader is a broken random source.
 type zeroReader struct{}
 
 func (zeroReader) Read(b []byte) (int, error) { clear(b); return len(b), nil }
@@ -596,8 +594,9 @@ func BenchmarkFarForwardTSN(b *testing.B) {
 	}
 }
 
-// A lost chunk that all others wait for is taken beyond the quota if there is
-// nothing to read, or else nothing could ever be read. Other data is not.
+// A lost chunk that all others wait for is taken beyond the quota if the program has
+// nothing to read. Otherwise it would never have anything to read. Other data is not
+// taken.
 func TestQuotaFillsGaps(t *testing.T) {
 	const quota, size = 50_000, 1000
 	s := newScriptWith(t, Config{}, maxStreams, byte(chunkIData), byte(chunkIForwardTSN))
@@ -647,8 +646,8 @@ func TestQuotaFillsGaps(t *testing.T) {
 	}
 }
 
-// A quota bounds what is kept, whatever the remote sends, and ends nothing: when
-// it is lifted, what was dropped is taken.
+// A quota bounds what is kept, whatever the remote sends, and does not end the
+// association. When it is lifted, dropped data is taken.
 func TestQuota(t *testing.T) {
 	const quota = 50_000
 	for name, flags := range map[string]byte{"messages": flagBegin | flagEnd, "fragments": flagBegin} {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// account is what a walk over all that is kept finds.
+// account is the result of a walk over everything that is kept.
 func (a *Association) account() (partial, streams int) {
 	r := &a.receiver.reassembly
 	for _, u := range r.allRuns() {
@@ -26,7 +26,7 @@ func (a *Association) account() (partial, streams int) {
 	return partial, streams
 }
 
-// hostileChunk makes a chunk of the remote from a command of four bytes.
+// hostileChunk returns a chunk of the remote for a command of four bytes.
 func (s *script) hostileChunk(cmd []byte) []byte {
 	x, y, z := cmd[1], cmd[2], cmd[3]
 	switch cmd[0] % 16 {
@@ -77,8 +77,8 @@ func (s *script) hostileChunk(cmd []byte) []byte {
 	return endChunk(append(b, make([]byte, y)...), start)
 }
 
-// FuzzHostileRemote has a remote send any sequence of chunks while data flows in
-// both directions. What is kept is what is charged.
+// FuzzHostileRemote makes a remote send any sequence of chunks while data flows in both
+// directions. Everything that is kept is charged.
 func FuzzHostileRemote(f *testing.F) {
 	f.Add([]byte{0, 1, 0, 1, 0, 1, 2, 3, 3, 1, 9, 0, 3, 2, 9, 1, 9, 0, 0, 0, 5, 9, 3, 2, 7, 1, 0, 4, 10, 30, 0, 0, 11, 0, 0, 0, 3, 0, 4, 3}, true)
 	f.Add([]byte{2, 1, 31, 2, 2, 9, 5, 5, 6, 40, 3, 7, 8, 1, 4, 200, 12, 3, 3, 3, 7, 1, 0, 0, 10, 255, 0, 0, 15, 192, 6, 0, 15, 10, 200, 3}, false)

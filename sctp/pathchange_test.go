@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// What went on the old path tells nothing of the new one, and is not sent again
-// because a packet of the new path has overtaken it; once it is late on the old
-// path's account it is, and that is no congestion of the new one.
+// Data sent on the old path says nothing about the new one. It is not retransmitted
+// because a packet of the new path has overtaken it, but only after the time that the
+// old path may take, and its loss is no congestion of the new path.
 func TestPathChange(t *testing.T) {
 	for _, c := range []CongestionControl{CongestionBBR, CongestionCubic, CongestionReno} {
 		t.Run(c.String(), func(t *testing.T) {
@@ -25,7 +25,7 @@ func TestPathChange(t *testing.T) {
 			if a.Stats().SmoothedRTT < 200*time.Millisecond {
 				t.Fatalf("srtt %v on the old path", a.Stats().SmoothedRTT)
 			}
-			send(10) // on the old path, which is left at once
+			send(10) // on the old path, just before the change
 			p.run(50 * time.Millisecond)
 			p.delay = 5 * time.Millisecond
 			a.ChangePath(p.now)
@@ -60,7 +60,7 @@ func TestPathChange(t *testing.T) {
 	}
 }
 
-// Before there is an association only the round trip is forgotten.
+// Before the association is established, only the round trip is discarded.
 func TestPathChangeBefore(t *testing.T) {
 	a := NewAssociation(Config{})
 	a.SetRTT(time.Second)
@@ -70,8 +70,8 @@ func TestPathChangeBefore(t *testing.T) {
 	}
 }
 
-// movePair is a pair that has used a path of this round trip; then its sender
-// has these messages, which the next path's packets follow.
+// movePair returns a pair that has used a path of this round trip. Its sender then sends
+// these messages, and the next path's packets follow them.
 func movePair(t *testing.T, cfg Config, rtt time.Duration) *pair {
 	p := newPair(t, 1, cfg, Config{})
 	p.delay = rtt / 2
@@ -85,7 +85,7 @@ func movePair(t *testing.T, cfg Config, rtt time.Duration) *pair {
 	return p
 }
 
-// sendMany sends so many messages of a packet each.
+// sendMany sends messages of one packet each.
 func (p *pair) sendMany(count int, o SendOptions) {
 	p.t.Helper()
 	for n := range count {
@@ -93,15 +93,15 @@ func (p *pair) sendMany(count int, o SendOptions) {
 	}
 }
 
-// lose has what is sent from now on lost, for so long.
+// lose drops what is sent from now on, for a time.
 func (p *pair) lose(d time.Duration) {
 	p.loss = 1
 	p.run(d)
 	p.loss = 0
 }
 
-// move has both ends take a path of this round trip, without what was on the
-// old one dying.
+// move changes the path of both ends to one of this round trip. Data on the old path
+// still arrives.
 func (p *pair) move(rtt time.Duration) {
 	p.delay = rtt / 2
 	for _, a := range p.ends {
@@ -110,7 +110,7 @@ func (p *pair) move(rtt time.Duration) {
 	}
 }
 
-// What may not be sent again is not, though it was lost with the old path.
+// A message that may not be retransmitted is not, even if it was lost with the old path.
 func TestPathChangeKeepsLimits(t *testing.T) {
 	p := movePair(t, Config{}, 50*time.Millisecond)
 	p.sendMany(3, SendOptions{Unordered: true, LimitRetransmits: true})
@@ -119,12 +119,12 @@ func TestPathChangeKeepsLimits(t *testing.T) {
 	p.sendMany(2, SendOptions{})
 	p.run(3 * time.Second)
 	if s := p.ends[0].Stats(); s.ChunksRetransmitted != 0 || s.MessagesAbandoned != 3 || len(p.got[1]) != 2 {
-		t.Errorf("%d chunks sent again, %d messages of 3 given up, %d arrived of 2", s.ChunksRetransmitted, s.MessagesAbandoned, len(p.got[1]))
+		t.Errorf("%d chunks sent again, %d messages of 3 abandoned, %d arrived of 2", s.ChunksRetransmitted, s.MessagesAbandoned, len(p.got[1]))
 	}
 }
 
-// After a path as short and wide as loopback's the next one is not sent a burst
-// of the long packets that were found there.
+// After a path as short and fast as loopback, the next path gets no burst of the long
+// packets that loopback carried.
 func TestPathChangeBegins(t *testing.T) {
 	for _, c := range []CongestionControl{CongestionBBR, CongestionCubic, CongestionReno} {
 		t.Run(c.String(), func(t *testing.T) {
@@ -152,7 +152,7 @@ func TestPathChangeBegins(t *testing.T) {
 	}
 }
 
-// Where everything was lost with the old path, and nobody says so, a probe asks.
+// If everything was lost with the old path and PathLost is not called, a probe shows it.
 func TestPathChangeProbes(t *testing.T) {
 	for _, o := range []SendOptions{{}, {Unordered: true, LimitRetransmits: true}} {
 		p := movePair(t, Config{CongestionControl: CongestionCubic}, 50*time.Millisecond)
@@ -177,8 +177,8 @@ func TestPathChangeProbes(t *testing.T) {
 	}
 }
 
-// A window of the old path that is sent again on a shorter one is acknowledged
-// sooner than the old one could, which is no sign of reordering.
+// A window of the old path that is retransmitted on a shorter path is acknowledged
+// sooner than the old path could. That is no sign of reordering.
 func TestPathChangeShorter(t *testing.T) {
 	p := movePair(t, Config{}, 300*time.Millisecond)
 	p.sendMany(133, SendOptions{})
@@ -195,12 +195,12 @@ func TestPathChangeShorter(t *testing.T) {
 	}
 }
 
-// What still waits for the old path's patience keeps no loss of the new one from
-// being found.
+// Packets that the old path may still deliver do not delay the detection of losses on
+// the new one.
 func TestPathChangeLoss(t *testing.T) {
 	p := movePair(t, Config{}, 400*time.Millisecond)
 	p.sendMany(1, SendOptions{Unordered: true})
-	p.run(time.Millisecond) // this one is under way for long
+	p.run(time.Millisecond) // this packet takes long
 	p.move(10 * time.Millisecond)
 	p.sendMany(1, SendOptions{Unordered: true})
 	p.lose(0)
@@ -215,7 +215,8 @@ func TestPathChangeLoss(t *testing.T) {
 	}
 }
 
-// A path that is left soon does not shorten the patience with the one before.
+// A path that is used only briefly does not shorten the time for which packets of the
+// path before it are awaited.
 func TestPathChangeTwice(t *testing.T) {
 	p := movePair(t, Config{}, 400*time.Millisecond)
 	p.sendMany(5, SendOptions{})
@@ -229,7 +230,7 @@ func TestPathChangeTwice(t *testing.T) {
 	}
 }
 
-// However often the path changes, under loss and reordering, all arrives.
+// Everything arrives however often the path changes, under loss and reordering.
 func TestPathChangeOften(t *testing.T) {
 	for seed := range uint64(12) {
 		p := newPair(t, seed, Config{CongestionControl: CongestionControl(seed % 3)}, Config{})
@@ -247,13 +248,13 @@ func TestPathChangeOften(t *testing.T) {
 	}
 }
 
-// What was in flight on the old path does not count as sent by a program that
-// has no more to send on the new one.
+// Data in flight on the old path does not count as sent by a program that has no more to
+// send.
 func TestPathChangeRate(t *testing.T) {
 	p := movePair(t, Config{}, 200*time.Millisecond)
 	a := p.ends[0]
 	p.sendMany(30, SendOptions{})
-	p.run(50 * time.Millisecond) // all is sent
+	p.run(50 * time.Millisecond) // everything is sent
 	p.move(10 * time.Millisecond)
 	p.sendMany(60, SendOptions{})
 	p.run(time.Millisecond)

@@ -27,8 +27,8 @@ func (s *script) wantTSN(why string, tsn chunkTSN) {
 	}
 }
 
-// A chunk that is lost again and again is sent again each time that something
-// sent later is acknowledged, without a timeout.
+// A chunk that is lost several times is retransmitted each time that something sent
+// later is acknowledged, without a timeout.
 func TestLostManyTimes(t *testing.T) {
 	s := newScript(t)
 	first := s.sendChunks(4)
@@ -92,8 +92,8 @@ func TestProportionalRateReduction(t *testing.T) {
 	}
 }
 
-// What was taken for lost was only late: the window is as before, and
-// reordering is waited for from now on.
+// Chunks declared lost were only late: the window is restored, and reordering is waited
+// for from now on.
 func TestSpuriousRetransmissionIsUndone(t *testing.T) {
 	for _, c := range []CongestionControl{CongestionReno, CongestionCubic, CongestionBBR} {
 		s := newScript(t)
@@ -103,11 +103,11 @@ func TestSpuriousRetransmissionIsUndone(t *testing.T) {
 		s.write(sack(first-1, 1<<20, 2<<16|3))
 		cwnd := s.a.sender.cc.window()
 		s.write(sack(first-1, 1<<20, 2<<16|6))
-		s.wantTSN("thought lost", first)
+		s.wantTSN("declared lost", first)
 		if c != CongestionBBR && s.a.sender.cc.window() >= cwnd {
 			t.Errorf("%v: window %d, was %d", c, s.a.sender.cc.window(), cwnd)
 		}
-		s.now = s.now.Add(5 * time.Millisecond) // too soon for what was sent again
+		s.now = s.now.Add(5 * time.Millisecond) // too soon for the retransmission
 		s.write(sack(first+5, 1<<20))
 		if got := s.a.sender.cc.window(); got < cwnd {
 			t.Errorf("%v: window %d after undo, want %d", c, got, cwnd)
@@ -115,7 +115,7 @@ func TestSpuriousRetransmissionIsUndone(t *testing.T) {
 		if s.a.Stats().SpuriousRecoveries != 1 || s.a.sender.recovery.active || !s.a.sender.recovery.reordering {
 			t.Errorf("%v: %+v", c, s.a.sender.recovery)
 		}
-		// The same again, and it waits.
+		// The same again: now reordering is waited for.
 		s.want("the path may be shorter", chunkHeartbeat)
 		first = s.a.sender.out.first
 		s.write(sack(first, 1<<20))
@@ -131,7 +131,7 @@ func TestSpuriousRetransmissionIsUndone(t *testing.T) {
 	}
 }
 
-// The last packets are lost: a probe asks, before the timer runs out.
+// The last packets are lost. A probe shows it before the timer expires.
 func TestTailLossProbe(t *testing.T) {
 	s := newScript(t)
 	first := s.sendChunks(1)
@@ -157,9 +157,9 @@ func TestTailLossProbe(t *testing.T) {
 	}
 }
 
-// The path becomes shorter and loses all that is in flight. The acknowledgement of
-// a probe then comes too soon to be believed. A HEARTBEAT measures the round trip, so
-// that one probe is enough to find the rest lost.
+// The path becomes shorter and loses everything in flight. The acknowledgement of a
+// probe then arrives too soon to be believed. A HEARTBEAT measures the round trip, so
+// that one probe is enough to find the other losses.
 func TestProbeOnShorterPath(t *testing.T) {
 	s := newScript(t)
 	first := s.sendChunks(1)
@@ -189,8 +189,8 @@ func TestProbeOnShorterPath(t *testing.T) {
 	}
 }
 
-// A lone packet's probe leaves the far end the time for a delayed SACK and for
-// its scheduler, however short the path.
+// The probe after a single packet leaves the remote time for a delayed SACK and for its
+// scheduler, however short the path.
 func TestProbeAwaitsDelayedSack(t *testing.T) {
 	s := newScript(t)
 	first := s.sendChunks(1)
@@ -206,7 +206,7 @@ func TestProbeAwaitsDelayedSack(t *testing.T) {
 	}
 }
 
-// Silence that is excused has nothing sent again, until another timeout.
+// With loss detection suppressed nothing is retransmitted until another timeout.
 func TestLossDetectionIsSuppressed(t *testing.T) {
 	s := newScript(t)
 	first := s.sendChunks(1)
@@ -214,7 +214,7 @@ func TestLossDetectionIsSuppressed(t *testing.T) {
 	s.write(sack(first, 1<<20))
 	s.sendChunks(1)
 	if s.a.LossTimerDue(s.now) {
-		t.Error("silent at once")
+		t.Error("a timer is due at once")
 	}
 	for _, timer := range []*instant{&s.a.sender.probe, &s.a.sender.t3} {
 		if *timer == 0 {
@@ -222,23 +222,23 @@ func TestLossDetectionIsSuppressed(t *testing.T) {
 		}
 		s.now = s.a.clock.time(*timer)
 		if !s.a.LossTimerDue(s.now) {
-			t.Error("not silent")
+			t.Error("no timer is due")
 		}
 		s.a.SuppressLossDetection(s.now)
 		if s.a.LossTimerDue(s.now) {
-			t.Error("silent in spite of the excuse")
+			t.Error("a timer is due although loss detection is suppressed")
 		}
 		s.a.Advance(s.now)
-		s.wantIdle("excused")
+		s.wantIdle("suppressed")
 	}
 	if d := s.a.clock.time(s.a.sender.t3).Sub(s.now); d != s.a.sender.rto.timeout(rtoMin) || s.a.sender.probe != 0 {
 		t.Errorf("T3 in %v, probe at %v", d, s.a.sender.probe)
 	}
 	s.advanceToTimer()
-	s.wantTSN("silent for too long", first+1)
+	s.wantTSN("another timeout", first+1)
 }
 
-// A message that may not be sent again is no probe.
+// A message that may not be retransmitted is not used as a probe.
 func TestNoProbeOfLimitedMessages(t *testing.T) {
 	s := newScript(t, byte(chunkForwardTSN))
 	first := s.sendChunks(1)
@@ -249,11 +249,11 @@ func TestNoProbeOfLimitedMessages(t *testing.T) {
 	s.advanceToTimer()
 	s.wantIdle("nothing that may be sent")
 	if s.a.sender.counters.MessagesAbandoned != 0 {
-		t.Error("given up by a probe")
+		t.Error("abandoned by a probe")
 	}
 }
 
-// Marking a window of limited messages lost costs in proportion to them.
+// Declaring a window of partially reliable messages lost costs in proportion to them.
 func TestLimitedMessagesAreAbandonedOnce(t *testing.T) {
 	s := newScript(t, byte(chunkForwardTSN))
 	first := s.a.sender.out.end
@@ -267,12 +267,12 @@ func TestLimitedMessagesAreAbandonedOnce(t *testing.T) {
 	if s.a.sender.counters.MessagesAbandoned != 19 || len(s.a.sender.out.limited) != 0 {
 		t.Errorf("%d abandoned, %d left to look at", s.a.sender.counters.MessagesAbandoned, len(s.a.sender.out.limited))
 	}
-	s.want("the far end is told", chunkForwardTSN)
+	s.want("the remote is told to skip", chunkForwardTSN)
 }
 
-// A path becomes shorter while it is down, so that all there is to send was sent
-// before: that its acknowledgements come sooner than they ever did does not keep
-// the window at a packet.
+// A path becomes shorter during an outage, so that everything to send was sent before.
+// Acknowledgements arrive sooner than they ever did, which must not keep the window at
+// one packet.
 func TestOutageShortensPath(t *testing.T) {
 	for _, c := range []CongestionControl{CongestionBBR, CongestionCubic, CongestionReno} {
 		t.Run(c.String(), func(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// newOpenRuns is an association that has the first fragment each of as many
+// newOpenRuns returns an association that has received the first fragment of as many
 // messages as its window takes, with I-DATA.
 func newOpenRuns(t testing.TB) *script {
 	s := newScript(t, byte(chunkIData), byte(chunkIForwardTSN))
@@ -31,8 +31,7 @@ func (s *script) skip(mid uint32) {
 	s.write(endChunk(appendInts(b, 1<<16, mid), start))
 }
 
-// Incomplete messages take no more memory than what is offered for them, and are
-// skipped one by one.
+// Incomplete messages take no more memory than announced, and are skipped one by one.
 func TestManyOpenMessages(t *testing.T) {
 	s := newOpenRuns(t)
 	r := &s.a.receiver.reassembly
@@ -52,7 +51,7 @@ func TestManyOpenMessages(t *testing.T) {
 	}
 }
 
-// BenchmarkSkip is what a far end of the worst kind has us do with 28 bytes.
+// BenchmarkSkip measures what a hostile remote can cause with 28 bytes.
 func BenchmarkSkip(b *testing.B) {
 	s := newOpenRuns(b)
 	mid := uint32(0)
@@ -66,7 +65,7 @@ func BenchmarkSkip(b *testing.B) {
 	}
 }
 
-// The incomplete messages that are dropped are those that a walk over all finds.
+// The dropped messages are those that a walk over all of them finds.
 func TestRunsAreDroppedAsNamed(t *testing.T) {
 	for seed := range uint64(200) {
 		rng := rand.New(rand.NewPCG(seed, 1))

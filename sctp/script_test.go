@@ -7,27 +7,27 @@ import (
 	"time"
 )
 
-// A script is one association against a hand-written peer.
+// A script is one association against a hand-written remote.
 type script struct {
 	t   testing.TB
 	a   *Association
 	now time.Time
-	// The peer's half.
+	// The remote's half.
 	tag uint32
 	tsn chunkTSN
-	in  int // bytes that write gave
+	in  int // bytes handed over by write
 }
 
 const scriptTag = 0xabcdef01
 
-// newScript is an established association whose peer offered the extensions
-// in ext (RFC 5061 §4.2.7).
+// newScript returns an established association whose remote offered the extensions in
+// ext (RFC 5061 §4.2.7).
 func newScript(t testing.TB, ext ...byte) *script {
 	t.Helper()
 	return newScriptWith(t, Config{}, 100, ext...)
 }
 
-// newScriptWith is one whose peer sends on as many streams.
+// newScriptWith is newScript with a configuration and a number of streams of the remote.
 func newScriptWith(t testing.TB, cfg Config, streams uint16, ext ...byte) *script {
 	t.Helper()
 	cfg.DisableZeroChecksum, cfg.CongestionControl = true, CongestionReno
@@ -52,7 +52,7 @@ func newScriptWith(t testing.TB, cfg Config, streams uint16, ext ...byte) *scrip
 	return s
 }
 
-// write gives the association a packet of these chunks.
+// write hands a packet of these chunks to the association.
 func (s *script) write(chunks ...[]byte) {
 	pkt := appendCommonHeader(nil, 5000, 5000, s.tag)
 	for _, c := range chunks {
@@ -96,7 +96,7 @@ func (s *script) advanceToTimer() {
 	s.a.Advance(s.now)
 }
 
-// data is a DATA chunk of the peer's with one whole message.
+// data returns a DATA chunk of the remote with one complete message.
 func (s *script) data(stream, ssn uint16, flags byte) []byte {
 	b, start := beginChunk(nil, chunkData, flags)
 	b = appendInts(b, uint32(s.tsn), uint32(stream)<<16|uint32(ssn), 53)
@@ -104,9 +104,10 @@ func (s *script) data(stream, ssn uint16, flags byte) []byte {
 	return endChunk(append(b, "data"...), start)
 }
 
-// An INIT that comes before ours has gone spares it: the far end's cookie makes
-// the association. If that fails to come, ours goes when its timer fires.
-func TestNoInitAfterTheFarEnds(t *testing.T) {
+// If the remote's INIT arrives before ours is sent, ours is not needed: the remote's
+// cookie makes the association. If it does not arrive, ours is sent when its timer
+// expires.
+func TestInitIsSpared(t *testing.T) {
 	begin := func() *script {
 		s := &script{t: t, a: NewAssociation(Config{}), now: time.Unix(1e9, 0), tsn: 100}
 		s.a.Connect(s.now)
@@ -138,7 +139,7 @@ func TestNoInitAfterTheFarEnds(t *testing.T) {
 	}
 }
 
-// beginScript is an association that has sent its INIT, and the tag in that.
+// beginScript returns an association that has sent its INIT, and the tag in it.
 func beginScript(t testing.TB, cfg Config) *script {
 	t.Helper()
 	s := &script{t: t, a: NewAssociation(cfg), now: time.Unix(1e9, 0), tsn: 100}
@@ -151,15 +152,15 @@ func beginScript(t testing.TB, cfg Config) *script {
 	return s
 }
 
-// initAck is an INIT ACK of the peer's.
+// initAck returns an INIT ACK of the remote.
 func initAck(tag, rwnd uint32) []byte {
 	b, start := beginChunk(nil, chunkInitAck, 0)
 	b = appendInts(b, tag, rwnd, 100<<16|50, 100)
 	return endChunk(appendParam(b, paramStateCookie, []byte("cookie")), start)
 }
 
-// An INIT ACK whose window is too small is refused, and changes nothing: a
-// sound one that follows makes the association (RFC 9260 §3.3.3).
+// An INIT ACK whose window is too small is refused and changes nothing. A valid one that
+// follows makes the association (RFC 9260 §3.3.3).
 func TestInitAckWithTooSmallWindow(t *testing.T) {
 	s := beginScript(t, Config{})
 	s.write(initAck(scriptTag, 1499))
@@ -172,8 +173,8 @@ func TestInitAckWithTooSmallWindow(t *testing.T) {
 	s.want("the cookie", chunkCookieEcho)
 }
 
-// One without a tag ends the attempt, by an ABORT that brings ours back
-// (RFC 9260 §3.3.3).
+// An INIT ACK without a tag ends the handshake, by an ABORT that reflects our tag (RFC
+// 9260 §3.3.3).
 func TestInitAckWithoutTag(t *testing.T) {
 	s := beginScript(t, Config{})
 	s.write(initAck(0, 100000))
@@ -186,8 +187,8 @@ func TestInitAckWithoutTag(t *testing.T) {
 	}
 }
 
-// The far end's port may be known only after the association was made, and
-// counts until it begins.
+// The remote's port may become known after the association was made. It counts until the
+// association begins.
 func TestSetRemotePort(t *testing.T) {
 	a := NewAssociation(Config{})
 	a.SetRemotePort(6000)
@@ -225,7 +226,7 @@ func TestUnknownChunks(t *testing.T) {
 func TestSackPolicy(t *testing.T) {
 	s := newScript(t)
 	s.write(s.data(0, 0, 3))
-	s.wantIdle("a lone packet waits")
+	s.wantIdle("the SACK of a single packet is delayed")
 	s.advanceToTimer()
 	s.want("after the delay", chunkSack)
 	s.write(s.data(0, 1, 3))
@@ -273,10 +274,10 @@ func TestFastRetransmit(t *testing.T) {
 	if chunkTSN(binary.BigEndian.Uint32(body)) != first || s.a.sender.cc.window() >= cwnd {
 		t.Errorf("TSN %x, cwnd %d", body[:4], s.a.sender.cc.window())
 	}
-	// Reneging: the cumulative TSN stops before what was acknowledged.
+	// Reneging: the cumulative TSN stops before an acknowledged chunk.
 	s.write(sack(first, 100000, 2<<16|2))
 	s.want("the path may be shorter", chunkHeartbeat)
-	s.wantIdle("a SACK alone has nothing sent again")
+	s.wantIdle("a SACK alone causes no retransmission")
 	timeouts := s.a.sender.counters.Timeouts
 	for s.a.sender.counters.Timeouts == timeouts {
 		s.advanceToTimer()
@@ -355,7 +356,7 @@ func (s *script) wantResult(why string, seq uint32, want resetResult) {
 	}
 }
 
-// wantResets counts the EventStreamsReset that are due.
+// wantResets counts the EventStreamsReset in the queue.
 func (s *script) wantResets(why string, want int) {
 	s.t.Helper()
 	n := 0
@@ -369,10 +370,10 @@ func (s *script) wantResets(why string, want int) {
 	}
 }
 
-// The remote may reset a stream twice without having sent any data in between.
-// Both requests then have the same streams and the same last TSN. Only a request
-// that repeats one answered with "in progress" alone is no second reset: some
-// remotes repeat it under a new number.
+// The remote may reset a stream twice without sending data in between. Both requests
+// then have the same streams and the same last TSN. An equal request is a repetition
+// only if the answer to the first was "in progress": some remotes repeat it under a new
+// number.
 func TestEqualResetsAreTwo(t *testing.T) {
 	for _, test := range []struct {
 		why     string
@@ -403,8 +404,8 @@ func TestEqualResetsAreTwo(t *testing.T) {
 	}
 }
 
-// A request that the remote answers with "in progress" goes again, under the same
-// number, with the SACK that shows that the remote has the data that it lacked.
+// If the remote answers a request with "in progress", it is sent again, under the same
+// number, with the SACK that shows that the remote has the missing data.
 func TestResetGoesAgainWithTheData(t *testing.T) {
 	s := newScript(t, byte(chunkReconfig))
 	s.a.Send(s.now, Message{Stream: 1, Data: []byte("x")}, SendOptions{})
@@ -463,7 +464,7 @@ func TestReconfigRequests(t *testing.T) {
 	if resets != 3 || len(last.Streams) != 0 {
 		t.Errorf("%d resets of 3, the last of %d streams, not of all", resets, len(last.Streams))
 	}
-	// Ours, refused.
+	// Our request is refused.
 	s.a.ResetStreams(s.now, 3)
 	body := s.want("our request", chunkReconfig)
 	if !s.a.Awaiting() {
@@ -547,7 +548,7 @@ func TestStaleAndForgedCookies(t *testing.T) {
 	}
 }
 
-// A chunk cut for a larger limit goes out all the same.
+// A chunk cut for a larger limit is sent anyway.
 func TestLimitShrinks(t *testing.T) {
 	s := newScript(t)
 	s.a.Send(s.now, Message{Data: make([]byte, 1100)}, SendOptions{})
