@@ -540,47 +540,23 @@ func (r *reassembly) trim() {
 	r.ready.trim()
 }
 
-// push adds to the heap of waiting messages.
+// push adds a waiting message.
 func (s *inStream) push(o messageOrder, w waitingMessage) {
-	h := append(s.waiting, w)
-	for i := len(h) - 1; i > 0; {
-		parent := (i - 1) / 2
-		if !o.before(h[i].seq, h[parent].seq) {
-			break
-		}
-		h[i], h[parent] = h[parent], h[i]
-		i = parent
-	}
-	s.waiting = h
+	s.waiting = append(s.waiting, w)
+	heapUp(s.waiting, len(s.waiting)-1, o.waitsBefore, nil)
 }
 
-// pop removes the first of the heap.
+// pop removes the first waiting message.
 func (s *inStream) pop(o messageOrder) waitingMessage {
-	h := s.waiting
-	top := h[0]
-	n := len(h) - 1
-	h[0] = h[n]
-	h[n] = waitingMessage{}
-	h = h[:n]
-	for i := 0; ; {
-		child := 2*i + 1
-		if child >= n {
-			break
-		}
-		if child+1 < n && o.before(h[child+1].seq, h[child].seq) {
-			child++
-		}
-		if !o.before(h[child].seq, h[i].seq) {
-			break
-		}
-		h[i], h[child] = h[child], h[i]
-		i = child
-	}
-	if s.waiting = shrunk(h); n == 0 {
+	top := s.waiting[0]
+	if s.waiting = shrunk(heapRemove(s.waiting, 0, o.waitsBefore, nil)); len(s.waiting) == 0 {
 		s.waiting = nil
 	}
 	return top
 }
+
+// waitsBefore is the order of the heap of waiting messages.
+func (o messageOrder) waitsBefore(v, w waitingMessage) bool { return o.before(v.seq, w.seq) }
 
 // shrunk returns s with less capacity if that is much larger than its length, because
 // unused capacity is not charged to Memory.

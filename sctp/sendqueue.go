@@ -152,7 +152,7 @@ func (s *scheduler) activate(st *outStream) {
 	st.start = max(s.vtime, st.finish)
 	st.heapAt = len(s.heap)
 	s.heap = append(s.heap, st)
-	s.up(st.heapAt)
+	heapUp(s.heap, st.heapAt, servedBefore, setHeapIndex)
 }
 
 // deactivate removes a stream that has nothing more to send.
@@ -160,18 +160,9 @@ func (s *scheduler) deactivate(st *outStream) {
 	if s.current == st {
 		s.current = nil
 	}
-	i := st.heapAt
-	if i < 0 {
-		return
-	}
-	last := len(s.heap) - 1
-	s.swap(i, last)
-	s.heap[last] = nil
-	s.heap = s.heap[:last]
-	st.heapAt = -1
-	if i < last {
-		s.down(i)
-		s.up(i)
+	if st.heapAt >= 0 {
+		s.heap = heapRemove(s.heap, st.heapAt, servedBefore, setHeapIndex)
+		st.heapAt = -1
 	}
 }
 
@@ -228,7 +219,7 @@ func (s *scheduler) served(st *outStream, n int, messageDone bool) {
 	st.start += uint64(n) << 16 / uint64(st.weight)
 	st.finish = st.start
 	if st.heapAt >= 0 {
-		s.down(st.heapAt)
+		heapDown(s.heap, st.heapAt, servedBefore, setHeapIndex)
 	}
 	if messageDone || s.interleaving {
 		s.current = nil
@@ -237,39 +228,12 @@ func (s *scheduler) served(st *outStream, n int, messageDone bool) {
 	}
 }
 
-func (s *scheduler) less(i, j int) bool {
-	a, b := s.heap[i], s.heap[j]
+// servedBefore is the order of the scheduler's heap.
+func servedBefore(a, b *outStream) bool {
 	return a.start < b.start || a.start == b.start && a.id < b.id
 }
 
-func (s *scheduler) swap(i, j int) {
-	s.heap[i], s.heap[j] = s.heap[j], s.heap[i]
-	s.heap[i].heapAt, s.heap[j].heapAt = i, j
-}
-
-func (s *scheduler) up(i int) {
-	for i > 0 && s.less(i, (i-1)/2) {
-		s.swap(i, (i-1)/2)
-		i = (i - 1) / 2
-	}
-}
-
-func (s *scheduler) down(i int) {
-	for {
-		child := 2*i + 1
-		if child >= len(s.heap) {
-			return
-		}
-		if child+1 < len(s.heap) && s.less(child+1, child) {
-			child++
-		}
-		if !s.less(child, i) {
-			return
-		}
-		s.swap(i, child)
-		i = child
-	}
-}
+func setHeapIndex(s *outStream, i int) { s.heapAt = i }
 
 // A sendQueue holds messages from Send until they are made into chunks.
 type sendQueue struct {
