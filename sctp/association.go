@@ -437,6 +437,42 @@ func (a *Association) DiscoverPacketSize(extra int) {
 // bytes, which every IPv4 path carries, stay in use.
 func (a *Association) AssumeShorter(n int) { a.pmtud.shorten(a.lastNow, n) }
 
+// ChangePath tells the association that its packets take another path from now on.
+// It discards what was measured on the old path: round-trip time, rate, congestion
+// window and packet size begin as for a new association (RFC 9260 keeps them for each
+// destination address: §6.3.1 C1, §7.2.1). Packets in flight are awaited as long as
+// the old path took; if that path is dead, call PathLost first. Call SetRTT afterwards
+// if the new path's round trip is known.
+func (a *Association) ChangePath(now time.Time) {
+	t := a.tick(now)
+	a.receiver.takeAsking()
+	if !a.state.handshakeDone() {
+		a.sender.rto = rtoEstimator{}
+		return
+	}
+	a.sender.changePath(t, a.pmtud.limit, a.cfg.CongestionControl, a.handshake.localTag)
+	a.heartbeat.forget() // its answer would show the old round trip
+	if !a.sender.out.empty() {
+		a.heartbeat.ask(t, a.sender.rto.timeout(rtoMinHandshake))
+	}
+	a.pmtud.restart(t, a.pmtud.most)
+}
+
+// PathLost tells the association that packets sent lately may be lost with their
+// path, and that there is another path, of which nothing is known. Everything
+// unacknowledged is sent again at once, as if a timer had expired.
+func (a *Association) PathLost(now time.Time) {
+	t := a.tick(now)
+	a.sender.rto.measured = false // SetRTT may set the new path's
+	for _, timer := range []*instant{&a.handshake.timer, &a.sender.t3, &a.reset.timer, &a.shutdown.timer} {
+		if *timer != 0 {
+			*timer = t
+		}
+	}
+	a.Advance(now)
+	a.sender.rto.progress() // the timeouts were no sign of congestion
+}
+
 // SetRTT sets the round-trip time that a lower layer has measured. It counts until
 // SCTP has measured its own.
 func (a *Association) SetRTT(rtt time.Duration) { a.sender.seedRTT(a.lastNow, rtt) }
@@ -475,53 +511,4 @@ func (a *Association) event(ev Event) {
 		a.pendingResets++
 	}
 	a.events.push(queuedEvent{ev, a.receiver.reassembly.readyN})
-}
-
-// Shutdown ends the association once everything queued is delivered (RFC 9260
-// §9.2). EventClosed follows.
-func (a *Association) Shutdown(now time.Time) {
-	t := a.tick(now)
-	switch a.state {
-	case StateClosed, StateCookieWait, StateCookieEchoed:
-		if !a.ended {
-			a.end(Event{Kind: EventClosed})
-		}
-	case StateEstablished:
-		a.state = StateShutdownPending
-		a.continueShutdown(t)
-	}
-}
-
-// Abort ends the association at once (RFC 9260 §9.1). AppendPacket returns one last
-// packet with the ABORT.
-func (a *Association) Abort(now time.Time, reason string) {
-	a.tick(now)
-	a.abort(faultOf(CauseUserAbort, reason))
-}
-
-// abort ends the association because of f, and tells the remote.
-func (a *Association) abort(f *fault) {
-	if a.ended {
-		return
-	}
-	if tag := a.handshake.peerTag; tag != 0 {
-		a.outbox.replies = nil
-		a.outbox.reply(tag, appendAbort(nil, 0, f.code, f.info))
-	}
-	a.end(Event{Kind: EventFailed, Err: &AbortError{Causes: []CauseCode{f.code}, Reason: f.reason}})
-}
-
-// end closes the association for good. Complete messages can still be received.
-func (a *Association) end(ev Event) {
-	a.state, a.ended, a.delivered, a.err = StateClosed, true, a.sender.drained(), ev.Err
-	if a.err == nil {
-		a.err = ErrClosed
-	}
-	a.handshake.stop()
-	a.sender.end()
-	a.receiver.end(a.cfg.MaxMessageSize)
-	a.reset, a.shutdown = streamReset{}, shutdown{}
-	a.heartbeat.timer, a.pmtud.timer = 0, 0
-	a.outbox.control = nil
-	a.event(ev)
 }

@@ -18,9 +18,9 @@
 //	association.go   types, and the methods for the owner
 //	establish.go     INIT, cookies, collision and restart
 //	input.go         packets and chunks received
-//	output.go        packets sent
+//	output.go        packets sent; packet.go builds them
+//	close.go         SHUTDOWN and ABORT
 //	timers.go        Advance
-//	shutdown.go      SHUTDOWN
 //
 //	handshake.go     part: tags, cookies, the chunk to retransmit; init.go has their form
 //	sender.go        part: data from Send to its acknowledgement, with
@@ -39,6 +39,7 @@
 //	  reassembly.go    messages from fragments, and their order
 //	  window.go        how the receive window grows
 //	reset.go         part: stream reset, both directions
+//	shutdown.go      part: retransmission of SHUTDOWN
 //	heartbeat.go     part: HEARTBEAT
 //	pmtud.go         part: path MTU discovery
 //	memory.go        account of what the remote makes this end keep

@@ -1,7 +1,5 @@
 package sctp
 
-import "time"
-
 // A pathChange is the time after ChangePath in which packets of the old path are still
 // in flight. They are acknowledged like any others, but say nothing about the new
 // path's round trip or rate, and their loss is no congestion of it (RFC 9000 §9.4 has
@@ -18,27 +16,6 @@ type pathChange struct {
 // old reports whether a packet took the old path.
 func (c *pathChange) old(order sendOrder) bool { return c.known && order.before(c.first) }
 
-// ChangePath tells the association that its packets take another path from now on.
-// It discards what was measured on the old path: round-trip time, rate, congestion
-// window and packet size begin as for a new association (RFC 9260 keeps them for each
-// destination address: §6.3.1 C1, §7.2.1). Packets in flight are awaited as long as
-// the old path took; if that path is dead, call PathLost first. Call SetRTT afterwards
-// if the new path's round trip is known.
-func (a *Association) ChangePath(now time.Time) {
-	t := a.tick(now)
-	a.receiver.takeAsking()
-	if !a.state.handshakeDone() {
-		a.sender.rto = rtoEstimator{}
-		return
-	}
-	a.sender.changePath(t, a.pmtud.limit, a.cfg.CongestionControl, a.handshake.localTag)
-	a.heartbeat.forget() // its answer would show the old round trip
-	if !a.sender.out.empty() {
-		a.heartbeat.ask(t, a.sender.rto.timeout(rtoMinHandshake))
-	}
-	a.pmtud.restart(t, a.pmtud.most)
-}
-
 // changePath discards what was measured on the old path.
 func (s *sender) changePath(now instant, mtu int, control CongestionControl, seed uint32) {
 	if o := &s.out; !o.empty() {
@@ -52,21 +29,6 @@ func (s *sender) changePath(now instant, mtu int, control CongestionControl, see
 	s.cc = control.newController(mtu, seed)
 	s.pacer, s.paced = pacer{}, 0
 	s.reorder, s.probe = 0, 0
-}
-
-// PathLost tells the association that packets sent lately may be lost with their
-// path, and that there is another path, of which nothing is known. Everything
-// unacknowledged is sent again at once, as if a timer had expired.
-func (a *Association) PathLost(now time.Time) {
-	t := a.tick(now)
-	a.sender.rto.measured = false // SetRTT may set the new path's
-	for _, timer := range []*instant{&a.handshake.timer, &a.sender.t3, &a.reset.timer, &a.shutdown.timer} {
-		if *timer != 0 {
-			*timer = t
-		}
-	}
-	a.Advance(now)
-	a.sender.rto.progress() // the timeouts were no sign of congestion
 }
 
 // allOldPath reports whether everything in flight took the old path.

@@ -22,7 +22,7 @@ type sender struct {
 	skip     skipState
 
 	mtu   int       // the longest packet
-	rwnd  int       // the peer's a_rwnd, less nothing in flight
+	rwnd  int       // the peer's a_rwnd, as in its last SACK
 	order sendOrder // of the packet being built
 
 	t3, reorder, probe instant // timers: T3-rtx; RFC 8985 §6.2 step 5; RFC 8985 §7
