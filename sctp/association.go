@@ -233,8 +233,7 @@ func NewAssociation(cfg Config) *Association {
 		cfg.MaxMessageSize = defaultMaxMessageSize
 	}
 	a := &Association{cfg: cfg, memory: newMemory(&cfg)}
-	a.sender.mtu = defaultMTU
-	a.sender.queue.memory = a.memory
+	a.sender.init(a.memory)
 	a.receiver.init(a.memory, cfg.MaxMessageSize)
 	return a
 }
@@ -447,7 +446,7 @@ func (a *Association) ChangePath(now time.Time) {
 	t := a.tick(now)
 	a.receiver.takeAsking()
 	if !a.state.handshakeDone() {
-		a.sender.rto = rtoEstimator{}
+		a.sender.rto.reset()
 		return
 	}
 	a.sender.changePath(t, a.pmtud.limit, a.cfg.CongestionControl, a.handshake.localTag)
@@ -463,7 +462,7 @@ func (a *Association) ChangePath(now time.Time) {
 // unacknowledged is sent again at once, as if a timer had expired.
 func (a *Association) PathLost(now time.Time) {
 	t := a.tick(now)
-	a.sender.rto.measured = false // SetRTT may set the new path's
+	a.sender.rto.forget() // SetRTT may set the new path's
 	for _, timer := range []*instant{&a.handshake.timer, &a.sender.t3, &a.reset.timer, &a.shutdown.timer} {
 		if *timer != 0 {
 			*timer = t

@@ -58,7 +58,7 @@ func (a *Association) handleShutdown(now instant, body []byte) {
 		a.state = StateShutdownAckSent
 		a.shutdown.resend(now, a.sender.rto.timeout(rtoMin))
 	case StateShutdownAckSent:
-		a.shutdown.send = true
+		a.shutdown.repeat()
 	}
 }
 
@@ -84,8 +84,7 @@ func (a *Association) abort(f *fault) {
 		return
 	}
 	if tag := a.handshake.peerTag; tag != 0 {
-		a.outbox.replies = nil
-		a.outbox.reply(tag, appendAbort(nil, 0, f.code, f.info))
+		a.outbox.replyOnly(tag, appendAbort(nil, 0, f.code, f.info))
 	}
 	a.end(Event{Kind: EventFailed, Err: &AbortError{Causes: []CauseCode{f.code}, Reason: f.reason}})
 }
@@ -101,6 +100,6 @@ func (a *Association) end(ev Event) {
 	a.receiver.end(a.cfg.MaxMessageSize)
 	a.reset, a.shutdown = streamReset{}, shutdown{}
 	a.heartbeat.timer, a.pmtud.timer = 0, 0
-	a.outbox.control = nil
+	a.outbox.dropControl()
 	a.event(ev)
 }

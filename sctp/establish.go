@@ -36,13 +36,11 @@ func (a *Association) handleInit(now instant, body []byte) {
 		// RFC 9260 §5.2.1: the same tag and TSN as in our INIT, so that both cookies
 		// make the same association. An INIT that was not sent yet is not needed,
 		// unless the remote's COOKIE ECHO does not arrive.
-		if h.step == stepInit && h.retries == 0 {
-			h.step = stepInitSpared
-		}
+		h.spareInit()
 	case StateCookieEchoed:
 		c.localTie, c.peerTie = h.localTag, h.peerTag
 	case StateShutdownAckSent:
-		a.shutdown.send = true // RFC 9260 §9.2
+		a.shutdown.repeat() // RFC 9260 §9.2
 		return
 	default:
 		// RFC 9260 §5.2.2: a new tag, because the remote may have restarted.
@@ -94,14 +92,12 @@ func (a *Association) handleInitAck(now instant, body []byte) {
 	a.takePeer(ic.initParams)
 	a.state = StateCookieEchoed
 	a.sender.queue.dropStreams(a.OutgoingStreams()) // data may be sent with the COOKIE ECHO
-	b, start := beginChunk(nil, chunkCookieEcho, 0)
-	h.echo = endChunk(append(b, ic.cookie...), start)
 	if len(ic.unrecognized) > 0 {
 		// RFC 9260 §5.1 C: reported with the COOKIE ECHO.
 		a.outbox.push(appendErrorChunk(nil, CauseUnrecognizedParams, ic.unrecognized))
 	}
-	h.retries, a.sender.rto.backoff = 0, 0
-	h.send(now, stepCookieEcho, a.sender.rto.timeout(rtoMinHandshake))
+	a.sender.rto.progress()
+	h.sendEcho(now, ic.cookie, a.sender.rto.timeout(rtoMinHandshake))
 }
 
 // refuseInitAck aborts the handshake. Where the INIT ACK has no tag, the ABORT
@@ -154,7 +150,7 @@ func (a *Association) handleCookieEcho(now instant, tag uint32, body []byte) boo
 		h.peerTag = c.peer.tag
 	case cookieRestart:
 		if a.state == StateShutdownAckSent {
-			a.shutdown.send = true
+			a.shutdown.repeat()
 			a.outbox.push(appendErrorChunk(nil, CauseCookieInShutdown, nil))
 			return false
 		}
@@ -175,9 +171,9 @@ func (a *Association) restart(now instant, c *cookie) {
 	a.handshake.begin(c.localTag, c.localTSN)
 	a.handshake.stop()
 	a.sender.restart(c.localTSN)
-	a.outbox.control = nil
-	a.heartbeat = heartbeat{timer: now + int64(restAfter)}
-	a.pmtud.timer = 0
+	a.outbox.dropControl()
+	a.heartbeat = heartbeat{}
+	a.heartbeat.start(now)
 	a.pmtud.restart(now, a.pmtud.most)
 	a.shutdown = shutdown{}
 	a.receiver.stopTimers()
@@ -193,12 +189,11 @@ func (a *Association) handleStaleCookie(now instant) {
 		return
 	}
 	h := &a.handshake
-	if h.retries++; h.retries > maxInitRetransmissions {
+	if !h.forgetPeer() {
 		a.end(Event{Kind: EventFailed, Err: ErrHandshake})
 		return
 	}
 	a.state = StateCookieWait
-	h.peer, h.peerTag, h.echo = initParams{}, 0, nil
 	a.sender.out.markAllLost()
 	h.send(now, stepInit, a.sender.rto.timeout(rtoMinHandshake))
 }
@@ -207,7 +202,7 @@ func (a *Association) handleStaleCookie(now instant) {
 func (a *Association) establish(now instant) {
 	a.state = StateEstablished
 	a.handshake.stop()
-	a.heartbeat.timer = now + int64(restAfter)
+	a.heartbeat.start(now)
 	a.sender.establish(now)
 	a.sender.queue.dropStreams(a.OutgoingStreams())
 	a.event(Event{Kind: EventEstablished})
@@ -220,13 +215,12 @@ func (a *Association) handshakeTimeout(now instant) {
 		h.send(now, stepInit, a.sender.rto.timeout(rtoMinHandshake)) // the first INIT: none was lost
 		return
 	}
-	if !h.timeout(a.state) {
+	a.sender.rto.expired()
+	if !h.timeout(now, a.state, a.sender.rto.timeout(rtoMinHandshake)) {
 		a.end(Event{Kind: EventFailed, Err: ErrTimeout})
 		return
 	}
-	a.sender.rto.expired()
 	if a.state == StateCookieEchoed {
 		a.sender.out.markAllLost() // data that was sent with the last COOKIE ECHO goes with the next
 	}
-	h.timer = now + int64(a.sender.rto.timeout(rtoMinHandshake))
 }

@@ -50,20 +50,50 @@ func (h *handshake) send(now instant, s handshakeStep, timeout time.Duration) {
 // initSent notes that the INIT is sent.
 func (h *handshake) initSent(now instant) { h.step, h.sentAt = stepWait, now }
 
+// spareInit puts off an INIT that was never sent, until the timer expires.
+func (h *handshake) spareInit() {
+	if h.step == stepInit && h.retries == 0 {
+		h.step = stepInitSpared
+	}
+}
+
+// sendEcho has a COOKIE ECHO sent.
+func (h *handshake) sendEcho(now instant, cookie []byte, timeout time.Duration) {
+	b, start := beginChunk(nil, chunkCookieEcho, 0)
+	h.echo, h.retries = endChunk(append(b, cookie...), start), 0
+	h.send(now, stepCookieEcho, timeout)
+}
+
+// takeEcho returns the COOKIE ECHO if it is to be sent.
+func (h *handshake) takeEcho() (chunk []byte, ok bool) {
+	if h.step != stepCookieEcho {
+		return nil, false
+	}
+	h.step = stepWait
+	return h.echo, true
+}
+
+// forgetPeer begins again with the peer after a stale cookie. It reports false after too
+// many times.
+func (h *handshake) forgetPeer() bool {
+	h.retries++
+	h.peer, h.peerTag, h.echo = initParams{}, 0, nil
+	return h.retries <= maxInitRetransmissions
+}
+
 // stop ends the handshake. Tags and parameters stay.
 func (h *handshake) stop() { h.step, h.retries, h.timer, h.echo = stepWait, 0, 0, nil }
 
-// timeout has the present chunk sent again. It reports false after too many
-// retransmissions (RFC 9260 §8.3, Max.Init.Retransmits).
-func (h *handshake) timeout(s State) bool {
-	if h.retries++; h.retries > maxInitRetransmissions {
-		return false
-	}
-	h.step = stepInit
+// timeout has the state's chunk sent again. It reports false after too many
+// retransmissions (Max.Init.Retransmits, RFC 9260 §16).
+func (h *handshake) timeout(now instant, s State, timeout time.Duration) bool {
+	step := stepInit
 	if s == StateCookieEchoed {
-		h.step = stepCookieEcho
+		step = stepCookieEcho
 	}
-	return true
+	h.retries++
+	h.send(now, step, timeout)
+	return h.retries <= maxInitRetransmissions
 }
 
 // validTag reports whether the tag of a received ABORT or SHUTDOWN COMPLETE is

@@ -33,6 +33,12 @@ type heartbeat struct {
 	asked    uint8 // consecutive calls of ask that had no answer
 }
 
+// start begins to supervise an established association.
+func (h *heartbeat) start(now instant) { h.timer = now + int64(restAfter) }
+
+// rttUsed forgets the measured round trip, which a SACK has used.
+func (h *heartbeat) rttUsed() { h.rtt = 0 }
+
 // ask has a HEARTBEAT measure the round-trip time, at most one in the timeout. The
 // intervals double as long as none is answered.
 func (h *heartbeat) ask(now instant, timeout time.Duration) {

@@ -206,7 +206,7 @@ func (a *Association) handleSack(now instant, body []byte) {
 // acknowledged tells the other parts that data was acknowledged. delivered is how many
 // bytes were before.
 func (a *Association) acknowledged(now instant, r ackOutcome, delivered int64) {
-	a.heartbeat.rtt = 0
+	a.heartbeat.rttUsed()
 	if r.askRTT {
 		a.heartbeat.ask(now, a.sender.rto.timeout(rtoMinHandshake))
 	}

@@ -34,19 +34,16 @@ func (a *Association) AppendPacket(now time.Time, dst []byte, limit int) (b []by
 		p := a.cfg.announce(a.handshake.localTag, a.handshake.localTSN, a.memory.receiveWindow())
 		return a.outbox.finish(p.appendInitChunk(a.cfg.appendHeader(dst, 0)), len(dst), true), true
 	}
-	if a.state < StateCookieEchoed || a.state == StateCookieEchoed && a.handshake.step != stepCookieEcho {
+	echo, echoes := a.handshake.takeEcho()
+	if !echoes && !a.state.handshakeDone() {
 		return dst, false
 	}
 	if b, ok := a.appendProbe(t, dst, base); ok {
 		return b, true
 	}
 	w := packetWriter{b: a.cfg.appendHeader(dst, a.handshake.peerTag), start: len(dst), limit: limit, chunk: min(base, limit) - commonHeaderSize}
-	sum := !a.handshake.peer.zeroChecksum
-	if a.handshake.step == stepCookieEcho {
-		// RFC 9260 §5.1 C: COOKIE ECHO is the first chunk; data may follow it.
-		a.handshake.step, sum = stepWait, true
-		w.b = append(w.b, a.handshake.echo...)
-	}
+	w.b = append(w.b, echo...) // RFC 9260 §5.1 C: the first chunk; data may follow it
+	sum := echoes || !a.handshake.peer.zeroChecksum
 	a.outbox.appendControl(&w)
 	if a.state.handshakeDone() {
 		a.appendControl(t, &w)

@@ -31,6 +31,12 @@ func (o *outbox) reply(tag uint32, chunk []byte) {
 	}
 }
 
+// replyOnly drops the other replies and queues a chunk that is sent alone.
+func (o *outbox) replyOnly(tag uint32, chunk []byte) { o.replies = []reply{{tag, chunk}} }
+
+// dropControl drops the queued control chunks.
+func (o *outbox) dropControl() { o.control = nil }
+
 // nextReply removes the first reply and returns it.
 func (o *outbox) nextReply() (r reply, ok bool) {
 	if len(o.replies) == 0 {

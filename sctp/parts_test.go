@@ -262,11 +262,11 @@ func TestHandshakePart(t *testing.T) {
 		t.Error("the INIT waits for its answer")
 	}
 	for range maxInitRetransmissions {
-		if !h.timeout(StateCookieWait) || h.step != stepInit {
+		if !h.timeout(10, StateCookieWait, time.Second) || h.step != stepInit {
 			t.Fatal("the INIT is not sent again")
 		}
 	}
-	if h.timeout(StateCookieWait) {
+	if h.timeout(10, StateCookieWait, time.Second) {
 		t.Error("the INIT is sent again for ever")
 	}
 }

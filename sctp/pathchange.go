@@ -22,7 +22,7 @@ func (s *sender) changePath(now instant, mtu int, control CongestionControl, see
 		patience := max(int64(s.rto.srtt+4*s.rto.rttvar), o.change.patience)
 		o.change = pathChange{known: true, until: o.end - 1, first: s.order + 1, active: o.flying > 0, last: o.tail, patience: patience}
 	}
-	s.rto = rtoEstimator{}
+	s.rto.reset()
 	s.rate = rateSampler{firstAt: now, deliveredAt: now}
 	s.recovery = recoveryState{limited: s.recovery.limited}
 	s.mtu = mtu

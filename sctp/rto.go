@@ -38,6 +38,12 @@ type rtoEstimator struct {
 	backoff      uint8 // consecutive timeouts
 }
 
+// reset begins again, for a path of which nothing is known.
+func (e *rtoEstimator) reset() { *e = rtoEstimator{} }
+
+// forget lets seed replace the measured round-trip time.
+func (e *rtoEstimator) forget() { e.measured = false }
+
 // seed takes a round-trip time that a lower layer has measured.
 func (e *rtoEstimator) seed(rtt time.Duration) {
 	if !e.measured && rtt > 0 {

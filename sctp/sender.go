@@ -36,6 +36,9 @@ type sendCounters struct {
 	ChunksRetransmitted, Timeouts, TailProbes, SpuriousRecoveries, MessagesAbandoned uint64
 }
 
+// init prepares an association that has no peer yet.
+func (s *sender) init(m *Memory) { s.mtu, s.queue.memory = defaultMTU, m }
+
 // begin starts to send to a peer with this receive window.
 func (s *sender) begin(control CongestionControl, seed, rwnd uint32, interleaving bool) {
 	s.rwnd = windowOf(rwnd)
@@ -45,7 +48,7 @@ func (s *sender) begin(control CongestionControl, seed, rwnd uint32, interleavin
 
 // establish starts the retransmission timer for data sent with the COOKIE ECHO.
 func (s *sender) establish(now instant) {
-	s.rto.backoff = 0
+	s.rto.progress()
 	if s.out.listed() > 0 {
 		s.t3 = now + int64(s.rto.timeout(rtoMin))
 	}

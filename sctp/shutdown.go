@@ -30,6 +30,9 @@ func (s *shutdown) resend(now instant, timeout time.Duration) {
 	s.send, s.timer = true, now+int64(timeout)
 }
 
+// repeat sends the state's chunk once more.
+func (s *shutdown) repeat() { s.send = true }
+
 // appendChunk appends the SHUTDOWN or SHUTDOWN ACK that is due.
 func (s *shutdown) appendChunk(w *packetWriter, state State, cum chunkTSN) {
 	if !s.send || w.room() < 8 {
