@@ -437,11 +437,11 @@ func (a *Association) DiscoverPacketSize(extra int) {
 func (a *Association) AssumeShorter(n int) { a.pmtud.shorten(a.lastNow, n) }
 
 // ChangePath tells the association that its packets take another path from now on.
-// It discards what was measured on the old path: round-trip time, rate, congestion
-// window and packet size begin as for a new association (RFC 9260 keeps them for each
-// destination address: §6.3.1 C1, §7.2.1). Packets in flight are awaited as long as
-// the old path took; if that path is dead, call PathLost first. Call SetRTT afterwards
-// if the new path's round trip is known.
+// It discards the round-trip time, rate, congestion window and packet size of the old path:
+// they begin as for a new association (RFC 9260 keeps them for each destination address:
+// §6.3.1 C1, §7.2.1). Packets in flight may still be acknowledged for as long as the old
+// path took. If that path is dead, call PathLost first. Call SetRTT afterwards if the new
+// path's round trip is known.
 func (a *Association) ChangePath(now time.Time) {
 	t := a.tick(now)
 	a.receiver.takeAsking()

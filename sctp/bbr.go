@@ -9,7 +9,7 @@ import (
 // (draft-ietf-ccwg-bbr). The model has two values: the rate at which the bottleneck
 // delivers, which is the highest measured in the last rounds, and the round-trip time
 // without a queue, which is the lowest measured in the last seconds. Packets are paced
-// at that rate, and the product of the two bounds what is in flight.
+// at that rate, and the product of the two bounds the bytes in flight.
 //
 //	startup    → the rate doubles each round, until a queue shows; from then on it grows
 //	             by a quarter, as long as that delivers more
@@ -206,14 +206,14 @@ func (m *bbr) rate() float64 {
 	return m.bandwidth
 }
 
-// bdp returns the bandwidth-delay product: what fills the path and no queue.
+// bdp returns the bandwidth-delay product: the bytes that fill the path without a queue.
 func (m *bbr) bdp() int {
 	return int(m.rate() * float64(m.minRTT) / 1e9)
 }
 
-// needed returns what must be in flight to reach the rate. With less the measured rate
-// would fall, then what is needed for it, and so on. It exceeds bdp by what schedulers,
-// batches and bursts delay acknowledgements.
+// needed returns how many bytes must be in flight to reach the rate. With fewer the measured
+// rate would fall, then the bytes for that rate, and so on. It exceeds bdp, because
+// schedulers, batches and bursts delay acknowledgements.
 func (m *bbr) needed() int {
 	return m.bdp() + int(m.rate()*float64(m.queueDelay()+2*int64(pacingBurst))/1e9)
 }
@@ -458,8 +458,8 @@ func (m *bbr) stepCycle(ev *ackEvent) {
 	}
 }
 
-// judge compares, a round trip after the up phase, what was lost of the data sent in it
-// with the usual loss. Loss by chance does not depend on probing. Loss by a full queue
+// judge compares, a round trip after the up step, the loss of the data sent in it with
+// the usual loss. Loss by chance does not depend on probing. Loss by a full queue
 // does, even if the queue is too short to show by delay. A shared queue overflows if
 // probing loses more than twice the usual loss and crowdedLoss. Then this flow probes
 // less often, and endRound yields to other flows. Otherwise inFlightBound grows as Reno's
@@ -547,7 +547,7 @@ func (l *longerPath) likely(rate float64) bool {
 	return l.rounds >= longerRounds && rate < longerRate*l.rate
 }
 
-// probeWindow returns what may be in flight in probeRTT.
+// probeWindow returns how many bytes may be in flight in probeRTT.
 func (m *bbr) probeWindow() int {
 	return max(int(probeRTTGain*float64(m.bdp())), minWindow*m.mtu)
 }
@@ -582,7 +582,7 @@ func (m *bbr) setWindow(ev *ackEvent) {
 	}
 }
 
-// lost only saves what undo restores. endRound reacts to the loss, once its extent is
+// lost only saves the bounds for undo. endRound reacts to the loss, when its extent is
 // known.
 func (m *bbr) lost(now instant, inFlight int, again bool) {
 	if !again {

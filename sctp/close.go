@@ -51,7 +51,7 @@ func (a *Association) handleShutdown(now instant, body []byte) {
 	}
 	switch a.state {
 	case StateEstablished, StateShutdownPending:
-		// RFC 9260 §9.2: Send takes no more; what is queued is still sent.
+		// RFC 9260 §9.2: Send takes no more messages; queued ones are still sent.
 		a.state = StateShutdownReceived
 	case StateShutdownSent:
 		// RFC 9260 §9.2: both ends began.

@@ -39,7 +39,7 @@ type handshake struct {
 	cookieKey         *[32]byte  // nil until the first cookie
 }
 
-// begin sets what the local INIT announces.
+// begin sets the local tag and initial TSN.
 func (h *handshake) begin(tag uint32, tsn chunkTSN) { h.localTag, h.localTSN = tag, tsn }
 
 // send has a chunk sent, and sent again after the timeout.
@@ -108,8 +108,8 @@ func (h *handshake) validTag(s State, tag uint32, flags uint8) bool {
 	return tag == h.localTag
 }
 
-// drawKey draws the key of this association's cookies if there is none. It reports
-// whether there is one then.
+// drawKey draws the key of this association's cookies, unless it has one. It reports false
+// if the random source fails.
 func (h *handshake) drawKey(random io.Reader) bool {
 	if h.cookieKey != nil {
 		return true

@@ -3,8 +3,9 @@ package sctp
 import "math"
 
 // A remote makes an association keep data: messages that the program has not read,
-// fragments of others, the state of streams, and the channels of the layers above. All of
-// it is charged to one account, a Memory, at the size of the Go objects that hold it.
+// fragments of incomplete messages, the state of streams, and the channels of the layers
+// above. All of this data is charged to one account, a Memory, at the size of the Go
+// objects that hold it.
 //
 // The account has two parts. The receive window is for DATA and is announced to the
 // remote, which has to respect it. The reserve is for everything else. It also takes DATA

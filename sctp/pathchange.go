@@ -1,9 +1,9 @@
 package sctp
 
-// A pathChange is the time after ChangePath in which packets of the old path are still
-// in flight. They are acknowledged like any others, but say nothing about the new
-// path's round trip or rate, and their loss is no congestion of it (RFC 9000 §9.4 has
-// the same rule for QUIC).
+// A pathChange distinguishes packets of the old path that are still in flight after
+// ChangePath. They are acknowledged like any others, but say nothing about the new path's
+// round trip or rate, and their loss is no congestion of it (RFC 9000 §9.4 has the same
+// rule for QUIC).
 type pathChange struct {
 	known    bool // until everything up to until is acknowledged
 	active   bool // some are in flight; last is the last one in the list
