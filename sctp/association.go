@@ -387,10 +387,10 @@ func (a *Association) OutgoingStreams() int {
 	return maxStreams
 }
 
-// IncomingStreams returns how many streams the remote may send on: as many as it
+// incomingStreams returns how many streams the remote may send on: as many as it
 // announced (RFC 9260 §3.3.2) and has added since (RFC 6525 §5.2.5). It is known
 // once the association is established.
-func (a *Association) IncomingStreams() int {
+func (a *Association) incomingStreams() int {
 	return min(maxStreams, int(a.handshake.peer.outStreams))
 }
 

@@ -163,7 +163,7 @@ func (a *Association) handleData(c chunk) bool {
 	default:
 		return true // RFC 9260 §6: the remote sends no data after its SHUTDOWN
 	}
-	errorChunk, err := a.receiver.handleData(tsn, f, c.flags&flagImmediate != 0, a.IncomingStreams())
+	errorChunk, err := a.receiver.handleData(tsn, f, c.flags&flagImmediate != 0, a.incomingStreams())
 	if err != nil {
 		a.abort(err)
 		return false
@@ -180,7 +180,7 @@ func (a *Association) handleForwardTSN(c chunk) bool {
 		a.abort(violation("FORWARD TSN of the wrong kind")) // RFC 8260 §2.3.1
 		return false
 	}
-	ok, err := a.receiver.handleForwardTSN(c.body, a.IncomingStreams())
+	ok, err := a.receiver.handleForwardTSN(c.body, a.incomingStreams())
 	if err != nil {
 		a.abort(err)
 		return false
