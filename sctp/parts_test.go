@@ -381,3 +381,44 @@ func TestShutdownPart(t *testing.T) {
 		t.Errorf("guard %d, timer %d", guard, s.timer)
 	}
 }
+
+// On a short path acknowledgements are gathered, several streams share a smaller window,
+// and small messages may exceed it.
+func TestShortPathPart(t *testing.T) {
+	const window, queued = 160 << 10, 1 << 20
+	var p shortPath
+	now := instant(1)
+	p.sent(now, 1)
+	now += sharedTime
+	for _, step := range []struct {
+		why       string
+		inFlight  int
+		smallNext bool
+		want      bool
+	}{
+		{"the window fills", 0, false, true},
+		{"up to the end", window - 1, false, true},
+		{"it is full", window, false, false},
+		{"an acknowledgement alone releases nothing", window - 10_000, false, false},
+		{"a small message is released", window + urgentRoom, true, true},
+		{"up to a bound", window + urgentRoom + 1, true, false},
+		{"enough for a burst is free", window - maxGathered, false, true},
+		{"the burst goes on", window - 1, false, true},
+	} {
+		if got := p.windowOpen(now, window, step.inFlight, queued, false, step.smallNext); got != step.want {
+			t.Errorf("%s: %v", step.why, got)
+		}
+	}
+	p.windowOpen(now, window, window, queued, false, false)
+	if !p.windowOpen(now, window, window-10_000, 5000, false, false) {
+		t.Error("data that fits into the free room waits")
+	}
+	p.windowOpen(now, window, window, queued, false, false)
+	if !p.windowOpen(now, window, window-10_000, queued, true, false) {
+		t.Error("lost data waits")
+	}
+	p.sent(now, 2)
+	if p.windowOpen(now, window, sharedWindow, queued, false, false) || !p.windowOpen(now, window, sharedWindow/2, queued, false, false) {
+		t.Error("two streams do not share a smaller window")
+	}
+}

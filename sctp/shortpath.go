@@ -56,19 +56,19 @@ func (p *shortPath) sent(now instant, stream uint16) {
 	}
 }
 
-// windowOpen reports whether s may send more on a short path.
-func (p *shortPath) windowOpen(now instant, s *sender) bool {
-	window := s.cc.window()
+// windowOpen reports whether more may be sent. smallNext says that the next message is
+// small, and of another stream than others that wait.
+func (p *shortPath) windowOpen(now instant, window, inFlight, queued int, lost, smallNext bool) bool {
 	if p.changedAt != 0 && now-p.changedAt < sharedTime {
 		window = min(window, sharedWindow)
 	}
-	room := window - s.out.bytes
-	gather := !p.filling && s.out.lost == 0 && s.queue.bytes > room && room < min(window/2, maxGathered)
+	room := window - inFlight
+	gather := !p.filling && !lost && queued > room && room < min(window/2, maxGathered)
 	if room > 0 && !gather {
 		p.filling = true
 		return true
 	}
-	if room >= -urgentRoom && s.smallMessageNext() {
+	if room >= -urgentRoom && smallNext {
 		return true
 	}
 	p.filling = false

@@ -72,7 +72,7 @@ func (s *sender) mayTransmit(now instant) bool {
 // of their own, see shortPath.
 func (s *sender) windowOpen(now instant) bool {
 	if s.onShortPath() {
-		return s.short.windowOpen(now, s)
+		return s.short.windowOpen(now, s.cc.window(), s.out.bytes, s.queue.bytes, s.out.lost > 0, s.smallMessageNext())
 	}
 	s.short.filling = s.cc.window() > s.out.bytes
 	return s.short.filling
