@@ -1,4 +1,4 @@
-# make check test race     what every change has to pass
+# make check test race     the start of .ci/run, which every change has to pass
 # make interop             browsers and other stacks
 # make fuzz FUZZTIME=5m    every fuzz target for so long
 
@@ -11,12 +11,16 @@ export GOFLAGS ?= -buildvcs=false
 
 all: check test
 
-# check: formatting, vet, staticcheck, and that modules are as they were published.
+# check: formatting, vet, staticcheck, that references between files run down, and
+# that modules are as they were published.
 check:
 	@test -z "$$(gofmt -l .)" || { echo "gofmt -w these:"; gofmt -l .; exit 1; }
 	$(GO) vet ./...
 	cd cmd/interop/pion && $(GO) vet ./...
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+	$(GO) vet ./.ci/coverage ./.ci/references
+	$(GO) test ./.ci/references
+	$(GO) run ./.ci/references -most 25 ./...
 	$(GO) mod verify
 
 test:

@@ -16,68 +16,67 @@ type Channel struct {
 	state  State
 	err    error
 
-	inBand    bool // opened by us with DATA_CHANNEL_OPEN
-	acked     bool // … and acknowledged
-	ackOwed   bool // opened by the far end on a stream whose last reset is not yet confirmed
-	localEnd  bool // our side of the stream was reset
-	remoteEnd bool // the far end's was
-	again     bool // … and once more, of a channel on the same id that is not known here
-	opened    bool // the remote's SCTP has our DATA_CHANNEL_OPEN
+	inBand    bool // opened locally with DATA_CHANNEL_OPEN
+	acked     bool // the remote has acknowledged that
+	ackOwed   bool // opened by the remote on a stream whose last reset is not confirmed yet
+	localEnd  bool // the local side of the stream is reset
+	remoteEnd bool // the remote side is
+	again     bool // the remote side was reset once more, for a channel on the same id that is not known here
+	opened    bool // the remote's SCTP has received DATA_CHANNEL_OPEN
 	retained  bool // see Retain
-	gone      bool // the owner has taken the event of the end
+	gone      bool // the owner has taken the event of StateClosed
 
 	links  [listKinds]link
-	due    time.Time // of the list that it waits in
-	resets uint32    // Session.allResets when the remote's side was reset
-	charge int       // bytes charged to the association's Memory; 0 for a channel of ours
+	due    time.Time // deadline in its list
+	resets uint32    // Session.allResets when the remote side was reset
+	charge int       // bytes charged to the association's Memory; 0 for a local channel
 
 	queue   queue[message]
-	arrived uint64   // messages that were ever in queue
-	told    bool     // an EventMessage waits to be taken
-	bytes   int      // of the messages in queue
-	partial [][]byte // deprecated partial messages so far
-	pieces  int      // bytes in them
+	arrived uint64   // messages that were ever queued
+	told    bool     // an EventMessage was queued and not taken
+	bytes   int      // in queue
+	partial [][]byte // pieces of a message so far (deprecated PPIDs)
+	pieces  int      // bytes in partial
 
-	// Owner is the program's, to find by an Event what it keeps about the
-	// channel.
+	// Owner is for the owner, to find its own state of the channel by an Event.
 	Owner any
 }
 
-// A message waits for Receive.
+// A message is a received message.
 type message struct {
 	data    []byte
 	text    bool
 	charged int // bytes to release; -1: none
 }
 
-// Bounds on what an unreliable channel keeps for a program that does not read.
-// All of them together have a quarter of the reserve of the association's Memory.
+// Limits on the messages that an unreliable channel keeps for a program that does not
+// read. All unreliable channels together have a quarter of the reserve of the
+// association's Memory.
 const (
 	maxUnreliableBytes    = 1 << 20
 	maxUnreliableMessages = 1024
 )
 
-// Costs in bytes of what the association's Memory is charged for, beside the data
-// and names themselves.
+// Costs in bytes, beside data and names, that are charged to the association's Memory.
 const (
-	channelOverhead = 800 // a channel that the remote opened, with its streams and what the program's layer has of it
+	channelOverhead = 800 // a channel that the remote opened, with its streams and the program's state of it
 	messageOverhead = 128 // a message outside of the receive window
-	earlyOverhead   = 128 // a stream on which messages came before its channel
+	earlyOverhead   = 128 // a stream with messages before its channel
 )
 
-// cost is what a message outside of the receive window is charged for.
+// cost is the charge of a message outside of the receive window.
 func (m *message) cost() int { return len(m.data) + messageOverhead }
 
-// Params returns what the channel was opened with.
+// Params returns the channel's parameters.
 func (c *Channel) Params() Params { return c.params }
 
-// ID is the stream's number, and whether it is known yet.
+// ID is the stream's number, and reports whether it is known.
 func (c *Channel) ID() (id uint16, ok bool) { return c.id, c.hasID }
 
 // State returns the present state.
 func (c *Channel) State() State { return c.state }
 
-// Err is why the channel was closed, if not by Close of either end.
+// Err is why the channel was closed; nil after Close by either end.
 func (c *Channel) Err() error { return c.err }
 
 // unreliable reports whether messages may be lost (RFC 8831 §6.4).
@@ -97,7 +96,7 @@ func (c *Channel) Send(now time.Time, data []byte, text bool) error {
 	}
 	o := c.sendOptions()
 	if len(data) == 0 {
-		// SCTP has no empty messages: a byte that means nothing (RFC 8831 §6.6).
+		// SCTP has no empty messages: one byte stands for it (RFC 8831 §6.6).
 		m.Data, o.Uncounted = []byte{0}, true
 		m.PPID = ppidBinaryEmpty
 		if text {
@@ -110,29 +109,30 @@ func (c *Channel) Send(now time.Time, data []byte, text bool) error {
 	return nil
 }
 
-// sendOptions are those of the channel's messages.
+// sendOptions returns the options of the channel's messages.
 func (c *Channel) sendOptions() (o sctp.SendOptions) {
-	// RFC 8832 §6: ordered until it is sure that the far end knows the channel.
+	// RFC 8832 §6: messages are ordered until the remote is known to have the
+	// channel.
 	o.Unordered = c.params.Unordered && (!c.inBand || c.acked)
 	if c.params.MaxRetransmits >= 0 {
 		o.LimitRetransmits, o.MaxRetransmits = true, uint16(min(c.params.MaxRetransmits, 65535))
 	}
 	if c.params.MaxPacketLifeTime >= 0 {
-		// A lifetime of zero still means one attempt.
+		// A lifetime of zero still allows one transmission.
 		o.Lifetime = max(time.Duration(c.params.MaxPacketLifeTime)*time.Millisecond, time.Nanosecond)
 	}
 	return o
 }
 
-// Receive takes the next message that waits, which opens the receive window
-// by as much. It works in every state.
+// Receive takes the next message, which opens the receive window by its size. It works
+// in every state.
 func (c *Channel) Receive(now time.Time) (data []byte, text, ok bool) {
 	m, ok := c.take(now)
 	return m.data, m.text, ok
 }
 
-// Recycle gives the data of a message from Receive back, to be that of a later
-// one of any channel. The caller does not use it any more.
+// Recycle gives back the data of a message from Receive, so that its memory is used
+// for later messages of any channel. The caller must not use it any more.
 func (c *Channel) Recycle(data []byte) { c.s.assoc.Recycle(data) }
 
 func (c *Channel) take(now time.Time) (message, bool) {
@@ -150,13 +150,13 @@ func (c *Channel) take(now time.Time) (message, bool) {
 	return m, true
 }
 
-// Waiting is the number of messages that wait to be received.
+// Waiting is the number of messages that Receive can return.
 func (c *Channel) Waiting() int { return c.queue.len() }
 
-// Arrived is the number of messages that ever came.
+// Arrived is the number of messages that have ever arrived.
 func (c *Channel) Arrived() uint64 { return c.arrived }
 
-// BufferedAmount is the number of bytes of payload that wait to be sent.
+// BufferedAmount is the number of payload bytes that are queued and not sent.
 func (c *Channel) BufferedAmount() int {
 	if !c.hasID || c.state == StateClosed {
 		return 0
@@ -164,8 +164,8 @@ func (c *Channel) BufferedAmount() int {
 	return c.s.assoc.BufferedAmount(c.id)
 }
 
-// Close closes the channel (RFC 8831 §6.7): what is queued is sent, then the
-// stream is reset.
+// Close closes the channel (RFC 8831 §6.7): queued messages are sent, then the stream
+// is reset.
 func (c *Channel) Close(now time.Time) {
 	switch c.state {
 	case StateConnecting, StateOpen:
@@ -187,8 +187,8 @@ func (c *Channel) keepPartial(b []byte) bool {
 	return true
 }
 
-// takePartial returns the pieces of a message that came so far, with last behind
-// them, and forgets them.
+// takePartial returns the pieces of a message so far, followed by last, and removes
+// them.
 func (c *Channel) takePartial(last []byte) []byte {
 	if c.partial == nil {
 		return last
@@ -199,8 +199,8 @@ func (c *Channel) takePartial(last []byte) []byte {
 	return b
 }
 
-// Retain has the channel stay charged to the association's Memory after its end,
-// until Free: for an owner that keeps it for a program that has not heard of it.
+// Retain keeps the channel charged to the association's Memory after its end, until
+// Free: for an owner whose program does not know the channel yet.
 func (c *Channel) Retain() { c.retained = true }
 
 // Free ends Retain.
@@ -209,8 +209,7 @@ func (c *Channel) Free() {
 	c.uncharge()
 }
 
-// uncharge gives back what a channel of the remote was charged for, when nothing
-// keeps it any more.
+// uncharge releases the charge of the remote's channel, once nothing refers to it.
 func (c *Channel) uncharge() {
 	if c.gone && !c.retained {
 		c.s.memory.Uncharge(c.charge)
@@ -218,7 +217,7 @@ func (c *Channel) uncharge() {
 	}
 }
 
-// fail closes the channel for what came on it.
+// fail closes the channel because of data that arrived on it.
 func (c *Channel) fail(now time.Time, err error) {
 	c.takePartial(nil)
 	if c.state <= StateOpen {
@@ -227,11 +226,11 @@ func (c *Channel) fail(now time.Time, err error) {
 	}
 }
 
-// deliver queues a message. n is what it is charged for.
+// deliver queues a message, which is charged with n bytes.
 func (c *Channel) deliver(now time.Time, m message, n int) {
 	if c.unreliable() {
-		// Not charged, so that a channel that is not read never holds up the
-		// others; bounded here instead, the oldest lost first.
+		// Its window is released, so that an unread channel does not delay the others.
+		// Its own limits apply instead: the oldest messages are dropped.
 		c.s.assoc.Release(now, n)
 		m.charged = -1
 		for c.queue.len() >= maxUnreliableMessages || c.queue.len() > 0 && c.bytes+len(m.data) > maxUnreliableBytes {
@@ -253,7 +252,7 @@ func (c *Channel) deliver(now time.Time, m message, n int) {
 	}
 }
 
-// tell has an event say that messages wait.
+// tell queues an event that messages have arrived.
 func (c *Channel) tell() {
 	if !c.told {
 		c.told = true

@@ -35,8 +35,8 @@ const (
 const (
 	openFixedSize = 12
 
-	// MaxOpenSize is the longest DATA_CHANNEL_OPEN in bytes: an association of
-	// channels has to take such messages, whatever their own may have.
+	// MaxOpenSize is the longest DATA_CHANNEL_OPEN in bytes. An association of
+	// channels must accept it, whatever the limit of the program's messages.
 	MaxOpenSize = openFixedSize + 2*65535
 )
 
@@ -63,8 +63,8 @@ func appendOpen(b []byte, p *Params) []byte {
 	return append(b, p.Protocol...)
 }
 
-// parseOpen reads a DATA_CHANNEL_OPEN message. Bytes beyond the texts are left
-// alone, as browsers do.
+// parseOpen parses a DATA_CHANNEL_OPEN message. Bytes after the texts are ignored, as
+// in browsers.
 func parseOpen(b []byte) (p Params, err error) {
 	if len(b) < openFixedSize || b[0] != dcepOpen {
 		return p, errMalformed
@@ -90,8 +90,8 @@ func parseOpen(b []byte) (p Params, err error) {
 		return p, errMalformed
 	}
 	p.Unordered = b[1]&typeUnordered != 0
-	// RFC 8831 §6.4 has no priority 0. libdatachannel announces it for every
-	// channel, and means normal.
+	// RFC 8831 §6.4 has no priority 0. libdatachannel announces it for every channel,
+	// and means normal.
 	if p.Priority = binary.BigEndian.Uint16(b[2:]); p.Priority == 0 {
 		p.Priority = normalPriority
 	}
@@ -100,17 +100,16 @@ func parseOpen(b []byte) (p Params, err error) {
 	return p, nil
 }
 
-// sizesOfCharacters returns the sizes in bytes of a label and a protocol whose
-// lengths are less than there is. The lengths are in bytes (RFC 8832 §5.1), but
-// aiortc gives them in code points and werift in UTF-16 code units. Where such
-// add up to exactly what is there, that is what was meant; else the lengths are
-// taken at their word.
+// sizesOfCharacters returns the sizes in bytes of a label and a protocol whose lengths
+// add up to less than names. Lengths are in bytes (RFC 8832 §5.1), but aiortc gives
+// them in code points and werift in UTF-16 code units. If such lengths add up to
+// exactly names, they are meant; else the lengths are in bytes.
 func sizesOfCharacters(names []byte, label, protocol int) (int, int) {
 	if !utf8.Valid(names) {
 		return label, protocol
 	}
 	points, units := 0, 0
-	byPoints, byUnits := -1, -1 // where the protocol begins
+	byPoints, byUnits := -1, -1 // offset of the protocol
 	for i := 0; ; {
 		if points == label {
 			byPoints = i
@@ -133,7 +132,7 @@ func sizesOfCharacters(names []byte, label, protocol int) (int, int) {
 	case units:
 		split = byUnits
 	}
-	if split < 0 || split > 65535 || len(names)-split > 65535 { // none, or more than the fields can say
+	if split < 0 || split > 65535 || len(names)-split > 65535 { // none, or longer than the fields allow
 		return label, protocol
 	}
 	return split, len(names) - split

@@ -1,7 +1,7 @@
 package datachannel
 
-// A queue is first in, first out. It gives its memory back when it is empty
-// and that is much, and all of it by trim.
+// A queue is first in, first out. When it is empty it releases its memory if that is
+// large, and by release all of it.
 type queue[T any] struct {
 	items []T
 	head  int
@@ -31,8 +31,8 @@ func (q *queue[T]) pop() (v T, ok bool) {
 	return v, true
 }
 
-// trim gives the memory of an empty queue back.
-func (q *queue[T]) trim() {
+// release gives up the memory of an empty queue.
+func (q *queue[T]) release() {
 	if q.len() == 0 {
 		*q = queue[T]{}
 	}

@@ -11,7 +11,7 @@ import (
 	"purertc/sctp"
 )
 
-// A State is that of a channel, as in the W3C's RTCDataChannelState.
+// A State is the state of a channel, like the W3C's RTCDataChannelState.
 type State uint8
 
 const (
@@ -21,7 +21,7 @@ const (
 	StateClosed
 )
 
-// String gives the W3C's word.
+// String is the W3C's word.
 func (s State) String() string {
 	names := [...]string{"connecting", "open", "closing", "closed"}
 	if int(s) < len(names) {
@@ -30,15 +30,15 @@ func (s State) String() string {
 	return "invalid"
 }
 
-// Params are what the two ends of a channel agree on (RFC 8832 §5.1).
+// Params are the parameters of a channel, which both ends know (RFC 8832 §5.1).
 type Params struct {
 	Label             string
 	Protocol          string
 	Negotiated        bool
 	ID                uint16 // used if Negotiated
 	Unordered         bool
-	MaxRetransmits    int    // -1: none given
-	MaxPacketLifeTime int    // milliseconds; -1: none given
+	MaxRetransmits    int    // -1: no limit
+	MaxPacketLifeTime int    // milliseconds; -1: no limit
 	Priority          uint16 // 0: 256, normal (RFC 8831 §6.4)
 }
 
@@ -52,44 +52,45 @@ var (
 	ErrNoID     = errors.New("datachannel: no stream id is left")
 	ErrTooLong  = errors.New("datachannel: label or protocol is longer than 65535 bytes")
 	ErrInvalid  = errors.New("datachannel: invalid parameters")
-	ErrProtocol = errors.New("datachannel: the far end broke the protocol")
-	ErrLate     = errors.New("datachannel: more had come than could be kept when the channel was opened here")
+	ErrProtocol = errors.New("datachannel: the remote broke the protocol")
+	ErrLate     = errors.New("datachannel: messages that arrived before the channel was opened here were dropped")
 
-	// ErrTooMany: Config.MaxChannels are open.
-	ErrTooMany = errors.New("datachannel: as many channels are open as may be")
-	// ErrStreamLimit: the remote's SCTP has no stream of that id.
+	// ErrTooMany says that Config.MaxChannels are open.
+	ErrTooMany = errors.New("datachannel: Config.MaxChannels are open")
+	// ErrStreamLimit says that the remote's SCTP has no stream with that id.
 	ErrStreamLimit = errors.New("datachannel: the id is beyond the remote's limit of streams")
-	// ErrUnacknowledged: the remote has not answered DATA_CHANNEL_OPEN, though it
-	// did for other channels.
-	ErrUnacknowledged = errors.New("datachannel: the remote does not acknowledge the channel: perhaps it takes no more")
-	// ErrMemory: the remote has used up what it can make this end keep.
-	ErrMemory = errors.New("datachannel: the memory for what the remote sends is used up")
+	// ErrUnacknowledged says that the remote has not answered DATA_CHANNEL_OPEN,
+	// although it did for other channels.
+	ErrUnacknowledged = errors.New("datachannel: the remote does not acknowledge the channel: perhaps it has too many")
+	// ErrMemory says that the remote has used up what it can make this end keep.
+	ErrMemory = errors.New("datachannel: the remote has used up the memory limit")
 )
 
 const (
 	maxStreamID    = 65534 // RFC 8832 §6
 	normalPriority = 256   // RFC 8831 §6.4
 
-	// What comes before its channel is there is kept up to these bounds of all
-	// channels: an unordered message may overtake the DATA_CHANNEL_OPEN, and who
-	// has a negotiated channel may send before we have it. A reliable channel that
-	// lost some is closed with ErrLate.
+	// Limits on messages before their channel, of all channels: an unordered message
+	// may overtake the DATA_CHANNEL_OPEN, and a remote that has a negotiated channel
+	// may send before it exists here. A reliable channel that lost some is closed with
+	// ErrLate.
 	maxEarlyMessages = 1024
 	maxEarlyBytes    = 256 << 10
 
-	// maxAnswering bounds the streams without a channel whose reset is answered
-	// at a time. The far end chooses them, and each takes memory until it is done.
+	// maxAnswering bounds the pending resets of streams without a channel. The remote
+	// chooses the streams, and each takes memory until its reset is done.
 	maxAnswering = 64
 )
 
-// Config is what a Session is made from. The zero value is the default.
+// Config configures a Session. The zero value is the default.
 type Config struct {
-	// MaxMessageSize is the longest message in bytes that the remote may send to
-	// the program: a longer one ends its channel with ErrProtocol. 0: no bound but
-	// the association's, which must let a DATA_CHANNEL_OPEN of MaxOpenSize pass.
+	// MaxMessageSize is the longest message in bytes that the remote may send to the
+	// program: a longer one closes its channel with ErrProtocol. 0: the association's
+	// limit, which must allow a DATA_CHANNEL_OPEN of MaxOpenSize.
 	MaxMessageSize int
-	// MaxChannels is how many channels may be open at a time, of both ends. Open
-	// beyond is ErrTooMany, and the remote's are reset. 0: 65535.
+	// MaxChannels is how many channels may be open at a time, of both ends together.
+	// Beyond it Open returns ErrTooMany, and channels of the remote are reset. 0:
+	// 65535.
 	MaxChannels int
 }
 
@@ -97,7 +98,7 @@ type Config struct {
 type Session struct {
 	assoc       *sctp.Association
 	memory      *sctp.Memory // of assoc
-	maxMessage  int          // received; 0: what the association takes
+	maxMessage  int          // received; 0: the association's limit
 	maxChannels int
 	started     bool
 	client      bool
@@ -106,23 +107,23 @@ type Session struct {
 
 	channels table
 	waiting  []*Channel // for an id, until Start
-	nextID   int        // no id of ours below it is free
+	nextID   int        // no lower local id is free
 
-	live      channelList // channels whose remote side is not reset
-	unacked   channelList // of ours, that wait for DATA_CHANNEL_ACK
-	unreset   channelList // whose own side is reset, and that wait for the remote's
+	live      channelList // the remote side is not reset
+	unacked   channelList // waiting for DATA_CHANNEL_ACK
+	unreset   channelList // the local side is reset, and the remote's is waited for
 	acks      bool        // the remote sends DATA_CHANNEL_ACK
-	allResets uint32      // resets of all streams by the remote
+	allResets uint32      // number of resets of all streams by the remote
 
-	reserved  idSet               // streams that only we have reset, out of use until the remote resets them
-	answering map[uint16]struct{} // streams without a channel that we reset since the far end did
+	reserved  idSet               // streams of which only the local side is reset; not used until the remote side is
+	answering map[uint16]struct{} // streams without a channel whose local side is being reset because the remote's was
 
-	lost          idSet // streams on which all was lost that came before the channel
+	lost          idSet // streams whose messages before their channel were all dropped
 	early         map[uint16]earlyQueue
 	earlyMessages int
 	earlyBytes    int
 
-	unreliableBytes int // held for programs that do not read, charged to memory
+	unreliableBytes int // kept for programs that do not read; charged to memory
 	events          queue[Event]
 }
 
@@ -139,13 +140,13 @@ func NewSession(a *sctp.Association, cfg Config) *Session {
 // full reports whether no further channel may be opened.
 func (s *Session) full() bool { return s.channels.len()+len(s.waiting) >= s.maxChannels }
 
-// streamLimit is ErrStreamLimit for an id that the remote does not have.
+// streamLimit returns ErrStreamLimit for an id that the remote does not have.
 func (s *Session) streamLimit(id uint16) error {
 	return fmt.Errorf("%w: id %d, and it has %d", ErrStreamLimit, id, s.assoc.OutgoingStreams())
 }
 
-// chargeUnread charges an unread message outside of the receive window, and
-// reports whether there is room for it.
+// chargeUnread charges an unread message outside of the receive window. It reports
+// whether there is room for it.
 func (s *Session) chargeUnread(m *message) bool {
 	n := m.cost()
 	if s.unreliableBytes+n > s.memory.Reserve()/4 || !s.memory.Charge(n) {
@@ -155,13 +156,11 @@ func (s *Session) chargeUnread(m *message) bool {
 	return true
 }
 
-// tooLong says whether the far end may not have sent so long a message: our
-// a=max-message-size forbids it (RFC 8841 §6).
+// tooLong reports whether a message exceeds the local max-message-size (RFC 8841 §6).
 func (s *Session) tooLong(n int) bool { return s.maxMessage > 0 && n > s.maxMessage }
 
-// Start tells the session the DTLS role, which decides whose ids are even
-// (RFC 8832 §6), and that the association exists: channels in waiting get
-// their ids.
+// Start sets the DTLS role, which decides whose ids are even (RFC 8832 §6), and says
+// that the association connects: channels get their ids.
 func (s *Session) Start(now time.Time, dtlsClient bool) {
 	if s.started {
 		return
@@ -180,7 +179,7 @@ func (s *Session) Start(now time.Time, dtlsClient bool) {
 	}
 }
 
-// firstID is our lowest id: the DTLS client's are even (RFC 8832 §6).
+// firstID is the lowest local id: the DTLS client's are even (RFC 8832 §6).
 func (s *Session) firstID() int {
 	if s.client {
 		return 0
@@ -188,13 +187,12 @@ func (s *Session) firstID() int {
 	return 1
 }
 
-// Open adds a channel. In-band ones get their id and send DATA_CHANNEL_OPEN
-// once the session has started; they are open when the association is
-// established, without waiting for the acknowledgement (RFC 8832 §6); negotiated
-// ones likewise. The errors are ErrIDInUse, ErrNoID, ErrStreamLimit, ErrTooMany,
-// ErrTooLong, ErrInvalid, and ErrNotOpen when the association has ended. Where
-// the remote's limit of streams is not known yet, a channel beyond it ends with
-// ErrStreamLimit once it is.
+// Open opens a channel. An in-band one gets its id and sends DATA_CHANNEL_OPEN once
+// the session has started. Channels are open when the association is established,
+// without waiting for the acknowledgement (RFC 8832 §6). The errors are ErrIDInUse,
+// ErrNoID, ErrStreamLimit, ErrTooMany, ErrTooLong, ErrInvalid, and ErrNotOpen when the
+// association has ended. If the remote's limit of streams is not known yet, a channel
+// beyond it is closed with ErrStreamLimit once it is.
 func (s *Session) Open(now time.Time, p Params) (*Channel, error) {
 	if s.ended != nil {
 		return nil, ErrNotOpen
@@ -203,7 +201,7 @@ func (s *Session) Open(now time.Time, p Params) (*Channel, error) {
 		return nil, ErrTooLong
 	}
 	if p.MaxRetransmits >= 0 && p.MaxPacketLifeTime >= 0 || p.Negotiated && p.ID > maxStreamID {
-		return nil, ErrInvalid // RFC 8831 §6.1: at most one of the two
+		return nil, ErrInvalid // RFC 8831 §6.1: not both
 	}
 	if s.full() {
 		return nil, ErrTooMany
@@ -238,7 +236,7 @@ func (s *Session) Open(now time.Time, p Params) (*Channel, error) {
 	return c, nil
 }
 
-// opened opens a channel, or closes it where it has lost something already.
+// opened opens a channel, or closes it if messages were lost before it.
 func (s *Session) opened(now time.Time, c *Channel) {
 	s.setState(c, StateOpen)
 	switch {
@@ -249,14 +247,14 @@ func (s *Session) opened(now time.Time, c *Channel) {
 	}
 }
 
-// isAnswering tells whether a stream is being reset that had no channel: one that
-// is made meanwhile opens when that is done.
+// isAnswering reports whether a stream without a channel is being reset. A channel
+// created meanwhile opens afterwards.
 func (s *Session) isAnswering(id uint16) bool {
 	_, ok := s.answering[id]
 	return ok
 }
 
-// register gives a channel its stream.
+// register assigns a stream to a channel.
 func (s *Session) register(c *Channel, id uint16) {
 	c.id, c.hasID = id, true
 	s.channels.add(c)
@@ -267,7 +265,7 @@ func (s *Session) register(c *Channel, id uint16) {
 	}
 }
 
-// openInBand gives a channel an id of ours and queues its DATA_CHANNEL_OPEN.
+// openInBand assigns a local id to a channel and queues its DATA_CHANNEL_OPEN.
 func (s *Session) openInBand(now time.Time, c *Channel) error {
 	for s.nextID <= maxStreamID && s.inUse(uint16(s.nextID)) {
 		s.nextID += 2
@@ -281,7 +279,7 @@ func (s *Session) openInBand(now time.Time, c *Channel) error {
 	id := uint16(s.nextID)
 	s.nextID += 2
 	s.register(c, id)
-	// Always reliable and ordered (RFC 8832 §6).
+	// It is always reliable and ordered (RFC 8832 §6).
 	open := sctp.Message{Stream: id, PPID: ppidDCEP, Data: appendOpen(nil, &c.params)}
 	if err := s.assoc.Send(now, open, sctp.SendOptions{Uncounted: true}); err != nil {
 		s.unregister(c)
@@ -290,12 +288,12 @@ func (s *Session) openInBand(now time.Time, c *Channel) error {
 	return nil
 }
 
-// inUse reports whether an id may not be given to a channel of ours.
+// inUse reports whether an id cannot be assigned to a local channel.
 func (s *Session) inUse(id uint16) bool {
 	return s.reserved.has(id) || s.channels.get(id) != nil || s.isAnswering(id)
 }
 
-// unregister frees a channel's stream for another.
+// unregister frees a channel's stream.
 func (s *Session) unregister(c *Channel) {
 	if !c.hasID || s.channels.get(c.id) != c {
 		return
@@ -306,25 +304,25 @@ func (s *Session) unregister(c *Channel) {
 	s.freed(c.id)
 }
 
-// freed notes that an id may be free for a channel of ours.
+// freed notes that an id may be free for a local channel.
 func (s *Session) freed(id uint16) {
 	if id := int(id); s.started && id%2 == s.firstID() && id < s.nextID {
 		s.nextID = id
 	}
 }
 
-// An EventKind says what an Event is about.
+// An EventKind says which fields of an Event are set.
 type EventKind uint8
 
 const (
 	EventNone        EventKind = iota
-	EventIncoming              // Channel: the far end opened it; it is open
-	EventState                 // Channel, State: a change of state
-	EventMessage               // Channel: messages came since the last such event was taken
-	EventAssociation           // Association: an event of the association that concerns its owner
+	EventIncoming              // Channel: the remote opened it; it is open
+	EventState                 // Channel, State: its state has changed
+	EventMessage               // Channel: messages have arrived since the last such event was taken
+	EventAssociation           // Association: an event of the association for its owner
 )
 
-// An Event is something the Session's owner should know.
+// An Event reports a change to the owner of a Session.
 type Event struct {
 	Kind        EventKind
 	State       State
@@ -345,8 +343,8 @@ func (s *Session) NextEvent() (Event, bool) {
 	return e, ok
 }
 
-// NextLowered returns a channel whose BufferedAmount has fallen since it was
-// last returned; nil when there is no more.
+// NextLowered returns a channel whose BufferedAmount has fallen since it was last
+// returned; nil: there is none.
 func (s *Session) NextLowered() *Channel {
 	for {
 		id, ok := s.assoc.NextLowered()
@@ -359,8 +357,8 @@ func (s *Session) NextLowered() *Channel {
 	}
 }
 
-// Rest gives memory back that a session without anything to do does not need.
-func (s *Session) Rest() { s.events.trim() }
+// Release gives up memory that an idle session does not need.
+func (s *Session) Release() { s.events.release() }
 
 func (s *Session) event(ev Event) { s.events.push(ev) }
 
@@ -372,20 +370,19 @@ func (s *Session) setState(c *Channel, st State) {
 	s.event(Event{Kind: EventState, Channel: c, State: st})
 }
 
-// closed ends a channel. What was received stays to be read.
+// closed ends a channel. Received messages stay readable.
 func (s *Session) closed(c *Channel, err error) {
 	if c.state == StateClosed {
 		return
 	}
-	c.err = cmp.Or(c.err, err) // what began the close is the cause
+	c.err = cmp.Or(c.err, err) // the cause of the close comes first
 	c.takePartial(nil)
 	s.unregister(c)
 	s.setState(c, StateClosed)
 }
 
-// Process moves what the association has for us: its messages to the
-// channels, its events into the channels' states. Messages go first, so that
-// those before a stream reset are handed up before it shows.
+// Process takes the association's messages and events. Messages go first, so that
+// those before a stream reset are delivered before it.
 func (s *Session) Process(now time.Time) {
 	for {
 		for {
@@ -421,8 +418,10 @@ func (s *Session) handleEvent(now time.Time, ev sctp.Event) {
 			s.localReset(now, id, ev.Err)
 		}
 		return
+	case sctp.EventReplaced:
+		s.renewed(now)
 	case sctp.EventRestarted:
-		// The far end's channels are gone with its state.
+		// The remote's channels are gone with its state.
 		s.closeAll(now, ErrProtocol)
 	case sctp.EventClosed, sctp.EventFailed:
 		s.ended = sctp.ErrClosed
@@ -434,8 +433,8 @@ func (s *Session) handleEvent(now time.Time, ev sctp.Event) {
 	s.event(Event{Kind: EventAssociation, Association: ev})
 }
 
-// remoteResetAll is the remote closing its side of all streams. It costs as much
-// as was opened or kept since the last time, however many channels there are.
+// remoteResetAll takes a reset of all streams by the remote. Its cost is that of the
+// channels opened or kept since the last one, however many channels there are.
 func (s *Session) remoteResetAll(now time.Time) {
 	s.allResets++
 	s.lost = idSet{}
@@ -451,16 +450,15 @@ func (s *Session) remoteResetAll(now time.Time) {
 	}
 }
 
-// associationUp opens the channels that waited.
+// associationUp opens the channels that wait for the association.
 func (s *Session) associationUp(now time.Time) {
 	s.established = true
 	for _, id := range s.channels.ids() {
 		c := s.channels.get(id)
 		switch {
-		case c.state != StateConnecting:
 		case int(id) >= s.assoc.OutgoingStreams():
 			s.closed(c, s.streamLimit(id))
-		default:
+		case c.state == StateConnecting:
 			s.opened(now, c)
 		}
 	}
@@ -474,7 +472,7 @@ func (s *Session) closeAll(now time.Time, err error) {
 	for _, id := range s.channels.ids() {
 		c := s.channels.get(id)
 		if c.ackOwed {
-			s.announce(now, c) // what came on it is the program's
+			s.announce(now, c) // messages on it are the program's
 		}
 		s.closed(c, err)
 	}
@@ -484,8 +482,9 @@ func (s *Session) closeAll(now time.Time, err error) {
 	s.early, s.reserved, s.lost, s.answering = nil, idSet{}, idSet{}, nil
 }
 
-// beginClose resets our side of a channel's stream, which ends the channel
-// when the far end's is reset too. One that is not announced yet is so first.
+// beginClose resets the local side of a channel's stream. The channel is closed when
+// the remote side is reset, too. A channel that is not announced yet is announced
+// first.
 func (s *Session) beginClose(now time.Time, c *Channel) {
 	if c.ackOwed {
 		c.state = StateClosing
@@ -495,14 +494,14 @@ func (s *Session) beginClose(now time.Time, c *Channel) {
 	s.resetStream(now, c)
 }
 
-// resetStream resets our side of a channel's stream.
+// resetStream resets the local side of a channel's stream.
 func (s *Session) resetStream(now time.Time, c *Channel) {
 	if err := s.assoc.ResetStreams(now, c.id); err != nil {
 		s.closed(c, err)
 	}
 }
 
-// remoteReset is the far end closing its side of a stream: ours follows at
+// remoteReset takes a reset of the remote side of a stream. The local side follows at
 // once (RFC 8831 §6.7).
 func (s *Session) remoteReset(now time.Time, id uint16) {
 	s.dropEarly(id)
@@ -511,7 +510,7 @@ func (s *Session) remoteReset(now time.Time, id uint16) {
 		s.answerReset(now, id)
 		return
 	}
-	c.again = c.remoteEnd // what the far end had on the id since is over, too
+	c.again = c.remoteEnd // so is the next channel of the remote on the id
 	c.remoteEnd, c.resets = true, s.allResets
 	c.unlink(listLive)
 	switch c.state {
@@ -524,16 +523,16 @@ func (s *Session) remoteReset(now time.Time, id uint16) {
 	}
 }
 
-// refuse resets a stream of the remote that is to have no channel. Where there
-// is no room for that, nothing is done, as if DATA_CHANNEL_OPEN had not come.
+// refuse resets a stream of the remote that gets no channel. If there is no room for
+// that, nothing is done, as if DATA_CHANNEL_OPEN had not arrived.
 func (s *Session) refuse(now time.Time, id uint16) {
 	s.dropEarly(id)
-	if s.assoc.ResetStreams(now, id) == nil { // an invalid stream has nothing to reset
+	if s.assoc.ResetStreams(now, id) == nil { // an invalid stream needs no reset
 		s.reserve(id)
 	}
 }
 
-// reserve keeps an id out of use until the remote resets its side.
+// reserve keeps an id unused until the remote side is reset.
 func (s *Session) reserve(id uint16) { s.reserved.add(id) }
 
 // unreserve undoes reserve. It reports whether the id was reserved.
@@ -546,9 +545,9 @@ func (s *Session) unreserve(id uint16) bool {
 	return true
 }
 
-// answerReset answers the remote's reset of a stream that has no channel here:
-// of a negotiated one that only it has, and that would wait for ever (RFC 8831
-// §6.7). Where it is itself the answer to ours, that is all.
+// answerReset answers the remote's reset of a stream without a channel here: perhaps a
+// negotiated one that only the remote has, and that would wait for ever (RFC 8831
+// §6.7). If the reset answers a local one, nothing follows.
 func (s *Session) answerReset(now time.Time, id uint16) {
 	if s.unreserve(id) || len(s.answering) >= maxAnswering || s.isAnswering(id) || s.assoc.ResetStreams(now, id) != nil {
 		return
@@ -559,8 +558,8 @@ func (s *Session) answerReset(now time.Time, id uint16) {
 	s.answering[id] = struct{}{}
 }
 
-// localReset is the end of our own reset of a stream, or its failure, after
-// which the channel is as closed as it can be.
+// localReset takes the end of a local reset, or its failure, after which the channel
+// is as closed as it can be.
 func (s *Session) localReset(now time.Time, id uint16, failed error) {
 	c := s.channels.get(id)
 	answered := s.isAnswering(id)
@@ -600,8 +599,8 @@ func (s *Session) handleMessage(now time.Time, m sctp.Message) {
 	}
 	c := s.channels.get(m.Stream)
 	if c == nil || c.state == StateClosing && c.remoteEnd {
-		// Of no channel yet: where the far end's side is reset, it is of the
-		// next one that has the id.
+		// There is no channel yet. If the remote side is reset, the message belongs to
+		// the next channel with the id.
 		s.keepEarly(now, m)
 		return
 	}
@@ -610,7 +609,7 @@ func (s *Session) handleMessage(now time.Time, m sctp.Message) {
 
 // handleData takes a message of a channel.
 func (s *Session) handleData(now time.Time, c *Channel, m sctp.Message) {
-	// RFC 8832 §6: a message from the far end shows that it knows the channel.
+	// RFC 8832 §6: a message shows that the remote has the channel.
 	if !c.acked {
 		c.acknowledged()
 	}
@@ -618,7 +617,7 @@ func (s *Session) handleData(now time.Time, c *Channel, m sctp.Message) {
 		s.wait(now, c, &s.unreset, resetWait)
 	}
 	n := len(m.Data)
-	if c.err != nil { // nothing behind what closed it
+	if c.err != nil { // data after an error is dropped
 		s.assoc.Release(now, n)
 		return
 	}
@@ -632,7 +631,8 @@ func (s *Session) handleData(now time.Time, c *Channel, m sctp.Message) {
 	case ppidBinaryEmpty:
 		msg.data = nil
 	case ppidStringPartial, ppidBinaryPartial:
-		// Deprecated (RFC 8831 §6.6): a piece, whose end has PPID 51 or 53.
+		// A piece (deprecated, RFC 8831 §6.6). The last piece of a message has PPID
+		// 51 or 53.
 		s.assoc.Release(now, n)
 		if s.tooLong(c.pieces + n) {
 			c.fail(now, ErrProtocol)
@@ -641,8 +641,8 @@ func (s *Session) handleData(now time.Time, c *Channel, m sctp.Message) {
 		}
 		return
 	default:
-		// RFC 8831 §6.6: without prior negotiation there are no other PPIDs, and
-		// the channel SHOULD be closed.
+		// RFC 8831 §6.6: other PPIDs require negotiation, and the channel SHOULD be
+		// closed.
 		s.assoc.Release(now, n)
 		c.fail(now, ErrProtocol)
 		return
@@ -653,7 +653,7 @@ func (s *Session) handleData(now time.Time, c *Channel, m sctp.Message) {
 		return
 	}
 	if c.partial != nil {
-		// The pieces wait for the program now, like any message.
+		// The pieces are charged like any message now.
 		msg.data = c.takePartial(msg.data)
 		s.assoc.Hold(len(msg.data) - n)
 		n = len(msg.data)
@@ -661,14 +661,14 @@ func (s *Session) handleData(now time.Time, c *Channel, m sctp.Message) {
 	c.deliver(now, msg, n)
 }
 
-// An earlyQueue is what came on a stream before its channel.
+// An earlyQueue has the messages of a stream before its channel.
 type earlyQueue struct {
 	messages []sctp.Message
-	lost     bool // there was no room for what came behind them
+	lost     bool // later ones were dropped for want of room
 }
 
-// keepEarly keeps a message that came before its channel, if there is room and
-// none was lost on its stream before: a channel has no gaps.
+// keepEarly keeps a message before its channel, if there is room and none was dropped
+// on its stream: a channel has no gaps.
 func (s *Session) keepEarly(now time.Time, m sctp.Message) {
 	s.assoc.Release(now, len(m.Data))
 	q, ok := s.early[m.Stream]
@@ -693,7 +693,7 @@ func (s *Session) keepEarly(now time.Time, m sctp.Message) {
 	s.early[m.Stream] = q
 }
 
-// dropEarly forgets what came early on a stream, and returns it.
+// dropEarly removes and returns the messages of a stream before its channel.
 func (s *Session) dropEarly(id uint16) earlyQueue {
 	q, ok := s.early[id]
 	if s.lost.has(id) {
@@ -713,8 +713,8 @@ func (s *Session) dropEarly(id uint16) earlyQueue {
 	return q
 }
 
-// adoptEarly gives a new channel what came before it. It was
-// released from the window when it was kept, so it is no longer charged.
+// adoptEarly gives a new channel the messages before it. Their receive window was
+// released when they were kept.
 func (s *Session) adoptEarly(now time.Time, c *Channel) {
 	q := s.dropEarly(c.id)
 	for _, m := range q.messages {
@@ -757,15 +757,14 @@ func (s *Session) handleDCEP(now time.Time, m sctp.Message) {
 	}
 }
 
-// handleOpen takes a DATA_CHANNEL_OPEN. One that is malformed or too much, or on
-// a stream that is not the far end's to choose or in use, closes the stream
-// (RFC 8832 §6).
+// handleOpen takes a DATA_CHANNEL_OPEN. If it is malformed or exceeds a limit, or its
+// stream is in use or not the remote's to choose, the stream is closed (RFC 8832 §6).
 func (s *Session) handleOpen(now time.Time, m sctp.Message) {
 	old := s.channels.get(m.Stream)
 	reopened := false
 	if old != nil && old.state == StateClosing && old.remoteEnd {
-		// The far end has both resets behind it, and uses the id again; the
-		// response to ours is still on its way.
+		// The remote has completed both resets and uses the id again; the response to
+		// the local reset is still on its way.
 		s.closed(old, nil)
 		old, reopened = nil, true
 	}
@@ -789,12 +788,12 @@ func (s *Session) handleOpen(now time.Time, m sctp.Message) {
 	}
 }
 
-// acceptOpen acknowledges a channel of the far end.
+// acceptOpen acknowledges a channel of the remote.
 func (s *Session) acceptOpen(now time.Time, c *Channel) {
 	ack := sctp.Message{Stream: c.id, PPID: ppidDCEP, Data: []byte{dcepAck}}
 	if err := s.assoc.Send(now, ack, sctp.SendOptions{Uncounted: true}); err != nil {
 		if errors.Is(err, sctp.ErrStreamClosed) {
-			return // until the reset of the stream's last user is confirmed
+			return // until the reset of the stream's previous channel is confirmed
 		}
 		s.closed(c, err)
 		return
@@ -805,7 +804,7 @@ func (s *Session) acceptOpen(now time.Time, c *Channel) {
 	s.announce(now, c)
 }
 
-// announce tells of a channel of the far end, and what has come on it so far:
+// announce reports a channel of the remote, and what has happened on it so far:
 // messages, and its close.
 func (s *Session) announce(now time.Time, c *Channel) {
 	closing := c.state == StateClosing

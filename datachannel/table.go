@@ -2,12 +2,11 @@ package datachannel
 
 import "slices"
 
-// A table is the channels of a session by the number of their stream. Most
-// sessions have a few, for which a map would take more room than they do. The
-// zero value is empty.
+// A table has the channels of a session by stream. Most sessions have a few, for which
+// a map would take more memory than they do. The zero value is empty.
 type table struct {
 	few  []*Channel          // up to fewChannels of them
-	many map[uint16]*Channel // all, once there were more; else nil
+	many map[uint16]*Channel // all, once there were more than fewChannels; else nil
 }
 
 const fewChannels = 8
@@ -22,7 +21,7 @@ func (t *table) get(id uint16) *Channel {
 	return t.many[id]
 }
 
-// add adds a channel whose stream no other has.
+// add adds a channel, whose stream no other channel has.
 func (t *table) add(c *Channel) {
 	if t.many == nil && len(t.few) < fewChannels {
 		t.few = append(t.few, c)
@@ -38,7 +37,7 @@ func (t *table) add(c *Channel) {
 	t.many[c.id] = c
 }
 
-// remove forgets the channel of a stream.
+// remove removes the channel of a stream.
 func (t *table) remove(id uint16) {
 	t.few = slices.DeleteFunc(t.few, func(c *Channel) bool { return c.id == id })
 	if delete(t.many, id); len(t.many) == 0 {
@@ -49,7 +48,7 @@ func (t *table) remove(id uint16) {
 // len is the number of channels.
 func (t *table) len() int { return len(t.few) + len(t.many) }
 
-// ids lists the streams, in order, so that nothing depends on a map's.
+// ids lists the streams in order, so that nothing depends on a map's order.
 func (t *table) ids() []uint16 {
 	ids := make([]uint16, 0, t.len())
 	for _, c := range t.few {

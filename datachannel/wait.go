@@ -4,29 +4,28 @@ import "time"
 
 const (
 	// ackWait is how long the DATA_CHANNEL_ACK may take (RFC 8832 §6) once the
-	// SCTP association of the remote has DATA_CHANNEL_OPEN. A browser answers from
-	// a thread that its page can hold up for seconds.
+	// remote's SCTP has received DATA_CHANNEL_OPEN. A browser answers from a thread
+	// that its page can block for seconds.
 	ackWait = 30 * time.Second
 
-	// resetWait is how long a remote that has performed our reset may take to
-	// reset its own side (RFC 8831 §6.7), from its last message on. Messages
-	// of other channels and a bad path may hold up what it has queued.
+	// resetWait is how long a remote that has answered a local reset may take to reset
+	// its own side (RFC 8831 §6.7), from its last message on. Messages of other
+	// channels and a bad path may delay what it has queued.
 	resetWait = time.Minute
 
-	// silentPath is after how long of silence the path is taken to be down, so that
-	// the time starts anew: an idle association is heard every 30 s, by its
-	// HEARTBEAT.
+	// silentPath is how long the remote must be silent for the path to count as down.
+	// Then the time begins again: an idle association receives a HEARTBEAT every 30 s.
 	silentPath = 40 * time.Second
 )
 
-// wait has a channel wait in a list of which all wait equally long.
+// wait puts a channel into a list in which all channels wait equally long.
 func (s *Session) wait(now time.Time, c *Channel, l *channelList, d time.Duration) {
 	c.unlink(listTimed)
 	c.due = now.Add(d)
 	l.add(c)
 }
 
-// NextTimeout is when Advance has something to do; zero: never.
+// NextTimeout returns when Advance has something to do; zero: never.
 func (s *Session) NextTimeout() (at time.Time) {
 	for _, l := range [...]*channelList{&s.unacked, &s.unreset} {
 		if c := l.first; c != nil && (at.IsZero() || c.due.Before(at)) {
@@ -46,17 +45,17 @@ func (s *Session) Advance(now time.Time) {
 			s.wait(now, c, &s.unreset, resetWait)
 			continue
 		}
-		// The remote never resets its side: Chromium 67 did not. Its stream may
-		// still bring something, so the id stays out of use.
+		// The remote never resets its side, like Chromium 67. Data may still arrive on
+		// the stream, so the id is not used again.
 		s.closed(c, nil)
 		s.reserve(c.id)
 	}
 }
 
-// ackTimeout fails a channel that the remote does not acknowledge. Remotes may
-// know fewer channels than SCTP streams, and drop a DATA_CHANNEL_OPEN beyond
-// those without a word: Firefox has 1024. A remote that acknowledges no channel
-// at all is left alone.
+// ackTimeout closes a channel that the remote does not acknowledge. Remotes may
+// support fewer channels than SCTP streams, and drop a DATA_CHANNEL_OPEN beyond them
+// silently: Firefox has 1024. A remote that acknowledges no channel at all is
+// tolerated.
 func (s *Session) ackTimeout(now time.Time, c *Channel) {
 	switch {
 	case c.opened && s.acks:
@@ -69,7 +68,7 @@ func (s *Session) ackTimeout(now time.Time, c *Channel) {
 	s.wait(now, c, &s.unacked, ackWait)
 }
 
-// acknowledged notes that the remote knows a channel of ours.
+// acknowledged notes that the remote has a local channel.
 func (c *Channel) acknowledged() {
 	c.acked = true
 	if c.links[listTimed].list == &c.s.unacked {

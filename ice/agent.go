@@ -1,41 +1,17 @@
 package ice
 
 import (
-	crand "crypto/rand"
-	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"io"
-	"net/netip"
 	"slices"
 	"time"
-
-	"purertc/ice/internal/mdns"
-	"purertc/stun"
 )
-
-// A Route is the local socket that a datagram uses and the far address.
-// Routes are comparable.
-type Route struct {
-	Sock   int16          // the local socket, as named by whoever opened it; SockMDNS is special
-	Local  netip.Addr     // the local address on that socket; invalid in HandleDatagram where it is not known
-	Remote netip.AddrPort // the far address
-}
-
-// SockMDNS is the Sock of datagrams to and from the multicast DNS group
-// (RFC 6762 §3). Whoever runs the Agent opens such a socket when it first
-// sees one of these routes in AppendDatagram, or gives it a Local with a Name.
-// A valid Local of the route is the address whose link alone it is meant for.
-const SockMDNS int16 = -1
-
-// SockAny lets AddServer choose every socket of the server's address family.
-const SockAny int16 = -2
 
 // Config is what an Agent is made from.
 type Config struct {
 	Controlling bool
-	RelayOnly   bool
-	Lite        bool      // see lite.go; not with RelayOnly
+	RelayOnly   bool      // only relayed candidates are signalled and checked from
+	Lite        bool      // ICE-lite: see the package's comment; not with RelayOnly
 	Ufrag, Pwd  string    // local credentials; made from Rand where empty (RFC 8445 §5.3)
 	Rand        io.Reader // nil: crypto/rand, which also replaces a reader that fails
 }
@@ -43,108 +19,44 @@ type Config struct {
 // Why an agent fails.
 var (
 	ErrNoPair         = errors.New("ice: no candidate pair worked")
-	ErrConsentExpired = errors.New("ice: the far end did not answer for 30 seconds")
-	ErrBothLite       = errors.New("ice: both ends are ICE lite, so that nobody checks")
+	ErrConsentExpired = errors.New("ice: the remote agent did not answer for 30 seconds")
+	ErrBothLite       = errors.New("ice: both agents are ICE-lite, so that none sends checks")
 )
 
 // An Agent is an ICE agent (RFC 8445), full or lite, of one component and one
 // data stream: a pure state machine. It is not safe for concurrent use.
+//
+// It routes input to its parts, and puts their output together: the gatherer finds
+// local candidates, lookups resolves names of remote ones, and checks forms pairs,
+// checks them and selects the one that carries data.
 type Agent struct {
-	rand        io.Reader
-	random      [16]byte // scratch for rand, which would make a local array escape
-	tieBreaker  uint64
-	relayOnly   bool
-	lite        bool
-	controlling bool
-
-	localEnded   bool
-	gatheringEnd bool // EventGatheringComplete was given
-
-	state State
-
-	renominates bool   // the far end goes by the numbers of nominations
-	nomination  uint32 // the latest of ours
-
-	familyCount   [TCPPassive + 1][2]uint16 // of bases, by transport: IPv6, IPv4
-	nextRelaySock uint16
-	nextRelay     uint32
-
-	err     error // why state is StateFailed
-	carried path  // of the last selected pair; the zero path: there was none
-
-	cur *generation // the newest of those in use; the others follow by older
-	// replaced is the generation that Rollback goes back to, from Restart to SetRemote.
-	replaced *generation
-
-	bases       []*base
-	foundations []foundationKey
-	routes      []Route // authenticated: payload from them is given up
-	former      []formerRoute
-	stranger    Route // what HandleDatagram returned last with false came on
-
-	selected   *pair     // where data goes; nil: nowhere
-	lastAnswer time.Time // of the far end, on any pair
-
-	servers     []*server
-	relays      []*relay
-	requests    []*serverRequest
-	nextRequest time.Time // pacing
-
-	mdns       *mdns.Resolver // nil until there is a name to ask for
-	names      mdns.Responder
-	unresolved []unresolved
-	drops      *drops // nil: no candidate was dropped
-
-	out       queue
-	events    []queuedEvent
-	nextEvent int       // of events
-	deadline  time.Time // when Advance has something to do
+	random   randomSource
+	gather   gatherer
+	lookups  lookups
+	checks   // its fields are read here
+	out      outbox
+	events   eventQueue
+	deadline time.Time // when Advance has something to do; zero: never
 }
 
 // NewAgent returns an agent in StateNew.
 func NewAgent(cfg Config) *Agent {
-	a := &Agent{rand: cfg.Rand, relayOnly: cfg.RelayOnly, lite: cfg.Lite, controlling: cfg.Controlling && !cfg.Lite}
-	if a.rand == nil {
-		a.rand = crand.Reader
+	a := &Agent{random: randomSource{reader: cfg.Rand}}
+	a.gather = gatherer{random: &a.random, events: &a.events, out: &a.out, relayOnly: cfg.RelayOnly}
+	a.checks = checks{
+		random: &a.random, events: &a.events, out: &a.out, gather: &a.gather,
+		lite: cfg.Lite, controlling: cfg.Controlling && !cfg.Lite, tieBreaker: a.random.uint64(),
 	}
-	a.tieBreaker = a.random64()
 	a.setLive(a.newGeneration(cfg.Ufrag, cfg.Pwd), nil)
 	return a
-}
-
-// fill fills b, which lies in a.random, with random bytes. A source that runs
-// dry is replaced: predictable bytes would be worse than unexpected ones.
-func (a *Agent) fill(b []byte) []byte {
-	if _, err := io.ReadFull(a.rand, b); err != nil {
-		a.rand = crand.Reader
-		io.ReadFull(a.rand, b) // crypto/rand never fails
-	}
-	return b
-}
-
-func (a *Agent) random64() uint64 { return binary.BigEndian.Uint64(a.fill(a.random[:8])) }
-
-func (a *Agent) newTransactionID() stun.TransactionID {
-	return stun.TransactionID(a.fill(a.random[:12]))
-}
-
-// randomBetween is a random duration from least to most.
-func (a *Agent) randomBetween(least, most time.Duration) time.Duration {
-	return least + time.Duration(a.random64()%uint64(most-least+1))
-}
-
-// iceChars makes random ice-chars, 4 of 3 bytes: the alphabet of base64 is
-// that of RFC 8839 §5.4.
-func (a *Agent) iceChars(n int) string {
-	return base64.StdEncoding.EncodeToString(a.fill(make([]byte, n/4*3)))
 }
 
 // Credentials returns the local ufrag and password (RFC 8839 §5.4).
 func (a *Agent) Credentials() (ufrag, pwd string) { return a.cur.ufrag, a.cur.pwd }
 
-// Ufrags returns the local ufrags that the peer's checks may name: of the
-// present generation, of those that it replaced, and of the one that a
-// rollback would go back to.
+// Ufrags returns the local ufrags that checks of the remote agent may name: of the
+// present generation, of those that it replaced, and of the one that Rollback would
+// go back to.
 func (a *Agent) Ufrags() (list []string) {
 	add := func(g *generation) {
 		if !slices.Contains(list, g.ufrag) {
@@ -160,8 +72,8 @@ func (a *Agent) Ufrags() (list []string) {
 	return list
 }
 
-// SetControlling sets the role that offer and answer gave (RFC 8445 §6.1.1).
-// Where one end is lite it is the other that controls.
+// SetControlling sets the role that follows from offer and answer (RFC 8445
+// §6.1.1). If one agent is lite, the other one is controlling.
 func (a *Agent) SetControlling(now time.Time, controlling bool) {
 	controlling = (controlling || a.cur.lite) && !a.lite
 	if a.controlling != controlling {
@@ -170,56 +82,36 @@ func (a *Agent) SetControlling(now time.Time, controlling bool) {
 	a.update(now)
 }
 
-// Controlling tells the present role, which a conflict may have changed.
+// Controlling reports the present role, which a role conflict may have changed.
 func (a *Agent) Controlling() bool { return a.controlling }
 
 // setRole changes the role; pair priorities depend on it (RFC 8445 §7.3.1.1).
-func (a *Agent) setRole(controlling bool) {
-	a.controlling = controlling
-	for g := a.cur; g != nil; g = g.older {
+func (k *checks) setRole(controlling bool) {
+	k.controlling = controlling
+	for g := k.cur; g != nil; g = g.older {
 		g.sortPairs(controlling)
 	}
 }
 
-// Rest lets go of what can be made again: the HMACs of the passwords, which the
-// next message makes anew, and room for events. It is for an owner of many
-// agents of which most have nothing to do but to answer, and to ask, for consent.
-func (a *Agent) Rest() {
+// Release gives up memory that the next message makes again: the HMACs of the
+// passwords, and room for events and datagrams. It is for an owner of many idle
+// agents, which only ask for consent and answer.
+func (a *Agent) Release() {
 	for g := a.cur; g != nil; g = g.older {
-		g.localKey.Rest()
+		g.localKey.Release()
 		if g.remoteKey != nil {
-			g.remoteKey.Rest()
+			g.remoteKey.Release()
 		}
 	}
-	if len(a.events) == 0 {
-		a.events = nil
-	}
-	if a.out.head == len(a.out.items) {
-		a.out = queue{}
-	}
-}
-
-// RTT is the smoothed round-trip time of the selected pair; zero if unknown.
-func (a *Agent) RTT() time.Duration {
-	if a.selected == nil {
-		return 0
-	}
-	return a.selected.rtt
+	a.events.release()
+	a.out.release()
 }
 
 // State returns the present state.
 func (a *Agent) State() State { return a.state }
 
-// Err returns why the agent failed; nil if it has not.
+// Err returns the cause of StateFailed; nil in other states.
 func (a *Agent) Err() error { return a.err }
-
-// Selected returns the route that data takes; ok is false if there is none.
-func (a *Agent) Selected() (r Route, ok bool) {
-	if a.selected == nil {
-		return Route{}, false
-	}
-	return a.selected.local.wire(a.selected.route), true
-}
 
 // Advance runs the timers that are due.
 func (a *Agent) Advance(now time.Time) {
@@ -228,22 +120,21 @@ func (a *Agent) Advance(now time.Time) {
 	}
 }
 
-// NextTimeout is when Advance has something to do; zero: never.
+// NextTimeout returns when Advance has something to do; zero: never.
 func (a *Agent) NextTimeout() time.Time { return a.deadline }
 
-// update brings everything that depends on the time, or on what just
-// happened, up to date.
+// update runs everything that depends on the time, or on the input just taken.
 func (a *Agent) update(now time.Time) {
 	if a.state == StateClosed {
 		a.deadline = time.Time{}
 		return
 	}
-	a.runMDNS(now)
-	a.runServers(now)
-	a.runRelays(now)
+	a.resolved(now)
+	a.gather.run(now, gathererNeed{nominated: a.cur.nominated != nil, failed: a.cur.failed, selected: a.selected})
+	a.takeBases(now)
 	if !a.cur.failed {
 		a.expireReplaced(now)
-		a.expireFormer(now)
+		a.routesRemoved(a.routes.expire(now))
 		if !a.lite {
 			a.cur.runPending(now)
 			a.nominate(now)
@@ -253,9 +144,9 @@ func (a *Agent) update(now time.Time) {
 		a.runConsent(now)
 		a.choose(now) // consent may have expired
 		a.closeSuperseded()
-		a.updateState(now)
+		a.updateState(now, a.lookups.idle())
 	}
-	a.updateGathering(now)
+	a.gather.finish(now)
 	a.deadline = a.earliest(now)
 }
 
@@ -268,18 +159,11 @@ func (e *alarm) add(t time.Time) {
 	}
 }
 
-// earliest is the next time at which update changes something.
+// earliest returns when update next changes something.
 func (a *Agent) earliest(now time.Time) time.Time {
 	var e alarm
-	if a.mdns != nil {
-		e.add(a.mdns.NextTimeout())
-	}
-	e.add(a.names.NextTimeout())
-	a.serverAlarms(&e)
-	if !a.gatheringEnd {
-		e.add(a.cur.gatherBy)
-	}
-	a.relayAlarms(&e)
+	e.add(a.lookups.nextTimeout())
+	a.gather.alarms(&e)
 	if !a.cur.failed {
 		if !a.lite {
 			a.checkAlarms(now, &e)
@@ -293,88 +177,89 @@ func (a *Agent) earliest(now time.Time) time.Time {
 		}
 	}
 	if !e.at.IsZero() && !e.at.After(now) {
-		// What is due was just done; whatever says otherwise must not make
-		// the owner spin.
+		// Everything due was just done. A part that says otherwise is wrong, and
+		// must not make the owner spin.
 		return now.Add(time.Millisecond)
 	}
 	return e.at
 }
 
-// setState changes the state and tells it.
-func (a *Agent) setState(s State) {
-	if s == a.state {
+// setState changes the state and reports it to the owner.
+func (k *checks) setState(s State) {
+	if s == k.state {
 		return
 	}
-	a.state = s
+	k.state = s
 	if s != StateFailed {
-		a.err = nil
+		k.err = nil
 	}
-	a.event(Event{Kind: EventState, State: s, Err: a.err})
+	k.events.push(Event{Kind: EventState, State: s, Err: k.err})
 }
 
-// updateState derives the state from the pairs.
-func (a *Agent) updateState(now time.Time) {
-	g := a.cur
-	switch p := a.selected; {
+// updateState derives the state from the pairs. resolved says that no name of a
+// remote candidate is looked up.
+func (k *checks) updateState(now time.Time, resolved bool) {
+	g := k.cur
+	switch p := k.selected; {
 	case p != nil && !now.Before(p.lastAnswer.Add(staleAfter)):
-		a.setState(StateDisconnected)
-	case p != nil && p == g.nominated && g.remoteEnded && a.gatheringEnd && len(a.unresolved) == 0:
-		a.setState(StateCompleted)
+		k.setState(StateDisconnected)
+	case p != nil && p == g.nominated && g.remoteEnded && k.gather.complete && resolved:
+		k.setState(StateCompleted)
 	case p != nil:
-		a.setState(StateConnected)
-	case !a.lastAnswer.IsZero() && now.Before(a.lastAnswer.Add(consentExpires)):
-		a.setState(StateDisconnected) // the interface vanished; another may do
+		k.setState(StateConnected)
+	case !k.lastAnswer.IsZero() && now.Before(k.lastAnswer.Add(consentExpires)):
+		k.setState(StateDisconnected) // the selected pair's interface is gone; another pair may work
 	case g.pending:
 		g.wasValid = false
-		a.setState(StateChecking)
+		k.setState(StateChecking)
 	case g.wasValid:
-		a.fail(ErrConsentExpired)
+		k.fail(ErrConsentExpired)
 	case g.remoteKey == nil:
-		// Before the first description, and during a restart whose answer is
-		// not here yet, there is nothing to check.
-		if !a.lastAnswer.IsZero() {
-			a.fail(ErrConsentExpired)
+		// There is nothing to check before the first remote description, nor during
+		// a restart before its answer.
+		if !k.lastAnswer.IsZero() {
+			k.fail(ErrConsentExpired)
 		}
-	case a.lite && g.lite:
-		a.fail(ErrBothLite)
+	case k.lite && g.lite:
+		k.fail(ErrBothLite)
 	case g.hopeless(now):
-		a.fail(ErrNoPair)
+		k.fail(ErrNoPair)
 	default:
-		a.setState(StateChecking)
+		k.setState(StateChecking)
 	}
 }
 
-// fail ends all attempts of this generation; a restart begins anew.
-func (a *Agent) fail(err error) {
-	a.cur.failed = true
-	a.setLive(a.cur, nil)
-	a.err, a.lastAnswer, a.selected = err, time.Time{}, nil
-	a.setState(StateFailed)
-	a.out.drop()
-	a.dropAllRoutes()
+// fail ends all checks of this generation. A restart begins again.
+func (k *checks) fail(err error) {
+	k.cur.failed = true
+	k.setLive(k.cur, nil)
+	k.err, k.lastAnswer, k.selected = err, time.Time{}, nil
+	k.setState(StateFailed)
+	k.out.drop()
+	k.routesRemoved(k.routes.clear())
 }
 
-// RFC 8863: an agent waits for checks of the far end as long as a STUN
-// transaction can take before it declares failure, even if it has no pair of
-// its own. A check begun late is waited for, but not for ever.
+// RFC 8863 §4: an agent that has no pair left still waits for checks of the remote
+// agent, as long as a STUN transaction can take, before it fails. It waits for its
+// own checks that began late, but not for ever.
 const (
 	patience    = 39500 * time.Millisecond
 	maxPatience = 55 * time.Second
 )
 
-// hopeless tells whether the generation has failed (RFC 8863 §4).
+// hopeless reports whether the generation has failed (RFC 8863 §4).
 func (g *generation) hopeless(now time.Time) bool {
 	waited := now.Sub(g.started)
 	return waited >= maxPatience || waited >= patience && !g.checking()
 }
 
-// giveUpAt is when hopeless may become true.
-func (a *Agent) giveUpAt(now time.Time) time.Time {
-	g := a.cur
-	if a.selected == nil && !a.lastAnswer.IsZero() {
-		return a.lastAnswer.Add(consentExpires)
+// giveUpAt returns when updateState may fail the generation; zero: not by time.
+func (k *checks) giveUpAt(now time.Time) time.Time {
+	g := k.cur
+	if k.selected == nil && !k.lastAnswer.IsZero() {
+		return k.lastAnswer.Add(consentExpires)
 	}
-	if g.remoteKey == nil || g.pending || a.selected != nil || g.wasValid {
+	if g.remoteKey == nil || g.pending || k.selected != nil || g.wasValid {
 		return time.Time{}
 	}
 	if at := g.started.Add(patience); now.Before(at) {
@@ -383,55 +268,14 @@ func (a *Agent) giveUpAt(now time.Time) time.Time {
 	return g.started.Add(maxPatience)
 }
 
-// BeginData appends room for the relay framing that the selected pair needs,
-// if any. ok is false when there is no valid pair with consent to send on.
-func (a *Agent) BeginData(dst []byte) (b []byte, ok bool) {
-	p := a.selected
-	if p == nil {
-		return dst, false
-	}
-	return p.local.begin(dst, p.route.Remote), true
-}
-
-// FinishData completes the datagram that BeginData began at b[start:] and
-// tells where to send it.
-func (a *Agent) FinishData(b []byte, start int) ([]byte, Route) {
-	p := a.selected
-	if p == nil {
-		return b[:start], Route{} // nothing was begun
-	}
-	if l := p.local.relay; l != nil {
-		return l.client.Finish(b, start), l.route
-	}
-	return b, p.route
-}
-
-// DataOverhead is the most that BeginData and FinishData add, in bytes.
-func (a *Agent) DataOverhead() int {
-	if p := a.selected; p != nil && p.local.relay != nil {
-		return p.local.relay.client.Overhead(p.route.Remote)
-	}
-	return 0
-}
-
-// Direct tells whether the selected pair is UDP all the way, as far as the
-// candidates tell. What goes over a stream, be it the far end's to its relay,
-// is not lost when it is too long to be read: it ends the stream.
-func (a *Agent) Direct() bool {
-	p := a.selected
-	return p != nil && p.local.relay == nil && p.local.tcp == 0 && p.remote.typ != Relay
-}
-
-// Close ends the agent: relays are released by its last datagrams.
+// Close closes the agent. Its last datagrams release relays.
 func (a *Agent) Close(now time.Time) {
 	if a.state == StateClosed {
 		return
 	}
 	a.out.drop()
-	for _, l := range a.relays {
-		l.client.Close(now)
-	}
-	a.dropAllRoutes()
+	a.gather.close(now)
+	a.routesRemoved(a.routes.clear())
 	a.selected, a.deadline = nil, time.Time{}
 	a.setState(StateClosed)
 }

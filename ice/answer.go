@@ -2,16 +2,15 @@ package ice
 
 import "time"
 
-// An answerer cannot know when the remote agent has its answer: signalling by
-// hand takes minutes. Until then the remote agent may answer checks, but cannot
-// send any, since it lacks the local credentials. Its first authenticated
-// request shows that it has them. Before that nothing the remote agent does not
-// do is a failure, and no timer counts down to one (RFC 8863 §4 counts from when
-// checks can begin).
+// An answerer cannot know when its answer arrives: signalling by hand takes minutes.
+// Until then the remote agent may answer checks, but cannot send any, since it lacks
+// the local credentials. Its first authenticated request shows that it has them.
+// Before that, the remote agent's silence is no failure, and no timer counts down to
+// one (RFC 8863 §4 counts from when checks can begin).
 
-// unansweredRecheck is how often pairs whose checks failed are checked again
-// meanwhile: often enough to keep the mappings of NATs, which last 30 s or more.
-const unansweredRecheck = 10 * time.Second
+// pendingRecheck is how often pairs whose checks failed are checked again meanwhile:
+// often enough to keep the bindings of NATs, which last 30 s or more.
+const pendingRecheck = 10 * time.Second
 
 // AnswerPending says that the remote agent may not have the local credentials of
 // the present generation yet: the local end has answered, and how long the
@@ -22,7 +21,7 @@ func (a *Agent) AnswerPending(now time.Time) {
 	if a.state == StateClosed || g.reached || g.pending || a.selected != nil || !a.lastAnswer.IsZero() {
 		return
 	}
-	g.pending, g.recheckAt = true, now.Add(unansweredRecheck)
+	g.pending, g.recheckAt = true, now.Add(pendingRecheck)
 	a.update(now)
 }
 
@@ -48,17 +47,17 @@ func (g *generation) reach(now time.Time) {
 	g.reached = true
 	if g.pending {
 		g.pending, g.recheckAt = false, time.Time{}
-		g.started = now // RFC 8863: it is waited for from here on
+		g.started = now // RFC 8863 §4 counts from here
 	}
 }
 
-// runPending checks failed pairs again while the answer is on its way. Consent
-// that expires meanwhile is no failure: it is asked for anew.
+// runPending checks failed pairs again while the answer is on its way. If consent
+// expires meanwhile, it is no failure: the pair is checked again.
 func (g *generation) runPending(now time.Time) {
 	if !g.pending || now.Before(g.recheckAt) {
 		return
 	}
-	g.recheckAt = now.Add(unansweredRecheck)
+	g.recheckAt = now.Add(pendingRecheck)
 	for _, p := range g.pairs {
 		if p.state == PairFailed {
 			p.state = PairWaiting

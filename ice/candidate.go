@@ -175,7 +175,7 @@ func (c *Candidate) parseExtensions(s string) error {
 	return nil
 }
 
-// isICEChars tells whether s is between least and most ice-chars
+// isICEChars reports whether s is between least and most ice-chars
 // (RFC 8839 §5.1). Browsers' foundations and ufrags have been seen with
 // "-" and "_" too, and nothing is lost by taking these.
 func isICEChars(s string, least, most int) bool {
@@ -193,7 +193,7 @@ func isICEChars(s string, least, most int) bool {
 	return true
 }
 
-// isName tells whether s could be a host name: 253 characters of letters,
+// isName reports whether s could be a host name: 253 characters of letters,
 // digits, hyphens and dots.
 func isName(s string) bool {
 	if s == "" || len(s) > 253 {

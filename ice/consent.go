@@ -2,38 +2,38 @@ package ice
 
 import "time"
 
-// Consent to send is asked for by checks on the selected pair (RFC 7675).
+// Consent to send is kept by checks on the selected pair (RFC 7675).
 const (
-	// RFC 7675 §5.1: 5 s, randomized by 20 %, of which half a second is left to
-	// owners whose timers fire together.
+	// RFC 7675 §5.1: 5 s, randomized by 20 %. Half a second of it is left to owners
+	// whose timers fire together.
 	consentLeast   = 4 * time.Second
 	consentMost    = 5500 * time.Millisecond
 	consentExpires = 30 * time.Second
 
-	// staleAfter is how long after its last answer a pair is in doubt: the
-	// longest interval, and the probes that follow it.
+	// staleAfter is how long after its last answer a pair is doubtful: the longest
+	// interval, and the probes that follow it.
 	staleAfter = 8 * time.Second
 
-	// doubtful is the number of unanswered requests that puts a pair in doubt
-	// before that: it gives way to any other that answers.
+	// doubtful is the number of unanswered requests that make a pair doubtful before
+	// that. A doubtful pair gives way to any other that answers.
 	doubtful = 3
 
-	// probeLeast is the least time between those requests.
+	// probeLeast is the least time between these requests.
 	probeLeast = 200 * time.Millisecond
 )
 
-// consent is the schedule of one pair.
+// consent is the schedule of one pair's consent requests.
 type consent struct {
-	next       time.Time // when the next request is due; zero: none is
+	next       time.Time // when the next request is due; zero: never
 	unanswered int       // requests since the last answer
 }
 
-// probeInterval is when the next request follows one that is not answered.
+// probeInterval is the time from an unanswered request to the next one.
 //
-// RFC 7675 §5.1 sets the interval of consent requests, no less than 4 s. One
-// lost datagram must not look like a lost peer, so an unanswered request is
-// followed, as a connectivity check would be retransmitted, by a few more.
-func (a *Agent) probeInterval(unanswered int, rtt time.Duration) time.Duration {
+// RFC 7675 §5.1 sets the interval of consent requests, no less than 4 s. One lost
+// datagram must not look like a lost peer, so a few more requests follow an
+// unanswered one, like the retransmissions of a connectivity check.
+func probeInterval(unanswered int, rtt time.Duration) time.Duration {
 	switch {
 	case unanswered <= 3:
 		return max(probeLeast, 2*rtt)
@@ -43,98 +43,96 @@ func (a *Agent) probeInterval(unanswered int, rtt time.Duration) time.Duration {
 	return 2 * time.Second
 }
 
-// start begins the schedule, if it does not run.
-func (c *consent) start(a *Agent, now time.Time) {
+// start begins the schedule, unless it runs.
+func (c *consent) start(random *randomSource, now time.Time) {
 	if c.next.IsZero() {
-		c.next = now.Add(a.randomBetween(consentLeast, consentMost))
+		c.next = now.Add(random.between(consentLeast, consentMost))
 	}
 }
 
-// answered puts the schedule back to its interval.
-func (c *consent) answered(a *Agent, now time.Time) {
+// answered returns to the usual interval.
+func (c *consent) answered(random *randomSource, now time.Time) {
 	c.unanswered = 0
 	if !c.next.IsZero() {
-		c.next = now.Add(a.randomBetween(consentLeast, consentMost))
+		c.next = now.Add(random.between(consentLeast, consentMost))
 	}
 }
 
-// consented tells whether the pair may be sent on: it was answered within
+// consented reports whether data may be sent on the pair: it was answered within
 // the last 30 seconds.
 func (p *pair) consented(now time.Time) bool {
 	return p.state == PairSucceeded && now.Before(p.lastAnswer.Add(consentExpires))
 }
 
-// fresh tells whether the pair has answered lately.
+// fresh reports whether the pair works and is not doubtful.
 func (p *pair) fresh(now time.Time) bool {
 	return p.state == PairSucceeded && now.Before(p.lastAnswer.Add(staleAfter)) && p.consent.unanswered < doubtful
 }
 
-// runConsent sends due consent requests on the selected pair. When it goes
-// stale, every other pair of its generation is checked again.
-func (a *Agent) runConsent(now time.Time) {
-	for g := a.cur; g != nil; g = g.older {
+// runConsent sends due consent requests on the selected pair, and ends consent
+// that has expired on any.
+func (k *checks) runConsent(now time.Time) {
+	for g := k.cur; g != nil; g = g.older {
 		for _, p := range g.pairs {
-			a.runPairConsent(now, p)
+			k.runPairConsent(now, p)
 		}
 	}
 }
 
-func (a *Agent) runPairConsent(now time.Time, p *pair) {
+func (k *checks) runPairConsent(now time.Time, p *pair) {
 	if p.state != PairSucceeded {
 		return
 	}
 	if !p.consented(now) {
-		// RFC 7675 §5.1: cease transmission; what is outstanding MUST be
+		// RFC 7675 §5.1: transmission ceases, and outstanding transactions MUST be
 		// discarded, so that a late response does not bring consent back.
 		//
-		// It goes on that the same credentials MUST NOT be used there again.
-		// But a pair that is not in use is not asked for consent, and expires
-		// while nothing is wrong with it: recheck has it prove itself anew, and
-		// nothing is sent on it before. Consent that is lost on all pairs takes
-		// a restart.
+		// It also says that the same credentials MUST NOT be used there again. But a
+		// pair that is not selected is not asked for consent, and expires while
+		// nothing is wrong with it: recheck makes it prove itself again, and no data
+		// is sent on it before. Consent that is lost on all pairs takes a restart.
 		p.state, p.nominating, p.err = PairFailed, false, ErrConsentExpired
 		p.transactions = transactions{}
 		return
 	}
 	if p.nominating {
-		a.repeatNomination(now, p)
+		k.repeatNomination(now, p)
 	}
-	if p != a.selected {
+	if p != k.selected {
 		p.consent = consent{}
 		return
 	}
 	if now.Before(p.probeAt()) || p.consent.next.IsZero() {
 		return
 	}
-	p.quietSince = time.Time{}
+	p.unansweredSince = time.Time{}
 	p.consent.unanswered++
-	p.consent.next = now.Add(a.probeInterval(p.consent.unanswered, p.rtt))
-	p.transactions.add(transaction{id: a.newTransactionID(), controlling: a.controlling,
-		nominates: a.controlling && (p.nominating || p.gen.nominated == p)})
-	a.queueRequest(p)
+	p.consent.next = now.Add(probeInterval(p.consent.unanswered, p.rtt))
+	p.transactions.add(transaction{id: k.random.transactionID(), controlling: k.controlling,
+		nominates: k.controlling && (p.nominating || p.gen.nominated == p)})
+	k.out.request(p)
 	if p.consent.unanswered == doubtful {
 		if l := p.local.relay; l != nil {
-			l.client.Check(now) // it may be the server that is gone
+			l.client.Check(now) // perhaps the server is gone
 		}
 		p.gen.recheck(p)
 	}
 }
 
-// repeatNomination retransmits the check that nominates p. What is left of
-// its schedule after the pair stopped answering is cut by consent, which is asked
-// for meanwhile where data goes by p already: a path can die between its first
-// check and its nomination, as between any two.
-func (a *Agent) repeatNomination(now time.Time, p *pair) {
+// repeatNomination retransmits the check that nominates p. Consent ends it early
+// if the pair stops answering: a path can die between its first check and its
+// nomination.
+func (k *checks) repeatNomination(now time.Time, p *pair) {
 	send, failed := p.retransmission.Due(now)
 	if send {
-		a.queueRequest(p)
+		k.out.request(p)
 	}
 	if failed {
 		p.trigger()
 	}
 }
 
-// recheck looks for another way when p does not answer, or is gone.
+// recheck checks all other pairs again, when p does not answer or is gone.
 func (g *generation) recheck(p *pair) {
 	for _, q := range g.pairs {
 		if q != p && (q.state == PairSucceeded || q.state == PairFailed) {
@@ -143,19 +141,17 @@ func (g *generation) recheck(p *pair) {
 	}
 }
 
-func (a *Agent) consentAlarms(now time.Time, e *alarm) {
-	for g := a.cur; g != nil; g = g.older {
+func (k *checks) consentAlarms(now time.Time, e *alarm) {
+	for g := k.cur; g != nil; g = g.older {
 		for _, p := range g.pairs {
-			if p.state != PairSucceeded {
+			if p.state != PairSucceeded || p != k.selected && !p.nominating {
 				continue
 			}
-			if p == a.selected || p.nominating {
-				e.add(p.probeAt())
-				if stale := p.lastAnswer.Add(staleAfter); now.Before(stale) {
-					e.add(stale)
-				} else {
-					e.add(p.lastAnswer.Add(consentExpires))
-				}
+			e.add(p.probeAt())
+			if stale := p.lastAnswer.Add(staleAfter); now.Before(stale) {
+				e.add(stale)
+			} else {
+				e.add(p.lastAnswer.Add(consentExpires))
 			}
 		}
 	}

@@ -1,43 +1,47 @@
 // Package ice is an ICE agent (RFC 8445) for data channels, as a pure state
 // machine: it has no sockets, goroutines, locks or clock of its own.
 //
-// # How it is run
+// # How to run an agent
 //
-// The owner opens sockets and tells the [Agent] about them with AddLocal;
-// gives every datagram that arrives to HandleDatagram; takes what the agent
-// wants to send with AppendDatagram until there is none, after every call
-// that could have caused some; calls Advance when NextTimeout has come; and
-// takes events with NextEvent. Any order of calls is legal.
+// The owner opens sockets and adds their addresses by AddLocal. It passes every
+// datagram that arrives to HandleDatagram; after every call it takes the datagrams
+// that the agent sends by AppendDatagram until there is none; it calls Advance at
+// NextTimeout; and it takes events by NextEvent. Any order of calls is legal.
 //
-//	socket → HandleDatagram → the payload of permitted routes, for DTLS
-//	AppendDatagram → socket: checks, answers, consent, server requests
+//	socket → HandleDatagram → payload of authenticated routes, for DTLS
+//	AppendDatagram → socket: checks, responses, consent, requests to servers
 //	BeginData, DTLS record, FinishData → socket: data on the selected pair
 //
 // # How it connects
 //
-// A base ([Agent.AddLocal]) and a candidate of the far end make a pair. Pairs
-// are checked in the order of their priority, one every Ta, the first one at
-// once (check.go). A request of the far end is answered and triggers a check
-// in the other direction (request.go). The first pair whose check is answered
-// carries data; the controlling agent nominates the best one as soon as no
-// better one can come or a moment has passed, and nominates again when a
-// better one is found later (nominate.go). Consent is asked for as long as
-// the pair is used (consent.go), and at once when data is not answered
-// (liveness.go).
+// A base ([Agent.AddLocal]) and a remote candidate form a pair (pair.go). Pairs are
+// checked in the order of their priority, one every Ta, the first at once (check.go).
+// A request of the remote agent is answered and triggers a check in the other
+// direction (request.go). The first pair whose check is answered carries data
+// (selection.go). The controlling agent nominates the best pair as soon as no better
+// one can come or a moment has passed, and nominates again when a better one is found
+// (nominate.go). Consent is kept as long as the pair is selected (consent.go), and
+// checked at once when data is not answered (liveness.go).
 //
-// One data stream with one component is all there is, so that the freezing
-// of pairs by foundation (RFC 8445 §6.1.2.6), whose purpose is to spare
-// streams and components each other's checks, is left out: every pair waits.
+// There is one component of one data stream. The freezing of pairs by foundation
+// (RFC 8445 §6.1.2.6), which saves checks between streams and components, is left out:
+// every pair waits.
 //
-// # Generations
+// # Parts
 //
-// An ICE restart begins a new generation of credentials, candidates and
-// pairs (generation.go). The old one goes on carrying data, and is checked
-// and answered, until a pair of the new one is valid.
+//	agent.go               the Agent: public verbs, timers, states
+//	input.go outbox.go     datagrams in and out
+//	gatherer.go            local candidates: bases, servers (server.go), relays (relay.go)
+//	remote.go lookups.go   remote candidates, and their names
+//	generation.go          credentials, candidates and pairs between two ICE restarts
+//	routes.go              where payload is accepted from
+//
+// An ICE restart begins a new generation. The old one still carries data, and is
+// checked and answered, until a pair of the new one is valid.
 //
 // # Variations
 //
-// Candidates may be of TCP (tcp.go), with connections for routes. An agent
-// may be lite, and so may the far end (lite.go). Nominations may carry a
-// number, which has the far end follow at once (nominate.go).
+// Candidates may be of TCP (tcp.go), with connections for routes. An agent, or the
+// remote one, may be ICE-lite (lite.go). Nominations may carry a number, which makes
+// the remote agent follow at once (nominate.go).
 package ice

@@ -9,7 +9,7 @@ import (
 // A Dropped is a candidate that is not used, and the reason.
 type Dropped struct {
 	Candidate string // as it was signalled, or an address; at most 256 bytes of it
-	Local     bool   // one of this end's
+	Local     bool
 	Reason    error
 }
 
@@ -24,7 +24,7 @@ func unusable(format string, args ...any) error {
 var (
 	errTransport  = unusable("neither UDP nor TCP with tcptype active or passive")
 	errComponent  = unusable("not of component 1, the only one of data channels")
-	errActiveName = unusable("an active TCP candidate is connected from, so its name is of no use")
+	errActiveName = unusable("an active TCP candidate is not connected to, so its name is of no use")
 	errGeneration = unusable("its ufrag is not that of the remote description")
 	errName       = unusable("its name does not end in .local: other names are not looked up")
 	errPort       = unusable("its address or port is not one to send to")
@@ -37,46 +37,48 @@ const (
 	maxDroppedText = 256 // bytes of one
 )
 
-// drops are the candidates dropped last, and how many there were.
+// drops are the candidates that were dropped last, and how many were dropped.
 type drops struct {
 	list  []Dropped
 	count int
 }
 
-// Drop has Report name a candidate that the owner of the agent does not use, such
-// as a malformed line of a description. It keeps the latest 32, each once.
-func (a *Agent) Drop(d Dropped) {
+// Drop adds a candidate to Report that the owner of the agent does not use, such as
+// a malformed line of a description. Report has the latest 32, each once.
+func (a *Agent) Drop(d Dropped) { a.drop(d) }
+
+func (k *checks) drop(d Dropped) {
 	if len(d.Candidate) > maxDroppedText {
 		d.Candidate = d.Candidate[:maxDroppedText]
 	}
-	if a.drops == nil {
-		a.drops = &drops{}
+	if k.drops == nil {
+		k.drops = &drops{}
 	}
 	same := func(o Dropped) bool { return o.Candidate == d.Candidate && o.Local == d.Local }
-	if i := slices.IndexFunc(a.drops.list, same); i >= 0 {
-		a.drops.list[i].Reason = d.Reason
+	if i := slices.IndexFunc(k.drops.list, same); i >= 0 {
+		k.drops.list[i].Reason = d.Reason
 		return
 	}
-	if a.drops.count++; len(a.drops.list) == maxDropped {
-		a.drops.list = slices.Delete(a.drops.list, 0, 1)
+	if k.drops.count++; len(k.drops.list) == maxDropped {
+		k.drops.list = slices.Delete(k.drops.list, 0, 1)
 	}
 	d.Candidate = string([]byte(d.Candidate)) // it may be a part of a long text
-	a.drops.list = append(a.drops.list, d)
+	k.drops.list = append(k.drops.list, d)
 }
 
-// undropLocal forgets that a local address was not used: now it is.
-func (a *Agent) undropLocal(address string) {
-	if a.drops == nil {
+// undropLocal removes a local address from Report: it is used now.
+func (k *checks) undropLocal(address string) {
+	if k.drops == nil {
 		return
 	}
-	if i := slices.IndexFunc(a.drops.list, func(d Dropped) bool { return d.Local && d.Candidate == address }); i >= 0 {
-		a.drops.list = slices.Delete(a.drops.list, i, i+1)
-		a.drops.count--
+	if i := slices.IndexFunc(k.drops.list, func(d Dropped) bool { return d.Local && d.Candidate == address }); i >= 0 {
+		k.drops.list = slices.Delete(k.drops.list, i, i+1)
+		k.drops.count--
 	}
 }
 
-// dropRemote drops a candidate of the peer.
-func (a *Agent) dropRemote(c Candidate, reason error) error {
-	a.Drop(Dropped{Candidate: c.String(), Reason: reason})
+// dropRemote drops a candidate of the remote agent.
+func (k *checks) dropRemote(c Candidate, reason error) error {
+	k.drop(Dropped{Candidate: c.String(), Reason: reason})
 	return reason
 }

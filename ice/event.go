@@ -9,54 +9,62 @@ const (
 	EventNone              EventKind = iota
 	EventCandidate                   // Candidate: a local candidate was gathered
 	EventGatheringComplete           // no more local candidates of this gathering
-	EventState                       // State
+	EventState                       // State; Err: the cause of StateFailed
 	EventRouteAdded                  // Route: an authenticated check arrived on it, or was answered on it
 	EventRouteRemoved                // Route: it is not used any more
-	EventSelected                    // Route: data goes out on another route than before; Lost, Moved
+	EventSelected                    // Route, Lost, Moved: data is sent on another route than before
 	EventServerError                 // URL, Err: a STUN or TURN server failed; gathering goes on without it
-	EventAlternate                   // URL, Sock, Addr, Domain: the server at Sock sends us on to another one; see below
-	EventConnectionGone              // Sock, Err: the server does not answer any more over the connection opened for it; see ConnectionFailed
+	EventAlternate                   // URL, Sock, Addr, Domain: the TURN server on Sock refers to another one
+	EventConnectionGone              // Sock, Err: the server does not answer over its connection any more; see ConnectionFailed
 )
 
-// An Event is something the Agent's owner should know. It is flat, like
+// An Event reports a change to the owner of an Agent. It is flat, like
 // crypto/tls.QUICEvent.
 type Event struct {
 	Kind      EventKind
 	State     State
-	Lost      bool  // what was sent on the route before may not have arrived: it does not answer, or is gone
-	Moved     bool  // the path through the network is another one: not the ports alone differ (RFC 9000 §9.4)
-	Sock      int16 // see Addr
+	Lost      bool // data sent on the previous route may not have arrived: it does not answer, or is gone
+	Moved     bool // the path through the network is another one, not only the ports (RFC 9000 §9.4)
+	Sock      Sock
 	Route     Route
 	Candidate Candidate
 	URL       string
 	Err       error
 
-	// Where a server sends us on to (RFC 8489 §10). The connection Sock is of
-	// no more use. Who runs the Agent connects to Addr, where a certificate
-	// has to have the name Domain, or the one of URL's host if that is empty,
-	// and calls AddServer or ServerFailed, and EndOfLocal.
+	// Addr and Domain are where a TURN server refers to (RFC 8489 §10). The
+	// connection on Sock is of no more use. The owner connects to Addr, whose
+	// certificate must be for Domain, or for the host of URL if Domain is empty, and
+	// calls AddServer or ServerFailed, and EndOfLocal.
 	Addr   netip.AddrPort
 	Domain string
 }
 
-// maxEvents bounds what waits for an owner that never asks. All that an
-// event tells can be had from the Agent again but candidates, whose number is
-// bounded, so the oldest is given up.
-const maxEvents = 512
+const (
+	// maxEvents bounds the events that wait for an owner that never takes any.
+	// All but candidates, whose number is bounded, can be had from the Agent again.
+	// So the oldest event is dropped.
+	maxEvents = 512
 
-// usualEvents is how many wait at once while two ends with an address each find
-// one another. Room for so many is kept until Rest.
-const usualEvents = 4
+	// usualEvents is how many events wait at once while two agents with an address
+	// each connect. Room for so many is kept until release.
+	usualEvents = 4
+)
 
-// A queuedEvent is an Event in a third of the room, where it has only what most
-// have.
+// An eventQueue is first in, first out.
+type eventQueue struct {
+	list []queuedEvent
+	head int
+}
+
+// A queuedEvent is an Event in a third of the memory, where only the fields of
+// the frequent kinds are set.
 type queuedEvent struct {
 	kind        EventKind
 	state       State
 	lost, moved bool
 	route       Route
 	err         error
-	whole       *Event // of the kinds that tell more; nil: the fields above are all
+	whole       *Event // of the other kinds; nil: the fields above are all
 }
 
 func queued(e Event) queuedEvent {
@@ -75,33 +83,42 @@ func (q *queuedEvent) event() Event {
 	return Event{Kind: q.kind, State: q.state, Lost: q.lost, Moved: q.moved, Route: q.route, Err: q.err}
 }
 
-func (a *Agent) event(e Event) {
-	if len(a.events) == maxEvents && a.nextEvent == 0 {
-		a.nextEvent = 1
+func (q *eventQueue) push(e Event) {
+	if len(q.list) == maxEvents && q.head == 0 {
+		q.head = 1
 	}
-	if len(a.events) == cap(a.events) && a.nextEvent > 0 || len(a.events) == maxEvents {
-		n := copy(a.events, a.events[a.nextEvent:])
-		clear(a.events[n:])
-		a.events, a.nextEvent = a.events[:n], 0
+	if len(q.list) == cap(q.list) && q.head > 0 || len(q.list) == maxEvents {
+		n := copy(q.list, q.list[q.head:])
+		clear(q.list[n:])
+		q.list, q.head = q.list[:n], 0
 	}
-	if a.events == nil {
-		a.events = make([]queuedEvent, 0, usualEvents)
+	if q.list == nil {
+		q.list = make([]queuedEvent, 0, usualEvents)
 	}
-	a.events = append(a.events, queued(e))
+	q.list = append(q.list, queued(e))
 }
 
-// NextEvent returns the next event, in order.
-func (a *Agent) NextEvent() (Event, bool) {
-	if a.nextEvent == len(a.events) {
+func (q *eventQueue) pop() (Event, bool) {
+	if q.head == len(q.list) {
 		return Event{}, false
 	}
-	e := a.events[a.nextEvent].event()
-	if a.nextEvent++; a.nextEvent == len(a.events) {
-		clear(a.events)
-		a.events, a.nextEvent = a.events[:0], 0
-		if cap(a.events) > usualEvents {
-			a.events = nil // of a burst
+	e := q.list[q.head].event()
+	if q.head++; q.head == len(q.list) {
+		clear(q.list)
+		q.list, q.head = q.list[:0], 0
+		if cap(q.list) > usualEvents {
+			q.list = nil // of a burst
 		}
 	}
 	return e, true
 }
+
+// release gives up the memory of an empty queue.
+func (q *eventQueue) release() {
+	if len(q.list) == 0 {
+		q.list = nil
+	}
+}
+
+// NextEvent returns the next event, in order.
+func (a *Agent) NextEvent() (Event, bool) { return a.events.pop() }

@@ -22,7 +22,7 @@ func TestEventMemory(t *testing.T) {
 	}
 	tell := func(n int) {
 		for i := range n {
-			a.event(Event{Kind: EventState, State: State(i)})
+			a.events.push(Event{Kind: EventState, State: State(i)})
 		}
 	}
 	tell(usualEvents)
@@ -31,13 +31,13 @@ func TestEventMemory(t *testing.T) {
 		t.Errorf("%v allocations for the usual events", n)
 	}
 	tell(usualEvents)
-	a.Rest()
+	a.Release()
 	drain(usualEvents)
-	if a.Rest(); a.events != nil {
+	if a.Release(); a.events.list != nil {
 		t.Error("kept at rest")
 	}
 	tell(100)
-	if drain(100); a.events != nil {
+	if drain(100); a.events.list != nil {
 		t.Error("room for a burst is kept")
 	}
 }
@@ -51,7 +51,7 @@ func TestEventsAreWhole(t *testing.T) {
 			want.Candidate.Foundation, want.URL, want.Sock, want.Domain = "1", "turn:example.org", 7, "example.net"
 			want.Addr = netip.MustParseAddrPort("192.0.2.1:3478")
 		}
-		a.event(want)
+		a.events.push(want)
 		if got, ok := a.NextEvent(); !ok || got != want {
 			t.Errorf("%+v, want %+v", got, want)
 		}

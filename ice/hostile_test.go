@@ -98,8 +98,8 @@ func TestRequests(t *testing.T) {
 			if signed != (tc.want != stun.CodeUnauthenticated) {
 				t.Errorf("signed: %v", signed)
 			}
-			if (len(a.routes) == 1) != (tc.want == 0) {
-				t.Errorf("routes %v", a.routes)
+			if (len(a.routes.permitted) == 1) != (tc.want == 0) {
+				t.Errorf("routes %v", a.routes.permitted)
 			}
 		})
 	}
@@ -116,8 +116,8 @@ func TestBounds(t *testing.T) {
 		}
 	}
 	flood()
-	if len(a.cur.early) > maxEarly || a.out.responses > maxResponses || len(a.routes) > maxRoutes {
-		t.Errorf("%d early checks, %d responses, %d routes", len(a.cur.early), a.out.responses, len(a.routes))
+	if len(a.cur.early) > maxEarly || a.out.responses > maxResponses || len(a.routes.permitted) > maxRoutes {
+		t.Errorf("%d early checks, %d responses, %d routes", len(a.cur.early), a.out.responses, len(a.routes.permitted))
 	}
 	a.SetRemote(now, "them", "abcdefghijklmnopqrstuv", false)
 	flood()
@@ -127,8 +127,8 @@ func TestBounds(t *testing.T) {
 	if len(a.cur.remotes) > maxRemotes || len(a.cur.pairs) > maxPairs || a.cur.prflx > maxRemotes/2 {
 		t.Errorf("%d remotes, %d pairs, %d peer-reflexive", len(a.cur.remotes), len(a.cur.pairs), a.cur.prflx)
 	}
-	if len(a.events) > maxEvents {
-		t.Errorf("%d events", len(a.events))
+	if len(a.events.list) > maxEvents {
+		t.Errorf("%d events", len(a.events.list))
 	}
 }
 

@@ -7,16 +7,17 @@ import (
 	"purertc/stun"
 )
 
-// HandleDatagram takes a datagram. What is STUN, TURN or mDNS is eaten; the
-// payload of a permitted route comes back, a part of b. With false, it may be
-// the far end's from elsewhere: see Proven.
-func (a *Agent) HandleDatagram(now time.Time, r Route, b []byte) (data []byte, ok bool) {
+// HandleDatagram takes a datagram that arrived on r. STUN, TURN and multicast DNS
+// are the agent's. Payload of an authenticated route is returned, with ok: a part
+// of b. Payload returned without ok comes from an address that has not been
+// validated; see Authenticated.
+func (a *Agent) HandleDatagram(now time.Time, r Route, b []byte) (payload []byte, ok bool) {
 	if len(b) == 0 || a.state == StateClosed {
 		return nil, false
 	}
 	if r.Sock == SockMDNS {
-		found := a.mdns != nil && a.mdns.HandlePacket(now, b)
-		asked := a.names.HandlePacket(now, r.Remote.Addr().Unmap().Is4(), b)
+		found := a.lookups.handlePacket(now, b)
+		asked := a.gather.names.HandlePacket(now, r.Remote.Addr().Unmap().Is4(), b)
 		if found || asked {
 			a.update(now)
 		}
@@ -28,20 +29,17 @@ func (a *Agent) HandleDatagram(now time.Time, r Route, b []byte) (data []byte, o
 	// RFC 7983 §7 tells protocols apart by the first byte: 0 to 3 is STUN, 20
 	// to 63 DTLS, 64 to 79 a TURN channel.
 	if turn.IsChannelData(b) {
-		if l := a.relayOf(r); l != nil {
-			if peer, data, ok := l.client.ChannelData(b); ok {
-				return a.handleRelayed(now, l, peer, data)
-			}
+		if r, b, ok = a.gather.unwrapChannel(r, b); !ok {
+			return nil, false
 		}
-		return nil, false
 	}
-	return a.handlePeer(now, r, b)
+	return a.handleRemote(now, r, b)
 }
 
-// withLocal adds the local address to the route of a datagram b whose own is not
-// known, as on a socket bound to all addresses on a system that does not say. It
-// is that of the pair that b answers, else of the pair in use, or of another pair or
-// base that the remote address goes with.
+// withLocal adds the local address to the route of datagram b where the socket
+// does not know it: a wildcard socket on a system that does not report it. It is the
+// local address of the pair whose check b answers, else of the selected pair, else
+// of another pair or base that fits the remote address.
 func (a *Agent) withLocal(r Route, b []byte) Route {
 	fits := func(p *pair) bool { return p != nil && p.route.Sock == r.Sock && p.route.Remote == r.Remote }
 	if m, err := stun.Parse(b); err == nil && m.Type().Class() >= stun.ClassSuccess {
@@ -59,7 +57,7 @@ func (a *Agent) withLocal(r Route, b []byte) Route {
 			}
 		}
 	}
-	for _, base := range a.bases {
+	for _, base := range a.gather.bases {
 		if base.sock == r.Sock && base.reaches(r.Remote.Addr()) {
 			return base.route(r.Remote)
 		}
@@ -67,43 +65,41 @@ func (a *Agent) withLocal(r Route, b []byte) Route {
 	return r
 }
 
-// handlePeer takes a datagram of the far end, relayed or not.
-func (a *Agent) handlePeer(now time.Time, r Route, b []byte) (data []byte, ok bool) {
-	if len(b) == 0 {
+// handleRemote takes a datagram of the remote agent, or of a STUN server.
+func (a *Agent) handleRemote(now time.Time, r Route, b []byte) (payload []byte, ok bool) {
+	switch {
+	case len(b) > 0 && b[0] < 4:
+		return a.handleSTUN(now, r, b)
+	case len(b) == 0 || b[0] < 20 || b[0] > 63:
 		return nil, false
 	}
-	if b[0] >= 20 && b[0] <= 63 {
-		if p := a.selected; p != nil && r == p.route {
-			p.hears(now)
-			p.used = true
-			return b, true
-		}
-		if !a.permitted(r) {
-			return a.strange(r, b), false
-		}
-		a.follow(now, r)
+	if p := a.selected; p != nil && r == p.route {
+		p.markReceived(now)
+		p.carried = true
 		return b, true
 	}
-	if b[0] < 4 {
-		return a.handleSTUN(now, r, b)
+	if !a.permitted(r) {
+		return a.unvalidated(r, b), false
 	}
-	return nil, false
+	if a.follow(now, r) {
+		a.update(now)
+	}
+	return b, true
 }
 
-// handleSTUN takes a STUN message. One that a server sent may have a peer's
-// data in it.
-func (a *Agent) handleSTUN(now time.Time, r Route, raw []byte) (data []byte, ok bool) {
+// handleSTUN takes a STUN message. A Data indication has payload in it.
+func (a *Agent) handleSTUN(now time.Time, r Route, raw []byte) (payload []byte, ok bool) {
 	m, err := stun.Parse(raw)
 	if err != nil {
 		return nil, false
 	}
 	if present, valid := m.CheckFingerprint(); present && !valid {
-		return nil, false // RFC 8489 §7.3: not STUN after all
+		return nil, false // RFC 8489 §7.3: it is not STUN
 	}
 	if m.Type().Method() != stun.MethodBinding {
 		return a.handleTURN(now, r, m)
 	}
-	b := a.findBase(r)
+	b := a.gather.baseOf(r)
 	if b == nil {
 		return nil, false
 	}
@@ -111,16 +107,29 @@ func (a *Agent) handleSTUN(now time.Time, r Route, raw []byte) (data []byte, ok 
 	case stun.BindingRequest:
 		a.handleRequest(now, r, b, m)
 	case stun.BindingSuccess, stun.BindingError:
-		if q := a.requestOf(m.TransactionID()); q != nil {
-			a.handleServerResponse(now, r, q, m)
-		} else {
+		if !a.gather.handleResponse(now, r, m) {
 			a.handleResponse(now, r, b, m)
 		}
 	default:
-		// A Binding indication keeps a NAT's binding alive and asks for
-		// nothing (RFC 8445 §11).
+		// A Binding indication only keeps a NAT's binding (RFC 8445 §11).
 		return nil, false
 	}
 	a.update(now)
+	return nil, false
+}
+
+// handleTURN takes a message of another method than Binding. Only the agent's
+// servers send such.
+func (a *Agent) handleTURN(now time.Time, r Route, m stun.Message) (payload []byte, ok bool) {
+	switch m.Type().Class() {
+	case stun.ClassIndication:
+		if from, b, ok := a.gather.unwrapIndication(r, m); ok {
+			return a.handleRemote(now, from, b)
+		}
+	case stun.ClassSuccess, stun.ClassError:
+		if a.gather.handleTURN(now, r, m) {
+			a.update(now)
+		}
+	}
 	return nil, false
 }

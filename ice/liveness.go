@@ -2,35 +2,36 @@ package ice
 
 import "time"
 
-// A path can die between two consent requests, which are seconds apart. But
-// whoever waits for an answer and hears nothing notices: a DTLS flight or SCTP's
-// data is answered within a round trip and the 200 ms that a SACK may be
-// delayed (RFC 9260 §6.2). So what goes unanswered for longer has the next
-// consent request sent at once. It is a connectivity check like any other, and
-// nothing is concluded from silence alone.
+// A path can die between two consent requests, which are seconds apart. The layers
+// above notice earlier: a DTLS flight or SCTP's data is answered within a round trip
+// and the 200 ms by which a SACK may be delayed (RFC 9260 §6.2). When an answer is
+// late, the next consent request is sent at once. It is a connectivity check like any
+// other; silence alone proves nothing.
 
-// quietLeast is the least time that data goes unanswered before that.
-const quietLeast = 400 * time.Millisecond
+// answerLeast is the least time for an answer to data.
+const answerLeast = 400 * time.Millisecond
 
-// quietFor is how long data on p may go unanswered.
-func (p *pair) quietFor() time.Duration { return max(quietLeast, 200*time.Millisecond+2*p.rtt) }
+// answerTimeout is how long data on p may be unanswered.
+func (p *pair) answerTimeout() time.Duration {
+	return max(answerLeast, 200*time.Millisecond+2*p.rtt)
+}
 
-// ExpectAnswer tells that the data sent last is to be answered, as an
-// acknowledgement is not.
+// ExpectAnswer says that the data sent last requires an answer, which an
+// acknowledgement does not.
 func (a *Agent) ExpectAnswer(now time.Time) {
 	p := a.selected
-	if p == nil || !p.quietSince.IsZero() || p.consent.unanswered > 0 || a.lite {
+	if p == nil || !p.unansweredSince.IsZero() || p.consent.unanswered > 0 || a.lite {
 		return
 	}
-	p.quietSince = now
+	p.unansweredSince = now
 	if at := p.probeAt(); at.Before(a.deadline) {
 		a.deadline = at
 	}
 }
 
-// Silent tells whether the far end is late with an answer, so that Advance has
-// a consent request sent before its time.
-func (a *Agent) Silent(now time.Time) bool {
+// LossTimerDue reports whether an answer is late, so that Advance sends a consent
+// request before its time.
+func (a *Agent) LossTimerDue(now time.Time) bool {
 	p := a.selected
 	if p == nil || now.Before(p.probeAt()) {
 		return false
@@ -38,127 +39,138 @@ func (a *Agent) Silent(now time.Time) bool {
 	return p.consent.unanswered > 0 || now.Before(p.consent.next)
 }
 
-// Heard is when the far end last answered, on any pair; zero: never.
-func (a *Agent) Heard() time.Time { return a.lastAnswer }
+// LastReceived returns when the remote agent last answered, on any pair; zero:
+// never.
+func (a *Agent) LastReceived() time.Time { return a.lastAnswer }
 
-// Excuse tells that the far end's silence proves nothing, since what it sent
-// may not have been read yet: data goes unanswered from now on, and a consent
-// request that was to follow an unanswered one has its interval again. Advance
-// follows.
-func (a *Agent) Excuse(now time.Time) {
+// SuppressLossDetection says that datagrams of the remote agent may lie unread in
+// a socket, so that its silence proves nothing: the time for an answer begins again,
+// and so does the interval after an unanswered consent request. Advance follows.
+func (a *Agent) SuppressLossDetection(now time.Time) {
 	p := a.selected
 	if p == nil {
 		return
 	}
-	if !p.quietSince.IsZero() {
-		p.quietSince = now
+	if !p.unansweredSince.IsZero() {
+		p.unansweredSince = now
 	}
 	if c := &p.consent; c.unanswered > 0 && !c.next.IsZero() && !now.Before(c.next) {
-		c.next = now.Add(a.probeInterval(c.unanswered, p.rtt))
+		c.next = now.Add(probeInterval(c.unanswered, p.rtt))
 	}
 }
 
-// probeAt is when the next consent request is due.
+// probeAt returns when the next consent request is due.
 func (p *pair) probeAt() time.Time {
 	at := p.consent.next
-	if !p.quietSince.IsZero() {
-		if q := p.quietSince.Add(p.quietFor()); q.Before(at) {
+	if !p.unansweredSince.IsZero() {
+		if q := p.unansweredSince.Add(p.answerTimeout()); q.Before(at) {
 			return q
 		}
 	}
 	return at
 }
 
-// hears notes that the far end was heard on the selected pair.
-func (p *pair) hears(now time.Time) { p.quietSince, p.heardAt = time.Time{}, now }
+// markReceived notes that something of the remote agent arrived on the pair.
+func (p *pair) markReceived(now time.Time) { p.unansweredSince, p.lastReceived = time.Time{}, now }
 
-// followLeast is how long at least nothing was heard on the selected pair
-// before data on another one is followed.
-const followLeast = 200 * time.Millisecond
+// silentLeast is the least time without a datagram on the selected pair before
+// data on another one is followed.
+const silentLeast = 200 * time.Millisecond
 
-// followAgain is how long after it was left in vain, since it answered, a pair
-// is not left in this way again: a far end may have reasons of its own to send
-// on one pair what it takes on another.
+// followAgain is how long a pair is not left again after it was left and then
+// answered: a remote agent may have its reasons to send on one pair and receive on
+// another.
 const followAgain = time.Minute
 
-// follow looks at data that came on another route than data goes out on. A far
-// end that has left a path, perhaps since its network is gone, is followed
-// without waiting for that path to be found dead. It is checked on, and
-// used again if it answers. One that never sent data on it has not left: Firefox
-// stays on the pair that it took first, and takes data on the one that we
-// nominated. A pair that did not answer lately, such as one that the far end alone
-// has checked, since ours that is nominated outranks it, is checked first. An
-// ICE-lite agent never follows data, since it makes no checks (RFC 8445 §2.5): its
-// far end's checks say where it is.
-func (a *Agent) follow(now time.Time, r Route) {
-	p := a.selected
-	if p == nil || !p.used || a.lite || p.gen != a.cur || now.Sub(p.heardAt) < max(followLeast, 2*p.rtt) || now.Sub(p.leftAt) < followAgain {
-		return
+// follow takes data that arrived on another pair than the selected one, and reports
+// whether a pair is to be checked or selected because of it. If the
+// remote agent has left the selected pair, perhaps because its interface is gone,
+// data follows it without waiting for consent to expire. The pair is still checked,
+// and selected again if it answers.
+//
+// A remote agent that never sent data on the selected pair has not left it: Firefox
+// stays on the pair that it used first, and accepts data on the nominated one. A pair
+// that did not answer lately is checked first, such as one that only the remote agent
+// has checked, since the nominated one outranks it. An ICE-lite agent sends no checks
+// (RFC 8445 §2.5) and does not follow data: the remote agent's checks say where it is.
+func (k *checks) follow(now time.Time, r Route) bool {
+	p := k.selected
+	if p == nil || !p.carried || k.lite || p.gen != k.cur || now.Sub(p.lastReceived) < max(silentLeast, 2*p.rtt) || now.Sub(p.leftAt) < followAgain {
+		return false
 	}
 	for _, q := range p.gen.pairs {
 		switch {
 		case q.route != r || q == p || p.consent.unanswered >= doubtful:
 			continue
 		case q.fresh(now):
-			p.consent.unanswered, p.leftAt = doubtful, now
-			a.update(now)
-		case q.state != PairInProgress && !now.Before(q.provenAt.Add(q.provenWait)):
-			a.askOn(now, q) // followProven, if it answers
+			k.leave(now, p)
+			return true
+		case q.state != PairInProgress && !now.Before(q.validateAt()):
+			k.validate(now, q)
+			return true
 		}
-		return
+		return false
 	}
+	return false
 }
 
-// strange looks at payload from where the far end has not proved itself. It may
-// be the far end's yet, to which a NAT has given another address.
-func (a *Agent) strange(r Route, b []byte) []byte {
-	local := a.findBase(r)
-	if a.selected == nil || a.selected.gen != a.cur || local == nil || local.tcp != NotTCP || a.lite || a.relayOnly && local.typ != Relay {
+// leave makes p doubtful, so that it gives way to a pair that answers.
+func (k *checks) leave(now time.Time, p *pair) { p.consent.unanswered, p.leftAt = doubtful, now }
+
+// unvalidated takes payload from an address that no check has validated. It may be
+// the remote agent's, to which a NAT has given another address. It returns nil where
+// Authenticated would do nothing.
+func (k *checks) unvalidated(r Route, payload []byte) []byte {
+	local := k.gather.baseOf(r)
+	if k.selected == nil || k.selected.gen != k.cur || local == nil || local.tcp != NotTCP || k.lite || !k.gather.usable(local) {
 		return nil
 	}
-	a.stranger = r
-	return b
+	k.unvalidatedFrom = r
+	return payload
 }
 
-// Proven tells that the payload that HandleDatagram returned last, with false,
-// was made by the far end. Whether it is there, and did not only have its
-// datagram carried on, a check is to say: its own may be seconds away, and so
-// long all that is sent is lost. The check is sent once: whoever is there may
-// have nothing to do with this. As long as it is not answered, more of such
-// payload has it repeated ever less often. An ICE-lite agent asks for none of
-// this.
-func (a *Agent) Proven(now time.Time) {
-	p, local := a.selected, a.findBase(a.stranger)
+// Authenticated says that DTLS accepted the payload that HandleDatagram returned
+// last without ok. Somebody else may have forwarded it, so its source address is
+// checked before data goes there (RFC 9000 §9.3); the remote agent's own check may be
+// seconds away, and what is sent until then is lost. One request is sent, since the
+// address may be a stranger's. As long as it is not answered, more of such payload
+// repeats it at growing intervals.
+func (a *Agent) Authenticated(now time.Time) {
+	p, local := a.selected, a.gather.baseOf(a.unvalidatedFrom)
 	if p == nil || local == nil {
 		return
 	}
-	// It is not nominated for its priority, while the far end is heard where it
-	// was (RFC 9000 §9.3.3).
+	// The priority is no higher than the selected pair's, so that the new pair is not
+	// nominated while the remote agent still sends on the old one (RFC 9000 §9.3.3).
 	const typePreference = 0xff << 24 // RFC 8445 §5.1.2.1
 	priority := PeerReflexive.preference()<<24 | p.remote.priority&^typePreference
 	q := a.pairFor(now, a.cur, earlyCheck{
-		base: local, route: local.route(a.stranger.Remote), priority: min(priority, p.remote.priority),
+		base: local, route: local.route(a.unvalidatedFrom.Remote), priority: min(priority, p.remote.priority),
 	})
-	if q == nil || now.Before(q.provenAt.Add(q.provenWait)) {
+	if q == nil || now.Before(q.validateAt()) {
 		return
 	}
-	a.askOn(now, q)
-}
-
-// askOn has a pair checked that the far end may be sending on.
-func (a *Agent) askOn(now time.Time, q *pair) {
-	q.provenAt, q.provenWait = now, max(followLeast, 2*a.selected.rtt, 2*q.provenWait)
-	q.trigger()
-	q.once = true
+	a.validate(now, q)
 	a.update(now)
 }
 
-// followProven has data go where the far end was proven to be, and has now
-// answered, unless it was meanwhile heard where it was before.
-func (a *Agent) followProven(now time.Time, q *pair) {
-	p := a.selected
-	if p != nil && p != q && p.gen == q.gen && !p.heardAt.After(q.provenAt) && now.Sub(p.leftAt) >= followAgain {
-		p.consent.unanswered, p.leftAt = doubtful, now
+// validateAt returns when the address of a pair that authenticated data arrives on
+// may be checked again.
+func (p *pair) validateAt() time.Time { return p.validatedAt.Add(p.validateWait) }
+
+// validate checks a pair that the remote agent may be sending on.
+func (k *checks) validate(now time.Time, q *pair) {
+	q.validatedAt, q.validateWait = now, max(silentLeast, 2*k.selected.rtt, 2*q.validateWait)
+	q.trigger()
+	q.once = true
+}
+
+// validated takes the answer on q. Data follows, unless something has meanwhile
+// arrived on the selected pair.
+func (k *checks) validated(now time.Time, q *pair) {
+	p := k.selected
+	if p != nil && p != q && p.gen == q.gen && !p.lastReceived.After(q.validatedAt) && now.Sub(p.leftAt) >= followAgain {
+		k.leave(now, p)
 	}
-	q.provenWait = 0
+	q.validateWait = 0
 }

@@ -150,11 +150,11 @@ func TestExcuse(t *testing.T) {
 	sent := p.sent
 	excused := func(at time.Time) {
 		t.Helper()
-		if !a.Silent(at) {
+		if !a.LossTimerDue(at) {
 			t.Error("not silent")
 		}
-		a.Excuse(at)
-		if a.Silent(at) {
+		a.SuppressLossDetection(at)
+		if a.LossTimerDue(at) {
 			t.Error("silent in spite of the excuse")
 		}
 		if a.Advance(at); p.queued || !a.NextTimeout().After(at) {
@@ -162,19 +162,19 @@ func TestExcuse(t *testing.T) {
 		}
 	}
 	a.Agent.ExpectAnswer(w.now)
-	if a.Silent(w.now) {
+	if a.LossTimerDue(w.now) {
 		t.Error("silent at once")
 	}
-	excused(w.now.Add(p.quietFor()))
-	if p.quietSince != w.now.Add(p.quietFor()) {
-		t.Errorf("quiet since %v later", p.quietSince.Sub(w.now))
+	excused(w.now.Add(p.answerTimeout()))
+	if p.unansweredSince != w.now.Add(p.answerTimeout()) {
+		t.Errorf("quiet since %v later", p.unansweredSince.Sub(w.now))
 	}
-	p.hears(w.now)
+	p.markReceived(w.now)
 	at := p.consent.next
-	if a.Silent(at) {
+	if a.LossTimerDue(at) {
 		t.Error("a consent request in its time is for silence")
 	}
-	a.Excuse(at)
+	a.SuppressLossDetection(at)
 	if a.Advance(at); !p.queued || p.consent.unanswered != 1 {
 		t.Error("no consent request in its time")
 	}
@@ -315,12 +315,12 @@ func TestRenomination(t *testing.T) {
 		t.Error("no number was sent")
 	}
 	g := b.cur
-	n, worse := g.nominated, &pair{gen: g, theirs: 1, state: PairSucceeded}
+	n, worse := g.nominated, &pair{gen: g, remoteNomination: 1, state: PairSucceeded}
 	g.nomination = 5
 	if g.accept(w.now, worse); g.nominated != n {
 		t.Error("an old nomination was followed")
 	}
-	worse.theirs = 6
+	worse.remoteNomination = 6
 	if g.accept(w.now, worse); g.nominated != worse {
 		t.Error("a new nomination was not followed")
 	}
@@ -441,7 +441,7 @@ func TestDataFromElsewhere(t *testing.T) {
 			client.say("here")
 			w.run(15*time.Millisecond, nil)
 			carryOn()
-			answered = answered || slices.Contains(server.routes, elsewhere)
+			answered = answered || slices.Contains(server.routes.permitted, elsewhere)
 		}
 		if !answered || len(server.selected) != before || !followed() {
 			t.Errorf("answered from elsewhere: %v; selected %v", answered, server.selected[before:])
@@ -459,7 +459,7 @@ func fromElsewhere(server *peer, addr string) Route {
 func (p *peer) carry(r Route) (shown bool) {
 	data, ok := p.HandleDatagram(p.w.now, r, []byte{22, 0})
 	if data != nil && !ok {
-		p.Proven(p.w.now)
+		p.Authenticated(p.w.now)
 	}
 	return data != nil
 }
@@ -491,8 +491,8 @@ func TestDataFromElsewhereOfReflexive(t *testing.T) {
 		before := len(server.selected)
 		server.carry(elsewhere)
 		w.talk(1500*time.Millisecond, nil, client)
-		if !slices.Contains(server.routes, elsewhere) || len(server.selected) != before {
-			t.Errorf("answered from elsewhere: %v; selected %v", slices.Contains(server.routes, elsewhere), server.selected[before:])
+		if !slices.Contains(server.routes.permitted, elsewhere) || len(server.selected) != before {
+			t.Errorf("answered from elsewhere: %v; selected %v", slices.Contains(server.routes.permitted, elsewhere), server.selected[before:])
 		}
 	}
 }
@@ -553,8 +553,8 @@ func TestDataFromElsewhereUnderLoss(t *testing.T) {
 	if !w.talk(5*time.Second, followed, client) || !lost || w.now.Sub(start) > 700*time.Millisecond {
 		t.Errorf("followed after %v, a check lost: %v", w.now.Sub(start), lost)
 	}
-	if p := server.Agent.selected; p.provenWait != 0 {
-		t.Errorf("an address that answered is checked again after %v only", p.provenWait)
+	if p := server.Agent.selected; p.validateWait != 0 {
+		t.Errorf("an address that answered is checked again after %v only", p.validateWait)
 	}
 }
 
@@ -577,7 +577,7 @@ func TestCheckOnce(t *testing.T) {
 		}
 		server.carry(elsewhere)
 		w.run(time.Minute, nil)
-		p := server.cur.findPair(server.findBase(elsewhere), server.cur.findRemote(elsewhere.Remote, NotTCP))
+		p := server.cur.findPair(server.gather.baseOf(elsewhere), server.cur.findRemote(elsewhere.Remote, NotTCP))
 		if checks != 1 || p.state != PairFailed {
 			t.Errorf("%d checks, %v", checks, p.state)
 		}
@@ -655,10 +655,10 @@ func TestStrangeData(t *testing.T) {
 		shown  bool
 	}{
 		{"", func(*world, *peer, Route) {}, true},
-		{"another socket", func(_ *world, server *peer, r Route) { server.findBase(r).sock = 7 }, false},
+		{"another socket", func(_ *world, server *peer, r Route) { server.gather.baseOf(r).sock = 7 }, false},
 		{"lite", func(_ *world, server *peer, r Route) { server.lite = true }, false},
-		{"relays only", func(_ *world, server *peer, r Route) { server.relayOnly = true }, false},
-		{"TCP", func(_ *world, server *peer, r Route) { server.findBase(r).tcp = TCPPassive }, false},
+		{"relays only", func(_ *world, server *peer, r Route) { server.gather.relayOnly = true }, false},
+		{"TCP", func(_ *world, server *peer, r Route) { server.gather.baseOf(r).tcp = TCPPassive }, false},
 		{"restarted", func(w *world, server *peer, r Route) { server.Restart(w.now, "", "") }, false},
 	} {
 		w, _, server, _ := behindNAT(t, false)
@@ -708,19 +708,19 @@ func TestForgetSilent(t *testing.T) {
 		{"nominated", func(a *Agent, p *pair, _ time.Time) { a.cur.nominated = p }, true},
 		{"nominating", func(a *Agent, p *pair, _ time.Time) { p.nominating = true }, true},
 		{"fresh", func(a *Agent, p *pair, now time.Time) { p.state, p.lastAnswer = PairSucceeded, now }, true},
-		{"proven", func(a *Agent, p *pair, now time.Time) { p.provenAt = now.Add(-time.Second) }, true},
+		{"proven", func(a *Agent, p *pair, now time.Time) { p.validatedAt = now.Add(-time.Second) }, true},
 	} {
 		w, _, server, _ := behindNAT(t, false)
 		a := server.Agent
 		heard := func(ago time.Duration, addr string) *pair {
 			r := fromElsewhere(server, addr)
-			p := a.pairFor(w.now, a.cur, earlyCheck{base: a.findBase(r), route: r, priority: 1})
-			p.heardAt = w.now.Add(-ago)
+			p := a.pairFor(w.now, a.cur, earlyCheck{base: a.gather.baseOf(r), route: r, priority: 1})
+			p.lastReceived = w.now.Add(-ago)
 			return p
 		}
 		later, p := heard(time.Minute, "198.51.100.9:1"), heard(2*time.Minute, "198.51.100.9:2")
 		test.use(a, p, w.now)
-		if !a.forgetSilent(w.now, a.cur) {
+		if !a.removeSilent(w.now, a.cur) {
 			t.Errorf("%s: no room is made", test.name)
 		}
 		if got := slices.Contains(a.cur.pairs, p); got != test.kept || slices.Contains(a.cur.pairs, later) == test.kept {

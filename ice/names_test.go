@@ -15,11 +15,11 @@ func TestNameHidesAddress(t *testing.T) {
 	addr := netip.MustParseAddrPort("10.0.0.1:1000")
 	a.socks[0] = addr
 	for _, tcp := range []TCPType{NotTCP, TCPPassive} {
-		if err := a.AddLocal(w.now, Local{Sock: int16(tcp), Addr: addr, TCP: tcp, Name: name}); err != nil {
+		if err := a.AddLocal(w.now, Local{Sock: Sock(tcp), Addr: addr, TCP: tcp, Name: name}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	a.addReflexive(a.bases[0], netip.MustParseAddrPort("192.0.2.9:9000"), netip.MustParseAddr("192.0.2.10"), nil)
+	a.gather.addReflexive(a.gather.bases[0], netip.MustParseAddrPort("192.0.2.9:9000"), netip.MustParseAddr("192.0.2.10"), nil)
 	w.settle()
 	if len(a.cands) != 3 || a.cands[2].Related.String() != "0.0.0.0:9" {
 		t.Errorf("%v", a.cands)
@@ -49,11 +49,11 @@ func TestNameHidesAddress(t *testing.T) {
 	}
 	// The name goes with the last base that has it.
 	a.RemoveLocal(w.now, 0, addr)
-	if a.HandleDatagram(w.now, from, query); a.names.NextTimeout().IsZero() {
+	if a.HandleDatagram(w.now, from, query); a.gather.names.NextTimeout().IsZero() {
 		t.Error("the name is gone too soon")
 	}
-	a.RemoveLocal(w.now, int16(TCPPassive), addr)
-	if a.HandleDatagram(w.now, from, query); !a.names.NextTimeout().IsZero() {
+	a.RemoveLocal(w.now, Sock(TCPPassive), addr)
+	if a.HandleDatagram(w.now, from, query); !a.gather.names.NextTimeout().IsZero() {
 		t.Error("the name is still there")
 	}
 }

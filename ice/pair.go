@@ -8,7 +8,7 @@ import (
 	"purertc/stun"
 )
 
-// A pair is a base of ours and a candidate of the far end.
+// A pair is a local base and a remote candidate.
 type pair struct {
 	gen      *generation
 	local    *base
@@ -19,47 +19,48 @@ type pair struct {
 
 	retransmission stun.Retransmission // of the connectivity check
 	transactions   transactions
-	err            error // why it failed, where that is known
-	queued         bool  // a request is in the output queue
+	err            error // why it failed, if known
+	queued         bool  // a request is in the outbox
 	triggered      bool  // goes before ordinary checks (RFC 8445 §6.1.4.1)
-	once           bool  // the triggered check is not sent again
+	once           bool  // the triggered check is not retransmitted
 
-	nominating   bool   // controlling: checks carry USE-CANDIDATE
-	nomination   uint32 // and this number beside it, unless it is 0
-	theirs       uint32 // controlled: the highest number that the far end's checks carried; 0: none
-	useCandidate bool   // controlled: the far end's check carried it
-	nominated    bool
-	nominatedAt  time.Time // controlled: when the latest such check came
+	nominating       bool      // controlling: checks carry USE-CANDIDATE
+	nomination       uint32    // and this number, unless it is 0
+	useCandidate     bool      // controlled: the remote agent's check carried USE-CANDIDATE
+	remoteNomination uint32    // controlled: the highest number that the remote agent's checks carried; 0: none
+	nominatedAt      time.Time // controlled: when the last such check arrived
 
-	lastAnswer time.Time // of the latest authenticated response
-	leftAt     time.Time // when follow left it last
-	provenAt   time.Time // when it was checked last since data that proved to be the far end's came on it
-	quietSince time.Time // of the selected pair: when data went out that nothing was heard after
-	heardAt    time.Time // when anything of the far end's came on it last, data included if it is selected
-	used       bool      // the far end's data came on it since it was selected
 	consent    consent
-	rtt        time.Duration // smoothed, RFC 6298 §2; zero: unknown
-	provenWait time.Duration // how long after provenAt more of such data has it checked again
+	rtt        time.Duration // smoothed, RFC 6298 §2; 0: unknown
+	lastAnswer time.Time     // when the last authenticated response arrived
+
+	// See liveness.go.
+	unansweredSince time.Time     // selected: when data was sent that nothing has arrived after
+	lastReceived    time.Time     // when a datagram of the remote agent last arrived; data counts on the selected pair
+	carried         bool          // data has arrived since the pair was selected
+	leftAt          time.Time     // when data last left the pair for another one
+	validatedAt     time.Time     // when its address was last checked because authenticated data arrived
+	validateWait    time.Duration // time from then until the next such check
 
 	sent, received, answers uint32 // requests out, requests in, responses in
 
-	// Over TCP: when its connection was lost or refused last, and when it is
-	// tried again; zero: it is not.
+	// Over TCP: when its connection was last lost or refused, and when it is tried
+	// again; zero: never.
 	closedAt, retryAt time.Time
 }
 
-// A transaction is a request that was sent and may be answered yet.
+// A transaction is a request that may still be answered.
 type transaction struct {
 	id          stun.TransactionID
 	sentAt      time.Time
 	again       bool // sent more than once: its round-trip time is ambiguous
-	controlling bool // the role it spoke of
+	controlling bool // the role in the request
 	nominates   bool
 }
 
-// transactions are the latest requests of a pair, the newest last. A
-// cancelled check may be answered yet (RFC 8445 §7.3.1.4), and so may
-// consent checks of some seconds ago.
+// transactions are the latest requests of a pair, the newest last. A cancelled
+// check may still be answered (RFC 8445 §7.3.1.4), and so may consent requests of
+// some seconds ago.
 type transactions struct{ list []transaction }
 
 const maxTransactions = 4
@@ -78,7 +79,7 @@ func (t *transactions) add(x transaction) {
 	t.list = append(t.list, x)
 }
 
-// take removes and returns the transaction id, and what is older.
+// take removes and returns the transaction id, and removes older ones.
 func (t *transactions) take(id stun.TransactionID) (x transaction, ok bool) {
 	for i := range t.list {
 		if t.list[i].id == id {
@@ -94,39 +95,56 @@ func (t *transactions) has(id stun.TransactionID) bool {
 	return slices.ContainsFunc(t.list, func(x transaction) bool { return x.id == id })
 }
 
-// addPair forms the pair of b and r, if it makes sense and is not there yet,
-// and returns it. When there are too many, the worst one that was
-// not checked yet gives way (RFC 8445 §6.1.2.5).
-func (a *Agent) addPair(now time.Time, g *generation, b *base, r *remote) *pair {
-	if !b.tcp.checks(r.tcp) || !a.reaches(g, b, r) {
+// maxPairs bounds the pairs of a generation, as RFC 8445 §6.1.2.5 suggests.
+const maxPairs = 100
+
+// addPair forms the pair of b and r, if it is of use and not formed yet, and
+// returns it.
+func (k *checks) addPair(now time.Time, g *generation, b *base, r *remote) *pair {
+	if !b.tcp.checks(r.tcp) || !k.reaches(g, b, r) {
 		return nil
 	}
-	return a.formPair(now, g, b, r)
+	return k.formPair(now, g, b, r)
 }
 
-// formPair is addPair for a pair that a check arrived on.
-func (a *Agent) formPair(now time.Time, g *generation, b *base, r *remote) *pair {
-	if a.relayOnly && b.typ != Relay {
+// formPair is addPair for a pair that a check arrived on. If there are too many
+// pairs, the least useful one is removed (RFC 8445 §6.1.2.5).
+func (k *checks) formPair(now time.Time, g *generation, b *base, r *remote) *pair {
+	if !k.gather.usable(b) {
 		return nil
 	}
 	if p := g.findPair(b, r); p != nil {
 		return p
 	}
 	p := &pair{gen: g, local: b, remote: r, route: b.route(r.addr)}
-	p.setPriority(a.controlling)
-	if len(g.pairs) >= maxPairs && !a.displaceWorst(now, g, p.priority) {
+	p.setPriority(k.controlling)
+	if len(g.pairs) >= maxPairs && !k.displaceWorst(now, g, p.priority) {
 		return nil
 	}
 	g.insert(p)
 	return p
 }
 
+// reaches reports whether a pair of b and r can work. A host's own address reaches
+// its loopback addresses, too. That is tried if the remote agent has loopback
+// candidates only, and the local one has none.
+func (k *checks) reaches(g *generation, b *base, r *remote) bool {
+	ip := r.addr.Addr()
+	if b.reaches(ip) {
+		return true
+	}
+	local := b.addr.Addr()
+	return ip.IsLoopback() && r.typ == Host && b.typ == Host && b.tcp == NotTCP && local.Is4() == ip.Is4() && !local.IsLinkLocalUnicast() &&
+		!slices.ContainsFunc(k.gather.bases, func(o *base) bool { return o.typ == Host && o.reaches(ip) }) &&
+		!slices.ContainsFunc(g.remotes, func(o *remote) bool { return !o.addr.Addr().IsLoopback() })
+}
+
 func (p *pair) setPriority(controlling bool) {
-	ours, theirs := p.local.priority(), p.remote.priority
+	local, remote := p.local.priority(), p.remote.priority
 	if controlling {
-		p.priority = pairPriority(ours, theirs)
+		p.priority = pairPriority(local, remote)
 	} else {
-		p.priority = pairPriority(theirs, ours)
+		p.priority = pairPriority(remote, local)
 	}
 }
 
@@ -139,8 +157,8 @@ func (g *generation) findPair(b *base, r *remote) *pair {
 	return nil
 }
 
-// insert keeps the pairs in order of priority; equal ones in that of their
-// making.
+// insert keeps the pairs in order of priority. Equal ones stay in the order in which
+// they were formed.
 func (g *generation) insert(p *pair) {
 	i := len(g.pairs)
 	for i > 0 && g.pairs[i-1].priority < p.priority {
@@ -149,7 +167,7 @@ func (g *generation) insert(p *pair) {
 	g.pairs = slices.Insert(g.pairs, i, p)
 }
 
-// sortPairs computes the priorities anew, after a change of role or of a
+// sortPairs computes the priorities again, after a change of role or of a
 // candidate's priority.
 func (g *generation) sortPairs(controlling bool) {
 	for _, p := range g.pairs {
@@ -158,13 +176,13 @@ func (g *generation) sortPairs(controlling bool) {
 	slices.SortStableFunc(g.pairs, func(p, q *pair) int { return cmp.Compare(q.priority, p.priority) })
 }
 
-// displaceWorst makes room for a pair of the given priority: the last of those
-// that failed or are checked in vain goes, or the last that waits for its first check
-// if its priority is lower.
-func (a *Agent) displaceWorst(now time.Time, g *generation, priority uint64) bool {
+// displaceWorst makes room for a pair of the given priority: it removes the last
+// pair that has failed or is not answered, or that waits for its first check and has
+// a lower priority.
+func (k *checks) displaceWorst(now time.Time, g *generation, priority uint64) bool {
 	for i := len(g.pairs) - 1; i >= 0; i-- {
 		p := g.pairs[i]
-		u := a.useOf(now, p)
+		u := k.useOf(now, p)
 		if u == useFailed || u == useWaiting && !p.triggered && p.priority < priority {
 			p.state = PairFailed
 			g.pairs = slices.Delete(g.pairs, i, i+1)
@@ -177,7 +195,7 @@ func (a *Agent) displaceWorst(now time.Time, g *generation, priority uint64) boo
 func (g *generation) removePairs(gone func(*pair) bool) {
 	for _, p := range g.pairs {
 		if gone(p) {
-			p.state = PairFailed // whoever still holds it sees it dead
+			p.state = PairFailed // for those who still refer to it
 			if g.nominated == p {
 				g.nominated = nil
 			}
@@ -186,7 +204,42 @@ func (g *generation) removePairs(gone func(*pair) bool) {
 	g.pairs = slices.DeleteFunc(g.pairs, gone)
 }
 
-// addRTT takes a sample of the round-trip time (RFC 6298 §2).
+// A use says how useful a pair is, and a candidate by its best pair.
+type use uint8
+
+const (
+	useNone    use = iota // no pair was formed
+	useFailed             // it has failed, or its checks are not answered
+	useWaiting            // it waits for its first check
+	useChecked            // it is checked, or works, or the remote agent checks it
+)
+
+// A check whose first unansweredRequests are not answered counts as failed, when
+// room is needed: the fourth request is sent seven timeouts after the first, 3.5 s or
+// more. unansweredOverTCP is as long for a connection, over which a check is sent
+// once.
+const (
+	unansweredRequests = 4
+	unansweredOverTCP  = 3500 * time.Millisecond
+)
+
+func (k *checks) useOf(now time.Time, p *pair) use {
+	switch x := p.transactions.newest(); {
+	case p == k.selected || p.gen.nominated == p || p.queued:
+		return useChecked
+	case p.state == PairFailed:
+		return useFailed
+	case p.received > 0 || p.answers > 0:
+		return useChecked
+	case p.state == PairWaiting:
+		return useWaiting
+	case p.sent >= unansweredRequests || p.local.tcp != NotTCP && x != nil && now.Sub(x.sentAt) >= unansweredOverTCP:
+		return useFailed
+	}
+	return useChecked
+}
+
+// addRTT adds a sample to the round-trip time (RFC 6298 §2).
 func (p *pair) addRTT(sample time.Duration) {
 	if sample <= 0 {
 		sample = time.Microsecond

@@ -10,69 +10,74 @@ import (
 	"purertc/stun"
 )
 
-const (
-	maxRelays = 16
+const maxRelays = 16
 
-	// Relayed bases have socket numbers of their own, from here downwards, so
-	// that everything but the edges of the agent treats them as any base: a
-	// datagram is unwrapped as it comes in, and wrapped as it goes out.
-	firstRelaySock int16 = -16
-)
-
-// A relay is an allocation at a TURN server (RFC 8656), asked for from one
-// host base or over a connection opened for it.
+// A relay is an allocation at a TURN server (RFC 8656), asked for from one host
+// base or over a connection that was opened for the server.
 type relay struct {
 	client  *turn.Client
-	server  *server // nil: ClearServers forgot it
-	config  Server  // what it was made from
-	from    *base   // nil: a connection
-	route   Route   // of the datagrams between the server and us
+	server  *server // nil: clearServers forgot it
+	config  Server  // that the client was made with
+	from    *base   // nil: over a connection
+	route   Route   // of the datagrams to and from the server
 	bases   []*base // one for each relayed address
-	order   int     // among the relays, for preference
+	order   int     // among the relays, for the preference
 	started bool
-	settled bool
+	settled bool      // the server's request has ended
 	pokeAt  time.Time // keepalive
-	readyAt time.Time // when it was made last; zero: never
+	readyAt time.Time // when it was allocated last; zero: never
 	retries int       // since it was lost
 	retryAt time.Time // when it is asked for again; zero: it is not
-	cut     bool      // its connection is gone: that is for the owner to make again
+	cut     bool      // its connection is gone: the owner opens another one
 }
 
-// An allocation that was lost is asked for again, after retryFirst and then
-// ever longer. One that lasted for retryMost counts as a success.
+// A lost allocation is asked for again after retryFirst, then at intervals that
+// double up to retryMost. One that lasted for retryMost counts as a success.
 const (
 	retryFirst = 500 * time.Millisecond
 	retryMost  = time.Minute
 )
 
-// askRelay asks a TURN server for an allocation, unless there is one of an
-// earlier gathering.
-func (a *Agent) askRelay(now time.Time, s *server, from *base) {
-	for _, l := range a.relays {
-		if l.from != from || l.config != s.Server {
+// ConnectionFailed reports that the connection opened for a server could not be
+// made, or is lost. The server's URL and the error come back as an
+// EventServerError, and the addresses relayed over it are removed.
+func (a *Agent) ConnectionFailed(now time.Time, sock Sock, err error) {
+	for _, l := range a.gather.relays {
+		if l.from == nil && l.config.Sock == sock {
+			l.cut, l.retryAt = true, time.Time{}
+			l.client.Abandon(err)
+		}
+	}
+	a.update(now)
+}
+
+// askRelay asks a TURN server for an allocation, unless an earlier gathering has
+// one.
+func (g *gatherer) askRelay(s *server, from *base) {
+	for _, l := range g.relays {
+		if l.from != from || l.config != s.Server || l.client.Err() != nil {
 			continue
 		}
-		if l.client.Err() == nil {
-			if l.server == nil {
-				l.server = s
-				a.tellRelay(l)
+		if l.server == nil {
+			for _, b := range l.bases {
+				g.events.push(Event{Kind: EventCandidate, Candidate: b.candidate(g.ufrag)})
 			}
-			if l.server = s; l.settled {
-				s.answered = true
-			} else {
-				s.pending++
-			}
-			return
 		}
-	}
-	a.relays = slices.DeleteFunc(a.relays, func(l *relay) bool { return l.client.Err() != nil })
-	if len(a.relays) >= maxRelays {
+		if l.server = s; l.settled {
+			s.answered = true
+		} else {
+			s.pending++
+		}
 		return
 	}
-	// A server holds one allocation for a pair of addresses (RFC 8656 §2.2),
-	// so one that was configured twice is asked once.
+	g.relays = slices.DeleteFunc(g.relays, func(l *relay) bool { return l.client.Err() != nil })
+	if len(g.relays) >= maxRelays {
+		return
+	}
+	// A server has one allocation for a pair of addresses (RFC 8656 §2.2), so one
+	// that was configured twice is asked once.
 	shared := false
-	for _, l := range a.relays {
+	for _, l := range g.relays {
 		if l.from != from || l.config.Addr != s.Addr || l.config.Sock != s.Sock || l.server == nil {
 			continue
 		}
@@ -81,23 +86,23 @@ func (a *Agent) askRelay(now time.Time, s *server, from *base) {
 			return
 		}
 	}
-	l := &relay{server: s, config: s.Server, from: from, order: int(a.nextRelay)}
-	a.nextRelay++
-	a.newClient(l, shared)
-	a.relays = append(a.relays, l)
+	l := &relay{server: s, config: s.Server, from: from, order: int(g.nextRelay)}
+	g.nextRelay++
+	g.newClient(l, shared)
+	g.relays = append(g.relays, l)
 	s.pending++
 }
 
-func (a *Agent) newClient(l *relay, shared bool) {
+func (g *gatherer) newClient(l *relay, shared bool) {
 	s := l.config
 	l.client = turn.NewClient(turn.Config{
-		Server: s.Addr, Username: s.Username, Password: s.Password, NewID: a.newTransactionID,
+		Server: s.Addr, Username: s.Username, Password: s.Password, NewID: g.random.transactionID,
 		Reliable: s.Transport.reliable(), Connected: s.Transport != OverUDP, Shared: shared,
 	})
 	l.setRoute()
 }
 
-// setRoute notes where the server is: an alternate may have taken over.
+// setRoute sets the route to the server, which an alternate may have replaced.
 func (l *relay) setRoute() {
 	if l.from != nil {
 		l.route = l.from.route(l.client.Server())
@@ -107,16 +112,16 @@ func (l *relay) setRoute() {
 }
 
 // runRelays starts allocations at the pace of checks, and runs their timers.
-func (a *Agent) runRelays(now time.Time) {
-	for _, l := range slices.Clone(a.relays) { // one that fails takes its bases away
+func (g *gatherer) runRelays(now time.Time, need gathererNeed) {
+	for _, l := range slices.Clone(g.relays) { // a relay that fails is removed
 		if !l.retryAt.IsZero() && !now.Before(l.retryAt) {
-			a.retry(l)
+			g.retry(l)
 		}
 		if !l.started {
-			if now.Before(a.nextRequest) {
+			if now.Before(g.nextRequest) {
 				continue
 			}
-			a.nextRequest = now.Add(pace)
+			g.nextRequest = now.Add(pace)
 			l.started = true
 			l.client.Start(now)
 		}
@@ -132,36 +137,40 @@ func (a *Agent) runRelays(now time.Time) {
 			if !ok {
 				break
 			}
-			var alternate *turn.AlternateError
-			switch {
-			case e.Kind == turn.EventAllocated:
-				a.relayReady(now, l)
-			case l.from == nil && l.server != nil && errors.As(e.Err, &alternate):
-				a.sentOn(l, alternate)
-			default:
-				a.relayFailed(l, e.Err)
-				a.cutSilent(l, e.Err)
-				l.scheduleRetry(now)
-			}
+			g.handleRelayEvent(now, l, e)
 		}
 		if !l.pokeAt.IsZero() && !now.Before(l.pokeAt) {
-			a.pokeRelay(now, l)
+			g.poke(now, l, need)
 		}
 	}
 }
 
-// cutSilent tells the owner that a server that was there does not answer over
-// its connection any more. A datagram server that began anew knows nothing of
-// an old DTLS connection, and one that lost its power does not end its TCP
-// connections: to ask once more over the same one is in vain.
-func (a *Agent) cutSilent(l *relay, err error) {
-	if l.from == nil && l.config.Transport != OverUDP && !l.cut && !l.readyAt.IsZero() && errors.Is(err, turn.ErrTimeout) {
-		l.cut = true
-		a.event(Event{Kind: EventConnectionGone, Sock: l.config.Sock, Err: err})
+func (g *gatherer) handleRelayEvent(now time.Time, l *relay, e turn.Event) {
+	var alternate *turn.AlternateError
+	switch {
+	case e.Kind == turn.EventAllocated:
+		g.relayReady(now, l)
+	case l.from == nil && l.server != nil && errors.As(e.Err, &alternate):
+		g.redirect(l, alternate)
+	default:
+		g.relayFailed(l, e.Err)
+		g.reportCut(l, e.Err)
+		l.scheduleRetry(now)
 	}
 }
 
-// scheduleRetry has an allocation that there was asked for again.
+// reportCut reports that a server that has answered does not do so over its
+// connection any more. A server over DTLS that was started again knows nothing of
+// an old DTLS connection, and one that lost power does not end its TCP connections:
+// asking again over the same connection would be in vain.
+func (g *gatherer) reportCut(l *relay, err error) {
+	if l.from == nil && l.config.Transport != OverUDP && !l.cut && !l.readyAt.IsZero() && errors.Is(err, turn.ErrTimeout) {
+		l.cut = true
+		g.events.push(Event{Kind: EventConnectionGone, Sock: l.config.Sock, Err: err})
+	}
+}
+
+// scheduleRetry sets the time when a lost allocation is asked for again.
 func (l *relay) scheduleRetry(now time.Time) {
 	if l.readyAt.IsZero() || l.server == nil || l.cut {
 		return
@@ -170,34 +179,34 @@ func (l *relay) scheduleRetry(now time.Time) {
 	l.retries++
 }
 
-// retry asks for a lost allocation again. Gathering is open until it is
-// decided.
-func (a *Agent) retry(l *relay) {
+// retry asks for a lost allocation again. Gathering is open until the request
+// ends.
+func (g *gatherer) retry(l *relay) {
 	l.retryAt = time.Time{}
 	if l.server == nil {
 		return
 	}
-	a.newClient(l, false)
+	g.newClient(l, false)
 	l.started, l.settled = false, false
 	l.server.pending++
-	l.server.err, l.server.told = nil, false
-	a.gatheringEnd = false
+	l.server.err, l.server.reported = nil, false
+	g.complete = false
 }
 
-// sentOn tells the owner to connect to another server in place of this one
+// redirect makes the owner connect to another server in place of l's
 // (RFC 8489 §10). Gathering is open until EndOfLocal says that this is done.
-func (a *Agent) sentOn(l *relay, to *turn.AlternateError) {
+func (g *gatherer) redirect(l *relay, to *turn.AlternateError) {
 	gone := l.server
-	a.relays = slices.DeleteFunc(a.relays, func(o *relay) bool { return o == l })
-	a.servers = slices.DeleteFunc(a.servers, func(s *server) bool { return s == gone })
-	a.localEnded, a.gatheringEnd = false, false
-	a.event(Event{Kind: EventAlternate, URL: l.config.URL, Sock: l.config.Sock, Addr: to.Server, Domain: to.Domain})
+	g.relays = slices.DeleteFunc(g.relays, func(o *relay) bool { return o == l })
+	g.servers = slices.DeleteFunc(g.servers, func(s *server) bool { return s == gone })
+	g.reopen()
+	g.events.push(Event{Kind: EventAlternate, URL: l.config.URL, Sock: l.config.Sock, Addr: to.Server, Domain: to.Domain})
 }
 
-// pokeRelay keeps a NAT's binding to the server until a pair is nominated, as
-// those to STUN servers are.
-func (a *Agent) pokeRelay(now time.Time, l *relay) {
-	if a.cur.nominated != nil && a.selected != nil && a.selected.local.relay != l || a.cur.failed {
+// poke keeps a NAT's binding to the server until a pair is nominated, as refresh
+// does for STUN servers, or for as long as the relay carries data.
+func (g *gatherer) poke(now time.Time, l *relay, need gathererNeed) {
+	if need.nominated && need.selected != nil && need.selected.local.relay != l || need.failed {
 		l.pokeAt = time.Time{}
 		return
 	}
@@ -205,10 +214,10 @@ func (a *Agent) pokeRelay(now time.Time, l *relay) {
 	l.client.KeepAlive()
 }
 
-func (a *Agent) relayAlarms(e *alarm) {
-	for _, l := range a.relays {
+func (g *gatherer) relayAlarms(e *alarm) {
+	for _, l := range g.relays {
 		if !l.started {
-			e.add(a.nextRequest)
+			e.add(g.nextRequest)
 			continue
 		}
 		e.add(l.client.NextTimeout())
@@ -217,9 +226,9 @@ func (a *Agent) relayAlarms(e *alarm) {
 	}
 }
 
-// relayReady makes bases of the relayed addresses, and a server-reflexive
-// candidate of what the server saw (RFC 8445 §5.1.1.2).
-func (a *Agent) relayReady(now time.Time, l *relay) {
+// relayReady adds a base for each relayed address, and a server-reflexive
+// candidate for the address that the server saw (RFC 8445 §5.1.1.2).
+func (g *gatherer) relayReady(now time.Time, l *relay) {
 	if now.Sub(l.readyAt) > retryMost {
 		l.retries = 0
 	}
@@ -227,134 +236,99 @@ func (a *Agent) relayReady(now time.Time, l *relay) {
 	if l.config.Transport == OverUDP {
 		l.pokeAt = now.Add(keepalive)
 	}
-	a.event(Event{Kind: EventRouteAdded, Route: l.route})
+	g.events.push(Event{Kind: EventRouteAdded, Route: l.route})
 	mapped := l.client.Mapped()
 	for _, addr := range l.client.Relayed() {
-		if len(a.bases) >= maxBases {
+		if len(g.bases) >= maxBases {
 			break
 		}
 		b := &base{
-			sock: firstRelaySock - int16(a.nextRelaySock%0x4000), addr: addr, typ: Relay, relay: l,
+			sock: g.relaySock(), addr: addr, typ: Relay, relay: l,
 			preference: localPreference(addr.Addr(), min(l.order, 1000)) - l.config.Transport.penalty(),
-			foundation: a.foundation(foundationKey{typ: Relay, base: addr.Addr(), server: l.client.Server().Addr()}),
+			foundation: g.foundation(foundationKey{typ: Relay, base: addr.Addr(), server: l.client.Server().Addr()}),
 			related:    mapped,
 		}
-		if a.relayOnly || !mapped.IsValid() {
-			// RFC 8839 §5.1 wants an address here; RFC 8828 not to tell it.
+		if g.relayOnly || !mapped.IsValid() {
+			// RFC 8839 §5.1 requires an address here; RFC 8828 forbids the true one.
 			b.related = netip.AddrPortFrom(zeroOf(addr.Addr()), 0)
 		}
-		a.nextRelaySock++
 		l.bases = append(l.bases, b)
-		a.addBase(now, b)
+		g.addBase(b)
 	}
-	if l.from != nil && !a.relayOnly && usableRemote(mapped) && mapped.Addr().Is4() == l.from.addr.Addr().Is4() {
-		a.addReflexive(l.from, mapped, l.client.Server().Addr(), nil)
+	if l.from != nil && !g.relayOnly && usableRemote(mapped) && mapped.Addr().Is4() == l.from.addr.Addr().Is4() {
+		g.addReflexive(l.from, mapped, l.client.Server().Addr(), nil)
 	}
-	a.relaySettled(l, nil)
+	g.relaySettled(l, nil)
 }
 
-func zeroOf(ip netip.Addr) netip.Addr {
-	if ip.Is4() {
-		return netip.IPv4Unspecified()
+// relaySock is the number of the next relayed base.
+func (g *gatherer) relaySock() Sock {
+	if g.lastSock--; g.lastSock > firstRelaySock || g.lastSock < firstRelaySock-0x4000 {
+		g.lastSock = firstRelaySock
 	}
-	return netip.IPv6Unspecified()
-}
-
-// tellRelay tells the candidates of an allocation that is there already.
-func (a *Agent) tellRelay(l *relay) {
-	for _, b := range l.bases {
-		a.event(Event{Kind: EventCandidate, Candidate: b.candidate(a.cur.ufrag)})
-	}
+	return g.lastSock
 }
 
 // relayFailed takes the end of an allocation, before or after it was made.
-func (a *Agent) relayFailed(l *relay, err error) {
-	l.pokeAt = time.Time{}
+func (g *gatherer) relayFailed(l *relay, err error) {
 	if len(l.bases) > 0 {
-		a.event(Event{Kind: EventRouteRemoved, Route: l.route})
+		g.events.push(Event{Kind: EventRouteRemoved, Route: l.route})
 	}
-	bases := l.bases
-	l.bases = nil
-	for _, b := range bases {
-		a.removeBase(b)
-	}
+	g.removeRelayed(l)
 	if l.settled && l.server != nil {
-		l.server.err, l.server.told = err, true
-		l.server.answered = slices.ContainsFunc(a.relays, func(o *relay) bool { return o.server == l.server && o.client.Ready() })
-		a.event(Event{Kind: EventServerError, URL: l.config.URL, Err: &ServerError{URL: l.config.URL, Err: err}})
+		l.server.err, l.server.reported = err, true
+		l.server.answered = slices.ContainsFunc(g.relays, func(o *relay) bool { return o.server == l.server && o.client.Ready() })
+		g.serverError(l.config.URL, err)
 		return
 	}
-	a.relaySettled(l, err)
+	g.relaySettled(l, err)
 }
 
-func (a *Agent) relaySettled(l *relay, err error) {
+// removeRelayed removes the bases of a relay.
+func (g *gatherer) removeRelayed(l *relay) {
+	bases := l.bases
+	l.bases, l.pokeAt = nil, time.Time{}
+	for _, b := range bases {
+		g.removeBase(b)
+	}
+}
+
+func (g *gatherer) relaySettled(l *relay, err error) {
 	if !l.settled && l.server != nil {
-		a.serverSettled(l.server, err)
+		g.settle(l.server, err)
 	}
 	l.settled = true
 }
 
-// ConnectionFailed tells that the connection that was opened for a server
-// could not be made, or is lost: its URL and why come back as an
-// EventServerError, and what was relayed over it is gone.
-func (a *Agent) ConnectionFailed(now time.Time, sock int16, err error) {
-	for _, l := range a.relays {
-		if l.from == nil && l.config.Sock == sock {
-			l.cut, l.retryAt = true, time.Time{}
-			l.client.Abandon(err)
-		}
-	}
-	a.update(now)
-}
-
-// ServerFailed tells that a server could not even be asked, such as one whose
-// name is unknown or that refuses connections. It comes back as an
-// EventServerError.
-func (a *Agent) ServerFailed(now time.Time, url string, err error) {
-	if a.state == StateClosed {
-		return
-	}
-	a.servers = slices.DeleteFunc(a.servers, func(s *server) bool { return s.URL == url && !s.Addr.IsValid() }) // it failed before
-	if len(a.servers) < maxServers {
-		a.servers = append(a.servers, &server{Server: Server{URL: url}, err: err, told: true})
-	}
-	a.event(Event{Kind: EventServerError, URL: url, Err: &ServerError{URL: url, Err: err}})
-	a.update(now)
-}
-
-// dropRelaysOf gives up what a base that is gone was used for.
-func (a *Agent) dropRelaysOf(gone *base) {
-	for _, l := range slices.Clone(a.relays) {
+// dropRelaysOf removes the relays that were asked for from a base that is gone.
+func (g *gatherer) dropRelaysOf(gone *base) {
+	for _, l := range slices.Clone(g.relays) {
 		if l.from == gone && l.client.Err() == nil {
 			l.client.Abandon(errBaseGone)
 			l.client.NextEvent()
-			a.relayFailed(l, errBaseGone)
+			g.relayFailed(l, errBaseGone)
 		}
 	}
-	a.relays = slices.DeleteFunc(a.relays, func(l *relay) bool { return l.from == gone })
+	g.relays = slices.DeleteFunc(g.relays, func(l *relay) bool { return l.from == gone })
 }
 
 var errBaseGone = errors.New("the local address that it was asked from is gone")
 
-// closeForgotten releases the allocations of servers that ClearServers
-// forgot and that were not added again, but for the one that carries data.
-func (a *Agent) closeForgotten(now time.Time) {
-	for _, l := range slices.Clone(a.relays) {
-		if l.server != nil || a.selected != nil && a.selected.local.relay == l {
-			continue
+// closeForgotten releases the allocations of servers that clearServers forgot and
+// that were not added again, except one that carries data.
+func (g *gatherer) closeForgotten(now time.Time, selected *pair) {
+	for _, l := range slices.Clone(g.relays) {
+		if l.server == nil && (selected == nil || selected.local.relay != l) {
+			g.removeRelayed(l)
+			l.client.Close(now)
 		}
-		bases := l.bases
-		l.bases, l.pokeAt = nil, time.Time{}
-		for _, b := range bases {
-			a.removeBase(b)
-		}
-		l.client.Close(now)
 	}
 }
 
-// relayOf finds the relay that a datagram on r came from.
-func (a *Agent) relayOf(r Route) *relay {
-	for _, l := range a.relays {
+// relayOf returns the relay whose server sent a datagram on r; nil if there is
+// none.
+func (g *gatherer) relayOf(r Route) *relay {
+	for _, l := range g.relays {
 		if l.client.Ready() && l.sameRoute(r) {
 			return l
 		}
@@ -367,67 +341,59 @@ func (l *relay) sameRoute(r Route) bool {
 		(!r.Local.IsValid() || !l.route.Local.IsValid() || r.Local == l.route.Local)
 }
 
-// handleRelayed takes what a server relayed from peer.
-func (a *Agent) handleRelayed(now time.Time, l *relay, peer netip.AddrPort, b []byte) (data []byte, ok bool) {
-	for _, base := range l.bases {
-		if base.addr.Addr().Is4() == peer.Addr().Is4() {
-			return a.handlePeer(now, base.route(peer), b)
+// routeFrom returns the route of a datagram that peer sent to a relayed address.
+func (l *relay) routeFrom(peer netip.AddrPort) (r Route, ok bool) {
+	for _, b := range l.bases {
+		if b.addr.Addr().Is4() == peer.Addr().Is4() {
+			return b.route(peer), true
 		}
 	}
-	return nil, false
+	return Route{}, false
 }
 
-// handleTURN takes a message of a method other than Binding: only our own
-// servers have anything to say.
-func (a *Agent) handleTURN(now time.Time, r Route, m stun.Message) (data []byte, ok bool) {
-	switch m.Type().Class() {
-	case stun.ClassIndication:
-		l := a.relayOf(r)
-		if l == nil {
-			break
-		}
-		if peer, b, ok := l.client.Indication(m); ok {
-			return a.handleRelayed(now, l, peer, b)
-		}
-	case stun.ClassSuccess, stun.ClassError:
-		// One server may be asked under several names from one socket.
-		for _, l := range a.relays {
-			if l.sameRoute(r) && l.client.HandleResponse(now, m) {
-				a.update(now)
-				break
-			}
-		}
+// unwrapChannel takes ChannelData (RFC 8656 §12) and returns the datagram in it,
+// with the route from its sender to the relayed address.
+func (g *gatherer) unwrapChannel(r Route, b []byte) (from Route, data []byte, ok bool) {
+	l := g.relayOf(r)
+	if l == nil {
+		return Route{}, nil, false
 	}
-	return nil, false
-}
-
-// wire is how the datagrams of a route leave: those from a relayed address go
-// to the server.
-func (b *base) wire(r Route) Route {
-	if b.relay != nil {
-		return b.relay.route
+	peer, data, ok := l.client.ChannelData(b)
+	if ok {
+		from, ok = l.routeFrom(peer)
 	}
-	return r
+	return from, data, ok
 }
 
-// begin appends what goes before a datagram from b to remote, and finish
-// completes it. Only what is relayed needs any.
-func (b *base) begin(dst []byte, remote netip.AddrPort) []byte {
-	if b.relay != nil {
-		return b.relay.client.Begin(dst, remote)
+// unwrapIndication takes a Data indication (RFC 8656 §11.4) in the same way.
+func (g *gatherer) unwrapIndication(r Route, m stun.Message) (from Route, data []byte, ok bool) {
+	l := g.relayOf(r)
+	if l == nil {
+		return Route{}, nil, false
 	}
-	return dst
-}
-
-func (b *base) finish(dgram []byte, start int, remote netip.AddrPort) ([]byte, Route) {
-	if b.relay != nil {
-		return b.relay.client.Finish(dgram, start), b.relay.route
+	peer, data, ok := l.client.Indication(m)
+	if ok {
+		from, ok = l.routeFrom(peer)
 	}
-	return dgram, b.route(remote)
+	return from, data, ok
 }
 
-// permitted tells whether p may be checked: a relay's server has to let
-// datagrams through first (RFC 8656 §9). It asks for that if nobody did.
+// handleTURN takes a response from a TURN server. It reports whether a relay had
+// sent the request: one server may be asked under several names from one socket.
+func (g *gatherer) handleTURN(now time.Time, r Route, m stun.Message) bool {
+	return slices.ContainsFunc(g.relays, func(l *relay) bool { return l.sameRoute(r) && l.client.HandleResponse(now, m) })
+}
+
+// retainPermissions gives up the permissions that needed does not report.
+func (g *gatherer) retainPermissions(needed func(*relay, netip.Addr) bool) {
+	for _, l := range g.relays {
+		l.client.Retain(func(ip netip.Addr) bool { return needed(l, ip) })
+	}
+}
+
+// permitted reports whether p may be checked: a relay's server must have a
+// permission for the remote address (RFC 8656 §9). permitted asks for one that is
+// missing.
 func (p *pair) permitted(now time.Time) bool {
 	l := p.local.relay
 	if l == nil {
@@ -445,20 +411,4 @@ func (p *pair) permitted(now time.Time) bool {
 		}
 	}
 	return false
-}
-
-// retainPermissions lets lapse what no pair needs any more.
-func (a *Agent) retainPermissions() {
-	for _, l := range a.relays {
-		l.client.Retain(func(ip netip.Addr) bool {
-			for g := a.cur; g != nil; g = g.older {
-				if slices.ContainsFunc(g.pairs, func(p *pair) bool {
-					return p.local.relay == l && p.route.Remote.Addr() == ip
-				}) {
-					return true
-				}
-			}
-			return false
-		})
-	}
 }

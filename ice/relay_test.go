@@ -337,7 +337,7 @@ func TestRelayIsLost(t *testing.T) {
 	}
 	// It forgets the allocation alone: the first pair in doubt finds out.
 	s.allocs = map[netip.AddrPort]*allocation{}
-	a.relays[0].client.Check(w.now)
+	a.gather.relays[0].client.Check(w.now)
 	if !w.run(5*time.Second, func() bool { return len(a.cands) == known+2 }) {
 		t.Error("a lost allocation is not made again")
 	}
@@ -353,7 +353,7 @@ func TestConnectionGone(t *testing.T) {
 		s := w.turnServer("203.0.113.1:3478")
 		ours := netip.MustParseAddrPort("192.0.2.1:2000") // of the connection
 		var answers func(packet)
-		dial := func(sock int16) {
+		dial := func(sock Sock) {
 			w.nodes[ours] = func(k packet) { a.HandleDatagram(w.now, Route{Sock: sock, Remote: s.addr}, k.b) }
 			w.tap = func(_ *peer, r Route, b []byte) bool {
 				if answers != nil && r.Sock == sock {
@@ -375,7 +375,7 @@ func TestConnectionGone(t *testing.T) {
 			t.Fatalf("%v: no allocation", transport)
 		}
 		answers = nil
-		a.relays[0].client.Check(w.now)
+		a.gather.relays[0].client.Check(w.now)
 		a.update(w.now)
 		began := w.now
 		if !w.run(limit, func() bool { return len(a.gone) == 1 }) || a.gone[0] != 7 {
@@ -502,8 +502,8 @@ func TestBaseOfRelayVanishes(t *testing.T) {
 	w.run(10*time.Second, both(a, b, StateCompleted))
 	a.RemoveLocal(w.now, 0, a.socks[0])
 	w.run(time.Second, nil)
-	if _, ok := a.Selected(); ok || len(a.bases) != 0 || len(a.relays) != 0 {
-		t.Errorf("%d bases, %d relays", len(a.bases), len(a.relays))
+	if _, ok := a.Selected(); ok || len(a.gather.bases) != 0 || len(a.gather.relays) != 0 {
+		t.Errorf("%d bases, %d relays", len(a.gather.bases), len(a.gather.relays))
 	}
 	if len(a.errs) != 1 || !errors.Is(a.errs[0].Err, errBaseGone) {
 		t.Errorf("errors %v", a.errs)

@@ -8,25 +8,26 @@ import (
 	"time"
 )
 
-// A Report is everything that the agent knows which helps to answer why it is
-// not connected, or how it is. It is a copy, made when it is asked for.
+// A Report describes the agent in detail: why it is not connected, or how it is. It
+// is a copy.
 type Report struct {
 	State       State
-	Err         error // why it failed
+	Err         error // the cause of StateFailed
 	Controlling bool
 	Gathered    bool        // local candidates are complete
-	Pending     bool        // the local end answered, and no check shows that the answer has arrived
-	RemoteEnded bool        // the far end's are
-	Local       []Candidate // as the far end is told them
-	Remote      []Candidate // those without an address are being looked up
-	Dropped     []Dropped   // the candidates that were dropped last, of both ends
+	Pending     bool        // the local end has answered, and no check shows yet that the answer has arrived
+	RemoteEnded bool        // remote candidates are complete
+	Local       []Candidate // as signalled
+	Remote      []Candidate // those without an address are looked up
+	Dropped     []Dropped   // the candidates that were dropped last, of both agents
 	DropCount   int         // how many were dropped in all
 	Pairs       []PairReport
 	Servers     []ServerReport
 }
 
-// A PairState is that of RFC 8445 §6.1.2.6, without Frozen (see the
-// package's comment), in the words of the W3C's RTCStatsIceCandidatePairState.
+// A PairState is the state of a candidate pair (RFC 8445 §6.1.2.6), without Frozen
+// (see the package's comment), in the words of the W3C's
+// RTCStatsIceCandidatePairState.
 type PairState uint8
 
 const (
@@ -58,45 +59,45 @@ type PairReport struct {
 	Priority          uint64
 	Nominated         bool
 	Selected          bool          // it carries data
-	Replaced          bool          // it is of the generation before a restart
+	Replaced          bool          // it is of a generation before a restart
 	RTT               time.Duration // smoothed; 0: unknown
 	RequestsSent      int           // checks and consent requests, each retransmission counted
 	RequestsReceived  int
 	ResponsesReceived int
 	LastResponse      time.Time // zero: never
-	Err               error     // what went wrong last; nil if nothing did
+	Err               error     // the last error; nil: none
 }
 
 // A ServerReport is about one STUN or TURN server.
 type ServerReport struct {
 	URL       string
-	Addr      netip.AddrPort // invalid if it could not even be asked
+	Addr      netip.AddrPort // invalid: it could not be asked
 	TURN      bool
 	Transport Transport
 	Answered  bool
-	Mapped    []netip.AddrPort // where it sees us
-	Relayed   []netip.AddrPort // what it relays for us
-	Err       error            // why it failed; nil also while it is asked
+	Mapped    []netip.AddrPort // local addresses as it sees them
+	Relayed   []netip.AddrPort // addresses that it relays
+	Err       error            // why it failed; nil: it has not
 }
 
-// What goes wrong with a pair.
+// Errors of pairs.
 var (
 	errNoResponse = errors.New("no answer to its checks")
 	errSymmetry   = errors.New("answered from another address than was asked")
 )
 
-// Report tells the agent's state in detail.
+// Report describes the agent's state.
 func (a *Agent) Report() Report {
 	r := Report{
 		State: a.state, Err: a.err, Pending: a.Pending(), Controlling: a.controlling,
-		Gathered: a.gatheringEnd, RemoteEnded: a.cur.remoteEnded, Local: a.localCandidates(),
+		Gathered: a.gather.complete, RemoteEnded: a.cur.remoteEnded, Local: a.gather.candidates(),
 	}
 	for _, c := range a.cur.remotes {
 		r.Remote = append(r.Remote, c.candidate(a.cur))
 	}
-	for _, u := range a.unresolved {
-		if u.gen == a.cur {
-			r.Remote = append(r.Remote, u.candidate)
+	for _, w := range a.lookups.waiting {
+		if w.gen == a.cur {
+			r.Remote = append(r.Remote, w.candidate)
 		}
 	}
 	for g := a.cur; g != nil; g = g.older {
@@ -107,86 +108,25 @@ func (a *Agent) Report() Report {
 	if a.drops != nil {
 		r.Dropped, r.DropCount = slices.Clone(a.drops.list), a.drops.count
 	}
-	for _, s := range a.servers {
-		r.Servers = append(r.Servers, a.reportServer(s))
+	for _, s := range a.gather.servers {
+		r.Servers = append(r.Servers, a.gather.report(s))
 	}
 	return r
 }
 
-// localCandidates are those that the far end is told.
-func (a *Agent) localCandidates() (list []Candidate) {
-	for _, b := range a.bases {
-		if !a.relayOnly || b.typ == Relay {
-			list = a.appendCandidates(list, b)
-		}
-	}
-	known := map[[2]netip.AddrPort]bool{}
-	reflexive := func(b *base, mapped netip.AddrPort, server netip.Addr) {
-		key := [2]netip.AddrPort{b.addr, mapped}
-		if a.relayOnly || !mapped.IsValid() || mapped == b.addr || mapped == b.publicAddr() || known[key] {
-			return
-		}
-		known[key] = true
-		list = append(list, a.reflexive(b, mapped, server))
-	}
-	for _, q := range a.requests {
-		reflexive(q.base, q.mapped, q.server.Addr.Addr())
-	}
-	for _, l := range a.relays {
-		if l.from != nil {
-			reflexive(l.from, l.client.Mapped(), l.client.Server().Addr())
-		}
-	}
-	return list
-}
-
-// candidate is what is known of a remote candidate.
+// candidate is a remote candidate as far as it is known.
 func (r *remote) candidate(g *generation) Candidate {
 	return Candidate{
 		Component: 1, Transport: r.tcp.transport(), TCPType: r.tcp, Priority: r.priority, Addr: r.addr, Type: r.typ, Ufrag: g.remoteUfrag,
 	}
 }
 
-func (a *Agent) reportPair(p *pair) PairReport {
+func (k *checks) reportPair(p *pair) PairReport {
 	return PairReport{
 		Local: p.local.reported(p.gen.ufrag), Remote: p.remote.candidate(p.gen),
 		State: p.state, Priority: p.priority, RTT: p.rtt,
-		Nominated: p.gen.nominated == p, Selected: a.selected == p, Replaced: p.gen != a.cur,
+		Nominated: p.gen.nominated == p, Selected: k.selected == p, Replaced: p.gen != k.cur,
 		RequestsSent: int(p.sent), RequestsReceived: int(p.received), ResponsesReceived: int(p.answers),
 		LastResponse: p.lastAnswer, Err: p.err,
 	}
-}
-
-func (a *Agent) reportServer(s *server) ServerReport {
-	r := ServerReport{URL: s.URL, Addr: s.Addr, TURN: s.TURN, Transport: s.Transport, Answered: s.answered, Err: s.err}
-	for _, q := range a.requests {
-		if q.server == s && q.mapped.IsValid() {
-			r.Mapped = append(r.Mapped, q.mapped)
-		}
-	}
-	for _, l := range a.relays {
-		if l.server != s {
-			continue
-		}
-		if l.client.Mapped().IsValid() {
-			r.Mapped = append(r.Mapped, l.client.Mapped())
-		}
-		r.Relayed = append(r.Relayed, l.client.Relayed()...)
-		if l.client.Silent() {
-			r.Err = ErrServerTimeout
-		}
-		if err := l.client.Err(); err != nil && r.Err == nil {
-			r.Err = err
-		}
-	}
-	if s.late && !s.answered && r.Err == nil {
-		r.Err = ErrServerTimeout
-	}
-	if s.told && r.Err == nil {
-		r.Err = ErrServerUnreachable
-	}
-	if s.answered && !s.TURN {
-		r.Err = nil // another address of ours did not reach it
-	}
-	return r
 }

@@ -8,8 +8,8 @@ import (
 	"purertc/stun"
 )
 
-// understood names the comprehension-required attributes that a check may
-// have; any other makes it a 420 (RFC 8489 §6.3.1).
+// understood reports whether a check may have a comprehension-required attribute.
+// Any other one is answered with 420 (RFC 8489 §6.3.1).
 func understood(t stun.AttrType) bool {
 	switch t {
 	case stun.AttrUsername, stun.AttrMessageIntegrity, stun.AttrMessageIntegritySHA256,
@@ -19,15 +19,15 @@ func understood(t stun.AttrType) bool {
 	return false
 }
 
-// generationFor finds the generation that a request's USERNAME speaks to: the
-// part before the colon is our ufrag, the one behind it theirs.
-func (a *Agent) generationFor(username []byte) *generation {
-	ours, theirs, ok := bytes.Cut(username, []byte{':'})
+// generationFor returns the generation that a request's USERNAME names: the local
+// ufrag, colon, the remote ufrag.
+func (k *checks) generationFor(username []byte) *generation {
+	local, remote, ok := bytes.Cut(username, []byte{':'})
 	if !ok {
 		return nil
 	}
-	for g := a.cur; g != nil; g = g.older {
-		if string(ours) == g.ufrag && (g.remoteKey == nil || string(theirs) == g.remoteUfrag) {
+	for g := k.cur; g != nil; g = g.older {
+		if string(local) == g.ufrag && (g.remoteKey == nil || string(remote) == g.remoteUfrag) {
 			return g
 		}
 	}
@@ -35,91 +35,91 @@ func (a *Agent) generationFor(username []byte) *generation {
 }
 
 // handleRequest takes a connectivity check (RFC 8445 §7.3).
-func (a *Agent) handleRequest(now time.Time, r Route, b *base, m stun.Message) {
-	if a.relayOnly && b.typ != Relay {
-		return // RFC 8828 mode 4: nobody is told that this address is ours
+func (k *checks) handleRequest(now time.Time, r Route, b *base, m stun.Message) {
+	if !k.gather.usable(b) {
+		return // RFC 8828 mode 4: nobody learns that this agent is here
 	}
 	username, ok := m.Get(stun.AttrUsername)
-	g := a.generationFor(username)
+	g := k.generationFor(username)
 	if !ok || g == nil || g.failed {
-		// RFC 8489 §9.1.3 has a server answer 400 and 401. To strangers that
-		// would only tell that somebody is here.
+		// RFC 8489 §9.1.3 has a server answer 400 or 401. To strangers that would
+		// only show that somebody is here.
 		return
 	}
 	reply := item{kind: itemResponse, gen: g, base: b, remote: r.Remote, id: m.TransactionID(), bare: true}
 	if !g.localKey.Verify(m) {
-		// Whoever knows the ufrag, perhaps with a password of another
-		// generation, is told, in no more bytes than it sent: where it is
-		// nobody has shown. What is shorter has no integrity that could be right.
+		// A requester that knows the ufrag, perhaps with the password of another
+		// generation, gets a response of no more bytes than it sent, since its
+		// address is not validated. A shorter request cannot have a valid integrity.
 		if len(m.Raw()) < bareResponse {
 			return
 		}
 		reply.code = stun.CodeUnauthenticated
-		a.out.respond(reply)
+		k.out.respond(reply)
 		return
 	}
 	reply.bare = false
-	if reply.unknown, reply.unknownCount = a.unknownIn(m); reply.unknownCount > 0 {
+	if reply.unknown, reply.unknownCount = k.unknownIn(m); reply.unknownCount > 0 {
 		reply.code = stun.CodeUnknownAttribute
-		a.out.respond(reply)
+		k.out.respond(reply)
 		return
 	}
 	priority, ok := m.Uint32(stun.AttrPriority)
 	if !ok {
 		reply.code = stun.CodeBadRequest
-		a.out.respond(reply)
+		k.out.respond(reply)
 		return
 	}
-	if a.roleConflict(m) {
+	if k.roleConflict(m) {
 		reply.code = stun.CodeRoleConflict
-		a.out.respond(reply)
+		k.out.respond(reply)
 		return
 	}
-	a.out.respond(reply)
-	if a.lite && !g.seen.add(m.TransactionID()) {
-		return // it proves nothing more; see lite.go
+	k.out.respond(reply)
+	if k.lite && !g.seen.add(m.TransactionID()) {
+		return // perhaps a replay; see lite.go
 	}
 	if !g.reached {
 		g.reach(now)
 	}
-	a.permit(b.route(r.Remote))
-	nomination, _ := m.Uint32(stun.AttrNomination) // 0 says nothing
-	a.learn(now, g, earlyCheck{
+	k.permit(b.route(r.Remote))
+	nomination, _ := m.Uint32(stun.AttrNomination) // 0: none
+	k.learn(now, g, earlyCheck{
 		base: b, route: b.route(r.Remote), priority: priority,
 		useCandidate: m.Has(stun.AttrUseCandidate) || nomination != 0, nomination: nomination,
 	})
 }
 
-// bareResponse is how long a 401 is that is not authenticated: ERROR-CODE, with
+// bareResponse is the length of an unauthenticated 401: ERROR-CODE, with
 // "Unauthenticated", and FINGERPRINT.
 const bareResponse = stun.HeaderSize + 24 + 8
 
-func (a *Agent) unknownIn(m stun.Message) (list [4]stun.AttrType, n int) {
+func (k *checks) unknownIn(m stun.Message) (list [4]stun.AttrType, n int) {
 	return list, copy(list[:], m.AppendUnknown(nil, understood))
 }
 
-// roleConflict detects and repairs a role conflict (RFC 8445 §7.3.1.1). It
-// tells whether the far end is the one that has to change, by a 487.
-func (a *Agent) roleConflict(m stun.Message) bool {
-	if a.lite {
+// roleConflict detects and repairs a role conflict (RFC 8445 §7.3.1.1). It reports
+// whether the remote agent has to change its role, by a 487.
+func (k *checks) roleConflict(m stun.Message) bool {
+	if k.lite {
 		return m.Has(stun.AttrICEControlled) // it cannot control (RFC 8445 §6.1.1)
 	}
-	if theirs, ok := m.Uint64(stun.AttrICEControlling); ok && a.controlling {
-		if a.tieBreaker >= theirs {
+	if remote, ok := m.Uint64(stun.AttrICEControlling); ok && k.controlling {
+		if k.tieBreaker >= remote {
 			return true
 		}
-		a.setRole(false)
-	} else if theirs, ok := m.Uint64(stun.AttrICEControlled); ok && !a.controlling {
-		if a.tieBreaker < theirs {
+		k.setRole(false)
+	} else if remote, ok := m.Uint64(stun.AttrICEControlled); ok && !k.controlling {
+		if k.tieBreaker < remote {
 			return true
 		}
-		a.setRole(true)
+		k.setRole(true)
 	}
 	return false
 }
 
-// An earlyCheck is what a request of the far end taught. Those that came
-// before its credentials are kept until SetRemote.
+// An earlyCheck is the contents of a request. Requests that arrive before the
+// remote credentials are kept until SetRemote.
 type earlyCheck struct {
 	base         *base
 	route        Route
@@ -131,7 +131,7 @@ type earlyCheck struct {
 const maxEarly = 16
 
 // learn acts on an authenticated request (RFC 8445 §7.3.1.3 to §7.3.1.5).
-func (a *Agent) learn(now time.Time, g *generation, c earlyCheck) {
+func (k *checks) learn(now time.Time, g *generation, c earlyCheck) {
 	if g.remoteKey == nil {
 		for i := range g.early {
 			if g.early[i].route == c.route {
@@ -146,50 +146,49 @@ func (a *Agent) learn(now time.Time, g *generation, c earlyCheck) {
 		}
 		return
 	}
-	p := a.pairFor(now, g, c)
+	p := k.pairFor(now, g, c)
 	if p == nil {
 		return
 	}
 	p.received++
-	p.hears(now)
-	p.theirs = max(p.theirs, c.nomination)
-	if a.lite {
-		a.heardOn(now, p, c.useCandidate)
+	p.markReceived(now)
+	p.remoteNomination = max(p.remoteNomination, c.nomination)
+	if k.lite {
+		k.checkedBy(now, p, c.useCandidate)
 		return
 	}
-	if c.useCandidate && !a.controlling {
+	if c.useCandidate && !k.controlling {
 		p.useCandidate, p.nominatedAt = true, now
-		if p.state == PairSucceeded && !p.fresh(now) && p != a.selected {
-			p.state = PairWaiting // it worked once; whether it does now is asked below
+		if p.state == PairSucceeded && !p.fresh(now) && p != k.selected {
+			p.state = PairWaiting // it worked once; the check below shows whether it still does
 		}
 		if p.state == PairSucceeded {
 			g.accept(now, p)
 		}
 	}
-	if g.open && !g.outranks(p) && (a.checksAgain(p) || p.state != PairSucceeded && !p.justChecked(now)) {
+	if g.open && !g.outranks(p) && (k.checksAgain(p) || p.state != PairSucceeded && !p.justChecked(now)) {
 		p.trigger()
 	}
 }
 
-// checksAgain reports whether the check that just arrived on p is answered by a
-// check even if p works, or is being checked. A controlling peer may nominate a
-// pair when a check arrives on it after its own was answered, and else only at its
-// next tick: pion's is 200 ms. So one check of the controlled end follows its
-// first answer.
-func (a *Agent) checksAgain(p *pair) bool {
-	return !a.controlling && p.gen.nominated == nil && p.received == 1
+// checksAgain reports whether the check that just arrived triggers one even if p
+// works or is being checked. A controlling agent may nominate a pair when a check
+// arrives on it after its own was answered, and else only at its next tick: pion's is
+// 200 ms. So one check of the controlled agent follows its first response.
+func (k *checks) checksAgain(p *pair) bool {
+	return !k.controlling && p.gen.nominated == nil && p.received == 1
 }
 
-// justChecked tells whether a check of p left within the last Ta. It can only
-// have crossed the far end's, and says all that a triggered one would.
+// justChecked reports whether a check of p was sent within the last Ta. It crossed
+// the remote agent's, and serves as the triggered check.
 func (p *pair) justChecked(now time.Time) bool {
 	x := p.transactions.newest()
 	return p.state == PairInProgress && (p.queued || x != nil && now.Sub(x.sentAt) < pace)
 }
 
-// pairFor finds or makes the pair that a request came on. An address that is
-// not known is a new peer-reflexive candidate.
-func (a *Agent) pairFor(now time.Time, g *generation, c earlyCheck) *pair {
+// pairFor returns the pair that a request arrived on. An unknown address is a new
+// peer-reflexive candidate.
+func (k *checks) pairFor(now time.Time, g *generation, c earlyCheck) *pair {
 	addr := c.route.Remote
 	addr = netip.AddrPortFrom(addr.Addr().WithZone(""), addr.Port())
 	r := g.findRemote(addr, c.base.tcp.opposite())
@@ -198,57 +197,55 @@ func (a *Agent) pairFor(now time.Time, g *generation, c earlyCheck) *pair {
 			return nil
 		}
 		r = &remote{addr: addr, typ: PeerReflexive, tcp: c.base.tcp.opposite(), priority: c.priority}
-		if g.prflx >= maxRemotes/2 && !a.forgetSilent(now, g) || !a.makeRoom(now, g, r) && !a.forgetSilent(now, g) {
+		if g.prflx >= maxRemotes/2 && !k.removeSilent(now, g) || !k.makeRoom(now, g, r) && !k.removeSilent(now, g) {
 			return nil
 		}
 		g.prflx++
 		g.remotes = append(g.remotes, r)
-		// RFC 8445 §7.3.1.3: it is paired with this base only.
+		// RFC 8445 §7.3.1.3: it is paired with the base of the check only.
 	}
-	return a.formPair(now, g, c.base, r)
+	return k.formPair(now, g, c.base, r)
 }
 
-// forgetSilent makes room for another peer-reflexive candidate: the one that was
-// not heard of for longest goes, unless it is of use. A NAT that forgets, or a
-// far end that moves, may bring any number of them.
-func (a *Agent) forgetSilent(now time.Time, g *generation) bool {
-	heard := map[*remote]time.Time{}
+// removeSilent makes room for another peer-reflexive candidate: it removes the one
+// that has been silent for longest, unless its pair is in use. A NAT that forgets its
+// bindings, or a remote agent that moves, can make any number of them.
+func (k *checks) removeSilent(now time.Time, g *generation) bool {
+	lastReceived := map[*remote]time.Time{}
 	for _, p := range g.pairs {
 		switch {
 		case p.remote.typ != PeerReflexive:
-		case p == a.selected || p == g.nominated || p.nominating || p.fresh(now):
-			heard[p.remote] = now
+		case p == k.selected || p == g.nominated || p.nominating || p.fresh(now):
+			lastReceived[p.remote] = now
 		default:
-			for _, at := range []time.Time{p.heardAt, p.provenAt} {
-				if at.After(heard[p.remote]) {
-					heard[p.remote] = at
+			for _, at := range []time.Time{p.lastReceived, p.validatedAt} {
+				if at.After(lastReceived[p.remote]) {
+					lastReceived[p.remote] = at
 				}
 			}
 		}
 	}
 	var silent *remote
 	for _, r := range g.remotes {
-		if r.typ == PeerReflexive && heard[r].Before(now) && (silent == nil || heard[r].Before(heard[silent])) {
+		if r.typ == PeerReflexive && lastReceived[r].Before(now) && (silent == nil || lastReceived[r].Before(lastReceived[silent])) {
 			silent = r
 		}
 	}
 	if silent == nil {
 		return false
 	}
-	g.removePairs(func(p *pair) bool { return p.remote == silent })
-	g.forgetReflexive(silent)
-	a.dropRoutes()
+	g.removeRemote(silent)
+	k.pruneRoutes()
 	return true
 }
 
-// replayEarly acts on the requests that came before the far end's
-// credentials.
-func (a *Agent) replayEarly(now time.Time) {
-	g := a.cur
+// replayEarly acts on the requests that arrived before the remote credentials.
+func (k *checks) replayEarly(now time.Time) {
+	g := k.cur
 	early := g.early
 	g.early = nil
 	for _, c := range early {
-		a.learn(now, g, c)
+		k.learn(now, g, c)
 	}
-	a.dropRoutes()
+	k.pruneRoutes()
 }

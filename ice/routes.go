@@ -1,77 +1,102 @@
 package ice
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 )
 
-// A formerRoute is one that no pair uses any more since ICE restarted. Payload
-// is taken from it yet: Chromium, where it is controlled, stays on its old pair
-// until something other than checks comes on the new one, or the old one has
-// not answered for some five seconds. It would wait for an answer to what it
-// sends on the old pair, which is what brings it to the new one.
+// A routeTable holds the routes on which the remote agent has authenticated
+// itself. Payload that arrives on them is handed up.
+type routeTable struct {
+	permitted []Route
+	former    []formerRoute
+}
+
+// A formerRoute is one that no pair uses since ICE restarted. Its payload is
+// still accepted: Chromium, when it is controlled, stays on its old pair until
+// something other than checks arrives on the new one, or the old one has not
+// answered for some five seconds. It would wait for an answer to what it sends on
+// the old pair, and that answer is what brings it to the new one.
 type formerRoute struct {
 	Route
 	until time.Time // zero: not known yet
 }
 
-// formerFor is how long a former route is good for: as long as consent would
-// be (RFC 7675 §5.1).
-const formerFor = 30 * time.Second
+const (
+	maxRoutes = 32
 
-// permit notes that the far end proved itself on a route: payload from it is
-// given up from now on.
-func (a *Agent) permit(r Route) {
-	if slices.Contains(a.routes, r) {
-		return
+	// formerFor is how long payload on a former route is accepted: as long as
+	// consent lasts (RFC 7675 §5.1).
+	formerFor = 30 * time.Second
+)
+
+// permit adds a route. Where there is no room, the oldest former route makes
+// some, else the oldest route but keep, which carries data.
+func (t *routeTable) permit(r, keep Route) (added bool, removed []Route) {
+	if slices.Contains(t.permitted, r) {
+		return false, nil
 	}
-	if i := a.formerIndex(r); i >= 0 {
-		a.former = slices.Delete(a.former, i, i+1)
-		a.routes = append(a.routes, r)
-		return
+	if i := t.formerIndex(r); i >= 0 {
+		t.former = slices.Delete(t.former, i, i+1)
+		t.permitted = append(t.permitted, r)
+		return false, nil
 	}
-	if len(a.routes)+len(a.former) >= maxRoutes && len(a.former) > 0 {
-		a.routeEvent(EventRouteRemoved, a.former[0].Route)
-		a.former = slices.Delete(a.former, 0, 1)
+	if len(t.permitted)+len(t.former) >= maxRoutes && len(t.former) > 0 {
+		removed = append(removed, t.former[0].Route)
+		t.former = slices.Delete(t.former, 0, 1)
 	}
-	if len(a.routes) >= maxRoutes {
+	if len(t.permitted) >= maxRoutes {
 		i := 0
-		if a.selected != nil && a.routes[0] == a.selected.route {
+		if t.permitted[0] == keep {
 			i = 1
 		}
-		a.routeEvent(EventRouteRemoved, a.routes[i])
-		a.routes = slices.Delete(a.routes, i, i+1)
+		removed = append(removed, t.permitted[i])
+		t.permitted = slices.Delete(t.permitted, i, i+1)
 	}
-	a.routes = append(a.routes, r)
-	a.routeEvent(EventRouteAdded, r)
+	t.permitted = append(t.permitted, r)
+	return true, removed
 }
 
-// dropRoutes gives up the routes that no pair uses any more: over UDP after a
-// while, over a connection, which is closed, and on an address that is gone, at
-// once.
-func (a *Agent) dropRoutes() {
-	a.routes = slices.DeleteFunc(a.routes, func(r Route) bool {
-		if a.uses(r) {
+// has reports whether payload on r is accepted.
+func (t *routeTable) has(r Route) bool {
+	return slices.Contains(t.permitted, r) || t.formerIndex(r) >= 0
+}
+
+func (t *routeTable) formerIndex(r Route) int {
+	return slices.IndexFunc(t.former, func(f formerRoute) bool { return f.Route == r })
+}
+
+// A routeUse says what becomes of a route.
+type routeUse uint8
+
+const (
+	routeUsed   routeUse = iota // a pair uses it
+	routeUnused                 // none does; over UDP the remote agent may still send on it
+	routeGone                   // its connection or its local address is gone
+)
+
+// prune removes the routes that are gone, and makes former ones of those that
+// are unused.
+func (t *routeTable) prune(use func(Route) routeUse) (removed []Route) {
+	t.permitted = slices.DeleteFunc(t.permitted, func(r Route) bool {
+		switch use(r) {
+		case routeUsed:
 			return false
-		}
-		if b := a.findBase(r); b != nil && b.tcp == NotTCP {
-			a.former = append(a.former, formerRoute{Route: r})
-		} else {
-			a.routeEvent(EventRouteRemoved, r)
+		case routeUnused:
+			t.former = append(t.former, formerRoute{Route: r})
+		default:
+			removed = append(removed, r)
 		}
 		return true
 	})
-	a.dropFormer(func(f *formerRoute) bool { return a.findBase(f.Route) == nil })
-	a.retainPermissions()
+	return append(removed, t.dropFormer(func(f *formerRoute) bool { return use(f.Route) == routeGone })...)
 }
 
-// expireFormer gives up former routes whose time is over. No timer is set for
+// expire removes former routes whose time is over. The owner sets no timer for
 // it: consent checks are frequent enough.
-func (a *Agent) expireFormer(now time.Time) {
-	if a.former == nil {
-		return
-	}
-	a.dropFormer(func(f *formerRoute) bool {
+func (t *routeTable) expire(now time.Time) (removed []Route) {
+	return t.dropFormer(func(f *formerRoute) bool {
 		if f.until.IsZero() {
 			f.until = now.Add(formerFor)
 		}
@@ -79,67 +104,103 @@ func (a *Agent) expireFormer(now time.Time) {
 	})
 }
 
-func (a *Agent) dropFormer(over func(f *formerRoute) bool) {
-	kept := a.former[:0]
-	for _, f := range a.former {
+// remove removes one permitted route.
+func (t *routeTable) remove(r Route) {
+	t.permitted = slices.DeleteFunc(t.permitted, func(o Route) bool { return o == r })
+}
+
+// clear removes all routes.
+func (t *routeTable) clear() (removed []Route) {
+	removed, t.permitted = t.permitted, nil
+	return append(removed, t.dropFormer(func(*formerRoute) bool { return true })...)
+}
+
+func (t *routeTable) dropFormer(over func(f *formerRoute) bool) (removed []Route) {
+	if t.former == nil {
+		return nil
+	}
+	kept := t.former[:0]
+	for _, f := range t.former {
 		if over(&f) {
-			a.routeEvent(EventRouteRemoved, f.Route)
+			removed = append(removed, f.Route)
 		} else {
 			kept = append(kept, f)
 		}
 	}
-	if a.former = kept; len(kept) == 0 {
-		a.former = nil
+	if t.former = kept; len(kept) == 0 {
+		t.former = nil
+	}
+	return removed
+}
+
+// permit accepts payload on a route from now on: the remote agent has
+// authenticated itself there.
+func (k *checks) permit(r Route) {
+	var keep Route
+	if k.selected != nil {
+		keep = k.selected.route
+	}
+	added, removed := k.routes.permit(r, keep)
+	k.routesRemoved(removed)
+	if added {
+		k.routeEvent(EventRouteAdded, r)
 	}
 }
 
-func (a *Agent) formerIndex(r Route) int {
-	return slices.IndexFunc(a.former, func(f formerRoute) bool { return f.Route == r })
-}
-
-// routeEvent tells of a route, but not of one through a relay, whose
-// datagrams are the server's.
-func (a *Agent) routeEvent(kind EventKind, r Route) {
-	if r.Sock > firstRelaySock {
-		a.event(Event{Kind: kind, Route: r})
+// permitted reports whether payload from r is handed up.
+func (k *checks) permitted(r Route) bool {
+	if k.routes.has(r) {
+		return true
 	}
+	b := k.gather.baseOf(r)
+	return b != nil && k.routes.has(b.route(r.Remote))
 }
 
-// dropAllRoutes tells the end of all routes.
-func (a *Agent) dropAllRoutes() {
-	for _, r := range a.routes {
-		a.routeEvent(EventRouteRemoved, r)
-	}
-	a.routes = nil
-	a.dropFormer(func(*formerRoute) bool { return true })
-}
-
-// uses tells whether a pair, or an early check, of either generation is on r.
-func (a *Agent) uses(r Route) bool {
-	for g := a.cur; g != nil; g = g.older {
-		for _, p := range g.pairs {
-			if p.route == r {
+// pruneRoutes removes the routes that no pair uses any more: over UDP after a
+// while; over a connection, which is closed, or on a local address that is gone,
+// at once.
+func (k *checks) pruneRoutes() {
+	k.routesRemoved(k.routes.prune(func(r Route) routeUse {
+		b := k.gather.baseOf(r)
+		switch {
+		case k.uses(r):
+			return routeUsed
+		case b != nil && b.tcp == NotTCP:
+			return routeUnused
+		}
+		return routeGone
+	}))
+	k.gather.retainPermissions(func(l *relay, ip netip.Addr) bool {
+		for g := k.cur; g != nil; g = g.older {
+			if slices.ContainsFunc(g.pairs, func(p *pair) bool { return p.local.relay == l && p.route.Remote.Addr() == ip }) {
 				return true
 			}
 		}
-		for _, e := range g.early {
-			if e.route == r {
-				return true
-			}
+		return false
+	})
+}
+
+// uses reports whether a pair, or an early check, of any generation is on r.
+func (k *checks) uses(r Route) bool {
+	for g := k.cur; g != nil; g = g.older {
+		if slices.ContainsFunc(g.pairs, func(p *pair) bool { return p.route == r }) ||
+			slices.ContainsFunc(g.early, func(e earlyCheck) bool { return e.route == r }) {
+			return true
 		}
 	}
 	return false
 }
 
-// permitted tells whether payload from r is given up.
-func (a *Agent) permitted(r Route) bool {
-	if slices.Contains(a.routes, r) || a.formerIndex(r) >= 0 {
-		return true
+func (k *checks) routesRemoved(removed []Route) {
+	for _, r := range removed {
+		k.routeEvent(EventRouteRemoved, r)
 	}
-	b := a.findBase(r)
-	if b == nil {
-		return false
+}
+
+// routeEvent reports a route to the owner, but not one through a relay: its
+// datagrams are the server's.
+func (k *checks) routeEvent(kind EventKind, r Route) {
+	if r.Sock > firstRelaySock {
+		k.events.push(Event{Kind: kind, Route: r})
 	}
-	r = b.route(r.Remote)
-	return slices.Contains(a.routes, r) || a.formerIndex(r) >= 0
 }

@@ -8,30 +8,29 @@ import (
 	"time"
 )
 
-// ICE over TCP (RFC 6544). To the agent a connection is a Route like any
-// other, whose socket opens it when it is first written to, if the local end
-// is active, and keeps datagrams apart by the framing of RFC 4571. What is
-// different is here: who is paired with whom, that checks are sent once, and
-// that a connection can close.
+// ICE over TCP (RFC 6544). To the agent a connection is a Route like any other. Its
+// socket opens it at the first write, if the local candidate is active, and frames
+// datagrams by RFC 4571. This file has the differences: which candidates are paired,
+// that checks are sent once, and that connections close.
 //
-// Simultaneous-open candidates are left out, theirs and ours. No browser has
-// them; they need a listening and a connecting socket on one port, which
-// not every system allows; and they serve only where both ends are behind
-// NATs that drop UDP but know what to do with a SYN for a SYN. A relay over
-// TCP gets through there.
+// Simultaneous-open candidates are left out. No browser has them; they need a
+// listening and a connecting socket on one port, which not every system allows; and
+// they help only where both agents are behind NATs that drop UDP but let a SYN answer
+// a SYN. A relay over TCP works there, too.
 
-// A TCPType is who opens the connection of a TCP candidate (RFC 6544 §4.5).
+// A TCPType says which agent opens the connection of a TCP candidate (RFC 6544
+// §4.5).
 type TCPType uint8
 
 const (
-	NotTCP          TCPType = iota // a UDP candidate, or a TCP one that does not say
-	TCPActive                      // its owner connects; its port says nothing
-	TCPPassive                     // its owner listens
-	TCPSimultaneous                // both connect at once
+	NotTCP          TCPType = iota // a UDP candidate, or a TCP one without tcptype
+	TCPActive                      // its agent connects; its port means nothing
+	TCPPassive                     // its agent listens
+	TCPSimultaneous                // both connect
 )
 
 const (
-	// discardPort is that of an active candidate (RFC 6544 §4.5).
+	// discardPort is the port of active candidates (RFC 6544 §4.5).
 	discardPort = 9
 
 	// tcpRetryInterval is the least time between two attempts to connect a
@@ -71,7 +70,7 @@ func (t TCPType) transport() string {
 	return "tcp"
 }
 
-// opposite is what the other end of a connection is.
+// opposite is the type of the other end of a connection.
 func (t TCPType) opposite() TCPType {
 	switch t {
 	case TCPActive:
@@ -82,22 +81,23 @@ func (t TCPType) opposite() TCPType {
 	return t
 }
 
-// checks tells whether pairs of a local and a remote candidate of these types
-// are formed before the far end's check arrives. Those of a passive one are
-// pruned (RFC 6544 §6.2): there is nothing to send a check on.
+// checks reports whether pairs of a local and a remote candidate of these types are
+// formed before a check of the remote agent arrives. Pairs of a passive local
+// candidate are pruned (RFC 6544 §6.2): there is no connection to send a check on.
 func (t TCPType) checks(remote TCPType) bool {
 	return t == NotTCP && remote == NotTCP || t == TCPActive && remote == TCPPassive
 }
 
-// errSuperseded is why a pair over TCP has no connection any more.
+// errSuperseded is the error of a pair over TCP whose connection was closed because
+// another pair is nominated.
 var errSuperseded = errors.New("its connection was closed, as another pair is in use")
 
-// RouteClosed tells that the connection behind a route over TCP could not be
-// opened, or is closed. An active pair that has worked is tried again at once,
-// and then every second, until consent has expired or another pair is
-// nominated; any other when there is need of it.
+// RouteClosed reports that the connection of a route over TCP could not be opened,
+// or is closed. An active pair that has worked is tried again at once and then every
+// second, until consent expires or another pair is nominated. Other pairs are tried
+// again when they are needed.
 func (a *Agent) RouteClosed(now time.Time, r Route, err error) {
-	b := a.findBase(r)
+	b := a.gather.baseOf(r)
 	if a.state == StateClosed || b == nil || b.tcp == NotTCP {
 		return
 	}
@@ -108,33 +108,34 @@ func (a *Agent) RouteClosed(now time.Time, r Route, err error) {
 			}
 		}
 	}
-	a.dropRoutes()
+	a.pruneRoutes()
 	a.update(now)
 }
 
-func (a *Agent) pairClosed(now time.Time, g *generation, p *pair, err error) {
+func (k *checks) pairClosed(now time.Time, g *generation, p *pair, err error) {
 	last := p.closedAt
 	p.state, p.nominating, p.triggered, p.err, p.closedAt = PairFailed, false, false, err, now
 	p.retransmission.Stop()
 	p.transactions = transactions{}
 	if p.local.tcp == TCPPassive {
-		// The next connection comes from another port: nothing is left of
-		// this one.
+		// The next connection comes from another port.
 		g.removePairs(func(q *pair) bool { return q == p })
-		g.forgetReflexive(p.remote)
+		if p.remote.typ == PeerReflexive {
+			g.removeRemote(p.remote)
+		}
 	} else if p.answers > 0 {
 		p.retryAt = now
 		if next := last.Add(tcpRetryInterval); now.Before(next) {
 			p.retryAt = next
 		}
 	}
-	if a.selected == p {
-		a.selected = nil
+	if k.selected == p {
+		k.selected = nil
 		g.recheck(p)
 	}
 }
 
-// runReconnects has pairs checked again that lost their connection.
+// runReconnects checks pairs again that lost their connection.
 func (g *generation) runReconnects(now time.Time) {
 	for _, p := range g.pairs {
 		if p.retryAt.IsZero() || now.Before(p.retryAt) {
@@ -147,21 +148,12 @@ func (g *generation) runReconnects(now time.Time) {
 	}
 }
 
-// forgetReflexive makes room for another peer-reflexive candidate.
-func (g *generation) forgetReflexive(r *remote) {
-	if r.typ == PeerReflexive {
-		g.remotes = slices.DeleteFunc(g.remotes, func(o *remote) bool { return o == r })
-		g.prflx--
-	}
-}
-
-// closeSuperseded closes the connections of other pairs when the one that is
-// nominated has come into use (RFC 6544 §8). They are opened again when it is
-// in doubt.
-func (a *Agent) closeSuperseded() {
-	g := a.cur
+// closeSuperseded closes the connections of other pairs when the nominated one is
+// selected (RFC 6544 §8). They are opened again when that one is doubtful.
+func (k *checks) closeSuperseded() {
+	g := k.cur
 	n := g.nominated
-	if n == nil || n != a.selected || n == g.closedFor {
+	if n == nil || n != k.selected || n == g.closedFor {
 		return
 	}
 	g.closedFor = n
@@ -170,37 +162,38 @@ func (a *Agent) closeSuperseded() {
 		if p.local.tcp == NotTCP || p == n || p.priority > n.priority || p.state == PairWaiting || p.state == PairFailed {
 			continue
 		}
-		// The route is given up by name: a pair that is only being checked
-		// has a connection, but no route yet.
+		// pruneRoutes would miss a pair that is still checked: it has a connection,
+		// but no authenticated route.
 		p.state, p.nominating, p.triggered, p.err = PairFailed, false, false, errSuperseded
 		p.retransmission.Stop()
 		p.transactions = transactions{}
-		if i := slices.Index(a.routes, p.route); i >= 0 {
-			a.routes = slices.Delete(a.routes, i, i+1)
-		}
-		a.event(Event{Kind: EventRouteRemoved, Route: p.route})
+		k.routes.remove(p.route)
+		k.events.push(Event{Kind: EventRouteRemoved, Route: p.route})
 		closed = true
 	}
-	if closed {
-		g.removePairs(func(p *pair) bool {
-			gone := p.err == errSuperseded && p.local.tcp == TCPPassive
-			if gone {
-				g.forgetReflexive(p.remote)
-			}
-			return gone
-		})
+	if !closed {
+		return
+	}
+	for _, p := range slices.Clone(g.pairs) {
+		if p.err != errSuperseded || p.local.tcp != TCPPassive {
+			continue
+		}
+		g.removePairs(func(q *pair) bool { return q == p })
+		if p.remote.typ == PeerReflexive {
+			g.removeRemote(p.remote)
+		}
 	}
 }
 
-// Type preferences of TCP candidates: any that is not relayed comes after all
-// of UDP's, since one lost segment holds up what follows it (RFC 6544 §4.2).
+// Type preferences of TCP candidates. All but relayed ones are below UDP's, since
+// one lost segment delays the data that follows (RFC 6544 §4.2).
 const (
 	typePreferenceHostTCP  = 90
 	typePreferencePrflxTCP = 80
 )
 
 // tcpPreference is the local preference of the n-th address of its family
-// (RFC 6544 §4.2): the direction, then what localPreference goes by.
+// (RFC 6544 §4.2): the direction, then the order of localPreference.
 func tcpPreference(t TCPType, addr netip.Addr, n int) uint16 {
 	direction := 4 // passive
 	if t == TCPActive {

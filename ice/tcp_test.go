@@ -21,10 +21,10 @@ var errRefused = errors.New("connection refused")
 // addTCP gives a peer a TCP socket: a port to listen at, or 0 to connect from.
 func (p *peer) addTCP(typ TCPType, addr string) {
 	a := netip.MustParseAddrPort(addr)
-	sock := int16(len(p.socks))
+	sock := Sock(len(p.socks))
 	p.socks[sock] = a
 	if p.tcp == nil {
-		p.tcp = map[int16]TCPType{}
+		p.tcp = map[Sock]TCPType{}
 	}
 	p.tcp[sock] = typ
 	if err := p.AddLocal(p.w.now, Local{Sock: sock, Addr: a, TCP: typ}); err != nil {
@@ -33,7 +33,7 @@ func (p *peer) addTCP(typ TCPType, addr string) {
 }
 
 // listener finds who listens at an address.
-func (w *world) listener(a netip.AddrPort) (*peer, int16) {
+func (w *world) listener(a netip.AddrPort) (*peer, Sock) {
 	for _, p := range w.peers {
 		for sock, addr := range p.socks {
 			if addr == a && p.tcp[sock] == TCPPassive {
@@ -235,7 +235,7 @@ func TestTCPReconnects(t *testing.T) {
 	if n := len(b.cur.remotes); n > 2 {
 		t.Errorf("%d remote candidates are left", n)
 	}
-	if n := len(b.routes); n > 1 {
+	if n := len(b.routes.permitted); n > 1 {
 		t.Errorf("%d routes are left", n)
 	}
 }
@@ -305,7 +305,7 @@ func TestTCPCandidates(t *testing.T) {
 		"candidate:1 1 tcp 1 192.0.2.1 80 typ host tcptype other", "candidate:1 1 tcp 1 x.local 9 typ host tcptype active",
 	} {
 		c, _ := ParseCandidate(line)
-		if err := a.AddRemote(time.Unix(0, 0), c); !errors.Is(err, ErrUnusable) || len(a.cur.remotes) != 0 || len(a.unresolved) != 0 {
+		if err := a.AddRemote(time.Unix(0, 0), c); !errors.Is(err, ErrUnusable) || len(a.cur.remotes) != 0 || len(a.lookups.waiting) != 0 {
 			t.Errorf("%s: %v, %d", line, err, len(a.cur.remotes))
 		}
 	}

@@ -190,6 +190,8 @@ func TestWhatConfigRefuses(t *testing.T) {
 		{Config{LocalAddresses: []netip.Addr{{}}}, "not an address to bind to"},
 		{Config{LocalAddresses: []netip.Addr{netip.MustParseAddr("224.0.0.1")}}, "not an address to bind to"},
 		{Config{GatherTimeout: -1}, "negative"},
+		{Config{BusyPoll: -1}, "BusyPoll"},
+		{Config{BusyPoll: 2 * time.Second}, "BusyPoll"},
 		{Config{ICEServers: []ICEServer{{URLs: []string{"turn:2001:db8::1"}, Username: "u", Credential: "p"}}}, "in brackets: [2001:db8::1]"},
 		{Config{ICEServers: []ICEServer{{URLs: []string{"stun:2001:db8::1:3478"}}}}, "in brackets"},
 	} {

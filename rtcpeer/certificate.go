@@ -8,8 +8,8 @@ import (
 	"purertc/dtls"
 )
 
-// processCertificate is the one certificate that all peers of the process
-// share, made at first use and made anew before it expires.
+// processCertificate is the certificate that all connections of the process share,
+// made at first use and again before it expires.
 var processCertificate struct {
 	mu      sync.Mutex
 	cert    *tls.Certificate
@@ -27,7 +27,8 @@ func sharedCertificate() (*tls.Certificate, error) {
 		if err != nil {
 			return nil, err
 		}
-		// It is valid for a month; connections that began with it go on.
+		// It is valid for a month. Connections keep the certificate that they began
+		// with.
 		c.cert, c.renewal = cert, now.Add(14*24*time.Hour)
 	}
 	return c.cert, nil

@@ -1,11 +1,11 @@
 package rtcpeer
 
-// A channelTable is the channels of a Conn, by what the extension calls them.
-// Most have one, for which a map would take more room than the channel. The
-// zero value is empty.
+// A channelTable has the channels of a Conn by their ChannelExtension. Most
+// connections have one channel, for which a map would take more memory than the
+// channel. The zero value is empty.
 type channelTable struct {
 	one  *channel                      // nil: none, or in more
-	more map[ChannelExtension]*channel // all the others
+	more map[ChannelExtension]*channel // other channels
 }
 
 // get returns the channel; nil: there is none.

@@ -23,7 +23,7 @@ type ICETransportPolicy int
 
 const (
 	ICETransportPolicyAll   ICETransportPolicy = iota
-	ICETransportPolicyRelay                    // only through TURN servers
+	ICETransportPolicyRelay                    // only relayed ones
 )
 
 // An IPFamily is IPv4, IPv6, or both.
@@ -35,18 +35,18 @@ const (
 	IPFamily6
 )
 
-// A PublicAddress is what a 1:1 NAT has for an address of this machine.
+// A PublicAddress is the address that a 1:1 NAT gives an address of this machine.
 type PublicAddress struct {
-	// Local is the machine's address. The zero value stands for every address
-	// of Public's family that is not loopback or link-local.
+	// Local is the machine's address. The zero value stands for every address of
+	// Public's family except loopback and link-local ones.
 	Local netip.Addr
-	// Public is told to the far end in place of Local, as a host candidate;
-	// or with KeepLocal beside it, as a server-reflexive one.
+	// Public is signalled in place of Local, as a host candidate; or with KeepLocal
+	// beside it, as a server-reflexive one.
 	Public    netip.Addr
 	KeepLocal bool
 }
 
-// matches tells whether a local address is what the NAT has this for.
+// matches reports whether the NAT maps a local address to this one.
 func (a PublicAddress) matches(l netip.Addr) bool {
 	if a.Local.IsValid() {
 		return a.Local.Unmap() == l
@@ -54,168 +54,170 @@ func (a PublicAddress) matches(l netip.Addr) bool {
 	return a.Public.Unmap().Is4() == l.Is4() && !l.IsLoopback() && !l.IsLinkLocalUnicast()
 }
 
-// Config is what [Conn.Initialize] takes. Its JSON form is the document's
+// Config configures a Conn; see [Conn.Initialize]. Its JSON form is Godot's
 // dictionary: {"iceServers": [{"urls": ["stun:stun.example.com"]}]}.
 type Config struct {
 	ICEServers []ICEServer `json:"iceServers"`
 
-	// What follows is Go's only, and not in the JSON form.
+	// The fields below are not part of the dictionary.
 
-	// Certificate is what this end shows in the DTLS handshake. Nil: one
-	// ECDSA P-256 certificate that all peers of the process share.
+	// Certificate is the local certificate of the DTLS handshake. Nil: an ECDSA P-256
+	// certificate that all connections of the process share.
 	Certificate *tls.Certificate `json:"-"`
 	// ICETransportPolicy can restrict candidates to relayed ones.
 	ICETransportPolicy ICETransportPolicy `json:"-"`
-	// Host is a shared socket. Nil: sockets of the connection's own.
+	// Host is a shared socket. Nil: the connection has sockets of its own.
 	Host *Host `json:"-"`
-	// IncludeLoopback makes loopback addresses candidates, which else they
-	// are only where there is no other.
+	// IncludeLoopback makes loopback addresses candidates. Otherwise they are only if
+	// there is no other address.
 	IncludeLoopback bool `json:"-"`
-	// LocalAddresses, if any, are the only ones that sockets are opened on.
-	// Addresses that stand for all, such as 0.0.0.0, are ErrInvalidParameter.
+	// LocalAddresses, if any, are the only addresses that sockets are opened on.
+	// Unspecified addresses, such as 0.0.0.0, are ErrInvalidParameter.
 	LocalAddresses []netip.Addr `json:"-"`
-	// IPFamily can restrict candidates to addresses of IPv4 or of IPv6. Like
-	// InterfaceFilter it does not concern LocalAddresses.
+	// IPFamily can restrict candidates to addresses of IPv4 or of IPv6. It does not
+	// apply to LocalAddresses.
 	IPFamily IPFamily `json:"-"`
-	// InterfaceFilter, if set, tells by its name, such as "eth0", whether an
-	// interface's addresses may be candidates. It is called whenever the
-	// machine's addresses are listed, with the connection's lock held.
+	// InterfaceFilter, if set, reports whether the addresses of an interface with this
+	// name, such as "eth0", may be candidates. It is called whenever the machine's
+	// addresses are listed, with the connection's lock held. It does not apply to
+	// LocalAddresses.
 	InterfaceFilter func(name string) bool `json:"-"`
-	// MinPort and MaxPort, if not 0, bound the UDP ports of the connection's
-	// own sockets, both included. Sockets to TURN servers are not bound by them.
+	// MinPort and MaxPort, if not 0, are the first and the last port for the
+	// connection's own UDP sockets, except those to TURN servers.
 	MinPort, MaxPort uint16 `json:"-"`
-	// PublicAddresses are what a 1:1 NAT, such as that of a cloud, has for the
+	// PublicAddresses are the addresses that a 1:1 NAT, such as a cloud's, gives the
 	// machine's addresses, port for port.
 	PublicAddresses []PublicAddress `json:"-"`
-	// MDNSCandidates hides the machine's addresses: the far end is told random
-	// names ending in .local in their place, for which this end answers by
-	// multicast DNS, as browsers' are (draft-ietf-mmusic-mdns-ice-candidates).
-	// They mean something within the same network only; beyond it
-	// server-reflexive and relayed candidates serve, which do not mention
-	// the addresses either.
+	// MDNSCandidates hides the machine's addresses: candidates have random names
+	// ending in .local in their place, for which the connection answers by multicast
+	// DNS, like browsers (draft-ietf-mmusic-mdns-ice-candidates). Others can resolve
+	// them within the same network only. Beyond it, server-reflexive and relayed
+	// candidates connect, which do not have the addresses either.
 	MDNSCandidates bool `json:"-"`
-	// DisableTCP leaves out active TCP candidates (RFC 6544), by which the
-	// connection finds a far end that listens on TCP, like a Host with a
-	// TCPAddr. With them a far end has this one open connections to addresses
-	// of its choice, as it has it send checks over UDP. A Host without a
-	// TCPAddr has none.
+	// DisableTCP leaves out active TCP candidates (RFC 6544), which connect to a
+	// remote that listens on TCP, such as a Host with a TCPAddr. With them, a remote
+	// can make this end open connections to addresses of its choice, just as it can
+	// make it send checks over UDP. A Host without a TCPAddr has no active TCP
+	// candidates.
 	DisableTCP bool `json:"-"`
 	// PlainCandidates signals UDP candidates only, and no empty last one: Godot's
-	// native plugin prints a warning for each of the others. It implies
-	// DisableTCP.
+	// native plugin prints a warning for the others. It implies DisableTCP.
 	PlainCandidates bool `json:"-"`
-	// ICELite makes this end an ICE-lite one (RFC 8445 §2.5): it has host
-	// candidates only, checks nothing and answers checks. It is for servers
-	// that everybody reaches; the far end must not be lite. As it checks
-	// nothing, it sends data where the far end's checks say that it is: a peer
-	// that forges where they come from can have data sent to others, as much as
-	// it acknowledges unseen (RFC 8445 §19.5).
+	// ICELite makes this end ICE-lite (RFC 8445 §2.5): it has host candidates only,
+	// sends no checks and answers checks. It is for servers that everybody can reach;
+	// the remote must not be lite. It sends data to the source address of the remote's
+	// checks without checking it: a remote that forges that address can direct data to
+	// others, up to what it acknowledges blindly (RFC 8445 §19.5).
 	ICELite bool `json:"-"`
-	// MinDTLS and MaxDTLS are version numbers as they stand on the wire,
-	// dtls.VersionDTLS12 and up; 0: all there are.
+	// MinDTLS and MaxDTLS are version numbers: tls.VersionTLS12 and VersionTLS13, or
+	// those on the wire, 0xfefd and 0xfefc. 0: all versions.
 	MinDTLS, MaxDTLS uint16 `json:"-"`
-	// MaxMessageSize is the longest message in bytes, both ways; it is
-	// advertised. 0: 262144. The receive window is never smaller. A channel on
-	// which the far end sends a longer one is closed.
+	// MaxMessageSize is the longest message in bytes, both ways; it is signalled. 0:
+	// 262144. The receive window is never smaller. A longer message closes its
+	// channel.
 	MaxMessageSize int `json:"-"`
-	// MemoryLimit is how many bytes of data and channels the remote can make this
-	// end keep, all told: messages that the program has not read, fragments,
-	// channels with their labels, and what SCTP keeps of streams. 0: the receive
-	// window, which is 1 MiB and grows to 16 MiB where the program reads fast, and
-	// sctp.DefaultReserve beside it. At least 2.5 times MaxMessageSize, and 320 KiB.
-	// What the remote sends beyond is dropped or refused, and ends
-	// the connection where nothing else helps. See sctp.Memory.
+	// MemoryLimit is how many bytes of data and channels the remote can make this end
+	// keep: messages that the program has not read, fragments, channels with their
+	// labels, and SCTP's state of streams. 0: the receive window, which is 1 MiB and
+	// grows to 16 MiB if the program reads fast, and sctp.DefaultReserve beside it. At
+	// least 2.5 times MaxMessageSize, and 320 KiB. Data beyond it is dropped or
+	// refused; the connection ends if nothing else helps. See sctp.Memory.
 	MemoryLimit int `json:"-"`
-	// MaxChannels is how many channels may be open at a time, of both ends; 0:
-	// 65535. CreateDataChannel fails beyond, and a channel of the remote is closed
-	// at once.
+	// MaxChannels is how many channels may be open at a time, of both ends together;
+	// 0: 65535. CreateDataChannel fails beyond it, and a channel of the remote is
+	// closed at once.
 	MaxChannels int `json:"-"`
-	// SendBufferSize is how many bytes may wait on a channel; 0: 4 MiB.
+	// SendBufferSize is how many bytes may be queued on a channel; 0: 4 MiB.
 	SendBufferSize int `json:"-"`
-	// MaxDatagramSize is the longest UDP payload in bytes that is sent;
-	// 0: 1200, which every path of IPv6 carries. At least 576.
+	// MaxDatagramSize is the longest UDP payload in bytes that is sent, and turns path
+	// MTU discovery off. 0: 1200, which every IPv6 path carries, and more where
+	// discovery finds it. At least 576.
 	MaxDatagramSize int `json:"-"`
-	// CongestionControl chooses how fast this end sends:
-	// sctp.CongestionBBR, CongestionCubic or CongestionReno. The zero value
-	// is the model of the path: it alone keeps its speed where packets are
-	// lost by chance, and queues short, and was measured to share with its
-	// like and with Reno. CUBIC is for whoever has to behave as the TCP beside
-	// it does, to the letter.
+	// CongestionControl chooses the congestion controller. The zero value measures the
+	// path, like BBR: it keeps its speed where packets are lost at random, keeps
+	// queues short, and was measured to share with flows like itself and with Reno.
+	// CUBIC and Reno behave like TCP.
 	CongestionControl sctp.CongestionControl `json:"-"`
-	// GatherTimeout is how long gathering waits for STUN and TURN servers, their
-	// names' look-up included. 0: 10 s. An answer that comes later still brings its
-	// candidate. Report names the servers that have not answered.
+	// GatherTimeout is how long gathering waits for STUN and TURN servers, look-ups of
+	// their names included. 0: 10 s. A later answer still brings its candidate. Report
+	// names the servers that have not answered.
 	GatherTimeout time.Duration `json:"-"`
-	// TLSConfig is for connections to turns: servers. Nil: the machine's
-	// certificate authorities, and the URL's host as the name. Over DTLS only
-	// RootCAs, ServerName, Time and InsecureSkipVerify count.
+	// BusyPoll is how long the goroutine that reads one of the connection's own UDP
+	// sockets looks for the next datagram before it sleeps. 0: it sleeps at once. With
+	// some 100 µs, answers are faster while messages follow each other closely, but a
+	// processor is busy meanwhile. At most one second. It has no effect on systems
+	// other than Linux; for a Host, see HostConfig.BusyPoll.
+	BusyPoll time.Duration `json:"-"`
+	// TLSConfig is for connections to turns: servers. Nil: the machine's certificate
+	// authorities, and the URL's host as the name. Over DTLS only RootCAs, ServerName,
+	// Time and InsecureSkipVerify are used.
 	TLSConfig *tls.Config `json:"-"`
-	// Filter, if set, sees every datagram of the connection's sockets; false
-	// drops it. It is for trying a program on a bad network, and is called
-	// with the connection's lock held. While it takes its time, only its own
-	// connection waits.
+	// Filter, if set, is called with every datagram of the connection's sockets; false
+	// drops it. It is for tests with a bad network, and is called with the
+	// connection's lock held: a slow Filter delays only its own connection.
 	Filter func(outgoing bool, datagram []byte) bool `json:"-"`
-	// KeyLogWriter takes the DTLS secrets in NSS format. It makes the
-	// connection's protection void: for debugging only.
+	// KeyLogWriter gets the DTLS secrets in NSS format, for Wireshark. They make the
+	// encryption void: for debugging only.
 	KeyLogWriter io.Writer `json:"-"`
-	// Logger takes what is worth knowing when a connection does not come
-	// about. Nil: silence.
+	// Logger gets what helps to find out why a connection does not come about. Nil: no
+	// log.
 	Logger *slog.Logger `json:"-"`
 
-	ignored *[]string // keys of the JSON form that mean nothing here, for the log; nil: none
+	ignored *[]string // keys of the JSON form without effect, for the log; nil: none
 }
 
 // Defaults and limits of Config.
 const (
 	defaultMaxMessageSize = 262144  // what browsers advertise
-	defaultSendBufferSize = 4 << 20 // half of what Chromium queues; enough for 4 MiB/s over 1 s
-	defaultDatagramSize   = 1200    // what browsers send: 1280 of RFC 8200 less IPv6, UDP and TURN headers
+	defaultSendBufferSize = 4 << 20 // half of Chromium's; enough for 4 MiB/s over 1 s
+	defaultDatagramSize   = 1200    // browsers': the 1280 bytes of RFC 8200 less IPv6, UDP and TURN headers
 	minDatagramSize       = 576
 	maxDatagramSize       = 65000
 	maxMessageSizeLimit   = 1 << 30
 	defaultGatherTimeout  = 10 * time.Second
+	maxBusyPoll           = time.Second
 )
 
 // An ICEServer is a STUN or TURN server, under one or several URLs
 // (RFC 7064, RFC 7065).
 type ICEServer struct {
-	URLs       []string `json:"urls"` // in JSON also one string
+	URLs       []string `json:"urls"` // in JSON also a single string
 	Username   string   `json:"username,omitempty"`
 	Credential string   `json:"credential,omitempty"`
 }
 
-// ChannelOptions say what a data channel is. The zero value is an ordered,
-// reliable channel that is announced to the peer in band. In code:
+// ChannelOptions are the properties of a data channel. The zero value is an ordered,
+// reliable channel that is announced to the remote in band. In code:
 //
 //	ChannelOptions{Ordered: new(false), MaxRetransmits: new(0)}
 type ChannelOptions struct {
-	// Negotiated says that both ends create the channel, with the same ID. What the
-	// far end sends before this one has is kept up to 256 KiB of all channels;
-	// a reliable channel that missed some is closed at once.
+	// Negotiated says that both ends create the channel, with the same ID. Data that
+	// arrives before this end has created it is kept, up to 256 KiB of all channels; a
+	// reliable channel whose data was dropped is closed at once.
 	Negotiated bool `json:"negotiated"`
-	// ID is the stream, 0 to 65534: set if and only if Negotiated. Where the remote
-	// has fewer streams, a channel beyond them is closed with an error that says so.
+	// ID is the stream, 0 to 65534: set if and only if Negotiated. If the remote
+	// supports fewer streams, a channel beyond them is closed with an error that says
+	// so.
 	ID *int `json:"id"`
-	// MaxRetransmits is how often a packet is sent again at most. At most one
-	// of this and MaxPacketLifeTime.
+	// MaxRetransmits is how often a packet is retransmitted at most. At most one of
+	// MaxRetransmits and MaxPacketLifeTime is set.
 	MaxRetransmits *int `json:"maxRetransmits"`
 	// MaxPacketLifeTime is how long after PutPacket, in milliseconds, lost data of a
-	// packet is sent again. A packet that has begun is finished, unless some of it is
-	// lost and its lifetime is over. A packet that waits for its turn is dropped after
+	// packet is retransmitted. A packet that has begun is finished, unless a part of
+	// it is lost after its lifetime. A packet that waits for its turn is dropped after
 	// its lifetime, but not within three round trips or 50 ms: so 1 ms loses nothing
-	// on a path that loses nothing and carries what the program sends.
+	// on a path without loss that carries what the program sends.
 	MaxPacketLifeTime *int `json:"maxPacketLifeTime"`
-	// Ordered: nil means true. False without limits is a reliable channel
-	// without order.
+	// Ordered: nil means true. False without limits is a reliable, unordered channel.
 	Ordered *bool `json:"ordered"`
-	// Protocol is the program's own name of what is spoken on the channel.
+	// Protocol is the program's name of the subprotocol on the channel.
 	Protocol string `json:"protocol"`
-	// Priority weighs the channel's data against other channels'. It is not
-	// in the dictionary. The far end hears of it, unless Negotiated.
+	// Priority weighs the channel's data against that of other channels. It is not in
+	// the dictionary. It is signalled to the remote, unless Negotiated.
 	Priority Priority `json:"-"`
 }
 
-// check tells what is wrong with the configuration.
+// check returns an error if the configuration is invalid.
 func (cfg *Config) check() error {
 	for _, s := range cfg.ICEServers {
 		if _, err := s.parse(); err != nil {
@@ -233,6 +235,8 @@ func (cfg *Config) check() error {
 		return invalid("SendBufferSize %d is negative", cfg.SendBufferSize)
 	case cfg.GatherTimeout < 0:
 		return invalid("GatherTimeout %v is negative", cfg.GatherTimeout)
+	case cfg.BusyPoll < 0 || cfg.BusyPoll > maxBusyPoll:
+		return invalid("BusyPoll %v is not 0 to %v", cfg.BusyPoll, maxBusyPoll)
 	case cfg.CongestionControl > sctp.CongestionReno:
 		return invalid("CongestionControl %d is unknown", cfg.CongestionControl)
 	case cfg.MaxDatagramSize != 0 && (cfg.MaxDatagramSize < minDatagramSize || cfg.MaxDatagramSize > maxDatagramSize):
@@ -267,7 +271,7 @@ func (cfg *Config) check() error {
 	return cfg.checkDTLS()
 }
 
-// checkDTLS tells what DTLS finds wrong, before anything is offered with it.
+// checkDTLS returns DTLS's error, before anything is offered.
 func (cfg *Config) checkDTLS() error {
 	minVersion, err := dtlsVersion(cfg.MinDTLS)
 	if err != nil {
@@ -295,7 +299,7 @@ func (cfg *Config) gatherTimeout() time.Duration {
 
 func (cfg *Config) maxMessageSize() int { return orDefault(cfg.MaxMessageSize, defaultMaxMessageSize) }
 
-// maxReceived is the longest message that SCTP takes: one of the program, or a
+// maxReceived is the longest message that SCTP accepts: one of the program, or a
 // DATA_CHANNEL_OPEN.
 func (cfg *Config) maxReceived() int { return max(cfg.maxMessageSize(), datachannel.MaxOpenSize) }
 
@@ -309,7 +313,7 @@ func orDefault[T int | time.Duration](v, def T) T {
 	return v
 }
 
-// check tells what is wrong with a channel's label and options.
+// check returns an error if a channel's label or options are invalid.
 func (o *ChannelOptions) check(label string) error {
 	switch {
 	case len(label) > 65535:
@@ -342,10 +346,9 @@ func (o *ChannelOptions) check(label string) error {
 func (o *ChannelOptions) ordered() bool { return o.Ordered == nil || *o.Ordered }
 
 // UnmarshalJSON reads the dictionary of Godot's initialize, or a browser's
-// RTCConfiguration: iceServers and iceTransportPolicy. Keys of browsers and of
-// Godot's native plugin that mean nothing here are ignored, and Initialize logs
-// them; null is as if the key were absent. Other keys, repeated keys and wrong
-// types are ErrInvalidParameter.
+// RTCConfiguration: iceServers and iceTransportPolicy. Other keys of browsers and of
+// Godot's native plugin are ignored, and Initialize logs them; null counts as absent.
+// Unknown keys, repeated keys and wrong types are ErrInvalidParameter.
 func (cfg *Config) UnmarshalJSON(b []byte) error {
 	out := *cfg
 	var ignored []string
@@ -403,7 +406,7 @@ func (cfg *Config) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// MarshalJSON writes the dictionary, without what is not given.
+// MarshalJSON writes the dictionary, without absent values.
 func (cfg Config) MarshalJSON() ([]byte, error) {
 	var policy string
 	if cfg.ICETransportPolicy == ICETransportPolicyRelay {
@@ -421,7 +424,7 @@ func (s *ICEServer) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// read is UnmarshalJSON, and returns the keys that were ignored.
+// read is UnmarshalJSON, and returns the ignored keys.
 func (s *ICEServer) read(b []byte) (ignored []string, err error) {
 	var out ICEServer
 	err = eachMember(b, "server", func(key string, value json.RawMessage) (err error) {
@@ -429,7 +432,7 @@ func (s *ICEServer) read(b []byte) (ignored []string, err error) {
 			return nil
 		}
 		switch key {
-		case "urls", "url": // browsers took the second once
+		case "urls", "url": // browsers once used url
 			if out.URLs != nil {
 				return invalid("both urls and url")
 			}
@@ -453,8 +456,8 @@ func (s *ICEServer) read(b []byte) (ignored []string, err error) {
 
 func isNull(value json.RawMessage) bool { return string(value) == "null" }
 
-// UnmarshalJSON reads the document's dictionary. Unknown and repeated keys
-// and wrong types are ErrInvalidParameter.
+// UnmarshalJSON reads Godot's dictionary. Unknown and repeated keys and wrong types
+// are ErrInvalidParameter.
 func (o *ChannelOptions) UnmarshalJSON(b []byte) error {
 	var out ChannelOptions
 	err := eachMember(b, "channel options", func(key string, value json.RawMessage) (err error) {
@@ -469,7 +472,7 @@ func (o *ChannelOptions) UnmarshalJSON(b []byte) error {
 			out.ID, err = whole(value, key)
 		case "maxRetransmits":
 			out.MaxRetransmits, err = whole(value, key)
-		case "maxPacketLifeTime", "maxPacketLifetime": // the document spells both
+		case "maxPacketLifeTime", "maxPacketLifetime": // Godot's documentation has both spellings
 			if out.MaxPacketLifeTime != nil {
 				return invalid("maxPacketLifeTime is given twice")
 			}
@@ -487,7 +490,7 @@ func (o *ChannelOptions) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// MarshalJSON writes the document's dictionary, without what is not given.
+// MarshalJSON writes Godot's dictionary, without absent values.
 func (o ChannelOptions) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		Negotiated        bool   `json:"negotiated,omitempty"`
@@ -499,8 +502,8 @@ func (o ChannelOptions) MarshalJSON() ([]byte, error) {
 	}{o.Negotiated, o.ID, o.MaxRetransmits, o.MaxPacketLifeTime, o.Ordered, o.Protocol})
 }
 
-// eachMember calls f for each member of a JSON object, which encoding/json
-// alone would match without regard to case and let repeat.
+// eachMember calls f for each member of a JSON object. encoding/json alone would
+// ignore the case of keys and accept repeated ones.
 func eachMember(b []byte, what string, f func(key string, value json.RawMessage) error) error {
 	var whole json.RawMessage
 	if err := json.Unmarshal(b, &whole); err != nil {
@@ -518,7 +521,7 @@ func eachMember(b []byte, what string, f func(key string, value json.RawMessage)
 		if err != nil {
 			return err
 		}
-		key := t.(string) // encoding/json allows nothing else here
+		key := t.(string) // encoding/json allows no other token here
 		if seen[key] {
 			return invalid("key %q is given twice", key)
 		}
@@ -578,7 +581,7 @@ func boolean(b json.RawMessage, key string) (bool, error) {
 	return false, invalid("%s is not true or false", key)
 }
 
-// whole reads a whole number, which may be written 1.0 as Godot does.
+// whole reads a whole number, which Godot writes as 1.0.
 func whole(b json.RawMessage, key string) (*int, error) {
 	v, err := strconv.ParseFloat(string(b), 64)
 	if err != nil || v != math.Trunc(v) || math.Abs(v) > 1<<31 {

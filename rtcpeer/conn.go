@@ -4,23 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
+	"runtime"
 	"sync"
 	"sync/atomic"
 )
 
-// A Conn is a connection to one peer, with the interface of the document's
-// WebRTCPeerConnection. Make one with [New]; all methods are safe for
-// concurrent use.
+// A Conn is a connection to a remote peer, with the interface of Godot's
+// WebRTCPeerConnection. [New] makes one; all methods are safe for concurrent use.
 type Conn struct {
-	mu         sync.Mutex // guards what follows; held during calls of ext
+	mu         sync.Mutex // guards the fields below; held during calls of ext
 	ext        Extension
 	connection ConnectionState // as shown
 	gathering  GatheringState
 	signaling  SignalingState
-	cause      error  // why the connection failed
+	cause      error  // of StateFailed
 	failures   uint32 // how often the state became StateFailed
-	told       uint32 // number of the last failure that Run has returned for
-	generation uint32 // counts Initialize and Close, which end a Poll under way
+	told       uint32 // the failure that Run returned last
+	generation uint32 // counts Initialize and Close, which end a running Poll
 	created    bool   // a channel was created since Initialize
 	agreed     bool   // a remote offer was answered since Initialize
 	queue      eventQueue
@@ -31,23 +32,22 @@ type Conn struct {
 	onChannel     func(*DataChannel)
 	onState       func()
 
-	polling sync.Mutex   // held by the goroutine in Poll
-	poller  atomic.Int64 // its number, while handlers run
-	wake    signal       // an event may have come
+	polling sync.Mutex // held by the goroutine in Poll
+	wake    signal     // an event may have come
 	host    atomic.Pointer[Host]
-	over    atomic.Bool // closed, and nothing is left to be polled
+	over    atomic.Bool // closed, and nothing is left to poll
 
-	// In host.ready; guarded by the host's lock, but queued may be read without.
+	// In host.ready. Guarded by the host's lock, but queued may be read without it.
 	queued               atomic.Bool
 	prevReady, nextReady *Conn
 
 	blockedMu sync.Mutex
-	blocked   map[*channel]int // blocked calls on channels that cannot tell of their own changes
+	blocked   map[*channel]int // blocked calls on channels that are no WakingChannel
 }
 
-// Kinds of Conn's own, in the queue beside those of the extension.
+// Kinds of Conn's own events, in the queue beside the extension's.
 const (
-	eventShown        EventKind = -1 - iota // a state that is shown already: call the handler
+	eventShown        EventKind = -1 - iota // call the handler for a state that is shown already
 	eventChannelShown                       // the same for Channel
 )
 
@@ -57,7 +57,7 @@ func New() *Conn { return connOf(newDefaultExtension()) }
 func connOf(ext Extension) *Conn {
 	c := &Conn{ext: ext}
 	if ext == nil {
-		return c // as a zero Conn
+		return c // like a zero Conn
 	}
 	c.ext.Notify(c.notify)
 	if err := c.ext.Initialize(Config{}); err != nil {
@@ -66,8 +66,8 @@ func connOf(ext Extension) *Conn {
 	return c
 }
 
-// Initialize configures the connection, which is then in StateNew. What it was
-// before is closed, its channels too. On an error the connection is closed.
+// Initialize configures the connection, which is then in StateNew. The previous
+// connection and its channels are closed. After an error the connection is closed.
 func (c *Conn) Initialize(cfg Config) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -88,9 +88,9 @@ func (c *Conn) Initialize(cfg Config) error {
 	return nil
 }
 
-// Close ends the connection at once: the peer is told, channels are closed,
-// what was queued to be signalled is dropped. Packets already received stay
-// readable. It is idempotent and may be called from handlers.
+// Close closes the connection at once. It tells the remote, closes all channels and
+// drops queued signals. Packets that have arrived stay readable. Close is idempotent,
+// and handlers may call it.
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -122,7 +122,7 @@ func (c *Conn) closeLocked() {
 	c.wake.set()
 }
 
-// leaveReady has the host let go of a connection that is at its end.
+// leaveReady removes a closed connection from its host.
 func (c *Conn) leaveReady() {
 	c.over.Store(true)
 	if h := c.host.Load(); h != nil {
@@ -130,7 +130,7 @@ func (c *Conn) leaveReady() {
 	}
 }
 
-// usable tells why a call cannot be made.
+// usable returns an error if no call is possible.
 func (c *Conn) usable() error {
 	switch {
 	case c.ext == nil:
@@ -141,8 +141,8 @@ func (c *Conn) usable() error {
 	return nil
 }
 
-// CreateDataChannel makes a channel before the first offer or answer: in
-// StateNew only. See OpenDataChannel for later ones.
+// CreateDataChannel creates a channel before the first offer or answer: in StateNew
+// only. See OpenDataChannel for later ones.
 func (c *Conn) CreateDataChannel(label string, o ChannelOptions) (*DataChannel, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -155,16 +155,17 @@ func (c *Conn) CreateDataChannel(label string, o ChannelOptions) (*DataChannel, 
 	return c.createLocked(label, o)
 }
 
-// OpenDataChannel makes a channel at any time before Close. Where DTLS or SCTP has
-// failed it is ErrClosed, with the cause; where ICE has, it may open yet.
+// OpenDataChannel creates a channel at any time before Close. If DTLS or SCTP has
+// failed, the error is ErrClosed, with the cause. If ICE has failed, the channel opens
+// after a successful restart.
 func (c *Conn) OpenDataChannel(label string, o ChannelOptions) (*DataChannel, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.usable(); err != nil {
 		return nil, err
 	}
-	if _, ok := c.ext.(*stack); !ok && c.connection != StateNew {
-		return nil, ErrUnavailable
+	if x, ok := c.ext.(LateChannelExtension); c.connection != StateNew && (!ok || !x.CreatesLateChannels()) {
+		return nil, errUnavailable
 	}
 	return c.createLocked(label, o)
 }
@@ -186,18 +187,17 @@ func (c *Conn) register(ext ChannelExtension, label string, o ChannelOptions, s 
 	ch.state.Store(int32(s))
 	ch.mode.Store(int32(WriteModeBinary))
 	ch.threshold.Store(-1)
-	if own, ok := ext.(*stackChannel); ok {
-		ch.own, ch.recv, ch.send = own, &own.receivers, &own.senders
-	} else {
-		ch.recv, ch.send = new(signal), new(signal)
+	if x, ok := ext.(WakingChannel); ok {
+		ch.waking = x
+		x.SetWaker(ch)
 	}
 	c.channels.add(ch)
 	return ch
 }
 
-// CreateOffer makes an offer, which Poll then signals. It needs a stable
-// signalling state, and a channel created since Initialize, be it closed by
-// now, or an earlier offer of the peer that was answered.
+// CreateOffer creates an offer, which Poll then signals. It needs a stable signalling
+// state, and a channel created since Initialize, even if it is closed, or an earlier
+// offer of the remote that was answered.
 func (c *Conn) CreateOffer() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -217,7 +217,7 @@ func (c *Conn) CreateOffer() error {
 	return nil
 }
 
-// begun shows that a connection is wanted.
+// begun shows that the connection begins.
 func (c *Conn) begun() {
 	if c.connection == StateNew {
 		c.connection = StateConnecting
@@ -227,9 +227,8 @@ func (c *Conn) begun() {
 	c.rouse()
 }
 
-// SetLocalDescription applies an offer or answer that was signalled as
-// created; typ is "offer", "answer", "pranswer" or "rollback". Gathering
-// begins by it.
+// SetLocalDescription applies a created offer or answer; typ is "offer", "answer",
+// "pranswer" or "rollback". It begins gathering.
 func (c *Conn) SetLocalDescription(typ, sdp string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -250,9 +249,8 @@ func (c *Conn) SetLocalDescription(typ, sdp string) error {
 	return nil
 }
 
-// SetRemoteDescription applies the peer's description; typ is "offer",
-// "answer", "pranswer" or "rollback". After an offer, an answer is created and
-// signalled by Poll.
+// SetRemoteDescription applies the remote description; typ is "offer", "answer",
+// "pranswer" or "rollback". After an offer, an answer is created, which Poll signals.
 func (c *Conn) SetRemoteDescription(typ, sdp string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -277,9 +275,9 @@ func checkType(typ string) error {
 	return invalid("description type %q is not offer, answer, pranswer or rollback", typ)
 }
 
-// AddICECandidate adds one of the peer's candidates. media and index tell its
-// media section; name is the candidate line, empty for the end of candidates.
-// It may come before the remote description.
+// AddICECandidate adds a remote candidate. media and index name its media section;
+// name is the candidate line, empty for the end of candidates. It may be called before
+// the remote description is set.
 func (c *Conn) AddICECandidate(media string, index int, name string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -303,33 +301,32 @@ func (c *Conn) GatheringState() GatheringState {
 	return c.gathering
 }
 
-// SignalingState returns the state, which the program's own calls change at
-// once.
+// SignalingState returns the state. The program's own calls change it at once.
 func (c *Conn) SignalingState() SignalingState {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.signaling
 }
 
-// OnSessionDescriptionCreated sets the handler of created offers and answers:
-// it passes them to SetLocalDescription and to the peer. Like every handler
-// it runs inside Poll, with no lock held, and survives Initialize.
+// OnSessionDescriptionCreated sets the handler of created offers and answers: it
+// passes them to SetLocalDescription and signals them to the remote. Like every
+// handler it runs inside Poll, with no lock held, and stays set after Initialize.
 func (c *Conn) OnSessionDescriptionCreated(f func(typ, sdp string)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.onDescription = f
 }
 
-// OnICECandidateCreated sets the handler of local candidates, which go to the
-// peer's AddICECandidate. The last one of a gathering has an empty name.
+// OnICECandidateCreated sets the handler of local candidates, which go to the remote's
+// AddICECandidate. The last one has an empty name.
 func (c *Conn) OnICECandidateCreated(f func(media string, index int, name string)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.onCandidate = f
 }
 
-// OnDataChannelReceived sets the handler of channels that the peer opened in
-// band. Keep the channel: one that is unreachable is closed.
+// OnDataChannelReceived sets the handler of channels that the remote opened in band.
+// Keep a reference to the channel: an unreachable one is closed.
 func (c *Conn) OnDataChannelReceived(f func(ch *DataChannel)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -346,12 +343,9 @@ func (c *Conn) OnStateChanged(f func()) {
 // Poll calls the handlers of the signals that were queued when it was called,
 // in order. It never blocks on the network. After StateFailed it returns the
 // cause. Called by a handler it returns nil at once.
-func (c *Conn) Poll() error { return c.poll(goroutineID) }
-
-// poll is Poll on the goroutine that self gives the number of.
-func (c *Conn) poll(self func() int64) error {
+func (c *Conn) Poll() error {
 	if !c.polling.TryLock() {
-		if c.poller.Load() == self() {
+		if inHandler() {
 			return nil
 		}
 		c.polling.Lock()
@@ -365,13 +359,9 @@ func (c *Conn) poll(self func() int64) error {
 	c.collect()
 	n, generation := c.queue.len(), c.generation
 	c.mu.Unlock()
-	if n > 0 {
-		c.poller.Store(self())
-		defer c.poller.Store(0)
-		for range n {
-			if !c.deliver(generation) {
-				break
-			}
+	for range n {
+		if !c.deliver(generation) {
+			break
 		}
 	}
 	c.mu.Lock()
@@ -385,8 +375,31 @@ func (c *Conn) poll(self func() int64) error {
 	return nil
 }
 
-// collect moves events from the extension to the queue, without those that
-// nobody wants.
+// inHandler reports whether a handler called the calling function: deliver, of some
+// Conn, is on the calling goroutine's stack. It is called only while another Poll
+// runs: waiting for that one in a handler could be a deadlock.
+func inHandler() bool {
+	var callers [64]uintptr
+	for skip := 0; ; skip += len(callers) {
+		n := runtime.Callers(skip, callers[:])
+		frames := runtime.CallersFrames(callers[:n])
+		for more := n > 0; more; {
+			var f runtime.Frame
+			if f, more = frames.Next(); f.Function == deliverName {
+				return true
+			}
+		}
+		if n < len(callers) {
+			return false
+		}
+	}
+}
+
+// deliverName is the name of deliver in package runtime.
+var deliverName = runtime.FuncForPC(reflect.ValueOf((*Conn).deliver).Pointer()).Name()
+
+// collect moves events from the extension to the queue, except those that no handler
+// wants.
 func (c *Conn) collect() {
 	for {
 		e, ok := c.ext.NextEvent()
@@ -395,7 +408,7 @@ func (c *Conn) collect() {
 		}
 		switch e.Kind {
 		case EventSignalingState:
-			// Only the program's own calls cause it: it shows at once.
+			// Only the program's own calls change it, so it is shown at once.
 			if s := SignalingState(e.State); s != c.signaling {
 				c.signaling = s
 				c.enqueue(Event{Kind: eventShown})
@@ -418,8 +431,8 @@ func (c *Conn) enqueue(e Event) {
 	c.over.Store(false)
 }
 
-// deliver applies the first event of the queue and calls its handler. It
-// returns false if Close or Initialize came in between.
+// deliver applies the first event of the queue and calls its handler. It returns false
+// if Close or Initialize was called.
 func (c *Conn) deliver(generation uint32) bool {
 	c.mu.Lock()
 	if c.generation != generation || c.queue.len() == 0 {
@@ -429,16 +442,16 @@ func (c *Conn) deliver(generation uint32) bool {
 	e := *c.queue.front()
 	ch := c.channels.get(e.Channel)
 	if ch != nil && ch.closes(&e) && ch.onPacket != nil && ch.unseen() {
-		// The handler may have been set just now, too late for its own
-		// event: packets show before the close.
+		// The handler may have been set after the packets' event was dropped. Packets
+		// are shown before the close.
 		f := ch.onPacket
 		c.mu.Unlock()
 		f()
 		return true
 	}
 	c.queue.pop()
-	if o, ok := c.ext.(candidateObserver); ok && e.Kind == EventICECandidate {
-		o.candidateDelivered(e.Name)
+	if x, ok := c.ext.(DeliveryExtension); ok && e.Kind == EventICECandidate {
+		x.CandidateDelivered(e.Name)
 	}
 	onState, onDescription, onCandidate, onChannel := c.onState, c.onDescription, c.onCandidate, c.onChannel
 	changed := c.apply(&e)
@@ -491,17 +504,13 @@ func (c *Conn) deliver(generation uint32) bool {
 	return true
 }
 
-// A candidateObserver is an Extension that wants to know which candidates the
-// program has been given.
-type candidateObserver interface{ candidateDelivered(name string) }
-
 func call(f func()) {
 	if f != nil {
 		f()
 	}
 }
 
-// apply shows an event's state and tells whether that changed anything.
+// apply shows an event's state. It reports whether the state changed.
 func (c *Conn) apply(e *Event) bool {
 	switch e.Kind {
 	case EventError:
@@ -527,8 +536,8 @@ func (c *Conn) apply(e *Event) bool {
 		}
 		c.gathering = s
 	case EventChannelState:
-		// A channel's states only go forward: an open that was queued when
-		// the program called Close comes too late.
+		// A channel's state only advances: an open that was queued when the program
+		// called Close is ignored.
 		ch := c.channels.get(e.Channel)
 		if ch == nil || int32(e.State) <= ch.state.Load() {
 			return false
@@ -539,7 +548,7 @@ func (c *Conn) apply(e *Event) bool {
 	return true
 }
 
-// notify is what the extension calls when something has come.
+// notify is called by the extension when it has events.
 func (c *Conn) notify() {
 	c.rouse()
 	c.wakeBlocked()
@@ -553,7 +562,7 @@ func (c *Conn) wakeBlocked() {
 	}
 }
 
-// rouse has whoever polls, by Wait or by the host's Ready, look again.
+// rouse wakes the goroutines that poll, in Wait or in the host's Ready.
 func (c *Conn) rouse() {
 	c.wake.set()
 	if h := c.host.Load(); h != nil && !c.queued.Load() {
@@ -561,7 +570,7 @@ func (c *Conn) rouse() {
 	}
 }
 
-// pending tells whether Poll has something to deliver.
+// pending reports whether Poll has something to deliver.
 func (c *Conn) pending() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -569,14 +578,14 @@ func (c *Conn) pending() bool {
 	return c.queue.len() > 0
 }
 
-// Wait waits until Poll has something to deliver: signals, state changes,
-// packets or buffer room of channels with such a handler. It returns ctx's
-// error, or ErrClosed when the connection is closed and nothing is left.
+// Wait waits until Poll has something to deliver: signals, state changes, packets or
+// buffer room of channels with such a handler. It returns ctx's error, or ErrClosed
+// when the connection is closed and everything was delivered.
 func (c *Conn) Wait(ctx context.Context) error {
 	return c.waitOr(ctx, func() error { return nil })
 }
 
-// waitOr is Wait, and returns when ends returns an error.
+// waitOr is Wait, and also returns when ends returns an error.
 func (c *Conn) waitOr(ctx context.Context, ends func() error) error {
 	for {
 		c.mu.Lock()
@@ -588,7 +597,7 @@ func (c *Conn) waitOr(ctx context.Context, ends func() error) error {
 		some, closed := c.queue.len() > 0, c.connection == StateClosed
 		c.mu.Unlock()
 		if some || closed {
-			c.wake.set() // others may wait for the same
+			c.wake.set() // for other waiting goroutines
 			if some {
 				return nil
 			}
@@ -604,16 +613,15 @@ func (c *Conn) waitOr(ctx context.Context, ends func() error) error {
 	}
 }
 
-// Run waits and polls, for programs without a frame loop. It returns nil when
-// the connection is closed, by either end; the cause, an ErrFailed, when the
-// state has become StateFailed; or ctx's error.
+// Run waits and polls, for programs without a frame loop. It returns nil when the
+// connection is closed, by either end; ErrFailed with the cause when the state has
+// become StateFailed; or ctx's error.
 //
-// A server's "defer c.Close()" after Run so lets a vanished client go. A program
-// that wants to revive the connection calls RestartICE in the handler of the
-// state, which keeps Run going, or calls Run again: it returns once for a failure.
+// So "defer c.Close()" after Run closes the connection of a client that has vanished.
+// A program that wants to restart such a connection calls RestartICE in the handler of
+// the state, so that Run goes on, or calls Run again: it returns once for each
+// failure.
 func (c *Conn) Run(ctx context.Context) error {
-	id := goroutineID()
-	self := func() int64 { return id }
 	c.mu.Lock()
 	told := c.told
 	c.mu.Unlock()
@@ -626,7 +634,7 @@ func (c *Conn) Run(ctx context.Context) error {
 		case err != nil:
 			return err
 		}
-		if err := c.poll(self); errors.Is(err, ErrUnconfigured) {
+		if err := c.Poll(); errors.Is(err, ErrUnconfigured) {
 			return err
 		}
 		if err := ctx.Err(); err != nil && c.ConnectionState() != StateClosed {
@@ -635,133 +643,101 @@ func (c *Conn) Run(ctx context.Context) error {
 	}
 }
 
-// failureSince returns the cause of StateFailed, if it is a later failure than
-// number told and the program does not restart the connection.
+// failureSince returns the cause of StateFailed, if it is a later failure than number
+// told and the program does not restart the connection.
 func (c *Conn) failureSince(told uint32) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.connection != StateFailed || c.failures == told {
 		return nil
 	}
-	if s, ok := c.ext.(*stack); ok && s.peer != nil {
-		s.peer.mu.Lock()
-		defer s.peer.mu.Unlock()
-		if s.peer.failure() == nil {
-			return nil
-		}
+	if x, ok := c.ext.(RestartExtension); ok && x.Restarting() {
+		return nil
 	}
 	c.told = c.failures
 	return failedBy(c.cause)
 }
 
-// builtin returns the built-in stack for what only it can do.
-func (c *Conn) builtin() (*stack, error) {
-	if err := c.usable(); err != nil {
-		return nil, err
-	}
-	s, ok := c.ext.(*stack)
-	if !ok {
-		return nil, fmt.Errorf("%w: the extension in use cannot do this", ErrUnavailable)
-	}
-	return s, nil
-}
+// errUnavailable is the error of calls that need an optional interface of
+// Extension.
+var errUnavailable = fmt.Errorf("%w: the extension in use cannot do this", ErrUnavailable)
 
-// peer is that of the built-in stack, which is made if there is none yet; nil
-// with another extension.
-func (c *Conn) peer() *peer {
-	s, ok := c.ext.(*stack)
-	if !ok {
-		return nil
-	}
-	if c.connection == StateClosed {
-		return s.peer // nil if it was never made
-	}
-	p, _ := s.made()
-	return p
-}
-
-// LocalDescription returns the local description as applied, with the
-// candidates gathered so far, and the end of candidates; empty if there is
-// none.
+// LocalDescription returns the applied local description, with the candidates gathered
+// so far and their end; empty if there is none.
 func (c *Conn) LocalDescription() (typ, sdp string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if p := c.peer(); p != nil {
-		return p.localDescription()
+	if x, ok := c.ext.(DescriptionExtension); ok {
+		return x.LocalDescription()
 	}
 	return "", ""
 }
 
-// RemoteDescription returns the remote description as applied; empty if there
-// is none.
+// RemoteDescription returns the applied remote description; empty if there is none.
 func (c *Conn) RemoteDescription() (typ, sdp string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if p := c.peer(); p != nil {
-		return p.remoteDescription()
+	if x, ok := c.ext.(DescriptionExtension); ok {
+		return x.RemoteDescription()
 	}
 	return "", ""
 }
 
-// RestartICE has the next CreateOffer look for a new way to the peer
-// (RFC 8445 §9). Data flows on over the old one meanwhile. Leave some
-// seconds between restarts: where one begins before the last is over, Firefox
-// falls silent for good.
+// RestartICE makes the next CreateOffer an ICE restart (RFC 8445 §9), which looks for
+// a new path. Data is sent on the old one meanwhile. Leave some seconds between
+// restarts: if one begins before the last is over, Firefox sends nothing any more.
 func (c *Conn) RestartICE() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s, err := c.builtin()
-	if err != nil {
+	if err := c.usable(); err != nil {
 		return err
 	}
-	p, err := s.made()
-	if err != nil {
-		return err
+	x, ok := c.ext.(RestartExtension)
+	if !ok {
+		return errUnavailable
 	}
-	return p.restartICE()
+	return x.RestartICE()
 }
 
-// SetICEServers sets the servers, and gathers with them if gathering had
-// begun.
+// SetICEServers replaces the servers, and asks them if gathering has begun.
 func (c *Conn) SetICEServers(servers []ICEServer) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s, err := c.builtin()
-	if err != nil {
+	if err := c.usable(); err != nil {
 		return err
+	}
+	x, ok := c.ext.(RestartExtension)
+	if !ok {
+		return errUnavailable
 	}
 	for i := range servers {
 		if _, err := servers[i].parse(); err != nil {
 			return err
 		}
 	}
-	p, err := s.made()
-	if err != nil {
-		return err
-	}
-	return p.setICEServers(servers)
+	return x.SetICEServers(servers)
 }
 
-// Shutdown sends what is queued on every channel, ends the association in
-// agreement with the peer (RFC 9260 §9.2), then closes. If ctx ends before
-// that, it closes at once and returns ctx's error. If the connection is closed
-// by either end before all is delivered, the error is ErrClosed; if it fails, or
-// has failed, the cause.
+// Shutdown sends everything queued on every channel, shuts down the association (RFC
+// 9260 §9.2), then closes. If ctx ends before that, it closes at once and returns
+// ctx's error. If either end closes the connection before everything is delivered, the
+// error is ErrClosed; if the connection fails, or has failed, the cause.
 func (c *Conn) Shutdown(ctx context.Context) error {
 	c.mu.Lock()
-	s, err := c.builtin()
+	err := c.usable()
+	x, ok := c.ext.(ShutdownExtension)
+	if err == nil && !ok {
+		err = errUnavailable
+	}
+	generation := c.generation
+	c.mu.Unlock()
 	if err != nil {
-		c.mu.Unlock()
 		return err
 	}
-	p, generation := s.peer, c.generation
-	c.mu.Unlock()
-	if p != nil { // else nothing was ever begun
-		err = p.shutdown(ctx)
-	}
+	err = x.Shutdown(ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.generation == generation { // else it was closed meanwhile, or is another
+	if c.generation == generation { // else it was closed or initialized again
 		c.closeLocked()
 	}
 	return err

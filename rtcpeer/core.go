@@ -40,6 +40,8 @@ type core struct {
 	remoteClosed bool  // the far end closed
 	rtt          time.Duration
 	used         time.Time // when what may be a record last came, or one went; zero: DTLS rests
+
+	replacement replacement
 }
 
 // restAfter is how long after its last record a connection lets go of what it
@@ -112,7 +114,7 @@ func (p *core) handleDatagram(now time.Time, r ice.Route, b []byte) {
 		}
 		p.handleData(now, data)
 	case data != nil && p.established() && p.handleData(now, data):
-		p.agent.Proven(now)
+		p.agent.Authenticated(now)
 	}
 }
 
@@ -173,8 +175,13 @@ func (p *core) handleDTLSEvent(now time.Time, e dtls.Event) {
 		p.discover()
 		p.session.Start(now, p.client)
 		p.assoc.Connect(now)
+		if p.replacement.state == replacementBegun {
+			p.replacement.state = replacementNone
+		}
 	case dtls.EventClosed:
-		p.end(errRemoteClosed)
+		if !p.replaced(now) {
+			p.end(errRemoteClosed)
+		}
 	case dtls.EventFailed:
 		p.end(fmt.Errorf("rtcpeer: DTLS: %w", e.Err))
 	}
@@ -183,14 +190,24 @@ func (p *core) handleDTLSEvent(now time.Time, e dtls.Event) {
 // errRemoteClosed is the cause where the peer closed the connection.
 var errRemoteClosed = errors.New("rtcpeer: closed by the peer")
 
+// remoteClosed is errRemoteClosed, with what told it; nil: close_notify.
+func remoteClosed(by error) error {
+	if by == nil {
+		return errRemoteClosed
+	}
+	return fmt.Errorf("%w: %w", errRemoteClosed, by)
+}
+
 // handleAssociationEvent is for the events that concern the whole connection.
-func (p *core) handleAssociationEvent(e sctp.Event) {
+func (p *core) handleAssociationEvent(now time.Time, e sctp.Event) {
 	switch e.Kind {
+	case sctp.EventReplaced:
+		p.associationReplaced(now, e)
 	case sctp.EventClosed:
 		p.end(errRemoteClosed)
 	case sctp.EventFailed:
 		if abort := (*sctp.AbortError)(nil); errors.As(e.Err, &abort) && abort.Remote {
-			p.end(fmt.Errorf("%w: %w", errRemoteClosed, e.Err))
+			p.end(remoteClosed(e.Err))
 		} else {
 			p.end(fmt.Errorf("rtcpeer: SCTP: %w", e.Err))
 		}
@@ -353,12 +370,12 @@ func (p *core) appendRecord(now time.Time, b []byte, limit int) ([]byte, bool) {
 func (p *core) established() bool { return p.dtls != nil && p.dtls.Established() }
 
 // silent tells whether the far end is late with an answer.
-func (p *core) silent(now time.Time) bool { return p.agent.Silent(now) || p.assoc.LossTimerDue(now) }
+func (p *core) silent(now time.Time) bool { return p.agent.LossTimerDue(now) || p.assoc.LossTimerDue(now) }
 
 // heard is when the far end was last heard of: data of its, or an answer.
 func (p *core) heard() time.Time {
 	at := p.assoc.LastReceived()
-	if t := p.agent.Heard(); t.After(at) {
+	if t := p.agent.LastReceived(); t.After(at) {
 		at = t
 	}
 	return at
@@ -366,7 +383,7 @@ func (p *core) heard() time.Time {
 
 // excuse tells the layers that the far end's silence is none. advance follows.
 func (p *core) excuse(now time.Time) {
-	p.agent.Excuse(now)
+	p.agent.SuppressLossDetection(now)
 	p.assoc.SuppressLossDetection(now)
 }
 
@@ -382,12 +399,13 @@ func (p *core) advance(now time.Time) {
 		if p.agent.State() != ice.StateFailed {
 			p.assoc.Advance(now)
 			p.session.Advance(now)
+			p.advanceReplacement(now)
 		}
 	}
 	p.process(now)
 	if at := p.restAt(); !at.IsZero() && !now.Before(at) {
 		p.dtls.Rest()
-		p.session.Rest()
+		p.session.Release()
 		p.used = time.Time{}
 	}
 }
@@ -404,7 +422,7 @@ func (p *core) restAt() (at time.Time) {
 // as the layers above do meanwhile.
 func (p *core) rest() {
 	if p.used.IsZero() && p.dtls != nil && p.dtls.Established() {
-		p.agent.Rest()
+		p.agent.Release()
 	}
 }
 
@@ -418,6 +436,7 @@ func (p *core) nextTimeout() time.Time {
 			// would count as lost, and end the association before a restart.
 			t = earlier(t, p.assoc.NextTimeout())
 			t = earlier(t, p.session.NextTimeout())
+			t = earlier(t, p.replacementTimeout())
 		}
 		t = earlier(t, p.restAt())
 		if p.beginAt != nil {

@@ -10,88 +10,92 @@ import (
 	"unicode/utf8"
 )
 
-// A DataChannel carries packets to and from the peer. Keep a reference: a
-// DataChannel that is unreachable, and has no handler, no blocked call and no
-// NetConn, is closed some time after a garbage collection. Closing it oneself
-// is the normal way. A copy is no reference, so it must not be copied. All methods
-// are safe for concurrent use, and those on packets need no Poll.
+// A DataChannel carries packets to and from the remote peer. Keep a reference: a
+// DataChannel that is unreachable, and has no handler, no blocked call and no NetConn,
+// is closed some time after a garbage collection. Close is the normal way. Do not copy
+// a DataChannel: a copy is no reference. All methods are safe for concurrent use, and
+// those on packets need no Poll.
 type DataChannel struct {
 	_  noCopy
 	ch *channel // does not refer to the DataChannel, so that its cleanup can run
 }
 
-// noCopy has go vet tell of copies, as it does of a mutex's.
+// noCopy makes go vet report copies, as of a mutex.
 type noCopy struct{}
 
 func (*noCopy) Lock()   {}
 func (*noCopy) Unlock() {}
 
-// channel is what a DataChannel is a handle of.
+// A channel is the state behind a DataChannel.
 type channel struct {
 	conn    *Conn
 	ext     ChannelExtension
-	own     *stackChannel // ext, if it is the built-in stack's
+	waking  WakingChannel // ext, if it is one; else nil
 	label   string
 	options ChannelOptions
 
 	state     atomic.Int32 // as shown
 	mode      atomic.Int32
 	wasString atomic.Bool
-	threshold atomic.Int64  // of OnBufferedAmountLow; -1: no handler
+	threshold atomic.Int64  // of OnBufferedAmountLow; -1: there is no handler
 	aborted   atomic.Bool   // its connection was closed
-	fetched   atomic.Uint64 // packets handed out, where the extension does not count arrivals
-	recv      *signal       // a packet or the end has come
-	send      *signal       // room or the end has come
+	fetched   atomic.Uint64 // packets taken, for extensions that do not count arrivals
+	recv      signal        // a packet has arrived, or the channel has ended
+	send      signal        // there is room, or the channel has ended
 
-	// guarded by conn.mu
+	// Guarded by conn.mu.
 	onState, onPacket, onLow func()
-	seen                     uint64       // arrivals that onPacket was called for
-	above                    bool         // BufferedAmount has been over the threshold
-	untold                   bool         // the state has changed while there was no onState
-	handle                   *DataChannel // kept while it has handlers
+	seen                     uint64       // arrivals at the last call of onPacket
+	above                    bool         // BufferedAmount was above the threshold
+	untold                   bool         // the state has changed without an onState
+	handle                   *DataChannel // set while it has handlers
 	cleanup                  runtime.Cleanup
 }
 
-// newHandle makes the handle of a channel; conn.mu is held.
+// newHandle makes the DataChannel of a channel; conn.mu is held.
 func newHandle(ch *channel) *DataChannel {
 	d := &DataChannel{ch: ch}
 	ch.cleanup = runtime.AddCleanup(d, abandon, ch.ext)
 	return d
 }
 
-// abandon closes a channel whose handle is gone, with what waits on it.
+// abandon closes a channel whose DataChannel is unreachable.
 func abandon(ext ChannelExtension) {
-	if own, ok := ext.(*stackChannel); ok {
-		own.discard()
+	if x, ok := ext.(DiscardingChannel); ok {
+		x.Discard()
 	} else {
 		ext.Close()
 	}
 }
 
-// release forgets the handlers of a channel that has come to its end, which
-// may refer to its handle, and the handle's cleanup, which would keep all that
-// the channel refers to, the program's handlers of the Conn among it; conn.mu
-// is held.
+// release drops the handlers of a closed channel, which may refer to its DataChannel,
+// and the cleanup, which would keep everything that the channel refers to, such as the
+// program's handlers of the Conn; conn.mu is held.
 func (ch *channel) release() {
 	ch.cleanup.Stop()
 	ch.onState, ch.onPacket, ch.onLow, ch.handle = nil, nil, nil, nil
 	ch.threshold.Store(-1)
 }
 
+// WakeReceivers is of ChannelWaker.
+func (ch *channel) WakeReceivers() { ch.recv.set() }
+
+// WakeSenders is of ChannelWaker.
+func (ch *channel) WakeSenders() { ch.send.set() }
+
 func (ch *channel) wakeAll() {
 	ch.recv.set()
 	ch.send.set()
 }
 
-// want tells the built-in stack what there are handlers for; conn.mu is held.
+// want tells the extension which handlers there are; conn.mu is held.
 func (ch *channel) want() {
-	if ch.own != nil {
-		ch.own.want(ch.onPacket != nil, ch.onLow != nil)
+	if ch.waking != nil {
+		ch.waking.WantEvents(ch.onPacket != nil, ch.onLow != nil)
 	}
 }
 
-// wants tells whether an event of the channel is one to deliver; conn.mu is
-// held.
+// wants reports whether an event of the channel is delivered; conn.mu is held.
 func (ch *channel) wants(e *Event) bool {
 	switch e.Kind {
 	case EventPacket:
@@ -105,7 +109,7 @@ func (ch *channel) wants(e *Event) bool {
 	return true
 }
 
-// closes tells whether an event is the channel's end, or that told late.
+// closes reports whether an event is the channel's end.
 func (ch *channel) closes(e *Event) bool {
 	switch e.Kind {
 	case EventChannelState:
@@ -116,8 +120,8 @@ func (ch *channel) closes(e *Event) bool {
 	return false
 }
 
-// recall has the connection know a closed channel until the next Poll, if
-// nobody was told how its state changed.
+// recall makes the connection know a closed channel until the next Poll, if no handler
+// was called for its last state.
 func (ch *channel) recall() {
 	c := ch.conn
 	c.mu.Lock()
@@ -127,16 +131,16 @@ func (ch *channel) recall() {
 	}
 }
 
-// arrivals counts the packets that came.
+// arrivals is the number of packets that have arrived.
 func (ch *channel) arrivals() uint64 {
-	if ch.own != nil {
-		return ch.own.arrivals()
+	if ch.waking != nil {
+		return ch.waking.Arrived()
 	}
 	return ch.fetched.Load() + uint64(ch.ext.AvailablePacketCount())
 }
 
-// unseen tells whether packets wait that came since it was last true; conn.mu
-// is held.
+// unseen reports whether packets are waiting that have arrived since it last returned
+// true; conn.mu is held.
 func (ch *channel) unseen() bool {
 	if ch.ext.AvailablePacketCount() == 0 {
 		return false
@@ -149,12 +153,12 @@ func (ch *channel) unseen() bool {
 	return true
 }
 
-// put sends a packet if it can be sent now.
+// put sends a packet, if possible without waiting.
 func (ch *channel) put(p []byte, text bool) error {
 	if text && !utf8.Valid(p) {
 		return invalid("text packet is not UTF-8")
 	}
-	if ch.own == nil { // the built-in stack checks under its own lock
+	if ch.waking == nil {
 		if ChannelState(ch.state.Load()) == ChannelStateClosed {
 			return ErrClosed
 		}
@@ -171,8 +175,8 @@ func (ch *channel) put(p []byte, text bool) error {
 	return nil
 }
 
-// noteAbove notes that the buffered amount is over the threshold. Under
-// conn.mu no event of its fall is looked at in between.
+// noteAbove notes that the buffered amount is above the threshold. conn.mu keeps the
+// event of its fall from being handled meanwhile.
 func (ch *channel) noteAbove() {
 	ch.conn.mu.Lock()
 	defer ch.conn.mu.Unlock()
@@ -181,7 +185,7 @@ func (ch *channel) noteAbove() {
 	}
 }
 
-// get takes a packet if there is one.
+// get takes a packet, if there is one.
 func (ch *channel) get() (p []byte, text bool, err error) {
 	p, text, err = ch.ext.GetPacket()
 	if err == nil {
@@ -191,10 +195,10 @@ func (ch *channel) get() (p []byte, text bool, err error) {
 	return p, text, err
 }
 
-// ended tells whether no packet can come any more, and why.
+// ended reports whether no packet can arrive any more, and why.
 func (ch *channel) ended() (bool, error) {
-	if ch.own != nil {
-		return ch.own.ended()
+	if ch.waking != nil {
+		return ch.waking.Ended()
 	}
 	switch {
 	case ch.aborted.Load():
@@ -205,11 +209,11 @@ func (ch *channel) ended() (bool, error) {
 	return false, nil
 }
 
-// failure returns the cause that a call would wait in vain for: the connection
-// has failed, and the program does not restart it.
+// failure returns the cause if the connection has failed and the program does
+// not restart it, so that a call would wait in vain.
 func (ch *channel) failure() error {
-	if ch.own != nil {
-		return ch.own.failure()
+	if ch.waking != nil {
+		return ch.waking.Failure()
 	}
 	ch.conn.mu.Lock()
 	defer ch.conn.mu.Unlock()
@@ -219,10 +223,11 @@ func (ch *channel) failure() error {
 	return nil
 }
 
-// block registers a blocked call; the function it returns ends it.
+// block registers a blocked call of a channel that wakes none itself; the
+// function it returns ends it.
 func (ch *channel) block() func() {
-	if ch.own != nil {
-		return func() {} // its signals come by themselves
+	if ch.waking != nil {
+		return func() {}
 	}
 	c := ch.conn
 	c.blockedMu.Lock()
@@ -240,14 +245,6 @@ func (ch *channel) block() func() {
 	}
 }
 
-// wait waits for a signal of the channel.
-func (ch *channel) wait(ctx context.Context, s *signal) error {
-	if ch.own != nil {
-		return ch.own.wait(ctx, s)
-	}
-	return s.wait(ctx)
-}
-
 // receive waits for a packet.
 func (ch *channel) receive(ctx context.Context) (p []byte, text bool, err error) {
 	if p, text, err = ch.get(); err == nil {
@@ -255,20 +252,20 @@ func (ch *channel) receive(ctx context.Context) (p []byte, text bool, err error)
 	}
 	defer ch.block()()
 	for {
-		// The end first: a packet may have come between the two looks.
+		// The end first: a packet may arrive between the two.
 		ended, cause := ch.ended()
 		if p, text, err = ch.get(); err == nil || ended {
-			ch.recv.set() // for other waiters
+			ch.recv.set() // for other waiting goroutines
 			if err != nil {
 				err = cause
 			}
 			return p, text, err
 		}
 		if err := ch.failure(); err != nil {
-			ch.recv.set() // for other waiters
+			ch.recv.set() // for other waiting goroutines
 			return nil, false, err
 		}
-		if err := ch.wait(ctx, ch.recv); err != nil {
+		if err := ch.recv.wait(ctx); err != nil {
 			return nil, false, err
 		}
 	}
@@ -286,20 +283,20 @@ func (ch *channel) sendWait(ctx context.Context, p []byte, text bool) error {
 	defer ch.block()()
 	for {
 		if err := ch.put(p, text); !waits(err) {
-			ch.send.set() // for other waiters
+			ch.send.set() // for other waiting goroutines
 			return err
 		}
 		if err := ch.failure(); err != nil {
-			ch.send.set() // for other waiters
+			ch.send.set() // for other waiting goroutines
 			return err
 		}
-		if err := ch.wait(ctx, ch.send); err != nil {
+		if err := ch.send.wait(ctx); err != nil {
 			return err
 		}
 	}
 }
 
-// Poll does nothing: it is kept for the document's sake.
+// Poll does nothing: it is there because Godot's interface has it.
 func (d *DataChannel) Poll() error { return d.check() }
 
 func (d *DataChannel) check() error {
@@ -309,12 +306,12 @@ func (d *DataChannel) check() error {
 	return nil
 }
 
-// Close closes the channel: what is queued is sent, then the peer is told. The
-// state is ChannelStateClosing until that is done, then ChannelStateClosed at a
-// Poll. What the peer has sent by then still arrives, and as long as it is not
-// read it holds the receive window shut, for the other channels too: read until
-// Receive returns an error, or let go of the DataChannel. In StateFailed the
-// channel is closed at once.
+// Close closes the channel: queued packets are sent, then the remote is told. The
+// state is ChannelStateClosing until that is done, then ChannelStateClosed at a Poll.
+// Packets that the remote has sent by then still arrive. Until they are read they take
+// part of the receive window, for the other channels too: read until Receive returns
+// an error, or drop the reference to the DataChannel. In StateFailed the channel is
+// closed at once.
 func (d *DataChannel) Close() error {
 	if err := d.check(); err != nil {
 		return err
@@ -341,10 +338,10 @@ func (d *DataChannel) ReadyState() ChannelState {
 	return ChannelState(d.ch.state.Load())
 }
 
-// PutPacket sends a copy of p, as text or binary by the write mode. It does
-// not wait: a channel that is not open is ErrInvalidState, text that is not
-// UTF-8 ErrInvalidParameter, a packet over MaxPacketSize ErrMessageTooLarge,
-// a full buffer ErrBufferFull.
+// PutPacket sends a copy of p, as text or binary by the write mode. It does not wait.
+// The error is ErrInvalidState if the channel is not open, ErrInvalidParameter for
+// text that is not UTF-8, ErrMessageTooLarge for a packet longer than MaxPacketSize,
+// ErrBufferFull if the buffer is full.
 func (d *DataChannel) PutPacket(p []byte) error {
 	if err := d.check(); err != nil {
 		return err
@@ -353,8 +350,8 @@ func (d *DataChannel) PutPacket(p []byte) error {
 	return d.ch.put(p, d.WriteMode() == WriteModeText)
 }
 
-// GetPacket takes the next packet, which is the caller's; none is
-// ErrUnavailable.
+// GetPacket takes the next packet, which then belongs to the caller. If there is none
+// the error is ErrUnavailable.
 func (d *DataChannel) GetPacket() ([]byte, error) {
 	if err := d.check(); err != nil {
 		return nil, err
@@ -364,17 +361,20 @@ func (d *DataChannel) GetPacket() ([]byte, error) {
 	return p, err
 }
 
-// Recycle gives a packet from GetPacket or Receive back, for the memory of
-// later ones of the same connection; the caller must not use it any more. It
-// is never needed: packets that are not given back are garbage like any other.
-// With bulk data, collecting that garbage is a fifth of the work of receiving.
+// Recycle gives back a packet from GetPacket or Receive, so that its memory is used
+// for later packets of the same connection. The caller must not use it any more. It is
+// never necessary: other packets are garbage-collected, which for bulk data is a fifth
+// of the work of receiving.
 func (d *DataChannel) Recycle(p []byte) {
-	if d.ch != nil && d.ch.own != nil {
-		d.ch.own.recycle(p)
+	if d.ch == nil {
+		return
+	}
+	if x, ok := d.ch.ext.(RecyclingChannel); ok {
+		x.Recycle(p)
 	}
 }
 
-// AvailablePacketCount is the number of packets that GetPacket has.
+// AvailablePacketCount is the number of packets that GetPacket can return.
 func (d *DataChannel) AvailablePacketCount() int {
 	if d.ch == nil {
 		return 0
@@ -383,7 +383,7 @@ func (d *DataChannel) AvailablePacketCount() int {
 	return d.ch.ext.AvailablePacketCount()
 }
 
-// MaxPacketSize is the longest packet in bytes that can be sent: the peer's
+// MaxPacketSize is the longest packet in bytes that can be sent: the remote's
 // max-message-size, at most Config.MaxMessageSize.
 func (d *DataChannel) MaxPacketSize() int {
 	if d.ch == nil {
@@ -393,10 +393,10 @@ func (d *DataChannel) MaxPacketSize() int {
 	return d.ch.ext.MaxPacketSize()
 }
 
-// WasStringPacket tells whether the packet fetched last was text.
+// WasStringPacket reports whether the last packet taken was text.
 func (d *DataChannel) WasStringPacket() bool { return d.ch != nil && d.ch.wasString.Load() }
 
-// WriteMode is as what PutPacket sends; at first WriteModeBinary.
+// WriteMode is how PutPacket sends, initially WriteModeBinary.
 func (d *DataChannel) WriteMode() WriteMode {
 	if d.ch == nil {
 		return WriteModeBinary
@@ -404,7 +404,7 @@ func (d *DataChannel) WriteMode() WriteMode {
 	return WriteMode(d.ch.mode.Load())
 }
 
-// SetWriteMode sets as what PutPacket sends.
+// SetWriteMode sets how PutPacket sends: as text or binary.
 func (d *DataChannel) SetWriteMode(m WriteMode) {
 	if d.ch != nil {
 		d.ch.mode.Store(int32(m))
@@ -419,7 +419,7 @@ func (d *DataChannel) Label() string {
 	return d.ch.label
 }
 
-// Priority is what the channel was created with, by either end.
+// Priority is the priority that the channel was created with.
 func (d *DataChannel) Priority() Priority {
 	if d.ch == nil {
 		return PriorityLow
@@ -427,7 +427,7 @@ func (d *DataChannel) Priority() Priority {
 	return d.ch.options.Priority
 }
 
-// Protocol is the program's own name of what is spoken on the channel.
+// Protocol is the program's name of the subprotocol on the channel.
 func (d *DataChannel) Protocol() string {
 	if d.ch == nil {
 		return ""
@@ -444,13 +444,13 @@ func (d *DataChannel) ID() int {
 	return d.ch.ext.ID()
 }
 
-// IsOrdered tells whether packets arrive in the order they were sent in.
+// IsOrdered reports whether packets arrive in the order in which they were sent.
 func (d *DataChannel) IsOrdered() bool { return d.ch == nil || d.ch.options.ordered() }
 
-// IsNegotiated tells whether both ends created the channel with the same ID.
+// IsNegotiated reports whether both ends created the channel with the same ID.
 func (d *DataChannel) IsNegotiated() bool { return d.ch != nil && d.ch.options.Negotiated }
 
-// MaxRetransmits is the option; 65535 if not given.
+// MaxRetransmits is the option; 65535 if it was not given.
 func (d *DataChannel) MaxRetransmits() int {
 	if d.ch == nil || d.ch.options.MaxRetransmits == nil {
 		return 65535
@@ -458,7 +458,7 @@ func (d *DataChannel) MaxRetransmits() int {
 	return *d.ch.options.MaxRetransmits
 }
 
-// MaxPacketLifeTime is the option, in milliseconds; 65535 if not given.
+// MaxPacketLifeTime is the option, in milliseconds; 65535 if it was not given.
 func (d *DataChannel) MaxPacketLifeTime() int {
 	if d.ch == nil || d.ch.options.MaxPacketLifeTime == nil {
 		return 65535
@@ -466,7 +466,7 @@ func (d *DataChannel) MaxPacketLifeTime() int {
 	return *d.ch.options.MaxPacketLifeTime
 }
 
-// BufferedAmount is the number of bytes of payload queued and not yet sent.
+// BufferedAmount is the number of payload bytes queued and not yet sent.
 func (d *DataChannel) BufferedAmount() int {
 	if d.ch == nil {
 		return 0
@@ -475,8 +475,8 @@ func (d *DataChannel) BufferedAmount() int {
 	return d.ch.ext.BufferedAmount()
 }
 
-// Send waits for the channel to open and then for room, and sends a copy of p.
-// Its errors are those of PutPacket, ctx's, and ErrFailed with the cause if it
+// Send waits for the channel to open and for room in the buffer, and sends a copy of
+// p. Its errors are those of PutPacket, ctx's, and ErrFailed with the cause if it
 // would have to wait in StateFailed, unless RestartICE was called.
 func (d *DataChannel) Send(ctx context.Context, p []byte, text bool) error {
 	if err := d.check(); err != nil {
@@ -486,10 +486,9 @@ func (d *DataChannel) Send(ctx context.Context, p []byte, text bool) error {
 	return d.ch.sendWait(ctx, p, text)
 }
 
-// Receive waits for a packet, which is the caller's. When all packets are
-// taken, the error is io.EOF after a clean close, else ErrClosed wrapping the
-// cause. In StateFailed it is ErrFailed with the cause, unless RestartICE was
-// called.
+// Receive waits for a packet, which then belongs to the caller. When all packets are
+// taken, the error is io.EOF after a clean close, else ErrClosed with the cause. In
+// StateFailed it is ErrFailed with the cause, unless RestartICE was called.
 func (d *DataChannel) Receive(ctx context.Context) (p []byte, text bool, err error) {
 	if err := d.check(); err != nil {
 		return nil, false, err
@@ -498,9 +497,9 @@ func (d *DataChannel) Receive(ctx context.Context) (p []byte, text bool, err err
 	return d.ch.receive(ctx)
 }
 
-// OnStateChanged sets a handler that Conn.Poll calls after each change of
-// ReadyState, and once if there was one while no handler was set: a channel made
-// beside Run may open, and close, before its maker gets to set one.
+// OnStateChanged sets a handler that Conn.Poll calls after each change of ReadyState.
+// It is also called once if the state has changed without a handler: with Run in
+// another goroutine, a channel may open, and close, before the program has set one.
 func (d *DataChannel) OnStateChanged(f func()) {
 	if d.ch != nil && f != nil {
 		d.ch.recall()
@@ -515,12 +514,12 @@ func (d *DataChannel) OnStateChanged(f func()) {
 	})
 }
 
-// OnPacketReceived sets a handler that Conn.Poll calls when packets wait that
-// came since its last call. It may leave some.
+// OnPacketReceived sets a handler that Conn.Poll calls when packets have arrived since
+// its last call. It may leave some.
 func (d *DataChannel) OnPacketReceived(f func()) {
 	d.setHandler(func(ch *channel) {
 		ch.onPacket = f
-		ch.want() // before the look at what is there already
+		ch.want() // before looking at the packets
 		if f != nil && ch.ext.AvailablePacketCount() > 0 {
 			ch.conn.enqueue(Event{Kind: EventPacket, Channel: ch.ext})
 			ch.conn.rouse()
@@ -528,8 +527,8 @@ func (d *DataChannel) OnPacketReceived(f func()) {
 	})
 }
 
-// OnBufferedAmountLow sets a handler that Conn.Poll calls when BufferedAmount
-// has fallen to the threshold from above it.
+// OnBufferedAmountLow sets a handler that Conn.Poll calls when BufferedAmount has
+// fallen from above the threshold to it.
 func (d *DataChannel) OnBufferedAmountLow(threshold int, f func()) {
 	d.setHandler(func(ch *channel) {
 		ch.onLow = f
@@ -542,8 +541,8 @@ func (d *DataChannel) OnBufferedAmountLow(threshold int, f func()) {
 	})
 }
 
-// setHandler sets a handler. A handle that has one is kept until the channel
-// is closed, after which none is called but one of its state that is set then.
+// setHandler sets a handler. A DataChannel with handlers is kept until the channel is
+// closed. After that only a handler of the state that was set late is called.
 func (d *DataChannel) setHandler(set func(ch *channel)) {
 	ch := d.ch
 	if ch == nil {

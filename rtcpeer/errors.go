@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// Errors that calls return, alone or wrapped: compare with [errors.Is].
+// Errors of this package, alone or wrapped: compare with [errors.Is].
 var (
-	// ErrUnconfigured is every call's on a zero Conn, which [New] did not make, and
-	// on a zero Host.
+	// ErrUnconfigured says that a Conn was not made by [New], or a Host not by
+	// NewHost.
 	ErrUnconfigured = errors.New("rtcpeer: connection was not made by New")
 	// ErrInvalidState says that the call is not possible now.
 	ErrInvalidState = errors.New("rtcpeer: not possible in this state")
@@ -20,20 +20,20 @@ var (
 	// ErrUnavailable says that there is nothing, such as a packet, or that
 	// the extension in use cannot do this.
 	ErrUnavailable = errors.New("rtcpeer: unavailable")
-	// ErrBufferFull says that Config.SendBufferSize bytes wait to be sent
-	// already. Nothing was lost; try again when some have gone.
+	// ErrBufferFull says that Config.SendBufferSize bytes are queued already. Nothing
+	// was lost; try again when some have been sent.
 	ErrBufferFull = errors.New("rtcpeer: send buffer is full")
 	// ErrMessageTooLarge says that a packet is longer than MaxPacketSize.
 	ErrMessageTooLarge = errors.New("rtcpeer: message is too large")
 	// ErrClosed says that the connection or the channel is closed.
 	// errors.Is(ErrClosed, ErrInvalidState) holds.
 	ErrClosed = error(closedError{})
-	// ErrFailed says that the connection is in StateFailed. The errors of calls
-	// that waited wrap it and the cause.
+	// ErrFailed says that the connection is in StateFailed. The errors of calls that
+	// wait wrap it and the cause.
 	ErrFailed = errors.New("rtcpeer: connection failed")
 )
 
-// failedBy returns an ErrFailed with its cause.
+// failedBy wraps ErrFailed and the cause.
 func failedBy(cause error) error {
 	if cause == nil || errors.Is(cause, ErrFailed) {
 		return cmp.Or(cause, ErrFailed)
@@ -46,17 +46,17 @@ type closedError struct{}
 func (closedError) Error() string        { return "rtcpeer: closed" }
 func (closedError) Is(target error) bool { return target == ErrInvalidState }
 
-// invalid is an ErrInvalidParameter that says what is wrong.
+// invalid wraps ErrInvalidParameter and a description.
 func invalid(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", ErrInvalidParameter, fmt.Errorf(format, args...))
 }
 
-// wrongState is an ErrInvalidState that says what was expected.
+// wrongState wraps ErrInvalidState and a description.
 func wrongState(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrInvalidState, fmt.Sprintf(format, args...))
 }
 
-// closedBy is an ErrClosed with its cause.
+// closedBy wraps ErrClosed and the cause.
 func closedBy(cause error) error {
 	if cause == nil || cause == ErrClosed {
 		return ErrClosed
@@ -64,7 +64,7 @@ func closedBy(cause error) error {
 	return &causeOfClose{cause}
 }
 
-// A causeOfFailure is ErrFailed and its cause.
+// A causeOfFailure wraps ErrFailed and the cause.
 type causeOfFailure struct{ cause error }
 
 func (e *causeOfFailure) Error() string {
@@ -72,8 +72,8 @@ func (e *causeOfFailure) Error() string {
 }
 func (e *causeOfFailure) Unwrap() []error { return []error{ErrFailed, e.cause} }
 
-// A causeOfClose is ErrClosed and its cause. The text is made on demand: every
-// connection that ends has such errors, and few are read.
+// A causeOfClose wraps ErrClosed and the cause. It makes its text when asked: every
+// closed connection has such errors, and few are read.
 type causeOfClose struct{ cause error }
 
 func (e *causeOfClose) Error() string {

@@ -2,9 +2,8 @@ package rtcpeer
 
 import "sync"
 
-// An eventQueue is first in, first out. Its memory comes from a pool and goes
-// back there when the queue is empty: a connection at rest keeps nothing. The
-// zero value is empty.
+// An eventQueue is first in, first out. Its memory comes from a pool, and returns to
+// it when the queue is empty: an idle connection keeps none. The zero value is empty.
 type eventQueue struct {
 	buffer *eventBuffer // nil: empty
 	head   int
@@ -13,8 +12,8 @@ type eventQueue struct {
 type eventBuffer struct{ events []Event }
 
 const (
-	eventBufferSize = 16 // more than a connection has at once while it is set up
-	eventBufferMax  = 64 // larger ones are left to the collector
+	eventBufferSize = 16 // more than a connection has at once during set-up
+	eventBufferMax  = 64 // larger ones are garbage-collected
 )
 
 var eventBuffers = sync.Pool{New: func() any { return &eventBuffer{make([]Event, 0, eventBufferSize)} }}
@@ -33,7 +32,7 @@ func (q *eventQueue) push(e Event) {
 	q.buffer.events = append(q.buffer.events, e)
 }
 
-// front is the first event of a queue that is not empty.
+// front returns the first event of a queue that is not empty.
 func (q *eventQueue) front() *Event { return &q.buffer.events[q.head] }
 
 func (q *eventQueue) pop() (e Event, ok bool) {
@@ -47,7 +46,7 @@ func (q *eventQueue) pop() (e Event, ok bool) {
 	return e, true
 }
 
-// clear drops what is in the queue.
+// clear drops all events.
 func (q *eventQueue) clear() {
 	if b := q.buffer; b != nil && cap(b.events) <= eventBufferMax {
 		clear(b.events)

@@ -313,3 +313,133 @@ func TestExtensionErrors(t *testing.T) {
 		t.Errorf("an extension that is nil: %v", err)
 	}
 }
+
+// A fullExtension has all optional interfaces of an Extension.
+type fullExtension struct {
+	fakeExtension
+	restarting bool
+}
+
+func (f *fullExtension) LocalDescription() (typ, sdp string)  { return "offer", "local" }
+func (f *fullExtension) RemoteDescription() (typ, sdp string) { return "answer", "remote" }
+func (f *fullExtension) CreatesLateChannels() bool            { return true }
+func (f *fullExtension) RestartICE() error                    { return f.call("RestartICE") }
+func (f *fullExtension) SetICEServers([]ICEServer) error      { return f.call("SetICEServers") }
+func (f *fullExtension) Restarting() bool                     { return f.restarting }
+func (f *fullExtension) Shutdown(context.Context) error       { return f.call("Shutdown") }
+func (f *fullExtension) Stats() (s Stats)                     { s.SCTPTransport.MTU = 1; return s }
+func (f *fullExtension) Report(r *Report)                     { r.SCTPState = "established" }
+func (f *fullExtension) CandidateDelivered(name string)       { f.call("CandidateDelivered " + name) }
+func (f *fullExtension) CreateDataChannel(string, ChannelOptions) (ChannelExtension, error) {
+	return &fullChannel{fakeChannel: fakeChannel{owner: &f.fakeExtension}}, nil
+}
+
+// A fullChannel has all optional interfaces of a ChannelExtension.
+type fullChannel struct {
+	fakeChannel
+	waker        ChannelWaker
+	packet, room bool
+	recycled     int
+	discarded    bool
+	failure      error
+}
+
+func (c *fullChannel) SetWaker(w ChannelWaker)      { c.waker = w }
+func (c *fullChannel) WantEvents(packet, room bool) { c.packet, c.room = packet, room }
+func (c *fullChannel) Arrived() uint64              { return uint64(c.AvailablePacketCount()) }
+func (c *fullChannel) Ended() (bool, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed, io.EOF
+}
+func (c *fullChannel) Failure() error              { c.mu.Lock(); defer c.mu.Unlock(); return c.failure }
+func (c *fullChannel) Recycle([]byte)              { c.recycled++ }
+func (c *fullChannel) Discard()                    { c.discarded = true }
+func (c *fullChannel) Stats() (s DataChannelStats) { s.BytesSent = 7; return s }
+
+// Another implementation can do all that the built-in stack can.
+func TestOptionalExtensions(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		f := &fullExtension{}
+		c := connOf(f)
+		f.event(Event{Kind: EventConnectionState, State: int(StateConnected)})
+		f.event(Event{Kind: EventICECandidate, Name: "n"})
+		if err := c.Poll(); err != nil {
+			t.Fatal(err)
+		}
+		late, err := c.OpenDataChannel("late", ChannelOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(c.RestartICE(), c.SetICEServers(nil)); err != nil {
+			t.Error(err)
+		}
+		if _, sdp := c.LocalDescription(); sdp != "local" {
+			t.Error("LocalDescription")
+		}
+		if _, sdp := c.RemoteDescription(); sdp != "remote" {
+			t.Error("RemoteDescription")
+		}
+		if c.Stats().SCTPTransport.MTU != 1 || c.Report().SCTPState != "established" || c.Report().Connection != StateConnected {
+			t.Error("Stats or Report")
+		}
+		if late.Stats().BytesSent != 7 {
+			t.Error("the channel's Stats")
+		}
+
+		// The channel wakes its blocked calls.
+		ext := late.ch.ext.(*fullChannel)
+		late.OnPacketReceived(func() {})
+		if !ext.packet || ext.room {
+			t.Error("WantEvents")
+		}
+		late.OnPacketReceived(nil)
+		received := make(chan error)
+		receive := func() {
+			_, _, err := late.Receive(context.Background())
+			received <- err
+		}
+		go receive()
+		<-time.After(time.Second)
+		ext.set(func() { ext.in = []string{"1"} })
+		ext.waker.WakeReceivers()
+		if err := <-received; err != nil {
+			t.Error(err)
+		}
+		go receive()
+		<-time.After(time.Second)
+		ext.set(func() { ext.failure = ErrFailed })
+		ext.waker.WakeReceivers()
+		if err := <-received; !errors.Is(err, ErrFailed) {
+			t.Errorf("Receive after a failure: %v", err)
+		}
+		late.Recycle(nil)
+		if ext.recycled != 1 {
+			t.Error("Recycle")
+		}
+		if n, err := late.NetConn(); err != nil || n.Close() != nil || !ext.discarded {
+			t.Errorf("NetConn: %v", err)
+		}
+
+		// While the extension restarts, Run goes on.
+		f.restarting = true
+		f.event(Event{Kind: EventConnectionState, State: int(StateFailed)})
+		ran := make(chan error, 1)
+		go func() { ran <- c.Run(context.Background()) }()
+		<-time.After(time.Second)
+		if len(ran) != 0 {
+			t.Error("Run returned during a restart")
+		}
+		if err := c.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if err := <-ran; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+		for _, want := range []string{"CandidateDelivered n", "RestartICE", "SetICEServers", "Shutdown"} {
+			if !slices.Contains(f.calls, want) {
+				t.Errorf("%s was not called", want)
+			}
+		}
+	})
+}

@@ -4,7 +4,7 @@ package rtcpeer
 // empty. The zero value is empty.
 type fifo[T any] struct {
 	items []T
-	head  int // of those that are left
+	head  int // index of the first item
 }
 
 // fifoKept is how many items an empty queue keeps room for.

@@ -6,8 +6,8 @@ import (
 	"purertc/ice"
 )
 
-// filteredNetwork is a network where what goes out has to pass Config.Filter. What
-// comes in does in peer.take, where the lock is held for it too.
+// A filteredNetwork passes outgoing datagrams to Config.Filter. For incoming ones
+// peer.take does it, where the lock is held, too.
 type filteredNetwork struct {
 	network
 	filter func(outgoing bool, datagram []byte) bool
@@ -21,7 +21,7 @@ func (n filteredNetwork) open(h handler, choice addressChoice) ([]port, []local,
 	return ports, locals, err
 }
 
-func (n filteredNetwork) appeared(h handler, sock int16, addr netip.Addr) (port, []local, error) {
+func (n filteredNetwork) appeared(h handler, sock ice.Sock, addr netip.Addr) (port, []local, error) {
 	q, l, err := n.network.appeared(h, sock, addr)
 	if q != nil {
 		q = filteredPort{q, n.filter}
@@ -29,7 +29,7 @@ func (n filteredNetwork) appeared(h handler, sock int16, addr netip.Addr) (port,
 	return q, l, err
 }
 
-func (n filteredNetwork) dial(h handler, sock int16, addr netip.Addr) port {
+func (n filteredNetwork) dial(h handler, sock ice.Sock, addr netip.Addr) port {
 	if q := n.network.dial(h, sock, addr); q != nil {
 		return filteredPort{q, n.filter}
 	}

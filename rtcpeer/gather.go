@@ -10,27 +10,27 @@ import (
 	"purertc/ice"
 )
 
-// gatherer is the state of the search for local candidates.
+// A gatherer is the state of the search for local candidates.
 type gatherer struct {
 	state      GatheringState
 	locals     []local
 	ufrag      string   // of the present generation; empty before the first search
-	ufrags     []string // that the sockets know: its, and those before it that count
+	ufrags     []string // known to the sockets: ufrag, and earlier ones in use
 	candidates []string // of the present generation
-	replaced   []string // those of the one before it, should its restart be rolled back
-	// unsignalled are those that came while no local description was applied,
-	// after a rollback: they are emitted with the next one.
+	replaced   []string // of the generation before it, for a rollback
+	// unsignalled are candidates that were gathered while no local description was
+	// applied, after a rollback. They are emitted with the next one.
 	unsignalled []string
-	// undelivered are the candidates, "" for their end, whose events the program
-	// has not been given yet. Descriptions that are created leave them out: a
-	// program that trickles would signal them twice.
+	// undelivered are the candidates, "" for their end, whose events the program has
+	// not taken yet. Created descriptions leave them out: a program that trickles
+	// would signal them twice.
 	undelivered []string
-	names       map[netip.Addr]string // what the far end is told in place of addresses
+	names       map[netip.Addr]string // signalled in place of addresses
 	connections []connection
-	underway    []task          // servers whose names are being looked up, or that are being connected to
-	tentative   int             // addresses that are tried again
-	round       int             // counts changes of the servers, so that a late look-up of replaced ones is told apart
-	ctx         context.Context // of those
+	underway    []task          // servers whose names are looked up, or that are connected to
+	tentative   int             // addresses that will be tried again
+	round       int             // counts changes of the servers, to recognise late look-ups
+	ctx         context.Context // of the tasks
 	cancel      context.CancelFunc
 	unwatch     func() // ends the watch over the machine's addresses; nil: there is none
 }
@@ -38,8 +38,8 @@ type gatherer struct {
 // resolveTimeout bounds the look-up of a server's name.
 const resolveTimeout = 10 * time.Second
 
-// forget leaves out the candidates of an address that has gone: those that
-// there were before, and are not there after. The generation does not matter.
+// forget removes the candidates of an address that has gone: those in before and not
+// in after. The generation is ignored.
 func (g *gatherer) forget(before, after []ice.Candidate) {
 	key := func(c ice.Candidate) string {
 		c.Ufrag = ""
@@ -67,7 +67,8 @@ func (g *gatherer) stop() {
 	}
 }
 
-// forgetRetries leaves connections that were lost to the next search.
+// forgetRetries cancels the retries of lost connections. The next search opens them
+// again.
 func (g *gatherer) forgetRetries() {
 	for _, c := range g.connections {
 		if c.retry != nil {
@@ -76,7 +77,7 @@ func (g *gatherer) forgetRetries() {
 	}
 }
 
-// gather begins a search, of a new generation: at first it opens sockets too.
+// gather begins to gather for a generation. The first time it opens the sockets.
 func (p *peer) gather(now time.Time, ufrag string) error {
 	g := &p.gatherer
 	if p.ports == nil {
@@ -109,8 +110,8 @@ func (p *peer) gather(now time.Time, ufrag string) error {
 	return nil
 }
 
-// setUfrag has checks that name a new ufrag given to this peer, and those of
-// generations long gone no more.
+// setUfrag makes the sockets hand checks that name a new ufrag to this transport, and
+// removes ufrags that are not in use any more.
 func (p *peer) setUfrag(ufrag string) error {
 	g := &p.gatherer
 	live := p.core.agent.Ufrags()
@@ -131,8 +132,7 @@ func (p *peer) setUfrag(ufrag string) error {
 	return nil
 }
 
-// addDialer opens the way to the far end's TCP candidates from an address,
-// once.
+// addDialer adds the active TCP candidate of an address, once.
 func (p *peer) addDialer(a netip.Addr) (l local, ok bool) {
 	g := &p.gatherer
 	known := slices.ContainsFunc(g.locals, func(l local) bool { return l.addr.Addr() == a && l.tcp == ice.TCPActive })
@@ -150,28 +150,28 @@ func (p *peer) addDialer(a netip.Addr) (l local, ok bool) {
 	return l, true
 }
 
-// freeSock is the number of the next socket: one whose address has gone
-// leaves its own behind.
-func (p *peer) freeSock() int16 {
+// freeSock returns the number of the next socket: that of an address that has gone, if
+// there is one.
+func (p *peer) freeSock() ice.Sock {
 	if sock := slices.Index(p.ports, nil); sock >= 0 {
-		return int16(sock)
+		return ice.Sock(sock)
 	}
-	return int16(len(p.ports))
+	return ice.Sock(len(p.ports))
 }
 
-func (p *peer) setPort(sock int16, q port) {
+func (p *peer) setPort(sock ice.Sock, q port) {
 	if int(sock) == len(p.ports) {
 		p.ports = append(p.ports, nil)
 	}
 	p.ports[sock] = q
 }
 
-// offerLocal has the agent take up a local address.
+// offerLocal adds a local address to the agent.
 func (p *peer) offerLocal(now time.Time, l local) {
 	i := ice.Local{Sock: l.sock, Addr: l.addr, TCP: l.tcp}
 	for _, a := range p.cfg.PublicAddresses {
 		if a.matches(l.addr.Addr()) {
-			i.Public, i.KeepPrivate = a.Public, a.KeepLocal
+			i.Public, i.KeepLocal = a.Public, a.KeepLocal
 			break
 		}
 	}
@@ -183,13 +183,13 @@ func (p *peer) offerLocal(now time.Time, l local) {
 	}
 }
 
-// askServers has the agent ask the servers, once their names are resolved. A
-// look-up or a connection that is under way goes on: restarts of ICE may follow
-// each other faster than it takes.
+// askServers makes the agent ask the servers, once their names are resolved. Look-ups
+// and connections that are under way go on: ICE restarts may follow each other faster
+// than they end.
 func (p *peer) askServers(now time.Time) {
 	var tasks []task
 	for _, s := range p.cfg.ICEServers {
-		urls, _ := s.parse() // checked by Initialize
+		urls, _ := s.parse() // Initialize has checked them
 		for _, u := range urls {
 			addr, err := netip.ParseAddr(u.host)
 			switch {
@@ -209,20 +209,20 @@ func (p *peer) askServers(now time.Time) {
 	p.endOfLocal(now)
 }
 
-// A task is a server whose name has to be looked up, or that has to be
-// connected to, before it can be asked.
+// A task is a server whose name has to be looked up, or that has to be connected to,
+// before the agent can ask it.
 type task struct {
 	url    serverURL
 	server ICEServer
-	// Where another server has sent us, and the name on its certificate;
-	// invalid and empty: the URL says it.
+	// Where another server has referred to, and the name on its certificate; invalid
+	// and empty: the URL has both.
 	alternate netip.AddrPort
 	domain    string
-	hops      int // how often that happened
-	lost      int // how often the connection was lost since it lasted
+	hops      int // number of referrals
+	lost      int // how often the connection was lost since it last lasted
 }
 
-// begin begins a task that is not under way. asked ends it.
+// begin begins a task, unless it is under way. asked ends it.
 func (p *peer) begin(t task) {
 	g := &p.gatherer
 	if slices.ContainsFunc(g.underway, t.same) {
@@ -239,7 +239,7 @@ func (p *peer) begin(t task) {
 	}
 }
 
-// same reports whether two tasks are about the same server and credentials.
+// same reports whether two tasks have the same server and credentials.
 func (t task) same(o task) bool {
 	return t.url == o.url && t.server.Username == o.server.Username && t.server.Credential == o.server.Credential
 }
@@ -269,7 +269,7 @@ func (p *peer) resolved(round int, t task, addrs []netip.Addr, err error) {
 	p.asked(now, t)
 }
 
-// asked ends a task: its server is asked, or failed before it could be.
+// asked ends a task: the agent asks its server, or the task has failed.
 func (p *peer) asked(now time.Time, t task) {
 	g := &p.gatherer
 	if i := slices.IndexFunc(g.underway, t.same); i >= 0 {
@@ -301,7 +301,7 @@ func (p *peer) askServer(now time.Time, u serverURL, s ICEServer, addrs []netip.
 // gathered takes a candidate from the agent.
 func (p *peer) gathered(c ice.Candidate) {
 	if p.gatherer.state == GatheringStateComplete {
-		p.setGathering(GatheringStateGathering) // an allocation that was lost is there again
+		p.setGathering(GatheringStateGathering) // a lost allocation has been made again
 	}
 	switch c.Ufrag {
 	case "":
@@ -339,8 +339,8 @@ func (p *peer) emitCandidate(name string) {
 	p.emit(Event{Kind: EventICECandidate, Media: data.TransportMid, Index: data.Transport, Name: name})
 }
 
-// delivered returns the candidates that the program has been given, and whether
-// it has been told that there are no more.
+// delivered returns the candidates that the program has taken, and whether it has
+// taken the end of candidates.
 func (g *gatherer) delivered() (candidates []string, end bool) {
 	waiting := func(name string) bool {
 		return slices.Contains(g.undelivered, name) || slices.Contains(g.unsignalled, name)
@@ -348,7 +348,7 @@ func (g *gatherer) delivered() (candidates []string, end bool) {
 	return slices.DeleteFunc(slices.Clone(g.candidates), waiting), g.state == GatheringStateComplete && !waiting("")
 }
 
-// candidateDelivered notes that the program is given a candidate.
+// candidateDelivered notes that the program has taken a candidate.
 func (p *peer) candidateDelivered(name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -361,7 +361,7 @@ func (p *peer) candidateDelivered(name string) {
 	}
 }
 
-// emitUnsignalled emits what could not be for want of a local description.
+// emitUnsignalled emits the candidates that were gathered without a local description.
 func (p *peer) emitUnsignalled() {
 	names := p.gatherer.unsignalled
 	p.gatherer.unsignalled = nil
@@ -377,7 +377,7 @@ func (p *peer) setGathering(s GatheringState) {
 	}
 }
 
-// setICEServers sets the servers and asks them, if gathering had begun.
+// setICEServers sets the servers, and asks them if gathering has begun.
 func (p *peer) setICEServers(servers []ICEServer) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

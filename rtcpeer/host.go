@@ -8,77 +8,79 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 
 	"purertc/ice"
-	"purertc/ice/tcpmux"
-	"purertc/ice/udpmux"
+	"purertc/rtcpeer/internal/tcpmux"
+	"purertc/rtcpeer/internal/udpmux"
 )
 
-// HostConfig is what a Host is made from.
+// HostConfig configures a Host.
 type HostConfig struct {
-	// Addr is the UDP address to serve, such as ":3478" or "127.0.0.1:0".
-	// Empty: any port of all addresses. Without an address it serves both families,
-	// or IPv4 where the system has no IPv6. A machine with several addresses of one
-	// family should name one where the system is not Linux: there the system
-	// chooses the address that answers leave from.
+	// Addr is the UDP address to serve, such as ":3478" or "127.0.0.1:0". Empty: any
+	// port of all addresses. Without an address it serves both families, or IPv4 if
+	// the system has no IPv6. On systems other than Linux, a machine with several
+	// addresses of one family should name one: there the system chooses the source
+	// address of answers.
 	Addr string
-	// Sockets is how many sockets share the address (SO_REUSEPORT), each with
-	// a reader of its own, so that several processors serve it. 0: one.
-	// More than one is possible on Linux only.
+	// Sockets is how many sockets share the address (SO_REUSEPORT), each with a reader
+	// goroutine, so that several processors serve it. 0: one. More than one is
+	// possible on Linux only.
 	Sockets int
-	// TCPAddr is a TCP address to serve beside it, such as ":443", for peers
-	// that no UDP datagram reaches: each connection then has passive TCP
-	// candidates (RFC 6544), which browsers connect to. Empty: none.
+	// TCPAddr is a TCP address to serve beside it, such as ":443", for remotes without
+	// UDP: each connection then has passive TCP candidates (RFC 6544), which browsers
+	// connect to. Empty: none.
 	TCPAddr string
-	// MemoryLimit is how many bytes the remotes of all connections together can
-	// make the host keep: what Config.MemoryLimit is about, handshakes, and
-	// datagrams that wait. 0: DefaultHostMemory; at least 1 MiB. While more than
-	// half of it is used, a connection is given nothing that makes it exceed its
-	// share, which is the other half divided by the number of connections. So a
-	// connection below its share has its window whatever the others do. One above
-	// is dealt with as if its own MemoryLimit were reached, and its data beyond is
-	// dropped until the program has read or closed enough. A message that is
-	// longer than the share may have to wait for that.
+	// MemoryLimit is how many bytes the remotes of all connections together can make
+	// the host keep: everything that Config.MemoryLimit counts, handshakes, and queued
+	// datagrams. 0: DefaultHostMemory; at least 1 MiB. While more than half of it is
+	// used, a connection may not exceed its share, which is the other half divided by
+	// the number of connections. So a connection below its share has its window
+	// whatever the others do. A connection above its share behaves as if its own
+	// MemoryLimit were reached, and further data is dropped until the program has read
+	// or closed enough. A message that is longer than the share may have to wait for
+	// that.
 	MemoryLimit int
-	// Logger takes what is worth knowing. Nil: silence.
+	// BusyPoll is Config.BusyPoll for the host's UDP sockets.
+	BusyPoll time.Duration
+	// Logger gets warnings and details of the sockets. Nil: no log.
 	Logger *slog.Logger
 
 	hideLocal bool // udpmux.Config.HideLocal, for tests
 }
 
-// hostBufferSize is what is asked of the kernel for a host's socket: ten
-// thousand peers that answer at once fill 8 MiB, since even a short datagram
+// hostBufferSize is the requested size of the kernel's buffers for a host's socket:
+// ten thousand remotes that answer at once fill 8 MiB, since even a short datagram
 // counts for 768 bytes.
 const hostBufferSize = 16 << 20
 
 // maxHostSockets bounds HostConfig.Sockets.
 const maxHostSockets = 64
 
-// A Host is a UDP address that any number of connections share: set it as
-// Config.Host of each. It has one goroutine a socket, and while peers
-// connect one for each processor but one, which they share. A connection that is
-// busy, with a large call of the program or with what its remote sends, does not
-// hold up the others: up to 256 KiB of datagrams wait for it, and what comes
-// beyond is lost as in a full socket. Two
-// connections of one Host cannot be each other's ends. Two that have the same
-// far address, which is another Host's, cannot be made at the same time: one
-// handshake is not told from the other.
+// A Host is a UDP address that any number of connections share: set it as Config.Host
+// of each. It has one goroutine a socket, and while connections are set up all
+// processors but one have a goroutine for that. A connection that is busy, with a long
+// call of the program or with data of its remote, does not delay the others: up to 256
+// KiB of datagrams are queued for it, and further ones are lost as in a full socket.
+// Two connections of one Host cannot be each other's ends. Two connections to the same
+// remote address, of another Host, cannot be set up at the same time: their handshakes
+// cannot be distinguished.
 type Host struct {
 	sockets []*udpmux.Socket
 	tcp     *tcpmux.Listener // nil: none
-	workers workers          // run peers that connect
-	memory  hostMemory       // of all peers
-	wheel   wheel            // wakes those that are connected
-	silence suspicion        // of those
+	workers workers          // run connections during set-up
+	memory  hostMemory       // of all connections
+	wheel   wheel            // of connected connections
+	silence suspicion        // of connected connections
 	done    chan struct{}    // closed with the host
 
 	mu     sync.Mutex
 	closed bool
-	ready  readyList // that have something to poll, each once
-	more   signal    // of ready
+	ready  readyList // connections that have something to poll, each once
+	more   signal    // wakes Ready
 }
 
-// NewHost opens a host's sockets.
+// NewHost opens the sockets of a host.
 func NewHost(cfg HostConfig) (*Host, error) {
 	if cfg.Sockets < 0 || cfg.Sockets > maxHostSockets {
 		return nil, invalid("host: %d sockets are not 0 to %d", cfg.Sockets, maxHostSockets)
@@ -86,7 +88,10 @@ func NewHost(cfg HostConfig) (*Host, error) {
 	if cfg.MemoryLimit != 0 && cfg.MemoryLimit < minHostMemory {
 		return nil, invalid("host: MemoryLimit %d is not 0 or at least %d", cfg.MemoryLimit, minHostMemory)
 	}
-	var addr netip.AddrPort // without an address: all of them
+	if cfg.BusyPoll < 0 || cfg.BusyPoll > maxBusyPoll {
+		return nil, invalid("host: BusyPoll %v is not 0 to %v", cfg.BusyPoll, maxBusyPoll)
+	}
+	var addr netip.AddrPort // invalid: all addresses
 	if cfg.Addr != "" {
 		a, err := net.ResolveUDPAddr("udp", cfg.Addr)
 		if err != nil {
@@ -97,13 +102,13 @@ func NewHost(cfg HostConfig) (*Host, error) {
 	h := &Host{done: make(chan struct{})}
 	h.memory.limit = int64(orDefault(cfg.MemoryLimit, DefaultHostMemory))
 	for range max(1, cfg.Sockets) {
-		s, err := udpmux.Listen(udpmux.Config{Addr: addr, ReusePort: cfg.Sockets > 1, BufferSize: hostBufferSize, HideLocal: cfg.hideLocal, Logger: cfg.Logger})
+		s, err := udpmux.Listen(udpmux.Config{Addr: addr, ReusePort: cfg.Sockets > 1, BufferSize: hostBufferSize, HideLocal: cfg.hideLocal, BusyPoll: cfg.BusyPoll, Logger: cfg.Logger})
 		if err != nil {
 			h.Close()
 			return nil, fmt.Errorf("rtcpeer: host: %w", err)
 		}
 		h.sockets = append(h.sockets, s)
-		addr = s.LocalAddr() // the others share the port that the first was given
+		addr = s.LocalAddr() // the others share the port of the first
 	}
 	if cfg.TCPAddr != "" {
 		if err := h.openTCP(cfg); err != nil {
@@ -114,7 +119,7 @@ func NewHost(cfg HostConfig) (*Host, error) {
 	return h, nil
 }
 
-// Addr is the address that the host serves.
+// Addr is the address of the host.
 func (h *Host) Addr() netip.AddrPort {
 	if len(h.sockets) == 0 {
 		return netip.AddrPort{} // of a zero Host
@@ -122,9 +127,9 @@ func (h *Host) Addr() netip.AddrPort {
 	return h.sockets[0].LocalAddr()
 }
 
-// Ready waits for a connection of this host that has something to poll, so
-// that a handful of goroutines, each in a loop of Ready and Conn.Poll, serves
-// them all. It returns ctx's error, or ErrClosed after Close.
+// Ready waits for a connection of this host that has something to poll, so that a few
+// goroutines, each in a loop of Ready and Conn.Poll, serve all connections. It returns
+// ctx's error, or ErrClosed after Close.
 func (h *Host) Ready(ctx context.Context) (*Conn, error) {
 	if h.done == nil {
 		return nil, ErrUnconfigured
@@ -133,7 +138,7 @@ func (h *Host) Ready(ctx context.Context) (*Conn, error) {
 		h.mu.Lock()
 		c := h.ready.first
 		if c != nil {
-			h.ready.remove(c) // what comes from here on queues it again
+			h.ready.remove(c) // later events queue it again
 		}
 		if h.ready.first != nil {
 			h.more.set() // for another goroutine
@@ -156,14 +161,12 @@ func (h *Host) Ready(ctx context.Context) (*Conn, error) {
 	}
 }
 
-// Run polls the connections of this host as long as ctx lasts, like a loop of
-// Ready and Conn.Poll, and a little cheaper. Several goroutines may be in it:
-// each serves whichever connection is next. It returns ctx's error, or nil
-// after Close. A connection whose peer has vanished stays in StateFailed until
-// the program closes it, as in a handler set by OnStateChanged.
+// Run polls the connections of this host until ctx ends, like a loop of Ready and
+// Conn.Poll. Several goroutines may call it: each serves the next connection. It
+// returns ctx's error, or nil after Close. A connection whose remote has vanished
+// stays in StateFailed until the program closes it, for example in a handler of
+// OnStateChanged.
 func (h *Host) Run(ctx context.Context) error {
-	id := goroutineID()
-	self := func() int64 { return id }
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -175,12 +178,12 @@ func (h *Host) Run(ctx context.Context) error {
 		case err != nil:
 			return err
 		}
-		c.poll(self)
+		c.Poll()
 	}
 }
 
-// push queues a connection for Ready. One that came to its end meanwhile, or
-// is another host's by now, is not: nobody may ever call Ready.
+// push queues a connection for Ready, unless it is closed or belongs to another host
+// by now: perhaps nobody calls Ready.
 func (h *Host) push(c *Conn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -190,7 +193,7 @@ func (h *Host) push(c *Conn) {
 	}
 }
 
-// drop lets go of a connection of this host.
+// drop removes a connection of this host.
 func (h *Host) drop(c *Conn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -199,9 +202,9 @@ func (h *Host) drop(c *Conn) {
 	}
 }
 
-// A readyList is connections in the order of their coming, each of which can be
-// taken out: where every connection has a goroutine in Run, nobody calls Ready,
-// and what is closed would stay for ever. The zero value is empty.
+// A readyList is a list of connections, in order, from which each can be removed: if
+// every connection has a goroutine in Run, nobody calls Ready, and closed connections
+// would stay for ever. The zero value is empty.
 type readyList struct{ first, last *Conn }
 
 func (l *readyList) add(c *Conn) {
@@ -230,8 +233,8 @@ func (l *readyList) remove(c *Conn) {
 	c.queued.Store(false)
 }
 
-// Close closes the sockets. Connections that used them find no way to their
-// peers any more; close them first.
+// Close closes the sockets. Connections that use them lose their paths; close them
+// first.
 func (h *Host) Close() error {
 	if h.done == nil {
 		return ErrUnconfigured
@@ -256,7 +259,7 @@ func (h *Host) Close() error {
 	return errors.Join(errs...)
 }
 
-// hostNetwork is a Host as a peer sees it.
+// A hostNetwork is a Host as a transport's network.
 type hostNetwork struct{ host *Host }
 
 func (n hostNetwork) open(h handler, choice addressChoice) ([]port, []local, error) {
@@ -295,7 +298,7 @@ func (n hostNetwork) open(h handler, choice addressChoice) ([]port, []local, err
 	return ports, locals, nil
 }
 
-// watch is of network. A host that has one address only keeps it.
+// watch is of network. A host with one address keeps it.
 func (n hostNetwork) watch(changed func(all []netip.Addr)) (stop func()) {
 	if !n.host.Addr().Addr().IsUnspecified() {
 		return func() {}
@@ -304,7 +307,7 @@ func (n hostNetwork) watch(changed func(all []netip.Addr)) (stop func()) {
 }
 
 // appeared is of network: the host's sockets serve every address.
-func (n hostNetwork) appeared(h handler, sock int16, addr netip.Addr) (port, []local, error) {
+func (n hostNetwork) appeared(h handler, sock ice.Sock, addr netip.Addr) (port, []local, error) {
 	bound := n.host.Addr()
 	if addr.Is6() && bound.Addr().Is4() {
 		return nil, nil, errors.New("rtcpeer: the host serves IPv4 only")
@@ -312,8 +315,9 @@ func (n hostNetwork) appeared(h handler, sock int16, addr netip.Addr) (port, []l
 	return nil, append([]local{{addr: netip.AddrPortFrom(addr, bound.Port())}}, n.passive(addr)...), nil
 }
 
-// sharedPort is a peer's way to several sockets of one address. The kernel
-// chooses whose reader hears a far address; any socket can write to it.
+// A sharedPort is a transport's attachment to several sockets of one address. The
+// kernel chooses the socket that receives from a remote address; any socket can send
+// to it.
 type sharedPort []*udpmux.Port
 
 func (s sharedPort) AddUfrag(ufrag string) error {

@@ -5,34 +5,34 @@ import (
 	"sync/atomic"
 )
 
-// DefaultHostMemory is HostConfig.MemoryLimit's default in bytes. Half of it is
-// what all peers have in common: 32 of them can receive at full speed, each with
-// a window of 16 MiB, or 1,600 have one of the longest messages each. The other
-// half is shares: with 10,000 peers 52 KiB each, which is a hundred channels, and
-// some messages that wait; with 1,600 peers each share takes the longest message.
+// DefaultHostMemory is the default of HostConfig.MemoryLimit in bytes. Half of it is
+// common to all connections: 32 of them can receive at full speed, each with a window
+// of 16 MiB, or 1,600 can have one of the longest messages each. The other half is
+// divided into shares: with 10,000 connections 52 KiB each, which is a hundred
+// channels and some messages; with 1,600 connections each share takes the longest
+// message.
 const DefaultHostMemory = 1 << 30
 
-// minHostMemory is the least of HostConfig.MemoryLimit: the two halves of a Host
-// with a single peer take the longest message of the default configuration.
+// minHostMemory is the least HostConfig.MemoryLimit: its halves are enough for one
+// connection with the longest message of the default configuration.
 const minHostMemory = 1 << 20
 
-// handshakeMemory is what a peer counts for while it connects, in bytes: the
-// objects of a handshake and its flights, and half of what DTLS keeps at most of
-// messages that are not complete (48 KiB), since the average is far below.
+// handshakeMemory is what a connection counts for during set-up, in bytes: the objects
+// of a handshake and its flights, and half of DTLS's limit for incomplete messages (48
+// KiB), since the average is far below.
 const handshakeMemory = 32 << 10
 
-// A hostMemory is what the remotes of all peers of a Host make it keep. While
-// that is more than half of the limit, a peer is given nothing that makes it
-// exceed its share of the other half. So a peer below its share is never
-// refused because of what others keep, and all together stay below the limit,
-// but for what the datagrams of one read bring.
+// A hostMemory counts what the remotes of all connections of a Host make it keep.
+// While that is more than half of the limit, a connection may not exceed its share of
+// the other half. So a connection below its share is never refused because of others,
+// and all together stay below the limit, except for the datagrams of one read.
 type hostMemory struct {
 	limit int64
 	used  atomic.Int64 // bytes
 	peers atomic.Int64
 }
 
-// quota is how many bytes a peer may keep at present.
+// quota is how many bytes a transport may keep now.
 func (m *hostMemory) quota() int {
 	if m == nil || m.used.Load() <= m.limit/2 {
 		return math.MaxInt
@@ -40,14 +40,14 @@ func (m *hostMemory) quota() int {
 	return int(m.limit / 2 / max(m.peers.Load(), 1))
 }
 
-// add charges n bytes, or gives them back where n is negative.
+// add charges n bytes, or releases them if n is negative.
 func (m *hostMemory) add(n int) {
 	if m != nil && n != 0 {
 		m.used.Add(int64(n))
 	}
 }
 
-// charge has the Host's account follow what the peer keeps.
+// charge updates the Host's count of what this transport keeps.
 func (p *peer) charge() {
 	if p.memory == nil || p.closed {
 		return
@@ -62,7 +62,7 @@ func (p *peer) charge() {
 	}
 }
 
-// uncharge takes a peer that is closed out of the account.
+// uncharge removes a closed transport from the count.
 func (p *peer) uncharge() {
 	if p.counted {
 		p.counted = false

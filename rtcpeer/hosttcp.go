@@ -6,7 +6,7 @@ import (
 	"net/netip"
 
 	"purertc/ice"
-	"purertc/ice/tcpmux"
+	"purertc/rtcpeer/internal/tcpmux"
 )
 
 // openTCP opens the host's TCP listener.
@@ -22,7 +22,7 @@ func (h *Host) openTCP(cfg HostConfig) error {
 	return nil
 }
 
-// TCPAddr is the TCP address that the host serves; invalid if it serves none.
+// TCPAddr is the TCP address of the host; invalid if it has none.
 func (h *Host) TCPAddr() netip.AddrPort {
 	if h.tcp == nil {
 		return netip.AddrPort{}
@@ -30,11 +30,10 @@ func (h *Host) TCPAddr() netip.AddrPort {
 	return h.tcp.LocalAddr()
 }
 
-// tcpSock is the Sock of the routes of a host's TCP listener: its UDP sockets
-// are 0.
+// tcpSock is the Sock of a host's TCP listener. Its UDP sockets have 0.
 const tcpSock = 1
 
-// listenTCP adds a peer's way to the listener, and the addresses of it.
+// listenTCP attaches a transport to the listener, and adds the listener's addresses.
 func (n hostNetwork) listenTCP(h handler, addrs []netip.Addr, ports *[]port, locals *[]local) error {
 	if n.host.tcp == nil {
 		return nil
@@ -53,7 +52,8 @@ func (n hostNetwork) listenTCP(h handler, addrs []netip.Addr, ports *[]port, loc
 	return nil
 }
 
-// passive is what the listener serves at an address; nothing if it does not.
+// passive returns the passive candidate of an address; nothing if the listener does
+// not serve it.
 func (n hostNetwork) passive(a netip.Addr) []local {
 	bound := n.host.TCPAddr()
 	if !bound.IsValid() || a.Is6() && bound.Addr().Is4() || !bound.Addr().IsUnspecified() && a != bound.Addr() {
@@ -62,16 +62,15 @@ func (n hostNetwork) passive(a netip.Addr) []local {
 	return []local{{sock: tcpSock, addr: netip.AddrPortFrom(a, bound.Port()), tcp: ice.TCPPassive}}
 }
 
-// dial is of network. A host whose peers meet others of its kind, which
-// listen too, needs both ways.
-func (n hostNetwork) dial(h handler, sock int16, addr netip.Addr) port {
+// dial is of network. Two hosts that both listen need active candidates, too.
+func (n hostNetwork) dial(h handler, sock ice.Sock, addr netip.Addr) port {
 	if n.host.tcp == nil {
 		return nil
 	}
 	return tcpmux.NewDialer(h, sock, addr)
 }
 
-// vanished is of network: only what connects from an address goes with it.
+// vanished is of network: only connections from the address are closed.
 func (n hostNetwork) vanished(q port) bool {
 	_, gone := q.(*tcpmux.Dialer)
 	if gone {

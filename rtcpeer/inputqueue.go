@@ -10,48 +10,47 @@ import (
 	"purertc/ice"
 )
 
-// Several peers share a goroutine: the reader of a Host's socket, the Host's
-// timer wheel, the watch over the machine's addresses, multicast DNS. Such a
-// goroutine never waits for a peer's lock, or one peer would stall all others.
-// When it does not get the lock at once, it leaves its input in the peer's
-// inputQueue. There the input waits, in order, for the first of
+// Several transports share a goroutine: the reader of a Host's socket, the Host's
+// timer wheel, the watch over the machine's addresses, multicast DNS. Such a goroutine
+// never waits for a transport's lock, or one transport would delay all others. If the
+// lock is not free it queues its input in the transport's inputQueue. The input is
+// run, in order, by the first of
 //
-//   - the goroutine that holds the lock, which runs it before it lets go, or
-//   - a worker, if the peer is not connected yet, or if more has come meanwhile.
+//	- the goroutine that holds the lock, before it unlocks, or
+//	- a worker, if the transport is not connected yet, or if more has come meanwhile.
 //
-// A goroutine that serves one peer alone, like the reader of its own socket or
-// of a TCP connection, waits for the lock: what it does not read stays in the
-// kernel. It too uses the queue while the peer connects, since handshakes are
-// the workers' task.
+// A goroutine that serves one transport, such as the reader of its own socket or of a
+// TCP connection, waits for the lock: unread data stays in the kernel. During set-up
+// it uses the queue, too, since handshakes are the workers' task.
 
-// An inputQueue is the input that waits for a peer's lock.
+// An inputQueue is the input that waits for a transport's lock.
 type inputQueue struct {
 	workers *workers
-	// workersOnly says that goroutines that other peers share leave all input to
-	// the workers: the program has a Filter, whose time is not known.
+	// workersOnly says that shared goroutines leave all input to the workers: the
+	// program has a Filter, which may be slow.
 	workersOnly bool
-	// direct says that any goroutine may run the peer: it is connected, or over.
-	// Before, handshakes are left to the workers.
+	// direct says that any goroutine may run the transport: it is connected, or has
+	// ended. Before that, handshakes are left to the workers.
 	direct atomic.Bool
-	some   atomic.Bool // input waits; set and cleared with mu held
+	some   atomic.Bool // input is queued; set and cleared with mu held
 	listed atomic.Bool // in the workers' list
 
 	mu    sync.Mutex
 	input *input // nil: none
 }
 
-// An input is what waits for one peer. It belongs to inputs, which has the
-// memory used again.
+// An input is the queued input of one transport. Its memory comes from the pool
+// inputs.
 type input struct {
 	datagrams []queuedDatagrams
 	bytes     []byte // of all datagrams
-	cost      int    // of the datagrams, towards the queue's limit
+	cost      int    // of the datagrams, against the queue's limit
 
 	start     bool         // DTLS begins
-	writable  bool         // a socket takes datagrams again
+	writable  bool         // a socket accepts datagrams again
 	expired   bool         // a timer has fired
-	expiredAt time.Time    // when it did
-	addresses []netip.Addr // the machine's, which have changed; nil: they have not
+	expiredAt time.Time    // when it fired
+	addresses []netip.Addr // the machine's, after a change; nil: no change
 	closed    []closedRoute
 }
 
@@ -63,7 +62,7 @@ type queuedDatagrams struct {
 	segment    int
 }
 
-// A closedRoute is a socket or a connection that failed.
+// A closedRoute is a failed socket or connection.
 type closedRoute struct {
 	route ice.Route // of a socket, only Sock is set
 	err   error
@@ -71,16 +70,16 @@ type closedRoute struct {
 
 var inputs = sync.Pool{New: func() any { return new(input) }}
 
-// Limits of what waits for one peer, in bytes. A datagram counts with
-// datagramOverhead, much as the kernel counts one in a socket's buffer. Datagrams
-// beyond are lost, as they would be with that buffer full. Before a peer is
-// connected, the limit is a few flights of a handshake; then it is four reads of
-// 64 KiB, which is what a busy sender's segmentation offload gives.
+// Limits of the queued input of one transport, in bytes. A datagram counts with
+// datagramOverhead, like in the kernel's socket buffer. Datagrams beyond the limit are
+// lost, as if that buffer were full. Before a transport is connected, the limit is a
+// few flights of a handshake; then it is four reads of 64 KiB, each of which is a busy
+// sender's burst with segmentation offload.
 const (
 	maxConnecting    = 32 << 10
 	maxQueued        = 256 << 10
 	datagramOverhead = 256
-	maxClosed        = 64 // of closedRoute: a later Write reports what is lost here
+	maxClosed        = 64 // of closedRoute: a later Write reports the others
 )
 
 // addDatagrams copies datagrams. It reports whether they fit.
@@ -96,12 +95,12 @@ func (in *input) addDatagrams(now time.Time, r ice.Route, b []byte, segment, lim
 	return true
 }
 
-// costOf is what datagrams of segment bytes count for.
+// costOf is the cost of datagrams of segment bytes.
 func costOf(b []byte, segment int) int {
 	return len(b) + (len(b)+segment-1)/max(segment, 1)*datagramOverhead
 }
 
-// release gives an input that has been run back.
+// release returns an input that has been run to the pool.
 func (in *input) release() {
 	clear(in.datagrams)
 	clear(in.closed)
@@ -112,16 +111,15 @@ func (in *input) release() {
 // hostSocket is the Sock of the routes of a Host's UDP sockets, see hostNetwork.
 const hostSocket = 0
 
-// shared reports whether the goroutine that serves a socket serves other peers
+// shared reports whether the goroutine that serves a socket serves other transports,
 // too.
-func (p *peer) shared(sock int16) bool {
+func (p *peer) shared(sock ice.Sock) bool {
 	return sock == ice.SockMDNS || p.cfg.Host != nil && sock == hostSocket
 }
 
-// enter takes the peer's lock to give it input, and reports whether it did: if
-// not, post follows. A goroutine that is shared with other peers does not wait
-// for the lock. Input that is cheap, like STUN, need not wait for the handshake's
-// workers.
+// enter takes the lock to run input, and reports whether it did; if not, post follows.
+// A goroutine shared with other transports does not wait for the lock. Cheap input,
+// such as STUN, need not wait for the handshake workers.
 func (p *peer) enter(shared, cheap bool) bool {
 	q := &p.queue
 	direct := q.direct.Load()
@@ -136,7 +134,7 @@ func (p *peer) enter(shared, cheap bool) bool {
 	return p.mu.TryLock()
 }
 
-// post has put leave something in the queue.
+// post calls put to add to the queue.
 func (p *peer) post(put func(in *input)) {
 	q := &p.queue
 	q.mu.Lock()
@@ -150,18 +148,18 @@ func (p *peer) post(put func(in *input)) {
 	case !q.direct.Load() || q.workersOnly:
 		p.list()
 	case p.mu.TryLock():
-		p.mu.Unlock() // which runs what waits; else the holder's does
+		p.mu.Unlock() // it runs the queue, or the holder's Unlock does
 	}
 }
 
-// list has a worker run the peer.
+// list makes a worker run the transport.
 func (p *peer) list() {
 	if q := &p.queue; q.listed.CompareAndSwap(false, true) {
 		q.workers.add(p)
 	}
 }
 
-// postDatagrams leaves datagrams in the queue, if there is room.
+// postDatagrams queues datagrams, if there is room.
 func (p *peer) postDatagrams(now time.Time, r ice.Route, b []byte, segment int) {
 	limit := maxConnecting
 	if p.queue.direct.Load() {
@@ -175,7 +173,7 @@ func (p *peer) postDatagrams(now time.Time, r ice.Route, b []byte, segment int) 
 	})
 }
 
-// postClosed leaves the news of a socket or connection that failed in the queue.
+// postClosed queues the failure of a socket or connection.
 func (p *peer) postClosed(c closedRoute) {
 	p.post(func(in *input) {
 		known := slices.ContainsFunc(in.closed, func(o closedRoute) bool { return o.route == c.route })
@@ -185,8 +183,8 @@ func (p *peer) postClosed(c closedRoute) {
 	})
 }
 
-// runQueued runs what waits in the queue. The lock is held, from when the input
-// is taken until it has been run: so its order is kept.
+// runQueued runs the queued input. The lock is held from when the input is taken until
+// it has been run, which keeps its order.
 func (p *peer) runQueued() {
 	q := &p.queue
 	if !q.some.Load() {

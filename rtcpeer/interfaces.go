@@ -12,35 +12,36 @@ import (
 	"purertc/ice"
 )
 
-// interfaceWatch is the one watch over the machine's addresses of the
-// process. It is open while a peer has sockets, and has one goroutine, that
-// sleeps until the system tells of a change.
+// interfaceWatch is the process's watch over the machine's addresses. It is open while
+// a transport has sockets, and has one goroutine, which sleeps until the system
+// reports a change.
 var interfaceWatch addressWatch
 
-// An addressWatch tells those who asked of each change.
+// An addressWatch reports each change to its users.
 type addressWatch struct {
 	mu      sync.Mutex
-	source  changeSource // nil: nobody asks, or there is none
+	source  changeSource // nil: there are no users, or the system reports nothing
 	users   map[int]func(all []netip.Addr)
 	counter int
 }
 
-// A changeSource is how the system tells that an address has come or gone.
+// A changeSource waits for the system's reports that an address has come or gone.
 type changeSource interface {
-	// wait returns after a change, with the error of Close when that was
-	// called. What changed is not told: it is looked up.
+	// wait returns after a change, or with an error after Close. It does not say what
+	// has changed.
 	wait() error
 	Close() error
 }
 
-// add has changed called with all addresses of the machine after each change.
+// add makes the watch call changed with all addresses of the machine after each
+// change.
 func (w *addressWatch) add(changed func(all []netip.Addr)) (stop func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.users) == 0 {
 		w.users = map[int]func([]netip.Addr){}
-		// A system that cannot be watched leaves connections as they began;
-		// a restart of ICE finds their new addresses.
+		// If the system cannot be watched, connections keep their addresses; an ICE
+		// restart finds new ones.
 		if s, err := openChangeSource(); err == nil {
 			w.source = s
 			go w.run(s)
@@ -74,8 +75,8 @@ func (w *addressWatch) run(s changeSource) {
 	}
 }
 
-// snapshot is whom to tell. They are called without our lock: theirs are
-// held when they stop.
+// snapshot returns the users' functions. They are called without the watch's lock: the
+// transports' locks are held when they stop.
 func (w *addressWatch) snapshot(s changeSource) []func([]netip.Addr) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -89,11 +90,11 @@ func (w *addressWatch) snapshot(s changeSource) []func([]netip.Addr) {
 	return users
 }
 
-// A routeSocket is a socket that the kernel writes to when something changes.
+// A routeSocket is a socket that the kernel writes to when addresses or routes change.
 type routeSocket struct{ *os.File }
 
-// settle is how long the system has to be quiet: an interface that comes up
-// is told of by several messages within a moment. settleLimit bounds it.
+// settle is how long the system must be quiet: it reports an interface that comes up
+// by several messages. settleLimit bounds the wait.
 const (
 	settle      = 50 * time.Millisecond
 	settleLimit = time.Second
@@ -105,7 +106,8 @@ func (s routeSocket) wait() error {
 	if _, err := s.Read(b[:]); errors.Is(err, os.ErrClosed) {
 		return err
 	}
-	// Any other error is that messages were lost (ENOBUFS): that is a change.
+	// Any other error means that messages were lost (ENOBUFS), which counts as a
+	// change.
 	for limit := time.Now().Add(settleLimit); time.Now().Before(limit); {
 		s.SetReadDeadline(time.Now().Add(settle))
 		switch _, err := s.Read(b[:]); {
@@ -118,7 +120,7 @@ func (s routeSocket) wait() error {
 	return nil
 }
 
-// interfaceNames tells which interface each address is of.
+// interfaceNames returns the interface of each address.
 func interfaceNames() map[netip.Addr]string {
 	names := map[netip.Addr]string{}
 	eachAddress(func(name string, a netip.Addr) { names[a] = name })
@@ -131,7 +133,7 @@ func machineAddresses() (all []netip.Addr, err error) {
 	return all, err
 }
 
-// eachAddress calls f with each address and the interface that it is of.
+// eachAddress calls f with each address and the name of its interface.
 func eachAddress(f func(name string, a netip.Addr)) error {
 	interfaces, err := net.Interfaces()
 	if err != nil {
@@ -143,7 +145,7 @@ func eachAddress(f func(name string, a netip.Addr)) error {
 		}
 		addrs, err := i.Addrs()
 		if err != nil {
-			continue // it has just gone
+			continue // the interface has just gone
 		}
 		for _, a := range addrs {
 			if p, err := netip.ParsePrefix(a.String()); err == nil {
@@ -158,9 +160,9 @@ func eachAddress(f func(name string, a netip.Addr)) error {
 	return nil
 }
 
-// routedAddresses returns the addresses that datagrams to the Internet leave from,
-// at most one a family. A UDP socket that is connected has one by the routing
-// table; nothing is sent. The remote addresses are those of a root name server.
+// routedAddresses returns the source addresses of the default routes, at most one a
+// family. The kernel assigns one to a connected UDP socket by the routing table;
+// nothing is sent. The remote addresses are those of a root name server.
 func routedAddresses() (addrs []netip.Addr) {
 	for _, remote := range []string{"198.41.0.4:53", "[2001:503:ba3e::2:30]:53"} {
 		conn, err := net.Dial("udp", remote)
@@ -173,7 +175,8 @@ func routedAddresses() (addrs []netip.Addr) {
 	return addrs
 }
 
-// addressChoice is the configuration's. What it leaves out is in Report.
+// addressChoice is the configured choice. Report names the addresses that it leaves
+// out.
 func (p *peer) addressChoice() addressChoice {
 	c := p.cfg.addressChoice()
 	c.left = func(a netip.Addr, reason error) {
@@ -185,22 +188,22 @@ func (p *peer) addressChoice() addressChoice {
 	return c
 }
 
-// dropLocal has Report name an address that is no candidate.
+// dropLocal adds an address to Report that is no candidate.
 func (p *peer) dropLocal(a netip.Addr, reason error) {
 	p.log.Info("no candidate from address", "address", a, "error", reason)
 	p.core.agent.Drop(ice.Dropped{Candidate: a.String(), Local: true, Reason: reason})
 }
 
-// An address that could not be bound, as an IPv6 address that is still tentative,
-// is tried again: duplicate address detection takes a second and a random delay of
-// up to another one (RFC 4862 §5.4.2). Not every system tells of its end.
+// An address that could not be bound is tried again. An IPv6 address may be tentative:
+// duplicate address detection takes a second and a random delay of up to another one
+// (RFC 4862 §5.4.2), and not every system reports its end.
 const (
 	addressRetry   = 250 * time.Millisecond
 	addressRetries = 12
 )
 
-// retryAddress tries an address again in a while. Gathering is not complete while
-// there is no other.
+// retryAddress tries an address again later. Gathering is not complete while it is the
+// only one.
 func (p *peer) retryAddress(a netip.Addr, attempt int) {
 	if attempt == 1 {
 		p.gatherer.tentative++
@@ -224,17 +227,16 @@ func (p *peer) retryAddress(a netip.Addr, attempt int) {
 	})
 }
 
-// endOfLocal tells the agent that all its addresses and servers are known, if they
-// are.
+// endOfLocal tells the agent that all addresses and servers are known, if they are.
 func (p *peer) endOfLocal(now time.Time) {
 	if g := &p.gatherer; len(g.underway) == 0 && (g.tentative == 0 || len(g.locals) > 0) {
 		p.core.agent.EndOfLocal(now)
 	}
 }
 
-// addressesChanged takes the addresses that the machine has now. Those that
-// have come get sockets and candidates, those that are gone lose them; which
-// pair is used then is the agent's business.
+// addressesChanged takes all addresses of the machine after a change. New ones get
+// sockets and candidates, and those that are gone lose them. The agent decides which
+// pair carries data.
 func (p *peer) addressesChanged(all []netip.Addr) {
 	if !p.enter(true, true) {
 		p.post(func(in *input) { in.addresses = all })
@@ -248,14 +250,14 @@ func (p *peer) addressesChanged(all []netip.Addr) {
 	}
 }
 
-// newAddresses takes what addressesChanged gives. The lock is held; run follows.
+// newAddresses does the work of addressesChanged. The lock is held; run follows.
 func (p *peer) newAddresses(now time.Time, all []netip.Addr) {
 	if p.ports == nil {
 		return
 	}
 	g := &p.gatherer
-	// One that is still there stays, even if it would not be chosen beside
-	// what has come: a connection may be using it.
+	// An address that still exists stays, even if the choice would leave it out now:
+	// the connection may use it.
 	for _, l := range slices.Clone(g.locals) {
 		if !slices.Contains(all, l.addr.Addr()) {
 			p.removeLocal(now, l)
@@ -274,8 +276,8 @@ func (p *peer) newAddresses(now time.Time, all []netip.Addr) {
 	}
 }
 
-// roomForAddress reports whether one more address may be used. One that would not
-// be chosen any more, and carries no data, makes room.
+// roomForAddress reports whether one more address may be used. An address that the
+// choice leaves out now, and that carries no data, makes room.
 func (p *peer) roomForAddress(now time.Time, chosen []netip.Addr) bool {
 	if p.addresses() < maxLocalAddresses {
 		return true
@@ -295,8 +297,7 @@ func (p *peer) roomForAddress(now time.Time, chosen []netip.Addr) bool {
 	return false
 }
 
-// addresses counts the addresses in use, each of which may have several
-// sockets.
+// addresses counts the addresses in use, each of which may have several sockets.
 func (p *peer) addresses() int {
 	seen := map[netip.Addr]bool{}
 	for _, l := range p.gatherer.locals {
@@ -305,7 +306,7 @@ func (p *peer) addresses() int {
 	return len(seen)
 }
 
-// addLocal takes up an address that has appeared.
+// addLocal adds an address that has come.
 func (p *peer) addLocal(now time.Time, a netip.Addr) bool {
 	g := &p.gatherer
 	sock := p.freeSock()
@@ -336,7 +337,7 @@ func (p *peer) addLocal(now time.Time, a netip.Addr) bool {
 	return true
 }
 
-// removeLocal gives up an address that has disappeared.
+// removeLocal removes an address that has gone.
 func (p *peer) removeLocal(now time.Time, l local) {
 	g := &p.gatherer
 	p.log.Info("address disappeared", "address", l.addr)

@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// openChangeSource opens a routing socket, which hears of links and addresses
-// and of routes (route(4)).
+// openChangeSource opens a routing socket, which reports changes of links, addresses
+// and routes (route(4)).
 func openChangeSource() (changeSource, error) {
 	fd, err := syscall.Socket(syscall.AF_ROUTE, syscall.SOCK_RAW, syscall.AF_UNSPEC)
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// openChangeSource opens a route socket that hears of links and addresses
+// openChangeSource opens a route socket that reports changes of links and addresses
 // (rtnetlink(7)).
 func openChangeSource() (changeSource, error) {
 	fd, err := syscall.Socket(syscall.AF_NETLINK, syscall.SOCK_RAW|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, syscall.NETLINK_ROUTE)

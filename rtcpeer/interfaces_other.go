@@ -10,13 +10,12 @@ import (
 	"time"
 )
 
-// pollInterval is how often the addresses are listed where the standard
-// library has no way to be told: Windows tells changes to callbacks of
-// iphlpapi only. It is less than a lost connection takes to be noticed
-// otherwise.
+// pollInterval is how often the addresses are listed where the standard library cannot
+// wait for changes: Windows reports them only by callbacks of iphlpapi. It is shorter
+// than the time after which a lost connection would be noticed.
 const pollInterval = 3 * time.Second
 
-// A poller lists the addresses time and again.
+// A poller lists the addresses at intervals.
 type poller struct {
 	last   []netip.Addr
 	closed chan struct{}

@@ -2,42 +2,50 @@ package rtcpeer
 
 import "testing"
 
-// Signals are set when the lock is free, each once, and none is lost.
+// A countingWaker counts wake-ups.
+type countingWaker struct {
+	receivers, senders int
+}
+
+func (w *countingWaker) WakeReceivers() { w.receivers++ }
+func (w *countingWaker) WakeSenders()   { w.senders++ }
+
+// Unlock runs each wake-up once. Where there are too many to be kept, wake runs
+// them itself.
 func TestPeerMutexWakes(t *testing.T) {
 	var m peerMutex
-	signals := make([]signal, 3*len(m.later))
-	for i := range signals {
-		<-signals[i].channel()
-	}
+	wakers := make([]countingWaker, 3*len(m.wakeups))
 	m.Lock()
-	for i := range signals {
-		m.wake(&signals[i])
-		m.wake(&signals[i])
+	for i := range wakers {
+		m.wake(wakeup{waker: &wakers[i], receivers: true})
+		m.wake(wakeup{waker: &wakers[i], receivers: true})
+		m.wake(wakeup{waker: &wakers[i], senders: i%2 == 0})
 	}
-	if len(signals[0].channel()) != 0 {
+	m.wake(wakeup{receivers: true}) // a channel without a DataChannel
+	if wakers[0].receivers != 0 {
 		t.Error("woken under the lock")
 	}
 	m.Unlock()
-	for i := range signals {
-		if len(signals[i].channel()) != 1 {
-			t.Errorf("signal %d was not set", i)
+	for i, w := range wakers {
+		if w.receivers == 0 || i < len(m.wakeups) && w.receivers > 1 || (w.senders > 0) != (i%2 == 0) {
+			t.Errorf("waker %d: %d and %d calls", i, w.receivers, w.senders)
 		}
 	}
-	<-signals[0].channel()
+	before := wakers[0]
 	m.Lock()
 	//lint:ignore SA2001 Unlock is what is tested
 	m.Unlock()
-	if len(signals[0].channel()) != 0 {
-		t.Error("set again")
+	if wakers[0] != before {
+		t.Error("woken again")
 	}
 }
 
-// Who is notified finds the lock free, and is told once of all that there is.
+// notify is called once for all events, with the lock free.
 func TestPeerMutexNotifies(t *testing.T) {
 	var m peerMutex
-	told := 0
+	calls := 0
 	m.notify = func() {
-		told++
+		calls++
 		if !m.mu.TryLock() {
 			t.Fatal("notified under the lock")
 		}
@@ -45,16 +53,16 @@ func TestPeerMutexNotifies(t *testing.T) {
 	}
 	for want := range 2 {
 		m.Lock()
-		m.told = want > 0
+		m.notified = want > 0
 		m.Unlock()
-		if told != want {
-			t.Errorf("notified %d times, want %d", told, want)
+		if calls != want {
+			t.Errorf("notified %d times, want %d", calls, want)
 		}
 	}
 	m.Lock()
 	//lint:ignore SA2001 Unlock is what is tested
 	m.Unlock()
-	if told != 1 {
+	if calls != 1 {
 		t.Error("notified again")
 	}
 }

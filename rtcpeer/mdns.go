@@ -8,19 +8,19 @@ import (
 	"sync"
 
 	"purertc/ice"
-	"purertc/ice/udpmux"
+	"purertc/rtcpeer/internal/udpmux"
 )
 
-// processMDNS is the one pair of multicast DNS sockets of the process, open
-// while a peer asks for a name: the port is the machine's, and every socket
-// on it hears every answer.
+// processMDNS is the process's pair of multicast DNS sockets, open while a transport
+// uses it. The port is shared by all programs of the machine, and every socket on it
+// receives every packet.
 var processMDNS struct {
 	mu    sync.Mutex
 	mdns  *udpmux.MDNS
 	users int
 }
 
-// A mdnsUser is a peer's use of the sockets.
+// An mdnsUser is a transport's use of the sockets.
 type mdnsUser struct{ port *udpmux.MDNSPort }
 
 func acquireMDNS(h udpmux.Handler) (*mdnsUser, error) {
@@ -44,21 +44,21 @@ func (u *mdnsUser) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.users--; s.users == 0 {
-		// Close waits for the readers, which may wait for our peer's lock.
+		// Close waits for the readers, which may wait for this transport's lock.
 		go s.mdns.Close()
 		s.mdns = nil
 	}
 }
 
-// writeMDNS sends a query for one of the far end's names, or an answer about
-// ours (RFC 6762).
+// writeMDNS sends a query for a remote name, or an answer about a local one (RFC
+// 6762).
 func (p *peer) writeMDNS(r ice.Route, b []byte) {
 	if p.useMDNS(); p.mdns != nil {
 		p.mdns.port.Write(r, b)
 	}
 }
 
-// useMDNS opens the sockets, if they are not.
+// useMDNS opens the sockets, unless they are open.
 func (p *peer) useMDNS() {
 	if p.closed || !p.multicast || p.mdns != nil {
 		return
@@ -71,8 +71,7 @@ func (p *peer) useMDNS() {
 	p.mdns = u
 }
 
-// nameOf is the name that stands for a local address of this peer's: a random
-// UUID (RFC 9562 §5.4).
+// nameOf returns the name that hides a local address: a random UUID (RFC 9562 §5.4).
 func (p *peer) nameOf(a netip.Addr) string {
 	g := &p.gatherer
 	if g.names == nil {
@@ -81,7 +80,7 @@ func (p *peer) nameOf(a netip.Addr) string {
 	if g.names[a] == "" {
 		var u [16]byte
 		if _, err := io.ReadFull(p.random, u[:]); err != nil {
-			rand.Read(u[:]) // which cannot fail
+			rand.Read(u[:]) // never fails
 		}
 		u[6], u[8] = u[6]&0x0f|0x40, u[8]&0x3f|0x80
 		g.names[a] = fmt.Sprintf("%x-%x-%x-%x-%x.local", u[:4], u[4:6], u[6:8], u[8:10], u[10:])
@@ -89,7 +88,7 @@ func (p *peer) nameOf(a netip.Addr) string {
 	return g.names[a]
 }
 
-// releaseMDNS gives the sockets back, when no name is of interest any more.
+// releaseMDNS closes the sockets, once names are not needed any more.
 func (p *peer) releaseMDNS() {
 	if p.mdns != nil {
 		p.mdns.release()

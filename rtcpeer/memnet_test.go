@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"purertc/ice"
-	"purertc/ice/udpmux"
+	"purertc/rtcpeer/internal/udpmux"
 )
 
 // A memNet is a network in memory with goroutines of its own, for tests in a
@@ -237,9 +237,9 @@ func (p *memPair) close() {
 // fixedAddresses is for networks whose addresses do not change.
 type fixedAddresses struct{}
 
-func (fixedAddresses) watch(func([]netip.Addr)) (stop func()) { return func() {} }
-func (fixedAddresses) dial(handler, int16, netip.Addr) port   { return nil }
-func (fixedAddresses) appeared(handler, int16, netip.Addr) (port, []local, error) {
+func (fixedAddresses) watch(func([]netip.Addr)) (stop func())  { return func() {} }
+func (fixedAddresses) dial(handler, ice.Sock, netip.Addr) port { return nil }
+func (fixedAddresses) appeared(handler, ice.Sock, netip.Addr) (port, []local, error) {
 	panic("no address has appeared")
 }
 func (fixedAddresses) vanished(port) bool { panic("no address has vanished") }

@@ -261,9 +261,7 @@ func TestRealRestarts(t *testing.T) {
 			restarts /= 10
 		}
 		agreed := func(c *Conn) string { // the ufrag of the descriptions that were
-			c.mu.Lock()
-			p := c.peer()
-			c.mu.Unlock()
+			p := c.ext.(*stack).peer
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			return p.neg.local.ufrag

@@ -295,16 +295,15 @@ func (n *negotiation) restarts(remote *description) bool {
 	return !a.Rejected && (a.Ufrag != b.Ufrag || a.Pwd != b.Pwd)
 }
 
-// transportStopped reports whether a remote description rejects the section
-// whose transport the connection uses, and goes on with another one. Chromium
-// and Firefox then replace ICE, DTLS and SCTP, without a word in the description.
-func (n *negotiation) transportStopped(remote *description) bool {
-	if n.currentRemote == nil || n.currentRemote.data().Rejected || remote.data().Rejected {
+// tagChanged reports whether a remote offer tags the bundle by another section than
+// the connection's transport belongs to. See replacement.go for what becomes of the
+// transport then.
+func (n *negotiation) tagChanged(offer *description) bool {
+	if n.currentRemote == nil {
 		return false
 	}
-	i := n.currentRemote.data().Transport
-	media := remote.session().Media
-	return i != remote.data().Transport && i < len(media) && media[i].Port == 0
+	before, now := n.currentRemote.data(), offer.data()
+	return !before.Rejected && !now.Rejected && before.TransportMid != now.TransportMid
 }
 
 // checkLocal finds the created description that the program wants to apply.

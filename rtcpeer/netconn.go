@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// NetConn returns the channel as a stream of bytes. The channel must be
-// reliable and ordered: else ErrInvalidState. A Write is one or more packets,
-// empty packets are skipped in reading, Close closes the channel.
+// NetConn returns the channel as a stream of bytes. If the channel is not reliable and
+// ordered, the error is ErrInvalidState. A Write is one or more packets, empty packets
+// are skipped by Read, Close closes the channel.
 func (d *DataChannel) NetConn() (net.Conn, error) {
 	if err := d.check(); err != nil {
 		return nil, err
@@ -29,23 +29,23 @@ type netConn struct {
 	read, write *deadline
 
 	readMu sync.Mutex
-	packet []byte // read last
-	rest   []byte // of it, not read yet
+	packet []byte // the last one read
+	rest   []byte // of packet, not read yet
 
-	writeMu sync.Mutex // so that the packets of one Write follow each other
+	writeMu sync.Mutex // keeps the packets of one Write together
 
 	closed atomic.Bool
 }
 
-// writeSize is the longest packet that a Write is cut into: every peer takes
-// 64 KiB (RFC 8841 §6.1), and no other channel waits behind it for long.
+// writeSize is the longest packet of a Write: every peer accepts 64 KiB (RFC 8841
+// §6.1), and other channels do not wait behind it for long.
 const writeSize = 65536
 
 func (n *netConn) Read(p []byte) (int, error) {
 	n.readMu.Lock()
 	defer n.readMu.Unlock()
 	ctx := n.read.context()
-	if ctx.Err() != nil { // also where something is there to be read
+	if ctx.Err() != nil { // even if there is data
 		return 0, n.wrap("read", ctx.Err())
 	}
 	for len(n.rest) == 0 {
@@ -71,13 +71,13 @@ func (n *netConn) Write(p []byte) (written int, err error) {
 	defer n.writeMu.Unlock()
 	ctx := n.write.context()
 	for len(p) > 0 {
-		if ctx.Err() != nil { // also where there is room
+		if ctx.Err() != nil { // even if there is room
 			return written, n.wrap("write", ctx.Err())
 		}
 		k := min(len(p), writeSize, max(1, n.d.MaxPacketSize()))
 		err := n.d.Send(ctx, p[:k], false)
 		if errors.Is(err, ErrMessageTooLarge) && k > max(1, n.d.MaxPacketSize()) {
-			continue // it was not known before the channel opened
+			continue // the limit was not known before the channel opened
 		}
 		if err != nil {
 			return written, n.wrap("write", err)
@@ -87,32 +87,31 @@ func (n *netConn) Write(p []byte) (written int, err error) {
 	return written, nil
 }
 
-// wrap gives errors the form that users of net.Conn expect: a deadline is
-// os.ErrDeadlineExceeded and a net.Error with Timeout, io.EOF stays alone.
+// wrap returns the errors that users of net.Conn expect: a deadline is
+// os.ErrDeadlineExceeded and a net.Error with Timeout, io.EOF is not wrapped.
 func (n *netConn) wrap(op string, err error) error {
 	switch {
 	case n.closed.Load():
 		err = net.ErrClosed
-	case errors.Is(err, context.Canceled): // the deadline's context
+	case errors.Is(err, context.Canceled): // the deadline's
 		err = os.ErrDeadlineExceeded
 	case op == "read" && !errors.Is(err, ErrClosed):
 		return err
 	case errors.Is(err, ErrClosed):
-		err = fmt.Errorf("%w: %w", net.ErrClosed, err) // Join would break the line
+		err = fmt.Errorf("%w: %w", net.ErrClosed, err) // Join would add a line break
 	}
 	return &net.OpError{Op: op, Net: "webrtc", Source: n.LocalAddr(), Addr: n.RemoteAddr(), Err: err}
 }
 
-// Close closes the channel, and throws away what the far end has under way:
-// nobody can read it any more, and it would hold the receive window shut for
-// the other channels.
+// Close closes the channel, and drops packets that still arrive: nobody can read them,
+// and they would take part of the receive window for the other channels.
 func (n *netConn) Close() error {
 	n.closed.Store(true)
 	n.read.close()
 	n.write.close()
 	err := n.d.Close()
-	if own := n.d.ch.own; own != nil {
-		own.discard()
+	if x, ok := n.d.ch.ext.(DiscardingChannel); ok {
+		x.Discard()
 	}
 	return err
 }
@@ -135,8 +134,8 @@ type channelAddr struct{ label string }
 func (channelAddr) Network() string  { return "webrtc" }
 func (a channelAddr) String() string { return a.label }
 
-// A deadline is a context that ends at a time which can be moved, also while
-// a call waits on it.
+// A deadline is a context that ends at a time which can be changed, also while a call
+// waits.
 type deadline struct {
 	mu     sync.Mutex
 	timer  *time.Timer
@@ -170,7 +169,7 @@ func (d *deadline) set(t time.Time) {
 	fired := d.timer != nil && !d.timer.Stop()
 	d.timer = nil
 	if fired || d.ctx.Err() != nil {
-		d.renew() // an earlier deadline has passed: later calls may go on
+		d.renew() // an earlier deadline has passed: later calls may succeed
 	}
 	if t.IsZero() {
 		return
@@ -182,7 +181,7 @@ func (d *deadline) set(t time.Time) {
 	}
 }
 
-// close ends waiting calls, and those to come.
+// close ends calls that wait, and later ones.
 func (d *deadline) close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -9,48 +9,48 @@ import (
 	"net/netip"
 	"slices"
 	"syscall"
+	"time"
 
 	"purertc/ice"
-	"purertc/ice/tcpmux"
-	"purertc/ice/udpmux"
+	"purertc/rtcpeer/internal/tcpmux"
+	"purertc/rtcpeer/internal/udpmux"
 )
 
-// A network is where a peer's sockets come from: the machine's, those of a
-// Host, or a test's in memory.
+// A network opens a transport's sockets: on the machine, on a Host, or in a test's
+// memory.
 type network interface {
-	// open opens sockets for a peer at the addresses that choice leaves, whose
-	// routes carry their index in ports as Sock, and tells what they serve.
+	// open opens sockets for a transport at the chosen addresses, and returns the
+	// addresses that they serve. Their routes have the index in ports as Sock.
 	open(h handler, choice addressChoice) (ports []port, locals []local, err error)
-	// watch has changed called, until stop is, with all the machine's
-	// addresses when they have changed. stop does not wait for calls.
+	// watch calls changed, until stop is called, with all the machine's addresses when
+	// they have changed. stop does not wait for calls.
 	watch(changed func(all []netip.Addr)) (stop func())
-	// appeared opens what an address that has appeared needs: a socket, whose
-	// routes carry sock; or nothing, and a nil port, where one that is open
-	// serves it.
-	appeared(h handler, sock int16, addr netip.Addr) (port, []local, error)
-	// dial is the way to the far end's TCP candidates from an address, whose
-	// routes carry sock; nil where there is none.
-	dial(h handler, sock int16, addr netip.Addr) port
-	// vanished closes the port of an address that has gone, unless it serves
-	// others too.
+	// appeared opens a socket for an address that has appeared, with sock in its
+	// routes. The port is nil if an open socket serves the address.
+	appeared(h handler, sock ice.Sock, addr netip.Addr) (port, []local, error)
+	// dial returns a port for connections from an address to remote TCP candidates,
+	// with sock in its routes; nil if there are none.
+	dial(h handler, sock ice.Sock, addr netip.Addr) port
+	// vanished closes the port of an address that has gone, unless it serves other
+	// addresses.
 	vanished(q port) (closed bool)
 }
 
-// A handler is a peer as its sockets see it.
+// A handler is a transport as its sockets see it.
 type handler interface {
 	udpmux.Handler
-	// RouteClosed tells that a TCP connection could not be made or is closed.
+	// RouteClosed says that a TCP connection could not be opened, or is closed.
 	RouteClosed(r ice.Route, err error)
 }
 
-// A local is an address that a peer can be reached at.
+// A local is a local address for a host candidate.
 type local struct {
-	sock int16
+	sock ice.Sock
 	addr netip.AddrPort
 	tcp  ice.TCPType
 }
 
-// A port is a peer's way to a socket; *udpmux.Port is one.
+// A port is a transport's attachment to a socket, such as *udpmux.Port.
 type port interface {
 	AddUfrag(ufrag string) error
 	RemoveUfrag(ufrag string)
@@ -61,16 +61,17 @@ type port interface {
 }
 
 // maxLocalAddresses bounds the addresses of one connection, each of which has a
-// socket: machines with virtual interfaces by the hundred exist.
+// socket: some machines have hundreds of virtual interfaces.
 const maxLocalAddresses = 16
 
-// privateNetwork opens sockets of the peer's own, one for each address, as
-// browsers do.
+// privateNetwork opens sockets of the transport's own, one for each address, like
+// browsers.
 type privateNetwork struct {
 	logger *slog.Logger
 	only   []netip.Addr // Config.LocalAddresses
 	first  uint16       // Config.MinPort and MaxPort; 0: any
 	last   uint16
+	busy   time.Duration // Config.BusyPoll
 }
 
 func (n privateNetwork) open(h handler, choice addressChoice) (ports []port, locals []local, err error) {
@@ -81,7 +82,7 @@ func (n privateNetwork) open(h handler, choice addressChoice) (ports []port, loc
 		}
 	}
 	for _, addr := range addrs {
-		p, l, lerr := n.appeared(h, int16(len(ports)), addr)
+		p, l, lerr := n.appeared(h, ice.Sock(len(ports)), addr)
 		if lerr != nil {
 			choice.leave(addr, lerr)
 			if len(n.only) > 0 || !notAvailable(lerr) {
@@ -92,14 +93,14 @@ func (n privateNetwork) open(h handler, choice addressChoice) (ports []port, loc
 		ports, locals = append(ports, p), append(locals, l...)
 	}
 	if len(ports) > 0 || err == nil {
-		// Other addresses may do where one has just gone. One that is still
-		// tentative (RFC 4862 §5.4) can be used a moment later.
+		// Other addresses may work where one has just gone. A tentative one (RFC 4862
+		// §5.4) can be used later.
 		return append([]port{}, ports...), locals, nil
 	}
 	return nil, nil, err
 }
 
-// watch is of network. Addresses that the program chose are its own business.
+// watch is of network. Addresses that the program chose are not watched.
 func (n privateNetwork) watch(changed func(all []netip.Addr)) (stop func()) {
 	if len(n.only) > 0 {
 		return func() {}
@@ -107,7 +108,7 @@ func (n privateNetwork) watch(changed func(all []netip.Addr)) (stop func()) {
 	return interfaceWatch.add(changed)
 }
 
-func (n privateNetwork) appeared(h handler, sock int16, addr netip.Addr) (port, []local, error) {
+func (n privateNetwork) appeared(h handler, sock ice.Sock, addr netip.Addr) (port, []local, error) {
 	s, err := n.listen(addr)
 	if err != nil {
 		return nil, nil, err
@@ -120,19 +121,19 @@ func (n privateNetwork) appeared(h handler, sock int16, addr netip.Addr) (port, 
 	return privatePort{p, s}, []local{{sock: sock, addr: netip.AddrPortFrom(addr, s.LocalAddr().Port())}}, nil
 }
 
-// notAvailable reports whether an address could not be bound because it is not the
-// machine's, or not yet.
+// notAvailable reports whether an address could not be bound because the machine does
+// not have it, or not yet.
 func notAvailable(err error) bool {
 	return errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, wsaAddressNotAvailable)
 }
 
 const wsaAddressNotAvailable = syscall.Errno(10049) // Windows' EADDRNOTAVAIL
 
-// wsaAddressInUse is what Windows says for EADDRINUSE.
+// wsaAddressInUse is Windows' EADDRINUSE.
 const wsaAddressInUse = syscall.Errno(10048)
 
-// listen opens a socket on a port of the range, beginning with a random one:
-// peers that follow each other should not meet what was meant for the last.
+// listen opens a socket on a port of the range, beginning with a random one, so that a
+// connection does not get datagrams meant for the previous one.
 func (n privateNetwork) listen(addr netip.Addr) (s *udpmux.Socket, err error) {
 	ports := 1
 	if n.first != 0 {
@@ -144,7 +145,7 @@ func (n privateNetwork) listen(addr netip.Addr) (s *udpmux.Socket, err error) {
 		if port != 0 {
 			port += uint16((start + i) % ports)
 		}
-		s, err = udpmux.Listen(udpmux.Config{Addr: netip.AddrPortFrom(addr, port), Logger: n.logger})
+		s, err = udpmux.Listen(udpmux.Config{Addr: netip.AddrPortFrom(addr, port), BusyPoll: n.busy, Logger: n.logger})
 		if err == nil || !errors.Is(err, syscall.EADDRINUSE) && !errors.Is(err, wsaAddressInUse) {
 			return s, err
 		}
@@ -152,7 +153,7 @@ func (n privateNetwork) listen(addr netip.Addr) (s *udpmux.Socket, err error) {
 	return nil, fmt.Errorf("rtcpeer: no port of %d to %d is free at %v: %w", n.first, n.last, addr, err)
 }
 
-func (n privateNetwork) dial(h handler, sock int16, addr netip.Addr) port {
+func (n privateNetwork) dial(h handler, sock ice.Sock, addr netip.Addr) port {
 	return tcpmux.NewDialer(h, sock, addr)
 }
 
@@ -161,7 +162,7 @@ func (n privateNetwork) vanished(q port) bool {
 	return true
 }
 
-// privatePort closes its socket with itself.
+// A privatePort closes its socket with itself.
 type privatePort struct {
 	*udpmux.Port
 	socket *udpmux.Socket
@@ -172,14 +173,14 @@ func (p privatePort) Close() {
 	p.socket.Close()
 }
 
-// An addressChoice says which of the machine's addresses become candidates.
+// An addressChoice chooses the addresses of the machine that become candidates.
 type addressChoice struct {
 	loopback  bool
 	family    IPFamily
 	wanted    func(name string) bool // interfaces; nil: all
 	addresses func() map[netip.Addr]string
-	routed    func() []netip.Addr              // the addresses that the default routes leave from; nil: not known
-	left      func(a netip.Addr, reason error) // is told of addresses that are left out; nil: nobody is
+	routed    func() []netip.Addr              // the source addresses of the default routes; nil: not known
+	left      func(a netip.Addr, reason error) // is called with each address that is left out; may be nil
 }
 
 func (cfg *Config) addressChoice() addressChoice {
@@ -189,15 +190,15 @@ func (cfg *Config) addressChoice() addressChoice {
 	}
 }
 
-// leave notes an address that does not become a candidate.
+// leave reports an address that is left out.
 func (c addressChoice) leave(a netip.Addr, reason error) {
 	if c.left != nil {
 		c.left(a, reason)
 	}
 }
 
-// ofMachine lists the machine's addresses. Loopback ones are in it where
-// asked for, or where there is no other.
+// ofMachine lists the machine's addresses. Loopback addresses are included if the
+// configuration says so, or if there are no others.
 func (c addressChoice) ofMachine() ([]netip.Addr, error) {
 	all, err := machineAddresses()
 	if err != nil {
@@ -208,8 +209,8 @@ func (c addressChoice) ofMachine() ([]netip.Addr, error) {
 
 var errTooManyAddresses = errors.New("rtcpeer: the machine has more addresses than a connection uses, and others are more useful")
 
-// from leaves out the addresses that are not to be candidates. The most useful
-// ones come first, at most maxLocalAddresses.
+// from chooses among all addresses. The most useful ones come first, at most
+// maxLocalAddresses.
 func (c addressChoice) from(all []netip.Addr) []netip.Addr {
 	names := map[netip.Addr]string{}
 	if c.addresses != nil && (c.wanted != nil || len(all) > 1) {
@@ -234,9 +235,9 @@ func (c addressChoice) from(all []netip.Addr) []netip.Addr {
 	return chosen
 }
 
-// rank sorts addresses by their use: those that the default routes leave from,
-// others of the same interfaces, those of other interfaces, link-local ones. Each
-// interface has its first address before any has its second.
+// rank sorts addresses by their use: source addresses of the default routes, others of
+// the same interfaces, those of other interfaces, link-local ones. The first address
+// of every interface precedes all second ones.
 func (c addressChoice) rank(addrs []netip.Addr, names map[netip.Addr]string) []netip.Addr {
 	if len(addrs) < 2 {
 		return addrs
@@ -285,7 +286,7 @@ func (c addressChoice) rank(addrs []netip.Addr, names map[netip.Addr]string) []n
 	return out
 }
 
-// usableAddresses leaves out the addresses that candidates are not usually made of.
+// usableAddresses leaves out addresses that are not usually candidates.
 func usableAddresses(all []netip.Addr, loopback bool) []netip.Addr {
 	other, global6 := false, false
 	for _, a := range all {
@@ -298,8 +299,8 @@ func usableAddresses(all []netip.Addr, loopback bool) []netip.Addr {
 		case a.IsUnspecified(), a.IsMulticast():
 		case a.IsLoopback() && other && !loopback:
 		case a.Is6() && a.IsLinkLocalUnicast() && global6:
-			// RFC 8445 §5.1.1.1 leaves link-local addresses to hosts that
-			// have nothing better; browsers never list them.
+			// RFC 8445 §5.1.1.1 has link-local addresses only for hosts without
+			// better ones; browsers never signal them.
 		default:
 			out = append(out, a)
 		}

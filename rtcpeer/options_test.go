@@ -221,7 +221,7 @@ func TestBothICELite(t *testing.T) {
 			b.Poll()
 			return a.ConnectionState() == StateFailed
 		})
-		if r := a.Report(); !errors.Is(r.Err, ice.ErrBothLite) || !strings.Contains(r.String(), "both ends are ICE lite") {
+		if r := a.Report(); !errors.Is(r.Err, ice.ErrBothLite) || !strings.Contains(r.String(), "both agents are ICE-lite") {
 			t.Errorf("%v", r)
 		}
 		a.Close()

@@ -14,7 +14,7 @@ import (
 
 	"purertc/dtls"
 	"purertc/ice"
-	"purertc/ice/udpmux"
+	"purertc/rtcpeer/internal/udpmux"
 )
 
 // A peer is one connection of the built-in stack: the core, and what it lacks
@@ -53,10 +53,9 @@ type peer struct {
 	neg      negotiation
 	events   eventQueue
 	channels channelList
-	queue    inputQueue             // has a lock of its own
-	leader   atomic.Pointer[leader] // the socket of the selected pair; not guarded
-	ended    signal                 // set with over
-	cause    error                  // of closed, or of failed
+	queue    inputQueue // has a lock of its own
+	ended    signal     // set with over
+	cause    error      // of closed, or of failed
 
 	state     ConnectionState // the true one
 	gatherer  gatherer
@@ -88,7 +87,7 @@ func newPeer(cfg Config, random io.Reader, notify func()) (*peer, error) {
 		Ufrag: neg.local.ufrag, Pwd: neg.local.pwd, Rand: random,
 	})
 	p := &peer{
-		cfg: cfg, log: log, network: privateNetwork{log, cfg.LocalAddresses, cfg.MinPort, cfg.MaxPort}, random: random, now: time.Now, timed: true, multicast: true,
+		cfg: cfg, log: log, network: privateNetwork{log, cfg.LocalAddresses, cfg.MinPort, cfg.MaxPort, cfg.BusyPoll}, random: random, now: time.Now, timed: true, multicast: true,
 		core: newCore(&cfg, agent, random), neg: neg,
 		mu: peerMutex{notify: notify},
 	}
@@ -108,10 +107,10 @@ type traffic struct {
 	changes                      uint64 // of the selected pair
 }
 
-// emit queues an event for the program, which Unlock tells of.
+// emit queues an event for the program, and makes Unlock call notify.
 func (p *peer) emit(e Event) {
 	p.events.push(e)
-	p.mu.told = true
+	p.mu.notified = true
 }
 
 func (p *peer) nextEvent() (Event, bool) {
@@ -136,6 +135,9 @@ func (p *peer) run(now time.Time) {
 	p.core.setQuota(p.memory.quota())
 	p.core.process(now)
 	p.takeEvents(now)
+	if d := p.core.replacement.answer; d != nil {
+		p.emitAnswer(now, d)
+	}
 	p.flush(now)
 	p.core.rest()
 	p.takeLowered()
@@ -174,7 +176,7 @@ func (p *peer) take(now time.Time, r ice.Route, b []byte, segment int) {
 }
 
 // Writable is of udpmux.Handler.
-func (p *peer) Writable(sock int16) {
+func (p *peer) Writable(sock ice.Sock) {
 	if !p.enter(p.shared(sock), true) {
 		p.post(func(in *input) { in.writable = true })
 		return
@@ -187,7 +189,7 @@ func (p *peer) Writable(sock int16) {
 }
 
 // SocketClosed is of udpmux.Handler.
-func (p *peer) SocketClosed(sock int16, err error) {
+func (p *peer) SocketClosed(sock ice.Sock, err error) {
 	p.giveClosed(closedRoute{ice.Route{Sock: sock}, err})
 }
 
@@ -386,6 +388,9 @@ func (p *peer) takeEvents(now time.Time) {
 		}
 		p.handleSessionEvent(now, e)
 	}
+	if p.core.replacement.state == replacementDue {
+		p.beginReplacement(now)
+	}
 	p.updateState()
 	switch {
 	case !p.core.ended:
@@ -440,11 +445,11 @@ func (p *peer) handleICEEvent(now time.Time, e ice.Event) {
 		if e.Moved {
 			p.core.newPath(now)
 		}
+		p.core.doubt(now)
 		if p.core.yields && !p.core.begun {
 			p.core.beginAt = new(now.Add(glareDelay))
 		}
 		p.core.takeRTT()
-		p.setLeader(p.port(e.Route.Sock))
 	case ice.EventAlternate:
 		p.sentOn(e)
 	case ice.EventConnectionGone:
@@ -469,7 +474,7 @@ func (p *peer) claim(r ice.Route) {
 	}
 }
 
-func (p *peer) port(sock int16) port {
+func (p *peer) port(sock ice.Sock) port {
 	if sock < 0 || int(sock) >= len(p.ports) {
 		return nil
 	}
@@ -553,7 +558,7 @@ func (p *peer) close() {
 	p.flush(now)
 	p.shut(now, nil)
 	p.events.clear() // the program knows
-	p.mu.told = false
+	p.mu.notified = false
 }
 
 // shut frees everything; what was received stays readable.
@@ -704,7 +709,7 @@ func (p *peer) shutdown(ctx context.Context) error {
 		return err
 	}
 	now := p.now()
-	connected := p.core.dtls != nil && p.core.dtls.Established() && p.state != StateFailed
+	connected := (p.core.established() || p.core.replacement.state >= replacementDue) && p.state != StateFailed
 	p.leaving = true
 	p.core.assoc.Shutdown(now)
 	p.run(now)

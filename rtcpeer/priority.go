@@ -2,10 +2,10 @@ package rtcpeer
 
 import "fmt"
 
-// A Priority is how a channel's data is weighed against that of the
-// connection's other channels, when there is more to send than the path
-// takes: each step gets twice as much as the one below, and nobody nothing.
-// The names are the W3C's RTCPriorityType; the zero value is its default.
+// A Priority weighs a channel's data against that of the connection's other channels,
+// when there is more to send than the path carries: each step gets twice as much as
+// the one below, and every channel gets some. The names are those of the W3C's
+// RTCPriorityType; the zero value is its default.
 type Priority int
 
 const (
@@ -15,8 +15,8 @@ const (
 	PriorityHigh
 )
 
-// priorityWeights are the numbers of RFC 8831 §6.4, as the W3C's words stand
-// for them (WebRTC Priority §4.1).
+// priorityWeights are the numbers of RFC 8831 §6.4 for the W3C's words (WebRTC
+// Priority §4.1).
 var priorityWeights = [...]uint16{PriorityLow: 256, PriorityVeryLow: 128, PriorityMedium: 512, PriorityHigh: 1024}
 
 // String is the W3C's word.
@@ -34,8 +34,8 @@ func (p Priority) String() string {
 	return fmt.Sprintf("Priority(%d)", int(p))
 }
 
-// priorityOf is the priority of a channel that the far end opened with this
-// number: of those between two words, the lower one.
+// priorityOf returns the priority of a channel that the remote opened with this
+// number. Between two words, it is the lower one.
 func priorityOf(weight uint16) Priority {
 	switch {
 	case weight >= 1024:

@@ -15,42 +15,41 @@ import (
 	"purertc/dtls"
 	"purertc/dtls/dtlsnet"
 	"purertc/ice"
-	"purertc/ice/streammux"
-	"purertc/ice/udpmux"
+	"purertc/rtcpeer/internal/streammux"
+	"purertc/rtcpeer/internal/udpmux"
 )
 
-// dialTimeout bounds the making of a connection to a server, handshake
-// included.
+// dialTimeout bounds the set-up of a connection to a server, handshake included.
 const dialTimeout = 10 * time.Second
 
-// maxConnections bounds the connections to servers of one peer.
+// maxConnections bounds the connections of one transport to servers.
 const maxConnections = 16
 
-// errNoSTUN tells why a stuns: URL is of no use to data channels.
+// errNoSTUN says why a stuns: URL is of no use to data channels.
 var errNoSTUN = errors.New("STUN over TLS tells no address that UDP could use")
 
-// A connection is one that was opened for a TURN server, or a UDP socket
-// where the peer has none of its own.
+// A connection is a connection to a TURN server, or a UDP socket for the server if the
+// transport has none of its own.
 type connection struct {
 	task
 	server ice.Server
 	opened time.Time
 	lost   bool
-	retry  *time.Timer // of one that was lost
+	retry  *time.Timer // of a lost connection
 }
 
-// A connection that was lost is made again, after retryFirst and then ever
-// longer; one that lasted for retryMost counts as a success.
+// A lost connection is opened again after retryFirst, then at intervals that double up
+// to retryMost. One that lasted for retryMost counts as a success.
 const (
 	retryFirst = 500 * time.Millisecond
 	retryMost  = time.Minute
 )
 
-// maxAlternates is how often servers may send on to the next (RFC 8489 §10
-// would have loops found).
+// maxAlternates bounds how often servers may refer to the next one (RFC 8489 §10
+// requires loop detection).
 const maxAlternates = 4
 
-// transport is how the URL's server is reached.
+// over returns how the URL's server is reached.
 func (u *serverURL) over() ice.Transport {
 	switch {
 	case u.transport == "udp" && u.secure:
@@ -63,14 +62,14 @@ func (u *serverURL) over() ice.Transport {
 	return ice.OverTCP
 }
 
-// needsConnection tells whether a server is reached by other means than the
-// peer's UDP sockets. On a shared one an allocation would collide with other
-// peers': it belongs to the pair of the socket's address and the server's.
+// needsConnection reports whether a server is reached by other means than the
+// transport's UDP sockets. On a shared socket an allocation would collide with another
+// transport's: it belongs to the pair of the socket's address and the server's.
 func (p *peer) needsConnection(u serverURL) bool {
 	return u.turn && (u.over() != ice.OverUDP || p.cfg.Host != nil)
 }
 
-// reuseConnection asks a server again over the connection that there is.
+// reuseConnection asks a server again over its open connection.
 func (p *peer) reuseConnection(now time.Time, u serverURL, s ICEServer) bool {
 	for i := range p.gatherer.connections {
 		c := &p.gatherer.connections[i]
@@ -82,14 +81,14 @@ func (p *peer) reuseConnection(now time.Time, u serverURL, s ICEServer) bool {
 	return false
 }
 
-// A dialed is an open connection, or a socket's address where there is none.
+// A dialed is an open connection, or the server's address if there is no connection.
 type dialed struct {
 	conn   net.Conn
 	remote netip.AddrPort
 }
 
-// connect opens the connection of a server and asks it. It runs on a
-// goroutine of its own, without the peer's lock.
+// connect opens the connection of a server and asks the server. It runs on a goroutine
+// of its own, without the lock.
 func (p *peer) connect(ctx context.Context, round int, t task) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
@@ -118,7 +117,7 @@ func (p *peer) connect(ctx context.Context, round int, t task) {
 	p.asked(now, t)
 }
 
-// sentOn takes a server's word that another one is to be asked.
+// sentOn takes a server's referral to another one.
 func (p *peer) sentOn(e ice.Event) {
 	for i := range p.gatherer.connections {
 		c := &p.gatherer.connections[i]
@@ -142,7 +141,7 @@ func (p *peer) sentOn(e ice.Event) {
 
 var errAlternates = errors.New("it sends its clients from one server to the next")
 
-// again makes a connection that was lost anew, in a while.
+// again schedules opening a lost connection again.
 func (p *peer) again(t task) {
 	g := &p.gatherer
 	t.alternate, t.domain, t.hops = netip.AddrPort{}, "", 0
@@ -185,7 +184,7 @@ func (p *peer) dial(ctx context.Context, t task) (dialed, error) {
 	d := dialed{conn: conn, remote: addrPortOf(conn.RemoteAddr())}
 	switch u.over() {
 	case ice.OverUDP:
-		conn.Close() // it only told the address
+		conn.Close() // it was only needed for the address
 		d.conn = nil
 	case ice.OverTLS:
 		secured := tls.Client(conn, p.tlsConfig(t))
@@ -198,7 +197,7 @@ func (p *peer) dial(ctx context.Context, t task) (dialed, error) {
 	return d, nil
 }
 
-// tlsConfig is the program's, for this server.
+// tlsConfig is the program's configuration for this server.
 func (p *peer) tlsConfig(t task) *tls.Config {
 	cfg := &tls.Config{}
 	if p.cfg.TLSConfig != nil {
@@ -213,10 +212,10 @@ func (p *peer) tlsConfig(t task) *tls.Config {
 	return cfg
 }
 
-// dialDTLS makes a DTLS connection whose server has a certificate that the
-// authorities vouch for, as TLS wants it.
+// dialDTLS opens a DTLS connection to a server, whose certificate is verified as for
+// TLS.
 //
-// The addresses of a name are tried in turn, each for its part of the time.
+// The addresses of a name are tried in turn, each for its share of the time.
 func (p *peer) dialDTLS(ctx context.Context, t task) (d dialed, err error) {
 	if t.alternate.IsValid() {
 		return p.dialDTLSAddress(ctx, t, t.alternate)
@@ -230,8 +229,8 @@ func (p *peer) dialDTLS(ctx context.Context, t task) (d dialed, err error) {
 	})
 }
 
-// eachInTurn calls dial with one address after the other, until one works. Each
-// has an equal part of the time that is left. The error is the first one's.
+// eachInTurn calls dial with one address after the other, until one works. Each has an
+// equal share of the time that is left. The error is the first one.
 func eachInTurn(ctx context.Context, addrs []netip.Addr, dial func(context.Context, netip.Addr) (dialed, error)) (d dialed, err error) {
 	err = errNoAddress
 	for i, a := range addrs {
@@ -269,9 +268,8 @@ func (p *peer) dialDTLSAddress(ctx context.Context, t task, remote netip.AddrPor
 	return dialed{conn, remote}, nil
 }
 
-// hostName is the server_name that a ClientHello has, as crypto/tls has it too:
-// a server with several certificates shows the one of that name. Addresses are
-// none (RFC 6066 §3).
+// hostName is the server_name of a ClientHello, as in crypto/tls: a server with
+// several certificates chooses by it. IP addresses have none (RFC 6066 §3).
 func hostName(name string) string {
 	if _, err := netip.ParseAddr(name); err == nil {
 		return ""
@@ -279,7 +277,7 @@ func hostName(name string) string {
 	return strings.TrimSuffix(name, ".")
 }
 
-// verifyChain does for DTLS what crypto/tls does for TLS.
+// verifyChain verifies a certificate chain as crypto/tls does.
 func verifyChain(cfg *tls.Config, chain [][]byte) error {
 	if cfg.InsecureSkipVerify {
 		return nil
@@ -320,12 +318,11 @@ func unmapped(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
-// attach makes a port of a connection, and has the agent ask the server over
-// it.
+// attach makes a port of a connection, and makes the agent ask the server over it.
 func (p *peer) attach(now time.Time, d dialed, t task) error {
 	g := &p.gatherer
 	u := t.url
-	// What was lost is not needed for anything but to be made again.
+	// Its lost connection is of no more use.
 	g.connections = slices.DeleteFunc(g.connections, func(c connection) bool { return c.lost && c.url == u })
 	if len(g.connections) >= maxConnections {
 		if d.conn != nil {
@@ -346,7 +343,7 @@ func (p *peer) attach(now time.Time, d dialed, t task) error {
 		if d.remote.Addr().Is6() {
 			any = netip.IPv6Unspecified()
 		}
-		socket, err := udpmux.Listen(udpmux.Config{Addr: netip.AddrPortFrom(any, 0), Logger: p.log})
+		socket, err := udpmux.Listen(udpmux.Config{Addr: netip.AddrPortFrom(any, 0), BusyPoll: p.cfg.BusyPoll, Logger: p.log})
 		if err != nil {
 			return err
 		}
@@ -376,8 +373,8 @@ func (p *peer) addServer(now time.Time, s ice.Server) {
 	}
 }
 
-// connectionLost tells the agent that a server's connection is gone.
-func (p *peer) connectionLost(now time.Time, sock int16, err error) {
+// connectionLost tells the agent that the connection of a server is gone.
+func (p *peer) connectionLost(now time.Time, sock ice.Sock, err error) {
 	for i := range p.gatherer.connections {
 		if c := &p.gatherer.connections[i]; c.server.Sock == sock && !c.lost {
 			c.lost = true

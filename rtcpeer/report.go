@@ -9,32 +9,31 @@ import (
 	"purertc/ice"
 )
 
-// A Report answers the question "why is it not connected?": what is known of
-// each candidate, pair and server, and of the layers above. Its String is for
-// people to read.
+// A Report answers the question "why is it not connected?": it has the state of each
+// candidate, pair and server, and of the layers above. Its String is for people.
 type Report struct {
 	Connection ConnectionState // the true one, which Poll may not have shown yet
 	Gathering  GatheringState
 	Signaling  SignalingState
-	Err        error // why the connection failed or was closed; nil while it was not
+	Err        error // why the connection failed or was closed; nil: neither
 
 	ICE   ice.Report // candidates, pairs with their checks, servers with their answers
-	Stats Stats      // DTLS and SCTP, and how much went where
+	Stats Stats      // of DTLS and SCTP, and the traffic
 
 	DTLSErr    error    // what ended the handshake or the connection, such as an alert
 	SCTPState  string   // as RFC 9260 §4 names it, in lower case
-	Resolving  []string // the URLs of servers whose names are being looked up, or that are being connected to
-	NotStarted bool     // offer and answer are not both known yet
+	Resolving  []string // the URLs of servers whose names are looked up, or that are connected to
+	NotStarted bool     // offer and answer are not both applied yet
 }
 
-// Report tells in detail how the connection stands. With an extension that is
-// not the built-in stack only the states are set.
+// Report describes the connection in detail. With an Extension that is no
+// ReportExtension only the states are set.
 func (c *Conn) Report() Report {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := Report{Connection: c.connection, Gathering: c.gathering, Signaling: c.signaling, Err: c.cause}
-	if p := c.peer(); p != nil {
-		p.report(&r)
+	if x, ok := c.ext.(ReportExtension); ok {
+		x.Report(&r)
 	}
 	return r
 }
@@ -60,7 +59,7 @@ func (p *peer) report(r *Report) {
 	}
 }
 
-// String is the report as text of several lines, the cause first.
+// String is the report as several lines of text, with the cause first.
 func (r Report) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "connection %v, gathering %v, signalling %v\n", r.Connection, r.Gathering, r.Signaling)
@@ -146,13 +145,13 @@ func (r Report) dropped(b *strings.Builder) {
 	}
 }
 
-// candidateText is a candidate as people say it: its type and its address.
+// candidateText describes a candidate by its type and address.
 func candidateText(c ice.Candidate) string {
 	if c.Name != "" && !c.Addr.Addr().IsValid() {
 		return fmt.Sprintf("%v %s", c.Type, c.Name)
 	}
 	if c.TCPType == ice.TCPActive {
-		return fmt.Sprintf("%v tcp %v, connecting", c.Type, c.Addr.Addr()) // its port means nothing
+		return fmt.Sprintf("%v tcp %v, connecting", c.Type, c.Addr.Addr()) // the port means nothing
 	}
 	return fmt.Sprintf("%v %s %v", c.Type, c.Transport, c.Addr)
 }

@@ -1,18 +1,14 @@
 package rtcpeer
 
 import (
-	"bytes"
 	"context"
-	"runtime"
-	"strconv"
 	"sync/atomic"
 )
 
-// A signal wakes goroutines that wait for something to change. It remembers
-// one call of set, so that none is missed between a look and a wait; whoever
-// was woken and used up the change calls set again for the others. The zero
-// value is ready; most signals of a program are never waited for, and take no
-// more room than a pointer.
+// A signal wakes goroutines that wait for a change. It remembers one call of set, so
+// that a change between looking and waiting is not missed. A goroutine that was woken
+// and took the change calls set again for the others. The zero value is ready; most
+// signals are never waited for, and take no more memory than a pointer.
 type signal struct{ waited atomic.Pointer[chan struct{}] }
 
 func (s *signal) set() {
@@ -24,8 +20,8 @@ func (s *signal) set() {
 	}
 }
 
-// wait waits for a set, or for ctx. It may return without one: whoever waits
-// looks again at what it waits for.
+// wait waits for a set, or for ctx. It may return without either: the caller looks
+// again.
 func (s *signal) wait(ctx context.Context) error {
 	select {
 	case <-s.channel():
@@ -35,8 +31,8 @@ func (s *signal) wait(ctx context.Context) error {
 	}
 }
 
-// channel is what receives one value after set was called. The first has one
-// at once, for the calls before it, which nothing could remember.
+// channel returns the channel that receives one value after set. The first call puts
+// one in, for sets before it.
 func (s *signal) channel() <-chan struct{} {
 	if c := s.waited.Load(); c != nil {
 		return *c
@@ -46,15 +42,4 @@ func (s *signal) channel() <-chan struct{} {
 		s.set()
 	}
 	return *s.waited.Load()
-}
-
-// goroutineID is the number of the calling goroutine. It serves one purpose:
-// to tell a Poll called by a handler inside Poll, which must return at once,
-// from one of another goroutine, which must wait.
-func goroutineID() int64 {
-	var buf [64]byte
-	b := bytes.TrimPrefix(buf[:runtime.Stack(buf[:], false)], []byte("goroutine "))
-	digits, _, _ := bytes.Cut(b, []byte(" "))
-	id, _ := strconv.ParseInt(string(digits), 10, 64)
-	return id
 }

@@ -73,15 +73,6 @@ func (p *peer) createOffer() error {
 	return nil
 }
 
-func (p *peer) createAnswer(offer *description) error {
-	d, err := p.neg.makeAnswer(offer, p.fill)
-	if err != nil {
-		return err
-	}
-	p.emit(Event{Kind: EventSessionDescription, Type: "answer", SDP: d.text})
-	return nil
-}
-
 func (p *peer) setLocalDescription(typ, text string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -149,6 +140,9 @@ func (p *peer) applyLocal(now time.Time, d *description) error {
 		n.pendingLocal = old
 		return err
 	}
+	if n.tagChanged(n.pendingRemote) {
+		p.answerApplied(now)
+	}
 	return nil
 }
 
@@ -168,7 +162,7 @@ func (p *peer) setRemoteDescription(typ, text string) error {
 		return err
 	}
 	if typ == "offer" {
-		if err := p.remoteOffer(d); err != nil {
+		if err := p.remoteOffer(now, d); err != nil {
 			return err
 		}
 	} else if err := p.remoteAnswer(now, typ, d); err != nil {
@@ -189,11 +183,8 @@ func (p *peer) agree() {
 
 // remoteOffer takes an offer of the peer. One of ours that is pending is
 // rolled back first.
-func (p *peer) remoteOffer(d *description) error {
+func (p *peer) remoteOffer(now time.Time, d *description) error {
 	n := &p.neg
-	if n.transportStopped(d) {
-		p.log.Warn("the peer stopped the media section that its bundle is tagged by: browsers replace the transport then, which ends this connection")
-	}
 	before := *n
 	glare := n.state == SignalingStateHaveLocalOffer
 	n.glare = noGlare
@@ -204,14 +195,20 @@ func (p *peer) remoteOffer(d *description) error {
 		}
 		n.glare = local.glareWith(d.credentials())
 	}
-	if err := p.createAnswer(d); err != nil {
+	answer, err := n.makeAnswer(d, p.fill)
+	if err != nil {
 		*n = before
 		return err
 	}
 	if glare {
-		p.rollbackRestart(p.now())
+		p.rollbackRestart(now)
 	}
 	n.pendingRemote, n.state = d, SignalingStateHaveRemoteOffer
+	p.dropAnswer()
+	if n.tagChanged(d) {
+		p.tagChanges(now)
+	}
+	p.emitAnswer(now, answer)
 	return nil
 }
 
@@ -239,6 +236,7 @@ func (p *peer) rollback() error {
 	}
 	now := p.now()
 	p.rollbackRestart(now)
+	p.dropAnswer()
 	p.emit(Event{Kind: EventSignalingState, State: int(p.neg.state)})
 	p.run(now)
 	return nil

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"purertc/ice"
-	"purertc/ice/udpmux"
 	"purertc/rtcpeer/internal/simnet"
+	"purertc/rtcpeer/internal/udpmux"
 )
 
 // A simPeer is a whole Conn on a simulated network, under virtual time.
@@ -24,7 +24,7 @@ type simPeer struct {
 	world   *simnet.World
 	addrs   []netip.Addr
 	h       udpmux.Handler
-	ports   map[int16]*simPort
+	ports   map[ice.Sock]*simPort
 	changed func([]netip.Addr)
 	in      simNetwork
 	out     []simDatagram
@@ -141,15 +141,16 @@ func newSimPair(t testing.TB, w *simnet.World, cfg Config) (a, b *simPeer) {
 	return a, b
 }
 
-func (p *simPeer) peer() *peer { return p.ext.(*stack).peer }
+// peer returns the connection's peer, which is made if there is none.
+func (p *simPeer) peer() *peer { q, _ := p.ext.(*stack).made(); return q }
 
 // The verbs of network.
 
 func (p *simPeer) open(h handler, _ addressChoice) (ports []port, locals []local, err error) {
 	p.h = h
-	p.ports = map[int16]*simPort{}
+	p.ports = map[ice.Sock]*simPort{}
 	for i, a := range p.addrs {
-		q, l, _ := p.appeared(h, int16(i), a)
+		q, l, _ := p.appeared(h, ice.Sock(i), a)
 		ports, locals = append(ports, q), append(locals, l...)
 	}
 	return ports, locals, nil
@@ -160,9 +161,9 @@ func (p *simPeer) watch(changed func([]netip.Addr)) (stop func()) {
 	return func() { p.changed = nil }
 }
 
-func (p *simPeer) dial(handler, int16, netip.Addr) port { return nil }
+func (p *simPeer) dial(handler, ice.Sock, netip.Addr) port { return nil }
 
-func (p *simPeer) appeared(h handler, sock int16, addr netip.Addr) (port, []local, error) {
+func (p *simPeer) appeared(h handler, sock ice.Sock, addr netip.Addr) (port, []local, error) {
 	q := &simPort{p: p, sock: sock, addr: netip.AddrPortFrom(addr, 5000)}
 	p.ports[sock] = q
 	return q, []local{{sock: sock, addr: q.addr}}, nil
@@ -190,8 +191,9 @@ func (p *simPeer) move(addrs ...string) {
 
 type simPort struct {
 	p    *simPeer
-	sock int16
+	sock ice.Sock
 	addr netip.AddrPort
+	deaf bool // closed, but what was written goes
 }
 
 func (q *simPort) AddUfrag(string) error     { return nil }
@@ -211,8 +213,8 @@ func (q *simPort) Write(r ice.Route, b []byte, segment int) bool {
 // The verbs of simnet.Node.
 
 func (p *simPeer) HandleDatagram(now time.Time, to, from netip.AddrPort, b []byte) {
-	for sock := range int16(len(p.addrs)) + 1 {
-		if q := p.ports[sock]; q != nil && q.addr == to {
+	for sock := range ice.Sock(len(p.addrs)) + 1 {
+		if q := p.ports[sock]; q != nil && q.addr == to && !q.deaf {
 			p.h.HandleDatagrams(now, ice.Route{Sock: sock, Local: to.Addr(), Remote: from}, b, len(b))
 			return
 		}

@@ -1,6 +1,7 @@
 package rtcpeer
 
 import (
+	"context"
 	"io"
 	"slices"
 	"time"
@@ -12,6 +13,7 @@ import (
 type stack struct {
 	peer   *peer
 	cfg    *Config // of the peer that is to be made
+	closed bool
 	notify func()
 
 	// What tests set in place of the machine's.
@@ -30,15 +32,15 @@ func (s *stack) Initialize(cfg Config) error {
 	s.Close()
 	cfg.ICEServers = slices.Clone(cfg.ICEServers) // the caller's may change
 	cfg.LocalAddresses = slices.Clone(cfg.LocalAddresses)
-	s.peer, s.cfg = nil, &cfg
+	s.peer, s.cfg, s.closed = nil, &cfg, false
 	if cfg.ignored != nil && cfg.Logger != nil {
 		cfg.Logger.Info("configuration keys without effect", "keys", *cfg.ignored)
 	}
 	return nil
 }
 
-// candidateDelivered is of candidateObserver.
-func (s *stack) candidateDelivered(name string) {
+// CandidateDelivered is of DeliveryExtension.
+func (s *stack) CandidateDelivered(name string) {
 	if s.peer != nil {
 		s.peer.candidateDelivered(name)
 	}
@@ -137,8 +139,88 @@ func (s *stack) NextEvent() (Event, bool) {
 	return s.peer.nextEvent()
 }
 
+// CreatesLateChannels is of LateChannelExtension.
+func (s *stack) CreatesLateChannels() bool { return true }
+
+// known is the peer; nil if there is none and none can be made.
+func (s *stack) known() *peer {
+	if s.closed {
+		return s.peer
+	}
+	p, _ := s.made()
+	return p
+}
+
+// LocalDescription is of DescriptionExtension.
+func (s *stack) LocalDescription() (typ, sdp string) {
+	if s.peer == nil {
+		return "", ""
+	}
+	return s.peer.localDescription()
+}
+
+// RemoteDescription is of DescriptionExtension.
+func (s *stack) RemoteDescription() (typ, sdp string) {
+	if s.peer == nil {
+		return "", ""
+	}
+	return s.peer.remoteDescription()
+}
+
+// RestartICE is of RestartExtension.
+func (s *stack) RestartICE() error {
+	p, err := s.made()
+	if err != nil {
+		return err
+	}
+	return p.restartICE()
+}
+
+// SetICEServers is of RestartExtension.
+func (s *stack) SetICEServers(servers []ICEServer) error {
+	p, err := s.made()
+	if err != nil {
+		return err
+	}
+	return p.setICEServers(servers)
+}
+
+// Restarting is of RestartExtension.
+func (s *stack) Restarting() bool {
+	if s.peer == nil {
+		return false
+	}
+	s.peer.mu.Lock()
+	defer s.peer.mu.Unlock()
+	return s.peer.failure() == nil
+}
+
+// Shutdown is of ShutdownExtension.
+func (s *stack) Shutdown(ctx context.Context) error {
+	if s.peer == nil {
+		return nil // nothing was ever begun
+	}
+	return s.peer.shutdown(ctx)
+}
+
+// Stats is of StatsExtension.
+func (s *stack) Stats() Stats {
+	if p := s.known(); p != nil {
+		return p.stats()
+	}
+	return Stats{}
+}
+
+// Report is of ReportExtension.
+func (s *stack) Report(r *Report) {
+	if p := s.known(); p != nil {
+		p.report(r)
+	}
+}
+
 // Close is of Extension.
 func (s *stack) Close() error {
+	s.closed = true
 	if s.peer != nil {
 		s.peer.close()
 	}

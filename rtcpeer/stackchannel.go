@@ -26,7 +26,7 @@ type stackChannel struct {
 	finished  bool
 	cause     error // of finished: io.EOF after a clean close
 
-	receivers, senders signal // wake blocked calls
+	waker ChannelWaker // of blocked calls; nil until the DataChannel exists
 }
 
 // An interest is whether the program has a handler for a kind of event. One
@@ -133,12 +133,12 @@ func (p *peer) handleSessionEvent(now time.Time, e datachannel.Event) {
 	case datachannel.EventMessage:
 		if c := liveChannel(e.Channel); c != nil && !c.discarded {
 			c.signal(EventPacket, &c.packets)
-			p.mu.wake(&c.receivers)
+			p.mu.wake(wakeup{waker: c.waker, receivers: true})
 			break
 		}
 		drain(now, e.Channel)
 	case datachannel.EventAssociation:
-		p.core.handleAssociationEvent(e.Association)
+		p.core.handleAssociationEvent(now, e.Association)
 	}
 }
 
@@ -174,7 +174,7 @@ func (c *stackChannel) lowered() {
 	}
 	c.full = false
 	c.signal(EventBufferRoom, &c.room)
-	c.peer.mu.wake(&c.senders)
+	c.peer.mu.wake(wakeup{waker: c.waker, senders: true})
 }
 
 // optionsOf are the options of a channel that the peer opened.
@@ -198,10 +198,7 @@ func (c *stackChannel) signal(kind EventKind, i *interest) {
 }
 
 // wake wakes all blocked calls.
-func (c *stackChannel) wake() {
-	c.peer.mu.wake(&c.receivers)
-	c.peer.mu.wake(&c.senders)
-}
+func (c *stackChannel) wake() { c.peer.mu.wake(wakeup{c.waker, true, true}) }
 
 // taken tells that a queued event was taken.
 func (c *stackChannel) taken(e *Event) {
@@ -235,22 +232,29 @@ func (c *stackChannel) connectionClosed(cause error) {
 	c.wake()
 }
 
-// want sets which events the program has handlers for.
-func (c *stackChannel) want(packets, room bool) {
+// SetWaker is of WakingChannel.
+func (c *stackChannel) SetWaker(w ChannelWaker) {
+	c.peer.mu.Lock()
+	defer c.peer.mu.Unlock()
+	c.waker = w
+}
+
+// WantEvents is of WakingChannel.
+func (c *stackChannel) WantEvents(packets, room bool) {
 	c.peer.mu.Lock()
 	defer c.peer.mu.Unlock()
 	c.packets.wanted, c.room.wanted = packets, room
 }
 
-// arrivals is the number of packets that came so far.
-func (c *stackChannel) arrivals() uint64 {
+// Arrived is of WakingChannel.
+func (c *stackChannel) Arrived() uint64 {
 	c.peer.mu.Lock()
 	defer c.peer.mu.Unlock()
 	return c.ch.Arrived()
 }
 
-// ended tells whether no packet can come any more, and why.
-func (c *stackChannel) ended() (bool, error) {
+// Ended is of WakingChannel.
+func (c *stackChannel) Ended() (bool, error) {
 	c.peer.mu.Lock()
 	defer c.peer.mu.Unlock()
 	return c.finished, c.cause
@@ -310,8 +314,8 @@ func (c *stackChannel) GetPacket() ([]byte, bool, error) {
 	return b, text, nil
 }
 
-// recycle takes a packet back that the program is done with.
-func (c *stackChannel) recycle(b []byte) {
+// Recycle is of RecyclingChannel.
+func (c *stackChannel) Recycle(b []byte) {
 	c.peer.mu.Lock()
 	defer c.peer.mu.Unlock()
 	c.ch.Recycle(b)
@@ -375,16 +379,15 @@ func (c *stackChannel) Close() error {
 	return nil
 }
 
-// failure returns an error if the channel's connection has failed and is not
-// being restarted.
-func (c *stackChannel) failure() error {
+// Failure is of WakingChannel.
+func (c *stackChannel) Failure() error {
 	c.peer.mu.Lock()
 	defer c.peer.mu.Unlock()
 	return c.peer.failure()
 }
 
-// discard closes a channel whose handle is gone: nobody can read what waits.
-func (c *stackChannel) discard() {
+// Discard is of DiscardingChannel.
+func (c *stackChannel) Discard() {
 	p := c.peer
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -395,4 +398,11 @@ func (c *stackChannel) discard() {
 		c.ch.Close(now)
 		p.run(now)
 	}
+}
+
+// Stats is of StatsChannel.
+func (c *stackChannel) Stats() DataChannelStats {
+	c.peer.mu.Lock()
+	defer c.peer.mu.Unlock()
+	return c.stats
 }

@@ -1,18 +1,18 @@
 package rtcpeer
 
-// A ConnectionState is that of the whole connection.
+// A ConnectionState is the state of the whole connection.
 type ConnectionState int
 
 const (
 	StateNew          ConnectionState = iota // nothing was offered yet
-	StateConnecting                          // offer and answer, candidates, handshake are under way
+	StateConnecting                          // offer and answer, candidates and handshake are under way
 	StateConnected                           // both transports are up and the fingerprint matched
-	StateDisconnected                        // the peer has not answered for a while; it may return
-	StateFailed                              // no way to the peer; RestartICE may find one
+	StateDisconnected                        // the remote has not answered for a while; it may return
+	StateFailed                              // there is no path to the remote; RestartICE may find one
 	StateClosed
 )
 
-// A GatheringState tells how far the search for local candidates is.
+// A GatheringState is the state of the search for local candidates.
 type GatheringState int
 
 const (
@@ -21,7 +21,7 @@ const (
 	GatheringStateComplete
 )
 
-// A SignalingState is that of offer and answer (RFC 8829 §3.2).
+// A SignalingState is the state of offer and answer (RFC 8829 §3.2).
 type SignalingState int
 
 const (
@@ -33,7 +33,7 @@ const (
 	SignalingStateClosed
 )
 
-// A ChannelState is that of a data channel.
+// A ChannelState is the state of a data channel.
 type ChannelState int
 
 const (
@@ -43,7 +43,7 @@ const (
 	ChannelStateClosed
 )
 
-// A WriteMode says as what PutPacket sends.
+// A WriteMode says how PutPacket sends: as text or binary.
 type WriteMode int
 
 const (

@@ -2,19 +2,20 @@ package rtcpeer
 
 import (
 	"net/netip"
+	"runtime"
 	"time"
 )
 
-// Stats are figures of a connection, in the vocabulary of the W3C's getStats.
-// They are plain values: asking for them every frame costs next to nothing.
+// Stats are statistics of a connection, named after the W3C's getStats. They are plain
+// values: asking for them every frame costs almost nothing.
 type Stats struct {
 	Transport     TransportStats
 	CandidatePair CandidatePairStats // the selected one
 	SCTPTransport SCTPTransportStats
 }
 
-// TransportStats are figures of the ICE and DTLS transports together. Packets
-// are datagrams, with what ICE sends and receives for itself.
+// TransportStats are statistics of the ICE and DTLS transports together. Packets are
+// datagrams, including ICE's own.
 type TransportStats struct {
 	PacketsSent, PacketsReceived uint64
 	BytesSent, BytesReceived     uint64 // of UDP payload
@@ -29,51 +30,51 @@ type TransportStats struct {
 	DTLSRole    string // "client" or "server"; empty until known
 }
 
-// CandidatePairStats are figures of the pair that data is sent on; zero while
-// there is none.
+// CandidatePairStats are statistics of the selected pair; zero if there is none.
 type CandidatePairStats struct {
 	Local                netip.Addr     // the local address
-	Remote               netip.AddrPort // the far end's, or the TURN server's
+	Remote               netip.AddrPort // the remote address, or the TURN server's
 	CurrentRoundTripTime time.Duration  // smoothed; 0 until measured
 }
 
-// SCTPTransportStats are figures of the SCTP association.
+// SCTPTransportStats are statistics of the SCTP association.
 type SCTPTransportStats struct {
 	SmoothedRoundTripTime time.Duration // 0 until measured
 	CongestionWindow      int           // bytes
-	ReceiverWindow        int           // bytes that the far end has room for
+	ReceiverWindow        int           // bytes free in the remote's receive window
 	MTU                   int           // bytes of the longest packet
 	UnackData             int           // bytes sent and not acknowledged
 	Retransmissions       uint64        // chunks sent again
 }
 
-// DataChannelStats are figures of a data channel.
+// DataChannelStats are statistics of a data channel.
 type DataChannelStats struct {
 	MessagesSent, MessagesReceived uint64
-	BytesSent, BytesReceived       uint64 // of payload; received ones count when they are fetched
+	BytesSent, BytesReceived       uint64 // of payload; received ones count when the packet is taken
 }
 
-// Stats returns figures of the connection. They are zero where the extension
-// in use has none.
+// Stats returns statistics of the connection. They are zero if the Extension is no
+// StatsExtension.
 func (c *Conn) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if p := c.peer(); p != nil {
-		return p.stats()
+	if x, ok := c.ext.(StatsExtension); ok {
+		return x.Stats()
 	}
 	return Stats{}
 }
 
-// Stats returns figures of the channel. They are zero where the extension in
-// use has none.
+// Stats returns statistics of the channel. They are zero if the extension's channel is
+// no StatsChannel.
 func (d *DataChannel) Stats() DataChannelStats {
-	if d.ch == nil || d.ch.own == nil {
+	if d.ch == nil {
 		return DataChannelStats{}
 	}
-	c := d.ch.own
-	c.peer.mu.Lock()
-	defer c.peer.mu.Unlock()
-	return c.stats
+	defer runtime.KeepAlive(d)
+	if x, ok := d.ch.ext.(StatsChannel); ok {
+		return x.Stats()
+	}
+	return DataChannelStats{}
 }
 
 func (p *peer) stats() (s Stats) {

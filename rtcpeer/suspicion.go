@@ -6,33 +6,32 @@ import (
 	"time"
 )
 
-// A suspicion is what the peers of a Host have in common: how many of them
-// wait for answers that are late. One whose path fails should ask at once
-// whether it does. But when a good part of all fall silent together, it is not
-// their paths: the process has no time to read, or whatever they are all behind
-// has none, and thousands of probes and repetitions, each with its answer, make
-// it worse.
+// A suspicion counts the transports of a Host whose remotes are late with an answer. A
+// transport whose path fails should probe it at once. But if many fall silent at the
+// same time, the cause is not their paths: the process has no time to read, or a
+// common link is congested, and thousands of probes and retransmissions, each with its
+// answer, would make it worse.
 type suspicion struct {
-	established atomic.Int64 // peers
+	established atomic.Int64 // connected transports
 
 	mu     sync.Mutex
 	since  time.Time // when the window began
 	window uint32    // its number
-	silent int       // peers, in it
-	many   bool      // were in the one before
+	silent int       // late transports in this window
+	many   bool      // there were many late ones in the previous window
 }
 
 const (
 	suspicionWindow = 100 * time.Millisecond
-	suspicionShare  = 32 // one peer of so many may be silent in a window,
-	suspicionLeast  = 32 // or so many peers
+	suspicionShare  = 32 // this share of the transports may be late in a window,
+	suspicionLeast  = 32 // or so many
 )
 
-// commonSuspicion is that of the peers that have sockets of their own.
+// commonSuspicion is for transports with sockets of their own.
 var commonSuspicion suspicion
 
-// admit tells whether a peer whose far end is late is to suspect its path.
-// counted is the peer's own: the window that it was counted in last.
+// admit reports whether a transport whose remote is late may suspect its path. counted
+// is the window that the transport was counted in last.
 func (s *suspicion) admit(now time.Time, counted *uint32) bool {
 	if s == nil {
 		return true
@@ -52,7 +51,7 @@ func (s *suspicion) admit(now time.Time, counted *uint32) bool {
 	return !s.many && s.silent <= most
 }
 
-// count follows a peer's state.
+// count follows a transport's state.
 func (s *suspicion) count(before, after ConnectionState) {
 	is := func(state ConnectionState) bool { return state == StateConnected || state == StateDisconnected }
 	switch {

@@ -66,8 +66,8 @@ func parseServerURL(text string) (serverURL, error) {
 	return u, u.setAddress(address)
 }
 
-// setAddress reads host and port. The ports of RFC 7064 §3.2 and RFC 7065
-// §3.2 are 3478, and 5349 where it is secure.
+// setAddress reads host and port. The default ports of RFC 7064 §3.2 and RFC 7065
+// §3.2 are 3478, and 5349 for secure URLs.
 func (u *serverURL) setAddress(address string) error {
 	host, port := address, ""
 	if strings.HasPrefix(address, "[") || strings.Count(address, ":") == 1 {
@@ -107,7 +107,8 @@ func (u *serverURL) setAddress(address string) error {
 	return nil
 }
 
-// isHostname holds a name to letters, digits, dots, hyphens and underscores.
+// isHostname reports whether s consists of letters, digits, dots, hyphens and
+// underscores.
 func isHostname(s string) bool {
 	if s == "" || len(s) > 253 {
 		return false

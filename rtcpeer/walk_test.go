@@ -180,7 +180,7 @@ func (wk *walk) newEnd(t *testing.T, i int, behind, both bool) *walkEnd {
 	}
 	e := &walkEnd{i: i, maxDelay: wk.between(0, 300*time.Millisecond)}
 	e.simPeer = newSimPeerIn(t, wk.w, in, cfg, addr)
-	e.Conn.peer() // is made
+	e.Conn.Stats() // makes the peer
 	e.lazy = wk.chance(0.5)
 	wk.note("end %d: %s control %v dtls %x mms %d sbs %d mds %d lazy %v signals within %v behind a NAT %v", i, addr, cfg.CongestionControl, cfg.MaxDTLS, cfg.MaxMessageSize, cfg.SendBufferSize, cfg.MaxDatagramSize, e.lazy, e.maxDelay, behind)
 	return e

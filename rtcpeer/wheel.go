@@ -6,47 +6,47 @@ import (
 	"time"
 )
 
-// A wheel is the one timer of the peers of a host that are connected. At rest
-// each has a check of consent every five seconds, one of the far end's, and
-// deadlines that are put off by the answers. With timers of their own, a
-// thousand peers would keep as many of the runtime's, and start as many
-// goroutines for each deadline. When all are spoken to at once, those would go
-// before the one that reads the answers; the wheel gives way after each peer.
+// A wheel is the one timer of a host's connected transports. An idle one sends a
+// consent request every five seconds and receives one, and its deadlines are put off
+// by the answers. With a timer each, a thousand transports would keep a thousand
+// timers of the runtime, and start a goroutine for each deadline. If all send at once,
+// those goroutines would run before the one that reads the answers; the wheel yields
+// after each transport.
 //
-// Deadlines fall into slots, at whose end they are due: times are of use here
-// to within a slot. What is later than the last slot is looked at then.
+// Deadlines fall into slots and are due at the end of theirs: here a slot's length is
+// precise enough. Deadlines beyond the last slot are looked at then.
 type wheel struct {
 	mu    sync.Mutex
-	base  time.Time // when slot 0 ended; zero: no peer was ever here
+	base  time.Time // when slot 0 ended; zero: the wheel was never used
 	slots [wheelSlots]*peer
 	done  int64       // slots up to this one are empty
-	armed int64       // the slot at whose end timer fires; 0: it does not
-	timer *time.Timer // nil: as base
+	armed int64       // the slot at whose end timer fires; 0: none
+	timer *time.Timer // nil: the wheel was never used
 	due   []*peer     // scratch
 }
 
 const (
 	wheelSlot  = slackFrom >> 8 // 8 ms
-	wheelSlots = 1 << 13        // 64 s: more than twice the longest interval, of HEARTBEAT
-	wheelLeast = 2 * wheelSlot  // sooner deadlines want a timer of their own
+	wheelSlots = 1 << 13        // 64 s: more than twice the longest interval, HEARTBEAT's
+	wheelLeast = 2 * wheelSlot  // sooner deadlines need a timer of their own
 	wheelMark  = slackFrom << 5 // 64 s, a multiple of all grids of slackOf
 )
 
-// A wheelPlace is where a peer is in its host's wheel; guarded by wheel.mu.
+// A wheelPlace is a transport's place in its host's wheel; guarded by wheel.mu.
 type wheelPlace struct {
 	slot       int64 // 0: nowhere
 	prev, next *peer // in that slot
 }
 
-// add has p.fire called at a time that is wait from now, or a little later. It
-// tells how much. What was set for p before is forgotten.
+// add makes the wheel call p.fire at a time that is wait from now, or a little later,
+// and returns how much later. It replaces p's earlier time.
 func (w *wheel) add(p *peer, at time.Time, wait time.Duration) (slack time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.unlink(p)
 	if w.base.IsZero() {
-		// On the clock's own marks, where other timers with slack fire too, of
-		// this process and of others.
+		// A multiple of wheelMark of the clock, when other timers with slack fire too,
+		// of this process and of others.
 		w.base = at.Add(-wait - wheelSlot)
 		w.base = w.base.Add(-time.Duration(w.base.UnixNano()) % wheelMark)
 		w.timer = time.AfterFunc(time.Hour, w.fire)
@@ -57,7 +57,7 @@ func (w *wheel) add(p *peer, at time.Time, wait time.Duration) (slack time.Durat
 	now := int64((offset - wait) / wheelSlot)
 	n := int64((aligned + wheelSlot - 1) / wheelSlot)
 	n = min(max(n, now+1), now+wheelSlots-1)
-	n = max(n, w.done+1) // the caller's clock may have stood while ours went on
+	n = max(n, w.done+1) // the caller's clock may have been read earlier than the wheel's
 	w.link(p, n)
 	if w.armed == 0 || n < w.armed {
 		w.arm(n, offset-wait)
@@ -96,14 +96,14 @@ func (w *wheel) unlink(p *peer) {
 	*at = wheelPlace{}
 }
 
-// remove forgets what was set for p.
+// remove removes p's time.
 func (w *wheel) remove(p *peer) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.unlink(p)
 }
 
-// fire runs the peers that are due, one after the other.
+// fire runs the transports that are due, one after the other.
 func (w *wheel) fire() {
 	now := time.Now()
 	due := w.take(now)
@@ -117,8 +117,7 @@ func (w *wheel) fire() {
 	w.mu.Unlock()
 }
 
-// take takes the peers that are due off the wheel, and sets the timer for the
-// next.
+// take removes the transports that are due, and sets the timer for the next.
 func (w *wheel) take(at time.Time) (due []*peer) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -128,7 +127,7 @@ func (w *wheel) take(at time.Time) (due []*peer) {
 	for n := max(w.done+1, last-wheelSlots+1); n <= last; n++ {
 		for p := w.slots[n%wheelSlots]; p != nil; {
 			next := p.place.next
-			if p.place.slot <= last { // and not a whole turn later
+			if p.place.slot <= last { // else it is due a whole turn later
 				w.unlink(p)
 				due = append(due, p)
 			}

@@ -5,26 +5,26 @@ import (
 	"sync"
 )
 
-// workers run peers whose input nobody else can run. A handshake takes a third of
-// a millisecond of public-key work: the reader of a shared socket that did it
-// would stall the peers that are connected, and so would a goroutine for each
-// peer that connects. The peers of a Host share one workers, all others
-// commonWorkers. A worker exists while peers are listed.
+// workers are goroutines that run transports during set-up. A handshake takes a third
+// of a millisecond of public-key work: the reader of a shared socket that did it would
+// delay the connected transports, and so would a goroutine for each handshake. The
+// transports of a Host share one pool, all others commonWorkers. A worker exists while
+// transports are listed.
 type workers struct {
 	mu      sync.Mutex
 	peers   fifo[*peer] // each once: inputQueue.listed
 	running int         // goroutines
 }
 
-// commonWorkers are for the peers that have sockets of their own.
+// commonWorkers are for transports with sockets of their own.
 var commonWorkers workers
 
-// add lists a peer to be run.
+// add lists a transport to be run.
 func (w *workers) add(p *peer) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.peers.push(p)
-	// One processor is left to the peers that are connected.
+	// One processor is left to the connected transports.
 	if w.running < max(1, runtime.GOMAXPROCS(0)-1) {
 		w.running++
 		go w.run()
@@ -41,7 +41,7 @@ func (w *workers) run() {
 	}
 }
 
-// next takes the first peer of the list; nil ends the worker.
+// next takes the first transport of the list; nil ends the worker.
 func (w *workers) next() *peer {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -52,12 +52,12 @@ func (w *workers) next() *peer {
 	return p
 }
 
-// work runs what waits for the peer. If somebody else has the lock, its Unlock
-// lists the peer again.
+// work runs the transport's queued input. If another goroutine holds the lock, its
+// Unlock lists the transport again.
 func (p *peer) work() {
 	p.queue.listed.Store(false)
 	if p.mu.TryLock() {
 		p.runQueued()
-		p.mu.Unlock() // what has come meanwhile goes behind the other peers
+		p.mu.Unlock() // later input goes behind the other transports
 	}
 }

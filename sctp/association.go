@@ -147,6 +147,7 @@ const (
 	EventResetDone              // Streams: the remote performed our reset
 	EventResetFailed            // Streams, Err: the remote did not perform our reset
 	EventRestarted              // the remote restarted the association (RFC 9260 §5.2)
+	EventReplaced               // see Renew; Err is the remote's ABORT, if it sent one
 	EventClosed                 // shutdown is complete
 	EventFailed                 // Err says why: ABORT, too many retransmissions
 )
@@ -195,8 +196,9 @@ type Association struct {
 	lastNow instant // of the last call
 
 	state     State
-	ended     bool  // closed for good: no INIT is answered any more
-	delivered bool  // once ended: everything queued was acknowledged
+	ended     bool // closed for good: no INIT is answered any more
+	delivered bool // once ended: everything queued was acknowledged
+	renewal   renewalState
 	err       error // why it ended
 
 	handshake handshake
@@ -271,13 +273,18 @@ func (a *Association) Connect(now time.Time) {
 	a.handshake.send(t, stepInit, a.sender.rto.timeout(rtoMinHandshake))
 }
 
+// open reports whether messages may be queued.
+func (a *Association) open() bool {
+	return !a.ended && a.state <= StateEstablished && a.renewal != renewalLast
+}
+
 // Send queues a message, whose data it copies. It may be called before the
 // association is established. The errors are ErrClosed, ErrStreamClosed,
 // ErrInvalidStream and ErrEmptyMessage. The queue has no limit: the caller decides
 // how much to queue, by BufferedAmount.
 func (a *Association) Send(now time.Time, m Message, o SendOptions) error {
 	t := a.tick(now)
-	if a.ended || a.state > StateEstablished {
+	if !a.open() {
 		return ErrClosed
 	}
 	if int(m.Stream) >= a.OutgoingStreams() {
@@ -419,7 +426,10 @@ func (a *Association) ResetStreams(now time.Time, streams ...uint16) error {
 // Flush sends queued data that would otherwise wait up to a quarter of a
 // millisecond for more data to share its packet. It is for the last data before
 // Abort. AppendPacket follows.
-func (a *Association) Flush() { a.sender.pacer.restart() }
+func (a *Association) Flush() {
+	a.Suspend(false)
+	a.sender.pacer.restart()
+}
 
 // DiscoverPacketSize lets packets be up to extra bytes longer than the limit given
 // to AppendPacket, as far as probes show that the path carries them (RFC 8899). The

@@ -14,7 +14,9 @@ func (a *Association) Shutdown(now time.Time) {
 	t := a.tick(now)
 	switch a.state {
 	case StateClosed, StateCookieWait, StateCookieEchoed:
-		if !a.ended {
+		if a.renewal >= renewalBegun {
+			a.renewal = renewalLast
+		} else if !a.ended {
 			a.end(Event{Kind: EventClosed})
 		}
 	case StateEstablished:

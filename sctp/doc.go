@@ -20,6 +20,7 @@
 //	input.go         packets and chunks received
 //	output.go        packets sent; packet.go builds them
 //	close.go         SHUTDOWN and ABORT
+//	renew.go         a remote that replaces its association
 //	timers.go        Advance
 //
 //	handshake.go     part: tags, cookies, the chunk to retransmit; init.go has their form
@@ -32,6 +33,7 @@
 //	  congestion.go    how much may be in flight, by one of three algorithms: bbr.go
 //	                   (with rate.go and shortwindow.go), cubic.go, reno.go
 //	  pacer.go         when packets may be sent
+//	  requeue.go       what a renewal sends again
 //	  shortpath.go     rules in place of the pacer on loopback and local networks
 //	  pathchange.go    what another path invalidates
 //	receiver.go      part: DATA from its arrival to Receive, when to send a SACK, with

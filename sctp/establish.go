@@ -205,6 +205,12 @@ func (a *Association) establish(now instant) {
 	a.heartbeat.start(now)
 	a.sender.establish(now)
 	a.sender.queue.dropStreams(a.OutgoingStreams())
+	if a.renewal == renewalLast {
+		a.state = StateShutdownPending
+	}
+	if a.renewal >= renewalBegun {
+		a.renewal = renewalNone
+	}
 	a.event(Event{Kind: EventEstablished})
 }
 

@@ -68,7 +68,7 @@ func (a *Association) handleChunk(now instant, tag uint32, c chunk, first, last 
 		return first && a.handleCookieEcho(now, tag, c.body)
 	case chunkAbort:
 		if a.handshake.validTag(a.state, tag, c.flags) {
-			a.end(Event{Kind: EventFailed, Err: parseAbort(c.body)})
+			a.handleAbort(parseAbort(c.body))
 		}
 		return false
 	case chunkShutdownComplete:

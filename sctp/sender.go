@@ -22,6 +22,7 @@ type sender struct {
 	skip     skipState
 
 	mtu   int       // the longest packet
+	hold  bool      // queued messages stay in the queue
 	rwnd  int       // the peer's a_rwnd, as in its last SACK
 	order sendOrder // of the packet being built
 
@@ -68,6 +69,9 @@ func (s *sender) end() {
 	s.out, s.skip = outstanding{}, skipState{}
 	s.t3, s.reorder, s.probe, s.paced = 0, 0, 0, 0
 }
+
+// hasNew reports whether a queued message may be sent.
+func (s *sender) hasNew() bool { return s.queue.messages > 0 && !s.hold }
 
 // drained reports whether nothing is queued or awaits acknowledgement.
 func (s *sender) drained() bool { return s.queue.messages == 0 && s.out.empty() }

@@ -27,7 +27,7 @@ func (s *sender) setMTU(n int) {
 
 // dataReady reports whether a chunk of data may be sent now.
 func (s *sender) dataReady(now instant, w *packetWriter) bool {
-	return (s.out.lost > 0 || s.queue.messages > 0 && s.windowAllows(1)) && !s.collects(now, w) && s.mayTransmit(now)
+	return (s.out.lost > 0 || s.hasNew() && s.windowAllows(1)) && !s.collects(now, w) && s.mayTransmit(now)
 }
 
 // collects reports whether queued data waits for more data to share its packet: the
@@ -88,7 +88,7 @@ func (s *sender) windowAllows(n int) bool {
 // appendPayload appends lost chunks, then new ones, as far as congestion control, the
 // pacer and the peer's window allow.
 func (s *sender) appendPayload(now instant, w *packetWriter, state State) {
-	if s.out.lost == 0 && s.queue.messages == 0 || s.collects(now, w) {
+	if s.out.lost == 0 && !s.hasNew() || s.collects(now, w) {
 		s.noteStarved()
 		return
 	}
@@ -100,7 +100,7 @@ func (s *sender) appendPayload(now instant, w *packetWriter, state State) {
 	stamp := s.rate.stamp(now, s.order, s.out.bytes)
 	immediate := state == StateShutdownPending
 	s.appendLost(now, w, stamp, immediate)
-	for !s.out.full() && s.appendNew(now, w, stamp, immediate) {
+	for s.hasNew() && !s.out.full() && s.appendNew(now, w, stamp, immediate) {
 	}
 	s.recovery.allowance = false
 	if len(w.b) == start {
@@ -258,7 +258,7 @@ func (s *sender) probeTimeout(now instant) {
 	}
 	r.probed, r.allowance = true, true
 	s.counters.TailProbes++
-	if s.queue.messages > 0 && s.windowAllows(defaultMTU) {
+	if s.hasNew() && s.windowAllows(defaultMTU) {
 		return
 	}
 	tsn := s.out.tail

@@ -23,8 +23,8 @@ type Params struct {
 	SCTPInit        string
 }
 
-// NewOrigin is the o= line of JSEP (RFC 8829 §5.2.1). The id has to be random
-// and below 2^63.
+// NewOrigin is the o= line of JSEP (RFC 8829 §5.2.1). The id is random and below
+// 2^63.
 func NewOrigin(id uint64, version uint64) Origin {
 	return Origin{Username: "-", SessionID: strconv.FormatUint(id&(1<<63-1), 10), SessionVersion: strconv.FormatUint(version, 10), Address: "IN IP4 127.0.0.1"}
 }
@@ -76,10 +76,10 @@ func (p Params) Offer(local, remote *Session) string {
 	return string(b)
 }
 
-// Answer returns the text of an answer to an offer (RFC 8829 §5.3), of which
-// data is the view. The data section is accepted. Media sections of its bundle are
-// accepted as inactive: Chromium refuses an answer that takes the data section out
-// of a bundle with media (RFC 9143 §7.3.3 allows that). All others are rejected.
+// Answer returns the text of an answer to an offer (RFC 8829 §5.3), whose view is
+// data. The data section is accepted. Media sections of its bundle are accepted as
+// inactive: Chromium refuses an answer that takes the data section out of a bundle
+// with media (RFC 9143 §7.3.3 allows that). All other sections are rejected.
 func (p Params) Answer(offer *Session, data *Data) string {
 	var bundle bundle
 	var mids []string
@@ -118,8 +118,8 @@ func (s *Session) unusedMid(mid string) string {
 	return mid
 }
 
-// appendSession appends the part before the sections. mids are those of the
-// bundle; without any there is none.
+// appendSession appends the session-level lines. mids are those of the bundle; without
+// mids there is no group.
 func (p Params) appendSession(b []byte, mids []string) []byte {
 	b = p.Origin.appendLines(b)
 	b = appendLine(b, 's', "-")
@@ -133,8 +133,8 @@ func (p Params) appendSession(b []byte, mids []string) []byte {
 	return b
 }
 
-// appendData appends the local data section, in the form and with the mid of
-// like. The tagged section of a bundle has the candidates.
+// appendData appends the local data section, in the form and with the mid of the
+// section like. The tagged section of a bundle has the candidates.
 func (p Params) appendData(b []byte, like *Media, tagged bool) []byte {
 	m := Media{Kind: "application", Port: 9, Proto: like.Proto, Formats: []string{dataFormat}}
 	port := strconv.Itoa(p.SCTPPort)
@@ -158,8 +158,8 @@ func (p Params) appendData(b []byte, like *Media, tagged bool) []byte {
 	return b
 }
 
-// appendInactive appends the media section like, accepted with one of its
-// codecs and inactive, so that it stays in the bundle and carries nothing.
+// appendInactive appends a media section that accepts like with one of its codecs, and
+// is inactive, so that it stays in the bundle and carries nothing.
 func (p Params) appendInactive(b []byte, like *Media, tagged bool) []byte {
 	codec := like.codec()
 	m := Media{Kind: like.Kind, Port: 9, Proto: like.Proto, Formats: []string{codec}}
@@ -198,9 +198,9 @@ func (p Params) appendTransport(b []byte, tagged bool) []byte {
 	return b
 }
 
-// appendRejected appends a section with port zero in the place of m, which was
-// offered (RFC 3264 §6). The formats of a rejected section mean nothing, but
-// browsers and werift read them, and werift takes no answer without a codec it knows.
+// appendRejected appends a section with port zero in the place of the offered section
+// m (RFC 3264 §6). The formats of a rejected section mean nothing, but browsers and
+// werift read them, and werift accepts no answer without a codec that it knows.
 func (m *Media) appendRejected(b []byte) []byte {
 	rejected := Media{Kind: m.Kind, Proto: m.Proto, Formats: m.Formats}
 	b = appendLine(rejected.appendHead(b), 'c', "IN IP4 0.0.0.0")
@@ -216,8 +216,8 @@ func (m *Media) appendRejected(b []byte) []byte {
 	return b
 }
 
-// WithCandidates returns the text of the session with these candidates in
-// section index, and the end of candidates if end, in place of its own.
+// WithCandidates returns the text of the session with candidates in place of the
+// candidates of section index, and with the end of candidates if end is set.
 func (s *Session) WithCandidates(index int, candidates []string, end bool) string {
 	b := s.appendHead(make([]byte, 0, usualSize))
 	for i := range s.Media {

@@ -31,7 +31,7 @@ func (s *Session) bundle(index int) bundle {
 	for mid := range strings.FieldsSeq(group) {
 		if i, ok := sections[mid]; ok {
 			b = append(b, i)
-			delete(sections, mid) // a group that names it twice
+			delete(sections, mid) // a group with it twice
 		}
 	}
 	return b

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Setup is the value of an a=setup line (RFC 4145 §4): who begins the DTLS
+// Setup is the value of an a=setup line (RFC 4145 §4): which end begins the DTLS
 // handshake.
 type Setup string
 
@@ -24,8 +24,7 @@ type Fingerprint struct {
 	Value []byte
 }
 
-// String is the fingerprint as an attribute's value, in the upper-case
-// hexadecimal that RFC 8122 §5 demands.
+// String is the attribute's value, with upper-case hexadecimal digits (RFC 8122 §5).
 func (f Fingerprint) String() string { return string(f.append(nil)) }
 
 func (f Fingerprint) append(b []byte) []byte {
@@ -39,11 +38,11 @@ func (f Fingerprint) append(b []byte) []byte {
 	return b
 }
 
-// DefaultMaxMessageSize is what a description without a=max-message-size
-// means (RFC 8841 §6.1).
+// DefaultMaxMessageSize is the meaning of a description without a=max-message-size
+// (RFC 8841 §6.1).
 const DefaultMaxMessageSize = 65536
 
-// Data is a description as data channels see it: the data section, and the
+// Data is the part of a description that data channels need: the data section, and the
 // transport attributes that hold for it.
 type Data struct {
 	Index           int    // of the data section; -1 if the description has none
@@ -57,8 +56,8 @@ type Data struct {
 	Ufrag, Pwd      string // RFC 8839 §5.4
 	ICEOptions      []string
 	Candidates      []string // the attributes' values, "candidate:" included; at most 1024
-	MoreCandidates  int      // how many there are beyond
-	Setup           Setup    // empty where the description says nothing
+	MoreCandidates  int      // number of candidates beyond these
+	Setup           Setup    // empty: the description has none
 	TLSID           string   // RFC 8842 §4
 	Fingerprints    []Fingerprint
 	SCTPPort        int    // RFC 8841 §5
@@ -66,15 +65,15 @@ type Data struct {
 	SCTPInit        string // a=sctp-init of draft-hancke-tsvwg-snap; empty if absent
 }
 
-// limits on what is taken from one description.
+// Limits on one description.
 const (
 	maxCandidates   = 1024
 	maxFingerprints = 16
 )
 
-// isData reports whether m is a section of data channels, in the form of
-// RFC 8841 §4.1 or of its drafts, which old peers still write: they have the SCTP
-// port in place of "webrtc-datachannel", or leave out "UDP/".
+// isData reports whether m is a section of data channels, in the form of RFC 8841
+// §4.1 or of its drafts, which old peers still write: with the SCTP port in place of
+// "webrtc-datachannel", or without "UDP/".
 func (m *Media) isData() bool {
 	if m.Kind != "application" || len(m.Formats) == 0 {
 		return false
@@ -176,7 +175,7 @@ func (l Line) ofTransport() bool {
 	return false
 }
 
-// forget drops the session-level attributes that section m replaces by its own.
+// forget drops the session-level attributes that attributes of section m replace.
 func (d *Data) forget(m *Media) {
 	if _, ok := m.Attribute("fingerprint"); ok {
 		d.Fingerprints = nil
@@ -198,7 +197,7 @@ func (d *Data) complete(m *Media) error {
 	return nil
 }
 
-// attribute takes one line of the session or of the section into the view.
+// attribute takes one line of the session or of the section.
 func (d *Data) attribute(l Line, m *Media) error {
 	name, value, ok := l.attribute()
 	if !ok {
@@ -269,15 +268,14 @@ func (d *Data) maxMessageSize(l Line, value string) error {
 	}
 	n, err := strconv.ParseUint(value, 10, 64)
 	if err != nil || n > math.MaxInt32 {
-		n = math.MaxInt32 // more than anybody sends; the type is an int everywhere
+		n = math.MaxInt32 // larger than any message; int has 32 bits on some systems
 	}
 	d.MaxMessageSize = int(n)
 	return nil
 }
 
-// checkICEChars holds ufrag and password to RFC 8839 §5.4: 4 (22) to 256
-// characters of letters, digits, + and /. Some peers write - and _ and =, and
-// nothing breaks by them.
+// checkICEChars checks ufrag and password by RFC 8839 §5.4: 4 (22) to 256 characters
+// of letters, digits, + and /. Some peers write -, _ and =, which are accepted.
 func checkICEChars(l Line, name, value string, least int) error {
 	if len(value) < least || len(value) > 256 {
 		return syntaxError(int(l.line), l.column(), "%s has %d characters, not %d to 256", name, len(value), least)
@@ -302,7 +300,7 @@ func parseFingerprint(l Line, value string) (Fingerprint, error) {
 	return Fingerprint{Hash: strings.ToLower(f[0].text), Value: b}, nil
 }
 
-// colonHex reads bytes of two hexadecimal digits each with colons between.
+// colonHex parses bytes of two hexadecimal digits each, separated by colons.
 func colonHex(s string) (b []byte, ok bool) {
 	if len(s)%3 != 2 {
 		return nil, false

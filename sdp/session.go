@@ -28,10 +28,10 @@ type Media struct {
 	Proto   string // such as "UDP/DTLS/SCTP"
 	Formats []string
 	Lines   []Line // what follows the m= line, in order
-	line    int    // where the m= line stood, for errors
+	line    int    // number of the m= line, for errors
 }
 
-// A Line is one line of a description: its type and what follows the "=".
+// A Line is one line of a description: its type and the text after the "=".
 type Line struct {
 	Value string
 	line  int32
@@ -46,8 +46,8 @@ type Origin struct {
 	Address        string // "IN IP4 127.0.0.1"
 }
 
-// A SyntaxError tells where a description is wrong. Line and Column count from
-// 1; Column counts bytes.
+// A SyntaxError says where a description is wrong. Line and Column count from 1;
+// Column counts bytes.
 type SyntaxError struct {
 	Line, Column int
 	Problem      string
@@ -61,16 +61,16 @@ func syntaxError(line, column int, format string, args ...any) error {
 	return &SyntaxError{Line: line, Column: column, Problem: fmt.Sprintf(format, args...)}
 }
 
-// Parse reads a description. Lines may end in CRLF or LF (RFC 8866 §5), types
-// and attributes that it does not know are kept, and the order of lines within
-// a section is free. The error is a *SyntaxError.
+// Parse parses a description. Lines end in CRLF or LF (RFC 8866 §5), unknown types
+// and attributes are kept, and the order of lines within a section is free. The error
+// is a *SyntaxError.
 func Parse(text string) (*Session, error) {
 	if len(text) > MaxSize {
 		return nil, syntaxError(1, 1, "description of %d bytes is longer than %d", len(text), MaxSize)
 	}
 	s := &Session{}
 	p := parser{session: s}
-	if n := strings.Count(text, "\n") - 3; n > 0 { // v=, o= and m= are not among them
+	if n := strings.Count(text, "\n") - 3; n > 0 { // v=, o= and m= are not counted
 		p.lines = make([]Line, 0, min(n, usualLines))
 	}
 	number := 0
@@ -96,21 +96,21 @@ func Parse(text string) (*Session, error) {
 	return s, nil
 }
 
-// usualLines is more than a description of data channels has.
+// usualLines is more lines than a description of data channels has.
 const usualLines = 64
 
 type parser struct {
 	session         *Session
 	version, origin bool
-	lines           []Line // of all sections, one behind the other
-	section         int    // where in lines the section under way begins
+	lines           []Line // of all sections, in order
+	section         int    // index in lines where the current section begins
 }
 
 func (p *parser) line(number int, line string) error {
 	if len(line) < 2 || line[1] != '=' || line[0] < 'a' || line[0] > 'z' {
 		return syntaxError(number, 1, "want a letter and \"=\", have %q", head(line))
 	}
-	// RFC 8866 §9: a byte-string has neither.
+	// RFC 8866 §9: a byte-string has no NUL and no CR.
 	if i := strings.IndexAny(line, "\x00\r"); i >= 0 {
 		return syntaxError(number, i+1, "a byte %q within the line", line[i])
 	}
@@ -150,8 +150,8 @@ func (p *parser) line(number int, line string) error {
 	return nil
 }
 
-// endSection gives the section under way, or the session before the first, its
-// lines.
+// endSection assigns its lines to the current section, or to the session before the
+// first section.
 func (p *parser) endSection() {
 	s, end := p.session, len(p.lines)
 	lines := p.lines[p.section:end:end]
@@ -163,8 +163,8 @@ func (p *parser) endSection() {
 	}
 }
 
-// parseOrigin reads the value of an o= line: o=<username> <sess-id>
-// <sess-version> <nettype> <addrtype> <unicast-address>.
+// parseOrigin parses the value of an o= line: o=<username> <sess-id> <sess-version>
+// <nettype> <addrtype> <unicast-address>.
 func parseOrigin(number int, value string) (Origin, error) {
 	f := appendFields(make([]field, 0, usualFields), value)
 	if len(f) != 6 {
@@ -179,13 +179,13 @@ func parseOrigin(number int, value string) (Origin, error) {
 	return Origin{f[0].text, f[1].text, f[2].text, f[3].text + " " + f[4].text + " " + f[5].text}, nil
 }
 
-// parseMedia reads the value of an m= line: m=<media> <port> <proto> <fmt> ….
+// parseMedia parses the value of an m= line: m=<media> <port> <proto> <fmt> ….
 func parseMedia(number int, value string) (Media, error) {
 	f := appendFields(make([]field, 0, usualFields), value)
 	if len(f) < 4 {
 		return Media{}, syntaxError(number, 3, "m= has %d fields, not at least 4", len(f))
 	}
-	port, _, _ := strings.Cut(f[1].text, "/") // a count of ports may follow
+	port, _, _ := strings.Cut(f[1].text, "/") // a number of ports may follow
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
 		return Media{}, syntaxError(number, 2+f[1].column, "port %q is not a number up to 65535", head(f[1].text))
@@ -197,15 +197,15 @@ func parseMedia(number int, value string) (Media, error) {
 	return m, nil
 }
 
-// A field is a part of a value, and its column in it, from 1.
+// A field is a part of a value, with its column from 1.
 type field struct {
 	text   string
 	column int
 }
 
-const usualFields = 6 // an o= line has as many
+const usualFields = 6 // of an o= line
 
-// appendFields appends the parts of s between spaces.
+// appendFields appends the fields of s, which are separated by spaces.
 func appendFields(f []field, s string) []field {
 	for i := 0; i < len(s); {
 		if s[i] == ' ' || s[i] == '\t' {
@@ -226,7 +226,7 @@ func digits(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""
 }
 
-// head is the part of a text that an error shows.
+// head shortens a text for an error.
 func head(s string) string {
 	if len(s) > 40 {
 		return s[:40] + "…"
@@ -234,13 +234,13 @@ func head(s string) string {
 	return s
 }
 
-// usualSize is more than what a description of data channels takes, in bytes.
+// usualSize is more than the length of a description of data channels, in bytes.
 const usualSize = 1024
 
 // String writes the description with CRLF line ends (RFC 8866 §5).
 func (s *Session) String() string { return s.WithCandidates(-1, nil, false) }
 
-// appendHead appends the part before the sections.
+// appendHead appends the session-level lines.
 func (s *Session) appendHead(b []byte) []byte {
 	b = s.Origin.appendLines(b)
 	for _, l := range s.Lines {
@@ -269,7 +269,7 @@ func (m *Media) appendHead(b []byte) []byte {
 	return append(b, "\r\n"...)
 }
 
-// appendLine appends a line whose value is in parts.
+// appendLine appends a line whose value consists of several parts.
 func appendLine(b []byte, typ byte, value ...string) []byte {
 	b = append(b, typ, '=')
 	for _, v := range value {
@@ -286,8 +286,7 @@ func appendAttribute(b []byte, name, value string) []byte {
 	return appendLine(b, 'a', name, ":", value)
 }
 
-// attribute returns the name and the value of an a= line. isSet is false for
-// other lines.
+// attribute returns the name and the value of an a= line. ok is false for other lines.
 func (l Line) attribute() (name, value string, ok bool) {
 	if l.Type != 'a' {
 		return "", "", false
@@ -296,12 +295,12 @@ func (l Line) attribute() (name, value string, ok bool) {
 	return name, value, true
 }
 
-// column is where an attribute's value begins.
+// column is the column of an attribute's value.
 func (l Line) column() int {
 	return 3 + strings.IndexByte(l.Value, ':') + 1
 }
 
-// lookup returns the first attribute of that name.
+// lookup returns the first attribute with this name.
 func lookup(lines []Line, name string) (value string, l Line, ok bool) {
 	for _, l := range lines {
 		if n, v, ok := l.attribute(); ok && n == name {
@@ -311,8 +310,8 @@ func lookup(lines []Line, name string) (value string, l Line, ok bool) {
 	return "", Line{}, false
 }
 
-// Attribute returns the value of the section's first attribute of that name
-// and whether there is one.
+// Attribute returns the value of the section's first attribute with this name, and
+// reports whether there is one.
 func (m *Media) Attribute(name string) (value string, ok bool) {
 	value, _, ok = lookup(m.Lines, name)
 	return value, ok

@@ -19,8 +19,7 @@ func (w *Builder) addr(t AttrType, a netip.AddrPort, xor bool) {
 	if xor {
 		port ^= magicCookie >> 16
 	}
-	// The key of RFC 8489 §14.2, the cookie and the transaction id, is
-	// what stands in the header.
+	// The key of RFC 8489 §14.2 is the cookie and the transaction id of the header.
 	key := w.b[w.start+4 : w.start+20]
 	if ip.Is4() {
 		w.begin(t, 8)
@@ -47,8 +46,8 @@ func (w *Builder) appendXORed(v, key []byte, xor bool) {
 	}
 }
 
-// Addr returns the value of an address attribute that is not xored. One that
-// is malformed counts as absent.
+// Addr returns the value of an address attribute that is not xored. A malformed one is
+// ignored.
 func (m Message) Addr(t AttrType) (netip.AddrPort, bool) {
 	v, ok := m.Get(t)
 	if !ok {
@@ -66,9 +65,9 @@ func (m Message) XORAddr(t AttrType) (netip.AddrPort, bool) {
 	return m.decodeAddr(v, true)
 }
 
-// DecodeXORAddr reads the value of a xored address attribute found with
-// Attributes, for those that may occur more than once, as XOR-RELAYED-ADDRESS
-// and XOR-PEER-ADDRESS do (RFC 8656 §7.3, §10.1).
+// DecodeXORAddr decodes the value of a xored address attribute found by Attributes:
+// XOR-RELAYED-ADDRESS and XOR-PEER-ADDRESS may occur more than once (RFC 8656 §7.3,
+// §10.1).
 func (m Message) DecodeXORAddr(v []byte) (netip.AddrPort, bool) { return m.decodeAddr(v, true) }
 
 func (m Message) decodeAddr(v []byte, xor bool) (netip.AddrPort, bool) {
@@ -96,12 +95,12 @@ func (m Message) decodeAddr(v []byte, xor bool) (netip.AddrPort, bool) {
 	if n == 4 {
 		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(ip[:4])), port), true
 	}
-	// An IPv4 address in IPv6's clothes would compare unequal to itself.
+	// An IPv4-mapped IPv6 address would compare unequal to the IPv4 address.
 	return netip.AddrPortFrom(netip.AddrFrom16(ip).Unmap(), port), true
 }
 
-// MappedAddress is where the other end saw the request come from:
-// XOR-MAPPED-ADDRESS, else MAPPED-ADDRESS as servers before RFC 5389 sent it.
+// MappedAddress is the source address of the request as the responder saw it:
+// XOR-MAPPED-ADDRESS, or else MAPPED-ADDRESS, which servers before RFC 5389 send.
 func (m Message) MappedAddress() (netip.AddrPort, bool) {
 	if a, ok := m.XORAddr(AttrXORMappedAddress); ok {
 		return a, true

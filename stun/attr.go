@@ -2,12 +2,12 @@ package stun
 
 import "fmt"
 
-// An AttrType is an attribute's number (RFC 8489 §18.3). Those below 0x8000
-// must be understood by whoever receives them.
+// An AttrType is an attribute's number (RFC 8489 §18.3). Those below 0x8000 are
+// comprehension-required.
 type AttrType uint16
 
-// Required tells whether a message with this attribute must be refused by
-// who does not know it (RFC 8489 §14).
+// Required reports whether a receiver that does not know the attribute must refuse the
+// message (RFC 8489 §14).
 func (t AttrType) Required() bool { return t < 0x8000 }
 
 const (
@@ -50,7 +50,7 @@ const (
 	AttrAddressErrorCode        AttrType = 0x8001
 	AttrICMP                    AttrType = 0x8004
 
-	// RFC 6062, TURN over TCP to the peer
+	// RFC 6062, TCP allocations
 	AttrConnectionID AttrType = 0x002a
 
 	// RFC 7635, third-party authorization
@@ -64,7 +64,7 @@ const (
 	AttrResponseOrigin AttrType = 0x802b
 	AttrOtherAddress   AttrType = 0x802c
 
-	// Browsers'. None must be understood.
+	// Browsers' extensions, all comprehension-optional.
 	AttrNomination      AttrType = 0xc001 // draft-thatcher-ice-renomination
 	AttrGoogNetworkInfo AttrType = 0xc057
 	AttrGoogMiscInfo    AttrType = 0xc059
@@ -72,7 +72,7 @@ const (
 	AttrDTLSInSTUNAck   AttrType = 0xc071
 )
 
-// String is the attribute's name in the registry.
+// String is the attribute's name in the IANA registry.
 func (t AttrType) String() string {
 	if s := attrName(t); s != "" {
 		return s
@@ -80,7 +80,7 @@ func (t AttrType) String() string {
 	return fmt.Sprintf("0x%04X", uint16(t))
 }
 
-// known tells whether the registry names the attribute.
+// known reports whether the registry has the attribute.
 func (t AttrType) known() bool { return attrName(t) != "" }
 
 func attrName(t AttrType) string {

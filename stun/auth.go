@@ -7,9 +7,9 @@ import (
 	"encoding/binary"
 )
 
-// The names and passwords below are used as they are given. RFC 8489 wants
-// them prepared with the OpaqueString profile (RFC 8265) first, which leaves
-// ASCII alone; whoever has others prepares them.
+// The names and passwords below are used as given. RFC 8489 requires that they are
+// prepared with the OpaqueString profile (RFC 8265), which does not change ASCII.
+// Callers with other characters prepare them.
 
 // KeyMD5 is the long-term key of RFC 8489 §18.5.1.1:
 // MD5(username ":" realm ":" password).
@@ -25,14 +25,14 @@ func KeySHA256(username, realm, password string) []byte {
 	return sum[:]
 }
 
-// Userhash is the value of USERHASH, which stands in for USERNAME where the
-// server offers anonymity (RFC 8489 §14.4): SHA-256(username ":" realm).
+// Userhash is the value of USERHASH, which replaces USERNAME where the server offers
+// anonymity (RFC 8489 §14.4): SHA-256(username ":" realm).
 func Userhash(username, realm string) []byte {
 	sum := sha256.Sum256([]byte(username + ":" + realm))
 	return sum[:]
 }
 
-// A PasswordAlgorithm says how a long-term key is made (RFC 8489 §18.5).
+// A PasswordAlgorithm says how a long-term key is derived (RFC 8489 §18.5).
 type PasswordAlgorithm uint16
 
 const (
@@ -40,7 +40,7 @@ const (
 	PasswordSHA256 PasswordAlgorithm = 2
 )
 
-// Key is the long-term key that the algorithm makes; nil if it is unknown.
+// Key derives the long-term key; nil if the algorithm is unknown.
 func (a PasswordAlgorithm) Key(username, realm, password string) []byte {
 	switch a {
 	case PasswordMD5:
@@ -66,9 +66,9 @@ func (w *Builder) PasswordAlgorithms(list ...PasswordAlgorithm) {
 	w.end()
 }
 
-// BestPasswordAlgorithm picks from the value of PASSWORD-ALGORITHMS the first
-// one known here, as the list is in the server's order of preference
-// (RFC 8489 §9.2.5.1). It is 0 if there is none.
+// BestPasswordAlgorithm returns the first known algorithm of the value of
+// PASSWORD-ALGORITHMS, which is in the server's order of preference (RFC 8489
+// §9.2.5.1); 0 if there is none.
 func BestPasswordAlgorithm(v []byte) PasswordAlgorithm {
 	for len(v) >= 4 {
 		a := PasswordAlgorithm(binary.BigEndian.Uint16(v))
@@ -84,8 +84,8 @@ func BestPasswordAlgorithm(v []byte) PasswordAlgorithm {
 	return 0
 }
 
-// SecurityFeatures are the bits that a server's nonce carries, out of reach
-// of who would strip attributes to make a client weaker (RFC 8489 §9.2).
+// SecurityFeatures are bits in a server's nonce. An attacker who strips attributes to
+// weaken a client cannot change them (RFC 8489 §9.2).
 type SecurityFeatures uint32
 
 const (
@@ -96,8 +96,8 @@ const (
 
 const nonceCookie = "obMatJos2" // RFC 8489 §9.2
 
-// NonceFeatures reads the security features of a nonce. ok is false if it
-// does not begin with the nonce cookie.
+// NonceFeatures returns the security features of a nonce. ok is false without the
+// nonce cookie.
 func NonceFeatures(nonce []byte) (f SecurityFeatures, ok bool) {
 	if len(nonce) < len(nonceCookie)+4 || string(nonce[:len(nonceCookie)]) != nonceCookie {
 		return 0, false
@@ -109,7 +109,7 @@ func NonceFeatures(nonce []byte) (f SecurityFeatures, ok bool) {
 	return SecurityFeatures(bits[0])<<16 | SecurityFeatures(bits[1])<<8 | SecurityFeatures(bits[2]), true
 }
 
-// AppendNonceCookie appends the beginning of a nonce that has these features.
+// AppendNonceCookie appends the beginning of a nonce with these features.
 func AppendNonceCookie(dst []byte, f SecurityFeatures) []byte {
 	dst = append(dst, nonceCookie...)
 	return base64.StdEncoding.AppendEncode(dst, []byte{byte(f >> 16), byte(f >> 8), byte(f)})

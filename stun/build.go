@@ -23,10 +23,10 @@ func Build(dst []byte, t Type, id TransactionID) Builder {
 	return w
 }
 
-// Finish returns dst of Build with the message behind it.
+// Finish returns the slice given to Build, with the message appended.
 func (w *Builder) Finish() []byte { return w.b }
 
-// message is what was built so far.
+// message is the message as built so far.
 func (w *Builder) message() []byte { return w.b[w.start:] }
 
 // begin appends an attribute's header, for a value of n bytes.
@@ -35,7 +35,7 @@ func (w *Builder) begin(t AttrType, n int) {
 	w.b = binary.BigEndian.AppendUint16(w.b, uint16(n))
 }
 
-// end pads the value and brings the header's length up to date.
+// end pads the value and updates the header's length.
 func (w *Builder) end() {
 	for (len(w.b)-w.start)%4 != 0 {
 		w.b = append(w.b, 0) // RFC 8489 §14: padding MUST be zero
@@ -77,8 +77,8 @@ func (w *Builder) Uint64(t AttrType, v uint64) {
 	w.end()
 }
 
-// Addr adds a transport address as it is, such as ALTERNATE-SERVER
-// (RFC 8489 §14.1, §14.15).
+// Addr adds a transport address that is not xored, such as ALTERNATE-SERVER (RFC 8489
+// §14.1, §14.15).
 func (w *Builder) Addr(t AttrType, a netip.AddrPort) { w.addr(t, a, false) }
 
 // XORAddr adds a transport address xored with the cookie and the transaction

@@ -15,7 +15,7 @@ const (
 	CodeForbidden            ErrorCode = 403 // RFC 8656 §19
 	CodeMobilityForbidden    ErrorCode = 405 // RFC 8016 §4.2
 	CodeUnknownAttribute     ErrorCode = 420
-	CodeAllocationMismatch   ErrorCode = 437 // RFC 8656 §19, as those to 442
+	CodeAllocationMismatch   ErrorCode = 437 // RFC 8656 §19, and so are 438 to 442
 	CodeStaleNonce           ErrorCode = 438
 	CodeFamilyNotSupported   ErrorCode = 440
 	CodeWrongCredentials     ErrorCode = 441
@@ -29,7 +29,7 @@ const (
 	CodeInsufficientCapacity ErrorCode = 508 // RFC 8656 §19
 )
 
-// Reason is the phrase that goes with the code on the wire.
+// Reason is the reason phrase of the code.
 func (c ErrorCode) Reason() string {
 	switch c {
 	case CodeTryAlternate:
@@ -75,7 +75,7 @@ func (c ErrorCode) Reason() string {
 // An Error is an error response as a Go error.
 type Error struct {
 	Code   ErrorCode
-	Reason string // as the other end put it; may be empty
+	Reason string // the remote's reason phrase; may be empty
 }
 
 func (e *Error) Error() string {
@@ -108,8 +108,9 @@ func (m Message) ErrorCode() (c ErrorCode, reason []byte, ok bool) {
 	return ErrorCode(int(class)*100 + int(number)), v[4:], true
 }
 
-// Err is ERROR-CODE as an error, or nil if there is none. The phrase is cut to the 127 characters
-// of RFC 8489 §14.8 and freed of what does not belong on a terminal.
+// Err is ERROR-CODE as an error, or nil if there is none. The phrase is cut to the 127
+// characters of RFC 8489 §14.8, and characters that do not belong on a terminal are
+// removed.
 func (m Message) Err() *Error {
 	c, reason, ok := m.ErrorCode()
 	if !ok {
@@ -118,7 +119,7 @@ func (m Message) Err() *Error {
 	return &Error{Code: c, Reason: printable(reason, 127)}
 }
 
-// printable keeps the ASCII text of b, at most limit bytes.
+// printable returns the printable ASCII characters of b, at most limit bytes.
 func printable(b []byte, limit int) string {
 	if len(b) > limit {
 		b = b[:limit]
@@ -133,8 +134,8 @@ func printable(b []byte, limit int) string {
 	return string(s)
 }
 
-// UnknownAttributes adds UNKNOWN-ATTRIBUTES, which goes with a 420
-// (RFC 8489 §14.9).
+// UnknownAttributes adds UNKNOWN-ATTRIBUTES, which a 420 response carries (RFC 8489
+// §14.9).
 func (w *Builder) UnknownAttributes(types []AttrType) {
 	w.begin(AttrUnknownAttributes, 2*len(types))
 	for _, t := range types {

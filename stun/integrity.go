@@ -12,15 +12,15 @@ import (
 const (
 	sizeSHA1      = sha1.Size
 	sizeSHA256    = sha256.Size
-	minSizeSHA256 = 16 // RFC 8489 §14.6: at least 16 bytes may be left of it
+	minSizeSHA256 = 16 // RFC 8489 §14.6: it may be truncated to 16 bytes
 )
 
-// An Integrity makes and verifies the integrity attributes of messages under
-// one key. It allocates nothing after its first use, and after each [Integrity.Rest]
-// the next. It is not safe for concurrent use.
+// An Integrity makes and verifies the integrity attributes of messages under one key.
+// It allocates at its first use, and at the first use after [Integrity.Release]. It is
+// not safe for concurrent use.
 type Integrity struct {
 	key          []byte
-	sha1, sha256 hash.Hash // HMACs, made when they are first needed
+	sha1, sha256 hash.Hash // made at the first use
 	header       [HeaderSize]byte
 	room         [sizeSHA256]byte
 }
@@ -31,15 +31,14 @@ func NewIntegrity(key []byte) *Integrity {
 	return &Integrity{key: append([]byte(nil), key...)}
 }
 
-// IsOf tells whether the key is the one given, in a time that does not depend
-// on where they differ.
+// IsOf reports whether the key is the given one, in constant time.
 func (k *Integrity) IsOf(key []byte) bool { return hmac.Equal(k.key, key) }
 
-// Rest gives up what the key takes but itself, until it is used again.
-func (k *Integrity) Rest() { k.sha1, k.sha256 = nil, nil }
+// Release gives up the memory of the HMACs until the next use.
+func (k *Integrity) Release() { k.sha1, k.sha256 = nil, nil }
 
-// sum is the HMAC over message up to offset end, with a header whose length
-// reaches just behind an integrity attribute of n bytes there (RFC 8489 §14.5).
+// sum is the HMAC of message[:end], with the length in the header that it has if an
+// integrity attribute of n bytes ends the message (RFC 8489 §14.5).
 func (k *Integrity) sum(mac hash.Hash, message []byte, end, n int) []byte {
 	copy(k.header[:], message)
 	binary.BigEndian.PutUint16(k.header[2:], uint16(end+attrHeaderSize+n-HeaderSize))
@@ -48,8 +47,8 @@ func (k *Integrity) sum(mac hash.Hash, message []byte, end, n int) []byte {
 	return mac.Sum(k.room[:0])
 }
 
-// bySHA1 and bySHA256 return an HMAC to write to. A new one is not reset: it would
-// first keep what it begins with, which is half as much again, and after Rest
+// bySHA1 and bySHA256 return an HMAC to write to. A new HMAC is not reset: Reset would
+// save the state of the key first, which costs half as much again, and after Release
 // there often is no second use.
 func (k *Integrity) bySHA1() hash.Hash {
 	if k.sha1 == nil {
@@ -69,21 +68,20 @@ func (k *Integrity) bySHA256() hash.Hash {
 	return k.sha256
 }
 
-// Integrity adds MESSAGE-INTEGRITY, over all that was added so far.
+// Integrity adds MESSAGE-INTEGRITY over the attributes so far.
 func (w *Builder) Integrity(k *Integrity) {
 	m := w.message()
 	w.Bytes(AttrMessageIntegrity, k.sum(k.bySHA1(), m, len(m), sizeSHA1))
 }
 
-// IntegritySHA256 adds MESSAGE-INTEGRITY-SHA256, over all that was added so
-// far. The ways of authentication that RFC 8489 defines do not truncate it.
+// IntegritySHA256 adds MESSAGE-INTEGRITY-SHA256 over the attributes so far, not
+// truncated.
 func (w *Builder) IntegritySHA256(k *Integrity) {
 	m := w.message()
 	w.Bytes(AttrMessageIntegritySHA256, k.sum(k.bySHA256(), m, len(m), sizeSHA256))
 }
 
-// Verify tells whether m has MESSAGE-INTEGRITY and it is right. The
-// comparison takes the same time wherever the difference is.
+// Verify reports whether m has a valid MESSAGE-INTEGRITY, in constant time.
 func (k *Integrity) Verify(m Message) bool {
 	offset, v, ok := m.find(AttrMessageIntegrity)
 	if !ok || len(v) != sizeSHA1 {
@@ -92,9 +90,9 @@ func (k *Integrity) Verify(m Message) bool {
 	return hmac.Equal(v, k.sum(k.bySHA1(), m.raw, offset, sizeSHA1))
 }
 
-// VerifySHA256 tells whether m has MESSAGE-INTEGRITY-SHA256 and it is right.
-// It may be truncated to no less than 16 bytes, in steps of 4; whoever does
-// not want that checks the attribute's length too (RFC 8489 §14.6).
+// VerifySHA256 reports whether m has a valid MESSAGE-INTEGRITY-SHA256. It may be
+// truncated to no less than 16 bytes, in steps of 4; callers that do not want that
+// check the attribute's length too (RFC 8489 §14.6).
 func (k *Integrity) VerifySHA256(m Message) bool {
 	offset, v, ok := m.find(AttrMessageIntegritySHA256)
 	if !ok || len(v) < minSizeSHA256 || len(v) > sizeSHA256 || len(v)%4 != 0 {
@@ -103,7 +101,7 @@ func (k *Integrity) VerifySHA256(m Message) bool {
 	return hmac.Equal(v, k.sum(k.bySHA256(), m.raw, offset, len(v))[:len(v)])
 }
 
-// fingerprintXOR keeps the CRC apart from another protocol's (RFC 8489 §14.7).
+// fingerprintXOR distinguishes the CRC from another protocol's (RFC 8489 §14.7).
 const fingerprintXOR = 0x5354554e
 
 // Fingerprint adds FINGERPRINT; it must be the last attribute.
@@ -115,8 +113,8 @@ func (w *Builder) Fingerprint() {
 	binary.BigEndian.PutUint32(w.b[end+attrHeaderSize:], sum)
 }
 
-// CheckFingerprint tells whether FINGERPRINT is there, and whether it is the
-// last attribute and right.
+// CheckFingerprint reports whether FINGERPRINT is present, and whether it is valid and
+// the last attribute.
 func (m Message) CheckFingerprint() (present, valid bool) {
 	offset, v, ok := m.find(AttrFingerprint)
 	if !ok {

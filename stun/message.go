@@ -21,22 +21,22 @@ var (
 	ErrAttribute = errors.New("stun: attribute overruns the message")
 )
 
-// A TransactionID joins a response to its request (RFC 8489 §5).
+// A TransactionID matches a response to its request (RFC 8489 §5).
 type TransactionID [12]byte
 
-// A Message is a view over the bytes of a well-formed STUN message. It is
-// valid as long as they are.
+// A Message is a view of the bytes of a well-formed STUN message. It is valid as long
+// as they are unchanged.
 type Message struct{ raw []byte }
 
-// Is tells at a glance whether a datagram is STUN: the magic cookie is in
-// place (RFC 8489 §5), and the first byte is in the range 0 to 3 that STUN has
-// where it shares a port (RFC 7983 §7).
+// Is reports whether a datagram looks like STUN: it has the magic cookie (RFC 8489
+// §5), and its first byte is in STUN's range of 0 to 3 on a shared port (RFC 7983
+// §7).
 func Is(b []byte) bool {
 	return len(b) >= HeaderSize && b[0] < 4 && binary.BigEndian.Uint32(b[4:]) == magicCookie
 }
 
-// Parse checks that b is exactly one STUN message, attributes included, and
-// returns a view of it. It does not look into attributes.
+// Parse checks that b is exactly one STUN message, attributes included, and returns a
+// view of it. It does not check the values of attributes.
 func Parse(b []byte) (Message, error) {
 	// RFC 8489 §5: the most significant 2 bits MUST be zeroes.
 	if len(b) < HeaderSize || b[0]&0xc0 != 0 || binary.BigEndian.Uint32(b[4:]) != magicCookie {
@@ -47,7 +47,7 @@ func Parse(b []byte) (Message, error) {
 		return Message{}, ErrTruncated
 	}
 	for rest := b[HeaderSize:]; len(rest) > 0; {
-		// Both lengths are multiples of 4, so a header is always there.
+		// Both lengths are multiples of 4, so a whole attribute header is left.
 		size := attrHeaderSize + padded(int(binary.BigEndian.Uint16(rest[2:])))
 		if size > len(rest) {
 			return Message{}, ErrAttribute
@@ -57,8 +57,8 @@ func Parse(b []byte) (Message, error) {
 	return Message{raw: b}, nil
 }
 
-// padded rounds an attribute's length up to the boundary of 32 bits on which
-// the next one begins (RFC 8489 §14).
+// padded rounds an attribute's length up to a multiple of 4, where the next attribute
+// begins (RFC 8489 §14).
 func padded(n int) int { return (n + 3) &^ 3 }
 
 // Raw is the whole message.
@@ -67,11 +67,11 @@ func (m Message) Raw() []byte { return m.raw }
 // Type is the message type.
 func (m Message) Type() Type { return Type(binary.BigEndian.Uint16(m.raw)) }
 
-// TransactionID is the message's transaction.
+// TransactionID is the message's transaction id.
 func (m Message) TransactionID() TransactionID { return TransactionID(m.raw[8:20]) }
 
-// An attrOrder enforces which attributes may follow the integrity
-// attributes: all others there are to be ignored (RFC 8489 §14.5, §14.6).
+// An attrOrder enforces which attributes may follow the integrity attributes. Others
+// are ignored (RFC 8489 §14.5, §14.6).
 type attrOrder uint8
 
 const (
@@ -81,7 +81,7 @@ const (
 	afterFingerprint
 )
 
-// admit tells whether an attribute of type t counts where the walk is now.
+// admit reports whether an attribute of type t is valid at this place.
 func (o *attrOrder) admit(t AttrType) bool {
 	switch t {
 	case AttrMessageIntegrity:
@@ -105,7 +105,7 @@ func (o *attrOrder) admit(t AttrType) bool {
 	return true
 }
 
-// next takes the attribute at offset i; the next one is at offset j.
+// next returns the attribute at offset i, and the offset j of the next one.
 func (m Message) next(i int) (t AttrType, v []byte, j int) {
 	t = AttrType(binary.BigEndian.Uint16(m.raw[i:]))
 	n := int(binary.BigEndian.Uint16(m.raw[i+2:]))
@@ -113,7 +113,7 @@ func (m Message) next(i int) (t AttrType, v []byte, j int) {
 	return t, m.raw[i : i+n : i+n], i + padded(n)
 }
 
-// find returns the offset of the first attribute of type t that counts.
+// find returns the offset of the first valid attribute of type want.
 func (m Message) find(want AttrType) (offset int, v []byte, ok bool) {
 	var order attrOrder
 	for i := HeaderSize; i < len(m.raw); {
@@ -126,21 +126,20 @@ func (m Message) find(want AttrType) (offset int, v []byte, ok bool) {
 	return 0, nil, false
 }
 
-// Get returns the value of the first attribute of type t: later ones of the
-// same type are to be ignored (RFC 8489 §14), and so are those that come
-// after the message's integrity.
+// Get returns the value of the first attribute of type t. Later ones of the same type
+// are ignored (RFC 8489 §14), and so are attributes after the message's integrity.
 func (m Message) Get(t AttrType) (v []byte, ok bool) {
 	_, v, ok = m.find(t)
 	return v, ok
 }
 
-// Has tells whether there is an attribute of type t.
+// Has reports whether there is an attribute of type t.
 func (m Message) Has(t AttrType) bool {
 	_, _, ok := m.find(t)
 	return ok
 }
 
-// Attributes yields the attributes that count, in order.
+// Attributes yields the valid attributes, in order.
 func (m Message) Attributes() iter.Seq2[AttrType, []byte] {
 	return func(yield func(AttrType, []byte) bool) {
 		var order attrOrder
@@ -154,8 +153,8 @@ func (m Message) Attributes() iter.Seq2[AttrType, []byte] {
 	}
 }
 
-// Uint32 returns the value of a 32-bit attribute, such as PRIORITY or
-// LIFETIME. One of another length counts as absent.
+// Uint32 returns the value of a 32-bit attribute, such as PRIORITY or LIFETIME. A
+// value of another length is ignored.
 func (m Message) Uint32(t AttrType) (v uint32, ok bool) {
 	b, ok := m.Get(t)
 	if !ok || len(b) != 4 {
@@ -173,12 +172,11 @@ func (m Message) Uint64(t AttrType) (v uint64, ok bool) {
 	return binary.BigEndian.Uint64(b), true
 }
 
-// AppendUnknown appends the comprehension-required attributes of m that
-// understood does not name, each once, at most as many as fit dst's limit of
-// 16. They are what a 420 answer lists (RFC 8489 §6.3.1). A nil understood
-// stands for all that this package names.
+// AppendUnknown appends the types of the comprehension-required attributes of m that
+// understood does not report, each once and at most 16. A 420 response lists them (RFC
+// 8489 §6.3.1). A nil understood reports all types that this package names.
 func (m Message) AppendUnknown(dst []AttrType, understood func(AttrType) bool) []AttrType {
-	const limit = 16 // an answer must not grow with the request
+	const limit = 16 // a response must not grow with the request
 	var order attrOrder
 walk:
 	for i := HeaderSize; i < len(m.raw) && len(dst) < limit; {

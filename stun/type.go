@@ -2,7 +2,7 @@ package stun
 
 import "fmt"
 
-// A Method is what a message is about (RFC 8489 §5), 12 bits.
+// A Method is the purpose of a message (RFC 8489 §5), 12 bits.
 type Method uint16
 
 const (
@@ -45,7 +45,7 @@ func (m Method) String() string {
 	return fmt.Sprintf("Method(%#03x)", uint16(m))
 }
 
-// A Class says whether a message asks, answers or just tells (RFC 8489 §5).
+// A Class distinguishes requests, responses and indications (RFC 8489 §5).
 type Class uint8
 
 const (
@@ -70,8 +70,8 @@ func (c Class) String() string {
 	return fmt.Sprintf("Class(%d)", uint8(c))
 }
 
-// A Type is the message type of the header: a method with the two bits of the
-// class laid between its own (RFC 8489 §5, figure 3).
+// A Type is the message type of the header: a method, and the two bits of the class
+// between the method's bits (RFC 8489 §5, figure 3).
 type Type uint16
 
 // NewType joins a method and a class.

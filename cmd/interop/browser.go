@@ -16,14 +16,14 @@ import (
 	"time"
 )
 
-// A browser is one that can be started here.
+// A browser is a browser found on this machine.
 type browser struct {
 	name    string // chromium or firefox
 	path    string
 	version string
 }
 
-// places are where browsers stand, in order of preference.
+// places lists where browsers are installed, in order of preference.
 var places = map[string][]string{
 	"chromium": {"chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome",
 		"/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium",
@@ -31,7 +31,7 @@ var places = map[string][]string{
 	"firefox": {"firefox-esr", "firefox", "/Applications/Firefox.app/Contents/MacOS/firefox", `C:\Program Files\Mozilla Firefox\firefox.exe`},
 }
 
-// howToGet is what to do about a browser that is missing.
+// howToGet says how to install a missing browser.
 var howToGet = map[string]string{
 	"chromium": "not found; install it (Debian: apt-get install chromium), or give its path: -peers chromium=/path/to/chrome",
 	"firefox":  "not found; install it (Debian: apt-get install firefox-esr), or give its path: -peers firefox=/path/to/firefox",
@@ -63,8 +63,8 @@ func versionOf(path string) string {
 	return "unknown"
 }
 
-// start runs the browser headless on a page, by the command within if there is
-// one. The function it returns ends it.
+// start starts the browser headless on a page, by the command within if there is one.
+// The function it returns ends it.
 func (b browser) start(url string, args, within []string) (stop func(), err error) {
 	profile, err := os.MkdirTemp("", "interop-"+b.name+"-")
 	if err != nil {
@@ -78,7 +78,7 @@ func (b browser) start(url string, args, within []string) (stop func(), err erro
 			"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-default-apps",
 			"--disable-background-timer-throttling", "--disable-renderer-backgrounding", "--user-data-dir=" + profile}
 		if runtime.GOOS == "linux" && os.Geteuid() == 0 {
-			argv = append(argv, "--no-sandbox") // which cannot be had as root
+			argv = append(argv, "--no-sandbox") // the sandbox does not work as root
 		}
 	case "firefox":
 		if err := os.WriteFile(filepath.Join(profile, "user.js"), []byte(firefoxPrefs), 0o600); err != nil {
@@ -100,7 +100,7 @@ func (b browser) start(url string, args, within []string) (stop func(), err erro
 	return func() {
 		end(cmd)
 		<-exited
-		for range 20 { // its children may still be writing
+		for range 20 { // its child processes may still be writing
 			if os.RemoveAll(profile) == nil {
 				break
 			}
@@ -109,7 +109,7 @@ func (b browser) start(url string, args, within []string) (stop func(), err erro
 	}, nil
 }
 
-// firefoxPrefs keep Firefox from the network; nothing of WebRTC is changed.
+// firefoxPrefs keep Firefox from connecting to services; WebRTC's are not changed.
 var firefoxPrefs = func() string {
 	var b strings.Builder
 	for _, p := range []string{
@@ -125,8 +125,8 @@ var firefoxPrefs = func() string {
 	return b.String()
 }()
 
-// A page is a browser's half: calls go to it and events come from it, over
-// HTTP on the loopback interface.
+// A page is the browser's end: calls go to it and events come from it, over HTTP on
+// the loopback interface.
 type page struct {
 	mu      sync.Mutex
 	calls   []rpcCall
@@ -149,7 +149,7 @@ func newPage() *page {
 	return &page{replies: map[int]chan event{}, peers: map[int]chan event{}, wake: make(chan struct{}, 1), hello: make(chan struct{})}
 }
 
-// serveRPC gives the page its next calls; it waits for one.
+// serveRPC returns the page's next calls; it waits until there is one.
 func (p *page) serveRPC(w http.ResponseWriter, r *http.Request) {
 	timeout := time.After(20 * time.Second)
 	for {
@@ -199,7 +199,7 @@ func (p *page) serveReport(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// call has the page do something and waits for its reply.
+// call makes the page do something and waits for its reply.
 func (p *page) call(ctx context.Context, op string, args map[string]any, out any) error {
 	reply := make(chan event, 1)
 	p.mu.Lock()

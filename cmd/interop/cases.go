@@ -22,11 +22,11 @@ type testCase struct {
 	name     string
 	complete bool // descriptions with all candidates, no trickling
 	lossy    bool // one datagram in ten is dropped, both ways
-	lossless bool // left out of ways that lose datagrams
-	vanishes bool // the far end does
+	lossless bool // left out of scenarios that lose datagrams
+	vanishes bool // the remote end does
 	options  rtcpeer.ChannelOptions
 	run      func(ctx context.Context, l *link) error
-	whole    func(ctx context.Context, p *pair) error // in place of run: makes its channels itself
+	whole    func(ctx context.Context, p *pair) error // in place of run: the case creates its channels itself
 }
 
 var cases = []testCase{
@@ -71,7 +71,7 @@ func binaries(s ...[]byte) (out []packet) {
 	return out
 }
 
-// bothWays sends packets each way and looks at what arrives.
+// bothWays sends packets each way and checks what arrives.
 func bothWays(packets []packet) func(context.Context, *link) error {
 	return func(ctx context.Context, l *link) error {
 		for _, m := range packets {
@@ -86,7 +86,7 @@ func bothWays(packets []packet) func(context.Context, *link) error {
 	}
 }
 
-// toThem sends a packet and waits until the far end has it.
+// toThem sends a packet and waits until the remote end has received it.
 func (l *link) toThem(ctx context.Context, m packet) error {
 	b := m.content()
 	if err := l.ours.Send(ctx, b, m.text); err != nil {
@@ -103,7 +103,7 @@ func (l *link) toThem(ctx context.Context, m packet) error {
 	return nil
 }
 
-// toUs has the far end send a packet and waits until we have it.
+// toUs makes the remote end send a packet and waits for it.
 func (l *link) toUs(ctx context.Context, m packet) error {
 	want := m.content()
 	if err := l.far.send(ctx, l.theirs, m); err != nil {
@@ -140,7 +140,7 @@ func sizes(ctx context.Context, l *link) error {
 	return nil
 }
 
-// sizeLimit is up to where max-size goes.
+// sizeLimit is the longest message of max-size.
 const sizeLimit = 1 << 20
 
 func maxSize(ctx context.Context, l *link) error {
@@ -164,7 +164,7 @@ func maxSize(ctx context.Context, l *link) error {
 }
 
 func tooLarge(ctx context.Context, l *link) error {
-	// The far end may have the channel before it is open here.
+	// The channel may be open at the remote end before it is here.
 	if err := bothWays(texts("first"))(ctx, l); err != nil {
 		return err
 	}
@@ -204,10 +204,10 @@ func ordered1000(ctx context.Context, l *link) error {
 	return <-errs
 }
 
-// bursts sends count packets of size bytes each way, with a millisecond's pause
-// after each gap of them (0: none), and looks at what arrives: from least to most of
-// them, none altered or repeated, in order where the channel is; and a later packet
-// arrives within a second.
+// bursts sends count packets of size bytes each way, with a pause of a millisecond
+// after each gap packets (0: none), and checks what arrives: from least to most
+// packets, none altered or repeated, in order on an ordered channel. Afterwards a
+// packet arrives within a second.
 func bursts(count, size, gap, least, most int) func(context.Context, *link) error {
 	return func(ctx context.Context, l *link) error {
 		ordered := l.ours.IsOrdered()
@@ -280,7 +280,7 @@ func bursts(count, size, gap, least, most int) func(context.Context, *link) erro
 	}
 }
 
-// A tally is what has arrived of a burst.
+// A tally counts what has arrived of a burst.
 type tally struct {
 	ordered     bool
 	count, size int
@@ -295,8 +295,8 @@ func newTally(ordered bool, count, size int, seed uint32) *tally {
 
 func (t *tally) done(sent bool) bool { return sent && len(t.seen) == t.count }
 
-// patience is for how long silence is taken to be just a pause: what has to
-// arrive may need several retransmissions, or a browser that is busy.
+// patience is how long a pause may be: a packet may need several retransmissions, or
+// the browser may be busy.
 func (t *tally) patience(least int) time.Duration {
 	if len(t.seen) < least {
 		return 10 * time.Second
@@ -328,7 +328,7 @@ func (t *tally) check(least, most int) error {
 	return nil
 }
 
-// later sends small packets, any of which has to arrive within a second.
+// later sends small packets, one of which must arrive within a second.
 func (l *link) later(ctx context.Context, toThem bool) error {
 	within, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -375,7 +375,7 @@ func (l *link) later(ctx context.Context, toThem bool) error {
 	}
 }
 
-// dropper is a filter that drops one datagram in ten.
+// dropper returns a filter that drops one datagram in ten.
 func dropper(seed uint64) func(outgoing bool, datagram []byte) bool {
 	var mu sync.Mutex
 	rng := rand.New(rand.NewPCG(seed, 10))
@@ -386,7 +386,7 @@ func dropper(seed uint64) func(outgoing bool, datagram []byte) bool {
 	}
 }
 
-// negotiated has both ends make the channel with the same id.
+// negotiated creates the channel at both ends with the same id.
 func negotiated(ctx context.Context, p *pair) error {
 	o := rtcpeer.ChannelOptions{Negotiated: true, ID: new(7), Protocol: "both"}
 	ours, err := p.conn.CreateDataChannel("negotiated", o)
@@ -410,7 +410,7 @@ func negotiated(ctx context.Context, p *pair) error {
 	if err := bothWays(texts("by agreement"))(ctx, l); err != nil {
 		return err
 	}
-	// A channel of the ordinary kind beside it, and no other.
+	// An ordinary channel is open beside it, and no other one.
 	if l, err = p.late(ctx, true, "beside", rtcpeer.ChannelOptions{}); err != nil {
 		return err
 	}
@@ -481,7 +481,7 @@ func late(byUs bool) func(context.Context, *link) error {
 	}
 }
 
-// ended waits until a channel of ours has ended cleanly.
+// ended waits until a channel has ended cleanly.
 func ended(ctx context.Context, d *rtcpeer.DataChannel) error {
 	for {
 		_, _, err := d.Receive(ctx)
@@ -537,7 +537,7 @@ func closeTheirs(ctx context.Context, l *link) error {
 	return bothWays(texts("the other channel lives"))(ctx, l)
 }
 
-// idReuse opens and closes channels, by each end: ours takes a free id again.
+// idReuse opens and closes channels from each end: a free id is used again.
 func idReuse(ctx context.Context, l *link) error {
 	first := -1
 	for i := range 6 {
@@ -572,8 +572,8 @@ func idReuse(ctx context.Context, l *link) error {
 	return nil
 }
 
-// pageClosed takes the far end's page away in the middle of a transfer: our
-// state follows and Close returns at once.
+// pageClosed closes the remote end's page during a transfer: the state follows and
+// Close returns at once.
 func pageClosed(ctx context.Context, l *link) error {
 	go bulk(ctx, l.ours, 16384, 4<<20, 1)
 	if _, err := l.wait(ctx, "message", l.theirs); err != nil {
@@ -601,8 +601,8 @@ func pageClosed(ctx context.Context, l *link) error {
 	return nil
 }
 
-// bufferedAmount sends much at once, each way, and waits until the amount is
-// back to 0 when all has arrived.
+// bufferedAmount sends much at once, each way, and waits until everything has arrived
+// and the amount is 0.
 func bufferedAmount(ctx context.Context, l *link) error {
 	const total = 2 << 20
 	if err := l.far.quiet(ctx, l.theirs, total); err != nil {

@@ -10,8 +10,7 @@ import (
 	"purertc/rtcpeer"
 )
 
-// An event is something that the far end reports: a page as JSON, our own
-// stack as a value.
+// An event is a report of the remote end: of a page as JSON, of this stack as a value.
 type event struct {
 	Kind   string          `json:"e"`
 	Peer   int             `json:"peer"`
@@ -34,7 +33,7 @@ type event struct {
 	channelInfo
 }
 
-// channelInfo is what a far end says of a channel.
+// A channelInfo describes a channel at the remote end.
 type channelInfo struct {
 	Label             string `json:"label"`
 	Protocol          string `json:"protocol"`
@@ -45,7 +44,8 @@ type channelInfo struct {
 	Negotiated        bool   `json:"negotiated"`
 }
 
-// A far end of a connection: a page's peer connection, or another of ours.
+// A far is the remote end of a connection: a page's peer connection, or another one of
+// this stack.
 type far interface {
 	channel(ctx context.Context, label string, o rtcpeer.ChannelOptions) (ch int, err error)
 	offer(ctx context.Context, restart bool) (sdp string, err error)
@@ -60,13 +60,13 @@ type far interface {
 	bulk(ctx context.Context, ch, size, total int, seed uint32) (hash uint32, err error)
 	buffered(ctx context.Context, ch int) (int, error)
 	closeChannel(ctx context.Context, ch int) error
-	media(ctx context.Context, change string) error // "audio", "video": adds a transceiver; "stop": stops the last; "check": none may be rejected, or active
+	media(ctx context.Context, change string) error // "audio", "video": adds a transceiver; "stop", "stop-first": stops the last one or the first; "check": none is rejected or active
 	close(ctx context.Context) error
 	vanish(ctx context.Context) error
 	events() <-chan event
 }
 
-// A packet is one of given bytes or of a pattern.
+// A packet has given bytes or a pattern.
 type packet struct {
 	text  bool
 	bytes []byte // nil: the pattern
@@ -74,7 +74,7 @@ type packet struct {
 	seed  uint32
 }
 
-// content is the packet's bytes, which the page makes in the same way.
+// content returns the packet's bytes. The page computes them in the same way.
 func (m packet) content() []byte {
 	if m.bytes != nil {
 		return m.bytes
@@ -88,7 +88,7 @@ func (m packet) content() []byte {
 	return b
 }
 
-// pattern fills n bytes from a seed: xorshift32.
+// pattern returns n pseudo-random bytes of a seed: xorshift32.
 func pattern(n int, seed uint32) []byte {
 	b := make([]byte, n)
 	x := seed

@@ -1,6 +1,5 @@
-// Command interop has this stack exchange every kind of message with itself
-// and with every browser found on the machine, in both roles, and says what
-// worked:
+// Command interop exchanges every kind of message between this stack and itself and
+// every browser found on the machine, in both roles, and reports the result:
 //
 //	go run ./cmd/interop
 //	go run ./cmd/interop -peers chromium -case text -v
@@ -65,7 +64,7 @@ func run(ctx context.Context, argv []string) error {
 	f := flag.NewFlagSet("interop", flag.ExitOnError)
 	f.StringVar(&o.peers, "peers", "self,chromium,firefox", "the far ends, separated by commas; a browser's path may be given: chromium=/path")
 	f.StringVar(&o.caseName, "case", "", "run only this case")
-	f.StringVar(&o.way, "way", "direct", "how they connect: direct; lite, with our end ICE lite; names, with our addresses hidden behind names of multicast DNS; bad, over a network that delays, loses, repeats and reorders; rebinding, behind a NAT that changes the far end's address every three seconds; tcp, without any UDP; relay, both through a TURN server (coturn) that is started here; relay-tcp, with the far end's connection to it over TCP; restart, with ICE restarted twice a second; media, with audio and video of the page that come and go; or smallmtu, with the browsers in a network namespace whose path carries no IP packet above 700 bytes (Linux, as root)")
+	f.StringVar(&o.way, "way", "direct", "the scenario: direct; lite, with the local end ICE-lite; names, with the local addresses hidden behind multicast DNS names; bad, over a network that delays, loses, repeats and reorders; rebinding, behind a NAT that changes the remote address every three seconds; tcp, without UDP; relay, both through a TURN server (coturn) that is started here; relay-tcp, the same with the remote end connected to it over TCP; restart, with ICE restarted twice a second; media, with audio and video of the page that come and go; or smallmtu, with the browsers in a network namespace whose path carries no IP packet above 700 bytes (Linux, as root)")
 	f.StringVar(&o.dtls, "dtls", "", "cap our DTLS version: 1.2 or 1.3")
 	f.Var(&o.args, "arg", "an argument for the browsers; may be repeated")
 	f.StringVar(&o.json, "json", "", "write the results to this file as JSON")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"time"
 
@@ -25,14 +26,17 @@ func mediaPage(n int) map[string]any {
 	return map[string]any{"bundlePolicy": bundlePolicies[n%len(bundlePolicies)]}
 }
 
-// mediaSteps are offers that add, stop and recycle media, by the remote end and
-// by ours, with ICE restarts between them.
-var mediaSteps = []struct {
+// A mediaStep is an offer that adds, stops or recycles media, or restarts ICE.
+type mediaStep struct {
 	what    string
 	local   bool   // our end offers
-	change  string // what the page does first: the kind of a transceiver to add, or "stop" for the last one
+	change  string // what the page does first: the kind of a transceiver to add, "stop" for the last one, or "stop-first"
 	restart bool
-}{
+}
+
+// mediaSteps are offers by the remote end and by ours. The browser keeps its
+// transport.
+var mediaSteps = []mediaStep{
 	{what: "video added", change: "video"},
 	{what: "an offer of ours", local: true},
 	{what: "video stopped", change: "stop"},
@@ -41,24 +45,96 @@ var mediaSteps = []struct {
 	{what: "restart by the page", restart: true},
 }
 
+// replacingSteps have the browser replace its transport, if the page made the first
+// offer: both stop the transceiver that the bundle is tagged by, and Chromium tags the
+// bundle by the one that is added in its place. What the page has in flight then, the
+// browser loses. So only our end sends meanwhile, and they are not repeated while a
+// case runs.
+var replacingSteps = []mediaStep{
+	{what: "the first stopped", change: "stop-first"},
+	{what: "audio in its place", change: "audio"},
+	{what: "the first stopped again", change: "stop-first"},
+	{what: "an offer of ours after it", local: true},
+	{what: "restart by us after it", local: true, restart: true},
+	{what: "audio in its place again", change: "audio"},
+	{what: "restart by the page after it", restart: true},
+}
+
+// replacingSteps returns the steps that a case begins with: none where packets of our end may be
+// lost or overtaken.
+func (l *link) replacingSteps() []mediaStep {
+	if !l.ours.IsOrdered() || l.ours.MaxRetransmits() >= 0 || l.ours.MaxPacketLifeTime() >= 0 {
+		return nil
+	}
+	return replacingSteps
+}
+
 // withMedia runs a case while media comes and goes, after one round of it.
-func (p *pair) withMedia(ctx context.Context, run func() error) error {
-	for i := range mediaSteps {
-		if err := p.mediaStep(ctx, i); err != nil {
+func (l *link) withMedia(ctx context.Context, run func() error) error {
+	for _, s := range mediaSteps {
+		if err := l.mediaStep(ctx, s); err != nil {
 			return err
 		}
 	}
-	return p.meanwhile(ctx, run, 200*time.Millisecond, func(n int) error { return p.mediaStep(ctx, n%len(mediaSteps)) })
+	for _, s := range l.replacingSteps() {
+		if err := l.whileSending(ctx, func() error { return l.mediaStep(ctx, s) }); err != nil {
+			return fmt.Errorf("%s: %w", s.what, err)
+		}
+	}
+	return l.meanwhile(ctx, run, 200*time.Millisecond, func(n int) error { return l.mediaStep(ctx, mediaSteps[n%len(mediaSteps)]) })
 }
 
-func (p *pair) mediaStep(ctx context.Context, i int) error {
-	s := mediaSteps[i]
+// whileSending has our end send packets while step runs and for a moment longer. All
+// of them arrive once and in order, and then one the other way.
+func (l *link) whileSending(ctx context.Context, step func() error) error {
+	const interval = 5 * time.Millisecond
+	over, sent := make(chan struct{}), make(chan int, 1)
+	go func() {
+		for n := 0; ; n++ {
+			if l.ours.Send(ctx, fmt.Append(nil, n), true) != nil {
+				sent <- n
+				return
+			}
+			select {
+			case <-over:
+				sent <- n + 1
+				return
+			case <-time.After(interval):
+			}
+		}
+	}()
+	err := step()
+	select {
+	case <-time.After(20 * interval):
+	case <-ctx.Done():
+	}
+	close(over)
+	if err != nil {
+		return err
+	}
+	for n := range <-sent {
+		e, err := l.wait(ctx, "message", l.theirs)
+		if err != nil {
+			return fmt.Errorf("packet %d: %w", n, err)
+		}
+		if want := hex.EncodeToString(fmt.Append(nil, n)); e.Head != want {
+			return fmt.Errorf("packet %s came where %s was due", e.Head, want)
+		}
+	}
+	return l.toUs(ctx, packet{text: true, bytes: []byte("the other way")})
+}
+
+func (p *pair) mediaStep(ctx context.Context, s mediaStep) error {
 	role := "answer"
 	if s.local {
 		role = "offer"
 	}
 	step := func() error {
 		if s.change != "" {
+			// The page does not take candidates of a section that it has stopped.
+			if err := p.trickled(ctx); err != nil {
+				return err
+			}
 			if err := p.far.media(ctx, s.change); err != nil {
 				return err
 			}

@@ -11,29 +11,29 @@ import (
 	"time"
 )
 
-// A middle is a network between the two ends, with a NAT before the far one. The
-// far end hears of our addresses as of ones in the middle; what it sends there
-// reaches us from the NAT, which has a socket for each of its.
+// A middle is a network between the two ends, with a NAT in front of the remote one.
+// The remote end gets addresses of the middle in place of the local ones. What it
+// sends there arrives from the NAT, which has a socket for each of its sockets.
 type middle struct {
 	addr    netip.Addr
 	delay   time.Duration // in each direction
 	loss    float64       // probabilities: that a datagram is lost,
-	twice   float64       // that it comes twice,
-	late    float64       // and that it comes a delay later still, behind others
+	twice   float64       // that it arrives twice,
+	late    float64       // that it arrives another delay later, behind others
 	rate    float64       // bytes a second, in each direction
-	queue   float64       // bytes that wait for it
+	queue   float64       // bytes queued for the rate
 	renewal time.Duration // how long the NAT keeps its sockets; 0: for ever
 
 	mu     sync.Mutex
 	rng    *rand.Rand
-	doors  map[netip.AddrPort]*door // by our address
+	doors  map[netip.AddrPort]*door // by local address
 	opened []*net.UDPConn
-	moved  time.Time    // when the NAT first renewed a socket; zero: not yet
-	free   [2]time.Time // when what waits has been sent: to us, and to the far end
+	moved  time.Time    // when the NAT first renewed a socket; zero: never
+	free   [2]time.Time // when the queue is empty: to the local end, and to the remote end
 	lines  [2]chan parcel
 }
 
-// A parcel is a datagram on its way.
+// A parcel is a datagram in transit.
 type parcel struct {
 	at time.Time
 	by *net.UDPConn
@@ -63,28 +63,28 @@ func (m *middle) end() {
 	defer m.mu.Unlock()
 	for i := range m.lines {
 		close(m.lines[i])
-		m.lines[i] = nil // what still comes is lost
+		m.lines[i] = nil // its datagrams are lost
 	}
 }
 
-// A door is what one of our addresses is in the middle.
+// A door is the address in the middle of one local address.
 type door struct {
 	ours  netip.AddrPort
 	conn  *net.UDPConn
-	known map[netip.AddrPort]*mapping // by the far end's address
+	known map[netip.AddrPort]*mapping // by the remote end's address
 }
 
-// A mapping is the NAT's, of one of the far end's sockets.
+// A mapping is the NAT's socket for one socket of the remote end.
 type mapping struct {
 	conn *net.UDPConn
 	made time.Time
 }
 
-// overhead is of IP and UDP.
+// overhead is the size of the IP and UDP headers.
 const overhead = 28
 
-// through makes a candidate of ours one in the middle. Those that are not of
-// IPv4 and UDP are left out.
+// through replaces a local candidate by one in the middle. Others than IPv4 UDP
+// candidates are removed.
 func (m *middle) through(candidate string) string {
 	f := strings.Fields(candidate)
 	if len(f) < 8 || !strings.EqualFold(f[2], "udp") {
@@ -121,7 +121,7 @@ func (m *middle) listen() (*net.UDPConn, error) {
 	return conn, nil
 }
 
-// inward carries from the far end to us.
+// inward carries datagrams from the remote end.
 func (m *middle) inward(d *door) {
 	b := make([]byte, 65536)
 	for {
@@ -135,7 +135,7 @@ func (m *middle) inward(d *door) {
 	}
 }
 
-// mapped is the NAT's socket for one of the far end's.
+// mapped returns the NAT's socket for one of the remote end's.
 func (m *middle) mapped(d *door, from netip.AddrPort) *net.UDPConn {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -156,7 +156,7 @@ func (m *middle) mapped(d *door, from netip.AddrPort) *net.UDPConn {
 	return nat.conn
 }
 
-// renewed is how long ago the NAT first renewed a socket; 0: it did not.
+// renewed returns how long ago the NAT first renewed a socket; 0: it has not.
 func (m *middle) renewed() time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -166,8 +166,8 @@ func (m *middle) renewed() time.Duration {
 	return time.Since(m.moved)
 }
 
-// outward carries from us to one of the far end's sockets, as long as the NAT
-// has it so.
+// outward carries datagrams to one of the remote end's sockets, as long as the NAT has
+// the mapping.
 func (m *middle) outward(d *door, nat *mapping, to netip.AddrPort) {
 	b := make([]byte, 65536)
 	for {

@@ -132,11 +132,15 @@ const ops = {
     await peers[a.peer].pc.setRemoteDescription({ type: 'answer', sdp: a.sdp });
     peers[a.peer].remote();
   },
-  // media adds a transceiver, stops the last, or checks that none was
+  // media adds a transceiver, stops the last or the first, or checks that none was
   // rejected (which stops it) and none carries media.
   async media(a) {
     const p = peers[a.peer], all = p.pc.getTransceivers();
-    if (a.change === 'stop') { const t = all.findLast(t => t.mid && !p.stopped.has(t)); if (t) { p.stopped.add(t); t.stop(); } return; }
+    if (a.change.startsWith('stop')) {
+      const live = all.filter(t => t.mid && !p.stopped.has(t)), t = a.change === 'stop' ? live.at(-1) : live[0];
+      if (t) { p.stopped.add(t); t.stop(); }
+      return;
+    }
     if (a.change !== 'check') { addMedia(p, a.change); return; }
     for (const t of all) if (t.mid && !p.stopped.has(t) && t.currentDirection !== 'inactive') throw new Error('transceiver of mid ' + t.mid + ' is ' + t.currentDirection);
   },

@@ -10,32 +10,32 @@ import (
 	"purertc/rtcpeer"
 )
 
-// A pair is one of our connections and its far end, in one case.
+// A pair is a local connection and its remote end, in one case.
 type pair struct {
-	role    string // ours: offer or answer
+	role    string // the local one: offer or answer
 	trickle bool
 	conn    *rtcpeer.Conn
 	far     far
 	way     *way
 	cancel  context.CancelFunc
 
-	// order is held while descriptions travel: candidates go behind the one that
-	// they belong to.
+	// order is held while descriptions are signalled, so that candidates follow their
+	// description.
 	order        sync.Mutex
 	descriptions chan string
-	candidates   chan candidate // ours, on their way
+	candidates   chan candidate // local ones, not signalled yet
 	gathered     chan struct{}
-	received     chan *rtcpeer.DataChannel // channels that the far end opened
+	received     chan *rtcpeer.DataChannel // channels that the remote end opened
 
 	mu     sync.Mutex
-	events []event // of the far end, not yet waited for
+	events []event // of the remote end, not waited for yet
 	more   chan struct{}
 	err    error // of the signalling
 
 	setup time.Duration // from the first call to the first open channel
 }
 
-// newPair makes both ends, unconnected.
+// newPair creates both ends, not connected.
 func newPair(ctx context.Context, r *runner, role string, trickle bool, cfg rtcpeer.Config) (*pair, error) {
 	p := &pair{
 		role: role, trickle: trickle, way: r.way, conn: rtcpeer.New(),
@@ -55,7 +55,7 @@ func newPair(ctx context.Context, r *runner, role string, trickle bool, cfg rtcp
 			return
 		}
 		if name, some := heard(p.way.ours, name); some {
-			p.candidates <- candidate{media, index, name} // Poll must not wait for the page
+			p.candidates <- candidate{media: media, index: index, name: name} // Poll must not wait for the page
 		}
 	})
 	p.conn.OnDataChannelReceived(func(d *rtcpeer.DataChannel) { p.received <- d })
@@ -73,17 +73,47 @@ func newPair(ctx context.Context, r *runner, role string, trickle bool, cfg rtcp
 	return p, nil
 }
 
+// A candidate of ours is on its way to the page.
 type candidate struct {
 	media string
 	index int
 	name  string
+	sent  chan struct{} // not nil: this is none, and sent is closed when those before it have arrived
 }
 
-// trickleOurs passes our candidates on, in order.
+// trickled waits until the page has all our candidates.
+func (p *pair) trickled(ctx context.Context) error {
+	if !p.trickle {
+		return nil
+	}
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for p.conn.GatheringState() != rtcpeer.GatheringStateComplete {
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return fmt.Errorf("gathering: %w", ctx.Err())
+		}
+	}
+	sent := make(chan struct{})
+	p.candidates <- candidate{sent: sent}
+	select {
+	case <-sent:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// trickleOurs signals the local candidates, in order.
 func (p *pair) trickleOurs(ctx context.Context) {
 	for {
 		select {
 		case c := <-p.candidates:
+			if c.sent != nil {
+				close(c.sent)
+				continue
+			}
 			p.order.Lock()
 			err := p.far.candidate(ctx, c.media, c.index, c.name)
 			p.order.Unlock()
@@ -96,7 +126,7 @@ func (p *pair) trickleOurs(ctx context.Context) {
 	}
 }
 
-// pump passes the far end's candidates on and keeps its other events.
+// pump signals the remote end's candidates and keeps its other events.
 func (p *pair) pump(ctx context.Context) {
 	for {
 		select {
@@ -140,8 +170,7 @@ func (p *pair) fail(err error) {
 	p.wake()
 }
 
-// wait takes the first of the far end's events that is of the kind, and of
-// the channel unless that is 0, in the order they came.
+// wait takes the remote end's first event of a kind, and of a channel unless ch is 0.
 func (p *pair) wait(ctx context.Context, kind string, ch int) (event, error) {
 	for {
 		p.mu.Lock()
@@ -165,7 +194,7 @@ func (p *pair) wait(ctx context.Context, kind string, ch int) (event, error) {
 	}
 }
 
-// description waits for one of ours and applies it.
+// description waits for a local description and applies it.
 func (p *pair) description(ctx context.Context, typ string) (string, error) {
 	select {
 	case sdp := <-p.descriptions:
@@ -187,15 +216,15 @@ func (p *pair) description(ctx context.Context, typ string) (string, error) {
 	}
 }
 
-// connect carries offer and answer.
+// connect signals offer and answer.
 func (p *pair) connect(ctx context.Context) error { return p.negotiate(ctx, false) }
 
-// negotiate is connect, or with restart an ICE restart by the offerer.
+// negotiate is connect, or an ICE restart by the offerer if restart is set.
 func (p *pair) negotiate(ctx context.Context, restart bool) error {
 	return p.negotiateAs(ctx, p.role, restart)
 }
 
-// negotiateAs carries an offer and its answer; role is the local end's in this
+// negotiateAs signals an offer and its answer; role is the local end's in this
 // exchange.
 func (p *pair) negotiateAs(ctx context.Context, role string, restart bool) error {
 	p.order.Lock()
@@ -233,15 +262,15 @@ func (p *pair) negotiateAs(ctx context.Context, role string, restart bool) error
 	return p.far.accept(ctx, redact(p.way.ours, answer))
 }
 
-// A link is one channel with both its ends.
+// A link is a channel with both its ends.
 type link struct {
 	*pair
 	ours   *rtcpeer.DataChannel
 	theirs int
 }
 
-// open makes a channel by the offerer before the connection, connects, and
-// waits until both ends have it.
+// open creates a channel by the offerer before the connection, connects, and waits
+// until both ends have the channel.
 func (p *pair) open(ctx context.Context, label string, o rtcpeer.ChannelOptions) (*link, error) {
 	begin := time.Now()
 	if p.role == "offer" {
@@ -268,7 +297,7 @@ func (p *pair) open(ctx context.Context, label string, o rtcpeer.ChannelOptions)
 	return l, err
 }
 
-// late makes a channel by either end on a connection that is up.
+// late creates a channel from either end on an open connection.
 func (p *pair) late(ctx context.Context, byUs bool, label string, o rtcpeer.ChannelOptions) (*link, error) {
 	if byUs {
 		d, err := p.conn.OpenDataChannel(label, o)
@@ -284,7 +313,7 @@ func (p *pair) late(ctx context.Context, byUs bool, label string, o rtcpeer.Chan
 	return p.joinOurs(ctx, ch)
 }
 
-// joinTheirs waits for the far end of a channel of ours.
+// joinTheirs waits for the remote end of a local channel.
 func (p *pair) joinTheirs(ctx context.Context, d *rtcpeer.DataChannel) (*link, error) {
 	e, err := p.wait(ctx, "channel", 0)
 	if err != nil {
@@ -294,7 +323,7 @@ func (p *pair) joinTheirs(ctx context.Context, d *rtcpeer.DataChannel) (*link, e
 	return l, sameChannel(e.channelInfo, infoOf(d))
 }
 
-// joinOurs waits for our end of a channel of theirs.
+// joinOurs waits for the local end of a channel of the remote end.
 func (p *pair) joinOurs(ctx context.Context, ch int) (*link, error) {
 	select {
 	case d := <-p.received:

@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// own puts a process and its children into a group of their own.
+// own starts a process and its children in a process group of their own.
 func own(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
 
-// end ends that group.
+// end kills that group.
 func end(cmd *exec.Cmd) { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

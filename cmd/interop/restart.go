@@ -10,8 +10,9 @@ import (
 	"purertc/ice"
 )
 
-// restarting runs a case while the first offerer restarts ICE again and again,
-// each time after the last restart is over: Firefox falls silent if they overlap.
+// restarting runs a case while the first offerer restarts ICE again and again, each
+// time after the last restart has ended: Firefox sends nothing any more if they
+// overlap.
 func (p *pair) restarting(ctx context.Context, run func() error) error {
 	return p.meanwhile(ctx, run, p.way.restart, func(n int) error {
 		err := p.negotiate(ctx, true)
@@ -25,8 +26,8 @@ func (p *pair) restarting(ctx context.Context, run func() error) error {
 	})
 }
 
-// meanwhile runs a case, and step with 0, 1, 2 … at this interval until the
-// case is over. At least one step is run.
+// meanwhile runs a case, and step with 0, 1, 2 … at this interval until the case has
+// ended. At least one step runs.
 func (p *pair) meanwhile(ctx context.Context, run func() error, interval time.Duration, step func(n int) error) error {
 	ending, done := make(chan struct{}), make(chan error, 1)
 	go func() {
@@ -50,7 +51,7 @@ func (p *pair) meanwhile(ctx context.Context, run func() error, interval time.Du
 	return errors.Join(err, <-done)
 }
 
-// onNewPair waits until data goes by a nominated pair of the last restart.
+// onNewPair waits until data is sent on a nominated pair of the last restart.
 func (p *pair) onNewPair(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

@@ -17,11 +17,11 @@ import (
 	"purertc/rtcpeer"
 )
 
-// A result is one case's with one far end in one role.
+// A result is the result of one case with one remote end in one role.
 type result struct {
 	Peer    string  `json:"peer"`
 	Version string  `json:"version"`
-	Role    string  `json:"role"` // ours
+	Role    string  `json:"role"` // the local one
 	Case    string  `json:"case"`
 	OK      bool    `json:"ok"`
 	Error   string  `json:"error"`
@@ -30,20 +30,20 @@ type result struct {
 	SetupMS float64 `json:"setup_ms"`
 }
 
-// A runner runs the cases with one far end.
+// A runner runs the cases with one remote end.
 type runner struct {
 	options options
 	name    string
 	version string
-	page    *page // nil: our own stack
+	page    *page // nil: this stack is the remote end
 	way     *way
 }
 
-// caseTimeout bounds one case. Its longest pause is page-closed's: a peer that
-// vanishes is noticed after 5 to 10 s.
+// caseTimeout bounds one case. The longest wait is in page-closed: the end of a
+// vanished peer is noticed after 5 to 10 s.
 const caseTimeout = 40 * time.Second
 
-// runAll runs every far end that was asked for and is there.
+// runAll runs the cases with every remote end that was chosen and is installed.
 func runAll(ctx context.Context, o options) ([]result, error) {
 	fmt.Printf("%-9s %-14s %-6s %-5s %-15s %9s  %s\n", "peer", "version", "role", "DTLS", "group", "set-up", "cases passed")
 	w, err := openWay(ctx, o.way)
@@ -100,7 +100,7 @@ func runAll(ctx context.Context, o options) ([]result, error) {
 	return all, nil
 }
 
-// show prints one line of the table, and what failed below it.
+// show prints one line of the table, and the failed cases below it.
 func show(r *runner, role string, results []result) (failed bool) {
 	passed := 0
 	var setup float64
@@ -141,7 +141,7 @@ func (r *runner) runRole(ctx context.Context, role string) (results []result) {
 	return results
 }
 
-// progress says on a terminal what goes on, in place of what it said before.
+// progress replaces the last line on a terminal.
 func progress(what string) {
 	if i, err := os.Stderr.Stat(); err == nil && i.Mode()&os.ModeCharDevice != 0 {
 		fmt.Fprint(os.Stderr, "\r\x1b[K", what)
@@ -191,7 +191,7 @@ func (r *runner) runCase(ctx context.Context, role string, c *testCase) result {
 			case r.way.restart > 0:
 				err = p.restarting(ctx, run)
 			case r.way.media:
-				err = p.withMedia(ctx, run)
+				err = l.withMedia(ctx, run)
 			default:
 				err = run()
 			}
@@ -227,7 +227,7 @@ var pageScript string
 
 const pageHTML = `<!doctype html><meta charset="utf-8"><title>purertc interop</title><body><script src="/page.js"></script>`
 
-// startPage serves the page and starts a browser on it.
+// startPage serves the page and starts a browser with it.
 func startPage(ctx context.Context, b browser, args []string, w *way) (p *page, end func(), err error) {
 	l, err := net.Listen("tcp", net.JoinHostPort(cmp.Or(w.server, "127.0.0.1"), "0"))
 	if err != nil {

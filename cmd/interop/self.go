@@ -13,7 +13,7 @@ import (
 	"purertc/rtcpeer"
 )
 
-// selfPeer is a far end that is our own stack too.
+// A selfPeer is a remote end on this stack.
 type selfPeer struct {
 	conn     *rtcpeer.Conn
 	complete bool
@@ -30,7 +30,7 @@ type selfPeer struct {
 type selfChannel struct {
 	d     *rtcpeer.DataChannel
 	mu    sync.Mutex
-	quiet int // report at so many bytes; 0: report each packet
+	quiet int // report after so many bytes; 0: report each packet
 }
 
 func newSelfPeer(trickle bool, cfg rtcpeer.Config) (*selfPeer, error) {
@@ -134,7 +134,7 @@ func (f *selfPeer) channel(ctx context.Context, label string, o rtcpeer.ChannelO
 	return n, nil
 }
 
-// description waits for one that was created and applies it.
+// description waits for a created description and applies it.
 func (f *selfPeer) description(ctx context.Context, typ string) (string, error) {
 	select {
 	case sdp := <-f.created:
@@ -203,8 +203,8 @@ func (f *selfPeer) burst(ctx context.Context, ch, count, size int, seed uint32, 
 	return burst(ctx, f.get(ch).d, count, size, seed, gap)
 }
 
-// burst sends count packets, each with its number in the first four bytes,
-// and a millisecond's pause after each gap of them.
+// burst sends count packets, each with its number in the first four bytes, with a
+// pause of a millisecond after each gap packets.
 func burst(ctx context.Context, d *rtcpeer.DataChannel, count, size int, seed uint32, gap int) error {
 	for i := range count {
 		if err := d.Send(ctx, numbered(i, size, seed), false); err != nil {

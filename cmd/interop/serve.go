@@ -19,8 +19,8 @@ import (
 //go:embed serve.html
 var servePage string
 
-// serve gives a person's own browser a page that connects to this program and
-// shows the state, the round-trip time and the throughput as they are.
+// serve serves a page to a person's own browser, which connects to this program and
+// shows the state, the round-trip time and the throughput.
 func serve(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("interop serve", flag.ExitOnError)
 	addr := f.String("addr", "127.0.0.1:8080", "where the page is served")
@@ -52,14 +52,14 @@ func serve(ctx context.Context, args []string) error {
 	return nil
 }
 
-// A description is one in JSON, as RTCSessionDescription has it.
+// A description is a description in JSON, like RTCSessionDescription.
 type description struct {
 	Type string `json:"type"`
 	SDP  string `json:"sdp"`
 }
 
-// answerPage makes a connection for a page's offer and returns the answer,
-// with all candidates.
+// answerPage creates a connection for a page's offer and returns the answer, with all
+// candidates.
 func answerPage(ctx context.Context, body io.Reader) (answer description, err error) {
 	var offer description
 	if err := json.NewDecoder(body).Decode(&offer); err != nil {
@@ -96,8 +96,8 @@ func answerPage(ctx context.Context, body io.Reader) (answer description, err er
 	return answer, nil
 }
 
-// servePageChannel does what a channel's label says: "ping" is echoed, "down"
-// is sent to while it says so, "up" is counted.
+// servePageChannel does what a channel's label says: it echoes on "ping", sends on
+// "down" as long as the page wants, and counts on "up".
 func servePageChannel(ctx context.Context, d *rtcpeer.DataChannel) {
 	var sending atomic.Bool
 	var received atomic.Int64
@@ -105,7 +105,7 @@ func servePageChannel(ctx context.Context, d *rtcpeer.DataChannel) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if d.Label() == "up" {
-		go func() { // the page plots what arrived here
+		go func() { // the page plots what has arrived
 			for range time.Tick(100 * time.Millisecond) {
 				if d.Send(ctx, fmt.Append(nil, received.Load()), true) != nil {
 					return

@@ -12,8 +12,9 @@ import (
 	"purertc/rtcpeer"
 )
 
-// speed measures how fast each browser's page sends to another connection of
-// the page, to us, and we to the page: the median of some rounds, taken in turn.
+// speed measures how fast each browser's page sends to another connection of the page
+// and to this stack, and this stack to the page: medians of some rounds, measured in
+// turn.
 func speed(ctx context.Context, argv []string) error {
 	f := flag.NewFlagSet("interop speed", flag.ExitOnError)
 	peers := f.String("peers", "chromium,firefox", "the browsers, separated by commas; a path may be given: chromium=/path")
@@ -128,7 +129,7 @@ func usToPage(ctx context.Context, r *runner, total int) (took time.Duration, er
 	return took, err
 }
 
-// withLink connects us and the page for f.
+// withLink connects the page and calls f with a channel.
 func (r *runner) withLink(ctx context.Context, f func(*link) error) error {
 	p, err := newPair(ctx, r, "offer", true, rtcpeer.Config{})
 	if err != nil {

@@ -15,43 +15,43 @@ import (
 	"purertc/rtcpeer"
 )
 
-// A way is what lies between the two ends: nothing, with our end full, ICE
-// lite or known by names of multicast DNS only, a network that is bad, one whose
-// NAT forgets, one that lets no UDP through, or a relay that both are held to.
+// A way is the scenario of a run, that is what is between the two ends: nothing, with
+// the local end full, ICE-lite or hidden behind multicast DNS names; a bad network; a
+// NAT that forgets; a network without UDP; or a relay for both.
 type way struct {
 	name string
-	// configure is what our end needs for it, and far what the far end does: as
-	// it is where that is ours too (nil: nothing), as an RTCConfiguration else.
+	// configure changes the local end's configuration, and far the remote end's: as a
+	// Config where that is this stack too, as an RTCConfiguration else. nil: nothing.
 	configure, far func(cfg *rtcpeer.Config)
 	page           map[string]any
-	// ours and theirs tell what the other end hears of a candidate, which may be
+	// ours and theirs return what the other end gets of a candidate, which may be
 	// nothing (""); nil: all of it.
 	ours, theirs func(candidate string) string
-	// check tells whether the connection went this way.
+	// check returns an error if the connection did not use the scenario.
 	check func(r rtcpeer.Report) error
-	// restart is how long after each other ICE restarts begin; 0: there are none.
+	// restart is the interval of ICE restarts; 0: there are none.
 	restart time.Duration
 	// media reports whether pages have audio and video beside data.
 	media bool
-	// within is the command that the browser is started by, and server the
-	// address of this machine at which it finds the page; empty: none, 127.0.0.1.
+	// within is the command that starts the browser, and server the address of this
+	// machine where it finds the page; empty: none, and 127.0.0.1.
 	within []string
 	server string
-	// foreign leaves out the remote end that is this stack itself.
+	// foreign leaves out this stack as the remote end.
 	foreign bool
-	// slow tells that a case may take three times as long.
+	// slow says that a case may take three times as long.
 	slow bool
-	// loses reports whether datagrams are lost, so that lossless cases are left out:
-	// by a bad network, or where a browser's TCP socket or a relay takes a burst.
+	// loses says that datagrams are lost, so that lossless cases are left out: by a
+	// bad network, or where a browser's TCP socket or a relay gets a burst.
 	loses bool
-	// between is what happens between two cases.
+	// between is called between two cases.
 	between func()
 	end     func()
 }
 
 var wayNames = []string{"direct", "lite", "names", "bad", "rebinding", "tcp", "relay", "relay-tcp", "restart", "media", "smallmtu"}
 
-// openWay makes what a way needs.
+// openWay creates what a scenario needs.
 func openWay(ctx context.Context, name string) (*way, error) {
 	switch name {
 	case "direct":
@@ -63,13 +63,13 @@ func openWay(ctx context.Context, name string) (*way, error) {
 	case "names":
 		return &way{
 			name: name, configure: func(cfg *rtcpeer.Config) { cfg.MDNSCandidates = true }, page: map[string]any{}, end: func() {},
-			// Theirs are kept from us, so that nothing but their finding ours can
-			// connect them.
+			// The remote end's candidates are removed, so that only its look-ups of
+			// the local ones can connect.
 			ours:   only(func(candidate string) bool { return strings.Contains(candidate, ".local ") }),
 			theirs: nothing,
 		}, nil
 	case "bad":
-		// 30 Mbit/s, a round trip of 40 ms and as much that waits.
+		// 30 Mbit/s, a round trip of 40 ms, and a queue of as much.
 		return wayThroughMiddle(name, &middle{delay: 20 * time.Millisecond, loss: 0.01, twice: 0.01, late: 0.01, rate: 30e6 / 8, queue: 30e6 / 8 * 0.04})
 	case "rebinding":
 		return wayOfRebinding(name)
@@ -87,8 +87,7 @@ func openWay(ctx context.Context, name string) (*way, error) {
 	return nil, fmt.Errorf("no way %q; there are: %s", name, strings.Join(wayNames, " "))
 }
 
-// wayOverTCP has our end listen on TCP, and keeps all UDP candidates from both
-// ends.
+// wayOverTCP makes the local end listen on TCP, and removes all UDP candidates.
 func wayOverTCP() (*way, error) {
 	host, err := rtcpeer.NewHost(rtcpeer.HostConfig{TCPAddr: ":0"})
 	if err != nil {
@@ -107,8 +106,8 @@ func wayOverTCP() (*way, error) {
 	}, nil
 }
 
-// wayThroughMiddle has all go through a network in the middle. The far end's
-// candidates are kept from us, so that nothing goes beside it.
+// wayThroughMiddle puts a network between the ends. The remote end's candidates are
+// removed, so that nothing bypasses it.
 func wayThroughMiddle(name string, m *middle) (*way, error) {
 	addr, err := ownAddress()
 	if err != nil {
@@ -122,9 +121,9 @@ func wayThroughMiddle(name string, m *middle) (*way, error) {
 	}, nil
 }
 
-// wayOfRebinding has the far end behind a NAT that gives it another address
-// every three seconds, and our end share a socket: whose an address is that did
-// not show before has to be found.
+// wayOfRebinding puts the remote end behind a NAT that gives it another address every
+// three seconds. The local end uses a shared socket, which has to find the owner of an
+// unknown address.
 func wayOfRebinding(name string) (*way, error) {
 	m := &middle{delay: 5 * time.Millisecond, rate: 30e6 / 8, queue: 30e6 / 8 * 0.04, renewal: 3 * time.Second}
 	w, err := wayThroughMiddle(name, m)
@@ -138,7 +137,7 @@ func wayOfRebinding(name string) (*way, error) {
 	}
 	w.configure = func(cfg *rtcpeer.Config) { cfg.Host = host }
 	w.check = func(r rtcpeer.Report) error {
-		// The first that is selected counts as a change, too.
+		// The first selection counts as a change, too.
 		if ago := m.renewed(); ago > time.Second && r.Stats.Transport.SelectedCandidatePairChanges < 2 {
 			return fmt.Errorf("the NAT gave the far end another address %v ago, and the pair is still the first", ago)
 		}
@@ -149,16 +148,16 @@ func wayOfRebinding(name string) (*way, error) {
 	return w, nil
 }
 
-// smallMTU is the longest IP packet of that way. Both browsers connect to
-// themselves and to us over it: what is longer their kernel sends in fragments.
+// smallMTU is the longest IP packet of that scenario. Browsers connect over it,
+// although their kernel has to fragment longer packets.
 const smallMTU = 700
 
-// wayOfSmallPackets has the browsers in a network namespace, behind a pair of
-// devices that carry no longer packet than smallMTU. Our end never has its
-// datagrams fragmented, so its own have to be short enough.
+// wayOfSmallPackets puts the browsers in a network namespace, behind a pair of devices
+// that carry no packet longer than smallMTU. Datagrams of this stack are never
+// fragmented, so they have to be short enough.
 func wayOfSmallPackets() (*way, error) {
 	namespace := fmt.Sprintf("interop-%d", os.Getpid())
-	const ours, theirs = "198.18.77.1", "198.18.77.2" // RFC 2544: of no network
+	const ours, theirs = "198.18.77.1", "198.18.77.2" // RFC 2544: used by no network
 	dev := fmt.Sprintf("io%d", os.Getpid())
 	remove := func() { exec.Command("ip", "netns", "del", namespace).Run() }
 	for _, line := range []string{
@@ -190,9 +189,9 @@ func wayOfSmallPackets() (*way, error) {
 	}, nil
 }
 
-// wayThroughRelay starts a TURN server and holds both ends to it, the far one by
-// the transport that the query of its URL tells. It is at an address that is not
-// loopback: browsers do not ask servers there.
+// wayThroughRelay starts a TURN server and restricts both ends to it, the remote one
+// to the transport in the query of its URL. Its address is not loopback, where
+// browsers ask no servers.
 func wayThroughRelay(ctx context.Context, name, query string) (*way, error) {
 	path, err := exec.LookPath("turnserver")
 	if err != nil {
@@ -248,7 +247,7 @@ func wayThroughRelay(ctx context.Context, name, query string) (*way, error) {
 	}, nil
 }
 
-// listening waits until somebody listens on TCP at an address.
+// listening waits until a program listens on TCP at an address.
 func listening(ctx context.Context, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -267,7 +266,7 @@ func listening(ctx context.Context, address string) error {
 	}
 }
 
-// ownAddress is an IPv4 address of this machine that is not loopback.
+// ownAddress returns an IPv4 address of this machine that is not loopback.
 func ownAddress() (net.IP, error) {
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
@@ -281,9 +280,9 @@ func ownAddress() (net.IP, error) {
 	return nil, errors.New("this machine has no IPv4 address but loopback")
 }
 
-// selected checks what the pair that carries data is of; typ may be empty. Of
-// the far end's candidate only the type is the same: it may be peer-reflexive
-// where the other end knows it as relayed.
+// selected checks the type and transport of the selected pair; typ may be empty. Of
+// the remote candidate only the type is known: it may be peer-reflexive here and
+// relayed at the remote end.
 func selected(transport, typ string) func(r rtcpeer.Report) error {
 	return func(r rtcpeer.Report) error {
 		for _, p := range r.ICE.Pairs {
@@ -299,7 +298,7 @@ func selected(transport, typ string) func(r rtcpeer.Report) error {
 	}
 }
 
-// only lets a candidate that is kept through as it is.
+// only passes the candidates that kept reports.
 func only(kept func(candidate string) bool) func(string) string {
 	return func(candidate string) string {
 		if kept(candidate) {
@@ -311,8 +310,8 @@ func only(kept func(candidate string) bool) func(string) string {
 
 func nothing(string) string { return "" }
 
-// heard is what the other end hears of a candidate; false: nothing. Of the end
-// of them it always does.
+// heard returns what the other end gets of a candidate; false: nothing. It always gets
+// the end of candidates.
 func heard(of func(candidate string) string, candidate string) (string, bool) {
 	if of == nil || candidate == "" {
 		return candidate, true
@@ -321,7 +320,7 @@ func heard(of func(candidate string) string, candidate string) (string, bool) {
 	return candidate, candidate != ""
 }
 
-// redact has the candidates in a description be what the other end hears of them.
+// redact applies heard to the candidates of a description.
 func redact(of func(candidate string) string, sdp string) string {
 	var out strings.Builder
 	for line := range strings.Lines(sdp) {

@@ -52,7 +52,7 @@ func (b *bencher) accept(m message, on func(*connection, *rtcpeer.DataChannel)) 
 	b.mu.Lock()
 	known := b.conns[m.ID] != nil
 	b.mu.Unlock()
-	if known { // of a connection that has been set up: nothing is waited for
+	if known { // the connection is set up already
 		return
 	}
 	c, err := b.connect(m.ID, func(c *connection, d *rtcpeer.DataChannel) {
@@ -76,7 +76,7 @@ func (b *bencher) accept(m message, on func(*connection, *rtcpeer.DataChannel)) 
 	}()
 }
 
-// A receiver reads channels: it returns pings and echoes, and counts the rest.
+// A receiver reads channels: it answers pings and echoes, and counts the rest.
 type receiver struct {
 	b           *bencher
 	bytes, msgs atomic.Int64
@@ -118,8 +118,7 @@ func (r *receiver) read(d *rtcpeer.DataChannel) {
 	}
 }
 
-// measure looks at the counters over the measured time, from the first
-// message on.
+// measure reads the counters over the measured time, from the first message on.
 func (r *receiver) measure() {
 	o := r.b.o
 	begin := time.Now()

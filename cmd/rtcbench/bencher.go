@@ -15,7 +15,7 @@ import (
 	"purertc/rtcpeer"
 )
 
-// A bencher is one side of the pair, with one or many connections.
+// A bencher is one end of the pair, with one or many connections.
 type bencher struct {
 	o      options
 	role   string
@@ -28,7 +28,7 @@ type bencher struct {
 	conns map[int]*connection
 }
 
-// A connection is a Conn and the handles that keep its channels open.
+// A connection is a Conn and its channels.
 type connection struct {
 	*rtcpeer.Conn
 	ctx  context.Context
@@ -56,6 +56,7 @@ func newBencher(o options, role string, s *signalling) (*bencher, error) {
 	b.config.SendBufferSize = o.high
 	b.config.MaxMessageSize = 1 << 20
 	b.config.MaxDatagramSize = o.mtu
+	b.config.BusyPoll = o.busyPoll
 	switch o.dtls {
 	case "":
 	case "1.2":
@@ -79,7 +80,7 @@ func newBencher(o options, role string, s *signalling) (*bencher, error) {
 		if addr.IsValid() {
 			listen = netip.AddrPortFrom(addr, 0).String()
 		}
-		h, err := rtcpeer.NewHost(rtcpeer.HostConfig{Addr: listen})
+		h, err := rtcpeer.NewHost(rtcpeer.HostConfig{Addr: listen, BusyPoll: o.busyPoll})
 		if err != nil {
 			return nil, err
 		}
@@ -115,8 +116,8 @@ func (c *connection) keep(d *rtcpeer.DataChannel) {
 	c.mu.Unlock()
 }
 
-// connect makes a connection whose signalling goes through s, by either role.
-// run follows.
+// connect creates a connection whose signalling goes through s, in either role. run
+// follows.
 func (b *bencher) connect(id int, on func(c *connection, d *rtcpeer.DataChannel)) (*connection, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	c := &connection{Conn: rtcpeer.New(), ctx: ctx, stop: stop}
@@ -151,7 +152,7 @@ func (b *bencher) connect(id int, on func(c *connection, d *rtcpeer.DataChannel)
 		switch {
 		case b.o.trickle:
 			b.s.out(message{T: "candidate", ID: id, Media: media, Index: index, Name: &name})
-		case name == "": // all there are
+		case name == "": // the last candidate
 			_, sdp := c.LocalDescription()
 			send(sdp)
 		}
@@ -174,7 +175,7 @@ func (b *bencher) connect(id int, on func(c *connection, d *rtcpeer.DataChannel)
 	return c, nil
 }
 
-// run polls the connection, unless it is the host's to be polled.
+// run polls the connection, unless a host does.
 func (b *bencher) run(c *connection) {
 	if b.host == nil {
 		c.Run(c.ctx)
@@ -199,11 +200,10 @@ func (c *connection) take(m message) {
 	}
 }
 
-// openTimeout is how long a connection may take.
+// openTimeout bounds the set-up of a connection.
 const openTimeout = 20 * time.Second
 
-// dial makes a connection with channels of these labels and waits until they
-// are open.
+// dial opens a connection with channels of these labels.
 func (b *bencher) dial(id int, labels ...string) (*connection, error) {
 	c, err := b.connect(id, nil)
 	if err != nil {

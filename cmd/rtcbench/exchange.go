@@ -15,7 +15,7 @@ import (
 // exchangeTimeout bounds one case.
 const exchangeTimeout = 30 * time.Second
 
-// exchange has an echo return every kind of message.
+// exchange sends every kind of message to an echo.
 func (b *bencher) exchange() (figures, error) {
 	c, err := b.dial(0, "exchange")
 	if err != nil {
@@ -70,8 +70,8 @@ func roundTrip(ctx context.Context, d *rtcpeer.DataChannel, p []byte, text bool)
 	return nil
 }
 
-// exchangeSizes goes from one byte to the most that the far end takes, up to
-// 1 MiB.
+// exchangeSizes sends messages from one byte to the most that the remote accepts, up
+// to 1 MiB.
 func exchangeSizes(ctx context.Context, d *rtcpeer.DataChannel) error {
 	most := min(d.MaxPacketSize(), 1<<20)
 	for _, n := range []int{1, 2, 100, 1100, 1200, 1300, 16384, 65535, 65536, 65537, 262144, most} {
@@ -127,7 +127,7 @@ func (b *bencher) exchangeKind(ctx context.Context, c *connection, o rtcpeer.Cha
 	return closeChannel(ctx, d)
 }
 
-// closeChannel closes a channel and waits until the far end has done so too.
+// closeChannel closes a channel and waits until the remote has closed it too.
 func closeChannel(ctx context.Context, d *rtcpeer.DataChannel) error {
 	if err := d.Close(); err != nil {
 		return err

@@ -10,11 +10,10 @@ import (
 	"time"
 )
 
-// figures are what is measured, under the names that every peer of this kind
-// uses.
+// figures are measured values, under the names that all peers of this kind use.
 type figures map[string]any
 
-// A snapshot is the process at a moment.
+// A snapshot is the state of the process at a time.
 type snapshot struct {
 	at             time.Time
 	cpu            time.Duration
@@ -28,7 +27,7 @@ func takeSnapshot() snapshot {
 	return snapshot{time.Now(), cpuTime(), m.Mallocs, m.TotalAlloc, m.NumGC}
 }
 
-// transfer are the figures of n bytes in k messages between two snapshots.
+// transferFigures are the figures of n bytes in k messages between two snapshots.
 func transferFigures(f figures, a, b snapshot, n, k float64) figures {
 	sec := b.at.Sub(a.at).Seconds()
 	cpu := (b.cpu - a.cpu).Seconds()
@@ -38,7 +37,7 @@ func transferFigures(f figures, a, b snapshot, n, k float64) figures {
 	return f
 }
 
-// statusKB is a line of /proc/self/status; 0 elsewhere than on Linux.
+// statusKB returns a line of /proc/self/status; 0 on other systems than Linux.
 func statusKB(key string) int {
 	b, _ := os.ReadFile("/proc/self/status")
 	for _, l := range strings.Split(string(b), "\n") {
@@ -50,7 +49,7 @@ func statusKB(key string) int {
 	return 0
 }
 
-// percentile is of sorted values.
+// percentile returns a percentile of sorted values.
 func percentile(sorted []float64, p float64) float64 {
 	if len(sorted) == 0 {
 		return 0
@@ -63,14 +62,14 @@ func sorted(v []float64) []float64 {
 	return v
 }
 
-// base is the process before any connection.
+// A base is the state of the process before any connection.
 type base struct{ heapAndStack, rss, goroutines int }
 
 var idleBase base
 
 func baseline() base { return base{heapAndStack(), statusKB("VmRSS"), runtime.NumGoroutine()} }
 
-// heapAndStack is the memory in use, in bytes, after a collection.
+// heapAndStack returns the memory in use, in bytes, after a garbage collection.
 func heapAndStack() int {
 	runtime.GC()
 	debug.FreeOSMemory()
@@ -79,7 +78,7 @@ func heapAndStack() int {
 	return int(m.HeapInuse + m.StackInuse)
 }
 
-// idleFigures lets n connections rest and looks at what they cost.
+// idleFigures measures the cost of n idle connections.
 func idleFigures(n int) figures {
 	time.Sleep(3 * time.Second)
 	heapAndStack()

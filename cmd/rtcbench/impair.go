@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// A badNetwork is a path between two UDP peers on the loopback interface: it
-// delays, loses, and has a bottleneck with a queue. It owns a socket for each
-// peer; what one peer sends to the other's socket comes out of its own.
-// Whoever sent last is the peer.
+// A badNetwork is a path between two UDP peers on the loopback interface: it delays
+// and loses datagrams, and has a bottleneck with a queue. It has a socket for each
+// peer. A datagram that one peer sends to the other's socket leaves from its own. The
+// last sender at a socket is the peer.
 type badNetwork struct {
 	portA, portB int
 	sockets      [2]*net.UDPConn
@@ -36,7 +36,7 @@ type pathStats struct {
 
 type badPath struct {
 	in, out  *net.UDPConn
-	from, to *atomic.Pointer[netip.AddrPort] // whom in hears, whom out sends to
+	from, to *atomic.Pointer[netip.AddrPort] // remote of in, remote of out
 	delay    time.Duration
 	loss     float64
 	rate     float64 // bytes a second; 0: no limit
@@ -95,7 +95,7 @@ func badNetworkOf(args []string) (*badNetwork, time.Duration, error) {
 	n.portA = n.sockets[0].LocalAddr().(*net.UDPAddr).Port
 	n.portB = n.sockets[1].LocalAddr().(*net.UDPAddr).Port
 	for i := range n.paths {
-		// Path 0 is from A, who sends to B's socket, to B.
+		// Path 0 is from A, which sends to B's socket, to B.
 		n.paths[i] = &badPath{
 			in: n.sockets[1-i], out: n.sockets[i], from: &peers[i], to: &peers[1-i],
 			delay: *rtt / 2, loss: *loss, rate: bytesPerSecond, queue: q, overhead: *overhead, mtu: *mtu,
@@ -124,10 +124,10 @@ func (n *badNetwork) close() {
 	}
 }
 
-// read takes datagrams in and decides when, and whether, they go out.
+// read receives datagrams and decides when, and whether, they are sent.
 func (p *badPath) read() {
 	buf := make([]byte, 65536)
-	var free time.Time // when the bottleneck has sent what waits
+	var free time.Time // when the bottleneck's queue is empty
 	for {
 		k, from, err := p.in.ReadFromUDPAddrPort(buf)
 		if err != nil {
@@ -169,7 +169,7 @@ func (p *badPath) read() {
 	}
 }
 
-// write sends datagrams when their time has come.
+// write sends datagrams at their time.
 func (p *badPath) write() {
 	for {
 		p.mu.Lock()
@@ -205,8 +205,8 @@ func (p *badPath) write() {
 	}
 }
 
-// impair is a bad network as a program of its own: it prints the two ports,
-// carries until its time is over or standard input ends, and prints figures.
+// impair is a bad network as a program of its own: it prints the two ports, carries
+// datagrams until its time is over or standard input ends, and prints figures.
 func impair(args []string) error {
 	n, dur, err := badNetworkOf(args)
 	if err != nil {

@@ -10,7 +10,7 @@
 //	rtcbench impair -rtt 50ms -loss 0.01 -rate 100
 //	rtcbench rivals -pion out/pion       a table and a chart of ours beside others
 //
-// See the README for the lines and the figures.
+// See rtcpeer/PERFORMANCE.md for the figures.
 package main
 
 import (
@@ -34,6 +34,7 @@ type options struct {
 	unordered      bool
 	maxrtx         int
 	warm, dur      time.Duration
+	busyPoll       time.Duration
 	high, low      int
 	bulk           bool
 	conns, conc    int
@@ -88,6 +89,7 @@ func parseOptions(args []string) (o options, err error) {
 	f.BoolVar(&o.trickle, "trickle", false, "signal candidates one by one")
 	f.StringVar(&o.host, "host", "", "whose peers share one socket: offer, answer or none (default offer for idle and connect)")
 	f.IntVar(&o.mtu, "mtu", 0, "no datagram over so many bytes of UDP payload, and no path discovery; 0: the default")
+	f.DurationVar(&o.busyPoll, "busypoll", 0, "rtcpeer.Config.BusyPoll, of a host's sockets too")
 	f.StringVar(&o.dtls, "dtls", "", "cap the DTLS version: 1.2 or 1.3")
 	f.TextVar(&o.addr, "addr", netip.Addr{}, "the local address; 127.0.0.1 if not given")
 	f.StringVar(&o.stun, "stun", "", "STUN server, host:port")
@@ -133,7 +135,7 @@ func main() {
 	exit(run(o))
 }
 
-// tools are what is not a scenario.
+// tools are the commands that are no scenarios.
 var tools = map[string]func(args []string) (code int, err error){
 	"pair":   pair,
 	"impair": func(args []string) (int, error) { return 0, impair(args) },
@@ -160,7 +162,7 @@ func run(o options) (code int, err error) {
 		}
 		defer pprof.StopCPUProfile()
 	}
-	runtime.MemProfileRate = 0 // as it is where nothing asks for profiles
+	runtime.MemProfileRate = 0 // as in programs that do not use profiles
 	if o.allocProfile != "" {
 		runtime.MemProfileRate = 16384
 		defer func() {
@@ -180,7 +182,7 @@ func run(o options) (code int, err error) {
 	return runOne(o)
 }
 
-// runOne is one peer, whose signalling is on standard input and output.
+// runOne runs one peer, whose signalling is on standard input and output.
 func runOne(o options) (code int, err error) {
 	var mu sync.Mutex
 	out := bufio.NewWriter(os.Stdout)
@@ -189,7 +191,7 @@ func runOne(o options) (code int, err error) {
 		mu.Lock()
 		defer mu.Unlock()
 		enc.Encode(v)
-		// Nobody waits for a close: it goes with what follows, the result at last.
+		// A close is written with the next line: it is not waited for.
 		if m, ok := v.(message); !ok || m.T != "close" {
 			out.Flush()
 		}
@@ -227,7 +229,7 @@ func runOne(o options) (code int, err error) {
 	return 0, nil
 }
 
-// runBoth is both peers in one process.
+// runBoth runs both peers in one process.
 func runBoth(o options) (code int, err error) {
 	var a, b *signalling
 	a = newSignalling(func(m any) { carry(m, b) })

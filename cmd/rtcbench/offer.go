@@ -108,7 +108,7 @@ func (b *bencher) latency() (figures, error) {
 	}, nil
 }
 
-// connectMany connects and closes for the measured time.
+// connectMany opens and closes connections for the measured time.
 func (b *bencher) connectMany() (figures, error) {
 	var mu sync.Mutex
 	var ms, us []float64
@@ -163,7 +163,7 @@ func (b *bencher) connectMany() (figures, error) {
 	return f, nil
 }
 
-// pingUntil sends a ping a millisecond, and tells how long each took, in
+// pingUntil sends a ping every millisecond. It returns their round-trip times, in
 // microseconds.
 func pingUntil(d *rtcpeer.DataChannel, end time.Time) (us []float64) {
 	tick := time.NewTicker(time.Millisecond)
@@ -184,7 +184,7 @@ func pingUntil(d *rtcpeer.DataChannel, end time.Time) (us []float64) {
 	return us
 }
 
-// idle connects many and lets them rest.
+// idle opens many connections and measures them idle.
 func (b *bencher) idle() (figures, error) {
 	var mu sync.Mutex
 	var channels []*rtcpeer.DataChannel
@@ -207,7 +207,7 @@ func (b *bencher) idle() (figures, error) {
 				}
 				mu.Unlock()
 				if c != nil && (b.host != nil || !b.o.ping) {
-					c.stop() // nothing is left to be polled for
+					c.stop() // nothing is left to poll
 				}
 			}
 		})
@@ -222,8 +222,8 @@ func (b *bencher) idle() (figures, error) {
 	return f, nil
 }
 
-// pingAll sends a message on every channel, and tells how long it took until
-// the last answer, in milliseconds.
+// pingAll sends a message on every channel. It returns the time until the last answer,
+// in milliseconds.
 func pingAll(channels []*rtcpeer.DataChannel) (ms float64, unanswered int64) {
 	var missing atomic.Int64
 	missing.Store(int64(len(channels)))

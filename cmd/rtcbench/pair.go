@@ -24,7 +24,7 @@ type side struct {
 	mu     sync.Mutex
 	line   []byte // scratch of send
 	result json.RawMessage
-	done   chan struct{} // it has printed its result
+	done   chan struct{} // closed when it has printed its result
 	exited chan struct{}
 	err    error
 }
@@ -53,15 +53,15 @@ func (s *side) send(line []byte) {
 	s.in.Write(s.line)
 }
 
-// carryTo gives what the side prints to the other one; port, if not 0, is
-// what the side's candidate becomes.
+// carryTo forwards the side's lines to the other side. If port is not 0, it replaces
+// the port of the side's candidate.
 func (s *side) carryTo(other *side, port int) {
 	lines := bufio.NewScanner(s.out)
 	lines.Buffer(nil, 1<<22)
 	for lines.Scan() {
 		line := lines.Bytes()
 		if bytes.HasPrefix(line, signal) && !bytes.HasPrefix(line, result) && port == 0 {
-			other.send(line) // as it is: nearly all are such
+			other.send(line) // unchanged, as nearly all lines are
 			continue
 		}
 		var m map[string]any
@@ -87,14 +87,14 @@ func (s *side) carryTo(other *side, port int) {
 	close(s.exited)
 }
 
-// How lines that are for the other side begin, and those that are not.
+// Prefixes of lines for the other side, and of others.
 var (
 	signal = []byte(`{"t":"`)
 	result = []byte(`{"t":"result"`)
 )
 
-// Compiled where they are needed: the peers whose connections are counted are
-// this same program, and their collector would look at them time and again.
+// Compiled where they are used: the measured peers are this same program, and their
+// garbage collector would scan them.
 var (
 	anyCandidate = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`a=candidate:[^\r\n]*\r?\n`)
@@ -104,8 +104,8 @@ var (
 	})
 )
 
-// redirect keeps one host candidate of a description and has it point at a
-// port of the bad network.
+// redirect keeps one host candidate of a description, and points it to a port of the
+// bad network.
 func redirect(sdp string, port int) string {
 	kept := false
 	return anyCandidate().ReplaceAllStringFunc(sdp, func(c string) string {
@@ -117,8 +117,8 @@ func redirect(sdp string, port int) string {
 	})
 }
 
-// pair runs two peers against each other, maybe over a bad network, and
-// prints their figures as one line.
+// pair runs two peers against each other, perhaps over a bad network, and prints their
+// figures as one line.
 func pair(args []string) (code int, err error) {
 	f := flag.NewFlagSet("rtcbench pair", flag.ExitOnError)
 	a := f.String("a", "", "command of the offerer")
@@ -157,7 +157,7 @@ func pair(args []string) (code int, err error) {
 	case <-deadline:
 		timedOut = true
 	}
-	if strings.Contains(*b, " throughput ") || strings.Contains(*b, " idle ") { // has figures of its own
+	if strings.Contains(*b, " throughput ") || strings.Contains(*b, " idle ") { // it prints figures of its own
 		select {
 		case <-answerer.done:
 		case <-answerer.exited:

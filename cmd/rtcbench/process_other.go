@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// cpuTime is not known here.
+// cpuTime is unknown on this system.
 func cpuTime() time.Duration { return 0 }
 
-// needFiles tells whether n files can be open, which is not known here.
+// needFiles does not know the limit on this system.
 func needFiles(n int) error { return nil }
 
 func standardInput() *os.File { return os.Stdin }

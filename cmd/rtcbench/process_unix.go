@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// cpuTime is what the process has used of the processors.
+// cpuTime returns the processor time that the process has used.
 func cpuTime() time.Duration {
 	var u syscall.Rusage
 	syscall.Getrusage(syscall.RUSAGE_SELF, &u)
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// needFiles tells whether n files can be open. Go has raised the soft limit
+// needFiles returns an error unless n files can be open. Go has raised the soft limit
 // to the hard one already.
 func needFiles(n int) error {
 	var l syscall.Rlimit
@@ -26,10 +26,9 @@ func needFiles(n int) error {
 	return fmt.Errorf("%d files would be open, and %d are allowed: raise the hard limit (ulimit -Hn), or use fewer connections", n, l.Cur)
 }
 
-// standardInput is os.Stdin. If it is a pipe, nobody waits for it in the
-// kernel, where each read would occupy a thread: the runtime takes the
-// processor away from one that blocks, and looks after those that may every 20
-// µs, which took a twentieth of what a connection costs.
+// standardInput is os.Stdin. If it is a pipe, the runtime's poller waits for it: a
+// blocking read would occupy a thread, which the runtime looks at every 20 µs and
+// takes the processor from, and that took a twentieth of the cost of a connection.
 func standardInput() *os.File {
 	info, err := os.Stdin.Stat()
 	if err != nil || info.Mode()&os.ModeNamedPipe == 0 || syscall.SetNonblock(syscall.Stdin, true) != nil {

@@ -15,25 +15,24 @@ import (
 	"time"
 )
 
-// A stack is a program that speaks the lines of the signalling.
+// A stackCommand is a program that speaks the lines of the signalling.
 type stackCommand struct {
 	name, command string
 }
 
-// A figure is one number of a row: where it comes from in a pair's output,
-// and which goal it has.
+// A figure is one number of a row: its place in a pair's output, and its goal.
 type figure struct {
 	name   string
 	unit   string
 	least  bool // smaller is better
 	goal   float64
-	factor float64 // of the goal: times the first rival's figure, if not 0
-	share  bool    // in per cent of the stack's last row that was alone
+	factor float64 // of the goal: times the first rival's figure, unless it is 0
+	share  bool    // in per cent of the stack's last row with alone
 	of     func(pairOutput) float64
 }
 
-// value is what one run made; 0: nothing that counts. alone is what shares are
-// of, in the units of the figure.
+// value returns the value of one run; 0: none. Shares are of alone, in the units of
+// the figure.
 func (f figure) value(o pairOutput, alone float64) float64 {
 	switch {
 	case !f.share:
@@ -44,17 +43,17 @@ func (f figure) value(o pairOutput, alone float64) float64 {
 	return 100 * f.of(o) / alone
 }
 
-// A row is one measurement, made of every stack in turn.
+// A row is one measurement of every stack, in turn.
 type row struct {
 	name    string
-	args    string // of the scenario, both sides
-	ours    string // more of them for our own stack
+	args    string // of the scenario, for both sides
+	ours    string // more, for this stack
 	impair  string
-	alone   bool   // its goodput is what shares are of
-	stacks  int    // how many of the stacks, ours first; 0: all
+	alone   bool   // shares are of its goodput
+	stacks  int    // how many of the stacks, this one first; 0: all
 	rounds  int    // at most; 0: all
 	timeout string // of a pair; empty: 90s
-	threads int    // that run Go code in each process (GOMAXPROCS); 0: as it comes
+	threads int    // GOMAXPROCS of each process; 0: the default
 	figures []figure
 }
 
@@ -84,7 +83,7 @@ func bothSides(key string) func(pairOutput) float64 {
 	return func(o pairOutput) float64 { return o.number("offer", key) + o.number("answer", key) }
 }
 
-// allAnswered is how long a message to each and back took, if all came back.
+// allAnswered returns how long a message to each and back took, if all came back.
 func allAnswered(o pairOutput) float64 {
 	if o.number("offer", "unanswered") > 0 {
 		return 0
@@ -92,7 +91,7 @@ func allAnswered(o pairOutput) float64 {
 	return o.number("offer", "ping_ms")
 }
 
-// rivalRows are what is compared.
+// rivalRows are the rows of the comparison.
 func rivalRows() []row {
 	mbps := figure{name: "goodput", unit: "Mbit/s", of: answerOf("mbps")}
 	onPath := func(goal float64) []figure { f := mbps; f.goal = goal; return []figure{f} }
@@ -103,7 +102,8 @@ func rivalRows() []row {
 			bulk, {name: "CPU, both ends", unit: "s/GB", least: true, goal: 3, of: bothSides("cpu_s_per_gb")}}},
 		{name: "ping-pong 64 B", args: "latency -size 64 -warm 1s -dur 4s", figures: []figure{
 			{name: "p50", unit: "µs", least: true, goal: 45, of: offerOf("p50_us", 1)}, {name: "p99", unit: "µs", least: true, goal: 120, of: offerOf("p99_us", 1)}}},
-		// Right before the next one, whose share is of this; the rivals' is of the first row.
+		// Right before the next row, whose share is of this one; the rivals' share is
+		// of the first row.
 		{name: "bulk, path discovery on", args: "throughput -size 16384 -warm 1s -dur 5s", alone: true, stacks: 1, figures: []figure{mbps}},
 		{name: "ping beside a bulk transfer", args: "latency -size 64 -bulk -warm 1s -dur 4s", figures: []figure{
 			{name: "p50", unit: "ms", least: true, goal: 0.4, of: offerOf("p50_us", 1e-3)}, {name: "p99", unit: "ms", least: true, goal: 1.5, of: offerOf("p99_us", 1e-3)},
@@ -113,7 +113,8 @@ func rivalRows() []row {
 		{name: "100 Mbit/s, RTT 50 ms, 1 % loss", args: "throughput -warm 0s -dur 15s", impair: "-rtt 50ms -rate 100 -loss 0.01", figures: onPath(75)},
 		{name: "100 Mbit/s, RTT 100 ms, 0.1 % loss", args: "throughput -warm 0s -dur 15s", impair: "-rtt 100ms -rate 100 -loss 0.001", figures: onPath(84)},
 		{name: "100 Mbit/s, RTT 20 ms, 5 % loss", args: "throughput -warm 0s -dur 15s", impair: "-rtt 20ms -rate 100 -loss 0.05", figures: onPath(60)},
-		// Each as it comes: ours have one certificate a process, the rivals' one each.
+		// Certificates as each stack has them: this one one a process, the rivals one
+		// a connection.
 		{name: "connections, 16 at once", args: "connect -conc 16 -dur 5s", figures: []figure{
 			{name: "rate", unit: "1/s", factor: 4, of: offerOf("per_s", 1)}, {name: "CPU, offering end", unit: "ms", least: true, goal: 0.8, of: offerOf("cpu_ms_per_conn", 1)}}},
 		{name: "connections, 16 at once, all with one certificate", args: "connect -conc 16 -dur 5s -sharedcert", stacks: 2, figures: []figure{
@@ -125,7 +126,7 @@ func rivalRows() []row {
 			{name: "memory each", unit: "KiB", least: true, goal: 16, of: offerOf("heap_stack_kb_per_conn", 1)},
 			{name: "goroutines each", unit: "number", least: true, of: offerOf("goroutines_per_conn", 1)},
 			{name: "CPU", unit: "%", least: true, goal: 1.5, of: offerOf("cpu_pct", 1)}}},
-		// The rival has a socket for each of them at both ends.
+		// The rival has a socket for each connection at both ends.
 		{name: "10,000 connections to one socket (2 rounds)", args: "idle -conns 10000 -ping -sharedcert", stacks: 2, rounds: 2, timeout: "400s", figures: []figure{
 			{name: "connected", unit: "number", goal: 10_000, of: func(o pairOutput) float64 { return o.number("offer", "conns") - o.number("offer", "failed") }},
 			{name: "a message to each and back", unit: "ms", least: true, goal: 1000, of: allAnswered},
@@ -133,8 +134,8 @@ func rivalRows() []row {
 	}
 }
 
-// rivals measures every row of every stack, round by round in turn, and
-// writes a table and a chart of the medians.
+// rivals measures every row with every stack, round by round in turn, and writes a
+// table and a chart of the medians.
 func rivals(args []string) error {
 	f := flag.NewFlagSet("rtcbench rivals", flag.ExitOnError)
 	rounds := f.Int("rounds", 5, "how often everything is measured, in turn")
@@ -223,8 +224,7 @@ func rivals(args []string) error {
 	return nil
 }
 
-// measurePair runs both sides of one stack. Figures that came count beside an
-// error, too.
+// measurePair runs both sides of one stack. Figures beside an error count, too.
 func measurePair(self, command string, own bool, r row) (o pairOutput, err error) {
 	args := r.args
 	if own && r.ours != "" {
@@ -258,7 +258,7 @@ func firstLine(s string) string {
 	return s
 }
 
-// The figures of the floor: what kernel and ciphers allow in one process.
+// The figures of the floor: the limit that kernel and ciphers set, in one process.
 const (
 	floorBulk    = "floor|bulk, Mbit/s"
 	floorPingP50 = "floor|ping-pong, p50, µs"
@@ -288,7 +288,7 @@ func measureFloor(command string, results map[string][]float64) error {
 	return nil
 }
 
-// floorLine says what the machine's own limit was in this run.
+// floorLine describes the machine's own limit in this run.
 func floorLine(lines []comparison, results map[string][]float64) string {
 	bulk := median(results[floorBulk])
 	if bulk == 0 {
@@ -305,7 +305,7 @@ func floorLine(lines []comparison, results map[string][]float64) string {
 // A comparison is one figure of all stacks.
 type comparison struct {
 	row    string
-	rounds int // it was to be run
+	rounds int // planned
 	figure figure
 	values map[string][]float64
 }
@@ -319,7 +319,7 @@ func median(v []float64) float64 {
 	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
 }
 
-// goalOf is the figure's goal, and whether it is met; "" without one.
+// goalOf returns the figure's goal, and whether it is met; "" without one.
 func (c comparison) goalOf(rival string) (text string, met bool) {
 	v, goal := median(c.values["purertc"]), c.figure.goal
 	if c.figure.factor > 0 {
@@ -346,7 +346,7 @@ func short(v float64) string {
 	return fmt.Sprintf("%.2f", v)
 }
 
-// comparisonTable is the medians as Markdown.
+// comparisonTable returns the medians as Markdown.
 func comparisonTable(lines []comparison, stacks []stackCommand, rounds int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Medians of %d interleaved rounds, %s, %s/%s, %d processors, %s.\n\n", rounds, time.Now().Format("2 January 2006"), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
@@ -361,7 +361,7 @@ func comparisonTable(lines []comparison, stacks []stackCommand, rounds int) stri
 			values := c.values[s.name]
 			b.WriteString(" " + short(median(values)))
 			if n := len(values); n > 0 && n < min(rounds, c.rounds) {
-				fmt.Fprintf(&b, " (%d runs)", n) // the others failed
+				fmt.Fprintf(&b, " (%d runs)", n) // other runs failed
 			}
 			b.WriteString(" |")
 		}
@@ -382,7 +382,7 @@ func comparisonTable(lines []comparison, stacks []stackCommand, rounds int) stri
 	return b.String()
 }
 
-// comparisonChart is the medians as bars, each figure on a scale of its own.
+// comparisonChart returns the medians as bars, each figure on a scale of its own.
 func comparisonChart(lines []comparison, stacks []stackCommand) []byte {
 	const left, width, bar, gap = 330, 420, 13, 12
 	colors := []string{"#2563eb", "#94a3b8", "#cbd5e1"}

@@ -13,10 +13,10 @@ type message struct {
 	Name  *string `json:"name,omitempty"`
 }
 
-// signalling gives the lines that come in to whom they concern.
+// signalling passes incoming lines to their connections.
 type signalling struct {
 	out func(any)
-	in  chan message  // those that no connection waits for
+	in  chan message  // lines that no connection waits for
 	bye chan struct{} // closed at the end
 
 	mu    sync.Mutex
@@ -43,8 +43,7 @@ func (s *signalling) deliver(m message) {
 	s.in <- m
 }
 
-// expect has the messages of a connection given to take, in order, until
-// forget.
+// expect passes the messages of a connection to take, in order, until forget.
 func (s *signalling) expect(id int, take func(message)) {
 	s.mu.Lock()
 	s.conns[id] = take

@@ -1,7 +1,6 @@
-// Command pion is a peer on pion/webrtc that speaks the lines of cmd/rtcbench,
-// to be paired with ours: for interop (echo, exchange) and for comparison
-// (throughput, latency, connect, idle). It is a module of its own, so that the
-// main module depends on none of it.
+// Command pion is a peer on pion/webrtc that speaks the JSON lines of cmd/rtcbench:
+// for interop (echo, exchange) and for comparison (throughput, latency, connect,
+// idle). It is a module of its own, so that the main module depends on none of it.
 package main
 
 import (
@@ -46,7 +45,7 @@ type options struct {
 	unordered, sharedKey bool
 }
 
-// A peer is one side with its connections.
+// A peer is one end with its connections.
 type peer struct {
 	o      options
 	api    *webrtc.API
@@ -133,14 +132,14 @@ func (p *peer) print(v any) {
 	p.outMu.Lock()
 	defer p.outMu.Unlock()
 	json.NewEncoder(p.out).Encode(v)
-	// Nobody waits for a close: it goes with what follows, the result at last.
+	// A close is written with the next line: it is not waited for.
 	if l, ok := v.(line); !ok || l.T != "close" {
 		p.out.Flush()
 	}
 }
 
-// standardInput is os.Stdin, which, if it is a pipe, occupies no thread while
-// it is waited for: as in cmd/rtcbench.
+// standardInput is os.Stdin. If it is a pipe, the runtime's poller waits for it, as in
+// cmd/rtcbench.
 func standardInput() *os.File {
 	info, err := os.Stdin.Stat()
 	if err != nil || info.Mode()&os.ModeNamedPipe == 0 || syscall.SetNonblock(syscall.Stdin, true) != nil {
@@ -189,7 +188,7 @@ func described(pc *webrtc.PeerConnection, d webrtc.SessionDescription, err error
 	return pc.LocalDescription().SDP, nil
 }
 
-// dial makes a connection with open channels of these labels.
+// dial opens a connection with channels of these labels.
 func (p *peer) dial(id int, labels ...string) (*webrtc.PeerConnection, []*channel, error) {
 	pc, err := p.api.NewPeerConnection(p.config)
 	if err != nil {
@@ -251,7 +250,7 @@ func (p *peer) drop(id int) {
 	}
 }
 
-// A channel is a data channel whose messages wait to be received.
+// A channel is a data channel that queues received messages.
 type channel struct {
 	*webrtc.DataChannel
 	open, closed chan struct{}
@@ -441,8 +440,8 @@ func (p *peer) idle() (figures, error) {
 	return r, nil
 }
 
-// pingAll sends a message on every channel, and tells how long it took until
-// the last answer, in milliseconds.
+// pingAll sends a message on every channel. It returns the time until the last answer,
+// in milliseconds.
 func pingAll(channels []*channel) (ms float64, unanswered int64) {
 	var missing atomic.Int64
 	missing.Store(int64(len(channels)))
@@ -465,7 +464,7 @@ func pingAll(channels []*channel) (ms float64, unanswered int64) {
 	return float64(time.Since(begin).Microseconds()) / 1e3, missing.Load()
 }
 
-// exchange has an echo return every kind of message.
+// exchange sends every kind of message to an echo.
 func (p *peer) exchange() (figures, error) {
 	pc, channels, err := p.dial(0, "exchange")
 	if err != nil {
@@ -665,7 +664,7 @@ func (p *peer) measure(bytes, msgs *atomic.Int64, results chan figures) {
 	results <- f
 }
 
-// A moment is the process at a time.
+// A moment is the state of the process at a time.
 type moment struct {
 	at      time.Time
 	cpu     time.Duration

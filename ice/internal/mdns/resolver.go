@@ -10,10 +10,10 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// Port is that of multicast DNS (RFC 6762 §3).
+// Port is the port of multicast DNS (RFC 6762 §3).
 const Port = 5353
 
-// Groups are the multicast groups, IPv4 and IPv6.
+// groups are the multicast groups, IPv4 and IPv6.
 var groups = [2]netip.AddrPort{
 	netip.AddrPortFrom(netip.AddrFrom4([4]byte{224, 0, 0, 251}), Port),
 	netip.AddrPortFrom(netip.AddrFrom16([16]byte{0: 0xff, 1: 0x02, 15: 0xfb}), Port),
@@ -28,11 +28,11 @@ const (
 	maxResults   = maxNames * (maxAddresses + 1)
 
 	firstInterval = time.Second // RFC 6762 §5.2: at least one second, then doubled
-	sendings      = 4           // at 0, 1, 3 and 7 s
+	sendings      = 4           // of a query: at 0, 1, 3 and 7 s
 	giveUpAfter   = 10 * time.Second
 
-	// lingering is how long further addresses are taken after the first: the
-	// IPv4 and IPv6 answers come in different packets.
+	// lingering is how long further addresses are accepted after the first one: IPv4
+	// and IPv6 addresses arrive in different packets.
 	lingering = 2 * time.Second
 )
 
@@ -49,12 +49,12 @@ type Resolver struct {
 	out     []outgoing
 }
 
-// A lookup is one name that is asked for.
+// A lookup is one name whose addresses are asked for.
 type lookup struct {
 	name     dnsmessage.Name
-	asked    string // as Start was given it
+	asked    string // as given to Start
 	sent     int
-	next     time.Time // the next sending, or the end
+	next     time.Time // of the next query, or of the end
 	end      time.Time
 	interval time.Duration
 	found    []netip.Addr
@@ -70,11 +70,11 @@ type outgoing struct {
 	group int
 }
 
-// NewResolver returns a resolver that does nothing yet.
+// NewResolver returns a resolver without names.
 func NewResolver() *Resolver { return &Resolver{} }
 
-// Start asks for the addresses of name, which must end in ".local". A name
-// that is being asked for already is not asked for twice.
+// Start asks for the addresses of name, which must end in ".local". It is asked for
+// once however often Start is called.
 func (r *Resolver) Start(now time.Time, name string) error {
 	lower := strings.ToLower(strings.TrimSuffix(name, "."))
 	if !strings.HasSuffix(lower, ".local") || !validLabels(lower) {
@@ -86,7 +86,7 @@ func (r *Resolver) Start(now time.Time, name string) error {
 	}
 	for _, l := range r.lookups {
 		if l.name == n {
-			// Who asks late still hears of what was found.
+			// Addresses that are known already are reported again.
 			for _, addr := range l.found {
 				r.result(l.asked, addr)
 			}
@@ -101,12 +101,12 @@ func (r *Resolver) Start(now time.Time, name string) error {
 	return nil
 }
 
-// Stop gives a name up.
+// Stop ends the lookup of a name.
 func (r *Resolver) Stop(name string) {
 	r.lookups = slices.DeleteFunc(r.lookups, func(l *lookup) bool { return strings.EqualFold(l.asked, name) })
 }
 
-// validLabels tells whether every label of a name has 1 to 63 characters
+// validLabels reports whether every label of a name has 1 to 63 characters
 // (RFC 1035 §2.3.4).
 func validLabels(name string) bool {
 	for label := range strings.SplitSeq(name, ".") {
@@ -117,7 +117,7 @@ func validLabels(name string) bool {
 	return len(name) <= 253
 }
 
-// Advance sends and gives up what is due.
+// Advance sends due queries and ends lookups.
 func (r *Resolver) Advance(now time.Time) {
 	r.lookups = slices.DeleteFunc(r.lookups, func(l *lookup) bool {
 		if !now.Before(l.end) {
@@ -162,8 +162,8 @@ func (r *Resolver) result(name string, addr netip.Addr) {
 	}
 }
 
-// Next returns the next address found. The zero address tells that no more
-// follow for the name: the search is over.
+// Next returns the next address found. The zero address says that the lookup of the
+// name has ended.
 func (r *Resolver) Next() (name string, addr netip.Addr, ok bool) {
 	if len(r.results) == 0 {
 		return "", netip.Addr{}, false
@@ -176,8 +176,7 @@ func (r *Resolver) Next() (name string, addr netip.Addr, ok bool) {
 	return x.name, x.addr, true
 }
 
-// AppendQuery appends the next query to dst, and tells the group that it is
-// for.
+// AppendQuery appends the next query to dst, and returns its multicast group.
 func (r *Resolver) AppendQuery(dst []byte) (b []byte, group netip.AddrPort, ok bool) {
 	for len(r.out) > 0 {
 		o := r.out[0]
@@ -192,12 +191,12 @@ func (r *Resolver) AppendQuery(dst []byte) (b []byte, group netip.AddrPort, ok b
 	return dst, netip.AddrPort{}, false
 }
 
-// appendQuery makes a query for both kinds of address. It asks for multicast
-// answers (RFC 6762 §5.3): an answer to this machine alone would reach just
-// one of the programs that share the port here.
+// appendQuery appends a query for addresses of both families. It asks for multicast
+// responses (RFC 6762 §5.3): a unicast response would reach only one of the programs
+// that share the port on this machine.
 func appendQuery(dst []byte, name dnsmessage.Name) ([]byte, error) {
 	start := len(dst)
-	m := dnsmessage.NewBuilder(nil, dnsmessage.Header{}) // RFC 6762 §18: all zero
+	m := dnsmessage.NewBuilder(nil, dnsmessage.Header{}) // RFC 6762 §18: all fields are zero
 	if err := m.StartQuestions(); err != nil {
 		return dst, err
 	}
@@ -213,22 +212,22 @@ func appendQuery(dst []byte, name dnsmessage.Name) ([]byte, error) {
 	return append(dst, b...), nil
 }
 
-// maxRecords bounds the work that one packet makes.
+// maxRecords bounds the work for one packet.
 const maxRecords = 64
 
 // cacheFlush is the top bit of a record's class (RFC 6762 §10.2).
 const cacheFlush = 0x8000
 
-// HandlePacket takes a packet from the multicast group. It tells whether it
-// changed anything.
+// HandlePacket takes a packet from a multicast group. It reports whether it changed
+// anything.
 func (r *Resolver) HandlePacket(now time.Time, b []byte) bool {
 	if len(r.lookups) == 0 {
 		return false
 	}
 	var p dnsmessage.Parser
 	h, err := p.Start(b)
-	// RFC 6762 §18: what is no response, or has an opcode or an error, is
-	// ignored; the id means nothing.
+	// RFC 6762 §18: packets that are no response, or have an opcode or an error, are
+	// ignored, and so is the id.
 	if err != nil || !h.Response || h.OpCode != 0 || h.RCode != dnsmessage.RCodeSuccess {
 		return false
 	}
@@ -255,9 +254,9 @@ func (r *Resolver) HandlePacket(now time.Time, b []byte) bool {
 	return found
 }
 
-// readAddr takes the address of a record that has one.
+// readAddr returns the address of an A or AAAA record.
 func readAddr(p *dnsmessage.Parser, h dnsmessage.ResourceHeader) (netip.Addr, bool) {
-	if h.Class&^cacheFlush != dnsmessage.ClassINET || h.TTL == 0 { // RFC 6762 §10.1: TTL 0 takes it back
+	if h.Class&^cacheFlush != dnsmessage.ClassINET || h.TTL == 0 { // RFC 6762 §10.1: TTL 0 withdraws the record
 		return netip.Addr{}, false
 	}
 	switch h.Type {
@@ -271,7 +270,7 @@ func readAddr(p *dnsmessage.Parser, h dnsmessage.ResourceHeader) (netip.Addr, bo
 	return netip.Addr{}, false
 }
 
-// found notes an address of a name, if the name is asked for.
+// found takes an address of a name, if the name is looked up.
 func (r *Resolver) found(now time.Time, name dnsmessage.Name, addr netip.Addr) bool {
 	for _, l := range r.lookups {
 		if !equalFold(l.name, name) {
@@ -291,8 +290,8 @@ func (r *Resolver) found(now time.Time, name dnsmessage.Name, addr netip.Addr) b
 	return false
 }
 
-// equalFold compares names without regard to ASCII case (RFC 6762 §16). The
-// first one is in lower case.
+// equalFold compares names without regard to ASCII case (RFC 6762 §16). lower is in
+// lower case.
 func equalFold(lower, name dnsmessage.Name) bool {
 	if lower.Length != name.Length {
 		return false

@@ -10,14 +10,14 @@ import (
 )
 
 const (
-	// recordTTL is that of records with host names (RFC 6762 §10), in seconds.
+	// recordTTL is the TTL of records with host names (RFC 6762 §10), in seconds.
 	recordTTL = 120
 
-	// answerInterval is the least time between two answers with one record to
-	// one group (RFC 6762 §6). What is asked in between is answered then.
+	// answerInterval is the least time between two answers with one record to one
+	// group (RFC 6762 §6). Questions that arrive meanwhile are answered at its end.
 	answerInterval = time.Second
 
-	// maxQuestions bounds the work that one packet makes.
+	// maxQuestions bounds the work for one packet.
 	maxQuestions = 32
 
 	typeNSEC dnsmessage.Type = 47
@@ -25,24 +25,23 @@ const (
 
 // A Responder answers for names of this machine.
 //
-// Its names are random and last as long as a connection. So there is no
-// probing for somebody else who has one (RFC 6762 §8.1), and no announcement
-// either (§8.3): no cache holds anything about a name before it is asked for,
-// and an address is told only to who knows its name. Answers are always
-// multicast; to answer a forged source would be a favour to whoever forged it.
+// Its names are random and last as long as a connection. So it does not probe for
+// other owners (RFC 6762 §8.1), nor announce (§8.3): no cache has anything about a
+// name before it is asked for, and only those who know a name get its address. Answers
+// are always multicast, so that a forged source address gets none.
 type Responder struct {
 	records []*record
 }
 
-// A record is a name and its one address.
+// A record is a name and its address.
 type record struct {
 	name dnsmessage.Name // in lower case
 	addr netip.Addr
 	sent [len(groups)]time.Time // the last answer
-	due  [len(groups)]time.Time // the next one; zero: nobody asked
+	due  [len(groups)]time.Time // the next answer; zero: none is due
 }
 
-// Add has a name answered for.
+// Add answers for a name.
 func (r *Responder) Add(name string, addr netip.Addr) error {
 	lower := strings.ToLower(strings.TrimSuffix(name, "."))
 	if !strings.HasSuffix(lower, ".local") || !validLabels(lower) || !addr.IsValid() {
@@ -62,7 +61,7 @@ func (r *Responder) Add(name string, addr netip.Addr) error {
 	return nil
 }
 
-// Remove forgets a name.
+// Remove ends answering for a name.
 func (r *Responder) Remove(name string) {
 	n, err := dnsmessage.NewName(strings.ToLower(strings.TrimSuffix(name, ".")) + ".")
 	if err == nil {
@@ -70,8 +69,8 @@ func (r *Responder) Remove(name string) {
 	}
 }
 
-// HandlePacket takes a packet from a multicast group, that of IPv4 if v4. It
-// tells whether there is something to answer.
+// HandlePacket takes a packet from a multicast group, IPv4's if v4. It reports whether
+// an answer is due.
 func (r *Responder) HandlePacket(now time.Time, v4 bool, b []byte) (asked bool) {
 	if len(r.records) == 0 {
 		return false
@@ -90,7 +89,7 @@ func (r *Responder) HandlePacket(now time.Time, v4 bool, b []byte) (asked bool) 
 		if err != nil {
 			break
 		}
-		// The top bit of the class asks for an answer by unicast (§5.4).
+		// The top bit of the class asks for a unicast response (§5.4).
 		if class := q.Class &^ cacheFlush; class != dnsmessage.ClassINET && class != dnsmessage.ClassANY {
 			continue
 		}
@@ -104,8 +103,8 @@ func (r *Responder) HandlePacket(now time.Time, v4 bool, b []byte) (asked bool) 
 	return asked
 }
 
-// ask has a record sent as soon as may be. It says what there is and what is
-// not, so that the type of the question does not matter.
+// ask schedules an answer with the record. It also says which types do not exist, so
+// that the type of the question does not matter.
 func (o *record) ask(now time.Time, group int) {
 	if !o.due[group].IsZero() {
 		return
@@ -116,7 +115,7 @@ func (o *record) ask(now time.Time, group int) {
 	}
 }
 
-// NextTimeout is when AppendAnswer has something to give; zero: never.
+// NextTimeout returns when AppendAnswer has something to send; zero: never.
 func (r *Responder) NextTimeout() time.Time {
 	var at time.Time
 	for _, o := range r.records {
@@ -129,8 +128,8 @@ func (r *Responder) NextTimeout() time.Time {
 	return at
 }
 
-// AppendAnswer appends the next answer that is due to dst, and tells the group
-// that it is for and the address in it, whose link alone it concerns.
+// AppendAnswer appends the next due answer to dst, and returns its multicast group and
+// the address in it: the answer is for the link of that address only.
 func (r *Responder) AppendAnswer(now time.Time, dst []byte) (b []byte, group netip.AddrPort, addr netip.Addr, ok bool) {
 	for _, o := range r.records {
 		for g, at := range o.due {
@@ -146,8 +145,8 @@ func (r *Responder) AppendAnswer(now time.Time, dst []byte) (b []byte, group net
 	return dst, netip.AddrPort{}, netip.Addr{}, false
 }
 
-// append makes the answer: the address, and that there is no record of another
-// type (RFC 6762 §6.1).
+// append appends the answer: the address record, and an NSEC record that says that no
+// other type exists (RFC 6762 §6.1).
 func (o *record) append(dst []byte) ([]byte, error) {
 	m := dnsmessage.NewBuilder(nil, dnsmessage.Header{Response: true, Authoritative: true})
 	h := dnsmessage.ResourceHeader{Name: o.name, Class: dnsmessage.ClassINET | cacheFlush, TTL: recordTTL}
@@ -173,8 +172,8 @@ func (o *record) append(dst []byte) ([]byte, error) {
 	return append(dst, b...), err
 }
 
-// nsec is the data of an NSEC record (RFC 4034 §4.1): the name itself as the
-// next one, and the bitmap of the one type that it has.
+// nsec is the data of an NSEC record (RFC 4034 §4.1): the name itself as the next
+// name, and the bitmap of its one type.
 func (o *record) nsec() []byte {
 	var b []byte
 	for label := range strings.SplitSeq(strings.TrimSuffix(o.name.String(), "."), ".") {

@@ -9,22 +9,20 @@ import (
 )
 
 const (
-	// defaultLifetime is that of RFC 8656 §3.2, in seconds.
+	// defaultLifetime is the lifetime of RFC 8656 §3.2, in seconds.
 	defaultLifetime = 600
 
-	// refreshBefore is how long before an allocation's end it is refreshed
-	// (RFC 8656 §8.1: about one minute), in which a request has time to be
-	// repeated until it is given up.
+	// refreshBefore is how long before its end an allocation is refreshed: about a
+	// minute (RFC 8656 §8.1), which is enough for all retransmissions of a request.
 	refreshBefore = time.Minute
 
-	// letGo is how long a server may take to let go of an allocation that was
-	// given back.
+	// letGo is how long a server may take to remove a released allocation.
 	letGo = 1500 * time.Millisecond
 
 	maxLifetime = 3600 // RFC 8656 §7.2: servers grant no more
 )
 
-// allocated takes the answer to Allocate (RFC 8656 §7.3).
+// allocated takes the success response to Allocate (RFC 8656 §7.3).
 func (c *Client) allocated(now time.Time, q *request, m stun.Message) {
 	lifetime, ok := m.Uint32(stun.AttrLifetime)
 	for t, v := range m.Attributes() {
@@ -48,10 +46,10 @@ func (c *Client) allocated(now time.Time, q *request, m stun.Message) {
 	c.events = append(c.events, Event{Kind: EventAllocated})
 }
 
-// Reachable reports whether a server at an address may name another one to this
-// client, as its alternate, as relayed or as mapped: an address of one machine or
-// link only means something where the server is on it, too. A server elsewhere
-// would have the client send to its own machine.
+// Reachable reports whether a server at one address may name another one to this
+// client: as its alternate, a relayed or a mapped address. Loopback and link-local
+// addresses mean something only if the server is on the same machine or link.
+// Otherwise a server could make the client send to its own machine.
 func Reachable(server netip.Addr, a netip.AddrPort) bool {
 	ip := a.Addr().Unmap()
 	return ip.IsValid() && a.Port() != 0 && !ip.IsUnspecified() && !ip.IsMulticast() &&
@@ -68,7 +66,7 @@ func (c *Client) setLifetime(now time.Time, seconds uint32) {
 	c.refreshAt = now.Add(max(life-refreshBefore, life/2))
 }
 
-// refreshed takes the answer to Refresh (RFC 8656 §8.3).
+// refreshed takes the success response to Refresh (RFC 8656 §8.3).
 func (c *Client) refreshed(now time.Time, q *request, m stun.Message) {
 	if c.state == released {
 		c.state = allocating
@@ -83,18 +81,18 @@ func (c *Client) refreshed(now time.Time, q *request, m stun.Message) {
 	c.setLifetime(now, lifetime)
 }
 
-// maxAlternates bounds how far one server may send on to the next.
+// maxAlternates bounds how often servers may refer to the next one.
 const maxAlternates = 4
 
-// allocateRefused looks for another way after an error answer to Allocate. It
-// tells whether there is one.
+// allocateRefused takes an error response to Allocate. It reports whether the client
+// tries in another way.
 func (c *Client) allocateRefused(now time.Time, q *request, m stun.Message, code stun.ErrorCode) bool {
 	switch code {
 	case stun.CodeTryAlternate:
 		return c.redirected(now, q, m)
 	case stun.CodeFamilyNotSupported:
-		// RFC 8656 §7.4: not the same request again. It asked for an IPv4
-		// address first of all; there may be IPv6 ones.
+		// RFC 8656 §7.4: the same request must not be repeated. The first one asks
+		// for an IPv4 address; there may be IPv6 ones.
 		if q.family != 0 {
 			return false
 		}
@@ -102,11 +100,10 @@ func (c *Client) allocateRefused(now time.Time, q *request, m stun.Message, code
 		c.ask(now, &request{method: stun.MethodAllocate, family: stun.IPv6})
 		return true
 	case stun.CodeAllocationMismatch:
-		// A program that was here before may have left its allocation on this
-		// very socket. It is given back, and the request repeated, once, and
-		// once more after a while.
-		// coturn keeps what was given back for a second more, and says so
-		// before it asks for credentials.
+		// An earlier program may have left its allocation on this very socket address.
+		// The client releases it and repeats the request, and repeats it once more
+		// after a while: coturn keeps a released allocation for another second, and
+		// reports that before it asks for credentials.
 		if c.waited || c.cfg.Shared {
 			return false
 		}
@@ -123,8 +120,8 @@ func (c *Client) allocateRefused(now time.Time, q *request, m stun.Message, code
 	return false
 }
 
-// redirected goes to the alternate server (RFC 8489 §10). Another server may
-// be of another realm, so it is asked as if for the first time.
+// redirected goes to the alternate server (RFC 8489 §10). It may be of another realm,
+// so the request is sent like a first one.
 func (c *Client) redirected(now time.Time, q *request, m stun.Message) bool {
 	to, ok := m.Addr(stun.AttrAlternateServer)
 	if !ok || !Reachable(c.server.Addr(), to) {

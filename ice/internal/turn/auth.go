@@ -10,23 +10,23 @@ import (
 // auth is the state of the long-term credential mechanism (RFC 8489 §9.2).
 type auth struct {
 	realm, nonce []byte
-	algorithms   []byte // PASSWORD-ALGORITHMS as the server sent it; nil: it has none
+	algorithms   []byte // PASSWORD-ALGORITHMS as received; nil: none
 	algorithm    stun.PasswordAlgorithm
-	userhash     []byte // instead of the name, where the server offers anonymity
+	userhash     []byte // in place of the name, where the server offers anonymity
 	key          *stun.Integrity
 }
 
 // Realms and nonces are less than 763 bytes (RFC 8489 §14.9, §14.10).
 const maxText = 763
 
-// moved tells whether a challenge is about another realm or algorithm than
-// the credentials that were sent.
+// moved reports whether a challenge has another realm or algorithm than the
+// credentials that were sent.
 func (a *auth) moved(m stun.Message) bool {
 	realm, _ := m.Get(stun.AttrRealm)
 	return a.key == nil || !bytes.Equal(realm, a.realm)
 }
 
-// challenge takes up the realm, nonce and algorithms of a 401 or 438.
+// challenge takes the realm, nonce and algorithms of a 401 or 438.
 func (a *auth) challenge(m stun.Message, username, password string) error {
 	nonce, ok := m.Get(stun.AttrNonce)
 	if !ok || len(nonce) > maxText {
@@ -34,7 +34,7 @@ func (a *auth) challenge(m stun.Message, username, password string) error {
 	}
 	realm, ok := m.Get(stun.AttrRealm)
 	if !ok && a.key != nil {
-		realm, ok = a.realm, true // RFC 5389's 438 has it; some servers' do not
+		realm, ok = a.realm, true // RFC 5389 requires it in a 438; some servers leave it out
 	}
 	if !ok || len(realm) > maxText {
 		return ErrAnswer
@@ -44,7 +44,7 @@ func (a *auth) challenge(m stun.Message, username, password string) error {
 	algorithm := stun.PasswordMD5
 	switch {
 	case features&stun.FeaturePasswordAlgorithms != 0 && !listed:
-		return ErrBidDown // RFC 8489 §9.2.5: somebody took the list away
+		return ErrBidDown // RFC 8489 §9.2.5: an attacker removed the list
 	case !listed:
 		list = nil
 	default:
@@ -64,7 +64,7 @@ func (a *auth) challenge(m stun.Message, username, password string) error {
 	return nil
 }
 
-// sign adds the credentials, if the server asked for any.
+// sign adds the credentials, if the server requires any.
 func (a *auth) sign(w *stun.Builder, username string) bool {
 	if a.key == nil {
 		return false
@@ -86,7 +86,7 @@ func (a *auth) sign(w *stun.Builder, username string) bool {
 	return true
 }
 
-// verify tells whether the server knows the password.
+// verify reports whether a response is authentic.
 func (a *auth) verify(m stun.Message) bool {
 	if a.key == nil {
 		return false

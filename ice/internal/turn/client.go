@@ -8,21 +8,21 @@ import (
 	"purertc/stun"
 )
 
-// protocolUDP is the IP protocol number of what is relayed. RFC 6062 relays
-// TCP too, which no candidate needs.
+// protocolUDP is the IP protocol number of relayed data. RFC 6062 relays TCP too,
+// which no candidate needs.
 const protocolUDP = 17
 
-// Config is what a Client is made from.
+// A Config configures a Client.
 type Config struct {
 	Server             netip.AddrPort
 	Username, Password string
-	Reliable           bool // the server is reached over TCP or TLS: nothing is retransmitted
-	Connected          bool // the way to the server leads to no other: an alternate is an AlternateError
-	Shared             bool // another client has the same addresses: what is allocated to them may be its
+	Reliable           bool // the server is reached over TCP or TLS: requests are not retransmitted
+	Connected          bool // the server is reached over a connection: an alternate is an AlternateError
+	Shared             bool // another client uses the same addresses: an allocation that exists may be its own
 	NewID              func() stun.TransactionID
 }
 
-// An EventKind says what happened.
+// An EventKind says which fields of an Event are set.
 type EventKind uint8
 
 const (
@@ -31,7 +31,7 @@ const (
 	EventFailed              // Err: there is no allocation, or not any more
 )
 
-// An Event is what the owner should know.
+// An Event reports a change to the owner of a Client.
 type Event struct {
 	Kind EventKind
 	Err  error
@@ -41,7 +41,7 @@ type Event struct {
 // concurrent use.
 type Client struct {
 	cfg    Config
-	server netip.AddrPort // the present one: an alternate may have taken over
+	server netip.AddrPort // the present one: an alternate may have replaced the first
 	tried  []netip.AddrPort
 	auth   auth
 	state  state
@@ -52,13 +52,13 @@ type Client struct {
 	refreshAt   time.Time
 	expires     time.Time
 	permissions []*permission
-	channels    []*channel // by their numbers, which begin at firstChannel
+	channels    []*channel // by number, from firstChannel
 
 	requests []*request
-	gaveBack bool      // an allocation that was there before
-	waited   bool      // until the server let go of it
-	againAt  time.Time // when Allocate is asked again for that; zero: it is not
-	poke     bool      // a Binding indication is to be sent
+	gaveBack bool      // an allocation of an earlier program was released
+	waited   bool      // for the server to remove it
+	againAt  time.Time // when Allocate is repeated for that; zero: it is not
+	poke     bool      // a Binding indication is due
 	events   []Event
 	unknown  [16]stun.AttrType // scratch
 }
@@ -68,32 +68,30 @@ type state uint8
 const (
 	idle state = iota
 	allocating
-	released // an old allocation is given back first: see allocateRefused
+	released // an old allocation is released first: see allocateRefused
 	ready
 	closing
 	failed
 )
 
-// NewClient returns a client that does nothing until Start.
+// NewClient returns a client in its initial state. Start begins.
 func NewClient(cfg Config) *Client {
 	return &Client{cfg: cfg, server: cfg.Server, tried: []netip.AddrPort{cfg.Server}}
 }
 
-// Server is the server's address. An answer may have changed it (RFC 8489
-// §10).
+// Server is the server's address. A redirection changes it (RFC 8489 §10).
 func (c *Client) Server() netip.AddrPort { return c.server }
 
-// Relayed are the relayed addresses, once allocated: of one family, or of
-// both.
+// Relayed returns the relayed addresses, once allocated: of one family, or of both.
 func (c *Client) Relayed() []netip.AddrPort { return c.relayed }
 
-// Mapped is where the server sees this client; invalid if it did not say.
+// Mapped is the client's address as the server sees it; invalid if it is not known.
 func (c *Client) Mapped() netip.AddrPort { return c.mapped }
 
-// Ready tells whether there is an allocation.
+// Ready reports whether there is an allocation.
 func (c *Client) Ready() bool { return c.state == ready }
 
-// Err is why there is none.
+// Err is why there is no allocation; nil if there is one, or may be one.
 func (c *Client) Err() error { return c.err }
 
 // Start asks for an allocation.
@@ -140,7 +138,7 @@ func (c *Client) Advance(now time.Time) {
 	c.refreshPermissions(now)
 }
 
-// NextTimeout is when Advance has something to do; zero: never.
+// NextTimeout returns when Advance has something to do; zero: never.
 func (c *Client) NextTimeout() time.Time {
 	var t time.Time
 	add := func(u time.Time) {
@@ -188,12 +186,12 @@ func (c *Client) AppendRequest(dst []byte) (b []byte, ok bool) {
 	return dst, false
 }
 
-// KeepAlive sends the server something that it ignores, so that NATs on the
-// way keep their binding.
+// KeepAlive sends an indication that the server ignores, so that NATs keep their
+// binding.
 func (c *Client) KeepAlive() { c.poke = c.state == ready }
 
-// Check asks the server whether it still has the allocation, by a Refresh, if
-// that is not being asked already.
+// Check asks the server whether it still has the allocation, by a Refresh, unless one
+// is pending.
 func (c *Client) Check(now time.Time) {
 	if c.state != ready || slices.ContainsFunc(c.requests, func(q *request) bool { return q.method == stun.MethodRefresh }) {
 		return
@@ -202,17 +200,17 @@ func (c *Client) Check(now time.Time) {
 	c.ask(now, &request{method: stun.MethodRefresh, lifetime: defaultLifetime})
 }
 
-// How often a request was sent when a server counts as silent, and when as gone:
-// with the usual timeout after 1.5 s and after 7.5 s.
+// After how many transmissions a server counts as silent, and as gone: 1.5 s and 7.5 s
+// with the default RTO.
 const (
 	silence = 3
 	absence = 5
 )
 
-// Silent tells whether a request has been waiting for some time.
+// Silent reports whether a request has not been answered for some time.
 func (c *Client) Silent() bool { return c.unanswered(silence) }
 
-// Gone tells whether one has been waiting for a long time.
+// Gone reports whether a request has not been answered for a long time.
 func (c *Client) Gone() bool { return c.unanswered(absence) }
 
 func (c *Client) unanswered(times int) bool {
@@ -231,11 +229,10 @@ func (c *Client) NextEvent() (Event, bool) {
 	return e, true
 }
 
-// Abandon ends the client without a word to the server: the connection to it
-// is gone.
+// Abandon ends the client without releasing the allocation: the connection is gone.
 func (c *Client) Abandon(err error) { c.end(err) }
 
-// end gives the allocation up.
+// end ends the client.
 func (c *Client) end(err error) {
 	if c.state == failed || c.state == closing {
 		return
@@ -245,9 +242,9 @@ func (c *Client) end(err error) {
 	c.events = append(c.events, Event{Kind: EventFailed, Err: err})
 }
 
-// Close releases the allocation (RFC 8656 §8.1): AppendRequest gives the last
-// request, whose answer is not waited for. Where the first answer did not come
-// yet, what it may allocate is left to expire.
+// Close releases the allocation (RFC 8656 §8.1). AppendRequest returns the last
+// request, whose response is not waited for. If the first response has not arrived
+// yet, the allocation that may exist expires by itself.
 func (c *Client) Close(now time.Time) {
 	had := c.state == ready
 	c.requests, c.relayed, c.events, c.poke = nil, nil, nil, false

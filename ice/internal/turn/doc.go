@@ -1,18 +1,17 @@
-// Package turn is a TURN client (RFC 8656): one [Client] holds one allocation
-// at one server, of one relayed address or one of each family.
+// Package turn is a TURN client (RFC 8656): one [Client] has one allocation at one
+// server, with one relayed address or one of each family.
 //
 // It is a pure state machine, like the agent that owns it. Start asks for the
-// allocation; requests come out of AppendRequest, answers go into
-// HandleResponse, and the outcome into NextEvent. Before anything is sent to
-// a peer, Permit has the server let its address through; Bind has it
-// abbreviate the framing to four bytes. Whatever was granted is refreshed
-// until Close.
+// allocation; AppendRequest returns requests, HandleResponse takes responses, and
+// NextEvent reports the outcome. Permit asks for a permission for an address before
+// anything is sent to it; Bind asks for a channel, which shortens the framing to four
+// bytes. Everything granted is refreshed until Close.
 //
 //	client.go      the client, its timers and its output
-//	request.go     a request, its retransmission and its answer
+//	request.go     a request, its retransmission and its response
 //	auth.go        long-term credentials (RFC 8489 §9.2)
 //	allocate.go    the allocation: made, refreshed, redirected, released
 //	permission.go  permissions and channels
 //	framing.go     data to and from peers
-//	errors.go      what servers say, in plain words
+//	errors.go      explanations of servers' errors
 package turn

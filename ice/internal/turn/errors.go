@@ -19,19 +19,18 @@ var (
 	ErrLimit         = errors.New("turn: too many peers")
 )
 
-// An AlternateError tells that the server sends its clients to another one,
-// to which another connection has to be made (RFC 8489 §10).
+// An AlternateError says that the server refers its clients to another one, to which
+// another connection has to be made (RFC 8489 §10).
 type AlternateError struct {
 	Server netip.AddrPort
-	Domain string // the name that its certificate has to have (RFC 8489 §14.16); "": the first server's
+	Domain string // the name that its certificate must have (RFC 8489 §14.16); "": the first server's
 }
 
 func (e *AlternateError) Error() string {
 	return fmt.Sprintf("the server sends its clients to %v", e.Server)
 }
 
-// explain puts an error answer in plain words; the *stun.Error can be had by
-// errors.As.
+// explain puts an error response in plain words. errors.As finds the *stun.Error.
 func explain(m stun.Message) error {
 	err := m.Err()
 	if err == nil {

@@ -11,16 +11,16 @@ import (
 const (
 	channelHeader = 4 // RFC 8656 §12.4
 
-	// A Send indication (RFC 8656 §11.1): the header, XOR-PEER-ADDRESS, the
-	// header of DATA, and up to three bytes of padding behind the data.
+	// A Send indication (RFC 8656 §11.1): the header, XOR-PEER-ADDRESS, the header of
+	// DATA, and up to three bytes of padding after the data.
 	attrHeader = 4
 	sendIPv4   = stun.HeaderSize + attrHeader + 8 + attrHeader
 	sendIPv6   = stun.HeaderSize + attrHeader + 20 + attrHeader
 	padding    = 3
 )
 
-// IsChannelData tells at a glance whether a datagram is ChannelData: the
-// first byte is 64 to 79 (RFC 8656 §12).
+// IsChannelData reports whether a datagram looks like ChannelData: its first byte is
+// 64 to 79 (RFC 8656 §12).
 func IsChannelData(b []byte) bool { return len(b) >= channelHeader && b[0] >= 64 && b[0] <= 79 }
 
 // Overhead is the most that Begin and Finish add to data for peer.
@@ -34,7 +34,7 @@ func (c *Client) Overhead(peer netip.AddrPort) int {
 	return sendIPv6 + padding
 }
 
-// Begin appends what goes before data for peer; Finish completes it.
+// Begin appends what precedes data for peer; Finish completes the message.
 func (c *Client) Begin(dst []byte, peer netip.AddrPort) []byte {
 	if ch := c.channelTo(peer); ch != nil && ch.bound {
 		dst = binary.BigEndian.AppendUint16(dst, ch.number)
@@ -46,15 +46,15 @@ func (c *Client) Begin(dst []byte, peer netip.AddrPort) []byte {
 	return w.Finish()
 }
 
-// Finish puts the lengths into what Begin began at b[start:].
+// Finish sets the lengths of the message that Begin began at b[start:].
 func (c *Client) Finish(b []byte, start int) []byte {
 	m := b[start:]
 	if IsChannelData(m) {
 		binary.BigEndian.PutUint16(m[2:], uint16(len(m)-channelHeader))
 		return b
 	}
-	// DATA is the only attribute after XOR-PEER-ADDRESS, whose length tells
-	// where it begins.
+	// DATA is the only attribute after XOR-PEER-ADDRESS, whose length gives its
+	// offset.
 	data := stun.HeaderSize + attrHeader + int(binary.BigEndian.Uint16(m[stun.HeaderSize+2:]))
 	binary.BigEndian.PutUint16(m[data+2:], uint16(len(m)-data-attrHeader))
 	for (len(b)-start)%4 != 0 {
@@ -64,8 +64,8 @@ func (c *Client) Finish(b []byte, start int) []byte {
 	return b
 }
 
-// ChannelData takes ChannelData from the server: who sent what, as a part of
-// b. Bytes behind the data are the padding that RFC 8656 §12.5 allows.
+// ChannelData takes ChannelData from the server, and returns the sender and the data,
+// a part of b. Bytes after the data are the padding that RFC 8656 §12.5 allows.
 func (c *Client) ChannelData(b []byte) (peer netip.AddrPort, data []byte, ok bool) {
 	if !IsChannelData(b) || c.state != ready {
 		return netip.AddrPort{}, nil, false
@@ -75,12 +75,12 @@ func (c *Client) ChannelData(b []byte) (peer netip.AddrPort, data []byte, ok boo
 	if i < 0 || i >= len(c.channels) || n > len(b)-channelHeader {
 		return netip.AddrPort{}, nil, false
 	}
-	// A server may use a channel before its answer to ChannelBind is here.
+	// A server may use a channel before its response to ChannelBind arrives.
 	return c.channels[i].peer, b[channelHeader : channelHeader+n : channelHeader+n], true
 }
 
-// Indication takes a Data indication (RFC 8656 §11.4). Those that report an
-// ICMP error have no data; the checks will tell as much.
+// Indication takes a Data indication (RFC 8656 §11.4). Indications that report an
+// ICMP error have no data; checks will fail, too.
 func (c *Client) Indication(m stun.Message) (peer netip.AddrPort, data []byte, ok bool) {
 	if c.state != ready || m.Type() != stun.NewType(stun.MethodData, stun.ClassIndication) {
 		return netip.AddrPort{}, nil, false

@@ -14,8 +14,7 @@ const (
 	permissionRefresh = 4 * time.Minute
 	channelRefresh    = 9 * time.Minute
 
-	// permissionRetry is how long after a refresh that nobody answered the next
-	// one follows.
+	// permissionRetry is how long after an unanswered refresh the next one follows.
 	permissionRetry = 5 * time.Second
 
 	// Channel numbers (RFC 8656 §12).
@@ -25,7 +24,7 @@ const (
 	maxChannels    = 64
 )
 
-// A Permission is the state of one.
+// A Permission is the state of a permission.
 type Permission uint8
 
 const (
@@ -34,7 +33,7 @@ const (
 	Refused
 )
 
-// A permission lets datagrams of one address through, whatever their port.
+// A permission lets datagrams of one address pass, whatever their port.
 type permission struct {
 	ip        netip.Addr
 	state     Permission
@@ -42,7 +41,7 @@ type permission struct {
 	refreshAt time.Time
 }
 
-// A channel abbreviates a peer's address.
+// A channel replaces a peer's address in the framing.
 type channel struct {
 	number    uint16
 	peer      netip.AddrPort
@@ -50,8 +49,8 @@ type channel struct {
 	refreshAt time.Time
 }
 
-// Permit asks for permission to exchange datagrams with an address, if that
-// was not done yet.
+// Permit asks for a permission to exchange datagrams with an address, unless it was
+// asked for already.
 func (c *Client) Permit(now time.Time, ip netip.Addr) error {
 	if c.state != ready || c.permission(ip) != nil {
 		return nil
@@ -65,7 +64,7 @@ func (c *Client) Permit(now time.Time, ip netip.Addr) error {
 	return nil
 }
 
-// Permission tells what became of Permit; err is why it was refused.
+// Permission is the state of the permission for an address; err is why it was refused.
 func (c *Client) Permission(ip netip.Addr) (state Permission, err error) {
 	if p := c.permission(ip); p != nil {
 		return p.state, p.err
@@ -82,8 +81,8 @@ func (c *Client) permission(ip netip.Addr) *permission {
 	return nil
 }
 
-// Retain lets the permissions of addresses lapse that are not in use any
-// more. Those with a channel stay: the channel renews them.
+// Retain lets permissions expire whose addresses are not in use. Those with a channel
+// stay: the channel renews them.
 func (c *Client) Retain(inUse func(netip.Addr) bool) {
 	c.permissions = slices.DeleteFunc(c.permissions, func(p *permission) bool {
 		if inUse(p.ip) || slices.ContainsFunc(c.channels, func(ch *channel) bool { return ch.peer.Addr() == p.ip }) {
@@ -94,8 +93,8 @@ func (c *Client) Retain(inUse func(netip.Addr) bool) {
 	})
 }
 
-// Bind asks for a channel to a peer, if that was not done yet. Until there is
-// one, and if there can be none, Send indications do.
+// Bind asks for a channel to a peer, unless there is one. Until the server has granted
+// it, and if it does not, Send indications carry the data.
 func (c *Client) Bind(now time.Time, peer netip.AddrPort) {
 	if c.state != ready || len(c.channels) >= maxChannels || c.channelTo(peer) != nil {
 		return
@@ -114,7 +113,7 @@ func (c *Client) channelTo(peer netip.AddrPort) *channel {
 	return nil
 }
 
-// refreshPermissions renews what is about to expire.
+// refreshPermissions refreshes permissions and channels that are about to expire.
 func (c *Client) refreshPermissions(now time.Time) {
 	for _, p := range c.permissions {
 		if !p.refreshAt.IsZero() && !now.Before(p.refreshAt) {

@@ -8,16 +8,16 @@ import (
 	"purertc/stun"
 )
 
-// A request is a transaction with the server. One that meets a stale nonce, or
-// the demand for credentials, begins anew under another transaction id.
+// A request is a transaction with the server. After a stale nonce, or a challenge, it
+// is repeated under another transaction id.
 type request struct {
 	method         stun.Method
 	id             stun.TransactionID
 	retransmission stun.Retransmission
 	queued         bool
-	signed         bool // what was sent last carries integrity
-	forged         bool // an answer without the right integrity was dropped
-	attempts       int  // transactions that it took so far
+	signed         bool // the last transmission carried integrity
+	forged         bool // a response without valid integrity was dropped
+	attempts       int  // transactions so far
 
 	family     stun.Family // Allocate: 0 asks for both
 	lifetime   uint32      // Refresh: seconds; 0 releases
@@ -25,9 +25,8 @@ type request struct {
 	channel    *channel    // ChannelBind
 }
 
-// maxAttempts bounds the transactions of one request: credentials, a stale
-// nonce, and one more. A server whose nonces are always stale would keep the
-// client asking for ever.
+// maxAttempts bounds the transactions of one request: credentials, a stale nonce, and
+// one more. With a server whose nonces are always stale the client would ask for ever.
 const maxAttempts = 4
 
 // ask begins a request.
@@ -67,8 +66,8 @@ func (c *Client) append(dst []byte, q *request) []byte {
 	case stun.MethodAllocate:
 		w.RequestedTransport(protocolUDP)
 		if q.family == 0 {
-			// RFC 8656 §7.1: an IPv4 address, and an IPv6 one beside it where
-			// there is one. Servers that do not know the attribute ignore it.
+			// RFC 8656 §7.1: an IPv4 address and, if possible, an IPv6 one. Servers
+			// that do not know the attribute ignore it.
 			w.AddressFamily(stun.AttrAdditionalAddressFamily, stun.IPv6)
 		} else {
 			w.AddressFamily(stun.AttrRequestedAddressFamily, q.family)
@@ -86,8 +85,8 @@ func (c *Client) append(dst []byte, q *request) []byte {
 	return w.Finish()
 }
 
-// HandleResponse takes a success or error response from the server. It tells
-// whether it answers a request of this client.
+// HandleResponse takes a success or error response from the server. It reports whether
+// it belongs to a request of this client.
 func (c *Client) HandleResponse(now time.Time, m stun.Message) bool {
 	q := c.requestOf(m.TransactionID())
 	if q == nil || m.Type().Method() != q.method {
@@ -95,14 +94,14 @@ func (c *Client) HandleResponse(now time.Time, m stun.Message) bool {
 	}
 	code, _, isError := m.ErrorCode()
 	if m.Type().Class() == stun.ClassError && !isError {
-		return true // an error without a number says nothing
+		return true // an error response without a code
 	}
 	if code == stun.CodeUnauthenticated || code == stun.CodeStaleNonce {
 		c.challenged(now, q, m, code)
 		return true
 	}
-	// RFC 8489 §9.2.5: what the password does not authenticate was never
-	// received. Over a reliable transport nothing else can come.
+	// RFC 8489 §9.2.5: a response that is not authentic was never received. Over a
+	// reliable transport no other one can follow.
 	if q.signed && !c.auth.verify(m) {
 		q.forged = true
 		if c.cfg.Reliable {
@@ -132,15 +131,15 @@ func (c *Client) requestOf(id stun.TransactionID) *request {
 	return nil
 }
 
-// challenged takes a 401 or 438: the request is repeated with the server's
-// latest realm and nonce, if that changes anything.
+// challenged takes a 401 or 438: the request is repeated with the server's latest
+// realm and nonce, if they differ.
 func (c *Client) challenged(now time.Time, q *request, m stun.Message, code stun.ErrorCode) {
 	if c.cfg.Username == "" {
 		c.failed(now, q, ErrNoCredentials)
 		return
 	}
-	// RFC 8489 §9.2.5: a 401 to a request that had these very credentials
-	// says that they are wrong.
+	// RFC 8489 §9.2.5: a 401 to a request with these very credentials says that they
+	// are wrong.
 	if code == stun.CodeUnauthenticated && q.signed && !c.auth.moved(m) {
 		c.failed(now, q, explain(m))
 		return
@@ -156,20 +155,20 @@ func (c *Client) challenged(now time.Time, q *request, m stun.Message, code stun
 	c.begin(now, q)
 }
 
-// refused takes an authentic error answer.
+// refused takes an authentic error response.
 func (c *Client) refused(now time.Time, q *request, m stun.Message, code stun.ErrorCode) {
 	if q.method == stun.MethodAllocate && c.allocateRefused(now, q, m, code) {
 		return
 	}
 	if q.method == stun.MethodRefresh && q.lifetime == 0 && code == stun.CodeAllocationMismatch {
 		c.forget(q)
-		c.granted(now, q, m) // RFC 8656 §8.3: it is gone already, as was wanted
+		c.granted(now, q, m) // RFC 8656 §8.3: the allocation is gone already, which Close wants
 		return
 	}
 	c.failed(now, q, explain(m))
 }
 
-// granted takes a success.
+// granted takes a success response.
 func (c *Client) granted(now time.Time, q *request, m stun.Message) {
 	switch q.method {
 	case stun.MethodAllocate:
@@ -191,16 +190,16 @@ func (c *Client) failed(now time.Time, q *request, err error) {
 		c.end(err)
 	case stun.MethodCreatePermission:
 		if p := q.permission; p.state == Granted && errors.Is(err, ErrTimeout) {
-			// The server did not say no. If it is there no more, the allocation
-			// ends; if it is there again, so should the permission be.
+			// The server did not refuse. If it is gone, the allocation ends; if it
+			// comes back, the permission is needed again.
 			p.refreshAt = now.Add(permissionRetry)
 			c.Check(now)
 			return
 		}
 		q.permission.state, q.permission.err, q.permission.refreshAt = Refused, err, time.Time{}
 	case stun.MethodChannelBind:
-		// Send indications serve as well, at a few bytes more. It is tried
-		// again no earlier than a refresh would be.
+		// Send indications work as well, at a few bytes more. The channel is tried
+		// again when a refresh would be due.
 		q.channel.bound, q.channel.refreshAt = false, now.Add(channelRefresh)
 	}
 }

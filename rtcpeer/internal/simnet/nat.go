@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A NATKind is how a box between two networks maps and filters, in the words
-// of RFC 3489 §5, which everybody uses, and of RFC 4787, which are exact.
+// A NATKind says how a NAT maps and filters: by RFC 3489 §5's common names, with RFC
+// 4787's exact terms beside them.
 type NATKind int
 
 const (
@@ -18,27 +18,26 @@ const (
 	Blocked                       // no UDP passes
 )
 
-// String is the name as tables have it.
+// String is the name as NETWORKS.md has it.
 func (k NATKind) String() string {
 	return [...]string{"full cone", "restricted", "port-restricted", "symmetric", "firewall", "UDP blocked"}[k]
 }
 
-// NATConfig is what a NAT is made from.
+// A NATConfig configures a NAT.
 type NATConfig struct {
 	Kind    NATKind
-	Hairpin bool          // hosts inside reach each other by their outer addresses (RFC 4787 §6)
-	Timeout time.Duration // of a binding that nothing leaves by; 0: 2 minutes (RFC 4787 REQ-5)
+	Hairpin bool          // hosts inside reach each other by their public addresses (RFC 4787 §6)
+	Timeout time.Duration // of a binding without outbound datagrams; 0: 2 minutes (RFC 4787 REQ-5)
 }
 
 // defaultTimeout is the least that RFC 4787 REQ-5 allows.
 const defaultTimeout = 2 * time.Minute
 
-// firstPort is the first outer port that a NAT gives away.
+// firstPort is the first public port that a NAT assigns.
 const firstPort = 40000
 
-// A NAT is a box at the edge of a network of its own, whose hosts reach the
-// network outside by it. Hosts and other NATs are put behind it by Attach and
-// NAT.
+// A NAT is between a network of its own and the network outside. Attach and NAT put
+// hosts and other NATs behind it.
 type NAT struct {
 	NATConfig
 	Stats NATStats
@@ -49,31 +48,30 @@ type NAT struct {
 	public   netip.Addr
 	bindings map[bindingKey]*binding
 	byPort   map[uint16]*binding
-	port     uint16 // given away next
+	port     uint16 // assigned next
 }
 
 // NATStats counts a NAT's datagrams.
 type NATStats struct {
 	Out, In int // that passed
-	Blocked int // that the kind did not let pass
+	Blocked int // dropped by the filter
 	Expired int // bindings that timed out
 }
 
-// A bindingKey is what has a binding: an inner address, with symmetric NATs
-// and firewalls together with the far one.
+// A bindingKey identifies a binding: an inner address, together with the remote
+// address if the NAT is symmetric or a firewall.
 type bindingKey struct{ inner, far netip.AddrPort }
 
 type binding struct {
 	key   bindingKey
 	port  uint16                       // outside
-	until time.Time                    // moved by what leaves (RFC 4787 REQ-6)
-	sent  map[netip.AddrPort]time.Time // until when each far address may answer
+	until time.Time                    // moved by outbound datagrams (RFC 4787 REQ-6)
+	sent  map[netip.AddrPort]time.Time // until when each remote address may answer
 }
 
-// A network is what hosts and NATs are attached to: that of the world, or the
-// inside of a NAT.
+// A network has hosts and NATs attached: the public one, or the inside of a NAT.
 type network struct {
-	edge  *NAT // nil: the world's
+	edge  *NAT // nil: the public network
 	hosts map[netip.Addr]*host
 	nats  map[netip.Addr]*NAT
 }
@@ -84,10 +82,10 @@ func newNetwork(edge *NAT) network {
 
 func (n *network) has(a netip.Addr) bool { return n.hosts[a] != nil || n.nats[a] != nil }
 
-// NAT puts a NAT on the network, with this address.
+// NAT attaches a NAT to the public network, with this address.
 func (w *World) NAT(cfg NATConfig, public netip.Addr) *NAT { return w.nat(&w.public, cfg, public) }
 
-// NAT puts another NAT behind this one.
+// NAT attaches another NAT behind this one.
 func (n *NAT) NAT(cfg NATConfig, outer netip.Addr) *NAT { return n.world.nat(&n.inside, cfg, outer) }
 
 func (w *World) nat(outside *network, cfg NATConfig, public netip.Addr) *NAT {
@@ -103,8 +101,9 @@ func (w *World) nat(outside *network, cfg NATConfig, public netip.Addr) *NAT {
 	return n
 }
 
-// Attach puts a node behind the NAT under these addresses. The same ones may
-// be in use behind another NAT. Those behind a firewall are known outside too.
+// Attach attaches a node behind the NAT under these addresses. The same addresses may
+// be in use behind another NAT. Addresses behind a firewall are reachable from outside
+// too.
 func (n *NAT) Attach(node Node, addrs ...netip.Addr) {
 	n.world.attach(&n.inside, node, addrs)
 	if n.Kind == Firewall {
@@ -114,7 +113,7 @@ func (n *NAT) Attach(node Node, addrs ...netip.Addr) {
 	}
 }
 
-// Detach takes an address off the network behind the NAT.
+// Detach removes an address from the network behind the NAT.
 func (n *NAT) Detach(addr netip.Addr) { delete(n.inside.hosts, addr) }
 
 // Reboot forgets all bindings.
@@ -130,7 +129,7 @@ func (n *NAT) key(inner, far netip.AddrPort) bindingKey {
 	return bindingKey{inner: inner}
 }
 
-// outbound tells the outer address that a datagram of an inner one leaves
+// outbound returns the public address that a datagram from an inner address leaves
 // with.
 func (n *NAT) outbound(now time.Time, from, to netip.AddrPort) (outer netip.AddrPort, ok bool) {
 	if n.Kind == Blocked {
@@ -152,7 +151,7 @@ func (n *NAT) outbound(now time.Time, from, to netip.AddrPort) (outer netip.Addr
 	return netip.AddrPortFrom(n.public, b.port), true
 }
 
-// live returns the binding, unless its time is over.
+// live returns the binding, unless it has expired.
 func (n *NAT) live(now time.Time, b *binding) *binding {
 	if b != nil && now.After(b.until) {
 		delete(n.bindings, b.key)
@@ -163,7 +162,7 @@ func (n *NAT) live(now time.Time, b *binding) *binding {
 	return b
 }
 
-// takePort finds a free outer port. A symmetric NAT's cannot be foretold.
+// takePort returns a free public port, which is random for a symmetric NAT.
 func (n *NAT) takePort(now time.Time) uint16 {
 	for {
 		p := n.port
@@ -177,7 +176,7 @@ func (n *NAT) takePort(now time.Time) uint16 {
 	}
 }
 
-// inbound tells the inner address that a datagram from outside is for.
+// inbound returns the inner address that a datagram from outside is for.
 func (n *NAT) inbound(now time.Time, from, to netip.AddrPort) (inner netip.AddrPort, ok bool) {
 	var b *binding
 	if n.Kind == Firewall {
@@ -193,7 +192,7 @@ func (n *NAT) inbound(now time.Time, from, to netip.AddrPort) (inner netip.AddrP
 	return b.key.inner, true
 }
 
-// admits is the filter of what comes in on a binding.
+// admits reports whether the filter lets an inbound datagram pass on a binding.
 func (n *NAT) admits(now time.Time, b *binding, from netip.AddrPort) bool {
 	switch n.Kind {
 	case FullCone:

@@ -6,48 +6,48 @@ import (
 	"time"
 )
 
-// A Path is what happens to datagrams from one address to another. The zero
+// A Path delays, drops and changes the datagrams from one address to another. The zero
 // Path delivers at once.
 type Path struct {
 	Delay  time.Duration // one way
-	Jitter time.Duration // up to so much more, drawn for each datagram; order may change by it
+	Jitter time.Duration // up to so much more, random for each datagram; it may change their order
 
 	Loss      float64 // probability that a datagram is lost
-	LossBurst float64 // given that the last one was lost, that the next is too; 0: like Loss
+	LossBurst float64 // probability that the datagram after a lost one is lost too; 0: Loss
 	Duplicate float64 // probability that it arrives twice
-	Reorder   float64 // probability that it is held back for as long as Delay and a millisecond
+	Reorder   float64 // probability that it is delayed by Delay and a millisecond more
 	Corrupt   float64 // probability that one bit is flipped
 
 	Rate  float64 // bits a second of the bottleneck; 0: no limit
-	Queue int     // bytes that wait for the bottleneck; what finds it full is lost. 0: no limit
+	Queue int     // bytes queued at the bottleneck; a datagram that finds the queue full is lost. 0: no limit
 	MTU   int     // bytes of UDP payload; longer ones are lost silently. 0: no limit
 	Down  bool    // nothing passes
 
 	Stats Stats // what happened
 
 	lastLost bool
-	free     time.Time // when the bottleneck has sent what waits
+	free     time.Time // when the bottleneck's queue is empty
 }
 
 // Stats counts a path's datagrams.
 type Stats struct {
 	Sent, SentBytes, Delivered        int
 	Lost, TooLong, QueueFull, Blocked int
-	MaxQueue                          time.Duration // the longest wait at the bottleneck
+	MaxQueue                          time.Duration // the longest delay at the bottleneck
 }
 
-// overhead is what IPv4 and UDP add to a datagram at the bottleneck.
+// overhead is the size of the IPv4 and UDP headers.
 const overhead = 28
 
-// send has a datagram leave a host: through the NATs that are between it and
-// the network that knows the far address, and then along the path there.
+// send sends a datagram of a host: through the NATs up to the network that has the
+// remote address, and then along the path there.
 func (w *World) send(h *host, from, to netip.AddrPort, b []byte) {
 	if w.Observe != nil && !w.Observe(w.now, from, to, b) {
 		return
 	}
 	in := h.homes[from.Addr()]
 	if in == nil || in.hosts[from.Addr()] != h {
-		return // the address is not the host's any more
+		return // the host has lost the address
 	}
 	for !in.has(to.Addr()) && in.edge != nil {
 		n := in.edge
@@ -78,8 +78,8 @@ func (w *World) send(h *host, from, to netip.AddrPort, b []byte) {
 	}
 }
 
-// deliver has a datagram arrive: at a host, or at a NAT and by it at whom it
-// has a binding for.
+// deliver delivers a datagram to a host, or to a NAT and by a binding to the host
+// behind it.
 func (w *World) deliver(e event) {
 	for {
 		n := e.in.nats[e.to.Addr()]

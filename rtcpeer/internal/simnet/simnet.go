@@ -1,11 +1,11 @@
-// Package simnet is a network simulated in one goroutine under virtual time,
-// for the tests of every layer: what happens depends on the seed and on
-// nothing else, so that a failure is replayed by its seed.
+// Package simnet is a network simulated in one goroutine under virtual time, for the
+// tests of every layer. Everything that happens depends on the seed alone, so that a
+// failure can be replayed.
 //
-// A [World] holds nodes, which are anything that has the verbs of a core
-// (HandleDatagram, AppendDatagram, Advance, NextTimeout), and a [Path] from
-// each address to each other, which delays, loses, repeats, reorders, corrupts
-// and limits. A [NAT] has a network of its own behind it.
+// A [World] holds nodes, each with the verbs of a core (HandleDatagram,
+// AppendDatagram, Advance, NextTimeout), and a [Path] from each address to each other,
+// which delays, drops, repeats, reorders, corrupts and limits datagrams. A [NAT] has a
+// network of its own behind it.
 package simnet
 
 import (
@@ -17,27 +17,27 @@ import (
 	"time"
 )
 
-// A Node is a host with a pure state machine on it.
+// A Node is a host with a pure state machine.
 type Node interface {
 	HandleDatagram(now time.Time, local, remote netip.AddrPort, b []byte)
 	AppendDatagram(now time.Time, dst []byte) (b []byte, local, remote netip.AddrPort, ok bool)
 	Advance(now time.Time)
-	NextTimeout() time.Time // zero: none
+	NextTimeout() time.Time // zero: never
 }
 
-// epoch is when every world begins.
+// epoch is the start of every world.
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// maxStepsPerSecond bounds the work of one virtual second: a core that spins
-// on a deadline that does not move fails instead of hanging.
+// maxStepsPerSecond bounds the work of one virtual second: a core that asks for the
+// same deadline again and again fails instead of hanging.
 const maxStepsPerSecond = 2_000_000
 
 // A World is a network and its clock.
 type World struct {
-	Default Path // of addresses without a path of their own; a copy is made at first use
+	Default Path // of addresses without a path of their own; copied at first use
 
-	// Observe, if set, sees every datagram as it is sent, before the path
-	// has its way; false drops it.
+	// Observe, if set, sees every datagram as it is sent, before the path takes it.
+	// False drops it.
 	Observe func(now time.Time, from, to netip.AddrPort, b []byte) bool
 
 	now    time.Time
@@ -55,8 +55,8 @@ type World struct {
 
 type host struct {
 	node  Node
-	dirty bool                    // may have something to send
-	homes map[netip.Addr]*network // where its addresses are, be they attached or not
+	dirty bool                    // it may have output
+	homes map[netip.Addr]*network // the networks of its addresses, attached or not
 }
 
 // New returns a world without nodes.
@@ -70,14 +70,14 @@ func New(seed uint64) *World {
 // Now is the virtual time.
 func (w *World) Now() time.Time { return w.now }
 
-// Seed is what the world was made from.
+// Seed is the seed of the world.
 func (w *World) Seed() uint64 { return w.seed }
 
-// Rand is the world's source of randomness, for what else a test draws.
+// Rand is the world's source of randomness, for the test's own decisions.
 func (w *World) Rand() *rand.Rand { return w.rng }
 
-// Reader gives bytes from a generator of its own, for the nodes' Config.Rand:
-// how many are read does not change the network's dice.
+// Reader returns a generator of its own, for a node's Config.Rand: how much the node
+// reads does not change the network's randomness.
 func (w *World) Reader() *rand.ChaCha8 {
 	var seed [32]byte
 	for i := range seed {
@@ -86,8 +86,8 @@ func (w *World) Reader() *rand.ChaCha8 {
 	return rand.NewChaCha8(seed)
 }
 
-// Attach puts a node on the network under these addresses. One that is
-// attached already has them in addition.
+// Attach attaches a node to the network under these addresses, in addition to those
+// that it has.
 func (w *World) Attach(n Node, addrs ...netip.Addr) { w.attach(&w.public, n, addrs) }
 
 func (w *World) attach(in *network, n Node, addrs []netip.Addr) {
@@ -102,8 +102,7 @@ func (w *World) attach(in *network, n Node, addrs []netip.Addr) {
 	}
 }
 
-// Detach takes an address off the network: what is sent to it is lost, and so
-// is what is sent from it.
+// Detach removes an address from the network: datagrams to it and from it are lost.
 func (w *World) Detach(addr netip.Addr) { delete(w.public.hosts, addr) }
 
 // Move gives a node one more address.
@@ -127,18 +126,17 @@ func (w *World) Both(a, b netip.Addr, p Path) {
 	*w.Path(a, b), *w.Path(b, a) = p, p
 }
 
-// After runs f at a later time.
+// After calls f at a later time.
 func (w *World) After(d time.Duration, f func()) {
 	w.schedule(event{at: w.now.Add(d), run: f})
 }
 
-// Jump moves the clock forward at once, as a machine that slept: timers are
-// late.
+// Jump advances the clock at once, like a machine that slept: timers are late.
 func (w *World) Jump(d time.Duration) { w.now = w.now.Add(d) }
 
-// Run lets time pass until done returns true, which is asked after every
-// step, but no longer than limit. It returns whether done was true. A nil done
-// never is. The error is that of a world that spins without time passing.
+// Run lets time pass until done, called after every step, returns true, but no longer
+// than limit. It returns the last result of done. A nil done is never true. The error
+// is that of a world that makes steps without time passing.
 func (w *World) Run(limit time.Duration, done func() bool) (bool, error) {
 	end := w.now.Add(limit)
 	for _, h := range w.nodes {
@@ -174,7 +172,7 @@ func (w *World) count() error {
 	return nil
 }
 
-// next is when something happens.
+// next returns when something happens next.
 func (w *World) next() (at time.Time, ok bool) {
 	if len(w.events) > 0 {
 		at, ok = w.events[0].at, true
@@ -187,7 +185,7 @@ func (w *World) next() (at time.Time, ok bool) {
 	return at, ok
 }
 
-// fire runs the one event or the timers that are due.
+// fire runs the event or the timers that are due.
 func (w *World) fire() {
 	if len(w.events) > 0 && !w.events[0].at.After(w.now) {
 		e := heap.Pop(&w.events).(event)
@@ -209,7 +207,7 @@ func (w *World) fire() {
 	}
 }
 
-// drain sends what the nodes have to send.
+// drain takes the output of all nodes.
 func (w *World) drain() {
 	for _, h := range w.nodes {
 		for h.dirty {
@@ -225,8 +223,8 @@ func (w *World) drain() {
 
 type event struct {
 	at       time.Time
-	serial   uint64   // events of one time keep their order
-	in       *network // where to is looked for
+	serial   uint64   // keeps events of one time in order
+	in       *network // the network of the remote address
 	from, to netip.AddrPort
 	payload  []byte
 	run      func()

@@ -1,0 +1,141 @@
+package ice
+
+import (
+	"errors"
+	"net/netip"
+)
+
+// Errors of AddLocal and AddRemote.
+var (
+	ErrTooManyCandidates = errors.New("ice: too many candidates")
+	ErrAddress           = errors.New("ice: address cannot be used")
+	ErrClosed            = errors.New("ice: agent is closed")
+)
+
+// A Local is a local address that datagrams can be sent from.
+type Local struct {
+	Sock Sock           // the socket; it may serve other addresses too
+	Addr netip.AddrPort // with TCPActive the port is ignored
+	TCP  TCPType        // NotTCP, TCPActive or TCPPassive
+	// Public, if valid, is the address that a 1:1 NAT gives this one, port for
+	// port. It is signalled in place of Addr; with KeepLocal beside it, as a
+	// server-reflexive candidate.
+	Public    netip.Addr
+	KeepLocal bool
+	// Name, if not empty, is signalled in place of Addr: a multicast DNS name that
+	// the agent answers for. Related addresses do not reveal Addr either.
+	Name string
+}
+
+// A base is a local address that datagrams leave from: a host candidate or a
+// relayed one (RFC 8445 §4). Server-reflexive candidates are other names of their
+// base, and no pairs are formed with them (RFC 8445 §6.1.2.4).
+type base struct {
+	sock       Sock
+	addr       netip.AddrPort
+	typ        CandidateType // Host or Relay
+	tcp        TCPType
+	preference uint16
+	foundation string
+	relay      *relay         // of a relayed address; else nil
+	related    netip.AddrPort // of a relayed address: the related address of its candidate
+	public     netip.Addr     // Local.Public
+	keep       bool           // Local.KeepLocal
+	name       string         // Local.Name
+}
+
+func (b *base) priority() uint32 { return candidatePriority(b.typ.preferenceOver(b.tcp), b.preference) }
+
+// signalled is the address of b's candidate.
+func (b *base) signalled() netip.AddrPort {
+	if b.public.IsValid() && !b.keep {
+		return netip.AddrPortFrom(b.public, b.addr.Port())
+	}
+	return netip.AddrPortFrom(b.addr.Addr().WithZone(""), b.addr.Port())
+}
+
+// publicAddr is the address that a 1:1 NAT gives b; invalid if there is none.
+func (b *base) publicAddr() netip.AddrPort { return netip.AddrPortFrom(b.public, b.addr.Port()) }
+
+// relatedAddr is the related address of candidates whose base is b. The address
+// of a base with a name is not revealed: RFC 8839 §5.1 puts 0.0.0.0 and the
+// discard port in its place.
+func (b *base) relatedAddr() netip.AddrPort {
+	if b.name != "" {
+		return netip.AddrPortFrom(zeroOf(b.addr.Addr()), discardPort)
+	}
+	return b.signalled()
+}
+
+// zeroOf is the unspecified address of ip's family.
+func zeroOf(ip netip.Addr) netip.Addr {
+	if ip.Is4() {
+		return netip.IPv4Unspecified()
+	}
+	return netip.IPv6Unspecified()
+}
+
+// route is the route of datagrams from b to remote.
+func (b *base) route(remote netip.AddrPort) Route {
+	if zone := b.addr.Addr().Zone(); zone != "" && remote.Addr().IsLinkLocalUnicast() {
+		remote = netip.AddrPortFrom(remote.Addr().WithZone(zone), remote.Port())
+	}
+	return Route{Sock: b.sock, Local: b.addr.Addr(), Remote: remote}
+}
+
+// wire is the route that datagrams of r take: those from a relayed address go to
+// the server.
+func (b *base) wire(r Route) Route {
+	if b.relay != nil {
+		return b.relay.route
+	}
+	return r
+}
+
+// begin appends what precedes a datagram from b to remote, and finish completes
+// the datagram. Only relayed datagrams need either.
+func (b *base) begin(dst []byte, remote netip.AddrPort) []byte {
+	if b.relay != nil {
+		return b.relay.client.Begin(dst, remote)
+	}
+	return dst
+}
+
+func (b *base) finish(datagram []byte, start int, remote netip.AddrPort) ([]byte, Route) {
+	if b.relay != nil {
+		return b.relay.client.Finish(datagram, start), b.relay.route
+	}
+	return datagram, b.route(remote)
+}
+
+// reaches reports whether addresses of the scopes of b and remote reach each other.
+func (b *base) reaches(remote netip.Addr) bool {
+	local := b.addr.Addr()
+	return local.Is4() == remote.Is4() &&
+		// RFC 8445 §6.1.2.2: link-local IPv6 addresses pair with their like only.
+		(local.Is4() || local.IsLinkLocalUnicast() == remote.IsLinkLocalUnicast()) &&
+		// A host reaches its own addresses from loopback, and the reverse, but no
+		// other host's, and kernels refuse that.
+		local.IsLoopback() == remote.IsLoopback()
+}
+
+// candidate is the candidate of b as it is signalled.
+func (b *base) candidate(ufrag string) Candidate {
+	c := Candidate{
+		Foundation: b.foundation, Component: 1, Transport: b.tcp.transport(), TCPType: b.tcp, Priority: b.priority(),
+		Addr: b.signalled(), Type: b.typ, Related: b.related, Ufrag: ufrag,
+	}
+	if b.name != "" && c.Addr.Addr() == b.addr.Addr() {
+		c.Name, c.Addr = b.name, netip.AddrPortFrom(netip.Addr{}, c.Addr.Port())
+	}
+	return c
+}
+
+// reported is candidate for the owner, with the address that a name hides.
+func (b *base) reported(ufrag string) Candidate {
+	c := b.candidate(ufrag)
+	if c.Name != "" {
+		c.Addr = netip.AddrPortFrom(b.addr.Addr().WithZone(""), c.Addr.Port())
+	}
+	return c
+}

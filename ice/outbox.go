@@ -1,0 +1,162 @@
+package ice
+
+import (
+	"net/netip"
+	"time"
+
+	"purertc/stun"
+)
+
+// An itemKind says what an item of the outbox becomes.
+type itemKind uint8
+
+const (
+	itemCheck    itemKind = iota // the newest request of pair
+	itemResponse                 // the response to a request
+	itemServer                   // the request to a server
+)
+
+// An item is a datagram to be sent. It is built when the owner asks for it, so that
+// a datagram that waited for a full socket is not stale.
+type item struct {
+	kind         itemKind
+	bare         bool // the response has no MESSAGE-INTEGRITY: the requester does not have the key
+	code         stun.ErrorCode
+	pair         *pair
+	request      *serverRequest
+	gen          *generation
+	base         *base
+	remote       netip.AddrPort
+	id           stun.TransactionID
+	unknown      [4]stun.AttrType
+	unknownCount int
+}
+
+// maxResponses bounds the waiting responses. Others are dropped, as by a network:
+// the remote agent asks again.
+const maxResponses = 32
+
+// An outbox holds the agent's own datagrams, in the order in which AppendDatagram
+// returns them.
+type outbox struct {
+	items     []item
+	head      int
+	responses int
+}
+
+func (o *outbox) push(i item) { o.items = append(o.items, i) }
+
+// request queues the newest request of p, unless one is queued.
+func (o *outbox) request(p *pair) {
+	if !p.queued {
+		p.queued = true
+		o.push(item{kind: itemCheck, pair: p})
+	}
+}
+
+func (o *outbox) respond(i item) {
+	if o.responses < maxResponses {
+		o.responses++
+		o.push(i)
+	}
+}
+
+func (o *outbox) pop() (i item, ok bool) {
+	if o.head == len(o.items) {
+		return item{}, false
+	}
+	i = o.items[o.head]
+	o.items[o.head] = item{} // for the garbage collector
+	o.head++
+	switch {
+	case o.head < len(o.items):
+	case cap(o.items) > 2:
+		o.items, o.head = nil, 0 // of a burst
+	default:
+		o.items, o.head = o.items[:0], 0 // enough for a consent request and a response
+	}
+	if i.kind == itemResponse {
+		o.responses--
+	}
+	return i, true
+}
+
+// drop empties the outbox.
+func (o *outbox) drop() {
+	for {
+		i, ok := o.pop()
+		if !ok {
+			return
+		}
+		if i.pair != nil {
+			i.pair.queued = false
+		}
+	}
+}
+
+// release gives up the memory of an empty outbox.
+func (o *outbox) release() {
+	if o.head == len(o.items) {
+		*o = outbox{}
+	}
+}
+
+// AppendDatagram appends the agent's next own datagram to dst: checks, consent,
+// server transactions, multicast DNS. ok is false when there is none.
+func (a *Agent) AppendDatagram(now time.Time, dst []byte) (b []byte, r Route, ok bool) {
+	for {
+		i, ok := a.out.pop()
+		if !ok {
+			break
+		}
+		if b, r, ok = a.appendItem(now, dst, i); ok {
+			return b, r, true
+		}
+	}
+	if b, group, ok := a.lookups.appendQuery(dst); ok {
+		return b, Route{Sock: SockMDNS, Remote: group}, true
+	}
+	return a.gather.appendDatagram(now, dst)
+}
+
+func (a *Agent) appendItem(now time.Time, dst []byte, i item) (b []byte, r Route, ok bool) {
+	switch i.kind {
+	case itemCheck:
+		p := i.pair
+		p.queued = false
+		if p.state == PairFailed || p.transactions.newest() == nil {
+			return dst, Route{}, false // answered, or given up, while it waited
+		}
+		b = p.appendRequest(now, p.local.begin(dst, p.route.Remote), a.tieBreaker)
+		b, r = p.local.finish(b, len(dst), p.route.Remote)
+		return b, r, true
+	case itemResponse:
+		b = i.appendResponse(i.base.begin(dst, i.remote))
+		b, r = i.base.finish(b, len(dst), i.remote)
+		return b, r, true
+	default:
+		return i.request.append(dst)
+	}
+}
+
+// appendResponse appends the response to a request (RFC 8445 §7.3).
+func (i *item) appendResponse(dst []byte) []byte {
+	typ := stun.BindingSuccess
+	if i.code != 0 {
+		typ = stun.BindingError
+	}
+	w := stun.Build(dst, typ, i.id)
+	if i.code == 0 {
+		w.XORAddr(stun.AttrXORMappedAddress, i.remote)
+	} else {
+		w.ErrorCode(i.code)
+	}
+	if i.unknownCount > 0 {
+		w.UnknownAttributes(i.unknown[:i.unknownCount])
+	}
+	if !i.bare {
+		w.Integrity(i.gen.localKey)
+	}
+	w.Fingerprint()
+	return w.Finish()
+}

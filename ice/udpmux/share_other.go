@@ -1,8 +1,0 @@
-//go:build !linux && !darwin && !windows
-
-package udpmux
-
-import "syscall"
-
-// shareAddress has nothing to set: there is no multicast here.
-func shareAddress(_, _ string, _ syscall.RawConn) error { return ErrUnsupported }

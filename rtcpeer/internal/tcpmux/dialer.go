@@ -1,0 +1,70 @@
+package tcpmux
+
+import (
+	"context"
+	"net"
+	"net/netip"
+
+	"purertc/ice"
+)
+
+// A Dialer is the active end of one transport at one local address: it connects to the
+// passive candidates that the agent checks.
+type Dialer struct {
+	local netip.Addr
+	links
+}
+
+// NewDialer returns a Dialer whose connections leave from local, with sock in their
+// routes.
+func NewDialer(h Handler, sock ice.Sock, local netip.Addr) *Dialer {
+	d := &Dialer{local: local}
+	d.init(h, sock)
+	return d
+}
+
+// AddUfrag does nothing: everything that arrives is the transport's.
+func (d *Dialer) AddUfrag(string) error { return nil }
+
+// RemoveUfrag does nothing.
+func (d *Dialer) RemoveUfrag(string) {}
+
+// Write queues datagrams of segment bytes, of which the last may be shorter, for
+// r.Remote, and connects to it if necessary. It never blocks. ok is false when the
+// connection is full: Handler.Writable follows.
+func (d *Dialer) Write(r ice.Route, b []byte, segment int) (ok bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return true
+	}
+	k := d.links.links[r.Remote]
+	if k == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
+		k = &link{owner: &d.links, remote: r.Remote, local: d.local, cancel: cancel}
+		if len(d.links.links) >= maxConns {
+			cancel()
+			go d.handler.RouteClosed(ice.Route{Sock: d.sock, Local: d.local, Remote: r.Remote}, ErrLimit)
+			return true
+		}
+		d.links.links[r.Remote] = k
+		go d.dial(ctx, k)
+	}
+	return k.write(r, b, segment)
+}
+
+// dial opens a connection, from the address of the candidate (RFC 6544 §7.1) and any
+// port.
+func (d *Dialer) dial(ctx context.Context, k *link) {
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: d.local.AsSlice(), Zone: d.local.Zone()}}
+	conn, err := dialer.DialContext(ctx, "tcp", k.remote.String())
+	if err != nil {
+		k.lost(err)
+		return
+	}
+	k.start(conn, nil, idleDial)
+}
+
+// Close closes all connections; no call of the Handler begins afterwards,
+// though one may be under way.
+func (d *Dialer) Close() { d.close() }

@@ -1,0 +1,343 @@
+package tcpmux
+
+import (
+	"bytes"
+	"container/list"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"purertc/ice"
+	"purertc/stun"
+)
+
+// A Listener serves a TCP address for any number of transports.
+type Listener struct {
+	listener net.Listener
+	local    netip.AddrPort
+	log      *slog.Logger
+	limits   limits
+
+	mu       sync.Mutex
+	closed   bool
+	ports    map[*Port]bool
+	ufrags   map[string]*Port
+	halfOpen list.List            // of *halfOpen, the oldest first
+	sources  map[netip.Prefix]int // number of halfOpen connections by source
+}
+
+// A halfOpen is a connection that no transport has authenticated.
+type halfOpen struct {
+	conn   net.Conn
+	source netip.Prefix
+	place  *list.Element // in Listener.halfOpen; nil: it is settled, or evicted
+}
+
+// Listen opens a listener. The zero Addr serves all addresses: of both families on a
+// system with IPv6, else IPv4's. logger may be nil.
+func Listen(addr netip.AddrPort, logger *slog.Logger) (*Listener, error) {
+	return listen(addr, logger, defaultLimits)
+}
+
+func listen(addr netip.AddrPort, logger *slog.Logger, bounds limits) (*Listener, error) {
+	network, text := "tcp", addr.String()
+	switch ip := addr.Addr(); {
+	case ip.Is4():
+		network = "tcp4" // "tcp" would bind 0.0.0.0 as a dual-stack IPv6 socket
+	case !ip.IsValid():
+		text = fmt.Sprintf(":%d", addr.Port())
+	}
+	l, err := net.Listen(network, text)
+	if err != nil {
+		return nil, fmt.Errorf("tcpmux: %w", err)
+	}
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	m := &Listener{
+		listener: l, local: addrPortOf(l.Addr()), log: logger, limits: bounds, ports: map[*Port]bool{},
+		ufrags: map[string]*Port{}, sources: map[netip.Prefix]int{},
+	}
+	go m.accept()
+	return m, nil
+}
+
+func addrPortOf(a net.Addr) netip.AddrPort {
+	t := a.(*net.TCPAddr).AddrPort()
+	return netip.AddrPortFrom(t.Addr().Unmap(), t.Port())
+}
+
+// LocalAddr is the address of the listener.
+func (m *Listener) LocalAddr() netip.AddrPort { return m.local }
+
+// Close closes the listener and all its connections.
+func (m *Listener) Close() error {
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		return ErrClosed
+	}
+	m.closed = true
+	ports := m.ports
+	m.ports = nil
+	for e := m.halfOpen.Front(); e != nil; e = e.Next() {
+		e.Value.(*halfOpen).conn.Close()
+	}
+	m.mu.Unlock()
+	for p := range ports {
+		p.Close()
+	}
+	return m.listener.Close()
+}
+
+// acceptPause is the pause after the system has refused a connection for want of
+// resources.
+const acceptPause = 100 * time.Millisecond
+
+func (m *Listener) accept() {
+	for {
+		conn, err := m.listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			m.log.Warn("connection not accepted", "error", err)
+			time.Sleep(acceptPause)
+			continue
+		}
+		h := &halfOpen{conn: conn, source: sourceOf(addrPortOf(conn.RemoteAddr()).Addr())}
+		if !m.admit(h) {
+			conn.Close()
+			continue
+		}
+		go m.welcome(h)
+	}
+}
+
+// sourceOf is the network that counts as one source of connections.
+func sourceOf(a netip.Addr) netip.Prefix {
+	bits := 32
+	if a.Is6() {
+		bits = 64
+	}
+	p, _ := a.WithZone("").Prefix(bits) // the lengths are valid
+	return p
+}
+
+// admit counts a connection as half-open. If there are too many, in all or of its
+// source, the oldest is closed: a remote that means to connect sends a check within a
+// round trip, and an attacker must keep on opening connections.
+func (m *Listener) admit(h *halfOpen) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return false
+	}
+	switch {
+	case m.sources[h.source] >= m.limits.fromSource:
+		for e := m.halfOpen.Front(); e != nil; e = e.Next() {
+			if o := e.Value.(*halfOpen); o.source == h.source {
+				m.evict(o)
+				break
+			}
+		}
+	case m.halfOpen.Len() >= m.limits.halfOpen:
+		m.evict(m.halfOpen.Front().Value.(*halfOpen))
+	}
+	h.place = m.halfOpen.PushBack(h)
+	m.sources[h.source]++
+	return true
+}
+
+// evict closes a half-open connection. Its reader goroutine ends by that. m.mu is
+// held.
+func (m *Listener) evict(h *halfOpen) {
+	m.remove(h)
+	h.conn.Close()
+}
+
+// remove removes a connection from the half-open ones. m.mu is held.
+func (m *Listener) remove(h *halfOpen) {
+	if h.place == nil {
+		return
+	}
+	m.halfOpen.Remove(h.place)
+	h.place = nil
+	if m.sources[h.source]--; m.sources[h.source] == 0 {
+		delete(m.sources, h.source)
+	}
+}
+
+// settle removes a connection from the half-open ones, unless it was evicted.
+func (m *Listener) settle(h *halfOpen) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.remove(h)
+}
+
+// welcome reads the first datagram of a connection and hands both to the transport
+// that it names.
+func (m *Listener) welcome(h *halfOpen) {
+	conn, settle := h.conn, func() { m.settle(h) }
+	conn.SetReadDeadline(time.Now().Add(m.limits.first))
+	first, err := readFirst(conn)
+	m.mu.Lock()
+	p := m.ufrags[ufragOf(first)]
+	m.mu.Unlock()
+	if err != nil || p == nil {
+		settle()
+		conn.Close()
+		return
+	}
+	p.adopt(conn, first, settle)
+}
+
+// errFirst is the error of a first datagram that is too short or too long.
+var errFirst = errors.New("tcpmux: no check comes first")
+
+func readFirst(r io.Reader) ([]byte, error) {
+	var head [2 + 20]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return nil, err
+	}
+	n := int(head[0])<<8 + int(head[1])
+	if n < 20 || n > maxFirst || !stun.Is(head[2:]) {
+		return nil, errFirst
+	}
+	b := make([]byte, n)
+	copy(b, head[2:])
+	_, err := io.ReadFull(r, b[20:])
+	return b, err
+}
+
+// ufragOf is the local ufrag that a check names; "" if b is not a check.
+func ufragOf(b []byte) string {
+	m, err := stun.Parse(b)
+	if err != nil || m.Type() != stun.BindingRequest {
+		return ""
+	}
+	username, _ := m.Get(stun.AttrUsername)
+	ufrag, _, ok := bytes.Cut(username, []byte{':'})
+	if !ok {
+		return ""
+	}
+	return string(ufrag)
+}
+
+// A Port is one transport's attachment to a Listener.
+type Port struct {
+	listener *Listener
+	ufrags   []string // under listener.mu
+	links
+}
+
+// Attach attaches a transport to the listener, with sock in its routes.
+func (m *Listener) Attach(h Handler, sock ice.Sock) (*Port, error) {
+	p := &Port{listener: m}
+	p.init(h, sock)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, ErrClosed
+	}
+	m.ports[p] = true
+	return p, nil
+}
+
+// AddUfrag hands connections whose first check names this local ufrag to the
+// transport. If another transport has the ufrag, the error is ErrTaken.
+func (p *Port) AddUfrag(ufrag string) error {
+	m := p.listener
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch holder := m.ufrags[ufrag]; {
+	case m.closed || !m.ports[p]:
+		return ErrClosed
+	case holder == p:
+		return nil
+	case holder != nil || ufrag == "":
+		return ErrTaken
+	}
+	if len(p.ufrags) >= maxUfrags { // the oldest belongs to a restart long ago
+		delete(m.ufrags, p.ufrags[0])
+		p.ufrags = slices.Delete(p.ufrags, 0, 1)
+	}
+	m.ufrags[ufrag] = p
+	p.ufrags = append(p.ufrags, ufrag)
+	return nil
+}
+
+// RemoveUfrag undoes AddUfrag.
+func (p *Port) RemoveUfrag(ufrag string) {
+	m := p.listener
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.ufrags[ufrag] == p {
+		delete(m.ufrags, ufrag)
+		p.ufrags = slices.DeleteFunc(p.ufrags, func(u string) bool { return u == ufrag })
+	}
+}
+
+// adopt takes over a connection with its first datagram.
+func (p *Port) adopt(conn net.Conn, first []byte, settle func()) {
+	k := &link{
+		owner: &p.links, remote: addrPortOf(conn.RemoteAddr()), local: addrPortOf(conn.LocalAddr()).Addr(), settle: settle,
+	}
+	p.mu.Lock()
+	var evicted *link
+	refused := p.closed || p.links.links[k.remote] != nil
+	if n, oldest := p.unproven(); !refused && (n >= maxUnproven || len(p.links.links) >= maxConns) {
+		evicted, refused = oldest, oldest == nil
+	}
+	if !refused {
+		p.adopted++
+		k.number = p.adopted
+		p.links.links[k.remote] = k
+	}
+	p.mu.Unlock()
+	if evicted != nil {
+		evicted.lost(ErrLimit)
+	}
+	if refused {
+		settle()
+		conn.Close()
+		return
+	}
+	k.start(conn, first, p.listener.limits.proof)
+}
+
+// Write queues datagrams of segment bytes, of which the last may be shorter, for
+// r.Remote, which must have connected. It never blocks. ok is false when the
+// connection is full: Handler.Writable follows.
+func (p *Port) Write(r ice.Route, b []byte, segment int) (ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k := p.links.links[r.Remote]
+	if k == nil && !p.closed {
+		go p.handler.RouteClosed(ice.Route{Sock: p.sock, Local: r.Local, Remote: r.Remote}, ErrNoConn)
+	}
+	if k == nil {
+		return true
+	}
+	return k.write(r, b, segment)
+}
+
+// Close detaches the transport and closes its connections; no call of its Handler
+// begins afterwards, though one may be under way.
+func (p *Port) Close() {
+	m := p.listener
+	m.mu.Lock()
+	for _, u := range p.ufrags {
+		delete(m.ufrags, u)
+	}
+	p.ufrags = nil
+	delete(m.ports, p)
+	m.mu.Unlock()
+	p.close()
+}

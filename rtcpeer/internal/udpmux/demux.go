@@ -1,0 +1,326 @@
+package udpmux
+
+import (
+	"bytes"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"purertc/stun"
+)
+
+// A demux finds the transport of a datagram on a shared socket. On a socket with a
+// sole transport only ports is used.
+type demux struct {
+	mu     sync.RWMutex
+	ports  map[*Port]bool
+	bound  map[netip.AddrPort]*Port
+	before map[netip.AddrPort][]*Port // previous owners of addresses that bound has another owner of, oldest first
+	hosts  map[netip.Addr][]*Port     // some of the ports that are bound to addresses of a host
+	ufrags map[string]*Port
+
+	// Pending requests, oldest first from asked[first].
+	waiting map[stun.TransactionID]*Port
+	asked   []question
+	first   int
+	began   time.Time
+
+	offers struct {
+		sync.Mutex
+		since  time.Time
+		count  int
+		byHost map[netip.Addr]int
+	}
+}
+
+// A question is a request whose response may come from an unbound address. There are
+// thousands, so it has no pointer for the garbage collector to follow.
+type question struct {
+	id stun.TransactionID
+	at time.Duration // since demux.began
+}
+
+const (
+	maxQuestions  = 4096
+	questionsLast = 40 * time.Second // as long as a STUN transaction
+	maxAsked      = 32               // from so many on, a port drops its oldest
+
+	// Data from unknown addresses. Each port that gets a copy has to try to decrypt
+	// it.
+	maxOffered  = 4 // ports that get a copy
+	maxBefore   = 3 // and of previous owners
+	maxOffers   = 16
+	maxOfHost   = 4 // of one host, so that it does not use up what all have
+	offerWindow = 100 * time.Millisecond
+)
+
+func (d *demux) all() []*Port {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return slices.Collect(maps.Keys(d.ports))
+}
+
+func (d *demux) attach(p *Port) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if p.sole && len(d.ports) > 0 {
+		return ErrNotSole
+	}
+	if len(d.ports) == 1 { // a sole port has no company
+		for q := range d.ports {
+			if q.sole {
+				return ErrNotSole
+			}
+		}
+	}
+	if d.ports == nil {
+		d.ports = map[*Port]bool{}
+	}
+	if !p.sole && d.bound == nil {
+		d.bound = map[netip.AddrPort]*Port{}
+		d.before = map[netip.AddrPort][]*Port{}
+		d.hosts = map[netip.Addr][]*Port{}
+		d.ufrags = map[string]*Port{}
+		d.waiting = map[stun.TransactionID]*Port{}
+		d.began = time.Now()
+	}
+	d.ports[p] = true
+	return nil
+}
+
+func (d *demux) detach(p *Port) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.ports, p)
+	for _, a := range p.binds {
+		d.release(p, a)
+		d.leaveHost(p, a.Addr())
+	}
+	for _, u := range p.ufrags {
+		delete(d.ufrags, u)
+	}
+	for _, id := range p.asked {
+		if d.waiting[id] == p {
+			delete(d.waiting, id)
+		}
+	}
+	p.binds, p.ufrags, p.asked = nil, nil, nil
+}
+
+func (d *demux) addUfrag(p *Port, ufrag string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch holder := d.ufrags[ufrag]; {
+	case p.closed.Load():
+		return ErrClosed
+	case holder == p:
+		return nil
+	case holder != nil:
+		return ErrTaken
+	case len(p.ufrags) >= maxUfrags:
+		return ErrLimit
+	}
+	d.ufrags[ufrag] = p
+	p.ufrags = append(p.ufrags, ufrag)
+	return nil
+}
+
+func (d *demux) removeUfrag(p *Port, ufrag string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ufrags[ufrag] == p {
+		delete(d.ufrags, ufrag)
+		p.ufrags = slices.DeleteFunc(p.ufrags, func(u string) bool { return u == ufrag })
+	}
+}
+
+// bind gives an address to a port. If the remote has been validated there, bind takes
+// it from another port, which stays its previous owner.
+func (d *demux) bind(p *Port, remote netip.AddrPort, proven bool) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	holder, mine := d.bound[remote], slices.Contains(p.binds, remote)
+	switch {
+	case p.closed.Load():
+		return ErrClosed
+	case holder == p:
+		return nil
+	case holder != nil && !proven:
+		return ErrTaken
+	case !mine && len(p.binds) >= maxBinds:
+		return ErrLimit
+	}
+	if mine {
+		d.release(p, remote)
+	} else {
+		p.binds = append(p.binds, remote)
+	}
+	if holder != nil {
+		d.keepBefore(holder, remote)
+	}
+	d.bound[remote] = p
+	if h := d.hosts[remote.Addr()]; len(h) < maxOffered && !slices.Contains(h, p) {
+		d.hosts[remote.Addr()] = append(h, p)
+	}
+	return nil
+}
+
+// keepBefore notes the previous owner of an address.
+func (d *demux) keepBefore(p *Port, remote netip.AddrPort) {
+	all := d.before[remote]
+	if len(all) == maxBefore {
+		all[0].binds = slices.DeleteFunc(all[0].binds, func(a netip.AddrPort) bool { return a == remote })
+		d.leaveHost(all[0], remote.Addr())
+		all = slices.Delete(all, 0, 1)
+	}
+	d.before[remote] = append(all, p)
+}
+
+// release takes an address from p. Its last previous owner has it again.
+func (d *demux) release(p *Port, remote netip.AddrPort) {
+	all := d.before[remote]
+	if last := len(all) - 1; d.bound[remote] != p {
+		all = slices.DeleteFunc(all, func(q *Port) bool { return q == p })
+	} else if last >= 0 {
+		d.bound[remote] = all[last]
+		all = slices.Delete(all, last, last+1)
+	} else {
+		delete(d.bound, remote)
+	}
+	if len(all) > 0 {
+		d.before[remote] = all
+	} else {
+		delete(d.before, remote)
+	}
+}
+
+// leaveHost removes p from the ports of a host.
+func (d *demux) leaveHost(p *Port, host netip.Addr) {
+	h := d.hosts[host]
+	i := slices.Index(h, p)
+	switch {
+	case i < 0:
+	case len(h) == 1:
+		delete(d.hosts, host)
+	default:
+		d.hosts[host] = slices.Delete(h, i, i+1)
+	}
+}
+
+func (d *demux) unbind(p *Port, remote netip.AddrPort) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if slices.Contains(p.binds, remote) {
+		d.release(p, remote)
+		p.binds = slices.DeleteFunc(p.binds, func(a netip.AddrPort) bool { return a == remote })
+		if !slices.ContainsFunc(p.binds, func(a netip.AddrPort) bool { return a.Addr() == remote.Addr() }) {
+			d.leaveHost(p, remote.Addr())
+		}
+	}
+}
+
+// mayOwn returns the candidate owners of an unknown address: ports bound to the same
+// host, whose NAT may have given it another port. They are few, and the number of
+// searches is limited.
+func (d *demux) mayOwn(now time.Time, remote netip.AddrPort) (ports [maxOffered]*Port, n int) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	h := d.hosts[remote.Addr()]
+	if len(h) == 0 {
+		return ports, 0
+	}
+	o := &d.offers
+	o.Lock()
+	defer o.Unlock()
+	if now.Sub(o.since) > offerWindow {
+		o.since, o.count = now, 0
+		clear(o.byHost)
+	}
+	if o.count >= maxOffers || o.byHost[remote.Addr()] >= maxOfHost {
+		return ports, 0
+	}
+	if o.byHost == nil {
+		o.byHost = make(map[netip.Addr]int, maxOffers)
+	}
+	o.count++
+	o.byHost[remote.Addr()]++
+	return ports, copy(ports[:], h)
+}
+
+// owner is the port that a remote address is bound to; nil if there is none. The first
+// n of before are previous owners that have not released it.
+func (d *demux) owner(remote netip.AddrPort) (p *Port, before [maxBefore]*Port, n int) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	p = d.bound[remote]
+	if len(d.before) > 0 {
+		n = copy(before[:], d.before[remote])
+	}
+	return p, before, n
+}
+
+// stun returns the port of a STUN message that came from an address of owner, which
+// may be nil. A bound address may send a request to another port: this is how it gets
+// another owner, once it has authenticated itself there.
+func (d *demux) stun(now time.Time, b []byte, owner *Port) *Port {
+	m, err := stun.Parse(b)
+	if err != nil {
+		return nil
+	}
+	switch m.Type().Class() {
+	case stun.ClassRequest:
+		username, _ := m.Get(stun.AttrUsername)
+		ufrag, _, ok := bytes.Cut(username, []byte{':'})
+		if !ok {
+			return owner
+		}
+		d.mu.RLock()
+		defer d.mu.RUnlock()
+		if p := d.ufrags[string(ufrag)]; p != nil {
+			return p
+		}
+	case stun.ClassSuccess, stun.ClassError:
+		if p := d.answered(m.TransactionID()); p != nil {
+			return p
+		}
+	}
+	return owner
+}
+
+// answered returns the port that sent a request. A request may be answered again: if
+// it was retransmitted, or is a keepalive to a server.
+func (d *demux) answered(id stun.TransactionID) *Port {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.waiting[id]
+}
+
+// note remembers the port that sends a request to an address that is not bound to it.
+func (d *demux) note(now time.Time, p *Port, remote netip.AddrPort, b []byte) {
+	if !stun.Is(b) || b[0] != 0 || b[1]&0x10 != 0 {
+		return // not a request, of the methods below 0x80, which are all that exist
+	}
+	id := stun.TransactionID(b[8:20])
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.bound[remote] == p || d.waiting[id] == p || p.closed.Load() {
+		return
+	}
+	at := now.Sub(d.began)
+	for d.first < len(d.asked) && (len(d.asked)-d.first >= maxQuestions || at-d.asked[d.first].at > questionsLast) {
+		delete(d.waiting, d.asked[d.first].id)
+		d.first++
+	}
+	if d.first > len(d.asked)/2 {
+		d.asked = append(d.asked[:0], d.asked[d.first:]...)
+		d.first = 0
+	}
+	d.waiting[id] = p
+	d.asked = append(d.asked, question{id, at})
+	if len(p.asked) >= maxAsked {
+		p.asked = slices.DeleteFunc(p.asked, func(id stun.TransactionID) bool { return d.waiting[id] != p })
+	}
+	p.asked = append(p.asked, id)
+}

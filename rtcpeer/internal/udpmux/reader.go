@@ -1,0 +1,92 @@
+package udpmux
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"time"
+
+	"purertc/ice"
+)
+
+// A readBuffer holds what one read returns. It belongs to the goroutine that
+// reads, not to a socket: the buffers of ten thousand idle sockets would take
+// 640 MB.
+type readBuffer struct {
+	b   [maxDatagram]byte
+	oob [oobSize]byte
+}
+
+// spareBuffers holds buffers that no reader uses. A sync.Pool would lose them
+// at every garbage collection, and clearing 64 KiB of new memory costs more than
+// the rest of a read.
+var spareBuffers = make(chan *readBuffer, 8)
+
+func borrowBuffer() *readBuffer {
+	select {
+	case b := <-spareBuffers:
+		return b
+	default:
+		return new(readBuffer)
+	}
+}
+
+func returnBuffer(b *readBuffer) {
+	select {
+	case spareBuffers <- b:
+	default: // left to the garbage collector
+	}
+}
+
+// maxReadErrors is how many errors in a row end the reader. ICMP errors, which
+// some systems report at a read, come one by one and say nothing about other
+// remote addresses.
+const maxReadErrors = 1000
+
+// read is the reader goroutine.
+func (s *Socket) read() {
+	defer close(s.done)
+	for failures := 0; ; {
+		err := s.readOnce()
+		if err == nil {
+			failures = 0
+			continue
+		}
+		if failures++; s.closed.Load() || errors.Is(err, net.ErrClosed) || failures > maxReadErrors {
+			s.failed(err)
+			return
+		}
+	}
+}
+
+// readOnce waits for a datagram, or for several that the kernel joined, and
+// hands them to their peers.
+func (s *Socket) readOnce() error {
+	if err := s.waiter.wait(); err != nil {
+		return err
+	}
+	buffer := borrowBuffer()
+	defer returnBuffer(buffer)
+	n, oobn, _, from, err := s.conn.ReadMsgUDPAddrPort(buffer.b[:], buffer.oob[:])
+	if err != nil {
+		return err
+	}
+	s.take(time.Now(), from, buffer.b[:n], buffer.oob[:oobn])
+	return nil
+}
+
+// take hands the datagrams of one read to their peers.
+func (s *Socket) take(now time.Time, from netip.AddrPort, b, oob []byte) {
+	if len(b) == 0 {
+		return
+	}
+	segment, local := parseControl(oob)
+	if !s.wildcard {
+		local = s.local.Addr()
+	}
+	if segment <= 0 || segment > len(b) {
+		segment = len(b)
+	}
+	r := ice.Route{Local: local, Remote: netip.AddrPortFrom(from.Addr().Unmap(), from.Port())}
+	s.dispatch(now, r, b, segment)
+}

@@ -1,0 +1,18 @@
+package udpmux
+
+import "syscall"
+
+// shareAddress lets several programs use the multicast DNS port. SO_REUSEADDR does it
+// where all of them set it, and each gets every datagram to the group; SO_REUSEPORT is
+// for programs that set only that.
+func shareAddress(_, _ string, c syscall.RawConn) error {
+	var err error
+	cerr := c.Control(func(fd uintptr) {
+		err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1)
+		syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, soReusePort, 1)
+	})
+	if cerr != nil {
+		return cerr
+	}
+	return err
+}

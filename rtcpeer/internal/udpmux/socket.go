@@ -1,0 +1,179 @@
+package udpmux
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"purertc/ice"
+)
+
+// A Socket is one UDP socket with its reader.
+type Socket struct {
+	conn      *net.UDPConn
+	local     netip.AddrPort
+	wildcard  bool // bound to all addresses: a control message has the local address of a datagram
+	hideLocal bool // Config.HideLocal
+	log       *slog.Logger
+	gro       bool
+
+	sole  atomic.Pointer[Port]
+	demux demux
+
+	closed atomic.Bool
+	done   chan struct{} // closed when the reader has ended
+
+	waiter waiter
+	writer
+}
+
+// Listen opens a socket and starts its reader.
+func Listen(cfg Config) (*Socket, error) {
+	s, err := newSocket(cfg)
+	if err == nil {
+		go s.read()
+	}
+	return s, err
+}
+
+// newSocket opens a socket without a reader.
+func newSocket(cfg Config) (*Socket, error) {
+	conn, err := listen(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("udpmux: %w", err)
+	}
+	s := &Socket{conn: conn, log: cfg.Logger, done: make(chan struct{})}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	addr := conn.LocalAddr().(*net.UDPAddr).AddrPort()
+	s.local = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
+	s.wildcard, s.hideLocal = s.local.Addr().IsUnspecified(), cfg.HideLocal
+	size := cfg.BufferSize
+	if size <= 0 {
+		size = defaultBufferSize
+	}
+	offload := !cfg.DisableOffload && os.Getenv("PURERTC_DISABLE_OFFLOAD") == ""
+	gso, gro, err := setOptions(conn, s.wildcard && !cfg.HideLocal, offload, size)
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("udpmux: %w", err)
+	}
+	s.gro = gro
+	if err := s.writer.init(s, gso); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("udpmux: %w", err)
+	}
+	if err := s.waiter.init(conn, cfg.BusyPoll); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("udpmux: %w", err)
+	}
+	s.log.Debug("udp socket open", "addr", s.local, "gso", gso, "gro", gro)
+	return s, nil
+}
+
+func network(addr netip.Addr) string {
+	switch {
+	case addr.Is4():
+		return "udp4"
+	case !addr.IsValid() || addr.IsUnspecified():
+		return "udp" // dual-stack
+	}
+	return "udp6"
+}
+
+// LocalAddr is the address that the socket is bound to.
+func (s *Socket) LocalAddr() netip.AddrPort { return s.local }
+
+// Offload reports whether the kernel splits and joins datagrams.
+func (s *Socket) Offload() (gso, gro bool) {
+	s.writer.mu.Lock()
+	defer s.writer.mu.Unlock()
+	return s.writer.gso, s.gro
+}
+
+// Close closes the socket and ends its reader. It does not wait for calls of handlers,
+// so handlers may call it.
+func (s *Socket) Close() error {
+	if s.closed.Swap(true) {
+		return ErrClosed
+	}
+	return s.conn.Close()
+}
+
+// Done is closed when the reader has ended. It calls no handler any more.
+func (s *Socket) Done() <-chan struct{} { return s.done }
+
+// failed ends the socket with an error and reports it to the transports.
+func (s *Socket) failed(err error) {
+	if s.closed.Swap(true) {
+		return
+	}
+	s.log.Warn("udp socket failed", "addr", s.local, "err", err)
+	s.conn.Close()
+	for _, p := range s.demux.all() {
+		if !p.closed.Load() {
+			p.handler.SocketClosed(p.sock, err)
+		}
+	}
+}
+
+// dispatch hands a batch to its transport. All its datagrams have the same addresses.
+func (s *Socket) dispatch(now time.Time, r ice.Route, b []byte, segment int) {
+	if p := s.sole.Load(); p != nil {
+		p.deliver(now, r, b, segment)
+		return
+	}
+	owner, before, olds := s.demux.owner(r.Remote)
+	// A run of datagrams without STUN goes to the owner in one call.
+	for len(b) > 0 {
+		n := min(segment, len(b))
+		if b[0] < 4 {
+			if p := s.demux.stun(now, b[:n], owner); p != nil {
+				p.deliver(now, r, b[:n], n)
+			}
+			b = b[n:]
+			continue
+		}
+		for n < len(b) && b[n] >= 4 {
+			n = min(n+segment, len(b))
+		}
+		if owner != nil {
+			if olds > 0 && !isHandshake(b) {
+				for _, p := range before[:olds] {
+					p.deliver(now, r, slices.Clone(b[:n]), segment) // decrypting in place destroys it
+				}
+			}
+			owner.deliver(now, r, b[:n], segment)
+		} else {
+			s.offer(now, r, b[:min(n, segment)])
+		}
+		b = b[n:]
+	}
+}
+
+// isHandshake reports whether b is an unencrypted DTLS record, which begins a
+// handshake (RFC 6347 §4.1: its epoch is 0).
+func isHandshake(b []byte) bool {
+	return len(b) >= 5 && b[0] >= 20 && b[0] < 26 && b[3] == 0 && b[4] == 0
+}
+
+// offer hands copies of a datagram from an unknown address to its candidate owners.
+func (s *Socket) offer(now time.Time, r ice.Route, b []byte) {
+	ports, n := s.demux.mayOwn(now, r.Remote)
+	for _, p := range ports[:n] {
+		p.deliver(now, r, slices.Clone(b), len(b)) // decrypting in place destroys it
+	}
+}
+
+func udpAddr(cfg Config) *net.UDPAddr {
+	if !cfg.Addr.Addr().IsValid() {
+		return &net.UDPAddr{Port: int(cfg.Addr.Port())}
+	}
+	return net.UDPAddrFromAddrPort(cfg.Addr)
+}
