@@ -394,13 +394,6 @@ func (a *Association) OutgoingStreams() int {
 	return maxStreams
 }
 
-// incomingStreams returns how many streams the remote may send on: as many as it
-// announced (RFC 9260 §3.3.2) and has added since (RFC 6525 §5.2.5). It is known
-// once the association is established.
-func (a *Association) incomingStreams() int {
-	return min(maxStreams, int(a.handshake.peer.outStreams))
-}
-
 // ResetStreams resets the outgoing side of streams (RFC 6525 §5.1) once everything
 // queued on them is acknowledged. EventResetDone or EventResetFailed follows. Until
 // then Send on these streams returns ErrStreamClosed. The errors are ErrClosed,

@@ -64,15 +64,6 @@ func (a *Association) handleShutdown(now instant, body []byte) {
 	}
 }
 
-// handleShutdownAck ends the association.
-func (a *Association) handleShutdownAck() {
-	if a.state != StateShutdownSent && a.state != StateShutdownAckSent {
-		return
-	}
-	a.outbox.reply(a.handshake.peerTag, []byte{byte(chunkShutdownComplete), 0, 0, 4})
-	a.end(Event{Kind: EventClosed})
-}
-
 // Abort ends the association at once (RFC 9260 §9.1). AppendPacket returns one last
 // packet with the ABORT.
 func (a *Association) Abort(now time.Time, reason string) {

@@ -69,23 +69,25 @@ func (a *Association) handleInitAck(now instant, body []byte) {
 		a.dropped++
 		return
 	}
+	h, flags := &a.handshake, uint8(0)
 	code, info := ic.defect()
 	switch {
-	case ic.tag == 0 || code == CauseInvalidParameter:
-		a.refuseInitAck(ic.tag, CauseInvalidParameter, nil) // RFC 9260 §3.3.3
-		return
+	case ic.tag == 0:
+		// RFC 9260 §3.3.3, §8.5.1 B: the ABORT reflects our tag.
+		ic.tag, flags = h.localTag, flagReflected
+		code, info = CauseInvalidParameter, nil
 	case code == CauseProtocolViolation:
 		// RFC 9260 §3.3.3: a window that is too small MUST NOT change the state.
 		a.outbox.reply(ic.tag, appendAbort(nil, 0, code, info))
 		return
-	case len(ic.cookie) == 0:
-		a.refuseInitAck(ic.tag, CauseMissingParameter, []byte{0, 0, 0, 1, 0, byte(paramStateCookie)})
-		return
-	case code != 0:
-		a.refuseInitAck(ic.tag, code, info)
+	case len(ic.cookie) == 0 && code != CauseInvalidParameter:
+		code, info = CauseMissingParameter, []byte{0, 0, 0, 1, 0, byte(paramStateCookie)}
+	}
+	if code != 0 {
+		a.outbox.reply(ic.tag, appendAbort(nil, flags, code, info))
+		a.end(Event{Kind: EventFailed, Err: ErrHandshake})
 		return
 	}
-	h := &a.handshake
 	if h.retries == 0 && h.step != stepInitSpared {
 		a.sender.rto.seed(time.Duration(now - h.sentAt))
 	}
@@ -98,17 +100,6 @@ func (a *Association) handleInitAck(now instant, body []byte) {
 	}
 	a.sender.rto.progress()
 	h.sendEcho(now, ic.cookie, a.sender.rto.timeout(rtoMinHandshake))
-}
-
-// refuseInitAck aborts the handshake. Where the INIT ACK has no tag, the ABORT
-// reflects ours (RFC 9260 §3.3.3, §8.5.1 B).
-func (a *Association) refuseInitAck(tag uint32, code CauseCode, info []byte) {
-	flags := uint8(0)
-	if tag == 0 {
-		tag, flags = a.handshake.localTag, flagReflected
-	}
-	a.outbox.reply(tag, appendAbort(nil, flags, code, info))
-	a.end(Event{Kind: EventFailed, Err: ErrHandshake})
 }
 
 // takePeer adopts what the remote announced.

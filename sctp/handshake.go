@@ -108,6 +108,10 @@ func (h *handshake) validTag(s State, tag uint32, flags uint8) bool {
 	return tag == h.localTag
 }
 
+// incomingStreams returns how many streams the remote may send on: as many as it announced
+// (RFC 9260 §3.3.2) and has added since (RFC 6525 §5.2.5).
+func (h *handshake) incomingStreams() int { return min(maxStreams, int(h.peer.outStreams)) }
+
 // drawKey draws the key of this association's cookies, unless it has one. It reports false
 // if the random source fails.
 func (h *handshake) drawKey(random io.Reader) bool {

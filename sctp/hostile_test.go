@@ -323,8 +323,8 @@ func TestAddOutgoingStreams(t *testing.T) {
 	}{{100, 28, resetPerformed, 128}, {100, 28, resetPerformed, 128}, {101, 65535, resetDenied, 128}, {102, 65407, resetPerformed, maxStreams}, {103, 1, resetDenied, maxStreams}} {
 		s.write(add(want.seq, want.n))
 		body := s.want("the response", chunkReconfig)
-		if string(body[4:12]) != string(appendInts(nil, want.seq, uint32(want.result))) || s.a.incomingStreams() != want.streams {
-			t.Errorf("request %d for %d: %x, %d streams", want.seq, want.n, body[4:12], s.a.incomingStreams())
+		if string(body[4:12]) != string(appendInts(nil, want.seq, uint32(want.result))) || s.a.handshake.incomingStreams() != want.streams {
+			t.Errorf("request %d for %d: %x, %d streams", want.seq, want.n, body[4:12], s.a.handshake.incomingStreams())
 		}
 	}
 	s.write(s.data(1000, 0, flagBegin|flagEnd))

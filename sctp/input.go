@@ -47,7 +47,8 @@ func (a *Association) proceed(now instant) {
 		return
 	}
 	if streams, ok := a.reset.performDeferred(a.receiver.in.cum); ok {
-		a.performReset(streams)
+		a.receiver.reassembly.resetStreams(streams)
+		a.event(Event{Kind: EventStreamsReset, Streams: streams})
 	}
 	a.continueShutdown(now)
 }
@@ -140,7 +141,10 @@ func (a *Association) handleEstablished(now instant, c chunk) bool {
 	case chunkShutdown:
 		a.handleShutdown(now, c.body)
 	case chunkShutdownAck:
-		a.handleShutdownAck()
+		if a.state == StateShutdownSent || a.state == StateShutdownAckSent {
+			a.outbox.reply(a.handshake.peerTag, []byte{byte(chunkShutdownComplete), 0, 0, 4})
+			a.end(Event{Kind: EventClosed})
+		}
 	default:
 		return a.outbox.reportUnknown(c, true)
 	}
@@ -163,7 +167,7 @@ func (a *Association) handleData(c chunk) bool {
 	default:
 		return true // RFC 9260 §6: the remote sends no data after its SHUTDOWN
 	}
-	errorChunk, err := a.receiver.handleData(tsn, f, c.flags&flagImmediate != 0, a.incomingStreams())
+	errorChunk, err := a.receiver.handleData(tsn, f, c.flags&flagImmediate != 0, a.handshake.incomingStreams())
 	if err != nil {
 		a.abort(err)
 		return false
@@ -180,7 +184,7 @@ func (a *Association) handleForwardTSN(c chunk) bool {
 		a.abort(violation("FORWARD TSN of the wrong kind")) // RFC 8260 §2.3.1
 		return false
 	}
-	ok, err := a.receiver.handleForwardTSN(c.body, a.incomingStreams())
+	ok, err := a.receiver.handleForwardTSN(c.body, a.handshake.incomingStreams())
 	if err != nil {
 		a.abort(err)
 		return false
@@ -244,7 +248,8 @@ func (a *Association) handleReconfig(now instant, body []byte) {
 		if p.typ != paramReconfigResponse {
 			r := a.reset.handle(p, a.receiver.in.cum, &a.handshake.peer.outStreams)
 			if r.perform {
-				a.performReset(r.streams)
+				a.receiver.reassembly.resetStreams(r.streams)
+				a.event(Event{Kind: EventStreamsReset, Streams: r.streams})
 			}
 			a.outbox.push(r.response)
 			continue
@@ -263,10 +268,4 @@ func (a *Association) handleReconfig(now instant, body []byte) {
 			a.event(Event{Kind: EventResetDone, Streams: streams})
 		}
 	}
-}
-
-// performReset begins the numbering of incoming streams again. No streams means all.
-func (a *Association) performReset(streams []uint16) {
-	a.receiver.reassembly.resetStreams(streams)
-	a.event(Event{Kind: EventStreamsReset, Streams: streams})
 }
