@@ -7,24 +7,25 @@ import "time"
 const minPacedRTT = time.Millisecond
 
 // A shortPath replaces the pacer on paths with a round trip under minPacedRTT: loopback
-// and local networks. There the time between a packet and its acknowledgement is the
-// schedulers' of the two ends, not the path's. Data in flight waits in the receiver's
-// socket, so the window bounds this wait, not a queue in the network. Three rules follow:
+// and local networks. There the time between a packet and its acknowledgement depends on
+// the schedulers of the two ends, not on the path. Data in flight waits in the receiver's
+// socket, not in a queue of the network, so the window bounds this wait. Three rules
+// follow:
 //
 //  1. Acknowledgements are gathered. After the window was full, no data is sent until
 //     half of it is free, or 48 KiB, which segmentation offload sends at once. Without
-//     this rule each SACK would release as much data as it acknowledges; bursts stayed
-//     as short as they once happened to be, each with a system call and a wake-up at
-//     both ends. It needs no timer: data in flight is acknowledged anyway, and if it is
-//     lost, the tail loss probe sends regardless.
+//     this rule each SACK would release as much data as it acknowledges, so that a burst
+//     that is short once stays short. Each burst costs a system call and a wake-up at
+//     both ends. The rule needs no timer: data in flight is acknowledged anyway, and if
+//     it is lost, the tail loss probe is sent regardless of the rule.
 //  2. While several streams send, less is in flight, because a small message waits at
 //     the receiver behind everything in flight.
 //  3. A small message of another stream than the one that fills the window need not
 //     wait for the window.
 type shortPath struct {
 	filling   bool    // the window has not been full since enough of it was free
-	stream    uint16  // that sent last
-	changedAt instant // when that was another one last; 0: never
+	stream    uint16  // the stream that sent last
+	changedAt instant // when another stream sent last; 0: never
 }
 
 const (
