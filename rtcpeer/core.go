@@ -235,7 +235,7 @@ func (p *core) pathLost(now time.Time) {
 // newPath has what was learnt of the old path forgotten.
 func (p *core) newPath(now time.Time) {
 	p.rtt = 0
-	p.assoc.NewPath(now)
+	p.assoc.ChangePath(now)
 }
 
 // setQuota bounds what the remote can make the layers keep, in bytes.
@@ -370,11 +370,11 @@ func (p *core) appendRecord(now time.Time, b []byte, limit int) ([]byte, bool) {
 func (p *core) established() bool { return p.dtls != nil && p.dtls.Established() }
 
 // silent tells whether the far end is late with an answer.
-func (p *core) silent(now time.Time) bool { return p.agent.LossTimerDue(now) || p.assoc.Silent(now) }
+func (p *core) silent(now time.Time) bool { return p.agent.LossTimerDue(now) || p.assoc.LossTimerDue(now) }
 
 // heard is when the far end was last heard of: data of its, or an answer.
 func (p *core) heard() time.Time {
-	at := p.assoc.Heard()
+	at := p.assoc.LastReceived()
 	if t := p.agent.LastReceived(); t.After(at) {
 		at = t
 	}
@@ -384,7 +384,7 @@ func (p *core) heard() time.Time {
 // excuse tells the layers that the far end's silence is none. advance follows.
 func (p *core) excuse(now time.Time) {
 	p.agent.SuppressLossDetection(now)
-	p.assoc.Excuse(now)
+	p.assoc.SuppressLossDetection(now)
 }
 
 // advance runs the timers that are due.

@@ -166,7 +166,7 @@ func (p *core) advanceReplacement(now time.Time) {
 // advanceDoubt takes a sign of life, or its absence, or asks for one.
 func (p *core) advanceDoubt(now time.Time) {
 	switch r := &p.replacement; {
-	case p.assoc.Heard().Sub(r.since) > max(replacementProbe, p.rtt): // later than what was under way
+	case p.assoc.LastReceived().Sub(r.since) > max(replacementProbe, p.rtt): // later than what was under way
 		p.expectReplacement(now)
 	case now.Sub(r.since) >= replacementSilence && p.agent.LastReceived().After(r.since):
 		p.replaced(now)

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// What went on the old path tells nothing of the new one, and is not sent again
-// because a packet of the new path has overtaken it; once it is late on the old
-// path's account it is, and that is no congestion of the new one.
-func TestNewPath(t *testing.T) {
-	for _, c := range []CongestionControl{CongestionModel, CongestionCubic, CongestionReno} {
+// Data sent on the old path says nothing about the new one. It is not retransmitted
+// because a packet of the new path has overtaken it, but only after the time that the
+// old path may take, and its loss is no congestion of the new path.
+func TestPathChange(t *testing.T) {
+	for _, c := range []CongestionControl{CongestionBBR, CongestionCubic, CongestionReno} {
 		t.Run(c.String(), func(t *testing.T) {
 			p := newPair(t, 1, Config{CongestionControl: c}, Config{})
 			p.delay = 100 * time.Millisecond
@@ -25,11 +25,11 @@ func TestNewPath(t *testing.T) {
 			if a.Stats().SmoothedRTT < 200*time.Millisecond {
 				t.Fatalf("srtt %v on the old path", a.Stats().SmoothedRTT)
 			}
-			send(10) // on the old path, which is left at once
+			send(10) // on the old path, just before the change
 			p.run(50 * time.Millisecond)
 			p.delay = 5 * time.Millisecond
-			a.NewPath(p.now)
-			if s := a.Stats(); s.SmoothedRTT != 0 || s.CongestionWindow != initialWindow*a.mtu {
+			a.ChangePath(p.now)
+			if s := a.Stats(); s.SmoothedRTT != 0 || s.CongestionWindow != initialWindow*a.sender.mtu {
 				t.Errorf("srtt %v, window %d at the start", s.SmoothedRTT, s.CongestionWindow)
 			}
 			a.SetRTT(10 * time.Millisecond)
@@ -42,14 +42,14 @@ func TestNewPath(t *testing.T) {
 			if s.SmoothedRTT > 30*time.Millisecond || s.MinRTT > 30*time.Millisecond {
 				t.Errorf("srtt %v, lowest %v on a path of 10 ms", s.SmoothedRTT, s.MinRTT)
 			}
-			if len(p.got[1]) != 40 || a.out.move.active {
-				t.Errorf("%d messages of 40; still moving: %v", len(p.got[1]), a.out.move.active)
+			if len(p.got[1]) != 40 || a.sender.out.change.active {
+				t.Errorf("%d messages of 40; still moving: %v", len(p.got[1]), a.sender.out.change.active)
 			}
 			p.loss = 1
 			send(10)
 			p.run(time.Millisecond)
 			p.loss = 0
-			a.NewPath(p.now)
+			a.ChangePath(p.now)
 			window := a.Stats().CongestionWindow
 			send(10)
 			p.run(100 * time.Millisecond)
@@ -60,32 +60,32 @@ func TestNewPath(t *testing.T) {
 	}
 }
 
-// Before there is an association only the round trip is forgotten.
-func TestNewPathBefore(t *testing.T) {
+// Before the association is established, only the round trip is discarded.
+func TestPathChangeBefore(t *testing.T) {
 	a := NewAssociation(Config{})
 	a.SetRTT(time.Second)
-	a.NewPath(time.Unix(1e9, 0))
+	a.ChangePath(time.Unix(1e9, 0))
 	if a.Stats().SmoothedRTT != 0 {
 		t.Error("the old path's round trip is kept")
 	}
 }
 
-// movePair is a pair that has used a path of this round trip; then its sender
-// has these messages, which the next path's packets follow.
+// movePair returns a pair that has used a path of this round trip. Its sender then sends
+// these messages, and the next path's packets follow them.
 func movePair(t *testing.T, cfg Config, rtt time.Duration) *pair {
 	p := newPair(t, 1, cfg, Config{})
 	p.delay = rtt / 2
 	p.connect()
 	p.sendMany(200, SendOptions{})
 	p.run(5 * time.Second)
-	if n := p.ends[0].out.bytes; n != 0 {
+	if n := p.ends[0].sender.out.bytes; n != 0 {
 		t.Fatalf("%d bytes still in flight", n)
 	}
 	p.got[1] = nil
 	return p
 }
 
-// sendMany sends so many messages of a packet each.
+// sendMany sends messages of one packet each.
 func (p *pair) sendMany(count int, o SendOptions) {
 	p.t.Helper()
 	for n := range count {
@@ -93,25 +93,25 @@ func (p *pair) sendMany(count int, o SendOptions) {
 	}
 }
 
-// lose has what is sent from now on lost, for so long.
+// lose drops what is sent from now on, for a time.
 func (p *pair) lose(d time.Duration) {
 	p.loss = 1
 	p.run(d)
 	p.loss = 0
 }
 
-// move has both ends take a path of this round trip, without what was on the
-// old one dying.
+// move changes the path of both ends to one of this round trip. Data on the old path
+// still arrives.
 func (p *pair) move(rtt time.Duration) {
 	p.delay = rtt / 2
 	for _, a := range p.ends {
-		a.NewPath(p.now)
+		a.ChangePath(p.now)
 		a.SetRTT(rtt)
 	}
 }
 
-// What may not be sent again is not, though it was lost with the old path.
-func TestNewPathKeepsLimits(t *testing.T) {
+// A message that may not be retransmitted is not, even if it was lost with the old path.
+func TestPathChangeKeepsLimits(t *testing.T) {
 	p := movePair(t, Config{}, 50*time.Millisecond)
 	p.sendMany(3, SendOptions{Unordered: true, LimitRetransmits: true})
 	p.lose(10 * time.Millisecond)
@@ -119,14 +119,14 @@ func TestNewPathKeepsLimits(t *testing.T) {
 	p.sendMany(2, SendOptions{})
 	p.run(3 * time.Second)
 	if s := p.ends[0].Stats(); s.ChunksRetransmitted != 0 || s.MessagesAbandoned != 3 || len(p.got[1]) != 2 {
-		t.Errorf("%d chunks sent again, %d messages of 3 given up, %d arrived of 2", s.ChunksRetransmitted, s.MessagesAbandoned, len(p.got[1]))
+		t.Errorf("%d chunks sent again, %d messages of 3 abandoned, %d arrived of 2", s.ChunksRetransmitted, s.MessagesAbandoned, len(p.got[1]))
 	}
 }
 
-// After a path as short and wide as loopback's the next one is not sent a burst
-// of the long packets that were found there.
-func TestNewPathBegins(t *testing.T) {
-	for _, c := range []CongestionControl{CongestionModel, CongestionCubic, CongestionReno} {
+// After a path as short and fast as loopback, the next path gets no burst of the long
+// packets that loopback carried.
+func TestPathChangeBegins(t *testing.T) {
+	for _, c := range []CongestionControl{CongestionBBR, CongestionCubic, CongestionReno} {
 		t.Run(c.String(), func(t *testing.T) {
 			p := newPair(t, 1, Config{CongestionControl: c}, Config{})
 			p.large, p.delay = true, 50*time.Microsecond
@@ -152,18 +152,18 @@ func TestNewPathBegins(t *testing.T) {
 	}
 }
 
-// Where everything was lost with the old path, and nobody says so, a probe asks.
-func TestNewPathProbes(t *testing.T) {
+// If everything was lost with the old path and PathLost is not called, a probe shows it.
+func TestPathChangeProbes(t *testing.T) {
 	for _, o := range []SendOptions{{}, {Unordered: true, LimitRetransmits: true}} {
 		p := movePair(t, Config{CongestionControl: CongestionCubic}, 50*time.Millisecond)
 		p.sendMany(38, o)
 		p.lose(45 * time.Millisecond)
-		if n := p.ends[0].out.bytes; n < 38*1100 {
+		if n := p.ends[0].sender.out.bytes; n < 38*1100 {
 			t.Fatalf("%d bytes in flight", n)
 		}
 		p.move(20 * time.Millisecond)
 		window, start := p.ends[0].Stats().CongestionWindow, p.now
-		for len(p.got[1]) < 38 && p.ends[0].stats.MessagesAbandoned < 38 && p.now.Sub(start) < time.Second {
+		for len(p.got[1]) < 38 && p.ends[0].sender.counters.MessagesAbandoned < 38 && p.now.Sub(start) < time.Second {
 			p.run(5 * time.Millisecond)
 		}
 		s := p.ends[0].Stats()
@@ -177,30 +177,30 @@ func TestNewPathProbes(t *testing.T) {
 	}
 }
 
-// A window of the old path that is sent again on a shorter one is acknowledged
-// sooner than the old one could, which is no sign of reordering.
-func TestNewPathShorter(t *testing.T) {
+// A window of the old path that is retransmitted on a shorter path is acknowledged
+// sooner than the old path could. That is no sign of reordering.
+func TestPathChangeShorter(t *testing.T) {
 	p := movePair(t, Config{}, 300*time.Millisecond)
 	p.sendMany(133, SendOptions{})
 	p.lose(290 * time.Millisecond)
 	a := p.ends[0]
-	t.Logf("%d bytes in flight", a.out.bytes)
+	t.Logf("%d bytes in flight", a.sender.out.bytes)
 	for _, a := range p.ends {
 		a.PathLost(p.now)
 	}
 	p.move(10 * time.Millisecond)
 	p.run(time.Second)
-	if r := &a.recovery; r.reordering || r.steps > 1 || r.spurious != 0 || len(p.got[1]) != 133 {
+	if r := &a.sender.recovery; r.reordering || r.steps > 1 || r.spurious != 0 || len(p.got[1]) != 133 {
 		t.Errorf("reordering %v, %d steps, %d spurious; %d messages", r.reordering, r.steps, r.spurious, len(p.got[1]))
 	}
 }
 
-// What still waits for the old path's patience keeps no loss of the new one from
-// being found.
-func TestNewPathLoss(t *testing.T) {
+// Packets that the old path may still deliver do not delay the detection of losses on
+// the new one.
+func TestPathChangeLoss(t *testing.T) {
 	p := movePair(t, Config{}, 400*time.Millisecond)
 	p.sendMany(1, SendOptions{Unordered: true})
-	p.run(time.Millisecond) // this one is under way for long
+	p.run(time.Millisecond) // this packet takes long
 	p.move(10 * time.Millisecond)
 	p.sendMany(1, SendOptions{Unordered: true})
 	p.lose(0)
@@ -215,8 +215,9 @@ func TestNewPathLoss(t *testing.T) {
 	}
 }
 
-// A path that is left soon does not shorten the patience with the one before.
-func TestNewPathTwice(t *testing.T) {
+// A path that is used only briefly does not shorten the time for which packets of the
+// path before it are awaited.
+func TestPathChangeTwice(t *testing.T) {
 	p := movePair(t, Config{}, 400*time.Millisecond)
 	p.sendMany(5, SendOptions{})
 	p.run(time.Millisecond)
@@ -229,8 +230,8 @@ func TestNewPathTwice(t *testing.T) {
 	}
 }
 
-// However often the path changes, under loss and reordering, all arrives.
-func TestNewPathOften(t *testing.T) {
+// Everything arrives however often the path changes, under loss and reordering.
+func TestPathChangeOften(t *testing.T) {
 	for seed := range uint64(12) {
 		p := newPair(t, seed, Config{CongestionControl: CongestionControl(seed % 3)}, Config{})
 		p.connect()
@@ -241,24 +242,24 @@ func TestNewPathOften(t *testing.T) {
 			p.move(time.Duration(p.rng.IntN(100)) * time.Millisecond)
 		}
 		p.run(20 * time.Second)
-		if len(p.got[1]) != 1200 || p.ends[0].out.move.active {
-			t.Errorf("seed %d: %d messages of 1200, %+v", seed, len(p.got[1]), p.ends[0].out.move)
+		if len(p.got[1]) != 1200 || p.ends[0].sender.out.change.active {
+			t.Errorf("seed %d: %d messages of 1200, %+v", seed, len(p.got[1]), p.ends[0].sender.out.change)
 		}
 	}
 }
 
-// What was in flight on the old path does not count as sent by a program that
-// has no more to send on the new one.
-func TestNewPathRate(t *testing.T) {
+// Data in flight on the old path does not count as sent by a program that has no more to
+// send.
+func TestPathChangeRate(t *testing.T) {
 	p := movePair(t, Config{}, 200*time.Millisecond)
 	a := p.ends[0]
 	p.sendMany(30, SendOptions{})
-	p.run(50 * time.Millisecond) // all is sent
+	p.run(50 * time.Millisecond) // everything is sent
 	p.move(10 * time.Millisecond)
 	p.sendMany(60, SendOptions{})
 	p.run(time.Millisecond)
-	c := a.out.at(a.out.tail)
-	if a.out.move.old(c.order) || a.queue.messages == 0 || c.appLimited || c.firstAt < a.clock(p.now)-int64(2*time.Millisecond) {
-		t.Errorf("%d messages wait; sent as %+v at %v", a.queue.messages, c.sendStamp, a.clock(p.now))
+	c := a.sender.out.at(a.sender.out.tail)
+	if a.sender.out.change.old(c.order) || a.sender.queue.messages == 0 || c.appLimited || c.firstAt < a.clock.at(p.now)-int64(2*time.Millisecond) {
+		t.Errorf("%d messages wait; sent as %+v at %v", a.sender.queue.messages, c.sendStamp, a.clock.at(p.now))
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// discover runs a transfer over a path that carries packets of so many bytes.
+// discover transfers data over a path that carries packets up to a length.
 func discover(t *testing.T, carries int) *pair {
 	p := newPair(t, 1, Config{}, Config{})
 	p.large = true
@@ -23,7 +23,7 @@ func discover(t *testing.T, carries int) *pair {
 	return p
 }
 
-// Packets become as long as the path carries, of the sizes that are tried.
+// Packets become as long as the path carries, among the sizes that are tried.
 func TestPacketSizeDiscovery(t *testing.T) {
 	for carries, want := range map[int]int{1200: 1200, 1460: 1452, 1500: 1472, 9000: 8932, 65000: 16000} {
 		p := discover(t, carries)
@@ -36,7 +36,7 @@ func TestPacketSizeDiscovery(t *testing.T) {
 	}
 }
 
-// The path becomes narrower: everything still arrives, in small packets.
+// The path becomes narrower. Everything still arrives, in small packets.
 func TestBlackHole(t *testing.T) {
 	p := discover(t, 9000)
 	p.inspect = func(_ int, pkt []byte) bool { return len(pkt) <= 1300 }
@@ -62,7 +62,7 @@ func TestBlackHole(t *testing.T) {
 	}
 }
 
-// Another limit is another path.
+// Another limit means another path.
 func TestLimitChangeRestartsDiscovery(t *testing.T) {
 	p := discover(t, 9000)
 	p.mtu = 1100
@@ -73,8 +73,8 @@ func TestLimitChangeRestartsDiscovery(t *testing.T) {
 	}
 }
 
-// Packets grow with what the path carries in a millisecond, however short it is:
-// four of 16,000 bytes are more than the queue of a slow one holds.
+// Packets grow with what the path delivers in a millisecond, whatever its round trip:
+// four packets of 16,000 bytes exceed the queue of a slow path.
 func TestSlowPathKeepsPacketsShort(t *testing.T) {
 	const queue = 25000
 	for _, test := range []struct {
@@ -82,7 +82,7 @@ func TestSlowPathKeepsPacketsShort(t *testing.T) {
 		size int
 	}{{5, 1472}, {50, 4096}, {100, 8932}} {
 		for _, delay := range []time.Duration{100 * time.Microsecond, time.Millisecond, 20 * time.Millisecond} {
-			for _, c := range []CongestionControl{CongestionModel, CongestionCubic, CongestionReno} {
+			for _, c := range []CongestionControl{CongestionBBR, CongestionCubic, CongestionReno} {
 				t.Run(fmt.Sprint(test.mbps, "Mbit/s ", delay, " ", c), func(t *testing.T) {
 					p := newPair(t, 1, Config{CongestionControl: c}, Config{})
 					p.large = true
@@ -115,7 +115,7 @@ func TestSlowPathKeepsPacketsShort(t *testing.T) {
 					if delay < 20*time.Millisecond && got < 0.9 {
 						t.Errorf("%.2f of the path in use", got)
 					}
-					if c == CongestionModel && delay < time.Millisecond && s.ChunksRetransmitted > 50 {
+					if c == CongestionBBR && delay < time.Millisecond && s.ChunksRetransmitted > 50 {
 						t.Errorf("%d chunks sent again", s.ChunksRetransmitted)
 					}
 				})
@@ -124,8 +124,8 @@ func TestSlowPathKeepsPacketsShort(t *testing.T) {
 	}
 }
 
-// After an outage the size is found anew at once; after another one soon, in ten
-// minutes only.
+// After an outage the search begins again at once. After a second outage soon afterwards
+// it begins only in ten minutes.
 func TestOutageIsNoBlackHole(t *testing.T) {
 	p := discover(t, 9000)
 	for i, want := range []int{8932, 1200} {
@@ -153,8 +153,8 @@ func TestOutageIsNoBlackHole(t *testing.T) {
 	}
 }
 
-// TestShortStart: where the owner does not know that the path carries the base,
-// no data is lost on one that carries less, and packets become as long as it carries.
+// If the owner does not know whether the path carries the base, no data is lost on a
+// path that carries less, and packets become as long as it carries.
 func TestShortStart(t *testing.T) {
 	for carries, want := range map[int]int{548: 548, 700: 548, 972: 972, 1000: 972, 1180: 1172, 1200: 1200, 1500: 1472} {
 		p := newPair(t, 1, Config{}, Config{})
