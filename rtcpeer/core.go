@@ -370,7 +370,9 @@ func (p *core) appendRecord(now time.Time, b []byte, limit int) ([]byte, bool) {
 func (p *core) established() bool { return p.dtls != nil && p.dtls.Established() }
 
 // silent tells whether the far end is late with an answer.
-func (p *core) silent(now time.Time) bool { return p.agent.LossTimerDue(now) || p.assoc.LossTimerDue(now) }
+func (p *core) silent(now time.Time) bool {
+	return p.agent.LossTimerDue(now) || p.assoc.LossTimerDue(now)
+}
 
 // heard is when the far end was last heard of: data of its, or an answer.
 func (p *core) heard() time.Time {
