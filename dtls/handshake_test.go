@@ -2,6 +2,7 @@ package dtls
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -56,7 +57,8 @@ func (p *handshakePair) run() {
 		for _, m := range flight {
 			if p.junk != nil {
 				var a *AlertError
-				if _, err := from.handle(handshakeTime, p.junk(from, m)); !errors.As(err, &a) || a.Alert != AlertUnexpectedMessage {
+				_, err := from.handle(handshakeTime, p.junk(from, m))
+				if !errors.As(err, &a) || a.Alert != AlertUnexpectedMessage && a.Alert != AlertDecodeError {
 					p.t.Fatalf("junk before message %d: %v", m.seq, err)
 				}
 			}
@@ -156,6 +158,40 @@ func TestHandshakeMessages(t *testing.T) {
 			p.check(test.wire...)
 		})
 	}
+}
+
+// TestMalformedHello gives both ends a hello that is malformed in its last part. The version
+// is known by then, but the hello must not have chosen it.
+func TestMalformedHello(t *testing.T) {
+	p := newHandshakePair(t, only13)
+	p.junk = func(to *handshake, next message) message {
+		junk := message{typ: typeHelloRequest, seq: next.seq}
+		switch next.typ {
+		case typeClientHello:
+			h, err := parseClientHello(next.body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := 2 + 32 + 1 + len(h.sessionID) + 1 + len(h.cookie) + 2 + 2*len(h.suites) + 1 + len(h.compressions)
+			// psk_key_exchange_modes, and a malformed pre_shared_key.
+			body := append(slices.Clone(next.body), 0, 45, 0, 2, 1, pskWithECDHE, 0, 41, 0, 1, 0xff)
+			binary.BigEndian.PutUint16(body[n:], uint16(len(body)-n-2))
+			junk.typ, junk.body = next.typ, body
+		case typeServerHello:
+			h, err := parseServerHello(next.body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.extensions.keyShares[0].data = nil // as in a HelloRetryRequest
+			junk.typ = next.typ
+			if junk.body, err = h.marshal(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return junk
+	}
+	p.run()
+	p.check("1/0", wire13Server, wire13Client)
 }
 
 // TestHandshakeResumption resumes the session of another connection.

@@ -75,9 +75,27 @@ func earlySchedule13(k *kdf, psk []byte) schedule13 {
 
 // newSchedule13 returns the stage of the Handshake Secret. A nil psk means no PSK.
 func newSchedule13(k *kdf, psk, shared []byte) schedule13 {
-	s := earlySchedule13(k, psk)
+	s := schedule13{kdf: k}
+	if psk == nil {
+		s.extract(shared, saltWithoutPSK[k.hash])
+		return s
+	}
+	s = earlySchedule13(k, psk)
 	s.next(shared)
 	return s
+}
+
+// saltWithoutPSK has the salt of the Handshake Secret if there is no PSK, for the hash of
+// each suite. It is the same in each handshake, and never changed.
+var saltWithoutPSK = newSalts()
+
+func newSalts() map[crypto.Hash][]byte {
+	m := map[crypto.Hash][]byte{}
+	for _, su := range suites {
+		early := earlySchedule13(newKDF(su.hash), nil)
+		m[su.hash] = early.derive("derived", sum(su.hash, nil))
+	}
+	return m
 }
 
 // extract begins a stage with HKDF-Extract. A nil ikm stands for zeros of the

@@ -36,3 +36,16 @@ func TestKDFDigests(t *testing.T) {
 		}
 	}
 }
+
+// TestSaltWithoutPSK derives the Handshake Secret of each suite with the stored salt and step
+// by step (RFC 8446 §7.1).
+func TestSaltWithoutPSK(t *testing.T) {
+	for _, su := range suites {
+		shared := []byte("shared secret")
+		long := earlySchedule13(newKDF(su.hash), make([]byte, su.hash.Size()))
+		long.next(shared)
+		if short := newSchedule13(newKDF(su.hash), nil, shared); !bytes.Equal(short.secret, long.secret) {
+			t.Errorf("%v: %x, not %x", su.id, short.secret, long.secret)
+		}
+	}
+}
