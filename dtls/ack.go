@@ -110,9 +110,9 @@ func (q *ackQueue) advance(now time.Time) {
 }
 
 // append appends the ACK if it is ready, in at most limit bytes. sizeLimit is the
-// peer's limit on the size of records. No local flight acknowledges the records of
-// messages after the handshake, and this ACK may be lost, so their numbers stay for
-// the next ACK.
+// peer's limit on the size of records. After the handshake no local flight
+// acknowledges the peer's messages implicitly, and this ACK may be lost. So the
+// numbers of their records stay in the queue and are sent again with the next ACK.
 func (q *ackQueue) append(dst []byte, limit int, l *recordLayer, sizeLimit uint16) ([]byte, error) {
 	w := l.current
 	room := min(limit-w.overhead(), w.maxPayload(sizeLimit))

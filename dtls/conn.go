@@ -143,8 +143,8 @@ func (c *Conn) MaxPayload() int { return c.records.current.maxPayload(c.agreed.s
 // only to a client with a RecordSizeLimit.
 func (c *Conn) PeerRecordSizeLimit() int { return int(c.agreed.sizeLimit) }
 
-// PathSize returns the length in bytes of the longest datagram of the handshake that
-// has arrived; 0: none is known to have arrived. The path may not carry longer ones.
+// length of the longest handshake datagram that the peer is known to have received; 0:
+// none. The path may not carry longer ones
 func (c *Conn) PathSize() int { return c.out.arrivedSize }
 
 // Newest reports whether the record that HandleRecord was called with last was
@@ -284,8 +284,9 @@ func (c *Conn) fail(err error) {
 		return
 	}
 	if w := c.records.writeEpoch(epochHandshake); w != nil && c.state == stateEstablished && !c.out.started() {
-		// The local Finished was not sent, and will not be. Without it, the server
-		// cannot read records under the keys for data.
+		// The client has not sent its Finished, and will not. Without it the server
+		// cannot read records of the data epoch, so the alert is sent with the
+		// handshake keys.
 		c.records.current = w
 	}
 	c.end(stateFailed, err, EventFailed)

@@ -291,8 +291,8 @@ func (v *AddressValidator) accept(now time.Time, rec recordHeader, f fragment, c
 	c.Start(now)
 	c.in.skipTo(f.seq)
 	c.hs.nextSeq = f.seq
-	// RFC 6347 §4.2.1: the ServerHello's record continues from the number of the
-	// ClientHello's record.
+	// RFC 6347 §4.2.1: the ServerHello's record has the same sequence number as the
+	// ClientHello's
 	c.records.current.next = rec.seq
 	if cookie.version == VersionDTLS12 {
 		return c // the transcript has none of the earlier messages

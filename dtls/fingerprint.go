@@ -55,7 +55,8 @@ func sum(h crypto.Hash, b []byte) []byte {
 	return s.Sum(nil)
 }
 
-// anyStrong reports whether a certificate can match one of the lines.
+// anyStrong reports whether a fingerprint has a supported, strong hash and its length,
+// so that a certificate can match it.
 func anyStrong(lines []Fingerprint) bool {
 	for _, f := range lines {
 		if h, ok := fingerprintHash(f.Hash); ok && len(f.Value) == h.Size() {

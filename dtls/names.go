@@ -16,7 +16,8 @@ const (
 // newer reports whether v is a later version than w.
 func (v Version) newer(w Version) bool { return v < w }
 
-// String returns "1.2", "1.3" or, for an unknown version, the number.
+// String returns "1.0", "1.2", "1.3" or, for an unknown version, the number in
+// hexadecimal.
 func (v Version) String() string {
 	return nameOf(map[Version]string{VersionDTLS10: "1.0", VersionDTLS12: "1.2", VersionDTLS13: "1.3"}, v, "0x%04x")
 }

@@ -180,7 +180,8 @@ func (r *reassembler) started() bool { return r.find(r.next) != nil }
 // endFlight notes that a local flight answers the messages that pop has returned.
 func (r *reassembler) endFlight() { r.flightEnd = r.next }
 
-// endsFlight reports whether f is the end of the peer's last flight.
+// endsFlight reports whether f is the last fragment of the peer's flight that was
+// answered last.
 func (r *reassembler) endsFlight(f fragment) bool { return uint32(f.seq)+1 == r.flightEnd && f.last() }
 
 // dropPlaintext drops all fragments of epoch 0.

@@ -12,9 +12,9 @@ const (
 	unifiedEpoch  = 0x03 // low bits of the epoch
 )
 
-// unifiedHeaderLen is the length of the local unified headers, without connection ID.
-// They have 16 bits of number, and a length: when a record is sealed, it is not known
-// whether another one follows in the datagram.
+// unifiedHeaderLen is the length of the unified headers that are written, without
+// connection ID. They have a 16-bit record number, and the length field, because when
+// a record is sealed it is not known whether another one follows in the datagram.
 const unifiedHeaderLen = 5
 
 // parseUnified reads the unified header at the start of b.
@@ -50,8 +50,9 @@ func (h *recordHeader) parseUnified(b []byte, cidLen int) bool {
 	return len(b) >= h.size+h.length
 }
 
-// putUnifiedHeader writes the header of a record whose ciphertext has length bytes. It
-// returns the offset of the number, which is still to be encrypted.
+// putUnifiedHeader writes the header of a record; length is the size of its
+// ciphertext. It returns the offset of the record number, which the caller still has
+// to encrypt.
 func putUnifiedHeader(b []byte, epoch uint16, cid []byte, seq uint64, length int) (number int) {
 	b[0] = unifiedFixed | unifiedSeq16 | unifiedLength | byte(epoch&unifiedEpoch)
 	number = 1

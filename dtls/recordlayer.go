@@ -69,7 +69,7 @@ func (l *recordLayer) updateRead(k aeadKey, secret []byte) {
 	}
 }
 
-// updateWrite replaces the keys to write with by those of the next epoch.
+// updateWrite replaces the write keys by the write keys of the next epoch.
 func (l *recordLayer) updateWrite(k aeadKey, secret []byte) {
 	clear(l.current.secret)
 	l.addWrite(&writeEpoch{aeadKey: k, secret: secret})

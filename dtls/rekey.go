@@ -78,8 +78,7 @@ func (c *Conn) UpdateKeys(both bool) error {
 // acknowledged yet.
 func (c *Conn) Unanswered() bool { return c.out.outstanding() || c.rekey.due != updateNone }
 
-// sendUpdate sends a KeyUpdate if one is due and no other local flight is outstanding.
-// RFC 9147 §8: the KeyUpdate before must be acknowledged.
+// RFC 9147 §8: the previous KeyUpdate must have been acknowledged
 func (c *Conn) sendUpdate() {
 	w := c.records.current
 	if c.state != stateEstablished || c.agreed.Version != VersionDTLS13 || c.out.outstanding() || w.epoch == maxEpoch {

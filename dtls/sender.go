@@ -76,7 +76,8 @@ func (s *sender) repeat(now time.Time) {
 	}
 }
 
-// resend makes the whole flight pending again, unless some of it is.
+// resend makes the whole flight pending again. It does nothing while some of it is
+// pending.
 func (s *sender) resend() {
 	if s.outstanding() && !s.pending() {
 		s.retransmissions++
@@ -153,8 +154,8 @@ func (s *sender) advance(now time.Time) {
 	s.restart()
 }
 
-// Sizes of datagrams with a flight. A flight whose retransmissions are not answered
-// may be in datagrams that the path does not carry (RFC 6347 §4.1.1.1, RFC 9147 §4.4).
+// How the datagrams of a flight become shorter: if retransmissions are not answered,
+// the datagrams may be too long for the path (RFC 6347 §4.1.1.1, RFC 9147 §4.4).
 const (
 	// sameSizeTries is how often a flight is sent in datagrams of the size that the
 	// caller allows, so that one lost datagram does not shorten them.

@@ -139,8 +139,9 @@ const (
 	probeRTTTime = int64(200 * time.Millisecond)
 	probeRTTGain = 0.5
 
-	// queueLoss is the loss in a round that means a full queue if there is delay. The
-	// drafts have 2 %, which leaves too little to Reno flows where queues are short.
+	// queueLoss is the loss rate of a round above which the queue counts as full, if
+	// the round-trip time is longer, too. With the 2 % of the BBR drafts, Reno flows
+	// get too little bandwidth where queues are short.
 	queueLoss = 0.01
 
 	// lossCeiling is the loss in a round that counts as congestion even without delay:
@@ -155,10 +156,11 @@ const (
 
 	lossBeta = 0.7
 
-	// crowdedGain is how inFlightBound grows where other flows keep a queue, so that they
-	// do not take the rest. Chosen beside one Reno flow with queues of 0.25 to 4
-	// bandwidth-delay products: with a smaller gain we get less than a fifth at 4, with a
-	// larger one Reno does at 1.
+	// crowdedGain is the factor by which inFlightBound grows where other flows keep a
+	// queue, so that they do not take all of the bandwidth. Measured beside one Reno
+	// flow, with queues of 0.25 to 4 bandwidth-delay products: with a smaller factor
+	// this flow gets less than a fifth of the bandwidth at 4, with a larger one the
+	// Reno flow does at 1.
 	crowdedGain = 1.05
 
 	// crowdedRTT is the round trip, in parts of the lowest ever, from which a queue counts
@@ -299,7 +301,7 @@ func (m *bbr) measureRTT(ev *ackEvent) {
 	switch {
 	case ev.rtt <= m.minRTT+m.queueDelay():
 		m.delayed = 0
-	case ev.rate.inFlight >= 8*m.mtu: // the SACK of one or two packets may be late for other reasons
+	case ev.rate.inFlight >= 8*m.mtu: // with few packets in flight a SACK may be late for other reasons than a queue, such as its delay
 		m.delayed++
 		if m.delayed >= queueSigns {
 			m.highest = max(m.highest, ev.rtt)

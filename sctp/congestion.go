@@ -61,8 +61,8 @@ type congestionController interface {
 	acked(ev ackEvent)
 	// timedOut notes a retransmission timeout.
 	timedOut(now instant)
-	// undo restores the state before the last timedOut, or lost without again, which was
-	// spurious.
+	// undo restores the state before the last timedOut, or the last lost with again ==
+	// false, because that call was spurious.
 	undo()
 	// setMTU sets the length of packets.
 	setMTU(mtu int)

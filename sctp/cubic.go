@@ -7,7 +7,7 @@ import (
 
 // Constants of CUBIC (RFC 8312 §4, RFC 9438 §4).
 const (
-	cubicC    = 0.4 // packets a second cubed
+	cubicC    = 0.4 // packets/s³
 	cubicBeta = 0.7
 )
 

@@ -9,8 +9,8 @@ func heapUp[T any](h []T, i int, less func(a, b T) bool, moved func(v T, i int))
 	}
 }
 
-// heapDown moves item i of a binary heap away from the root, as far as one of its
-// children is less.
+// heapDown moves item i down, away from the root, as long as one of its children is
+// less.
 func heapDown[T any](h []T, i int, less func(a, b T) bool, moved func(v T, i int)) {
 	for {
 		child := 2*i + 1

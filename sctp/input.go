@@ -32,7 +32,8 @@ func (a *Association) HandlePacket(now time.Time, pkt []byte) {
 	if a.receiver.gotData && !a.ended {
 		shuttingDown := a.state == StateShutdownSent
 		if shuttingDown {
-			// RFC 9260 §9.2: SHUTDOWN and SACK at once.
+			// RFC 9260 §9.2: data in this state is answered at once, by a SACK and
+			// another SHUTDOWN.
 			a.shutdown.resend(t, a.sender.rto.timeout(rtoMin))
 		}
 		a.receiver.endPacket(t, shuttingDown)

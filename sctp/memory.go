@@ -122,7 +122,8 @@ func (m *Memory) unchargeStreams(n int) { m.streams -= n }
 
 // fits reports whether n bytes that are not DATA fit.
 func (m *Memory) fits(n int) bool {
-	// A chunk that is within the quota may still need the state of its stream.
+	// Used may exceed the quota by one streamOverhead: a chunk within the quota may
+	// still need the state of its stream.
 	return m.streams+m.above+n <= m.reserve-m.reserve/8 && m.Used()+n <= m.Limit() && m.Used()+n-streamOverhead <= m.quota
 }
 

@@ -267,7 +267,7 @@ type ackResult struct {
 	tooSoon     bool // a chunk was last sent after early: an earlier transmission was acknowledged, or the path has become shorter
 
 	moved  int        // bytes acknowledged that took the old path
-	change pathChange // … how to recognize them
+	change pathChange // which chunks took the old path
 
 	early instant // an acknowledgement cannot be of a transmission after this
 }

@@ -48,8 +48,8 @@ const (
 	// the IP and UDP headers.
 	shortestDatagram = 548
 
-	// leastPacket is the shortest that packets become, whatever the limit: a datagram
-	// of shortestDatagram less everything that may surround a packet.
+	// leastPacket is the lowest limit of a packet's size: shortestDatagram less all
+	// headers that may be around a packet.
 	leastPacket = 450
 
 	// ethernetDatagram is the largest of probeSizes that needs no jumbo frames.

@@ -14,7 +14,7 @@ type rateSample struct {
 	bytes      int64
 	interval   int64 // nanoseconds
 	prior      int64 // bytes delivered when the chunk was sent
-	delivered  int64 // bytes delivered now
+	delivered  int64 // total bytes delivered up to now
 	inFlight   int   // bytes in flight when the chunk was sent
 	appLimited bool  // the program had no more to send
 }

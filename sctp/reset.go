@@ -56,12 +56,10 @@ type streamReset struct {
 }
 
 // A deferredReset is a request that arrived before the data that it covers. It is
-// performed when the data is there, but answered again only when the remote asks again.
-//
-// Some remotes ask again under a new number. Such a repetition looks like a further
-// request for the same streams, on which nothing was sent in between. The two differ
-// only in the answer before: a remote repeats a request under a new number only while
-// its last answer was "in progress".
+// performed when the data is there, but answered again only when the remote asks
+// again. A repetition under a new number looks like a new request. The previous answer
+// distinguishes them: the remote repeats a request under a new number only if it was
+// "in progress".
 type deferredReset struct {
 	lastTSN chunkTSN
 	streams []uint16 // empty: all

@@ -238,7 +238,7 @@ func setHeapIndex(s *outStream, i int) { s.heapAt = i }
 // A sendQueue holds messages from Send until they are made into chunks.
 type sendQueue struct {
 	scheduler
-	memory   *Memory // is charged for streams that are only reset
+	memory   *Memory // charged for the state of streams on which nothing was sent but a reset
 	streams  streamTable[outStream]
 	messages int      // queued
 	bytes    int      // … not made into chunks
@@ -301,7 +301,8 @@ func (q *sendQueue) resume(streams []uint16) {
 	}
 }
 
-// forgetStreams begins the numbering of streams again.
+// forgetStreams drops the state of streams, so that the numbers of their messages
+// begin at 0 again.
 func (q *sendQueue) forgetStreams(streams []uint16) {
 	for _, id := range streams {
 		q.forget(id)
@@ -316,8 +317,8 @@ func (q *sendQueue) forget(id uint16) {
 	q.streams.remove(id)
 }
 
-// dropStreams drops what was queued on the streams from limit on, which the peer does
-// not have.
+// dropStreams drops the messages on streams with an id of limit or more, which the
+// peer does not have.
 func (q *sendQueue) dropStreams(limit int) {
 	for _, id := range q.streams.ids() {
 		if int(id) < limit {

@@ -23,7 +23,7 @@ const minPacedRTT = time.Millisecond
 //  3. A small message of another stream than the one that fills the window need not
 //     wait for the window.
 type shortPath struct {
-	filling   bool    // the window has not been full since enough of it was free
+	filling   bool    // set from when enough of the window is free until the window is full
 	stream    uint16  // the stream that sent last
 	changedAt instant // when another stream sent last; 0: never
 }

@@ -190,7 +190,7 @@ func (s *sender) appendNew(now instant, w *packetWriter, stamp sendStamp, immedi
 	return true
 }
 
-// sendNew makes a chunk of the next size bytes of a message.
+// sendNew makes the next chunk of message m, with size bytes of its data.
 func (s *sender) sendNew(w *packetWriter, m *outMessage, size int, stamp sendStamp, immediate bool) {
 	flags := uint8(0)
 	if !m.started {
@@ -264,7 +264,7 @@ func (s *sender) probeTimeout(now instant) {
 	tsn := s.out.tail
 	c := s.out.at(tsn)
 	if c.msg.partiallyReliable() {
-		return // it may not be lost, and its retransmissions are limited
+		return // perhaps it was not lost, and the message may have few retransmissions
 	}
 	s.out.markLost(tsn, c)
 }

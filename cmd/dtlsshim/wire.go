@@ -13,7 +13,7 @@ import (
 // The opcodes of the runner's packet framing.
 const (
 	opPacket     = 'P' // a datagram
-	opTimeout    = 'T' // the clock advances
+	opTimeout    = 'T' // the runner tells the shim to advance its clock
 	opTimeoutAck = 't' // the shim's answer, before it does
 	opExpect     = 'E' // when the shim's next timeout has to be
 	opMTU        = 'M'

@@ -23,7 +23,7 @@ type testCase struct {
 	complete bool // descriptions with all candidates, no trickling
 	lossy    bool // one datagram in ten is dropped, both ways
 	lossless bool // left out of scenarios that lose datagrams
-	vanishes bool // the remote end does
+	vanishes bool // the remote end vanishes during the case
 	options  rtcpeer.ChannelOptions
 	run      func(ctx context.Context, l *link) error
 	whole    func(ctx context.Context, p *pair) error // in place of run: the case creates its channels itself

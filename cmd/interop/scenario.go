@@ -37,7 +37,7 @@ type scenario struct {
 	// machine where it finds the page; empty: none, and 127.0.0.1.
 	within []string
 	server string
-	// foreign leaves out this stack as the remote end.
+	// foreign says that the scenario does not run with this stack as the remote end.
 	foreign bool
 	// slow says that a case may take three times as long.
 	slow bool
