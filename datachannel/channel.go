@@ -226,7 +226,7 @@ func (c *Channel) fail(now time.Time, err error) {
 	}
 }
 
-// deliver queues a message, which is charged with n bytes.
+// deliver queues a message that takes n bytes of the receive window.
 func (c *Channel) deliver(now time.Time, m message, n int) {
 	if c.unreliable() {
 		// Its window is released, so that an unread channel does not delay the others.

@@ -2,15 +2,15 @@
 // opens them (RFC 8832), on an SCTP association.
 //
 // A [Session] has one sctp.Association and is, like it, a pure state machine. Its
-// owner carries the association's packets, calls Process after each call that may have
-// given the association messages or events, takes events by NextEvent, and calls
-// Advance at NextTimeout. Channels are opened by Open or by the remote; messages are
-// queued in their [Channel] until Receive takes them.
+// owner passes packets to and from the association, and calls Process after every call
+// of the association that may have produced messages or events. It takes events by
+// NextEvent, and calls Advance at NextTimeout. Channels are opened by Open or by the
+// remote; messages are queued in their [Channel] until Receive takes them.
 //
 // Everything that the remote makes a session keep, channels and their labels included,
 // is charged to the association's sctp.Memory. Channels that do not fit are reset.
 //
-// A reliable channel that is not read takes part of the association's receive window,
-// so that the remote stops. An unreliable one drops its oldest messages instead, so
-// that it does not delay the others.
+// A reliable channel that is not read uses up the association's receive window, so
+// that the remote stops sending. An unreliable one drops its oldest messages instead,
+// so that it does not delay the others.
 package datachannel

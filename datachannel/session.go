@@ -434,7 +434,8 @@ func (s *Session) handleEvent(now time.Time, ev sctp.Event) {
 }
 
 // remoteResetAll takes a reset of all streams by the remote. Its cost is that of the
-// channels opened or kept since the last one, however many channels there are.
+// channels that were opened, and of the early messages that were kept, since the
+// previous one.
 func (s *Session) remoteResetAll(now time.Time) {
 	s.allResets++
 	s.lost = idSet{}
@@ -661,7 +662,8 @@ func (s *Session) handleData(now time.Time, c *Channel, m sctp.Message) {
 	c.deliver(now, msg, n)
 }
 
-// An earlyQueue has the messages of a stream before its channel.
+// An earlyQueue has the messages that arrived on a stream before its channel was
+// opened.
 type earlyQueue struct {
 	messages []sctp.Message
 	lost     bool // later ones were dropped for want of room

@@ -41,7 +41,7 @@ func (s *Session) Advance(now time.Time) {
 		s.ackTimeout(now, c)
 	}
 	for c := s.unreset.first; c != nil && !now.Before(c.due); c = s.unreset.first {
-		if s.assoc.Receiving(c.id) || now.Sub(s.assoc.Heard()) > silentPath {
+		if s.assoc.Receiving(c.id) || now.Sub(s.assoc.LastReceived()) > silentPath {
 			s.wait(now, c, &s.unreset, resetWait)
 			continue
 		}

@@ -7,18 +7,11 @@ import (
 	"time"
 )
 
-// Acknowledgements of DTLS 1.3 (RFC 9147 §7). An ACK names records, not
-// messages, so a flight remembers what went in which record.
-//
-// Before the version is known there are no ACKs: they would tell a far end of
-// DTLS 1.2 nothing.
+// Acknowledgements of DTLS 1.3 (RFC 9147 §7). An ACK names records. Before the version
+// is known none is sent: a peer of DTLS 1.2 would not understand it.
 
-// Limits of what is remembered: the newest records that came, and more sent
-// ones than a flight has, even of small datagrams, sent a few times over.
-const (
-	maxAcks        = 32
-	maxSentRecords = 128
-)
+// maxAcks bounds the record numbers that an ackQueue keeps: the newest.
+const maxAcks = 32
 
 // A recordNumber names a record (RFC 9147 §4).
 type recordNumber struct {
@@ -28,204 +21,115 @@ type recordNumber struct {
 
 const recordNumberLen = 16
 
+func parseRecordNumber(b []byte) recordNumber {
+	return recordNumber{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])}
+}
+
 func (a recordNumber) compare(b recordNumber) int {
 	return cmp.Or(cmp.Compare(a.epoch, b.epoch), cmp.Compare(a.seq, b.seq))
 }
 
-// A sentRecord is what a record of our flight held.
-type sentRecord struct {
-	number recordNumber
-	parts  []sentPart
-}
-
-// A sentPart is the bytes [from, to) of the message at index in the flight.
-type sentPart struct{ index, from, to int }
-
-// noteSent remembers what a record held, until it is acknowledged.
-func (f *flight) noteSent(n recordNumber, parts []sentPart) {
-	if len(f.sent) == maxSentRecords {
-		f.sent = slices.Delete(f.sent, 0, 1)
-	}
-	f.sent = append(f.sent, sentRecord{n, parts})
-}
-
-// acknowledge takes a number of an ACK. It tells whether it was news.
-func (f *flight) acknowledge(n recordNumber) bool {
-	i := slices.IndexFunc(f.sent, func(s sentRecord) bool { return s.number == n })
-	if i < 0 {
-		return false
-	}
-	for _, p := range f.sent[i].parts {
-		f.messages[p.index].acknowledge(p.from, p.to)
-	}
-	f.sent = slices.Delete(f.sent, i, i+1)
-	return true
-}
-
-// acknowledge notes that the far end has the bytes [from, to).
-func (m *outMessage) acknowledge(from, to int) {
-	m.acked = addSpan(m.acked, span{from, to})
-	m.done = m.done || len(m.body) == 0 || len(m.acked) == 1 && m.acked[0] == span{0, len(m.body)}
-}
-
-// A span is the half-open range of bytes [from, to).
-type span struct{ from, to int }
-
-// addSpan merges s into list, which is sorted and whose spans do not touch.
-func addSpan(list []span, s span) []span {
-	i := 0
-	for i < len(list) && list[i].to < s.from {
-		i++
-	}
-	j := i
-	for j < len(list) && list[j].from <= s.to {
-		s.from = min(s.from, list[j].from)
-		s.to = max(s.to, list[j].to)
-		j++
-	}
-	return slices.Replace(list, i, j, s)
-}
-
-// missing returns the first range at or after offset that is not acknowledged.
-func (m *outMessage) missing(offset int) (from, to int, ok bool) {
-	if m.done {
-		return 0, 0, false
-	}
-	for _, s := range m.acked {
-		if offset < s.from {
-			return offset, s.from, true
-		}
-		offset = max(offset, s.to)
-	}
-	return offset, len(m.body), offset < len(m.body) || len(m.body) == 0
-}
-
-// acknowledged tells whether the far end has the whole flight.
-func (f *flight) acknowledged() bool {
-	return !slices.ContainsFunc(f.messages, func(m outMessage) bool { return !m.done })
-}
-
-// doubt forgets what an ACK in plaintext said, which spared a repetition at
-// once. When the timer runs out all that it can have meant goes again: it may
-// have been forged, and the record lost.
-func (f *flight) doubt() {
-	for i := range f.messages {
-		if m := &f.messages[i]; f.hearsay && m.epoch == 0 {
-			m.acked, m.done = nil, false
-		}
-	}
-	f.hearsay = false
-}
-
-// handleAck takes the payload of an ACK record.
-func (c *Conn) handleAck(now time.Time, epoch uint16, payload []byte) {
+// parseAck returns the record numbers in the payload of an ACK of the given epoch.
+func parseAck(epoch uint16, payload []byte) (numbers []byte, err error) {
 	if len(payload) < 2 || int(binary.BigEndian.Uint16(payload)) != len(payload)-2 || (len(payload)-2)%recordNumberLen != 0 {
-		c.mistake(epoch, errDecode)
-		return
+		return nil, errDecode
 	}
-	news := false
-	for b := payload[2:]; len(b) > 0; b = b[recordNumberLen:] {
-		n := recordNumber{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])}
-		// RFC 9147 §7: in a handshake an ACK has at least the epoch of what it
-		// acknowledges. What anybody could have sent thus acknowledges nothing
-		// but hellos.
-		if n.epoch > uint64(epoch) && epoch < epochData {
-			c.mistake(epoch, fatal(AlertDecodeError, "ACK in epoch %d of a record in epoch %d", epoch, n.epoch))
-			return
+	numbers = payload[2:]
+	for b := numbers; len(b) > 0; b = b[recordNumberLen:] {
+		// RFC 9147 §7: during the handshake, an ACK has at least the epoch of the
+		// records that it names. So an ACK in plaintext, which an attacker can send,
+		// acknowledges only hellos.
+		if n := parseRecordNumber(b); n.epoch > uint64(epoch) && epoch < epochData {
+			return nil, fatal(AlertDecodeError, "ACK in epoch %d of a record in epoch %d", epoch, n.epoch)
 		}
-		news = c.out.acknowledge(n) || news
 	}
-	hearsay := epoch == 0 && !c.strict
-	c.out.hearsay = c.out.hearsay || news && hearsay
-	switch {
-	case len(c.out.messages) == 0 || c.out.sending():
-	case c.out.acknowledged() && hearsay:
-		// Anybody could have sent this: the timer goes on.
-	case c.out.acknowledged():
-		c.flightAcknowledged()
-	case c.patient:
-	case news, now.Sub(c.out.sentAt) >= repeatPause && len(payload) == 2:
-		// RFC 9147 §7.2: what is missing SHOULD go again. An empty ACK is
-		// from a far end that could open nothing yet.
-		c.stats.Retransmissions++
-		c.out.restart()
-	}
+	return numbers, nil
 }
 
-// flightAcknowledged lets go of a flight that the far end has.
-func (c *Conn) flightAcknowledged() {
-	c.flightArrived()
-	if c.updating {
-		c.switchWriteKeys()
-	} else if c.state == stateEstablished && c.client {
-		c.forgetHandshake() // it was our Finished
-	}
+// An ackState says when an ackQueue has its next ACK sent.
+type ackState uint8
+
+const (
+	ackNone    ackState = iota // an ACK has named all records
+	ackNew                     // a record is in no ACK yet, and no time is set
+	ackDelayed                 // the ACK is sent at ackQueue.at
+	ackReady                   // the ACK is to be sent now
+)
+
+// An ackQueue holds the records with handshake messages that were received and no local
+// flight has answered.
+type ackQueue struct {
+	numbers []recordNumber
+	state   ackState
+	at      time.Time // if delayed
 }
 
-// acknowledges tells whether a record of handshake messages may be due an ACK.
-// A client that finished, and hears the server's flight again, answers with
-// its own, which says more.
-func (c *Conn) acknowledges(h recordHeader) bool {
-	repeated := c.client && c.hs == nil && h.epoch == epochHandshake
-	return c.version != VersionDTLS12 && !repeated
-}
-
-// noteReceived remembers a record of handshake messages for the next ACK.
-func (c *Conn) noteReceived(h recordHeader) {
+// add queues a record for the next ACK.
+func (q *ackQueue) add(h *recordHeader) {
 	n := recordNumber{uint64(h.epoch), h.seq}
-	if slices.Contains(c.acks, n) {
-		return // of epoch 0, which has no replay window
+	if slices.Contains(q.numbers, n) {
+		return // in epoch 0, which has no replay window
 	}
-	if len(c.acks) == maxAcks {
-		c.acks = slices.Delete(c.acks, 0, 1)
+	if len(q.numbers) == maxAcks {
+		q.numbers = slices.Delete(q.numbers, 0, 1)
 	}
-	c.acks = append(c.acks, n)
-	c.ackDue = true
+	q.numbers = append(q.numbers, n)
+	q.state = max(q.state, ackNew)
 }
 
-// dropAcks forgets what was to be acknowledged: our next flight does it.
-func (c *Conn) dropAcks() {
-	c.acks, c.ackAt, c.ackPending, c.ackDue = nil, time.Time{}, false, false
-}
-
-// armAck decides when to acknowledge what came; finished tells that with it
-// the handshake was.
-func (c *Conn) armAck(now time.Time, finished bool) {
+// arm decides when the ACK is sent, if there is a record for it. last says that the
+// record completed the handshake. timeout is the current retransmission timeout.
+func (q *ackQueue) arm(now time.Time, last bool, timeout time.Duration) {
 	switch {
-	case c.version != VersionDTLS13:
-	case !c.ackDue:
-	case finished:
-		// RFC 9147 §7.1: a final flight, which nothing answers, is
-		// acknowledged at once. What comes of it again may be in several
-		// datagrams, and the far end is not waiting.
-		c.ackPending, c.ackAt = true, time.Time{}
-	case c.ackAt.IsZero():
-		// The rest of the flight, or another message after the handshake, may
-		// be on its way. RFC 9147 §7.1: a quarter of the retransmission timer.
-		c.ackAt = now.Add(c.currentTimeout() / 4)
+	case q.state == ackNone:
+	case last:
+		// RFC 9147 §7.1: a final flight, which nothing answers, is acknowledged at
+		// once. Repetitions of it may be in several datagrams, and the peer does not
+		// wait for their ACK, so these are delayed.
+		q.state = ackReady
+	case q.state == ackNew:
+		// The rest of the flight, or another message, may follow. RFC 9147 §7.1: a
+		// quarter of the retransmission timer.
+		q.state, q.at = ackDelayed, now.Add(timeout/4)
 	}
 }
 
-// appendAck appends an ACK to a datagram that has room for limit more bytes.
-func (c *Conn) appendAck(dst []byte, limit int) []byte {
-	w := c.current
-	room := min(limit-w.overhead(), w.maxPayload(c.sizeLimit))
-	n := min(len(c.acks), (room-2)/recordNumberLen)
-	if n <= 0 {
-		return dst
+// nextTimeout returns when advance has to be called; zero: never.
+func (q *ackQueue) nextTimeout() time.Time {
+	if q.state != ackDelayed {
+		return time.Time{}
+	}
+	return q.at
+}
+
+// advance ends the delay of an ACK.
+func (q *ackQueue) advance(now time.Time) {
+	if q.state == ackDelayed && !now.Before(q.at) {
+		q.state = ackReady
+	}
+}
+
+// append appends the ACK if it is ready, in at most limit bytes. sizeLimit is the
+// peer's limit on the size of records. After the handshake no local flight
+// acknowledges the peer's messages implicitly, and this ACK may be lost. So the
+// numbers of their records stay in the queue and are sent again with the next ACK.
+func (q *ackQueue) append(dst []byte, limit int, l *recordLayer, sizeLimit uint16) ([]byte, error) {
+	w := l.current
+	room := min(limit-w.overhead(), w.maxPayload(sizeLimit))
+	n := min(len(q.numbers), (room-2)/recordNumberLen)
+	if q.state != ackReady || n <= 0 {
+		return dst, nil
 	}
 	start := len(dst)
 	b := w.begin(dst)
 	b = binary.BigEndian.AppendUint16(b, uint16(n*recordNumberLen))
 	// RFC 9147 §7: in numerically increasing order.
-	newest := slices.Clone(c.acks[len(c.acks)-n:])
+	newest := slices.Clone(q.numbers[len(q.numbers)-n:])
 	slices.SortFunc(newest, recordNumber.compare)
 	for _, a := range newest {
 		b = binary.BigEndian.AppendUint64(b, a.epoch)
 		b = binary.BigEndian.AppendUint64(b, a.seq)
 	}
-	// After the handshake no flight of ours acknowledges these, and this ACK
-	// may be lost: they are repeated with the next.
-	c.ackPending, c.ackDue = false, false
-	return c.sealOrFail(w, typeACK, b, start)
+	q.state = ackNone
+	return l.seal(w, typeACK, b, start)
 }

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestPartialRetransmission: of a flight that lost one datagram, the client
-// acknowledges the rest, and only what was lost goes again.
+// TestPartialRetransmission loses one datagram of a flight: the client acknowledges the
+// others, and the server sends only the lost part again.
 func TestPartialRetransmission(t *testing.T) {
 	p := newPair(t, only13)
 	p.limit = 400
@@ -15,7 +15,7 @@ func TestPartialRetransmission(t *testing.T) {
 	var bytes [2]int // first sent, sent again
 	lost := 0
 	p.meddle = func(i int, d []byte) []delivery {
-		fromServer := len(p.server.out.sent) > 0 && !p.client.Established()
+		fromServer := p.server.out.outstanding() && len(p.server.out.sent) > 0 && !p.client.Established()
 		if !fromServer {
 			return []delivery{{d, 0}}
 		}
@@ -40,13 +40,13 @@ func TestPartialRetransmission(t *testing.T) {
 	p.exchange()
 }
 
-// TestFinishedAcknowledged: the client sends its Finished again until it
-// hears an ACK, and the server acknowledges each.
+// TestFinishedAcknowledged checks that the client sends its Finished again until it gets an
+// ACK, and that the server acknowledges each.
 func TestFinishedAcknowledged(t *testing.T) {
 	p := newPair(t, only13)
 	drops := 2
 	p.meddle = func(i int, d []byte) []delivery {
-		if p.server.Established() && drops > 0 && p.client.retransmitAt.After(p.now) {
+		if p.server.Established() && drops > 0 && p.client.out.timed() && p.client.out.retransmitAt.After(p.now) {
 			drops--
 			return nil // the server's ACK
 		}
@@ -56,22 +56,22 @@ func TestFinishedAcknowledged(t *testing.T) {
 	if drops != 0 || p.client.Stats().Retransmissions == 0 {
 		t.Errorf("%d drops left, %d retransmissions", drops, p.client.Stats().Retransmissions)
 	}
-	if len(p.client.out.messages) != 0 || p.client.readEpoch(epochHandshake) != nil {
+	if p.client.out.outstanding() || p.client.records.readEpoch(epochHandshake) != nil {
 		t.Error("the client remembers its handshake")
 	}
-	if p.server.readEpoch(epochHandshake) == nil {
+	if p.server.records.readEpoch(epochHandshake) == nil {
 		t.Error("the server forgot it too soon")
 	}
 	p.now = p.server.NextTimeout()
 	p.server.Advance(p.now)
-	if p.server.readEpoch(epochHandshake) != nil || !p.server.NextTimeout().IsZero() {
+	if p.server.records.readEpoch(epochHandshake) != nil || !p.server.NextTimeout().IsZero() {
 		t.Error("the server remembers it for ever")
 	}
 	p.exchange()
 }
 
-// TestServerGoneAfterFinished: a client that hears no ACK gives up sending,
-// not the connection: data may have come all the while.
+// TestServerGoneAfterFinished checks that a client whose Finished is not acknowledged stops
+// sending it, but keeps the connection, since the server may send data.
 func TestServerGoneAfterFinished(t *testing.T) {
 	p := newPair(t, only13)
 	p.start()
@@ -120,17 +120,18 @@ func TestAckRanges(t *testing.T) {
 	}
 }
 
-// TestAckLimits: what is remembered for and of ACKs is bounded, and what is
-// no ACK is counted.
+// TestAckLimits checks the limits of what is kept for ACKs, and that a malformed ACK is
+// counted.
 func TestAckLimits(t *testing.T) {
 	p := newPair(t, only13)
 	p.connect()
+	var q ackQueue
 	for i := range uint64(2 * maxAcks) {
-		p.client.noteReceived(recordHeader{epoch: 3, seq: i})
-		p.client.noteReceived(recordHeader{epoch: 3, seq: i})
+		q.add(&recordHeader{epoch: 3, seq: i})
+		q.add(&recordHeader{epoch: 3, seq: i})
 	}
-	if len(p.client.acks) != maxAcks || p.client.acks[0].seq != maxAcks {
-		t.Errorf("%d numbers from %d on", len(p.client.acks), p.client.acks[0].seq)
+	if len(q.numbers) != maxAcks || q.numbers[0].seq != maxAcks {
+		t.Errorf("%d numbers from %d on", len(q.numbers), q.numbers[0].seq)
 	}
 	f := flight{messages: []outMessage{{body: make([]byte, 1000)}}}
 	for i := range uint64(2 * maxSentRecords) {
@@ -149,7 +150,7 @@ func TestAckLimits(t *testing.T) {
 	}
 }
 
-// TestFullNumber is RFC 9147 §4.2.2's reconstruction.
+// TestFullNumber checks the reconstruction of record numbers (RFC 9147 §4.2.2).
 func TestFullNumber(t *testing.T) {
 	for _, tc := range []struct {
 		expected, low uint64
@@ -164,7 +165,7 @@ func TestFullNumber(t *testing.T) {
 			t.Errorf("fullNumber(%#x, %#x, %d) = %#x, want %#x", tc.expected, tc.low, tc.bits, got, tc.want)
 		}
 	}
-	// Whatever is within half the range is found.
+	// All numbers within half the range are found.
 	for expected := uint64(0); expected < 1000; expected++ {
 		for d := -100; d <= 100; d++ {
 			if n := expected + uint64(d); int(expected)+d >= 0 && fullNumber(expected, n&0xff, 8) != n {
@@ -174,15 +175,15 @@ func TestFullNumber(t *testing.T) {
 	}
 }
 
-// TestAckDelay: a client that has part of the server's flight acknowledges it
-// after a quarter of the retransmission timer, not before.
+// TestAckDelay checks that a client acknowledges a part of the server's flight after a
+// quarter of the retransmission timer, not before.
 func TestAckDelay(t *testing.T) {
 	p := newPair(t, only13)
 	p.start()
 	p.limit = 400
 	var last []byte
 	p.meddle = func(i int, d []byte) []delivery {
-		if len(p.server.out.messages) > 0 && !p.server.out.sending() && last == nil {
+		if p.server.out.outstanding() && !p.server.out.pending() && last == nil {
 			last = d // the end of the server's flight
 			return nil
 		}
@@ -192,7 +193,7 @@ func TestAckDelay(t *testing.T) {
 		p.step()
 	}
 	want := defaultInitialTimeout / 4
-	if at := p.client.ackAt; at.IsZero() || p.now.Sub(at) > 0 || at.Sub(p.now) > want {
+	if at := p.client.acks.nextTimeout(); at.IsZero() || p.now.Sub(at) > 0 || at.Sub(p.now) > want {
 		t.Fatalf("ACK in %v, want %v", at.Sub(p.now), want)
 	}
 	n := p.sent
@@ -208,8 +209,8 @@ func TestAckDelay(t *testing.T) {
 	}
 }
 
-// TestForgedAck: an ACK in plaintext, of a hello that was lost, does not keep
-// that from going again.
+// TestForgedAck forges an ACK in plaintext for a hello that was lost: the hello is still
+// sent again.
 func TestForgedAck(t *testing.T) {
 	for _, tc := range []struct {
 		why    string
@@ -244,7 +245,7 @@ func TestForgedAck(t *testing.T) {
 		b := append(make([]byte, recordHeaderLen), ack...)
 		putRecordHeader(b, typeACK, VersionDTLS12, 0, 9, nil, len(ack))
 		p.deliver(victim, b)
-		if !victim.out.hearsay {
+		if !victim.out.outstanding() || !victim.out.unauthenticated {
 			t.Errorf("%s: the ACK is of nothing", tc.why)
 		}
 		p.run()
@@ -253,4 +254,51 @@ func TestForgedAck(t *testing.T) {
 		}
 		p.exchange()
 	}
+}
+
+// TestAckQueue is a script of when an ACK is sent.
+func TestAckQueue(t *testing.T) {
+	now, l := epoch, newRecordLayer(false)
+	var q ackQueue
+	want := func(why string, numbers ...uint64) {
+		t.Helper()
+		b, err := q.append(nil, 1000, &l, 0)
+		var got []uint64
+		for n := recordHeaderLen + 2; n < len(b); n += recordNumberLen {
+			got = append(got, parseRecordNumber(b[n:]).seq)
+		}
+		if err != nil || !slices.Equal(got, numbers) {
+			t.Errorf("%s: ACK of %d, want %d, %v", why, got, numbers, err)
+		}
+	}
+	const timeout = 400 * time.Millisecond
+	q.arm(now, true, timeout)
+	want("nothing received")
+
+	q.add(&recordHeader{epoch: 2, seq: 7})
+	want("before arm")
+	q.arm(now, false, timeout)
+	want("delayed")
+	q.add(&recordHeader{epoch: 2, seq: 3})
+	q.arm(now.Add(timeout/8), false, timeout)
+	if at := q.nextTimeout(); at != now.Add(timeout/4) {
+		t.Errorf("delayed until %v", at)
+	}
+	q.advance(now.Add(timeout/4 - 1))
+	want("too early")
+	q.advance(now.Add(timeout / 4))
+	want("in numerical order", 3, 7)
+	want("once")
+	if !q.nextTimeout().IsZero() {
+		t.Error("a timer runs")
+	}
+
+	q.arm(now, true, timeout)
+	want("nothing new")
+	q.add(&recordHeader{epoch: 2, seq: 9})
+	q.arm(now, true, timeout)
+	if _, err := q.append(nil, recordHeaderLen+recordNumberLen, &l, 0); err != nil || q.state != ackReady {
+		t.Error("sent without room")
+	}
+	want("the end of the handshake, and what may be lost", 3, 7, 9)
 }

@@ -8,7 +8,7 @@ import (
 // An Alert is a value of the IANA "TLS Alerts" registry (RFC 8446 §6).
 type Alert uint8
 
-// The alerts that this package sends or that a far end may.
+// The alerts that this package sends, or that a peer may send.
 const (
 	AlertCloseNotify                  Alert = 0
 	AlertUnexpectedMessage            Alert = 10
@@ -41,69 +41,40 @@ const (
 	AlertNoApplicationProtocol        Alert = 120
 )
 
-// String gives the name of the registry.
-func (a Alert) String() string {
-	switch a {
-	case AlertCloseNotify:
-		return "close_notify"
-	case AlertUnexpectedMessage:
-		return "unexpected_message"
-	case AlertBadRecordMAC:
-		return "bad_record_mac"
-	case AlertRecordOverflow:
-		return "record_overflow"
-	case AlertHandshakeFailure:
-		return "handshake_failure"
-	case AlertBadCertificate:
-		return "bad_certificate"
-	case AlertUnsupportedCertificate:
-		return "unsupported_certificate"
-	case AlertCertificateRevoked:
-		return "certificate_revoked"
-	case AlertCertificateExpired:
-		return "certificate_expired"
-	case AlertCertificateUnknown:
-		return "certificate_unknown"
-	case AlertIllegalParameter:
-		return "illegal_parameter"
-	case AlertUnknownCA:
-		return "unknown_ca"
-	case AlertAccessDenied:
-		return "access_denied"
-	case AlertDecodeError:
-		return "decode_error"
-	case AlertDecryptError:
-		return "decrypt_error"
-	case AlertTooManyCIDsRequested:
-		return "too_many_cids_requested"
-	case AlertProtocolVersion:
-		return "protocol_version"
-	case AlertInsufficientSecurity:
-		return "insufficient_security"
-	case AlertInternalError:
-		return "internal_error"
-	case AlertInappropriateFallback:
-		return "inappropriate_fallback"
-	case AlertUserCanceled:
-		return "user_canceled"
-	case AlertNoRenegotiation:
-		return "no_renegotiation"
-	case AlertMissingExtension:
-		return "missing_extension"
-	case AlertUnsupportedExtension:
-		return "unsupported_extension"
-	case AlertUnrecognizedName:
-		return "unrecognized_name"
-	case AlertBadCertificateStatusResponse:
-		return "bad_certificate_status_response"
-	case AlertUnknownPSKIdentity:
-		return "unknown_psk_identity"
-	case AlertCertificateRequired:
-		return "certificate_required"
-	case AlertNoApplicationProtocol:
-		return "no_application_protocol"
-	}
-	return fmt.Sprintf("alert(%d)", uint8(a))
+// String returns the name in the registry or, if this package does not know it, the
+// number.
+func (a Alert) String() string { return nameOf(alertNames, a, "alert(%d)") }
+
+var alertNames = map[Alert]string{
+	AlertCloseNotify:                  "close_notify",
+	AlertUnexpectedMessage:            "unexpected_message",
+	AlertBadRecordMAC:                 "bad_record_mac",
+	AlertRecordOverflow:               "record_overflow",
+	AlertHandshakeFailure:             "handshake_failure",
+	AlertBadCertificate:               "bad_certificate",
+	AlertUnsupportedCertificate:       "unsupported_certificate",
+	AlertCertificateRevoked:           "certificate_revoked",
+	AlertCertificateExpired:           "certificate_expired",
+	AlertCertificateUnknown:           "certificate_unknown",
+	AlertIllegalParameter:             "illegal_parameter",
+	AlertUnknownCA:                    "unknown_ca",
+	AlertAccessDenied:                 "access_denied",
+	AlertDecodeError:                  "decode_error",
+	AlertDecryptError:                 "decrypt_error",
+	AlertTooManyCIDsRequested:         "too_many_cids_requested",
+	AlertProtocolVersion:              "protocol_version",
+	AlertInsufficientSecurity:         "insufficient_security",
+	AlertInternalError:                "internal_error",
+	AlertInappropriateFallback:        "inappropriate_fallback",
+	AlertUserCanceled:                 "user_canceled",
+	AlertNoRenegotiation:              "no_renegotiation",
+	AlertMissingExtension:             "missing_extension",
+	AlertUnsupportedExtension:         "unsupported_extension",
+	AlertUnrecognizedName:             "unrecognized_name",
+	AlertBadCertificateStatusResponse: "bad_certificate_status_response",
+	AlertUnknownPSKIdentity:           "unknown_psk_identity",
+	AlertCertificateRequired:          "certificate_required",
+	AlertNoApplicationProtocol:        "no_application_protocol",
 }
 
 // Alert levels (RFC 5246 §7.2). DTLS 1.3 keeps the byte and ignores it.
@@ -112,41 +83,77 @@ const (
 	levelFatal   = 2
 )
 
+// maxAlertRepeats bounds how often an alert is sent again.
+const maxAlertRepeats = 3
+
+// An outAlert is the alert that ends the connection, or the last warning.
+type outAlert struct {
+	level   uint8 // 0: there is none
+	alert   Alert
+	pending bool  // it is to be sent
+	repeats uint8 // how often it was sent again
+}
+
+// set replaces the alert.
+func (a *outAlert) set(level uint8, alert Alert) {
+	a.level, a.alert, a.pending = level, alert, true
+}
+
+// repeat makes the alert pending again: the peer sends as if it had not received it.
+func (a *outAlert) repeat() {
+	if a.level != 0 && !a.pending && a.repeats < maxAlertRepeats {
+		a.repeats++
+		a.pending = true
+	}
+}
+
+// append appends the alert if it is pending and limit bytes have room for it. It uses
+// the newest keys.
+func (a *outAlert) append(dst []byte, limit int, l *recordLayer) []byte {
+	if !a.pending || limit < l.current.overhead()+2 {
+		return dst
+	}
+	a.pending = false
+	b := append(l.current.begin(dst), a.level, byte(a.alert))
+	b, _ = l.seal(l.current, typeAlert, b, len(dst)) // without keys left there is no alert
+	return b
+}
+
 var (
 	// ErrClosed is the Err of a Conn after Close.
 	ErrClosed = errors.New("dtls: closed")
-	// ErrPeerClosed is the Err of a Conn whose far end sent close_notify.
-	ErrPeerClosed = errors.New("dtls: closed by the far end")
-	// ErrHandshakeTimeout is the Err of a Conn whose handshake did not end
-	// within Config.HandshakeTimeout.
+	// ErrPeerClosed is the Err of a Conn whose peer has sent close_notify.
+	ErrPeerClosed = errors.New("dtls: closed by the peer")
+	// ErrHandshakeTimeout is the Err of a Conn whose handshake did not finish within
+	// Config.HandshakeTimeout.
 	ErrHandshakeTimeout = errors.New("dtls: handshake timed out")
-	// ErrFingerprintMismatch says that the far end's certificate is none of
-	// those its description promised. An AlertError wraps it.
+	// ErrFingerprintMismatch says that the peer's certificate matches no fingerprint
+	// of its description. It is wrapped in an AlertError.
 	ErrFingerprintMismatch = errors.New("certificate does not match the fingerprints")
-	// ErrExternalSessionID reports that the peer's external_session_id is not
-	// Config.PeerExternalSessionID. An AlertError wraps it.
+	// ErrExternalSessionID says that the peer's external_session_id is not
+	// Config.PeerExternalSessionID. It is wrapped in an AlertError.
 	ErrExternalSessionID = errors.New("external_session_id is not that of the peer's description (RFC 8844)")
 )
 
-// An AlertError ends a connection that an alert ended.
+// An AlertError is the Err of a Conn that a fatal alert has ended.
 type AlertError struct {
 	Alert  Alert
-	Remote bool  // the far end sent it
-	Err    error // what was wrong, if we sent it
+	Remote bool  // the peer sent the alert
+	Err    error // the reason, if the alert was sent locally
 }
 
-// Error tells who sent which alert, and why.
+// Error says which end sent the alert, and the reason for a local one.
 func (e *AlertError) Error() string {
 	if e.Remote {
-		return "dtls: far end sent alert " + e.Alert.String()
+		return "dtls: peer sent alert " + e.Alert.String()
 	}
 	return fmt.Sprintf("dtls: %v (sent alert %v)", e.Err, e.Alert)
 }
 
-// Unwrap gives the reason for an alert that we sent.
+// Unwrap returns the reason for a local alert.
 func (e *AlertError) Unwrap() error { return e.Err }
 
-// fatal makes the error that ends a handshake with alert a.
+// fatal makes the error that ends a connection with alert a.
 func fatal(a Alert, format string, args ...any) error {
 	return &AlertError{Alert: a, Err: fmt.Errorf(format, args...)}
 }

@@ -19,17 +19,16 @@ import (
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
-// certificateLife is how long before and after its making a generated
-// certificate is valid: far ends with a wrong clock accept it too.
+// certificateLife is how long a generated certificate is valid before and after the time
+// at which it is made, so that a peer with a wrong clock accepts it.
 const certificateLife = 30 * 24 * time.Hour
 
-// GenerateCertificate makes an ECDSA P-256 key and a self-signed certificate
-// for it, valid for 30 days before and after now. It may serve any number of
-// connections. A nil rand is crypto/rand.
-//
-// It writes the certificate itself: x509.CreateCertificate verifies what it
-// signed, which would cost twice as much as all the rest.
+// GenerateCertificate makes an ECDSA P-256 key and a self-signed certificate for it, valid
+// for 30 days before and after now. Any number of connections can use it. A nil rand means
+// crypto/rand.
 func GenerateCertificate(now time.Time, rand io.Reader) (*tls.Certificate, error) {
+	// x509.CreateCertificate verifies the signature that it has made, which takes twice
+	// as long as all of this.
 	rand = randOrDefault(rand)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand)
 	if err != nil {
@@ -66,8 +65,7 @@ func GenerateCertificate(now time.Time, rand io.Reader) (*tls.Certificate, error
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
 }
 
-// marshalTBS writes a TBSCertificate (RFC 5280 §4.1) whose subject and issuer
-// are the same name.
+// marshalTBS returns a TBSCertificate (RFC 5280 §4.1) whose issuer is its subject.
 func marshalTBS(serial *big.Int, spki []byte, now time.Time) ([]byte, error) {
 	name := func(b *cryptobyte.Builder) {
 		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
@@ -95,8 +93,8 @@ func marshalTBS(serial *big.Int, spki []byte, now time.Time) ([]byte, error) {
 	return b.Bytes()
 }
 
-// addTime writes a time of a certificate's validity (RFC 5280 §4.1.2.5): the
-// short form has two digits of the year, for those from 1950 to 2049.
+// addTime writes a time of a certificate's validity (RFC 5280 §4.1.2.5): until 2049 the
+// form with a year of two digits.
 func addTime(b *cryptobyte.Builder, t time.Time) {
 	if t.Year() < 2050 {
 		b.AddASN1UTCTime(t)
@@ -111,18 +109,17 @@ func addECDSAWithSHA256(b *cryptobyte.Builder) {
 	})
 }
 
-// maxRSABits and maxRSAExponent bound what verifying a remote peer's signature
-// may cost: about 1 ms with these, and 27 ms with 16,384 bits and the largest
-// exponent that crypto/rsa takes. 65537 is every usual key's.
+// maxRSABits and maxRSAExponent bound the time to verify a signature of the peer: about
+// 1 ms. It would be 27 ms with 16,384 bits and the largest exponent that crypto/rsa allows.
+// The usual exponent is 65537.
 const (
 	maxRSABits     = 8192
 	maxRSAExponent = 65537
 )
 
-// certificateKey returns the public key of a certificate in DER form. It
-// reads no more than it needs: of a certificate whose hash the description
-// vouches for, nothing but the key matters, and encoders' sins elsewhere in
-// it are not ours to judge.
+// certificateKey returns the public key of a certificate in DER form. It parses only the
+// fields up to the key: the fingerprint identifies the certificate, so errors in other
+// fields do not matter.
 func certificateKey(der []byte) (crypto.PublicKey, error) {
 	_, tbs, err := readIssuer(der)
 	if err != nil {
@@ -147,15 +144,14 @@ func certificateKey(der []byte) (crypto.PublicKey, error) {
 
 var errCertificate = fatal(AlertBadCertificate, "certificate cannot be read")
 
-// certificateIssuer returns the name of the issuer, in DER, of a certificate
-// in DER form.
+// certificateIssuer returns the DER name of the issuer of a certificate in DER form.
 func certificateIssuer(der []byte) ([]byte, error) {
 	issuer, _, err := readIssuer(der)
 	return issuer, err
 }
 
-// readIssuer reads a certificate up to its issuer (RFC 5280 §4.1), and returns
-// that and the rest of the TBSCertificate.
+// readIssuer parses a certificate up to its issuer (RFC 5280 §4.1). It returns the issuer
+// and the rest of the TBSCertificate.
 func readIssuer(der []byte) (issuer, rest cryptobyte.String, err error) {
 	outer := cryptobyte.String(der)
 	var cert, tbs cryptobyte.String
@@ -169,7 +165,7 @@ func readIssuer(der []byte) (issuer, rest cryptobyte.String, err error) {
 	return issuer, tbs, nil
 }
 
-// checkKey says why signatures of key cannot be verified here, or not cheaply.
+// checkKey returns why signatures of key cannot be verified, or not in a short time.
 func checkKey(key crypto.PublicKey) error {
 	switch k := key.(type) {
 	case *ecdsa.PublicKey:
@@ -181,17 +177,17 @@ func checkKey(key crypto.PublicKey) error {
 		return nil
 	case *rsa.PublicKey:
 		if n := k.N.BitLen(); n > maxRSABits {
-			return fmt.Errorf("RSA key of %d bits, of which %d are the most", n, maxRSABits)
+			return fmt.Errorf("RSA key of %d bits, more than %d", n, maxRSABits)
 		}
 		if k.E > maxRSAExponent {
-			return fmt.Errorf("RSA key with exponent %d, of which %d is the largest", k.E, maxRSAExponent)
+			return fmt.Errorf("RSA key with exponent %d, more than %d", k.E, maxRSAExponent)
 		}
 		return nil
 	}
 	return fmt.Errorf("key of type %T, which is not supported", key)
 }
 
-// keyAuth is the kind of suite that a key can authenticate in DTLS 1.2.
+// keyAuth returns the kind of suite of DTLS 1.2 that a key can authenticate.
 func keyAuth(key crypto.PublicKey) authKind {
 	if _, ok := key.(*rsa.PublicKey); ok {
 		return authRSA

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestLargeRSAKeys: keys that are costly to verify with are refused, with the
-// reason.
+// TestLargeRSAKeys checks that RSA keys whose signatures take long to verify are refused,
+// with the reason.
 func TestLargeRSAKeys(t *testing.T) {
 	ca := testCertificate(t, "P-256")
 	parent, err := x509.ParseCertificate(ca.Certificate[0])
@@ -39,7 +39,7 @@ func TestLargeRSAKeys(t *testing.T) {
 	}
 }
 
-// TestUnusableCertificate: NewConn says what is wrong with the key of ours.
+// TestUnusableCertificate checks that NewConn says why a local key is unusable.
 func TestUnusableCertificate(t *testing.T) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {

@@ -2,78 +2,84 @@ package dtls
 
 import (
 	"bytes"
-	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/tls"
 	"slices"
 )
 
-// A wanted is what a far end says of the certificates it can use.
-type wanted struct {
+// acceptedCertificates are the certificates that the peer says it can use.
+type acceptedCertificates struct {
 	version Version
 	schemes []SignatureScheme
 
-	authorities [][]byte   // the DER names of the issuers it trusts, if it says
-	groups      []Group    // of a DTLS 1.2 client: the curves it knows; nil: all
-	auth        []authKind // of DTLS 1.2: the kinds its suites or types allow; nil: all
+	authorities [][]byte   // DER names of the issuers that it trusts; nil: not said
+	groups      []Group    // curves of a DTLS 1.2 client; nil: all
+	auth        []authKind // kinds of keys that its DTLS 1.2 suites, or types, allow; nil: all
 }
 
-// chooseCertificate makes the first of Certificates that the far end can use
-// our Certificate. With none, a server cannot go on, and a client goes on
-// without.
-func (c *Conn) chooseCertificate(w *wanted) error {
-	if len(c.cfg.Certificates) == 0 {
+// Reasons why the peer accepts no local certificate.
+const (
+	errNoSignature = "peer accepts no signature that the local key can make"
+	errKeyType     = "peer accepts no certificate of the local type"
+	errIssuer      = "peer does not name the issuer of the local certificate"
+)
+
+// chooseCertificate chooses the first of Config.Certificates that the peer accepts. If
+// it accepts none, a server fails, and a client continues without a certificate.
+func (h *handshake) chooseCertificate(a *acceptedCertificates) error {
+	if len(h.cfg.Certificates) == 0 {
 		return nil
 	}
-	c.cfg.Certificate = nil
-	unfit := ""
-	for _, cert := range c.cfg.Certificates {
-		unfit = w.unfit(cert)
-		if unfit == "" && slices.Contains(c.cfg.MustMatchIssuer, cert) && !w.trusts(cert) {
-			unfit = "far end does not name the issuer of our certificate"
+	h.certificate = nil
+	reason := ""
+	for _, cert := range h.cfg.Certificates {
+		reason = a.reject(cert)
+		if reason == "" && slices.Contains(h.cfg.MustMatchIssuer, cert) && !a.trusts(cert) {
+			reason = errIssuer
 		}
-		if unfit == "" {
-			c.cfg.Certificate = cert
+		if reason == "" {
+			h.certificate = cert
 			return nil
 		}
 	}
-	if c.client && !c.cfg.NeedCertificate {
+	if h.cfg.Client && !h.cfg.NeedCertificate {
 		return nil
 	}
-	return fatal(AlertHandshakeFailure, "%s", unfit)
+	return fatal(AlertHandshakeFailure, "%s", reason)
 }
 
-// trusts tells whether the far end names an issuer in cert's chain.
-func (w *wanted) trusts(cert *tls.Certificate) bool {
+// trusts reports whether the peer names an issuer in the chain of cert.
+func (a *acceptedCertificates) trusts(cert *tls.Certificate) bool {
 	for _, der := range cert.Certificate {
 		issuer, err := certificateIssuer(der)
 		named := func(name []byte) bool { return bytes.Equal(name, issuer) }
-		if err == nil && slices.ContainsFunc(w.authorities, named) {
+		if err == nil && slices.ContainsFunc(a.authorities, named) {
 			return true
 		}
 	}
 	return false
 }
 
-// unfit tells why the far end cannot verify what cert signs; empty: it can.
-func (w *wanted) unfit(cert *tls.Certificate) string {
-	key := cert.PrivateKey.(crypto.Signer).Public()
-	usable := slices.ContainsFunc(signingSchemes(cert, w.version), func(s SignatureScheme) bool { return slices.Contains(w.schemes, s) })
-	if w.auth != nil && !slices.Contains(w.auth, keyAuth(key)) {
-		return "far end accepts no certificate of the type of ours"
+// reject returns the reason why the peer cannot verify signatures of cert; empty: it
+// can.
+func (a *acceptedCertificates) reject(cert *tls.Certificate) (reason string) {
+	key := publicKey(cert)
+	usable := slices.ContainsFunc(signingSchemes(cert, a.version), func(s SignatureScheme) bool { return slices.Contains(a.schemes, s) })
+	if a.auth != nil && !slices.Contains(a.auth, keyAuth(key)) {
+		return errKeyType
 	}
-	if k, ok := key.(*ecdsa.PublicKey); ok && w.groups != nil {
-		// RFC 8422 §5.1: the curve of the key is to be one of them.
-		usable = usable && slices.Contains(w.groups, curveGroup(k.Curve))
+	if k, ok := key.(*ecdsa.PublicKey); ok && a.groups != nil {
+		// RFC 8422 §5.1: the curve of the key must be one of the groups.
+		usable = usable && slices.Contains(a.groups, curveGroup(k.Curve))
 	}
 	if !usable {
-		return "far end accepts no signature that our key can make"
+		return errNoSignature
 	}
 	return ""
 }
 
-// curveGroup is the group of an ECDSA key's curve.
+// curveGroup returns the group of an ECDSA key's curve.
 func curveGroup(curve elliptic.Curve) Group {
 	if curve == elliptic.P384() {
 		return GroupP384
@@ -81,13 +87,67 @@ func curveGroup(curve elliptic.Curve) Group {
 	return GroupP256
 }
 
-// offeredAuth lists what a ClientHello's suites can authenticate with.
-func (c *Conn) offeredAuth(offered []CipherSuite) (kinds []authKind) {
-	kinds = []authKind{}
-	for s := range c.cfg.suites(VersionDTLS12) {
+// offeredAuth lists the kinds of keys that the suites in a ClientHello of DTLS 1.2 can
+// authenticate with; empty: there is no suite in common.
+func (cfg *Config) offeredAuth(offered []CipherSuite) (kinds []authKind) {
+	for s := range cfg.suites(VersionDTLS12) {
 		if slices.Contains(offered, s.id) {
 			kinds = append(kinds, s.auth)
 		}
 	}
 	return kinds
+}
+
+// chooseSuite12 chooses the preferred suite of those that the client offers and a key
+// of the given kind can serve.
+func (cfg *Config) chooseSuite12(offered []CipherSuite, auth authKind) (suite, bool) {
+	for s := range cfg.suites(VersionDTLS12) {
+		if s.auth == auth && slices.Contains(offered, s.id) {
+			return s, true
+		}
+	}
+	return suite{}, false
+}
+
+// chooseGroup12 chooses the preferred group of those that the client offers.
+func (cfg *Config) chooseGroup12(offered []Group) (Group, bool) {
+	if offered == nil {
+		// RFC 8422 §4: a client that names no group supports all. All implementations
+		// have P-256.
+		offered = []Group{GroupP256}
+	}
+	for _, g := range cfg.groups12() {
+		if slices.Contains(offered, g) {
+			return g, true
+		}
+	}
+	return 0, false
+}
+
+// chooseSuite13 chooses the preferred suite of those that the client offers.
+func (cfg *Config) chooseSuite13(offered []CipherSuite) (suite, bool) {
+	for s := range cfg.suites(VersionDTLS13) {
+		if slices.Contains(offered, s.id) {
+			return s, true
+		}
+	}
+	return suite{}, false
+}
+
+// chooseGroup13 chooses the preferred group of those that the client has a share for.
+// If there is none, it chooses one of those that the client offers, and share is nil.
+func (cfg *Config) chooseGroup13(e *helloExtensions) (g Group, share []byte, ok bool) {
+	for _, g := range cfg.Groups {
+		for _, k := range e.keyShares {
+			if k.group == g {
+				return g, k.data, true
+			}
+		}
+	}
+	for _, g := range cfg.Groups {
+		if slices.Contains(e.groups, g) {
+			return g, nil, true
+		}
+	}
+	return 0, nil, false
 }

@@ -22,26 +22,26 @@ func TestChooseCertificate(t *testing.T) {
 		name  string
 		have  []*tls.Certificate
 		bound []*tls.Certificate // those that must match an issuer
-		wants wanted
+		wants acceptedCertificates
 		want  *tls.Certificate
 	}{
-		{"the first will do", both, nil, wanted{version: VersionDTLS13, schemes: all}, ec},
-		{"ours come first", []*tls.Certificate{rsa, ec}, nil, wanted{version: VersionDTLS13, schemes: all}, rsa},
-		{"schemes", both, nil, wanted{version: VersionDTLS13, schemes: []SignatureScheme{RSAPSSSHA256}}, rsa},
-		{"curve of the key in 1.3", []*tls.Certificate{p384, ec}, nil, wanted{version: VersionDTLS13, schemes: []SignatureScheme{ECDSAP256SHA256}}, ec},
-		{"suites of 1.2", both, nil, wanted{version: VersionDTLS12, schemes: all, auth: []authKind{authRSA}}, rsa},
-		{"curves of 1.2", []*tls.Certificate{p384, ec}, nil, wanted{version: VersionDTLS12, schemes: all, groups: []Group{GroupP256}}, ec},
-		{"nothing suits", []*tls.Certificate{ec}, nil, wanted{version: VersionDTLS13, schemes: []SignatureScheme{Ed25519}}, nil},
-		{"issuers do not matter", both, nil, wanted{version: VersionDTLS13, schemes: all, authorities: [][]byte{issuer(rsa)}}, ec},
-		{"another issuer", both, both, wanted{version: VersionDTLS13, schemes: all, authorities: [][]byte{issuer(p384), issuer(rsa)}}, rsa},
-		{"no issuer named", both, both[:1], wanted{version: VersionDTLS13, schemes: all}, rsa},
-		{"no issuer of ours", both, both, wanted{version: VersionDTLS13, schemes: all, authorities: [][]byte{issuer(p384)}}, nil},
+		{"the first will do", both, nil, acceptedCertificates{version: VersionDTLS13, schemes: all}, ec},
+		{"the local preference", []*tls.Certificate{rsa, ec}, nil, acceptedCertificates{version: VersionDTLS13, schemes: all}, rsa},
+		{"schemes", both, nil, acceptedCertificates{version: VersionDTLS13, schemes: []SignatureScheme{RSAPSSSHA256}}, rsa},
+		{"curve of the key in 1.3", []*tls.Certificate{p384, ec}, nil, acceptedCertificates{version: VersionDTLS13, schemes: []SignatureScheme{ECDSAP256SHA256}}, ec},
+		{"suites of 1.2", both, nil, acceptedCertificates{version: VersionDTLS12, schemes: all, auth: []authKind{authRSA}}, rsa},
+		{"curves of 1.2", []*tls.Certificate{p384, ec}, nil, acceptedCertificates{version: VersionDTLS12, schemes: all, groups: []Group{GroupP256}}, ec},
+		{"nothing suits", []*tls.Certificate{ec}, nil, acceptedCertificates{version: VersionDTLS13, schemes: []SignatureScheme{Ed25519}}, nil},
+		{"issuers do not matter", both, nil, acceptedCertificates{version: VersionDTLS13, schemes: all, authorities: [][]byte{issuer(rsa)}}, ec},
+		{"another issuer", both, both, acceptedCertificates{version: VersionDTLS13, schemes: all, authorities: [][]byte{issuer(p384), issuer(rsa)}}, rsa},
+		{"no issuer named", both, both[:1], acceptedCertificates{version: VersionDTLS13, schemes: all}, rsa},
+		{"no local issuer", both, both, acceptedCertificates{version: VersionDTLS13, schemes: all, authorities: [][]byte{issuer(p384)}}, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			for _, client := range []bool{true, false} {
-				c := &Conn{client: client, cfg: &Config{Certificates: test.have, MustMatchIssuer: test.bound}}
-				err := c.chooseCertificate(&test.wants)
-				if c.cfg.Certificate != test.want || (err != nil) != (test.want == nil && !client) {
+				h := &handshake{cfg: &Config{Client: client, Certificates: test.have, MustMatchIssuer: test.bound}}
+				err := h.chooseCertificate(&test.wants)
+				if h.certificate != test.want || (err != nil) != (test.want == nil && !client) {
 					t.Errorf("client %t: wrong certificate, or error %v", client, err)
 				}
 			}
@@ -49,7 +49,7 @@ func TestChooseCertificate(t *testing.T) {
 	}
 }
 
-// TestAuthorities sees to it that the names get from the wire to the choice.
+// TestAuthorities checks that the names of issuers are parsed.
 func TestAuthorities(t *testing.T) {
 	names := []string{"one", "two"}
 	addNames := func(b *cryptobyte.Builder) {
@@ -57,7 +57,7 @@ func TestAuthorities(t *testing.T) {
 			b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes([]byte(n)) })
 		}
 	}
-	check := func(w *wanted, err error) {
+	check := func(w *acceptedCertificates, err error) {
 		t.Helper()
 		if err != nil || len(w.authorities) != 2 || string(w.authorities[0]) != "one" || string(w.authorities[1]) != "two" {
 			t.Errorf("%+v, %v", w, err)

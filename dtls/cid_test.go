@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// withCIDs makes both ends want connection IDs; nil is an end that does not
-// know of them.
+// withCIDs sets the connection IDs of both ends; nil: the end does not support them.
 func withCIDs(version func(client, server *Config), client, server []byte) func(client, server *Config) {
 	wants := func(id []byte) func() []byte {
 		if id == nil {
@@ -32,15 +31,15 @@ var (
 	otherID = []byte("server")
 )
 
-// TestConnectionID: what is agreed on is in every record under keys, and in no
-// other.
+// TestConnectionID checks that the negotiated ID is in every record under keys, and in no
+// record in plaintext.
 func TestConnectionID(t *testing.T) {
 	for _, test := range []struct {
 		name           string
-		client, server []byte // what they ask for
+		client, server []byte // the IDs that they ask for
 		agreed         bool
 	}{
-		{"nobody", nil, nil, false},
+		{"neither", nil, nil, false},
 		{"a client alone", usualID, nil, false},
 		{"a server alone", nil, otherID, false},
 		{"both", usualID, otherID, true},
@@ -68,11 +67,11 @@ func TestConnectionID(t *testing.T) {
 	}
 }
 
-// watchCIDs fails the test if a record of either end does not have the
-// connection ID that the other one wants.
+// watchCIDs fails the test if a record of either end does not have the connection ID that
+// the other end has asked for.
 func (p *pair) watchCIDs(want map[*Conn][]byte) {
 	p.meddle = func(_ int, d []byte) []delivery {
-		// Whose it is, the IDs must tell: one of the two ends must find its own.
+		// Only the ID says to which end the record belongs: one of the two must find its own.
 		fits := func(to *Conn) bool {
 			id := want[to]
 			for b := d; len(b) > 0; {
@@ -95,8 +94,8 @@ func (p *pair) watchCIDs(want map[*Conn][]byte) {
 	}
 }
 
-// TestConnectionIDAgain: it is agreed on anew after a HelloRetryRequest, a
-// HelloVerifyRequest and a resumption.
+// TestConnectionIDAgain negotiates IDs after a HelloRetryRequest, after a
+// HelloVerifyRequest and in a resumed session.
 func TestConnectionIDAgain(t *testing.T) {
 	check := func(why string, p *pair, client []byte) {
 		t.Helper()
@@ -110,8 +109,8 @@ func TestConnectionIDAgain(t *testing.T) {
 		}
 	}
 	for _, version := range []func(client, server *Config){only12, only13} {
-		p, _ := gated(t, withCIDs(version, usualID, otherID), same)
-		check("gate", p, usualID)
+		p, _ := validated(t, withCIDs(version, usualID, otherID), same)
+		check("with a cookie", p, usualID)
 
 		r, _ := newResumption(t, withCIDs(version, usualID, otherID))
 		p = r.again(t, time.Hour, func(client, _ *Config) { client.ConnectionIDs = func() []byte { return shortID } })
@@ -129,7 +128,7 @@ func TestConnectionIDAgain(t *testing.T) {
 	check("retried", p, usualID)
 }
 
-// TestConnectionIDLossy: a bad network does it no harm.
+// TestConnectionIDLossy uses connection IDs on a network that loses and reorders.
 func TestConnectionIDLossy(t *testing.T) {
 	for _, version := range []func(client, server *Config){only12, only13} {
 		for seed := range uint64(50) {
@@ -149,7 +148,7 @@ func TestConnectionIDLossy(t *testing.T) {
 	}
 }
 
-// TestConnectionIDAAD opens a record of ours by RFC 9146 §5.3, written out.
+// TestConnectionIDAAD opens a record with the additional data of RFC 9146 §5.3, written out.
 func TestConnectionIDAAD(t *testing.T) {
 	p := newPair(t, withCIDs(only12, usualID, otherID))
 	p.connect()
@@ -169,27 +168,27 @@ func TestConnectionIDAAD(t *testing.T) {
 	aad = append(aad, "server"...)
 	aad = append(aad, 0, byte(inner))
 	body := rec[len(header):]
-	nonce := append(slices.Clone(p.client.current.iv[:4]), body[:8]...)
-	got, err := p.client.current.aead.Open(nil, nonce, body[8:], aad)
+	nonce := append(slices.Clone(p.client.records.current.iv[:4]), body[:8]...)
+	got, err := p.client.records.current.aead.Open(nil, nonce, body[8:], aad)
 	if err != nil || string(got) != "hello\x17" {
 		t.Errorf("opened %q, %v", got, err)
 	}
 }
 
-// TestConnectionIDPadding: a far end may hide how long its data are.
+// TestConnectionIDPadding checks that padding, which hides the length of data, is removed.
 func TestConnectionIDPadding(t *testing.T) {
 	p := newPair(t, withCIDs(only12, usualID, otherID))
 	p.connect()
-	w := p.client.current
+	w := p.client.records.current
 	seal := func(inner string) []byte {
 		b := append(w.begin(nil), inner...)
 		number := uint64(w.epoch)<<48 | w.next
 		w.next++
-		body := w.before()
-		p.client.setNonce(&w.aeadKey, number)
-		p.client.setAAD(w.cid, typeCID, number, len(inner))
+		body := w.headerLen()
+		p.client.records.setNonce(&w.aeadKey, number)
+		p.client.records.setAAD(w.cid, typeCID, number, len(inner))
 		binary.BigEndian.PutUint64(b[body-8:], number)
-		b = w.aead.Seal(b[:body], p.client.nonce[:], b[body:], p.client.aad)
+		b = w.aead.Seal(b[:body], p.client.records.nonce[:], b[body:], p.client.records.aad)
 		putRecordHeader(b, typeCID, VersionDTLS12, w.epoch, number&maxSequence, w.cid, len(b)-body+8)
 		return b
 	}
@@ -204,8 +203,8 @@ func TestConnectionIDPadding(t *testing.T) {
 	}
 }
 
-// TestConnectionIDRefused: records without the ID that was agreed on, or with
-// another, or with one where none was, are dropped, and nobody hears of it.
+// TestConnectionIDRefused checks that records without the negotiated ID, with another one,
+// or with one that was not negotiated are dropped without an alert.
 func TestConnectionIDRefused(t *testing.T) {
 	for _, test := range []struct {
 		name     string
@@ -216,22 +215,22 @@ func TestConnectionIDRefused(t *testing.T) {
 		{"1.2, another", withCIDs(only12, usualID, otherID), []byte("Server"), false},
 		{"1.2, shorter", withCIDs(only12, usualID, otherID), shortID, false},
 		{"1.2, none", withCIDs(only12, usualID, otherID), nil, false},
-		{"1.2, one that nobody wants", only12, otherID, false},
+		{"1.2, not negotiated", only12, otherID, false},
 		{"1.2, where an empty one was agreed on", withCIDs(only12, usualID, []byte{}), otherID, false},
 		{"1.3, another", withCIDs(only13, usualID, otherID), []byte("Server"), false},
 		{"1.3, longer", withCIDs(only13, usualID, otherID), longID, false},
-		{"1.3, one that nobody wants", only13, otherID, false},
-		// RFC 9147 §4 wants it in every datagram, not in every record.
+		{"1.3, not negotiated", only13, otherID, false},
+		// RFC 9147 §4: every datagram has the ID, but not every record needs it.
 		{"1.3, none", withCIDs(only13, usualID, otherID), nil, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := newPair(t, test.change)
 			p.connect()
 			p.exchange()
-			agreed := p.client.current.cid
-			p.client.current.cid = test.instead
+			agreed := p.client.records.current.cid
+			p.client.records.current.cid = test.instead
 			bad := p.client.FinishRecord(append(p.client.BeginRecord(nil), "bad"...), 0)
-			p.client.current.cid = agreed
+			p.client.records.current.cid = agreed
 			before := p.server.Stats()
 			p.deliver(p.server, bad)
 			if got := p.got[p.server]; slices.Contains(got, "bad") != test.accepted {
@@ -241,7 +240,7 @@ func TestConnectionIDRefused(t *testing.T) {
 			if (after.Malformed+after.Rejected == before.Malformed+before.Rejected) != test.accepted {
 				t.Errorf("counted %+v, then %+v", before, after)
 			}
-			if d, ok := p.server.AppendHandshake(p.now, nil, p.limit); ok {
+			if d, ok := p.server.AppendDatagram(p.now, nil, p.limit); ok {
 				t.Errorf("answered with %x", d)
 			}
 			p.exchange()
@@ -249,7 +248,7 @@ func TestConnectionIDRefused(t *testing.T) {
 	}
 }
 
-// TestConnectionIDUpdates is RFC 9147 §9.
+// TestConnectionIDUpdates sends the messages of RFC 9147 §9.
 func TestConnectionIDUpdates(t *testing.T) {
 	immediate := append([]byte{0, 8, 7}, "renewed\x00"...)
 	spare := append([]byte{0, 8, 7}, "renewed\x01"...)
@@ -295,15 +294,15 @@ func TestConnectionIDUpdates(t *testing.T) {
 			}
 			p.sendMessage(p.client, typeRequestConnectionID, []byte{1})
 			p.run() // the answer is acknowledged, and another is given
-			if p.server.Err() != nil || len(p.server.out.messages) > 0 || p.server.cidsDue {
+			if p.server.Err() != nil || p.server.out.outstanding() || p.server.rekey.cidsDue {
 				t.Errorf("a later request: %v, %d messages unacknowledged", p.server.Err(), len(p.server.out.messages))
 			}
 		})
 	}
 }
 
-// TestConnectionIDRequests: a far end that does not wait for an answer is told
-// so. Answers wait for one another.
+// TestConnectionIDRequests checks that a peer which requests IDs again before it has an
+// answer gets an alert, and that an answer waits until the flight before is acknowledged.
 func TestConnectionIDRequests(t *testing.T) {
 	p := newPair(t, withCIDs(only13, usualID, otherID))
 	p.connect()
@@ -312,7 +311,7 @@ func TestConnectionIDRequests(t *testing.T) {
 		last := p.wire[len(p.wire)-1]
 		p.wire = p.wire[:len(p.wire)-1]
 		p.deliver(last.to, last.data)
-		p.server.AppendHandshake(p.now, nil, p.limit)
+		p.server.AppendDatagram(p.now, nil, p.limit)
 	}
 	var a *AlertError
 	if !errors.As(p.server.Err(), &a) || a.Alert != AlertTooManyCIDsRequested {
@@ -320,7 +319,7 @@ func TestConnectionIDRequests(t *testing.T) {
 	}
 }
 
-// TestPeekAndNewest: what an owner needs that follows changes of address.
+// TestPeekAndNewest checks what a program needs to follow changes of a peer's address.
 func TestPeekAndNewest(t *testing.T) {
 	for _, version := range []func(client, server *Config){only12, only13} {
 		p := newPair(t, withCIDs(version, usualID, otherID))
@@ -347,17 +346,17 @@ func TestPeekAndNewest(t *testing.T) {
 			{"third", record(), true},
 			{"nothing", nil, false},
 		} {
-			p.server.ReadRecord(p.now, step.rec)
+			p.server.HandleRecord(p.now, step.rec)
 			if got := p.server.Newest(); got != step.want {
-				t.Errorf("%v, %s: newest %t", p.server.version, step.why, got)
+				t.Errorf("%v, %s: newest %t", p.server.agreed.Version, step.why, got)
 			}
 		}
-		// Data that was kept comes with a datagram that is not its own.
+		// Data that was kept is returned with another datagram.
 		forged = record()
 		p.server.early = [][]byte{record()}
 		forged[len(forged)-1] ^= 1
-		if data, _ := p.server.ReadRecord(p.now, forged); string(data) != "x" || p.server.Newest() {
-			t.Errorf("%v, kept: %q, newest %t", p.server.version, data, p.server.Newest())
+		if data, _ := p.server.HandleRecord(p.now, forged); string(data) != "x" || p.server.Newest() {
+			t.Errorf("%v, kept: %q, newest %t", p.server.agreed.Version, data, p.server.Newest())
 		}
 	}
 }

@@ -1,213 +1,74 @@
 package dtls
 
 import (
+	"crypto/ecdh"
 	"slices"
 	"time"
 )
 
-// The client's side of DTLS 1.2 (RFC 6347 §4.2.4):
+// A client12 is the client's handshake of DTLS 1.2 (RFC 6347 §4.2.4), from the
+// ServerHello on:
 //
 //	ClientHello              ->
-//	                         <-  [HelloVerifyRequest]
-//	[ClientHello + cookie]   ->
 //	                         <-  ServerHello, Certificate, ServerKeyExchange,
 //	                             [CertificateRequest], ServerHelloDone
 //	[Certificate], ClientKeyExchange, [CertificateVerify],
 //	[ChangeCipherSpec], Finished  ->
-//	                         <-  [ChangeCipherSpec], Finished
+//	                         <-  [NewSessionTicket], [ChangeCipherSpec], Finished
+//
+// If the server resumes a session (resume12.go), its Finished follows the ServerHello.
+type client12 struct {
+	handshake12
+	*offer
+	state client12State
 
-// maxHelloRetries bounds how often a server may ask for the ClientHello anew:
-// once is usual, twice if its cookie grew old on the way.
-const maxHelloRetries = 3
-
-// startClient makes the first ClientHello.
-func (c *Conn) startClient(now time.Time) error {
-	h := &c.hs.hello
-	if err := c.newRandom(&h.random); err != nil {
-		return err
-	}
-	h.version = VersionDTLS12
-	h.compressions = []byte{0}
-	h.extensions = helloExtensions{
-		serverName:   c.cfg.ServerName,
-		schemes:      c.cfg.SignatureSchemes,
-		alpn:         c.cfg.ALPN,
-		srtpProfiles: c.cfg.SRTPProfiles,
-		sizeLimit:    c.ownLimit,
-		connectionID: c.cid,
-	}
-	if id := c.cfg.ExternalSessionID; id != "" {
-		h.extensions.externalSessionID = []byte(id)
-	}
-	if c.cfg.speaks(VersionDTLS13) {
-		if err := c.offer13(h, now); err != nil {
-			return err
-		}
-	}
-	if c.cfg.speaks(VersionDTLS12) {
-		c.offer12(h, now)
-	}
-	c.hs.step = (*Conn).clientFirstAnswer
-	return c.sendClientHello()
+	requested  *acceptedCertificates // of the CertificateRequest; nil: there was none
+	key        *ecdh.PrivateKey
+	secret     []byte        // the shared secret
+	sessionID  []byte        // from the server
+	ticketDue  bool          // the server has promised a NewSessionTicket
+	ticket     []byte        // nil: none
+	ticketLife time.Duration // 0: unspecified
 }
 
-// offer12 adds to a ClientHello what DTLS 1.2 needs.
-func (c *Conn) offer12(h *clientHello, now time.Time) {
-	for s := range c.cfg.suites(VersionDTLS12) {
-		h.suites = append(h.suites, s.id)
+// A client12State is the message that a client12 waits for.
+type client12State uint8
+
+const (
+	client12Certificate client12State = iota
+	client12ServerKeyExchange
+	client12ServerHelloDone // or CertificateRequest
+	client12Finished        // or NewSessionTicket
+	client12ResumedFinished // or NewSessionTicket, in a resumed session
+)
+
+func (h *client12) handle(now time.Time, m message) error {
+	switch h.state {
+	case client12Certificate:
+		return h.serverCertificate(m)
+	case client12ServerKeyExchange:
+		return h.serverKeyExchange(m)
+	case client12ServerHelloDone:
+		return h.serverHelloDone(m)
 	}
-	e := &h.extensions
-	if e.groups == nil {
-		e.groups = c.cfg.groups12()
+	if h.ticketDue {
+		return h.newSessionTicket(m)
 	}
-	e.pointFormats = []byte{0} // uncompressed
-	e.extendedMasterSecret = true
-	e.renegotiationInfo = []byte{} // RFC 5746 §3.4: empty in a first handshake
-	c.offerSession12(h, now)
-	if e.versions != nil {
-		e.versions = append(e.versions, VersionDTLS12)
+	if h.state == client12ResumedFinished {
+		return h.resumedFinished(now, m)
 	}
+	return h.finished(now, m)
 }
 
-// sendClientHello sends the ClientHello, anew after a HelloVerifyRequest.
-func (c *Conn) sendClientHello() error {
-	body, err := c.hs.hello.marshal()
-	if err != nil {
-		return fatal(AlertInternalError, "ClientHello: %w", err)
+// serverHello checks a ServerHello against what was offered.
+func (h *client12) serverHello(sh *serverHello, m message) error {
+	su, ok := suiteByID(sh.suite)
+	if !ok || !slices.Contains(h.hello.suites, sh.suite) || su.version != VersionDTLS12 || sh.compression != 0 {
+		return fatal(AlertIllegalParameter, "server chose suite %v, compression %d, which were not offered", sh.suite, sh.compression)
 	}
-	if err := c.bind(body); err != nil {
-		return err
-	}
-	c.beginFlight(1)
-	c.addMessage(typeClientHello, body)
-	c.endFlight(false)
-	return nil
-}
-
-// clientFirstAnswer takes the answer to our first ClientHello, which decides
-// the version: nothing but another ClientHello goes before it is known.
-func (c *Conn) clientFirstAnswer(now time.Time, m message) error {
-	switch {
-	case m.typ == typeHelloVerifyRequest && m.epoch == 0 && c.cfg.speaks(VersionDTLS12):
-		return c.answerCookie(m.body)
-	case m.typ == typeHelloVerifyRequest && c.strict:
-		return fatal(AlertProtocolVersion, "server chose version 1.2")
-	case m.typ == typeServerHello && m.epoch == 0:
-		h, err := parseServerHello(m.body)
-		if err != nil {
-			return err
-		}
-		if h.extensions.has(extSupportedVersions) && c.cfg.speaks(VersionDTLS13) {
-			return c.acceptServerHello13(&h, m)
-		}
-		return c.serverChose12(now, &h, m)
-	}
-	return expect(m, typeServerHello, 0)
-}
-
-// clientSecondAnswer12 takes the answer to a ClientHello with the cookie of a
-// HelloVerifyRequest. Only servers of DTLS 1.2 send that (RFC 9147 §5.3).
-func (c *Conn) clientSecondAnswer12(now time.Time, m message) error {
-	if m.typ == typeHelloVerifyRequest && m.epoch == 0 && c.hs.retries < maxHelloRetries {
-		return c.answerCookie(m.body)
-	}
-	if err := expect(m, typeServerHello, 0); err != nil {
-		return err
-	}
-	h, err := parseServerHello(m.body)
-	if err != nil {
-		return err
-	}
-	if h.extensions.has(extSupportedVersions) {
-		return fatal(AlertIllegalParameter, "server chose a version with supported_versions after a HelloVerifyRequest")
-	}
-	return c.serverChose12(now, &h, m)
-}
-
-// clientSecondAnswer13 takes the answer to the ClientHello that a
-// HelloRetryRequest asked for.
-func (c *Conn) clientSecondAnswer13(now time.Time, m message) error {
-	if err := expect(m, typeServerHello, 0); err != nil {
-		return err
-	}
-	h, err := parseServerHello(m.body)
-	if err != nil {
-		return err
-	}
-	if !h.extensions.has(extSupportedVersions) {
-		return fatal(AlertProtocolVersion, "server chose version %v after a HelloRetryRequest", h.version)
-	}
-	return c.acceptServerHello13(&h, m)
-}
-
-// serverChose12 takes a ServerHello without supported_versions.
-func (c *Conn) serverChose12(now time.Time, h *serverHello, m message) error {
-	if h.version != VersionDTLS12 || h.extensions.has(extSupportedVersions) || !c.cfg.speaks(VersionDTLS12) {
-		return fatal(AlertProtocolVersion, "server chose version %v", h.version)
-	}
-	// RFC 8446 §4.1.3: a server that speaks 1.3, or 1.2, says so, and would
-	// have chosen it, had nobody changed our hello.
-	if end := string(h.random[24:]); c.cfg.speaks(VersionDTLS13) && (end == downgradeTo12 || end == downgradeTo11) {
-		return fatal(AlertIllegalParameter, "somebody lowered the version")
-	}
-	c.dropAcks()
-	if err := c.acceptServerHello12(h); err != nil {
-		return err
-	}
-	if s := c.hs.session; s != nil && s.version == VersionDTLS12 && slices.Equal(h.sessionID, s.id) {
-		return c.clientResumes12(h, m)
-	}
-	c.hs.sessionID = h.sessionID
-	c.hs.transcript.add(m)
-	c.hs.step = (*Conn).clientCertificate
-	return nil
-}
-
-// answerCookie sends the ClientHello anew with the cookie of a
-// HelloVerifyRequest.
-func (c *Conn) answerCookie(body []byte) error {
-	cookie, err := parseHelloVerifyRequest(body)
-	if err != nil {
-		return err
-	}
-	c.hs.retries++
-	c.hs.hello.cookie = cookie
-	c.hs.step = (*Conn).clientSecondAnswer12
-	return c.sendClientHello()
-}
-
-// anotherCookie reports whether f is a HelloVerifyRequest in the place of one
-// that the client followed, with another cookie. Neither is authenticated. The
-// first may be forged, and a server answers each hello whose cookie is not its
-// own with such a message, under the same message_seq if it keeps no state.
-func (c *Conn) anotherCookie(h recordHeader, f fragment) bool {
-	if !c.client || c.version != 0 || c.hs.retries == 0 || c.hs.retries >= maxHelloRetries ||
-		h.epoch != 0 || f.typ != typeHelloVerifyRequest || len(f.data) != f.length {
-		return false
-	}
-	cookie, err := parseHelloVerifyRequest(f.data)
-	return err == nil && !slices.Equal(cookie, c.hs.hello.cookie)
-}
-
-// verifyAnew follows the HelloVerifyRequest f: the client sends its hello again,
-// and numbers messages as if f had been the first.
-func (c *Conn) verifyAnew(now time.Time, f fragment) {
-	c.in.next, c.nextSend = uint32(f.seq)+1, f.seq+1
-	if err := c.answerCookie(f.data); err != nil {
-		c.fail(err)
-	}
-}
-
-// acceptServerHello12 checks a ServerHello against what we offered.
-func (c *Conn) acceptServerHello12(h *serverHello) error {
-	offered := &c.hs.hello
-	su, ok := suiteByID(h.suite)
-	if !ok || !slices.Contains(offered.suites, h.suite) || su.version != VersionDTLS12 || h.compression != 0 {
-		return fatal(AlertIllegalParameter, "server chose suite %v, compression %d, which were not offered", h.suite, h.compression)
-	}
-	e := &h.extensions
+	e := &sh.extensions
 	for _, t := range e.seen {
-		if !c.mayAnswer(t) {
+		if !h.offered(t) {
 			return fatal(AlertUnsupportedExtension, "server answers extension %d, which was not sent", t)
 		}
 	}
@@ -222,90 +83,35 @@ func (c *Conn) acceptServerHello12(h *serverHello) error {
 	if e.pointFormats != nil && !slices.Contains(e.pointFormats, 0) {
 		return fatal(AlertIllegalParameter, "server cannot read uncompressed points")
 	}
-	if err := c.acceptProtocols(e); err != nil {
+	h.begin(su, h.sent)
+	if err := h.acceptProtocols(e); err != nil {
 		return err
 	}
-	c.acceptCID(e)
-	c.hs.ticketDue = e.has(extSessionTicket)
-	c.begin12(su, c.hs.sent)
-	c.secrets.clientRandom, c.secrets.serverRandom = offered.random, h.random
+	h.agreed.acceptCID(e)
+	h.ticketDue = e.has(extSessionTicket)
+	h.clientRandom, h.serverRandom = h.hello.random, sh.random
+	if s := h.session; s != nil && s.version == VersionDTLS12 && slices.Equal(sh.sessionID, s.id) {
+		return h.resume(sh, m)
+	}
+	h.sessionID = sh.sessionID
+	h.transcript.add(m)
 	return nil
 }
 
-// acceptProtocols takes what the server chose with ALPN and use_srtp, its limit
-// for records and its external_session_id.
-func (c *Conn) acceptProtocols(e *helloExtensions) error {
-	if e.has(extALPN) {
-		// RFC 7301 §3.1: exactly one, of those offered.
-		if len(e.alpn) != 1 || !slices.Contains(c.cfg.ALPN, e.alpn[0]) {
-			return fatal(AlertIllegalParameter, "server chose protocols %q", e.alpn)
-		}
-		c.protocol = e.alpn[0]
-	}
-	if e.has(extUseSRTP) {
-		if len(e.srtpProfiles) != 1 || !slices.Contains(c.cfg.SRTPProfiles, e.srtpProfiles[0]) {
-			return fatal(AlertIllegalParameter, "server chose SRTP profiles %v", e.srtpProfiles)
-		}
-		c.srtp = e.srtpProfiles[0]
-	}
-	if e.has(extRecordSizeLimit) {
-		if err := c.acceptSizeLimit(e.sizeLimit); err != nil {
-			return err
-		}
-	}
-	return c.checkExternalSessionID(e)
-}
-
-// mayAnswer tells whether our ClientHello had extension t (RFC 5246
-// §7.4.1.4: a server MUST NOT send one that was not).
-func (c *Conn) mayAnswer(t extensionType) bool {
-	switch t {
-	case extExtendedMasterSecret, extRenegotiationInfo, extECPointFormats, extSupportedGroups:
-		return true
-	case extRecordSizeLimit:
-		return c.ownLimit != 0
-	case extConnectionID:
-		return c.cid != nil
-	case extExternalSessionID:
-		return c.cfg.ExternalSessionID != ""
-	case extSessionTicket:
-		return c.cfg.Tickets
-	case extServerName:
-		return c.cfg.ServerName != ""
-	case extALPN:
-		return len(c.cfg.ALPN) > 0
-	case extUseSRTP:
-		return len(c.cfg.SRTPProfiles) > 0
-	}
-	return false
-}
-
-// clientCertificate takes the server's certificates. One that is not the one
-// promised ends the handshake here, with an alert that tells the server so.
-func (c *Conn) clientCertificate(now time.Time, m message) error {
-	if err := expect(m, typeCertificate, 0); err != nil {
+// serverCertificate takes the server's certificates.
+func (h *client12) serverCertificate(m message) error {
+	if err := h.receiveServerChain(m, 0); err != nil {
 		return err
 	}
-	chain, err := parseCertificates12(m.body)
-	if err != nil {
-		return err
+	if keyAuth(h.peerKey) != h.suite.auth {
+		return fatal(AlertIllegalParameter, "the key of the certificate does not fit %v", h.suite.id)
 	}
-	if len(chain) == 0 {
-		return fatal(AlertDecodeError, "server has no certificate")
-	}
-	if err := c.checkPeerChain(chain); err != nil {
-		return err
-	}
-	if keyAuth(c.hs.peerKey) != c.hs.suite.auth {
-		return fatal(AlertIllegalParameter, "certificate's key does not go with %v", c.suite)
-	}
-	c.hs.transcript.add(m)
-	c.hs.step = (*Conn).clientServerKeyExchange
+	h.state = client12ServerKeyExchange
 	return nil
 }
 
-// clientServerKeyExchange takes the server's ephemeral key.
-func (c *Conn) clientServerKeyExchange(now time.Time, m message) error {
+// serverKeyExchange takes the server's ephemeral key.
+func (h *client12) serverKeyExchange(m message) error {
 	if err := expect(m, typeServerKeyExchange, 0); err != nil {
 		return err
 	}
@@ -313,40 +119,39 @@ func (c *Conn) clientServerKeyExchange(now time.Time, m message) error {
 	if err != nil {
 		return err
 	}
-	if !slices.Contains(c.cfg.groups12(), ske.group) {
+	if !slices.Contains(h.cfg.groups12(), ske.group) {
 		return fatal(AlertIllegalParameter, "server chose group %v", ske.group)
 	}
-	signed, err := ske.signed(&c.secrets.clientRandom, &c.secrets.serverRandom)
+	signed, err := ske.signed(&h.clientRandom, &h.serverRandom)
 	if err != nil {
 		return fatal(AlertInternalError, "ServerKeyExchange: %w", err)
 	}
-	if err := verify(c.hs.peerKey, VersionDTLS12, c.cfg.SignatureSchemes, ske.scheme, signed, ske.signature); err != nil {
+	if err := verify(h.peerKey, VersionDTLS12, h.cfg.SignatureSchemes, ske.scheme, signed, ske.signature); err != nil {
 		return err
 	}
-	if c.hs.key.ecdh, err = newKey(ske.group, c.cfg.Rand); err != nil {
+	if h.key, err = newKey(ske.group, h.cfg.Rand); err != nil {
 		return err
 	}
-	if c.hs.secret, err = agree(c.hs.key.ecdh, ske.public); err != nil {
+	if h.secret, err = agree(h.key, ske.public); err != nil {
 		return err
 	}
-	c.group = ske.group
-	c.hs.transcript.add(m)
-	c.hs.step = (*Conn).clientHelloDone
+	h.agreed.Group = ske.group
+	h.transcript.add(m)
+	h.state = client12ServerHelloDone
 	return nil
 }
 
-// clientHelloDone takes an optional CertificateRequest and the end of the
-// server's flight, and answers with ours.
-func (c *Conn) clientHelloDone(now time.Time, m message) (err error) {
-	if m.typ == typeCertificateRequest && m.epoch == 0 && !c.hs.asked {
-		w, err := parseCertificateRequest12(m.body)
+// serverHelloDone takes an optional CertificateRequest, then the end of the server's
+// flight. It answers with the client's flight.
+func (h *client12) serverHelloDone(m message) error {
+	if m.typ == typeCertificateRequest && m.epoch == 0 && h.requested == nil {
+		accepted, err := parseCertificateRequest12(m.body)
 		if err != nil {
 			return err
 		}
-		c.hs.asked = true
-		c.hs.askedSchemes = w.schemes
-		c.hs.transcript.add(m)
-		return c.chooseCertificate(w)
+		h.requested = accepted
+		h.transcript.add(m)
+		return h.chooseCertificate(accepted)
 	}
 	if err := expect(m, typeServerHelloDone, 0); err != nil {
 		return err
@@ -354,51 +159,37 @@ func (c *Conn) clientHelloDone(now time.Time, m message) (err error) {
 	if len(m.body) != 0 {
 		return errDecode
 	}
-	c.hs.transcript.add(m)
-	c.hs.step = (*Conn).clientFinished
-	return c.sendClientFlight()
+	h.transcript.add(m)
+	h.state = client12Finished
+	return h.sendFlight()
 }
 
-// sendClientFlight sends all from our certificate to Finished.
-func (c *Conn) sendClientFlight() error {
-	c.beginFlight(5)
-	if c.hs.asked {
-		if err := c.addOwnCertificate(); err != nil {
+// sendFlight sends the messages from the client's Certificate to its Finished.
+func (h *client12) sendFlight() error {
+	if h.requested != nil {
+		if err := h.sendChain(); err != nil {
 			return err
 		}
 	}
-	c.addMessage(typeClientKeyExchange, marshalClientKeyExchange(c.hs.key.ecdh.PublicKey().Bytes()))
-	w, err := c.deriveKeys(c.hs.secret, c.hs.sessionHash())
-	if err != nil {
+	h.send(typeClientKeyExchange, marshalClientKeyExchange(h.key.PublicKey().Bytes()))
+	if err := h.deriveKeys(h.secret); err != nil {
 		return err
 	}
-	if c.hs.asked && c.cfg.Certificate != nil {
-		scheme, signature, err := c.cfg.sign(VersionDTLS12, c.hs.askedSchemes, c.hs.transcript.messages)
-		if err != nil {
+	if h.requested != nil && h.certificate != nil {
+		if err := h.sendCertificateVerify(h.requested.schemes, h.transcript.messages); err != nil {
 			return err
 		}
-		body, err := marshalCertificateVerify(scheme, signature)
-		if err != nil {
-			return fatal(AlertInternalError, "CertificateVerify: %w", err)
-		}
-		c.addMessage(typeCertificateVerify, body)
 	}
-	c.addFinished(w)
-	c.endFlight(false)
+	h.sendFinished()
 	return nil
 }
 
-// clientFinished takes the server's Finished, after its ticket if it promised
-// one: the end of the handshake.
-func (c *Conn) clientFinished(now time.Time, m message) error {
-	if c.hs.ticketDue {
-		return c.takeTicket12(now, m)
-	}
-	if err := c.checkFinished(m); err != nil {
+// finished takes the server's Finished, the end of the handshake.
+func (h *client12) finished(now time.Time, m message) error {
+	if err := h.checkFinished(m); err != nil {
 		return err
 	}
-	c.beginFlight(0) // nothing to repeat: the server has it all
-	c.offerOwnSession12(now)
-	c.establish()
+	h.offerSession(now)
+	h.out.done = true
 	return nil
 }

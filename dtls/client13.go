@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// The client's side of DTLS 1.3 (RFC 9147 §5.7). What is in braces goes
-// under the keys of epoch 2:
+// A client13 is the client's handshake of DTLS 1.3 (RFC 9147 §5.7), from the first
+// ServerHello on. Messages in braces are under the keys of epoch 2:
 //
 //	ClientHello              ->
 //	                         <-  [HelloRetryRequest]
@@ -16,156 +16,164 @@ import (
 //	                             CertificateVerify, Finished}
 //	{[Certificate, CertificateVerify], Finished}  ->
 //	                         <-  ACK
-
-// offer13 adds to a ClientHello what DTLS 1.3 needs.
-func (c *Conn) offer13(h *clientHello, now time.Time) error {
-	for s := range c.cfg.suites(VersionDTLS13) {
-		h.suites = append(h.suites, s.id)
-	}
-	h.extensions.versions = []Version{VersionDTLS13}
-	h.extensions.groups = c.cfg.Groups
-	c.offerSession13(h, now)
-	if c.cfg.DeferShares {
-		h.extensions.keyShares = []keyShare{}
-		return nil
-	}
-	return c.addShares(h)
+//
+// A resumed session has no certificates (resume13.go).
+type client13 struct {
+	handshake13
+	*offer
+	state     client13State
+	requested *acceptedCertificates // of the CertificateRequest; nil: there was none
 }
 
-// addShares makes a key for the group we like best. With the post-quantum one
-// goes a share for X25519, for servers that do not know it; both use the same
-// X25519 key, which spares a multiplication.
-func (c *Conn) addShares(h *clientHello) error {
-	first, err := newEphemeral(c.cfg.Groups[0], c.cfg.Rand)
+// A client13State is the message that a client13 waits for.
+type client13State uint8
+
+const (
+	client13ServerHello client13State = iota // after a HelloRetryRequest
+	client13EncryptedExtensions
+	client13Certificate // or CertificateRequest
+	client13CertificateVerify
+	client13Finished
+)
+
+func (h *client13) handle(now time.Time, m message) error {
+	switch h.state {
+	case client13ServerHello:
+		return h.secondServerHello(m)
+	case client13EncryptedExtensions:
+		return h.encryptedExtensions(m)
+	case client13Certificate:
+		return h.serverCertificate(m)
+	case client13CertificateVerify:
+		err := h.checkCertificateVerify13(m)
+		if err == nil {
+			h.state = client13Finished
+		}
+		return err
+	}
+	return h.finished(m)
+}
+
+// secondServerHello takes the answer to the ClientHello that a HelloRetryRequest asked
+// for.
+func (h *client13) secondServerHello(m message) error {
+	if err := expect(m, typeServerHello, 0); err != nil {
+		return err
+	}
+	sh, err := parseServerHello(m.body)
 	if err != nil {
 		return err
 	}
-	c.hs.keys = []ephemeral{first}
-	if first.group == GroupX25519MLKEM768 && slices.Contains(c.cfg.Groups, GroupX25519) {
-		c.hs.keys = append(c.hs.keys, ephemeral{group: GroupX25519, ecdh: first.ecdh})
+	if !sh.extensions.has(extSupportedVersions) {
+		return fatal(AlertProtocolVersion, "server chose version %v after a HelloRetryRequest", sh.version)
 	}
-	h.extensions.keyShares = nil
-	for _, k := range c.hs.keys {
-		h.extensions.keyShares = append(h.extensions.keyShares, k.share())
-	}
-	return nil
+	return h.serverHello(&sh, m)
 }
 
-// acceptServerHello13 takes a ServerHello that chose DTLS 1.3, or a
-// HelloRetryRequest.
-func (c *Conn) acceptServerHello13(h *serverHello, m message) error {
-	e := &h.extensions
-	if h.version != VersionDTLS12 || e.versions[0] != VersionDTLS13 {
-		return fatal(AlertIllegalParameter, "server chose versions %v, %v", h.version, e.versions)
+// serverHello takes a ServerHello that chose DTLS 1.3, or a HelloRetryRequest.
+func (h *client13) serverHello(sh *serverHello, m message) error {
+	e := &sh.extensions
+	if sh.version != VersionDTLS12 || e.versions[0] != VersionDTLS13 {
+		return fatal(AlertIllegalParameter, "server chose versions %v, %v", sh.version, e.versions)
 	}
-	offered := &c.hs.hello
-	su, ok := suiteByID(h.suite)
-	if !ok || !slices.Contains(offered.suites, h.suite) || su.version != VersionDTLS13 || h.compression != 0 {
-		return fatal(AlertIllegalParameter, "server chose suite %v, compression %d, which were not offered", h.suite, h.compression)
+	su, ok := suiteByID(sh.suite)
+	if !ok || !slices.Contains(h.hello.suites, sh.suite) || su.version != VersionDTLS13 || sh.compression != 0 {
+		return fatal(AlertIllegalParameter, "server chose suite %v, compression %d, which were not offered", sh.suite, sh.compression)
 	}
-	// RFC 9147 §5: no session id is sent, and none is echoed.
-	if len(h.sessionID) != 0 {
+	// RFC 9147 §5: the client sends no session id, so there is none to echo.
+	if len(sh.sessionID) != 0 {
 		return fatal(AlertIllegalParameter, "server answers with a session id")
 	}
-	retry := h.random == retryRandom
+	retry := sh.random == retryRandom
 	for _, t := range e.seen {
 		switch {
 		case t == extSupportedVersions, t == extKeyShare, t == extCookie && retry:
-		case t == extPreSharedKey && !retry && offered.extensions.psk != nil:
-		case t == extConnectionID && !retry && c.cid != nil:
+		case t == extPreSharedKey && !retry && h.hello.extensions.psk != nil:
+		case t == extConnectionID && !retry && h.agreed.ConnectionID != nil:
 		default:
 			return fatal(AlertUnsupportedExtension, "server answers extension %d in its hello", t)
 		}
 	}
-	// RFC 8446 §4.2.8: a HelloRetryRequest has only the group.
+	// RFC 8446 §4.2.8: in a HelloRetryRequest, key_share has only the group.
 	if e.has(extKeyShare) && (e.keyShares[0].data == nil) != retry {
 		return errDecode
 	}
-	if c.retried && (retry || h.suite != c.suite) {
-		return fatal(alertForSecond(retry), "server changes its mind after a HelloRetryRequest")
+	switch {
+	case !h.agreed.HelloRetryRequest:
+		h.begin(su, h.sent)
+	case retry:
+		return fatal(AlertUnexpectedMessage, "server sends a second HelloRetryRequest")
+	case su.id != h.agreed.CipherSuite:
+		return fatal(AlertIllegalParameter, "server changes the suite after a HelloRetryRequest")
 	}
-	if !c.retried {
-		c.begin13(su, c.hs.sent)
-	}
-	c.secrets.clientRandom = offered.random
+	h.clientRandom = h.hello.random
 	if retry {
-		return c.retryHello(h, m)
+		return h.retry(e, m)
 	}
-	c.secrets.serverRandom = h.random
-	c.hs.transcript.add(m)
-	c.acceptCID(e)
-	if err := c.clientResumes13(e); err != nil {
+	h.serverRandom = sh.random
+	h.transcript.add(m)
+	h.agreed.acceptCID(e)
+	if err := h.acceptSession(e); err != nil {
 		return err
 	}
-	return c.acceptShare(e)
+	return h.acceptShare(e)
 }
 
-// alertForSecond tells a second HelloRetryRequest, which is unexpected, from
-// a ServerHello with another suite.
-func alertForSecond(retry bool) Alert {
-	if retry {
-		return AlertUnexpectedMessage
-	}
-	return AlertIllegalParameter
-}
-
-// retryHello sends the ClientHello anew, as a HelloRetryRequest asks
-// (RFC 8446 §4.1.4).
-func (c *Conn) retryHello(h *serverHello, m message) error {
-	e, hello := &h.extensions, &c.hs.hello.extensions
+// retry sends another ClientHello, as a HelloRetryRequest asks (RFC 8446 §4.1.4).
+func (h *client13) retry(e *helloExtensions, m message) error {
+	hello := &h.hello.extensions
 	if !e.has(extKeyShare) && !e.has(extCookie) {
 		return fatal(AlertIllegalParameter, "HelloRetryRequest asks for nothing")
 	}
-	c.retried = true
-	c.hs.transcript.retry()
-	c.hs.transcript.add(m)
+	h.agreed.HelloRetryRequest = true
+	h.transcript.retry()
+	h.transcript.add(m)
 	if e.has(extKeyShare) {
 		g := e.keyShares[0].group
-		shared := slices.ContainsFunc(hello.keyShares, func(k keyShare) bool { return k.group == g })
-		if shared || !slices.Contains(hello.groups, g) {
+		sent := slices.ContainsFunc(hello.keyShares, func(k keyShare) bool { return k.group == g })
+		if sent || !slices.Contains(hello.groups, g) {
 			return fatal(AlertIllegalParameter, "HelloRetryRequest asks for group %v", g)
 		}
-		key, err := newEphemeral(g, c.cfg.Rand)
+		key, err := newEphemeral(g, h.cfg.Rand)
 		if err != nil {
 			return err
 		}
-		c.hs.keys = []ephemeral{key}
+		h.shares = []ephemeral{key}
 		hello.keyShares = []keyShare{key.share()}
 	}
 	hello.cookie = slices.Clone(e.cookie)
-	c.hs.step = (*Conn).clientSecondAnswer13
-	c.dropSession13()
-	return c.sendClientHello()
+	h.dropSession(h.suite)
+	return h.sendHello(h.handshake)
 }
 
-// acceptShare takes the server's half of the key exchange, which gives the
-// keys of epoch 2.
-func (c *Conn) acceptShare(e *helloExtensions) error {
+// acceptShare takes the server's half of the key exchange, and derives the keys of
+// epoch 2.
+func (h *client13) acceptShare(e *helloExtensions) error {
 	if !e.has(extKeyShare) {
 		return fatal(AlertMissingExtension, "ServerHello without key_share")
 	}
 	share := e.keyShares[0]
-	i := slices.IndexFunc(c.hs.keys, func(k ephemeral) bool { return k.group == share.group })
+	i := slices.IndexFunc(h.shares, func(k ephemeral) bool { return k.group == share.group })
 	if i < 0 {
 		return fatal(AlertIllegalParameter, "server chose group %v, for which it got no share", share.group)
 	}
-	secret, err := c.hs.keys[i].agree(share.data)
+	secret, err := h.shares[i].agree(share.data)
 	if err != nil {
 		return err
 	}
-	c.hs.keys = nil
-	c.group = share.group
-	c.hs.step = (*Conn).clientEncryptedExtensions
-	return c.setHandshakeKeys(secret)
+	h.shares = nil
+	h.agreed.Group = share.group
+	h.state = client13EncryptedExtensions
+	return h.deriveHandshakeKeys(secret)
 }
 
-// clientEncryptedExtensions takes the server's other extensions.
-func (c *Conn) clientEncryptedExtensions(now time.Time, m message) error {
+// encryptedExtensions takes the server's other extensions. The first message under keys
+// makes records in plaintext, even alerts, meaningless.
+func (h *client13) encryptedExtensions(m message) error {
 	if err := expect(m, typeEncryptedExtensions, epochHandshake); err != nil {
 		return err
 	}
-	// Under keys nothing in plaintext counts any more, not even an alert.
-	c.read = slices.DeleteFunc(c.read, func(r *readEpoch) bool { return r.kind == noAEAD })
+	h.out.rejectPlaintext = true
 	e, err := parseEncryptedExtensions(m.body)
 	if err != nil {
 		return err
@@ -175,86 +183,63 @@ func (c *Conn) clientEncryptedExtensions(now time.Time, m message) error {
 		case extKeyShare, extSupportedVersions, extCookie, extPreSharedKey, extSessionTicket, extExtendedMasterSecret, extRenegotiationInfo, extECPointFormats, extConnectionID:
 			return fatal(AlertIllegalParameter, "extension %d does not belong into EncryptedExtensions", t)
 		}
-		if !c.mayAnswer(t) {
+		if !h.offered(t) {
 			return fatal(AlertUnsupportedExtension, "server answers extension %d, which was not sent", t)
 		}
 	}
-	if err := c.acceptProtocols(&e); err != nil {
+	if err := h.acceptProtocols(&e); err != nil {
 		return err
 	}
-	c.hs.transcript.add(m)
-	c.hs.step = (*Conn).clientCertificate13
-	if c.resumed {
-		if err := c.judgePeer(); err != nil {
+	h.transcript.add(m)
+	h.state = client13Certificate
+	if h.agreed.Resumed {
+		// Now there are keys to send an alert with.
+		if err := h.verifyPeer(); err != nil {
 			return err
 		}
-		c.hs.step = (*Conn).clientFinished13
+		h.state = client13Finished
 	}
 	return nil
 }
 
-// clientCertificate13 takes an optional CertificateRequest and the server's
-// certificates. One that is not the one promised ends the handshake here.
-func (c *Conn) clientCertificate13(now time.Time, m message) (err error) {
-	if m.typ == typeCertificateRequest && m.epoch == epochHandshake && !c.hs.asked {
-		w, err := parseCertificateRequest13(m.body)
+// serverCertificate takes an optional CertificateRequest, then the server's
+// certificates.
+func (h *client13) serverCertificate(m message) error {
+	if m.typ == typeCertificateRequest && m.epoch == epochHandshake && h.requested == nil {
+		accepted, err := parseCertificateRequest13(m.body)
 		if err != nil {
 			return err
 		}
-		c.hs.asked = true
-		c.hs.askedSchemes = w.schemes
-		c.hs.transcript.add(m)
-		return c.chooseCertificate(w)
+		h.requested = accepted
+		h.transcript.add(m)
+		return h.chooseCertificate(accepted)
 	}
-	if err := expect(m, typeCertificate, epochHandshake); err != nil {
+	if err := h.receiveServerChain(m, epochHandshake); err != nil {
 		return err
 	}
-	chain, err := parseCertificates13(m.body)
-	if err != nil {
-		return err
-	}
-	if len(chain) == 0 {
-		return fatal(AlertDecodeError, "server has no certificate")
-	}
-	if err := c.checkPeerChain(chain); err != nil {
-		return err
-	}
-	c.hs.transcript.add(m)
-	c.hs.step = (*Conn).clientCertificateVerify13
+	h.state = client13CertificateVerify
 	return nil
 }
 
-// clientCertificateVerify13 takes the proof that the server has the key of
-// its certificate.
-func (c *Conn) clientCertificateVerify13(now time.Time, m message) error {
-	c.hs.step = (*Conn).clientFinished13
-	return c.checkCertificateVerify13(m)
-}
-
-// clientFinished13 takes the server's Finished and answers with our flight,
-// after which data may go.
-func (c *Conn) clientFinished13(now time.Time, m message) error {
-	if err := c.checkFinished13(m); err != nil {
+// finished takes the server's Finished and answers with the client's flight. After
+// that, data can be sent.
+func (h *client13) finished(m message) error {
+	if err := h.checkFinished(m); err != nil {
 		return err
 	}
-	data := c.deriveDataKeys()
-	c.beginFlight(3)
-	if c.hs.asked {
-		if err := c.addOwnCertificate13(c.hs.askedSchemes); err != nil {
+	local, remote := h.deriveDataSecrets()
+	if h.requested != nil {
+		if err := h.sendCertificate(h.requested.schemes); err != nil {
 			return err
 		}
 	}
-	c.addFinished13()
-	c.endFlight(false)
-	if c.cfg.Tickets {
-		c.resumption = c.hs.resumptionSecret()
+	h.sendFinished()
+	if h.cfg.Tickets {
+		h.agreed.resumption = h.resumptionSecret()
 	}
-	if err := c.setReadKeys(epochData, c.hs.peerData); err != nil {
+	if err := h.setReadSecret(epochData, remote); err != nil {
 		return err
 	}
-	if err := c.setWriteKeys(epochData, data); err != nil {
-		return err
-	}
-	c.establish()
-	return nil
+	h.out.done = true
+	return h.setWriteSecret(epochData, local)
 }

@@ -11,151 +11,150 @@ import (
 	"time"
 )
 
-// Config is what a Conn is made from. The zero value with a Certificate and
-// Fingerprints is what WebRTC uses.
+// Config configures a Conn. WebRTC uses a Certificate and Fingerprints, and the zero value
+// of all other fields.
 type Config struct {
-	// Client tells which end this is.
+	// Client makes the Conn a client. Default: a server.
 	Client bool
 
-	// Certificate proves who we are. A server needs one; a client without
-	// one sends none. Its key is ECDSA P-256 or P-384, Ed25519 or RSA; its
-	// SupportedSignatureAlgorithms, if any, limit and order what it signs with.
+	// Certificate is the local certificate. A server needs one, a client can do without.
+	// Its key is ECDSA P-256 or P-384, Ed25519 or RSA. Its SupportedSignatureAlgorithms,
+	// if any, limit the signature schemes, in order of preference.
 	Certificate *tls.Certificate
 
-	// Certificates, if any, is what Certificate is chosen from: the first that
-	// the far end can verify.
+	// Certificates, if any, replaces Certificate: the first one that the peer accepts is
+	// used.
 	Certificates []*tls.Certificate
 
-	// MustMatchIssuer lists those of Certificates that are only for far ends
-	// which name an issuer in their chain as one they trust (RFC 8446 §4.2.4).
-	// Without it, what a far end says of issuers is not looked at.
+	// MustMatchIssuer lists those of Certificates that are only for peers which name an
+	// issuer of their chain as trusted (RFC 8446 §4.2.4). For all others, the issuers that
+	// the peer names are ignored.
 	MustMatchIssuer []*tls.Certificate
 
-	// Fingerprints of the far end's certificate, from its description. If
-	// there are any, the certificate must match before any data is given up
-	// or sent (RFC 8122 §5): one line of the strongest hash among them.
+	// Fingerprints are the fingerprints of the peer's certificate, from its description.
+	// If there are any, the certificate must match one with the strongest hash among
+	// them, before any data is sent or returned (RFC 8122 §5).
 	Fingerprints []Fingerprint
 
-	// VerifyPeer, if set, judges the far end's chain (DER, its own
-	// certificate first), after Fingerprints did. An error of it ends the
-	// handshake with bad_certificate, or with the alert of an *AlertError.
+	// VerifyPeer, if set, checks the peer's chain (DER, its own certificate first), after
+	// the fingerprints. An error ends the handshake with the alert bad_certificate or, if
+	// it is an *AlertError, with its alert.
 	VerifyPeer func(chain [][]byte) error
 
-	// ClientAuth says what a server asks of its clients.
+	// ClientAuth says whether a server asks for a certificate. Default:
+	// ClientAuthRequire.
 	ClientAuth ClientAuth
 
-	// MinVersion and MaxVersion limit what is negotiated. 0: 1.2 and 1.3.
+	// MinVersion and MaxVersion limit the negotiated version. Default: 1.2 and 1.3.
 	MinVersion, MaxVersion Version
 
-	// Preferences, the best first. Nil means the package's own. A DTLS 1.3
-	// client sends a key share for its first group, and one for X25519 beside
-	// X25519MLKEM768.
+	// The preferred first; nil: the defaults of this package. A client of DTLS 1.3 sends
+	// a key share for the first group and, if that is X25519MLKEM768, one for X25519.
 	CipherSuites     []CipherSuite
 	Groups           []Group
-	SignatureSchemes []SignatureScheme // that the far end may sign with
+	SignatureSchemes []SignatureScheme // for signatures of the peer
 
-	// DeferShares makes a client of DTLS 1.3 send its key shares only when it
-	// is asked. Its first ClientHello then fits in one datagram, which a server
-	// that validates addresses needs, and asks for them in the same message;
-	// other servers cost a round trip more.
+	// DeferShares makes a client of DTLS 1.3 send key shares only when the server asks for
+	// them, which costs a round trip. Its first ClientHello then fits into one datagram.
+	// A server that validates addresses needs that. It asks for the shares in the message
+	// that validates the address, so with such a server there is no additional round trip.
 	DeferShares bool
 
-	// NeedCertificate makes a client fail that is asked for a certificate and
-	// has none that suits. By default it goes on without, as RFC 8446 §4.4.2
-	// has it, and the server decides.
+	// NeedCertificate makes a client fail if the server asks for a certificate and accepts
+	// none of Certificates. By default the client continues without, as RFC 8446 §4.4.2
+	// says, and the server decides.
 	NeedCertificate bool
 
-	// Strict ends the handshake where the far end seems to have sent, in
-	// plaintext, what it should not have. By default that is dropped, and
-	// counted, since anybody could have sent it (RFC 9147 §4.5.2), and an ACK in
-	// plaintext believed only until the timer runs out. A message that is due and
-	// has the wrong content, which an attacker can send before the remote peer
-	// does, ends the handshake in any case. Strict is for finding
-	// mistakes of a far end, where nobody else can send to us.
+	// Strict ends the handshake if a message in plaintext is one that the peer must not
+	// send. By default such a message is dropped and counted, since an attacker can have
+	// sent it (RFC 9147 §4.5.2), and an ACK in plaintext is believed only until the timer
+	// runs out. A message that is due and has the wrong content ends the handshake in any
+	// case. Strict is for finding mistakes of a peer on a network without attackers.
 	Strict bool
 
-	ServerName   string   // a client's server_name, RFC 6066 §3, or the one that a server confirms; none by default
-	ALPN         []string // protocols, RFC 7301; none by default
-	SRTPProfiles []uint16 // use_srtp, RFC 5764 §4.1.2; none by default
+	// ServerName is a client's server_name (RFC 6066 §3), or the name that a server
+	// confirms. ALPN are the protocols (RFC 7301), SRTPProfiles those of use_srtp
+	// (RFC 5764 §4.1.2), the preferred first. Default: none.
+	ServerName   string
+	ALPN         []string
+	SRTPProfiles []uint16
 
-	// ExternalSessionID is what RFC 8844 §4.3 binds the connection to: 20 to 255
-	// bytes, for SDP the a=tls-id of the local description. A client sends it, and
-	// a server in answer to a client that does. PeerExternalSessionID is that of the
-	// peer: a peer that sends another one ends the handshake with
-	// ErrExternalSessionID. A peer that sends none is accepted. Empty: nothing is
-	// sent, or the value that the peer sends is ignored.
+	// ExternalSessionID binds the connection to a session of the program (RFC 8844 §4.3).
+	// It has 20 to 255 bytes; with SDP it is the a=tls-id of the local description. A
+	// client sends it, and a server sends it to a client that does.
+	// PeerExternalSessionID is that of the peer: another value ends the handshake with
+	// ErrExternalSessionID. A peer that sends none is accepted. Default: none is sent,
+	// and the peer's is ignored.
 	ExternalSessionID     string
 	PeerExternalSessionID string
 
-	// Tickets makes a client ask for sessions, which come with EventSession,
-	// and Session is one to resume. TicketKeys makes a server give and resume
-	// them: the first key seals tickets, all of them open some. By default
-	// there is no resumption, of which WebRTC has no use.
+	// Tickets makes a client ask for sessions, which EventSession delivers. Session is
+	// the one to resume. TicketKeys makes a server give tickets and resume their sessions:
+	// the first key seals tickets, all of them open some. Default: no resumption, which
+	// WebRTC does not use.
 	Tickets    bool
 	Session    *Session
 	TicketKeys []TicketKey
 
-	// RecordSizeLimit is the longest record, in bytes of plaintext, that the
-	// far end is asked to send (RFC 8449 §4): 64 to 2^14, and one more for the
-	// content type that DTLS 1.3 has inside. 0: a client does not ask, and a
-	// server answers one that does with the most there is. What the far end
-	// asks for is obeyed in any case.
+	// RecordSizeLimit is the size in bytes, in plaintext, of the longest record that the
+	// peer is asked to send (RFC 8449 §4): 64 to 2^14, and one more for the content type
+	// of DTLS 1.3. Default: a client does not ask, and a server answers with the maximum.
+	// A limit of the peer is always obeyed.
 	RecordSizeLimit uint16
 
-	// ConnectionIDs, if set, offers connection IDs (RFC 9146, RFC 9147 §9): each
-	// Conn calls it once for the bytes that the far end is to put into its
-	// records, at most 255. None at all mean that this end wants none, but puts
-	// into its own what the far end wants. Those who look connections up by
-	// them should make them random and all equally long.
+	// ConnectionIDs, if set, offers connection IDs (RFC 9146, RFC 9147 §9). Each Conn calls
+	// it once for the connection ID in the peer's records, of at most 255 bytes. An empty
+	// one means that this end needs none, but writes the peer's into its records. To
+	// find a connection by its ID, make IDs random and all of the same length.
 	ConnectionIDs func() []byte
 
-	// DiscardCertificates has the far end's chain forgotten once the handshake
-	// is done: PeerCertificates then is nil. It is for servers of many that
-	// know all they want from the check.
+	// DiscardCertificates drops the peer's chain after the handshake, to save memory.
+	// ConnectionState.PeerCertificates is nil then.
 	DiscardCertificates bool
 
-	Rand io.Reader // nil: crypto/rand
-	// KeyLogWriter takes the secrets in NSS key log format, each line with one
-	// Write; nil: none. Conns that share one and run at the same time need one
-	// that may be called so.
+	// Rand is the source of randomness. Default: crypto/rand.
+	Rand io.Reader
+
+	// KeyLogWriter gets the secrets in the NSS key log format, each line in one Write. If
+	// Conns that run at the same time share it, it must allow calls at the same time.
+	// Default: none.
 	KeyLogWriter io.Writer
 
-	// InitialTimeout is the time after which a flight is sent again, as long
-	// as SetRTT gave none. 0: 400 ms.
+	// InitialTimeout is the first retransmission timeout, as long as SetRTT was not
+	// called. Default: 400 ms.
 	InitialTimeout time.Duration
-	// MaxTimeout is what doubling stops at. 0: 2 s.
+	// MaxTimeout is the retransmission timeout at which doubling stops. Default: 2 s.
 	MaxTimeout time.Duration
-	// PatientRetransmission leaves what the far end acknowledged only in part
-	// to the timer. By default the rest goes again at once, as RFC 9147 §7.2
-	// has it; where datagrams overtake each other that may be too soon.
+	// PatientRetransmission leaves a flight that was acknowledged in part to the timer. By
+	// default the rest is sent again at once, as RFC 9147 §7.2 recommends. That can be too
+	// soon on a path that reorders datagrams.
 	PatientRetransmission bool
-	// HandshakeTimeout ends a handshake that has begun. 0: 60 s; negative:
-	// nothing does.
+	// HandshakeTimeout is the time from the first message to the end of the handshake,
+	// after which it fails. Default: 60 s; negative: no limit.
 	HandshakeTimeout time.Duration
 }
 
-// ClientAuth says what a server asks of its clients.
+// ClientAuth says whether a server asks for a client's certificate.
 type ClientAuth uint8
 
 const (
-	// ClientAuthRequire asks for a certificate and fails without: the
-	// default, and all that is possible with Fingerprints.
+	// ClientAuthRequire asks for a certificate, and fails without one. It is the default.
+	// Fingerprints need it.
 	ClientAuthRequire ClientAuth = iota
-	// ClientAuthRequest asks for a certificate and goes on without.
+	// ClientAuthRequest asks for a certificate, and accepts that there is none.
 	ClientAuthRequest
 	// ClientAuthNone does not ask.
 	ClientAuthNone
 )
 
 var (
-	// ErrNoVerification is NewConn's: nothing in Config says who the far end
-	// has to be, so that anybody could be it.
+	// ErrNoVerification is returned by NewConn: Config would accept any peer.
 	ErrNoVerification = errors.New("dtls: neither a fingerprint with a strong hash nor VerifyPeer given")
-	// ErrConfig is wrapped by NewConn's other errors.
+	// ErrConfig is wrapped by the other errors of NewConn.
 	ErrConfig = errors.New("dtls: bad configuration")
 )
 
-// check finds what can be found wrong before a handshake.
+// check validates cfg.
 func (cfg *Config) check() error {
 	anonymous := !cfg.Client && cfg.ClientAuth == ClientAuthNone
 	switch {
@@ -193,7 +192,7 @@ func (cfg *Config) check() error {
 		}
 		signer, ok := cert.PrivateKey.(crypto.Signer)
 		if !ok || len(cert.Certificate) == 0 {
-			return fmt.Errorf("%w: Certificate has no key that can be used", ErrConfig)
+			return fmt.Errorf("%w: Certificate has no usable key", ErrConfig)
 		}
 		if err := checkKey(signer.Public()); err != nil {
 			return fmt.Errorf("%w: Certificate: %w", ErrConfig, err)
@@ -202,7 +201,7 @@ func (cfg *Config) check() error {
 	return nil
 }
 
-// setDefaults fills in what the zero value stands for.
+// setDefaults sets the fields that have their zero value.
 func (cfg *Config) setDefaults() {
 	cfg.Rand = randOrDefault(cfg.Rand)
 	if cfg.MinVersion == 0 {
@@ -211,7 +210,7 @@ func (cfg *Config) setDefaults() {
 	if cfg.MaxVersion == 0 {
 		cfg.MaxVersion = VersionDTLS13
 	}
-	// A version without suites is none that could be negotiated.
+	// A version without suites cannot be negotiated.
 	if !cfg.enabled(VersionDTLS13, 0) {
 		cfg.MaxVersion = VersionDTLS12
 	}
@@ -235,27 +234,22 @@ func (cfg *Config) setDefaults() {
 	}
 }
 
-// defaultGroups is in order of preference: first what a quantum computer
-// cannot break. P-256 is faster here than X25519, and every browser offers it;
-// but browsers send no share for it, and asking for one costs a round trip.
+// defaultGroups are in order of preference: first the one that a quantum computer cannot
+// break. P-256 is faster than X25519 with Go's implementations, and all browsers offer it.
+// But browsers send no share for it, and to ask for one costs a round trip.
 func defaultGroups() []Group { return []Group{GroupX25519MLKEM768, GroupX25519, GroupP256, GroupP384} }
 
-// knownVersion tells whether v may limit the versions; 0 does not.
+// knownVersion reports whether v is a valid MinVersion or MaxVersion.
 func knownVersion(v Version) bool {
 	return v == 0 || v == VersionDTLS12 || v == VersionDTLS13
 }
 
-// speaks tells whether v may be negotiated.
+// speaks reports whether v can be negotiated.
 func (cfg *Config) speaks(v Version) bool {
 	return !v.newer(cfg.MaxVersion) && !cfg.MinVersion.newer(v)
 }
 
-// signer is the key of our certificate, which check looked at.
-func (cfg *Config) signer() crypto.Signer {
-	return cfg.Certificate.PrivateKey.(crypto.Signer)
-}
-
-// suites lists what may be used in version, the preferred first.
+// suites lists the enabled suites of a version, the preferred first.
 func (cfg *Config) suites(version Version) iter.Seq[suite] {
 	return func(yield func(suite) bool) {
 		if cfg.CipherSuites == nil {
@@ -273,7 +267,7 @@ func (cfg *Config) suites(version Version) iter.Seq[suite] {
 	}
 }
 
-// enabled tells whether the suite id may be used in version; 0 asks for any.
+// enabled reports whether the suite id is enabled; 0: whether any suite of version is.
 func (cfg *Config) enabled(version Version, id CipherSuite) bool {
 	for s := range cfg.suites(version) {
 		if s.id == id || id == 0 {
@@ -283,7 +277,7 @@ func (cfg *Config) enabled(version Version, id CipherSuite) bool {
 	return false
 }
 
-// groups12 lists the groups for DTLS 1.2, the preferred first.
+// groups12 lists the enabled groups of DTLS 1.2, the preferred first.
 func (cfg *Config) groups12() (list []Group) {
 	for _, g := range cfg.Groups {
 		if g.curve() != nil {

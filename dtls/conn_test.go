@@ -17,7 +17,7 @@ func TestNewConnRefuses(t *testing.T) {
 		cfg  Config
 		want error
 	}{
-		{"nothing to check the far end by", Config{Certificate: cert}, ErrNoVerification},
+		{"nothing to verify the peer with", Config{Certificate: cert}, ErrNoVerification},
 		{"client with nothing either", Config{Client: true, ClientAuth: ClientAuthNone}, ErrNoVerification},
 		{"only weak hashes", Config{Client: true, Fingerprints: []Fingerprint{{"sha-1", make([]byte, 20)}, {"md5", make([]byte, 16)}}}, ErrNoVerification},
 		{"hash of the wrong length", Config{Client: true, Fingerprints: []Fingerprint{{"sha-256", make([]byte, 20)}}}, ErrNoVerification},
@@ -61,13 +61,13 @@ func TestClose(t *testing.T) {
 func TestCloseBeforeAnything(t *testing.T) {
 	p := newPair(t, nil)
 	p.client.Close(p.now)
-	if _, ok := p.client.AppendHandshake(p.now, nil, 1200); ok {
+	if _, ok := p.client.AppendDatagram(p.now, nil, 1200); ok {
 		t.Error("says something before it began")
 	}
 	p.server.Start(p.now)
 	p.server.Close(p.now)
-	if _, ok := p.server.AppendHandshake(p.now, nil, 1200); ok {
-		t.Error("a server says something to nobody")
+	if _, ok := p.server.AppendDatagram(p.now, nil, 1200); ok {
+		t.Error("a server sends before it has received anything")
 	}
 }
 
@@ -111,7 +111,7 @@ func TestSetRTT(t *testing.T) {
 	}
 }
 
-// plaintextAlert is what anybody could send.
+// plaintextAlert makes an alert that an attacker can send.
 func plaintextAlert(a Alert) []byte {
 	b := make([]byte, recordHeaderLen, recordHeaderLen+2)
 	putRecordHeader(b, typeAlert, VersionDTLS12, 0, 0, nil, 2)
@@ -151,7 +151,7 @@ func TestTrueAlertEndsHandshakeSoon(t *testing.T) {
 	}
 }
 
-// strictly has both ends take what comes in plaintext for the peer's.
+// strictly makes both ends strict.
 func strictly(change func(client, server *Config)) func(client, server *Config) {
 	return func(client, server *Config) {
 		if client.Strict, server.Strict = true, true; change != nil {
@@ -160,7 +160,7 @@ func strictly(change func(client, server *Config)) func(client, server *Config) 
 	}
 }
 
-// only12 and only13 hold a pair to one version.
+// only12 and only13 limit a pair to one version.
 func only12(client, server *Config) {
 	client.MaxVersion, server.MaxVersion = VersionDTLS12, VersionDTLS12
 }
@@ -168,8 +168,8 @@ func only13(client, server *Config) {
 	client.MinVersion, server.MinVersion = VersionDTLS13, VersionDTLS13
 }
 
-// TestEarlyData reorders a client's data before its Finished: nothing is
-// given up until that is verified, and nothing is lost.
+// TestEarlyData delivers a client's data before its Finished: no data is returned until
+// Finished is verified, and none is lost.
 func TestEarlyData(t *testing.T) {
 	p := newPair(t, only12)
 	var held []byte
@@ -184,10 +184,10 @@ func TestEarlyData(t *testing.T) {
 	for held == nil {
 		p.step()
 	}
-	// The server's Finished never came, so the client may not send yet; a
-	// record under its keys shows what one that did would look like.
-	rec := append(p.client.current.begin(nil), "early"...)
-	rec, _ = p.client.seal(p.client.current, typeApplicationData, rec, 0)
+	// The server's Finished has not arrived, so the client cannot send yet. The test makes
+	// a record under its keys.
+	rec := append(p.client.records.current.begin(nil), "early"...)
+	rec, _ = p.client.records.seal(p.client.records.current, typeApplicationData, rec, 0)
 	p.deliver(p.server, rec)
 	if len(p.got[p.server]) != 0 {
 		t.Fatal("data given up before Finished")
@@ -200,7 +200,7 @@ func TestEarlyData(t *testing.T) {
 	p.exchange()
 }
 
-// TestGarbage: what does not authenticate is dropped and counted.
+// TestGarbage checks that records which do not authenticate are dropped and counted.
 func TestGarbage(t *testing.T) {
 	p := newPair(t, nil)
 	p.connect()
@@ -267,7 +267,8 @@ func TestClientWithoutCertificate(t *testing.T) {
 	}
 }
 
-// TestLostFinished: a server repeats its last flight for a client that missed it.
+// TestLostFinished checks that a server repeats its last flight for a client that has not
+// received it.
 func TestLostFinished(t *testing.T) {
 	p := newPair(t, only12)
 	drops := 3
@@ -305,7 +306,7 @@ func TestSealOpenDoNotAllocate(t *testing.T) {
 			if len(b) != len(payload)+p.client.Overhead() {
 				t.Fatal("overhead is wrong")
 			}
-			data, _ := p.server.ReadRecord(p.now, b)
+			data, _ := p.server.HandleRecord(p.now, b)
 			if len(data) != len(payload) {
 				t.Fatal("does not open")
 			}
@@ -315,7 +316,7 @@ func TestSealOpenDoNotAllocate(t *testing.T) {
 	}
 }
 
-// TestUnifiedHeader is each form of RFC 9147 §4's header, whole and cut short.
+// TestUnifiedHeader parses each form of the header of RFC 9147 §4, whole and cut short.
 func TestUnifiedHeader(t *testing.T) {
 	for _, test := range []struct {
 		b      string
@@ -341,8 +342,8 @@ func TestUnifiedHeader(t *testing.T) {
 	}
 }
 
-// A server confirms its own name and no other: what a client calls it makes no
-// difference to one without, and old ones of pion do not read the answer.
+// A server confirms only its own name. Without one, the client's name has no effect, and
+// old versions of pion fail if it is confirmed.
 func TestServerNameConfirmed(t *testing.T) {
 	for own, confirmed := range map[string]bool{"": false, "example.org": false, "Example.com": true} {
 		p := newPair(t, func(c, s *Config) {
@@ -350,9 +351,9 @@ func TestServerNameConfirmed(t *testing.T) {
 			c.ServerName, s.ServerName = "example.com", own
 		})
 		p.start()
-		hello, _ := p.client.AppendHandshake(p.now, nil, p.limit)
+		hello, _ := p.client.AppendDatagram(p.now, nil, p.limit)
 		p.deliver(p.server, hello)
-		flight, _ := p.server.AppendHandshake(p.now, nil, p.limit)
+		flight, _ := p.server.AppendDatagram(p.now, nil, p.limit)
 		end := 13 + 12 + int(flight[13+3]) // the headers of record and message, whose length is under 256
 		sh, err := parseServerHello(flight[13+12 : end])
 		if err != nil {

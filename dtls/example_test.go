@@ -7,10 +7,10 @@ import (
 	"purertc/dtls"
 )
 
-// Two ends in one program: what one appends, the other reads.
+// Two ends in one program, without a network: one handles what the other appends.
 func Example() {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	newEnd := func(client bool) (dtls.Config, []dtls.Fingerprint) {
+	config := func(client bool) (dtls.Config, []dtls.Fingerprint) {
 		cert, err := dtls.GenerateCertificate(now, nil)
 		if err != nil {
 			panic(err)
@@ -19,11 +19,11 @@ func Example() {
 		if err != nil {
 			panic(err)
 		}
-		return dtls.Config{Client: client, Certificate: cert, MaxVersion: dtls.VersionDTLS12}, []dtls.Fingerprint{f}
+		return dtls.Config{Client: client, Certificate: cert}, []dtls.Fingerprint{f}
 	}
-	a, aPrint := newEnd(true)
-	b, bPrint := newEnd(false)
-	a.Fingerprints, b.Fingerprints = bPrint, aPrint // signalling carries these
+	a, aPrint := config(true)
+	b, bPrint := config(false)
+	a.Fingerprints, b.Fingerprints = bPrint, aPrint // signalling carries the fingerprints
 
 	client, err := dtls.NewConn(a)
 	if err != nil {
@@ -38,7 +38,7 @@ func Example() {
 
 	read := func(c *dtls.Conn, datagram []byte) {
 		for len(datagram) > 0 {
-			data, n := c.ReadRecord(now, datagram)
+			data, n := c.HandleRecord(now, datagram)
 			if data != nil {
 				fmt.Printf("received %q\n", data)
 			}
@@ -46,10 +46,10 @@ func Example() {
 		}
 	}
 	for !client.Established() || !server.Established() {
-		for d, ok := client.AppendHandshake(now, nil, 1200); ok; d, ok = client.AppendHandshake(now, nil, 1200) {
+		for d, ok := client.AppendDatagram(now, nil, 1200); ok; d, ok = client.AppendDatagram(now, nil, 1200) {
 			read(server, d)
 		}
-		for d, ok := server.AppendHandshake(now, nil, 1200); ok; d, ok = server.AppendHandshake(now, nil, 1200) {
+		for d, ok := server.AppendDatagram(now, nil, 1200); ok; d, ok = server.AppendDatagram(now, nil, 1200) {
 			read(client, d)
 		}
 	}
@@ -59,6 +59,6 @@ func Example() {
 	d = append(d, "hello"...)
 	read(server, client.FinishRecord(d, 0))
 	// Output:
-	// DTLS 1.2 TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+	// DTLS 1.3 TLS_AES_128_GCM_SHA256
 	// received "hello"
 }

@@ -14,8 +14,8 @@ const (
 	serversID = "of-the-server/0123456789"
 )
 
-// TestExternalSessionID: each end checks the id of the other one; an end that
-// has none, or does not know the peer's, is connected to.
+// TestExternalSessionID checks that each end verifies the id of the other one, and connects
+// if the peer sends none or its id is not known.
 func TestExternalSessionID(t *testing.T) {
 	versions := map[string]func(client, server *Config){"1.2": only12, "1.3": only13, "both": nil,
 		"retry": func(client, server *Config) { server.Groups = []Group{GroupP384}; server.MinVersion = VersionDTLS13 }}
@@ -63,19 +63,19 @@ func TestExternalSessionID(t *testing.T) {
 	}
 }
 
-// TestExternalSessionIDMessages: a ClientHello has the id as RFC 8844 §4.3
-// describes it, and only an end with an id sends one.
+// TestExternalSessionIDMessages checks that a ClientHello has the id as RFC 8844 §4.3
+// describes it, and that only an end with an id sends one.
 func TestExternalSessionIDMessages(t *testing.T) {
 	want := append([]byte{0, 56, 0, byte(len(clientsID)) + 1, byte(len(clientsID))}, clientsID...)
 	for _, id := range []string{clientsID, ""} {
 		p := newPair(t, func(client, server *Config) { client.ExternalSessionID = id })
 		p.start()
-		body, err := p.client.hs.hello.marshal()
+		body, err := p.client.offered().hello.marshal()
 		if err != nil || bytes.Contains(body, want) != (id != "") {
 			t.Errorf("id %q: hello %x, err %v", id, body, err)
 		}
 	}
-	// A server answers a client that sends its own.
+	// A server sends its id only to a client that has sent one.
 	for _, id := range []string{clientsID, ""} {
 		for _, version := range []func(client, server *Config){only12, only13} {
 			p := newPair(t, func(client, server *Config) {

@@ -8,21 +8,20 @@ import (
 	"strings"
 )
 
-// A Fingerprint is an a=fingerprint line (RFC 8122 §5): "sha-256" and the
-// hash itself.
+// A Fingerprint is the content of an a=fingerprint line (RFC 8122 §5).
 type Fingerprint struct {
-	Hash  string
+	Hash  string // "sha-256", "sha-384" or "sha-512", in any case
 	Value []byte
 }
 
-// strongHashes are those a fingerprint may use, the preferred first. MD5 and
-// SHA-1 prove nothing any more.
+// strongHashes are the hashes that a fingerprint may use, the preferred first. MD5 and
+// SHA-1 are broken.
 func strongHashes() []crypto.Hash {
 	return []crypto.Hash{crypto.SHA512, crypto.SHA384, crypto.SHA256}
 }
 
-// fingerprintHash maps a name of the IANA "Hash Function Textual Names"
-// registry, in either case, to a strong hash.
+// fingerprintHash returns the strong hash with a name of the IANA registry "Hash Function
+// Textual Names", in any case.
 func fingerprintHash(name string) (h crypto.Hash, ok bool) {
 	switch strings.ToLower(name) {
 	case "sha-256":
@@ -35,19 +34,19 @@ func fingerprintHash(name string) (h crypto.Hash, ok bool) {
 	return 0, false
 }
 
-// CertificateFingerprint hashes the DER form of a certificate. The name is
-// "sha-256", "sha-384" or "sha-512"; others are an error.
+// CertificateFingerprint returns the fingerprint of a certificate in DER form. hash is
+// "sha-256", "sha-384" or "sha-512"; other names are an error.
 func CertificateFingerprint(hash string, der []byte) (Fingerprint, error) {
 	h, ok := fingerprintHash(hash)
 	if !ok {
-		return Fingerprint{}, fmt.Errorf("dtls: no fingerprints with hash %q", hash)
+		return Fingerprint{}, fmt.Errorf("dtls: unsupported fingerprint hash %q", hash)
 	}
 	return Fingerprint{Hash: strings.ToLower(hash), Value: sum(h, der)}, nil
 }
 
-// sum is the hash of b.
+// sum returns the hash of b.
 func sum(h crypto.Hash, b []byte) []byte {
-	if h == crypto.SHA256 { // the usual one, which needs no object for that
+	if h == crypto.SHA256 { // the usual one, without an allocation for the state
 		s := sha256.Sum256(b)
 		return s[:]
 	}
@@ -56,7 +55,8 @@ func sum(h crypto.Hash, b []byte) []byte {
 	return s.Sum(nil)
 }
 
-// anyStrong tells whether one of the lines could ever match.
+// anyStrong reports whether a fingerprint has a supported, strong hash and its length,
+// so that a certificate can match it.
 func anyStrong(lines []Fingerprint) bool {
 	for _, f := range lines {
 		if h, ok := fingerprintHash(f.Hash); ok && len(f.Value) == h.Size() {
@@ -66,12 +66,12 @@ func anyStrong(lines []Fingerprint) bool {
 	return false
 }
 
-// matchFingerprint checks a certificate against the lines of a description.
+// matchFingerprint reports whether a certificate matches the lines of a description.
 //
-// RFC 8122 §5: an endpoint MUST select the set of fingerprints that use its
-// most preferred hash function (out of those offered by the peer) and verify
-// that each certificate used matches one fingerprint out of that set. So a
-// sha-256 line cannot rescue a certificate that the sha-512 lines disown.
+// RFC 8122 §5: an endpoint MUST select the set of fingerprints that use its most preferred
+// hash function (out of those offered by the peer) and verify that each certificate used
+// matches one fingerprint out of that set. So a sha-256 line does not help if there are
+// sha-512 lines and none of them matches.
 func matchFingerprint(lines []Fingerprint, der []byte) bool {
 	for _, h := range strongHashes() {
 		offered, match := false, 0

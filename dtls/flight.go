@@ -1,21 +1,28 @@
 package dtls
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
-// A flight is a group of messages that travel together and are sent again
-// together until they are answered (RFC 6347 §4.2.4). It keeps messages, not
-// records: each sending cuts them to the size of the day and seals them under
-// new record numbers.
+// A flight is a group of handshake messages that are sent together, and again until
+// the peer has answered (RFC 6347 §4.2.4). It keeps messages, not records: each
+// transmission cuts them to the current size of datagrams and seals them under new
+// record numbers.
 type flight struct {
 	messages []outMessage
-	next     int          // the message to be sent next
-	offset   int          // how much of it went already
-	final    bool         // nothing answers it, so no timer runs
-	sentAt   time.Time    // when the last of it went
-	longest  int          // bytes of the longest datagram with any of it, since they became shorter
-	timeouts int          // how often it went again since it was not answered
-	sent     []sentRecord // what may be acknowledged (DTLS 1.3)
-	hearsay  bool         // an ACK in plaintext acknowledged some of it (DTLS 1.3)
+	next     int  // index of the message to be sent next
+	offset   int  // how many of its bytes were sent
+	final    bool // nothing answers the flight, so no timer runs
+
+	sentAt       time.Time // of its last datagram; zero: nothing was sent yet
+	timeout      time.Duration
+	retransmitAt time.Time    // zero: no timer runs
+	timeouts     int          // how often the timer ran out
+	longest      int          // bytes of its longest datagram, since the sender shortened them
+	sent         []sentRecord // what may be acknowledged (DTLS 1.3)
+	// unauthenticated: an ACK in plaintext acknowledged some of the flight (DTLS 1.3).
+	unauthenticated bool
 }
 
 // An outMessage is a handshake message, or a ChangeCipherSpec, in a flight.
@@ -29,14 +36,17 @@ type outMessage struct {
 	done    bool   // all of it is acknowledged
 }
 
-// sending tells whether some of the flight waits to go.
-func (f *flight) sending() bool {
+// pending reports whether some of the flight is still to be sent.
+func (f *flight) pending() bool {
+	if f == nil {
+		return false
+	}
 	_, _, _, ok := f.head()
 	return ok
 }
 
-// head returns the message that goes next, and which bytes of it, passing
-// over what was acknowledged.
+// head returns the message that is sent next and the range of its bytes. It skips
+// what was acknowledged.
 func (f *flight) head() (m *outMessage, from, to int, ok bool) {
 	for ; f.next < len(f.messages); f.next++ {
 		m = &f.messages[f.next]
@@ -48,8 +58,8 @@ func (f *flight) head() (m *outMessage, from, to int, ok bool) {
 	return nil, 0, 0, false
 }
 
-// advance notes that the head went up to byte to.
-func (f *flight) advance(to int) {
+// noteHead notes that the head was sent up to byte to.
+func (f *flight) noteHead(to int) {
 	f.offset = to
 	if to == len(f.messages[f.next].body) {
 		f.next++
@@ -57,150 +67,142 @@ func (f *flight) advance(to int) {
 	}
 }
 
-// restart makes the whole flight go again.
+// restart makes the whole flight pending again, but for what was acknowledged.
 func (f *flight) restart() { f.next, f.offset = 0, 0 }
 
-// beginFlight drops our last flight, which the far end answered. The next one
-// has n messages, more or less.
-func (c *Conn) beginFlight(n int) {
-	c.flightArrived()
-	c.out.messages = make([]outMessage, 0, n)
-	c.dropAcks()
-	if !c.strict {
-		c.in.dropPlaintext() // no answer to a flight comes before it
-	}
-}
-
-// flightArrived drops the last local flight: the peer has all of it.
-func (c *Conn) flightArrived() {
-	c.carried = max(c.carried, c.out.longest)
-	c.out = flight{}
-	c.retransmitAt = time.Time{}
-}
-
-// addMessage appends a handshake message to the flight and the transcript.
-func (c *Conn) addMessage(typ handshakeType, body []byte) {
-	m := message{typ: typ, seq: c.nextSend, body: body}
-	c.nextSend++
-	switch {
-	case c.hs == nil:
-	case c.version == 0:
-		c.hs.sent = m // a ClientHello
-	default:
-		c.hs.transcript.add(m)
-	}
-	c.out.messages = append(c.out.messages, outMessage{content: typeHandshake, epoch: c.current.epoch, typ: typ, seq: m.seq, body: body})
-}
-
-// addChangeCipherSpec appends that message, after which the flight is of the
-// epoch of w.
-func (c *Conn) addChangeCipherSpec(w *writeEpoch) {
-	c.out.messages = append(c.out.messages, outMessage{content: typeChangeCipherSpec, epoch: c.current.epoch, body: []byte{1}})
-	c.write = append(c.write, w)
-	c.current = w
-}
-
-// endFlight lets the flight go.
-func (c *Conn) endFlight(final bool) {
-	c.out.final = final
-	c.timeout = c.initialTimeout()
-	c.lastSeq = int32(c.in.next) - 1
-}
-
-// repeat sends our flight again because the far end repeated the end of its
-// own, which it would not have done had ours arrived (RFC 6347 §4.2.4). The
-// timer goes on as it is: this is no timeout of ours.
-func (c *Conn) repeat(now time.Time) {
-	if now.Sub(c.out.sentAt) >= repeatPause {
-		c.repeatLast()
-	}
-}
-
-// repeatLast sends our flight again, unless it is on its way.
-func (c *Conn) repeatLast() {
-	if len(c.out.messages) == 0 || c.out.sending() {
-		return
-	}
-	c.stats.Retransmissions++
-	c.out.restart()
-}
-
-// appendFlight appends the next datagram of the flight: as many records, and
-// in them as many messages, as limit allows.
-func (c *Conn) appendFlight(now time.Time, dst []byte, limit int) []byte {
-	b := dst
-	if c.datagramLimit > 0 {
-		limit = min(limit, c.datagramLimit)
-	}
-	for c.out.sending() {
-		n := len(b)
-		b = c.appendFlightRecord(b, limit-(n-len(dst)))
-		if len(b) == n {
-			break
-		}
-	}
-	if len(b) == len(dst) {
-		return b
-	}
-	c.out.longest = max(c.out.longest, len(b)-len(dst))
-	c.out.sentAt = now
-	if !c.out.final {
-		c.retransmitAt = now.Add(c.timeout)
-	}
-	return b
-}
-
-// appendFlightRecord appends one record of the flight, of at most limit
-// bytes.
-func (c *Conn) appendFlightRecord(dst []byte, limit int) []byte {
-	first, _, _, ok := c.out.head()
+// appendRecord appends the next record of the flight, in at most limit bytes. It
+// appends nothing if limit is too small. sizeLimit is the peer's limit on the size of
+// records. note says whether the record may be acknowledged.
+func (f *flight) appendRecord(dst []byte, limit int, l *recordLayer, sizeLimit uint16, note bool) ([]byte, error) {
+	first, _, _, ok := f.head()
 	if !ok {
-		return dst
+		return dst, nil
 	}
-	w := c.writeEpoch(first.epoch)
-	room := min(limit-w.overhead(), w.maxPayload(c.sizeLimit))
+	w := l.writeEpoch(first.epoch)
+	room := min(limit-w.overhead(), w.maxPayload(sizeLimit))
 	if first.content == typeChangeCipherSpec {
 		if room < len(first.body) {
-			return dst
+			return dst, nil
 		}
 		b := append(w.begin(dst), first.body...)
-		c.out.advance(len(first.body))
-		return c.sealOrFail(w, typeChangeCipherSpec, b, len(dst))
+		f.noteHead(len(first.body))
+		return l.seal(w, typeChangeCipherSpec, b, len(dst))
 	}
 	b := w.begin(dst)
-	begun := len(b)
-	parts := make([]sentPart, 0, len(c.out.messages)-c.out.next)
+	payload := len(b)
+	parts := make([]sentPart, 0, len(f.messages)-f.next)
 	for {
-		m, from, to, ok := c.out.head()
+		m, from, to, ok := f.head()
 		if !ok || m.content != typeHandshake || m.epoch != w.epoch {
 			break
 		}
-		n := min(to-from, room-(len(b)-begun)-fragmentHeaderLen)
+		n := min(to-from, room-(len(b)-payload)-fragmentHeaderLen)
 		if n < min(to-from, 1) {
 			break
 		}
 		b = appendFragmentHeader(b, m.typ, len(m.body), m.seq, from, n)
 		b = append(b, m.body[from:from+n]...)
-		parts = append(parts, sentPart{c.out.next, from, from + n})
-		c.out.advance(from + n)
+		parts = append(parts, sentPart{f.next, from, from + n})
+		f.noteHead(from + n)
 		if n < to-from {
 			break
 		}
 	}
-	if len(b) == begun {
-		return dst
+	if len(b) == payload {
+		return dst, nil
 	}
-	if c.version == VersionDTLS13 {
-		c.out.noteSent(recordNumber{uint64(w.epoch), w.next}, parts)
+	if note {
+		f.noteSent(recordNumber{uint64(w.epoch), w.next}, parts)
 	}
-	return c.sealOrFail(w, typeHandshake, b, len(dst))
+	return l.seal(w, typeHandshake, b, len(dst))
 }
 
-// sealOrFail seals a record; a connection whose numbers are used up ends.
-func (c *Conn) sealOrFail(w *writeEpoch, typ contentType, b []byte, start int) []byte {
-	b, ok := c.seal(w, typ, b, start)
-	if !ok {
-		c.fail(errExhausted)
+// maxSentRecords bounds the records that a flight remembers: more than a flight has in
+// small datagrams, even if it is sent a few times.
+const maxSentRecords = 128
+
+// A sentRecord is the content of a record of the flight. ACKs name records, not
+// messages (RFC 9147 §7).
+type sentRecord struct {
+	number recordNumber
+	parts  []sentPart
+}
+
+// A sentPart is the bytes [from, to) of the message at index in the flight.
+type sentPart struct{ index, from, to int }
+
+// noteSent remembers the content of a record until it is acknowledged.
+func (f *flight) noteSent(n recordNumber, parts []sentPart) {
+	if len(f.sent) == maxSentRecords {
+		f.sent = slices.Delete(f.sent, 0, 1)
 	}
-	return b
+	f.sent = append(f.sent, sentRecord{n, parts})
+}
+
+// acknowledge notes that the peer has the record n. It reports whether that was new.
+func (f *flight) acknowledge(n recordNumber) bool {
+	i := slices.IndexFunc(f.sent, func(s sentRecord) bool { return s.number == n })
+	if i < 0 {
+		return false
+	}
+	for _, p := range f.sent[i].parts {
+		f.messages[p.index].acknowledge(p.from, p.to)
+	}
+	f.sent = slices.Delete(f.sent, i, i+1)
+	return true
+}
+
+// acknowledged reports whether the peer has the whole flight.
+func (f *flight) acknowledged() bool {
+	return !slices.ContainsFunc(f.messages, func(m outMessage) bool { return !m.done })
+}
+
+// revertUnauthenticated makes pending again what an ACK in plaintext may have
+// acknowledged. An attacker can have sent it while the record was lost. It spares a
+// retransmission only until the timer runs out.
+func (f *flight) revertUnauthenticated() {
+	for i := range f.messages {
+		if m := &f.messages[i]; f.unauthenticated && m.epoch == 0 {
+			m.acked, m.done = nil, false
+		}
+	}
+	f.unauthenticated = false
+}
+
+// acknowledge notes that the peer has the bytes [from, to).
+func (m *outMessage) acknowledge(from, to int) {
+	m.acked = addSpan(m.acked, span{from, to})
+	m.done = m.done || len(m.body) == 0 || len(m.acked) == 1 && m.acked[0] == span{0, len(m.body)}
+}
+
+// missing returns the first range at or after offset that is not acknowledged.
+func (m *outMessage) missing(offset int) (from, to int, ok bool) {
+	if m.done {
+		return 0, 0, false
+	}
+	for _, s := range m.acked {
+		if offset < s.from {
+			return offset, s.from, true
+		}
+		offset = max(offset, s.to)
+	}
+	return offset, len(m.body), offset < len(m.body) || len(m.body) == 0
+}
+
+// A span is the half-open range of bytes [from, to).
+type span struct{ from, to int }
+
+// addSpan merges s into list, which is sorted and whose spans do not touch.
+func addSpan(list []span, s span) []span {
+	i := 0
+	for i < len(list) && list[i].to < s.from {
+		i++
+	}
+	j := i
+	for j < len(list) && list[j].from <= s.to {
+		s.from = min(s.from, list[j].from)
+		s.to = max(s.to, list[j].to)
+		j++
+	}
+	return slices.Replace(list, i, j, s)
 }

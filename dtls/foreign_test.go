@@ -20,8 +20,8 @@ import (
 	"purertc/dtls"
 )
 
-// These tests speak with OpenSSL's and GnuTLS's command-line tools over
-// loopback UDP, where they are installed.
+// These tests connect to the command-line tools of OpenSSL and GnuTLS over loopback UDP, if
+// these are installed.
 
 // lockedBuffer collects the output of a process.
 type lockedBuffer struct {
@@ -52,7 +52,7 @@ type driver struct {
 
 func (d *driver) flush() {
 	for d.peer != nil {
-		b, ok := d.conn.AppendHandshake(time.Now(), nil, 1200)
+		b, ok := d.conn.AppendDatagram(time.Now(), nil, 1200)
 		if !ok {
 			return
 		}
@@ -60,7 +60,7 @@ func (d *driver) flush() {
 	}
 }
 
-// until runs the connection until it has data (which it returns), or cond holds.
+// until runs the connection until it has data, which it returns, or cond is true.
 func (d *driver) until(what string, cond func() bool) string {
 	d.t.Helper()
 	end := time.Now().Add(10 * time.Second)
@@ -76,7 +76,7 @@ func (d *driver) until(what string, cond func() bool) string {
 		if now.After(end) {
 			d.t.Fatalf("%s: nothing in 10 s; state %+v, err %v", what, d.conn.ConnectionState(), d.conn.Err())
 		}
-		// The tools' output is looked at now and then.
+		// The output of the tools is polled.
 		wake := now.Add(20 * time.Millisecond)
 		if at := d.conn.NextTimeout(); !at.IsZero() && at.Before(wake) {
 			wake = at
@@ -85,11 +85,11 @@ func (d *driver) until(what string, cond func() bool) string {
 		n, from, err := d.sock.ReadFrom(d.buf[:])
 		d.conn.Advance(time.Now())
 		if err != nil {
-			continue // the deadline, or a far end that is not there yet
+			continue // the deadline, or a peer that has not started yet
 		}
 		d.peer = from
 		for b := d.buf[:n]; len(b) > 0; {
-			data, n := d.conn.ReadRecord(time.Now(), b)
+			data, n := d.conn.HandleRecord(time.Now(), b)
 			if len(data) > 0 && cond == nil {
 				d.flush()
 				return string(data)
@@ -137,7 +137,7 @@ func makeKey(t *testing.T, dir string, kind ...string) (certFile, keyFile string
 	return certFile, keyFile, cert
 }
 
-// writeOwn writes our certificate and key as PEM.
+// writeOwn writes a certificate and its key as PEM.
 func writeOwn(t *testing.T, dir string, cert *tls.Certificate) (certFile, keyFile string) {
 	t.Helper()
 	certFile, keyFile = filepath.Join(dir, "own.pem"), filepath.Join(dir, "ownkey.pem")
@@ -203,8 +203,7 @@ var keyKinds = map[string][]string{
 	"RSA":     {"-newkey", "rsa:2048"},
 }
 
-// newDriver makes a connection with a certificate of our own, known by der to
-// the far end, over a socket of its own.
+// newDriver makes a connection with its own certificate and socket.
 func newDriver(t *testing.T, cfg dtls.Config) *driver {
 	t.Helper()
 	conn, err := dtls.NewConn(cfg)
@@ -214,7 +213,7 @@ func newDriver(t *testing.T, cfg dtls.Config) *driver {
 	return &driver{t: t, sock: listen(t), conn: conn}
 }
 
-// clientAgainst connects to a server on port and has it echo.
+// clientAgainst connects to a server on port, which echoes.
 func clientAgainst(t *testing.T, cfg dtls.Config, port int) *driver {
 	d := newDriver(t, cfg)
 	d.peer = &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port}
@@ -252,7 +251,7 @@ func TestOpenSSLServer(t *testing.T) {
 				d := clientAgainst(t, dtls.Config{Client: true, Certificate: own, Fingerprints: fingerprint(t, cert.Certificate[0]),
 					InitialTimeout: 50 * time.Millisecond}, port)
 				d.send("from us\n")
-				d.until("our data", func() bool { return strings.Contains(out.String(), "from us") })
+				d.until("the data of this end", func() bool { return strings.Contains(out.String(), "from us") })
 				io.WriteString(stdin, "from OpenSSL\n")
 				if got := d.until("data", nil); got != "from OpenSSL\n" {
 					t.Errorf("got %q, err %v", got, d.conn.Err())
@@ -291,7 +290,7 @@ func TestOpenSSLClient(t *testing.T) {
 					t.Errorf("got %q, err %v", got, d.conn.Err())
 				}
 				d.send("from us\n")
-				d.until("our data", func() bool { return strings.Contains(out.String(), "from us") })
+				d.until("the data of this end", func() bool { return strings.Contains(out.String(), "from us") })
 				if !strings.Contains(out.String(), "Extended master secret: yes") {
 					t.Error("no extended master secret")
 				}
@@ -343,7 +342,7 @@ func TestGnuTLSClient(t *testing.T) {
 				t.Errorf("got %q, err %v", got, d.conn.Err())
 			}
 			d.send("from us\n")
-			d.until("our data", func() bool { return strings.Contains(out.String(), "from us") })
+			d.until("the data of this end", func() bool { return strings.Contains(out.String(), "from us") })
 		})
 	}
 }

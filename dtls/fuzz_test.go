@@ -9,7 +9,7 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 )
 
-// seedDatagrams gives every captured datagram, and our own, to a fuzzer.
+// seedDatagrams adds every captured datagram, and those of this package, to a corpus.
 func seedDatagrams(f *testing.F) {
 	for _, name := range []string{"chromium-client-12", "firefox-client-12", "chromium-server-12", "firefox-13"} {
 		for _, d := range loadCapture(f, name).datagrams {
@@ -33,7 +33,7 @@ func FuzzMessages(f *testing.F) {
 		f.Add(body)
 	}
 	for _, m := range []func() ([]byte, error){
-		func() ([]byte, error) { return marshalCertificates13(cert) },
+		func() ([]byte, error) { return marshalCertificates(VersionDTLS13, cert) },
 		func() ([]byte, error) { return marshalCertificateRequest13(defaultSchemes()) },
 		func() ([]byte, error) {
 			return marshalEncryptedExtensions(&helloExtensions{alpn: []string{"webrtc"}, srtpProfiles: []uint16{7}, externalSessionID: make([]byte, 20)})
@@ -49,24 +49,24 @@ func FuzzMessages(f *testing.F) {
 		if h, err := parseClientHello(body); err == nil {
 			again, err := h.marshal()
 			if err != nil {
-				t.Fatalf("what was parsed cannot be written: %v", err)
+				t.Fatalf("the parsed message cannot be marshalled: %v", err)
 			}
 			if _, err := parseClientHello(again); err != nil {
-				t.Fatalf("what was written cannot be parsed: %v", err)
+				t.Fatalf("the marshalled message cannot be parsed: %v", err)
 			}
 		}
 		if h, err := parseServerHello(body); err == nil {
 			again, err := h.marshal()
 			if err != nil {
-				t.Fatalf("what was parsed cannot be written: %v", err)
+				t.Fatalf("the parsed message cannot be marshalled: %v", err)
 			}
 			if _, err := parseServerHello(again); err != nil {
-				t.Fatalf("what was written cannot be parsed: %v", err)
+				t.Fatalf("the marshalled message cannot be parsed: %v", err)
 			}
 		}
 		parseHelloVerifyRequest(body)
-		if chain, err := parseCertificates12(body); err == nil {
-			again, err := marshalCertificates12(chain)
+		if chain, err := parseCertificates(VersionDTLS12, body); err == nil {
+			again, err := marshalCertificates(VersionDTLS12, chain)
 			if err != nil || !bytes.Equal(again, body) {
 				t.Fatalf("certificates do not come back: %v", err)
 			}
@@ -80,8 +80,8 @@ func FuzzMessages(f *testing.F) {
 			}
 		}
 		parseCertificateRequest12(body)
-		if chain, err := parseCertificates13(body); err == nil {
-			if again, err := marshalCertificates13(chain); err != nil || !bytes.Equal(again, body) {
+		if chain, err := parseCertificates(VersionDTLS13, body); err == nil {
+			if again, err := marshalCertificates(VersionDTLS13, chain); err != nil || !bytes.Equal(again, body) {
 				t.Fatalf("certificates do not come back: %v", err)
 			}
 		}
@@ -135,8 +135,8 @@ func FuzzConn(f *testing.F) {
 	})
 }
 
-// FuzzPayload13 gives a client and a server, established or nearly so, what a
-// far end with keys could send: any content under any type.
+// FuzzPayload13 gives any content of any type under keys, as a malicious peer could send it,
+// to a client and a server that are established or in their handshake.
 func FuzzPayload13(f *testing.F) {
 	f.Add(byte(typeACK), []byte{0, 16, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 1})
 	f.Add(byte(typeHandshake), []byte{24, 0, 0, 1, 0, 6, 0, 0, 0, 0, 0, 1, 1})
@@ -154,13 +154,13 @@ func FuzzPayload13(f *testing.F) {
 				p.step()
 			}
 			for _, c := range []*Conn{p.client, p.server} {
-				if c.current.epoch == 0 {
+				if c.records.current.epoch == 0 {
 					continue
 				}
-				b, _ := c.seal(c.current, contentType(typ), append(c.current.begin(nil), payload...), 0)
+				b, _ := c.records.seal(c.records.current, contentType(typ), append(c.records.current.begin(nil), payload...), 0)
 				to := p.other(c)
 				p.deliver(to, b)
-				if to.in.size > maxReassembly || len(to.early) > maxEarly || len(to.acks) > maxAcks {
+				if to.in.size > maxReassembly || len(to.early) > maxEarly || len(to.acks.numbers) > maxAcks {
 					t.Fatal("limits passed")
 				}
 			}
@@ -173,8 +173,8 @@ func FuzzPayload13(f *testing.F) {
 	})
 }
 
-// FuzzTicket gives a server tickets, in the plaintext that only its own key
-// could have sealed, and pre_shared_key extensions.
+// FuzzTicket gives a server contents of tickets, which in reality only its own key can have
+// sealed, and pre_shared_key extensions.
 func FuzzTicket(f *testing.F) {
 	cert := testCertificate(f, "P-256").Certificate
 	cfg := Config{TicketKeys: []TicketKey{{1}}, Rand: randOrDefault(nil)}
@@ -221,7 +221,7 @@ func bitsSet(b []byte) (n int) {
 	return n
 }
 
-// FuzzReassembly cuts a message as the input says and puts it together.
+// FuzzReassembly cuts a message as the input says, and reassembles it.
 func FuzzReassembly(f *testing.F) {
 	f.Add([]byte{0, 10, 5, 20, 3, 3, 30, 255})
 	f.Fuzz(func(t *testing.T, cuts []byte) {

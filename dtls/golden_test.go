@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// A capture is what two browsers, or a browser and another stack, said.
+// A capture is the datagrams between two browsers, or a browser and another stack.
 type capture struct {
 	keys      map[string][]byte // label of the key log → secret
 	datagrams []captured
@@ -48,7 +48,7 @@ func loadCapture(t testing.TB, name string) capture {
 	return c
 }
 
-// messages puts the plaintext messages of one side together.
+// messages reassembles the plaintext messages of one side.
 func (c capture) messages(t testing.TB, client bool) (list []message) {
 	t.Helper()
 	var r reassembler
@@ -84,8 +84,7 @@ func (c capture) messages(t testing.TB, client bool) (list []message) {
 	return list
 }
 
-// TestBrowserClientHello parses the hellos that browsers send, which come in
-// two datagrams each.
+// TestBrowserClientHello parses the ClientHellos of browsers, each in two datagrams.
 func TestBrowserClientHello(t *testing.T) {
 	for _, name := range []string{"chromium-client-12", "firefox-client-12", "chromium-13", "firefox-13"} {
 		c := loadCapture(t, name)
@@ -114,8 +113,8 @@ func TestBrowserClientHello(t *testing.T) {
 	}
 }
 
-// blockLen is the length of the extensions block at the end of a hello: what
-// is left without it is a hello, too.
+// blockLen returns the length of the extensions block at the end of a hello. Without it,
+// the rest is a valid hello, too.
 func (e *helloExtensions) blockLen(body []byte) int {
 	for i := range body {
 		if rest := body[i:]; len(rest) >= 2 && int(rest[0])<<8|int(rest[1]) == len(rest)-2 {
@@ -125,8 +124,8 @@ func (e *helloExtensions) blockLen(body []byte) int {
 	return 0
 }
 
-// TestServerAnswersBrowsers feeds captured hellos to a server: it chooses
-// the version it may and answers within the limit.
+// TestServerAnswersBrowsers gives captured ClientHellos to a server. It chooses an enabled
+// version, and its datagrams are within the limit.
 func TestServerAnswersBrowsers(t *testing.T) {
 	for _, name := range []string{"chromium-client-12", "firefox-client-12", "chromium-13", "firefox-13"} {
 		serverAnswersBrowser(t, name, VersionDTLS12, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, GroupX25519)
@@ -144,12 +143,12 @@ func serverAnswersBrowser(t *testing.T, name string, version Version, su CipherS
 	datagrams := loadCapture(t, name).datagrams[:2]
 	slices.Reverse(datagrams) // reordered, too
 	for i, d := range datagrams {
-		if _, ok := c.AppendHandshake(epoch, nil, 1200); ok {
+		if _, ok := c.AppendDatagram(epoch, nil, 1200); ok {
 			t.Fatalf("%s: an answer to %d of 2 fragments", name, i)
 		}
-		c.ReadRecord(epoch, slices.Clone(d.data))
+		c.HandleRecord(epoch, slices.Clone(d.data))
 	}
-	b, ok := c.AppendHandshake(epoch, nil, 1200)
+	b, ok := c.AppendDatagram(epoch, nil, 1200)
 	if !ok || len(b) > 1200 || c.Err() != nil {
 		t.Fatalf("%s: %d bytes, err %v", name, len(b), c.Err())
 	}
@@ -158,8 +157,8 @@ func serverAnswersBrowser(t *testing.T, name string, version Version, su CipherS
 	}
 }
 
-// TestOpenCaptured derives the keys of captured DTLS 1.2 connections from
-// their key logs and opens every record: browsers' sealing, our opening.
+// TestOpenCaptured derives the keys of captured DTLS 1.2 connections of browsers from their
+// key logs, and opens every record.
 func TestOpenCaptured(t *testing.T) {
 	for _, name := range []string{"chromium-client-12", "firefox-client-12", "chromium-server-12", "firefox-server-12"} {
 		c := loadCapture(t, name)
@@ -186,8 +185,9 @@ func TestOpenCaptured(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn := &Conn{}
-		read := map[bool]*readEpoch{true: {aeadKey: ck}, false: {aeadKey: sk}}
+		layers := map[bool]*recordLayer{true: {}, false: {}} // by sender: whether it is the client
+		layers[true].addRead(&readEpoch{aeadKey: ck})
+		layers[false].addRead(&readEpoch{aeadKey: sk})
 		opened := map[contentType]int{}
 		for _, d := range c.datagrams {
 			for b := d.data; len(b) > 0; {
@@ -201,13 +201,13 @@ func TestOpenCaptured(t *testing.T) {
 				if h.epoch != 1 {
 					continue
 				}
-				again := bytes.Clone(rec)
-				payload, ok := conn.open(read[d.client], &h, rec)
+				again, l := bytes.Clone(rec), layers[d.client]
+				payload, ok := l.open(l.newest(), &h, rec)
 				if !ok || len(payload) == 0 {
 					t.Fatalf("%s: record %d of type %d does not open", name, h.seq, h.typ)
 				}
 				opened[h.typ]++
-				if _, ok := conn.open(read[d.client], &h, again); ok {
+				if _, ok := l.open(l.newest(), &h, again); ok {
 					t.Fatalf("%s: record %d opens twice", name, h.seq)
 				}
 			}
@@ -218,9 +218,8 @@ func TestOpenCaptured(t *testing.T) {
 	}
 }
 
-// TestOpenCaptured13 opens every record of a captured DTLS 1.3 connection
-// with the secrets of its key log: Firefox's sealing, our opening. The log
-// also holds for the exporter.
+// TestOpenCaptured13 opens every record of a captured DTLS 1.3 connection of Firefox
+// with the secrets of its key log.
 func TestOpenCaptured13(t *testing.T) {
 	c := loadCapture(t, "firefox-13")
 	var su suite
@@ -234,17 +233,17 @@ func TestOpenCaptured13(t *testing.T) {
 		}
 		su, _ = suiteByID(h.suite)
 	}
-	conns := map[bool]*Conn{true: {}, false: {}} // by who sent
+	layers := map[bool]*recordLayer{true: {}, false: {}} // by sender: whether it is the client
 	for client, labels := range map[bool][]string{
 		true:  {"CLIENT_HANDSHAKE_TRAFFIC_SECRET", "CLIENT_TRAFFIC_SECRET_0"},
 		false: {"SERVER_HANDSHAKE_TRAFFIC_SECRET", "SERVER_TRAFFIC_SECRET_0"},
 	} {
-		conn := conns[client]
-		conn.suite = su.id
 		for i, label := range labels {
-			if err := conn.setReadKeys(epochHandshake+uint16(i), c.keys[label]); err != nil {
+			k, err := su.trafficKeys(newKDF(su.hash), epochHandshake+uint16(i), c.keys[label])
+			if err != nil {
 				t.Fatal(err)
 			}
+			layers[client].addRead(&readEpoch{aeadKey: k, secret: c.keys[label]})
 		}
 	}
 	opened := map[contentType]int{}
@@ -260,14 +259,14 @@ func TestOpenCaptured13(t *testing.T) {
 			if !h.unified {
 				continue
 			}
-			conn := conns[d.client]
+			l := layers[d.client]
 			again, same := bytes.Clone(rec), h
-			payload, ok := conn.open(conn.readEpochOf(&h), &h, rec)
+			payload, ok := l.open(l.readEpochOf(&h), &h, rec)
 			if !ok || len(payload) == 0 {
 				t.Fatalf("datagram %d: record of epoch %d does not open", i, h.epoch)
 			}
 			opened[h.typ]++
-			if _, ok := conn.open(conn.readEpochOf(&same), &same, again); ok {
+			if _, ok := l.open(l.readEpochOf(&same), &same, again); ok {
 				t.Fatalf("datagram %d: opens twice", i)
 			}
 		}

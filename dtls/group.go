@@ -6,7 +6,7 @@ import (
 	"io"
 )
 
-// curve returns the curve of a group that is plain Diffie-Hellman, else nil.
+// curve returns the curve of a group; nil: the group is not plain Diffie-Hellman.
 func (g Group) curve() ecdh.Curve {
 	switch g {
 	case GroupX25519:
@@ -19,9 +19,9 @@ func (g Group) curve() ecdh.Curve {
 	return nil
 }
 
-// agree computes the secret of our key and the far end's public one. It fails
-// on points off the curve and on the zero secrets of X25519's small orders
-// (RFC 8422 §5.11).
+// agree computes the shared secret of the local key and the peer's public key. It fails
+// for a point that is not on the curve, and for the zero secret of an X25519 point of
+// small order (RFC 8422 §5.11).
 func agree(key *ecdh.PrivateKey, public []byte) ([]byte, error) {
 	peer, err := key.Curve().NewPublicKey(public)
 	if err != nil {
@@ -43,7 +43,7 @@ func newKey(g Group, rand io.Reader) (*ecdh.PrivateKey, error) {
 	return key, nil
 }
 
-// An ephemeral is our half of a key exchange.
+// An ephemeral is a client's half of a key exchange.
 type ephemeral struct {
 	group Group
 	ecdh  *ecdh.PrivateKey
@@ -70,17 +70,17 @@ func newEphemeral(g Group, rand io.Reader) (e ephemeral, err error) {
 	return e, nil
 }
 
-// share is the key share that the far end gets. The hybrid's is ML-KEM's
-// part, then X25519's (draft-ietf-tls-ecdhe-mlkem).
+// share returns the key share. That of the hybrid group is the share of ML-KEM, then
+// that of X25519 (draft-ietf-tls-ecdhe-mlkem).
 func (e *ephemeral) share() keyShare {
 	public := e.ecdh.PublicKey().Bytes()
 	if e.mlkem == nil {
 		return keyShare{group: e.group, data: public}
 	}
-	return keyShare{group: e.group, data: e.mlkem.EncapsulationKey().Bytes(), tail: public}
+	return keyShare{group: e.group, data: append(e.mlkem.EncapsulationKey().Bytes(), public...)}
 }
 
-// agree computes the secret from the share that a server answered with.
+// agree computes the shared secret from the server's share.
 func (e *ephemeral) agree(share []byte) ([]byte, error) {
 	if e.mlkem == nil {
 		return agree(e.ecdh, share)
@@ -101,8 +101,8 @@ func (e *ephemeral) agree(share []byte) ([]byte, error) {
 
 const x25519Len = 32
 
-// answerShare is a server's side of the exchange: it takes the client's share
-// of group g and gives its own, and the secret.
+// answerShare is the server's half of the key exchange. It computes its share and the
+// shared secret from the client's share of group g.
 func answerShare(g Group, rand io.Reader, share []byte) (own keyShare, secret []byte, err error) {
 	if g != GroupX25519MLKEM768 {
 		own.group = g
@@ -121,7 +121,7 @@ func answerShare(g Group, rand io.Reader, share []byte) (own keyShare, secret []
 	if err != nil {
 		return own, nil, err
 	}
-	return keyShare{g, ciphertext, public}, append(secret, classic...), nil
+	return keyShare{g, append(ciphertext, public...)}, append(secret, classic...), nil
 }
 
 // answer is answerShare for plain Diffie-Hellman.

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// heap is how much of it is in use.
+// heap returns the bytes of the heap that are in use.
 func heap() uint64 {
 	runtime.GC()
 	runtime.GC() // what the first one freed may still hold other things
@@ -14,8 +14,8 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
-// TestHalfOpenMemory: a server whose clients ICE vouched for keeps at most
-// 64 KiB for each that stops after its ClientHello.
+// TestHalfOpenMemory checks that a server without address validation keeps at most 64 KiB
+// for each client that stops after its ClientHello.
 func TestHalfOpenMemory(t *testing.T) {
 	const conns, most = 2000, 64 << 10
 	for _, version := range []func(client, server *Config){only12, only13} {
@@ -23,13 +23,13 @@ func TestHalfOpenMemory(t *testing.T) {
 		p.client.Start(epoch)
 		var hello [][]byte
 		for {
-			d, ok := p.client.AppendHandshake(epoch, nil, 1200)
+			d, ok := p.client.AppendDatagram(epoch, nil, 1200)
 			if !ok {
 				break
 			}
 			hello = append(hello, d)
 		}
-		cfg := *p.server.cfg
+		cfg := *p.server.hs.cfg
 		servers := make([]*Conn, conns)
 		buf := make([]byte, 0, 1200)
 		before := heap()
@@ -40,9 +40,9 @@ func TestHalfOpenMemory(t *testing.T) {
 			}
 			s.Start(epoch)
 			for _, d := range hello {
-				s.ReadRecord(epoch, append(buf, d...))
+				s.HandleRecord(epoch, append(buf, d...))
 			}
-			flight, ok := s.AppendHandshake(epoch, buf, 1200)
+			flight, ok := s.AppendDatagram(epoch, buf, 1200)
 			if !ok || len(flight) == 0 {
 				t.Fatalf("no answer: %v", s.Err())
 			}

@@ -31,27 +31,27 @@ const (
 
 const (
 	fragmentHeaderLen = 12       // RFC 6347 §4.2.2
-	maxMessage        = 32 << 10 // longest handshake message taken; a chain of RSA certificates has room
+	maxMessage        = 32 << 10 // longest message that is accepted; enough for a chain of RSA certificates
 )
 
 // A message is a whole handshake message.
 type message struct {
 	typ   handshakeType
 	seq   uint16
-	epoch uint16 // of the records that brought it
+	epoch uint16 // of the records that carry it
 	body  []byte
 }
 
-// A fragment is a piece of a handshake message as a record carries it.
+// A fragment is a part of a handshake message in a record.
 type fragment struct {
 	typ    handshakeType
 	seq    uint16
-	length int // of the whole message
+	length int // of the message
 	offset int
 	data   []byte
 }
 
-// parseFragment reads the first fragment of a record's payload.
+// parseFragment parses the first fragment in the payload of a record.
 func parseFragment(b []byte) (f fragment, rest []byte, ok bool) {
 	s := cryptobyte.String(b)
 	var typ uint8
@@ -65,7 +65,7 @@ func parseFragment(b []byte) (f fragment, rest []byte, ok bool) {
 	return f, s, f.offset+len(data) <= f.length
 }
 
-// last tells whether f holds the end of its message.
+// last reports whether f has the end of its message.
 func (f fragment) last() bool { return f.offset+len(f.data) == f.length }
 
 // appendFragmentHeader appends the header of a fragment of n bytes.
@@ -76,8 +76,8 @@ func appendFragmentHeader(b []byte, typ handshakeType, length int, seq uint16, o
 	return append(b, byte(n>>16), byte(n>>8), byte(n))
 }
 
-// appendTranscript12 appends m as the DTLS 1.2 transcript has it: with its
-// header, as if it had come in one fragment (RFC 6347 §4.2.6).
+// appendTranscript12 appends m in the form of the transcript of DTLS 1.2: with the header
+// that it has in one fragment (RFC 6347 §4.2.6).
 func (m message) appendTranscript12(b []byte) []byte {
 	b = appendFragmentHeader(b, m.typ, len(m.body), m.seq, 0, len(m.body))
 	return append(b, m.body...)

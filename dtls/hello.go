@@ -32,15 +32,20 @@ const (
 	extRenegotiationInfo    extensionType = 65281 // RFC 5746
 )
 
-// Limits of a hello: what is longer is no hello of an honest far end.
+// Limits of a hello. A longer one is not of an honest peer.
 const (
 	maxSessionID = 32  // RFC 5246 §7.4.1.2
 	maxCookie    = 255 // RFC 6347 §4.3.2
 
 	minExternalSessionID, maxExternalSessionID = 20, 255 // RFC 8844 §4.3
+
+	maxExtensions = 128 // browsers send about 20
+	maxKeyShares  = 32  // more than there are groups
+
+	usualHello = 1536 // a ClientHello with a post-quantum key share is a little shorter
 )
 
-// A clientHello is RFC 6347 §4.2.1 with the extensions that matter here.
+// A clientHello is the message of RFC 6347 §4.2.1.
 type clientHello struct {
 	version      Version // legacy_version
 	random       [32]byte
@@ -51,7 +56,7 @@ type clientHello struct {
 	extensions   helloExtensions
 }
 
-// A serverHello is RFC 5246 §7.4.1.3 with the extensions that matter here.
+// A serverHello is the message of RFC 5246 §7.4.1.3.
 type serverHello struct {
 	version     Version
 	random      [32]byte
@@ -61,12 +66,12 @@ type serverHello struct {
 	extensions  helloExtensions
 }
 
-// helloExtensions is what the extensions of either hello hold. A nil slice
-// is an extension that is not there.
+// helloExtensions are the extensions of either hello that this package knows. A nil
+// slice means that the extension is absent.
 type helloExtensions struct {
-	seen                 []extensionType // all of them, in order
+	seen                 []extensionType // all that were received, in order
 	serverName           string
-	acknowledgeName      bool // a server's answer to it
+	acknowledgeName      bool // a server confirms the name
 	groups               []Group
 	pointFormats         []byte
 	schemes              []SignatureScheme
@@ -75,32 +80,31 @@ type helloExtensions struct {
 	extendedMasterSecret bool
 	renegotiationInfo    []byte // renegotiated_connection
 	versions             []Version
-	keyShares            []keyShare // one in a ServerHello, without data in a HelloRetryRequest
+	keyShares            []keyShare // one in a ServerHello; without data in a HelloRetryRequest
 	cookie               []byte
 	sessionTicket        []byte
 	pskModes             []byte
-	psk                  *preShared // that a client sends
-	pskBody              []byte     // that a server got, not parsed yet
+	psk                  *preShared // a client's
+	pskBody              []byte     // in a server: the client's, not parsed yet
 	selectedPSK          uint16     // a server's
-	sizeLimit            uint16     // record_size_limit, if not 0
+	sizeLimit            uint16     // record_size_limit; 0: absent
 	connectionID         []byte
 	externalSessionID    []byte
-	authorities          [][]byte // the DER names of issuers that suit
+	authorities          [][]byte // DER names of the accepted issuers
 }
 
-// A keyShare is RFC 8446 §4.2.8's KeyShareEntry.
+// A keyShare is the KeyShareEntry of RFC 8446 §4.2.8.
 type keyShare struct {
 	group Group
 	data  []byte
-	tail  []byte // goes behind data: the second part of a hybrid share of ours
 }
 
-// has tells whether extension t was there.
+// has reports whether extension t was received.
 func (e *helloExtensions) has(t extensionType) bool { return slices.Contains(e.seen, t) }
 
-// marshal appends the body of the message.
+// marshal returns the body of the message.
 func (m *clientHello) marshal() ([]byte, error) {
-	b := cryptobyte.NewBuilder(make([]byte, 0, 512+m.extensions.bulk()))
+	b := cryptobyte.NewBuilder(make([]byte, 0, usualHello))
 	b.AddUint16(uint16(m.version))
 	b.AddBytes(m.random[:])
 	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(m.sessionID) })
@@ -115,9 +119,9 @@ func (m *clientHello) marshal() ([]byte, error) {
 	return b.Bytes()
 }
 
-// marshal appends the body of the message.
+// marshal returns the body of the message.
 func (m *serverHello) marshal() ([]byte, error) {
-	b := cryptobyte.NewBuilder(make([]byte, 0, 128+m.extensions.bulk()))
+	b := cryptobyte.NewBuilder(make([]byte, 0, 128))
 	b.AddUint16(uint16(m.version))
 	b.AddBytes(m.random[:])
 	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(m.sessionID) })
@@ -127,29 +131,23 @@ func (m *serverHello) marshal() ([]byte, error) {
 	return b.Bytes()
 }
 
-// bulk is about how long the long ones of the extensions are.
-func (e *helloExtensions) bulk() int {
-	n := len(e.cookie) + len(e.sessionTicket)
-	for _, k := range e.keyShares {
-		n += len(k.data) + len(k.tail)
-	}
-	if e.psk != nil {
-		for _, id := range e.psk.identities {
-			n += len(id.ticket)
-		}
-	}
-	return n
-}
-
-// marshal writes the extensions that are set. The forms of a client and of a
-// server differ in some of them.
+// marshal writes the extensions that are set. Some have another form in a client than in
+// a server.
 func (e *helloExtensions) marshal(b *cryptobyte.Builder, client bool) {
 	add := func(t extensionType, body func(b *cryptobyte.Builder)) {
 		b.AddUint16(uint16(t))
 		b.AddUint16LengthPrefixed(body)
 	}
+	empty := func(*cryptobyte.Builder) {}
+	add8 := func(t extensionType, v []byte) { // bytes with a one-byte length before them
+		if v != nil {
+			add(t, func(b *cryptobyte.Builder) {
+				b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(v) })
+			})
+		}
+	}
 	if e.acknowledgeName {
-		add(extServerName, func(*cryptobyte.Builder) {})
+		add(extServerName, empty)
 	}
 	if e.serverName != "" && client {
 		add(extServerName, func(b *cryptobyte.Builder) {
@@ -160,21 +158,13 @@ func (e *helloExtensions) marshal(b *cryptobyte.Builder, client bool) {
 		})
 	}
 	if e.extendedMasterSecret {
-		add(extExtendedMasterSecret, func(*cryptobyte.Builder) {})
+		add(extExtendedMasterSecret, empty)
 	}
-	if e.renegotiationInfo != nil {
-		add(extRenegotiationInfo, func(b *cryptobyte.Builder) {
-			b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(e.renegotiationInfo) })
-		})
-	}
+	add8(extRenegotiationInfo, e.renegotiationInfo)
 	if e.groups != nil {
 		add(extSupportedGroups, func(b *cryptobyte.Builder) { addUint16s(b, e.groups) })
 	}
-	if e.pointFormats != nil {
-		add(extECPointFormats, func(b *cryptobyte.Builder) {
-			b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(e.pointFormats) })
-		})
-	}
+	add8(extECPointFormats, e.pointFormats)
 	if e.schemes != nil {
 		add(extSignatureAlgorithms, func(b *cryptobyte.Builder) { addUint16s(b, e.schemes) })
 	}
@@ -196,16 +186,8 @@ func (e *helloExtensions) marshal(b *cryptobyte.Builder, client bool) {
 	if e.sizeLimit != 0 {
 		add(extRecordSizeLimit, func(b *cryptobyte.Builder) { b.AddUint16(e.sizeLimit) })
 	}
-	if e.connectionID != nil {
-		add(extConnectionID, func(b *cryptobyte.Builder) {
-			b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(e.connectionID) })
-		})
-	}
-	if e.externalSessionID != nil {
-		add(extExternalSessionID, func(b *cryptobyte.Builder) {
-			b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(e.externalSessionID) })
-		})
-	}
+	add8(extConnectionID, e.connectionID)
+	add8(extExternalSessionID, e.externalSessionID)
 	if e.versions != nil {
 		add(extSupportedVersions, func(b *cryptobyte.Builder) { addVersions(b, e.versions, client) })
 	}
@@ -220,12 +202,8 @@ func (e *helloExtensions) marshal(b *cryptobyte.Builder, client bool) {
 	if e.sessionTicket != nil {
 		add(extSessionTicket, func(b *cryptobyte.Builder) { b.AddBytes(e.sessionTicket) })
 	}
-	if e.pskModes != nil {
-		add(extPSKModes, func(b *cryptobyte.Builder) {
-			b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(e.pskModes) })
-		})
-	}
-	// RFC 8446 §4.2.11: it MUST be the last.
+	add8(extPSKModes, e.pskModes)
+	// RFC 8446 §4.2.11: pre_shared_key MUST be the last.
 	if e.psk != nil {
 		add(extPreSharedKey, e.psk.marshal)
 	} else if !client && e.has(extPreSharedKey) {
@@ -233,8 +211,8 @@ func (e *helloExtensions) marshal(b *cryptobyte.Builder, client bool) {
 	}
 }
 
-// addVersions writes supported_versions: a list from a client, one number
-// from a server (RFC 8446 §4.2.1).
+// addVersions writes supported_versions (RFC 8446 §4.2.1): the list of a client, or the
+// one version of a server.
 func addVersions(b *cryptobyte.Builder, list []Version, client bool) {
 	one := func(b *cryptobyte.Builder) {
 		for _, v := range list {
@@ -248,17 +226,14 @@ func addVersions(b *cryptobyte.Builder, list []Version, client bool) {
 	}
 }
 
-// addKeyShares writes key_share (RFC 8446 §4.2.8): a list from a client, one
-// entry from a server, whose HelloRetryRequest has only the group.
+// addKeyShares writes key_share (RFC 8446 §4.2.8): the list of a client, or the one entry
+// of a server. The entry in a HelloRetryRequest has only the group.
 func addKeyShares(b *cryptobyte.Builder, list []keyShare, client bool) {
 	entries := func(b *cryptobyte.Builder) {
 		for _, k := range list {
 			b.AddUint16(uint16(k.group))
 			if k.data != nil {
-				b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
-					b.AddBytes(k.data)
-					b.AddBytes(k.tail)
-				})
+				b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(k.data) })
 			}
 		}
 	}
@@ -269,7 +244,7 @@ func addKeyShares(b *cryptobyte.Builder, list []keyShare, client bool) {
 	}
 }
 
-// addUint16s writes a list with a two-byte length before it.
+// addUint16s writes a list after its two-byte length.
 func addUint16s[T ~uint16](b *cryptobyte.Builder, list []T) {
 	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
 		for _, v := range list {
@@ -278,7 +253,7 @@ func addUint16s[T ~uint16](b *cryptobyte.Builder, list []T) {
 	})
 }
 
-// readUint16s reads what addUint16s writes. An empty list is an error.
+// readUint16s reads a list after its two-byte length. An empty list is an error.
 func readUint16s[T ~uint16](s *cryptobyte.String, list *[]T) bool {
 	var inner cryptobyte.String
 	if !s.ReadUint16LengthPrefixed(&inner) || len(inner) == 0 || len(inner)%2 != 0 {
@@ -301,7 +276,7 @@ func readAllUint16s[T ~uint16](s cryptobyte.String, list *[]T) bool {
 
 var errDecode = fatal(AlertDecodeError, "malformed handshake message")
 
-// parseClientHello reads the body of a ClientHello. What it returns are views
+// parseClientHello parses the body of a ClientHello. The slices of the result are views
 // of body.
 func parseClientHello(body []byte) (m clientHello, err error) {
 	s := cryptobyte.String(body)
@@ -319,7 +294,7 @@ func parseClientHello(body []byte) (m clientHello, err error) {
 	return m, err
 }
 
-// parseServerHello reads the body of a ServerHello.
+// parseServerHello parses the body of a ServerHello.
 func parseServerHello(body []byte) (m serverHello, err error) {
 	s := cryptobyte.String(body)
 	var version, suite uint16
@@ -334,8 +309,8 @@ func parseServerHello(body []byte) (m serverHello, err error) {
 	return m, err
 }
 
-// parse reads the extensions block that ends a hello; it may be missing
-// altogether (RFC 5246 §7.4.1.2).
+// parse parses the extensions at the end of a hello. RFC 5246 §7.4.1.2: the whole block
+// may be absent.
 func (e *helloExtensions) parse(s cryptobyte.String, client bool) error {
 	if len(s) == 0 {
 		return nil
@@ -350,8 +325,8 @@ func (e *helloExtensions) parse(s cryptobyte.String, client bool) error {
 		if !block.ReadUint16(&t) || !block.ReadUint16LengthPrefixed(&body) {
 			return errDecode
 		}
-		// RFC 5246 §7.4.1.4: there MUST NOT be more than one of a type.
-		// The limit keeps the search for a second one short.
+		// RFC 5246 §7.4.1.4: there MUST NOT be more than one of a type. The limit keeps
+		// the search for a second one short.
 		if e.has(extensionType(t)) || len(e.seen) == maxExtensions {
 			return fatal(AlertDecodeError, "extension %d twice, or too many", t)
 		}
@@ -366,104 +341,73 @@ func (e *helloExtensions) parse(s cryptobyte.String, client bool) error {
 	return nil
 }
 
-// maxExtensions is far above the 20 or so that browsers send.
-const maxExtensions = 128
-
-// parseOne reads one extension; unknown ones are skipped.
+// parseOne parses one extension. Unknown ones are skipped.
 func (e *helloExtensions) parseOne(t extensionType, s cryptobyte.String, client bool) bool {
+	ok := true
 	switch t {
 	case extExtendedMasterSecret:
 		e.extendedMasterSecret = true
 	case extServerName:
-		if client && !readServerName(&s, &e.serverName) {
-			return false
-		}
+		ok = !client || readServerName(&s, &e.serverName)
 	case extRenegotiationInfo:
-		var v cryptobyte.String
-		if !s.ReadUint8LengthPrefixed(&v) {
-			return false
-		}
-		e.renegotiationInfo = append([]byte{}, v...)
+		ok = readBytes8(&s, &e.renegotiationInfo, 0)
 	case extSupportedGroups:
-		// A server has no business sending it in 1.2, but some do.
-		if !readUint16s(&s, &e.groups) {
-			return false
-		}
+		// A server of DTLS 1.2 must not send it, but some do.
+		ok = readUint16s(&s, &e.groups)
 	case extECPointFormats:
-		var v cryptobyte.String
-		if !s.ReadUint8LengthPrefixed(&v) || len(v) == 0 {
-			return false
-		}
-		e.pointFormats = v
+		ok = readBytes8(&s, &e.pointFormats, 1)
 	case extSignatureAlgorithms:
-		if !readUint16s(&s, &e.schemes) {
-			return false
-		}
+		ok = readUint16s(&s, &e.schemes)
 	case extUseSRTP:
-		var mki cryptobyte.String
-		if !readUint16s(&s, &e.srtpProfiles) || !s.ReadUint8LengthPrefixed(&mki) {
-			return false
-		}
+		var mki []byte
+		ok = readUint16s(&s, &e.srtpProfiles) && readBytes8(&s, &mki, 0)
 	case extALPN:
-		if !readALPN(&s, &e.alpn) {
-			return false
-		}
+		ok = readALPN(&s, &e.alpn)
 	case extSupportedVersions:
-		if !readVersions(&s, &e.versions, client) {
-			return false
-		}
+		ok = readVersions(&s, &e.versions, client)
 	case extCookie:
 		var v cryptobyte.String
-		if !s.ReadUint16LengthPrefixed(&v) || len(v) == 0 {
-			return false
-		}
+		ok = s.ReadUint16LengthPrefixed(&v) && len(v) > 0
 		e.cookie = v
 	case extKeyShare:
-		if !readKeyShares(&s, &e.keyShares, client) {
-			return false
-		}
+		ok = readKeyShares(&s, &e.keyShares, client)
 	case extRecordSizeLimit:
-		if !s.ReadUint16(&e.sizeLimit) {
-			return false
-		}
+		ok = s.ReadUint16(&e.sizeLimit)
 	case extConnectionID:
-		var v cryptobyte.String
-		if !s.ReadUint8LengthPrefixed(&v) {
-			return false
-		}
-		e.connectionID = append([]byte{}, v...)
+		ok = readBytes8(&s, &e.connectionID, 0)
 	case extExternalSessionID:
-		var v cryptobyte.String
-		if !s.ReadUint8LengthPrefixed(&v) || len(v) < minExternalSessionID {
-			return false
-		}
-		e.externalSessionID = v
+		ok = readBytes8(&s, &e.externalSessionID, minExternalSessionID)
+	case extPSKModes:
+		ok = readBytes8(&s, &e.pskModes, 1)
 	case extSessionTicket:
 		e.sessionTicket = append([]byte{}, s...)
 		return true
 	case extAuthorities:
 		return !client || readAuthorities(&s, &e.authorities) && len(e.authorities) > 0 && s.Empty()
-	case extPSKModes:
-		var v cryptobyte.String
-		if !s.ReadUint8LengthPrefixed(&v) || len(v) == 0 {
-			return false
-		}
-		e.pskModes = v
 	case extPreSharedKey:
 		if !client {
 			return s.ReadUint16(&e.selectedPSK) && s.Empty()
 		}
-		// A server that chooses DTLS 1.2 does not look into it.
-		e.pskBody = s
+		e.pskBody = s // only a server that chooses DTLS 1.3 parses it
 		return true
 	default:
 		return true
 	}
-	return len(s) == 0
+	return ok && s.Empty()
 }
 
-// readServerName reads RFC 6066 §3's list, of which there is one kind of name
-// and so, as no kind may come twice, one name.
+// readBytes8 reads at least n bytes after their one-byte length.
+func readBytes8(s *cryptobyte.String, v *[]byte, n int) bool {
+	var b cryptobyte.String
+	if !s.ReadUint8LengthPrefixed(&b) || len(b) < n {
+		return false
+	}
+	*v = append([]byte{}, b...)
+	return true
+}
+
+// readServerName reads the list of RFC 6066 §3. It has one name: there is one kind of
+// name, and a list has at most one of each kind.
 func readServerName(s *cryptobyte.String, name *string) bool {
 	var list, host cryptobyte.String
 	var kind uint8
@@ -475,9 +419,8 @@ func readServerName(s *cryptobyte.String, name *string) bool {
 	return true
 }
 
-// readAuthorities reads the names of issuers, in DER, of certificate_authorities
-// (RFC 8446 §4.2.4) or a CertificateRequest (RFC 5246 §7.4.4), where there may
-// be none.
+// readAuthorities reads the DER names of issuers in certificate_authorities (RFC 8446
+// §4.2.4) or in a CertificateRequest (RFC 5246 §7.4.4), where the list may be empty.
 func readAuthorities(s *cryptobyte.String, names *[][]byte) bool {
 	var list cryptobyte.String
 	if !s.ReadUint16LengthPrefixed(&list) {
@@ -493,7 +436,7 @@ func readAuthorities(s *cryptobyte.String, names *[][]byte) bool {
 	return true
 }
 
-// readALPN reads RFC 7301 §3.1's list of names, none of them empty.
+// readALPN reads the list of RFC 7301 §3.1. It has at least one name, and no empty one.
 func readALPN(s *cryptobyte.String, names *[]string) bool {
 	var list cryptobyte.String
 	if !s.ReadUint16LengthPrefixed(&list) || len(list) == 0 {
@@ -509,8 +452,8 @@ func readALPN(s *cryptobyte.String, names *[]string) bool {
 	return true
 }
 
-// readVersions reads supported_versions: a list from a client, one number
-// from a server (RFC 8446 §4.2.1).
+// readVersions reads supported_versions (RFC 8446 §4.2.1): the list of a client, or the
+// one version of a server.
 func readVersions(s *cryptobyte.String, list *[]Version, client bool) bool {
 	if !client {
 		var v uint16
@@ -525,7 +468,7 @@ func readVersions(s *cryptobyte.String, list *[]Version, client bool) bool {
 	return readAllUint16s(inner, list)
 }
 
-// readKeyShares reads what addKeyShares writes.
+// readKeyShares reads key_share.
 func readKeyShares(s *cryptobyte.String, list *[]keyShare, client bool) bool {
 	*list = []keyShare{}
 	if !client {
@@ -551,6 +494,3 @@ func readKeyShares(s *cryptobyte.String, list *[]keyShare, client bool) bool {
 	}
 	return true
 }
-
-// maxKeyShares is above the number of groups that anybody implements.
-const maxKeyShares = 32

@@ -8,43 +8,43 @@ import (
 	"hash"
 )
 
-// A kdf derives keys with one hash. crypto/hkdf and crypto/hmac ask for new
-// digests, three for each key, of which a handshake has two dozen; a kdf lends
-// them its own, which they do not keep.
+// A kdf derives keys with one hash. crypto/hkdf and crypto/hmac ask for three new
+// digests for each key, and a handshake derives two dozen keys. A kdf gives them
+// the same digests again in each call, which is safe because they do not keep them.
 type kdf struct {
 	hash    crypto.Hash
 	digests []hash.Hash
-	lent    int              // how many of digests the call that runs has
-	lend    func() hash.Hash // the method, bound once
+	used    int              // how many of digests the current call has
+	next    func() hash.Hash // the method value of nextDigest, bound once
 }
 
 func newKDF(h crypto.Hash) *kdf {
 	k := &kdf{hash: h, digests: make([]hash.Hash, 0, 3)}
-	k.lend = k.lendDigest
+	k.next = k.nextDigest
 	return k
 }
 
-// constructor begins a call: all that was lent before is back. What it returns
-// gives a digest as if it were new, and never the same twice, which HMAC
-// insists on.
+// constructor begins a call: no digest of an earlier call is in use any more. The
+// returned function returns a digest in its initial state, and never the same one
+// twice, which HMAC requires.
 func (k *kdf) constructor() func() hash.Hash {
-	k.lent = 0
-	return k.lend
+	k.used = 0
+	return k.next
 }
 
-func (k *kdf) lendDigest() hash.Hash {
-	if k.lent == len(k.digests) {
+func (k *kdf) nextDigest() hash.Hash {
+	if k.used == len(k.digests) {
 		k.digests = append(k.digests, k.hash.New())
 	}
-	d := k.digests[k.lent]
+	d := k.digests[k.used]
 	d.Reset()
-	k.lent++
+	k.used++
 	return d
 }
 
-// expandLabel is HKDF-Expand-Label (RFC 8446 §7.1) with DTLS's prefix
-// (RFC 9147 §5.9): n bytes, at most 255 hashes. label has at most 249 bytes,
-// and context at most 255.
+// expandLabel is HKDF-Expand-Label (RFC 8446 §7.1) with the prefix of DTLS
+// (RFC 9147 §5.9). It returns n bytes, at most 255 times the size of the hash.
+// label has at most 249 bytes, context at most 255.
 func (k *kdf) expandLabel(secret []byte, label string, context []byte, n int) []byte {
 	var room [96]byte
 	b := binary.BigEndian.AppendUint16(room[:0], uint16(n))
@@ -55,7 +55,7 @@ func (k *kdf) expandLabel(secret []byte, label string, context []byte, n int) []
 	b = append(b, context...)
 	out, err := hkdf.Expand(k.constructor(), secret, string(b), n)
 	if err != nil {
-		panic("dtls: " + err.Error()) // a length that no caller asks for
+		panic("dtls: " + err.Error()) // only if n is too large, which no caller passes
 	}
 	return out
 }
@@ -63,21 +63,21 @@ func (k *kdf) expandLabel(secret []byte, label string, context []byte, n int) []
 // A schedule13 is the key schedule of RFC 8446 §7.1 at one of its stages.
 type schedule13 struct {
 	kdf    *kdf
-	secret []byte // the stage's
+	secret []byte // of the stage: Early Secret, Handshake Secret or Master Secret
 }
 
-// earlySchedule13 is the stage of the early secret; a nil psk is none.
+// earlySchedule13 returns the stage of the Early Secret. A nil psk means no PSK.
 func earlySchedule13(k *kdf, psk []byte) schedule13 {
 	s := schedule13{kdf: k}
 	s.extract(psk, nil)
 	return s
 }
 
-// newSchedule13 is the stage of the handshake secret; a nil psk is none.
+// newSchedule13 returns the stage of the Handshake Secret. A nil psk means no PSK.
 func newSchedule13(k *kdf, psk, shared []byte) schedule13 {
 	s := schedule13{kdf: k}
 	if psk == nil {
-		s.extract(shared, constantsOf(k.hash).salt)
+		s.extract(shared, saltWithoutPSK[k.hash])
 		return s
 	}
 	s = earlySchedule13(k, psk)
@@ -85,68 +85,62 @@ func newSchedule13(k *kdf, psk, shared []byte) schedule13 {
 	return s
 }
 
-// The constants of a hash are what is the same in each handshake with it.
-type constants struct {
-	empty []byte // the hash of no messages
-	salt  []byte // for the handshake secret, from the early secret without PSK
-}
+// saltWithoutPSK has the salt of the Handshake Secret if there is no PSK, for the hash of
+// each suite. It is the same in each handshake, and never changed.
+var saltWithoutPSK = newSalts()
 
-var constantsSHA256, constantsSHA384 = newConstants(crypto.SHA256), newConstants(crypto.SHA384)
-
-func newConstants(h crypto.Hash) constants {
-	empty := sum(h, nil)
-	early := earlySchedule13(newKDF(h), nil)
-	return constants{empty, early.derive("derived", empty)}
-}
-
-// constantsOf gives the constants of a hash that a suite of DTLS 1.3 has.
-func constantsOf(h crypto.Hash) constants {
-	if h == crypto.SHA384 {
-		return constantsSHA384
+func newSalts() map[crypto.Hash][]byte {
+	m := map[crypto.Hash][]byte{}
+	for _, su := range suites {
+		early := earlySchedule13(newKDF(su.hash), nil)
+		m[su.hash] = early.derive("derived", sum(su.hash, nil))
 	}
-	return constantsSHA256
+	return m
 }
 
-// extract begins a stage with HKDF-Extract, where nil stands for a string of
-// zeros.
+// extract begins a stage with HKDF-Extract. A nil ikm stands for zeros of the
+// length of the hash.
 func (s *schedule13) extract(ikm, salt []byte) {
 	if ikm == nil {
 		ikm = make([]byte, s.kdf.hash.Size())
 	}
 	prk, err := hkdf.Extract(s.kdf.constructor(), ikm, salt)
 	if err != nil {
-		panic("dtls: " + err.Error()) // which only FIPS 140 mode has, of other hashes
+		panic("dtls: " + err.Error()) // only in FIPS 140 mode, for a hash that it does not allow
 	}
 	s.secret = prk
 }
 
-// next goes to the following stage, with the input of that stage.
+// next goes to the next stage, whose input is ikm.
 func (s *schedule13) next(ikm []byte) {
-	s.extract(ikm, s.derive("derived", constantsOf(s.kdf.hash).empty))
+	s.extract(ikm, s.derive("derived", sum(s.kdf.hash, nil)))
 }
 
-// derive is Derive-Secret; transcript is the hash of the messages.
+// derive is Derive-Secret. transcript is the hash of the messages so far.
 func (s *schedule13) derive(label string, transcript []byte) []byte {
 	return s.kdf.expandLabel(s.secret, label, transcript, s.kdf.hash.Size())
 }
 
-// trafficKeys makes the keys of an epoch from its traffic secret
-// (RFC 8446 §7.3, RFC 9147 §4.2.3).
-func (su *suite) trafficKeys(d *kdf, secret []byte) (k aeadKey, err error) {
-	k.kind, k.unified = su.aead, true
+// trafficKeys derives the keys of an epoch from its traffic secret (RFC 8446 §7.3,
+// RFC 9147 §4.2.3).
+func (su *suite) trafficKeys(d *kdf, epoch uint16, secret []byte) (k aeadKey, err error) {
+	k.kind, k.unified, k.epoch = su.aead, true, epoch
 	k.key = make([]byte, 0, 2*su.keyLen)
 	k.key = append(k.key, d.expandLabel(secret, "key", nil, su.keyLen)...)
 	k.key = append(k.key, d.expandLabel(secret, "sn", nil, su.keyLen)...)
 	copy(k.iv[:], d.expandLabel(secret, "iv", nil, len(k.iv)))
-	return k, k.wake()
+	if err := k.prepare(); err != nil {
+		return k, fatal(AlertInternalError, "keys: %w", err)
+	}
+	return k, nil
 }
 
-// nextTrafficSecret is the secret after a KeyUpdate (RFC 8446 §7.2).
+// nextTrafficSecret derives the traffic secret after a KeyUpdate (RFC 8446 §7.2).
 func (k *kdf) nextTrafficSecret(secret []byte) []byte {
 	return k.expandLabel(secret, "traffic upd", nil, k.hash.Size())
 }
 
-// finishedMAC is the content of a Finished message (RFC 8446 §4.4.4);
+// finishedMAC returns the content of a Finished message (RFC 8446 §4.4.4).
 // transcript is the hash of all messages before it.
 func (k *kdf) finishedMAC(secret, transcript []byte) []byte {
 	key := k.expandLabel(secret, "finished", nil, k.hash.Size())
@@ -155,8 +149,9 @@ func (k *kdf) finishedMAC(secret, transcript []byte) []byte {
 	return mac.Sum(nil)
 }
 
-// export13 is RFC 8446 §7.5. There, no context is the same as an empty one.
+// export13 derives exported keying material (RFC 8446 §7.5). A nil context gives the
+// same result as an empty one.
 func (k *kdf) export13(exporter []byte, label string, context []byte, length int) []byte {
-	secret := k.expandLabel(exporter, label, constantsOf(k.hash).empty, k.hash.Size())
+	secret := k.expandLabel(exporter, label, sum(k.hash, nil), k.hash.Size())
 	return k.expandLabel(secret, "exporter", sum(k.hash, context), length)
 }

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestKDFDigests: what a kdf derives does not depend on what it derived
-// before, and it makes no digests for it.
+// TestKDFDigests checks that a kdf makes no new digests, and that its results do not depend
+// on earlier calls.
 func TestKDFDigests(t *testing.T) {
 	for _, h := range []crypto.Hash{crypto.SHA256, crypto.SHA384} {
 		used := newKDF(h)
@@ -26,7 +26,7 @@ func TestKDFDigests(t *testing.T) {
 		if n := len(used.digests); n > 3 {
 			t.Errorf("%v: %d digests", h, n)
 		}
-		// Two at a time, of one call, are two.
+		// In one call, two digests are different.
 		mac := hmac.New(used.constructor(), secret)
 		mac.Write(secret)
 		want := hmac.New(h.New, secret)
@@ -37,18 +37,15 @@ func TestKDFDigests(t *testing.T) {
 	}
 }
 
-// TestConstants compares the shortcut to the handshake secret with the way of
-// RFC 8446 §7.1.
-func TestConstants(t *testing.T) {
-	for _, h := range []crypto.Hash{crypto.SHA256, crypto.SHA384} {
-		if !bytes.Equal(constantsOf(h).empty, sum(h, nil)) {
-			t.Errorf("%v: %x is not the hash of nothing", h, constantsOf(h).empty)
-		}
-		shared := []byte("what both know")
-		long := earlySchedule13(newKDF(h), make([]byte, h.Size()))
+// TestSaltWithoutPSK derives the Handshake Secret of each suite with the stored salt and step
+// by step (RFC 8446 §7.1).
+func TestSaltWithoutPSK(t *testing.T) {
+	for _, su := range suites {
+		shared := []byte("shared secret")
+		long := earlySchedule13(newKDF(su.hash), make([]byte, su.hash.Size()))
 		long.next(shared)
-		if short := newSchedule13(newKDF(h), nil, shared); !bytes.Equal(short.secret, long.secret) {
-			t.Errorf("%v: %x, not %x", h, short.secret, long.secret)
+		if short := newSchedule13(newKDF(su.hash), nil, shared); !bytes.Equal(short.secret, long.secret) {
+			t.Errorf("%v: %x, not %x", su.id, short.secret, long.secret)
 		}
 	}
 }

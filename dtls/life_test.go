@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestAbort: the far end hears the owner's alert, during and after the
-// handshake, and the owner's reason is what Err gives.
+// TestAbort checks that the peer gets the alert of Abort, during and after the handshake, and
+// that Err returns the reason.
 func TestAbort(t *testing.T) {
 	reason := errors.New("because")
 	for _, version := range []func(client, server *Config){only12, only13} {
@@ -33,8 +33,8 @@ func TestAbort(t *testing.T) {
 	}
 }
 
-// TestAbortInHandshake: whoever gives up, wherever, the other one hears of it,
-// as soon as it could read an alert.
+// TestAbortInHandshake aborts each end after each step: the other one gets the alert, once it
+// can read one.
 func TestAbortInHandshake(t *testing.T) {
 	reason := errors.New("because")
 	for _, version := range []func(client, server *Config){only12, only13} {
@@ -49,7 +49,7 @@ func TestAbortInHandshake(t *testing.T) {
 				if client {
 					gone, left = p.client, p.server
 				}
-				began := steps > 0 // the far end knows that there is somebody
+				began := steps > 0 // the peer has received something
 				gone.Abort(AlertInternalError, reason)
 				p.run()
 				if err := gone.Err(); !errors.Is(err, reason) || gone.Established() || !gone.NextTimeout().IsZero() {
@@ -57,7 +57,7 @@ func TestAbortInHandshake(t *testing.T) {
 				}
 				var heard *AlertError
 				if ok := errors.As(left.Err(), &heard) && heard.Remote && heard.Alert == AlertInternalError; began && !ok {
-					t.Errorf("client %t, after %d steps: far end's err %v", client, steps, left.Err())
+					t.Errorf("client %t, after %d steps: peer's err %v", client, steps, left.Err())
 				}
 				if took := p.now.Sub(epoch); began && took > causeWait+time.Second {
 					t.Errorf("client %t, after %d steps: took %v", client, steps, took)
@@ -67,8 +67,8 @@ func TestAbortInHandshake(t *testing.T) {
 	}
 }
 
-// TestOldKeysExpire: keys that the far end no longer uses stay for records
-// that are late, but not for ever.
+// TestOldKeysExpire checks that superseded keys are kept for late records, for a limited
+// time.
 func TestOldKeysExpire(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -90,8 +90,8 @@ func TestOldKeysExpire(t *testing.T) {
 			p.run()
 			p.send(p.client, "new")
 			p.run()
-			used := p.server.oldKeysUntil.Add(-oldKeysLife)
-			data, _ := p.server.ReadRecord(used.Add(test.after), late)
+			used := p.server.records.oldKeysUntil.Add(-oldKeysLife)
+			data, _ := p.server.HandleRecord(used.Add(test.after), late)
 			if (string(data) == "late") != test.late {
 				t.Errorf("got %q", data)
 			}

@@ -2,38 +2,39 @@ package dtls
 
 import "fmt"
 
-// A Version is a protocol version as it stands on the wire. DTLS counts
-// downwards, so a newer version is a smaller number; compare with newer.
+// A Version is a protocol version as it is encoded in DTLS, where a newer version is a
+// smaller number.
 type Version uint16
 
-// The versions this package knows.
+// The versions that this package knows.
 const (
-	VersionDTLS10 Version = 0xfeff // RFC 4347; never negotiated, seen in record headers
+	VersionDTLS10 Version = 0xfeff // RFC 4347; only in record headers, never negotiated
 	VersionDTLS12 Version = 0xfefd // RFC 6347
 	VersionDTLS13 Version = 0xfefc // RFC 9147
 )
 
-// newer tells whether v is a later version than w.
+// newer reports whether v is a later version than w.
 func (v Version) newer(w Version) bool { return v < w }
 
-// String gives "1.2", "1.3" or, for what is not DTLS, the number.
+// String returns "1.0", "1.2", "1.3" or, for an unknown version, the number in
+// hexadecimal.
 func (v Version) String() string {
-	switch v {
-	case VersionDTLS10:
-		return "1.0"
-	case VersionDTLS12:
-		return "1.2"
-	case VersionDTLS13:
-		return "1.3"
+	return nameOf(map[Version]string{VersionDTLS10: "1.0", VersionDTLS12: "1.2", VersionDTLS13: "1.3"}, v, "0x%04x")
+}
+
+// nameOf returns the name of v, or its number in the given format.
+func nameOf[T ~uint8 | ~uint16](names map[T]string, v T, format string) string {
+	if name, ok := names[v]; ok {
+		return name
 	}
-	return fmt.Sprintf("0x%04x", uint16(v))
+	return fmt.Sprintf(format, uint16(v))
 }
 
 // A CipherSuite is a value of the IANA "TLS Cipher Suites" registry.
 type CipherSuite uint16
 
-// The suites this package implements. All use an AEAD and, in DTLS 1.2,
-// ephemeral elliptic-curve keys.
+// The suites that this package implements. All use an AEAD and, in DTLS 1.2, ephemeral
+// elliptic-curve keys.
 const (
 	TLS_AES_128_GCM_SHA256       CipherSuite = 0x1301 // RFC 8446 §B.4
 	TLS_AES_256_GCM_SHA384       CipherSuite = 0x1302
@@ -47,39 +48,30 @@ const (
 	TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 CipherSuite = 0xcca9
 )
 
-// scsvRenegotiation is the signalling value that may stand for an empty
-// renegotiation_info extension (RFC 5746 §3.3).
+// scsvRenegotiation is the signalling value that can replace an empty renegotiation_info
+// extension (RFC 5746 §3.3).
 const scsvRenegotiation CipherSuite = 0x00ff
 
-// String gives the name of the registry.
-func (s CipherSuite) String() string {
-	switch s {
-	case TLS_AES_128_GCM_SHA256:
-		return "TLS_AES_128_GCM_SHA256"
-	case TLS_AES_256_GCM_SHA384:
-		return "TLS_AES_256_GCM_SHA384"
-	case TLS_CHACHA20_POLY1305_SHA256:
-		return "TLS_CHACHA20_POLY1305_SHA256"
-	case TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256:
-		return "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
-	case TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384:
-		return "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"
-	case TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256:
-		return "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"
-	case TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384:
-		return "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"
-	case TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256:
-		return "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256"
-	case TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256:
-		return "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"
-	}
-	return fmt.Sprintf("0x%04x", uint16(s))
+// String returns the name in the registry or, if this package does not know it, the
+// number.
+func (s CipherSuite) String() string { return nameOf(suiteNames, s, "0x%04x") }
+
+var suiteNames = map[CipherSuite]string{
+	TLS_AES_128_GCM_SHA256:                        "TLS_AES_128_GCM_SHA256",
+	TLS_AES_256_GCM_SHA384:                        "TLS_AES_256_GCM_SHA384",
+	TLS_CHACHA20_POLY1305_SHA256:                  "TLS_CHACHA20_POLY1305_SHA256",
+	TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256:       "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+	TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384:       "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+	TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256:         "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+	TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384:         "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+	TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256:   "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+	TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256: "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
 }
 
 // A Group is a value of the IANA "TLS Supported Groups" registry.
 type Group uint16
 
-// The groups this package implements.
+// The groups that this package implements.
 const (
 	GroupP256           Group = 23     // RFC 8422 §5.1.1
 	GroupP384           Group = 24     // RFC 8422 §5.1.1
@@ -87,26 +79,22 @@ const (
 	GroupX25519MLKEM768 Group = 0x11ec // draft-ietf-tls-ecdhe-mlkem; DTLS 1.3 only
 )
 
-// String gives the name of the registry.
-func (g Group) String() string {
-	switch g {
-	case GroupP256:
-		return "secp256r1"
-	case GroupP384:
-		return "secp384r1"
-	case GroupX25519:
-		return "x25519"
-	case GroupX25519MLKEM768:
-		return "X25519MLKEM768"
-	}
-	return fmt.Sprintf("0x%04x", uint16(g))
+// String returns the name in the registry or, if this package does not know it, the
+// number.
+func (g Group) String() string { return nameOf(groupNames, g, "0x%04x") }
+
+var groupNames = map[Group]string{
+	GroupP256:           "secp256r1",
+	GroupP384:           "secp384r1",
+	GroupX25519:         "x25519",
+	GroupX25519MLKEM768: "X25519MLKEM768",
 }
 
 // A SignatureScheme is a value of the IANA "TLS SignatureScheme" registry.
 type SignatureScheme uint16
 
-// The schemes this package implements (RFC 8446 §4.2.3). The PKCS #1 ones
-// are used in DTLS 1.2 only.
+// The schemes that this package implements (RFC 8446 §4.2.3). The PKCS #1 schemes are
+// for DTLS 1.2 only.
 const (
 	RSAPKCS1SHA256  SignatureScheme = 0x0401
 	RSAPKCS1SHA384  SignatureScheme = 0x0501
@@ -119,27 +107,18 @@ const (
 	Ed25519         SignatureScheme = 0x0807
 )
 
-// String gives the name of the registry.
-func (s SignatureScheme) String() string {
-	switch s {
-	case RSAPKCS1SHA256:
-		return "rsa_pkcs1_sha256"
-	case RSAPKCS1SHA384:
-		return "rsa_pkcs1_sha384"
-	case RSAPKCS1SHA512:
-		return "rsa_pkcs1_sha512"
-	case ECDSAP256SHA256:
-		return "ecdsa_secp256r1_sha256"
-	case ECDSAP384SHA384:
-		return "ecdsa_secp384r1_sha384"
-	case RSAPSSSHA256:
-		return "rsa_pss_rsae_sha256"
-	case RSAPSSSHA384:
-		return "rsa_pss_rsae_sha384"
-	case RSAPSSSHA512:
-		return "rsa_pss_rsae_sha512"
-	case Ed25519:
-		return "ed25519"
-	}
-	return fmt.Sprintf("0x%04x", uint16(s))
+// String returns the name in the registry or, if this package does not know it, the
+// number.
+func (s SignatureScheme) String() string { return nameOf(schemeNames, s, "0x%04x") }
+
+var schemeNames = map[SignatureScheme]string{
+	RSAPKCS1SHA256:  "rsa_pkcs1_sha256",
+	RSAPKCS1SHA384:  "rsa_pkcs1_sha384",
+	RSAPKCS1SHA512:  "rsa_pkcs1_sha512",
+	ECDSAP256SHA256: "ecdsa_secp256r1_sha256",
+	ECDSAP384SHA384: "ecdsa_secp384r1_sha384",
+	RSAPSSSHA256:    "rsa_pss_rsae_sha256",
+	RSAPSSSHA384:    "rsa_pss_rsae_sha384",
+	RSAPSSSHA512:    "rsa_pss_rsae_sha512",
+	Ed25519:         "ed25519",
 }

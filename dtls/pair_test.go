@@ -23,7 +23,7 @@ import (
 // epoch is when virtual time begins.
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// testCertificate makes a certificate of the kind asked for.
+// testCertificate makes a certificate with a key of the given kind.
 func testCertificate(t testing.TB, kind string) *tls.Certificate {
 	t.Helper()
 	var key crypto.Signer
@@ -69,8 +69,8 @@ type pair struct {
 	client, server *Conn
 	limit          int
 	delay          time.Duration
-	// meddle, if set, decides what becomes of the i-th datagram: the copies
-	// to be delivered, each after a delay of its own.
+	// meddle, if set, returns the copies of the i-th datagram that are delivered, each with
+	// its additional delay.
 	meddle  func(i int, d []byte) []delivery
 	carries func(to *Conn, d []byte) bool // if set, whether the path carries a datagram
 	sent    int
@@ -91,8 +91,8 @@ type inFlight struct {
 	data []byte
 }
 
-// newPair makes two ends that know each other's fingerprints; change, if not
-// nil, changes what they are made from.
+// newPair makes two ends that know each other's fingerprints. change, if not nil, changes
+// their configurations.
 func newPair(t testing.TB, change func(client, server *Config)) *pair {
 	t.Helper()
 	cc, sc := testCertificate(t, "P-256"), testCertificate(t, "P-256")
@@ -130,7 +130,7 @@ func (p *pair) other(c *Conn) *Conn {
 	return p.client
 }
 
-// transmit puts a datagram of c on the wire.
+// transmit sends a datagram of c.
 func (p *pair) transmit(c *Conn, d []byte) {
 	if len(d) > p.limit {
 		p.t.Fatalf("datagram of %d bytes, limit %d", len(d), p.limit)
@@ -149,11 +149,11 @@ func (p *pair) transmit(c *Conn, d []byte) {
 	}
 }
 
-// flush sends what both ends have to send.
+// flush sends the pending datagrams of both ends, and takes their events.
 func (p *pair) flush() {
 	for _, c := range []*Conn{p.client, p.server} {
 		for {
-			d, ok := c.AppendHandshake(p.now, nil, p.limit)
+			d, ok := c.AppendDatagram(p.now, nil, p.limit)
 			if !ok {
 				break
 			}
@@ -177,9 +177,9 @@ func (p *pair) flush() {
 func (p *pair) deliver(c *Conn, d []byte) {
 	d = slices.Clone(d)
 	for len(d) > 0 {
-		data, n := c.ReadRecord(p.now, d)
+		data, n := c.HandleRecord(p.now, d)
 		if n < 1 {
-			p.t.Fatal("ReadRecord made no progress")
+			p.t.Fatal("HandleRecord made no progress")
 		}
 		if data != nil {
 			if !c.Established() {
@@ -191,7 +191,7 @@ func (p *pair) deliver(c *Conn, d []byte) {
 	}
 }
 
-// step runs whatever is next; false: nothing ever is.
+// step runs the next delivery or timer; false: there is none.
 func (p *pair) step() bool {
 	p.flush()
 	var next time.Time
@@ -220,7 +220,7 @@ func (p *pair) step() bool {
 	}
 	for _, c := range []*Conn{p.client, p.server} {
 		c.Advance(p.now)
-		if at := c.NextTimeout(); !at.IsZero() && !at.After(p.now) && !c.out.sending() {
+		if at := c.NextTimeout(); !at.IsZero() && !at.After(p.now) && !c.out.pending() {
 			p.t.Fatalf("deadline %v not after now %v", at, p.now)
 		}
 	}
@@ -228,7 +228,7 @@ func (p *pair) step() bool {
 	return true
 }
 
-// run goes on until nothing happens any more, within limits.
+// run runs steps until both ends are idle, up to a limit.
 func (p *pair) run() {
 	p.t.Helper()
 	for range 5000 {
@@ -239,12 +239,12 @@ func (p *pair) run() {
 	p.t.Fatal("no end")
 }
 
-// idle tells whether both ends are established and nothing is on its way, so
-// that only the time is left until which they remember their handshake.
+// idle reports whether both ends are established and nothing is in flight: the only timers
+// are those that end the handshake's keys.
 func (p *pair) idle() bool {
 	quiet := len(p.wire) == 0
 	for _, c := range []*Conn{p.client, p.server} {
-		quiet = quiet && c.Established() && c.retransmitAt.IsZero() && c.ackAt.IsZero()
+		quiet = quiet && c.Established() && !c.out.timed() && c.acks.nextTimeout().IsZero()
 	}
 	return quiet
 }
@@ -265,7 +265,7 @@ func (p *pair) send(c *Conn, msg string) {
 	p.transmit(c, c.FinishRecord(b, 0))
 }
 
-// exchange proves that data passes both ways.
+// exchange checks that data passes in both directions.
 func (p *pair) exchange() {
 	p.t.Helper()
 	p.got = map[*Conn][]string{}
@@ -329,7 +329,7 @@ func TestHandshake(t *testing.T) {
 	}
 }
 
-// TestSmallDatagrams runs handshakes through paths that cut every message.
+// TestSmallDatagrams runs handshakes with datagrams in which no message fits.
 func TestSmallDatagrams(t *testing.T) {
 	for _, limit := range []int{60, 100, 256, 600, 1200, 20000} {
 		for _, version := range []func(client, server *Config){only12, only13} {
@@ -341,8 +341,8 @@ func TestSmallDatagrams(t *testing.T) {
 	}
 }
 
-// TestLostDuplicatedReordered is the promise that a handshake completes
-// whichever one and whichever pair of its first 20 datagrams is meddled with.
+// TestLostDuplicatedReordered checks that a handshake completes if one or two of its first
+// 20 datagrams, any of them, are lost, duplicated or delayed.
 func TestLostDuplicatedReordered(t *testing.T) {
 	fresh := func(version func(client, server *Config)) func(t *testing.T) func() *pair {
 		return func(t *testing.T) func() *pair {
@@ -383,8 +383,8 @@ func lostDuplicatedReordered(t *testing.T, make func() *pair) {
 		"duplicate": func(d []byte) []delivery { return []delivery{{d, 0}, {d, 3 * time.Millisecond}} },
 		"delay":     func(d []byte) []delivery { return []delivery{{d, 25 * time.Millisecond}} },
 	}
-	// run makes a handshake in which something happens to two datagrams, and
-	// tells how many there were.
+	// run runs a handshake in which two datagrams are changed. It returns the number of
+	// datagrams.
 	run := func(limit int, verbA string, a int, verbB string, b int) int {
 		p := make()
 		p.limit = limit
@@ -418,7 +418,7 @@ func lostDuplicatedReordered(t *testing.T, make func() *pair) {
 	}
 }
 
-// TestLossyNetwork runs handshakes at 30 % loss with seeds.
+// TestLossyNetwork runs handshakes with 30 % loss, from seeds.
 func TestLossyNetwork(t *testing.T) {
 	for _, version := range []Version{VersionDTLS12, VersionDTLS13} {
 		t.Run(version.String(), func(t *testing.T) {
@@ -468,7 +468,7 @@ func TestWrongFingerprint(t *testing.T) {
 			if side == "client" {
 				client.Fingerprints = []Fingerprint{fingerprintOf(t, "sha-256", other)}
 			} else {
-				// The right sha-256 does not help where a stronger hash is wrong.
+				// A matching sha-256 line does not help if a stronger hash does not match.
 				server.Fingerprints = append(server.Fingerprints, fingerprintOf(t, "sha-512", other))
 			}
 		})
@@ -483,10 +483,23 @@ func TestWrongFingerprint(t *testing.T) {
 		}
 		var a *AlertError
 		if !errors.As(judged.Err(), &a) || !a.Remote || a.Alert != AlertBadCertificate {
-			t.Errorf("%s: far end's err %v", side, judged.Err())
+			t.Errorf("%s: peer's err %v", side, judged.Err())
 		}
 		if judge.Established() || judged.Established() {
 			t.Errorf("%s: established", side)
 		}
 	}
+}
+
+// offered returns what a client in its handshake has offered.
+func (c *Conn) offered() *offer {
+	switch r := c.hs.role.(type) {
+	case *client:
+		return r.offer
+	case *client12:
+		return r.offer
+	case *client13:
+		return r.offer
+	}
+	return nil
 }

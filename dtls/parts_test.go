@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// TestPRF is the vector for P_SHA256 that the TLS working group's list
-// published (https://mailarchive.ietf.org/arch/msg/tls/fzVCzk-z3FShgGJ6DOXqM1ydxms).
+// TestPRF checks the vector for P_SHA256 from the list of the TLS working group
+// (https://mailarchive.ietf.org/arch/msg/tls/fzVCzk-z3FShgGJ6DOXqM1ydxms).
 func TestPRF(t *testing.T) {
 	unhex := func(s string) []byte {
 		b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
@@ -31,7 +31,7 @@ func TestPRF(t *testing.T) {
 	}
 }
 
-// TestReplayWindow compares the window with a set that forgets nothing.
+// TestReplayWindow compares the window with a set of all numbers.
 func TestReplayWindow(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	var w replayWindow
@@ -76,7 +76,7 @@ func TestReassemblyLimits(t *testing.T) {
 	if m, ok := r.pop(); !ok || m.seq != 0 {
 		t.Fatal("the next message does not come")
 	}
-	// Every other byte, then the others: nothing is forgotten.
+	// Every other byte, then the others: no byte is lost.
 	r = reassembler{}
 	for i := 0; i < maxMessage; i += 2 {
 		r.add(0, fragment{typeCertificate, 0, maxMessage, i, big[i : i+1]})
@@ -92,7 +92,7 @@ func TestReassemblyLimits(t *testing.T) {
 	}
 	r = reassembler{}
 	r.add(0, fragment{typeCertificate, 0, maxMessage, 5, big[5:9]})
-	// A protected fragment takes the place of what anybody wrote.
+	// A protected fragment replaces one in plaintext.
 	if !r.add(1, fragment{typeFinished, 0, 12, 0, big[:12]}) || r.add(0, fragment{typeCertificate, 0, maxMessage, 0, big}) {
 		t.Error("plaintext keeps the place of a protected message")
 	}
@@ -101,7 +101,7 @@ func TestReassemblyLimits(t *testing.T) {
 	}
 }
 
-// TestLastMessage: after message 65535 nothing begins anew.
+// TestLastMessage checks that no message follows message 65535.
 func TestLastMessage(t *testing.T) {
 	r := reassembler{next: 1<<16 - 1}
 	f := fragment{typ: typeKeyUpdate, seq: 1<<16 - 1, length: 1, data: []byte{0}}
@@ -119,8 +119,8 @@ func TestLastMessage(t *testing.T) {
 }
 
 func TestGenerateCertificate(t *testing.T) {
-	// Now; by a clock that was never set; across the end of the short form of
-	// years, and after it.
+	// Now, with a clock that was never set, and before and after the end of the years with
+	// two digits.
 	for _, now := range []time.Time{epoch, time.Unix(0, 0), time.Unix(2524608000, 0), time.Unix(4e9, 0)} {
 		cert, err := GenerateCertificate(now, nil)
 		if err != nil {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A flight that was lost with its path goes again at once on the next one.
+// TestPathLost checks that a flight lost with its path is sent again at once on the next one.
 func TestPathLost(t *testing.T) {
 	p := newPair(t, nil)
 	p.client.PathLost(p.now) // nothing is on its way
@@ -27,7 +27,7 @@ func TestPathLost(t *testing.T) {
 		t.Errorf("established %v, after %v", p.client.Established(), took)
 	}
 	p.client.PathLost(p.now)
-	if b, ok := p.client.AppendHandshake(p.now, nil, 1200); ok {
+	if b, ok := p.client.AppendDatagram(p.now, nil, 1200); ok {
 		t.Errorf("a flight that was answered is sent again: %x", b)
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestSmallPath: a handshake crosses a path that carries no long datagrams, in
-// either direction or both, and both ends know afterwards what it carries.
+// TestSmallPath runs a handshake over a path that does not carry long datagrams, in one or
+// both directions. After it, both ends know what the path carries.
 func TestSmallPath(t *testing.T) {
 	versions := map[string]func(client, server *Config){"1.2": only12, "1.3": only13, "both": nil,
 		"with retry": func(client, server *Config) { server.Groups = []Group{GroupP384} }}
@@ -48,8 +48,7 @@ func TestSmallPath(t *testing.T) {
 	}
 }
 
-// TestOneLossShortensNothing: a datagram may be lost for other reasons than its
-// length.
+// TestOneLossShortensNothing checks that one lost datagram does not shorten the next ones.
 func TestOneLossShortensNothing(t *testing.T) {
 	for lost := range 6 {
 		p := newPair(t, nil)
@@ -61,8 +60,8 @@ func TestOneLossShortensNothing(t *testing.T) {
 		}
 		p.connect()
 		for _, c := range []*Conn{p.client, p.server} {
-			if c.datagramLimit != 0 || c.PathSize() < p.limit-recordHeaderLen {
-				t.Errorf("datagram %d lost: limit %d, PathSize %d", lost, c.datagramLimit, c.PathSize())
+			if c.out.sizeLimit != 0 || c.PathSize() < p.limit-recordHeaderLen {
+				t.Errorf("datagram %d lost: limit %d, PathSize %d", lost, c.out.sizeLimit, c.PathSize())
 			}
 		}
 	}

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestMessageNotDue: a well-formed message of a type that is not due, in
-// plaintext, changes nothing in any state.
+// TestMessageNotDue checks that a well-formed message in plaintext of a type that is not due
+// changes nothing in any state.
 func TestMessageNotDue(t *testing.T) {
 	for _, version := range []func(client, server *Config){only12, only13} {
 		for steps := range 4 {
@@ -37,13 +37,13 @@ func TestMessageNotDue(t *testing.T) {
 	}
 }
 
-// TestForgedAlertAndLoss: at 20 % loss a forged alert ends hardly a handshake:
-// one in 250 takes longer for a flight than the alert is kept.
+// TestForgedAlertAndLoss checks that with 20 % loss a forged alert ends few handshakes: in
+// one of 250, a flight takes longer than causeWait.
 func TestForgedAlertAndLoss(t *testing.T) {
 	const seeds = 300
 	for _, version := range []func(client, server *Config){only12, only13} {
 		p := newPair(t, version)
-		client, server := *p.client.cfg, *p.server.cfg
+		client, server := *p.client.hs.cfg, *p.server.hs.cfg
 		failed := 0
 		for seed := range uint64(seeds) {
 			rng := rand.New(rand.NewPCG(seed, 2))
@@ -73,8 +73,8 @@ func TestForgedAlertAndLoss(t *testing.T) {
 	}
 }
 
-// TestErrorInPlaintextIsTheCause: a peer that cannot be agreed with is not
-// waited for until the handshake times out, and the error says why.
+// TestErrorInPlaintextIsTheCause checks that a handshake with an incompatible peer ends
+// before its timeout, with the reason.
 func TestErrorInPlaintextIsTheCause(t *testing.T) {
 	stranger := testCertificate(t, "P-256")
 	p := newPair(t, func(client, server *Config) {
@@ -95,8 +95,8 @@ func TestErrorInPlaintextIsTheCause(t *testing.T) {
 	}
 }
 
-// TestProbableCause: an error in plaintext ends the handshake of a peer that
-// says no more, and not that of a server that waits for a first hello.
+// TestProbableCause checks that an error in plaintext ends the handshake if no message
+// follows, but not that of a server that waits for a ClientHello.
 func TestProbableCause(t *testing.T) {
 	wrong := plaintext(typeFinished, 0, make([]byte, verifyDataLen))
 	malformed := plaintext(typeServerHello, 0, make([]byte, 300))
@@ -123,7 +123,7 @@ func TestProbableCause(t *testing.T) {
 	}
 }
 
-// TestWrongContent: a message that is due and has the wrong content ends the
+// TestWrongContent checks that a message that is due and has the wrong content ends the
 // handshake at once.
 func TestWrongContent(t *testing.T) {
 	p := newPair(t, nil)
@@ -138,8 +138,8 @@ func TestWrongContent(t *testing.T) {
 	wantAlert(t, "a suite that was not offered", p.client, AlertIllegalParameter)
 }
 
-// TestAnswerBeforeFlight: a message in plaintext that is there before the
-// client sends the hello that it would answer is dropped.
+// TestAnswerBeforeFlight checks that a message in plaintext is dropped if it arrives before
+// the client sends the hello that it answers.
 func TestAnswerBeforeFlight(t *testing.T) {
 	p := newPair(t, func(client, server *Config) {
 		only13(client, server)
@@ -158,4 +158,21 @@ func TestAnswerBeforeFlight(t *testing.T) {
 		t.Fatalf("client %v, server %v", p.client.Err(), p.server.Err())
 	}
 	p.exchange()
+}
+
+func TestProbableCauseTimes(t *testing.T) {
+	var p probableCause
+	p.postpone(epoch)
+	if !p.at.IsZero() {
+		t.Error("a cause without an error")
+	}
+	first := errors.New("first")
+	p.set(epoch, first)
+	p.set(epoch.Add(time.Second), errors.New("second"))
+	if p.err != first || p.at != epoch.Add(causeWait) {
+		t.Errorf("%v at %v", p.err, p.at)
+	}
+	if p.postpone(epoch.Add(time.Second)); p.at != epoch.Add(causeWait+time.Second) {
+		t.Errorf("postponed to %v", p.at)
+	}
 }

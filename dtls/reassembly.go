@@ -5,38 +5,39 @@ import (
 	"slices"
 )
 
-// Limits of what is kept of messages that are not yet whole. Anybody who can
-// send us a datagram can fill these.
+// Limits of messages that are not whole yet. An attacker who can send a datagram can
+// reach them.
 const (
 	maxAhead      = 8        // messages after the next one; the longest flight has six
 	maxReassembly = 48 << 10 // bytes of all messages together
 )
 
-// A reassembler puts handshake messages together from fragments that come in
-// any order, twice, overlapping or cut anew (RFC 6347 §4.2.3).
+// A reassembler makes whole handshake messages from fragments that arrive in any order,
+// repeated, overlapping or cut in another way (RFC 6347 §4.2.3).
 type reassembler struct {
-	next    uint32 // message_seq that pop gives next; 1<<16: there are no more
-	pending []*partial
-	size    int // bytes that pending holds
+	next      uint32 // message_seq of the message that pop returns next; 1<<16: there is none
+	flightEnd uint32 // message_seq after the peer's last flight; 0: it has sent none
+	pending   []*partial
+	size      int // bytes that pending holds
 }
 
-// A partial is a message of which some bytes are there.
+// A partial is a message of which some bytes were received.
 type partial struct {
 	typ    handshakeType
 	seq    uint16
 	epoch  uint16
 	length int
-	body   []byte // up to the furthest byte there is
-	have   []byte // a bit for each byte of body: it is there; nil if the message came in one piece
-	count  int    // bits that are set
+	body   []byte // up to the last byte that was received
+	have   []byte // a bit for each byte of body that was received; nil: body arrived whole
+	count  int    // number of these bits
 }
 
 func (p *partial) whole() bool { return p.count == p.length }
 
-// mark notes that the bytes [from, to) are there.
+// mark notes that the bytes [from, to) were received.
 func (p *partial) mark(from, to int) {
 	for i := from; i < to; i++ {
-		if i%8 == 0 && i+8 <= to { // most, and all of them at once
+		if i%8 == 0 && i+8 <= to { // eight bytes at once
 			p.count += bits.OnesCount8(^p.have[i/8])
 			p.have[i/8] = 0xff
 			i += 7
@@ -49,25 +50,33 @@ func (p *partial) mark(from, to int) {
 	}
 }
 
-// size is what p holds in memory, in bytes.
+// size is the memory that p holds, in bytes.
 func (p *partial) size() int { return len(p.body) + len(p.have) }
 
-// add takes a fragment that a record of epoch brought. It tells whether there
-// was a place for it.
+// differs reports whether f belongs to another message than p.
+func (p *partial) differs(f fragment) bool { return p.typ != f.typ || p.length != f.length }
+
+// contradicts reports whether f does not fit the fragments of its message.
+func (r *reassembler) contradicts(f fragment) bool {
+	p := r.find(uint32(f.seq))
+	return p != nil && p.differs(f)
+}
+
+// add takes a fragment from a record of the given epoch. It reports whether there was
+// room for it.
 func (r *reassembler) add(epoch uint16, f fragment) bool {
 	if uint32(f.seq) < r.next || uint32(f.seq)-r.next > maxAhead || f.length > maxMessage {
 		return false
 	}
 	p := r.find(uint32(f.seq))
 	if p != nil && p.epoch < epoch {
-		// What a protected record says counts more than what anybody could
-		// have written in plaintext.
+		// A protected record replaces plaintext, which may be an attacker's.
 		r.remove(p)
 		p = nil
 	}
 	if p != nil && p.epoch == 0 && epoch == 0 && p.differs(f) {
-		// One of the two is not the far end's. It is more likely to be there
-		// again, whole, than whoever put in something else.
+		// One of the two is not the peer's. The peer repeats its message, whole, more
+		// likely than an attacker does.
 		r.remove(p)
 		p = nil
 	}
@@ -81,25 +90,16 @@ func (r *reassembler) add(epoch uint16, f fragment) bool {
 	return r.store(p, f)
 }
 
-// usualMessage is up to what length a message has its place at once, in bytes:
-// a ClientHello with a post-quantum key share is a little shorter.
+// usualMessage is the length in bytes up to which a message gets its memory at once. A
+// ClientHello with a post-quantum key share is a little shorter.
 const usualMessage = 2048
 
-// differs tells whether f is of another message than p.
-func (p *partial) differs(f fragment) bool { return p.typ != f.typ || p.length != f.length }
-
-// contradicts tells whether f cannot belong to what is there of its message.
-func (r *reassembler) contradicts(f fragment) bool {
-	p := r.find(uint32(f.seq))
-	return p != nil && p.differs(f)
-}
-
-// store copies the bytes of f into p, if the limits allow.
+// store copies the bytes of f into p, if the limits allow it.
 func (r *reassembler) store(p *partial, f fragment) bool {
 	end := f.offset + len(f.data)
 	switch {
 	case p.whole() && p.body != nil:
-		return true // it is there already
+		return true // it is a repetition
 	case p.body == nil && len(f.data) == p.length:
 		if !r.makeRoom(p, p.length) {
 			return false
@@ -125,20 +125,20 @@ func (r *reassembler) store(p *partial, f fragment) bool {
 	return true
 }
 
-// makeRoom finds n more bytes for p. Messages further ahead than p give way,
-// so that the one needed next can always be completed.
+// makeRoom makes room for n more bytes of p. It drops messages after p, so that the next
+// message can always be completed.
 func (r *reassembler) makeRoom(p *partial, n int) bool {
 	for r.size+n > maxReassembly {
-		far := p
+		last := p
 		for _, q := range r.pending {
-			if q.seq > far.seq {
-				far = q
+			if q.seq > last.seq {
+				last = q
 			}
 		}
-		if far == p {
+		if last == p {
 			return false
 		}
-		r.remove(far)
+		r.remove(last)
 	}
 	return true
 }
@@ -157,7 +157,34 @@ func (r *reassembler) remove(p *partial) {
 	r.pending = slices.DeleteFunc(r.pending, func(q *partial) bool { return q == p })
 }
 
-// dropPlaintext drops what came in epoch 0, once the far end has keys.
+// pop returns the next message once it is whole.
+func (r *reassembler) pop() (m message, ok bool) {
+	p := r.find(r.next)
+	if p == nil || !p.whole() {
+		return m, false
+	}
+	r.remove(p)
+	if len(r.pending) == 0 {
+		r.pending = nil // after the handshake it stays empty for long
+	}
+	r.next++
+	return message{p.typ, p.seq, p.epoch, p.body}, true
+}
+
+// skipTo makes seq the number of the next message.
+func (r *reassembler) skipTo(seq uint16) { r.next = uint32(seq) }
+
+// started reports whether some of the next message was received.
+func (r *reassembler) started() bool { return r.find(r.next) != nil }
+
+// endFlight notes that a local flight answers the messages that pop has returned.
+func (r *reassembler) endFlight() { r.flightEnd = r.next }
+
+// endsFlight reports whether f is the last fragment of the peer's flight that was
+// answered last.
+func (r *reassembler) endsFlight(f fragment) bool { return uint32(f.seq)+1 == r.flightEnd && f.last() }
+
+// dropPlaintext drops all fragments of epoch 0.
 func (r *reassembler) dropPlaintext() {
 	r.pending = slices.DeleteFunc(r.pending, func(p *partial) bool {
 		if p.epoch == 0 {
@@ -167,16 +194,10 @@ func (r *reassembler) dropPlaintext() {
 	})
 }
 
-// pop returns the next message once it is whole.
-func (r *reassembler) pop() (m message, ok bool) {
-	p := r.find(r.next)
-	if p == nil || !p.whole() {
-		return m, false
-	}
-	r.remove(p)
-	if len(r.pending) == 0 {
-		r.pending = nil // for long, after the handshake
-	}
-	r.next++
-	return message{p.typ, p.seq, p.epoch, p.body}, true
+// finish drops all fragments at the end of the handshake. It reports whether one of them
+// was under keys: no message follows the end.
+func (r *reassembler) finish() (excess bool) {
+	excess = slices.ContainsFunc(r.pending, func(p *partial) bool { return p.epoch > 0 })
+	r.pending, r.size = nil, 0
+	return excess
 }

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// A handshake's messages are put together whatever way they are cut, and
-// a repeated piece of one that is whole changes nothing.
+// TestReassembly checks that messages are reassembled however they are cut, and that a
+// repeated fragment of a whole message changes nothing.
 func TestReassemblerPieces(t *testing.T) {
 	body := make([]byte, 3000)
 	for i := range body {

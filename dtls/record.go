@@ -10,7 +10,7 @@ const (
 	typeAlert            contentType = 21
 	typeHandshake        contentType = 22
 	typeApplicationData  contentType = 23
-	typeCID              contentType = 25 // RFC 9146 §4: the true type is inside
+	typeCID              contentType = 25 // RFC 9146 §4: the type of the content is encrypted
 	typeACK              contentType = 26 // RFC 9147 §7
 )
 
@@ -18,25 +18,25 @@ const (
 	recordHeaderLen = 13        // RFC 6347 §4.1
 	maxPlaintext    = 1 << 14   // RFC 6347 §4.1
 	maxSequence     = 1<<48 - 1 // RFC 6347 §4.1: a 48-bit number that must not wrap
-	cidOffset12     = 11        // where a connection ID stands (RFC 9146 §4)
+	cidOffset12     = 11        // offset of a connection ID (RFC 9146 §4)
 )
 
-// A recordHeader is the header of a record. Of one with a unified header
-// (DTLS 1.3 ciphertext), type and number are known only once it was opened.
+// A recordHeader is the header of a record. The type and number of a record with a
+// unified header (DTLS 1.3 ciphertext) are known only after it is opened.
 type recordHeader struct {
 	typ       contentType
 	unified   bool
 	numberLen uint8 // bytes of encrypted number, if unified
 	hasCID    bool
-	epoch     uint16 // its two low bits, if unified
+	newest    bool   // the record is authentic and newer than all before it
+	epoch     uint16 // until a unified record is opened, the two low bits
 	seq       uint64
 	size      int // bytes before the payload
 	length    int // bytes of the payload
 }
 
-// parse reads the header at the start of b, in which a connection ID, if
-// there is one, has cidLen bytes. It fails if b does not begin with a whole
-// record of a version this package may meet.
+// parse reads the header at the start of b, in which a connection ID has cidLen bytes.
+// It fails if b does not begin with a whole record of DTLS.
 func (h *recordHeader) parse(b []byte, cidLen int) bool {
 	if len(b) > 0 && b[0]&unifiedMask == unifiedFixed {
 		return h.parseUnified(b, cidLen)
@@ -50,7 +50,7 @@ func (h *recordHeader) parse(b []byte, cidLen int) bool {
 	number := binary.BigEndian.Uint64(b[3:])
 	h.epoch, h.seq = uint16(number>>48), number&maxSequence
 	if h.typ == typeCID {
-		// RFC 9146 §3: plaintext never has one.
+		// RFC 9146 §3: records in plaintext have no connection ID.
 		if cidLen == 0 || h.epoch == 0 || len(b) < recordHeaderLen+cidLen {
 			return false
 		}
@@ -58,13 +58,13 @@ func (h *recordHeader) parse(b []byte, cidLen int) bool {
 		h.size += cidLen
 	}
 	h.length = int(binary.BigEndian.Uint16(b[h.size-2:]))
-	// A HelloVerifyRequest, and a first ClientHello, may carry the number of
-	// DTLS 1.0 (RFC 6347 §4.2.1).
+	// RFC 6347 §4.2.1: a HelloVerifyRequest and a first ClientHello may have the
+	// version of DTLS 1.0.
 	known := version == VersionDTLS12 || version == VersionDTLS10 && h.epoch == 0
 	return known && len(b) >= h.size+h.length
 }
 
-// cid is the connection ID of the record that rec begins with, of n bytes.
+// cid returns the connection ID, of n bytes, of the record at the start of rec.
 func (h *recordHeader) cid(rec []byte, n int) []byte {
 	if h.unified {
 		return rec[1 : 1+n]
@@ -72,8 +72,8 @@ func (h *recordHeader) cid(rec []byte, n int) []byte {
 	return rec[cidOffset12 : cidOffset12+n]
 }
 
-// putRecordHeader writes the header of a record of epoch and seq, with a
-// connection ID if there is one.
+// putRecordHeader writes the header of a record of the given epoch and number. An empty
+// cid means that the record has none.
 func putRecordHeader(b []byte, typ contentType, version Version, epoch uint16, seq uint64, cid []byte, length int) {
 	_ = b[recordHeaderLen-1]
 	binary.BigEndian.PutUint64(b[3:], uint64(epoch)<<48|seq)

@@ -12,9 +12,9 @@ const (
 	unifiedEpoch  = 0x03 // low bits of the epoch
 )
 
-// unifiedHeaderLen is the length of the headers we write, without connection
-// ID: 16 bits of number, and a length, since what stands behind the record in
-// the datagram is not known when it is sealed.
+// unifiedHeaderLen is the length of the unified headers that are written, without
+// connection ID. They have a 16-bit record number, and the length field, because when
+// a record is sealed it is not known whether another one follows in the datagram.
 const unifiedHeaderLen = 5
 
 // parseUnified reads the unified header at the start of b.
@@ -24,7 +24,8 @@ func (h *recordHeader) parseUnified(b []byte, cidLen int) bool {
 	h.epoch = uint16(flags & unifiedEpoch)
 	h.size = 1
 	if flags&unifiedCID != 0 {
-		// RFC 9147 §9.1: without negotiation, a record with one is rejected.
+		// RFC 9147 §9.1: a record with a connection ID that was not negotiated is
+		// rejected.
 		if cidLen == 0 {
 			return false
 		}
@@ -37,7 +38,7 @@ func (h *recordHeader) parseUnified(b []byte, cidLen int) bool {
 	}
 	h.size += int(h.numberLen)
 	if flags&unifiedLength == 0 {
-		// RFC 9147 §4: the record consumes the entire rest of the datagram.
+		// RFC 9147 §4: the record is the rest of the datagram.
 		h.length = len(b) - h.size
 		return h.length >= 0
 	}
@@ -49,9 +50,9 @@ func (h *recordHeader) parseUnified(b []byte, cidLen int) bool {
 	return len(b) >= h.size+h.length
 }
 
-// putUnifiedHeader writes the header of a record whose payload, sealed, has
-// length bytes. The number, which begins at the byte returned, is yet to be
-// encrypted.
+// putUnifiedHeader writes the header of a record; length is the size of its
+// ciphertext. It returns the offset of the record number, which the caller still has
+// to encrypt.
 func putUnifiedHeader(b []byte, epoch uint16, cid []byte, seq uint64, length int) (number int) {
 	b[0] = unifiedFixed | unifiedSeq16 | unifiedLength | byte(epoch&unifiedEpoch)
 	number = 1
@@ -65,8 +66,8 @@ func putUnifiedHeader(b []byte, epoch uint16, cid []byte, seq uint64, length int
 	return number
 }
 
-// fullNumber finds the number that ends in the given low bits and is closest
-// to the expected one (RFC 9147 §4.2.2).
+// fullNumber returns the record number that has the given low bits and is closest to
+// the expected one (RFC 9147 §4.2.2).
 func fullNumber(expected, low uint64, bits int) uint64 {
 	span := uint64(1) << bits
 	n := expected&^(span-1) | low

@@ -1,16 +1,16 @@
 package dtls
 
-// A replayWindow remembers which record numbers of an epoch were seen
-// (RFC 6347 §4.1.2.6): the 256 up to the highest one, so that a burst of
-// segments that a network reordered still passes.
+// A replayWindow notes which record numbers of an epoch were received
+// (RFC 6347 §4.1.2.6). It covers the 256 up to the highest one, so that a reordered
+// burst of segments passes.
 type replayWindow struct {
-	top  uint64                        // highest number seen, plus one
-	seen [replayWindowSize / 64]uint64 // bit i of all: top-1-i was seen
+	top  uint64                        // highest number received, plus one
+	seen [replayWindowSize / 64]uint64 // bit i, counted over all words: top-1-i was received
 }
 
 const replayWindowSize = 256
 
-// fresh tells whether seq may still be accepted.
+// fresh reports whether a record with number seq may be accepted.
 func (w *replayWindow) fresh(seq uint64) bool {
 	if seq >= w.top {
 		return true
@@ -19,8 +19,7 @@ func (w *replayWindow) fresh(seq uint64) bool {
 	return age < replayWindowSize && w.seen[age/64]>>(age%64)&1 == 0
 }
 
-// mark notes seq as seen. It must be called only for a record that
-// authenticated.
+// mark notes that seq was received. It must be called only for an authentic record.
 func (w *replayWindow) mark(seq uint64) {
 	if seq < w.top {
 		if age := w.top - 1 - seq; age < replayWindowSize {
@@ -33,8 +32,7 @@ func (w *replayWindow) mark(seq uint64) {
 		copy(w.seen[1:], w.seen[:])
 		w.seen[0] = 0
 	}
-	// Go defines a shift by the width or more as zero, which is what a jump
-	// past the window needs.
+	// In Go a shift by 64 bits or more gives zero, as a jump past the window needs.
 	for i := len(w.seen) - 1; i > 0; i-- {
 		w.seen[i] = w.seen[i]<<n | w.seen[i-1]>>(64-n)
 	}

@@ -9,69 +9,61 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 )
 
-// Resumption of DTLS 1.2, with tickets (RFC 5077) or, at the client, with a
-// server's session ids (RFC 5246 §7.3):
+// Resumption of DTLS 1.2, with tickets (RFC 5077) or, in a client, with session ids
+// (RFC 5246 §7.3):
 //
 //	ClientHello              ->
 //	                         <-  ServerHello, [NewSessionTicket],
 //	                             [ChangeCipherSpec], Finished
 //	[ChangeCipherSpec], Finished  ->
 //
-// The client's flight is the last one here, so it is the client that repeats
-// it when it hears the server's again.
+// The client's flight is the last one here. So the client sends it again when the
+// server repeats its own.
 
-// offerSession12 adds our session of DTLS 1.2 to a ClientHello. A ticket goes
-// with an id that we made up: that the server echoes it tells that it resumes
-// (RFC 5077 §3.4).
-func (c *Conn) offerSession12(h *clientHello, now time.Time) {
-	if !c.cfg.Tickets {
+// addSession12 offers the session of DTLS 1.2 in a ClientHello. The client makes up an
+// id for a ticket: a server that resumes the session echoes it (RFC 5077 §3.4).
+func (o *offer) addSession12(cfg *Config, now time.Time) {
+	if !cfg.Tickets {
 		return
 	}
-	h.extensions.sessionTicket = []byte{}
-	if s := c.cfg.Session; c.cfg.offers(s, now) && s.version == VersionDTLS12 {
-		c.hs.session = s
-		h.sessionID = s.id
+	o.hello.extensions.sessionTicket = []byte{}
+	if s := cfg.Session; cfg.offers(s, now) && s.version == VersionDTLS12 {
+		o.session = s
+		o.hello.sessionID = s.id
 		if s.ticket != nil {
-			h.extensions.sessionTicket = s.ticket
+			o.hello.extensions.sessionTicket = s.ticket
 		}
 	}
 }
 
-// clientResumes12 goes on after a ServerHello that resumes our session.
-func (c *Conn) clientResumes12(h *serverHello, m message) (err error) {
-	s := c.hs.session
-	if h.suite != s.suite {
-		return fatal(AlertIllegalParameter, "server resumes a session with suite %v that has %v", h.suite, s.suite)
+// resume continues after a ServerHello that resumes the offered session.
+func (h *client12) resume(sh *serverHello, m message) error {
+	if sh.suite != h.session.suite {
+		return fatal(AlertIllegalParameter, "server resumes a session with suite %v that has %v", sh.suite, h.session.suite)
 	}
-	if err := c.resume(s); err != nil {
+	if err := h.resumePeer(h.session); err != nil {
 		return err
 	}
-	c.hs.transcript.add(m)
-	c.hs.step = (*Conn).clientResumedFinished
-	c.hs.epoch1, err = c.useMaster(s.secret)
-	return err
+	h.transcript.add(m)
+	h.state = client12ResumedFinished
+	return h.useMaster(h.session.secret)
 }
 
-// clientResumedFinished takes the server's Finished, after its ticket if it
-// promised one, and answers with ours, the last message of the handshake.
-func (c *Conn) clientResumedFinished(now time.Time, m message) error {
-	if c.hs.ticketDue {
-		return c.takeTicket12(now, m)
-	}
-	if err := c.checkFinished(m); err != nil {
+// resumedFinished takes the server's Finished, and ends the handshake with the
+// client's.
+func (h *client12) resumedFinished(now time.Time, m message) error {
+	if err := h.checkFinished(m); err != nil {
 		return err
 	}
-	c.hs.transcript.add(m)
-	c.beginFlight(2)
-	c.addFinished(c.hs.epoch1)
-	c.endFlight(true)
-	c.offerOwnSession12(now)
-	c.establish()
+	h.transcript.add(m)
+	h.sendFinished()
+	h.offerSession(now)
+	h.out.final, h.out.done = true, true
 	return nil
 }
 
-// takeTicket12 takes a NewSessionTicket (RFC 5077 §3.3).
-func (c *Conn) takeTicket12(now time.Time, m message) error {
+// newSessionTicket takes a NewSessionTicket (RFC 5077 §3.3).
+func (h *client12) newSessionTicket(m message) error {
 	if err := expect(m, typeNewSessionTicket, 0); err != nil {
 		return err
 	}
@@ -81,106 +73,93 @@ func (c *Conn) takeTicket12(now time.Time, m message) error {
 	if !s.ReadUint32(&lifetime) || !s.ReadUint16LengthPrefixed(&ticket) || !s.Empty() {
 		return errDecode
 	}
-	c.hs.ticketDue = false
-	c.hs.transcript.add(m)
+	h.ticketDue = false
+	h.transcript.add(m)
 	if len(ticket) > 0 {
-		c.hs.ticket = slices.Clone(ticket)
-		c.hs.ticketLife = time.Duration(lifetime) * time.Second
+		h.ticket = slices.Clone(ticket)
+		h.ticketLife = time.Duration(lifetime) * time.Second
 	}
 	return nil
 }
 
-// offerOwnSession12 gives the client's owner the session that ends a
-// handshake, if the server named it.
-func (c *Conn) offerOwnSession12(now time.Time) {
-	s := &Session{version: VersionDTLS12, suite: c.suite, secret: c.secrets.master, peer: c.peer, issued: now, lifetime: c.hs.ticketLife}
+// offerSession gives the session of a finished handshake to the program, if the server
+// has named it with a ticket or an id.
+func (h *client12) offerSession(now time.Time) {
+	s := &Session{version: VersionDTLS12, suite: h.agreed.CipherSuite, secret: h.agreed.secrets.master, peer: h.agreed.PeerCertificates, issued: now, lifetime: h.ticketLife}
 	switch {
-	case !c.cfg.Tickets:
+	case !h.cfg.Tickets:
 		return
-	case c.hs.ticket != nil:
-		id := sha256.Sum256(c.hs.ticket)
-		s.id, s.ticket = id[:], c.hs.ticket
-	case c.resumed || len(c.hs.sessionID) == 0:
-		return // nothing new
+	case h.ticket != nil:
+		id := sha256.Sum256(h.ticket)
+		s.id, s.ticket = id[:], h.ticket
+	case h.agreed.Resumed || len(h.sessionID) == 0:
+		return // there is no new name
 	default:
-		s.id = slices.Clone(c.hs.sessionID)
+		s.id = slices.Clone(h.sessionID)
 	}
 	if s.lifetime == 0 {
-		// RFC 5077 §3.3: zero is unspecified.
+		// RFC 5077 §3.3: zero means unspecified.
 		s.lifetime = ticketLifetime
 	}
-	c.addSession(s)
+	h.out.session = s
 }
 
-// serverSession12 is the session that a ClientHello wants to resume, if we
-// agree.
-func (c *Conn) serverSession12(h *clientHello, now time.Time) *Session {
-	if len(c.cfg.TicketKeys) == 0 || len(h.extensions.sessionTicket) == 0 {
+// findSession returns the session that the ClientHello asks to resume, if the server
+// agrees; nil: none.
+func (h *server12) findSession(now time.Time) *Session {
+	if len(h.cfg.TicketKeys) == 0 || len(h.hello.extensions.sessionTicket) == 0 {
 		return nil
 	}
-	s := c.cfg.openTicket(h.extensions.sessionTicket)
-	if !c.cfg.resumes(s, VersionDTLS12, now) || !slices.Contains(h.suites, s.suite) {
+	s := h.cfg.openTicket(h.hello.extensions.sessionTicket)
+	if !h.cfg.resumes(s, VersionDTLS12, now) || !slices.Contains(h.hello.suites, s.suite) {
 		return nil
 	}
-	if !c.cfg.enabled(VersionDTLS12, s.suite) {
+	if !h.cfg.enabled(VersionDTLS12, s.suite) {
 		return nil
 	}
 	return s
 }
 
-// serverResumes12 answers a ClientHello with all from ServerHello to Finished.
-func (c *Conn) serverResumes12(now time.Time, h *clientHello, sh *serverHello, s *Session) error {
-	if err := c.resume(s); err != nil {
+// resume answers a ClientHello with the messages from ServerHello to Finished.
+func (h *server12) resume(now time.Time, sh *serverHello, s *Session) error {
+	if err := h.resumePeer(s); err != nil {
 		return err
 	}
-	sh.sessionID = bytes.Clone(h.sessionID)
+	sh.sessionID = bytes.Clone(h.hello.sessionID)
 	if s.old {
-		c.hs.ticketDue = true
+		h.ticketDue = true
 		sh.extensions.sessionTicket = []byte{}
 	}
 	body, err := sh.marshal()
 	if err != nil {
 		return fatal(AlertInternalError, "ServerHello: %w", err)
 	}
-	c.beginFlight(4)
-	c.addMessage(typeServerHello, body)
-	w, err := c.useMaster(s.secret)
-	if err != nil {
+	h.send(typeServerHello, body)
+	if err := h.useMaster(s.secret); err != nil {
 		return err
 	}
-	if err := c.addTicket12(now); err != nil {
+	if err := h.sendTicket(now); err != nil {
 		return err
 	}
-	c.addFinished(w)
-	c.endFlight(false)
-	c.hs.step = (*Conn).serverResumedFinished
+	h.sendFinished()
+	h.state = server12ResumedFinished
 	return nil
 }
 
-// serverResumedFinished takes the client's Finished, the end of the handshake.
-func (c *Conn) serverResumedFinished(now time.Time, m message) error {
-	if err := c.checkFinished(m); err != nil {
-		return err
-	}
-	c.beginFlight(0) // nothing to repeat: the client has it all
-	c.establish()
-	return nil
-}
-
-// addTicket12 sends the client a ticket, if we promised one.
-func (c *Conn) addTicket12(now time.Time) error {
-	if !c.hs.ticketDue {
+// sendTicket sends the client a ticket, if one was promised.
+func (h *server12) sendTicket(now time.Time) error {
+	if !h.ticketDue {
 		return nil
 	}
-	s := &Session{version: VersionDTLS12, suite: c.suite, secret: c.secrets.master, peer: c.peer, issued: now}
-	ticket, err := c.cfg.sealTicket(s)
+	s := &Session{version: VersionDTLS12, suite: h.agreed.CipherSuite, secret: h.agreed.secrets.master, peer: h.agreed.PeerCertificates, issued: now}
+	ticket, err := h.cfg.sealTicket(s)
 	if err != nil {
 		return fatal(AlertInternalError, "ticket: %w", err)
 	}
 	var b cryptobyte.Builder
 	b.AddUint32(uint32(ticketLifetime / time.Second))
-	// RFC 5077 §3.3: without length if we changed our mind.
+	// RFC 5077 §3.3: it is empty if the server gives no ticket after all.
 	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(ticket) })
-	c.addMessage(typeNewSessionTicket, b.BytesOrPanic())
+	h.send(typeNewSessionTicket, b.BytesOrPanic())
 	return nil
 }

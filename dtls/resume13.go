@@ -11,14 +11,14 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 )
 
-// Resumption of DTLS 1.3 (RFC 8446 §2.2): a ticket stands for a secret that
-// goes into the key schedule beside a new key exchange, in place of
-// certificates. A secret alone, which would do without, is neither offered
-// nor taken: who learns it later could read everything.
+// Resumption of DTLS 1.3 (RFC 8446 §2.2): a ticket stands for a secret that goes into
+// the key schedule together with a new key exchange, and replaces certificates. The
+// secret alone, without a key exchange, is neither offered nor accepted: an attacker
+// that gets it later could read all.
 
 const pskWithECDHE = 1 // RFC 8446 §4.2.9: psk_dhe_ke
 
-// A pskIdentity is RFC 8446 §4.2.11's: a ticket, and its age in disguise.
+// A pskIdentity is a ticket and its obfuscated age (RFC 8446 §4.2.11).
 type pskIdentity struct {
 	ticket []byte
 	age    uint32
@@ -30,8 +30,8 @@ type preShared struct {
 	binders    [][]byte
 }
 
-// bindersLen is how many bytes at the end of the ClientHello are not covered
-// by the binders: they are.
+// bindersLen is the number of bytes at the end of the ClientHello that the binders do
+// not cover: their own.
 func (p *preShared) bindersLen() int {
 	n := 2
 	for _, b := range p.binders {
@@ -54,10 +54,10 @@ func (p *preShared) marshal(b *cryptobyte.Builder) {
 	})
 }
 
-// maxIdentities bounds the tickets of a ClientHello that are read at all.
+// maxIdentities bounds the tickets in a ClientHello.
 const maxIdentities = 16
 
-// readPreShared reads what marshal wrote; nil if it is malformed.
+// readPreShared parses the extension; nil: it is malformed.
 func readPreShared(s cryptobyte.String) *preShared {
 	p := &preShared{}
 	var identities, binders cryptobyte.String
@@ -74,7 +74,7 @@ func readPreShared(s cryptobyte.String) *preShared {
 	}
 	for len(binders) > 0 {
 		var binder cryptobyte.String
-		// Too short a one is compared, and wrong, like any other.
+		// A binder that is too short is wrong like any other.
 		if !binders.ReadUint8LengthPrefixed(&binder) || len(p.binders) == maxIdentities {
 			return nil
 		}
@@ -83,86 +83,85 @@ func readPreShared(s cryptobyte.String) *preShared {
 	return p
 }
 
-// offerSession13 adds our session of DTLS 1.3 to a ClientHello. Its binder is
-// made when all the rest is there.
-func (c *Conn) offerSession13(h *clientHello, now time.Time) {
-	if !c.cfg.Tickets {
+// addSession13 offers the session of DTLS 1.3 in a ClientHello. bind computes its binder
+// once the rest of the message is known.
+func (o *offer) addSession13(cfg *Config, now time.Time) {
+	if !cfg.Tickets {
 		return
 	}
-	h.extensions.pskModes = []byte{pskWithECDHE}
-	s := c.cfg.Session
-	if !c.cfg.offers(s, now) || s.version != VersionDTLS13 {
+	o.hello.extensions.pskModes = []byte{pskWithECDHE}
+	s := cfg.Session
+	if !cfg.offers(s, now) || s.version != VersionDTLS13 {
 		return
 	}
 	su, _ := suiteByID(s.suite)
-	c.hs.session = s
-	h.extensions.psk = &preShared{
+	o.session = s
+	o.hello.extensions.psk = &preShared{
 		identities: []pskIdentity{{s.ticket, uint32(now.Sub(s.issued).Milliseconds()) + s.ageAdd}},
 		binders:    [][]byte{make([]byte, su.hash.Size())},
 	}
 }
 
-// bind writes our binder into the body of a ClientHello, of which it is the
-// end (RFC 8446 §4.2.11.2).
-func (c *Conn) bind(body []byte) error {
-	psk := c.hs.hello.extensions.psk
+// bind writes the binder into the body of a ClientHello, at its end (RFC 8446
+// §4.2.11.2).
+func (o *offer) bind(h *handshake, body []byte) error {
+	psk := o.hello.extensions.psk
 	if psk == nil {
 		return nil
 	}
-	su, _ := suiteByID(c.hs.session.suite)
-	binder, err := c.binder(su.hash, c.hs.session.secret, body, psk)
+	su, _ := suiteByID(o.session.suite)
+	binder, err := h.binder(su.hash, o.session.secret, body, psk)
 	copy(body[len(body)-len(binder):], binder)
 	return err
 }
 
-// binder is the proof that whoever made the ClientHello in body knows the
-// secret psk.
-func (c *Conn) binder(h crypto.Hash, psk, body []byte, offered *preShared) ([]byte, error) {
-	digest := h.New()
-	if c.retried {
-		// What came before is in the transcript.
-		before, err := c.hs.transcript.clone()
-		if err != nil {
+// binder proves that the author of the ClientHello in body knows the secret psk.
+func (h *handshake) binder(hash crypto.Hash, psk, body []byte, offered *preShared) ([]byte, error) {
+	digest := hash.New()
+	if h.agreed.HelloRetryRequest {
+		// The transcript has the first ClientHello and the HelloRetryRequest.
+		var err error
+		if digest, err = h.transcript.cloneDigest(); err != nil {
 			return nil, fatal(AlertInternalError, "transcript: %w", err)
 		}
-		digest = before.digest
 	}
 	digest.Write(binary.BigEndian.AppendUint32(nil, uint32(typeClientHello)<<24|uint32(len(body))))
 	digest.Write(body[:len(body)-offered.bindersLen()])
-	early := earlySchedule13(newKDF(h), psk)
-	return early.kdf.finishedMAC(early.derive("res binder", constantsOf(h).empty), digest.Sum(nil)), nil
+	early := earlySchedule13(newKDF(hash), psk)
+	return early.kdf.finishedMAC(early.derive("res binder", sum(hash, nil)), digest.Sum(nil)), nil
 }
 
-// clientResumes13 takes the server's choice to resume our session.
-func (c *Conn) clientResumes13(e *helloExtensions) error {
-	s := c.hs.session
+// acceptSession takes the server's choice to resume the offered session. verifyPeer
+// checks its certificates once there are keys to send an alert with.
+func (h *client13) acceptSession(e *helloExtensions) error {
 	if !e.has(extPreSharedKey) {
 		return nil
 	}
-	su, _ := suiteByID(s.suite)
+	su, _ := suiteByID(h.session.suite)
 	// RFC 8446 §4.2.11
-	if e.selectedPSK != 0 || su.hash != c.hs.suite.hash {
-		return fatal(AlertIllegalParameter, "server resumes session %d with suite %v", e.selectedPSK, c.suite)
+	if e.selectedPSK != 0 || su.hash != h.suite.hash {
+		return fatal(AlertIllegalParameter, "server resumes session %d with suite %v", e.selectedPSK, h.suite.id)
 	}
-	c.hs.psk = s.secret
-	c.resumed, c.peer = true, s.peer // judged once there are keys for an alert
+	h.psk = h.session.secret
+	h.agreed.Resumed, h.agreed.PeerCertificates = true, h.session.peer
 	return nil
 }
 
-// dropSession13 takes our session out of the ClientHello after a
-// HelloRetryRequest that chose another hash (RFC 8446 §4.1.4).
-func (c *Conn) dropSession13() {
-	if e := &c.hs.hello.extensions; e.psk != nil {
-		if su, _ := suiteByID(c.hs.session.suite); su.hash != c.hs.suite.hash {
+// dropSession removes the session from the ClientHello if a HelloRetryRequest chose a
+// suite with another hash (RFC 8446 §4.1.4).
+func (o *offer) dropSession(chosen suite) {
+	if e := &o.hello.extensions; e.psk != nil {
+		if su, _ := suiteByID(o.session.suite); su.hash != chosen.hash {
 			e.psk = nil
 		}
 	}
 }
 
-// serverSession13 finds the session that a ClientHello wants to resume, if we
-// agree. It is called before the hello becomes part of the transcript.
-func (c *Conn) serverSession13(h *clientHello, body []byte, su suite, now time.Time) (s *Session, index uint16, err error) {
-	e := &h.extensions
+// findSession returns the session that a ClientHello asks to resume, and the index of
+// its ticket, if the server agrees; nil: none. The ClientHello is not part of the
+// transcript yet.
+func (h *server13) findSession(hello *clientHello, body []byte, su suite, now time.Time) (s *Session, index uint16, err error) {
+	e := &hello.extensions
 	switch {
 	case !e.has(extPreSharedKey):
 		return nil, 0, nil
@@ -176,18 +175,18 @@ func (c *Conn) serverSession13(h *clientHello, body []byte, su suite, now time.T
 		return nil, 0, fatal(AlertDecodeError, "malformed extension %d", extPreSharedKey)
 	case len(psk.identities) != len(psk.binders):
 		return nil, 0, fatal(AlertIllegalParameter, "%d tickets, %d binders", len(psk.identities), len(psk.binders))
-	case !slices.Contains(e.pskModes, pskWithECDHE) || len(c.cfg.TicketKeys) == 0:
+	case !slices.Contains(e.pskModes, pskWithECDHE) || len(h.cfg.TicketKeys) == 0:
 		return nil, 0, nil
 	}
 	for i, id := range psk.identities {
-		s := c.cfg.openTicket(id.ticket)
-		if !c.cfg.resumes(s, VersionDTLS13, now) {
+		s := h.cfg.openTicket(id.ticket)
+		if !h.cfg.resumes(s, VersionDTLS13, now) {
 			continue
 		}
 		if old, _ := suiteByID(s.suite); old.hash != su.hash {
 			continue
 		}
-		binder, err := c.binder(su.hash, s.secret, body, psk)
+		binder, err := h.binder(su.hash, s.secret, body, psk)
 		if err == nil && !hmac.Equal(binder, psk.binders[i]) {
 			err = fatal(AlertDecryptError, "binder is wrong")
 		}
@@ -196,40 +195,40 @@ func (c *Conn) serverSession13(h *clientHello, body []byte, su suite, now time.T
 	return nil, 0, nil
 }
 
-// resumptionSecret is what tickets of this connection are made of
-// (RFC 8446 §7.1), once the client's Finished is in the transcript.
-func (hs *handshake) resumptionSecret() []byte {
-	return hs.schedule.derive("res master", hs.transcriptHash())
+// resumptionSecret derives the secret of all tickets of the connection (RFC 8446 §7.1),
+// once the client's Finished is in the transcript.
+func (h *handshake13) resumptionSecret() []byte {
+	return h.schedule.derive("res master", h.transcriptHash())
 }
 
-// resumptionPSK is the secret that the ticket with a nonce stands for
-// (RFC 8446 §4.6.1).
+// resumptionPSK derives the secret that the ticket with a nonce stands for (RFC 8446
+// §4.6.1).
 func (k *kdf) resumptionPSK(resumption, nonce []byte) []byte {
 	return k.expandLabel(resumption, "resumption", nonce, k.hash.Size())
 }
 
-// ticketsPerConn is for a client that makes two connections at once: each
-// ticket serves for one (RFC 8446 §C.4).
+// ticketsPerConn allows a client to make two connections at once: each ticket is for
+// one (RFC 8446 §C.4).
 const ticketsPerConn = 2
 
-// sendTickets13 gives the client tickets.
-func (c *Conn) sendTickets13(now time.Time, resumption []byte) error {
+// sendTickets sends the client tickets.
+func (h *server13) sendTickets(now time.Time) error {
+	resumption := h.resumptionSecret()
 	for nonce := range byte(ticketsPerConn) {
-		if err := c.addTicket13(now, resumption, nonce); err != nil {
+		if err := h.sendTicket(now, resumption, nonce); err != nil {
 			return err
 		}
 	}
-	c.endFlight(false)
 	return nil
 }
 
-// addTicket13 adds one ticket to our flight.
-func (c *Conn) addTicket13(now time.Time, resumption []byte, nonce byte) error {
+// sendTicket sends one ticket, unless it would be too long.
+func (h *server13) sendTicket(now time.Time, resumption []byte, nonce byte) error {
 	s := &Session{
-		version: VersionDTLS13, suite: c.suite, peer: c.peer, issued: now,
-		secret: c.kdf().resumptionPSK(resumption, []byte{nonce}),
+		version: VersionDTLS13, suite: h.agreed.CipherSuite, peer: h.agreed.PeerCertificates, issued: now,
+		secret: h.kdf.resumptionPSK(resumption, []byte{nonce}),
 	}
-	ticket, err := c.cfg.sealTicket(s)
+	ticket, err := h.cfg.sealTicket(s)
 	if err != nil {
 		return fatal(AlertInternalError, "ticket: %w", err)
 	}
@@ -237,7 +236,7 @@ func (c *Conn) addTicket13(now time.Time, resumption []byte, nonce byte) error {
 		return nil
 	}
 	var ageAdd [4]byte
-	if _, err := io.ReadFull(c.cfg.Rand, ageAdd[:]); err != nil {
+	if _, err := io.ReadFull(h.cfg.Rand, ageAdd[:]); err != nil {
 		return fatal(AlertInternalError, "random: %w", err)
 	}
 	var b cryptobyte.Builder
@@ -246,34 +245,32 @@ func (c *Conn) addTicket13(now time.Time, resumption []byte, nonce byte) error {
 	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddUint8(nonce) })
 	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(ticket) })
 	b.AddUint16(0) // extensions
-	c.addMessage(typeNewSessionTicket, b.BytesOrPanic())
+	h.send(typeNewSessionTicket, b.BytesOrPanic())
 	return nil
 }
 
-// takeTicket13 takes a NewSessionTicket (RFC 8446 §4.6.1).
-func (c *Conn) takeTicket13(now time.Time, m message) error {
-	in := cryptobyte.String(m.body)
+// parseTicket13 returns the session in a NewSessionTicket (RFC 8446 §4.6.1) of a
+// connection with the given agreement; nil: the client wants none, or cannot use it.
+func parseTicket13(now time.Time, a *agreement, body []byte) (*Session, error) {
+	in := cryptobyte.String(body)
 	var lifetime, ageAdd uint32
 	var nonce, ticket cryptobyte.String
 	if !in.ReadUint32(&lifetime) || !in.ReadUint32(&ageAdd) || !in.ReadUint8LengthPrefixed(&nonce) ||
-		!in.ReadUint16LengthPrefixed(&ticket) || len(ticket) == 0 {
-		return errDecode
+		!in.ReadUint16LengthPrefixed(&ticket) || len(ticket) == 0 || in.Empty() {
+		return nil, errDecode
 	}
 	var e helloExtensions
-	if in.Empty() {
-		return errDecode
-	}
 	if err := e.parse(in, false); err != nil {
-		return err
+		return nil, err
 	}
-	if c.resumption == nil || lifetime == 0 {
-		return nil
+	if a.resumption == nil || lifetime == 0 {
+		return nil, nil
 	}
-	c.addSession(&Session{
-		version: VersionDTLS13, suite: c.suite, peer: c.peer, issued: now,
+	su, _ := suiteByID(a.CipherSuite)
+	return &Session{
+		version: VersionDTLS13, suite: a.CipherSuite, peer: a.PeerCertificates, issued: now,
 		lifetime: time.Duration(lifetime) * time.Second,
 		ticket:   slices.Clone(ticket), ageAdd: ageAdd,
-		secret: c.kdf().resumptionPSK(c.resumption, nonce),
-	})
-	return nil
+		secret: newKDF(su.hash).resumptionPSK(a.resumption, nonce),
+	}, nil
 }

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// helloOf lets the client of p make its ClientHello, changed, as a record.
+// helloOf returns the ClientHello of p's client, after change, as a record.
 func helloOf(t *testing.T, p *pair, seq uint16, change func(h *clientHello)) []byte {
 	t.Helper()
-	h := p.client.hs.hello
+	h := p.client.offered().hello
 	h.suites = slices.Clone(h.suites)
 	if change != nil {
 		change(&h)
@@ -23,14 +23,14 @@ func helloOf(t *testing.T, p *pair, seq uint16, change func(h *clientHello)) []b
 	return plaintext(typeClientHello, seq, body)
 }
 
-// TestServerRefusesHello13: what a ClientHello for DTLS 1.3 must not say.
+// TestServerRefusesHello13 sends ClientHellos that DTLS 1.3 forbids.
 func TestServerRefusesHello13(t *testing.T) {
 	for _, tc := range []struct {
 		why    string
 		change func(h *clientHello)
 		want   Alert
 	}{
-		{"version nobody speaks", func(h *clientHello) { h.extensions.versions = []Version{0xfe00} }, AlertProtocolVersion},
+		{"unknown version", func(h *clientHello) { h.extensions.versions = []Version{0xfe00} }, AlertProtocolVersion},
 		{"compression", func(h *clientHello) { h.compressions = []byte{0, 1} }, AlertIllegalParameter},
 		{"cookie of DTLS 1.2", func(h *clientHello) { h.cookie = []byte{1} }, AlertIllegalParameter},
 		{"no groups", func(h *clientHello) { h.extensions.groups = nil }, AlertMissingExtension},
@@ -67,8 +67,7 @@ func TestServerRefusesHello13(t *testing.T) {
 	}
 }
 
-// TestClientRefusesHello13: what a ServerHello that chose DTLS 1.3 must not
-// say.
+// TestClientRefusesHello13 sends ServerHellos that choose DTLS 1.3 and are invalid.
 func TestClientRefusesHello13(t *testing.T) {
 	share := func(g Group, n int) []keyShare { return []keyShare{{group: g, data: bytes.Repeat([]byte{9}, n)}} }
 	for _, tc := range []struct {
@@ -100,10 +99,10 @@ func TestClientRefusesHello13(t *testing.T) {
 		{"share too short", func(h *serverHello) { h.extensions.keyShares = share(GroupX25519MLKEM768, 100) }, AlertIllegalParameter},
 		{"retry for nothing", func(h *serverHello) { h.random, h.extensions.keyShares = retryRandom, nil }, AlertIllegalParameter},
 		{"retry with a share", func(h *serverHello) { h.random = retryRandom }, AlertDecodeError},
-		{"retry for what it has", func(h *serverHello) {
+		{"retry for a share that was sent", func(h *serverHello) {
 			h.random, h.extensions.keyShares = retryRandom, []keyShare{{group: GroupX25519}}
 		}, AlertIllegalParameter},
-		{"retry for what was not offered", func(h *serverHello) {
+		{"retry for a group that was not offered", func(h *serverHello) {
 			h.random, h.extensions.keyShares = retryRandom, []keyShare{{group: 256}}
 		}, AlertIllegalParameter},
 	} {
@@ -122,7 +121,7 @@ func TestClientRefusesHello13(t *testing.T) {
 	}
 }
 
-// TestVersions is who agrees with whom on what.
+// TestVersions negotiates the version between ends with different limits.
 func TestVersions(t *testing.T) {
 	const v12, v13 = VersionDTLS12, VersionDTLS13
 	for _, tc := range []struct{ clientMin, clientMax, serverMin, serverMax, want Version }{
@@ -146,14 +145,14 @@ func TestVersions(t *testing.T) {
 			if !errors.As(p.client.Err(), &a) || a.Alert != AlertProtocolVersion || !a.Remote {
 				t.Errorf("%v: %v", tc, p.client.Err())
 			}
-		case !p.client.Established() || !p.server.Established() || p.client.version != tc.want || p.server.version != tc.want:
-			t.Errorf("%v: client %v %v, server %v %v", tc, p.client.version, p.client.Err(), p.server.version, p.server.Err())
+		case !p.client.Established() || !p.server.Established() || p.client.agreed.Version != tc.want || p.server.agreed.Version != tc.want:
+			t.Errorf("%v: client %v %v, server %v %v", tc, p.client.agreed.Version, p.client.Err(), p.server.agreed.Version, p.server.Err())
 		}
 	}
 }
 
-// TestHelloRetryRequest: a server that wants a group the client has no share
-// of asks for one.
+// TestHelloRetryRequest checks that a server asks for a share if the client has none for its
+// group.
 func TestHelloRetryRequest(t *testing.T) {
 	for _, group := range []Group{GroupP256, GroupP384, GroupX25519} {
 		for _, limit := range []int{150, 1200} {
@@ -174,8 +173,8 @@ func TestHelloRetryRequest(t *testing.T) {
 	}
 }
 
-// TestRetryWithCookie: the client brings a server's cookie back, and keeps
-// its shares if the server did not ask for another.
+// TestRetryWithCookie checks that the client returns a server's cookie, and keeps its shares
+// if the server has not asked for another one.
 func TestRetryWithCookie(t *testing.T) {
 	p := newPair(t, strictly(nil))
 	p.start()
@@ -186,7 +185,7 @@ func TestRetryWithCookie(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := p.client.hs.hello
+	before := p.client.offered().hello
 	share := before.extensions.keyShares[0]
 	p.deliver(p.client, plaintext(typeServerHello, 0, body))
 	if p.client.Err() != nil {
@@ -197,15 +196,14 @@ func TestRetryWithCookie(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(after.extensions.cookie) != "salt" || after.random != before.random || len(after.extensions.keyShares) != 2 ||
-		!bytes.Equal(after.extensions.keyShares[0].data, slices.Concat(share.data, share.tail)) {
+		!bytes.Equal(after.extensions.keyShares[0].data, share.data) {
 		t.Errorf("second hello %+v", after)
 	}
 	p.deliver(p.client, plaintext(typeServerHello, 1, body))
 	wantAlert(t, "asks twice", p.client, AlertUnexpectedMessage)
 }
 
-// TestRetriedHelloMustKeep: a server that asked for a share gets it, and
-// nothing else instead.
+// TestRetriedHelloMustKeep checks that a server accepts only the share that it asked for.
 func TestRetriedHelloMustKeep(t *testing.T) {
 	for _, tc := range []struct {
 		why    string
@@ -220,7 +218,7 @@ func TestRetriedHelloMustKeep(t *testing.T) {
 		})
 		p.start()
 		p.deliver(p.server, helloOf(t, p, 0, nil))
-		if p.server.Err() != nil || !p.server.retried {
+		if p.server.Err() != nil || !p.server.agreed.HelloRetryRequest {
 			t.Fatalf("%s: no HelloRetryRequest; %v", tc.why, p.server.Err())
 		}
 		p.deliver(p.server, helloOf(t, p, 1, tc.change))
@@ -228,12 +226,11 @@ func TestRetriedHelloMustKeep(t *testing.T) {
 	}
 }
 
-// TestPlaintextUnderKeys: once keys are there, what anybody could write in
-// plaintext changes nothing.
+// TestPlaintextUnderKeys checks that plaintext has no effect once there are keys.
 func TestPlaintextUnderKeys(t *testing.T) {
 	p := newPair(t, only13)
 	p.start()
-	for p.client.readEpoch(epochHandshake) == nil && p.server.readEpoch(epochHandshake) == nil {
+	for p.client.records.readEpoch(epochHandshake) == nil && p.server.records.readEpoch(epochHandshake) == nil {
 		p.step()
 	}
 	for seq := range uint16(6) {
@@ -247,8 +244,8 @@ func TestPlaintextUnderKeys(t *testing.T) {
 	p.exchange()
 }
 
-// TestEarlyData13 lets a client's data overtake its Finished: nothing is
-// given up until that is verified, and nothing is lost.
+// TestEarlyData13 delivers a client's data before its Finished: no data is returned until
+// Finished is verified, and none is lost.
 func TestEarlyData13(t *testing.T) {
 	p := newPair(t, only13)
 	p.start()
@@ -273,8 +270,8 @@ func TestEarlyData13(t *testing.T) {
 	p.exchange()
 }
 
-// TestServerFlightOvertaken: the datagram with the ServerHello comes last.
-// What came before it is kept, so nothing needs to be sent again.
+// TestServerFlightOvertaken delivers the datagram with the ServerHello last. The records
+// before it are kept, so nothing is retransmitted.
 func TestServerFlightOvertaken(t *testing.T) {
 	p := newPair(t, only13)
 	p.limit = 600
@@ -290,7 +287,7 @@ func TestServerFlightOvertaken(t *testing.T) {
 	}
 }
 
-// TestClientWithoutCertificate13 is who may do without, in DTLS 1.3.
+// TestClientWithoutCertificate13 connects clients without a certificate in DTLS 1.3.
 func TestClientWithoutCertificate13(t *testing.T) {
 	for _, auth := range []ClientAuth{ClientAuthRequire, ClientAuthRequest, ClientAuthNone} {
 		p := newPair(t, func(client, server *Config) {

@@ -15,7 +15,7 @@ func plaintext(typ handshakeType, seq uint16, body []byte) []byte {
 	return b
 }
 
-// wantAlert checks that c ended with an alert of its own, and sends it.
+// wantAlert checks that c has ended with a local alert, and that it sends the alert.
 func wantAlert(t *testing.T, why string, c *Conn, want Alert) {
 	t.Helper()
 	var a *AlertError
@@ -23,7 +23,7 @@ func wantAlert(t *testing.T, why string, c *Conn, want Alert) {
 		t.Errorf("%s: err %v, want %v", why, c.Err(), want)
 		return
 	}
-	b, ok := c.AppendHandshake(epoch, nil, 1200)
+	b, ok := c.AppendDatagram(epoch, nil, 1200)
 	if !ok || b[0] != byte(typeAlert) || b[len(b)-2] != levelFatal || b[len(b)-1] != byte(want) {
 		t.Errorf("%s: sends %x", why, b)
 	}
@@ -32,7 +32,7 @@ func wantAlert(t *testing.T, why string, c *Conn, want Alert) {
 	}
 }
 
-// TestServerRefusesHello: what a ClientHello must not say.
+// TestServerRefusesHello sends invalid ClientHellos.
 func TestServerRefusesHello(t *testing.T) {
 	for _, tc := range []struct {
 		why    string
@@ -59,7 +59,7 @@ func TestServerRefusesHello(t *testing.T) {
 			server.ALPN = []string{"webrtc"}
 		})
 		p.start()
-		h := p.client.hs.hello
+		h := p.client.offered().hello
 		tc.change(&h)
 		body, err := h.marshal()
 		if err != nil {
@@ -70,7 +70,7 @@ func TestServerRefusesHello(t *testing.T) {
 	}
 }
 
-// TestServerTakesHello: what a ClientHello may leave out.
+// TestServerTakesHello sends ClientHellos without optional content.
 func TestServerTakesHello(t *testing.T) {
 	for _, tc := range []struct {
 		why    string
@@ -82,11 +82,11 @@ func TestServerTakesHello(t *testing.T) {
 			h.suites = append(h.suites, scsvRenegotiation)
 		}},
 		{"no point formats", func(h *clientHello) { h.extensions.pointFormats = nil }},
-		{"a cookie nobody asked for", func(h *clientHello) { h.cookie = []byte{1, 2} }},
+		{"a cookie that was not asked for", func(h *clientHello) { h.cookie = []byte{1, 2} }},
 	} {
 		p := newPair(t, only12)
 		p.start()
-		h := p.client.hs.hello
+		h := p.client.offered().hello
 		h.suites = slices.Clone(h.suites)
 		tc.change(&h)
 		body, err := h.marshal()
@@ -94,13 +94,13 @@ func TestServerTakesHello(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.deliver(p.server, plaintext(typeClientHello, 0, body))
-		if _, ok := p.server.AppendHandshake(epoch, nil, 1200); !ok || p.server.Err() != nil {
+		if _, ok := p.server.AppendDatagram(epoch, nil, 1200); !ok || p.server.Err() != nil {
 			t.Errorf("%s: %v", tc.why, p.server.Err())
 		}
 	}
 }
 
-// TestClientRefusesHello: what a ServerHello must not say.
+// TestClientRefusesHello sends invalid ServerHellos.
 func TestClientRefusesHello(t *testing.T) {
 	for _, tc := range []struct {
 		why    string
@@ -109,21 +109,21 @@ func TestClientRefusesHello(t *testing.T) {
 	}{
 		{"DTLS 1.0", func(h *serverHello) { h.version = VersionDTLS10 }, AlertProtocolVersion},
 		{"a suite of DTLS 1.3", func(h *serverHello) { h.suite = TLS_AES_128_GCM_SHA256 }, AlertIllegalParameter},
-		{"a suite nobody knows", func(h *serverHello) { h.suite = 0x002f }, AlertIllegalParameter},
+		{"an unknown suite", func(h *serverHello) { h.suite = 0x002f }, AlertIllegalParameter},
 		{"compression", func(h *serverHello) { h.compression = 1 }, AlertIllegalParameter},
 		{"no extended master secret", func(h *serverHello) { h.extensions.extendedMasterSecret = false }, AlertHandshakeFailure},
 		{"renegotiation", func(h *serverHello) { h.extensions.renegotiationInfo = []byte{1} }, AlertHandshakeFailure},
 		{"compressed points only", func(h *serverHello) { h.extensions.pointFormats = []byte{1} }, AlertIllegalParameter},
-		{"protocol nobody offered", func(h *serverHello) { h.extensions.alpn = []string{"h3"} }, AlertIllegalParameter},
-		{"profile nobody offered", func(h *serverHello) { h.extensions.srtpProfiles = []uint16{9} }, AlertIllegalParameter},
-		{"extension nobody sent", func(h *serverHello) { h.extensions.schemes = []SignatureScheme{Ed25519} }, AlertUnsupportedExtension},
+		{"protocol that was not offered", func(h *serverHello) { h.extensions.alpn = []string{"h3"} }, AlertIllegalParameter},
+		{"profile that was not offered", func(h *serverHello) { h.extensions.srtpProfiles = []uint16{9} }, AlertIllegalParameter},
+		{"extension that was not sent", func(h *serverHello) { h.extensions.schemes = []SignatureScheme{Ed25519} }, AlertUnsupportedExtension},
 		{"session id too long", func(h *serverHello) { h.sessionID = make([]byte, 33) }, AlertDecodeError},
 	} {
 		p := newPair(t, func(client, server *Config) {
 			client.ALPN, client.SRTPProfiles, client.Strict = []string{"webrtc"}, []uint16{1}, true
 		})
 		p.start()
-		p.client.AppendHandshake(epoch, nil, 1200)
+		p.client.AppendDatagram(epoch, nil, 1200)
 		h := &serverHello{version: VersionDTLS12, suite: TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
 			extensions: helloExtensions{extendedMasterSecret: true}}
 		tc.change(h)
@@ -136,8 +136,7 @@ func TestClientRefusesHello(t *testing.T) {
 	}
 }
 
-// TestWrongMessage gives each end, in each of its steps, a message that is
-// not due.
+// TestWrongMessage gives each end, in each of its states, a message that is not due.
 func TestWrongMessage(t *testing.T) {
 	for steps := range 3 {
 		p := newPair(t, strictly(only12))
@@ -158,15 +157,15 @@ func TestWrongMessage(t *testing.T) {
 	}
 }
 
-// TestHelloVerifyRequest: the client comes back with the cookie, and neither
-// that message nor its first hello is part of the transcript.
+// TestHelloVerifyRequest checks that the client returns the cookie, and that neither that
+// message nor its first hello is part of the transcript.
 func TestHelloVerifyRequest(t *testing.T) {
 	p := newPair(t, strictly(only12))
 	p.client.Start(epoch)
-	first, _ := p.client.AppendHandshake(epoch, nil, 1200)
+	first, _ := p.client.AppendDatagram(epoch, nil, 1200)
 	body := append([]byte{0xfe, 0xff, 4}, "salt"...)
 	p.deliver(p.client, plaintext(typeHelloVerifyRequest, 0, body))
-	second, ok := p.client.AppendHandshake(epoch, nil, 1200)
+	second, ok := p.client.AppendDatagram(epoch, nil, 1200)
 	if !ok || len(second) != len(first)+4 {
 		t.Fatalf("%d bytes, then %d", len(first), len(second))
 	}
@@ -175,45 +174,45 @@ func TestHelloVerifyRequest(t *testing.T) {
 	if err != nil || f.seq != 1 || string(h.cookie) != "salt" {
 		t.Fatalf("seq %d, cookie %q, err %v", f.seq, h.cookie, err)
 	}
-	if m := p.client.hs.sent; m.seq != 1 || !slices.Equal(m.body, f.data) || p.client.hs.transcript.messages != nil {
+	if m := p.client.offered().sent; m.seq != 1 || !slices.Equal(m.body, f.data) || p.client.hs.transcript.messages != nil {
 		t.Error("the transcript has more than the second hello")
 	}
-	for seq := range uint16(maxHelloRetries) {
+	for seq := range uint16(maxCookies) {
 		p.deliver(p.client, plaintext(typeHelloVerifyRequest, seq+1, body))
 	}
 	wantAlert(t, "a server that never has enough", p.client, AlertUnexpectedMessage)
 }
 
-// TestForgedHelloVerifyRequest: a cookie that is not the server's costs time,
-// not the handshake: the server asks again, under the number that its own
+// TestForgedHelloVerifyRequest checks that a forged cookie delays the handshake, but does not
+// end it: the server answers it with a HelloVerifyRequest, under the number that its own
 // message has, or already had when the forged one overtook it.
 func TestForgedHelloVerifyRequest(t *testing.T) {
 	for _, overtaken := range []bool{false, true} {
 		p := newPair(t, only12)
-		gate, err := NewGate(Config{Certificate: p.server.cfg.Certificate, Fingerprints: p.server.cfg.Fingerprints, MaxVersion: VersionDTLS12})
+		validator, err := NewAddressValidator(Config{Certificate: p.server.hs.cfg.Certificate, Fingerprints: p.server.hs.cfg.Fingerprints, MaxVersion: VersionDTLS12})
 		if err != nil {
 			t.Fatal(err)
 		}
 		addr := []byte("there")
 		p.client.Start(p.now)
-		first, _ := p.client.AppendHandshake(p.now, nil, 1200)
-		request, _ := gate.Admit(p.now, addr, first, nil)
+		first, _ := p.client.AppendDatagram(p.now, nil, 1200)
+		request, _ := validator.HandleHello(p.now, addr, first, nil)
 		p.deliver(p.client, plaintext(typeHelloVerifyRequest, 0, append([]byte{0xfe, 0xff, 6}, "forged"...)))
-		misled, _ := p.client.AppendHandshake(p.now, nil, 1200)
+		misled, _ := p.client.AppendDatagram(p.now, nil, 1200)
 		if !overtaken {
-			request, _ = gate.Admit(p.now, addr, misled, nil)
+			request, _ = validator.HandleHello(p.now, addr, misled, nil)
 		}
 		p.deliver(p.client, request)
 		p.deliver(p.client, request) // once more makes nothing go again
 		var conn *Conn
-		second, ok := p.client.AppendHandshake(p.now, nil, 1200)
+		second, ok := p.client.AppendDatagram(p.now, nil, 1200)
 		if ok {
-			_, conn = gate.Admit(p.now, addr, second, nil)
+			_, conn = validator.HandleHello(p.now, addr, second, nil)
 		}
 		if conn == nil {
 			t.Fatalf("overtaken %v: no hello with the server's cookie, %v", overtaken, p.client.Err())
 		}
-		if _, more := p.client.AppendHandshake(p.now, nil, 1200); more {
+		if _, more := p.client.AppendDatagram(p.now, nil, 1200); more {
 			t.Error("a repetition of the same request is answered")
 		}
 		p.server = conn
@@ -221,19 +220,19 @@ func TestForgedHelloVerifyRequest(t *testing.T) {
 		p.run()
 		p.exchange()
 	}
-	// There is an end to that.
+	// The number of cookies is limited.
 	p := newPair(t, only12)
 	p.start()
 	for i := range byte(10) {
 		p.deliver(p.client, plaintext(typeHelloVerifyRequest, 0, []byte{0xfe, 0xff, 1, i}))
 	}
-	if n := p.client.hs.retries; n != maxHelloRetries {
+	if n := p.client.offered().cookies; n != maxCookies {
 		t.Errorf("%d requests followed", n)
 	}
 }
 
-// TestRenegotiationRefused: a HelloRequest or a ClientHello after the
-// handshake earns a warning, and the connection goes on.
+// TestRenegotiationRefused checks that a HelloRequest or a ClientHello after the handshake is
+// answered with a warning, and that the connection continues.
 func TestRenegotiationRefused(t *testing.T) {
 	p := newPair(t, only12)
 	p.connect()
@@ -241,9 +240,9 @@ func TestRenegotiationRefused(t *testing.T) {
 		from *Conn
 		typ  handshakeType
 	}{{p.server, typeHelloRequest}, {p.client, typeClientHello}} {
-		b := tc.from.current.begin(nil)
+		b := tc.from.records.current.begin(nil)
 		b = appendFragmentHeader(b, tc.typ, 0, 9, 0, 0)
-		b, _ = tc.from.seal(tc.from.current, typeHandshake, b, 0)
+		b, _ = tc.from.records.seal(tc.from.records.current, typeHandshake, b, 0)
 		n := p.sent
 		p.deliver(p.other(tc.from), b)
 		p.run()
@@ -254,7 +253,7 @@ func TestRenegotiationRefused(t *testing.T) {
 	p.exchange()
 }
 
-// TestExporterContext: none and an empty one differ (RFC 5705 §4).
+// TestExporterContext checks that no context differs from an empty one (RFC 5705 §4).
 func TestExporterContext(t *testing.T) {
 	p := newPair(t, only12)
 	if _, err := p.client.ExportKeyingMaterial("EXPORTER-x", nil, 16); err == nil {

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// A recordedSigner is a private key of which only one signature is known.
+// A recordedSigner stands for a private key of which an attacker has one signature.
 type recordedSigner struct {
 	crypto.Signer
 	signature []byte
@@ -19,9 +19,9 @@ func (s recordedSigner) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, erro
 	return s.signature, nil
 }
 
-// TestVersionAfterRetryRequest: the second ClientHello cannot take back the
-// version that a HelloRetryRequest chose. Else the transcript of DTLS 1.2 would
-// be empty, and a signature of nothing would stand for the owner of a key.
+// TestVersionAfterRetryRequest checks that a second ClientHello cannot change the version
+// that a HelloRetryRequest has chosen. If it could, the transcript of DTLS 1.2 would be
+// empty, and a signature of no content would authenticate the attacker.
 func TestVersionAfterRetryRequest(t *testing.T) {
 	owner, own := testCertificate(t, "P-256"), testCertificate(t, "P-256")
 	nothing := sha256.Sum256(nil)
@@ -37,7 +37,7 @@ func TestVersionAfterRetryRequest(t *testing.T) {
 		p.start()
 		p.flush()
 		p.step() // the server has asked for another share
-		if !p.server.retried {
+		if !p.server.agreed.HelloRetryRequest {
 			t.Fatal("no HelloRetryRequest")
 		}
 		p.wire = nil
@@ -46,7 +46,7 @@ func TestVersionAfterRetryRequest(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.client.Start(p.now)
-		p.client.hs.sent.seq, p.client.out.messages[0].seq, p.client.nextSend, p.client.in.next = 1, 1, 2, 1
+		p.client.offered().sent.seq, p.client.out.messages[0].seq, p.client.out.nextSeq, p.client.in.next = 1, 1, 2, 1
 		for range 200 {
 			if !p.step() {
 				break
@@ -61,8 +61,8 @@ func TestVersionAfterRetryRequest(t *testing.T) {
 	}
 }
 
-// TestSecondClientHello: after a HelloRetryRequest the hello that comes may
-// differ from the first in what RFC 8446 §4.1.2 names, and in nothing else.
+// TestSecondClientHello checks that a second ClientHello has only the changes that RFC 8446
+// §4.1.2 lists.
 func TestSecondClientHello(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -84,24 +84,24 @@ func TestSecondClientHello(t *testing.T) {
 				client.Strict, server.Strict = true, true
 			})
 			p.client.Start(p.now)
-			hello, _ := p.client.AppendHandshake(p.now, nil, 1400)
-			var gate *Gate
+			hello, _ := p.client.AppendDatagram(p.now, nil, 1400)
+			var validator *AddressValidator
 			if stateless {
 				var err error
-				if gate, err = NewGate(*p.server.cfg); err != nil {
+				if validator, err = NewAddressValidator(*p.server.hs.cfg); err != nil {
 					t.Fatal(err)
 				}
-				retry, _ := gate.Admit(p.now, []byte("address"), hello, nil)
+				retry, _ := validator.HandleHello(p.now, []byte("address"), hello, nil)
 				p.deliver(p.client, retry)
 			} else {
 				p.server.Start(p.now)
-				for ; len(hello) > 0; hello, _ = p.client.AppendHandshake(p.now, nil, 1400) {
+				for ; len(hello) > 0; hello, _ = p.client.AppendDatagram(p.now, nil, 1400) {
 					p.deliver(p.server, hello)
 				}
-				retry, _ := p.server.AppendHandshake(p.now, nil, 1400)
+				retry, _ := p.server.AppendDatagram(p.now, nil, 1400)
 				p.deliver(p.client, retry)
 			}
-			h := p.client.hs.hello
+			h := p.client.offered().hello
 			h.suites = slices.Clone(h.suites)
 			test.change(&h)
 			body, err := h.marshal()
@@ -110,9 +110,9 @@ func TestSecondClientHello(t *testing.T) {
 			}
 			second := plaintext(typeClientHello, 1, body)
 			if stateless {
-				if _, p.server = gate.Admit(p.now, []byte("address"), second, nil); p.server == nil {
+				if _, p.server = validator.HandleHello(p.now, []byte("address"), second, nil); p.server == nil {
 					if test.want != AlertIllegalParameter {
-						t.Errorf("%s: the gate let no one in", test.name)
+						t.Errorf("%s: the validator makes no connection", test.name)
 					}
 					continue
 				}
@@ -127,8 +127,8 @@ func TestSecondClientHello(t *testing.T) {
 	}
 }
 
-// TestServerHelloAfterRetry: a client that was asked to begin again holds the
-// server to the version that asked.
+// TestServerHelloAfterRetry checks that a client does not accept another version after a
+// HelloRetryRequest.
 func TestServerHelloAfterRetry(t *testing.T) {
 	hello := func(h *serverHello) []byte {
 		body, err := h.marshal()
@@ -157,7 +157,7 @@ func TestServerHelloAfterRetry(t *testing.T) {
 	} {
 		p := newPair(t, func(client, server *Config) { client.Strict = true })
 		p.client.Start(p.now)
-		for _, ok := p.client.AppendHandshake(p.now, nil, 1400); ok; _, ok = p.client.AppendHandshake(p.now, nil, 1400) {
+		for _, ok := p.client.AppendDatagram(p.now, nil, 1400); ok; _, ok = p.client.AppendDatagram(p.now, nil, 1400) {
 		}
 		p.deliver(p.client, plaintext(test.typ, 0, test.first))
 		if p.client.Err() != nil {

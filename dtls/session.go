@@ -9,60 +9,59 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 )
 
-// A Session is what a client needs to resume a connection without
-// certificates and signatures. It comes with EventSession and goes into
-// Config.Session, once: a server, and anybody who listens, could tell two
-// connections with the same ticket for the same client's (RFC 8446 §C.4).
+// A Session allows a client to resume a connection without certificates and
+// signatures. It comes with EventSession and goes into Config.Session. It is for one
+// connection: a server, and an observer of the network, can see that two
+// connections with the same ticket are of one client (RFC 8446 §C.4).
 //
-// It holds secrets, and the certificates of the far end, against which the
-// fingerprints and VerifyPeer of a resumed connection are checked again.
+// It holds secrets and the peer's certificates. A resumed connection checks these again
+// with its own fingerprints and VerifyPeer.
 type Session struct {
 	version  Version
 	suite    CipherSuite
-	secret   []byte // the master secret of DTLS 1.2, the PSK of DTLS 1.3
+	secret   []byte // master secret of DTLS 1.2, PSK of DTLS 1.3
 	peer     [][]byte
 	issued   time.Time
 	lifetime time.Duration
 	id       []byte // DTLS 1.2
 	ticket   []byte
 	ageAdd   uint32 // DTLS 1.3
-	old      bool   // a ticket's key is not the newest
+	old      bool   // the ticket is not sealed with the newest key
 }
 
-// Version is that of the connection the session is of: no other resumes it.
+// Version returns the version of the session's connection, the only one that can
+// resume it.
 func (s *Session) Version() Version { return s.version }
 
 // Limits of tickets.
 const (
-	// maxTicketLifetime is RFC 8446 §4.6.1's.
-	maxTicketLifetime = 7 * 24 * time.Hour
-	// ticketLifetime is what a server gives its own.
+	maxTicketLifetime = 7 * 24 * time.Hour // RFC 8446 §4.6.1
+	// ticketLifetime is the lifetime of local tickets.
 	ticketLifetime = 24 * time.Hour
-	// maxTicket is the longest ticket that a server makes: a ClientHello with
-	// it should not need many datagrams. Chains that do not fit are not worth
-	// it.
+	// maxTicket is the length of the longest local ticket, so that a ClientHello with
+	// it does not need many datagrams. Longer certificate chains get none.
 	maxTicket = 4 << 10
-	// maxSessionEvents bounds the tickets that wait to be fetched.
+	// maxSessionEvents bounds the sessions that wait for NextEvent.
 	maxSessionEvents = 4
 )
 
-// expired tells whether the session may not be offered, or resumed, any more.
+// expired reports whether the session can be neither offered nor resumed any more.
 func (s *Session) expired(now time.Time) bool {
 	age := now.Sub(s.issued)
 	return age < 0 || age >= min(s.lifetime, maxTicketLifetime)
 }
 
-// A TicketKey seals a server's tickets. Whoever has it can read and forge
-// them, so it should be random, and replaced every day or so.
+// A TicketKey seals a server's tickets. With it, tickets can be read and forged. So it
+// should be random, and replaced about once a day.
 type TicketKey [chacha20poly1305.KeySize]byte
 
-// aead has nonces long enough to be random for any number of tickets.
+// aead returns the AEAD of the key. Its nonces are so long that they can be random.
 func (k *TicketKey) aead() cipher.AEAD {
-	aead, _ := chacha20poly1305.NewX(k[:]) // the key has the right length
+	aead, _ := chacha20poly1305.NewX(k[:]) // the error is about the length of the key
 	return aead
 }
 
-// marshal writes what a ticket of s holds.
+// marshal returns the content of a ticket of s.
 func (s *Session) marshal() ([]byte, error) {
 	var b cryptobyte.Builder
 	b.AddUint16(uint16(s.version))
@@ -75,7 +74,7 @@ func (s *Session) marshal() ([]byte, error) {
 	return b.Bytes()
 }
 
-// sealTicket makes a ticket of s; nil if it would be too long.
+// sealTicket makes a ticket of s; nil: it would be too long.
 func (cfg *Config) sealTicket(s *Session) ([]byte, error) {
 	content, err := s.marshal()
 	if err != nil || len(content) > maxTicket {
@@ -89,7 +88,7 @@ func (cfg *Config) sealTicket(s *Session) ([]byte, error) {
 	return aead.Seal(ticket, ticket, content, nil), nil
 }
 
-// openTicket reads what sealTicket made; nil if nobody with our keys did.
+// openTicket opens a ticket; nil: it was not sealed with one of the keys.
 func (cfg *Config) openTicket(ticket []byte) *Session {
 	for i := range cfg.TicketKeys {
 		aead := cfg.TicketKeys[i].aead()
@@ -128,8 +127,8 @@ func parseTicket(content []byte) *Session {
 	return s
 }
 
-// offers tells whether a client may try to resume its session: it is still
-// good, for what cfg allows and for whom it expects.
+// offers reports whether a client may offer the session: it has not expired, its version
+// and suite are enabled, and its server is the one that cfg expects.
 func (cfg *Config) offers(s *Session, now time.Time) bool {
 	if s == nil || s.expired(now) || !cfg.speaks(s.version) || len(s.peer) == 0 {
 		return false
@@ -137,8 +136,8 @@ func (cfg *Config) offers(s *Session, now time.Time) bool {
 	return cfg.enabled(s.version, s.suite) && (len(cfg.Fingerprints) == 0 || matchFingerprint(cfg.Fingerprints, s.peer[0]))
 }
 
-// resumes tells whether a server may resume the session of a ticket: the
-// client proved then to be whom we expect now.
+// resumes reports whether a server may resume the session of a ticket: the client has
+// proved then what cfg requires now.
 func (cfg *Config) resumes(s *Session, version Version, now time.Time) bool {
 	if s == nil || s.version != version || s.expired(now) {
 		return false
@@ -150,28 +149,4 @@ func (cfg *Config) resumes(s *Session, version Version, now time.Time) bool {
 		return false
 	}
 	return len(cfg.Fingerprints) == 0 || matchFingerprint(cfg.Fingerprints, s.peer[0])
-}
-
-// resume takes over the identity that an earlier connection proved, if it is
-// still the one that is wanted.
-func (c *Conn) resume(s *Session) error {
-	c.resumed = true
-	c.peer = s.peer
-	if len(s.peer) == 0 {
-		return nil
-	}
-	return c.judgePeer()
-}
-
-// addSession tells the owner of a session that could be resumed.
-func (c *Conn) addSession(s *Session) {
-	waiting := 0
-	for _, e := range c.events {
-		if e.Kind == EventSession {
-			waiting++
-		}
-	}
-	if waiting < maxSessionEvents {
-		c.events = append(c.events, Event{Kind: EventSession, Session: s})
-	}
 }

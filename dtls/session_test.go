@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// withTickets makes a pair resume sessions, the client session if it is not
-// nil.
+// withTickets enables resumption in a pair. The client resumes session, if that is not nil.
 func withTickets(version func(client, server *Config), session *Session) func(client, server *Config) {
 	return func(client, server *Config) {
 		version(client, server)
@@ -20,7 +19,7 @@ func withTickets(version func(client, server *Config), session *Session) func(cl
 	}
 }
 
-// resumption is a first connection, and what a second one needs.
+// A resumption is the configuration of a connection that resumes a first one.
 type resumption struct {
 	version        func(client, server *Config)
 	client, server Config
@@ -65,8 +64,8 @@ func TestResume(t *testing.T) {
 				t.Errorf("%v: state %+v", got.Version, got)
 			}
 		}
-		if !bytes.Equal(p.client.peer[0], first.client.peer[0]) || !bytes.Equal(p.server.peer[0], first.server.peer[0]) {
-			t.Error("another far end's certificates")
+		if !bytes.Equal(p.client.agreed.PeerCertificates[0], first.client.agreed.PeerCertificates[0]) || !bytes.Equal(p.server.agreed.PeerCertificates[0], first.server.agreed.PeerCertificates[0]) {
+			t.Error("the certificates of another peer")
 		}
 		a, err := p.client.ExportKeyingMaterial("EXPERIMENTAL x", nil, 32)
 		b, err2 := p.server.ExportKeyingMaterial("EXPERIMENTAL x", nil, 32)
@@ -74,13 +73,13 @@ func TestResume(t *testing.T) {
 		if err != nil || err2 != nil || !bytes.Equal(a, b) || bytes.Equal(a, old) {
 			t.Errorf("exported %x, %x, before %x", a, b, old)
 		}
-		if version13 := p.client.version == VersionDTLS13; (p.session != nil) != version13 {
-			t.Errorf("%v: new session: %t", p.client.version, p.session != nil)
+		if version13 := p.client.agreed.Version == VersionDTLS13; (p.session != nil) != version13 {
+			t.Errorf("%v: new session: %t", p.client.agreed.Version, p.session != nil)
 		}
 	}
 }
 
-// TestResumeRefused is what makes the ends begin from scratch, and succeed.
+// TestResumeRefused checks that ends which cannot resume do a full handshake.
 func TestResumeRefused(t *testing.T) {
 	for _, tc := range []struct {
 		why    string
@@ -107,15 +106,15 @@ func TestResumeRefused(t *testing.T) {
 	}
 }
 
-// TestResumeIdentity: a session proves who the far end is no better than its
-// certificate does.
+// TestResumeIdentity checks that a session does not authenticate a peer whose certificate
+// would be refused.
 func TestResumeIdentity(t *testing.T) {
 	stranger := []Fingerprint{fingerprintOf(t, "sha-256", testCertificate(t, "P-256"))}
 	refuse := func([][]byte) error { return errors.New("no") }
 	for _, tc := range []struct {
 		why    string
 		change func(client, server *Config)
-		client bool // the client is who finds out
+		client bool // the client refuses
 	}{
 		{"client expects another", func(client, _ *Config) { client.Fingerprints = stranger }, true},
 		{"server expects another", func(_, server *Config) { server.Fingerprints = stranger }, false},
@@ -135,25 +134,25 @@ func TestResumeIdentity(t *testing.T) {
 			if c.Established() || !errors.As(c.Err(), &a) || a.Alert != AlertBadCertificate || a.Remote {
 				t.Errorf("%s: err %v", tc.why, c.Err())
 			}
-			if p.other(c).Established() && p.client.version == VersionDTLS12 {
-				t.Errorf("%s: far end is established", tc.why)
+			if p.other(c).Established() && p.client.agreed.Version == VersionDTLS12 {
+				t.Errorf("%s: the peer is established", tc.why)
 			}
 		}
 	}
 }
 
-// TestTicketRenewed: DTLS 1.2 gives a new ticket when the old one's key is to
-// go.
+// TestTicketRenewed checks that a server of DTLS 1.2 replaces a ticket that is not sealed
+// with the newest key.
 func TestTicketRenewed(t *testing.T) {
 	r, _ := newResumption(t, only12)
 	p := r.again(t, time.Hour, func(_, server *Config) { server.TicketKeys = []TicketKey{{2}, {1}} })
 	p.connect()
-	if !p.client.resumed || p.session == nil {
-		t.Errorf("resumed %t, session %v", p.client.resumed, p.session)
+	if !p.client.agreed.Resumed || p.session == nil {
+		t.Errorf("resumed %t, session %v", p.client.agreed.Resumed, p.session)
 	}
 }
 
-// TestBinderForged: who has the ticket and not its secret gets nowhere.
+// TestBinderForged checks that a ticket is useless without its secret.
 func TestBinderForged(t *testing.T) {
 	r, _ := newResumption(t, only13)
 	stolen := *r.client.Session
@@ -168,7 +167,7 @@ func TestBinderForged(t *testing.T) {
 	}
 }
 
-// TestResumeAfterRetry has the binder made anew for the second ClientHello.
+// TestResumeAfterRetry needs another binder in the second ClientHello.
 func TestResumeAfterRetry(t *testing.T) {
 	r, _ := newResumption(t, only13)
 	p := r.again(t, time.Hour, func(_, server *Config) { server.Groups = []Group{GroupP384} })
@@ -178,7 +177,7 @@ func TestResumeAfterRetry(t *testing.T) {
 	}
 }
 
-// TestResumeLossy resumes over a network that loses, doubles and reorders.
+// TestResumeLossy resumes over a network that loses, duplicates and reorders.
 func TestResumeLossy(t *testing.T) {
 	for i, version := range []func(client, server *Config){only12, only13} {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
@@ -200,7 +199,7 @@ func TestResumeLossy(t *testing.T) {
 						break
 					}
 				}
-				if !p.client.resumed || !p.server.resumed || !p.client.Established() || !p.server.Established() {
+				if !p.client.agreed.Resumed || !p.server.agreed.Resumed || !p.client.Established() || !p.server.Established() {
 					t.Fatalf("seed %d: client %v, server %v", seed, p.client.Err(), p.server.Err())
 				}
 			}

@@ -11,8 +11,8 @@ import (
 	"slices"
 )
 
-// defaultSchemes is what we verify, in order of preference. SHA-1 is not
-// among them, whatever RFC 5246 §7.4.1.4.1 says of its absence.
+// defaultSchemes are the schemes that the peer may sign with, in order of preference.
+// SHA-1 is not among them, although RFC 5246 §7.4.1.4.1 makes it the default.
 func defaultSchemes() []SignatureScheme {
 	return []SignatureScheme{
 		ECDSAP256SHA256, Ed25519, ECDSAP384SHA384,
@@ -21,7 +21,7 @@ func defaultSchemes() []SignatureScheme {
 	}
 }
 
-// hash is the hash that s signs; 0 for Ed25519, which takes the message itself.
+// hash returns the hash that s signs; 0: Ed25519, which signs the message itself.
 func (s SignatureScheme) hash() crypto.Hash {
 	switch s {
 	case ECDSAP256SHA256, RSAPSSSHA256, RSAPKCS1SHA256:
@@ -34,7 +34,7 @@ func (s SignatureScheme) hash() crypto.Hash {
 	return 0
 }
 
-// digest hashes message as s needs it.
+// digest returns what s signs of message.
 func (s SignatureScheme) digest(message []byte) []byte {
 	h := s.hash()
 	if h == 0 {
@@ -43,7 +43,7 @@ func (s SignatureScheme) digest(message []byte) []byte {
 	return sum(h, message)
 }
 
-// options are those of crypto.Signer and of rsa.VerifyPSS.
+// options returns the options of s for crypto.Signer and rsa.VerifyPSS.
 func (s SignatureScheme) options() crypto.SignerOpts {
 	switch s {
 	case RSAPSSSHA256, RSAPSSSHA384, RSAPSSSHA512:
@@ -53,9 +53,9 @@ func (s SignatureScheme) options() crypto.SignerOpts {
 	return s.hash()
 }
 
-// schemesFor lists, best first, the schemes that a key can sign with.
-// DTLS 1.2 binds neither curve nor hash to the other (RFC 8422 §5.1.1
-// restricts only the curves), 1.3 does (RFC 8446 §4.2.3).
+// schemesFor lists the schemes that a key can sign with, the preferred first. DTLS 1.3
+// binds an ECDSA curve to a hash (RFC 8446 §4.2.3). DTLS 1.2 does not: RFC 8422 §5.1.1
+// restricts only the curves.
 func schemesFor(public crypto.PublicKey, version Version) []SignatureScheme {
 	v12 := version == VersionDTLS12
 	switch k := public.(type) {
@@ -82,9 +82,10 @@ func schemesFor(public crypto.PublicKey, version Version) []SignatureScheme {
 	return nil
 }
 
-// signingSchemes lists, best first, what a certificate of ours may sign with.
+// signingSchemes lists the schemes that a local certificate may sign with, the
+// preferred first.
 func signingSchemes(cert *tls.Certificate, version Version) []SignatureScheme {
-	list := schemesFor(cert.PrivateKey.(crypto.Signer).Public(), version)
+	list := schemesFor(publicKey(cert), version)
 	if cert.SupportedSignatureAlgorithms == nil {
 		return list
 	}
@@ -97,36 +98,27 @@ func signingSchemes(cert *tls.Certificate, version Version) []SignatureScheme {
 	return chosen
 }
 
-// signingRand is where key takes what is random in a signature from. Those of
-// ECDSA are deterministic, as RFC 8446 §C.3 recommends: whoever can guess the
-// randomness of one would have the key. They are cheaper, too.
-func (cfg *Config) signingRand(key crypto.Signer) io.Reader {
+// signer returns the private key of a local certificate. Config.check has made sure
+// that it is one.
+func signer(cert *tls.Certificate) crypto.Signer { return cert.PrivateKey.(crypto.Signer) }
+
+// publicKey returns the public key of a local certificate.
+func publicKey(cert *tls.Certificate) crypto.PublicKey { return signer(cert).Public() }
+
+// signingRand returns the randomness for signatures of key. ECDSA signatures are
+// deterministic, as RFC 8446 §C.3 recommends: from a signature with predictable
+// randomness the key can be computed. They are also faster.
+func signingRand(key crypto.Signer, rand io.Reader) io.Reader {
 	if _, ok := key.(*ecdsa.PrivateKey); ok {
 		return nil
 	}
-	return cfg.Rand
+	return rand
 }
 
-// sign signs message with the best scheme that the far end accepts.
-func (cfg *Config) sign(version Version, accepted []SignatureScheme, message []byte) (SignatureScheme, []byte, error) {
-	key := cfg.signer()
-	for _, s := range signingSchemes(cfg.Certificate, version) {
-		if !slices.Contains(accepted, s) {
-			continue
-		}
-		signature, err := key.Sign(cfg.signingRand(key), s.digest(message), s.options())
-		if err != nil {
-			return 0, nil, fatal(AlertInternalError, "signing: %w", err)
-		}
-		return s, signature, nil
-	}
-	return 0, nil, fatal(AlertHandshakeFailure, "far end accepts no signature that our key can make")
-}
-
-// verify checks a signature of the far end's.
+// verify checks a signature of the peer. allowed are the schemes that were offered.
 func verify(public crypto.PublicKey, version Version, allowed []SignatureScheme, s SignatureScheme, message, signature []byte) error {
 	if !slices.Contains(allowed, s) || !slices.Contains(schemesFor(public, version), s) {
-		return fatal(AlertIllegalParameter, "signature scheme %v was not offered or is none of the key's", s)
+		return fatal(AlertIllegalParameter, "signature scheme %v was not offered, or does not fit the key", s)
 	}
 	digest := s.digest(message)
 	ok := false

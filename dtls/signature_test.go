@@ -2,13 +2,12 @@ package dtls
 
 import (
 	"bytes"
-	"crypto"
 	"crypto/rand"
 	"testing"
 )
 
-// TestSignatureRandomness: signatures of ECDSA depend on no randomness
-// (RFC 8446 §C.3), and those of RSASSA-PSS do.
+// TestSignatureRandomness checks that ECDSA signatures are deterministic (RFC 8446 §C.3), and
+// that those of RSASSA-PSS are not.
 func TestSignatureRandomness(t *testing.T) {
 	for _, tc := range []struct {
 		kind    string
@@ -22,12 +21,13 @@ func TestSignatureRandomness(t *testing.T) {
 		{"Ed25519", VersionDTLS13, false},
 		{"RSA", VersionDTLS13, true},
 	} {
-		cfg := Config{Certificate: testCertificate(t, tc.kind), Rand: rand.Reader}
-		public := cfg.Certificate.PrivateKey.(crypto.Signer).Public()
+		cert := testCertificate(t, tc.kind)
+		h := &handshake{cfg: &Config{Rand: rand.Reader}, certificate: cert, agreed: &agreement{ConnectionState: ConnectionState{Version: tc.version}}}
+		public := publicKey(cert)
 		message := []byte("message")
 		var signatures [2][]byte
 		for i := range signatures {
-			scheme, signature, err := cfg.sign(tc.version, defaultSchemes(), message)
+			scheme, signature, err := h.sign(defaultSchemes(), message)
 			if err != nil {
 				t.Fatalf("%s, %v: %v", tc.kind, tc.version, err)
 			}

@@ -5,8 +5,7 @@ import (
 	"testing"
 )
 
-// TestRecordSizeLimit: what either end asks for is obeyed, and the handshake
-// too goes in records that short.
+// TestRecordSizeLimit checks that the limits of both ends are obeyed, in the handshake too.
 func TestRecordSizeLimit(t *testing.T) {
 	for _, test := range []struct {
 		name                   string
@@ -42,9 +41,9 @@ func TestRecordSizeLimit(t *testing.T) {
 				if got := p.server.FinishRecord(append(p.server.BeginRecord(nil), payload...), 0); (len(got) == 0) != (more == 1) {
 					t.Errorf("%d bytes too many: record of %d bytes", more, len(got))
 				}
-				// A far end that does not obey.
-				b := append(p.server.current.begin(nil), payload...)
-				b, _ = p.server.seal(p.server.current, typeApplicationData, b, 0)
+				// A peer that ignores the limit.
+				b := append(p.server.records.current.begin(nil), payload...)
+				b, _ = p.server.records.seal(p.server.records.current, typeApplicationData, b, 0)
 				p.transmit(p.server, b)
 				p.run()
 				var alert *AlertError
@@ -76,11 +75,11 @@ func TestBadRecordSizeLimit(t *testing.T) {
 		{VersionDTLS13, maxPlaintext + 2, true, false},
 		{VersionDTLS13, 0xffff, true, false},
 	} {
-		c := &Conn{version: test.version}
-		if err := c.acceptSizeLimit(test.limit); (err == nil) != test.client {
+		a := &agreement{ConnectionState: ConnectionState{Version: test.version}}
+		if err := a.acceptSizeLimit(test.limit); (err == nil) != test.client {
 			t.Errorf("%v, server says %d: %v", test.version, test.limit, err)
 		}
-		if _, err := c.chooseSizeLimit(test.limit); (err == nil) != test.server {
+		if _, err := a.chooseSizeLimit(test.limit); (err == nil) != test.server {
 			t.Errorf("%v, client says %d: %v", test.version, test.limit, err)
 		}
 	}

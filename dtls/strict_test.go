@@ -14,8 +14,7 @@ func plainRecord(typ contentType, payload []byte) []byte {
 	return b
 }
 
-// TestStrict: what anybody could have sent does no harm, unless the far end is
-// under suspicion.
+// TestStrict checks that violations in plaintext have no effect, unless the Conn is strict.
 func TestStrict(t *testing.T) {
 	fragmentOf := func(typ handshakeType, seq uint16, length, offset int, data string) []byte {
 		return plainRecord(typeHandshake, append(appendFragmentHeader(nil, typ, length, seq, offset, len(data)), data...))
@@ -56,7 +55,7 @@ func TestStrict(t *testing.T) {
 			to := p.server
 			if test.client {
 				to = p.client
-				to.AppendHandshake(p.now, nil, p.limit)
+				to.AppendDatagram(p.now, nil, p.limit)
 			}
 			for _, r := range test.records {
 				p.deliver(to, r)
@@ -73,8 +72,7 @@ func TestStrict(t *testing.T) {
 	}
 }
 
-// TestStrictPlaintextBeforeKeys: a message that came in plaintext before there
-// were keys for it.
+// TestStrictPlaintextBeforeKeys sends a message in plaintext before there are keys for it.
 func TestStrictPlaintextBeforeKeys(t *testing.T) {
 	for _, strict := range []bool{false, true} {
 		p := newPair(t, func(client, server *Config) {
@@ -92,19 +90,20 @@ func TestStrictPlaintextBeforeKeys(t *testing.T) {
 	}
 }
 
-// TestDataUnderHandshakeKeys: RFC 9147 §6.1 has keys of their own for data.
+// TestDataUnderHandshakeKeys sends data under the keys of the handshake, which RFC 9147 §6.1
+// forbids.
 func TestDataUnderHandshakeKeys(t *testing.T) {
 	for _, established := range []bool{false, true} {
 		p := newPair(t, only13)
 		p.start()
-		for p.server.readEpoch(epochHandshake) == nil {
+		for p.server.records.readEpoch(epochHandshake) == nil {
 			p.step()
 		}
-		w := p.server.writeEpoch(epochHandshake)
+		w := p.server.records.writeEpoch(epochHandshake)
 		for established && !p.client.Established() {
 			p.step()
 		}
-		b, _ := p.server.seal(w, typeApplicationData, append(w.begin(nil), "early"...), 0)
+		b, _ := p.server.records.seal(w, typeApplicationData, append(w.begin(nil), "early"...), 0)
 		p.deliver(p.client, b)
 		p.run()
 		var a *AlertError
@@ -114,19 +113,19 @@ func TestDataUnderHandshakeKeys(t *testing.T) {
 	}
 }
 
-// TestAlertForMoreThanFinished: a server that packs something behind its
-// Finished can read the alert that says so.
+// TestAlertForMoreThanFinished checks that a server which sends a message after its Finished
+// can read the alert for that.
 func TestAlertForMoreThanFinished(t *testing.T) {
 	p := newPair(t, only13)
 	p.start()
-	for p.server.readEpoch(epochHandshake) == nil {
+	for p.server.records.readEpoch(epochHandshake) == nil {
 		p.step()
 	}
-	// The server's flight is on its way. The extra message must come before
-	// it, to be there when Finished is taken.
-	w := p.server.writeEpoch(epochHandshake)
-	extra := appendFragmentHeader(w.begin(nil), typeFinished, 4, p.server.nextSend, 0, 4)
-	extra, _ = p.server.seal(w, typeHandshake, append(extra, "more"...), 0)
+	// The server's flight is in flight. The extra message must arrive before it, to be
+	// present when Finished is handled.
+	w := p.server.records.writeEpoch(epochHandshake)
+	extra := appendFragmentHeader(w.begin(nil), typeFinished, 4, p.server.out.nextSeq, 0, 4)
+	extra, _ = p.server.records.seal(w, typeHandshake, append(extra, "more"...), 0)
 	for _, f := range p.wire[:1] { // with the ServerHello, and so the keys
 		p.deliver(f.to, f.data)
 	}
@@ -142,40 +141,39 @@ func TestAlertForMoreThanFinished(t *testing.T) {
 	}
 }
 
-// TestRepeatedFinished: the first is acknowledged at once, one that comes
-// again when more of it may have come.
+// TestRepeatedFinished checks that the first Finished is acknowledged at once, and a repeated
+// one after a delay in which the rest of it can arrive.
 func TestRepeatedFinished(t *testing.T) {
 	p := newPair(t, only13)
 	p.start()
 	for !p.client.Established() {
 		p.step()
 	}
-	finished, _ := p.client.AppendHandshake(p.now, nil, p.limit)
+	finished, _ := p.client.AppendDatagram(p.now, nil, p.limit)
 	for len(p.wire) > 0 && finished == nil {
 		finished = bytes.Clone(p.wire[0].data)
 		p.wire = p.wire[1:]
 	}
 	p.deliver(p.server, finished)
-	if _, ok := p.server.AppendHandshake(p.now, nil, p.limit); !ok || !p.server.Established() {
+	if _, ok := p.server.AppendDatagram(p.now, nil, p.limit); !ok || !p.server.Established() {
 		t.Fatalf("not acknowledged; err %v", p.server.Err())
 	}
 	p.client.out.restart()
-	again, ok := p.client.AppendHandshake(p.now, nil, p.limit)
+	again, ok := p.client.AppendDatagram(p.now, nil, p.limit)
 	if !ok {
 		t.Fatal("nothing goes again")
 	}
 	p.deliver(p.server, again)
-	if _, ok := p.server.AppendHandshake(p.now, nil, p.limit); ok {
+	if _, ok := p.server.AppendDatagram(p.now, nil, p.limit); ok {
 		t.Error("acknowledged at once")
 	}
 	p.server.Advance(p.now.Add(time.Second))
-	if _, ok := p.server.AppendHandshake(p.now, nil, p.limit); !ok {
+	if _, ok := p.server.AppendDatagram(p.now, nil, p.limit); !ok {
 		t.Error("not acknowledged")
 	}
 }
 
-// TestNeedCertificate: a client without a certificate that suits goes on, or
-// not.
+// TestNeedCertificate checks what a client without a suitable certificate does.
 func TestNeedCertificate(t *testing.T) {
 	for _, version := range []func(client, server *Config){only12, only13} {
 		for _, need := range []bool{false, true} {
@@ -196,16 +194,16 @@ func TestNeedCertificate(t *testing.T) {
 	}
 }
 
-// TestQUICParameters: RFC 9001 §8.2.
+// TestQUICParameters checks that a server refuses parameters of QUIC (RFC 9001 §8.2).
 func TestQUICParameters(t *testing.T) {
 	p := newPair(t, strictly(nil))
 	p.start()
-	body, err := p.client.hs.hello.marshal()
+	body, err := p.client.offered().hello.marshal()
 	if err != nil {
 		t.Fatal(err)
 	}
 	body = append(body, 0, byte(extQUIC), 0, 0)
-	at := len(body) - 4 - p.client.hs.hello.extensions.blockLen(body[:len(body)-4])
+	at := len(body) - 4 - p.client.offered().hello.extensions.blockLen(body[:len(body)-4])
 	n := len(body) - at - 2
 	body[at], body[at+1] = byte(n>>8), byte(n)
 	p.deliver(p.server, plaintext(typeClientHello, 0, body))

@@ -10,30 +10,30 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
-// An authKind is the kind of certificate a DTLS 1.2 suite needs.
+// An authKind is the kind of certificate that a suite of DTLS 1.2 needs.
 type authKind uint8
 
 const (
-	authAny   authKind = iota // DTLS 1.3: the suite says nothing about it
+	authAny   authKind = iota // DTLS 1.3: any
 	authECDSA                 // and Ed25519 (RFC 8422 §5.10)
 	authRSA
 )
 
-// A suite is what a CipherSuite stands for.
+// A suite has the parameters of a CipherSuite.
 type suite struct {
 	id       CipherSuite
 	version  Version
 	auth     authKind
 	hash     crypto.Hash
 	keyLen   int
-	fixedIV  int // bytes of the IV that the key block gives (DTLS 1.2)
-	explicit int // bytes of the nonce that each record carries (DTLS 1.2)
+	fixedIV  int // bytes of the IV in the key block (DTLS 1.2)
+	explicit int // bytes of the nonce in each record (DTLS 1.2)
 	aead     aeadKind
 }
 
-// suites is in order of preference: AES-128-GCM is the fastest where the
-// processor helps and strong enough; ChaCha20 comes next for ends that have
-// no such help. It is never changed.
+// suites are in order of preference: AES-128-GCM is strong enough, and the fastest on
+// processors with AES instructions. ChaCha20 is the fastest on others. The table is never
+// changed.
 var suites = []suite{
 	{TLS_AES_128_GCM_SHA256, VersionDTLS13, authAny, crypto.SHA256, 16, 12, 0, aesGCM},
 	{TLS_CHACHA20_POLY1305_SHA256, VersionDTLS13, authAny, crypto.SHA256, 32, 12, 0, chaCha20Poly1305},
@@ -42,14 +42,14 @@ var suites = []suite{
 	// RFC 5288 §3: the salt is 4 bytes, each record carries 8.
 	{TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, VersionDTLS12, authECDSA, crypto.SHA256, 16, 4, 8, aesGCM},
 	{TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, VersionDTLS12, authRSA, crypto.SHA256, 16, 4, 8, aesGCM},
-	// RFC 7905 §2: the whole nonce comes from the key block and the record number.
+	// RFC 7905 §2: the nonce is computed from the IV and the record number.
 	{TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, VersionDTLS12, authECDSA, crypto.SHA256, 32, 12, 0, chaCha20Poly1305},
 	{TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, VersionDTLS12, authRSA, crypto.SHA256, 32, 12, 0, chaCha20Poly1305},
 	{TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, VersionDTLS12, authECDSA, crypto.SHA384, 32, 4, 8, aesGCM},
 	{TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, VersionDTLS12, authRSA, crypto.SHA384, 32, 4, 8, aesGCM},
 }
 
-// suiteByID returns the suite that id stands for.
+// suiteByID returns the suite with the given id.
 func suiteByID(id CipherSuite) (suite, bool) {
 	for _, s := range suites {
 		if s.id == id {

@@ -175,9 +175,9 @@ func (c *Candidate) parseExtensions(s string) error {
 	return nil
 }
 
-// isICEChars reports whether s is between least and most ice-chars
-// (RFC 8839 §5.1). Browsers' foundations and ufrags have been seen with
-// "-" and "_" too, and nothing is lost by taking these.
+// isICEChars reports whether s has least to most characters, all of them ice-chars
+// (RFC 8839 §5.1). "-", "_" and "=" are accepted, too: browsers have used the first
+// two in foundations and ufrags.
 func isICEChars(s string, least, most int) bool {
 	if len(s) < least || len(s) > most {
 		return false

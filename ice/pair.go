@@ -40,7 +40,7 @@ type pair struct {
 	carried         bool          // data has arrived since the pair was selected
 	leftAt          time.Time     // when data last left the pair for another one
 	validatedAt     time.Time     // when its address was last checked because authenticated data arrived
-	validateWait    time.Duration // time from then until the next such check
+	validateWait    time.Duration // time from validatedAt until the address is checked again
 
 	sent, received, answers uint32 // requests out, requests in, responses in
 

@@ -15,7 +15,7 @@ import (
 // A core is a connection without goroutine, lock, clock or socket: the layers and the
 // calls between them.
 //
-//	in:  ice.HandleDatagram → dtls.ReadRecord → sctp.HandlePacket → datachannel.Process
+//	in:  ice.HandleDatagram → dtls.HandleRecord → sctp.HandlePacket → datachannel.Process
 //	out: ICE's own datagrams, else ice.BeginData → DTLS's handshake, or
 //	     dtls.BeginRecord → sctp.AppendPacket → dtls.FinishRecord → ice.FinishData
 type core struct {
@@ -127,7 +127,7 @@ func (c *core) handleData(now time.Time, b []byte) (newest bool) {
 	}
 	c.recordAt = now
 	for records := 0; len(b) > 0 && records < dtls.MaxRecords; records++ {
-		data, n := c.dtls.ReadRecord(now, b)
+		data, n := c.dtls.HandleRecord(now, b)
 		newest = newest || c.dtls.Newest()
 		if len(data) > 0 {
 			if c.assoc.State() == sctp.StateClosed {
@@ -236,7 +236,7 @@ func (c *core) pathLost(now time.Time) {
 // path.
 func (c *core) newPath(now time.Time) {
 	c.rtt = 0
-	c.assoc.NewPath(now)
+	c.assoc.ChangePath(now)
 }
 
 // setQuota limits the bytes that the remote can make the layers keep.
@@ -290,14 +290,14 @@ func (c *core) appendDatagram(now time.Time, dst []byte, onlyICE bool) (b []byte
 // close_notify.
 func (c *core) appendRecords(now time.Time, b []byte, limit int) ([]byte, bool) {
 	start := len(b)
-	b, handshake := c.dtls.AppendHandshake(now, b, limit)
+	b, handshake := c.dtls.AppendDatagram(now, b, limit)
 	if handshake && (c.client || c.assoc.State() > sctp.StateCookieWait) {
 		return b, true
 	}
 	b, ok := c.appendRecord(now, b, limit-(len(b)-start))
 	if ok && c.leaving {
 		c.dtls.Close(now)
-		b, _ = c.dtls.AppendHandshake(now, b, limit-(len(b)-start))
+		b, _ = c.dtls.AppendDatagram(now, b, limit-(len(b)-start))
 	}
 	return b, handshake || ok
 }
@@ -372,12 +372,12 @@ func (c *core) established() bool { return c.dtls != nil && c.dtls.Established()
 
 // lossTimerDue reports whether the remote is late with an answer.
 func (c *core) lossTimerDue(now time.Time) bool {
-	return c.agent.LossTimerDue(now) || c.assoc.Silent(now)
+	return c.agent.LossTimerDue(now) || c.assoc.LossTimerDue(now)
 }
 
 // lastReceived returns when data or an answer of the remote was last received.
 func (c *core) lastReceived() time.Time {
-	at := c.assoc.Heard()
+	at := c.assoc.LastReceived()
 	if t := c.agent.LastReceived(); t.After(at) {
 		at = t
 	}
@@ -387,7 +387,7 @@ func (c *core) lastReceived() time.Time {
 // suppressLossDetection makes the layers ignore that answers are late. advance follows.
 func (c *core) suppressLossDetection(now time.Time) {
 	c.agent.SuppressLossDetection(now)
-	c.assoc.Excuse(now)
+	c.assoc.SuppressLossDetection(now)
 }
 
 // advance runs the timers that are due.
@@ -407,7 +407,7 @@ func (c *core) advance(now time.Time) {
 	}
 	c.process(now)
 	if at := c.releaseAt(); !at.IsZero() && !now.Before(at) {
-		c.dtls.Rest()
+		c.dtls.Release()
 		c.session.Release()
 		c.recordAt = time.Time{}
 	}

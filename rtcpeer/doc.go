@@ -51,7 +51,7 @@
 //	handshake.go         makes the DTLS connection; its role after glare
 //	replacement.go       browsers that replace their transport
 //	remotecandidates.go  the remote's candidates
-//	certificate.go keylog.go   the process's certificate, and key logs
+//	certificate.go       the certificate that all connections of the process share
 //	core.go              the layers, and the calls between them
 //	gather.go            the search for local candidates; the sockets
 //	relay.go             connections to TURN servers

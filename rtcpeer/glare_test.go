@@ -102,7 +102,7 @@ func TestIsClientHello(t *testing.T) {
 	}
 	c.Start(time.Now())
 	for n := 0; ; n++ {
-		b, ok := c.AppendHandshake(time.Now(), nil, 600)
+		b, ok := c.AppendDatagram(time.Now(), nil, 600)
 		if !ok {
 			if n < 2 {
 				t.Errorf("a ClientHello of %d datagrams", n)

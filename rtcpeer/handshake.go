@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"purertc/dtls"
+	"purertc/dtls/dtlsnet"
 )
 
 // A handshakeState says how far the DTLS handshake is. handshakeWaits to
@@ -87,7 +88,7 @@ func (t *transport) makeDTLS(now time.Time, remote *description, client bool) er
 		// The remote then says which records it reads; see core.discover.
 		RecordSizeLimit:     maxRecord,
 		DiscardCertificates: true, // the fingerprint is enough
-		Rand:                t.random, KeyLogWriter: lockedKeyLog(t.cfg.KeyLogWriter),
+		Rand:                t.random, KeyLogWriter: dtlsnet.SharedKeyLog(t.cfg.KeyLogWriter),
 	})
 	if err == nil && t.core.handshake != handshakeWaits {
 		if t.queue.direct.Load() {

@@ -271,7 +271,7 @@ func TestMDNSBothWays(t *testing.T) {
 // packets by chance Reno makes little.
 func TestCongestionControl(t *testing.T) {
 	received := map[sctp.CongestionControl]int{}
-	for _, control := range []sctp.CongestionControl{sctp.CongestionModel, sctp.CongestionCubic, sctp.CongestionReno} {
+	for _, control := range []sctp.CongestionControl{sctp.CongestionBBR, sctp.CongestionCubic, sctp.CongestionReno} {
 		w := newNATWorld(1)
 		w.Default = simnet.Path{Delay: 25 * time.Millisecond, Loss: 0.02, Rate: 20e6, Queue: 125_000, MTU: 1472}
 		a, b := newSimPair(t, w, Config{CongestionControl: control})
@@ -293,7 +293,7 @@ func TestCongestionControl(t *testing.T) {
 		b.Close()
 	}
 	t.Logf("messages by control: %v", received)
-	if received[sctp.CongestionModel] < 3*received[sctp.CongestionReno] || received[sctp.CongestionModel] < 3*received[sctp.CongestionCubic] {
+	if received[sctp.CongestionBBR] < 3*received[sctp.CongestionReno] || received[sctp.CongestionBBR] < 3*received[sctp.CongestionCubic] {
 		t.Errorf("messages by control: %v", received)
 	}
 }

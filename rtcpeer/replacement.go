@@ -171,7 +171,7 @@ func (c *core) advanceReplacement(now time.Time) {
 // probe.
 func (c *core) advanceProbes(now time.Time) {
 	switch r := &c.replacement; {
-	case c.assoc.Heard().Sub(r.since) > max(replacementProbe, c.rtt): // later than any data that was in flight
+	case c.assoc.LastReceived().Sub(r.since) > max(replacementProbe, c.rtt): // later than any data that was in flight
 		c.expectReplacement(now)
 	case now.Sub(r.since) >= replacementSilence && c.agent.LastReceived().After(r.since):
 		c.replaced(now)

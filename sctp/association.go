@@ -12,24 +12,56 @@ const (
 	defaultPort           = 5000 // RFC 8841 §5
 	defaultMaxMessageSize = 262144
 	defaultReceiveBuffer  = 1 << 20
-	maxStreams            = 65535 // ids 0…65534, RFC 8831 §6.2
+	maxStreams            = 65535 // ids 0 to 65534 (RFC 8831 §6.2)
 	defaultMTU            = 1200
 )
 
-// Config is what an Association is made from.
+// Config configures an Association. The zero value is usable.
 type Config struct {
-	LocalPort, RemotePort uint16 // 0: 5000
-	CongestionControl     CongestionControl
-	DisableInterleaving   bool      // no I-DATA (RFC 8260)
-	DisableZeroChecksum   bool      // no RFC 9653; with it the lower layer must be DTLS
-	Rand                  io.Reader // nil: crypto/rand
-	MaxMessageSize        int       // of received messages; 0: 262144
-	ReceiveBuffer         int       // a_rwnd in bytes; 0: 1 MiB, which grows as the program reads; never under MaxMessageSize
+	LocalPort, RemotePort uint16            // 0: 5000
+	CongestionControl     CongestionControl // default: CongestionBBR
+	DisableInterleaving   bool              // do not offer I-DATA (RFC 8260)
+	DisableZeroChecksum   bool              // do not offer RFC 9653, which requires DTLS below
+	Rand                  io.Reader         // source of tags, TSNs and cookie keys; nil: crypto/rand
 
+	// MaxMessageSize is the longest message in bytes that is received. A longer one
+	// ends the association. 0: 262144.
+	MaxMessageSize int
+	// ReceiveBuffer is the receive window (a_rwnd) in bytes, at least MaxMessageSize
+	// and a quarter. 0: 1 MiB, which grows as the program reads.
+	ReceiveBuffer int
 	// MemoryLimit is how many bytes the remote can make the association and the
-	// layers above keep, see Memory. 0: the receive window and DefaultReserve.
-	// Less than MinMemoryLimit counts as that.
+	// layers above keep; see Memory. 0: the receive window and DefaultReserve.
+	// A value below MinMemoryLimit counts as MinMemoryLimit.
 	MemoryLimit int
+}
+
+// announce returns what an INIT or INIT ACK announces.
+func (c *Config) announce(tag uint32, tsn chunkTSN, rwnd int) initParams {
+	return initParams{
+		tag: tag, aRwnd: uint32(rwnd), outStreams: maxStreams, inStreams: maxStreams, initialTSN: tsn,
+		forwardTSN: true, iData: !c.DisableInterleaving, reconfig: true, zeroChecksum: !c.DisableZeroChecksum,
+	}
+}
+
+// appendHeader appends the common header (RFC 9260 §3.1).
+func (c *Config) appendHeader(dst []byte, tag uint32) []byte {
+	return appendCommonHeader(dst, c.LocalPort, c.RemotePort, tag)
+}
+
+// accepts checks the length, ports and checksum of a packet.
+func (c *Config) accepts(pkt []byte) bool {
+	if len(pkt) < commonHeaderSize+chunkHeaderSize || len(pkt) > maxPacketSize {
+		return false
+	}
+	if binary.BigEndian.Uint16(pkt) != c.RemotePort || binary.BigEndian.Uint16(pkt[2:]) != c.LocalPort {
+		return false
+	}
+	sum := binary.LittleEndian.Uint32(pkt[8:])
+	if sum == 0 && !c.DisableZeroChecksum {
+		return true // RFC 9653: accepted, as announced in each INIT and INIT ACK
+	}
+	return sum == checksum(pkt)
 }
 
 // A Message is a user message (RFC 9260 §1.3) on a stream.
@@ -37,22 +69,22 @@ type Message struct {
 	Stream  uint16
 	PPID    uint32
 	Data    []byte
-	Ordered bool // of received messages; in Send, see SendOptions
+	Ordered bool // of received messages; Send ignores it, see SendOptions
 }
 
-// SendOptions say how a message is to be delivered. The zero value is
-// reliable and ordered.
+// SendOptions say how a message is delivered. The zero value means reliable and
+// ordered.
 type SendOptions struct {
 	Unordered        bool
-	LimitRetransmits bool // RFC 7496 §3.3: at most MaxRetransmits
-	MaxRetransmits   uint16
+	LimitRetransmits bool   // limit retransmissions to MaxRetransmits (RFC 7496 §3.3)
+	MaxRetransmits   uint16 // of each chunk of the message
 	// Lifetime is how long after Send lost data of the message is sent again (RFC
-	// 3758 §4.1); 0: without limit. A message that has begun is finished, unless some
-	// of it is lost and its lifetime is over. A message that waits for its turn is
-	// dropped after its lifetime, but not within three round trips or 50 ms: it waits
-	// for congestion control.
+	// 3758 §4.1). 0: without limit. A message of which a part was sent is finished,
+	// unless some of it is lost and the lifetime is over. A message of which nothing
+	// was sent is dropped after its lifetime, or after three round trips or 50 ms if
+	// that is later, because until then it may wait for congestion control.
 	Lifetime  time.Duration
-	Uncounted bool // not part of BufferedAmount: the application's own protocol
+	Uncounted bool // not counted in BufferedAmount: a message of the application's own protocol
 }
 
 // Errors of Send and ResetStreams.
@@ -66,16 +98,17 @@ var (
 
 // Errors of EventFailed and EventResetFailed.
 var (
-	ErrTimeout       = errors.New("sctp: the far end does not answer")
-	ErrHandshake     = errors.New("sctp: the far end's INIT ACK is unusable")
-	ErrResetRefused  = errors.New("sctp: the far end refused to reset the stream")
-	ErrNoStreamReset = errors.New("sctp: the far end cannot reset streams")
-	ErrRand          = errors.New("sctp: the random source fails")
+	ErrTimeout       = errors.New("sctp: the remote does not answer")
+	ErrHandshake     = errors.New("sctp: unusable INIT ACK")
+	ErrResetRefused  = errors.New("sctp: the remote refused to reset the stream")
+	ErrNoStreamReset = errors.New("sctp: the remote does not support stream reset")
+	ErrRand          = errors.New("sctp: the random source failed")
 )
 
-// A State is that of an association (RFC 9260 §4).
+// A State is a state of an association (RFC 9260 §4).
 type State uint8
 
+// The states of RFC 9260 §4, in the order of an association's life.
 const (
 	StateClosed State = iota
 	StateCookieWait
@@ -87,7 +120,7 @@ const (
 	StateShutdownAckSent
 )
 
-// String gives the name in RFC 9260 §4, in lower case.
+// String returns the name in RFC 9260 §4, in lower case.
 func (s State) String() string {
 	names := [...]string{"closed", "cookie-wait", "cookie-echoed", "established",
 		"shutdown-pending", "shutdown-sent", "shutdown-received", "shutdown-ack-sent"}
@@ -97,123 +130,94 @@ func (s State) String() string {
 	return "invalid"
 }
 
+// peerKnown reports whether the peer's parameters are known.
+func (s State) peerKnown() bool { return s >= StateCookieEchoed }
+
+// handshakeDone reports whether the association is up, or is being shut down.
+func (s State) handshakeDone() bool { return s >= StateEstablished }
+
 // An EventKind says which fields of an Event are set.
 type EventKind uint8
 
+// The kinds of events.
 const (
 	EventNone         EventKind = iota
 	EventEstablished            // messages flow; the number of streams is known
-	EventStreamsReset           // Streams, or all if there are none: the far end reset its outgoing side of them; all their messages were handed up
-	EventResetDone              // Streams: our outgoing reset of them was performed
-	EventResetFailed            // Streams, Err: the far end refused
-	EventRestarted              // the far end began anew (RFC 9260 §5.2)
-	EventReplaced               // see Renew; Err is the remote's ABORT, if that is what tells it
-	EventClosed                 // after SHUTDOWN
+	EventStreamsReset           // Streams (empty: all): the remote reset its outgoing side; Receive has returned all their messages
+	EventResetDone              // Streams: the remote performed our reset
+	EventResetFailed            // Streams, Err: the remote did not perform our reset
+	EventRestarted              // the remote restarted the association (RFC 9260 §5.2)
+	EventReplaced               // see Renew; Err is the remote's ABORT, if it sent one
+	EventClosed                 // shutdown is complete
 	EventFailed                 // Err says why: ABORT, too many retransmissions
 )
 
-// An Event is something the association's owner should know.
+// An Event tells the owner of an association what happened.
 type Event struct {
 	Kind    EventKind
 	Streams []uint16
 	Err     error
 }
 
-// An Association is one end of an SCTP association (RFC 9260) over DTLS
-// (RFC 8261): a pure state machine.
-type Association struct {
-	cfg Config
-	err error // why it ended
-
-	state      State
-	ended      bool // closed for good: no INIT is answered any more
-	delivered  bool // of ended: nothing of ours was left to deliver
-	filling    bool // the window: it has not been full since there was much room
-	ack        ackState
-	gotData    bool // the packet under way held DATA
-	gotForward bool // … a FORWARD TSN
-	gotRequest bool // … a RE-CONFIG request
-
-	sendInit, sendEcho            bool
-	initSpared                    bool  // the far end's came before ours had gone
-	initCount                     uint8 // timeouts of INIT or COOKIE ECHO
-	sendShutdown, sendShutdownAck bool
-
-	turn   uint16 // the stream which sent last
-	turnAt int64  // when that was last another one; 0: never
-
-	base    time.Time // zero of the association's clock
-	lastNow time.Time
-
-	localTag, peerTag uint32
-	localTSN          TSN       // initial
-	order             sendOrder // of the packet under way
-	cookieKey         *[32]byte // nil: no cookie was made
-	echo              []byte    // the COOKIE ECHO chunk to send and send again
-	peer              initParams
-
-	rto           rtoEstimator
-	errorCount    int32 // RFC 9260 §8.1
-	pendingResets int16 // EventStreamsReset in events
-	renewal       renewal
-	initSent      int64                // of the last INIT
-	cc            congestionController // nil until the far end is known
-	mtu           int
-	peerRwnd      int
-	rate          rateSampler
-	pacer         pacer
-	pacedUntil    time.Time // when what waits for the pacer may go; zero: nothing waits
-	recovery      recoveryState
-
-	queue sendQueue
-	out   outstanding
-	skip  skipState
-
-	in         tracker
-	reassembly reassembly
-	memory     *Memory
-	tuner      windowTuner
-	advertised int // a_rwnd of the last SACK
-	ackPackets int
-
-	reset     resetState
-	heartbeat heartbeatState
-	size      pathSize
-
-	replies []reply // whole packets for whoever sent one
-	control []byte  // chunks that go before data
-
-	timers timers
-	events queue[queuedEvent]
-
-	stats Counters
+// A queuedEvent is an event with the number of messages received before it.
+type queuedEvent struct {
+	Event
+	after uint64
 }
 
 // Counters count since the association was made.
 type Counters struct {
 	PacketsSent, PacketsReceived   uint64
-	PacketsDropped                 uint64 // bad checksum, tag, ports or form
+	PacketsDropped                 uint64 // received with a wrong checksum, tag, port or form
 	ChunksRetransmitted            uint64
-	Timeouts                       uint64 // of T3-rtx
-	TailProbes, SpuriousRecoveries uint64
-	MessagesAbandoned              uint64
+	Timeouts                       uint64 // of the retransmission timer T3-rtx
+	TailProbes, SpuriousRecoveries uint64 // RFC 8985 §7; recoveries without any loss
+	MessagesAbandoned              uint64 // RFC 3758
 }
 
-// Stats are counters and estimates, for diagnosis.
+// Stats are counters and estimates for diagnosis.
 type Stats struct {
 	Counters
-	SmoothedRTT, MinRTT              time.Duration // 0: none yet
+	SmoothedRTT, MinRTT              time.Duration // 0: not measured
 	PacingRate                       float64       // bytes a second; 0: not paced
-	PacketSize                       int           // the longest that may be sent
+	PacketSize                       int           // the longest packet that is sent
 	CongestionWindow, BytesInFlight  int
 	ReceiveWindow, PeerReceiveWindow int
 	Interleaving, ZeroChecksum       bool // as negotiated
 }
 
-// A queuedEvent is an Event, with the number of messages that came before.
-type queuedEvent struct {
-	Event
-	after uint64
+// An Association is one end of an SCTP association (RFC 9260) over DTLS
+// (RFC 8261). It is a pure state machine: the owner carries its packets and calls
+// Advance when NextTimeout is reached. The methods may be called in any order, but
+// not concurrently.
+type Association struct {
+	cfg     Config
+	clock   clock
+	lastNow instant // of the last call
+
+	state     State
+	ended     bool // closed for good: no INIT is answered any more
+	delivered bool // once ended: everything queued was acknowledged
+	renewal   renewalState
+	err       error // why it ended
+
+	handshake handshake
+	sender    sender
+	receiver  receiver
+	reset     streamReset
+	heartbeat heartbeat
+	pmtud     pmtud
+	shutdown  shutdown
+
+	memory     *Memory
+	outbox     outbox
+	errorCount int32 // RFC 9260 §8.1
+	gotRequest bool  // the packet being read held a RE-CONFIG request
+
+	pendingResets int32 // EventStreamsReset in events
+	events        queue[queuedEvent]
+
+	received, dropped uint64 // packets
 }
 
 // NewAssociation returns an association in StateClosed, which answers an INIT.
@@ -230,69 +234,56 @@ func NewAssociation(cfg Config) *Association {
 	if cfg.MaxMessageSize <= 0 {
 		cfg.MaxMessageSize = defaultMaxMessageSize
 	}
-	a := &Association{cfg: cfg, mtu: defaultMTU, memory: newMemory(&cfg)}
-	a.advertised = a.memory.window
-	a.reassembly.reset(a.memory, false, cfg.MaxMessageSize)
+	a := &Association{cfg: cfg, memory: newMemory(&cfg)}
+	a.sender.init(a.memory)
+	a.receiver.init(a.memory, cfg.MaxMessageSize)
 	return a
 }
 
-// SetRemotePort sets the far end's port, where it is not known before its
-// description is (RFC 8841 §5). Once the association has begun it stays.
+// SetRemotePort sets the peer's port, which may be unknown until the remote
+// description arrives (RFC 8841 §5). It has no effect once the association has
+// begun.
 func (a *Association) SetRemotePort(port uint16) {
 	if a.state == StateClosed && !a.ended && port != 0 {
 		a.cfg.RemotePort = port
 	}
 }
 
-// tick notes the time of a call.
-func (a *Association) tick(now time.Time) {
-	if a.base.IsZero() {
-		a.base = now
+// tick returns the time of a call as an instant.
+func (a *Association) tick(now time.Time) instant {
+	a.lastNow = a.clock.at(now)
+	return a.lastNow
+}
+
+// Connect sends an INIT. EventFailed with ErrRand follows if the random source
+// fails.
+func (a *Association) Connect(now time.Time) {
+	t := a.tick(now)
+	if a.state != StateClosed || a.ended {
+		return
 	}
-	a.lastNow = now
-}
-
-// clock is now as nanoseconds of the association's clock.
-func (a *Association) clock(now time.Time) int64 { return int64(now.Sub(a.base)) }
-
-// random fills b from the random source, and reports whether it could. What
-// needs random bytes is not sent without them.
-func (a *Association) random(b []byte) bool {
-	_, err := io.ReadFull(a.cfg.Rand, b)
-	return err == nil
-}
-
-// identity draws a verification tag, which is not zero, and an initial TSN. ok is
-// false where the random source fails.
-func (a *Association) identity() (tag uint32, tsn TSN, ok bool) {
-	var b [8]byte
-	for range 4 { // zero four times means that the source is broken
-		if !a.random(b[:]) {
-			break
-		}
-		if tag = binary.BigEndian.Uint32(b[:]); tag != 0 {
-			return tag, TSN(binary.BigEndian.Uint32(b[4:])), true
-		}
+	tag, tsn, ok := drawIdentity(a.cfg.Rand)
+	if !ok {
+		a.end(Event{Kind: EventFailed, Err: ErrRand})
+		return
 	}
-	return 0, 0, false
+	a.handshake.begin(tag, tsn)
+	a.sender.out.reset(tsn)
+	a.state = StateCookieWait
+	a.handshake.send(t, stepInit, a.sender.rto.timeout(rtoMinHandshake))
 }
 
-// open reports whether data may be queued.
+// open reports whether messages may be queued.
 func (a *Association) open() bool {
-	return !a.ended && a.state <= StateEstablished && a.renewal.state != renewalLast
-}
-
-// transferring reports whether the peer is known and data may flow.
-func (a *Association) transferring() bool {
-	return a.state >= StateEstablished
+	return !a.ended && a.state <= StateEstablished && a.renewal != renewalLast
 }
 
 // Send queues a message, whose data it copies. It may be called before the
 // association is established. The errors are ErrClosed, ErrStreamClosed,
-// ErrInvalidStream and ErrEmptyMessage. How much may be queued is the caller's
-// to decide, by BufferedAmount.
+// ErrInvalidStream and ErrEmptyMessage. The queue has no limit: the caller decides
+// how much to queue, by BufferedAmount.
 func (a *Association) Send(now time.Time, m Message, o SendOptions) error {
-	a.tick(now)
+	t := a.tick(now)
 	if !a.open() {
 		return ErrClosed
 	}
@@ -302,46 +293,19 @@ func (a *Association) Send(now time.Time, m Message, o SendOptions) error {
 	if len(m.Data) == 0 {
 		return ErrEmptyMessage
 	}
-	s := a.queue.stream(m.Stream)
-	if s.paused {
-		return ErrStreamClosed
-	}
-	out := a.queue.pool.get(len(m.Data))
-	out.data = append(out.data[:0], m.Data...)
-	out.stream, out.ppid, out.unordered = s, m.PPID, o.Unordered
-	out.uncounted = o.Uncounted
-	if !a.peerKnown() || a.peer.forwardTSN || a.peer.iForwardTSN {
-		out.limitRetransmits, out.maxRetransmits = o.LimitRetransmits, o.MaxRetransmits
-		if o.Lifetime > 0 {
-			out.limitLifetime(now, o.Lifetime, a.shortestRTT())
-		}
-	}
-	a.queue.push(out)
-	return nil
+	p := &a.handshake.peer
+	return a.sender.send(t, m, o, !a.state.peerKnown() || p.forwardTSN || p.iForwardTSN)
 }
 
-// shortestRTT is the path's round trip without a queue, or the best guess; 0:
-// nothing is known.
-func (a *Association) shortestRTT() time.Duration {
-	if a.recovery.minRTT > 0 {
-		return time.Duration(a.recovery.minRTT)
-	}
-	return a.rto.srtt
-}
-
-// peerKnown reports whether the far end's parameters are known.
-func (a *Association) peerKnown() bool { return a.state >= StateCookieEchoed }
-
-// Receive returns the next message received. Its data is the caller's; it
-// stays charged to the receive window until Release. Messages that came after
-// a stream reset are held back until EventStreamsReset was taken, so that they
-// are not mistaken for those before it.
+// Receive returns the next message received. Its data belongs to the caller. It is
+// charged to the receive window until Release. Messages that came after a stream
+// reset are held back until NextEvent has returned the EventStreamsReset, so that
+// the caller can tell them from those before it.
 func (a *Association) Receive() (m Message, ok bool) {
 	if a.pendingResets > 0 {
-		taken := a.reassembly.readyN - uint64(a.reassembly.ready.n)
+		taken := a.receiver.reassembly.taken()
 		for i := range a.events.n {
-			ev := &a.events.ring[(a.events.head+uint(i))&uint(len(a.events.ring)-1)]
-			if ev.Kind == EventStreamsReset {
+			if ev := a.events.at(i); ev.Kind == EventStreamsReset {
 				if taken >= ev.after {
 					return Message{}, false
 				}
@@ -349,122 +313,188 @@ func (a *Association) Receive() (m Message, ok bool) {
 			}
 		}
 	}
-	return a.reassembly.ready.pop()
+	return a.receiver.reassembly.ready.pop()
 }
 
-// Release tells that a message of n bytes from Receive is done with, so that
-// the receive window opens by so much.
+// Release gives the receive window back the n bytes of a message from Receive.
 func (a *Association) Release(now time.Time, n int) {
-	a.tick(now)
-	a.memory.held = max(a.memory.held-n-messageOverhead, 0)
-	a.tuneWindow(now, n)
-	a.windowOpened()
+	t := a.tick(now)
+	if a.receiver.release(t, n, a.sender.rto.srtt, a.sender.out.empty()) {
+		a.heartbeat.ask(t, a.sender.rto.timeout(rtoMinHandshake))
+	}
+	if a.state.handshakeDone() {
+		a.receiver.windowOpened()
+	}
 }
 
-// Hold charges n bytes more to the receive window, as if they were a part of a
-// message from Receive: they were released before it was known that they are.
-// Release gives them back with it.
+// Hold charges n released bytes to the receive window again until Release.
 func (a *Association) Hold(n int) { a.memory.held += n }
 
-// Memory is the account of what the remote makes this end keep, which the layers
-// above charge for their part.
+// Memory returns the account of what the remote makes this end keep. Layers above
+// charge what they keep to it.
 func (a *Association) Memory() *Memory { return a.memory }
 
-// NextLowered returns a stream whose BufferedAmount has fallen since it was
-// last returned; ok is false when there is no more.
-func (a *Association) NextLowered() (stream uint16, ok bool) {
-	q := &a.queue
-	if len(q.lowered) == 0 {
-		return 0, false
-	}
-	s := q.lowered[len(q.lowered)-1]
-	q.lowered = q.lowered[:len(q.lowered)-1]
-	s.lowered = false
-	return s.id, true
-}
+// Recycle takes back the data of a message from Receive, to reuse it for a later
+// message. The caller must not use it any more. Calling Recycle is optional.
+func (a *Association) Recycle(b []byte) { a.receiver.reassembly.spares.put(b) }
 
-// Delivered tells whether nothing of ours is left to deliver, or was when the
-// association ended.
+// NextLowered returns a stream whose BufferedAmount has fallen since it was last
+// returned. ok is false if there is none.
+func (a *Association) NextLowered() (stream uint16, ok bool) { return a.sender.queue.nextLowered() }
+
+// Delivered reports whether the remote has acknowledged everything that was
+// queued, or had when the association ended. Abandoned messages count as
+// acknowledged.
 func (a *Association) Delivered() bool {
 	if a.ended {
 		return a.delivered
 	}
-	return a.drained()
+	return a.sender.drained()
 }
 
-// Pending is how many bytes of messages wait to be sent, or are on their way.
-func (a *Association) Pending() int { return a.queue.bytes + a.out.bytes }
+// Pending returns how many bytes of messages are queued or in flight.
+func (a *Association) Pending() int { return a.sender.queue.bytes + a.sender.out.bytes }
 
-// BufferedAmount is the number of bytes of payload queued on a stream that
-// were not sent yet.
+// BufferedAmount returns how many bytes queued on a stream were not sent yet.
 func (a *Association) BufferedAmount(stream uint16) int {
-	if s := a.queue.streams.get(stream); s != nil {
+	if s := a.sender.queue.streams.get(stream); s != nil {
 		return s.buffered
 	}
 	return 0
 }
 
 // Acknowledged reports whether the remote has acknowledged a message on a stream
-// since its last reset. A message that was given up counts too.
+// since its last reset. An abandoned message counts as acknowledged.
 func (a *Association) Acknowledged(stream uint16) bool {
-	s := a.queue.streams.get(stream)
+	s := a.sender.queue.streams.get(stream)
 	return s != nil && s.settled
 }
 
-// Receiving reports whether a part of a message has come on a stream, or one that
-// waits for others before it.
+// Receiving reports whether a message on a stream is incomplete, or waits for
+// earlier ones.
 func (a *Association) Receiving(stream uint16) bool {
-	s := a.reassembly.streams.get(stream)
-	return s != nil && (len(s.waiting) > 0 || s.open != nil && len(s.open[0].runs)+len(s.open[1].runs) > 0)
+	return a.receiver.reassembly.receiving(stream)
 }
 
-// SetPriority sets a stream's weight in the scheduler (RFC 8260 §3, RFC 8831
+// SetPriority sets the weight of a stream in the scheduler (RFC 8260 §3, RFC 8831
 // §6.4): 256 is normal. It holds until the stream is reset.
 func (a *Association) SetPriority(stream uint16, priority uint16) {
 	if a.ended || priority == 0 {
 		return
 	}
-	a.queue.stream(stream).weight = priority
+	a.sender.queue.stream(stream).weight = priority
 }
 
-// OutgoingStreams is the number of streams that Send may use, known once
-// established; before it is what we asked for.
+// OutgoingStreams returns how many streams Send may use. Before the peer is known
+// it is the number asked for.
 func (a *Association) OutgoingStreams() int {
-	if a.peerKnown() {
-		return min(maxStreams, int(a.peer.inStreams))
+	if a.state.peerKnown() {
+		return min(maxStreams, int(a.handshake.peer.inStreams))
 	}
 	return maxStreams
 }
 
-// IncomingStreams is the number of streams that the remote may send on: as many
-// as it announced (RFC 9260 §3.3.2) and has added since (RFC 6525 §5.2.5). It is
-// known once established.
-func (a *Association) IncomingStreams() int { return min(maxStreams, int(a.peer.outStreams)) }
+// ResetStreams resets the outgoing side of streams (RFC 6525 §5.1) once everything
+// queued on them is acknowledged. EventResetDone or EventResetFailed follows. Until
+// then Send on these streams returns ErrStreamClosed. The errors are ErrClosed,
+// ErrInvalidStream and ErrMemory.
+func (a *Association) ResetStreams(now time.Time, streams ...uint16) error {
+	a.tick(now)
+	if a.ended {
+		return ErrClosed
+	}
+	for _, id := range streams {
+		if int(id) >= a.OutgoingStreams() {
+			return ErrInvalidStream
+		}
+	}
+	for _, id := range streams {
+		if !a.sender.queue.pause(id) {
+			return ErrMemory
+		}
+	}
+	return nil
+}
 
-// SetRTT gives a round-trip time measured below, for the first RTO.
-func (a *Association) SetRTT(rtt time.Duration) {
-	a.rto.seed(rtt)
-	if a.out.move.active && a.timers.probe.IsZero() {
-		a.armProbe(a.lastNow) // all that is in flight may be lost with the old path
+// Flush sends queued data that would otherwise wait up to a quarter of a
+// millisecond for more data to share its packet. It is for the last data before
+// Abort. AppendPacket follows.
+func (a *Association) Flush() {
+	a.Suspend(false)
+	a.sender.pacer.restart()
+}
+
+// DiscoverPacketSize lets packets be up to extra bytes longer than the limit given
+// to AppendPacket, as far as probes show that the path carries them (RFC 8899). The
+// layers below must not fragment datagrams. 0, the initial value, turns it off.
+func (a *Association) DiscoverPacketSize(extra int) {
+	if a.pmtud.most != extra {
+		a.pmtud.restart(a.lastNow, extra)
 	}
 }
+
+// AssumeShorter makes packets n bytes shorter than the limit given to AppendPacket
+// until probes show that the path carries more. It is for an owner who does not
+// know whether the path carries the limit. n is bounded, so that datagrams of 548
+// bytes, which every IPv4 path carries, stay in use.
+func (a *Association) AssumeShorter(n int) { a.pmtud.shorten(a.lastNow, n) }
+
+// ChangePath tells the association that its packets take another path from now on.
+// It discards the round-trip time, rate, congestion window and packet size of the old path:
+// they begin as for a new association (RFC 9260 keeps them for each destination address:
+// §6.3.1 C1, §7.2.1). Packets in flight may still be acknowledged for as long as the old
+// path took. If that path is dead, call PathLost first. Call SetRTT afterwards if the new
+// path's round trip is known.
+func (a *Association) ChangePath(now time.Time) {
+	t := a.tick(now)
+	a.receiver.takeAsking()
+	if !a.state.handshakeDone() {
+		a.sender.rto.reset()
+		return
+	}
+	a.sender.changePath(t, a.pmtud.limit, a.cfg.CongestionControl, a.handshake.localTag)
+	a.heartbeat.forget() // its answer would show the old round trip
+	if !a.sender.out.empty() {
+		a.heartbeat.ask(t, a.sender.rto.timeout(rtoMinHandshake))
+	}
+	a.pmtud.restart(t, a.pmtud.most)
+}
+
+// PathLost tells the association that packets sent lately may be lost with their
+// path, and that there is another path, of which nothing is known. Everything
+// unacknowledged is sent again at once, as if a timer had expired.
+func (a *Association) PathLost(now time.Time) {
+	t := a.tick(now)
+	a.sender.rto.forget() // SetRTT may set the new path's
+	for _, timer := range []*instant{&a.handshake.timer, &a.sender.t3, &a.reset.timer, &a.shutdown.timer} {
+		if *timer != 0 {
+			*timer = t
+		}
+	}
+	a.Advance(now)
+	a.sender.rto.progress() // the timeouts were no sign of congestion
+}
+
+// SetRTT sets the round-trip time that a lower layer has measured. It counts until
+// SCTP has measured its own.
+func (a *Association) SetRTT(rtt time.Duration) { a.sender.seedRTT(a.lastNow, rtt) }
 
 // State returns the present state.
 func (a *Association) State() State { return a.state }
 
-// Err is why the association ended; nil while it has not.
+// Err returns why the association ended, or nil if it has not.
 func (a *Association) Err() error { return a.err }
 
-// Stats returns the present figures.
+// LastReceived returns when the last valid packet arrived. The zero time means
+// that none did.
+func (a *Association) LastReceived() time.Time { return a.clock.time(a.heartbeat.received) }
+
+// Stats returns the present counters and estimates.
 func (a *Association) Stats() Stats {
-	s := Stats{Counters: a.stats}
-	s.SmoothedRTT, s.MinRTT = a.rto.srtt, time.Duration(a.recovery.minRTT)
-	s.PacketSize, s.BytesInFlight = a.mtu, a.out.bytes
-	if a.cc != nil {
-		s.PacingRate, s.CongestionWindow = a.pacingRate(), a.cc.window()
-	}
-	s.ReceiveWindow, s.PeerReceiveWindow = a.memory.receiveWindow(), a.peerRwnd
-	s.Interleaving, s.ZeroChecksum = a.interleaving(), a.zeroChecksum()
+	s := a.sender.stats()
+	s.PacketsSent, s.PacketsReceived, s.PacketsDropped = a.outbox.sent, a.received, a.dropped
+	s.ReceiveWindow = a.memory.receiveWindow()
+	s.Interleaving, s.ZeroChecksum = a.receiver.interleaving(), a.handshake.peer.zeroChecksum
 	return s
 }
 
@@ -477,39 +507,10 @@ func (a *Association) NextEvent() (Event, bool) {
 	return ev.Event, ok
 }
 
+// event queues an event.
 func (a *Association) event(ev Event) {
 	if ev.Kind == EventStreamsReset {
 		a.pendingResets++
 	}
-	a.events.push(queuedEvent{ev, a.reassembly.readyN})
-}
-
-// interleaving reports whether I-DATA is used (RFC 8260 §2.2.1).
-func (a *Association) interleaving() bool {
-	return a.peerKnown() && a.peer.iData && !a.cfg.DisableInterleaving
-}
-
-// zeroChecksum reports whether packets may have a checksum of zero: the far
-// end announced the method of error detection that we use too (RFC 9653).
-func (a *Association) zeroChecksum() bool {
-	return a.peer.zeroChecksum && !a.cfg.DisableZeroChecksum
-}
-
-// end closes the association for good.
-func (a *Association) end(ev Event) {
-	a.state, a.ended, a.delivered, a.err = StateClosed, true, a.drained(), ev.Err
-	if a.err == nil {
-		a.err = ErrClosed
-	}
-	a.timers = timers{}
-	a.dropQueue()
-	a.out = outstanding{}
-	a.pacedUntil = time.Time{}
-	a.control, a.echo = nil, nil
-	a.sendInit, a.sendEcho, a.sendShutdown, a.sendShutdownAck = false, false, false, false
-	a.ack = ackNone
-	a.reset = resetState{}
-	a.skip = skipState{}
-	a.reassembly.reset(a.memory, false, a.cfg.MaxMessageSize) // complete messages stay to be read
-	a.event(ev)
+	a.events.push(queuedEvent{ev, a.receiver.reassembly.readyN})
 }

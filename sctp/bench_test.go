@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// BenchmarkBulk sends 16 KiB messages from one end to the other in memory,
-// without delay. It counts bytes of payload.
+// BenchmarkBulk sends messages of 16 KiB between two ends in memory, without delay. It
+// counts bytes of payload.
 func BenchmarkBulk(b *testing.B) {
 	for _, bench := range []struct {
 		name string
@@ -73,7 +73,7 @@ func connectedPair(t testing.TB, cfg Config) (x, y *Association, now time.Time) 
 	return p.ends[0], p.ends[1], p.now
 }
 
-// BenchmarkPing is a small message there and back.
+// BenchmarkPing exchanges a small message and its answer.
 func BenchmarkPing(b *testing.B) {
 	x, y, now := connectedPair(b, Config{})
 	msg := make([]byte, 64)
@@ -87,8 +87,8 @@ func BenchmarkPing(b *testing.B) {
 	}
 }
 
-// In steady state sending allocates nothing, and receiving what it hands to
-// the program: the message.
+// In steady state sending allocates nothing, and receiving only the message that it
+// returns.
 func TestAllocations(t *testing.T) {
 	for _, size := range []int{64, 1000, 16384} {
 		x, y, now := connectedPair(t, Config{})

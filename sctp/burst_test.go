@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// A fullSocket is the receiving socket of a process that is busy: it takes packets
-// out only at the end of each period, and holds so many.
+// A fullSocket is the receiving socket of a busy process. The process reads the packets
+// only at the end of each period, and the socket holds a limited number of them.
 type fullSocket struct {
 	period time.Duration
 	holds  int
 	counts map[time.Time]int // of packets to be read at a time
 }
 
-// arrive returns how long a packet that arrives waits to be read; ok is false where
-// the socket is full.
+// arrive returns how long an arriving packet waits to be read. ok is false if the socket
+// is full.
 func (s *fullSocket) arrive(at time.Time) (wait time.Duration, ok bool) {
 	read := at.Truncate(s.period).Add(s.period)
 	if s.counts[read] == s.holds {
@@ -25,12 +25,11 @@ func (s *fullSocket) arrive(at time.Time) (wait time.Duration, ok bool) {
 	return read.Sub(at), true
 }
 
-// Small messages that a program sends in a loop, one after the other, do not make
-// the receiver's socket overflow, however fast the loop is and however long the
-// path.
+// Small messages that a program sends in a loop do not make the receiver's socket
+// overflow, whatever the speed of the loop and the length of the path.
 func TestBurstFitsTheSocket(t *testing.T) {
 	const count, size = 500, 30
-	for _, c := range []CongestionControl{CongestionModel, CongestionCubic, CongestionReno} {
+	for _, c := range []CongestionControl{CongestionBBR, CongestionCubic, CongestionReno} {
 		for _, delay := range []time.Duration{0, 50 * time.Microsecond, 5 * time.Millisecond, 100 * time.Millisecond} {
 			for _, gap := range []time.Duration{0, 5 * time.Microsecond, 50 * time.Microsecond, 150 * time.Microsecond} {
 				for name, o := range map[string]SendOptions{
@@ -43,7 +42,7 @@ func TestBurstFitsTheSocket(t *testing.T) {
 							p := newPair(t, 1, Config{CongestionControl: c, DisableInterleaving: streams == 1}, Config{})
 							p.delay = delay
 							p.connect()
-							p.send(0, 1, testMessage(1, 0, size), SendOptions{}) // tells the round trip
+							p.send(0, 1, testMessage(1, 0, size), SendOptions{}) // measures the round trip
 							p.run(time.Second)
 							p.got[1] = nil
 							s := &fullSocket{5 * time.Millisecond, 64, map[time.Time]int{}}
@@ -72,7 +71,7 @@ func TestBurstFitsTheSocket(t *testing.T) {
 	}
 }
 
-// Of a burst, a few packets go at once. The rest share.
+// A few packets of a burst are sent at once. The other messages share packets.
 func TestBurstSharesPackets(t *testing.T) {
 	for _, streams := range []int{1, 100} {
 		p := newPair(t, 1, Config{}, Config{})
@@ -86,8 +85,8 @@ func TestBurstSharesPackets(t *testing.T) {
 				t.Fatal("the first message does not go at once")
 			}
 		}
-		for p.ends[0].queue.messages > 0 {
-			p.now = p.ends[0].NextTimeout() // no acknowledgement comes
+		for p.ends[0].sender.queue.messages > 0 {
+			p.now = p.ends[0].NextTimeout() // no acknowledgement arrives
 			p.ends[0].Advance(p.now)
 			p.flush(0)
 		}
@@ -98,14 +97,14 @@ func TestBurstSharesPackets(t *testing.T) {
 	}
 }
 
-// A message that follows no others goes at once, and so does the answer to one,
-// whatever the pace: as many a second as the path lets the two ends exchange.
+// A message that follows no others is sent at once, and so is the answer to it, at any
+// rate at which the two ends can exchange messages.
 func TestLoneMessagesGoAtOnce(t *testing.T) {
 	now := func(p *pair, why string, size int) {
 		t.Helper()
 		p.send(0, 1, testMessage(1, 0, size), SendOptions{})
 		p.flush(0)
-		if p.ends[0].Pending() == 0 || p.ends[0].queue.messages > 0 {
+		if p.ends[0].Pending() == 0 || p.ends[0].sender.queue.messages > 0 {
 			t.Fatalf("%s: a message of %d bytes waits", why, size)
 		}
 	}
@@ -113,7 +112,7 @@ func TestLoneMessagesGoAtOnce(t *testing.T) {
 		p := newPair(t, 1, Config{}, Config{})
 		p.delay = 5 * time.Microsecond
 		p.connect()
-		for range 1000 { // one direction; every other packet is not acknowledged yet
+		for range 1000 { // one direction; every other packet is not acknowledged
 			now(p, "the next of those that have arrived", size)
 			p.run(25 * time.Microsecond)
 		}
@@ -122,7 +121,7 @@ func TestLoneMessagesGoAtOnce(t *testing.T) {
 			p.run(10 * time.Microsecond)
 			p.send(1, 1, testMessage(1, 0, size), SendOptions{})
 			p.flush(1)
-			if p.ends[1].queue.messages > 0 {
+			if p.ends[1].sender.queue.messages > 0 {
 				t.Fatal("an answer waits")
 			}
 			p.run(10 * time.Microsecond)
@@ -131,7 +130,7 @@ func TestLoneMessagesGoAtOnce(t *testing.T) {
 		p.delay = 50 * time.Millisecond
 		p.connect()
 		if size > 1000 {
-			continue // the pacer spreads those
+			continue // the pacer spreads these
 		}
 		for range 1000 {
 			now(p, "many in flight", size)
@@ -146,7 +145,7 @@ func TestLoneMessagesGoAtOnce(t *testing.T) {
 	}
 }
 
-// Flush lets what waits for more go.
+// Flush sends data that waits for more.
 func TestFlush(t *testing.T) {
 	p := newPair(t, 1, Config{}, Config{})
 	p.connect()
@@ -154,12 +153,12 @@ func TestFlush(t *testing.T) {
 		p.send(0, 1, testMessage(1, n, 30), SendOptions{})
 		p.flush(0)
 	}
-	if p.ends[0].queue.messages == 0 {
+	if p.ends[0].sender.queue.messages == 0 {
 		t.Fatal("nothing waits")
 	}
 	p.ends[0].Flush()
 	p.flush(0)
-	if n := p.ends[0].queue.messages; n > 0 {
+	if n := p.ends[0].sender.queue.messages; n > 0 {
 		t.Errorf("%d messages wait", n)
 	}
 }

@@ -24,7 +24,7 @@ const (
 	CauseProtocolViolation    CauseCode = 13
 )
 
-// String gives the name in RFC 9260 §3.3.10.
+// String returns the name in RFC 9260 §3.3.10.
 func (c CauseCode) String() string {
 	switch c {
 	case CauseInvalidStream:
@@ -57,11 +57,11 @@ func (c CauseCode) String() string {
 	return fmt.Sprintf("cause %d", uint16(c))
 }
 
-// An AbortError is why an association was aborted, by either end.
+// An AbortError says why one of the ends aborted the association.
 type AbortError struct {
-	Remote bool        // the far end sent the ABORT
-	Causes []CauseCode // in the order of the chunk; none is legal
-	Reason string      // what a user-initiated abort or a protocol violation says
+	Remote bool        // the remote sent the ABORT
+	Causes []CauseCode // in the order of the chunk; it may have none
+	Reason string      // text of a user-initiated abort or a protocol violation
 }
 
 // Error implements error.
@@ -69,7 +69,7 @@ func (e *AbortError) Error() string {
 	var s strings.Builder
 	s.WriteString("sctp: aborted")
 	if e.Remote {
-		s.WriteString(" by the far end")
+		s.WriteString(" by the remote")
 	}
 	for _, c := range e.Causes {
 		s.WriteString(": ")
@@ -81,14 +81,14 @@ func (e *AbortError) Error() string {
 	return s.String()
 }
 
-// Bounds on what is kept of an ABORT from the network.
+// Bounds of what is kept of a received ABORT.
 const (
 	maxCauses       = 8
 	maxReasonLength = 256
 )
 
-// parseAbort reads the causes of a received ABORT chunk. One that is cut short
-// ends the list: the association is gone either way.
+// parseAbort reads the causes of a received ABORT chunk. A malformed cause ends the list:
+// the association ends anyway.
 func parseAbort(body []byte) *AbortError {
 	e := &AbortError{Remote: true}
 	for len(e.Causes) < maxCauses {
@@ -120,7 +120,7 @@ func appendErrorChunk(b []byte, code CauseCode, info []byte) []byte {
 	return endChunk(b, start)
 }
 
-// causeCodes lists the causes of an ERROR chunk, calling f for each.
+// causeCodes calls f for each cause of an ERROR chunk.
 func causeCodes(body []byte, f func(CauseCode, []byte)) {
 	for n := 0; n < maxCauses; n++ {
 		p, rest, ok := nextParam(body)
@@ -132,6 +132,6 @@ func causeCodes(body []byte, f func(CauseCode, []byte)) {
 	}
 }
 
-// streamInfo is the information of an invalid-stream cause: the stream and two
-// reserved bytes.
+// streamInfo returns the information of an invalid-stream cause: the stream and two
+// reserved bytes (RFC 9260 §3.3.10.1).
 func streamInfo(stream uint16) []byte { return []byte{byte(stream >> 8), byte(stream), 0, 0} }

@@ -2,31 +2,30 @@ package sctp
 
 import "time"
 
-// A CongestionControl is an algorithm that decides how much may be in flight,
+// A CongestionControl selects the algorithm that decides how much data may be in flight,
 // and how fast it is sent.
 type CongestionControl uint8
 
 const (
-	// CongestionModel is in the manner of BBR version 3: it sends at the rate
-	// at which the path delivers, as measured, and keeps the queue at the
-	// bottleneck short. It is the default, since it alone keeps its speed where
-	// packets are lost by chance, as they are on radio links, and lets small
-	// messages pass quickly beside large ones.
-	CongestionModel CongestionControl = iota
+	// CongestionBBR is like BBR version 3. It sends at the measured rate at which the path
+	// delivers, and keeps the queue at the bottleneck short. It is the default, because only
+	// it keeps its speed where packets are lost by chance, as on radio links, and lets small
+	// messages pass quickly beside bulk data.
+	CongestionBBR CongestionControl = iota
 
-	// CongestionCubic is CUBIC (RFC 9438) with HyStart++ (RFC 9406), which is
-	// what most of the internet does: every loss is a full queue.
+	// CongestionCubic is CUBIC (RFC 9438) with HyStart++ (RFC 9406), which most of the
+	// internet uses. It takes every loss for a full queue.
 	CongestionCubic
 
-	// CongestionReno is what RFC 9260 §7.2 has.
+	// CongestionReno is the congestion control of RFC 9260 §7.2.
 	CongestionReno
 )
 
-// String gives the usual name.
+// String returns the name in lower case.
 func (c CongestionControl) String() string {
 	switch c {
-	case CongestionModel:
-		return "model"
+	case CongestionBBR:
+		return "bbr"
 	case CongestionCubic:
 		return "cubic"
 	case CongestionReno:
@@ -35,7 +34,7 @@ func (c CongestionControl) String() string {
 	return "invalid"
 }
 
-// newController returns the controller of an association at its beginning.
+// newController returns a controller for a path of which nothing is known.
 func (c CongestionControl) newController(mtu int, seed uint32) congestionController {
 	switch c {
 	case CongestionCubic:
@@ -43,59 +42,59 @@ func (c CongestionControl) newController(mtu int, seed uint32) congestionControl
 	case CongestionReno:
 		return newReno(mtu)
 	}
-	return newModel(mtu, seed)
+	return newBBR(mtu, seed)
 }
 
-// A congestionController decides how much may be in flight, and at which rate
-// it is sent. It hears of what happens; loss detection is not its business.
-// Times are nanoseconds of the association's clock.
+// A congestionController decides how much may be in flight, and at which rate it is sent.
+// It is told what happens. It does not detect losses.
 type congestionController interface {
-	// window is cwnd in bytes of payload.
+	// window returns cwnd in bytes of payload.
 	window() int
-	// pacingRate is in bytes a second; 0: not paced.
+	// pacingRate returns the pacing rate in bytes a second; 0: not paced.
 	pacingRate(srtt time.Duration) float64
-	// sent tells that n bytes were sent, after which inFlight are.
-	sent(now int64, n, inFlight int)
-	// lost tells that recovery begins: loss was found, with so much in flight.
-	// again: in recovery, what was sent again since the last time is lost too.
-	lost(now int64, inFlight int, again bool)
-	// acked tells of an acknowledgement, or of loss found since the last.
+	// sent notes that n bytes were sent. inFlight includes them.
+	sent(now instant, n, inFlight int)
+	// lost notes that a recovery begins because of a loss. With again, data retransmitted in
+	// the present recovery is lost too.
+	lost(now instant, inFlight int, again bool)
+	// acked notes an acknowledgement, or a loss found since the last one.
 	acked(ev ackEvent)
-	// timedOut tells that the retransmission timer ran out.
-	timedOut(now int64)
-	// undo tells that the last timedOut, or lost but for those again, was an error.
+	// timedOut notes a retransmission timeout.
+	timedOut(now instant)
+	// undo restores the state before the last timedOut, or the last lost with again ==
+	// false, because that call was spurious.
 	undo()
-	// setMTU tells the size of packets.
+	// setMTU sets the length of packets.
 	setMTU(mtu int)
 }
 
-// An ackEvent is what an acknowledgement means to congestion control.
+// An ackEvent is an acknowledgement as congestion control sees it.
 type ackEvent struct {
-	now              int64
-	acked, lost      int   // bytes newly acknowledged, and newly found lost
-	before, inFlight int   // bytes in flight before it and after
-	rtt              int64 // of the newest chunk; 0: not measured
+	now              instant
+	acked, lost      int   // bytes newly acknowledged, and newly declared lost
+	before, inFlight int   // bytes in flight before and after it
+	rtt              int64 // of the newest chunk, ns; 0: not measured
 	rate             rateSample
-	limited          bool // the window was a limit within the last round trip
-	recovering       bool // after loss was found, until it is repaired
+	limited          bool // the window limited what was sent within the last round trip
+	recovering       bool // a loss was found and is not repaired
 }
 
-// initialWindow is what every current QUIC of browsers begins with, 32
-// packets, where RFC 6928 has ten: paced over the round trip that ICE has
-// measured, it arrives as no burst. RFC 9260 §7.2.1 has about three.
+// initialWindow is the initial window in packets. Current browsers' QUIC also begins with
+// 32. Paced over the round trip that ICE has measured, they are no burst. RFC 6928 has ten,
+// RFC 9260 §7.2.1 about three.
 const initialWindow = 32
 
-// minWindow is the least of a window after loss, in packets (RFC 9260 §7.2.3).
+// minWindow is the least window after a loss, in packets (RFC 9260 §7.2.3).
 const minWindow = 4
 
-// Pacing of the controllers that have a window only: twice the window a round
-// trip lets slow start double it, and a fifth more than it keeps it in use.
+// Pacing gains of the controllers that set only a window. Two windows in a round trip let
+// slow start double the window. A fifth more than a window keeps it in use.
 const (
 	slowStartPacing = 2.0
 	avoidancePacing = 1.2
 )
 
-// windowPacing is the rate for a window.
+// windowPacing returns the pacing rate for a window.
 func windowPacing(cwnd int, slowStart bool, srtt time.Duration) float64 {
 	if srtt <= 0 {
 		return 0
@@ -107,31 +106,30 @@ func windowPacing(cwnd int, slowStart bool, srtt time.Duration) float64 {
 	return gain * float64(cwnd) / srtt.Seconds()
 }
 
-// A reduction is proportional rate reduction (RFC 6937): in recovery, what is
-// sent follows what arrives, so that the window comes down over a round trip
-// instead of in one silence.
+// A reduction is proportional rate reduction (RFC 6937). In a recovery the amount sent
+// follows the amount delivered, so that the window shrinks over a round trip instead of by
+// a pause.
 type reduction struct {
-	delivered, out int
-	from           int // bytes in flight when loss was found
+	delivered, out int // bytes delivered and sent in the recovery
+	from           int // bytes in flight when it began
 }
 
 func (p *reduction) begin(inFlight int) { *p = reduction{from: max(inFlight, 1)} }
 
 func (p *reduction) sent(n int) { p.out += n }
 
-// window is how much may be in flight now.
+// window returns how much may be in flight now.
 func (p *reduction) window(ev *ackEvent, ssthresh, mtu int) int {
 	p.delivered += ev.acked
 	if ev.inFlight > ssthresh {
 		n := (p.delivered*ssthresh+p.from-1)/p.from - p.out
 		return ev.inFlight + max(n, 0)
 	}
-	// Slow-start reduction bound: no further down than the window should be.
+	// Slow-start reduction bound (RFC 6937 §3): not below ssthresh.
 	n := min(ssthresh-ev.inFlight, max(p.delivered-p.out, ev.acked)+mtu)
 	return ev.inFlight + max(n, 0)
 }
 
-// idleRestart is how long an idle path keeps its window. RFC 9260 §7.2.1
-// would halve it every RTO; a program that sends a burst each second would
-// never get beyond the initial one.
+// idleRestart is how long an idle path keeps its window. RFC 9260 §7.2.1 halves it every
+// RTO. A program that sends a burst each second would never exceed the initial window.
 const idleRestart = int64(10 * time.Second)

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// Every controller carries a transfer over a bad link, and undoes nothing that
-// it should not.
+// Every controller transfers data over a bad link, and undoes no reduction that was
+// right.
 func TestControllersOverBadLinks(t *testing.T) {
-	for _, c := range []CongestionControl{CongestionModel, CongestionCubic, CongestionReno} {
+	for _, c := range []CongestionControl{CongestionBBR, CongestionCubic, CongestionReno} {
 		t.Run(c.String(), func(t *testing.T) {
 			p := newPair(t, 3, Config{CongestionControl: c}, Config{})
 			p.connect()
@@ -18,7 +18,7 @@ func TestControllersOverBadLinks(t *testing.T) {
 				p.send(0, 1, testMessage(1, n, 16384), SendOptions{})
 			}
 			p.run(20 * time.Second)
-			p.run(2 * idleTestPause) // an idle path, then the same again
+			p.run(2 * idleTestPause) // the path is idle, then the same again
 			for n := range 100 {
 				p.send(0, 1, testMessage(1, n, 16384), SendOptions{})
 			}
@@ -26,7 +26,7 @@ func TestControllersOverBadLinks(t *testing.T) {
 			if len(p.got[1]) != 200 {
 				t.Fatalf("%d messages of 200", len(p.got[1]))
 			}
-			if p.ends[0].out.bytes != 0 || !p.ends[0].drained() {
+			if p.ends[0].sender.out.bytes != 0 || !p.ends[0].sender.drained() {
 				t.Error("sender keeps data")
 			}
 		})
@@ -35,8 +35,8 @@ func TestControllersOverBadLinks(t *testing.T) {
 
 const idleTestPause = time.Duration(idleRestart)
 
-// After a loss CUBIC takes K seconds back to where it was, slows down there,
-// and then goes beyond (RFC 8312 §4.1).
+// After a loss CUBIC needs K seconds to return to the window before it, slows down
+// there, and then exceeds it (RFC 8312 §4.1).
 func TestCubicCurve(t *testing.T) {
 	const mtu, rtt = 1200, int64(100 * time.Millisecond)
 	c := newCubic(mtu)
@@ -77,8 +77,8 @@ func TestCubicCurve(t *testing.T) {
 	}
 }
 
-// A loss of what was sent again lowers the window a second time (RFC 5681 §4.3),
-// and undo takes both back.
+// A loss of retransmitted data reduces the window a second time (RFC 5681 §4.3). undo
+// reverts both reductions.
 func TestLostAgain(t *testing.T) {
 	const mtu = 1200
 	for _, test := range []struct {
@@ -90,7 +90,7 @@ func TestLostAgain(t *testing.T) {
 		full := c.window()
 		c.lost(2, full, false)
 		c.lost(3, full, true)
-		c.acked(ackEvent{now: 4, acked: mtu, rtt: 1e6}) // out of recovery
+		c.acked(ackEvent{now: 4, acked: mtu, rtt: 1e6}) // ends the recovery
 		if want := test.beta * test.beta * float64(full); math.Abs(float64(c.window())-want) > 2*mtu {
 			t.Errorf("%v: %d after two losses of %d, want %.0f", test.c, c.window(), full, want)
 		}
@@ -101,8 +101,8 @@ func TestLostAgain(t *testing.T) {
 	}
 }
 
-// Slow start ends by delay, after a few slower rounds; a delay that was chance
-// is forgiven (RFC 9406 §4.2).
+// Slow start ends because of delay, after a few slower rounds. If the delay was chance,
+// slow start goes on (RFC 9406 §4.2).
 func TestHyStart(t *testing.T) {
 	round := int64(0)
 	run := func(h *hystart, rtt time.Duration) (grown int, done bool) {
@@ -141,8 +141,8 @@ func TestHyStart(t *testing.T) {
 	}
 }
 
-// The pacer keeps its rate however late the timer is, up to a bound, and lets
-// an idle path have no more than a burst.
+// The pacer keeps its rate even if the timer is late, up to a bound. After a pause it
+// allows no more than a burst.
 func TestPacer(t *testing.T) {
 	const rate, mtu = 10e6, 1200
 	for _, late := range []time.Duration{0, time.Millisecond, 5 * time.Millisecond} {

@@ -7,13 +7,13 @@ import (
 
 // Constants of CUBIC (RFC 8312 §4, RFC 9438 §4).
 const (
-	cubicC    = 0.4 // packets a second cubed
+	cubicC    = 0.4 // packets/s³
 	cubicBeta = 0.7
 )
 
-// cubic is the congestion control of RFC 8312 and RFC 9438: after a loss the
-// window grows along a cubic curve, first to where it was, slowly there, then
-// beyond; by time, not by round trips. Windows in its formulas are in packets.
+// cubic is the congestion control of RFC 8312 and RFC 9438. After a loss the window grows
+// along a cubic function of time: fast at first, slowly near the window before the loss,
+// then faster again. Windows in its formulas are in packets.
 type cubic struct {
 	mtu        int
 	cwnd       int
@@ -21,13 +21,13 @@ type cubic struct {
 	hystart    hystart
 	recovering bool
 	reduction  reduction
-	lastSent   int64
+	lastSent   instant
 
-	epoch    int64   // when the curve began; 0: it has not
+	epoch    instant // when the curve began; 0: it has not
 	wMax     float64 // the window before the last loss
-	k        float64 // seconds from the epoch to wMax
-	wEst     float64 // what Reno would have (RFC 8312 §4.2)
-	fraction float64 // of a byte, of growth
+	k        float64 // seconds from epoch to wMax
+	wEst     float64 // Reno's window (RFC 8312 §4.2)
+	fraction float64 // of a byte of growth
 
 	prior struct {
 		cwnd, ssthresh int
@@ -48,7 +48,7 @@ func (c *cubic) pacingRate(srtt time.Duration) float64 {
 	return windowPacing(c.cwnd, c.cwnd < c.ssthresh, srtt)
 }
 
-func (c *cubic) sent(now int64, n, inFlight int) {
+func (c *cubic) sent(now instant, n, inFlight int) {
 	if inFlight == n && now-c.lastSent > idleRestart {
 		c.cwnd = min(c.cwnd, max(c.cwnd/2, initialWindow*c.mtu))
 		c.epoch = 0
@@ -92,8 +92,7 @@ func (c *cubic) avoid(ev *ackEvent) {
 			c.k = math.Cbrt((c.wMax - w) / cubicC)
 		}
 	}
-	// One round trip ahead: what the window should be when these
-	// acknowledgements' packets are acknowledged.
+	// One round trip ahead: the packets sent now are acknowledged then.
 	t := float64(ev.now-c.epoch+ev.rtt)/1e9 - c.k
 	target := min(max(cubicC*t*t*t+c.wMax, w), 1.5*w)
 	acked := float64(ev.acked) / float64(c.mtu)
@@ -126,8 +125,8 @@ func (c *cubic) reduce() {
 	c.ssthresh = max(int(float64(c.cwnd)*cubicBeta), minWindow*c.mtu)
 }
 
-func (c *cubic) lost(now int64, inFlight int, again bool) {
-	if again { // RFC 5681 §4.3: it is lowered twice
+func (c *cubic) lost(now instant, inFlight int, again bool) {
+	if again { // RFC 5681 §4.3: reduced twice
 		c.cwnd = c.ssthresh
 	} else {
 		c.save()
@@ -137,14 +136,14 @@ func (c *cubic) lost(now int64, inFlight int, again bool) {
 	c.reduction.begin(inFlight)
 }
 
-func (c *cubic) timedOut(now int64) {
+func (c *cubic) timedOut(now instant) {
 	if c.cwnd > c.mtu {
 		c.save()
 		c.reduce()
 	}
 	c.cwnd = c.mtu
 	c.recovering = false
-	c.hystart = hystart{ended: true} // RFC 9406 §4.3: for the first slow start only
+	c.hystart = hystart{ended: true} // RFC 9406 §4.3: only for the first slow start
 }
 
 func (c *cubic) undo() {
@@ -162,17 +161,17 @@ const (
 	hystartRounds       = 5
 )
 
-// hystart is HyStart++ (RFC 9406): slow start ends when a round trip takes
-// longer than the one before, since a queue builds, before that queue is full
-// and half of what is in flight is lost. For a few rounds it goes on more
-// slowly first, in case that was chance.
+// hystart is HyStart++ (RFC 9406). Slow start ends when a round trip takes longer than in
+// the round before, which shows a queue, before that queue overflows and half of the data
+// in flight is lost. In case the delay was chance, slow start first goes on more slowly for
+// a few rounds.
 type hystart struct {
-	end           int64 // the round ends when so much is delivered
-	last, current int64 // the shortest round trips of the last round and of this
-	samples       int
-	slow          bool // conservative slow start
+	end           int64 // bytes delivered at which the round ends
+	last, current int64 // shortest round trip of the last round and of the present one, ns
+	samples       int   // round trips measured in the present round
+	slow          bool  // conservative slow start
 	slowRounds    int
-	slowBase      int64
+	slowBase      int64 // shortest round trip when it began, ns
 	ended         bool
 }
 

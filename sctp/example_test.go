@@ -7,7 +7,8 @@ import (
 	"purertc/sctp"
 )
 
-// Two associations in one program. Packets are carried by hand.
+// This example connects two associations in one program and carries their packets by
+// hand.
 func ExampleAssociation() {
 	now := time.Now()
 	a, b := sctp.NewAssociation(sctp.Config{}), sctp.NewAssociation(sctp.Config{})

@@ -43,8 +43,7 @@ func TestUsrsctpEcho(t *testing.T) {
 	}
 }
 
-// echoAll connects, sends messages of many sizes, wants them back, and shuts
-// down.
+// echoAll connects, sends messages of many sizes, expects them back, and shuts down.
 func echoAll(t *testing.T, conn *net.UDPConn, server *net.UDPAddr, interleaving bool) {
 	a := NewAssociation(Config{LocalPort: 5001, RemotePort: 7, DisableZeroChecksum: true, DisableInterleaving: !interleaving})
 	a.Connect(time.Now())
@@ -91,7 +90,7 @@ func echoAll(t *testing.T, conn *net.UDPConn, server *net.UDPAddr, interleaving 
 			if !bytes.Equal(echoed, bytes.Join(want, nil)) {
 				t.Fatal("echo differs")
 			}
-			if a.interleaving() && !interleaving {
+			if a.receiver.interleaving() && !interleaving {
 				t.Error("interleaving was not offered")
 			}
 			a.Shutdown(now)
@@ -100,7 +99,7 @@ func echoAll(t *testing.T, conn *net.UDPConn, server *net.UDPAddr, interleaving 
 		}
 		if ev, ok := a.NextEvent(); ok {
 			if ev.Kind == EventClosed && closing {
-				t.Logf("interleaving %v (negotiated %v): %d bytes echoed, SHUTDOWN completed", interleaving, a.peer.iData, total)
+				t.Logf("interleaving %v (negotiated %v): %d bytes echoed, SHUTDOWN completed", interleaving, a.handshake.peer.iData, total)
 				for {
 					pkt, ok := a.AppendPacket(now, nil, 1200)
 					if !ok {

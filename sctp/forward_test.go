@@ -7,9 +7,8 @@ import (
 	"time"
 )
 
-// A FORWARD TSN that was lost goes again when a SACK shows that it was, not
-// when the retransmission timer runs out: what comes later on the stream waits
-// for it.
+// A lost FORWARD TSN is sent again when a SACK shows its loss, not only when the
+// retransmission timer expires: later messages on the stream wait for it.
 func TestLostForwardTSN(t *testing.T) {
 	for _, cfg := range []Config{{}, {DisableInterleaving: true}} {
 		p := newPair(t, 1, cfg, cfg)
@@ -50,13 +49,13 @@ func TestLostForwardTSN(t *testing.T) {
 	}
 }
 
-// One FORWARD TSN skips several gaps, over what the remote has acknowledged between
-// them, but not over a message that is reliable, which the remote may still drop
-// (RFC 9260 §6.2.1). It names only the messages that are given up.
+// One FORWARD TSN skips several gaps, and the chunks between them that the remote has
+// acknowledged. It does not skip a reliable message, which the remote may still drop
+// (RFC 9260 §6.2.1). It names only abandoned messages.
 func TestForwardTSNSkipsSeveralGaps(t *testing.T) {
 	for _, reliable := range []bool{false, true} {
 		s := newScript(t, byte(chunkForwardTSN))
-		first := s.a.out.end
+		first := s.a.sender.out.end
 		for n := range uint16(8) {
 			o := SendOptions{LimitRetransmits: true}
 			if n == 3 && reliable {
@@ -72,12 +71,12 @@ func TestForwardTSNSkipsSeveralGaps(t *testing.T) {
 		if reliable {
 			wantTSN, wantStreams = first+2, []uint16{2}
 		}
-		body := s.want("given up", chunkForwardTSN)
+		body := s.want("abandoned", chunkForwardTSN)
 		var streams []uint16
 		for e := body[4:]; len(e) >= 4; e = e[4:] {
 			streams = append(streams, binary.BigEndian.Uint16(e))
 		}
-		if got := TSN(binary.BigEndian.Uint32(body)); got != wantTSN || !slices.Equal(streams, wantStreams) {
+		if got := chunkTSN(binary.BigEndian.Uint32(body)); got != wantTSN || !slices.Equal(streams, wantStreams) {
 			t.Errorf("reliable %v: up to TSN %d, streams %v; want %d, %v", reliable, got-first, streams, wantTSN-first, wantStreams)
 		}
 		if !reliable {
@@ -85,7 +84,7 @@ func TestForwardTSNSkipsSeveralGaps(t *testing.T) {
 		}
 		s.now = s.now.Add(40 * time.Millisecond)
 		s.write(sack(first+3, 100000, 2<<16|4))
-		if got := TSN(binary.BigEndian.Uint32(s.want("the rest", chunkForwardTSN))); got != first+4 {
+		if got := chunkTSN(binary.BigEndian.Uint32(s.want("the rest", chunkForwardTSN))); got != first+4 {
 			t.Errorf("then up to TSN %d", got-first)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// A golden is a packet that a browser or another stack sent.
+// A golden is a packet that a browser or another implementation sent.
 type golden struct {
 	connection, sender, kind string
 	packet                   []byte
@@ -40,8 +40,8 @@ func goldenPackets(t testing.TB) (gs []golden) {
 	return gs
 }
 
-// Every packet of others has the checksum that we compute, or zero where it
-// was negotiated, and is cut into chunks to its last byte.
+// Every golden packet has the checksum that we compute, or zero if that was negotiated,
+// and is split into chunks completely.
 func TestGoldenPacketsParse(t *testing.T) {
 	for _, g := range goldenPackets(t) {
 		if sum := binary.LittleEndian.Uint32(g.packet[8:]); sum != 0 && sum != checksum(g.packet) {
@@ -64,8 +64,8 @@ func TestGoldenPacketsParse(t *testing.T) {
 	}
 }
 
-// An INIT of each browser is answered so that the handshake can be finished
-// by whoever holds the tag.
+// An INIT of each browser is answered so that a remote with the tag can finish the
+// handshake.
 func TestGoldenInitsAreAnswered(t *testing.T) {
 	for _, g := range goldenPackets(t) {
 		if g.kind != "INIT" {
@@ -93,7 +93,8 @@ func TestGoldenInitsAreAnswered(t *testing.T) {
 	}
 }
 
-// associationsInEveryState makes one of each, with and without interleaving.
+// associationsInEveryState returns an association in each state, with and without
+// interleaving.
 func associationsInEveryState(t testing.TB) (as []*Association, now time.Time) {
 	now = time.Unix(1e9, 0)
 	for state := StateClosed; state <= StateShutdownAckSent; state++ {
@@ -104,7 +105,7 @@ func associationsInEveryState(t testing.TB) (as []*Association, now time.Time) {
 			if state == StateCookieWait || state == StateCookieEchoed {
 				a.Connect(now)
 				if state == StateCookieEchoed {
-					a.takePeer(p.ends[1].localParams(1, 1))
+					a.takePeer(p.ends[1].cfg.announce(1, 1, p.ends[1].memory.receiveWindow()))
 				}
 			} else if state > StateCookieEchoed {
 				p.connect()
@@ -120,10 +121,10 @@ func associationsInEveryState(t testing.TB) (as []*Association, now time.Time) {
 	return as, now.Add(2 * time.Second)
 }
 
-// feed gives a chunk sequence to an association as if the far end had sent it,
-// and lets it answer and run its timers.
+// feed hands chunks to an association as if the remote had sent them, and lets it answer
+// and run its timers.
 func feed(a *Association, now time.Time, chunks []byte) {
-	tag := a.localTag
+	tag := a.handshake.localTag
 	if len(chunks) > 0 && chunkType(chunks[0]) == chunkInit {
 		tag = 0
 	}
@@ -171,7 +172,7 @@ func FuzzAssociation(f *testing.F) {
 		as, now := associationsInEveryState(t)
 		a := as[int(which)%len(as)]
 		feed(a, now, chunks)
-		if a.out.bytes < 0 || a.memory.partial < 0 || a.memory.held < 0 || a.memory.streams < 0 {
+		if a.sender.out.bytes < 0 || a.memory.partial < 0 || a.memory.held < 0 || a.memory.streams < 0 {
 			t.Fatal("negative count")
 		}
 	})
@@ -185,8 +186,8 @@ func appendInts(b []byte, words ...uint32) []byte {
 	return b
 }
 
-// FuzzReassembly cuts messages into fragments, gives them in any order, some
-// twice, and wants each message once and whole.
+// FuzzReassembly cuts messages into fragments, delivers them in any order, some twice,
+// and expects each message once and complete.
 func FuzzReassembly(f *testing.F) {
 	f.Add([]byte{5, 1, 9, 200, 3, 3, 7}, uint64(1), true)
 	f.Add([]byte{1, 1, 1, 90}, uint64(2), false)
@@ -200,8 +201,8 @@ func FuzzReassembly(f *testing.F) {
 		var tr tracker
 		tr.reset(1000)
 		var frags []fragment
-		var tsns []TSN
-		tsn := TSN(1000)
+		var tsns []chunkTSN
+		tsn := chunkTSN(1000)
 		for n, size := range sizes {
 			stream := uint16(size % 3)
 			seq := messageSeq(0)
@@ -253,8 +254,8 @@ func FuzzReassembly(f *testing.F) {
 	})
 }
 
-// FuzzOutstanding gives random SACKs to the queue of sent chunks and compares
-// it with a simple model.
+// FuzzOutstanding gives random SACKs to the queue of outstanding chunks and compares it
+// with a simple model.
 func FuzzOutstanding(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 1, 2, 1, 1, 0, 2, 3, 9})
 	f.Fuzz(func(t *testing.T, cmds []byte) {
@@ -264,7 +265,7 @@ func FuzzOutstanding(f *testing.F) {
 		var o outstanding
 		var q sendQueue
 		o.reset(0xfffffff0)
-		model, reneged := map[TSN]chunkState{}, map[TSN]bool{}
+		bbr, reneged := map[chunkTSN]chunkState{}, map[chunkTSN]bool{}
 		first, end := o.first, o.end
 		for i := 0; i+2 < len(cmds); i += 3 {
 			x, y := int(cmds[i+1]), int(cmds[i+2])
@@ -272,13 +273,13 @@ func FuzzOutstanding(f *testing.F) {
 			case 0:
 				for range x%8 + 1 {
 					m := &outMessage{stream: &outStream{}}
-					model[o.push(m, 0, 10, 0, sendStamp{})] = chunkInFlight
+					bbr[o.push(m, 0, 10, 0, sendStamp{})] = chunkInFlight
 					end++
 				}
 			case 1, 2:
 				cum := first - 1
 				if n := end.minus(first); n > 0 && cmds[i]%4 == 1 {
-					cum += TSN(x % (n + 1))
+					cum += chunkTSN(x % (n + 1))
 				}
 				start := 2 + y%8
 				gap := []byte{0, byte(start), 0, byte(start + x%5)}
@@ -287,21 +288,21 @@ func FuzzOutstanding(f *testing.F) {
 				}
 				o.ack(cum, gap, 0, &q)
 				for ; !first.after(cum); first++ {
-					delete(model, first)
+					delete(bbr, first)
 				}
-				if (cum + TSN(start+x%5)).before(end) {
-					for tsn := cum + TSN(start); !tsn.after(cum+TSN(start+x%5)) && tsn != end; tsn++ {
-						if s, ok := model[tsn]; ok && s != chunkAbandoned {
-							model[tsn] = chunkGapAcked
+				if (cum + chunkTSN(start+x%5)).before(end) {
+					for tsn := cum + chunkTSN(start); !tsn.after(cum+chunkTSN(start+x%5)) && tsn != end; tsn++ {
+						if s, ok := bbr[tsn]; ok && s != chunkAbandoned {
+							bbr[tsn] = chunkGapAcked
 						}
 					}
 				}
 			case 3:
 				o.markAllLost()
-				again, renege := false, model[first] == chunkGapAcked
-				for tsn, s := range model {
+				again, renege := false, bbr[first] == chunkGapAcked
+				for tsn, s := range bbr {
 					if s == chunkInFlight || renege && s == chunkGapAcked {
-						model[tsn] = chunkLost
+						bbr[tsn] = chunkLost
 					}
 					if renege && s == chunkGapAcked {
 						again = again || reneged[tsn]
@@ -315,19 +316,19 @@ func FuzzOutstanding(f *testing.F) {
 					t.Fatalf("step %d: reneging for the second time is %v", i, again)
 				}
 				if again {
-					return // the association ends
+					return // the association ended
 				}
 				if o.lost > 0 && x%2 == 0 {
 					tsn, c := o.firstLost()
-					if model[tsn] != chunkLost || c != o.at(tsn) {
+					if bbr[tsn] != chunkLost || c != o.at(tsn) {
 						t.Fatalf("step %d: firstLost = %d", i, tsn)
 					}
 					o.resent(tsn, c, sendStamp{})
-					model[tsn] = chunkInFlight
+					bbr[tsn] = chunkInFlight
 				}
 			}
 			bytes := 0
-			for tsn, s := range model {
+			for tsn, s := range bbr {
 				if got := o.at(tsn).state; got != s {
 					t.Fatalf("step %d: TSN %d is %d, want %d", i, tsn, got, s)
 				}

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// iData is an I-DATA chunk of the peer's.
+// iData returns an I-DATA chunk of the remote.
 func (s *script) iData(stream uint16, mid, fsn uint32, flags byte, data []byte) []byte {
 	b, start := beginChunk(nil, chunkIData, flags)
 	b = appendInts(b, uint32(s.tsn), uint32(stream)<<16, mid, fsn)
@@ -17,8 +17,7 @@ func (s *script) iData(stream uint16, mid, fsn uint32, flags byte, data []byte) 
 	return endChunk(append(b, data...), start)
 }
 
-// writeAll gives the association packets of these chunks, and drops what it
-// sends.
+// writeAll hands packets of these chunks to the association, and discards what it sends.
 func (s *script) writeAll(chunks [][]byte) {
 	var pkt [][]byte
 	size := 0
@@ -31,7 +30,7 @@ func (s *script) writeAll(chunks [][]byte) {
 	}
 }
 
-// drop takes what the association sends, and returns how many bytes that is.
+// drop discards what the association sends, and returns its length.
 func (s *script) drop() (n int) {
 	buf := make([]byte, 0, 2048)
 	for {
@@ -43,7 +42,7 @@ func (s *script) drop() (n int) {
 	}
 }
 
-// heap is how many bytes live objects take.
+// heap returns the size of the live objects in bytes.
 func heap() int {
 	var m runtime.MemStats
 	runtime.GC()
@@ -51,8 +50,8 @@ func heap() int {
 	return int(m.HeapAlloc)
 }
 
-// What a remote makes an association keep is charged: it takes no more than the
-// limit, and about as much as is charged for it.
+// Everything that a remote makes an association keep is charged. It takes no more memory
+// than the limit, and about as much as is charged.
 func TestMemoryIsCharged(t *testing.T) {
 	interleaving := []byte{byte(chunkIData), byte(chunkIForwardTSN)}
 	for _, test := range []struct {
@@ -155,8 +154,7 @@ func TestMemoryIsCharged(t *testing.T) {
 	}
 }
 
-// sendMany has the association send n chunks, of which the last ones stay in
-// flight.
+// sendMany makes the association send n chunks. The last ones stay in flight.
 func (s *script) sendMany(n int) {
 	s.t.Helper()
 	for range n {
@@ -166,27 +164,27 @@ func (s *script) sendMany(n int) {
 	}
 	for range 100 * n {
 		s.drop()
-		if s.a.queue.messages == 0 {
+		if s.a.sender.queue.messages == 0 {
 			return
 		}
 		s.now = s.now.Add(50 * time.Millisecond)
-		s.write(sack(s.a.out.end-1, 1<<30))
+		s.write(sack(s.a.sender.out.end-1, 1<<30))
 	}
 	s.t.Fatal("not all was sent")
 }
 
-// SACKs have nothing sent again that was not lost, however they contradict each
-// other (RFC 9260 §6.2.1 on reneging).
+// SACKs cause no retransmission of chunks that are not lost, even if they contradict
+// each other (RFC 9260 §6.2.1 on reneging).
 func TestSacksHaveNothingSentAgain(t *testing.T) {
-	for name, attack := range map[string]func(s *script, next, end TSN) (out int){
-		"a gap block of the next TSN": func(s *script, next, end TSN) (out int) {
+	for name, attack := range map[string]func(s *script, next, end chunkTSN) (out int){
+		"a gap block of the next TSN": func(s *script, next, end chunkTSN) (out int) {
 			for range 200 {
 				s.write(sack(next-1, 1<<30, 1<<16|uint32(end-next)))
 				out += s.drop()
 			}
 			return out
 		},
-		"acknowledged, and then not": func(s *script, next, end TSN) (out int) {
+		"acknowledged, and then not": func(s *script, next, end chunkTSN) (out int) {
 			for n := next; n+4 < end; n++ {
 				s.write(sack(n-1, 1<<30, 2<<16|uint32(end-n)))
 				s.write(sack(n, 1<<30))
@@ -197,34 +195,34 @@ func TestSacksHaveNothingSentAgain(t *testing.T) {
 	} {
 		s := newScript(t)
 		s.sendMany(2000)
-		next, inFlight := s.a.out.first, s.a.out.len()
-		before := s.a.stats.ChunksRetransmitted
+		next, inFlight := s.a.sender.out.first, s.a.sender.out.len()
+		before := s.a.sender.counters.ChunksRetransmitted
 		s.in = 0
-		out := attack(s, next, s.a.out.end)
+		out := attack(s, next, s.a.sender.out.end)
 		t.Logf("%s: %d chunks are in flight, %d bytes came, %d were sent", name, inFlight, s.in, out)
-		if n := s.a.stats.ChunksRetransmitted - before; n > 2 || inFlight < 20 {
+		if n := s.a.sender.counters.ChunksRetransmitted - before; n > 2 || inFlight < 20 {
 			t.Errorf("%s: %d chunks were sent again", name, n)
 		}
 	}
 }
 
-// A remote that drops what it has acknowledged gets it once more, after a
+// If a remote drops data that it has acknowledged, the data is sent again once, after a
 // timeout. The second time ends the association.
 func TestRenegingIsBounded(t *testing.T) {
 	s := newScript(t)
 	s.sendMany(40)
-	next, sent := s.a.out.first, uint64(s.a.out.len())
-	before := s.a.stats.ChunksRetransmitted
+	next, sent := s.a.sender.out.first, uint64(s.a.sender.out.len())
+	before := s.a.sender.counters.ChunksRetransmitted
 	for range 20 {
 		if s.a.ended {
 			break
 		}
-		s.write(sack(next-1, 1<<30, 2<<16|uint32(s.a.out.end-next)))
+		s.write(sack(next-1, 1<<30, 2<<16|uint32(s.a.sender.out.end-next)))
 		next++
 		s.write(sack(next-1, 1<<30))
-		for timeouts := s.a.stats.Timeouts; s.a.stats.Timeouts == timeouts && !s.a.ended; {
+		for timeouts := s.a.sender.counters.Timeouts; s.a.sender.counters.Timeouts == timeouts && !s.a.ended; {
 			s.advanceToTimer()
-			if s.a.stats.Timeouts == timeouts {
+			if s.a.sender.counters.Timeouts == timeouts {
 				s.drop()
 			}
 		}
@@ -232,19 +230,19 @@ func TestRenegingIsBounded(t *testing.T) {
 			s.write(sack(next-1, 1<<30, 2<<16|2))
 		}
 	}
-	n := s.a.stats.ChunksRetransmitted - before
+	n := s.a.sender.counters.ChunksRetransmitted - before
 	if !s.a.ended || n < sent/2 || n > 3*sent {
 		t.Errorf("%d chunks of %d were sent again; %v", n, sent, s.a.Err())
 	}
 }
 
-// resetAll is a request to reset all streams of the peer.
+// resetAll returns a request to reset all streams of the remote.
 func (s *script) resetAll(seq uint32) []byte {
 	b, start := beginChunk(nil, chunkReconfig, 0)
 	return endChunk(appendParam(b, paramOutgoingReset, appendInts(nil, seq, 0, uint32(s.tsn)-1)), start)
 }
 
-// A packet performs one request for a reset, however many are in it.
+// One request to reset streams is performed for each packet, however many it holds.
 func TestOneResetAPacket(t *testing.T) {
 	s := newScript(t, byte(chunkReconfig))
 	var chunks [][]byte
@@ -271,7 +269,7 @@ func TestOneResetAPacket(t *testing.T) {
 	s.want("the next request", chunkReconfig)
 }
 
-// A chunk that is malformed anywhere does nothing.
+// A chunk that is malformed anywhere has no effect.
 func TestMalformedChunksDoNothing(t *testing.T) {
 	request := func(params ...[]byte) []byte {
 		b, start := beginChunk(nil, chunkReconfig, 0)
@@ -298,20 +296,20 @@ func TestMalformedChunksDoNothing(t *testing.T) {
 	} {
 		s := newScript(t, byte(chunkReconfig), byte(chunkForwardTSN))
 		s.write(c)
-		if s.a.stats.PacketsDropped != 1 {
+		if s.a.dropped != 1 {
 			t.Errorf("%s: not dropped", name)
 		}
 		if _, ok := s.a.NextEvent(); !ok || s.a.events.n > 0 { // EventEstablished
 			t.Errorf("%s: an event", name)
 		}
-		if s.a.in.cum != 99 || s.a.reset.peerSeq != 100 || s.a.reassembly.streams.len() != 0 || s.a.Memory().Used() != 0 {
+		if s.a.receiver.in.cum != 99 || s.a.reset.peerSeq != 100 || s.a.receiver.reassembly.streams.len() != 0 || s.a.Memory().Used() != 0 {
 			t.Errorf("%s: it was applied", name)
 		}
 		s.wantIdle(name)
 	}
 }
 
-// A remote may add streams on which it sends, up to as many as there are.
+// A remote may add streams on which it sends, up to the maximum.
 func TestAddOutgoingStreams(t *testing.T) {
 	s := newScript(t, byte(chunkReconfig))
 	add := func(seq, n uint32) []byte {
@@ -325,8 +323,8 @@ func TestAddOutgoingStreams(t *testing.T) {
 	}{{100, 28, resetPerformed, 128}, {100, 28, resetPerformed, 128}, {101, 65535, resetDenied, 128}, {102, 65407, resetPerformed, maxStreams}, {103, 1, resetDenied, maxStreams}} {
 		s.write(add(want.seq, want.n))
 		body := s.want("the response", chunkReconfig)
-		if string(body[4:12]) != string(appendInts(nil, want.seq, uint32(want.result))) || s.a.IncomingStreams() != want.streams {
-			t.Errorf("request %d for %d: %x, %d streams", want.seq, want.n, body[4:12], s.a.IncomingStreams())
+		if string(body[4:12]) != string(appendInts(nil, want.seq, uint32(want.result))) || s.a.handshake.incomingStreams() != want.streams {
+			t.Errorf("request %d for %d: %x, %d streams", want.seq, want.n, body[4:12], s.a.handshake.incomingStreams())
 		}
 	}
 	s.write(s.data(1000, 0, flagBegin|flagEnd))
@@ -335,8 +333,8 @@ func TestAddOutgoingStreams(t *testing.T) {
 	}
 }
 
-// A remote that says "in progress" for good does not hold a reset up for good,
-// unless it lacks data of another stream that was sent before.
+// A remote that always answers "in progress" does not delay a reset for ever, unless it
+// lacks data of another stream that was sent before.
 func TestResetPatienceIsBounded(t *testing.T) {
 	for _, lacks := range []bool{false, true} {
 		testResetPatience(t, lacks)
@@ -371,15 +369,15 @@ func testResetPatience(t *testing.T, lacks bool) {
 		}
 	}
 	if lacks {
-		t.Fatalf("given up after %d times, without the data", asked)
+		t.Fatalf("the reset failed after %d answers, without the data", asked)
 	}
 	if ev, _ := s.a.NextEvent(); ev.Kind != EventResetFailed || ev.Err != ErrResetRefused || asked != maxPatience+1 {
 		t.Errorf("asked %d times: %+v", asked, ev)
 	}
 }
 
-// Only incomplete messages fill the account: nothing that the remote may still
-// send can be kept, and the association ends.
+// Incomplete messages fill the account. Nothing that the remote may still send can be
+// kept, so the association ends.
 func TestIncompleteMessagesOutOfMemory(t *testing.T) {
 	s := newScriptWith(t, Config{MemoryLimit: MinMemoryLimit(100000), MaxMessageSize: 100000}, maxStreams, byte(chunkIData), byte(chunkIForwardTSN))
 	limit := s.a.Memory().Limit()
@@ -394,7 +392,8 @@ func TestIncompleteMessagesOutOfMemory(t *testing.T) {
 	}
 }
 
-// While the program has messages to read, the remote waits for it.
+// While the program has messages to read, the association does not end: the remote
+// waits.
 func TestUnreadMessagesEndNothing(t *testing.T) {
 	s := newScriptWith(t, Config{MemoryLimit: MinMemoryLimit(100000), MaxMessageSize: 100000}, maxStreams, byte(chunkIData), byte(chunkIForwardTSN))
 	for n := range 2000 {
@@ -406,21 +405,21 @@ func TestUnreadMessagesEndNothing(t *testing.T) {
 	}
 }
 
-// A tracker that is moved on has the TSNs that were received beyond.
+// After forward a tracker has the TSNs beyond that were received.
 func TestTrackerForward(t *testing.T) {
 	for seed := range uint64(200) {
 		rng := rand.New(rand.NewPCG(seed, 3))
 		var tr tracker
 		tr.reset(0xffffff00)
-		got := map[TSN]bool{}
+		got := map[chunkTSN]bool{}
 		for range 300 {
-			tsn := tr.cum + 1 + TSN(rng.IntN(700))
+			tsn := tr.cum + 1 + chunkTSN(rng.IntN(700))
 			if !tr.has(tsn) {
 				tr.add(tsn)
 				got[tsn] = true
 			}
 		}
-		cum := tr.cum + TSN(rng.IntN(900))
+		cum := tr.cum + chunkTSN(rng.IntN(900))
 		highest := tr.highest
 		tr.forward(cum)
 		for tsn := cum + 1; got[tsn]; tsn++ {
@@ -437,8 +436,8 @@ func TestTrackerForward(t *testing.T) {
 	}
 }
 
-// More streams than fit into a FORWARD TSN are skipped in parts, each after the
-// one before was acknowledged, and not by packets without end.
+// More streams than fit into one FORWARD TSN are skipped in several, each after the one
+// before was acknowledged, in a bounded number of packets.
 func TestSkipsInParts(t *testing.T) {
 	for _, plain := range []bool{true, false} {
 		for _, messages := range []int{600, 3 * maxSkipWalk} {
@@ -449,14 +448,14 @@ func TestSkipsInParts(t *testing.T) {
 				p.send(0, uint16(i%600), []byte("x"), SendOptions{Lifetime: 30 * time.Second})
 			}
 			p.loss = 1
-			for a.out.len() < messages/2 && a.stats.Timeouts == 0 {
+			for a.sender.out.len() < messages/2 && a.sender.counters.Timeouts == 0 {
 				p.run(100 * time.Millisecond)
 			}
 			p.run(31 * time.Second)
-			for a.skip.pending(&a.out) && !a.skip.due {
+			for a.sender.skip.pending(&a.sender.out) && !a.sender.skip.due {
 				p.now = a.NextTimeout()
 				a.Advance(p.now)
-				if a.skip.due {
+				if a.sender.skip.due {
 					break
 				}
 				for _, ok := a.AppendPacket(p.now, nil, 1200); ok; _, ok = a.AppendPacket(p.now, nil, 1200) {
@@ -468,13 +467,13 @@ func TestSkipsInParts(t *testing.T) {
 					break
 				}
 			}
-			if n > 3 || !a.skip.pending(&a.out) {
-				t.Errorf("plain %v: %d packets at once; %d of %d messages were given up", plain, n, a.stats.MessagesAbandoned, messages)
+			if n > 3 || !a.sender.skip.pending(&a.sender.out) {
+				t.Errorf("plain %v: %d packets at once; %d of %d messages were abandoned", plain, n, a.sender.counters.MessagesAbandoned, messages)
 			}
 			p.loss = 0
 			p.run(20 * time.Second)
-			if !a.out.empty() || a.ended {
-				t.Errorf("plain %v: %d chunks of %d messages are outstanding: %v", plain, a.out.len(), messages, a.Err())
+			if !a.sender.out.empty() || a.ended {
+				t.Errorf("plain %v: %d chunks of %d messages are outstanding: %v", plain, a.sender.out.len(), messages, a.Err())
 			}
 		}
 	}
@@ -495,15 +494,14 @@ func (r *failingRand) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// Without random bytes there are no tags, cookies or nonces, and nothing that
-// the remote sends changes that.
+// Without random bytes no tag, cookie or nonce is made, whatever the remote sends.
 func TestRandomSourceFails(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	for left := range 60 {
 		a, b := NewAssociation(Config{Rand: &failingRand{left}}), NewAssociation(Config{})
 		a.Connect(now)
-		if a.localTag == 1 || left < 8 && (a.Err() != ErrRand || a.State() != StateClosed) {
-			t.Errorf("after %d bytes: tag %d, %v", left, a.localTag, a.Err())
+		if a.handshake.localTag == 1 || left < 8 && (a.Err() != ErrRand || a.State() != StateClosed) {
+			t.Errorf("after %d bytes: tag %d, %v", left, a.handshake.localTag, a.Err())
 		}
 		b.Connect(now)
 		for range 4 {
@@ -517,7 +515,7 @@ func TestRandomSourceFails(t *testing.T) {
 		if left < 8 && b.State() != StateCookieWait {
 			t.Errorf("after %d bytes: the remote is in state %v", left, b.State())
 		}
-		a.heartbeat.send, a.size.send = true, true
+		a.heartbeat.send, a.pmtud.send = true, true
 		for range 4 {
 			a.AppendPacket(now, nil, 1200)
 		}
@@ -530,7 +528,7 @@ func TestRandomSourceFails(t *testing.T) {
 			t.Errorf("after %d bytes: an INIT is answered: %v", left, ok)
 		}
 	}
-	if a := NewAssociation(Config{Rand: zeroReader{}}); a.localTag == 0 {
+	if a := NewAssociation(Config{Rand: zeroReader{}}); a.handshake.localTag == 0 {
 		a.Connect(now)
 		if a.Err() != ErrRand {
 			t.Errorf("a source of zeros: %v", a.Err())
@@ -538,7 +536,7 @@ func TestRandomSourceFails(t *testing.T) {
 	}
 }
 
-// A zeroReader is a random source that is broken.
+// A zeroReader is a broken random source.
 type zeroReader struct{}
 
 func (zeroReader) Read(b []byte) (int, error) { clear(b); return len(b), nil }
@@ -566,15 +564,15 @@ func BenchmarkContradictingSacks(b *testing.B) {
 	s.sendMany(1000)
 	in, out := 0, 0
 	for b.Loop() {
-		next := s.a.out.first
-		if s.a.out.len() < 10 {
+		next := s.a.sender.out.first
+		if s.a.sender.out.len() < 10 {
 			b.StopTimer()
 			s.sendMany(1000)
 			b.StartTimer()
 			continue
 		}
 		s.in = 0
-		s.write(sack(next-1, 1<<30, 2<<16|uint32(s.a.out.end-next)), sack(next, 1<<30))
+		s.write(sack(next-1, 1<<30, 2<<16|uint32(s.a.sender.out.end-next)), sack(next, 1<<30))
 		in += s.in
 		out += s.drop()
 	}
@@ -584,7 +582,7 @@ func BenchmarkContradictingSacks(b *testing.B) {
 func BenchmarkFarForwardTSN(b *testing.B) {
 	s := newScript(b, byte(chunkForwardTSN))
 	for b.Loop() {
-		s.tsn = s.a.in.cum + maxTSNWindow - 1
+		s.tsn = s.a.receiver.in.cum + maxTSNWindow - 1
 		d := s.data(1, 0, flagBegin|flagEnd|flagUnordered)
 		f, start := beginChunk(nil, chunkForwardTSN, 0)
 		f = appendInts(f, uint32(s.tsn-2))
@@ -596,8 +594,9 @@ func BenchmarkFarForwardTSN(b *testing.B) {
 	}
 }
 
-// A lost chunk that all others wait for is taken beyond the quota if there is
-// nothing to read, or else nothing could ever be read. Other data is not.
+// A lost chunk that all others wait for is taken beyond the quota if the program has
+// nothing to read. Otherwise it would never have anything to read. Other data is not
+// taken.
 func TestQuotaFillsGaps(t *testing.T) {
 	const quota, size = 50_000, 1000
 	s := newScriptWith(t, Config{}, maxStreams, byte(chunkIData), byte(chunkIForwardTSN))
@@ -647,8 +646,8 @@ func TestQuotaFillsGaps(t *testing.T) {
 	}
 }
 
-// A quota bounds what is kept, whatever the remote sends, and ends nothing: when
-// it is lifted, what was dropped is taken.
+// A quota bounds what is kept, whatever the remote sends, and does not end the
+// association. When it is lifted, dropped data is taken.
 func TestQuota(t *testing.T) {
 	const quota = 50_000
 	for name, flags := range map[string]byte{"messages": flagBegin | flagEnd, "fragments": flagBegin} {

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// account is what a walk over all that is kept finds.
+// account is the result of a walk over everything that is kept.
 func (a *Association) account() (partial, streams int) {
-	r := &a.reassembly
+	r := &a.receiver.reassembly
 	for _, u := range r.allRuns() {
 		partial += u.charge
 		streams += u.room
@@ -18,7 +18,7 @@ func (a *Association) account() (partial, streams int) {
 			partial += len(w.m.Data) + messageOverhead
 		}
 	})
-	a.queue.streams.each(func(s *outStream) {
+	a.sender.queue.streams.each(func(s *outStream) {
 		if s.charged {
 			streams += resetOverhead
 		}
@@ -26,34 +26,34 @@ func (a *Association) account() (partial, streams int) {
 	return partial, streams
 }
 
-// hostileChunk makes a chunk of the remote from a command of four bytes.
+// hostileChunk returns a chunk of the remote for a command of four bytes.
 func (s *script) hostileChunk(cmd []byte) []byte {
 	x, y, z := cmd[1], cmd[2], cmd[3]
 	switch cmd[0] % 16 {
 	case 0, 1, 2:
-		tsn := s.a.in.cum + 1 + TSN(y%32)
+		tsn := s.a.receiver.in.cum + 1 + chunkTSN(y%32)
 		if y%32 == 31 {
-			tsn += TSN(x) << 7
+			tsn += chunkTSN(x) << 7
 		}
 		s.tsn = tsn
-		if s.a.interleaving() {
+		if s.a.receiver.interleaving() {
 			return s.iData(uint16(x%40), uint32(y%4), uint32(z>>4), z&15, make([]byte, 1+int(y)*4))
 		}
 		return s.data(uint16(x%40), uint16(y%4), z&15)
 	case 3, 4:
-		next := uint32(s.a.out.end - s.a.out.first)
+		next := uint32(s.a.sender.out.end - s.a.sender.out.first)
 		first := uint32(x%8) + uint32(z&1)
-		return sack(s.a.out.first-1+TSN(z%4), uint32(y)<<10, first<<16|(first+uint32(y)%(next+2)), uint32(x)<<16|uint32(x)+uint32(z%3))
+		return sack(s.a.sender.out.first-1+chunkTSN(z%4), uint32(y)<<10, first<<16|(first+uint32(y)%(next+2)), uint32(x)<<16|uint32(x)+uint32(z%3))
 	case 5, 6:
 		t := chunkForwardTSN
-		if s.a.interleaving() {
+		if s.a.receiver.interleaving() {
 			t = chunkIForwardTSN
 		}
 		b, start := beginChunk(nil, t, 0)
-		b = appendInts(b, uint32(s.a.in.cum)+uint32(x%64))
+		b = appendInts(b, uint32(s.a.receiver.in.cum)+uint32(x%64))
 		for n := range uint32(y % 4) {
 			b = appendInts(b, uint32(z)%50+n<<16)
-			if s.a.interleaving() {
+			if s.a.receiver.interleaving() {
 				b = appendInts(b, uint32(y%8))
 			}
 		}
@@ -64,7 +64,7 @@ func (s *script) hostileChunk(cmd []byte) []byte {
 		t := paramOutgoingReset + paramType(y%6)
 		switch t {
 		case paramOutgoingReset:
-			body = appendInts(body, 0, uint32(s.a.in.cum)+uint32(z%4))
+			body = appendInts(body, 0, uint32(s.a.receiver.in.cum)+uint32(z%4))
 			body = append(body, make([]byte, z%6)...)
 		case paramReconfigResponse:
 			body = appendInts(nil, uint32(s.a.reset.nextSeq), uint32(z%7))
@@ -77,8 +77,8 @@ func (s *script) hostileChunk(cmd []byte) []byte {
 	return endChunk(append(b, make([]byte, y)...), start)
 }
 
-// FuzzHostileRemote has a remote send any sequence of chunks while data flows in
-// both directions. What is kept is what is charged.
+// FuzzHostileRemote makes a remote send any sequence of chunks while data flows in both
+// directions. Everything that is kept is charged.
 func FuzzHostileRemote(f *testing.F) {
 	f.Add([]byte{0, 1, 0, 1, 0, 1, 2, 3, 3, 1, 9, 0, 3, 2, 9, 1, 9, 0, 0, 0, 5, 9, 3, 2, 7, 1, 0, 4, 10, 30, 0, 0, 11, 0, 0, 0, 3, 0, 4, 3}, true)
 	f.Add([]byte{2, 1, 31, 2, 2, 9, 5, 5, 6, 40, 3, 7, 8, 1, 4, 200, 12, 3, 3, 3, 7, 1, 0, 0, 10, 255, 0, 0, 15, 192, 6, 0, 15, 10, 200, 3}, false)
@@ -107,10 +107,10 @@ func FuzzHostileRemote(f *testing.F) {
 			case 13:
 				s.a.ResetStreams(s.now, uint16(x%50))
 			default:
-				before, sent := s.a.stats.ChunksRetransmitted, s.a.out.len()
+				before, sent := s.a.sender.counters.ChunksRetransmitted, s.a.sender.out.len()
 				s.write(s.hostileChunk(cmds))
 				s.drop()
-				if n := s.a.stats.ChunksRetransmitted - before; n > uint64(sent) {
+				if n := s.a.sender.counters.ChunksRetransmitted - before; n > uint64(sent) {
 					t.Fatalf("%d chunks of %d were sent again for one", n, sent)
 				}
 			}
@@ -118,8 +118,8 @@ func FuzzHostileRemote(f *testing.F) {
 			if partial, streams := s.a.account(); partial != m.partial || streams != m.streams {
 				t.Fatalf("charged %d and %d, kept %d and %d", m.partial, m.streams, partial, streams)
 			}
-			if m.held < 0 || m.Used() > m.Limit()+2048 || s.a.out.bytes < 0 || s.a.events.n > 1000 {
-				t.Fatalf("%d bytes held, %d of %d charged, %d in flight, %d events", m.held, m.Used(), m.Limit(), s.a.out.bytes, s.a.events.n)
+			if m.held < 0 || m.Used() > m.Limit()+2048 || s.a.sender.out.bytes < 0 || s.a.events.n > 1000 {
+				t.Fatalf("%d bytes held, %d of %d charged, %d in flight, %d events", m.held, m.Used(), m.Limit(), s.a.sender.out.bytes, s.a.events.n)
 			}
 		}
 	})

@@ -5,14 +5,14 @@ import (
 	"errors"
 )
 
-// initParams is what an INIT or INIT ACK says (RFC 9260 §3.3.2, §3.3.3), and
-// what a state cookie remembers of it.
+// initParams is the part of an INIT or INIT ACK (RFC 9260 §3.3.2, §3.3.3) that a state
+// cookie keeps.
 type initParams struct {
 	tag        uint32
 	aRwnd      uint32
 	outStreams uint16
 	inStreams  uint16
-	initialTSN TSN
+	initialTSN chunkTSN
 
 	forwardTSN   bool // RFC 3758
 	iData        bool // RFC 8260
@@ -25,9 +25,14 @@ type initParams struct {
 type initChunk struct {
 	initParams
 	cookie       []byte // INIT ACK only
-	hostName     bool   // RFC 9260 §3.3.2.1.4: to be answered by ABORT
-	unrecognized []byte // parameters to be reported, in their padded form
+	hostName     bool   // it has a Host Name Address parameter (RFC 9260 §3.3.2.1.4)
+	unrecognized []byte // parameters to report, padded
 }
+
+const (
+	minRwnd      = 1500 // of an INIT or INIT ACK: RFC 9260 §3.3.2, §3.3.3
+	rwndTooSmall = "a_rwnd under 1500"
+)
 
 var errMalformedInit = errors.New("sctp: malformed INIT")
 
@@ -40,7 +45,7 @@ func parseInit(body []byte) (ic initChunk, err error) {
 	ic.aRwnd = binary.BigEndian.Uint32(body[4:])
 	ic.outStreams = binary.BigEndian.Uint16(body[8:])
 	ic.inStreams = binary.BigEndian.Uint16(body[10:])
-	ic.initialTSN = TSN(binary.BigEndian.Uint32(body[12:]))
+	ic.initialTSN = chunkTSN(binary.BigEndian.Uint32(body[12:]))
 	b := body[initFixedSize:]
 	for len(b) > 0 {
 		p, rest, ok := nextParam(b)
@@ -55,8 +60,8 @@ func parseInit(body []byte) (ic initChunk, err error) {
 	return ic, nil
 }
 
-// takeParam reads one parameter. stop is set by an unknown one that demands
-// that no further be processed.
+// takeParam reads one parameter. stop says that no further parameter may be processed
+// after this unknown one.
 func (ic *initChunk) takeParam(p param) (stop bool) {
 	switch p.typ {
 	case paramStateCookie:
@@ -73,15 +78,15 @@ func (ic *initChunk) takeParam(p param) (stop bool) {
 		ic.hostName = true
 	case paramIPv4, paramIPv6, paramUnrecognized, paramCookiePreserv, paramAddressTypes,
 		paramECN, paramRandom, paramChunkList, paramHMAC, paramPad, paramAdaptation:
-		// Known and of no use here: addresses mean nothing over DTLS
-		// (RFC 8261 §6.1), and the rest is not offered in return.
+		// Known but not used: addresses have no meaning over DTLS (RFC 8261 §6.1), and the
+		// extensions are not supported.
 	default:
 		if p.typ&0x4000 != 0 && len(ic.unrecognized)+padded(len(p.whole)) <= maxUnrecognizedEchoed {
-			// RFC 9260 §3.2.1: report it.
+			// RFC 9260 §3.2.1: reported.
 			ic.unrecognized = append(ic.unrecognized, p.whole...)
 			ic.unrecognized = appendPadding(ic.unrecognized, len(p.whole))
 		}
-		return p.typ&0x8000 == 0 // RFC 9260 §3.2.1: 0x process no further parameters
+		return p.typ&0x8000 == 0 // RFC 9260 §3.2.1: upper bit 0 stops processing
 	}
 	return false
 }
@@ -102,8 +107,44 @@ func (ic *initChunk) takeExtensions(types []byte) {
 	}
 }
 
-// appendInit appends an INIT or INIT ACK chunk without the parameters that
-// only one of them has; end it with endChunk.
+// defect returns the cause of the ABORT that answers an INIT or INIT ACK with unusable
+// contents, or 0.
+func (ic *initChunk) defect() (code CauseCode, info []byte) {
+	switch {
+	case ic.outStreams == 0 || ic.inStreams == 0:
+		return CauseInvalidParameter, nil
+	case ic.aRwnd < minRwnd:
+		return CauseProtocolViolation, []byte(rwndTooSmall) // RFC 9260 §3.3.2
+	case ic.hostName:
+		return CauseUnresolvableAddress, nil // RFC 9260 §3.3.2.1.4
+	}
+	return 0, nil
+}
+
+// appendInitChunk appends an INIT chunk.
+func (p *initParams) appendInitChunk(b []byte) []byte {
+	b, start := p.appendInit(b, chunkInit)
+	return endChunk(b, start)
+}
+
+// appendInitAck appends an INIT ACK chunk with a state cookie, and with the parameters
+// of the INIT that are not known (RFC 9260 §3.2.1).
+func (p *initParams) appendInitAck(b, cookie, unrecognized []byte) []byte {
+	b, start := p.appendInit(b, chunkInitAck)
+	b = appendParam(b, paramStateCookie, cookie)
+	for len(unrecognized) > 0 {
+		p, rest, ok := nextParam(unrecognized)
+		if !ok {
+			break
+		}
+		b = appendParam(b, paramUnrecognized, p.whole)
+		unrecognized = rest
+	}
+	return endChunk(b, start)
+}
+
+// appendInit begins an INIT or INIT ACK chunk with the parameters that both have. endChunk
+// ends it.
 func (p *initParams) appendInit(b []byte, t chunkType) (_ []byte, start int) {
 	b, start = beginChunk(b, t, 0)
 	b = binary.BigEndian.AppendUint32(b, p.tag)
@@ -126,16 +167,16 @@ func (p *initParams) appendInit(b []byte, t chunkType) (_ []byte, start int) {
 	return b, start
 }
 
-// cookieSize is that of a state cookie.
+// cookieSize is the length of a state cookie.
 const cookieSize = cookieMACSize + 44
 
-// A cookie is the state that an INIT ACK sends away instead of keeping it
-// (RFC 9260 §5.1.3).
+// A cookie is the state that an INIT ACK carries, so that this end need not keep it (RFC
+// 9260 §5.1.3).
 type cookie struct {
-	created           int64 // nanoseconds since 1970
+	created           instant
 	localTag          uint32
-	localTSN          TSN
-	localTie, peerTie uint32 // tie-tags, RFC 9260 §5.2.2
+	localTSN          chunkTSN
+	localTie, peerTie uint32 // Tie-Tags, RFC 9260 §5.2.2
 	peer              initParams
 }
 
@@ -147,7 +188,7 @@ const (
 	cookieZeroChecksum
 )
 
-// append appends the cookie's contents, without the MAC before them.
+// append appends the contents of the cookie without its MAC.
 func (c *cookie) append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(c.created))
 	b = binary.BigEndian.AppendUint32(b, c.localTag)
@@ -168,15 +209,15 @@ func (c *cookie) append(b []byte) []byte {
 	return binary.BigEndian.AppendUint32(b, flags)
 }
 
-// parseCookie reads contents that a MAC has shown to be ours.
+// parseCookie reads contents whose MAC was verified.
 func parseCookie(b []byte) (c cookie) {
 	c.created = int64(binary.BigEndian.Uint64(b))
 	c.localTag = binary.BigEndian.Uint32(b[8:])
-	c.localTSN = TSN(binary.BigEndian.Uint32(b[12:]))
+	c.localTSN = chunkTSN(binary.BigEndian.Uint32(b[12:]))
 	c.localTie = binary.BigEndian.Uint32(b[16:])
 	c.peerTie = binary.BigEndian.Uint32(b[20:])
 	c.peer.tag = binary.BigEndian.Uint32(b[24:])
-	c.peer.initialTSN = TSN(binary.BigEndian.Uint32(b[28:]))
+	c.peer.initialTSN = chunkTSN(binary.BigEndian.Uint32(b[28:]))
 	c.peer.aRwnd = binary.BigEndian.Uint32(b[32:])
 	c.peer.outStreams = binary.BigEndian.Uint16(b[36:])
 	c.peer.inStreams = binary.BigEndian.Uint16(b[38:])

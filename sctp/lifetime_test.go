@@ -8,25 +8,25 @@ import (
 	"time"
 )
 
-// A tickerRun is what becomes of the messages of a program that sends some each tick.
+// A tickerRun records the messages of a program that sends some in each tick.
 type tickerRun struct {
 	pair *pair
 	sent int
-	ages []time.Duration // at arrival, of those that arrive
+	ages []time.Duration // of messages when they arrive
 	late *lateness
 }
 
 const gameTick = time.Second / 60
 
-// runTicks has end 0 send for a number of ticks, over a path that carries rate
-// bytes a second (0: any) behind a queue, and looks at what end 1 receives.
+// runTicks makes end 0 send for a number of ticks over a path that carries rate bytes a
+// second (0: any rate) behind a queue, and records what end 1 receives.
 func runTicks(t *testing.T, cfg Config, delay time.Duration, rate float64, loss float64, ticks, count, size int, o SendOptions) *tickerRun {
 	p := newPair(t, 1, cfg, cfg)
 	p.delay = delay
 	p.connect()
 	p.loss = loss
 	r := &tickerRun{pair: p}
-	var free time.Time // when the bottleneck is
+	var free time.Time // when the bottleneck is free
 	p.path = func(to int, pkt []byte) (wait time.Duration, ok bool) {
 		if rate == 0 || to == 0 {
 			return 0, true
@@ -61,10 +61,10 @@ func runTicks(t *testing.T, cfg Config, delay time.Duration, rate float64, loss 
 	return r
 }
 
-// A lifetime of a millisecond loses nothing on a path that loses nothing and
-// carries what the program sends.
+// A lifetime of a millisecond loses nothing on a path that loses nothing and carries
+// everything that the program sends.
 func TestShortLifetimeLosesNothing(t *testing.T) {
-	for _, c := range []CongestionControl{CongestionModel, CongestionCubic, CongestionReno} {
+	for _, c := range []CongestionControl{CongestionBBR, CongestionCubic, CongestionReno} {
 		for _, delay := range []time.Duration{25 * time.Millisecond, 100 * time.Millisecond} {
 			for _, row := range []struct{ count, size int }{{1, 1000}, {1, 4000}, {1, 16000}, {4, 4000}, {20, 1000}} {
 				for _, unordered := range []bool{false, true} {
@@ -81,14 +81,14 @@ func TestShortLifetimeLosesNothing(t *testing.T) {
 	}
 }
 
-// A lateness is how late a message began, and how late chunks were sent again.
+// A lateness records how late messages began, and how late chunks were retransmitted.
 type lateness struct{ begin, again time.Duration }
 
-// watchLateness looks at the DATA or I-DATA chunks that end 0 sends on a single
-// stream, of messages that were queued at the times in sentAt.
+// watchLateness examines the DATA or I-DATA chunks that end 0 sends on a single stream,
+// of messages queued at the times in sentAt.
 func watchLateness(p *pair, sentAt map[int]time.Time) *lateness {
 	l := &lateness{}
-	message := map[TSN]int{} // by TSN, as the TSNs of a message follow each other
+	message := map[chunkTSN]int{} // by TSN; the TSNs of a message are consecutive
 	p.inspect = func(to int, pkt []byte) bool {
 		for rest := pkt[commonHeaderSize:]; to == 1 && len(rest) > 0; {
 			c, r, ok := nextChunk(rest)
@@ -114,19 +114,19 @@ func watchLateness(p *pair, sentAt map[int]time.Time) *lateness {
 	return l
 }
 
-// Nothing late is sent or arrives, whether packets are lost or the program sends more
-// than the path carries: no message begins after the time for which it may wait for
-// its turn, nothing is sent again after its lifetime, and a message on an ordered
-// channel does not wait for those that were given up.
+// Nothing is sent or arrives late, whether packets are lost or the program sends more
+// than the path carries. No message begins after the time for which it may wait, nothing
+// is retransmitted after its lifetime, and a message on an ordered channel does not wait
+// for abandoned ones.
 func TestNothingLateIsSent(t *testing.T) {
 	paths := map[string]struct {
 		rate, loss float64
-		rtt        time.Duration // beside the delay: two packets and a SACK
+		rtt        time.Duration // with two packets and a SACK added to the delay
 	}{
 		"loss": {rate: 12.5e6, loss: 0.05, rtt: time.Millisecond},
 		"slow": {rate: 125e3, rtt: 30 * time.Millisecond},
 	}
-	for _, c := range []CongestionControl{CongestionModel, CongestionCubic, CongestionReno} {
+	for _, c := range []CongestionControl{CongestionBBR, CongestionCubic, CongestionReno} {
 		for _, delay := range []time.Duration{25 * time.Millisecond, 100 * time.Millisecond} {
 			for _, lifetime := range []time.Duration{time.Millisecond, 100 * time.Millisecond} {
 				for name, path := range paths {
@@ -150,8 +150,8 @@ func TestNothingLateIsSent(t *testing.T) {
 								if got := len(r.ages) * row.size; path.loss == 0 && got < carried/2 {
 									t.Errorf("%d bytes arrive where the path carries %d", got, carried)
 								}
-								if a := r.pair.ends[0]; !a.drained() {
-									t.Errorf("%d messages and %d chunks are left", a.queue.messages, a.out.len())
+								if a := r.pair.ends[0]; !a.sender.drained() {
+									t.Errorf("%d messages and %d chunks are left", a.sender.queue.messages, a.sender.out.len())
 								}
 							})
 						}

@@ -35,11 +35,11 @@ type pair struct {
 	mtu     int
 	got     [2][]Message
 	events  [2][]Event
-	hold    [2]bool // do not read
+	hold    [2]bool // the end does not read
 	packets int
 	large   bool                                                   // packets may be longer than mtu
 	inspect func(to int, pkt []byte) bool                          // false: dropped
-	path    func(to int, pkt []byte) (wait time.Duration, ok bool) // beside delay; not ok: dropped
+	path    func(to int, pkt []byte) (wait time.Duration, ok bool) // wait is added to delay; !ok: dropped
 	arrived func(to int, m Message)
 }
 
@@ -101,11 +101,11 @@ func (p *pair) flush(i int) {
 	p.check(a)
 }
 
-// check holds the invariants of every step.
+// check checks the invariants of every step.
 func (p *pair) check(a *Association) {
 	bytes, gap, lost, listed := 0, 0, 0, 0
-	for tsn := a.out.first; tsn != a.out.end; tsn++ {
-		c := a.out.at(tsn)
+	for tsn := a.sender.out.first; tsn != a.sender.out.end; tsn++ {
+		c := a.sender.out.at(tsn)
 		switch c.state {
 		case chunkInFlight:
 			bytes += int(c.size)
@@ -117,16 +117,16 @@ func (p *pair) check(a *Association) {
 			gap++
 		}
 	}
-	if bytes != a.out.bytes || gap != a.out.gapAcked || lost != a.out.lost || listed != a.out.listed() {
-		p.t.Fatalf("outstanding: bytes %d/%d gap %d/%d lost %d/%d listed %d/%d", bytes, a.out.bytes, gap, a.out.gapAcked, lost, a.out.lost, listed, a.out.listed())
+	if bytes != a.sender.out.bytes || gap != a.sender.out.gapAcked || lost != a.sender.out.lost || listed != a.sender.out.listed() {
+		p.t.Fatalf("outstanding: bytes %d/%d gap %d/%d lost %d/%d listed %d/%d", bytes, a.sender.out.bytes, gap, a.sender.out.gapAcked, lost, a.sender.out.lost, listed, a.sender.out.listed())
 	}
-	tsn, moved := a.out.head, a.out.move.active
-	for range a.out.flying {
-		c := a.out.at(tsn)
-		if a.out.move.old(c.order) != moved {
-			p.t.Fatalf("TSN %d is out of place between the paths: %+v", tsn, a.out.move)
+	tsn, moved := a.sender.out.head, a.sender.out.change.active
+	for range a.sender.out.flying {
+		c := a.sender.out.at(tsn)
+		if a.sender.out.change.old(c.order) != moved {
+			p.t.Fatalf("TSN %d is out of place between the paths: %+v", tsn, a.sender.out.change)
 		}
-		moved = moved && tsn != a.out.move.last
+		moved = moved && tsn != a.sender.out.change.last
 		tsn = c.next
 	}
 	if a.memory.partial < 0 || a.memory.held < 0 {
@@ -162,7 +162,7 @@ func (p *pair) collect(i int) {
 	}
 }
 
-// run goes on until the time is over or nothing is left to happen.
+// run runs until the time is over or nothing is left to happen.
 func (p *pair) run(d time.Duration) {
 	end := p.now.Add(d)
 	for steps := 0; ; steps++ {
@@ -243,7 +243,7 @@ func (p *pair) wantEvent(i int, kind EventKind) Event {
 	return Event{}
 }
 
-// testMessage is the n-th message of a stream: its number, then noise.
+// testMessage returns the n-th message of a stream: its number, then noise.
 func testMessage(stream uint16, n, size int) []byte {
 	b := make([]byte, max(size, 8))
 	binary.BigEndian.PutUint32(b, uint32(n))
@@ -300,14 +300,14 @@ func TestReliableOverBadLinks(t *testing.T) {
 				if len(p.got[1]) != streams*count {
 					t.Fatalf("%d messages of %d; %+v", len(p.got[1]), streams*count, p.ends[0].Stats())
 				}
-				if got := p.ends[0].interleaving(); got == plain {
+				if got := p.ends[0].receiver.interleaving(); got == plain {
 					t.Errorf("interleaving = %v", got)
 				}
-				r := &p.ends[1].reassembly
+				r := &p.ends[1].receiver.reassembly
 				if r.memory.held != 0 || r.memory.partial != 0 || len(r.byFirst) != 0 || len(r.byLast) != 0 {
 					t.Errorf("receiver keeps held %d partial %d maps %d %d", r.memory.held, r.memory.partial, len(r.byFirst), len(r.byLast))
 				}
-				if p.ends[0].out.bytes != 0 || !p.ends[0].drained() {
+				if p.ends[0].sender.out.bytes != 0 || !p.ends[0].sender.drained() {
 					t.Error("sender keeps data")
 				}
 			})
@@ -356,13 +356,13 @@ func TestPartialReliabilityOverBadLinks(t *testing.T) {
 				if reliable != 60 {
 					t.Errorf("%d reliable messages of 60", reliable)
 				}
-				if p.ends[0].stats.MessagesAbandoned == 0 {
-					t.Error("nothing was given up: the test tests nothing")
+				if p.ends[0].sender.counters.MessagesAbandoned == 0 {
+					t.Error("nothing was abandoned: the test tests nothing")
 				}
-				if !p.ends[0].drained() {
-					t.Errorf("sender keeps %d chunks, %d messages", p.ends[0].out.len(), p.ends[0].queue.messages)
+				if !p.ends[0].sender.drained() {
+					t.Errorf("sender keeps %d chunks, %d messages", p.ends[0].sender.out.len(), p.ends[0].sender.queue.messages)
 				}
-				if r := &p.ends[1].reassembly; r.memory.partial != 0 {
+				if r := &p.ends[1].receiver.reassembly; r.memory.partial != 0 {
 					t.Errorf("receiver keeps %d bytes", r.memory.partial)
 				}
 			})
@@ -437,7 +437,7 @@ func TestWindowHoldsAndOpens(t *testing.T) {
 	if p.ends[0].State() != StateEstablished {
 		t.Fatal("a closed window ended the association")
 	}
-	if n := p.ends[1].reassembly.ready.n; n == 0 || n > 50 {
+	if n := p.ends[1].receiver.reassembly.ready.n; n == 0 || n > 50 {
 		t.Fatalf("%d messages wait", n)
 	}
 	p.hold[1] = false
@@ -465,15 +465,15 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// A restart takes an association back that was about to be shut down, and of that
-// nothing is left to be sent.
+// A restart revives an association that was being shut down. Nothing of the shutdown is
+// sent.
 func TestRestartWhileShuttingDown(t *testing.T) {
 	p := newPair(t, 6, Config{}, Config{})
 	p.connect()
 	p.ends[0] = NewAssociation(Config{Rand: testRand{p.rng}})
 	p.ends[0].Connect(p.now)
 	old := p.ends[1]
-	echo := func() []byte { // as soon as the new end has its cookie
+	echo := func() []byte { // until the new end has its cookie
 		for {
 			p.flush(0)
 			p.flush(1)
@@ -485,7 +485,7 @@ func TestRestartWhileShuttingDown(t *testing.T) {
 			p.run(time.Millisecond)
 		}
 	}()
-	old.Shutdown(p.now) // SHUTDOWN waits to be sent
+	old.Shutdown(p.now) // SHUTDOWN is to be sent
 	old.HandlePacket(p.now, echo)
 	if old.State() != StateEstablished {
 		t.Fatalf("state %v", old.State())
@@ -514,7 +514,7 @@ func TestTimeoutEndsTheAssociation(t *testing.T) {
 	if ev := p.wantEvent(0, EventFailed); ev.Err == nil || p.ends[0].Err() != ErrTimeout {
 		t.Errorf("err = %v, %v", ev.Err, p.ends[0].Err())
 	}
-	p.wantEvent(1, EventFailed) // by its heartbeats
+	p.wantEvent(1, EventFailed) // because of its HEARTBEATs
 }
 
 func TestOutageIsSurvived(t *testing.T) {
@@ -530,7 +530,7 @@ func TestOutageIsSurvived(t *testing.T) {
 	}
 }
 
-// A small message goes before the rest of a large one (RFC 8260 §1).
+// A small message is sent before the rest of a long one (RFC 8260 §1).
 func TestInterleavingLetsSmallMessagesPass(t *testing.T) {
 	p := newPair(t, 9, Config{}, Config{})
 	p.connect()
@@ -562,12 +562,12 @@ func TestWeights(t *testing.T) {
 	}
 }
 
-// Of the messages that wait for others to be through, the first is given up when
-// its turn has come: the next one begins in its place.
+// The first of several blocked messages is abandoned when it may begin. The next one
+// begins in its place.
 func TestWaitingMessageIsGivenUp(t *testing.T) {
 	p := newPair(t, 1, Config{MaxMessageSize: 1 << 20}, Config{MaxMessageSize: 1 << 20})
 	p.connect()
-	const size = 1_000_000 // only one at a time
+	const size = 1_000_000 // only one fits into the budget
 	p.send(0, 1, testMessage(1, 0, size), SendOptions{})
 	p.send(0, 2, testMessage(2, 0, size), SendOptions{Lifetime: 30 * time.Millisecond})
 	p.send(0, 3, testMessage(3, 0, size), SendOptions{})
@@ -592,7 +592,7 @@ func TestZeroChecksum(t *testing.T) {
 				t.Errorf("chunk %d with a checksum", typ)
 			}
 			if typ == chunkInitAck {
-				// Who does not know the parameter may drop the chunk for it.
+				// A remote that does not know the parameter may drop the chunk.
 				ic, err := parseInit(pkt[16 : 12+int(binary.BigEndian.Uint16(pkt[14:]))])
 				if err != nil || ic.zeroChecksum != on {
 					t.Errorf("INIT ACK offers it: %t, %v; the other end: %t", ic.zeroChecksum, err, on)
@@ -610,8 +610,8 @@ func TestZeroChecksum(t *testing.T) {
 	}
 }
 
-// More large messages at once than the far end's window holds: they must not
-// all begin, or none could be completed.
+// If there are more long messages at once than the peer's window holds, they do not all
+// begin, because then none could be completed.
 func TestManyLargeMessagesAtOnce(t *testing.T) {
 	p := newPair(t, 12, Config{}, Config{})
 	p.connect()

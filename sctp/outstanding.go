@@ -2,76 +2,75 @@ package sctp
 
 import "encoding/binary"
 
-// A sentChunk is a chunk that was sent and not yet acknowledged cumulatively.
+// A sentChunk is a chunk that was sent and is not acknowledged cumulatively.
 type sentChunk struct {
-	sendStamp               // of the last time it was sent
+	sendStamp               // of its last transmission
 	msg         *outMessage // nil: nothing is at this TSN
 	offset      uint32
 	size        uint16
 	retransmits uint16
 	fsn         uint32
-	prev, next  TSN   // neighbours in the list of chunks in flight
-	msgPrev     TSN   // the chunk of the same message before this one
-	flags       uint8 // of the chunk on the wire
+	prev, next  chunkTSN // neighbours in the list of chunks in flight
+	msgPrev     chunkTSN // the chunk of the same message before this one
+	flags       uint8    // of the chunk on the wire
 	state       chunkState
-	reneged     bool // was acknowledged by a gap block, and sent again all the same
+	reneged     bool // the remote has dropped it once after a gap block acknowledged it
 }
 
-// A sendStamp is what was so when a chunk was sent. Times are nanoseconds of
-// the association's clock. From delivered on it is for measuring the rate of
-// delivery, see rateSampler.
+// A sendStamp records the state of the sender when a chunk was sent. The fields from
+// delivered on are for rateSampler.
 type sendStamp struct {
-	at          int64
+	at          instant
 	order       sendOrder // of its packet
 	inFlight    uint32    // bytes, this chunk included
 	delivered   int64
-	deliveredAt int64
-	firstAt     int64
+	deliveredAt instant
+	firstAt     instant
 	appLimited  bool
 }
 
-// A sendOrder counts packets with data in the order in which they were sent.
+// A sendOrder numbers packets with data in the order of sending.
 type sendOrder uint32
 
 // before reports whether o was sent before p.
 func (o sendOrder) before(p sendOrder) bool { return int32(o-p) < 0 }
 
-// since is how many packets after p came until o was sent.
+// since returns how many packets after p packet o was sent.
 func (o sendOrder) since(p sendOrder) int { return int(int32(o - p)) }
 
 type chunkState uint8
 
 const (
 	chunkInFlight  chunkState = iota
-	chunkLost                 // to be sent again
-	chunkGapAcked             // acknowledged, but the far end may renege
+	chunkLost                 // to be retransmitted
+	chunkGapAcked             // acknowledged by a gap block; the remote may renege
 	chunkAbandoned            // RFC 3758 §3.5
 )
 
 const minOutstandingRing = 2 // chunks; most connections have one or two at a time
 
-// outstanding is the queue of chunks that await acknowledgement: a ring by
-// TSN, through it a list of those in flight in the order of sending, and sets
-// of the missing and the lost ones. What a SACK costs is in proportion to what
-// it says that is new; loss detection looks at the head of the list only.
+// outstanding is the queue of chunks that await acknowledgement: a ring by TSN, a list
+// of the chunks in flight in the order of sending, and sets of the missing and of the
+// lost chunks. The work for a SACK is in proportion to what it newly acknowledges. Loss
+// detection looks only at the head of the list.
 type outstanding struct {
-	first, end TSN // chunks first ≤ TSN < end
+	first, end chunkTSN // chunks first ≤ TSN < end
 	ring       []sentChunk
-	missing    tsnSet // in flight or lost
-	lostSet    tsnSet // to be sent again
-	head, tail TSN    // of the list
-	flying     int    // chunks in the list
+	missing    tsnSet   // in flight or lost
+	lostSet    tsnSet   // to be sent again
+	head, tail chunkTSN // of the list
+	flying     int      // chunks in the list
 	lost       int
-	lostFrom   TSN // no chunk before it is lost
-	bytes      int // in flight
+	lostFrom   chunkTSN // no chunk before it is lost
+	bytes      int      // in flight
 	gapAcked   int
 
-	move pathMove
+	change pathChange
 
-	limited []*outMessage // that may be given up, and have lost chunks
+	limited []*outMessage // partially reliable messages with lost chunks
 }
 
-func (o *outstanding) reset(initial TSN) { *o = outstanding{first: initial, end: initial} }
+func (o *outstanding) reset(initial chunkTSN) { *o = outstanding{first: initial, end: initial} }
 
 func (o *outstanding) empty() bool { return o.first == o.end }
 
@@ -79,11 +78,11 @@ func (o *outstanding) len() int { return o.end.minus(o.first) }
 
 func (o *outstanding) full() bool { return o.len() >= maxTSNWindow-1 }
 
-// listed is how many chunks are missing: in flight, or lost.
+// listed returns how many chunks are missing: in flight, or lost.
 func (o *outstanding) listed() int { return o.flying + o.lost }
 
-// packets is a bound of how many packets are in flight: how many were sent since
-// the oldest of them.
+// packets returns an upper bound of the packets in flight: how many were sent since the
+// oldest.
 func (o *outstanding) packets() int {
 	if o.flying == 0 {
 		return 0
@@ -91,10 +90,10 @@ func (o *outstanding) packets() int {
 	return o.at(o.tail).order.since(o.at(o.head).order) + 1
 }
 
-func (o *outstanding) at(tsn TSN) *sentChunk { return &o.ring[uint(tsn)&uint(len(o.ring)-1)] }
+func (o *outstanding) at(tsn chunkTSN) *sentChunk { return &o.ring[uint(tsn)&uint(len(o.ring)-1)] }
 
 // push adds a chunk, in flight, and returns its TSN.
-func (o *outstanding) push(m *outMessage, offset, size int, flags uint8, stamp sendStamp) TSN {
+func (o *outstanding) push(m *outMessage, offset, size int, flags uint8, stamp sendStamp) chunkTSN {
 	if o.len() == len(o.ring) {
 		o.grow()
 	}
@@ -110,8 +109,8 @@ func (o *outstanding) push(m *outMessage, offset, size int, flags uint8, stamp s
 	return tsn
 }
 
-// fly puts a chunk at the end of the list of those in flight.
-func (o *outstanding) fly(tsn TSN, c *sentChunk, stamp sendStamp) {
+// fly appends a chunk to the list of chunks in flight.
+func (o *outstanding) fly(tsn chunkTSN, c *sentChunk, stamp sendStamp) {
 	c.state = chunkInFlight
 	if o.flying == 0 {
 		o.head = tsn
@@ -126,9 +125,9 @@ func (o *outstanding) fly(tsn TSN, c *sentChunk, stamp sendStamp) {
 	c.inFlight = uint32(o.bytes)
 }
 
-// land takes a chunk off that list.
-func (o *outstanding) land(tsn TSN, c *sentChunk) {
-	o.landMoved(tsn, c)
+// land removes a chunk from the list of chunks in flight.
+func (o *outstanding) land(tsn chunkTSN, c *sentChunk) {
+	o.leaveOldPath(tsn, c)
 	o.bytes -= int(c.size)
 	if tsn == o.head {
 		o.head = c.next
@@ -162,15 +161,15 @@ func (o *outstanding) grow() {
 	}
 }
 
-// trim gives the memory of an empty queue back.
+// trim releases the memory of an empty queue.
 func (o *outstanding) trim() {
 	if o.empty() {
 		o.ring, o.missing, o.lostSet, o.limited = nil, nil, nil, nil
 	}
 }
 
-// settle takes a missing chunk into a state in which it is not.
-func (o *outstanding) settle(tsn TSN, c *sentChunk, s chunkState) {
+// settle changes a missing chunk to a state in which it is not missing.
+func (o *outstanding) settle(tsn chunkTSN, c *sentChunk, s chunkState) {
 	if c.state == chunkLost {
 		o.lost--
 		o.lostSet.remove(tsn)
@@ -181,14 +180,14 @@ func (o *outstanding) settle(tsn TSN, c *sentChunk, s chunkState) {
 	c.state = s
 }
 
-// markLost takes a chunk out of flight.
-func (o *outstanding) markLost(tsn TSN, c *sentChunk) {
+// markLost declares a chunk in flight lost.
+func (o *outstanding) markLost(tsn chunkTSN, c *sentChunk) {
 	o.land(tsn, c)
 	o.noteLost(tsn, c)
 }
 
-// noteLost puts a chunk that is not in flight among those to be sent again.
-func (o *outstanding) noteLost(tsn TSN, c *sentChunk) {
+// noteLost adds a chunk that is not in flight to the lost ones.
+func (o *outstanding) noteLost(tsn chunkTSN, c *sentChunk) {
 	c.state = chunkLost
 	if o.lost == 0 || tsn.before(o.lostFrom) {
 		o.lostFrom = tsn
@@ -204,21 +203,20 @@ func (o *outstanding) noteLost(tsn TSN, c *sentChunk) {
 	}
 }
 
-// markAllLost takes every chunk out of flight (RFC 9260 §6.3.3).
+// markAllLost declares every chunk in flight lost (RFC 9260 §6.3.3).
 func (o *outstanding) markAllLost() {
 	for o.flying > 0 {
 		o.markLost(o.head, o.at(o.head))
 	}
 }
 
-// reneged reports whether the remote dropped what it had acknowledged in a gap
-// block (RFC 9260 §6.2.1): a chunk that was received would have moved the
-// cumulative TSN.
+// reneged reports whether the remote has dropped a chunk that a gap block acknowledged
+// (RFC 9260 §6.2.1). Otherwise the chunk would have moved the cumulative TSN.
 func (o *outstanding) reneged() bool { return !o.empty() && o.at(o.first).state == chunkGapAcked }
 
-// renege puts every chunk that is acknowledged by a gap block among the lost. It
-// returns false where the remote had one of them sent again before: then it could
-// have everything sent any number of times.
+// renege declares every chunk that a gap block acknowledged lost. It reports false if the
+// remote has dropped one of them before: then it could cause any number of
+// retransmissions.
 func (o *outstanding) renege() bool {
 	for tsn := o.first; tsn != o.end; tsn++ {
 		c := o.at(tsn)
@@ -236,8 +234,8 @@ func (o *outstanding) renege() bool {
 	return true
 }
 
-// firstLost is the lowest TSN that is to be sent again; there must be one.
-func (o *outstanding) firstLost() (TSN, *sentChunk) {
+// firstLost returns the lost chunk with the lowest TSN. There must be one.
+func (o *outstanding) firstLost() (chunkTSN, *sentChunk) {
 	if o.lostFrom.before(o.first) {
 		o.lostFrom = o.first
 	}
@@ -245,8 +243,8 @@ func (o *outstanding) firstLost() (TSN, *sentChunk) {
 	return o.lostFrom, o.at(o.lostFrom)
 }
 
-// resent puts a lost chunk in flight again.
-func (o *outstanding) resent(tsn TSN, c *sentChunk, stamp sendStamp) {
+// resent notes that a lost chunk is sent again.
+func (o *outstanding) resent(tsn chunkTSN, c *sentChunk, stamp sendStamp) {
 	o.lost--
 	o.lostSet.remove(tsn)
 	if c.retransmits < 1<<16-1 {
@@ -255,28 +253,29 @@ func (o *outstanding) resent(tsn TSN, c *sentChunk, stamp sendStamp) {
 	o.fly(tsn, c, stamp)
 }
 
-// An ackResult is what a SACK told that is new.
+// An ackResult is what a SACK newly acknowledged.
 type ackResult struct {
-	acked       int // bytes
-	any         bool
+	acked       int  // bytes
+	any         bool // a chunk
 	cumAdvanced bool
-	newest      sendStamp // of the chunk acknowledged that was sent last
+	newest      sendStamp // of the chunk sent last whose last transmission was surely acknowledged
 	retransmits uint16    // of that chunk
-	valid       bool      // there is one that was surely acknowledged by its last sending
-	oldest      sendOrder // the first packet, among those not sent twice, that was acknowledged only now
+	valid       bool      // there is such a chunk
+	oldest      sendOrder // the first packet among those sent once
 	hasOldest   bool
-	spurious    int // chunks that were taken for lost and were not
+	spurious    int  // chunks that were taken for lost and were not
+	tooSoon     bool // a chunk was last sent after early: an earlier transmission was acknowledged, or the path has become shorter
 
-	moved int      // bytes of those acknowledged that took the old path
-	move  pathMove // … what tells them
+	moved  int        // bytes acknowledged that took the old path
+	change pathChange // which chunks took the old path
 
-	early int64 // a chunk sent again after this cannot have been acknowledged yet
+	early instant // an acknowledgement cannot be of a transmission after this
 }
 
 func (r *ackResult) note(c *sentChunk) {
 	r.acked += int(c.size)
 	r.any = true
-	if r.move.old(c.order) {
+	if r.change.old(c.order) {
 		r.moved += int(c.size)
 		return
 	}
@@ -284,7 +283,8 @@ func (r *ackResult) note(c *sentChunk) {
 		r.oldest, r.hasOldest = c.order, true
 	}
 	if c.state == chunkLost || c.retransmits > 0 && c.at > r.early {
-		r.spurious++ // it is what was sent before that has arrived
+		r.spurious++ // an earlier transmission has arrived
+		r.tooSoon = r.tooSoon || c.state != chunkLost
 		return
 	}
 	if !r.valid || r.newest.order.before(c.order) {
@@ -292,11 +292,11 @@ func (r *ackResult) note(c *sentChunk) {
 	}
 }
 
-// ack takes the cumulative TSN and the gap blocks of a SACK. Messages of which no
-// chunk is left here are released to q. What was sent again after the time early
-// is not yet acknowledged by that.
-func (o *outstanding) ack(cum TSN, blocks []byte, early int64, q *sendQueue) (r ackResult) {
-	r.early, r.move = early, o.move
+// ack processes the cumulative TSN and the valid gap blocks of a SACK. Messages without
+// outstanding chunks are released to q. An acknowledgement cannot be of a transmission
+// after early.
+func (o *outstanding) ack(cum chunkTSN, blocks []byte, early instant, q *sendQueue) (r ackResult) {
+	r.early, r.change = early, o.change
 	for !o.empty() && !o.first.after(cum) {
 		tsn, c := o.first, o.at(o.first)
 		switch c.state {
@@ -314,22 +314,22 @@ func (o *outstanding) ack(cum TSN, blocks []byte, early int64, q *sendQueue) (r 
 			q.release(m)
 		}
 	}
-	if o.move.known && !cum.before(o.move.until) {
-		o.move = pathMove{}
+	if o.change.known && !cum.before(o.change.until) {
+		o.change = pathChange{}
 	}
 	o.ackBlocks(cum, blocks, &r)
 	return r
 }
 
-// validGaps reports whether gap blocks are in order, apart from each other, and
-// of chunks that were sent (RFC 9260 §3.3.4). The TSN after the cumulative one
-// was not received, so that the least start is 2. In this form they cost no more
-// than the chunks that they name.
-func (o *outstanding) validGaps(cum TSN, blocks []byte) bool {
+// validGaps reports whether gap blocks are in order, do not touch, and acknowledge only
+// chunks that were sent (RFC 9260 §3.3.4). The smallest start is 2, because the TSN after
+// the cumulative one was not received. Then processing the blocks costs no more than the
+// chunks that they acknowledge.
+func (o *outstanding) validGaps(cum chunkTSN, blocks []byte) bool {
 	prevEnd := 1
 	for ; len(blocks) >= 4; blocks = blocks[4:] {
 		start, end := int(binary.BigEndian.Uint16(blocks)), int(binary.BigEndian.Uint16(blocks[2:]))
-		if start <= prevEnd || end < start || !(cum + TSN(end)).before(o.end) {
+		if start <= prevEnd || end < start || !(cum + chunkTSN(end)).before(o.end) {
 			return false
 		}
 		prevEnd = end
@@ -337,10 +337,10 @@ func (o *outstanding) validGaps(cum TSN, blocks []byte) bool {
 	return true
 }
 
-// ackBlocks takes valid gap blocks.
-func (o *outstanding) ackBlocks(cum TSN, blocks []byte, r *ackResult) {
+// ackBlocks processes valid gap blocks.
+func (o *outstanding) ackBlocks(cum chunkTSN, blocks []byte, r *ackResult) {
 	for ; len(blocks) >= 4 && o.listed() > 0; blocks = blocks[4:] {
-		tsn, stop := cum+TSN(binary.BigEndian.Uint16(blocks)), cum+TSN(binary.BigEndian.Uint16(blocks[2:]))+1
+		tsn, stop := cum+chunkTSN(binary.BigEndian.Uint16(blocks)), cum+chunkTSN(binary.BigEndian.Uint16(blocks[2:]))+1
 		for tsn = o.missing.next(tsn, stop); tsn != stop; tsn = o.missing.next(tsn+1, stop) {
 			c := o.at(tsn)
 			r.note(c)
@@ -350,7 +350,7 @@ func (o *outstanding) ackBlocks(cum TSN, blocks []byte, r *ackResult) {
 	}
 }
 
-// abandon gives up every chunk of a message (RFC 3758 §3.5 A3).
+// abandon abandons every chunk of a message (RFC 3758 §3.5 A3).
 func (o *outstanding) abandon(m *outMessage) {
 	m.abandoned = true
 	tsn := m.lastTSN

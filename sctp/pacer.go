@@ -3,59 +3,54 @@ package sctp
 import "time"
 
 const (
-	// pacingBurst is the least that is sent at once: timers are not finer, and
-	// a segment that the kernel cuts costs far less than a datagram.
+	// pacingBurst is how much time's data is sent at once. Timers are not finer, and with
+	// segmentation offload one long burst costs far less than many datagrams.
 	pacingBurst = time.Millisecond
 
-	// pacingCredit is how late a timer may be and be made up for.
+	// pacingCredit is the longest lateness of a timer that is made up for.
 	pacingCredit = 16 * time.Millisecond
 
-	// minPacedRTT: on shorter paths acknowledgements come more often than
-	// timers could, and alone keep the pace.
-	minPacedRTT = time.Millisecond
-
-	// smallBurst is how many small packets go at once, and how many each pacingBurst.
-	// A small packet has room for more, even without path MTU discovery. A packet costs both ends about the same however little is
-	// in it, and takes about a kilobyte of the receiver's socket buffer. A program
-	// that sends a message on each of a few channels has them sent at once.
+	// smallBurst is how many small packets are sent at once, and how many in each
+	// pacingBurst. A small packet has room for more data, even without path MTU discovery.
+	// It costs both ends about as much as a full one, and takes about a kilobyte of the
+	// receiver's socket buffer. Four packets let a program send one message on each of a
+	// few channels at once.
 	smallBurst = 4
 
 	// smallInterval is the time from one small packet to the next.
 	smallInterval = pacingBurst / smallBurst
 )
 
-// A pacer spreads packets over time, in bursts of pacingBurst. It lets
-// packets go until it is a burst ahead, and then none until all that went
-// would have passed at the pace; so bursts stay whole, whatever comes between.
+// A pacer spreads packets over time, in bursts of pacingBurst. It allows packets until it
+// is a burst ahead of the rate, and then none until the rate has caught up. So bursts stay
+// whole, whatever is sent between them.
 //
-// It counts packets, too, on any path: the small ones. After smallBurst of them, the
-// next one waits until a smallInterval has passed, or until it is full, or until the
-// receiver has acknowledged all but one, for whose SACK it may wait. So
-// messages that a program sends in a loop share packets, and a message that follows
-// no others goes at once.
+// On every path it also counts small packets. After smallBurst of them, the next one waits
+// until a smallInterval has passed, or it is full, or the receiver has acknowledged all but
+// one packet, whose SACK may be delayed. So messages that a program sends in a loop share
+// packets, and a message that follows no others is sent at once.
 type pacer struct {
-	ahead  float64 // bytes sent that have not passed yet; under 0: that may still go
-	at     int64   // as of then
-	small  int64   // when the last small packet has passed, if each takes smallInterval
-	closed bool
+	ahead  float64 // bytes sent ahead of the rate; negative: bytes that may still be sent
+	at     instant // time of ahead
+	small  instant // when the last small packet has passed, if each takes smallInterval
+	closed bool    // no packet is allowed until ahead is 0
 }
 
-// burst is how many bytes go at once, at a rate in bytes a second.
+// burst returns how many bytes are sent at once at a rate in bytes a second.
 func burst(rate float64, mtu int) float64 {
 	return max(rate*pacingBurst.Seconds(), float64(2*mtu))
 }
 
-// ready reports whether a packet may go now, and if not, when.
-func (p *pacer) ready(now int64, rate float64, mtu int) (when int64, ok bool) {
+// ready reports whether a packet may be sent now, and if not, when.
+func (p *pacer) ready(now instant, rate float64, mtu int) (when instant, ok bool) {
 	if rate <= 0 {
 		*p = pacer{at: now, small: p.small}
 		return 0, true
 	}
 	credit := burst(rate, mtu)
 	if p.closed {
-		// Packets have waited, so what is late is the timer. Were it not made
-		// up for, the rate would be measured lower, and the pace with it, and
-		// so on down.
+		// Packets waited, so the timer was late. Without a credit the measured rate of
+		// delivery would fall, then the pacing rate, and so on.
 		credit = max(credit, rate*pacingCredit.Seconds())
 	}
 	p.ahead = max(p.ahead-float64(now-p.at)/1e9*rate, min(p.ahead, -credit))
@@ -68,17 +63,17 @@ func (p *pacer) ready(now int64, rate float64, mtu int) (when int64, ok bool) {
 	return 0, true
 }
 
-// sent notes that n bytes went.
+// sent notes that n bytes are sent.
 func (p *pacer) sent(n int) { p.ahead += float64(n) }
 
-// readySmall reports whether a small packet may go now, and if not, when.
-func (p *pacer) readySmall(now int64) (when int64, ok bool) {
+// readySmall reports whether a small packet may be sent now, and if not, when.
+func (p *pacer) readySmall(now instant) (when instant, ok bool) {
 	when = p.small - int64((smallBurst-1)*smallInterval)
 	return when, when <= now
 }
 
-// sentSmall notes that a small packet went.
-func (p *pacer) sentSmall(now int64) { p.small = max(p.small, now) + int64(smallInterval) }
+// sentSmall notes that a small packet is sent.
+func (p *pacer) sentSmall(now instant) { p.small = max(p.small, now) + int64(smallInterval) }
 
-// restart lets smallBurst small packets go at once again.
+// restart allows smallBurst small packets at once again.
 func (p *pacer) restart() { p.small = 0 }

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// What was in flight on a path that died goes again at once on the next one,
-// however long the timer was to wait; nothing else does.
+// Data in flight on a path that died is retransmitted at once on the next path, whatever
+// the timer. Nothing else is sent again.
 func TestPathLost(t *testing.T) {
 	s := newScript(t)
 	s.a.PathLost(s.now)
@@ -33,10 +33,10 @@ func TestPathLost(t *testing.T) {
 	if wait := s.a.NextTimeout().Sub(s.now); wait > rtoInitial {
 		t.Errorf("the next one waits %v", wait)
 	}
-	// The round-trip time is the new path's.
+	// The round-trip time is that of the new path.
 	s.a.SetRTT(123 * time.Millisecond)
-	if s.a.rto.srtt != 123*time.Millisecond {
-		t.Errorf("srtt %v", s.a.rto.srtt)
+	if s.a.sender.rto.srtt != 123*time.Millisecond {
+		t.Errorf("srtt %v", s.a.sender.rto.srtt)
 	}
 	s.write(sack(first+2, 1<<20))
 	s.wantIdle("all there")

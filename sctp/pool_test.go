@@ -2,8 +2,8 @@ package sctp
 
 import "testing"
 
-// What the pool of sent messages keeps is bounded with all that they take, so
-// that many short ones are not many times as much as a few long ones.
+// The pool of sent messages is bounded by all the memory that they take, so that many
+// short messages do not take many times as much as a few long ones.
 func TestMessagePoolBound(t *testing.T) {
 	for _, size := range []int{1, 32, 33, 1000, 1 << maxPoolClass} {
 		var p messagePool

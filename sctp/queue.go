@@ -1,7 +1,7 @@
 package sctp
 
-// A queue is first in, first out, in a ring that grows and is given back by
-// trim. The zero value is empty.
+// A queue is a FIFO queue in a ring that grows. trim releases its memory. The zero value
+// is empty.
 type queue[T any] struct {
 	ring []T // its length is a power of two
 	head uint
@@ -20,6 +20,9 @@ func (q *queue[T]) push(v T) {
 	q.n++
 }
 
+// at returns the i-th value from the front.
+func (q *queue[T]) at(i int) *T { return &q.ring[(q.head+uint(i))&uint(len(q.ring)-1)] }
+
 func (q *queue[T]) pop() (v T, ok bool) {
 	if q.n == 0 {
 		return v, false
@@ -32,7 +35,7 @@ func (q *queue[T]) pop() (v T, ok bool) {
 	return v, true
 }
 
-// trim gives the memory of an empty queue back.
+// trim releases the memory of an empty queue.
 func (q *queue[T]) trim() {
 	if q.n == 0 {
 		*q = queue[T]{}

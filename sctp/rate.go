@@ -1,27 +1,26 @@
 package sctp
 
-// A rateSampler measures the rate of delivery
-// (draft-cheng-iccrg-delivery-rate-estimation): between the sending of a chunk
-// and its acknowledgement, so many bytes were delivered.
+// A rateSampler measures the rate of delivery (draft-cheng-iccrg-delivery-rate-estimation):
+// how many bytes were delivered between the sending of a chunk and its acknowledgement.
 type rateSampler struct {
-	delivered   int64 // bytes acknowledged so far
-	deliveredAt int64 // when the last of them were
-	firstAt     int64 // when the chunk was sent that was acknowledged last
-	limitedTo   int64 // what is sent until so much is delivered was limited by the program
+	delivered   int64   // bytes acknowledged so far
+	deliveredAt instant // when the last of them were acknowledged
+	firstAt     instant // when the chunk acknowledged last was sent
+	limitedTo   int64   // until so many bytes are delivered, the program limits the rate
 }
 
-// A rateSample is one measurement. An interval of zero is none.
+// A rateSample is one measurement. It is invalid if interval is 0.
 type rateSample struct {
 	bytes      int64
 	interval   int64 // nanoseconds
-	prior      int64 // what had been delivered when the chunk was sent
-	delivered  int64 // … and now
-	inFlight   int   // … were in flight when it was sent
+	prior      int64 // bytes delivered when the chunk was sent
+	delivered  int64 // total bytes delivered up to now
+	inFlight   int   // bytes in flight when the chunk was sent
 	appLimited bool  // the program had no more to send
 }
 
-// stamp is for chunks about to be sent in a packet.
-func (r *rateSampler) stamp(now int64, order sendOrder, inFlight int) sendStamp {
+// stamp returns the stamp for chunks about to be sent in a packet.
+func (r *rateSampler) stamp(now instant, order sendOrder, inFlight int) sendStamp {
 	if inFlight == 0 {
 		r.firstAt, r.deliveredAt = now, now
 	}
@@ -31,11 +30,11 @@ func (r *rateSampler) stamp(now int64, order sendOrder, inFlight int) sendStamp 
 	}
 }
 
-// starved notes that there is nothing more to send, though there might be.
+// starved notes that more could be sent, but there is nothing to send.
 func (r *rateSampler) starved(inFlight int) { r.limitedTo = max(r.delivered+int64(inFlight), 1) }
 
-// acked takes what a SACK acknowledged, n bytes of this path.
-func (r *rateSampler) acked(now int64, n int, ack *ackResult) rateSample {
+// acked takes the result of a SACK that acknowledged n bytes of this path.
+func (r *rateSampler) acked(now instant, n int, ack *ackResult) rateSample {
 	r.delivered += int64(n)
 	r.deliveredAt = now
 	s := rateSample{delivered: r.delivered, prior: r.delivered}
@@ -43,8 +42,8 @@ func (r *rateSampler) acked(now int64, n int, ack *ackResult) rateSample {
 		return s
 	}
 	c := &ack.newest
-	// The slower of sending and acknowledging: neither a burst of ours nor one
-	// of SACKs tells what the path can do.
+	// The slower of sending and acknowledging counts, because neither a burst of data nor a
+	// burst of SACKs shows the rate of the path.
 	s.interval = max(c.at-c.firstAt, now-c.deliveredAt)
 	s.bytes = r.delivered - c.delivered
 	s.prior, s.inFlight, s.appLimited = c.delivered, int(c.inFlight), c.appLimited

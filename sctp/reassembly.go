@@ -5,10 +5,10 @@ import (
 	"slices"
 )
 
-// maxSegment bounds the room that a run takes before its data comes.
+// maxSegment bounds the memory that a run reserves for data that has not arrived.
 const maxSegment = 16 << 10
 
-// maxFreeRuns bounds the runs that are kept for the next ones.
+// maxFreeRuns bounds the runs that are kept for reuse.
 const maxFreeRuns = 64
 
 // A fragment is the contents of a DATA or I-DATA chunk.
@@ -16,15 +16,15 @@ type fragment struct {
 	stream       uint16
 	seq          messageSeq // SSN or MID
 	pos          uint32     // TSN or FSN
-	ppid         uint32     // with I-DATA of the first fragment only
+	ppid         uint32     // with I-DATA only in the first fragment
 	begin, end   bool
 	unordered    bool
 	data         []byte
 	interleaving bool
 }
 
-// A fragmentKey names a fragment's place. Consecutive fragments of a message
-// have keys that differ by one in pos.
+// A fragmentKey identifies a fragment. The pos of consecutive fragments of a message
+// differs by one.
 type fragmentKey struct {
 	stream    uint16
 	unordered bool
@@ -32,8 +32,8 @@ type fragmentKey struct {
 	pos       uint32
 }
 
-// A run is a sequence of consecutive fragments of one message. Fragments that
-// come in any order make runs, which merge, until one has both ends.
+// A run is a sequence of consecutive fragments of one message. Fragments that arrive in
+// any order make runs, which are merged until one has both ends of the message.
 type run struct {
 	next        *run // in reassembly.runFree
 	first, last fragmentKey
@@ -42,11 +42,11 @@ type run struct {
 	head, tail  *segment
 	segment     segment // the first
 	size        int
-	charge      int // to Memory.partial
-	room        int // bytes beyond the data, charged to Memory.streams
-	hinted      bool
+	charge      int  // charged to Memory.partial
+	room        int  // bytes reserved beyond the data, charged to Memory.streams
+	hinted      bool // some of room was reserved by sizeHint
 
-	atSeq, atTSN int // in inStream.open and reassembly.byTSN
+	atSeq, atTSN int // index in inStream.open and in reassembly.byTSN
 }
 
 // A segment is a piece of a run's data.
@@ -55,40 +55,40 @@ type segment struct {
 	buf  []byte
 }
 
-// reassembly makes messages of fragments and puts them in order (RFC 9260
-// §6.5, §6.6, §6.9; RFC 8260 §2.2.3). Every operation costs about the same
-// however the far end cuts and orders its fragments.
+// reassembly builds messages from fragments and delivers them in order (RFC 9260 §6.5,
+// §6.6, §6.9; RFC 8260 §2.2.3). The cost of an operation does not depend on how the remote
+// cuts and orders its fragments.
 type reassembly struct {
 	memory     *Memory
 	order      messageOrder
 	maxMessage int
 
-	// hot is the run that was added to last. It is in neither map, since most
-	// fragments continue it.
+	// hot is the run that was extended last. Most fragments continue it, so it is in
+	// neither map.
 	hot     *run
 	byFirst map[fragmentKey]*run // runs that lack their beginning
 	byLast  map[fragmentKey]*run // runs that lack their end
-	runs    int32                // how many there are
-	peak    int32                // how many there were since the maps were made
-	byTSN   *runHeap             // all of DATA chunks; nil: there were none
-	runFree *run
-	free    int32 // runs in runFree
-	hinted  bool  // an incomplete message has room for sizeHint bytes
+	runs    int32                // number of runs
+	peak    int32                // highest number of runs since the maps were made
+	byTSN   *runHeap             // the runs of DATA chunks; nil until there was one
+	runFree *run                 // unused runs
+	free    int32                // runs in runFree
+	hinted  bool                 // an incomplete message has sizeHint bytes reserved
 
 	streams streamTable[inStream]
 
 	ready  queue[Message]
 	readyN uint64 // messages ever put into ready
 
-	sizeHint int // of the last message that had several fragments
+	sizeHint int // length of the last message that had several fragments
 	spares   spares
 }
 
 // An inStream is the ordering state of an incoming stream.
 type inStream struct {
 	next    messageSeq
-	waiting []waitingMessage // a heap by seq
-	open    *[2]runHeap      // incomplete messages, ordered and unordered; nil: there were none
+	waiting []waitingMessage // complete messages, as a heap by seq
+	open    *[2]runHeap      // incomplete messages, ordered and unordered; nil until there was one
 }
 
 type waitingMessage struct {
@@ -96,7 +96,7 @@ type waitingMessage struct {
 	m   Message
 }
 
-// reset begins anew. Complete messages stay.
+// reset drops everything except complete messages.
 func (r *reassembly) reset(m *Memory, interleaving bool, maxMessage int) {
 	m.unchargeStreams(r.streams.len() * streamOverhead)
 	for _, u := range r.allRuns() {
@@ -106,8 +106,8 @@ func (r *reassembly) reset(m *Memory, interleaving bool, maxMessage int) {
 	*r = reassembly{memory: m, order: messageOrder{interleaving}, maxMessage: maxMessage, ready: r.ready, readyN: r.readyN}
 }
 
-// mayKeep reports whether there is room for the numbers of a stream, which are
-// charged then if they are new.
+// mayKeep charges the state of a stream, unless it is charged already. It reports whether
+// there is memory for it.
 func (r *reassembly) mayKeep(stream uint16) bool {
 	if r.streams.get(stream) != nil {
 		return true
@@ -119,8 +119,8 @@ func (r *reassembly) mayKeep(stream uint16) bool {
 	return true
 }
 
-// add takes a fragment that was not received before, of a stream that mayKeep
-// has room for. It reports a violation of the protocol in words, or "".
+// add takes a fragment that was not received before, of a stream charged by mayKeep. It
+// returns the violation of the protocol that the fragment is, or "".
 func (r *reassembly) add(f fragment) (violation string) {
 	if len(f.data) > r.maxMessage {
 		return "message too large"
@@ -155,8 +155,7 @@ func (r *reassembly) add(f fragment) (violation string) {
 	return ""
 }
 
-// runEndingAt finds the run that the fragment continues and takes it out of
-// byLast.
+// runEndingAt returns the run that the fragment continues, and removes it from byLast.
 func (r *reassembly) runEndingAt(key fragmentKey, f fragment) *run {
 	if f.begin {
 		return nil
@@ -172,7 +171,7 @@ func (r *reassembly) runEndingAt(key fragmentKey, f fragment) *run {
 	return u
 }
 
-// mergeFollowing joins to u the run that continues it, if there is one.
+// mergeFollowing appends to u the run that continues it, if there is one.
 func (r *reassembly) mergeFollowing(u *run) *run {
 	key := u.last
 	key.pos++
@@ -185,7 +184,7 @@ func (r *reassembly) mergeFollowing(u *run) *run {
 	}
 	r.unlinkMaps(v)
 	u.last, u.end = v.last, v.end
-	moved := v.segment // v's first segment goes with v
+	moved := v.segment // a copy, because v.segment is freed with v
 	u.tail.next = &moved
 	if v.tail == &v.segment {
 		u.tail = &moved
@@ -198,11 +197,11 @@ func (r *reassembly) mergeFollowing(u *run) *run {
 	u.hinted = u.hinted || v.hinted
 	v.room, v.hinted = 0, false
 	r.freeRun(v)
-	r.charge(u, segmentOverhead-runOverhead) // it is one run now
+	r.charge(u, segmentOverhead-runOverhead) // one run less
 	return u
 }
 
-// settle makes u the hot run, and puts the one before into the maps.
+// settle makes u the hot run. The former hot run goes into the maps.
 func (r *reassembly) settle(u *run) {
 	if r.byFirst == nil {
 		r.byFirst = make(map[fragmentKey]*run)
@@ -220,7 +219,7 @@ func (r *reassembly) settle(u *run) {
 	r.hot = u
 }
 
-// unlinkMaps takes u out of wherever fragments would find it.
+// unlinkMaps removes u from where fragments would find it.
 func (r *reassembly) unlinkMaps(u *run) {
 	if r.hot == u {
 		r.hot = nil
@@ -238,8 +237,8 @@ func (r *reassembly) charge(u *run, n int) {
 	r.memory.partial += n
 }
 
-// takeRoom charges n bytes beyond the data of a run, if there is room for them,
-// and returns how many it did.
+// takeRoom charges n bytes reserved beyond the data of a run, if there is memory for them.
+// It returns how many it charged.
 func (r *reassembly) takeRoom(u *run, n int) int {
 	if n <= 0 || !r.memory.chargeStreams(n) {
 		return 0
@@ -248,7 +247,7 @@ func (r *reassembly) takeRoom(u *run, n int) int {
 	return n
 }
 
-// giveRoom gives n bytes of them back.
+// giveRoom releases n bytes reserved beyond the data of a run.
 func (r *reassembly) giveRoom(u *run, n int) {
 	u.room -= n
 	r.memory.unchargeStreams(n)
@@ -267,8 +266,8 @@ func (r *reassembly) newRun(key fragmentKey, f fragment) *run {
 	size := len(f.data)
 	r.charge(u, runOverhead+size)
 	if f.begin && !r.hinted {
-		// Most messages of a program are alike: room for one as large as the
-		// last saves copying. One incomplete message at a time has it.
+		// Most messages of a program have similar lengths, so reserving the length of the
+		// last one saves copying. One incomplete message at a time reserves it.
 		n := r.takeRoom(u, r.sizeHint-size)
 		u.hinted, r.hinted = n > 0, n > 0
 		size += n
@@ -279,7 +278,7 @@ func (r *reassembly) newRun(key fragmentKey, f fragment) *run {
 	return u
 }
 
-// freeRun forgets a run, and what is charged for it.
+// freeRun removes a run, and uncharges what it reserved.
 func (r *reassembly) freeRun(u *run) {
 	r.unqueueRun(u)
 	r.giveRoom(u, u.room)
@@ -294,7 +293,7 @@ func (r *reassembly) freeRun(u *run) {
 	r.free++
 }
 
-// allRuns lists the incomplete messages.
+// allRuns returns all runs.
 func (r *reassembly) allRuns() (all []*run) {
 	r.streams.each(func(s *inStream) {
 		if s.open != nil {
@@ -304,7 +303,7 @@ func (r *reassembly) allRuns() (all []*run) {
 	return all
 }
 
-// queueRun puts a run where a FORWARD TSN finds it.
+// queueRun adds a run to where a FORWARD TSN finds it.
 func (r *reassembly) queueRun(u *run) {
 	r.runs++
 	r.peak = max(r.peak, r.runs)
@@ -334,7 +333,7 @@ func (r *reassembly) unqueueRun(u *run) {
 	}
 }
 
-// kindOf is the index in inStream.open.
+// kindOf returns the index of ordered or unordered messages.
 func kindOf(unordered bool) int {
 	if unordered {
 		return 1
@@ -342,8 +341,8 @@ func kindOf(unordered bool) int {
 	return 0
 }
 
-// shrinkMaps makes the maps anew when few of their entries are left, since a map
-// keeps the memory for as many as it ever had.
+// shrinkMaps copies the maps when few of their entries are left, because a map keeps the
+// memory for as many entries as it ever had.
 func (r *reassembly) shrinkMaps() {
 	if r.peak < 1024 || r.runs > r.peak/8 {
 		return
@@ -356,8 +355,8 @@ func (r *reassembly) shrinkMaps() {
 	}
 }
 
-// appendData adds data to the end of a run. Segments double, so that a large
-// message is made of few.
+// appendData appends data to a run. Segments double in size, so that a long message has
+// few.
 func (r *reassembly) appendData(u *run, data []byte) {
 	r.charge(u, len(data))
 	if free := cap(u.tail.buf) - len(u.tail.buf); free < len(data) {
@@ -371,7 +370,7 @@ func (r *reassembly) appendData(u *run, data []byte) {
 	u.tail.buf = append(u.tail.buf, data...)
 }
 
-// finish makes a message of a complete run.
+// finish makes a message from a complete run.
 func (r *reassembly) finish(u *run) {
 	r.unlinkMaps(u)
 	r.memory.partial -= u.charge
@@ -388,14 +387,14 @@ func (r *reassembly) finish(u *run) {
 	r.complete(key.stream, key.seq, key.unordered, ppid, data)
 }
 
-// drop forgets an incomplete run.
+// drop drops an incomplete run.
 func (r *reassembly) drop(u *run) {
 	r.unlinkMaps(u)
 	r.memory.partial -= u.charge
 	r.freeRun(u)
 }
 
-// complete takes a whole message, whose data is nobody else's.
+// complete takes a complete message and its data.
 func (r *reassembly) complete(stream uint16, seq messageSeq, unordered bool, ppid uint32, data []byte) {
 	m := Message{Stream: stream, PPID: ppid, Data: data, Ordered: !unordered}
 	if unordered {
@@ -412,14 +411,14 @@ func (r *reassembly) complete(stream uint16, seq messageSeq, unordered bool, ppi
 		r.memory.partial += len(data) + messageOverhead
 		s.push(r.order, waitingMessage{seq, m})
 	}
-	// One that is before the next was skipped by a FORWARD TSN, or its number
-	// was used twice: it can never be delivered in order.
+	// A message before the next one was skipped by a FORWARD TSN, or its number was used
+	// twice. It cannot be delivered in order.
 }
 
-// stream is the state of a stream for which mayKeep has charged.
+// stream returns the state of a stream charged by mayKeep.
 func (r *reassembly) stream(id uint16) *inStream { return r.streams.get(id) }
 
-// deliverWaiting hands up what is next in order.
+// deliverWaiting delivers waiting messages as far as they are in order.
 func (r *reassembly) deliverWaiting(s *inStream) {
 	for len(s.waiting) > 0 && !r.order.before(s.next, s.waiting[0].seq) {
 		w := s.pop(r.order)
@@ -437,31 +436,30 @@ func (r *reassembly) deliver(m Message) {
 	r.ready.push(m)
 }
 
-// skipTSN drops what can no longer be completed once no TSN up to cum
-// will come: of DATA chunks, whose runs are known by TSN.
-func (r *reassembly) skipTSN(cum TSN) {
+// skipTSN drops the runs of DATA chunks that cannot be completed because no TSN up to cum
+// will arrive.
+func (r *reassembly) skipTSN(cum chunkTSN) {
 	if r.byTSN == nil {
 		return
 	}
 	var spans *run
-	for u := r.byTSN.top(); u != nil && !TSN(u.first.pos).after(cum); u = r.byTSN.top() {
-		if u.begin && !TSN(u.last.pos).before(cum) {
-			// One that reaches cum or beyond may be the received part of a
-			// message that is still being sent, if it has its beginning.
+	for u := r.byTSN.top(); u != nil && !chunkTSN(u.first.pos).after(cum); u = r.byTSN.top() {
+		if u.begin && !chunkTSN(u.last.pos).before(cum) {
+			// A run that has its beginning and reaches cum may be the received part of a
+			// message that is still being sent.
 			spans = u
 			r.byTSN.remove(r.order, u)
 			continue
 		}
 		r.drop(u)
 	}
-	if spans != nil { // there is one such, as each TSN is in one run
+	if spans != nil { // at most one run does, because each TSN is in one run
 		r.byTSN.add(r.order, spans)
 	}
 }
 
-// skipMessages drops the messages up to seq of a stream, of which parts will
-// never come (RFC 3758 §3.6, RFC 8260 §2.3.1), and hands up what waited for
-// them. Incomplete ones are dropped by dropRuns.
+// skipMessages moves a stream past the message seq (RFC 3758 §3.6, RFC 8260 §2.3.1).
+// Complete messages that waited are delivered. dropRuns drops the incomplete ones.
 func (r *reassembly) skipMessages(stream uint16, seq messageSeq) {
 	s := r.stream(stream)
 	if r.order.before(seq, s.next) {
@@ -488,7 +486,28 @@ func (r *reassembly) dropRuns(stream uint16, unordered bool, seq messageSeq) {
 	}
 }
 
-// resetStream begins a stream's numbering anew (RFC 6525 §5.2.2).
+// taken returns how many messages Receive has returned.
+func (r *reassembly) taken() uint64 { return r.readyN - uint64(r.ready.n) }
+
+// receiving reports whether a message on a stream is incomplete, or waits for earlier
+// ones.
+func (r *reassembly) receiving(stream uint16) bool {
+	s := r.streams.get(stream)
+	return s != nil && (len(s.waiting) > 0 || s.open != nil && len(s.open[0].runs)+len(s.open[1].runs) > 0)
+}
+
+// resetStreams begins the numbering of streams again (RFC 6525 §5.2.2). No streams
+// means all (§4.1).
+func (r *reassembly) resetStreams(streams []uint16) {
+	if len(streams) == 0 {
+		streams = r.streams.ids()
+	}
+	for _, id := range streams {
+		r.resetStream(id)
+	}
+}
+
+// resetStream begins the numbering of one stream again.
 func (r *reassembly) resetStream(id uint16) {
 	s := r.streams.get(id)
 	if s == nil {
@@ -498,7 +517,7 @@ func (r *reassembly) resetStream(id uint16) {
 		r.memory.partial -= len(w.m.Data) + messageOverhead
 	}
 	if s.open != nil {
-		// All that was sent before the reset has come (RFC 6525 §5.2.2).
+		// Everything sent before the reset has arrived (RFC 6525 §5.2.2).
 		for i := range s.open {
 			for u := s.open[i].top(); u != nil; u = s.open[i].top() {
 				r.drop(u)
@@ -509,7 +528,7 @@ func (r *reassembly) resetStream(id uint16) {
 	r.memory.unchargeStreams(streamOverhead)
 }
 
-// trim gives memory back when nothing waits.
+// trim releases memory that is not in use.
 func (r *reassembly) trim() {
 	r.runFree, r.free = nil, 0
 	if r.runs == 0 {
@@ -521,50 +540,26 @@ func (r *reassembly) trim() {
 	r.ready.trim()
 }
 
-// push adds to the heap of waiting messages.
+// push adds a waiting message.
 func (s *inStream) push(o messageOrder, w waitingMessage) {
-	h := append(s.waiting, w)
-	for i := len(h) - 1; i > 0; {
-		parent := (i - 1) / 2
-		if !o.before(h[i].seq, h[parent].seq) {
-			break
-		}
-		h[i], h[parent] = h[parent], h[i]
-		i = parent
-	}
-	s.waiting = h
+	s.waiting = append(s.waiting, w)
+	heapUp(s.waiting, len(s.waiting)-1, o.waitsBefore, nil)
 }
 
-// pop takes the first of the heap.
+// pop removes the first waiting message.
 func (s *inStream) pop(o messageOrder) waitingMessage {
-	h := s.waiting
-	top := h[0]
-	n := len(h) - 1
-	h[0] = h[n]
-	h[n] = waitingMessage{}
-	h = h[:n]
-	for i := 0; ; {
-		child := 2*i + 1
-		if child >= n {
-			break
-		}
-		if child+1 < n && o.before(h[child+1].seq, h[child].seq) {
-			child++
-		}
-		if !o.before(h[child].seq, h[i].seq) {
-			break
-		}
-		h[i], h[child] = h[child], h[i]
-		i = child
-	}
-	if s.waiting = shrunk(h); n == 0 {
+	top := s.waiting[0]
+	if s.waiting = shrunk(heapRemove(s.waiting, 0, o.waitsBefore, nil)); len(s.waiting) == 0 {
 		s.waiting = nil
 	}
 	return top
 }
 
-// shrunk returns s with less memory where it has room for many times its length:
-// the room for what is gone is charged to nobody.
+// waitsBefore is the order of the heap of waiting messages.
+func (o messageOrder) waitsBefore(v, w waitingMessage) bool { return o.before(v.seq, w.seq) }
+
+// shrunk returns s with less capacity if that is much larger than its length, because
+// unused capacity is not charged to Memory.
 func shrunk[T any](s []T) []T {
 	if cap(s) > 16 && len(s) < cap(s)/4 {
 		return slices.Clone(s)

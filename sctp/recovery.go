@@ -2,57 +2,56 @@ package sctp
 
 import "time"
 
-// Loss detection is RACK-TLP (RFC 8985), by packets: a chunk is lost when a
-// packet that was sent sufficiently later was acknowledged. That holds for
-// chunks sent again as well, so one that is lost twice or ten times is found
-// each time, and the retransmission timer is for silence only. It replaces the
-// miss indications of RFC 9260 §7.2.4, which count SACKs, of which a receiver
-// may send one for a whole batch, and count only once for each chunk.
+// Loss detection is RACK-TLP (RFC 8985), counted in packets. A chunk is lost if a
+// packet that was sent sufficiently later was acknowledged. This also holds for
+// retransmitted chunks, so a chunk that is lost several times is detected each time,
+// and T3-rtx only ends a silence. RACK replaces the miss indications of RFC 9260
+// §7.2.4: those count SACKs, of which a receiver may send one for many packets, and
+// work only once for each chunk.
 //
-// What the list of chunks in flight begins with was sent first, so that
-// detection looks at what is lost, and at one chunk more.
+// The list of chunks in flight is in the order of sending. So detection looks at the
+// lost chunks at its head, and at one chunk more.
 
 const (
-	// reorderPackets is how many packets later one must have been acknowledged
-	// while no reordering was seen (RFC 8985 §6.2: DupThresh).
+	// reorderPackets is how many packets later one must have been acknowledged as
+	// long as no reordering was seen (RFC 8985 §6.2: DupThresh).
 	reorderPackets = 3
 
 	// maxReorderSteps bounds the reordering window, in quarters of the minimum
 	// round-trip time.
 	maxReorderSteps = 16
 
-	// reorderPersist is for how many recoveries a widened window lasts
+	// reorderPersist is how many recoveries a widened reordering window lasts
 	// (RFC 8985 §6.2).
 	reorderPersist = 16
 
-	// minProbeTimeout keeps the tail loss probe behind a receiver's scheduler.
+	// minProbeTimeout leaves the receiver's scheduler time before a tail loss probe.
 	minProbeTimeout = 10 * time.Millisecond
 )
 
-// A recoveryState is what loss detection knows of the path, and the episode of
-// recovery under way.
+// A recoveryState is what loss detection knows of the path, and the present recovery.
 type recoveryState struct {
-	newest  sendOrder // of the packets acknowledged, the one sent last
-	limited sendOrder // the packet before which the window was last a limit
-	rtt     int64     // what the newest took
-	minRTT  int64     // ns; 0: none yet
-	steps   int       // of the reordering window; 0 counts as 1
-	persist int       // recoveries until it is 1 again
+	newest  sendOrder // the last sent of the packets acknowledged
+	limited sendOrder // the last packet before the congestion window was full
+	rtt     int64     // round trip of newest, in ns
+	minRTT  int64     // shortest round trip, in ns; 0 until measured
+	steps   int       // reordering window in quarters of minRTT; 0 counts as 1
+	persist int       // recoveries until steps is 1 again
 
-	any        bool // there is a newest packet
-	reordering bool // was seen
-	probed     bool // a tail loss probe went since the last acknowledgement
-	allowance  bool // one packet past the window and the pace
+	any        bool // newest is set
+	reordering bool // reordering was seen
+	probed     bool // a tail loss probe was sent since the last acknowledgement
+	allowance  bool // one packet may exceed the window and the pace
 
-	timedOut bool // the episode began with a timeout
-	active   bool // it goes on until the cumulative TSN reaches
-	until    TSN
-	reduced  sendOrder // the first packet since congestion control was told of loss
-	marked   int       // chunks taken for lost in it
-	spurious int       // of those, that were not
+	active   bool // a recovery is under way, until the cumulative TSN reaches until
+	timedOut bool // … which began with a timeout
+	until    chunkTSN
+	reduced  sendOrder // the first packet since congestion control was told of a loss
+	marked   int       // chunks declared lost in it
+	spurious int       // … that were not lost
 }
 
-// reorderWindow is how much later than expected an acknowledgement may come
+// reorderWindow returns how much later than expected an acknowledgement may arrive
 // (RFC 8985 §6.2 step 4).
 func (r *recoveryState) reorderWindow(srtt time.Duration) int64 {
 	if !r.reordering && r.active {
@@ -61,8 +60,9 @@ func (r *recoveryState) reorderWindow(srtt time.Duration) int64 {
 	return min(r.minRTT/4*int64(max(r.steps, 1)), max(int64(srtt), r.minRTT/4))
 }
 
-// soonest is the time below which no acknowledgement can come. Before there is
-// a measurement, srtt is what ICE has measured, which may have been held up.
+// soonest returns the time in ns before which no acknowledgement can arrive. Until the
+// round trip is measured, srtt is the one that ICE measured, which may include delays
+// of its own.
 func (r *recoveryState) soonest(srtt time.Duration) int64 {
 	if r.minRTT == 0 {
 		return int64(srtt / 2)
@@ -70,8 +70,8 @@ func (r *recoveryState) soonest(srtt time.Duration) int64 {
 	return r.minRTT * 7 / 8
 }
 
-// observe takes what a SACK acknowledged (RFC 8985 §6.2 steps 1 to 3).
-func (r *recoveryState) observe(now int64, ack *ackResult) {
+// observe takes the result of a SACK (RFC 8985 §6.2 steps 1 to 3).
+func (r *recoveryState) observe(now instant, ack *ackResult) {
 	if ack.any {
 		r.probed = false
 	}
@@ -94,15 +94,15 @@ func (r *recoveryState) observe(now int64, ack *ackResult) {
 	}
 }
 
-// widen lets reordering go further: something was sent again in vain.
+// widen allows more reordering after a spurious retransmission.
 func (r *recoveryState) widen() {
 	r.reordering = true
 	r.steps = min(max(r.steps, 1)+1, maxReorderSteps)
 	r.persist = reorderPersist
 }
 
-// begin enters recovery, until everything sent so far is acknowledged.
-func (r *recoveryState) begin(until TSN, timedOut bool) {
+// begin enters recovery until everything sent so far is acknowledged.
+func (r *recoveryState) begin(until chunkTSN, timedOut bool) {
 	if !r.active {
 		r.marked, r.spurious = 0, 0
 	}
@@ -120,112 +120,70 @@ func (r *recoveryState) end() {
 	}
 }
 
-// vain reports whether everything that was taken for lost had arrived.
-func (r *recoveryState) vain() bool { return r.active && r.marked > 0 && r.spurious >= r.marked }
+// allSpurious reports whether every chunk declared lost in this recovery had arrived.
+func (r *recoveryState) allSpurious() bool {
+	return r.active && r.marked > 0 && r.spurious >= r.marked
+}
 
-// detectLosses marks what is lost (RFC 8985 §6.2 step 5), and returns the bytes.
-func (a *Association) detectLosses(now time.Time) (lost int) {
-	r := &a.recovery
-	a.timers.reorder = time.Time{}
+// detectLosses declares chunks lost (RFC 8985 §6.2 step 5) and returns their bytes.
+func (s *sender) detectLosses(now instant) (lost int) {
+	r := &s.recovery
+	s.reorder = 0
 	if !r.any {
 		return 0
 	}
-	clock := a.clock(now)
-	wait := r.rtt + r.reorderWindow(a.rto.srtt)
-	a.detectMoved(clock, wait)
-	for tsn, ok := a.out.fresh(); ok; tsn, ok = a.out.fresh() {
-		c := a.out.at(tsn)
+	wait := r.rtt + r.reorderWindow(s.rto.srtt)
+	s.detectOldPath(now, wait)
+	for tsn, ok := s.out.firstOfPath(); ok; tsn, ok = s.out.firstOfPath() {
+		c := s.out.at(tsn)
 		if !c.order.before(r.newest) {
 			break
 		}
-		if due := c.at + wait; clock < due && (r.reordering || r.newest.since(c.order) < reorderPackets) {
-			a.armReorder(due)
+		if at := c.at + wait; now < at && (r.reordering || r.newest.since(c.order) < reorderPackets) {
+			s.armReorder(at)
 			break
 		}
 		lost += int(c.size)
 		if again := r.active; !again || c.retransmits > 0 && !r.timedOut && !c.order.before(r.reduced) {
 			if !again {
-				r.begin(a.out.end-1, false)
+				r.begin(s.out.end-1, false)
 			}
-			r.reduced = a.order + 1
-			a.cc.lost(clock, a.out.bytes, again)
+			r.reduced = s.order + 1
+			s.cc.lost(now, s.out.bytes, again)
 		}
 		r.marked++
-		a.out.markLost(tsn, c)
+		s.out.markLost(tsn, c)
 	}
 	return lost
 }
 
-// armReorder sets the timer for what is not late yet.
-func (a *Association) armReorder(due int64) {
-	if at, t := a.base.Add(time.Duration(due)), &a.timers.reorder; t.IsZero() || at.Before(*t) {
-		*t = at
+// armReorder sets the reordering timer, if it does not expire earlier.
+func (s *sender) armReorder(at instant) {
+	if s.reorder == 0 || at < s.reorder {
+		s.reorder = at
 	}
 }
 
-// reorderTimeout marks what was waited for long enough.
-func (a *Association) reorderTimeout(now time.Time) {
-	if lost := a.detectLosses(now); lost > 0 {
-		a.cc.acked(ackEvent{now: a.clock(now), lost: lost, before: a.out.bytes + lost, inFlight: a.out.bytes, recovering: true})
+// reorderTimeout declares chunks lost for which the reordering window has passed.
+func (s *sender) reorderTimeout(now instant) {
+	if lost := s.detectLosses(now); lost > 0 {
+		s.cc.acked(ackEvent{now: now, lost: lost, before: s.out.bytes + lost, inFlight: s.out.bytes, recovering: true})
 	}
-	a.abandonLost(now) // of what took the old path too, which is not counted
+	s.abandonLost(now) // also chunks lost on the old path, which lost does not count
 }
 
 // armProbe sets the timer of the tail loss probe (RFC 8985 §7.2).
-func (a *Association) armProbe(now time.Time) {
-	r := &a.recovery
-	if r.probed || r.active || a.out.flying == 0 || a.rto.srtt == 0 || !a.timers.reorder.IsZero() {
-		a.timers.probe = time.Time{}
+func (s *sender) armProbe(now instant) {
+	r := &s.recovery
+	s.probe = 0
+	if r.probed || r.active || s.out.flying == 0 || s.rto.srtt == 0 || s.reorder != 0 {
 		return
 	}
-	d := max(2*a.rto.srtt, minProbeTimeout)
-	if a.out.at(a.out.head).order == a.out.at(a.out.tail).order {
-		d += ackDelay // a lone packet's SACK may wait
+	d := max(2*s.rto.srtt, minProbeTimeout)
+	if s.out.at(s.out.head).order == s.out.at(s.out.tail).order {
+		d += ackDelay // the SACK of a single packet may be delayed
 	}
-	at := now.Add(d)
-	if !a.timers.t3.IsZero() && !at.Before(a.timers.t3) {
-		at = time.Time{}
+	if at := now + int64(d); s.t3 == 0 || at < s.t3 {
+		s.probe = at
 	}
-	a.timers.probe = at
-}
-
-// Silent tells whether the far end is late with an answer, so that Advance has
-// something sent again.
-func (a *Association) Silent(now time.Time) bool {
-	t := &a.timers
-	return !t.probe.IsZero() && !now.Before(t.probe) || !t.t3.IsZero() && !now.Before(t.t3)
-}
-
-// Heard is when the last packet of the far end came; zero: none has.
-func (a *Association) Heard() time.Time { return a.heartbeat.heard }
-
-// Excuse tells that the far end's silence proves nothing, since what it sent
-// may not have been read yet. What is due for want of an answer has another
-// timeout's time: there is no probe, and T3 starts anew. Advance follows.
-func (a *Association) Excuse(now time.Time) {
-	due(now, &a.timers.probe)
-	if due(now, &a.timers.t3) {
-		a.timers.t3 = now.Add(a.rto.timeout(rtoMin))
-	}
-}
-
-// probeTimeout sends one packet, so that its acknowledgement tells whether the
-// tail of what was sent is lost (RFC 8985 §7.3): of new data, or the last once
-// more.
-func (a *Association) probeTimeout(now time.Time) {
-	r := &a.recovery
-	if r.active || a.out.flying == 0 {
-		return
-	}
-	r.probed, r.allowance = true, true
-	a.stats.TailProbes++
-	if a.hasNew() && a.windowAllows(defaultMTU) {
-		return
-	}
-	tsn := a.out.tail
-	c := a.out.at(tsn)
-	if c.msg.partiallyReliable() {
-		return // it is not known to be lost, and may not be sent any number of times
-	}
-	a.out.markLost(tsn, c)
 }

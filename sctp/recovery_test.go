@@ -8,9 +8,9 @@ import (
 
 // sendChunks sends n chunks, each in a packet of its own, one a millisecond,
 // and returns the TSN of the first.
-func (s *script) sendChunks(n int) TSN {
+func (s *script) sendChunks(n int) chunkTSN {
 	s.t.Helper()
-	first := s.a.out.end
+	first := s.a.sender.out.end
 	for range n {
 		s.a.Send(s.now, Message{Data: make([]byte, 1170)}, SendOptions{})
 		s.want("data", chunkData)
@@ -20,22 +20,22 @@ func (s *script) sendChunks(n int) TSN {
 }
 
 // wantTSN takes the next packet, which must begin with this chunk.
-func (s *script) wantTSN(why string, tsn TSN) {
+func (s *script) wantTSN(why string, tsn chunkTSN) {
 	s.t.Helper()
-	if got := TSN(binary.BigEndian.Uint32(s.want(why, chunkData))); got != tsn {
+	if got := chunkTSN(binary.BigEndian.Uint32(s.want(why, chunkData))); got != tsn {
 		s.t.Fatalf("%s: TSN %d, want %d", why, got, tsn)
 	}
 }
 
-// A chunk that is lost again and again is sent again each time that something
-// sent later is acknowledged, without a timeout.
+// A chunk that is lost several times is retransmitted each time that something sent
+// later is acknowledged, without a timeout.
 func TestLostManyTimes(t *testing.T) {
 	s := newScript(t)
 	first := s.sendChunks(4)
 	s.now = s.now.Add(40 * time.Millisecond)
 	s.write(sack(first-1, 1<<20, 2<<16|4))
 	s.wantTSN("lost once", first)
-	for n := range TSN(5) {
+	for n := range chunkTSN(5) {
 		s.now = s.now.Add(time.Millisecond)
 		s.a.Send(s.now, Message{Data: make([]byte, 1170)}, SendOptions{})
 		s.wantTSN("new data", first+4+n)
@@ -46,7 +46,7 @@ func TestLostManyTimes(t *testing.T) {
 	if n := s.a.Stats().Timeouts; n != 0 {
 		t.Errorf("%d timeouts", n)
 	}
-	if n := s.a.out.at(first).retransmits; n != 6 {
+	if n := s.a.sender.out.at(first).retransmits; n != 6 {
 		t.Errorf("%d retransmissions, want 6", n)
 	}
 }
@@ -54,7 +54,7 @@ func TestLostManyTimes(t *testing.T) {
 // One loss in a window: the window is reduced once, over a round trip.
 func TestProportionalRateReduction(t *testing.T) {
 	s := newScript(t)
-	first := s.a.out.end
+	first := s.a.sender.out.end
 	for range 100 {
 		s.a.Send(s.now, Message{Data: make([]byte, 1170)}, SendOptions{})
 	}
@@ -69,7 +69,7 @@ func TestProportionalRateReduction(t *testing.T) {
 	window := uint32(drain())
 	s.now = s.now.Add(100 * time.Millisecond)
 	s.write(sack(first-1, 1<<20, 2<<16|4))
-	r := s.a.cc.(*reno)
+	r := s.a.sender.cc.(*reno)
 	if !r.recovering || r.ssthresh != initialWindow*1200/2 {
 		t.Fatalf("recovering %v, ssthresh %d", r.recovering, r.ssthresh)
 	}
@@ -86,43 +86,44 @@ func TestProportionalRateReduction(t *testing.T) {
 		t.Errorf("%d packets sent in recovery, want half of %d", total, window)
 	}
 	s.now = s.now.Add(100 * time.Millisecond)
-	s.write(sack(first+TSN(window)-1, 1<<20))
-	if s.a.recovery.active || s.a.cc.window() != r.ssthresh {
-		t.Errorf("after recovery: window %d, want %d", s.a.cc.window(), r.ssthresh)
+	s.write(sack(first+chunkTSN(window)-1, 1<<20))
+	if s.a.sender.recovery.active || s.a.sender.cc.window() != r.ssthresh {
+		t.Errorf("after recovery: window %d, want %d", s.a.sender.cc.window(), r.ssthresh)
 	}
 }
 
-// What was taken for lost was only late: the window is as before, and
-// reordering is waited for from now on.
+// Chunks declared lost were only late: the window is restored, and reordering is waited
+// for from now on.
 func TestSpuriousRetransmissionIsUndone(t *testing.T) {
-	for _, c := range []CongestionControl{CongestionReno, CongestionCubic, CongestionModel} {
+	for _, c := range []CongestionControl{CongestionReno, CongestionCubic, CongestionBBR} {
 		s := newScript(t)
-		s.a.cc = c.newController(1200, 1)
+		s.a.sender.cc = c.newController(1200, 1)
 		first := s.sendChunks(8)
 		s.now = s.now.Add(100 * time.Millisecond)
 		s.write(sack(first-1, 1<<20, 2<<16|3))
-		cwnd := s.a.cc.window()
+		cwnd := s.a.sender.cc.window()
 		s.write(sack(first-1, 1<<20, 2<<16|6))
-		s.wantTSN("thought lost", first)
-		if c != CongestionModel && s.a.cc.window() >= cwnd {
-			t.Errorf("%v: window %d, was %d", c, s.a.cc.window(), cwnd)
+		s.wantTSN("declared lost", first)
+		if c != CongestionBBR && s.a.sender.cc.window() >= cwnd {
+			t.Errorf("%v: window %d, was %d", c, s.a.sender.cc.window(), cwnd)
 		}
-		s.now = s.now.Add(5 * time.Millisecond) // too soon for what was sent again
+		s.now = s.now.Add(5 * time.Millisecond) // too soon for the retransmission
 		s.write(sack(first+5, 1<<20))
-		if got := s.a.cc.window(); got < cwnd {
+		if got := s.a.sender.cc.window(); got < cwnd {
 			t.Errorf("%v: window %d after undo, want %d", c, got, cwnd)
 		}
-		if s.a.Stats().SpuriousRecoveries != 1 || s.a.recovery.active || !s.a.recovery.reordering {
-			t.Errorf("%v: %+v", c, s.a.recovery)
+		if s.a.Stats().SpuriousRecoveries != 1 || s.a.sender.recovery.active || !s.a.sender.recovery.reordering {
+			t.Errorf("%v: %+v", c, s.a.sender.recovery)
 		}
-		// The same again, and it waits.
-		first = s.a.out.first
+		// The same again: now reordering is waited for.
+		s.want("the path may be shorter", chunkHeartbeat)
+		first = s.a.sender.out.first
 		s.write(sack(first, 1<<20))
 		first = s.sendChunks(6)
 		s.now = s.now.Add(94 * time.Millisecond)
 		s.write(sack(first-1, 1<<20, 2<<16|6))
 		s.wantIdle("reordering is waited for")
-		if s.a.timers.reorder.IsZero() {
+		if s.a.sender.reorder == 0 {
 			t.Fatalf("%v: no timer", c)
 		}
 		s.advanceToTimer()
@@ -130,7 +131,7 @@ func TestSpuriousRetransmissionIsUndone(t *testing.T) {
 	}
 }
 
-// The last packets are lost: a probe asks, before the timer runs out.
+// The last packets are lost. A probe shows it before the timer expires.
 func TestTailLossProbe(t *testing.T) {
 	s := newScript(t)
 	first := s.sendChunks(1)
@@ -146,7 +147,7 @@ func TestTailLossProbe(t *testing.T) {
 	s.wantIdle("one")
 	s.now = s.now.Add(25 * time.Millisecond)
 	s.write(sack(first-1, 1<<20, 3<<16|3))
-	for s.a.out.lost < 2 {
+	for s.a.sender.out.lost < 2 {
 		s.advanceToTimer()
 	}
 	s.wantTSN("found by the probe", first)
@@ -156,8 +157,40 @@ func TestTailLossProbe(t *testing.T) {
 	}
 }
 
-// A lone packet's probe leaves the far end the time for a delayed SACK and for
-// its scheduler, however short the path.
+// The path becomes shorter and loses everything in flight. The acknowledgement of a
+// probe then arrives too soon to be believed. A HEARTBEAT measures the round trip, so
+// that one probe is enough to find the other losses.
+func TestProbeOnShorterPath(t *testing.T) {
+	s := newScript(t)
+	first := s.sendChunks(1)
+	s.now = s.now.Add(100 * time.Millisecond)
+	s.write(sack(first, 1<<20))
+	first = s.sendChunks(6)
+	s.advanceToTimer()
+	s.wantTSN("the last, as a probe", first+5)
+	s.now = s.now.Add(40 * time.Millisecond)
+	s.write(sack(first-1, 1<<20, 6<<16|6))
+	info := s.want("the round trip is measured", chunkHeartbeat)
+	s.now = s.now.Add(40 * time.Millisecond)
+	b, start := beginChunk(nil, chunkHeartbeatAck, 0)
+	s.write(endChunk(append(b, info...), start))
+	for probes := 1; s.a.sender.out.lost == 0; s.advanceToTimer() {
+		pkt, ok := s.a.AppendPacket(s.now, nil, 1200)
+		if !ok {
+			continue
+		}
+		if probes++; probes > 2 {
+			t.Fatal("the rest is not found lost")
+		}
+		c, _, _ := nextChunk(pkt[commonHeaderSize:])
+		n := uint32(chunkTSN(binary.BigEndian.Uint32(c.body)) - first + 1)
+		s.now = s.now.Add(40 * time.Millisecond)
+		s.write(sack(first-1, 1<<20, n<<16|n, 6<<16|6))
+	}
+}
+
+// The probe after a single packet leaves the remote time for a delayed SACK and for its
+// scheduler, however short the path.
 func TestProbeAwaitsDelayedSack(t *testing.T) {
 	s := newScript(t)
 	first := s.sendChunks(1)
@@ -173,39 +206,39 @@ func TestProbeAwaitsDelayedSack(t *testing.T) {
 	}
 }
 
-// Silence that is excused has nothing sent again, until another timeout.
-func TestExcuse(t *testing.T) {
+// With loss detection suppressed nothing is retransmitted until another timeout.
+func TestLossDetectionIsSuppressed(t *testing.T) {
 	s := newScript(t)
 	first := s.sendChunks(1)
 	s.now = s.now.Add(20 * time.Millisecond)
 	s.write(sack(first, 1<<20))
 	s.sendChunks(1)
-	if s.a.Silent(s.now) {
-		t.Error("silent at once")
+	if s.a.LossTimerDue(s.now) {
+		t.Error("a timer is due at once")
 	}
-	for _, timer := range []*time.Time{&s.a.timers.probe, &s.a.timers.t3} {
-		if timer.IsZero() {
+	for _, timer := range []*instant{&s.a.sender.probe, &s.a.sender.t3} {
+		if *timer == 0 {
 			t.Fatal("a timer is not set")
 		}
-		s.now = *timer
-		if !s.a.Silent(s.now) {
-			t.Error("not silent")
+		s.now = s.a.clock.time(*timer)
+		if !s.a.LossTimerDue(s.now) {
+			t.Error("no timer is due")
 		}
-		s.a.Excuse(s.now)
-		if s.a.Silent(s.now) {
-			t.Error("silent in spite of the excuse")
+		s.a.SuppressLossDetection(s.now)
+		if s.a.LossTimerDue(s.now) {
+			t.Error("a timer is due although loss detection is suppressed")
 		}
 		s.a.Advance(s.now)
-		s.wantIdle("excused")
+		s.wantIdle("suppressed")
 	}
-	if d := s.a.timers.t3.Sub(s.now); d != s.a.rto.timeout(rtoMin) || s.a.timers.probe != (time.Time{}) {
-		t.Errorf("T3 in %v, probe at %v", d, s.a.timers.probe)
+	if d := s.a.clock.time(s.a.sender.t3).Sub(s.now); d != s.a.sender.rto.timeout(rtoMin) || s.a.sender.probe != 0 {
+		t.Errorf("T3 in %v, probe at %v", d, s.a.sender.probe)
 	}
 	s.advanceToTimer()
-	s.wantTSN("silent for too long", first+1)
+	s.wantTSN("another timeout", first+1)
 }
 
-// A message that may not be sent again is no probe.
+// A message that may not be retransmitted is not used as a probe.
 func TestNoProbeOfLimitedMessages(t *testing.T) {
 	s := newScript(t, byte(chunkForwardTSN))
 	first := s.sendChunks(1)
@@ -215,15 +248,15 @@ func TestNoProbeOfLimitedMessages(t *testing.T) {
 	s.want("data", chunkData)
 	s.advanceToTimer()
 	s.wantIdle("nothing that may be sent")
-	if s.a.stats.MessagesAbandoned != 0 {
-		t.Error("given up by a probe")
+	if s.a.sender.counters.MessagesAbandoned != 0 {
+		t.Error("abandoned by a probe")
 	}
 }
 
-// Marking a window of limited messages lost costs in proportion to them.
+// Declaring a window of partially reliable messages lost costs in proportion to them.
 func TestLimitedMessagesAreAbandonedOnce(t *testing.T) {
 	s := newScript(t, byte(chunkForwardTSN))
-	first := s.a.out.end
+	first := s.a.sender.out.end
 	for range 20 {
 		s.a.Send(s.now, Message{Data: make([]byte, 1170)}, SendOptions{LimitRetransmits: true})
 		s.want("data", chunkData)
@@ -231,17 +264,17 @@ func TestLimitedMessagesAreAbandonedOnce(t *testing.T) {
 	s.now = s.now.Add(30 * time.Millisecond)
 	s.write(sack(first-1, 1<<20, 20<<16|20))
 	s.advanceToTimer() // the last two may be reordered
-	if s.a.stats.MessagesAbandoned != 19 || len(s.a.out.limited) != 0 {
-		t.Errorf("%d abandoned, %d left to look at", s.a.stats.MessagesAbandoned, len(s.a.out.limited))
+	if s.a.sender.counters.MessagesAbandoned != 19 || len(s.a.sender.out.limited) != 0 {
+		t.Errorf("%d abandoned, %d left to look at", s.a.sender.counters.MessagesAbandoned, len(s.a.sender.out.limited))
 	}
-	s.want("the far end is told", chunkForwardTSN)
+	s.want("the remote is told to skip", chunkForwardTSN)
 }
 
-// A path becomes shorter while it is down, so that all there is to send was sent
-// before: that its acknowledgements come sooner than they ever did does not keep
-// the window at a packet.
+// A path becomes shorter during an outage, so that everything to send was sent before.
+// Acknowledgements arrive sooner than they ever did, which must not keep the window at
+// one packet.
 func TestOutageShortensPath(t *testing.T) {
-	for _, c := range []CongestionControl{CongestionModel, CongestionCubic, CongestionReno} {
+	for _, c := range []CongestionControl{CongestionBBR, CongestionCubic, CongestionReno} {
 		t.Run(c.String(), func(t *testing.T) {
 			p := newPair(t, 1, Config{CongestionControl: c}, Config{})
 			p.delay = 100 * time.Millisecond

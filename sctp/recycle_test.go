@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// A program that recycles what it received causes no garbage.
+// A program that recycles received messages causes no garbage.
 func TestRecycle(t *testing.T) {
 	for _, size := range []int{100, 1000, 16384, 100000} {
 		x, y, now := connectedPair(t, Config{})
@@ -35,7 +35,7 @@ func TestRecycle(t *testing.T) {
 				t.Fatalf("received %d bytes, %v", len(m.Data), ok)
 			}
 			y.Release(now, len(m.Data))
-			clear(m.Data) // what a program may do before
+			clear(m.Data) // as a program may before it recycles
 			y.Recycle(m.Data)
 		}
 		for range 200 {
@@ -47,7 +47,7 @@ func TestRecycle(t *testing.T) {
 	}
 }
 
-// What is kept is bounded, and only what fits is used.
+// The kept buffers are bounded, and only a buffer that fits is used.
 func TestSpares(t *testing.T) {
 	var s spares
 	for range 1000 {

@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// remoteAbort is an ABORT of the peer's.
+// remoteAbort returns an ABORT of the remote.
 func remoteAbort(code CauseCode) []byte { return appendAbort(nil, 0, code, []byte("Close called")) }
 
-// handshakeAgain establishes an association that was renewed, and returns the data
-// that it sends, see sentNext.
+// handshakeAgain establishes an association that was renewed, and returns the data that
+// it sends, see sentNext.
 func (s *script) handshakeAgain() [][3]int {
 	s.t.Helper()
 	old := s.tag
@@ -29,8 +29,8 @@ func (s *script) handshakeAgain() [][3]int {
 	return append(sent, s.sentNext()...)
 }
 
-// sentNext returns what the chunks of data in the next packets say: the stream,
-// the stream sequence number, and the first byte of the message.
+// sentNext returns, for each chunk of data in the next packets, the stream, the stream
+// sequence number, and the first byte of the message.
 func (s *script) sentNext() (all [][3]int) {
 	for {
 		pkt, ok := s.a.AppendPacket(s.now, nil, 1200)
@@ -46,8 +46,8 @@ func (s *script) sentNext() (all [][3]int) {
 	}
 }
 
-// The remote replaces its association: what was received stays, and of what was
-// sent exactly those messages are sent again that the remote cannot have delivered.
+// The remote replaces its association. Received messages stay, and exactly those
+// messages are sent again that the remote cannot have delivered.
 func TestRenew(t *testing.T) {
 	s := newScript(t, byte(chunkForwardTSN))
 	s.a.ExpectRenewal()
@@ -58,7 +58,7 @@ func TestRenew(t *testing.T) {
 		}
 	}
 	limited := SendOptions{LimitRetransmits: true, MaxRetransmits: 3}
-	first := s.a.out.end
+	first := s.a.sender.out.end
 	send(1, 'a', 10, SendOptions{})
 	s.sentNext()
 	s.write(sack(first, 100000))
@@ -68,11 +68,11 @@ func TestRenew(t *testing.T) {
 		o      SendOptions
 	}{
 		{1, 'b', SendOptions{}},                // lost
-		{1, 'c', SendOptions{}},                // has arrived, and waits there for b
+		{1, 'c', SendOptions{}},                // has arrived, but waits for b
 		{2, 'd', SendOptions{}},                // has arrived
 		{3, 'e', SendOptions{Unordered: true}}, // has arrived
 		{3, 'f', SendOptions{Unordered: true}}, // lost
-		{4, 'g', limited},                      // lost, and may be
+		{4, 'g', limited},                      // lost, and not reliable
 	} {
 		s.now = s.now.Add(time.Millisecond)
 		send(m.stream, m.name, 10, m.o)
@@ -81,9 +81,9 @@ func TestRenew(t *testing.T) {
 		}
 	}
 	s.write(sack(first, 100000, 2<<16|4))
-	s.a.peerRwnd = 2000
-	send(5, 'h', 5000, limited) // begins, and does not end
-	if len(s.sentNext()) == 0 || s.a.queue.messages == 0 {
+	s.a.sender.rwnd = 2000
+	send(5, 'h', 5000, limited) // begins, but does not end
+	if len(s.sentNext()) == 0 || s.a.sender.queue.messages == 0 {
 		t.Fatal("the long message is sent whole")
 	}
 	send(1, 'i', 10, SendOptions{})
@@ -100,12 +100,12 @@ func TestRenew(t *testing.T) {
 		t.Fatalf("event %+v", ev)
 	}
 	if m, ok := s.a.Receive(); !ok || m.Stream != 7 {
-		t.Error("what was received is lost")
+		t.Error("a received message is lost")
 	}
 	if n := s.a.BufferedAmount(5); n != 5000 {
 		t.Errorf("%d bytes are buffered of the long message", n)
 	}
-	send(2, 'j', 10, SendOptions{}) // its stream is not being reset any more
+	send(2, 'j', 10, SendOptions{}) // the reset of its stream was dropped
 	s.wantIdle("no association")
 	got := s.handshakeAgain()
 	if ev, _ := s.a.NextEvent(); ev.Kind != EventEstablished {
@@ -122,11 +122,11 @@ func TestRenew(t *testing.T) {
 	}
 	s.write(remoteAbort(CauseUserAbort))
 	if ev, _ := s.a.NextEvent(); ev.Kind != EventFailed {
-		t.Errorf("event %+v of an ABORT that nothing is expected of", ev)
+		t.Errorf("event %+v after an ABORT without ExpectRenewal", ev)
 	}
 }
 
-// Only an ABORT by the remote's user is taken for that.
+// Only an ABORT by the remote's user begins a renewal.
 func TestRenewalByOtherAborts(t *testing.T) {
 	s := newScript(t)
 	s.a.NextEvent()
@@ -140,8 +140,8 @@ func TestRenewalByOtherAborts(t *testing.T) {
 	}
 }
 
-// A Shutdown that falls into a renewal waits for the association, so that what is
-// queued is delivered. During a Shutdown there is no renewal.
+// A Shutdown during a renewal waits for the association, so that queued messages are
+// delivered. During a Shutdown there is no renewal.
 func TestShutdownDuringRenewal(t *testing.T) {
 	s := newScript(t)
 	s.a.Send(s.now, Message{Data: []byte("x")}, SendOptions{})
@@ -158,13 +158,13 @@ func TestShutdownDuringRenewal(t *testing.T) {
 		t.Error("it is renewed during a Shutdown")
 	}
 	s.wantIdle("the data is not acknowledged")
-	s.write(sack(s.a.out.first, 100000))
+	s.write(sack(s.a.sender.out.first, 100000))
 	s.want("all is delivered", chunkShutdown)
 }
 
 func TestSuspend(t *testing.T) {
 	s := newScript(t)
-	first := s.a.out.end
+	first := s.a.sender.out.end
 	s.a.Send(s.now, Message{Data: make([]byte, 1000)}, SendOptions{})
 	s.want("data", chunkData)
 	s.a.Suspend(true)
@@ -174,10 +174,10 @@ func TestSuspend(t *testing.T) {
 		t.Error("settled before the SACK")
 	}
 	s.advanceToTimer()
-	for s.a.out.lost == 0 {
+	for s.a.sender.out.lost == 0 {
 		s.advanceToTimer()
 	}
-	if body := s.want("what was sent goes again", chunkData); TSN(binary.BigEndian.Uint32(body)) != first {
+	if body := s.want("the lost chunk", chunkData); chunkTSN(binary.BigEndian.Uint32(body)) != first {
 		t.Errorf("TSN %x", body[:4])
 	}
 	s.wantIdle("still suspended")
@@ -190,9 +190,9 @@ func TestSuspend(t *testing.T) {
 	s.want("data again", chunkData)
 }
 
-// One end is replaced again and again, over a bad link, with all kinds of messages
-// under way. Where the other end is settled before, every reliable message arrives
-// once and in order; where it is not, none is missing.
+// One end is replaced several times, over a bad link, with all kinds of messages under
+// way. If the other end is settled before, every reliable message arrives once and in
+// order. Otherwise none is missing.
 func TestRenewOverBadLinks(t *testing.T) {
 	for seed := range uint64(60) {
 		rng := rand.New(rand.NewPCG(seed, 7))
@@ -220,7 +220,7 @@ func TestRenewOverBadLinks(t *testing.T) {
 					p.run(10 * time.Millisecond)
 				}
 			}
-			// What is on its way reaches nobody any more.
+			// Packets in flight are lost.
 			p.flight = nil
 			cfg := Config{Rand: testRand{p.rng}}
 			p.ends[0].Renew(p.now)
@@ -239,7 +239,7 @@ func TestRenewOverBadLinks(t *testing.T) {
 				t.Fatalf("seed %d: message %d of stream %d was altered", seed, n, m.Stream)
 			}
 			if settles && n != next[m.Stream] || n > next[m.Stream] {
-				t.Fatalf("seed %d: message %d of stream %d came where %d was due", seed, n, m.Stream, next[m.Stream])
+				t.Fatalf("seed %d: message %d of stream %d arrived, want %d", seed, n, m.Stream, next[m.Stream])
 			}
 			next[m.Stream] = n + 1
 		}
@@ -247,14 +247,14 @@ func TestRenewOverBadLinks(t *testing.T) {
 			t.Errorf("seed %d: %v sent, %v arrived", seed, sent, next)
 		}
 		a := p.ends[0]
-		if !a.Settled() || a.queue.messages != 0 || a.queue.bytes != 0 {
-			t.Errorf("seed %d: %d messages of %d bytes are left", seed, a.queue.messages, a.queue.bytes)
+		if !a.Settled() || a.sender.queue.messages != 0 || a.sender.queue.bytes != 0 {
+			t.Errorf("seed %d: %d messages of %d bytes are left over", seed, a.sender.queue.messages, a.sender.queue.bytes)
 		}
 		for stream := range uint16(11) {
 			if n := a.BufferedAmount(stream); n != 0 {
 				t.Errorf("seed %d: %d bytes buffered", seed, n)
 			}
-			if s := a.queue.streams.get(stream); s != nil && s.pending != 0 {
+			if s := a.sender.queue.streams.get(stream); s != nil && s.pending != 0 {
 				t.Errorf("seed %d: %d messages pending", seed, s.pending)
 			}
 		}

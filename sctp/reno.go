@@ -2,8 +2,8 @@ package sctp
 
 import "time"
 
-// reno is the congestion control of RFC 9260 §7.2, with pacing, and with
-// proportional rate reduction in recovery.
+// reno is the congestion control of RFC 9260 §7.2, with pacing and with proportional rate
+// reduction.
 type reno struct {
 	mtu        int
 	cwnd       int
@@ -11,7 +11,7 @@ type reno struct {
 	acc        int // partial_bytes_acked
 	recovering bool
 	reduction  reduction
-	lastSent   int64
+	lastSent   instant
 	prior      struct{ cwnd, ssthresh int } // before the last reduction
 }
 
@@ -27,7 +27,7 @@ func (r *reno) pacingRate(srtt time.Duration) float64 {
 	return windowPacing(r.cwnd, r.cwnd < r.ssthresh, srtt)
 }
 
-func (r *reno) sent(now int64, n, inFlight int) {
+func (r *reno) sent(now instant, n, inFlight int) {
 	if inFlight == n && now-r.lastSent > idleRestart {
 		r.cwnd = min(r.cwnd, max(r.cwnd/2, initialWindow*r.mtu))
 	}
@@ -45,15 +45,15 @@ func (r *reno) acked(ev ackEvent) {
 		r.cwnd = r.ssthresh
 	}
 	if !ev.limited {
-		return // RFC 9260 §7.2.1: no growth where the window was not in use
+		return // RFC 9260 §7.2.1: no growth if the window was not in use
 	}
 	if r.cwnd < r.ssthresh {
-		// Slow start by bytes acknowledged, without the limit L of one packet
-		// a SACK: a receiver that takes packets in batches sends one for many.
+		// Slow start by bytes acknowledged, without the limit of one packet a SACK: a
+		// receiver that reads packets in batches sends one SACK for many.
 		r.cwnd = min(r.cwnd+ev.acked, r.ssthresh)
 		return
 	}
-	// RFC 9260 §7.2.2: a packet a window.
+	// RFC 9260 §7.2.2: one packet for each window acknowledged.
 	r.acc += ev.acked
 	if r.acc >= r.cwnd {
 		r.acc -= r.cwnd
@@ -61,8 +61,8 @@ func (r *reno) acked(ev ackEvent) {
 	}
 }
 
-func (r *reno) lost(now int64, inFlight int, again bool) {
-	if again { // RFC 5681 §4.3: it is lowered twice
+func (r *reno) lost(now instant, inFlight int, again bool) {
+	if again { // RFC 5681 §4.3: reduced twice
 		r.cwnd = r.ssthresh
 	} else {
 		r.prior.cwnd, r.prior.ssthresh = r.cwnd, r.ssthresh
@@ -73,7 +73,7 @@ func (r *reno) lost(now int64, inFlight int, again bool) {
 	r.reduction.begin(inFlight)
 }
 
-func (r *reno) timedOut(now int64) {
+func (r *reno) timedOut(now instant) {
 	if r.cwnd > r.mtu {
 		r.prior.cwnd, r.prior.ssthresh = r.cwnd, r.ssthresh
 		r.ssthresh = max(r.cwnd/2, minWindow*r.mtu) // RFC 9260 §7.2.3

@@ -3,30 +3,30 @@ package sctp
 import "time"
 
 const (
-	// rtoInitial is RFC 9260 §16's RTO.Initial, for when nothing was measured.
+	// rtoInitial is RTO.Initial of RFC 9260 §16, used until a round trip is measured.
 	rtoInitial = time.Second
 
-	// rtoMin must be above the delay that a receiver may put before a SACK,
-	// 200 ms (RFC 9260 §6.2), or its timer fires for every lone packet. The
-	// second of RFC 9260 §16 dates from coarse clocks.
+	// rtoMin is RTO.Min. It must exceed the delay of a SACK, up to 200 ms (RFC 9260 §6.2),
+	// or else T3-rtx would expire for each single packet. The second of RFC 9260 §16 dates
+	// from coarse clocks.
 	rtoMin = 300 * time.Millisecond
 
-	// rtoMinHandshake: INIT and COOKIE ECHO are answered without delay.
+	// rtoMinHandshake is RTO.Min for INIT and COOKIE ECHO, which are answered without
+	// delay.
 	rtoMinHandshake = 100 * time.Millisecond
 
-	// rtoMax bounds the timer's backing off. RFC 9260 §16 has 60 s, which
-	// after an outage leaves the path unused for as long again. Below DTLS and
-	// ICE, whose consent checks are more frequent and end a dead path
-	// (RFC 7675), a packet every second does no harm, and a path that comes
-	// back is in use again within that. To be as patient as the RFC all the
-	// same, the limits on retransmissions are raised.
+	// rtoMax is RTO.Max. The 60 s of RFC 9260 §16 would leave a path unused for as long
+	// again after an outage. Below SCTP, ICE sends consent checks more often than once a
+	// second, and ends a dead path (RFC 7675). So a packet a second does no harm, and a path
+	// that works again is used within a second. The limits of retransmissions are higher
+	// in return, so that the patience is that of the RFC.
 	rtoMax = time.Second
 
-	// maxRetransmissions replaces Association.Max.Retrans (RFC 9260 §16: 10,
-	// with RTO.Max about five minutes).
+	// maxRetransmissions is Association.Max.Retrans. The 10 of RFC 9260 §16 make about five
+	// minutes, as 300 do here.
 	maxRetransmissions = 300
 
-	// maxInitRetransmissions replaces Max.Init.Retransmits (8).
+	// maxInitRetransmissions is Max.Init.Retransmits, 8 in RFC 9260 §16.
 	maxInitRetransmissions = 90
 )
 
@@ -34,18 +34,24 @@ const (
 // is RFC 6298).
 type rtoEstimator struct {
 	srtt, rttvar time.Duration
-	measured     bool // by SCTP itself
-	backoff      uint8
+	measured     bool  // SCTP has measured srtt itself
+	backoff      uint8 // consecutive timeouts
 }
 
-// seed takes a round-trip time measured below.
+// reset begins again, for a path of which nothing is known.
+func (e *rtoEstimator) reset() { *e = rtoEstimator{} }
+
+// forget lets seed replace the measured round-trip time.
+func (e *rtoEstimator) forget() { e.measured = false }
+
+// seed takes a round-trip time that a lower layer has measured.
 func (e *rtoEstimator) seed(rtt time.Duration) {
 	if !e.measured && rtt > 0 {
 		e.srtt, e.rttvar = rtt, rtt/2
 	}
 }
 
-// sample takes a measurement.
+// sample takes a measured round-trip time.
 func (e *rtoEstimator) sample(rtt time.Duration) {
 	rtt = max(rtt, time.Microsecond)
 	if !e.measured {
@@ -56,24 +62,23 @@ func (e *rtoEstimator) sample(rtt time.Duration) {
 	e.srtt += (rtt - e.srtt) / 8
 }
 
-// timeout is the present RTO, not below floor.
+// timeout returns the RTO, which is at least floor.
 func (e *rtoEstimator) timeout(floor time.Duration) time.Duration {
 	d := rtoInitial
 	if e.srtt > 0 {
 		d = max(e.srtt+4*e.rttvar, floor)
 	}
-	// RFC 9260 §6.3.3 E2: double it for each time it ran out.
+	// RFC 9260 §6.3.3 E2: doubled for each timeout.
 	return min(d<<min(e.backoff, 8), max(rtoMax, d))
 }
 
-// expired notes that the timer ran out.
+// expired notes a timeout.
 func (e *rtoEstimator) expired() {
 	if e.backoff < 8 {
 		e.backoff++
 	}
 }
 
-// progress notes that the path works: RFC 6298 §5.7 leaves the backed-off
-// value until the next measurement, and an acknowledgement of new data is
-// what makes the next measurement possible.
+// progress notes an acknowledgement of new data. RFC 6298 §5.7 keeps the backed-off value
+// until the next measurement, which such an acknowledgement makes possible.
 func (e *rtoEstimator) progress() { e.backoff = 0 }

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// newOpenRuns is an association that has the first fragment each of as many
+// newOpenRuns returns an association that has received the first fragment of as many
 // messages as its window takes, with I-DATA.
 func newOpenRuns(t testing.TB) *script {
 	s := newScript(t, byte(chunkIData), byte(chunkIForwardTSN))
@@ -27,15 +27,14 @@ func newOpenRuns(t testing.TB) *script {
 // skip sends an I-FORWARD-TSN of one message of stream 1.
 func (s *script) skip(mid uint32) {
 	b, start := beginChunk(nil, chunkIForwardTSN, 0)
-	b = binary.BigEndian.AppendUint32(b, uint32(s.a.in.cum)+1)
+	b = binary.BigEndian.AppendUint32(b, uint32(s.a.receiver.in.cum)+1)
 	s.write(endChunk(appendInts(b, 1<<16, mid), start))
 }
 
-// Incomplete messages take no more memory than what is offered for them, and are
-// skipped one by one.
+// Incomplete messages take no more memory than announced, and are skipped one by one.
 func TestManyOpenMessages(t *testing.T) {
 	s := newOpenRuns(t)
-	r := &s.a.reassembly
+	r := &s.a.receiver.reassembly
 	before := int(r.runs)
 	if most := s.a.memory.Limit() / runOverhead; before > most || before < most/2 {
 		t.Errorf("%d messages, at most %d", before, most)
@@ -52,12 +51,12 @@ func TestManyOpenMessages(t *testing.T) {
 	}
 }
 
-// BenchmarkSkip is what a far end of the worst kind has us do with 28 bytes.
+// BenchmarkSkip measures what a hostile remote can cause with 28 bytes.
 func BenchmarkSkip(b *testing.B) {
 	s := newOpenRuns(b)
 	mid := uint32(0)
 	for b.Loop() {
-		if s.skip(mid); s.a.reassembly.runs == 0 {
+		if s.skip(mid); s.a.receiver.reassembly.runs == 0 {
 			b.StopTimer()
 			s, mid = newOpenRuns(b), 0
 			b.StartTimer()
@@ -66,16 +65,16 @@ func BenchmarkSkip(b *testing.B) {
 	}
 }
 
-// The incomplete messages that are dropped are those that a walk over all finds.
+// The dropped messages are those that a walk over all of them finds.
 func TestRunsAreDroppedAsNamed(t *testing.T) {
 	for seed := range uint64(200) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		var r reassembly
 		r.reset(newMemory(&Config{MaxMessageSize: 1 << 20}), seed%2 == 0, 1<<20)
-		tsn := TSN(0xffffff00)
+		tsn := chunkTSN(0xffffff00)
 		var live []*run
 		for range 300 {
-			tsn += TSN(rng.IntN(3) + 1)
+			tsn += chunkTSN(rng.IntN(3) + 1)
 			f := fragment{stream: uint16(rng.IntN(3)), unordered: rng.IntN(3) == 0, seq: messageSeq(rng.IntN(40)), begin: rng.IntN(2) == 0, data: []byte{1}, interleaving: seed%2 == 0, pos: uint32(tsn)}
 			r.mayKeep(f.stream)
 			r.add(f)
@@ -85,11 +84,11 @@ func TestRunsAreDroppedAsNamed(t *testing.T) {
 			if rng.IntN(10) > 0 {
 				continue
 			}
-			stream, unordered, seq, cum := uint16(rng.IntN(3)), rng.IntN(2) == 0, messageSeq(rng.IntN(40)), tsn-TSN(rng.IntN(60))
+			stream, unordered, seq, cum := uint16(rng.IntN(3)), rng.IntN(2) == 0, messageSeq(rng.IntN(40)), tsn-chunkTSN(rng.IntN(60))
 			var want []*run
 			for _, u := range live {
 				named := u.first.stream == stream && u.first.unordered == unordered && !r.order.before(seq, u.first.seq)
-				past := !r.order.interleaving && (TSN(u.last.pos).before(cum) || !u.begin && !TSN(u.first.pos).after(cum))
+				past := !r.order.interleaving && (chunkTSN(u.last.pos).before(cum) || !u.begin && !chunkTSN(u.first.pos).after(cum))
 				if !named && !past {
 					want = append(want, u)
 				}

@@ -1,32 +1,33 @@
 package sctp
 
 import (
+	"bytes"
 	"encoding/binary"
 	"testing"
 	"time"
 )
 
-// A script is one association against a hand-written peer.
+// A script is one association against a hand-written remote.
 type script struct {
 	t   testing.TB
 	a   *Association
 	now time.Time
-	// The peer's half.
+	// The remote's half.
 	tag uint32
-	tsn TSN
-	in  int // bytes that write gave
+	tsn chunkTSN
+	in  int // bytes handed over by write
 }
 
 const scriptTag = 0xabcdef01
 
-// newScript is an established association whose peer offered the extensions
-// in ext (RFC 5061 §4.2.7).
+// newScript returns an established association whose remote offered the extensions in
+// ext (RFC 5061 §4.2.7).
 func newScript(t testing.TB, ext ...byte) *script {
 	t.Helper()
 	return newScriptWith(t, Config{}, 100, ext...)
 }
 
-// newScriptWith is one whose peer sends on as many streams.
+// newScriptWith is newScript with a configuration and a number of streams of the remote.
 func newScriptWith(t testing.TB, cfg Config, streams uint16, ext ...byte) *script {
 	t.Helper()
 	cfg.DisableZeroChecksum, cfg.CongestionControl = true, CongestionReno
@@ -51,7 +52,7 @@ func newScriptWith(t testing.TB, cfg Config, streams uint16, ext ...byte) *scrip
 	return s
 }
 
-// write gives the association a packet of these chunks.
+// write hands a packet of these chunks to the association.
 func (s *script) write(chunks ...[]byte) {
 	pkt := appendCommonHeader(nil, 5000, 5000, s.tag)
 	for _, c := range chunks {
@@ -95,7 +96,7 @@ func (s *script) advanceToTimer() {
 	s.a.Advance(s.now)
 }
 
-// data is a DATA chunk of the peer's with one whole message.
+// data returns a DATA chunk of the remote with one complete message.
 func (s *script) data(stream, ssn uint16, flags byte) []byte {
 	b, start := beginChunk(nil, chunkData, flags)
 	b = appendInts(b, uint32(s.tsn), uint32(stream)<<16|uint32(ssn), 53)
@@ -103,9 +104,10 @@ func (s *script) data(stream, ssn uint16, flags byte) []byte {
 	return endChunk(append(b, "data"...), start)
 }
 
-// An INIT that comes before ours has gone spares it: the far end's cookie makes
-// the association. If that fails to come, ours goes when its timer fires.
-func TestNoInitAfterTheFarEnds(t *testing.T) {
+// If the remote's INIT arrives before ours is sent, ours is not needed: the remote's
+// cookie makes the association. If it does not arrive, ours is sent when its timer
+// expires.
+func TestInitIsSpared(t *testing.T) {
 	begin := func() *script {
 		s := &script{t: t, a: NewAssociation(Config{}), now: time.Unix(1e9, 0), tsn: 100}
 		s.a.Connect(s.now)
@@ -137,7 +139,7 @@ func TestNoInitAfterTheFarEnds(t *testing.T) {
 	}
 }
 
-// beginScript is an association that has sent its INIT, and the tag in that.
+// beginScript returns an association that has sent its INIT, and the tag in it.
 func beginScript(t testing.TB, cfg Config) *script {
 	t.Helper()
 	s := &script{t: t, a: NewAssociation(cfg), now: time.Unix(1e9, 0), tsn: 100}
@@ -150,15 +152,15 @@ func beginScript(t testing.TB, cfg Config) *script {
 	return s
 }
 
-// initAck is an INIT ACK of the peer's.
+// initAck returns an INIT ACK of the remote.
 func initAck(tag, rwnd uint32) []byte {
 	b, start := beginChunk(nil, chunkInitAck, 0)
 	b = appendInts(b, tag, rwnd, 100<<16|50, 100)
 	return endChunk(appendParam(b, paramStateCookie, []byte("cookie")), start)
 }
 
-// An INIT ACK whose window is too small is refused, and changes nothing: a
-// sound one that follows makes the association (RFC 9260 §3.3.3).
+// An INIT ACK whose window is too small is refused and changes nothing. A valid one that
+// follows makes the association (RFC 9260 §3.3.3).
 func TestInitAckWithTooSmallWindow(t *testing.T) {
 	s := beginScript(t, Config{})
 	s.write(initAck(scriptTag, 1499))
@@ -171,8 +173,8 @@ func TestInitAckWithTooSmallWindow(t *testing.T) {
 	s.want("the cookie", chunkCookieEcho)
 }
 
-// One without a tag ends the attempt, by an ABORT that brings ours back
-// (RFC 9260 §3.3.3).
+// An INIT ACK without a tag ends the handshake, by an ABORT that reflects our tag (RFC
+// 9260 §3.3.3).
 func TestInitAckWithoutTag(t *testing.T) {
 	s := beginScript(t, Config{})
 	s.write(initAck(0, 100000))
@@ -185,8 +187,8 @@ func TestInitAckWithoutTag(t *testing.T) {
 	}
 }
 
-// The far end's port may be known only after the association was made, and
-// counts until it begins.
+// The remote's port may become known after the association was made. It counts until the
+// association begins.
 func TestSetRemotePort(t *testing.T) {
 	a := NewAssociation(Config{})
 	a.SetRemotePort(6000)
@@ -199,7 +201,7 @@ func TestSetRemotePort(t *testing.T) {
 	}
 }
 
-func sack(cum TSN, rwnd uint32, gaps ...uint32) []byte {
+func sack(cum chunkTSN, rwnd uint32, gaps ...uint32) []byte {
 	b, start := beginChunk(nil, chunkSack, 0)
 	b = appendInts(b, uint32(cum), rwnd, uint32(len(gaps))<<16)
 	return endChunk(appendInts(b, gaps...), start)
@@ -224,7 +226,7 @@ func TestUnknownChunks(t *testing.T) {
 func TestSackPolicy(t *testing.T) {
 	s := newScript(t)
 	s.write(s.data(0, 0, 3))
-	s.wantIdle("a lone packet waits")
+	s.wantIdle("the SACK of a single packet is delayed")
 	s.advanceToTimer()
 	s.want("after the delay", chunkSack)
 	s.write(s.data(0, 1, 3))
@@ -248,7 +250,7 @@ func TestSackPolicy(t *testing.T) {
 	s.a.Send(s.now, Message{Data: []byte("x")}, SendOptions{})
 	s.tsn = 105
 	s.want("data", chunkData)
-	s.write(sack(s.a.out.first, 100000), []byte{byte(chunkPad), 0, 0, 4})
+	s.write(sack(s.a.sender.out.first, 100000), []byte{byte(chunkPad), 0, 0, 4})
 	s.wantIdle("all acknowledged")
 }
 
@@ -257,11 +259,11 @@ func TestFastRetransmit(t *testing.T) {
 	for range 5 {
 		s.a.Send(s.now, Message{Data: make([]byte, 1170)}, SendOptions{})
 	}
-	first := s.a.out.end
+	first := s.a.sender.out.end
 	for range 5 {
 		s.want("data", chunkData)
 	}
-	cwnd := s.a.cc.window()
+	cwnd := s.a.sender.cc.window()
 	s.now = s.now.Add(40 * time.Millisecond)
 	for n := uint32(2); n <= 4; n++ {
 		s.wantIdle("two reports are not enough")
@@ -269,18 +271,19 @@ func TestFastRetransmit(t *testing.T) {
 		s.write(sack(first-1, 100000, 2<<16|n))
 	}
 	body := s.want("third miss indication", chunkData)
-	if TSN(binary.BigEndian.Uint32(body)) != first || s.a.cc.window() >= cwnd {
-		t.Errorf("TSN %x, cwnd %d", body[:4], s.a.cc.window())
+	if chunkTSN(binary.BigEndian.Uint32(body)) != first || s.a.sender.cc.window() >= cwnd {
+		t.Errorf("TSN %x, cwnd %d", body[:4], s.a.sender.cc.window())
 	}
-	// Reneging: the cumulative TSN stops before what was acknowledged.
+	// Reneging: the cumulative TSN stops before an acknowledged chunk.
 	s.write(sack(first, 100000, 2<<16|2))
-	s.wantIdle("a SACK alone has nothing sent again")
-	timeouts := s.a.stats.Timeouts
-	for s.a.stats.Timeouts == timeouts {
+	s.want("the path may be shorter", chunkHeartbeat)
+	s.wantIdle("a SACK alone causes no retransmission")
+	timeouts := s.a.sender.counters.Timeouts
+	for s.a.sender.counters.Timeouts == timeouts {
 		s.advanceToTimer()
 	}
 	body = s.want("reneged chunk", chunkData)
-	if TSN(binary.BigEndian.Uint32(body)) != first+1 {
+	if chunkTSN(binary.BigEndian.Uint32(body)) != first+1 {
 		t.Errorf("TSN %x", body[:4])
 	}
 }
@@ -288,7 +291,7 @@ func TestFastRetransmit(t *testing.T) {
 func TestBadSacksAreIgnored(t *testing.T) {
 	s := newScript(t)
 	s.a.Send(s.now, Message{Data: make([]byte, 1000)}, SendOptions{})
-	first := s.a.out.end
+	first := s.a.sender.out.end
 	s.want("data", chunkData)
 	for name, c := range map[string][]byte{
 		"a gap block of the next TSN": sack(first, 100000, 1<<16|1),
@@ -300,15 +303,15 @@ func TestBadSacksAreIgnored(t *testing.T) {
 		"fewer blocks than it says":   {byte(chunkSack), 0, 0, 16, byte(first >> 24), byte(first >> 16), byte(first >> 8), byte(first), 0, 1, 0, 0, 0, 1, 0, 0},
 		"fewer duplicates":            {byte(chunkSack), 0, 0, 16, byte(first >> 24), byte(first >> 16), byte(first >> 8), byte(first), 0, 1, 0, 0, 0, 0, 0, 1},
 	} {
-		before := s.a.stats.PacketsDropped
+		before := s.a.dropped
 		s.write(c)
-		if s.a.out.empty() || s.a.peerRwnd != 100000 || s.a.stats.PacketsDropped == before {
+		if s.a.sender.out.empty() || s.a.sender.rwnd != 100000 || s.a.dropped == before {
 			t.Errorf("%s: the SACK was taken", name)
 		}
 	}
 	s.write(sack(first, 100000))
-	if s.a.State() != StateEstablished || !s.a.out.empty() {
-		t.Errorf("state %v, %d outstanding", s.a.State(), s.a.out.len())
+	if s.a.State() != StateEstablished || !s.a.sender.out.empty() {
+		t.Errorf("state %v, %d outstanding", s.a.State(), s.a.sender.out.len())
 	}
 }
 
@@ -319,7 +322,7 @@ func TestHeartbeat(t *testing.T) {
 		t.Errorf("info %x", body)
 	}
 	s.advanceToTimer()
-	for s.a.heartbeat.sentAt.IsZero() {
+	for !s.a.heartbeat.awaiting {
 		if pkt, ok := s.a.AppendPacket(s.now, nil, 1200); ok {
 			c, _, _ := nextChunk(pkt[12:])
 			info := append([]byte{byte(chunkHeartbeatAck), 0, 0, byte(len(c.whole))}, c.body...)
@@ -334,23 +337,97 @@ func TestHeartbeat(t *testing.T) {
 	}
 }
 
+// resetRequest returns a RE-CONFIG chunk with one request of the remote.
+func resetRequest(typ paramType, seq uint32, last chunkTSN, streams ...byte) []byte {
+	b, start := beginChunk(nil, chunkReconfig, 0)
+	body := appendInts(nil, seq)
+	if typ == paramOutgoingReset {
+		body = appendInts(body, 0, uint32(last))
+	}
+	return endChunk(appendParam(b, typ, append(body, streams...)), start)
+}
+
+// wantResult takes the next packet, which must hold the response to a request.
+func (s *script) wantResult(why string, seq uint32, want resetResult) {
+	s.t.Helper()
+	body := s.want(why, chunkReconfig)
+	if got := binary.BigEndian.Uint32(body[8:]); binary.BigEndian.Uint32(body[4:]) != seq || resetResult(got) != want {
+		s.t.Errorf("%s: seq %d result %d, want %d %d", why, binary.BigEndian.Uint32(body[4:]), got, seq, want)
+	}
+}
+
+// wantResets counts the EventStreamsReset in the queue.
+func (s *script) wantResets(why string, want int) {
+	s.t.Helper()
+	n := 0
+	for ev, ok := s.a.NextEvent(); ok; ev, ok = s.a.NextEvent() {
+		if ev.Kind == EventStreamsReset {
+			n++
+		}
+	}
+	if n != want {
+		s.t.Errorf("%s: %d resets, want %d", why, n, want)
+	}
+}
+
+// The remote may reset a stream twice without sending data in between. Both requests
+// then have the same streams and the same last TSN. An equal request is a repetition
+// only if the answer to the first was "in progress": some remotes repeat it under a new
+// number.
+func TestEqualResetsAreTwo(t *testing.T) {
+	for _, test := range []struct {
+		why     string
+		renewed bool // the remote repeats the deferred request under a new number
+	}{{"same number", false}, {"new number", true}} {
+		s := newScript(t, byte(chunkReconfig))
+		seq := uint32(100)
+		last := s.tsn
+		s.write(resetRequest(paramOutgoingReset, seq, last, 0, 2))
+		s.wantResult("data missing", seq, resetInProgress)
+		s.wantResets("data missing", 0)
+		s.write(s.data(2, 0, 3))
+		s.wantResets("data came", 1)
+		s.a.AppendPacket(s.now, nil, 1200) // SACK
+		s.wantIdle("the answer waits for the question")
+		if test.renewed {
+			seq++
+		}
+		for range 2 {
+			s.write(resetRequest(paramOutgoingReset, seq, last, 0, 2))
+			s.wantResult(test.why, seq, resetPerformed)
+			s.wantResets(test.why, 0)
+		}
+		seq++
+		s.write(resetRequest(paramOutgoingReset, seq, last, 0, 2))
+		s.wantResult("the second reset", seq, resetPerformed)
+		s.wantResets(test.why+": the second reset", 1)
+	}
+}
+
+// If the remote answers a request with "in progress", it is sent again, under the same
+// number, with the SACK that shows that the remote has the missing data.
+func TestResetGoesAgainWithTheData(t *testing.T) {
+	s := newScript(t, byte(chunkReconfig))
+	s.a.Send(s.now, Message{Stream: 1, Data: []byte("x")}, SendOptions{})
+	s.want("data", chunkData)
+	s.a.ResetStreams(s.now, 3)
+	first := s.want("the request", chunkReconfig)
+	b, start := beginChunk(nil, chunkReconfig, 0)
+	inProgress := endChunk(appendParam(b, paramReconfigResponse, appendInts(append([]byte(nil), first[4:8]...), uint32(resetInProgress))), start)
+	s.write(inProgress)
+	s.wantIdle("the remote lacks data")
+	s.write(sack(s.a.sender.out.end-1, 100000))
+	if again := s.want("the request again", chunkReconfig); !bytes.Equal(again, first) {
+		t.Errorf("the request is %x, then %x", first, again)
+	}
+	s.write(inProgress)
+	s.write(sack(s.a.sender.out.end-1, 100000))
+	s.wantIdle("once")
+}
+
 func TestReconfigRequests(t *testing.T) {
 	s := newScript(t, byte(chunkReconfig))
-	request := func(typ paramType, seq uint32, last TSN, streams ...byte) []byte {
-		b, start := beginChunk(nil, chunkReconfig, 0)
-		body := appendInts(nil, seq)
-		if typ == paramOutgoingReset {
-			body = appendInts(body, 0, uint32(last))
-		}
-		return endChunk(appendParam(b, typ, append(body, streams...)), start)
-	}
-	wantResult := func(why string, seq uint32, want resetResult) {
-		t.Helper()
-		body := s.want(why, chunkReconfig)
-		if got := binary.BigEndian.Uint32(body[8:]); binary.BigEndian.Uint32(body[4:]) != seq || resetResult(got) != want {
-			t.Errorf("%s: seq %d result %d, want %d %d", why, binary.BigEndian.Uint32(body[4:]), got, seq, want)
-		}
-	}
+	request, wantResult := resetRequest, s.wantResult
 	s.write(request(paramOutgoingReset, 100, 99, 0, 1))
 	wantResult("reset", 100, resetPerformed)
 	s.write(request(paramOutgoingReset, 100, 99, 0, 1))
@@ -364,9 +441,8 @@ func TestReconfigRequests(t *testing.T) {
 	s.write(request(paramOutgoingReset, 103, 100, 0, 2))
 	wantResult("data missing", 103, resetInProgress)
 	s.write(s.data(2, 0, 3))
-	wantResult("data came", 103, resetPerformed)
 	s.write(request(paramOutgoingReset, 104, 100, 0, 2))
-	wantResult("asked anew", 104, resetPerformed)
+	wantResult("repeated under a new number", 104, resetPerformed)
 	s.write(request(paramOutgoingReset, 105, 100, 0xff, 0xff))
 	wantResult("no such stream", 105, resetWrongSSN)
 	s.write(s.data(3, 0, 3))
@@ -388,7 +464,7 @@ func TestReconfigRequests(t *testing.T) {
 	if resets != 3 || len(last.Streams) != 0 {
 		t.Errorf("%d resets of 3, the last of %d streams, not of all", resets, len(last.Streams))
 	}
-	// Ours, refused.
+	// Our request is refused.
 	s.a.ResetStreams(s.now, 3)
 	body := s.want("our request", chunkReconfig)
 	if !s.a.Awaiting() {
@@ -407,8 +483,8 @@ func TestReconfigRequests(t *testing.T) {
 			break
 		}
 	}
-	if s.a.errorCount != 0 || s.a.rto.backoff != 0 {
-		t.Errorf("to wait as asked counts as %d errors, %d times backed off", s.a.errorCount, s.a.rto.backoff)
+	if s.a.errorCount != 0 || s.a.sender.rto.backoff != 0 {
+		t.Errorf("to wait as asked counts as %d errors, %d times backed off", s.a.errorCount, s.a.sender.rto.backoff)
 	}
 	s.write(response(resetDenied))
 	if s.a.Awaiting() {
@@ -472,12 +548,12 @@ func TestStaleAndForgedCookies(t *testing.T) {
 	}
 }
 
-// A chunk cut for a larger limit goes out all the same.
+// A chunk cut for a larger limit is sent anyway.
 func TestLimitShrinks(t *testing.T) {
 	s := newScript(t)
 	s.a.Send(s.now, Message{Data: make([]byte, 1100)}, SendOptions{})
 	s.want("data", chunkData)
-	for s.a.out.lost == 0 {
+	for s.a.sender.out.lost == 0 {
 		s.advanceToTimer()
 	}
 	pkt, ok := s.a.AppendPacket(s.now, nil, 600)

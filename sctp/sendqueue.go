@@ -2,26 +2,27 @@ package sctp
 
 import (
 	"math/bits"
+	"slices"
 	"time"
 )
 
-// An outMessage is a message of ours, from Send until every chunk of it was
-// acknowledged or given up. Chunks are views of its data.
+// An outMessage is a message from Send until all its chunks are acknowledged or
+// abandoned. Chunks are views of its data.
 type outMessage struct {
 	next     *outMessage // in its stream's queue, or in the pool
 	stream   *outStream
 	data     []byte
 	ppid     uint32
-	deadline time.Time     // of sending it again; zero: none
+	deadline instant       // of sending it again; 0: none
 	grace    time.Duration // how long after deadline its first chunk may still be sent
 
-	sent           int    // bytes that were made into chunks
-	chunks         int    // chunks in the outstanding queue
-	lastTSN        TSN    // of those, the last
-	nextFSN        uint32 // of the next chunk
+	sent           int      // bytes made into chunks
+	chunks         int      // in the outstanding queue
+	lastTSN        chunkTSN // of the last chunk
+	nextFSN        uint32   // of the next chunk
 	seq            messageSeq
 	maxRetransmits uint16
-	mostLost       uint16 // the most times that a chunk was sent again which was lost then
+	mostLost       uint16 // the most retransmissions of a chunk that was declared lost
 
 	unordered        bool
 	limitRetransmits bool
@@ -47,65 +48,64 @@ func (q *sendQueue) count(m *outMessage, n int) {
 	}
 }
 
-// partiallyReliable reports whether the message may be given up.
+// partiallyReliable reports whether the message may be abandoned.
 func (m *outMessage) partiallyReliable() bool {
-	return m.limitRetransmits || !m.deadline.IsZero()
+	return m.limitRetransmits || m.deadline != 0
 }
 
 // expired reports whether the message's lifetime is over, so that no chunk of it
 // is sent again (RFC 3758 §4.1 TR4).
-func (m *outMessage) expired(now time.Time) bool {
-	return !m.deadline.IsZero() && !now.Before(m.deadline)
+func (m *outMessage) expired(now instant) bool {
+	return m.deadline != 0 && now >= m.deadline
 }
 
-// late reports whether it is too late to begin the message (RFC 3758 §4.1 TR3).
-// A message that has begun is never late.
-func (m *outMessage) late(now time.Time) bool {
-	return !m.started && !m.deadline.IsZero() && !now.Before(m.deadline.Add(m.grace))
+// late reports whether it is too late to begin the message (RFC 3758 §4.1 TR3). A message
+// of which a part was sent is never late.
+func (m *outMessage) late(now instant) bool {
+	return !m.started && m.deadline != 0 && now >= m.deadline+int64(m.grace)
 }
 
 const (
-	// graceRTTs is how many round trips a message may wait for its turn, whatever
-	// its lifetime. Within one round trip congestion control lets a window of data
-	// go. In three it lets seven initial windows go while the window opens.
+	// graceRTTs is how many round trips a message may wait to be sent, whatever its
+	// lifetime. In one round trip congestion control allows one window of data, in three
+	// seven initial windows while the window opens.
 	graceRTTs = 3
 
-	// minGrace is the least of that time: a tick of a program that sends 20 times a
-	// second. On a short path, too, a program may send more in one moment than the
-	// path carries in a few round trips.
+	// minGrace is the shortest such time: the period of a program that sends 20 times a
+	// second. Even on a short path a program may send more at once than the path carries
+	// in a few round trips.
 	minGrace = 50 * time.Millisecond
 )
 
-// limitLifetime sets the deadlines of a message that is queued now. rtt is the
-// path's, without a queue.
+// limitLifetime sets the deadlines of a message that is queued now. rtt is the path's
+// round trip without a queue.
 //
-// A lifetime says until when lost data is sent again. To wait for congestion control
-// is no reason to be dropped: a message may wait for its turn for three round trips,
-// 50 ms at least, even if its lifetime is shorter. A message that has begun is
-// finished, unless one of its chunks is lost and its lifetime is over. Where messages
-// wait for longer, the program sends more than the path carries: those that have
-// waited for longest are dropped, and the queue does not grow.
-func (m *outMessage) limitLifetime(now time.Time, lifetime, rtt time.Duration) {
-	m.deadline = now.Add(lifetime)
+// A lifetime says until when lost data is sent again. Waiting for congestion control is
+// no reason to drop a message: it may wait for three round trips, at least 50 ms, even if
+// its lifetime is shorter. A message of which a part was sent is finished, unless a chunk
+// is lost and the lifetime is over. If messages wait longer, the program sends more than
+// the path carries. Then the oldest are dropped, so that the queue does not grow.
+func (m *outMessage) limitLifetime(now instant, lifetime, rtt time.Duration) {
+	m.deadline = now + int64(lifetime)
 	m.grace = max(graceRTTs*rtt, minGrace, lifetime) - lifetime
 }
 
-// An outStream is an outgoing stream that was used since the last reset.
+// An outStream is an outgoing stream that was used since its last reset.
 type outStream struct {
 	id         uint16
 	weight     uint16
-	paused     bool // being reset: nothing more may be queued
-	charged    bool // by resetOverhead
-	settled    bool // a message was acknowledged or given up
+	paused     bool // is to be reset: takes no more messages
+	charged    bool // resetOverhead is charged for it
+	settled    bool // a message was acknowledged or abandoned
 	pending    int  // messages queued or in flight
-	lowered    bool // buffered has fallen: it is in sendQueue.lowered
+	lowered    bool // is in sendQueue.lowered
 	head, tail *outMessage
 	buffered   int
 	nextSeq    messageSeq // of ordered messages, and with DATA chunks of all
 	nextUnseq  messageSeq // of unordered I-DATA messages, RFC 8260 §2.1
 
-	finish uint64 // virtual time at which its last service ended
-	start  uint64 // virtual time at which its next service may begin
+	finish uint64 // virtual time of the end of its last service
+	start  uint64 // virtual time from which it may be served again
 	heapAt int    // index in scheduler.heap; -1: nothing to send
 
 	blocked bool // in scheduler.blocked
@@ -114,26 +114,26 @@ type outStream struct {
 	skipAt   [2]int
 }
 
-// A scheduler chooses whose turn it is: start-time fair queueing, a kind of
-// the weighted fair queueing of RFC 8260 §3.6. Streams of equal weight take
-// turns, and one that was idle goes first, since its virtual time lags.
+// A scheduler chooses the stream to serve by start-time fair queueing, a kind of the
+// weighted fair queueing of RFC 8260 §3.6. Streams of equal weight alternate. A stream
+// that was idle is served first, because its virtual time lags.
 type scheduler struct {
 	interleaving bool
 	heap         []*outStream
 	vtime        uint64
 	current      *outStream // in the middle of a message, without interleaving
 
-	// With interleaving, messages of several chunks that are under way at once
-	// must not fill the far end's window before one of them is complete, or
-	// none ever would be.
-	budget  int // bytes of such messages, unless there is only one
-	started int
-	blocked []*outStream // wait for the budget, first come first served
+	// With interleaving, several messages of more than one chunk may be under way at
+	// once. Together they must not fill the peer's window while all are incomplete, or
+	// else none could be completed.
+	budget  int          // bytes that such messages may have together, if there are several
+	started int          // bytes that they have
+	blocked []*outStream // streams that wait for the budget, in order
 }
 
 const normalWeight = 256 // RFC 8831 §6.4: "normal"
 
-// next is the stream to serve, or nil.
+// next returns the stream to serve, or nil.
 func (s *scheduler) next() *outStream {
 	if s.current != nil {
 		return s.current
@@ -144,7 +144,7 @@ func (s *scheduler) next() *outStream {
 	return s.heap[0]
 }
 
-// activate notes that a stream has something to send.
+// activate adds a stream that has something to send.
 func (s *scheduler) activate(st *outStream) {
 	if st.heapAt >= 0 || st.blocked {
 		return
@@ -152,31 +152,22 @@ func (s *scheduler) activate(st *outStream) {
 	st.start = max(s.vtime, st.finish)
 	st.heapAt = len(s.heap)
 	s.heap = append(s.heap, st)
-	s.up(st.heapAt)
+	heapUp(s.heap, st.heapAt, servedBefore, setHeapIndex)
 }
 
-// deactivate notes that a stream has nothing more to send.
+// deactivate removes a stream that has nothing more to send.
 func (s *scheduler) deactivate(st *outStream) {
 	if s.current == st {
 		s.current = nil
 	}
-	i := st.heapAt
-	if i < 0 {
-		return
-	}
-	last := len(s.heap) - 1
-	s.swap(i, last)
-	s.heap[last] = nil
-	s.heap = s.heap[:last]
-	st.heapAt = -1
-	if i < last {
-		s.down(i)
-		s.up(i)
+	if st.heapAt >= 0 {
+		s.heap = heapRemove(s.heap, st.heapAt, servedBefore, setHeapIndex)
+		st.heapAt = -1
 	}
 }
 
-// mayStart reports whether the message at the head of a stream, which does not
-// fit into one chunk, may begin. If not, the stream waits in blocked.
+// mayStart reports whether the first message of a stream, which does not fit into one
+// chunk, fits into the budget. If not, the stream is blocked until it does.
 func (s *scheduler) mayStart(st *outStream) bool {
 	if !s.interleaving || s.started == 0 || s.started+len(st.head.data) <= s.budget {
 		return true
@@ -187,15 +178,15 @@ func (s *scheduler) mayStart(st *outStream) bool {
 	return false
 }
 
-// begin counts a message that will be under way.
+// begin charges a message to the budget.
 func (s *scheduler) begin(m *outMessage) {
 	m.inBudget = true
 	s.started += len(m.data)
 }
 
-// over stops counting it, and lets others begin. So does the end of a message
-// that was not counted, where none is under way: it may have been let begin, and
-// was given up before it did.
+// over removes m from the budget and unblocks waiting streams. m may not be in the
+// budget: then streams are unblocked only if the budget is unused, because m may have
+// been unblocked itself and abandoned before it began.
 func (s *scheduler) over(m *outMessage) {
 	if m.inBudget {
 		m.inBudget = false
@@ -222,14 +213,13 @@ func (s *scheduler) over(m *outMessage) {
 	}
 }
 
-// served notes that a stream sent n bytes; messageDone tells that they ended
-// a message.
+// served charges a stream for n bytes sent. messageDone says that they ended a message.
 func (s *scheduler) served(st *outStream, n int, messageDone bool) {
 	s.vtime = max(s.vtime, st.start)
 	st.start += uint64(n) << 16 / uint64(st.weight)
 	st.finish = st.start
 	if st.heapAt >= 0 {
-		s.down(st.heapAt)
+		heapDown(s.heap, st.heapAt, servedBefore, setHeapIndex)
 	}
 	if messageDone || s.interleaving {
 		s.current = nil
@@ -238,54 +228,28 @@ func (s *scheduler) served(st *outStream, n int, messageDone bool) {
 	}
 }
 
-func (s *scheduler) less(i, j int) bool {
-	a, b := s.heap[i], s.heap[j]
+// servedBefore is the order of the scheduler's heap.
+func servedBefore(a, b *outStream) bool {
 	return a.start < b.start || a.start == b.start && a.id < b.id
 }
 
-func (s *scheduler) swap(i, j int) {
-	s.heap[i], s.heap[j] = s.heap[j], s.heap[i]
-	s.heap[i].heapAt, s.heap[j].heapAt = i, j
-}
+func setHeapIndex(s *outStream, i int) { s.heapAt = i }
 
-func (s *scheduler) up(i int) {
-	for i > 0 && s.less(i, (i-1)/2) {
-		s.swap(i, (i-1)/2)
-		i = (i - 1) / 2
-	}
-}
-
-func (s *scheduler) down(i int) {
-	for {
-		child := 2*i + 1
-		if child >= len(s.heap) {
-			return
-		}
-		if child+1 < len(s.heap) && s.less(child+1, child) {
-			child++
-		}
-		if !s.less(child, i) {
-			return
-		}
-		s.swap(i, child)
-		i = child
-	}
-}
-
-// A sendQueue holds what Send was given and is not yet a chunk.
+// A sendQueue holds messages from Send until they are made into chunks.
 type sendQueue struct {
 	scheduler
+	memory   *Memory // charged for the state of streams on which nothing was sent but a reset
 	streams  streamTable[outStream]
 	messages int      // queued
-	bytes    int      // of them, not yet made into chunks
-	drained  []uint16 // streams to be reset whose messages are all acknowledged or given up
+	bytes    int      // … not made into chunks
+	drained  []uint16 // paused streams with nothing queued or in flight
 	pool     messagePool
-	lowered  []*outStream // whose buffered amount has fallen since NextLowered told
+	lowered  []*outStream // streams whose buffered amount has fallen since NextLowered returned them
 
-	nextExpiry time.Time // when the head of a queue may be late; zero: never
+	nextExpiry instant // when the head of a queue may be late
 }
 
-// stream returns the stream's state, made if need be.
+// stream returns the state of a stream, and creates it if there is none.
 func (q *sendQueue) stream(id uint16) *outStream {
 	s := q.streams.get(id)
 	if s == nil {
@@ -293,6 +257,102 @@ func (q *sendQueue) stream(id uint16) *outStream {
 		q.streams.add(id, s)
 	}
 	return s
+}
+
+// pause takes no more messages on a stream, which is reset once it is drained. It reports
+// false if the stream was not used and there is no memory for it: resets answer those of
+// the remote, which may cause any number of them.
+func (q *sendQueue) pause(id uint16) bool {
+	s := q.streams.get(id)
+	if s == nil {
+		if !q.memory.chargeStreams(resetOverhead) {
+			return false
+		}
+		s = q.stream(id)
+		s.charged = true
+	}
+	if !s.paused {
+		s.paused = true
+		if s.pending == 0 {
+			q.drained = append(q.drained, id)
+		}
+	}
+	return true
+}
+
+// takeDrained removes and returns up to n streams that are to be reset and on which
+// nothing is queued or in flight.
+func (q *sendQueue) takeDrained(n int) []uint16 {
+	if len(q.drained) == 0 {
+		return nil
+	}
+	n = min(n, len(q.drained))
+	streams := slices.Clone(q.drained[:n])
+	if q.drained = q.drained[n:]; len(q.drained) == 0 {
+		q.drained = nil
+	}
+	return streams
+}
+
+// resume lets streams be used that were not reset. Their numbering goes on.
+func (q *sendQueue) resume(streams []uint16) {
+	for _, id := range streams {
+		q.stream(id).paused = false
+	}
+}
+
+// forgetStreams drops the state of streams, so that the numbers of their messages
+// begin at 0 again.
+func (q *sendQueue) forgetStreams(streams []uint16) {
+	for _, id := range streams {
+		q.forget(id)
+	}
+}
+
+// forget drops the state of a stream.
+func (q *sendQueue) forget(id uint16) {
+	if s := q.streams.get(id); s != nil && s.charged {
+		q.memory.unchargeStreams(resetOverhead)
+	}
+	q.streams.remove(id)
+}
+
+// dropStreams drops the messages on streams with an id of limit or more, which the
+// peer does not have.
+func (q *sendQueue) dropStreams(limit int) {
+	for _, id := range q.streams.ids() {
+		if int(id) < limit {
+			continue
+		}
+		s := q.streams.get(id)
+		s.paused = false
+		for s.head != nil {
+			q.pop(s)
+		}
+		q.forget(id)
+	}
+	q.drained = slices.DeleteFunc(q.drained, func(id uint16) bool { return int(id) >= limit })
+}
+
+// clear drops all messages and streams.
+func (q *sendQueue) clear() {
+	q.streams.each(func(s *outStream) {
+		if s.charged {
+			q.memory.unchargeStreams(resetOverhead)
+		}
+	})
+	*q = sendQueue{memory: q.memory}
+}
+
+// nextLowered removes and returns a stream whose buffered amount has fallen.
+func (q *sendQueue) nextLowered() (stream uint16, ok bool) {
+	if len(q.lowered) == 0 {
+		return 0, false
+	}
+	s := q.lowered[len(q.lowered)-1]
+	q.lowered = q.lowered[:len(q.lowered)-1]
+	s.lowered = false
+	return s.id, true
 }
 
 // push queues a message.
@@ -312,17 +372,17 @@ func (q *sendQueue) push(m *outMessage) {
 	q.activate(s)
 }
 
-// awaitExpiry has expire called when the head of a queue is late.
+// awaitExpiry sets nextExpiry for the first message of a stream.
 func (q *sendQueue) awaitExpiry(m *outMessage) {
-	if m.started || m.deadline.IsZero() {
+	if m.started || m.deadline == 0 {
 		return
 	}
-	if at := m.deadline.Add(m.grace); q.nextExpiry.IsZero() || at.Before(q.nextExpiry) {
+	if at := m.deadline + int64(m.grace); q.nextExpiry == 0 || at < q.nextExpiry {
 		q.nextExpiry = at
 	}
 }
 
-// pop takes the head off a stream's queue, whether sent or given up.
+// pop removes the first message of a stream, which was sent or abandoned.
 func (q *sendQueue) pop(s *outStream) *outMessage {
 	m := s.head
 	s.head, m.next, m.queued = m.next, nil, false
@@ -338,10 +398,9 @@ func (q *sendQueue) pop(s *outStream) *outMessage {
 	return m
 }
 
-// release gives a message back that was acknowledged or given up. A stream
-// that is to be reset is drained when its last one is: RFC 6525 §5.1.2 would
-// let the request go with data in flight, but Chromium's channels forget what
-// came just before it.
+// release recycles a message that was acknowledged or abandoned. A stream that is to be
+// reset is drained with its last message. RFC 6525 §5.1.2 allows the request while data is
+// in flight, but Chromium's channels lose what arrives just before it.
 func (q *sendQueue) release(m *outMessage) {
 	s := m.stream
 	q.pool.put(m)
@@ -351,7 +410,7 @@ func (q *sendQueue) release(m *outMessage) {
 	}
 }
 
-// number gives a message its place in its stream, when its first chunk is made.
+// number assigns a message its number in its stream, for its first chunk.
 func (q *sendQueue) number(m *outMessage) {
 	s, o := m.stream, messageOrder{q.interleaving}
 	m.started = true
@@ -368,12 +427,12 @@ func (q *sendQueue) number(m *outMessage) {
 // expiryPause keeps sweeps of many streams apart.
 const expiryPause = 10 * time.Millisecond
 
-// expire drops the messages at the heads of the queues that are late.
-func (q *sendQueue) expire(now time.Time) {
-	if q.nextExpiry.IsZero() || now.Before(q.nextExpiry) {
+// expire drops messages that are too late to begin.
+func (q *sendQueue) expire(now instant) {
+	if q.nextExpiry == 0 || now < q.nextExpiry {
 		return
 	}
-	q.nextExpiry = time.Time{}
+	q.nextExpiry = 0
 	removed := false
 	for i := 0; i < len(q.heap); {
 		s := q.heap[i]
@@ -387,8 +446,8 @@ func (q *sendQueue) expire(now time.Time) {
 		q.awaitExpiry(s.head)
 		i++
 	}
-	// Taking a stream off the heap moves others, perhaps past i unseen.
-	if next := now.Add(expiryPause); removed && len(q.heap) > 0 || !q.nextExpiry.IsZero() && q.nextExpiry.Before(next) {
+	// Removing a stream from the heap moves others, perhaps to places before i.
+	if next := now + int64(expiryPause); removed && len(q.heap) > 0 || q.nextExpiry != 0 && q.nextExpiry < next {
 		q.nextExpiry = next
 	}
 }
@@ -400,14 +459,13 @@ const (
 	poolOverhead = 112     // what an outMessage takes beside its data
 )
 
-// A messagePool keeps messages that were sent, with their buffers, for the
-// next ones.
+// A messagePool keeps messages that were sent, with their buffers, for reuse.
 type messagePool struct {
 	free  *[maxPoolClass - minPoolClass + 1]*outMessage // nil: there are none
 	bytes int
 }
 
-// poolClass is the class of messages of n bytes.
+// poolClass returns the size class of messages of n bytes.
 func poolClass(n int) int { return max(bits.Len(uint(max(n-1, 0))), minPoolClass) }
 
 // get returns a message with room for n bytes.
@@ -429,7 +487,7 @@ func (p *messagePool) get(n int) *outMessage {
 	return m
 }
 
-// put takes a message back.
+// put keeps a message for reuse.
 func (p *messagePool) put(m *outMessage) {
 	size := cap(m.data)
 	class := poolClass(size)

@@ -1,32 +1,31 @@
 package sctp
 
-// A TSN is a transmission sequence number, which counts chunks of data
-// (RFC 9260 §1.5). It wraps: compare it only with before, after and minus.
-type TSN uint32
+// A chunkTSN is a transmission sequence number (TSN), which numbers chunks of data (RFC
+// 9260 §1.5). It wraps around: compare it only with before, after and minus.
+type chunkTSN uint32
 
 // before reports whether t comes before u in serial-number arithmetic
 // (RFC 9260 §1.6).
-func (t TSN) before(u TSN) bool { return int32(t-u) < 0 }
+func (t chunkTSN) before(u chunkTSN) bool { return int32(t-u) < 0 }
 
 // after reports whether t comes after u.
-func (t TSN) after(u TSN) bool { return int32(t-u) > 0 }
+func (t chunkTSN) after(u chunkTSN) bool { return int32(t-u) > 0 }
 
-// minus is the distance from u to t. It is meant for t not before u.
-func (t TSN) minus(u TSN) int { return int(int32(t - u)) }
+// minus returns the distance from u to t, where t is not before u.
+func (t chunkTSN) minus(u chunkTSN) int { return int(int32(t - u)) }
 
 // A requestSeq numbers RE-CONFIG requests (RFC 6525 §4.1).
 type requestSeq uint32
 
-// A messageSeq is the number of a message in its stream: a stream sequence
-// number of 16 bits with DATA chunks, a message identifier of 32 bits with
-// I-DATA chunks (RFC 8260 §2.1). Only messageOrder knows which, so only it
-// compares and counts.
+// A messageSeq is the number of a message in its stream: a stream sequence number of 16
+// bits with DATA chunks, a message identifier of 32 bits with I-DATA chunks (RFC 8260
+// §2.1). Only messageOrder knows which one, so only messageOrder compares and increments.
 type messageSeq uint32
 
 // messageOrder is the arithmetic of messageSeq.
 type messageOrder struct{ interleaving bool }
 
-// next is the number after s.
+// next returns the number after s.
 func (o messageOrder) next(s messageSeq) messageSeq {
 	if o.interleaving {
 		return s + 1

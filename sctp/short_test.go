@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// shortPair is a pair that has measured how short its path is, with much to
-// send on stream 1.
+// shortPair returns a pair that has measured its short path, with much to send on stream
+// 1.
 func shortPair(t *testing.T, messages int) *pair {
 	p := newPair(t, 1, Config{ReceiveBuffer: 8 << 20}, Config{ReceiveBuffer: 8 << 20})
 	p.delay = 50 * time.Microsecond
@@ -17,14 +17,13 @@ func shortPair(t *testing.T, messages int) *pair {
 	return p
 }
 
-// On a short path packets leave in long bursts, however few are acknowledged
-// at once.
+// On a short path packets are sent in long bursts, however few are acknowledged at once.
 func TestGatheredBursts(t *testing.T) {
 	p := shortPair(t, 1000)
 	p.run(5 * time.Millisecond)
 	var bursts []int
 	for range 400 {
-		// The far end takes four packets, and acknowledges them.
+		// The remote takes four packets and acknowledges them.
 		for n := 0; n < 4 && len(p.flight) > 0; p.flight = p.flight[1:] {
 			p.ends[p.flight[0].to].HandlePacket(p.now, p.flight[0].pkt)
 			n += p.flight[0].to
@@ -54,8 +53,8 @@ func TestGatheredBursts(t *testing.T) {
 	}
 }
 
-// A small message goes although the window is full of another stream's, as far
-// as a bound; a message of that stream waits.
+// A small message is sent although another stream has filled the window, up to a bound.
+// A message of that stream waits.
 func TestUrgentMessages(t *testing.T) {
 	p := shortPair(t, 400)
 	p.run(5 * time.Millisecond)
@@ -67,12 +66,12 @@ func TestUrgentMessages(t *testing.T) {
 		}
 	}
 	full()
-	if a.queue.messages == 0 || a.out.bytes == 0 {
+	if a.sender.queue.messages == 0 || a.sender.out.bytes == 0 {
 		t.Fatal("nothing waits")
 	}
 	p.send(0, 1, make([]byte, 64), SendOptions{})
 	full()
-	before, sent := a.out.bytes, 0
+	before, sent := a.sender.out.bytes, 0
 	for range 100 {
 		p.send(0, uint16(2+sent), make([]byte, 64), SendOptions{})
 		if _, ok := a.AppendPacket(p.now, nil, p.mtu); !ok {
@@ -80,7 +79,7 @@ func TestUrgentMessages(t *testing.T) {
 		}
 		sent++
 	}
-	if over := a.out.bytes - before; sent == 0 || over > urgentRoom+2*p.mtu {
+	if over := a.sender.out.bytes - before; sent == 0 || over > urgentRoom+2*p.mtu {
 		t.Errorf("%d small messages went, %d bytes over the window", sent, over)
 	}
 	p.run(time.Second)
@@ -91,22 +90,22 @@ func TestUrgentMessages(t *testing.T) {
 	full()
 }
 
-// While streams share a short path, less is in flight than with one alone.
+// While several streams send on a short path, less is in flight than with one.
 func TestSharedWindow(t *testing.T) {
 	p := shortPair(t, 2000)
 	p.run(20 * time.Millisecond)
-	alone := p.ends[0].out.bytes
+	alone := p.ends[0].sender.out.bytes
 	p.send(0, 2, make([]byte, 64), SendOptions{})
 	p.run(5 * time.Millisecond)
-	if n := p.ends[0].out.bytes; alone <= sharedWindow || n > sharedWindow+p.mtu {
+	if n := p.ends[0].sender.out.bytes; alone <= sharedWindow || n > sharedWindow+p.mtu {
 		t.Errorf("%d bytes in flight alone, %d with another stream; bound %d", alone, n, sharedWindow)
 	}
 }
 
-// The window of short paths grows without loss, and after a loss stays lower
-// for a while.
+// The window of a short path grows without loss, and stays lower for a while after a
+// loss.
 func TestShortWindow(t *testing.T) {
-	m := newModel(1200, 1)
+	m := newBBR(1200, 1)
 	now, delivered := int64(0), int64(0)
 	round := func(lost int) int {
 		now += int64(200 * time.Microsecond)
@@ -144,10 +143,11 @@ func TestShortWindow(t *testing.T) {
 	}
 }
 
-// How much is in flight on a short path follows what the far end makes of it.
+// The bytes in flight on a short path follow the rates that the remote reaches with
+// them.
 func TestShortWindowByTrial(t *testing.T) {
 	const mbit = 1e6 / 8
-	chromium := func(window int) float64 { // costly messages from 32 KiB in flight on
+	chromium := func(window int) float64 { // messages are costly with more than 32 KiB in flight
 		if window > 32<<10 {
 			return 85 * mbit
 		}
@@ -157,7 +157,7 @@ func TestShortWindowByTrial(t *testing.T) {
 	steady := func(window int) float64 { return 300 * mbit }
 	for _, test := range []struct {
 		name        string
-		rates       []func(window int) float64 // of the far end, second by second
+		rates       []func(window int) float64 // of the remote, for each second
 		least, most int
 	}{
 		{"chromium", []func(int) float64{chromium, chromium}, leastShortWindow, 32 << 10},
@@ -167,7 +167,7 @@ func TestShortWindowByTrial(t *testing.T) {
 		{"less wanted later", []func(int) float64{firefox, firefox, chromium, chromium, chromium}, leastShortWindow, 32 << 10},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			m := newModel(1200, 1)
+			m := newBBR(1200, 1)
 			now, delivered := int64(0), int64(0)
 			for second, rate := range test.rates {
 				end := int64(second+1) * int64(time.Second)
@@ -190,9 +190,8 @@ func TestShortWindowByTrial(t *testing.T) {
 	}
 }
 
-// A path that was short and is so no more, without a word from ICE, is found out
-// in about the time that a longer one is: what may be in flight would be too
-// little for it for ever.
+// A short path that becomes longer, unknown to ICE, is found out in about the time that
+// a longer path takes. Otherwise the bytes in flight would be too few for ever.
 func TestShortPathGetsLong(t *testing.T) {
 	p := shortPair(t, 100)
 	p.run(2 * time.Second)
@@ -209,12 +208,12 @@ func TestShortPathGetsLong(t *testing.T) {
 	}
 }
 
-// One that is short stays so, though what is in flight makes each round trip
+// A short path is still taken for short when data in flight makes every round trip
 // longer than the shortest.
 func TestShortPathStaysShort(t *testing.T) {
 	p := shortPair(t, 100)
 	p.run(2 * time.Second)
-	m := p.ends[0].cc.(*model)
+	m := p.ends[0].sender.cc.(*bbr)
 	least := m.minRTT
 	p.delay = 1500 * time.Microsecond
 	for range 30 {

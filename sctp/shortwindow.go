@@ -2,68 +2,71 @@ package sctp
 
 import "time"
 
-// A shortWindow is what may be in flight on a path so short that the schedulers
-// of both ends decide when packets are acknowledged, not the path: what takes
-// shortTime at the rate, within bounds, whatever the model of the path says.
-// That keeps batches large, and the far end from falling asleep between them.
+// A shortWindow is the window of bbr on a short path. There the schedulers of both ends,
+// not the path, decide when packets are acknowledged, so the bandwidth-delay product says
+// little. The window is what the path delivers in shortTime, within bounds. That keeps
+// batches long, and the remote's threads from sleeping between them.
 //
-// Some ends do better with less. Chromium 156 hands on as one message all that
-// it finds at its socket, and for each that is longer than 16 KiB it returns
-// memory to the system and asks for it again; meanwhile more comes, and so it
-// stays. With 16 KiB in flight it takes twice as much as with 38. Others do
-// better the more they find: Firefox 153 takes twice as much with 2 ms in flight
-// as with a half. So this time is found by trial.
+// Remotes differ in the best window. Chromium 156 processes everything that it finds at its
+// socket as one message, and for each message longer than 16 KiB it returns memory to the
+// system and requests it again. Meanwhile more data arrives, so the next message is long
+// too. With 16 KiB in flight it receives twice as fast as with 38 KiB. Firefox 153 receives
+// twice as fast with 2 ms in flight as with 0.5 ms. No quantity that this end can measure
+// tells the two apart but the rate itself. So the time in flight is found by trial: it is
+// halved or doubled for an interval, and the rates are compared.
 type shortWindow struct {
-	bound int   // of the window
-	after int64 // when it may grow again
+	bound int     // of the window, in bytes
+	after instant // when bound may grow again
 
-	halvings int // of shortTime: no more than the least window takes
+	halvings int // of shortTime
 
 	// The trial compares two intervals of trialTime.
-	trying int     // how halvings was changed to try it
-	usual  float64 // what was delivered before, in bytes a second
-	since  int64   // when the interval began
-	from   int64   // … by bytes delivered
-	next   int64   // when to try again
-	longer bool    // … a longer time
+	trying int     // change of halvings on trial; 0: none
+	usual  float64 // rate before the trial, in bytes a second
+	since  instant // when the present interval began
+	from   int64   // bytes delivered then
+	next   instant // when to begin the next trial
+	longer bool    // the next trial is of a longer time
 }
 
 const (
+	// shortRTT is the round trip, in ns, below which a path is short.
 	shortRTT  = int64(time.Millisecond)
 	shortTime = 2 * time.Millisecond
 
-	// noShortRTT is a round trip that no short path has for long, with shortTime
-	// in flight and as much again for the schedulers. Where all are longer, it is
-	// measured anew: or what a path of half a millisecond takes would be all that
-	// is in flight when it has become one of 40.
+	// noShortRTT is a round trip, in ns, that no short path has for long: shortTime in
+	// flight, and as much for the schedulers. If all round trips are longer, probeRTT
+	// measures the path again. Otherwise the window for half a millisecond would stay when
+	// the path has become one of 40 ms.
 	noShortRTT = shortRTT + 2*int64(shortTime)
 
-	// A stock system's receive buffer holds some 90 datagrams, which is where
-	// firstShortWindow is, or a quarter of a megabyte where the system joins
-	// them. So the bound grows while nothing is lost, and after a loss stays
-	// below where that was for a while. Measured on loopback between two
-	// processes, 192 KiB carry a third more than 96 KiB, and 256 or 320 no more
-	// than 192.
+	// The receive buffer of a Linux socket holds about 90 datagrams by default, from
+	// which firstShortWindow is derived, or 256 KiB if the kernel coalesces them. So
+	// the bound of the window begins with that, and grows while nothing is lost. After
+	// a loss it stays for a while below the value at which the loss occurred. On
+	// loopback between two processes the throughput is a third higher with 192 KiB
+	// than with 96 KiB, and no higher with 256 or 320 KiB.
 	leastShortWindow  = 16 << 10
 	leastShortPackets = 2
 	firstShortWindow  = 96 << 10
 	maxShortWindow    = 192 << 10
 	shortWindowHold   = int64(2 * time.Second)
 
-	// A shorter time is kept if no less is delivered, a longer one if it is a
-	// tenth more: what is in flight delays whatever is sent next.
+	// A trial with a shorter time in flight is kept if the rate does not fall. A
+	// longer time is kept only if the rate rises by a tenth, because more data in
+	// flight delays everything sent later.
 	trialTime  = int64(50 * time.Millisecond)
 	trialPause = int64(2 * time.Second)
 	trialGain  = 1.1
 )
 
-// window is the window at a rate in bytes a second.
+// window returns the window for a rate in bytes a second.
 func (s *shortWindow) window(rate float64, mtu int) int {
 	w := int(rate * (shortTime >> s.halvings).Seconds())
 	return max(min(w, s.bound), leastShortWindow, leastShortPackets*mtu)
 }
 
-// endRound draws the conclusions of a round trip in which so many bytes were lost.
+// endRound evaluates a round in which lost bytes were lost.
 func (s *shortWindow) endRound(ev *ackEvent, lost int, rate float64, mtu int) {
 	switch {
 	case lost > 0:
@@ -73,7 +76,7 @@ func (s *shortWindow) endRound(ev *ackEvent, lost int, rate float64, mtu int) {
 		s.bound = min(s.bound+2*mtu, maxShortWindow)
 	}
 	switch w := rate * shortTime.Seconds(); {
-	case w >= maxShortWindow: // so fast an end finds much
+	case w >= maxShortWindow: // the bound decides, not the time
 		s.halvings, s.trying = 0, 0
 		s.begin(ev)
 	case !ev.limited || lost > 0 || w >= float64(s.bound):
@@ -87,19 +90,19 @@ func (s *shortWindow) endRound(ev *ackEvent, lost int, rate float64, mtu int) {
 // begin begins an interval.
 func (s *shortWindow) begin(ev *ackEvent) { s.since, s.from = ev.now, ev.rate.delivered }
 
-// endInterval compares what was delivered in an interval, in bytes a second, with
-// what was in the one before, and says how the next is to be.
-func (s *shortWindow) endInterval(now int64, got, rate float64) {
+// endInterval compares the rate of an interval, in bytes a second, with the rate before,
+// and chooses the time for the next one.
+func (s *shortWindow) endInterval(now instant, got, rate float64) {
 	switch {
 	case s.trying > 0 && got < s.usual, s.trying < 0 && got < trialGain*s.usual:
 		s.halvings -= s.trying
 		s.trying, s.longer, s.next = 0, !s.longer, now+trialPause
 	case s.trying != 0:
-		s.trying = 0 // it stays
+		s.trying = 0 // success: halvings stays
 	case now >= s.next:
 		s.usual, s.trying = got, 1
 		if s.longer && s.halvings > 0 || rate*(shortTime>>s.halvings).Seconds() <= leastShortWindow {
-			s.trying = -s.halvings // not one by one: two may both be under the least
+			s.trying = -s.halvings // back to shortTime: single steps may all be below the least window
 		}
 		s.halvings += s.trying
 	}

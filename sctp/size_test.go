@@ -6,9 +6,8 @@ import (
 	"unsafe"
 )
 
-// An association is one object, for which Go takes 1792 bytes with a header of 8,
-// or 2048 if it is any larger. Whoever adds to it looks for a gap between its
-// fields first.
+// An association is one object. Go allocates 1792 bytes for it, including a header of 8,
+// or 2048 if it is larger.
 func TestAssociationSize(t *testing.T) {
 	if n := unsafe.Sizeof(Association{}); strconv.IntSize == 64 && n > 1792-8 {
 		t.Errorf("%d bytes, which take 2048", n)

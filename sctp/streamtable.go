@@ -5,12 +5,12 @@ import (
 	"slices"
 )
 
-// A streamTable holds what is known of streams, by their number. Most
-// associations use a few, for which a map would take more room than what it
-// leads to, and more time. The zero value is empty.
+// A streamTable maps stream numbers to state. Most associations use few streams, for which
+// a map would take more memory than the state itself, and more time. The zero value is
+// empty.
 type streamTable[S any] struct {
-	few  []streamEntry[S] // up to fewStreams of them
-	many *streamMap[S]    // all, once there were more; else nil
+	few  []streamEntry[S] // up to fewStreams entries
+	many *streamMap[S]    // all entries, once there were more
 }
 
 type streamEntry[S any] struct {
@@ -18,16 +18,16 @@ type streamEntry[S any] struct {
 	stream *S
 }
 
-// A streamMap is a map that gives memory back: a plain one keeps the memory for
-// as many streams as it ever had.
+// A streamMap is a map that releases memory. A plain map keeps the memory for as many
+// entries as it ever had.
 type streamMap[S any] struct {
 	byID map[uint16]*S
-	peak int // the most streams since byID was made
+	peak int // highest number of streams since byID was made
 }
 
 const fewStreams = 8
 
-// get returns the stream's state; nil: there is none.
+// get returns the state of a stream, or nil.
 func (t *streamTable[S]) get(id uint16) *S {
 	for i := range t.few {
 		if t.few[i].id == id {
@@ -40,7 +40,7 @@ func (t *streamTable[S]) get(id uint16) *S {
 	return t.many.byID[id]
 }
 
-// add adds the state of a stream that has none.
+// add adds the state of a stream that is not in the table.
 func (t *streamTable[S]) add(id uint16, s *S) {
 	if t.many == nil && len(t.few) < fewStreams {
 		t.few = append(t.few, streamEntry[S]{id, s})
@@ -57,7 +57,7 @@ func (t *streamTable[S]) add(id uint16, s *S) {
 	t.many.peak = max(t.many.peak, len(t.many.byID))
 }
 
-// remove forgets a stream.
+// remove removes a stream.
 func (t *streamTable[S]) remove(id uint16) {
 	m := t.many
 	if m == nil {
@@ -75,7 +75,7 @@ func (t *streamTable[S]) remove(id uint16) {
 	}
 }
 
-// len is the number of streams.
+// len returns the number of streams.
 func (t *streamTable[S]) len() int {
 	if t.many != nil {
 		return len(t.many.byID)
@@ -83,7 +83,7 @@ func (t *streamTable[S]) len() int {
 	return len(t.few)
 }
 
-// each calls f with every stream's state, in no order.
+// each calls f with the state of every stream, in no order.
 func (t *streamTable[S]) each(f func(*S)) {
 	for _, e := range t.few {
 		f(e.stream)
@@ -95,7 +95,7 @@ func (t *streamTable[S]) each(f func(*S)) {
 	}
 }
 
-// ids lists the streams, in order.
+// ids returns the streams in order.
 func (t *streamTable[S]) ids() []uint16 {
 	ids := make([]uint16, 0, t.len())
 	for _, e := range t.few {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// A table of few streams and one of many are the same to whoever asks.
+// A table of few streams and a table of many behave alike.
 func TestStreamTable(t *testing.T) {
 	var table streamTable[int]
 	value := func(id uint16) *int { return new(int(id)) }
@@ -42,7 +42,7 @@ func TestStreamTable(t *testing.T) {
 	}
 }
 
-// A table gives the memory for streams back that are gone.
+// A table releases the memory of removed streams.
 func TestStreamTableShrinks(t *testing.T) {
 	var table streamTable[int]
 	for id := range uint16(5000) {

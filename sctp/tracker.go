@@ -6,10 +6,9 @@ import (
 )
 
 const (
-	// maxTSNWindow bounds how far beyond the cumulative TSN a received chunk
-	// may be, and how many chunks of ours may be outstanding. A gap block
-	// reaches 65535 TSNs (RFC 9260 §3.3.4); half of that keeps the stream
-	// sequence numbers of all chunks between comparable.
+	// maxTSNWindow bounds how far a received chunk may be beyond the cumulative TSN, and
+	// how many sent chunks may be outstanding. A gap block reaches 65535 TSNs (RFC 9260
+	// §3.3.4). Half of that keeps the stream sequence numbers of these chunks comparable.
 	maxTSNWindow = 1 << 15
 
 	minTrackerBits = 256
@@ -18,18 +17,17 @@ const (
 	maxDuplicates = 16
 )
 
-// A tracker knows which TSNs were received (RFC 9260 §6.2). It is a bit for
-// each TSN after the cumulative one, in a ring, so that no order of arrival
-// costs more than another.
+// A tracker records which TSNs were received (RFC 9260 §6.2), in a ring with a bit for
+// each TSN after the cumulative one. So no order of arrival costs more than another.
 type tracker struct {
-	cum     TSN      // all up to here were received
-	highest TSN      // the highest received
-	ring    []uint64 // nil while there is no gap
-	dups    []TSN
+	cum     chunkTSN // the cumulative TSN: all up to here were received
+	highest chunkTSN // the highest received
+	ring    []uint64 // nil until there was a gap
+	dups    []chunkTSN
 }
 
-// reset begins at the TSN that the far end announced.
-func (t *tracker) reset(initial TSN) {
+// reset begins at the TSN that the remote announced.
+func (t *tracker) reset(initial chunkTSN) {
 	*t = tracker{cum: initial - 1, highest: initial - 1}
 }
 
@@ -37,7 +35,7 @@ func (t *tracker) reset(initial TSN) {
 func (t *tracker) gaps() bool { return t.highest != t.cum }
 
 // has reports whether tsn was received.
-func (t *tracker) has(tsn TSN) bool {
+func (t *tracker) has(tsn chunkTSN) bool {
 	if !tsn.after(t.cum) {
 		return true
 	}
@@ -48,11 +46,11 @@ func (t *tracker) has(tsn TSN) bool {
 	return t.ring[i/64]&(1<<(i%64)) != 0
 }
 
-// inWindow reports whether tsn is near enough to be tracked.
-func (t *tracker) inWindow(tsn TSN) bool { return tsn.minus(t.cum) < maxTSNWindow }
+// inWindow reports whether tsn is close enough to be recorded.
+func (t *tracker) inWindow(tsn chunkTSN) bool { return tsn.minus(t.cum) < maxTSNWindow }
 
-// add notes the receipt of tsn, which is new and in the window.
-func (t *tracker) add(tsn TSN) {
+// add records the receipt of tsn, which is new and in the window.
+func (t *tracker) add(tsn chunkTSN) {
 	if tsn == t.cum+1 && !t.gaps() {
 		t.cum, t.highest = tsn, tsn
 		return
@@ -66,16 +64,15 @@ func (t *tracker) add(tsn TSN) {
 	t.advance()
 }
 
-// duplicate notes that tsn came again, for the next SACK.
-func (t *tracker) duplicate(tsn TSN) {
+// duplicate records for the next SACK that tsn arrived again.
+func (t *tracker) duplicate(tsn chunkTSN) {
 	if len(t.dups) < maxDuplicates {
 		t.dups = append(t.dups, tsn)
 	}
 }
 
-// forward moves the cumulative TSN on: the TSNs up to cum will never come
-// (RFC 3758 §3.6).
-func (t *tracker) forward(cum TSN) {
+// forward moves the cumulative TSN to cum (RFC 3758 §3.6).
+func (t *tracker) forward(cum chunkTSN) {
 	if !cum.before(t.highest) {
 		if t.gaps() {
 			clear(t.ring)
@@ -87,13 +84,13 @@ func (t *tracker) forward(cum TSN) {
 		i := t.index(tsn)
 		n := min(64-int(i%64), cum.minus(tsn)+1)
 		t.ring[i/64] &^= (1<<n - 1) << (i % 64)
-		tsn += TSN(n)
+		tsn += chunkTSN(n)
 	}
 	t.cum = cum
 	t.advance()
 }
 
-// advance moves the cumulative TSN over what was received.
+// advance moves the cumulative TSN over received TSNs.
 func (t *tracker) advance() {
 	for t.cum != t.highest {
 		i := t.index(t.cum + 1)
@@ -105,7 +102,7 @@ func (t *tracker) advance() {
 	}
 }
 
-// trim gives memory back when nothing is missing.
+// trim releases memory if nothing is missing.
 func (t *tracker) trim() {
 	if !t.gaps() {
 		t.ring = nil
@@ -115,7 +112,7 @@ func (t *tracker) trim() {
 	}
 }
 
-func (t *tracker) index(tsn TSN) uint { return uint(tsn) & uint(len(t.ring)*64-1) }
+func (t *tracker) index(tsn chunkTSN) uint { return uint(tsn) & uint(len(t.ring)*64-1) }
 
 // grow makes room for n TSNs after the cumulative one.
 func (t *tracker) grow(n int) {
@@ -139,9 +136,9 @@ func (t *tracker) grow(n int) {
 	}
 }
 
-// find is the first TSN from tsn on, up to the one after the highest, whose
-// bit is as wanted. Beyond the highest every bit is clear.
-func (t *tracker) find(tsn TSN, want bool) TSN {
+// find returns the first TSN from tsn on whose bit equals want, or else the one after the
+// highest. Beyond the highest every bit is clear.
+func (t *tracker) find(tsn chunkTSN, want bool) chunkTSN {
 	end := t.highest + 1
 	for tsn.before(end) {
 		i := t.index(tsn)
@@ -150,10 +147,10 @@ func (t *tracker) find(tsn TSN, want bool) TSN {
 			word = ^word
 		}
 		if n := bits.TrailingZeros64(word >> (i % 64)); n < 64-int(i%64) {
-			tsn += TSN(n)
+			tsn += chunkTSN(n)
 			break
 		}
-		tsn += TSN(64 - i%64)
+		tsn += chunkTSN(64 - i%64)
 	}
 	if tsn.after(end) {
 		return end
@@ -161,8 +158,8 @@ func (t *tracker) find(tsn TSN, want bool) TSN {
 	return tsn
 }
 
-// appendSack appends a SACK chunk (RFC 9260 §3.3.4) with as many gap blocks as
-// fit into room bytes, and forgets the duplicates that it reports.
+// appendSack appends a SACK chunk (RFC 9260 §3.3.4) with as many gap blocks as fit into
+// room bytes, and with the duplicates since the last one.
 func (t *tracker) appendSack(b []byte, aRwnd uint32, room int) []byte {
 	b, start := beginChunk(b, chunkSack, 0)
 	b = binary.BigEndian.AppendUint32(b, uint32(t.cum))

@@ -2,27 +2,27 @@ package sctp
 
 import "math/bits"
 
-// A tsnSet is a set of TSNs within a window of less than its size, a bit for
-// each in a ring, so that to find the next member costs a 64th of the way.
+// A tsnSet is a set of TSNs within a window of less than its size: a ring with a bit for
+// each. The search for the next member examines 64 TSNs at a time.
 type tsnSet []uint64
 
-func (s tsnSet) index(tsn TSN) uint { return uint(tsn) & uint(len(s)*64-1) }
+func (s tsnSet) index(tsn chunkTSN) uint { return uint(tsn) & uint(len(s)*64-1) }
 
-func (s tsnSet) add(tsn TSN) { i := s.index(tsn); s[i/64] |= 1 << (i % 64) }
+func (s tsnSet) add(tsn chunkTSN) { i := s.index(tsn); s[i/64] |= 1 << (i % 64) }
 
-func (s tsnSet) remove(tsn TSN) { i := s.index(tsn); s[i/64] &^= 1 << (i % 64) }
+func (s tsnSet) remove(tsn chunkTSN) { i := s.index(tsn); s[i/64] &^= 1 << (i % 64) }
 
-// next is the first member from tsn on, or end.
-func (s tsnSet) next(tsn, end TSN) TSN {
+// next returns the first member from tsn on, or end.
+func (s tsnSet) next(tsn, end chunkTSN) chunkTSN {
 	for tsn.before(end) {
 		i := s.index(tsn)
 		if word := s[i/64] >> (i % 64); word != 0 {
-			if tsn += TSN(bits.TrailingZeros64(word)); tsn.before(end) {
+			if tsn += chunkTSN(bits.TrailingZeros64(word)); tsn.before(end) {
 				return tsn
 			}
 			break
 		}
-		tsn += TSN(64 - i%64)
+		tsn += chunkTSN(64 - i%64)
 	}
 	return end
 }

@@ -3,65 +3,72 @@ package sctp
 import "time"
 
 const (
-	// maxReceiveWindow is how far the receive window grows by itself: enough
-	// for a gigabit a second over 100 ms. Memory is used only while data waits
-	// for the program, or for data that is missing.
+	// maxReceiveWindow is how far the receive window grows by itself: enough for 1
+	// Gbit/s over 100 ms. Memory is used only by data that waits for the program or for
+	// missing data.
 	maxReceiveWindow = 16 << 20
 
-	// windowRTT stands for the round-trip time where none was measured.
+	// windowRTT is the round-trip time assumed until one is measured.
 	windowRTT = 100 * time.Millisecond
 
-	// minWindowPeriod: below, what the program reads in a round trip says more
-	// of the scheduler than of the path.
+	// minWindowPeriod is the shortest period over which reading is measured. What is
+	// read in a shorter time depends on the scheduler, not on the path.
 	minWindowPeriod = time.Millisecond
-)
 
-// A windowTuner grows the receive window to twice what the program reads in a
-// round-trip time, so that it never limits a sender whose data is read, while
-// for a program that reads slowly little is kept.
-type windowTuner struct {
-	since    int64 // by the association's clock; 0: not begun
-	released int
-	asked    int64 // when a HEARTBEAT was last asked for
-	waiting  bool  // for its answer
-}
+	// windowAsk is how often the round-trip time is measured by a HEARTBEAT if this end
+	// sends no data. Otherwise the window would stay too small on a path that has become
+	// longer since the association began.
+	windowAsk = time.Second
 
-// windowAsk is how often the round trip is asked for where nothing that we send
-// tells it: by the one that was measured when the association began the window
-// would limit who sends to us over a path that has become a longer one since. Such
-// a path takes windowLonger times as long; less is a queue.
-const (
-	windowAsk    = time.Second
+	// windowLonger is by how much such a path's round trip must have grown to count. A
+	// smaller growth may be a queue.
 	windowLonger = 2
 )
 
-// tuneWindow takes note of n bytes that the program has read.
-func (a *Association) tuneWindow(now time.Time, n int) {
-	t, m := &a.tuner, a.memory
+// A windowTuner grows the receive window to twice what the program reads in a round
+// trip. So the window never limits a remote whose data is read, and little is kept for a
+// program that reads slowly.
+type windowTuner struct {
+	since    instant // when the present period began; 0: it has not
+	released int     // bytes released in it
+	askedAt  instant // when a HEARTBEAT was last wanted
+	asking   bool    // … and is not answered
+}
+
+// release gives n bytes of a read message back. It reports whether a HEARTBEAT is to
+// measure the round-trip time. idle says that no data awaits acknowledgement.
+func (r *receiver) release(now instant, n int, srtt time.Duration, idle bool) (askRTT bool) {
+	t, m := &r.tuner, r.memory
+	m.held = max(m.held-n-messageOverhead, 0)
 	if m.window >= m.windowMax {
-		return
+		return false
 	}
-	clock := a.clock(now)
 	if t.since == 0 {
-		t.since = clock
+		t.since = now
 	}
 	t.released += n
-	period := a.rto.srtt
-	if period == 0 {
-		period = windowRTT
+	if srtt == 0 {
+		srtt = windowRTT
 	}
-	period = max(period, minWindowPeriod)
-	elapsed := clock - t.since
-	if elapsed < int64(period) {
-		return
+	period, elapsed := int64(max(srtt, minWindowPeriod)), now-t.since
+	if elapsed < period {
+		return false
 	}
 	rate := float64(t.released) / float64(elapsed)
 	switch half := float64(m.window / 2); {
 	case rate*float64(period) > half:
 		m.window = min(2*m.window, m.windowMax)
-	case rate*float64(windowAsk) > half && a.out.empty() && clock-t.asked > int64(windowAsk):
-		t.asked, t.waiting = clock, true
-		a.askRTT(now)
+	case rate*float64(windowAsk) > half && idle && now-t.askedAt > int64(windowAsk):
+		t.askedAt, t.asking = now, true
+		askRTT = true
 	}
-	t.since, t.released = clock, 0
+	t.since, t.released = now, 0
+	return askRTT
+}
+
+// takeAsking reports whether release wanted the HEARTBEAT that is answered now.
+func (r *receiver) takeAsking() bool {
+	asking := r.tuner.asking
+	r.tuner.asking = false
+	return asking
 }

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// The window grows while the program reads a good part of it in a round-trip
-// time, up to its bound, and not for a program that reads slowly or by halves.
+// The window grows, up to its bound, while the program reads more than half of it in a
+// round trip. It does not grow for a program that reads slowly.
 func TestReceiveWindowGrows(t *testing.T) {
 	for _, test := range []struct {
 		name  string
-		read  int // bytes in a round trip
+		read  int // bytes read in a round trip
 		fixed int
 		want  int
 	}{
@@ -33,7 +33,7 @@ func TestReceiveWindowGrows(t *testing.T) {
 	}
 }
 
-// The largest window that can be announced is one, where an int has 32 bits too.
+// The largest window that can be announced also works where an int has 32 bits.
 func TestLargestWindow(t *testing.T) {
 	if n := windowOf(math.MaxUint32); n < 1<<30 {
 		t.Errorf("a window of %d bytes", n)

@@ -5,8 +5,8 @@ import (
 	"hash/crc32"
 )
 
-// A chunkType is the first byte of a chunk (RFC 9260 §3.2). Its two upper bits
-// say what a receiver does that does not know it.
+// A chunkType is the first byte of a chunk (RFC 9260 §3.2). Its two upper bits say what a
+// receiver does with an unknown type.
 type chunkType uint8
 
 const (
@@ -40,9 +40,8 @@ const (
 	flagImmediate = 1 << 3 // RFC 7053: acknowledge without delay
 )
 
-// flagReflected is the T bit of ABORT and SHUTDOWN COMPLETE: the verification
-// tag is the receiver's own, sent back by somebody without an association
-// (RFC 9260 §8.5.1).
+// flagReflected is the T bit of ABORT and SHUTDOWN COMPLETE: the sender has no association
+// and reflects the verification tag of the packet that it answers (RFC 9260 §8.5.1).
 const flagReflected = 1 << 0
 
 // Sizes on the wire.
@@ -56,8 +55,8 @@ const (
 	maxPacketSize    = 65535
 )
 
-// A paramType is the type of a parameter (RFC 9260 §3.2.1). Its two upper bits
-// say what a receiver does that does not know it.
+// A paramType is the type of a parameter (RFC 9260 §3.2.1). Its two upper bits say what a
+// receiver does with an unknown type.
 type paramType uint16
 
 const (
@@ -86,7 +85,7 @@ const (
 	paramAdaptation       paramType = 0xC006 // RFC 5061 §4.2.6
 	zeroChecksumOverDTLS            = 1      // RFC 9653: the error detection method of RFC 8261
 	paramHeaderSize                 = 4
-	maxUnrecognizedEchoed           = 256 // bytes of parameters sent back in an INIT ACK
+	maxUnrecognizedEchoed           = 256 // bytes of parameters that an INIT ACK reports
 )
 
 // A chunk is one chunk of a received packet; body is a view of it.
@@ -97,8 +96,8 @@ type chunk struct {
 	whole []byte // header and body
 }
 
-// nextChunk takes the first chunk off b. The padding of the last one may be
-// missing (RFC 9260 §3.2: a receiver is robust to it).
+// nextChunk splits the first chunk off b. The padding of the last chunk may be missing
+// (RFC 9260 §3.2).
 func nextChunk(b []byte) (c chunk, rest []byte, ok bool) {
 	if len(b) < chunkHeaderSize {
 		return chunk{}, nil, false
@@ -118,7 +117,7 @@ type param struct {
 	whole []byte
 }
 
-// nextParam takes the first parameter off b.
+// nextParam splits the first parameter off b.
 func nextParam(b []byte) (p param, rest []byte, ok bool) {
 	if len(b) < paramHeaderSize {
 		return param{}, nil, false
@@ -134,7 +133,7 @@ func nextParam(b []byte) (p param, rest []byte, ok bool) {
 // padded rounds n up to a multiple of four (RFC 9260 §3.2).
 func padded(n int) int { return (n + 3) &^ 3 }
 
-// beginChunk appends a chunk header whose length endChunk fills in.
+// beginChunk appends a chunk header. endChunk sets its length.
 func beginChunk(b []byte, t chunkType, flags uint8) (_ []byte, start int) {
 	return append(b, byte(t), flags, 0, 0), len(b)
 }
@@ -145,7 +144,7 @@ func endChunk(b []byte, start int) []byte {
 	return appendPadding(b, len(b)-start)
 }
 
-// appendPadding pads what is n bytes long to a multiple of four.
+// appendPadding appends the padding of a chunk or parameter of n bytes.
 func appendPadding(b []byte, n int) []byte {
 	var zero [3]byte
 	return append(b, zero[:padded(n)-n]...)
@@ -168,21 +167,20 @@ func appendCommonHeader(b []byte, src, dst uint16, tag uint32) []byte {
 	return append(b, 0, 0, 0, 0)
 }
 
-// setChecksum fills in the CRC32c of a packet whose checksum field is zero. It
-// is sent in the byte order that RFC 9260 Appendix A derives: least significant
-// byte first.
+// setChecksum sets the CRC32c of a packet whose checksum field is zero. Its least
+// significant byte is first (RFC 9260 Appendix A).
 func setChecksum(pkt []byte) {
 	binary.LittleEndian.PutUint32(pkt[8:], checksum(pkt))
 }
 
-// castagnoli is the polynomial of CRC32c. Like zeroField it is never written:
-// it is here because what is passed to hash/crc32 would escape.
+// castagnoli is the table of CRC32c. It and zeroField are never written. zeroField is not a
+// local variable because arguments of hash/crc32 escape.
 var (
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 	zeroField  [4]byte
 )
 
-// checksum is the CRC32c of a packet, as if its checksum field were zero.
+// checksum returns the CRC32c of a packet as if its checksum field were zero.
 func checksum(pkt []byte) uint32 {
 	crc := crc32.Update(0, castagnoli, pkt[:8])
 	crc = crc32.Update(crc, castagnoli, zeroField[:])

@@ -31,7 +31,7 @@ func (s *Session) bundle(index int) bundle {
 	for mid := range strings.FieldsSeq(group) {
 		if i, ok := sections[mid]; ok {
 			b = append(b, i)
-			delete(sections, mid) // a group with it twice
+			delete(sections, mid) // a mid that the group lists twice counts once
 		}
 	}
 	return b

@@ -80,7 +80,7 @@ func (t AttrType) String() string {
 	return fmt.Sprintf("0x%04X", uint16(t))
 }
 
-// known reports whether the registry has the attribute.
+// known reports whether attrName has a name for the attribute.
 func (t AttrType) known() bool { return attrName(t) != "" }
 
 func attrName(t AttrType) string {

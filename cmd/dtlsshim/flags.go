@@ -10,17 +10,17 @@ import (
 	"purertc/dtls"
 )
 
-// errUnimplemented says that a flag asks for something this shim, or the
-// package it stands for, does not do.
+// errUnimplemented says that a flag asks for a feature that the shim, or package dtls, does
+// not have.
 var errUnimplemented = errors.New("flag not supported by this shim")
 
-// options is what the flags of a test say.
+// options are the flags of a test.
 type options struct {
 	port   string
 	ipv6   bool
 	shimID uint64
 
-	resumes     bool // this connection is not the test's first
+	resumes     bool // this is not the first connection of the test
 	resumeCount int
 
 	server              bool
@@ -73,19 +73,19 @@ type options struct {
 	expectNoSession     bool
 }
 
-// unset is for numbers that may be anything sensible.
+// unset is the value of a number that no flag has set.
 const unset = -2
 
-// A credential is a certificate and how it may be used.
+// A credential is a certificate and the rules for its use.
 type credential struct {
-	listed            bool // it is one of several to choose from
+	listed            bool // one of several to choose from
 	certFile, keyFile string
 	schemes           []dtls.SignatureScheme
 	mustMatchIssuer   bool
 }
 
-// newest is the credential that the flags are about: the last that was begun,
-// or the default one.
+// newest returns the credential that the flags are about: the last one that a flag has
+// begun, or the default.
 func (o *options) newest() *credential {
 	if len(o.credentials) == 0 {
 		o.credentials = []credential{{}}
@@ -93,19 +93,19 @@ func (o *options) newest() *credential {
 	return &o.credentials[len(o.credentials)-1]
 }
 
-// A flagFunc takes the value of a flag; noValue ones get "".
+// A flagFunc handles a flag. set gets the value of the flag, or "" if noValue is set.
 type flagFunc struct {
 	noValue bool
 	set     func(o *options, value string) error
 }
 
-// The prefixes of flags that are for only some of a test's connections.
+// Prefixes of flags that are for some connections of a test only.
 const (
 	prefixInitial = "-on-initial"
 	prefixResume  = "-on-resume"
 )
 
-// parseFlags reads the runner's flags, for a first connection or one that
+// parseFlags parses the runner's flags for the first connection of a test, or for one that
 // resumes it.
 func parseFlags(args []string, resumes bool) (*options, error) {
 	o := &options{shimInitialWrite: "hello", expectSelected: unset, resumes: resumes}
@@ -163,8 +163,7 @@ func listFlag[T ~uint16](field func(o *options) *[]T) flagFunc {
 	}}
 }
 
-// versionFlag takes a version as it stands on the wire. Of DTLS 1.0 there is
-// nothing here.
+// versionFlag handles a version in its encoding. DTLS 1.0 is not supported.
 func versionFlag(field func(o *options) *dtls.Version) flagFunc {
 	return flagFunc{false, func(o *options, v string) error {
 		n, err := strconv.ParseUint(v, 10, 16)
@@ -180,7 +179,7 @@ func ignored(noValue bool) flagFunc {
 	return flagFunc{noValue, func(*options, string) error { return nil }}
 }
 
-// flags is every flag this shim knows.
+// flags returns all flags that the shim supports.
 func flags() map[string]flagFunc {
 	return map[string]flagFunc{
 		"-port":    stringFlag(func(o *options) *string { return &o.port }),
@@ -206,7 +205,7 @@ func flags() map[string]flagFunc {
 			o.expectSelected, err = strconv.Atoi(v)
 			return err
 		}},
-		"-trust-cert": ignored(false), // who is to be trusted is the caller's business
+		"-trust-cert": ignored(false), // package dtls leaves trust to the program
 
 		"-verify-peer":                    boolFlag(func(o *options) *bool { return &o.verifyPeer }),
 		"-require-any-client-certificate": boolFlag(func(o *options) *bool { return &o.requireCertificate }),
@@ -270,7 +269,7 @@ func flags() map[string]flagFunc {
 		"-shim-shuts-down":        boolFlag(func(o *options) *bool { return &o.shimShutsDown }),
 		"-check-close-notify":     boolFlag(func(o *options) *bool { return &o.checkCloseNotify }),
 
-		// A state machine never blocks, and begins by itself.
+		// A state machine never blocks.
 		"-async":              ignored(true),
 		"-implicit-handshake": ignored(true),
 
@@ -287,30 +286,28 @@ func flags() map[string]flagFunc {
 		"-reject-alpn":           boolFlag(func(o *options) *bool { return &o.rejectALPN }),
 		"-decline-alpn":          ignored(true),
 
-		// Callbacks that decide nothing but what they are told to, of which
-		// there are none here.
+		// Callbacks without an effect of their own.
 		"-use-early-callback": ignored(true),
-		// Of QUIC, whatever the test is.
+		// Only for QUIC.
 		"-quic-use-legacy-codepoint": ignored(false),
-		// DTLS has no early data, at either end; these tests see to that.
+		// DTLS has no early data; the tests check that.
 		"-enable-early-data":        ignored(true),
 		"-expect-early-data-reason": ignored(false),
-		// The callbacks decide about keys of tickets, as ours are given anyway.
+		// The callbacks choose the keys of tickets; Config.TicketKeys has them.
 		"-use-ticket-callback":      ignored(true),
 		"-use-ticket-aead-callback": ignored(true),
 		"-renew-ticket":             boolFlag(func(o *options) *bool { return &o.renewTicket }),
 		"-skip-ticket":              boolFlag(func(o *options) *bool { return &o.skipTicket }),
 		"-send-alert":               boolFlag(func(o *options) *bool { return &o.sendAlert }),
-		// A server keeps no sessions, only its tickets do.
+		// A server keeps no sessions; its tickets have them.
 		"-expect-no-session-id": ignored(true),
 	}
 }
 
-// errHandshaker ends the shim that was only asked whether it has a split
-// handshake.
+// errHandshaker ends the shim after the question whether it supports split handshakes.
 var errHandshaker = errors.New("asked for the handshaker")
 
-// versions gives the range that the flags leave; ok is false if it is empty.
+// versions returns the range of versions that the flags allow; ok is false if it is empty.
 func (o *options) versions() (lowest, highest dtls.Version, ok bool) {
 	list := []dtls.Version{dtls.VersionDTLS12, dtls.VersionDTLS13} // ascending
 	list = slices.DeleteFunc(list, func(v dtls.Version) bool {

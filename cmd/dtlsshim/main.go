@@ -1,10 +1,10 @@
-// Command dtlsshim lets BoringSSL's test runner judge package dtls: it is
-// what the runner's PORTING.md calls a shim. The runner starts it once for
-// each test, with flags that say what to do, and is the far end itself.
+// Command dtlsshim lets BoringSSL's test runner test package dtls: it is the shim that the
+// runner's PORTING.md describes. The runner starts it once for each test, with flags that
+// say what to do, and is the peer itself.
 //
-// It ends with 0 if all went as the flags want, 1 if not (the reason is on
-// stderr, where the runner looks for the errors that config.json maps its own
-// names to), and 89 if it does not know a flag.
+// It exits with 0 if all went as the flags expect, with 1 if not (the reason is on stderr,
+// where the runner looks for the errors to which config.json maps its own names), and with
+// 89 if it does not support a flag.
 package main
 
 import (
@@ -13,7 +13,7 @@ import (
 	"os"
 )
 
-// exitUnimplemented tells the runner that a test cannot be run.
+// exitUnimplemented is the exit status for a test that the shim cannot run.
 const exitUnimplemented = 89
 
 func main() {

@@ -15,12 +15,12 @@ import (
 const (
 	defaultMTU                = 1400
 	defaultTimeout            = 400 * time.Millisecond
-	alertDecompressionFailure = 30               // RFC 5246 §7.2.2; what the runner waits for
-	maxTimeouts               = 13               // in a row; the runner expects that to be the end
+	alertDecompressionFailure = 30               // RFC 5246 §7.2.2; the runner waits for it
+	maxTimeouts               = 13               // in a row; the runner expects a failure then
 	maxTimeout                = 60 * time.Second // RFC 6347 §4.2.4.1, which the runner expects
 
-	// clockTick is how coarse this owner's clock is: a timer that is due
-	// within a tick is run. The runner expects 10 ms.
+	// clockTick is the resolution of the shim's clock: a timer that is due within a tick
+	// is run. The runner expects 10 ms.
 	clockTick = 10 * time.Millisecond
 )
 
@@ -31,14 +31,14 @@ type shim struct {
 	conn  *dtls.Conn
 	now   time.Time
 	mtu   int
-	begun bool // the handshake is over, and what follows it done
+	begun bool // the handshake is finished, and afterHandshake was called
 
-	session  *dtls.Session // what the next connection may resume
-	sessions int           // how many came
-	timeouts int           // since anything came
+	session  *dtls.Session // the newest; the next connection may resume it
+	sessions int           // number of sessions received
+	timeouts int           // since the last progress
 }
 
-// run makes the connections that the flags want, one after the other.
+// run makes the connections of a test, one after the other.
 func run(args []string) error {
 	initial, err := parseFlags(args, false)
 	if err != nil {
@@ -64,7 +64,7 @@ func run(args []string) error {
 	return nil
 }
 
-// connect makes one connection, which resumes session if there is one.
+// connect makes one connection. It resumes session, if that is not nil.
 func connect(o *options, now time.Time, session *dtls.Session) (*shim, error) {
 	s := &shim{o: o, now: now, mtu: defaultMTU, session: session}
 	cfg, err := s.config()
@@ -81,13 +81,13 @@ func connect(o *options, now time.Time, session *dtls.Session) (*shim, error) {
 	err = s.run()
 	var network *net.OpError
 	if errors.As(err, &network) && s.conn.Err() != nil {
-		// The runner did not wait for our last words.
+		// The runner did not wait for the final alert.
 		return s, s.conn.Err()
 	}
 	return s, err
 }
 
-// run goes on until the connection ends.
+// run runs the connection until it ends.
 func (s *shim) run() error {
 	o := s.o
 	if o.mtu != 0 {
@@ -111,7 +111,7 @@ func (s *shim) run() error {
 	}
 }
 
-// config makes the connection's configuration from the flags.
+// config returns the configuration that the flags ask for.
 func (s *shim) config() (cfg dtls.Config, err error) {
 	o := s.o
 	var ok bool
@@ -125,8 +125,8 @@ func (s *shim) config() (cfg dtls.Config, err error) {
 		InitialTimeout:   defaultTimeout,
 		MaxTimeout:       maxTimeout,
 		HandshakeTimeout: -1,
-		// The runner expects nothing before its clock says so, and complaints
-		// about whatever it sends.
+		// The runner expects no retransmission before the timer runs out, and an error
+		// for each of its violations.
 		PatientRetransmission: true,
 		Strict:                true,
 		NeedCertificate:       true,
@@ -151,7 +151,7 @@ func (s *shim) config() (cfg dtls.Config, err error) {
 		cfg.ALPN = []string{o.selectALPN}
 	}
 	if o.rejectALPN {
-		cfg.ALPN = []string{"none of yours"}
+		cfg.ALPN = []string{"none of the client's"}
 	}
 	if !o.noTicket {
 		cfg.Tickets = true
@@ -164,7 +164,7 @@ func (s *shim) config() (cfg dtls.Config, err error) {
 		}
 		cfg.Session = s.session
 	}
-	// The default certificate is the last resort.
+	// The default certificate is the last choice.
 	slices.SortStableFunc(o.credentials, func(a, b credential) int {
 		if a.listed == b.listed {
 			return 0
@@ -207,10 +207,10 @@ func (c *credential) load() (*tls.Certificate, error) {
 	return &cert, nil
 }
 
-var errVerifyFailed = errors.New("certificate refused: as the flags want it")
+var errVerifyFailed = errors.New("certificate refused, as the flags ask")
 
-// verifyPeer judges the far end's certificates as the flags want it. The
-// alerts are those that the runner expects.
+// verifyPeer accepts or rejects the peer's certificates, as the flags ask, with the alert
+// that the runner expects.
 func (s *shim) verifyPeer([][]byte) error {
 	switch {
 	case s.conn.ConnectionState().Resumed && !s.o.reverifyOnResume, !s.o.verifyFail:
@@ -223,7 +223,7 @@ func (s *shim) verifyPeer([][]byte) error {
 	return &dtls.AlertError{Alert: dtls.AlertHandshakeFailure, Err: errVerifyFailed}
 }
 
-// handle does what the runner said.
+// handle handles a command of the runner.
 func (s *shim) handle(c command) error {
 	switch c.op {
 	case opPacket:
@@ -244,7 +244,7 @@ func (s *shim) handle(c command) error {
 			s.timeouts++
 		}
 		if s.timeouts == maxTimeouts {
-			return errors.New("far end does not answer")
+			return errors.New("peer does not answer")
 		}
 	case opExpect:
 		return s.expectTimeout(c.duration)
@@ -256,7 +256,7 @@ func (s *shim) handle(c command) error {
 	return nil
 }
 
-// expectTimeout checks when our next timeout is; want is negative for none.
+// expectTimeout checks the time until the next timeout; a negative want means none.
 func (s *shim) expectTimeout(want time.Duration) error {
 	got := time.Duration(-1)
 	if at := s.conn.NextTimeout(); !at.IsZero() {
@@ -268,10 +268,10 @@ func (s *shim) expectTimeout(want time.Duration) error {
 	return nil
 }
 
-// read gives a datagram to the connection and echoes its data.
+// read handles a datagram and echoes its application data.
 func (s *shim) read(datagram []byte) error {
 	for len(datagram) > 0 {
-		data, n := s.conn.ReadRecord(s.now, datagram)
+		data, n := s.conn.HandleRecord(s.now, datagram)
 		datagram = datagram[n:]
 		if data == nil {
 			continue
@@ -301,10 +301,10 @@ func (s *shim) write(data []byte) error {
 	return s.w.send(s.conn.FinishRecord(b, 0))
 }
 
-// settle sends what is to be sent and, once, does what follows the handshake.
+// settle sends all pending datagrams. After the handshake it calls afterHandshake once.
 func (s *shim) settle() error {
 	for {
-		b, ok := s.conn.AppendHandshake(s.now, nil, s.mtu)
+		b, ok := s.conn.AppendDatagram(s.now, nil, s.mtu)
 		if !ok {
 			break
 		}
@@ -320,7 +320,7 @@ func (s *shim) settle() error {
 	return nil
 }
 
-// takeSessions keeps the newest session.
+// takeSessions handles the events, and keeps the newest session.
 func (s *shim) takeSessions() {
 	for {
 		e, ok := s.conn.NextEvent()
@@ -334,8 +334,8 @@ func (s *shim) takeSessions() {
 	}
 }
 
-// afterHandshake checks what was agreed on, and writes what is to be written
-// before anything is read.
+// afterHandshake checks what the handshake has agreed on, and writes what the flags ask
+// for before anything is read.
 func (s *shim) afterHandshake() error {
 	o, got := s.o, s.conn.ConnectionState()
 	switch {
@@ -379,7 +379,7 @@ func (s *shim) afterHandshake() error {
 		}
 	}
 	if o.sendAlert {
-		s.conn.Abort(alertDecompressionFailure, errors.New("the flags want it"))
+		s.conn.Abort(alertDecompressionFailure, errors.New("the flags ask for an alert"))
 	}
 	if o.keyUpdateBeforeRead && !o.sendAlert {
 		if err := s.conn.UpdateKeys(false); err != nil {
@@ -392,12 +392,12 @@ func (s *shim) afterHandshake() error {
 	return s.settle()
 }
 
-// done tells whether the connection came to its good end.
+// done reports whether the connection was closed after its handshake.
 func (s *shim) done() bool {
 	return s.begun && errors.Is(s.conn.Err(), dtls.ErrPeerClosed)
 }
 
-// ended judges the end of what the runner sends.
+// ended returns the result after the runner has closed the wire with err.
 func (s *shim) ended(err error) error {
 	switch {
 	case s.conn.Err() != nil && !errors.Is(s.conn.Err(), dtls.ErrPeerClosed) && !errors.Is(s.conn.Err(), dtls.ErrClosed):
@@ -405,7 +405,7 @@ func (s *shim) ended(err error) error {
 	case !errors.Is(err, io.EOF):
 		return err
 	case !s.begun:
-		return errors.New("the far end went during the handshake")
+		return errors.New("the peer closed the connection during the handshake")
 	}
 	return nil
 }

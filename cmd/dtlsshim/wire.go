@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// The runner's packet framing: an opcode and what it carries.
+// The opcodes of the runner's packet framing.
 const (
 	opPacket     = 'P' // a datagram
-	opTimeout    = 'T' // the clock goes on
-	opTimeoutAck = 't' // ours, before it does
-	opExpect     = 'E' // when our next timeout has to be
+	opTimeout    = 'T' // the runner tells the shim to advance its clock
+	opTimeoutAck = 't' // the shim's answer, before it does
+	opExpect     = 'E' // when the shim's next timeout has to be
 	opMTU        = 'M'
 	opSetTimeout = 'U' // the initial timeout
 )
@@ -26,7 +26,7 @@ type wire struct {
 	r    *bufio.Reader
 }
 
-// dial connects and says which test this is.
+// dial connects to the runner and sends the number of the test.
 func dial(o *options) (*wire, error) {
 	host := "127.0.0.1"
 	if o.ipv6 {
@@ -42,7 +42,7 @@ func dial(o *options) (*wire, error) {
 	return &wire{conn, bufio.NewReader(conn)}, nil
 }
 
-// close lets what was written arrive before the connection goes.
+// close closes the connection after all that was written has arrived.
 func (w *wire) close() {
 	if c, ok := w.conn.(*net.TCPConn); ok {
 		c.CloseWrite()
@@ -57,7 +57,7 @@ func (w *wire) send(datagram []byte) error {
 	return err
 }
 
-// A command is what the runner said.
+// A command is an instruction of the runner.
 type command struct {
 	op       byte
 	datagram []byte
@@ -65,10 +65,10 @@ type command struct {
 	mtu      int
 }
 
-// maxDatagram bounds what a packet may hold.
+// maxDatagram bounds the size of a packet.
 const maxDatagram = 1 << 20
 
-// next reads a command; io.EOF is the end.
+// next reads a command. The error at the end is io.EOF.
 func (w *wire) next() (c command, err error) {
 	if c.op, err = w.r.ReadByte(); err != nil {
 		return c, err

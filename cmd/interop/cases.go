@@ -23,7 +23,7 @@ type testCase struct {
 	complete bool // descriptions with all candidates, no trickling
 	lossy    bool // one datagram in ten is dropped, both ways
 	lossless bool // left out of scenarios that lose datagrams
-	vanishes bool // the remote end does
+	vanishes bool // the remote end vanishes during the case
 	options  rtcpeer.ChannelOptions
 	run      func(ctx context.Context, l *link) error
 	whole    func(ctx context.Context, p *pair) error // in place of run: the case creates its channels itself
@@ -106,7 +106,7 @@ func (l *link) toThem(ctx context.Context, m packet) error {
 // toUs makes the remote end send a packet and waits for it.
 func (l *link) toUs(ctx context.Context, m packet) error {
 	want := m.content()
-	if err := l.far.send(ctx, l.theirs, m); err != nil {
+	if err := l.remote.send(ctx, l.theirs, m); err != nil {
 		return err
 	}
 	b, text, err := l.ours.Receive(ctx)
@@ -120,7 +120,7 @@ func (l *link) toUs(ctx context.Context, m packet) error {
 }
 
 func sizes(ctx context.Context, l *link) error {
-	theirMax, err := l.far.maxSize(ctx)
+	theirMax, err := l.remote.maxSize(ctx)
 	if err != nil {
 		return err
 	}
@@ -153,7 +153,7 @@ func maxSize(ctx context.Context, l *link) error {
 			return err
 		}
 	}
-	theirs, err := l.far.maxSize(ctx)
+	theirs, err := l.remote.maxSize(ctx)
 	if err != nil {
 		return err
 	}
@@ -191,7 +191,7 @@ func ordered1000(ctx context.Context, l *link) error {
 	if err := <-errs; err != nil {
 		return err
 	}
-	go func() { errs <- l.far.burst(ctx, l.theirs, count, size, 12, 0) }()
+	go func() { errs <- l.remote.burst(ctx, l.theirs, count, size, 12, 0) }()
 	for i := range count {
 		b, _, err := l.ours.Receive(ctx)
 		if err != nil {
@@ -235,20 +235,20 @@ func bursts(count, size, gap, least, most int) func(context.Context, *link) erro
 			}
 			head, _ := hex.DecodeString(e.Head)
 			if err := theirs.add(head, e.Size, e.Hash); err != nil {
-				return fmt.Errorf("at the far end: %w", err)
+				return fmt.Errorf("at the remote end: %w", err)
 			}
 			if len(theirs.seen) == count {
 				break
 			}
 		}
 		if err := theirs.check(least, most); err != nil {
-			return fmt.Errorf("at the far end: %w", err)
+			return fmt.Errorf("at the remote end: %w", err)
 		}
 		if err := l.later(ctx, true); err != nil {
 			return err
 		}
 
-		go func() { errs <- l.far.burst(ctx, l.theirs, count, size, 22, gap) }()
+		go func() { errs <- l.remote.burst(ctx, l.theirs, count, size, 22, gap) }()
 		ours := newTally(ordered, count, size, 22)
 		sent = false
 		for len(ours.seen) < count {
@@ -342,7 +342,7 @@ func (l *link) later(ctx context.Context, toThem bool) error {
 			if toThem {
 				l.ours.Send(within, []byte("later"), true)
 			} else {
-				l.far.send(within, l.theirs, packet{text: true, bytes: []byte("later")})
+				l.remote.send(within, l.theirs, packet{text: true, bytes: []byte("later")})
 			}
 			select {
 			case <-time.After(50 * time.Millisecond):
@@ -393,7 +393,7 @@ func negotiated(ctx context.Context, p *pair) error {
 	if err != nil {
 		return err
 	}
-	theirs, err := p.far.channel(ctx, "negotiated", o)
+	theirs, err := p.remote.channel(ctx, "negotiated", o)
 	if err != nil {
 		return err
 	}
@@ -525,7 +525,7 @@ func closeTheirs(ctx context.Context, l *link) error {
 	if err := m.toUs(ctx, packet{text: true, bytes: []byte("last words")}); err != nil {
 		return err
 	}
-	if err := l.far.closeChannel(ctx, m.theirs); err != nil {
+	if err := l.remote.closeChannel(ctx, m.theirs); err != nil {
 		return err
 	}
 	if err := ended(ctx, m.ours); err != nil {
@@ -557,7 +557,7 @@ func idReuse(ctx context.Context, l *link) error {
 		if byUs {
 			err = m.ours.Close()
 		} else {
-			err = l.far.closeChannel(ctx, m.theirs)
+			err = l.remote.closeChannel(ctx, m.theirs)
 		}
 		if err != nil {
 			return err
@@ -579,7 +579,7 @@ func pageClosed(ctx context.Context, l *link) error {
 	if _, err := l.wait(ctx, "message", l.theirs); err != nil {
 		return err
 	}
-	if err := l.far.vanish(ctx); err != nil {
+	if err := l.remote.vanish(ctx); err != nil {
 		return err
 	}
 	for {
@@ -605,7 +605,7 @@ func pageClosed(ctx context.Context, l *link) error {
 // and the amount is 0.
 func bufferedAmount(ctx context.Context, l *link) error {
 	const total = 2 << 20
-	if err := l.far.quiet(ctx, l.theirs, total); err != nil {
+	if err := l.remote.quiet(ctx, l.theirs, total); err != nil {
 		return err
 	}
 	low := make(chan struct{}, 1)
@@ -633,7 +633,7 @@ func bufferedAmount(ctx context.Context, l *link) error {
 	}
 	errs := make(chan error, 1)
 	go func() {
-		_, err := l.far.bulk(ctx, l.theirs, 65536, total, 1)
+		_, err := l.remote.bulk(ctx, l.theirs, 65536, total, 1)
 		errs <- err
 	}()
 	for got := 0; got < total; {
@@ -647,7 +647,7 @@ func bufferedAmount(ctx context.Context, l *link) error {
 		return err
 	}
 	for {
-		n, err := l.far.buffered(ctx, l.theirs)
+		n, err := l.remote.buffered(ctx, l.theirs)
 		if err != nil {
 			return fmt.Errorf("their bufferedAmount is %d: %w", n, err)
 		}
@@ -660,7 +660,7 @@ func bufferedAmount(ctx context.Context, l *link) error {
 // transfer sends total bytes each way and compares checksums.
 func transfer(total int) func(context.Context, *link) error {
 	return func(ctx context.Context, l *link) error {
-		if err := l.far.quiet(ctx, l.theirs, total); err != nil {
+		if err := l.remote.quiet(ctx, l.theirs, total); err != nil {
 			return err
 		}
 		sum, err := bulk(ctx, l.ours, 16384, total, 31)
@@ -678,7 +678,7 @@ func transfer(total int) func(context.Context, *link) error {
 		var theirs uint32
 		go func() {
 			var err error
-			theirs, err = l.far.bulk(ctx, l.theirs, 16384, total, 32)
+			theirs, err = l.remote.bulk(ctx, l.theirs, 16384, total, 32)
 			errs <- err
 		}()
 		hash, got := fnv.New32a(), 0

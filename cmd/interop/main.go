@@ -62,7 +62,7 @@ type options struct {
 func run(ctx context.Context, argv []string) error {
 	var o options
 	f := flag.NewFlagSet("interop", flag.ExitOnError)
-	f.StringVar(&o.peers, "peers", "self,chromium,firefox", "the far ends, separated by commas; a browser's path may be given: chromium=/path")
+	f.StringVar(&o.peers, "peers", "self,chromium,firefox", "the remote ends, separated by commas; a browser's path may be given: chromium=/path")
 	f.StringVar(&o.caseName, "case", "", "run only this case")
 	f.StringVar(&o.way, "way", "direct", "the scenario: direct; lite, with the local end ICE-lite; names, with the local addresses hidden behind multicast DNS names; bad, over a network that delays, loses, repeats and reorders; rebinding, behind a NAT that changes the remote address every three seconds; tcp, without UDP; relay, both through a TURN server (coturn) that is started here; relay-tcp, the same with the remote end connected to it over TCP; restart, with ICE restarted twice a second; media, with audio and video of the page that come and go; or smallmtu, with the browsers in a network namespace whose path carries no IP packet above 700 bytes (Linux, as root)")
 	f.StringVar(&o.dtls, "dtls", "", "cap our DTLS version: 1.2 or 1.3")

@@ -9,13 +9,14 @@ import (
 	"purertc/rtcpeer"
 )
 
-// bundlePolicies are those of RFC 8829 §4.1.1; the pages of -way media take them in turn.
+// bundlePolicies are the policies of RFC 8829 §4.1.1; the pages of scenario media use
+// them in turn.
 var bundlePolicies = []string{"balanced", "max-compat", "max-bundle"}
 
-// mediaWay is the way on which pages have audio and video beside data: some
-// before the first offer, and more that comes and goes while a case runs.
-func mediaWay(name string) *way {
-	return &way{
+// mediaScenario is the scenario in which pages have audio and video beside data: some
+// before the first offer, and more that is added and stopped while a case runs.
+func mediaScenario(name string) *scenario {
+	return &scenario{
 		name: name, media: true, configure: func(*rtcpeer.Config) {}, end: func() {},
 		page: map[string]any{}, slow: true,
 	}
@@ -29,12 +30,12 @@ func mediaPage(n int) map[string]any {
 // A mediaStep is an offer that adds, stops or recycles media, or restarts ICE.
 type mediaStep struct {
 	what    string
-	local   bool   // our end offers
-	change  string // what the page does first: the kind of a transceiver to add, "stop" for the last one, or "stop-first"
+	local   bool   // the local end offers
+	change  string // of the page, before: the kind of a transceiver to add, "stop" for the last one, or "stop-first"
 	restart bool
 }
 
-// mediaSteps are offers by the remote end and by ours. The browser keeps its
+// mediaSteps are offers by the remote end and by the local one. The browser keeps its
 // transport.
 var mediaSteps = []mediaStep{
 	{what: "video added", change: "video"},
@@ -45,11 +46,11 @@ var mediaSteps = []mediaStep{
 	{what: "restart by the page", restart: true},
 }
 
-// replacingSteps have the browser replace its transport, if the page made the first
-// offer: both stop the transceiver that the bundle is tagged by, and Chromium tags the
-// bundle by the one that is added in its place. What the page has in flight then, the
-// browser loses. So only our end sends meanwhile, and they are not repeated while a
-// case runs.
+// replacingSteps make the browser replace its transport, if the page made the first
+// offer: both stop the transceiver that tags the bundle, and Chromium tags the bundle
+// by the one that is added in its place. The browser loses what the page has in
+// flight. So only the local end sends meanwhile, and the steps are not repeated while
+// a case runs.
 var replacingSteps = []mediaStep{
 	{what: "the first stopped", change: "stop-first"},
 	{what: "audio in its place", change: "audio"},
@@ -60,8 +61,8 @@ var replacingSteps = []mediaStep{
 	{what: "restart by the page after it", restart: true},
 }
 
-// replacingSteps returns the steps that a case begins with: none where packets of our end may be
-// lost or overtaken.
+// replacingSteps returns the steps that precede a case: none if packets of the local
+// end may be lost or overtaken.
 func (l *link) replacingSteps() []mediaStep {
 	if !l.ours.IsOrdered() || l.ours.MaxRetransmits() >= 0 || l.ours.MaxPacketLifeTime() >= 0 {
 		return nil
@@ -69,7 +70,7 @@ func (l *link) replacingSteps() []mediaStep {
 	return replacingSteps
 }
 
-// withMedia runs a case while media comes and goes, after one round of it.
+// withMedia runs a case while media is added and stopped, after one round of it.
 func (l *link) withMedia(ctx context.Context, run func() error) error {
 	for _, s := range mediaSteps {
 		if err := l.mediaStep(ctx, s); err != nil {
@@ -84,8 +85,8 @@ func (l *link) withMedia(ctx context.Context, run func() error) error {
 	return l.meanwhile(ctx, run, 200*time.Millisecond, func(n int) error { return l.mediaStep(ctx, mediaSteps[n%len(mediaSteps)]) })
 }
 
-// whileSending has our end send packets while step runs and for a moment longer. All
-// of them arrive once and in order, and then one the other way.
+// whileSending sends packets from the local end while step runs and for a moment
+// longer. All of them must arrive once and in order, and then one the other way.
 func (l *link) whileSending(ctx context.Context, step func() error) error {
 	const interval = 5 * time.Millisecond
 	over, sent := make(chan struct{}), make(chan int, 1)
@@ -131,11 +132,11 @@ func (p *pair) mediaStep(ctx context.Context, s mediaStep) error {
 	}
 	step := func() error {
 		if s.change != "" {
-			// The page does not take candidates of a section that it has stopped.
+			// The page accepts no candidates of a section that it has stopped.
 			if err := p.trickled(ctx); err != nil {
 				return err
 			}
-			if err := p.far.media(ctx, s.change); err != nil {
+			if err := p.remote.media(ctx, s.change); err != nil {
 				return err
 			}
 		}
@@ -147,7 +148,7 @@ func (p *pair) mediaStep(ctx context.Context, s mediaStep) error {
 				return err
 			}
 		}
-		return p.far.media(ctx, "check")
+		return p.remote.media(ctx, "check")
 	}
 	if err := step(); err != nil {
 		return fmt.Errorf("%s: %w", s.what, err)

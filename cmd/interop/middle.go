@@ -12,8 +12,9 @@ import (
 )
 
 // A middle is a network between the two ends, with a NAT in front of the remote one.
-// The remote end gets addresses of the middle in place of the local ones. What it
-// sends there arrives from the NAT, which has a socket for each of its sockets.
+// It replaces each local address by a socket of its own, a door. What the remote end
+// sends to a door reaches the local end from a socket of the NAT, which has one for
+// each socket of the remote end.
 type middle struct {
 	addr    netip.Addr
 	delay   time.Duration // in each direction
@@ -67,7 +68,8 @@ func (m *middle) end() {
 	}
 }
 
-// A door is the address in the middle of one local address.
+// A door is the middle's socket in place of one local address: the remote end sends to
+// it.
 type door struct {
 	ours  netip.AddrPort
 	conn  *net.UDPConn

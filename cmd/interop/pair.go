@@ -12,12 +12,12 @@ import (
 
 // A pair is a local connection and its remote end, in one case.
 type pair struct {
-	role    string // the local one: offer or answer
-	trickle bool
-	conn    *rtcpeer.Conn
-	far     far
-	way     *way
-	cancel  context.CancelFunc
+	role     string // the local one: offer or answer
+	trickle  bool
+	conn     *rtcpeer.Conn
+	remote   remote
+	scenario *scenario
+	cancel   context.CancelFunc
 
 	// order is held while descriptions are signalled, so that candidates follow their
 	// description.
@@ -38,12 +38,12 @@ type pair struct {
 // newPair creates both ends, not connected.
 func newPair(ctx context.Context, r *runner, role string, trickle bool, cfg rtcpeer.Config) (*pair, error) {
 	p := &pair{
-		role: role, trickle: trickle, way: r.way, conn: rtcpeer.New(),
+		role: role, trickle: trickle, scenario: r.scenario, conn: rtcpeer.New(),
 		descriptions: make(chan string, 4), candidates: make(chan candidate, 256), gathered: make(chan struct{}),
 		received: make(chan *rtcpeer.DataChannel, 1024), more: make(chan struct{}, 1),
 	}
 	var err error
-	if p.far, err = r.newFar(ctx, trickle); err != nil {
+	if p.remote, err = r.newRemote(ctx, trickle); err != nil {
 		return nil, err
 	}
 	if err := p.conn.Initialize(cfg); err != nil {
@@ -54,7 +54,7 @@ func newPair(ctx context.Context, r *runner, role string, trickle bool, cfg rtcp
 		if !trickle {
 			return
 		}
-		if name, some := heard(p.way.ours, name); some {
+		if name, some := heard(p.scenario.ours, name); some {
 			p.candidates <- candidate{media: media, index: index, name: name} // Poll must not wait for the page
 		}
 	})
@@ -115,7 +115,7 @@ func (p *pair) trickleOurs(ctx context.Context) {
 				continue
 			}
 			p.order.Lock()
-			err := p.far.candidate(ctx, c.media, c.index, c.name)
+			err := p.remote.candidate(ctx, c.media, c.index, c.name)
 			p.order.Unlock()
 			if err != nil && ctx.Err() == nil {
 				p.fail(fmt.Errorf("our candidate %q: %w", c.name, err))
@@ -130,9 +130,9 @@ func (p *pair) trickleOurs(ctx context.Context) {
 func (p *pair) pump(ctx context.Context) {
 	for {
 		select {
-		case e := <-p.far.events():
+		case e := <-p.remote.events():
 			if e.Kind == "candidate" {
-				name, some := heard(p.way.theirs, e.Name)
+				name, some := heard(p.scenario.theirs, e.Name)
 				if !some {
 					continue
 				}
@@ -189,7 +189,7 @@ func (p *pair) wait(ctx context.Context, kind string, ch int) (event, error) {
 		select {
 		case <-p.more:
 		case <-ctx.Done():
-			return event{}, fmt.Errorf("no %q from the far end: %w", kind, ctx.Err())
+			return event{}, fmt.Errorf("no %q from the remote end: %w", kind, ctx.Err())
 		}
 	}
 }
@@ -242,24 +242,24 @@ func (p *pair) negotiateAs(ctx context.Context, role string, restart bool) error
 		if err != nil {
 			return err
 		}
-		answer, err := p.far.answer(ctx, redact(p.way.ours, offer))
+		answer, err := p.remote.answer(ctx, redact(p.scenario.ours, offer))
 		if err != nil {
 			return err
 		}
-		return p.conn.SetRemoteDescription("answer", redact(p.way.theirs, answer))
+		return p.conn.SetRemoteDescription("answer", redact(p.scenario.theirs, answer))
 	}
-	offer, err := p.far.offer(ctx, restart)
+	offer, err := p.remote.offer(ctx, restart)
 	if err != nil {
 		return err
 	}
-	if err := p.conn.SetRemoteDescription("offer", redact(p.way.theirs, offer)); err != nil {
+	if err := p.conn.SetRemoteDescription("offer", redact(p.scenario.theirs, offer)); err != nil {
 		return err
 	}
 	answer, err := p.description(ctx, "answer")
 	if err != nil {
 		return err
 	}
-	return p.far.accept(ctx, redact(p.way.ours, answer))
+	return p.remote.accept(ctx, redact(p.scenario.ours, answer))
 }
 
 // A link is a channel with both its ends.
@@ -285,7 +285,7 @@ func (p *pair) open(ctx context.Context, label string, o rtcpeer.ChannelOptions)
 		p.setup = time.Since(begin)
 		return l, err
 	}
-	ch, err := p.far.channel(ctx, label, o)
+	ch, err := p.remote.channel(ctx, label, o)
 	if err != nil {
 		return nil, err
 	}
@@ -306,7 +306,7 @@ func (p *pair) late(ctx context.Context, byUs bool, label string, o rtcpeer.Chan
 		}
 		return p.joinTheirs(ctx, d)
 	}
-	ch, err := p.far.channel(ctx, label, o)
+	ch, err := p.remote.channel(ctx, label, o)
 	if err != nil {
 		return nil, err
 	}
@@ -330,19 +330,19 @@ func (p *pair) joinOurs(ctx context.Context, ch int) (*link, error) {
 		if _, err := p.wait(ctx, "open", ch); err != nil {
 			return nil, err
 		}
-		info, err := p.far.describe(ctx, ch)
+		info, err := p.remote.describe(ctx, ch)
 		if err != nil {
 			return nil, err
 		}
 		return &link{p, d, ch}, sameChannel(info, infoOf(d))
 	case <-ctx.Done():
-		return nil, fmt.Errorf("no channel from the far end: %w (our state: %v)", ctx.Err(), p.conn.ConnectionState())
+		return nil, fmt.Errorf("no channel from the remote end: %w (our state: %v)", ctx.Err(), p.conn.ConnectionState())
 	}
 }
 
 func sameChannel(theirs, ours channelInfo) error {
 	if theirs != ours {
-		return fmt.Errorf("the far end has the channel as %.300v, we as %.300v", theirs, ours)
+		return fmt.Errorf("the remote end has the channel as %.300v, we as %.300v", theirs, ours)
 	}
 	return nil
 }
@@ -352,9 +352,9 @@ func (p *pair) end() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	p.conn.Close()
-	p.far.close(ctx)
+	p.remote.close(ctx)
 	p.cancel()
-	if p.way.between != nil {
-		p.way.between()
+	if p.scenario.between != nil {
+		p.scenario.between()
 	}
 }

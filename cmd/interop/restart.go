@@ -14,7 +14,7 @@ import (
 // time after the last restart has ended: Firefox sends nothing any more if they
 // overlap.
 func (p *pair) restarting(ctx context.Context, run func() error) error {
-	return p.meanwhile(ctx, run, p.way.restart, func(n int) error {
+	return p.meanwhile(ctx, run, p.scenario.restart, func(n int) error {
 		err := p.negotiate(ctx, true)
 		if err == nil {
 			err = p.onNewPair(ctx)

@@ -32,11 +32,11 @@ type result struct {
 
 // A runner runs the cases with one remote end.
 type runner struct {
-	options options
-	name    string
-	version string
-	page    *page // nil: this stack is the remote end
-	way     *way
+	options  options
+	name     string
+	version  string
+	page     *page // nil: this stack is the remote end
+	scenario *scenario
 }
 
 // caseTimeout bounds one case. The longest wait is in page-closed: the end of a
@@ -46,7 +46,7 @@ const caseTimeout = 40 * time.Second
 // runAll runs the cases with every remote end that was chosen and is installed.
 func runAll(ctx context.Context, o options) ([]result, error) {
 	fmt.Printf("%-9s %-14s %-6s %-5s %-15s %9s  %s\n", "peer", "version", "role", "DTLS", "group", "set-up", "cases passed")
-	w, err := openWay(ctx, o.way)
+	w, err := openScenario(ctx, o.way)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +55,7 @@ func runAll(ctx context.Context, o options) ([]result, error) {
 	failed := false
 	for _, spec := range strings.Split(o.peers, ",") {
 		name, path, _ := strings.Cut(spec, "=")
-		r := &runner{options: o, name: name, way: w}
+		r := &runner{options: o, name: name, scenario: w}
 		end := func() {}
 		switch name {
 		case "self":
@@ -129,7 +129,7 @@ func show(r *runner, role string, results []result) (failed bool) {
 func (r *runner) runRole(ctx context.Context, role string) (results []result) {
 	for i := range cases {
 		c := &cases[i]
-		if r.options.caseName != "" && c.name != r.options.caseName || c.lossless && r.way.loses || ctx.Err() != nil {
+		if r.options.caseName != "" && c.name != r.options.caseName || c.lossless && r.scenario.loses || ctx.Err() != nil {
 			continue
 		}
 		for range r.options.count {
@@ -152,7 +152,7 @@ func progress(what string) {
 func (r *runner) runCase(ctx context.Context, role string, c *testCase) result {
 	out := result{Peer: r.name, Version: r.version, Role: role, Case: c.name}
 	limit := caseTimeout
-	if r.way.slow {
+	if r.scenario.slow {
 		limit *= 3
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
@@ -167,7 +167,7 @@ func (r *runner) runCase(ctx context.Context, role string, c *testCase) result {
 	if r.options.verbose {
 		cfg.Logger = slog.Default().With("case", c.name, "role", role)
 	}
-	r.way.configure(&cfg)
+	r.scenario.configure(&cfg)
 	if c.lossy {
 		cfg.Filter = dropper(uint64(len(c.name)))
 	}
@@ -188,16 +188,16 @@ func (r *runner) runCase(ctx context.Context, role string, c *testCase) result {
 			switch {
 			case c.vanishes || c.complete:
 				err = run()
-			case r.way.restart > 0:
+			case r.scenario.restart > 0:
 				err = p.restarting(ctx, run)
-			case r.way.media:
+			case r.scenario.media:
 				err = l.withMedia(ctx, run)
 			default:
 				err = run()
 			}
 		}
-		if err == nil && r.way.check != nil && p.conn.ConnectionState() == rtcpeer.StateConnected {
-			err = r.way.check(p.conn.Report())
+		if err == nil && r.scenario.check != nil && p.conn.ConnectionState() == rtcpeer.StateConnected {
+			err = r.scenario.check(p.conn.Report())
 		}
 	}
 	t := p.conn.Stats().Transport
@@ -211,13 +211,13 @@ func (r *runner) runCase(ctx context.Context, role string, c *testCase) result {
 	return out
 }
 
-func (r *runner) newFar(ctx context.Context, trickle bool) (far, error) {
+func (r *runner) newRemote(ctx context.Context, trickle bool) (remote, error) {
 	if r.page != nil {
-		return r.page.newPeer(ctx, trickle, r.way)
+		return r.page.newPeer(ctx, trickle, r.scenario)
 	}
 	var cfg rtcpeer.Config
-	if r.way.far != nil {
-		r.way.far(&cfg)
+	if r.scenario.configureRemote != nil {
+		r.scenario.configureRemote(&cfg)
 	}
 	return newSelfPeer(trickle, cfg)
 }
@@ -228,7 +228,7 @@ var pageScript string
 const pageHTML = `<!doctype html><meta charset="utf-8"><title>purertc interop</title><body><script src="/page.js"></script>`
 
 // startPage serves the page and starts a browser with it.
-func startPage(ctx context.Context, b browser, args []string, w *way) (p *page, end func(), err error) {
+func startPage(ctx context.Context, b browser, args []string, w *scenario) (p *page, end func(), err error) {
 	l, err := net.Listen("tcp", net.JoinHostPort(cmp.Or(w.server, "127.0.0.1"), "0"))
 	if err != nil {
 		return nil, nil, err

@@ -203,8 +203,8 @@ func (f *selfPeer) burst(ctx context.Context, ch, count, size int, seed uint32, 
 	return burst(ctx, f.get(ch).d, count, size, seed, gap)
 }
 
-// burst sends count packets, each with its number in the first four bytes, with a
-// pause of a millisecond after each gap packets.
+// burst sends count packets, each with its number in the first four bytes. After every
+// gap packets it pauses for a millisecond; 0: never.
 func burst(ctx context.Context, d *rtcpeer.DataChannel, count, size int, seed uint32, gap int) error {
 	for i := range count {
 		if err := d.Send(ctx, numbered(i, size, seed), false); err != nil {

@@ -21,7 +21,7 @@ func speed(ctx context.Context, argv []string) error {
 	mb := f.Int("mb", 100, "megabytes of each transfer")
 	rounds := f.Int("rounds", 3, "transfers of each kind")
 	f.Parse(argv)
-	w, err := openWay(ctx, "direct")
+	w, err := openScenario(ctx, "direct")
 	if err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func speed(ctx context.Context, argv []string) error {
 			fmt.Printf("%-9s %s\n", name, howToGet[name])
 			continue
 		}
-		row, err := speedOf(ctx, &runner{name: name, version: b.version, way: w}, b, *mb*1e6, *rounds)
+		row, err := speedOf(ctx, &runner{name: name, version: b.version, scenario: w}, b, *mb*1e6, *rounds)
 		if err != nil {
 			fmt.Printf("%-9s %s\n", name, err)
 			failed = true
@@ -57,7 +57,7 @@ const transferTimeout = 2 * time.Minute
 
 func speedOf(ctx context.Context, r *runner, b browser, total, rounds int) (row [3]float64, err error) {
 	var end func()
-	if r.page, end, err = startPage(ctx, b, nil, &way{}); err != nil {
+	if r.page, end, err = startPage(ctx, b, nil, &scenario{}); err != nil {
 		return row, err
 	}
 	defer end()

@@ -152,7 +152,7 @@ func (b *bencher) connect(id int, on func(c *connection, d *rtcpeer.DataChannel)
 		switch {
 		case b.o.trickle:
 			b.s.out(message{T: "candidate", ID: id, Media: media, Index: index, Name: &name})
-		case name == "": // the last candidate
+		case name == "": // no more candidates follow
 			_, sdp := c.LocalDescription()
 			send(sdp)
 		}

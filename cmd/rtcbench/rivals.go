@@ -102,8 +102,8 @@ func rivalRows() []row {
 			bulk, {name: "CPU, both ends", unit: "s/GB", least: true, goal: 3, of: bothSides("cpu_s_per_gb")}}},
 		{name: "ping-pong 64 B", args: "latency -size 64 -warm 1s -dur 4s", figures: []figure{
 			{name: "p50", unit: "µs", least: true, goal: 45, of: offerOf("p50_us", 1)}, {name: "p99", unit: "µs", least: true, goal: 120, of: offerOf("p99_us", 1)}}},
-		// Right before the next row, whose share is of this one; the rivals' share is
-		// of the first row.
+		// This row precedes the next one, whose "of its speed alone" is a share of
+		// this row for this stack. For the rivals it is a share of the first row.
 		{name: "bulk, path discovery on", args: "throughput -size 16384 -warm 1s -dur 5s", alone: true, stacks: 1, figures: []figure{mbps}},
 		{name: "ping beside a bulk transfer", args: "latency -size 64 -bulk -warm 1s -dur 4s", figures: []figure{
 			{name: "p50", unit: "ms", least: true, goal: 0.4, of: offerOf("p50_us", 1e-3)}, {name: "p99", unit: "ms", least: true, goal: 1.5, of: offerOf("p99_us", 1e-3)},

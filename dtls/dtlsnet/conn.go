@@ -13,42 +13,43 @@ import (
 )
 
 const (
-	// mtu is the size of the datagrams a handshake is cut into: what every
-	// path of IPv6 carries (RFC 8200 §5), without its headers.
+	// mtu is the size in bytes of the longest datagram of a handshake. Every path of IPv6
+	// carries it (RFC 8200 §5: 1280 bytes, less the headers).
 	mtu = 1232
-	// maxQueued bounds the datagrams that wait for Read. More are dropped, as
-	// a socket would.
+	// maxQueued bounds the datagrams that wait for Read. The next ones are dropped, as by
+	// a socket.
 	maxQueued = 64
-	// maxDatagram is room for any.
+	// maxDatagram is the size of the largest datagram.
 	maxDatagram = 1 << 16
 )
 
-// A Conn is a DTLS connection over a net.PacketConn. Its methods may be
-// called from any goroutine.
+// A Conn is a DTLS connection over a net.PacketConn. Its methods can be called from any
+// goroutine.
 type Conn struct {
 	socket net.PacketConn
-	random [32]byte // of the ClientHello, at a Listener
-	close  func()   // lets go of what the owner of the socket has for us
-	// moved tells it of another address, where the client was seen to receive
-	// if sure. It may refuse one of which that is not so. nil: there cannot be
-	// another one.
-	moved func(to key, sure bool) bool
-	// finished tells the owner that the handshake is; nil: it waits for that by
-	// itself. mu is held.
+	random [32]byte // of the ClientHello, in a Listener
+	close  func()   // removes the connection from the owner of the socket
+
+	// Callbacks of a Listener; nil after Dial. mu is held when they run.
+	//
+	// migrate changes the address of the connection. validated says that the client is
+	// known to receive there; otherwise migrate can refuse and return false.
+	migrate func(to key, validated bool) bool
+	// finished says that the handshake is finished.
 	finished func()
 
-	mu       sync.Mutex
-	remote   net.Addr
-	newcomer newcomer
-	tether   tether
-	core     *dtls.Conn
-	err      error // why the connection ended
-	ready    bool  // the handshake is finished
-	queue    [][]byte
-	changed  chan struct{} // closed when any of this changes
-	timer    *time.Timer
-	out      []byte
-	deadline [2]time.Time // of Read and Write
+	mu         sync.Mutex
+	remote     net.Addr
+	validation pathValidation
+	move       unvalidatedMove
+	core       *dtls.Conn
+	err        error // why the connection ended
+	ready      bool  // the handshake is finished
+	queue      [][]byte
+	changed    chan struct{} // closed when any of this changes
+	timer      *time.Timer
+	out        []byte       // scratch
+	deadline   [2]time.Time // of Read and Write
 }
 
 func newConn(socket net.PacketConn, remote net.Addr, core *dtls.Conn, onClose func()) *Conn {
@@ -57,13 +58,13 @@ func newConn(socket net.PacketConn, remote net.Addr, core *dtls.Conn, onClose fu
 	return c
 }
 
-// Dial makes a connection to the server at remote. It owns socket from then
-// on, and closes it with the connection, or if there comes none of it. The
-// handshake ends with ctx. Key shares are deferred, as Listen needs it.
+// Dial connects to the server at remote, and returns when the handshake is finished. It
+// fails when ctx is done. The socket belongs to the connection: it is closed together with
+// it, and if Dial fails. Dial sets cfg.DeferShares, which Listen needs.
 func Dial(ctx context.Context, socket net.PacketConn, remote net.Addr, cfg dtls.Config) (*Conn, error) {
 	cfg.Client = true
 	cfg.DeferShares = true
-	cfg.KeyLogWriter = lockedKeyLog(cfg.KeyLogWriter)
+	cfg.KeyLogWriter = SharedKeyLog(cfg.KeyLogWriter)
 	core, err := dtls.NewConn(cfg)
 	if err != nil {
 		socket.Close()
@@ -82,7 +83,7 @@ func Dial(ctx context.Context, socket net.PacketConn, remote net.Addr, cfg dtls.
 	return c, nil
 }
 
-// receive reads a socket that is ours alone.
+// receive reads a socket that has no other connection.
 func (c *Conn) receive() {
 	b := make([]byte, maxDatagram)
 	from := keyOf(c.remote)
@@ -98,7 +99,7 @@ func (c *Conn) receive() {
 	}
 }
 
-// handshake waits for the end of the handshake.
+// handshake waits until the handshake is finished.
 func (c *Conn) handshake(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -120,13 +121,13 @@ func (c *Conn) handshake(ctx context.Context) error {
 	return nil
 }
 
-// handle takes a datagram, which it decrypts in place.
+// handle handles a datagram, which it decrypts in place.
 func (c *Conn) handle(from net.Addr, datagram []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now, newest, size := time.Now(), false, len(datagram)
 	for records := 0; len(datagram) > 0 && records < dtls.MaxRecords; records++ {
-		data, n := c.core.ReadRecord(now, datagram)
+		data, n := c.core.HandleRecord(now, datagram)
 		datagram = datagram[n:]
 		newest = newest || c.core.Newest()
 		if data != nil && len(c.queue) < maxQueued {
@@ -134,7 +135,7 @@ func (c *Conn) handle(from net.Addr, datagram []byte) {
 			c.broadcast()
 		}
 	}
-	c.follow(now, from, newest, size)
+	c.handleSource(now, from, newest, size)
 	c.settle(now)
 }
 
@@ -147,16 +148,16 @@ func (c *Conn) tick() {
 	c.settle(now)
 }
 
-// settle sends what the core has to send, takes its events, and sets the
-// timer. c.mu is held.
+// settle sends the datagrams of the core, handles its events and sets the timer. c.mu is
+// held.
 func (c *Conn) settle(now time.Time) {
 	for {
-		b, ok := c.core.AppendHandshake(now, c.out[:0], mtu)
+		b, ok := c.core.AppendDatagram(now, c.out[:0], mtu)
 		if !ok {
 			break
 		}
 		c.out = b
-		c.socket.WriteTo(b, c.messagesTo(now, len(b))) // what is lost is sent again
+		c.socket.WriteTo(b, c.messageAddr(now, len(b))) // DTLS retransmits what is lost
 	}
 	for {
 		e, ok := c.core.NextEvent()
@@ -192,7 +193,8 @@ func (c *Conn) end(err error) {
 	}
 }
 
-// fail ends the connection because its socket did.
+// fail ends the connection without telling the peer, for instance because its socket
+// failed.
 func (c *Conn) fail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -200,14 +202,14 @@ func (c *Conn) fail(err error) {
 	c.end(err)
 }
 
-// broadcast wakes all that wait. c.mu is held.
+// broadcast wakes all goroutines that wait. c.mu is held.
 func (c *Conn) broadcast() {
 	close(c.changed)
 	c.changed = make(chan struct{})
 }
 
-// Read gives the next datagram; what does not fit into b of it is lost, and
-// io.ErrShortBuffer says so. After the far end closed the connection it gives
+// Read returns the next datagram. If b is too short, the rest of the datagram is lost, and
+// the error is io.ErrShortBuffer. After the peer has closed the connection, the error is
 // io.EOF.
 func (c *Conn) Read(b []byte) (int, error) {
 	c.mu.Lock()
@@ -231,8 +233,8 @@ func (c *Conn) Read(b []byte) (int, error) {
 	}
 }
 
-// wait sleeps until something changed, or a deadline passed. c.mu is held
-// before and after.
+// wait waits until something changes or the deadline passes. c.mu is held before and
+// after.
 func (c *Conn) wait(deadline time.Time) {
 	changed := c.changed
 	c.mu.Unlock()
@@ -249,8 +251,8 @@ func (c *Conn) wait(deadline time.Time) {
 	}
 }
 
-// Write sends b, of at most 2^14 bytes, as one datagram. It does not tell
-// whether it arrives.
+// Write sends b, of at most 2^14 bytes, as one datagram. Like UDP, it does not report
+// whether the datagram arrives.
 func (c *Conn) Write(b []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -260,27 +262,27 @@ func (c *Conn) Write(b []byte) (int, error) {
 		return 0, net.ErrClosed
 	case c.err != nil:
 		return 0, c.err
-	case len(b) > c.core.MaxPayload(): // a datagram is a record
+	case len(b) > c.core.MaxPayload(): // a datagram is one record
 		return 0, errors.New("dtlsnet: datagram too long")
 	case !at.IsZero() && !time.Now().Before(at):
 		return 0, os.ErrDeadlineExceeded
 	}
 	c.out = append(c.core.BeginRecord(c.out[:0]), b...)
 	c.out = c.core.FinishRecord(c.out, 0)
-	if _, err := c.socket.WriteTo(c.out, c.dataTo(len(c.out))); err != nil {
+	if _, err := c.socket.WriteTo(c.out, c.dataAddr(len(c.out))); err != nil {
 		return 0, err
 	}
-	c.settle(time.Now()) // new keys may be due
+	c.settle(time.Now()) // a KeyUpdate may be due
 	return len(b), nil
 }
 
-// Close tells the far end and ends the connection. What was not read by then
-// cannot be read any more.
+// Close sends a close_notify alert and ends the connection. Datagrams that were not read
+// yet are lost.
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
-	c.newcomer = newcomer{}
+	c.validation = pathValidation{}
 	c.core.Close(now)
 	c.settle(now)
 	c.timer.Stop()
@@ -289,17 +291,17 @@ func (c *Conn) Close() error {
 	return nil
 }
 
-// ConnectionState tells what the handshake agreed on.
+// ConnectionState returns what the handshake has agreed on.
 func (c *Conn) ConnectionState() dtls.ConnectionState {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.core.ConnectionState()
 }
 
-// LocalAddr is the address of the socket.
+// LocalAddr returns the address of the socket.
 func (c *Conn) LocalAddr() net.Addr { return c.socket.LocalAddr() }
 
-// RemoteAddr is the address of the far end.
+// RemoteAddr returns the address of the peer.
 func (c *Conn) RemoteAddr() net.Addr {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -309,10 +311,10 @@ func (c *Conn) RemoteAddr() net.Addr {
 // SetDeadline sets both deadlines.
 func (c *Conn) SetDeadline(t time.Time) error { return c.setDeadlines(t, 0, 1) }
 
-// SetReadDeadline ends a Read that waits at t; zero: never.
+// SetReadDeadline sets the time at which a waiting Read fails; zero: never.
 func (c *Conn) SetReadDeadline(t time.Time) error { return c.setDeadlines(t, 0) }
 
-// SetWriteDeadline ends a Write that comes after t; none ever waits.
+// SetWriteDeadline sets the time after which Write fails; zero: never. Write does not wait.
 func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadlines(t, 1) }
 
 func (c *Conn) setDeadlines(t time.Time, which ...int) error {

@@ -1,17 +1,18 @@
-// Package dtlsnet runs DTLS over a net.PacketConn, for programs that need
-// DTLS and not WebRTC: [Dial] and [Listen] make connections that are
-// net.Conns, on which each Write is a datagram and each Read gives one, but for
-// empty ones, which do not arrive.
+// Package dtlsnet runs DTLS over a net.PacketConn, for programs that need DTLS and not
+// WebRTC. [Dial] and [Listen] make connections that implement net.Conn: each Write sends
+// one datagram, and each Read returns one. Empty datagrams are not delivered.
 //
-// It is the edge around [purertc/dtls]: sockets, the clock, locks and
-// goroutines are here, the protocol is there.
+// Package [purertc/dtls] has the protocol. This package adds the sockets, the clock, locks
+// and goroutines.
 //
-// Where the Config has connection IDs (RFC 9146, RFC 9147 §9), a Listener knows
-// its clients by them, whatever address they come from, such as that of a NAT
-// that forgot them: ConnectionIDs has to give each connection another ID, all
-// of one length. Answers follow a client of DTLS 1.3 to its new address when it
-// has shown that it receives what is sent there. DTLS 1.2 has no means to ask:
-// there they follow at once, but the new address gets no more than three times
-// what comes from it, and the one before gets the rest, which is lost where the
-// client has truly moved.
+// A [Listener] keeps no state for clients that have not shown that they receive what is
+// sent to their address.
+//
+// If [dtls.Config.ConnectionIDs] is set (RFC 9146, RFC 9147 §9), a Listener recognizes a
+// client whose address changes, for instance because a NAT has dropped its mapping. The
+// function has to return another ID for each connection, all of the same length. A
+// connection of DTLS 1.3 migrates to the new address after the client has shown that it
+// receives there. DTLS 1.2 cannot validate the path. It migrates at once, but the new
+// address gets at most three times the bytes that came from it. All other bytes are sent
+// to the old address, and are lost if the client has really moved.
 package dtlsnet

@@ -15,7 +15,7 @@ import (
 	"purertc/dtls"
 )
 
-// socket opens a UDP socket of this machine's own.
+// socket opens a UDP socket on the loopback interface.
 func socket(t testing.TB) net.PacketConn {
 	t.Helper()
 	s, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -108,7 +108,7 @@ func TestDialListen(t *testing.T) {
 	}
 }
 
-// A tape is a socket that remembers what was sent through it.
+// A tape is a socket that records the datagrams that it sends.
 type tape struct {
 	net.PacketConn
 	mu   sync.Mutex
@@ -122,9 +122,9 @@ func (s *tape) WriteTo(b []byte, addr net.Addr) (int, error) {
 	return s.PacketConn.WriteTo(b, addr)
 }
 
-// TestClientBeginsAnew: a client that forgot its connection gets another one
-// from the same address. What it sent before brings nobody back, and ends
-// nothing.
+// TestClientBeginsAnew checks that a client which has lost its connection gets another one
+// from the same address. Datagrams of the first one neither bring it back nor end the
+// second.
 func TestClientBeginsAnew(t *testing.T) {
 	for _, version := range []dtls.Version{dtls.VersionDTLS12, dtls.VersionDTLS13} {
 		cc, sc := configs(t)
@@ -160,11 +160,11 @@ func TestClientBeginsAnew(t *testing.T) {
 		client, server := dial(again)
 		defer client.Close()
 		b := make([]byte, 100)
-		if _, err := old.Read(b); err != errBegunAnew {
+		if _, err := old.Read(b); err != errReplaced {
 			t.Errorf("%v: old connection: %v", version, err)
 		}
 
-		// What the client repeats of its own hello does no harm.
+		// A repeated ClientHello has no effect.
 		second := &tape{PacketConn: socket(t)}
 		c2, s2 := dial(second)
 		defer c2.Close()
@@ -201,7 +201,8 @@ func TestDeadlines(t *testing.T) {
 	}
 }
 
-// What waits to be read when a connection is closed by this end is gone.
+// TestReadAfterClose checks that data which was not read is lost when this end closes the
+// connection.
 func TestReadAfterClose(t *testing.T) {
 	_, client, server := listen(t, nil)
 	if _, err := server.Write([]byte("x")); err != nil {
@@ -262,8 +263,8 @@ func TestListenerClose(t *testing.T) {
 	}
 }
 
-// A client that is let in while the listener closes has no connection: none
-// would end it.
+// TestBeginAfterClose checks that a client whose address is validated while the listener
+// closes gets no connection: nothing would end it.
 func TestBeginAfterClose(t *testing.T) {
 	_, cfg := configs(t)
 	l, err := Listen(socket(t), cfg)
@@ -286,8 +287,8 @@ func TestBeginAfterClose(t *testing.T) {
 	}
 }
 
-// A flood is a socket on which 2000 ClientHellos of as many addresses come,
-// and which counts what is sent in return.
+// A flood is a socket that receives ClientHellos from 2000 addresses, and counts the bytes
+// that are sent.
 type flood struct {
 	net.PacketConn
 	hello    []byte
@@ -316,7 +317,7 @@ func (f *flood) WriteTo(b []byte, _ net.Addr) (int, error) {
 	return len(b), nil
 }
 
-// heap is how much of it is in use.
+// heap returns the bytes of the heap that are in use.
 func heap() uint64 {
 	runtime.GC()
 	runtime.GC() // what the first one freed may still hold other things
@@ -325,8 +326,8 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
-// TestFlood: spoofed ClientHellos leave nothing behind, and are answered with
-// less than three times their length.
+// TestFlood checks that spoofed ClientHellos leave no state, and that the answers have less
+// than three times their bytes.
 func TestFlood(t *testing.T) {
 	for _, version := range []dtls.Version{dtls.VersionDTLS12, dtls.VersionDTLS13} {
 		cc, sc := configs(t)
@@ -336,7 +337,7 @@ func TestFlood(t *testing.T) {
 			t.Fatal(err)
 		}
 		core.Start(time.Now())
-		hello, _ := core.AppendHandshake(time.Now(), nil, mtu)
+		hello, _ := core.AppendDatagram(time.Now(), nil, mtu)
 		goroutines := runtime.NumGoroutine()
 		before := heap()
 		f := &flood{PacketConn: socket(t), hello: bytes.Clone(hello), finished: make(chan struct{}), stop: make(chan struct{})}
@@ -351,7 +352,7 @@ func TestFlood(t *testing.T) {
 		if n := runtime.NumGoroutine() - goroutines; n > 1 {
 			t.Errorf("%v: %d goroutines", version, n)
 		}
-		// The listener has one buffer of maxDatagram; of clients it keeps nothing.
+		// The listener has one buffer of maxDatagram, and no state of clients.
 		if grown := int64(heap()) - int64(before); grown > maxDatagram+flooders*8 {
 			t.Errorf("%v: the heap grew by %d bytes", version, grown)
 		}

@@ -15,8 +15,8 @@ import (
 	"purertc/dtls"
 )
 
-// TestReplayedHello: a hello with its cookie, of an earlier connection from the
-// same address, does not end the present one.
+// TestReplayedHello checks that a ClientHello with a valid cookie, from an earlier connection
+// of the same address, does not end the current one.
 func TestReplayedHello(t *testing.T) {
 	for _, version := range []dtls.Version{dtls.VersionDTLS12, dtls.VersionDTLS13} {
 		cc, sc := configs(t)
@@ -66,8 +66,8 @@ func TestReplayedHello(t *testing.T) {
 			passes(t, "beside a replayed hello", client, server)
 			passes(t, "beside a replayed hello", server, client)
 		}
-		// The client can begin anew, once no flight of the replayed handshake can
-		// come in the place of its own.
+		// The client can make another connection once no flight of the replayed handshake can
+		// arrive in place of its own.
 		for _, c := range handshakes() {
 			c.Close()
 		}
@@ -76,13 +76,13 @@ func TestReplayedHello(t *testing.T) {
 		again, next := dial(rebind(t, addr))
 		defer again.Close()
 		passes(t, "begun anew", again, next)
-		if _, err := server.Read(make([]byte, 1)); err != errBegunAnew {
+		if _, err := server.Read(make([]byte, 1)); err != errReplaced {
 			t.Errorf("the connection before: %v", err)
 		}
 	}
 }
 
-// rebind makes a socket with an address that another one is about to give up.
+// rebind makes a socket with an address that another one has until it is closed.
 func rebind(t *testing.T, addr net.Addr) (s net.PacketConn) {
 	t.Helper()
 	waits(t, "the address is free", func() (free bool) {
@@ -93,7 +93,7 @@ func rebind(t *testing.T, addr net.Addr) (s net.PacketConn) {
 	return s
 }
 
-// A wire is a socket whose datagrams come from, and go to, the test.
+// A wire is a socket whose datagrams the test sends and receives.
 type wire struct {
 	net.PacketConn
 	in   chan datagram
@@ -122,7 +122,7 @@ func (w *wire) WriteTo(b []byte, to net.Addr) (int, error) {
 	return len(b), nil
 }
 
-// take returns what was sent to an address, and forgets it.
+// take removes and returns the datagrams that were sent to an address.
 func (w *wire) take(to netip.AddrPort) [][]byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -131,31 +131,31 @@ func (w *wire) take(to netip.AddrPort) [][]byte {
 	return sent
 }
 
-// run carries datagrams between core and the listener until nothing more is
-// sent, or rounds are over.
+// run carries datagrams between core and the listener until none is sent, for at most the
+// given number of rounds.
 func (w *wire) run(core *dtls.Conn, from netip.AddrPort, rounds int) {
 	for range rounds {
 		for {
-			d, ok := core.AppendHandshake(time.Now(), nil, mtu)
+			d, ok := core.AppendDatagram(time.Now(), nil, mtu)
 			if !ok {
 				break
 			}
 			w.in <- datagram{from, d}
 		}
-		// The listener has taken the ones before when it takes this.
+		// When the listener reads this datagram, it has handled those before it.
 		w.in <- datagram{netip.MustParseAddrPort("192.0.2.1:9"), []byte{0}}
 		w.in <- datagram{netip.MustParseAddrPort("192.0.2.1:9"), []byte{0}}
 		for _, d := range w.take(from) {
 			for len(d) > 0 {
-				_, n := core.ReadRecord(time.Now(), d)
+				_, n := core.HandleRecord(time.Now(), d)
 				d = d[n:]
 			}
 		}
 	}
 }
 
-// TestHandshakesAreBounded: clients that stop in mid-handshake take bounded
-// memory and no goroutine each, and keep nobody out.
+// TestHandshakesAreBounded checks that clients which stop in their handshake take bounded
+// memory and no goroutines, and that others can still connect.
 func TestHandshakesAreBounded(t *testing.T) {
 	cc, sc := configs(t)
 	cc.Client, cc.DeferShares = true, true
@@ -198,7 +198,7 @@ func TestHandshakesAreBounded(t *testing.T) {
 	if core := begin(maxHandshakes+100, 6); !core.Established() {
 		t.Errorf("one more: %v", core.Err())
 	}
-	// From one address there are a few at most.
+	// One address has only a few.
 	for range 10 {
 		begin(5000, 2)
 	}
@@ -210,8 +210,8 @@ func TestHandshakesAreBounded(t *testing.T) {
 	}
 }
 
-// TestKeyLogIsShared: the connections of a listener write one line after the
-// other.
+// TestKeyLogIsShared checks that the connections of a listener do not write to the key log
+// at the same time.
 func TestKeyLogIsShared(t *testing.T) {
 	cc, sc := configs(t)
 	var log bytes.Buffer // which must not be written to by two at a time

@@ -5,22 +5,24 @@ import (
 	"sync"
 )
 
-// keyLogMutex makes lines of key logs come one after the other, as that of
-// crypto/tls does: the connections of a Listener share a writer.
+// keyLogMutex serializes the lines of all key logs, as crypto/tls does: programs
+// give one writer to many connections.
 var keyLogMutex sync.Mutex
 
-type keyLog struct{ w io.Writer }
+type sharedKeyLog struct{ w io.Writer }
 
-func (l keyLog) Write(line []byte) (int, error) {
+func (l sharedKeyLog) Write(line []byte) (int, error) {
 	keyLogMutex.Lock()
 	defer keyLogMutex.Unlock()
 	return l.w.Write(line)
 }
 
-// lockedKeyLog returns a writer to w that connections may share; nil for nil.
-func lockedKeyLog(w io.Writer) io.Writer {
+// SharedKeyLog returns a writer to w that any number of connections can use at
+// the same time as their [dtls.Config.KeyLogWriter]: each line is written by
+// itself. If w is nil, the result is nil. Dial and Listen call it themselves.
+func SharedKeyLog(w io.Writer) io.Writer {
 	if w == nil {
 		return nil
 	}
-	return keyLog{w}
+	return sharedKeyLog{w}
 }

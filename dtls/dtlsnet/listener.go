@@ -14,39 +14,38 @@ import (
 )
 
 const (
-	maxConns   = 1 << 16 // clients at a time whose handshake is finished
+	maxConns   = 1 << 16 // established connections at a time
 	maxBacklog = 128     // connections that wait for Accept
 
-	// maxHandshakes bounds the clients whose handshake is not finished. Each
-	// takes about 20 KB until it is. One more has the oldest give way: one that
-	// goes on has most often been there for a round trip or two.
+	// maxHandshakes bounds the handshakes at a time. Each takes about 20 KB. One more ends
+	// the oldest: a handshake with an honest client takes a round trip or two.
 	maxHandshakes = 1024
-	// maxHandshakesPerAddr bounds those from one address. There is more than one
-	// where somebody replays hellos of earlier connections.
+	// maxHandshakesPerAddr bounds the handshakes with one address. There is more than one
+	// if an attacker replays ClientHellos of earlier connections.
 	maxHandshakesPerAddr = 4
 )
 
-// A Listener accepts DTLS connections on a net.PacketConn. It keeps nothing
-// about clients that have not shown that they receive what is sent to their
-// address. A client may begin anew: the connection that it has stays until the
-// handshake of the next one is finished (RFC 6347 §4.2.8, RFC 9147 §5.11), since
-// anybody can repeat a hello.
+// A Listener accepts DTLS connections on a net.PacketConn. It keeps no state for clients
+// that have not shown that they receive what is sent to their address. A client can begin
+// another connection from the same address. Its first one stays until the handshake of the
+// next is finished (RFC 6347 §4.2.8, RFC 9147 §5.11), since an attacker can repeat a
+// ClientHello.
 type Listener struct {
-	socket net.PacketConn
-	gate   *dtls.Gate
-	accept chan *Conn
-	ended  chan struct{}
+	socket    net.PacketConn
+	validator *dtls.AddressValidator
+	accept    chan *Conn
+	ended     chan struct{}
 
 	mu      sync.Mutex
-	conns   map[key]*Conn    // whose handshake is finished
-	byID    map[string]*Conn // those that agreed on a connection ID
-	idLen   int              // of each ID; 0: there are none
+	conns   map[key]*Conn    // established
+	byID    map[string]*Conn // established, with a connection ID
+	idLen   int              // length of each connection ID; 0: there are none
 	pending map[key][]*entry // in a handshake, the oldest first
-	queue   list.List        // of all in pending, the oldest first
-	err     error
+	queue   list.List        // all of pending, the oldest first
+	err     error            // why the listener ended
 }
 
-// A key is an address that can be compared.
+// A key is an address in a form that can be compared.
 type key struct {
 	udp   netip.AddrPort
 	other string
@@ -60,7 +59,7 @@ func keyOf(addr net.Addr) key {
 	return key{other: addr.Network() + " " + addr.String()}
 }
 
-// bytes is the form of the address that cookies are bound to.
+// bytes returns the form of the address in which cookies contain it.
 func (k key) bytes() []byte {
 	if k.other != "" {
 		return []byte(k.other)
@@ -69,23 +68,24 @@ func (k key) bytes() []byte {
 	return b
 }
 
-// Listen accepts connections on socket, which it owns from then on.
+// Listen accepts connections on socket, which belongs to the listener from then on. cfg is
+// the configuration of each connection.
 func Listen(socket net.PacketConn, cfg dtls.Config) (*Listener, error) {
-	cfg.KeyLogWriter = lockedKeyLog(cfg.KeyLogWriter)
-	gate, err := dtls.NewGate(cfg)
+	cfg.KeyLogWriter = SharedKeyLog(cfg.KeyLogWriter)
+	validator, err := dtls.NewAddressValidator(cfg)
 	if err != nil {
 		socket.Close()
 		return nil, err
 	}
 	l := &Listener{
-		socket: socket, gate: gate, accept: make(chan *Conn, maxBacklog),
+		socket: socket, validator: validator, accept: make(chan *Conn, maxBacklog),
 		ended: make(chan struct{}), conns: map[key]*Conn{}, byID: map[string]*Conn{}, pending: map[key][]*entry{},
 	}
 	go l.receive()
 	return l, nil
 }
 
-// receive hands datagrams to their connections.
+// receive gives datagrams to their connections.
 func (l *Listener) receive() {
 	b := make([]byte, maxDatagram)
 	var reply, copied []byte
@@ -100,8 +100,8 @@ func (l *Listener) receive() {
 		to = l.find(k, b[:n], to[:0])
 		if random, ok := dtls.ClientRandom(b[:n]); ok && !slices.ContainsFunc(to, func(c *Conn) bool { return c.random == random }) {
 			var core *dtls.Conn
-			if reply, core = l.gate.Admit(time.Now(), k.bytes(), b[:n], reply[:0]); len(reply) > 0 {
-				l.socket.WriteTo(reply, addr) // the client asks again if it is lost
+			if reply, core = l.validator.HandleHello(time.Now(), k.bytes(), b[:n], reply[:0]); len(reply) > 0 {
+				l.socket.WriteTo(reply, addr) // if it is lost, the client repeats its ClientHello
 			}
 			if core == nil {
 				continue
@@ -113,7 +113,7 @@ func (l *Listener) receive() {
 		for i, c := range to {
 			datagram := b[:n]
 			if i < len(to)-1 {
-				// Each decrypts in place, and at most one of them can.
+				// Each tries to decrypt it in place, and at most one succeeds.
 				copied = append(copied[:0], datagram...)
 				datagram = copied
 			}
@@ -122,9 +122,9 @@ func (l *Listener) receive() {
 	}
 }
 
-// find appends the connections that a datagram from k may be for: by its
-// connection ID, if it has one that is known, else by where it comes from. A
-// ClientHello is for the one that it began.
+// find appends the connections that a datagram from k may belong to: the one with its
+// connection ID, or those with its source address. A ClientHello belongs to the connection
+// that it has begun.
 func (l *Listener) find(k key, datagram []byte, to []*Conn) []*Conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -148,29 +148,29 @@ func (l *Listener) find(k key, datagram []byte, to []*Conn) []*Conn {
 }
 
 var (
-	// errBegunAnew ends a connection whose client has made another one from the
-	// same address.
-	errBegunAnew = errors.New("dtlsnet: the client began anew")
-	// errSuperseded ends a handshake that gave way to later ones.
+	// errReplaced ends a connection whose client has made another one from the same
+	// address.
+	errReplaced = errors.New("dtlsnet: the client has made another connection")
+	// errSuperseded ends the oldest handshake of too many.
 	errSuperseded = errors.New("dtlsnet: too many handshakes")
 )
 
-// An entry is a connection in the lists of its listener, whose mu guards it.
+// An entry is a connection in the lists of its listener. The listener's mu guards it.
 type entry struct {
 	l      *Listener
 	c      *Conn
 	at     key
-	id     string        // its connection ID; "": none
-	queued *list.Element // of l.queue; nil: its handshake is finished
-	gone   bool
+	id     string        // its connection ID; empty: none
+	queued *list.Element // of l.queue; nil: the handshake is finished
+	gone   bool          // it has ended
 }
 
-// begin makes the connection of a client that was let in; nil: the listener
-// has ended.
+// begin adds the connection of a client whose address is valid; nil: the listener has
+// ended.
 func (l *Listener) begin(k key, addr net.Addr, core *dtls.Conn, random [32]byte) *Conn {
 	e := &entry{l: l, at: k}
 	e.c = newConn(l.socket, addr, core, e.remove)
-	e.c.random, e.c.moved, e.c.finished = random, e.move, e.finish
+	e.c.random, e.c.migrate, e.c.finished = random, e.migrate, e.finish
 	l.mu.Lock()
 	err := l.err
 	var oldest *entry
@@ -180,7 +180,7 @@ func (l *Listener) begin(k key, addr net.Addr, core *dtls.Conn, random [32]byte)
 		l.pending[k] = append(l.pending[k], e)
 	}
 	l.mu.Unlock()
-	if err != nil { // closed while the client was let in
+	if err != nil { // closed in the meantime
 		e.c.fail(err)
 		return nil
 	}
@@ -190,8 +190,8 @@ func (l *Listener) begin(k key, addr net.Addr, core *dtls.Conn, random [32]byte)
 	return e.c
 }
 
-// makeRoom takes a handshake off the lists if there are too many, from k or all
-// told. l.mu is held.
+// makeRoom removes the oldest handshake from the lists if there are too many with k or
+// altogether. l.mu is held.
 func (l *Listener) makeRoom(k key) (oldest *entry) {
 	switch {
 	case len(l.pending[k]) >= maxHandshakesPerAddr:
@@ -205,7 +205,7 @@ func (l *Listener) makeRoom(k key) (oldest *entry) {
 	return oldest
 }
 
-// unlist takes e off the lists of handshakes. l.mu is held.
+// unlist removes e from the lists of handshakes. l.mu is held.
 func (e *entry) unlist() {
 	if e.queued == nil {
 		return
@@ -218,7 +218,7 @@ func (e *entry) unlist() {
 	}
 }
 
-// remove lets go of a connection that has ended.
+// remove removes a connection that has ended.
 func (e *entry) remove() {
 	e.l.mu.Lock()
 	defer e.l.mu.Unlock()
@@ -232,8 +232,8 @@ func (e *entry) remove() {
 	}
 }
 
-// finish takes a connection whose handshake is finished: it has its address
-// now, and is to be accepted. c.mu is held.
+// finish is called when the handshake is finished: datagrams from its address belong to
+// the connection now, and Accept returns it. e.c.mu is held.
 func (e *entry) finish() {
 	l := e.l
 	l.mu.Lock()
@@ -250,11 +250,11 @@ func (e *entry) finish() {
 	select {
 	case l.accept <- e.c:
 	default:
-		go e.c.Close() // nobody accepts
+		go e.c.Close() // the program does not call Accept
 		return
 	}
 	if other != nil {
-		go other.fail(errBegunAnew)
+		go other.fail(errReplaced)
 	}
 	l.conns[e.at] = e.c
 	if id := string(e.c.core.ConnectionState().ConnectionID); id != "" {
@@ -267,14 +267,15 @@ func (e *entry) finish() {
 	}
 }
 
-// move has a connection have another address, if it may. c.mu is held.
-func (e *entry) move(to key, sure bool) bool {
+// migrate changes the address of a connection. It refuses an address that is not validated
+// if another connection has it. e.c.mu is held.
+func (e *entry) migrate(to key, validated bool) bool {
 	l := e.l
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	other := l.conns[to]
-	if e.gone || e.queued != nil || other != nil && !sure {
-		return false // what was let go of is not to come back
+	if e.gone || e.queued != nil || other != nil && !validated {
+		return false // an ended connection stays removed
 	}
 	if l.conns[e.at] == e.c {
 		delete(l.conns, e.at)
@@ -286,11 +287,10 @@ func (e *entry) move(to key, sure bool) bool {
 	return true
 }
 
-// errAddressTaken ends a connection whose client is not at its address any
-// more: another one is, and has shown it.
+// errAddressTaken ends a connection whose address another client has, as was validated.
 var errAddressTaken = errors.New("dtlsnet: another client has the address")
 
-// Accept waits for the next connection whose handshake is finished.
+// Accept waits for the next established connection and returns it.
 func (l *Listener) Accept() (net.Conn, error) {
 	select {
 	case c := <-l.accept:
@@ -302,10 +302,10 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Addr is the address of the socket.
+// Addr returns the address of the socket.
 func (l *Listener) Addr() net.Addr { return l.socket.LocalAddr() }
 
-// Close ends the listener, its socket, and all its connections.
+// Close closes the listener, its socket and all its connections.
 func (l *Listener) Close() error {
 	l.mu.Lock()
 	conns := l.all()
@@ -317,7 +317,7 @@ func (l *Listener) Close() error {
 	return l.socket.Close()
 }
 
-// end lets Accept give err.
+// end ends the listener and its connections. Accept returns err from then on.
 func (l *Listener) end(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -331,7 +331,7 @@ func (l *Listener) end(err error) {
 	}
 }
 
-// all lists the connections. l.mu is held.
+// all returns all connections. l.mu is held.
 func (l *Listener) all() (conns []*Conn) {
 	conns = slices.Collect(maps.Values(l.conns))
 	for at := l.queue.Front(); at != nil; at = at.Next() {

@@ -6,7 +6,7 @@ import (
 	"purertc/dtls"
 )
 
-// TestMaxRecords: of a datagram of many records, a Conn reads dtls.MaxRecords.
+// TestMaxRecords checks that a Conn handles only dtls.MaxRecords records of a datagram.
 func TestMaxRecords(t *testing.T) {
 	for _, version := range []dtls.Version{dtls.VersionDTLS12, dtls.VersionDTLS13} {
 		_, client, server := listen(t, func(client, server *dtls.Config) { client.MaxVersion = version })

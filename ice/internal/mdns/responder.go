@@ -41,7 +41,7 @@ type record struct {
 	due  [len(groups)]time.Time // the next answer; zero: none is due
 }
 
-// Add answers for a name.
+// Add makes the responder answer queries for name with addr.
 func (r *Responder) Add(name string, addr netip.Addr) error {
 	lower := strings.ToLower(strings.TrimSuffix(name, "."))
 	if !strings.HasSuffix(lower, ".local") || !validLabels(lower) || !addr.IsValid() {

@@ -120,8 +120,8 @@ func (c *Client) allocateRefused(now time.Time, q *request, m stun.Message, code
 	return false
 }
 
-// redirected goes to the alternate server (RFC 8489 §10). It may be of another realm,
-// so the request is sent like a first one.
+// redirected goes to the alternate server (RFC 8489 §10). That server may have
+// another realm, so the request is sent without credentials, like the first one.
 func (c *Client) redirected(now time.Time, q *request, m stun.Message) bool {
 	to, ok := m.Addr(stun.AttrAlternateServer)
 	if !ok || !Reachable(c.server.Addr(), to) {

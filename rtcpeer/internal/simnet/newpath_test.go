@@ -30,7 +30,7 @@ func TestNewPath(t *testing.T) {
 	} {
 		for _, c := range controls {
 			leastSoon, leastLater := 0.6, 0.75
-			if test.second.mbps > test.first.mbps && c != sctp.CongestionModel {
+			if test.second.mbps > test.first.mbps && c != sctp.CongestionBBR {
 				// Slow start on a path as long and wide overruns its queue, on a new
 				// association too.
 				leastSoon, leastLater = 0.4, 0.5
@@ -53,7 +53,7 @@ func TestNewPath(t *testing.T) {
 						take(l)
 						if !*untold {
 							for _, e := range []*end{x, y} {
-								e.NewPath(n.Now())
+								e.ChangePath(n.Now())
 								e.SetRTT(l.rtt)
 							}
 						}
@@ -70,7 +70,7 @@ func TestNewPath(t *testing.T) {
 						if soon < leastSoon*l.mbps || later < leastLater*l.mbps {
 							t.Errorf("%d to %v: %.1f then %.1f Mbit/s", i, l, soon, later)
 						}
-						if c == sctp.CongestionModel && ping > l.rtt*3/2+10*time.Millisecond {
+						if c == sctp.CongestionBBR && ping > l.rtt*3/2+10*time.Millisecond {
 							t.Errorf("%d to %v: ping %v", i, l, ping)
 						}
 					}
@@ -102,7 +102,7 @@ func TestNewPathFromLoopback(t *testing.T) {
 			x.bulk = true
 			n.Both(n.a.addr, n.b.addr, simnet.Path{Delay: rtt / 2, Rate: rate, Queue: 64 << 10, MTU: 1472})
 			for _, e := range []*end{x, y} {
-				e.NewPath(n.Now())
+				e.ChangePath(n.Now())
 				e.SetRTT(rtt)
 			}
 			start, stamp := y.got, n.Now()
@@ -135,7 +135,7 @@ func TestNewPathInArrears(t *testing.T) {
 				n.Both(n.a.addr, n.b.addr, simnet.Path{Delay: rtt / 2, Rate: rate, Queue: 15_000})
 				for _, e := range []*end{x, y} {
 					e.PathLost(n.Now())
-					e.NewPath(n.Now())
+					e.ChangePath(n.Now())
 					if measured {
 						e.SetRTT(rtt)
 					}
@@ -168,7 +168,7 @@ func TestNewPathLateAcknowledgements(t *testing.T) {
 					n.Both(n.a.addr, n.b.addr, simnet.Path{Delay: rtt / 2, Rate: rate, Queue: 250_000})
 					for _, e := range []*end{x, y} {
 						e.PathLost(n.Now())
-						e.NewPath(n.Now())
+						e.ChangePath(n.Now())
 						if measured {
 							e.SetRTT(rtt)
 						}

@@ -214,7 +214,7 @@ func link(rtt time.Duration, loss, queue float64) simnet.Path {
 
 func mbps(bytes int, d time.Duration) float64 { return float64(bytes) * 8 / d.Seconds() / 1e6 }
 
-var controls = []sctp.CongestionControl{sctp.CongestionModel, sctp.CongestionCubic, sctp.CongestionReno}
+var controls = []sctp.CongestionControl{sctp.CongestionBBR, sctp.CongestionCubic, sctp.CongestionReno}
 
 // goodput is what a transfer reaches in 15 s from its first message on.
 func goodput(t *testing.T, p simnet.Path, late time.Duration, cfg sctp.Config, seed uint64) float64 {
@@ -334,7 +334,7 @@ func TestSharing(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a minute of a path of 100 Mbit/s takes seconds to simulate")
 	}
-	const model, cubic, reno, ms = sctp.CongestionModel, sctp.CongestionCubic, sctp.CongestionReno, time.Millisecond
+	const model, cubic, reno, ms = sctp.CongestionBBR, sctp.CongestionCubic, sctp.CongestionReno, time.Millisecond
 	if *sharingSeeds == 0 {
 		for _, s := range []sharing{
 			{model, model, false, 50 * ms, 1, 0.9},
@@ -399,7 +399,7 @@ func TestStandingQueue(t *testing.T) {
 // TestOutage: five seconds without a path, and the old speed is back within
 // three.
 func TestOutage(t *testing.T) {
-	for _, c := range []sctp.CongestionControl{sctp.CongestionModel, sctp.CongestionCubic} {
+	for _, c := range []sctp.CongestionControl{sctp.CongestionBBR, sctp.CongestionCubic} {
 		t.Run(c.String(), func(t *testing.T) {
 			n := newNetwork(t, 1, link(50*time.Millisecond, 0, 1))
 			back := n.Path(n.b.addr, n.a.addr)

@@ -93,7 +93,7 @@ func (k *link) write(r ice.Route, b []byte, segment int) bool {
 	return true // beyond the limit it is lost, as in a network
 }
 
-// HandleDatagrams, Writable and SocketClosed are of streammux.Handler.
+// HandleDatagrams, Writable and SocketClosed implement streammux.Handler.
 func (k *link) HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int) {
 	k.owner.handler.HandleDatagrams(now, r, b, segment)
 }

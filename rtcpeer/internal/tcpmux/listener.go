@@ -96,8 +96,8 @@ func (m *Listener) Close() error {
 	return m.listener.Close()
 }
 
-// acceptPause is the pause after the system has refused a connection for want of
-// resources.
+// acceptPause is the pause after Accept has failed, for example because the system has
+// no resources left.
 const acceptPause = 100 * time.Millisecond
 
 func (m *Listener) accept() {

@@ -178,7 +178,8 @@ func (d *demux) keepBefore(p *Port, remote netip.AddrPort) {
 	d.before[remote] = append(all, p)
 }
 
-// release takes an address from p. Its last previous owner has it again.
+// release ends p's ownership of an address. If p is its present owner, the most recent
+// of the previous owners is the owner again.
 func (d *demux) release(p *Port, remote netip.AddrPort) {
 	all := d.before[remote]
 	if last := len(all) - 1; d.bound[remote] != p {

@@ -34,10 +34,10 @@ func (w *writer) init(s *Socket, gso bool) error {
 	return w.sender.init(s)
 }
 
-// Write sends b to r as datagrams of segment bytes, of which the last may be shorter.
-// It never blocks. ok is false when the socket is full: the rest is kept and sent
-// first, and Handler.Writable follows. Errors of the network count as losses, and are
-// not reported.
+// Write splits b into datagrams of segment bytes each, of which the last may be
+// shorter, and sends them to r. It never blocks. ok is false when the socket is full:
+// the rest is kept and sent before later datagrams, and Handler.Writable follows.
+// Errors of the network count as losses, and are not reported.
 func (p *Port) Write(r ice.Route, b []byte, segment int) (ok bool) {
 	if len(b) == 0 || p.closed.Load() || p.socket.closed.Load() {
 		return true
@@ -183,8 +183,9 @@ func (w *writer) sendSingly(b []byte, segment int, local netip.Addr, remote neti
 // says nothing about the next.
 const maxGSOFailures = 8
 
-// gsoFailed reports whether an error may be due to segmentation. A device without
-// checksum offload returns EIO every time.
+// gsoFailed reports whether an error may be due to segmentation. It turns segmentation
+// off if it can never work, as with a device that returns EIO for want of checksum
+// offload, or after maxGSOFailures such errors in a row.
 func (w *writer) gsoFailed(err error) bool {
 	never, once := gsoRefused(err)
 	if never {

@@ -1,0 +1,337 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"purertc/rtcpeer"
+)
+
+// A scenario is the scenario of a run, that is what is between the two ends: nothing, with
+// the local end full, ICE-lite or hidden behind multicast DNS names; a bad network; a
+// NAT that forgets; a network without UDP; or a relay for both.
+type scenario struct {
+	name string
+	// configure changes the local end's configuration, and configureRemote the remote end's: as a
+	// Config where that is this stack too, as an RTCConfiguration else. nil: nothing.
+	configure, configureRemote func(cfg *rtcpeer.Config)
+	page                       map[string]any
+	// ours and theirs return what the other end gets of a candidate, which may be
+	// nothing (""); nil: all of it.
+	ours, theirs func(candidate string) string
+	// check returns an error if the connection did not use the scenario.
+	check func(r rtcpeer.Report) error
+	// restart is the interval of ICE restarts; 0: there are none.
+	restart time.Duration
+	// media reports whether pages have audio and video beside data.
+	media bool
+	// within is the command that starts the browser, and server the address of this
+	// machine where it finds the page; empty: none, and 127.0.0.1.
+	within []string
+	server string
+	// foreign says that the scenario does not run with this stack as the remote end.
+	foreign bool
+	// slow says that a case may take three times as long.
+	slow bool
+	// loses says that datagrams are lost, so that lossless cases are left out: by a
+	// bad network, or where a browser's TCP socket or a relay gets a burst.
+	loses bool
+	// between is called between two cases.
+	between func()
+	end     func()
+}
+
+var wayNames = []string{"direct", "lite", "names", "bad", "rebinding", "tcp", "relay", "relay-tcp", "restart", "media", "smallmtu"}
+
+// openScenario creates what a scenario needs.
+func openScenario(ctx context.Context, name string) (*scenario, error) {
+	switch name {
+	case "direct":
+		return &scenario{name: name, configure: func(*rtcpeer.Config) {}, page: map[string]any{}, end: func() {}}, nil
+	case "lite":
+		return &scenario{name: name, configure: func(cfg *rtcpeer.Config) { cfg.ICELite = true }, page: map[string]any{}, end: func() {}}, nil
+	case "restart":
+		return &scenario{name: name, configure: func(*rtcpeer.Config) {}, page: map[string]any{}, restart: 500 * time.Millisecond, end: func() {}}, nil
+	case "names":
+		return &scenario{
+			name: name, configure: func(cfg *rtcpeer.Config) { cfg.MDNSCandidates = true }, page: map[string]any{}, end: func() {},
+			// The remote end's candidates are removed, so that only its look-ups of
+			// the local ones can connect.
+			ours:   only(func(candidate string) bool { return strings.Contains(candidate, ".local ") }),
+			theirs: nothing,
+		}, nil
+	case "bad":
+		// 30 Mbit/s, a round trip of 40 ms, and a queue of as much.
+		return scenarioMiddle(name, &middle{delay: 20 * time.Millisecond, loss: 0.01, twice: 0.01, late: 0.01, rate: 30e6 / 8, queue: 30e6 / 8 * 0.04})
+	case "rebinding":
+		return scenarioRebinding(name)
+	case "media":
+		return mediaScenario(name), nil
+	case "tcp":
+		return scenarioTCP()
+	case "smallmtu":
+		return scenarioSmallPackets()
+	case "relay":
+		return scenarioRelay(ctx, name, "")
+	case "relay-tcp":
+		return scenarioRelay(ctx, name, "?transport=tcp")
+	}
+	return nil, fmt.Errorf("no way %q; there are: %s", name, strings.Join(wayNames, " "))
+}
+
+// scenarioTCP makes the local end listen on TCP, and removes all UDP candidates.
+func scenarioTCP() (*scenario, error) {
+	host, err := rtcpeer.NewHost(rtcpeer.HostConfig{TCPAddr: ":0"})
+	if err != nil {
+		return nil, err
+	}
+	withoutUDP := only(func(candidate string) bool { return !strings.Contains(strings.ToLower(candidate), " udp ") })
+	return &scenario{
+		name:      "tcp",
+		configure: func(cfg *rtcpeer.Config) { cfg.Host = host },
+		page:      map[string]any{},
+		ours:      withoutUDP,
+		theirs:    withoutUDP,
+		check:     selected("tcp", ""),
+		loses:     true,
+		end:       func() { host.Close() },
+	}, nil
+}
+
+// scenarioMiddle puts a network between the ends. The remote end's candidates are
+// removed, so that nothing bypasses it.
+func scenarioMiddle(name string, m *middle) (*scenario, error) {
+	addr, err := ownAddress()
+	if err != nil {
+		return nil, err
+	}
+	m.addr, _ = netip.AddrFromSlice(addr.To4())
+	m.start()
+	return &scenario{
+		name: name, configure: func(*rtcpeer.Config) {}, page: map[string]any{},
+		ours: m.through, theirs: nothing, slow: true, loses: true, between: m.clear, end: m.end,
+	}, nil
+}
+
+// scenarioRebinding puts the remote end behind a NAT that gives it another address every
+// three seconds. The local end uses a shared socket, which has to find the owner of an
+// unknown address.
+func scenarioRebinding(name string) (*scenario, error) {
+	m := &middle{delay: 5 * time.Millisecond, rate: 30e6 / 8, queue: 30e6 / 8 * 0.04, renewal: 3 * time.Second}
+	w, err := scenarioMiddle(name, m)
+	if err != nil {
+		return nil, err
+	}
+	host, err := rtcpeer.NewHost(rtcpeer.HostConfig{Addr: "0.0.0.0:0"})
+	if err != nil {
+		w.end()
+		return nil, err
+	}
+	w.configure = func(cfg *rtcpeer.Config) { cfg.Host = host }
+	w.check = func(r rtcpeer.Report) error {
+		// The first selection counts as a change, too.
+		if ago := m.renewed(); ago > time.Second && r.Stats.Transport.SelectedCandidatePairChanges < 2 {
+			return fmt.Errorf("the NAT gave the remote end another address %v ago, and the pair is still the first", ago)
+		}
+		return nil
+	}
+	end := w.end
+	w.end = func() { host.Close(); end() }
+	return w, nil
+}
+
+// smallMTU is the longest IP packet of that scenario. Browsers connect over it,
+// although their kernel has to fragment longer packets.
+const smallMTU = 700
+
+// scenarioSmallPackets puts the browsers in a network namespace, behind a pair of devices
+// that carry no packet longer than smallMTU. Datagrams of this stack are never
+// fragmented, so they have to be short enough.
+func scenarioSmallPackets() (*scenario, error) {
+	namespace := fmt.Sprintf("interop-%d", os.Getpid())
+	const ours, theirs = "198.18.77.1", "198.18.77.2" // RFC 2544: used by no network
+	dev := fmt.Sprintf("io%d", os.Getpid())
+	remove := func() { exec.Command("ip", "netns", "del", namespace).Run() }
+	for _, line := range []string{
+		"netns add " + namespace,
+		fmt.Sprintf("link add %s mtu %d type veth peer name small mtu %d netns %s", dev, smallMTU, smallMTU, namespace),
+		fmt.Sprintf("addr add %s/24 dev %s", ours, dev),
+		"link set " + dev + " up",
+		"-n " + namespace + " link set lo up",
+		fmt.Sprintf("-n %s addr add %s/24 dev small", namespace, theirs),
+		"-n " + namespace + " link set small up",
+		"-n " + namespace + " route add default dev small",
+	} {
+		if out, err := exec.Command("ip", strings.Fields(line)...).CombinedOutput(); err != nil {
+			remove()
+			return nil, fmt.Errorf("a network namespace (which needs root): ip %s: %w: %s", line, err, out)
+		}
+	}
+	return &scenario{
+		name: "smallmtu", configure: func(*rtcpeer.Config) {}, page: map[string]any{},
+		ours:   only(func(candidate string) bool { return strings.Contains(candidate, " "+ours+" ") }),
+		within: []string{"ip", "netns", "exec", namespace},
+		server: ours, foreign: true, slow: true, end: remove,
+		check: func(r rtcpeer.Report) error {
+			if n := r.Stats.SCTPTransport.MTU; n > smallMTU-overhead {
+				return fmt.Errorf("SCTP sends packets of %d bytes", n)
+			}
+			return nil
+		},
+	}, nil
+}
+
+// scenarioRelay starts a TURN server and restricts both ends to it, the remote one
+// to the transport in the query of its URL. Its address is not loopback, where
+// browsers ask no servers.
+func scenarioRelay(ctx context.Context, name, query string) (*scenario, error) {
+	path, err := exec.LookPath("turnserver")
+	if err != nil {
+		return nil, errors.New("no TURN server; install one (Debian: apt-get install coturn)")
+	}
+	addr, err := ownAddress()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "interop-coturn-")
+	if err != nil {
+		return nil, err
+	}
+	const port = 34780
+	config := fmt.Sprintf("listening-ip=%v\nrelay-ip=%v\nlistening-port=%d\nlt-cred-mech\nuser=interop:secret\nrealm=interop.example\n"+
+		"no-tls\nno-dtls\nno-cli\ncli-password=x\nlog-file=/dev/null\npidfile=%s\nuserdb=%s\n",
+		addr, addr, port, filepath.Join(dir, "pid"), filepath.Join(dir, "db"))
+	file := filepath.Join(dir, "conf")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(path, "-c", file)
+	own(cmd)
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	stop := func() {
+		end(cmd)
+		cmd.Wait()
+		os.RemoveAll(dir)
+	}
+	if err := listening(ctx, net.JoinHostPort(addr.String(), fmt.Sprint(port))); err != nil {
+		stop()
+		return nil, err
+	}
+	url := fmt.Sprintf("turn:%s", net.JoinHostPort(addr.String(), fmt.Sprint(port)))
+	servers := func(url string) []rtcpeer.ICEServer {
+		return []rtcpeer.ICEServer{{URLs: []string{url}, Username: "interop", Credential: "secret"}}
+	}
+	relayed := func(url string) func(cfg *rtcpeer.Config) {
+		return func(cfg *rtcpeer.Config) {
+			cfg.ICEServers, cfg.ICETransportPolicy = servers(url), rtcpeer.ICETransportPolicyRelay
+		}
+	}
+	return &scenario{
+		name:            name,
+		configure:       relayed(url),
+		configureRemote: relayed(url + query),
+		page:            map[string]any{"iceServers": servers(url + query), "iceTransportPolicy": "relay"},
+		check:           selected("udp", "relay"),
+		loses:           true,
+		end:             stop,
+	}, nil
+}
+
+// listening waits until a program listens on TCP at an address.
+func listening(ctx context.Context, address string) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			return conn.Close()
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("the TURN server does not start: %w", err)
+		}
+	}
+}
+
+// ownAddress returns an IPv4 address of this machine that is not loopback.
+func ownAddress() (net.IP, error) {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && n.IP.IsGlobalUnicast() {
+			return n.IP, nil
+		}
+	}
+	return nil, errors.New("this machine has no IPv4 address but loopback")
+}
+
+// selected checks the type and transport of the selected pair; typ may be empty. Of
+// the remote candidate only the type is known: it may be peer-reflexive here and
+// relayed at the remote end.
+func selected(transport, typ string) func(r rtcpeer.Report) error {
+	return func(r rtcpeer.Report) error {
+		for _, p := range r.ICE.Pairs {
+			if !p.Selected {
+				continue
+			}
+			if p.Local.Transport != transport || typ != "" && p.Local.Type.String() != typ {
+				return fmt.Errorf("it went by %v", p.Local)
+			}
+			return nil
+		}
+		return errors.New("no pair is selected")
+	}
+}
+
+// only passes the candidates that kept reports.
+func only(kept func(candidate string) bool) func(string) string {
+	return func(candidate string) string {
+		if kept(candidate) {
+			return candidate
+		}
+		return ""
+	}
+}
+
+func nothing(string) string { return "" }
+
+// heard returns what the other end gets of a candidate; false: nothing. It always gets
+// the end of candidates.
+func heard(of func(candidate string) string, candidate string) (string, bool) {
+	if of == nil || candidate == "" {
+		return candidate, true
+	}
+	candidate = of(candidate)
+	return candidate, candidate != ""
+}
+
+// redact applies heard to the candidates of a description.
+func redact(of func(candidate string) string, sdp string) string {
+	var out strings.Builder
+	for line := range strings.Lines(sdp) {
+		if c, is := strings.CutPrefix(line, "a=candidate:"); is {
+			c, some := heard(of, strings.TrimRight("candidate:"+c, "\r\n"))
+			if !some {
+				continue
+			}
+			line = "a=" + c + "\r\n"
+		}
+		out.WriteString(line)
+	}
+	return out.String()
+}

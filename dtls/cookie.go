@@ -1,0 +1,320 @@
+package dtls
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+)
+
+// An AddressValidator makes a server's connections for clients that have shown that
+// they receive what is sent to their address. It answers a first ClientHello with a
+// cookie, in a HelloVerifyRequest of DTLS 1.2 (RFC 6347 §4.2.1) or a HelloRetryRequest of
+// DTLS 1.3 (RFC 9147 §5.1), and keeps no state for it: the cookie has what a connection
+// needs to know of that ClientHello. So datagrams from forged addresses cost no memory,
+// and cannot make the server flood these addresses.
+//
+// It is optional. WebRTC does not need it, since ICE validates addresses.
+//
+// A first ClientHello must arrive in one datagram: the cookie of DTLS 1.3 has the hash of
+// all of it (RFC 9147 §5.1), and pieces from an unvalidated address are not kept. A
+// client's [Config.DeferShares] makes it short enough. A validator for DTLS 1.2 only
+// answers the first fragment. The first datagram of a second ClientHello must have the
+// cookie.
+//
+// Cookies are made with a random key, which is replaced every 30 s (RFC 6347 §4.2.1,
+// RFC 9147 §5.1). The key before it is still accepted. So a cookie is valid for 30 to 60 s,
+// and until the key is replaced the same ClientHello gets the same cookie.
+//
+// The methods of an AddressValidator must not be called at the same time.
+type AddressValidator struct {
+	cfg  Config
+	keys []cookieKey // the newest first
+	next time.Time   // when the next key is due; zero: nothing was received yet
+}
+
+type cookieKey [32]byte
+
+const (
+	// cookieKeyLife is how long a key makes cookies. They stay valid for as long
+	// again: enough for the slowest client that answers at all, and too short to
+	// collect cookies.
+	cookieKeyLife = 30 * time.Second
+	cookieMAC     = 16 // bytes of HMAC-SHA-256, too many to guess in that time
+	// maxAmplification is how many bytes are sent to an address that is not validated,
+	// for each byte from it (RFC 9147 §5.1; RFC 9000 §8.1 has the number).
+	maxAmplification = 3
+)
+
+// NewAddressValidator returns a validator that makes connections with cfg, as a server.
+func NewAddressValidator(cfg Config) (*AddressValidator, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	v := &AddressValidator{cfg: cfg}
+	v.cfg.Client = false
+	v.cfg.setDefaults()
+	return v, v.addKey()
+}
+
+// addKey makes another key for cookies.
+func (v *AddressValidator) addKey() error {
+	var k cookieKey
+	if _, err := io.ReadFull(v.cfg.Rand, k[:]); err != nil {
+		return fmt.Errorf("dtls: random: %w", err)
+	}
+	v.keys = append([]cookieKey{k}, v.keys...)
+	return nil
+}
+
+// rotateKeys drops the keys that have expired. It reports whether there is a key to make
+// cookies with.
+func (v *AddressValidator) rotateKeys(now time.Time) bool {
+	if v.next.IsZero() {
+		v.next = now.Add(cookieKeyLife)
+	}
+	if now.Before(v.next) {
+		return true
+	}
+	if v.keys = v.keys[:min(len(v.keys), 1)]; now.Sub(v.next) >= cookieKeyLife {
+		v.keys = nil // nothing was received for so long that the newest has expired, too
+	}
+	v.next = now.Add(cookieKeyLife)
+	if v.addKey() != nil {
+		v.keys, v.next = nil, now // the next datagram tries again
+		return false
+	}
+	return true
+}
+
+// HandleHello handles a datagram from a client at address addr that has no connection
+// yet. addr can be in any form that is the same for the same address. The result is one
+// of these: reply is dst and a datagram to be sent to addr; conn is a connection that
+// has started, and is to be given this datagram and all later ones from addr; or the
+// datagram is not one that begins a connection. datagram is not changed.
+func (v *AddressValidator) HandleHello(now time.Time, addr, datagram, dst []byte) (reply []byte, conn *Conn) {
+	rec, f, ok := firstHello(datagram)
+	if !ok || !v.rotateKeys(now) {
+		return dst, nil
+	}
+	h, whole := parseHelloPrefix(f)
+	cookie := h.extensions.cookie
+	if cookie == nil {
+		cookie = h.cookie
+	}
+	if len(cookie) > 0 && f.seq > 0 {
+		if c, ok := v.openCookie(addr, cookie, &h.random); ok && (c.version == VersionDTLS13) == (h.extensions.cookie != nil) {
+			return dst, v.accept(now, rec, f, &c, cookie)
+		}
+	}
+	answerable := whole || !v.cfg.speaks(VersionDTLS13) && len(f.data) < f.length
+	if !answerable || f.seq > 0 && len(cookie) == 0 {
+		return dst, nil
+	}
+	reply, err := v.challenge(addr, rec, f, h, dst)
+	if err != nil || len(reply)-len(dst) > maxAmplification*len(datagram) {
+		return dst, nil
+	}
+	return reply, nil
+}
+
+// firstHello returns the first fragment of the ClientHello at the start of a datagram.
+func firstHello(datagram []byte) (rec recordHeader, f fragment, ok bool) {
+	if !rec.parse(datagram, 0) || rec.unified || rec.typ != typeHandshake || rec.epoch != 0 {
+		return rec, f, false
+	}
+	f, _, ok = parseFragment(datagram[rec.size : rec.size+rec.length])
+	return rec, f, ok && f.typ == typeClientHello && f.offset == 0 && f.length <= maxMessage
+}
+
+// ClientRandom returns the random of the ClientHello at the start of a datagram, if
+// there is one. From an address that has a connection already, it distinguishes a
+// client that begins another one from one that repeats its ClientHello (RFC 9147 §5.11).
+func ClientRandom(datagram []byte) (random [32]byte, ok bool) {
+	_, f, ok := firstHello(datagram)
+	if s := cryptobyte.String(f.data); !ok || !s.Skip(2) || !s.CopyBytes(random[:]) {
+		return random, false
+	}
+	return random, true
+}
+
+// parseHelloPrefix parses as much of a ClientHello as its first fragment has. whole
+// reports whether that is all of it, and well formed.
+func parseHelloPrefix(f fragment) (h *clientHello, whole bool) {
+	if len(f.data) == f.length {
+		h, err := parseClientHello(f.data)
+		if err != nil {
+			return &clientHello{}, false
+		}
+		return &h, true
+	}
+	h = &clientHello{}
+	s := cryptobyte.String(f.data)
+	var sessionID, cookie, suites, compressions cryptobyte.String
+	if !s.Skip(2) || !s.CopyBytes(h.random[:]) || !s.ReadUint8LengthPrefixed(&sessionID) || !s.ReadUint8LengthPrefixed(&cookie) {
+		return h, false
+	}
+	h.cookie = cookie
+	if !s.ReadUint16LengthPrefixed(&suites) || !s.ReadUint8LengthPrefixed(&compressions) || !s.Skip(2) {
+		return h, false
+	}
+	for {
+		var t uint16
+		var body cryptobyte.String
+		if !s.ReadUint16(&t) || !s.ReadUint16LengthPrefixed(&body) {
+			return h, false
+		}
+		if extensionType(t) == extCookie {
+			h.extensions.parseOne(extCookie, body, true)
+			return h, false
+		}
+	}
+}
+
+// A helloCookie is the state of a handshake after a first ClientHello. The client keeps
+// it and sends it back.
+type helloCookie struct {
+	version Version
+	suite   CipherSuite
+	group   Group
+	asked   bool     // the HelloRetryRequest asked for a share of group
+	fixed   [32]byte // fixedPart of the first ClientHello
+	first   []byte   // hash of the first ClientHello
+}
+
+// sealCookie makes the cookie. It is valid only for addr and a ClientHello with the same
+// random (RFC 6347 §4.2.1).
+func (v *AddressValidator) sealCookie(c *helloCookie, addr []byte, random *[32]byte) []byte {
+	b := binary.BigEndian.AppendUint16(nil, uint16(c.version))
+	if c.version == VersionDTLS13 {
+		b = binary.BigEndian.AppendUint16(b, uint16(c.suite))
+		b = binary.BigEndian.AppendUint16(b, uint16(c.group))
+		asked := byte(0)
+		if c.asked {
+			asked = 1
+		}
+		b = append(b, asked)
+		b = append(b, c.fixed[:]...)
+		b = append(b, c.first...)
+	}
+	return append(b, v.keys[0].mac(b, addr, random)...)
+}
+
+func (k *cookieKey) mac(content, addr []byte, random *[32]byte) []byte {
+	mac := hmac.New(sha256.New, k[:])
+	mac.Write([]byte{byte(len(content))})
+	mac.Write(content)
+	mac.Write(random[:])
+	mac.Write(addr)
+	return mac.Sum(nil)[:cookieMAC]
+}
+
+// openCookie parses a cookie that this validator has made for addr and has not expired.
+func (v *AddressValidator) openCookie(addr, cookie []byte, random *[32]byte) (c helloCookie, ok bool) {
+	n := len(cookie) - cookieMAC
+	made := func(k cookieKey) bool { return hmac.Equal(cookie[n:], k.mac(cookie[:n], addr, random)) }
+	if n < 2 || n > 255 || !slices.ContainsFunc(v.keys, made) {
+		return c, false
+	}
+	s := cryptobyte.String(cookie[:n])
+	var version, suite, group uint16
+	var asked uint8
+	s.ReadUint16(&version)
+	c.version = Version(version)
+	if c.version == VersionDTLS13 {
+		if !s.ReadUint16(&suite) || !s.ReadUint16(&group) || !s.ReadUint8(&asked) || !s.CopyBytes(c.fixed[:]) {
+			return c, false
+		}
+		c.suite, c.group, c.asked, c.first = CipherSuite(suite), Group(group), asked == 1, s
+	}
+	return c, true
+}
+
+// challenge answers a first ClientHello with a cookie. The ClientHello is whole, or the
+// validator is for DTLS 1.2 only.
+func (v *AddressValidator) challenge(addr []byte, rec recordHeader, f fragment, h *clientHello, dst []byte) ([]byte, error) {
+	cookie := &helloCookie{version: VersionDTLS12}
+	typ, body := typeHelloVerifyRequest, []byte(nil)
+	if slices.Contains(h.extensions.versions, VersionDTLS13) && v.cfg.speaks(VersionDTLS13) {
+		su, ok := v.cfg.chooseSuite13(h.suites)
+		group, share, ok2 := v.cfg.chooseGroup13(&h.extensions)
+		if err := checkClientHello13(h); err != nil || !ok || !ok2 {
+			return dst, errDecode
+		}
+		first := transcript{version: VersionDTLS13, digest: su.hash.New()}
+		first.add(message{typ: typeClientHello, seq: f.seq, body: f.data})
+		*cookie = helloCookie{VersionDTLS13, su.id, group, share == nil, fixedPart(h, f.data), first.digest.Sum(nil)}
+		var err error
+		typ = typeServerHello
+		if body, err = cookie.retryRequest(v.sealCookie(cookie, addr, &h.random)); err != nil {
+			return dst, err
+		}
+	} else {
+		// RFC 6347 §4.2.1: the version is 1.0, whatever is negotiated.
+		body = binary.BigEndian.AppendUint16(nil, uint16(VersionDTLS10))
+		sealed := v.sealCookie(cookie, addr, &h.random)
+		body = append(append(body, byte(len(sealed))), sealed...)
+	}
+	start := len(dst)
+	dst = append(dst, make([]byte, recordHeaderLen)...)
+	dst = appendFragmentHeader(dst, typ, len(body), f.seq, 0, len(body))
+	dst = append(dst, body...)
+	// RFC 6347 §4.2.1: the record has the number of the client's record.
+	putRecordHeader(dst[start:], typeHandshake, VersionDTLS12, 0, rec.seq, nil, len(dst)-start-recordHeaderLen)
+	return dst, nil
+}
+
+// retryRequest returns the body of the HelloRetryRequest with a cookie. It can be made
+// again from the cookie.
+func (c *helloCookie) retryRequest(sealed []byte) ([]byte, error) {
+	sh := &serverHello{version: VersionDTLS12, random: retryRandom, suite: c.suite}
+	sh.extensions.versions = []Version{VersionDTLS13}
+	sh.extensions.cookie = sealed
+	if c.asked {
+		sh.extensions.keyShares = []keyShare{{group: c.group}}
+	}
+	return sh.marshal()
+}
+
+// accept makes the connection of a client that has sent the valid cookie c, in the
+// fragment f of record rec, as if that connection had answered the first ClientHello.
+func (v *AddressValidator) accept(now time.Time, rec recordHeader, f fragment, cookie *helloCookie, sealed []byte) *Conn {
+	c, err := NewConn(v.cfg)
+	if err != nil {
+		return nil
+	}
+	c.Start(now)
+	c.in.skipTo(f.seq)
+	c.hs.nextSeq = f.seq
+	// RFC 6347 §4.2.1: the ServerHello's record has the same sequence number as the
+	// ClientHello's
+	c.records.current.next = rec.seq
+	if cookie.version == VersionDTLS12 {
+		return c // the transcript has none of the earlier messages
+	}
+	err = c.hs.continueRetry(cookie, sealed)
+	if c.apply(outcome{}, err); err != nil {
+		return nil
+	}
+	return c
+}
+
+// continueRetry puts a server's handshake in the state after the HelloRetryRequest with
+// the given cookie.
+func (h *handshake) continueRetry(cookie *helloCookie, sealed []byte) error {
+	su, ok := suiteByID(cookie.suite)
+	body, err := cookie.retryRequest(sealed)
+	if !ok || err != nil {
+		return errDecode
+	}
+	next := &server13{handshake13: handshake13{handshake: h}, fixed: cookie.fixed, state: server13ClientHello}
+	next.begin(su, message{typ: typeMessageHash, body: cookie.first}, message{typ: typeServerHello, body: body})
+	h.agreed.Group, h.agreed.HelloRetryRequest = cookie.group, true
+	h.role = next
+	return nil
+}

@@ -1,0 +1,172 @@
+package sctp
+
+import "encoding/binary"
+
+// This file is the sending half of partial reliability (RFC 3758; with I-DATA, RFC
+// 8260 §2.3). A message is abandoned as a whole. A FORWARD TSN tells the remote to
+// wait no longer for its chunks.
+
+// maxSkipWalk bounds the TSNs that one FORWARD TSN examines, because each SACK may
+// call for one.
+const maxSkipWalk = 4096
+
+// A skipState is the Advanced.Peer.Ack.Point of RFC 3758 §3.5.
+type skipState struct {
+	point  chunkTSN // the Advanced.Peer.Ack.Point, valid while after out.first-1
+	looked chunkTSN // every chunk after point up to here is acknowledged by gap blocks
+	told   chunkTSN // the new cumulative TSN of the last FORWARD TSN; may be before point
+	valid  bool
+	due    bool    // a FORWARD TSN is to be sent
+	sentAt instant // when the last one was sent
+	build  uint32  // number of the FORWARD TSN being built
+}
+
+// pending reports whether the remote still has to skip something.
+func (s *skipState) pending(o *outstanding) bool { return s.valid && !s.point.before(o.first) }
+
+// acknowledged moves the point over abandoned chunks (RFC 3758 §3.5 C2).
+//
+// It also passes chunks acknowledged by gap blocks. Otherwise each gap would take a
+// round trip of its own, and an ordered channel that loses more than one message in a
+// round trip would fall behind for ever. The remote may still drop what it has not
+// acknowledged cumulatively, so the point does not pass chunks of reliable messages.
+func (s *skipState) acknowledged(o *outstanding) {
+	if !s.valid {
+		s.looked = o.first - 1
+	}
+	if !s.valid || s.point.before(o.first-1) {
+		s.point, s.told, s.valid = o.first-1, o.first-1, true
+	}
+	if s.looked.before(s.point) {
+		s.looked = s.point
+	}
+	from := s.point
+	for s.looked+1 != o.end {
+		c := o.at(s.looked + 1)
+		if c.state != chunkAbandoned && (c.state != chunkGapAcked || !c.msg.partiallyReliable()) {
+			break
+		}
+		if s.looked++; c.state == chunkAbandoned {
+			s.point = s.looked
+		}
+	}
+	if s.point != from {
+		s.due = true
+	}
+	switch {
+	case !s.pending(o):
+		s.due = false
+	case s.told.before(o.first): // the part that did not fit into the last one
+		s.due = true
+	}
+}
+
+// repeat has the FORWARD TSN sent again if a SACK shows that it is lost: there was
+// time for an answer (RFC 3758 §3.5 C3). Until it arrives, the remote cannot deliver
+// ordered messages sent after the skipped ones.
+func (s *skipState) repeat(o *outstanding, now instant, srtt int64) {
+	if s.pending(o) && now-s.sentAt > srtt+srtt/4 {
+		s.due = true
+	}
+}
+
+// abandon gives up a message of which something was sent.
+func (s *sender) abandon(now instant, m *outMessage) {
+	s.counters.MessagesAbandoned++
+	if m.queued {
+		// A part was never sent. The remote may have all chunks up to here, so it has
+		// to skip one TSN more: that of the end, which is never sent.
+		s.queue.pop(m.stream)
+		if s.queue.current == m.stream {
+			s.queue.current = nil
+		}
+		if !s.out.full() {
+			s.out.push(m, m.sent, 0, flagEnd, sendStamp{at: now, order: s.order})
+		}
+	}
+	s.out.abandon(m)
+	s.skip.acknowledged(&s.out)
+}
+
+// abandonLost gives up messages that have reached a limit, among those of which
+// chunks were declared lost since the last call (RFC 3758 §3.5 A1, RFC 7496 §3.3).
+func (s *sender) abandonLost(now instant) {
+	for i, m := range s.out.limited {
+		s.out.limited[i] = nil
+		m.limitedLost = false
+		switch {
+		case m.chunks == 0 && !m.queued:
+			s.queue.release(m) // its lost chunks have arrived after all
+		case m.abandoned:
+		case m.expired(now) || m.limitRetransmits && m.mostLost >= m.maxRetransmits:
+			s.abandon(now, m)
+		}
+	}
+	s.out.limited = s.out.limited[:0]
+}
+
+// appendForwardTSN appends the FORWARD TSN or I-FORWARD-TSN that is due.
+func (s *sender) appendForwardTSN(now instant, w *packetWriter) {
+	if !s.skip.due || !s.skip.pending(&s.out) || w.room() < 16 {
+		return
+	}
+	s.skip.due = false
+	s.skip.sentAt = now
+	if s.queue.interleaving {
+		w.b = s.appendSkips(w.b, chunkIForwardTSN, 8, w.room())
+	} else {
+		w.b = s.appendSkips(w.b, chunkForwardTSN, 4, w.room())
+	}
+	if s.t3 == 0 {
+		s.t3 = now + int64(s.rto.timeout(rtoMin)) // RFC 3758 §3.5 C5
+	}
+}
+
+// appendSkips appends a chunk that lists the last skipped message of each stream. If
+// not all fit, the new cumulative TSN is lower (RFC 3758 §3.5 C4). The rest follows
+// when the remote has acknowledged it.
+func (s *sender) appendSkips(b []byte, t chunkType, entry, room int) []byte {
+	b, start := beginChunk(b, t, 0)
+	b = append(b, 0, 0, 0, 0)
+	cum := s.skip.point
+	s.skip.build++
+	order := messageOrder{s.queue.interleaving}
+	for tsn := s.out.first; !tsn.after(s.skip.point); tsn++ {
+		if tsn.minus(s.out.first) == maxSkipWalk {
+			cum = tsn - 1
+			break
+		}
+		c := s.out.at(tsn)
+		m := c.msg
+		if c.state != chunkAbandoned || m.unordered && !order.interleaving {
+			continue
+		}
+		st, kind := m.stream, kindOf(m.unordered)
+		if st.skipMark[kind] != s.skip.build {
+			if len(b)-start+entry > room {
+				cum = tsn - 1
+				break
+			}
+			st.skipMark[kind], st.skipAt[kind] = s.skip.build, len(b)-start
+			b = binary.BigEndian.AppendUint16(b, st.id)
+			if order.interleaving {
+				b = append(b, 0, byte(kind))
+				b = binary.BigEndian.AppendUint32(b, uint32(m.seq))
+			} else {
+				b = binary.BigEndian.AppendUint16(b, uint16(m.seq))
+			}
+			continue
+		}
+		at := start + st.skipAt[kind]
+		if order.interleaving {
+			if order.before(messageSeq(binary.BigEndian.Uint32(b[at+4:])), m.seq) {
+				binary.BigEndian.PutUint32(b[at+4:], uint32(m.seq))
+			}
+		} else if order.before(messageSeq(binary.BigEndian.Uint16(b[at+2:])), m.seq) {
+			binary.BigEndian.PutUint16(b[at+2:], uint16(m.seq))
+		}
+	}
+	s.skip.told = cum
+	binary.BigEndian.PutUint32(b[start+4:], uint32(cum))
+	return endChunk(b, start)
+}

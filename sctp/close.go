@@ -1,0 +1,98 @@
+package sctp
+
+import (
+	"encoding/binary"
+	"time"
+)
+
+// This file ends an association: by SHUTDOWN, SHUTDOWN ACK and SHUTDOWN COMPLETE (RFC
+// 9260 §9.2), or at once by ABORT (§9.1).
+
+// Shutdown ends the association once everything queued is delivered (RFC 9260
+// §9.2). EventClosed follows.
+func (a *Association) Shutdown(now time.Time) {
+	t := a.tick(now)
+	switch a.state {
+	case StateClosed, StateCookieWait, StateCookieEchoed:
+		if a.renewal >= renewalBegun {
+			a.renewal = renewalLast
+		} else if !a.ended {
+			a.end(Event{Kind: EventClosed})
+		}
+	case StateEstablished:
+		a.state = StateShutdownPending
+		a.continueShutdown(t)
+	}
+}
+
+// continueShutdown takes the next step of a shutdown if everything is delivered.
+func (a *Association) continueShutdown(now instant) {
+	if !a.sender.drained() {
+		return
+	}
+	switch a.state {
+	case StateShutdownPending:
+		a.state = StateShutdownSent
+	case StateShutdownReceived:
+		a.state = StateShutdownAckSent
+	default:
+		return
+	}
+	a.sender.t3 = 0
+	a.shutdown.start(now, a.sender.rto.timeout(rtoMin))
+}
+
+// handleShutdown takes a SHUTDOWN.
+func (a *Association) handleShutdown(now instant, body []byte) {
+	if len(body) < 4 {
+		return
+	}
+	if cum := chunkTSN(binary.BigEndian.Uint32(body)); a.sender.validCum(cum) {
+		delivered := a.sender.rate.delivered
+		a.acknowledged(now, a.sender.acknowledge(now, cum, nil, a.heartbeat.rtt), delivered)
+	}
+	switch a.state {
+	case StateEstablished, StateShutdownPending:
+		// RFC 9260 §9.2: Send takes no more messages; queued ones are still sent.
+		a.state = StateShutdownReceived
+	case StateShutdownSent:
+		// RFC 9260 §9.2: both ends began.
+		a.state = StateShutdownAckSent
+		a.shutdown.resend(now, a.sender.rto.timeout(rtoMin))
+	case StateShutdownAckSent:
+		a.shutdown.repeat()
+	}
+}
+
+// Abort ends the association at once (RFC 9260 §9.1). AppendPacket returns one last
+// packet with the ABORT.
+func (a *Association) Abort(now time.Time, reason string) {
+	a.tick(now)
+	a.abort(faultOf(CauseUserAbort, reason))
+}
+
+// abort ends the association because of f, and tells the remote.
+func (a *Association) abort(f *fault) {
+	if a.ended {
+		return
+	}
+	if tag := a.handshake.peerTag; tag != 0 {
+		a.outbox.replyOnly(tag, appendAbort(nil, 0, f.code, f.info))
+	}
+	a.end(Event{Kind: EventFailed, Err: &AbortError{Causes: []CauseCode{f.code}, Reason: f.reason}})
+}
+
+// end closes the association for good. Complete messages can still be received.
+func (a *Association) end(ev Event) {
+	a.state, a.ended, a.delivered, a.err = StateClosed, true, a.sender.drained(), ev.Err
+	if a.err == nil {
+		a.err = ErrClosed
+	}
+	a.handshake.stop()
+	a.sender.end()
+	a.receiver.end(a.cfg.MaxMessageSize)
+	a.reset, a.shutdown = streamReset{}, shutdown{}
+	a.heartbeat.timer, a.pmtud.timer = 0, 0
+	a.outbox.dropControl()
+	a.event(ev)
+}
