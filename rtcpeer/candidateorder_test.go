@@ -70,7 +70,7 @@ func TestCandidates(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if got := len(b.ext.(*stack).transport.remote.early); got != maxEarlyCandidates {
+		if got := len(b.ext.(*stack).transport.remoteCandidates.early); got != maxEarlyCandidates {
 			t.Errorf("%d candidates are kept", got)
 		}
 		if err := errors.Join(b.AddICECandidate("0", 0, "a="+name), b.AddICECandidate("0", 0, "")); err != nil {

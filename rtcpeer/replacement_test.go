@@ -124,7 +124,7 @@ func (p *simPeer) replaceTransport(t *testing.T, e ending) {
 	q.gatherer.sockets[port.sock] = port
 	agent := ice.NewAgent(ice.Config{Ufrag: q.neg.local.ufrag, Pwd: q.neg.local.pwd, Rand: q.random, Controlling: old.agent.Controlling()})
 	q.core = newCore(&q.cfg, agent, q.random)
-	q.gatherer.agent, q.remote.agent = agent, agent
+	q.gatherer.agent, q.remoteCandidates.agent = agent, agent
 	for c := q.channels.first; c != nil; c = c.next {
 		params := c.ch.Params()
 		params.ID, _ = c.ch.ID()
@@ -141,7 +141,7 @@ func (p *simPeer) replaceTransport(t *testing.T, e ending) {
 	agent.EndOfLocal(now)
 	remote := q.neg.remote()
 	agent.SetRemote(now, remote.credentials().ufrag, remote.credentials().pwd, remote.data().ICELite)
-	q.remote.apply(now, remote)
+	q.remoteCandidates.apply(now, remote)
 	if err := q.makeDTLS(now, remote, q.neg.client); err != nil {
 		t.Fatal(err)
 	}

@@ -355,7 +355,7 @@ func (t *transport) addICECandidate(media string, index int, name string) error 
 		return t.cause
 	}
 	now := t.now()
-	if err := t.remote.add(now, media, name, t.neg.remote()); err != nil {
+	if err := t.remoteCandidates.add(now, media, name, t.neg.remote()); err != nil {
 		return err
 	}
 	t.core.discover() // the remote may turn out to be behind a relay

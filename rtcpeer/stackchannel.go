@@ -341,7 +341,7 @@ func (c *stackChannel) MaxPacketSize() int {
 }
 
 func (c *stackChannel) maxPacketSize() int {
-	n := c.transport.maxRemote
+	n := c.transport.maxRemoteMessage
 	if n == 0 { // not known so far, or no limit
 		n = math.MaxInt
 	}

@@ -38,11 +38,11 @@ type transport struct {
 	cause   error           // of closed, or of StateFailed
 	state   ConnectionState // the true one; Conn shows it after Poll
 
-	neg       negotiation
-	maxRemote int // the remote's max-message-size in bytes; 0: no limit
-	remote    remoteCandidates
-	gatherer  gatherer
-	gathering GatheringState // the state of gatherer that was emitted last
+	neg              negotiation
+	maxRemoteMessage int // the remote's max-message-size in bytes; 0: no limit
+	remoteCandidates remoteCandidates
+	gatherer         gatherer
+	gathering        GatheringState // the state of gatherer that was emitted last
 
 	events   eventQueue
 	channels channelList
@@ -76,7 +76,7 @@ func newTransport(cfg Config, random io.Reader, notify func()) (*transport, erro
 		mu: transportMutex{notify: notify},
 	}
 	t.mu.transport = t
-	t.remote.agent, t.remote.log = agent, log
+	t.remoteCandidates.agent, t.remoteCandidates.log = agent, log
 	t.gatherer = gatherer{
 		owner: t, cfg: &t.cfg, log: log, random: random, agent: agent, multicast: true,
 		network: privateNetwork{log, cfg.LocalAddresses, cfg.MinPort, cfg.MaxPort, cfg.BusyPoll},
@@ -369,7 +369,7 @@ func (t *transport) handleICEEvent(now time.Time, e ice.Event) {
 	case ice.EventRouteAdded:
 		if q := t.gatherer.sockets.port(e.Route.Sock); q != nil {
 			if err := q.Bind(e.Route.Remote); errors.Is(err, udpmux.ErrTaken) {
-				t.log.Debug("address is another connection's until a check sent there is answered", "remote", e.Route.Remote)
+				t.log.Debug("address belongs to another connection until a check sent there is answered", "remote", e.Route.Remote)
 			} else if err != nil {
 				t.log.Warn("address not bound", "remote", e.Route.Remote, "error", err)
 			}
@@ -411,7 +411,7 @@ func (t *transport) handleICEEvent(now time.Time, e ice.Event) {
 // and DTLS's states.
 func (t *transport) updateState() {
 	s, cause := t.state, error(nil)
-	established := t.core.dtls != nil && t.core.dtls.Established()
+	established := t.core.established()
 	switch a := t.core.agent.State(); {
 	case t.core.ended() && !t.core.remoteClosed():
 		s, cause = StateFailed, t.core.err
@@ -531,14 +531,14 @@ func (t *transport) startTransport(now time.Time) error {
 			return err
 		}
 	}
-	t.maxRemote = told.MaxMessageSize
+	t.maxRemoteMessage = told.MaxMessageSize
 	t.core.assoc.SetRemotePort(uint16(told.SCTPPort))
 	t.core.agent.SetRenomination(slices.Contains(told.ICEOptions, renomination))
 	t.core.agent.SetRemote(now, told.Ufrag, told.Pwd, told.ICELite)
 	if local.typ != "offer" {
 		t.core.agent.AnswerPending(now)
 	}
-	t.remote.apply(now, remote)
+	t.remoteCandidates.apply(now, remote)
 	t.core.discover() // the remote may turn out to be behind a relay
 	return nil
 }
