@@ -9,14 +9,14 @@ import (
 	"purertc/ice"
 )
 
-// A wire joins two whole stacks without sockets, goroutines or timers, so that
-// what a benchmark sees is theirs alone.
+// A wire connects two stacks without sockets, goroutines or timers, so that a
+// benchmark measures only the stacks.
 type wire struct {
 	now  time.Time
 	ends [2]*wireEnd
 }
 
-// A wireEnd is the network of one of them, and its one socket.
+// A wireEnd is the network of one stack, with one socket.
 type wireEnd struct {
 	fixedAddresses
 	w    *wire
@@ -69,7 +69,7 @@ func (w *wire) run() {
 	}
 }
 
-// connectWire connects two over a wire, with a channel between them, until the
+// connectWire connects two stacks over a wire, with a channel between them, until the
 // test ends.
 func connectWire(t testing.TB) (w *wire, x, y *DataChannel) {
 	w, x, y = dialWire(t)
@@ -135,8 +135,8 @@ func carry(t testing.TB, w *wire, from, to *DataChannel, msg []byte, recycle boo
 	}
 }
 
-// TestStackAllocations: in steady state a datagram costs no allocation
-// anywhere in the stack, and a message the caller's slice, if he keeps it.
+// TestStackAllocations: in steady state a datagram costs no allocation in any layer,
+// and a message only the slice that the caller keeps.
 func TestStackAllocations(t *testing.T) {
 	if raced {
 		t.Skip("the race detector has sync.Pool forget at random")
@@ -156,7 +156,7 @@ func TestStackAllocations(t *testing.T) {
 	}
 }
 
-// BenchmarkStack is both ends, in memory.
+// BenchmarkStack measures both ends, in memory.
 func BenchmarkStack(b *testing.B) {
 	for _, bench := range []struct {
 		name string
@@ -174,8 +174,8 @@ func BenchmarkStack(b *testing.B) {
 	}
 }
 
-// BenchmarkConnect is both ends of a connection from New to Close, in memory:
-// descriptions, ICE, DTLS with what it prefers, SCTP and a channel.
+// BenchmarkConnect measures both ends of a connection from New to Close, in memory:
+// descriptions, ICE, DTLS with its default algorithms, SCTP and a channel.
 func BenchmarkConnect(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
@@ -184,7 +184,7 @@ func BenchmarkConnect(b *testing.B) {
 	}
 }
 
-// BenchmarkLoopback is both ends in one process, over UDP sockets.
+// BenchmarkLoopback measures both ends in one process, over UDP sockets.
 func BenchmarkLoopback(b *testing.B) {
 	ctx := context.Background()
 	b.Run("ping", func(b *testing.B) {
@@ -234,7 +234,7 @@ func BenchmarkLoopback(b *testing.B) {
 	})
 }
 
-// Packets wake nobody who has no handler for them.
+// Packets wake no Poll if the program has no handler for them.
 func TestNoHandlerNoEvent(t *testing.T) {
 	w, x, y := connectWire(t)
 	for _, e := range w.ends {

@@ -34,8 +34,8 @@ func TestErrClosed(t *testing.T) {
 	}
 }
 
-// After Close, and after an Initialize that failed, everything else is
-// ErrClosed, until Initialize.
+// After Close, and after an Initialize that failed, every call returns ErrClosed,
+// until Initialize succeeds.
 func TestClosed(t *testing.T) {
 	for _, how := range []string{"Close", "Initialize"} {
 		c := New()
@@ -83,7 +83,7 @@ func TestClosed(t *testing.T) {
 		if c.ConnectionState() != StateClosed || c.SignalingState() != SignalingStateClosed || ch.ReadyState() != ChannelStateClosed {
 			t.Errorf("states %v, %v, %v", c.ConnectionState(), c.SignalingState(), ch.ReadyState())
 		}
-		// Only Initialize makes it usable again.
+		// Only Initialize makes the connection usable again.
 		if err := c.Initialize(Config{}); err != nil {
 			t.Fatal(err)
 		}
@@ -169,7 +169,7 @@ func TestRemoteClose(t *testing.T) {
 	})
 }
 
-// pause lets a second pass, and everything come to rest.
+// pause lets a second pass, until nothing happens any more.
 func pause() {
 	<-time.After(time.Second)
 	synctest.Wait()
@@ -245,7 +245,7 @@ func TestChannelClose(t *testing.T) {
 	})
 }
 
-// Shutdown flushes everything, and ends in time where the peer is gone.
+// Shutdown sends all queued data, and returns in time if the remote is gone.
 func TestShutdown(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		p := connect(t, Config{}, ChannelOptions{})
@@ -285,7 +285,7 @@ func TestShutdown(t *testing.T) {
 			t.Errorf("Shutdown with a vanished peer: %v after %v", err, time.Since(start))
 		}
 	})
-	// Failed before, with something left to deliver, or not.
+	// The connection failed before, with undelivered data or without.
 	for _, data := range []bool{true, false} {
 		inBubble(t, func(t *testing.T) {
 			p := connect(t, Config{}, ChannelOptions{})
@@ -300,7 +300,7 @@ func TestShutdown(t *testing.T) {
 			}
 		})
 	}
-	// Closed by either end before all is delivered.
+	// Either end closes before all data is delivered.
 	for _, who := range []string{"peer", "program"} {
 		inBubble(t, func(t *testing.T) {
 			p := connect(t, Config{}, ChannelOptions{})
@@ -326,7 +326,7 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// A peer that vanishes, and returns; and one that does not.
+// A remote vanishes and returns; another one does not return.
 func TestVanish(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		p := connect(t, Config{}, ChannelOptions{})
@@ -352,7 +352,7 @@ func TestVanish(t *testing.T) {
 		if err := p.a.Poll(); err == nil {
 			t.Error("Poll has no cause")
 		}
-		// Nothing is lost by a restart, from the answerer's side.
+		// A restart loses no data, seen from the answerer.
 		p.net.setCut(false)
 		p.x.PutPacket([]byte("after"))
 		if err := p.b.RestartICE(); err != nil {
@@ -373,8 +373,8 @@ func TestVanish(t *testing.T) {
 	})
 }
 
-// Calls that wait return when the connection fails, and wait again once a
-// restart is wanted.
+// Blocked calls return when the connection fails, and block again once an ICE restart
+// is wanted.
 func TestFailureEndsWaiting(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		p := connect(t, Config{}, ChannelOptions{})
@@ -419,7 +419,7 @@ func TestFailureEndsWaiting(t *testing.T) {
 		if _, _, err := full.Receive(ctx); !errors.Is(err, ErrFailed) {
 			t.Errorf("Receive after StateFailed: %v", err)
 		}
-		// A channel that is closed now is closed at once.
+		// A channel that is closed in StateFailed is closed at once.
 		if err := full.Close(); err != nil {
 			t.Error(err)
 		}
@@ -430,7 +430,7 @@ func TestFailureEndsWaiting(t *testing.T) {
 		if s := full.ReadyState(); s != ChannelStateClosed {
 			t.Errorf("closed in StateFailed, the channel is %v", s)
 		}
-		// A restart makes calls wait again.
+		// After RestartICE, calls block again.
 		p.net.setCut(false)
 		if err := errors.Join(p.a.RestartICE(), p.a.CreateOffer()); err != nil {
 			t.Fatal(err)
@@ -449,8 +449,8 @@ func TestFailureEndsWaiting(t *testing.T) {
 }
 
 // A first connection that never works fails within a minute at the offerer. The
-// answerer, which hears nothing, waits: the answer may be on its way. A restart
-// makes the connection work.
+// answerer receives nothing and waits, since its answer may still be on the way. An
+// ICE restart makes the connection work.
 func TestNeverConnects(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		n := newMemNet()
@@ -482,8 +482,7 @@ func TestNeverConnects(t *testing.T) {
 	})
 }
 
-// failures are the errors of calls on a connection that has failed, and on its
-// channel.
+// failures returns the errors of calls on a failed connection and its channel.
 func failures(c *Conn, ch *DataChannel) map[string]error {
 	ctx := context.Background()
 	return map[string]error{

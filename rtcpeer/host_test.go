@@ -362,8 +362,8 @@ func TestHostRun(t *testing.T) {
 	}
 }
 
-// A host whose connections are each polled by a Run of their own, and none by
-// Ready, lets go of those that are closed, by either end.
+// A host whose connections are polled by goroutines in Conn.Run, and not by Ready,
+// keeps no reference to connections that either end has closed.
 func TestHostLetsGoOfClosed(t *testing.T) {
 	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
 	if err != nil {
@@ -394,7 +394,7 @@ func TestHostLetsGoOfClosed(t *testing.T) {
 	wantCollected(t, closed)
 }
 
-// A connection that waited to be polled is another host's after Initialize.
+// After Initialize a queued connection may belong to another host.
 func TestHostChanged(t *testing.T) {
 	var hosts [2]*Host
 	for i := range hosts {
@@ -428,8 +428,8 @@ func TestHostChanged(t *testing.T) {
 	}
 }
 
-// Handlers that are set late, on a connection at rest, are called by a host's
-// Run: of the state that a channel has, and of a packet that waits.
+// A host's Run calls handlers that are set late, on an idle connection: with the
+// channel's present state, and for a waiting packet.
 func TestHostRunLateHandlers(t *testing.T) {
 	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
 	if err != nil {
@@ -528,8 +528,8 @@ func twoHosts(t *testing.T) (hosts [2]*Host) {
 	return hosts
 }
 
-// Two hosts have two connections with each other, made one after the other, and
-// keep one when the other is closed.
+// Two hosts have two connections with each other, made one after the other. When one
+// is closed, the other stays.
 func TestTwoHosts(t *testing.T) {
 	hosts := twoHosts(t)
 	_, _, x1, y1 := realPairOf(t, Config{Host: hosts[0]}, Config{Host: hosts[1]})
@@ -581,7 +581,7 @@ func TestLiteHostKeepsAddresses(t *testing.T) {
 	}
 }
 
-// crossover has a message go each way between two ends of a channel.
+// crossover sends a message each way between the two ends of a channel.
 func crossover(t *testing.T, x, y *DataChannel) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -596,7 +596,7 @@ func crossover(t *testing.T, x, y *DataChannel) {
 	}
 }
 
-// A zero Host serves nothing, and says so.
+// The methods of a zero Host return ErrUnconfigured.
 func TestZeroHost(t *testing.T) {
 	var h Host
 	ctx := context.Background()

@@ -69,7 +69,7 @@ func TestHostMemory(t *testing.T) {
 	})
 }
 
-// While half of the limit is used, a peer has its share of the other half.
+// While half of the limit is used, a connection has its share of the other half.
 func TestHostQuota(t *testing.T) {
 	m := &hostMemory{limit: 1 << 20}
 	m.connections.Store(4)
@@ -88,7 +88,8 @@ func TestHostQuota(t *testing.T) {
 	if none.add(1); none.quota() != math.MaxInt {
 		t.Error("a peer without a Host is bounded")
 	}
-	// The default's argument: of the longest messages, one for each of 1,600 peers.
+	// The reason for the default: each of 1,600 connections can have one of the
+	// longest messages.
 	if share := DefaultHostMemory / 2 / 1600; share < sctp.MinMemoryLimit(defaultMaxMessageSize)/2 {
 		t.Errorf("a share of %d bytes", share)
 	}
@@ -99,7 +100,8 @@ func TestHostQuota(t *testing.T) {
 	}
 }
 
-// A peer that connects is counted, with what its remote sends before it is known.
+// A connection counts during set-up, with the datagrams that come before its
+// handshake.
 func TestConnectingPeersAreCharged(t *testing.T) {
 	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"purertc/ice"
 )
 
-// connectedPeer returns a peer of a Host, without sockets, that counts as
-// connected. seen is called with its datagrams, which reach nothing else.
+// connectedPeer returns a connected transport of a Host, without sockets. seen is
+// called with its datagrams, which are then dropped.
 func connectedPeer(t *testing.T, h *Host, seen func(b []byte)) *transport {
 	t.Helper()
 	cfg := Config{Host: h, Filter: func(_ bool, b []byte) bool { seen(b); return false }}
@@ -27,7 +27,7 @@ func connectedPeer(t *testing.T, h *Host, seen func(b []byte)) *transport {
 	return p
 }
 
-// within fails the test if f does not return: it waits for a lock that is held.
+// within fails the test if f does not return because it waits for a lock.
 func within(t *testing.T, what string, f func()) {
 	t.Helper()
 	done := make(chan bool)
@@ -121,8 +121,8 @@ func TestQueuedOrder(t *testing.T) {
 	}
 }
 
-// What waits for a peer is bounded, in bytes, in datagrams and by what the Host
-// has left, and costs no allocation.
+// A transport's queued input is limited in bytes, in datagrams and by the Host's
+// memory, and costs no allocation.
 func TestQueueIsBounded(t *testing.T) {
 	h := new(Host)
 	h.memory.limit = DefaultHostMemory
@@ -175,8 +175,8 @@ func TestQueueIsBounded(t *testing.T) {
 	}
 }
 
-// While the locks of some peers of a Host are held, over UDP and over TCP, others
-// transfer, and connect, and nothing that was sent to the former is lost.
+// While the locks of some transports of a Host are held, over UDP and TCP, others
+// connect and transfer, and no data of the former is lost.
 func TestHeldPeersStallNobody(t *testing.T) {
 	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0", TCPAddr: "127.0.0.1:0"})
 	if err != nil {
@@ -185,7 +185,8 @@ func TestHeldPeersStallNobody(t *testing.T) {
 	t.Cleanup(func() { h.Close() })
 	var xs, ys [4]*DataChannel // 0 and 1 are held
 	var held [2]*transport
-	// Without the other transport: a connection whose path is held up moves to it.
+	// With UDP or TCP only: with both, a connection whose path is blocked moves to the
+	// other.
 	pair := func(overTCP bool) (b *Conn, x, y *DataChannel) {
 		drop := withoutUDP
 		if !overTCP {

@@ -10,8 +10,7 @@ type countingWaker struct {
 func (w *countingWaker) WakeReceivers() { w.receivers++ }
 func (w *countingWaker) WakeSenders()   { w.senders++ }
 
-// Unlock runs each wake-up once. Where there are too many to be kept, wake runs
-// them itself.
+// Unlock runs each wake-up once. If there are too many, wake runs the rest itself.
 func TestPeerMutexWakes(t *testing.T) {
 	var m transportMutex
 	wakers := make([]countingWaker, 3*len(m.wakeups))

@@ -14,8 +14,8 @@ import (
 	"purertc/rtcpeer/internal/udpmux"
 )
 
-// A memNet is a network in memory with goroutines of its own, for tests in a
-// synctest bubble: its delays pass in no time.
+// A memNet is a network in memory with goroutines of its own, for tests in a synctest
+// bubble, where its delays take virtual time.
 type memNet struct {
 	delay time.Duration
 
@@ -30,7 +30,7 @@ type memDatagram struct {
 	b    []byte
 }
 
-// A memSocket is the one socket of a peer, with a reader as a real one has.
+// A memSocket is the socket of an end, with a reader goroutine like a real one.
 type memSocket struct {
 	net    *memNet
 	h      udpmux.Handler
@@ -44,7 +44,7 @@ func newMemNet() *memNet {
 	return &memNet{delay: 5 * time.Millisecond, sockets: map[netip.AddrPort]*memSocket{}}
 }
 
-// at is the network as one address sees it.
+// at returns the network for the end with one address.
 func (n *memNet) at(addr string) network {
 	return memAddress{net: n, addr: netip.AddrPortFrom(netip.MustParseAddr(addr), 5000)}
 }
@@ -135,7 +135,7 @@ func newMemConn(t testing.TB, n *memNet, addr string, cfg Config) *Conn {
 // signalTo passes descriptions and candidates of from to to.
 func signalTo(t testing.TB, from, to *Conn) { signalWithout(t, from, to, nil) }
 
-// signalWithout is signalTo, but leaves out candidates that drop is true for.
+// signalWithout is signalTo without the candidates for which drop returns true.
 func signalWithout(t testing.TB, from, to *Conn, drop func(name string) bool) {
 	from.OnSessionDescriptionCreated(func(typ, sdp string) {
 		if err := from.SetLocalDescription(typ, sdp); err != nil {
@@ -164,12 +164,12 @@ type memPair struct {
 	stop context.CancelFunc
 }
 
-// inBubble runs f in a synctest bubble, whose end fails where a goroutine is
-// left.
+// inBubble runs f in a synctest bubble. The test fails if a goroutine is left at its
+// end.
 func inBubble(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
-	// A collection would close the handles that a test dropped, and the
-	// runtime does so from outside the bubble, where its channels are taboo.
+	// The garbage collector would close handles that the test has dropped. The runtime
+	// does that outside of the bubble, where the bubble's channels may not be used.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	synctest.Test(t, f)
 }
@@ -234,7 +234,7 @@ func (p *memPair) close() {
 	p.stop()
 }
 
-// fixedAddresses is for networks whose addresses do not change.
+// fixedAddresses is embedded in networks whose addresses do not change.
 type fixedAddresses struct{}
 
 func (fixedAddresses) watch(func([]netip.Addr)) (stop func())  { return func() {} }

@@ -20,8 +20,8 @@ var (
 	movesFlag    = flag.Int("moves", 100, "how many times TestMovesUnderLoad changes an address")
 )
 
-// A simLoad is a pair of peers with an ordered and reliable stream each way,
-// held to its promise on every step.
+// A simLoad is a pair of ends with an ordered, reliable stream each way, which is
+// checked at every step.
 type simLoad struct {
 	t       *testing.T
 	w       *simnet.World
@@ -66,7 +66,7 @@ func newSimLoad(t *testing.T, w *simnet.World, a, b *simPeer) *simLoad {
 	return l
 }
 
-// until lets time pass, and has no message lost, repeated or out of order.
+// until lets time pass, and checks that no message is lost, repeated or out of order.
 func (l *simLoad) until(limit time.Duration, what string, f func() bool) {
 	l.t.Helper()
 	until(l.t, l.w, limit, what, func() bool {
@@ -79,7 +79,7 @@ func (l *simLoad) until(limit time.Duration, what string, f func() bool) {
 	})
 }
 
-// caughtUp waits until all that was sent by now has arrived.
+// caughtUp waits until all messages sent so far have arrived.
 func (l *simLoad) caughtUp(limit time.Duration, what string) {
 	l.t.Helper()
 	x, y := l.streams[0], l.streams[1]
@@ -87,8 +87,7 @@ func (l *simLoad) caughtUp(limit time.Duration, what string) {
 	l.until(limit, what, func() bool { return x.last >= wantX && y.last >= wantY })
 }
 
-// fill keeps the path busy: there is always something to send, more than it
-// carries.
+// fill keeps the path busy: more is queued than it carries.
 func (l *simLoad) fill() {
 	for _, s := range l.streams {
 		for s.from.BufferedAmount() < 32<<10 && s.from.PutPacket(simMessage(s.sent)) == nil {
@@ -126,9 +125,8 @@ func (l *simLoad) glare() (collisions *int) {
 	return collisions
 }
 
-// ICE restarts from either side, or from both at once, with more under way
-// than the path carries, which loses some: none of it is lost, repeated or out
-// of order.
+// ICE restarts from either side, or from both at once, with more in flight than the
+// path carries, so that some is lost. No message is lost, repeated or out of order.
 func TestRestartsUnderLoad(t *testing.T) {
 	for _, way := range []string{"in turn", "both at once", "relayed, in turn"} {
 		t.Run(way, func(t *testing.T) {
@@ -163,7 +161,7 @@ func TestRestartsUnderLoad(t *testing.T) {
 						t.Fatalf("restart %d: %v", i, err)
 					}
 				}
-				// Sometimes the next one comes before this one is through.
+				// Sometimes the next restart comes before this one has finished.
 				settled := w.Now().Add(time.Duration(30+w.Rand().IntN(250)) * time.Millisecond)
 				l.until(time.Second, "a while", func() bool {
 					return a.SignalingState() == SignalingStateStable && b.SignalingState() == SignalingStateStable && !w.Now().Before(settled)
@@ -245,8 +243,7 @@ func perfectly(t *testing.T, a, b *Conn) *atomic.Int64 {
 	return collisions
 }
 
-// The same over real sockets, from either side and from both at once, by
-// programs that each have a goroutine.
+// The same over real sockets, by two programs with a goroutine each.
 func TestRealRestarts(t *testing.T) {
 	for _, relayed := range []bool{false, true} {
 		cfg := Config{}
@@ -272,9 +269,9 @@ func TestRealRestarts(t *testing.T) {
 			for _, p := range restarters {
 				before = append(before, agreed(p))
 			}
-			// An offer cannot be made while what the last collision left is
-			// under way; and one that collides with an offer that does not
-			// restart, since its restart was in that, has to be made again.
+			// An offer cannot be made while the signalling of the last glare is under
+			// way. An offer that collided with one that does not restart ICE has to be
+			// made again, since its restart was rolled back with it.
 			var asked time.Time
 			waitReal(t, 20*time.Second, "the restart", func() bool {
 				ask := time.Since(asked) > 100*time.Millisecond
@@ -418,8 +415,8 @@ func TestLongerPath(t *testing.T) {
 	b.Close()
 }
 
-// An address that appears is gathered and trickled; one that disappears takes
-// its candidates out of the description; the connection outlives both.
+// An address that appears is gathered and trickled. One that disappears removes its
+// candidates from the description. The connection survives both.
 func TestInterfaceComesAndGoes(t *testing.T) {
 	w := newNATWorld(1)
 	a, b := newSimPeer(t, w, withSTUN, "10.0.0.1"), newSimPeer(t, w, withSTUN, "10.0.0.2")

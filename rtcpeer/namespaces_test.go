@@ -11,7 +11,7 @@ import (
 	"sync"
 )
 
-// A namespaceConfig is what a peer in a namespace is told by its environment.
+// A namespaceConfig configures an end in a namespace, by its environment.
 type namespaceConfig struct {
 	Offer   bool
 	Servers []ICEServer `json:",omitempty"`
@@ -19,10 +19,10 @@ type namespaceConfig struct {
 	TCPAddr string      `json:",omitempty"` // the answerer has a Host, which listens here
 }
 
-// namespaceVariable has it.
+// namespaceVariable is the variable with the namespaceConfig.
 const namespaceVariable = "RTCPEER_TEST_NAMESPACE"
 
-// A namespaceLine is what two such peers and the test say to each other.
+// A namespaceLine is a line between two ends and the test.
 type namespaceLine struct {
 	Type, SDP   string // a description
 	Media, Name string // a candidate, with Type "candidate"
@@ -32,8 +32,8 @@ type namespaceLine struct {
 	Report      string // with Type "report", why there is no connection
 }
 
-// namespacePeer is the other process: a peer whose signalling, and more, is
-// lines of JSON.
+// namespacePeer is the other process: an end whose signalling and commands are lines
+// of JSON.
 func namespacePeer(text string) error {
 	var cfg namespaceConfig
 	if err := json.Unmarshal([]byte(text), &cfg); err != nil {
@@ -127,8 +127,8 @@ func namespacePeer(text string) error {
 	return nil
 }
 
-// selectedTypes is by what candidates a connection goes: our type and theirs,
-// with their address.
+// selectedTypes returns the types of the selected pair's candidates, local and remote,
+// and the remote address.
 func selectedTypes(c *Conn) string {
 	for _, p := range c.Report().ICE.Pairs {
 		if p.Selected {

@@ -51,7 +51,7 @@ func (d *deaf) hasChannel() bool {
 	return d.Conn.created || d.Conn.agreed
 }
 
-// next polls for the one description that was created.
+// next polls until the one description has been created.
 func (d *deaf) next(t *testing.T, typ string) string {
 	t.Helper()
 	d.Poll()
@@ -114,7 +114,7 @@ func TestSignaling(t *testing.T) {
 				t.Errorf("%s that failed: %v became %v", typ, before, who.SignalingState())
 			}
 		}
-		// Bad text is told with line and column.
+		// A syntax error is reported with its line and column.
 		err := a.SetRemoteDescription("offer", "v=0\no=x\n")
 		if !errors.Is(err, ErrInvalidParameter) || !strings.Contains(err.Error(), "line 2 column 3") {
 			t.Errorf("bad text: %v", err)
@@ -130,7 +130,7 @@ func TestSignaling(t *testing.T) {
 		wrong(a, false, "rollback", "", ErrInvalidState)
 		wrong(a, false, "answer", offer, ErrInvalidState)
 		wrong(a, false, "pranswer", offer, ErrInvalidState)
-		// Altered, or of another.
+		// The description was altered, or is of another connection.
 		for _, line := range []string{"a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:sha-256 ", "a=tls-id:"} {
 			i := strings.Index(offer, line) + len(line)
 			c := "0"
@@ -193,7 +193,7 @@ func TestSignaling(t *testing.T) {
 		wrong(a, false, "answer", strings.Replace(answer, "setup:active", "setup:holdconn", 1), ErrInvalidParameter)
 		wrong(a, false, "answer", strings.Replace(answer, "setup:active", "setup:passive", 1), ErrInvalidParameter)
 
-		// A provisional answer connects already; candidates go on.
+		// A pranswer connects already; candidates are still exchanged.
 		give := func(from, to *deaf) {
 			t.Helper()
 			from.Poll()
@@ -224,7 +224,7 @@ func TestSignaling(t *testing.T) {
 		}
 		wrong(b, true, "pranswer", answer, ErrInvalidState)
 
-		// Renegotiation, from the other side, keeps everything.
+		// An offer of the other end keeps everything.
 		again := b.offered(t)
 		if !strings.Contains(again, "a=ice-ufrag:") || ufragOf(again) != ufragOf(answer) {
 			t.Errorf("a later offer without a restart has other credentials\n%s", again)
@@ -234,7 +234,7 @@ func TestSignaling(t *testing.T) {
 		again = a.next(t, "answer")
 		wrong(a, true, "answer", answer, ErrInvalidParameter)
 		a.local(t, "answer", again)
-		// The certificate may not change, nor the role together with tls-id.
+		// Neither the certificate nor the role, with the tls-id, may change.
 		otherRole := strings.Replace(again, "setup:passive", "setup:active", 1)
 		i = strings.Index(otherRole, "a=tls-id:") + 9
 		wrong(b, false, "answer", otherRole[:i]+strings.Map(flipHex, otherRole[i:i+1])+otherRole[i+1:], ErrInvalidParameter)
@@ -298,7 +298,7 @@ func TestGlare(t *testing.T) {
 			return a.ConnectionState() == StateConnected && b.ConnectionState() == StateConnected
 		})
 
-		// Again, with a restart on both sides.
+		// The same with an ICE restart of both ends.
 		for _, c := range []*deaf{a, b} {
 			if err := c.RestartICE(); err != nil {
 				t.Fatal(err)
@@ -327,7 +327,7 @@ func TestGlare(t *testing.T) {
 	})
 }
 
-// A restart that is rolled back leaves the connection as it was, also for the
+// An ICE restart that is rolled back changes nothing for the connection, nor for the
 // other end's next offer.
 func TestRollbackOfRestart(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
@@ -365,7 +365,7 @@ func TestRollbackOfRestart(t *testing.T) {
 				t.Fatalf("states %v and %v", a.ConnectionState(), b.ConnectionState())
 			}
 		}
-		// The wish to restart is still there.
+		// The ICE restart is still wanted.
 		if offer := a.offered(t); ufragOf(offer) == old {
 			t.Error("RestartICE was forgotten")
 		}
@@ -374,7 +374,7 @@ func TestRollbackOfRestart(t *testing.T) {
 
 func first(_, text string) string { return text }
 
-// exchange connects two by offer and answer of a, with candidates inside.
+// exchange connects two ends by an offer and answer of a that have all candidates.
 func exchange(t *testing.T, a, b *deaf) {
 	t.Helper()
 	if _, err := b.CreateDataChannel("x", ChannelOptions{Negotiated: true, ID: new(0)}); err != nil {
@@ -391,8 +391,8 @@ func exchange(t *testing.T, a, b *deaf) {
 	})
 }
 
-// An offer rolled back leaves the state Connecting, and a connection can be
-// made after it from either side, with all candidates signalled.
+// After the rollback of a first offer the state is still Connecting, and either end
+// can connect, with all candidates signalled.
 func TestRollback(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		n := newMemNet()
@@ -434,7 +434,7 @@ func exchangeFrom(t *testing.T, a, b *deaf) {
 	})
 }
 
-// An offer with audio first is answered; one without a section is no offer.
+// An offer with audio first is answered; a text without a section is no offer.
 func TestForeignOffers(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		n := newMemNet()
@@ -452,7 +452,7 @@ func TestForeignOffers(t *testing.T) {
 		if !strings.Contains(answer, "m=audio 0 ") {
 			t.Errorf("the audio section is not rejected:\n%s", answer)
 		}
-		// Our offer has one section: an answer with two is no answer to it.
+		// The offer has one section: an answer with two does not match.
 		if err := a.SetRemoteDescription("answer", answer); !errors.Is(err, ErrInvalidParameter) {
 			t.Errorf("an answer with another section first: %v", err)
 		}
@@ -464,7 +464,7 @@ func TestForeignOffers(t *testing.T) {
 		if b.ConnectionState() != StateFailed || b.Poll() == nil {
 			t.Errorf("state %v after an offer of nothing", b.ConnectionState())
 		}
-		// The offerer learns the same.
+		// The offerer gets the same error.
 		a.remote(t, "answer", strings.Replace(first(b.LocalDescription()), "a=inactive", "a=inactive", 1))
 		a.Poll()
 		if a.ConnectionState() != StateFailed {
@@ -473,7 +473,7 @@ func TestForeignOffers(t *testing.T) {
 	})
 }
 
-// A wrong fingerprint never opens, and says so.
+// With a wrong fingerprint the connection fails and the error says why.
 func TestWrongFingerprint(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		n := newMemNet()
@@ -560,8 +560,8 @@ func TestOtherSCTPPort(t *testing.T) {
 	})
 }
 
-// A description whose fingerprints prove nothing is refused when it comes, and not
-// half applied.
+// A description whose fingerprints all have weak hashes is refused by the call,
+// without any effect.
 func TestWeakFingerprint(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		n := newMemNet()
@@ -597,8 +597,8 @@ func TestWeakFingerprint(t *testing.T) {
 	})
 }
 
-// Ends that speak no common version of DTLS both say so, on every call, and
-// after Close too.
+// Ends without a common version of DTLS both report that, in every call, and after
+// Close.
 func TestNoCommonVersion(t *testing.T) {
 	only12, only13 := Config{MaxDTLS: tls.VersionTLS12}, Config{MinDTLS: tls.VersionTLS13}
 	for _, cfg := range [][2]Config{{only12, only13}, {only13, only12}} {

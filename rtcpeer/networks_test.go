@@ -50,7 +50,7 @@ func (s *simSTUN) AppendDatagram(now time.Time, dst []byte) (b []byte, local, re
 func (s *simSTUN) Advance(now time.Time)  {}
 func (s *simSTUN) NextTimeout() time.Time { return time.Time{} }
 
-// newNATWorld is a world of 20 ms with a STUN server.
+// newNATWorld is a world with a delay of 20 ms and a STUN server.
 func newNATWorld(seed uint64) *simnet.World {
 	w := simnet.New(seed)
 	w.Default = simnet.Path{Delay: 10 * time.Millisecond}
@@ -58,7 +58,7 @@ func newNATWorld(seed uint64) *simnet.World {
 	return w
 }
 
-// remoteType is the type of the far candidate that p's data goes to.
+// remoteType returns the type of the remote candidate that p sends data to.
 func (p *simPeer) remoteType() ice.CandidateType {
 	r, ok := p.transport().core.agent.Selected()
 	if !ok {
@@ -86,7 +86,8 @@ func converse(t testing.TB, w *simnet.World, a, b *simPeer) (how string, took ti
 		t.Fatal(err)
 	}
 	open := func() bool { return x.ReadyState() == ChannelStateOpen && y != nil }
-	// The answerer hears nothing, so for all it knows the answer is on its way.
+	// The answerer receives nothing: from its view, the answer may still be on the
+	// way.
 	failed := func() bool { return a.ConnectionState() == StateFailed && b.ConnectionState() != StateConnected }
 	until(t, w, 70*time.Second, "a channel, or failure", func() bool { return open() || failed() })
 	took = w.Now().Sub(start)
@@ -107,10 +108,9 @@ func converse(t testing.TB, w *simnet.World, a, b *simPeer) (how string, took ti
 
 var natKinds = []simnet.NATKind{simnet.FullCone, simnet.Restricted, simnet.PortRestricted, simnet.Symmetric}
 
-// connects is what RFC 8445 and the NATs' nature let be expected of two peers
-// and a STUN server: nothing but a relay helps where neither end can foretell
-// the address that its datagrams will come from, and the other end's NAT lets
-// nothing else in.
+// connects says whether RFC 8445 and the types of the NATs let two ends connect with a
+// STUN server. Only a relay helps if neither end can predict the address that its
+// datagrams come from, and the other end's NAT drops datagrams from other addresses.
 func connects(a, b simnet.NATKind) bool {
 	return !(a == simnet.Symmetric && b >= simnet.PortRestricted || b == simnet.Symmetric && a >= simnet.PortRestricted)
 }
@@ -156,7 +156,7 @@ func TestNATs(t *testing.T) {
 	}
 }
 
-// Networks that are not one NAT each.
+// Networks with other structures than one NAT for each end.
 func TestNetworks(t *testing.T) {
 	carrierAddr, outer1, outer2 := netip.MustParseAddr("198.51.100.1"), netip.MustParseAddr("100.64.0.1"), netip.MustParseAddr("100.64.0.2")
 	tests := []struct {
@@ -235,8 +235,8 @@ func TestNetworks(t *testing.T) {
 	}
 }
 
-// A path of 1280 bytes, less than which IPv6 does not have, carries whatever
-// is sent: nothing is lost for its length.
+// A path with an MTU of 1280 bytes, the minimum of IPv6, loses no packet for its
+// length.
 func TestMTU1280(t *testing.T) {
 	w := newNATWorld(1)
 	w.Default.MTU = 1280 - 40 - 8
@@ -270,9 +270,9 @@ func TestMTU1280(t *testing.T) {
 	}
 }
 
-// A NAT that forgets its bindings, as at a reboot, gives the peer another
-// address: the connection goes on by it, and so it does when bindings time
-// out sooner than RFC 4787 wants.
+// A NAT that loses its bindings, as at a reboot, gives the end another address, by
+// which the connection goes on. The same if bindings expire sooner than RFC 4787
+// requires.
 func TestNATReboot(t *testing.T) {
 	for _, kind := range natKinds {
 		t.Run(kind.String(), func(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 	"purertc/datachannel"
 )
 
-// A peer that is connected, with every kind of message both ways.
+// A connection carries every kind of message both ways.
 func TestMessages(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		p := connect(t, Config{}, ChannelOptions{Protocol: "proto"})
@@ -52,7 +52,7 @@ func TestMessages(t *testing.T) {
 		if err := p.x.Send(ctx, make([]byte, 262145), false); !errors.Is(err, ErrMessageTooLarge) {
 			t.Errorf("a packet too large: %v", err)
 		}
-		// The slice is the caller's, and the argument is copied.
+		// The returned slice belongs to the caller, and the argument is copied.
 		b := []byte("before")
 		p.x.PutPacket(b)
 		copy(b, "after!")
@@ -68,7 +68,8 @@ func TestMessages(t *testing.T) {
 	})
 }
 
-// A program that stops reading stalls its peer, and neither's memory.
+// A program that stops reading stalls the remote. The memory of both ends stays
+// bounded.
 func TestBackpressure(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		cfg := Config{SendBufferSize: 100_000}
@@ -126,7 +127,7 @@ func TestBackpressure(t *testing.T) {
 		if len(low) != 1 {
 			t.Errorf("OnBufferedAmountLow was called %d times", len(low))
 		}
-		// Below the threshold nothing is called.
+		// Below the threshold no handler is called.
 		p.x.PutPacket([]byte("x"))
 		pause()
 		if len(low) != 1 {
@@ -135,7 +136,7 @@ func TestBackpressure(t *testing.T) {
 	})
 }
 
-// Unreliable channels drop the oldest instead.
+// Unreliable channels drop their oldest messages instead.
 func TestUnreliableNotRead(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		p := connect(t, Config{}, ChannelOptions{Ordered: new(false), MaxRetransmits: new(0)})
@@ -231,7 +232,7 @@ func TestMaxPacketSize(t *testing.T) {
 	}
 }
 
-// A channel's announcement is no message: it may be longer than those.
+// The DATA_CHANNEL_OPEN message may be longer than max-message-size.
 func TestLongLabelShortMessages(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		p := connect(t, Config{MaxMessageSize: 1}, ChannelOptions{})
@@ -293,7 +294,7 @@ func TestMaxMessageSizeNotHeeded(t *testing.T) {
 	})
 }
 
-// MaxChannels and MemoryLimit hold for what the remote opens and sends.
+// MaxChannels and MemoryLimit bound the channels and messages of the remote.
 func TestMemoryLimitAndMaxChannels(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		const limit = 2 << 20

@@ -19,7 +19,7 @@ import (
 	"golang.org/x/net/nettest"
 )
 
-// TestMain holds the whole package to leaving no goroutine.
+// TestMain checks that no test leaves a goroutine.
 func TestMain(m *testing.M) {
 	if cfg := os.Getenv(namespaceVariable); cfg != "" {
 		if err := namespacePeer(cfg); err != nil {
@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// goroutinesDown waits until there are no more goroutines than so many.
+// goroutinesDown waits until at most that many goroutines are left.
 func goroutinesDown(n int) bool {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -52,7 +52,7 @@ func goroutinesDown(n int) bool {
 	return false
 }
 
-// realPair connects two over loopback UDP.
+// realPair connects two ends over loopback UDP.
 func realPair(t testing.TB, cfg Config) (a, b *Conn, x, y *DataChannel) {
 	t.Helper()
 	return realPairOf(t, cfg, cfg)
@@ -63,7 +63,7 @@ func realPairOf(t testing.TB, cfg, cfgB Config) (a, b *Conn, x, y *DataChannel) 
 	return realPairWithout(t, cfg, cfgB, nil)
 }
 
-// hostPair is realPairOf whose second end is of a host.
+// hostPair is realPairOf with the second end on a host.
 func hostPair(t testing.TB) (h *Host, a, b *Conn, x, y *DataChannel) {
 	t.Helper()
 	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
@@ -75,8 +75,7 @@ func hostPair(t testing.TB) (h *Host, a, b *Conn, x, y *DataChannel) {
 	return h, a, b, x, y
 }
 
-// realPairWithout is realPairOf, but candidates that drop is true for do not
-// reach the other end.
+// realPairWithout is realPairOf without the candidates for which drop returns true.
 func realPairWithout(t testing.TB, cfg, cfgB Config, drop func(name string) bool) (a, b *Conn, x, y *DataChannel) {
 	t.Helper()
 	before := runtime.NumGoroutine()
@@ -88,8 +87,8 @@ func realPairWithout(t testing.TB, cfg, cfgB Config, drop func(name string) bool
 	return besideOthers(t, cfg, cfgB, drop)
 }
 
-// besideOthers is realPairWithout for a test that is parallel to others, which
-// have goroutines of their own.
+// besideOthers is realPairWithout for a test that runs in parallel with others, whose
+// goroutines it must not count.
 func besideOthers(t testing.TB, cfg, cfgB Config, drop func(name string) bool) (a, b *Conn, x, y *DataChannel) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -132,7 +131,7 @@ func besideOthers(t testing.TB, cfg, cfgB Config, drop func(name string) bool) (
 	return a, b, x, y
 }
 
-// A channel as net.Conn, by the x/net project's own test.
+// A channel as net.Conn passes the test of x/net/nettest.
 func TestNetConn(t *testing.T) {
 	nettest.TestConn(t, func() (c1, c2 net.Conn, stop func(), err error) {
 		_, _, x, y := realPair(t, Config{SendBufferSize: 64 << 10})
@@ -159,7 +158,7 @@ func TestNetConnErrors(t *testing.T) {
 	if c.LocalAddr().Network() != "webrtc" || c.RemoteAddr().String() != "x" {
 		t.Errorf("addresses %v, %v", c.LocalAddr(), c.RemoteAddr())
 	}
-	// Empty packets are skipped; a long write is cut.
+	// Empty packets are skipped; a long write is split.
 	ctx := context.Background()
 	if err := errors.Join(x.Send(ctx, nil, false), x.Send(ctx, []byte("ab"), false)); err != nil {
 		t.Fatal(err)
@@ -198,7 +197,7 @@ func TestNetConnErrors(t *testing.T) {
 	}
 }
 
-// Writes of several goroutines are not mixed, however long.
+// Writes of several goroutines are not interleaved, even long ones.
 func TestNetConnWritesWhole(t *testing.T) {
 	_, _, x, y := realPair(t, Config{})
 	c, err := x.NetConn()
@@ -285,7 +284,8 @@ func TestCollected(t *testing.T) {
 	kept.Close()
 }
 
-// Close and everything else, from everywhere, at once: for the race detector.
+// Close and all other calls at the same time, from many goroutines, for the race
+// detector.
 func TestCloseConcurrently(t *testing.T) {
 	for round := range 8 {
 		a, b, x, y := realPair(t, Config{})
@@ -355,7 +355,7 @@ func TestCloseConcurrently(t *testing.T) {
 	}
 }
 
-// Close inside every handler.
+// Every handler calls Close.
 func TestCloseInHandlers(t *testing.T) {
 	for _, where := range []string{"state", "candidate", "description", "channel", "packet"} {
 		before := runtime.NumGoroutine()
@@ -402,7 +402,7 @@ func TestCloseInHandlers(t *testing.T) {
 		running.Go(func() { a.Run(ctx) })
 		running.Go(func() { b.Run(ctx) })
 		if where == "candidate" || where == "description" {
-			// The other end cannot know.
+			// The other end has no way to know.
 			b.Wait(ctx)
 			a.Close()
 			b.Close()

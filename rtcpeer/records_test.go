@@ -10,8 +10,8 @@ import (
 	"purertc/rtcpeer/internal/simnet"
 )
 
-// manyRecords fills a datagram of 64 KB with records without a payload for
-// the peer of c, and leaves it to change to alter each.
+// manyRecords fills a datagram of 64 KB with empty records for the remote of c. change
+// may alter each record.
 func manyRecords(c *dtls.Conn, change func(record []byte)) (b []byte) {
 	const longest = 65507 // of UDP over IPv4
 	for n := 0; len(b)+n <= longest; {
@@ -39,10 +39,10 @@ func recordsPair(t testing.TB, version uint16) (now time.Time, a, b *core) {
 	return w.Now(), &p.transport().core, &q.transport().core
 }
 
-// forge makes the tag of a record wrong.
+// forge makes a record's tag invalid.
 func forge(record []byte) { record[len(record)-1] ^= 1 }
 
-// TestMaxRecords: of a datagram of many records, a peer reads dtls.MaxRecords.
+// TestMaxRecords: of a datagram with many records, dtls.MaxRecords are read.
 func TestMaxRecords(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		t.Run(tls.VersionName(version), func(t *testing.T) {
@@ -56,7 +56,7 @@ func TestMaxRecords(t *testing.T) {
 				}
 			}
 			rejects("forged records", manyRecords(a.dtls, forge), dtls.MaxRecords)
-			// A record that was read is rejected when it comes again.
+			// A record that was read is rejected as a replay.
 			genuine := manyRecords(a.dtls, func([]byte) {})
 			rejects("records of the peer", genuine, 0)
 			rejects("the same again", genuine, dtls.MaxRecords)
@@ -69,8 +69,7 @@ func TestMaxRecords(t *testing.T) {
 	}
 }
 
-// BenchmarkManyRecords is the time for a datagram of 64 KB of records without a
-// payload.
+// BenchmarkManyRecords measures a datagram of 64 KB of empty records.
 func BenchmarkManyRecords(b *testing.B) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		now, from, to := recordsPair(b, version)

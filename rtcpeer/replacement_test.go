@@ -30,7 +30,7 @@ type stopPair struct {
 	failed    error
 }
 
-// An ending says what the page's end of a transport sends last.
+// An ending says what the page sends last on its old transport.
 type ending string
 
 const (
@@ -158,7 +158,7 @@ func (s *stopPair) check() bool {
 	return s.failed != nil
 }
 
-// send sends the next message on every channel, again and again.
+// send sends the next message on every channel, repeatedly.
 func (s *stopPair) send(every time.Duration) (stop func()) {
 	on := true
 	var tick func()
@@ -186,8 +186,8 @@ func (s *stopPair) run(d time.Duration) {
 	}
 }
 
-// offer has one end offer, with these sections of the page, and waits until it is
-// answered.
+// offer makes one end offer, with these sections of the page, and waits for the
+// answer.
 func (s *stopPair) offer(from *simPeer, group string, sections ...string) {
 	s.t.Helper()
 	s.page.sections, s.page.group = sections, group
@@ -202,15 +202,14 @@ func (s *stopPair) offer(from *simPeer, group string, sections ...string) {
 	s.run(0)
 }
 
-// stop has the page stop the tagged section.
+// stop stops the transceiver of the tagged section.
 func (s *stopPair) stop(group string, sections ...string) {
 	s.t.Helper()
 	s.stopping = true
 	s.offer(s.a, group, sections...)
 }
 
-// wantAll checks that everything reliable arrives, and that new messages pass both
-// ways.
+// wantAll checks that all reliable messages arrive, and that new ones pass both ways.
 func (s *stopPair) wantAll(within time.Duration) {
 	s.t.Helper()
 	s.run(3 * time.Second) // nothing more is sent that could be lost
@@ -241,7 +240,7 @@ func (s *stopPair) wantAll(within time.Duration) {
 	}
 }
 
-// open connects the two ends. The Conn offers first, or the page.
+// open connects the two ends. Either may offer first.
 func (s *stopPair) open(connFirst bool) {
 	s.t.Helper()
 	if connFirst {
@@ -261,8 +260,8 @@ func sectionsOf(dataFirst bool, media ...string) []string {
 	return append(media, "data 0")
 }
 
-// Data goes on, and what the Conn sends arrives exactly once, while a page stops one
-// transceiver after the other, with restarts of ICE between.
+// Data flows, and the Conn's messages arrive exactly once, while a page stops one
+// transceiver after the other, with ICE restarts between.
 func TestPageStopsTaggedSection(t *testing.T) {
 	for _, e := range []ending{endsWithAbort, endsWithNotify, endsSilently, keeps} {
 		for _, connFirst := range []bool{false, true} {
@@ -317,7 +316,7 @@ func TestPageStopsTaggedSection(t *testing.T) {
 	}
 }
 
-// Tags change one right after the other, each time with a new transport.
+// The tag changes several times in a row, each time with a new transport.
 func TestManyReplacements(t *testing.T) {
 	for seed := range uint64(10) {
 		w := simnet.New(seed + 1)
@@ -390,8 +389,8 @@ func TestChannelsDuringReplacement(t *testing.T) {
 	}
 }
 
-// Where the page applies the answer only after data flows again, nothing reliable is
-// lost. What it had received and not acknowledged comes twice.
+// If the page applies the answer only after data flows again, no reliable message is
+// lost. Messages that it has received and not acknowledged come twice.
 func TestReplacementAfterHold(t *testing.T) {
 	for seed := range uint64(10) {
 		w := simnet.New(seed + 1)
@@ -445,8 +444,8 @@ func TestReplacementAfterHold(t *testing.T) {
 	}
 }
 
-// The answer to an offer with another tag waits until what this end has sent is
-// acknowledged, so that nothing arrives twice, but not for ever.
+// The answer to an offer with another tag waits until all sent data is acknowledged,
+// so that nothing arrives twice, but for a bounded time.
 func TestAnswerWaitsForAcknowledgements(t *testing.T) {
 	for _, lost := range []bool{false, true} {
 		w := simnet.New(1)
@@ -470,7 +469,7 @@ func TestAnswerWaitsForAcknowledgements(t *testing.T) {
 	}
 }
 
-// A remote that keeps its transport may change its path. It shows then that its
+// A remote that keeps its transport may change its path. A probe then shows that its
 // association is alive.
 func TestPathChangeAfterTagChange(t *testing.T) {
 	w := simnet.New(1)

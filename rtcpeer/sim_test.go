@@ -35,7 +35,7 @@ type simPeer struct {
 	told    map[netip.AddrPort]ice.CandidateType // the candidates that were
 }
 
-// A simNetwork is what a peer is attached to: a world, or the inside of a NAT.
+// A simNetwork is the network of an end: the world, or the inside of a NAT.
 type simNetwork interface {
 	Attach(n simnet.Node, addrs ...netip.Addr)
 	Detach(addr netip.Addr)
@@ -46,13 +46,13 @@ type simDatagram struct {
 	b []byte
 }
 
-// newSimPeer puts a Conn on the network under these addresses.
+// newSimPeer makes a Conn on the network with these addresses.
 func newSimPeer(t testing.TB, w *simnet.World, cfg Config, addrs ...string) *simPeer {
 	return newSimPeerIn(t, w, w, cfg, addrs...)
 }
 
-// simCertificate is the certificate of simulated peers: always the same, since
-// the length of its signature, and so of packets, has to follow from the seed.
+// simCertificate is the certificate of all simulated ends. It is fixed, since the
+// length of its signatures changes the packets, which must depend on the seed only.
 var simCertificate = sync.OnceValue(func() *tls.Certificate {
 	raw := make([]byte, 32)
 	for i := range raw {
@@ -70,7 +70,7 @@ var simCertificate = sync.OnceValue(func() *tls.Certificate {
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 })
 
-// newSimPeerIn is for another network than the world's.
+// newSimPeerIn makes a Conn on another network than the world's.
 func newSimPeerIn(t testing.TB, w *simnet.World, in simNetwork, cfg Config, addrs ...string) *simPeer {
 	p := &simPeer{t: t, world: w, in: in, trickle: true, told: map[netip.AddrPort]ice.CandidateType{}}
 	for _, a := range addrs {
@@ -133,7 +133,7 @@ func (p *simPeer) OnDataChannelReceived(f func(*DataChannel)) {
 	})
 }
 
-// newSimPair makes two peers that signal to each other at once.
+// newSimPair makes two ends that signal to each other without delay.
 func newSimPair(t testing.TB, w *simnet.World, cfg Config) (a, b *simPeer) {
 	a = newSimPeer(t, w, cfg, "10.0.0.1")
 	b = newSimPeer(t, w, cfg, "10.0.0.2")
@@ -141,10 +141,10 @@ func newSimPair(t testing.TB, w *simnet.World, cfg Config) (a, b *simPeer) {
 	return a, b
 }
 
-// peer returns the connection's peer, which is made if there is none.
+// transport returns the connection's transport, and makes it if there is none.
 func (p *simPeer) transport() *transport { q, _ := p.ext.(*stack).made(); return q }
 
-// The verbs of network.
+// The methods of network.
 
 func (p *simPeer) open(h handler, _ addressChoice) (ports []port, locals []local, err error) {
 	p.h = h
@@ -174,7 +174,7 @@ func (p *simPeer) vanished(q port) bool {
 	return true
 }
 
-// move gives the machine other addresses on the same network.
+// move gives the end other addresses on the same network.
 func (p *simPeer) move(addrs ...string) {
 	for _, a := range p.addrs {
 		p.in.Detach(a)
@@ -210,7 +210,7 @@ func (q *simPort) Write(r ice.Route, b []byte, segment int) bool {
 	return true
 }
 
-// The verbs of simnet.Node.
+// The methods of simnet.Node.
 
 func (p *simPeer) HandleDatagram(now time.Time, to, from netip.AddrPort, b []byte) {
 	for sock := range ice.Sock(len(p.addrs)) + 1 {
@@ -269,7 +269,7 @@ func until(t testing.TB, w *simnet.World, limit time.Duration, what string, f fu
 	}
 }
 
-// TestOneMessage is the walking skeleton: two peers, one message.
+// TestOneMessage sends one message between two ends.
 func TestOneMessage(t *testing.T) {
 	w := simnet.New(1)
 	w.Default = simnet.Path{Delay: 10 * time.Millisecond}

@@ -11,9 +11,9 @@ import (
 	"purertc/stun"
 )
 
-// A simTURN is a TURN server on a simulated network, which wants no password.
-// It forgets what is not refreshed, as a real one does, and has a relayed
-// address for each client: a port of its own.
+// A simTURN is a TURN server without authentication on a simulated network. Its
+// allocations expire unless they are refreshed, and each client has a relayed address
+// with a port of its own.
 type simTURN struct {
 	out     []simLetter
 	clients map[netip.AddrPort]*simAllocation // by their addresses
@@ -30,8 +30,8 @@ type simAllocation struct {
 	channels        map[uint16]netip.AddrPort
 }
 
-// relayOnly puts a TURN server where else the STUN server is, and is the
-// configuration of a peer that has no other candidates than its.
+// relayOnly replaces the STUN server by a TURN server, and returns the configuration
+// of an end with relayed candidates only.
 func relayOnly(w *simnet.World) Config {
 	w.Attach(newSimTURN(), stunServer.Addr())
 	return Config{ICEServers: []ICEServer{{URLs: []string{"turn:" + stunServer.Addr().String()}}}, ICETransportPolicy: ICETransportPolicyRelay}
@@ -92,7 +92,7 @@ func (s *simTURN) release(c *simAllocation) {
 	delete(s.relays, c.relayed.Port())
 }
 
-// toPeer sends what a client has for a peer, if it may.
+// toPeer sends a client's data to a peer, if there is a permission.
 func (s *simTURN) toPeer(now time.Time, c *simAllocation, to netip.AddrPort, b []byte) {
 	if now.After(c.permissions[to.Addr()]) {
 		return
@@ -105,7 +105,7 @@ func (s *simTURN) toPeer(now time.Time, c *simAllocation, to netip.AddrPort, b [
 	s.send(c.relayed, to, b)
 }
 
-// fromPeer sends on what came to a relayed address.
+// fromPeer forwards data that came to a relayed address.
 func (s *simTURN) fromPeer(now time.Time, c *simAllocation, peer netip.AddrPort, b []byte) {
 	if c == nil || now.After(c.permissions[peer.Addr()]) {
 		return

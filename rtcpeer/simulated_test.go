@@ -38,7 +38,7 @@ type simStream struct {
 	last     int64
 }
 
-// simMessage is message i: its number, and bytes that follow from it.
+// simMessage returns message i: its number, and bytes derived from the number.
 func simMessage(i uint32) []byte {
 	b := make([]byte, 4+int(i*7919%5000))
 	for j := range b {
@@ -73,7 +73,7 @@ func (s *simStream) receive() error {
 	}
 }
 
-// badPath is a path with some of what can go wrong, drawn from the seed.
+// badPath is a path with some faults, drawn from the seed.
 func badPath(w *simnet.World) simnet.Path {
 	r := w.Rand()
 	p := simnet.Path{Delay: time.Duration(1+r.IntN(80)) * time.Millisecond}
@@ -143,16 +143,16 @@ func simulate(t *testing.T, seed uint64) {
 	if err := a.CreateOffer(); err != nil {
 		t.Fatal(err)
 	}
-	// Nothing protects the first flights of DTLS against a flipped bit: the
-	// handshake may fail then, as it must. So corruption comes later.
+	// The first flights of DTLS have no protection against a flipped bit, so the
+	// handshake may fail. Corruption therefore begins later.
 	corrupt := 0.04 * w.Rand().Float64()
 	w.After(5*time.Second, func() {
 		if a.ConnectionState() == StateConnected && b.ConnectionState() == StateConnected {
 			w.Path(a.addrs[0], b.addrs[0]).Corrupt, w.Path(b.addrs[0], a.addrs[0]).Corrupt = corrupt, corrupt
 		}
 	})
-	// Streams send for a while; in the middle there is a partition, and then
-	// a restart from either side.
+	// Streams send for a while, with a partition in the middle and then an ICE restart
+	// of either end.
 	const count = 60
 	down := func(down bool) func() {
 		return func() {
@@ -232,7 +232,7 @@ func simulate(t *testing.T, seed uint64) {
 	}
 }
 
-// The same seed gives the same run, to the datagram.
+// The same seed gives the same datagrams.
 func TestSimRepeats(t *testing.T) {
 	run := func() (trace []string) {
 		w := simnet.New(7)
@@ -276,10 +276,9 @@ func openSimPair(t *testing.T) (w *simnet.World, a, b *simPeer) {
 	return w, a, b
 }
 
-// Setting up a connection takes 20 datagrams: two checks, one more of the controlled
-// end, the nomination and their answers, two flights of DTLS of two datagrams and one of one, five of
-// SCTP with the channel's messages in them, and two SACKs that are not waited
-// for. Closing it takes one.
+// Setting up a connection takes 20 datagrams: two checks, another check of the
+// controlled end, the nomination, and their responses; five of DTLS; five of SCTP with
+// the channel's messages; two delayed SACKs. Closing takes one.
 func TestSetUpIsShort(t *testing.T) {
 	w, a, b := openSimPair(t)
 	sent := func() uint64 { return a.Stats().Transport.PacketsSent + b.Stats().Transport.PacketsSent }
@@ -294,8 +293,8 @@ func TestSetUpIsShort(t *testing.T) {
 	until(t, w, time.Second, "the close is seen", func() bool { return b.ConnectionState() == StateClosed })
 }
 
-// An idle connection is asked for consent every five seconds, and nothing else
-// goes over it but SCTP's heartbeats.
+// An idle connection sends a consent request every five seconds, and SCTP's
+// heartbeats.
 func TestIdleIsQuiet(t *testing.T) {
 	w, a, b := openSimPair(t)
 	settled := w.Now().Add(5 * time.Second)
@@ -304,7 +303,7 @@ func TestIdleIsQuiet(t *testing.T) {
 	before, end := a.Stats().Transport.PacketsSent, w.Now().Add(time.Minute)
 	w.After(time.Minute, func() {})
 	until(t, w, 2*time.Minute, "a minute", func() bool { return !w.Now().Before(end) })
-	// Its own consent requests, at least 4 s apart, answers to the other end's,
+	// The local consent requests, at least 4 s apart, the answers to the other end's,
 	// and two heartbeats with their answers.
 	if n := a.Stats().Transport.PacketsSent - before; n > 15+15+4 {
 		t.Errorf("%d datagrams in an idle minute", n)

@@ -10,9 +10,9 @@ import (
 	"purertc/rtcpeer/internal/simnet"
 )
 
-// connectOver makes two peers whose paths carry datagrams of so many bytes of
-// UDP payload, 0 for any, and returns the two ends of one channel. active makes
-// the first peer, which offers, the DTLS client.
+// connectOver makes two ends whose paths carry datagrams of a number of bytes of UDP
+// payload, 0: any, and returns the two ends of a channel. active makes the first end,
+// which offers, the DTLS client.
 func connectOver(t *testing.T, cfg Config, addrs [2]string, carries [2]int, active bool) (w *simnet.World, peers [2]*simPeer, ends [2]*DataChannel) {
 	t.Helper()
 	w = simnet.New(1)

@@ -22,7 +22,7 @@ var (
 	walkFrom  = flag.Uint64("walkfrom", 1, "the first of them")
 )
 
-// walkFailed are seeds that failed once, each for a reason of its own.
+// walkFailed are seeds that have failed, each for another reason.
 var walkFailed = []uint64{
 	500627,  // restarts of ICE before the ends are connected, ten a second at a round trip of one
 	1001953, // two resets of one stream without data in between, the first of them deferred
@@ -90,7 +90,7 @@ type walkEnd struct {
 	failures int // how often the state became StateFailed
 }
 
-// note is for the story.
+// note adds a line to the story.
 func (wk *walk) note(format string, args ...any) {
 	wk.log = append(wk.log, fmt.Sprintf("%9.3f ", wk.at().Seconds())+fmt.Sprintf(format, args...))
 }
@@ -144,7 +144,7 @@ func newWalk(t *testing.T, seed uint64) *walk {
 	return wk
 }
 
-// newEnd makes an end, behind a NAT or not, perhaps as both are.
+// newEnd makes an end, behind a NAT or not. both says that both ends are behind a NAT.
 func (wk *walk) newEnd(t *testing.T, i int, behind, both bool) *walkEnd {
 	r := wk.r
 	controls := []sctp.CongestionControl{sctp.CongestionBBR, sctp.CongestionBBR, sctp.CongestionCubic, sctp.CongestionReno}
@@ -185,7 +185,7 @@ func (wk *walk) newEnd(t *testing.T, i int, behind, both bool) *walkEnd {
 	return e
 }
 
-// path is one with some of what can go wrong.
+// path returns a path with some random faults.
 func (wk *walk) path() simnet.Path {
 	r := wk.r
 	p := simnet.Path{Delay: wk.between(time.Millisecond, 80*time.Millisecond)}
@@ -232,7 +232,7 @@ func (wk *walk) path() simnet.Path {
 	return p
 }
 
-// setPath has p be between the ends. The STUN server's paths stay as they were.
+// setPath sets the path between the ends. The STUN server's paths stay.
 func (wk *walk) setPath(p simnet.Path) {
 	for _, x := range wk.outer(0) {
 		for _, y := range wk.outer(1) {
@@ -242,12 +242,12 @@ func (wk *walk) setPath(p simnet.Path) {
 	wk.w.Default = p
 }
 
-// outer are the addresses that an end may be seen with outside.
+// outer returns the addresses that an end may have outside its NAT.
 func (wk *walk) outer(i int) []netip.Addr {
 	return append([]netip.Addr{netip.MustParseAddr(fmt.Sprintf("192.0.2.%d", 1+i))}, wk.ends[i].addrs...)
 }
 
-// mail has something arrive at the other end's program, in order.
+// mail delivers a signalled message to the other end's program, in order.
 func (wk *walk) mail(from *walkEnd, f func(to *walkEnd)) {
 	at := wk.w.Now().Add(wk.between(0, from.maxDelay))
 	if at.Before(from.mailed) {
@@ -296,7 +296,7 @@ func (wk *walk) signal(e *walkEnd) {
 	})
 	e.OnICECandidateCreated(func(media string, index int, name string) {
 		f := func(to *walkEnd) {
-			// The end may have been closed, by a peer that left, without a Poll since.
+			// Since the last Poll the remote may have closed the connection.
 			if err := to.AddICECandidate(media, index, name); err != nil && !errors.Is(err, ErrClosed) {
 				wk.fail("end %d: candidate %q: %v", to.i, name, err)
 			}
@@ -312,12 +312,12 @@ func (wk *walk) signal(e *walkEnd) {
 	})
 }
 
-// again has an end offer later what it did not get to.
+// again makes an end offer later, since it could not now.
 func (wk *walk) again(e *walkEnd) {
 	wk.w.After(wk.between(10*time.Millisecond, time.Second), func() { wk.offer(e) })
 }
 
-// offer has an end offer, if it can just now.
+// offer makes an end offer, if its state allows it.
 func (wk *walk) offer(e *walkEnd) {
 	if wk.over || e.left || e.offering {
 		return // an answer could not be told from that to another offer
@@ -333,8 +333,8 @@ func (wk *walk) offer(e *walkEnd) {
 	}
 }
 
-// stateChanged holds the states of an end to what they may become. An outage may
-// have it fail, but not for good.
+// stateChanged checks that a change of state is allowed. An outage may cause a
+// failure, but not a lasting one.
 func (wk *walk) stateChanged(e *walkEnd) {
 	s := e.ConnectionState()
 	if s == e.state {
@@ -361,7 +361,7 @@ func (wk *walk) stateChanged(e *walkEnd) {
 	e.state = s
 }
 
-// act is one random thing.
+// act does one random operation.
 func (wk *walk) act() {
 	e := wk.ends[wk.r.IntN(2)]
 	c := wk.some()
@@ -468,7 +468,7 @@ func (wk *walk) pass(d time.Duration) error {
 	return wk.problem
 }
 
-// until lets time pass until f has nothing to complain about.
+// until lets time pass until f returns "".
 func (wk *walk) until(d time.Duration, what string, f func() string) error {
 	var why string
 	var last time.Time
@@ -489,7 +489,7 @@ func (wk *walk) until(d time.Duration, what string, f func() string) error {
 	case wk.problem != nil:
 		return wk.problem
 	case !ok:
-		// The last event may have come in the pause between two looks.
+		// The last event may have come between the last two checks.
 		if why = f(); why != "" {
 			return fmt.Errorf("not within %v: %s: %s", d, what, why)
 		}
@@ -625,10 +625,10 @@ func (wk *walk) recover() error {
 	return wk.until(5*time.Second, "the channels are closed", wk.outstanding)
 }
 
-// rest has the connection carry nothing but its upkeep, after it showed that it
-// still works.
+// rest checks that an idle connection sends only keepalives, and that it still works
+// before.
 func (wk *walk) rest() error {
-	// A channel made now works.
+	// A new channel works.
 	for _, e := range wk.ends {
 		wk.openInBand(e)
 	}
@@ -683,7 +683,7 @@ func (wk *walk) end() error {
 	return wk.silence()
 }
 
-// leaving chooses the end a that goes.
+// leaving chooses the end a that closes.
 func (wk *walk) leaving() (a, b *walkEnd) {
 	wk.quiet, wk.over = true, true
 	for _, c := range wk.channels {
@@ -695,8 +695,8 @@ func (wk *walk) leaving() (a, b *walkEnd) {
 	return a, wk.ends[1-a.i]
 }
 
-// shutdown is what Conn.Shutdown does before it closes, without waiting for it:
-// all that a has sent by then arrives.
+// shutdown does what Conn.Shutdown does before it closes, without blocking: all that a
+// has sent arrives.
 func (wk *walk) shutdown(a, b *walkEnd) error {
 	last := wk.channels[len(wk.channels)-1]
 	for range 20 {
@@ -736,8 +736,7 @@ func (wk *walk) silence() error {
 	return nil
 }
 
-// suddenEnd has one end close, whatever is under way, and the other when it
-// notices.
+// suddenEnd closes one end at any moment, and the other when it notices.
 func (wk *walk) suddenEnd() error {
 	a, b := wk.leaving()
 	failures := b.failures
@@ -773,7 +772,7 @@ func (wk *walk) suddenEnd() error {
 	return wk.silence()
 }
 
-// story is what happened, or the last of it.
+// story returns the last events.
 func (wk *walk) story() string {
 	log := wk.log
 	if len(log) > 60 && *walkFlag == 0 {

@@ -40,7 +40,7 @@ func (c *walkChannel) reliable() bool {
 	return c.o.MaxRetransmits == nil && c.o.MaxPacketLifeTime == nil
 }
 
-// options are a channel's.
+// options returns random options of a channel.
 func (wk *walk) options() (o ChannelOptions) {
 	if wk.chance(0.4) {
 		o.Ordered = new(false)
@@ -78,7 +78,7 @@ func (wk *walk) newChannel(o ChannelOptions) *walkChannel {
 	return c
 }
 
-// make has an end make its side of a channel.
+// make creates the channel at one end.
 func (wk *walk) make(e *walkEnd, c *walkChannel) bool {
 	if e.left || e.ConnectionState() == StateClosed {
 		return false
@@ -97,7 +97,7 @@ func (wk *walk) make(e *walkEnd, c *walkChannel) bool {
 	return true
 }
 
-// watch holds the states of a side of a channel to what they may become.
+// watch checks that the changes of state of a channel's side are allowed.
 func (wk *walk) watch(e *walkEnd, c *walkChannel) {
 	d := c.ends[e.i]
 	c.states[e.i] = d.ReadyState()
@@ -138,7 +138,7 @@ func (wk *walk) describe(o ChannelOptions) string {
 	return string(b)
 }
 
-// openNegotiated has both ends make a channel, one after the other.
+// openNegotiated creates a channel at both ends, one after the other.
 func (wk *walk) openNegotiated() {
 	id := 100 + wk.r.IntN(4)
 	for _, c := range wk.channels {
@@ -178,7 +178,7 @@ func (wk *walk) reopen(e *walkEnd, c *walkChannel) {
 	}
 }
 
-// received takes a channel of the other end.
+// received handles a channel that the other end has opened.
 func (wk *walk) received(e *walkEnd, d *DataChannel) {
 	no, err := strconv.Atoi(d.Label()[:max(0, strings.Index(d.Label(), ":"))])
 	if err != nil || no >= len(wk.channels) {
@@ -329,7 +329,7 @@ func (wk *walk) size() int {
 	return 1 + wk.r.IntN(1300)
 }
 
-// close closes a side of a channel. A negotiated one has two by then.
+// close closes a side of a channel; of a negotiated one perhaps either.
 func (wk *walk) close(e *walkEnd, c *walkChannel) {
 	d := c.ends[e.i]
 	if d == nil || c.asked[e.i] || c.o.Negotiated && !c.closing && c.states != [2]ChannelState{ChannelStateOpen, ChannelStateOpen} {
@@ -341,13 +341,13 @@ func (wk *walk) close(e *walkEnd, c *walkChannel) {
 	d.Close()
 }
 
-// some is a channel that is not closed, if one is found.
+// some returns a channel that is not closed, if there is one.
 func (wk *walk) some() *walkChannel {
 	if len(wk.channels) == 0 {
 		return nil
 	}
 	for range 4 {
-		// Later ones more likely, which live.
+		// Later ones are more likely, since they are open more often.
 		c := wk.channels[len(wk.channels)-1-min(len(wk.channels)-1, wk.r.IntN(16))]
 		if !c.closed() {
 			return c
@@ -356,7 +356,7 @@ func (wk *walk) some() *walkChannel {
 	return nil
 }
 
-// reader has an end read every so often.
+// reader makes an end read at intervals.
 func (wk *walk) reader(e *walkEnd) {
 	every := wk.between(time.Millisecond, 30*time.Millisecond)
 	var tick func()

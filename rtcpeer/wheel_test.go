@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Every peer is due once, at its time or up to its slack later.
+// Every transport is due once, at its time or at most its slack later.
 func TestWheel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		random := rand.New(rand.NewPCG(1, 2))
@@ -55,7 +55,7 @@ func TestWheel(t *testing.T) {
 	})
 }
 
-// A peer whose caller looked at the clock long ago is due all the same.
+// A transport is due even if its caller has read the clock long ago.
 func TestWheelLate(t *testing.T) {
 	var w wheel
 	begin := time.Now()
@@ -69,7 +69,7 @@ func TestWheelLate(t *testing.T) {
 	}
 }
 
-// The timer of a wheel is set for the earliest peer, whenever that came.
+// The timer of a wheel is set for the earliest transport, in any order of adding.
 func TestWheelFires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w wheel
