@@ -77,10 +77,10 @@ func (ch *channel) release() {
 	ch.threshold.Store(-1)
 }
 
-// WakeReceivers is of ChannelWaker.
+// WakeReceivers implements ChannelWaker.
 func (ch *channel) WakeReceivers() { ch.recv.set() }
 
-// WakeSenders is of ChannelWaker.
+// WakeSenders implements ChannelWaker.
 func (ch *channel) WakeSenders() { ch.send.set() }
 
 func (ch *channel) wakeAll() {

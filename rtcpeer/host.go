@@ -298,7 +298,7 @@ func (n hostNetwork) open(h handler, choice addressChoice) ([]port, []local, err
 	return ports, locals, nil
 }
 
-// watch is of network. A host with one address keeps it.
+// watch implements network. A host with one address keeps it.
 func (n hostNetwork) watch(changed func(all []netip.Addr)) (stop func()) {
 	if !n.host.Addr().Addr().IsUnspecified() {
 		return func() {}
@@ -306,7 +306,7 @@ func (n hostNetwork) watch(changed func(all []netip.Addr)) (stop func()) {
 	return interfaceWatch.add(changed)
 }
 
-// appeared is of network: the host's sockets serve every address.
+// appeared implements network: the host's sockets serve every address.
 func (n hostNetwork) appeared(h handler, sock ice.Sock, addr netip.Addr) (port, []local, error) {
 	bound := n.host.Addr()
 	if addr.Is6() && bound.Addr().Is4() {

@@ -62,7 +62,7 @@ func (n hostNetwork) passive(a netip.Addr) []local {
 	return []local{{sock: tcpSock, addr: netip.AddrPortFrom(a, bound.Port()), tcp: ice.TCPPassive}}
 }
 
-// dial is of network. Two hosts that both listen need active candidates, too.
+// dial implements network. Two hosts that both listen need active candidates, too.
 func (n hostNetwork) dial(h handler, sock ice.Sock, addr netip.Addr) port {
 	if n.host.tcp == nil {
 		return nil
@@ -70,7 +70,7 @@ func (n hostNetwork) dial(h handler, sock ice.Sock, addr netip.Addr) port {
 	return tcpmux.NewDialer(h, sock, addr)
 }
 
-// vanished is of network: only connections from the address are closed.
+// vanished implements network: only connections from the address are closed.
 func (n hostNetwork) vanished(q port) bool {
 	_, gone := q.(*tcpmux.Dialer)
 	if gone {

@@ -100,7 +100,7 @@ func (n privateNetwork) open(h handler, choice addressChoice) (ports []port, loc
 	return nil, nil, err
 }
 
-// watch is of network. Addresses that the program chose are not watched.
+// watch implements network. Addresses that the program chose are not watched.
 func (n privateNetwork) watch(changed func(all []netip.Addr)) (stop func()) {
 	if len(n.only) > 0 {
 		return func() {}

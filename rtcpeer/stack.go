@@ -24,10 +24,10 @@ type stack struct {
 
 func newStack() *stack { return &stack{notify: func() {}} }
 
-// Notify is of Extension.
+// Notify implements Extension.
 func (s *stack) Notify(f func()) { s.notify = f }
 
-// Initialize is of Extension.
+// Initialize implements Extension.
 func (s *stack) Initialize(cfg Config) error {
 	s.Close()
 	cfg.ICEServers = slices.Clone(cfg.ICEServers) // the caller may change its own
@@ -39,7 +39,7 @@ func (s *stack) Initialize(cfg Config) error {
 	return nil
 }
 
-// CandidateDelivered is of DeliveryExtension.
+// CandidateDelivered implements DeliveryExtension.
 func (s *stack) CandidateDelivered(name string) {
 	if s.transport != nil {
 		s.transport.candidateDelivered(name)
@@ -82,7 +82,7 @@ func (s *stack) made() (*transport, error) {
 	return t, nil
 }
 
-// CreateDataChannel is of Extension.
+// CreateDataChannel implements Extension.
 func (s *stack) CreateDataChannel(label string, o ChannelOptions) (ChannelExtension, error) {
 	t, err := s.made()
 	if err != nil {
@@ -95,7 +95,7 @@ func (s *stack) CreateDataChannel(label string, o ChannelOptions) (ChannelExtens
 	return c, nil
 }
 
-// CreateOffer is of Extension.
+// CreateOffer implements Extension.
 func (s *stack) CreateOffer() error {
 	t, err := s.made()
 	if err != nil {
@@ -104,7 +104,7 @@ func (s *stack) CreateOffer() error {
 	return t.createOffer()
 }
 
-// SetLocalDescription is of Extension.
+// SetLocalDescription implements Extension.
 func (s *stack) SetLocalDescription(typ, sdp string) error {
 	t, err := s.made()
 	if err != nil {
@@ -113,7 +113,7 @@ func (s *stack) SetLocalDescription(typ, sdp string) error {
 	return t.setLocalDescription(typ, sdp)
 }
 
-// SetRemoteDescription is of Extension.
+// SetRemoteDescription implements Extension.
 func (s *stack) SetRemoteDescription(typ, sdp string) error {
 	t, err := s.made()
 	if err != nil {
@@ -122,7 +122,7 @@ func (s *stack) SetRemoteDescription(typ, sdp string) error {
 	return t.setRemoteDescription(typ, sdp)
 }
 
-// AddICECandidate is of Extension.
+// AddICECandidate implements Extension.
 func (s *stack) AddICECandidate(media string, index int, name string) error {
 	t, err := s.made()
 	if err != nil {
@@ -131,7 +131,7 @@ func (s *stack) AddICECandidate(media string, index int, name string) error {
 	return t.addICECandidate(media, index, name)
 }
 
-// NextEvent is of Extension.
+// NextEvent implements Extension.
 func (s *stack) NextEvent() (Event, bool) {
 	if s.transport == nil {
 		return Event{}, false
@@ -139,7 +139,7 @@ func (s *stack) NextEvent() (Event, bool) {
 	return s.transport.nextEvent()
 }
 
-// CreatesLateChannels is of LateChannelExtension.
+// CreatesLateChannels implements LateChannelExtension.
 func (s *stack) CreatesLateChannels() bool { return true }
 
 // known returns the transport, and makes it if there is none. After Close it may
@@ -152,7 +152,7 @@ func (s *stack) known() *transport {
 	return t
 }
 
-// LocalDescription is of DescriptionExtension.
+// LocalDescription implements DescriptionExtension.
 func (s *stack) LocalDescription() (typ, sdp string) {
 	if s.transport == nil {
 		return "", ""
@@ -160,7 +160,7 @@ func (s *stack) LocalDescription() (typ, sdp string) {
 	return s.transport.localDescription()
 }
 
-// RemoteDescription is of DescriptionExtension.
+// RemoteDescription implements DescriptionExtension.
 func (s *stack) RemoteDescription() (typ, sdp string) {
 	if s.transport == nil {
 		return "", ""
@@ -168,7 +168,7 @@ func (s *stack) RemoteDescription() (typ, sdp string) {
 	return s.transport.remoteDescription()
 }
 
-// RestartICE is of RestartExtension.
+// RestartICE implements RestartExtension.
 func (s *stack) RestartICE() error {
 	t, err := s.made()
 	if err != nil {
@@ -177,7 +177,7 @@ func (s *stack) RestartICE() error {
 	return t.restartICE()
 }
 
-// SetICEServers is of RestartExtension.
+// SetICEServers implements RestartExtension.
 func (s *stack) SetICEServers(servers []ICEServer) error {
 	t, err := s.made()
 	if err != nil {
@@ -186,7 +186,7 @@ func (s *stack) SetICEServers(servers []ICEServer) error {
 	return t.setICEServers(servers)
 }
 
-// Restarting is of RestartExtension.
+// Restarting implements RestartExtension.
 func (s *stack) Restarting() bool {
 	if s.transport == nil {
 		return false
@@ -196,7 +196,7 @@ func (s *stack) Restarting() bool {
 	return s.transport.failure() == nil
 }
 
-// Shutdown is of ShutdownExtension.
+// Shutdown implements ShutdownExtension.
 func (s *stack) Shutdown(ctx context.Context) error {
 	if s.transport == nil {
 		return nil // nothing was begun
@@ -204,7 +204,7 @@ func (s *stack) Shutdown(ctx context.Context) error {
 	return s.transport.shutdown(ctx)
 }
 
-// Stats is of StatsExtension.
+// Stats implements StatsExtension.
 func (s *stack) Stats() Stats {
 	if t := s.known(); t != nil {
 		return t.stats()
@@ -212,14 +212,14 @@ func (s *stack) Stats() Stats {
 	return Stats{}
 }
 
-// Report is of ReportExtension.
+// Report implements ReportExtension.
 func (s *stack) Report(r *Report) {
 	if t := s.known(); t != nil {
 		t.report(r)
 	}
 }
 
-// Close is of Extension.
+// Close implements Extension.
 func (s *stack) Close() error {
 	s.closed = true
 	if s.transport != nil {

@@ -230,28 +230,28 @@ func (c *stackChannel) connectionClosed(cause error) {
 	c.wake()
 }
 
-// SetWaker is of WakingChannel.
+// SetWaker implements WakingChannel.
 func (c *stackChannel) SetWaker(w ChannelWaker) {
 	c.transport.mu.Lock()
 	defer c.transport.mu.Unlock()
 	c.waker = w
 }
 
-// WantEvents is of WakingChannel.
+// WantEvents implements WakingChannel.
 func (c *stackChannel) WantEvents(packets, room bool) {
 	c.transport.mu.Lock()
 	defer c.transport.mu.Unlock()
 	c.packets.wanted, c.room.wanted = packets, room
 }
 
-// Arrived is of WakingChannel.
+// Arrived implements WakingChannel.
 func (c *stackChannel) Arrived() uint64 {
 	c.transport.mu.Lock()
 	defer c.transport.mu.Unlock()
 	return c.ch.Arrived()
 }
 
-// Ended is of WakingChannel.
+// Ended implements WakingChannel.
 func (c *stackChannel) Ended() (bool, error) {
 	c.transport.mu.Lock()
 	defer c.transport.mu.Unlock()
@@ -266,7 +266,7 @@ func (c *stackChannel) closedError() error {
 	return c.cause
 }
 
-// PutPacket is of ChannelExtension.
+// PutPacket implements ChannelExtension.
 func (c *stackChannel) PutPacket(b []byte, text bool) error {
 	t := c.transport
 	t.mu.Lock()
@@ -294,7 +294,7 @@ func (c *stackChannel) PutPacket(b []byte, text bool) error {
 	return nil
 }
 
-// GetPacket is of ChannelExtension.
+// GetPacket implements ChannelExtension.
 func (c *stackChannel) GetPacket() ([]byte, bool, error) {
 	t := c.transport
 	t.mu.Lock()
@@ -312,28 +312,28 @@ func (c *stackChannel) GetPacket() ([]byte, bool, error) {
 	return b, text, nil
 }
 
-// Recycle is of RecyclingChannel.
+// Recycle implements RecyclingChannel.
 func (c *stackChannel) Recycle(b []byte) {
 	c.transport.mu.Lock()
 	defer c.transport.mu.Unlock()
 	c.ch.Recycle(b)
 }
 
-// AvailablePacketCount is of ChannelExtension.
+// AvailablePacketCount implements ChannelExtension.
 func (c *stackChannel) AvailablePacketCount() int {
 	c.transport.mu.Lock()
 	defer c.transport.mu.Unlock()
 	return c.ch.Waiting()
 }
 
-// BufferedAmount is of ChannelExtension.
+// BufferedAmount implements ChannelExtension.
 func (c *stackChannel) BufferedAmount() int {
 	c.transport.mu.Lock()
 	defer c.transport.mu.Unlock()
 	return c.ch.BufferedAmount()
 }
 
-// MaxPacketSize is of ChannelExtension.
+// MaxPacketSize implements ChannelExtension.
 func (c *stackChannel) MaxPacketSize() int {
 	c.transport.mu.Lock()
 	defer c.transport.mu.Unlock()
@@ -348,7 +348,7 @@ func (c *stackChannel) maxPacketSize() int {
 	return min(n, c.transport.cfg.maxMessageSize())
 }
 
-// ID is of ChannelExtension.
+// ID implements ChannelExtension.
 func (c *stackChannel) ID() int {
 	c.transport.mu.Lock()
 	defer c.transport.mu.Unlock()
@@ -358,7 +358,7 @@ func (c *stackChannel) ID() int {
 	return 65535
 }
 
-// Close is of ChannelExtension.
+// Close implements ChannelExtension.
 func (c *stackChannel) Close() error {
 	t := c.transport
 	t.mu.Lock()
@@ -377,14 +377,14 @@ func (c *stackChannel) Close() error {
 	return nil
 }
 
-// Failure is of WakingChannel.
+// Failure implements WakingChannel.
 func (c *stackChannel) Failure() error {
 	c.transport.mu.Lock()
 	defer c.transport.mu.Unlock()
 	return c.transport.failure()
 }
 
-// Discard is of DiscardingChannel.
+// Discard implements DiscardingChannel.
 func (c *stackChannel) Discard() {
 	t := c.transport
 	t.mu.Lock()
@@ -398,7 +398,7 @@ func (c *stackChannel) Discard() {
 	}
 }
 
-// Stats is of StatsChannel.
+// Stats implements StatsChannel.
 func (c *stackChannel) Stats() DataChannelStats {
 	c.transport.mu.Lock()
 	defer c.transport.mu.Unlock()

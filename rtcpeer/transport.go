@@ -149,7 +149,7 @@ func (t *transport) run(now time.Time) {
 	}
 }
 
-// HandleDatagrams is of udpmux.Handler.
+// HandleDatagrams implements udpmux.Handler.
 func (t *transport) HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int) {
 	// STUN is cheap: handling it costs less than passing it to a handshake worker.
 	cheap := len(b) > 0 && len(b) <= segment && b[0] < 4
@@ -179,7 +179,7 @@ func (t *transport) handleAll(now time.Time, r ice.Route, b []byte, segment int)
 	}
 }
 
-// Writable is of udpmux.Handler.
+// Writable implements udpmux.Handler.
 func (t *transport) Writable(sock ice.Sock) {
 	if !t.enter(t.shared(sock), true) {
 		t.post(func(in *input) { in.writable = true })
@@ -192,12 +192,12 @@ func (t *transport) Writable(sock ice.Sock) {
 	}
 }
 
-// SocketClosed is of udpmux.Handler.
+// SocketClosed implements udpmux.Handler.
 func (t *transport) SocketClosed(sock ice.Sock, err error) {
 	t.socketFailed(closedRoute{ice.Route{Sock: sock}, err})
 }
 
-// RouteClosed is of handler.
+// RouteClosed implements handler.
 func (t *transport) RouteClosed(r ice.Route, err error) { t.socketFailed(closedRoute{r, err}) }
 
 // socketFailed handles the failure of a socket or connection, or queues it.
