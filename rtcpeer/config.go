@@ -169,7 +169,7 @@ type Config struct {
 // Defaults and limits of Config.
 const (
 	defaultMaxMessageSize = 262144  // what browsers advertise
-	defaultSendBufferSize = 4 << 20 // half of Chromium's; enough for 4 MiB/s over 1 s
+	defaultSendBufferSize = 4 << 20 // half of Chromium's send buffer; enough for 4 MiB/s at a round trip of 1 s
 	defaultDatagramSize   = 1200    // browsers': the 1280 bytes of RFC 8200 less IPv6, UDP and TURN headers
 	minDatagramSize       = 576
 	maxDatagramSize       = 65000

@@ -72,8 +72,9 @@ type StatsExtension interface{ Stats() Stats }
 // shown by Conn.
 type ReportExtension interface{ Report(r *Report) }
 
-// A DeliveryExtension wants to know which local candidates the program has
-// received from Poll: the others belong in no description that it creates.
+// A DeliveryExtension is told which local candidates the program has received
+// from Poll. Descriptions that the extension creates must not contain any other
+// candidates.
 type DeliveryExtension interface{ CandidateDelivered(name string) }
 
 // A ChannelExtension is a data channel of an Extension. It must be

@@ -58,13 +58,15 @@ const hostBufferSize = 16 << 20
 const maxHostSockets = 64
 
 // A Host is a UDP address that any number of connections share: set it as Config.Host
-// of each. It has one goroutine a socket, and while connections are set up all
-// processors but one have a goroutine for that. A connection that is busy, with a long
-// call of the program or with data of its remote, does not delay the others: up to 256
-// KiB of datagrams are queued for it, and further ones are lost as in a full socket.
-// Two connections of one Host cannot be each other's ends. Two connections to the same
-// remote address, of another Host, cannot be set up at the same time: their handshakes
-// cannot be distinguished.
+// of each. One goroutine for each of its sockets reads datagrams. While connections are
+// set up, further goroutines, one for each processor but one, do the public-key work.
+// A connection that is busy, with a long call of the program or with data of its remote,
+// does not delay the others: up to 256 KiB of datagrams are queued for it, and further
+// ones are dropped, as when a socket's buffer is full.
+//
+// Two connections of one Host cannot connect to each other. Two connections to the same
+// remote address, that of another Host, cannot be set up at the same time, since their
+// handshakes cannot be distinguished.
 type Host struct {
 	sockets  []*udpmux.Socket
 	tcp      *tcpmux.Listener // nil: none

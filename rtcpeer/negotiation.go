@@ -183,8 +183,9 @@ func randomText(random io.Reader, n int) (string, error) {
 	return base64.StdEncoding.EncodeToString(b), nil
 }
 
-// newCredentials makes a ufrag of 48 bits, so that the connections of one socket have
-// different ones, and a password of 144 bits. RFC 8445 §5.3 requires 24 and 128.
+// newCredentials makes a ufrag of 48 random bits, so that the connections of one socket
+// have different ones, and a password of 144 random bits. RFC 8445 §5.3 requires at
+// least 24 and 128.
 func (n *negotiation) newCredentials() (c credentials, err error) {
 	if c.ufrag, err = randomText(n.random, 6); err != nil {
 		return c, err

@@ -64,8 +64,8 @@ type port interface {
 // socket: some machines have hundreds of virtual interfaces.
 const maxLocalAddresses = 16
 
-// privateNetwork opens sockets of the transport's own, one for each address, like
-// browsers.
+// privateNetwork opens sockets that only this transport uses, one for each address, as
+// browsers do.
 type privateNetwork struct {
 	logger *slog.Logger
 	only   []netip.Addr // Config.LocalAddresses

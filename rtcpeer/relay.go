@@ -196,7 +196,7 @@ func dialServer(ctx context.Context, base *tls.Config, task serverTask) (dialed,
 	return d, nil
 }
 
-// tlsConfig is the program's configuration for this server.
+// tlsConfig returns the program's configuration with this server's name in it.
 func (task serverTask) tlsConfig(base *tls.Config) *tls.Config {
 	cfg := &tls.Config{}
 	if base != nil {
@@ -204,7 +204,7 @@ func (task serverTask) tlsConfig(base *tls.Config) *tls.Config {
 	}
 	switch {
 	case task.domain != "":
-		cfg.ServerName = task.domain // RFC 8489 §14.16
+		cfg.ServerName = task.domain // of a redirect's ALTERNATE-DOMAIN, RFC 8489 §14.16
 	case cfg.ServerName == "":
 		cfg.ServerName = task.url.host
 	}
@@ -317,10 +317,11 @@ func unmapped(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
-// attach makes a port of a connection, and makes the agent ask the server over it.
+// attach wraps a dialed connection as a port, and tells the agent to ask the server
+// over it.
 func (g *gatherer) attach(now time.Time, d dialed, task serverTask) error {
 	u := task.url
-	// Its lost connection is of no more use.
+	// Remove the server's old connection, which was lost.
 	g.connections = slices.DeleteFunc(g.connections, func(c connection) bool { return c.lost && c.url == u })
 	if len(g.connections) >= maxConnections {
 		if d.conn != nil {

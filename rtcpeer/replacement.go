@@ -109,7 +109,8 @@ func (c *core) answerWaits(now time.Time) bool {
 	}
 }
 
-// expectReplacement begins to watch for a replacement.
+// expectReplacement begins to watch for a replacement: from now on, signs of another
+// transport of the remote count.
 func (c *core) expectReplacement(now time.Time) {
 	if c.established() {
 		c.replacement.state, c.replacement.since = replacementExpected, now

@@ -22,7 +22,7 @@ type Report struct {
 
 	DTLSErr    error    // what ended the handshake or the connection, such as an alert
 	SCTPState  string   // as RFC 9260 §4 names it, in lower case
-	Resolving  []string // the URLs of servers whose names are looked up, or that are connected to
+	Resolving  []string // the URLs of servers whose names are being looked up, or to which a connection is being opened
 	NotStarted bool     // offer and answer are not both applied yet
 }
 

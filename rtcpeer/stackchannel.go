@@ -198,7 +198,7 @@ func (c *stackChannel) signal(kind EventKind, i *interest) {
 // wake wakes all blocked calls of the channel.
 func (c *stackChannel) wake() { c.transport.mu.wake(wakeup{c.waker, true, true}) }
 
-// taken notes that the program has taken an event.
+// taken updates the channel after the program has taken a queued event.
 func (c *stackChannel) taken(e *Event) {
 	switch e.Kind {
 	case EventDataChannel:

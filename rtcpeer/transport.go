@@ -115,7 +115,8 @@ func (t *transport) nextEvent() (Event, bool) {
 	return e, true
 }
 
-// locked is of owner: the gatherer's goroutines and timers use it.
+// locked implements owner. It calls f with the mutex held, for the gatherer's
+// goroutines and timers, and reports whether the transport was still open.
 func (t *transport) locked(f func(now time.Time)) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -96,7 +96,7 @@ func (w *wheel) unlink(t *transport) {
 	*at = wheelPlace{}
 }
 
-// remove removes p's time.
+// remove takes t out of the wheel.
 func (w *wheel) remove(t *transport) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -31,6 +31,7 @@ func (w *workers) add(t *transport) {
 	}
 }
 
+// run runs listed transports until none is listed.
 func (w *workers) run() {
 	for {
 		t := w.next()
