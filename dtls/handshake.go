@@ -121,13 +121,13 @@ func (h *handshake) addToFlight(m outMessage) {
 	h.out.flight = append(h.out.flight, m)
 }
 
-// readKeys makes the Conn accept records of the epoch of k.
+// readKeys adds to the outcome that the Conn accepts records of the epoch of k.
 func (h *handshake) readKeys(k aeadKey, secret []byte) {
 	k.cid = h.agreed.ConnectionID
 	h.out.read = append(h.out.read, &readEpoch{aeadKey: k, secret: secret})
 }
 
-// writeKeys makes the Conn send all later messages with the key k.
+// writeKeys adds to the outcome that the Conn sends all later messages with the key k.
 func (h *handshake) writeKeys(k aeadKey, secret []byte) {
 	k.cid, h.epoch = h.agreed.PeerConnectionID, k.epoch
 	h.out.write = append(h.out.write, &writeEpoch{aeadKey: k, secret: secret})

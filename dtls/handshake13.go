@@ -67,8 +67,8 @@ func (h *handshake13) deriveDataSecrets() (local, remote []byte) {
 	return server, client
 }
 
-// setReadSecret makes the Conn accept records of an epoch whose traffic secret is
-// secret.
+// setReadSecret adds to the outcome that the Conn accepts records of the given epoch.
+// secret is the traffic secret of that epoch.
 func (h *handshake13) setReadSecret(epoch uint16, secret []byte) error {
 	k, err := h.suite.trafficKeys(h.kdf, epoch, secret)
 	if err == nil {
@@ -77,8 +77,8 @@ func (h *handshake13) setReadSecret(epoch uint16, secret []byte) error {
 	return err
 }
 
-// setWriteSecret makes the Conn send all later messages in an epoch whose traffic
-// secret is secret.
+// setWriteSecret adds to the outcome that the Conn sends all later messages in the given
+// epoch. secret is the traffic secret of that epoch.
 func (h *handshake13) setWriteSecret(epoch uint16, secret []byte) error {
 	k, err := h.suite.trafficKeys(h.kdf, epoch, secret)
 	if err == nil {

@@ -49,7 +49,7 @@ var (
 	errForgeries = errors.New("dtls: too many forged records")
 )
 
-// addRead makes the record layer accept records of another epoch.
+// addRead adds r to the epochs whose records are accepted.
 func (l *recordLayer) addRead(r *readEpoch) { l.read = append(l.read, r) }
 
 // addWrite makes w the epoch that new records use.
@@ -58,8 +58,8 @@ func (l *recordLayer) addWrite(w *writeEpoch) {
 	l.write = append(l.write, w)
 }
 
-// updateRead makes the record layer accept records of the next epoch, after the peer
-// has sent a KeyUpdate.
+// updateRead adds the next epoch to those whose records are accepted, after the peer
+// has sent a KeyUpdate. k and secret are the keys of that epoch.
 func (l *recordLayer) updateRead(k aeadKey, secret []byte) {
 	// RFC 8446 §7.2: the old keys are kept, but the old traffic secret, from which
 	// the new keys are derived, is erased.

@@ -10,9 +10,9 @@ import (
 // A client with a connection ID can change its address. RFC 9146 §6 allows a server
 // to send to the new address under three conditions: a record from the new address is
 // authentic, it is newer than all earlier records, and the client is known to receive
-// at the new address. The third condition is needed because of attackers: an attacker
-// who forwards a datagram from a forged source, so that it overtakes the original,
-// could direct the server's data to this source.
+// at the new address. The third condition is needed because of attackers: an attacker who
+// forwards a datagram from a forged source address, so that it overtakes the original,
+// could use the server to flood that address.
 //
 // DTLS 1.3 can validate the path with a KeyUpdate, which has to be acknowledged (RFC
 // 9147 §8). The KeyUpdate is sent only to the new address. Until it is acknowledged,
