@@ -46,7 +46,7 @@ type role interface {
 
 // An outcome says what the Conn has to do after a step of the handshake.
 type outcome struct {
-	dropPlaintext   bool          // messages in plaintext that are not handled yet did not come from the peer
+	dropPlaintext   bool          // the Conn drops messages in plaintext that are not handled yet: they did not come from the peer
 	rejectPlaintext bool          // from now on the Conn rejects all records in plaintext
 	read            []*readEpoch  // epochs whose records the Conn accepts from now on
 	write           []*writeEpoch // new epochs for local records; the last element is the current one from now on

@@ -78,8 +78,8 @@ func appendFragmentHeader(b []byte, typ handshakeType, length int, seq uint16, o
 }
 
 // appendTranscript12 appends m in the form in which the transcript of DTLS 1.2
-// contains it: with the header that it has if it is sent in a single fragment (RFC
-// 6347 §4.2.6).
+// contains it: with the header that it has if it is sent in a single fragment
+// (RFC 6347 §4.2.6).
 func (m message) appendTranscript12(b []byte) []byte {
 	b = appendFragmentHeader(b, m.typ, len(m.body), m.seq, 0, len(m.body))
 	return append(b, m.body...)

@@ -43,8 +43,8 @@ func (k *kdf) nextDigest() hash.Hash {
 	return d
 }
 
-// expandLabel computes HKDF-Expand-Label (RFC 8446 §7.1) with the prefix of DTLS (RFC
-// 9147 §5.9). It returns n bytes. n is at most 255 times the size of the hash. label
+// expandLabel computes HKDF-Expand-Label (RFC 8446 §7.1) with the prefix of DTLS
+// (RFC 9147 §5.9). It returns n bytes. n is at most 255 times the size of the hash. label
 // has at most 249 bytes, and context has at most 255 bytes.
 func (k *kdf) expandLabel(secret []byte, label string, context []byte, n int) []byte {
 	var room [96]byte

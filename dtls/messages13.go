@@ -16,8 +16,8 @@ const (
 	downgradeTo11 = "DOWNGRD\x00" // the server negotiates a version below 1.2; if the negotiated version is 1.2, an attack has happened
 )
 
-// marshalEncryptedExtensions returns the body of an EncryptedExtensions message (RFC
-// 8446 §4.3.1).
+// marshalEncryptedExtensions returns the body of an EncryptedExtensions message
+// (RFC 8446 §4.3.1).
 func marshalEncryptedExtensions(e *helloExtensions) ([]byte, error) {
 	var b cryptobyte.Builder
 	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { e.marshal(b, false) })

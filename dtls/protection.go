@@ -112,8 +112,8 @@ func (k *aeadKey) headerLen() int {
 	return recordHeaderLen + len(k.cid) + k.explicitNonceLen()
 }
 
-// explicitNonceLen is the number of bytes of the nonce that each record carries (RFC
-// 5288 §3).
+// explicitNonceLen is the number of bytes of the nonce that each record carries
+// (RFC 5288 §3).
 func (k *aeadKey) explicitNonceLen() int {
 	if k.salted {
 		return 8

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A recordLayer encrypts the records that are sent and decrypts the received ones (RFC
-// 6347 §4.1, RFC 9147 §4). It owns the state of all epochs: keys, record numbers and
+// A recordLayer encrypts the records that are sent and decrypts the received ones
+// (RFC 6347 §4.1, RFC 9147 §4). It owns the state of all epochs: keys, record numbers and
 // replay windows, and the limits on the use of each key.
 type recordLayer struct {
 	current *writeEpoch   // the epoch that new records use

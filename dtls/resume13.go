@@ -103,8 +103,8 @@ func (o *offer) addSession13(cfg *Config, now time.Time) {
 	}
 }
 
-// bind computes the binder and writes it to the end of the body of a ClientHello (RFC
-// 8446 §4.2.11.2).
+// bind computes the binder and writes it to the end of the body of a ClientHello
+// (RFC 8446 §4.2.11.2).
 func (o *offer) bind(h *handshake, body []byte) error {
 	psk := o.hello.extensions.psk
 	if psk == nil {

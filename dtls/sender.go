@@ -9,7 +9,7 @@ import (
 // the message numbers, the retransmission timer and the size limit of datagrams.
 type sender struct {
 	*flight        // the current flight; nil: the peer has received everything that was sent
-	nextSeq uint16 // message_seq of the next message; 0: all numbers are used up
+	nextSeq uint16 // message_seq of the next message; 0: all numbers are used up, or there was no flight yet
 	patient bool   // Config.PatientRetransmission
 	acks    bool   // the version is DTLS 1.3, so records may be acknowledged
 

@@ -59,8 +59,8 @@ func (h *handshake) readClientHello(m message) (*clientHello, error) {
 	return &hello, nil
 }
 
-// acknowledgesName reports whether the server confirms the client's server_name (RFC
-// 6066 §3). It confirms the name only if the name is Config.ServerName, and not in a
+// acknowledgesName reports whether the server confirms the client's server_name
+// (RFC 6066 §3). It confirms the name only if the name is Config.ServerName, and not in a
 // resumed session. Some clients, such as pion before 3.2, send an invented name and
 // fail if it is confirmed.
 func (h *handshake) acknowledgesName() bool {

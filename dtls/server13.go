@@ -88,8 +88,8 @@ func (h *server13) secondHello(now time.Time, m message) error {
 	return h.answerOffer(o)
 }
 
-// fixedPart returns the hash of everything before the extensions in the body of a DTLS
-// 1.3 ClientHello: version, random, session id, suites and compression methods. The
+// fixedPart returns the hash of everything before the extensions in the body of a
+// DTLS 1.3 ClientHello: version, random, session id, suites and compression methods. The
 // second ClientHello repeats this part (RFC 8446 §4.1.2).
 func fixedPart(h *clientHello, body []byte) [32]byte {
 	n := 2 + len(h.random) + 1 + len(h.sessionID) + 1 + len(h.cookie) + 2 + 2*len(h.suites) + 1 + len(h.compressions)

@@ -77,8 +77,8 @@ func (c *Conn) Stats() Stats {
 }
 
 // Limits of ExportKeyingMaterial. HKDF returns at most 255 times the size of the hash
-// (RFC 5869 §2.3). The length of a label with its prefix is encoded in one byte (RFC
-// 8446 §7.1).
+// (RFC 5869 §2.3). The length of a label with its prefix is encoded in one byte
+// (RFC 8446 §7.1).
 const (
 	maxExport      = 255 * 32
 	maxExportLabel = 255 - len("dtls13")

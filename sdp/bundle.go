@@ -72,8 +72,8 @@ func (m *Media) bundles() bool {
 }
 
 // transport returns the index of the section whose transport attributes apply to the
-// data section, whose index is given. This is the tagged section of its bundle (RFC
-// 9143 §7.1.3). A tagged section without ICE credentials is ignored.
+// data section, whose index is given. This is the tagged section of its bundle
+// (RFC 9143 §7.1.3). A tagged section without ICE credentials is ignored.
 func (s *Session) transport(index int) int {
 	for _, i := range s.bundle(index) {
 		if _, ok := s.Media[i].Attribute("ice-ufrag"); ok {

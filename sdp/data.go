@@ -24,8 +24,8 @@ type Fingerprint struct {
 	Value []byte
 }
 
-// String returns the value of the attribute, with upper-case hexadecimal digits (RFC
-// 8122 §5).
+// String returns the value of the attribute, with upper-case hexadecimal digits
+// (RFC 8122 §5).
 func (f Fingerprint) String() string { return string(f.append(nil)) }
 
 func (f Fingerprint) append(b []byte) []byte {
@@ -256,8 +256,8 @@ func (d *Data) attribute(l Line, m *Media) error {
 	case "sctp-init":
 		d.SCTPInit = value
 	case "sctpmap":
-		// An example is a=sctpmap:5000 webrtc-datachannel 1024, from the drafts of RFC
-		// 8841.
+		// An example is a=sctpmap:5000 webrtc-datachannel 1024, from the drafts of
+		// RFC 8841.
 		if app := strings.Fields(value); d.OldSyntax && (len(app) < 2 || app[0] != m.Formats[0] || app[1] != dataFormat) {
 			return syntaxError(int(l.line), l.column(), "sctpmap is %q", head(value))
 		}

@@ -25,8 +25,8 @@ type Integrity struct {
 	room         [sizeSHA256]byte
 }
 
-// NewIntegrity returns an Integrity for the key. The key is a short-term password (RFC
-// 8489 §9.1.1) or the result of KeyMD5 or KeySHA256.
+// NewIntegrity returns an Integrity for the key. The key is a short-term password
+// (RFC 8489 §9.1.1) or the result of KeyMD5 or KeySHA256.
 func NewIntegrity(key []byte) *Integrity {
 	return &Integrity{key: append([]byte(nil), key...)}
 }

@@ -256,8 +256,8 @@ func (s *shim) handle(c command) error {
 	return nil
 }
 
-// expectTimeout returns an error unless the next timeout comes after the time want. If
-// want is negative, no timeout is expected.
+// expectTimeout returns an error unless the time from now to the next timeout is want.
+// If want is negative, no timeout is expected.
 func (s *shim) expectTimeout(want time.Duration) error {
 	got := time.Duration(-1)
 	if at := s.conn.NextTimeout(); !at.IsZero() {

@@ -14,8 +14,8 @@ import (
 // forwards a datagram from a forged source address, so that it overtakes the original,
 // could use the server to flood that address.
 //
-// DTLS 1.3 can validate the path with a KeyUpdate, which has to be acknowledged (RFC
-// 9147 §8). The KeyUpdate is sent only to the new address. Until it is acknowledged,
+// DTLS 1.3 can validate the path with a KeyUpdate, which has to be acknowledged
+// (RFC 9147 §8). The KeyUpdate is sent only to the new address. Until it is acknowledged,
 // other handshake messages and alerts are sent there, too. It is shorter than the
 // datagram that arrived from the new address. The connection migrates if the
 // acknowledgement arrives from the new address. Until then, data is sent to the old
