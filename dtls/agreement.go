@@ -2,43 +2,45 @@ package dtls
 
 import "slices"
 
-// A ConnectionState is what a handshake has agreed on.
+// A ConnectionState is what the two ends have agreed on in a handshake.
 type ConnectionState struct {
 	Version          Version
 	CipherSuite      CipherSuite
 	Group            Group
-	SRTPProfile      uint16   // 0: none
-	PeerCertificates [][]byte // DER, the peer's own first; must not be changed; see Config.DiscardCertificates
-	ALPN             string   // protocol; empty: none
-	ServerName       string   // the client's server_name, in a server
+	SRTPProfile      uint16   // 0: none was negotiated
+	PeerCertificates [][]byte // in DER form; the first is the certificate of the peer itself; they must not be changed; see Config.DiscardCertificates
+	ALPN             string   // the negotiated protocol; empty: none
+	ServerName       string   // in a server: the server_name that the client sent
 
-	// ConnectionID is in the peer's records, PeerConnectionID in the local ones; nil:
-	// none was negotiated.
+	// The peer's records contain ConnectionID, and the local ones contain
+	// PeerConnectionID; nil: none was negotiated.
 	ConnectionID, PeerConnectionID []byte
 
-	HelloRetryRequest bool // the server asked for a second ClientHello, for another group or a cookie (DTLS 1.3)
-	Resumed           bool // the session of an earlier connection was resumed
+	HelloRetryRequest bool // the server asked for a second ClientHello, with another group or a cookie (DTLS 1.3)
+	Resumed           bool // the handshake resumed the session of an earlier connection
 }
 
-// An agreement is what a handshake has agreed on so far. ConnectionID is set as soon as
-// it is offered.
+// An agreement is what the two ends have agreed on so far. A client sets ConnectionID
+// when it offers the connection ID.
 type agreement struct {
 	ConnectionState
-	sizeLimit  uint16     // the peer's record_size_limit; 0: it has sent none
+	sizeLimit  uint16     // the peer's record_size_limit; 0: the peer sent none
 	ownLimit   uint16     // the local record_size_limit; 0: none was sent
-	secrets    *secrets12 // of DTLS 1.2
-	exporter   []byte     // exporter secret (DTLS 1.3)
-	resumption []byte     // secret of a client's sessions, if it wants any (DTLS 1.3)
+	secrets    *secrets12 // the secrets of DTLS 1.2
+	exporter   []byte     // the exporter secret of DTLS 1.3
+	resumption []byte     // in a client that wants sessions: the secret from which their secrets are derived (DTLS 1.3)
 }
 
-// acceptCID takes a server's answer to the client's connection ID.
+// acceptCID handles the connection ID in the server's hello, which answers the
+// client's. If the server sent none, no connection IDs are used.
 func (a *agreement) acceptCID(e *helloExtensions) {
 	if a.PeerConnectionID = slices.Clone(e.connectionID); a.PeerConnectionID == nil {
 		a.ConnectionID = nil
 	}
 }
 
-// chooseCID answers a client's connection ID; nil: no connection IDs are used.
+// chooseCID returns the server's answer to the connection ID in a ClientHello; nil: no
+// connection IDs are used.
 func (a *agreement) chooseCID(client []byte) []byte {
 	if client == nil || a.ConnectionID == nil {
 		a.ConnectionID = nil
@@ -51,8 +53,9 @@ func (a *agreement) chooseCID(client []byte) []byte {
 // minSizeLimit is the lowest value of record_size_limit (RFC 8449 §4).
 const minSizeLimit = 64
 
-// chooseSizeLimit answers a client's record_size_limit: each end says what it accepts. A
-// client may say more than the version allows, since a later version could allow it.
+// chooseSizeLimit handles a client's record_size_limit and returns the server's. Each
+// end announces what it accepts. A client may announce more than the negotiated
+// version allows, since another version could allow it.
 func (a *agreement) chooseSizeLimit(client uint16) (own uint16, err error) {
 	if client < minSizeLimit {
 		return 0, fatal(AlertIllegalParameter, "client limits records to %d bytes", client)
@@ -62,8 +65,8 @@ func (a *agreement) chooseSizeLimit(client uint16) (own uint16, err error) {
 	return a.ownLimit, nil
 }
 
-// acceptSizeLimit takes a server's answer. A server must not say more than the version
-// allows.
+// acceptSizeLimit handles the record_size_limit with which a server answers. A server
+// must not announce more than the negotiated version allows.
 func (a *agreement) acceptSizeLimit(server uint16) error {
 	if server < minSizeLimit || server > a.maxSizeLimit() {
 		return fatal(AlertIllegalParameter, "server limits records to %d bytes", server)
@@ -72,7 +75,7 @@ func (a *agreement) acceptSizeLimit(server uint16) error {
 	return nil
 }
 
-// ownSizeLimit is the limit on the peer's records.
+// ownSizeLimit is the local limit on the size of the peer's records.
 func (a *agreement) ownSizeLimit() uint16 {
 	if a.ownLimit == 0 {
 		return maxPlaintext + 1
@@ -80,8 +83,8 @@ func (a *agreement) ownSizeLimit() uint16 {
 	return a.ownLimit
 }
 
-// maxSizeLimit is the largest limit of the negotiated version. In DTLS 1.3 the content
-// type counts.
+// maxSizeLimit is the largest record_size_limit of the negotiated version. In DTLS 1.3
+// it includes the content type.
 func (a *agreement) maxSizeLimit() uint16 {
 	if a.Version == VersionDTLS13 {
 		return maxPlaintext + 1
@@ -89,8 +92,9 @@ func (a *agreement) maxSizeLimit() uint16 {
 	return maxPlaintext
 }
 
-// tooLong reports whether a record of r with length bytes after its header is longer
-// than negotiated. Padding and content type count.
+// tooLong reports whether a record of epoch r is longer than the local
+// record_size_limit. length is the number of bytes after the record's header. The
+// limit includes padding and the content type.
 func (a *agreement) tooLong(r *readEpoch, length int) bool {
 	return r.kind != noAEAD && a.sizeLimit != 0 && length-r.explicitNonceLen()-aeadTagLen > int(a.ownSizeLimit())
 }

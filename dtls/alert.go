@@ -41,8 +41,8 @@ const (
 	AlertNoApplicationProtocol        Alert = 120
 )
 
-// String returns the name in the registry or, if this package does not know it, the
-// number.
+// String returns the alert's name in the registry or, if this package does not know
+// the name, the number.
 func (a Alert) String() string { return nameOf(alertNames, a, "alert(%d)") }
 
 var alertNames = map[Alert]string{
@@ -77,29 +77,32 @@ var alertNames = map[Alert]string{
 	AlertNoApplicationProtocol:        "no_application_protocol",
 }
 
-// Alert levels (RFC 5246 §7.2). DTLS 1.3 keeps the byte and ignores it.
+// Alert levels (RFC 5246 §7.2). An alert of DTLS 1.3 still contains the level, but
+// the receiver ignores it.
 const (
 	levelWarning = 1
 	levelFatal   = 2
 )
 
-// maxAlertRepeats bounds how often an alert is sent again.
+// maxAlertRepeats is the maximum number of times that an alert is sent again.
 const maxAlertRepeats = 3
 
-// An outAlert is the alert that ends the connection, or the last warning.
+// An outAlert is the newest alert that this end has to send: the one that ends the
+// connection, or a warning.
 type outAlert struct {
-	level   uint8 // 0: there is none
+	level   uint8 // 0: there is no alert
 	alert   Alert
-	pending bool  // it is to be sent
-	repeats uint8 // how often it was sent again
+	pending bool  // the alert is still to be sent
+	repeats uint8 // how often the alert was sent again
 }
 
-// set replaces the alert.
+// set replaces the alert by a new one.
 func (a *outAlert) set(level uint8, alert Alert) {
 	a.level, a.alert, a.pending = level, alert, true
 }
 
-// repeat makes the alert pending again: the peer sends as if it had not received it.
+// repeat makes the alert pending again. It is called if the peer sends as if it had
+// not received the alert.
 func (a *outAlert) repeat() {
 	if a.level != 0 && !a.pending && a.repeats < maxAlertRepeats {
 		a.repeats++
@@ -107,42 +110,42 @@ func (a *outAlert) repeat() {
 	}
 }
 
-// append appends the alert if it is pending and limit bytes have room for it. It uses
-// the newest keys.
+// append appends the alert to dst if the alert is pending and fits into limit bytes.
+// The record uses the newest keys.
 func (a *outAlert) append(dst []byte, limit int, l *recordLayer) []byte {
 	if !a.pending || limit < l.current.overhead()+2 {
 		return dst
 	}
 	a.pending = false
 	b := append(l.current.begin(dst), a.level, byte(a.alert))
-	b, _ = l.seal(l.current, typeAlert, b, len(dst)) // without keys left there is no alert
+	b, _ = l.seal(l.current, typeAlert, b, len(dst)) // if the keys must not be used any more, no alert is sent
 	return b
 }
 
 var (
-	// ErrClosed is the Err of a Conn after Close.
+	// ErrClosed is what Err returns after Close was called.
 	ErrClosed = errors.New("dtls: closed")
-	// ErrPeerClosed is the Err of a Conn whose peer has sent close_notify.
+	// ErrPeerClosed is what Err returns after the peer has sent close_notify.
 	ErrPeerClosed = errors.New("dtls: closed by the peer")
-	// ErrHandshakeTimeout is the Err of a Conn whose handshake did not finish within
-	// Config.HandshakeTimeout.
+	// ErrHandshakeTimeout is what Err returns after a handshake that did not finish
+	// within Config.HandshakeTimeout.
 	ErrHandshakeTimeout = errors.New("dtls: handshake timed out")
-	// ErrFingerprintMismatch says that the peer's certificate matches no fingerprint
-	// of its description. It is wrapped in an AlertError.
+	// ErrFingerprintMismatch says that the peer's certificate matches none of the
+	// fingerprints in the peer's description. It is wrapped in an AlertError.
 	ErrFingerprintMismatch = errors.New("certificate does not match the fingerprints")
-	// ErrExternalSessionID says that the peer's external_session_id is not
+	// ErrExternalSessionID says that the peer's external_session_id differs from
 	// Config.PeerExternalSessionID. It is wrapped in an AlertError.
 	ErrExternalSessionID = errors.New("external_session_id is not that of the peer's description (RFC 8844)")
 )
 
-// An AlertError is the Err of a Conn that a fatal alert has ended.
+// An AlertError is what Conn.Err returns after a fatal alert has ended the connection.
 type AlertError struct {
 	Alert  Alert
 	Remote bool  // the peer sent the alert
-	Err    error // the reason, if the alert was sent locally
+	Err    error // why this end sent the alert; nil if the peer sent it
 }
 
-// Error says which end sent the alert, and the reason for a local one.
+// Error says which end sent the alert and, if it was this end, why.
 func (e *AlertError) Error() string {
 	if e.Remote {
 		return "dtls: peer sent alert " + e.Alert.String()
@@ -150,10 +153,10 @@ func (e *AlertError) Error() string {
 	return fmt.Sprintf("dtls: %v (sent alert %v)", e.Err, e.Alert)
 }
 
-// Unwrap returns the reason for a local alert.
+// Unwrap returns the reason for an alert that this end sent.
 func (e *AlertError) Unwrap() error { return e.Err }
 
-// fatal makes the error that ends a connection with alert a.
+// fatal returns the error that ends a connection with alert a.
 func fatal(a Alert, format string, args ...any) error {
 	return &AlertError{Alert: a, Err: fmt.Errorf(format, args...)}
 }

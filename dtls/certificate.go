@@ -19,16 +19,17 @@ import (
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
-// certificateLife is how long a generated certificate is valid before and after the time
-// at which it is made, so that a peer with a wrong clock accepts it.
+// certificateLife is the time for which a generated certificate is valid before and
+// after it is generated, so that a peer with a wrong clock accepts it.
 const certificateLife = 30 * 24 * time.Hour
 
-// GenerateCertificate makes an ECDSA P-256 key and a self-signed certificate for it, valid
-// for 30 days before and after now. Any number of connections can use it. A nil rand means
-// crypto/rand.
+// GenerateCertificate generates an ECDSA P-256 key and a self-signed certificate for
+// this key, which is valid from 30 days before now to 30 days after now. Any number of
+// connections can use it. If rand is nil, crypto/rand is used.
 func GenerateCertificate(now time.Time, rand io.Reader) (*tls.Certificate, error) {
-	// x509.CreateCertificate verifies the signature that it has made, which takes twice
-	// as long as all of this.
+	// This function does not use x509.CreateCertificate, which also verifies the
+	// signature that it has made. The verification takes twice as long as everything
+	// here.
 	rand = randOrDefault(rand)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand)
 	if err != nil {
@@ -42,7 +43,7 @@ func GenerateCertificate(now time.Time, rand io.Reader) (*tls.Certificate, error
 	if _, err := io.ReadFull(rand, serial); err != nil {
 		return nil, fmt.Errorf("dtls: %w", err)
 	}
-	serial[0] = serial[0]&0x7f | 0x40 // RFC 5280 §4.1.2.2: positive
+	serial[0] = serial[0]&0x7f | 0x40 // RFC 5280 §4.1.2.2: the serial number is positive
 	tbs, err := marshalTBS(new(big.Int).SetBytes(serial), spki, now)
 	if err != nil {
 		return nil, fmt.Errorf("dtls: %w", err)
@@ -65,7 +66,8 @@ func GenerateCertificate(now time.Time, rand io.Reader) (*tls.Certificate, error
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
 }
 
-// marshalTBS returns a TBSCertificate (RFC 5280 §4.1) whose issuer is its subject.
+// marshalTBS returns a TBSCertificate (RFC 5280 §4.1) whose issuer is the same as its
+// subject.
 func marshalTBS(serial *big.Int, spki []byte, now time.Time) ([]byte, error) {
 	name := func(b *cryptobyte.Builder) {
 		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
@@ -93,8 +95,8 @@ func marshalTBS(serial *big.Int, spki []byte, now time.Time) ([]byte, error) {
 	return b.Bytes()
 }
 
-// addTime writes a time of a certificate's validity (RFC 5280 §4.1.2.5): until 2049 the
-// form with a year of two digits.
+// addTime writes one of the two times that limit a certificate's validity. Until 2049
+// the year has two digits (RFC 5280 §4.1.2.5).
 func addTime(b *cryptobyte.Builder, t time.Time) {
 	if t.Year() < 2050 {
 		b.AddASN1UTCTime(t)
@@ -109,17 +111,17 @@ func addECDSAWithSHA256(b *cryptobyte.Builder) {
 	})
 }
 
-// maxRSABits and maxRSAExponent bound the time to verify a signature of the peer: about
-// 1 ms. It would be 27 ms with 16,384 bits and the largest exponent that crypto/rsa allows.
-// The usual exponent is 65537.
+// maxRSABits and maxRSAExponent limit the time that it takes to verify a signature of
+// the peer to about 1 ms. Without them it could take 27 ms, with 16,384 bits and the
+// largest exponent that crypto/rsa allows. The usual exponent is 65537.
 const (
 	maxRSABits     = 8192
 	maxRSAExponent = 65537
 )
 
-// certificateKey returns the public key of a certificate in DER form. It parses only the
-// fields up to the key: the fingerprint identifies the certificate, so errors in other
-// fields do not matter.
+// certificateKey returns the public key of a certificate in DER form. It parses only
+// the fields up to the key. The fingerprint identifies the whole certificate, so
+// errors in the other fields do not matter.
 func certificateKey(der []byte) (crypto.PublicKey, error) {
 	_, tbs, err := readIssuer(der)
 	if err != nil {
@@ -150,8 +152,8 @@ func certificateIssuer(der []byte) ([]byte, error) {
 	return issuer, err
 }
 
-// readIssuer parses a certificate up to its issuer (RFC 5280 §4.1). It returns the issuer
-// and the rest of the TBSCertificate.
+// readIssuer parses a certificate up to its issuer (RFC 5280 §4.1). It returns the
+// issuer, and the part of the TBSCertificate that follows it.
 func readIssuer(der []byte) (issuer, rest cryptobyte.String, err error) {
 	outer := cryptobyte.String(der)
 	var cert, tbs cryptobyte.String
@@ -165,7 +167,8 @@ func readIssuer(der []byte) (issuer, rest cryptobyte.String, err error) {
 	return issuer, tbs, nil
 }
 
-// checkKey returns why signatures of key cannot be verified, or not in a short time.
+// checkKey returns an error if this package cannot verify signatures of the key, or
+// cannot do it in a short time.
 func checkKey(key crypto.PublicKey) error {
 	switch k := key.(type) {
 	case *ecdsa.PublicKey:
@@ -187,7 +190,7 @@ func checkKey(key crypto.PublicKey) error {
 	return fmt.Errorf("key of type %T, which is not supported", key)
 }
 
-// keyAuth returns the kind of suite of DTLS 1.2 that a key can authenticate.
+// keyAuth returns the kind of DTLS 1.2 cipher suites that a key can be used with.
 func keyAuth(key crypto.PublicKey) authKind {
 	if _, ok := key.(*rsa.PublicKey); ok {
 		return authRSA

@@ -8,14 +8,14 @@ import (
 	"slices"
 )
 
-// acceptedCertificates are the certificates that the peer says it can use.
+// acceptedCertificates says which certificates the peer accepts.
 type acceptedCertificates struct {
 	version Version
 	schemes []SignatureScheme
 
-	authorities [][]byte   // DER names of the issuers that it trusts; nil: not said
-	groups      []Group    // curves of a DTLS 1.2 client; nil: all
-	auth        []authKind // kinds of keys that its DTLS 1.2 suites, or types, allow; nil: all
+	authorities [][]byte   // DER names of the issuers that the peer trusts; nil: the peer did not name any
+	groups      []Group    // the curves that a DTLS 1.2 client accepts; nil: all
+	auth        []authKind // the kinds of keys that the peer's DTLS 1.2 cipher suites, or certificate types, allow; nil: all
 }
 
 // Reasons why the peer accepts no local certificate.
@@ -26,7 +26,8 @@ const (
 )
 
 // chooseCertificate chooses the first of Config.Certificates that the peer accepts. If
-// it accepts none, a server fails, and a client continues without a certificate.
+// the peer accepts none, a server fails. A client then continues without a
+// certificate, unless Config.NeedCertificate is set.
 func (h *handshake) chooseCertificate(a *acceptedCertificates) error {
 	if len(h.cfg.Certificates) == 0 {
 		return nil
@@ -61,8 +62,8 @@ func (a *acceptedCertificates) trusts(cert *tls.Certificate) bool {
 	return false
 }
 
-// reject returns the reason why the peer cannot verify signatures of cert; empty: it
-// can.
+// reject returns the reason why the peer cannot verify signatures made with cert;
+// empty: the peer can verify them.
 func (a *acceptedCertificates) reject(cert *tls.Certificate) (reason string) {
 	key := publicKey(cert)
 	usable := slices.ContainsFunc(signingSchemes(cert, a.version), func(s SignatureScheme) bool { return slices.Contains(a.schemes, s) })
@@ -79,7 +80,7 @@ func (a *acceptedCertificates) reject(cert *tls.Certificate) (reason string) {
 	return ""
 }
 
-// curveGroup returns the group of an ECDSA key's curve.
+// curveGroup returns the Group of the curve of an ECDSA key.
 func curveGroup(curve elliptic.Curve) Group {
 	if curve == elliptic.P384() {
 		return GroupP384
@@ -87,8 +88,8 @@ func curveGroup(curve elliptic.Curve) Group {
 	return GroupP256
 }
 
-// offeredAuth lists the kinds of keys that the suites in a ClientHello of DTLS 1.2 can
-// authenticate with; empty: there is no suite in common.
+// offeredAuth lists the kinds of keys that can be used with the suites in a DTLS 1.2
+// ClientHello; empty: no offered suite is enabled here.
 func (cfg *Config) offeredAuth(offered []CipherSuite) (kinds []authKind) {
 	for s := range cfg.suites(VersionDTLS12) {
 		if slices.Contains(offered, s.id) {
@@ -98,8 +99,8 @@ func (cfg *Config) offeredAuth(offered []CipherSuite) (kinds []authKind) {
 	return kinds
 }
 
-// chooseSuite12 chooses the preferred suite of those that the client offers and a key
-// of the given kind can serve.
+// chooseSuite12 chooses the most preferred suite that the client offers and that a key
+// of the given kind can be used with.
 func (cfg *Config) chooseSuite12(offered []CipherSuite, auth authKind) (suite, bool) {
 	for s := range cfg.suites(VersionDTLS12) {
 		if s.auth == auth && slices.Contains(offered, s.id) {
@@ -109,11 +110,11 @@ func (cfg *Config) chooseSuite12(offered []CipherSuite, auth authKind) (suite, b
 	return suite{}, false
 }
 
-// chooseGroup12 chooses the preferred group of those that the client offers.
+// chooseGroup12 chooses the most preferred group that the client offers.
 func (cfg *Config) chooseGroup12(offered []Group) (Group, bool) {
 	if offered == nil {
-		// RFC 8422 §4: a client that names no group supports all. All implementations
-		// have P-256.
+		// RFC 8422 §4: a client that names no group supports all of them. P-256 is
+		// the one that all implementations have.
 		offered = []Group{GroupP256}
 	}
 	for _, g := range cfg.groups12() {
@@ -124,7 +125,7 @@ func (cfg *Config) chooseGroup12(offered []Group) (Group, bool) {
 	return 0, false
 }
 
-// chooseSuite13 chooses the preferred suite of those that the client offers.
+// chooseSuite13 chooses the most preferred suite that the client offers.
 func (cfg *Config) chooseSuite13(offered []CipherSuite) (suite, bool) {
 	for s := range cfg.suites(VersionDTLS13) {
 		if slices.Contains(offered, s.id) {
@@ -134,8 +135,9 @@ func (cfg *Config) chooseSuite13(offered []CipherSuite) (suite, bool) {
 	return suite{}, false
 }
 
-// chooseGroup13 chooses the preferred group of those that the client has a share for.
-// If there is none, it chooses one of those that the client offers, and share is nil.
+// chooseGroup13 chooses the most preferred group for which the client sent a key
+// share. If there is none, it chooses the most preferred group that the client offers,
+// and share is nil.
 func (cfg *Config) chooseGroup13(e *helloExtensions) (g Group, share []byte, ok bool) {
 	for _, g := range cfg.Groups {
 		for _, k := range e.keyShares {

@@ -6,15 +6,16 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 )
 
-// Connection IDs (RFC 9146, RFC 9147 §9), which are optional: an end asks the other one
-// to mark its records under keys. So they can be assigned to their connection whatever
-// address they come from. The owner of the socket does that with PeekConnectionID and
-// Conn.Newest.
+// Connection IDs (RFC 9146, RFC 9147 §9). They are optional: an end asks the other
+// end to put a connection ID into each encrypted record. The receiver can then find
+// the connection of a record, whatever address the record came from. The owner of the
+// socket does that with PeekConnectionID and Conn.Newest.
 
 // maxCID is the maximum length of a connection ID (RFC 9146 §3).
 const maxCID = 255
 
-// connectionID returns the connection ID for the peer's records; nil: none is offered.
+// connectionID returns the connection ID that the peer's records shall contain; nil:
+// none is offered.
 func (cfg *Config) connectionID() ([]byte, error) {
 	if cfg.ConnectionIDs == nil {
 		return nil, nil
@@ -26,9 +27,9 @@ func (cfg *Config) connectionID() ([]byte, error) {
 	return append([]byte{}, id...), nil
 }
 
-// PeekConnectionID returns the connection ID of the record at the start of a datagram,
-// if it has one. n is the length of connection IDs. id is a view of datagram, and not
-// authentic before HandleRecord has accepted the record.
+// PeekConnectionID returns the connection ID of the first record in a datagram; ok is
+// false if this record has none. n is the length of the connection IDs in bytes. id is
+// a slice of datagram. It is not authentic until HandleRecord has accepted the record.
 func PeekConnectionID(datagram []byte, n int) (id []byte, ok bool) {
 	var h recordHeader
 	if !h.parse(datagram, n) || !h.hasCID {
@@ -37,7 +38,8 @@ func PeekConnectionID(datagram []byte, n int) (id []byte, ok bool) {
 	return h.cid(datagram, n), true
 }
 
-// A cidUsage says how the connection IDs of a NewConnectionId are used.
+// A cidUsage says how the receiver of a NewConnectionId is to use the connection IDs
+// in it.
 type cidUsage uint8
 
 const (
@@ -45,7 +47,8 @@ const (
 	cidSpare     cidUsage = 1
 )
 
-// parseNewConnectionID parses the body of a NewConnectionId. The IDs are views of it.
+// parseNewConnectionID parses the body of a NewConnectionId. The returned IDs are
+// slices of the body.
 func parseNewConnectionID(body []byte) (ids [][]byte, usage cidUsage, err error) {
 	s := cryptobyte.String(body)
 	var list cryptobyte.String

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A client is the client's handshake until the server has chosen the version:
+// A client is the client's side of the handshake until the server has chosen the version:
 //
 //	ClientHello              ->
 //	                         <-  [HelloVerifyRequest]   DTLS 1.2 only
@@ -16,17 +16,18 @@ type client struct {
 	*offer
 }
 
-// An offer is what the client has proposed.
+// An offer is what the client has offered in its ClientHello.
 type offer struct {
 	hello   clientHello
-	sent    message     // the newest ClientHello
-	shares  []ephemeral // local halves of the key exchanges in hello (DTLS 1.3)
-	session *Session    // to resume; nil: none
-	cookies int         // HelloVerifyRequests that were answered
+	sent    message     // the newest ClientHello, as it was sent
+	shares  []ephemeral // the client's secret keys for the key shares in hello (DTLS 1.3)
+	session *Session    // the session that the client asks to resume; nil: none
+	cookies int         // number of HelloVerifyRequests that the client has answered
 }
 
-// maxCookies bounds how often a server may answer with a HelloVerifyRequest: usually
-// once, and twice if the cookie has expired on the way.
+// maxCookies is the maximum number of HelloVerifyRequests that a client answers.
+// Usually a server sends one. It sends a second one if the cookie has expired on the
+// way.
 const maxCookies = 3
 
 // start sends the first ClientHello.
@@ -68,9 +69,9 @@ func (o *offer) add12(cfg *Config, now time.Time) {
 	if e.groups == nil {
 		e.groups = cfg.groups12()
 	}
-	e.pointFormats = []byte{0} // uncompressed
+	e.pointFormats = []byte{0} // the uncompressed format
 	e.extendedMasterSecret = true
-	e.renegotiationInfo = []byte{} // RFC 5746 §3.4: empty in a first handshake
+	e.renegotiationInfo = []byte{} // RFC 5746 §3.4: the extension is empty in a first handshake
 	o.addSession12(cfg, now)
 	if e.versions != nil {
 		e.versions = append(e.versions, VersionDTLS12)
@@ -93,9 +94,10 @@ func (o *offer) add13(cfg *Config, now time.Time) error {
 	return o.addShares(cfg)
 }
 
-// addShares makes a key share for the preferred group. If this is the post-quantum
-// group, it adds one for X25519, for servers that do not know the first. Both use the
-// same X25519 key, which saves a multiplication.
+// addShares generates a key share for the most preferred group. If this is the
+// post-quantum group, it adds a key share for X25519, for servers that do not know the
+// post-quantum group. Both shares use the same X25519 key, which saves a
+// multiplication.
 func (o *offer) addShares(cfg *Config) error {
 	first, err := newEphemeral(cfg.Groups[0], cfg.Rand)
 	if err != nil {
@@ -111,7 +113,7 @@ func (o *offer) addShares(cfg *Config) error {
 	return nil
 }
 
-// sendHello sends the ClientHello, the first one or another one.
+// sendHello sends the current ClientHello, whether it is the first one or a later one.
 func (o *offer) sendHello(h *handshake) error {
 	body, err := o.hello.marshal()
 	if err != nil {
@@ -124,7 +126,8 @@ func (o *offer) sendHello(h *handshake) error {
 	return nil
 }
 
-// handle takes the answer to a ClientHello, which chooses the version.
+// handle handles the server's answer to a ClientHello. If the answer is not a
+// HelloVerifyRequest, it determines the version.
 func (h *client) handle(now time.Time, m message) error {
 	switch {
 	case m.typ != typeHelloVerifyRequest || m.epoch != 0 || h.cookies == maxCookies:
@@ -172,8 +175,9 @@ func (h *client) chose12(sh *serverHello, m message) error {
 	if sh.version != VersionDTLS12 || sh.extensions.has(extSupportedVersions) || !h.cfg.speaks(VersionDTLS12) {
 		return fatal(AlertProtocolVersion, "server chose version %v", sh.version)
 	}
-	// RFC 8446 §4.1.3: a server that speaks 1.3 but chooses 1.2 says so in its random.
-	// It would have chosen 1.3 if it had received the ClientHello as it was sent.
+	// RFC 8446 §4.1.3: a server that speaks 1.3 but chooses 1.2 says so in its
+	// random. An honest server would have chosen 1.3, so the ClientHello that it
+	// received was changed on the way.
 	if end := string(sh.random[24:]); h.cfg.speaks(VersionDTLS13) && (end == downgradeTo12 || end == downgradeTo11) {
 		return fatal(AlertIllegalParameter, "an attacker has changed the version")
 	}
@@ -185,10 +189,11 @@ func (h *client) chose12(sh *serverHello, m message) error {
 	return nil
 }
 
-// anotherCookie reports whether f is another HelloVerifyRequest under the number of one
-// that the client has answered, with another cookie. Neither is authentic. The first
-// may be forged. A server that keeps no state answers each ClientHello without a valid
-// cookie with such a message, under the same message_seq.
+// anotherCookie reports whether f is a HelloVerifyRequest with another cookie than the
+// one that the client has already answered. Both have the same message_seq, and
+// neither is authentic, so the first one may be forged. A server that keeps no state
+// answers each ClientHello without a valid cookie with a HelloVerifyRequest under the
+// same message_seq.
 func (h *client) anotherCookie(f fragment) bool {
 	if h.cookies == 0 || h.cookies >= maxCookies || f.typ != typeHelloVerifyRequest || len(f.data) != f.length {
 		return false
@@ -197,11 +202,12 @@ func (h *client) anotherCookie(f fragment) bool {
 	return err == nil && !slices.Equal(cookie, h.hello.cookie)
 }
 
-// acceptProtocols takes what the server chose with ALPN and use_srtp, its limit on the
-// size of records and its external_session_id.
+// acceptProtocols handles the server's choices for ALPN and use_srtp, its
+// record_size_limit and its external_session_id.
 func (h *handshake) acceptProtocols(e *helloExtensions) error {
 	if e.has(extALPN) {
-		// RFC 7301 §3.1: exactly one of those offered.
+		// RFC 7301 §3.1: the server chooses exactly one of the protocols that the
+		// client offered.
 		if len(e.alpn) != 1 || !slices.Contains(h.cfg.ALPN, e.alpn[0]) {
 			return fatal(AlertIllegalParameter, "server chose protocols %q", e.alpn)
 		}
@@ -221,8 +227,8 @@ func (h *handshake) acceptProtocols(e *helloExtensions) error {
 	return h.checkExternalSessionID(e)
 }
 
-// offered reports whether the ClientHello had extension t. RFC 5246 §7.4.1.4: a server
-// MUST NOT answer one that it had not.
+// offered reports whether the ClientHello contained extension t. RFC 5246 §7.4.1.4: a
+// server MUST NOT send an extension that the ClientHello did not contain.
 func (h *handshake) offered(t extensionType) bool {
 	switch t {
 	case extExtendedMasterSecret, extRenegotiationInfo, extECPointFormats, extSupportedGroups:

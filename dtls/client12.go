@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A client12 is the client's handshake of DTLS 1.2 (RFC 6347 §4.2.4), from the
+// A client12 is the client's side of a DTLS 1.2 handshake (RFC 6347 §4.2.4), from the
 // ServerHello on:
 //
 //	ClientHello              ->
@@ -22,13 +22,13 @@ type client12 struct {
 	*offer
 	state client12State
 
-	requested  *acceptedCertificates // of the CertificateRequest; nil: there was none
+	requested  *acceptedCertificates // from the CertificateRequest; nil: the server sent none
 	key        *ecdh.PrivateKey
-	secret     []byte        // the shared secret
-	sessionID  []byte        // from the server
-	ticketDue  bool          // the server has promised a NewSessionTicket
-	ticket     []byte        // nil: none
-	ticketLife time.Duration // 0: unspecified
+	secret     []byte        // the shared secret of the key exchange
+	sessionID  []byte        // the session id that the server chose
+	ticketDue  bool          // the server has announced a NewSessionTicket
+	ticket     []byte        // the ticket that the server gave; nil: none
+	ticketLife time.Duration // lifetime of the ticket; 0: the server did not specify it
 }
 
 // A client12State is the message that a client12 waits for.
@@ -37,9 +37,9 @@ type client12State uint8
 const (
 	client12Certificate client12State = iota
 	client12ServerKeyExchange
-	client12ServerHelloDone // or CertificateRequest
-	client12Finished        // or NewSessionTicket
-	client12ResumedFinished // or NewSessionTicket, in a resumed session
+	client12ServerHelloDone // or a CertificateRequest before that
+	client12Finished        // or a NewSessionTicket before that
+	client12ResumedFinished // in a resumed session; or a NewSessionTicket before that
 )
 
 func (h *client12) handle(now time.Time, m message) error {
@@ -60,7 +60,8 @@ func (h *client12) handle(now time.Time, m message) error {
 	return h.finished(now, m)
 }
 
-// serverHello checks a ServerHello against what was offered.
+// serverHello handles the ServerHello. It checks that the server chose only what the
+// client offered.
 func (h *client12) serverHello(sh *serverHello, m message) error {
 	su, ok := suiteByID(sh.suite)
 	if !ok || !slices.Contains(h.hello.suites, sh.suite) || su.version != VersionDTLS12 || sh.compression != 0 {
@@ -72,11 +73,13 @@ func (h *client12) serverHello(sh *serverHello, m message) error {
 			return fatal(AlertUnsupportedExtension, "server answers extension %d, which was not sent", t)
 		}
 	}
-	// RFC 7627 §5.2: without it a session is not bound to its certificates.
+	// RFC 7627 §5.2: without the extended master secret, a session is not bound to
+	// the certificates of its handshake.
 	if !e.extendedMasterSecret {
 		return fatal(AlertHandshakeFailure, "server has no extended master secret")
 	}
-	// RFC 5746 §3.4: the client MUST verify that the length is zero.
+	// RFC 5746 §3.4: the client MUST verify that the length of
+	// renegotiated_connection is zero.
 	if len(e.renegotiationInfo) != 0 {
 		return fatal(AlertHandshakeFailure, "renegotiation_info is not empty")
 	}
@@ -98,7 +101,7 @@ func (h *client12) serverHello(sh *serverHello, m message) error {
 	return nil
 }
 
-// serverCertificate takes the server's certificates.
+// serverCertificate handles the server's Certificate message.
 func (h *client12) serverCertificate(m message) error {
 	if err := h.receiveServerChain(m, 0); err != nil {
 		return err
@@ -110,7 +113,7 @@ func (h *client12) serverCertificate(m message) error {
 	return nil
 }
 
-// serverKeyExchange takes the server's ephemeral key.
+// serverKeyExchange handles the server's ephemeral key.
 func (h *client12) serverKeyExchange(m message) error {
 	if err := expect(m, typeServerKeyExchange, 0); err != nil {
 		return err
@@ -141,8 +144,8 @@ func (h *client12) serverKeyExchange(m message) error {
 	return nil
 }
 
-// serverHelloDone takes an optional CertificateRequest, then the end of the server's
-// flight. It answers with the client's flight.
+// serverHelloDone handles an optional CertificateRequest. Then it handles the
+// ServerHelloDone, which ends the server's flight, and sends the client's flight.
 func (h *client12) serverHelloDone(m message) error {
 	if m.typ == typeCertificateRequest && m.epoch == 0 && h.requested == nil {
 		accepted, err := parseCertificateRequest12(m.body)
@@ -164,7 +167,7 @@ func (h *client12) serverHelloDone(m message) error {
 	return h.sendFlight()
 }
 
-// sendFlight sends the messages from the client's Certificate to its Finished.
+// sendFlight sends the client's messages from Certificate to Finished.
 func (h *client12) sendFlight() error {
 	if h.requested != nil {
 		if err := h.sendChain(); err != nil {
@@ -184,7 +187,7 @@ func (h *client12) sendFlight() error {
 	return nil
 }
 
-// finished takes the server's Finished, the end of the handshake.
+// finished handles the server's Finished, which ends the handshake.
 func (h *client12) finished(now time.Time, m message) error {
 	if err := h.checkFinished(m); err != nil {
 		return err

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A client13 is the client's handshake of DTLS 1.3 (RFC 9147 §5.7), from the first
-// ServerHello on. Messages in braces are under the keys of epoch 2:
+// A client13 is the client's side of a DTLS 1.3 handshake (RFC 9147 §5.7), from the first
+// ServerHello on. Messages in braces are encrypted with the keys of epoch 2:
 //
 //	ClientHello              ->
 //	                         <-  [HelloRetryRequest]
@@ -22,16 +22,16 @@ type client13 struct {
 	handshake13
 	*offer
 	state     client13State
-	requested *acceptedCertificates // of the CertificateRequest; nil: there was none
+	requested *acceptedCertificates // from the CertificateRequest; nil: the server sent none
 }
 
 // A client13State is the message that a client13 waits for.
 type client13State uint8
 
 const (
-	client13ServerHello client13State = iota // after a HelloRetryRequest
+	client13ServerHello client13State = iota // the one after a HelloRetryRequest
 	client13EncryptedExtensions
-	client13Certificate // or CertificateRequest
+	client13Certificate // or a CertificateRequest before that
 	client13CertificateVerify
 	client13Finished
 )
@@ -54,8 +54,8 @@ func (h *client13) handle(now time.Time, m message) error {
 	return h.finished(m)
 }
 
-// secondServerHello takes the answer to the ClientHello that a HelloRetryRequest asked
-// for.
+// secondServerHello handles the server's answer to the second ClientHello, which a
+// HelloRetryRequest asked for.
 func (h *client13) secondServerHello(m message) error {
 	if err := expect(m, typeServerHello, 0); err != nil {
 		return err
@@ -70,7 +70,7 @@ func (h *client13) secondServerHello(m message) error {
 	return h.serverHello(&sh, m)
 }
 
-// serverHello takes a ServerHello that chose DTLS 1.3, or a HelloRetryRequest.
+// serverHello handles a ServerHello that chose DTLS 1.3, or a HelloRetryRequest.
 func (h *client13) serverHello(sh *serverHello, m message) error {
 	e := &sh.extensions
 	if sh.version != VersionDTLS12 || e.versions[0] != VersionDTLS13 {
@@ -80,7 +80,8 @@ func (h *client13) serverHello(sh *serverHello, m message) error {
 	if !ok || !slices.Contains(h.hello.suites, sh.suite) || su.version != VersionDTLS13 || sh.compression != 0 {
 		return fatal(AlertIllegalParameter, "server chose suite %v, compression %d, which were not offered", sh.suite, sh.compression)
 	}
-	// RFC 9147 §5: the client sends no session id, so there is none to echo.
+	// RFC 9147 §5: the client sends no session id, so a server must not send one
+	// back.
 	if len(sh.sessionID) != 0 {
 		return fatal(AlertIllegalParameter, "server answers with a session id")
 	}
@@ -94,7 +95,7 @@ func (h *client13) serverHello(sh *serverHello, m message) error {
 			return fatal(AlertUnsupportedExtension, "server answers extension %d in its hello", t)
 		}
 	}
-	// RFC 8446 §4.2.8: in a HelloRetryRequest, key_share has only the group.
+	// RFC 8446 §4.2.8: in a HelloRetryRequest, key_share contains only the group.
 	if e.has(extKeyShare) && (e.keyShares[0].data == nil) != retry {
 		return errDecode
 	}
@@ -119,7 +120,8 @@ func (h *client13) serverHello(sh *serverHello, m message) error {
 	return h.acceptShare(e)
 }
 
-// retry sends another ClientHello, as a HelloRetryRequest asks (RFC 8446 §4.1.4).
+// retry sends the second ClientHello with the changes that a HelloRetryRequest asks
+// for (RFC 8446 §4.1.4).
 func (h *client13) retry(e *helloExtensions, m message) error {
 	hello := &h.hello.extensions
 	if !e.has(extKeyShare) && !e.has(extCookie) {
@@ -146,8 +148,7 @@ func (h *client13) retry(e *helloExtensions, m message) error {
 	return h.sendHello(h.handshake)
 }
 
-// acceptShare takes the server's half of the key exchange, and derives the keys of
-// epoch 2.
+// acceptShare handles the server's key share, and derives the keys of epoch 2.
 func (h *client13) acceptShare(e *helloExtensions) error {
 	if !e.has(extKeyShare) {
 		return fatal(AlertMissingExtension, "ServerHello without key_share")
@@ -167,8 +168,8 @@ func (h *client13) acceptShare(e *helloExtensions) error {
 	return h.deriveHandshakeKeys(secret)
 }
 
-// encryptedExtensions takes the server's other extensions. The first message under keys
-// makes records in plaintext, even alerts, meaningless.
+// encryptedExtensions handles the EncryptedExtensions message. It is the first
+// encrypted message. From now on records in plaintext, even alerts, are rejected.
 func (h *client13) encryptedExtensions(m message) error {
 	if err := expect(m, typeEncryptedExtensions, epochHandshake); err != nil {
 		return err
@@ -193,7 +194,8 @@ func (h *client13) encryptedExtensions(m message) error {
 	h.transcript.add(m)
 	h.state = client13Certificate
 	if h.agreed.Resumed {
-		// Now there are keys to send an alert with.
+		// The certificates are checked only here because an alert can be encrypted
+		// from here on.
 		if err := h.verifyPeer(); err != nil {
 			return err
 		}
@@ -202,8 +204,8 @@ func (h *client13) encryptedExtensions(m message) error {
 	return nil
 }
 
-// serverCertificate takes an optional CertificateRequest, then the server's
-// certificates.
+// serverCertificate handles an optional CertificateRequest, then the server's
+// Certificate message.
 func (h *client13) serverCertificate(m message) error {
 	if m.typ == typeCertificateRequest && m.epoch == epochHandshake && h.requested == nil {
 		accepted, err := parseCertificateRequest13(m.body)
@@ -221,8 +223,8 @@ func (h *client13) serverCertificate(m message) error {
 	return nil
 }
 
-// finished takes the server's Finished and answers with the client's flight. After
-// that, data can be sent.
+// finished handles the server's Finished and sends the client's flight. After that,
+// application data can be sent.
 func (h *client13) finished(m message) error {
 	if err := h.checkFinished(m); err != nil {
 		return err

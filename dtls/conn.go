@@ -13,39 +13,39 @@ const (
 	stateNew connState = iota
 	stateHandshake
 	stateEstablished
-	stateClosed // by either end
+	stateClosed // closed by either end
 	stateFailed
 )
 
-// A Conn is one end of a DTLS connection: a pure state machine. Its methods must not be
-// called at the same time.
+// A Conn is one end of a DTLS connection. It is a pure state machine. Two of its
+// methods must not be called at the same time.
 type Conn struct {
 	client        bool // Config.Client
 	strict        bool // Config.Strict
 	state         connState
-	newest        bool // the last record was authentic and newer than all before it
-	authenticated bool // an authentic record was received, or plaintext is trusted
-	untimed       bool // there is no deadline; see SetUntimed
+	newest        bool // the record that was handled most recently was authentic and newer than all earlier ones
+	authenticated bool // an authentic record was received, or Config.Strict trusts plaintext
+	untimed       bool // the handshake has no deadline now; see SetUntimed
 
-	hs     *handshake // nil after it has finished
+	hs     *handshake // nil after the handshake has finished
 	agreed agreement
-	err    error // why the connection ended
+	err    error // why the connection has ended
 
 	records recordLayer
-	early   earlyRecords // received before they could be opened
+	early   earlyRecords // records that were received before they could be decrypted
 	in      reassembler
 	acks    ackQueue
 	out     sender
 	alert   outAlert
 	rekey   rekeying
 
-	deadline time.Time // when the handshake fails or, once established, is forgotten; zero: never
+	deadline time.Time // when the handshake fails or, after it has finished, when its keys are dropped; zero: never
 	events   []Event
 	stats    Stats
 }
 
-// NewConn returns a connection that has not started. It fails with ErrNoVerification
-// if cfg would accept any peer, and with ErrConfig if it cannot work.
+// NewConn returns a connection that has not started. It returns ErrNoVerification if
+// cfg would accept any peer, and an error that wraps ErrConfig if cfg is not valid.
 func NewConn(cfg Config) (*Conn, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -70,8 +70,9 @@ func NewConn(cfg Config) (*Conn, error) {
 	return c, nil
 }
 
-// Start begins the handshake. AppendDatagram then has a client's first flight; a server
-// waits for it. Records from before Start are lost, and the peer sends them again.
+// Start begins the handshake. After that, a client's first flight can be fetched with
+// AppendDatagram, and a server waits for it. Records that arrive before Start are
+// lost, and the peer sends them again.
 func (c *Conn) Start(now time.Time) {
 	if c.state != stateNew {
 		return
@@ -83,13 +84,14 @@ func (c *Conn) Start(now time.Time) {
 	c.apply(c.hs.start(now))
 }
 
-// AppendDatagram appends the next datagram, of at most limit bytes, that DTLS itself has
-// to send: flights, acknowledgements, alerts. Call it until ok is false.
+// AppendDatagram appends to dst the next datagram that DTLS itself has to send:
+// flights, acknowledgements and alerts. The datagram has at most limit bytes. Call it
+// repeatedly until ok is false.
 func (c *Conn) AppendDatagram(now time.Time, dst []byte, limit int) (b []byte, ok bool) {
 	c.sendUpdate()
 	c.sendCIDs()
-	// The ACK is first, so that a client learns that its Finished has arrived before
-	// it gets what follows from that.
+	// The ACK is sent first, so that a client learns that its Finished has arrived
+	// before it receives anything that the server sends because of that Finished.
 	b, err := c.acks.append(dst, limit, &c.records, c.agreed.sizeLimit)
 	if err == nil {
 		b, err = c.out.append(now, b, limit-(len(b)-len(dst)), &c.records, c.agreed.sizeLimit)
@@ -101,13 +103,13 @@ func (c *Conn) AppendDatagram(now time.Time, dst []byte, limit int) (b []byte, o
 	return b, len(b) > len(dst)
 }
 
-// Established reports whether the handshake is finished and the peer's certificate
-// checked, so that application data can be sent.
+// Established reports whether the handshake has finished and the peer's certificate
+// was checked. Application data can then be sent.
 func (c *Conn) Established() bool { return c.state == stateEstablished }
 
-// BeginRecord appends room for the header of a record with application data. Append the
-// payload to that, at most MaxPayload bytes, and call FinishRecord. Before the
-// connection is established, and after its end, it appends nothing.
+// BeginRecord appends room for the header of a record with application data. After
+// that, append the payload, of at most MaxPayload bytes, and call FinishRecord. If the
+// connection is not established, or has ended, BeginRecord appends nothing.
 func (c *Conn) BeginRecord(dst []byte) []byte {
 	if c.state != stateEstablished {
 		return dst
@@ -115,9 +117,9 @@ func (c *Conn) BeginRecord(dst []byte) []byte {
 	return c.records.current.begin(dst)
 }
 
-// FinishRecord encrypts, in place, the record that BeginRecord has begun at b[start:].
-// It returns b[:start] if the connection is not established or the payload is longer
-// than MaxPayload.
+// FinishRecord encrypts, in place, the record that starts at b[start:] and whose
+// header BeginRecord appended. It returns b[:start] if the connection is not
+// established or the payload is longer than MaxPayload.
 func (c *Conn) FinishRecord(b []byte, start int) []byte {
 	payload := len(b) - start - c.records.current.headerLen()
 	if c.state != stateEstablished || payload < 0 || payload > c.MaxPayload() {
@@ -130,35 +132,37 @@ func (c *Conn) FinishRecord(b []byte, start int) []byte {
 	return b
 }
 
-// Overhead returns how many bytes BeginRecord and FinishRecord add to the payload, once
-// the connection is established.
+// Overhead returns how many bytes BeginRecord and FinishRecord together add to the
+// payload of a record, once the connection is established.
 func (c *Conn) Overhead() int { return c.records.current.overhead() }
 
-// MaxPayload returns how many bytes of application data a record can have: 2^14, or
-// what the peer's record_size_limit allows (RFC 8449).
+// MaxPayload returns the maximum number of bytes of application data in a record:
+// 2^14, or less if the peer's record_size_limit requires that (RFC 8449).
 func (c *Conn) MaxPayload() int { return c.records.current.maxPayload(c.agreed.sizeLimit) }
 
-// PeerRecordSizeLimit returns the size in bytes, in plaintext, of the longest record
-// that the peer says it accepts (RFC 8449 §4); 0: it has not said any. A server says so
-// only to a client with a RecordSizeLimit.
+// PeerRecordSizeLimit returns the size in bytes of the longest record, before
+// encryption, that the peer accepts (RFC 8449 §4); 0: the peer has not sent a limit.
+// A server sends its limit only to a client with a RecordSizeLimit.
 func (c *Conn) PeerRecordSizeLimit() int { return int(c.agreed.sizeLimit) }
 
-// length of the longest handshake datagram that the peer is known to have received; 0:
-// none. The path may not carry longer ones
+// PathSize returns the size in bytes of the longest handshake datagram that the peer
+// is known to have received; 0: none is known. It is possible that the path does not
+// carry longer datagrams.
 func (c *Conn) PathSize() int { return c.out.arrivedSize }
 
-// Newest reports whether the record that HandleRecord was called with last was
-// authentic and newer than all before it, whatever data it returned. Only the source
-// of such a record may become the peer's address, and only if the peer is known to
-// receive at that address (RFC 9146 §6).
+// Newest reports whether the record in the most recent call of HandleRecord was
+// authentic and newer than all earlier records, no matter whether it contained data.
+// Only the source address of such a record may become the peer's address, and only if
+// it is known that the peer receives at this address (RFC 9146 §6).
 func (c *Conn) Newest() bool { return c.newest }
 
-// Release drops the key schedules, which are most of the memory of an established
-// connection. The next record that needs one builds it again, in less than a
-// microsecond. It is for programs with many connections that are mostly idle.
+// Release drops the key schedules, which take most of the memory of an established
+// connection. When a record needs a key schedule, it is built again, in less than a
+// microsecond. Release is for programs with many connections that are idle most of the
+// time.
 func (c *Conn) Release() { c.records.release() }
 
-// Close ends the connection. AppendDatagram then has a close_notify alert.
+// Close ends the connection. After that, AppendDatagram returns a close_notify alert.
 func (c *Conn) Close(now time.Time) {
 	if c.state >= stateClosed {
 		return
@@ -167,28 +171,29 @@ func (c *Conn) Close(now time.Time) {
 	last := c.out.flight
 	c.end(stateClosed, ErrClosed, EventNone)
 	if c.agreed.Version != 0 && last.pending() && (last.final || c.agreed.Version == VersionDTLS13) {
-		c.out.flight = last // without the local Finished the peer cannot read the alert
+		c.out.flight = last // the peer cannot decrypt the alert without the local Finished
 	}
 	if began {
 		c.alert.set(levelWarning, AlertCloseNotify)
 	}
 }
 
-// Abort ends the connection with a fatal alert. err is the reason, which Err returns.
+// Abort ends the connection with a fatal alert. err is the reason, which Err returns
+// in an AlertError.
 func (c *Conn) Abort(a Alert, err error) {
 	if c.state != stateNew {
 		c.fail(&AlertError{Alert: a, Err: err})
 	}
 }
 
-// apply does what a step of the handshake has returned.
+// apply does what the outcome of a handshake step asks for.
 func (c *Conn) apply(o outcome, err error) {
 	switch c.agreed.Version {
 	case VersionDTLS12:
 		c.records.version = VersionDTLS12
 		c.acks = ackQueue{}
 	case VersionDTLS13:
-		c.records.version = VersionDTLS12 // RFC 9147 §4: legacy_record_version
+		c.records.version = VersionDTLS12 // RFC 9147 §4: the value of legacy_record_version
 		c.out.acks = true
 	}
 	if err != nil {
@@ -220,7 +225,8 @@ func (c *Conn) apply(o outcome, err error) {
 	}
 }
 
-// sendFlight replaces the local flight, which the peer has answered.
+// sendFlight begins the next local flight, if o has one. The peer has answered the
+// previous one.
 func (c *Conn) sendFlight(o *outcome) {
 	if len(o.flight) == 0 {
 		if o.done {
@@ -228,17 +234,17 @@ func (c *Conn) sendFlight(o *outcome) {
 		}
 		return
 	}
-	if !o.done || c.client { // a server's tickets do not answer the client's Finished
-		c.acks = ackQueue{} // the flight acknowledges what was received
+	if !o.done || c.client { // a server's flight with tickets does not answer the client's Finished
+		c.acks = ackQueue{} // the new flight implicitly acknowledges what was received
 		if !c.strict {
-			c.in.dropPlaintext() // the peer sends no answer before it has the flight
+			c.in.dropPlaintext() // the peer's answer cannot have arrived before the new flight is sent
 		}
 	}
 	c.out.begin(o.flight, o.final)
 	c.in.endFlight()
 }
 
-// establish ends the handshake with success.
+// establish changes the state to established, at the end of a successful handshake.
 func (c *Conn) establish() {
 	c.state = stateEstablished
 	if c.hs.cfg.DiscardCertificates {
@@ -246,8 +252,8 @@ func (c *Conn) establish() {
 	}
 	c.hs = nil
 	if c.agreed.Version == VersionDTLS13 {
-		// Until the deadline, a client sends its Finished again until that is
-		// acknowledged, and a server can acknowledge it again.
+		// Until the deadline, a client repeats its Finished until it is acknowledged,
+		// and a server can repeat its ACK.
 		if !c.client {
 			c.records.keepCurrent()
 		}
@@ -263,8 +269,9 @@ func (c *Conn) establish() {
 	c.events = append(c.events, Event{Kind: EventEstablished})
 }
 
-// forgetHandshake drops the keys of the handshake of DTLS 1.3, and a Finished that is
-// not acknowledged: the peer has it, or will never get it.
+// forgetHandshake drops the keys of a DTLS 1.3 handshake. It also drops a Finished
+// that is not acknowledged: either the peer has received it, or the peer will never
+// receive it.
 func (c *Conn) forgetHandshake() {
 	c.deadline = time.Time{}
 	c.records.dropHandshakeKeys()
@@ -277,16 +284,16 @@ func (c *Conn) forgetHandshake() {
 	}
 }
 
-// fail ends the connection with an error. It tells the peer if err is a local
-// *AlertError.
+// fail ends the connection with an error. If err is an *AlertError of this end, the
+// alert is sent to the peer.
 func (c *Conn) fail(err error) {
 	if c.state >= stateClosed {
 		return
 	}
 	if w := c.records.writeEpoch(epochHandshake); w != nil && c.state == stateEstablished && !c.out.started() {
-		// The client has not sent its Finished, and will not. Without it the server
-		// cannot read records of the data epoch, so the alert is sent with the
-		// handshake keys.
+		// The client has not sent its Finished, and will not send it. Without the
+		// Finished, the server cannot decrypt records of the data epoch. So the alert
+		// is sent with the handshake keys.
 		c.records.current = w
 	}
 	c.end(stateFailed, err, EventFailed)
@@ -296,7 +303,7 @@ func (c *Conn) fail(err error) {
 	}
 }
 
-// end drops all that a connection needs only while it lives.
+// end drops everything that a connection does not need after its end.
 func (c *Conn) end(s connState, err error, kind EventKind) {
 	c.state, c.err = s, err
 	c.hs, c.early, c.in, c.acks, c.out.flight = nil, nil, reassembler{}, ackQueue{}, nil
@@ -306,7 +313,7 @@ func (c *Conn) end(s connState, err error, kind EventKind) {
 	}
 }
 
-// stopTimers stops the timers of the handshake.
+// stopTimers stops the retransmission timer and removes the deadline.
 func (c *Conn) stopTimers() {
 	c.out.stopTimer()
 	c.deadline = time.Time{}

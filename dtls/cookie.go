@@ -12,46 +12,48 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 )
 
-// An AddressValidator makes a server's connections for clients that have shown that
-// they receive what is sent to their address. It answers a first ClientHello with a
+// An AddressValidator creates a server's connections, but only for clients that have shown
+// that they receive what is sent to their address. It answers a first ClientHello with a
 // cookie, in a HelloVerifyRequest of DTLS 1.2 (RFC 6347 §4.2.1) or a HelloRetryRequest of
-// DTLS 1.3 (RFC 9147 §5.1), and keeps no state for it: the cookie has what a connection
-// needs to know of that ClientHello. So datagrams from forged addresses cost no memory,
-// and cannot make the server flood these addresses.
+// DTLS 1.3 (RFC 9147 §5.1), and keeps no state for it: the cookie contains what a
+// connection needs to know of that ClientHello. So datagrams from forged addresses cost no
+// memory, and attackers cannot use the server to flood these addresses.
 //
-// It is optional. WebRTC does not need it, since ICE validates addresses.
+// An AddressValidator is optional. WebRTC does not need it, since ICE validates addresses.
 //
-// A first ClientHello must arrive in one datagram: the cookie of DTLS 1.3 has the hash of
-// all of it (RFC 9147 §5.1), and pieces from an unvalidated address are not kept. A
-// client's [Config.DeferShares] makes it short enough. A validator for DTLS 1.2 only
-// answers the first fragment. The first datagram of a second ClientHello must have the
-// cookie.
+// The first ClientHello must arrive in one datagram: the cookie of DTLS 1.3 contains the
+// hash of the whole ClientHello (RFC 9147 §5.1), and fragments from an unvalidated address
+// are not stored. A client that sets [Config.DeferShares] sends a ClientHello that is short
+// enough. A validator that accepts only DTLS 1.2 does not need the whole ClientHello: it
+// answers the first fragment. The first datagram of the second ClientHello must contain
+// the cookie.
 //
 // Cookies are made with a random key, which is replaced every 30 s (RFC 6347 §4.2.1,
-// RFC 9147 §5.1). The key before it is still accepted. So a cookie is valid for 30 to 60 s,
-// and until the key is replaced the same ClientHello gets the same cookie.
+// RFC 9147 §5.1). The previous key is still accepted. So a cookie is valid for 30 to 60 s.
+// Until the key is replaced, the same ClientHello is answered with the same cookie.
 //
 // The methods of an AddressValidator must not be called at the same time.
 type AddressValidator struct {
 	cfg  Config
-	keys []cookieKey // the newest first
-	next time.Time   // when the next key is due; zero: nothing was received yet
+	keys []cookieKey // the newest key is the first
+	next time.Time   // when the keys are rotated next; zero: no datagram was received yet
 }
 
 type cookieKey [32]byte
 
 const (
-	// cookieKeyLife is how long a key makes cookies. They stay valid for as long
-	// again: enough for the slowest client that answers at all, and too short to
-	// collect cookies.
+	// cookieKeyLife is the time for which a key makes new cookies. After that, its
+	// cookies stay valid for the same time again. This is enough for the slowest
+	// client that answers at all, and too short to collect cookies.
 	cookieKeyLife = 30 * time.Second
-	cookieMAC     = 16 // bytes of HMAC-SHA-256, too many to guess in that time
-	// maxAmplification is how many bytes are sent to an address that is not validated,
-	// for each byte from it (RFC 9147 §5.1; RFC 9000 §8.1 has the number).
+	cookieMAC     = 16 // bytes of the HMAC-SHA-256 in a cookie: too many to guess before the key is replaced
+	// maxAmplification is how many bytes may be sent to an address that is not
+	// validated, for each byte that was received from it. RFC 9147 §5.1 requires a
+	// limit, and RFC 9000 §8.1 has the number.
 	maxAmplification = 3
 )
 
-// NewAddressValidator returns a validator that makes connections with cfg, as a server.
+// NewAddressValidator returns a validator that creates server connections with cfg.
 func NewAddressValidator(cfg Config) (*AddressValidator, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -62,7 +64,7 @@ func NewAddressValidator(cfg Config) (*AddressValidator, error) {
 	return v, v.addKey()
 }
 
-// addKey makes another key for cookies.
+// addKey generates a new key for cookies.
 func (v *AddressValidator) addKey() error {
 	var k cookieKey
 	if _, err := io.ReadFull(v.cfg.Rand, k[:]); err != nil {
@@ -72,8 +74,8 @@ func (v *AddressValidator) addKey() error {
 	return nil
 }
 
-// rotateKeys drops the keys that have expired. It reports whether there is a key to make
-// cookies with.
+// rotateKeys drops expired keys and generates a new key if it is time. It reports
+// whether there is a key for new cookies.
 func (v *AddressValidator) rotateKeys(now time.Time) bool {
 	if v.next.IsZero() {
 		v.next = now.Add(cookieKeyLife)
@@ -82,21 +84,22 @@ func (v *AddressValidator) rotateKeys(now time.Time) bool {
 		return true
 	}
 	if v.keys = v.keys[:min(len(v.keys), 1)]; now.Sub(v.next) >= cookieKeyLife {
-		v.keys = nil // nothing was received for so long that the newest has expired, too
+		v.keys = nil // no datagram arrived for so long that the newest key has expired, too
 	}
 	v.next = now.Add(cookieKeyLife)
 	if v.addKey() != nil {
-		v.keys, v.next = nil, now // the next datagram tries again
+		v.keys, v.next = nil, now // when the next datagram arrives, a key is generated
 		return false
 	}
 	return true
 }
 
-// HandleHello handles a datagram from a client at address addr that has no connection
-// yet. addr can be in any form that is the same for the same address. The result is one
-// of these: reply is dst and a datagram to be sent to addr; conn is a connection that
-// has started, and is to be given this datagram and all later ones from addr; or the
-// datagram is not one that begins a connection. datagram is not changed.
+// HandleHello handles a datagram from a client that has no connection yet. addr is the
+// client's address. It can have any form that is always the same for the same address.
+// There are three results. If reply is longer than dst, it is dst and a datagram that
+// is to be sent to addr. If conn is not nil, it is a connection that has started. This
+// datagram and all later ones from addr are to be given to it. Otherwise the datagram
+// is to be dropped. HandleHello does not change datagram.
 func (v *AddressValidator) HandleHello(now time.Time, addr, datagram, dst []byte) (reply []byte, conn *Conn) {
 	rec, f, ok := firstHello(datagram)
 	if !ok || !v.rotateKeys(now) {
@@ -123,7 +126,8 @@ func (v *AddressValidator) HandleHello(now time.Time, addr, datagram, dst []byte
 	return reply, nil
 }
 
-// firstHello returns the first fragment of the ClientHello at the start of a datagram.
+// firstHello returns the first fragment of the ClientHello at the start of a datagram;
+// ok is false if there is none.
 func firstHello(datagram []byte) (rec recordHeader, f fragment, ok bool) {
 	if !rec.parse(datagram, 0) || rec.unified || rec.typ != typeHandshake || rec.epoch != 0 {
 		return rec, f, false
@@ -132,9 +136,10 @@ func firstHello(datagram []byte) (rec recordHeader, f fragment, ok bool) {
 	return rec, f, ok && f.typ == typeClientHello && f.offset == 0 && f.length <= maxMessage
 }
 
-// ClientRandom returns the random of the ClientHello at the start of a datagram, if
-// there is one. From an address that has a connection already, it distinguishes a
-// client that begins another one from one that repeats its ClientHello (RFC 9147 §5.11).
+// ClientRandom returns the random of the ClientHello at the start of a datagram; ok is
+// false if there is none. If the source address of the datagram already has a
+// connection, the random tells whether the client starts a new connection or repeats
+// its ClientHello (RFC 9147 §5.11).
 func ClientRandom(datagram []byte) (random [32]byte, ok bool) {
 	_, f, ok := firstHello(datagram)
 	if s := cryptobyte.String(f.data); !ok || !s.Skip(2) || !s.CopyBytes(random[:]) {
@@ -143,8 +148,8 @@ func ClientRandom(datagram []byte) (random [32]byte, ok bool) {
 	return random, true
 }
 
-// parseHelloPrefix parses as much of a ClientHello as its first fragment has. whole
-// reports whether that is all of it, and well formed.
+// parseHelloPrefix parses as much of a ClientHello as its first fragment contains.
+// whole reports whether the fragment contains all of it, and it is well formed.
 func parseHelloPrefix(f fragment) (h *clientHello, whole bool) {
 	if len(f.data) == f.length {
 		h, err := parseClientHello(f.data)
@@ -176,19 +181,19 @@ func parseHelloPrefix(f fragment) (h *clientHello, whole bool) {
 	}
 }
 
-// A helloCookie is the state of a handshake after a first ClientHello. The client keeps
-// it and sends it back.
+// A helloCookie is the state of a handshake after the first ClientHello. The server
+// sends it to the client as the cookie and does not keep it. The client sends it back.
 type helloCookie struct {
 	version Version
 	suite   CipherSuite
 	group   Group
-	asked   bool     // the HelloRetryRequest asked for a share of group
-	fixed   [32]byte // fixedPart of the first ClientHello
+	asked   bool     // the HelloRetryRequest asked for a key share for group
+	fixed   [32]byte // what fixedPart returned for the first ClientHello
 	first   []byte   // hash of the first ClientHello
 }
 
-// sealCookie makes the cookie. It is valid only for addr and a ClientHello with the same
-// random (RFC 6347 §4.2.1).
+// sealCookie returns the cookie with the content c. It is valid only for the address
+// addr and a ClientHello with the same random (RFC 6347 §4.2.1).
 func (v *AddressValidator) sealCookie(c *helloCookie, addr []byte, random *[32]byte) []byte {
 	b := binary.BigEndian.AppendUint16(nil, uint16(c.version))
 	if c.version == VersionDTLS13 {
@@ -214,7 +219,8 @@ func (k *cookieKey) mac(content, addr []byte, random *[32]byte) []byte {
 	return mac.Sum(nil)[:cookieMAC]
 }
 
-// openCookie parses a cookie that this validator has made for addr and has not expired.
+// openCookie parses a cookie. ok is false unless this validator has made it for addr
+// and random, and it has not expired.
 func (v *AddressValidator) openCookie(addr, cookie []byte, random *[32]byte) (c helloCookie, ok bool) {
 	n := len(cookie) - cookieMAC
 	made := func(k cookieKey) bool { return hmac.Equal(cookie[n:], k.mac(cookie[:n], addr, random)) }
@@ -235,8 +241,8 @@ func (v *AddressValidator) openCookie(addr, cookie []byte, random *[32]byte) (c 
 	return c, true
 }
 
-// challenge answers a first ClientHello with a cookie. The ClientHello is whole, or the
-// validator is for DTLS 1.2 only.
+// challenge answers a first ClientHello with a cookie. The ClientHello may be
+// incomplete only if the validator does not accept DTLS 1.3.
 func (v *AddressValidator) challenge(addr []byte, rec recordHeader, f fragment, h *clientHello, dst []byte) ([]byte, error) {
 	cookie := &helloCookie{version: VersionDTLS12}
 	typ, body := typeHelloVerifyRequest, []byte(nil)
@@ -255,7 +261,8 @@ func (v *AddressValidator) challenge(addr []byte, rec recordHeader, f fragment, 
 			return dst, err
 		}
 	} else {
-		// RFC 6347 §4.2.1: the version is 1.0, whatever is negotiated.
+		// RFC 6347 §4.2.1: the version in a HelloVerifyRequest is 1.0, whichever
+		// version is negotiated later.
 		body = binary.BigEndian.AppendUint16(nil, uint16(VersionDTLS10))
 		sealed := v.sealCookie(cookie, addr, &h.random)
 		body = append(append(body, byte(len(sealed))), sealed...)
@@ -264,13 +271,14 @@ func (v *AddressValidator) challenge(addr []byte, rec recordHeader, f fragment, 
 	dst = append(dst, make([]byte, recordHeaderLen)...)
 	dst = appendFragmentHeader(dst, typ, len(body), f.seq, 0, len(body))
 	dst = append(dst, body...)
-	// RFC 6347 §4.2.1: the record has the number of the client's record.
+	// RFC 6347 §4.2.1: the record has the same sequence number as the client's
+	// record.
 	putRecordHeader(dst[start:], typeHandshake, VersionDTLS12, 0, rec.seq, nil, len(dst)-start-recordHeaderLen)
 	return dst, nil
 }
 
-// retryRequest returns the body of the HelloRetryRequest with a cookie. It can be made
-// again from the cookie.
+// retryRequest returns the body of the HelloRetryRequest that contains the cookie. The
+// server can generate the same body again later from the cookie.
 func (c *helloCookie) retryRequest(sealed []byte) ([]byte, error) {
 	sh := &serverHello{version: VersionDTLS12, random: retryRandom, suite: c.suite}
 	sh.extensions.versions = []Version{VersionDTLS13}
@@ -281,8 +289,9 @@ func (c *helloCookie) retryRequest(sealed []byte) ([]byte, error) {
 	return sh.marshal()
 }
 
-// accept makes the connection of a client that has sent the valid cookie c, in the
-// fragment f of record rec, as if that connection had answered the first ClientHello.
+// accept creates the connection of a client that has sent a valid cookie, in the
+// fragment f of the record rec. The state of the connection is the same as if it had
+// answered the first ClientHello. sealed is the cookie as the client sent it.
 func (v *AddressValidator) accept(now time.Time, rec recordHeader, f fragment, cookie *helloCookie, sealed []byte) *Conn {
 	c, err := NewConn(v.cfg)
 	if err != nil {
@@ -291,11 +300,11 @@ func (v *AddressValidator) accept(now time.Time, rec recordHeader, f fragment, c
 	c.Start(now)
 	c.in.skipTo(f.seq)
 	c.hs.nextSeq = f.seq
-	// RFC 6347 §4.2.1: the ServerHello's record has the same sequence number as the
-	// ClientHello's
+	// RFC 6347 §4.2.1: the record of the ServerHello has the same sequence number as
+	// the record of the ClientHello.
 	c.records.current.next = rec.seq
 	if cookie.version == VersionDTLS12 {
-		return c // the transcript has none of the earlier messages
+		return c // in DTLS 1.2 the transcript does not contain the earlier messages
 	}
 	err = c.hs.continueRetry(cookie, sealed)
 	if c.apply(outcome{}, err); err != nil {
@@ -304,8 +313,8 @@ func (v *AddressValidator) accept(now time.Time, rec recordHeader, f fragment, c
 	return c
 }
 
-// continueRetry puts a server's handshake in the state after the HelloRetryRequest with
-// the given cookie.
+// continueRetry puts a server's handshake into the state after it has sent the
+// HelloRetryRequest with the given cookie.
 func (h *handshake) continueRetry(cookie *helloCookie, sealed []byte) error {
 	su, ok := suiteByID(cookie.suite)
 	body, err := cookie.retryRequest(sealed)

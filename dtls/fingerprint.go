@@ -10,18 +10,19 @@ import (
 
 // A Fingerprint is the content of an a=fingerprint line (RFC 8122 §5).
 type Fingerprint struct {
-	Hash  string // "sha-256", "sha-384" or "sha-512", in any case
+	Hash  string // "sha-256", "sha-384" or "sha-512", in upper or lower case
 	Value []byte
 }
 
-// strongHashes are the hashes that a fingerprint may use, the preferred first. MD5 and
-// SHA-1 are broken.
+// strongHashes are the hashes that a fingerprint may use, in order of preference. MD5
+// and SHA-1 are not among them because they are broken.
 func strongHashes() []crypto.Hash {
 	return []crypto.Hash{crypto.SHA512, crypto.SHA384, crypto.SHA256}
 }
 
-// fingerprintHash returns the strong hash with a name of the IANA registry "Hash Function
-// Textual Names", in any case.
+// fingerprintHash returns the hash with the given name in the IANA registry "Hash
+// Function Textual Names", in upper or lower case. ok is false if the hash is not a
+// strong one.
 func fingerprintHash(name string) (h crypto.Hash, ok bool) {
 	switch strings.ToLower(name) {
 	case "sha-256":
@@ -35,7 +36,8 @@ func fingerprintHash(name string) (h crypto.Hash, ok bool) {
 }
 
 // CertificateFingerprint returns the fingerprint of a certificate in DER form. hash is
-// "sha-256", "sha-384" or "sha-512"; other names are an error.
+// the name of the hash function: "sha-256", "sha-384" or "sha-512". Other names are an
+// error.
 func CertificateFingerprint(hash string, der []byte) (Fingerprint, error) {
 	h, ok := fingerprintHash(hash)
 	if !ok {
@@ -44,9 +46,9 @@ func CertificateFingerprint(hash string, der []byte) (Fingerprint, error) {
 	return Fingerprint{Hash: strings.ToLower(hash), Value: sum(h, der)}, nil
 }
 
-// sum returns the hash of b.
+// sum returns the hash h of b.
 func sum(h crypto.Hash, b []byte) []byte {
-	if h == crypto.SHA256 { // the usual one, without an allocation for the state
+	if h == crypto.SHA256 { // the most frequent hash; this way its state needs no allocation
 		s := sha256.Sum256(b)
 		return s[:]
 	}
@@ -55,8 +57,8 @@ func sum(h crypto.Hash, b []byte) []byte {
 	return s.Sum(nil)
 }
 
-// anyStrong reports whether a fingerprint has a supported, strong hash and its length,
-// so that a certificate can match it.
+// anyStrong reports whether at least one fingerprint has a strong hash that this
+// package supports, and a value of the right length. If not, no certificate can match.
 func anyStrong(lines []Fingerprint) bool {
 	for _, f := range lines {
 		if h, ok := fingerprintHash(f.Hash); ok && len(f.Value) == h.Size() {
@@ -66,12 +68,13 @@ func anyStrong(lines []Fingerprint) bool {
 	return false
 }
 
-// matchFingerprint reports whether a certificate matches the lines of a description.
+// matchFingerprint reports whether a certificate matches the fingerprints of a
+// description, which are its a=fingerprint lines.
 //
-// RFC 8122 §5: an endpoint MUST select the set of fingerprints that use its most preferred
-// hash function (out of those offered by the peer) and verify that each certificate used
-// matches one fingerprint out of that set. So a sha-256 line does not help if there are
-// sha-512 lines and none of them matches.
+// RFC 8122 §5: an endpoint MUST select the set of fingerprints that use its most
+// preferred hash function (out of those offered by the peer) and verify that each
+// certificate used matches one fingerprint out of that set. So a matching sha-256 line
+// does not help if there are sha-512 lines and none of them matches.
 func matchFingerprint(lines []Fingerprint, der []byte) bool {
 	for _, h := range strongHashes() {
 		offered, match := false, 0

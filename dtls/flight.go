@@ -5,38 +5,39 @@ import (
 	"time"
 )
 
-// A flight is a group of handshake messages that are sent together, and again until
-// the peer has answered (RFC 6347 §4.2.4). It keeps messages, not records: each
-// transmission cuts them to the current size of datagrams and seals them under new
-// record numbers.
+// A flight is a group of handshake messages that are sent together, and sent again
+// until the peer has answered (RFC 6347 §4.2.4). It stores messages, not records.
+// Each transmission splits the messages into fragments that fit the current size of
+// datagrams, and encrypts them in records with new numbers.
 type flight struct {
 	messages []outMessage
 	next     int  // index of the message to be sent next
-	offset   int  // how many of its bytes were sent
-	final    bool // nothing answers the flight, so no timer runs
+	offset   int  // how many bytes of this message were sent
+	final    bool // no flight of the peer answers this flight, so no timer runs
 
-	sentAt       time.Time // of its last datagram; zero: nothing was sent yet
+	sentAt       time.Time // when the most recent datagram of the flight was sent; zero: none was sent yet
 	timeout      time.Duration
-	retransmitAt time.Time    // zero: no timer runs
-	timeouts     int          // how often the timer ran out
-	longest      int          // bytes of its longest datagram, since the sender shortened them
-	sent         []sentRecord // what may be acknowledged (DTLS 1.3)
-	// unauthenticated: an ACK in plaintext acknowledged some of the flight (DTLS 1.3).
+	retransmitAt time.Time    // when the flight is sent again; zero: no timer runs
+	timeouts     int          // how often the retransmission timer ran out
+	longest      int          // bytes of the longest datagram of the flight, since the sender last shortened its datagrams
+	sent         []sentRecord // records that an ACK may name (DTLS 1.3)
+	// unauthenticated says that an ACK in plaintext acknowledged a part of the flight
+	// (DTLS 1.3).
 	unauthenticated bool
 }
 
-// An outMessage is a handshake message, or a ChangeCipherSpec, in a flight.
+// An outMessage is an element of a flight: a handshake message or a ChangeCipherSpec.
 type outMessage struct {
 	content contentType
 	epoch   uint16
 	typ     handshakeType
 	seq     uint16
 	body    []byte
-	acked   []span // of body (DTLS 1.3)
-	done    bool   // all of it is acknowledged
+	acked   []span // the ranges of body that are acknowledged (DTLS 1.3)
+	done    bool   // the whole message is acknowledged
 }
 
-// pending reports whether some of the flight is still to be sent.
+// pending reports whether a part of the flight is still to be sent.
 func (f *flight) pending() bool {
 	if f == nil {
 		return false
@@ -45,8 +46,8 @@ func (f *flight) pending() bool {
 	return ok
 }
 
-// head returns the message that is sent next and the range of its bytes. It skips
-// what was acknowledged.
+// head returns the message that is sent next, and the range of its bytes that is sent
+// next. It skips what is acknowledged.
 func (f *flight) head() (m *outMessage, from, to int, ok bool) {
 	for ; f.next < len(f.messages); f.next++ {
 		m = &f.messages[f.next]
@@ -58,7 +59,7 @@ func (f *flight) head() (m *outMessage, from, to int, ok bool) {
 	return nil, 0, 0, false
 }
 
-// noteHead notes that the head was sent up to byte to.
+// noteHead notes that the bytes before offset to of the head message were sent.
 func (f *flight) noteHead(to int) {
 	f.offset = to
 	if to == len(f.messages[f.next].body) {
@@ -67,12 +68,12 @@ func (f *flight) noteHead(to int) {
 	}
 }
 
-// restart makes the whole flight pending again, but for what was acknowledged.
+// restart makes the whole flight pending again, except for what is acknowledged.
 func (f *flight) restart() { f.next, f.offset = 0, 0 }
 
-// appendRecord appends the next record of the flight, in at most limit bytes. It
-// appends nothing if limit is too small. sizeLimit is the peer's limit on the size of
-// records. note says whether the record may be acknowledged.
+// appendRecord appends the next record of the flight to dst. The record has at most
+// limit bytes. If limit is too small, nothing is appended. sizeLimit is the peer's
+// limit on the size of records. note says whether the peer may acknowledge the record.
 func (f *flight) appendRecord(dst []byte, limit int, l *recordLayer, sizeLimit uint16, note bool) ([]byte, error) {
 	first, _, _, ok := f.head()
 	if !ok {
@@ -117,21 +118,23 @@ func (f *flight) appendRecord(dst []byte, limit int, l *recordLayer, sizeLimit u
 	return l.seal(w, typeHandshake, b, len(dst))
 }
 
-// maxSentRecords bounds the records that a flight remembers: more than a flight has in
-// small datagrams, even if it is sent a few times.
+// maxSentRecords is the maximum number of sent records that a flight remembers. A
+// flight in small datagrams has fewer records, even if it is sent a few times.
 const maxSentRecords = 128
 
-// A sentRecord is the content of a record of the flight. ACKs name records, not
-// messages (RFC 9147 §7).
+// A sentRecord says what a sent record of the flight contained. It is needed because
+// ACKs name records, not messages (RFC 9147 §7).
 type sentRecord struct {
 	number recordNumber
 	parts  []sentPart
 }
 
-// A sentPart is the bytes [from, to) of the message at index in the flight.
+// A sentPart is the range of bytes [from, to) of the message with this index in the
+// flight.
 type sentPart struct{ index, from, to int }
 
-// noteSent remembers the content of a record until it is acknowledged.
+// noteSent remembers what the record with number n contained, until the record is
+// acknowledged.
 func (f *flight) noteSent(n recordNumber, parts []sentPart) {
 	if len(f.sent) == maxSentRecords {
 		f.sent = slices.Delete(f.sent, 0, 1)
@@ -139,7 +142,8 @@ func (f *flight) noteSent(n recordNumber, parts []sentPart) {
 	f.sent = append(f.sent, sentRecord{n, parts})
 }
 
-// acknowledge notes that the peer has the record n. It reports whether that was new.
+// acknowledge notes that the peer has received the record with number n. It reports
+// whether that was not known before.
 func (f *flight) acknowledge(n recordNumber) bool {
 	i := slices.IndexFunc(f.sent, func(s sentRecord) bool { return s.number == n })
 	if i < 0 {
@@ -152,14 +156,14 @@ func (f *flight) acknowledge(n recordNumber) bool {
 	return true
 }
 
-// acknowledged reports whether the peer has the whole flight.
+// acknowledged reports whether the peer has received the whole flight.
 func (f *flight) acknowledged() bool {
 	return !slices.ContainsFunc(f.messages, func(m outMessage) bool { return !m.done })
 }
 
-// revertUnauthenticated makes pending again what an ACK in plaintext may have
-// acknowledged. An attacker can have sent it while the record was lost. It spares a
-// retransmission only until the timer runs out.
+// revertUnauthenticated makes those parts pending again that an ACK in plaintext may
+// have acknowledged. An attacker can have sent that ACK although the record was lost.
+// So such an ACK saves a retransmission only until the timer runs out.
 func (f *flight) revertUnauthenticated() {
 	for i := range f.messages {
 		if m := &f.messages[i]; f.unauthenticated && m.epoch == 0 {
@@ -169,13 +173,14 @@ func (f *flight) revertUnauthenticated() {
 	f.unauthenticated = false
 }
 
-// acknowledge notes that the peer has the bytes [from, to).
+// acknowledge notes that the peer has received the bytes [from, to) of the message.
 func (m *outMessage) acknowledge(from, to int) {
 	m.acked = addSpan(m.acked, span{from, to})
 	m.done = m.done || len(m.body) == 0 || len(m.acked) == 1 && m.acked[0] == span{0, len(m.body)}
 }
 
-// missing returns the first range at or after offset that is not acknowledged.
+// missing returns the first range of bytes, at or after offset, that is not
+// acknowledged.
 func (m *outMessage) missing(offset int) (from, to int, ok bool) {
 	if m.done {
 		return 0, 0, false
@@ -192,7 +197,8 @@ func (m *outMessage) missing(offset int) (from, to int, ok bool) {
 // A span is the half-open range of bytes [from, to).
 type span struct{ from, to int }
 
-// addSpan merges s into list, which is sorted and whose spans do not touch.
+// addSpan merges s into list. The spans in list are sorted and do not touch each
+// other.
 func addSpan(list []span, s span) []span {
 	i := 0
 	for i < len(list) && list[i].to < s.from {

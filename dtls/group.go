@@ -6,7 +6,8 @@ import (
 	"io"
 )
 
-// curve returns the curve of a group; nil: the group is not plain Diffie-Hellman.
+// curve returns the curve of a group; nil: the group is not a plain Diffie-Hellman
+// group.
 func (g Group) curve() ecdh.Curve {
 	switch g {
 	case GroupX25519:
@@ -19,9 +20,10 @@ func (g Group) curve() ecdh.Curve {
 	return nil
 }
 
-// agree computes the shared secret of the local key and the peer's public key. It fails
-// for a point that is not on the curve, and for the zero secret of an X25519 point of
-// small order (RFC 8422 §5.11).
+// agree computes the shared secret from the local private key and the peer's public
+// key. It returns an error if the public key is not a point on the curve, or if the
+// shared secret is zero, which an X25519 point of small order causes (RFC 8422
+// §5.11).
 func agree(key *ecdh.PrivateKey, public []byte) ([]byte, error) {
 	peer, err := key.Curve().NewPublicKey(public)
 	if err != nil {
@@ -34,7 +36,7 @@ func agree(key *ecdh.PrivateKey, public []byte) ([]byte, error) {
 	return secret, nil
 }
 
-// newKey makes an ephemeral key of group g.
+// newKey generates an ephemeral key for group g.
 func newKey(g Group, rand io.Reader) (*ecdh.PrivateKey, error) {
 	key, err := g.curve().GenerateKey(rand)
 	if err != nil {
@@ -43,14 +45,14 @@ func newKey(g Group, rand io.Reader) (*ecdh.PrivateKey, error) {
 	return key, nil
 }
 
-// An ephemeral is a client's half of a key exchange.
+// An ephemeral is the client's secret part of a key exchange.
 type ephemeral struct {
 	group Group
 	ecdh  *ecdh.PrivateKey
-	mlkem *mlkem.DecapsulationKey768 // of GroupX25519MLKEM768
+	mlkem *mlkem.DecapsulationKey768 // only for GroupX25519MLKEM768
 }
 
-// newEphemeral makes a client's half for group g.
+// newEphemeral generates the client's secret part for group g.
 func newEphemeral(g Group, rand io.Reader) (e ephemeral, err error) {
 	e.group = g
 	if g != GroupX25519MLKEM768 {
@@ -70,8 +72,8 @@ func newEphemeral(g Group, rand io.Reader) (e ephemeral, err error) {
 	return e, nil
 }
 
-// share returns the key share. That of the hybrid group is the share of ML-KEM, then
-// that of X25519 (draft-ietf-tls-ecdhe-mlkem).
+// share returns the key share that the client sends. For the hybrid group, it is the
+// ML-KEM share followed by the X25519 share (draft-ietf-tls-ecdhe-mlkem).
 func (e *ephemeral) share() keyShare {
 	public := e.ecdh.PublicKey().Bytes()
 	if e.mlkem == nil {
@@ -80,7 +82,7 @@ func (e *ephemeral) share() keyShare {
 	return keyShare{group: e.group, data: append(e.mlkem.EncapsulationKey().Bytes(), public...)}
 }
 
-// agree computes the shared secret from the server's share.
+// agree computes the shared secret from the server's key share.
 func (e *ephemeral) agree(share []byte) ([]byte, error) {
 	if e.mlkem == nil {
 		return agree(e.ecdh, share)
@@ -101,8 +103,8 @@ func (e *ephemeral) agree(share []byte) ([]byte, error) {
 
 const x25519Len = 32
 
-// answerShare is the server's half of the key exchange. It computes its share and the
-// shared secret from the client's share of group g.
+// answerShare does the server's part of the key exchange. From the client's key share
+// for group g it computes the server's key share and the shared secret.
 func answerShare(g Group, rand io.Reader, share []byte) (own keyShare, secret []byte, err error) {
 	if g != GroupX25519MLKEM768 {
 		own.group = g
@@ -124,7 +126,7 @@ func answerShare(g Group, rand io.Reader, share []byte) (own keyShare, secret []
 	return keyShare{g, append(ciphertext, public...)}, append(secret, classic...), nil
 }
 
-// answer is answerShare for plain Diffie-Hellman.
+// answer does what answerShare does, for plain Diffie-Hellman groups.
 func answer(g Group, rand io.Reader, share []byte) (public, secret []byte, err error) {
 	key, err := newKey(g, rand)
 	if err != nil {

@@ -10,19 +10,19 @@ import (
 	"time"
 )
 
-// A handshake is what all roles and versions of a handshake have in common. It takes
-// whole messages in order, and returns in an outcome what the Conn has to do. It does not
-// know how messages are transmitted: fragments, records, retransmissions.
+// A handshake is the part of a handshake that both roles and both versions have in
+// common. It takes whole messages in order, and returns an outcome that says what the
+// Conn has to do. It knows nothing about fragments, records and retransmissions.
 //
-// Its role is a client or a server at first. Once the version is known it is a client12,
-// client13, server12 or server13.
+// At first its role is a client or a server. Once the version is known, the role is a
+// client12, client13, server12 or server13.
 type handshake struct {
 	cfg    *Config
-	agreed *agreement // the Conn's; only the handshake writes it, until it is finished
+	agreed *agreement // belongs to the Conn; only the handshake changes it until the handshake has finished
 	role   role
 
-	certificate *tls.Certificate // the local one; nil: none
-	peerKey     crypto.PublicKey // of the peer's certificate
+	certificate *tls.Certificate // the local certificate; nil: none
+	peerKey     crypto.PublicKey // the public key in the peer's certificate
 	suite       suite
 	transcript  transcript
 
@@ -30,34 +30,34 @@ type handshake struct {
 	serverRandom [32]byte
 
 	nextSeq uint16  // message_seq of the next local message
-	epoch   uint16  // of the next local message
-	out     outcome // of the current step
+	epoch   uint16  // epoch of the next local message
+	out     outcome // outcome of the current step
 
 	cause probableCause
 }
 
-// A role handles the messages of one role and version.
+// A role handles the messages for one role and version.
 type role interface {
-	// handle takes the message that is next in order. An *AlertError ends the
-	// handshake. Before it returns unexpected_message or decode_error for a message
-	// in plaintext, it changes nothing.
+	// handle handles the next message. If it returns an *AlertError, the handshake
+	// ends. If it returns unexpected_message or decode_error for a message in
+	// plaintext, it must not have changed anything.
 	handle(now time.Time, m message) error
 }
 
-// An outcome is what a step of a handshake has the Conn do.
+// An outcome says what the Conn has to do after a step of the handshake.
 type outcome struct {
-	dropPlaintext   bool          // messages in plaintext that are not handled yet are not the peer's
-	rejectPlaintext bool          // nor are records in plaintext
-	read            []*readEpoch  // to accept records of
-	write           []*writeEpoch // to send in; the last is the current one
+	dropPlaintext   bool          // the Conn drops messages in plaintext that are not handled yet: they did not come from the peer
+	rejectPlaintext bool          // from now on the Conn rejects all records in plaintext
+	read            []*readEpoch  // epochs whose records the Conn accepts from now on
+	write           []*writeEpoch // new epochs for local records; the last element is the current one from now on
 	flight          []outMessage  // the next local flight; nil: none
-	final           bool          // nothing answers the flight
-	session         *Session      // for the program
-	done            bool          // the handshake is finished
+	final           bool          // no flight of the peer answers this flight
+	session         *Session      // a session for the program to keep
+	done            bool          // the handshake has finished
 }
 
-// newHandshake returns the handshake of a Conn with cfg. agreed has what the Conn is
-// going to propose.
+// newHandshake returns the handshake of a Conn with the configuration cfg. agreed
+// contains what the Conn is going to offer.
 func newHandshake(cfg *Config, agreed *agreement) *handshake {
 	h := &handshake{cfg: cfg, agreed: agreed, certificate: cfg.Certificate}
 	if cfg.Client {
@@ -79,7 +79,7 @@ func (h *handshake) start(now time.Time) (outcome, error) {
 	return h.out, nil
 }
 
-// handle takes the message that is next in order.
+// handle handles the next message in order.
 func (h *handshake) handle(now time.Time, m message) (outcome, error) {
 	h.out = outcome{}
 	if err := h.role.handle(now, m); err != nil {
@@ -88,14 +88,14 @@ func (h *handshake) handle(now time.Time, m message) (outcome, error) {
 	return h.out, nil
 }
 
-// anotherCookie reports whether f is a HelloVerifyRequest that the client answers
-// although it has answered another one under the same number.
+// anotherCookie reports whether f is a HelloVerifyRequest that the client should
+// answer although it has already answered another one with the same message number.
 func (h *handshake) anotherCookie(f fragment) bool {
 	c, ok := h.role.(*client)
 	return ok && c.anotherCookie(f)
 }
 
-// answerCookie answers such a HelloVerifyRequest as if it had been the first.
+// answerCookie answers the HelloVerifyRequest in f as if it had been the first one.
 func (h *handshake) answerCookie(f fragment) (outcome, error) {
 	h.out = outcome{}
 	h.nextSeq = f.seq + 1
@@ -121,19 +121,20 @@ func (h *handshake) addToFlight(m outMessage) {
 	h.out.flight = append(h.out.flight, m)
 }
 
-// readKeys accepts records of the epoch of k.
+// readKeys adds to the outcome that the Conn accepts records of the epoch of k.
 func (h *handshake) readKeys(k aeadKey, secret []byte) {
 	k.cid = h.agreed.ConnectionID
 	h.out.read = append(h.out.read, &readEpoch{aeadKey: k, secret: secret})
 }
 
-// writeKeys sends all that follows with k.
+// writeKeys adds to the outcome that the Conn sends all later messages with the key k.
 func (h *handshake) writeKeys(k aeadKey, secret []byte) {
 	k.cid, h.epoch = h.agreed.PeerConnectionID, k.epoch
 	h.out.write = append(h.out.write, &writeEpoch{aeadKey: k, secret: secret})
 }
 
-// decide sets version and suite. The transcript begins with the given messages.
+// decide sets the version and the suite, and starts the transcript t with the given
+// messages.
 func (h *handshake) decide(su suite, t transcript, begin ...message) {
 	h.agreed.Version, h.agreed.CipherSuite, h.suite = su.version, su.id, su
 	h.transcript = t
@@ -142,7 +143,7 @@ func (h *handshake) decide(su suite, t transcript, begin ...message) {
 	}
 }
 
-// newRandom fills the random of a hello.
+// newRandom fills the random of a hello with random bytes.
 func (h *handshake) newRandom(random *[32]byte) error {
 	if _, err := io.ReadFull(h.cfg.Rand, random[:]); err != nil {
 		return fatal(AlertInternalError, "random: %w", err)
@@ -150,7 +151,7 @@ func (h *handshake) newRandom(random *[32]byte) error {
 	return nil
 }
 
-// expect checks the type and epoch of a message.
+// expect returns an error unless a message has the expected type and epoch.
 func expect(m message, typ handshakeType, epoch uint16) error {
 	if m.typ != typ || m.epoch != epoch {
 		return fatal(AlertUnexpectedMessage, "handshake message of type %d in epoch %d where type %d was due", m.typ, m.epoch, typ)
@@ -158,10 +159,10 @@ func expect(m message, typ handshakeType, epoch uint16) error {
 	return nil
 }
 
-// checkPeerChain checks the peer's certificates, its own first. Nobody but the
-// described peer gets past it.
+// checkPeerChain checks the peer's certificate chain. The first certificate is the
+// peer's. It returns an error unless the certificate belongs to the expected peer.
 func (h *handshake) checkPeerChain(chain [][]byte) error {
-	// The copies do not keep the whole message in memory.
+	// The certificates are copied so that the rest of the message can be freed.
 	h.agreed.PeerCertificates = nil
 	for _, der := range chain {
 		h.agreed.PeerCertificates = append(h.agreed.PeerCertificates, slices.Clone(der))
@@ -174,7 +175,8 @@ func (h *handshake) checkPeerChain(chain [][]byte) error {
 	return err
 }
 
-// verifyPeer checks the certificates in h.agreed, new or of a resumed session.
+// verifyPeer checks the certificates in h.agreed, whether they are new or from a
+// resumed session.
 func (h *handshake) verifyPeer() error {
 	if len(h.cfg.Fingerprints) > 0 && !matchFingerprint(h.cfg.Fingerprints, h.agreed.PeerCertificates[0]) {
 		return fatal(AlertBadCertificate, "%w", ErrFingerprintMismatch)
@@ -191,8 +193,8 @@ func (h *handshake) verifyPeer() error {
 	return nil
 }
 
-// resumePeer takes over the certificates of a session, if they are still those of the
-// expected peer.
+// resumePeer adopts the peer's certificates from a session. It returns an error if
+// they do not belong to the expected peer any more.
 func (h *handshake) resumePeer(s *Session) error {
 	h.agreed.Resumed = true
 	h.agreed.PeerCertificates = s.peer
@@ -202,8 +204,8 @@ func (h *handshake) resumePeer(s *Session) error {
 	return h.verifyPeer()
 }
 
-// checkExternalSessionID checks the peer's external_session_id. A peer may omit it
-// (RFC 8844 §4.3).
+// checkExternalSessionID returns an error if the peer's external_session_id is not the
+// expected one. A peer may send none (RFC 8844 §4.3).
 func (h *handshake) checkExternalSessionID(e *helloExtensions) error {
 	want := h.cfg.PeerExternalSessionID
 	if want == "" || !e.has(extExternalSessionID) || string(e.externalSessionID) == want {
@@ -212,8 +214,8 @@ func (h *handshake) checkExternalSessionID(e *helloExtensions) error {
 	return fatal(AlertIllegalParameter, "%w", ErrExternalSessionID)
 }
 
-// receiveChain parses a Certificate message of the given epoch. The chain is empty if the
-// peer has no certificate.
+// receiveChain parses a Certificate message, which must be in the given epoch. The
+// chain is empty if the peer has no certificate.
 func (h *handshake) receiveChain(m message, epoch uint16) (chain [][]byte, err error) {
 	if err := expect(m, typeCertificate, epoch); err != nil {
 		return nil, err
@@ -221,8 +223,8 @@ func (h *handshake) receiveChain(m message, epoch uint16) (chain [][]byte, err e
 	return parseCertificates(h.agreed.Version, m.body)
 }
 
-// receiveServerChain takes the server's Certificate message. If the certificates are not
-// those of the described peer, the handshake ends here, and an alert tells the server
+// receiveServerChain handles the server's Certificate message. If the certificate does
+// not belong to the expected server, the handshake ends, and an alert tells the server
 // why.
 func (h *handshake) receiveServerChain(m message, epoch uint16) error {
 	chain, err := h.receiveChain(m, epoch)
@@ -236,7 +238,8 @@ func (h *handshake) receiveServerChain(m message, epoch uint16) error {
 	return h.checkPeerChain(chain)
 }
 
-// sendChain sends the local certificate chain, or an empty one.
+// sendChain sends the local certificate chain. The chain is empty if there is no local
+// certificate.
 func (h *handshake) sendChain() error {
 	var chain [][]byte
 	if h.certificate != nil {
@@ -250,8 +253,9 @@ func (h *handshake) sendChain() error {
 	return nil
 }
 
-// sendCertificateVerify proves that this end has the key of its certificate. schemes
-// are the signature schemes that the peer accepts.
+// sendCertificateVerify proves that this end has the private key of its certificate.
+// schemes are the signature schemes that the peer accepts. The signature covers
+// content.
 func (h *handshake) sendCertificateVerify(schemes []SignatureScheme, content []byte) error {
 	scheme, signature, err := h.sign(schemes, content)
 	if err != nil {
@@ -265,7 +269,7 @@ func (h *handshake) sendCertificateVerify(schemes []SignatureScheme, content []b
 	return nil
 }
 
-// sign signs message with the preferred scheme of those that the peer accepts.
+// sign signs message with the most preferred scheme that the peer accepts.
 func (h *handshake) sign(accepted []SignatureScheme, message []byte) (SignatureScheme, []byte, error) {
 	key := signer(h.certificate)
 	for _, s := range signingSchemes(h.certificate, h.agreed.Version) {
@@ -281,8 +285,8 @@ func (h *handshake) sign(accepted []SignatureScheme, message []byte) (SignatureS
 	return 0, nil, fatal(AlertHandshakeFailure, errNoSignature)
 }
 
-// checkCertificateVerify checks the peer's proof that it has the key of its
-// certificate.
+// checkCertificateVerify checks the peer's proof that it has the private key of its
+// certificate. The signature covers content.
 func (h *handshake) checkCertificateVerify(m message, epoch uint16, content []byte) error {
 	if err := expect(m, typeCertificateVerify, epoch); err != nil {
 		return err
@@ -298,7 +302,7 @@ func (h *handshake) checkCertificateVerify(m message, epoch uint16, content []by
 	return nil
 }
 
-// logKey writes a line of the NSS key log. The log is for debugging only, so its
+// logKey writes a line of the NSS key log. The log is only for debugging, so write
 // errors are ignored.
 func (h *handshake) logKey(label string, secret []byte) {
 	if h.cfg.KeyLogWriter != nil {

@@ -2,14 +2,15 @@ package dtls
 
 import "crypto/hmac"
 
-// A handshake12 is what both roles of DTLS 1.2 have in common.
+// A handshake12 is what the client and the server of DTLS 1.2 have in common.
 type handshake12 struct {
 	*handshake
-	local *aeadKey // the local key of epoch 1, once the master secret is known
+	local *aeadKey // the local key of epoch 1; nil: the master secret is not known yet
 }
 
-// begin chooses the suite. The transcript begins with hello: it does not have an
-// earlier ClientHello, nor the HelloVerifyRequest that answered that (RFC 6347 §4.2.6).
+// begin sets the version and the suite, and starts the transcript with hello. The
+// transcript contains neither an earlier ClientHello nor the HelloVerifyRequest that
+// answered it (RFC 6347 §4.2.6).
 func (h *handshake12) begin(su suite, hello message) {
 	h.decide(su, transcript{version: VersionDTLS12}, hello)
 }
@@ -21,9 +22,9 @@ func (h *handshake12) deriveKeys(secret []byte) error {
 	return h.useMaster(prf12(h.suite.hash, secret, "extended master secret", masterSecretLen, sessionHash))
 }
 
-// useMaster derives the keys of epoch 1 from a new master secret, or from that of a
-// resumed session. Records of the epoch are accepted from now on. The local Finished
-// is the first message in it.
+// useMaster derives the keys of epoch 1 from the master secret, which is new or comes
+// from a resumed session. From now on the Conn accepts records of epoch 1. The first
+// local message of this epoch will be the Finished.
 func (h *handshake12) useMaster(master []byte) error {
 	s := &secrets12{h.suite.hash, master, h.clientRandom, h.serverRandom}
 	h.agreed.secrets = s

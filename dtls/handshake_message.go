@@ -31,22 +31,22 @@ const (
 
 const (
 	fragmentHeaderLen = 12       // RFC 6347 §4.2.2
-	maxMessage        = 32 << 10 // longest message that is accepted; enough for a chain of RSA certificates
+	maxMessage        = 32 << 10 // length in bytes of the longest message that is accepted; enough for a chain of RSA certificates
 )
 
-// A message is a whole handshake message.
+// A message is a complete handshake message.
 type message struct {
 	typ   handshakeType
 	seq   uint16
-	epoch uint16 // of the records that carry it
+	epoch uint16 // epoch of the records that contain the message
 	body  []byte
 }
 
-// A fragment is a part of a handshake message in a record.
+// A fragment is the part of a handshake message that a record contains.
 type fragment struct {
 	typ    handshakeType
 	seq    uint16
-	length int // of the message
+	length int // length of the whole message
 	offset int
 	data   []byte
 }
@@ -65,10 +65,11 @@ func parseFragment(b []byte) (f fragment, rest []byte, ok bool) {
 	return f, s, f.offset+len(data) <= f.length
 }
 
-// last reports whether f has the end of its message.
+// last reports whether f contains the end of its message.
 func (f fragment) last() bool { return f.offset+len(f.data) == f.length }
 
-// appendFragmentHeader appends the header of a fragment of n bytes.
+// appendFragmentHeader appends the header of a fragment. length is the length of the
+// whole message. The fragment has n bytes, and begins at offset.
 func appendFragmentHeader(b []byte, typ handshakeType, length int, seq uint16, offset, n int) []byte {
 	b = binary.BigEndian.AppendUint32(b, uint32(typ)<<24|uint32(length))
 	b = binary.BigEndian.AppendUint16(b, seq)
@@ -76,8 +77,9 @@ func appendFragmentHeader(b []byte, typ handshakeType, length int, seq uint16, o
 	return append(b, byte(n>>16), byte(n>>8), byte(n))
 }
 
-// appendTranscript12 appends m in the form of the transcript of DTLS 1.2: with the header
-// that it has in one fragment (RFC 6347 §4.2.6).
+// appendTranscript12 appends m in the form in which the transcript of DTLS 1.2
+// contains it: with the header that it has if it is sent in a single fragment
+// (RFC 6347 §4.2.6).
 func (m message) appendTranscript12(b []byte) []byte {
 	b = appendFragmentHeader(b, m.typ, len(m.body), m.seq, 0, len(m.body))
 	return append(b, m.body...)

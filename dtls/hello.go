@@ -32,7 +32,7 @@ const (
 	extRenegotiationInfo    extensionType = 65281 // RFC 5746
 )
 
-// Limits of a hello. A longer one is not of an honest peer.
+// Limits of a hello. An honest peer does not send a hello that exceeds them.
 const (
 	maxSessionID = 32  // RFC 5246 §7.4.1.2
 	maxCookie    = 255 // RFC 6347 §4.3.2
@@ -40,12 +40,12 @@ const (
 	minExternalSessionID, maxExternalSessionID = 20, 255 // RFC 8844 §4.3
 
 	maxExtensions = 128 // browsers send about 20
-	maxKeyShares  = 32  // more than there are groups
+	maxKeyShares  = 32  // more than the number of existing groups
 
-	usualHello = 1536 // a ClientHello with a post-quantum key share is a little shorter
+	usualHello = 1536 // size in bytes; a ClientHello with a post-quantum key share is a little shorter
 )
 
-// A clientHello is the message of RFC 6347 §4.2.1.
+// A clientHello is the ClientHello of RFC 6347 §4.2.1.
 type clientHello struct {
 	version      Version // legacy_version
 	random       [32]byte
@@ -56,7 +56,7 @@ type clientHello struct {
 	extensions   helloExtensions
 }
 
-// A serverHello is the message of RFC 5246 §7.4.1.3.
+// A serverHello is the ServerHello of RFC 5246 §7.4.1.3.
 type serverHello struct {
 	version     Version
 	random      [32]byte
@@ -66,12 +66,12 @@ type serverHello struct {
 	extensions  helloExtensions
 }
 
-// helloExtensions are the extensions of either hello that this package knows. A nil
-// slice means that the extension is absent.
+// helloExtensions are the extensions of a ClientHello or ServerHello that this package
+// knows. If a slice is nil, the extension is absent.
 type helloExtensions struct {
-	seen                 []extensionType // all that were received, in order
+	seen                 []extensionType // types of all received extensions, in order
 	serverName           string
-	acknowledgeName      bool // a server confirms the name
+	acknowledgeName      bool // the server confirms the client's server_name
 	groups               []Group
 	pointFormats         []byte
 	schemes              []SignatureScheme
@@ -80,20 +80,20 @@ type helloExtensions struct {
 	extendedMasterSecret bool
 	renegotiationInfo    []byte // renegotiated_connection
 	versions             []Version
-	keyShares            []keyShare // one in a ServerHello; without data in a HelloRetryRequest
+	keyShares            []keyShare // a ServerHello has one; in a HelloRetryRequest it has no data
 	cookie               []byte
 	sessionTicket        []byte
 	pskModes             []byte
-	psk                  *preShared // a client's
-	pskBody              []byte     // in a server: the client's, not parsed yet
-	selectedPSK          uint16     // a server's
+	psk                  *preShared // in a client: the pre_shared_key extension to be sent
+	pskBody              []byte     // in a server: the client's pre_shared_key extension, not parsed yet
+	selectedPSK          uint16     // in a ServerHello: index of the ticket that the server chose
 	sizeLimit            uint16     // record_size_limit; 0: absent
 	connectionID         []byte
 	externalSessionID    []byte
-	authorities          [][]byte // DER names of the accepted issuers
+	authorities          [][]byte // DER names of the issuers that the sender trusts
 }
 
-// A keyShare is the KeyShareEntry of RFC 8446 §4.2.8.
+// A keyShare is a KeyShareEntry (RFC 8446 §4.2.8).
 type keyShare struct {
 	group Group
 	data  []byte
@@ -102,7 +102,7 @@ type keyShare struct {
 // has reports whether extension t was received.
 func (e *helloExtensions) has(t extensionType) bool { return slices.Contains(e.seen, t) }
 
-// marshal returns the body of the message.
+// marshal returns the body of the ClientHello.
 func (m *clientHello) marshal() ([]byte, error) {
 	b := cryptobyte.NewBuilder(make([]byte, 0, usualHello))
 	b.AddUint16(uint16(m.version))
@@ -119,7 +119,7 @@ func (m *clientHello) marshal() ([]byte, error) {
 	return b.Bytes()
 }
 
-// marshal returns the body of the message.
+// marshal returns the body of the ServerHello.
 func (m *serverHello) marshal() ([]byte, error) {
 	b := cryptobyte.NewBuilder(make([]byte, 0, 128))
 	b.AddUint16(uint16(m.version))
@@ -131,15 +131,15 @@ func (m *serverHello) marshal() ([]byte, error) {
 	return b.Bytes()
 }
 
-// marshal writes the extensions that are set. Some have another form in a client than in
-// a server.
+// marshal writes the extensions that are set. Some extensions have different forms in
+// messages of a client and of a server.
 func (e *helloExtensions) marshal(b *cryptobyte.Builder, client bool) {
 	add := func(t extensionType, body func(b *cryptobyte.Builder)) {
 		b.AddUint16(uint16(t))
 		b.AddUint16LengthPrefixed(body)
 	}
 	empty := func(*cryptobyte.Builder) {}
-	add8 := func(t extensionType, v []byte) { // bytes with a one-byte length before them
+	add8 := func(t extensionType, v []byte) { // writes v after its one-byte length
 		if v != nil {
 			add(t, func(b *cryptobyte.Builder) {
 				b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(v) })
@@ -203,7 +203,7 @@ func (e *helloExtensions) marshal(b *cryptobyte.Builder, client bool) {
 		add(extSessionTicket, func(b *cryptobyte.Builder) { b.AddBytes(e.sessionTicket) })
 	}
 	add8(extPSKModes, e.pskModes)
-	// RFC 8446 §4.2.11: pre_shared_key MUST be the last.
+	// RFC 8446 §4.2.11: pre_shared_key MUST be the last extension.
 	if e.psk != nil {
 		add(extPreSharedKey, e.psk.marshal)
 	} else if !client && e.has(extPreSharedKey) {
@@ -211,8 +211,8 @@ func (e *helloExtensions) marshal(b *cryptobyte.Builder, client bool) {
 	}
 }
 
-// addVersions writes supported_versions (RFC 8446 §4.2.1): the list of a client, or the
-// one version of a server.
+// addVersions writes supported_versions (RFC 8446 §4.2.1). A client sends a list, and
+// a server sends a single version.
 func addVersions(b *cryptobyte.Builder, list []Version, client bool) {
 	one := func(b *cryptobyte.Builder) {
 		for _, v := range list {
@@ -226,8 +226,9 @@ func addVersions(b *cryptobyte.Builder, list []Version, client bool) {
 	}
 }
 
-// addKeyShares writes key_share (RFC 8446 §4.2.8): the list of a client, or the one entry
-// of a server. The entry in a HelloRetryRequest has only the group.
+// addKeyShares writes key_share (RFC 8446 §4.2.8). A client sends a list, and a
+// server sends a single entry. In a HelloRetryRequest this entry contains only the
+// group.
 func addKeyShares(b *cryptobyte.Builder, list []keyShare, client bool) {
 	entries := func(b *cryptobyte.Builder) {
 		for _, k := range list {
@@ -244,7 +245,8 @@ func addKeyShares(b *cryptobyte.Builder, list []keyShare, client bool) {
 	}
 }
 
-// addUint16s writes a list after its two-byte length.
+// addUint16s writes a list of 16-bit values after the two-byte length of the list in
+// bytes.
 func addUint16s[T ~uint16](b *cryptobyte.Builder, list []T) {
 	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
 		for _, v := range list {
@@ -253,7 +255,8 @@ func addUint16s[T ~uint16](b *cryptobyte.Builder, list []T) {
 	})
 }
 
-// readUint16s reads a list after its two-byte length. An empty list is an error.
+// readUint16s reads a list of 16-bit values after the two-byte length of the list in
+// bytes. An empty list is an error.
 func readUint16s[T ~uint16](s *cryptobyte.String, list *[]T) bool {
 	var inner cryptobyte.String
 	if !s.ReadUint16LengthPrefixed(&inner) || len(inner) == 0 || len(inner)%2 != 0 {
@@ -276,8 +279,8 @@ func readAllUint16s[T ~uint16](s cryptobyte.String, list *[]T) bool {
 
 var errDecode = fatal(AlertDecodeError, "malformed handshake message")
 
-// parseClientHello parses the body of a ClientHello. The slices of the result are views
-// of body.
+// parseClientHello parses the body of a ClientHello. The result contains slices of
+// body.
 func parseClientHello(body []byte) (m clientHello, err error) {
 	s := cryptobyte.String(body)
 	var version uint16
@@ -309,8 +312,8 @@ func parseServerHello(body []byte) (m serverHello, err error) {
 	return m, err
 }
 
-// parse parses the extensions at the end of a hello. RFC 5246 §7.4.1.2: the whole block
-// may be absent.
+// parse parses the extensions at the end of a hello. RFC 5246 §7.4.1.2: all
+// extensions, together with their length, may be absent.
 func (e *helloExtensions) parse(s cryptobyte.String, client bool) error {
 	if len(s) == 0 {
 		return nil
@@ -325,13 +328,13 @@ func (e *helloExtensions) parse(s cryptobyte.String, client bool) error {
 		if !block.ReadUint16(&t) || !block.ReadUint16LengthPrefixed(&body) {
 			return errDecode
 		}
-		// RFC 5246 §7.4.1.4: there MUST NOT be more than one of a type. The limit keeps
-		// the search for a second one short.
+		// RFC 5246 §7.4.1.4: there MUST NOT be more than one extension of the same
+		// type. The limit on their number keeps the search for a repetition short.
 		if e.has(extensionType(t)) || len(e.seen) == maxExtensions {
 			return fatal(AlertDecodeError, "extension %d twice, or too many", t)
 		}
 		if client && e.has(extPreSharedKey) {
-			return fatal(AlertIllegalParameter, "extension %d behind pre_shared_key", t) // RFC 8446 §4.2.11
+			return fatal(AlertIllegalParameter, "extension %d behind pre_shared_key", t) // RFC 8446 §4.2.11: pre_shared_key is the last extension
 		}
 		e.seen = append(e.seen, extensionType(t))
 		if !e.parseOne(extensionType(t), body, client) {
@@ -341,7 +344,8 @@ func (e *helloExtensions) parse(s cryptobyte.String, client bool) error {
 	return nil
 }
 
-// parseOne parses one extension. Unknown ones are skipped.
+// parseOne parses one extension, and reports whether it is well formed. Unknown
+// extensions are skipped.
 func (e *helloExtensions) parseOne(t extensionType, s cryptobyte.String, client bool) bool {
 	ok := true
 	switch t {
@@ -352,7 +356,7 @@ func (e *helloExtensions) parseOne(t extensionType, s cryptobyte.String, client 
 	case extRenegotiationInfo:
 		ok = readBytes8(&s, &e.renegotiationInfo, 0)
 	case extSupportedGroups:
-		// A server of DTLS 1.2 must not send it, but some do.
+		// A server of DTLS 1.2 must not send supported_groups, but some servers do.
 		ok = readUint16s(&s, &e.groups)
 	case extECPointFormats:
 		ok = readBytes8(&s, &e.pointFormats, 1)
@@ -388,7 +392,7 @@ func (e *helloExtensions) parseOne(t extensionType, s cryptobyte.String, client 
 		if !client {
 			return s.ReadUint16(&e.selectedPSK) && s.Empty()
 		}
-		e.pskBody = s // only a server that chooses DTLS 1.3 parses it
+		e.pskBody = s // it is parsed later, and only by a server that chooses DTLS 1.3
 		return true
 	default:
 		return true
@@ -396,7 +400,8 @@ func (e *helloExtensions) parseOne(t extensionType, s cryptobyte.String, client 
 	return ok && s.Empty()
 }
 
-// readBytes8 reads at least n bytes after their one-byte length.
+// readBytes8 reads a byte string after its one-byte length. It reports false if the
+// string has less than n bytes.
 func readBytes8(s *cryptobyte.String, v *[]byte, n int) bool {
 	var b cryptobyte.String
 	if !s.ReadUint8LengthPrefixed(&b) || len(b) < n {
@@ -406,8 +411,9 @@ func readBytes8(s *cryptobyte.String, v *[]byte, n int) bool {
 	return true
 }
 
-// readServerName reads the list of RFC 6066 §3. It has one name: there is one kind of
-// name, and a list has at most one of each kind.
+// readServerName reads the list of names in server_name (RFC 6066 §3). The list has
+// exactly one name, because only one kind of name exists, and a list contains at most
+// one name of each kind.
 func readServerName(s *cryptobyte.String, name *string) bool {
 	var list, host cryptobyte.String
 	var kind uint8
@@ -420,7 +426,8 @@ func readServerName(s *cryptobyte.String, name *string) bool {
 }
 
 // readAuthorities reads the DER names of issuers in certificate_authorities (RFC 8446
-// §4.2.4) or in a CertificateRequest (RFC 5246 §7.4.4), where the list may be empty.
+// §4.2.4) or in a CertificateRequest (RFC 5246 §7.4.4). In a CertificateRequest the
+// list may be empty.
 func readAuthorities(s *cryptobyte.String, names *[][]byte) bool {
 	var list cryptobyte.String
 	if !s.ReadUint16LengthPrefixed(&list) {
@@ -436,7 +443,8 @@ func readAuthorities(s *cryptobyte.String, names *[][]byte) bool {
 	return true
 }
 
-// readALPN reads the list of RFC 7301 §3.1. It has at least one name, and no empty one.
+// readALPN reads the list of protocol names in ALPN (RFC 7301 §3.1). The list has at
+// least one name, and no name is empty.
 func readALPN(s *cryptobyte.String, names *[]string) bool {
 	var list cryptobyte.String
 	if !s.ReadUint16LengthPrefixed(&list) || len(list) == 0 {
@@ -452,8 +460,8 @@ func readALPN(s *cryptobyte.String, names *[]string) bool {
 	return true
 }
 
-// readVersions reads supported_versions (RFC 8446 §4.2.1): the list of a client, or the
-// one version of a server.
+// readVersions reads supported_versions (RFC 8446 §4.2.1). A client sends a list, and
+// a server sends a single version.
 func readVersions(s *cryptobyte.String, list *[]Version, client bool) bool {
 	if !client {
 		var v uint16
@@ -468,7 +476,8 @@ func readVersions(s *cryptobyte.String, list *[]Version, client bool) bool {
 	return readAllUint16s(inner, list)
 }
 
-// readKeyShares reads key_share.
+// readKeyShares reads key_share. A client sends a list, and a server sends a single
+// entry.
 func readKeyShares(s *cryptobyte.String, list *[]keyShare, client bool) bool {
 	*list = []keyShare{}
 	if !client {

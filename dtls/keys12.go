@@ -10,8 +10,8 @@ const (
 	verifyDataLen   = 12 // RFC 5246 §7.4.9
 )
 
-// prf12 is the pseudorandom function of TLS 1.2 (RFC 5246 §5): n bytes of P_hash
-// over label and the seeds.
+// prf12 is the pseudorandom function of TLS 1.2 (RFC 5246 §5). It returns n bytes
+// that P_hash derives from secret, label and seeds.
 func prf12(h crypto.Hash, secret []byte, label string, n int, seeds ...[]byte) []byte {
 	mac := hmac.New(h.New, secret)
 	writeSeed := func() {
@@ -35,8 +35,8 @@ func prf12(h crypto.Hash, secret []byte, label string, n int, seeds ...[]byte) [
 	return out[:n]
 }
 
-// secrets12 are the secrets of a connection of DTLS 1.2. It keeps them to export
-// keying material.
+// secrets12 contains the secrets of a DTLS 1.2 connection. The connection keeps them
+// so that it can export keying material.
 type secrets12 struct {
 	hash         crypto.Hash
 	master       []byte
@@ -44,8 +44,8 @@ type secrets12 struct {
 	serverRandom [32]byte
 }
 
-// export derives exported keying material (RFC 5705 §4). A nil context gives another
-// result than an empty one.
+// export derives exported keying material of the given length (RFC 5705 §4). The
+// results for a nil context and for an empty context are different.
 func (s *secrets12) export(label string, context []byte, length int) []byte {
 	seed := append(s.clientRandom[:len(s.clientRandom):len(s.clientRandom)], s.serverRandom[:]...)
 	if context != nil {
@@ -55,7 +55,8 @@ func (s *secrets12) export(label string, context []byte, length int) []byte {
 	return prf12(s.hash, s.master, label, length, seed)
 }
 
-// keyBlock derives the keys of epoch 1 (RFC 5246 §6.3). AEADs have no MAC keys.
+// keyBlock derives the keys of epoch 1 (RFC 5246 §6.3). There are no MAC keys,
+// because all suites use an AEAD.
 func (s *secrets12) keyBlock(su *suite) (client, server aeadKey, err error) {
 	block := prf12(s.hash, s.master, "key expansion", 2*(su.keyLen+su.fixedIV), s.serverRandom[:], s.clientRandom[:])
 	take := func(n int) (b []byte) {
@@ -71,7 +72,8 @@ func (s *secrets12) keyBlock(su *suite) (client, server aeadKey, err error) {
 	return client, server, err
 }
 
-// verifyData returns the content of a Finished message (RFC 5246 §7.4.9).
+// verifyData returns the content of the Finished message of the client or the server
+// (RFC 5246 §7.4.9).
 func (s *secrets12) verifyData(client bool, transcript []byte) []byte {
 	label := "server finished"
 	if client {

@@ -8,14 +8,15 @@ import (
 	"hash"
 )
 
-// A kdf derives keys with one hash. crypto/hkdf and crypto/hmac ask for three new
-// digests for each key, and a handshake derives two dozen keys. A kdf gives them
-// the same digests again in each call, which is safe because they do not keep them.
+// A kdf derives keys with one hash function. crypto/hkdf and crypto/hmac ask for three
+// new digests for each key, and a handshake derives two dozen keys. A kdf returns the
+// same three digests in each call. This is safe because these packages do not keep the
+// digests after a call.
 type kdf struct {
 	hash    crypto.Hash
 	digests []hash.Hash
-	used    int              // how many of digests the current call has
-	next    func() hash.Hash // the method value of nextDigest, bound once
+	used    int              // how many of digests are in use in the current call
+	next    func() hash.Hash // the method nextDigest as a function value, which is created only once
 }
 
 func newKDF(h crypto.Hash) *kdf {
@@ -25,8 +26,8 @@ func newKDF(h crypto.Hash) *kdf {
 }
 
 // constructor begins a call: no digest of an earlier call is in use any more. The
-// returned function returns a digest in its initial state, and never the same one
-// twice, which HMAC requires.
+// returned function returns a digest in its initial state. Within a call it never
+// returns the same digest twice, as HMAC requires.
 func (k *kdf) constructor() func() hash.Hash {
 	k.used = 0
 	return k.next
@@ -42,9 +43,9 @@ func (k *kdf) nextDigest() hash.Hash {
 	return d
 }
 
-// expandLabel is HKDF-Expand-Label (RFC 8446 §7.1) with the prefix of DTLS
-// (RFC 9147 §5.9). It returns n bytes, at most 255 times the size of the hash.
-// label has at most 249 bytes, context at most 255.
+// expandLabel computes HKDF-Expand-Label (RFC 8446 §7.1) with the prefix of DTLS
+// (RFC 9147 §5.9). It returns n bytes. n is at most 255 times the size of the hash. label
+// has at most 249 bytes, and context has at most 255 bytes.
 func (k *kdf) expandLabel(secret []byte, label string, context []byte, n int) []byte {
 	var room [96]byte
 	b := binary.BigEndian.AppendUint16(room[:0], uint16(n))
@@ -55,7 +56,7 @@ func (k *kdf) expandLabel(secret []byte, label string, context []byte, n int) []
 	b = append(b, context...)
 	out, err := hkdf.Expand(k.constructor(), secret, string(b), n)
 	if err != nil {
-		panic("dtls: " + err.Error()) // only if n is too large, which no caller passes
+		panic("dtls: " + err.Error()) // this happens only if n is too large, and no caller passes such an n
 	}
 	return out
 }
@@ -63,17 +64,19 @@ func (k *kdf) expandLabel(secret []byte, label string, context []byte, n int) []
 // A schedule13 is the key schedule of RFC 8446 §7.1 at one of its stages.
 type schedule13 struct {
 	kdf    *kdf
-	secret []byte // of the stage: Early Secret, Handshake Secret or Master Secret
+	secret []byte // secret of the current stage: Early Secret, Handshake Secret or Master Secret
 }
 
-// earlySchedule13 returns the stage of the Early Secret. A nil psk means no PSK.
+// earlySchedule13 returns the schedule at the stage of the Early Secret. If psk is
+// nil, there is no PSK.
 func earlySchedule13(k *kdf, psk []byte) schedule13 {
 	s := schedule13{kdf: k}
 	s.extract(psk, nil)
 	return s
 }
 
-// newSchedule13 returns the stage of the Handshake Secret. A nil psk means no PSK.
+// newSchedule13 returns the schedule at the stage of the Handshake Secret. If psk is
+// nil, there is no PSK.
 func newSchedule13(k *kdf, psk, shared []byte) schedule13 {
 	s := schedule13{kdf: k}
 	if psk == nil {
@@ -85,8 +88,9 @@ func newSchedule13(k *kdf, psk, shared []byte) schedule13 {
 	return s
 }
 
-// saltWithoutPSK has the salt of the Handshake Secret if there is no PSK, for the hash of
-// each suite. It is the same in each handshake, and never changed.
+// saltWithoutPSK contains, for the hash of each suite, the salt of the Handshake
+// Secret in a handshake without a PSK. This salt is the same in each handshake. The
+// map is never changed.
 var saltWithoutPSK = newSalts()
 
 func newSalts() map[crypto.Hash][]byte {
@@ -98,25 +102,25 @@ func newSalts() map[crypto.Hash][]byte {
 	return m
 }
 
-// extract begins a stage with HKDF-Extract. A nil ikm stands for zeros of the
-// length of the hash.
+// extract begins a stage with HKDF-Extract. If ikm is nil, zeros are used, as many as
+// the size of the hash.
 func (s *schedule13) extract(ikm, salt []byte) {
 	if ikm == nil {
 		ikm = make([]byte, s.kdf.hash.Size())
 	}
 	prk, err := hkdf.Extract(s.kdf.constructor(), ikm, salt)
 	if err != nil {
-		panic("dtls: " + err.Error()) // only in FIPS 140 mode, for a hash that it does not allow
+		panic("dtls: " + err.Error()) // this happens only in FIPS 140 mode, if the mode does not allow the hash
 	}
 	s.secret = prk
 }
 
-// next goes to the next stage, whose input is ikm.
+// next goes to the next stage of the schedule. ikm is the input of that stage.
 func (s *schedule13) next(ikm []byte) {
 	s.extract(ikm, s.derive("derived", sum(s.kdf.hash, nil)))
 }
 
-// derive is Derive-Secret. transcript is the hash of the messages so far.
+// derive computes Derive-Secret. transcript is the hash of the messages so far.
 func (s *schedule13) derive(label string, transcript []byte) []byte {
 	return s.kdf.expandLabel(s.secret, label, transcript, s.kdf.hash.Size())
 }
@@ -140,8 +144,8 @@ func (k *kdf) nextTrafficSecret(secret []byte) []byte {
 	return k.expandLabel(secret, "traffic upd", nil, k.hash.Size())
 }
 
-// finishedMAC returns the content of a Finished message (RFC 8446 §4.4.4).
-// transcript is the hash of all messages before it.
+// finishedMAC returns the content of a Finished message (RFC 8446 §4.4.4). transcript
+// is the hash of all earlier messages.
 func (k *kdf) finishedMAC(secret, transcript []byte) []byte {
 	key := k.expandLabel(secret, "finished", nil, k.hash.Size())
 	mac := hmac.New(k.constructor(), key)
@@ -149,8 +153,8 @@ func (k *kdf) finishedMAC(secret, transcript []byte) []byte {
 	return mac.Sum(nil)
 }
 
-// export13 derives exported keying material (RFC 8446 §7.5). A nil context gives the
-// same result as an empty one.
+// export13 derives exported keying material of the given length (RFC 8446 §7.5). The
+// results for a nil context and for an empty context are the same.
 func (k *kdf) export13(exporter []byte, label string, context []byte, length int) []byte {
 	secret := k.expandLabel(exporter, label, sum(k.hash, nil), k.hash.Size())
 	return k.expandLabel(secret, "exporter", sum(k.hash, context), length)

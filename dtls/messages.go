@@ -2,14 +2,14 @@ package dtls
 
 import "golang.org/x/crypto/cryptobyte"
 
-// maxCertificates bounds the peer's chain.
+// maxCertificates is the maximum number of certificates in the peer's chain.
 const maxCertificates = 16
 
-// marshalCertificates returns the body of a Certificate message (RFC 5246 §7.4.2). In DTLS
-// 1.3 it has a context, and extensions after each certificate (RFC 8446 §4.4.2). Both are
-// empty.
+// marshalCertificates returns the body of a Certificate message (RFC 5246 §7.4.2). In
+// DTLS 1.3 the message also contains a context, and extensions after each certificate
+// (RFC 8446 §4.4.2). All of these are empty here.
 func marshalCertificates(v Version, chain [][]byte) ([]byte, error) {
-	b := cryptobyte.NewBuilder(make([]byte, 0, 512)) // enough for a self-signed certificate
+	b := cryptobyte.NewBuilder(make([]byte, 0, 512)) // bytes enough for a self-signed certificate
 	if v == VersionDTLS13 {
 		b.AddUint8(0)
 	}
@@ -24,8 +24,8 @@ func marshalCertificates(v Version, chain [][]byte) ([]byte, error) {
 	return b.Bytes()
 }
 
-// parseCertificates parses the body of a Certificate message. The chain is a view of
-// body. It is empty if the peer has no certificate.
+// parseCertificates parses the body of a Certificate message. The certificates are
+// slices of body. The chain is empty if the peer has no certificate.
 func parseCertificates(v Version, body []byte) (chain [][]byte, err error) {
 	s := cryptobyte.String(body)
 	var context, list cryptobyte.String
@@ -49,7 +49,8 @@ func parseCertificates(v Version, body []byte) (chain [][]byte, err error) {
 	return chain, nil
 }
 
-// addSignature writes a digitally-signed struct (RFC 5246 §4.7).
+// addSignature writes a digitally-signed struct (RFC 5246 §4.7): the scheme and the
+// signature.
 func addSignature(b *cryptobyte.Builder, scheme SignatureScheme, signature []byte) {
 	b.AddUint16(uint16(scheme))
 	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(signature) })
@@ -65,7 +66,8 @@ func readSignature(s *cryptobyte.String, scheme *SignatureScheme, signature *[]b
 	return true
 }
 
-// marshalCertificateVerify returns the body of the message of RFC 5246 §7.4.8.
+// marshalCertificateVerify returns the body of a CertificateVerify message (RFC 5246
+// §7.4.8).
 func marshalCertificateVerify(scheme SignatureScheme, signature []byte) ([]byte, error) {
 	var b cryptobyte.Builder
 	addSignature(&b, scheme, signature)

@@ -2,7 +2,8 @@ package dtls
 
 import "golang.org/x/crypto/cryptobyte"
 
-// parseHelloVerifyRequest returns the cookie in the message of RFC 6347 §4.2.1.
+// parseHelloVerifyRequest returns the cookie in a HelloVerifyRequest (RFC 6347
+// §4.2.1).
 func parseHelloVerifyRequest(body []byte) (cookie []byte, err error) {
 	s := cryptobyte.String(body)
 	var version uint16
@@ -13,7 +14,8 @@ func parseHelloVerifyRequest(body []byte) (cookie []byte, err error) {
 	return c, nil
 }
 
-// A serverKeyExchange is the message of RFC 8422 §5.4: an ephemeral key, signed.
+// A serverKeyExchange is the ServerKeyExchange message of RFC 8422 §5.4: an ephemeral
+// key with a signature.
 type serverKeyExchange struct {
 	group     Group
 	public    []byte
@@ -23,7 +25,8 @@ type serverKeyExchange struct {
 
 const curveTypeNamed = 3 // RFC 8422 §5.4
 
-// marshalParams writes the parameters, which the signature covers.
+// marshalParams writes the parameters, which are the part of the message that the
+// signature covers.
 func (m *serverKeyExchange) marshalParams(b *cryptobyte.Builder) {
 	b.AddUint8(curveTypeNamed)
 	b.AddUint16(uint16(m.group))
@@ -37,7 +40,8 @@ func (m *serverKeyExchange) marshal() ([]byte, error) {
 	return b.Bytes()
 }
 
-// signed returns what the signature covers: both randoms and the parameters.
+// signed returns what the signature covers: the randoms of client and server, and the
+// parameters.
 func (m *serverKeyExchange) signed(clientRandom, serverRandom *[32]byte) ([]byte, error) {
 	var b cryptobyte.Builder
 	b.AddBytes(clientRandom[:])
@@ -61,14 +65,14 @@ func parseServerKeyExchange(body []byte) (*serverKeyExchange, error) {
 	return m, nil
 }
 
-// Certificate types of a CertificateRequest (RFC 8422 §5.5, RFC 5246 §7.4.4).
+// Certificate types in a CertificateRequest (RFC 8422 §5.5, RFC 5246 §7.4.4).
 const (
 	certTypeRSASign   = 1
 	certTypeECDSASign = 64
 )
 
-// marshalCertificateRequest12 returns the body of the message of RFC 5246 §7.4.4, with
-// schemes and without authorities.
+// marshalCertificateRequest12 returns the body of a CertificateRequest (RFC 5246
+// §7.4.4) that lists the given schemes and names no authorities.
 func marshalCertificateRequest12(schemes []SignatureScheme) ([]byte, error) {
 	var b cryptobyte.Builder
 	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) {
@@ -79,7 +83,7 @@ func marshalCertificateRequest12(schemes []SignatureScheme) ([]byte, error) {
 	return b.Bytes()
 }
 
-// parseCertificateRequest12 returns the certificates that the server accepts.
+// parseCertificateRequest12 returns which certificates the server accepts.
 func parseCertificateRequest12(body []byte) (*acceptedCertificates, error) {
 	a := &acceptedCertificates{version: VersionDTLS12, auth: []authKind{}}
 	s := cryptobyte.String(body)
@@ -99,7 +103,7 @@ func parseCertificateRequest12(body []byte) (*acceptedCertificates, error) {
 	return a, nil
 }
 
-// marshalClientKeyExchange returns the body of the message of RFC 8422 §5.7.
+// marshalClientKeyExchange returns the body of a ClientKeyExchange (RFC 8422 §5.7).
 func marshalClientKeyExchange(public []byte) []byte {
 	return append([]byte{byte(len(public))}, public...)
 }

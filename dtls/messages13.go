@@ -2,21 +2,22 @@ package dtls
 
 import "golang.org/x/crypto/cryptobyte"
 
-// retryRandom is the random that makes a ServerHello a HelloRetryRequest (RFC 8446
-// §4.1.3): the SHA-256 of "HelloRetryRequest".
+// retryRandom is the SHA-256 of "HelloRetryRequest". A ServerHello with this value as
+// its random is a HelloRetryRequest (RFC 8446 §4.1.3).
 var retryRandom = [32]byte{
 	0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91,
 	0xc2, 0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
 }
 
-// The end of the random of a server that speaks a newer version than the negotiated one
-// (RFC 8446 §4.1.3).
+// The last bytes of the random of a server that speaks a newer version than the
+// negotiated one (RFC 8446 §4.1.3).
 const (
-	downgradeTo12 = "DOWNGRD\x01" // it speaks 1.3 and negotiates 1.2
-	downgradeTo11 = "DOWNGRD\x00" // it negotiates less than 1.2; never honest with 1.2
+	downgradeTo12 = "DOWNGRD\x01" // the server speaks 1.3 and negotiates 1.2
+	downgradeTo11 = "DOWNGRD\x00" // the server negotiates a version below 1.2; if the negotiated version is 1.2, an attack has happened
 )
 
-// marshalEncryptedExtensions returns the body of the message of RFC 8446 §4.3.1.
+// marshalEncryptedExtensions returns the body of an EncryptedExtensions message
+// (RFC 8446 §4.3.1).
 func marshalEncryptedExtensions(e *helloExtensions) ([]byte, error) {
 	var b cryptobyte.Builder
 	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { e.marshal(b, false) })
@@ -25,22 +26,23 @@ func marshalEncryptedExtensions(e *helloExtensions) ([]byte, error) {
 
 func parseEncryptedExtensions(body []byte) (e helloExtensions, err error) {
 	if len(body) == 0 {
-		return e, errDecode // unlike in a hello, the block cannot be absent
+		return e, errDecode // unlike in a hello, the length of the extensions cannot be absent
 	}
 	err = e.parse(body, false)
 	return e, err
 }
 
-// marshalCertificateRequest13 returns the body of the message of RFC 8446 §4.3.2.
+// marshalCertificateRequest13 returns the body of a CertificateRequest (RFC 8446
+// §4.3.2).
 func marshalCertificateRequest13(schemes []SignatureScheme) ([]byte, error) {
 	var b cryptobyte.Builder
-	b.AddUint8(0) // no context in a handshake
+	b.AddUint8(0) // during the handshake the context is empty
 	e := helloExtensions{schemes: schemes}
 	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { e.marshal(b, true) })
 	return b.Bytes()
 }
 
-// parseCertificateRequest13 returns the certificates that the server accepts.
+// parseCertificateRequest13 returns which certificates the server accepts.
 func parseCertificateRequest13(body []byte) (*acceptedCertificates, error) {
 	s := cryptobyte.String(body)
 	var context cryptobyte.String

@@ -2,18 +2,18 @@ package dtls
 
 import "fmt"
 
-// A Version is a protocol version as it is encoded in DTLS, where a newer version is a
+// A Version is a protocol version in the encoding of DTLS: a newer version has a
 // smaller number.
 type Version uint16
 
 // The versions that this package knows.
 const (
-	VersionDTLS10 Version = 0xfeff // RFC 4347; only in record headers, never negotiated
+	VersionDTLS10 Version = 0xfeff // RFC 4347; appears only in record headers and is never negotiated
 	VersionDTLS12 Version = 0xfefd // RFC 6347
 	VersionDTLS13 Version = 0xfefc // RFC 9147
 )
 
-// newer reports whether v is a later version than w.
+// newer reports whether v is a newer version than w.
 func (v Version) newer(w Version) bool { return v < w }
 
 // String returns "1.0", "1.2", "1.3" or, for an unknown version, the number in
@@ -22,7 +22,8 @@ func (v Version) String() string {
 	return nameOf(map[Version]string{VersionDTLS10: "1.0", VersionDTLS12: "1.2", VersionDTLS13: "1.3"}, v, "0x%04x")
 }
 
-// nameOf returns the name of v, or its number in the given format.
+// nameOf returns the name of v or, if names does not contain v, its number in the
+// given format.
 func nameOf[T ~uint8 | ~uint16](names map[T]string, v T, format string) string {
 	if name, ok := names[v]; ok {
 		return name
@@ -33,8 +34,8 @@ func nameOf[T ~uint8 | ~uint16](names map[T]string, v T, format string) string {
 // A CipherSuite is a value of the IANA "TLS Cipher Suites" registry.
 type CipherSuite uint16
 
-// The suites that this package implements. All use an AEAD and, in DTLS 1.2, ephemeral
-// elliptic-curve keys.
+// The cipher suites that this package implements. All of them use an AEAD. Those of
+// DTLS 1.2 use ephemeral elliptic-curve keys.
 const (
 	TLS_AES_128_GCM_SHA256       CipherSuite = 0x1301 // RFC 8446 §B.4
 	TLS_AES_256_GCM_SHA384       CipherSuite = 0x1302
@@ -48,12 +49,12 @@ const (
 	TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 CipherSuite = 0xcca9
 )
 
-// scsvRenegotiation is the signalling value that can replace an empty renegotiation_info
-// extension (RFC 5746 §3.3).
+// scsvRenegotiation is a value in the list of suites. A client can send it in place of
+// an empty renegotiation_info extension (RFC 5746 §3.3).
 const scsvRenegotiation CipherSuite = 0x00ff
 
-// String returns the name in the registry or, if this package does not know it, the
-// number.
+// String returns the suite's name in the registry or, if this package does not know
+// the name, the number.
 func (s CipherSuite) String() string { return nameOf(suiteNames, s, "0x%04x") }
 
 var suiteNames = map[CipherSuite]string{
@@ -79,8 +80,8 @@ const (
 	GroupX25519MLKEM768 Group = 0x11ec // draft-ietf-tls-ecdhe-mlkem; DTLS 1.3 only
 )
 
-// String returns the name in the registry or, if this package does not know it, the
-// number.
+// String returns the group's name in the registry or, if this package does not know
+// the name, the number.
 func (g Group) String() string { return nameOf(groupNames, g, "0x%04x") }
 
 var groupNames = map[Group]string{
@@ -107,8 +108,8 @@ const (
 	Ed25519         SignatureScheme = 0x0807
 )
 
-// String returns the name in the registry or, if this package does not know it, the
-// number.
+// String returns the scheme's name in the registry or, if this package does not know
+// the name, the number.
 func (s SignatureScheme) String() string { return nameOf(schemeNames, s, "0x%04x") }
 
 var schemeNames = map[SignatureScheme]string{

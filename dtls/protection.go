@@ -6,18 +6,20 @@ import (
 	"slices"
 )
 
-// aeadTagLen is the length of the authentication tag, the same in all suites.
+// aeadTagLen is the length of the authentication tag in bytes. It is the same in all
+// suites.
 const aeadTagLen = 16
 
 // Limits on the use of one key (RFC 9147 §4.5.3).
 const (
-	// updateAfter is the number of records after which keys are updated, well before
-	// the limit of AES-GCM, which is 2^24.5 records of full size.
+	// updateAfter is the number of records after which keys are updated. It is well
+	// below the limit of AES-GCM, which is 2^24.5 records of full size.
 	updateAfter = 1 << 23
 
 	// maxGCMRecords is the limit of AES-GCM (RFC 8446 §5.5): 2^24.5 records, rounded
-	// down. A peer that has not acknowledged a KeyUpdate by then never will.
-	// ChaCha20-Poly1305 has no limit before the record numbers end.
+	// down. A peer that has not acknowledged a KeyUpdate before this limit will never
+	// acknowledge it. ChaCha20-Poly1305 has no limit that is below the largest record
+	// number.
 	maxGCMRecords = 23_726_566
 
 	// maxForged is the number of forged records after which a connection ends. Both
@@ -25,21 +27,22 @@ const (
 	maxForged = 1 << 35
 )
 
-// An aeadKey protects one direction of one epoch.
+// An aeadKey protects the records of one epoch in one direction.
 type aeadKey struct {
-	aead    cipher.AEAD  // nil: not built, or plaintext
-	mask    cipher.Block // encrypts record numbers (DTLS 1.3 with AES only)
-	key     []byte       // of aead; in DTLS 1.3 the key of the mask follows
-	cid     []byte       // connection ID in the records of the epoch; empty: none
+	aead    cipher.AEAD  // nil: plaintext, or the cipher is not built yet
+	mask    cipher.Block // encrypts record numbers; only for AES in DTLS 1.3
+	key     []byte       // key of aead; in DTLS 1.3, the key of mask follows it
+	cid     []byte       // connection ID that the records of the epoch contain; empty: none
 	iv      [12]byte
-	kind    aeadKind // noAEAD: plaintext, epoch 0
-	salted  bool     // iv has only 4 bytes, and each record carries 8 more (DTLS 1.2)
+	kind    aeadKind // noAEAD: epoch 0, which is plaintext
+	salted  bool     // only 4 bytes of iv are used, and each record carries the other 8 bytes of its nonce (DTLS 1.2)
 	unified bool     // records have the unified header of DTLS 1.3
 	epoch   uint16
 }
 
-// newAEADKey makes the key of suite s for epoch 1, the only epoch with keys in DTLS
-// 1.2, from its bytes and its IV or salt.
+// newAEADKey returns the key of suite s for epoch 1, which is the only encrypted epoch
+// of DTLS 1.2. key is the AEAD key. iv is the IV, or its first 4 bytes if each record
+// carries the rest.
 func newAEADKey(s *suite, key, iv []byte) (k aeadKey, err error) {
 	k.kind, k.key = s.aead, slices.Clone(key)
 	k.salted = s.explicit != 0
@@ -48,7 +51,7 @@ func newAEADKey(s *suite, key, iv []byte) (k aeadKey, err error) {
 	return k, k.prepare()
 }
 
-// prepare builds the ciphers if they were released, or never built.
+// prepare builds the ciphers if they are not built yet, or were released.
 func (k *aeadKey) prepare() (err error) {
 	if k.aead != nil || k.kind == noAEAD {
 		return nil
@@ -66,8 +69,8 @@ func (k *aeadKey) prepare() (err error) {
 	return err
 }
 
-// release drops the ciphers. Their key schedules take forty times the memory of the
-// keys that they are built from.
+// release drops the ciphers. Their key schedules need forty times as much memory as
+// the keys, from which prepare can build them again.
 func (k *aeadKey) release() { k.aead, k.mask = nil, nil }
 
 // numberKey returns the key that encrypts record numbers (RFC 9147 §4.2.3).
@@ -77,31 +80,31 @@ func (k *aeadKey) numberKey() []byte { return k.key[len(k.key)/2:] }
 type writeEpoch struct {
 	aeadKey
 	next   uint64 // number of the next record
-	secret []byte // traffic secret of the keys (DTLS 1.3)
+	secret []byte // traffic secret from which the keys were derived (DTLS 1.3)
 }
 
-// exhausted reports whether the epoch must not protect another record.
+// exhausted reports whether the keys must not protect another record.
 func (w *writeEpoch) exhausted() bool {
 	return w.next > maxSequence || w.unified && w.kind == aesGCM && w.next >= maxGCMRecords
 }
 
-// begin appends room for the header of a record.
+// begin appends room for the header of a record to dst.
 func (w *writeEpoch) begin(dst []byte) []byte {
 	n := len(dst) + w.headerLen()
 	return slices.Grow(dst, w.headerLen())[:n]
 }
 
-// A readEpoch opens the records of an epoch.
+// A readEpoch decrypts the peer's records of an epoch.
 type readEpoch struct {
 	aeadKey
 	window replayWindow
-	secret []byte // traffic secret of the keys (DTLS 1.3); nil after the next KeyUpdate
-	used   bool   // a record under keys for data was received (DTLS 1.3)
-	forged uint64 // records that did not authenticate
+	secret []byte // traffic secret from which the keys were derived (DTLS 1.3); nil after the peer's next KeyUpdate
+	used   bool   // a record in this data epoch was received (DTLS 1.3)
+	forged uint64 // number of records that were not authentic
 }
 
-// headerLen is the number of bytes before the payload of a record, its explicit nonce
-// included.
+// headerLen is the number of bytes before the payload of a record, including the
+// explicit nonce.
 func (k *aeadKey) headerLen() int {
 	if k.unified {
 		return unifiedHeaderLen + len(k.cid)
@@ -109,7 +112,8 @@ func (k *aeadKey) headerLen() int {
 	return recordHeaderLen + len(k.cid) + k.explicitNonceLen()
 }
 
-// explicitNonceLen is the number of bytes of nonce in each record (RFC 5288 §3).
+// explicitNonceLen is the number of bytes of the nonce that each record carries
+// (RFC 5288 §3).
 func (k *aeadKey) explicitNonceLen() int {
 	if k.salted {
 		return 8
@@ -130,18 +134,19 @@ func (k *aeadKey) trailerLen() int {
 
 func (k *aeadKey) overhead() int { return k.headerLen() + k.trailerLen() }
 
-// maxPayload returns the maximum length of the payload of a record, if the peer limits
-// records to limit bytes; 0: it does not. Records in plaintext are not limited.
+// maxPayload returns the maximum number of bytes in the payload of a record. limit is
+// the peer's record_size_limit; 0: the peer has sent none. The limit does not apply to
+// records in plaintext.
 func (k *aeadKey) maxPayload(limit uint16) int {
 	n := maxPlaintext
 	if k.kind != noAEAD && limit != 0 {
 		n = min(int(limit), maxPlaintext+1)
 		if k.unified {
-			n-- // RFC 8449 §4: the content type counts
+			n-- // RFC 8449 §4: the limit includes the content type
 		}
 	}
 	if !k.unified && len(k.cid) > 0 {
-		// RFC 9146 §5: 2^14 bytes with the content type.
+		// RFC 9146 §5: at most 2^14 bytes, including the content type.
 		n = min(n, maxPlaintext) - 1
 	}
 	return min(n, maxPlaintext)

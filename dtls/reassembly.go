@@ -5,31 +5,32 @@ import (
 	"slices"
 )
 
-// Limits of messages that are not whole yet. An attacker who can send a datagram can
-// reach them.
+// Limits of messages that are not complete yet. An attacker who can send a datagram
+// can use up these limits.
 const (
-	maxAhead      = 8        // messages after the next one; the longest flight has six
-	maxReassembly = 48 << 10 // bytes of all messages together
+	maxAhead      = 8        // number of messages after the next one that are stored; the longest flight has six messages
+	maxReassembly = 48 << 10 // total bytes of all stored messages
 )
 
-// A reassembler makes whole handshake messages from fragments that arrive in any order,
-// repeated, overlapping or cut in another way (RFC 6347 §4.2.3).
+// A reassembler assembles whole handshake messages from fragments. Fragments may
+// arrive in any order, be repeated, overlap, or be split in a different way when they
+// are repeated (RFC 6347 §4.2.3).
 type reassembler struct {
-	next      uint32 // message_seq of the message that pop returns next; 1<<16: there is none
-	flightEnd uint32 // message_seq after the peer's last flight; 0: it has sent none
+	next      uint32 // message_seq of the message that pop returns next; 1<<16: there are no more messages
+	flightEnd uint32 // message_seq that follows the peer's most recent flight; 0: the peer has sent no flight
 	pending   []*partial
 	size      int // bytes that pending holds
 }
 
-// A partial is a message of which some bytes were received.
+// A partial is a message of which at least one fragment was received.
 type partial struct {
 	typ    handshakeType
 	seq    uint16
 	epoch  uint16
 	length int
-	body   []byte // up to the last byte that was received
-	have   []byte // a bit for each byte of body that was received; nil: body arrived whole
-	count  int    // number of these bits
+	body   []byte // the message up to the last byte that was received
+	have   []byte // one bit for each byte of body, set if the byte was received; nil: body arrived in one fragment
+	count  int    // number of bytes that were received
 }
 
 func (p *partial) whole() bool { return p.count == p.length }
@@ -37,7 +38,7 @@ func (p *partial) whole() bool { return p.count == p.length }
 // mark notes that the bytes [from, to) were received.
 func (p *partial) mark(from, to int) {
 	for i := from; i < to; i++ {
-		if i%8 == 0 && i+8 <= to { // eight bytes at once
+		if i%8 == 0 && i+8 <= to { // eight bytes in one step
 			p.count += bits.OnesCount8(^p.have[i/8])
 			p.have[i/8] = 0xff
 			i += 7
@@ -50,33 +51,35 @@ func (p *partial) mark(from, to int) {
 	}
 }
 
-// size is the memory that p holds, in bytes.
+// size is the number of bytes of memory that p holds.
 func (p *partial) size() int { return len(p.body) + len(p.have) }
 
-// differs reports whether f belongs to another message than p.
+// differs reports whether f cannot belong to the same message as p.
 func (p *partial) differs(f fragment) bool { return p.typ != f.typ || p.length != f.length }
 
-// contradicts reports whether f does not fit the fragments of its message.
+// contradicts reports whether f does not fit the earlier fragments with the same
+// message number.
 func (r *reassembler) contradicts(f fragment) bool {
 	p := r.find(uint32(f.seq))
 	return p != nil && p.differs(f)
 }
 
-// add takes a fragment from a record of the given epoch. It reports whether there was
-// room for it.
+// add stores a fragment that a record of the given epoch contained. It reports whether
+// the fragment was stored.
 func (r *reassembler) add(epoch uint16, f fragment) bool {
 	if uint32(f.seq) < r.next || uint32(f.seq)-r.next > maxAhead || f.length > maxMessage {
 		return false
 	}
 	p := r.find(uint32(f.seq))
 	if p != nil && p.epoch < epoch {
-		// A protected record replaces plaintext, which may be an attacker's.
+		// An encrypted record replaces plaintext, which may come from an attacker.
 		r.remove(p)
 		p = nil
 	}
 	if p != nil && p.epoch == 0 && epoch == 0 && p.differs(f) {
-		// One of the two is not the peer's. The peer repeats its message, whole, more
-		// likely than an attacker does.
+		// One of the two fragments did not come from the peer. The new one is kept:
+		// the peer will repeat its whole message, and an attacker is less likely to
+		// repeat his.
 		r.remove(p)
 		p = nil
 	}
@@ -90,16 +93,18 @@ func (r *reassembler) add(epoch uint16, f fragment) bool {
 	return r.store(p, f)
 }
 
-// usualMessage is the length in bytes up to which a message gets its memory at once. A
-// ClientHello with a post-quantum key share is a little shorter.
+// usualMessage is the message length in bytes up to which all memory for a message is
+// allocated when its first fragment arrives. A ClientHello with a post-quantum key
+// share is a little shorter.
 const usualMessage = 2048
 
-// store copies the bytes of f into p, if the limits allow it.
+// store copies the bytes of f into p. It reports false if the limits do not allow
+// that.
 func (r *reassembler) store(p *partial, f fragment) bool {
 	end := f.offset + len(f.data)
 	switch {
 	case p.whole() && p.body != nil:
-		return true // it is a repetition
+		return true // f is a repetition
 	case p.body == nil && len(f.data) == p.length:
 		if !r.makeRoom(p, p.length) {
 			return false
@@ -125,8 +130,8 @@ func (r *reassembler) store(p *partial, f fragment) bool {
 	return true
 }
 
-// makeRoom makes room for n more bytes of p. It drops messages after p, so that the next
-// message can always be completed.
+// makeRoom makes room for n more bytes of p. If necessary, it drops messages with
+// higher numbers than p, so that the next message can always be completed.
 func (r *reassembler) makeRoom(p *partial, n int) bool {
 	for r.size+n > maxReassembly {
 		last := p
@@ -157,7 +162,7 @@ func (r *reassembler) remove(p *partial) {
 	r.pending = slices.DeleteFunc(r.pending, func(q *partial) bool { return q == p })
 }
 
-// pop returns the next message once it is whole.
+// pop returns the next message if it is complete.
 func (r *reassembler) pop() (m message, ok bool) {
 	p := r.find(r.next)
 	if p == nil || !p.whole() {
@@ -165,23 +170,24 @@ func (r *reassembler) pop() (m message, ok bool) {
 	}
 	r.remove(p)
 	if len(r.pending) == 0 {
-		r.pending = nil // after the handshake it stays empty for long
+		r.pending = nil // after the handshake the list stays empty for a long time
 	}
 	r.next++
 	return message{p.typ, p.seq, p.epoch, p.body}, true
 }
 
-// skipTo makes seq the number of the next message.
+// skipTo sets the number of the next message to seq.
 func (r *reassembler) skipTo(seq uint16) { r.next = uint32(seq) }
 
-// started reports whether some of the next message was received.
+// started reports whether a fragment of the next message was received.
 func (r *reassembler) started() bool { return r.find(r.next) != nil }
 
-// endFlight notes that a local flight answers the messages that pop has returned.
+// endFlight notes that a local flight answers all messages that pop has returned so
+// far.
 func (r *reassembler) endFlight() { r.flightEnd = r.next }
 
-// endsFlight reports whether f is the last fragment of the peer's flight that was
-// answered last.
+// endsFlight reports whether f is the last fragment of that flight of the peer which
+// was answered most recently.
 func (r *reassembler) endsFlight(f fragment) bool { return uint32(f.seq)+1 == r.flightEnd && f.last() }
 
 // dropPlaintext drops all fragments of epoch 0.
@@ -194,8 +200,8 @@ func (r *reassembler) dropPlaintext() {
 	})
 }
 
-// finish drops all fragments at the end of the handshake. It reports whether one of them
-// was under keys: no message follows the end.
+// finish drops all fragments, at the end of the handshake. It reports whether one of
+// them was encrypted, which is an error: the peer has no further message to send.
 func (r *reassembler) finish() (excess bool) {
 	excess = slices.ContainsFunc(r.pending, func(p *partial) bool { return p.epoch > 0 })
 	r.pending, r.size = nil, 0

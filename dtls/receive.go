@@ -6,18 +6,20 @@ import (
 	"time"
 )
 
-// MaxRecords is the number of records of one datagram that a program should handle. A
-// datagram of a handshake has about ten, a datagram with data rarely more than one. The
-// shortest record has 13 bytes, so a datagram of 64 KB could have thousands.
+// MaxRecords is the maximum number of records in one datagram that a program should
+// handle. A datagram with handshake messages has about ten records. A datagram with
+// data rarely has more than one. The shortest record has 13 bytes, so a datagram of 64
+// KB could have thousands of them.
 const MaxRecords = 64
 
-// HandleRecord handles the first record of datagram b, which it decrypts in place. n is
-// the length of the record, at least 1 if b is not empty. data is application data, or
-// nil. It is valid until b is changed or HandleRecord is called again.
+// HandleRecord handles the first record of the datagram b, which it decrypts in place.
+// n is the length of that record. It is at least 1 if b is not empty. data is
+// application data; nil: there is none. data is valid until b is changed or
+// HandleRecord is called again.
 //
 // A record that is malformed, replayed or forged is counted and dropped (RFC 6347
-// §4.1.2.7). Data that has overtaken the end of the handshake is kept, within limits,
-// and returned by a later call.
+// §4.1.2.7). Data can arrive before the last message of the handshake. Such data is
+// kept, within limits, and a later call returns it.
 func (c *Conn) HandleRecord(now time.Time, b []byte) (data []byte, n int) {
 	c.newest = false
 	if c.state == stateNew || len(b) == 0 {
@@ -37,16 +39,17 @@ func (c *Conn) HandleRecord(now time.Time, b []byte) (data []byte, n int) {
 	if data == nil && len(c.early) > 0 {
 		newest := c.newest
 		data = c.handleEarly(now)
-		c.newest = newest // of b: the source of an early record is not known any more
+		c.newest = newest // describes the record in b: the source address of an early record is not known any more
 	}
 	return data, n
 }
 
-// handleRecord handles the record rec.
+// handleRecord handles the record rec, whose header is h.
 func (c *Conn) handleRecord(now time.Time, h *recordHeader, rec []byte) (data []byte) {
 	if c.state >= stateClosed {
-		// The peer has not received the alert. RFC 6347 §4.2.7, RFC 9147 §5.10: alerts are
-		// not retransmitted, but generated again. No alert answers an alert.
+		// The peer has not received the alert, so it is generated again. RFC 6347
+		// §4.2.7 and RFC 9147 §5.10: alerts are not retransmitted as other messages
+		// are. An alert is never answered with an alert.
 		if h.typ == typeHandshake || h.unified || h.hasCID {
 			c.alert.repeat()
 		}
@@ -64,7 +67,8 @@ func (c *Conn) handleRecord(now time.Time, h *recordHeader, rec []byte) (data []
 	}
 	payload, ok := c.records.open(r, h, rec)
 	if ok && (len(payload) > maxPlaintext || c.agreed.tooLong(r, h.length)) {
-		// RFC 8446 §5.4, RFC 8449 §4. The record is authentic, so the peer sent it.
+		// RFC 8446 §5.4 and RFC 8449 §4 require this alert. The record is authentic,
+		// so the peer has sent it.
 		c.fail(fatal(AlertRecordOverflow, "record of %d bytes", len(payload)))
 		return nil
 	}
@@ -85,12 +89,12 @@ func (c *Conn) handleRecord(now time.Time, h *recordHeader, rec []byte) (data []
 	return c.handlePayload(now, h, payload)
 }
 
-// handlePayload handles the content of a record by its type.
+// handlePayload handles the decrypted content of a record, according to its type.
 func (c *Conn) handlePayload(now time.Time, h *recordHeader, payload []byte) (data []byte) {
 	switch h.typ {
 	case typeApplicationData:
 		if c.agreed.Version == VersionDTLS13 && h.epoch < epochData {
-			// RFC 9147 §6.1: the keys of the handshake are for the handshake only.
+			// RFC 9147 §6.1: the handshake keys protect only the handshake.
 			c.violation(h.epoch, fatal(AlertUnexpectedMessage, "record of type %d in epoch %d", h.typ, h.epoch))
 		} else if c.state == stateEstablished && len(payload) > 0 {
 			return payload
@@ -104,19 +108,21 @@ func (c *Conn) handlePayload(now time.Time, h *recordHeader, payload []byte) (da
 			c.handleAck(now, h.epoch, payload)
 		}
 	case typeChangeCipherSpec:
-		// The epoch of each record says which keys it uses, and Finished is accepted in
-		// epoch 1 only. So this message has no effect, and may be lost or forged.
+		// The epoch of each record says which keys it uses, and a Finished is accepted
+		// only in epoch 1. So a ChangeCipherSpec has no effect, and it does not matter
+		// whether it is lost or forged.
 		if len(payload) != 1 || payload[0] != 1 {
 			c.violation(0, fatal(AlertIllegalParameter, "malformed ChangeCipherSpec"))
 		}
 	default:
-		// RFC 8446 §5 and, for a record without type, §5.4
+		// RFC 8446 §5: a record of an unknown type is an error. §5.4: so is a record
+		// that contains no type.
 		c.violation(h.epoch, fatal(AlertUnexpectedMessage, "record of type %d", h.typ))
 	}
 	return nil
 }
 
-// allowsPlaintext reports whether a record of this type can be in plaintext.
+// allowsPlaintext reports whether a record of this type may be in plaintext.
 func (h *recordHeader) allowsPlaintext() bool {
 	switch h.typ {
 	case typeHandshake, typeAlert, typeChangeCipherSpec, typeACK:
@@ -125,9 +131,9 @@ func (h *recordHeader) allowsPlaintext() bool {
 	return false
 }
 
-// violation ends the connection with err, the fault in a record of the given epoch. A
-// record in plaintext may be an attacker's. It is only counted, unless the Conn is
-// strict.
+// violation handles the error err in a record of the given epoch. It ends the
+// connection if the record was encrypted or the Conn is strict. Otherwise it only
+// counts the error, because an attacker may have sent the plaintext.
 func (c *Conn) violation(epoch uint16, err error) {
 	c.stats.Malformed++
 	if epoch > 0 || c.strict {
@@ -135,9 +141,10 @@ func (c *Conn) violation(epoch uint16, err error) {
 	}
 }
 
-// canOpen reports whether a record can be opened now: its keys r are known and, if it
-// is application data, the peer is authenticated. The type of a record of DTLS 1.2 with
-// a connection ID is encrypted. So such data that overtakes Finished is dropped.
+// canOpen reports whether a record can be decrypted now. Its keys r must be known and,
+// if it contains application data, the peer must be authenticated. In DTLS 1.2 with a
+// connection ID, the type of a record is encrypted. So application data that arrives
+// before the peer's Finished is dropped in this case.
 func (c *Conn) canOpen(h *recordHeader, r *readEpoch) bool {
 	if r == nil {
 		return false
@@ -145,7 +152,7 @@ func (c *Conn) canOpen(h *recordHeader, r *readEpoch) bool {
 	return h.unified || h.typ != typeApplicationData || h.epoch == 0 || c.state == stateEstablished
 }
 
-// mayOpenLater reports whether the keys for a record may still follow.
+// mayOpenLater reports whether the keys for a record may become known later.
 func (c *Conn) mayOpenLater(h *recordHeader) bool {
 	switch {
 	case c.hs == nil:
@@ -153,13 +160,13 @@ func (c *Conn) mayOpenLater(h *recordHeader) bool {
 	case !h.unified:
 		return h.epoch == 1 && c.agreed.Version != VersionDTLS13
 	case c.agreed.Version == 0:
-		return c.client // a client sends no such record before it has an answer
+		return c.client // a client sends no such record before it has received an answer
 	}
 	return c.agreed.Version == VersionDTLS13 && h.epoch >= 2
 }
 
-// earlyRecords are copies of records that could not be opened yet: a flight that has
-// overtaken the message with its keys, and the first data.
+// earlyRecords are copies of records that could not be decrypted yet: a flight that
+// arrived before the message that determines its keys, and the first application data.
 type earlyRecords [][]byte
 
 // Limits of earlyRecords.
@@ -168,7 +175,7 @@ const (
 	maxEarlyLen = 2048
 )
 
-// keep copies rec. It reports whether there was room.
+// keep stores a copy of rec. It reports whether the limits allowed that.
 func (e *earlyRecords) keep(rec []byte) bool {
 	if len(*e) == maxEarly || len(rec) > maxEarlyLen {
 		return false
@@ -177,12 +184,13 @@ func (e *earlyRecords) keep(rec []byte) bool {
 	return true
 }
 
-// handleEarly handles the early records that can be opened now, until one has data.
+// handleEarly handles the early records that can be decrypted now, until one of them
+// contains application data.
 func (c *Conn) handleEarly(now time.Time) (data []byte) {
 	for i := 0; i < len(c.early) && data == nil; {
 		rec := c.early[i]
 		var h recordHeader
-		ok := h.parse(rec, len(c.agreed.ConnectionID)) // false if it has a connection ID, and none was negotiated
+		ok := h.parse(rec, len(c.agreed.ConnectionID)) // false if the record has a connection ID, but none was negotiated
 		if ok && !c.canOpen(&h, c.records.readEpochOf(&h)) {
 			i++
 			continue
@@ -191,7 +199,7 @@ func (c *Conn) handleEarly(now time.Time) (data []byte) {
 		if ok {
 			data = c.handleRecord(now, &h, rec)
 		}
-		i = 0 // after this record, an earlier one may be readable
+		i = 0 // after this record, it may be possible to decrypt an earlier one
 	}
 	if len(c.early) == 0 {
 		c.early = nil
@@ -199,7 +207,8 @@ func (c *Conn) handleEarly(now time.Time) (data []byte) {
 	return data
 }
 
-// handleFragments handles the payload of a handshake record.
+// handleFragments handles the payload of a handshake record, which consists of
+// fragments.
 func (c *Conn) handleFragments(now time.Time, h recordHeader, payload []byte) {
 	kept := true
 	for len(payload) > 0 {
@@ -222,8 +231,8 @@ func (c *Conn) handleFragments(now time.Time, h recordHeader, payload []byte) {
 	}
 }
 
-// handleFragment handles a fragment of a handshake message. It reports whether its
-// record may be acknowledged.
+// handleFragment handles a fragment of a handshake message. It reports whether the
+// record with this fragment may be acknowledged.
 func (c *Conn) handleFragment(now time.Time, h recordHeader, f fragment) bool {
 	switch {
 	case c.hs == nil && c.agreed.Version != VersionDTLS13:
@@ -245,14 +254,14 @@ func (c *Conn) handleFragment(now time.Time, h recordHeader, f fragment) bool {
 		c.stats.Rejected++
 		return false
 	case c.agreed.Version == VersionDTLS13 && c.hs != nil && c.authenticated:
-		// RFC 9147 §7: a part of the next flight acknowledges all of the local one.
-		// The ACK of that part makes the peer send the rest.
+		// RFC 9147 §7: a fragment of the peer's next flight acknowledges the whole
+		// local flight. The ACK for this fragment makes the peer send the rest.
 		c.out.stopTimer()
 	}
 	return true
 }
 
-// handleMessages handles the whole messages in order.
+// handleMessages handles all complete messages, in order.
 func (c *Conn) handleMessages(now time.Time) {
 	for c.state == stateHandshake || c.state == stateEstablished {
 		m, ok := c.in.pop()
@@ -266,8 +275,9 @@ func (c *Conn) handleMessages(now time.Time) {
 			continue
 		}
 		if c.authenticated {
-			// The peer has answered, so the local flight has arrived. In plaintext the
-			// timer runs until the next local flight (RFC 6347 §4.2.4).
+			// The peer has answered, so the local flight has arrived. In plaintext, an
+			// answer proves nothing, and the timer runs until the next local flight
+			// (RFC 6347 §4.2.4).
 			c.out.stopTimer()
 		}
 		o, err := c.hs.handle(now, m)
@@ -285,12 +295,13 @@ func (c *Conn) handleMessages(now time.Time) {
 	}
 }
 
-// handleLateFragment handles a fragment after the handshake of DTLS 1.2.
+// handleLateFragment handles a fragment that arrives after the handshake of DTLS 1.2
+// has finished.
 func (c *Conn) handleLateFragment(now time.Time, h recordHeader, f fragment) {
 	switch {
 	case f.typ == typeFinished && c.in.endsFlight(f):
-		// It is authentic, and the answer, the final flight, makes no peer repeat
-		// anything. So no pause is needed.
+		// The Finished is authentic. Sending the final flight again does not make any
+		// peer repeat its flight. So no pause between repetitions is needed.
 		c.out.resend()
 	case f.typ == typeHelloRequest && c.client, f.typ == typeClientHello && !c.client:
 		// RFC 5246 §7.2.2: renegotiation is refused.
@@ -315,7 +326,7 @@ func (c *Conn) handleAlert(now time.Time, epoch uint16, payload []byte) {
 	switch {
 	case alert == AlertUserCanceled || level != levelFatal && alert != AlertCloseNotify && c.agreed.Version != VersionDTLS13:
 		// A warning has no effect. In DTLS 1.3 the level has no meaning, and
-		// user_canceled is the only warning (RFC 8446 §6).
+		// user_canceled is the only alert that is a warning (RFC 8446 §6).
 	case alert == AlertCloseNotify && c.state == stateEstablished:
 		// RFC 5246 §7.2.1: a close_notify is answered with a close_notify.
 		c.end(stateClosed, ErrPeerClosed, EventClosed)
@@ -329,9 +340,9 @@ func (c *Conn) handleAlert(now time.Time, epoch uint16, payload []byte) {
 	}
 }
 
-// acknowledges reports whether an ACK may name a record with handshake messages. A
-// client that has finished answers a repetition of the server's flight with its own
-// flight, which says more than an ACK.
+// acknowledges reports whether an ACK may name a record with handshake messages. When
+// the server repeats its flight after the client has finished, the client sends its
+// own flight again, which says more than an ACK.
 func (c *Conn) acknowledges(h recordHeader) bool {
 	repeated := c.client && c.hs == nil && h.epoch == epochHandshake
 	return c.agreed.Version != VersionDTLS12 && !repeated
@@ -351,6 +362,6 @@ func (c *Conn) handleAck(now time.Time, epoch uint16, payload []byte) {
 	if c.rekey.updating {
 		c.switchWriteKeys()
 	} else if c.state == stateEstablished && c.client {
-		c.forgetHandshake() // the Finished was acknowledged
+		c.forgetHandshake() // the client's Finished was acknowledged
 	}
 }

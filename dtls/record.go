@@ -10,33 +10,33 @@ const (
 	typeAlert            contentType = 21
 	typeHandshake        contentType = 22
 	typeApplicationData  contentType = 23
-	typeCID              contentType = 25 // RFC 9146 §4: the type of the content is encrypted
+	typeCID              contentType = 25 // RFC 9146 §4: the real type is encrypted with the content
 	typeACK              contentType = 26 // RFC 9147 §7
 )
 
 const (
 	recordHeaderLen = 13        // RFC 6347 §4.1
 	maxPlaintext    = 1 << 14   // RFC 6347 §4.1
-	maxSequence     = 1<<48 - 1 // RFC 6347 §4.1: a 48-bit number that must not wrap
-	cidOffset12     = 11        // offset of a connection ID (RFC 9146 §4)
+	maxSequence     = 1<<48 - 1 // RFC 6347 §4.1: the sequence number has 48 bits and must not wrap
+	cidOffset12     = 11        // offset of the connection ID in the header (RFC 9146 §4)
 )
 
-// A recordHeader is the header of a record. The type and number of a record with a
-// unified header (DTLS 1.3 ciphertext) are known only after it is opened.
+// A recordHeader is the header of a record. If the header is a unified one (DTLS 1.3
+// ciphertext), type and sequence number are known only after the record was decrypted.
 type recordHeader struct {
 	typ       contentType
 	unified   bool
-	numberLen uint8 // bytes of encrypted number, if unified
+	numberLen uint8 // number of bytes of the encrypted record number in a unified header
 	hasCID    bool
-	newest    bool   // the record is authentic and newer than all before it
-	epoch     uint16 // until a unified record is opened, the two low bits
+	newest    bool   // the record is authentic and newer than all earlier ones
+	epoch     uint16 // only its two low bits until a record with a unified header is decrypted
 	seq       uint64
-	size      int // bytes before the payload
-	length    int // bytes of the payload
+	size      int // number of bytes before the payload
+	length    int // number of bytes in the payload
 }
 
-// parse reads the header at the start of b, in which a connection ID has cidLen bytes.
-// It fails if b does not begin with a whole record of DTLS.
+// parse parses the header at the start of b. cidLen is the length of connection IDs in
+// bytes. It reports false if b does not begin with a complete record of DTLS.
 func (h *recordHeader) parse(b []byte, cidLen int) bool {
 	if len(b) > 0 && b[0]&unifiedMask == unifiedFixed {
 		return h.parseUnified(b, cidLen)
@@ -50,7 +50,7 @@ func (h *recordHeader) parse(b []byte, cidLen int) bool {
 	number := binary.BigEndian.Uint64(b[3:])
 	h.epoch, h.seq = uint16(number>>48), number&maxSequence
 	if h.typ == typeCID {
-		// RFC 9146 §3: records in plaintext have no connection ID.
+		// RFC 9146 §3: records in plaintext contain no connection ID.
 		if cidLen == 0 || h.epoch == 0 || len(b) < recordHeaderLen+cidLen {
 			return false
 		}
@@ -64,7 +64,8 @@ func (h *recordHeader) parse(b []byte, cidLen int) bool {
 	return known && len(b) >= h.size+h.length
 }
 
-// cid returns the connection ID, of n bytes, of the record at the start of rec.
+// cid returns the connection ID of the record at the start of rec. The connection ID
+// has n bytes.
 func (h *recordHeader) cid(rec []byte, n int) []byte {
 	if h.unified {
 		return rec[1 : 1+n]
@@ -72,8 +73,8 @@ func (h *recordHeader) cid(rec []byte, n int) []byte {
 	return rec[cidOffset12 : cidOffset12+n]
 }
 
-// putRecordHeader writes the header of a record of the given epoch and number. An empty
-// cid means that the record has none.
+// putRecordHeader writes the header of a record with the given epoch and sequence
+// number. If cid is empty, the record contains no connection ID.
 func putRecordHeader(b []byte, typ contentType, version Version, epoch uint16, seq uint64, cid []byte, length int) {
 	_ = b[recordHeaderLen-1]
 	binary.BigEndian.PutUint64(b[3:], uint64(epoch)<<48|seq)

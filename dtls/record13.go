@@ -7,17 +7,19 @@ const (
 	unifiedMask   = 0xe0
 	unifiedFixed  = 0x20
 	unifiedCID    = 0x10 // a connection ID follows
-	unifiedSeq16  = 0x08 // the number has 16 bits, not 8
-	unifiedLength = 0x04 // a length follows the number
-	unifiedEpoch  = 0x03 // low bits of the epoch
+	unifiedSeq16  = 0x08 // the record number has 16 bits, not 8
+	unifiedLength = 0x04 // a length field follows the record number
+	unifiedEpoch  = 0x03 // the two low bits of the epoch
 )
 
-// unifiedHeaderLen is the length of the unified headers that are written, without
-// connection ID. They have a 16-bit record number, and the length field, because when
-// a record is sealed it is not known whether another one follows in the datagram.
+// unifiedHeaderLen is the length, without the connection ID, of the unified headers
+// that this package writes. They contain a 16-bit record number. They also contain the
+// length field, because it is not known while a record is encrypted whether another
+// record follows it in the datagram.
 const unifiedHeaderLen = 5
 
-// parseUnified reads the unified header at the start of b.
+// parseUnified parses the unified header at the start of b. cidLen is the length of
+// connection IDs in bytes.
 func (h *recordHeader) parseUnified(b []byte, cidLen int) bool {
 	flags := b[0]
 	h.unified = true
@@ -38,7 +40,8 @@ func (h *recordHeader) parseUnified(b []byte, cidLen int) bool {
 	}
 	h.size += int(h.numberLen)
 	if flags&unifiedLength == 0 {
-		// RFC 9147 §4: the record is the rest of the datagram.
+		// RFC 9147 §4: without a length field, the record extends to the end of the
+		// datagram.
 		h.length = len(b) - h.size
 		return h.length >= 0
 	}
@@ -50,9 +53,9 @@ func (h *recordHeader) parseUnified(b []byte, cidLen int) bool {
 	return len(b) >= h.size+h.length
 }
 
-// putUnifiedHeader writes the header of a record; length is the size of its
-// ciphertext. It returns the offset of the record number, which the caller still has
-// to encrypt.
+// putUnifiedHeader writes the unified header of a record. length is the number of
+// bytes of ciphertext. It returns the offset of the record number in the header, which
+// the caller still has to encrypt.
 func putUnifiedHeader(b []byte, epoch uint16, cid []byte, seq uint64, length int) (number int) {
 	b[0] = unifiedFixed | unifiedSeq16 | unifiedLength | byte(epoch&unifiedEpoch)
 	number = 1
@@ -66,8 +69,8 @@ func putUnifiedHeader(b []byte, epoch uint16, cid []byte, seq uint64, length int
 	return number
 }
 
-// fullNumber returns the record number that has the given low bits and is closest to
-// the expected one (RFC 9147 §4.2.2).
+// fullNumber returns the record number that is closest to the expected one among all
+// numbers with the given low bits (RFC 9147 §4.2.2). bits is the number of low bits.
 func fullNumber(expected, low uint64, bits int) uint64 {
 	span := uint64(1) << bits
 	n := expected&^(span-1) | low

@@ -6,23 +6,24 @@ import (
 	"golang.org/x/crypto/chacha20"
 )
 
-// setMask computes the mask of a record's number from its ciphertext, which has at
-// least 16 bytes (RFC 9147 §4.2.3).
+// setMask computes the mask that encrypts the record number. The mask is computed from
+// the ciphertext of the record, which has at least 16 bytes (RFC 9147 §4.2.3).
 func (l *recordLayer) setMask(k *aeadKey, ciphertext []byte) {
 	if k.mask != nil {
 		k.mask.Encrypt(l.mask[:], ciphertext[:16])
 		return
 	}
 	l.mask = [16]byte{}
-	// The error is about the lengths of key and nonce, which are right.
+	// An error occurs only if the key or the nonce has a wrong length, and both
+	// lengths are right.
 	stream, _ := chacha20.NewUnauthenticatedCipher(k.numberKey(), ciphertext[4:16])
 	stream.SetCounter(binary.LittleEndian.Uint32(ciphertext))
 	stream.XORKeyStream(l.mask[:2], l.mask[:2])
 }
 
-// seal13 finishes a record of DTLS 1.3 (RFC 9147 §4): the content type is encrypted
-// with the content, the header is authenticated with its number in the clear, and the
-// number is encrypted after that.
+// seal13 finishes a record of DTLS 1.3 (RFC 9147 §4). The content type is encrypted
+// together with the content. The header is authenticated with its record number in
+// plaintext. After that, the record number is encrypted.
 func (l *recordLayer) seal13(w *writeEpoch, typ contentType, seq uint64, b []byte, start int) []byte {
 	b = append(b, byte(typ))
 	body := start + w.headerLen()
@@ -35,7 +36,8 @@ func (l *recordLayer) seal13(w *writeEpoch, typ contentType, seq uint64, b []byt
 	return b
 }
 
-// open13 opens a record of DTLS 1.3 and sets the type, epoch and number of h.
+// open13 decrypts a record of DTLS 1.3 and sets the type, the epoch and the sequence
+// number in h.
 func (l *recordLayer) open13(r *readEpoch, h *recordHeader, rec []byte) (payload []byte, ok bool) {
 	header, body := rec[:h.size], rec[h.size:h.size+h.length]
 	if len(body) < aeadTagLen || len(body) > maxPlaintext+256 { // RFC 8446 §5.2
@@ -68,9 +70,9 @@ func (l *recordLayer) open13(r *readEpoch, h *recordHeader, rec []byte) (payload
 	return payload, true
 }
 
-// unpad splits the content of a record that has its type inside (RFC 8446 §5.4,
-// RFC 9146 §4): the type is the last byte that is not zero. If all are zero, the type
-// is 0, which no content type has.
+// unpad separates the content from the type in a record that has its type encrypted
+// with the content (RFC 8446 §5.4, RFC 9146 §4). The type is the last byte that is
+// not zero. If all bytes are zero, the result is type 0, which no content type has.
 func unpad(inner []byte) (typ contentType, content []byte) {
 	end := len(inner)
 	for end > 0 && inner[end-1] == 0 {

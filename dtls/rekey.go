@@ -6,13 +6,15 @@ import (
 	"time"
 )
 
-// Messages after the handshake of DTLS 1.3 (RFC 8446 §4.6, RFC 9147 §8 and §9).
+// Messages that are sent after the handshake of DTLS 1.3 (RFC 8446 §4.6, RFC 9147 §8
+// and §9).
 
-// A rekeying is the state of KeyUpdates and of requests for connection IDs.
+// A rekeying is the state of local KeyUpdates and of the peer's requests for
+// connection IDs.
 type rekeying struct {
-	due      updateKind // a KeyUpdate to be sent
-	updating bool       // the last KeyUpdate is not acknowledged yet
-	cidsDue  bool       // a NewConnectionId is to be sent
+	due      updateKind // kind of the KeyUpdate that is still to be sent
+	updating bool       // the most recent KeyUpdate was sent, and is not acknowledged yet
+	cidsDue  bool       // a NewConnectionId is still to be sent
 }
 
 // An updateKind says which keys a KeyUpdate changes.
@@ -20,20 +22,20 @@ type updateKind uint8
 
 const (
 	updateNone  updateKind = iota
-	updateLocal            // the keys of local records
-	updateBoth             // and the peer is asked to change its keys
+	updateLocal            // the keys for local records
+	updateBoth             // the same, and the peer is asked to change its keys, too
 )
 
-// request makes a KeyUpdate due. One that was sent and is not acknowledged yet is
-// enough for a change of the local keys.
+// request requests a KeyUpdate. If only the local keys are to change, and an earlier
+// KeyUpdate is not acknowledged yet, that KeyUpdate suffices.
 func (r *rekeying) request(kind updateKind) {
 	if kind == updateBoth || !r.updating {
 		r.due = max(r.due, kind)
 	}
 }
 
-// next returns the KeyUpdate to be sent now, if there is one. sent is the number of
-// records that the local keys have protected.
+// next returns the KeyUpdate that is to be sent now; ok is false if there is none.
+// sent is the number of records that the current local keys have protected.
 func (r *rekeying) next(sent uint64) (request keyUpdateRequest, ok bool) {
 	if r.due == updateNone && sent < updateAfter {
 		return 0, false
@@ -45,20 +47,21 @@ func (r *rekeying) next(sent uint64) (request keyUpdateRequest, ok bool) {
 	return request, true
 }
 
-// maxEpoch is the last epoch that either end begins. RFC 9147 §8 allows more, but it
-// would take 2^39 records to get there.
+// maxEpoch is the highest epoch that either end uses. RFC 9147 §8 allows higher ones,
+// but it would take 2^39 records to reach this one.
 const maxEpoch = 1<<16 - 1
 
 var (
 	errTooManyUpdates = errors.New("dtls: too many KeyUpdates")
-	// errMessages ends a connection after 2^16 local handshake messages: RFC 9147 §5.2
-	// has no numbers for more.
+	// errMessages ends a connection that has sent 2^16 handshake messages: RFC 9147
+	// §5.2 has no message numbers for more.
 	errMessages = errors.New("dtls: message numbers used up")
 )
 
-// UpdateKeys makes new keys for local records and, if both is set, asks the peer to do
-// the same (RFC 8446 §4.6.3). A Conn does so by itself long before a limit of its keys.
-// It fails before the handshake is finished, in DTLS 1.2, and after 2^16 updates.
+// UpdateKeys changes the keys for local records. If both is set, it also asks the peer
+// to change its keys (RFC 8446 §4.6.3). A Conn updates its keys by itself long before a key
+// reaches its limit. It returns an error before the handshake has finished, in
+// DTLS 1.2, and after 2^16 updates.
 func (c *Conn) UpdateKeys(both bool) error {
 	if c.state != stateEstablished || c.agreed.Version != VersionDTLS13 {
 		return errors.New("dtls: keys cannot be updated")
@@ -74,11 +77,12 @@ func (c *Conn) UpdateKeys(both bool) error {
 	return nil
 }
 
-// Unanswered reports whether a local handshake message, such as a KeyUpdate, is not
-// acknowledged yet.
+// Unanswered reports whether the peer has not acknowledged a local handshake message
+// yet, such as a KeyUpdate.
 func (c *Conn) Unanswered() bool { return c.out.outstanding() || c.rekey.due != updateNone }
 
-// RFC 9147 §8: the previous KeyUpdate must have been acknowledged
+// sendUpdate sends a KeyUpdate if one was requested or the current keys have protected
+// many records. RFC 9147 §8: the previous KeyUpdate must have been acknowledged.
 func (c *Conn) sendUpdate() {
 	w := c.records.current
 	if c.state != stateEstablished || c.agreed.Version != VersionDTLS13 || c.out.outstanding() || w.epoch == maxEpoch {
@@ -89,9 +93,10 @@ func (c *Conn) sendUpdate() {
 	}
 }
 
-// sendCIDs answers a RequestConnectionId, once no other local flight is outstanding. It
-// gives no connection IDs, which RFC 9147 §9 allows: the owner of the socket knows a
-// connection by one ID, and a peer that changes its path may keep that.
+// sendCIDs answers a RequestConnectionId, when no other local flight is waiting for
+// its acknowledgement. The answer contains no connection IDs, which RFC 9147 §9
+// allows: the owner of the socket knows a connection by a single ID, and a peer that
+// changes its path may continue to use it.
 func (c *Conn) sendCIDs() {
 	if !c.rekey.cidsDue || c.state != stateEstablished || c.out.outstanding() {
 		return
@@ -100,7 +105,7 @@ func (c *Conn) sendCIDs() {
 	c.sendMessage(typeNewConnectionID, []byte{0, 0, byte(cidSpare)})
 }
 
-// sendMessage sends a message after the handshake.
+// sendMessage sends a message after the handshake has finished.
 func (c *Conn) sendMessage(typ handshakeType, body []byte) {
 	if !c.out.numbersLeft() {
 		c.fail(errMessages)
@@ -110,7 +115,7 @@ func (c *Conn) sendMessage(typ handshakeType, body []byte) {
 	c.in.endFlight()
 }
 
-// handlePostHandshake handles a message after the handshake.
+// handlePostHandshake handles a message that arrives after the handshake has finished.
 func (c *Conn) handlePostHandshake(now time.Time, m message) error {
 	switch newest := c.records.newest(); {
 	case m.epoch != newest.epoch:
@@ -131,8 +136,8 @@ func (c *Conn) handlePostHandshake(now time.Time, m message) error {
 	return fatal(AlertUnexpectedMessage, "handshake message of type %d after the handshake", m.typ)
 }
 
-// handleKeyUpdate derives the peer's next keys. The old ones stay until the peer uses
-// the new ones (RFC 9147 §8).
+// handleKeyUpdate handles a KeyUpdate: it derives the peer's next keys. The old keys
+// are kept until the peer uses the new ones (RFC 9147 §8).
 func (c *Conn) handleKeyUpdate(r *readEpoch, m message) error {
 	request, err := parseKeyUpdate(m.body)
 	if err != nil {
@@ -151,7 +156,8 @@ func (c *Conn) handleKeyUpdate(r *readEpoch, m message) error {
 	return err
 }
 
-// switchWriteKeys begins the next local epoch: the peer has the KeyUpdate.
+// switchWriteKeys starts the next epoch for local records, after the peer has
+// acknowledged the KeyUpdate.
 func (c *Conn) switchWriteKeys() {
 	c.rekey.updating = false
 	w := c.records.current
@@ -163,8 +169,8 @@ func (c *Conn) switchWriteKeys() {
 	c.records.updateWrite(k, secret)
 }
 
-// nextKeys derives the keys of the epoch after that of k, and their traffic secret, from
-// the traffic secret of k.
+// nextKeys derives the keys of the epoch that follows the epoch of k, and their
+// traffic secret. secret is the traffic secret of k.
 func (c *Conn) nextKeys(k *aeadKey, secret []byte) (next aeadKey, nextSecret []byte, err error) {
 	su, _ := suiteByID(c.agreed.CipherSuite)
 	d := newKDF(su.hash)
@@ -188,8 +194,8 @@ func (c *Conn) handleRequestCID(m message) error {
 	return nil
 }
 
-// handleNewCID handles a NewConnectionId (RFC 9147 §9). Spare IDs are for other paths,
-// which this package does not know, so they are not kept.
+// handleNewCID handles a NewConnectionId (RFC 9147 §9). Spare IDs are for other
+// paths. This package does not know about paths, so it does not keep them.
 func (c *Conn) handleNewCID(m message) error {
 	if len(c.agreed.PeerConnectionID) == 0 {
 		return fatal(AlertUnexpectedMessage, "peer gives connection IDs, but does not use them")

@@ -1,11 +1,11 @@
 package dtls
 
-// A replayWindow notes which record numbers of an epoch were received
-// (RFC 6347 §4.1.2.6). It covers the 256 up to the highest one, so that a reordered
-// burst of segments passes.
+// A replayWindow notes which record numbers of an epoch were received (RFC 6347
+// §4.1.2.6). It contains the highest received number and the 255 numbers below it, so
+// that a burst of segments is accepted even if it was reordered.
 type replayWindow struct {
-	top  uint64                        // highest number received, plus one
-	seen [replayWindowSize / 64]uint64 // bit i, counted over all words: top-1-i was received
+	top  uint64                        // the highest received number plus one
+	seen [replayWindowSize / 64]uint64 // if bit i is set, counted over all words, number top-1-i was received
 }
 
 const replayWindowSize = 256
@@ -19,7 +19,8 @@ func (w *replayWindow) fresh(seq uint64) bool {
 	return age < replayWindowSize && w.seen[age/64]>>(age%64)&1 == 0
 }
 
-// mark notes that seq was received. It must be called only for an authentic record.
+// mark notes that the record with number seq was received. It must be called only for
+// an authentic record.
 func (w *replayWindow) mark(seq uint64) {
 	if seq < w.top {
 		if age := w.top - 1 - seq; age < replayWindowSize {
@@ -32,7 +33,8 @@ func (w *replayWindow) mark(seq uint64) {
 		copy(w.seen[1:], w.seen[:])
 		w.seen[0] = 0
 	}
-	// In Go a shift by 64 bits or more gives zero, as a jump past the window needs.
+	// In Go, a shift by 64 bits or more yields zero. That is the right result if seq
+	// is beyond the whole window.
 	for i := len(w.seen) - 1; i > 0; i-- {
 		w.seen[i] = w.seen[i]<<n | w.seen[i-1]>>(64-n)
 	}

@@ -17,11 +17,12 @@ import (
 //	                             [ChangeCipherSpec], Finished
 //	[ChangeCipherSpec], Finished  ->
 //
-// The client's flight is the last one here. So the client sends it again when the
-// server repeats its own.
+// Here the client's flight ends the handshake. So the client sends it again when the
+// server repeats the server's flight.
 
-// addSession12 offers the session of DTLS 1.2 in a ClientHello. The client makes up an
-// id for a ticket: a server that resumes the session echoes it (RFC 5077 §3.4).
+// addSession12 offers the DTLS 1.2 session of the configuration in a ClientHello. If
+// the session has a ticket, the client has invented an id for it: a server that
+// resumes the session sends this id back (RFC 5077 §3.4).
 func (o *offer) addSession12(cfg *Config, now time.Time) {
 	if !cfg.Tickets {
 		return
@@ -36,7 +37,7 @@ func (o *offer) addSession12(cfg *Config, now time.Time) {
 	}
 }
 
-// resume continues after a ServerHello that resumes the offered session.
+// resume handles a ServerHello that resumes the offered session.
 func (h *client12) resume(sh *serverHello, m message) error {
 	if sh.suite != h.session.suite {
 		return fatal(AlertIllegalParameter, "server resumes a session with suite %v that has %v", sh.suite, h.session.suite)
@@ -49,8 +50,8 @@ func (h *client12) resume(sh *serverHello, m message) error {
 	return h.useMaster(h.session.secret)
 }
 
-// resumedFinished takes the server's Finished, and ends the handshake with the
-// client's.
+// resumedFinished handles the server's Finished, and sends the client's Finished,
+// which ends the handshake.
 func (h *client12) resumedFinished(now time.Time, m message) error {
 	if err := h.checkFinished(m); err != nil {
 		return err
@@ -62,7 +63,7 @@ func (h *client12) resumedFinished(now time.Time, m message) error {
 	return nil
 }
 
-// newSessionTicket takes a NewSessionTicket (RFC 5077 §3.3).
+// newSessionTicket handles a NewSessionTicket (RFC 5077 §3.3).
 func (h *client12) newSessionTicket(m message) error {
 	if err := expect(m, typeNewSessionTicket, 0); err != nil {
 		return err
@@ -82,8 +83,8 @@ func (h *client12) newSessionTicket(m message) error {
 	return nil
 }
 
-// offerSession gives the session of a finished handshake to the program, if the server
-// has named it with a ticket or an id.
+// offerSession passes the session of a finished handshake to the program, if the
+// server has given it a ticket or an id.
 func (h *client12) offerSession(now time.Time) {
 	s := &Session{version: VersionDTLS12, suite: h.agreed.CipherSuite, secret: h.agreed.secrets.master, peer: h.agreed.PeerCertificates, issued: now, lifetime: h.ticketLife}
 	switch {
@@ -93,19 +94,19 @@ func (h *client12) offerSession(now time.Time) {
 		id := sha256.Sum256(h.ticket)
 		s.id, s.ticket = id[:], h.ticket
 	case h.agreed.Resumed || len(h.sessionID) == 0:
-		return // there is no new name
+		return // the server has given no new ticket or id
 	default:
 		s.id = slices.Clone(h.sessionID)
 	}
 	if s.lifetime == 0 {
-		// RFC 5077 §3.3: zero means unspecified.
+		// RFC 5077 §3.3: zero means that the server does not specify the lifetime.
 		s.lifetime = ticketLifetime
 	}
 	h.out.session = s
 }
 
-// findSession returns the session that the ClientHello asks to resume, if the server
-// agrees; nil: none.
+// findSession returns the session that the ClientHello asks to resume; nil: there is
+// none, or the server does not resume it.
 func (h *server12) findSession(now time.Time) *Session {
 	if len(h.cfg.TicketKeys) == 0 || len(h.hello.extensions.sessionTicket) == 0 {
 		return nil
@@ -120,7 +121,8 @@ func (h *server12) findSession(now time.Time) *Session {
 	return s
 }
 
-// resume answers a ClientHello with the messages from ServerHello to Finished.
+// resume answers a ClientHello with the server's messages from ServerHello to
+// Finished.
 func (h *server12) resume(now time.Time, sh *serverHello, s *Session) error {
 	if err := h.resumePeer(s); err != nil {
 		return err
@@ -146,7 +148,7 @@ func (h *server12) resume(now time.Time, sh *serverHello, s *Session) error {
 	return nil
 }
 
-// sendTicket sends the client a ticket, if one was promised.
+// sendTicket sends a ticket to the client, if the ServerHello announced one.
 func (h *server12) sendTicket(now time.Time) error {
 	if !h.ticketDue {
 		return nil
@@ -158,7 +160,7 @@ func (h *server12) sendTicket(now time.Time) error {
 	}
 	var b cryptobyte.Builder
 	b.AddUint32(uint32(ticketLifetime / time.Second))
-	// RFC 5077 §3.3: it is empty if the server gives no ticket after all.
+	// RFC 5077 §3.3: the ticket is empty if the server decides to give none.
 	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(ticket) })
 	h.send(typeNewSessionTicket, b.BytesOrPanic())
 	return nil

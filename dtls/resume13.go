@@ -11,10 +11,10 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 )
 
-// Resumption of DTLS 1.3 (RFC 8446 §2.2): a ticket stands for a secret that goes into
-// the key schedule together with a new key exchange, and replaces certificates. The
-// secret alone, without a key exchange, is neither offered nor accepted: an attacker
-// that gets it later could read all.
+// Resumption of DTLS 1.3 (RFC 8446 §2.2). A ticket stands for a secret. This secret
+// goes into the key schedule together with a new key exchange, and replaces the
+// certificates. Use of the secret without a key exchange is neither offered nor
+// accepted: an attacker who learns the secret later could decrypt everything.
 
 const pskWithECDHE = 1 // RFC 8446 §4.2.9: psk_dhe_ke
 
@@ -24,14 +24,14 @@ type pskIdentity struct {
 	age    uint32
 }
 
-// A preShared is the pre_shared_key extension of a ClientHello.
+// A preShared is the content of the pre_shared_key extension of a ClientHello.
 type preShared struct {
 	identities []pskIdentity
 	binders    [][]byte
 }
 
-// bindersLen is the number of bytes at the end of the ClientHello that the binders do
-// not cover: their own.
+// bindersLen is the length in bytes of the list of binders at the end of the
+// ClientHello. The binders cover everything before this list.
 func (p *preShared) bindersLen() int {
 	n := 2
 	for _, b := range p.binders {
@@ -54,10 +54,10 @@ func (p *preShared) marshal(b *cryptobyte.Builder) {
 	})
 }
 
-// maxIdentities bounds the tickets in a ClientHello.
+// maxIdentities is the maximum number of tickets in a ClientHello.
 const maxIdentities = 16
 
-// readPreShared parses the extension; nil: it is malformed.
+// readPreShared parses the extension pre_shared_key; nil: it is malformed.
 func readPreShared(s cryptobyte.String) *preShared {
 	p := &preShared{}
 	var identities, binders cryptobyte.String
@@ -74,7 +74,8 @@ func readPreShared(s cryptobyte.String) *preShared {
 	}
 	for len(binders) > 0 {
 		var binder cryptobyte.String
-		// A binder that is too short is wrong like any other.
+		// A binder that is too short is not treated as malformed. It is wrong, like
+		// any other binder that does not match.
 		if !binders.ReadUint8LengthPrefixed(&binder) || len(p.binders) == maxIdentities {
 			return nil
 		}
@@ -83,8 +84,8 @@ func readPreShared(s cryptobyte.String) *preShared {
 	return p
 }
 
-// addSession13 offers the session of DTLS 1.3 in a ClientHello. bind computes its binder
-// once the rest of the message is known.
+// addSession13 offers the DTLS 1.3 session of the configuration in a ClientHello. Its
+// binder is computed by bind, after the rest of the message is known.
 func (o *offer) addSession13(cfg *Config, now time.Time) {
 	if !cfg.Tickets {
 		return
@@ -102,8 +103,8 @@ func (o *offer) addSession13(cfg *Config, now time.Time) {
 	}
 }
 
-// bind writes the binder into the body of a ClientHello, at its end (RFC 8446
-// §4.2.11.2).
+// bind computes the binder and writes it to the end of the body of a ClientHello
+// (RFC 8446 §4.2.11.2).
 func (o *offer) bind(h *handshake, body []byte) error {
 	psk := o.hello.extensions.psk
 	if psk == nil {
@@ -115,11 +116,12 @@ func (o *offer) bind(h *handshake, body []byte) error {
 	return err
 }
 
-// binder proves that the author of the ClientHello in body knows the secret psk.
+// binder returns the binder of the ClientHello in body. It proves that the sender of
+// the ClientHello knows the secret psk.
 func (h *handshake) binder(hash crypto.Hash, psk, body []byte, offered *preShared) ([]byte, error) {
 	digest := hash.New()
 	if h.agreed.HelloRetryRequest {
-		// The transcript has the first ClientHello and the HelloRetryRequest.
+		// The transcript begins with the first ClientHello and the HelloRetryRequest.
 		var err error
 		if digest, err = h.transcript.cloneDigest(); err != nil {
 			return nil, fatal(AlertInternalError, "transcript: %w", err)
@@ -131,14 +133,16 @@ func (h *handshake) binder(hash crypto.Hash, psk, body []byte, offered *preShare
 	return early.kdf.finishedMAC(early.derive("res binder", sum(hash, nil)), digest.Sum(nil)), nil
 }
 
-// acceptSession takes the server's choice to resume the offered session. verifyPeer
-// checks its certificates once there are keys to send an alert with.
+// acceptSession handles the server's choice to resume the offered session. The
+// certificates of the session are checked later, by verifyPeer, when an alert can be
+// encrypted.
 func (h *client13) acceptSession(e *helloExtensions) error {
 	if !e.has(extPreSharedKey) {
 		return nil
 	}
 	su, _ := suiteByID(h.session.suite)
-	// RFC 8446 §4.2.11
+	// RFC 8446 §4.2.11: the client checks the index of the session and the hash of
+	// the suite.
 	if e.selectedPSK != 0 || su.hash != h.suite.hash {
 		return fatal(AlertIllegalParameter, "server resumes session %d with suite %v", e.selectedPSK, h.suite.id)
 	}
@@ -147,8 +151,9 @@ func (h *client13) acceptSession(e *helloExtensions) error {
 	return nil
 }
 
-// dropSession removes the session from the ClientHello if a HelloRetryRequest chose a
-// suite with another hash (RFC 8446 §4.1.4).
+// dropSession removes the session from the ClientHello if the suite that a
+// HelloRetryRequest chose has another hash than the session's suite (RFC 8446
+// §4.1.4).
 func (o *offer) dropSession(chosen suite) {
 	if e := &o.hello.extensions; e.psk != nil {
 		if su, _ := suiteByID(o.session.suite); su.hash != chosen.hash {
@@ -158,15 +163,16 @@ func (o *offer) dropSession(chosen suite) {
 }
 
 // findSession returns the session that a ClientHello asks to resume, and the index of
-// its ticket, if the server agrees; nil: none. The ClientHello is not part of the
-// transcript yet.
+// its ticket in the ClientHello; nil: there is none, or the server does not resume it.
+// The ClientHello must not be part of the transcript yet.
 func (h *server13) findSession(hello *clientHello, body []byte, su suite, now time.Time) (s *Session, index uint16, err error) {
 	e := &hello.extensions
 	switch {
 	case !e.has(extPreSharedKey):
 		return nil, 0, nil
 	case e.pskModes == nil:
-		// RFC 8446 §4.2.9
+		// RFC 8446 §4.2.9: psk_key_exchange_modes is required together with
+		// pre_shared_key.
 		return nil, 0, fatal(AlertMissingExtension, "pre_shared_key without psk_key_exchange_modes")
 	}
 	psk := readPreShared(e.pskBody)
@@ -195,23 +201,25 @@ func (h *server13) findSession(hello *clientHello, body []byte, su suite, now ti
 	return nil, 0, nil
 }
 
-// resumptionSecret derives the secret of all tickets of the connection (RFC 8446 §7.1),
-// once the client's Finished is in the transcript.
+// resumptionSecret derives the secret from which the secrets of all tickets of the
+// connection are derived (RFC 8446 §7.1). The transcript must contain the client's
+// Finished.
 func (h *handshake13) resumptionSecret() []byte {
 	return h.schedule.derive("res master", h.transcriptHash())
 }
 
-// resumptionPSK derives the secret that the ticket with a nonce stands for (RFC 8446
-// §4.6.1).
+// resumptionPSK derives the secret that the ticket with the given nonce stands for
+// (RFC 8446 §4.6.1).
 func (k *kdf) resumptionPSK(resumption, nonce []byte) []byte {
 	return k.expandLabel(resumption, "resumption", nonce, k.hash.Size())
 }
 
-// ticketsPerConn allows a client to make two connections at once: each ticket is for
-// one (RFC 8446 §C.4).
+// ticketsPerConn is the number of tickets that a server sends on a connection. Each
+// ticket is for one connection (RFC 8446 §C.4), so with two tickets a client can make
+// two connections in parallel.
 const ticketsPerConn = 2
 
-// sendTickets sends the client tickets.
+// sendTickets sends all tickets of the connection to the client.
 func (h *server13) sendTickets(now time.Time) error {
 	resumption := h.resumptionSecret()
 	for nonce := range byte(ticketsPerConn) {
@@ -222,7 +230,7 @@ func (h *server13) sendTickets(now time.Time) error {
 	return nil
 }
 
-// sendTicket sends one ticket, unless it would be too long.
+// sendTicket sends one ticket to the client, unless the ticket would be too long.
 func (h *server13) sendTicket(now time.Time, resumption []byte, nonce byte) error {
 	s := &Session{
 		version: VersionDTLS13, suite: h.agreed.CipherSuite, peer: h.agreed.PeerCertificates, issued: now,
@@ -244,13 +252,14 @@ func (h *server13) sendTicket(now time.Time, resumption []byte, nonce byte) erro
 	b.AddBytes(ageAdd[:])
 	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddUint8(nonce) })
 	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(ticket) })
-	b.AddUint16(0) // extensions
+	b.AddUint16(0) // no extensions
 	h.send(typeNewSessionTicket, b.BytesOrPanic())
 	return nil
 }
 
-// parseTicket13 returns the session in a NewSessionTicket (RFC 8446 §4.6.1) of a
-// connection with the given agreement; nil: the client wants none, or cannot use it.
+// parseTicket13 returns the session in a NewSessionTicket (RFC 8446 §4.6.1). a is the
+// agreement of the connection on which it arrived. The session is nil if the client
+// wants none, or cannot use it.
 func parseTicket13(now time.Time, a *agreement, body []byte) (*Session, error) {
 	in := cryptobyte.String(body)
 	var lifetime, ageAdd uint32

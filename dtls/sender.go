@@ -6,43 +6,44 @@ import (
 )
 
 // A sender transmits the local flights, one at a time, and retransmits them. It owns
-// the message numbers, the retransmission timer and the size of datagrams.
+// the message numbers, the retransmission timer and the size limit of datagrams.
 type sender struct {
-	*flight        // the current one; nil: the peer has all that was sent
-	nextSeq uint16 // message_seq of the next message; 0 after the last one
+	*flight        // the current flight; nil: the peer has received everything that was sent
+	nextSeq uint16 // message_seq of the next message; 0: all numbers are used up, or there was no flight yet
 	patient bool   // Config.PatientRetransmission
-	acks    bool   // records may be acknowledged: the version is DTLS 1.3
+	acks    bool   // the version is DTLS 1.3, so records may be acknowledged
 
-	firstTimeout time.Duration // of a flight, while rtt is not known
+	firstTimeout time.Duration // the first timeout of a flight while rtt is not known
 	maxTimeout   time.Duration
 	rtt          time.Duration // round-trip time; 0: not known
 
-	sizeLimit       int // of datagrams with a flight, in bytes; 0: only the caller's
-	arrivedSize     int // of the longest datagram that arrived; 0: none did
+	sizeLimit       int // maximum size in bytes of datagrams of a flight; 0: only the caller of append limits it
+	arrivedSize     int // size in bytes of the longest datagram that has arrived; 0: none is known to have arrived
 	retransmissions uint64
 }
 
-// begin starts a flight, which append then sends. The peer has answered the one before.
-// final says that nothing answers it. It ends with a handshake message.
+// begin makes messages the current flight, which append then sends. The peer has
+// answered the previous flight. final says that no flight of the peer answers the new
+// one. The last of messages is a handshake message.
 func (s *sender) begin(messages []outMessage, final bool) {
 	s.arrived()
 	if final {
-		messages = slices.Clone(messages) // kept as long as the connection, so without spare capacity
+		messages = slices.Clone(messages) // these messages are kept as long as the connection lives, so the copy drops unused capacity
 	}
 	s.flight = &flight{messages: messages, final: final, timeout: s.initialTimeout()}
 	s.nextSeq = messages[len(messages)-1].seq + 1
 }
 
-// send starts a flight of one message, which takes the next number.
+// send makes a single message the current flight. The message gets the next number.
 func (s *sender) send(epoch uint16, typ handshakeType, body []byte) {
 	s.begin([]outMessage{{content: typeHandshake, epoch: epoch, typ: typ, seq: s.nextSeq, body: body}}, false)
 }
 
-// numbersLeft reports whether there is a number for another message: RFC 9147 §5.2
-// has none after 2^16.
+// numbersLeft reports whether another message can be sent: RFC 9147 §5.2 has no
+// message numbers after 2^16 messages.
 func (s *sender) numbersLeft() bool { return s.nextSeq != 0 }
 
-// arrived drops the current flight because the peer has all of it.
+// arrived drops the current flight because the peer has received all of it.
 func (s *sender) arrived() {
 	if s.flight != nil {
 		s.arrivedSize = max(s.arrivedSize, s.longest)
@@ -50,34 +51,35 @@ func (s *sender) arrived() {
 	s.flight = nil
 }
 
-// outstanding reports whether the peer may lack some of the current flight.
+// outstanding reports whether there is a current flight, of which the peer may not
+// have received everything.
 func (s *sender) outstanding() bool { return s.flight != nil && len(s.messages) > 0 }
 
-// started reports whether some of the current flight was sent.
+// started reports whether at least one datagram of the current flight was sent.
 func (s *sender) started() bool { return s.flight != nil && !s.sentAt.IsZero() }
 
 // timed reports whether the retransmission timer runs.
 func (s *sender) timed() bool { return s.flight != nil && !s.retransmitAt.IsZero() }
 
-// stopTimer stops the retransmission timer: the peer has the current flight, or some
-// of it.
+// stopTimer stops the retransmission timer, because the peer has received at least a
+// part of the current flight.
 func (s *sender) stopTimer() {
 	if s.flight != nil {
 		s.retransmitAt = time.Time{}
 	}
 }
 
-// repeat sends the flight again because the peer repeated the end of its own, which it
-// would not have done if the local flight had arrived (RFC 6347 §4.2.4). The timer
-// continues: it did not run out.
+// repeat sends the flight again after the peer has repeated the end of its own flight.
+// The peer would not have repeated it if the local flight had arrived (RFC 6347
+// §4.2.4). The timer continues, because it has not run out.
 func (s *sender) repeat(now time.Time) {
 	if s.flight != nil && now.Sub(s.sentAt) >= repeatPause {
 		s.resend()
 	}
 }
 
-// resend makes the whole flight pending again. It does nothing while some of it is
-// pending.
+// resend makes the whole flight pending again. It does nothing while a part of the
+// flight is still pending.
 func (s *sender) resend() {
 	if s.outstanding() && !s.pending() {
 		s.retransmissions++
@@ -85,9 +87,9 @@ func (s *sender) resend() {
 	}
 }
 
-// append appends the next datagram of the flight, of at most limit bytes: as many
-// records, and in them as many messages, as it has room for. recordLimit is the peer's
-// limit on the size of records.
+// append appends the next datagram of the flight to dst. The datagram has at most
+// limit bytes. It contains as many records as fit, and each record contains as many
+// messages as fit. recordLimit is the peer's limit on the size of records.
 func (s *sender) append(now time.Time, dst []byte, limit int, l *recordLayer, recordLimit uint16) ([]byte, error) {
 	b := dst
 	if s.sizeLimit > 0 {
@@ -115,7 +117,7 @@ func (s *sender) append(now time.Time, dst []byte, limit int, l *recordLayer, re
 }
 
 // acknowledge handles the record numbers of an ACK. It reports whether the peer has
-// the whole flight. It does not believe that of an ACK that is not authentic: then the
+// received the whole flight. If the ACK is not authentic, it reports false, and the
 // timer continues.
 func (s *sender) acknowledge(now time.Time, numbers []byte, authentic bool) (all bool) {
 	f := s.flight
@@ -134,18 +136,19 @@ func (s *sender) acknowledge(now time.Time, numbers []byte, authentic bool) (all
 	case s.patient:
 	case news, len(numbers) == 0 && now.Sub(f.sentAt) >= repeatPause:
 		// RFC 9147 §7.2: the missing parts SHOULD be sent again. An empty ACK says
-		// that the peer could not open any record yet.
+		// that the peer could not decrypt any record yet.
 		s.resend()
 	}
 	return false
 }
 
-// advance runs the retransmission timer.
+// advance handles the retransmission timer if it has run out: it makes the flight
+// pending again.
 func (s *sender) advance(now time.Time) {
 	if !s.timed() || now.Before(s.retransmitAt) {
 		return
 	}
-	// RFC 6347 §4.2.4.1: double the value at each retransmission.
+	// RFC 6347 §4.2.4.1: the timeout doubles at each retransmission.
 	s.timeout = min(2*s.timeout, s.maxTimeout)
 	s.retransmitAt = time.Time{}
 	s.retransmissions++
@@ -154,28 +157,32 @@ func (s *sender) advance(now time.Time) {
 	s.restart()
 }
 
-// How the datagrams of a flight become shorter: if retransmissions are not answered,
-// the datagrams may be too long for the path (RFC 6347 §4.1.1.1, RFC 9147 §4.4).
+// Constants for shorter datagrams. If the peer does not answer retransmissions, the
+// datagrams may be too long for the path (RFC 6347 §4.1.1.1, RFC 9147 §4.4).
 const (
 	// sameSizeTries is how often a flight is sent in datagrams of the size that the
-	// caller allows, so that one lost datagram does not shorten them.
+	// caller allows. It is more than one, so that a single lost datagram does not lead
+	// to shorter datagrams.
 	sameSizeTries = 2
-	// shortDatagram is the size of datagrams after that. Every host receives it over
-	// IPv4 (RFC 791 §3.1: 576 bytes, less the IP and UDP headers). A size between
-	// would cost as many timeouts again on a path that does not carry it.
+	// shortDatagram is the maximum size of datagrams in bytes after sameSizeTries
+	// transmissions. Every host receives such a datagram over IPv4 (RFC 791 §3.1: 576
+	// bytes, minus the IP and UDP headers). A step to a size between the caller's and
+	// this one would cost two more timeouts on a path that does not carry that size
+	// either.
 	shortDatagram = 548
 )
 
-// shorten limits the size of datagrams after enough timeouts, for this flight and all
-// after it, unless all were as short.
+// shorten limits the size of datagrams after sameSizeTries timeouts, for this flight
+// and all later ones. It does nothing if no datagram of the flight was longer than
+// that.
 func (s *sender) shorten() {
 	if s.timeouts++; s.timeouts >= sameSizeTries && s.longest > shortDatagram {
 		s.sizeLimit, s.longest = shortDatagram, 0
 	}
 }
 
-// setRTT changes the round-trip time and scales the timer that runs. It returns the
-// timeout of the current flight before and after.
+// setRTT sets the round-trip time and scales the running timer. It returns the timeout
+// of the current flight before and after this change.
 func (s *sender) setRTT(rtt time.Duration) (before, after time.Duration) {
 	before, old := s.currentTimeout(), s.initialTimeout()
 	s.rtt = rtt
@@ -190,8 +197,8 @@ func (s *sender) setRTT(rtt time.Duration) (before, after time.Duration) {
 	return before, after
 }
 
-// pathLost sends a flight that is not answered again, at once and with its first
-// timeout.
+// pathLost sends the flight again immediately, with its first timeout, if the peer has
+// not answered it.
 func (s *sender) pathLost() {
 	if s.timed() {
 		s.timeout, s.retransmitAt = s.initialTimeout(), time.Time{}
@@ -201,9 +208,10 @@ func (s *sender) pathLost() {
 
 // initialTimeout is the first timeout of each flight.
 //
-// RFC 6347 §4.2.4.1 recommends that a timeout that has doubled stays until a flight
-// passes without loss. There the round-trip time is a guess. Here it is measured, so
-// a flight that is not answered in time was lost.
+// RFC 6347 §4.2.4.1 recommends to keep a doubled timeout until a flight arrives
+// without loss. That is for implementations that can only guess the round-trip time.
+// Here the round-trip time is measured, so a flight without an answer was lost, and
+// the timeout was not too short.
 func (s *sender) initialTimeout() time.Duration {
 	if s.rtt <= 0 {
 		return s.firstTimeout
@@ -212,7 +220,7 @@ func (s *sender) initialTimeout() time.Duration {
 }
 
 // currentTimeout is the timeout of the current flight or, if there is none, of the
-// next.
+// next flight.
 func (s *sender) currentTimeout() time.Duration {
 	if s.flight == nil || s.timeout == 0 {
 		return s.initialTimeout()

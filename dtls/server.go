@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A server is the server's handshake until it has chosen the version, from a whole
-// ClientHello.
+// A server is the server's side of the handshake until the server has chosen the
+// version. It chooses the version when it has received a complete ClientHello.
 type server struct{ *handshake }
 
 func (h *server) handle(now time.Time, m message) error {
@@ -15,7 +15,8 @@ func (h *server) handle(now time.Time, m message) error {
 	if err != nil {
 		return err
 	}
-	// RFC 8446 §4.2.1: if there is supported_versions, it alone counts.
+	// RFC 8446 §4.2.1: if the extension supported_versions is present, only it
+	// determines the versions.
 	offers := hello.extensions.versions
 	if offers == nil && !VersionDTLS12.newer(hello.version) {
 		offers = []Version{VersionDTLS12}
@@ -42,7 +43,7 @@ func (h *server) handle(now time.Time, m message) error {
 	return fatal(AlertProtocolVersion, "client offers versions %v, the server speaks %v to %v", offers, h.cfg.MinVersion, h.cfg.MaxVersion)
 }
 
-// readClientHello parses a ClientHello of either version.
+// readClientHello parses a ClientHello. It does not depend on the version.
 func (h *handshake) readClientHello(m message) (*clientHello, error) {
 	if err := expect(m, typeClientHello, 0); err != nil {
 		return nil, err
@@ -52,25 +53,27 @@ func (h *handshake) readClientHello(m message) (*clientHello, error) {
 		return nil, err
 	}
 	if hello.extensions.has(extQUIC) {
-		return nil, fatal(AlertUnsupportedExtension, "client sends transport parameters of QUIC") // RFC 9001 §8.2
+		return nil, fatal(AlertUnsupportedExtension, "client sends transport parameters of QUIC") // RFC 9001 §8.2 requires this alert
 	}
 	h.agreed.ServerName = hello.extensions.serverName
 	return &hello, nil
 }
 
 // acknowledgesName reports whether the server confirms the client's server_name
-// (RFC 6066 §3): only if the name has an effect, and not in a resumed session. Some
-// clients, such as pion before 3.2, fail if a name that they made up is confirmed.
+// (RFC 6066 §3). It confirms the name only if the name is Config.ServerName, and not in a
+// resumed session. Some clients, such as pion before 3.2, send an invented name and
+// fail if it is confirmed.
 func (h *handshake) acknowledgesName() bool {
 	return h.cfg.ServerName != "" && strings.EqualFold(h.agreed.ServerName, h.cfg.ServerName) && !h.agreed.Resumed
 }
 
-// chooseProtocols answers ALPN, use_srtp, record_size_limit and external_session_id.
+// chooseProtocols sets the server's answers to ALPN, use_srtp, record_size_limit and
+// external_session_id. e are the client's extensions.
 func (h *handshake) chooseProtocols(e, answer *helloExtensions) (err error) {
 	if e.alpn != nil && len(h.cfg.ALPN) > 0 {
 		i := slices.IndexFunc(h.cfg.ALPN, func(p string) bool { return slices.Contains(e.alpn, p) })
 		if i < 0 {
-			// RFC 7301 §3.2
+			// RFC 7301 §3.2 requires this alert if no protocol is in common.
 			return fatal(AlertNoApplicationProtocol, "no protocol in common; client offers %q", e.alpn)
 		}
 		h.agreed.ALPN = h.cfg.ALPN[i]

@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// A server12 is the server's handshake of DTLS 1.2, from the ClientHello on. client12
-// shows the messages.
+// A server12 is the server's side of a DTLS 1.2 handshake, from the ClientHello on.
+// The comment on client12 shows the messages.
 type server12 struct {
 	handshake12
 	hello *clientHello
 	state server12State
 
 	key       *ecdh.PrivateKey
-	ticketDue bool // a NewSessionTicket was promised
+	ticketDue bool // the ServerHello announced a NewSessionTicket
 }
 
 // A server12State is the message that a server12 waits for.
@@ -47,17 +47,19 @@ func (h *server12) handle(now time.Time, m message) error {
 	return h.finished(now, m)
 }
 
-// clientHello chooses from what the client offers, and answers.
+// clientHello handles the ClientHello: it chooses from what the client offers, and
+// sends the server's flight.
 func (h *server12) clientHello(now time.Time, m message) error {
 	e := &h.hello.extensions
 	switch {
 	case !slices.Contains(h.hello.compressions, 0):
 		return fatal(AlertIllegalParameter, "client cannot do without compression")
 	case !e.extendedMasterSecret:
-		// RFC 7627 §5.3: a server that requires it aborts with this alert.
+		// RFC 7627 §5.3: a server that requires the extended master secret ends the
+		// handshake with this alert.
 		return fatal(AlertHandshakeFailure, "client has no extended master secret")
 	case len(e.renegotiationInfo) != 0:
-		// RFC 5746 §3.6: in a first handshake it MUST be empty.
+		// RFC 5746 §3.6: in a first handshake renegotiated_connection MUST be empty.
 		return fatal(AlertHandshakeFailure, "renegotiation_info is not empty")
 	case e.pointFormats != nil && !slices.Contains(e.pointFormats, 0):
 		return fatal(AlertIllegalParameter, "client cannot read uncompressed points")
@@ -104,8 +106,8 @@ func (h *server12) clientHello(now time.Time, m message) error {
 	return h.sendFlight(sh)
 }
 
-// answerExtensions sets the extensions of the ServerHello. They answer extensions of
-// the client only.
+// answerExtensions sets the extensions of the ServerHello. It sets only extensions
+// that answer one of the ClientHello.
 func (h *server12) answerExtensions(sh *serverHello) error {
 	e := &h.hello.extensions
 	sh.extensions.extendedMasterSecret = true
@@ -120,7 +122,7 @@ func (h *server12) answerExtensions(sh *serverHello) error {
 	return h.chooseProtocols(e, &sh.extensions)
 }
 
-// sendFlight sends the messages from ServerHello to ServerHelloDone.
+// sendFlight sends the server's messages from ServerHello to ServerHelloDone.
 func (h *server12) sendFlight(sh *serverHello) error {
 	body, err := sh.marshal()
 	if err != nil {
@@ -146,7 +148,7 @@ func (h *server12) sendFlight(sh *serverHello) error {
 	return nil
 }
 
-// sendServerKeyExchange sends the server's ephemeral key, signed.
+// sendServerKeyExchange sends the server's ephemeral key with a signature.
 func (h *server12) sendServerKeyExchange() (err error) {
 	if h.key, err = newKey(h.agreed.Group, h.cfg.Rand); err != nil {
 		return err
@@ -167,7 +169,7 @@ func (h *server12) sendServerKeyExchange() (err error) {
 	return nil
 }
 
-// clientCertificate takes the client's certificates.
+// clientCertificate handles the client's Certificate message.
 func (h *server12) clientCertificate(m message) error {
 	chain, err := h.receiveChain(m, 0)
 	if err != nil {
@@ -176,7 +178,7 @@ func (h *server12) clientCertificate(m message) error {
 	if len(chain) > 0 {
 		err = h.checkPeerChain(chain)
 	} else if h.cfg.ClientAuth == ClientAuthRequire {
-		// RFC 5246 §7.4.6. DTLS 1.3 has another alert for this.
+		// RFC 5246 §7.4.6 names this alert. DTLS 1.3 uses another one.
 		err = fatal(AlertHandshakeFailure, "client has no certificate")
 	}
 	if err != nil {
@@ -187,7 +189,8 @@ func (h *server12) clientCertificate(m message) error {
 	return nil
 }
 
-// clientKeyExchange takes the client's ephemeral key, and derives the keys of epoch 1.
+// clientKeyExchange handles the client's ephemeral key, and derives the keys of epoch
+// 1.
 func (h *server12) clientKeyExchange(m message) error {
 	if err := expect(m, typeClientKeyExchange, 0); err != nil {
 		return err
@@ -211,9 +214,10 @@ func (h *server12) clientKeyExchange(m message) error {
 	return nil
 }
 
-// finished takes the client's Finished, and ends the handshake with the server's. The
-// flight is kept as long as the connection, since nothing tells when the client has
-// received it. Without a ticket it has 12 bytes.
+// finished handles the client's Finished, and sends the server's Finished, which ends
+// the handshake. The flight with it is kept as long as the connection lives, since the
+// server does not learn when the client has received it. Without a ticket it has 12
+// bytes.
 func (h *server12) finished(now time.Time, m message) error {
 	if err := h.checkFinished(m); err != nil {
 		return err

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// A server13 is the server's handshake of DTLS 1.3, from the first ClientHello on.
-// client13 shows the messages.
+// A server13 is the server's side of a DTLS 1.3 handshake, from the first ClientHello
+// on. The comment on client13 shows the messages.
 type server13 struct {
 	handshake13
-	hello *clientHello // the newest
-	fixed [32]byte     // of the first ClientHello; a second one must repeat it
+	hello *clientHello // the newest ClientHello
+	fixed [32]byte     // what fixedPart returned for the first ClientHello; the second one must have the same
 
 	remoteData []byte // the client's first traffic secret for data
 	state      server13State
@@ -21,7 +21,7 @@ type server13 struct {
 type server13State uint8
 
 const (
-	server13ClientHello server13State = iota // after a HelloRetryRequest
+	server13ClientHello server13State = iota // the one after a HelloRetryRequest
 	server13Certificate
 	server13CertificateVerify
 	server13Finished
@@ -43,8 +43,8 @@ func (h *server13) handle(now time.Time, m message) error {
 	return h.finished(now, m)
 }
 
-// firstHello takes a first ClientHello that offers DTLS 1.3. It answers with the
-// server's flight or a HelloRetryRequest.
+// firstHello handles the first ClientHello, which offers DTLS 1.3. It answers with the
+// server's flight or with a HelloRetryRequest.
 func (h *server13) firstHello(now time.Time, hello *clientHello, m message) error {
 	o, err := h.chooseOffer(now, hello, m)
 	if err != nil {
@@ -60,14 +60,16 @@ func (h *server13) firstHello(now time.Time, hello *clientHello, m message) erro
 	return h.answerOffer(o)
 }
 
-// secondHello takes the ClientHello that answers a HelloRetryRequest. Version, suite
-// and group are decided. All else is taken from this hello, and nothing from the first.
+// secondHello handles the second ClientHello, which answers a HelloRetryRequest.
+// Version, suite and group are already decided. Everything else is taken from the
+// second ClientHello, and nothing from the first.
 func (h *server13) secondHello(now time.Time, m message) error {
 	hello, err := h.readClientHello(m)
 	if err != nil {
 		return err
 	}
-	// RFC 8446 §4.1.2: it has only the listed changes.
+	// RFC 8446 §4.1.2: the second ClientHello differs from the first only in the
+	// changes that are listed there.
 	if !slices.Contains(hello.extensions.versions, VersionDTLS13) || fixedPart(hello, m.body) != h.fixed {
 		return fatal(AlertIllegalParameter, "second ClientHello differs from the first")
 	}
@@ -86,24 +88,25 @@ func (h *server13) secondHello(now time.Time, m message) error {
 	return h.answerOffer(o)
 }
 
-// fixedPart returns the hash of all that is before the extensions in the body of a
-// ClientHello of DTLS 1.3: version, random, session id, suites and compressions. A
-// second ClientHello repeats it (RFC 8446 §4.1.2).
+// fixedPart returns the hash of everything before the extensions in the body of a
+// DTLS 1.3 ClientHello: version, random, session id, suites and compression methods. The
+// second ClientHello repeats this part (RFC 8446 §4.1.2).
 func fixedPart(h *clientHello, body []byte) [32]byte {
 	n := 2 + len(h.random) + 1 + len(h.sessionID) + 1 + len(h.cookie) + 2 + 2*len(h.suites) + 1 + len(h.compressions)
 	return sha256.Sum256(body[:n])
 }
 
-// An offer13 is what a server chose from a ClientHello.
+// An offer13 is what a server chose from the offers in a ClientHello.
 type offer13 struct {
 	suite   suite
 	group   Group
-	share   []byte   // nil: the client has none for group
-	session *Session // to resume; nil: none
-	index   uint16   // of its ticket in the ClientHello
+	share   []byte   // the client's key share for group; nil: the client sent none
+	session *Session // the session that is resumed; nil: none
+	index   uint16   // index of the session's ticket in the ClientHello
 }
 
-// chooseOffer chooses from a ClientHello that is not part of the transcript yet.
+// chooseOffer chooses from the offers in a ClientHello. The ClientHello must not be
+// part of the transcript yet.
 func (h *server13) chooseOffer(now time.Time, hello *clientHello, m message) (o offer13, err error) {
 	if err := checkClientHello13(hello); err != nil {
 		return o, err
@@ -119,23 +122,24 @@ func (h *server13) chooseOffer(now time.Time, hello *clientHello, m message) (o 
 	return o, err
 }
 
-// checkClientHello13 checks what RFC 8446 and RFC 9147 require of a ClientHello for
-// DTLS 1.3.
+// checkClientHello13 checks what RFC 8446 and RFC 9147 require of a DTLS 1.3
+// ClientHello.
 func checkClientHello13(h *clientHello) error {
 	e := &h.extensions
 	switch {
 	case !slices.Equal(h.compressions, []byte{0}):
 		return fatal(AlertIllegalParameter, "client offers compression")
 	case len(h.cookie) != 0:
-		// RFC 9147 §5.3
+		// RFC 9147 §5.3: the cookie field must be empty.
 		return fatal(AlertIllegalParameter, "client has a cookie of DTLS 1.2")
 	case e.groups == nil || e.keyShares == nil || e.schemes == nil:
-		// RFC 8446 §9.2
+		// RFC 8446 §9.2: these extensions are mandatory.
 		return fatal(AlertMissingExtension, "ClientHello lacks an extension that certificates need")
 	}
 	for i, k := range e.keyShares {
 		same := func(o keyShare) bool { return o.group == k.group }
-		// RFC 8446 §4.2.8
+		// RFC 8446 §4.2.8: each key share is for a different group, which
+		// supported_groups contains.
 		if !slices.Contains(e.groups, k.group) || slices.ContainsFunc(e.keyShares[:i], same) {
 			return fatal(AlertIllegalParameter, "key share of group %v twice or not offered", k.group)
 		}
@@ -143,7 +147,8 @@ func checkClientHello13(h *clientHello) error {
 	return nil
 }
 
-// sendRetry asks the client for a share of the chosen group.
+// sendRetry sends a HelloRetryRequest, which asks the client for a key share for the
+// chosen group.
 func (h *server13) sendRetry() error {
 	h.agreed.HelloRetryRequest = true
 	h.transcript.retry()
@@ -159,8 +164,8 @@ func (h *server13) sendRetry() error {
 	return nil
 }
 
-// answerOffer answers a ClientHello that has a share for the chosen group with the
-// messages from ServerHello to Finished.
+// answerOffer sends the server's messages from ServerHello to Finished, which answer a
+// ClientHello with a key share for the chosen group.
 func (h *server13) answerOffer(o offer13) error {
 	sh := &serverHello{version: VersionDTLS12, suite: h.agreed.CipherSuite}
 	if o.session != nil {
@@ -193,13 +198,14 @@ func (h *server13) answerOffer(o offer13) error {
 	if err := h.sendProof(); err != nil {
 		return err
 	}
-	// The client can read records under the keys for data once it has this flight.
+	// The client can decrypt records of the data epoch when it has received this
+	// flight.
 	local, remote := h.deriveDataSecrets()
 	h.remoteData = remote
 	return h.setWriteSecret(epochData, local)
 }
 
-// sendProof sends the messages after the ServerHello.
+// sendProof sends the server's messages after the ServerHello.
 func (h *server13) sendProof() error {
 	e := helloExtensions{acknowledgeName: h.acknowledgesName()}
 	if err := h.chooseProtocols(&h.hello.extensions, &e); err != nil {
@@ -233,7 +239,7 @@ func (h *server13) sendProof() error {
 	return nil
 }
 
-// clientCertificate takes the client's certificates.
+// clientCertificate handles the client's Certificate message.
 func (h *server13) clientCertificate(m message) error {
 	chain, err := h.receiveChain(m, epochHandshake)
 	if err != nil {
@@ -251,8 +257,8 @@ func (h *server13) clientCertificate(m message) error {
 	return err
 }
 
-// finished takes the client's Finished, the end of the handshake. An ACK answers it,
-// and a flight with tickets if the client can use them.
+// finished handles the client's Finished, which ends the handshake. The server answers
+// it with an ACK and, if the client can use tickets, with a flight of tickets.
 func (h *server13) finished(now time.Time, m message) error {
 	if err := h.checkFinished(m); err != nil {
 		return err
@@ -261,7 +267,8 @@ func (h *server13) finished(now time.Time, m message) error {
 		return err
 	}
 	h.out.done = true
-	// RFC 8446 §4.2.9: no tickets for a client that does not accept their use.
+	// RFC 8446 §4.2.9: the server sends no tickets to a client that does not accept
+	// this way of using them.
 	if len(h.cfg.TicketKeys) > 0 && slices.Contains(h.hello.extensions.pskModes, pskWithECDHE) {
 		return h.sendTickets(now)
 	}

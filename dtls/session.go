@@ -9,59 +9,62 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 )
 
-// A Session allows a client to resume a connection without certificates and
-// signatures. It comes with EventSession and goes into Config.Session. It is for one
-// connection: a server, and an observer of the network, can see that two
-// connections with the same ticket are of one client (RFC 8446 §C.4).
+// A Session lets a client resume an earlier connection without certificates and
+// signatures. The program receives it with EventSession and puts it into
+// Config.Session. It should be used for only one connection: if two connections use
+// the same ticket, the server and an observer of the network can see that they belong
+// to the same client (RFC 8446 §C.4).
 //
-// It holds secrets and the peer's certificates. A resumed connection checks these again
-// with its own fingerprints and VerifyPeer.
+// A Session contains secrets and the peer's certificates. A connection that resumes it
+// checks these certificates again with its own fingerprints and its own VerifyPeer.
 type Session struct {
 	version  Version
 	suite    CipherSuite
-	secret   []byte // master secret of DTLS 1.2, PSK of DTLS 1.3
+	secret   []byte // master secret (DTLS 1.2) or PSK (DTLS 1.3)
 	peer     [][]byte
 	issued   time.Time
 	lifetime time.Duration
-	id       []byte // DTLS 1.2
+	id       []byte // session id (DTLS 1.2)
 	ticket   []byte
-	ageAdd   uint32 // DTLS 1.3
-	old      bool   // the ticket is not sealed with the newest key
+	ageAdd   uint32 // ticket_age_add (DTLS 1.3)
+	old      bool   // the ticket was encrypted with a key that is not the newest
 }
 
-// Version returns the version of the session's connection, the only one that can
-// resume it.
+// Version returns the version of the connection that created the session. Only a
+// connection of the same version can resume it.
 func (s *Session) Version() Version { return s.version }
 
 // Limits of tickets.
 const (
 	maxTicketLifetime = 7 * 24 * time.Hour // RFC 8446 §4.6.1
-	// ticketLifetime is the lifetime of local tickets.
+	// ticketLifetime is the lifetime of tickets that this package gives as a server.
 	ticketLifetime = 24 * time.Hour
-	// maxTicket is the length of the longest local ticket, so that a ClientHello with
-	// it does not need many datagrams. Longer certificate chains get none.
+	// maxTicket is the maximum size in bytes of the content of a ticket that this
+	// package gives, so that a ClientHello with the ticket does not need many
+	// datagrams. Clients with longer certificate chains get no ticket.
 	maxTicket = 4 << 10
-	// maxSessionEvents bounds the sessions that wait for NextEvent.
+	// maxSessionEvents is the maximum number of sessions that wait for NextEvent.
+	// Further sessions are dropped.
 	maxSessionEvents = 4
 )
 
-// expired reports whether the session can be neither offered nor resumed any more.
+// expired reports whether the session is too old to be offered or resumed.
 func (s *Session) expired(now time.Time) bool {
 	age := now.Sub(s.issued)
 	return age < 0 || age >= min(s.lifetime, maxTicketLifetime)
 }
 
-// A TicketKey seals a server's tickets. With it, tickets can be read and forged. So it
-// should be random, and replaced about once a day.
+// A TicketKey encrypts a server's tickets. Whoever knows it can decrypt and forge
+// tickets. So it should be random, and should be replaced about once a day.
 type TicketKey [chacha20poly1305.KeySize]byte
 
-// aead returns the AEAD of the key. Its nonces are so long that they can be random.
+// aead returns the AEAD of the key. Its nonces are long enough to be chosen at random.
 func (k *TicketKey) aead() cipher.AEAD {
-	aead, _ := chacha20poly1305.NewX(k[:]) // the error is about the length of the key
+	aead, _ := chacha20poly1305.NewX(k[:]) // an error occurs only if the key has a wrong length
 	return aead
 }
 
-// marshal returns the content of a ticket of s.
+// marshal returns the content of the ticket for s, before encryption.
 func (s *Session) marshal() ([]byte, error) {
 	var b cryptobyte.Builder
 	b.AddUint16(uint16(s.version))
@@ -74,7 +77,7 @@ func (s *Session) marshal() ([]byte, error) {
 	return b.Bytes()
 }
 
-// sealTicket makes a ticket of s; nil: it would be too long.
+// sealTicket returns an encrypted ticket for s; nil: the ticket would be too long.
 func (cfg *Config) sealTicket(s *Session) ([]byte, error) {
 	content, err := s.marshal()
 	if err != nil || len(content) > maxTicket {
@@ -88,7 +91,8 @@ func (cfg *Config) sealTicket(s *Session) ([]byte, error) {
 	return aead.Seal(ticket, ticket, content, nil), nil
 }
 
-// openTicket opens a ticket; nil: it was not sealed with one of the keys.
+// openTicket decrypts a ticket; nil: the ticket was not encrypted with one of the
+// keys.
 func (cfg *Config) openTicket(ticket []byte) *Session {
 	for i := range cfg.TicketKeys {
 		aead := cfg.TicketKeys[i].aead()
@@ -127,8 +131,9 @@ func parseTicket(content []byte) *Session {
 	return s
 }
 
-// offers reports whether a client may offer the session: it has not expired, its version
-// and suite are enabled, and its server is the one that cfg expects.
+// offers reports whether a client may offer the session. The session must not have
+// expired, its version and suite must be enabled, and its server must be the one that
+// cfg expects.
 func (cfg *Config) offers(s *Session, now time.Time) bool {
 	if s == nil || s.expired(now) || !cfg.speaks(s.version) || len(s.peer) == 0 {
 		return false
@@ -136,8 +141,8 @@ func (cfg *Config) offers(s *Session, now time.Time) bool {
 	return cfg.enabled(s.version, s.suite) && (len(cfg.Fingerprints) == 0 || matchFingerprint(cfg.Fingerprints, s.peer[0]))
 }
 
-// resumes reports whether a server may resume the session of a ticket: the client has
-// proved then what cfg requires now.
+// resumes reports whether a server may resume the session in a ticket: the client must
+// have proved in the earlier handshake what cfg requires now.
 func (cfg *Config) resumes(s *Session, version Version, now time.Time) bool {
 	if s == nil || s.version != version || s.expired(now) {
 		return false

@@ -11,8 +11,9 @@ import (
 	"slices"
 )
 
-// defaultSchemes are the schemes that the peer may sign with, in order of preference.
-// SHA-1 is not among them, although RFC 5246 §7.4.1.4.1 makes it the default.
+// defaultSchemes are the signature schemes that the peer may use, in order of
+// preference. SHA-1 is not among them, although it is the default in RFC 5246
+// §7.4.1.4.1.
 func defaultSchemes() []SignatureScheme {
 	return []SignatureScheme{
 		ECDSAP256SHA256, Ed25519, ECDSAP384SHA384,
@@ -21,7 +22,8 @@ func defaultSchemes() []SignatureScheme {
 	}
 }
 
-// hash returns the hash that s signs; 0: Ed25519, which signs the message itself.
+// hash returns the hash function of the scheme; 0: Ed25519, which signs the message
+// itself.
 func (s SignatureScheme) hash() crypto.Hash {
 	switch s {
 	case ECDSAP256SHA256, RSAPSSSHA256, RSAPKCS1SHA256:
@@ -34,7 +36,8 @@ func (s SignatureScheme) hash() crypto.Hash {
 	return 0
 }
 
-// digest returns what s signs of message.
+// digest returns the input of the signature for message: its hash or, for Ed25519, the
+// message itself.
 func (s SignatureScheme) digest(message []byte) []byte {
 	h := s.hash()
 	if h == 0 {
@@ -43,7 +46,7 @@ func (s SignatureScheme) digest(message []byte) []byte {
 	return sum(h, message)
 }
 
-// options returns the options of s for crypto.Signer and rsa.VerifyPSS.
+// options returns the options of the scheme for crypto.Signer and rsa.VerifyPSS.
 func (s SignatureScheme) options() crypto.SignerOpts {
 	switch s {
 	case RSAPSSSHA256, RSAPSSSHA384, RSAPSSSHA512:
@@ -53,9 +56,9 @@ func (s SignatureScheme) options() crypto.SignerOpts {
 	return s.hash()
 }
 
-// schemesFor lists the schemes that a key can sign with, the preferred first. DTLS 1.3
-// binds an ECDSA curve to a hash (RFC 8446 §4.2.3). DTLS 1.2 does not: RFC 8422 §5.1.1
-// restricts only the curves.
+// schemesFor returns the schemes that a key can sign with, in order of preference. In
+// DTLS 1.3 each ECDSA curve is used with one hash only (RFC 8446 §4.2.3). In DTLS 1.2
+// it is not: RFC 8422 §5.1.1 restricts only the curves.
 func schemesFor(public crypto.PublicKey, version Version) []SignatureScheme {
 	v12 := version == VersionDTLS12
 	switch k := public.(type) {
@@ -82,8 +85,8 @@ func schemesFor(public crypto.PublicKey, version Version) []SignatureScheme {
 	return nil
 }
 
-// signingSchemes lists the schemes that a local certificate may sign with, the
-// preferred first.
+// signingSchemes returns the schemes that a local certificate may be used with, in
+// order of preference.
 func signingSchemes(cert *tls.Certificate, version Version) []SignatureScheme {
 	list := schemesFor(publicKey(cert), version)
 	if cert.SupportedSignatureAlgorithms == nil {
@@ -98,16 +101,17 @@ func signingSchemes(cert *tls.Certificate, version Version) []SignatureScheme {
 	return chosen
 }
 
-// signer returns the private key of a local certificate. Config.check has made sure
-// that it is one.
+// signer returns the private key of a local certificate. Config.check has verified
+// that it is a crypto.Signer.
 func signer(cert *tls.Certificate) crypto.Signer { return cert.PrivateKey.(crypto.Signer) }
 
 // publicKey returns the public key of a local certificate.
 func publicKey(cert *tls.Certificate) crypto.PublicKey { return signer(cert).Public() }
 
-// signingRand returns the randomness for signatures of key. ECDSA signatures are
-// deterministic, as RFC 8446 §C.3 recommends: from a signature with predictable
-// randomness the key can be computed. They are also faster.
+// signingRand returns the source of randomness for signatures with key. ECDSA
+// signatures use none, so they are deterministic, as RFC 8446 §C.3 recommends: if the
+// randomness of a signature is predictable, the key can be computed from it.
+// Deterministic signatures are also faster.
 func signingRand(key crypto.Signer, rand io.Reader) io.Reader {
 	if _, ok := key.(*ecdsa.PrivateKey); ok {
 		return nil
@@ -115,7 +119,8 @@ func signingRand(key crypto.Signer, rand io.Reader) io.Reader {
 	return rand
 }
 
-// verify checks a signature of the peer. allowed are the schemes that were offered.
+// verify checks a signature of the peer. allowed are the schemes that this end
+// offered.
 func verify(public crypto.PublicKey, version Version, allowed []SignatureScheme, s SignatureScheme, message, signature []byte) error {
 	if !slices.Contains(allowed, s) || !slices.Contains(schemesFor(public, version), s) {
 		return fatal(AlertIllegalParameter, "signature scheme %v was not offered, or does not fit the key", s)

@@ -12,8 +12,8 @@ const (
 	EventNone        EventKind = iota
 	EventEstablished           // application data can be sent
 	EventClosed                // the peer sent close_notify
-	EventFailed                // Err is the reason
-	EventSession               // Session can be resumed later; only with Config.Tickets
+	EventFailed                // Event.Err is the reason
+	EventSession               // Event.Session can be resumed later; only with Config.Tickets
 )
 
 // An Event reports a change of a Conn.
@@ -23,8 +23,9 @@ type Event struct {
 	Session *Session
 }
 
-// NextEvent returns the next event, in order. A Conn has one event when it is
-// established and one at its end, and may have sessions between them.
+// NextEvent returns the oldest event that it has not returned yet; ok is false if
+// there is none. A Conn reports one event when it is established and one when it ends.
+// Between these it may report sessions.
 func (c *Conn) NextEvent() (Event, bool) {
 	if len(c.events) == 0 {
 		return Event{}, false
@@ -36,7 +37,7 @@ func (c *Conn) NextEvent() (Event, bool) {
 	return e, true
 }
 
-// addSession adds an event with a session that can be resumed.
+// addSession adds an event with a session, unless too many are waiting.
 func (c *Conn) addSession(s *Session) {
 	waiting := 0
 	for _, e := range c.events {
@@ -49,10 +50,10 @@ func (c *Conn) addSession(s *Session) {
 	}
 }
 
-// Err returns why the connection ended; nil: it has not ended.
+// Err returns the reason why the connection has ended; nil: it has not ended.
 func (c *Conn) Err() error { return c.err }
 
-// ConnectionState returns what the handshake has agreed on so far.
+// ConnectionState returns what the two ends have agreed on so far.
 func (c *Conn) ConnectionState() ConnectionState {
 	s := c.agreed.ConnectionState
 	if s.PeerConnectionID == nil {
@@ -63,9 +64,9 @@ func (c *Conn) ConnectionState() ConnectionState {
 
 // Stats are counters of a Conn.
 type Stats struct {
-	Malformed       uint64 // records and messages that could not be parsed or, in plaintext, were not due
-	Rejected        uint64 // records replayed, forged, of an unknown epoch, or beyond a limit
-	Retransmissions uint64 // of flights
+	Malformed       uint64 // records and messages that could not be parsed or, in plaintext, were not expected
+	Rejected        uint64 // records that were replayed or forged, belonged to an unknown epoch, or exceeded a limit
+	Retransmissions uint64 // how often a flight was sent again
 }
 
 // Stats returns the counters.
@@ -75,16 +76,18 @@ func (c *Conn) Stats() Stats {
 	return s
 }
 
-// Limits of ExportKeyingMaterial: RFC 5869 §2.3 expands to 255 hashes, and RFC 8446
-// §7.1 counts a label with its prefix in one byte.
+// Limits of ExportKeyingMaterial. HKDF returns at most 255 times the size of the hash
+// (RFC 5869 §2.3). The length of a label with its prefix is encoded in one byte
+// (RFC 8446 §7.1).
 const (
 	maxExport      = 255 * 32
 	maxExportLabel = 255 - len("dtls13")
 )
 
-// ExportKeyingMaterial derives length bytes that only the two ends know (RFC 5705,
-// RFC 8446 §7.5). length is at most 8160. In DTLS 1.2 a nil context gives another result
-// than an empty one, in 1.3 the same. It fails before the handshake is finished.
+// ExportKeyingMaterial derives bytes that only the two ends of the connection know
+// (RFC 5705, RFC 8446 §7.5). length is their number, at most 8160. In DTLS 1.2 the
+// results for a nil context and for an empty context are different, and in DTLS 1.3
+// they are the same. It returns an error if the handshake has not finished.
 func (c *Conn) ExportKeyingMaterial(label string, context []byte, length int) ([]byte, error) {
 	a := &c.agreed
 	if c.state < stateEstablished || a.exporter == nil && a.secrets == nil {

@@ -5,24 +5,24 @@ import (
 	"hash"
 )
 
-// A transcript is all messages of a handshake, of both ends. It belongs to one
-// version, and begins with the ClientHello once the version is known. Before that, add
-// has no effect.
+// A transcript consists of all messages of a handshake, from both ends. Its form
+// depends on the version. It begins with the ClientHello, after the version is known.
+// Until then, add has no effect.
 type transcript struct {
-	messages []byte    // whole, as signatures of DTLS 1.2 cover them
-	digest   hash.Hash // of DTLS 1.3; nil in DTLS 1.2
-	header   [4]byte   // scratch of add
+	messages []byte    // all messages in full, which signatures of DTLS 1.2 cover
+	digest   hash.Hash // hash of the messages in DTLS 1.3; nil in DTLS 1.2
+	header   [4]byte   // temporary memory of add
 	version  Version
 }
 
-// add appends a message of either end.
+// add appends a message, which either end has sent.
 func (t *transcript) add(m message) {
 	switch t.version {
 	case VersionDTLS12:
 		t.messages = m.appendTranscript12(t.messages)
 	case VersionDTLS13:
-		// RFC 9147 §5.2: with the header of TLS, without the number and the fragment
-		// fields.
+		// RFC 9147 §5.2: each message has the header of TLS, without the message
+		// number and the fragment fields.
 		binary.BigEndian.PutUint32(t.header[:], uint32(m.typ)<<24|uint32(len(m.body)))
 		t.digest.Write(t.header[:])
 		t.digest.Write(m.body)

@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// Params are the parts of a description that the local end chooses.
+// Params contains the parts of a description that the local end chooses.
 type Params struct {
 	Origin          Origin
-	Mid             string // of the data section, in an offer that has no earlier one
+	Mid             string // mid of the data section in an offer, if there is no earlier description with a data section
 	Ufrag, Pwd      string
 	ICEOptions      []string
 	ICELite         bool
-	Candidates      []string // "candidate:…"
+	Candidates      []string // values such as "candidate:…"
 	EndOfCandidates bool
 	Setup           Setup
 	TLSID           string
@@ -23,16 +23,17 @@ type Params struct {
 	SCTPInit        string
 }
 
-// NewOrigin is the o= line of JSEP (RFC 8829 §5.2.1). The id is random and below
-// 2^63.
+// NewOrigin returns an o= line as JSEP specifies it (RFC 8829 §5.2.1). The id should
+// be random and must be below 2^63.
 func NewOrigin(id uint64, version uint64) Origin {
 	return Origin{Username: "-", SessionID: strconv.FormatUint(id&(1<<63-1), 10), SessionVersion: strconv.FormatUint(version, 10), Address: "IN IP4 127.0.0.1"}
 }
 
 // Offer returns the text of an offer (RFC 8829 §5.2). local and remote are the
-// sessions that were agreed on last, nil at first: a later offer keeps their
-// sections in place (§5.2.2). A media section stays accepted, inactive, where
-// both have it in the bundle of the data section, and is rejected elsewhere.
+// sessions that the two ends most recently agreed on; nil: there are none yet. A later
+// offer keeps their sections in the same order (§5.2.2). A media section remains
+// accepted as inactive if both sessions have it in the bundle of the data section.
+// Otherwise it is rejected.
 func (p Params) Offer(local, remote *Session) string {
 	data := &Media{Proto: "UDP/DTLS/SCTP", Formats: []string{dataFormat}, Lines: []Line{{Type: 'a', Value: "mid:" + p.Mid}}}
 	sections, bundle := []Media(nil), bundle(nil)
@@ -76,17 +77,18 @@ func (p Params) Offer(local, remote *Session) string {
 	return string(b)
 }
 
-// Answer returns the text of an answer to an offer (RFC 8829 §5.3), whose view is
-// data. The data section is accepted. Media sections of its bundle are accepted as
-// inactive: Chromium refuses an answer that takes the data section out of a bundle
-// with media (RFC 9143 §7.3.3 allows that). All other sections are rejected.
+// Answer returns the text of an answer to an offer (RFC 8829 §5.3). data is the
+// result of the offer's method Data. The data section is accepted. The media sections
+// in its bundle are accepted as inactive: Chromium refuses an answer that takes the
+// data section out of a bundle with media, although RFC 9143 §7.3.3 allows that. All
+// other sections are rejected.
 func (p Params) Answer(offer *Session, data *Data) string {
 	var bundle bundle
 	var mids []string
 	if !data.Rejected {
 		bundle = offer.bundle(data.Index)
-		// RFC 8829 §5.3.1: a group of the offer is answered with the mids of its
-		// accepted sections.
+		// RFC 8829 §5.3.1: the answer contains the group of the offer, with the mids
+		// of the accepted sections.
 		if offer.bundled(data.Mid) {
 			mids = bundle.mids(offer.Media)
 		}
@@ -105,7 +107,8 @@ func (p Params) Answer(offer *Session, data *Data) string {
 	return string(b)
 }
 
-// unusedMid returns mid, or a number if a section has that mid already.
+// unusedMid returns mid or, if a section already has this mid, a number that no
+// section has as its mid.
 func (s *Session) unusedMid(mid string) string {
 	used := map[string]bool{}
 	for i := range s.Media {
@@ -118,14 +121,14 @@ func (s *Session) unusedMid(mid string) string {
 	return mid
 }
 
-// appendSession appends the session-level lines. mids are those of the bundle; without
-// mids there is no group.
+// appendSession appends the session-level lines. mids are the mids of the sections in
+// the bundle; empty: no group is written.
 func (p Params) appendSession(b []byte, mids []string) []byte {
 	b = p.Origin.appendLines(b)
 	b = appendLine(b, 's', "-")
 	b = appendLine(b, 't', "0 0")
 	if p.ICELite {
-		b = appendAttribute(b, "ice-lite", "") // RFC 8839 §5.3: of the session
+		b = appendAttribute(b, "ice-lite", "") // RFC 8839 §5.3: a session-level attribute
 	}
 	if group := strings.Join(mids, " "); group != "" {
 		b = appendLine(b, 'a', "group:BUNDLE ", group)
@@ -133,8 +136,9 @@ func (p Params) appendSession(b []byte, mids []string) []byte {
 	return b
 }
 
-// appendData appends the local data section, in the form and with the mid of the
-// section like. The tagged section of a bundle has the candidates.
+// appendData appends the local data section. Its form and its mid are those of the
+// section like. tagged says that it is the tagged section of its bundle, which
+// contains the candidates.
 func (p Params) appendData(b []byte, like *Media, tagged bool) []byte {
 	m := Media{Kind: "application", Port: 9, Proto: like.Proto, Formats: []string{dataFormat}}
 	port := strconv.Itoa(p.SCTPPort)
@@ -158,8 +162,8 @@ func (p Params) appendData(b []byte, like *Media, tagged bool) []byte {
 	return b
 }
 
-// appendInactive appends a media section that accepts like with one of its codecs, and
-// is inactive, so that it stays in the bundle and carries nothing.
+// appendInactive appends a media section that accepts the section like as inactive,
+// with one of its codecs. Such a section stays in the bundle and carries no media.
 func (p Params) appendInactive(b []byte, like *Media, tagged bool) []byte {
 	codec := like.codec()
 	m := Media{Kind: like.Kind, Port: 9, Proto: like.Proto, Formats: []string{codec}}
@@ -167,7 +171,7 @@ func (p Params) appendInactive(b []byte, like *Media, tagged bool) []byte {
 	mid, _ := like.Attribute("mid")
 	b = appendAttribute(b, "mid", mid)
 	b = appendAttribute(b, "inactive", "")
-	b = appendAttribute(b, "rtcp-mux", "") // RFC 9143 §9.3
+	b = appendAttribute(b, "rtcp-mux", "") // RFC 9143 §9.3 requires rtcp-mux
 	for _, l := range like.Lines {
 		if name, value, ok := l.attribute(); ok && (name == "rtpmap" || name == "fmtp") && strings.HasPrefix(value, codec+" ") {
 			b = appendAttribute(b, name, value)
@@ -176,8 +180,8 @@ func (p Params) appendInactive(b []byte, like *Media, tagged bool) []byte {
 	return b
 }
 
-// appendTransport appends the transport attributes, which browsers repeat in
-// every section of a bundle; the candidates are in the tagged one only.
+// appendTransport appends the transport attributes. Browsers repeat them in every
+// section of a bundle, except the candidates, which only the tagged section contains.
 func (p Params) appendTransport(b []byte, tagged bool) []byte {
 	b = appendLine(b, 'c', "IN IP4 0.0.0.0")
 	if tagged {
@@ -198,9 +202,9 @@ func (p Params) appendTransport(b []byte, tagged bool) []byte {
 	return b
 }
 
-// appendRejected appends a section with port zero in the place of the offered section
-// m (RFC 3264 §6). The formats of a rejected section mean nothing, but browsers and
-// werift read them, and werift accepts no answer without a codec that it knows.
+// appendRejected appends a section with port zero, which rejects the offered section m
+// (RFC 3264 §6). The formats in a rejected section have no meaning. But browsers and
+// werift read them, and werift accepts no answer that has no codec known to it.
 func (m *Media) appendRejected(b []byte) []byte {
 	rejected := Media{Kind: m.Kind, Proto: m.Proto, Formats: m.Formats}
 	b = appendLine(rejected.appendHead(b), 'c', "IN IP4 0.0.0.0")
@@ -216,8 +220,9 @@ func (m *Media) appendRejected(b []byte) []byte {
 	return b
 }
 
-// WithCandidates returns the text of the session with candidates in place of the
-// candidates of section index, and with the end of candidates if end is set.
+// WithCandidates returns the text of the session, in which candidates replace the
+// candidates of the section with this index. If end is set, the text says that there
+// are no further candidates (a=end-of-candidates).
 func (s *Session) WithCandidates(index int, candidates []string, end bool) string {
 	b := s.appendHead(make([]byte, 0, usualSize))
 	for i := range s.Media {

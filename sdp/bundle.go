@@ -2,14 +2,16 @@ package sdp
 
 import "strings"
 
-// A bundle holds the indexes of the sections that share the data section's
-// transport, in the order of the BUNDLE group (RFC 9143 §7): the data section,
-// and the media sections of its group that can be accepted beside it. The first
-// is the tagged section, whose transport attributes hold for all.
+// A bundle contains the indexes of the sections that share the transport of the data
+// section, in the order of the BUNDLE group (RFC 9143 §7). These are the data
+// section, and the media sections of its group that can be accepted together with it.
+// The first section is the tagged section, whose transport attributes apply to all of
+// them.
 type bundle []int
 
-// bundle returns the bundle of the data section at index. A data section that
-// is in no group is alone. It is empty if index is -1.
+// bundle returns the bundle that contains the data section, whose index is given. If
+// the data section is in no group, the bundle contains only the data section. If index
+// is -1, it is empty.
 func (s *Session) bundle(index int) bundle {
 	if index < 0 {
 		return nil
@@ -31,14 +33,14 @@ func (s *Session) bundle(index int) bundle {
 	for mid := range strings.FieldsSeq(group) {
 		if i, ok := sections[mid]; ok {
 			b = append(b, i)
-			delete(sections, mid) // a mid that the group lists twice counts once
+			delete(sections, mid) // a mid that the group lists twice is used only once
 		}
 	}
 	return b
 }
 
-// group returns the mids of the BUNDLE group that has this mid, separated by
-// spaces, or "".
+// group returns the mids of the BUNDLE group that contains this mid, separated by
+// spaces; empty: there is no such group.
 func (s *Session) group(mid string) string {
 	for _, l := range s.Lines {
 		name, value, ok := l.attribute()
@@ -58,20 +60,20 @@ func (s *Session) group(mid string) string {
 	return ""
 }
 
-// bundled reports whether a section with this mid is in a BUNDLE group.
+// bundled reports whether the section with this mid is in a BUNDLE group.
 func (s *Session) bundled(mid string) bool { return s.group(mid) != "" }
 
-// bundles reports whether m is a media section that can be accepted in the
-// bundle of a data section: RTP over DTLS, with RTCP on the same transport
+// bundles reports whether m is a media section that can be accepted in the bundle of a
+// data section. Its protocol must be RTP over DTLS, with RTCP on the same transport
 // (RFC 9143 §9.3).
 func (m *Media) bundles() bool {
 	_, mux := m.Attribute("rtcp-mux")
 	return mux && !m.rejected() && (strings.HasSuffix(m.Proto, "RTP/SAVPF") || strings.HasSuffix(m.Proto, "RTP/SAVP"))
 }
 
-// transport returns the index of the section whose transport attributes hold
-// for the data section at index: the tagged one of its bundle (RFC 9143 §7.1.3). A tagged
-// section without credentials is passed over.
+// transport returns the index of the section whose transport attributes apply to the
+// data section, whose index is given. This is the tagged section of its bundle
+// (RFC 9143 §7.1.3). A tagged section without ICE credentials is ignored.
 func (s *Session) transport(index int) int {
 	for _, i := range s.bundle(index) {
 		if _, ok := s.Media[i].Attribute("ice-ufrag"); ok {
@@ -81,7 +83,7 @@ func (s *Session) transport(index int) int {
 	return index
 }
 
-// both returns the sections of b that are also in o.
+// both returns the sections that are in b and in o, in the order of b.
 func (b bundle) both(o bundle) bundle {
 	in := map[int]bool{}
 	for _, i := range o {
@@ -96,7 +98,7 @@ func (b bundle) both(o bundle) bundle {
 	return out
 }
 
-// mids returns the mids of the bundle's sections.
+// mids returns the mids of the sections in the bundle.
 func (b bundle) mids(sections []Media) []string {
 	out := make([]string, 0, len(b))
 	for _, i := range b {
@@ -106,8 +108,8 @@ func (b bundle) mids(sections []Media) []string {
 	return out
 }
 
-// codec returns the first format of a media section that is a codec, and not
-// an aid to others such as retransmission.
+// codec returns the first format of a media section that is a codec itself. Formats
+// that support other codecs, such as retransmission, are skipped.
 func (m *Media) codec() string {
 	aids := map[string]bool{}
 	for _, l := range m.Lines {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Setup is the value of an a=setup line (RFC 4145 §4): which end begins the DTLS
-// handshake.
+// Setup is the value of an a=setup line (RFC 4145 §4). It says which end begins the
+// DTLS handshake.
 type Setup string
 
 const (
@@ -18,13 +18,14 @@ const (
 	SetupHoldConn Setup = "holdconn"
 )
 
-// A Fingerprint is an a=fingerprint line (RFC 8122 §5).
+// A Fingerprint is the value of an a=fingerprint line (RFC 8122 §5).
 type Fingerprint struct {
-	Hash  string // lower case: "sha-256"
+	Hash  string // in lower case, such as "sha-256"
 	Value []byte
 }
 
-// String is the attribute's value, with upper-case hexadecimal digits (RFC 8122 §5).
+// String returns the value of the attribute, with upper-case hexadecimal digits
+// (RFC 8122 §5).
 func (f Fingerprint) String() string { return string(f.append(nil)) }
 
 func (f Fingerprint) append(b []byte) []byte {
@@ -38,42 +39,42 @@ func (f Fingerprint) append(b []byte) []byte {
 	return b
 }
 
-// DefaultMaxMessageSize is the meaning of a description without a=max-message-size
-// (RFC 8841 §6.1).
+// DefaultMaxMessageSize is the maximum message size, in bytes, of an end whose
+// description has no a=max-message-size (RFC 8841 §6.1).
 const DefaultMaxMessageSize = 65536
 
-// Data is the part of a description that data channels need: the data section, and the
-// transport attributes that hold for it.
+// Data contains what data channels need from a description: the data section, and the
+// transport attributes that apply to it.
 type Data struct {
-	Index           int    // of the data section; -1 if the description has none
-	Mid             string // RFC 5888; empty if the description has none
-	Rejected        bool   // there are no data channels: no section, or port 0 and not bundle-only
-	OldSyntax       bool   // the m= line names the SCTP port, as in "DTLS/SCTP 5000", and a=sctpmap the protocol
-	Transport       int    // index of the section with the transport attributes below: the tagged one of the bundle (RFC 9143 §7.1.3)
-	TransportMid    string // its mid, which candidates are signalled with
+	Index           int    // index of the data section; -1: the description has none
+	Mid             string // mid of the data section (RFC 5888); empty: it has none
+	Rejected        bool   // there are no data channels: there is no data section, or its port is 0 and it is not bundle-only
+	OldSyntax       bool   // the syntax is that of the drafts: the m= line contains the SCTP port, as in "DTLS/SCTP 5000", and a=sctpmap the protocol
+	Transport       int    // index of the section that contains the transport attributes below: the tagged section of the bundle (RFC 9143 §7.1.3)
+	TransportMid    string // mid of that section; candidates are signalled with this mid
 	ICELite         bool
-	EndOfCandidates bool   // RFC 8840 §4.2
+	EndOfCandidates bool   // the candidates are complete (RFC 8840 §4.2)
 	Ufrag, Pwd      string // RFC 8839 §5.4
 	ICEOptions      []string
-	Candidates      []string // the attributes' values, "candidate:" included; at most 1024
-	MoreCandidates  int      // number of candidates beyond these
-	Setup           Setup    // empty: the description has none
-	TLSID           string   // RFC 8842 §4
+	Candidates      []string // values of the a=candidate attributes, with "candidate:" at the beginning; at most 1024
+	MoreCandidates  int      // number of candidates that are not in Candidates because of its limit
+	Setup           Setup    // empty: the description has no a=setup
+	TLSID           string   // value of a=tls-id (RFC 8842 §4)
 	Fingerprints    []Fingerprint
-	SCTPPort        int    // RFC 8841 §5
-	MaxMessageSize  int    // bytes; 0: no limit (RFC 8841 §6); DefaultMaxMessageSize where absent
-	SCTPInit        string // a=sctp-init of draft-hancke-tsvwg-snap; empty if absent
+	SCTPPort        int    // value of a=sctp-port (RFC 8841 §5)
+	MaxMessageSize  int    // in bytes; 0: no limit (RFC 8841 §6); DefaultMaxMessageSize if the attribute is absent
+	SCTPInit        string // value of a=sctp-init (draft-hancke-tsvwg-snap); empty: the attribute is absent
 }
 
-// Limits on one description.
+// Limits that apply to each description.
 const (
 	maxCandidates   = 1024
 	maxFingerprints = 16
 )
 
-// isData reports whether m is a section of data channels, in the form of RFC 8841
-// §4.1 or of its drafts, which old peers still write: with the SCTP port in place of
-// "webrtc-datachannel", or without "UDP/".
+// isData reports whether m is a section for data channels. It has the form of RFC 8841
+// §4.1, or the form of a draft of that RFC, which old peers still write. The forms of
+// the drafts have the SCTP port in place of "webrtc-datachannel", or lack "UDP/".
 func (m *Media) isData() bool {
 	if m.Kind != "application" || len(m.Formats) == 0 {
 		return false
@@ -87,7 +88,7 @@ func (m *Media) isData() bool {
 
 const dataFormat = "webrtc-datachannel" // RFC 8841 §4.3
 
-// portFormat reports whether the m= line names the SCTP port.
+// portFormat reports whether the m= line contains the SCTP port.
 func (m *Media) portFormat() bool { return digits(m.Formats[0]) }
 
 func (m *Media) rejected() bool {
@@ -95,8 +96,9 @@ func (m *Media) rejected() bool {
 	return m.Port == 0 && !bundleOnly
 }
 
-// dataSection returns the index of the first data section that is not
-// rejected, or else of the first data section, or -1.
+// dataSection returns the index of the first data section that is not rejected. If all
+// are rejected, it returns the index of the first one. If there is none, it returns
+// -1.
 func (s *Session) dataSection() int {
 	index := -1
 	for i := range s.Media {
@@ -114,8 +116,8 @@ func (s *Session) dataSection() int {
 	return index
 }
 
-// Data returns the view of the first data section that is not rejected, or
-// else of the first data section. Its errors are *SyntaxErrors.
+// Data returns the data of the first data section that is not rejected or, if all are
+// rejected, of the first data section. Every error is a *SyntaxError.
 func (s *Session) Data() (*Data, error) {
 	d := &Data{Index: s.dataSection(), MaxMessageSize: DefaultMaxMessageSize, SCTPPort: 5000, Transport: -1, Rejected: true}
 	if d.Index < 0 {
@@ -138,8 +140,8 @@ func (s *Session) Data() (*Data, error) {
 	d.Transport = s.transport(d.Index)
 	tagged := &s.Media[d.Transport]
 	d.TransportMid, _ = tagged.Attribute("mid")
-	// A session-level attribute holds for every section that has none itself
-	// (RFC 8866 §6.1, RFC 8839 §5.4, RFC 8122 §5).
+	// A session-level attribute applies to every section that does not have the
+	// attribute itself (RFC 8866 §6.1, RFC 8839 §5.4, RFC 8122 §5).
 	for _, l := range s.Lines {
 		if err := d.attribute(l, m); err != nil {
 			return nil, err
@@ -165,8 +167,8 @@ func (s *Session) Data() (*Data, error) {
 	return d, d.complete(tagged)
 }
 
-// ofTransport reports whether l is an attribute that a bundle has once, in its
-// tagged section: category TRANSPORT of RFC 8859.
+// ofTransport reports whether l is an attribute that only the tagged section of a
+// bundle contains: the attributes of category TRANSPORT in RFC 8859.
 func (l Line) ofTransport() bool {
 	switch name, _, _ := l.attribute(); name {
 	case "ice-ufrag", "ice-pwd", "ice-options", "ice-lite", "candidate", "end-of-candidates", "fingerprint", "setup", "tls-id":
@@ -175,7 +177,8 @@ func (l Line) ofTransport() bool {
 	return false
 }
 
-// forget drops the session-level attributes that attributes of section m replace.
+// forget drops the session-level attributes that section m replaces by attributes of
+// the same name.
 func (d *Data) forget(m *Media) {
 	if _, ok := m.Attribute("fingerprint"); ok {
 		d.Fingerprints = nil
@@ -197,7 +200,7 @@ func (d *Data) complete(m *Media) error {
 	return nil
 }
 
-// attribute takes one line of the session or of the section.
+// attribute handles one line of the session or of a section.
 func (d *Data) attribute(l Line, m *Media) error {
 	name, value, ok := l.attribute()
 	if !ok {
@@ -253,7 +256,8 @@ func (d *Data) attribute(l Line, m *Media) error {
 	case "sctp-init":
 		d.SCTPInit = value
 	case "sctpmap":
-		// a=sctpmap:5000 webrtc-datachannel 1024, of the drafts before RFC 8841.
+		// An example is a=sctpmap:5000 webrtc-datachannel 1024, from the drafts of
+		// RFC 8841.
 		if app := strings.Fields(value); d.OldSyntax && (len(app) < 2 || app[0] != m.Formats[0] || app[1] != dataFormat) {
 			return syntaxError(int(l.line), l.column(), "sctpmap is %q", head(value))
 		}
@@ -268,14 +272,16 @@ func (d *Data) maxMessageSize(l Line, value string) error {
 	}
 	n, err := strconv.ParseUint(value, 10, 64)
 	if err != nil || n > math.MaxInt32 {
-		n = math.MaxInt32 // larger than any message; int has 32 bits on some systems
+		n = math.MaxInt32 // more than the size of any message; an int has 32 bits on some systems
 	}
 	d.MaxMessageSize = int(n)
 	return nil
 }
 
-// checkICEChars checks ufrag and password by RFC 8839 §5.4: 4 (22) to 256 characters
-// of letters, digits, + and /. Some peers write -, _ and =, which are accepted.
+// checkICEChars checks the user name fragment or the password of ICE by RFC 8839
+// §5.4. It has at most 256 characters, and at least the number in least, which is 4
+// or 22. They are letters, digits, + and /. Some peers write -, _ and =, which are
+// accepted, too.
 func checkICEChars(l Line, name, value string, least int) error {
 	if len(value) < least || len(value) > 256 {
 		return syntaxError(int(l.line), l.column(), "%s has %d characters, not %d to 256", name, len(value), least)
@@ -300,7 +306,8 @@ func parseFingerprint(l Line, value string) (Fingerprint, error) {
 	return Fingerprint{Hash: strings.ToLower(f[0].text), Value: b}, nil
 }
 
-// colonHex parses bytes of two hexadecimal digits each, separated by colons.
+// colonHex parses bytes that are written as two hexadecimal digits each, separated by
+// colons.
 func colonHex(s string) (b []byte, ok bool) {
 	if len(s)%3 != 2 {
 		return nil, false

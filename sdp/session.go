@@ -6,48 +6,50 @@ import (
 	"strings"
 )
 
-// MaxSize is the length in bytes of the longest description that Parse reads.
-// Browsers' are a few kilobytes, with many media sections a few hundred.
+// MaxSize is the maximum length in bytes of a description that Parse accepts.
+// Descriptions from browsers have a few kilobytes. With many media sections they have
+// a few hundred kilobytes.
 const MaxSize = 1 << 20
 
-// MaxMedia is the largest number of media sections that Parse reads.
+// MaxMedia is the maximum number of media sections that Parse accepts.
 const MaxMedia = 1024
 
-// A Session is a session description (RFC 8866 §5): its own lines, and its
-// media sections in order.
+// A Session is a session description (RFC 8866 §5). It contains the session-level
+// lines and the media sections, in order.
 type Session struct {
 	Origin Origin
-	Lines  []Line // the session-level lines but v= and o=, in order
+	Lines  []Line // the session-level lines in order, except v= and o=
 	Media  []Media
 }
 
 // A Media is a media section (RFC 8866 §5.14).
 type Media struct {
-	Kind    string // "application", "audio", "video" …
-	Port    int    // 0: rejected, or bundle-only (RFC 9143 §6)
+	Kind    string // such as "application", "audio" or "video"
+	Port    int    // 0: the section is rejected or bundle-only (RFC 9143 §6)
 	Proto   string // such as "UDP/DTLS/SCTP"
 	Formats []string
-	Lines   []Line // what follows the m= line, in order
-	line    int    // number of the m= line, for errors
+	Lines   []Line // the lines after the m= line, in order
+	line    int    // number of the m= line, for error messages
 }
 
-// A Line is one line of a description: its type and the text after the "=".
+// A Line is one line of a description. It consists of the type and the text after the
+// "=".
 type Line struct {
 	Value string
 	line  int32
 	Type  byte
 }
 
-// An Origin is an o= line (RFC 8866 §5.2).
+// An Origin is the content of an o= line (RFC 8866 §5.2).
 type Origin struct {
 	Username       string
 	SessionID      string // decimal digits
 	SessionVersion string // decimal digits
-	Address        string // "IN IP4 127.0.0.1"
+	Address        string // such as "IN IP4 127.0.0.1"
 }
 
-// A SyntaxError says where a description is wrong. Line and Column count from 1;
-// Column counts bytes.
+// A SyntaxError says where a description is wrong. The first line is line 1, and the
+// first byte of a line is column 1.
 type SyntaxError struct {
 	Line, Column int
 	Problem      string
@@ -61,16 +63,16 @@ func syntaxError(line, column int, format string, args ...any) error {
 	return &SyntaxError{Line: line, Column: column, Problem: fmt.Sprintf(format, args...)}
 }
 
-// Parse parses a description. Lines end in CRLF or LF (RFC 8866 §5), unknown types
-// and attributes are kept, and the order of lines within a section is free. The error
-// is a *SyntaxError.
+// Parse parses a description. Lines may end in CRLF or LF (RFC 8866 §5). Unknown
+// types and attributes are kept, and the lines within a section may have any order.
+// Every error is a *SyntaxError.
 func Parse(text string) (*Session, error) {
 	if len(text) > MaxSize {
 		return nil, syntaxError(1, 1, "description of %d bytes is longer than %d", len(text), MaxSize)
 	}
 	s := &Session{}
 	p := parser{session: s}
-	if n := strings.Count(text, "\n") - 3; n > 0 { // v=, o= and m= are not counted
+	if n := strings.Count(text, "\n") - 3; n > 0 { // the number of lines, without v=, o= and m=
 		p.lines = make([]Line, 0, min(n, usualLines))
 	}
 	number := 0
@@ -78,9 +80,9 @@ func Parse(text string) (*Session, error) {
 		var line string
 		line, text, _ = strings.Cut(text, "\n")
 		number++
-		line = strings.TrimRight(line, "\r") // text-mode signalling may have doubled it
+		line = strings.TrimRight(line, "\r") // signalling that handles descriptions as text may have doubled the CR
 		if line == "" {
-			continue // some signalling adds or doubles line ends
+			continue // some signalling adds empty lines or doubles line ends
 		}
 		if err := p.line(number, line); err != nil {
 			return nil, err
@@ -96,27 +98,28 @@ func Parse(text string) (*Session, error) {
 	return s, nil
 }
 
-// usualLines is more lines than a description of data channels has.
+// usualLines is a number of lines that is larger than that of most descriptions of
+// data channels.
 const usualLines = 64
 
 type parser struct {
 	session         *Session
 	version, origin bool
-	lines           []Line // of all sections, in order
-	section         int    // index in lines where the current section begins
+	lines           []Line // lines of all sections, in order
+	section         int    // index in lines at which the current section begins
 }
 
 func (p *parser) line(number int, line string) error {
 	if len(line) < 2 || line[1] != '=' || line[0] < 'a' || line[0] > 'z' {
 		return syntaxError(number, 1, "want a letter and \"=\", have %q", head(line))
 	}
-	// RFC 8866 §9: a byte-string has no NUL and no CR.
+	// RFC 8866 §9: a byte-string contains no NUL and no CR.
 	if i := strings.IndexAny(line, "\x00\r"); i >= 0 {
 		return syntaxError(number, i+1, "a byte %q within the line", line[i])
 	}
 	typ, value := line[0], line[2:]
 	if !p.version {
-		// RFC 8866 §5: the version line is the first.
+		// RFC 8866 §5: the first line is the version.
 		if typ != 'v' {
 			return syntaxError(number, 1, "want v=0 first, have %q", head(line))
 		}
@@ -150,8 +153,8 @@ func (p *parser) line(number int, line string) error {
 	return nil
 }
 
-// endSection assigns its lines to the current section, or to the session before the
-// first section.
+// endSection assigns the lines since the last call to the current section or, before
+// the first section, to the session.
 func (p *parser) endSection() {
 	s, end := p.session, len(p.lines)
 	lines := p.lines[p.section:end:end]
@@ -185,7 +188,7 @@ func parseMedia(number int, value string) (Media, error) {
 	if len(f) < 4 {
 		return Media{}, syntaxError(number, 3, "m= has %d fields, not at least 4", len(f))
 	}
-	port, _, _ := strings.Cut(f[1].text, "/") // a number of ports may follow
+	port, _, _ := strings.Cut(f[1].text, "/") // "/" and a number of ports may follow the port
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
 		return Media{}, syntaxError(number, 2+f[1].column, "port %q is not a number up to 65535", head(f[1].text))
@@ -197,13 +200,13 @@ func parseMedia(number int, value string) (Media, error) {
 	return m, nil
 }
 
-// A field is a part of a value, with its column from 1.
+// A field is a part of a value, together with its column in the line, counted from 1.
 type field struct {
 	text   string
 	column int
 }
 
-const usualFields = 6 // of an o= line
+const usualFields = 6 // number of fields in an o= line
 
 // appendFields appends the fields of s, which are separated by spaces.
 func appendFields(f []field, s string) []field {
@@ -226,7 +229,7 @@ func digits(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""
 }
 
-// head shortens a text for an error.
+// head returns the beginning of a text, for error messages.
 func head(s string) string {
 	if len(s) > 40 {
 		return s[:40] + "…"
@@ -234,10 +237,11 @@ func head(s string) string {
 	return s
 }
 
-// usualSize is more than the length of a description of data channels, in bytes.
+// usualSize is a length in bytes that is larger than that of most descriptions of data
+// channels.
 const usualSize = 1024
 
-// String writes the description with CRLF line ends (RFC 8866 §5).
+// String returns the text of the description. Lines end in CRLF (RFC 8866 §5).
 func (s *Session) String() string { return s.WithCandidates(-1, nil, false) }
 
 // appendHead appends the session-level lines.
@@ -249,7 +253,8 @@ func (s *Session) appendHead(b []byte) []byte {
 	return b
 }
 
-// appendLines appends the two lines that every description begins with.
+// appendLines appends the v= line and the o= line, with which every description
+// begins.
 func (o *Origin) appendLines(b []byte) []byte {
 	b = append(append(b, "v=0\r\no="...), o.Username...)
 	b = append(append(b, ' '), o.SessionID...)
@@ -269,7 +274,7 @@ func (m *Media) appendHead(b []byte) []byte {
 	return append(b, "\r\n"...)
 }
 
-// appendLine appends a line whose value consists of several parts.
+// appendLine appends a line. Its value is the concatenation of the given parts.
 func appendLine(b []byte, typ byte, value ...string) []byte {
 	b = append(b, typ, '=')
 	for _, v := range value {
@@ -295,12 +300,12 @@ func (l Line) attribute() (name, value string, ok bool) {
 	return name, value, true
 }
 
-// column is the column of an attribute's value.
+// column returns the column at which the value of the attribute begins.
 func (l Line) column() int {
 	return 3 + strings.IndexByte(l.Value, ':') + 1
 }
 
-// lookup returns the first attribute with this name.
+// lookup returns the value and the line of the first attribute with this name.
 func lookup(lines []Line, name string) (value string, l Line, ok bool) {
 	for _, l := range lines {
 		if n, v, ok := l.attribute(); ok && n == name {
@@ -310,8 +315,8 @@ func lookup(lines []Line, name string) (value string, l Line, ok bool) {
 	return "", Line{}, false
 }
 
-// Attribute returns the value of the section's first attribute with this name, and
-// reports whether there is one.
+// Attribute returns the value of the section's first attribute with this name. ok is
+// false if there is none.
 func (m *Media) Attribute(name string) (value string, ok bool) {
 	value, _, ok = lookup(m.Lines, name)
 	return value, ok

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 )
 
-// A Family is an address family as STUN numbers them (RFC 8489 §14.1).
+// A Family is an address family in the numbering of STUN (RFC 8489 §14.1).
 type Family uint8
 
 const (
@@ -19,7 +19,8 @@ func (w *Builder) addr(t AttrType, a netip.AddrPort, xor bool) {
 	if xor {
 		port ^= magicCookie >> 16
 	}
-	// The key of RFC 8489 §14.2 is the cookie and the transaction id of the header.
+	// The address is xored with the magic cookie and the transaction id of the header
+	// (RFC 8489 §14.2).
 	key := w.b[w.start+4 : w.start+20]
 	if ip.Is4() {
 		w.begin(t, 8)
@@ -46,8 +47,8 @@ func (w *Builder) appendXORed(v, key []byte, xor bool) {
 	}
 }
 
-// Addr returns the value of an address attribute that is not xored. A malformed one is
-// ignored.
+// Addr returns the value of an address attribute that is not xored. ok is false if it
+// is absent or malformed.
 func (m Message) Addr(t AttrType) (netip.AddrPort, bool) {
 	v, ok := m.Get(t)
 	if !ok {
@@ -56,7 +57,8 @@ func (m Message) Addr(t AttrType) (netip.AddrPort, bool) {
 	return m.decodeAddr(v, false)
 }
 
-// XORAddr returns the value of a xored address attribute (RFC 8489 §14.2).
+// XORAddr returns the value of a xored address attribute (RFC 8489 §14.2). ok is
+// false if it is absent or malformed.
 func (m Message) XORAddr(t AttrType) (netip.AddrPort, bool) {
 	v, ok := m.Get(t)
 	if !ok {
@@ -65,9 +67,9 @@ func (m Message) XORAddr(t AttrType) (netip.AddrPort, bool) {
 	return m.decodeAddr(v, true)
 }
 
-// DecodeXORAddr decodes the value of a xored address attribute found by Attributes:
-// XOR-RELAYED-ADDRESS and XOR-PEER-ADDRESS may occur more than once (RFC 8656 §7.3,
-// §10.1).
+// DecodeXORAddr decodes the value of a xored address attribute, which Attributes has
+// returned. It is needed because XOR-RELAYED-ADDRESS and XOR-PEER-ADDRESS may occur
+// more than once (RFC 8656 §7.3, §10.1).
 func (m Message) DecodeXORAddr(v []byte) (netip.AddrPort, bool) { return m.decodeAddr(v, true) }
 
 func (m Message) decodeAddr(v []byte, xor bool) (netip.AddrPort, bool) {
@@ -95,12 +97,14 @@ func (m Message) decodeAddr(v []byte, xor bool) (netip.AddrPort, bool) {
 	if n == 4 {
 		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(ip[:4])), port), true
 	}
-	// An IPv4-mapped IPv6 address would compare unequal to the IPv4 address.
+	// An IPv4-mapped IPv6 address is converted, because it would not compare equal to
+	// the IPv4 address.
 	return netip.AddrPortFrom(netip.AddrFrom16(ip).Unmap(), port), true
 }
 
-// MappedAddress is the source address of the request as the responder saw it:
-// XOR-MAPPED-ADDRESS, or else MAPPED-ADDRESS, which servers before RFC 5389 send.
+// MappedAddress returns the source address of the request as the responder saw it. It
+// is the value of XOR-MAPPED-ADDRESS or, if that is absent, of MAPPED-ADDRESS, which
+// servers older than RFC 5389 send.
 func (m Message) MappedAddress() (netip.AddrPort, bool) {
 	if a, ok := m.XORAddr(AttrXORMappedAddress); ok {
 		return a, true

@@ -2,12 +2,12 @@ package stun
 
 import "fmt"
 
-// An AttrType is an attribute's number (RFC 8489 §18.3). Those below 0x8000 are
-// comprehension-required.
+// An AttrType is the number of an attribute (RFC 8489 §18.3). Attributes with numbers
+// below 0x8000 are comprehension-required.
 type AttrType uint16
 
-// Required reports whether a receiver that does not know the attribute must refuse the
-// message (RFC 8489 §14).
+// Required reports whether the attribute is comprehension-required: a receiver that
+// does not know it must refuse the message (RFC 8489 §14).
 func (t AttrType) Required() bool { return t < 0x8000 }
 
 const (
@@ -64,7 +64,7 @@ const (
 	AttrResponseOrigin AttrType = 0x802b
 	AttrOtherAddress   AttrType = 0x802c
 
-	// Browsers' extensions, all comprehension-optional.
+	// Extensions of browsers. All are comprehension-optional.
 	AttrNomination      AttrType = 0xc001 // draft-thatcher-ice-renomination
 	AttrGoogNetworkInfo AttrType = 0xc057
 	AttrGoogMiscInfo    AttrType = 0xc059
@@ -72,7 +72,7 @@ const (
 	AttrDTLSInSTUNAck   AttrType = 0xc071
 )
 
-// String is the attribute's name in the IANA registry.
+// String returns the name of the attribute in the IANA registry.
 func (t AttrType) String() string {
 	if s := attrName(t); s != "" {
 		return s

@@ -5,9 +5,9 @@ import (
 	"net/netip"
 )
 
-// A Builder appends one STUN message to a slice. Its methods add attributes
-// in the order they are called, and keep the header's length right, so that
-// the message is complete after each of them.
+// A Builder appends one STUN message to a slice. Its methods append attributes in the
+// order of the calls. Each call updates the length in the header, so the message is
+// complete after each call.
 type Builder struct {
 	b     []byte
 	start int
@@ -23,22 +23,22 @@ func Build(dst []byte, t Type, id TransactionID) Builder {
 	return w
 }
 
-// Finish returns the slice given to Build, with the message appended.
+// Finish returns the slice that was given to Build, with the message appended.
 func (w *Builder) Finish() []byte { return w.b }
 
-// message is the message as built so far.
+// message returns the message as it was built so far.
 func (w *Builder) message() []byte { return w.b[w.start:] }
 
-// begin appends an attribute's header, for a value of n bytes.
+// begin appends the header of an attribute, whose value has n bytes.
 func (w *Builder) begin(t AttrType, n int) {
 	w.b = binary.BigEndian.AppendUint16(w.b, uint16(t))
 	w.b = binary.BigEndian.AppendUint16(w.b, uint16(n))
 }
 
-// end pads the value and updates the header's length.
+// end pads the value of the attribute and updates the length in the header.
 func (w *Builder) end() {
 	for (len(w.b)-w.start)%4 != 0 {
-		w.b = append(w.b, 0) // RFC 8489 §14: padding MUST be zero
+		w.b = append(w.b, 0) // RFC 8489 §14: padding bytes MUST be zero
 	}
 	binary.BigEndian.PutUint16(w.b[w.start+2:], uint16(len(w.b)-w.start-HeaderSize))
 }
@@ -77,19 +77,19 @@ func (w *Builder) Uint64(t AttrType, v uint64) {
 	w.end()
 }
 
-// Addr adds a transport address that is not xored, such as ALTERNATE-SERVER (RFC 8489
-// §14.1, §14.15).
+// Addr adds an attribute with a transport address that is not xored, such as
+// ALTERNATE-SERVER (RFC 8489 §14.1, §14.15).
 func (w *Builder) Addr(t AttrType, a netip.AddrPort) { w.addr(t, a, false) }
 
-// XORAddr adds a transport address xored with the cookie and the transaction
-// id, such as XOR-MAPPED-ADDRESS (RFC 8489 §14.2).
+// XORAddr adds an attribute with a transport address that is xored with the magic
+// cookie and the transaction id, such as XOR-MAPPED-ADDRESS (RFC 8489 §14.2).
 func (w *Builder) XORAddr(t AttrType, a netip.AddrPort) { w.addr(t, a, true) }
 
 // ChannelNumber adds CHANNEL-NUMBER (RFC 8656 §18.1).
 func (w *Builder) ChannelNumber(n uint16) { w.Uint32(AttrChannelNumber, uint32(n)<<16) }
 
-// RequestedTransport adds REQUESTED-TRANSPORT with an IP protocol number, 17
-// for UDP and 6 for TCP (RFC 8656 §18.8).
+// RequestedTransport adds REQUESTED-TRANSPORT (RFC 8656 §18.8). The protocol is an IP
+// protocol number, for example 17 for UDP or 6 for TCP.
 func (w *Builder) RequestedTransport(protocol uint8) {
 	w.Uint32(AttrRequestedTransport, uint32(protocol)<<24)
 }

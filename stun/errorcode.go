@@ -5,7 +5,8 @@ import (
 	"fmt"
 )
 
-// An ErrorCode is the number of an error response (RFC 8489 §14.8), 300 to 699.
+// An ErrorCode is the number of an error response (RFC 8489 §14.8). It is in the
+// range 300 to 699.
 type ErrorCode int
 
 const (
@@ -15,7 +16,7 @@ const (
 	CodeForbidden            ErrorCode = 403 // RFC 8656 §19
 	CodeMobilityForbidden    ErrorCode = 405 // RFC 8016 §4.2
 	CodeUnknownAttribute     ErrorCode = 420
-	CodeAllocationMismatch   ErrorCode = 437 // RFC 8656 §19, and so are 438 to 442
+	CodeAllocationMismatch   ErrorCode = 437 // RFC 8656 §19 also defines 438 to 442
 	CodeStaleNonce           ErrorCode = 438
 	CodeFamilyNotSupported   ErrorCode = 440
 	CodeWrongCredentials     ErrorCode = 441
@@ -29,7 +30,7 @@ const (
 	CodeInsufficientCapacity ErrorCode = 508 // RFC 8656 §19
 )
 
-// Reason is the reason phrase of the code.
+// Reason returns the reason phrase of the code.
 func (c ErrorCode) Reason() string {
 	switch c {
 	case CodeTryAlternate:
@@ -72,10 +73,10 @@ func (c ErrorCode) Reason() string {
 	return ""
 }
 
-// An Error is an error response as a Go error.
+// An Error contains the content of an error response as a Go error.
 type Error struct {
 	Code   ErrorCode
-	Reason string // the remote's reason phrase; may be empty
+	Reason string // the reason phrase that the remote end sent; may be empty
 }
 
 func (e *Error) Error() string {
@@ -86,7 +87,7 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("stun: error %d (%s)", int(e.Code), reason)
 }
 
-// ErrorCode adds ERROR-CODE with the code's own phrase.
+// ErrorCode adds ERROR-CODE with the code and its reason phrase.
 func (w *Builder) ErrorCode(c ErrorCode) {
 	reason := c.Reason()
 	w.begin(AttrErrorCode, 4+len(reason))
@@ -95,7 +96,8 @@ func (w *Builder) ErrorCode(c ErrorCode) {
 	w.end()
 }
 
-// ErrorCode returns the number of ERROR-CODE; a malformed one counts as absent.
+// ErrorCode returns the number and the reason phrase in ERROR-CODE. ok is false if the
+// attribute is absent or malformed.
 func (m Message) ErrorCode() (c ErrorCode, reason []byte, ok bool) {
 	v, ok := m.Get(AttrErrorCode)
 	if !ok || len(v) < 4 {
@@ -108,9 +110,9 @@ func (m Message) ErrorCode() (c ErrorCode, reason []byte, ok bool) {
 	return ErrorCode(int(class)*100 + int(number)), v[4:], true
 }
 
-// Err is ERROR-CODE as an error, or nil if there is none. The phrase is cut to the 127
-// characters of RFC 8489 §14.8, and characters that do not belong on a terminal are
-// removed.
+// Err returns ERROR-CODE as an error; nil: the attribute is absent or malformed. The
+// reason phrase is cut to 127 characters, the limit of RFC 8489 §14.8, and characters
+// that cannot be printed safely on a terminal are removed.
 func (m Message) Err() *Error {
 	c, reason, ok := m.ErrorCode()
 	if !ok {
@@ -119,7 +121,8 @@ func (m Message) Err() *Error {
 	return &Error{Code: c, Reason: printable(reason, 127)}
 }
 
-// printable returns the printable ASCII characters of b, at most limit bytes.
+// printable returns the printable ASCII characters in b. If there are more than limit,
+// it returns only the first ones.
 func printable(b []byte, limit int) string {
 	if len(b) > limit {
 		b = b[:limit]
@@ -134,8 +137,8 @@ func printable(b []byte, limit int) string {
 	return string(s)
 }
 
-// UnknownAttributes adds UNKNOWN-ATTRIBUTES, which a 420 response carries (RFC 8489
-// §14.9).
+// UnknownAttributes adds UNKNOWN-ATTRIBUTES, which a response with error 420 contains
+// (RFC 8489 §14.9).
 func (w *Builder) UnknownAttributes(types []AttrType) {
 	w.begin(AttrUnknownAttributes, 2*len(types))
 	for _, t := range types {
@@ -144,7 +147,7 @@ func (w *Builder) UnknownAttributes(types []AttrType) {
 	w.end()
 }
 
-// UnknownAttributes returns the types that UNKNOWN-ATTRIBUTES lists.
+// UnknownAttributes returns the types that UNKNOWN-ATTRIBUTES contains.
 func (m Message) UnknownAttributes() []AttrType {
 	v, _ := m.Get(AttrUnknownAttributes)
 	var types []AttrType

@@ -7,38 +7,38 @@ import (
 )
 
 const (
-	// HeaderSize is the size of the header of every message (RFC 8489 §5).
+	// HeaderSize is the size in bytes of the header of every message (RFC 8489 §5).
 	HeaderSize = 20
 
 	magicCookie    = 0x2112a442
 	attrHeaderSize = 4
 )
 
-// Errors of Parse.
+// Errors that Parse returns.
 var (
 	ErrNotSTUN   = errors.New("stun: not a STUN message")
 	ErrTruncated = errors.New("stun: length does not match the datagram")
 	ErrAttribute = errors.New("stun: attribute overruns the message")
 )
 
-// A TransactionID matches a response to its request (RFC 8489 §5).
+// A TransactionID tells which request a response belongs to (RFC 8489 §5).
 type TransactionID [12]byte
 
-// A Message is a view of the bytes of a well-formed STUN message. It is valid as long
-// as they are unchanged.
+// A Message is a view of the bytes of a well-formed STUN message. It is valid until
+// these bytes are changed.
 type Message struct{ raw []byte }
 
-// Is reports whether a datagram looks like STUN: it has the magic cookie (RFC 8489
-// §5), and its first byte is in STUN's range of 0 to 3 on a shared port (RFC 7983
-// §7).
+// Is reports whether a datagram looks like a STUN message. It must have the magic
+// cookie (RFC 8489 §5). Its first byte must be in the range 0 to 3, which STUN uses
+// on a port that several protocols share (RFC 7983 §7).
 func Is(b []byte) bool {
 	return len(b) >= HeaderSize && b[0] < 4 && binary.BigEndian.Uint32(b[4:]) == magicCookie
 }
 
-// Parse checks that b is exactly one STUN message, attributes included, and returns a
-// view of it. It does not check the values of attributes.
+// Parse checks that b is exactly one STUN message with well-formed attributes, and
+// returns a view of it. It does not check the values of the attributes.
 func Parse(b []byte) (Message, error) {
-	// RFC 8489 §5: the most significant 2 bits MUST be zeroes.
+	// RFC 8489 §5: the two most significant bits MUST be zero.
 	if len(b) < HeaderSize || b[0]&0xc0 != 0 || binary.BigEndian.Uint32(b[4:]) != magicCookie {
 		return Message{}, ErrNotSTUN
 	}
@@ -47,7 +47,8 @@ func Parse(b []byte) (Message, error) {
 		return Message{}, ErrTruncated
 	}
 	for rest := b[HeaderSize:]; len(rest) > 0; {
-		// Both lengths are multiples of 4, so a whole attribute header is left.
+		// The length of the message and the sizes of the attributes are multiples of
+		// 4. So rest contains at least one whole attribute header.
 		size := attrHeaderSize + padded(int(binary.BigEndian.Uint16(rest[2:])))
 		if size > len(rest) {
 			return Message{}, ErrAttribute
@@ -57,21 +58,21 @@ func Parse(b []byte) (Message, error) {
 	return Message{raw: b}, nil
 }
 
-// padded rounds an attribute's length up to a multiple of 4, where the next attribute
-// begins (RFC 8489 §14).
+// padded rounds the length of an attribute up to a multiple of 4. The next attribute
+// begins there (RFC 8489 §14).
 func padded(n int) int { return (n + 3) &^ 3 }
 
-// Raw is the whole message.
+// Raw returns the bytes of the whole message.
 func (m Message) Raw() []byte { return m.raw }
 
-// Type is the message type.
+// Type returns the type of the message.
 func (m Message) Type() Type { return Type(binary.BigEndian.Uint16(m.raw)) }
 
-// TransactionID is the message's transaction id.
+// TransactionID returns the transaction id of the message.
 func (m Message) TransactionID() TransactionID { return TransactionID(m.raw[8:20]) }
 
-// An attrOrder enforces which attributes may follow the integrity attributes. Others
-// are ignored (RFC 8489 §14.5, §14.6).
+// An attrOrder determines which attributes are valid after an integrity attribute. All
+// others are ignored (RFC 8489 §14.5, §14.6).
 type attrOrder uint8
 
 const (
@@ -81,7 +82,8 @@ const (
 	afterFingerprint
 )
 
-// admit reports whether an attribute of type t is valid at this place.
+// admit reports whether an attribute of type t is valid after the attributes that were
+// admitted before.
 func (o *attrOrder) admit(t AttrType) bool {
 	switch t {
 	case AttrMessageIntegrity:
@@ -105,7 +107,8 @@ func (o *attrOrder) admit(t AttrType) bool {
 	return true
 }
 
-// next returns the attribute at offset i, and the offset j of the next one.
+// next returns the type and the value of the attribute at offset i, and the offset j
+// of the next attribute.
 func (m Message) next(i int) (t AttrType, v []byte, j int) {
 	t = AttrType(binary.BigEndian.Uint16(m.raw[i:]))
 	n := int(binary.BigEndian.Uint16(m.raw[i+2:]))
@@ -113,7 +116,7 @@ func (m Message) next(i int) (t AttrType, v []byte, j int) {
 	return t, m.raw[i : i+n : i+n], i + padded(n)
 }
 
-// find returns the offset of the first valid attribute of type want.
+// find returns the offset and the value of the first valid attribute of the type want.
 func (m Message) find(want AttrType) (offset int, v []byte, ok bool) {
 	var order attrOrder
 	for i := HeaderSize; i < len(m.raw); {
@@ -126,20 +129,21 @@ func (m Message) find(want AttrType) (offset int, v []byte, ok bool) {
 	return 0, nil, false
 }
 
-// Get returns the value of the first attribute of type t. Later ones of the same type
-// are ignored (RFC 8489 §14), and so are attributes after the message's integrity.
+// Get returns the value of the first attribute of type t. Later attributes of the same
+// type are ignored (RFC 8489 §14), and so are attributes that are not valid after an
+// integrity attribute.
 func (m Message) Get(t AttrType) (v []byte, ok bool) {
 	_, v, ok = m.find(t)
 	return v, ok
 }
 
-// Has reports whether there is an attribute of type t.
+// Has reports whether the message has an attribute of type t.
 func (m Message) Has(t AttrType) bool {
 	_, _, ok := m.find(t)
 	return ok
 }
 
-// Attributes yields the valid attributes, in order.
+// Attributes returns an iterator over the valid attributes, in order.
 func (m Message) Attributes() iter.Seq2[AttrType, []byte] {
 	return func(yield func(AttrType, []byte) bool) {
 		var order attrOrder
@@ -153,8 +157,8 @@ func (m Message) Attributes() iter.Seq2[AttrType, []byte] {
 	}
 }
 
-// Uint32 returns the value of a 32-bit attribute, such as PRIORITY or LIFETIME. A
-// value of another length is ignored.
+// Uint32 returns the value of a 32-bit attribute, such as PRIORITY or LIFETIME. ok is
+// false if it is absent or has another length.
 func (m Message) Uint32(t AttrType) (v uint32, ok bool) {
 	b, ok := m.Get(t)
 	if !ok || len(b) != 4 {
@@ -163,7 +167,8 @@ func (m Message) Uint32(t AttrType) (v uint32, ok bool) {
 	return binary.BigEndian.Uint32(b), true
 }
 
-// Uint64 returns the value of a 64-bit attribute, such as ICE-CONTROLLING.
+// Uint64 returns the value of a 64-bit attribute, such as ICE-CONTROLLING. ok is false
+// if it is absent or has another length.
 func (m Message) Uint64(t AttrType) (v uint64, ok bool) {
 	b, ok := m.Get(t)
 	if !ok || len(b) != 8 {
@@ -172,11 +177,13 @@ func (m Message) Uint64(t AttrType) (v uint64, ok bool) {
 	return binary.BigEndian.Uint64(b), true
 }
 
-// AppendUnknown appends the types of the comprehension-required attributes of m that
-// understood does not report, each once and at most 16. A 420 response lists them (RFC
-// 8489 §6.3.1). A nil understood reports all types that this package names.
+// AppendUnknown appends to dst the types of those comprehension-required attributes of
+// m for which understood returns false. Each type is appended once, and at most 16 are
+// appended. A response with error 420 lists these types (RFC 8489 §6.3.1). If
+// understood is nil, the types that have a constant in this package are the known
+// ones.
 func (m Message) AppendUnknown(dst []AttrType, understood func(AttrType) bool) []AttrType {
-	const limit = 16 // a response must not grow with the request
+	const limit = 16 // the number is limited so that the size of a response does not grow with the request
 	var order attrOrder
 walk:
 	for i := HeaderSize; i < len(m.raw) && len(dst) < limit; {

@@ -2,29 +2,30 @@ package stun
 
 import "time"
 
-// RFC 8489 §6.2.1.
+// Constants of RFC 8489 §6.2.1.
 const (
 	DefaultRTO = 500 * time.Millisecond
-	requests   = 7  // Rc: how often a request is sent
-	lastWait   = 16 // Rm: the RTOs to wait after the last transmission
+	requests   = 7  // Rc: how often a request is sent, at most
+	lastWait   = 16 // Rm: the time to wait after the last transmission, as a multiple of the RTO
 
-	// ReliableTimeout is how long a request over TCP or TLS may take (Ti, RFC 8489
-	// §6.2.2).
+	// ReliableTimeout is how long the response to a request over TCP or TLS may take
+	// (Ti in RFC 8489 §6.2.2).
 	ReliableTimeout = 39500 * time.Millisecond
 )
 
-// A Retransmission is the schedule of one request over UDP: it is sent at 0, 1, 3, 7,
-// 15, 31 and 63 times the RTO and fails 16 RTOs later, which is after 39.5 s with the
-// default of 500 ms (RFC 8489 §6.2.1).
+// A Retransmission computes when one request over UDP is sent. Transmissions are due
+// at 0, 1, 3, 7, 15, 31 and 63 times the RTO after the start. The request fails 16
+// RTOs after the last one, which is 39.5 s after the start with the default RTO of 500
+// ms (RFC 8489 §6.2.1).
 type Retransmission struct {
 	rto  time.Duration
-	wait time.Duration // until the next transmission
+	wait time.Duration // time between the most recent transmission and the next one
 	sent int
 	next time.Time
 }
 
-// Start begins the schedule: the first transmission is due at now. An rto of 0 means
-// DefaultRTO.
+// Start begins the schedule. The first transmission is due at the time now. If rto is
+// 0, DefaultRTO is used.
 func (r *Retransmission) Start(now time.Time, rto time.Duration) {
 	if rto <= 0 {
 		rto = DefaultRTO
@@ -32,8 +33,8 @@ func (r *Retransmission) Start(now time.Time, rto time.Duration) {
 	*r = Retransmission{rto: rto, wait: rto, next: now}
 }
 
-// StartReliable begins the schedule of a request over a reliable transport: one
-// transmission.
+// StartReliable begins the schedule of a request over a reliable transport, which is
+// sent only once.
 func (r *Retransmission) StartReliable(now time.Time) {
 	*r = Retransmission{rto: ReliableTimeout / lastWait, sent: requests - 1, next: now}
 }
@@ -41,17 +42,17 @@ func (r *Retransmission) StartReliable(now time.Time) {
 // Active reports whether the schedule runs.
 func (r *Retransmission) Active() bool { return r.rto != 0 }
 
-// Stop ends the schedule, when the response has arrived.
+// Stop ends the schedule. It is called when the response has arrived.
 func (r *Retransmission) Stop() { *r = Retransmission{} }
 
-// Next returns when Due next reports something; zero: never.
+// Next returns the time at which Due has to be called next; zero: never.
 func (r *Retransmission) Next() time.Time { return r.next }
 
-// Sent is the number of transmissions.
+// Sent returns the number of transmissions so far.
 func (r *Retransmission) Sent() int { return r.sent }
 
-// Due reports at now whether to send the request, or whether it has failed. It counts
-// a transmission.
+// Due reports whether the request has to be sent at the time now, or whether it has
+// failed. If send is true, the transmission is counted.
 func (r *Retransmission) Due(now time.Time) (send, failed bool) {
 	if !r.Active() || now.Before(r.next) {
 		return false, false

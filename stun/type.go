@@ -2,23 +2,23 @@ package stun
 
 import "fmt"
 
-// A Method is the purpose of a message (RFC 8489 §5), 12 bits.
+// A Method is the purpose of a message (RFC 8489 §5). It has 12 bits.
 type Method uint16
 
 const (
 	MethodBinding           Method = 0x001 // RFC 8489 §18.2
 	MethodAllocate          Method = 0x003 // RFC 8656 §17
 	MethodRefresh           Method = 0x004
-	MethodSend              Method = 0x006 // indication only
-	MethodData              Method = 0x007 // indication only
+	MethodSend              Method = 0x006 // used in indications only
+	MethodData              Method = 0x007 // used in indications only
 	MethodCreatePermission  Method = 0x008
 	MethodChannelBind       Method = 0x009
 	MethodConnect           Method = 0x00a // RFC 6062 §6.1
 	MethodConnectionBind    Method = 0x00b
-	MethodConnectionAttempt Method = 0x00c // indication only
+	MethodConnectionAttempt Method = 0x00c // used in indications only
 )
 
-// String is the method's name in the registry.
+// String returns the name of the method in the IANA registry.
 func (m Method) String() string {
 	switch m {
 	case MethodBinding:
@@ -45,7 +45,8 @@ func (m Method) String() string {
 	return fmt.Sprintf("Method(%#03x)", uint16(m))
 }
 
-// A Class distinguishes requests, responses and indications (RFC 8489 §5).
+// A Class tells whether a message is a request, a response or an indication (RFC 8489
+// §5).
 type Class uint8
 
 const (
@@ -55,7 +56,7 @@ const (
 	ClassError
 )
 
-// String is the class in the words of RFC 8489 §5.
+// String returns the name of the class in RFC 8489 §5.
 func (c Class) String() string {
 	switch c {
 	case ClassRequest:
@@ -70,11 +71,11 @@ func (c Class) String() string {
 	return fmt.Sprintf("Class(%d)", uint8(c))
 }
 
-// A Type is the message type of the header: a method, and the two bits of the class
-// between the method's bits (RFC 8489 §5, figure 3).
+// A Type is the message type in the header. It consists of the bits of the method and,
+// between them, the two bits of the class (RFC 8489 §5, figure 3).
 type Type uint16
 
-// NewType joins a method and a class.
+// NewType returns the message type with this method and this class.
 func NewType(m Method, c Class) Type {
 	low := Type(m & 0x00f)
 	mid := Type(m&0x070) << 1
@@ -82,20 +83,20 @@ func NewType(m Method, c Class) Type {
 	return high | Type(c&2)<<7 | mid | Type(c&1)<<4 | low
 }
 
-// Method is the message type's method.
+// Method returns the method of the message type.
 func (t Type) Method() Method {
 	return Method(t&0x000f | t&0x00e0>>1 | t&0x3e00>>2)
 }
 
-// Class is the message type's class.
+// Class returns the class of the message type.
 func (t Type) Class() Class {
 	return Class(t>>4&1 | t>>7&2)
 }
 
-// String is for people, such as "Binding request".
+// String returns a readable form of the type, such as "Binding request".
 func (t Type) String() string { return t.Method().String() + " " + t.Class().String() }
 
-// The message types of connectivity checks.
+// The message types of ICE's connectivity checks.
 const (
 	BindingRequest    Type = 0x0001
 	BindingIndication Type = 0x0011

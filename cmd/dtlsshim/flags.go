@@ -10,22 +10,22 @@ import (
 	"purertc/dtls"
 )
 
-// errUnimplemented says that a flag asks for a feature that the shim, or package dtls, does
-// not have.
+// errUnimplemented says that a flag asks for a feature that the shim does not have, or
+// that package dtls does not have.
 var errUnimplemented = errors.New("flag not supported by this shim")
 
-// options are the flags of a test.
+// options contains the values of the flags of a test.
 type options struct {
 	port   string
 	ipv6   bool
 	shimID uint64
 
-	resumes     bool // this is not the first connection of the test
+	resumes     bool // the connection is not the first one of the test
 	resumeCount int
 
 	server              bool
 	credentials         []credential
-	verifyPeer          bool // ask for a certificate
+	verifyPeer          bool // a server asks for a certificate
 	requireCertificate  bool
 	verifyFail          bool
 	useCustomVerify     bool
@@ -73,19 +73,20 @@ type options struct {
 	expectNoSession     bool
 }
 
-// unset is the value of a number that no flag has set.
+// unset is the value of a number for which no flag was given.
 const unset = -2
 
-// A credential is a certificate and the rules for its use.
+// A credential is a certificate together with the rules for its use.
 type credential struct {
-	listed            bool // one of several to choose from
+	listed            bool // one of several credentials from which the shim chooses
 	certFile, keyFile string
 	schemes           []dtls.SignatureScheme
 	mustMatchIssuer   bool
 }
 
-// newest returns the credential that the flags are about: the last one that a flag has
-// begun, or the default.
+// newest returns the credential that the next flags describe. This is the credential
+// that was begun most recently by a flag or, if there was no such flag, the default
+// one.
 func (o *options) newest() *credential {
 	if len(o.credentials) == 0 {
 		o.credentials = []credential{{}}
@@ -93,20 +94,22 @@ func (o *options) newest() *credential {
 	return &o.credentials[len(o.credentials)-1]
 }
 
-// A flagFunc handles a flag. set gets the value of the flag, or "" if noValue is set.
+// A flagFunc handles a flag. set is called with the value of the flag. If noValue is
+// set, the flag has no value, and set is called with "".
 type flagFunc struct {
 	noValue bool
 	set     func(o *options, value string) error
 }
 
-// Prefixes of flags that are for some connections of a test only.
+// Prefixes of flags that apply only to some connections of a test: to the first one,
+// or to those that resume it.
 const (
 	prefixInitial = "-on-initial"
 	prefixResume  = "-on-resume"
 )
 
-// parseFlags parses the runner's flags for the first connection of a test, or for one that
-// resumes it.
+// parseFlags parses the runner's flags for the first connection of a test or, if
+// resumes is set, for a connection that resumes it.
 func parseFlags(args []string, resumes bool) (*options, error) {
 	o := &options{shimInitialWrite: "hello", expectSelected: unset, resumes: resumes}
 	for len(args) > 0 {
@@ -163,7 +166,8 @@ func listFlag[T ~uint16](field func(o *options) *[]T) flagFunc {
 	}}
 }
 
-// versionFlag handles a version in its encoding. DTLS 1.0 is not supported.
+// versionFlag returns the handling of a flag whose value is a protocol version, as it
+// is encoded in DTLS. DTLS 1.0 is not supported.
 func versionFlag(field func(o *options) *dtls.Version) flagFunc {
 	return flagFunc{false, func(o *options, v string) error {
 		n, err := strconv.ParseUint(v, 10, 16)
@@ -179,7 +183,7 @@ func ignored(noValue bool) flagFunc {
 	return flagFunc{noValue, func(*options, string) error { return nil }}
 }
 
-// flags returns all flags that the shim supports.
+// flags returns all flags that the shim supports, by name.
 func flags() map[string]flagFunc {
 	return map[string]flagFunc{
 		"-port":    stringFlag(func(o *options) *string { return &o.port }),
@@ -205,7 +209,7 @@ func flags() map[string]flagFunc {
 			o.expectSelected, err = strconv.Atoi(v)
 			return err
 		}},
-		"-trust-cert": ignored(false), // package dtls leaves trust to the program
+		"-trust-cert": ignored(false), // package dtls leaves it to the program whether a certificate is trusted
 
 		"-verify-peer":                    boolFlag(func(o *options) *bool { return &o.verifyPeer }),
 		"-require-any-client-certificate": boolFlag(func(o *options) *bool { return &o.requireCertificate }),
@@ -269,7 +273,7 @@ func flags() map[string]flagFunc {
 		"-shim-shuts-down":        boolFlag(func(o *options) *bool { return &o.shimShutsDown }),
 		"-check-close-notify":     boolFlag(func(o *options) *bool { return &o.checkCloseNotify }),
 
-		// A state machine never blocks.
+		// The package is a state machine, so no call blocks.
 		"-async":              ignored(true),
 		"-implicit-handshake": ignored(true),
 
@@ -286,30 +290,33 @@ func flags() map[string]flagFunc {
 		"-reject-alpn":           boolFlag(func(o *options) *bool { return &o.rejectALPN }),
 		"-decline-alpn":          ignored(true),
 
-		// Callbacks without an effect of their own.
+		// Flags for callbacks that have no effect by themselves.
 		"-use-early-callback": ignored(true),
-		// Only for QUIC.
+		// A flag that is only for QUIC.
 		"-quic-use-legacy-codepoint": ignored(false),
-		// DTLS has no early data; the tests check that.
+		// DTLS has no early data. The tests check that.
 		"-enable-early-data":        ignored(true),
 		"-expect-early-data-reason": ignored(false),
-		// The callbacks choose the keys of tickets; Config.TicketKeys has them.
+		// In BoringSSL, the callbacks choose the keys for tickets. Here
+		// Config.TicketKeys contains the keys.
 		"-use-ticket-callback":      ignored(true),
 		"-use-ticket-aead-callback": ignored(true),
 		"-renew-ticket":             boolFlag(func(o *options) *bool { return &o.renewTicket }),
 		"-skip-ticket":              boolFlag(func(o *options) *bool { return &o.skipTicket }),
 		"-send-alert":               boolFlag(func(o *options) *bool { return &o.sendAlert }),
-		// A server keeps no sessions; its tickets have them.
+		// A server stores no sessions. The tickets contain them.
 		"-expect-no-session-id": ignored(true),
 	}
 }
 
-// errHandshaker ends the shim after the question whether it supports split handshakes.
+// errHandshaker ends the shim when the runner asks whether the shim supports split
+// handshakes.
 var errHandshaker = errors.New("asked for the handshaker")
 
-// versions returns the range of versions that the flags allow; ok is false if it is empty.
+// versions returns the range of versions that the flags allow; ok is false if they
+// allow none.
 func (o *options) versions() (lowest, highest dtls.Version, ok bool) {
-	list := []dtls.Version{dtls.VersionDTLS12, dtls.VersionDTLS13} // ascending
+	list := []dtls.Version{dtls.VersionDTLS12, dtls.VersionDTLS13} // in ascending order
 	list = slices.DeleteFunc(list, func(v dtls.Version) bool {
 		return o.minVersion != 0 && v > o.minVersion || o.maxVersion != 0 && v < o.maxVersion ||
 			v == dtls.VersionDTLS12 && o.no12 || v == dtls.VersionDTLS13 && o.no13

@@ -1,10 +1,12 @@
-// Command dtlsshim lets BoringSSL's test runner test package dtls: it is the shim that the
-// runner's PORTING.md describes. The runner starts it once for each test, with flags that
-// say what to do, and is the peer itself.
+// Command dtlsshim is the program through which BoringSSL's test runner tests package
+// dtls. The runner's PORTING.md describes such a program and calls it a shim. The
+// runner starts it once for each test, with flags that say what to do. The runner
+// itself is the peer.
 //
-// It exits with 0 if all went as the flags expect, with 1 if not (the reason is on stderr,
-// where the runner looks for the errors to which config.json maps its own names), and with
-// 89 if it does not support a flag.
+// The exit status is 0 if everything happened as the flags expect, 1 if it did not,
+// and 89 if the shim does not support a flag. With status 1, the reason is written to
+// stderr. There the runner looks for the errors to which config.json maps the runner's
+// error names.
 package main
 
 import (
@@ -13,7 +15,7 @@ import (
 	"os"
 )
 
-// exitUnimplemented is the exit status for a test that the shim cannot run.
+// exitUnimplemented is the exit status for a test that the shim does not support.
 const exitUnimplemented = 89
 
 func main() {

@@ -15,30 +15,30 @@ import (
 const (
 	defaultMTU                = 1400
 	defaultTimeout            = 400 * time.Millisecond
-	alertDecompressionFailure = 30               // RFC 5246 §7.2.2; the runner waits for it
-	maxTimeouts               = 13               // in a row; the runner expects a failure then
-	maxTimeout                = 60 * time.Second // RFC 6347 §4.2.4.1, which the runner expects
+	alertDecompressionFailure = 30               // RFC 5246 §7.2.2; the runner expects this alert
+	maxTimeouts               = 13               // number of consecutive timeouts after which the runner expects a failure
+	maxTimeout                = 60 * time.Second // the maximum of RFC 6347 §4.2.4.1, which the runner expects
 
-	// clockTick is the resolution of the shim's clock: a timer that is due within a tick
-	// is run. The runner expects 10 ms.
+	// clockTick is the resolution of the shim's clock: a timer that runs out within
+	// the next clockTick is handled now. The runner expects 10 ms.
 	clockTick = 10 * time.Millisecond
 )
 
-// A shim is one connection under test, in virtual time.
+// A shim is one connection that is tested. Its time is virtual.
 type shim struct {
 	o     *options
 	w     *wire
 	conn  *dtls.Conn
 	now   time.Time
 	mtu   int
-	begun bool // the handshake is finished, and afterHandshake was called
+	begun bool // the handshake has finished, and afterHandshake was called
 
-	session  *dtls.Session // the newest; the next connection may resume it
-	sessions int           // number of sessions received
-	timeouts int           // since the last progress
+	session  *dtls.Session // the newest session; the next connection may resume it
+	sessions int           // number of sessions that were received
+	timeouts int           // number of timeouts since the connection last made progress
 }
 
-// run makes the connections of a test, one after the other.
+// run makes all connections of a test, one after another.
 func run(args []string) error {
 	initial, err := parseFlags(args, false)
 	if err != nil {
@@ -64,7 +64,7 @@ func run(args []string) error {
 	return nil
 }
 
-// connect makes one connection. It resumes session, if that is not nil.
+// connect makes one connection. If session is not nil, the connection resumes it.
 func connect(o *options, now time.Time, session *dtls.Session) (*shim, error) {
 	s := &shim{o: o, now: now, mtu: defaultMTU, session: session}
 	cfg, err := s.config()
@@ -81,7 +81,7 @@ func connect(o *options, now time.Time, session *dtls.Session) (*shim, error) {
 	err = s.run()
 	var network *net.OpError
 	if errors.As(err, &network) && s.conn.Err() != nil {
-		// The runner did not wait for the final alert.
+		// The runner has not waited for the last alert.
 		return s, s.conn.Err()
 	}
 	return s, err
@@ -111,7 +111,7 @@ func (s *shim) run() error {
 	}
 }
 
-// config returns the configuration that the flags ask for.
+// config returns the configuration that the flags describe.
 func (s *shim) config() (cfg dtls.Config, err error) {
 	o := s.o
 	var ok bool
@@ -125,8 +125,8 @@ func (s *shim) config() (cfg dtls.Config, err error) {
 		InitialTimeout:   defaultTimeout,
 		MaxTimeout:       maxTimeout,
 		HandshakeTimeout: -1,
-		// The runner expects no retransmission before the timer runs out, and an error
-		// for each of its violations.
+		// The runner expects that nothing is retransmitted before the timer runs out.
+		// It expects an error for each of its violations.
 		PatientRetransmission: true,
 		Strict:                true,
 		NeedCertificate:       true,
@@ -164,7 +164,7 @@ func (s *shim) config() (cfg dtls.Config, err error) {
 		}
 		cfg.Session = s.session
 	}
-	// The default certificate is the last choice.
+	// The default certificate is chosen only if no other one is accepted.
 	slices.SortStableFunc(o.credentials, func(a, b credential) int {
 		if a.listed == b.listed {
 			return 0
@@ -195,7 +195,7 @@ func (s *shim) config() (cfg dtls.Config, err error) {
 	return cfg, nil
 }
 
-// load reads the certificate and its key.
+// load reads the certificate and its private key from files.
 func (c *credential) load() (*tls.Certificate, error) {
 	cert, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
 	if err != nil {
@@ -209,8 +209,8 @@ func (c *credential) load() (*tls.Certificate, error) {
 
 var errVerifyFailed = errors.New("certificate refused, as the flags ask")
 
-// verifyPeer accepts or rejects the peer's certificates, as the flags ask, with the alert
-// that the runner expects.
+// verifyPeer accepts or rejects the peer's certificates, as the flags say. If it
+// rejects them, it returns the alert that the runner expects.
 func (s *shim) verifyPeer([][]byte) error {
 	switch {
 	case s.conn.ConnectionState().Resumed && !s.o.reverifyOnResume, !s.o.verifyFail:
@@ -223,7 +223,7 @@ func (s *shim) verifyPeer([][]byte) error {
 	return &dtls.AlertError{Alert: dtls.AlertHandshakeFailure, Err: errVerifyFailed}
 }
 
-// handle handles a command of the runner.
+// handle executes a command of the runner.
 func (s *shim) handle(c command) error {
 	switch c.op {
 	case opPacket:
@@ -256,7 +256,8 @@ func (s *shim) handle(c command) error {
 	return nil
 }
 
-// expectTimeout checks the time until the next timeout; a negative want means none.
+// expectTimeout returns an error unless the time from now to the next timeout is want.
+// If want is negative, no timeout is expected.
 func (s *shim) expectTimeout(want time.Duration) error {
 	got := time.Duration(-1)
 	if at := s.conn.NextTimeout(); !at.IsZero() {
@@ -268,7 +269,7 @@ func (s *shim) expectTimeout(want time.Duration) error {
 	return nil
 }
 
-// read handles a datagram and echoes its application data.
+// read handles a received datagram and sends its application data back.
 func (s *shim) read(datagram []byte) error {
 	for len(datagram) > 0 {
 		data, n := s.conn.HandleRecord(s.now, datagram)
@@ -301,7 +302,8 @@ func (s *shim) write(data []byte) error {
 	return s.w.send(s.conn.FinishRecord(b, 0))
 }
 
-// settle sends all pending datagrams. After the handshake it calls afterHandshake once.
+// settle sends all datagrams that are pending. When the handshake has finished, it
+// calls afterHandshake once.
 func (s *shim) settle() error {
 	for {
 		b, ok := s.conn.AppendDatagram(s.now, nil, s.mtu)
@@ -320,7 +322,7 @@ func (s *shim) settle() error {
 	return nil
 }
 
-// takeSessions handles the events, and keeps the newest session.
+// takeSessions handles the connection's events. It stores the newest session.
 func (s *shim) takeSessions() {
 	for {
 		e, ok := s.conn.NextEvent()
@@ -334,8 +336,8 @@ func (s *shim) takeSessions() {
 	}
 }
 
-// afterHandshake checks what the handshake has agreed on, and writes what the flags ask
-// for before anything is read.
+// afterHandshake checks what the two ends have agreed on. It then writes the data
+// that, as the flags say, is written before anything is read.
 func (s *shim) afterHandshake() error {
 	o, got := s.o, s.conn.ConnectionState()
 	switch {
@@ -392,12 +394,13 @@ func (s *shim) afterHandshake() error {
 	return s.settle()
 }
 
-// done reports whether the connection was closed after its handshake.
+// done reports whether the connection was closed after its handshake had finished.
 func (s *shim) done() bool {
 	return s.begun && errors.Is(s.conn.Err(), dtls.ErrPeerClosed)
 }
 
-// ended returns the result after the runner has closed the wire with err.
+// ended returns the result of the test after the runner has closed the wire. err is
+// the error of reading from the wire.
 func (s *shim) ended(err error) error {
 	switch {
 	case s.conn.Err() != nil && !errors.Is(s.conn.Err(), dtls.ErrPeerClosed) && !errors.Is(s.conn.Err(), dtls.ErrClosed):

@@ -10,23 +10,24 @@ import (
 	"time"
 )
 
-// The opcodes of the runner's packet framing.
+// The opcodes of the packets that the runner and the shim exchange.
 const (
 	opPacket     = 'P' // a datagram
 	opTimeout    = 'T' // the runner tells the shim to advance its clock
-	opTimeoutAck = 't' // the shim's answer, before it does
-	opExpect     = 'E' // when the shim's next timeout has to be
+	opTimeoutAck = 't' // the shim's answer to opTimeout, which it sends before it advances its clock
+	opExpect     = 'E' // the runner says when the shim's next timeout must be
 	opMTU        = 'M'
-	opSetTimeout = 'U' // the initial timeout
+	opSetTimeout = 'U' // the runner sets the initial timeout
 )
 
-// A wire carries datagrams over the runner's TCP connection.
+// A wire carries datagrams over a TCP connection to the runner.
 type wire struct {
 	conn net.Conn
 	r    *bufio.Reader
 }
 
-// dial connects to the runner and sends the number of the test.
+// dial connects to the runner and sends the shim's id, by which the runner recognizes
+// the test.
 func dial(o *options) (*wire, error) {
 	host := "127.0.0.1"
 	if o.ipv6 {
@@ -42,7 +43,8 @@ func dial(o *options) (*wire, error) {
 	return &wire{conn, bufio.NewReader(conn)}, nil
 }
 
-// close closes the connection after all that was written has arrived.
+// close closes the connection after everything that was written has arrived at the
+// runner.
 func (w *wire) close() {
 	if c, ok := w.conn.(*net.TCPConn); ok {
 		c.CloseWrite()
@@ -57,18 +59,18 @@ func (w *wire) send(datagram []byte) error {
 	return err
 }
 
-// A command is an instruction of the runner.
+// A command is an instruction from the runner.
 type command struct {
 	op       byte
 	datagram []byte
-	duration time.Duration // of opTimeout, opExpect (negative: none) and opSetTimeout
+	duration time.Duration // the duration of an opTimeout, opExpect or opSetTimeout; negative in opExpect: no timeout is expected
 	mtu      int
 }
 
-// maxDatagram bounds the size of a packet.
+// maxDatagram is the maximum size in bytes of a datagram.
 const maxDatagram = 1 << 20
 
-// next reads a command. The error at the end is io.EOF.
+// next reads the next command. At the end, the error is io.EOF.
 func (w *wire) next() (c command, err error) {
 	if c.op, err = w.r.ReadByte(); err != nil {
 		return c, err

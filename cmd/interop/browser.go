@@ -16,14 +16,14 @@ import (
 	"time"
 )
 
-// A browser is a browser found on this machine.
+// A browser is a browser that is installed on this machine.
 type browser struct {
 	name    string // chromium or firefox
 	path    string
 	version string
 }
 
-// places lists where browsers are installed, in order of preference.
+// places lists the paths at which browsers may be installed, in order of preference.
 var places = map[string][]string{
 	"chromium": {"chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome",
 		"/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium",
@@ -31,13 +31,13 @@ var places = map[string][]string{
 	"firefox": {"firefox-esr", "firefox", "/Applications/Firefox.app/Contents/MacOS/firefox", `C:\Program Files\Mozilla Firefox\firefox.exe`},
 }
 
-// howToGet says how to install a missing browser.
+// howToGet says how a missing browser can be installed.
 var howToGet = map[string]string{
 	"chromium": "not found; install it (Debian: apt-get install chromium), or give its path: -peers chromium=/path/to/chrome",
 	"firefox":  "not found; install it (Debian: apt-get install firefox-esr), or give its path: -peers firefox=/path/to/firefox",
 }
 
-// findBrowser looks for a browser; path may be given.
+// findBrowser looks for a browser. If path is not empty, it looks only there.
 func findBrowser(name, path string) (browser, bool) {
 	candidates := places[name]
 	if path != "" {
@@ -63,8 +63,8 @@ func versionOf(path string) string {
 	return "unknown"
 }
 
-// start starts the browser headless on a page, by the command within if there is one.
-// The function it returns ends it.
+// start starts the browser, headless, with the page at url. If "within" is not empty,
+// it is a command that starts the browser. The returned function ends the browser.
 func (b browser) start(url string, args, within []string) (stop func(), err error) {
 	profile, err := os.MkdirTemp("", "interop-"+b.name+"-")
 	if err != nil {
@@ -78,7 +78,7 @@ func (b browser) start(url string, args, within []string) (stop func(), err erro
 			"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-default-apps",
 			"--disable-background-timer-throttling", "--disable-renderer-backgrounding", "--user-data-dir=" + profile}
 		if runtime.GOOS == "linux" && os.Geteuid() == 0 {
-			argv = append(argv, "--no-sandbox") // the sandbox does not work as root
+			argv = append(argv, "--no-sandbox") // the sandbox does not work for the user root
 		}
 	case "firefox":
 		if err := os.WriteFile(filepath.Join(profile, "user.js"), []byte(firefoxPrefs), 0o600); err != nil {
@@ -100,7 +100,7 @@ func (b browser) start(url string, args, within []string) (stop func(), err erro
 	return func() {
 		end(cmd)
 		<-exited
-		for range 20 { // its child processes may still be writing
+		for range 20 { // child processes may still be writing into the directory
 			if os.RemoveAll(profile) == nil {
 				break
 			}
@@ -109,7 +109,8 @@ func (b browser) start(url string, args, within []string) (stop func(), err erro
 	}, nil
 }
 
-// firefoxPrefs keep Firefox from connecting to services; WebRTC's are not changed.
+// firefoxPrefs are settings that prevent Firefox from connecting to services. They do
+// not change the settings of WebRTC.
 var firefoxPrefs = func() string {
 	var b strings.Builder
 	for _, p := range []string{
@@ -125,14 +126,14 @@ var firefoxPrefs = func() string {
 	return b.String()
 }()
 
-// A page is the browser's end: calls go to it and events come from it, over HTTP on
-// the loopback interface.
+// A page is the program's connection to the page in a browser. Calls go to the page,
+// and events come from it, over HTTP on the loopback interface.
 type page struct {
 	mu      sync.Mutex
 	calls   []rpcCall
 	replies map[int]chan event
 	next    int
-	peers   map[int]chan event // events of a peer connection
+	peers   map[int]chan event // channels for the events of each peer connection
 	agent   string
 	wake    chan struct{}
 	hello   chan struct{}
@@ -149,7 +150,8 @@ func newPage() *page {
 	return &page{replies: map[int]chan event{}, peers: map[int]chan event{}, wake: make(chan struct{}, 1), hello: make(chan struct{})}
 }
 
-// serveRPC returns the page's next calls; it waits until there is one.
+// serveRPC answers a request of the page with the next calls. It waits until there is
+// one.
 func (p *page) serveRPC(w http.ResponseWriter, r *http.Request) {
 	timeout := time.After(20 * time.Second)
 	for {
@@ -172,7 +174,7 @@ func (p *page) serveRPC(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveReport takes the page's replies and events.
+// serveReport handles replies and events that the page sends.
 func (p *page) serveReport(w http.ResponseWriter, r *http.Request) {
 	var events []event
 	if err := json.NewDecoder(r.Body).Decode(&events); err != nil {
@@ -199,7 +201,7 @@ func (p *page) serveReport(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// call makes the page do something and waits for its reply.
+// call asks the page to execute an operation, and waits for the reply.
 func (p *page) call(ctx context.Context, op string, args map[string]any, out any) error {
 	reply := make(chan event, 1)
 	p.mu.Lock()

@@ -17,16 +17,16 @@ import (
 	"purertc/rtcpeer"
 )
 
-// A testCase is one exchange.
+// A testCase is one exchange between the local end and the remote end.
 type testCase struct {
 	name     string
-	complete bool // descriptions with all candidates, no trickling
-	lossy    bool // one datagram in ten is dropped, both ways
-	lossless bool // left out of scenarios that lose datagrams
-	vanishes bool // the remote end vanishes during the case
+	complete bool // descriptions contain all candidates, and no candidate is signalled later
+	lossy    bool // one datagram in ten is dropped, in each direction
+	lossless bool // the case does not run in scenarios that lose datagrams
+	vanishes bool // the remote end disappears during the case
 	options  rtcpeer.ChannelOptions
 	run      func(ctx context.Context, l *link) error
-	whole    func(ctx context.Context, p *pair) error // in place of run: the case creates its channels itself
+	whole    func(ctx context.Context, p *pair) error // replaces run: the case creates its channels itself
 }
 
 var cases = []testCase{
@@ -71,7 +71,8 @@ func binaries(s ...[]byte) (out []packet) {
 	return out
 }
 
-// bothWays sends packets each way and checks what arrives.
+// bothWays sends the packets in each direction, one after another, and checks what
+// arrives.
 func bothWays(packets []packet) func(context.Context, *link) error {
 	return func(ctx context.Context, l *link) error {
 		for _, m := range packets {
@@ -86,7 +87,8 @@ func bothWays(packets []packet) func(context.Context, *link) error {
 	}
 }
 
-// toThem sends a packet and waits until the remote end has received it.
+// toThem sends a packet to the remote end and waits until the remote end has received
+// it.
 func (l *link) toThem(ctx context.Context, m packet) error {
 	b := m.content()
 	if err := l.ours.Send(ctx, b, m.text); err != nil {
@@ -103,7 +105,8 @@ func (l *link) toThem(ctx context.Context, m packet) error {
 	return nil
 }
 
-// toUs makes the remote end send a packet and waits for it.
+// toUs asks the remote end to send a packet, and waits until the packet has arrived
+// here.
 func (l *link) toUs(ctx context.Context, m packet) error {
 	want := m.content()
 	if err := l.remote.send(ctx, l.theirs, m); err != nil {
@@ -140,7 +143,7 @@ func sizes(ctx context.Context, l *link) error {
 	return nil
 }
 
-// sizeLimit is the longest message of max-size.
+// sizeLimit is the size in bytes of the longest message in the case max-size.
 const sizeLimit = 1 << 20
 
 func maxSize(ctx context.Context, l *link) error {
@@ -164,7 +167,7 @@ func maxSize(ctx context.Context, l *link) error {
 }
 
 func tooLarge(ctx context.Context, l *link) error {
-	// The channel may be open at the remote end before it is here.
+	// The channel may open at the remote end before it opens at the local end.
 	if err := bothWays(texts("first"))(ctx, l); err != nil {
 		return err
 	}
@@ -204,10 +207,12 @@ func ordered1000(ctx context.Context, l *link) error {
 	return <-errs
 }
 
-// bursts sends count packets of size bytes each way, with a pause of a millisecond
-// after each gap packets (0: none), and checks what arrives: from least to most
-// packets, none altered or repeated, in order on an ordered channel. Afterwards a
-// packet arrives within a second.
+// bursts sends packets in each direction and checks what arrives. count is the number
+// of packets, and size is their length in bytes. There is a pause of a millisecond
+// after each group of packets, whose number is gap; 0: there is no pause. The number
+// of packets that arrive must be at least least and at most most. None of them may be
+// altered or repeated, and on an ordered channel they must arrive in order.
+// Afterwards, a further packet must arrive within a second.
 func bursts(count, size, gap, least, most int) func(context.Context, *link) error {
 	return func(ctx context.Context, l *link) error {
 		ordered := l.ours.IsOrdered()
@@ -280,7 +285,7 @@ func bursts(count, size, gap, least, most int) func(context.Context, *link) erro
 	}
 }
 
-// A tally counts what has arrived of a burst.
+// A tally counts the packets of a burst that have arrived.
 type tally struct {
 	ordered     bool
 	count, size int
@@ -295,8 +300,9 @@ func newTally(ordered bool, count, size int, seed uint32) *tally {
 
 func (t *tally) done(sent bool) bool { return sent && len(t.seen) == t.count }
 
-// patience is how long a pause may be: a packet may need several retransmissions, or
-// the browser may be busy.
+// patience returns how long to wait for the next packet. The wait is long if fewer
+// than least packets have arrived: a packet may need several retransmissions, or the
+// browser may be busy.
 func (t *tally) patience(least int) time.Duration {
 	if len(t.seen) < least {
 		return 10 * time.Second
@@ -328,7 +334,7 @@ func (t *tally) check(least, most int) error {
 	return nil
 }
 
-// later sends small packets, one of which must arrive within a second.
+// later sends small packets. At least one of them must arrive within a second.
 func (l *link) later(ctx context.Context, toThem bool) error {
 	within, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -375,7 +381,7 @@ func (l *link) later(ctx context.Context, toThem bool) error {
 	}
 }
 
-// dropper returns a filter that drops one datagram in ten.
+// dropper returns a function that drops one datagram in ten.
 func dropper(seed uint64) func(outgoing bool, datagram []byte) bool {
 	var mu sync.Mutex
 	rng := rand.New(rand.NewPCG(seed, 10))
@@ -386,7 +392,7 @@ func dropper(seed uint64) func(outgoing bool, datagram []byte) bool {
 	}
 }
 
-// negotiated creates the channel at both ends with the same id.
+// negotiated creates a channel with the same id at both ends.
 func negotiated(ctx context.Context, p *pair) error {
 	o := rtcpeer.ChannelOptions{Negotiated: true, ID: new(7), Protocol: "both"}
 	ours, err := p.conn.CreateDataChannel("negotiated", o)
@@ -410,7 +416,8 @@ func negotiated(ctx context.Context, p *pair) error {
 	if err := bothWays(texts("by agreement"))(ctx, l); err != nil {
 		return err
 	}
-	// An ordinary channel is open beside it, and no other one.
+	// Besides this channel, an ordinary one can be opened, and no further channel
+	// appears.
 	if l, err = p.late(ctx, true, "beside", rtcpeer.ChannelOptions{}); err != nil {
 		return err
 	}
@@ -481,7 +488,7 @@ func late(byUs bool) func(context.Context, *link) error {
 	}
 }
 
-// ended waits until a channel has ended cleanly.
+// ended waits until a channel has been closed without an error.
 func ended(ctx context.Context, d *rtcpeer.DataChannel) error {
 	for {
 		_, _, err := d.Receive(ctx)
@@ -537,7 +544,8 @@ func closeTheirs(ctx context.Context, l *link) error {
 	return bothWays(texts("the other channel lives"))(ctx, l)
 }
 
-// idReuse opens and closes channels from each end: a free id is used again.
+// idReuse opens and closes channels at each end. The id of a closed channel must be
+// used again.
 func idReuse(ctx context.Context, l *link) error {
 	first := -1
 	for i := range 6 {
@@ -572,8 +580,8 @@ func idReuse(ctx context.Context, l *link) error {
 	return nil
 }
 
-// pageClosed closes the remote end's page during a transfer: the state follows and
-// Close returns at once.
+// pageClosed closes the remote end's page during a transfer. The local connection's
+// state must change, and Close must return immediately.
 func pageClosed(ctx context.Context, l *link) error {
 	go bulk(ctx, l.ours, 16384, 4<<20, 1)
 	if _, err := l.wait(ctx, "message", l.theirs); err != nil {
@@ -601,8 +609,8 @@ func pageClosed(ctx context.Context, l *link) error {
 	return nil
 }
 
-// bufferedAmount sends much at once, each way, and waits until everything has arrived
-// and the amount is 0.
+// bufferedAmount sends much data without waiting, in each direction. It then waits
+// until all data has arrived and the buffered amount is 0.
 func bufferedAmount(ctx context.Context, l *link) error {
 	const total = 2 << 20
 	if err := l.remote.quiet(ctx, l.theirs, total); err != nil {
@@ -657,7 +665,8 @@ func bufferedAmount(ctx context.Context, l *link) error {
 	}
 }
 
-// transfer sends total bytes each way and compares checksums.
+// transfer sends data in each direction and compares checksums. total is the number of
+// bytes in each direction.
 func transfer(total int) func(context.Context, *link) error {
 	return func(ctx context.Context, l *link) error {
 		if err := l.remote.quiet(ctx, l.theirs, total); err != nil {

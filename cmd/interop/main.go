@@ -1,5 +1,6 @@
-// Command interop exchanges every kind of message between this stack and itself and
-// every browser found on the machine, in both roles, and reports the result:
+// Command interop exchanges messages of every kind between this stack and a remote
+// end, in both roles, and reports the result. The remote ends are this stack itself
+// and every browser that is found on the machine:
 //
 //	go run ./cmd/interop
 //	go run ./cmd/interop -peers chromium -case text -v
@@ -7,8 +8,9 @@
 //	go run ./cmd/interop speed
 //	go run ./cmd/interop serve
 //
-// Browsers run headless, without a web driver: the program serves one page on
-// localhost, and the page runs its half of the exchange and reports back.
+// The browsers run headless and without a web driver. The program serves a page on
+// localhost. The page executes the browser's half of the exchange and reports the
+// results to the program.
 package main
 
 import (

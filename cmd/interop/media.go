@@ -9,12 +9,13 @@ import (
 	"purertc/rtcpeer"
 )
 
-// bundlePolicies are the policies of RFC 8829 §4.1.1; the pages of scenario media use
-// them in turn.
+// bundlePolicies are the bundle policies of RFC 8829 §4.1.1. In the scenario media,
+// each new connection of a page uses the next one.
 var bundlePolicies = []string{"balanced", "max-compat", "max-bundle"}
 
-// mediaScenario is the scenario in which pages have audio and video beside data: some
-// before the first offer, and more that is added and stopped while a case runs.
+// mediaScenario returns the scenario in which a page has audio and video in addition
+// to data. Some media exists before the first offer, and other media is added and
+// stopped while a case runs.
 func mediaScenario(name string) *scenario {
 	return &scenario{
 		name: name, media: true, configure: func(*rtcpeer.Config) {}, end: func() {},
@@ -22,20 +23,21 @@ func mediaScenario(name string) *scenario {
 	}
 }
 
-// mediaPage is the configuration of the page's connection number n.
+// mediaPage returns the configuration of the page's connection with number n.
 func mediaPage(n int) map[string]any {
 	return map[string]any{"bundlePolicy": bundlePolicies[n%len(bundlePolicies)]}
 }
 
-// A mediaStep is an offer that adds, stops or recycles media, or restarts ICE.
+// A mediaStep is an offer and its answer. It adds, stops or recycles media, or
+// restarts ICE.
 type mediaStep struct {
 	what    string
-	local   bool   // the local end offers
-	change  string // of the page, before: the kind of a transceiver to add, "stop" for the last one, or "stop-first"
+	local   bool   // the local end makes the offer
+	change  string // what the page does before the offer: the kind of the transceiver that it adds, or "stop" for stopping its newest transceiver, or "stop-first" for stopping its first one
 	restart bool
 }
 
-// mediaSteps are offers by the remote end and by the local one. The browser keeps its
+// mediaSteps are offers of the remote end and of the local end. The browser keeps its
 // transport.
 var mediaSteps = []mediaStep{
 	{what: "video added", change: "video"},
@@ -46,11 +48,12 @@ var mediaSteps = []mediaStep{
 	{what: "restart by the page", restart: true},
 }
 
-// replacingSteps make the browser replace its transport, if the page made the first
-// offer: both stop the transceiver that tags the bundle, and Chromium tags the bundle
-// by the one that is added in its place. The browser loses what the page has in
-// flight. So only the local end sends meanwhile, and the steps are not repeated while
-// a case runs.
+// replacingSteps are steps after which the browser replaces its transport, if the page
+// made the first offer. Each stop-first stops the transceiver whose section is the
+// tagged section of the bundle. Chromium then uses the section of the transceiver that
+// is added in its place as the tagged one. When the transport is replaced, the browser
+// loses what the page has sent and what has not arrived yet. So only the local end
+// sends data in the meantime, and these steps are not repeated while a case runs.
 var replacingSteps = []mediaStep{
 	{what: "the first stopped", change: "stop-first"},
 	{what: "audio in its place", change: "audio"},
@@ -61,8 +64,8 @@ var replacingSteps = []mediaStep{
 	{what: "restart by the page after it", restart: true},
 }
 
-// replacingSteps returns the steps that precede a case: none if packets of the local
-// end may be lost or overtaken.
+// replacingSteps returns the steps that are executed before a case. It returns none if
+// packets of the local end may be lost or may arrive in another order.
 func (l *link) replacingSteps() []mediaStep {
 	if !l.ours.IsOrdered() || l.ours.MaxRetransmits() >= 0 || l.ours.MaxPacketLifeTime() >= 0 {
 		return nil
@@ -70,7 +73,8 @@ func (l *link) replacingSteps() []mediaStep {
 	return replacingSteps
 }
 
-// withMedia runs a case while media is added and stopped, after one round of it.
+// withMedia runs a case while media is added and stopped. Before the case, it executes
+// each step once.
 func (l *link) withMedia(ctx context.Context, run func() error) error {
 	for _, s := range mediaSteps {
 		if err := l.mediaStep(ctx, s); err != nil {
@@ -85,8 +89,9 @@ func (l *link) withMedia(ctx context.Context, run func() error) error {
 	return l.meanwhile(ctx, run, 200*time.Millisecond, func(n int) error { return l.mediaStep(ctx, mediaSteps[n%len(mediaSteps)]) })
 }
 
-// whileSending sends packets from the local end while step runs and for a moment
-// longer. All of them must arrive once and in order, and then one the other way.
+// whileSending sends packets from the local end while step runs, and for a short time
+// after that. All of them must arrive once and in order. Then one packet must arrive
+// in the other direction.
 func (l *link) whileSending(ctx context.Context, step func() error) error {
 	const interval = 5 * time.Millisecond
 	over, sent := make(chan struct{}), make(chan int, 1)
@@ -132,7 +137,8 @@ func (p *pair) mediaStep(ctx context.Context, s mediaStep) error {
 	}
 	step := func() error {
 		if s.change != "" {
-			// The page accepts no candidates of a section that it has stopped.
+			// The page does not accept candidates of a section that it has stopped, so
+			// it must have received them before that.
 			if err := p.trickled(ctx); err != nil {
 				return err
 			}

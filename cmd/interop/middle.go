@@ -11,30 +11,30 @@ import (
 	"time"
 )
 
-// A middle is a network between the two ends, with a NAT in front of the remote one.
-// It replaces each local address by a socket of its own, a door. What the remote end
-// sends to a door reaches the local end from a socket of the NAT, which has one for
-// each socket of the remote end.
+// A middle is a network between the two ends. The remote end is behind a NAT. The
+// middle replaces each local address by an address of its own, whose socket is called
+// a door. What the remote end sends to a door is sent to the local end from a socket
+// of the NAT. The NAT has one socket for each socket of the remote end.
 type middle struct {
 	addr    netip.Addr
-	delay   time.Duration // in each direction
-	loss    float64       // probabilities: that a datagram is lost,
-	twice   float64       // that it arrives twice,
-	late    float64       // that it arrives another delay later, behind others
-	rate    float64       // bytes a second, in each direction
-	queue   float64       // bytes queued for the rate
-	renewal time.Duration // how long the NAT keeps its sockets; 0: for ever
+	delay   time.Duration // delay in each direction
+	loss    float64       // probability that a datagram is lost
+	twice   float64       // probability that a datagram arrives twice
+	late    float64       // probability that a datagram is delayed for the time delay once more, so that later ones overtake it
+	rate    float64       // bytes a second in each direction
+	queue   float64       // maximum number of bytes that wait because of rate
+	renewal time.Duration // time after which the NAT replaces a socket; 0: never
 
 	mu     sync.Mutex
 	rng    *rand.Rand
-	doors  map[netip.AddrPort]*door // by local address
+	doors  map[netip.AddrPort]*door // the doors, by the local addresses that they replace
 	opened []*net.UDPConn
-	moved  time.Time    // when the NAT first renewed a socket; zero: never
-	free   [2]time.Time // when the queue is empty: to the local end, and to the remote end
+	moved  time.Time    // when the NAT first replaced a socket; zero: it has not replaced any
+	free   [2]time.Time // when all waiting bytes will have been sent: to the local end, and to the remote end
 	lines  [2]chan parcel
 }
 
-// A parcel is a datagram in transit.
+// A parcel is a datagram on its way.
 type parcel struct {
 	at time.Time
 	by *net.UDPConn
@@ -64,16 +64,15 @@ func (m *middle) end() {
 	defer m.mu.Unlock()
 	for i := range m.lines {
 		close(m.lines[i])
-		m.lines[i] = nil // its datagrams are lost
+		m.lines[i] = nil // the datagrams in this queue are lost
 	}
 }
 
-// A door is the middle's socket in place of one local address: the remote end sends to
-// it.
+// A door is the socket that replaces one local address. The remote end sends to it.
 type door struct {
 	ours  netip.AddrPort
 	conn  *net.UDPConn
-	known map[netip.AddrPort]*mapping // by the remote end's address
+	known map[netip.AddrPort]*mapping // the NAT's sockets, by the addresses of the remote end
 }
 
 // A mapping is the NAT's socket for one socket of the remote end.
@@ -82,11 +81,11 @@ type mapping struct {
 	made time.Time
 }
 
-// overhead is the size of the IP and UDP headers.
+// overhead is the size in bytes of the IP and UDP headers.
 const overhead = 28
 
-// through replaces a local candidate by one in the middle. Others than IPv4 UDP
-// candidates are removed.
+// through returns a candidate that replaces a local candidate by a door. It returns ""
+// for all candidates except IPv4 UDP ones.
 func (m *middle) through(candidate string) string {
 	f := strings.Fields(candidate)
 	if len(f) < 8 || !strings.EqualFold(f[2], "udp") {
@@ -112,7 +111,7 @@ func (m *middle) through(candidate string) string {
 	return strings.Join(f, " ")
 }
 
-// listen opens a socket in the middle. The lock is held.
+// listen opens a socket for the middle. m.mu is held.
 func (m *middle) listen() (*net.UDPConn, error) {
 	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(m.addr, 0)))
 	if err != nil {
@@ -123,7 +122,7 @@ func (m *middle) listen() (*net.UDPConn, error) {
 	return conn, nil
 }
 
-// inward carries datagrams from the remote end.
+// inward carries the datagrams that the remote end sends to a door.
 func (m *middle) inward(d *door) {
 	b := make([]byte, 65536)
 	for {
@@ -137,7 +136,7 @@ func (m *middle) inward(d *door) {
 	}
 }
 
-// mapped returns the NAT's socket for one of the remote end's.
+// mapped returns the NAT's socket for the remote end's socket with the address from.
 func (m *middle) mapped(d *door, from netip.AddrPort) *net.UDPConn {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -149,7 +148,7 @@ func (m *middle) mapped(d *door, from netip.AddrPort) *net.UDPConn {
 		}
 		conn, err := m.listen()
 		if err != nil {
-			return nil // closed
+			return nil // the middle was closed
 		}
 		nat = &mapping{conn, now}
 		d.known[from] = nat
@@ -158,7 +157,8 @@ func (m *middle) mapped(d *door, from netip.AddrPort) *net.UDPConn {
 	return nat.conn
 }
 
-// renewed returns how long ago the NAT first renewed a socket; 0: it has not.
+// renewed returns the time since the NAT first replaced a socket; 0: it has not
+// replaced any.
 func (m *middle) renewed() time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -168,8 +168,8 @@ func (m *middle) renewed() time.Duration {
 	return time.Since(m.moved)
 }
 
-// outward carries datagrams to one of the remote end's sockets, as long as the NAT has
-// the mapping.
+// outward carries datagrams from the local end to one socket of the remote end, as
+// long as the NAT uses this mapping.
 func (m *middle) outward(d *door, nat *mapping, to netip.AddrPort) {
 	b := make([]byte, 65536)
 	for {
@@ -186,7 +186,7 @@ func (m *middle) outward(d *door, nat *mapping, to netip.AddrPort) {
 	}
 }
 
-// carry sends a datagram when its time has come, or loses it.
+// carry sends a datagram when its delay has passed, or drops it.
 func (m *middle) carry(direction int, by *net.UDPConn, to netip.AddrPort, b []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -216,7 +216,7 @@ func (m *middle) carry(direction int, by *net.UDPConn, to netip.AddrPort, b []by
 	}
 }
 
-// clear closes everything: the next case has doors of its own.
+// clear closes all sockets. The next case gets new doors.
 func (m *middle) clear() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -1,12 +1,12 @@
-// The page's half of the exchange: it does what the program tells it, through
-// POST /rpc, and reports what happens. Every peer connection lives in a frame
-// of its own, so that a page that goes away can be had by removing the frame.
+// The page's half of the exchange. It does what the program tells it through
+// POST /rpc, and reports what happens. Every peer connection is created in a
+// separate frame. Removing the frame has the same effect as closing a page.
 'use strict';
 const params = new URLSearchParams(location.search);
 const session = params.get('session') || '';
 let outbox = [], sending = false, peers = {}, channels = {}, nextChannel = 1;
 
-// report queues something for the program. One request is under way at a time.
+// report queues a report for the program. Only one request is sent at a time.
 function report(x) {
   outbox.push(x);
   if (!sending) flush();
@@ -23,19 +23,20 @@ async function flush() {
   sending = false;
 }
 
-// fnv is the FNV-1a hash of bytes, going on from h.
+// fnv returns the FNV-1a hash of bytes. h is the hash of the earlier bytes.
 function fnv(bytes, h = 0x811c9dc5) {
   for (let i = 0; i < bytes.length; i++) h = Math.imul(h ^ bytes[i], 0x01000193);
   return h >>> 0;
 }
-// pattern fills n bytes from a seed: xorshift32, as the program does.
+// pattern returns n bytes that xorshift32 computes from the seed, as the program
+// does.
 function pattern(n, seed) {
   const b = new Uint8Array(n);
   let x = (seed | 0) || 1;
   for (let i = 0; i < n; i++) { x ^= x << 13; x ^= x >>> 17; x ^= x << 5; b[i] = x & 255; }
   return b;
 }
-// textOf makes text of a pattern: printable ASCII, so that sizes are the same.
+// textOf converts a pattern into printable ASCII text of the same size.
 function textOf(b) {
   const out = [];
   for (let i = 0; i < b.length; i += 8192) out.push(String.fromCharCode(...b.subarray(i, i + 8192).map(c => 32 + c % 95)));
@@ -72,7 +73,7 @@ const describe = (ch, d) => ({ ch, label: d.label, protocol: d.protocol, ordered
   maxRetransmits: d.maxRetransmits === null ? -1 : d.maxRetransmits, maxPacketLifeTime: d.maxPacketLifeTime === null ? -1 : d.maxPacketLifeTime });
 const gathered = pc => pc.iceGatheringState === 'complete' ? null : new Promise(r => pc.addEventListener('icegatheringstatechange', () => pc.iceGatheringState === 'complete' && r()));
 
-// addMedia adds a transceiver with a track that is sent, where one can be had.
+// addMedia adds a transceiver. It sends a track if the browser has one.
 function addMedia(p, kind) {
   let source = kind;
   try {
@@ -86,7 +87,8 @@ function addMedia(p, kind) {
   p.pc.addTransceiver(source, { direction: 'sendrecv' });
 }
 
-// pour sends total bytes in packets of size.
+// pour sends data. total is the number of bytes, and size is the number of bytes
+// in each packet.
 async function pour(d, { size, total }) {
   const b = new Uint8Array(size);
   d.bufferedAmountLowThreshold = 256 << 10;
@@ -132,8 +134,8 @@ const ops = {
     await peers[a.peer].pc.setRemoteDescription({ type: 'answer', sdp: a.sdp });
     peers[a.peer].remote();
   },
-  // media adds a transceiver, stops the last or the first, or checks that none was
-  // rejected (which stops it) and none carries media.
+  // media adds a transceiver, stops the newest or the first one, or checks that no
+  // transceiver was rejected (which would have stopped it) and none carries media.
   async media(a) {
     const p = peers[a.peer], all = p.pc.getTransceivers();
     if (a.change.startsWith('stop')) {
@@ -150,13 +152,14 @@ const ops = {
   },
   async describe(a) { return describe(a.ch, channels[a.ch].d); },
   async maxSize(a) { const n = peers[a.peer].pc.sctp.maxMessageSize; return n === Infinity || !n ? -1 : n; },
-  // send sends one packet: given bytes, or a pattern.
+  // send sends one packet. Its content is the given bytes, or a pattern.
   async send(a) {
     const b = a.hex !== undefined ? fromHex(a.hex) : pattern(a.size, a.seed);
     channels[a.ch].d.send(a.text ? (a.hex !== undefined ? new TextDecoder('utf-8', { ignoreBOM: true }).decode(b) : textOf(b)) : b);
   },
-  // burst sends count packets of size bytes, each with its number in the
-  // first four, some milliseconds apart.
+  // burst sends packets. count is their number, and size is their length in bytes.
+  // The first four bytes of each packet contain its number. After each group of
+  // packets, whose number is gap, there is a pause of a millisecond.
   async burst(a) {
     const d = channels[a.ch].d;
     for (let i = 0; i < a.count; i++) {
@@ -166,10 +169,12 @@ const ops = {
       if (a.gap && i % a.gap === a.gap - 1) await new Promise(r => setTimeout(r, 1));
     }
   },
-  // quiet counts and hashes a channel's packets and reports at total bytes.
+  // quiet counts and hashes the packets of a channel. It reports only when the
+  // number of bytes has reached total.
   async quiet(a) { Object.assign(channels[a.ch], { quiet: true, total: a.total, count: 0, bytes: 0, hash: 0x811c9dc5 }); },
   async echo(a) { channels[a.ch].echo = true; },
-  // bulk sends total bytes in packets of size, and returns their hash.
+  // bulk sends data and returns its hash. total is the number of bytes, and size
+  // is the number of bytes in each packet.
   async bulk(a) {
     const d = channels[a.ch].d, b = pattern(a.size, a.seed);
     let hash = 0x811c9dc5, left = a.total;
@@ -181,11 +186,12 @@ const ops = {
     }
     return hash >>> 0;
   },
-  // count counts a channel's bytes and reports at total; pour sends as many.
+  // count counts the bytes of a channel, and reports when their number has reached
+  // total. pour sends as many bytes.
   async count(a) { Object.assign(channels[a.ch], { plain: true, total: a.total, bytes: 0 }); },
   async pour(a) { await pour(channels[a.ch].d, a); },
-  // speed transfers total bytes between two connections of the page, and
-  // returns how many milliseconds that took.
+  // speed transfers data between two connections of the page. total is the number
+  // of bytes. It returns the duration in milliseconds.
   async speed(a) {
     const x = new RTCPeerConnection(), y = new RTCPeerConnection();
     for (const [from, to] of [[x, y], [y, x]]) from.onicecandidate = e => to.addIceCandidate(e.candidate || undefined);

@@ -10,32 +10,32 @@ import (
 	"purertc/rtcpeer"
 )
 
-// A pair is a local connection and its remote end, in one case.
+// A pair is a local connection and its remote end. Each case has one.
 type pair struct {
-	role     string // the local one: offer or answer
+	role     string // role of the local end: offer or answer
 	trickle  bool
 	conn     *rtcpeer.Conn
 	remote   remote
 	scenario *scenario
 	cancel   context.CancelFunc
 
-	// order is held while descriptions are signalled, so that candidates follow their
-	// description.
+	// order is locked while a description is signalled, so that its candidates are
+	// signalled after it.
 	order        sync.Mutex
 	descriptions chan string
-	candidates   chan candidate // local ones, not signalled yet
+	candidates   chan candidate // local candidates that were not signalled yet
 	gathered     chan struct{}
-	received     chan *rtcpeer.DataChannel // channels that the remote end opened
+	received     chan *rtcpeer.DataChannel // channels that the remote end has opened
 
 	mu     sync.Mutex
-	events []event // of the remote end, not waited for yet
+	events []event // events of the remote end that no call of wait has returned yet
 	more   chan struct{}
-	err    error // of the signalling
+	err    error // error of the signalling
 
-	setup time.Duration // from the first call to the first open channel
+	setup time.Duration // time from the first call until the first channel was open
 }
 
-// newPair creates both ends, not connected.
+// newPair creates both ends. They are not connected yet.
 func newPair(ctx context.Context, r *runner, role string, trickle bool, cfg rtcpeer.Config) (*pair, error) {
 	p := &pair{
 		role: role, trickle: trickle, scenario: r.scenario, conn: rtcpeer.New(),
@@ -55,7 +55,7 @@ func newPair(ctx context.Context, r *runner, role string, trickle bool, cfg rtcp
 			return
 		}
 		if name, some := heard(p.scenario.ours, name); some {
-			p.candidates <- candidate{media: media, index: index, name: name} // Poll must not wait for the page
+			p.candidates <- candidate{media: media, index: index, name: name} // sent through a channel, because Poll must not wait for the page
 		}
 	})
 	p.conn.OnDataChannelReceived(func(d *rtcpeer.DataChannel) { p.received <- d })
@@ -73,15 +73,15 @@ func newPair(ctx context.Context, r *runner, role string, trickle bool, cfg rtcp
 	return p, nil
 }
 
-// A candidate of ours is on its way to the page.
+// A candidate is a local candidate that is to be signalled to the remote end.
 type candidate struct {
 	media string
 	index int
 	name  string
-	sent  chan struct{} // not nil: this is none, and sent is closed when those before it have arrived
+	sent  chan struct{} // if it is not nil, this is not a candidate: sent is closed after all earlier candidates have arrived
 }
 
-// trickled waits until the page has all our candidates.
+// trickled waits until the remote end has received all local candidates.
 func (p *pair) trickled(ctx context.Context) error {
 	if !p.trickle {
 		return nil
@@ -126,7 +126,8 @@ func (p *pair) trickleOurs(ctx context.Context) {
 	}
 }
 
-// pump signals the remote end's candidates and keeps its other events.
+// pump passes the remote end's candidates to the local connection and stores its other
+// events.
 func (p *pair) pump(ctx context.Context) {
 	for {
 		select {
@@ -170,7 +171,8 @@ func (p *pair) fail(err error) {
 	p.wake()
 }
 
-// wait takes the remote end's first event of a kind, and of a channel unless ch is 0.
+// wait waits for an event of the given kind from the remote end and returns it. If ch
+// is not 0, the event must belong to the channel ch.
 func (p *pair) wait(ctx context.Context, kind string, ch int) (event, error) {
 	for {
 		p.mu.Lock()
@@ -194,7 +196,8 @@ func (p *pair) wait(ctx context.Context, kind string, ch int) (event, error) {
 	}
 }
 
-// description waits for a local description and applies it.
+// description waits until the local connection has created a description, and applies
+// it.
 func (p *pair) description(ctx context.Context, typ string) (string, error) {
 	select {
 	case sdp := <-p.descriptions:
@@ -216,16 +219,17 @@ func (p *pair) description(ctx context.Context, typ string) (string, error) {
 	}
 }
 
-// connect signals offer and answer.
+// connect exchanges an offer and an answer.
 func (p *pair) connect(ctx context.Context) error { return p.negotiate(ctx, false) }
 
-// negotiate is connect, or an ICE restart by the offerer if restart is set.
+// negotiate exchanges an offer and an answer. If restart is set, the offer restarts
+// ICE.
 func (p *pair) negotiate(ctx context.Context, restart bool) error {
 	return p.negotiateAs(ctx, p.role, restart)
 }
 
-// negotiateAs signals an offer and its answer; role is the local end's in this
-// exchange.
+// negotiateAs exchanges an offer and an answer. role is the role of the local end in
+// this exchange.
 func (p *pair) negotiateAs(ctx context.Context, role string, restart bool) error {
 	p.order.Lock()
 	defer p.order.Unlock()
@@ -262,15 +266,15 @@ func (p *pair) negotiateAs(ctx context.Context, role string, restart bool) error
 	return p.remote.accept(ctx, redact(p.scenario.ours, answer))
 }
 
-// A link is a channel with both its ends.
+// A link is a data channel, with both of its ends.
 type link struct {
 	*pair
 	ours   *rtcpeer.DataChannel
 	theirs int
 }
 
-// open creates a channel by the offerer before the connection, connects, and waits
-// until both ends have the channel.
+// open creates a channel at the offerer before the connection exists. It then
+// connects, and waits until both ends have the channel.
 func (p *pair) open(ctx context.Context, label string, o rtcpeer.ChannelOptions) (*link, error) {
 	begin := time.Now()
 	if p.role == "offer" {
@@ -297,7 +301,8 @@ func (p *pair) open(ctx context.Context, label string, o rtcpeer.ChannelOptions)
 	return l, err
 }
 
-// late creates a channel from either end on an open connection.
+// late creates a channel on an established connection. byUs says that the local end
+// creates it. Otherwise the remote end does.
 func (p *pair) late(ctx context.Context, byUs bool, label string, o rtcpeer.ChannelOptions) (*link, error) {
 	if byUs {
 		d, err := p.conn.OpenDataChannel(label, o)
@@ -313,7 +318,7 @@ func (p *pair) late(ctx context.Context, byUs bool, label string, o rtcpeer.Chan
 	return p.joinOurs(ctx, ch)
 }
 
-// joinTheirs waits for the remote end of a local channel.
+// joinTheirs waits for the remote end of a channel that the local end has created.
 func (p *pair) joinTheirs(ctx context.Context, d *rtcpeer.DataChannel) (*link, error) {
 	e, err := p.wait(ctx, "channel", 0)
 	if err != nil {
@@ -323,7 +328,7 @@ func (p *pair) joinTheirs(ctx context.Context, d *rtcpeer.DataChannel) (*link, e
 	return l, sameChannel(e.channelInfo, infoOf(d))
 }
 
-// joinOurs waits for the local end of a channel of the remote end.
+// joinOurs waits for the local end of a channel that the remote end has created.
 func (p *pair) joinOurs(ctx context.Context, ch int) (*link, error) {
 	select {
 	case d := <-p.received:
@@ -347,7 +352,7 @@ func sameChannel(theirs, ours channelInfo) error {
 	return nil
 }
 
-// end closes both ends.
+// end closes the connection at both ends.
 func (p *pair) end() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()

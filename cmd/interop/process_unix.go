@@ -7,8 +7,9 @@ import (
 	"syscall"
 )
 
-// own starts a process and its children in a process group of their own.
+// own sets that the process will be started in a new process group, to which its
+// children will belong, too.
 func own(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
 
-// end kills that group.
+// end kills all processes of the command's process group.
 func end(cmd *exec.Cmd) { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

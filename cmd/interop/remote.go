@@ -10,7 +10,8 @@ import (
 	"purertc/rtcpeer"
 )
 
-// An event is a report of the remote end: of a page as JSON, of this stack as a value.
+// An event is a report of the remote end. A page sends it as JSON. If this stack is
+// the remote end, it is passed as a value.
 type event struct {
 	Kind   string          `json:"e"`
 	Peer   int             `json:"peer"`
@@ -28,12 +29,12 @@ type event struct {
 	Text bool   `json:"text"`
 	Size int    `json:"size"`
 	Hash uint32 `json:"hash"`
-	Head string `json:"head"` // hexadecimal
+	Head string `json:"head"` // in hexadecimal
 
 	channelInfo
 }
 
-// A channelInfo describes a channel at the remote end.
+// A channelInfo describes a channel as the remote end sees it.
 type channelInfo struct {
 	Label             string `json:"label"`
 	Protocol          string `json:"protocol"`
@@ -44,8 +45,8 @@ type channelInfo struct {
 	Negotiated        bool   `json:"negotiated"`
 }
 
-// A remote is the remote end of a connection: a page's peer connection, or another one of
-// this stack.
+// A remote is the remote end of a connection: the peer connection of a page, or
+// another connection of this stack.
 type remote interface {
 	channel(ctx context.Context, label string, o rtcpeer.ChannelOptions) (ch int, err error)
 	offer(ctx context.Context, restart bool) (sdp string, err error)
@@ -53,28 +54,29 @@ type remote interface {
 	accept(ctx context.Context, answer string) error
 	candidate(ctx context.Context, media string, index int, name string) error
 	describe(ctx context.Context, ch int) (channelInfo, error)
-	maxSize(ctx context.Context) (int, error) // -1: no limit
+	maxSize(ctx context.Context) (int, error) // in bytes; -1: no limit
 	send(ctx context.Context, ch int, m packet) error
 	burst(ctx context.Context, ch, count, size int, seed uint32, gap int) error
 	quiet(ctx context.Context, ch, total int) error
 	bulk(ctx context.Context, ch, size, total int, seed uint32) (hash uint32, err error)
 	buffered(ctx context.Context, ch int) (int, error)
 	closeChannel(ctx context.Context, ch int) error
-	media(ctx context.Context, change string) error // "audio", "video": adds a transceiver; "stop", "stop-first": stops the last one or the first; "check": none is rejected or active
+	media(ctx context.Context, change string) error // change is "audio" or "video" (adds a transceiver), "stop" or "stop-first" (stops the newest or the first transceiver) or "check" (returns an error if a section is rejected or active)
 	close(ctx context.Context) error
 	vanish(ctx context.Context) error
 	events() <-chan event
 }
 
-// A packet has given bytes or a pattern.
+// A packet is a message. Its content is the given bytes, or a pattern.
 type packet struct {
 	text  bool
-	bytes []byte // nil: the pattern
+	bytes []byte // nil: the content is the pattern
 	size  int
 	seed  uint32
 }
 
-// content returns the packet's bytes. The page computes them in the same way.
+// content returns the bytes of the packet. The page computes the pattern in the same
+// way.
 func (m packet) content() []byte {
 	if m.bytes != nil {
 		return m.bytes
@@ -88,7 +90,7 @@ func (m packet) content() []byte {
 	return b
 }
 
-// pattern returns n pseudo-random bytes of a seed: xorshift32.
+// pattern returns n pseudo-random bytes, which xorshift32 computes from the seed.
 func pattern(n int, seed uint32) []byte {
 	b := make([]byte, n)
 	x := seed
@@ -104,18 +106,18 @@ func pattern(n int, seed uint32) []byte {
 	return b
 }
 
-// hashOf is the FNV-1a hash of bytes.
+// hashOf returns the FNV-1a hash of b.
 func hashOf(b []byte) uint32 {
 	h := fnv.New32a()
 	h.Write(b)
 	return h.Sum32()
 }
 
-// pagePeer is a page's peer connection.
+// A pagePeer is a peer connection in a page.
 type pagePeer struct {
 	page     *page
 	id       int
-	complete bool // descriptions have all candidates
+	complete bool // descriptions contain all candidates
 	ch       chan event
 }
 

@@ -10,9 +10,9 @@ import (
 	"purertc/ice"
 )
 
-// restarting runs a case while the first offerer restarts ICE again and again, each
-// time after the last restart has ended: Firefox sends nothing any more if they
-// overlap.
+// restarting runs a case while the end that made the first offer restarts ICE
+// repeatedly. Each restart begins after the previous one has finished: if restarts
+// overlap, Firefox sends nothing any more.
 func (p *pair) restarting(ctx context.Context, run func() error) error {
 	return p.meanwhile(ctx, run, p.scenario.restart, func(n int) error {
 		err := p.negotiate(ctx, true)
@@ -26,8 +26,8 @@ func (p *pair) restarting(ctx context.Context, run func() error) error {
 	})
 }
 
-// meanwhile runs a case, and step with 0, 1, 2 … at this interval until the case has
-// ended. At least one step runs.
+// meanwhile runs a case. Until the case has ended, it calls step with the numbers 0,
+// 1, 2 and so on, at the given interval. It calls step at least once.
 func (p *pair) meanwhile(ctx context.Context, run func() error, interval time.Duration, step func(n int) error) error {
 	ending, done := make(chan struct{}), make(chan error, 1)
 	go func() {
@@ -51,7 +51,7 @@ func (p *pair) meanwhile(ctx context.Context, run func() error, interval time.Du
 	return errors.Join(err, <-done)
 }
 
-// onNewPair waits until data is sent on a nominated pair of the last restart.
+// onNewPair waits until data is sent on a nominated pair of the most recent restart.
 func (p *pair) onNewPair(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

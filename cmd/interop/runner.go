@@ -17,11 +17,12 @@ import (
 	"purertc/rtcpeer"
 )
 
-// A result is the result of one case with one remote end in one role.
+// A result is the result of one case with one remote end, in one role of the local
+// end.
 type result struct {
 	Peer    string  `json:"peer"`
 	Version string  `json:"version"`
-	Role    string  `json:"role"` // the local one
+	Role    string  `json:"role"` // the role of the local end
 	Case    string  `json:"case"`
 	OK      bool    `json:"ok"`
 	Error   string  `json:"error"`
@@ -35,12 +36,12 @@ type runner struct {
 	options  options
 	name     string
 	version  string
-	page     *page // nil: this stack is the remote end
+	page     *page // nil: the remote end is this stack
 	scenario *scenario
 }
 
-// caseTimeout bounds one case. The longest wait is in page-closed: the end of a
-// vanished peer is noticed after 5 to 10 s.
+// caseTimeout is the maximum duration of a case. The longest wait is in page-closed:
+// it takes 5 to 10 s until the local end notices that a peer has disappeared.
 const caseTimeout = 40 * time.Second
 
 // runAll runs the cases with every remote end that was chosen and is installed.
@@ -100,7 +101,7 @@ func runAll(ctx context.Context, o options) ([]result, error) {
 	return all, nil
 }
 
-// show prints one line of the table, and the failed cases below it.
+// show prints one line of the table and, below it, the cases that have failed.
 func show(r *runner, role string, results []result) (failed bool) {
 	passed := 0
 	var setup float64
@@ -141,14 +142,14 @@ func (r *runner) runRole(ctx context.Context, role string) (results []result) {
 	return results
 }
 
-// progress replaces the last line on a terminal.
+// progress replaces the current line on a terminal.
 func progress(what string) {
 	if i, err := os.Stderr.Stat(); err == nil && i.Mode()&os.ModeCharDevice != 0 {
 		fmt.Fprint(os.Stderr, "\r\x1b[K", what)
 	}
 }
 
-// runCase runs one case on a connection of its own.
+// runCase runs one case on a new connection.
 func (r *runner) runCase(ctx context.Context, role string, c *testCase) result {
 	out := result{Peer: r.name, Version: r.version, Role: role, Case: c.name}
 	limit := caseTimeout
@@ -227,7 +228,7 @@ var pageScript string
 
 const pageHTML = `<!doctype html><meta charset="utf-8"><title>purertc interop</title><body><script src="/page.js"></script>`
 
-// startPage serves the page and starts a browser with it.
+// startPage serves the page and starts a browser that opens it.
 func startPage(ctx context.Context, b browser, args []string, w *scenario) (p *page, end func(), err error) {
 	l, err := net.Listen("tcp", net.JoinHostPort(cmp.Or(w.server, "127.0.0.1"), "0"))
 	if err != nil {

@@ -15,34 +15,40 @@ import (
 	"purertc/rtcpeer"
 )
 
-// A scenario is the scenario of a run, that is what is between the two ends: nothing, with
-// the local end full, ICE-lite or hidden behind multicast DNS names; a bad network; a
-// NAT that forgets; a network without UDP; or a relay for both.
+// A scenario says what is between the two ends, and how they are configured. The ends
+// are connected directly, and the local end is a full ICE agent, an ICE-lite agent, or
+// hidden behind multicast DNS names. Or there is a bad network, a NAT that forgets its
+// mappings, a network without UDP, or a relay for both ends.
 type scenario struct {
 	name string
-	// configure changes the local end's configuration, and configureRemote the remote end's: as a
-	// Config where that is this stack too, as an RTCConfiguration else. nil: nothing.
+	// configure changes the configuration of the local end. If the remote end is this
+	// stack, too, configureRemote changes its configuration. nil: the configuration is
+	// not changed. If the remote end is a page, its RTCConfiguration is page.
 	configure, configureRemote func(cfg *rtcpeer.Config)
 	page                       map[string]any
-	// ours and theirs return what the other end gets of a candidate, which may be
-	// nothing (""); nil: all of it.
+	// ours and theirs are called with a candidate of the local end and of the remote
+	// end. They return the candidate that the other end receives instead; "": it
+	// receives none. nil: it receives all candidates unchanged.
 	ours, theirs func(candidate string) string
-	// check returns an error if the connection did not use the scenario.
+	// check returns an error if the connection did not use the path that the scenario
+	// intends.
 	check func(r rtcpeer.Report) error
-	// restart is the interval of ICE restarts; 0: there are none.
+	// restart is the interval of ICE restarts; 0: ICE is not restarted.
 	restart time.Duration
-	// media reports whether pages have audio and video beside data.
+	// media says that pages have audio and video in addition to data.
 	media bool
-	// within is the command that starts the browser, and server the address of this
-	// machine where it finds the page; empty: none, and 127.0.0.1.
+	// within is the command that starts the browser; empty: it is started directly.
+	// server is the address of this machine at which the browser finds the page;
+	// empty: 127.0.0.1.
 	within []string
 	server string
-	// foreign says that the scenario does not run with this stack as the remote end.
+	// foreign says that the scenario does not run if the remote end is this stack.
 	foreign bool
-	// slow says that a case may take three times as long.
+	// slow says that each case may take three times as long as usual.
 	slow bool
-	// loses says that datagrams are lost, so that lossless cases are left out: by a
-	// bad network, or where a browser's TCP socket or a relay gets a burst.
+	// loses says that datagrams are lost, so cases that are marked as lossless do not
+	// run. Datagrams are lost in a bad network, and when a burst arrives at a
+	// browser's TCP socket or at a relay.
 	loses bool
 	// between is called between two cases.
 	between func()
@@ -51,7 +57,8 @@ type scenario struct {
 
 var wayNames = []string{"direct", "lite", "names", "bad", "rebinding", "tcp", "relay", "relay-tcp", "restart", "media", "smallmtu"}
 
-// openScenario creates what a scenario needs.
+// openScenario creates the scenario with this name, and starts the programs and
+// networks that it needs.
 func openScenario(ctx context.Context, name string) (*scenario, error) {
 	switch name {
 	case "direct":
@@ -63,13 +70,14 @@ func openScenario(ctx context.Context, name string) (*scenario, error) {
 	case "names":
 		return &scenario{
 			name: name, configure: func(cfg *rtcpeer.Config) { cfg.MDNSCandidates = true }, page: map[string]any{}, end: func() {},
-			// The remote end's candidates are removed, so that only its look-ups of
-			// the local ones can connect.
+			// The remote end's candidates are removed. So the ends can connect only if
+			// the remote end looks up the names in the local candidates.
 			ours:   only(func(candidate string) bool { return strings.Contains(candidate, ".local ") }),
 			theirs: nothing,
 		}, nil
 	case "bad":
-		// 30 Mbit/s, a round trip of 40 ms, and a queue of as much.
+		// The rate is 30 Mbit/s, the round-trip time is 40 ms, and the queue contains
+		// what is sent in 40 ms.
 		return scenarioMiddle(name, &middle{delay: 20 * time.Millisecond, loss: 0.01, twice: 0.01, late: 0.01, rate: 30e6 / 8, queue: 30e6 / 8 * 0.04})
 	case "rebinding":
 		return scenarioRebinding(name)
@@ -87,7 +95,8 @@ func openScenario(ctx context.Context, name string) (*scenario, error) {
 	return nil, fmt.Errorf("no way %q; there are: %s", name, strings.Join(wayNames, " "))
 }
 
-// scenarioTCP makes the local end listen on TCP, and removes all UDP candidates.
+// scenarioTCP returns a scenario in which the local end listens on TCP, and all UDP
+// candidates are removed.
 func scenarioTCP() (*scenario, error) {
 	host, err := rtcpeer.NewHost(rtcpeer.HostConfig{TCPAddr: ":0"})
 	if err != nil {
@@ -106,8 +115,8 @@ func scenarioTCP() (*scenario, error) {
 	}, nil
 }
 
-// scenarioMiddle puts a network between the ends. The remote end's candidates are
-// removed, so that nothing bypasses it.
+// scenarioMiddle returns a scenario with a network between the ends. The remote end's
+// candidates are removed, so that no datagram can take another path.
 func scenarioMiddle(name string, m *middle) (*scenario, error) {
 	addr, err := ownAddress()
 	if err != nil {
@@ -121,9 +130,9 @@ func scenarioMiddle(name string, m *middle) (*scenario, error) {
 	}, nil
 }
 
-// scenarioRebinding puts the remote end behind a NAT that gives it another address every
-// three seconds. The local end uses a shared socket, which has to find the owner of an
-// unknown address.
+// scenarioRebinding returns a scenario in which the remote end is behind a NAT that
+// gives it a new address every three seconds. The local end uses a shared socket. It
+// has to find out to which connection a datagram from an unknown address belongs.
 func scenarioRebinding(name string) (*scenario, error) {
 	m := &middle{delay: 5 * time.Millisecond, rate: 30e6 / 8, queue: 30e6 / 8 * 0.04, renewal: 3 * time.Second}
 	w, err := scenarioMiddle(name, m)
@@ -137,7 +146,7 @@ func scenarioRebinding(name string) (*scenario, error) {
 	}
 	w.configure = func(cfg *rtcpeer.Config) { cfg.Host = host }
 	w.check = func(r rtcpeer.Report) error {
-		// The first selection counts as a change, too.
+		// The first selection of a pair is counted as a change, too.
 		if ago := m.renewed(); ago > time.Second && r.Stats.Transport.SelectedCandidatePairChanges < 2 {
 			return fmt.Errorf("the NAT gave the remote end another address %v ago, and the pair is still the first", ago)
 		}
@@ -148,16 +157,17 @@ func scenarioRebinding(name string) (*scenario, error) {
 	return w, nil
 }
 
-// smallMTU is the longest IP packet of that scenario. Browsers connect over it,
-// although their kernel has to fragment longer packets.
+// smallMTU is the size in bytes of the longest IP packet in the scenario smallmtu.
+// Browsers can connect there, because their kernel fragments longer packets.
 const smallMTU = 700
 
-// scenarioSmallPackets puts the browsers in a network namespace, behind a pair of devices
-// that carry no packet longer than smallMTU. Datagrams of this stack are never
-// fragmented, so they have to be short enough.
+// scenarioSmallPackets returns a scenario in which browsers run in a network
+// namespace. The namespace is connected by a pair of devices that carry no packet
+// longer than smallMTU. Datagrams of this stack are never fragmented, so they have to
+// be short enough.
 func scenarioSmallPackets() (*scenario, error) {
 	namespace := fmt.Sprintf("interop-%d", os.Getpid())
-	const ours, theirs = "198.18.77.1", "198.18.77.2" // RFC 2544: used by no network
+	const ours, theirs = "198.18.77.1", "198.18.77.2" // addresses of RFC 2544, which no real network uses
 	dev := fmt.Sprintf("io%d", os.Getpid())
 	remove := func() { exec.Command("ip", "netns", "del", namespace).Run() }
 	for _, line := range []string{
@@ -189,9 +199,10 @@ func scenarioSmallPackets() (*scenario, error) {
 	}, nil
 }
 
-// scenarioRelay starts a TURN server and restricts both ends to it, the remote one
-// to the transport in the query of its URL. Its address is not loopback, where
-// browsers ask no servers.
+// scenarioRelay starts a TURN server and restricts both ends to it. The query of the
+// server's URL determines the transport that the remote end uses. The address of the
+// server is not a loopback address, because browsers do not use servers at such
+// addresses.
 func scenarioRelay(ctx context.Context, name, query string) (*scenario, error) {
 	path, err := exec.LookPath("turnserver")
 	if err != nil {
@@ -247,7 +258,7 @@ func scenarioRelay(ctx context.Context, name, query string) (*scenario, error) {
 	}, nil
 }
 
-// listening waits until a program listens on TCP at an address.
+// listening waits until a program listens on TCP at the address.
 func listening(ctx context.Context, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -266,7 +277,7 @@ func listening(ctx context.Context, address string) error {
 	}
 }
 
-// ownAddress returns an IPv4 address of this machine that is not loopback.
+// ownAddress returns an IPv4 address of this machine that is not a loopback address.
 func ownAddress() (net.IP, error) {
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
@@ -280,9 +291,10 @@ func ownAddress() (net.IP, error) {
 	return nil, errors.New("this machine has no IPv4 address but loopback")
 }
 
-// selected checks the type and transport of the selected pair; typ may be empty. Of
-// the remote candidate only the type is known: it may be peer-reflexive here and
-// relayed at the remote end.
+// selected returns a check that the local candidate of the selected pair has the given
+// transport and type. If typ is empty, every type is accepted. The remote candidate is
+// not checked: a candidate that is relayed at the remote end may be peer-reflexive
+// here.
 func selected(transport, typ string) func(r rtcpeer.Report) error {
 	return func(r rtcpeer.Report) error {
 		for _, p := range r.ICE.Pairs {
@@ -298,7 +310,8 @@ func selected(transport, typ string) func(r rtcpeer.Report) error {
 	}
 }
 
-// only passes the candidates that kept reports.
+// only returns a function that removes all candidates except those for which kept
+// returns true.
 func only(kept func(candidate string) bool) func(string) string {
 	return func(candidate string) string {
 		if kept(candidate) {
@@ -310,8 +323,8 @@ func only(kept func(candidate string) bool) func(string) string {
 
 func nothing(string) string { return "" }
 
-// heard returns what the other end gets of a candidate; false: nothing. It always gets
-// the end of candidates.
+// heard returns the candidate that the other end receives; false: it receives none.
+// The empty candidate, which ends the candidates, is never changed.
 func heard(of func(candidate string) string, candidate string) (string, bool) {
 	if of == nil || candidate == "" {
 		return candidate, true
@@ -320,7 +333,7 @@ func heard(of func(candidate string) string, candidate string) (string, bool) {
 	return candidate, candidate != ""
 }
 
-// redact applies heard to the candidates of a description.
+// redact changes or removes the candidates in a description, as heard does.
 func redact(of func(candidate string) string, sdp string) string {
 	var out strings.Builder
 	for line := range strings.Lines(sdp) {

@@ -13,13 +13,13 @@ import (
 	"purertc/rtcpeer"
 )
 
-// A selfPeer is a remote end on this stack.
+// A selfPeer is a remote end that is a connection of this stack.
 type selfPeer struct {
 	conn     *rtcpeer.Conn
 	complete bool
 	cancel   context.CancelFunc
 	ch       chan event
-	created  chan string // descriptions
+	created  chan string // descriptions that the connection has created
 	gathered chan struct{}
 
 	mu       sync.Mutex
@@ -30,7 +30,7 @@ type selfPeer struct {
 type selfChannel struct {
 	d     *rtcpeer.DataChannel
 	mu    sync.Mutex
-	quiet int // report after so many bytes; 0: report each packet
+	quiet int // after how many bytes a report is sent; 0: a report is sent for each packet
 }
 
 func newSelfPeer(trickle bool, cfg rtcpeer.Config) (*selfPeer, error) {
@@ -81,7 +81,8 @@ func infoOf(d *rtcpeer.DataChannel) channelInfo {
 	}
 }
 
-// adopt reads a channel until it ends.
+// adopt adds a channel and reads from it until it ends. It returns the channel's
+// number.
 func (f *selfPeer) adopt(ctx context.Context, d *rtcpeer.DataChannel) int {
 	f.mu.Lock()
 	f.next++
@@ -134,7 +135,7 @@ func (f *selfPeer) channel(ctx context.Context, label string, o rtcpeer.ChannelO
 	return n, nil
 }
 
-// description waits for a created description and applies it.
+// description waits until the connection has created a description, and applies it.
 func (f *selfPeer) description(ctx context.Context, typ string) (string, error) {
 	select {
 	case sdp := <-f.created:
@@ -203,8 +204,9 @@ func (f *selfPeer) burst(ctx context.Context, ch, count, size int, seed uint32, 
 	return burst(ctx, f.get(ch).d, count, size, seed, gap)
 }
 
-// burst sends count packets, each with its number in the first four bytes. After every
-// gap packets it pauses for a millisecond; 0: never.
+// burst sends packets. count is their number, and size is their length in bytes. The
+// first four bytes of each packet contain its number. After each group of packets,
+// whose number is gap, there is a pause of a millisecond; 0: there is no pause.
 func burst(ctx context.Context, d *rtcpeer.DataChannel, count, size int, seed uint32, gap int) error {
 	for i := range count {
 		if err := d.Send(ctx, numbered(i, size, seed), false); err != nil {
@@ -239,7 +241,8 @@ func (f *selfPeer) bulk(ctx context.Context, ch, size, total int, seed uint32) (
 	return bulk(ctx, f.get(ch).d, size, total, seed)
 }
 
-// bulk sends total bytes in packets of size and returns their hash.
+// bulk sends data and returns its hash. total is the number of bytes, and size is the
+// number of bytes in each packet.
 func bulk(ctx context.Context, d *rtcpeer.DataChannel, size, total int, seed uint32) (uint32, error) {
 	b, hash := pattern(size, seed), fnv.New32a()
 	for total > 0 {
@@ -259,7 +262,7 @@ func (f *selfPeer) buffered(ctx context.Context, ch int) (int, error) {
 
 func (f *selfPeer) closeChannel(ctx context.Context, ch int) error { return f.get(ch).d.Close() }
 
-// media does nothing: this stack has none.
+// media does nothing, because this stack has no media.
 func (f *selfPeer) media(context.Context, string) error { return nil }
 
 func (f *selfPeer) close(ctx context.Context) error {

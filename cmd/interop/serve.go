@@ -19,8 +19,8 @@ import (
 //go:embed serve.html
 var servePage string
 
-// serve serves a page to a person's own browser, which connects to this program and
-// shows the state, the round-trip time and the throughput.
+// serve serves a page for a browser that a person has opened. The page connects to
+// this program and shows the state, the round-trip time and the throughput.
 func serve(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("interop serve", flag.ExitOnError)
 	addr := f.String("addr", "127.0.0.1:8080", "where the page is served")
@@ -52,13 +52,14 @@ func serve(ctx context.Context, args []string) error {
 	return nil
 }
 
-// A description is a description in JSON, like RTCSessionDescription.
+// A description is a session description in JSON, in the form of
+// RTCSessionDescription.
 type description struct {
 	Type string `json:"type"`
 	SDP  string `json:"sdp"`
 }
 
-// answerPage creates a connection for a page's offer and returns the answer, with all
+// answerPage creates a connection for a page's offer. It returns the answer, with all
 // candidates.
 func answerPage(ctx context.Context, body io.Reader) (answer description, err error) {
 	var offer description
@@ -96,8 +97,9 @@ func answerPage(ctx context.Context, body io.Reader) (answer description, err er
 	return answer, nil
 }
 
-// servePageChannel does what a channel's label says: it echoes on "ping", sends on
-// "down" as long as the page wants, and counts on "up".
+// servePageChannel does what the label of a channel says. On "ping" it sends every
+// message back. On "down" it sends as long as the page wants. On "up" it counts what
+// it receives.
 func servePageChannel(ctx context.Context, d *rtcpeer.DataChannel) {
 	var sending atomic.Bool
 	var received atomic.Int64
@@ -105,7 +107,7 @@ func servePageChannel(ctx context.Context, d *rtcpeer.DataChannel) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if d.Label() == "up" {
-		go func() { // the page plots what has arrived
+		go func() { // the page draws how much has arrived
 			for range time.Tick(100 * time.Millisecond) {
 				if d.Send(ctx, fmt.Append(nil, received.Load()), true) != nil {
 					return

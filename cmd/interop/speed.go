@@ -12,9 +12,10 @@ import (
 	"purertc/rtcpeer"
 )
 
-// speed measures how fast each browser's page sends to another connection of the page
-// and to this stack, and this stack to the page: medians of some rounds, measured in
-// turn.
+// speed measures how fast a page in each browser sends to another connection of the
+// same page and to this stack, and how fast this stack sends to the page. The results
+// are medians of several rounds. In each round, the three are measured one after
+// another.
 func speed(ctx context.Context, argv []string) error {
 	f := flag.NewFlagSet("interop speed", flag.ExitOnError)
 	peers := f.String("peers", "chromium,firefox", "the browsers, separated by commas; a path may be given: chromium=/path")
@@ -52,7 +53,7 @@ func speed(ctx context.Context, argv []string) error {
 	return nil
 }
 
-// transferTimeout bounds one transfer.
+// transferTimeout is the maximum duration of one transfer.
 const transferTimeout = 2 * time.Minute
 
 func speedOf(ctx context.Context, r *runner, b browser, total, rounds int) (row [3]float64, err error) {
@@ -80,7 +81,7 @@ func speedOf(ctx context.Context, r *runner, b browser, total, rounds int) (row 
 	return row, nil
 }
 
-// speedPacket is the size of the packets.
+// speedPacket is the size in bytes of the packets.
 const speedPacket = 16384
 
 func pageToPage(ctx context.Context, r *runner, total int) (took time.Duration, err error) {
@@ -129,7 +130,7 @@ func usToPage(ctx context.Context, r *runner, total int) (took time.Duration, er
 	return took, err
 }
 
-// withLink connects the page and calls f with a channel.
+// withLink connects to the page and calls f with a new channel.
 func (r *runner) withLink(ctx context.Context, f func(*link) error) error {
 	p, err := newPair(ctx, r, "offer", true, rtcpeer.Config{})
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"purertc/rtcpeer"
 )
 
-// answer runs the scenario as the answerer, until the end of the signalling.
+// answer runs the scenario as the answerer. It returns when the signalling ends.
 func (b *bencher) answer() figures {
 	r := &receiver{b: b, done: make(chan figures, 1)}
 	begin := takeSnapshot()
@@ -47,12 +47,12 @@ func (b *bencher) answer() figures {
 	}
 }
 
-// accept takes the first message of a connection.
+// accept handles the first message of a connection.
 func (b *bencher) accept(m message, on func(*connection, *rtcpeer.DataChannel)) {
 	b.mu.Lock()
 	known := b.conns[m.ID] != nil
 	b.mu.Unlock()
-	if known { // the connection is set up already
+	if known { // this message belongs to a connection that exists already
 		return
 	}
 	c, err := b.connect(m.ID, func(c *connection, d *rtcpeer.DataChannel) {
@@ -61,7 +61,7 @@ func (b *bencher) accept(m message, on func(*connection, *rtcpeer.DataChannel)) 
 			if b.o.ping {
 				go echo(d)
 			}
-			c.stop() // nothing is left to be polled for
+			c.stop() // the channel has arrived, so an idle connection does not have to be polled any more
 			return
 		}
 		on(c, d)
@@ -76,7 +76,8 @@ func (b *bencher) accept(m message, on func(*connection, *rtcpeer.DataChannel)) 
 	}()
 }
 
-// A receiver reads channels: it answers pings and echoes, and counts the rest.
+// A receiver reads from channels. It sends the messages of ping and echo channels
+// back, and counts all others.
 type receiver struct {
 	b           *bencher
 	bytes, msgs atomic.Int64
@@ -93,7 +94,7 @@ func (r *receiver) channel(c *connection, d *rtcpeer.DataChannel) {
 	}
 }
 
-// echo returns every message on its channel.
+// echo sends every message back on the channel on which it has arrived.
 func echo(d *rtcpeer.DataChannel) {
 	ctx := context.Background()
 	for {
@@ -118,7 +119,8 @@ func (r *receiver) read(d *rtcpeer.DataChannel) {
 	}
 }
 
-// measure reads the counters over the measured time, from the first message on.
+// measure reads the counters at the beginning and at the end of the measured time,
+// which begins with the first message.
 func (r *receiver) measure() {
 	o := r.b.o
 	begin := time.Now()

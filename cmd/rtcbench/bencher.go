@@ -15,7 +15,7 @@ import (
 	"purertc/rtcpeer"
 )
 
-// A bencher is one end of the pair, with one or many connections.
+// A bencher is one end of the measured pair. It has one or many connections.
 type bencher struct {
 	o      options
 	role   string
@@ -28,11 +28,11 @@ type bencher struct {
 	conns map[int]*connection
 }
 
-// A connection is a Conn and its channels.
+// A connection is an rtcpeer.Conn with its channels.
 type connection struct {
 	*rtcpeer.Conn
 	ctx  context.Context
-	stop context.CancelFunc // ends Run
+	stop context.CancelFunc // stops the polling of the connection
 
 	mu       sync.Mutex
 	channels []*rtcpeer.DataChannel
@@ -86,7 +86,7 @@ func newBencher(o options, role string, s *signalling) (*bencher, error) {
 		}
 		b.host, b.config.Host = h, h
 		for range runtime.GOMAXPROCS(0) {
-			go h.Run(context.Background()) // in place of a goroutine for each connection
+			go h.Run(context.Background()) // polls all connections, which otherwise need a goroutine each
 		}
 	}
 	return b, nil
@@ -116,8 +116,8 @@ func (c *connection) keep(d *rtcpeer.DataChannel) {
 	c.mu.Unlock()
 }
 
-// connect creates a connection whose signalling goes through s, in either role. run
-// follows.
+// connect creates a connection in either role. Its signalling goes through b.s. The
+// caller then calls run.
 func (b *bencher) connect(id int, on func(c *connection, d *rtcpeer.DataChannel)) (*connection, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	c := &connection{Conn: rtcpeer.New(), ctx: ctx, stop: stop}
@@ -152,7 +152,7 @@ func (b *bencher) connect(id int, on func(c *connection, d *rtcpeer.DataChannel)
 		switch {
 		case b.o.trickle:
 			b.s.out(message{T: "candidate", ID: id, Media: media, Index: index, Name: &name})
-		case name == "": // no more candidates follow
+		case name == "": // there are no further candidates
 			_, sdp := c.LocalDescription()
 			send(sdp)
 		}
@@ -175,14 +175,14 @@ func (b *bencher) connect(id int, on func(c *connection, d *rtcpeer.DataChannel)
 	return c, nil
 }
 
-// run polls the connection, unless a host does.
+// run polls the connection in a goroutine, unless a host polls it.
 func (b *bencher) run(c *connection) {
 	if b.host == nil {
 		c.Run(c.ctx)
 	}
 }
 
-// take applies a message of the signalling.
+// take applies a message of the signalling to the connection.
 func (c *connection) take(m message) {
 	var err error
 	switch m.T {
@@ -200,10 +200,10 @@ func (c *connection) take(m message) {
 	}
 }
 
-// openTimeout bounds the set-up of a connection.
+// openTimeout is the maximum time for opening a connection.
 const openTimeout = 20 * time.Second
 
-// dial opens a connection with channels of these labels.
+// dial opens a connection, with a channel for each of the labels.
 func (b *bencher) dial(id int, labels ...string) (*connection, error) {
 	c, err := b.connect(id, nil)
 	if err != nil {
@@ -251,7 +251,7 @@ func (b *bencher) channelOptions(label string) (o rtcpeer.ChannelOptions) {
 	return o
 }
 
-// drop closes a connection.
+// drop closes a connection and removes it.
 func (b *bencher) drop(id int) {
 	b.mu.Lock()
 	c := b.conns[id]

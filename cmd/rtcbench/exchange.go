@@ -12,10 +12,10 @@ import (
 	"purertc/rtcpeer"
 )
 
-// exchangeTimeout bounds one case.
+// exchangeTimeout is the maximum duration of one case.
 const exchangeTimeout = 30 * time.Second
 
-// exchange sends every kind of message to an echo.
+// exchange sends every kind of message to a remote end that sends it back.
 func (b *bencher) exchange() (figures, error) {
 	c, err := b.dial(0, "exchange")
 	if err != nil {
@@ -55,7 +55,7 @@ func (b *bencher) exchange() (figures, error) {
 	return figures{"ok": len(failed) == 0, "cases": len(cases), "failed": failed}, nil
 }
 
-// roundTrip sends a message and expects it back.
+// roundTrip sends a message and checks that it comes back unchanged.
 func roundTrip(ctx context.Context, d *rtcpeer.DataChannel, p []byte, text bool) error {
 	if err := d.Send(ctx, p, text); err != nil {
 		return fmt.Errorf("%d bytes: %w", len(p), err)
@@ -70,8 +70,8 @@ func roundTrip(ctx context.Context, d *rtcpeer.DataChannel, p []byte, text bool)
 	return nil
 }
 
-// exchangeSizes sends messages from one byte to the most that the remote accepts, up
-// to 1 MiB.
+// exchangeSizes sends messages of several sizes, from one byte to the largest size
+// that the remote end accepts, but not more than 1 MiB.
 func exchangeSizes(ctx context.Context, d *rtcpeer.DataChannel) error {
 	most := min(d.MaxPacketSize(), 1<<20)
 	for _, n := range []int{1, 2, 100, 1100, 1200, 1300, 16384, 65535, 65536, 65537, 262144, most} {
@@ -113,7 +113,8 @@ func exchangeInOrder(ctx context.Context, d *rtcpeer.DataChannel) error {
 	return <-errs
 }
 
-// exchangeKind opens a channel of a kind, sends on it, and closes it.
+// exchangeKind opens a channel with the given options, sends messages on it, and
+// closes it.
 func (b *bencher) exchangeKind(ctx context.Context, c *connection, o rtcpeer.ChannelOptions) error {
 	d, err := c.OpenDataChannel("kind", o)
 	if err != nil {
@@ -127,7 +128,7 @@ func (b *bencher) exchangeKind(ctx context.Context, c *connection, o rtcpeer.Cha
 	return closeChannel(ctx, d)
 }
 
-// closeChannel closes a channel and waits until the remote has closed it too.
+// closeChannel closes a channel and waits until the remote end has closed it, too.
 func closeChannel(ctx context.Context, d *rtcpeer.DataChannel) error {
 	if err := d.Close(); err != nil {
 		return err

@@ -10,10 +10,11 @@ import (
 	"time"
 )
 
-// figures are measured values, under the names that all peers of this kind use.
+// figures are the measured values. The programs for other stacks use the same names
+// for them.
 type figures map[string]any
 
-// A snapshot is the state of the process at a time.
+// A snapshot is the state of the process at one time.
 type snapshot struct {
 	at             time.Time
 	cpu            time.Duration
@@ -27,7 +28,8 @@ func takeSnapshot() snapshot {
 	return snapshot{time.Now(), cpuTime(), m.Mallocs, m.TotalAlloc, m.NumGC}
 }
 
-// transferFigures are the figures of n bytes in k messages between two snapshots.
+// transferFigures adds the figures of a transfer to f and returns f. The transfer took
+// place between the snapshots a and b. It consisted of n bytes in k messages.
 func transferFigures(f figures, a, b snapshot, n, k float64) figures {
 	sec := b.at.Sub(a.at).Seconds()
 	cpu := (b.cpu - a.cpu).Seconds()
@@ -37,7 +39,8 @@ func transferFigures(f figures, a, b snapshot, n, k float64) figures {
 	return f
 }
 
-// statusKB returns a line of /proc/self/status; 0 on other systems than Linux.
+// statusKB returns the number in the line of /proc/self/status that begins with key;
+// 0: the system is not Linux.
 func statusKB(key string) int {
 	b, _ := os.ReadFile("/proc/self/status")
 	for _, l := range strings.Split(string(b), "\n") {
@@ -49,7 +52,7 @@ func statusKB(key string) int {
 	return 0
 }
 
-// percentile returns a percentile of sorted values.
+// percentile returns a percentile of values that are sorted.
 func percentile(sorted []float64, p float64) float64 {
 	if len(sorted) == 0 {
 		return 0
@@ -62,14 +65,15 @@ func sorted(v []float64) []float64 {
 	return v
 }
 
-// A base is the state of the process before any connection.
+// A base is the state of the process before it has opened any connection.
 type base struct{ heapAndStack, rss, goroutines int }
 
 var idleBase base
 
 func baseline() base { return base{heapAndStack(), statusKB("VmRSS"), runtime.NumGoroutine()} }
 
-// heapAndStack returns the memory in use, in bytes, after a garbage collection.
+// heapAndStack returns the number of bytes of heap and stacks that are in use after a
+// garbage collection.
 func heapAndStack() int {
 	runtime.GC()
 	debug.FreeOSMemory()
@@ -78,7 +82,7 @@ func heapAndStack() int {
 	return int(m.HeapInuse + m.StackInuse)
 }
 
-// idleFigures measures the cost of n idle connections.
+// idleFigures measures what idle connections cost. n is their number.
 func idleFigures(n int) figures {
 	time.Sleep(3 * time.Second)
 	heapAndStack()

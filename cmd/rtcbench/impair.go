@@ -13,17 +13,19 @@ import (
 	"time"
 )
 
-// A badNetwork is a path between two UDP peers on the loopback interface: it delays
-// and loses datagrams, and has a bottleneck with a queue. It has a socket for each
-// peer. A datagram that one peer sends to the other's socket leaves from its own. The
-// last sender at a socket is the peer.
+// A badNetwork is a path between two UDP peers on the loopback interface. It delays
+// and drops datagrams, and has a bottleneck with a queue. It has two sockets, one in
+// place of each peer. A peer sends to the socket that is in place of the other peer.
+// From there the datagram goes to the other peer, and its source is the socket that is
+// in place of the sender. The address of a peer is the source of the most recent
+// datagram from it.
 type badNetwork struct {
 	portA, portB int
 	sockets      [2]*net.UDPConn
 	paths        [2]*badPath
 }
 
-// pathStats count one direction.
+// pathStats are the counters of one direction.
 type pathStats struct {
 	Received  int64 `json:"recv"`
 	Lost      int64 `json:"rand_drop"`
@@ -36,11 +38,11 @@ type pathStats struct {
 
 type badPath struct {
 	in, out  *net.UDPConn
-	from, to *atomic.Pointer[netip.AddrPort] // remote of in, remote of out
+	from, to *atomic.Pointer[netip.AddrPort] // addresses of the peer that sends to the socket in, and of the peer to which the socket out sends
 	delay    time.Duration
 	loss     float64
-	rate     float64 // bytes a second; 0: no limit
-	queue    float64 // bytes
+	rate     float64 // bytes a second; 0: unlimited
+	queue    float64 // maximum number of bytes that wait in the queue
 	overhead int
 	mtu      int
 	rng      *rand.Rand
@@ -57,7 +59,7 @@ type delayed struct {
 	b  []byte
 }
 
-// startBadNetwork opens the sockets and starts carrying.
+// startBadNetwork opens the sockets and starts carrying datagrams.
 func startBadNetwork(args []string) (*badNetwork, error) {
 	n, _, err := badNetworkOf(args)
 	return n, err
@@ -95,7 +97,7 @@ func badNetworkOf(args []string) (*badNetwork, time.Duration, error) {
 	n.portA = n.sockets[0].LocalAddr().(*net.UDPAddr).Port
 	n.portB = n.sockets[1].LocalAddr().(*net.UDPAddr).Port
 	for i := range n.paths {
-		// Path 0 is from A, which sends to B's socket, to B.
+		// Path 0 carries the datagrams that peer A sends to peer B.
 		n.paths[i] = &badPath{
 			in: n.sockets[1-i], out: n.sockets[i], from: &peers[i], to: &peers[1-i],
 			delay: *rtt / 2, loss: *loss, rate: bytesPerSecond, queue: q, overhead: *overhead, mtu: *mtu,
@@ -124,10 +126,10 @@ func (n *badNetwork) close() {
 	}
 }
 
-// read receives datagrams and decides when, and whether, they are sent.
+// read receives datagrams. For each of them, it decides whether and when it is sent.
 func (p *badPath) read() {
 	buf := make([]byte, 65536)
-	var free time.Time // when the bottleneck's queue is empty
+	var free time.Time // when the queue of the bottleneck will be empty
 	for {
 		k, from, err := p.in.ReadFromUDPAddrPort(buf)
 		if err != nil {
@@ -169,7 +171,7 @@ func (p *badPath) read() {
 	}
 }
 
-// write sends datagrams at their time.
+// write sends each datagram when its time has come.
 func (p *badPath) write() {
 	for {
 		p.mu.Lock()
@@ -205,8 +207,9 @@ func (p *badPath) write() {
 	}
 }
 
-// impair is a bad network as a program of its own: it prints the two ports, carries
-// datagrams until its time is over or standard input ends, and prints figures.
+// impair runs a bad network as a separate program. It prints the two ports, and
+// carries datagrams until its time is over or standard input ends. Then it prints the
+// figures.
 func impair(args []string) error {
 	n, dur, err := badNetworkOf(args)
 	if err != nil {

@@ -1,16 +1,17 @@
-// Command rtcbench is one peer of a pair that is measured or tested, driven by
-// JSON lines on standard input and output, or both peers in one process:
+// Command rtcbench runs one peer of a pair that is measured or tested. Its signalling
+// and its results are JSON lines on standard input and output. It can also run both
+// peers in one process:
 //
 //	rtcbench throughput|latency|connect|idle|echo|exchange -role offer|answer|both [flags]
 //
-// It also runs two such programs, ours or others', against each other, and
-// can be a bad network between them:
+// It also runs two such programs, of this stack or of another one, that connect to
+// each other. And it can run a bad network between them:
 //
 //	rtcbench pair -a 'rtcbench exchange -role offer' -b 'rtcbench echo -role answer' [-impair '-rtt 50ms -loss 0.01']
 //	rtcbench impair -rtt 50ms -loss 0.01 -rate 100
-//	rtcbench rivals -pion out/pion       a table and a chart of ours beside others
+//	rtcbench rivals -pion out/pion       a table and a chart that compare this stack with others
 //
-// See rtcpeer/PERFORMANCE.md for the figures.
+// rtcpeer/PERFORMANCE.md explains the figures.
 package main
 
 import (
@@ -27,7 +28,7 @@ import (
 	"time"
 )
 
-// options are the command line's.
+// options are the values of the command line.
 type options struct {
 	scenario, role string
 	size, channels int
@@ -135,7 +136,7 @@ func main() {
 	exit(run(o))
 }
 
-// tools are the commands that are no scenarios.
+// tools are the commands that are not scenarios.
 var tools = map[string]func(args []string) (code int, err error){
 	"pair":   pair,
 	"impair": func(args []string) (int, error) { return 0, impair(args) },
@@ -162,7 +163,7 @@ func run(o options) (code int, err error) {
 		}
 		defer pprof.StopCPUProfile()
 	}
-	runtime.MemProfileRate = 0 // as in programs that do not use profiles
+	runtime.MemProfileRate = 0 // programs that do not use memory profiles have this value
 	if o.allocProfile != "" {
 		runtime.MemProfileRate = 16384
 		defer func() {
@@ -182,7 +183,7 @@ func run(o options) (code int, err error) {
 	return runOne(o)
 }
 
-// runOne runs one peer, whose signalling is on standard input and output.
+// runOne runs one peer. Its signalling uses standard input and output.
 func runOne(o options) (code int, err error) {
 	var mu sync.Mutex
 	out := bufio.NewWriter(os.Stdout)
@@ -191,7 +192,8 @@ func runOne(o options) (code int, err error) {
 		mu.Lock()
 		defer mu.Unlock()
 		enc.Encode(v)
-		// A close is written with the next line: it is not waited for.
+		// A close message is not written immediately, but together with the next line,
+		// since the other end does not wait for it.
 		if m, ok := v.(message); !ok || m.T != "close" {
 			out.Flush()
 		}
@@ -229,7 +231,7 @@ func runOne(o options) (code int, err error) {
 	return 0, nil
 }
 
-// runBoth runs both peers in one process.
+// runBoth runs both peers in this process.
 func runBoth(o options) (code int, err error) {
 	var a, b *signalling
 	a = newSignalling(func(m any) { carry(m, b) })
@@ -251,7 +253,7 @@ func runBoth(o options) (code int, err error) {
 		return 1, err
 	}
 	if o.scenario == "throughput" {
-		time.Sleep(500 * time.Millisecond) // the receiver's measured time ends a little later
+		time.Sleep(500 * time.Millisecond) // the measured time of the receiver ends a little later
 	}
 	b.end()
 	err = json.NewEncoder(os.Stdout).Encode(map[string]any{"label": o.label, "offer": r, "answer": <-done})

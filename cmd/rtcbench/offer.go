@@ -108,7 +108,7 @@ func (b *bencher) latency() (figures, error) {
 	}, nil
 }
 
-// connectMany opens and closes connections for the measured time.
+// connectMany opens and closes connections during the measured time.
 func (b *bencher) connectMany() (figures, error) {
 	var mu sync.Mutex
 	var ms, us []float64
@@ -163,8 +163,8 @@ func (b *bencher) connectMany() (figures, error) {
 	return f, nil
 }
 
-// pingUntil sends a ping every millisecond. It returns their round-trip times, in
-// microseconds.
+// pingUntil sends a ping every millisecond until the time end. It returns the
+// round-trip times in microseconds.
 func pingUntil(d *rtcpeer.DataChannel, end time.Time) (us []float64) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
@@ -184,7 +184,7 @@ func pingUntil(d *rtcpeer.DataChannel, end time.Time) (us []float64) {
 	return us
 }
 
-// idle opens many connections and measures them idle.
+// idle opens many connections and measures what they cost while they are idle.
 func (b *bencher) idle() (figures, error) {
 	var mu sync.Mutex
 	var channels []*rtcpeer.DataChannel
@@ -207,7 +207,7 @@ func (b *bencher) idle() (figures, error) {
 				}
 				mu.Unlock()
 				if c != nil && (b.host != nil || !b.o.ping) {
-					c.stop() // nothing is left to poll
+					c.stop() // the connection does not have to be polled any more
 				}
 			}
 		})
@@ -223,7 +223,7 @@ func (b *bencher) idle() (figures, error) {
 }
 
 // pingAll sends a message on every channel. It returns the time until the last answer,
-// in milliseconds.
+// in milliseconds, and the number of messages without an answer.
 func pingAll(channels []*rtcpeer.DataChannel) (ms float64, unanswered int64) {
 	var missing atomic.Int64
 	missing.Store(int64(len(channels)))

@@ -15,16 +15,16 @@ import (
 	"time"
 )
 
-// A side is one process of a pair.
+// A side is one of the two processes of a pair.
 type side struct {
 	name   string
 	cmd    *exec.Cmd
 	in     io.WriteCloser
 	out    io.ReadCloser
 	mu     sync.Mutex
-	line   []byte // scratch of send
+	line   []byte // temporary memory of send
 	result json.RawMessage
-	done   chan struct{} // closed when it has printed its result
+	done   chan struct{} // closed when the process has printed its result
 	exited chan struct{}
 	err    error
 }
@@ -53,15 +53,15 @@ func (s *side) send(line []byte) {
 	s.in.Write(s.line)
 }
 
-// carryTo forwards the side's lines to the other side. If port is not 0, it replaces
-// the port of the side's candidate.
+// carryTo forwards the signalling lines of this side to the other side. If port is not
+// 0, it replaces the port in this side's candidate by port.
 func (s *side) carryTo(other *side, port int) {
 	lines := bufio.NewScanner(s.out)
 	lines.Buffer(nil, 1<<22)
 	for lines.Scan() {
 		line := lines.Bytes()
 		if bytes.HasPrefix(line, signal) && !bytes.HasPrefix(line, result) && port == 0 {
-			other.send(line) // unchanged, as nearly all lines are
+			other.send(line) // nearly all lines are forwarded unchanged
 			continue
 		}
 		var m map[string]any
@@ -87,14 +87,15 @@ func (s *side) carryTo(other *side, port int) {
 	close(s.exited)
 }
 
-// Prefixes of lines for the other side, and of others.
+// Prefixes that distinguish lines for the other side from all other lines.
 var (
 	signal = []byte(`{"t":"`)
 	result = []byte(`{"t":"result"`)
 )
 
-// Compiled where they are used: the measured peers are this same program, and their
-// garbage collector would scan them.
+// These regular expressions are compiled only where they are used. The measured peers
+// are processes of this same program, and their garbage collectors would have to scan
+// compiled ones.
 var (
 	anyCandidate = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`a=candidate:[^\r\n]*\r?\n`)
@@ -104,8 +105,8 @@ var (
 	})
 )
 
-// redirect keeps one host candidate of a description, and points it to a port of the
-// bad network.
+// redirect removes all candidates from a description except one host candidate. In
+// that candidate it replaces the port by a port of the bad network.
 func redirect(sdp string, port int) string {
 	kept := false
 	return anyCandidate().ReplaceAllStringFunc(sdp, func(c string) string {
@@ -117,8 +118,8 @@ func redirect(sdp string, port int) string {
 	})
 }
 
-// pair runs two peers against each other, perhaps over a bad network, and prints their
-// figures as one line.
+// pair runs two peers that connect to each other, optionally over a bad network. It
+// prints the figures of both in one line.
 func pair(args []string) (code int, err error) {
 	f := flag.NewFlagSet("rtcbench pair", flag.ExitOnError)
 	a := f.String("a", "", "command of the offerer")
@@ -157,7 +158,7 @@ func pair(args []string) (code int, err error) {
 	case <-deadline:
 		timedOut = true
 	}
-	if strings.Contains(*b, " throughput ") || strings.Contains(*b, " idle ") { // it prints figures of its own
+	if strings.Contains(*b, " throughput ") || strings.Contains(*b, " idle ") { // in these scenarios the answerer prints figures, too
 		select {
 		case <-answerer.done:
 		case <-answerer.exited:

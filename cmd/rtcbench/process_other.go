@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// cpuTime is unknown on this system.
+// cpuTime returns 0: the processor time is not known on this system.
 func cpuTime() time.Duration { return 0 }
 
-// needFiles does not know the limit on this system.
+// needFiles returns nil: the limit is not known on this system.
 func needFiles(n int) error { return nil }
 
 func standardInput() *os.File { return os.Stdin }

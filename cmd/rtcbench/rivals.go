@@ -15,24 +15,26 @@ import (
 	"time"
 )
 
-// A stackCommand is a program that speaks the lines of the signalling.
+// A stackCommand is a program that runs one end of a pair with one stack. It
+// understands the lines of the signalling.
 type stackCommand struct {
 	name, command string
 }
 
-// A figure is one number of a row: its place in a pair's output, and its goal.
+// A figure is one number in a row of the table. It says how the number is found in the
+// output of a pair, and what its goal is.
 type figure struct {
 	name   string
 	unit   string
-	least  bool // smaller is better
+	least  bool // a smaller value is better
 	goal   float64
-	factor float64 // of the goal: times the first rival's figure, unless it is 0
-	share  bool    // in per cent of the stack's last row with alone
+	factor float64 // the goal as a multiple of the first rival's value; 0: goal is used
+	share  bool    // the value is a percentage of the stack's goodput in the closest earlier row with alone set
 	of     func(pairOutput) float64
 }
 
-// value returns the value of one run; 0: none. Shares are of alone, in the units of
-// the figure.
+// value returns the value of the figure in one run; 0: the run has none. If the figure
+// is a share, alone is the value that it is a share of, in the same unit.
 func (f figure) value(o pairOutput, alone float64) float64 {
 	switch {
 	case !f.share:
@@ -43,17 +45,17 @@ func (f figure) value(o pairOutput, alone float64) float64 {
 	return 100 * f.of(o) / alone
 }
 
-// A row is one measurement of every stack, in turn.
+// A row is one measurement, which is made with each stack in turn.
 type row struct {
 	name    string
-	args    string // of the scenario, for both sides
-	ours    string // more, for this stack
+	args    string // arguments of the scenario, for both sides
+	ours    string // additional arguments if the stack is this one
 	impair  string
-	alone   bool   // shares are of its goodput
-	stacks  int    // how many of the stacks, this one first; 0: all
-	rounds  int    // at most; 0: all
-	timeout string // of a pair; empty: 90s
-	threads int    // GOMAXPROCS of each process; 0: the default
+	alone   bool   // later figures that are a share refer to the goodput of this row
+	stacks  int    // how many stacks are measured, beginning with this one; 0: all
+	rounds  int    // maximum number of rounds; 0: all rounds
+	timeout string // timeout of a pair; empty: 90s
+	threads int    // GOMAXPROCS of each process; 0: the default of Go
 	figures []figure
 }
 
@@ -83,7 +85,8 @@ func bothSides(key string) func(pairOutput) float64 {
 	return func(o pairOutput) float64 { return o.number("offer", key) + o.number("answer", key) }
 }
 
-// allAnswered returns how long a message to each and back took, if all came back.
+// allAnswered returns how long it took until a message on every connection was
+// answered; 0: a message was not answered.
 func allAnswered(o pairOutput) float64 {
 	if o.number("offer", "unanswered") > 0 {
 		return 0
@@ -91,7 +94,7 @@ func allAnswered(o pairOutput) float64 {
 	return o.number("offer", "ping_ms")
 }
 
-// rivalRows are the rows of the comparison.
+// rivalRows returns the rows of the table.
 func rivalRows() []row {
 	mbps := figure{name: "goodput", unit: "Mbit/s", of: answerOf("mbps")}
 	onPath := func(goal float64) []figure { f := mbps; f.goal = goal; return []figure{f} }
@@ -102,8 +105,9 @@ func rivalRows() []row {
 			bulk, {name: "CPU, both ends", unit: "s/GB", least: true, goal: 3, of: bothSides("cpu_s_per_gb")}}},
 		{name: "ping-pong 64 B", args: "latency -size 64 -warm 1s -dur 4s", figures: []figure{
 			{name: "p50", unit: "µs", least: true, goal: 45, of: offerOf("p50_us", 1)}, {name: "p99", unit: "µs", least: true, goal: 120, of: offerOf("p99_us", 1)}}},
-		// This row precedes the next one, whose "of its speed alone" is a share of
-		// this row for this stack. For the rivals it is a share of the first row.
+		// This row is needed for the next row. There, "of its speed alone" is a share
+		// of this row's goodput for this stack. For the other stacks, it is a share of
+		// the goodput in the first row.
 		{name: "bulk, path discovery on", args: "throughput -size 16384 -warm 1s -dur 5s", alone: true, stacks: 1, figures: []figure{mbps}},
 		{name: "ping beside a bulk transfer", args: "latency -size 64 -bulk -warm 1s -dur 4s", figures: []figure{
 			{name: "p50", unit: "ms", least: true, goal: 0.4, of: offerOf("p50_us", 1e-3)}, {name: "p99", unit: "ms", least: true, goal: 1.5, of: offerOf("p99_us", 1e-3)},
@@ -113,20 +117,21 @@ func rivalRows() []row {
 		{name: "100 Mbit/s, RTT 50 ms, 1 % loss", args: "throughput -warm 0s -dur 15s", impair: "-rtt 50ms -rate 100 -loss 0.01", figures: onPath(75)},
 		{name: "100 Mbit/s, RTT 100 ms, 0.1 % loss", args: "throughput -warm 0s -dur 15s", impair: "-rtt 100ms -rate 100 -loss 0.001", figures: onPath(84)},
 		{name: "100 Mbit/s, RTT 20 ms, 5 % loss", args: "throughput -warm 0s -dur 15s", impair: "-rtt 20ms -rate 100 -loss 0.05", figures: onPath(60)},
-		// Certificates as each stack has them: this one one a process, the rivals one
-		// a connection.
+		// Each stack uses certificates in its usual way: this stack generates one for
+		// each process, and the other stacks generate one for each connection.
 		{name: "connections, 16 at once", args: "connect -conc 16 -dur 5s", figures: []figure{
 			{name: "rate", unit: "1/s", factor: 4, of: offerOf("per_s", 1)}, {name: "CPU, offering end", unit: "ms", least: true, goal: 0.8, of: offerOf("cpu_ms_per_conn", 1)}}},
 		{name: "connections, 16 at once, all with one certificate", args: "connect -conc 16 -dur 5s -sharedcert", stacks: 2, figures: []figure{
 			{name: "rate", unit: "1/s", of: offerOf("per_s", 1)}, {name: "CPU, offering end", unit: "ms", least: true, of: offerOf("cpu_ms_per_conn", 1)}}},
-		// Two processes with two threads each, on two processors, preempt each other.
+		// Each process uses one thread. Two processes with two threads each would
+		// preempt each other on two processors.
 		{name: "connections, 16 at once, one thread an end", args: "connect -conc 16 -dur 5s", stacks: 2, threads: 1, figures: []figure{
 			{name: "rate", unit: "1/s", of: offerOf("per_s", 1)}, {name: "CPU, offering end", unit: "ms", least: true, of: offerOf("cpu_ms_per_conn", 1)}}},
 		{name: "1000 idle connections, offering end", args: "idle -conns 1000 -sharedcert", figures: []figure{
 			{name: "memory each", unit: "KiB", least: true, goal: 16, of: offerOf("heap_stack_kb_per_conn", 1)},
 			{name: "goroutines each", unit: "number", least: true, of: offerOf("goroutines_per_conn", 1)},
 			{name: "CPU", unit: "%", least: true, goal: 1.5, of: offerOf("cpu_pct", 1)}}},
-		// The rival has a socket for each connection at both ends.
+		// The rival uses a separate socket for each connection, at both ends.
 		{name: "10,000 connections to one socket (2 rounds)", args: "idle -conns 10000 -ping -sharedcert", stacks: 2, rounds: 2, timeout: "400s", figures: []figure{
 			{name: "connected", unit: "number", goal: 10_000, of: func(o pairOutput) float64 { return o.number("offer", "conns") - o.number("offer", "failed") }},
 			{name: "a message to each and back", unit: "ms", least: true, goal: 1000, of: allAnswered},
@@ -134,8 +139,8 @@ func rivalRows() []row {
 	}
 }
 
-// rivals measures every row with every stack, round by round in turn, and writes a
-// table and a chart of the medians.
+// rivals measures every row with every stack. In each round, the stacks are measured
+// one after another. It writes a table and a chart of the medians.
 func rivals(args []string) error {
 	f := flag.NewFlagSet("rtcbench rivals", flag.ExitOnError)
 	rounds := f.Int("rounds", 5, "how often everything is measured, in turn")
@@ -157,8 +162,8 @@ func rivals(args []string) error {
 			stacks = append(stacks, s)
 		}
 	}
-	results := map[string][]float64{} // by row, stack and figure
-	alone := map[string]float64{}     // the last goodput, by stack
+	results := map[string][]float64{} // the values of all runs, by row, stack and figure
+	alone := map[string]float64{}     // the most recent goodput in a row with alone set, by stack
 	key := func(r row, s, figure string) string { return r.name + "|" + s + "|" + figure }
 	for round := range *rounds {
 		if *floor != "" {
@@ -224,7 +229,8 @@ func rivals(args []string) error {
 	return nil
 }
 
-// measurePair runs both sides of one stack. Figures beside an error count, too.
+// measurePair runs a pair in which both ends use the same stack. If it returns both
+// figures and an error, the figures are valid.
 func measurePair(self, command string, own bool, r row) (o pairOutput, err error) {
 	args := r.args
 	if own && r.ours != "" {
@@ -258,7 +264,8 @@ func firstLine(s string) string {
 	return s
 }
 
-// The figures of the floor: the limit that kernel and ciphers set, in one process.
+// Keys of the floor's figures. The floor is the limit that the kernel and the ciphers
+// set, measured in one process.
 const (
 	floorBulk    = "floor|bulk, Mbit/s"
 	floorPingP50 = "floor|ping-pong, p50, µs"
@@ -288,7 +295,7 @@ func measureFloor(command string, results map[string][]float64) error {
 	return nil
 }
 
-// floorLine describes the machine's own limit in this run.
+// floorLine returns a line that describes the limit of this machine in this run.
 func floorLine(lines []comparison, results map[string][]float64) string {
 	bulk := median(results[floorBulk])
 	if bulk == 0 {
@@ -302,10 +309,10 @@ func floorLine(lines []comparison, results map[string][]float64) string {
 		short(bulk), of, short(median(results[floorPingP50])), short(median(results[floorPingP99])))
 }
 
-// A comparison is one figure of all stacks.
+// A comparison contains the values of one figure for all stacks.
 type comparison struct {
 	row    string
-	rounds int // planned
+	rounds int // number of rounds that were planned
 	figure figure
 	values map[string][]float64
 }
@@ -319,7 +326,8 @@ func median(v []float64) float64 {
 	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
 }
 
-// goalOf returns the figure's goal, and whether it is met; "" without one.
+// goalOf returns the goal of the figure as a text, and reports whether this stack
+// reaches it. The text is empty if there is no goal.
 func (c comparison) goalOf(rival string) (text string, met bool) {
 	v, goal := median(c.values["purertc"]), c.figure.goal
 	if c.figure.factor > 0 {
@@ -346,7 +354,7 @@ func short(v float64) string {
 	return fmt.Sprintf("%.2f", v)
 }
 
-// comparisonTable returns the medians as Markdown.
+// comparisonTable returns the medians as a Markdown table.
 func comparisonTable(lines []comparison, stacks []stackCommand, rounds int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Medians of %d interleaved rounds, %s, %s/%s, %d processors, %s.\n\n", rounds, time.Now().Format("2 January 2006"), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
@@ -361,7 +369,7 @@ func comparisonTable(lines []comparison, stacks []stackCommand, rounds int) stri
 			values := c.values[s.name]
 			b.WriteString(" " + short(median(values)))
 			if n := len(values); n > 0 && n < min(rounds, c.rounds) {
-				fmt.Fprintf(&b, " (%d runs)", n) // other runs failed
+				fmt.Fprintf(&b, " (%d runs)", n) // the other runs have failed
 			}
 			b.WriteString(" |")
 		}
@@ -382,7 +390,8 @@ func comparisonTable(lines []comparison, stacks []stackCommand, rounds int) stri
 	return b.String()
 }
 
-// comparisonChart returns the medians as bars, each figure on a scale of its own.
+// comparisonChart returns the medians as a chart with bars. Each figure has its own
+// scale.
 func comparisonChart(lines []comparison, stacks []stackCommand) []byte {
 	const left, width, bar, gap = 330, 420, 13, 12
 	colors := []string{"#2563eb", "#94a3b8", "#cbd5e1"}

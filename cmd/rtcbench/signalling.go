@@ -2,7 +2,7 @@ package main
 
 import "sync"
 
-// A message is a line of the signalling.
+// A message is one line of the signalling.
 type message struct {
 	T     string  `json:"t"`
 	ID    int     `json:"id"`
@@ -13,11 +13,11 @@ type message struct {
 	Name  *string `json:"name,omitempty"`
 }
 
-// signalling passes incoming lines to their connections.
+// A signalling passes incoming messages to the connections that they are for.
 type signalling struct {
 	out func(any)
-	in  chan message  // lines that no connection waits for
-	bye chan struct{} // closed at the end
+	in  chan message  // messages for which no connection has called expect
+	bye chan struct{} // closed when the signalling has ended
 
 	mu    sync.Mutex
 	conns map[int]func(message)
@@ -43,7 +43,8 @@ func (s *signalling) deliver(m message) {
 	s.in <- m
 }
 
-// expect passes the messages of a connection to take, in order, until forget.
+// expect calls take with each message for the connection id, in order, until forget is
+// called.
 func (s *signalling) expect(id int, take func(message)) {
 	s.mu.Lock()
 	s.conns[id] = take

@@ -13,29 +13,31 @@ import (
 )
 
 const (
-	// mtu is the size in bytes of the longest datagram of a handshake. Every path of IPv6
-	// carries it (RFC 8200 §5: 1280 bytes, less the headers).
+	// mtu is the size in bytes of the longest datagram of a handshake. Every IPv6 path
+	// carries such a datagram (RFC 8200 §5: 1280 bytes, minus the headers).
 	mtu = 1232
-	// maxQueued bounds the datagrams that wait for Read. The next ones are dropped, as by
-	// a socket.
+	// maxQueued is the maximum number of datagrams that wait for Read. Further
+	// datagrams are dropped, as a socket does.
 	maxQueued = 64
-	// maxDatagram is the size of the largest datagram.
+	// maxDatagram is the size in bytes of the largest datagram.
 	maxDatagram = 1 << 16
 )
 
-// A Conn is a DTLS connection over a net.PacketConn. Its methods can be called from any
-// goroutine.
+// A Conn is a DTLS connection over a net.PacketConn. Its methods can be called from
+// several goroutines at the same time.
 type Conn struct {
 	socket net.PacketConn
-	random [32]byte // of the ClientHello, in a Listener
-	close  func()   // removes the connection from the owner of the socket
+	random [32]byte // in a Listener: the random of the client's ClientHello
+	close  func()   // removes the connection from the Dial or Listener that owns the socket
 
-	// Callbacks of a Listener; nil after Dial. mu is held when they run.
+	// The Listener sets these callbacks. They are nil in a Conn from Dial. mu is held
+	// when they run.
 	//
 	// migrate changes the address of the connection. validated says that the client is
-	// known to receive there; otherwise migrate can refuse and return false.
+	// known to receive at the new address. If validated is false, migrate can refuse
+	// the change by returning false.
 	migrate func(to key, validated bool) bool
-	// finished says that the handshake is finished.
+	// finished is called when the handshake has finished.
 	finished func()
 
 	mu         sync.Mutex
@@ -43,13 +45,13 @@ type Conn struct {
 	validation pathValidation
 	move       unvalidatedMove
 	core       *dtls.Conn
-	err        error // why the connection ended
-	ready      bool  // the handshake is finished
+	err        error // why the connection has ended
+	ready      bool  // the handshake has finished
 	queue      [][]byte
-	changed    chan struct{} // closed when any of this changes
+	changed    chan struct{} // closed and replaced when any field of Conn changes that a goroutine waits for
 	timer      *time.Timer
-	out        []byte       // scratch
-	deadline   [2]time.Time // of Read and Write
+	out        []byte       // temporary memory for datagrams to send
+	deadline   [2]time.Time // deadlines of Read and Write
 }
 
 func newConn(socket net.PacketConn, remote net.Addr, core *dtls.Conn, onClose func()) *Conn {
@@ -58,9 +60,10 @@ func newConn(socket net.PacketConn, remote net.Addr, core *dtls.Conn, onClose fu
 	return c
 }
 
-// Dial connects to the server at remote, and returns when the handshake is finished. It
-// fails when ctx is done. The socket belongs to the connection: it is closed together with
-// it, and if Dial fails. Dial sets cfg.DeferShares, which Listen needs.
+// Dial connects to the server at the address remote, and returns when the handshake
+// has finished. It returns an error if ctx is done before. The socket belongs to the
+// connection: it is closed together with the connection, and also if Dial returns an
+// error. Dial sets cfg.DeferShares, because a Listener needs that.
 func Dial(ctx context.Context, socket net.PacketConn, remote net.Addr, cfg dtls.Config) (*Conn, error) {
 	cfg.Client = true
 	cfg.DeferShares = true
@@ -83,7 +86,7 @@ func Dial(ctx context.Context, socket net.PacketConn, remote net.Addr, cfg dtls.
 	return c, nil
 }
 
-// receive reads a socket that has no other connection.
+// receive reads from a socket that no other connection uses.
 func (c *Conn) receive() {
 	b := make([]byte, maxDatagram)
 	from := keyOf(c.remote)
@@ -99,7 +102,7 @@ func (c *Conn) receive() {
 	}
 }
 
-// handshake waits until the handshake is finished.
+// handshake waits until the handshake has finished.
 func (c *Conn) handshake(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -139,7 +142,7 @@ func (c *Conn) handle(from net.Addr, datagram []byte) {
 	c.settle(now)
 }
 
-// tick runs the core's timers.
+// tick runs the timers of the core.
 func (c *Conn) tick() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -148,8 +151,8 @@ func (c *Conn) tick() {
 	c.settle(now)
 }
 
-// settle sends the datagrams of the core, handles its events and sets the timer. c.mu is
-// held.
+// settle sends the datagrams that the core has to send, handles its events and sets
+// the timer. c.mu is held.
 func (c *Conn) settle(now time.Time) {
 	for {
 		b, ok := c.core.AppendDatagram(now, c.out[:0], mtu)
@@ -157,7 +160,7 @@ func (c *Conn) settle(now time.Time) {
 			break
 		}
 		c.out = b
-		c.socket.WriteTo(b, c.messageAddr(now, len(b))) // DTLS retransmits what is lost
+		c.socket.WriteTo(b, c.messageAddr(now, len(b))) // errors are ignored: DTLS retransmits what is lost
 	}
 	for {
 		e, ok := c.core.NextEvent()
@@ -184,7 +187,7 @@ func (c *Conn) settle(now time.Time) {
 	}
 }
 
-// end notes why the connection ended. c.mu is held.
+// end stores the reason why the connection has ended. c.mu is held.
 func (c *Conn) end(err error) {
 	if c.err == nil {
 		c.err = err
@@ -193,8 +196,8 @@ func (c *Conn) end(err error) {
 	}
 }
 
-// fail ends the connection without telling the peer, for instance because its socket
-// failed.
+// fail ends the connection without telling the peer, for instance because the socket
+// has failed.
 func (c *Conn) fail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -208,9 +211,9 @@ func (c *Conn) broadcast() {
 	c.changed = make(chan struct{})
 }
 
-// Read returns the next datagram. If b is too short, the rest of the datagram is lost, and
-// the error is io.ErrShortBuffer. After the peer has closed the connection, the error is
-// io.EOF.
+// Read returns the next datagram. If b is shorter than the datagram, the rest of the
+// datagram is lost, and Read returns io.ErrShortBuffer. After the peer has closed the
+// connection, Read returns io.EOF.
 func (c *Conn) Read(b []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -233,8 +236,8 @@ func (c *Conn) Read(b []byte) (int, error) {
 	}
 }
 
-// wait waits until something changes or the deadline passes. c.mu is held before and
-// after.
+// wait waits until the connection changes or the deadline passes. c.mu is held when
+// wait is called and when it returns.
 func (c *Conn) wait(deadline time.Time) {
 	changed := c.changed
 	c.mu.Unlock()
@@ -251,8 +254,8 @@ func (c *Conn) wait(deadline time.Time) {
 	}
 }
 
-// Write sends b, of at most 2^14 bytes, as one datagram. Like UDP, it does not report
-// whether the datagram arrives.
+// Write sends b as one datagram. b has at most 2^14 bytes. Like UDP, Write does not
+// report whether the datagram arrives.
 func (c *Conn) Write(b []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -262,7 +265,7 @@ func (c *Conn) Write(b []byte) (int, error) {
 		return 0, net.ErrClosed
 	case c.err != nil:
 		return 0, c.err
-	case len(b) > c.core.MaxPayload(): // a datagram is one record
+	case len(b) > c.core.MaxPayload(): // a datagram must fit into one record
 		return 0, errors.New("dtlsnet: datagram too long")
 	case !at.IsZero() && !time.Now().Before(at):
 		return 0, os.ErrDeadlineExceeded
@@ -272,12 +275,12 @@ func (c *Conn) Write(b []byte) (int, error) {
 	if _, err := c.socket.WriteTo(c.out, c.dataAddr(len(c.out))); err != nil {
 		return 0, err
 	}
-	c.settle(time.Now()) // a KeyUpdate may be due
+	c.settle(time.Now()) // the core may have a KeyUpdate to send
 	return len(b), nil
 }
 
-// Close sends a close_notify alert and ends the connection. Datagrams that were not read
-// yet are lost.
+// Close sends a close_notify alert and ends the connection. Received datagrams that
+// were not read yet are lost.
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -291,7 +294,7 @@ func (c *Conn) Close() error {
 	return nil
 }
 
-// ConnectionState returns what the handshake has agreed on.
+// ConnectionState returns what the two ends have agreed on.
 func (c *Conn) ConnectionState() dtls.ConnectionState {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -308,7 +311,7 @@ func (c *Conn) RemoteAddr() net.Addr {
 	return c.remote
 }
 
-// SetDeadline sets both deadlines.
+// SetDeadline sets the deadlines of Read and Write.
 func (c *Conn) SetDeadline(t time.Time) error { return c.setDeadlines(t, 0, 1) }
 
 // SetReadDeadline sets the time at which a waiting Read fails; zero: never.

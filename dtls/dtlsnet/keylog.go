@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// keyLogMutex serializes the lines of all key logs, as crypto/tls does: programs
-// give one writer to many connections.
+// keyLogMutex is locked while a line of any key log is written, as in crypto/tls,
+// because programs give the same writer to many connections.
 var keyLogMutex sync.Mutex
 
 type sharedKeyLog struct{ w io.Writer }
@@ -17,9 +17,10 @@ func (l sharedKeyLog) Write(line []byte) (int, error) {
 	return l.w.Write(line)
 }
 
-// SharedKeyLog returns a writer to w that any number of connections can use at
-// the same time as their [dtls.Config.KeyLogWriter]: each line is written by
-// itself. If w is nil, the result is nil. Dial and Listen call it themselves.
+// SharedKeyLog returns a writer that any number of connections can use at the same
+// time as their [dtls.Config.KeyLogWriter]. It writes to w, and each line is written
+// separately. If w is nil, the result is nil. Dial and Listen call SharedKeyLog
+// themselves.
 func SharedKeyLog(w io.Writer) io.Writer {
 	if w == nil {
 		return nil

@@ -14,22 +14,24 @@ import (
 )
 
 const (
-	maxConns   = 1 << 16 // established connections at a time
-	maxBacklog = 128     // connections that wait for Accept
+	maxConns   = 1 << 16 // maximum number of established connections
+	maxBacklog = 128     // maximum number of connections that wait for Accept
 
-	// maxHandshakes bounds the handshakes at a time. Each takes about 20 KB. One more ends
-	// the oldest: a handshake with an honest client takes a round trip or two.
+	// maxHandshakes is the maximum number of handshakes at the same time. Each needs
+	// about 20 KB. If there are more, the oldest one is ended. A handshake with an
+	// honest client takes only a round trip or two.
 	maxHandshakes = 1024
-	// maxHandshakesPerAddr bounds the handshakes with one address. There is more than one
-	// if an attacker replays ClientHellos of earlier connections.
+	// maxHandshakesPerAddr is the maximum number of handshakes with one address at the
+	// same time. There is more than one if an attacker repeats ClientHellos of earlier
+	// connections.
 	maxHandshakesPerAddr = 4
 )
 
-// A Listener accepts DTLS connections on a net.PacketConn. It keeps no state for clients
-// that have not shown that they receive what is sent to their address. A client can begin
-// another connection from the same address. Its first one stays until the handshake of the
-// next is finished (RFC 6347 §4.2.8, RFC 9147 §5.11), since an attacker can repeat a
-// ClientHello.
+// A Listener accepts DTLS connections on a net.PacketConn. It keeps no state for a
+// client until the client has shown that it receives what is sent to its address. A
+// client can begin a second connection from the same address. Its first connection is
+// kept until the handshake of the second one has finished (RFC 6347 §4.2.8, RFC 9147
+// §5.11), since an attacker can repeat a ClientHello.
 type Listener struct {
 	socket    net.PacketConn
 	validator *dtls.AddressValidator
@@ -37,12 +39,12 @@ type Listener struct {
 	ended     chan struct{}
 
 	mu      sync.Mutex
-	conns   map[key]*Conn    // established
-	byID    map[string]*Conn // established, with a connection ID
-	idLen   int              // length of each connection ID; 0: there are none
-	pending map[key][]*entry // in a handshake, the oldest first
-	queue   list.List        // all of pending, the oldest first
-	err     error            // why the listener ended
+	conns   map[key]*Conn    // established connections, by address
+	byID    map[string]*Conn // established connections that have a connection ID, by ID
+	idLen   int              // length in bytes of each connection ID; 0: no IDs are used
+	pending map[key][]*entry // connections whose handshake has not finished, by address; the oldest first
+	queue   list.List        // all elements of pending, the oldest first
+	err     error            // why the listener has ended
 }
 
 // A key is an address in a form that can be compared.
@@ -59,17 +61,17 @@ func keyOf(addr net.Addr) key {
 	return key{other: addr.Network() + " " + addr.String()}
 }
 
-// bytes returns the form of the address in which cookies contain it.
+// bytes returns the address in the form that is used in cookies.
 func (k key) bytes() []byte {
 	if k.other != "" {
 		return []byte(k.other)
 	}
-	b, _ := k.udp.MarshalBinary() // never fails
+	b, _ := k.udp.MarshalBinary() // this never returns an error
 	return b
 }
 
-// Listen accepts connections on socket, which belongs to the listener from then on. cfg is
-// the configuration of each connection.
+// Listen accepts connections on socket. The socket belongs to the listener from then
+// on. cfg is the configuration of each connection.
 func Listen(socket net.PacketConn, cfg dtls.Config) (*Listener, error) {
 	cfg.KeyLogWriter = SharedKeyLog(cfg.KeyLogWriter)
 	validator, err := dtls.NewAddressValidator(cfg)
@@ -85,7 +87,7 @@ func Listen(socket net.PacketConn, cfg dtls.Config) (*Listener, error) {
 	return l, nil
 }
 
-// receive gives datagrams to their connections.
+// receive passes each datagram to its connection.
 func (l *Listener) receive() {
 	b := make([]byte, maxDatagram)
 	var reply, copied []byte
@@ -101,7 +103,7 @@ func (l *Listener) receive() {
 		if random, ok := dtls.ClientRandom(b[:n]); ok && !slices.ContainsFunc(to, func(c *Conn) bool { return c.random == random }) {
 			var core *dtls.Conn
 			if reply, core = l.validator.HandleHello(time.Now(), k.bytes(), b[:n], reply[:0]); len(reply) > 0 {
-				l.socket.WriteTo(reply, addr) // if it is lost, the client repeats its ClientHello
+				l.socket.WriteTo(reply, addr) // if the reply is lost, the client repeats its ClientHello
 			}
 			if core == nil {
 				continue
@@ -113,7 +115,8 @@ func (l *Listener) receive() {
 		for i, c := range to {
 			datagram := b[:n]
 			if i < len(to)-1 {
-				// Each tries to decrypt it in place, and at most one succeeds.
+				// Each of the connections tries to decrypt the datagram in place. At
+				// most one of them succeeds, so each except the last gets a copy.
 				copied = append(copied[:0], datagram...)
 				datagram = copied
 			}
@@ -122,9 +125,10 @@ func (l *Listener) receive() {
 	}
 }
 
-// find appends the connections that a datagram from k may belong to: the one with its
-// connection ID, or those with its source address. A ClientHello belongs to the connection
-// that it has begun.
+// find appends to "to" the connections that a datagram from k may belong to. These are
+// the connection with the datagram's connection ID or, if it has no ID, the
+// connections with its source address. A ClientHello belongs to the connection that it
+// has begun.
 func (l *Listener) find(k key, datagram []byte, to []*Conn) []*Conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -148,25 +152,26 @@ func (l *Listener) find(k key, datagram []byte, to []*Conn) []*Conn {
 }
 
 var (
-	// errReplaced ends a connection whose client has made another one from the same
-	// address.
+	// errReplaced ends a connection after its client has established another one from
+	// the same address.
 	errReplaced = errors.New("dtlsnet: the client has made another connection")
-	// errSuperseded ends the oldest handshake of too many.
+	// errSuperseded ends the oldest handshake if there are too many.
 	errSuperseded = errors.New("dtlsnet: too many handshakes")
 )
 
-// An entry is a connection in the lists of its listener. The listener's mu guards it.
+// An entry represents a connection in the lists of its listener. The listener's mu
+// protects its fields.
 type entry struct {
 	l      *Listener
 	c      *Conn
 	at     key
-	id     string        // its connection ID; empty: none
-	queued *list.Element // of l.queue; nil: the handshake is finished
-	gone   bool          // it has ended
+	id     string        // the connection ID; empty: none
+	queued *list.Element // element of l.queue; nil: the handshake has finished
+	gone   bool          // the connection has ended
 }
 
-// begin adds the connection of a client whose address is valid; nil: the listener has
-// ended.
+// begin adds the connection of a client whose address was validated. It returns nil if
+// the listener has ended.
 func (l *Listener) begin(k key, addr net.Addr, core *dtls.Conn, random [32]byte) *Conn {
 	e := &entry{l: l, at: k}
 	e.c = newConn(l.socket, addr, core, e.remove)
@@ -180,7 +185,7 @@ func (l *Listener) begin(k key, addr net.Addr, core *dtls.Conn, random [32]byte)
 		l.pending[k] = append(l.pending[k], e)
 	}
 	l.mu.Unlock()
-	if err != nil { // closed in the meantime
+	if err != nil { // the listener was closed in the meantime
 		e.c.fail(err)
 		return nil
 	}
@@ -190,7 +195,8 @@ func (l *Listener) begin(k key, addr net.Addr, core *dtls.Conn, random [32]byte)
 	return e.c
 }
 
-// makeRoom removes the oldest handshake from the lists if there are too many with k or
+// makeRoom removes the oldest handshake with the address k from the lists if there are
+// too many with this address, or the oldest of all handshakes if there are too many
 // altogether. l.mu is held.
 func (l *Listener) makeRoom(k key) (oldest *entry) {
 	switch {
@@ -205,7 +211,7 @@ func (l *Listener) makeRoom(k key) (oldest *entry) {
 	return oldest
 }
 
-// unlist removes e from the lists of handshakes. l.mu is held.
+// unlist removes e from the lists of unfinished handshakes. l.mu is held.
 func (e *entry) unlist() {
 	if e.queued == nil {
 		return
@@ -218,7 +224,7 @@ func (e *entry) unlist() {
 	}
 }
 
-// remove removes a connection that has ended.
+// remove removes a connection that has ended from the listener.
 func (e *entry) remove() {
 	e.l.mu.Lock()
 	defer e.l.mu.Unlock()
@@ -232,8 +238,9 @@ func (e *entry) remove() {
 	}
 }
 
-// finish is called when the handshake is finished: datagrams from its address belong to
-// the connection now, and Accept returns it. e.c.mu is held.
+// finish is called when the handshake has finished. From now on, datagrams from the
+// connection's address belong to this connection, and Accept returns it. e.c.mu is
+// held.
 func (e *entry) finish() {
 	l := e.l
 	l.mu.Lock()
@@ -250,7 +257,7 @@ func (e *entry) finish() {
 	select {
 	case l.accept <- e.c:
 	default:
-		go e.c.Close() // the program does not call Accept
+		go e.c.Close() // too many connections wait for Accept
 		return
 	}
 	if other != nil {
@@ -267,15 +274,15 @@ func (e *entry) finish() {
 	}
 }
 
-// migrate changes the address of a connection. It refuses an address that is not validated
-// if another connection has it. e.c.mu is held.
+// migrate changes the address of a connection. If validated is false and another
+// connection has the new address, migrate refuses and returns false. e.c.mu is held.
 func (e *entry) migrate(to key, validated bool) bool {
 	l := e.l
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	other := l.conns[to]
 	if e.gone || e.queued != nil || other != nil && !validated {
-		return false // an ended connection stays removed
+		return false // an ended connection must not be added again
 	}
 	if l.conns[e.at] == e.c {
 		delete(l.conns, e.at)
@@ -287,7 +294,8 @@ func (e *entry) migrate(to key, validated bool) bool {
 	return true
 }
 
-// errAddressTaken ends a connection whose address another client has, as was validated.
+// errAddressTaken ends a connection when another client has validated that it has the
+// connection's address.
 var errAddressTaken = errors.New("dtlsnet: another client has the address")
 
 // Accept waits for the next established connection and returns it.
@@ -317,7 +325,7 @@ func (l *Listener) Close() error {
 	return l.socket.Close()
 }
 
-// end ends the listener and its connections. Accept returns err from then on.
+// end ends the listener and its connections. From then on, Accept returns err.
 func (l *Listener) end(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -331,7 +339,7 @@ func (l *Listener) end(err error) {
 	}
 }
 
-// all returns all connections. l.mu is held.
+// all returns all connections of the listener. l.mu is held.
 func (l *Listener) all() (conns []*Conn) {
 	conns = slices.Collect(maps.Values(l.conns))
 	for at := l.queue.Front(); at != nil; at = at.Next() {
