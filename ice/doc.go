@@ -4,9 +4,9 @@
 // # How to run an agent
 //
 // The owner opens sockets and adds their addresses by AddLocal. It passes every
-// datagram that arrives to HandleDatagram; after every call it takes the datagrams
-// that the agent sends by AppendDatagram until there is none; it calls Advance at
-// NextTimeout; and it takes events by NextEvent. The calls may come in any order.
+// datagram that arrives to HandleDatagram. After every call it takes, by AppendDatagram,
+// the datagrams that the agent sends, until there is none. It calls Advance at
+// NextTimeout, and takes events by NextEvent. The calls may come in any order.
 //
 //	socket → HandleDatagram → payload of authenticated routes, for DTLS
 //	AppendDatagram → socket: checks, responses, consent, requests to servers
@@ -29,19 +29,19 @@
 //
 // # Parts
 //
-//	agent.go               the Agent: public verbs, timers, states
+//	agent.go               the Agent: public methods, timers, states
 //	input.go outbox.go     datagrams in and out
 //	gatherer.go            local candidates: bases, servers (server.go), relays (relay.go)
 //	remote.go lookups.go   remote candidates, and their names
 //	generation.go          credentials, candidates and pairs between two ICE restarts
 //	routes.go              where payload is accepted from
 //
-// An ICE restart begins a new generation. The old one still carries data, and is
-// checked and answered, until a pair of the new one is valid.
+// An ICE restart begins a new generation. The old generation still carries data, and its
+// pairs are checked and answered, until a pair of the new generation is valid.
 //
 // # Variations
 //
-// Candidates may be of TCP (tcp.go), with connections for routes. An agent, or the
+// Candidates may use TCP (tcp.go); their routes are connections. An agent, or the
 // remote one, may be ICE-lite (lite.go). Nominations may carry a number, which makes
 // the remote agent follow immediately (nominate.go).
 package ice

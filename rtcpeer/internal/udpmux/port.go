@@ -30,14 +30,11 @@ type Port struct {
 // Attach attaches a transport to the socket. The transport's routes have the Sock
 // sock. If sole is set, everything that arrives belongs to this transport. Otherwise:
 //
-// - A datagram belongs to the transport that its remote address is bound to.
-//
-// - A request from another address belongs to the transport that its USERNAME names.
-//
-// - A response belongs to the transport that sent the request.
-//
-// - Other datagrams are given, at a limited rate, to transports that are bound to
-// another port of the same host.
+//   - A datagram belongs to the transport that its remote address is bound to.
+//   - A request from another address belongs to the transport that its USERNAME names.
+//   - A response belongs to the transport that sent the request.
+//   - Other datagrams are given, at a limited rate, to transports that are bound to
+//     another port of the same host.
 func (s *Socket) Attach(h Handler, sock ice.Sock, sole bool) (*Port, error) {
 	if s.closed.Load() {
 		return nil, ErrClosed

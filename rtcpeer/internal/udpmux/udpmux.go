@@ -1,36 +1,36 @@
-// Package udpmux is between UDP sockets and transports (one connection's engine, in
-// package rtcpeer): no other package touches UDP sockets. One reader goroutine a
-// socket takes datagrams in batches and hands them to their transports.
+// Package udpmux connects UDP sockets with transports. A transport is the engine of one
+// connection, in package rtcpeer. No other package uses UDP sockets. Each socket has one
+// reader goroutine, which reads datagrams in batches and hands them to their transports.
 //
 // # Batches
 //
 // On Linux the kernel splits sent datagrams (UDP_SEGMENT) and joins received ones
 // (UDP_GRO), which makes a datagram several times cheaper than one system call each.
-// Where it cannot, datagrams are sent and received one by one, with the same
-// interface. Config.DisableOffload, or PURERTC_DISABLE_OFFLOAD=1 in the environment,
-// turns it off.
+// Where the kernel cannot do that, datagrams are sent and received one by one, with the
+// same interface. Config.DisableOffload, or PURERTC_DISABLE_OFFLOAD=1 in the environment,
+// turns offload off.
 //
 // # The reader
 //
-// The reader sleeps in the runtime's poller. With Config.BusyPoll it looks at the
-// socket for some time before it sleeps.
+// The reader sleeps in the runtime's poller. With Config.BusyPoll it checks the socket
+// again and again for some time before it sleeps.
 //
 // # Demultiplexing
 //
-// A [Socket] with a sole transport hands everything to it. On a shared one a datagram
+// A [Socket] with a sole transport hands everything to it. On a shared socket a datagram
 // belongs to the transport that its source address is bound to ([Port.Bind], after the
-// source has authenticated itself). STUN is looked at first, since it is how an
-// address gets another owner: a request belongs to the transport whose ufrag its
-// USERNAME begins with, and a response to the transport that sent the request. When
-// the source has answered a check of another transport ([Port.Claim]), both have the
-// address: the remote may have begun again, or have two connections. Other datagrams
-// are dropped. All tables are bounded.
+// source has authenticated itself). STUN is examined first, because an address gets
+// another owner by STUN: a request belongs to the transport whose ufrag its USERNAME
+// begins with, and a response belongs to the transport that sent the request. When the
+// source has answered a check of another transport ([Port.Claim]), both transports have
+// the address: the remote may have restarted, or may have two connections. Other datagrams
+// from unknown addresses are offered to a few transports at most. All tables are bounded.
 //
 // # Full sockets
 //
-// [Port.Write] never waits. When the kernel accepts no more, the rest is kept. A
-// goroutine, which exists only then, sends it when there is room and reports that to
-// the transport ([Handler.Writable]).
+// [Port.Write] never waits. When the kernel accepts no more, the remaining datagrams are
+// kept. A goroutine, which exists only during that time, sends them when there is room,
+// and reports that to the transport ([Handler.Writable]).
 package udpmux
 
 import (
