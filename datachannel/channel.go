@@ -24,7 +24,7 @@ type Channel struct {
 	again     bool // the remote side was reset once more, for a channel with the same id that is not known here
 	opened    bool // the remote's SCTP has received DATA_CHANNEL_OPEN
 	retained  bool // the channel stays charged, see Retain
-	gone      bool // the owner has taken the event of StateClosed
+	gone      bool // the owner has taken the event that says StateClosed
 
 	links  [listKinds]link
 	due    time.Time // deadline, for the list of kind listTimed

@@ -55,8 +55,8 @@ var (
 	ErrProtocol = errors.New("datachannel: the remote broke the protocol")
 	ErrLate     = errors.New("datachannel: messages that arrived before the channel was opened here were dropped")
 
-	// ErrTooMany says that as many channels as Config.MaxChannels are open.
-	ErrTooMany = errors.New("datachannel: Config.MaxChannels are open")
+	// ErrTooMany says that as many channels as Config.MaxChannels allows are open.
+	ErrTooMany = errors.New("datachannel: as many channels as Config.MaxChannels allows are open")
 	// ErrStreamLimit says that the remote's SCTP has no stream with that id.
 	ErrStreamLimit = errors.New("datachannel: the id is beyond the remote's limit of streams")
 	// ErrUnacknowledged says that the remote has not answered the DATA_CHANNEL_OPEN of

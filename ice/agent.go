@@ -210,7 +210,7 @@ func (k *checks) updateState(now time.Time, resolved bool) {
 	case p != nil:
 		k.setState(StateConnected)
 	case !k.lastAnswer.IsZero() && now.Before(k.lastAnswer.Add(consentExpires)):
-		k.setState(StateDisconnected) // the selected pair's interface is gone; another pair may work
+		k.setState(StateDisconnected) // the interface of the selected pair was removed; another pair may work
 	case g.pending:
 		g.wasValid = false
 		k.setState(StateChecking)

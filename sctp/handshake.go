@@ -42,8 +42,8 @@ type handshake struct {
 // begin sets the local tag and initial TSN.
 func (h *handshake) begin(tag uint32, tsn chunkTSN) { h.localTag, h.localTSN = tag, tsn }
 
-// send schedules a chunk to be sent now. timeout is when the timer expires, so that it
-// is sent again.
+// send schedules a chunk to be sent now, and again if it is not answered within
+// timeout.
 func (h *handshake) send(now instant, s handshakeStep, timeout time.Duration) {
 	h.step, h.timer = s, now+int64(timeout)
 }

@@ -133,10 +133,10 @@ func (m *Memory) fits(n int) bool {
 // data returns how many bytes of DATA are charged.
 func (m *Memory) data() int { return m.held + m.partial }
 
-// windowLimit returns how many bytes of DATA may be charged, apart from chunks that fill
-// gaps. With interleaving many long messages may be incomplete at once, and only more DATA
-// can complete them. Then the reserve is used, except for the eighth that is kept for
-// chunks that fill gaps.
+// windowLimit returns how many bytes of DATA may be charged, apart from chunks that
+// fill gaps. With interleaving, many long messages may be incomplete at a time, and
+// only more DATA can complete them. In that case the reserve is used too, except for
+// the eighth that is kept for chunks that fill gaps.
 func (m *Memory) windowLimit() int {
 	if m.held == 0 && m.partial > m.window/2 {
 		return max(m.window, min(m.partial+m.window/2, m.Limit()-m.reserve/8-m.streams-m.above))

@@ -25,8 +25,8 @@ func (a *Association) AppendPacket(now time.Time, dst []byte, limit int) (b []by
 	limit = a.pmtud.packetLimit(t, base)
 	a.sender.setMTU(limit)
 	if r, ok := a.outbox.nextReply(); ok {
-		// RFC 9653 allows an INIT ACK without a checksum, but its receiver may not
-		// know the extension. So all replies have a checksum.
+		// RFC 9653 allows an INIT ACK without a checksum, but perhaps its receiver
+		// does not know the extension. So all replies have a checksum.
 		return a.outbox.finish(append(a.cfg.appendHeader(dst, r.tag), r.chunk...), len(dst), true), true
 	}
 	if a.handshake.step == stepInit {

@@ -118,8 +118,9 @@ func (p *pmtud) progress(now instant, delivered int64, srtt time.Duration) {
 	p.consider(now)
 }
 
-// measurePace averages the rate of delivery over probeAfter bytes and at least a round
-// trip. A shorter time would measure what a queue or a policer lets pass at once.
+// measurePace averages the rate of delivery over at least probeAfter bytes and a round
+// trip. Over a shorter time it would measure the burst that a queue or a policer lets
+// pass.
 func (p *pmtud) measurePace(now instant, delivered int64, srtt time.Duration) {
 	n, elapsed := delivered-p.from, now-p.measured
 	if p.measured != 0 {

@@ -201,7 +201,7 @@ func (r *reassembly) mergeFollowing(u *run) *run {
 	return u
 }
 
-// settle makes u the hot run. The former hot run goes into byLast.
+// settle sets u as the hot run. The former hot run goes into byLast.
 func (r *reassembly) settle(u *run) {
 	if r.byFirst == nil {
 		r.byFirst = make(map[fragmentKey]*run)

@@ -174,7 +174,7 @@ func (r *streamReset) handle(p param, cum chunkTSN, streams *uint16) (out resetO
 	switch seq {
 	case r.peerSeq - 1: // RFC 6525 §5.2.1: the request was answered before
 		if r.lastResult == resetPerformed {
-			r.deferred = nil // from now on an equal request is a new one
+			r.deferred = nil // from now on an equal request is treated as a new one
 		}
 		return resetOutcome{response: resetResponse(seq, r.lastResult)}
 	case r.peerSeq:

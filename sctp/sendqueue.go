@@ -465,7 +465,7 @@ const (
 	minPoolClass = 5       // 32 bytes
 	maxPoolClass = 18      // 256 KiB
 	maxPoolBytes = 4 << 20 // bytes of the messages in the pool, with poolOverhead for each
-	poolOverhead = 112     // what an outMessage takes beside its data
+	poolOverhead = 112     // what an outMessage takes in addition to its data
 )
 
 // A messagePool keeps messages that were sent, with their buffers, for reuse.

@@ -31,8 +31,9 @@ type shortPath struct {
 
 const (
 	// sharedWindow bounds the bytes in flight while several streams send: six or seven
-	// datagrams of the longest size. Chosen from 96, 112, 120, 128, 160 and 192 KB by
-	// the delay of pings beside bulk data between two processes on two processors.
+	// datagrams of the longest size. It was chosen from 96, 112, 120, 128, 160 and 192
+	// KB by the delay of pings while bulk data was sent, between two processes on two
+	// processors.
 	sharedWindow = 112 << 10
 
 	// sharedTime is how long after a change of the sending stream several streams are
@@ -42,8 +43,8 @@ const (
 	// urgentRoom is by how many bytes small messages may exceed the window.
 	urgentRoom = 8 << 10
 
-	// maxGathered is how much room in the window is always enough for a burst: about
-	// what segmentation offload takes at once.
+	// maxGathered is the room in the window that is always enough to send: about as
+	// much as segmentation offload takes in one call.
 	maxGathered = 48 << 10
 )
 

@@ -203,8 +203,9 @@ func (c *Client) Check(now time.Time) {
 	c.ask(now, &request{method: stun.MethodRefresh, lifetime: defaultLifetime})
 }
 
-// silence and absence are the numbers of transmissions without an answer after which a
-// server is silent, or gone: after 1.5 s and 7.5 s with the default RTO.
+// silence is the number of transmissions without an answer after which a server is
+// silent: 1.5 s after the first one with the default RTO. absence is the number after
+// which it is gone: after 7.5 s.
 const (
 	silence = 3
 	absence = 5

@@ -15,7 +15,7 @@ var (
 	ErrNoCredentials = errors.New("the server wants a username and a password, and there are none")
 	ErrPassword      = errors.New("wrong username or password")
 	ErrBidDown       = errors.New("the server's password algorithms were tampered with, or are unknown here")
-	ErrAnswer        = errors.New("the server's answer makes no sense")
+	ErrAnswer        = errors.New("the server's answer cannot be used")
 	ErrLimit         = errors.New("turn: too many peers")
 )
 
@@ -62,7 +62,7 @@ func explain(m stun.Message) error {
 	case stun.CodeAllocationQuota:
 		words = "the quota of allocations for this username is reached"
 	case stun.CodeInsufficientCapacity:
-		words = "the server has no relayed address to spare"
+		words = "the server has no free relayed address"
 	case stun.CodeServerError:
 		words = "the server failed for the moment"
 	default:
