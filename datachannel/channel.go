@@ -17,28 +17,29 @@ type Channel struct {
 	err    error
 
 	inBand    bool // opened locally with DATA_CHANNEL_OPEN
-	acked     bool // the remote has acknowledged that
-	ackOwed   bool // opened by the remote on a stream whose last reset is not confirmed yet
+	acked     bool // the remote has acknowledged the DATA_CHANNEL_OPEN
+	ackOwed   bool // the remote opened the channel on a stream whose last reset is not confirmed yet
 	localEnd  bool // the local side of the stream is reset
-	remoteEnd bool // the remote side is
-	again     bool // the remote side was reset once more, for a channel on the same id that is not known here
+	remoteEnd bool // the remote side of the stream is reset
+	again     bool // the remote side was reset once more, for a channel with the same id that is not known here
 	opened    bool // the remote's SCTP has received DATA_CHANNEL_OPEN
-	retained  bool // see Retain
-	gone      bool // the owner has taken the event of StateClosed
+	retained  bool // the channel stays charged, see Retain
+	gone      bool // the owner has taken the event that says StateClosed
 
 	links  [listKinds]link
-	due    time.Time // deadline in its list
-	resets uint32    // Session.allResets when the remote side was reset
+	due    time.Time // deadline, for the list of kind listTimed
+	resets uint32    // value of Session.allResets when the remote side was reset
 	charge int       // bytes charged to the association's Memory; 0 for a local channel
 
 	queue   queue[message]
-	arrived uint64   // messages that were ever queued
-	told    bool     // an EventMessage was queued and not taken
-	bytes   int      // in queue
-	partial [][]byte // pieces of a message so far (deprecated PPIDs)
-	pieces  int      // bytes in partial
+	arrived uint64   // how many messages were ever queued
+	told    bool     // an EventMessage was queued and not taken yet
+	bytes   int      // bytes of the messages in queue
+	partial [][]byte // pieces of an incomplete message (deprecated PPIDs)
+	pieces  int      // bytes of the pieces in partial
 
-	// Owner is for the owner, to find its own state of the channel by an Event.
+	// Owner is for the owner of the session, to find its state of the channel of an
+	// Event.
 	Owner any
 }
 
@@ -46,37 +47,38 @@ type Channel struct {
 type message struct {
 	data    []byte
 	text    bool
-	charged int // bytes to release; -1: none
+	charged int // bytes to release to the receive window; -1: none
 }
 
 // Limits on the messages that an unreliable channel keeps for a program that does not
-// read. All unreliable channels together have a quarter of the reserve of the
+// read. All unreliable channels together may use a quarter of the reserve of the
 // association's Memory.
 const (
 	maxUnreliableBytes    = 1 << 20
 	maxUnreliableMessages = 1024
 )
 
-// Costs in bytes, beside data and names, that are charged to the association's Memory.
+// Sizes in bytes that are charged to the association's Memory, in addition to data and
+// names.
 const (
 	channelOverhead = 800 // a channel that the remote opened, with its streams and the program's state of it
 	messageOverhead = 128 // a message outside of the receive window
-	earlyOverhead   = 128 // a stream with messages before its channel
+	earlyOverhead   = 128 // a stream with messages that arrived before its channel was opened
 )
 
-// cost is the charge of a message outside of the receive window.
+// cost returns how many bytes are charged for a message outside of the receive window.
 func (m *message) cost() int { return len(m.data) + messageOverhead }
 
 // Params returns the channel's parameters.
 func (c *Channel) Params() Params { return c.params }
 
-// ID is the stream's number, and reports whether it is known.
+// ID returns the stream's number, and whether it is known.
 func (c *Channel) ID() (id uint16, ok bool) { return c.id, c.hasID }
 
-// State returns the present state.
+// State returns the channel's present state.
 func (c *Channel) State() State { return c.state }
 
-// Err is why the channel was closed; nil after Close by either end.
+// Err returns why the channel was closed. It is nil if either end called Close.
 func (c *Channel) Err() error { return c.err }
 
 // unreliable reports whether messages may be lost (RFC 8831 §6.4).
@@ -96,7 +98,8 @@ func (c *Channel) Send(now time.Time, data []byte, text bool) error {
 	}
 	o := c.sendOptions()
 	if len(data) == 0 {
-		// SCTP has no empty messages: one byte stands for it (RFC 8831 §6.6).
+		// SCTP has no empty messages: one byte stands for an empty one (RFC 8831
+		// §6.6).
 		m.Data, o.Uncounted = []byte{0}, true
 		m.PPID = ppidBinaryEmpty
 		if text {
@@ -109,7 +112,7 @@ func (c *Channel) Send(now time.Time, data []byte, text bool) error {
 	return nil
 }
 
-// sendOptions returns the options of the channel's messages.
+// sendOptions returns the SCTP options for the channel's messages.
 func (c *Channel) sendOptions() (o sctp.SendOptions) {
 	// RFC 8832 §6: messages are ordered until the remote is known to have the
 	// channel.
@@ -124,15 +127,15 @@ func (c *Channel) sendOptions() (o sctp.SendOptions) {
 	return o
 }
 
-// Receive takes the next message, which opens the receive window by its size. It works
-// in every state.
+// Receive takes the next message, and gives its bytes back to the receive window. It
+// works in every state.
 func (c *Channel) Receive(now time.Time) (data []byte, text, ok bool) {
 	m, ok := c.take(now)
 	return m.data, m.text, ok
 }
 
-// Recycle gives back the data of a message from Receive, so that its memory is used
-// for later messages of any channel. The caller must not use it any more.
+// Recycle gives back the data of a message from Receive, so that later messages of any
+// channel can use its memory. The caller must not use the data any more.
 func (c *Channel) Recycle(data []byte) { c.s.assoc.Recycle(data) }
 
 func (c *Channel) take(now time.Time) (message, bool) {
@@ -150,13 +153,13 @@ func (c *Channel) take(now time.Time) (message, bool) {
 	return m, true
 }
 
-// Waiting is the number of messages that Receive can return.
+// Waiting returns the number of messages that Receive can return now.
 func (c *Channel) Waiting() int { return c.queue.len() }
 
-// Arrived is the number of messages that have ever arrived.
+// Arrived returns the number of messages that have ever arrived.
 func (c *Channel) Arrived() uint64 { return c.arrived }
 
-// BufferedAmount is the number of payload bytes that are queued and not sent.
+// BufferedAmount returns the number of payload bytes that are queued and not sent.
 func (c *Channel) BufferedAmount() int {
 	if !c.hasID || c.state == StateClosed {
 		return 0
@@ -187,8 +190,8 @@ func (c *Channel) keepPartial(b []byte) bool {
 	return true
 }
 
-// takePartial returns the pieces of a message so far, followed by last, and removes
-// them.
+// takePartial removes the pieces of a message so far, and returns them followed by
+// last.
 func (c *Channel) takePartial(last []byte) []byte {
 	if c.partial == nil {
 		return last
@@ -199,8 +202,8 @@ func (c *Channel) takePartial(last []byte) []byte {
 	return b
 }
 
-// Retain keeps the channel charged to the association's Memory after its end, until
-// Free: for an owner whose program does not know the channel yet.
+// Retain keeps the channel charged to the association's Memory after the channel has
+// ended, until Free. It is for an owner whose program does not know the channel yet.
 func (c *Channel) Retain() { c.retained = true }
 
 // Free ends Retain.
@@ -209,7 +212,8 @@ func (c *Channel) Free() {
 	c.uncharge()
 }
 
-// uncharge releases the charge of the remote's channel, once nothing refers to it.
+// uncharge releases what is charged for a channel of the remote, once nothing refers
+// to the channel.
 func (c *Channel) uncharge() {
 	if c.gone && !c.retained {
 		c.s.memory.Uncharge(c.charge)
@@ -217,7 +221,7 @@ func (c *Channel) uncharge() {
 	}
 }
 
-// fail closes the channel because of data that arrived on it.
+// fail closes the channel because of wrong data that arrived on it.
 func (c *Channel) fail(now time.Time, err error) {
 	c.takePartial(nil)
 	if c.state <= StateOpen {
@@ -226,11 +230,13 @@ func (c *Channel) fail(now time.Time, err error) {
 	}
 }
 
-// deliver queues a message that takes n bytes of the receive window.
+// deliver queues a message. n is how many bytes of the receive window the message
+// takes.
 func (c *Channel) deliver(now time.Time, m message, n int) {
 	if c.unreliable() {
-		// Its window is released, so that an unread channel does not delay the others.
-		// Its own limits apply instead: the oldest messages are dropped.
+		// The message's part of the receive window is released, so that an unread
+		// channel does not delay the others. The channel's own limits apply instead:
+		// its oldest messages are dropped.
 		c.s.assoc.Release(now, n)
 		m.charged = -1
 		for c.queue.len() >= maxUnreliableMessages || c.queue.len() > 0 && c.bytes+len(m.data) > maxUnreliableBytes {
@@ -247,12 +253,12 @@ func (c *Channel) deliver(now time.Time, m message, n int) {
 	c.queue.push(m)
 	c.bytes += len(m.data)
 	c.arrived++
-	if !c.ackOwed { // else announce does
+	if !c.ackOwed { // otherwise announce queues the event
 		c.tell()
 	}
 }
 
-// tell queues an event that messages have arrived.
+// tell queues an event that messages have arrived, unless one is queued already.
 func (c *Channel) tell() {
 	if !c.told {
 		c.told = true

@@ -35,8 +35,9 @@ const (
 const (
 	openFixedSize = 12
 
-	// MaxOpenSize is the longest DATA_CHANNEL_OPEN in bytes. An association of
-	// channels must accept it, whatever the limit of the program's messages.
+	// MaxOpenSize is the length in bytes of the longest DATA_CHANNEL_OPEN. An
+	// association for data channels must accept this length, whatever the limit of the
+	// program's messages.
 	MaxOpenSize = openFixedSize + 2*65535
 )
 
@@ -63,8 +64,8 @@ func appendOpen(b []byte, p *Params) []byte {
 	return append(b, p.Protocol...)
 }
 
-// parseOpen parses a DATA_CHANNEL_OPEN message. Bytes after the texts are ignored, as
-// in browsers.
+// parseOpen parses a DATA_CHANNEL_OPEN message. Like browsers, it ignores bytes after
+// the label and the protocol.
 func parseOpen(b []byte) (p Params, err error) {
 	if len(b) < openFixedSize || b[0] != dcepOpen {
 		return p, errMalformed
@@ -78,7 +79,7 @@ func parseOpen(b []byte) (p Params, err error) {
 		labelSize, protocolSize = sizesOfCharacters(names, labelSize, protocolSize)
 	}
 	p.MaxRetransmits, p.MaxPacketLifeTime = -1, -1
-	// The limit has 32 bits, the API's 16 (RFC 8832 §5.1).
+	// The limit has 32 bits in the message, and 16 bits in the API (RFC 8832 §5.1).
 	limit := int(min(binary.BigEndian.Uint32(b[4:]), 65535))
 	switch b[1] &^ typeUnordered {
 	case typeReliable:
@@ -90,8 +91,8 @@ func parseOpen(b []byte) (p Params, err error) {
 		return p, errMalformed
 	}
 	p.Unordered = b[1]&typeUnordered != 0
-	// RFC 8831 §6.4 has no priority 0. libdatachannel announces it for every channel,
-	// and means normal.
+	// RFC 8831 §6.4 has no priority 0. libdatachannel announces 0 for every channel,
+	// and means normal priority.
 	if p.Priority = binary.BigEndian.Uint16(b[2:]); p.Priority == 0 {
 		p.Priority = normalPriority
 	}
@@ -100,16 +101,17 @@ func parseOpen(b []byte) (p Params, err error) {
 	return p, nil
 }
 
-// sizesOfCharacters returns the sizes in bytes of a label and a protocol whose lengths
-// add up to less than names. Lengths are in bytes (RFC 8832 §5.1), but aiortc gives
-// them in code points and werift in UTF-16 code units. If such lengths add up to
-// exactly names, they are meant; else the lengths are in bytes.
+// sizesOfCharacters returns the sizes in bytes of a label and a protocol whose
+// announced lengths add up to less than names has. The lengths should be in bytes (RFC
+// 8832 §5.1), but aiortc announces them in code points and werift in UTF-16 code
+// units. If names has exactly as many of these as announced, the lengths are taken for
+// such. Otherwise they are taken for bytes.
 func sizesOfCharacters(names []byte, label, protocol int) (int, int) {
 	if !utf8.Valid(names) {
 		return label, protocol
 	}
 	points, units := 0, 0
-	byPoints, byUnits := -1, -1 // offset of the protocol
+	byPoints, byUnits := -1, -1 // offset of the protocol in names; -1: not found
 	for i := 0; ; {
 		if points == label {
 			byPoints = i
@@ -132,7 +134,7 @@ func sizesOfCharacters(names []byte, label, protocol int) (int, int) {
 	case units:
 		split = byUnits
 	}
-	if split < 0 || split > 65535 || len(names)-split > 65535 { // none, or longer than the fields allow
+	if split < 0 || split > 65535 || len(names)-split > 65535 { // no such offset, or a size that the fields cannot hold
 		return label, protocol
 	}
 	return split, len(names) - split

@@ -1,7 +1,7 @@
 package datachannel
 
-// An idSet is a set of streams. The zero value is empty, and takes memory when
-// something is added.
+// An idSet is a set of stream ids. The zero value is an empty set. It takes memory
+// only when an id is added.
 type idSet struct{ bits *[(1 << 16) / 64]uint64 }
 
 func (s *idSet) has(id uint16) bool { return s.bits != nil && s.bits[id/64]&(1<<(id%64)) != 0 }

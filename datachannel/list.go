@@ -1,7 +1,7 @@
 package datachannel
 
 // A channelList is a linked list of channels, whose links are in the channels. A
-// channel is in at most one list of a kind.
+// channel is in at most one list of each kind.
 type channelList struct {
 	kind        listKind
 	first, last *Channel
@@ -10,14 +10,14 @@ type channelList struct {
 type listKind uint8
 
 const (
-	listLive  listKind = iota // the remote side is not reset
-	listTimed                 // waiting for the remote, in the order of deadlines
+	listLive  listKind = iota // channels whose remote side is not reset
+	listTimed                 // channels that wait for the remote, in the order of their deadlines
 	listKinds
 )
 
 // A link is the place of a channel in a list.
 type link struct {
-	list       *channelList // nil: it is in none
+	list       *channelList // nil: the channel is in no list
 	prev, next *Channel
 }
 
@@ -32,7 +32,7 @@ func (l *channelList) add(c *Channel) {
 	l.last = c
 }
 
-// unlink removes a channel from its list of a kind, if any.
+// unlink removes a channel from its list of the given kind, if it is in one.
 func (c *Channel) unlink(kind listKind) {
 	k := &c.links[kind]
 	l := k.list

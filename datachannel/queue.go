@@ -1,7 +1,7 @@
 package datachannel
 
-// A queue is first in, first out. When it is empty it releases its memory if that is
-// large, and by release all of it.
+// A queue is first in, first out. An empty queue releases its memory if it has room
+// for more than 16 values. release releases all memory of an empty queue.
 type queue[T any] struct {
 	items []T
 	head  int

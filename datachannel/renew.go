@@ -2,12 +2,12 @@ package datachannel
 
 import "time"
 
-// renewed continues the channels on an association that the remote begins in place of
-// its old one (sctp.EventReplaced). Both ends keep their channels and ids. A
-// DATA_CHANNEL_OPEN is sent again only if the remote may not have received it, like
-// any message. If its SCTP has, the DATA_CHANNEL_ACK is not needed, which is lost with
-// the old association. So is the reset of a stream: a closing channel asks for it
-// again.
+// renewed continues the channels after the remote has replaced its association by a
+// new one (sctp.EventReplaced). Both ends keep their channels and ids. Like any
+// message, a DATA_CHANNEL_OPEN is sent again only if the remote may not have received
+// it. If the remote's SCTP has received it, the DATA_CHANNEL_ACK is not needed: it is
+// lost with the old association. The reset of a stream is lost too, so a closing
+// channel asks for it again.
 func (s *Session) renewed(now time.Time) {
 	s.answering = nil
 	for _, id := range s.channels.ids() {

@@ -21,7 +21,7 @@ const (
 	StateClosed
 )
 
-// String is the W3C's word.
+// String returns the W3C's name of the state.
 func (s State) String() string {
 	names := [...]string{"connecting", "open", "closing", "closed"}
 	if int(s) < len(names) {
@@ -30,7 +30,7 @@ func (s State) String() string {
 	return "invalid"
 }
 
-// Params are the parameters of a channel, which both ends know (RFC 8832 §5.1).
+// Params are the parameters of a channel that both ends know (RFC 8832 §5.1).
 type Params struct {
 	Label             string
 	Protocol          string
@@ -39,10 +39,10 @@ type Params struct {
 	Unordered         bool
 	MaxRetransmits    int    // -1: no limit
 	MaxPacketLifeTime int    // milliseconds; -1: no limit
-	Priority          uint16 // 0: 256, normal (RFC 8831 §6.4)
+	Priority          uint16 // 0 means 256, normal priority (RFC 8831 §6.4)
 }
 
-// nameBytes is the size of the texts.
+// nameBytes returns the size in bytes of the label and the protocol.
 func (p *Params) nameBytes() int { return len(p.Label) + len(p.Protocol) }
 
 // Errors of Open and Send, and of Channel.Err.
@@ -55,50 +55,52 @@ var (
 	ErrProtocol = errors.New("datachannel: the remote broke the protocol")
 	ErrLate     = errors.New("datachannel: messages that arrived before the channel was opened here were dropped")
 
-	// ErrTooMany says that Config.MaxChannels are open.
-	ErrTooMany = errors.New("datachannel: Config.MaxChannels are open")
+	// ErrTooMany says that as many channels as Config.MaxChannels allows are open.
+	ErrTooMany = errors.New("datachannel: as many channels as Config.MaxChannels allows are open")
 	// ErrStreamLimit says that the remote's SCTP has no stream with that id.
 	ErrStreamLimit = errors.New("datachannel: the id is beyond the remote's limit of streams")
-	// ErrUnacknowledged says that the remote has not answered DATA_CHANNEL_OPEN,
-	// although it did for other channels.
+	// ErrUnacknowledged says that the remote has not answered the DATA_CHANNEL_OPEN of
+	// this channel, although it has answered those of other channels.
 	ErrUnacknowledged = errors.New("datachannel: the remote does not acknowledge the channel: perhaps it has too many")
-	// ErrMemory says that the remote has used up what it can make this end keep.
+	// ErrMemory says that the remote has used up the memory that it can cause this end
+	// to use.
 	ErrMemory = errors.New("datachannel: the remote has used up the memory limit")
 )
 
 const (
-	maxStreamID    = 65534 // RFC 8832 §6
-	normalPriority = 256   // RFC 8831 §6.4
+	maxStreamID    = 65534 // highest stream id (RFC 8832 §6)
+	normalPriority = 256   // "normal" in RFC 8831 §6.4
 
-	// Limits on messages before their channel, of all channels: an unordered message
-	// may overtake the DATA_CHANNEL_OPEN, and a remote that has a negotiated channel
-	// may send before it exists here. A reliable channel that lost some is closed with
-	// ErrLate.
+	// Limits on the messages, of all streams together, that arrive before their
+	// channel is opened. An unordered message may overtake the DATA_CHANNEL_OPEN, and
+	// a remote that has a negotiated channel may send before the channel exists here.
+	// A reliable channel that lost such messages is closed with ErrLate.
 	maxEarlyMessages = 1024
 	maxEarlyBytes    = 256 << 10
 
 	// maxAnswering bounds the pending resets of streams without a channel. The remote
-	// chooses the streams, and each takes memory until its reset is done.
+	// chooses the streams, and each pending reset takes memory.
 	maxAnswering = 64
 )
 
 // Config configures a Session. The zero value is the default.
 type Config struct {
-	// MaxMessageSize is the longest message in bytes that the remote may send to the
-	// program: a longer one closes its channel with ErrProtocol. 0: the association's
-	// limit, which must allow a DATA_CHANNEL_OPEN of MaxOpenSize.
+	// MaxMessageSize is the length in bytes of the longest message that the remote may
+	// send to the program. A longer message closes its channel with ErrProtocol. 0
+	// means the association's limit, which must allow a DATA_CHANNEL_OPEN of
+	// MaxOpenSize.
 	MaxMessageSize int
-	// MaxChannels is how many channels may be open at a time, of both ends together.
-	// Beyond it Open returns ErrTooMany, and channels of the remote are reset. 0:
-	// 65535.
+	// MaxChannels is how many channels of both ends together may be open at a time.
+	// When so many are open, Open returns ErrTooMany, and channels that the remote
+	// opens are reset. 0 means 65535.
 	MaxChannels int
 }
 
 // A Session is the set of data channels on one association (RFC 8831).
 type Session struct {
 	assoc       *sctp.Association
-	memory      *sctp.Memory // of assoc
-	maxMessage  int          // received; 0: the association's limit
+	memory      *sctp.Memory // the Memory of assoc
+	maxMessage  int          // longest message to receive, in bytes; 0: the association's limit
 	maxChannels int
 	started     bool
 	client      bool
@@ -106,24 +108,24 @@ type Session struct {
 	ended       error
 
 	channels table
-	waiting  []*Channel // for an id, until Start
-	nextID   int        // no lower local id is free
+	waiting  []*Channel // channels that wait for an id until Start
+	nextID   int        // no local id below this one is free
 
-	live      channelList // the remote side is not reset
-	unacked   channelList // waiting for DATA_CHANNEL_ACK
-	unreset   channelList // the local side is reset, and the remote's is waited for
-	acks      bool        // the remote sends DATA_CHANNEL_ACK
-	allResets uint32      // number of resets of all streams by the remote
+	live      channelList // channels whose remote side is not reset
+	unacked   channelList // channels that wait for DATA_CHANNEL_ACK
+	unreset   channelList // channels whose local side is reset, and which wait for the reset of the remote side
+	acks      bool        // the remote has sent a DATA_CHANNEL_ACK
+	allResets uint32      // how often the remote has reset all streams
 
-	reserved  idSet               // streams of which only the local side is reset; not used until the remote side is
-	answering map[uint16]struct{} // streams without a channel whose local side is being reset because the remote's was
+	reserved  idSet               // streams of which only the local side is reset; not used until the remote side is reset too
+	answering map[uint16]struct{} // streams without a channel whose local side is being reset because the remote side was reset
 
-	lost          idSet // streams whose messages before their channel were all dropped
+	lost          idSet // streams on which all messages that came before their channel were dropped
 	early         map[uint16]earlyQueue
 	earlyMessages int
 	earlyBytes    int
 
-	unreliableBytes int // kept for programs that do not read; charged to memory
+	unreliableBytes int // bytes of messages that are kept for programs that do not read; charged to memory
 	events          queue[Event]
 }
 
@@ -140,7 +142,7 @@ func NewSession(a *sctp.Association, cfg Config) *Session {
 // full reports whether no further channel may be opened.
 func (s *Session) full() bool { return s.channels.len()+len(s.waiting) >= s.maxChannels }
 
-// streamLimit returns ErrStreamLimit for an id that the remote does not have.
+// streamLimit returns ErrStreamLimit, with an id that is beyond the remote's streams.
 func (s *Session) streamLimit(id uint16) error {
 	return fmt.Errorf("%w: id %d, and it has %d", ErrStreamLimit, id, s.assoc.OutgoingStreams())
 }
@@ -159,8 +161,8 @@ func (s *Session) chargeUnread(m *message) bool {
 // tooLong reports whether a message exceeds the local max-message-size (RFC 8841 §6).
 func (s *Session) tooLong(n int) bool { return s.maxMessage > 0 && n > s.maxMessage }
 
-// Start sets the DTLS role, which decides whose ids are even (RFC 8832 §6), and says
-// that the association connects: channels get their ids.
+// Start sets the DTLS role, which decides which end has the even ids (RFC 8832 §6).
+// It also says that the association connects, so that channels get their ids.
 func (s *Session) Start(now time.Time, dtlsClient bool) {
 	if s.started {
 		return
@@ -179,7 +181,8 @@ func (s *Session) Start(now time.Time, dtlsClient bool) {
 	}
 }
 
-// firstID is the lowest local id: the DTLS client's are even (RFC 8832 §6).
+// firstID returns the lowest local id: the DTLS client has the even ids (RFC 8832
+// §6).
 func (s *Session) firstID() int {
 	if s.client {
 		return 0
@@ -187,12 +190,13 @@ func (s *Session) firstID() int {
 	return 1
 }
 
-// Open opens a channel. An in-band one gets its id and sends DATA_CHANNEL_OPEN once
-// the session has started. Channels are open when the association is established,
-// without waiting for the acknowledgement (RFC 8832 §6). The errors are ErrIDInUse,
-// ErrNoID, ErrStreamLimit, ErrTooMany, ErrTooLong, ErrInvalid, and ErrNotOpen when the
-// association has ended. If the remote's limit of streams is not known yet, a channel
-// beyond it is closed with ErrStreamLimit once it is.
+// Open opens a channel. A channel that is not negotiated gets its id, and sends
+// DATA_CHANNEL_OPEN, once the session has started. Channels are open when the
+// association is established, without waiting for the acknowledgement (RFC 8832 §6).
+// The errors are ErrIDInUse, ErrNoID, ErrStreamLimit, ErrTooMany, ErrTooLong,
+// ErrInvalid, and ErrNotOpen when the association has ended. If the remote's limit of
+// streams is not known yet, a channel beyond the limit is closed with ErrStreamLimit
+// as soon as it is known.
 func (s *Session) Open(now time.Time, p Params) (*Channel, error) {
 	if s.ended != nil {
 		return nil, ErrNotOpen
@@ -201,7 +205,7 @@ func (s *Session) Open(now time.Time, p Params) (*Channel, error) {
 		return nil, ErrTooLong
 	}
 	if p.MaxRetransmits >= 0 && p.MaxPacketLifeTime >= 0 || p.Negotiated && p.ID > maxStreamID {
-		return nil, ErrInvalid // RFC 8831 §6.1: not both
+		return nil, ErrInvalid // RFC 8831 §6.1: a channel has not both limits
 	}
 	if s.full() {
 		return nil, ErrTooMany
@@ -236,7 +240,8 @@ func (s *Session) Open(now time.Time, p Params) (*Channel, error) {
 	return c, nil
 }
 
-// opened opens a channel, or closes it if messages were lost before it.
+// opened changes a channel to open. If messages were lost before that, it closes the
+// channel instead.
 func (s *Session) opened(now time.Time, c *Channel) {
 	s.setState(c, StateOpen)
 	switch {
@@ -248,7 +253,7 @@ func (s *Session) opened(now time.Time, c *Channel) {
 }
 
 // isAnswering reports whether a stream without a channel is being reset. A channel
-// created meanwhile opens afterwards.
+// that is created in the meantime opens when the reset is done.
 func (s *Session) isAnswering(id uint16) bool {
 	_, ok := s.answering[id]
 	return ok
@@ -279,7 +284,7 @@ func (s *Session) openInBand(now time.Time, c *Channel) error {
 	id := uint16(s.nextID)
 	s.nextID += 2
 	s.register(c, id)
-	// It is always reliable and ordered (RFC 8832 §6).
+	// The DATA_CHANNEL_OPEN is always reliable and ordered (RFC 8832 §6).
 	open := sctp.Message{Stream: id, PPID: ppidDCEP, Data: appendOpen(nil, &c.params)}
 	if err := s.assoc.Send(now, open, sctp.SendOptions{Uncounted: true}); err != nil {
 		s.unregister(c)
@@ -304,7 +309,7 @@ func (s *Session) unregister(c *Channel) {
 	s.freed(c.id)
 }
 
-// freed notes that an id may be free for a local channel.
+// freed notes that an id may be free for a local channel again.
 func (s *Session) freed(id uint16) {
 	if id := int(id); s.started && id%2 == s.firstID() && id < s.nextID {
 		s.nextID = id
@@ -316,10 +321,10 @@ type EventKind uint8
 
 const (
 	EventNone        EventKind = iota
-	EventIncoming              // Channel: the remote opened it; it is open
-	EventState                 // Channel, State: its state has changed
-	EventMessage               // Channel: messages have arrived since the last such event was taken
-	EventAssociation           // Association: an event of the association for its owner
+	EventIncoming              // the remote opened Channel, which is open
+	EventState                 // the state of Channel has changed to State
+	EventMessage               // messages have arrived on Channel since the last such event was taken
+	EventAssociation           // Association is an event of the association, for its owner
 )
 
 // An Event reports a change to the owner of a Session.
@@ -343,8 +348,8 @@ func (s *Session) NextEvent() (Event, bool) {
 	return e, ok
 }
 
-// NextLowered returns a channel whose BufferedAmount has fallen since it was last
-// returned; nil: there is none.
+// NextLowered returns a channel whose BufferedAmount has fallen since the channel was
+// last returned, or nil if there is none.
 func (s *Session) NextLowered() *Channel {
 	for {
 		id, ok := s.assoc.NextLowered()
@@ -357,7 +362,7 @@ func (s *Session) NextLowered() *Channel {
 	}
 }
 
-// Release gives up memory that an idle session does not need.
+// Release releases memory that an idle session does not need.
 func (s *Session) Release() { s.events.release() }
 
 func (s *Session) event(ev Event) { s.events.push(ev) }
@@ -370,19 +375,19 @@ func (s *Session) setState(c *Channel, st State) {
 	s.event(Event{Kind: EventState, Channel: c, State: st})
 }
 
-// closed ends a channel. Received messages stay readable.
+// closed ends a channel. Messages that were received can still be read.
 func (s *Session) closed(c *Channel, err error) {
 	if c.state == StateClosed {
 		return
 	}
-	c.err = cmp.Or(c.err, err) // the cause of the close comes first
+	c.err = cmp.Or(c.err, err) // an earlier cause is kept
 	c.takePartial(nil)
 	s.unregister(c)
 	s.setState(c, StateClosed)
 }
 
-// Process takes the association's messages and events. Messages go first, so that
-// those before a stream reset are delivered before it.
+// Process takes the association's messages and events. It takes messages first, so
+// that messages that came before a stream reset are delivered before it.
 func (s *Session) Process(now time.Time) {
 	for {
 		for {
@@ -421,7 +426,7 @@ func (s *Session) handleEvent(now time.Time, ev sctp.Event) {
 	case sctp.EventReplaced:
 		s.renewed(now)
 	case sctp.EventRestarted:
-		// The remote's channels are gone with its state.
+		// The remote has lost its channels together with its state.
 		s.closeAll(now, ErrProtocol)
 	case sctp.EventClosed, sctp.EventFailed:
 		s.ended = sctp.ErrClosed
@@ -433,9 +438,9 @@ func (s *Session) handleEvent(now time.Time, ev sctp.Event) {
 	s.event(Event{Kind: EventAssociation, Association: ev})
 }
 
-// remoteResetAll takes a reset of all streams by the remote. Its cost is that of the
-// channels that were opened, and of the early messages that were kept, since the
-// previous one.
+// remoteResetAll handles a reset of all streams by the remote. Its cost is in
+// proportion to the channels that were opened, and the early messages that were kept,
+// since the previous such reset.
 func (s *Session) remoteResetAll(now time.Time) {
 	s.allResets++
 	s.lost = idSet{}
@@ -473,7 +478,7 @@ func (s *Session) closeAll(now time.Time, err error) {
 	for _, id := range s.channels.ids() {
 		c := s.channels.get(id)
 		if c.ackOwed {
-			s.announce(now, c) // messages on it are the program's
+			s.announce(now, c) // the program gets the messages on the channel
 		}
 		s.closed(c, err)
 	}
@@ -484,7 +489,7 @@ func (s *Session) closeAll(now time.Time, err error) {
 }
 
 // beginClose resets the local side of a channel's stream. The channel is closed when
-// the remote side is reset, too. A channel that is not announced yet is announced
+// the remote side is reset, too. If the channel is not announced yet, it is announced
 // first.
 func (s *Session) beginClose(now time.Time, c *Channel) {
 	if c.ackOwed {
@@ -502,8 +507,8 @@ func (s *Session) resetStream(now time.Time, c *Channel) {
 	}
 }
 
-// remoteReset takes a reset of the remote side of a stream. The local side follows at
-// once (RFC 8831 §6.7).
+// remoteReset handles a reset of the remote side of a stream. The local side is then
+// reset immediately (RFC 8831 §6.7).
 func (s *Session) remoteReset(now time.Time, id uint16) {
 	s.dropEarly(id)
 	c := s.channels.get(id)
@@ -511,7 +516,7 @@ func (s *Session) remoteReset(now time.Time, id uint16) {
 		s.answerReset(now, id)
 		return
 	}
-	c.again = c.remoteEnd // so is the next channel of the remote on the id
+	c.again = c.remoteEnd // if reset again, the remote's next channel with this id is reset too
 	c.remoteEnd, c.resets = true, s.allResets
 	c.unlink(listLive)
 	switch c.state {
@@ -524,11 +529,11 @@ func (s *Session) remoteReset(now time.Time, id uint16) {
 	}
 }
 
-// refuse resets a stream of the remote that gets no channel. If there is no room for
-// that, nothing is done, as if DATA_CHANNEL_OPEN had not arrived.
+// refuse resets a stream of the remote that gets no channel. If there is no memory for
+// the reset, nothing is done, as if the DATA_CHANNEL_OPEN had not arrived.
 func (s *Session) refuse(now time.Time, id uint16) {
 	s.dropEarly(id)
-	if s.assoc.ResetStreams(now, id) == nil { // an invalid stream needs no reset
+	if s.assoc.ResetStreams(now, id) == nil { // a stream that SCTP does not have needs no reset
 		s.reserve(id)
 	}
 }
@@ -546,9 +551,10 @@ func (s *Session) unreserve(id uint16) bool {
 	return true
 }
 
-// answerReset answers the remote's reset of a stream without a channel here: perhaps a
-// negotiated one that only the remote has, and that would wait for ever (RFC 8831
-// §6.7). If the reset answers a local one, nothing follows.
+// answerReset answers the remote's reset of a stream that has no channel here. Perhaps
+// only the remote has a negotiated channel on it, which would wait for ever without an
+// answer (RFC 8831 §6.7). If the remote's reset is itself the answer to a local one,
+// nothing is done.
 func (s *Session) answerReset(now time.Time, id uint16) {
 	if s.unreserve(id) || len(s.answering) >= maxAnswering || s.isAnswering(id) || s.assoc.ResetStreams(now, id) != nil {
 		return
@@ -559,8 +565,8 @@ func (s *Session) answerReset(now time.Time, id uint16) {
 	s.answering[id] = struct{}{}
 }
 
-// localReset takes the end of a local reset, or its failure, after which the channel
-// is as closed as it can be.
+// localReset handles the end of a local reset. If the reset has failed, the channel is
+// closed all the same, because more cannot be done.
 func (s *Session) localReset(now time.Time, id uint16, failed error) {
 	c := s.channels.get(id)
 	answered := s.isAnswering(id)
@@ -590,7 +596,7 @@ func (s *Session) localReset(now time.Time, id uint16, failed error) {
 	}
 }
 
-// handleMessage takes a message from the association.
+// handleMessage processes a message from the association.
 func (s *Session) handleMessage(now time.Time, m sctp.Message) {
 	n := len(m.Data)
 	if m.PPID == ppidDCEP {
@@ -600,15 +606,15 @@ func (s *Session) handleMessage(now time.Time, m sctp.Message) {
 	}
 	c := s.channels.get(m.Stream)
 	if c == nil || c.state == StateClosing && c.remoteEnd {
-		// There is no channel yet. If the remote side is reset, the message belongs to
-		// the next channel with the id.
+		// There is no channel for the message yet. If the remote side of a channel is
+		// reset, the message belongs to the next channel with the same id.
 		s.keepEarly(now, m)
 		return
 	}
 	s.handleData(now, c, m)
 }
 
-// handleData takes a message of a channel.
+// handleData processes a message of a channel.
 func (s *Session) handleData(now time.Time, c *Channel, m sctp.Message) {
 	// RFC 8832 §6: a message shows that the remote has the channel.
 	if !c.acked {
@@ -618,7 +624,7 @@ func (s *Session) handleData(now time.Time, c *Channel, m sctp.Message) {
 		s.wait(now, c, &s.unreset, resetWait)
 	}
 	n := len(m.Data)
-	if c.err != nil { // data after an error is dropped
+	if c.err != nil { // data that arrives after an error is dropped
 		s.assoc.Release(now, n)
 		return
 	}
@@ -632,8 +638,8 @@ func (s *Session) handleData(now time.Time, c *Channel, m sctp.Message) {
 	case ppidBinaryEmpty:
 		msg.data = nil
 	case ppidStringPartial, ppidBinaryPartial:
-		// A piece (deprecated, RFC 8831 §6.6). The last piece of a message has PPID
-		// 51 or 53.
+		// The message is a piece of a longer one (deprecated, RFC 8831 §6.6). The
+		// last piece has PPID 51 or 53.
 		s.assoc.Release(now, n)
 		if s.tooLong(c.pieces + n) {
 			c.fail(now, ErrProtocol)
@@ -654,7 +660,7 @@ func (s *Session) handleData(now time.Time, c *Channel, m sctp.Message) {
 		return
 	}
 	if c.partial != nil {
-		// The pieces are charged like any message now.
+		// From now on the pieces are charged like any message.
 		msg.data = c.takePartial(msg.data)
 		s.assoc.Hold(len(msg.data) - n)
 		n = len(msg.data)
@@ -662,15 +668,16 @@ func (s *Session) handleData(now time.Time, c *Channel, m sctp.Message) {
 	c.deliver(now, msg, n)
 }
 
-// An earlyQueue has the messages that arrived on a stream before its channel was
+// An earlyQueue holds the messages that arrived on a stream before its channel was
 // opened.
 type earlyQueue struct {
 	messages []sctp.Message
-	lost     bool // later ones were dropped for want of room
+	lost     bool // later messages were dropped because there was no room
 }
 
-// keepEarly keeps a message before its channel, if there is room and none was dropped
-// on its stream: a channel has no gaps.
+// keepEarly keeps a message that arrived before its channel, if there is room. If a
+// message was dropped on a stream, all later ones are dropped too, because a channel
+// has no gaps.
 func (s *Session) keepEarly(now time.Time, m sctp.Message) {
 	s.assoc.Release(now, len(m.Data))
 	q, ok := s.early[m.Stream]
@@ -695,7 +702,8 @@ func (s *Session) keepEarly(now time.Time, m sctp.Message) {
 	s.early[m.Stream] = q
 }
 
-// dropEarly removes and returns the messages of a stream before its channel.
+// dropEarly removes and returns the messages that arrived on a stream before its
+// channel.
 func (s *Session) dropEarly(id uint16) earlyQueue {
 	q, ok := s.early[id]
 	if s.lost.has(id) {
@@ -715,8 +723,8 @@ func (s *Session) dropEarly(id uint16) earlyQueue {
 	return q
 }
 
-// adoptEarly gives a new channel the messages before it. Their receive window was
-// released when they were kept.
+// adoptEarly gives a new channel the messages that arrived before it. Their part of
+// the receive window was released when they were kept.
 func (s *Session) adoptEarly(now time.Time, c *Channel) {
 	q := s.dropEarly(c.id)
 	for _, m := range q.messages {
@@ -746,7 +754,7 @@ func (s *Session) adoptEarly(now time.Time, c *Channel) {
 	}
 }
 
-// handleDCEP takes a message of the establishment protocol (RFC 8832).
+// handleDCEP processes a message of the establishment protocol (RFC 8832).
 func (s *Session) handleDCEP(now time.Time, m sctp.Message) {
 	switch {
 	case len(m.Data) == 1 && m.Data[0] == dcepAck:
@@ -759,14 +767,15 @@ func (s *Session) handleDCEP(now time.Time, m sctp.Message) {
 	}
 }
 
-// handleOpen takes a DATA_CHANNEL_OPEN. If it is malformed or exceeds a limit, or its
-// stream is in use or not the remote's to choose, the stream is closed (RFC 8832 §6).
+// handleOpen processes a DATA_CHANNEL_OPEN. The stream is closed (RFC 8832 §6) if the
+// message is malformed, if it exceeds a limit, if the stream is in use, or if the
+// remote must not choose this stream.
 func (s *Session) handleOpen(now time.Time, m sctp.Message) {
 	old := s.channels.get(m.Stream)
 	reopened := false
 	if old != nil && old.state == StateClosing && old.remoteEnd {
-		// The remote has completed both resets and uses the id again; the response to
-		// the local reset is still on its way.
+		// The remote has completed both resets and uses the id again. The response to
+		// the local reset has not arrived yet.
 		s.closed(old, nil)
 		old, reopened = nil, true
 	}
@@ -790,12 +799,12 @@ func (s *Session) handleOpen(now time.Time, m sctp.Message) {
 	}
 }
 
-// acceptOpen acknowledges a channel of the remote.
+// acceptOpen acknowledges a channel that the remote opened.
 func (s *Session) acceptOpen(now time.Time, c *Channel) {
 	ack := sctp.Message{Stream: c.id, PPID: ppidDCEP, Data: []byte{dcepAck}}
 	if err := s.assoc.Send(now, ack, sctp.SendOptions{Uncounted: true}); err != nil {
 		if errors.Is(err, sctp.ErrStreamClosed) {
-			return // until the reset of the stream's previous channel is confirmed
+			return // acceptOpen is called again when the reset of the stream's previous channel is confirmed
 		}
 		s.closed(c, err)
 		return
@@ -806,8 +815,8 @@ func (s *Session) acceptOpen(now time.Time, c *Channel) {
 	s.announce(now, c)
 }
 
-// announce reports a channel of the remote, and what has happened on it so far:
-// messages, and its close.
+// announce reports a channel that the remote opened, and then what has happened on it
+// so far: messages, and whether it was closed.
 func (s *Session) announce(now time.Time, c *Channel) {
 	closing := c.state == StateClosing
 	c.ackOwed, c.state = false, StateOpen

@@ -2,16 +2,17 @@ package datachannel
 
 import "slices"
 
-// A table has the channels of a session by stream. Most sessions have a few, for which
-// a map would take more memory than they do. The zero value is empty.
+// A table holds the channels of a session by stream. Most sessions have a few
+// channels, for which a map would take more memory than the channels themselves. The
+// zero value is empty.
 type table struct {
-	few  []*Channel          // up to fewChannels of them
-	many map[uint16]*Channel // all, once there were more than fewChannels; else nil
+	few  []*Channel          // up to fewChannels channels
+	many map[uint16]*Channel // all channels, once there were more than fewChannels; otherwise nil
 }
 
 const fewChannels = 8
 
-// get returns the channel of a stream; nil: there is none.
+// get returns the channel of a stream, or nil if there is none.
 func (t *table) get(id uint16) *Channel {
 	for _, c := range t.few {
 		if c.id == id {
@@ -21,7 +22,7 @@ func (t *table) get(id uint16) *Channel {
 	return t.many[id]
 }
 
-// add adds a channel, whose stream no other channel has.
+// add adds a channel. No other channel may have its stream.
 func (t *table) add(c *Channel) {
 	if t.many == nil && len(t.few) < fewChannels {
 		t.few = append(t.few, c)
@@ -45,10 +46,10 @@ func (t *table) remove(id uint16) {
 	}
 }
 
-// len is the number of channels.
+// len returns the number of channels.
 func (t *table) len() int { return len(t.few) + len(t.many) }
 
-// ids lists the streams in order, so that nothing depends on a map's order.
+// ids returns the streams in order, so that nothing depends on the order of a map.
 func (t *table) ids() []uint16 {
 	ids := make([]uint16, 0, t.len())
 	for _, c := range t.few {

@@ -3,29 +3,31 @@ package datachannel
 import "time"
 
 const (
-	// ackWait is how long the DATA_CHANNEL_ACK may take (RFC 8832 §6) once the
-	// remote's SCTP has received DATA_CHANNEL_OPEN. A browser answers from a thread
-	// that its page can block for seconds.
+	// ackWait is how long the DATA_CHANNEL_ACK may take (RFC 8832 §6) after the
+	// remote's SCTP has received the DATA_CHANNEL_OPEN. A browser answers from a
+	// thread that its page can block for seconds.
 	ackWait = 30 * time.Second
 
-	// resetWait is how long a remote that has answered a local reset may take to reset
-	// its own side (RFC 8831 §6.7), from its last message on. Messages of other
-	// channels and a bad path may delay what it has queued.
+	// resetWait is how long the remote may take to reset its side of a stream after it
+	// has answered the local reset (RFC 8831 §6.7). The time restarts with each
+	// message on the stream. Messages of other channels and a bad path may delay what
+	// the remote has queued.
 	resetWait = time.Minute
 
-	// silentPath is how long the remote must be silent for the path to count as down.
-	// Then the time begins again: an idle association receives a HEARTBEAT every 30 s.
+	// silentPath is how long the remote must be silent until the path is taken for
+	// dead. Then resetWait restarts. An idle association receives a HEARTBEAT every 30
+	// s.
 	silentPath = 40 * time.Second
 )
 
-// wait puts a channel into a list in which all channels wait equally long.
+// wait puts a channel into a list. All channels of one list wait for the same time d.
 func (s *Session) wait(now time.Time, c *Channel, l *channelList, d time.Duration) {
 	c.unlink(listTimed)
 	c.due = now.Add(d)
 	l.add(c)
 }
 
-// NextTimeout returns when Advance has something to do; zero: never.
+// NextTimeout returns when Advance has something to do. The zero time means never.
 func (s *Session) NextTimeout() (at time.Time) {
 	for _, l := range [...]*channelList{&s.unacked, &s.unreset} {
 		if c := l.first; c != nil && (at.IsZero() || c.due.Before(at)) {
@@ -35,7 +37,7 @@ func (s *Session) NextTimeout() (at time.Time) {
 	return at
 }
 
-// Advance ends the channels whose remote has not answered in time.
+// Advance closes the channels whose remote has not answered in time.
 func (s *Session) Advance(now time.Time) {
 	for c := s.unacked.first; c != nil && !now.Before(c.due); c = s.unacked.first {
 		s.ackTimeout(now, c)
@@ -46,16 +48,16 @@ func (s *Session) Advance(now time.Time) {
 			continue
 		}
 		// The remote never resets its side, like Chromium 67. Data may still arrive on
-		// the stream, so the id is not used again.
+		// the stream, so its id is not used again.
 		s.closed(c, nil)
 		s.reserve(c.id)
 	}
 }
 
 // ackTimeout closes a channel that the remote does not acknowledge. Remotes may
-// support fewer channels than SCTP streams, and drop a DATA_CHANNEL_OPEN beyond them
-// silently: Firefox has 1024. A remote that acknowledges no channel at all is
-// tolerated.
+// support fewer channels than SCTP streams, and silently drop a DATA_CHANNEL_OPEN that
+// exceeds their limit: Firefox has a limit of 1024. A remote that acknowledges no
+// channel at all is tolerated.
 func (s *Session) ackTimeout(now time.Time, c *Channel) {
 	switch {
 	case c.opened && s.acks:
@@ -68,7 +70,7 @@ func (s *Session) ackTimeout(now time.Time, c *Channel) {
 	s.wait(now, c, &s.unacked, ackWait)
 }
 
-// acknowledged notes that the remote has a local channel.
+// acknowledged notes that the remote knows a channel that was opened here.
 func (c *Channel) acknowledged() {
 	c.acked = true
 	if c.links[listTimed].list == &c.s.unacked {

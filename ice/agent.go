@@ -7,33 +7,33 @@ import (
 	"time"
 )
 
-// Config is what an Agent is made from.
+// Config configures an Agent.
 type Config struct {
 	Controlling bool
-	RelayOnly   bool      // only relayed candidates are signalled and checked from
-	Lite        bool      // ICE-lite: see the package's comment; not with RelayOnly
-	Ufrag, Pwd  string    // local credentials; made from Rand where empty (RFC 8445 §5.3)
-	Rand        io.Reader // nil: crypto/rand, which also replaces a reader that fails
+	RelayOnly   bool      // only relayed candidates are signalled, and checks are sent only from them
+	Lite        bool      // the agent is ICE-lite, see the package's comment; not together with RelayOnly
+	Ufrag, Pwd  string    // local credentials; drawn from Rand if empty (RFC 8445 §5.3)
+	Rand        io.Reader // nil means crypto/rand, which also replaces a reader that fails
 }
 
-// Why an agent fails.
+// Errors with which an agent fails.
 var (
 	ErrNoPair         = errors.New("ice: no candidate pair worked")
 	ErrConsentExpired = errors.New("ice: the remote agent did not answer for 30 seconds")
 	ErrBothLite       = errors.New("ice: both agents are ICE-lite, so that none sends checks")
 )
 
-// An Agent is an ICE agent (RFC 8445), full or lite, of one component and one
-// data stream: a pure state machine. It is not safe for concurrent use.
+// An Agent is an ICE agent (RFC 8445), full or lite, for one component of one data
+// stream. It is a pure state machine, and not safe for concurrent use.
 //
-// It routes input to its parts, and puts their output together: the gatherer finds
-// local candidates, lookups resolves names of remote ones, and checks forms pairs,
-// checks them and selects the one that carries data.
+// It passes input to its parts, and combines their output. The gatherer finds local
+// candidates, lookups resolves names of remote candidates, and checks forms pairs,
+// checks them and selects the pair that carries data.
 type Agent struct {
 	random   randomSource
 	gather   gatherer
 	lookups  lookups
-	checks   // its fields are read here
+	checks   // embedded, because the Agent reads its fields
 	out      outbox
 	events   eventQueue
 	deadline time.Time // when Advance has something to do; zero: never
@@ -54,9 +54,9 @@ func NewAgent(cfg Config) *Agent {
 // Credentials returns the local ufrag and password (RFC 8839 §5.4).
 func (a *Agent) Credentials() (ufrag, pwd string) { return a.cur.ufrag, a.cur.pwd }
 
-// Ufrags returns the local ufrags that checks of the remote agent may name: of the
-// present generation, of those that it replaced, and of the one that Rollback would
-// go back to.
+// Ufrags returns the local ufrags that checks of the remote agent may name: that of
+// the present generation, those of the generations that it replaced, and that of the
+// generation to which Rollback would return.
 func (a *Agent) Ufrags() (list []string) {
 	add := func(g *generation) {
 		if !slices.Contains(list, g.ufrag) {
@@ -72,8 +72,8 @@ func (a *Agent) Ufrags() (list []string) {
 	return list
 }
 
-// SetControlling sets the role that follows from offer and answer (RFC 8445
-// §6.1.1). If one agent is lite, the other one is controlling.
+// SetControlling sets the role that follows from offer and answer (RFC 8445 §6.1.1).
+// If one agent is lite, the other one is controlling, whatever the argument says.
 func (a *Agent) SetControlling(now time.Time, controlling bool) {
 	controlling = (controlling || a.cur.lite) && !a.lite
 	if a.controlling != controlling {
@@ -82,7 +82,8 @@ func (a *Agent) SetControlling(now time.Time, controlling bool) {
 	a.update(now)
 }
 
-// Controlling reports the present role, which a role conflict may have changed.
+// Controlling reports whether the agent is controlling at present. A role conflict may
+// have changed its role.
 func (a *Agent) Controlling() bool { return a.controlling }
 
 // setRole changes the role; pair priorities depend on it (RFC 8445 §7.3.1.1).
@@ -93,9 +94,9 @@ func (k *checks) setRole(controlling bool) {
 	}
 }
 
-// Release gives up memory that the next message makes again: the HMACs of the
+// Release releases memory that the next message needs again: the HMACs of the
 // passwords, and room for events and datagrams. It is for an owner of many idle
-// agents, which only ask for consent and answer.
+// agents, which only send and answer consent requests.
 func (a *Agent) Release() {
 	for g := a.cur; g != nil; g = g.older {
 		g.localKey.Release()
@@ -110,7 +111,7 @@ func (a *Agent) Release() {
 // State returns the present state.
 func (a *Agent) State() State { return a.state }
 
-// Err returns the cause of StateFailed; nil in other states.
+// Err returns the cause of StateFailed. It is nil in other states.
 func (a *Agent) Err() error { return a.err }
 
 // Advance runs the timers that are due.
@@ -120,10 +121,10 @@ func (a *Agent) Advance(now time.Time) {
 	}
 }
 
-// NextTimeout returns when Advance has something to do; zero: never.
+// NextTimeout returns when Advance has something to do. The zero time means never.
 func (a *Agent) NextTimeout() time.Time { return a.deadline }
 
-// update runs everything that depends on the time, or on the input just taken.
+// update runs everything that depends on the time, or on the input that just arrived.
 func (a *Agent) update(now time.Time) {
 	if a.state == StateClosed {
 		a.deadline = time.Time{}
@@ -150,7 +151,7 @@ func (a *Agent) update(now time.Time) {
 	a.deadline = a.earliest(now)
 }
 
-// An alarm collects the earliest of some times.
+// An alarm collects times and keeps the earliest.
 type alarm struct{ at time.Time }
 
 func (e *alarm) add(t time.Time) {
@@ -159,7 +160,7 @@ func (e *alarm) add(t time.Time) {
 	}
 }
 
-// earliest returns when update next changes something.
+// earliest returns when update will next change something.
 func (a *Agent) earliest(now time.Time) time.Time {
 	var e alarm
 	e.add(a.lookups.nextTimeout())
@@ -177,8 +178,9 @@ func (a *Agent) earliest(now time.Time) time.Time {
 		}
 	}
 	if !e.at.IsZero() && !e.at.After(now) {
-		// Everything due was just done. A part that says otherwise is wrong, and
-		// must not make the owner spin.
+		// Everything that is due was just done. A part that still reports a time in
+		// the past is wrong, and must not cause the owner to call Advance in an
+		// endless loop.
 		return now.Add(time.Millisecond)
 	}
 	return e.at
@@ -196,8 +198,8 @@ func (k *checks) setState(s State) {
 	k.events.push(Event{Kind: EventState, State: s, Err: k.err})
 }
 
-// updateState derives the state from the pairs. resolved says that no name of a
-// remote candidate is looked up.
+// updateState derives the state from the pairs. resolved says that no lookup of a
+// remote candidate's name is under way.
 func (k *checks) updateState(now time.Time, resolved bool) {
 	g := k.cur
 	switch p := k.selected; {
@@ -208,15 +210,15 @@ func (k *checks) updateState(now time.Time, resolved bool) {
 	case p != nil:
 		k.setState(StateConnected)
 	case !k.lastAnswer.IsZero() && now.Before(k.lastAnswer.Add(consentExpires)):
-		k.setState(StateDisconnected) // the selected pair's interface is gone; another pair may work
+		k.setState(StateDisconnected) // the interface of the selected pair was removed; another pair may work
 	case g.pending:
 		g.wasValid = false
 		k.setState(StateChecking)
 	case g.wasValid:
 		k.fail(ErrConsentExpired)
 	case g.remoteKey == nil:
-		// There is nothing to check before the first remote description, nor during
-		// a restart before its answer.
+		// There is nothing to check before the first remote description, nor during a
+		// restart before the remote agent has answered it.
 		if !k.lastAnswer.IsZero() {
 			k.fail(ErrConsentExpired)
 		}
@@ -229,7 +231,7 @@ func (k *checks) updateState(now time.Time, resolved bool) {
 	}
 }
 
-// fail ends all checks of this generation. A restart begins again.
+// fail ends all checks of this generation. A restart starts checks again.
 func (k *checks) fail(err error) {
 	k.cur.failed = true
 	k.setLive(k.cur, nil)
@@ -239,9 +241,9 @@ func (k *checks) fail(err error) {
 	k.routesRemoved(k.routes.clear())
 }
 
-// RFC 8863 §4: an agent that has no pair left still waits for checks of the remote
-// agent, as long as a STUN transaction can take, before it fails. It waits for its
-// own checks that began late, but not for ever.
+// RFC 8863 §4: an agent that has no pair left does not fail immediately. It waits for
+// checks of the remote agent as long as a STUN transaction can take. It also waits for
+// checks of its own that began late, but not for ever.
 const (
 	patience    = 39500 * time.Millisecond
 	maxPatience = 55 * time.Second
@@ -253,7 +255,8 @@ func (g *generation) hopeless(now time.Time) bool {
 	return waited >= maxPatience || waited >= patience && !g.checking()
 }
 
-// giveUpAt returns when updateState may fail the generation; zero: not by time.
+// giveUpAt returns when updateState may fail the generation. The zero time means that
+// the time alone does not fail it.
 func (k *checks) giveUpAt(now time.Time) time.Time {
 	g := k.cur
 	if k.selected == nil && !k.lastAnswer.IsZero() {
@@ -268,7 +271,7 @@ func (k *checks) giveUpAt(now time.Time) time.Time {
 	return g.started.Add(maxPatience)
 }
 
-// Close closes the agent. Its last datagrams release relays.
+// Close closes the agent. Its last datagrams release the allocations of relays.
 func (a *Agent) Close(now time.Time) {
 	if a.state == StateClosed {
 		return

@@ -3,19 +3,21 @@ package ice
 import "time"
 
 // An answerer cannot know when its answer arrives: signalling by hand takes minutes.
-// Until then the remote agent may answer checks, but cannot send any, since it lacks
-// the local credentials. Its first authenticated request shows that it has them.
-// Before that, the remote agent's silence is no failure, and no timer counts down to
-// one (RFC 8863 §4 counts from when checks can begin).
+// Until the answer arrives, the remote agent may answer checks, but cannot send any,
+// because it lacks the local credentials. Its first authenticated request shows that
+// it has them. Until then, the remote agent's silence is no failure, and no timer that
+// would end in a failure runs (RFC 8863 §4 starts it when checks can begin).
 
-// pendingRecheck is how often pairs whose checks failed are checked again meanwhile:
-// often enough to keep the bindings of NATs, which last 30 s or more.
+// pendingRecheck is how often failed pairs are checked again while the answer may
+// still be on its way. That is often enough to keep the bindings of NATs, which last
+// 30 s or more.
 const pendingRecheck = 10 * time.Second
 
-// AnswerPending says that the remote agent may not have the local credentials of
-// the present generation yet: the local end has answered, and how long the
-// answer travels is unknown. It follows SetRemote. While the generation before a
-// restart carries data nothing changes: its consent decides.
+// AnswerPending says that the local end has answered, and that it is unknown how long
+// the answer travels. So the remote agent may not have the local credentials of the
+// present generation yet. The owner calls it after SetRemote. While the generation
+// before a restart carries data, nothing changes: the consent of that generation
+// decides.
 func (a *Agent) AnswerPending(now time.Time) {
 	g := a.cur
 	if a.state == StateClosed || g.reached || g.pending || a.selected != nil || !a.lastAnswer.IsZero() {
@@ -25,8 +27,8 @@ func (a *Agent) AnswerPending(now time.Time) {
 	a.update(now)
 }
 
-// Reached says that the remote agent has the local credentials, as its DTLS
-// messages show.
+// Reached says that the remote agent has the local credentials. The owner knows that
+// from its DTLS messages.
 func (a *Agent) Reached(now time.Time) {
 	if a.cur.pending {
 		a.cur.reach(now)
@@ -38,7 +40,7 @@ func (a *Agent) Reached(now time.Time) {
 // the local credentials.
 func (a *Agent) Pending() bool { return a.cur.pending }
 
-// Ready reports whether data goes to a remote agent that has the local
+// Ready reports whether data is sent, and to a remote agent that has the local
 // credentials.
 func (a *Agent) Ready() bool { return a.selected != nil && !a.selected.gen.pending }
 
@@ -47,12 +49,12 @@ func (g *generation) reach(now time.Time) {
 	g.reached = true
 	if g.pending {
 		g.pending, g.recheckAt = false, time.Time{}
-		g.started = now // RFC 8863 §4 counts from here
+		g.started = now // the time of RFC 8863 §4 starts now
 	}
 }
 
-// runPending checks failed pairs again while the answer is on its way. If consent
-// expires meanwhile, it is no failure: the pair is checked again.
+// runPending checks failed pairs again while the answer is on its way. If consent to a
+// pair expires during that time, it is no failure: the pair is checked again.
 func (g *generation) runPending(now time.Time) {
 	if !g.pending || now.Before(g.recheckAt) {
 		return

@@ -14,20 +14,21 @@ var (
 
 // A Local is a local address that datagrams can be sent from.
 type Local struct {
-	Sock Sock           // the socket; it may serve other addresses too
-	Addr netip.AddrPort // with TCPActive the port is ignored
+	Sock Sock           // the socket of the address; it may have other addresses too
+	Addr netip.AddrPort // the address; with TCPActive its port is ignored
 	TCP  TCPType        // NotTCP, TCPActive or TCPPassive
-	// Public, if valid, is the address that a 1:1 NAT gives this one, port for
-	// port. It is signalled in place of Addr; with KeepLocal beside it, as a
-	// server-reflexive candidate.
+	// Public, if valid, is the public address to which a 1:1 NAT maps Addr without
+	// changing the port. It is signalled in place of Addr. With KeepLocal both are
+	// signalled, and Public is a server-reflexive candidate.
 	Public    netip.Addr
 	KeepLocal bool
-	// Name, if not empty, is signalled in place of Addr: a multicast DNS name that
-	// the agent answers for. Related addresses do not reveal Addr either.
+	// Name, if not empty, is signalled in place of Addr. It is a multicast DNS name,
+	// and the agent answers queries for it. Related addresses do not reveal Addr
+	// either.
 	Name string
 }
 
-// A base is a local address that datagrams leave from: a host candidate or a
+// A base is a local address that datagrams are sent from: a host candidate or a
 // relayed one (RFC 8445 §4). Server-reflexive candidates are other names of their
 // base, and no pairs are formed with them (RFC 8445 §6.1.2.4).
 type base struct {
@@ -37,8 +38,8 @@ type base struct {
 	tcp        TCPType
 	preference uint16
 	foundation string
-	relay      *relay         // of a relayed address; else nil
-	related    netip.AddrPort // of a relayed address: the related address of its candidate
+	relay      *relay         // relay of a relayed address; otherwise nil
+	related    netip.AddrPort // for a relayed address: the related address of its candidate
 	public     netip.Addr     // Local.Public
 	keep       bool           // Local.KeepLocal
 	name       string         // Local.Name
@@ -46,7 +47,7 @@ type base struct {
 
 func (b *base) priority() uint32 { return candidatePriority(b.typ.preferenceOver(b.tcp), b.preference) }
 
-// signalled is the address of b's candidate.
+// signalled returns the address in b's candidate.
 func (b *base) signalled() netip.AddrPort {
 	if b.public.IsValid() && !b.keep {
 		return netip.AddrPortFrom(b.public, b.addr.Port())
@@ -54,12 +55,13 @@ func (b *base) signalled() netip.AddrPort {
 	return netip.AddrPortFrom(b.addr.Addr().WithZone(""), b.addr.Port())
 }
 
-// publicAddr is the address that a 1:1 NAT gives b; invalid if there is none.
+// publicAddr returns the public address to which a 1:1 NAT maps b. It is invalid if
+// there is none.
 func (b *base) publicAddr() netip.AddrPort { return netip.AddrPortFrom(b.public, b.addr.Port()) }
 
-// relatedAddr is the related address of candidates whose base is b. The address
-// of a base with a name is not revealed: RFC 8839 §5.1 puts 0.0.0.0 and the
-// discard port in its place.
+// relatedAddr returns the related address of candidates whose base is b. If b has a
+// name, its address is not revealed: RFC 8839 §5.1 replaces it by 0.0.0.0 and the
+// discard port.
 func (b *base) relatedAddr() netip.AddrPort {
 	if b.name != "" {
 		return netip.AddrPortFrom(zeroOf(b.addr.Addr()), discardPort)
@@ -67,7 +69,7 @@ func (b *base) relatedAddr() netip.AddrPort {
 	return b.signalled()
 }
 
-// zeroOf is the unspecified address of ip's family.
+// zeroOf returns the unspecified address of ip's family.
 func zeroOf(ip netip.Addr) netip.Addr {
 	if ip.Is4() {
 		return netip.IPv4Unspecified()
@@ -75,7 +77,7 @@ func zeroOf(ip netip.Addr) netip.Addr {
 	return netip.IPv6Unspecified()
 }
 
-// route is the route of datagrams from b to remote.
+// route returns the route of datagrams from b to remote.
 func (b *base) route(remote netip.AddrPort) Route {
 	if zone := b.addr.Addr().Zone(); zone != "" && remote.Addr().IsLinkLocalUnicast() {
 		remote = netip.AddrPortFrom(remote.Addr().WithZone(zone), remote.Port())
@@ -83,8 +85,8 @@ func (b *base) route(remote netip.AddrPort) Route {
 	return Route{Sock: b.sock, Local: b.addr.Addr(), Remote: remote}
 }
 
-// wire is the route that datagrams of r take: those from a relayed address go to
-// the server.
+// wire returns the route on which datagrams of route r leave the host. Datagrams from
+// a relayed address go to the relay's server.
 func (b *base) wire(r Route) Route {
 	if b.relay != nil {
 		return b.relay.route
@@ -92,8 +94,8 @@ func (b *base) wire(r Route) Route {
 	return r
 }
 
-// begin appends what precedes a datagram from b to remote, and finish completes
-// the datagram. Only relayed datagrams need either.
+// begin appends what precedes a datagram from b to remote. finish completes the
+// datagram. Only relayed datagrams need these two steps.
 func (b *base) begin(dst []byte, remote netip.AddrPort) []byte {
 	if b.relay != nil {
 		return b.relay.client.Begin(dst, remote)
@@ -108,18 +110,20 @@ func (b *base) finish(datagram []byte, start int, remote netip.AddrPort) ([]byte
 	return datagram, b.route(remote)
 }
 
-// reaches reports whether addresses of the scopes of b and remote reach each other.
+// reaches reports whether addresses with the scopes of b and remote can reach each
+// other.
 func (b *base) reaches(remote netip.Addr) bool {
 	local := b.addr.Addr()
 	return local.Is4() == remote.Is4() &&
-		// RFC 8445 §6.1.2.2: link-local IPv6 addresses pair with their like only.
+		// RFC 8445 §6.1.2.2: link-local IPv6 addresses are paired only with
+		// link-local ones.
 		(local.Is4() || local.IsLinkLocalUnicast() == remote.IsLinkLocalUnicast()) &&
-		// A host reaches its own addresses from loopback, and the reverse, but no
-		// other host's, and kernels refuse that.
+		// A host reaches its own addresses from its loopback address, and the reverse.
+		// It does not reach those of other hosts, and kernels refuse to send there.
 		local.IsLoopback() == remote.IsLoopback()
 }
 
-// candidate is the candidate of b as it is signalled.
+// candidate returns the candidate of b as it is signalled.
 func (b *base) candidate(ufrag string) Candidate {
 	c := Candidate{
 		Foundation: b.foundation, Component: 1, Transport: b.tcp.transport(), TCPType: b.tcp, Priority: b.priority(),
@@ -131,7 +135,8 @@ func (b *base) candidate(ufrag string) Candidate {
 	return c
 }
 
-// reported is candidate for the owner, with the address that a name hides.
+// reported returns the candidate of b for the owner, with the address that a name
+// hides.
 func (b *base) reported(ufrag string) Candidate {
 	c := b.candidate(ufrag)
 	if c.Name != "" {

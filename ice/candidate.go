@@ -18,7 +18,7 @@ const (
 	Relay
 )
 
-// String is the type as it stands in SDP (RFC 8839 §5.1).
+// String returns the type as it is written in SDP (RFC 8839 §5.1).
 func (t CandidateType) String() string {
 	switch t {
 	case Host:
@@ -49,23 +49,23 @@ type Candidate struct {
 	Transport  string // "udp" or "tcp"
 	Priority   uint32
 	Type       CandidateType
-	TCPType    TCPType        // of transport "tcp"
+	TCPType    TCPType        // for transport "tcp"
 	Name       string         // a name in place of Addr's address, such as an mDNS one
-	Addr       netip.AddrPort // address and port; only the port where Name is set
-	Related    netip.AddrPort // raddr and rport
-	Ufrag      string         // the generation that it belongs to; may be empty
+	Addr       netip.AddrPort // address and port; only the port if Name is set
+	Related    netip.AddrPort // related address and port (raddr and rport)
+	Ufrag      string         // ufrag of the generation that the candidate belongs to; may be empty
 }
 
 // ErrCandidate is wrapped by the errors of ParseCandidate.
 var ErrCandidate = errors.New("ice: malformed candidate")
 
-const maxCandidateLength = 1024 // of a line; browsers' stay below 256
+const maxCandidateLength = 1024 // length of a candidate line in bytes; those of browsers stay below 256
 
 func badCandidate(what string) error { return fmt.Errorf("%w: %s", ErrCandidate, what) }
 
-// ParseCandidate reads a candidate line, with or without "a=" and
-// "candidate:". Unknown extensions are ignored. The foundation is a label of any
-// characters and length, or empty: peers differ from RFC 8839 §5.1.
+// ParseCandidate reads a candidate line, with or without "a=" and "candidate:".
+// Unknown extensions are ignored. The foundation may be any text of any length, or
+// empty, because some peers do not follow RFC 8839 §5.1.
 func ParseCandidate(s string) (Candidate, error) {
 	if len(s) > maxCandidateLength {
 		return Candidate{}, badCandidate("too long")
@@ -80,7 +80,8 @@ func ParseCandidate(s string) (Candidate, error) {
 	var f [8]string
 	first := 0
 	if strings.HasPrefix(s, " ") {
-		// Some peers' foundation is empty: then the transport is the second field.
+		// The foundation of some peers is empty. Then the transport is the second
+		// field.
 		_, rest := cutField(s)
 		if transport, _ := cutField(rest); strings.Trim(transport, "0123456789") != "" {
 			first = 1
@@ -114,8 +115,8 @@ func ParseCandidate(s string) (Candidate, error) {
 	return c, c.parseExtensions(s)
 }
 
-// cutField returns the first of the fields that spaces part, empty if there is
-// none, and what follows it.
+// cutField returns the first of the fields that spaces separate, or an empty field if
+// there is none. rest is what follows the field.
 func cutField(s string) (field, rest string) {
 	field, rest, _ = strings.Cut(strings.TrimLeft(s, " "), " ")
 	return field, rest
@@ -134,12 +135,12 @@ func (c *Candidate) parseAddr(addr, port string) error {
 		}
 		c.Name, ip = addr, netip.Addr{}
 	}
-	// A zone means nothing to the other machine (RFC 4007 §6).
+	// A zone has no meaning on the other machine (RFC 4007 §6).
 	c.Addr = netip.AddrPortFrom(ip.Unmap().WithZone(""), uint16(p))
 	return nil
 }
 
-// parseExtensions reads the pairs of name and value behind the type.
+// parseExtensions reads the pairs of name and value after the type.
 func (c *Candidate) parseExtensions(s string) error {
 	var raddr netip.Addr
 	var rport uint64
@@ -152,7 +153,7 @@ func (c *Candidate) parseExtensions(s string) error {
 		var err error
 		switch name {
 		case "raddr":
-			// Browsers write 0.0.0.0, or a name, for what they hide.
+			// Browsers write 0.0.0.0, or a name, in place of addresses that they hide.
 			raddr, _ = netip.ParseAddr(value)
 		case "rport":
 			if rport, err = strconv.ParseUint(value, 10, 16); err != nil {
@@ -175,9 +176,9 @@ func (c *Candidate) parseExtensions(s string) error {
 	return nil
 }
 
-// isICEChars reports whether s has least to most characters, all of them ice-chars
-// (RFC 8839 §5.1). "-", "_" and "=" are accepted, too: browsers have used the first
-// two in foundations and ufrags.
+// isICEChars reports whether s consists of ice-chars (RFC 8839 §5.1), and has at
+// least least and at most most characters. "-", "_" and "=" are accepted, too:
+// browsers have used the first two in foundations and ufrags.
 func isICEChars(s string, least, most int) bool {
 	if len(s) < least || len(s) > most {
 		return false
@@ -193,8 +194,8 @@ func isICEChars(s string, least, most int) bool {
 	return true
 }
 
-// isName reports whether s could be a host name: 253 characters of letters,
-// digits, hyphens and dots.
+// isName reports whether s could be a host name: at most 253 letters, digits, hyphens,
+// underscores and dots.
 func isName(s string) bool {
 	if s == "" || len(s) > 253 {
 		return false
@@ -209,7 +210,7 @@ func isName(s string) bool {
 	return true
 }
 
-// String is the candidate in the form of RFC 8839 §5.1, beginning with
+// String returns the candidate in the form of RFC 8839 §5.1, beginning with
 // "candidate:".
 func (c Candidate) String() string {
 	b := append(make([]byte, 0, 128), "candidate:"...)

@@ -7,12 +7,12 @@ import (
 )
 
 // pace (Ta) is the time between two ordinary checks. RFC 8445 §14.2 recommends 50 ms
-// and allows 5 ms or more. At 20 ms, checks of 120 bytes are 48 kbit/s, a voice
-// call's rate, and a browser's dozen pairs are checked in a quarter of a second.
+// and allows 5 ms or more. With 20 ms, checks of 120 bytes take 48 kbit/s, as much as
+// a voice call, and the dozen pairs of a browser are checked in a quarter of a second.
 const pace = 20 * time.Millisecond
 
-// checkRTO is the first retransmission timeout of checks. By RFC 8445 §14.3 it grows
-// with the number of pending checks, and is at least 500 ms.
+// checkRTO returns the first retransmission timeout of checks. By RFC 8445 §14.3 it
+// grows with the number of pending checks, and is at least 500 ms.
 func (g *generation) checkRTO() time.Duration {
 	n := 0
 	for _, p := range g.pairs {
@@ -33,11 +33,11 @@ func (g *generation) checking() bool {
 	return false
 }
 
-// runChecks sends due checks: retransmissions, triggered checks at once, and one
-// ordinary check every Ta.
+// runChecks sends checks that are due: retransmissions and triggered checks
+// immediately, and one ordinary check every Ta.
 //
-// The checks of replaced generations that are still open come first: they are
-// nearer to their end, and the next restart may replace the newest generation soon.
+// The checks of replaced generations that are still open come first. They are nearer
+// to their end, and the next restart may soon replace the newest generation.
 func (k *checks) runChecks(now time.Time) { k.runChecksFrom(now, k.cur) }
 
 func (k *checks) runChecksFrom(now time.Time, g *generation) {
@@ -63,8 +63,8 @@ func (k *checks) runGeneration(now time.Time, g *generation) {
 		}
 	}
 	// A triggered check follows a check of the remote agent, which is authenticated
-	// and paced by it. So it does not wait for the next Ta, which would delay the
-	// last step of the set-up.
+	// and limits the pace. So the triggered check does not wait for the next Ta, which
+	// would delay the last step of connecting.
 	for _, p := range g.pairs {
 		if p.triggered && p.permitted(now) {
 			k.startCheck(now, p)
@@ -80,18 +80,19 @@ func (k *checks) runGeneration(now time.Time, g *generation) {
 	}
 }
 
-// checkMost is the longest time between two checks of a pair while the selected one
-// does not answer. By the schedule of retransmissions alone, a network that was down
-// for 20 s would be noticed 12 s after it is back.
+// checkMost is the longest time between two checks of a pair while the selected pair
+// does not answer. With the schedule of retransmissions alone, the agent would notice
+// only after 12 s that a network, which was down for 20 s, is back.
 const checkMost = 2 * time.Second
 
-// overdue reports whether p is checked ahead of its schedule.
+// overdue reports whether p is to be checked now, ahead of its schedule.
 func (k *checks) overdue(now time.Time, p *pair) bool {
 	at := k.overdueAt(p)
 	return !at.IsZero() && !now.Before(at)
 }
 
-// overdueAt returns when p is checked ahead of its schedule; zero: never.
+// overdueAt returns when p is to be checked ahead of its schedule. The zero time means
+// never.
 func (k *checks) overdueAt(p *pair) time.Time {
 	wanted := k.state == StateDisconnected || k.selected != nil && k.selected.consent.unanswered >= doubtful
 	if x := p.transactions.newest(); wanted && p.local.tcp == NotTCP && x != nil && !x.sentAt.IsZero() {
@@ -100,7 +101,7 @@ func (k *checks) overdueAt(p *pair) time.Time {
 	return time.Time{}
 }
 
-// nextWaiting is the best pair that waits for its check.
+// nextWaiting returns the best pair that waits for its check, or nil.
 func (g *generation) nextWaiting(now time.Time) *pair {
 	for _, p := range g.pairs {
 		if p.state == PairWaiting && !g.outranks(p) && p.permitted(now) {
@@ -110,17 +111,17 @@ func (g *generation) nextWaiting(now time.Time) *pair {
 	return nil
 }
 
-// outranks reports whether a nominated pair that works makes a check of p useless
-// (RFC 8445 §8.1.2). Better pairs are still checked, and those that the remote agent
-// nominates.
+// outranks reports whether a check of p is useless, because a better pair is nominated
+// and works (RFC 8445 §8.1.2). Pairs that are better than the nominated one, or that
+// the remote agent nominates, are still checked.
 func (g *generation) outranks(p *pair) bool {
 	n := g.nominated
 	return n != nil && !p.useCandidate && n != p && n.state == PairSucceeded && n.consent.unanswered < doubtful && p.priority < n.priority
 }
 
-// startCheck begins a new transaction.
+// startCheck begins a new transaction on p.
 func (k *checks) startCheck(now time.Time, p *pair) {
-	once := p.triggered && p.once || p.local.tcp != NotTCP // RFC 6544 §7.1
+	once := p.triggered && p.once || p.local.tcp != NotTCP // RFC 6544 §7.1: over TCP a check is not retransmitted
 	p.triggered = false
 	if p.state != PairSucceeded {
 		p.state = PairInProgress
@@ -130,12 +131,12 @@ func (k *checks) startCheck(now time.Time, p *pair) {
 	} else {
 		p.retransmission.Start(now, p.gen.checkRTO())
 	}
-	p.retransmission.Due(now) // the transmission queued here
+	p.retransmission.Due(now) // the first transmission is queued below
 	p.transactions.add(transaction{id: k.random.transactionID(), controlling: k.controlling, nominates: k.controlling && p.nominating})
 	k.out.request(p)
 }
 
-// trigger makes p be checked at once.
+// trigger schedules a check of p immediately.
 func (p *pair) trigger() {
 	if p.state != PairSucceeded {
 		p.state = PairWaiting
@@ -164,15 +165,15 @@ func (k *checks) checkAlarms(now time.Time, e *alarm) {
 	}
 }
 
-// appendRequest appends the newest request of p (RFC 8445 §7.2.2).
+// appendRequest appends the newest request on p (RFC 8445 §7.2.2).
 func (p *pair) appendRequest(now time.Time, dst []byte, tieBreaker uint64) []byte {
 	x := p.transactions.newest()
 	p.sent++
 	x.again, x.sentAt = !x.sentAt.IsZero(), now
 	w := stun.Build(dst, stun.BindingRequest, x.id)
 	w.String(stun.AttrUsername, p.gen.username)
-	// The priority of the peer-reflexive candidate that the remote agent may make of
-	// this check (RFC 8445 §7.1.1).
+	// PRIORITY is the priority of the peer-reflexive candidate that the remote agent
+	// may create from this check (RFC 8445 §7.1.1).
 	w.Uint32(stun.AttrPriority, candidatePriority(PeerReflexive.preferenceOver(p.local.tcp), p.local.preference))
 	if x.controlling {
 		w.Uint64(stun.AttrICEControlling, tieBreaker)
@@ -190,7 +191,7 @@ func (p *pair) appendRequest(now time.Time, dst []byte, tieBreaker uint64) []byt
 	return w.Finish()
 }
 
-// pairOf returns the pair that sent a transaction; nil: none did.
+// pairOf returns the pair on which a transaction was sent, or nil if there is none.
 func (k *checks) pairOf(id stun.TransactionID) *pair {
 	if k.selected != nil && k.selected.transactions.has(id) {
 		return k.selected
@@ -205,18 +206,18 @@ func (k *checks) pairOf(id stun.TransactionID) *pair {
 	return nil
 }
 
-// handleResponse takes the response to a check or consent request.
+// handleResponse processes the response to a check or a consent request.
 func (k *checks) handleResponse(now time.Time, r Route, b *base, m stun.Message) {
 	p := k.pairOf(m.TransactionID())
 	if p == nil || p.gen.failed || !p.gen.remoteKey.Verify(m) {
-		return // RFC 8489 §9.1.4: as if it was never received
+		return // RFC 8489 §9.1.4: the response is treated as if it was never received
 	}
 	if len(m.AppendUnknown(nil, nil)) > 0 {
-		return // RFC 8489 §6.3.3; retransmissions go on
+		return // RFC 8489 §6.3.3: the response is ignored; retransmissions go on
 	}
 	x, _ := p.transactions.take(m.TransactionID())
 	if p.local != b || p.route.Remote != p.local.route(r.Remote).Remote {
-		// RFC 8445 §7.2.5.2.1: the path back is another one.
+		// RFC 8445 §7.2.5.2.1: the response took another path than the request.
 		if p.state == PairInProgress {
 			p.state, p.err = PairFailed, errSymmetry
 			p.retransmission.Stop()
@@ -232,7 +233,8 @@ func (k *checks) handleResponse(now time.Time, r Route, b *base, m stun.Message)
 	code, _, _ := m.ErrorCode()
 	switch {
 	case code == stun.CodeRoleConflict:
-		// RFC 8445 §7.2.5.1, unless the role has changed since.
+		// RFC 8445 §7.2.5.1: the role changes, unless it has changed since the
+		// request was sent.
 		if x.controlling == k.controlling {
 			k.setRole(!x.controlling)
 			k.tieBreaker = k.random.uint64()
@@ -244,11 +246,12 @@ func (k *checks) handleResponse(now time.Time, r Route, b *base, m stun.Message)
 	}
 }
 
-// checkSucceeded makes p valid (RFC 8445 §7.2.5.3).
+// checkSucceeded handles a successful check on p, which makes p valid (RFC 8445
+// §7.2.5.3).
 //
-// If the mapped address is unknown, the pair's local candidate is a peer-reflexive
-// one. Its datagrams leave from the same base, and the remote agent knows the address
-// already, so no candidate is made of it.
+// If the mapped address is not a known candidate, the pair's local candidate is
+// peer-reflexive. Its datagrams leave from the same base, and the remote agent knows
+// the address already. So no candidate is created for it.
 func (k *checks) checkSucceeded(now time.Time, p *pair, x transaction) {
 	g := p.gen
 	p.answers++

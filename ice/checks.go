@@ -2,7 +2,7 @@ package ice
 
 // checks are the checklists of all generations in use (RFC 8445 §6.1.4, §7, §8):
 // pairs, connectivity checks, nomination, consent, the selected pair, and the routes
-// that payload is accepted from.
+// on which payload is accepted.
 type checks struct {
 	random *randomSource
 	events *eventQueue
@@ -16,8 +16,9 @@ type checks struct {
 	state State
 	err   error // the cause of StateFailed
 
-	cur *generation // the newest generation in use; older ones follow by older
-	// replaced is the generation that Rollback goes back to, from Restart to SetRemote.
+	cur *generation // the newest generation in use; its field older leads to the older ones
+	// replaced is the generation to which Rollback returns. It is set from Restart
+	// until SetRemote.
 	replaced *generation
 
 	selection

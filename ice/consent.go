@@ -2,36 +2,38 @@ package ice
 
 import "time"
 
-// Consent to send is kept by checks on the selected pair (RFC 7675).
+// Checks on the selected pair keep the consent to send (RFC 7675).
 const (
-	// RFC 7675 §5.1: 5 s, randomized by 20 %. Half a second of it is left to owners
-	// whose timers fire together.
+	// RFC 7675 §5.1: the interval is 5 s, randomized by 20 %. The upper limit is half
+	// a second lower here, for owners who run timers that are close together at the
+	// same time.
 	consentLeast   = 4 * time.Second
 	consentMost    = 5500 * time.Millisecond
 	consentExpires = 30 * time.Second
 
-	// staleAfter is how long after its last answer a pair is doubtful: the longest
-	// interval, and the probes that follow it.
+	// staleAfter is how long after its last answer a pair becomes doubtful: the
+	// longest interval, and the time of the additional requests that follow an
+	// unanswered one.
 	staleAfter = 8 * time.Second
 
-	// doubtful is the number of unanswered requests that make a pair doubtful before
-	// that. A doubtful pair gives way to any other that answers.
+	// doubtful is the number of unanswered requests that make a pair doubtful earlier
+	// than staleAfter. A doubtful pair is replaced by any other pair that answers.
 	doubtful = 3
 
-	// probeLeast is the least time between these requests.
+	// probeLeast is the least time between unanswered consent requests.
 	probeLeast = 200 * time.Millisecond
 )
 
 // consent is the schedule of one pair's consent requests.
 type consent struct {
 	next       time.Time // when the next request is due; zero: never
-	unanswered int       // requests since the last answer
+	unanswered int       // how many requests were sent since the last answer
 }
 
-// probeInterval is the time from an unanswered request to the next one.
+// probeInterval returns the time from an unanswered request to the next one.
 //
-// RFC 7675 §5.1 sets the interval of consent requests, no less than 4 s. One lost
-// datagram must not look like a lost peer, so a few more requests follow an
+// RFC 7675 §5.1 sets the interval of consent requests to no less than 4 s. But one
+// lost datagram must not look like a lost peer. So a few more requests follow an
 // unanswered one, like the retransmissions of a connectivity check.
 func probeInterval(unanswered int, rtt time.Duration) time.Duration {
 	switch {
@@ -43,14 +45,14 @@ func probeInterval(unanswered int, rtt time.Duration) time.Duration {
 	return 2 * time.Second
 }
 
-// start begins the schedule, unless it runs.
+// start starts the schedule, unless it already runs.
 func (c *consent) start(random *randomSource, now time.Time) {
 	if c.next.IsZero() {
 		c.next = now.Add(random.between(consentLeast, consentMost))
 	}
 }
 
-// answered returns to the usual interval.
+// answered notes an answer, after which requests are sent at the usual interval again.
 func (c *consent) answered(random *randomSource, now time.Time) {
 	c.unanswered = 0
 	if !c.next.IsZero() {
@@ -58,8 +60,8 @@ func (c *consent) answered(random *randomSource, now time.Time) {
 	}
 }
 
-// consented reports whether data may be sent on the pair: it was answered within
-// the last 30 seconds.
+// consented reports whether data may be sent on the pair: a request on it was answered
+// within the last 30 seconds.
 func (p *pair) consented(now time.Time) bool {
 	return p.state == PairSucceeded && now.Before(p.lastAnswer.Add(consentExpires))
 }
@@ -69,8 +71,8 @@ func (p *pair) fresh(now time.Time) bool {
 	return p.state == PairSucceeded && now.Before(p.lastAnswer.Add(staleAfter)) && p.consent.unanswered < doubtful
 }
 
-// runConsent sends due consent requests on the selected pair, and ends consent
-// that has expired on any.
+// runConsent sends consent requests that are due on the selected pair, and ends the
+// consent of every pair for which it has expired.
 func (k *checks) runConsent(now time.Time) {
 	for g := k.cur; g != nil; g = g.older {
 		for _, p := range g.pairs {
@@ -84,13 +86,14 @@ func (k *checks) runPairConsent(now time.Time, p *pair) {
 		return
 	}
 	if !p.consented(now) {
-		// RFC 7675 §5.1: transmission ceases, and outstanding transactions MUST be
-		// discarded, so that a late response does not bring consent back.
+		// RFC 7675 §5.1: transmission stops, and outstanding transactions MUST be
+		// discarded, so that a late response does not renew the consent.
 		//
-		// It also says that the same credentials MUST NOT be used there again. But a
-		// pair that is not selected is not asked for consent, and expires while
-		// nothing is wrong with it: recheck makes it prove itself again, and no data
-		// is sent on it before. Consent that is lost on all pairs takes a restart.
+		// RFC 7675 also says that the same credentials MUST NOT be used again on the
+		// pair. But no consent requests are sent on a pair that is not selected, so
+		// its consent expires even if the pair works. recheck checks it again, and no
+		// data is sent on it before that check is answered. If consent is lost on all
+		// pairs, a restart is needed.
 		p.state, p.nominating, p.err = PairFailed, false, ErrConsentExpired
 		p.transactions = transactions{}
 		return
@@ -113,15 +116,15 @@ func (k *checks) runPairConsent(now time.Time, p *pair) {
 	k.out.request(p)
 	if p.consent.unanswered == doubtful {
 		if l := p.local.relay; l != nil {
-			l.client.Check(now) // perhaps the server is gone
+			l.client.Check(now) // perhaps the server does not run any more
 		}
 		p.gen.recheck(p)
 	}
 }
 
-// repeatNomination retransmits the check that nominates p. Consent ends it early
-// if the pair stops answering: a path can die between its first check and its
-// nomination.
+// repeatNomination retransmits the check that nominates p. It stops early if consent
+// expires because the pair does not answer any more: a path can fail between its first
+// check and its nomination.
 func (k *checks) repeatNomination(now time.Time, p *pair) {
 	send, failed := p.retransmission.Due(now)
 	if send {
@@ -132,7 +135,7 @@ func (k *checks) repeatNomination(now time.Time, p *pair) {
 	}
 }
 
-// recheck checks all other pairs again, when p does not answer or is gone.
+// recheck checks all pairs except p again, because p does not answer or was removed.
 func (g *generation) recheck(p *pair) {
 	for _, q := range g.pairs {
 		if q != p && (q.state == PairSucceeded || q.state == PairFailed) {

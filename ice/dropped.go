@@ -6,9 +6,9 @@ import (
 	"slices"
 )
 
-// A Dropped is a candidate that is not used, and the reason.
+// A Dropped is a candidate that is not used, with the reason.
 type Dropped struct {
-	Candidate string // as it was signalled, or an address; at most 256 bytes of it
+	Candidate string // the candidate as it was signalled, or an address; cut after 256 bytes
 	Local     bool
 	Reason    error
 }
@@ -20,7 +20,7 @@ func unusable(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrUnusable, fmt.Sprintf(format, args...))
 }
 
-// Why remote candidates are dropped.
+// Reasons why remote candidates are dropped.
 var (
 	errTransport  = unusable("neither UDP nor TCP with tcptype active or passive")
 	errComponent  = unusable("not of component 1, the only one of data channels")
@@ -33,18 +33,19 @@ var (
 )
 
 const (
-	maxDropped     = 32  // candidates that a Report names
-	maxDroppedText = 256 // bytes of one
+	maxDropped     = 32  // number of candidates that a Report names
+	maxDroppedText = 256 // length in bytes of a candidate in a Report
 )
 
-// drops are the candidates that were dropped last, and how many were dropped.
+// drops holds the most recently dropped candidates, and how many were dropped in
+// total.
 type drops struct {
 	list  []Dropped
 	count int
 }
 
-// Drop adds a candidate to Report that the owner of the agent does not use, such as
-// a malformed line of a description. Report has the latest 32, each once.
+// Drop adds to Report a candidate that the owner of the agent does not use, such as a
+// malformed line of a description. Report names the latest 32 candidates, each once.
 func (a *Agent) Drop(d Dropped) { a.drop(d) }
 
 func (k *checks) drop(d Dropped) {
@@ -62,11 +63,11 @@ func (k *checks) drop(d Dropped) {
 	if k.drops.count++; len(k.drops.list) == maxDropped {
 		k.drops.list = slices.Delete(k.drops.list, 0, 1)
 	}
-	d.Candidate = string([]byte(d.Candidate)) // it may be a part of a long text
+	d.Candidate = string([]byte(d.Candidate)) // a copy, because the candidate may be a part of a long text
 	k.drops.list = append(k.drops.list, d)
 }
 
-// undropLocal removes a local address from Report: it is used now.
+// undropLocal removes a local address from Report, because the address is used now.
 func (k *checks) undropLocal(address string) {
 	if k.drops == nil {
 		return

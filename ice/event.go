@@ -7,15 +7,15 @@ type EventKind uint8
 
 const (
 	EventNone              EventKind = iota
-	EventCandidate                   // Candidate: a local candidate was gathered
-	EventGatheringComplete           // no more local candidates of this gathering
-	EventState                       // State; Err: the cause of StateFailed
-	EventRouteAdded                  // Route: an authenticated check arrived on it, or was answered on it
-	EventRouteRemoved                // Route: it is not used any more
-	EventSelected                    // Route, Lost, Moved: data is sent on another route than before
-	EventServerError                 // URL, Err: a STUN or TURN server failed; gathering goes on without it
-	EventAlternate                   // URL, Sock, Addr, Domain: the TURN server on Sock refers to another one
-	EventConnectionGone              // Sock, Err: the server does not answer over its connection any more; see ConnectionFailed
+	EventCandidate                   // Candidate is a local candidate that was gathered
+	EventGatheringComplete           // this gathering has found all local candidates
+	EventState                       // the state is State now; Err is the cause of StateFailed
+	EventRouteAdded                  // an authenticated check arrived on Route, or was answered on it
+	EventRouteRemoved                // Route is not used any more
+	EventSelected                    // data is sent on Route now, instead of another route; see Lost and Moved
+	EventServerError                 // the STUN or TURN server with URL failed because of Err; gathering continues without it
+	EventAlternate                   // the TURN server with URL, on Sock, refers to another server at Addr, with Domain
+	EventConnectionGone              // the server on Sock does not answer over its connection any more, because of Err; see ConnectionFailed
 )
 
 // An Event reports a change to the owner of an Agent. It is flat, like
@@ -23,30 +23,30 @@ const (
 type Event struct {
 	Kind      EventKind
 	State     State
-	Lost      bool // data sent on the previous route may not have arrived: it does not answer, or is gone
-	Moved     bool // the path through the network is another one, not only the ports (RFC 9000 §9.4)
+	Lost      bool // data sent on the previous route may be lost: that route does not answer, or was removed
+	Moved     bool // the path through the network has changed, not only the ports (RFC 9000 §9.4)
 	Sock      Sock
 	Route     Route
 	Candidate Candidate
 	URL       string
 	Err       error
 
-	// Addr and Domain are where a TURN server refers to (RFC 8489 §10). The
-	// connection on Sock is of no more use. The owner connects to Addr, whose
-	// certificate must be for Domain, or for the host of URL if Domain is empty, and
-	// calls AddServer or ServerFailed, and EndOfLocal.
+	// Addr and Domain are the server to which a TURN server refers (RFC 8489 §10).
+	// The connection on Sock is of no more use. The owner connects to Addr. The
+	// certificate there must be for Domain, or for the host of URL if Domain is empty.
+	// The owner then calls AddServer or ServerFailed, and EndOfLocal.
 	Addr   netip.AddrPort
 	Domain string
 }
 
 const (
-	// maxEvents bounds the events that wait for an owner that never takes any.
-	// All but candidates, whose number is bounded, can be had from the Agent again.
-	// So the oldest event is dropped.
+	// maxEvents bounds the events that wait for an owner that never takes any. If
+	// there are more, the oldest is dropped. The Agent's methods return what the lost
+	// events said, except candidates, whose number is bounded.
 	maxEvents = 512
 
-	// usualEvents is how many events wait at once while two agents with an address
-	// each connect. Room for so many is kept until release.
+	// usualEvents is how many events wait at a time while two agents with one address
+	// each connect. Room for this many is kept until release.
 	usualEvents = 4
 )
 
@@ -56,15 +56,15 @@ type eventQueue struct {
 	head int
 }
 
-// A queuedEvent is an Event in a third of the memory, where only the fields of
-// the frequent kinds are set.
+// A queuedEvent is an Event in a third of the memory, for the frequent kinds, which
+// set only these fields.
 type queuedEvent struct {
 	kind        EventKind
 	state       State
 	lost, moved bool
 	route       Route
 	err         error
-	whole       *Event // of the other kinds; nil: the fields above are all
+	whole       *Event // an event of another kind; nil: the other fields are the whole event
 }
 
 func queued(e Event) queuedEvent {
@@ -107,13 +107,13 @@ func (q *eventQueue) pop() (Event, bool) {
 		clear(q.list)
 		q.list, q.head = q.list[:0], 0
 		if cap(q.list) > usualEvents {
-			q.list = nil // of a burst
+			q.list = nil // a burst of events had enlarged the list
 		}
 	}
 	return e, true
 }
 
-// release gives up the memory of an empty queue.
+// release releases the memory of an empty queue.
 func (q *eventQueue) release() {
 	if len(q.list) == 0 {
 		q.list = nil

@@ -12,42 +12,42 @@ import (
 )
 
 // A gatherer finds the local candidates (RFC 8445 §5.1.1): the addresses that the
-// owner adds, those that STUN servers see (server.go), and those that TURN servers
-// relay (relay.go). It knows nothing of pairs: the core takes the bases that have
-// come and gone by takeChanges.
+// owner adds, the addresses that STUN servers see (server.go), and the addresses that
+// TURN servers relay (relay.go). It knows nothing about pairs. The agent learns by
+// takeChanges which bases were added and removed.
 type gatherer struct {
 	random *randomSource
 	events *eventQueue
 	out    *outbox
 
 	relayOnly bool
-	ufrag     string // of the candidates: the newest generation's
+	ufrag     string // ufrag in the candidates: that of the newest generation
 
 	bases       []*base
-	changes     []baseChange // since takeChanges
+	changes     []baseChange // changes since the last takeChanges
 	foundations []foundationKey
-	familyCount [TCPPassive + 1][2]uint16 // bases so far, by transport and family: IPv6, IPv4
+	familyCount [TCPPassive + 1][2]uint16 // number of bases so far, by transport and family: IPv6, IPv4
 	names       mdns.Responder            // answers for the bases' names
 
 	servers     []*server
 	requests    []*serverRequest
 	relays      []*relay
-	nextRequest time.Time // pacing (RFC 8445 §5.1.1.2)
-	lastSock    Sock      // of the newest relayed base
-	nextRelay   uint32    // order of the next allocation
+	nextRequest time.Time // when the next request to a server may be sent (RFC 8445 §5.1.1.2)
+	lastSock    Sock      // Sock of the newest relayed base
+	nextRelay   uint32    // order of the next relay
 
-	ended    bool      // EndOfLocal: no base or server follows
-	complete bool      // EventGatheringComplete was given
+	ended    bool      // EndOfLocal was called: no base or server follows
+	complete bool      // EventGatheringComplete was reported
 	deadline time.Time // see GatherUntil; zero: none
 }
 
-// maxBases bounds the bases. Browsers stay far below.
+// maxBases bounds the number of bases. Browsers have far fewer.
 const maxBases = 64
 
-// reopen begins to gather: more bases or servers may come until EndOfLocal.
+// reopen begins gathering again: more bases or servers may come until EndOfLocal.
 func (g *gatherer) reopen() { g.ended, g.complete = false, false }
 
-// addLocal adds a base, unless it is known, and asks the servers from it.
+// addLocal adds a base, unless it is known, and asks the servers from its address.
 func (g *gatherer) addLocal(l Local) error {
 	addr := netip.AddrPortFrom(l.Addr.Addr().Unmap(), l.Addr.Port())
 	if l.TCP == TCPActive {
@@ -96,7 +96,7 @@ func (g *gatherer) hostBase(sock Sock, addr netip.AddrPort) *base {
 func (g *gatherer) addBase(b *base) {
 	g.bases = append(g.bases, b)
 	if b.name != "" {
-		g.names.Add(b.name, b.addr.Addr()) // beyond its limit, nobody can ask for the name
+		g.names.Add(b.name, b.addr.Addr()) // if there are too many names, this one is not answered for
 	}
 	if g.usable(b) {
 		g.changes = append(g.changes, baseChange{b, true})
@@ -104,8 +104,8 @@ func (g *gatherer) addBase(b *base) {
 	}
 }
 
-// usable reports whether b may be signalled and checked from. In RFC 8828's mode 4
-// only relayed addresses are.
+// usable reports whether b may be signalled and checks may be sent from it. In RFC
+// 8828's mode 4 this holds only for relayed addresses.
 func (g *gatherer) usable(b *base) bool { return !g.relayOnly || b.typ == Relay }
 
 func (g *gatherer) removeBase(gone *base) {
@@ -118,19 +118,20 @@ func (g *gatherer) removeBase(gone *base) {
 	g.requests = slices.DeleteFunc(slices.Clone(g.requests), func(q *serverRequest) bool { return q.base == gone })
 }
 
-// A baseChange is a base that has come or gone.
+// A baseChange is a base that was added or removed.
 type baseChange struct {
 	*base
 	added bool
 }
 
-// takeChanges returns the bases that have come and gone since it was called last.
+// takeChanges returns the bases that were added or removed since its last call.
 func (g *gatherer) takeChanges() (changes []baseChange) {
 	changes, g.changes = g.changes, nil
 	return changes
 }
 
-// baseOf returns the base that a datagram on r arrived at; nil if there is none.
+// baseOf returns the base on which a datagram of route r arrived, or nil if there is
+// none.
 func (g *gatherer) baseOf(r Route) *base {
 	for _, b := range g.bases {
 		if b.sock == r.Sock && (!r.Local.IsValid() || r.Local == b.addr.Addr()) {
@@ -140,7 +141,7 @@ func (g *gatherer) baseOf(r Route) *base {
 	return nil
 }
 
-// signal signals the candidates that b has without a server's help.
+// signal signals the candidates that b has without the help of a server.
 func (g *gatherer) signal(b *base) {
 	for _, c := range g.appendCandidates(make([]Candidate, 0, 2), b) {
 		g.events.push(Event{Kind: EventCandidate, Candidate: c})
@@ -155,8 +156,8 @@ func (g *gatherer) appendCandidates(list []Candidate, b *base) []Candidate {
 	return list
 }
 
-// reflexive is the server-reflexive candidate of a base that server sees at
-// mapped.
+// reflexive returns the server-reflexive candidate of a base. mapped is the base's
+// address as the server sees it.
 func (g *gatherer) reflexive(b *base, mapped netip.AddrPort, server netip.Addr) Candidate {
 	return Candidate{
 		Foundation: g.foundation(foundationKey{ServerReflexive, b.addr.Addr(), server, b.tcp}),
@@ -166,11 +167,11 @@ func (g *gatherer) reflexive(b *base, mapped netip.AddrPort, server netip.Addr) 
 	}
 }
 
-// addReflexive signals a server-reflexive candidate, unless it is redundant
-// (RFC 8445 §5.1.3). The request q found it, or an allocation if q is nil.
+// addReflexive signals a server-reflexive candidate, unless it is redundant (RFC 8445
+// §5.1.3). The request q found it; if q is nil, an allocation found it.
 func (g *gatherer) addReflexive(b *base, mapped netip.AddrPort, server netip.Addr, q *serverRequest) {
 	if mapped == b.addr || mapped == b.publicAddr() {
-		return // no NAT in between, or one that was configured
+		return // there is no NAT in between, or one that was configured
 	}
 	for _, o := range g.requests {
 		if o != q && o.base == b && o.mapped == mapped {
@@ -187,8 +188,8 @@ func (g *gatherer) addReflexive(b *base, mapped netip.AddrPort, server netip.Add
 	g.events.push(Event{Kind: EventCandidate, Candidate: g.reflexive(b, mapped, server)})
 }
 
-// A foundationKey is what candidates of one foundation have in common
-// (RFC 8445 §5.1.1.3).
+// A foundationKey is what all candidates with the same foundation have in common (RFC
+// 8445 §5.1.1.3).
 type foundationKey struct {
 	typ    CandidateType
 	base   netip.Addr
@@ -196,8 +197,8 @@ type foundationKey struct {
 	tcp    TCPType
 }
 
-// foundation numbers the keys as they come. A hash would reveal the addresses
-// that names hide.
+// foundation numbers the keys in the order in which they appear. A hash of them would
+// reveal the addresses that names hide.
 func (g *gatherer) foundation(key foundationKey) string {
 	i := slices.Index(g.foundations, key)
 	if i < 0 {
@@ -207,15 +208,14 @@ func (g *gatherer) foundation(key foundationKey) string {
 	return strconv.Itoa(i + 1)
 }
 
-// nextPreference ranks the addresses of a family in the order in which they
-// come.
+// nextPreference ranks the addresses of a family in the order in which they appear.
 func (g *gatherer) nextPreference(ip netip.Addr, tcp TCPType) uint16 {
 	family := 0
 	if ip.Is4() {
 		family = 1
 	}
 	n := int(g.familyCount[tcp][family])
-	if n < 1000 { // the preferences' range; after so many changes the order says nothing
+	if n < 1000 { // the range of preferences; after so many changes the order says nothing
 		g.familyCount[tcp][family]++
 	}
 	if tcp != NotTCP {
@@ -224,20 +224,20 @@ func (g *gatherer) nextPreference(ip netip.Addr, tcp TCPType) uint16 {
 	return localPreference(ip, n)
 }
 
-// A gathererNeed says what the checks need the servers for.
+// A gathererNeed says for what the checks still need the servers.
 type gathererNeed struct {
-	nominated bool  // a pair is: data keeps the NATs' bindings
+	nominated bool  // a pair is nominated: its data keeps the bindings of NATs
 	failed    bool  // ICE has failed
-	selected  *pair // carries data; nil: none
+	selected  *pair // the pair that carries data; nil: none
 }
 
-// run sends due requests and runs due timers.
+// run sends requests that are due, and runs timers that are due.
 func (g *gatherer) run(now time.Time, need gathererNeed) {
 	g.runServers(now, need)
 	g.runRelays(now, need)
 }
 
-// alarms adds the times of the next timers.
+// alarms adds the times of the next timers to e.
 func (g *gatherer) alarms(e *alarm) {
 	e.add(g.names.NextTimeout())
 	g.serverAlarms(e)
@@ -247,8 +247,8 @@ func (g *gatherer) alarms(e *alarm) {
 	g.relayAlarms(e)
 }
 
-// finish reports the end of gathering: all servers have answered or failed, or the
-// deadline has come.
+// finish reports the end of gathering, when all servers have answered or failed, or
+// the deadline has been reached.
 func (g *gatherer) finish(now time.Time) {
 	late := !g.deadline.IsZero() && !now.Before(g.deadline)
 	if g.complete || !g.ended && !late {
@@ -267,10 +267,10 @@ func (g *gatherer) finish(now time.Time) {
 	g.events.push(Event{Kind: EventGatheringComplete})
 }
 
-// restart gathers for new credentials (RFC 8445 §9): all candidates are signalled
-// again, and the servers asked. A request that is pending stays the same, and the
-// address that a server saw last is signalled at once: restarts may follow each
-// other faster than servers answer.
+// restart gathers again for new credentials (RFC 8445 §9). All candidates are
+// signalled again, and all servers are asked again. A pending request is not replaced.
+// The address that a server saw last is signalled immediately, because restarts may
+// follow each other faster than servers answer.
 func (g *gatherer) restart(now time.Time) {
 	g.reopen()
 	g.deadline = time.Time{}
@@ -279,7 +279,7 @@ func (g *gatherer) restart(now time.Time) {
 			g.signal(b)
 		}
 	}
-	// The owner tries servers again that it could not reach.
+	// Servers that the owner could not reach are removed: the owner tries them again.
 	g.servers = slices.DeleteFunc(g.servers, func(s *server) bool { return !s.Addr.IsValid() })
 	for _, s := range g.servers {
 		*s = server{Server: s.Server}
@@ -290,7 +290,7 @@ func (g *gatherer) restart(now time.Time) {
 		case q.state == requestDone:
 			q.state, q.refreshAt = requestWaiting, time.Time{}
 		case q.retransmission.Sent() > 1:
-			q.retransmission.Start(now, stun.DefaultRTO) // the next one of its schedule may be half a minute away
+			q.retransmission.Start(now, stun.DefaultRTO) // otherwise the next retransmission of its schedule may be half a minute away
 		}
 		if q.mapped.IsValid() {
 			g.addReflexive(q.base, q.mapped, q.server.Addr.Addr(), q)
@@ -301,15 +301,15 @@ func (g *gatherer) restart(now time.Time) {
 	}
 }
 
-// close releases the relays.
+// close releases the allocations of the relays.
 func (g *gatherer) close(now time.Time) {
 	for _, l := range g.relays {
 		l.client.Close(now)
 	}
 }
 
-// appendDatagram appends a request to a TURN server or an answer by multicast
-// DNS.
+// appendDatagram appends a request to a TURN server, or an answer to a multicast DNS
+// query.
 func (g *gatherer) appendDatagram(now time.Time, dst []byte) (b []byte, r Route, ok bool) {
 	for _, l := range g.relays {
 		if b, ok := l.client.AppendRequest(dst); ok {
@@ -322,7 +322,7 @@ func (g *gatherer) appendDatagram(now time.Time, dst []byte) (b []byte, r Route,
 	return dst, Route{}, false
 }
 
-// candidates lists the local candidates as they are signalled.
+// candidates returns the local candidates as they are signalled.
 func (g *gatherer) candidates() (list []Candidate) {
 	for _, b := range g.bases {
 		if g.usable(b) {
@@ -350,14 +350,14 @@ func (g *gatherer) candidates() (list []Candidate) {
 }
 
 // AddLocal adds a local address that datagrams can be sent from, and its host
-// candidate. The port may be shared with other addresses on the same socket.
-// Gathering is open again until EndOfLocal. Adding an address again does nothing.
+// candidate. Several addresses on the same socket may have the same port. Gathering is
+// open again until EndOfLocal. Adding an address again does nothing.
 func (a *Agent) AddLocal(now time.Time, l Local) error {
 	switch {
 	case a.state == StateClosed:
 		return ErrClosed
 	case a.lite && l.TCP == TCPActive:
-		return nil // it could not send the checks that open connections (RFC 6544 §4.4)
+		return nil // a lite agent cannot send the checks that open connections (RFC 6544 §4.4)
 	}
 	if err := a.gather.addLocal(l); err != nil {
 		return err
@@ -375,8 +375,8 @@ func (a *Agent) RemoveLocal(now time.Time, sock Sock, addr netip.AddrPort) {
 	a.update(now)
 }
 
-// EndOfLocal says that no AddLocal and no AddServer follow in this gathering. It
-// is complete once all servers have answered or failed.
+// EndOfLocal says that no AddLocal and no AddServer follow in this gathering.
+// Gathering is complete once all servers have answered or failed.
 func (a *Agent) EndOfLocal(now time.Time) {
 	a.gather.ended = true
 	a.gather.closeForgotten(now, a.selected)
@@ -384,15 +384,15 @@ func (a *Agent) EndOfLocal(now time.Time) {
 	a.update(now)
 }
 
-// GatherUntil bounds this gathering: at that time it is complete even if servers
-// have not answered, or EndOfLocal was not called. A later answer still brings its
-// candidate, after which gathering is complete once more.
+// GatherUntil sets a time limit for this gathering. At the time end, gathering is
+// complete even if servers have not answered, or EndOfLocal was not called. A later
+// answer still leads to a candidate, and then gathering is complete once more.
 func (a *Agent) GatherUntil(now, end time.Time) {
 	a.gather.deadline = end
 	a.update(now)
 }
 
-// takeBases forms pairs of new bases, and removes those of bases that are gone.
+// takeBases forms the pairs of new bases, and removes the pairs of removed bases.
 func (a *Agent) takeBases(now time.Time) {
 	gone := false
 	for _, c := range a.gather.takeChanges() {

@@ -10,51 +10,51 @@ import (
 // agents, the remote candidates, and the checklist of pairs.
 type generation struct {
 	ufrag, pwd  string
-	localKey    *stun.Integrity // of requests to this agent and their responses
-	remoteUfrag string          // a part of username
-	remoteKey   *stun.Integrity // of requests to the remote agent and their responses; nil: not known yet
-	username    string          // of requests to the remote agent: its ufrag, colon, ufrag (RFC 8445 §7.2.2)
+	localKey    *stun.Integrity // key of requests to this agent, and of the responses to them
+	remoteUfrag string          // remote ufrag, as a part of username
+	remoteKey   *stun.Integrity // key of requests to the remote agent, and of the responses to them; nil: not known yet
+	username    string          // USERNAME in requests to the remote agent: remote ufrag, colon, local ufrag (RFC 8445 §7.2.2)
 
-	lite        bool // the remote agent is
-	remoteEnded bool // EndOfRemote
+	lite        bool // the remote agent is ICE-lite
+	remoteEnded bool // EndOfRemote was called
 	wasValid    bool // a pair became valid
 	failed      bool
 	reached     bool      // a request of the remote agent named this generation: it has the local credentials
 	pending     bool      // the answer with the local credentials may still be on its way; excludes reached
-	recheckAt   time.Time // while pending
-	nomination  uint32    // controlled: the highest number that the remote agent nominated with
+	recheckAt   time.Time // while pending: when failed pairs are checked again
+	nomination  uint32    // if controlled: the highest number with which the remote agent has nominated
 
 	remotes []*remote
-	prflx   int     // peer-reflexive ones of remotes
+	prflx   int     // number of peer-reflexive candidates in remotes
 	pairs   []*pair // best first
 	early   []earlyCheck
-	seen    seenChecks // of a lite agent
+	seen    seenChecks // checks seen by a lite agent
 
 	started    time.Time // when remoteKey became known
 	firstValid time.Time // when the first pair became valid
 	nominated  *pair
-	closedFor  *pair // the nominated pair that closeSuperseded was last done for
+	closedFor  *pair // the nominated pair for which closeSuperseded was last run
 
-	nextCheck time.Time // of the newest generation: pacing of all ordinary checks (RFC 8445 §6.1.4.2)
+	nextCheck time.Time // in the newest generation: time of the next ordinary check of all generations (RFC 8445 §6.1.4.2)
 
-	older *generation // the generation in use that this one replaced; at most maxReplaced follow
-	open  bool        // its pairs are checked and nominated; see replaceGeneration
-	until time.Time   // of a replaced generation: when it is removed; zero: not known yet
+	older *generation // the generation in use that this one has replaced; the list has at most maxReplaced
+	open  bool        // pairs of this generation are checked and nominated; see replaceGeneration
+	until time.Time   // for a replaced generation: when it is removed; zero: not known yet
 }
 
 func (k *checks) newGeneration(ufrag, pwd string) *generation {
 	if ufrag == "" {
-		ufrag = k.random.iceChars(8) // 48 bits; RFC 8445 §5.3 requires 24
+		ufrag = k.random.iceChars(8) // 48 random bits; RFC 8445 §5.3 requires 24
 	}
 	if pwd == "" {
-		pwd = k.random.iceChars(16) + k.random.iceChars(16) // 192 bits; 128 are required
+		pwd = k.random.iceChars(16) + k.random.iceChars(16) // 192 random bits; RFC 8445 §5.3 requires 128
 	}
 	return &generation{ufrag: ufrag, pwd: pwd, open: true, localKey: stun.NewIntegrity([]byte(pwd))}
 }
 
 // SetRemote sets the remote credentials, and whether the remote agent is ICE-lite.
-// Checks begin once the credentials are known. Other ones than before mean that the
-// remote agent has restarted, or that another one has answered.
+// Checks begin once the credentials are known. If the credentials differ from the
+// previous ones, the remote agent has restarted, or another agent has answered.
 func (a *Agent) SetRemote(now time.Time, ufrag, pwd string, lite bool) {
 	g := a.cur
 	if a.state == StateClosed || g.remoteKey != nil && g.remoteUfrag == ufrag && g.remoteKey.IsOf([]byte(pwd)) {
@@ -66,22 +66,23 @@ func (a *Agent) SetRemote(now time.Time, ufrag, pwd string, lite bool) {
 	}
 	a.replaced = nil
 	a.retainLookups()
-	// Copies are kept: the arguments may be parts of a long text.
+	// username is a copy, and remoteUfrag a part of it, because the arguments may be
+	// parts of a long text.
 	g.username, g.lite = ufrag+":"+g.ufrag, lite
 	g.remoteUfrag = g.username[:len(ufrag)]
 	g.remoteKey = stun.NewIntegrity([]byte(pwd))
 	g.started, g.failed = now, false
 	if lite && !a.lite && !a.controlling {
-		a.setRole(true) // RFC 8445 §6.1.1
+		a.setRole(true) // RFC 8445 §6.1.1: the full agent is controlling
 	}
 	a.replayEarly(now)
 	a.update(now)
 }
 
-// Restart begins an ICE restart (RFC 8445 §9) with new local credentials, made at
-// random where empty. Data is sent on the old pair until a new one is valid. The new
+// Restart begins an ICE restart (RFC 8445 §9) with new local credentials. Empty ones
+// are drawn at random. Data is sent on the old pair until a new pair is valid. The new
 // remote credentials come with SetRemote. Local candidates are signalled again, with
-// the new ufrag, and servers asked again; EndOfLocal follows.
+// the new ufrag, and servers are asked again. The owner then calls EndOfLocal.
 func (a *Agent) Restart(now time.Time, ufrag, pwd string) {
 	if a.state == StateClosed {
 		return
@@ -94,9 +95,9 @@ func (a *Agent) Restart(now time.Time, ufrag, pwd string) {
 	a.update(now)
 }
 
-// Rollback undoes a Restart whose offer was rolled back before it was answered
-// (RFC 8839 §4.4.1.1.1: only offers restart): the generation before it is the present
-// one again. Without such a Restart it does nothing.
+// Rollback undoes a Restart whose offer was rolled back before it was answered (RFC
+// 8839 §4.4.1.1.1: only offers restart). The generation that Restart replaced becomes
+// the present one again. Without such a Restart, Rollback does nothing.
 func (a *Agent) Rollback(now time.Time) {
 	if a.state == StateClosed || a.replaced == nil {
 		return
@@ -109,8 +110,8 @@ func (a *Agent) Rollback(now time.Time) {
 	a.update(now)
 }
 
-// setLive makes g the present generation, and older the ones that it replaced, the
-// newest first.
+// setLive sets g as the present generation. older are the generations that it
+// replaced, the newest first.
 func (k *checks) setLive(g *generation, older []*generation) {
 	if k.cur != nil {
 		g.nextCheck = k.cur.nextCheck
@@ -123,8 +124,8 @@ func (k *checks) setLive(g *generation, older []*generation) {
 	}
 }
 
-// olderExcept returns the generations in use that g replaced, the newest first,
-// except those that drop reports.
+// olderExcept returns the generations in use that g has replaced, the newest first,
+// without those for which drop returns true.
 func (g *generation) olderExcept(drop func(*generation) bool) (list []*generation) {
 	for o := g.older; o != nil; o = o.older {
 		if !drop(o) {
@@ -136,22 +137,23 @@ func (g *generation) olderExcept(drop func(*generation) bool) (list []*generatio
 
 const (
 	// replacedFor is how long a replaced generation that carries no data is kept. The
-	// remote agent changes to the new generation about a round trip after this one;
-	// and pending checks are answered within it at a round trip of a second, with one
-	// datagram in ten lost.
+	// remote agent changes to the new generation about a round trip later than this
+	// agent. Within this time pending checks are answered even if the round trip is a
+	// second and one datagram in ten is lost.
 	replacedFor = 10 * time.Second
 
-	// maxReplaced bounds the replaced generations. Offers and answers take turns, so
-	// both agents replace the same generations in the same order, at most two apart
-	// at any moment: of four, both agents have two in common.
+	// maxReplaced bounds the replaced generations. Offers and answers alternate, so
+	// both agents replace the same generations in the same order, at most two apart at
+	// any moment. If both keep four, they have two in common.
 	maxReplaced = 4
 )
 
-// replaceGeneration makes a new generation the present one. The generation of the
-// selected pair still carries data. Generations without a valid pair stay open: their
-// checks go on, or else restarts that follow each other faster than checks are
-// answered would never let a pair become valid. If there are too many, the newest is
-// dropped, since the checks of the others are nearer to their end.
+// replaceGeneration creates a new generation, which becomes the present one. The
+// generation of the selected pair still carries data. Generations without a valid pair
+// stay open, so that their checks continue. Otherwise no pair would ever become valid
+// if restarts follow each other faster than checks are answered. If there are too many
+// generations, the newest of the replaced ones is dropped, because the checks of the
+// others are nearer to their end.
 func (a *Agent) replaceGeneration(now time.Time, ufrag, pwd string) {
 	old := a.cur
 	older := a.cur.olderExcept(func(g *generation) bool {
@@ -166,8 +168,8 @@ func (a *Agent) replaceGeneration(now time.Time, ufrag, pwd string) {
 	a.pruneRoutes()
 }
 
-// becomeValid notes that g has its first valid pair. Generations that it replaced
-// are not checked any more.
+// becomeValid notes that g has its first valid pair. The generations that g has
+// replaced are not checked any more.
 func (k *checks) becomeValid(now time.Time, g *generation) {
 	g.wasValid, g.firstValid = true, now
 	for o := g.older; o != nil; o = o.older {
@@ -175,8 +177,8 @@ func (k *checks) becomeValid(now time.Time, g *generation) {
 	}
 }
 
-// expireReplaced removes replaced generations, replacedFor after they last carried
-// data. The generation that Rollback would go back to stays.
+// expireReplaced removes a replaced generation when replacedFor has passed since it
+// last carried data. The generation to which Rollback would return stays.
 func (a *Agent) expireReplaced(now time.Time) {
 	expired := false
 	for g := a.cur.older; g != nil; g = g.older {

@@ -7,10 +7,10 @@ import (
 	"purertc/stun"
 )
 
-// HandleDatagram takes a datagram that arrived on r. STUN, TURN and multicast DNS
-// are the agent's. Payload of an authenticated route is returned, with ok: a part
-// of b. Payload returned without ok comes from an address that has not been
-// validated; see Authenticated.
+// HandleDatagram processes a datagram that arrived on r. The agent handles STUN, TURN
+// and multicast DNS itself. Payload that arrives on an authenticated route is returned
+// with ok; it is a part of b. Payload that is returned without ok comes from an
+// address that has not been validated; see Authenticated.
 func (a *Agent) HandleDatagram(now time.Time, r Route, b []byte) (payload []byte, ok bool) {
 	if len(b) == 0 || a.state == StateClosed {
 		return nil, false
@@ -26,8 +26,8 @@ func (a *Agent) HandleDatagram(now time.Time, r Route, b []byte) (payload []byte
 	if !r.Local.IsValid() {
 		r = a.withLocal(r, b)
 	}
-	// RFC 7983 §7 tells protocols apart by the first byte: 0 to 3 is STUN, 20
-	// to 63 DTLS, 64 to 79 a TURN channel.
+	// RFC 7983 §7 distinguishes protocols by the first byte: 0 to 3 is STUN, 20 to 63
+	// is DTLS, 64 to 79 is a TURN channel.
 	if turn.IsChannelData(b) {
 		if r, b, ok = a.gather.unwrapChannel(r, b); !ok {
 			return nil, false
@@ -36,10 +36,10 @@ func (a *Agent) HandleDatagram(now time.Time, r Route, b []byte) (payload []byte
 	return a.handleRemote(now, r, b)
 }
 
-// withLocal adds the local address to the route of datagram b where the socket
-// does not know it: a wildcard socket on a system that does not report it. It is the
-// local address of the pair whose check b answers, else of the selected pair, else
-// of another pair or base that fits the remote address.
+// withLocal adds the local address to the route of datagram b if the socket does not
+// report it, as a wildcard socket on some systems. The address is that of the pair
+// whose check b answers; otherwise that of the selected pair; otherwise that of
+// another pair or base that fits the remote address.
 func (a *Agent) withLocal(r Route, b []byte) Route {
 	fits := func(p *pair) bool { return p != nil && p.route.Sock == r.Sock && p.route.Remote == r.Remote }
 	if m, err := stun.Parse(b); err == nil && m.Type().Class() >= stun.ClassSuccess {
@@ -65,7 +65,7 @@ func (a *Agent) withLocal(r Route, b []byte) Route {
 	return r
 }
 
-// handleRemote takes a datagram of the remote agent, or of a STUN server.
+// handleRemote processes a datagram of the remote agent, or of a STUN server.
 func (a *Agent) handleRemote(now time.Time, r Route, b []byte) (payload []byte, ok bool) {
 	switch {
 	case len(b) > 0 && b[0] < 4:
@@ -87,14 +87,14 @@ func (a *Agent) handleRemote(now time.Time, r Route, b []byte) (payload []byte, 
 	return b, true
 }
 
-// handleSTUN takes a STUN message. A Data indication has payload in it.
+// handleSTUN processes a STUN message. payload is the contents of a Data indication.
 func (a *Agent) handleSTUN(now time.Time, r Route, raw []byte) (payload []byte, ok bool) {
 	m, err := stun.Parse(raw)
 	if err != nil {
 		return nil, false
 	}
 	if present, valid := m.CheckFingerprint(); present && !valid {
-		return nil, false // RFC 8489 §7.3: it is not STUN
+		return nil, false // RFC 8489 §7.3: the datagram is not STUN
 	}
 	if m.Type().Method() != stun.MethodBinding {
 		return a.handleTURN(now, r, m)
@@ -111,15 +111,15 @@ func (a *Agent) handleSTUN(now time.Time, r Route, raw []byte) (payload []byte, 
 			a.handleResponse(now, r, b, m)
 		}
 	default:
-		// A Binding indication only keeps a NAT's binding (RFC 8445 §11).
+		// A Binding indication only keeps the binding of a NAT (RFC 8445 §11).
 		return nil, false
 	}
 	a.update(now)
 	return nil, false
 }
 
-// handleTURN takes a message of another method than Binding. Only the agent's
-// servers send such.
+// handleTURN processes a message with another method than Binding. Only the agent's
+// servers send such messages.
 func (a *Agent) handleTURN(now time.Time, r Route, m stun.Message) (payload []byte, ok bool) {
 	switch m.Type().Class() {
 	case stun.ClassIndication:

@@ -9,29 +9,29 @@ import (
 )
 
 // An ICE-lite agent (RFC 8445 §2.5) is for a server that everybody can reach. It has
-// host candidates only, is controlled, sends no checks and answers those of the
-// remote agent. A pair is valid, and carries data, when the remote agent nominates it
-// (RFC 8445 §7.3.2), as long as the remote agent checks it, which a full agent does
-// for its own consent to send (RFC 7675 §1).
+// only host candidates, is controlled, sends no checks, and answers the checks of the
+// remote agent. A pair becomes valid, and carries data, when the remote agent
+// nominates it (RFC 8445 §7.3.2). It stays valid as long as the remote agent checks
+// it, which a full agent does for its own consent to send (RFC 7675 §1).
 //
-// The remote agent's checks are all that such an agent knows, so a replayed check
-// must not count as consent, nor move data to where it was replayed from. A check is
-// new if its transaction id is. Else it is a retransmission or a replay, and is only
-// answered. A check that never arrived can still be replayed from anywhere
+// Such an agent knows nothing except the remote agent's checks. So a replayed check
+// must neither give consent nor redirect data to the sender of the replay. A check is
+// new if its transaction id is new. Otherwise it is a retransmission or a replay, and
+// is only answered. A check that never arrived can still be replayed from anywhere
 // (RFC 8445 §19.5).
 
-// maxSeen is how many transaction ids are remembered: ten minutes of consent
-// requests on one pair.
+// maxSeen is how many transaction ids are remembered. As many consent requests are
+// sent on one pair in ten minutes.
 const maxSeen = 128
 
 // seenChecks holds the transaction ids of the latest checks, by their first eight
 // bytes, which are random.
 type seenChecks struct {
 	ids  []uint64
-	next int // the oldest, once there are maxSeen
+	next int // index of the oldest id, once there are maxSeen
 }
 
-// add reports whether the id is new.
+// add remembers the id, and reports whether it is new.
 func (s *seenChecks) add(id stun.TransactionID) bool {
 	n := binary.BigEndian.Uint64(id[:8])
 	if slices.Contains(s.ids, n) {
@@ -46,7 +46,7 @@ func (s *seenChecks) add(id stun.TransactionID) bool {
 	return true
 }
 
-// checkedBy takes an authenticated check of the remote agent on p, in a lite agent.
+// checkedBy handles an authenticated check of the remote agent on p, in a lite agent.
 func (k *checks) checkedBy(now time.Time, p *pair, nominates bool) {
 	g := p.gen
 	if nominates {

@@ -2,13 +2,13 @@ package ice
 
 import "time"
 
-// A path can die between two consent requests, which are seconds apart. The layers
-// above notice earlier: a DTLS flight or SCTP's data is answered within a round trip
-// and the 200 ms by which a SACK may be delayed (RFC 9260 §6.2). When an answer is
-// late, the next consent request is sent at once. It is a connectivity check like any
-// other; silence alone proves nothing.
+// A path can fail between two consent requests, which are seconds apart. The layers
+// above notice that earlier: a DTLS flight or SCTP's data is answered within a round
+// trip plus the 200 ms by which a SACK may be delayed (RFC 9260 §6.2). When an answer
+// is late, the next consent request is sent immediately. It is a connectivity check
+// like any other. Silence alone proves nothing.
 
-// answerLeast is the least time for an answer to data.
+// answerLeast is the shortest time that is allowed for an answer to data.
 const answerLeast = 400 * time.Millisecond
 
 // answerTimeout is how long data on p may be unanswered.
@@ -16,8 +16,8 @@ func (p *pair) answerTimeout() time.Duration {
 	return max(answerLeast, 200*time.Millisecond+2*p.rtt)
 }
 
-// ExpectAnswer says that the data sent last requires an answer, which an
-// acknowledgement does not.
+// ExpectAnswer says that the data sent most recently requires an answer. An
+// acknowledgement, for example, requires none.
 func (a *Agent) ExpectAnswer(now time.Time) {
 	p := a.selected
 	if p == nil || !p.unansweredSince.IsZero() || p.consent.unanswered > 0 || a.lite {
@@ -29,8 +29,8 @@ func (a *Agent) ExpectAnswer(now time.Time) {
 	}
 }
 
-// LossTimerDue reports whether an answer is late, so that Advance sends a consent
-// request before its time.
+// LossTimerDue reports whether an answer is late, so that Advance would send a consent
+// request earlier than planned.
 func (a *Agent) LossTimerDue(now time.Time) bool {
 	p := a.selected
 	if p == nil || now.Before(p.probeAt()) {
@@ -39,13 +39,13 @@ func (a *Agent) LossTimerDue(now time.Time) bool {
 	return p.consent.unanswered > 0 || now.Before(p.consent.next)
 }
 
-// LastReceived returns when the remote agent last answered, on any pair; zero:
-// never.
+// LastReceived returns when the remote agent last answered, on any pair. The zero time
+// means never.
 func (a *Agent) LastReceived() time.Time { return a.lastAnswer }
 
-// SuppressLossDetection says that datagrams of the remote agent may lie unread in
-// a socket, so that its silence proves nothing: the time for an answer begins again,
-// and so does the interval after an unanswered consent request. Advance follows.
+// SuppressLossDetection says that datagrams of the remote agent may wait unread in a
+// socket, so that its silence proves nothing. The time for an answer restarts, and so
+// does the interval after an unanswered consent request. The owner then calls Advance.
 func (a *Agent) SuppressLossDetection(now time.Time) {
 	p := a.selected
 	if p == nil {
@@ -70,29 +70,30 @@ func (p *pair) probeAt() time.Time {
 	return at
 }
 
-// markReceived notes that something of the remote agent arrived on the pair.
+// markReceived notes that a datagram of the remote agent arrived on the pair.
 func (p *pair) markReceived(now time.Time) { p.unansweredSince, p.lastReceived = time.Time{}, now }
 
-// silentLeast is the least time without a datagram on the selected pair before
-// data on another one is followed.
+// silentLeast is how long no datagram must have arrived on the selected pair before
+// the agent follows data that arrives on another pair.
 const silentLeast = 200 * time.Millisecond
 
-// followAgain is how long a pair is not left again after it was left and then
-// answered: a remote agent may have its reasons to send on one pair and receive on
+// followAgain is how long the agent stays on a pair that it had left and that has
+// answered since. A remote agent may have reasons to send on one pair and receive on
 // another.
 const followAgain = time.Minute
 
-// follow takes data that arrived on another pair than the selected one, and reports
-// whether a pair is to be checked or selected because of it. If the
-// remote agent has left the selected pair, perhaps because its interface is gone,
-// data follows it without waiting for consent to expire. The pair is still checked,
-// and selected again if it answers.
+// follow handles data that arrived on another pair than the selected one. It reports
+// whether a pair is to be checked or selected because of that. The remote agent may
+// have left the selected pair, perhaps because its interface was removed. Then data
+// follows it, without waiting until consent expires. The selected pair is still
+// checked, and selected again if it answers.
 //
 // A remote agent that never sent data on the selected pair has not left it: Firefox
 // stays on the pair that it used first, and accepts data on the nominated one. A pair
-// that did not answer lately is checked first, such as one that only the remote agent
-// has checked, since the nominated one outranks it. An ICE-lite agent sends no checks
-// (RFC 8445 §2.5) and does not follow data: the remote agent's checks say where it is.
+// that has not answered recently is checked first. For example, a pair may have been
+// checked only by the remote agent, because the nominated one outranks it. An ICE-lite
+// agent sends no checks (RFC 8445 §2.5) and does not follow data: the remote agent's
+// checks show which pair to use.
 func (k *checks) follow(now time.Time, r Route) bool {
 	p := k.selected
 	if p == nil || !p.carried || k.lite || p.gen != k.cur || now.Sub(p.lastReceived) < max(silentLeast, 2*p.rtt) || now.Sub(p.leftAt) < followAgain {
@@ -114,11 +115,11 @@ func (k *checks) follow(now time.Time, r Route) bool {
 	return false
 }
 
-// leave makes p doubtful, so that it gives way to a pair that answers.
+// leave makes p doubtful, so that a pair that answers replaces it.
 func (k *checks) leave(now time.Time, p *pair) { p.consent.unanswered, p.leftAt = doubtful, now }
 
-// unvalidated takes payload from an address that no check has validated. It may be
-// the remote agent's, to which a NAT has given another address. It returns nil where
+// unvalidated handles payload from an address that no check has validated. It may be a
+// new address of the remote agent behind a NAT. unvalidated returns nil if
 // Authenticated would do nothing.
 func (k *checks) unvalidated(r Route, payload []byte) []byte {
 	local := k.gather.baseOf(r)
@@ -129,20 +130,21 @@ func (k *checks) unvalidated(r Route, payload []byte) []byte {
 	return payload
 }
 
-// Authenticated says that DTLS accepted the payload that HandleDatagram returned
-// last without ok. Somebody else may have forwarded it, so its source address is
-// checked before data goes there (RFC 9000 §9.3); the remote agent's own check may be
-// seconds away, and what is sent until then is lost. One request is sent, since the
-// address may be a stranger's. As long as it is not answered, more of such payload
-// repeats it at growing intervals.
+// Authenticated says that DTLS has accepted the payload that HandleDatagram last
+// returned without ok. Another host may have forwarded that payload. So its source
+// address is checked before data is sent there (RFC 9000 §9.3). The remote agent's
+// own check may be seconds away, and data sent until then is lost. Only one request is
+// sent, because the address may be a stranger's. While the request is not answered,
+// further such payload repeats it at growing intervals.
 func (a *Agent) Authenticated(now time.Time) {
 	p, local := a.selected, a.gather.baseOf(a.unvalidatedFrom)
 	if p == nil || local == nil {
 		return
 	}
-	// The priority is no higher than the selected pair's, so that the new pair is not
-	// nominated while the remote agent still sends on the old one (RFC 9000 §9.3.3).
-	const typePreference = 0xff << 24 // RFC 8445 §5.1.2.1
+	// The new pair's priority is not higher than the selected pair's, so that the new
+	// pair is not nominated while the remote agent still sends on the old one (RFC
+	// 9000 §9.3.3).
+	const typePreference = 0xff << 24 // type preference in a priority (RFC 8445 §5.1.2.1)
 	priority := PeerReflexive.preference()<<24 | p.remote.priority&^typePreference
 	q := a.pairFor(now, a.cur, earlyCheck{
 		base: local, route: local.route(a.unvalidatedFrom.Remote), priority: min(priority, p.remote.priority),
@@ -154,8 +156,8 @@ func (a *Agent) Authenticated(now time.Time) {
 	a.update(now)
 }
 
-// validateAt returns when the address of a pair that authenticated data arrives on
-// may be checked again.
+// validateAt returns when a pair on which authenticated data arrives may be checked
+// again.
 func (p *pair) validateAt() time.Time { return p.validatedAt.Add(p.validateWait) }
 
 // validate checks a pair that the remote agent may be sending on.
@@ -165,8 +167,8 @@ func (k *checks) validate(now time.Time, q *pair) {
 	q.once = true
 }
 
-// validated takes the answer on q. Data follows, unless something has meanwhile
-// arrived on the selected pair.
+// validated handles the answer on q. Data is then sent on q, unless something has
+// arrived on the selected pair since q was checked.
 func (k *checks) validated(now time.Time, q *pair) {
 	p := k.selected
 	if p != nil && p != q && p.gen == q.gen && !p.lastReceived.After(q.validatedAt) && now.Sub(p.leftAt) >= followAgain {

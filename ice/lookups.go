@@ -9,15 +9,15 @@ import (
 	"purertc/ice/internal/mdns"
 )
 
-// lookups resolves the names of remote candidates by multicast DNS. Other names
-// are not looked up: a remote agent could make this one ask DNS for anything
-// (RFC 8839 §5.1 leaves it open).
+// lookups resolves names of remote candidates by multicast DNS. It resolves no other
+// names, because a remote agent could otherwise cause this one to ask DNS for anything
+// (RFC 8839 §5.1 leaves that open).
 type lookups struct {
-	resolver *mdns.Resolver // nil until there is a name
+	resolver *mdns.Resolver // nil until the first name
 	waiting  []lookup
 }
 
-// A lookup is a candidate without an address yet.
+// A lookup is a candidate whose address is not known yet.
 type lookup struct {
 	gen       *generation
 	candidate Candidate
@@ -25,8 +25,8 @@ type lookup struct {
 
 func (l *lookups) idle() bool { return len(l.waiting) == 0 }
 
-// start looks up a candidate's name. Beyond maxRemotes, a lookup of another
-// generation makes room.
+// start looks up the name of a candidate. If there are maxRemotes lookups, one of
+// another generation is dropped.
 func (l *lookups) start(now time.Time, g *generation, c Candidate) error {
 	if len(l.waiting) >= maxRemotes {
 		i := slices.IndexFunc(l.waiting, func(w lookup) bool { return w.gen != g })
@@ -63,8 +63,8 @@ func (l *lookups) retain(inUse func(*generation) bool) {
 	l.waiting = kept
 }
 
-// handlePacket takes a multicast DNS message. It reports whether it resolved a
-// name.
+// handlePacket processes a multicast DNS message. It reports whether the message
+// resolved a name.
 func (l *lookups) handlePacket(now time.Time, b []byte) bool {
 	return l.resolver != nil && l.resolver.HandlePacket(now, b)
 }
@@ -76,7 +76,7 @@ func (l *lookups) nextTimeout() time.Time {
 	return l.resolver.NextTimeout()
 }
 
-// appendQuery appends a question to the group.
+// appendQuery appends a query. group is the multicast group to send it to.
 func (l *lookups) appendQuery(dst []byte) (b []byte, group netip.AddrPort, ok bool) {
 	if l.resolver == nil {
 		return dst, netip.AddrPort{}, false
@@ -84,15 +84,15 @@ func (l *lookups) appendQuery(dst []byte) (b []byte, group netip.AddrPort, ok bo
 	return l.resolver.AppendQuery(dst)
 }
 
-// A resolution is the result of a lookup: an address, which is invalid if the name
-// is not known.
+// A resolution is the result of a lookup. Its address is invalid if the name is not
+// known.
 type resolution struct {
 	lookup
 	addr netip.Addr
 }
 
 // advance runs the resolver's timers and returns the results of lookups. A name that
-// is known may get further addresses.
+// is already resolved may get further addresses.
 func (l *lookups) advance(now time.Time) (results []resolution) {
 	if l.resolver == nil {
 		return nil

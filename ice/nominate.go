@@ -2,17 +2,17 @@ package ice
 
 import "time"
 
-// nominationDelay bounds how long the controlling agent waits, after the first
-// valid pair, for the answer to a better pair's check. Data flows meanwhile (RFC 8445
-// §12.1), so that nothing else waits for it.
+// nominationDelay bounds how long the controlling agent waits, after the first valid
+// pair, for the answer to the check of a better pair. Data is sent during that time
+// (RFC 8445 §12.1), so the wait delays nothing else.
 const nominationDelay = 200 * time.Millisecond
 
-// nominate makes the controlling agent nominate the best valid pair, as soon as no
-// better one can come or nominationDelay has passed, and again when a better pair
-// becomes valid or the nominated one does not answer.
+// nominate nominates the best valid pair, if the agent is controlling. It does so as
+// soon as no better pair can become valid or nominationDelay has passed. It nominates
+// again when a better pair becomes valid or the nominated pair does not answer.
 //
-// RFC 8445 §8.1.1 has one nomination only. Browsers nominate again, and as
-// controlled agents accept a later nomination of a better pair.
+// RFC 8445 §8.1.1 allows only one nomination. Browsers nominate again and, as
+// controlled agents, accept a later nomination of a better pair.
 func (k *checks) nominate(now time.Time) {
 	if !k.controlling {
 		return
@@ -46,10 +46,11 @@ func (k *checks) nominateIn(now time.Time, g *generation) {
 	best.trigger()
 }
 
-// SetRenomination says whether the remote agent understands numbered nominations,
-// of which the highest counts (draft-thatcher-ice-renomination). It then follows at
-// once to a worse pair than the one nominated before, such as when that one has died.
-// The remote agent's own numbers are always obeyed.
+// SetRenomination says whether the remote agent understands numbered nominations, of
+// which the one with the highest number is valid (draft-thatcher-ice-renomination).
+// The remote agent then immediately changes even to a worse pair than the one
+// nominated before, for example when that pair does not work any more. The numbers
+// that the remote agent itself sends are always obeyed.
 func (a *Agent) SetRenomination(understood bool) { a.renominates = understood }
 
 func (k *checks) nominationAlarm(e *alarm) {
@@ -63,8 +64,8 @@ func (k *checks) nominationAlarm(e *alarm) {
 				e.add(g.firstValid.Add(nominationDelay))
 			}
 		}
-		// A nomination is a check on a pair that has succeeded already. It is
-		// repeated until it is answered, or consent to the pair expires.
+		// A nomination is a check on a pair that has already succeeded. It is repeated
+		// until it is answered, or until consent to the pair expires.
 		for _, p := range g.pairs {
 			if p.nominating && p.state == PairSucceeded {
 				e.add(p.retransmission.Next())
@@ -73,7 +74,7 @@ func (k *checks) nominationAlarm(e *alarm) {
 	}
 }
 
-// bestValid is the best pair that works and is not doubtful.
+// bestValid returns the best pair that works and is not doubtful, or nil.
 func (g *generation) bestValid(now time.Time) *pair {
 	for _, p := range g.pairs {
 		if p.fresh(now) {
@@ -92,7 +93,7 @@ func (g *generation) firstSucceeded() *pair {
 	return nil
 }
 
-// betterMayCome reports whether a check of a better pair than p is pending.
+// betterMayCome reports whether the check of a better pair than p is pending.
 func (g *generation) betterMayCome(p *pair) bool {
 	for _, q := range g.pairs {
 		if q == p {
@@ -105,14 +106,14 @@ func (g *generation) betterMayCome(p *pair) bool {
 	return false
 }
 
-// nominationLasts is how long a nomination outweighs that of a worse pair: agents
-// that nominate again repeat it with their consent requests.
+// nominationLasts is how long a nomination has precedence over that of a worse pair.
+// Agents that nominate again repeat the nomination with their consent requests.
 const nominationLasts = 10 * time.Second
 
-// accept takes the controlling agent's nomination of a valid pair. The best of
-// several pairs nominated at a time counts, as with RFC 5245's aggressive nomination.
-// But if the remote agent, for reasons of its own, names a worse pair only, or the
-// best one does not answer, the worse one counts.
+// accept handles the controlling agent's nomination of a valid pair. If several pairs
+// are nominated at a time, the best one is used, as with RFC 5245's aggressive
+// nomination. But if the remote agent, for its own reasons, nominates only a worse
+// pair, or if the best one does not answer, the worse one is used.
 func (g *generation) accept(now time.Time, p *pair) {
 	n := g.nominated
 	if p.remoteNomination != 0 {
@@ -124,6 +125,6 @@ func (g *generation) accept(now time.Time, p *pair) {
 	if n == nil || p.priority > n.priority || !n.fresh(now) || now.Sub(n.nominatedAt) > nominationLasts {
 		g.nominated = p
 	} else if now.Sub(n.lastReceived) > n.answerTimeout() && n.consent.unanswered == 0 && !n.consent.next.IsZero() {
-		n.consent.next = now // perhaps the remote agent knows that it is dead
+		n.consent.next = now // perhaps the remote agent knows that pair n does not work any more
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"purertc/stun"
 )
 
-// An itemKind says what an item of the outbox becomes.
+// An itemKind says which datagram an item of the outbox stands for.
 type itemKind uint8
 
 const (
@@ -16,8 +16,8 @@ const (
 	itemServer                   // the request to a server
 )
 
-// An item is a datagram to be sent. It is built when the owner asks for it, so that
-// a datagram that waited for a full socket is not stale.
+// An item is a datagram to be sent. The datagram is built only when the owner asks for
+// it, so that it is up to date even if it had to wait for a full socket.
 type item struct {
 	kind         itemKind
 	bare         bool // the response has no MESSAGE-INTEGRITY: the requester does not have the key
@@ -32,12 +32,12 @@ type item struct {
 	unknownCount int
 }
 
-// maxResponses bounds the waiting responses. Others are dropped, as by a network:
-// the remote agent asks again.
+// maxResponses bounds the waiting responses. Further responses are dropped, as if the
+// network had lost them: the remote agent asks again.
 const maxResponses = 32
 
-// An outbox holds the agent's own datagrams, in the order in which AppendDatagram
-// returns them.
+// An outbox holds the datagrams of the agent itself, in the order in which
+// AppendDatagram returns them.
 type outbox struct {
 	items     []item
 	head      int
@@ -46,7 +46,7 @@ type outbox struct {
 
 func (o *outbox) push(i item) { o.items = append(o.items, i) }
 
-// request queues the newest request of p, unless one is queued.
+// request queues the newest request of p, unless a request of p is already queued.
 func (o *outbox) request(p *pair) {
 	if !p.queued {
 		p.queued = true
@@ -66,14 +66,14 @@ func (o *outbox) pop() (i item, ok bool) {
 		return item{}, false
 	}
 	i = o.items[o.head]
-	o.items[o.head] = item{} // for the garbage collector
+	o.items[o.head] = item{} // so that the garbage collector can free what it refers to
 	o.head++
 	switch {
 	case o.head < len(o.items):
 	case cap(o.items) > 2:
-		o.items, o.head = nil, 0 // of a burst
+		o.items, o.head = nil, 0 // a burst had enlarged the list
 	default:
-		o.items, o.head = o.items[:0], 0 // enough for a consent request and a response
+		o.items, o.head = o.items[:0], 0 // the list has room for a consent request and a response
 	}
 	if i.kind == itemResponse {
 		o.responses--
@@ -94,15 +94,16 @@ func (o *outbox) drop() {
 	}
 }
 
-// release gives up the memory of an empty outbox.
+// release releases the memory of an empty outbox.
 func (o *outbox) release() {
 	if o.head == len(o.items) {
 		*o = outbox{}
 	}
 }
 
-// AppendDatagram appends the agent's next own datagram to dst: checks, consent,
-// server transactions, multicast DNS. ok is false when there is none.
+// AppendDatagram appends to dst the next datagram of the agent itself: a check, a
+// consent request, a message to a server, or multicast DNS. ok is false when there is
+// none.
 func (a *Agent) AppendDatagram(now time.Time, dst []byte) (b []byte, r Route, ok bool) {
 	for {
 		i, ok := a.out.pop()
@@ -125,7 +126,7 @@ func (a *Agent) appendItem(now time.Time, dst []byte, i item) (b []byte, r Route
 		p := i.pair
 		p.queued = false
 		if p.state == PairFailed || p.transactions.newest() == nil {
-			return dst, Route{}, false // answered, or given up, while it waited
+			return dst, Route{}, false // the request was answered or given up while it waited
 		}
 		b = p.appendRequest(now, p.local.begin(dst, p.route.Remote), a.tieBreaker)
 		b, r = p.local.finish(b, len(dst), p.route.Remote)

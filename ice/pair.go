@@ -17,35 +17,35 @@ type pair struct {
 	priority uint64
 	state    PairState
 
-	retransmission stun.Retransmission // of the connectivity check
+	retransmission stun.Retransmission // schedule of the connectivity check's retransmissions
 	transactions   transactions
-	err            error // why it failed, if known
+	err            error // why the pair failed, if known
 	queued         bool  // a request is in the outbox
-	triggered      bool  // goes before ordinary checks (RFC 8445 §6.1.4.1)
+	triggered      bool  // the check is sent before ordinary ones (RFC 8445 §6.1.4.1)
 	once           bool  // the triggered check is not retransmitted
 
-	nominating       bool      // controlling: checks carry USE-CANDIDATE
-	nomination       uint32    // and this number, unless it is 0
-	useCandidate     bool      // controlled: the remote agent's check carried USE-CANDIDATE
-	remoteNomination uint32    // controlled: the highest number that the remote agent's checks carried; 0: none
-	nominatedAt      time.Time // controlled: when the last such check arrived
+	nominating       bool      // if controlling: checks carry USE-CANDIDATE
+	nomination       uint32    // if controlling: the number of the nomination that checks carry; 0: none
+	useCandidate     bool      // if controlled: a check of the remote agent carried USE-CANDIDATE
+	remoteNomination uint32    // if controlled: the highest nomination number in the remote agent's checks; 0: none
+	nominatedAt      time.Time // if controlled: when the last check with a nomination arrived
 
 	consent    consent
-	rtt        time.Duration // smoothed, RFC 6298 §2; 0: unknown
+	rtt        time.Duration // smoothed round-trip time (RFC 6298 §2); 0: unknown
 	lastAnswer time.Time     // when the last authenticated response arrived
 
-	// See liveness.go.
-	unansweredSince time.Time     // selected: when data was sent that nothing has arrived after
-	lastReceived    time.Time     // when a datagram of the remote agent last arrived; data counts on the selected pair
+	// The following fields are for liveness.go.
+	unansweredSince time.Time     // on the selected pair: when data was sent after which nothing has arrived
+	lastReceived    time.Time     // when a datagram of the remote agent last arrived: a check, or data on the selected pair
 	carried         bool          // data has arrived since the pair was selected
-	leftAt          time.Time     // when data last left the pair for another one
-	validatedAt     time.Time     // when its address was last checked because authenticated data arrived
-	validateWait    time.Duration // time from validatedAt until the address is checked again
+	leftAt          time.Time     // when data was last moved from this pair to another one
+	validatedAt     time.Time     // when the pair was last checked because authenticated data arrived on it
+	validateWait    time.Duration // time from validatedAt until the pair may be checked again
 
-	sent, received, answers uint32 // requests out, requests in, responses in
+	sent, received, answers uint32 // number of requests sent, of requests received, and of responses received
 
-	// Over TCP: when its connection was last lost or refused, and when it is tried
-	// again; zero: never.
+	// Over TCP: when the pair's connection was last lost or refused, and when the
+	// agent tries to connect again; zero: never.
 	closedAt, retryAt time.Time
 }
 
@@ -53,14 +53,14 @@ type pair struct {
 type transaction struct {
 	id          stun.TransactionID
 	sentAt      time.Time
-	again       bool // sent more than once: its round-trip time is ambiguous
-	controlling bool // the role in the request
+	again       bool // the request was sent more than once, so its round-trip time is ambiguous
+	controlling bool // role of this agent in the request
 	nominates   bool
 }
 
-// transactions are the latest requests of a pair, the newest last. A cancelled
-// check may still be answered (RFC 8445 §7.3.1.4), and so may consent requests of
-// some seconds ago.
+// transactions are the latest requests of a pair, the newest last. A cancelled check
+// may still be answered (RFC 8445 §7.3.1.4), and so may consent requests that were
+// sent seconds ago.
 type transactions struct{ list []transaction }
 
 const maxTransactions = 4
@@ -79,7 +79,8 @@ func (t *transactions) add(x transaction) {
 	t.list = append(t.list, x)
 }
 
-// take removes and returns the transaction id, and removes older ones.
+// take removes the transaction with this id and all older ones. It returns the
+// transaction.
 func (t *transactions) take(id stun.TransactionID) (x transaction, ok bool) {
 	for i := range t.list {
 		if t.list[i].id == id {
@@ -95,11 +96,11 @@ func (t *transactions) has(id stun.TransactionID) bool {
 	return slices.ContainsFunc(t.list, func(x transaction) bool { return x.id == id })
 }
 
-// maxPairs bounds the pairs of a generation, as RFC 8445 §6.1.2.5 suggests.
+// maxPairs bounds the pairs of a generation. RFC 8445 §6.1.2.5 suggests this number.
 const maxPairs = 100
 
-// addPair forms the pair of b and r, if it is of use and not formed yet, and
-// returns it.
+// addPair forms the pair of b and r and returns it. It returns nil if the pair is of
+// no use.
 func (k *checks) addPair(now time.Time, g *generation, b *base, r *remote) *pair {
 	if !b.tcp.checks(r.tcp) || !k.reaches(g, b, r) {
 		return nil
@@ -107,7 +108,7 @@ func (k *checks) addPair(now time.Time, g *generation, b *base, r *remote) *pair
 	return k.formPair(now, g, b, r)
 }
 
-// formPair is addPair for a pair that a check arrived on. If there are too many
+// formPair is like addPair, for a pair on which a check arrived. If there are too many
 // pairs, the least useful one is removed (RFC 8445 §6.1.2.5).
 func (k *checks) formPair(now time.Time, g *generation, b *base, r *remote) *pair {
 	if !k.gather.usable(b) {
@@ -125,9 +126,9 @@ func (k *checks) formPair(now time.Time, g *generation, b *base, r *remote) *pai
 	return p
 }
 
-// reaches reports whether a pair of b and r can work. A host's own address reaches
-// its loopback addresses, too. That is tried if the remote agent has loopback
-// candidates only, and the local one has none.
+// reaches reports whether a pair of b and r can work. A host also reaches its loopback
+// addresses from its other addresses. Such a pair is formed if the remote agent has
+// only loopback candidates, and the local agent has none.
 func (k *checks) reaches(g *generation, b *base, r *remote) bool {
 	ip := r.addr.Addr()
 	if b.reaches(ip) {
@@ -157,8 +158,8 @@ func (g *generation) findPair(b *base, r *remote) *pair {
 	return nil
 }
 
-// insert keeps the pairs in order of priority. Equal ones stay in the order in which
-// they were formed.
+// insert inserts p in the order of priority. Pairs of equal priority stay in the order
+// in which they were formed.
 func (g *generation) insert(p *pair) {
 	i := len(g.pairs)
 	for i > 0 && g.pairs[i-1].priority < p.priority {
@@ -176,9 +177,9 @@ func (g *generation) sortPairs(controlling bool) {
 	slices.SortStableFunc(g.pairs, func(p, q *pair) int { return cmp.Compare(q.priority, p.priority) })
 }
 
-// displaceWorst makes room for a pair of the given priority: it removes the last
-// pair that has failed or is not answered, or that waits for its first check and has
-// a lower priority.
+// displaceWorst removes a pair to make room for one with the given priority. It
+// removes the last pair that has failed, or is not answered, or waits for its first
+// check and has a lower priority.
 func (k *checks) displaceWorst(now time.Time, g *generation, priority uint64) bool {
 	for i := len(g.pairs) - 1; i >= 0; i-- {
 		p := g.pairs[i]
@@ -195,7 +196,7 @@ func (k *checks) displaceWorst(now time.Time, g *generation, priority uint64) bo
 func (g *generation) removePairs(gone func(*pair) bool) {
 	for _, p := range g.pairs {
 		if gone(p) {
-			p.state = PairFailed // for those who still refer to it
+			p.state = PairFailed // for parts of the agent that still refer to the pair
 			if g.nominated == p {
 				g.nominated = nil
 			}
@@ -204,20 +205,20 @@ func (g *generation) removePairs(gone func(*pair) bool) {
 	g.pairs = slices.DeleteFunc(g.pairs, gone)
 }
 
-// A use says how useful a pair is, and a candidate by its best pair.
+// A use says how useful a pair is. The use of a candidate is that of its best pair.
 type use uint8
 
 const (
 	useNone    use = iota // no pair was formed
-	useFailed             // it has failed, or its checks are not answered
-	useWaiting            // it waits for its first check
-	useChecked            // it is checked, or works, or the remote agent checks it
+	useFailed             // the pair has failed, or its checks are not answered
+	useWaiting            // the pair waits for its first check
+	useChecked            // the pair is checked, or works, or the remote agent checks it
 )
 
-// A check whose first unansweredRequests are not answered counts as failed, when
-// room is needed: the fourth request is sent seven timeouts after the first, 3.5 s or
-// more. unansweredOverTCP is as long for a connection, over which a check is sent
-// once.
+// When room is needed, a check whose first unansweredRequests are not answered is
+// treated as failed. The fourth request is sent seven timeouts after the first one,
+// 3.5 s or more. unansweredOverTCP is the same time for a connection, over which a
+// check is sent only once.
 const (
 	unansweredRequests = 4
 	unansweredOverTCP  = 3500 * time.Millisecond

@@ -22,7 +22,7 @@ func (t CandidateType) preference() uint32 {
 	return typePreferenceRelay
 }
 
-// preferenceOver is the type preference by transport.
+// preferenceOver returns the type preference of a candidate over UDP or TCP.
 func (t CandidateType) preferenceOver(tcp TCPType) uint32 {
 	switch {
 	case tcp != NotTCP && t == Host:
@@ -33,15 +33,15 @@ func (t CandidateType) preferenceOver(tcp TCPType) uint32 {
 	return t.preference()
 }
 
-// candidatePriority is the formula of RFC 8445 §5.1.2.1, for component 1.
+// candidatePriority computes the formula of RFC 8445 §5.1.2.1, for component 1.
 func candidatePriority(typePreference uint32, localPreference uint16) uint32 {
 	return typePreference<<24 | uint32(localPreference)<<8 | (256 - 1)
 }
 
-// localPreference ranks the n-th address of its family: the families take
-// turns, IPv6 first, so that a broken one holds up the other by
-// one check only (RFC 8421 §4). Link-local and loopback addresses, which
-// reach least, come after all others.
+// localPreference returns the local preference of an address. n is its number in its
+// family, from 0. The families alternate, IPv6 first, so that a family that does not
+// work delays the other by only one check (RFC 8421 §4). Link-local and loopback
+// addresses, which reach the fewest hosts, come after all others.
 func localPreference(addr netip.Addr, n int) uint16 {
 	p := 65535 - 2*n
 	if addr.Is4() {
@@ -56,8 +56,8 @@ func localPreference(addr netip.Addr, n int) uint16 {
 	return uint16(p)
 }
 
-// pairPriority is the formula of RFC 8445 §6.1.2.3: g is the priority of the
-// controlling agent's candidate, d that of the other's.
+// pairPriority computes the formula of RFC 8445 §6.1.2.3. g is the priority of the
+// controlling agent's candidate, d that of the controlled agent's.
 func pairPriority(g, d uint32) uint64 {
 	p := uint64(min(g, d))<<32 + 2*uint64(max(g, d))
 	if g > d {

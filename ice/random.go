@@ -10,15 +10,15 @@ import (
 	"purertc/stun"
 )
 
-// A randomSource makes random values. The zero value reads crypto/rand.
+// A randomSource produces random values. The zero value reads crypto/rand.
 type randomSource struct {
 	reader  io.Reader
-	scratch [16]byte // a local array would escape to the heap
+	scratch [16]byte // buffer, because a local array would escape to the heap
 }
 
-// fill fills b, which is part of scratch, with random bytes. A reader that
-// fails is replaced by crypto/rand, which never does: unexpected bytes are better
-// than predictable ones.
+// fill fills b, which is a part of scratch, with random bytes. A reader that fails is
+// replaced by crypto/rand, which never fails. Unexpected bytes are better than
+// predictable ones.
 func (r *randomSource) fill(b []byte) []byte {
 	if r.reader == nil {
 		r.reader = crand.Reader
@@ -36,13 +36,13 @@ func (r *randomSource) transactionID() stun.TransactionID {
 	return stun.TransactionID(r.fill(r.scratch[:12]))
 }
 
-// between returns a duration from least to most.
+// between returns a random duration from least to most.
 func (r *randomSource) between(least, most time.Duration) time.Duration {
 	return least + time.Duration(r.uint64()%uint64(most-least+1))
 }
 
-// iceChars returns n ice-chars, four for three random bytes: the alphabet of
-// base64 is that of RFC 8839 §5.4. n is a multiple of 4, at most 20.
+// iceChars returns n random ice-chars, four for three random bytes: base64 and RFC
+// 8839 §5.4 have the same characters. n is a multiple of 4, at most 20.
 func (r *randomSource) iceChars(n int) string {
 	return base64.StdEncoding.EncodeToString(r.fill(r.scratch[:n/4*3]))
 }

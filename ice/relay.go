@@ -12,35 +12,36 @@ import (
 
 const maxRelays = 16
 
-// A relay is an allocation at a TURN server (RFC 8656), asked for from one host
-// base or over a connection that was opened for the server.
+// A relay is an allocation at a TURN server (RFC 8656). It is requested from one host
+// base, or over a connection that was opened for the server.
 type relay struct {
 	client  *turn.Client
-	server  *server // nil: clearServers forgot it
-	config  Server  // that the client was made with
-	from    *base   // nil: over a connection
-	route   Route   // of the datagrams to and from the server
+	server  *server // nil: clearServers has removed the server
+	config  Server  // the server with which the client was created
+	from    *base   // base that the allocation is requested from; nil: a connection is used
+	route   Route   // route of the datagrams to and from the server
 	bases   []*base // one for each relayed address
-	order   int     // among the relays, for the preference
+	order   int     // number among the relays, for the preference
 	started bool
-	settled bool      // the server's request has ended
-	pokeAt  time.Time // keepalive
-	readyAt time.Time // when it was allocated last; zero: never
-	retries int       // since it was lost
-	retryAt time.Time // when it is asked for again; zero: it is not
-	cut     bool      // its connection is gone: the owner opens another one
+	settled bool      // the request to the server has ended
+	pokeAt  time.Time // when to send the next keepalive
+	readyAt time.Time // when the allocation was last made; zero: never
+	retries int       // number of retries since the allocation was lost
+	retryAt time.Time // when a lost allocation is requested again; zero: never
+	cut     bool      // the connection is lost: the owner opens another one
 }
 
-// A lost allocation is asked for again after retryFirst, then at intervals that
-// double up to retryMost. One that lasted for retryMost counts as a success.
+// A lost allocation is requested again after retryFirst, then at intervals that double
+// up to retryMost. If an allocation lasted for retryMost, the next interval is
+// retryFirst again.
 const (
 	retryFirst = 500 * time.Millisecond
 	retryMost  = time.Minute
 )
 
 // ConnectionFailed reports that the connection opened for a server could not be
-// made, or is lost. The server's URL and the error come back as an
-// EventServerError, and the addresses relayed over it are removed.
+// established, or is lost. An EventServerError returns the server's URL and the error,
+// and the addresses that were relayed over the connection are removed.
 func (a *Agent) ConnectionFailed(now time.Time, sock Sock, err error) {
 	for _, l := range a.gather.relays {
 		if l.from == nil && l.config.Sock == sock {
@@ -51,8 +52,8 @@ func (a *Agent) ConnectionFailed(now time.Time, sock Sock, err error) {
 	a.update(now)
 }
 
-// askRelay asks a TURN server for an allocation, unless an earlier gathering has
-// one.
+// askRelay requests an allocation at a TURN server, unless there is one from an
+// earlier gathering.
 func (g *gatherer) askRelay(s *server, from *base) {
 	for _, l := range g.relays {
 		if l.from != from || l.config != s.Server || l.client.Err() != nil {
@@ -74,8 +75,8 @@ func (g *gatherer) askRelay(s *server, from *base) {
 	if len(g.relays) >= maxRelays {
 		return
 	}
-	// A server has one allocation for a pair of addresses (RFC 8656 §2.2), so one
-	// that was configured twice is asked once.
+	// A server has only one allocation for a pair of addresses (RFC 8656 §2.2), so a
+	// server that was configured twice is asked only once.
 	shared := false
 	for _, l := range g.relays {
 		if l.from != from || l.config.Addr != s.Addr || l.config.Sock != s.Sock || l.server == nil {
@@ -102,7 +103,8 @@ func (g *gatherer) newClient(l *relay, shared bool) {
 	l.setRoute()
 }
 
-// setRoute sets the route to the server, which an alternate may have replaced.
+// setRoute sets the route to the server. An alternate server may have replaced the
+// first one.
 func (l *relay) setRoute() {
 	if l.from != nil {
 		l.route = l.from.route(l.client.Server())
@@ -111,9 +113,9 @@ func (l *relay) setRoute() {
 	}
 }
 
-// runRelays starts allocations at the pace of checks, and runs their timers.
+// runRelays requests allocations at the pace of checks, and runs their timers.
 func (g *gatherer) runRelays(now time.Time, need gathererNeed) {
-	for _, l := range slices.Clone(g.relays) { // a relay that fails is removed
+	for _, l := range slices.Clone(g.relays) { // a copy, because a relay that fails is removed
 		if !l.retryAt.IsZero() && !now.Before(l.retryAt) {
 			g.retry(l)
 		}
@@ -159,10 +161,10 @@ func (g *gatherer) handleRelayEvent(now time.Time, l *relay, e turn.Event) {
 	}
 }
 
-// reportCut reports that a server that has answered does not do so over its
-// connection any more. A server over DTLS that was started again knows nothing of
-// an old DTLS connection, and one that lost power does not end its TCP connections:
-// asking again over the same connection would be in vain.
+// reportCut reports that a server, which had answered before, does not answer over its
+// connection any more. A server over DTLS that was restarted does not know the old
+// DTLS connection, and a server that lost power does not end its TCP connections. So
+// requests over the same connection would never be answered.
 func (g *gatherer) reportCut(l *relay, err error) {
 	if l.from == nil && l.config.Transport != OverUDP && !l.cut && !l.readyAt.IsZero() && errors.Is(err, turn.ErrTimeout) {
 		l.cut = true
@@ -170,7 +172,7 @@ func (g *gatherer) reportCut(l *relay, err error) {
 	}
 }
 
-// scheduleRetry sets the time when a lost allocation is asked for again.
+// scheduleRetry sets the time when a lost allocation is requested again.
 func (l *relay) scheduleRetry(now time.Time) {
 	if l.readyAt.IsZero() || l.server == nil || l.cut {
 		return
@@ -179,8 +181,7 @@ func (l *relay) scheduleRetry(now time.Time) {
 	l.retries++
 }
 
-// retry asks for a lost allocation again. Gathering is open until the request
-// ends.
+// retry requests a lost allocation again. Gathering is open until the request ends.
 func (g *gatherer) retry(l *relay) {
 	l.retryAt = time.Time{}
 	if l.server == nil {
@@ -193,8 +194,8 @@ func (g *gatherer) retry(l *relay) {
 	g.complete = false
 }
 
-// redirect makes the owner connect to another server in place of l's
-// (RFC 8489 §10). Gathering is open until EndOfLocal says that this is done.
+// redirect asks the owner to connect to another server in place of l's server (RFC
+// 8489 §10). Gathering is open until the owner has done so and calls EndOfLocal.
 func (g *gatherer) redirect(l *relay, to *turn.AlternateError) {
 	gone := l.server
 	g.relays = slices.DeleteFunc(g.relays, func(o *relay) bool { return o == l })
@@ -203,8 +204,8 @@ func (g *gatherer) redirect(l *relay, to *turn.AlternateError) {
 	g.events.push(Event{Kind: EventAlternate, URL: l.config.URL, Sock: l.config.Sock, Addr: to.Server, Domain: to.Domain})
 }
 
-// poke keeps a NAT's binding to the server until a pair is nominated, as refresh
-// does for STUN servers, or for as long as the relay carries data.
+// poke keeps the binding of a NAT to the server, until a pair is nominated or for as
+// long as the relay carries data. refresh does the same for STUN servers.
 func (g *gatherer) poke(now time.Time, l *relay, need gathererNeed) {
 	if need.nominated && need.selected != nil && need.selected.local.relay != l || need.failed {
 		l.pokeAt = time.Time{}
@@ -249,7 +250,8 @@ func (g *gatherer) relayReady(now time.Time, l *relay) {
 			related:    mapped,
 		}
 		if g.relayOnly || !mapped.IsValid() {
-			// RFC 8839 §5.1 requires an address here; RFC 8828 forbids the true one.
+			// RFC 8839 §5.1 requires a related address; RFC 8828 forbids the true
+			// one.
 			b.related = netip.AddrPortFrom(zeroOf(addr.Addr()), 0)
 		}
 		l.bases = append(l.bases, b)
@@ -261,7 +263,7 @@ func (g *gatherer) relayReady(now time.Time, l *relay) {
 	g.relaySettled(l, nil)
 }
 
-// relaySock is the number of the next relayed base.
+// relaySock returns the Sock of the next relayed base.
 func (g *gatherer) relaySock() Sock {
 	if g.lastSock--; g.lastSock > firstRelaySock || g.lastSock < firstRelaySock-0x4000 {
 		g.lastSock = firstRelaySock
@@ -269,7 +271,7 @@ func (g *gatherer) relaySock() Sock {
 	return g.lastSock
 }
 
-// relayFailed takes the end of an allocation, before or after it was made.
+// relayFailed handles the failure of an allocation, before or after it was made.
 func (g *gatherer) relayFailed(l *relay, err error) {
 	if len(l.bases) > 0 {
 		g.events.push(Event{Kind: EventRouteRemoved, Route: l.route})
@@ -300,7 +302,7 @@ func (g *gatherer) relaySettled(l *relay, err error) {
 	l.settled = true
 }
 
-// dropRelaysOf removes the relays that were asked for from a base that is gone.
+// dropRelaysOf removes the relays that were requested from a removed base.
 func (g *gatherer) dropRelaysOf(gone *base) {
 	for _, l := range slices.Clone(g.relays) {
 		if l.from == gone && l.client.Err() == nil {
@@ -314,8 +316,8 @@ func (g *gatherer) dropRelaysOf(gone *base) {
 
 var errBaseGone = errors.New("the local address that it was asked from is gone")
 
-// closeForgotten releases the allocations of servers that clearServers forgot and
-// that were not added again, except one that carries data.
+// closeForgotten releases the allocations of servers that clearServers removed and
+// that were not added again, except an allocation that carries data.
 func (g *gatherer) closeForgotten(now time.Time, selected *pair) {
 	for _, l := range slices.Clone(g.relays) {
 		if l.server == nil && (selected == nil || selected.local.relay != l) {
@@ -325,7 +327,7 @@ func (g *gatherer) closeForgotten(now time.Time, selected *pair) {
 	}
 }
 
-// relayOf returns the relay whose server sent a datagram on r; nil if there is
+// relayOf returns the relay whose server sent a datagram on r, or nil if there is
 // none.
 func (g *gatherer) relayOf(r Route) *relay {
 	for _, l := range g.relays {
@@ -341,7 +343,7 @@ func (l *relay) sameRoute(r Route) bool {
 		(!r.Local.IsValid() || !l.route.Local.IsValid() || r.Local == l.route.Local)
 }
 
-// routeFrom returns the route of a datagram that peer sent to a relayed address.
+// routeFrom returns the route of a datagram that peer has sent to a relayed address.
 func (l *relay) routeFrom(peer netip.AddrPort) (r Route, ok bool) {
 	for _, b := range l.bases {
 		if b.addr.Addr().Is4() == peer.Addr().Is4() {
@@ -351,8 +353,8 @@ func (l *relay) routeFrom(peer netip.AddrPort) (r Route, ok bool) {
 	return Route{}, false
 }
 
-// unwrapChannel takes ChannelData (RFC 8656 §12) and returns the datagram in it,
-// with the route from its sender to the relayed address.
+// unwrapChannel processes ChannelData (RFC 8656 §12). It returns the datagram in it,
+// and the route from the datagram's sender to the relayed address.
 func (g *gatherer) unwrapChannel(r Route, b []byte) (from Route, data []byte, ok bool) {
 	l := g.relayOf(r)
 	if l == nil {
@@ -365,7 +367,8 @@ func (g *gatherer) unwrapChannel(r Route, b []byte) (from Route, data []byte, ok
 	return from, data, ok
 }
 
-// unwrapIndication takes a Data indication (RFC 8656 §11.4) in the same way.
+// unwrapIndication processes a Data indication (RFC 8656 §11.4), and returns the same
+// as unwrapChannel.
 func (g *gatherer) unwrapIndication(r Route, m stun.Message) (from Route, data []byte, ok bool) {
 	l := g.relayOf(r)
 	if l == nil {
@@ -378,22 +381,23 @@ func (g *gatherer) unwrapIndication(r Route, m stun.Message) (from Route, data [
 	return from, data, ok
 }
 
-// handleTURN takes a response from a TURN server. It reports whether a relay had
-// sent the request: one server may be asked under several names from one socket.
+// handleTURN processes a response from a TURN server. It reports whether a relay had
+// sent the request. It asks all relays, because one server may be asked under several
+// names from one socket.
 func (g *gatherer) handleTURN(now time.Time, r Route, m stun.Message) bool {
 	return slices.ContainsFunc(g.relays, func(l *relay) bool { return l.sameRoute(r) && l.client.HandleResponse(now, m) })
 }
 
-// retainPermissions gives up the permissions that needed does not report.
+// retainPermissions releases the permissions for which needed returns false.
 func (g *gatherer) retainPermissions(needed func(*relay, netip.Addr) bool) {
 	for _, l := range g.relays {
 		l.client.Retain(func(ip netip.Addr) bool { return needed(l, ip) })
 	}
 }
 
-// permitted reports whether p may be checked: a relay's server must have a
-// permission for the remote address (RFC 8656 §9). permitted asks for one that is
-// missing.
+// permitted reports whether p may be checked: the server of a relay must have a
+// permission for the remote address (RFC 8656 §9). If the permission is missing,
+// permitted requests it.
 func (p *pair) permitted(now time.Time) bool {
 	l := p.local.relay
 	if l == nil {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A remote is a candidate of the remote agent, of one generation.
+// A remote is a candidate of the remote agent, in one generation.
 type remote struct {
 	addr     netip.AddrPort
 	typ      CandidateType
@@ -15,22 +15,23 @@ type remote struct {
 	priority uint32
 }
 
-// maxRemotes bounds the remote candidates of a generation, signalled and
-// peer-reflexive.
+// maxRemotes bounds the remote candidates of a generation, both signalled and
+// peer-reflexive ones.
 const maxRemotes = 64
 
-// usableRemote reports whether a check may be sent to an address at all.
+// usableRemote reports whether a check may be sent to an address.
 func usableRemote(a netip.AddrPort) bool {
 	ip := a.Addr()
 	return ip.IsValid() && !ip.IsUnspecified() && !ip.IsMulticast() && a.Port() != 0 &&
 		ip != netip.AddrFrom4([4]byte{255, 255, 255, 255})
 }
 
-// AddRemote adds a candidate of the remote agent. A name that ends in .local is
-// resolved by multicast DNS first. A candidate that cannot be used, because of its
+// AddRemote adds a candidate of the remote agent. A name that ends in .local is first
+// resolved by multicast DNS. A candidate that cannot be used, because of its
 // transport, component, address, name or generation, is dropped: the error wraps
-// ErrUnusable. Beyond 64 candidates the least useful one is dropped, which may be this
-// one: ErrTooManyCandidates. Report names what was dropped.
+// ErrUnusable. If there are more than 64 candidates, the least useful one is dropped.
+// If that is c, the error is ErrTooManyCandidates. Report names the dropped
+// candidates.
 func (a *Agent) AddRemote(now time.Time, c Candidate) error {
 	if a.state == StateClosed {
 		return ErrClosed
@@ -66,8 +67,8 @@ func (a *Agent) addSignalled(now time.Time, c Candidate) error {
 	return a.addRemote(now, g, c)
 }
 
-// generationOf returns the generation that a candidate belongs to by its remote
-// ufrag; nil if that one has ended, or has not begun.
+// generationOf returns the generation with the remote ufrag that a candidate names. It
+// returns nil if that generation has ended, or has not begun.
 func (k *checks) generationOf(ufrag string) *generation {
 	if ufrag == "" || k.cur.remoteUfrag == "" {
 		return k.cur
@@ -80,8 +81,8 @@ func (k *checks) generationOf(ufrag string) *generation {
 	return nil
 }
 
-// Knows reports whether a generation with the remote ufrag is checked, so that
-// AddRemote takes its candidates.
+// Knows reports whether a generation with this remote ufrag is checked, so that
+// AddRemote accepts its candidates.
 func (a *Agent) Knows(ufrag string) bool {
 	return a.cur.remoteKey != nil && a.generationOf(ufrag) != nil
 }
@@ -96,9 +97,9 @@ func (k *checks) addRemote(now time.Time, g *generation, c Candidate) error {
 	addr := netip.AddrPortFrom(c.Addr.Addr().Unmap().WithZone(""), c.Addr.Port())
 	if r := g.findRemote(addr, c.TCPType); r != nil {
 		if r.typ == PeerReflexive && c.Type != PeerReflexive {
-			// A check made the candidate known before it was signalled (RFC 8838
-			// §11 4A). Now its type and priority are known, and it is paired with
-			// all bases (§11 2), not only with the one that the check arrived on.
+			// A check showed the candidate before it was signalled (RFC 8838 §11 4A).
+			// Now its type and priority are known, and it is paired with all bases
+			// (§11 2), not only with the base on which the check arrived.
 			r.typ, r.priority = c.Type, c.Priority
 			g.prflx--
 			g.sortPairs(k.controlling)
@@ -115,17 +116,17 @@ func (k *checks) addRemote(now time.Time, g *generation, c Candidate) error {
 	return nil
 }
 
-// pairRemote forms the missing pairs of a remote candidate.
+// pairRemote forms the pairs of a remote candidate that do not exist yet.
 func (k *checks) pairRemote(now time.Time, g *generation, r *remote) {
 	for _, b := range k.gather.bases {
 		k.addPair(now, g, b, r)
 	}
 }
 
-// makeRoom reports whether there is room for r. If there are maxRemotes, the least
-// useful candidate is removed, if r is more useful: first those without a pair, then
-// those whose pairs have all failed or are not answered, then those that wait for
-// their first check and have a lower priority.
+// makeRoom reports whether there is room for r. If there are maxRemotes candidates, it
+// removes the least useful one, if r is more useful. Candidates without a pair are
+// removed first, then those whose pairs have all failed or are not answered, then
+// those that wait for their first check and have a lower priority.
 func (k *checks) makeRoom(now time.Time, g *generation, r *remote) bool {
 	if len(g.remotes) < maxRemotes {
 		return true
@@ -178,7 +179,7 @@ func (g *generation) findRemote(addr netip.AddrPort, tcp TCPType) *remote {
 	return nil
 }
 
-// resolved takes the results of lookups.
+// resolved handles the results of lookups.
 func (a *Agent) resolved(now time.Time) {
 	for _, r := range a.lookups.advance(now) {
 		c := r.candidate

@@ -3,11 +3,12 @@ package ice
 import "time"
 
 // Renew says that the remote agent was replaced by another one with the same
-// credentials and other sockets: a browser does that when the media section of its
+// credentials and other sockets. A browser does that when the media section of its
 // transport is rejected. No address of the old agent answers any more, so every pair
-// is checked again before it carries data. The addresses of the new agent come as its
-// candidates, or with its checks, perhaps before Renew. So no candidate is removed:
-// checks of the old ones fail. The agent fails after 30 s without an answer.
+// is checked again before it carries data. The addresses of the new agent arrive as
+// candidates or with its checks, perhaps before Renew is called. So Renew removes no
+// candidate; the checks of the old ones will fail. The agent fails after 30 s without
+// an answer.
 func (a *Agent) Renew(now time.Time) {
 	if a.state == StateClosed || a.cur.failed {
 		return

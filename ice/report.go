@@ -8,25 +8,25 @@ import (
 	"time"
 )
 
-// A Report describes the agent in detail: why it is not connected, or how it is. It
-// is a copy.
+// A Report describes the agent in detail: how it is connected, or why it is not. It is
+// a copy.
 type Report struct {
 	State       State
 	Err         error // the cause of StateFailed
 	Controlling bool
-	Gathered    bool        // local candidates are complete
-	Pending     bool        // the local end has answered, and no check shows yet that the answer has arrived
-	RemoteEnded bool        // remote candidates are complete
-	Local       []Candidate // as signalled
-	Remote      []Candidate // those without an address are looked up
-	Dropped     []Dropped   // the candidates that were dropped last, of both agents
-	DropCount   int         // how many were dropped in all
+	Gathered    bool        // all local candidates were gathered
+	Pending     bool        // the local end has answered, and no check has shown yet that the answer has arrived
+	RemoteEnded bool        // the remote agent has no more candidates
+	Local       []Candidate // local candidates as they are signalled
+	Remote      []Candidate // remote candidates; those without an address are being looked up
+	Dropped     []Dropped   // the most recently dropped candidates of both agents
+	DropCount   int         // number of candidates dropped in total
 	Pairs       []PairReport
 	Servers     []ServerReport
 }
 
 // A PairState is the state of a candidate pair (RFC 8445 §6.1.2.6), without Frozen
-// (see the package's comment), in the words of the W3C's
+// (see the package's comment). The names are those of the W3C's
 // RTCStatsIceCandidatePairState.
 type PairState uint8
 
@@ -37,7 +37,7 @@ const (
 	PairFailed
 )
 
-// String is the W3C's word.
+// String returns the W3C's name of the state.
 func (s PairState) String() string {
 	switch s {
 	case PairWaiting:
@@ -52,32 +52,32 @@ func (s PairState) String() string {
 	return fmt.Sprintf("PairState(%d)", uint8(s))
 }
 
-// A PairReport is about one candidate pair.
+// A PairReport describes one candidate pair.
 type PairReport struct {
 	Local, Remote     Candidate
 	State             PairState
 	Priority          uint64
 	Nominated         bool
-	Selected          bool          // it carries data
-	Replaced          bool          // it is of a generation before a restart
-	RTT               time.Duration // smoothed; 0: unknown
-	RequestsSent      int           // checks and consent requests, each retransmission counted
+	Selected          bool          // the pair carries data
+	Replaced          bool          // the pair belongs to a generation before a restart
+	RTT               time.Duration // smoothed round-trip time; 0: unknown
+	RequestsSent      int           // checks and consent requests, including retransmissions
 	RequestsReceived  int
 	ResponsesReceived int
-	LastResponse      time.Time // zero: never
+	LastResponse      time.Time // when the last response arrived; zero: never
 	Err               error     // the last error; nil: none
 }
 
-// A ServerReport is about one STUN or TURN server.
+// A ServerReport describes one STUN or TURN server.
 type ServerReport struct {
 	URL       string
-	Addr      netip.AddrPort // invalid: it could not be asked
+	Addr      netip.AddrPort // invalid: the server could not be asked
 	TURN      bool
 	Transport Transport
 	Answered  bool
-	Mapped    []netip.AddrPort // local addresses as it sees them
-	Relayed   []netip.AddrPort // addresses that it relays
-	Err       error            // why it failed; nil: it has not
+	Mapped    []netip.AddrPort // local addresses as the server sees them
+	Relayed   []netip.AddrPort // addresses that the server relays
+	Err       error            // why the server failed; nil: it has not failed
 }
 
 // Errors of pairs.
@@ -114,7 +114,7 @@ func (a *Agent) Report() Report {
 	return r
 }
 
-// candidate is a remote candidate as far as it is known.
+// candidate returns what is known of a remote candidate.
 func (r *remote) candidate(g *generation) Candidate {
 	return Candidate{
 		Component: 1, Transport: r.tcp.transport(), TCPType: r.tcp, Priority: r.priority, Addr: r.addr, Type: r.typ, Ufrag: g.remoteUfrag,

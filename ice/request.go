@@ -8,8 +8,8 @@ import (
 	"purertc/stun"
 )
 
-// understood reports whether a check may have a comprehension-required attribute.
-// Any other one is answered with 420 (RFC 8489 §6.3.1).
+// understood reports whether a comprehension-required attribute is known in checks. A
+// check with any other such attribute is answered with 420 (RFC 8489 §6.3.1).
 func understood(t stun.AttrType) bool {
 	switch t {
 	case stun.AttrUsername, stun.AttrMessageIntegrity, stun.AttrMessageIntegritySHA256,
@@ -19,8 +19,8 @@ func understood(t stun.AttrType) bool {
 	return false
 }
 
-// generationFor returns the generation that a request's USERNAME names: the local
-// ufrag, colon, the remote ufrag.
+// generationFor returns the generation that a request's USERNAME names: local ufrag,
+// colon, remote ufrag.
 func (k *checks) generationFor(username []byte) *generation {
 	local, remote, ok := bytes.Cut(username, []byte{':'})
 	if !ok {
@@ -34,23 +34,24 @@ func (k *checks) generationFor(username []byte) *generation {
 	return nil
 }
 
-// handleRequest takes a connectivity check (RFC 8445 §7.3).
+// handleRequest processes a connectivity check (RFC 8445 §7.3).
 func (k *checks) handleRequest(now time.Time, r Route, b *base, m stun.Message) {
 	if !k.gather.usable(b) {
-		return // RFC 8828 mode 4: nobody learns that this agent is here
+		return // RFC 8828 mode 4: nobody may learn that there is an agent at this address
 	}
 	username, ok := m.Get(stun.AttrUsername)
 	g := k.generationFor(username)
 	if !ok || g == nil || g.failed {
-		// RFC 8489 §9.1.3 has a server answer 400 or 401. To strangers that would
-		// only show that somebody is here.
+		// By RFC 8489 §9.1.3 a server answers 400 or 401. To strangers that would
+		// only show that there is an agent.
 		return
 	}
 	reply := item{kind: itemResponse, gen: g, base: b, remote: r.Remote, id: m.TransactionID(), bare: true}
 	if !g.localKey.Verify(m) {
-		// A requester that knows the ufrag, perhaps with the password of another
-		// generation, gets a response of no more bytes than it sent, since its
-		// address is not validated. A shorter request cannot have a valid integrity.
+		// The requester knows the ufrag, and perhaps has the password of another
+		// generation. Its response has no more bytes than the request, because the
+		// requester's address is not validated. A shorter request cannot have a valid
+		// integrity.
 		if len(m.Raw()) < bareResponse {
 			return
 		}
@@ -77,7 +78,7 @@ func (k *checks) handleRequest(now time.Time, r Route, b *base, m stun.Message) 
 	}
 	k.out.respond(reply)
 	if k.lite && !g.seen.add(m.TransactionID()) {
-		return // perhaps a replay; see lite.go
+		return // the check is perhaps a replay; see lite.go
 	}
 	if !g.reached {
 		g.reach(now)
@@ -90,19 +91,19 @@ func (k *checks) handleRequest(now time.Time, r Route, b *base, m stun.Message) 
 	})
 }
 
-// bareResponse is the length of an unauthenticated 401: ERROR-CODE, with
-// "Unauthenticated", and FINGERPRINT.
+// bareResponse is the length in bytes of an unauthenticated 401 response: a header,
+// ERROR-CODE with "Unauthenticated", and FINGERPRINT.
 const bareResponse = stun.HeaderSize + 24 + 8
 
 func (k *checks) unknownIn(m stun.Message) (list [4]stun.AttrType, n int) {
 	return list, copy(list[:], m.AppendUnknown(nil, understood))
 }
 
-// roleConflict detects and repairs a role conflict (RFC 8445 §7.3.1.1). It reports
-// whether the remote agent has to change its role, by a 487.
+// roleConflict detects and resolves a role conflict (RFC 8445 §7.3.1.1). It reports
+// whether the remote agent has to change its role, and so gets a 487 response.
 func (k *checks) roleConflict(m stun.Message) bool {
 	if k.lite {
-		return m.Has(stun.AttrICEControlled) // it cannot control (RFC 8445 §6.1.1)
+		return m.Has(stun.AttrICEControlled) // a lite agent cannot be controlling (RFC 8445 §6.1.1)
 	}
 	if remote, ok := m.Uint64(stun.AttrICEControlling); ok && k.controlling {
 		if k.tieBreaker >= remote {
@@ -118,8 +119,8 @@ func (k *checks) roleConflict(m stun.Message) bool {
 	return false
 }
 
-// An earlyCheck is the contents of a request. Requests that arrive before the
-// remote credentials are kept until SetRemote.
+// An earlyCheck holds the contents of a request. Requests that arrive before the
+// remote credentials are known are kept until SetRemote.
 type earlyCheck struct {
 	base         *base
 	route        Route
@@ -160,7 +161,7 @@ func (k *checks) learn(now time.Time, g *generation, c earlyCheck) {
 	if c.useCandidate && !k.controlling {
 		p.useCandidate, p.nominatedAt = true, now
 		if p.state == PairSucceeded && !p.fresh(now) && p != k.selected {
-			p.state = PairWaiting // it worked once; the check below shows whether it still does
+			p.state = PairWaiting // the pair worked once; the check below shows whether it still works
 		}
 		if p.state == PairSucceeded {
 			g.accept(now, p)
@@ -171,23 +172,24 @@ func (k *checks) learn(now time.Time, g *generation, c earlyCheck) {
 	}
 }
 
-// checksAgain reports whether the check that just arrived triggers one even if p
-// works or is being checked. A controlling agent may nominate a pair when a check
-// arrives on it after its own was answered, and else only at its next tick: pion's is
-// 200 ms. So one check of the controlled agent follows its first response.
+// checksAgain reports whether the check that just arrived triggers another check even
+// if p works or is being checked. A controlling agent may nominate a pair when a check
+// arrives on it after the agent's own check was answered. Otherwise it nominates only
+// at its next tick, which for pion may be 200 ms later. So the controlled agent sends
+// one check after its first response.
 func (k *checks) checksAgain(p *pair) bool {
 	return !k.controlling && p.gen.nominated == nil && p.received == 1
 }
 
-// justChecked reports whether a check of p was sent within the last Ta. It crossed
-// the remote agent's, and serves as the triggered check.
+// justChecked reports whether a check of p was sent within the last Ta. That check
+// crossed the remote agent's check in the network, and serves as the triggered check.
 func (p *pair) justChecked(now time.Time) bool {
 	x := p.transactions.newest()
 	return p.state == PairInProgress && (p.queued || x != nil && now.Sub(x.sentAt) < pace)
 }
 
-// pairFor returns the pair that a request arrived on. An unknown address is a new
-// peer-reflexive candidate.
+// pairFor returns the pair on which a request arrived. An unknown address becomes a
+// new peer-reflexive candidate.
 func (k *checks) pairFor(now time.Time, g *generation, c earlyCheck) *pair {
 	addr := c.route.Remote
 	addr = netip.AddrPortFrom(addr.Addr().WithZone(""), addr.Port())
@@ -202,14 +204,16 @@ func (k *checks) pairFor(now time.Time, g *generation, c earlyCheck) *pair {
 		}
 		g.prflx++
 		g.remotes = append(g.remotes, r)
-		// RFC 8445 §7.3.1.3: it is paired with the base of the check only.
+		// RFC 8445 §7.3.1.3: the candidate is paired only with the base on which the
+		// check arrived.
 	}
 	return k.formPair(now, g, c.base, r)
 }
 
-// removeSilent makes room for another peer-reflexive candidate: it removes the one
-// that has been silent for longest, unless its pair is in use. A NAT that forgets its
-// bindings, or a remote agent that moves, can make any number of them.
+// removeSilent makes room for another peer-reflexive candidate. It removes the
+// candidate that has been silent for longest, unless its pair is in use. A NAT that
+// forgets its bindings, or a remote agent that moves, can cause any number of such
+// candidates.
 func (k *checks) removeSilent(now time.Time, g *generation) bool {
 	lastReceived := map[*remote]time.Time{}
 	for _, p := range g.pairs {
@@ -239,7 +243,8 @@ func (k *checks) removeSilent(now time.Time, g *generation) bool {
 	return true
 }
 
-// replayEarly acts on the requests that arrived before the remote credentials.
+// replayEarly processes the requests that arrived before the remote credentials were
+// known.
 func (k *checks) replayEarly(now time.Time) {
 	g := k.cur
 	early := g.early

@@ -6,33 +6,34 @@ import (
 	"time"
 )
 
-// A routeTable holds the routes on which the remote agent has authenticated
-// itself. Payload that arrives on them is handed up.
+// A routeTable holds the routes on which the remote agent has authenticated itself.
+// Payload that arrives on them is returned to the owner.
 type routeTable struct {
 	permitted []Route
 	former    []formerRoute
 }
 
-// A formerRoute is one that no pair uses since ICE restarted. Its payload is
-// still accepted: Chromium, when it is controlled, stays on its old pair until
-// something other than checks arrives on the new one, or the old one has not
-// answered for some five seconds. It would wait for an answer to what it sends on
-// the old pair, and that answer is what brings it to the new one.
+// A formerRoute is a route that no pair uses since an ICE restart. Payload on it is
+// still accepted. Chromium, when it is controlled, stays on its old pair until
+// something other than checks arrives on the new pair, or until the old pair has not
+// answered for about five seconds. If its payload on the old pair were dropped,
+// Chromium would wait for the answer, and only that answer moves it to the new pair.
 type formerRoute struct {
 	Route
-	until time.Time // zero: not known yet
+	until time.Time // when it expires; zero: not known yet
 }
 
 const (
 	maxRoutes = 32
 
-	// formerFor is how long payload on a former route is accepted: as long as
-	// consent lasts (RFC 7675 §5.1).
+	// formerFor is how long payload on a former route is accepted. Consent lasts as
+	// long (RFC 7675 §5.1).
 	formerFor = 30 * time.Second
 )
 
-// permit adds a route. Where there is no room, the oldest former route makes
-// some, else the oldest route but keep, which carries data.
+// permit adds a route. If there is no room, it removes the oldest former route. If
+// there are no former routes, it removes the oldest route, but not keep, which carries
+// data.
 func (t *routeTable) permit(r, keep Route) (added bool, removed []Route) {
 	if slices.Contains(t.permitted, r) {
 		return false, nil
@@ -58,7 +59,7 @@ func (t *routeTable) permit(r, keep Route) (added bool, removed []Route) {
 	return true, removed
 }
 
-// has reports whether payload on r is accepted.
+// has reports whether payload on route r is accepted.
 func (t *routeTable) has(r Route) bool {
 	return slices.Contains(t.permitted, r) || t.formerIndex(r) >= 0
 }
@@ -67,17 +68,17 @@ func (t *routeTable) formerIndex(r Route) int {
 	return slices.IndexFunc(t.former, func(f formerRoute) bool { return f.Route == r })
 }
 
-// A routeUse says what becomes of a route.
+// A routeUse says what happens to a route.
 type routeUse uint8
 
 const (
 	routeUsed   routeUse = iota // a pair uses it
-	routeUnused                 // none does; over UDP the remote agent may still send on it
-	routeGone                   // its connection or its local address is gone
+	routeUnused                 // no pair uses it; over UDP the remote agent may still send on it
+	routeGone                   // its connection is closed, or its local address was removed
 )
 
-// prune removes the routes that are gone, and makes former ones of those that
-// are unused.
+// prune removes the routes whose connection or local address does not exist any more.
+// Unused routes become former ones.
 func (t *routeTable) prune(use func(Route) routeUse) (removed []Route) {
 	t.permitted = slices.DeleteFunc(t.permitted, func(r Route) bool {
 		switch use(r) {
@@ -93,8 +94,8 @@ func (t *routeTable) prune(use func(Route) routeUse) (removed []Route) {
 	return append(removed, t.dropFormer(func(f *formerRoute) bool { return use(f.Route) == routeGone })...)
 }
 
-// expire removes former routes whose time is over. The owner sets no timer for
-// it: consent checks are frequent enough.
+// expire removes former routes whose time is over. No timer is set for this: consent
+// checks call it often enough.
 func (t *routeTable) expire(now time.Time) (removed []Route) {
 	return t.dropFormer(func(f *formerRoute) bool {
 		if f.until.IsZero() {
@@ -133,8 +134,8 @@ func (t *routeTable) dropFormer(over func(f *formerRoute) bool) (removed []Route
 	return removed
 }
 
-// permit accepts payload on a route from now on: the remote agent has
-// authenticated itself there.
+// permit accepts payload on a route from now on, because the remote agent has
+// authenticated itself on it.
 func (k *checks) permit(r Route) {
 	var keep Route
 	if k.selected != nil {
@@ -147,7 +148,7 @@ func (k *checks) permit(r Route) {
 	}
 }
 
-// permitted reports whether payload from r is handed up.
+// permitted reports whether payload on route r is accepted.
 func (k *checks) permitted(r Route) bool {
 	if k.routes.has(r) {
 		return true
@@ -156,9 +157,9 @@ func (k *checks) permitted(r Route) bool {
 	return b != nil && k.routes.has(b.route(r.Remote))
 }
 
-// pruneRoutes removes the routes that no pair uses any more: over UDP after a
-// while; over a connection, which is closed, or on a local address that is gone,
-// at once.
+// pruneRoutes removes the routes that no pair uses any more. A route over UDP is
+// removed after a while. A route over a connection, which is then closed, or on a
+// removed local address is removed immediately.
 func (k *checks) pruneRoutes() {
 	k.routesRemoved(k.routes.prune(func(r Route) routeUse {
 		b := k.gather.baseOf(r)
@@ -180,7 +181,7 @@ func (k *checks) pruneRoutes() {
 	})
 }
 
-// uses reports whether a pair, or an early check, of any generation is on r.
+// uses reports whether a pair or an early check of any generation is on route r.
 func (k *checks) uses(r Route) bool {
 	for g := k.cur; g != nil; g = g.older {
 		if slices.ContainsFunc(g.pairs, func(p *pair) bool { return p.route == r }) ||
@@ -197,8 +198,8 @@ func (k *checks) routesRemoved(removed []Route) {
 	}
 }
 
-// routeEvent reports a route to the owner, but not one through a relay: its
-// datagrams are the server's.
+// routeEvent reports a route to the owner. It does not report a route through a relay,
+// because the owner sees only datagrams of the relay's server.
 func (k *checks) routeEvent(kind EventKind, r Route) {
 	if r.Sock > firstRelaySock {
 		k.events.push(Event{Kind: kind, Route: r})

@@ -7,22 +7,22 @@ import (
 
 // A selection is the pair that carries data.
 type selection struct {
-	selected        *pair     // nil: there is none
-	path            path      // of the last selected pair; zero: there was none
-	lastAnswer      time.Time // the remote agent's last, on any pair
-	unvalidatedFrom Route     // of the payload that HandleDatagram returned last without ok
+	selected        *pair     // the pair that carries data; nil: there is none
+	path            path      // path of the last selected pair; zero: there was none
+	lastAnswer      time.Time // when the remote agent last answered, on any pair
+	unvalidatedFrom Route     // route of the payload that HandleDatagram last returned without ok
 
 	renominates bool   // the remote agent obeys numbered nominations
-	nomination  uint32 // the last number used
+	nomination  uint32 // the number used in the last nomination
 }
 
-// A path is what distinguishes the ways of datagrams through the network. Another
-// port is no other path, nor is a pair with the same addresses of another
-// generation.
+// A path is what distinguishes the ways of datagrams through the network. A change of
+// only the port does not change the path, and neither does a pair of another
+// generation with the same addresses.
 type path struct {
 	local, remote netip.Addr
-	server        netip.Addr // of a relay
-	stream        bool       // over TCP
+	server        netip.Addr // server of the relay, if one is used
+	stream        bool       // the path uses TCP
 }
 
 func (p *pair) path() path {
@@ -33,7 +33,7 @@ func (p *pair) path() path {
 	return w
 }
 
-// Selected returns the route of data; ok is false if there is none.
+// Selected returns the route on which data is sent. ok is false if there is none.
 func (a *Agent) Selected() (r Route, ok bool) {
 	if a.selected == nil {
 		return Route{}, false
@@ -41,7 +41,7 @@ func (a *Agent) Selected() (r Route, ok bool) {
 	return a.selected.local.wire(a.selected.route), true
 }
 
-// RTT is the smoothed round-trip time of the selected pair; 0: unknown.
+// RTT returns the smoothed round-trip time of the selected pair. 0 means unknown.
 func (a *Agent) RTT() time.Duration {
 	if a.selected == nil {
 		return 0
@@ -49,16 +49,16 @@ func (a *Agent) RTT() time.Duration {
 	return a.selected.rtt
 }
 
-// Direct reports whether the selected pair is UDP all the way, as far as the
-// candidates show. A datagram that is too long for a stream, such as the remote
-// agent's to its relay, is not lost: it ends the stream.
+// Direct reports whether the selected pair uses UDP on the whole path, as far as its
+// candidates show. On a stream, for example from the remote agent to its relay, a
+// datagram that is too long is not just lost: it ends the stream.
 func (a *Agent) Direct() bool {
 	p := a.selected
 	return p != nil && p.local.relay == nil && p.local.tcp == NotTCP && p.remote.typ != Relay
 }
 
 // BeginData appends the relay framing that the selected pair needs, if any. ok is
-// false without a valid pair that has consent.
+// false if there is no valid pair with consent.
 func (a *Agent) BeginData(dst []byte) (b []byte, ok bool) {
 	p := a.selected
 	if p == nil {
@@ -67,12 +67,12 @@ func (a *Agent) BeginData(dst []byte) (b []byte, ok bool) {
 	return p.local.begin(dst, p.route.Remote), true
 }
 
-// FinishData completes the datagram that BeginData began at b[start:], and returns
-// its route.
+// FinishData completes the datagram that BeginData began at b[start:], and returns the
+// datagram's route.
 func (a *Agent) FinishData(b []byte, start int) ([]byte, Route) {
 	p := a.selected
 	if p == nil {
-		return b[:start], Route{} // nothing was begun
+		return b[:start], Route{} // BeginData has begun nothing
 	}
 	if l := p.local.relay; l != nil {
 		return l.client.Finish(b, start), l.route
@@ -80,7 +80,7 @@ func (a *Agent) FinishData(b []byte, start int) ([]byte, Route) {
 	return b, p.route
 }
 
-// DataOverhead is the most that BeginData and FinishData add, in bytes.
+// DataOverhead returns how many bytes BeginData and FinishData add at most.
 func (a *Agent) DataOverhead() int {
 	if p := a.selected; p != nil && p.local.relay != nil {
 		return p.local.relay.client.Overhead(p.route.Remote)
@@ -88,9 +88,9 @@ func (a *Agent) DataOverhead() int {
 	return 0
 }
 
-// choose selects the pair that carries data: the nominated one, else the best valid
-// one, of the newest generation that has any. A doubtful pair gives way to any that
-// answers.
+// choose selects the pair that carries data: the nominated pair, or otherwise the best
+// valid pair, of the newest generation that has such a pair. A doubtful pair is
+// replaced by any pair that answers.
 func (k *checks) choose(now time.Time) {
 	var p *pair
 	for g := k.cur; g != nil; g = g.older {
@@ -119,7 +119,8 @@ func (k *checks) choose(now time.Time) {
 	k.path = p.path()
 	lost := before != path{} && (old == nil || !old.fresh(now))
 	if old != nil && old.state == PairSucceeded && !old.fresh(now) {
-		// It is checked like a pair that never worked, and may come back.
+		// The old pair is checked like a pair that never worked, and may be selected
+		// again later.
 		old.state, old.consent, old.unansweredSince = PairWaiting, consent{}, time.Time{}
 	}
 	if l := p.local.relay; l != nil {
@@ -131,7 +132,7 @@ func (k *checks) choose(now time.Time) {
 	k.events.push(Event{Kind: EventSelected, Route: p.local.wire(p.route), Lost: lost, Moved: before != path{} && before != k.path})
 }
 
-// choice is the generation's pair to send on; nil: there is none.
+// choice returns the pair of the generation to send on, or nil if there is none.
 func (g *generation) choice(now time.Time) *pair {
 	if n := g.nominated; n != nil && n.fresh(now) {
 		return n

@@ -14,10 +14,10 @@ import (
 // Limits on gathering.
 const (
 	maxServers  = 16
-	maxRequests = 64 // servers times bases
+	maxRequests = 64 // requests: one for each server and base
 
-	// keepalive is how often a server is asked again until a pair is valid, so that
-	// NATs keep the binding (RFC 8445 §5.1.1.4).
+	// keepalive is how often a server is asked again until a pair is nominated, so
+	// that NATs keep the binding (RFC 8445 §5.1.1.4).
 	keepalive = 15 * time.Second
 )
 
@@ -25,11 +25,11 @@ const (
 var (
 	ErrTooManyServers = errors.New("ice: too many servers")
 
-	// Why a server failed; a ServerError wraps them.
+	// Reasons why a server failed. A ServerError wraps them.
 	ErrServerTimeout     = turn.ErrTimeout
 	ErrServerAnswer      = turn.ErrAnswer
-	ErrServerPassword    = turn.ErrPassword      // wrong username or password
-	ErrServerCredentials = turn.ErrNoCredentials // the server requires some
+	ErrServerPassword    = turn.ErrPassword      // the username or the password is wrong
+	ErrServerCredentials = turn.ErrNoCredentials // the server requires credentials
 	ErrServerUnreachable = errors.New("no local address reaches the server")
 )
 
@@ -40,13 +40,13 @@ type ServerError struct {
 	Err error
 }
 
-// Error is the server's URL and the cause.
+// Error returns the server's URL and the cause.
 func (e *ServerError) Error() string { return "ice: server " + e.URL + ": " + e.Err.Error() }
 
 // Unwrap returns the cause.
 func (e *ServerError) Unwrap() error { return e.Err }
 
-// A Transport is how a server is reached.
+// A Transport says how a server is reached.
 type Transport uint8
 
 const (
@@ -56,7 +56,7 @@ const (
 	OverTLS
 )
 
-// String is "udp", "dtls", "tcp" or "tls".
+// String returns "udp", "dtls", "tcp" or "tls".
 func (t Transport) String() string {
 	switch t {
 	case OverUDP:
@@ -73,17 +73,17 @@ func (t Transport) String() string {
 
 func (t Transport) reliable() bool { return t == OverTCP || t == OverTLS }
 
-// penalty is by how much the local preference of a relay over t is below that of
-// one over UDP: TCP delays datagrams behind a lost one, and encryption costs time
-// and adds nothing to data that is encrypted already.
+// penalty returns by how much the local preference of a relay over t is lower than
+// that of a relay over UDP. TCP delays datagrams behind a lost one, and encryption
+// costs time and adds nothing to data that is already encrypted.
 func (t Transport) penalty() uint16 { return uint16(t) * 0x1000 }
 
 // A Server is a STUN or TURN server at a known address.
 type Server struct {
-	URL                string         // as configured, for events
-	Addr               netip.AddrPort // where it is
+	URL                string         // URL as it was configured, for events
+	Addr               netip.AddrPort // address of the server
 	TURN               bool
-	Sock               Sock      // SockAny: any socket of the address family; else, but over UDP, the connection opened for it
+	Sock               Sock      // SockAny: every socket of the address family; otherwise this socket or, except over UDP, the connection opened for the server
 	Transport          Transport // how it is reached
 	Username, Password string
 }
@@ -91,11 +91,11 @@ type Server struct {
 // A server is a configured server and its state.
 type server struct {
 	Server
-	pending  int  // requests without an answer
+	pending  int  // how many requests are not answered yet
 	answered bool // a request was answered
 	err      error
-	reported bool // EventServerError was given
-	late     bool // gathering completed without it; it may still answer
+	reported bool // EventServerError was reported
+	late     bool // gathering was completed without the server's answer, which may still arrive
 }
 
 // A serverRequest asks one server from one base (RFC 8445 §5.1.1.2).
@@ -106,19 +106,19 @@ type serverRequest struct {
 	retransmission stun.Retransmission
 	state          requestState
 	mapped         netip.AddrPort
-	refreshAt      time.Time // keepalive
-	queued         bool      // in the outbox
+	refreshAt      time.Time // when to send the next keepalive
+	queued         bool      // the request is in the outbox
 }
 
 type requestState uint8
 
 const (
-	requestWaiting requestState = iota // for its turn
+	requestWaiting requestState = iota // waits for its turn
 	requestSent
 	requestDone
 )
 
-// AddServer asks a server for candidates.
+// AddServer adds a server, and asks it for candidates.
 func (a *Agent) AddServer(now time.Time, s Server) error {
 	if a.state == StateClosed {
 		return ErrClosed
@@ -128,8 +128,8 @@ func (a *Agent) AddServer(now time.Time, s Server) error {
 	return err
 }
 
-// ClearServers forgets all servers, so that others can be added: gathering is
-// open again until EndOfLocal.
+// ClearServers removes all servers, so that others can be added. Gathering is open
+// again until EndOfLocal.
 func (a *Agent) ClearServers(now time.Time) {
 	if a.state == StateClosed {
 		return
@@ -139,7 +139,7 @@ func (a *Agent) ClearServers(now time.Time) {
 }
 
 // ServerFailed reports that a server could not be asked: its name is unknown, or it
-// refuses connections. It comes back as an EventServerError.
+// refuses connections. An EventServerError reports this in turn.
 func (a *Agent) ServerFailed(now time.Time, url string, err error) {
 	if a.state == StateClosed {
 		return
@@ -152,7 +152,7 @@ func (g *gatherer) addServer(s Server) error {
 	s.Addr = netip.AddrPortFrom(s.Addr.Addr().Unmap(), s.Addr.Port())
 	if s.Sock != SockAny {
 		g.servers = slices.DeleteFunc(g.servers, func(old *server) bool {
-			return old.URL == s.URL && old.reported // over its previous connection
+			return old.URL == s.URL && old.reported // the server's entry for its previous connection
 		})
 	}
 	switch {
@@ -161,7 +161,7 @@ func (g *gatherer) addServer(s Server) error {
 	case len(g.servers) >= maxServers:
 		return ErrTooManyServers
 	case slices.ContainsFunc(g.servers, func(old *server) bool { return old.Server == s }):
-		return nil // it is asked already
+		return nil // the server is already asked
 	}
 	srv := &server{Server: s}
 	g.servers = append(g.servers, srv)
@@ -173,13 +173,13 @@ func (g *gatherer) addServer(s Server) error {
 func (g *gatherer) clearServers() {
 	g.servers, g.requests = nil, nil
 	for _, l := range g.relays {
-		l.server = nil // until the same server is added again
+		l.server = nil // the relay waits for the same server to be added again
 	}
 	g.reopen()
 }
 
 func (g *gatherer) serverFailed(url string, err error) {
-	g.servers = slices.DeleteFunc(g.servers, func(s *server) bool { return s.URL == url && !s.Addr.IsValid() }) // its previous failure
+	g.servers = slices.DeleteFunc(g.servers, func(s *server) bool { return s.URL == url && !s.Addr.IsValid() }) // the server's entry for its previous failure
 	if len(g.servers) < maxServers {
 		g.servers = append(g.servers, &server{Server: Server{URL: url}, err: err, reported: true})
 	}
@@ -190,8 +190,8 @@ func (g *gatherer) serverError(url string, err error) {
 	g.events.push(Event{Kind: EventServerError, URL: url, Err: &ServerError{URL: url, Err: err}})
 }
 
-// askFromAll asks a server over the connection opened for it, or from every base
-// that reaches it.
+// askFromAll asks a server over the connection that was opened for it, or from every
+// base that can reach it.
 func (g *gatherer) askFromAll(s *server) {
 	if s.TURN && s.Sock != SockAny && !slices.ContainsFunc(g.bases, func(b *base) bool { return b.sock == s.Sock }) {
 		g.askRelay(s, nil)
@@ -202,7 +202,7 @@ func (g *gatherer) askFromAll(s *server) {
 	}
 }
 
-// askServer begins a request from b, if b can reach the server.
+// askServer creates a request from b, if b can reach the server.
 func (g *gatherer) askServer(s *server, b *base) {
 	fits := b.typ == Host && b.tcp == NotTCP && (s.Sock == SockAny || s.Sock == b.sock) && b.reaches(s.Addr.Addr()) &&
 		!b.addr.Addr().IsLinkLocalUnicast()
@@ -218,8 +218,7 @@ func (g *gatherer) askServer(s *server, b *base) {
 	g.requests = append(g.requests, &serverRequest{server: s, base: b})
 }
 
-// reportUnreachable reports the servers that no base reaches, at none of their
-// addresses.
+// reportUnreachable reports the servers of which no base reaches any address.
 func (g *gatherer) reportUnreachable() {
 	for _, s := range g.servers {
 		asked := g.relayOnly && !s.TURN || slices.ContainsFunc(g.servers, func(o *server) bool {
@@ -232,7 +231,7 @@ func (g *gatherer) reportUnreachable() {
 	}
 }
 
-// runServers sends due requests, new ones at the pace of checks.
+// runServers sends requests that are due. It starts new ones at the pace of checks.
 func (g *gatherer) runServers(now time.Time, need gathererNeed) {
 	for _, q := range g.requests {
 		switch q.state {
@@ -243,7 +242,7 @@ func (g *gatherer) runServers(now time.Time, need gathererNeed) {
 			g.nextRequest = now.Add(pace)
 			q.state, q.id = requestSent, g.random.transactionID()
 			q.retransmission.Start(now, stun.DefaultRTO)
-			q.retransmission.Due(now) // the transmission queued here
+			q.retransmission.Due(now) // the first transmission is queued below
 			g.enqueue(q)
 		case requestSent:
 			send, failed := q.retransmission.Due(now)
@@ -261,7 +260,7 @@ func (g *gatherer) runServers(now time.Time, need gathererNeed) {
 	}
 }
 
-// refresh keeps the NAT's binding until data keeps a binding of its own.
+// refresh keeps the binding of the NAT, until data keeps its own binding.
 func (g *gatherer) refresh(now time.Time, q *serverRequest, need gathererNeed) {
 	if need.nominated || need.failed {
 		q.refreshAt = time.Time{}
@@ -299,9 +298,9 @@ func (g *gatherer) serverAlarms(e *alarm) {
 	}
 }
 
-// handleResponse takes a response from a STUN server. It reports whether a
-// request has its transaction id. The response is not authenticated, except that it
-// comes from where the request was sent.
+// handleResponse processes a response from a STUN server. It reports whether the
+// transaction id is that of a request. The response is not authenticated, except that
+// it must come from where the request was sent.
 func (g *gatherer) handleResponse(now time.Time, r Route, m stun.Message) bool {
 	i := slices.IndexFunc(g.requests, func(q *serverRequest) bool {
 		return q.state != requestWaiting && q.id == m.TransactionID()
@@ -337,18 +336,18 @@ func (g *gatherer) handleResponse(now time.Time, r Route, m stun.Message) bool {
 	return true
 }
 
-// requestDone ends a request, with the error if there was no usable response.
+// requestDone ends a request. err is nil if there was a usable response.
 func (g *gatherer) requestDone(q *serverRequest, err error) {
 	q.state = requestDone
 	q.retransmission.Stop()
 	g.settle(q.server, err)
 }
 
-// settle counts the end of a request to a server. A server that answered none is
-// reported once all have ended.
+// settle counts a request to a server as ended. A server that has answered no request
+// is reported once all its requests have ended.
 func (g *gatherer) settle(s *server, err error) {
 	s.pending--
-	s.late, g.complete = false, false // the deadline may have completed gathering already
+	s.late, g.complete = false, false // the deadline may have completed gathering already; it is completed once more
 	if err == nil {
 		s.answered = true
 	} else if s.err == nil {
@@ -390,7 +389,7 @@ func (g *gatherer) report(s *server) ServerReport {
 		r.Err = ErrServerUnreachable
 	}
 	if s.answered && !s.TURN {
-		r.Err = nil // only another local address does not reach it
+		r.Err = nil // only another local address cannot reach the server
 	}
 	return r
 }

@@ -2,21 +2,21 @@ package ice
 
 import "fmt"
 
-// A State is that of the ICE transport, in the words of the W3C's
+// A State is the state of the ICE transport. The names are those of the W3C's
 // RTCIceTransportState.
 type State uint8
 
 const (
 	StateNew State = iota
 	StateChecking
-	StateConnected    // a pair is valid: data flows
-	StateCompleted    // a pair is nominated and both ends have ended their candidates
-	StateDisconnected // no authenticated answer for a while; may recover
+	StateConnected    // a pair is valid, so data is sent
+	StateCompleted    // a pair is nominated, and neither agent has more candidates
+	StateDisconnected // no authenticated answer has arrived for a while; the agent may recover
 	StateFailed
 	StateClosed
 )
 
-// String is the W3C's word.
+// String returns the W3C's name of the state.
 func (s State) String() string {
 	switch s {
 	case StateNew:

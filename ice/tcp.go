@@ -8,24 +8,25 @@ import (
 	"time"
 )
 
-// ICE over TCP (RFC 6544). To the agent a connection is a Route like any other. Its
-// socket opens it at the first write, if the local candidate is active, and frames
-// datagrams by RFC 4571. This file has the differences: which candidates are paired,
-// that checks are sent once, and that connections close.
+// ICE over TCP (RFC 6544). For the agent a connection is a Route like any other. If
+// the local candidate is active, the socket of the Route opens the connection at the
+// first write. It frames datagrams by RFC 4571. This file has the differences from
+// UDP: which candidates are paired, that checks are sent only once, and that
+// connections can close.
 //
-// Simultaneous-open candidates are left out. No browser has them; they need a
-// listening and a connecting socket on one port, which not every system allows; and
-// they help only where both agents are behind NATs that drop UDP but let a SYN answer
-// a SYN. A relay over TCP works there, too.
+// Simultaneous-open candidates are not implemented. No browser has them. They need a
+// listening and a connecting socket on one port, which not every system allows. They
+// help only if both agents are behind NATs that drop UDP but let a SYN answer a SYN. A
+// relay over TCP works in that case, too.
 
 // A TCPType says which agent opens the connection of a TCP candidate (RFC 6544
 // §4.5).
 type TCPType uint8
 
 const (
-	NotTCP          TCPType = iota // a UDP candidate, or a TCP one without tcptype
-	TCPActive                      // its agent connects; its port means nothing
-	TCPPassive                     // its agent listens
+	NotTCP          TCPType = iota // a UDP candidate, or a TCP candidate without tcptype
+	TCPActive                      // the candidate's agent connects; the candidate's port has no meaning
+	TCPPassive                     // the candidate's agent listens
 	TCPSimultaneous                // both connect
 )
 
@@ -33,12 +34,12 @@ const (
 	// discardPort is the port of active candidates (RFC 6544 §4.5).
 	discardPort = 9
 
-	// tcpRetryInterval is the least time between two attempts to connect a
-	// pair again that has worked.
+	// tcpRetryInterval is the least time between two attempts to connect a pair again
+	// that worked before.
 	tcpRetryInterval = time.Second
 )
 
-// String is the word of the attribute tcptype; "" for UDP.
+// String returns the value of the attribute tcptype, or "" for UDP.
 func (t TCPType) String() string {
 	switch t {
 	case NotTCP:
@@ -62,7 +63,7 @@ func parseTCPType(s string) TCPType {
 	return NotTCP
 }
 
-// transport is the word of a candidate's transport.
+// transport returns the value of a candidate's transport field.
 func (t TCPType) transport() string {
 	if t == NotTCP {
 		return "udp"
@@ -70,7 +71,7 @@ func (t TCPType) transport() string {
 	return "tcp"
 }
 
-// opposite is the type of the other end of a connection.
+// opposite returns the type of the other end of a connection.
 func (t TCPType) opposite() TCPType {
 	switch t {
 	case TCPActive:
@@ -81,9 +82,10 @@ func (t TCPType) opposite() TCPType {
 	return t
 }
 
-// checks reports whether pairs of a local and a remote candidate of these types are
+// checks reports whether a pair of a local and a remote candidate of these types is
 // formed before a check of the remote agent arrives. Pairs of a passive local
-// candidate are pruned (RFC 6544 §6.2): there is no connection to send a check on.
+// candidate are pruned (RFC 6544 §6.2), because there is no connection to send a
+// check on.
 func (t TCPType) checks(remote TCPType) bool {
 	return t == NotTCP && remote == NotTCP || t == TCPActive && remote == TCPPassive
 }
@@ -92,8 +94,8 @@ func (t TCPType) checks(remote TCPType) bool {
 // another pair is nominated.
 var errSuperseded = errors.New("its connection was closed, as another pair is in use")
 
-// RouteClosed reports that the connection of a route over TCP could not be opened,
-// or is closed. An active pair that has worked is tried again at once and then every
+// RouteClosed reports that the connection of a route over TCP could not be opened, or
+// is closed. An active pair that has worked is tried again immediately and then every
 // second, until consent expires or another pair is nominated. Other pairs are tried
 // again when they are needed.
 func (a *Agent) RouteClosed(now time.Time, r Route, err error) {
@@ -135,7 +137,7 @@ func (k *checks) pairClosed(now time.Time, g *generation, p *pair, err error) {
 	}
 }
 
-// runReconnects checks pairs again that lost their connection.
+// runReconnects checks pairs again whose connection was lost.
 func (g *generation) runReconnects(now time.Time) {
 	for _, p := range g.pairs {
 		if p.retryAt.IsZero() || now.Before(p.retryAt) {
@@ -148,8 +150,8 @@ func (g *generation) runReconnects(now time.Time) {
 	}
 }
 
-// closeSuperseded closes the connections of other pairs when the nominated one is
-// selected (RFC 6544 §8). They are opened again when that one is doubtful.
+// closeSuperseded closes the connections of other pairs when the nominated pair is
+// selected (RFC 6544 §8). They are opened again when that pair is doubtful.
 func (k *checks) closeSuperseded() {
 	g := k.cur
 	n := g.nominated
@@ -162,8 +164,8 @@ func (k *checks) closeSuperseded() {
 		if p.local.tcp == NotTCP || p == n || p.priority > n.priority || p.state == PairWaiting || p.state == PairFailed {
 			continue
 		}
-		// pruneRoutes would miss a pair that is still checked: it has a connection,
-		// but no authenticated route.
+		// pruneRoutes would not find a pair that is still being checked: it has a
+		// connection, but no authenticated route.
 		p.state, p.nominating, p.triggered, p.err = PairFailed, false, false, errSuperseded
 		p.retransmission.Stop()
 		p.transactions = transactions{}
@@ -185,15 +187,17 @@ func (k *checks) closeSuperseded() {
 	}
 }
 
-// Type preferences of TCP candidates. All but relayed ones are below UDP's, since
-// one lost segment delays the data that follows (RFC 6544 §4.2).
+// Type preferences of TCP candidates. Except for relayed candidates, they are below
+// those of UDP, because one lost segment delays the data that follows (RFC 6544
+// §4.2).
 const (
 	typePreferenceHostTCP  = 90
 	typePreferencePrflxTCP = 80
 )
 
-// tcpPreference is the local preference of the n-th address of its family
-// (RFC 6544 §4.2): the direction, then the order of localPreference.
+// tcpPreference returns the local preference of a TCP address (RFC 6544 §4.2). n is
+// its number in its family, from 0. The direction comes first, then the order of
+// localPreference.
 func tcpPreference(t TCPType, addr netip.Addr, n int) uint16 {
 	direction := 4 // passive
 	if t == TCPActive {

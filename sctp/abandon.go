@@ -12,24 +12,26 @@ const maxSkipWalk = 4096
 
 // A skipState is the Advanced.Peer.Ack.Point of RFC 3758 §3.5.
 type skipState struct {
-	point  chunkTSN // the Advanced.Peer.Ack.Point, valid while after out.first-1
-	looked chunkTSN // every chunk after point up to here is acknowledged by gap blocks
-	told   chunkTSN // the new cumulative TSN of the last FORWARD TSN; may be before point
+	point  chunkTSN // Advanced.Peer.Ack.Point; it has no meaning while it is before out.first
+	looked chunkTSN // every chunk after point up to looked is acknowledged by gap blocks or abandoned
+	told   chunkTSN // new cumulative TSN in the last FORWARD TSN sent; may be before point
 	valid  bool
 	due    bool    // a FORWARD TSN is to be sent
-	sentAt instant // when the last one was sent
-	build  uint32  // number of the FORWARD TSN being built
+	sentAt instant // when the last FORWARD TSN was sent
+	build  uint32  // number of the FORWARD TSN being built, for outStream.skipMark
 }
 
-// pending reports whether the remote still has to skip something.
+// pending reports whether the remote still has to skip chunks.
 func (s *skipState) pending(o *outstanding) bool { return s.valid && !s.point.before(o.first) }
 
-// acknowledged moves the point over abandoned chunks (RFC 3758 §3.5 C2).
+// acknowledged moves the Advanced.Peer.Ack.Point over abandoned chunks (RFC 3758 §3.5
+// C2).
 //
-// It also passes chunks acknowledged by gap blocks. Otherwise each gap would take a
-// round trip of its own, and an ordered channel that loses more than one message in a
-// round trip would fall behind for ever. The remote may still drop what it has not
-// acknowledged cumulatively, so the point does not pass chunks of reliable messages.
+// It also passes chunks of partially reliable messages that gap blocks acknowledged.
+// Otherwise each gap would take a round trip of its own, and an ordered channel that
+// loses more than one message in a round trip would fall behind for ever. The remote
+// may still drop what it has not acknowledged cumulatively, so the point does not pass
+// chunks of reliable messages.
 func (s *skipState) acknowledged(o *outstanding) {
 	if !s.valid {
 		s.looked = o.first - 1
@@ -56,14 +58,14 @@ func (s *skipState) acknowledged(o *outstanding) {
 	switch {
 	case !s.pending(o):
 		s.due = false
-	case s.told.before(o.first): // the part that did not fit into the last one
+	case s.told.before(o.first): // some skipped messages did not fit into the last FORWARD TSN
 		s.due = true
 	}
 }
 
-// repeat has the FORWARD TSN sent again if a SACK shows that it is lost: there was
-// time for an answer (RFC 3758 §3.5 C3). Until it arrives, the remote cannot deliver
-// ordered messages sent after the skipped ones.
+// repeat is called for each SACK. It sends the FORWARD TSN again if the remote has had
+// time to answer it and has not (RFC 3758 §3.5 C3). Until the FORWARD TSN arrives,
+// the remote cannot deliver ordered messages sent after the skipped ones.
 func (s *skipState) repeat(o *outstanding, now instant, srtt int64) {
 	if s.pending(o) && now-s.sentAt > srtt+srtt/4 {
 		s.due = true
@@ -74,8 +76,9 @@ func (s *skipState) repeat(o *outstanding, now instant, srtt int64) {
 func (s *sender) abandon(now instant, m *outMessage) {
 	s.counters.MessagesAbandoned++
 	if m.queued {
-		// A part was never sent. The remote may have all chunks up to here, so it has
-		// to skip one TSN more: that of the end, which is never sent.
+		// Part of the message was never sent, but the remote may have received
+		// everything that was sent of it. So one more TSN is assigned, to an end that
+		// is never sent. The remote has to skip that TSN too.
 		s.queue.pop(m.stream)
 		if s.queue.current == m.stream {
 			s.queue.current = nil
@@ -88,8 +91,9 @@ func (s *sender) abandon(now instant, m *outMessage) {
 	s.skip.acknowledged(&s.out)
 }
 
-// abandonLost gives up messages that have reached a limit, among those of which
-// chunks were declared lost since the last call (RFC 3758 §3.5 A1, RFC 7496 §3.3).
+// abandonLost gives up partially reliable messages that have reached a limit (RFC 3758
+// §3.5 A1, RFC 7496 §3.3). It examines the messages of which chunks were declared
+// lost since the last call.
 func (s *sender) abandonLost(now instant) {
 	for i, m := range s.out.limited {
 		s.out.limited[i] = nil

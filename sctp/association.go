@@ -18,25 +18,26 @@ const (
 
 // Config configures an Association. The zero value is usable.
 type Config struct {
-	LocalPort, RemotePort uint16            // 0: 5000
+	LocalPort, RemotePort uint16            // 0 means 5000 (RFC 8841 §5)
 	CongestionControl     CongestionControl // default: CongestionBBR
 	DisableInterleaving   bool              // do not offer I-DATA (RFC 8260)
-	DisableZeroChecksum   bool              // do not offer RFC 9653, which requires DTLS below
-	Rand                  io.Reader         // source of tags, TSNs and cookie keys; nil: crypto/rand
+	DisableZeroChecksum   bool              // do not offer zero checksums (RFC 9653), which are allowed only over DTLS
+	Rand                  io.Reader         // source of tags, TSNs and cookie keys; nil means crypto/rand
 
-	// MaxMessageSize is the longest message in bytes that is received. A longer one
-	// ends the association. 0: 262144.
+	// MaxMessageSize is the length in bytes of the longest message that is accepted. A
+	// longer message ends the association. 0 means 262144.
 	MaxMessageSize int
-	// ReceiveBuffer is the receive window (a_rwnd) in bytes, at least MaxMessageSize
-	// and a quarter. 0: 1 MiB, which grows as the program reads.
+	// ReceiveBuffer is the receive window (a_rwnd) in bytes. It is at least
+	// MaxMessageSize plus a quarter of that. 0 means 1 MiB in the beginning; the
+	// window then grows as the program reads.
 	ReceiveBuffer int
-	// MemoryLimit is how many bytes the remote can make the association and the
-	// layers above keep; see Memory. 0: the receive window and DefaultReserve.
-	// A value below MinMemoryLimit counts as MinMemoryLimit.
+	// MemoryLimit is how many bytes the remote can cause the association and the
+	// layers above to keep; see Memory. 0 means the receive window plus
+	// DefaultReserve. A value below MinMemoryLimit is treated as MinMemoryLimit.
 	MemoryLimit int
 }
 
-// announce returns what an INIT or INIT ACK announces.
+// announce returns the parameters that this end announces in an INIT or INIT ACK.
 func (c *Config) announce(tag uint32, tsn chunkTSN, rwnd int) initParams {
 	return initParams{
 		tag: tag, aRwnd: uint32(rwnd), outStreams: maxStreams, inStreams: maxStreams, initialTSN: tsn,
@@ -59,7 +60,7 @@ func (c *Config) accepts(pkt []byte) bool {
 	}
 	sum := binary.LittleEndian.Uint32(pkt[8:])
 	if sum == 0 && !c.DisableZeroChecksum {
-		return true // RFC 9653: accepted, as announced in each INIT and INIT ACK
+		return true // RFC 9653: accepted, because this end announces it
 	}
 	return sum == checksum(pkt)
 }
@@ -69,7 +70,7 @@ type Message struct {
 	Stream  uint16
 	PPID    uint32
 	Data    []byte
-	Ordered bool // of received messages; Send ignores it, see SendOptions
+	Ordered bool // set in received messages; Send ignores it, see SendOptions
 }
 
 // SendOptions say how a message is delivered. The zero value means reliable and
@@ -77,14 +78,14 @@ type Message struct {
 type SendOptions struct {
 	Unordered        bool
 	LimitRetransmits bool   // limit retransmissions to MaxRetransmits (RFC 7496 §3.3)
-	MaxRetransmits   uint16 // of each chunk of the message
-	// Lifetime is how long after Send lost data of the message is sent again (RFC
-	// 3758 §4.1). 0: without limit. A message of which a part was sent is finished,
-	// unless some of it is lost and the lifetime is over. A message of which nothing
-	// was sent is dropped after its lifetime, or after three round trips or 50 ms if
-	// that is later, because until then it may wait for congestion control.
+	MaxRetransmits   uint16 // how often each chunk of the message may be retransmitted
+	// Lifetime is how long after Send lost data of the message is sent again (RFC 3758
+	// §4.1). 0 means no limit. A message of which a part was sent is sent to its end.
+	// It is given up only if one of its chunks is lost and the lifetime is over. A
+	// message of which nothing was sent may wait for congestion control. It is dropped
+	// after the longest of its lifetime, three round trips, and 50 ms.
 	Lifetime  time.Duration
-	Uncounted bool // not counted in BufferedAmount: a message of the application's own protocol
+	Uncounted bool // not counted in BufferedAmount, for a message that the layer above sends by itself
 }
 
 // Errors of Send and ResetStreams.
@@ -133,7 +134,7 @@ func (s State) String() string {
 // peerKnown reports whether the peer's parameters are known.
 func (s State) peerKnown() bool { return s >= StateCookieEchoed }
 
-// handshakeDone reports whether the association is up, or is being shut down.
+// handshakeDone reports whether the association is established or being shut down.
 func (s State) handshakeDone() bool { return s >= StateEstablished }
 
 // An EventKind says which fields of an Event are set.
@@ -143,13 +144,13 @@ type EventKind uint8
 const (
 	EventNone         EventKind = iota
 	EventEstablished            // messages flow; the number of streams is known
-	EventStreamsReset           // Streams (empty: all): the remote reset its outgoing side; Receive has returned all their messages
-	EventResetDone              // Streams: the remote performed our reset
-	EventResetFailed            // Streams, Err: the remote did not perform our reset
+	EventStreamsReset           // the remote reset its outgoing side of Streams (empty: all); Receive has returned all messages sent before the reset
+	EventResetDone              // the remote performed our reset of Streams
+	EventResetFailed            // the remote did not perform our reset of Streams; Err says why
 	EventRestarted              // the remote restarted the association (RFC 9260 §5.2)
-	EventReplaced               // see Renew; Err is the remote's ABORT, if it sent one
+	EventReplaced               // the remote replaced its association, see Renew; Err is its ABORT, if it sent one
 	EventClosed                 // shutdown is complete
-	EventFailed                 // Err says why: ABORT, too many retransmissions
+	EventFailed                 // Err says why, for example an ABORT or too many retransmissions
 )
 
 // An Event tells the owner of an association what happened.
@@ -159,20 +160,20 @@ type Event struct {
 	Err     error
 }
 
-// A queuedEvent is an event with the number of messages received before it.
+// A queuedEvent is an event, and how many messages were received before it.
 type queuedEvent struct {
 	Event
 	after uint64
 }
 
-// Counters count since the association was made.
+// Counters count since the association was created.
 type Counters struct {
 	PacketsSent, PacketsReceived   uint64
-	PacketsDropped                 uint64 // received with a wrong checksum, tag, port or form
+	PacketsDropped                 uint64 // received packets with a wrong checksum, tag, port or form
 	ChunksRetransmitted            uint64
-	Timeouts                       uint64 // of the retransmission timer T3-rtx
-	TailProbes, SpuriousRecoveries uint64 // RFC 8985 §7; recoveries without any loss
-	MessagesAbandoned              uint64 // RFC 3758
+	Timeouts                       uint64 // expiries of the retransmission timer T3-rtx
+	TailProbes, SpuriousRecoveries uint64 // tail loss probes (RFC 8985 §7); recoveries in which nothing had been lost
+	MessagesAbandoned              uint64 // messages given up (RFC 3758)
 }
 
 // Stats are counters and estimates for diagnosis.
@@ -180,7 +181,7 @@ type Stats struct {
 	Counters
 	SmoothedRTT, MinRTT              time.Duration // 0: not measured
 	PacingRate                       float64       // bytes a second; 0: not paced
-	PacketSize                       int           // the longest packet that is sent
+	PacketSize                       int           // longest packet that is sent, in bytes
 	CongestionWindow, BytesInFlight  int
 	ReceiveWindow, PeerReceiveWindow int
 	Interleaving, ZeroChecksum       bool // as negotiated
@@ -193,13 +194,13 @@ type Stats struct {
 type Association struct {
 	cfg     Config
 	clock   clock
-	lastNow instant // of the last call
+	lastNow instant // time of the most recent call
 
 	state     State
 	ended     bool // closed for good: no INIT is answered any more
-	delivered bool // once ended: everything queued was acknowledged
+	delivered bool // valid if ended: everything queued was acknowledged
 	renewal   renewalState
-	err       error // why it ended
+	err       error // why the association ended
 
 	handshake handshake
 	sender    sender
@@ -211,13 +212,13 @@ type Association struct {
 
 	memory     *Memory
 	outbox     outbox
-	errorCount int32 // RFC 9260 §8.1
+	errorCount int32 // timeouts since the remote last answered (RFC 9260 §8.1)
 	gotRequest bool  // the packet being read held a RE-CONFIG request
 
-	pendingResets int32 // EventStreamsReset in events
+	pendingResets int32 // how many EventStreamsReset are in events
 	events        queue[queuedEvent]
 
-	received, dropped uint64 // packets
+	received, dropped uint64 // packets received, and packets dropped
 }
 
 // NewAssociation returns an association in StateClosed, which answers an INIT.
@@ -241,8 +242,7 @@ func NewAssociation(cfg Config) *Association {
 }
 
 // SetRemotePort sets the peer's port, which may be unknown until the remote
-// description arrives (RFC 8841 §5). It has no effect once the association has
-// begun.
+// description arrives (RFC 8841 §5). It has no effect once the handshake has begun.
 func (a *Association) SetRemotePort(port uint16) {
 	if a.state == StateClosed && !a.ended && port != 0 {
 		a.cfg.RemotePort = port
@@ -297,10 +297,10 @@ func (a *Association) Send(now time.Time, m Message, o SendOptions) error {
 	return a.sender.send(t, m, o, !a.state.peerKnown() || p.forwardTSN || p.iForwardTSN)
 }
 
-// Receive returns the next message received. Its data belongs to the caller. It is
-// charged to the receive window until Release. Messages that came after a stream
-// reset are held back until NextEvent has returned the EventStreamsReset, so that
-// the caller can tell them from those before it.
+// Receive returns the next received message. Its data belongs to the caller, and is
+// charged to the receive window until Release. Messages that came after a stream reset
+// are held back until NextEvent has returned the EventStreamsReset. So the caller can
+// tell them from the messages before the reset.
 func (a *Association) Receive() (m Message, ok bool) {
 	if a.pendingResets > 0 {
 		taken := a.receiver.reassembly.taken()
@@ -316,7 +316,8 @@ func (a *Association) Receive() (m Message, ok bool) {
 	return a.receiver.reassembly.ready.pop()
 }
 
-// Release gives the receive window back the n bytes of a message from Receive.
+// Release tells the association that the program has finished with a message from
+// Receive. n is the length of the message's data, which the receive window gets back.
 func (a *Association) Release(now time.Time, n int) {
 	t := a.tick(now)
 	if a.receiver.release(t, n, a.sender.rto.srtt, a.sender.out.empty()) {
@@ -327,24 +328,26 @@ func (a *Association) Release(now time.Time, n int) {
 	}
 }
 
-// Hold charges n released bytes to the receive window again until Release.
+// Hold charges n bytes, which were released before, to the receive window again.
+// Release gives them back.
 func (a *Association) Hold(n int) { a.memory.held += n }
 
-// Memory returns the account of what the remote makes this end keep. Layers above
-// charge what they keep to it.
+// Memory returns the account of the data that the remote causes this end to keep.
+// Layers above charge to it what they keep for the remote.
 func (a *Association) Memory() *Memory { return a.memory }
 
-// Recycle takes back the data of a message from Receive, to reuse it for a later
-// message. The caller must not use it any more. Calling Recycle is optional.
+// Recycle takes back the data of a message from Receive, so that a later message can
+// use the same buffer. The caller must not use the data any more. Calling Recycle is
+// optional.
 func (a *Association) Recycle(b []byte) { a.receiver.reassembly.spares.put(b) }
 
 // NextLowered returns a stream whose BufferedAmount has fallen since it was last
 // returned. ok is false if there is none.
 func (a *Association) NextLowered() (stream uint16, ok bool) { return a.sender.queue.nextLowered() }
 
-// Delivered reports whether the remote has acknowledged everything that was
-// queued, or had when the association ended. Abandoned messages count as
-// acknowledged.
+// Delivered reports whether the remote has acknowledged everything that was queued.
+// After the association has ended, it reports whether that was so at its end.
+// Abandoned messages are treated as acknowledged.
 func (a *Association) Delivered() bool {
 	if a.ended {
 		return a.delivered
@@ -355,7 +358,8 @@ func (a *Association) Delivered() bool {
 // Pending returns how many bytes of messages are queued or in flight.
 func (a *Association) Pending() int { return a.sender.queue.bytes + a.sender.out.bytes }
 
-// BufferedAmount returns how many bytes queued on a stream were not sent yet.
+// BufferedAmount returns how many bytes of the messages queued on a stream were not
+// sent yet.
 func (a *Association) BufferedAmount(stream uint16) int {
 	if s := a.sender.queue.streams.get(stream); s != nil {
 		return s.buffered
@@ -363,8 +367,9 @@ func (a *Association) BufferedAmount(stream uint16) int {
 	return 0
 }
 
-// Acknowledged reports whether the remote has acknowledged a message on a stream
-// since its last reset. An abandoned message counts as acknowledged.
+// Acknowledged reports whether the remote has acknowledged at least one message on a
+// stream since the stream's last reset. An abandoned message is treated as
+// acknowledged.
 func (a *Association) Acknowledged(stream uint16) bool {
 	s := a.sender.queue.streams.get(stream)
 	return s != nil && s.settled
@@ -377,7 +382,7 @@ func (a *Association) Receiving(stream uint16) bool {
 }
 
 // SetPriority sets the weight of a stream in the scheduler (RFC 8260 §3, RFC 8831
-// §6.4): 256 is normal. It holds until the stream is reset.
+// §6.4): 256 is normal. The weight stays until the stream is reset.
 func (a *Association) SetPriority(stream uint16, priority uint16) {
 	if a.ended || priority == 0 {
 		return
@@ -385,8 +390,8 @@ func (a *Association) SetPriority(stream uint16, priority uint16) {
 	a.sender.queue.stream(stream).weight = priority
 }
 
-// OutgoingStreams returns how many streams Send may use. Before the peer is known
-// it is the number asked for.
+// OutgoingStreams returns how many streams Send may use. Until the peer's INIT or INIT
+// ACK is known, it is the number that this end asks for.
 func (a *Association) OutgoingStreams() int {
 	if a.state.peerKnown() {
 		return min(maxStreams, int(a.handshake.peer.inStreams))
@@ -416,35 +421,37 @@ func (a *Association) ResetStreams(now time.Time, streams ...uint16) error {
 	return nil
 }
 
-// Flush sends queued data that would otherwise wait up to a quarter of a
-// millisecond for more data to share its packet. It is for the last data before
-// Abort. AppendPacket follows.
+// Flush sends queued data that would otherwise wait up to a quarter of a millisecond
+// for more data to share its packet. An owner that is about to call Abort calls Flush,
+// and then AppendPacket, to send its last data.
 func (a *Association) Flush() {
 	a.Suspend(false)
 	a.sender.pacer.restart()
 }
 
-// DiscoverPacketSize lets packets be up to extra bytes longer than the limit given
-// to AppendPacket, as far as probes show that the path carries them (RFC 8899). The
-// layers below must not fragment datagrams. 0, the initial value, turns it off.
+// DiscoverPacketSize lets packets become longer than the limit given to AppendPacket,
+// by at most extra bytes, if probes show that the path carries them (RFC 8899). The
+// layers below must not fragment datagrams. 0, the initial value, turns the discovery
+// off.
 func (a *Association) DiscoverPacketSize(extra int) {
 	if a.pmtud.most != extra {
 		a.pmtud.restart(a.lastNow, extra)
 	}
 }
 
-// AssumeShorter makes packets n bytes shorter than the limit given to AppendPacket
-// until probes show that the path carries more. It is for an owner who does not
-// know whether the path carries the limit. n is bounded, so that datagrams of 548
-// bytes, which every IPv4 path carries, stay in use.
+// AssumeShorter makes packets n bytes shorter than the limit given to AppendPacket,
+// until probes show that the path carries more. It is for an owner who does not know
+// whether the path carries the limit. n is limited so that datagrams are not shortened
+// below 548 bytes, which every IPv4 path carries.
 func (a *Association) AssumeShorter(n int) { a.pmtud.shorten(a.lastNow, n) }
 
-// ChangePath tells the association that its packets take another path from now on.
-// It discards the round-trip time, rate, congestion window and packet size of the old path:
-// they begin as for a new association (RFC 9260 keeps them for each destination address:
-// §6.3.1 C1, §7.2.1). Packets in flight may still be acknowledged for as long as the old
-// path took. If that path is dead, call PathLost first. Call SetRTT afterwards if the new
-// path's round trip is known.
+// ChangePath tells the association that its packets take another path from now on. It
+// discards the round-trip time, rate, congestion window and packet size of the old
+// path. They begin as for a new association (RFC 9260 keeps them for each destination
+// address: §6.3.1 C1, §7.2.1). Packets in flight on the old path may still be
+// acknowledged, within the time that acknowledgements took there. If the old path is
+// dead, call PathLost first. If the new path's round trip is known, call SetRTT
+// afterwards.
 func (a *Association) ChangePath(now time.Time) {
 	t := a.tick(now)
 	a.receiver.takeAsking()
@@ -453,30 +460,30 @@ func (a *Association) ChangePath(now time.Time) {
 		return
 	}
 	a.sender.changePath(t, a.pmtud.limit, a.cfg.CongestionControl, a.handshake.localTag)
-	a.heartbeat.forget() // its answer would show the old round trip
+	a.heartbeat.forget() // the answer to an earlier HEARTBEAT would show the old path's round trip
 	if !a.sender.out.empty() {
 		a.heartbeat.ask(t, a.sender.rto.timeout(rtoMinHandshake))
 	}
 	a.pmtud.restart(t, a.pmtud.most)
 }
 
-// PathLost tells the association that packets sent lately may be lost with their
-// path, and that there is another path, of which nothing is known. Everything
-// unacknowledged is sent again at once, as if a timer had expired.
+// PathLost tells the association that its path is lost, perhaps with packets sent
+// recently, and that there is another path, of which nothing is known. Everything
+// unacknowledged is sent again immediately, as if a timer had expired.
 func (a *Association) PathLost(now time.Time) {
 	t := a.tick(now)
-	a.sender.rto.forget() // SetRTT may set the new path's
+	a.sender.rto.forget() // so that SetRTT can set the new path's round trip
 	for _, timer := range []*instant{&a.handshake.timer, &a.sender.t3, &a.reset.timer, &a.shutdown.timer} {
 		if *timer != 0 {
 			*timer = t
 		}
 	}
 	a.Advance(now)
-	a.sender.rto.progress() // the timeouts were no sign of congestion
+	a.sender.rto.progress() // these timeouts were no sign of congestion
 }
 
-// SetRTT sets the round-trip time that a lower layer has measured. It counts until
-// SCTP has measured its own.
+// SetRTT sets the round-trip time that a lower layer has measured. It is used until
+// SCTP has measured the round-trip time itself.
 func (a *Association) SetRTT(rtt time.Duration) { a.sender.seedRTT(a.lastNow, rtt) }
 
 // State returns the present state.
@@ -485,8 +492,8 @@ func (a *Association) State() State { return a.state }
 // Err returns why the association ended, or nil if it has not.
 func (a *Association) Err() error { return a.err }
 
-// LastReceived returns when the last valid packet arrived. The zero time means
-// that none did.
+// LastReceived returns when the last valid packet arrived. The zero time means that no
+// packet arrived.
 func (a *Association) LastReceived() time.Time { return a.clock.time(a.heartbeat.received) }
 
 // Stats returns the present counters and estimates.

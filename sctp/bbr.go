@@ -9,23 +9,23 @@ import (
 // (draft-ietf-ccwg-bbr). The model has two values: the rate at which the bottleneck
 // delivers, which is the highest measured in the last rounds, and the round-trip time
 // without a queue, which is the lowest measured in the last seconds. Packets are paced
-// at that rate, and the product of the two bounds the bytes in flight.
+// at that rate. The product of rate and round-trip time bounds the bytes in flight.
 //
 //	startup    → the rate doubles each round, until a queue shows; from then on it grows
 //	             by a quarter, as long as that delivers more
 //	drain      → the queue of startup empties
 //	probeBW    → up: a quarter faster for a round trip, to look for more rate
-//	             down: a quarter slower, to empty the queue that this made
+//	             down: a quarter slower, to empty the queue that up has caused
 //	             cruise: at the rate, for six to eight round trips
-//	probeRTT   → after ten seconds without an empty queue, or at once if the path seems
+//	probeRTT   → after ten seconds without an empty queue, or immediately if the path seems
 //	             to have become longer: little in flight for 200 ms, to measure the
 //	             round-trip time again
 //
-// Loss is treated differently from the drafts. They take a loss of 2 % in a round for
-// a sign that too much is in flight. A radio link that loses 5 % by chance would bring
-// the rate down to nothing. But a queue that overflows has caused delay before. So loss
-// in rounds without delay counts as chance, up to lossCeiling. Loss with delay counts as
-// in the drafts.
+// Loss is treated differently from the drafts. They treat a loss of 2 % in a round as a
+// sign that too much is in flight. On a radio link that loses 5 % by chance, this would
+// lower the rate to almost nothing. But a queue that overflows has caused delay before. So
+// loss in rounds without delay is treated as chance, up to lossCeiling. Loss with delay is
+// treated as in the drafts.
 type bbr struct {
 	mtu   int
 	phase bbrPhase
@@ -35,14 +35,14 @@ type bbr struct {
 	bandwidth float64 // rate of the bottleneck, bytes a second; 0 until measured
 	rates     rateFilter
 	minRTT    int64   // round trip without a queue, ns
-	minRTTAt  instant // when a round trip was last as short
+	minRTTAt  instant // when a round trip was last about as short as minRTT
 	lowest    int64   // shortest round trip ever, ns
-	highest   int64   // longest round trip with a queue, ns; probeRTT lets it fade
-	delayed   int     // consecutive samples that showed a queue
+	highest   int64   // longest round trip with a queue, ns; each probeRTT moves it towards minRTT
+	delayed   int     // consecutive round-trip samples that showed a queue
 	longer    longerPath
 
-	rateBound     float64 // bound of the rate after loss, until the next up phase; 0: none
-	inFlightBound int     // bound of what is in flight, found by loss; 0: none
+	rateBound     float64 // upper limit of the rate after loss, until the next up step; 0: none
+	inFlightBound int     // upper limit of the bytes in flight, found by loss; 0: none
 
 	round    bbrRound
 	startup  bbrStartupState
@@ -57,19 +57,19 @@ type bbr struct {
 	}
 }
 
-// A bbrRound is the round under way. It ends when data sent after its beginning is
+// A bbrRound is the present round. It ends when data sent after its beginning is
 // acknowledged.
 type bbrRound struct {
-	end         int64 // in bytes delivered
-	lost, acked int   // bytes
-	queue       bool  // there was loss together with delay
+	end         int64 // total bytes delivered when the round began
+	lost, acked int   // bytes lost, and bytes acknowledged, in the round
+	queue       bool  // the round had loss together with delay
 	rate        float64
 }
 
 // A bbrStartupState says whether startup still finds more rate.
 type bbrStartupState struct {
-	rate     float64 // that a round has to exceed
-	rounds   int     // consecutive rounds that did not
+	rate     float64 // bandwidth when it last grew enough
+	rounds   int     // consecutive rounds in which it did not grow enough
 	cautious bool    // startup has seen a queue, which may be another flow's
 }
 
@@ -77,25 +77,25 @@ type bbrStartupState struct {
 type bbrCycle struct {
 	step   bbrStep
 	since  instant
-	cruise int     // round trips to cruise
-	before float64 // the rate before the up phase
+	cruise int     // how many round trips cruise lasts
+	before float64 // bandwidth when the up step began
 }
 
 // A bbrProbeRTTState is the progress of probeRTT.
 type bbrProbeRTTState struct {
-	ends   instant // 0: too much is still in flight
-	done   int64   // bytes that have to be delivered by then
-	lowest int64   // shortest round trip since, ns
+	ends   instant // when the measurement may end; 0: it has not begun, because too much is still in flight
+	done   int64   // total bytes delivered when the measurement began; it ends after data sent later is acknowledged
+	lowest int64   // shortest round trip since the measurement began, ns
 }
 
 // A bbrCrowd compares the loss while probing for more rate with the usual loss. See
 // judge.
 type bbrCrowd struct {
-	probed  lossCount // from the up phase until a round trip after it
-	cruised lossCount // in the rest of the cycle
-	judged  bool      // the two were compared in this cycle
-	crowded bool      // probing made a shared queue overflow
-	queued  bool      // probing made a queue
+	probed  lossCount // loss from the beginning of up until the end of cruise's first round trip
+	cruised lossCount // loss in the rest of the cycle
+	judged  bool      // probed and cruised were compared in this cycle
+	crowded bool      // probing made a shared queue overflow, see judge
+	queued  bool      // probing caused a queue
 }
 
 type bbrPhase uint8
@@ -116,22 +116,22 @@ const (
 	bbrCruise
 )
 
-// Gains and bounds. Those without a comment are the drafts'.
+// Gains and bounds. Values without a comment are those of the drafts.
 const (
 	startupGain   = 2.77
-	startupWindow = 3.0 // drafts: 2. Pacing spreads the first rounds, which makes the rate look lower
+	startupWindow = 3.0 // 2 in the drafts. Pacing spreads the packets of the first rounds, so the measured rate is too low
 	drainGain     = 0.5
 	upGain        = 1.25
 	downGain      = 0.75
 	cruiseWindow  = 2.0
-	growth        = 1.25 // of the rate, for which startup goes on
+	growth        = 1.25 // startup goes on while the rate grows by this factor
 
-	// cautiousGrowth replaces growth after a queue was seen. If the queue is our own, the
-	// rate grows no more. If it is another flow's, the rate grows until that flow has given
-	// up about half.
+	// cautiousGrowth replaces growth after startup has seen a queue. If this flow
+	// caused the queue, the rate grows no more. If another flow caused it, the rate
+	// grows until that flow has given up about half of the bandwidth.
 	cautiousGrowth = 1.1
 
-	// queueSigns is how many consecutive delayed samples mean a queue, as in HyStart++
+	// queueSigns is how many consecutive delayed samples show a queue, as in HyStart++
 	// (RFC 9406 §4.3).
 	queueSigns = 8
 
@@ -139,43 +139,47 @@ const (
 	probeRTTTime = int64(200 * time.Millisecond)
 	probeRTTGain = 0.5
 
-	// queueLoss is the loss rate of a round above which the queue counts as full, if
-	// the round-trip time is longer, too. With the 2 % of the BBR drafts, Reno flows
-	// get too little bandwidth where queues are short.
+	// A round whose loss rate exceeds queueLoss, and whose round trips were long too,
+	// shows a full queue. With the 2 % of the BBR drafts, Reno flows get too little
+	// bandwidth where queues are short.
 	queueLoss = 0.01
 
-	// lossCeiling is the loss in a round that counts as congestion even without delay:
-	// policers and other bottlenecks have hardly a queue. Probing loses 20 % there in one
-	// round of eight. Links that lose more than a tenth by chance carry no other traffic
-	// well either. In a round of 100 packets a loss of 5 % by chance stays below by more
-	// than two standard deviations.
+	// A round whose loss rate exceeds lossCeiling shows congestion even without delay,
+	// because policers and some other bottlenecks have hardly any queue. Probing loses
+	// 20 % there, in one round of eight. Links that lose more than a tenth by chance
+	// carry no other traffic well either. In a round of 100 packets, lossCeiling is
+	// more than two standard deviations above a loss of 5 % by chance.
 	lossCeiling = 0.12
 
-	// minLossPackets is the least loss that means anything.
+	// minLossPackets is the smallest loss, in packets, from which a conclusion is
+	// drawn.
 	minLossPackets = 6
 
 	lossBeta = 0.7
 
 	// crowdedGain is the factor by which inFlightBound grows where other flows keep a
-	// queue, so that they do not take all of the bandwidth. Measured beside one Reno
-	// flow, with queues of 0.25 to 4 bandwidth-delay products: with a smaller factor
-	// this flow gets less than a fifth of the bandwidth at 4, with a larger one the
-	// Reno flow does at 1.
+	// queue, so that this flow does not take all of the bandwidth. It was chosen by
+	// measurements beside one Reno flow, with queues of 0.25 to 4 bandwidth-delay
+	// products (BDP). With a smaller factor, this flow gets less than a fifth of the
+	// bandwidth if the queue holds 4 BDP. With a larger factor, the Reno flow gets
+	// less than a fifth if the queue holds 1 BDP.
 	crowdedGain = 1.05
 
-	// crowdedRTT is the round trip, in parts of the lowest ever, from which a queue counts
-	// as another flow's. Our own probing makes 1.25.
+	// A round trip longer than crowdedRTT times the lowest one shows another flow's
+	// queue. The probing of this flow alone leads to 1.25 times.
 	crowdedRTT = 1.3
 
-	// crowdedLoss is how much more than twice the usual loss probing causes where a queue
-	// is full. In a round of 100 packets a loss of 5 % by chance does not exceed it. We
-	// then cruise for crowdedCruise more round trips, at most crowdedTime. Each of them with
-	// a loss multiplies the rate by yieldGain, down to yieldFloor of what the path delivers.
-	// So one Reno flow gets more than a fifth also beside a queue of 0.25 bandwidth-delay
-	// products, at round trips of 10 to 50 ms.
+	// A shared queue is taken for full if the loss while probing is more than twice
+	// the usual loss plus crowdedLoss. In a round of 100 packets, a loss of 5 % by
+	// chance does not exceed that. This flow then cruises for crowdedCruise more round
+	// trips, at most for crowdedTime. Each of these round trips with a loss multiplies
+	// the rate by yieldGain, down to yieldFloor of what the path delivers. So one Reno
+	// flow gets more than a fifth of the bandwidth even if the queue holds only 0.25
+	// bandwidth-delay products, at round trips of 10 to 50 ms.
 	//
-	// Beyond a round trip of deepRTT times the lowest the queue is long enough to show by
-	// delay. There Reno would take what is yielded, and more.
+	// If the longest round trip is more than deepRTT times the lowest, the queue is
+	// long enough to show by delay. There Reno would take what this flow yields, and
+	// more.
 	deepRTT       = 1.75
 	crowdedLoss   = 0.01
 	crowdedCruise = 24
@@ -197,10 +201,10 @@ func (m *bbr) setMTU(mtu int) { m.mtu = mtu }
 
 func (m *bbr) sent(now instant, n, inFlight int) {}
 
-// known reports whether rate and round trip were measured.
+// known reports whether the rate and the round trip were measured.
 func (m *bbr) known() bool { return m.bandwidth > 0 && m.minRTT != math.MaxInt64 }
 
-// rate returns the rate to send at, in bytes a second, before gains.
+// rate returns the rate to send at, in bytes a second, before a gain multiplies it.
 func (m *bbr) rate() float64 {
 	if m.rateBound > 0 {
 		return min(m.bandwidth, m.rateBound)
@@ -213,9 +217,9 @@ func (m *bbr) bdp() int {
 	return int(m.rate() * float64(m.minRTT) / 1e9)
 }
 
-// needed returns how many bytes must be in flight to reach the rate. With fewer the measured
-// rate would fall, then the bytes for that rate, and so on. It exceeds bdp, because
-// schedulers, batches and bursts delay acknowledgements.
+// needed returns how many bytes must be in flight to reach the rate. If fewer were in
+// flight, the measured rate would fall, then the bytes for that rate, and so on. It
+// exceeds bdp, because schedulers, batches and bursts delay acknowledgements.
 func (m *bbr) needed() int {
 	return m.bdp() + int(m.rate()*float64(m.queueDelay()+2*int64(pacingBurst))/1e9)
 }
@@ -227,7 +231,7 @@ func (m *bbr) pacingRate(srtt time.Duration) float64 {
 		}
 		return startupGain * float64(m.cwnd) / srtt.Seconds()
 	}
-	// A program that sends little has shown little of the path's rate.
+	// If the program sends little, the measured rate is lower than the path's rate.
 	rate := max(m.rate(), float64(minWindow*m.mtu)/(float64(m.minRTT)/1e9))
 	switch m.phase {
 	case bbrStartup:
@@ -252,7 +256,7 @@ func (m *bbr) pacingRate(srtt time.Duration) float64 {
 func (m *bbr) acked(ev ackEvent) {
 	if m.reduced && ev.acked > 0 {
 		// The path works again. Its former rate is still the best guess, and pacing
-		// keeps the data from being a burst.
+		// prevents a burst.
 		m.reduced = false
 		m.cwnd = max(m.cwnd, min(m.prior.cwnd, m.bdp()))
 	}
@@ -272,14 +276,14 @@ func (m *bbr) acked(ev ackEvent) {
 func (m *bbr) measureRate(ev *ackEvent) {
 	s := &ev.rate
 	if s.interval <= 0 || s.interval < m.minRTT && m.minRTT != math.MaxInt64 {
-		return // shorter than any round trip: several acknowledgements arrived at once
+		return // the interval is shorter than any round trip: several acknowledgements arrived together
 	}
 	rate := float64(s.bytes) / float64(s.interval) * 1e9
 	m.round.rate = max(m.round.rate, rate)
 	if s.appLimited && rate < m.bandwidth {
 		return
 	}
-	m.rates.add(rate) // in probeRTT it is low, and does no harm
+	m.rates.add(rate) // in probeRTT the sample is low, but only the highest is used
 	m.bandwidth = m.rates.max()
 }
 
@@ -326,7 +330,7 @@ func (m *bbr) noteLoss(ev *ackEvent) {
 	}
 }
 
-// endRound evaluates a round and begins the next.
+// endRound evaluates the present round and begins the next one.
 func (m *bbr) endRound(ev *ackEvent) {
 	if !ev.rate.appLimited && m.phase != bbrProbeRTT {
 		m.rates.next()
@@ -377,7 +381,7 @@ func (m *bbr) checkFull() {
 	m.startup.rounds++
 }
 
-// step changes phases.
+// step changes the phase if it is time to.
 func (m *bbr) step(ev *ackEvent) {
 	switch m.phase {
 	case bbrStartup:
@@ -402,7 +406,7 @@ func (m *bbr) step(ev *ackEvent) {
 	}
 }
 
-// enterProbeBW begins to cruise.
+// enterProbeBW enters probeBW, with cruise as the first step.
 func (m *bbr) enterProbeBW(now instant) {
 	m.phase = bbrProbeBW
 	m.enterStep(bbrCruise, now)
@@ -416,7 +420,7 @@ func (m *bbr) enterStep(s bbrStep, now instant) {
 		m.rateBound, m.cycle.before = 0, m.bandwidth
 		m.crowd.probed, m.crowd.judged = lossCount{}, false
 	case bbrCruise:
-		// A random time, so that two flows do not probe at the same time.
+		// The time is random, so that two flows do not probe at the same time.
 		m.rng ^= m.rng << 13
 		m.rng ^= m.rng >> 17
 		m.rng ^= m.rng << 5
@@ -441,7 +445,7 @@ func (m *bbr) stepCycle(ev *ackEvent) {
 			m.crowd.queued = m.delayed >= queueSigns
 			m.enterStep(bbrDown, ev.now)
 			if m.bandwidth > 1.2*m.cycle.before && m.delayed == 0 {
-				// A fifth more without a queue: there is room for startup.
+				// The rate grew by a fifth without a queue, so startup may find more.
 				m.phase, m.inFlightBound = bbrStartup, 0
 				m.startup.rate, m.startup.rounds = m.bandwidth, 0
 			}
@@ -460,15 +464,16 @@ func (m *bbr) stepCycle(ev *ackEvent) {
 	}
 }
 
-// judge compares, a round trip after the up step, the loss of the data sent in it with
-// the usual loss. Loss by chance does not depend on probing. Loss by a full queue
-// does, even if the queue is too short to show by delay. A shared queue overflows if
-// probing loses more than twice the usual loss and crowdedLoss. Then this flow probes
-// less often, and endRound yields to other flows. Otherwise inFlightBound grows as Reno's
-// window does, so that a flow that began late, and found a queue, gets its share.
+// judge runs a round trip after the up step. It compares the loss of the data sent in
+// that step with the usual loss. Loss by chance does not depend on probing. Loss by a
+// full queue does, even if the queue is too short to show by delay. A shared queue has
+// overflowed if probing loses more than twice the usual loss plus crowdedLoss. Then
+// this flow probes less often, and endRound yields to other flows. Otherwise
+// inFlightBound grows as Reno's window does, so that a flow that began late, and found
+// a queue, gets its share.
 func (m *bbr) judge() {
 	c := &m.crowd
-	queue := float64(m.highest) / float64(m.lowest) // the longest round trip, in lowest ones
+	queue := float64(m.highest) / float64(m.lowest) // longest round trip, as a multiple of the lowest one
 	c.crowded = m.minRTT >= shortRTT && queue < deepRTT && c.probed.lost >= minLossPackets*m.mtu && c.probed.rate() > 2*c.cruised.rate()+crowdedLoss
 	switch {
 	case c.crowded:
@@ -489,7 +494,7 @@ func (l *lossCount) add(ev *ackEvent) {
 
 func (l *lossCount) rate() float64 { return float64(l.lost) / float64(max(l.lost+l.acked, 1)) }
 
-// stepProbeRTT waits, with little in flight, for a round trip without a queue.
+// stepProbeRTT keeps little in flight, and waits for a round trip without a queue.
 func (m *bbr) stepProbeRTT(ev *ackEvent) {
 	p := &m.probeRTT
 	if p.ends == 0 {
@@ -505,7 +510,7 @@ func (m *bbr) stepProbeRTT(ev *ackEvent) {
 	m.minRTT, m.minRTTAt = p.lowest, ev.now
 	m.longer = longerPath{lowest: math.MaxInt64, rate: m.bandwidth}
 	m.short.begin(ev)
-	m.highest = (m.highest + m.minRTT) / 2 // a single long round trip is forgotten in time
+	m.highest = (m.highest + m.minRTT) / 2 // so that a single long round trip is forgotten after a while
 	m.cwnd = max(m.cwnd, m.prior.cwnd)
 	if longer {
 		m.startup.rate, m.startup.rounds, m.inFlightBound = 0, 0, 0
@@ -517,19 +522,20 @@ func (m *bbr) stepProbeRTT(ev *ackEvent) {
 	m.enterProbeBW(ev.now)
 }
 
-// A longerPath detects that the path has become longer, for example after a satellite's
-// handover. A window for shorter round trips lowers the rate, which lowers the window, and
-// so on: long before probeRTT is due, only a few packets a round trip would be left.
+// A longerPath detects that the path has become longer, for example after a
+// satellite's handover. There a window for the former, shorter round trips lowers the
+// rate, which lowers the window, and so on. Long before probeRTT is due, only a few
+// packets a round trip would be left.
 type longerPath struct {
-	lowest int64   // shortest round trip of the round under way, ns
+	lowest int64   // shortest round trip of the present round, ns
 	rounds int     // consecutive rounds whose shortest round trip was long
-	rate   float64 // when the lowest round trip was last seen
+	rate   float64 // bandwidth when the lowest round trip was last seen
 }
 
-// A path counts as longer after longerRounds in which every round trip took more than
-// longerGain times the lowest, while the rate fell below longerRate of its former value.
-// Queues of other flows make round trips as long, but leave a higher rate, or take longer
-// to lower it.
+// A path is taken for longer if every round trip of longerRounds rounds took more than
+// longerGain times the lowest, while the rate fell below longerRate of its former
+// value. Queues of other flows cause such round trips too, but leave a higher rate, or
+// take longer to lower it.
 const (
 	longerRounds = 4
 	longerGain   = 1.5
@@ -564,7 +570,7 @@ func (m *bbr) setWindow(ev *ackEvent) {
 	if m.phase == bbrStartup {
 		gain = startupWindow
 	}
-	// Two bursts of the pacer more, so that they find room.
+	// The target leaves room for two more bursts of the pacer.
 	target := int(gain*float64(m.bdp())) + int(2*m.rate()*pacingBurst.Seconds()) + 2*m.mtu
 	if m.phase == bbrStartup {
 		m.cwnd += ev.acked
@@ -584,8 +590,8 @@ func (m *bbr) setWindow(ev *ackEvent) {
 	}
 }
 
-// lost only saves the bounds for undo. endRound reacts to the loss, when its extent is
-// known.
+// lost only saves the bounds for undo. endRound reacts to the loss when the extent of
+// the loss is known.
 func (m *bbr) lost(now instant, inFlight int, again bool) {
 	if !again {
 		m.prior.inFlightBound, m.prior.rateBound = m.inFlightBound, m.rateBound
@@ -612,7 +618,7 @@ type rateFilter struct {
 	at    int
 }
 
-// add takes a sample in the round under way.
+// add takes a sample in the present round.
 func (f *rateFilter) add(rate float64) { f.rates[f.at] = max(f.rates[f.at], rate) }
 
 // next begins a round.

@@ -60,7 +60,7 @@ func (c CauseCode) String() string {
 // An AbortError says why one of the ends aborted the association.
 type AbortError struct {
 	Remote bool        // the remote sent the ABORT
-	Causes []CauseCode // in the order of the chunk; it may have none
+	Causes []CauseCode // in the order of the chunk; may be empty
 	Reason string      // text of a user-initiated abort or a protocol violation
 }
 
@@ -81,14 +81,14 @@ func (e *AbortError) Error() string {
 	return s.String()
 }
 
-// Bounds of what is kept of a received ABORT.
+// Limits of what is kept of a received ABORT.
 const (
 	maxCauses       = 8
 	maxReasonLength = 256
 )
 
-// parseAbort reads the causes of a received ABORT chunk. A malformed cause ends the list:
-// the association ends anyway.
+// parseAbort reads the causes of a received ABORT chunk. It stops at a malformed
+// cause, because the association ends anyway.
 func parseAbort(body []byte) *AbortError {
 	e := &AbortError{Remote: true}
 	for len(e.Causes) < maxCauses {

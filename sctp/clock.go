@@ -34,7 +34,7 @@ func due(now instant, timer *instant) bool {
 	return true
 }
 
-// earliest returns the earliest of the timers that run; 0 if none does.
+// earliest returns the earliest of the timers that are set, or 0 if none is.
 func earliest(timers ...instant) (first instant) {
 	for _, t := range timers {
 		if t != 0 && (first == 0 || t < first) {

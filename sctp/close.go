@@ -6,7 +6,7 @@ import (
 )
 
 // This file ends an association: by SHUTDOWN, SHUTDOWN ACK and SHUTDOWN COMPLETE (RFC
-// 9260 §9.2), or at once by ABORT (§9.1).
+// 9260 §9.2), or immediately by ABORT (§9.1).
 
 // Shutdown ends the association once everything queued is delivered (RFC 9260
 // §9.2). EventClosed follows.
@@ -56,7 +56,7 @@ func (a *Association) handleShutdown(now instant, body []byte) {
 		// RFC 9260 §9.2: Send takes no more messages; queued ones are still sent.
 		a.state = StateShutdownReceived
 	case StateShutdownSent:
-		// RFC 9260 §9.2: both ends began.
+		// RFC 9260 §9.2: both ends have begun a shutdown.
 		a.state = StateShutdownAckSent
 		a.shutdown.resend(now, a.sender.rto.timeout(rtoMin))
 	case StateShutdownAckSent:
@@ -64,8 +64,8 @@ func (a *Association) handleShutdown(now instant, body []byte) {
 	}
 }
 
-// Abort ends the association at once (RFC 9260 §9.1). AppendPacket returns one last
-// packet with the ABORT.
+// Abort ends the association immediately (RFC 9260 §9.1). AppendPacket then returns
+// one more packet, with the ABORT.
 func (a *Association) Abort(now time.Time, reason string) {
 	a.tick(now)
 	a.abort(faultOf(CauseUserAbort, reason))

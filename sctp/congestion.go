@@ -14,7 +14,7 @@ const (
 	CongestionBBR CongestionControl = iota
 
 	// CongestionCubic is CUBIC (RFC 9438) with HyStart++ (RFC 9406), which most of the
-	// internet uses. It takes every loss for a full queue.
+	// internet uses. It treats every loss as a sign of a full queue.
 	CongestionCubic
 
 	// CongestionReno is the congestion control of RFC 9260 §7.2.
@@ -45,8 +45,8 @@ func (c CongestionControl) newController(mtu int, seed uint32) congestionControl
 	return newBBR(mtu, seed)
 }
 
-// A congestionController decides how much may be in flight, and at which rate it is sent.
-// It is told what happens. It does not detect losses.
+// A congestionController decides how much may be in flight, and at which rate it is
+// sent. The sender tells it what happens. It does not detect losses.
 type congestionController interface {
 	// window returns cwnd in bytes of payload.
 	window() int
@@ -54,41 +54,42 @@ type congestionController interface {
 	pacingRate(srtt time.Duration) float64
 	// sent notes that n bytes were sent. inFlight includes them.
 	sent(now instant, n, inFlight int)
-	// lost notes that a recovery begins because of a loss. With again, data retransmitted in
-	// the present recovery is lost too.
+	// lost notes that a recovery begins because of a loss. again says that a recovery
+	// is under way already, and that data retransmitted in it is lost too.
 	lost(now instant, inFlight int, again bool)
-	// acked notes an acknowledgement, or a loss found since the last one.
+	// acked notes an acknowledgement, or a loss found since the last acknowledgement.
 	acked(ev ackEvent)
 	// timedOut notes a retransmission timeout.
 	timedOut(now instant)
 	// undo restores the state before the last timedOut, or the last lost with again ==
-	// false, because that call was spurious.
+	// false, because nothing had been lost.
 	undo()
 	// setMTU sets the length of packets.
 	setMTU(mtu int)
 }
 
-// An ackEvent is an acknowledgement as congestion control sees it.
+// An ackEvent describes an acknowledgement for congestion control.
 type ackEvent struct {
 	now              instant
 	acked, lost      int   // bytes newly acknowledged, and newly declared lost
-	before, inFlight int   // bytes in flight before and after it
-	rtt              int64 // of the newest chunk, ns; 0: not measured
+	before, inFlight int   // bytes in flight before and after the acknowledgement
+	rtt              int64 // round trip of the acknowledged chunk that was sent last, ns; 0: not measured
 	rate             rateSample
-	limited          bool // the window limited what was sent within the last round trip
-	recovering       bool // a loss was found and is not repaired
+	limited          bool // the window limited what was sent in the last round trip
+	recovering       bool // a loss was found and is not repaired yet
 }
 
-// initialWindow is the initial window in packets. Current browsers' QUIC also begins with
-// 32. Paced over the round trip that ICE has measured, they are no burst. RFC 6928 has ten,
-// RFC 9260 §7.2.1 about three.
+// initialWindow is the initial window in packets. Current browsers' QUIC also begins
+// with 32 packets. They are no burst, because they are paced over the round trip that
+// ICE has measured. RFC 6928 allows 10 packets, RFC 9260 §7.2.1 about three.
 const initialWindow = 32
 
 // minWindow is the least window after a loss, in packets (RFC 9260 §7.2.3).
 const minWindow = 4
 
-// Pacing gains of the controllers that set only a window. Two windows in a round trip let
-// slow start double the window. A fifth more than a window keeps it in use.
+// Pacing gains of the controllers that set only a window: how many windows are sent in
+// a round trip. Two windows let slow start double the window. A fifth more than one
+// window keeps the window in use.
 const (
 	slowStartPacing = 2.0
 	avoidancePacing = 1.2
@@ -107,11 +108,11 @@ func windowPacing(cwnd int, slowStart bool, srtt time.Duration) float64 {
 }
 
 // A reduction is proportional rate reduction (RFC 6937). In a recovery the amount sent
-// follows the amount delivered, so that the window shrinks over a round trip instead of by
-// a pause.
+// follows the amount delivered. So the window shrinks gradually over a round trip, and
+// sending does not pause.
 type reduction struct {
-	delivered, out int // bytes delivered and sent in the recovery
-	from           int // bytes in flight when it began
+	delivered, out int // bytes delivered, and bytes sent, in the recovery
+	from           int // bytes in flight when the recovery began
 }
 
 func (p *reduction) begin(inFlight int) { *p = reduction{from: max(inFlight, 1)} }
@@ -130,6 +131,7 @@ func (p *reduction) window(ev *ackEvent, ssthresh, mtu int) int {
 	return ev.inFlight + max(n, 0)
 }
 
-// idleRestart is how long an idle path keeps its window. RFC 9260 §7.2.1 halves it every
-// RTO. A program that sends a burst each second would never exceed the initial window.
+// idleRestart is how long an idle path keeps its window. RFC 9260 §7.2.1 halves the
+// window every RTO. With that, a program that sends a burst each second would never
+// exceed the initial window.
 const idleRestart = int64(10 * time.Second)

@@ -23,11 +23,11 @@ type cubic struct {
 	reduction  reduction
 	lastSent   instant
 
-	epoch    instant // when the curve began; 0: it has not
+	epoch    instant // when the curve began; 0: it has not begun
 	wMax     float64 // the window before the last loss
-	k        float64 // seconds from epoch to wMax
-	wEst     float64 // Reno's window (RFC 8312 §4.2)
-	fraction float64 // of a byte of growth
+	k        float64 // seconds from epoch until the curve reaches wMax
+	wEst     float64 // the window that Reno would have (RFC 8312 §4.2)
+	fraction float64 // part of a byte by which the window is still to grow
 
 	prior struct {
 		cwnd, ssthresh int
@@ -81,7 +81,7 @@ func (c *cubic) acked(ev ackEvent) {
 	}
 }
 
-// avoid is congestion avoidance (RFC 8312 §4.1 to §4.4).
+// avoid grows the window in congestion avoidance (RFC 8312 §4.1 to §4.4).
 func (c *cubic) avoid(ev *ackEvent) {
 	w := float64(c.cwnd) / float64(c.mtu)
 	if c.epoch == 0 {
@@ -92,7 +92,8 @@ func (c *cubic) avoid(ev *ackEvent) {
 			c.k = math.Cbrt((c.wMax - w) / cubicC)
 		}
 	}
-	// One round trip ahead: the packets sent now are acknowledged then.
+	// The target is the window one round trip later, when the packets sent now are
+	// acknowledged.
 	t := float64(ev.now-c.epoch+ev.rtt)/1e9 - c.k
 	target := min(max(cubicC*t*t*t+c.wMax, w), 1.5*w)
 	acked := float64(ev.acked) / float64(c.mtu)
@@ -113,7 +114,8 @@ func (c *cubic) save() {
 	c.prior.wMax, c.prior.k, c.prior.epoch = c.wMax, c.k, c.epoch
 }
 
-// reduce is RFC 8312 §4.5, with fast convergence (§4.6).
+// reduce reduces the window after a loss (RFC 8312 §4.5), with fast convergence
+// (§4.6).
 func (c *cubic) reduce() {
 	w := float64(c.cwnd) / float64(c.mtu)
 	if w < c.wMax {
@@ -126,7 +128,7 @@ func (c *cubic) reduce() {
 }
 
 func (c *cubic) lost(now instant, inFlight int, again bool) {
-	if again { // RFC 5681 §4.3: reduced twice
+	if again { // RFC 5681 §4.3: a retransmission was lost, so the window is reduced a second time
 		c.cwnd = c.ssthresh
 	} else {
 		c.save()
@@ -143,7 +145,7 @@ func (c *cubic) timedOut(now instant) {
 	}
 	c.cwnd = c.mtu
 	c.recovering = false
-	c.hystart = hystart{ended: true} // RFC 9406 §4.3: only for the first slow start
+	c.hystart = hystart{ended: true} // RFC 9406 §4.3: HyStart++ is only for the first slow start
 }
 
 func (c *cubic) undo() {
@@ -161,24 +163,24 @@ const (
 	hystartRounds       = 5
 )
 
-// hystart is HyStart++ (RFC 9406). Slow start ends when a round trip takes longer than in
-// the round before, which shows a queue, before that queue overflows and half of the data
-// in flight is lost. In case the delay was chance, slow start first goes on more slowly for
-// a few rounds.
+// hystart is HyStart++ (RFC 9406). A round trip that takes longer than in the round
+// before shows a queue. Slow start then ends before that queue overflows and half of
+// the data in flight is lost. Because the delay may have been chance, slow start first
+// goes on more slowly for a few rounds.
 type hystart struct {
-	end           int64 // bytes delivered at which the round ends
+	end           int64 // total bytes delivered when the round began
 	last, current int64 // shortest round trip of the last round and of the present one, ns
 	samples       int   // round trips measured in the present round
 	slow          bool  // conservative slow start
 	slowRounds    int
-	slowBase      int64 // shortest round trip when it began, ns
+	slowBase      int64 // shortest round trip when conservative slow start began, ns
 	ended         bool
 }
 
 // acked returns how much the window may grow, and whether slow start is over.
 func (h *hystart) acked(ev *ackEvent) (grow int, done bool) {
 	if h.ended {
-		return ev.acked, false // slow start after a timeout, up to ssthresh
+		return ev.acked, false // a later slow start, up to ssthresh
 	}
 	if ev.rate.prior >= h.end {
 		h.nextRound(ev)

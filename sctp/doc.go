@@ -13,7 +13,7 @@
 // 8899. All of them work with other implementations. Several addresses for one end
 // (multi-homing) have no meaning over DTLS and are left out.
 //
-// The Association routes between parts, each of which owns its state:
+// The Association connects these parts, each of which holds its state:
 //
 //	association.go   types, and the methods for the owner
 //	establish.go     INIT, cookies, collision and restart

@@ -11,11 +11,12 @@ import "time"
 //	COOKIE-ECHOED      ←  COOKIE ACK
 //	ESTABLISHED
 
-// usualInitAck is the length of an INIT ACK that reports no parameters.
+// usualInitAck is the length in bytes of an INIT ACK that reports no unknown
+// parameters.
 const usualInitAck = 120
 
-// handleInit answers an INIT in any state. No state of it is kept: the state goes
-// into the cookie.
+// handleInit answers an INIT in any state. This end keeps no state for the INIT: the
+// cookie carries it.
 func (a *Association) handleInit(now instant, body []byte) {
 	ic, err := parseInit(body)
 	if err != nil || ic.tag == 0 || len(a.outbox.replies) >= maxReplies {
@@ -34,13 +35,13 @@ func (a *Association) handleInit(now instant, body []byte) {
 		c.localTag, c.localTSN, drawn = drawIdentity(a.cfg.Rand)
 	case StateCookieWait:
 		// RFC 9260 §5.2.1: the same tag and TSN as in our INIT, so that both cookies
-		// make the same association. An INIT that was not sent yet is not needed,
-		// unless the remote's COOKIE ECHO does not arrive.
+		// lead to the same association. If our INIT was not sent yet, it is needed
+		// only if the remote's COOKIE ECHO does not arrive.
 		h.spareInit()
 	case StateCookieEchoed:
 		c.localTie, c.peerTie = h.localTag, h.peerTag
 	case StateShutdownAckSent:
-		a.shutdown.repeat() // RFC 9260 §9.2
+		a.shutdown.repeat() // RFC 9260 §9.2: the answer is the SHUTDOWN ACK again
 		return
 	default:
 		// RFC 9260 §5.2.2: a new tag, because the remote may have restarted.
@@ -48,13 +49,13 @@ func (a *Association) handleInit(now instant, body []byte) {
 		c.localTie, c.peerTie = h.localTag, h.peerTag
 	}
 	if !drawn || !h.drawKey(a.cfg.Rand) {
-		a.dropped++ // the remote sends its INIT again
+		a.dropped++ // the remote will send its INIT again
 		return
 	}
 	p := a.cfg.announce(c.localTag, c.localTSN, a.memory.receiveWindow())
 	// Announce zero checksums only if the remote does. Some implementations drop an
 	// INIT ACK with an unknown parameter, against RFC 9260 §3.2.1 (pion before 2024).
-	// They drop our INIT too, but their own makes the association.
+	// They drop our INIT too, but then their INIT establishes the association.
 	p.zeroChecksum = p.zeroChecksum && ic.zeroChecksum
 	a.outbox.reply(ic.tag, p.appendInitAck(make([]byte, 0, usualInitAck), h.sealCookie(&c), ic.unrecognized))
 }
@@ -62,7 +63,7 @@ func (a *Association) handleInit(now instant, body []byte) {
 // handleInitAck takes the answer to our INIT (RFC 9260 §5.1 C).
 func (a *Association) handleInitAck(now instant, body []byte) {
 	if a.state != StateCookieWait {
-		return // RFC 9260 §5.2.3
+		return // RFC 9260 §5.2.3: an unexpected INIT ACK is discarded
 	}
 	ic, err := parseInit(body)
 	if err != nil {
@@ -93,9 +94,10 @@ func (a *Association) handleInitAck(now instant, body []byte) {
 	}
 	a.takePeer(ic.initParams)
 	a.state = StateCookieEchoed
-	a.sender.queue.dropStreams(a.OutgoingStreams()) // data may be sent with the COOKIE ECHO
+	a.sender.queue.dropStreams(a.OutgoingStreams()) // before data is sent, which may go with the COOKIE ECHO
 	if len(ic.unrecognized) > 0 {
-		// RFC 9260 §5.1 C: reported with the COOKIE ECHO.
+		// RFC 9260 §5.1 C: unknown parameters are reported together with the COOKIE
+		// ECHO.
 		a.outbox.push(appendErrorChunk(nil, CauseUnrecognizedParams, ic.unrecognized))
 	}
 	a.sender.rto.progress()
@@ -112,7 +114,7 @@ func (a *Association) takePeer(p initParams) {
 	a.reset.begin(a.handshake.localTSN, p.initialTSN)
 }
 
-// handleCookieEcho takes a cookie in any state (RFC 9260 §5.1 D, §5.2.4). It
+// handleCookieEcho processes a cookie in any state (RFC 9260 §5.1 D, §5.2.4). It
 // reports whether the rest of the packet is to be processed.
 func (a *Association) handleCookieEcho(now instant, tag uint32, body []byte) bool {
 	h := &a.handshake
@@ -156,8 +158,8 @@ func (a *Association) handleCookieEcho(now instant, tag uint32, body []byte) boo
 	return true
 }
 
-// restart makes a new association with a remote that lost its state. Queued
-// messages and incomplete ones belonged to the old association.
+// restart begins a new association with a remote that has lost its state. It drops
+// queued messages and incomplete ones, which belonged to the old association.
 func (a *Association) restart(now instant, c *cookie) {
 	a.handshake.begin(c.localTag, c.localTSN)
 	a.handshake.stop()
@@ -174,7 +176,8 @@ func (a *Association) restart(now instant, c *cookie) {
 	a.event(Event{Kind: EventRestarted})
 }
 
-// handleStaleCookie begins the handshake again (RFC 9260 §5.2.6).
+// handleStaleCookie restarts the handshake after an ERROR with the stale-cookie cause
+// (RFC 9260 §5.2.6).
 func (a *Association) handleStaleCookie(now instant) {
 	if a.state != StateCookieEchoed {
 		return
@@ -209,7 +212,7 @@ func (a *Association) establish(now instant) {
 func (a *Association) handshakeTimeout(now instant) {
 	h := &a.handshake
 	if h.step == stepInitSpared {
-		h.send(now, stepInit, a.sender.rto.timeout(rtoMinHandshake)) // the first INIT: none was lost
+		h.send(now, stepInit, a.sender.rto.timeout(rtoMinHandshake)) // this INIT is the first one, so none was lost
 		return
 	}
 	a.sender.rto.expired()
@@ -218,6 +221,6 @@ func (a *Association) handshakeTimeout(now instant) {
 		return
 	}
 	if a.state == StateCookieEchoed {
-		a.sender.out.markAllLost() // data that was sent with the last COOKIE ECHO goes with the next
+		a.sender.out.markAllLost() // data that was sent with the last COOKIE ECHO is sent again with the next one
 	}
 }

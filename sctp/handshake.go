@@ -24,40 +24,41 @@ const (
 	stepCookieEcho                      // COOKIE ECHO
 )
 
-// A handshake is the state of association setup (RFC 9260 §5): the tags, what the
-// two ends announced, and the chunk to send until it is answered.
+// A handshake is the state of association setup (RFC 9260 §5): the tags, what the two
+// ends announced, and the chunk that is sent repeatedly until it is answered.
 type handshake struct {
 	step    handshakeStep
 	retries uint8   // timeouts of the present chunk
-	sentAt  instant // of the last INIT
+	sentAt  instant // when the last INIT was sent
 	timer   instant // T1-init or T1-cookie
 
 	localTag, peerTag uint32
-	localTSN          chunkTSN   // initial
+	localTSN          chunkTSN   // this end's initial TSN
 	peer              initParams // announced by the peer
 	echo              []byte     // the COOKIE ECHO chunk, until it is answered
-	cookieKey         *[32]byte  // nil until the first cookie
+	cookieKey         *[32]byte  // key of the cookies' MAC; nil until the first cookie
 }
 
 // begin sets the local tag and initial TSN.
 func (h *handshake) begin(tag uint32, tsn chunkTSN) { h.localTag, h.localTSN = tag, tsn }
 
-// send has a chunk sent, and sent again after the timeout.
+// send schedules a chunk to be sent now, and again if it is not answered within
+// timeout.
 func (h *handshake) send(now instant, s handshakeStep, timeout time.Duration) {
 	h.step, h.timer = s, now+int64(timeout)
 }
 
-// initSent notes that the INIT is sent.
+// initSent notes that the INIT was sent.
 func (h *handshake) initSent(now instant) { h.step, h.sentAt = stepWait, now }
 
-// spareInit puts off an INIT that was never sent, until the timer expires.
+// spareInit postpones an INIT that was never sent, until the timer expires.
 func (h *handshake) spareInit() {
 	if h.step == stepInit && h.retries == 0 {
 		h.step = stepInitSpared
 	}
 }
 
-// sendEcho has a COOKIE ECHO sent.
+// sendEcho schedules a COOKIE ECHO to be sent now.
 func (h *handshake) sendEcho(now instant, cookie []byte, timeout time.Duration) {
 	b, start := beginChunk(nil, chunkCookieEcho, 0)
 	h.echo, h.retries = endChunk(append(b, cookie...), start), 0
@@ -73,19 +74,19 @@ func (h *handshake) takeEcho() (chunk []byte, ok bool) {
 	return h.echo, true
 }
 
-// forgetPeer begins again with the peer after a stale cookie. It reports false after too
-// many times.
+// forgetPeer forgets the peer's parameters, for a new handshake after a stale cookie.
+// It reports false if this has happened too often.
 func (h *handshake) forgetPeer() bool {
 	h.retries++
 	h.peer, h.peerTag, h.echo = initParams{}, 0, nil
 	return h.retries <= maxInitRetransmissions
 }
 
-// stop ends the handshake. Tags and parameters stay.
+// stop ends the handshake. The tags and the peer's parameters stay.
 func (h *handshake) stop() { h.step, h.retries, h.timer, h.echo = stepWait, 0, 0, nil }
 
-// timeout has the state's chunk sent again. It reports false after too many
-// retransmissions (Max.Init.Retransmits, RFC 9260 §16).
+// timeout schedules the chunk of state s to be sent again. It reports false after too
+// many retransmissions (Max.Init.Retransmits, RFC 9260 §16).
 func (h *handshake) timeout(now instant, s State, timeout time.Duration) bool {
 	step := stepInit
 	if s == StateCookieEchoed {
@@ -96,8 +97,9 @@ func (h *handshake) timeout(now instant, s State, timeout time.Duration) bool {
 	return h.retries <= maxInitRetransmissions
 }
 
-// validTag reports whether the tag of a received ABORT or SHUTDOWN COMPLETE is
-// valid. With the T bit it is the peer's own tag (RFC 9260 §8.5.1 B, C).
+// validTag reports whether the tag of a received ABORT or SHUTDOWN COMPLETE is valid.
+// If the T bit is set, the valid tag is the peer's, which the packet reflects (RFC
+// 9260 §8.5.1 B, C).
 func (h *handshake) validTag(s State, tag uint32, flags uint8) bool {
 	if s == StateClosed {
 		return false
@@ -112,8 +114,8 @@ func (h *handshake) validTag(s State, tag uint32, flags uint8) bool {
 // (RFC 9260 §3.3.2) and has added since (RFC 6525 §5.2.5).
 func (h *handshake) incomingStreams() int { return min(maxStreams, int(h.peer.outStreams)) }
 
-// drawKey draws the key of this association's cookies, unless it has one. It reports false
-// if the random source fails.
+// drawKey draws the key for this association's cookies, unless there is one. It
+// reports false if the random source fails.
 func (h *handshake) drawKey(random io.Reader) bool {
 	if h.cookieKey != nil {
 		return true
@@ -155,13 +157,13 @@ func (h *handshake) openCookie(b []byte) (c cookie, ok bool) {
 type cookieCase uint8
 
 const (
-	cookieUseless cookieCase = iota // C, or no row: an old cookie
-	cookieRestart                   // A: the remote lost its state
-	cookieCross                     // B: both ends sent an INIT
-	cookieRepeat                    // D: the cookie was echoed before
+	cookieUseless cookieCase = iota // action C, or no row matches: an old cookie
+	cookieRestart                   // action A: the remote lost its state
+	cookieCross                     // action B: both ends sent an INIT
+	cookieRepeat                    // action D: the cookie was echoed before
 )
 
-// match compares a cookie with the tags of a present association.
+// match compares a cookie with the tags of the present association.
 func (h *handshake) match(c *cookie, s State) cookieCase {
 	sameLocal, samePeer := c.localTag == h.localTag, c.peer.tag == h.peerTag
 	switch {
@@ -175,8 +177,8 @@ func (h *handshake) match(c *cookie, s State) cookieCase {
 	return cookieUseless
 }
 
-// staleness is the information of a stale-cookie cause, in microseconds (RFC 9260
-// §3.3.10.3).
+// staleness returns the information of a stale-cookie cause: by how many microseconds
+// the cookie is too old (RFC 9260 §3.3.10.3).
 func staleness(age time.Duration) []byte {
 	us := min((age - cookieLifetime).Microseconds(), 1<<32-1)
 	return binary.BigEndian.AppendUint32(nil, uint32(us))

@@ -1,7 +1,7 @@
 package sctp
 
-// heapUp moves item i of a binary heap towards the root, as far as it is less than its
-// parents. moved, if not nil, is called with each item that changes its index.
+// heapUp moves item i of a binary heap towards the root, while it is less than its
+// parent. moved, if not nil, is called with each item whose index changes.
 func heapUp[T any](h []T, i int, less func(a, b T) bool, moved func(v T, i int)) {
 	for parent := (i - 1) / 2; i > 0 && less(h[i], h[parent]); parent = (i - 1) / 2 {
 		heapSwap(h, i, parent, moved)
@@ -9,8 +9,7 @@ func heapUp[T any](h []T, i int, less func(a, b T) bool, moved func(v T, i int))
 	}
 }
 
-// heapDown moves item i down, away from the root, as long as one of its children is
-// less.
+// heapDown moves item i away from the root, while one of its children is less than it.
 func heapDown[T any](h []T, i int, less func(a, b T) bool, moved func(v T, i int)) {
 	for {
 		child := 2*i + 1

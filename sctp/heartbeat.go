@@ -9,38 +9,40 @@ const (
 	// heartbeatInterval is HB.interval of RFC 9260 §16.
 	heartbeatInterval = 30 * time.Second
 
-	// restAfter is how long an association receives nothing before it releases memory
-	// that it does not need at rest. Games and chats pause for less.
+	// restAfter is how long an association must receive nothing until it is at rest.
+	// It then releases memory that it does not need at rest. Pauses in games and chats
+	// are shorter.
 	restAfter = 2 * time.Second
 
-	// heartbeatErrors is how many timeouts an unanswered HEARTBEAT counts for: as many
-	// as data would have in that time, with a timer that expires every second.
+	// heartbeatErrors is how many timeouts an unanswered HEARTBEAT is counted as. The
+	// retransmission timer, which expires every second, would have as many in the same
+	// time.
 	heartbeatErrors = int(heartbeatInterval / rtoMax)
 )
 
-// A heartbeat is the HEARTBEAT under way (RFC 9260 §8.3), and when the remote was last
-// heard of. HEARTBEATs keep an idle path supervised. They also measure the round-trip
-// time where acknowledgements cannot, because it is clear which packet their answer
-// belongs to.
+// A heartbeat holds the state of the last HEARTBEAT (RFC 9260 §8.3), and when the
+// last packet arrived. HEARTBEATs supervise an idle path. They also measure the
+// round-trip time where acknowledgements cannot, because it is clear which packet
+// their answer belongs to.
 type heartbeat struct {
 	received instant // when the last packet arrived
-	sentAt   instant // of the last HEARTBEAT; 0: none
+	sentAt   instant // when the last HEARTBEAT was sent; 0: never
 	timer    instant
 	nonce    uint64
-	rtt      time.Duration // measured since the last SACK; 0: none
+	rtt      time.Duration // round trip measured by a HEARTBEAT since the last SACK; 0: none
 	send     bool
-	awaiting bool  // the last HEARTBEAT is not answered
-	asked    uint8 // consecutive calls of ask that had no answer
+	awaiting bool  // the last HEARTBEAT is not answered yet
+	asked    uint8 // consecutive calls of ask that were not answered
 }
 
-// start begins to supervise an established association.
+// start begins to supervise the path of an established association.
 func (h *heartbeat) start(now instant) { h.timer = now + int64(restAfter) }
 
-// rttUsed forgets the measured round trip, which a SACK has used.
+// rttUsed forgets the round trip that a HEARTBEAT measured, after a SACK has used it.
 func (h *heartbeat) rttUsed() { h.rtt = 0 }
 
-// ask has a HEARTBEAT measure the round-trip time, at most one in the timeout. The
-// intervals double as long as none is answered.
+// ask requests a HEARTBEAT that measures the round-trip time. At most one is sent
+// within timeout. This interval doubles with each request that is not answered.
 func (h *heartbeat) ask(now instant, timeout time.Duration) {
 	if h.send || h.sentAt != 0 && now-h.sentAt < int64(timeout)<<h.asked {
 		return
@@ -52,8 +54,9 @@ func (h *heartbeat) ask(now instant, timeout time.Duration) {
 // forget ignores the answer to the HEARTBEAT under way.
 func (h *heartbeat) forget() { h.sentAt, h.awaiting, h.asked, h.rtt = 0, false, 0, 0 }
 
-// timeout runs the timer and sets it again. idle says that the association is at rest.
-// unanswered says that the last HEARTBEAT was not answered within the interval.
+// timeout processes the expiry of the timer and sets it again. idle says that the
+// association is at rest. unanswered says that the last HEARTBEAT was not answered
+// within the interval.
 func (h *heartbeat) timeout(now instant) (idle, unanswered bool) {
 	if h.received != 0 {
 		if rest := h.received + int64(restAfter); rest > now {
@@ -71,7 +74,8 @@ func (h *heartbeat) timeout(now instant) (idle, unanswered bool) {
 	return true, unanswered
 }
 
-// wanted reports whether a HEARTBEAT is due and fits. It counts as sent.
+// wanted reports whether a HEARTBEAT is due and fits. If so, the caller has to send
+// it.
 func (h *heartbeat) wanted(w *packetWriter) bool {
 	if !h.send || w.room() < 16 {
 		return false
@@ -87,8 +91,8 @@ func (h *heartbeat) appendChunk(now instant, w *packetWriter, nonce [8]byte) {
 	w.b = endChunk(appendParam(b, paramHeartbeatInfo, nonce[:]), start)
 }
 
-// answered takes the nonce of a HEARTBEAT ACK. ok is false if it answers no HEARTBEAT
-// under way.
+// answered takes the nonce of a HEARTBEAT ACK. ok is false if the nonce is not that of
+// the last HEARTBEAT, or if that was answered before.
 func (h *heartbeat) answered(now instant, nonce uint64) (rtt time.Duration, ok bool) {
 	if !h.awaiting || nonce != h.nonce {
 		return 0, false

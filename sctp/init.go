@@ -14,23 +14,23 @@ type initParams struct {
 	inStreams  uint16
 	initialTSN chunkTSN
 
-	forwardTSN   bool // RFC 3758
-	iData        bool // RFC 8260
+	forwardTSN   bool // partial reliability (RFC 3758)
+	iData        bool // interleaving (RFC 8260)
 	iForwardTSN  bool
-	reconfig     bool // RFC 6525
-	zeroChecksum bool // RFC 9653, over DTLS
+	reconfig     bool // stream reset (RFC 6525)
+	zeroChecksum bool // zero checksums over DTLS (RFC 9653)
 }
 
-// An initChunk is a parsed INIT or INIT ACK. Its slices are views.
+// An initChunk is a parsed INIT or INIT ACK. Its slices are views of the packet.
 type initChunk struct {
 	initParams
-	cookie       []byte // INIT ACK only
+	cookie       []byte // state cookie, only in an INIT ACK
 	hostName     bool   // it has a Host Name Address parameter (RFC 9260 §3.3.2.1.4)
-	unrecognized []byte // parameters to report, padded
+	unrecognized []byte // unknown parameters to report, padded
 }
 
 const (
-	minRwnd      = 1500 // of an INIT or INIT ACK: RFC 9260 §3.3.2, §3.3.3
+	minRwnd      = 1500 // least a_rwnd in an INIT or INIT ACK (RFC 9260 §3.3.2, §3.3.3)
 	rwndTooSmall = "a_rwnd under 1500"
 )
 
@@ -82,11 +82,11 @@ func (ic *initChunk) takeParam(p param) (stop bool) {
 		// extensions are not supported.
 	default:
 		if p.typ&0x4000 != 0 && len(ic.unrecognized)+padded(len(p.whole)) <= maxUnrecognizedEchoed {
-			// RFC 9260 §3.2.1: reported.
+			// RFC 9260 §3.2.1: the second bit demands a report.
 			ic.unrecognized = append(ic.unrecognized, p.whole...)
 			ic.unrecognized = appendPadding(ic.unrecognized, len(p.whole))
 		}
-		return p.typ&0x8000 == 0 // RFC 9260 §3.2.1: upper bit 0 stops processing
+		return p.typ&0x8000 == 0 // RFC 9260 §3.2.1: if the first bit is 0, processing stops
 	}
 	return false
 }
@@ -114,9 +114,9 @@ func (ic *initChunk) defect() (code CauseCode, info []byte) {
 	case ic.outStreams == 0 || ic.inStreams == 0:
 		return CauseInvalidParameter, nil
 	case ic.aRwnd < minRwnd:
-		return CauseProtocolViolation, []byte(rwndTooSmall) // RFC 9260 §3.3.2
+		return CauseProtocolViolation, []byte(rwndTooSmall) // RFC 9260 §3.3.2: a smaller a_rwnd is not allowed
 	case ic.hostName:
-		return CauseUnresolvableAddress, nil // RFC 9260 §3.3.2.1.4
+		return CauseUnresolvableAddress, nil // RFC 9260 §3.3.2.1.4: host names are not allowed
 	}
 	return 0, nil
 }
@@ -167,7 +167,7 @@ func (p *initParams) appendInit(b []byte, t chunkType) (_ []byte, start int) {
 	return b, start
 }
 
-// cookieSize is the length of a state cookie.
+// cookieSize is the length of a state cookie in bytes.
 const cookieSize = cookieMACSize + 44
 
 // A cookie is the state that an INIT ACK carries, so that this end need not keep it (RFC

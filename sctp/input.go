@@ -32,8 +32,8 @@ func (a *Association) HandlePacket(now time.Time, pkt []byte) {
 	if a.receiver.gotData && !a.ended {
 		shuttingDown := a.state == StateShutdownSent
 		if shuttingDown {
-			// RFC 9260 §9.2: data in this state is answered at once, by a SACK and
-			// another SHUTDOWN.
+			// RFC 9260 §9.2: data in this state is answered immediately, by a SACK
+			// and another SHUTDOWN.
 			a.shutdown.resend(t, a.sender.rto.timeout(rtoMin))
 		}
 		a.receiver.endPacket(t, shuttingDown)
@@ -60,7 +60,7 @@ func (a *Association) proceed(now instant) {
 func (a *Association) handleChunk(now instant, tag uint32, c chunk, first, last bool) bool {
 	switch c.typ {
 	case chunkInit:
-		if tag != 0 || !first || !last || a.ended { // RFC 9260 §8.5.1 A, §6.10
+		if tag != 0 || !first || !last || a.ended { // RFC 9260 §8.5.1 A: the tag is 0; §6.10: INIT is the only chunk
 			a.dropped++
 			return false
 		}
@@ -79,7 +79,7 @@ func (a *Association) handleChunk(now instant, tag uint32, c chunk, first, last 
 		}
 		return false
 	case chunkShutdownAck:
-		if !a.state.handshakeDone() { // RFC 9260 §8.4 (5), §8.5.1 E
+		if !a.state.handshakeDone() { // RFC 9260 §8.4 (5), §8.5.1 E: SHUTDOWN COMPLETE is the answer
 			a.outbox.reply(tag, []byte{byte(chunkShutdownComplete), flagReflected, 0, 4})
 			return false
 		}
@@ -100,9 +100,9 @@ func (a *Association) handleTagged(now instant, c chunk) bool {
 	switch c.typ {
 	case chunkInitAck:
 		a.handleInitAck(now, c.body)
-		return false // RFC 9260 §6.10: never bundled
+		return false // RFC 9260 §6.10: INIT ACK is the only chunk of its packet
 	case chunkCookieAck: // RFC 9260 §5.1 E
-		if a.state == StateCookieEchoed { // or else discarded: RFC 9260 §5.2.5
+		if a.state == StateCookieEchoed { // in other states it is discarded: RFC 9260 §5.2.5
 			a.establish(now)
 		}
 	case chunkError:
@@ -125,7 +125,7 @@ func (a *Association) handleTagged(now instant, c chunk) bool {
 }
 
 // handleEstablished processes a chunk that has a meaning only once the association is
-// established. Before, it is dropped (RFC 9260 §6).
+// established. Until then the chunk is dropped (RFC 9260 §6).
 func (a *Association) handleEstablished(now instant, c chunk) bool {
 	if !a.state.handshakeDone() {
 		return a.outbox.reportUnknown(c, false)
@@ -208,8 +208,8 @@ func (a *Association) handleSack(now instant, body []byte) {
 	a.acknowledged(now, r, delivered)
 }
 
-// acknowledged tells the other parts that data was acknowledged. delivered is how many
-// bytes were before.
+// acknowledged tells the other parts that data was acknowledged. delivered is the
+// total number of bytes that were acknowledged before.
 func (a *Association) acknowledged(now instant, r ackOutcome, delivered int64) {
 	a.heartbeat.rttUsed()
 	if r.askRTT {
@@ -219,7 +219,7 @@ func (a *Association) acknowledged(now instant, r ackOutcome, delivered int64) {
 		a.pmtud.progress(now, delivered, a.sender.rto.srtt)
 	}
 	if r.progress || a.sender.rwnd == 0 {
-		a.errorCount = 0 // RFC 9260 §6.1 A: a closed window is no failure
+		a.errorCount = 0 // RFC 9260 §6.1 A: while the window is closed, missing answers are no failure
 	}
 }
 
@@ -236,8 +236,9 @@ func (a *Association) handleHeartbeatAck(now instant, body []byte) {
 }
 
 // handleReconfig processes a RE-CONFIG chunk (RFC 6525). A remote has one request in
-// flight at a time (§5.1.1), except for two in one chunk. So further chunks with requests
-// in a packet are dropped, as if they were lost.
+// flight at a time (§5.1.1), or two in one chunk. So of several chunks with requests
+// in a packet, only the first is processed. The others are dropped, as if they were
+// lost.
 func (a *Association) handleReconfig(now instant, body []byte) {
 	c, ok := parseReconfig(body)
 	if !ok || c.request && (a.gotRequest || a.pendingResets >= maxPendingResets) {

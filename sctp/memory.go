@@ -2,7 +2,7 @@ package sctp
 
 import "math"
 
-// A remote makes an association keep data: messages that the program has not read,
+// A remote can cause an association to keep data: messages that the program has not read,
 // fragments of incomplete messages, the state of streams, and the channels of the layers
 // above. All of this data is charged to one account, a Memory, at the size of the Go
 // objects that hold it.
@@ -39,16 +39,17 @@ const (
 	resetOverhead   = 192 // an outgoing stream that is reset but was never used
 )
 
-// A Memory is the account, in bytes, of what the remote makes an association and the
-// layers above it keep. Its limit is the present receive window plus the reserve.
+// A Memory is the account, in bytes, of the data that the remote causes an association
+// and the layers above it to keep. Its limit is the present receive window plus the
+// reserve.
 type Memory struct {
-	window, windowMax int // the receive window, and how far it may grow
+	window, windowMax int // the receive window, and the size to which it may grow
 	reserve           int
-	quota             int // see SetQuota
-	held              int // complete messages until Release
+	quota             int // upper limit of Used, see SetQuota
+	held              int // complete messages, until Release
 	partial           int // fragments, and messages that wait for their order
 	streams           int // state of streams, and memory reserved for fragments
-	above             int // charged by the layers above
+	above             int // what the layers above have charged
 }
 
 // newMemory returns the account for a configuration with MaxMessageSize set.
@@ -68,8 +69,8 @@ func newMemory(cfg *Config) *Memory {
 	return m
 }
 
-// MinMemoryLimit returns the least value of Config.MemoryLimit for messages of
-// maxMessageSize bytes.
+// MinMemoryLimit returns the least value of Config.MemoryLimit. maxMessageSize is
+// Config.MaxMessageSize.
 func MinMemoryLimit(maxMessageSize int) int { return 2 * (maxMessageSize + maxMessageSize/4) }
 
 // Used returns how many bytes are charged.
@@ -79,22 +80,23 @@ func (m *Memory) Used() int { return m.held + m.partial + m.streams + m.above }
 // window.
 func (m *Memory) Limit() int { return m.window + m.reserve }
 
-// SetQuota refuses charges that would make more than n bytes in all. The initial value,
-// math.MaxInt, leaves only Limit. It is for a program that has many associations and less
-// memory than the sum of their limits. The next SACK announces the smaller window. DATA
-// beyond the quota is dropped, as if it were lost, and does not end the association. One
-// exception is the rest of a message that all others wait for.
+// SetQuota limits the bytes that may be charged in total to n. With math.MaxInt, the
+// initial value, only Limit applies. A quota is for a program that has many
+// associations and less memory than the sum of their limits. The next SACK announces
+// the smaller window. DATA beyond the quota is dropped, as if it were lost, and does
+// not end the association. The only exception is the rest of a message that all others
+// wait for.
 func (m *Memory) SetQuota(n int) { m.quota = n }
 
 // squeezed reports whether the quota is used up.
 func (m *Memory) squeezed() bool { return m.Used() >= m.quota }
 
-// Reserve returns how many bytes may be charged beside the receive window. The layers
-// above may charge half of it. An eighth of it is only for DATA.
+// Reserve returns how many bytes may be charged in addition to the receive window. The
+// layers above may charge half of it. An eighth of it is only for DATA.
 func (m *Memory) Reserve() int { return m.reserve }
 
-// Charge charges n bytes for a layer above. It reports whether they fit. If they do not,
-// it charges nothing.
+// Charge charges n bytes for a layer above. It reports whether the bytes fit. If they
+// do not fit, it charges nothing.
 func (m *Memory) Charge(n int) bool {
 	if m.above+n > m.reserve/2 || !m.fits(n) {
 		return false
@@ -109,7 +111,8 @@ func (m *Memory) Above() int { return m.above }
 // Uncharge undoes Charge.
 func (m *Memory) Uncharge(n int) { m.above -= n }
 
-// chargeStreams is Charge for the state of streams and memory reserved for fragments.
+// chargeStreams is like Charge, for the state of streams and for memory reserved for
+// fragments.
 func (m *Memory) chargeStreams(n int) bool {
 	if !m.fits(n) {
 		return false
@@ -122,18 +125,18 @@ func (m *Memory) unchargeStreams(n int) { m.streams -= n }
 
 // fits reports whether n bytes that are not DATA fit.
 func (m *Memory) fits(n int) bool {
-	// Used may exceed the quota by one streamOverhead: a chunk within the quota may
-	// still need the state of its stream.
+	// Used may exceed the quota by one streamOverhead, because a chunk within the
+	// quota may still need the state of its stream.
 	return m.streams+m.above+n <= m.reserve-m.reserve/8 && m.Used()+n <= m.Limit() && m.Used()+n-streamOverhead <= m.quota
 }
 
 // data returns how many bytes of DATA are charged.
 func (m *Memory) data() int { return m.held + m.partial }
 
-// windowLimit returns how many bytes of DATA may be charged, apart from chunks that fill
-// gaps. With interleaving many long messages may be incomplete at once, and only more DATA
-// can complete them. Then the reserve is used, except for the eighth that is kept for
-// chunks that fill gaps.
+// windowLimit returns how many bytes of DATA may be charged, apart from chunks that
+// fill gaps. With interleaving, many long messages may be incomplete at a time, and
+// only more DATA can complete them. In that case the reserve is used too, except for
+// the eighth that is kept for chunks that fill gaps.
 func (m *Memory) windowLimit() int {
 	if m.held == 0 && m.partial > m.window/2 {
 		return max(m.window, min(m.partial+m.window/2, m.Limit()-m.reserve/8-m.streams-m.above))

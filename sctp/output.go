@@ -2,18 +2,18 @@ package sctp
 
 import "time"
 
-// minPacketLimit is the smallest limit that AppendPacket works with. A state
-// cookie and the largest SACK header fit into it.
+// minPacketLimit is the smallest limit that AppendPacket accepts. A state cookie and
+// the largest SACK header fit into it.
 const minPacketLimit = 256
 
-// AppendPacket appends the next packet of at most limit bytes to dst. ok is false
-// if there is none that may be sent now.
+// AppendPacket appends the next packet of at most limit bytes to dst. ok is false if
+// there is no packet that may be sent now.
 //
-// After DiscoverPacketSize the packet may be longer than limit by its argument.
-// limit may change from call to call. Below 256 nothing is sent. A chunk that was
-// cut for a larger limit cannot be cut again when it is retransmitted, because its
-// TSN is fixed (RFC 9260 §6.9). It is sent alone, in a packet longer than limit,
-// which the layer below has to fragment.
+// After DiscoverPacketSize the packet may be longer than limit, by at most the
+// argument of DiscoverPacketSize. limit may change from call to call. If it is below
+// 256, nothing is sent. A chunk that was cut for a larger limit cannot be cut again
+// when it is retransmitted, because its TSN is fixed (RFC 9260 §6.9). It is sent
+// alone, in a packet longer than limit, which the layer below has to fragment.
 func (a *Association) AppendPacket(now time.Time, dst []byte, limit int) (b []byte, ok bool) {
 	t := a.tick(now)
 	a.sender.beginPacket()
@@ -25,8 +25,8 @@ func (a *Association) AppendPacket(now time.Time, dst []byte, limit int) (b []by
 	limit = a.pmtud.packetLimit(t, base)
 	a.sender.setMTU(limit)
 	if r, ok := a.outbox.nextReply(); ok {
-		// RFC 9653 allows an INIT ACK without a checksum, but its receiver may
-		// not know the extension. So replies have one.
+		// RFC 9653 allows an INIT ACK without a checksum, but perhaps its receiver
+		// does not know the extension. So all replies have a checksum.
 		return a.outbox.finish(append(a.cfg.appendHeader(dst, r.tag), r.chunk...), len(dst), true), true
 	}
 	if a.handshake.step == stepInit {
@@ -42,7 +42,7 @@ func (a *Association) AppendPacket(now time.Time, dst []byte, limit int) (b []by
 		return b, true
 	}
 	w := packetWriter{b: a.cfg.appendHeader(dst, a.handshake.peerTag), start: len(dst), limit: limit, chunk: min(base, limit) - commonHeaderSize}
-	w.b = append(w.b, echo...) // RFC 9260 §5.1 C: the first chunk; data may follow it
+	w.b = append(w.b, echo...) // RFC 9260 §5.1 C: COOKIE ECHO is the first chunk; data may follow it
 	sum := echoes || !a.handshake.peer.zeroChecksum
 	a.outbox.appendControl(&w)
 	if a.state.handshakeDone() {
@@ -58,7 +58,7 @@ func (a *Association) AppendPacket(now time.Time, dst []byte, limit int) (b []by
 
 // appendControl appends the control chunks of an established association.
 func (a *Association) appendControl(now instant, w *packetWriter) {
-	// A delayed SACK is sent early if a packet is sent anyway.
+	// If a packet is sent anyway, a delayed SACK is sent with it.
 	switch a.receiver.ack {
 	case ackNow:
 		a.receiver.appendSack(w)
@@ -69,7 +69,7 @@ func (a *Association) appendControl(now instant, w *packetWriter) {
 	}
 	if a.heartbeat.wanted(w) {
 		var nonce [8]byte
-		if readRandom(a.cfg.Rand, nonce[:]) { // or else the next interval tries again
+		if readRandom(a.cfg.Rand, nonce[:]) { // if this fails, the next interval tries again
 			a.heartbeat.appendChunk(now, w, nonce)
 		}
 	}
@@ -88,7 +88,7 @@ func (a *Association) appendControl(now instant, w *packetWriter) {
 	a.reset.appendRequest(now, w, a.sender.rto.timeout(rtoMin))
 }
 
-// appendProbe appends the packet of the path MTU probe that is due.
+// appendProbe appends a packet with the path MTU probe that is due.
 func (a *Association) appendProbe(now instant, dst []byte, limit int) (b []byte, ok bool) {
 	if !a.pmtud.send || !a.state.handshakeDone() {
 		return dst, false

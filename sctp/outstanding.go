@@ -4,25 +4,25 @@ import "encoding/binary"
 
 // A sentChunk is a chunk that was sent and is not acknowledged cumulatively.
 type sentChunk struct {
-	sendStamp               // of its last transmission
-	msg         *outMessage // nil: nothing is at this TSN
+	sendStamp               // the state when the chunk was last sent
+	msg         *outMessage // nil: there is no chunk at this TSN
 	offset      uint32
 	size        uint16
 	retransmits uint16
 	fsn         uint32
 	prev, next  chunkTSN // neighbours in the list of chunks in flight
-	msgPrev     chunkTSN // the chunk of the same message before this one
-	flags       uint8    // of the chunk on the wire
+	msgPrev     chunkTSN // the chunk of the same message with the next lower TSN
+	flags       uint8    // flags in the header of the chunk
 	state       chunkState
-	reneged     bool // the remote has dropped it once after a gap block acknowledged it
+	reneged     bool // the remote has dropped the chunk once, after a gap block had acknowledged it
 }
 
-// A sendStamp records the state of the sender when a chunk was sent. The fields from
-// delivered on are for rateSampler.
+// A sendStamp records the state of the sender when a chunk was sent. delivered and the
+// fields after it are for rateSampler.
 type sendStamp struct {
 	at          instant
-	order       sendOrder // of its packet
-	inFlight    uint32    // bytes, this chunk included
+	order       sendOrder // number of the chunk's packet
+	inFlight    uint32    // bytes in flight, including this chunk
 	delivered   int64
 	deliveredAt instant
 	firstAt     instant
@@ -35,7 +35,7 @@ type sendOrder uint32
 // before reports whether o was sent before p.
 func (o sendOrder) before(p sendOrder) bool { return int32(o-p) < 0 }
 
-// since returns how many packets after p packet o was sent.
+// since returns how many packets later than packet p packet o was sent.
 func (o sendOrder) since(p sendOrder) int { return int(int32(o - p)) }
 
 type chunkState uint8
@@ -44,7 +44,7 @@ const (
 	chunkInFlight  chunkState = iota
 	chunkLost                 // to be retransmitted
 	chunkGapAcked             // acknowledged by a gap block; the remote may renege
-	chunkAbandoned            // RFC 3758 §3.5
+	chunkAbandoned            // given up (RFC 3758 §3.5)
 )
 
 const minOutstandingRing = 2 // chunks; most connections have one or two at a time
@@ -54,15 +54,15 @@ const minOutstandingRing = 2 // chunks; most connections have one or two at a ti
 // lost chunks. The work for a SACK is in proportion to what it newly acknowledges. Loss
 // detection looks only at the head of the list.
 type outstanding struct {
-	first, end chunkTSN // chunks first ≤ TSN < end
+	first, end chunkTSN // the queue has the chunks first ≤ TSN < end
 	ring       []sentChunk
-	missing    tsnSet   // in flight or lost
-	lostSet    tsnSet   // to be sent again
-	head, tail chunkTSN // of the list
-	flying     int      // chunks in the list
+	missing    tsnSet   // chunks in flight or lost
+	lostSet    tsnSet   // lost chunks, which are to be sent again
+	head, tail chunkTSN // ends of the list of chunks in flight
+	flying     int      // number of chunks in the list
 	lost       int
 	lostFrom   chunkTSN // no chunk before it is lost
-	bytes      int      // in flight
+	bytes      int      // bytes in flight
 	gapAcked   int
 
 	change pathChange
@@ -81,8 +81,8 @@ func (o *outstanding) full() bool { return o.len() >= maxTSNWindow-1 }
 // listed returns how many chunks are missing: in flight, or lost.
 func (o *outstanding) listed() int { return o.flying + o.lost }
 
-// packets returns an upper bound of the packets in flight: how many were sent since the
-// oldest.
+// packets returns an upper bound of the packets in flight: how many packets were sent
+// since the oldest one in flight.
 func (o *outstanding) packets() int {
 	if o.flying == 0 {
 		return 0
@@ -186,7 +186,7 @@ func (o *outstanding) markLost(tsn chunkTSN, c *sentChunk) {
 	o.noteLost(tsn, c)
 }
 
-// noteLost adds a chunk that is not in flight to the lost ones.
+// noteLost adds a chunk that is not in flight to the lost chunks.
 func (o *outstanding) noteLost(tsn chunkTSN, c *sentChunk) {
 	c.state = chunkLost
 	if o.lost == 0 || tsn.before(o.lostFrom) {
@@ -211,12 +211,12 @@ func (o *outstanding) markAllLost() {
 }
 
 // reneged reports whether the remote has dropped a chunk that a gap block acknowledged
-// (RFC 9260 §6.2.1). Otherwise the chunk would have moved the cumulative TSN.
+// (RFC 9260 §6.2.1). If it still had the chunk, the cumulative TSN would include it.
 func (o *outstanding) reneged() bool { return !o.empty() && o.at(o.first).state == chunkGapAcked }
 
-// renege declares every chunk that a gap block acknowledged lost. It reports false if the
-// remote has dropped one of them before: then it could cause any number of
-// retransmissions.
+// renege declares lost all chunks that gap blocks acknowledged. It reports false if
+// the remote has dropped one of them before, because such a remote could cause any
+// number of retransmissions.
 func (o *outstanding) renege() bool {
 	for tsn := o.first; tsn != o.end; tsn++ {
 		c := o.at(tsn)
@@ -255,21 +255,21 @@ func (o *outstanding) resent(tsn chunkTSN, c *sentChunk, stamp sendStamp) {
 
 // An ackResult is what a SACK newly acknowledged.
 type ackResult struct {
-	acked       int  // bytes
-	any         bool // a chunk
+	acked       int  // bytes acknowledged
+	any         bool // a chunk was acknowledged
 	cumAdvanced bool
-	newest      sendStamp // of the chunk sent last whose last transmission was surely acknowledged
-	retransmits uint16    // of that chunk
-	valid       bool      // there is such a chunk
-	oldest      sendOrder // the first packet among those sent once
+	newest      sendStamp // of the acknowledged chunks whose last transmission surely arrived, the one sent last
+	retransmits uint16    // how often that chunk was retransmitted
+	valid       bool      // newest and retransmits are set
+	oldest      sendOrder // first packet with an acknowledged chunk that was sent only once
 	hasOldest   bool
-	spurious    int  // chunks that were taken for lost and were not
-	tooSoon     bool // a chunk was last sent after early: an earlier transmission was acknowledged, or the path has become shorter
+	spurious    int  // number of chunks that were sent again, or declared lost, although they had arrived
+	tooSoon     bool // a chunk was sent again after early: an earlier transmission was acknowledged, or the path has become shorter
 
-	moved  int        // bytes acknowledged that took the old path
-	change pathChange // which chunks took the old path
+	moved  int        // acknowledged bytes that took the old path
+	change pathChange // tells which chunks took the old path
 
-	early instant // an acknowledgement cannot be of a transmission after this
+	early instant // what was sent after this time cannot be acknowledged yet
 }
 
 func (r *ackResult) note(c *sentChunk) {
@@ -292,9 +292,9 @@ func (r *ackResult) note(c *sentChunk) {
 	}
 }
 
-// ack processes the cumulative TSN and the valid gap blocks of a SACK. Messages without
-// outstanding chunks are released to q. An acknowledgement cannot be of a transmission
-// after early.
+// ack processes the cumulative TSN and the valid gap blocks of a SACK. Messages
+// without outstanding chunks are released to q. What was sent after the time early
+// cannot be acknowledged yet.
 func (o *outstanding) ack(cum chunkTSN, blocks []byte, early instant, q *sendQueue) (r ackResult) {
 	r.early, r.change = early, o.change
 	for !o.empty() && !o.first.after(cum) {
@@ -321,10 +321,10 @@ func (o *outstanding) ack(cum chunkTSN, blocks []byte, early instant, q *sendQue
 	return r
 }
 
-// validGaps reports whether gap blocks are in order, do not touch, and acknowledge only
-// chunks that were sent (RFC 9260 §3.3.4). The smallest start is 2, because the TSN after
-// the cumulative one was not received. Then processing the blocks costs no more than the
-// chunks that they acknowledge.
+// validGaps reports whether gap blocks are in order, do not touch, and acknowledge
+// only chunks that were sent (RFC 9260 §3.3.4). The smallest start is 2, because the
+// TSN after the cumulative one was not received. Such blocks cannot be more numerous
+// than the chunks that they acknowledge.
 func (o *outstanding) validGaps(cum chunkTSN, blocks []byte) bool {
 	prevEnd := 1
 	for ; len(blocks) >= 4; blocks = blocks[4:] {

@@ -1,11 +1,11 @@
 package sctp
 
 const (
-	// maxReplies bounds the queued packets that answer an INIT, an ABORT and the
-	// like. Further ones are dropped, as if they were lost.
+	// maxReplies bounds the queued packets that answer an INIT, an ABORT or a similar
+	// chunk. Further replies are dropped, as if they were lost.
 	maxReplies = 4
 
-	// maxControl bounds the bytes of queued control chunks. Further ones are
+	// maxControl bounds the bytes of queued control chunks. Further chunks are
 	// dropped.
 	maxControl = 4096
 )
@@ -19,9 +19,9 @@ type reply struct {
 
 // An outbox holds finished chunks that wait to be sent.
 type outbox struct {
-	replies []reply // each a packet of its own
+	replies []reply // each is sent as a packet of its own
 	control []byte  // chunks that are sent before data
-	sent    uint64  // packets
+	sent    uint64  // packets sent
 }
 
 // reply queues a chunk that is sent alone.
@@ -82,7 +82,7 @@ func (o *outbox) appendControl(w *packetWriter) {
 func (o *outbox) reportUnknown(c chunk, report bool) bool {
 	switch c.typ {
 	case chunkData, chunkIData, chunkSack, chunkForwardTSN, chunkIForwardTSN, chunkReconfig, chunkShutdown, chunkShutdownAck:
-		return true // known, but without a meaning in this state
+		return true // the type is known, but has no meaning in this state
 	}
 	if report && c.typ&0x40 != 0 {
 		o.push(appendErrorChunk(nil, CauseUnrecognizedChunk, c.whole[:min(len(c.whole), maxReasonLength)]))
@@ -90,7 +90,7 @@ func (o *outbox) reportUnknown(c chunk, report bool) bool {
 	return c.typ&0x80 != 0
 }
 
-// finish completes a packet, with a checksum if sum is set.
+// finish completes a packet. sum says whether it gets a checksum.
 func (o *outbox) finish(b []byte, start int, sum bool) []byte {
 	o.sent++
 	if sum {
@@ -102,9 +102,9 @@ func (o *outbox) finish(b []byte, start int, sum bool) []byte {
 // A packetWriter builds one packet.
 type packetWriter struct {
 	b     []byte
-	start int // of the packet in b
-	limit int // its longest length
-	chunk int // the longest chunk of data
+	start int // where the packet begins in b
+	limit int // longest length of the packet
+	chunk int // longest length of a chunk of data
 }
 
 // room returns how many bytes are left.

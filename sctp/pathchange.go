@@ -1,12 +1,12 @@
 package sctp
 
 // A pathChange distinguishes packets of the old path that are still in flight after
-// ChangePath. They are acknowledged like any others, but say nothing about the new path's
-// round trip or rate, and their loss is no congestion of it (RFC 9000 §9.4 has the same
-// rule for QUIC).
+// ChangePath. They are acknowledged like any others, but say nothing about the new
+// path's round trip or rate, and their loss is no sign of congestion on it (RFC 9000
+// §9.4 has the same rule for QUIC).
 type pathChange struct {
-	known    bool // until everything up to until is acknowledged
-	active   bool // some are in flight; last is the last one in the list
+	known    bool // the path has changed, and not everything up to the TSN until is acknowledged
+	active   bool // chunks of the old path are in flight; last is the last of them in the list
 	until    chunkTSN
 	last     chunkTSN
 	first    sendOrder // first packet of the new path
@@ -31,7 +31,7 @@ func (s *sender) changePath(now instant, mtu int, control CongestionControl, see
 	s.reorder, s.probe = 0, 0
 }
 
-// allOldPath reports whether everything in flight took the old path.
+// allOldPath reports whether everything in flight was sent on the old path.
 func (o *outstanding) allOldPath() bool { return o.change.active && o.change.last == o.tail }
 
 // firstOfPath returns the chunk in flight that was sent first on the present path.

@@ -20,7 +20,7 @@ import (
 // retransmissions, never a message.
 //
 //	short     packets are shorter than AppendPacket's limit, which the path may not
-//	          carry; larger sizes are tried at once
+//	          carry; larger sizes are tried immediately
 //	base      no size is tried before the program sends enough to gain by it
 //	search    one probe at a time, up a list of sizes that paths have
 //	complete  for ten minutes; then the next size is tried again
@@ -29,23 +29,23 @@ const (
 	probeTries    = 3                // RFC 8899 §5.1.2: MAX_PROBES
 	raiseInterval = 10 * time.Minute // RFC 8899 §5.1.1: PMTU_RAISE_TIMER
 
-	// probeAfter is how many bytes must have been delivered before a search, and over
-	// how many the rate of delivery is averaged.
+	// probeAfter is how many bytes must have been delivered before a search begins.
+	// The rate of delivery is averaged over as many bytes.
 	probeAfter = 256 << 10
 
-	// blackHoleTimeouts is how many consecutive timeouts mean that packets of the size
-	// found may not pass any more (RFC 8899 §4.3).
+	// blackHoleTimeouts is how many consecutive timeouts show that packets of the size
+	// found may no longer pass (RFC 8899 §4.3).
 	blackHoleTimeouts = 2
 )
 
-// probeSizes are the sizes of datagrams that paths carry: 1000 and 1200 bytes over
-// IPv4, the base, 1500 bytes over IPv6 and over IPv4, jumbo frames of 4 and 9 KB, and
-// the longest DTLS record on a 64 KiB loopback.
+// probeSizes are the sizes of datagrams, without IP and UDP headers, that fit into
+// usual MTUs: 1000 and 1200 bytes over IPv4, the base, 1500 bytes over IPv6 and over
+// IPv4, jumbo frames of 4 and 9 KB, and the longest DTLS record on a 64 KiB loopback.
 var probeSizes = [...]int{972, 1172, assumedDatagram, 1452, 1472, 4096, 8932, 16000}
 
 const (
-	// shortestDatagram is what every IPv4 path carries: 576 bytes (RFC 791 §3.1) less
-	// the IP and UDP headers.
+	// shortestDatagram is the length of a datagram that every IPv4 path carries: 576
+	// bytes (RFC 791 §3.1) less the IP and UDP headers.
 	shortestDatagram = 548
 
 	// leastPacket is the lowest limit of a packet's size: shortestDatagram less all
@@ -55,8 +55,9 @@ const (
 	// ethernetDatagram is the largest of probeSizes that needs no jumbo frames.
 	ethernetDatagram = 1472
 
-	// assumedDatagram is the datagram that a packet of AppendPacket's limit makes. A
-	// probe of size n is n - assumedDatagram bytes longer than that limit.
+	// assumedDatagram is the assumed length of the datagram that carries a packet of
+	// AppendPacket's limit. The probe for a datagram of n bytes is n - assumedDatagram
+	// bytes longer than that limit.
 	assumedDatagram = 1200
 )
 
@@ -64,32 +65,33 @@ const (
 type pmtud struct {
 	most   int // bytes beyond the limit that may be tried; 0: off
 	found  int // bytes beyond the limit that the path carries
-	limit  int // of the last AppendPacket
+	limit  int // limit in the last call of AppendPacket
 	nonce  uint64
 	timer  instant // of the probe under way, or of the pause after a search
 	out    bool    // a probe is under way
 	send   bool    // a probe is to be sent
-	tries  uint8   // of the present size
-	next   uint8   // index in probeSizes
+	tries  uint8   // unanswered probes of the present size
+	next   uint8   // index of the present size in probeSizes
 	silent uint16  // consecutive retransmission timeouts
 	short  uint16  // bytes that packets are shorter than the limit; found is 0 then
 
-	holedAt instant // when packets of the size found were last taken for lost; 0: never
-	again   bool    // … and that was soon after the time before
+	holedAt instant // when packets of the size found last stopped passing; 0: never
+	again   bool    // … and had stopped passing shortly before that
 
 	pace     float64 // bytes delivered a second; 0 until measured
-	measured instant // when the present measurement began; 0: it has not
-	from     int64   // bytes delivered then
+	measured instant // when the present measurement began; 0: it has not begun
+	from     int64   // total bytes delivered when the measurement began
 }
 
-// shorten makes packets n bytes shorter than the limit until probes show more.
+// shorten makes packets n bytes shorter than the limit, until probes show that the
+// path carries more.
 func (p *pmtud) shorten(now instant, n int) {
 	p.found, p.next = 0, 0
 	p.short = uint16(min(max(n, 0), assumedDatagram-shortestDatagram))
 	p.consider(now)
 }
 
-// restart begins the search again, from sizes known to pass.
+// restart restarts the search from sizes known to pass.
 func (p *pmtud) restart(now instant, most int) {
 	*p = pmtud{most: most, limit: p.limit, short: p.short}
 	if p.short > 0 {
@@ -97,7 +99,8 @@ func (p *pmtud) restart(now instant, most int) {
 	}
 }
 
-// packetLimit returns the longest packet, where the path carries limit.
+// packetLimit returns the longest length of a packet. limit is the limit given to
+// AppendPacket.
 func (p *pmtud) packetLimit(now instant, limit int) int {
 	if limit != p.limit {
 		p.limit = limit
@@ -107,15 +110,17 @@ func (p *pmtud) packetLimit(now instant, limit int) int {
 	return min(short+p.found, maxPacketSize)
 }
 
-// progress notes that data was acknowledged. delivered counts the bytes so far.
+// progress notes that data was acknowledged. delivered is the total number of bytes
+// acknowledged so far.
 func (p *pmtud) progress(now instant, delivered int64, srtt time.Duration) {
 	p.silent = 0
 	p.measurePace(now, delivered, srtt)
 	p.consider(now)
 }
 
-// measurePace averages the rate of delivery over probeAfter bytes and at least a round
-// trip. A shorter time would measure what a queue or a policer lets pass at once.
+// measurePace averages the rate of delivery over at least probeAfter bytes and a round
+// trip. Over a shorter time it would measure the burst that a queue or a policer lets
+// pass.
 func (p *pmtud) measurePace(now instant, delivered int64, srtt time.Duration) {
 	n, elapsed := delivered-p.from, now-p.measured
 	if p.measured != 0 {
@@ -151,7 +156,7 @@ func (p *pmtud) worthwhile(size int) bool {
 	return size <= ethernetDatagram || p.pace*pacingBurst.Seconds() >= float64(size)
 }
 
-// postpone gives up the probe that is due, for now.
+// postpone gives up the probe that is due, until raiseInterval has passed.
 func (p *pmtud) postpone(now instant) { p.send, p.timer = false, now+int64(raiseInterval) }
 
 // appendProbe appends the probe that is due to a common header that begins at start.
@@ -170,7 +175,8 @@ func (p *pmtud) appendProbe(now instant, b []byte, start, limit int, nonce [8]by
 // zeros fills PAD chunks. It is never written.
 var zeros [16384]byte
 
-// answered takes the nonce of a HEARTBEAT ACK. It reports whether it answers a probe.
+// answered takes the nonce of a HEARTBEAT ACK. It reports whether the nonce is that of
+// the probe under way.
 func (p *pmtud) answered(now instant, nonce uint64) bool {
 	if !p.out || nonce != p.nonce {
 		return false
@@ -196,12 +202,12 @@ func (p *pmtud) timeout(now instant) {
 }
 
 // checkBlackHole takes note of a retransmission timeout. Timeouts do not show whether
-// shorter packets would have passed; mostly the path is down. So the search begins
-// again at once: on a path that has become narrower it costs three probes. If that
-// happens again soon, probes are not trusted for a while.
+// shorter packets would have passed; mostly the path is down. So the search restarts
+// immediately. If the path carries less than before, the search costs three probes. If
+// packets stop passing again soon, larger sizes are not tried for a while.
 func (p *pmtud) checkBlackHole(now instant) {
 	if p.silent++; p.silent < blackHoleTimeouts || p.found == 0 {
-		return // chunks of the base cannot be cut again
+		return // nothing above the base was found, and chunks of the base cannot be cut again
 	}
 	last := p.holedAt
 	p.restart(now, p.most)

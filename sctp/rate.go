@@ -4,16 +4,16 @@ package sctp
 // how many bytes were delivered between the sending of a chunk and its acknowledgement.
 type rateSampler struct {
 	delivered   int64   // bytes acknowledged so far
-	deliveredAt instant // when the last of them were acknowledged
-	firstAt     instant // when the chunk acknowledged last was sent
-	limitedTo   int64   // until so many bytes are delivered, the program limits the rate
+	deliveredAt instant // when the last acknowledgement arrived
+	firstAt     instant // when the most recently acknowledged chunk was sent
+	limitedTo   int64   // until this total of bytes is delivered, the program limits the rate, not the path
 }
 
 // A rateSample is one measurement. It is invalid if interval is 0.
 type rateSample struct {
 	bytes      int64
 	interval   int64 // nanoseconds
-	prior      int64 // bytes delivered when the chunk was sent
+	prior      int64 // total bytes delivered when the chunk was sent
 	delivered  int64 // total bytes delivered up to now
 	inFlight   int   // bytes in flight when the chunk was sent
 	appLimited bool  // the program had no more to send
@@ -30,10 +30,11 @@ func (r *rateSampler) stamp(now instant, order sendOrder, inFlight int) sendStam
 	}
 }
 
-// starved notes that more could be sent, but there is nothing to send.
+// starved notes that more could be sent, but the program has nothing to send.
 func (r *rateSampler) starved(inFlight int) { r.limitedTo = max(r.delivered+int64(inFlight), 1) }
 
-// acked takes the result of a SACK that acknowledged n bytes of this path.
+// acked takes the result of a SACK that newly acknowledged n bytes sent on the present
+// path.
 func (r *rateSampler) acked(now instant, n int, ack *ackResult) rateSample {
 	r.delivered += int64(n)
 	r.deliveredAt = now
@@ -42,8 +43,8 @@ func (r *rateSampler) acked(now instant, n int, ack *ackResult) rateSample {
 		return s
 	}
 	c := &ack.newest
-	// The slower of sending and acknowledging counts, because neither a burst of data nor a
-	// burst of SACKs shows the rate of the path.
+	// The interval is the longer of the times that sending and acknowledging took,
+	// because neither a burst of data nor a burst of SACKs shows the rate of the path.
 	s.interval = max(c.at-c.firstAt, now-c.deliveredAt)
 	s.bytes = r.delivered - c.delivered
 	s.prior, s.inFlight, s.appLimited = c.delivered, int(c.inFlight), c.appLimited

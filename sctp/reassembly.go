@@ -32,17 +32,17 @@ type fragmentKey struct {
 	pos       uint32
 }
 
-// A run is a sequence of consecutive fragments of one message. Fragments that arrive in
-// any order make runs, which are merged until one has both ends of the message.
+// A run is a sequence of consecutive fragments of one message. Fragments may arrive in
+// any order. Adjacent runs are merged, until one has both ends of the message.
 type run struct {
-	next        *run // in reassembly.runFree
+	next        *run // next one in reassembly.runFree
 	first, last fragmentKey
 	begin, end  bool
 	ppid        uint32
 	head, tail  *segment
-	segment     segment // the first
+	segment     segment // the first segment
 	size        int
-	charge      int  // charged to Memory.partial
+	charge      int  // bytes charged to Memory.partial
 	room        int  // bytes reserved beyond the data, charged to Memory.streams
 	hinted      bool // some of room was reserved by sizeHint
 
@@ -63,8 +63,8 @@ type reassembly struct {
 	order      messageOrder
 	maxMessage int
 
-	// hot is the run that was extended last. Most fragments continue it, so it is in
-	// neither map.
+	// hot is the run that was extended most recently. Most fragments continue it, so
+	// it is not in byLast.
 	hot     *run
 	byFirst map[fragmentKey]*run // runs that lack their beginning
 	byLast  map[fragmentKey]*run // runs that lack their end
@@ -78,7 +78,7 @@ type reassembly struct {
 	streams streamTable[inStream]
 
 	ready  queue[Message]
-	readyN uint64 // messages ever put into ready
+	readyN uint64 // how many messages were ever put into ready
 
 	sizeHint int // length of the last message that had several fragments
 	spares   spares
@@ -87,7 +87,7 @@ type reassembly struct {
 // An inStream is the ordering state of an incoming stream.
 type inStream struct {
 	next    messageSeq
-	waiting []waitingMessage // complete messages, as a heap by seq
+	waiting []waitingMessage // complete messages that wait for earlier ones, as a heap by seq
 	open    *[2]runHeap      // incomplete messages, ordered and unordered; nil until there was one
 }
 
@@ -96,7 +96,7 @@ type waitingMessage struct {
 	m   Message
 }
 
-// reset drops everything except complete messages.
+// reset drops everything except the complete messages in ready.
 func (r *reassembly) reset(m *Memory, interleaving bool, maxMessage int) {
 	m.unchargeStreams(r.streams.len() * streamOverhead)
 	for _, u := range r.allRuns() {
@@ -119,8 +119,8 @@ func (r *reassembly) mayKeep(stream uint16) bool {
 	return true
 }
 
-// add takes a fragment that was not received before, of a stream charged by mayKeep. It
-// returns the violation of the protocol that the fragment is, or "".
+// add takes a fragment that was not received before, of a stream charged by mayKeep.
+// violation says how the fragment violates the protocol, or is empty.
 func (r *reassembly) add(f fragment) (violation string) {
 	if len(f.data) > r.maxMessage {
 		return "message too large"
@@ -201,7 +201,7 @@ func (r *reassembly) mergeFollowing(u *run) *run {
 	return u
 }
 
-// settle makes u the hot run. The former hot run goes into the maps.
+// settle sets u as the hot run. The former hot run goes into byLast.
 func (r *reassembly) settle(u *run) {
 	if r.byFirst == nil {
 		r.byFirst = make(map[fragmentKey]*run)
@@ -219,7 +219,8 @@ func (r *reassembly) settle(u *run) {
 	r.hot = u
 }
 
-// unlinkMaps removes u from where fragments would find it.
+// unlinkMaps removes u from hot and from the maps, so that fragments no longer find
+// it.
 func (r *reassembly) unlinkMaps(u *run) {
 	if r.hot == u {
 		r.hot = nil
@@ -237,8 +238,8 @@ func (r *reassembly) charge(u *run, n int) {
 	r.memory.partial += n
 }
 
-// takeRoom charges n bytes reserved beyond the data of a run, if there is memory for them.
-// It returns how many it charged.
+// takeRoom reserves n bytes in addition to the data of a run, and charges them, if
+// there is memory for them. It returns how many it charged.
 func (r *reassembly) takeRoom(u *run, n int) int {
 	if n <= 0 || !r.memory.chargeStreams(n) {
 		return 0
@@ -247,7 +248,7 @@ func (r *reassembly) takeRoom(u *run, n int) int {
 	return n
 }
 
-// giveRoom releases n bytes reserved beyond the data of a run.
+// giveRoom uncharges n bytes that were reserved in addition to the data of a run.
 func (r *reassembly) giveRoom(u *run, n int) {
 	u.room -= n
 	r.memory.unchargeStreams(n)
@@ -266,8 +267,9 @@ func (r *reassembly) newRun(key fragmentKey, f fragment) *run {
 	size := len(f.data)
 	r.charge(u, runOverhead+size)
 	if f.begin && !r.hinted {
-		// Most messages of a program have similar lengths, so reserving the length of the
-		// last one saves copying. One incomplete message at a time reserves it.
+		// Most messages of a program have similar lengths, so reserving the length of
+		// the last message saves copying. Only one incomplete message at a time has
+		// such a reserve.
 		n := r.takeRoom(u, r.sizeHint-size)
 		u.hinted, r.hinted = n > 0, n > 0
 		size += n
@@ -303,7 +305,7 @@ func (r *reassembly) allRuns() (all []*run) {
 	return all
 }
 
-// queueRun adds a run to where a FORWARD TSN finds it.
+// queueRun adds a run to the heaps in which a FORWARD TSN finds it.
 func (r *reassembly) queueRun(u *run) {
 	r.runs++
 	r.peak = max(r.peak, r.runs)
@@ -321,7 +323,7 @@ func (r *reassembly) queueRun(u *run) {
 	r.byTSN.add(r.order, u)
 }
 
-// unqueueRun undoes queueRun. The stream may have been reset since.
+// unqueueRun undoes queueRun. The stream may have been reset in the meantime.
 func (r *reassembly) unqueueRun(u *run) {
 	r.runs--
 	r.shrinkMaps()
@@ -333,7 +335,7 @@ func (r *reassembly) unqueueRun(u *run) {
 	}
 }
 
-// kindOf returns the index of ordered or unordered messages.
+// kindOf returns the index for ordered (0) or unordered (1) messages.
 func kindOf(unordered bool) int {
 	if unordered {
 		return 1
@@ -370,7 +372,7 @@ func (r *reassembly) appendData(u *run, data []byte) {
 	u.tail.buf = append(u.tail.buf, data...)
 }
 
-// finish makes a message from a complete run.
+// finish creates a message from a complete run.
 func (r *reassembly) finish(u *run) {
 	r.unlinkMaps(u)
 	r.memory.partial -= u.charge
@@ -394,7 +396,8 @@ func (r *reassembly) drop(u *run) {
 	r.freeRun(u)
 }
 
-// complete takes a complete message and its data.
+// complete delivers a complete message, or keeps it until the messages before it are
+// delivered.
 func (r *reassembly) complete(stream uint16, seq messageSeq, unordered bool, ppid uint32, data []byte) {
 	m := Message{Stream: stream, PPID: ppid, Data: data, Ordered: !unordered}
 	if unordered {
@@ -411,14 +414,14 @@ func (r *reassembly) complete(stream uint16, seq messageSeq, unordered bool, ppi
 		r.memory.partial += len(data) + messageOverhead
 		s.push(r.order, waitingMessage{seq, m})
 	}
-	// A message before the next one was skipped by a FORWARD TSN, or its number was used
-	// twice. It cannot be delivered in order.
+	// Otherwise a message before the next one was skipped by a FORWARD TSN, or its
+	// number was used twice. It is dropped, because it cannot be delivered in order.
 }
 
 // stream returns the state of a stream charged by mayKeep.
 func (r *reassembly) stream(id uint16) *inStream { return r.streams.get(id) }
 
-// deliverWaiting delivers waiting messages as far as they are in order.
+// deliverWaiting delivers the waiting messages that are now in order.
 func (r *reassembly) deliverWaiting(s *inStream) {
 	for len(s.waiting) > 0 && !r.order.before(s.next, s.waiting[0].seq) {
 		w := s.pop(r.order)
@@ -453,13 +456,14 @@ func (r *reassembly) skipTSN(cum chunkTSN) {
 		}
 		r.drop(u)
 	}
-	if spans != nil { // at most one run does, because each TSN is in one run
+	if spans != nil { // at most one run spans cum, because each TSN is in one run
 		r.byTSN.add(r.order, spans)
 	}
 }
 
-// skipMessages moves a stream past the message seq (RFC 3758 §3.6, RFC 8260 §2.3.1).
-// Complete messages that waited are delivered. dropRuns drops the incomplete ones.
+// skipMessages moves a stream past the message with number seq (RFC 3758 §3.6, RFC
+// 8260 §2.3.1). It delivers complete messages that waited. dropRuns drops the
+// incomplete ones.
 func (r *reassembly) skipMessages(stream uint16, seq messageSeq) {
 	s := r.stream(stream)
 	if r.order.before(seq, s.next) {
@@ -474,7 +478,7 @@ func (r *reassembly) skipMessages(stream uint16, seq messageSeq) {
 	r.deliverWaiting(s)
 }
 
-// dropRuns drops the incomplete messages up to seq of a stream.
+// dropRuns drops the incomplete messages of a stream up to number seq.
 func (r *reassembly) dropRuns(stream uint16, unordered bool, seq messageSeq) {
 	s := r.streams.get(stream)
 	if s == nil || s.open == nil {
@@ -496,8 +500,8 @@ func (r *reassembly) receiving(stream uint16) bool {
 	return s != nil && (len(s.waiting) > 0 || s.open != nil && len(s.open[0].runs)+len(s.open[1].runs) > 0)
 }
 
-// resetStreams begins the numbering of streams again (RFC 6525 §5.2.2). No streams
-// means all (§4.1).
+// resetStreams restarts the numbering of streams at 0 (RFC 6525 §5.2.2). An empty
+// list means all streams (§4.1).
 func (r *reassembly) resetStreams(streams []uint16) {
 	if len(streams) == 0 {
 		streams = r.streams.ids()
@@ -507,7 +511,7 @@ func (r *reassembly) resetStreams(streams []uint16) {
 	}
 }
 
-// resetStream begins the numbering of one stream again.
+// resetStream restarts the numbering of one stream.
 func (r *reassembly) resetStream(id uint16) {
 	s := r.streams.get(id)
 	if s == nil {
@@ -517,7 +521,8 @@ func (r *reassembly) resetStream(id uint16) {
 		r.memory.partial -= len(w.m.Data) + messageOverhead
 	}
 	if s.open != nil {
-		// Everything sent before the reset has arrived (RFC 6525 §5.2.2).
+		// Everything sent before the reset has arrived (RFC 6525 §5.2.2), so these
+		// messages cannot be completed.
 		for i := range s.open {
 			for u := s.open[i].top(); u != nil; u = s.open[i].top() {
 				r.drop(u)
@@ -558,8 +563,8 @@ func (s *inStream) pop(o messageOrder) waitingMessage {
 // waitsBefore is the order of the heap of waiting messages.
 func (o messageOrder) waitsBefore(v, w waitingMessage) bool { return o.before(v.seq, w.seq) }
 
-// shrunk returns s with less capacity if that is much larger than its length, because
-// unused capacity is not charged to Memory.
+// shrunk returns s with less capacity if its capacity is much larger than its length,
+// because unused capacity is not charged to Memory.
 func shrunk[T any](s []T) []T {
 	if cap(s) > 16 && len(s) < cap(s)/4 {
 		return slices.Clone(s)

@@ -30,8 +30,8 @@ type receiver struct {
 
 	ack        ackState
 	ackTimer   instant
-	advertised int // a_rwnd of the last SACK
-	packets    int // with data since the last SACK
+	advertised int // a_rwnd in the last SACK
+	packets    int // packets with data received since the last SACK
 
 	gotData, gotForward bool // the packet being read held DATA, or a FORWARD TSN
 }
@@ -54,7 +54,7 @@ func (r *receiver) end(maxMessage int) {
 	r.reassembly.reset(r.memory, false, maxMessage)
 }
 
-// stopTimers forgets the SACK that is due.
+// stopTimers cancels the SACK that is due.
 func (r *receiver) stopTimers() { r.ack, r.ackTimer = ackNone, 0 }
 
 // interleaving reports whether I-DATA is used (RFC 8260 §2.2.1).
@@ -63,7 +63,7 @@ func (r *receiver) interleaving() bool { return r.reassembly.order.interleaving 
 // A fault is an error of the remote that ends the association with an ABORT.
 type fault struct {
 	code   CauseCode
-	info   []byte // of the cause
+	info   []byte // information of the error cause
 	reason string
 }
 
@@ -74,7 +74,7 @@ func faultOf(code CauseCode, reason string) *fault {
 // violation is a fault of the protocol (RFC 9260 §3.3.10.13).
 func violation(reason string) *fault { return faultOf(CauseProtocolViolation, reason) }
 
-// outOfMemory is a fault because the remote has used all that Memory allows, and
+// outOfMemory is the fault that the remote has used all that Memory allows, while
 // nothing that it may still send can change that.
 func outOfMemory() *fault {
 	return faultOf(CauseOutOfResource, "the memory for this association is used up")
@@ -98,7 +98,7 @@ func parseData(c chunk) (tsn chunkTSN, f fragment, ok bool) {
 	if f.interleaving {
 		f.seq = messageSeq(binary.BigEndian.Uint32(c.body[8:]))
 		if v := binary.BigEndian.Uint32(c.body[12:]); f.begin {
-			f.ppid = v // and the FSN is 0
+			f.ppid = v // the FSN of the first fragment is 0
 		} else {
 			f.pos = v
 		}
@@ -115,7 +115,7 @@ func parseData(c chunk) (tsn chunkTSN, f fragment, ok bool) {
 func (r *receiver) handleData(tsn chunkTSN, f fragment, immediate bool, streams int) (errorChunk []byte, err *fault) {
 	r.gotData = true
 	if len(f.data) == 0 {
-		return nil, &fault{CauseNoUserData, binary.BigEndian.AppendUint32(nil, uint32(tsn)), "no user data"} // RFC 9260 §6.2
+		return nil, &fault{CauseNoUserData, binary.BigEndian.AppendUint32(nil, uint32(tsn)), "no user data"} // RFC 9260 §6.2: DATA without user data
 	}
 	if immediate {
 		r.ack = ackNow
@@ -127,14 +127,14 @@ func (r *receiver) handleData(tsn chunkTSN, f fragment, immediate bool, streams 
 	}
 	if !r.in.inWindow(tsn) || !r.room(tsn, f.stream) {
 		if tsn == r.in.cum+1 && r.memory.held == 0 && !r.memory.squeezed() {
-			return nil, outOfMemory() // the program has no message to read either
+			return nil, outOfMemory() // the program cannot free memory: it has no message to read
 		}
-		r.ack = ackNow // it announces the window
+		r.ack = ackNow // the SACK announces the window
 		return nil, nil
 	}
 	r.in.add(tsn)
 	if int(f.stream) >= streams {
-		return appendErrorChunk(nil, CauseInvalidStream, streamInfo(f.stream)), nil // RFC 9260 §6.5
+		return appendErrorChunk(nil, CauseInvalidStream, streamInfo(f.stream)), nil // RFC 9260 §6.5: no such stream
 	}
 	if whole := f.begin && f.end; !(whole && f.unordered) && !r.reassembly.mayKeep(f.stream) {
 		return nil, outOfMemory()
@@ -164,7 +164,7 @@ func (r *receiver) room(tsn chunkTSN, stream uint16) bool {
 // 8260 §2.3.1). ok is false if it is malformed. It then has no effect.
 func (r *receiver) handleForwardTSN(body []byte, streams int) (ok bool, err *fault) {
 	if r.gotForward {
-		return true, nil // the last one in a packet says everything
+		return true, nil // only the first FORWARD TSN of a packet is processed
 	}
 	if !r.validSkips(body, streams) {
 		return false, nil
@@ -173,7 +173,7 @@ func (r *receiver) handleForwardTSN(body []byte, streams int) (ok bool, err *fau
 	cum := chunkTSN(binary.BigEndian.Uint32(body))
 	r.ack = ackNow
 	if !cum.after(r.in.cum) {
-		return true, nil // RFC 3758 §3.6: out of date; perhaps the SACK was lost
+		return true, nil // RFC 3758 §3.6: the FORWARD TSN is out of date; perhaps the last SACK was lost
 	}
 	r.in.forward(cum)
 	entries := body[4:]
@@ -212,8 +212,8 @@ func (r *receiver) validSkips(body []byte, streams int) bool {
 	return true
 }
 
-// skipTo skips the messages up to seq of a stream. It reports false if there is no
-// memory for the stream's number, without which the stream would stand still.
+// skipTo skips the messages of a stream up to number seq. It reports false if there is
+// no memory for the stream's next number, without which the stream would stand still.
 func (r *receiver) skipTo(stream uint16, unordered bool, seq messageSeq) bool {
 	r.reassembly.dropRuns(stream, unordered, seq)
 	if unordered {
@@ -229,9 +229,9 @@ func (r *receiver) skipTo(stream uint16, unordered bool, seq messageSeq) bool {
 // beginPacket prepares for the chunks of a packet.
 func (r *receiver) beginPacket() { r.gotData, r.gotForward = false, false }
 
-// endPacket decides on the SACK for a packet that held data (RFC 9260 §6.2): at once for
-// every second packet, and if anything is missing. However many packets arrive before
-// the next AppendPacket, one SACK answers them.
+// endPacket decides on the SACK for a packet that held data (RFC 9260 §6.2). The SACK
+// is sent immediately for every second packet, and if any TSN is missing. If several
+// packets arrive before the next AppendPacket, one SACK answers all of them.
 func (r *receiver) endPacket(now instant, atOnce bool) {
 	r.packets++
 	switch {

@@ -4,17 +4,17 @@ import "time"
 
 // Loss detection is RACK-TLP (RFC 8985), counted in packets. A chunk is lost if a
 // packet that was sent sufficiently later was acknowledged. This also holds for
-// retransmitted chunks, so a chunk that is lost several times is detected each time,
-// and T3-rtx only ends a silence. RACK replaces the miss indications of RFC 9260
-// §7.2.4: those count SACKs, of which a receiver may send one for many packets, and
+// retransmitted chunks, so each loss of a chunk is detected, and T3-rtx is needed only
+// if no acknowledgements arrive. RACK replaces the miss indications of RFC 9260
+// §7.2.4. They count SACKs, of which a receiver may send one for many packets, and
 // work only once for each chunk.
 //
-// The list of chunks in flight is in the order of sending. So detection looks at the
-// lost chunks at its head, and at one chunk more.
+// The list of chunks in flight is in the order of sending. So detection examines only
+// the lost chunks at its head, and one chunk more.
 
 const (
-	// reorderPackets is how many packets later one must have been acknowledged as
-	// long as no reordering was seen (RFC 8985 §6.2: DupThresh).
+	// While no reordering was seen, a packet is lost if another one, sent at least
+	// reorderPackets later, was acknowledged (RFC 8985 §6.2: DupThresh).
 	reorderPackets = 3
 
 	// maxReorderSteps bounds the reordering window, in quarters of the minimum
@@ -31,28 +31,28 @@ const (
 
 // A recoveryState is what loss detection knows of the path, and the present recovery.
 type recoveryState struct {
-	newest  sendOrder // the last sent of the packets acknowledged
-	limited sendOrder // the last packet before the congestion window was full
+	newest  sendOrder // of the acknowledged packets, the one sent last
+	limited sendOrder // the last packet sent before the congestion window was full
 	rtt     int64     // round trip of newest, in ns
 	minRTT  int64     // shortest round trip, in ns; 0 until measured
-	steps   int       // reordering window in quarters of minRTT; 0 counts as 1
-	persist int       // recoveries until steps is 1 again
+	steps   int       // reordering window in quarters of minRTT; 0 means 1
+	persist int       // recoveries left until steps is 1 again
 
 	any        bool // newest is set
 	reordering bool // reordering was seen
 	probed     bool // a tail loss probe was sent since the last acknowledgement
 	allowance  bool // one packet may exceed the window and the pace
 
-	active   bool // a recovery is under way, until the cumulative TSN reaches until
+	active   bool // a recovery is under way, until the cumulative TSN reaches the TSN until
 	timedOut bool // … which began with a timeout
 	until    chunkTSN
-	reduced  sendOrder // the first packet since congestion control was told of a loss
-	marked   int       // chunks declared lost in it
-	spurious int       // … that were not lost
+	reduced  sendOrder // first packet sent after congestion control was last told of a loss
+	marked   int       // chunks declared lost in the recovery
+	spurious int       // … of which so many were not lost
 }
 
-// reorderWindow returns how much later than expected an acknowledgement may arrive
-// (RFC 8985 §6.2 step 4).
+// reorderWindow returns how much later than expected an acknowledgement may arrive, in
+// ns (RFC 8985 §6.2 step 4).
 func (r *recoveryState) reorderWindow(srtt time.Duration) int64 {
 	if !r.reordering && r.active {
 		return 0
@@ -60,9 +60,9 @@ func (r *recoveryState) reorderWindow(srtt time.Duration) int64 {
 	return min(r.minRTT/4*int64(max(r.steps, 1)), max(int64(srtt), r.minRTT/4))
 }
 
-// soonest returns the time in ns before which no acknowledgement can arrive. Until the
-// round trip is measured, srtt is the one that ICE measured, which may include delays
-// of its own.
+// soonest returns the least time in ns that an acknowledgement takes. Until SCTP has
+// measured a round trip, srtt is the one that ICE measured. It may include other
+// delays, so half of it is used.
 func (r *recoveryState) soonest(srtt time.Duration) int64 {
 	if r.minRTT == 0 {
 		return int64(srtt / 2)
@@ -125,7 +125,8 @@ func (r *recoveryState) allSpurious() bool {
 	return r.active && r.marked > 0 && r.spurious >= r.marked
 }
 
-// detectLosses declares chunks lost (RFC 8985 §6.2 step 5) and returns their bytes.
+// detectLosses declares chunks lost (RFC 8985 §6.2 step 5). lost is how many bytes
+// they have.
 func (s *sender) detectLosses(now instant) (lost int) {
 	r := &s.recovery
 	s.reorder = 0
@@ -157,7 +158,7 @@ func (s *sender) detectLosses(now instant) (lost int) {
 	return lost
 }
 
-// armReorder sets the reordering timer, if it does not expire earlier.
+// armReorder sets the reordering timer, unless it already expires earlier.
 func (s *sender) armReorder(at instant) {
 	if s.reorder == 0 || at < s.reorder {
 		s.reorder = at
@@ -169,7 +170,7 @@ func (s *sender) reorderTimeout(now instant) {
 	if lost := s.detectLosses(now); lost > 0 {
 		s.cc.acked(ackEvent{now: now, lost: lost, before: s.out.bytes + lost, inFlight: s.out.bytes, recovering: true})
 	}
-	s.abandonLost(now) // also chunks lost on the old path, which lost does not count
+	s.abandonLost(now) // also for chunks lost on the old path, which the variable lost does not count
 }
 
 // armProbe sets the timer of the tail loss probe (RFC 8985 §7.2).

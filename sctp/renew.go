@@ -12,31 +12,32 @@ type renewalState uint8
 const (
 	renewalNone     renewalState = iota
 	renewalExpected              // an ABORT by the remote's user begins a renewal
-	renewalBegun                 // until the association is established again
-	renewalLast                  // … and then shut down
+	renewalBegun                 // the association is not established again yet
+	renewalLast                  // … and is to be shut down once it is established
 )
 
-// Renew begins again with a remote that has replaced its association by a new one, as a
-// browser does together with its DTLS and ICE transport. EventReplaced follows. The caller
-// then calls Connect. Renew reports false, and does nothing, if the association has ended
-// or is being shut down.
+// Renew starts a new association with a remote that has replaced its association, as a
+// browser does together with its DTLS and ICE transport. EventReplaced follows. The
+// caller then calls Connect. Renew reports false, and does nothing, if the association
+// has ended or is being shut down.
 //
-// Received messages can still be read, and queued messages stay queued. Reliable messages
-// that were sent and not acknowledged are sent again, before the queued ones. A remote
-// sends its SACKs before the ABORT that ends its association, so hardly any of these
-// messages has arrived. A message whose SACK was delayed (RFC 9260 §6.2) or lost arrives
-// twice. Dropping all of them would instead lose what was sent within about half a round
-// trip. Suspend avoids both. Partially reliable messages that were sent completely are
-// abandoned.
+// Received messages can still be read, and queued messages stay queued. Reliable
+// messages that were sent and not acknowledged are sent again, before the queued ones.
+// A remote sends its SACKs before the ABORT that ends its association, so hardly any
+// of these messages has arrived. A message whose SACK was delayed (RFC 9260 §6.2) or
+// lost arrives twice. If Renew dropped all these messages instead, those sent within
+// about half a round trip would be lost. Suspend avoids both. Partially reliable
+// messages that were sent completely are abandoned.
 //
-// Streams begin at number 0 on both ends. Stream resets under way are dropped. A Shutdown
-// takes effect when the association is established again.
+// The numbers of messages restart at 0 on all streams, at both ends. Stream resets
+// under way are dropped. A Shutdown takes effect when the association is established
+// again.
 func (a *Association) Renew(now time.Time) bool {
 	a.tick(now)
 	return a.renew(nil)
 }
 
-// renew is Renew. cause is the ABORT of the remote, if it sent one.
+// renew is Renew with the cause: the ABORT of the remote, or nil if it sent none.
 func (a *Association) renew(cause error) bool {
 	if !a.open() {
 		return false
@@ -67,8 +68,8 @@ func (a *Association) handleAbort(err *AbortError) {
 // EventReplaced is the ABORT.
 func (a *Association) ExpectRenewal() { a.renewal = renewalExpected }
 
-// Suspend says whether queued messages stay in the queue. Chunks in flight are still
-// retransmitted.
+// Suspend says whether queued messages stay in the queue for now. Chunks in flight are
+// still retransmitted.
 func (a *Association) Suspend(suspended bool) { a.sender.hold = suspended }
 
 // Settled reports whether everything that was sent is acknowledged or abandoned.

@@ -53,7 +53,8 @@ func (r *reno) acked(ev ackEvent) {
 		r.cwnd = min(r.cwnd+ev.acked, r.ssthresh)
 		return
 	}
-	// RFC 9260 §7.2.2: one packet for each window acknowledged.
+	// RFC 9260 §7.2.2: the window grows by one packet for each window that is
+	// acknowledged.
 	r.acc += ev.acked
 	if r.acc >= r.cwnd {
 		r.acc -= r.cwnd
@@ -62,7 +63,7 @@ func (r *reno) acked(ev ackEvent) {
 }
 
 func (r *reno) lost(now instant, inFlight int, again bool) {
-	if again { // RFC 5681 §4.3: reduced twice
+	if again { // RFC 5681 §4.3: a retransmission was lost, so the window is reduced a second time
 		r.cwnd = r.ssthresh
 	} else {
 		r.prior.cwnd, r.prior.ssthresh = r.cwnd, r.ssthresh

@@ -1,7 +1,7 @@
 package sctp
 
-// requeue puts the messages in flight back into the queue, and begins the queue again: its
-// streams, their numbers and their order.
+// requeue puts the messages in flight back into the queue. It restarts the numbering
+// of all streams and the scheduler.
 func (s *sender) requeue() {
 	q, again := &s.queue, map[*outStream][]*outMessage{}
 	for _, m := range s.undelivered() {
@@ -13,13 +13,13 @@ func (s *sender) requeue() {
 		st := q.streams.get(id)
 		q.renew(st, again[st])
 		if st.head == nil && st.charged {
-			q.forget(id) // it was only used to be reset
+			q.forget(id) // the stream was used only for a reset
 		}
 	}
 }
 
-// undelivered returns the messages that were sent completely and are to be sent again, in
-// the order of sending. The others that were sent completely are released.
+// undelivered returns the messages that were sent completely and are to be sent again,
+// in the order of sending. It releases the other messages that were sent completely.
 func (s *sender) undelivered() (again []*outMessage) {
 	o, q := &s.out, &s.queue
 	var sent []*outMessage
@@ -33,13 +33,13 @@ func (s *sender) undelivered() (again []*outMessage) {
 	}
 	for _, m := range o.limited {
 		if _, seen := missing[m]; !seen && !m.queued {
-			q.release(m) // completely acknowledged
+			q.release(m) // the message is completely acknowledged
 		}
 	}
-	behind := map[*outStream]bool{} // the remote's ordered messages wait for a missing one
+	behind := map[*outStream]bool{} // streams on which a message is missing, so that the remote holds back later ordered messages
 	for _, m := range sent {
 		switch {
-		case m.queued: // its end was not sent, so it was not delivered
+		case m.queued: // the end of the message was not sent, so it was not delivered
 		case !missing[m] && !m.abandoned && (m.unordered || !behind[m.stream]):
 			q.release(m)
 		case m.abandoned, m.partiallyReliable():
@@ -53,7 +53,7 @@ func (s *sender) undelivered() (again []*outMessage) {
 	return again
 }
 
-// renew begins a stream again. The messages in again precede those in its queue.
+// renew restarts a stream. again has the messages to send before those in its queue.
 func (q *sendQueue) renew(s *outStream, again []*outMessage) {
 	s.nextSeq, s.nextUnseq, s.paused = 0, 0, false
 	s.finish, s.start, s.heapAt, s.blocked = 0, 0, -1, false
@@ -76,7 +76,7 @@ func (q *sendQueue) renew(s *outStream, again []*outMessage) {
 	}
 }
 
-// unsend restores a message of which a part was sent.
+// unsend restores a message, of which a part was sent, to its state before that.
 func (q *sendQueue) unsend(m *outMessage) {
 	q.count(m, m.sent)
 	*m = outMessage{

@@ -24,9 +24,10 @@ const (
 	// on any usual path.
 	maxResetStreams = 400
 
-	// maxPatience is how often the remote may answer a request with "in progress" after
-	// it has acknowledged all data up to the request's last TSN. It then has no reason to
-	// wait (RFC 6525 §5.2.2). Each answer costs one RTO.
+	// maxPatience is how often the remote may answer a request with "in progress"
+	// after it has acknowledged all data up to the request's last TSN. It then has no
+	// reason to wait (RFC 6525 §5.2.2). This end waits one RTO after each such
+	// answer.
 	maxPatience = 10
 
 	// maxPendingResets bounds the EventStreamsReset that NextEvent has not returned.
@@ -43,34 +44,33 @@ const (
 // arrives earlier, the answer is "in progress", and the remote asks again.
 type streamReset struct {
 	nextSeq requestSeq
-	request []uint16 // streams of the request in flight; nil: none
-	lastTSN chunkTSN // its Sender's Last Assigned TSN
+	request []uint16 // streams of the request in flight; nil: no request
+	lastTSN chunkTSN // Sender's Last Assigned TSN of the request
 	timer   instant
 	send    bool  // the request is to be sent
 	waits   bool  // the remote answered "in progress"
-	patient uint8 // how often it did so without a reason
+	patient uint8 // how often the remote did so without a reason
 
 	peerSeq    requestSeq // number of the remote's next request
 	lastResult resetResult
-	deferred   *deferredReset // the request peerSeq-1, if its answer was "in progress"
+	deferred   *deferredReset // the request with number peerSeq-1, if its answer was "in progress"
 }
 
 // A deferredReset is a request that arrived before the data that it covers. It is
 // performed when the data is there, but answered again only when the remote asks
-// again. A repetition under a new number looks like a new request. The previous answer
-// distinguishes them: the remote repeats a request under a new number only if it was
-// "in progress".
+// again. The remote may repeat the request under a new number. It does so only after
+// the answer "in progress", which distinguishes the repetition from a new request.
 type deferredReset struct {
 	lastTSN chunkTSN
-	streams []uint16 // empty: all
-	done    bool     // performed
+	streams []uint16 // streams to reset; empty: all
+	done    bool     // the reset was performed
 }
 
-// A resetOutcome says what a request of the remote calls for.
+// A resetOutcome says what this end has to do about a request of the remote.
 type resetOutcome struct {
 	response []byte   // RE-CONFIG chunk to send
-	perform  bool     // reset the incoming streams
-	streams  []uint16 // … these; empty: all
+	perform  bool     // reset incoming streams
+	streams  []uint16 // … which ones; empty: all
 }
 
 // begin sets the first request numbers, which are the initial TSNs.
@@ -81,13 +81,14 @@ func (r *streamReset) begin(localTSN, peerTSN chunkTSN) {
 // idle reports whether no request is in flight.
 func (r *streamReset) idle() bool { return r.request == nil }
 
-// start makes a request to reset streams. last is the last TSN assigned.
+// start begins a request to reset streams. last is the last TSN assigned.
 func (r *streamReset) start(streams []uint16, last chunkTSN) {
 	r.request, r.lastTSN, r.send = streams, last, true
 }
 
-// appendRequest appends the request that is to be sent. If it does not fit it goes into
-// the next packet, which may be longer than its limit, like a packet with data.
+// appendRequest appends the request that is to be sent. If the request does not fit,
+// it goes into the next packet, which may be longer than its limit, like a packet with
+// data.
 func (r *streamReset) appendRequest(now instant, w *packetWriter, timeout time.Duration) {
 	size := chunkHeaderSize + 16 + padded(2*len(r.request))
 	if !r.send || size > w.room() && !w.empty() {
@@ -107,8 +108,9 @@ func (r *streamReset) appendRequest(now instant, w *packetWriter, timeout time.D
 	w.b = endChunk(b, start)
 }
 
-// timeout sends the request again, under the same number. It reports whether the remote
-// failed to answer: to wait after "in progress" is no error (RFC 6525 §5.2.7 H2).
+// timeout sends the request again, under the same number. It reports whether the
+// remote failed to answer. If the answer was "in progress", the wait is no error (RFC
+// 6525 §5.2.7 H2).
 func (r *streamReset) timeout() (unanswered bool) {
 	if r.idle() {
 		return false
@@ -118,9 +120,9 @@ func (r *streamReset) timeout() (unanswered bool) {
 	return unanswered
 }
 
-// acknowledged sends a request that was answered with "in progress" again as soon as the
-// remote acknowledges all data up to the request's last TSN. The first outstanding TSN
-// moves from before to first.
+// acknowledged is called when the remote acknowledges data: before and first are the
+// first outstanding TSN before and after that. If a request was answered with "in
+// progress", it is sent again as soon as all data up to its last TSN is acknowledged.
 func (r *streamReset) acknowledged(before, first chunkTSN) {
 	if r.waits && !before.after(r.lastTSN) && first.after(r.lastTSN) {
 		r.waits, r.send = false, true
@@ -131,7 +133,7 @@ func (r *streamReset) acknowledged(before, first chunkTSN) {
 type reconfigChunk struct {
 	params  [2]param
 	n       int
-	request bool // one of them is a request
+	request bool // one of the parameters is a request
 }
 
 // parseReconfig checks the whole chunk before any of it is processed.
@@ -165,14 +167,14 @@ func validReconfig(p param) bool {
 }
 
 // handle processes a request of the remote. cum is the cumulative TSN received.
-// *streams is how many streams the remote may send on; a request can add some (RFC 6525
-// §5.2.5). Nothing is kept of them until they are used.
+// *streams is how many streams the remote may send on; a request can add some (RFC
+// 6525 §5.2.5). No state is kept for added streams until they are used.
 func (r *streamReset) handle(p param, cum chunkTSN, streams *uint16) (out resetOutcome) {
 	seq := requestSeq(binary.BigEndian.Uint32(p.body))
 	switch seq {
-	case r.peerSeq - 1: // RFC 6525 §5.2.1: answered before
+	case r.peerSeq - 1: // RFC 6525 §5.2.1: the request was answered before
 		if r.lastResult == resetPerformed {
-			r.deferred = nil // from now on an equal request is a new one
+			r.deferred = nil // from now on an equal request is treated as a new one
 		}
 		return resetOutcome{response: resetResponse(seq, r.lastResult)}
 	case r.peerSeq:
@@ -188,7 +190,7 @@ func (r *streamReset) handle(p param, cum chunkTSN, streams *uint16) (out resetO
 		if n := int(*streams) + int(binary.BigEndian.Uint16(p.body[4:])); n <= maxStreams {
 			*streams, r.lastResult = uint16(n), resetPerformed
 		}
-	default: // of no use to data channels (RFC 8831 §6.2)
+	default: // the other requests are of no use to data channels (RFC 8831 §6.2)
 		r.lastResult, r.deferred = resetDenied, nil
 	}
 	out.response = resetResponse(seq, r.lastResult)
@@ -210,7 +212,7 @@ func (r *streamReset) handleOutgoing(body []byte, cum chunkTSN, streams uint16) 
 	old := r.deferred
 	switch {
 	case old != nil && old.done && old.lastTSN == d.lastTSN && slices.Equal(old.streams, d.streams):
-		r.lastResult, r.deferred = resetPerformed, nil // the repetition under a new number
+		r.lastResult, r.deferred = resetPerformed, nil // the request is repeated under a new number
 	case d.lastTSN.after(cum):
 		r.lastResult, r.deferred = resetInProgress, d
 	default:
@@ -230,9 +232,9 @@ func (r *streamReset) performDeferred(cum chunkTSN) (streams []uint16, ok bool) 
 	return d.streams, true
 }
 
-// handleResponse processes the answer to the local request (RFC 6525 §5.2.7). first is
-// the first outstanding TSN. If the request is over, it returns the request's streams,
-// and why they were not reset. answered is also true for "in progress".
+// handleResponse processes the answer to the local request (RFC 6525 §5.2.7). first
+// is the first outstanding TSN. If the request is over, streams has its streams, and
+// err says why they were not reset, if so. answered is also true for "in progress".
 func (r *streamReset) handleResponse(now instant, body []byte, first chunkTSN, timeout time.Duration) (streams []uint16, err error, answered bool) {
 	if r.idle() || requestSeq(binary.BigEndian.Uint32(body)) != r.nextSeq {
 		return nil, nil, false

@@ -6,24 +6,25 @@ const (
 	// rtoInitial is RTO.Initial of RFC 9260 §16, used until a round trip is measured.
 	rtoInitial = time.Second
 
-	// rtoMin is RTO.Min. It must exceed the delay of a SACK, up to 200 ms (RFC 9260 §6.2),
-	// or else T3-rtx would expire for each single packet. The second of RFC 9260 §16 dates
-	// from coarse clocks.
+	// rtoMin is RTO.Min. It must exceed the delay of a SACK, up to 200 ms (RFC 9260
+	// §6.2), or else T3-rtx would expire for each single packet. The value of one
+	// second in RFC 9260 §16 dates from coarse clocks.
 	rtoMin = 300 * time.Millisecond
 
 	// rtoMinHandshake is RTO.Min for INIT and COOKIE ECHO, which are answered without
 	// delay.
 	rtoMinHandshake = 100 * time.Millisecond
 
-	// rtoMax is RTO.Max. The 60 s of RFC 9260 §16 would leave a path unused for as long
-	// again after an outage. Below SCTP, ICE sends consent checks more often than once a
-	// second, and ends a dead path (RFC 7675). So a packet a second does no harm, and a path
-	// that works again is used within a second. The limits of retransmissions are higher
-	// in return, so that the patience is that of the RFC.
+	// rtoMax is RTO.Max. With the 60 s of RFC 9260 §16, a path would stay unused for
+	// up to a minute after an outage. Below SCTP, ICE sends consent checks more often
+	// than once a second, and ends a dead path (RFC 7675). So a packet a second does
+	// no harm, and a path that works again is used within a second. In return, the
+	// limits of retransmissions are higher, so that an association ends as late as
+	// with the RFC's values.
 	rtoMax = time.Second
 
-	// maxRetransmissions is Association.Max.Retrans. The 10 of RFC 9260 §16 make about five
-	// minutes, as 300 do here.
+	// maxRetransmissions is Association.Max.Retrans. It is 10 in RFC 9260 §16, which
+	// takes about five minutes. Here 300 retransmissions take as long.
 	maxRetransmissions = 300
 
 	// maxInitRetransmissions is Max.Init.Retransmits, 8 in RFC 9260 §16.
@@ -38,7 +39,7 @@ type rtoEstimator struct {
 	backoff      uint8 // consecutive timeouts
 }
 
-// reset begins again, for a path of which nothing is known.
+// reset discards the estimate, for a path of which nothing is known.
 func (e *rtoEstimator) reset() { *e = rtoEstimator{} }
 
 // forget lets seed replace the measured round-trip time.
@@ -68,7 +69,7 @@ func (e *rtoEstimator) timeout(floor time.Duration) time.Duration {
 	if e.srtt > 0 {
 		d = max(e.srtt+4*e.rttvar, floor)
 	}
-	// RFC 9260 §6.3.3 E2: doubled for each timeout.
+	// RFC 9260 §6.3.3 E2: the timeout doubles with each expiry.
 	return min(d<<min(e.backoff, 8), max(rtoMax, d))
 }
 

@@ -1,11 +1,11 @@
 package sctp
 
-// A runHeap is a heap of runs in the order in which FORWARD TSNs skip them. A remote may
-// have hundreds of thousands of runs under way and skip one with each packet. Without the
-// heap, 28 bytes of the remote would cost 14 ms.
+// A runHeap is a heap of runs in the order in which FORWARD TSNs skip them. A remote
+// may have hundreds of thousands of runs under way and skip one with each packet.
+// Without the heap, a packet of 28 bytes would cost this end 14 ms.
 type runHeap struct {
 	runs  []*run
-	byTSN bool // ordered by the first TSN (DATA chunks), or else by the message's number
+	byTSN bool // ordered by the first TSN, for DATA chunks; otherwise by the message's number
 }
 
 // less returns the order of the heap.

@@ -21,12 +21,12 @@ type sender struct {
 	short    shortPath
 	skip     skipState
 
-	mtu   int       // the longest packet
+	mtu   int       // longest packet in bytes
 	hold  bool      // queued messages stay in the queue
 	rwnd  int       // the peer's a_rwnd, as in its last SACK
-	order sendOrder // of the packet being built
+	order sendOrder // number of the packet being built
 
-	t3, reorder, probe instant // timers: T3-rtx; RFC 8985 §6.2 step 5; RFC 8985 §7
+	t3, reorder, probe instant // timers: T3-rtx; reordering (RFC 8985 §6.2 step 5); tail loss probe (RFC 8985 §7)
 	paced              instant // when the pacer lets the next packet go; 0: nothing waits for it
 
 	counters sendCounters
@@ -40,7 +40,7 @@ type sendCounters struct {
 // init prepares an association that has no peer yet.
 func (s *sender) init(m *Memory) { s.mtu, s.queue.memory = defaultMTU, m }
 
-// begin starts to send to a peer with this receive window.
+// begin starts to send to a peer. rwnd is the peer's receive window.
 func (s *sender) begin(control CongestionControl, seed, rwnd uint32, interleaving bool) {
 	s.rwnd = windowOf(rwnd)
 	s.cc = control.newController(s.mtu, seed)
@@ -81,8 +81,8 @@ func (s *sender) awaitsAck() bool {
 	return s.out.listed() > 0 || s.skip.pending(&s.out) || s.out.reneged()
 }
 
-// send queues a copy of a message. Limits of its reliability count only if the peer
-// supports partial reliability.
+// send queues a copy of a message. partial says that the peer supports partial
+// reliability. Otherwise the limits of reliability in o are ignored.
 func (s *sender) send(now instant, m Message, o SendOptions, partial bool) error {
 	st := s.queue.stream(m.Stream)
 	if st.paused {
@@ -115,16 +115,17 @@ func (s *sender) shortestRTT() time.Duration {
 func (s *sender) seedRTT(now instant, rtt time.Duration) {
 	s.rto.seed(rtt)
 	if s.out.change.active && s.probe == 0 {
-		s.armProbe(now) // everything in flight may be lost with the old path
+		s.armProbe(now) // everything in flight may be lost together with the old path
 	}
 }
 
-// heartbeatRTT takes the round-trip time that a HEARTBEAT measured. Where it was sent
-// to find out whether the path has become longer, only a much longer time counts.
+// heartbeatRTT takes the round-trip time that a HEARTBEAT measured. ifLonger says that
+// the HEARTBEAT was sent to find out whether the path has become longer. Then the time
+// is used only if it is much longer.
 func (s *sender) heartbeatRTT(rtt time.Duration, ifLonger bool) {
 	if r := &s.recovery; int64(rtt) < r.soonest(0) {
-		// The minimum was measured on a path that exists no more. RFC 6298 §5 lets an
-		// implementation clear such estimates.
+		// The minimum was measured on a path that no longer exists. RFC 6298 §5 lets
+		// an implementation clear such estimates.
 		r.minRTT, s.rto.measured = int64(rtt), false
 	}
 	switch {
@@ -136,8 +137,8 @@ func (s *sender) heartbeatRTT(rtt time.Duration, ifLonger bool) {
 	}
 }
 
-// windowOf converts a received a_rwnd. An int may have only 32 bits, and nobody has
-// that much in flight.
+// windowOf converts a received a_rwnd. It limits the value, because an int may have
+// only 32 bits and nobody has that much in flight.
 func windowOf(rwnd uint32) int { return int(min(rwnd, math.MaxInt32)) }
 
 // An ackOutcome says what an acknowledgement means to the other parts.
@@ -184,14 +185,14 @@ func (s *sender) acknowledge(now instant, cum chunkTSN, gaps []byte, rtt time.Du
 	case rtt > 0:
 		ev.rtt = int64(rtt)
 	case (!s.rto.measured || r.tooSoon && !r.valid) && !s.out.empty():
-		// While everything in flight was sent before, acknowledgements do not measure
-		// the round-trip time. If the path has become shorter, they arrive too soon to
-		// count as acknowledgements of the last transmission.
+		// While everything in flight is a retransmission, acknowledgements do not
+		// measure the round-trip time. If the path has become shorter, they arrive too
+		// soon to be taken for acknowledgements of the last transmission.
 		out.askRTT = r.any
 	}
 	out.progress = r.any || r.cumAdvanced
 	if out.progress {
-		s.rto.progress() // also for abandoned chunks
+		s.rto.progress() // also if only abandoned chunks were acknowledged
 	}
 	if l.allSpurious() {
 		s.counters.SpuriousRecoveries++
@@ -214,11 +215,11 @@ func (s *sender) acknowledge(now instant, cum chunkTSN, gaps []byte, rtt time.Du
 	s.abandonLost(now)
 	switch {
 	case !s.awaitsAck():
-		s.t3 = 0 // RFC 9260 §6.3.2 R2
+		s.t3 = 0 // RFC 9260 §6.3.2 R2: everything is acknowledged
 	case out.progress:
 		// RFC 9260 §6.3.2 R3 restarts the timer only when the lowest TSN is
-		// acknowledged. RACK finds other losses without this timer, so here it
-		// runs from the last progress.
+		// acknowledged. RACK finds other losses without this timer, so here each
+		// progress restarts it.
 		s.t3 = now + int64(s.rto.timeout(rtoMin))
 	}
 	s.armProbe(now)
@@ -226,23 +227,24 @@ func (s *sender) acknowledge(now instant, cum chunkTSN, gaps []byte, rtt time.Du
 }
 
 // retransmissionTimeout retransmits everything after T3-rtx has expired (RFC 9260
-// §6.3.3). It returns a fault if the remote may not have anything sent again.
+// §6.3.3). It returns a fault if the remote has dropped acknowledged data for the
+// second time.
 func (s *sender) retransmissionTimeout(now instant) *fault {
 	if s.rwnd > 0 && !s.out.allOldPath() {
-		// The probe of a closed window says nothing of the path, and neither does
-		// data that was sent on the path before.
+		// The probe of a closed window says nothing about the path. Data that was sent
+		// on the old path says nothing about the new one.
 		s.cc.timedOut(now)
 	}
 	s.recovery.begin(s.out.end-1, true)
 	s.recovery.marked += s.out.flying
 	s.reorder, s.probe = 0, 0
 	s.out.markAllLost()
-	// A SACK alone does not cause this. Otherwise 20 bytes of the remote would cause
-	// the retransmission of everything in flight.
+	// A SACK that shows dropped data is not enough to send it again. Otherwise 20
+	// bytes of the remote would cause the retransmission of everything in flight.
 	if s.out.reneged() && !s.out.renege() {
 		return violation("acknowledged data was dropped twice")
 	}
-	s.skip.looked = s.skip.point // reneged chunks are not acknowledged any more
+	s.skip.looked = s.skip.point // chunks that the remote has dropped are no longer acknowledged
 	s.abandonLost(now)
 	s.skip.due = s.skip.pending(&s.out)
 	s.t3 = now + int64(s.rto.timeout(rtoMin))

@@ -13,28 +13,29 @@ type outMessage struct {
 	stream   *outStream
 	data     []byte
 	ppid     uint32
-	deadline instant       // of sending it again; 0: none
+	deadline instant       // until when lost data is sent again; 0: no limit
 	grace    time.Duration // how long after deadline its first chunk may still be sent
 
-	sent           int      // bytes made into chunks
-	chunks         int      // in the outstanding queue
-	lastTSN        chunkTSN // of the last chunk
-	nextFSN        uint32   // of the next chunk
+	sent           int      // bytes already put into chunks
+	chunks         int      // how many chunks are in the outstanding queue
+	lastTSN        chunkTSN // TSN of the last chunk
+	nextFSN        uint32   // FSN of the next chunk
 	seq            messageSeq
 	maxRetransmits uint16
 	mostLost       uint16 // the most retransmissions of a chunk that was declared lost
 
 	unordered        bool
 	limitRetransmits bool
-	started          bool // has a number in its stream
+	started          bool // the message has a number in its stream
 	abandoned        bool
-	limitedLost      bool // in outstanding.limited
+	limitedLost      bool // the message is in outstanding.limited
 	queued           bool
 	uncounted        bool
-	inBudget         bool // counted in sendQueue.started
+	inBudget         bool // the message is counted in sendQueue.started
 }
 
-// count adds n bytes to the buffered amount of the message's stream.
+// count adds n bytes, which may be negative, to the buffered amount of the message's
+// stream.
 func (q *sendQueue) count(m *outMessage, n int) {
 	q.bytes += n
 	if m.uncounted {
@@ -67,24 +68,26 @@ func (m *outMessage) late(now instant) bool {
 
 const (
 	// graceRTTs is how many round trips a message may wait to be sent, whatever its
-	// lifetime. In one round trip congestion control allows one window of data, in three
-	// seven initial windows while the window opens.
+	// lifetime. Congestion control allows one window of data in a round trip. In the
+	// first three round trips, while the window opens, it allows seven initial
+	// windows.
 	graceRTTs = 3
 
-	// minGrace is the shortest such time: the period of a program that sends 20 times a
-	// second. Even on a short path a program may send more at once than the path carries
-	// in a few round trips.
+	// minGrace is the shortest time that a message may wait to be sent: the period of
+	// a program that sends 20 times a second. Even on a short path a program may send
+	// more at a time than the path carries in a few round trips.
 	minGrace = 50 * time.Millisecond
 )
 
 // limitLifetime sets the deadlines of a message that is queued now. rtt is the path's
 // round trip without a queue.
 //
-// A lifetime says until when lost data is sent again. Waiting for congestion control is
-// no reason to drop a message: it may wait for three round trips, at least 50 ms, even if
-// its lifetime is shorter. A message of which a part was sent is finished, unless a chunk
-// is lost and the lifetime is over. If messages wait longer, the program sends more than
-// the path carries. Then the oldest are dropped, so that the queue does not grow.
+// A lifetime says until when lost data is sent again. Waiting for congestion control
+// is no reason to drop a message. So it may wait for three round trips, at least 50
+// ms, even if its lifetime is shorter. A message of which a part was sent is sent to
+// its end, unless a chunk is lost and the lifetime is over. If messages wait longer
+// than allowed, the program sends more than the path carries. Then the oldest are
+// dropped, so that the queue does not grow.
 func (m *outMessage) limitLifetime(now instant, lifetime, rtt time.Duration) {
 	m.deadline = now + int64(lifetime)
 	m.grace = max(graceRTTs*rtt, minGrace, lifetime) - lifetime
@@ -94,23 +97,23 @@ func (m *outMessage) limitLifetime(now instant, lifetime, rtt time.Duration) {
 type outStream struct {
 	id         uint16
 	weight     uint16
-	paused     bool // is to be reset: takes no more messages
+	paused     bool // the stream is to be reset: it takes no more messages
 	charged    bool // resetOverhead is charged for it
-	settled    bool // a message was acknowledged or abandoned
+	settled    bool // a message of the stream was acknowledged or abandoned
 	pending    int  // messages queued or in flight
-	lowered    bool // is in sendQueue.lowered
+	lowered    bool // the stream is in sendQueue.lowered
 	head, tail *outMessage
 	buffered   int
-	nextSeq    messageSeq // of ordered messages, and with DATA chunks of all
-	nextUnseq  messageSeq // of unordered I-DATA messages, RFC 8260 §2.1
+	nextSeq    messageSeq // number of the next ordered message
+	nextUnseq  messageSeq // number of the next unordered message with I-DATA (RFC 8260 §2.1)
 
-	finish uint64 // virtual time of the end of its last service
+	finish uint64 // virtual time at which its last service ended
 	start  uint64 // virtual time from which it may be served again
 	heapAt int    // index in scheduler.heap; -1: nothing to send
 
-	blocked bool // in scheduler.blocked
+	blocked bool // the stream is in scheduler.blocked
 
-	skipMark [2]uint32 // of FORWARD TSN entries: build number and index, ordered and unordered
+	skipMark [2]uint32 // for ordered and unordered messages: the last FORWARD TSN with an entry for this stream, and the entry's position in it
 	skipAt   [2]int
 }
 
@@ -121,13 +124,13 @@ type scheduler struct {
 	interleaving bool
 	heap         []*outStream
 	vtime        uint64
-	current      *outStream // in the middle of a message, without interleaving
+	current      *outStream // without interleaving: the stream in the middle of a message
 
-	// With interleaving, several messages of more than one chunk may be under way at
-	// once. Together they must not fill the peer's window while all are incomplete, or
-	// else none could be completed.
-	budget  int          // bytes that such messages may have together, if there are several
-	started int          // bytes that they have
+	// With interleaving, several messages of more than one chunk may be under way
+	// together. They must not fill the peer's window while all of them are incomplete,
+	// because then none could be completed.
+	budget  int          // bytes that such messages may have in total, if there are several
+	started int          // bytes that such messages have in total
 	blocked []*outStream // streams that wait for the budget, in order
 }
 
@@ -178,15 +181,15 @@ func (s *scheduler) mayStart(st *outStream) bool {
 	return false
 }
 
-// begin charges a message to the budget.
+// begin charges a message to the budget when its first chunk is sent.
 func (s *scheduler) begin(m *outMessage) {
 	m.inBudget = true
 	s.started += len(m.data)
 }
 
-// over removes m from the budget and unblocks waiting streams. m may not be in the
-// budget: then streams are unblocked only if the budget is unused, because m may have
-// been unblocked itself and abandoned before it began.
+// over removes m from the budget and unblocks waiting streams. If m is not in the
+// budget, streams are unblocked only if the budget is unused. This is for a message
+// that was unblocked itself, and abandoned before it began.
 func (s *scheduler) over(m *outMessage) {
 	if m.inBudget {
 		m.inBudget = false
@@ -213,7 +216,8 @@ func (s *scheduler) over(m *outMessage) {
 	}
 }
 
-// served charges a stream for n bytes sent. messageDone says that they ended a message.
+// served charges a stream for n bytes sent. messageDone says that these bytes ended a
+// message.
 func (s *scheduler) served(st *outStream, n int, messageDone bool) {
 	s.vtime = max(s.vtime, st.start)
 	st.start += uint64(n) << 16 / uint64(st.weight)
@@ -235,18 +239,18 @@ func servedBefore(a, b *outStream) bool {
 
 func setHeapIndex(s *outStream, i int) { s.heapAt = i }
 
-// A sendQueue holds messages from Send until they are made into chunks.
+// A sendQueue holds messages from Send until they are put into chunks.
 type sendQueue struct {
 	scheduler
 	memory   *Memory // charged for the state of streams on which nothing was sent but a reset
 	streams  streamTable[outStream]
-	messages int      // queued
-	bytes    int      // … not made into chunks
+	messages int      // messages queued
+	bytes    int      // bytes of them that are not in chunks yet
 	drained  []uint16 // paused streams with nothing queued or in flight
 	pool     messagePool
 	lowered  []*outStream // streams whose buffered amount has fallen since NextLowered returned them
 
-	nextExpiry instant // when the head of a queue may be late
+	nextExpiry instant // when the first message of a stream may be late
 }
 
 // stream returns the state of a stream, and creates it if there is none.
@@ -259,9 +263,10 @@ func (q *sendQueue) stream(id uint16) *outStream {
 	return s
 }
 
-// pause takes no more messages on a stream, which is reset once it is drained. It reports
-// false if the stream was not used and there is no memory for it: resets answer those of
-// the remote, which may cause any number of them.
+// pause takes no more messages on a stream, which is reset once it is drained. It
+// reports false if the stream was not used and there is no memory for it. That memory
+// is charged because a remote can cause any number of resets: its own resets are
+// answered by ours.
 func (q *sendQueue) pause(id uint16) bool {
 	s := q.streams.get(id)
 	if s == nil {
@@ -294,7 +299,8 @@ func (q *sendQueue) takeDrained(n int) []uint16 {
 	return streams
 }
 
-// resume lets streams be used that were not reset. Their numbering goes on.
+// resume accepts messages again on streams whose reset failed. Their numbering
+// continues.
 func (q *sendQueue) resume(streams []uint16) {
 	for _, id := range streams {
 		q.stream(id).paused = false
@@ -302,7 +308,7 @@ func (q *sendQueue) resume(streams []uint16) {
 }
 
 // forgetStreams drops the state of streams, so that the numbers of their messages
-// begin at 0 again.
+// restart at 0.
 func (q *sendQueue) forgetStreams(streams []uint16) {
 	for _, id := range streams {
 		q.forget(id)
@@ -398,9 +404,10 @@ func (q *sendQueue) pop(s *outStream) *outMessage {
 	return m
 }
 
-// release recycles a message that was acknowledged or abandoned. A stream that is to be
-// reset is drained with its last message. RFC 6525 §5.1.2 allows the request while data is
-// in flight, but Chromium's channels lose what arrives just before it.
+// release recycles a message that was acknowledged or abandoned. A stream that is to
+// be reset is drained when its last message is released. RFC 6525 §5.1.2 allows the
+// request while data is in flight, but Chromium's channels lose what arrives just
+// before the request.
 func (q *sendQueue) release(m *outMessage) {
 	s := m.stream
 	q.pool.put(m)
@@ -424,7 +431,8 @@ func (q *sendQueue) number(m *outMessage) {
 	}
 }
 
-// expiryPause keeps sweeps of many streams apart.
+// expiryPause is the least time between two searches of many streams for late
+// messages.
 const expiryPause = 10 * time.Millisecond
 
 // expire drops messages that are too late to begin.
@@ -446,7 +454,8 @@ func (q *sendQueue) expire(now instant) {
 		q.awaitExpiry(s.head)
 		i++
 	}
-	// Removing a stream from the heap moves others, perhaps to places before i.
+	// Removing a stream from the heap moves others, perhaps to places before i. So
+	// expire runs again soon.
 	if next := now + int64(expiryPause); removed && len(q.heap) > 0 || q.nextExpiry != 0 && q.nextExpiry < next {
 		q.nextExpiry = next
 	}
@@ -455,8 +464,8 @@ func (q *sendQueue) expire(now instant) {
 const (
 	minPoolClass = 5       // 32 bytes
 	maxPoolClass = 18      // 256 KiB
-	maxPoolBytes = 4 << 20 // with poolOverhead for each message
-	poolOverhead = 112     // what an outMessage takes beside its data
+	maxPoolBytes = 4 << 20 // bytes of the messages in the pool, with poolOverhead for each
+	poolOverhead = 112     // what an outMessage takes in addition to its data
 )
 
 // A messagePool keeps messages that were sent, with their buffers, for reuse.
@@ -465,7 +474,7 @@ type messagePool struct {
 	bytes int
 }
 
-// poolClass returns the size class of messages of n bytes.
+// poolClass returns the size class of a message. n is its length in bytes.
 func poolClass(n int) int { return max(bits.Len(uint(max(n-1, 0))), minPoolClass) }
 
 // get returns a message with room for n bytes.

@@ -2,8 +2,9 @@ package sctp
 
 import "time"
 
-// minPacedRTT: on paths with a shorter round trip acknowledgements arrive more often
-// than a timer could fire, so they alone set the pace.
+// minPacedRTT is the shortest round trip of a path that is paced. On a shorter path
+// acknowledgements arrive more often than a timer could fire, so they alone set the
+// pace.
 const minPacedRTT = time.Millisecond
 
 // A shortPath replaces the pacer on paths with a round trip under minPacedRTT: loopback
@@ -23,25 +24,27 @@ const minPacedRTT = time.Millisecond
 //  3. A small message of another stream than the one that fills the window need not
 //     wait for the window.
 type shortPath struct {
-	filling   bool    // set from when enough of the window is free until the window is full
+	filling   bool    // data may be sent until the window is full; set when enough of the window is free
 	stream    uint16  // the stream that sent last
-	changedAt instant // when another stream sent last; 0: never
+	changedAt instant // when another stream than before last sent; 0: never
 }
 
 const (
 	// sharedWindow bounds the bytes in flight while several streams send: six or seven
-	// datagrams of the longest size. Chosen from 96, 112, 120, 128, 160 and 192 KB by
-	// the delay of pings beside bulk data between two processes on two processors.
+	// datagrams of the longest size. It was chosen from 96, 112, 120, 128, 160 and 192
+	// KB by the delay of pings while bulk data was sent, between two processes on two
+	// processors.
 	sharedWindow = 112 << 10
 
-	// sharedTime is how long a stream counts as sending.
+	// sharedTime is how long after a change of the sending stream several streams are
+	// taken to be sending.
 	sharedTime = int64(200 * time.Millisecond)
 
-	// urgentRoom is how many bytes small messages may exceed the window by.
+	// urgentRoom is by how many bytes small messages may exceed the window.
 	urgentRoom = 8 << 10
 
-	// maxGathered is how much room in the window is always enough for a burst: about
-	// what segmentation offload takes at once.
+	// maxGathered is the room in the window that is always enough to send: about as
+	// much as segmentation offload takes in one call.
 	maxGathered = 48 << 10
 )
 
@@ -57,8 +60,8 @@ func (p *shortPath) sent(now instant, stream uint16) {
 	}
 }
 
-// windowOpen reports whether more may be sent. smallNext says that the next message is
-// small, and of another stream than others that wait.
+// windowOpen reports whether more data may be sent. smallNext says that the next
+// message is small, and belongs to another stream than the data that waits.
 func (p *shortPath) windowOpen(now instant, window, inFlight, queued int, lost, smallNext bool) bool {
 	if p.changedAt != 0 && now-p.changedAt < sharedTime {
 		window = min(window, sharedWindow)
@@ -76,8 +79,8 @@ func (p *shortPath) windowOpen(now instant, window, inFlight, queued int, lost, 
 	return false
 }
 
-// smallMessageNext reports whether the next message is small, and of another stream
-// than others that wait.
+// smallMessageNext reports whether the next message is small, and belongs to another
+// stream than the data that waits.
 func (s *sender) smallMessageNext() bool {
 	if s.out.lost > 0 || len(s.queue.heap) < 2 {
 		return false

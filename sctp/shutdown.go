@@ -12,7 +12,7 @@ const shutdownGuard = 15 * time.Second
 // A shutdown is the exchange of SHUTDOWN, SHUTDOWN ACK and SHUTDOWN COMPLETE (RFC 9260
 // §9.2). The association's state says which of them this end sends.
 type shutdown struct {
-	send  bool    // the state's chunk is to be sent
+	send  bool    // the chunk of the present state is to be sent
 	timer instant // T2-shutdown
 	guard instant // T5-shutdown-guard
 }
@@ -25,12 +25,12 @@ func (s *shutdown) start(now instant, timeout time.Duration) {
 	}
 }
 
-// resend sends the state's chunk, again after the timeout.
+// resend sends the chunk of the present state now, and again after the timeout.
 func (s *shutdown) resend(now instant, timeout time.Duration) {
 	s.send, s.timer = true, now+int64(timeout)
 }
 
-// repeat sends the state's chunk once more.
+// repeat sends the chunk of the present state once more, without changing the timer.
 func (s *shutdown) repeat() { s.send = true }
 
 // appendChunk appends the SHUTDOWN or SHUTDOWN ACK that is due.

@@ -10,7 +10,7 @@ import (
 // empty.
 type streamTable[S any] struct {
 	few  []streamEntry[S] // up to fewStreams entries
-	many *streamMap[S]    // all entries, once there were more
+	many *streamMap[S]    // all entries, once there were more than fewStreams
 }
 
 type streamEntry[S any] struct {

@@ -97,8 +97,8 @@ func (a *Association) countErrors(n int) bool {
 	return true
 }
 
-// Awaiting reports whether something was sent that the remote has to answer: within a
-// round trip, or 200 ms later if it is data (RFC 9260 §6.2).
+// Awaiting reports whether something was sent that the remote has to answer. The
+// answer takes a round trip; for data it may take 200 ms more (RFC 9260 §6.2).
 func (a *Association) Awaiting() bool {
 	return a.sender.t3 != 0 || a.handshake.timer != 0 || a.reset.timer != 0 || a.shutdown.timer != 0
 }

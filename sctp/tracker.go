@@ -21,7 +21,7 @@ const (
 // each TSN after the cumulative one. So no order of arrival costs more than another.
 type tracker struct {
 	cum     chunkTSN // the cumulative TSN: all up to here were received
-	highest chunkTSN // the highest received
+	highest chunkTSN // highest TSN received
 	ring    []uint64 // nil until there was a gap
 	dups    []chunkTSN
 }
@@ -31,7 +31,7 @@ func (t *tracker) reset(initial chunkTSN) {
 	*t = tracker{cum: initial - 1, highest: initial - 1}
 }
 
-// gaps reports whether something is missing.
+// gaps reports whether a TSN below the highest is missing.
 func (t *tracker) gaps() bool { return t.highest != t.cum }
 
 // has reports whether tsn was received.
@@ -114,7 +114,7 @@ func (t *tracker) trim() {
 
 func (t *tracker) index(tsn chunkTSN) uint { return uint(tsn) & uint(len(t.ring)*64-1) }
 
-// grow makes room for n TSNs after the cumulative one.
+// grow makes the ring large enough for n TSNs after the cumulative one.
 func (t *tracker) grow(n int) {
 	if n < len(t.ring)*64 {
 		return
@@ -136,8 +136,9 @@ func (t *tracker) grow(n int) {
 	}
 }
 
-// find returns the first TSN from tsn on whose bit equals want, or else the one after the
-// highest. Beyond the highest every bit is clear.
+// find returns the first TSN, from tsn onwards, whose bit equals want. If there is
+// none, it returns the TSN after the highest. Beyond the highest TSN every bit is
+// clear.
 func (t *tracker) find(tsn chunkTSN, want bool) chunkTSN {
 	end := t.highest + 1
 	for tsn.before(end) {
@@ -158,8 +159,8 @@ func (t *tracker) find(tsn chunkTSN, want bool) chunkTSN {
 	return tsn
 }
 
-// appendSack appends a SACK chunk (RFC 9260 §3.3.4) with as many gap blocks as fit into
-// room bytes, and with the duplicates since the last one.
+// appendSack appends a SACK chunk (RFC 9260 §3.3.4) with as many gap blocks as fit,
+// and with the duplicates since the last SACK. The chunk may have at most room bytes.
 func (t *tracker) appendSack(b []byte, aRwnd uint32, room int) []byte {
 	b, start := beginChunk(b, chunkSack, 0)
 	b = binary.BigEndian.AppendUint32(b, uint32(t.cum))

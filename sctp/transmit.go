@@ -30,9 +30,9 @@ func (s *sender) dataReady(now instant, w *packetWriter) bool {
 	return (s.out.lost > 0 || s.hasNew() && s.windowAllows(1)) && !s.collects(now, w) && s.mayTransmit(now)
 }
 
-// collects reports whether queued data waits for more data to share its packet: the
-// packet would be small, and the pacer lets no small packet go. A packet that is sent
-// anyway takes queued data along.
+// collects reports whether queued data waits for more data to share its packet,
+// because the packet would be small and the pacer lets no small packet go. A packet
+// that is sent anyway takes queued data along.
 func (s *sender) collects(now instant, w *packetWriter) bool {
 	if !w.empty() || s.out.lost > 0 || s.recovery.allowance || s.queue.bytes+s.queue.messages*s.dataHeader() >= w.chunk {
 		return false
@@ -68,8 +68,8 @@ func (s *sender) mayTransmit(now instant) bool {
 	return true
 }
 
-// windowOpen reports whether the congestion window has room. Short paths have rules
-// of their own, see shortPath.
+// windowOpen reports whether the congestion window has room. For short paths,
+// shortPath decides.
 func (s *sender) windowOpen(now instant) bool {
 	if s.onShortPath() {
 		return s.short.windowOpen(now, s.cc.window(), s.out.bytes, s.queue.bytes, s.out.lost > 0, s.smallMessageNext())
@@ -85,8 +85,8 @@ func (s *sender) windowAllows(n int) bool {
 	return s.out.bytes+n <= s.rwnd || s.out.bytes == 0
 }
 
-// appendPayload appends lost chunks, then new ones, as far as congestion control, the
-// pacer and the peer's window allow.
+// appendPayload appends lost chunks and then new ones, while congestion control, the
+// pacer and the peer's window allow it.
 func (s *sender) appendPayload(now instant, w *packetWriter, state State) {
 	if s.out.lost == 0 && !s.hasNew() || s.collects(now, w) {
 		s.noteStarved()
@@ -104,7 +104,7 @@ func (s *sender) appendPayload(now instant, w *packetWriter, state State) {
 	}
 	s.recovery.allowance = false
 	if len(w.b) == start {
-		s.noteStarved() // by the peer's window
+		s.noteStarved() // the peer's window allows nothing
 		return
 	}
 	s.pacer.sent(max(s.out.bytes-inFlight, 0)) // payload only, as the rate is measured
@@ -112,15 +112,15 @@ func (s *sender) appendPayload(now instant, w *packetWriter, state State) {
 		s.pacer.sentSmall(now)
 	}
 	if !state.handshakeDone() {
-		return // T1-cookie runs
+		return // T1-cookie runs instead
 	}
 	if s.t3 == 0 {
-		s.t3 = now + int64(s.rto.timeout(rtoMin)) // RFC 9260 §6.3.2 R1
+		s.t3 = now + int64(s.rto.timeout(rtoMin)) // RFC 9260 §6.3.2 R1: data was sent
 	}
 	s.armProbe(now)
 }
 
-// noteStarved tells the rate sampler that not the path limits the rate.
+// noteStarved tells the rate sampler that the rate is not limited by the path.
 func (s *sender) noteStarved() {
 	if s.out.lost == 0 && s.out.bytes < s.cc.window() {
 		s.rate.starved(s.out.bytes)
@@ -159,8 +159,8 @@ func (s *sender) dataHeader() int {
 // chunkSize returns the size on the wire of a chunk with n bytes of data.
 func (s *sender) chunkSize(n int) int { return s.dataHeader() + padded(n) }
 
-// appendNew makes the next chunk of the queue. It reports false if no chunk may be
-// sent or none fits.
+// appendNew puts the next data of the queue into a chunk. It reports false if no chunk
+// may be sent or none fits.
 func (s *sender) appendNew(now instant, w *packetWriter, stamp sendStamp, immediate bool) bool {
 	st := s.queue.next()
 	if st == nil {
@@ -170,7 +170,7 @@ func (s *sender) appendNew(now instant, w *packetWriter, stamp sendStamp, immedi
 	if m.late(now) {
 		s.counters.MessagesAbandoned++
 		s.queue.release(s.queue.pop(st))
-		return true // the next message
+		return true // go on with the next message
 	}
 	size := len(m.data) - m.sent
 	room := min(w.room(), w.chunk) - s.dataHeader()
@@ -180,7 +180,7 @@ func (s *sender) appendNew(now instant, w *packetWriter, stamp sendStamp, immedi
 		}
 		size = room &^ 3
 		if !m.started && !s.queue.mayStart(st) {
-			return true // another stream
+			return true // go on with another stream
 		}
 	}
 	if !s.windowAllows(size) {
@@ -190,7 +190,8 @@ func (s *sender) appendNew(now instant, w *packetWriter, stamp sendStamp, immedi
 	return true
 }
 
-// sendNew makes the next chunk of message m, with size bytes of its data.
+// sendNew creates the next chunk of message m. size is how many bytes of its data the
+// chunk has.
 func (s *sender) sendNew(w *packetWriter, m *outMessage, size int, stamp sendStamp, immediate bool) {
 	flags := uint8(0)
 	if !m.started {
@@ -229,7 +230,7 @@ func (s *sender) appendChunk(w *packetWriter, tsn chunkTSN, c *sentChunk, immedi
 	}
 	flags := c.flags
 	if c.retransmits > 0 || immediate {
-		flags |= flagImmediate // RFC 7053 §4: the sender waits for the SACK
+		flags |= flagImmediate // RFC 7053 §4: this end waits for the SACK
 	}
 	b := append(w.b, byte(typ), flags, byte(n>>8), byte(n))
 	b = binary.BigEndian.AppendUint32(b, uint32(tsn))
@@ -264,7 +265,7 @@ func (s *sender) probeTimeout(now instant) {
 	tsn := s.out.tail
 	c := s.out.at(tsn)
 	if c.msg.partiallyReliable() {
-		return // perhaps it was not lost, and the message may have few retransmissions
+		return // the chunk may have arrived, and its message may allow only few retransmissions
 	}
 	s.out.markLost(tsn, c)
 }

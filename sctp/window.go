@@ -20,8 +20,8 @@ const (
 	// longer since the association began.
 	windowAsk = time.Second
 
-	// windowLonger is by how much such a path's round trip must have grown to count. A
-	// smaller growth may be a queue.
+	// windowLonger is the factor by which the round trip of such a path must have
+	// grown for the new value to be used. A smaller growth may be caused by a queue.
 	windowLonger = 2
 )
 
@@ -30,13 +30,14 @@ const (
 // program that reads slowly.
 type windowTuner struct {
 	since    instant // when the present period began; 0: it has not
-	released int     // bytes released in it
-	askedAt  instant // when a HEARTBEAT was last wanted
-	asking   bool    // … and is not answered
+	released int     // bytes released in the present period
+	askedAt  instant // when release last asked for a HEARTBEAT
+	asking   bool    // … which is not answered yet
 }
 
-// release gives n bytes of a read message back. It reports whether a HEARTBEAT is to
-// measure the round-trip time. idle says that no data awaits acknowledgement.
+// release gives the n bytes of a read message back to the window. It reports whether a
+// HEARTBEAT is to measure the round-trip time. idle says that no data awaits
+// acknowledgement.
 func (r *receiver) release(now instant, n int, srtt time.Duration, idle bool) (askRTT bool) {
 	t, m := &r.tuner, r.memory
 	m.held = max(m.held-n-messageOverhead, 0)

@@ -144,7 +144,7 @@ func endChunk(b []byte, start int) []byte {
 	return appendPadding(b, len(b)-start)
 }
 
-// appendPadding appends the padding of a chunk or parameter of n bytes.
+// appendPadding appends the padding of a chunk or parameter that has n bytes.
 func appendPadding(b []byte, n int) []byte {
 	var zero [3]byte
 	return append(b, zero[:padded(n)-n]...)

@@ -24,15 +24,15 @@ func Groups() (v4, v6 netip.AddrPort) { return groups[0], groups[1] }
 
 const (
 	maxNames     = 32
-	maxAddresses = 8 // of a name
+	maxAddresses = 8 // addresses of one name
 	maxResults   = maxNames * (maxAddresses + 1)
 
-	firstInterval = time.Second // RFC 6762 §5.2: at least one second, then doubled
-	sendings      = 4           // of a query: at 0, 1, 3 and 7 s
+	firstInterval = time.Second // RFC 6762 §5.2: the interval is at least one second, and then doubles
+	sendings      = 4           // how often a query is sent: after 0, 1, 3 and 7 s
 	giveUpAfter   = 10 * time.Second
 
-	// lingering is how long further addresses are accepted after the first one: IPv4
-	// and IPv6 addresses arrive in different packets.
+	// lingering is how long further addresses are accepted after the first one,
+	// because IPv4 and IPv6 addresses arrive in different packets.
 	lingering = 2 * time.Second
 )
 
@@ -49,12 +49,12 @@ type Resolver struct {
 	out     []outgoing
 }
 
-// A lookup is one name whose addresses are asked for.
+// A lookup is the search for the addresses of one name.
 type lookup struct {
 	name     dnsmessage.Name
-	asked    string // as given to Start
+	asked    string // the name as it was given to Start
 	sent     int
-	next     time.Time // of the next query, or of the end
+	next     time.Time // when the next query is sent, or the lookup ends
 	end      time.Time
 	interval time.Duration
 	found    []netip.Addr
@@ -73,8 +73,8 @@ type outgoing struct {
 // NewResolver returns a resolver without names.
 func NewResolver() *Resolver { return &Resolver{} }
 
-// Start asks for the addresses of name, which must end in ".local". It is asked for
-// once however often Start is called.
+// Start asks for the addresses of name, which must end in ".local". However often
+// Start is called, there is only one lookup of a name.
 func (r *Resolver) Start(now time.Time, name string) error {
 	lower := strings.ToLower(strings.TrimSuffix(name, "."))
 	if !strings.HasSuffix(lower, ".local") || !validLabels(lower) {
@@ -86,7 +86,7 @@ func (r *Resolver) Start(now time.Time, name string) error {
 	}
 	for _, l := range r.lookups {
 		if l.name == n {
-			// Addresses that are known already are reported again.
+			// Addresses that are already known are reported again.
 			for _, addr := range l.found {
 				r.result(l.asked, addr)
 			}
@@ -117,7 +117,7 @@ func validLabels(name string) bool {
 	return len(name) <= 253
 }
 
-// Advance sends due queries and ends lookups.
+// Advance sends queries that are due, and ends lookups whose time is over.
 func (r *Resolver) Advance(now time.Time) {
 	r.lookups = slices.DeleteFunc(r.lookups, func(l *lookup) bool {
 		if !now.Before(l.end) {
@@ -143,7 +143,7 @@ func (r *Resolver) send(now time.Time, l *lookup) {
 	}
 }
 
-// NextTimeout is when Advance has something to do; zero: never.
+// NextTimeout returns when Advance has something to do. The zero time means never.
 func (r *Resolver) NextTimeout() time.Time {
 	var at time.Time
 	for _, l := range r.lookups {
@@ -162,8 +162,8 @@ func (r *Resolver) result(name string, addr netip.Addr) {
 	}
 }
 
-// Next returns the next address found. The zero address says that the lookup of the
-// name has ended.
+// Next returns the next address that was found. The zero address says that the lookup
+// of the name has ended.
 func (r *Resolver) Next() (name string, addr netip.Addr, ok bool) {
 	if len(r.results) == 0 {
 		return "", netip.Addr{}, false
@@ -176,7 +176,8 @@ func (r *Resolver) Next() (name string, addr netip.Addr, ok bool) {
 	return x.name, x.addr, true
 }
 
-// AppendQuery appends the next query to dst, and returns its multicast group.
+// AppendQuery appends the next query to dst, and returns the multicast group to send
+// it to.
 func (r *Resolver) AppendQuery(dst []byte) (b []byte, group netip.AddrPort, ok bool) {
 	for len(r.out) > 0 {
 		o := r.out[0]
@@ -191,9 +192,9 @@ func (r *Resolver) AppendQuery(dst []byte) (b []byte, group netip.AddrPort, ok b
 	return dst, netip.AddrPort{}, false
 }
 
-// appendQuery appends a query for addresses of both families. It asks for multicast
-// responses (RFC 6762 §5.3): a unicast response would reach only one of the programs
-// that share the port on this machine.
+// appendQuery appends a query for the addresses of both families. It asks for
+// multicast responses (RFC 6762 §5.3), because a unicast response would reach only
+// one of the programs that share the port on this machine.
 func appendQuery(dst []byte, name dnsmessage.Name) ([]byte, error) {
 	start := len(dst)
 	m := dnsmessage.NewBuilder(nil, dnsmessage.Header{}) // RFC 6762 §18: all fields are zero
@@ -218,16 +219,16 @@ const maxRecords = 64
 // cacheFlush is the top bit of a record's class (RFC 6762 §10.2).
 const cacheFlush = 0x8000
 
-// HandlePacket takes a packet from a multicast group. It reports whether it changed
-// anything.
+// HandlePacket processes a packet from a multicast group. It reports whether the
+// packet had a new address.
 func (r *Resolver) HandlePacket(now time.Time, b []byte) bool {
 	if len(r.lookups) == 0 {
 		return false
 	}
 	var p dnsmessage.Parser
 	h, err := p.Start(b)
-	// RFC 6762 §18: packets that are no response, or have an opcode or an error, are
-	// ignored, and so is the id.
+	// RFC 6762 §18: packets that are not responses, or have an opcode or an error,
+	// are ignored. The packet's id is ignored too.
 	if err != nil || !h.Response || h.OpCode != 0 || h.RCode != dnsmessage.RCodeSuccess {
 		return false
 	}
@@ -270,7 +271,8 @@ func readAddr(p *dnsmessage.Parser, h dnsmessage.ResourceHeader) (netip.Addr, bo
 	return netip.Addr{}, false
 }
 
-// found takes an address of a name, if the name is looked up.
+// found handles an address of a name, if the name is being looked up. It reports
+// whether the address is new.
 func (r *Resolver) found(now time.Time, name dnsmessage.Name, addr netip.Addr) bool {
 	for _, l := range r.lookups {
 		if !equalFold(l.name, name) {
@@ -290,8 +292,8 @@ func (r *Resolver) found(now time.Time, name dnsmessage.Name, addr netip.Addr) b
 	return false
 }
 
-// equalFold compares names without regard to ASCII case (RFC 6762 §16). lower is in
-// lower case.
+// equalFold reports whether two names are equal except for ASCII case (RFC 6762 §16).
+// lower is in lower case.
 func equalFold(lower, name dnsmessage.Name) bool {
 	if lower.Length != name.Length {
 		return false

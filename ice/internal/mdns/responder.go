@@ -13,8 +13,9 @@ const (
 	// recordTTL is the TTL of records with host names (RFC 6762 §10), in seconds.
 	recordTTL = 120
 
-	// answerInterval is the least time between two answers with one record to one
-	// group (RFC 6762 §6). Questions that arrive meanwhile are answered at its end.
+	// answerInterval is the least time between two answers with the same record to the
+	// same group (RFC 6762 §6). Questions that arrive during this interval are
+	// answered at its end.
 	answerInterval = time.Second
 
 	// maxQuestions bounds the work for one packet.
@@ -23,12 +24,13 @@ const (
 	typeNSEC dnsmessage.Type = 47
 )
 
-// A Responder answers for names of this machine.
+// A Responder answers queries for names of this machine.
 //
-// Its names are random and last as long as a connection. So it does not probe for
-// other owners (RFC 6762 §8.1), nor announce (§8.3): no cache has anything about a
-// name before it is asked for, and only those who know a name get its address. Answers
-// are always multicast, so that a forged source address gets none.
+// Its names are random and exist as long as a connection. So it neither probes for
+// other owners of its names (RFC 6762 §8.1) nor announces them (§8.3). No cache
+// knows a name before somebody asks for it, and only those who know a name get its
+// address. Answers are always multicast, so that a forged source address gets no
+// answer.
 type Responder struct {
 	records []*record
 }
@@ -37,11 +39,11 @@ type Responder struct {
 type record struct {
 	name dnsmessage.Name // in lower case
 	addr netip.Addr
-	sent [len(groups)]time.Time // the last answer
-	due  [len(groups)]time.Time // the next answer; zero: none is due
+	sent [len(groups)]time.Time // when the last answer was sent to each group
+	due  [len(groups)]time.Time // when the next answer is due in each group; zero: none is due
 }
 
-// Add makes the responder answer queries for name with addr.
+// Add adds a name. The responder answers queries for it with addr.
 func (r *Responder) Add(name string, addr netip.Addr) error {
 	lower := strings.ToLower(strings.TrimSuffix(name, "."))
 	if !strings.HasSuffix(lower, ".local") || !validLabels(lower) || !addr.IsValid() {
@@ -61,7 +63,7 @@ func (r *Responder) Add(name string, addr netip.Addr) error {
 	return nil
 }
 
-// Remove ends answering for a name.
+// Remove removes a name, so that queries for it are no longer answered.
 func (r *Responder) Remove(name string) {
 	n, err := dnsmessage.NewName(strings.ToLower(strings.TrimSuffix(name, ".")) + ".")
 	if err == nil {
@@ -69,8 +71,8 @@ func (r *Responder) Remove(name string) {
 	}
 }
 
-// HandlePacket takes a packet from a multicast group, IPv4's if v4. It reports whether
-// an answer is due.
+// HandlePacket processes a packet from a multicast group. v4 says that it is the IPv4
+// group. asked reports whether an answer is due.
 func (r *Responder) HandlePacket(now time.Time, v4 bool, b []byte) (asked bool) {
 	if len(r.records) == 0 {
 		return false
@@ -78,7 +80,7 @@ func (r *Responder) HandlePacket(now time.Time, v4 bool, b []byte) (asked bool) 
 	var p dnsmessage.Parser
 	h, err := p.Start(b)
 	if err != nil || h.Response || h.OpCode != 0 || h.RCode != dnsmessage.RCodeSuccess {
-		return false // RFC 6762 §18
+		return false // RFC 6762 §18: only queries without an error are answered
 	}
 	group := 1
 	if v4 {
@@ -89,7 +91,7 @@ func (r *Responder) HandlePacket(now time.Time, v4 bool, b []byte) (asked bool) 
 		if err != nil {
 			break
 		}
-		// The top bit of the class asks for a unicast response (§5.4).
+		// The top bit of the class asks for a unicast response (RFC 6762 §5.4).
 		if class := q.Class &^ cacheFlush; class != dnsmessage.ClassINET && class != dnsmessage.ClassANY {
 			continue
 		}
@@ -103,8 +105,8 @@ func (r *Responder) HandlePacket(now time.Time, v4 bool, b []byte) (asked bool) 
 	return asked
 }
 
-// ask schedules an answer with the record. It also says which types do not exist, so
-// that the type of the question does not matter.
+// ask schedules an answer with the record. The answer also says which types do not
+// exist, so the type of the question does not matter.
 func (o *record) ask(now time.Time, group int) {
 	if !o.due[group].IsZero() {
 		return
@@ -115,7 +117,8 @@ func (o *record) ask(now time.Time, group int) {
 	}
 }
 
-// NextTimeout returns when AppendAnswer has something to send; zero: never.
+// NextTimeout returns when AppendAnswer has something to send. The zero time means
+// never.
 func (r *Responder) NextTimeout() time.Time {
 	var at time.Time
 	for _, o := range r.records {
@@ -128,8 +131,9 @@ func (r *Responder) NextTimeout() time.Time {
 	return at
 }
 
-// AppendAnswer appends the next due answer to dst, and returns its multicast group and
-// the address in it: the answer is for the link of that address only.
+// AppendAnswer appends the next answer that is due to dst. It returns the multicast
+// group to send it to, and the address in it: the answer is only for the link of that
+// address.
 func (r *Responder) AppendAnswer(now time.Time, dst []byte) (b []byte, group netip.AddrPort, addr netip.Addr, ok bool) {
 	for _, o := range r.records {
 		for g, at := range o.due {
@@ -145,7 +149,7 @@ func (r *Responder) AppendAnswer(now time.Time, dst []byte) (b []byte, group net
 	return dst, netip.AddrPort{}, netip.Addr{}, false
 }
 
-// append appends the answer: the address record, and an NSEC record that says that no
+// append appends the answer: the address record, and an NSEC record which says that no
 // other type exists (RFC 6762 §6.1).
 func (o *record) append(dst []byte) ([]byte, error) {
 	m := dnsmessage.NewBuilder(nil, dnsmessage.Header{Response: true, Authoritative: true})
@@ -172,8 +176,8 @@ func (o *record) append(dst []byte) ([]byte, error) {
 	return append(dst, b...), err
 }
 
-// nsec is the data of an NSEC record (RFC 4034 §4.1): the name itself as the next
-// name, and the bitmap of its one type.
+// nsec returns the data of an NSEC record (RFC 4034 §4.1): the name itself as the
+// next name, and the bitmap of its only type.
 func (o *record) nsec() []byte {
 	var b []byte
 	for label := range strings.SplitSeq(strings.TrimSuffix(o.name.String(), "."), ".") {

@@ -12,17 +12,18 @@ const (
 	// defaultLifetime is the lifetime of RFC 8656 §3.2, in seconds.
 	defaultLifetime = 600
 
-	// refreshBefore is how long before its end an allocation is refreshed: about a
-	// minute (RFC 8656 §8.1), which is enough for all retransmissions of a request.
+	// refreshBefore is how long before its end an allocation is refreshed. RFC 8656
+	// §8.1 recommends about a minute, which is enough for all retransmissions of a
+	// request.
 	refreshBefore = time.Minute
 
 	// letGo is how long a server may take to remove a released allocation.
 	letGo = 1500 * time.Millisecond
 
-	maxLifetime = 3600 // RFC 8656 §7.2: servers grant no more
+	maxLifetime = 3600 // in seconds; servers grant no longer lifetime (RFC 8656 §7.2)
 )
 
-// allocated takes the success response to Allocate (RFC 8656 §7.3).
+// allocated processes the success response to Allocate (RFC 8656 §7.3).
 func (c *Client) allocated(now time.Time, q *request, m stun.Message) {
 	lifetime, ok := m.Uint32(stun.AttrLifetime)
 	for t, v := range m.Attributes() {
@@ -46,10 +47,10 @@ func (c *Client) allocated(now time.Time, q *request, m stun.Message) {
 	c.events = append(c.events, Event{Kind: EventAllocated})
 }
 
-// Reachable reports whether a server at one address may name another one to this
-// client: as its alternate, a relayed or a mapped address. Loopback and link-local
-// addresses mean something only if the server is on the same machine or link.
-// Otherwise a server could make the client send to its own machine.
+// Reachable reports whether this client can use an address that a server has named as
+// its alternate, or as a relayed or mapped address. Loopback and link-local addresses
+// have a meaning only if the server is on the same machine or link. Without this
+// check, a server could make the client send to the client's own machine.
 func Reachable(server netip.Addr, a netip.AddrPort) bool {
 	ip := a.Addr().Unmap()
 	return ip.IsValid() && a.Port() != 0 && !ip.IsUnspecified() && !ip.IsMulticast() &&
@@ -66,7 +67,7 @@ func (c *Client) setLifetime(now time.Time, seconds uint32) {
 	c.refreshAt = now.Add(max(life-refreshBefore, life/2))
 }
 
-// refreshed takes the success response to Refresh (RFC 8656 §8.3).
+// refreshed processes the success response to Refresh (RFC 8656 §8.3).
 func (c *Client) refreshed(now time.Time, q *request, m stun.Message) {
 	if c.state == released {
 		c.state = allocating
@@ -81,18 +82,18 @@ func (c *Client) refreshed(now time.Time, q *request, m stun.Message) {
 	c.setLifetime(now, lifetime)
 }
 
-// maxAlternates bounds how often servers may refer to the next one.
+// maxAlternates bounds how many times servers may refer to another server.
 const maxAlternates = 4
 
-// allocateRefused takes an error response to Allocate. It reports whether the client
-// tries in another way.
+// allocateRefused processes an error response to Allocate. It reports whether the
+// client tries in another way.
 func (c *Client) allocateRefused(now time.Time, q *request, m stun.Message, code stun.ErrorCode) bool {
 	switch code {
 	case stun.CodeTryAlternate:
 		return c.redirected(now, q, m)
 	case stun.CodeFamilyNotSupported:
-		// RFC 8656 §7.4: the same request must not be repeated. The first one asks
-		// for an IPv4 address; there may be IPv6 ones.
+		// RFC 8656 §7.4: the same request must not be repeated. The first request
+		// asks for an IPv4 address; the server may have IPv6 addresses.
 		if q.family != 0 {
 			return false
 		}
@@ -100,10 +101,10 @@ func (c *Client) allocateRefused(now time.Time, q *request, m stun.Message, code
 		c.ask(now, &request{method: stun.MethodAllocate, family: stun.IPv6})
 		return true
 	case stun.CodeAllocationMismatch:
-		// An earlier program may have left its allocation on this very socket address.
-		// The client releases it and repeats the request, and repeats it once more
-		// after a while: coturn keeps a released allocation for another second, and
-		// reports that before it asks for credentials.
+		// An earlier program may have left its allocation on the same socket address.
+		// The client releases that allocation and repeats the request, and repeats it
+		// once more after a while. coturn keeps a released allocation for another
+		// second, and reports the mismatch before it asks for credentials.
 		if c.waited || c.cfg.Shared {
 			return false
 		}
@@ -120,7 +121,7 @@ func (c *Client) allocateRefused(now time.Time, q *request, m stun.Message, code
 	return false
 }
 
-// redirected goes to the alternate server (RFC 8489 §10). That server may have
+// redirected continues with the alternate server (RFC 8489 §10). That server may have
 // another realm, so the request is sent without credentials, like the first one.
 func (c *Client) redirected(now time.Time, q *request, m stun.Message) bool {
 	to, ok := m.Addr(stun.AttrAlternateServer)
@@ -133,7 +134,7 @@ func (c *Client) redirected(now time.Time, q *request, m stun.Message) bool {
 		return true
 	}
 	if slices.Contains(c.tried, to) || len(c.tried) > maxAlternates {
-		return false // RFC 8489 §10: a loop
+		return false // RFC 8489 §10: the servers refer to each other in a loop
 	}
 	c.tried = append(c.tried, to)
 	c.server, c.auth = to, auth{}

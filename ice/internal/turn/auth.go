@@ -10,23 +10,23 @@ import (
 // auth is the state of the long-term credential mechanism (RFC 8489 §9.2).
 type auth struct {
 	realm, nonce []byte
-	algorithms   []byte // PASSWORD-ALGORITHMS as received; nil: none
+	algorithms   []byte // PASSWORD-ALGORITHMS as received; nil: the server sent none
 	algorithm    stun.PasswordAlgorithm
-	userhash     []byte // in place of the name, where the server offers anonymity
+	userhash     []byte // sent in place of the username if the server offers anonymity
 	key          *stun.Integrity
 }
 
 // Realms and nonces are less than 763 bytes (RFC 8489 §14.9, §14.10).
 const maxText = 763
 
-// moved reports whether a challenge has another realm or algorithm than the
-// credentials that were sent.
+// moved reports whether a challenge has another realm than the credentials that were
+// sent, or no credentials were sent.
 func (a *auth) moved(m stun.Message) bool {
 	realm, _ := m.Get(stun.AttrRealm)
 	return a.key == nil || !bytes.Equal(realm, a.realm)
 }
 
-// challenge takes the realm, nonce and algorithms of a 401 or 438.
+// challenge takes over the realm, nonce and algorithms of a 401 or 438 response.
 func (a *auth) challenge(m stun.Message, username, password string) error {
 	nonce, ok := m.Get(stun.AttrNonce)
 	if !ok || len(nonce) > maxText {
@@ -34,7 +34,7 @@ func (a *auth) challenge(m stun.Message, username, password string) error {
 	}
 	realm, ok := m.Get(stun.AttrRealm)
 	if !ok && a.key != nil {
-		realm, ok = a.realm, true // RFC 5389 requires it in a 438; some servers leave it out
+		realm, ok = a.realm, true // RFC 5389 requires REALM in a 438 response; some servers omit it
 	}
 	if !ok || len(realm) > maxText {
 		return ErrAnswer
@@ -44,7 +44,7 @@ func (a *auth) challenge(m stun.Message, username, password string) error {
 	algorithm := stun.PasswordMD5
 	switch {
 	case features&stun.FeaturePasswordAlgorithms != 0 && !listed:
-		return ErrBidDown // RFC 8489 §9.2.5: an attacker removed the list
+		return ErrBidDown // RFC 8489 §9.2.5: an attacker has removed the list
 	case !listed:
 		list = nil
 	default:
@@ -64,7 +64,8 @@ func (a *auth) challenge(m stun.Message, username, password string) error {
 	return nil
 }
 
-// sign adds the credentials, if the server requires any.
+// sign adds the credentials, if the server requires credentials. It reports whether it
+// did.
 func (a *auth) sign(w *stun.Builder, username string) bool {
 	if a.key == nil {
 		return false
@@ -82,7 +83,7 @@ func (a *auth) sign(w *stun.Builder, username string) bool {
 	}
 	w.Bytes(stun.AttrPasswordAlgorithms, a.algorithms)
 	w.PasswordAlgorithm(a.algorithm)
-	w.IntegritySHA256(a.key) // RFC 8489 §9.2.5: only this one
+	w.IntegritySHA256(a.key) // RFC 8489 §9.2.5: MESSAGE-INTEGRITY is not sent too
 	return true
 }
 

@@ -8,7 +8,7 @@ import (
 	"purertc/stun"
 )
 
-// protocolUDP is the IP protocol number of relayed data. RFC 6062 relays TCP too,
+// protocolUDP is the IP protocol number of relayed data. RFC 6062 also relays TCP,
 // which no candidate needs.
 const protocolUDP = 17
 
@@ -17,8 +17,8 @@ type Config struct {
 	Server             netip.AddrPort
 	Username, Password string
 	Reliable           bool // the server is reached over TCP or TLS: requests are not retransmitted
-	Connected          bool // the server is reached over a connection: an alternate is an AlternateError
-	Shared             bool // another client uses the same addresses: an allocation that exists may be its own
+	Connected          bool // the server is reached over a connection: a reference to another server is reported as an AlternateError
+	Shared             bool // another client uses the same addresses, so an existing allocation may belong to that client
 	NewID              func() stun.TransactionID
 }
 
@@ -28,7 +28,7 @@ type EventKind uint8
 const (
 	EventNone      EventKind = iota
 	EventAllocated           // Relayed and Mapped are known
-	EventFailed              // Err: there is no allocation, or not any more
+	EventFailed              // there is no allocation, or no longer one; Err says why
 )
 
 // An Event reports a change to the owner of a Client.
@@ -41,7 +41,7 @@ type Event struct {
 // concurrent use.
 type Client struct {
 	cfg    Config
-	server netip.AddrPort // the present one: an alternate may have replaced the first
+	server netip.AddrPort // the present server: an alternate may have replaced the first one
 	tried  []netip.AddrPort
 	auth   auth
 	state  state
@@ -52,13 +52,13 @@ type Client struct {
 	refreshAt   time.Time
 	expires     time.Time
 	permissions []*permission
-	channels    []*channel // by number, from firstChannel
+	channels    []*channel // sorted by number, which begins at firstChannel
 
 	requests []*request
-	gaveBack bool      // an allocation of an earlier program was released
-	waited   bool      // for the server to remove it
-	againAt  time.Time // when Allocate is repeated for that; zero: it is not
-	poke     bool      // a Binding indication is due
+	gaveBack bool      // the allocation of an earlier program was released
+	waited   bool      // the client has waited, or waits, for the server to remove that allocation
+	againAt  time.Time // when Allocate is repeated after that wait; zero: never
+	poke     bool      // a Binding indication is to be sent
 	events   []Event
 	unknown  [16]stun.AttrType // scratch
 }
@@ -68,33 +68,36 @@ type state uint8
 const (
 	idle state = iota
 	allocating
-	released // an old allocation is released first: see allocateRefused
+	released // an old allocation is being released, see allocateRefused
 	ready
 	closing
 	failed
 )
 
-// NewClient returns a client in its initial state. Start begins.
+// NewClient returns a client in its initial state. Start begins the allocation.
 func NewClient(cfg Config) *Client {
 	return &Client{cfg: cfg, server: cfg.Server, tried: []netip.AddrPort{cfg.Server}}
 }
 
-// Server is the server's address. A redirection changes it (RFC 8489 §10).
+// Server returns the server's address. A redirection changes it (RFC 8489 §10).
 func (c *Client) Server() netip.AddrPort { return c.server }
 
-// Relayed returns the relayed addresses, once allocated: of one family, or of both.
+// Relayed returns the relayed addresses after the allocation: of one family, or of
+// both.
 func (c *Client) Relayed() []netip.AddrPort { return c.relayed }
 
-// Mapped is the client's address as the server sees it; invalid if it is not known.
+// Mapped returns the client's address as the server sees it. It is invalid if it is
+// not known.
 func (c *Client) Mapped() netip.AddrPort { return c.mapped }
 
 // Ready reports whether there is an allocation.
 func (c *Client) Ready() bool { return c.state == ready }
 
-// Err is why there is no allocation; nil if there is one, or may be one.
+// Err returns why there is no allocation. It is nil if there is one, or may soon be
+// one.
 func (c *Client) Err() error { return c.err }
 
-// Start asks for an allocation.
+// Start requests an allocation.
 func (c *Client) Start(now time.Time) {
 	if c.state == idle {
 		c.state = allocating
@@ -138,7 +141,7 @@ func (c *Client) Advance(now time.Time) {
 	c.refreshPermissions(now)
 }
 
-// NextTimeout returns when Advance has something to do; zero: never.
+// NextTimeout returns when Advance has something to do. The zero time means never.
 func (c *Client) NextTimeout() time.Time {
 	var t time.Time
 	add := func(u time.Time) {
@@ -165,8 +168,8 @@ func (c *Client) NextTimeout() time.Time {
 	return t
 }
 
-// AppendRequest appends the next message to the server; ok is false when
-// there is none.
+// AppendRequest appends the next message to the server. ok is false when there is
+// none.
 func (c *Client) AppendRequest(dst []byte) (b []byte, ok bool) {
 	for _, q := range c.requests {
 		if q.queued {
@@ -186,12 +189,12 @@ func (c *Client) AppendRequest(dst []byte) (b []byte, ok bool) {
 	return dst, false
 }
 
-// KeepAlive sends an indication that the server ignores, so that NATs keep their
+// KeepAlive schedules an indication that the server ignores, so that NATs keep their
 // binding.
 func (c *Client) KeepAlive() { c.poke = c.state == ready }
 
-// Check asks the server whether it still has the allocation, by a Refresh, unless one
-// is pending.
+// Check asks the server by a Refresh whether it still has the allocation, unless a
+// Refresh is already pending.
 func (c *Client) Check(now time.Time) {
 	if c.state != ready || slices.ContainsFunc(c.requests, func(q *request) bool { return q.method == stun.MethodRefresh }) {
 		return
@@ -200,8 +203,9 @@ func (c *Client) Check(now time.Time) {
 	c.ask(now, &request{method: stun.MethodRefresh, lifetime: defaultLifetime})
 }
 
-// After how many transmissions a server counts as silent, and as gone: 1.5 s and 7.5 s
-// with the default RTO.
+// silence is the number of transmissions without an answer after which a server is
+// silent: 1.5 s after the first one with the default RTO. absence is the number after
+// which it is gone: after 7.5 s.
 const (
 	silence = 3
 	absence = 5
@@ -229,10 +233,11 @@ func (c *Client) NextEvent() (Event, bool) {
 	return e, true
 }
 
-// Abandon ends the client without releasing the allocation: the connection is gone.
+// Abandon ends the client without releasing the allocation, because the connection to
+// the server is lost.
 func (c *Client) Abandon(err error) { c.end(err) }
 
-// end ends the client.
+// end ends the client because of an error.
 func (c *Client) end(err error) {
 	if c.state == failed || c.state == closing {
 		return
@@ -242,9 +247,9 @@ func (c *Client) end(err error) {
 	c.events = append(c.events, Event{Kind: EventFailed, Err: err})
 }
 
-// Close releases the allocation (RFC 8656 §8.1). AppendRequest returns the last
-// request, whose response is not waited for. If the first response has not arrived
-// yet, the allocation that may exist expires by itself.
+// Close releases the allocation (RFC 8656 §8.1). AppendRequest returns the request
+// for that, and the client does not wait for its response. If the response to Allocate
+// has not arrived yet, an allocation that exists nevertheless expires by itself.
 func (c *Client) Close(now time.Time) {
 	had := c.state == ready
 	c.requests, c.relayed, c.events, c.poke = nil, nil, nil, false

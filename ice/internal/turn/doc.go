@@ -1,11 +1,11 @@
-// Package turn is a TURN client (RFC 8656): one [Client] has one allocation at one
-// server, with one relayed address or one of each family.
+// Package turn implements a TURN client (RFC 8656). One [Client] has one allocation at one
+// server, with one relayed address or one of each address family.
 //
-// It is a pure state machine, like the agent that owns it. Start asks for the
-// allocation; AppendRequest returns requests, HandleResponse takes responses, and
-// NextEvent reports the outcome. Permit asks for a permission for an address before
-// anything is sent to it; Bind asks for a channel, which shortens the framing to four
-// bytes. Everything granted is refreshed until Close.
+// It is a pure state machine, like the agent that owns it. Start requests the allocation.
+// AppendRequest returns requests, HandleResponse processes responses, and NextEvent reports
+// the outcome. Permit requests a permission for an address before anything is sent to it.
+// Bind requests a channel, which shortens the framing to four bytes. Everything that the
+// server grants is refreshed until Close.
 //
 //	client.go      the client, its timers and its output
 //	request.go     a request, its retransmission and its response

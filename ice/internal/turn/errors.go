@@ -8,29 +8,30 @@ import (
 	"purertc/stun"
 )
 
-// Why an allocation fails.
+// Reasons why an allocation fails.
 var (
 	ErrTimeout       = errors.New("the server does not answer")
 	ErrIntegrity     = errors.New("the server's answers are not authenticated by the password")
 	ErrNoCredentials = errors.New("the server wants a username and a password, and there are none")
 	ErrPassword      = errors.New("wrong username or password")
 	ErrBidDown       = errors.New("the server's password algorithms were tampered with, or are unknown here")
-	ErrAnswer        = errors.New("the server's answer makes no sense")
+	ErrAnswer        = errors.New("the server's answer cannot be used")
 	ErrLimit         = errors.New("turn: too many peers")
 )
 
-// An AlternateError says that the server refers its clients to another one, to which
-// another connection has to be made (RFC 8489 §10).
+// An AlternateError says that the server refers its clients to another server, to
+// which the owner has to open another connection (RFC 8489 §10).
 type AlternateError struct {
 	Server netip.AddrPort
-	Domain string // the name that its certificate must have (RFC 8489 §14.16); "": the first server's
+	Domain string // the name that the other server's certificate must have (RFC 8489 §14.16); "": the name of the first server
 }
 
 func (e *AlternateError) Error() string {
 	return fmt.Sprintf("the server sends its clients to %v", e.Server)
 }
 
-// explain puts an error response in plain words. errors.As finds the *stun.Error.
+// explain returns an error that describes an error response in plain words. errors.As
+// finds the *stun.Error in it.
 func explain(m stun.Message) error {
 	err := m.Err()
 	if err == nil {
@@ -61,7 +62,7 @@ func explain(m stun.Message) error {
 	case stun.CodeAllocationQuota:
 		words = "the quota of allocations for this username is reached"
 	case stun.CodeInsufficientCapacity:
-		words = "the server has no relayed address to spare"
+		words = "the server has no free relayed address"
 	case stun.CodeServerError:
 		words = "the server failed for the moment"
 	default:

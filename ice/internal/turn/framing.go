@@ -7,7 +7,7 @@ import (
 	"purertc/stun"
 )
 
-// Sizes of framing.
+// Sizes of the framing around data, in bytes.
 const (
 	channelHeader = 4 // RFC 8656 §12.4
 
@@ -23,7 +23,7 @@ const (
 // 64 to 79 (RFC 8656 §12).
 func IsChannelData(b []byte) bool { return len(b) >= channelHeader && b[0] >= 64 && b[0] <= 79 }
 
-// Overhead is the most that Begin and Finish add to data for peer.
+// Overhead returns how many bytes Begin and Finish add at most to data for peer.
 func (c *Client) Overhead(peer netip.AddrPort) int {
 	if ch := c.channelTo(peer); ch != nil && ch.bound {
 		return channelHeader
@@ -34,7 +34,7 @@ func (c *Client) Overhead(peer netip.AddrPort) int {
 	return sendIPv6 + padding
 }
 
-// Begin appends what precedes data for peer; Finish completes the message.
+// Begin appends what precedes data for peer. Finish completes the message.
 func (c *Client) Begin(dst []byte, peer netip.AddrPort) []byte {
 	if ch := c.channelTo(peer); ch != nil && ch.bound {
 		dst = binary.BigEndian.AppendUint16(dst, ch.number)
@@ -53,8 +53,8 @@ func (c *Client) Finish(b []byte, start int) []byte {
 		binary.BigEndian.PutUint16(m[2:], uint16(len(m)-channelHeader))
 		return b
 	}
-	// DATA is the only attribute after XOR-PEER-ADDRESS, whose length gives its
-	// offset.
+	// XOR-PEER-ADDRESS is followed only by DATA. So the length of XOR-PEER-ADDRESS
+	// gives the offset of DATA.
 	data := stun.HeaderSize + attrHeader + int(binary.BigEndian.Uint16(m[stun.HeaderSize+2:]))
 	binary.BigEndian.PutUint16(m[data+2:], uint16(len(m)-data-attrHeader))
 	for (len(b)-start)%4 != 0 {
@@ -64,8 +64,9 @@ func (c *Client) Finish(b []byte, start int) []byte {
 	return b
 }
 
-// ChannelData takes ChannelData from the server, and returns the sender and the data,
-// a part of b. Bytes after the data are the padding that RFC 8656 §12.5 allows.
+// ChannelData processes ChannelData from the server. It returns the sender, and the
+// data as a part of b. Bytes after the data are the padding that RFC 8656 §12.5
+// allows.
 func (c *Client) ChannelData(b []byte) (peer netip.AddrPort, data []byte, ok bool) {
 	if !IsChannelData(b) || c.state != ready {
 		return netip.AddrPort{}, nil, false
@@ -79,8 +80,8 @@ func (c *Client) ChannelData(b []byte) (peer netip.AddrPort, data []byte, ok boo
 	return c.channels[i].peer, b[channelHeader : channelHeader+n : channelHeader+n], true
 }
 
-// Indication takes a Data indication (RFC 8656 §11.4). Indications that report an
-// ICMP error have no data; checks will fail, too.
+// Indication processes a Data indication (RFC 8656 §11.4). An indication that reports
+// an ICMP error has no data and is ignored, because checks will fail too.
 func (c *Client) Indication(m stun.Message) (peer netip.AddrPort, data []byte, ok bool) {
 	if c.state != ready || m.Type() != stun.NewType(stun.MethodData, stun.ClassIndication) {
 		return netip.AddrPort{}, nil, false

@@ -9,15 +9,15 @@ import (
 )
 
 const (
-	// A permission lasts 5 minutes and a channel 10 (RFC 8656 §9, §12). They
-	// are refreshed a minute before, as an allocation is.
+	// A permission lasts 5 minutes and a channel 10 minutes (RFC 8656 §9, §12). Like
+	// an allocation, both are refreshed a minute before they end.
 	permissionRefresh = 4 * time.Minute
 	channelRefresh    = 9 * time.Minute
 
-	// permissionRetry is how long after an unanswered refresh the next one follows.
+	// permissionRetry is the time from an unanswered refresh to the next one.
 	permissionRetry = 5 * time.Second
 
-	// Channel numbers (RFC 8656 §12).
+	// the first channel number (RFC 8656 §12)
 	firstChannel = 0x4000
 
 	maxPermissions = 128
@@ -28,12 +28,12 @@ const (
 type Permission uint8
 
 const (
-	Unknown Permission = iota // not asked for, or not answered yet
+	Unknown Permission = iota // not requested, or not answered yet
 	Granted
 	Refused
 )
 
-// A permission lets datagrams of one address pass, whatever their port.
+// A permission lets datagrams of one address pass, with any port.
 type permission struct {
 	ip        netip.Addr
 	state     Permission
@@ -41,7 +41,7 @@ type permission struct {
 	refreshAt time.Time
 }
 
-// A channel replaces a peer's address in the framing.
+// A channel is a number that replaces a peer's address in the framing.
 type channel struct {
 	number    uint16
 	peer      netip.AddrPort
@@ -49,8 +49,8 @@ type channel struct {
 	refreshAt time.Time
 }
 
-// Permit asks for a permission to exchange datagrams with an address, unless it was
-// asked for already.
+// Permit requests a permission to exchange datagrams with an address, unless it was
+// requested before.
 func (c *Client) Permit(now time.Time, ip netip.Addr) error {
 	if c.state != ready || c.permission(ip) != nil {
 		return nil
@@ -64,7 +64,8 @@ func (c *Client) Permit(now time.Time, ip netip.Addr) error {
 	return nil
 }
 
-// Permission is the state of the permission for an address; err is why it was refused.
+// Permission returns the state of the permission for an address. err says why it was
+// refused.
 func (c *Client) Permission(ip netip.Addr) (state Permission, err error) {
 	if p := c.permission(ip); p != nil {
 		return p.state, p.err
@@ -81,8 +82,8 @@ func (c *Client) permission(ip netip.Addr) *permission {
 	return nil
 }
 
-// Retain lets permissions expire whose addresses are not in use. Those with a channel
-// stay: the channel renews them.
+// Retain lets the permissions expire whose addresses are not in use. Permissions for
+// addresses with a channel stay, because the channel renews them.
 func (c *Client) Retain(inUse func(netip.Addr) bool) {
 	c.permissions = slices.DeleteFunc(c.permissions, func(p *permission) bool {
 		if inUse(p.ip) || slices.ContainsFunc(c.channels, func(ch *channel) bool { return ch.peer.Addr() == p.ip }) {
@@ -93,8 +94,8 @@ func (c *Client) Retain(inUse func(netip.Addr) bool) {
 	})
 }
 
-// Bind asks for a channel to a peer, unless there is one. Until the server has granted
-// it, and if it does not, Send indications carry the data.
+// Bind requests a channel to a peer, unless there is one. Until the server grants it,
+// and if the server refuses it, Send indications carry the data.
 func (c *Client) Bind(now time.Time, peer netip.AddrPort) {
 	if c.state != ready || len(c.channels) >= maxChannels || c.channelTo(peer) != nil {
 		return

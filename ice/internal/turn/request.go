@@ -8,28 +8,29 @@ import (
 	"purertc/stun"
 )
 
-// A request is a transaction with the server. After a stale nonce, or a challenge, it
-// is repeated under another transaction id.
+// A request is a transaction with the server. After a stale nonce or a challenge, the
+// request is repeated with another transaction id.
 type request struct {
 	method         stun.Method
 	id             stun.TransactionID
 	retransmission stun.Retransmission
 	queued         bool
-	signed         bool // the last transmission carried integrity
+	signed         bool // the last transmission carried MESSAGE-INTEGRITY
 	forged         bool // a response without valid integrity was dropped
-	attempts       int  // transactions so far
+	attempts       int  // how many transactions were begun for the request
 
-	family     stun.Family // Allocate: 0 asks for both
-	lifetime   uint32      // Refresh: seconds; 0 releases
-	permission *permission // CreatePermission
-	channel    *channel    // ChannelBind
+	family     stun.Family // for Allocate; 0 requests both families
+	lifetime   uint32      // for Refresh: seconds; 0 releases the allocation
+	permission *permission // for CreatePermission
+	channel    *channel    // for ChannelBind
 }
 
-// maxAttempts bounds the transactions of one request: credentials, a stale nonce, and
-// one more. With a server whose nonces are always stale the client would ask for ever.
+// maxAttempts bounds the transactions of one request: one without credentials, one
+// with them, one after a stale nonce, and one more. Without this limit, the client
+// would repeat the request for ever with a server whose nonces are always stale.
 const maxAttempts = 4
 
-// ask begins a request.
+// ask begins a new request.
 func (c *Client) ask(now time.Time, q *request) {
 	c.requests = append(c.requests, q)
 	c.begin(now, q)
@@ -66,8 +67,8 @@ func (c *Client) append(dst []byte, q *request) []byte {
 	case stun.MethodAllocate:
 		w.RequestedTransport(protocolUDP)
 		if q.family == 0 {
-			// RFC 8656 §7.1: an IPv4 address and, if possible, an IPv6 one. Servers
-			// that do not know the attribute ignore it.
+			// RFC 8656 §7.1: this requests an IPv4 address and, if possible, an IPv6
+			// address. Servers that do not know the attribute ignore it.
 			w.AddressFamily(stun.AttrAdditionalAddressFamily, stun.IPv6)
 		} else {
 			w.AddressFamily(stun.AttrRequestedAddressFamily, q.family)
@@ -85,8 +86,8 @@ func (c *Client) append(dst []byte, q *request) []byte {
 	return w.Finish()
 }
 
-// HandleResponse takes a success or error response from the server. It reports whether
-// it belongs to a request of this client.
+// HandleResponse processes a success or error response from the server. It reports
+// whether the response belongs to a request of this client.
 func (c *Client) HandleResponse(now time.Time, m stun.Message) bool {
 	q := c.requestOf(m.TransactionID())
 	if q == nil || m.Type().Method() != q.method {
@@ -94,14 +95,14 @@ func (c *Client) HandleResponse(now time.Time, m stun.Message) bool {
 	}
 	code, _, isError := m.ErrorCode()
 	if m.Type().Class() == stun.ClassError && !isError {
-		return true // an error response without a code
+		return true // the error response has no code
 	}
 	if code == stun.CodeUnauthenticated || code == stun.CodeStaleNonce {
 		c.challenged(now, q, m, code)
 		return true
 	}
-	// RFC 8489 §9.2.5: a response that is not authentic was never received. Over a
-	// reliable transport no other one can follow.
+	// RFC 8489 §9.2.5: a response that is not authentic is treated as if it was never
+	// received. Over a reliable transport no other response can follow.
 	if q.signed && !c.auth.verify(m) {
 		q.forged = true
 		if c.cfg.Reliable {
@@ -110,7 +111,7 @@ func (c *Client) HandleResponse(now time.Time, m stun.Message) bool {
 		return true
 	}
 	if unknown := m.AppendUnknown(c.unknown[:0], nil); len(unknown) > 0 {
-		c.failed(now, q, ErrAnswer) // RFC 8489 §6.3.3
+		c.failed(now, q, ErrAnswer) // RFC 8489 §6.3.3: unknown attributes that must be understood
 		return true
 	}
 	if code != 0 {
@@ -131,15 +132,15 @@ func (c *Client) requestOf(id stun.TransactionID) *request {
 	return nil
 }
 
-// challenged takes a 401 or 438: the request is repeated with the server's latest
-// realm and nonce, if they differ.
+// challenged processes a 401 or 438 response. The request is repeated with the realm
+// and nonce of the response.
 func (c *Client) challenged(now time.Time, q *request, m stun.Message, code stun.ErrorCode) {
 	if c.cfg.Username == "" {
 		c.failed(now, q, ErrNoCredentials)
 		return
 	}
-	// RFC 8489 §9.2.5: a 401 to a request with these very credentials says that they
-	// are wrong.
+	// RFC 8489 §9.2.5: a 401 response to a request with credentials for the same
+	// realm says that they are wrong.
 	if code == stun.CodeUnauthenticated && q.signed && !c.auth.moved(m) {
 		c.failed(now, q, explain(m))
 		return
@@ -155,20 +156,20 @@ func (c *Client) challenged(now time.Time, q *request, m stun.Message, code stun
 	c.begin(now, q)
 }
 
-// refused takes an authentic error response.
+// refused processes an authentic error response.
 func (c *Client) refused(now time.Time, q *request, m stun.Message, code stun.ErrorCode) {
 	if q.method == stun.MethodAllocate && c.allocateRefused(now, q, m, code) {
 		return
 	}
 	if q.method == stun.MethodRefresh && q.lifetime == 0 && code == stun.CodeAllocationMismatch {
 		c.forget(q)
-		c.granted(now, q, m) // RFC 8656 §8.3: the allocation is gone already, which Close wants
+		c.granted(now, q, m) // RFC 8656 §8.3: the allocation does not exist any more, which is what the request wanted
 		return
 	}
 	c.failed(now, q, explain(m))
 }
 
-// granted takes a success response.
+// granted processes a success response.
 func (c *Client) granted(now time.Time, q *request, m stun.Message) {
 	switch q.method {
 	case stun.MethodAllocate:
@@ -182,7 +183,7 @@ func (c *Client) granted(now time.Time, q *request, m stun.Message) {
 	}
 }
 
-// failed ends a request, and what depended on it.
+// failed ends a request, and what depends on it.
 func (c *Client) failed(now time.Time, q *request, err error) {
 	c.forget(q)
 	switch q.method {
@@ -190,16 +191,16 @@ func (c *Client) failed(now time.Time, q *request, err error) {
 		c.end(err)
 	case stun.MethodCreatePermission:
 		if p := q.permission; p.state == Granted && errors.Is(err, ErrTimeout) {
-			// The server did not refuse. If it is gone, the allocation ends; if it
-			// comes back, the permission is needed again.
+			// The server did not refuse. If it does not run any more, the allocation
+			// ends. If it answers again later, the permission is needed again.
 			p.refreshAt = now.Add(permissionRetry)
 			c.Check(now)
 			return
 		}
 		q.permission.state, q.permission.err, q.permission.refreshAt = Refused, err, time.Time{}
 	case stun.MethodChannelBind:
-		// Send indications work as well, at a few bytes more. The channel is tried
-		// again when a refresh would be due.
+		// Send indications work as well, with a few more bytes. The channel is
+		// requested again when a refresh would be due.
 		q.channel.bound, q.channel.refreshAt = false, now.Add(channelRefresh)
 	}
 }

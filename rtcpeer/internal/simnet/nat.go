@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A NATKind says how a NAT maps and filters: by RFC 3489 §5's common names, with RFC
-// 4787's exact terms beside them.
+// A NATKind says how a NAT maps and filters. The names are the common ones of RFC 3489
+// §5; the comments have the exact terms of RFC 4787.
 type NATKind int
 
 const (
@@ -18,7 +18,7 @@ const (
 	Blocked                       // no UDP passes
 )
 
-// String is the name as NETWORKS.md has it.
+// String returns the name that NETWORKS.md uses.
 func (k NATKind) String() string {
 	return [...]string{"full cone", "restricted", "port-restricted", "symmetric", "firewall", "UDP blocked"}[k]
 }
@@ -26,8 +26,8 @@ func (k NATKind) String() string {
 // A NATConfig configures a NAT.
 type NATConfig struct {
 	Kind    NATKind
-	Hairpin bool          // hosts inside reach each other by their public addresses (RFC 4787 §6)
-	Timeout time.Duration // of a binding without outbound datagrams; 0: 2 minutes (RFC 4787 REQ-5)
+	Hairpin bool          // hosts behind the NAT reach each other by their public addresses (RFC 4787 §6)
+	Timeout time.Duration // how long a binding lasts without outbound datagrams; 0: 2 minutes (RFC 4787 REQ-5)
 }
 
 // defaultTimeout is the least that RFC 4787 REQ-5 allows.
@@ -36,8 +36,8 @@ const defaultTimeout = 2 * time.Minute
 // firstPort is the first public port that a NAT assigns.
 const firstPort = 40000
 
-// A NAT is between a network of its own and the network outside. Attach and NAT put
-// hosts and other NATs behind it.
+// A NAT is between its inner network and the network outside. Attach and NAT attach
+// hosts and other NATs to the inner network.
 type NAT struct {
 	NATConfig
 	Stats NATStats
@@ -48,13 +48,13 @@ type NAT struct {
 	public   netip.Addr
 	bindings map[bindingKey]*binding
 	byPort   map[uint16]*binding
-	port     uint16 // assigned next
+	port     uint16 // the port that is assigned next
 }
 
 // NATStats counts a NAT's datagrams.
 type NATStats struct {
-	Out, In int // that passed
-	Blocked int // dropped by the filter
+	Out, In int // datagrams that passed
+	Blocked int // datagrams that the filter dropped
 	Expired int // bindings that timed out
 }
 
@@ -64,14 +64,15 @@ type bindingKey struct{ inner, far netip.AddrPort }
 
 type binding struct {
 	key   bindingKey
-	port  uint16                       // outside
-	until time.Time                    // moved by outbound datagrams (RFC 4787 REQ-6)
+	port  uint16                       // public port
+	until time.Time                    // when the binding expires; outbound datagrams renew it (RFC 4787 REQ-6)
 	sent  map[netip.AddrPort]time.Time // until when each remote address may answer
 }
 
-// A network has hosts and NATs attached: the public one, or the inside of a NAT.
+// A network has hosts and NATs attached to it. It is the public network, or the inner
+// network of a NAT.
 type network struct {
-	edge  *NAT // nil: the public network
+	edge  *NAT // the NAT that leads out of this network; nil: this is the public network
 	hosts map[netip.Addr]*host
 	nats  map[netip.Addr]*NAT
 }
@@ -82,7 +83,7 @@ func newNetwork(edge *NAT) network {
 
 func (n *network) has(a netip.Addr) bool { return n.hosts[a] != nil || n.nats[a] != nil }
 
-// NAT attaches a NAT to the public network, with this address.
+// NAT attaches a NAT with this address to the public network.
 func (w *World) NAT(cfg NATConfig, public netip.Addr) *NAT { return w.nat(&w.public, cfg, public) }
 
 // NAT attaches another NAT behind this one.
@@ -101,9 +102,9 @@ func (w *World) nat(outside *network, cfg NATConfig, public netip.Addr) *NAT {
 	return n
 }
 
-// Attach attaches a node behind the NAT under these addresses. The same addresses may
-// be in use behind another NAT. Addresses behind a firewall are reachable from outside
-// too.
+// Attach attaches a node with these addresses behind the NAT. The same addresses may
+// be in use behind another NAT. Addresses behind a firewall can also be reached from
+// outside.
 func (n *NAT) Attach(node Node, addrs ...netip.Addr) {
 	n.world.attach(&n.inside, node, addrs)
 	if n.Kind == Firewall {
@@ -129,8 +130,8 @@ func (n *NAT) key(inner, far netip.AddrPort) bindingKey {
 	return bindingKey{inner: inner}
 }
 
-// outbound returns the public address that a datagram from an inner address leaves
-// with.
+// outbound returns the public source address of a datagram that an inner address
+// sends. ok is false if the datagram is dropped.
 func (n *NAT) outbound(now time.Time, from, to netip.AddrPort) (outer netip.AddrPort, ok bool) {
 	if n.Kind == Blocked {
 		n.Stats.Blocked++
@@ -151,7 +152,7 @@ func (n *NAT) outbound(now time.Time, from, to netip.AddrPort) (outer netip.Addr
 	return netip.AddrPortFrom(n.public, b.port), true
 }
 
-// live returns the binding, unless it has expired.
+// live returns the binding, or nil if it has expired.
 func (n *NAT) live(now time.Time, b *binding) *binding {
 	if b != nil && now.After(b.until) {
 		delete(n.bindings, b.key)
@@ -176,7 +177,8 @@ func (n *NAT) takePort(now time.Time) uint16 {
 	}
 }
 
-// inbound returns the inner address that a datagram from outside is for.
+// inbound returns the inner address to which a datagram from outside is delivered. ok
+// is false if the datagram is dropped.
 func (n *NAT) inbound(now time.Time, from, to netip.AddrPort) (inner netip.AddrPort, ok bool) {
 	var b *binding
 	if n.Kind == Firewall {
@@ -192,7 +194,8 @@ func (n *NAT) inbound(now time.Time, from, to netip.AddrPort) (inner netip.AddrP
 	return b.key.inner, true
 }
 
-// admits reports whether the filter lets an inbound datagram pass on a binding.
+// admits reports whether the filter lets an inbound datagram pass that belongs to a
+// binding.
 func (n *NAT) admits(now time.Time, b *binding, from netip.AddrPort) bool {
 	switch n.Kind {
 	case FullCone:

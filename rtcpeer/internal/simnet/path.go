@@ -7,26 +7,26 @@ import (
 )
 
 // A Path delays, drops and changes the datagrams from one address to another. The zero
-// Path delivers at once.
+// Path delivers without delay.
 type Path struct {
 	Delay  time.Duration // one way
-	Jitter time.Duration // up to so much more, random for each datagram; it may change their order
+	Jitter time.Duration // upper limit of an additional delay, random for each datagram; it may change the order of datagrams
 
 	Loss      float64 // probability that a datagram is lost
 	LossBurst float64 // probability that the datagram after a lost one is lost too; 0: Loss
-	Duplicate float64 // probability that it arrives twice
-	Reorder   float64 // probability that it is delayed by Delay and a millisecond more
-	Corrupt   float64 // probability that one bit is flipped
+	Duplicate float64 // probability that a datagram arrives twice
+	Reorder   float64 // probability that a datagram is delayed by another Delay and a millisecond
+	Corrupt   float64 // probability that one bit of a datagram is flipped
 
-	Rate  float64 // bits a second of the bottleneck; 0: no limit
+	Rate  float64 // rate of the bottleneck, bits a second; 0: no limit
 	Queue int     // bytes queued at the bottleneck; a datagram that finds the queue full is lost. 0: no limit
-	MTU   int     // bytes of UDP payload; longer ones are lost silently. 0: no limit
+	MTU   int     // longest UDP payload in bytes; longer datagrams are lost silently. 0: no limit
 	Down  bool    // nothing passes
 
 	Stats Stats // what happened
 
 	lastLost bool
-	free     time.Time // when the bottleneck's queue is empty
+	free     time.Time // when the queue of the bottleneck will be empty
 }
 
 // Stats counts a path's datagrams.
@@ -36,11 +36,11 @@ type Stats struct {
 	MaxQueue                          time.Duration // the longest delay at the bottleneck
 }
 
-// overhead is the size of the IPv4 and UDP headers.
+// overhead is the size in bytes of the IPv4 and UDP headers.
 const overhead = 28
 
-// send sends a datagram of a host: through the NATs up to the network that has the
-// remote address, and then along the path there.
+// send sends a datagram of a host. It passes the NATs up to the network that has the
+// remote address, and then takes the path to that address.
 func (w *World) send(h *host, from, to netip.AddrPort, b []byte) {
 	if w.Observe != nil && !w.Observe(w.now, from, to, b) {
 		return
@@ -78,8 +78,8 @@ func (w *World) send(h *host, from, to netip.AddrPort, b []byte) {
 	}
 }
 
-// deliver delivers a datagram to a host, or to a NAT and by a binding to the host
-// behind it.
+// deliver delivers a datagram to a host. If the address is that of a NAT, a binding of
+// the NAT leads to the host behind it.
 func (w *World) deliver(e event) {
 	for {
 		n := e.in.nats[e.to.Addr()]
@@ -98,7 +98,8 @@ func (w *World) deliver(e event) {
 	}
 }
 
-// pass decides whether a datagram of n bytes passes, and when it arrives.
+// pass decides whether a datagram passes, and when it arrives. n is the datagram's
+// length in bytes.
 func (p *Path) pass(w *World, n int) (at time.Time, ok bool) {
 	switch {
 	case p.Down:

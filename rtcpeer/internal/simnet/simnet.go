@@ -1,11 +1,11 @@
-// Package simnet is a network simulated in one goroutine under virtual time, for the
-// tests of every layer. Everything that happens depends on the seed alone, so that a
-// failure can be replayed.
+// Package simnet simulates a network in one goroutine with virtual time, for the tests
+// of every layer. Everything that happens depends only on the seed, so that a failure
+// can be replayed.
 //
-// A [World] holds nodes, each with the verbs of a core (HandleDatagram,
-// AppendDatagram, Advance, NextTimeout), and a [Path] from each address to each other,
-// which delays, drops, repeats, reorders, corrupts and limits datagrams. A [NAT] has a
-// network of its own behind it.
+// A [World] holds nodes, each with the methods of a core (HandleDatagram,
+// AppendDatagram, Advance, NextTimeout). It has a [Path] from each address to each
+// other address, which delays, drops, repeats, reorders, corrupts and limits
+// datagrams. A [NAT] has an inner network behind it.
 package simnet
 
 import (
@@ -25,19 +25,19 @@ type Node interface {
 	NextTimeout() time.Time // zero: never
 }
 
-// epoch is the start of every world.
+// epoch is the time at which every world starts.
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// maxStepsPerSecond bounds the work of one virtual second: a core that asks for the
+// maxStepsPerSecond bounds the steps in one virtual second. A core that asks for the
 // same deadline again and again fails instead of hanging.
 const maxStepsPerSecond = 2_000_000
 
 // A World is a network and its clock.
 type World struct {
-	Default Path // of addresses without a path of their own; copied at first use
+	Default Path // path between addresses for which none was set; copied when it is first used
 
-	// Observe, if set, sees every datagram as it is sent, before the path takes it.
-	// False drops it.
+	// Observe, if set, sees every datagram when it is sent, before the path takes it.
+	// If it returns false, the datagram is dropped.
 	Observe func(now time.Time, from, to netip.AddrPort, b []byte) bool
 
 	now    time.Time
@@ -55,8 +55,8 @@ type World struct {
 
 type host struct {
 	node  Node
-	dirty bool                    // it may have output
-	homes map[netip.Addr]*network // the networks of its addresses, attached or not
+	dirty bool                    // the node may have datagrams to send
+	homes map[netip.Addr]*network // networks of the node's addresses, including addresses that are detached now
 }
 
 // New returns a world without nodes.
@@ -67,17 +67,17 @@ func New(seed uint64) *World {
 	}
 }
 
-// Now is the virtual time.
+// Now returns the virtual time.
 func (w *World) Now() time.Time { return w.now }
 
-// Seed is the seed of the world.
+// Seed returns the seed of the world.
 func (w *World) Seed() uint64 { return w.seed }
 
-// Rand is the world's source of randomness, for the test's own decisions.
+// Rand returns the world's random generator, for decisions of the test.
 func (w *World) Rand() *rand.Rand { return w.rng }
 
-// Reader returns a generator of its own, for a node's Config.Rand: how much the node
-// reads does not change the network's randomness.
+// Reader returns a new random generator for a node's Config.Rand. So it does not
+// change the randomness of the network how much the node reads.
 func (w *World) Reader() *rand.ChaCha8 {
 	var seed [32]byte
 	for i := range seed {
@@ -86,8 +86,8 @@ func (w *World) Reader() *rand.ChaCha8 {
 	return rand.NewChaCha8(seed)
 }
 
-// Attach attaches a node to the network under these addresses, in addition to those
-// that it has.
+// Attach attaches a node to the public network with these addresses, in addition to
+// those that it already has.
 func (w *World) Attach(n Node, addrs ...netip.Addr) { w.attach(&w.public, n, addrs) }
 
 func (w *World) attach(in *network, n Node, addrs []netip.Addr) {
@@ -108,8 +108,7 @@ func (w *World) Detach(addr netip.Addr) { delete(w.public.hosts, addr) }
 // Move gives a node one more address.
 func (w *World) Move(n Node, addr netip.Addr) { w.Attach(n, addr) }
 
-// Path is the directed path between two addresses; it may be changed at any
-// time.
+// Path returns the directed path between two addresses. It may be changed at any time.
 func (w *World) Path(from, to netip.Addr) *Path {
 	k := [2]netip.Addr{from, to}
 	p := w.paths[k]
@@ -121,22 +120,23 @@ func (w *World) Path(from, to netip.Addr) *Path {
 	return p
 }
 
-// Both sets the path between two addresses, both ways.
+// Both sets the path between two addresses in both directions.
 func (w *World) Both(a, b netip.Addr, p Path) {
 	*w.Path(a, b), *w.Path(b, a) = p, p
 }
 
-// After calls f at a later time.
+// After schedules a call of f at a later time.
 func (w *World) After(d time.Duration, f func()) {
 	w.schedule(event{at: w.now.Add(d), run: f})
 }
 
-// Jump advances the clock at once, like a machine that slept: timers are late.
+// Jump advances the clock without running timers, as on a machine that slept. So
+// timers run late.
 func (w *World) Jump(d time.Duration) { w.now = w.now.Add(d) }
 
-// Run lets time pass until done, called after every step, returns true, but no longer
-// than limit. It returns the last result of done. A nil done is never true. The error
-// is that of a world that makes steps without time passing.
+// Run lets time pass until done returns true, but not longer than limit. It calls done
+// after every step; a nil done is never true. Run returns the last result of done. The
+// error says that the world makes steps without time passing.
 func (w *World) Run(limit time.Duration, done func() bool) (bool, error) {
 	end := w.now.Add(limit)
 	for _, h := range w.nodes {
@@ -172,7 +172,7 @@ func (w *World) count() error {
 	return nil
 }
 
-// next returns when something happens next.
+// next returns when the next event or timer is due.
 func (w *World) next() (at time.Time, ok bool) {
 	if len(w.events) > 0 {
 		at, ok = w.events[0].at, true
@@ -207,7 +207,7 @@ func (w *World) fire() {
 	}
 }
 
-// drain takes the output of all nodes.
+// drain takes the datagrams that all nodes have to send.
 func (w *World) drain() {
 	for _, h := range w.nodes {
 		for h.dirty {
@@ -223,7 +223,7 @@ func (w *World) drain() {
 
 type event struct {
 	at       time.Time
-	serial   uint64   // keeps events of one time in order
+	serial   uint64   // keeps events at the same time in order
 	in       *network // the network of the remote address
 	from, to netip.AddrPort
 	payload  []byte

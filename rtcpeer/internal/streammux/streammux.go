@@ -1,12 +1,12 @@
-// Package streammux makes a socket of an ICE agent from a connection: it carries
-// datagrams, and separates them on a stream by a [Framing]. It serves connections to
-// TURN servers over TCP, TLS and DTLS, and those of ICE over TCP, which package tcpmux
-// opens.
+// Package streammux uses a connection as a socket of an ICE agent. The connection
+// carries datagrams; on a stream, a [Framing] separates them. The package serves
+// connections to TURN servers over TCP, TLS and DTLS, and the connections of ICE over
+// TCP, which package tcpmux opens.
 //
-// A [Conn] has one reader goroutine. Written datagrams are queued, and sent by a
-// goroutine that exists only while there are any, all of them in one write. So a
-// writer never waits for the network, which matters since a transport writes with its
-// lock held.
+// A [Conn] has one reader goroutine. Written datagrams are queued. A goroutine that
+// exists only while datagrams are queued sends all of them in one write. So a writer
+// never waits for the network. This matters because a transport holds its lock while
+// it writes.
 package streammux
 
 import (
@@ -20,10 +20,10 @@ import (
 	"purertc/ice"
 )
 
-// A Handler is a transport, one connection's engine, like udpmux.Handler.
+// A Handler is a transport: the engine of one connection, like udpmux.Handler.
 type Handler interface {
-	// HandleDatagrams takes datagrams of segment bytes each, of which the last may be
-	// shorter. b is valid during the call only and may be written to.
+	// HandleDatagrams processes the datagrams in b. Each has segment bytes; the last
+	// one may be shorter. b is valid only during the call, and may be written to.
 	HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int)
 	// Writable says that a connection that was full accepts datagrams again.
 	Writable(sock ice.Sock)
@@ -34,19 +34,19 @@ type Handler interface {
 // A Config configures a Conn.
 type Config struct {
 	Handler Handler
-	Sock    ice.Sock   // of routes
-	Local   netip.Addr // of routes; may be invalid
+	Sock    ice.Sock   // Sock of the routes
+	Local   netip.Addr // local address in the routes; may be invalid
 	Remote  netip.AddrPort
 	Framing Framing
 }
 
-// A Framing says how datagrams are separated.
+// A Framing says how datagrams are separated on a connection.
 type Framing uint8
 
 const (
-	TURN    Framing = iota // STUN messages and ChannelData have their length (RFC 8656 §3.1, §12.5)
-	Packets                // the connection carries datagrams, like DTLS
-	Length                 // two bytes of length precede each (RFC 4571)
+	TURN    Framing = iota // STUN messages and ChannelData contain their length (RFC 8656 §3.1, §12.5)
+	Packets                // the connection itself carries datagrams, like DTLS
+	Length                 // two bytes of length precede each datagram (RFC 4571)
 )
 
 // Errors of SocketClosed.
@@ -56,13 +56,14 @@ var (
 )
 
 const (
-	// Write returns false from full queued bytes on; beyond maxQueue datagrams are
-	// dropped.
+	// Write returns false while at least full bytes are queued. Datagrams that would
+	// exceed maxQueue bytes are dropped.
 	full     = 64 << 10
 	maxQueue = 256 << 10
 
-	// idleSize is the read size of an idle connection; packetSize that of a connection
-	// that carries datagrams: a DTLS record (RFC 9147 §4).
+	// idleSize is the size of reads on an idle connection. packetSize is the size of
+	// reads on a connection that carries datagrams: the length of a DTLS record (RFC
+	// 9147 §4).
 	idleSize   = 2 << 10
 	packetSize = 16 << 10
 
@@ -70,14 +71,14 @@ const (
 	lingers = time.Second
 )
 
-// A Conn is a port of a transport to one connection.
+// A Conn attaches a transport to one connection.
 type Conn struct {
 	cfg  Config
 	conn net.Conn
 
 	mu      sync.Mutex
 	queue   []byte
-	sizes   []int // of the datagrams in queue, for Packets
+	sizes   []int // sizes of the datagrams in queue, for Packets
 	spare   []byte
 	writing bool // a goroutine sends the queue
 	blocked bool // Write has returned false
@@ -106,13 +107,14 @@ func (c *Conn) Bind(netip.AddrPort) error { return nil }
 // Unbind does nothing.
 func (c *Conn) Unbind(netip.AddrPort) {}
 
-// Write queues datagrams of segment bytes, of which the last may be shorter. It never
-// blocks. ok is false when the connection is full: Handler.Writable follows.
+// Write queues the datagrams in b. Each has segment bytes; the last one may be
+// shorter. Write never blocks. ok is false when the connection is full;
+// Handler.Writable is called later.
 func (c *Conn) Write(r ice.Route, b []byte, segment int) (ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed || len(b) == 0 || len(c.queue)+len(b) > maxQueue {
-		return true // lost, as in a network
+		return true // the datagrams are lost, as in a network
 	}
 	if segment <= 0 {
 		segment = len(b)
@@ -133,7 +135,7 @@ func (c *Conn) Write(r ice.Route, b []byte, segment int) (ok bool) {
 func (c *Conn) enqueue(b []byte) {
 	if c.cfg.Framing == Length {
 		if len(b) > maxLength {
-			return // no datagram is longer
+			return // no datagram of a network is longer
 		}
 		c.queue = append(c.queue, byte(len(b)>>8), byte(len(b)))
 	}
@@ -148,14 +150,14 @@ func (c *Conn) enqueue(b []byte) {
 	}
 }
 
-// maxLength is the longest datagram of a two-byte length.
+// maxLength is the longest datagram whose length fits into two bytes.
 const maxLength = 65535
 
-// padding is the padding after a message of n bytes in a stream. STUN messages need
-// none (RFC 8656 §12.5).
+// padding returns the size of the padding after a message in a stream. n is the
+// message's length. STUN messages need no padding (RFC 8656 §12.5).
 func padding(n int) int { return -n & 3 }
 
-// write sends queued datagrams until there are none.
+// write sends queued datagrams until the queue is empty.
 func (c *Conn) write() {
 	for {
 		c.mu.Lock()
@@ -201,8 +203,8 @@ func (c *Conn) send(b []byte, sizes []int) error {
 	return nil
 }
 
-// Close detaches the transport: no call of its Handler begins afterwards, though one
-// may be under way. Queued datagrams are sent in the background.
+// Close detaches the transport. No call of its Handler begins after Close, but one may
+// still be running. Queued datagrams are sent in the background.
 func (c *Conn) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -229,8 +231,8 @@ func (c *Conn) fail(err error) {
 	}
 }
 
-// busySize is enough for the longest message, STUN's, with header and padding.
-// busyBuffers are such buffers, for busy connections.
+// busySize is enough for the longest message, a STUN message, with header and padding.
+// busyBuffers holds buffers of this size for busy connections.
 const busySize = 20 + maxLength + 3
 
 var busyBuffers = sync.Pool{New: func() any { return new([busySize]byte) }}
@@ -239,7 +241,7 @@ var busyBuffers = sync.Pool{New: func() any { return new([busySize]byte) }}
 func (c *Conn) read() {
 	idle := make([]byte, idleSize)
 	if c.cfg.Framing == Packets {
-		idle = make([]byte, packetSize) // a shorter one would cut packets
+		idle = make([]byte, packetSize) // a shorter buffer would cut packets
 	}
 	buf := idle
 	for held := 0; ; {
@@ -274,8 +276,8 @@ func (c *Conn) read() {
 	}
 }
 
-// deliver hands up the whole messages at the beginning of b. It returns the rest, and
-// the length of the message that the rest begins with.
+// deliver gives the complete messages at the beginning of b to the Handler. It returns
+// the rest of b, and the length of the message with which the rest begins.
 func (c *Conn) deliver(now time.Time, b []byte) (rest []byte, need int, err error) {
 	r := ice.Route{Sock: c.cfg.Sock, Local: c.cfg.Local, Remote: c.cfg.Remote}
 	switch c.cfg.Framing {
@@ -294,7 +296,8 @@ func (c *Conn) deliver(now time.Time, b []byte) (rest []byte, need int, err erro
 		if len(b) < framed || framed == 0 {
 			return b, framed, nil
 		}
-		// Messages of one size without padding are handed up together.
+		// Consecutive messages of equal size without padding are given to the Handler
+		// together.
 		end := framed
 		for size == framed && len(b) >= end+framed {
 			if s, f, err := frame(b[end:]); err != nil || s != size || f != framed {
@@ -308,8 +311,9 @@ func (c *Conn) deliver(now time.Time, b []byte) (rest []byte, need int, err erro
 	return nil, 0, nil
 }
 
-// deliverFrames is deliver for Length. Datagrams of one size, and a shorter one after
-// them, are moved together and handed up in one call.
+// deliverFrames does the same as deliver, for the framing Length. Datagrams of equal
+// size, and a shorter one after them, are moved together and given to the Handler in
+// one call.
 func (c *Conn) deliverFrames(now time.Time, r ice.Route, b []byte) (rest []byte, need int) {
 	for len(b) >= 2 {
 		size, ok := frameLength(b)
@@ -323,7 +327,7 @@ func (c *Conn) deliverFrames(now time.Time, r ice.Route, b []byte) (rest []byte,
 			if !ok || n > size || n == 0 {
 				break
 			}
-			burst = append(burst, b[2:2+n]...) // over bytes that were read already
+			burst = append(burst, b[2:2+n]...) // this overwrites only bytes that were read already
 			if b = b[2+n:]; n < size {
 				break
 			}
@@ -335,7 +339,7 @@ func (c *Conn) deliverFrames(now time.Time, r ice.Route, b []byte) (rest []byte,
 	return b, 0
 }
 
-// frameLength returns the length that b begins with, and reports whether the whole
+// frameLength returns the length with which b begins. ok reports whether the whole
 // datagram is there.
 func frameLength(b []byte) (n int, ok bool) {
 	if len(b) < 2 {
@@ -354,8 +358,8 @@ func (c *Conn) give(now time.Time, r ice.Route, b []byte, segment int) {
 	}
 }
 
-// frame returns the size of the message that b begins with, and the size with padding.
-// framed is 0 if b is too short to know.
+// frame returns the size of the message with which b begins, and its size with
+// padding. framed is 0 if b is too short to tell.
 func frame(b []byte) (size, framed int, err error) {
 	switch {
 	case len(b) < 4:

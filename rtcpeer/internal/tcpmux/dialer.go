@@ -8,30 +8,30 @@ import (
 	"purertc/ice"
 )
 
-// A Dialer is the active end of one transport at one local address: it connects to the
+// A Dialer is the active end of one transport at one local address. It connects to the
 // passive candidates that the agent checks.
 type Dialer struct {
 	local netip.Addr
 	links
 }
 
-// NewDialer returns a Dialer whose connections leave from local, with sock in their
-// routes.
+// NewDialer returns a Dialer whose connections are opened from the address local.
+// Their routes have the Sock sock.
 func NewDialer(h Handler, sock ice.Sock, local netip.Addr) *Dialer {
 	d := &Dialer{local: local}
 	d.init(h, sock)
 	return d
 }
 
-// AddUfrag does nothing: everything that arrives is the transport's.
+// AddUfrag does nothing: everything that arrives belongs to the transport.
 func (d *Dialer) AddUfrag(string) error { return nil }
 
 // RemoveUfrag does nothing.
 func (d *Dialer) RemoveUfrag(string) {}
 
-// Write queues datagrams of segment bytes, of which the last may be shorter, for
-// r.Remote, and connects to it if necessary. It never blocks. ok is false when the
-// connection is full: Handler.Writable follows.
+// Write queues the datagrams in b for r.Remote, and connects to it if necessary. Each
+// datagram has segment bytes; the last one may be shorter. Write never blocks. ok is
+// false when the connection is full; Handler.Writable is called later.
 func (d *Dialer) Write(r ice.Route, b []byte, segment int) (ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -53,7 +53,7 @@ func (d *Dialer) Write(r ice.Route, b []byte, segment int) (ok bool) {
 	return k.write(r, b, segment)
 }
 
-// dial opens a connection, from the address of the candidate (RFC 6544 §7.1) and any
+// dial opens a connection from the address of the candidate (RFC 6544 §7.1), with any
 // port.
 func (d *Dialer) dial(ctx context.Context, k *link) {
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: d.local.AsSlice(), Zone: d.local.Zone()}}
@@ -65,6 +65,6 @@ func (d *Dialer) dial(ctx context.Context, k *link) {
 	k.start(conn, nil, idleDial)
 }
 
-// Close closes all connections; no call of the Handler begins afterwards,
-// though one may be under way.
+// Close closes all connections. No call of the Handler begins after Close, but one may
+// still be running.
 func (d *Dialer) Close() { d.close() }

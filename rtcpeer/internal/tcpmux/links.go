@@ -17,23 +17,23 @@ type links struct {
 
 	mu      sync.Mutex
 	links   map[netip.AddrPort]*link
-	adopted uint64 // connections taken over from a Listener so far
+	adopted uint64 // how many connections were taken over from a Listener so far
 	closed  bool
 }
 
-// A link is one connection, or one that is being opened.
+// A link is one connection, which is open or being opened.
 type link struct {
 	owner   *links
 	remote  netip.AddrPort
 	local   netip.Addr
-	conn    net.Conn        // nil until it is open
-	mux     *streammux.Conn // nil until it is open
-	waiting []waiting       // until it is open
+	conn    net.Conn        // nil until the connection is open
+	mux     *streammux.Conn // nil until the connection is open
+	waiting []waiting       // datagrams written until the connection is open
 	size    int             // bytes in waiting
-	cancel  func()          // ends the opening
+	cancel  func()          // cancels the opening of the connection
 	proven  bool            // the agent has authenticated the remote
-	number  uint64          // by links.adopted; 0: this end opened it
-	settle  func()          // removes it from the half-open ones; may be nil
+	number  uint64          // value of links.adopted when the connection was taken over; 0: this end opened it
+	settle  func()          // removes the connection from the half-open ones; may be nil
 }
 
 type waiting struct {
@@ -45,8 +45,8 @@ func (l *links) init(h Handler, sock ice.Sock) {
 	l.handler, l.sock, l.links = h, sock, map[netip.AddrPort]*link{}
 }
 
-// start takes an open connection; first, if any, was read from it already. l.mu is not
-// held.
+// start takes over an open connection. first is what was already read from it, or nil.
+// l.mu must not be held.
 func (k *link) start(conn net.Conn, first []byte, within time.Duration) bool {
 	l := k.owner
 	r := ice.Route{Sock: l.sock, Local: k.local, Remote: k.remote}
@@ -62,7 +62,8 @@ func (k *link) start(conn net.Conn, first []byte, within time.Duration) bool {
 	}
 	l.mu.Unlock()
 	if len(first) > 0 {
-		// Nothing is read before this call, and the agent's answer is queued.
+		// Until this call has returned, nothing is read from the connection, and the
+		// agent's answer is queued.
 		l.handler.HandleDatagrams(time.Now(), r, first, len(first))
 	}
 	l.mu.Lock()
@@ -81,7 +82,7 @@ func (k *link) start(conn net.Conn, first []byte, within time.Duration) bool {
 	return true
 }
 
-// write queues datagrams. l.mu is held.
+// write queues datagrams. l.mu must be held.
 func (k *link) write(r ice.Route, b []byte, segment int) bool {
 	if k.mux != nil {
 		return k.mux.Write(r, b, segment)
@@ -90,7 +91,7 @@ func (k *link) write(r ice.Route, b []byte, segment int) bool {
 		k.waiting = append(k.waiting, waiting{append([]byte(nil), b...), segment})
 		k.size += len(b)
 	}
-	return true // beyond the limit it is lost, as in a network
+	return true // datagrams beyond the limit are lost, as in a network
 }
 
 // HandleDatagrams, Writable and SocketClosed implement streammux.Handler.
@@ -98,13 +99,13 @@ func (k *link) HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int
 	k.owner.handler.HandleDatagrams(now, r, b, segment)
 }
 
-// Writable says that there is room.
+// Writable says that the connection has room again.
 func (k *link) Writable(sock ice.Sock) { k.owner.handler.Writable(sock) }
 
-// SocketClosed reports the end of this connection only.
+// SocketClosed reports that this connection was closed, and no other.
 func (k *link) SocketClosed(sock ice.Sock, err error) { k.lost(err) }
 
-// lost removes the connection and reports its end to the transport.
+// lost removes the connection and reports to the transport that it is closed.
 func (k *link) lost(err error) {
 	l := k.owner
 	l.mu.Lock()
@@ -118,7 +119,7 @@ func (k *link) lost(err error) {
 	}
 }
 
-// forget removes a connection. l.mu is held.
+// forget removes a connection. l.mu must be held.
 func (l *links) forget(k *link) {
 	delete(l.links, k.remote)
 	if k.settle != nil {
@@ -136,8 +137,8 @@ func (l *links) forget(k *link) {
 	}
 }
 
-// Bind says that the remote agent has authenticated itself on a connection: it is kept
-// from now on.
+// Bind says that the remote agent has authenticated itself on a connection. The
+// connection is kept from now on.
 func (l *links) Bind(remote netip.AddrPort) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -177,8 +178,8 @@ func (l *links) close() {
 	}
 }
 
-// unproven counts the connections on which the remote has not authenticated itself,
-// and returns the one that was adopted first. l.mu is held.
+// unproven counts the connections on which the remote agent has not authenticated
+// itself, and returns the one of them that was adopted first. l.mu must be held.
 func (l *links) unproven() (n int, oldest *link) {
 	for _, k := range l.links {
 		if k.proven {

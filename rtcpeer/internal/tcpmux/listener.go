@@ -17,7 +17,7 @@ import (
 	"purertc/stun"
 )
 
-// A Listener serves a TCP address for any number of transports.
+// A Listener listens on a TCP address for any number of transports.
 type Listener struct {
 	listener net.Listener
 	local    netip.AddrPort
@@ -28,19 +28,19 @@ type Listener struct {
 	closed   bool
 	ports    map[*Port]bool
 	ufrags   map[string]*Port
-	halfOpen list.List            // of *halfOpen, the oldest first
-	sources  map[netip.Prefix]int // number of halfOpen connections by source
+	halfOpen list.List            // elements are *halfOpen, the oldest first
+	sources  map[netip.Prefix]int // number of half-open connections from each source
 }
 
-// A halfOpen is a connection that no transport has authenticated.
+// A halfOpen is a connection that no transport has authenticated yet.
 type halfOpen struct {
 	conn   net.Conn
 	source netip.Prefix
-	place  *list.Element // in Listener.halfOpen; nil: it is settled, or evicted
+	place  *list.Element // place in Listener.halfOpen; nil: the connection is no longer half-open
 }
 
-// Listen opens a listener. The zero Addr serves all addresses: of both families on a
-// system with IPv6, else IPv4's. logger may be nil.
+// Listen opens a listener. The zero Addr stands for all addresses: of both families on
+// a system with IPv6, otherwise of IPv4. logger may be nil.
 func Listen(addr netip.AddrPort, logger *slog.Logger) (*Listener, error) {
 	return listen(addr, logger, defaultLimits)
 }
@@ -73,7 +73,7 @@ func addrPortOf(a net.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(t.Addr().Unmap(), t.Port())
 }
 
-// LocalAddr is the address of the listener.
+// LocalAddr returns the address of the listener.
 func (m *Listener) LocalAddr() netip.AddrPort { return m.local }
 
 // Close closes the listener and all its connections.
@@ -97,7 +97,7 @@ func (m *Listener) Close() error {
 }
 
 // acceptPause is the pause after Accept has failed, for example because the system has
-// no resources left.
+// no free resources.
 const acceptPause = 100 * time.Millisecond
 
 func (m *Listener) accept() {
@@ -120,19 +120,20 @@ func (m *Listener) accept() {
 	}
 }
 
-// sourceOf is the network that counts as one source of connections.
+// sourceOf returns the network that is treated as one source of connections.
 func sourceOf(a netip.Addr) netip.Prefix {
 	bits := 32
 	if a.Is6() {
 		bits = 64
 	}
-	p, _ := a.WithZone("").Prefix(bits) // the lengths are valid
+	p, _ := a.WithZone("").Prefix(bits) // the lengths are always valid
 	return p
 }
 
-// admit counts a connection as half-open. If there are too many, in all or of its
-// source, the oldest is closed: a remote that means to connect sends a check within a
-// round trip, and an attacker must keep on opening connections.
+// admit adds a connection to the half-open ones. If there are too many in total, or
+// too many from its source, the oldest of them is closed. A remote that really wants
+// to connect sends a check within a round trip. An attacker would have to open
+// connections all the time.
 func (m *Listener) admit(h *halfOpen) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -155,14 +156,14 @@ func (m *Listener) admit(h *halfOpen) bool {
 	return true
 }
 
-// evict closes a half-open connection. Its reader goroutine ends by that. m.mu is
+// evict closes a half-open connection, which ends its reader goroutine. m.mu must be
 // held.
 func (m *Listener) evict(h *halfOpen) {
 	m.remove(h)
 	h.conn.Close()
 }
 
-// remove removes a connection from the half-open ones. m.mu is held.
+// remove removes a connection from the half-open ones. m.mu must be held.
 func (m *Listener) remove(h *halfOpen) {
 	if h.place == nil {
 		return
@@ -181,8 +182,8 @@ func (m *Listener) settle(h *halfOpen) {
 	m.remove(h)
 }
 
-// welcome reads the first datagram of a connection and hands both to the transport
-// that it names.
+// welcome reads the first datagram of a connection. It hands the connection and the
+// datagram to the transport that the datagram names.
 func (m *Listener) welcome(h *halfOpen) {
 	conn, settle := h.conn, func() { m.settle(h) }
 	conn.SetReadDeadline(time.Now().Add(m.limits.first))
@@ -198,7 +199,8 @@ func (m *Listener) welcome(h *halfOpen) {
 	p.adopt(conn, first, settle)
 }
 
-// errFirst is the error of a first datagram that is too short or too long.
+// errFirst says that the first datagram of a connection is no check, or is too short
+// or too long.
 var errFirst = errors.New("tcpmux: no check comes first")
 
 func readFirst(r io.Reader) ([]byte, error) {
@@ -216,7 +218,7 @@ func readFirst(r io.Reader) ([]byte, error) {
 	return b, err
 }
 
-// ufragOf is the local ufrag that a check names; "" if b is not a check.
+// ufragOf returns the local ufrag that a check names, or "" if b is not a check.
 func ufragOf(b []byte) string {
 	m, err := stun.Parse(b)
 	if err != nil || m.Type() != stun.BindingRequest {
@@ -230,14 +232,15 @@ func ufragOf(b []byte) string {
 	return string(ufrag)
 }
 
-// A Port is one transport's attachment to a Listener.
+// A Port attaches one transport to a Listener.
 type Port struct {
 	listener *Listener
-	ufrags   []string // under listener.mu
+	ufrags   []string // guarded by listener.mu
 	links
 }
 
-// Attach attaches a transport to the listener, with sock in its routes.
+// Attach attaches a transport to the listener. The transport's routes have the Sock
+// sock.
 func (m *Listener) Attach(h Handler, sock ice.Sock) (*Port, error) {
 	p := &Port{listener: m}
 	p.init(h, sock)
@@ -250,8 +253,8 @@ func (m *Listener) Attach(h Handler, sock ice.Sock) (*Port, error) {
 	return p, nil
 }
 
-// AddUfrag hands connections whose first check names this local ufrag to the
-// transport. If another transport has the ufrag, the error is ErrTaken.
+// AddUfrag hands a connection to the transport if its first check names this local
+// ufrag. If another transport has the ufrag, the error is ErrTaken.
 func (p *Port) AddUfrag(ufrag string) error {
 	m := p.listener
 	m.mu.Lock()
@@ -264,7 +267,7 @@ func (p *Port) AddUfrag(ufrag string) error {
 	case holder != nil || ufrag == "":
 		return ErrTaken
 	}
-	if len(p.ufrags) >= maxUfrags { // the oldest belongs to a restart long ago
+	if len(p.ufrags) >= maxUfrags { // the oldest ufrag belongs to a restart long ago
 		delete(m.ufrags, p.ufrags[0])
 		p.ufrags = slices.Delete(p.ufrags, 0, 1)
 	}
@@ -284,7 +287,7 @@ func (p *Port) RemoveUfrag(ufrag string) {
 	}
 }
 
-// adopt takes over a connection with its first datagram.
+// adopt takes over a connection and its first datagram.
 func (p *Port) adopt(conn net.Conn, first []byte, settle func()) {
 	k := &link{
 		owner: &p.links, remote: addrPortOf(conn.RemoteAddr()), local: addrPortOf(conn.LocalAddr()).Addr(), settle: settle,
@@ -312,9 +315,9 @@ func (p *Port) adopt(conn net.Conn, first []byte, settle func()) {
 	k.start(conn, first, p.listener.limits.proof)
 }
 
-// Write queues datagrams of segment bytes, of which the last may be shorter, for
-// r.Remote, which must have connected. It never blocks. ok is false when the
-// connection is full: Handler.Writable follows.
+// Write queues the datagrams in b for r.Remote, which must have connected. Each
+// datagram has segment bytes; the last one may be shorter. Write never blocks. ok is
+// false when the connection is full; Handler.Writable is called later.
 func (p *Port) Write(r ice.Route, b []byte, segment int) (ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -328,8 +331,8 @@ func (p *Port) Write(r ice.Route, b []byte, segment int) (ok bool) {
 	return k.write(r, b, segment)
 }
 
-// Close detaches the transport and closes its connections; no call of its Handler
-// begins afterwards, though one may be under way.
+// Close detaches the transport and closes its connections. No call of its Handler
+// begins after Close, but one may still be running.
 func (p *Port) Close() {
 	m := p.listener
 	m.mu.Lock()

@@ -1,6 +1,6 @@
-// Package tcpmux opens the connections of ICE over TCP (RFC 6544). To an ICE agent
-// each connection is a route that carries datagrams, framed by RFC 4571; package
-// streammux carries them.
+// Package tcpmux opens the connections of ICE over TCP (RFC 6544). For an ICE agent
+// each connection is a route that carries datagrams, framed by RFC 4571. Package
+// streammux reads and writes them.
 //
 // A [Dialer] is the active end: it connects when the agent first writes to a route. A
 // [Listener] is the passive end, for any number of transports.
@@ -8,10 +8,10 @@
 // # Half-open connections
 //
 // The first datagram of a connection to a Listener must be a check, whose USERNAME
-// names the transport. Until then, and until the transport has authenticated the check
-// ([Port.Bind]), a connection is half-open. Half-open connections are limited in all,
-// by source and by transport; beyond a limit the oldest is closed. The time and the
-// bytes that they may take are limited, too.
+// names the transport. A connection is half-open until the transport has authenticated
+// the check ([Port.Bind]). The number of half-open connections is limited in total,
+// for each source and for each transport. If a limit is exceeded, the oldest is
+// closed. The time and the bytes that they may take are limited, too.
 package tcpmux
 
 import (
@@ -22,11 +22,11 @@ import (
 	"purertc/rtcpeer/internal/streammux"
 )
 
-// A Handler is a transport, one connection's engine.
+// A Handler is a transport: the engine of one connection.
 type Handler interface {
 	streammux.Handler
 	// RouteClosed says that the connection of a route could not be opened, or is
-	// closed, other than by Unbind or Close.
+	// closed for another reason than Unbind or Close.
 	RouteClosed(r ice.Route, err error)
 }
 
@@ -40,32 +40,34 @@ var (
 
 // limits are the limits on half-open connections.
 type limits struct {
-	halfOpen   int           // of a listener
-	fromSource int           // of an IPv4 address, or of an IPv6 network of 64 bits
-	first      time.Duration // time for the first datagram
-	proof      time.Duration // time from then for the transport to authenticate a check: its description may arrive later
+	halfOpen   int           // half-open connections of a listener
+	fromSource int           // half-open connections from one IPv4 address, or from one IPv6 network with a prefix of 64 bits
+	first      time.Duration // time that the first datagram may take
+	proof      time.Duration // time after that until the transport must have authenticated a check: its description may arrive later
 }
 
 var defaultLimits = limits{halfOpen: 1024, fromSource: 64, first: 5 * time.Second, proof: 30 * time.Second}
 
 const (
-	// maxFirst is the longest first datagram: a check, to which browsers may add a
-	// DTLS flight.
+	// maxFirst is the longest first datagram in bytes: a check, to which browsers may
+	// add a DTLS flight.
 	maxFirst = 2048
 
-	// Connections of a port, and those that are not authenticated.
+	// maxConns bounds the connections of a port, maxUnproven those that are not
+	// authenticated.
 	maxConns    = 32
 	maxUnproven = 8
 
-	maxUfrags = 8 // of a port
+	maxUfrags = 8 // ufrags of a port
 
-	// dialTimeout is the time for a connection: two SYNs are repeated.
+	// dialTimeout is how long opening a connection may take: the SYN is repeated twice
+	// in that time.
 	dialTimeout = 10 * time.Second
 
 	// maxWaiting is how many bytes are queued for a connection that is being opened.
 	maxWaiting = 16 << 10
 
-	// idleDial is how long a Dialer keeps a connection on which the agent has no
-	// success: as long as a check can take (RFC 8489 §6.2.2).
+	// idleDial is how long a Dialer keeps a connection on which no check of the agent
+	// has succeeded. A check can take as long (RFC 8489 §6.2.2).
 	idleDial = 40 * time.Second
 )

@@ -18,18 +18,19 @@ const (
 	pktinfo6 = 20
 )
 
-// oobSize is enough for the control messages that are received and sent.
+// oobSize is enough for all control messages that are received or sent.
 const oobSize = 128
 
-// Control messages are parsed and built here, since syscall.ParseSocketControlMessage
-// allocates.
+// Control messages are parsed and built here, because
+// syscall.ParseSocketControlMessage allocates memory.
 
 // wordSize is the size of cmsg_len, and the alignment of control messages.
 const wordSize = syscall.SizeofCmsghdr - 8
 
 func align(n int) int { return (n + wordSize - 1) &^ (wordSize - 1) }
 
-// appendHeader appends a control message's header for n bytes of data.
+// appendHeader appends the header of a control message. n is the size of the message's
+// data.
 func appendHeader(b []byte, level, typ int32, n int) []byte {
 	if wordSize == 8 {
 		b = binary.NativeEndian.AppendUint64(b, uint64(syscall.SizeofCmsghdr+n))
@@ -48,8 +49,8 @@ func pad(b []byte) []byte {
 }
 
 // appendControl appends the control messages of a send: the segment size, unless it is
-// 0, and the source address, if it is valid. An IPv4 source on a dual-stack socket is
-// an IPv4-mapped IPv6 address.
+// 0, and the source address, if it is valid. For an IPv4 source, a dual-stack socket
+// needs an IPv4-mapped IPv6 address.
 func appendControl(b []byte, segment int, local netip.Addr, ipv6Socket bool) []byte {
 	if segment > 0 {
 		b = appendHeader(b, syscall.IPPROTO_UDP, udpSegment, 2)
@@ -66,14 +67,14 @@ func appendControl(b []byte, segment int, local netip.Addr, ipv6Socket bool) []b
 		b = appendHeader(b, syscall.IPPROTO_IP, syscall.IP_PKTINFO, pktinfo4)
 		ip := local.As4()
 		b = append(b, 0, 0, 0, 0) // any interface
-		b = append(b, ip[:]...)   // ipi_spec_dst: the source
+		b = append(b, ip[:]...)   // ipi_spec_dst is the source address
 		b = pad(append(b, 0, 0, 0, 0))
 	}
 	return b
 }
 
-// parseControl returns the segment size of joined datagrams, 0 if there is none, and
-// the destination address.
+// parseControl returns the segment size if the kernel joined datagrams, or 0, and the
+// destination address.
 func parseControl(b []byte) (segment int, local netip.Addr) {
 	for len(b) >= syscall.SizeofCmsghdr {
 		var n uint64
@@ -92,7 +93,7 @@ func parseControl(b []byte) (segment int, local netip.Addr) {
 		case level == syscall.IPPROTO_UDP && typ == udpGRO && len(data) >= 4:
 			segment = int(int32(binary.NativeEndian.Uint32(data)))
 		case level == syscall.IPPROTO_IP && typ == syscall.IP_PKTINFO && len(data) >= pktinfo4:
-			local = netip.AddrFrom4([4]byte(data[8:12])) // ipi_addr: the destination
+			local = netip.AddrFrom4([4]byte(data[8:12])) // ipi_addr is the destination address
 		case level == syscall.IPPROTO_IPV6 && typ == syscall.IPV6_PKTINFO && len(data) >= pktinfo6:
 			local = netip.AddrFrom16([16]byte(data[:16])).Unmap()
 		}

@@ -11,17 +11,17 @@ import (
 	"purertc/stun"
 )
 
-// A demux finds the transport of a datagram on a shared socket. On a socket with a
-// sole transport only ports is used.
+// A demux finds the transport to which a datagram on a shared socket belongs. On a
+// socket with a sole transport only ports is used.
 type demux struct {
 	mu     sync.RWMutex
 	ports  map[*Port]bool
 	bound  map[netip.AddrPort]*Port
-	before map[netip.AddrPort][]*Port // previous owners of addresses that bound has another owner of, oldest first
+	before map[netip.AddrPort][]*Port // previous owners of addresses that have another owner in bound, oldest first
 	hosts  map[netip.Addr][]*Port     // some of the ports that are bound to addresses of a host
 	ufrags map[string]*Port
 
-	// Pending requests, oldest first from asked[first].
+	// Pending requests. The oldest is asked[first].
 	waiting map[stun.TransactionID]*Port
 	asked   []question
 	first   int
@@ -36,23 +36,24 @@ type demux struct {
 }
 
 // A question is a request whose response may come from an unbound address. There are
-// thousands, so it has no pointer for the garbage collector to follow.
+// thousands, so a question has no pointer that the garbage collector would have to
+// follow.
 type question struct {
 	id stun.TransactionID
-	at time.Duration // since demux.began
+	at time.Duration // time since demux.began
 }
 
 const (
 	maxQuestions  = 4096
-	questionsLast = 40 * time.Second // as long as a STUN transaction
-	maxAsked      = 32               // from so many on, a port drops its oldest
+	questionsLast = 40 * time.Second // how long a question is kept: as long as a STUN transaction can take
+	maxAsked      = 32               // number of a port's requests from which the port drops old ones
 
-	// Data from unknown addresses. Each port that gets a copy has to try to decrypt
-	// it.
+	// Limits for data from unknown addresses. Each port that gets a copy has to try to
+	// decrypt the copy.
 	maxOffered  = 4 // ports that get a copy
-	maxBefore   = 3 // and of previous owners
+	maxBefore   = 3 // previous owners that get a copy
 	maxOffers   = 16
-	maxOfHost   = 4 // of one host, so that it does not use up what all have
+	maxOfHost   = 4 // limit for one host, so that it does not use up maxOffers alone
 	offerWindow = 100 * time.Millisecond
 )
 
@@ -68,7 +69,7 @@ func (d *demux) attach(p *Port) error {
 	if p.sole && len(d.ports) > 0 {
 		return ErrNotSole
 	}
-	if len(d.ports) == 1 { // a sole port has no company
+	if len(d.ports) == 1 { // a sole port allows no other port
 		for q := range d.ports {
 			if q.sole {
 				return ErrNotSole
@@ -136,8 +137,9 @@ func (d *demux) removeUfrag(p *Port, ufrag string) {
 	}
 }
 
-// bind gives an address to a port. If the remote has been validated there, bind takes
-// it from another port, which stays its previous owner.
+// bind gives an address to a port. proven says that the remote has been validated at
+// that address. Then bind takes the address from another port, which becomes its
+// previous owner.
 func (d *demux) bind(p *Port, remote netip.AddrPort, proven bool) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -167,7 +169,7 @@ func (d *demux) bind(p *Port, remote netip.AddrPort, proven bool) error {
 	return nil
 }
 
-// keepBefore notes the previous owner of an address.
+// keepBefore adds p to the previous owners of an address.
 func (d *demux) keepBefore(p *Port, remote netip.AddrPort) {
 	all := d.before[remote]
 	if len(all) == maxBefore {
@@ -178,8 +180,8 @@ func (d *demux) keepBefore(p *Port, remote netip.AddrPort) {
 	d.before[remote] = append(all, p)
 }
 
-// release ends p's ownership of an address. If p is its present owner, the most recent
-// of the previous owners is the owner again.
+// release ends p's ownership of an address. If p is the present owner, the most recent
+// previous owner becomes the owner again.
 func (d *demux) release(p *Port, remote netip.AddrPort) {
 	all := d.before[remote]
 	if last := len(all) - 1; d.bound[remote] != p {
@@ -222,8 +224,8 @@ func (d *demux) unbind(p *Port, remote netip.AddrPort) {
 	}
 }
 
-// mayOwn returns the candidate owners of an unknown address: ports bound to the same
-// host, whose NAT may have given it another port. They are few, and the number of
+// mayOwn returns the ports that may own an unknown address: ports bound to the same
+// host, whose NAT may have assigned another port. They are few, and the number of such
 // searches is limited.
 func (d *demux) mayOwn(now time.Time, remote netip.AddrPort) (ports [maxOffered]*Port, n int) {
 	d.mu.RLock()
@@ -250,8 +252,9 @@ func (d *demux) mayOwn(now time.Time, remote netip.AddrPort) (ports [maxOffered]
 	return ports, copy(ports[:], h)
 }
 
-// owner is the port that a remote address is bound to; nil if there is none. The first
-// n of before are previous owners that have not released it.
+// owner returns the port that a remote address is bound to, or nil if there is none.
+// The first n elements of before are previous owners that have not released the
+// address.
 func (d *demux) owner(remote netip.AddrPort) (p *Port, before [maxBefore]*Port, n int) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -262,9 +265,10 @@ func (d *demux) owner(remote netip.AddrPort) (p *Port, before [maxBefore]*Port, 
 	return p, before, n
 }
 
-// stun returns the port of a STUN message that came from an address of owner, which
-// may be nil. A bound address may send a request to another port: this is how it gets
-// another owner, once it has authenticated itself there.
+// stun returns the port for a STUN message. owner is the owner of the address that the
+// message came from, or nil. A bound address may send a request to another port. In
+// this way the address gets another owner, once it has authenticated itself to that
+// port.
 func (d *demux) stun(now time.Time, b []byte, owner *Port) *Port {
 	m, err := stun.Parse(b)
 	if err != nil {
@@ -290,18 +294,19 @@ func (d *demux) stun(now time.Time, b []byte, owner *Port) *Port {
 	return owner
 }
 
-// answered returns the port that sent a request. A request may be answered again: if
-// it was retransmitted, or is a keepalive to a server.
+// answered returns the port that sent a request. A request may be answered more than
+// once, if it was retransmitted or is a keepalive to a server.
 func (d *demux) answered(id stun.TransactionID) *Port {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	return d.waiting[id]
 }
 
-// note remembers the port that sends a request to an address that is not bound to it.
+// note remembers which port sends a request to an address that is not bound to the
+// port.
 func (d *demux) note(now time.Time, p *Port, remote netip.AddrPort, b []byte) {
 	if !stun.Is(b) || b[0] != 0 || b[1]&0x10 != 0 {
-		return // not a request, of the methods below 0x80, which are all that exist
+		return // not a request; methods of 0x80 and above do not exist
 	}
 	id := stun.TransactionID(b[8:20])
 	d.mu.Lock()

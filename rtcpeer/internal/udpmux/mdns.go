@@ -15,12 +15,12 @@ import (
 	"purertc/ice"
 )
 
-// An MDNS is a pair of sockets, IPv4 and IPv6, in the multicast DNS groups (RFC 6762
-// §3), on every interface that supports multicast. It serves any number of
-// transports; each receives everything.
+// An MDNS has two sockets, one for IPv4 and one for IPv6, in the multicast DNS groups
+// (RFC 6762 §3), on every interface that supports multicast. It serves any number of
+// transports; each transport receives everything.
 //
-// The port, 5353, is shared with every other program of the machine that uses
-// multicast DNS, such as browsers.
+// Its port, 5353, is shared with all other programs on the machine that use multicast
+// DNS, such as browsers.
 type MDNS struct {
 	conns []*mdnsConn
 
@@ -34,7 +34,7 @@ type mdnsConn struct {
 	group   netip.AddrPort
 	conn    net.PacketConn
 	write   func(b []byte, ifIndex int, to net.Addr) error
-	indices []int // of the interfaces that joined the group
+	indices []int // indices of the interfaces that joined the group
 }
 
 // mdnsPort is the port of multicast DNS (RFC 6762 §3).
@@ -42,7 +42,8 @@ const mdnsPort = 5353
 
 var errNoMulticast = errors.New("udpmux: no interface does multicast")
 
-// ListenMDNS opens the sockets. A family that does not work is left out.
+// ListenMDNS opens the sockets. If one address family does not work, only the other
+// one is used.
 func ListenMDNS() (*MDNS, error) {
 	m := &MDNS{}
 	c4, err4 := listenMDNS4()
@@ -65,8 +66,8 @@ func ListenMDNS() (*MDNS, error) {
 
 func listenMDNS4() (*mdnsConn, error) {
 	lc := net.ListenConfig{Control: shareAddress}
-	// The socket is bound to all addresses, since some systems deliver no multicast to
-	// a socket that is bound to the group.
+	// The socket is bound to all addresses, because some systems deliver no multicast
+	// to a socket that is bound to the group.
 	conn, err := lc.ListenPacket(context.Background(), "udp4", "0.0.0.0:5353")
 	if err != nil {
 		return nil, err
@@ -74,7 +75,7 @@ func listenMDNS4() (*mdnsConn, error) {
 	group := netip.AddrPortFrom(netip.AddrFrom4([4]byte{224, 0, 0, 251}), mdnsPort)
 	p := ipv4.NewPacketConn(conn)
 	p.SetMulticastLoopback(true) // browsers on this machine are the most frequent remotes
-	p.SetMulticastTTL(255)       // RFC 6762 §11
+	p.SetMulticastTTL(255)       // RFC 6762 §11: the TTL is 255
 	c := &mdnsConn{group: group, conn: conn}
 	c.write = func(b []byte, ifIndex int, to net.Addr) error {
 		_, err := p.WriteTo(b, &ipv4.ControlMessage{IfIndex: ifIndex}, to)
@@ -101,7 +102,7 @@ func listenMDNS6() (*mdnsConn, error) {
 	return c, c.join(p.JoinGroup)
 }
 
-// join joins the group on every interface that allows it, loopback included.
+// join joins the group on every interface that allows it, including loopback.
 func (c *mdnsConn) join(join func(*net.Interface, net.Addr) error) error {
 	interfaces, err := net.Interfaces()
 	if err != nil {
@@ -123,10 +124,10 @@ func (c *mdnsConn) join(join func(*net.Interface, net.Addr) error) error {
 	return nil
 }
 
-// read hands everything that arrives to every transport.
+// read hands all packets that arrive to every transport.
 func (m *MDNS) read(c *mdnsConn) {
 	defer m.done.Done()
-	buf := make([]byte, 9000) // RFC 6762 §17
+	buf := make([]byte, 9000) // RFC 6762 §17: no packet is longer
 	for failures := 0; failures < maxReadErrors; {
 		n, from, err := c.conn.ReadFrom(buf)
 		if errors.Is(err, net.ErrClosed) {
@@ -158,7 +159,8 @@ func (m *MDNS) attached() []*MDNSPort {
 	return m.ports
 }
 
-// Close closes the sockets and waits for the readers, so a Handler must not call it.
+// Close closes the sockets and waits for the readers to end. So a Handler must not
+// call it.
 func (m *MDNS) Close() error {
 	var errs []error
 	for _, c := range m.conns {
@@ -168,19 +170,20 @@ func (m *MDNS) Close() error {
 	return errors.Join(errs...)
 }
 
-// An MDNSPort is one transport's attachment to an MDNS.
+// An MDNSPort attaches one transport to an MDNS.
 type MDNSPort struct {
 	mdns    *MDNS
 	handler Handler
-	closed  bool // under mdns.mu
+	closed  bool // guarded by mdns.mu
 }
 
-// Attach attaches a transport: it receives everything, with ice.SockMDNS in the route.
+// Attach attaches a transport, which receives all packets with ice.SockMDNS in the
+// route.
 func (m *MDNS) Attach(h Handler) *MDNSPort {
 	p := &MDNSPort{mdns: m, handler: h}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.ports = append(slices.Clone(m.ports), p) // readers use the old list
+	m.ports = append(slices.Clone(m.ports), p) // a copy, because readers still use the old list
 	return p
 }
 
@@ -190,9 +193,9 @@ func (p *MDNSPort) gone() bool {
 	return p.closed
 }
 
-// Write sends a packet to the group r.Remote, on the interface that has the address
-// r.Local, or on every interface if that is invalid. Errors count as losses: queries
-// are repeated.
+// Write sends a packet to the group r.Remote. It uses the interface that has the
+// address r.Local, or every interface if r.Local is invalid. Errors are treated as
+// losses, because queries are repeated.
 func (p *MDNSPort) Write(r ice.Route, b []byte) {
 	for _, c := range p.mdns.conns {
 		if c.group != r.Remote {
@@ -211,7 +214,8 @@ func (p *MDNSPort) Write(r ice.Route, b []byte) {
 	}
 }
 
-// interfaceOf is the index of the interface that has an address; 0 if there is none.
+// interfaceOf returns the index of the interface that has an address, or 0 if there is
+// none.
 func interfaceOf(addr netip.Addr) int {
 	interfaces, err := net.Interfaces()
 	if err != nil {
@@ -220,7 +224,7 @@ func interfaceOf(addr netip.Addr) int {
 	for _, i := range interfaces {
 		addrs, err := i.Addrs()
 		if err != nil {
-			continue // the interface has just gone
+			continue // the interface has just been removed
 		}
 		for _, a := range addrs {
 			if n, ok := a.(*net.IPNet); ok && n.IP.Equal(addr.AsSlice()) {
@@ -231,7 +235,7 @@ func interfaceOf(addr netip.Addr) int {
 	return 0
 }
 
-// Close detaches the transport; no call of its Handler begins afterwards.
+// Close detaches the transport. No call of its Handler begins after Close.
 func (p *MDNSPort) Close() {
 	m := p.mdns
 	m.mu.Lock()

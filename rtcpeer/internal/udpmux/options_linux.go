@@ -7,7 +7,7 @@ import (
 )
 
 // soReusePort is SO_REUSEPORT, which package syscall lacks on some architectures. It
-// is 15 on all architectures that Go supports Linux on, except MIPS and SPARC.
+// is 15 on all architectures on which Go supports Linux, except MIPS and SPARC.
 const soReusePort = 15
 
 func listen(cfg Config) (*net.UDPConn, error) {
@@ -30,8 +30,8 @@ func listen(cfg Config) (*net.UDPConn, error) {
 	return conn.(*net.UDPConn), nil
 }
 
-// setOptions turns on segmentation offload if the kernel has it, asks for large
-// buffers and, on a wildcard socket, for the destination address of each datagram.
+// setOptions turns on segmentation offload if the kernel has it, requests large
+// buffers and, for a wildcard socket, the destination address of each datagram.
 func setOptions(conn *net.UDPConn, wildcard, offload bool, size int) (gso, gro bool, err error) {
 	rc, err := conn.SyscallConn()
 	if err != nil {
@@ -40,7 +40,7 @@ func setOptions(conn *net.UDPConn, wildcard, offload bool, size int) (gso, gro b
 	cerr := rc.Control(func(f uintptr) {
 		fd := int(f)
 		// The forced size is not limited by net.core.[rw]mem_max, but requires
-		// CAP_NET_ADMIN. A smaller buffer works, too.
+		// CAP_NET_ADMIN. A smaller buffer also works.
 		if syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_RCVBUFFORCE, size) != nil {
 			syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_RCVBUF, size)
 		}
@@ -49,8 +49,8 @@ func setOptions(conn *net.UDPConn, wildcard, offload bool, size int) (gso, gro b
 		}
 		neverFragment(fd, isIPv6(conn))
 		if offload {
-			// A kernel that knows the option knows the control message. Linux split
-			// datagrams (4.18) before it joined them (5.0).
+			// A kernel that knows the socket option also knows the control message.
+			// Linux has split datagrams since version 4.18, and joined them since 5.0.
 			gro = syscall.SetsockoptInt(fd, syscall.IPPROTO_UDP, udpGRO, 1) == nil
 			gso = gro
 			if !gso {
@@ -77,14 +77,14 @@ func isIPv6(conn *net.UDPConn) bool {
 	return conn.LocalAddr().(*net.UDPAddr).IP.To4() == nil
 }
 
-// Unfragmented reports that datagrams of these sockets are never fragmented, so that a
+// Unfragmented says that datagrams of these sockets are never fragmented, so that a
 // layer above can discover the path MTU (RFC 8899 §3).
 const Unfragmented = true
 
-// neverFragment sets DF and makes the kernel send any size that the interface allows,
-// whatever ICMP said, which anybody may forge: the layer above probes (RFC 8899
-// §4.6). A datagram that is too long for the interface is an EMSGSIZE and counts as
-// lost. A dual-stack socket needs both options.
+// neverFragment sets DF. It also tells the kernel to send any size that the interface
+// allows, regardless of ICMP messages, which anybody can forge. The layer above probes
+// instead (RFC 8899 §4.6). A datagram that is too long for the interface causes
+// EMSGSIZE and is treated as lost. A dual-stack socket needs both options.
 func neverFragment(fd int, ipv6 bool) {
 	syscall.SetsockoptInt(fd, syscall.IPPROTO_IP, syscall.IP_MTU_DISCOVER, syscall.IP_PMTUDISC_PROBE)
 	if ipv6 {

@@ -11,13 +11,13 @@ func listen(cfg Config) (*net.UDPConn, error) {
 	return net.ListenUDP(network(cfg.Addr.Addr()), udpAddr(cfg))
 }
 
-// setOptions asks for large buffers. A smaller buffer works, too.
+// setOptions requests large buffers. A smaller buffer also works.
 func setOptions(conn *net.UDPConn, wildcard, offload bool, size int) (gso, gro bool, err error) {
 	conn.SetReadBuffer(size)
 	conn.SetWriteBuffer(size)
 	return false, false, nil
 }
 
-// Unfragmented reports that datagrams of these sockets are never fragmented, so that a
+// Unfragmented says whether datagrams of these sockets are never fragmented, so that a
 // layer above can discover the path MTU (RFC 8899 §3).
 const Unfragmented = false

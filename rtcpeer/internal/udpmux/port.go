@@ -9,7 +9,7 @@ import (
 	"purertc/stun"
 )
 
-// A Port is one transport's attachment to a Socket.
+// A Port attaches one transport to a Socket.
 type Port struct {
 	socket  *Socket
 	handler Handler
@@ -17,22 +17,24 @@ type Port struct {
 	sole    bool
 	closed  atomic.Bool
 
-	// Guarded by socket.demux.mu.
+	// The following fields are guarded by socket.demux.mu.
 	ufrags []string
 	binds  []netip.AddrPort
-	asked  []stun.TransactionID // in demux.waiting now or before
+	asked  []stun.TransactionID // requests that are or were in demux.waiting
 
-	// Guarded by socket.writer.mu.
+	// The following fields are guarded by socket.writer.mu.
 	pending      []burst
 	pendingBytes int
 }
 
-// Attach attaches a transport to the socket, with sock in its routes. If sole is set,
-// everything that arrives is the transport's. Else datagrams go to the transport that
-// their remote address is bound to; requests from other addresses to the transport
-// that their USERNAME names; responses to the transport that sent the request; and
-// other datagrams, at a limited rate, to transports bound to another port of the same
-// host.
+// Attach attaches a transport to the socket. The transport's routes have the Sock
+// sock. If sole is set, everything that arrives belongs to this transport. Otherwise:
+//
+//   - A datagram belongs to the transport that its remote address is bound to.
+//   - A request from another address belongs to the transport that its USERNAME names.
+//   - A response belongs to the transport that sent the request.
+//   - Other datagrams are given, at a limited rate, to transports that are bound to
+//     another port of the same host.
 func (s *Socket) Attach(h Handler, sock ice.Sock, sole bool) (*Port, error) {
 	if s.closed.Load() {
 		return nil, ErrClosed
@@ -55,12 +57,12 @@ func (p *Port) deliver(now time.Time, r ice.Route, b []byte, segment int) {
 	p.handler.HandleDatagrams(now, r, b, segment)
 }
 
-// Socket is the port's socket.
+// Socket returns the port's socket.
 func (p *Port) Socket() *Socket { return p.socket }
 
-// AddUfrag hands requests whose USERNAME begins with this local ufrag to the
-// transport. If another transport has the ufrag, the error is ErrTaken. A sole
-// transport gets all requests anyway.
+// AddUfrag hands requests to the transport if their USERNAME begins with this local
+// ufrag. If another transport has the ufrag, the error is ErrTaken. A sole transport
+// gets all requests anyway.
 func (p *Port) AddUfrag(ufrag string) error {
 	if p.sole {
 		return p.open()
@@ -72,8 +74,8 @@ func (p *Port) AddUfrag(ufrag string) error {
 func (p *Port) RemoveUfrag(ufrag string) { p.socket.demux.removeUfrag(p, ufrag) }
 
 // Bind hands datagrams from remote to the transport. The remote must have
-// authenticated itself. If another live transport has the address, the error is
-// ErrTaken.
+// authenticated itself. If another transport that is not closed has the address, the
+// error is ErrTaken.
 func (p *Port) Bind(remote netip.AddrPort) error {
 	if p.sole {
 		return p.open()
@@ -81,10 +83,10 @@ func (p *Port) Bind(remote netip.AddrPort) error {
 	return p.socket.demux.bind(p, remote, false)
 }
 
-// Claim is Bind for an address that has been validated: a check sent there was
-// answered. It takes the address from another transport, which still gets a copy of
-// encrypted datagrams: its remote may be gone without its knowledge, or the two may be
-// two connections to one remote.
+// Claim is like Bind, for an address that has been validated because a check sent
+// there was answered. It takes the address from another transport. That transport
+// still gets a copy of encrypted datagrams. Perhaps its remote has ended without its
+// knowledge, or both transports have connections to the same remote.
 func (p *Port) Claim(remote netip.AddrPort) error {
 	if p.sole {
 		return p.open()
@@ -102,9 +104,9 @@ func (p *Port) open() error {
 	return nil
 }
 
-// Close detaches the transport; no call of its Handler begins afterwards. It does not
-// wait for a call that is under way, so that Handlers can call it, with a lock held
-// that they take.
+// Close detaches the transport. No call of its Handler begins after Close. Close does
+// not wait for a call that is running, so a Handler may call it, even with a lock held
+// that the Handler takes.
 func (p *Port) Close() {
 	if p.closed.Swap(true) {
 		return

@@ -9,17 +9,17 @@ import (
 	"purertc/ice"
 )
 
-// A readBuffer holds what one read returns. It belongs to the goroutine that
-// reads, not to a socket: the buffers of ten thousand idle sockets would take
-// 640 MB.
+// A readBuffer holds what one read returns. It belongs to the goroutine that reads,
+// not to a socket. Otherwise the buffers of ten thousand idle sockets would take 640
+// MB.
 type readBuffer struct {
 	b   [maxDatagram]byte
 	oob [oobSize]byte
 }
 
-// spareBuffers holds buffers that no reader uses. A sync.Pool would lose them
-// at every garbage collection, and clearing 64 KiB of new memory costs more than
-// the rest of a read.
+// spareBuffers holds buffers that no reader uses. A sync.Pool would lose them at every
+// garbage collection. Clearing 64 KiB of new memory costs more than the rest of a
+// read.
 var spareBuffers = make(chan *readBuffer, 8)
 
 func borrowBuffer() *readBuffer {
@@ -34,13 +34,13 @@ func borrowBuffer() *readBuffer {
 func returnBuffer(b *readBuffer) {
 	select {
 	case spareBuffers <- b:
-	default: // left to the garbage collector
+	default: // the garbage collector frees the buffer
 	}
 }
 
-// maxReadErrors is how many errors in a row end the reader. ICMP errors, which
-// some systems report at a read, come one by one and say nothing about other
-// remote addresses.
+// maxReadErrors is how many consecutive errors end the reader. ICMP errors, which some
+// systems report in a read, come one at a time and say nothing about other remote
+// addresses.
 const maxReadErrors = 1000
 
 // read is the reader goroutine.
@@ -59,8 +59,8 @@ func (s *Socket) read() {
 	}
 }
 
-// readOnce waits for a datagram, or for several that the kernel joined, and
-// hands them to their peers.
+// readOnce waits for a datagram, or several that the kernel has joined, and hands them
+// to their transports.
 func (s *Socket) readOnce() error {
 	if err := s.waiter.wait(); err != nil {
 		return err
@@ -75,7 +75,7 @@ func (s *Socket) readOnce() error {
 	return nil
 }
 
-// take hands the datagrams of one read to their peers.
+// take hands the datagrams of one read to their transports.
 func (s *Socket) take(now time.Time, from netip.AddrPort, b, oob []byte) {
 	if len(b) == 0 {
 		return

@@ -15,12 +15,12 @@ type rawWriter interface {
 }
 
 // A sender makes the system calls. Go's own UDP writes block while the socket is full,
-// which here would be under a transport's lock.
+// and a transport would hold its lock during that time.
 type sender struct {
 	raw  rawWriter
-	ipv6 bool // the socket's family
+	ipv6 bool // the socket's family is IPv6
 
-	// The current send, in fields so that nothing escapes to the heap.
+	// The current send. Its values are in fields so that nothing escapes to the heap.
 	call    func(fd uintptr)
 	sendmsg func(fd int, p, oob []byte, to syscall.Sockaddr) error
 	b       []byte
@@ -29,7 +29,7 @@ type sender struct {
 	to6     syscall.SockaddrInet6
 	err     error
 
-	zones map[string]uint32 // interface indices
+	zones map[string]uint32 // interface indices of zones
 }
 
 func (x *sender) init(s *Socket) error {
@@ -44,7 +44,7 @@ func (x *sender) init(s *Socket) error {
 	return nil
 }
 
-// transmit makes the system call.
+// transmit makes the system call for the current send.
 func (x *sender) transmit(fd int) {
 	if x.ipv6 {
 		x.err = x.sendmsg(fd, x.b, x.oob, &x.to6)
@@ -80,16 +80,16 @@ func isFull(err error) bool {
 	return errors.Is(err, syscall.EAGAIN)
 }
 
-// whenWritable calls f, which may send, whenever there may be room, until it returns
-// true. It must run on a goroutine of its own.
+// whenWritable calls f each time when there may be room, until f returns true. f may
+// send. whenWritable must run on a separate goroutine.
 func (x *sender) whenWritable(f func() bool) error {
 	return x.raw.Write(func(uintptr) bool { return f() })
 }
 
 const maxZones = 64
 
-// zoneID is the interface index of a zone, which is an interface's name or
-// the index itself.
+// zoneID returns the interface index of a zone, which is an interface's name or the
+// index itself.
 func (x *sender) zoneID(zone string) uint32 {
 	if zone == "" {
 		return 0
@@ -113,8 +113,8 @@ func (x *sender) zoneID(zone string) uint32 {
 	return id
 }
 
-// gsoRefused reports whether an error says that the device never does segmentation, or
-// that it did not this time.
+// gsoRefused reports whether err says that the device never does segmentation (never),
+// or that it refused it this time (once).
 func gsoRefused(err error) (never, once bool) {
 	return errors.Is(err, syscall.EIO) || errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.ENOPROTOOPT),
 		errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EMSGSIZE)

@@ -7,8 +7,8 @@ import (
 	"net/netip"
 )
 
-// A sender makes the system calls, by package net: on these systems a UDP socket whose
-// buffer is full drops or refuses a datagram and seldom blocks.
+// A sender makes the system calls with package net. On these systems a UDP socket
+// whose buffer is full drops or refuses a datagram, and seldom blocks.
 type sender struct {
 	conn *net.UDPConn
 }
@@ -27,7 +27,7 @@ func isFull(error) bool { return false }
 
 func gsoRefused(error) (never, once bool) { return false, false }
 
-// whenWritable is never needed, as no socket is ever full.
+// whenWritable is never needed, because no socket is ever full here.
 func (x *sender) whenWritable(f func() bool) error {
 	f()
 	return nil

@@ -10,9 +10,9 @@ import (
 
 // sendmsg gives datagrams to the kernel, without waiting for room. Unlike package
 // syscall it does not report the system call to the runtime. On the loopback interface
-// the call carries the datagrams up to the remote socket, which takes longer than the
-// 20 µs after which the runtime gives the processor to another thread, although there
-// is usually nothing else to do.
+// the call carries the datagrams to the remote socket, which takes longer than 20 µs.
+// After that time the runtime would give the processor to another thread, although
+// there is usually nothing else to do.
 func sendmsg(fd int, p, oob []byte, to syscall.Sockaddr) error {
 	var name [syscall.SizeofSockaddrInet6]byte
 	iovec := syscall.Iovec{Base: unsafe.SliceData(p)}

@@ -2,8 +2,8 @@ package udpmux
 
 import "syscall"
 
-// shareAddress lets several programs use the multicast DNS port. Here that takes
-// SO_REUSEPORT, which the system's own responder sets too.
+// shareAddress lets several programs use the multicast DNS port. On this system that
+// requires SO_REUSEPORT, which the system's own responder also sets.
 func shareAddress(_, _ string, c syscall.RawConn) error {
 	var err error
 	cerr := c.Control(func(fd uintptr) {

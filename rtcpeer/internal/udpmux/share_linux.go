@@ -2,9 +2,9 @@ package udpmux
 
 import "syscall"
 
-// shareAddress lets several programs use the multicast DNS port. SO_REUSEADDR does it
-// where all of them set it, and each gets every datagram to the group; SO_REUSEPORT is
-// for programs that set only that.
+// shareAddress lets several programs use the multicast DNS port. SO_REUSEADDR is
+// enough if all of them set it, and each then gets every datagram to the group.
+// SO_REUSEPORT is for programs that set only SO_REUSEPORT.
 func shareAddress(_, _ string, c syscall.RawConn) error {
 	var err error
 	cerr := c.Control(func(fd uintptr) {

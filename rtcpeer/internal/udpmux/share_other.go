@@ -4,5 +4,5 @@ package udpmux
 
 import "syscall"
 
-// shareAddress fails: there is no multicast here.
+// shareAddress fails, because multicast is not supported here.
 func shareAddress(_, _ string, _ syscall.RawConn) error { return ErrUnsupported }

@@ -17,7 +17,7 @@ import (
 type Socket struct {
 	conn      *net.UDPConn
 	local     netip.AddrPort
-	wildcard  bool // bound to all addresses: a control message has the local address of a datagram
+	wildcard  bool // the socket is bound to all addresses: a control message has the local address of a datagram
 	hideLocal bool // Config.HideLocal
 	log       *slog.Logger
 	gro       bool
@@ -82,12 +82,12 @@ func network(addr netip.Addr) string {
 	case addr.Is4():
 		return "udp4"
 	case !addr.IsValid() || addr.IsUnspecified():
-		return "udp" // dual-stack
+		return "udp" // both families
 	}
 	return "udp6"
 }
 
-// LocalAddr is the address that the socket is bound to.
+// LocalAddr returns the address that the socket is bound to.
 func (s *Socket) LocalAddr() netip.AddrPort { return s.local }
 
 // Offload reports whether the kernel splits and joins datagrams.
@@ -106,10 +106,11 @@ func (s *Socket) Close() error {
 	return s.conn.Close()
 }
 
-// Done is closed when the reader has ended. It calls no handler any more.
+// Done returns a channel that is closed when the reader has ended. After that, no
+// handler is called any more.
 func (s *Socket) Done() <-chan struct{} { return s.done }
 
-// failed ends the socket with an error and reports it to the transports.
+// failed ends the socket because of an error, and reports that to the transports.
 func (s *Socket) failed(err error) {
 	if s.closed.Swap(true) {
 		return
@@ -123,14 +124,15 @@ func (s *Socket) failed(err error) {
 	}
 }
 
-// dispatch hands a batch to its transport. All its datagrams have the same addresses.
+// dispatch hands a batch of datagrams to their transports. All of them have the same
+// addresses.
 func (s *Socket) dispatch(now time.Time, r ice.Route, b []byte, segment int) {
 	if p := s.sole.Load(); p != nil {
 		p.deliver(now, r, b, segment)
 		return
 	}
 	owner, before, olds := s.demux.owner(r.Remote)
-	// A run of datagrams without STUN goes to the owner in one call.
+	// Consecutive datagrams that are not STUN go to the owner in one call.
 	for len(b) > 0 {
 		n := min(segment, len(b))
 		if b[0] < 4 {
@@ -146,7 +148,7 @@ func (s *Socket) dispatch(now time.Time, r ice.Route, b []byte, segment int) {
 		if owner != nil {
 			if olds > 0 && !isHandshake(b) {
 				for _, p := range before[:olds] {
-					p.deliver(now, r, slices.Clone(b[:n]), segment) // decrypting in place destroys it
+					p.deliver(now, r, slices.Clone(b[:n]), segment) // a copy, because decrypting in place destroys the datagram
 				}
 			}
 			owner.deliver(now, r, b[:n], segment)
@@ -157,17 +159,18 @@ func (s *Socket) dispatch(now time.Time, r ice.Route, b []byte, segment int) {
 	}
 }
 
-// isHandshake reports whether b is an unencrypted DTLS record, which begins a
-// handshake (RFC 6347 §4.1: its epoch is 0).
+// isHandshake reports whether b is an unencrypted DTLS record, as at the beginning of
+// a handshake (RFC 6347 §4.1: its epoch is 0).
 func isHandshake(b []byte) bool {
 	return len(b) >= 5 && b[0] >= 20 && b[0] < 26 && b[3] == 0 && b[4] == 0
 }
 
-// offer hands copies of a datagram from an unknown address to its candidate owners.
+// offer hands copies of a datagram from an unknown address to the transports that may
+// own the address.
 func (s *Socket) offer(now time.Time, r ice.Route, b []byte) {
 	ports, n := s.demux.mayOwn(now, r.Remote)
 	for _, p := range ports[:n] {
-		p.deliver(now, r, slices.Clone(b), len(b)) // decrypting in place destroys it
+		p.deliver(now, r, slices.Clone(b), len(b)) // a copy, because decrypting in place destroys the datagram
 	}
 }
 

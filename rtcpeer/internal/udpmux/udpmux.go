@@ -1,36 +1,36 @@
-// Package udpmux is between UDP sockets and transports (one connection's engine, in
-// package rtcpeer): no other package touches UDP sockets. One reader goroutine a
-// socket takes datagrams in batches and hands them to their transports.
+// Package udpmux connects UDP sockets with transports. A transport is the engine of one
+// connection, in package rtcpeer. No other package uses UDP sockets. Each socket has one
+// reader goroutine, which reads datagrams in batches and hands them to their transports.
 //
 // # Batches
 //
 // On Linux the kernel splits sent datagrams (UDP_SEGMENT) and joins received ones
 // (UDP_GRO), which makes a datagram several times cheaper than one system call each.
-// Where it cannot, datagrams are sent and received one by one, with the same
-// interface. Config.DisableOffload, or PURERTC_DISABLE_OFFLOAD=1 in the environment,
-// turns it off.
+// Where the kernel cannot do that, datagrams are sent and received one by one, with the
+// same interface. Config.DisableOffload, or PURERTC_DISABLE_OFFLOAD=1 in the environment,
+// turns offload off.
 //
 // # The reader
 //
-// The reader sleeps in the runtime's poller. With Config.BusyPoll it looks at the
-// socket for some time before it sleeps.
+// The reader sleeps in the runtime's poller. With Config.BusyPoll it checks the socket
+// again and again for some time before it sleeps.
 //
 // # Demultiplexing
 //
-// A [Socket] with a sole transport hands everything to it. On a shared one a datagram
+// A [Socket] with a sole transport hands everything to it. On a shared socket a datagram
 // belongs to the transport that its source address is bound to ([Port.Bind], after the
-// source has authenticated itself). STUN is looked at first, since it is how an
-// address gets another owner: a request belongs to the transport whose ufrag its
-// USERNAME begins with, and a response to the transport that sent the request. When
-// the source has answered a check of another transport ([Port.Claim]), both have the
-// address: the remote may have begun again, or have two connections. Other datagrams
-// are dropped. All tables are bounded.
+// source has authenticated itself). STUN is examined first, because an address gets
+// another owner by STUN: a request belongs to the transport whose ufrag its USERNAME
+// begins with, and a response belongs to the transport that sent the request. When the
+// source has answered a check of another transport ([Port.Claim]), both transports have
+// the address: the remote may have restarted, or may have two connections. Other datagrams
+// from unknown addresses are offered to a few transports at most. All tables are bounded.
 //
 // # Full sockets
 //
-// [Port.Write] never waits. When the kernel accepts no more, the rest is kept. A
-// goroutine, which exists only then, sends it when there is room and reports that to
-// the transport ([Handler.Writable]).
+// [Port.Write] never waits. When the kernel accepts no more, the remaining datagrams are
+// kept. A goroutine, which exists only during that time, sends them when there is room,
+// and reports that to the transport ([Handler.Writable]).
 package udpmux
 
 import (
@@ -42,12 +42,12 @@ import (
 	"purertc/ice"
 )
 
-// A Handler is a transport, one connection's engine. Different goroutines call it,
-// perhaps at the same time.
+// A Handler is a transport: the engine of one connection. Different goroutines call
+// it, perhaps at the same time.
 type Handler interface {
-	// HandleDatagrams takes the datagrams of one read on r: segment bytes each, of
-	// which the last may be shorter. It runs on the reader goroutine; b is valid
-	// during the call only and may be written to.
+	// HandleDatagrams processes the datagrams of one read on r. Each datagram in b has
+	// segment bytes; the last one may be shorter. The call runs on the reader
+	// goroutine. b is valid only during the call, and may be written to.
 	HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int)
 
 	// Writable says that a socket that was full accepts datagrams again.
@@ -59,14 +59,15 @@ type Handler interface {
 
 // A Config configures a Socket.
 type Config struct {
-	// Addr is the address to bind to; port 0: any. An unspecified address serves all
-	// addresses of the machine: 0.0.0.0 those of IPv4, :: both families, and the zero
-	// Addr both families on a system with IPv6, else IPv4.
+	// Addr is the address to bind to. Port 0 means any port. An unspecified address
+	// stands for all addresses of the machine: 0.0.0.0 for those of IPv4, :: for those
+	// of both families. The zero Addr stands for both families on a system with IPv6,
+	// otherwise for IPv4.
 	Addr           netip.AddrPort
-	HideLocal      bool          // do not ask for local addresses, as on systems other than Linux: for tests
-	DisableOffload bool          // no GSO and no GRO
-	ReusePort      bool          // several sockets on one port, among which the kernel distributes flows
-	BufferSize     int           // requested from the kernel, each way; 0: 4 MiB
+	HideLocal      bool          // do not determine local addresses, as on systems other than Linux; for tests
+	DisableOffload bool          // turns off GSO and GRO
+	ReusePort      bool          // allows several sockets on one port, among which the kernel distributes flows
+	BufferSize     int           // size of each of the two kernel buffers in bytes; 0: 4 MiB
 	BusyPoll       time.Duration // how long the reader looks for a datagram before it sleeps; Linux only
 	Logger         *slog.Logger
 }
@@ -83,21 +84,21 @@ var (
 const (
 	defaultBufferSize = 4 << 20
 
-	// Limits of one send. Linux takes up to 64 segments (UDP_MAX_SEGMENTS) and an IP
-	// packet's 65,535 bytes with headers.
+	// Limits of one send. Linux accepts up to 64 segments (UDP_MAX_SEGMENTS), and the
+	// 65,535 bytes of an IP packet with its headers.
 	maxSegments = 64
 	maxBurst    = 65000
 
-	// maxDatagram is the most that one read returns.
+	// maxDatagram is how many bytes one read returns at most.
 	maxDatagram = 65535
 
-	maxBinds  = 64 // of a port; an agent uses at most 32 routes
-	maxUfrags = 8  // of a port
+	maxBinds  = 64 // addresses bound to a port; an agent uses at most 32 routes
+	maxUfrags = 8  // ufrags of a port
 
-	// maxPending is how many bytes of a transport wait for a full socket.
+	// maxPending is how many bytes of one transport may wait for a full socket.
 	maxPending = 256 << 10
 
-	// maxAllPending is the same for all transports of a socket: as much as a Host asks
-	// of the kernel for the socket itself.
+	// maxAllPending is how many bytes of all transports of a socket may wait. A Host
+	// requests as much from the kernel for the socket itself.
 	maxAllPending = 16 << 20
 )

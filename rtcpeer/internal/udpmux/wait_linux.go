@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// soMemInfo is SO_MEMINFO (include/uapi/asm-generic/socket.h), which package
-// syscall lacks. Its first number is the memory of the datagrams in the socket's
-// receive queue.
+// soMemInfo is SO_MEMINFO (include/uapi/asm-generic/socket.h), which package syscall
+// lacks. Its first number is the memory that the datagrams in the socket's receive
+// queue take.
 const soMemInfo = 55
 
-// A waiter waits until a datagram is in the socket's receive queue, without a
-// read buffer. With busyPoll it looks at the queue again and again for that long
+// A waiter waits until a datagram is in the socket's receive queue, without needing a
+// read buffer. If busyPoll is set, it checks the queue again and again for that time
 // before it sleeps in the runtime's poller.
 type waiter struct {
 	raw      syscall.RawConn
@@ -33,15 +33,15 @@ func (w *waiter) init(conn *net.UDPConn, busyPoll time.Duration) (err error) {
 // wait returns when a read is unlikely to block.
 func (w *waiter) wait() error { return w.raw.Read(w.queued) }
 
-// queued reports whether a datagram is in the receive queue, or a read would
+// queued reports whether a datagram is in the receive queue, or whether a read would
 // return an error.
 func queued(fd uintptr) bool {
 	n, err := syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, soMemInfo)
 	return n != 0 || err != nil
 }
 
-// poll looks at the receive queue for busyPoll. Between two looks other
-// goroutines run: the program's, which may be about to send.
+// poll checks the receive queue again and again for busyPoll. Between two checks other
+// goroutines run, for example one of the program that is about to send.
 func (w *waiter) poll(fd uintptr) bool {
 	for begin := time.Now(); time.Since(begin) < w.busyPoll; runtime.Gosched() {
 		if queued(fd) {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A waiter does nothing: the read itself waits.
+// A waiter does nothing here, because the read itself waits.
 type waiter struct{}
 
 func (w *waiter) init(*net.UDPConn, time.Duration) error { return nil }

@@ -9,7 +9,7 @@ import (
 	"purertc/ice"
 )
 
-// A burst is datagrams that wait for a full socket.
+// A burst holds datagrams that wait for a full socket.
 type burst struct {
 	route   ice.Route
 	b       []byte
@@ -23,9 +23,9 @@ type writer struct {
 	gso         bool
 	gsoFailures int
 	full        bool // the kernel accepted no more; a goroutine waits for room
-	// Bytes in all ports' pending bursts.
+	// pendingBytes is how many bytes all ports' pending bursts have.
 	pendingBytes int
-	waiters      []*Port // with pending bursts, in the order in which they found the socket full
+	waiters      []*Port // ports with pending bursts, in the order in which they found the socket full
 	sender
 }
 
@@ -34,10 +34,10 @@ func (w *writer) init(s *Socket, gso bool) error {
 	return w.sender.init(s)
 }
 
-// Write splits b into datagrams of segment bytes each, of which the last may be
-// shorter, and sends them to r. It never blocks. ok is false when the socket is full:
-// the rest is kept and sent before later datagrams, and Handler.Writable follows.
-// Errors of the network count as losses, and are not reported.
+// Write splits b into datagrams and sends them to r. Each has segment bytes; the last
+// one may be shorter. Write never blocks. ok is false when the socket is full. Then
+// the rest is kept and sent before later datagrams, and Handler.Writable is called
+// afterwards. Errors of the network are treated as losses and not reported.
 func (p *Port) Write(r ice.Route, b []byte, segment int) (ok bool) {
 	if len(b) == 0 || p.closed.Load() || p.socket.closed.Load() {
 		return true
@@ -66,8 +66,8 @@ func (p *Port) Write(r ice.Route, b []byte, segment int) (ok bool) {
 	return false
 }
 
-// keep copies datagrams that could not be sent. A transport that writes to a full
-// socket beyond the limit loses datagrams, as in the network.
+// keep copies datagrams that could not be sent. If a transport writes more to a full
+// socket than the limit allows, datagrams are lost, as in a network.
 func (w *writer) keep(p *Port, r ice.Route, b []byte, segment int) {
 	if p.pendingBytes+len(b) > maxPending || w.pendingBytes+len(b) > maxAllPending {
 		return
@@ -89,8 +89,8 @@ func (w *writer) forget(p *Port) {
 	w.waiters = slices.DeleteFunc(w.waiters, func(q *Port) bool { return q == p })
 }
 
-// resume sends pending bursts as the kernel accepts them, and reports that to their
-// transports.
+// resume sends pending bursts when the kernel accepts them, and then reports to their
+// transports that there is room.
 func (w *writer) resume() {
 	var ready []*Port
 	err := w.sender.whenWritable(func() bool {
@@ -108,7 +108,7 @@ func (w *writer) resume() {
 		return true
 	})
 	if err != nil {
-		w.socket.failed(err) // unless it was closed
+		w.socket.failed(err) // does nothing if the socket was closed
 		return
 	}
 	for _, p := range ready {
@@ -118,7 +118,7 @@ func (w *writer) resume() {
 	}
 }
 
-// drain sends the pending bursts of p. It reports whether all were sent.
+// drain sends the pending bursts of p. It reports whether all of them were sent.
 func (w *writer) drain(p *Port) bool {
 	for i := range p.pending {
 		u := &p.pending[i]
@@ -135,7 +135,8 @@ func (w *writer) drain(p *Port) bool {
 	return true
 }
 
-// send gives datagrams to the kernel until it accepts no more.
+// send gives datagrams to the kernel until it accepts no more. sent is how many bytes
+// it accepted.
 func (w *writer) send(r ice.Route, b []byte, segment int) (sent int, full bool) {
 	local := netip.Addr{}
 	if w.socket.wildcard && !w.socket.hideLocal {
@@ -160,12 +161,13 @@ func (w *writer) send(r ice.Route, b []byte, segment int) (sent int, full bool) 
 			}
 			continue
 		}
-		sent += n // sent, or lost as in a network
+		sent += n // the datagrams were sent, or are lost as in a network
 	}
 	return sent, false
 }
 
-// sendSingly sends the segments of a burst that the kernel did not accept as one.
+// sendSingly sends, one by one, the segments of a burst that the kernel did not accept
+// as a whole.
 func (w *writer) sendSingly(b []byte, segment int, local netip.Addr, remote netip.AddrPort, sent *int) (full bool) {
 	for len(b) > 0 {
 		n := min(segment, len(b))
@@ -178,14 +180,14 @@ func (w *writer) sendSingly(b []byte, segment int, local netip.Addr, remote neti
 	return false
 }
 
-// maxGSOFailures is how many bursts in a row the kernel may refuse before the socket
-// gives up segmentation. A refused one may have been longer than the path MTU, which
-// says nothing about the next.
+// maxGSOFailures is how many consecutive bursts the kernel may refuse before the
+// socket stops using segmentation. A refused burst may have been longer than the path
+// MTU, which says nothing about the next one.
 const maxGSOFailures = 8
 
-// gsoFailed reports whether an error may be due to segmentation. It turns segmentation
-// off if it can never work, as with a device that returns EIO for want of checksum
-// offload, or after maxGSOFailures such errors in a row.
+// gsoFailed reports whether an error may be caused by segmentation. It turns
+// segmentation off if it can never work, for example if a device without checksum
+// offload returns EIO, or after maxGSOFailures such errors in succession.
 func (w *writer) gsoFailed(err error) bool {
 	never, once := gsoRefused(err)
 	if never {
