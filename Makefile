@@ -55,12 +55,13 @@ interop-browsers: $(OUT)/interop
 interop-dtls:
 	$(GO) test -count=1 -v -run 'OpenSSL|GnuTLS' ./dtls
 
-# interop-ways: the browsers in other scenarios: the local end ICE-lite or behind names, a bad
+# interop-ways: the browsers in other scenarios: the local end on a Host, ICE-lite or behind
+# names, a bad
 # network, a NAT that forgets, TCP, a relay, ICE restarts, media beside data, a path of
 # small packets.
 .PHONY: interop-ways
 interop-ways: $(OUT)/interop
-	set -e; for w in lite names bad rebinding tcp relay relay-tcp restart media smallmtu; do echo; echo "$$w:"; $(OUT)/interop -way $$w; done
+	set -e; for w in host lite names bad rebinding tcp relay relay-tcp restart media smallmtu; do echo; echo "$$w:"; $(OUT)/interop -way $$w; done
 
 EXCHANGE := $(OUT)/rtcbench exchange -role offer
 ECHO     := $(OUT)/rtcbench echo -role answer

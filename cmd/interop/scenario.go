@@ -16,8 +16,8 @@ import (
 )
 
 // A scenario says what is between the two ends, and how they are configured. The ends
-// are connected directly, and the local end is a full ICE agent, an ICE-lite agent, or
-// hidden behind multicast DNS names. Or there is a bad network, a NAT that forgets its
+// are connected directly, and the local end is a full ICE agent with sockets of its own
+// or on a Host, an ICE-lite agent, or hidden behind multicast DNS names. Or there is a bad network, a NAT that forgets its
 // mappings, a network without UDP, or a relay for both ends.
 type scenario struct {
 	name string
@@ -55,7 +55,7 @@ type scenario struct {
 	end     func()
 }
 
-var wayNames = []string{"direct", "lite", "names", "bad", "rebinding", "tcp", "relay", "relay-tcp", "restart", "media", "smallmtu"}
+var wayNames = []string{"direct", "host", "lite", "names", "bad", "rebinding", "tcp", "relay", "relay-tcp", "restart", "media", "smallmtu"}
 
 // openScenario creates the scenario with this name, and starts the programs and
 // networks that it needs.
@@ -63,6 +63,12 @@ func openScenario(ctx context.Context, name string) (*scenario, error) {
 	switch name {
 	case "direct":
 		return &scenario{name: name, configure: func(*rtcpeer.Config) {}, page: map[string]any{}, end: func() {}}, nil
+	case "host":
+		host, err := rtcpeer.NewHost(rtcpeer.HostConfig{Addr: ":0"})
+		if err != nil {
+			return nil, err
+		}
+		return &scenario{name: name, configure: func(cfg *rtcpeer.Config) { cfg.Host = host }, page: map[string]any{}, end: func() { host.Close() }}, nil
 	case "lite":
 		return &scenario{name: name, configure: func(cfg *rtcpeer.Config) { cfg.ICELite = true }, page: map[string]any{}, end: func() {}}, nil
 	case "restart":
