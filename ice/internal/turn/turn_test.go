@@ -261,7 +261,7 @@ func TestErrors(t *testing.T) {
 		{stun.CodeUnsupportedTransport, "does not relay UDP"},
 		{stun.CodePeerFamilyMismatch, "another family"},
 		{stun.CodeAllocationQuota, "quota"},
-		{stun.CodeInsufficientCapacity, "to spare"},
+		{stun.CodeInsufficientCapacity, "no free relayed address"},
 		{stun.CodeServerError, "for the moment"},
 		{599, "refuses"},
 	} {
