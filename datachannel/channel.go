@@ -66,7 +66,8 @@ const (
 	earlyOverhead   = 128 // a stream with messages that arrived before its channel was opened
 )
 
-// cost returns how many bytes are charged for a message outside of the receive window.
+// cost returns how many bytes are charged to the memory limit for a message that the
+// receive window does not count any more.
 func (m *message) cost() int { return len(m.data) + messageOverhead }
 
 // Params returns the channel's parameters.

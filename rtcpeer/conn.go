@@ -442,8 +442,8 @@ func (c *Conn) deliver(generation uint32) bool {
 	e := *c.queue.front()
 	ch := c.channels.get(e.Channel)
 	if ch != nil && ch.closes(&e) && ch.onPacket != nil && ch.unseen() {
-		// The handler may have been set after the packets' event was dropped. Packets
-		// are shown before the close.
+		// Unread packets are reported before the close. Their own event was dropped if
+		// onPacket was not set when it was taken.
 		f := ch.onPacket
 		c.mu.Unlock()
 		f()

@@ -284,10 +284,10 @@ func (c *core) appendDatagram(now time.Time, dst []byte, onlyICE bool) (b []byte
 	return b, r, true
 }
 
-// appendRecords appends the records of one datagram: DTLS's own, or an SCTP packet. A
-// datagram costs both ends about as much as its records, so two combinations share
-// one: a server's last handshake records and the first SCTP packet; the ABORT and
-// close_notify.
+// appendRecords appends the records of one datagram: DTLS's own, or an SCTP packet. Sending
+// one more datagram costs both ends about as much as processing the records in it. So
+// in two cases records share a datagram: a server's last handshake records with the
+// first SCTP packet, and the ABORT with the close_notify.
 func (c *core) appendRecords(now time.Time, b []byte, limit int) ([]byte, bool) {
 	start := len(b)
 	b, handshake := c.dtls.AppendDatagram(now, b, limit)

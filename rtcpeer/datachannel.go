@@ -252,7 +252,8 @@ func (ch *channel) receive(ctx context.Context) (p []byte, text bool, err error)
 	}
 	defer ch.block()()
 	for {
-		// The end first: a packet may arrive between the two.
+		// ended is called before get: a last packet that arrives between the two calls
+		// is still returned.
 		ended, cause := ch.ended()
 		if p, text, err = ch.get(); err == nil || ended {
 			ch.recv.set() // for other waiting goroutines

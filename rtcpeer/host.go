@@ -35,9 +35,9 @@ type HostConfig struct {
 	// the host keep: everything that Config.MemoryLimit counts, handshakes, and queued
 	// datagrams. 0: DefaultHostMemory; at least 1 MiB. While more than half of it is
 	// used, a connection may not exceed its share, which is the other half divided by
-	// the number of connections. So a connection below its share has its window
-	// whatever the others do. A connection above its share behaves as if its own
-	// MemoryLimit were reached, and further data is dropped until the program has read
+	// the number of connections. So a connection below its share keeps its receive
+	// window whatever the others use. A connection that is already above its share
+	// behaves as if its own MemoryLimit were reached, and further data is dropped until the program has read
 	// or closed enough. A message that is longer than the share may have to wait for
 	// that.
 	MemoryLimit int
@@ -124,7 +124,7 @@ func NewHost(cfg HostConfig) (*Host, error) {
 // Addr is the address of the host.
 func (h *Host) Addr() netip.AddrPort {
 	if len(h.sockets) == 0 {
-		return netip.AddrPort{} // of a zero Host
+		return netip.AddrPort{} // a zero Host has no sockets
 	}
 	return h.sockets[0].LocalAddr()
 }

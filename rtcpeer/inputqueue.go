@@ -79,7 +79,7 @@ const (
 	maxConnecting    = 32 << 10
 	maxQueued        = 256 << 10
 	datagramOverhead = 256
-	maxClosed        = 64 // of closedRoute: a later Write reports the others
+	maxClosed        = 64 // closed routes that are queued; of others the transport learns by its next Write, which fails
 )
 
 // addDatagrams copies datagrams. It reports whether they fit.
@@ -147,8 +147,8 @@ func (t *transport) post(put func(in *input)) {
 	switch {
 	case !q.direct.Load() || q.workersOnly:
 		t.list()
-	case t.mu.TryLock():
-		t.mu.Unlock() // it runs the queue, or the holder's Unlock does
+	case t.mu.TryLock(): // else the goroutine that holds the lock runs the queue when it unlocks
+		t.mu.Unlock() // runs the queue
 	}
 }
 

@@ -26,7 +26,7 @@ const maxSuppressions = 4
 // A lossSuppression decides for one transport whether a timer means loss.
 type lossSuppression struct {
 	overload  *overload // of the Host, or of the process; nil: no other transport counts
-	counted   uint32    // the window of overload that the transport was counted in last
+	counted   uint32    // the last window of overload in which this transport was counted
 	times     uint8     // suppressions since something was received
 	at        time.Time // of the last suppression
 	postponed bool      // the timer was postponed last time, before the connection was established

@@ -28,8 +28,8 @@ const maxConnections = 16
 // errNoSTUN says why a stuns: URL is of no use to data channels.
 var errNoSTUN = errors.New("STUN over TLS tells no address that UDP could use")
 
-// A connection is a connection to a TURN server, or a UDP socket for the server if the
-// transport has none of its own.
+// A connection is what a TURN server is reached through: a TCP or TLS connection, or a
+// UDP socket that was opened for the server because the transport has no UDP socket.
 type connection struct {
 	serverTask
 	server ice.Server

@@ -358,7 +358,7 @@ func (t *transport) addICECandidate(media string, index int, name string) error 
 	if err := t.remoteCandidates.add(now, media, name, t.neg.remote()); err != nil {
 		return err
 	}
-	t.core.discover() // the remote may turn out to be behind a relay
+	t.core.discover() // a relayed candidate lowers the limit of path MTU discovery
 	t.run(now)
 	return nil
 }

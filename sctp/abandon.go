@@ -27,7 +27,8 @@ func (s *skipState) pending(o *outstanding) bool { return s.valid && !s.point.be
 // acknowledged moves the Advanced.Peer.Ack.Point over abandoned chunks (RFC 3758 §3.5
 // C2).
 //
-// It also passes chunks of partially reliable messages that gap blocks acknowledged.
+// It also passes chunks that gap ack blocks have acknowledged, if their messages are
+// partially reliable.
 // Otherwise each gap would take a round trip of its own, and an ordered channel that
 // loses more than one message in a round trip would fall behind for ever. The remote
 // may still drop what it has not acknowledged cumulatively, so the point does not pass

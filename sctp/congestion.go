@@ -57,7 +57,8 @@ type congestionController interface {
 	// lost notes that a recovery begins because of a loss. again says that a recovery
 	// is under way already, and that data retransmitted in it is lost too.
 	lost(now instant, inFlight int, again bool)
-	// acked notes an acknowledgement, or a loss found since the last acknowledgement.
+	// acked notes what an acknowledgement changed. It is also called when chunks are
+	// found lost between acknowledgements, with an event that acknowledges nothing.
 	acked(ev ackEvent)
 	// timedOut notes a retransmission timeout.
 	timedOut(now instant)

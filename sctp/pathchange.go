@@ -5,10 +5,10 @@ package sctp
 // path's round trip or rate, and their loss is no sign of congestion on it (RFC 9000
 // §9.4 has the same rule for QUIC).
 type pathChange struct {
-	known    bool // the path has changed, and not everything up to the TSN until is acknowledged
-	active   bool // chunks of the old path are in flight; last is the last of them in the list
+	known    bool // the path has changed, and some chunk up to until is not acknowledged yet
+	active   bool // chunks that were sent on the old path are in flight
 	until    chunkTSN
-	last     chunkTSN
+	last     chunkTSN  // if active: the last of these chunks in the list of chunks in flight
 	first    sendOrder // first packet of the new path
 	patience int64     // how long an acknowledgement could take on the old path, in ns
 }

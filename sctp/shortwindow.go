@@ -28,7 +28,7 @@ type shortWindow struct {
 	since  instant // when the present interval began
 	from   int64   // total bytes delivered when the present interval began
 	next   instant // when to begin the next trial
-	longer bool    // the next trial is to be with a longer time
+	longer bool    // the next trial allows data in flight for a longer time than now, else for a shorter one
 }
 
 const (

@@ -416,8 +416,8 @@ func negotiated(ctx context.Context, p *pair) error {
 	if err := bothWays(texts("by agreement"))(ctx, l); err != nil {
 		return err
 	}
-	// Besides this channel, an ordinary one can be opened, and no further channel
-	// appears.
+	// A channel that is not negotiated can still be opened, and the remote's negotiated
+	// channel is not reported as a received one.
 	if l, err = p.late(ctx, true, "beside", rtcpeer.ChannelOptions{}); err != nil {
 		return err
 	}

@@ -33,8 +33,9 @@ type figure struct {
 	of     func(pairOutput) float64
 }
 
-// value returns the value of the figure in one run; 0: the run has none. If the figure
-// is a share, alone is the value that it is a share of, in the same unit.
+// value returns the value of the figure in one run, or 0 if the run did not measure it.
+// If the figure is a share, it is a percentage of the parameter alone, which has the
+// same unit.
 func (f figure) value(o pairOutput, alone float64) float64 {
 	switch {
 	case !f.share:
@@ -139,8 +140,8 @@ func rivalRows() []row {
 	}
 }
 
-// rivals measures every row with every stack. In each round, the stacks are measured
-// one after another. It writes a table and a chart of the medians.
+// rivals runs every benchmark, which is a row of the table, with every stack. In each
+// round the stacks run one after another. It writes a table and a chart of the medians.
 func rivals(args []string) error {
 	f := flag.NewFlagSet("rtcbench rivals", flag.ExitOnError)
 	rounds := f.Int("rounds", 5, "how often everything is measured, in turn")

@@ -43,7 +43,7 @@ type limits struct {
 	halfOpen   int           // half-open connections of a listener
 	fromSource int           // half-open connections from one IPv4 address, or from one IPv6 network with a prefix of 64 bits
 	first      time.Duration // time that the first datagram may take
-	proof      time.Duration // time after that until the transport must have authenticated a check: its description may arrive later
+	proof      time.Duration // time after the first datagram within which the transport must have authenticated a check; long, since the remote description may arrive after the connection
 }
 
 var defaultLimits = limits{halfOpen: 1024, fromSource: 64, first: 5 * time.Second, proof: 30 * time.Second}
