@@ -189,8 +189,8 @@ func drain(w *world, c *Channel) {
 	}
 }
 
-// Labels and protocols of the far end's channels are bounded, and room again
-// once a channel is closed.
+// The total length of the labels and protocols of the remote's channels is bounded. A
+// closed channel makes room again.
 func TestNamesAreBounded(t *testing.T) {
 	w := newWorld(t, 23)
 	w.start()

@@ -134,7 +134,7 @@ func (w *world) open(i int, p Params) *Channel {
 	return c
 }
 
-// incoming lists the channels that the far end opened, in order.
+// incoming lists the channels that the remote opened, in order.
 func (w *world) incoming(i int) (cs []*Channel) {
 	for _, ev := range w.events[i] {
 		if ev.Kind == EventIncoming {
@@ -310,7 +310,8 @@ func TestIDAgainWhilePacketsAreLost(t *testing.T) {
 	}
 }
 
-// What comes on a negotiated id after the far end's reset is the next channel's.
+// Data that arrives on a negotiated id after the remote's stream reset belongs to the
+// next channel with this id.
 func TestNegotiatedIDAgain(t *testing.T) {
 	w := newWorld(t, 1)
 	w.start()
@@ -401,7 +402,7 @@ func TestAllStreamsReset(t *testing.T) {
 	}
 }
 
-// The far end may use an id in band while the reset of the stream, which had no
+// The remote may use an id in band while the reset of the stream, which had no
 // channel here, is not confirmed yet.
 func TestOpenWhileAnswering(t *testing.T) {
 	for seed := range uint64(40) {

@@ -138,8 +138,8 @@ func firstHello(datagram []byte) (rec recordHeader, f fragment, ok bool) {
 
 // ClientRandom returns the random of the ClientHello at the start of a datagram; ok is
 // false if there is none. If the source address of the datagram already has a
-// connection, the random tells whether the client starts a new connection or repeats
-// its ClientHello (RFC 9147 §5.11).
+// connection, a new random means that the client starts a new connection, and a known
+// one that it repeats its ClientHello (RFC 9147 §5.11).
 func ClientRandom(datagram []byte) (random [32]byte, ok bool) {
 	_, f, ok := firstHello(datagram)
 	if s := cryptobyte.String(f.data); !ok || !s.Skip(2) || !s.CopyBytes(random[:]) {

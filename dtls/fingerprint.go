@@ -71,9 +71,9 @@ func anyStrong(lines []Fingerprint) bool {
 // matchFingerprint reports whether a certificate matches the fingerprints of a
 // description, which are its a=fingerprint lines.
 //
-// RFC 8122 §5: an endpoint MUST select the set of fingerprints that use its most
-// preferred hash function (out of those offered by the peer) and verify that each
-// certificate used matches one fingerprint out of that set. So a matching sha-256 line
+// RFC 8122 §5: of the hash functions that the peer's lines use, an endpoint MUST select
+// the one that it prefers most. The certificate must match one of the fingerprints made
+// with this function. So a matching sha-256 line
 // does not help if there are sha-512 lines and none of them matches.
 func matchFingerprint(lines []Fingerprint, der []byte) bool {
 	for _, h := range strongHashes() {

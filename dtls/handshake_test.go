@@ -20,7 +20,7 @@ var handshakeTime = epoch.Add(time.Hour)
 type handshakePair struct {
 	t              *testing.T
 	client, server *handshake
-	wire           []string // what was sent, a flight in each
+	wire           []string // names of the messages that were sent, one flight in each string
 	read           map[*handshake][]*readEpoch
 	write          map[*handshake][]*writeEpoch
 	done           map[*handshake]bool

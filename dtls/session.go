@@ -54,8 +54,8 @@ func (s *Session) expired(now time.Time) bool {
 	return age < 0 || age >= min(s.lifetime, maxTicketLifetime)
 }
 
-// A TicketKey encrypts a server's tickets. Whoever knows it can decrypt and forge
-// tickets. So it should be random, and should be replaced about once a day.
+// A TicketKey encrypts a server's tickets. An attacker who knows the key can
+// decrypt and forge tickets. So the key should be random, and should be replaced about once a day.
 type TicketKey [chacha20poly1305.KeySize]byte
 
 // aead returns the AEAD of the key. Its nonces are long enough to be chosen at random.

@@ -51,8 +51,8 @@ func TestRestartUnderLoad(t *testing.T) {
 	}
 }
 
-// A far end that stays on a pair of before two restarts, as Chromium does while
-// nothing but checks comes on the new one, is heard for a time.
+// Chromium stays on a pair from before two restarts while only checks arrive on the new
+// pair. Data of such a remote is accepted for a time.
 func TestFormerRoute(t *testing.T) {
 	w := newWorld(t, 12)
 	a := w.peer("a", Config{Controlling: true}, "192.0.2.1:1000", "192.0.2.9:1000")
@@ -97,8 +97,8 @@ func TestFormerRoute(t *testing.T) {
 	}
 }
 
-// Names of the far end's that were never found make no room for those of
-// later generations.
+// Names of former generations that were never found are dropped, so the number of
+// lookups stays bounded.
 func TestNamesOfRestarts(t *testing.T) {
 	w := newWorld(t, 13)
 	a := w.peer("a", Config{Controlling: true}, "192.0.2.1:1000")

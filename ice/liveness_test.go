@@ -226,19 +226,19 @@ func TestPath(t *testing.T) {
 	}
 }
 
-// Data on another pair is followed, once: a far end that goes on sending there
+// Data on another pair is followed, once: a remote that goes on sending there
 // though this one answers does not have it go back and forth. It is not followed
 // where it never sent on this one.
 func TestFollow(t *testing.T) {
 	for used, want := range map[bool]int{true: 2, false: 0} {
 		if got := follows(t, used); got != want {
-			t.Errorf("the far end sent on the selected pair: %v; %d changes of it, want %d", used, got, want)
+			t.Errorf("the remote sent on the selected pair: %v; %d changes of it, want %d", used, got, want)
 		}
 	}
 }
 
 // follows has an agent hear data on another pair than the selected one, which the
-// far end used before or not, and counts how often the selected one changes.
+// remote used before or not, and counts how often the selected one changes.
 func follows(t *testing.T, used bool) (changes int) {
 	w, a, b, _ := twoPaths(t, true)
 	if used {
@@ -262,7 +262,7 @@ func follows(t *testing.T, used bool) (changes int) {
 	return len(a.selected) - before
 }
 
-// Data on a pair that only the far end has checked, as one does that has moved
+// Data on a pair that only the remote has checked, as one does that has moved
 // and does not nominate, is followed once the pair has answered.
 func TestFollowUnchecked(t *testing.T) {
 	for _, controlling := range []bool{true, false} {
@@ -454,8 +454,8 @@ func fromElsewhere(server *peer, addr string) Route {
 	return Route{Sock: 0, Local: server.socks[0].Addr(), Remote: netip.MustParseAddrPort(addr)}
 }
 
-// carry has data of the far end's come by r; shown tells whether the agent had
-// it looked at.
+// carry delivers data of the remote on r. It reports whether the agent passed the data
+// to the owner.
 func (p *peer) carry(r Route) (shown bool) {
 	data, ok := p.HandleDatagram(p.w.now, r, []byte{22, 0})
 	if data != nil && !ok {
@@ -464,9 +464,9 @@ func (p *peer) carry(r Route) (shown bool) {
 	return data != nil
 }
 
-// As at the end of TestDataFromElsewhere, but the far end's address is a
-// candidate that it signalled, which is server-reflexive: what RFC 8445 prefers
-// is not nominated while the far end is heard where it was (RFC 9000 §9.3.3).
+// As at the end of TestDataFromElsewhere, but the remote's address is a
+// server-reflexive candidate that it signalled. The pair that RFC 8445 prefers is not
+// nominated while the remote still sends from its former address (RFC 9000 §9.3.3).
 func TestDataFromElsewhereOfReflexive(t *testing.T) {
 	for _, controlling := range []bool{true, false} { // the client
 		w, client, server, _ := behindNAT(t, controlling)
@@ -531,7 +531,7 @@ func TestChecksOfSilentAddress(t *testing.T) {
 	}
 }
 
-// A far end that has moved is followed soon though the first check of its new
+// A remote that has moved is followed soon though the first check of its new
 // address is lost, if it goes on sending.
 func TestDataFromElsewhereUnderLoss(t *testing.T) {
 	w, client, server, rebind := behindNAT(t, false)
@@ -558,8 +558,8 @@ func TestDataFromElsewhereUnderLoss(t *testing.T) {
 	}
 }
 
-// Only the check that data led to is sent once: one that the far end's check
-// triggers, and an ordinary one, are retransmitted.
+// Only a check that was caused by data is sent just once. A check triggered by the
+// remote's check, and an ordinary check, are retransmitted.
 func TestCheckOnce(t *testing.T) {
 	for name, check := range map[string]func(w *world, a *Agent, p *pair){
 		"triggered": func(w *world, a *Agent, p *pair) {
@@ -608,7 +608,7 @@ func TestPriorityOfProven(t *testing.T) {
 	}
 }
 
-// A far end that was followed in vain, since it answers where it was, is not
+// A remote that was followed in vain, since it answers where it was, is not
 // followed by another of its data for a while.
 func TestProvenAgain(t *testing.T) {
 	w, client, server, rebind := behindNAT(t, false)
@@ -646,7 +646,7 @@ func TestProvenAgain(t *testing.T) {
 	}
 }
 
-// Data from where the far end has not proved itself is of use to an agent that
+// Data from where the remote has not proved itself is of use to an agent that
 // could check there.
 func TestStrangeData(t *testing.T) {
 	for _, test := range []struct {

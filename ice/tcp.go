@@ -14,7 +14,7 @@ import (
 // UDP: which candidates are paired, that checks are sent only once, and that
 // connections can close.
 //
-// Simultaneous-open candidates are not implemented. No browser has them. They need a
+// Simultaneous-open candidates are left out on purpose. No browser has them. They need a
 // listening and a connecting socket on one port, which not every system allows. They
 // help only if both agents are behind NATs that drop UDP but let a SYN answer a SYN. A
 // relay over TCP works in that case, too.

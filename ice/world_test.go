@@ -56,7 +56,7 @@ type peer struct {
 	gone     []Sock // socks of connections
 	gathered int
 	data     []string
-	proves   bool // can tell that data is the far end's, whatever its route
+	proves   bool // the owner can verify that data is from the remote, whatever route it arrived on
 	sent     int
 	trickle  *peer // who hears of candidates
 }

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// A description that is created has the candidates that the program was given
-// before, and no others: those are still to be signalled.
+// A created description has the candidates that Poll has delivered to the program, and
+// no others: the others are still to be delivered, one by one.
 func TestCandidatesOnce(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		n := newMemNet()

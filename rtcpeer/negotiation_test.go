@@ -374,12 +374,10 @@ func TestRollbackOfRestart(t *testing.T) {
 
 func first(_, text string) string { return text }
 
-// exchange connects two ends by an offer and answer of a that have all candidates.
-func exchange(t *testing.T, a, b *deaf) {
+// connectDeaf makes an offer of a and an answer of b, with all candidates in them, and
+// waits until both ends are connected.
+func connectDeaf(t *testing.T, a, b *deaf) {
 	t.Helper()
-	if _, err := b.CreateDataChannel("x", ChannelOptions{Negotiated: true, ID: new(0)}); err != nil {
-		t.Fatal(err)
-	}
 	a.local(t, "offer", a.offered(t))
 	b.remote(t, "offer", first(a.LocalDescription()))
 	b.local(t, "answer", b.next(t, "answer"))
@@ -389,6 +387,15 @@ func exchange(t *testing.T, a, b *deaf) {
 		b.Poll()
 		return a.ConnectionState() == StateConnected && b.ConnectionState() == StateConnected
 	})
+}
+
+// exchange connects two ends by an offer and answer of a that have all candidates.
+func exchange(t *testing.T, a, b *deaf) {
+	t.Helper()
+	if _, err := b.CreateDataChannel("x", ChannelOptions{Negotiated: true, ID: new(0)}); err != nil {
+		t.Fatal(err)
+	}
+	connectDeaf(t, a, b)
 }
 
 // After the rollback of a first offer the state is still Connecting, and either end
@@ -418,20 +425,13 @@ func TestRollback(t *testing.T) {
 	})
 }
 
+// exchangeFrom is exchange with a channel that is opened in band by a.
 func exchangeFrom(t *testing.T, a, b *deaf) {
 	t.Helper()
 	if _, err := a.OpenDataChannel("x", ChannelOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	a.local(t, "offer", a.offered(t))
-	b.remote(t, "offer", first(a.LocalDescription()))
-	b.local(t, "answer", b.next(t, "answer"))
-	a.remote(t, "answer", first(b.LocalDescription()))
-	waitFor(t, "connected", func() bool {
-		a.Poll()
-		b.Poll()
-		return a.ConnectionState() == StateConnected && b.ConnectionState() == StateConnected
-	})
+	connectDeaf(t, a, b)
 }
 
 // An offer with audio first is answered; a text without a section is no offer.

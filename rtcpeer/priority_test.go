@@ -29,7 +29,7 @@ func TestPriority(t *testing.T) {
 	}
 	until(t, w, 5*time.Second, "both channels", func() bool { return len(got) == 2 })
 	if got["low"].Priority() != PriorityLow || got["high"].Priority() != PriorityHigh {
-		t.Errorf("the far end hears of priorities %v and %v", got["low"].Priority(), got["high"].Priority())
+		t.Errorf("the remote hears of priorities %v and %v", got["low"].Priority(), got["high"].Priority())
 	}
 	for _, d := range []*DataChannel{low, high} {
 		for range count {

@@ -672,7 +672,7 @@ func (wk *walk) end() error {
 		}
 	}
 	a.Close()
-	if err := wk.until(2*time.Second, "the far end is closed", func() string {
+	if err := wk.until(2*time.Second, "the remote is closed", func() string {
 		if s := b.ConnectionState(); s != StateClosed {
 			return s.String()
 		}
@@ -719,7 +719,7 @@ func (wk *walk) shutdown(a, b *walkEnd) error {
 	})
 	wk.read(b, last)
 	if n := wk.missing(last, b.i); err == nil && n != 0 {
-		err = fmt.Errorf("after a shutdown %d messages are missing at the far end, %v", n, b.ConnectionState())
+		err = fmt.Errorf("after a shutdown %d messages are missing at the remote, %v", n, b.ConnectionState())
 	}
 	return err
 }
@@ -741,7 +741,7 @@ func (wk *walk) suddenEnd() error {
 	a, b := wk.leaving()
 	failures := b.failures
 	a.Close()
-	if err := wk.until(75*time.Second, "the far end sees the end", func() string {
+	if err := wk.until(75*time.Second, "the remote sees the end", func() string {
 		wk.read(b, wk.channels[0])
 		if b.transport().core.agent.Pending() {
 			return "" // it waits for a peer that may not have its answer, for as long as that takes

@@ -82,8 +82,8 @@ func openScenario(ctx context.Context, name string) (*scenario, error) {
 			theirs: nothing,
 		}, nil
 	case "bad":
-		// The rate is 30 Mbit/s, the round-trip time is 40 ms, and the queue contains
-		// what is sent in 40 ms.
+		// The rate is 30 Mbit/s, the round-trip time is 40 ms, and the queue holds
+		// the data of 40 ms.
 		return scenarioMiddle(name, &middle{delay: 20 * time.Millisecond, loss: 0.01, twice: 0.01, late: 0.01, rate: 30e6 / 8, queue: 30e6 / 8 * 0.04})
 	case "rebinding":
 		return scenarioRebinding(name)
@@ -297,8 +297,8 @@ func ownAddress() (net.IP, error) {
 	return nil, errors.New("this machine has no IPv4 address but loopback")
 }
 
-// selected returns a check that the local candidate of the selected pair has the given
-// transport and type. If typ is empty, every type is accepted. The remote candidate is
+// selected returns a scenario.check function. It returns an error unless the local
+// candidate of the selected pair has the given transport and type. If typ is empty, every type is accepted. The remote candidate is
 // not checked: a candidate that is relayed at the remote end may be peer-reflexive
 // here.
 func selected(transport, typ string) func(r rtcpeer.Report) error {

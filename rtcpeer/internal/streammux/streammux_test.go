@@ -133,7 +133,7 @@ func TestSegments(t *testing.T) {
 	}
 }
 
-// A connection whose far end does not read becomes full, and writable again.
+// A connection whose remote does not read becomes full, and writable again.
 func TestFull(t *testing.T) {
 	a := newRecorder()
 	near, far := net.Pipe()

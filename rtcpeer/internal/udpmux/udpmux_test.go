@@ -254,7 +254,7 @@ func TestSharedDemultiplexing(t *testing.T) {
 }
 
 // An address that answered another peer's check is that peer's, too: who had it
-// before, maybe without knowing that its far end is no more, keeps what is
+// before, maybe without knowing that its remote is no more, keeps what is
 // encrypted.
 func TestClaim(t *testing.T) {
 	s := open(t, Config{})
@@ -647,7 +647,8 @@ func BenchmarkOffload(b *testing.B) { benchmark(b, Config{}, false) }
 func BenchmarkShared(b *testing.B)  { benchmark(b, Config{}, true) }
 func BenchmarkPlain(b *testing.B)   { benchmark(b, Config{DisableOffload: true}, false) }
 
-// What waits for a full socket is bounded for a peer, and for all together.
+// The datagrams that wait for a full socket are bounded, for each transport and for all
+// transports together.
 func TestPendingIsBounded(t *testing.T) {
 	var w writer
 	var ports []*Port
