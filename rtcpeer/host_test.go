@@ -491,7 +491,7 @@ func TestHostRunLateHandlers(t *testing.T) {
 
 // A remote that restarts on its address, as after a crash, is connected to at once,
 // although the old connection still has the address.
-func TestFarEndBeginsAnew(t *testing.T) {
+func TestRemoteRestartsOnItsAddress(t *testing.T) {
 	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)

@@ -128,6 +128,8 @@ func besideOthers(t testing.TB, cfg, cfgB Config, drop func(name string) bool) (
 	case <-time.After(10 * time.Second):
 		t.Fatal("no connection over loopback")
 	}
+	// The state shows at Poll, and b's channel may come before a's next one.
+	waitReal(t, 10*time.Second, "the offerer is connected", func() bool { return a.ConnectionState() == StateConnected })
 	return a, b, x, y
 }
 
