@@ -346,7 +346,7 @@ func (m *bbr) endRound(ev *ackEvent) {
 		m.rateBound = max(yieldFloor*m.bandwidth, yieldGain*m.rate())
 	}
 	if m.minRTT < shortRTT && m.phase != bbrProbeRTT {
-		m.short.endRound(ev, r.lost, m.rate(), m.mtu)
+		m.short.endRound(ev, r.lost, m.mtu)
 	}
 	m.round = bbrRound{end: ev.rate.delivered}
 }
@@ -509,7 +509,6 @@ func (m *bbr) stepProbeRTT(ev *ackEvent) {
 	longer := m.longer.likely(m.bandwidth) && float64(p.lowest) > longerGain*float64(m.minRTT)
 	m.minRTT, m.minRTTAt = p.lowest, ev.now
 	m.longer = longerPath{lowest: math.MaxInt64, rate: m.bandwidth}
-	m.short.begin(ev)
 	m.highest = (m.highest + m.minRTT) / 2 // so that a single long round trip is forgotten after a while
 	m.cwnd = max(m.cwnd, m.prior.cwnd)
 	if longer {

@@ -143,53 +143,6 @@ func TestShortWindow(t *testing.T) {
 	}
 }
 
-// The bytes in flight on a short path follow the rates that the remote reaches with
-// them.
-func TestShortWindowByTrial(t *testing.T) {
-	const mbit = 1e6 / 8
-	chromium := func(window int) float64 { // messages are costly with more than 32 KiB in flight
-		if window > 32<<10 {
-			return 85 * mbit
-		}
-		return 165 * mbit
-	}
-	firefox := func(window int) float64 { return min(float64(window)/1.6e-3, 500*mbit) }
-	steady := func(window int) float64 { return 300 * mbit }
-	for _, test := range []struct {
-		name        string
-		rates       []func(window int) float64 // of the remote, for each second
-		least, most int
-	}{
-		{"chromium", []func(int) float64{chromium, chromium}, leastShortWindow, 32 << 10},
-		{"firefox", []func(int) float64{firefox, firefox, firefox, firefox}, 80 << 10, maxShortWindow},
-		{"no difference", []func(int) float64{steady, steady}, leastShortWindow, 32 << 10},
-		{"more wanted later", []func(int) float64{chromium, chromium, firefox, firefox, firefox, firefox, firefox, firefox, firefox, firefox}, 80 << 10, maxShortWindow},
-		{"less wanted later", []func(int) float64{firefox, firefox, chromium, chromium, chromium}, leastShortWindow, 32 << 10},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			m := newBBR(1200, 1)
-			now, delivered := int64(0), int64(0)
-			for second, rate := range test.rates {
-				end := int64(second+1) * int64(time.Second)
-				if second == len(test.rates)-1 {
-					end -= int64(time.Second) / 4 // between two trials
-				}
-				for now < end {
-					n := m.cwnd
-					took := int64(float64(n) / rate(n) * 1e9)
-					now += took
-					delivered += int64(n)
-					m.acked(ackEvent{now: now, acked: n, before: n, rtt: min(took, shortRTT/2), limited: true,
-						rate: rateSample{bytes: int64(n), interval: took, delivered: delivered, prior: delivered}})
-				}
-			}
-			if m.cwnd < test.least || m.cwnd > test.most {
-				t.Errorf("%d bytes in flight in the end, want %d to %d", m.cwnd, test.least, test.most)
-			}
-		})
-	}
-}
-
 // A short path that becomes longer, unknown to ICE, is found out in about the time that
 // a longer path takes. Otherwise the bytes in flight would be too few for ever.
 func TestShortPathGetsLong(t *testing.T) {
