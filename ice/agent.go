@@ -3,6 +3,7 @@ package ice
 import (
 	"errors"
 	"io"
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -14,12 +15,18 @@ type Config struct {
 	Lite        bool      // the agent is ICE-lite, see the package's comment; not together with RelayOnly
 	Ufrag, Pwd  string    // local credentials; drawn from Rand if empty (RFC 8445 §5.3)
 	Rand        io.Reader // nil means crypto/rand, which also replaces a reader that fails
+
+	// Consent has the intervals and time limits of consent.
+	Consent ConsentTimes
+	// RemoteFilter, if set, reports whether remote candidates may have an address.
+	// Checks from other addresses are not answered.
+	RemoteFilter func(netip.Addr) bool
 }
 
 // Errors with which an agent fails.
 var (
 	ErrNoPair         = errors.New("ice: no candidate pair worked")
-	ErrConsentExpired = errors.New("ice: the remote agent did not answer for 30 seconds")
+	ErrConsentExpired = errors.New("ice: the remote agent did not answer, and the consent to send has expired")
 	ErrBothLite       = errors.New("ice: both agents are ICE-lite, so that none sends checks")
 )
 
@@ -45,6 +52,7 @@ func NewAgent(cfg Config) *Agent {
 	a.gather = gatherer{random: &a.random, events: &a.events, out: &a.out, relayOnly: cfg.RelayOnly}
 	a.checks = checks{
 		random: &a.random, events: &a.events, out: &a.out, gather: &a.gather,
+		consent: cfg.Consent.orDefaults(), remoteFilter: cfg.RemoteFilter,
 		lite: cfg.Lite, controlling: cfg.Controlling && !cfg.Lite, tieBreaker: a.random.uint64(),
 	}
 	a.setLive(a.newGeneration(cfg.Ufrag, cfg.Pwd), nil)
@@ -203,13 +211,13 @@ func (k *checks) setState(s State) {
 func (k *checks) updateState(now time.Time, resolved bool) {
 	g := k.cur
 	switch p := k.selected; {
-	case p != nil && !now.Before(p.lastAnswer.Add(staleAfter)):
+	case p != nil && !now.Before(p.lastAnswer.Add(k.consent.Stale)):
 		k.setState(StateDisconnected)
 	case p != nil && p == g.nominated && g.remoteEnded && k.gather.complete && resolved:
 		k.setState(StateCompleted)
 	case p != nil:
 		k.setState(StateConnected)
-	case !k.lastAnswer.IsZero() && now.Before(k.lastAnswer.Add(consentExpires)):
+	case !k.lastAnswer.IsZero() && now.Before(k.lastAnswer.Add(k.consent.Expires)):
 		k.setState(StateDisconnected) // the interface of the selected pair was removed; another pair may work
 	case g.pending:
 		g.wasValid = false
@@ -260,7 +268,7 @@ func (g *generation) hopeless(now time.Time) bool {
 func (k *checks) giveUpAt(now time.Time) time.Time {
 	g := k.cur
 	if k.selected == nil && !k.lastAnswer.IsZero() {
-		return k.lastAnswer.Add(consentExpires)
+		return k.lastAnswer.Add(k.consent.Expires)
 	}
 	if g.remoteKey == nil || g.pending || k.selected != nil || g.wasValid {
 		return time.Time{}

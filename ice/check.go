@@ -258,7 +258,7 @@ func (k *checks) checkSucceeded(now time.Time, p *pair, x transaction) {
 	p.err = nil
 	p.lastAnswer, k.lastAnswer = now, now
 	p.markReceived(now)
-	p.consent.answered(k.random, now)
+	p.consent.answered(k.random, &k.consent, now)
 	if !x.again {
 		p.addRTT(now.Sub(x.sentAt))
 	}

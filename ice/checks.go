@@ -1,5 +1,7 @@
 package ice
 
+import "net/netip"
+
 // checks are the checklists of all generations in use (RFC 8445 §6.1.4, §7, §8):
 // pairs, connectivity checks, nomination, consent, the selected pair, and the routes
 // on which payload is accepted.
@@ -8,6 +10,9 @@ type checks struct {
 	events *eventQueue
 	out    *outbox
 	gather *gatherer
+
+	consent      ConsentTimes
+	remoteFilter func(netip.Addr) bool // nil: all addresses
 
 	tieBreaker  uint64
 	lite        bool

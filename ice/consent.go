@@ -1,23 +1,50 @@
 package ice
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
-// Checks on the selected pair keep the consent to send (RFC 7675).
-const (
-	// RFC 7675 §5.1: the interval is 5 s, randomized by 20 %. The upper limit is half
-	// a second lower here, for owners who run timers that are close together at the
-	// same time.
-	consentLeast   = 4 * time.Second
-	consentMost    = 5500 * time.Millisecond
-	consentExpires = 30 * time.Second
-
-	// staleAfter is how long after its last answer a pair becomes doubtful: the
-	// longest interval, and the time of the additional requests that follow an
+// ConsentTimes are the intervals and time limits of consent (RFC 7675): checks on the
+// selected pair keep the consent to send. A zero field has its default.
+type ConsentTimes struct {
+	// Interval is the time between consent requests. Each interval is drawn from 80 to
+	// 110 percent of Interval: RFC 7675 §5.1 has 120 percent, but owners run timers
+	// that are close together at the same time. Default: 5 s.
+	Interval time.Duration
+	// Stale is how long after the last answer a pair becomes doubtful. When the
+	// selected pair is doubtful, the agent is in StateDisconnected. The default, 8 s,
+	// is the longest interval and the time of the additional requests that follow an
 	// unanswered one.
-	staleAfter = 8 * time.Second
+	Stale time.Duration
+	// Expires is how long after the last answer consent expires, and with it the pair.
+	// Default: 30 s, which is also the most that RFC 7675 §5.1 allows.
+	Expires time.Duration
+}
 
+// Default values of ConsentTimes.
+const (
+	DefaultConsentInterval = 5 * time.Second
+	DefaultConsentStale    = 8 * time.Second
+	DefaultConsentExpires  = 30 * time.Second
+)
+
+func (c ConsentTimes) orDefaults() ConsentTimes {
+	return ConsentTimes{
+		Interval: cmp.Or(c.Interval, DefaultConsentInterval),
+		Stale:    cmp.Or(c.Stale, DefaultConsentStale),
+		Expires:  cmp.Or(c.Expires, DefaultConsentExpires),
+	}
+}
+
+// next draws the time until the next consent request.
+func (c *ConsentTimes) next(random *randomSource) time.Duration {
+	return random.between(c.Interval*8/10, c.Interval*11/10)
+}
+
+const (
 	// doubtful is the number of unanswered requests that make a pair doubtful earlier
-	// than staleAfter. A doubtful pair is replaced by any other pair that answers.
+	// than ConsentTimes.Stale. A doubtful pair is replaced by any other pair that answers.
 	doubtful = 3
 
 	// probeLeast is the least time between unanswered consent requests.
@@ -46,29 +73,29 @@ func probeInterval(unanswered int, rtt time.Duration) time.Duration {
 }
 
 // start starts the schedule, unless it already runs.
-func (c *consent) start(random *randomSource, now time.Time) {
+func (c *consent) start(random *randomSource, times *ConsentTimes, now time.Time) {
 	if c.next.IsZero() {
-		c.next = now.Add(random.between(consentLeast, consentMost))
+		c.next = now.Add(times.next(random))
 	}
 }
 
 // answered notes an answer, after which requests are sent at the usual interval again.
-func (c *consent) answered(random *randomSource, now time.Time) {
+func (c *consent) answered(random *randomSource, times *ConsentTimes, now time.Time) {
 	c.unanswered = 0
 	if !c.next.IsZero() {
-		c.next = now.Add(random.between(consentLeast, consentMost))
+		c.next = now.Add(times.next(random))
 	}
 }
 
 // consented reports whether data may be sent on the pair: a request on it was answered
-// within the last 30 seconds.
+// within the last ConsentTimes.Expires.
 func (p *pair) consented(now time.Time) bool {
-	return p.state == PairSucceeded && now.Before(p.lastAnswer.Add(consentExpires))
+	return p.state == PairSucceeded && now.Before(p.lastAnswer.Add(p.gen.consent.Expires))
 }
 
 // fresh reports whether the pair works and is not doubtful.
 func (p *pair) fresh(now time.Time) bool {
-	return p.state == PairSucceeded && now.Before(p.lastAnswer.Add(staleAfter)) && p.consent.unanswered < doubtful
+	return p.state == PairSucceeded && now.Before(p.lastAnswer.Add(p.gen.consent.Stale)) && p.consent.unanswered < doubtful
 }
 
 // runConsent sends consent requests that are due on the selected pair, and ends the
@@ -151,10 +178,10 @@ func (k *checks) consentAlarms(now time.Time, e *alarm) {
 				continue
 			}
 			e.add(p.probeAt())
-			if stale := p.lastAnswer.Add(staleAfter); now.Before(stale) {
+			if stale := p.lastAnswer.Add(k.consent.Stale); now.Before(stale) {
 				e.add(stale)
 			} else {
-				e.add(p.lastAnswer.Add(consentExpires))
+				e.add(p.lastAnswer.Add(k.consent.Expires))
 			}
 		}
 	}

@@ -90,3 +90,48 @@ func TestConsentUnderLoss(t *testing.T) {
 		}
 	}
 }
+
+// The intervals and limits of consent are the configured ones.
+func TestConsentTimes(t *testing.T) {
+	w := newWorld(t, 10)
+	times := ConsentTimes{Interval: time.Second, Stale: 2500 * time.Millisecond, Expires: 6 * time.Second}
+	a := w.peer("a", Config{Controlling: true, Consent: times}, "192.0.2.1:1000")
+	b := w.peer("b", Config{Consent: times}, "192.0.2.2:2000")
+	w.connect(a, b)
+	w.run(10*time.Second, nil)
+	before := a.sent
+	w.run(100*time.Second, nil)
+	if n := a.sent - before; n < 2*90 || n > 2*125 {
+		t.Errorf("%d datagrams in 100 s, want a request and an answer every 0.8 to 1.1 s", n)
+	}
+	w.cut = func(from, to netip.AddrPort) bool { return true }
+	cut := w.now
+	if !w.run(time.Minute, both(a, b, StateDisconnected)) || w.now.Sub(cut) > 3*time.Second {
+		t.Errorf("disconnected %v after the cut: a %v, b %v", w.now.Sub(cut), a.State(), b.State())
+	}
+	if !w.run(time.Minute, both(a, b, StateFailed)) || w.now.Sub(cut) > 7*time.Second {
+		t.Errorf("failed %v after the cut: a %v, b %v", w.now.Sub(cut), a.State(), b.State())
+	}
+}
+
+// A filter of remote addresses applies to signalled candidates and to checks.
+func TestRemoteFilter(t *testing.T) {
+	w := newWorld(t, 11)
+	allowed := netip.MustParseAddr("192.0.2.2")
+	a := w.peer("a", Config{Controlling: true, RemoteFilter: func(a netip.Addr) bool { return a == allowed }}, "192.0.2.1:1000")
+	b := w.peer("b", Config{}, "192.0.2.2:2000", "192.0.2.3:3000")
+	w.connect(a, b)
+	if !w.run(time.Minute, both(a, b, StateCompleted)) {
+		t.Fatalf("a %v, b %v", a.State(), b.State())
+	}
+	r := a.Report()
+	if len(r.Pairs) != 1 || r.Pairs[0].Remote.Addr.Addr() != allowed {
+		t.Errorf("pairs %v", r.Pairs)
+	}
+	if len(r.Dropped) != 1 || r.Dropped[0].Reason != errFiltered {
+		t.Errorf("dropped %v", r.Dropped)
+	}
+	if local, remote, ok := a.SelectedPair(); !ok || local.Addr.Port() != 1000 || remote.Addr.Addr() != allowed {
+		t.Errorf("selected %v, %v, %v", local, remote, ok)
+	}
+}

@@ -27,6 +27,7 @@ var (
 	errActiveName = unusable("an active TCP candidate is not connected to, so its name is of no use")
 	errGeneration = unusable("its ufrag is not that of the remote description")
 	errName       = unusable("its name does not end in .local: other names are not looked up")
+	errFiltered   = unusable("the program's filter does not allow its address")
 	errPort       = unusable("its address or port is not one to send to")
 	errUnresolved = unusable("its name is not known to multicast DNS")
 	errMadeRoom   = fmt.Errorf("%w: it made room for a more useful one", ErrTooManyCandidates)

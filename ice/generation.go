@@ -9,6 +9,7 @@ import (
 // A generation is everything that an ICE restart replaces: the credentials of both
 // agents, the remote candidates, and the checklist of pairs.
 type generation struct {
+	consent     *ConsentTimes // of the agent
 	ufrag, pwd  string
 	localKey    *stun.Integrity // key of requests to this agent, and of the responses to them
 	remoteUfrag string          // remote ufrag, as a part of username
@@ -49,7 +50,7 @@ func (k *checks) newGeneration(ufrag, pwd string) *generation {
 	if pwd == "" {
 		pwd = k.random.iceChars(16) + k.random.iceChars(16) // 192 random bits; RFC 8445 §5.3 requires 128
 	}
-	return &generation{ufrag: ufrag, pwd: pwd, open: true, localKey: stun.NewIntegrity([]byte(pwd))}
+	return &generation{consent: &k.consent, ufrag: ufrag, pwd: pwd, open: true, localKey: stun.NewIntegrity([]byte(pwd))}
 }
 
 // SetRemote sets the remote credentials, and whether the remote agent is ICE-lite.

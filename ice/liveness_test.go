@@ -86,7 +86,7 @@ func TestLateResponse(t *testing.T) {
 	}
 	id := stun.TransactionID{1}
 	p.transactions.add(transaction{id: id, controlling: true, sentAt: w.now})
-	w.run(consentExpires+time.Second, nil)
+	w.run(DefaultConsentExpires+time.Second, nil)
 	if p.err != ErrConsentExpired {
 		t.Fatalf("%v: %v", p.state, p.err)
 	}
@@ -134,7 +134,7 @@ func TestSilentDeathWhenIdle(t *testing.T) {
 	w, a, b, dead := twoPaths(t, true)
 	*dead = true
 	start := w.now
-	if !w.run(20*time.Second, func() bool { return on4(a)() && on4(b)() }) || w.now.Sub(start) > consentMost+2*time.Second {
+	if !w.run(20*time.Second, func() bool { return on4(a)() && on4(b)() }) || w.now.Sub(start) > DefaultConsentInterval*11/10+2*time.Second {
 		t.Errorf("left after %v", w.now.Sub(start))
 	}
 }

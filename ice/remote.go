@@ -19,6 +19,11 @@ type remote struct {
 // peer-reflexive ones.
 const maxRemotes = 64
 
+// allowed reports whether Config.RemoteFilter allows an address.
+func (k *checks) allowed(a netip.Addr) bool {
+	return k.remoteFilter == nil || k.remoteFilter(a.Unmap().WithZone(""))
+}
+
 // usableRemote reports whether a check may be sent to an address.
 func usableRemote(a netip.AddrPort) bool {
 	ip := a.Addr()
@@ -63,6 +68,8 @@ func (a *Agent) addSignalled(now time.Time, c Candidate) error {
 		return a.lookups.start(now, g, c)
 	case !usableRemote(c.Addr):
 		return errPort
+	case !a.allowed(c.Addr.Addr()):
+		return errFiltered
 	}
 	return a.addRemote(now, g, c)
 }
@@ -187,6 +194,8 @@ func (a *Agent) resolved(now time.Time) {
 		switch {
 		case !r.addr.IsValid():
 			a.dropRemote(r.candidate, errUnresolved)
+		case !a.allowed(r.addr):
+			a.dropRemote(c, errFiltered)
 		case r.gen.open && usableRemote(c.Addr):
 			if err := a.addRemote(now, r.gen, c); err != nil {
 				a.dropRemote(c, err)

@@ -36,6 +36,9 @@ func (k *checks) generationFor(username []byte) *generation {
 
 // handleRequest processes a connectivity check (RFC 8445 §7.3).
 func (k *checks) handleRequest(now time.Time, r Route, b *base, m stun.Message) {
+	if !k.allowed(r.Remote.Addr()) {
+		return
+	}
 	if !k.gather.usable(b) {
 		return // RFC 8828 mode 4: nobody may learn that there is an agent at this address
 	}

@@ -41,6 +41,16 @@ func (a *Agent) Selected() (r Route, ok bool) {
 	return a.selected.local.wire(a.selected.route), true
 }
 
+// SelectedPair returns the candidates of the pair on which data is sent. ok is false
+// if there is none.
+func (a *Agent) SelectedPair() (local, remote Candidate, ok bool) {
+	p := a.selected
+	if p == nil {
+		return Candidate{}, Candidate{}, false
+	}
+	return p.local.reported(p.gen.ufrag), p.remote.candidate(p.gen), true
+}
+
 // RTT returns the smoothed round-trip time of the selected pair. 0 means unknown.
 func (a *Agent) RTT() time.Duration {
 	if a.selected == nil {
@@ -127,7 +137,7 @@ func (k *checks) choose(now time.Time) {
 		l.client.Bind(now, p.route.Remote)
 	}
 	if !k.lite {
-		p.consent.start(k.random, now)
+		p.consent.start(k.random, &k.consent, now)
 	}
 	k.events.push(Event{Kind: EventSelected, Route: p.local.wire(p.route), Lost: lost, Moved: before != path{} && before != k.path})
 }
