@@ -35,7 +35,8 @@ type Params struct {
 	Label             string
 	Protocol          string
 	Negotiated        bool
-	ID                uint16 // used if Negotiated
+	ID                uint16 // used if Negotiated or ChosenID
+	ChosenID          bool   // the channel is opened in band with ID, which must be one of the local end (RFC 8832 §6)
 	Unordered         bool
 	MaxRetransmits    int    // -1: no limit
 	MaxPacketLifeTime int    // milliseconds; -1: no limit
@@ -50,6 +51,7 @@ var (
 	ErrIDInUse  = errors.New("datachannel: id is in use")
 	ErrNotOpen  = errors.New("datachannel: channel is not open")
 	ErrNoID     = errors.New("datachannel: no stream id is left")
+	ErrRemoteID = errors.New("datachannel: id belongs to the remote: the DTLS client opens channels with even ids, the server with odd ones")
 	ErrTooLong  = errors.New("datachannel: label or protocol is longer than 65535 bytes")
 	ErrInvalid  = errors.New("datachannel: invalid parameters")
 	ErrProtocol = errors.New("datachannel: the remote broke the protocol")
@@ -171,12 +173,14 @@ func (s *Session) Start(now time.Time, dtlsClient bool) {
 	s.nextID = s.firstID()
 	waiting := s.waiting
 	s.waiting = nil
-	for _, c := range waiting {
-		if c.state != StateConnecting {
-			continue
-		}
-		if err := s.openInBand(now, c); err != nil {
-			s.closed(c, err)
+	for _, chosen := range []bool{true, false} { // so that no other channel gets a chosen id
+		for _, c := range waiting {
+			if c.state != StateConnecting || c.params.ChosenID != chosen {
+				continue
+			}
+			if err := s.openInBand(now, c); err != nil {
+				s.closed(c, err)
+			}
 		}
 	}
 }
@@ -193,7 +197,7 @@ func (s *Session) firstID() int {
 // Open opens a channel. A channel that is not negotiated gets its id, and sends
 // DATA_CHANNEL_OPEN, once the session has started. Channels are open when the
 // association is established, without waiting for the acknowledgement (RFC 8832 §6).
-// The errors are ErrIDInUse, ErrNoID, ErrStreamLimit, ErrTooMany, ErrTooLong,
+// The errors are ErrIDInUse, ErrRemoteID, ErrNoID, ErrStreamLimit, ErrTooMany, ErrTooLong,
 // ErrInvalid, and ErrNotOpen when the association has ended. If the remote's limit of
 // streams is not known yet, a channel beyond the limit is closed with ErrStreamLimit
 // as soon as it is known.
@@ -204,7 +208,7 @@ func (s *Session) Open(now time.Time, p Params) (*Channel, error) {
 	if len(p.Label) > 65535 || len(p.Protocol) > 65535 {
 		return nil, ErrTooLong
 	}
-	if p.MaxRetransmits >= 0 && p.MaxPacketLifeTime >= 0 || p.Negotiated && p.ID > maxStreamID {
+	if p.MaxRetransmits >= 0 && p.MaxPacketLifeTime >= 0 || (p.Negotiated || p.ChosenID) && p.ID > maxStreamID {
 		return nil, ErrInvalid // RFC 8831 §6.1: a channel has not both limits
 	}
 	if s.full() {
@@ -272,17 +276,10 @@ func (s *Session) register(c *Channel, id uint16) {
 
 // openInBand assigns a local id to a channel and queues its DATA_CHANNEL_OPEN.
 func (s *Session) openInBand(now time.Time, c *Channel) error {
-	for s.nextID <= maxStreamID && s.inUse(uint16(s.nextID)) {
-		s.nextID += 2
+	id, err := s.assignID(c)
+	if err != nil {
+		return err
 	}
-	switch {
-	case s.nextID > maxStreamID:
-		return ErrNoID
-	case s.nextID >= s.assoc.OutgoingStreams():
-		return s.streamLimit(uint16(s.nextID))
-	}
-	id := uint16(s.nextID)
-	s.nextID += 2
 	s.register(c, id)
 	// The DATA_CHANNEL_OPEN is always reliable and ordered (RFC 8832 §6).
 	open := sctp.Message{Stream: id, PPID: ppidDCEP, Data: appendOpen(nil, &c.params)}
@@ -291,6 +288,31 @@ func (s *Session) openInBand(now time.Time, c *Channel) error {
 		return ErrNoID
 	}
 	return nil
+}
+
+// assignID returns the id of a local channel that is opened in band.
+func (s *Session) assignID(c *Channel) (uint16, error) {
+	id := int(c.params.ID)
+	switch {
+	case c.params.ChosenID && id%2 != s.firstID():
+		return 0, ErrRemoteID
+	case c.params.ChosenID && s.inUse(c.params.ID):
+		return 0, ErrIDInUse
+	case !c.params.ChosenID:
+		for s.nextID <= maxStreamID && s.inUse(uint16(s.nextID)) {
+			s.nextID += 2
+		}
+		if id = s.nextID; id > maxStreamID {
+			return 0, ErrNoID
+		}
+	}
+	if id >= s.assoc.OutgoingStreams() {
+		return 0, s.streamLimit(uint16(id))
+	}
+	if !c.params.ChosenID {
+		s.nextID += 2
+	}
+	return uint16(id), nil
 }
 
 // inUse reports whether an id cannot be assigned to a local channel.

@@ -15,6 +15,7 @@ import (
 
 	"purertc/datachannel"
 	"purertc/dtls"
+	"purertc/ice"
 	"purertc/sctp"
 )
 
@@ -64,6 +65,14 @@ type Config struct {
 	// Certificate is the local certificate of the DTLS handshake. Nil: an ECDSA P-256
 	// certificate that all connections of the process share.
 	Certificate *tls.Certificate `json:"-"`
+	// VerifyRemote, if set, judges the remote's certificate, in DER form, in place of
+	// the fingerprints of its description. An error ends the handshake. It is called
+	// before any data is sent or delivered, with the connection's lock held: it must
+	// not call the connection.
+	VerifyRemote func(certificate []byte) error `json:"-"`
+	// KeepRemoteCertificate keeps the remote's certificate for Conn.RemoteCertificate,
+	// which takes some hundred bytes for each connection.
+	KeepRemoteCertificate bool `json:"-"`
 	// ICETransportPolicy can restrict candidates to relayed ones.
 	ICETransportPolicy ICETransportPolicy `json:"-"`
 	// Host is a shared socket. Nil: the connection has sockets of its own.
@@ -71,8 +80,10 @@ type Config struct {
 	// IncludeLoopback makes loopback addresses candidates. Otherwise they are only if
 	// there is no other address.
 	IncludeLoopback bool `json:"-"`
-	// LocalAddresses, if any, are the only addresses that sockets are opened on.
-	// Unspecified addresses, such as 0.0.0.0, are ErrInvalidParameter.
+	// LocalAddresses, if not nil, are the only addresses that sockets are opened on.
+	// An empty list that is not nil stands for no address: then only relayed candidates
+	// and TCP are left. Unspecified addresses, such as 0.0.0.0, are
+	// ErrInvalidParameter.
 	LocalAddresses []netip.Addr `json:"-"`
 	// IPFamily can restrict candidates to addresses of IPv4 or of IPv6. It does not
 	// apply to LocalAddresses.
@@ -82,6 +93,17 @@ type Config struct {
 	// addresses are listed, with the connection's lock held. It does not apply to
 	// LocalAddresses.
 	InterfaceFilter func(name string) bool `json:"-"`
+	// LocalAddressFilter, if set, reports whether a local address may be a candidate.
+	// It applies to LocalAddresses, too. It is called as InterfaceFilter is.
+	LocalAddressFilter func(a netip.Addr) bool `json:"-"`
+	// RemoteAddressFilter, if set, reports whether the remote may have an address:
+	// candidates with other addresses are dropped, and checks from other addresses are
+	// not answered. It is called with the connection's lock held.
+	RemoteAddressFilter func(a netip.Addr) bool `json:"-"`
+	// DisableUDP leaves out host and server-reflexive candidates of UDP. It is for
+	// networks in which UDP is lost anyway: TCP candidates and servers over TCP and
+	// TLS remain, and relayed candidates. It is not possible with MDNSCandidates.
+	DisableUDP bool `json:"-"`
 	// MinPort and MaxPort, if not 0, are the first and the last port for the
 	// connection's own UDP sockets, except those to TURN servers.
 	MinPort, MaxPort uint16 `json:"-"`
@@ -127,6 +149,10 @@ type Config struct {
 	// 0: 65535. CreateDataChannel fails beyond it, and a channel of the remote is
 	// closed at once.
 	MaxChannels int `json:"-"`
+	// ReceiveWindow is how many bytes of messages that the program has not read the
+	// remote may send. 0: 1 MiB, which grows to 16 MiB if the program reads fast. Other
+	// values stay as they are. At least MaxMessageSize.
+	ReceiveWindow int `json:"-"`
 	// SendBufferSize is how many bytes may be queued on a channel; 0: 4 MiB.
 	SendBufferSize int `json:"-"`
 	// MaxDatagramSize is the longest UDP payload in bytes that is sent, and turns path
@@ -142,6 +168,23 @@ type Config struct {
 	// their names included. 0: 10 s. A later answer still brings its candidate. Report
 	// names the servers that have not answered.
 	GatherTimeout time.Duration `json:"-"`
+	// DisconnectedTimeout is how long after the remote's last answer the connection
+	// becomes StateDisconnected. 0: 8 s. At least 1 s.
+	DisconnectedTimeout time.Duration `json:"-"`
+	// FailedTimeout is how long after the remote's last answer a connection that was
+	// established becomes StateFailed. 0: 30 s, which is also the most: nobody may send
+	// longer without an answer (RFC 7675 §5.1). At least DisconnectedTimeout.
+	FailedTimeout time.Duration `json:"-"`
+	// KeepaliveInterval is the mean time between two keepalives, which are ICE's consent
+	// requests and are answered. 0: 5 s, or less if DisconnectedTimeout demands it. At
+	// least 500 ms; at most two thirds of DisconnectedTimeout, so that the answer to
+	// one keepalive comes before the next one is overdue.
+	KeepaliveInterval time.Duration `json:"-"`
+	// DSCP is the differentiated services code point, 0 to 63, of the connection's own
+	// UDP sockets (RFC 8837 §5 has 0, 10, 18 and 26 for data). Systems may ignore it;
+	// where they refuse it, the log has a warning. It has no effect on a Host: see
+	// HostConfig.DSCP.
+	DSCP int `json:"-"`
 	// BusyPoll is how long the goroutine that reads one of the connection's own UDP
 	// sockets looks for the next datagram before it sleeps. 0: it sleeps at once. With
 	// some 100 µs, answers are faster while messages follow each other closely, but a
@@ -176,6 +219,9 @@ const (
 	maxMessageSizeLimit   = 1 << 30
 	defaultGatherTimeout  = 10 * time.Second
 	maxBusyPoll           = time.Second
+	maxDSCP               = 63
+	minDisconnected       = time.Second
+	minKeepalive          = 500 * time.Millisecond
 )
 
 // An ICEServer is a STUN or TURN server, under one or several URLs
@@ -212,6 +258,12 @@ type ChannelOptions struct {
 	Ordered *bool `json:"ordered"`
 	// Protocol is the program's name of the subprotocol on the channel.
 	Protocol string `json:"protocol"`
+	// InBandID is the stream of a channel that is not Negotiated, 0 to 65534. Nil: the
+	// next free one. The DTLS client, which is usually the answerer, opens channels
+	// with even ids, and the server with odd ones (RFC 8832 §6). A channel that was
+	// created with another id before the roles were known is closed, with an error
+	// that says so, when the connection is established. It is not in the dictionary.
+	InBandID *int `json:"-"`
 	// Priority weighs the channel's data against that of other channels. It is not in
 	// the dictionary. It is signalled to the remote, unless Negotiated.
 	Priority Priority `json:"-"`
@@ -235,6 +287,12 @@ func (cfg *Config) check() error {
 		return invalid("SendBufferSize %d is negative", cfg.SendBufferSize)
 	case cfg.GatherTimeout < 0:
 		return invalid("GatherTimeout %v is negative", cfg.GatherTimeout)
+	case cfg.ReceiveWindow != 0 && cfg.ReceiveWindow < cfg.maxMessageSize():
+		return invalid("ReceiveWindow %d is not 0 or at least MaxMessageSize, %d", cfg.ReceiveWindow, cfg.maxMessageSize())
+	case cfg.DSCP < 0 || cfg.DSCP > maxDSCP:
+		return invalid("DSCP %d is not 0 to %d", cfg.DSCP, maxDSCP)
+	case cfg.DisableUDP && cfg.MDNSCandidates:
+		return invalid("MDNSCandidates need UDP: they cannot be used with DisableUDP")
 	case cfg.BusyPoll < 0 || cfg.BusyPoll > maxBusyPoll:
 		return invalid("BusyPoll %v is not 0 to %v", cfg.BusyPoll, maxBusyPoll)
 	case cfg.CongestionControl > sctp.CongestionReno:
@@ -268,7 +326,33 @@ func (cfg *Config) check() error {
 			return invalid("public address %v cannot stand for %v", a.Public, a.Local)
 		}
 	}
+	if err := cfg.checkConsent(); err != nil {
+		return err
+	}
 	return cfg.checkDTLS()
+}
+
+// checkConsent checks the times after which a connection is disconnected or failed.
+func (cfg *Config) checkConsent() error {
+	times := cfg.consentTimes()
+	switch {
+	case times.Stale < minDisconnected:
+		return invalid("DisconnectedTimeout %v is not 0 or at least %v", times.Stale, minDisconnected)
+	case times.Expires < times.Stale || times.Expires > ice.DefaultConsentExpires:
+		return invalid("FailedTimeout %v is not 0 or between DisconnectedTimeout, %v, and %v", times.Expires, times.Stale, ice.DefaultConsentExpires)
+	case times.Interval < minKeepalive || times.Interval > times.Stale*2/3:
+		return invalid("KeepaliveInterval %v is not 0 or between %v and two thirds of DisconnectedTimeout, %v", times.Interval, minKeepalive, times.Stale)
+	}
+	return nil
+}
+
+func (cfg *Config) consentTimes() ice.ConsentTimes {
+	stale := orDefault(cfg.DisconnectedTimeout, ice.DefaultConsentStale)
+	return ice.ConsentTimes{
+		Stale:    stale,
+		Expires:  orDefault(cfg.FailedTimeout, ice.DefaultConsentExpires),
+		Interval: orDefault(cfg.KeepaliveInterval, min(ice.DefaultConsentInterval, stale*2/3)),
+	}
 }
 
 // checkDTLS returns DTLS's error, before anything is offered.
@@ -326,6 +410,8 @@ func (o *ChannelOptions) check(label string) error {
 		return invalid("protocol is not UTF-8")
 	case o.Negotiated && o.ID == nil:
 		return invalid("negotiated without an id")
+	case o.InBandID != nil && (o.Negotiated || *o.InBandID < 0 || *o.InBandID > 65534):
+		return invalid("InBandID %d is not 0 to 65534 of a channel that is not negotiated", *o.InBandID)
 	case !o.Negotiated && o.ID != nil:
 		return invalid("an id without negotiated")
 	case o.ID != nil && (*o.ID < 0 || *o.ID > 65534):

@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+
+	"purertc/ice"
 )
 
 // A Conn is a connection to a remote peer, with the interface of Godot's
@@ -26,14 +28,15 @@ type Conn struct {
 	agreed     bool   // a remote offer was answered since Initialize
 	queue      eventQueue
 	channels   channelTable
-
-	onDescription func(typ, sdp string)
-	onCandidate   func(media string, index int, name string)
-	onChannel     func(*DataChannel)
-	onState       func()
+	handlers   handlers
+	live       liveState
+	wanted     *Description // Offer or Answer waits for it, in place of the handler; nil: neither waits
+	unpolled   pollWatch
 
 	polling sync.Mutex // held by the goroutine in Poll
 	wake    signal     // an event may have come
+	changes broadcast  // likewise, for calls that wait for a state
+	ending  *endSignal // of the present connection
 	host    atomic.Pointer[Host]
 	over    atomic.Bool // closed, and nothing is left to poll
 
@@ -49,6 +52,7 @@ type Conn struct {
 const (
 	eventShown        EventKind = -1 - iota // call the handler for a state that is shown already
 	eventChannelShown                       // the same for Channel
+	eventCall                               // call the event's handler of a channel that Close has closed
 )
 
 // New returns a connection in StateNew with the default configuration.
@@ -62,7 +66,9 @@ func connOf(ext Extension) *Conn {
 	c.ext.Notify(c.notify)
 	if err := c.ext.Initialize(Config{}); err != nil {
 		c.closeLocked()
+		return c
 	}
+	c.beginLife()
 	return c
 }
 
@@ -83,8 +89,10 @@ func (c *Conn) Initialize(cfg Config) error {
 	}
 	c.connection, c.gathering, c.signaling = StateNew, GatheringStateNew, SignalingStateStable
 	c.created, c.agreed, c.cause = false, false, nil
+	c.unpolled.log = cfg.Logger
 	c.host.Store(cfg.Host)
 	c.over.Store(false)
+	c.beginLife()
 	return nil
 }
 
@@ -97,8 +105,29 @@ func (c *Conn) Close() error {
 	if c.ext == nil {
 		return ErrUnconfigured
 	}
-	c.closeLocked()
+	c.closeByProgram()
 	return nil
+}
+
+// closeByProgram closes the connection, which handlers are told at the next Poll.
+func (c *Conn) closeByProgram() {
+	var told []Event
+	if c.connection != StateClosed && c.handlers.ofStates() {
+		told = append(told, Event{Kind: eventShown})
+	}
+	c.channels.each(func(ch *channel) {
+		if ch.onState != nil && ChannelState(ch.state.Load()) != ChannelStateClosed {
+			told = append(told, Event{Kind: eventCall, call: ch.onState})
+		}
+	})
+	c.closeLocked()
+	for _, e := range told {
+		c.queue.push(e)
+	}
+	if h := c.host.Load(); h != nil && len(told) > 0 && h.served.Load() {
+		c.over.Store(false)
+		h.push(c)
+	}
 }
 
 func (c *Conn) closeLocked() {
@@ -118,8 +147,10 @@ func (c *Conn) closeLocked() {
 	c.channels = channelTable{}
 	c.queue.clear()
 	c.connection, c.signaling, c.cause = StateClosed, SignalingStateClosed, nil
+	c.endLife()
 	c.leaveReady()
 	c.wake.set()
+	c.changes.send()
 }
 
 // leaveReady removes a closed connection from its host.
@@ -201,6 +232,10 @@ func (c *Conn) register(ext ChannelExtension, label string, o ChannelOptions, s 
 func (c *Conn) CreateOffer() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.createOffer()
+}
+
+func (c *Conn) createOffer() error {
 	if err := c.usable(); err != nil {
 		return err
 	}
@@ -232,6 +267,10 @@ func (c *Conn) begun() {
 func (c *Conn) SetLocalDescription(typ, sdp string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.setLocal(typ, sdp)
+}
+
+func (c *Conn) setLocal(typ, sdp string) error {
 	if err := c.usable(); err != nil {
 		return err
 	}
@@ -254,6 +293,10 @@ func (c *Conn) SetLocalDescription(typ, sdp string) error {
 func (c *Conn) SetRemoteDescription(typ, sdp string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.setRemote(typ, sdp)
+}
+
+func (c *Conn) setRemote(typ, sdp string) error {
 	if err := c.usable(); err != nil {
 		return err
 	}
@@ -306,38 +349,6 @@ func (c *Conn) SignalingState() SignalingState {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.signaling
-}
-
-// OnSessionDescriptionCreated sets the handler of created offers and answers: it
-// passes them to SetLocalDescription and signals them to the remote. Like every
-// handler it runs inside Poll, with no lock held, and stays set after Initialize.
-func (c *Conn) OnSessionDescriptionCreated(f func(typ, sdp string)) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.onDescription = f
-}
-
-// OnICECandidateCreated sets the handler of local candidates, which go to the remote's
-// AddICECandidate. The last one has an empty name.
-func (c *Conn) OnICECandidateCreated(f func(media string, index int, name string)) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.onCandidate = f
-}
-
-// OnDataChannelReceived sets the handler of channels that the remote opened in band.
-// Keep a reference to the channel: an unreachable one is closed.
-func (c *Conn) OnDataChannelReceived(f func(ch *DataChannel)) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.onChannel = f
-}
-
-// OnStateChanged sets the handler of changes of any of the three states.
-func (c *Conn) OnStateChanged(f func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.onState = f
 }
 
 // Poll calls the handlers of the signals that were queued when it was called,
@@ -406,6 +417,9 @@ func (c *Conn) collect() {
 		if !ok {
 			return
 		}
+		if c.observe(&e) {
+			continue
+		}
 		switch e.Kind {
 		case EventSignalingState:
 			// Only the program's own calls change it, so it is shown at once.
@@ -453,8 +467,15 @@ func (c *Conn) deliver(generation uint32) bool {
 	if x, ok := c.ext.(DeliveryExtension); ok && e.Kind == EventICECandidate {
 		x.CandidateDelivered(e.Name)
 	}
-	onState, onDescription, onCandidate, onChannel := c.onState, c.onDescription, c.onCandidate, c.onChannel
+	c.unpolled.end()
 	changed := c.apply(&e)
+	h, before := c.handlers, c.handlers.told
+	now := shownStates{c.connection, c.gathering, c.signaling}
+	c.handlers.told = now
+	var pair CandidatePair
+	if e.Kind == EventSelectedPair {
+		pair, _ = c.selectedPair()
+	}
 	var received *DataChannel
 	if e.Kind == EventDataChannel && ch != nil {
 		received = newHandle(ch)
@@ -478,7 +499,17 @@ func (c *Conn) deliver(generation uint32) bool {
 	switch e.Kind {
 	case eventShown, EventConnectionState, EventGatheringState:
 		if changed {
-			call(onState)
+			h.statesChanged(before, now)
+		}
+	case eventCall:
+		e.call()
+	case EventICEState:
+		if h.ice != nil {
+			h.ice(ice.State(e.State))
+		}
+	case EventSelectedPair:
+		if h.pair != nil {
+			h.pair(pair)
 		}
 	case eventChannelShown, EventChannelState:
 		if changed {
@@ -489,16 +520,16 @@ func (c *Conn) deliver(generation uint32) bool {
 	case EventBufferRoom:
 		call(onLow)
 	case EventSessionDescription:
-		if onDescription != nil {
-			onDescription(e.Type, e.SDP)
+		if h.description != nil {
+			h.description(e.Type, e.SDP)
 		}
 	case EventICECandidate:
-		if onCandidate != nil {
-			onCandidate(e.Media, e.Index, e.Name)
+		if h.candidate != nil {
+			h.candidate(e.Media, e.Index, e.Name)
 		}
 	case EventDataChannel:
-		if received != nil && onChannel != nil {
-			onChannel(received)
+		if received != nil && h.channel != nil {
+			h.channel(received)
 		}
 	}
 	return true
@@ -551,6 +582,7 @@ func (c *Conn) apply(e *Event) bool {
 // notify is called by the extension when it has events.
 func (c *Conn) notify() {
 	c.rouse()
+	c.changes.send()
 	c.wakeBlocked()
 }
 
@@ -738,7 +770,7 @@ func (c *Conn) Shutdown(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.generation == generation { // else it was closed or initialized again
-		c.closeLocked()
+		c.closeByProgram()
 	}
 	return err
 }

@@ -57,6 +57,7 @@ func newCore(cfg *Config, agent *ice.Agent, random io.Reader) core {
 		Rand:           random,
 		MaxMessageSize: cfg.maxReceived(),
 		MemoryLimit:    cfg.MemoryLimit,
+		ReceiveBuffer:  cfg.ReceiveWindow,
 
 		CongestionControl: cfg.CongestionControl,
 	})

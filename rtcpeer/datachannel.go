@@ -47,6 +47,7 @@ type channel struct {
 	onState, onPacket, onLow func()
 	seen                     uint64       // arrivals at the last call of onPacket
 	above                    bool         // BufferedAmount was above the threshold
+	opened                   bool         // the channel was open, perhaps before Poll has shown it
 	untold                   bool         // the state has changed without an onState
 	handle                   *DataChannel // set while it has handlers
 	cleanup                  runtime.Cleanup

@@ -15,7 +15,8 @@ import (
 //
 // What not every implementation can do is an interface of its own:
 // [DescriptionExtension], [LateChannelExtension], [RestartExtension],
-// [ShutdownExtension], [StatsExtension], [ReportExtension]. Conn looks for them by
+// [ShutdownExtension], [StatsExtension], [ReportExtension], [EndingExtension],
+// [PairExtension], [RemoteExtension]. Conn looks for them by
 // type assertion. A call that needs one which is missing returns ErrUnavailable,
 // or the zero value.
 type Extension interface {
@@ -71,6 +72,28 @@ type StatsExtension interface{ Stats() Stats }
 // A ReportExtension adds what it knows to a Report, which has the states as
 // shown by Conn.
 type ReportExtension interface{ Report(r *Report) }
+
+// An EndingExtension reports its end at once, and not only by NextEvent.
+type EndingExtension interface {
+	// NotifyEnd sets the function that the extension calls, from any goroutine, when
+	// the connection is closed, by either end. f does not block. Conn calls NotifyEnd
+	// after each Initialize.
+	NotifyEnd(f func())
+}
+
+// A PairExtension knows the candidates on which data is sent. ok is false if there
+// were none so far.
+type PairExtension interface {
+	SelectedPair() (pair CandidatePair, ok bool)
+}
+
+// A RemoteExtension knows more of the descriptions and of the remote. Conn's methods of
+// these names say what they return.
+type RemoteExtension interface {
+	Descriptions() Descriptions
+	RemoteCertificate() []byte
+	RemoteMaxMessageSize() (size int, ok bool)
+}
 
 // A DeliveryExtension is told which local candidates the program has received
 // from Poll. Descriptions that the extension creates must not contain any other
@@ -144,7 +167,9 @@ const (
 	EventChannelState                 // Channel, State: a ChannelState
 	EventPacket                       // Channel: packets wait that came since the last such event
 	EventBufferRoom                   // Channel: BufferedAmount has fallen since the last such event
-	EventError                        // Err: why the connection failed; follows before EventConnectionState
+	EventError                        // Err: why the connection failed or was closed; follows before EventConnectionState
+	EventICEState                     // State: an ice.State
+	EventSelectedPair                 // data is sent on another pair, which PairExtension returns
 )
 
 // An Event reports a change from an Extension to its Conn.
@@ -157,6 +182,8 @@ type Event struct {
 	Label        string
 	Options      ChannelOptions
 	Err          error
+
+	call func() // of Conn's own events
 }
 
 var defaultExtension atomic.Pointer[func() Extension]

@@ -171,16 +171,8 @@ func (g *gatherer) forgetRetries() {
 // gather begins to gather for a generation. The first time it opens the sockets.
 func (g *gatherer) gather(now time.Time, ufrag string) error {
 	if g.sockets == nil {
-		unwatch := g.network.watch(g.owner.addressesChanged) // first, so that no change is missed
-		ports, locals, err := g.network.open(g.owner, g.addressChoice())
-		if err != nil {
-			unwatch()
+		if err := g.openSockets(); err != nil {
 			return err
-		}
-		g.unwatch = unwatch
-		g.sockets, g.locals = ports, locals
-		for _, l := range locals {
-			g.addDialer(l.addr.Addr())
 		}
 	}
 	if err := g.setUfrag(ufrag); err != nil {
@@ -197,6 +189,27 @@ func (g *gatherer) gather(now time.Time, ufrag string) error {
 		g.offerLocal(now, l)
 	}
 	g.askServers(now)
+	return nil
+}
+
+// openSockets opens the sockets of all local addresses.
+func (g *gatherer) openSockets() error {
+	unwatch := g.network.watch(g.owner.addressesChanged) // first, so that no change is missed
+	ports, locals, err := g.network.open(g.owner, g.addressChoice())
+	if err != nil {
+		unwatch()
+		return err
+	}
+	g.unwatch = unwatch
+	g.sockets = append([]port{}, ports...) // not nil
+	for _, l := range locals {
+		if l.tcp == ice.NotTCP && g.cfg.DisableUDP {
+			g.log.Debug("UDP is disabled", "address", l.addr)
+		} else {
+			g.locals = append(g.locals, l)
+		}
+		g.addDialer(l.addr.Addr())
+	}
 	return nil
 }
 
@@ -267,6 +280,8 @@ func (g *gatherer) askServers(now time.Time) {
 			switch {
 			case !u.turn && u.secure:
 				g.agent.ServerFailed(now, u.text, errNoSTUN)
+			case g.cfg.DisableUDP && (!u.turn || u.over() == ice.OverUDP):
+				g.agent.ServerFailed(now, u.text, errUDPDisabled)
 			case g.needsConnection(u) && g.reuseConnection(now, u, s):
 			case g.needsConnection(u) || err != nil:
 				tasks = append(tasks, serverTask{url: u, server: s})

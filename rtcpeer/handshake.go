@@ -68,8 +68,10 @@ func (t *transport) makeDTLS(now time.Time, remote *description, client bool) er
 		return err
 	}
 	var fingerprints []dtls.Fingerprint
-	for _, f := range remote.data().Fingerprints {
-		fingerprints = append(fingerprints, dtls.Fingerprint{Hash: f.Hash, Value: f.Value})
+	if t.cfg.VerifyRemote == nil {
+		for _, f := range remote.data().Fingerprints {
+			fingerprints = append(fingerprints, dtls.Fingerprint{Hash: f.Hash, Value: f.Value})
+		}
 	}
 	// RFC 8844 §4.3. The local description has a tls-id if the remote one has it. A
 	// remote without one, such as a browser, does not know the extension.
@@ -87,8 +89,9 @@ func (t *transport) makeDTLS(now time.Time, remote *description, client bool) er
 		ExternalSessionID: localID, PeerExternalSessionID: remoteID,
 		// The remote then says which records it reads; see core.discover.
 		RecordSizeLimit:     maxRecord,
-		DiscardCertificates: true, // the fingerprint is enough
-		Rand:                t.random, KeyLogWriter: dtlsnet.SharedKeyLog(t.cfg.KeyLogWriter),
+		VerifyPeer:          verifyPeer(t.cfg.VerifyRemote),
+		DiscardCertificates: !t.cfg.KeepRemoteCertificate,
+		Rand:            t.random, KeyLogWriter: dtlsnet.SharedKeyLog(t.cfg.KeyLogWriter),
 	})
 	if err == nil && t.core.handshake != handshakeWaits {
 		if t.queue.direct.Load() {
@@ -98,6 +101,14 @@ func (t *transport) makeDTLS(now time.Time, remote *description, client bool) er
 		}
 	}
 	return err
+}
+
+// verifyPeer adapts Config.VerifyRemote to DTLS.
+func verifyPeer(verify func(der []byte) error) func(chain [][]byte) error {
+	if verify == nil {
+		return nil
+	}
+	return func(chain [][]byte) error { return verify(chain[0]) }
 }
 
 // SRTP protection profiles (RFC 7714 §14.2, RFC 5764 §4.1.2).

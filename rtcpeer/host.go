@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"purertc/ice"
@@ -41,6 +43,8 @@ type HostConfig struct {
 	// or closed enough. A message that is longer than the share may have to wait for
 	// that.
 	MemoryLimit int
+	// DSCP is Config.DSCP for the host's UDP sockets.
+	DSCP int
 	// BusyPoll is Config.BusyPoll for the host's UDP sockets.
 	BusyPoll time.Duration
 	// Logger gets warnings and details of the sockets. Nil: no log.
@@ -76,6 +80,8 @@ type Host struct {
 	overload overload         // of connected connections
 	done     chan struct{}    // closed with the host
 
+	served atomic.Bool // Ready was called: somebody polls connections that have events
+
 	mu     sync.Mutex
 	closed bool
 	ready  readyList // connections that have something to poll, each once
@@ -93,6 +99,9 @@ func NewHost(cfg HostConfig) (*Host, error) {
 	if cfg.BusyPoll < 0 || cfg.BusyPoll > maxBusyPoll {
 		return nil, invalid("host: BusyPoll %v is not 0 to %v", cfg.BusyPoll, maxBusyPoll)
 	}
+	if cfg.DSCP < 0 || cfg.DSCP > maxDSCP {
+		return nil, invalid("host: DSCP %d is not 0 to %d", cfg.DSCP, maxDSCP)
+	}
 	var addr netip.AddrPort // invalid: all addresses
 	if cfg.Addr != "" {
 		a, err := net.ResolveUDPAddr("udp", cfg.Addr)
@@ -104,7 +113,7 @@ func NewHost(cfg HostConfig) (*Host, error) {
 	h := &Host{done: make(chan struct{})}
 	h.memory.limit = int64(orDefault(cfg.MemoryLimit, DefaultHostMemory))
 	for range max(1, cfg.Sockets) {
-		s, err := udpmux.Listen(udpmux.Config{Addr: addr, ReusePort: cfg.Sockets > 1, BufferSize: hostBufferSize, HideLocal: cfg.hideLocal, BusyPoll: cfg.BusyPoll, Logger: cfg.Logger})
+		s, err := udpmux.Listen(udpmux.Config{Addr: addr, ReusePort: cfg.Sockets > 1, BufferSize: hostBufferSize, HideLocal: cfg.hideLocal, BusyPoll: cfg.BusyPoll, DSCP: cfg.DSCP, Logger: cfg.Logger})
 		if err != nil {
 			h.Close()
 			return nil, fmt.Errorf("rtcpeer: host: %w", err)
@@ -136,6 +145,7 @@ func (h *Host) Ready(ctx context.Context) (*Conn, error) {
 	if h.done == nil {
 		return nil, ErrUnconfigured
 	}
+	h.served.Store(true)
 	for {
 		h.mu.Lock()
 		c := h.ready.first
@@ -275,7 +285,7 @@ func (n hostNetwork) open(h handler, choice addressChoice) ([]port, []local, err
 		all = append(all, p)
 	}
 	bound := n.host.Addr()
-	addrs := []netip.Addr{bound.Addr()}
+	addrs := slices.DeleteFunc([]netip.Addr{bound.Addr()}, func(a netip.Addr) bool { return !a.IsUnspecified() && !choice.allows(a) })
 	if bound.Addr().IsUnspecified() {
 		var err error
 		if addrs, err = choice.ofMachine(); err != nil {

@@ -181,7 +181,7 @@ func (g *gatherer) addressChoice() addressChoice {
 	c := g.cfg.addressChoice()
 	c.left = func(a netip.Addr, reason error) {
 		g.dropLocal(a, reason)
-		if notAvailable(reason) && len(g.cfg.LocalAddresses) == 0 {
+		if notAvailable(reason) && g.cfg.LocalAddresses == nil {
 			g.retryAddress(a, 1)
 		}
 	}
@@ -301,6 +301,9 @@ func (g *gatherer) addLocal(now time.Time, a netip.Addr) bool {
 	}
 	if q != nil {
 		g.sockets.set(sock, q)
+	}
+	if g.cfg.DisableUDP {
+		locals = slices.DeleteFunc(locals, func(l local) bool { return l.tcp == ice.NotTCP })
 	}
 	g.log.Info("address appeared", "address", a)
 	g.state = GatheringStateGathering

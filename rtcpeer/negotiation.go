@@ -156,6 +156,7 @@ type negotiation struct {
 	next                        credentials  // of a pending ICE restart; empty if there is none
 	restart                     bool         // the next offer restarts ICE
 	client, roleKnown           bool         // the DTLS role; once known it stays
+	anyCertificate              bool         // Config.VerifyRemote judges the certificate, not the fingerprints
 	glare                       glare        // of the offer that is being answered
 }
 
@@ -396,7 +397,7 @@ func (n *negotiation) checkSetup(d *description) error {
 	if s == sdp.SetupHoldConn || s == sdp.SetupActPass && d.typ != "offer" {
 		return invalid("%s has a=setup:%s", d.typ, s)
 	}
-	if !slices.ContainsFunc(d.data().Fingerprints, trustworthy) {
+	if !n.anyCertificate && !slices.ContainsFunc(d.data().Fingerprints, trustworthy) {
 		return invalid("%s has no fingerprint with a hash that proves anything, such as sha-256", d.typ)
 	}
 	if n.roleKnown && (s == sdp.SetupActive && n.client || s == sdp.SetupPassive && !n.client) && !n.keepsAssociation(d) {

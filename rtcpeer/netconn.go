@@ -116,8 +116,22 @@ func (n *netConn) Close() error {
 	return err
 }
 
-func (n *netConn) LocalAddr() net.Addr  { return channelAddr{n.d.Label()} }
-func (n *netConn) RemoteAddr() net.Addr { return channelAddr{n.d.Label()} }
+// LocalAddr returns the address of the selected local candidate, as a *net.UDPAddr or
+// *net.TCPAddr; before there is one, the channel's label.
+func (n *netConn) LocalAddr() net.Addr {
+	if pair, ok := n.d.ch.conn.SelectedPair(); ok {
+		return netAddr(pair.Local)
+	}
+	return channelAddr{n.d.Label()}
+}
+
+// RemoteAddr is like LocalAddr, for the remote candidate.
+func (n *netConn) RemoteAddr() net.Addr {
+	if pair, ok := n.d.ch.conn.SelectedPair(); ok {
+		return netAddr(pair.Remote)
+	}
+	return channelAddr{n.d.Label()}
+}
 
 func (n *netConn) SetDeadline(t time.Time) error {
 	n.read.set(t)
@@ -128,7 +142,7 @@ func (n *netConn) SetDeadline(t time.Time) error {
 func (n *netConn) SetReadDeadline(t time.Time) error  { n.read.set(t); return nil }
 func (n *netConn) SetWriteDeadline(t time.Time) error { n.write.set(t); return nil }
 
-// channelAddr is the address of a channel: its label.
+// channelAddr is the address of a channel without a path: its label.
 type channelAddr struct{ label string }
 
 func (channelAddr) Network() string  { return "webrtc" }

@@ -68,24 +68,30 @@ const maxLocalAddresses = 16
 // browsers do.
 type privateNetwork struct {
 	logger *slog.Logger
-	only   []netip.Addr // Config.LocalAddresses
+	only   []netip.Addr // Config.LocalAddresses; nil: those of the machine
 	first  uint16       // Config.MinPort and MaxPort; 0: any
 	last   uint16
 	busy   time.Duration // Config.BusyPoll
+	dscp   int           // Config.DSCP
+	noUDP  bool          // Config.DisableUDP
 }
 
 func (n privateNetwork) open(h handler, choice addressChoice) (ports []port, locals []local, err error) {
-	addrs := n.only
-	if len(addrs) == 0 {
+	addrs := slices.DeleteFunc(slices.Clone(n.only), func(a netip.Addr) bool { return !choice.allows(a) })
+	if n.only == nil {
 		if addrs, err = choice.ofMachine(); err != nil {
 			return nil, nil, err
 		}
 	}
 	for _, addr := range addrs {
+		if n.noUDP {
+			locals = append(locals, local{addr: netip.AddrPortFrom(addr, 0)})
+			continue
+		}
 		p, l, lerr := n.appeared(h, ice.Sock(len(ports)), addr)
 		if lerr != nil {
 			choice.leave(addr, lerr)
-			if len(n.only) > 0 || !notAvailable(lerr) {
+			if n.only != nil || !notAvailable(lerr) {
 				err = lerr
 			}
 			continue
@@ -102,13 +108,16 @@ func (n privateNetwork) open(h handler, choice addressChoice) (ports []port, loc
 
 // watch implements network. Addresses that the program chose are not watched.
 func (n privateNetwork) watch(changed func(all []netip.Addr)) (stop func()) {
-	if len(n.only) > 0 {
+	if n.only != nil {
 		return func() {}
 	}
 	return interfaceWatch.add(changed)
 }
 
 func (n privateNetwork) appeared(h handler, sock ice.Sock, addr netip.Addr) (port, []local, error) {
+	if n.noUDP {
+		return nil, nil, nil
+	}
 	s, err := n.listen(addr)
 	if err != nil {
 		return nil, nil, err
@@ -145,7 +154,7 @@ func (n privateNetwork) listen(addr netip.Addr) (s *udpmux.Socket, err error) {
 		if port != 0 {
 			port += uint16((start + i) % ports)
 		}
-		s, err = udpmux.Listen(udpmux.Config{Addr: netip.AddrPortFrom(addr, port), BusyPoll: n.busy, Logger: n.logger})
+		s, err = udpmux.Listen(udpmux.Config{Addr: netip.AddrPortFrom(addr, port), BusyPoll: n.busy, DSCP: n.dscp, Logger: n.logger})
 		if err == nil || !errors.Is(err, syscall.EADDRINUSE) && !errors.Is(err, wsaAddressInUse) {
 			return s, err
 		}
@@ -177,7 +186,8 @@ func (p privatePort) Close() {
 type addressChoice struct {
 	loopback  bool
 	family    IPFamily
-	wanted    func(name string) bool // interfaces; nil: all
+	wanted    func(name string) bool  // interfaces; nil: all
+	allowed   func(a netip.Addr) bool // addresses; nil: all
 	addresses func() map[netip.Addr]string
 	routed    func() []netip.Addr              // the source addresses of the default routes; nil: not known
 	left      func(a netip.Addr, reason error) // is called with each address that is left out; may be nil
@@ -185,10 +195,13 @@ type addressChoice struct {
 
 func (cfg *Config) addressChoice() addressChoice {
 	return addressChoice{
-		loopback: cfg.IncludeLoopback, family: cfg.IPFamily, wanted: cfg.InterfaceFilter,
+		loopback: cfg.IncludeLoopback, family: cfg.IPFamily, wanted: cfg.InterfaceFilter, allowed: cfg.LocalAddressFilter,
 		addresses: interfaceNames, routed: routedAddresses,
 	}
 }
+
+// allows reports whether the program's filter allows an address.
+func (c addressChoice) allows(a netip.Addr) bool { return c.allowed == nil || c.allowed(a) }
 
 // leave reports an address that is left out.
 func (c addressChoice) leave(a netip.Addr, reason error) {
@@ -222,6 +235,7 @@ func (c addressChoice) from(all []netip.Addr) []netip.Addr {
 			return !ok || !c.wanted(name)
 		})
 	}
+	all = slices.DeleteFunc(slices.Clone(all), func(a netip.Addr) bool { return !c.allows(a) })
 	if c.family != IPFamilyAny {
 		all = slices.DeleteFunc(slices.Clone(all), func(a netip.Addr) bool { return a.Is4() != (c.family == IPFamily4) })
 	}

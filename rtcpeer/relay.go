@@ -25,6 +25,9 @@ const dialTimeout = 10 * time.Second
 // maxConnections bounds the connections of one transport to servers.
 const maxConnections = 16
 
+// errUDPDisabled is the error of servers that are reached over UDP.
+var errUDPDisabled = errors.New("Config.DisableUDP excludes servers over UDP: use turn: with ?transport=tcp, or turns:")
+
 // errNoSTUN says why a stuns: URL is of no use to data channels.
 var errNoSTUN = errors.New("STUN over TLS tells no address that UDP could use")
 

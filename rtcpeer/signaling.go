@@ -317,6 +317,7 @@ func (t *transport) addressesChanged(all []netip.Addr) {
 	defer t.mu.Unlock()
 	if !t.closed {
 		now := t.now()
+		t.notePair()
 		t.gatherer.newAddresses(now, all)
 		t.run(now)
 	}

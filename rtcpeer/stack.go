@@ -15,6 +15,7 @@ type stack struct {
 	cfg       *Config // of the transport that will be made
 	closed    bool
 	notify    func()
+	ending    func() // of EndingExtension
 
 	// Tests set these in place of the machine's.
 	random  io.Reader
@@ -22,10 +23,13 @@ type stack struct {
 	now     func() time.Time // if set, fire is called by the simulation instead of timers
 }
 
-func newStack() *stack { return &stack{notify: func() {}} }
+func newStack() *stack { return &stack{notify: func() {}, ending: func() {}} }
 
 // Notify implements Extension.
 func (s *stack) Notify(f func()) { s.notify = f }
+
+// NotifyEnd implements EndingExtension.
+func (s *stack) NotifyEnd(f func()) { s.ending = f }
 
 // Initialize implements Extension.
 func (s *stack) Initialize(cfg Config) error {
@@ -72,6 +76,7 @@ func (s *stack) made() (*transport, error) {
 		// A slow Filter delays only its own transport.
 		t.queue.workers, t.queue.workersOnly = new(workers), true
 	}
+	t.ending = s.ending
 	if s.now != nil {
 		t.now, t.timed = s.now, false
 	}

@@ -55,6 +55,9 @@ func (t *transport) openChannel(label string, o ChannelOptions) (*stackChannel, 
 	if o.ID != nil {
 		params.ID = uint16(*o.ID)
 	}
+	if o.InBandID != nil {
+		params.ID, params.ChosenID = uint16(*o.InBandID), true
+	}
 	if o.MaxRetransmits != nil {
 		params.MaxRetransmits = *o.MaxRetransmits
 	}
@@ -65,6 +68,8 @@ func (t *transport) openChannel(label string, o ChannelOptions) (*stackChannel, 
 	switch {
 	case errors.Is(err, datachannel.ErrIDInUse):
 		return nil, invalid("id %d is in use", params.ID)
+	case errors.Is(err, datachannel.ErrRemoteID):
+		return nil, invalid("InBandID %d: %w", params.ID, err)
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrInvalidState, err)
 	}

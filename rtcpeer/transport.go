@@ -37,6 +37,8 @@ type transport struct {
 	ended   signal          // set with over
 	cause   error           // of closed, or of StateFailed
 	state   ConnectionState // the true one; Conn shows it after Poll
+	ice     ice.State       // the one that was emitted last
+	ending  func()          // see EndingExtension
 
 	neg              negotiation
 	maxRemoteMessage int // the remote's max-message-size in bytes; 0: no limit
@@ -47,6 +49,7 @@ type transport struct {
 	events   eventQueue
 	channels channelList
 	traffic  traffic
+	lastPair *CandidatePair // the last selected pair that was asked for or has ended; nil: none
 
 	timer deadlineTimer
 	loss  lossSuppression
@@ -62,6 +65,7 @@ func newTransport(cfg Config, random io.Reader, notify func()) (*transport, erro
 	if err != nil {
 		return nil, err
 	}
+	neg.anyCertificate = cfg.VerifyRemote != nil
 	log := cfg.Logger
 	if log == nil {
 		log = noLog
@@ -69,17 +73,21 @@ func newTransport(cfg Config, random io.Reader, notify func()) (*transport, erro
 	agent := ice.NewAgent(ice.Config{
 		RelayOnly: cfg.ICETransportPolicy == ICETransportPolicyRelay, Lite: cfg.ICELite,
 		Ufrag: neg.local.ufrag, Pwd: neg.local.pwd, Rand: random,
+		Consent: cfg.consentTimes(), RemoteFilter: cfg.RemoteAddressFilter,
 	})
 	t := &transport{
 		cfg: cfg, log: log, random: random, now: time.Now, timed: true,
 		core: newCore(&cfg, agent, random), neg: neg,
-		mu: transportMutex{notify: notify},
+		mu: transportMutex{notify: notify}, ending: func() {},
 	}
 	t.mu.transport = t
 	t.remoteCandidates.agent, t.remoteCandidates.log = agent, log
 	t.gatherer = gatherer{
 		owner: t, cfg: &t.cfg, log: log, random: random, agent: agent, multicast: true,
-		network: privateNetwork{log, cfg.LocalAddresses, cfg.MinPort, cfg.MaxPort, cfg.BusyPoll},
+		network: privateNetwork{
+			logger: log, only: cfg.LocalAddresses, first: cfg.MinPort, last: cfg.MaxPort,
+			busy: cfg.BusyPoll, dscp: cfg.DSCP, noUDP: cfg.DisableUDP,
+		},
 	}
 	t.core.fragmented = !udpmux.Unfragmented
 	return t, nil
@@ -227,6 +235,7 @@ func (t *transport) routeClosed(now time.Time, c closedRoute) {
 	for _, l := range t.gatherer.locals {
 		if l.sock == c.route.Sock {
 			t.log.Warn("socket failed", "address", l.addr, "error", c.err)
+			t.notePair()
 			t.core.agent.RemoveLocal(now, l.sock, l.addr)
 		}
 	}
@@ -332,6 +341,10 @@ func (t *transport) takeEvents(now time.Time) {
 	if t.core.replacement.state == replacementDue {
 		t.beginReplacement(now)
 	}
+	if s := t.core.agent.State(); s != t.ice {
+		t.ice = s
+		t.emit(Event{Kind: EventICEState, State: int(s)})
+	}
 	t.updateState()
 	switch {
 	case !t.core.ended():
@@ -381,6 +394,8 @@ func (t *transport) handleICEEvent(now time.Time, e ice.Event) {
 		}
 	case ice.EventSelected:
 		t.traffic.changes++
+		t.lastPair = nil // the agent knows the pair
+		t.emit(Event{Kind: EventSelectedPair})
 		t.full = false // full referred to the previous socket; if this one is full, the next write shows it
 		t.log.Debug("pair selected", "local", e.Route.Local, "remote", e.Route.Remote)
 		if !t.cfg.ICELite { // a lite agent sends no checks, so none was answered
@@ -446,6 +461,9 @@ func (t *transport) setState(s ConnectionState, cause error) {
 		return
 	}
 	t.loss.overload.stateChanged(t.state, s)
+	if s == StateDisconnected {
+		t.notePair() // consent may expire
+	}
 	t.state = s
 	if s == StateConnected || s == StateFailed || s == StateClosed {
 		t.queue.direct.Store(true) // failed connections, too: ICE restarts are rare
@@ -498,6 +516,7 @@ func (t *transport) shut(now time.Time, cause error) {
 		t.core.dtls.Close(now)
 		t.flush(now)
 	}
+	t.notePair()
 	t.core.agent.Close(now)
 	t.flush(now)
 	if cause == nil && t.state == StateFailed {
@@ -512,7 +531,12 @@ func (t *transport) shut(now time.Time, cause error) {
 	}
 	t.gatherer.close()
 	t.endChannels(t.cause)
+	if cause != nil {
+		t.emit(Event{Kind: EventError, Err: t.cause})
+	}
 	t.setState(StateClosed, nil)
+	t.emit(Event{Kind: EventICEState, State: int(ice.StateClosed)})
+	t.ending()
 }
 
 // startTransport starts ICE and DTLS if both descriptions are known, or moves ICE to a

@@ -65,6 +65,11 @@ func newSocket(cfg Config) (*Socket, error) {
 		return nil, fmt.Errorf("udpmux: %w", err)
 	}
 	s.gro = gro
+	if cfg.DSCP != 0 {
+		if err := setDSCP(conn, s.local.Addr(), cfg.DSCP); err != nil {
+			s.log.Warn("the system refuses the DSCP", "addr", s.local, "dscp", cfg.DSCP, "err", err)
+		}
+	}
 	if err := s.writer.init(s, gso); err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("udpmux: %w", err)

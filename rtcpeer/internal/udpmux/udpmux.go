@@ -69,6 +69,7 @@ type Config struct {
 	ReusePort      bool          // allows several sockets on one port, among which the kernel distributes flows
 	BufferSize     int           // size of each of the two kernel buffers in bytes; 0: 4 MiB
 	BusyPoll       time.Duration // how long the reader looks for a datagram before it sleeps; Linux only
+	DSCP           int           // differentiated services code point of sent datagrams; 0: the system's default
 	Logger         *slog.Logger
 }
 
