@@ -22,7 +22,7 @@ func TestErrClosed(t *testing.T) {
 	for want, err := range map[string]error{
 		"rtcpeer: closed":                               closedBy(nil),
 		"rtcpeer: closed: why":                          err,
-		"rtcpeer: closed by the peer":                   closedBy(errRemoteClosed),
+		"rtcpeer: closed by the peer":                   closedBy(ErrRemoteClosed),
 		"rtcpeer: closed: connection failed: DTLS: why": closedBy(failedBy(fmt.Errorf("rtcpeer: DTLS: %w", cause))),
 	} {
 		if err.Error() != want {

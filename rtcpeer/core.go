@@ -176,23 +176,20 @@ func (c *core) handleDTLSEvent(now time.Time, e dtls.Event) {
 		}
 	case dtls.EventClosed:
 		if !c.replaced(now) {
-			c.end(errRemoteClosed)
+			c.end(ErrRemoteClosed)
 		}
 	case dtls.EventFailed:
 		c.end(fmt.Errorf("rtcpeer: DTLS: %w", e.Err))
 	}
 }
 
-// errRemoteClosed is the cause if the remote closed the connection.
-var errRemoteClosed = errors.New("rtcpeer: closed by the peer")
-
 // closedByRemote wraps the error by which the remote closed the connection; nil: it
 // sent close_notify.
 func closedByRemote(err error) error {
 	if err == nil {
-		return errRemoteClosed
+		return ErrRemoteClosed
 	}
-	return fmt.Errorf("%w: %w", errRemoteClosed, err)
+	return fmt.Errorf("%w: %w", ErrRemoteClosed, err)
 }
 
 // handleAssociationEvent handles the SCTP events that concern the whole connection.
@@ -201,7 +198,7 @@ func (c *core) handleAssociationEvent(now time.Time, e sctp.Event) {
 	case sctp.EventReplaced:
 		c.associationReplaced(now, e)
 	case sctp.EventClosed:
-		c.end(errRemoteClosed)
+		c.end(ErrRemoteClosed)
 	case sctp.EventFailed:
 		if abort := (*sctp.AbortError)(nil); errors.As(e.Err, &abort) && abort.Remote {
 			c.end(closedByRemote(e.Err))
@@ -222,7 +219,7 @@ func (c *core) end(err error) {
 func (c *core) ended() bool { return c.err != nil }
 
 // remoteClosed reports whether the remote closed the connection.
-func (c *core) remoteClosed() bool { return errors.Is(c.err, errRemoteClosed) }
+func (c *core) remoteClosed() bool { return errors.Is(c.err, ErrRemoteClosed) }
 
 // pathLost sends unacknowledged data again at once: the path that it was sent on has
 // died, and another one has replaced it.

@@ -31,6 +31,13 @@ var (
 	// ErrFailed says that the connection is in StateFailed. The errors of calls that
 	// wait wrap it and the cause.
 	ErrFailed = errors.New("rtcpeer: connection failed")
+	// ErrRemoteClosed is the cause in ErrClosed if the remote closed the connection.
+	ErrRemoteClosed = errors.New("rtcpeer: closed by the peer")
+	// ErrRejected is the cause in ErrFailed if a description rejects the section of
+	// data channels. Other causes are ice.ErrNoPair, ice.ErrConsentExpired and
+	// ice.ErrBothLite, and errors of DTLS, such as dtls.ErrFingerprintMismatch,
+	// dtls.ErrHandshakeTimeout and *dtls.AlertError, and of SCTP, *sctp.AbortError.
+	ErrRejected = errors.New("rtcpeer: the data section was rejected")
 )
 
 // failedBy wraps ErrFailed and the cause.
@@ -78,7 +85,7 @@ type causeOfClose struct{ cause error }
 
 func (e *causeOfClose) Error() string {
 	text := e.cause.Error()
-	if errors.Is(e.cause, errRemoteClosed) {
+	if errors.Is(e.cause, ErrRemoteClosed) {
 		return text // says that it is closed
 	}
 	return ErrClosed.Error() + ": " + strings.TrimPrefix(text, "rtcpeer: ")

@@ -2,16 +2,12 @@ package rtcpeer
 
 import (
 	"crypto/tls"
-	"errors"
 	"net/netip"
 	"time"
 
 	"purertc/dtls"
 	"purertc/sdp"
 )
-
-// errRejected is the cause if a description rejects the section of data channels.
-var errRejected = errors.New("rtcpeer: the data section was rejected")
 
 // dtlsVersion accepts TLS's version numbers and DTLS's own.
 func dtlsVersion(v uint16) (dtls.Version, error) {

@@ -548,7 +548,7 @@ func (t *transport) startTransport(now time.Time) error {
 		return nil // an offer of media only: a later one may have a data section
 	}
 	if local.data().Rejected || told.Rejected {
-		t.core.end(errRejected)
+		t.core.end(ErrRejected)
 		return nil
 	}
 	if t.core.dtls == nil {
