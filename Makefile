@@ -44,7 +44,7 @@ bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 # interop: every browser found, then the other stacks, both roles.
-interop: interop-browsers interop-dtls interop-go interop-node
+interop: interop-browsers interop-dtls interop-go interop-node interop-examples
 
 .PHONY: interop-browsers
 interop-browsers: $(OUT)/interop
@@ -76,6 +76,11 @@ interop-node: $(OUT)/rtcbench
 	cd cmd/interop/libdatachannel && npm ci --no-audit --no-fund --silent
 	$(OUT)/rtcbench pair -label "we offer, libdatachannel answers" -a "$(EXCHANGE)" -b "$(NODE) echo -role answer"
 	$(OUT)/rtcbench pair -label "libdatachannel offers, we answer" -a "$(NODE) exchange -role offer" -b "$(ECHO)"
+
+# interop-examples: the programs in cmd/examples, each with a pion end.
+.PHONY: interop-examples
+interop-examples:
+	cd cmd/interop/pion && $(GO) test -count=1 ./...
 
 .PHONY: $(OUT)/interop $(OUT)/rtcbench $(OUT)/pion
 $(OUT)/interop $(OUT)/rtcbench:
