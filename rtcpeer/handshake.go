@@ -91,7 +91,7 @@ func (t *transport) makeDTLS(now time.Time, remote *description, client bool) er
 		RecordSizeLimit:     maxRecord,
 		VerifyPeer:          verifyPeer(t.cfg.VerifyRemote),
 		DiscardCertificates: !t.cfg.KeepRemoteCertificate,
-		Rand:            t.random, KeyLogWriter: dtlsnet.SharedKeyLog(t.cfg.KeyLogWriter),
+		Rand:                t.random, KeyLogWriter: dtlsnet.SharedKeyLog(t.cfg.KeyLogWriter),
 	})
 	if err == nil && t.core.handshake != handshakeWaits {
 		if t.queue.direct.Load() {
