@@ -80,10 +80,10 @@ type Config struct {
 	// IncludeLoopback makes loopback addresses candidates. Otherwise they are only if
 	// there is no other address.
 	IncludeLoopback bool `json:"-"`
-	// LocalAddresses, if not nil, are the only addresses that sockets are opened on.
-	// An empty list that is not nil stands for no address: then only relayed candidates
-	// and TCP are left. Unspecified addresses, such as 0.0.0.0, are
-	// ErrInvalidParameter.
+	// LocalAddresses, if not nil, are the only addresses that sockets are opened on, and
+	// with a Host that serves all addresses, the only ones of its candidates. An empty
+	// list that is not nil stands for no address: then only relayed candidates and TCP
+	// are left. Unspecified addresses, such as 0.0.0.0, are ErrInvalidParameter.
 	LocalAddresses []netip.Addr `json:"-"`
 	// IPFamily can restrict candidates to addresses of IPv4 or of IPv6. It does not
 	// apply to LocalAddresses.

@@ -9,8 +9,18 @@ import (
 	"purertc/rtcpeer/internal/tcpmux"
 )
 
-// openTCP opens the host's TCP listener.
+// openTCP opens the host's TCP listener, or takes the program's, if there is to be one.
 func (h *Host) openTCP(cfg HostConfig) error {
+	if l := cfg.Listener; l != nil {
+		var err error
+		if h.tcp, err = tcpmux.Serve(l, cfg.Logger); err != nil {
+			return invalid("host: %w", err)
+		}
+		return nil
+	}
+	if cfg.TCPAddr == "" {
+		return nil
+	}
 	a, err := net.ResolveTCPAddr("tcp", cfg.TCPAddr)
 	if err != nil {
 		return invalid("host TCP address: %w", err)

@@ -57,20 +57,39 @@ func listen(addr netip.AddrPort, logger *slog.Logger, bounds limits) (*Listener,
 	if err != nil {
 		return nil, fmt.Errorf("tcpmux: %w", err)
 	}
+	return serve(l, logger, bounds)
+}
+
+// Serve is Listen on a listener that exists. Close closes it.
+func Serve(l net.Listener, logger *slog.Logger) (*Listener, error) {
+	return serve(l, logger, defaultLimits)
+}
+
+func serve(l net.Listener, logger *slog.Logger, bounds limits) (*Listener, error) {
+	local := addrPortOf(l.Addr())
+	if !local.IsValid() {
+		return nil, fmt.Errorf("tcpmux: the address %v of the listener is no IP address with a port", l.Addr())
+	}
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
 	m := &Listener{
-		listener: l, local: addrPortOf(l.Addr()), log: logger, limits: bounds, ports: map[*Port]bool{},
+		listener: l, local: local, log: logger, limits: bounds, ports: map[*Port]bool{},
 		ufrags: map[string]*Port{}, sources: map[netip.Prefix]int{},
 	}
 	go m.accept()
 	return m, nil
 }
 
+// addrPortOf returns the IP address and port of a net.Addr; invalid: it has none.
 func addrPortOf(a net.Addr) netip.AddrPort {
-	t := a.(*net.TCPAddr).AddrPort()
-	return netip.AddrPortFrom(t.Addr().Unmap(), t.Port())
+	var p netip.AddrPort
+	if t, ok := a.(*net.TCPAddr); ok {
+		p = t.AddrPort()
+	} else if a != nil {
+		p, _ = netip.ParseAddrPort(a.String())
+	}
+	return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
 }
 
 // LocalAddr returns the address of the listener.
@@ -111,8 +130,9 @@ func (m *Listener) accept() {
 			time.Sleep(acceptPause)
 			continue
 		}
-		h := &halfOpen{conn: conn, source: sourceOf(addrPortOf(conn.RemoteAddr()).Addr())}
-		if !m.admit(h) {
+		remote := addrPortOf(conn.RemoteAddr())
+		h := &halfOpen{conn: conn, source: sourceOf(remote.Addr())}
+		if !remote.IsValid() || !m.admit(h) {
 			conn.Close()
 			continue
 		}
