@@ -131,6 +131,13 @@ type Config struct {
 	// checks without checking it: a remote that forges that address can direct data to
 	// others, up to what it acknowledges blindly (RFC 8445 §19.5).
 	ICELite bool `json:"-"`
+	// ICEUfrag and ICEPwd are the local ICE credentials until the first ICE restart,
+	// which draws new ones. They are for remotes that know the credentials before they
+	// have a description, as with Host.Accept. Letters, digits, + and /: 4 to 256 of
+	// them, and 22 to 256. Both are set, or neither: then they are random. A password
+	// that can be guessed lets others send checks in the remote's name. Two
+	// connections of a Host cannot have the same ufrag at a time.
+	ICEUfrag, ICEPwd string `json:"-"`
 	// MinDTLS and MaxDTLS are version numbers: tls.VersionTLS12 and VersionTLS13, or
 	// those on the wire, 0xfefd and 0xfefc. 0: all versions.
 	MinDTLS, MaxDTLS uint16 `json:"-"`
@@ -206,7 +213,8 @@ type Config struct {
 	// log.
 	Logger *slog.Logger `json:"-"`
 
-	ignored *[]string // keys of the JSON form without effect, for the log; nil: none
+	incoming *incomingRemote // of Incoming.Connect; nil: the remote has a description
+	ignored  *[]string       // keys of the JSON form without effect, for the log; nil: none
 }
 
 // Defaults and limits of Config.
@@ -310,6 +318,9 @@ func (cfg *Config) check() error {
 	case cfg.Host != nil && len(cfg.Host.sockets) == 0:
 		return invalid("Host was not made by NewHost")
 	}
+	if err := cfg.checkCredentials(); err != nil {
+		return err
+	}
 	if cfg.ICELite && (len(cfg.ICEServers) > 0 || cfg.ICETransportPolicy != ICETransportPolicyAll) {
 		return invalid("ICELite has host candidates only: no ICEServers and no relays")
 	}
@@ -353,6 +364,39 @@ func (cfg *Config) consentTimes() ice.ConsentTimes {
 		Expires:  orDefault(cfg.FailedTimeout, ice.DefaultConsentExpires),
 		Interval: orDefault(cfg.KeepaliveInterval, min(ice.DefaultConsentInterval, stale*2/3)),
 	}
+}
+
+// Lengths of the ufrag and the password of ICE (RFC 8839 §5.4).
+const (
+	minICEUfrag      = 4
+	minICEPwd        = 22
+	maxICECredential = 256
+)
+
+// checkCredentials checks ICEUfrag and ICEPwd.
+func (cfg *Config) checkCredentials() error {
+	switch {
+	case cfg.ICEUfrag == "" && cfg.ICEPwd == "":
+	case cfg.ICEUfrag == "" || cfg.ICEPwd == "":
+		return invalid("ICEUfrag and ICEPwd: set both, or leave both empty")
+	case len(cfg.ICEUfrag) < minICEUfrag || len(cfg.ICEUfrag) > maxICECredential || !iceChars(cfg.ICEUfrag):
+		return invalid("ICEUfrag is not %d to %d letters, digits, + and /", minICEUfrag, maxICECredential)
+	case len(cfg.ICEPwd) < minICEPwd || len(cfg.ICEPwd) > maxICECredential || !iceChars(cfg.ICEPwd):
+		return invalid("ICEPwd is not %d to %d letters, digits, + and /", minICEPwd, maxICECredential)
+	}
+	return nil
+}
+
+// iceChars reports whether s consists of ice-char (RFC 8839 §5.1).
+func iceChars(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '+', c == '/':
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // checkDTLS returns DTLS's error, before anything is offered.

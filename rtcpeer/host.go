@@ -93,7 +93,9 @@ type Host struct {
 	memory   hostMemory       // of all connections
 	wheel    wheel            // of connected connections
 	overload overload         // of connected connections
-	done     chan struct{}    // closed with the host
+	incoming incomingChecks   // for Accept
+	invites  inviteTable
+	done     chan struct{} // closed with the host
 
 	served atomic.Bool // Ready was called: somebody polls connections that have events
 
@@ -136,7 +138,7 @@ func NewHost(cfg HostConfig) (*Host, error) {
 func (h *Host) openUDP(cfg HostConfig) error {
 	c := udpmux.Config{
 		ReusePort: cfg.Sockets > 1, BufferSize: hostBufferSize, HideLocal: cfg.hideLocal, BusyPoll: cfg.BusyPoll,
-		DSCP: cfg.DSCP, Logger: cfg.Logger,
+		DSCP: cfg.DSCP, Unclaimed: h.unclaimedDatagram, Logger: cfg.Logger,
 	}
 	if cfg.PacketConn != nil {
 		s, err := udpmux.Serve(cfg.PacketConn, c)
@@ -302,15 +304,20 @@ const lentPatience = time.Second
 
 func (h *Host) closeSockets() error {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	if h.closed {
+		h.mu.Unlock()
 		return nil
 	}
 	h.closed = true
+	h.mu.Unlock()
+	h.invites.close()
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	for h.ready.first != nil {
 		h.ready.remove(h.ready.first)
 	}
 	close(h.done)
+	h.incoming.clear()
 	var errs []error
 	for _, s := range h.sockets {
 		errs = append(errs, s.Close())
@@ -337,23 +344,14 @@ func (n hostNetwork) open(h handler, choice addressChoice) ([]port, []local, err
 		}
 		all = append(all, p)
 	}
-	bound := n.host.Addr()
-	addrs := []netip.Addr{bound.Addr()}
-	if bound.Addr().IsUnspecified() && n.only != nil {
-		addrs = n.only
-	} else if bound.Addr().IsUnspecified() {
-		var err error
-		if addrs, err = choice.ofMachine(); err != nil {
-			all.Close()
-			return nil, nil, err
-		}
+	addrs, err := n.addresses(choice)
+	if err != nil {
+		all.Close()
+		return nil, nil, err
 	}
 	var locals []local
-	addrs = slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool { return !choice.allows(a) })
 	for _, a := range addrs {
-		if a.Is4() || bound.Addr().Is6() {
-			locals = append(locals, local{addr: netip.AddrPortFrom(a, bound.Port())})
-		}
+		locals = append(locals, local{addr: netip.AddrPortFrom(a, n.host.Addr().Port())})
 	}
 	ports := []port{all}
 	if len(all) == 1 {
@@ -364,6 +362,22 @@ func (n hostNetwork) open(h handler, choice addressChoice) ([]port, []local, err
 		return nil, nil, err
 	}
 	return ports, locals, nil
+}
+
+// addresses returns the local addresses that the host's sockets serve.
+func (n hostNetwork) addresses(choice addressChoice) ([]netip.Addr, error) {
+	bound := n.host.Addr().Addr()
+	addrs := n.only
+	switch {
+	case !bound.IsUnspecified():
+		addrs = []netip.Addr{bound}
+	case addrs == nil:
+		var err error
+		if addrs, err = choice.ofMachine(); err != nil {
+			return nil, err
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool { return a.Is6() && bound.Is4() || !choice.allows(a) }), nil
 }
 
 // watch implements network. A host with one address keeps it, and addresses that the

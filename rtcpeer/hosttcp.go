@@ -13,7 +13,7 @@ import (
 func (h *Host) openTCP(cfg HostConfig) error {
 	if l := cfg.Listener; l != nil {
 		var err error
-		if h.tcp, err = tcpmux.Serve(l, cfg.Logger); err != nil {
+		if h.tcp, err = tcpmux.Serve(l, h.unclaimedConnection, cfg.Logger); err != nil {
 			return invalid("host: %w", err)
 		}
 		return nil
@@ -26,7 +26,7 @@ func (h *Host) openTCP(cfg HostConfig) error {
 		return invalid("host TCP address: %w", err)
 	}
 	addr := netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), uint16(a.Port))
-	if h.tcp, err = tcpmux.Listen(addr, cfg.Logger); err != nil {
+	if h.tcp, err = tcpmux.Listen(addr, h.unclaimedConnection, cfg.Logger); err != nil {
 		return fmt.Errorf("rtcpeer: host: %w", err)
 	}
 	return nil

@@ -61,7 +61,7 @@ func newTransport(cfg Config, random io.Reader, notify func()) (*transport, erro
 	if random == nil {
 		random = rand.Reader
 	}
-	neg, err := newNegotiation(random)
+	neg, err := newNegotiation(random, credentials{cfg.ICEUfrag, cfg.ICEPwd})
 	if err != nil {
 		return nil, err
 	}
@@ -467,6 +467,9 @@ func (t *transport) setState(s ConnectionState, cause error) {
 	t.state = s
 	if s == StateConnected || s == StateFailed || s == StateClosed {
 		t.queue.direct.Store(true) // failed connections, too: ICE restarts are rare
+	}
+	if in := t.cfg.incoming; in != nil && in.changed != nil {
+		in.changed(s)
 	}
 	if s == StateConnected {
 		t.neg.forget()

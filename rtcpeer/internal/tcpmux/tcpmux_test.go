@@ -71,7 +71,7 @@ func framed(b []byte) []byte { return append([]byte{byte(len(b) >> 8), byte(len(
 func newListener(t *testing.T, bounds limits) *Listener {
 	t.Helper()
 	before := runtime.NumGoroutine()
-	m, err := listen(netip.MustParseAddrPort("127.0.0.1:0"), nil, bounds)
+	m, err := listen(netip.MustParseAddrPort("127.0.0.1:0"), nil, nil, bounds)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -398,6 +398,6 @@ func FuzzFirst(f *testing.F) {
 		if err == nil && (len(first) < 20 || len(first) > maxFirst || !bytes.Equal(first, b[2:2+len(first)])) {
 			t.Errorf("% x of % x", first, b)
 		}
-		ufragOf(first)
+		namesOf(first)
 	})
 }
