@@ -66,7 +66,8 @@ func (v *invitation) credentials() credentials {
 }
 
 // joinerPrefix begins the ufrag of a joiner whose password the host can derive. No
-// browser draws such a ufrag: theirs have no plus sign in that place and are shorter.
+// browser draws such a ufrag: those of Chromium and Safari have four characters, those
+// of Firefox are hexadecimal.
 const joinerPrefix = "join+"
 
 // joinerCredentials are those of a joiner that chooses them. With them the host is a
