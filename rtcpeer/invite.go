@@ -174,7 +174,9 @@ func (i *Invite) ownAddresses() (list []inviteAddr, err error) {
 	var passive []inviteAddr
 	for _, a := range addrs {
 		for _, seen := range i.cfg.seenAs(a) {
-			list = append(list, inviteAddr{netip.AddrPortFrom(seen, i.host.Addr().Port()), false})
+			if !i.cfg.DisableUDP {
+				list = append(list, inviteAddr{netip.AddrPortFrom(seen, i.host.Addr().Port()), false})
+			}
 			for _, l := range n.passive(a) {
 				passive = append(passive, inviteAddr{netip.AddrPortFrom(seen, l.addr.Port()), true})
 			}
