@@ -2,11 +2,13 @@ package rtcpeer
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"io"
 	"log/slog"
 	"math"
+	"net"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -104,6 +106,27 @@ type Config struct {
 	// networks in which UDP is lost anyway: TCP candidates and servers over TCP and
 	// TLS remain, and relayed candidates. It is not possible with MDNSCandidates.
 	DisableUDP bool `json:"-"`
+	// ListenPacket, if set, opens the connection's UDP sockets, those to TURN servers
+	// over UDP and DTLS included; network is "udp4", "udp6" or "udp", and the port 0
+	// unless MinPort says another. The addresses are LocalAddresses, or else those of the
+	// machine; a candidate has the address of the PacketConn. A PacketConn that is not
+	// a *net.UDPConn is served as HostConfig.PacketConn says. It is closed with the
+	// connection. ListenPacket is called with the connection's lock held, and must not
+	// wait. A Host opens its own sockets.
+	ListenPacket func(ctx context.Context, network, address string) (net.PacketConn, error) `json:"-"`
+	// Resolve, if set, looks up the names of STUN and TURN servers.
+	Resolve func(ctx context.Context, host string) ([]netip.Addr, error) `json:"-"`
+	// DialContext, if set, opens the connection's TCP connections: those to TURN servers
+	// over TCP and TLS, and those of active TCP candidates; network is "tcp". Without
+	// Resolve it gets the names of servers, which a proxy looks up. With TLS the
+	// handshake follows.
+	//
+	// With ListenPacket, Resolve or DialContext the connection does not use multicast
+	// DNS: MDNSCandidates is not possible, and candidates of the remote with names
+	// ending in .local are not used. A connection whose datagrams go through a proxy
+	// only sets DialContext, DisableUDP, ICETransportPolicyRelay and servers over TCP
+	// or TLS.
+	DialContext func(ctx context.Context, network, address string) (net.Conn, error) `json:"-"`
 	// MinPort and MaxPort, if not 0, are the first and the last port for the
 	// connection's own UDP sockets, except those to TURN servers.
 	MinPort, MaxPort uint16 `json:"-"`
@@ -214,6 +237,7 @@ type Config struct {
 	Logger *slog.Logger `json:"-"`
 
 	incoming *incomingRemote // of Incoming.Connect; nil: the remote has a description
+	foreign  bool            // listenUDP has opened a PacketConn that is not a UDP socket of the system
 	ignored  *[]string       // keys of the JSON form without effect, for the log; nil: none
 }
 
@@ -317,6 +341,9 @@ func (cfg *Config) check() error {
 		return invalid("Certificate has no certificate or no private key")
 	case cfg.Host != nil && len(cfg.Host.sockets) == 0:
 		return invalid("Host was not made by NewHost")
+	}
+	if cfg.MDNSCandidates && cfg.custom() {
+		return invalid("MDNSCandidates is not possible with ListenPacket, Resolve or DialContext: multicast DNS has sockets of its own")
 	}
 	if err := cfg.checkCredentials(); err != nil {
 		return err

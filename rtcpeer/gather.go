@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"net"
 	"net/netip"
 	"slices"
 	"time"
@@ -337,7 +336,7 @@ func (task serverTask) same(o serverTask) bool {
 func (g *gatherer) resolve(ctx context.Context, round int, task serverTask) {
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
-	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", task.url.host)
+	addrs, err := g.cfg.resolve(ctx, task.url.host)
 	g.owner.locked(func(now time.Time) {
 		switch {
 		case round != g.round:

@@ -331,7 +331,8 @@ func (h *Host) closeSockets() error {
 // A hostNetwork is a Host as a transport's network.
 type hostNetwork struct {
 	host *Host
-	only []netip.Addr // Config.LocalAddresses
+	only []netip.Addr    // Config.LocalAddresses
+	tcp  tcpmux.DialFunc // Config.DialContext
 }
 
 func (n hostNetwork) open(h handler, choice addressChoice) ([]port, []local, error) {

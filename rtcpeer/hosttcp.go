@@ -77,7 +77,7 @@ func (n hostNetwork) dial(h handler, sock ice.Sock, addr netip.Addr) port {
 	if n.host.tcp == nil {
 		return nil
 	}
-	return tcpmux.NewDialer(h, sock, addr)
+	return tcpmux.NewDialer(h, sock, addr, n.tcp)
 }
 
 // vanished implements network: only connections from the address are closed.

@@ -169,7 +169,7 @@ func (i *Invite) addresses(given []netip.AddrPort) (list []inviteAddr, err error
 
 // ownAddresses returns the addresses of the host's candidates, those of UDP first.
 func (i *Invite) ownAddresses() (list []inviteAddr, err error) {
-	n := hostNetwork{i.host, i.cfg.LocalAddresses}
+	n := hostNetwork{host: i.host, only: i.cfg.LocalAddresses}
 	addrs, err := n.addresses(i.cfg.addressChoice())
 	var passive []inviteAddr
 	for _, a := range addrs {
@@ -256,6 +256,9 @@ func (i *Invite) end() {
 func (i *Invite) keep(now time.Time, m stun.Message, username string, r ice.Route) *keptCheck {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	if f := i.cfg.RemoteAddressFilter; f != nil && !f(r.Remote.Addr()) {
+		return nil
+	}
 	if i.over || !i.key.Verify(m) || i.left.contains(now, username) {
 		return nil
 	}

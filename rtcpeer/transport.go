@@ -83,10 +83,9 @@ func newTransport(cfg Config, random io.Reader, notify func()) (*transport, erro
 	t.mu.transport = t
 	t.remoteCandidates.agent, t.remoteCandidates.log = agent, log
 	t.gatherer = gatherer{
-		owner: t, cfg: &t.cfg, log: log, random: random, agent: agent, multicast: true,
+		owner: t, cfg: &t.cfg, log: log, random: random, agent: agent, multicast: !cfg.custom(),
 		network: privateNetwork{
-			logger: log, only: cfg.LocalAddresses, first: cfg.MinPort, last: cfg.MaxPort,
-			busy: cfg.BusyPoll, dscp: cfg.DSCP, noUDP: cfg.DisableUDP,
+			logger: log, cfg: &t.cfg, only: cfg.LocalAddresses, first: cfg.MinPort, last: cfg.MaxPort, noUDP: cfg.DisableUDP,
 		},
 	}
 	t.core.fragmented = !udpmux.Unfragmented
@@ -567,6 +566,7 @@ func (t *transport) startTransport(now time.Time) error {
 		t.core.agent.AnswerPending(now)
 	}
 	t.remoteCandidates.apply(now, remote)
+	t.core.fragmented = t.core.fragmented || t.cfg.foreign
 	t.core.discover() // the remote may turn out to be behind a relay
 	return nil
 }

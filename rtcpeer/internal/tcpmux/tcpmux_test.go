@@ -316,7 +316,7 @@ func TestDialer(t *testing.T) {
 	p, far := m.attached(t, "anna")
 	near := newRecorder()
 	local := netip.MustParseAddr("127.0.0.1")
-	d := NewDialer(near, 3, local)
+	d := NewDialer(near, 3, local, nil)
 	r := ice.Route{Sock: 3, Local: local, Remote: m.LocalAddr()}
 	for _, b := range [][]byte{check("anna"), []byte("second")} {
 		if !d.Write(r, b, len(b)) {
@@ -365,7 +365,7 @@ func TestDialerLimits(t *testing.T) {
 	}
 	defer l.Close()
 	near := newRecorder()
-	d := NewDialer(near, 3, netip.MustParseAddr("127.0.0.1"))
+	d := NewDialer(near, 3, netip.MustParseAddr("127.0.0.1"), nil)
 	defer d.Close()
 	remote := l.Addr().(*net.TCPAddr).AddrPort()
 	d.mu.Lock() // a connection that is being made for ever

@@ -69,13 +69,18 @@ func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr()
 // Close does not close conn. It ends the reader with a read deadline in the past, which
 // is removed again when the reader has ended (Done). If conn has no read deadlines, the
 // reader ends when the next call of ReadFrom returns.
-func Serve(conn net.PacketConn, cfg Config) (*Socket, error) {
+func Serve(conn net.PacketConn, cfg Config) (*Socket, error) { return serve(conn, cfg, true) }
+
+// Adopt is Serve for a PacketConn that the Socket owns: Close closes it.
+func Adopt(conn net.PacketConn, cfg Config) (*Socket, error) { return serve(conn, cfg, false) }
+
+func serve(conn net.PacketConn, cfg Config, kept bool) (*Socket, error) {
 	local := addrPortOf(conn.LocalAddr())
 	if !local.IsValid() {
 		return nil, fmt.Errorf("udpmux: the local address %v of the PacketConn is no IP address with a port", conn.LocalAddr())
 	}
 	s := newSocketAt(local, cfg)
-	s.kept = true
+	s.kept = kept
 	if udp, ok := conn.(*net.UDPConn); ok {
 		s.conn = udp
 		if err := s.setUp(cfg); err != nil {
@@ -103,7 +108,7 @@ func (s *Socket) readPacket() error {
 
 // release ends the reader of a PacketConn that the program owns, without closing it.
 func (s *Socket) release() error {
-	err := s.owned().SetReadDeadline(time.Unix(1, 0))
+	err := s.packetConn().SetReadDeadline(time.Unix(1, 0))
 	if err != nil {
 		return fmt.Errorf("udpmux: the reader ends with the next datagram, because the PacketConn has no read deadlines: %w", err)
 	}
@@ -112,14 +117,14 @@ func (s *Socket) release() error {
 
 // released returns a PacketConn to the program as it was, when the reader has ended.
 func (s *Socket) released() {
-	s.owned().SetReadDeadline(time.Time{})
+	s.packetConn().SetReadDeadline(time.Time{})
 	if s.conn != nil && s.gro {
 		stopJoining(s.conn)
 	}
 }
 
-// owned returns the PacketConn that the program owns.
-func (s *Socket) owned() net.PacketConn {
+// packetConn returns what the socket reads from and writes to.
+func (s *Socket) packetConn() net.PacketConn {
 	if s.conn != nil {
 		return s.conn
 	}

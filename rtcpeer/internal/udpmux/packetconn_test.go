@@ -22,9 +22,9 @@ type sink struct {
 
 func (c *sink) WriteTo(b []byte, to net.Addr) (int, error) { c.sent++; return len(b), nil }
 
-// serve serves a UDP socket of the test. With plain, the Socket does not see that it is
+// serveUDP serves a UDP socket of the test. With plain, the Socket does not see that it is
 // one.
-func serve(t *testing.T, plain bool, cfg Config) *Socket {
+func serveUDP(t *testing.T, plain bool, cfg Config) *Socket {
 	t.Helper()
 	udp, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -55,7 +55,7 @@ func serve(t *testing.T, plain bool, cfg Config) *Socket {
 // TestServe sends bursts between PacketConns of the program.
 func TestServe(t *testing.T) {
 	for _, plain := range []bool{false, true} {
-		a, b := serve(t, plain, Config{}), serve(t, plain, Config{})
+		a, b := serveUDP(t, plain, Config{}), serveUDP(t, plain, Config{})
 		ha, hb := newRecorder(), newRecorder()
 		pa := attach(t, a, ha, 7, true)
 		attach(t, b, hb, 8, true)

@@ -125,7 +125,7 @@ func (s *Socket) Close() error {
 	if s.kept {
 		return s.release()
 	}
-	return s.conn.Close()
+	return s.packetConn().Close()
 }
 
 // Done returns a channel that is closed when the reader has ended. After that, no
@@ -139,7 +139,7 @@ func (s *Socket) failed(err error) {
 	}
 	s.log.Warn("udp socket failed", "addr", s.local, "err", err)
 	if !s.kept {
-		s.conn.Close()
+		s.packetConn().Close()
 	}
 	for _, p := range s.demux.all() {
 		if !p.closed.Load() {
