@@ -17,6 +17,7 @@ check:
 	@test -z "$$(gofmt -l .)" || { echo "gofmt -w these:"; gofmt -l .; exit 1; }
 	$(GO) vet ./...
 	cd cmd/interop/pion && $(GO) vet ./...
+	cd cmd/interop/sharing && $(GO) vet ./...
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 	$(GO) vet ./.ci/coverage ./.ci/references
 	$(GO) test ./.ci/references
@@ -44,7 +45,7 @@ bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 # interop: every browser found, then the other stacks, both roles.
-interop: interop-browsers interop-dtls interop-go interop-node interop-examples
+interop: interop-browsers interop-dtls interop-go interop-node interop-examples interop-sharing
 
 .PHONY: interop-browsers
 interop-browsers: $(OUT)/interop
@@ -55,13 +56,18 @@ interop-browsers: $(OUT)/interop
 interop-dtls:
 	$(GO) test -count=1 -v -run 'OpenSSL|GnuTLS' ./dtls
 
-# interop-ways: the browsers in other scenarios: the local end on a Host, ICE-lite or behind
+# interop-sharing: a Host on quic-go's UDP socket, and on gVisor's network stack.
+.PHONY: interop-sharing
+interop-sharing:
+	cd cmd/interop/sharing && $(GO) test -count=1 ./...
+
+# interop-ways: the browsers in other scenarios: the local end on a Host, by an invite, ICE-lite or behind
 # names, a bad
 # network, a NAT that forgets, TCP, a relay, ICE restarts, media beside data, a path of
 # small packets.
 .PHONY: interop-ways
 interop-ways: $(OUT)/interop
-	set -e; for w in host lite names bad rebinding tcp relay relay-tcp restart media smallmtu; do echo; echo "$$w:"; $(OUT)/interop -way $$w; done
+	set -e; for w in host invite lite names bad rebinding tcp relay relay-tcp restart media smallmtu; do echo; echo "$$w:"; $(OUT)/interop -way $$w; done
 
 EXCHANGE := $(OUT)/rtcbench exchange -role offer
 ECHO     := $(OUT)/rtcbench echo -role answer

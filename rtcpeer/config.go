@@ -2,11 +2,13 @@ package rtcpeer
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"io"
 	"log/slog"
 	"math"
+	"net"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -80,10 +82,10 @@ type Config struct {
 	// IncludeLoopback makes loopback addresses candidates. Otherwise they are only if
 	// there is no other address.
 	IncludeLoopback bool `json:"-"`
-	// LocalAddresses, if not nil, are the only addresses that sockets are opened on.
-	// An empty list that is not nil stands for no address: then only relayed candidates
-	// and TCP are left. Unspecified addresses, such as 0.0.0.0, are
-	// ErrInvalidParameter.
+	// LocalAddresses, if not nil, are the only addresses that sockets are opened on, and
+	// with a Host that serves all addresses, the only ones of its candidates. An empty
+	// list that is not nil stands for no address: then only relayed candidates and TCP
+	// are left. Unspecified addresses, such as 0.0.0.0, are ErrInvalidParameter.
 	LocalAddresses []netip.Addr `json:"-"`
 	// IPFamily can restrict candidates to addresses of IPv4 or of IPv6. It does not
 	// apply to LocalAddresses.
@@ -104,6 +106,27 @@ type Config struct {
 	// networks in which UDP is lost anyway: TCP candidates and servers over TCP and
 	// TLS remain, and relayed candidates. It is not possible with MDNSCandidates.
 	DisableUDP bool `json:"-"`
+	// ListenPacket, if set, opens the connection's UDP sockets, those to TURN servers
+	// over UDP and DTLS included; network is "udp4", "udp6" or "udp", and the port 0
+	// unless MinPort says another. The addresses are LocalAddresses, or else those of the
+	// machine; a candidate has the address of the PacketConn. A PacketConn that is not
+	// a *net.UDPConn is served as HostConfig.PacketConn says. It is closed with the
+	// connection. ListenPacket is called with the connection's lock held, and must not
+	// wait. A Host opens its own sockets.
+	ListenPacket func(ctx context.Context, network, address string) (net.PacketConn, error) `json:"-"`
+	// Resolve, if set, looks up the names of STUN and TURN servers.
+	Resolve func(ctx context.Context, host string) ([]netip.Addr, error) `json:"-"`
+	// DialContext, if set, opens the connection's TCP connections: those to TURN servers
+	// over TCP and TLS, and those of active TCP candidates; network is "tcp". Without
+	// Resolve it gets the names of servers, which a proxy looks up. With TLS the
+	// handshake follows.
+	//
+	// With ListenPacket, Resolve or DialContext the connection does not use multicast
+	// DNS: MDNSCandidates is not possible, and candidates of the remote with names
+	// ending in .local are not used. A connection whose datagrams go through a proxy
+	// only sets DialContext, DisableUDP, ICETransportPolicyRelay and servers over TCP
+	// or TLS.
+	DialContext func(ctx context.Context, network, address string) (net.Conn, error) `json:"-"`
 	// MinPort and MaxPort, if not 0, are the first and the last port for the
 	// connection's own UDP sockets, except those to TURN servers.
 	MinPort, MaxPort uint16 `json:"-"`
@@ -131,6 +154,13 @@ type Config struct {
 	// checks without checking it: a remote that forges that address can direct data to
 	// others, up to what it acknowledges blindly (RFC 8445 §19.5).
 	ICELite bool `json:"-"`
+	// ICEUfrag and ICEPwd are the local ICE credentials until the first ICE restart,
+	// which draws new ones. They are for remotes that know the credentials before they
+	// have a description, as with Host.Accept. Letters, digits, + and /: 4 to 256 of
+	// them, and 22 to 256. Both are set, or neither: then they are random. A password
+	// that can be guessed lets others send checks in the remote's name. Two
+	// connections of a Host cannot have the same ufrag at a time.
+	ICEUfrag, ICEPwd string `json:"-"`
 	// MinDTLS and MaxDTLS are version numbers: tls.VersionTLS12 and VersionTLS13, or
 	// those on the wire, 0xfefd and 0xfefc. 0: all versions.
 	MinDTLS, MaxDTLS uint16 `json:"-"`
@@ -206,7 +236,9 @@ type Config struct {
 	// log.
 	Logger *slog.Logger `json:"-"`
 
-	ignored *[]string // keys of the JSON form without effect, for the log; nil: none
+	incoming *incomingRemote // of Incoming.Connect; nil: the remote has a description
+	foreign  bool            // listenUDP has opened a PacketConn that is not a UDP socket of the system
+	ignored  *[]string       // keys of the JSON form without effect, for the log; nil: none
 }
 
 // Defaults and limits of Config.
@@ -310,6 +342,12 @@ func (cfg *Config) check() error {
 	case cfg.Host != nil && len(cfg.Host.sockets) == 0:
 		return invalid("Host was not made by NewHost")
 	}
+	if cfg.MDNSCandidates && cfg.custom() {
+		return invalid("MDNSCandidates is not possible with ListenPacket, Resolve or DialContext: multicast DNS has sockets of its own")
+	}
+	if err := cfg.checkCredentials(); err != nil {
+		return err
+	}
 	if cfg.ICELite && (len(cfg.ICEServers) > 0 || cfg.ICETransportPolicy != ICETransportPolicyAll) {
 		return invalid("ICELite has host candidates only: no ICEServers and no relays")
 	}
@@ -353,6 +391,39 @@ func (cfg *Config) consentTimes() ice.ConsentTimes {
 		Expires:  orDefault(cfg.FailedTimeout, ice.DefaultConsentExpires),
 		Interval: orDefault(cfg.KeepaliveInterval, min(ice.DefaultConsentInterval, stale*2/3)),
 	}
+}
+
+// Lengths of the ufrag and the password of ICE (RFC 8839 §5.4).
+const (
+	minICEUfrag      = 4
+	minICEPwd        = 22
+	maxICECredential = 256
+)
+
+// checkCredentials checks ICEUfrag and ICEPwd.
+func (cfg *Config) checkCredentials() error {
+	switch {
+	case cfg.ICEUfrag == "" && cfg.ICEPwd == "":
+	case cfg.ICEUfrag == "" || cfg.ICEPwd == "":
+		return invalid("ICEUfrag and ICEPwd: set both, or leave both empty")
+	case len(cfg.ICEUfrag) < minICEUfrag || len(cfg.ICEUfrag) > maxICECredential || !iceChars(cfg.ICEUfrag):
+		return invalid("ICEUfrag is not %d to %d letters, digits, + and /", minICEUfrag, maxICECredential)
+	case len(cfg.ICEPwd) < minICEPwd || len(cfg.ICEPwd) > maxICECredential || !iceChars(cfg.ICEPwd):
+		return invalid("ICEPwd is not %d to %d letters, digits, + and /", minICEPwd, maxICECredential)
+	}
+	return nil
+}
+
+// iceChars reports whether s consists of ice-char (RFC 8839 §5.1).
+func iceChars(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '+', c == '/':
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // checkDTLS returns DTLS's error, before anything is offered.

@@ -57,6 +57,8 @@
 //	relay.go             connections to TURN servers
 //	interfaces.go        addresses that appear and disappear while connected
 //	network.go host.go hosttcp.go mdns.go filter.go   how sockets are opened
+//	accept.go incoming.go checkqueue.go               remotes that connect to a Host without a description
+//	invite.go invitetext.go join.go                   invites
 //
 // There are two locks. A Conn's lock guards what the program sees. It is held while the
 // Extension is called, and never while a handler runs. A transport's lock guards its

@@ -11,9 +11,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"purertc/ice"
+	"purertc/sdp"
 )
 
 var goBlock = regexp.MustCompile("(?ms)^```go\n(.*?)^```$")
@@ -153,4 +157,86 @@ func TestDocumentedLinks(t *testing.T) {
 	if n := strings.Count(pages(t)["README.md"], "\n"); n > 150 {
 		t.Errorf("README.md has %d lines, at most 150", n)
 	}
+}
+
+var jsBlock = regexp.MustCompile("(?ms)^```js\n(.*?)^```$")
+
+// TestDocumentedJoin runs the function of JOIN.md, which cmd/interop gives to browsers,
+// with a peer connection that only keeps its descriptions. The answer that it makes
+// says the same as the one for Go programs.
+func TestDocumentedJoin(t *testing.T) {
+	m := jsBlock.FindStringSubmatch(pages(t)["rtcpeer/JOIN.md"])
+	if m == nil {
+		t.Fatal("JOIN.md has no function")
+	}
+	script, err := os.ReadFile("../cmd/interop/join.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m[1] != string(script) {
+		t.Error("the function in JOIN.md is not the one in cmd/interop/join.js, which the browsers run")
+	}
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Skip("there is no node to run the function with")
+	}
+	v := testInvitation()
+	const fake = `
+const pc = {
+  async setLocalDescription() { this.localDescription = { type: 'offer', sdp: 'v=0\r\na=mid:data\r\n' }; },
+  async setRemoteDescription(d) { process.stdout.write(d.type + '\n' + d.sdp); },
+};
+join(pc, process.argv[1] + '\n').catch(e => process.stdout.write('error ' + e.message));
+`
+	run := func(text string) string {
+		t.Helper()
+		out, err := exec.CommandContext(t.Context(), node, "-e", m[1]+fake, text).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return string(out)
+	}
+	answer, ok := strings.CutPrefix(run(v.String()), "answer\n")
+	if !ok {
+		t.Fatalf("no answer, but %q", answer)
+	}
+	offer := sdp.Params{
+		Origin: sdp.NewOrigin(1, 1), Mid: "data", Ufrag: "page", Pwd: strings.Repeat("p", 22), Setup: sdp.SetupActPass, SCTPPort: 5000,
+		Fingerprints: []sdp.Fingerprint{{Hash: "sha-256", Value: make([]byte, 32)}},
+	}.Offer(nil, nil)
+	want, err := v.answer(offer, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := parseDescription("answer", answer)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, answer)
+	}
+	like, err := parseDescription("answer", want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !got.sameTransport(like) || !slices.Equal(candidateAddrs(t, got), candidateAddrs(t, like)) || !got.data().EndOfCandidates {
+		t.Errorf("the answer is\n%s\nnot\n%s", answer, want)
+	}
+	v.expires = time.Unix(1, 0)
+	if out := run(v.String()); !strings.Contains(out, "expired") {
+		t.Errorf("an invite that has expired: %s", out)
+	}
+	if out := run("rtc2." + v.String()[5:]); !strings.Contains(out, "not an invite of this version") {
+		t.Errorf("an invite of another version: %s", out)
+	}
+}
+
+// candidateAddrs returns transport and address of the candidates in a description.
+func candidateAddrs(t *testing.T, d *description) (list []string) {
+	t.Helper()
+	for _, line := range d.data().Candidates {
+		c, err := ice.ParseCandidate(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, fmt.Sprint(c.Transport, c.TCPType, c.Addr))
+	}
+	return list
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"net"
 	"net/netip"
 	"slices"
 	"time"
@@ -178,6 +177,9 @@ func (g *gatherer) gather(now time.Time, ufrag string) error {
 	if err := g.setUfrag(ufrag); err != nil {
 		return err
 	}
+	if g.cfg.Host != nil {
+		g.cfg.Host.claim(g.cfg.incoming.username(g.cfg, ufrag), g.owner)
+	}
 	g.ufrag, g.replaced, g.candidates, g.unsignalled = ufrag, g.candidates, nil, nil
 	g.state = GatheringStateGathering
 	g.agent.GatherUntil(now, now.Add(g.cfg.gatherTimeout()))
@@ -223,10 +225,10 @@ func (g *gatherer) setUfrag(ufrag string) error {
 		}
 		for _, u := range g.ufrags {
 			if !slices.Contains(live, u) {
-				q.RemoveUfrag(u)
+				q.RemoveUfrag(g.cfg.incoming.username(g.cfg, u))
 			}
 		}
-		if err := q.AddUfrag(ufrag); err != nil {
+		if err := q.AddUfrag(g.cfg.incoming.username(g.cfg, ufrag)); err != nil {
 			return err
 		}
 	}
@@ -334,7 +336,7 @@ func (task serverTask) same(o serverTask) bool {
 func (g *gatherer) resolve(ctx context.Context, round int, task serverTask) {
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
-	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", task.url.host)
+	addrs, err := g.cfg.resolve(ctx, task.url.host)
 	g.owner.locked(func(now time.Time) {
 		switch {
 		case round != g.round:

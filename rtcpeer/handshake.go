@@ -68,7 +68,7 @@ func (t *transport) makeDTLS(now time.Time, remote *description, client bool) er
 		return err
 	}
 	var fingerprints []dtls.Fingerprint
-	if t.cfg.VerifyRemote == nil {
+	if t.cfg.VerifyRemote == nil && !t.cfg.incoming.unknown() {
 		for _, f := range remote.data().Fingerprints {
 			fingerprints = append(fingerprints, dtls.Fingerprint{Hash: f.Hash, Value: f.Value})
 		}
@@ -89,7 +89,7 @@ func (t *transport) makeDTLS(now time.Time, remote *description, client bool) er
 		ExternalSessionID: localID, PeerExternalSessionID: remoteID,
 		// The remote then says which records it reads; see core.discover.
 		RecordSizeLimit:     maxRecord,
-		VerifyPeer:          verifyPeer(t.cfg.VerifyRemote),
+		VerifyPeer:          t.verifyPeer(),
 		DiscardCertificates: !t.cfg.KeepRemoteCertificate,
 		Rand:                t.random, KeyLogWriter: dtlsnet.SharedKeyLog(t.cfg.KeyLogWriter),
 	})
@@ -103,12 +103,24 @@ func (t *transport) makeDTLS(now time.Time, remote *description, client bool) er
 	return err
 }
 
-// verifyPeer adapts Config.VerifyRemote to DTLS.
-func verifyPeer(verify func(der []byte) error) func(chain [][]byte) error {
-	if verify == nil {
-		return nil
+// verifyPeer returns the function that judges the remote's certificate; nil: the
+// fingerprints do.
+func (t *transport) verifyPeer() func(chain [][]byte) error {
+	verify := t.cfg.VerifyRemote
+	switch {
+	case t.cfg.incoming.unknown():
+		return func(chain [][]byte) error {
+			if verify != nil {
+				if err := verify(chain[0]); err != nil {
+					return err
+				}
+			}
+			return t.learnCertificate(chain[0])
+		}
+	case verify != nil:
+		return func(chain [][]byte) error { return verify(chain[0]) }
 	}
-	return func(chain [][]byte) error { return verify(chain[0]) }
+	return nil
 }
 
 // SRTP protection profiles (RFC 7714 §14.2, RFC 5764 §4.1.2).

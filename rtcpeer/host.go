@@ -33,6 +33,19 @@ type HostConfig struct {
 	// UDP: each connection then has passive TCP candidates (RFC 6544), which browsers
 	// connect to. Empty: none.
 	TCPAddr string
+	// PacketConn, if set, takes the place of Addr and Sockets: the host reads and
+	// writes this socket of the program, which may also be one of a network in user
+	// space, in memory, or behind another protocol's demultiplexer; see the page
+	// SOCKETS. A *net.UDPConn is as fast as a socket of the host. Any other PacketConn
+	// costs a call for each datagram, its WriteTo must not wait for long, and datagrams
+	// stay at Config.MaxDatagramSize. Until Host.Close, nothing else may read from it
+	// or set its read deadline. Host.Close does not close it: a read deadline ends the
+	// host's reader, and is removed again.
+	PacketConn net.PacketConn
+	// Listener, if set, takes the place of TCPAddr. The addresses of its connections
+	// must be IP addresses with a port. Host.Close closes it, as net/http does with
+	// the listener of a server, because nothing else ends a call of Accept.
+	Listener net.Listener
 	// MemoryLimit is how many bytes the remotes of all connections together can make
 	// the host keep: everything that Config.MemoryLimit counts, handshakes, and queued
 	// datagrams. 0: DefaultHostMemory; at least 1 MiB. While more than half of it is
@@ -73,12 +86,16 @@ const maxHostSockets = 64
 // handshakes cannot be distinguished.
 type Host struct {
 	sockets  []*udpmux.Socket
+	foreign  bool             // the socket is a PacketConn that is not a UDP socket of the system
+	lent     bool             // the program owns the socket
 	tcp      *tcpmux.Listener // nil: none
 	workers  workers          // run connections during set-up
 	memory   hostMemory       // of all connections
 	wheel    wheel            // of connected connections
 	overload overload         // of connected connections
-	done     chan struct{}    // closed with the host
+	incoming incomingChecks   // for Accept
+	invites  inviteTable
+	done     chan struct{} // closed with the host
 
 	served atomic.Bool // Ready was called: somebody polls connections that have events
 
@@ -102,32 +119,52 @@ func NewHost(cfg HostConfig) (*Host, error) {
 	if cfg.DSCP < 0 || cfg.DSCP > maxDSCP {
 		return nil, invalid("host: DSCP %d is not 0 to %d", cfg.DSCP, maxDSCP)
 	}
-	var addr netip.AddrPort // invalid: all addresses
-	if cfg.Addr != "" {
-		a, err := net.ResolveUDPAddr("udp", cfg.Addr)
-		if err != nil {
-			return nil, invalid("host address: %w", err)
-		}
-		addr = netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), uint16(a.Port))
+	if cfg.PacketConn != nil && (cfg.Addr != "" || cfg.Sockets > 1) {
+		return nil, invalid("host: PacketConn takes the place of Addr and Sockets: leave them empty")
+	}
+	if cfg.Listener != nil && cfg.TCPAddr != "" {
+		return nil, invalid("host: Listener takes the place of TCPAddr: leave it empty")
 	}
 	h := &Host{done: make(chan struct{})}
 	h.memory.limit = int64(orDefault(cfg.MemoryLimit, DefaultHostMemory))
-	for range max(1, cfg.Sockets) {
-		s, err := udpmux.Listen(udpmux.Config{Addr: addr, ReusePort: cfg.Sockets > 1, BufferSize: hostBufferSize, HideLocal: cfg.hideLocal, BusyPoll: cfg.BusyPoll, DSCP: cfg.DSCP, Logger: cfg.Logger})
-		if err != nil {
-			h.Close()
-			return nil, fmt.Errorf("rtcpeer: host: %w", err)
-		}
-		h.sockets = append(h.sockets, s)
-		addr = s.LocalAddr() // the others share the port of the first
-	}
-	if cfg.TCPAddr != "" {
-		if err := h.openTCP(cfg); err != nil {
-			h.Close()
-			return nil, err
-		}
+	if err := errors.Join(h.openUDP(cfg), h.openTCP(cfg)); err != nil {
+		h.Close()
+		return nil, err
 	}
 	return h, nil
+}
+
+// openUDP opens the host's sockets, or takes the program's PacketConn.
+func (h *Host) openUDP(cfg HostConfig) error {
+	c := udpmux.Config{
+		ReusePort: cfg.Sockets > 1, BufferSize: hostBufferSize, HideLocal: cfg.hideLocal, BusyPoll: cfg.BusyPoll,
+		DSCP: cfg.DSCP, Unclaimed: h.unclaimedDatagram, Logger: cfg.Logger,
+	}
+	if cfg.PacketConn != nil {
+		s, err := udpmux.Serve(cfg.PacketConn, c)
+		if err != nil {
+			return invalid("host: %w", err)
+		}
+		h.sockets = append(h.sockets, s)
+		h.foreign, h.lent = s.Foreign(), true
+		return nil
+	}
+	if cfg.Addr != "" { // else all addresses
+		a, err := net.ResolveUDPAddr("udp", cfg.Addr)
+		if err != nil {
+			return invalid("host address: %w", err)
+		}
+		c.Addr = netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), uint16(a.Port))
+	}
+	for range max(1, cfg.Sockets) {
+		s, err := udpmux.Listen(c)
+		if err != nil {
+			return fmt.Errorf("rtcpeer: host: %w", err)
+		}
+		h.sockets = append(h.sockets, s)
+		c.Addr = s.LocalAddr() // the others share the port of the first
+	}
+	return nil
 }
 
 // Addr is the address of the host.
@@ -246,21 +283,41 @@ func (l *readyList) remove(c *Conn) {
 }
 
 // Close closes the sockets. Connections that use them lose their paths; close them
-// first.
+// first. HostConfig.PacketConn stays open, and Close waits until the host does not read
+// from it any more, for at most a second. HostConfig.Listener is closed.
 func (h *Host) Close() error {
 	if h.done == nil {
 		return ErrUnconfigured
 	}
+	err := h.closeSockets()
+	if h.lent {
+		select {
+		case <-h.sockets[0].Done():
+		case <-time.After(lentPatience): // the PacketConn has no read deadlines
+		}
+	}
+	return err
+}
+
+// lentPatience is how long Close waits for the reader of the program's PacketConn.
+const lentPatience = time.Second
+
+func (h *Host) closeSockets() error {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	if h.closed {
+		h.mu.Unlock()
 		return nil
 	}
 	h.closed = true
+	h.mu.Unlock()
+	h.invites.close()
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	for h.ready.first != nil {
 		h.ready.remove(h.ready.first)
 	}
 	close(h.done)
+	h.incoming.clear()
 	var errs []error
 	for _, s := range h.sockets {
 		errs = append(errs, s.Close())
@@ -272,7 +329,11 @@ func (h *Host) Close() error {
 }
 
 // A hostNetwork is a Host as a transport's network.
-type hostNetwork struct{ host *Host }
+type hostNetwork struct {
+	host *Host
+	only []netip.Addr    // Config.LocalAddresses
+	tcp  tcpmux.DialFunc // Config.DialContext
+}
 
 func (n hostNetwork) open(h handler, choice addressChoice) ([]port, []local, error) {
 	var all sharedPort
@@ -284,20 +345,14 @@ func (n hostNetwork) open(h handler, choice addressChoice) ([]port, []local, err
 		}
 		all = append(all, p)
 	}
-	bound := n.host.Addr()
-	addrs := slices.DeleteFunc([]netip.Addr{bound.Addr()}, func(a netip.Addr) bool { return !a.IsUnspecified() && !choice.allows(a) })
-	if bound.Addr().IsUnspecified() {
-		var err error
-		if addrs, err = choice.ofMachine(); err != nil {
-			all.Close()
-			return nil, nil, err
-		}
+	addrs, err := n.addresses(choice)
+	if err != nil {
+		all.Close()
+		return nil, nil, err
 	}
 	var locals []local
 	for _, a := range addrs {
-		if a.Is4() || bound.Addr().Is6() {
-			locals = append(locals, local{addr: netip.AddrPortFrom(a, bound.Port())})
-		}
+		locals = append(locals, local{addr: netip.AddrPortFrom(a, n.host.Addr().Port())})
 	}
 	ports := []port{all}
 	if len(all) == 1 {
@@ -310,9 +365,26 @@ func (n hostNetwork) open(h handler, choice addressChoice) ([]port, []local, err
 	return ports, locals, nil
 }
 
-// watch implements network. A host with one address keeps it.
+// addresses returns the local addresses that the host's sockets serve.
+func (n hostNetwork) addresses(choice addressChoice) ([]netip.Addr, error) {
+	bound := n.host.Addr().Addr()
+	addrs := n.only
+	switch {
+	case !bound.IsUnspecified():
+		addrs = []netip.Addr{bound}
+	case addrs == nil:
+		var err error
+		if addrs, err = choice.ofMachine(); err != nil {
+			return nil, err
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool { return a.Is6() && bound.Is4() || !choice.allows(a) }), nil
+}
+
+// watch implements network. A host with one address keeps it, and addresses that the
+// program chose are not watched.
 func (n hostNetwork) watch(changed func(all []netip.Addr)) (stop func()) {
-	if !n.host.Addr().Addr().IsUnspecified() {
+	if !n.host.Addr().Addr().IsUnspecified() || n.only != nil {
 		return func() {}
 	}
 	return interfaceWatch.add(changed)

@@ -9,14 +9,24 @@ import (
 	"purertc/rtcpeer/internal/tcpmux"
 )
 
-// openTCP opens the host's TCP listener.
+// openTCP opens the host's TCP listener, or takes the program's, if there is to be one.
 func (h *Host) openTCP(cfg HostConfig) error {
+	if l := cfg.Listener; l != nil {
+		var err error
+		if h.tcp, err = tcpmux.Serve(l, h.unclaimedConnection, cfg.Logger); err != nil {
+			return invalid("host: %w", err)
+		}
+		return nil
+	}
+	if cfg.TCPAddr == "" {
+		return nil
+	}
 	a, err := net.ResolveTCPAddr("tcp", cfg.TCPAddr)
 	if err != nil {
 		return invalid("host TCP address: %w", err)
 	}
 	addr := netip.AddrPortFrom(a.AddrPort().Addr().Unmap(), uint16(a.Port))
-	if h.tcp, err = tcpmux.Listen(addr, cfg.Logger); err != nil {
+	if h.tcp, err = tcpmux.Listen(addr, h.unclaimedConnection, cfg.Logger); err != nil {
 		return fmt.Errorf("rtcpeer: host: %w", err)
 	}
 	return nil
@@ -67,7 +77,7 @@ func (n hostNetwork) dial(h handler, sock ice.Sock, addr netip.Addr) port {
 	if n.host.tcp == nil {
 		return nil
 	}
-	return tcpmux.NewDialer(h, sock, addr)
+	return tcpmux.NewDialer(h, sock, addr, n.tcp)
 }
 
 // vanished implements network: only connections from the address are closed.

@@ -290,7 +290,7 @@ func (g *gatherer) addLocal(now time.Time, a netip.Addr) bool {
 	sock := g.sockets.free()
 	q, locals, err := g.network.appeared(g.owner, sock, a)
 	if err == nil && q != nil {
-		err = q.AddUfrag(g.ufrag)
+		err = q.AddUfrag(g.cfg.incoming.username(g.cfg, g.ufrag))
 	}
 	if err != nil {
 		g.dropLocal(a, err)

@@ -160,8 +160,10 @@ type negotiation struct {
 	glare                       glare        // of the offer that is being answered
 }
 
-func newNegotiation(random io.Reader) (negotiation, error) {
-	n := negotiation{random: random}
+// newNegotiation returns the state before the first offer. local are the credentials
+// of the first ICE generation; empty ones are drawn at random.
+func newNegotiation(random io.Reader, local credentials) (negotiation, error) {
+	n := negotiation{random: random, local: local}
 	var b [8]byte
 	if _, err := io.ReadFull(random, b[:]); err != nil {
 		return n, err
@@ -171,7 +173,9 @@ func newNegotiation(random io.Reader) (negotiation, error) {
 	if n.tlsID, err = randomText(random, 18); err != nil { // RFC 8842 §4: at least 120 bits
 		return n, err
 	}
-	n.local, err = n.newCredentials()
+	if local.ufrag == "" {
+		n.local, err = n.newCredentials()
+	}
 	return n, err
 }
 

@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"slices"
 	"syscall"
-	"time"
 
 	"purertc/ice"
 	"purertc/rtcpeer/internal/tcpmux"
@@ -68,12 +67,11 @@ const maxLocalAddresses = 16
 // browsers do.
 type privateNetwork struct {
 	logger *slog.Logger
+	cfg    *Config
 	only   []netip.Addr // Config.LocalAddresses; nil: those of the machine
 	first  uint16       // Config.MinPort and MaxPort; 0: any
 	last   uint16
-	busy   time.Duration // Config.BusyPoll
-	dscp   int           // Config.DSCP
-	noUDP  bool          // Config.DisableUDP
+	noUDP  bool // Config.DisableUDP
 }
 
 func (n privateNetwork) open(h handler, choice addressChoice) (ports []port, locals []local, err error) {
@@ -127,7 +125,11 @@ func (n privateNetwork) appeared(h handler, sock ice.Sock, addr netip.Addr) (por
 		s.Close()
 		return nil, nil, err
 	}
-	return privatePort{p, s}, []local{{sock: sock, addr: netip.AddrPortFrom(addr, s.LocalAddr().Port())}}, nil
+	at := netip.AddrPortFrom(addr, s.LocalAddr().Port())
+	if own := s.LocalAddr(); n.cfg.ListenPacket != nil && !own.Addr().IsUnspecified() {
+		at = own
+	}
+	return privatePort{p, s}, []local{{sock: sock, addr: at}}, nil
 }
 
 // notAvailable reports whether an address could not be bound because the machine does
@@ -154,7 +156,7 @@ func (n privateNetwork) listen(addr netip.Addr) (s *udpmux.Socket, err error) {
 		if port != 0 {
 			port += uint16((start + i) % ports)
 		}
-		s, err = udpmux.Listen(udpmux.Config{Addr: netip.AddrPortFrom(addr, port), BusyPoll: n.busy, DSCP: n.dscp, Logger: n.logger})
+		s, err = n.cfg.listenUDP(netip.AddrPortFrom(addr, port), n.logger)
 		if err == nil || !errors.Is(err, syscall.EADDRINUSE) && !errors.Is(err, wsaAddressInUse) {
 			return s, err
 		}
@@ -163,7 +165,7 @@ func (n privateNetwork) listen(addr netip.Addr) (s *udpmux.Socket, err error) {
 }
 
 func (n privateNetwork) dial(h handler, sock ice.Sock, addr netip.Addr) port {
-	return tcpmux.NewDialer(h, sock, addr)
+	return tcpmux.NewDialer(h, sock, addr, n.cfg.DialContext)
 }
 
 func (n privateNetwork) vanished(q port) bool {
@@ -194,10 +196,14 @@ type addressChoice struct {
 }
 
 func (cfg *Config) addressChoice() addressChoice {
-	return addressChoice{
+	c := addressChoice{
 		loopback: cfg.IncludeLoopback, family: cfg.IPFamily, wanted: cfg.InterfaceFilter, allowed: cfg.LocalAddressFilter,
 		addresses: interfaceNames, routed: routedAddresses,
 	}
+	if cfg.ListenPacket != nil {
+		c.routed = nil // it opens sockets of its own
+	}
+	return c
 }
 
 // allows reports whether the program's filter allows an address.

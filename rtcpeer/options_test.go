@@ -96,7 +96,7 @@ func TestPortRange(t *testing.T) {
 	if !slices.Equal(ports, []uint16{first, first + 1}) {
 		t.Errorf("ports %v, want %d and the next", ports, first)
 	}
-	n := privateNetwork{only: loopback4, first: first, last: first + 1}
+	n := privateNetwork{cfg: &Config{}, only: loopback4, first: first, last: first + 1}
 	if _, _, err := n.open(nil, addressChoice{}); err == nil || !strings.Contains(err.Error(), "no port of") {
 		t.Errorf("a third socket: %v", err)
 	}

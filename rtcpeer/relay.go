@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -16,7 +15,6 @@ import (
 	"purertc/dtls/dtlsnet"
 	"purertc/ice"
 	"purertc/rtcpeer/internal/streammux"
-	"purertc/rtcpeer/internal/udpmux"
 )
 
 // dialTimeout bounds the set-up of a connection to a server, handshake included.
@@ -95,7 +93,7 @@ type dialed struct {
 func (g *gatherer) connect(ctx context.Context, round int, task serverTask) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	d, err := dialServer(ctx, g.cfg.TLSConfig, task)
+	d, err := dialServer(ctx, g.cfg, task)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = ice.ErrServerTimeout
 	}
@@ -163,33 +161,30 @@ func (g *gatherer) retryConnection(task serverTask) {
 	}
 }
 
-// dialServer opens a connection to a server, or only looks up its address for UDP. base
-// is Config.TLSConfig.
-func dialServer(ctx context.Context, base *tls.Config, task serverTask) (dialed, error) {
+// dialServer opens a connection to a server, or only looks up its address for UDP.
+func dialServer(ctx context.Context, cfg *Config, task serverTask) (dialed, error) {
 	u := task.url
-	address := net.JoinHostPort(u.host, fmt.Sprint(u.port))
+	host, port := u.host, u.port
 	if task.alternate.IsValid() {
-		address = task.alternate.String()
+		host, port = task.alternate.Addr().String(), task.alternate.Port()
 	}
-	network := "udp"
-	if u.transport == "tcp" {
-		network = "tcp"
+	switch u.over() {
+	case ice.OverDTLS:
+		return dialDTLS(ctx, cfg, task, host, port)
+	case ice.OverUDP:
+		remote, err := cfg.lookUpUDP(ctx, host, port)
+		return dialed{remote: remote}, err
 	}
-	if u.over() == ice.OverDTLS {
-		return dialDTLS(ctx, base, task)
-	}
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, network, address)
+	conn, err := cfg.dialTCP(ctx, host, port)
 	if err != nil {
 		return dialed{}, err
 	}
 	d := dialed{conn: conn, remote: addrPortOf(conn.RemoteAddr())}
-	switch u.over() {
-	case ice.OverUDP:
-		conn.Close() // it was only needed for the address
-		d.conn = nil
-	case ice.OverTLS:
-		secured := tls.Client(conn, task.tlsConfig(base))
+	if !d.remote.IsValid() {
+		d.remote = netip.AddrPortFrom(behindProxy, port)
+	}
+	if u.over() == ice.OverTLS {
+		secured := tls.Client(conn, task.tlsConfig(cfg.TLSConfig))
 		if err := secured.HandshakeContext(ctx); err != nil {
 			conn.Close()
 			return dialed{}, err
@@ -198,6 +193,10 @@ func dialServer(ctx context.Context, base *tls.Config, task serverTask) (dialed,
 	}
 	return d, nil
 }
+
+// behindProxy stands for the address of a server to which Config.DialContext has
+// connected without telling it: the dummy address of RFC 7600 §4.8.
+var behindProxy = netip.AddrFrom4([4]byte{192, 0, 0, 8})
 
 // tlsConfig returns the program's configuration with this server's name in it.
 func (task serverTask) tlsConfig(base *tls.Config) *tls.Config {
@@ -218,16 +217,13 @@ func (task serverTask) tlsConfig(base *tls.Config) *tls.Config {
 // TLS.
 //
 // The addresses of a name are tried in turn, each for its share of the time.
-func dialDTLS(ctx context.Context, base *tls.Config, task serverTask) (d dialed, err error) {
-	if task.alternate.IsValid() {
-		return dialDTLSAddress(ctx, base, task, task.alternate)
-	}
-	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", task.url.host)
+func dialDTLS(ctx context.Context, cfg *Config, task serverTask, host string, port uint16) (d dialed, err error) {
+	addrs, err := cfg.resolve(ctx, host)
 	if err != nil {
 		return dialed{}, err
 	}
 	return eachInTurn(ctx, addrs, func(ctx context.Context, a netip.Addr) (dialed, error) {
-		return dialDTLSAddress(ctx, base, task, netip.AddrPortFrom(a.Unmap(), task.url.port))
+		return dialDTLSAddress(ctx, cfg, task, netip.AddrPortFrom(a.Unmap(), port))
 	})
 }
 
@@ -254,12 +250,12 @@ func eachInTurn(ctx context.Context, addrs []netip.Addr, dial func(context.Conte
 
 var errNoAddress = errors.New("the server's name has no address")
 
-func dialDTLSAddress(ctx context.Context, base *tls.Config, task serverTask, remote netip.AddrPort) (dialed, error) {
-	socket, err := net.ListenUDP("udp", nil)
+func dialDTLSAddress(ctx context.Context, config *Config, task serverTask, remote netip.AddrPort) (dialed, error) {
+	socket, err := config.listenPacket(ctx, netip.AddrPort{})
 	if err != nil {
 		return dialed{}, err
 	}
-	cfg := task.tlsConfig(base)
+	cfg := task.tlsConfig(config.TLSConfig)
 	conn, err := dtlsnet.Dial(ctx, socket, net.UDPAddrFromAddrPort(remote), dtls.Config{
 		ServerName: hostName(cfg.ServerName),
 		VerifyPeer: func(chain [][]byte) error { return verifyChain(cfg, chain) },
@@ -345,7 +341,7 @@ func (g *gatherer) attach(now time.Time, d dialed, task serverTask) error {
 		if d.remote.Addr().Is6() {
 			any = netip.IPv6Unspecified()
 		}
-		socket, err := udpmux.Listen(udpmux.Config{Addr: netip.AddrPortFrom(any, 0), BusyPoll: g.cfg.BusyPoll, Logger: g.log})
+		socket, err := g.cfg.listenUDP(netip.AddrPortFrom(any, 0), g.log)
 		if err != nil {
 			return err
 		}

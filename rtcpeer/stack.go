@@ -67,8 +67,9 @@ func (s *stack) made() (*transport, error) {
 		t.queue.workers = new(workers)
 		t.queue.direct.Store(true) // a simulation has one goroutine
 	case cfg.Host != nil:
-		t.gatherer.network, t.queue.workers = hostNetwork{cfg.Host}, &cfg.Host.workers
+		t.gatherer.network, t.queue.workers = hostNetwork{cfg.Host, cfg.LocalAddresses, cfg.DialContext}, &cfg.Host.workers
 		t.loss.overload, t.memory.host = &cfg.Host.overload, &cfg.Host.memory
+		t.core.fragmented = t.core.fragmented || cfg.Host.foreign
 	default:
 		t.queue.workers, t.loss.overload = &commonWorkers, &commonOverload
 	}

@@ -61,7 +61,7 @@ func newTransport(cfg Config, random io.Reader, notify func()) (*transport, erro
 	if random == nil {
 		random = rand.Reader
 	}
-	neg, err := newNegotiation(random)
+	neg, err := newNegotiation(random, credentials{cfg.ICEUfrag, cfg.ICEPwd})
 	if err != nil {
 		return nil, err
 	}
@@ -83,10 +83,9 @@ func newTransport(cfg Config, random io.Reader, notify func()) (*transport, erro
 	t.mu.transport = t
 	t.remoteCandidates.agent, t.remoteCandidates.log = agent, log
 	t.gatherer = gatherer{
-		owner: t, cfg: &t.cfg, log: log, random: random, agent: agent, multicast: true,
+		owner: t, cfg: &t.cfg, log: log, random: random, agent: agent, multicast: !cfg.custom(),
 		network: privateNetwork{
-			logger: log, only: cfg.LocalAddresses, first: cfg.MinPort, last: cfg.MaxPort,
-			busy: cfg.BusyPoll, dscp: cfg.DSCP, noUDP: cfg.DisableUDP,
+			logger: log, cfg: &t.cfg, only: cfg.LocalAddresses, first: cfg.MinPort, last: cfg.MaxPort, noUDP: cfg.DisableUDP,
 		},
 	}
 	t.core.fragmented = !udpmux.Unfragmented
@@ -468,6 +467,9 @@ func (t *transport) setState(s ConnectionState, cause error) {
 	if s == StateConnected || s == StateFailed || s == StateClosed {
 		t.queue.direct.Store(true) // failed connections, too: ICE restarts are rare
 	}
+	if in := t.cfg.incoming; in != nil && in.changed != nil {
+		in.changed(s)
+	}
 	if s == StateConnected {
 		t.neg.forget()
 		if !t.cfg.MDNSCandidates {
@@ -564,6 +566,7 @@ func (t *transport) startTransport(now time.Time) error {
 		t.core.agent.AnswerPending(now)
 	}
 	t.remoteCandidates.apply(now, remote)
+	t.core.fragmented = t.core.fragmented || t.cfg.foreign
 	t.core.discover() // the remote may turn out to be behind a relay
 	return nil
 }

@@ -277,7 +277,7 @@ func TestServerNameOverDTLS(t *testing.T) {
 	defer cancel()
 	base := &tls.Config{InsecureSkipVerify: true}
 	for host, want := range map[string]string{"turn.example": "turn.example", "127.0.0.1": "", "::1": ""} {
-		d, err := dialDTLSAddress(ctx, base, serverTask{url: serverURL{host: host}}, socket.LocalAddr().(*net.UDPAddr).AddrPort())
+		d, err := dialDTLSAddress(ctx, &Config{TLSConfig: base}, serverTask{url: serverURL{host: host}}, socket.LocalAddr().(*net.UDPAddr).AddrPort())
 		if err != nil {
 			t.Fatal(err)
 		}

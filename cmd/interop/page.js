@@ -134,6 +134,8 @@ const ops = {
     await peers[a.peer].pc.setRemoteDescription({ type: 'answer', sdp: a.sdp });
     peers[a.peer].remote();
   },
+  // join connects to the host of an invite; see join.js.
+  async join(a) { await join(peers[a.peer].pc, a.invite); },
   // media adds a transceiver, stops the newest or the first one, or checks that no
   // transceiver was rejected (which would have stopped it) and none carries media.
   async media(a) {

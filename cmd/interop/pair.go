@@ -17,6 +17,8 @@ type pair struct {
 	conn     *rtcpeer.Conn
 	remote   remote
 	scenario *scenario
+	invite   *rtcpeer.Invite // with which the remote end connects; nil: by offer and answer
+	run      func(conn *rtcpeer.Conn)
 	cancel   context.CancelFunc
 
 	// order is locked while a description is signalled, so that its candidates are
@@ -46,6 +48,11 @@ func newPair(ctx context.Context, r *runner, role string, trickle bool, cfg rtcp
 	if p.remote, err = r.newRemote(ctx, trickle); err != nil {
 		return nil, err
 	}
+	if r.scenario.host != nil {
+		if p.invite, err = r.scenario.host.Invite(rtcpeer.InviteConfig{Config: cfg, MaxJoiners: 1}); err != nil {
+			return nil, err
+		}
+	}
 	if err := p.conn.Initialize(cfg); err != nil {
 		return nil, err
 	}
@@ -58,7 +65,6 @@ func newPair(ctx context.Context, r *runner, role string, trickle bool, cfg rtcp
 			p.candidates <- candidate{media: media, index: index, name: name} // sent through a channel, because Poll must not wait for the page
 		}
 	})
-	p.conn.OnDataChannelReceived(func(d *rtcpeer.DataChannel) { p.received <- d })
 	var once sync.Once
 	p.conn.OnStateChanged(func() {
 		if p.conn.GatheringState() == rtcpeer.GatheringStateComplete {
@@ -67,7 +73,11 @@ func newPair(ctx context.Context, r *runner, role string, trickle bool, cfg rtcp
 	})
 	run, cancel := context.WithCancel(ctx)
 	p.cancel = cancel
-	go p.conn.Run(run)
+	p.run = func(conn *rtcpeer.Conn) {
+		conn.OnDataChannelReceived(func(d *rtcpeer.DataChannel) { p.received <- d })
+		go conn.Run(run)
+	}
+	p.run(p.conn)
 	go p.pump(run)
 	go p.trickleOurs(run)
 	return p, nil
@@ -219,8 +229,23 @@ func (p *pair) description(ctx context.Context, typ string) (string, error) {
 	}
 }
 
-// connect exchanges an offer and an answer.
-func (p *pair) connect(ctx context.Context) error { return p.negotiate(ctx, false) }
+// connect exchanges an offer and an answer, or has the remote end join by an invite.
+func (p *pair) connect(ctx context.Context) error {
+	if p.invite == nil {
+		return p.negotiate(ctx, false)
+	}
+	if err := p.remote.join(ctx, p.invite.Text()); err != nil {
+		return err
+	}
+	conn, err := p.invite.Accept(ctx)
+	if err != nil {
+		return fmt.Errorf("no joiner: %w", err)
+	}
+	p.conn.Close()
+	p.conn = conn
+	p.run(conn)
+	return nil
+}
 
 // negotiate exchanges an offer and an answer. If restart is set, the offer restarts
 // ICE.
@@ -356,6 +381,9 @@ func sameChannel(theirs, ours channelInfo) error {
 func (p *pair) end() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
+	if p.invite != nil {
+		p.invite.Close()
+	}
 	p.conn.Close()
 	p.remote.close(ctx)
 	p.cancel()

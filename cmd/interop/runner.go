@@ -86,6 +86,9 @@ func runAll(ctx context.Context, o options) ([]result, error) {
 			return all, fmt.Errorf("no peer %q: there are self, chromium and firefox", name)
 		}
 		for _, role := range []string{"offer", "answer"} {
+			if w.host != nil && role == "offer" {
+				continue // the host of an invite waits for joiners
+			}
 			results := r.runRole(ctx, role)
 			all = append(all, results...)
 			failed = show(r, role, results) || failed
@@ -130,7 +133,7 @@ func show(r *runner, role string, results []result) (failed bool) {
 func (r *runner) runRole(ctx context.Context, role string) (results []result) {
 	for i := range cases {
 		c := &cases[i]
-		if r.options.caseName != "" && c.name != r.options.caseName || c.lossless && r.scenario.loses || ctx.Err() != nil {
+		if r.options.caseName != "" && c.name != r.options.caseName || c.lossless && r.scenario.loses || c.name == "negotiated" && r.scenario.host != nil || ctx.Err() != nil {
 			continue
 		}
 		for range r.options.count {
@@ -172,7 +175,7 @@ func (r *runner) runCase(ctx context.Context, role string, c *testCase) result {
 	if c.lossy {
 		cfg.Filter = dropper(uint64(len(c.name)))
 	}
-	p, err := newPair(ctx, r, role, !c.complete, cfg)
+	p, err := newPair(ctx, r, role, !c.complete && r.scenario.host == nil, cfg)
 	if err != nil {
 		out.Error = err.Error()
 		return out
@@ -226,7 +229,12 @@ func (r *runner) newRemote(ctx context.Context, trickle bool) (remote, error) {
 //go:embed page.js
 var pageScript string
 
-const pageHTML = `<!doctype html><meta charset="utf-8"><title>purertc interop</title><body><script src="/page.js"></script>`
+// joinScript is the function that rtcpeer/JOIN.md gives to pages.
+//
+//go:embed join.js
+var joinScript string
+
+const pageHTML = `<!doctype html><meta charset="utf-8"><title>purertc interop</title><body><script src="/join.js"></script><script src="/page.js"></script>`
 
 // startPage serves the page and starts a browser that opens it.
 func startPage(ctx context.Context, b browser, args []string, w *scenario) (p *page, end func(), err error) {
@@ -264,6 +272,10 @@ func (p *page) handler() http.Handler {
 	mux.HandleFunc("GET /page.js", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
 		fmt.Fprint(w, pageScript)
+	})
+	mux.HandleFunc("GET /join.js", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
+		fmt.Fprint(w, joinScript)
 	})
 	mux.HandleFunc("POST /rpc", p.serveRPC)
 	mux.HandleFunc("POST /report", p.serveReport)

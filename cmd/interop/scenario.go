@@ -17,7 +17,7 @@ import (
 
 // A scenario says what is between the two ends, and how they are configured. The ends
 // are connected directly, and the local end is a full ICE agent with sockets of its own
-// or on a Host, an ICE-lite agent, or hidden behind multicast DNS names. Or there is a bad network, a NAT that forgets its
+// or on a Host, an end that the remote end joins by an invite, an ICE-lite agent, or hidden behind multicast DNS names. Or there is a bad network, a NAT that forgets its
 // mappings, a network without UDP, or a relay for both ends.
 type scenario struct {
 	name string
@@ -35,6 +35,9 @@ type scenario struct {
 	check func(r rtcpeer.Report) error
 	// restart is the interval of ICE restarts; 0: ICE is not restarted.
 	restart time.Duration
+	// host, if it is not nil, makes an invite for each case, with which the remote end
+	// connects. Nothing is signalled.
+	host *rtcpeer.Host
 	// media says that pages have audio and video in addition to data.
 	media bool
 	// within is the command that starts the browser; empty: it is started directly.
@@ -55,7 +58,7 @@ type scenario struct {
 	end     func()
 }
 
-var wayNames = []string{"direct", "host", "lite", "names", "bad", "rebinding", "tcp", "relay", "relay-tcp", "restart", "media", "smallmtu"}
+var wayNames = []string{"direct", "host", "invite", "lite", "names", "bad", "rebinding", "tcp", "relay", "relay-tcp", "restart", "media", "smallmtu"}
 
 // openScenario creates the scenario with this name, and starts the programs and
 // networks that it needs.
@@ -69,6 +72,12 @@ func openScenario(ctx context.Context, name string) (*scenario, error) {
 			return nil, err
 		}
 		return &scenario{name: name, configure: func(cfg *rtcpeer.Config) { cfg.Host = host }, page: map[string]any{}, end: func() { host.Close() }}, nil
+	case "invite":
+		host, err := rtcpeer.NewHost(rtcpeer.HostConfig{Addr: ":0", TCPAddr: ":0"})
+		if err != nil {
+			return nil, err
+		}
+		return &scenario{name: name, configure: func(*rtcpeer.Config) {}, page: map[string]any{}, host: host, end: func() { host.Close() }}, nil
 	case "lite":
 		return &scenario{name: name, configure: func(cfg *rtcpeer.Config) { cfg.ICELite = true }, page: map[string]any{}, end: func() {}}, nil
 	case "restart":

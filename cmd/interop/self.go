@@ -179,6 +179,8 @@ func (f *selfPeer) accept(ctx context.Context, answer string) error {
 	return f.conn.SetRemoteDescription("answer", answer)
 }
 
+func (f *selfPeer) join(ctx context.Context, invite string) error { return f.conn.Join(invite) }
+
 func (f *selfPeer) candidate(ctx context.Context, media string, index int, name string) error {
 	return f.conn.AddICECandidate(media, index, name)
 }

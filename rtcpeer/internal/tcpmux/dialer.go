@@ -12,13 +12,20 @@ import (
 // passive candidates that the agent checks.
 type Dialer struct {
 	local netip.Addr
+	open  DialFunc
 	links
 }
 
-// NewDialer returns a Dialer whose connections are opened from the address local.
-// Their routes have the Sock sock.
-func NewDialer(h Handler, sock ice.Sock, local netip.Addr) *Dialer {
-	d := &Dialer{local: local}
+// A DialFunc opens a connection; network is "tcp".
+type DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// NewDialer returns a Dialer whose connections are opened from the address local by
+// dial. Nil: by the system. Their routes have the Sock sock.
+func NewDialer(h Handler, sock ice.Sock, local netip.Addr, dial DialFunc) *Dialer {
+	if dial == nil {
+		dial = (&net.Dialer{LocalAddr: &net.TCPAddr{IP: local.AsSlice(), Zone: local.Zone()}}).DialContext
+	}
+	d := &Dialer{local: local, open: dial}
 	d.init(h, sock)
 	return d
 }
@@ -56,8 +63,7 @@ func (d *Dialer) Write(r ice.Route, b []byte, segment int) (ok bool) {
 // dial opens a connection from the address of the candidate (RFC 6544 §7.1), with any
 // port.
 func (d *Dialer) dial(ctx context.Context, k *link) {
-	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: d.local.AsSlice(), Zone: d.local.Zone()}}
-	conn, err := dialer.DialContext(ctx, "tcp", k.remote.String())
+	conn, err := d.open(ctx, "tcp", k.remote.String())
 	if err != nil {
 		k.lost(err)
 		return

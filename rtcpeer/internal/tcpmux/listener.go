@@ -23,6 +23,8 @@ type Listener struct {
 	local    netip.AddrPort
 	log      *slog.Logger
 	limits   limits
+	// unclaimed may be nil.
+	unclaimed Unclaimed
 
 	mu       sync.Mutex
 	closed   bool
@@ -37,15 +39,22 @@ type halfOpen struct {
 	conn   net.Conn
 	source netip.Prefix
 	place  *list.Element // place in Listener.halfOpen; nil: the connection is no longer half-open
+	gone   chan struct{} // closed when the connection is evicted
 }
+
+// An Unclaimed is called with the first datagram of a connection, a check that names
+// the ufrag of no transport. When the returned channel is closed, the listener looks for
+// the transport again. If the channel is nil, the connection is closed at once. b is
+// valid only during the call.
+type Unclaimed func(now time.Time, remote netip.AddrPort, b []byte) (claimed <-chan struct{})
 
 // Listen opens a listener. The zero Addr stands for all addresses: of both families on
-// a system with IPv6, otherwise of IPv4. logger may be nil.
-func Listen(addr netip.AddrPort, logger *slog.Logger) (*Listener, error) {
-	return listen(addr, logger, defaultLimits)
+// a system with IPv6, otherwise of IPv4. unclaimed and logger may be nil.
+func Listen(addr netip.AddrPort, unclaimed Unclaimed, logger *slog.Logger) (*Listener, error) {
+	return listen(addr, unclaimed, logger, defaultLimits)
 }
 
-func listen(addr netip.AddrPort, logger *slog.Logger, bounds limits) (*Listener, error) {
+func listen(addr netip.AddrPort, unclaimed Unclaimed, logger *slog.Logger, bounds limits) (*Listener, error) {
 	network, text := "tcp", addr.String()
 	switch ip := addr.Addr(); {
 	case ip.Is4():
@@ -57,20 +66,39 @@ func listen(addr netip.AddrPort, logger *slog.Logger, bounds limits) (*Listener,
 	if err != nil {
 		return nil, fmt.Errorf("tcpmux: %w", err)
 	}
+	return serve(l, unclaimed, logger, bounds)
+}
+
+// Serve is Listen on a listener that exists. Close closes it.
+func Serve(l net.Listener, unclaimed Unclaimed, logger *slog.Logger) (*Listener, error) {
+	return serve(l, unclaimed, logger, defaultLimits)
+}
+
+func serve(l net.Listener, unclaimed Unclaimed, logger *slog.Logger, bounds limits) (*Listener, error) {
+	local := addrPortOf(l.Addr())
+	if !local.IsValid() {
+		return nil, fmt.Errorf("tcpmux: the address %v of the listener is no IP address with a port", l.Addr())
+	}
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
 	m := &Listener{
-		listener: l, local: addrPortOf(l.Addr()), log: logger, limits: bounds, ports: map[*Port]bool{},
+		listener: l, local: local, log: logger, limits: bounds, unclaimed: unclaimed, ports: map[*Port]bool{},
 		ufrags: map[string]*Port{}, sources: map[netip.Prefix]int{},
 	}
 	go m.accept()
 	return m, nil
 }
 
+// addrPortOf returns the IP address and port of a net.Addr; invalid: it has none.
 func addrPortOf(a net.Addr) netip.AddrPort {
-	t := a.(*net.TCPAddr).AddrPort()
-	return netip.AddrPortFrom(t.Addr().Unmap(), t.Port())
+	var p netip.AddrPort
+	if t, ok := a.(*net.TCPAddr); ok {
+		p = t.AddrPort()
+	} else if a != nil {
+		p, _ = netip.ParseAddrPort(a.String())
+	}
+	return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
 }
 
 // LocalAddr returns the address of the listener.
@@ -86,8 +114,8 @@ func (m *Listener) Close() error {
 	m.closed = true
 	ports := m.ports
 	m.ports = nil
-	for e := m.halfOpen.Front(); e != nil; e = e.Next() {
-		e.Value.(*halfOpen).conn.Close()
+	for m.halfOpen.Len() > 0 {
+		m.evict(m.halfOpen.Front().Value.(*halfOpen))
 	}
 	m.mu.Unlock()
 	for p := range ports {
@@ -111,8 +139,9 @@ func (m *Listener) accept() {
 			time.Sleep(acceptPause)
 			continue
 		}
-		h := &halfOpen{conn: conn, source: sourceOf(addrPortOf(conn.RemoteAddr()).Addr())}
-		if !m.admit(h) {
+		remote := addrPortOf(conn.RemoteAddr())
+		h := &halfOpen{conn: conn, source: sourceOf(remote.Addr()), gone: make(chan struct{})}
+		if !remote.IsValid() || !m.admit(h) {
 			conn.Close()
 			continue
 		}
@@ -161,6 +190,7 @@ func (m *Listener) admit(h *halfOpen) bool {
 func (m *Listener) evict(h *halfOpen) {
 	m.remove(h)
 	h.conn.Close()
+	close(h.gone)
 }
 
 // remove removes a connection from the half-open ones. m.mu must be held.
@@ -188,15 +218,49 @@ func (m *Listener) welcome(h *halfOpen) {
 	conn, settle := h.conn, func() { m.settle(h) }
 	conn.SetReadDeadline(time.Now().Add(m.limits.first))
 	first, err := readFirst(conn)
-	m.mu.Lock()
-	p := m.ufrags[ufragOf(first)]
-	m.mu.Unlock()
+	p := m.portFor(first)
+	if err == nil && p == nil && m.unclaimed != nil {
+		p = m.awaitPort(h, first)
+	}
 	if err != nil || p == nil {
 		settle()
 		conn.Close()
 		return
 	}
 	p.adopt(conn, first, settle)
+}
+
+// portFor returns the port for the first datagram of a connection: the port that has
+// the check's whole USERNAME, else the port that has the ufrag before the colon.
+func (m *Listener) portFor(first []byte) *Port {
+	username, ufrag := namesOf(first)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p := m.ufrags[username]; p != nil {
+		return p
+	}
+	return m.ufrags[ufrag]
+}
+
+// awaitPort waits until a transport has the ufrag that the first datagram of a
+// connection names. It returns nil if none has it in time.
+func (m *Listener) awaitPort(h *halfOpen, first []byte) *Port {
+	if _, ufrag := namesOf(first); ufrag == "" {
+		return nil
+	}
+	claimed := m.unclaimed(time.Now(), addrPortOf(h.conn.RemoteAddr()), first)
+	if claimed == nil {
+		return nil
+	}
+	timeout := time.NewTimer(m.limits.proof)
+	defer timeout.Stop()
+	select {
+	case <-claimed:
+		return m.portFor(first)
+	case <-timeout.C:
+	case <-h.gone:
+	}
+	return nil
 }
 
 // errFirst says that the first datagram of a connection is no check, or is too short
@@ -218,18 +282,19 @@ func readFirst(r io.Reader) ([]byte, error) {
 	return b, err
 }
 
-// ufragOf returns the local ufrag that a check names, or "" if b is not a check.
-func ufragOf(b []byte) string {
+// namesOf returns the USERNAME of a check, and the local ufrag at its beginning. Both
+// are empty if b is not a check.
+func namesOf(b []byte) (username, ufrag string) {
 	m, err := stun.Parse(b)
 	if err != nil || m.Type() != stun.BindingRequest {
-		return ""
+		return "", ""
 	}
-	username, _ := m.Get(stun.AttrUsername)
-	ufrag, _, ok := bytes.Cut(username, []byte{':'})
+	name, _ := m.Get(stun.AttrUsername)
+	local, _, ok := bytes.Cut(name, []byte{':'})
 	if !ok {
-		return ""
+		return "", ""
 	}
-	return string(ufrag)
+	return string(name), string(local)
 }
 
 // A Port attaches one transport to a Listener.
@@ -254,7 +319,8 @@ func (m *Listener) Attach(h Handler, sock ice.Sock) (*Port, error) {
 }
 
 // AddUfrag hands a connection to the transport if its first check names this local
-// ufrag. If another transport has the ufrag, the error is ErrTaken.
+// ufrag. If ufrag is a whole USERNAME, local ufrag, colon, remote ufrag, then only if
+// the check has that USERNAME. If another transport has the ufrag, the error is ErrTaken.
 func (p *Port) AddUfrag(ufrag string) error {
 	m := p.listener
 	m.mu.Lock()

@@ -71,7 +71,7 @@ func framed(b []byte) []byte { return append([]byte{byte(len(b) >> 8), byte(len(
 func newListener(t *testing.T, bounds limits) *Listener {
 	t.Helper()
 	before := runtime.NumGoroutine()
-	m, err := listen(netip.MustParseAddrPort("127.0.0.1:0"), nil, bounds)
+	m, err := listen(netip.MustParseAddrPort("127.0.0.1:0"), nil, nil, bounds)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -316,7 +316,7 @@ func TestDialer(t *testing.T) {
 	p, far := m.attached(t, "anna")
 	near := newRecorder()
 	local := netip.MustParseAddr("127.0.0.1")
-	d := NewDialer(near, 3, local)
+	d := NewDialer(near, 3, local, nil)
 	r := ice.Route{Sock: 3, Local: local, Remote: m.LocalAddr()}
 	for _, b := range [][]byte{check("anna"), []byte("second")} {
 		if !d.Write(r, b, len(b)) {
@@ -365,7 +365,7 @@ func TestDialerLimits(t *testing.T) {
 	}
 	defer l.Close()
 	near := newRecorder()
-	d := NewDialer(near, 3, netip.MustParseAddr("127.0.0.1"))
+	d := NewDialer(near, 3, netip.MustParseAddr("127.0.0.1"), nil)
 	defer d.Close()
 	remote := l.Addr().(*net.TCPAddr).AddrPort()
 	d.mu.Lock() // a connection that is being made for ever
@@ -398,6 +398,6 @@ func FuzzFirst(f *testing.F) {
 		if err == nil && (len(first) < 20 || len(first) > maxFirst || !bytes.Equal(first, b[2:2+len(first)])) {
 			t.Errorf("% x of % x", first, b)
 		}
-		ufragOf(first)
+		namesOf(first)
 	})
 }

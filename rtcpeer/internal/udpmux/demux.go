@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -268,30 +269,49 @@ func (d *demux) owner(remote netip.AddrPort) (p *Port, before [maxBefore]*Port, 
 // stun returns the port for a STUN message. owner is the owner of the address that the
 // message came from, or nil. A bound address may send a request to another port. In
 // this way the address gets another owner, once it has authenticated itself to that
-// port.
-func (d *demux) stun(now time.Time, b []byte, owner *Port) *Port {
+// port. unclaimed reports whether the message is a connectivity check that names the
+// ufrag of no port.
+func (d *demux) stun(now time.Time, b []byte, owner *Port) (p *Port, unclaimed bool) {
 	m, err := stun.Parse(b)
 	if err != nil {
-		return nil
+		return nil, false
 	}
 	switch m.Type().Class() {
 	case stun.ClassRequest:
 		username, _ := m.Get(stun.AttrUsername)
 		ufrag, _, ok := bytes.Cut(username, []byte{':'})
 		if !ok {
-			return owner
+			return owner, false
 		}
-		d.mu.RLock()
-		defer d.mu.RUnlock()
-		if p := d.ufrags[string(ufrag)]; p != nil {
-			return p
+		if p := d.named(username, ufrag); p != nil {
+			return p, false
 		}
+		return owner, m.Type() == stun.BindingRequest
 	case stun.ClassSuccess, stun.ClassError:
 		if p := d.answered(m.TransactionID()); p != nil {
-			return p
+			return p, false
 		}
 	}
-	return owner
+	return owner, false
+}
+
+// named returns the port of a request: the port that has the whole USERNAME, else the
+// port that has the ufrag before the colon.
+func (d *demux) named(username, ufrag []byte) *Port {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if p := d.ufrags[string(username)]; p != nil {
+		return p
+	}
+	return d.ufrags[string(ufrag)]
+}
+
+// claimed reports whether a request with this USERNAME belongs to a port.
+func (d *demux) claimed(username string) bool {
+	ufrag, _, _ := strings.Cut(username, ":")
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.ufrags[username] != nil || d.ufrags[ufrag] != nil
 }
 
 // answered returns the port that sent a request. A request may be answered more than

@@ -72,6 +72,13 @@ func setOptions(conn *net.UDPConn, wildcard, offload bool, size int) (gso, gro b
 	return gso, gro, err
 }
 
+// stopJoining turns off GRO, so that a read returns one datagram again.
+func stopJoining(conn *net.UDPConn) {
+	if rc, err := conn.SyscallConn(); err == nil {
+		rc.Control(func(fd uintptr) { syscall.SetsockoptInt(int(fd), syscall.IPPROTO_UDP, udpGRO, 0) })
+	}
+}
+
 // isIPv6 reports whether the socket is of the family AF_INET6.
 func isIPv6(conn *net.UDPConn) bool {
 	return conn.LocalAddr().(*net.UDPAddr).IP.To4() == nil

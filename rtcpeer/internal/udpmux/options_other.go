@@ -18,6 +18,9 @@ func setOptions(conn *net.UDPConn, wildcard, offload bool, size int) (gso, gro b
 	return false, false, nil
 }
 
+// stopJoining has nothing to turn off.
+func stopJoining(*net.UDPConn) {}
+
 // Unfragmented says whether datagrams of these sockets are never fragmented, so that a
 // layer above can discover the path MTU (RFC 8899 §3).
 const Unfragmented = false

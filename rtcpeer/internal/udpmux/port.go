@@ -61,8 +61,10 @@ func (p *Port) deliver(now time.Time, r ice.Route, b []byte, segment int) {
 func (p *Port) Socket() *Socket { return p.socket }
 
 // AddUfrag hands requests to the transport if their USERNAME begins with this local
-// ufrag. If another transport has the ufrag, the error is ErrTaken. A sole transport
-// gets all requests anyway.
+// ufrag. If ufrag is a whole USERNAME, local ufrag, colon, remote ufrag, then only
+// requests with that USERNAME: several transports may share a local ufrag. If another
+// transport has the ufrag, the error is ErrTaken. A sole transport gets all requests
+// anyway.
 func (p *Port) AddUfrag(ufrag string) error {
 	if p.sole {
 		return p.open()

@@ -1,8 +1,6 @@
 package udpmux
 
 import (
-	"errors"
-	"net"
 	"net/netip"
 	"time"
 
@@ -45,14 +43,19 @@ const maxReadErrors = 1000
 
 // read is the reader goroutine.
 func (s *Socket) read() {
-	defer close(s.done)
+	defer func() {
+		if s.kept {
+			s.released()
+		}
+		close(s.done)
+	}()
 	for failures := 0; ; {
 		err := s.readOnce()
 		if err == nil {
 			failures = 0
 			continue
 		}
-		if failures++; s.closed.Load() || errors.Is(err, net.ErrClosed) || failures > maxReadErrors {
+		if failures++; s.endsReader(err) || failures > maxReadErrors {
 			s.failed(err)
 			return
 		}
@@ -62,6 +65,9 @@ func (s *Socket) read() {
 // readOnce waits for a datagram, or several that the kernel has joined, and hands them
 // to their transports.
 func (s *Socket) readOnce() error {
+	if s.packets != nil {
+		return s.readPacket()
+	}
 	if err := s.waiter.wait(); err != nil {
 		return err
 	}
@@ -77,7 +83,7 @@ func (s *Socket) readOnce() error {
 
 // take hands the datagrams of one read to their transports.
 func (s *Socket) take(now time.Time, from netip.AddrPort, b, oob []byte) {
-	if len(b) == 0 {
+	if len(b) == 0 || !from.IsValid() {
 		return
 	}
 	segment, local := parseControl(oob)

@@ -15,12 +15,15 @@ import (
 
 // A Socket is one UDP socket with its reader.
 type Socket struct {
-	conn      *net.UDPConn
+	conn      *net.UDPConn // nil: packets is set
+	packets   *packetConn  // a PacketConn of the program that is not a UDP socket; nil: conn is set
+	kept      bool         // the program owns the PacketConn, which Close does not close
 	local     netip.AddrPort
 	wildcard  bool // the socket is bound to all addresses: a control message has the local address of a datagram
 	hideLocal bool // Config.HideLocal
 	log       *slog.Logger
 	gro       bool
+	unclaimed Unclaimed // nil: checks for unknown ufrags are dropped
 
 	sole  atomic.Pointer[Port]
 	demux demux
@@ -47,39 +50,50 @@ func newSocket(cfg Config) (*Socket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("udpmux: %w", err)
 	}
-	s := &Socket{conn: conn, log: cfg.Logger, done: make(chan struct{})}
+	s := newSocketAt(addrPortOf(conn.LocalAddr()), cfg)
+	s.conn = conn
+	if err := s.setUp(cfg); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// newSocketAt returns a Socket for a local address, without a connection.
+func newSocketAt(local netip.AddrPort, cfg Config) *Socket {
+	s := &Socket{local: local, hideLocal: cfg.HideLocal, log: cfg.Logger, unclaimed: cfg.Unclaimed, done: make(chan struct{})}
+	s.wildcard = local.Addr().IsUnspecified()
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	addr := conn.LocalAddr().(*net.UDPAddr).AddrPort()
-	s.local = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
-	s.wildcard, s.hideLocal = s.local.Addr().IsUnspecified(), cfg.HideLocal
+	return s
+}
+
+// setUp prepares the UDP socket s.conn for its reader and its writer.
+func (s *Socket) setUp(cfg Config) error {
 	size := cfg.BufferSize
 	if size <= 0 {
 		size = defaultBufferSize
 	}
 	offload := !cfg.DisableOffload && os.Getenv("PURERTC_DISABLE_OFFLOAD") == ""
-	gso, gro, err := setOptions(conn, s.wildcard && !cfg.HideLocal, offload, size)
+	gso, gro, err := setOptions(s.conn, s.wildcard && !cfg.HideLocal, offload, size)
 	if err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("udpmux: %w", err)
+		return fmt.Errorf("udpmux: %w", err)
 	}
 	s.gro = gro
 	if cfg.DSCP != 0 {
-		if err := setDSCP(conn, s.local.Addr(), cfg.DSCP); err != nil {
+		if err := setDSCP(s.conn, s.local.Addr(), cfg.DSCP); err != nil {
 			s.log.Warn("the system refuses the DSCP", "addr", s.local, "dscp", cfg.DSCP, "err", err)
 		}
 	}
 	if err := s.writer.init(s, gso); err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("udpmux: %w", err)
+		return fmt.Errorf("udpmux: %w", err)
 	}
-	if err := s.waiter.init(conn, cfg.BusyPoll); err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("udpmux: %w", err)
+	if err := s.waiter.init(s.conn, cfg.BusyPoll); err != nil {
+		return fmt.Errorf("udpmux: %w", err)
 	}
 	s.log.Debug("udp socket open", "addr", s.local, "gso", gso, "gro", gro)
-	return s, nil
+	return nil
 }
 
 func network(addr netip.Addr) string {
@@ -108,7 +122,10 @@ func (s *Socket) Close() error {
 	if s.closed.Swap(true) {
 		return ErrClosed
 	}
-	return s.conn.Close()
+	if s.kept {
+		return s.release()
+	}
+	return s.packetConn().Close()
 }
 
 // Done returns a channel that is closed when the reader has ended. After that, no
@@ -121,7 +138,9 @@ func (s *Socket) failed(err error) {
 		return
 	}
 	s.log.Warn("udp socket failed", "addr", s.local, "err", err)
-	s.conn.Close()
+	if !s.kept {
+		s.packetConn().Close()
+	}
 	for _, p := range s.demux.all() {
 		if !p.closed.Load() {
 			p.handler.SocketClosed(p.sock, err)
@@ -141,7 +160,11 @@ func (s *Socket) dispatch(now time.Time, r ice.Route, b []byte, segment int) {
 	for len(b) > 0 {
 		n := min(segment, len(b))
 		if b[0] < 4 {
-			if p := s.demux.stun(now, b[:n], owner); p != nil {
+			p, unclaimed := s.demux.stun(now, b[:n], owner)
+			if unclaimed && s.unclaimed != nil {
+				s.unclaimed(now, r, b[:n])
+			}
+			if p != nil {
 				p.deliver(now, r, b[:n], n)
 			}
 			b = b[n:]
@@ -157,7 +180,7 @@ func (s *Socket) dispatch(now time.Time, r ice.Route, b []byte, segment int) {
 				}
 			}
 			owner.deliver(now, r, b[:n], segment)
-		} else {
+		} else if b[0] >= 20 && b[0] < 64 { // DTLS (RFC 7983 §7); other protocols on the port are not ours
 			s.offer(now, r, b[:min(n, segment)])
 		}
 		b = b[n:]

@@ -70,6 +70,7 @@ type Config struct {
 	BufferSize     int           // size of each of the two kernel buffers in bytes; 0: 4 MiB
 	BusyPoll       time.Duration // how long the reader looks for a datagram before it sleeps; Linux only
 	DSCP           int           // differentiated services code point of sent datagrams; 0: the system's default
+	Unclaimed      Unclaimed     // is called with checks for unknown ufrags; nil: they are dropped
 	Logger         *slog.Logger
 }
 

@@ -147,7 +147,7 @@ func (w *writer) send(r ice.Route, b []byte, segment int) (sent int, full bool) 
 		if w.gso && segment < len(b)-sent {
 			n = min(len(b)-sent, min(maxSegments, max(1, maxBurst/segment))*segment)
 		}
-		err := w.trySend(b[sent:sent+n], segment, local, r.Remote)
+		err := w.try(b[sent:sent+n], segment, local, r.Remote)
 		switch {
 		case err == nil:
 			if n > segment {
@@ -166,12 +166,20 @@ func (w *writer) send(r ice.Route, b []byte, segment int) (sent int, full bool) 
 	return sent, false
 }
 
+// try sends one burst, or one datagram if segment is at least its length.
+func (w *writer) try(b []byte, segment int, local netip.Addr, remote netip.AddrPort) error {
+	if c := w.socket.packets; c != nil {
+		return c.send(b, remote)
+	}
+	return w.trySend(b, segment, local, remote)
+}
+
 // sendSingly sends, one by one, the segments of a burst that the kernel did not accept
 // as a whole.
 func (w *writer) sendSingly(b []byte, segment int, local netip.Addr, remote netip.AddrPort, sent *int) (full bool) {
 	for len(b) > 0 {
 		n := min(segment, len(b))
-		if err := w.trySend(b[:n], n, local, remote); err != nil && isFull(err) {
+		if err := w.try(b[:n], n, local, remote); err != nil && isFull(err) {
 			return true
 		}
 		b = b[n:]
