@@ -1,0 +1,46 @@
+package main
+
+import (
+	"bytes"
+	"compress/flate"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"strings"
+
+	"purertc/rtcpeer"
+)
+
+// A pasted line is a description as JSON, compressed, in characters that every terminal
+// and chat program leaves as they are.
+const linePrefix = "rtccat1-"
+
+// maxDescription bounds what a line may decompress to.
+const maxDescription = 64 << 10
+
+var errLine = errors.New("this is not a line of rtccat: copy all of it, from " + linePrefix + " to its end")
+
+func lineOf(d rtcpeer.Description) string {
+	var b bytes.Buffer
+	w, _ := flate.NewWriter(&b, flate.BestCompression) // fails for an unknown level only
+	json.NewEncoder(w).Encode(d)
+	w.Close()
+	return linePrefix + base64.RawURLEncoding.EncodeToString(b.Bytes())
+}
+
+func parseLine(line string) (d rtcpeer.Description, err error) {
+	text, ok := strings.CutPrefix(line, linePrefix)
+	if !ok {
+		return d, errLine
+	}
+	b, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil {
+		return d, errLine
+	}
+	b, err = io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(b)), maxDescription))
+	if err != nil || json.Unmarshal(b, &d) != nil {
+		return d, errLine
+	}
+	return d, nil
+}
