@@ -58,14 +58,8 @@ func (a *Association) AppendPacket(now time.Time, dst []byte, limit int) (b []by
 
 // appendControl appends the control chunks of an established association.
 func (a *Association) appendControl(now instant, w *packetWriter) {
-	// If a packet is sent anyway, a delayed SACK is sent with it.
-	switch a.receiver.ack {
-	case ackNow:
+	if a.receiver.ack == ackNow {
 		a.receiver.appendSack(w)
-	case ackDelayed:
-		if !w.empty() || a.sender.dataReady(now, w) {
-			a.receiver.appendSack(w)
-		}
 	}
 	if a.heartbeat.wanted(w) {
 		var nonce [8]byte
@@ -86,6 +80,12 @@ func (a *Association) appendControl(now instant, w *packetWriter) {
 		}
 	}
 	a.reset.appendRequest(now, w, a.sender.rto.timeout(rtoMin))
+	// If a packet is sent anyway, a delayed SACK is sent with it. The remote needs it to
+	// answer the reset of a stream on which it has just sent: it resets its own
+	// direction when all data is acknowledged.
+	if a.receiver.ack == ackDelayed && (!w.empty() || a.sender.dataReady(now, w)) {
+		a.receiver.appendSack(w)
+	}
 }
 
 // appendProbe appends a packet with the path MTU probe that is due.

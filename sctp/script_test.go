@@ -561,3 +561,31 @@ func TestLimitShrinks(t *testing.T) {
 		t.Errorf("%d bytes, %v", len(pkt), ok)
 	}
 }
+
+// A stream on which the two ends have just exchanged messages is reset in both
+// directions within two round trips: the delayed SACK of the last message goes with the
+// request.
+func TestResetTakesTheSack(t *testing.T) {
+	p := newPair(t, 1, Config{}, Config{})
+	p.connect()
+	p.send(0, 1, []byte("ping"), SendOptions{})
+	p.run(time.Second)
+	p.send(1, 1, []byte("pong"), SendOptions{})
+	p.run(p.delay + time.Millisecond) // the message has arrived, and its SACK is delayed
+	if len(p.got[0]) != 1 || p.ends[0].receiver.ack != ackDelayed {
+		t.Fatalf("%d messages, SACK %v", len(p.got[0]), p.ends[0].receiver.ack)
+	}
+	p.ends[0].ResetStreams(p.now, 1)
+	p.flush(0)
+	p.run(p.delay + time.Millisecond)
+	p.ends[1].ResetStreams(p.now, 1)
+	p.flush(1)
+	packets := p.packets
+	p.run(3*p.delay + time.Millisecond)
+	for i := range p.ends {
+		p.wantEvent(i, EventStreamsReset)
+	}
+	if n := p.packets - packets; n > 2 {
+		t.Errorf("%d packets after both requests", n)
+	}
+}
