@@ -164,6 +164,10 @@ type Config struct {
 	// MinDTLS and MaxDTLS are version numbers: tls.VersionTLS12 and VersionTLS13, or
 	// those on the wire, 0xfefd and 0xfefc. 0: all versions.
 	MinDTLS, MaxDTLS uint16 `json:"-"`
+	// DisableSNAP leaves a=sctp-init out of descriptions (draft-hancke-tsvwg-snap). With
+	// it, the association of two ends that both know it is established as soon as DTLS
+	// is; other remotes ignore it.
+	DisableSNAP bool `json:"-"`
 	// MaxMessageSize is the longest message in bytes, both ways; it is signalled. 0:
 	// 262144. The receive window is never smaller. A longer message closes its
 	// channel.

@@ -37,6 +37,7 @@ type core struct {
 	discovery    bool          // path MTU discovery tries longer ones
 	fragmented   bool          // the system fragments long datagrams, so a probe shows nothing
 
+	snap        snapState
 	replacement replacement
 }
 
@@ -64,6 +65,7 @@ func newCore(cfg *Config, agent *ice.Agent, random io.Reader) core {
 	return core{
 		agent: agent, assoc: assoc,
 		session:      datachannel.NewSession(assoc, datachannel.Config{MaxMessageSize: cfg.maxMessageSize(), MaxChannels: cfg.MaxChannels}),
+		snap:         snapState{disabled: cfg.DisableSNAP},
 		datagramSize: cfg.maxDatagramSize(), discovery: cfg.MaxDatagramSize == 0,
 	}
 }

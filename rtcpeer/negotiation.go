@@ -288,6 +288,9 @@ func (n *negotiation) makeAnswer(offer *description, fill filler) (*description,
 	if p, err = fill(p); err != nil {
 		return nil, err
 	}
+	if offer.data().SCTPInit == "" {
+		p.SCTPInit = "" // draft-hancke-tsvwg-snap §5.4
+	}
 	n.answer, err = parseDescription("answer", p.Answer(offer.session(), offer.data()))
 	return n.answer, err
 }
@@ -386,6 +389,11 @@ func (n *negotiation) checkRemote(typ, text string) (*description, error) {
 	}
 	if !inState {
 		return nil, wrongState("remote %s in signalling state %v, not %s", typ, n.state, states)
+	}
+	if init := d.data().SCTPInit; init != "" {
+		if _, err := decodeInit(init); err != nil {
+			return nil, err
+		}
 	}
 	if d.data().Rejected {
 		return d, nil

@@ -143,6 +143,7 @@ func (c *core) replaced(now time.Time) bool {
 func (c *core) associationReplaced(now time.Time, e sctp.Event) {
 	c.handshake, c.beginAt = handshakeNone, nil
 	c.rtt, c.route = 0, ice.Route{}
+	c.snap = snapState{disabled: true} // the new association was not signalled
 	old := c.replacement
 	c.replacement = replacement{state: replacementDue, since: now, cause: e.Err}
 	if old.answer != nil { // the next replacement is already being negotiated

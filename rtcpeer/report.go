@@ -22,6 +22,7 @@ type Report struct {
 
 	DTLSErr    error    // what ended the handshake or the connection, such as an alert
 	SCTPState  string   // as RFC 9260 §4 names it, in lower case
+	SNAP       bool     // the descriptions set up SCTP, so its handshake was not needed (draft-hancke-tsvwg-snap)
 	Resolving  []string // the URLs of servers whose names are being looked up, or to which a connection is being opened
 	NotStarted bool     // offer and answer are not both applied yet
 }
@@ -53,6 +54,7 @@ func (t *transport) report(r *Report) {
 		r.Resolving = append(r.Resolving, task.url.text)
 	}
 	r.SCTPState = t.core.assoc.State().String()
+	r.SNAP = t.core.snap.used
 	r.NotStarted = t.core.dtls == nil
 	if t.core.dtls != nil {
 		r.DTLSErr = t.core.dtls.Err()
@@ -97,6 +99,9 @@ func (r Report) String() string {
 		fmt.Fprintf(&b, ": %v", r.DTLSErr)
 	}
 	fmt.Fprintf(&b, "\nSCTP %s", r.SCTPState)
+	if r.SNAP {
+		b.WriteString(", set up by the descriptions")
+	}
 	if rtt := r.Stats.SCTPTransport.SmoothedRoundTripTime; rtt > 0 {
 		fmt.Fprintf(&b, ", round trip %v", rtt.Round(10*time.Microsecond))
 	}

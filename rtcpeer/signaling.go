@@ -47,6 +47,7 @@ func (t *transport) fill(params sdp.Params) (sdp.Params, error) {
 	params.Fingerprints = []sdp.Fingerprint{{Hash: f.Hash, Value: f.Value}}
 	params.MaxMessageSize = t.cfg.maxMessageSize()
 	params.ICELite = t.cfg.ICELite
+	params.SCTPInit = t.core.localInit()
 	if params.Ufrag == t.gatherer.ufrag { // an ICE restart gathers candidates of its own
 		params.Candidates, params.EndOfCandidates = t.gatherer.delivered()
 	}

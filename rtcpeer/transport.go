@@ -554,6 +554,9 @@ func (t *transport) startTransport(now time.Time) error {
 		return nil
 	}
 	if t.core.dtls == nil {
+		if err := t.core.takeRemoteInit(local.data().SCTPInit, told.SCTPInit); err != nil {
+			return err
+		}
 		if err := t.startDTLS(now, local, remote); err != nil {
 			return err
 		}

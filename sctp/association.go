@@ -255,20 +255,22 @@ func (a *Association) tick(now time.Time) instant {
 	return a.lastNow
 }
 
-// Connect sends an INIT. EventFailed with ErrRand follows if the random source
+// Connect sends an INIT, or establishes the association at once if both ends have
+// signalled their INIT chunks: see LocalInit and SetRemoteInit. EventFailed with ErrRand follows if the random source
 // fails.
 func (a *Association) Connect(now time.Time) {
 	t := a.tick(now)
 	if a.state != StateClosed || a.ended {
 		return
 	}
-	tag, tsn, ok := drawIdentity(a.cfg.Rand)
-	if !ok {
+	if !a.drawLocal() {
 		a.end(Event{Kind: EventFailed, Err: ErrRand})
 		return
 	}
-	a.handshake.begin(tag, tsn)
-	a.sender.out.reset(tsn)
+	a.sender.out.reset(a.handshake.localTSN)
+	if a.connectSignalled(t) {
+		return
+	}
 	a.state = StateCookieWait
 	a.handshake.send(t, stepInit, a.sender.rto.timeout(rtoMinHandshake))
 }

@@ -33,10 +33,11 @@ type handshake struct {
 	timer   instant // T1-init or T1-cookie
 
 	localTag, peerTag uint32
-	localTSN          chunkTSN   // this end's initial TSN
-	peer              initParams // announced by the peer
-	echo              []byte     // the COOKIE ECHO chunk, until it is answered
-	cookieKey         *[32]byte  // key of the cookies' MAC; nil until the first cookie
+	localTSN          chunkTSN    // this end's initial TSN
+	peer              initParams  // announced by the peer
+	signalled         *initParams // of the INIT chunk that the peer has signalled, until Connect; nil: none
+	echo              []byte      // the COOKIE ECHO chunk, until it is answered
+	cookieKey         *[32]byte   // key of the cookies' MAC; nil until the first cookie
 }
 
 // begin sets the local tag and initial TSN.
