@@ -131,7 +131,7 @@ func (s State) String() string {
 	return "invalid"
 }
 
-// peerKnown reports whether the peer's parameters are known.
+// peerKnown reports whether this end has received the peer's parameters.
 func (s State) peerKnown() bool { return s >= StateCookieEchoed }
 
 // handshakeDone reports whether the association is established or being shut down.
@@ -143,10 +143,10 @@ type EventKind uint8
 // The kinds of events.
 const (
 	EventNone         EventKind = iota
-	EventEstablished            // messages flow; the number of streams is known
+	EventEstablished            // the handshake is complete, and OutgoingStreams returns the negotiated number
 	EventStreamsReset           // the remote reset its outgoing side of Streams (empty: all); Receive has returned all messages sent before the reset
-	EventResetDone              // the remote performed our reset of Streams
-	EventResetFailed            // the remote did not perform our reset of Streams; Err says why
+	EventResetDone              // the remote performed the reset that ResetStreams requested for Streams
+	EventResetFailed            // the remote did not perform the reset that ResetStreams requested for Streams; Err says why
 	EventRestarted              // the remote restarted the association (RFC 9260 §5.2)
 	EventReplaced               // the remote replaced its association, see Renew; Err is its ABORT, if it sent one
 	EventClosed                 // shutdown is complete
@@ -213,7 +213,7 @@ type Association struct {
 	memory     *Memory
 	outbox     outbox
 	errorCount int32 // timeouts since the remote last answered (RFC 9260 §8.1)
-	gotRequest bool  // the packet being read held a RE-CONFIG request
+	gotRequest bool  // the packet being read contains a RE-CONFIG request
 
 	pendingResets int32 // how many EventStreamsReset are in events
 	events        queue[queuedEvent]
@@ -346,8 +346,8 @@ func (a *Association) Recycle(b []byte) { a.receiver.reassembly.spares.put(b) }
 func (a *Association) NextLowered() (stream uint16, ok bool) { return a.sender.queue.nextLowered() }
 
 // Delivered reports whether the remote has acknowledged everything that was queued.
-// After the association has ended, it reports whether that was so at its end.
-// Abandoned messages are treated as acknowledged.
+// After the association has ended, Delivered reports whether this was true when it
+// ended. Abandoned messages are treated as acknowledged.
 func (a *Association) Delivered() bool {
 	if a.ended {
 		return a.delivered
@@ -447,11 +447,11 @@ func (a *Association) AssumeShorter(n int) { a.pmtud.shorten(a.lastNow, n) }
 
 // ChangePath tells the association that its packets take another path from now on. It
 // discards the round-trip time, rate, congestion window and packet size of the old
-// path. They begin as for a new association (RFC 9260 keeps them for each destination
-// address: §6.3.1 C1, §7.2.1). Packets in flight on the old path may still be
-// acknowledged, within the time that acknowledgements took there. If the old path is
-// dead, call PathLost first. If the new path's round trip is known, call SetRTT
-// afterwards.
+// path. These estimates then begin as for a new association (RFC 9260 keeps them for
+// each destination address: §6.3.1 C1, §7.2.1). Packets in flight on the old path
+// may still be acknowledged, within the time that acknowledgements took there. If the
+// old path is dead, call PathLost first. If the new path's round trip is known, call
+// SetRTT afterwards.
 func (a *Association) ChangePath(now time.Time) {
 	t := a.tick(now)
 	a.receiver.takeAsking()
@@ -479,7 +479,7 @@ func (a *Association) PathLost(now time.Time) {
 		}
 	}
 	a.Advance(now)
-	a.sender.rto.progress() // these timeouts were no sign of congestion
+	a.sender.rto.progress() // the timeouts counted on the lost path are no sign of congestion on the new one
 }
 
 // SetRTT sets the round-trip time that a lower layer has measured. It is used until

@@ -52,7 +52,7 @@ type congestionController interface {
 	window() int
 	// pacingRate returns the pacing rate in bytes a second; 0: not paced.
 	pacingRate(srtt time.Duration) float64
-	// sent notes that n bytes were sent. inFlight includes them.
+	// sent notes that n bytes were sent. inFlight includes these n bytes.
 	sent(now instant, n, inFlight int)
 	// lost notes that a recovery begins because of a loss. again says that a recovery
 	// is under way already, and that data retransmitted in it is lost too.
@@ -81,8 +81,9 @@ type ackEvent struct {
 }
 
 // initialWindow is the initial window in packets. Current browsers' QUIC also begins
-// with 32 packets. They are no burst, because they are paced over the round trip that
-// ICE has measured. RFC 6928 allows 10 packets, RFC 9260 §7.2.1 about three.
+// with 32 packets. The packets are not sent as a burst: they are paced over the round
+// trip that ICE has measured. RFC 6928 allows 10 packets, RFC 9260 §7.2.1 about
+// three.
 const initialWindow = 32
 
 // minWindow is the least window after a loss, in packets (RFC 9260 §7.2.3).
@@ -133,6 +134,6 @@ func (p *reduction) window(ev *ackEvent, ssthresh, mtu int) int {
 }
 
 // idleRestart is how long an idle path keeps its window. RFC 9260 §7.2.1 halves the
-// window every RTO. With that, a program that sends a burst each second would never
-// exceed the initial window.
+// window every RTO. With the RFC's rule, a program that sends a burst each second
+// would never exceed the initial window.
 const idleRestart = int64(10 * time.Second)

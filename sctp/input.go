@@ -41,8 +41,8 @@ func (a *Association) HandlePacket(now time.Time, pkt []byte) {
 	a.proceed(t)
 }
 
-// proceed performs what became possible: a deferred stream reset, the next step of a
-// shutdown.
+// proceed takes the steps that the received chunks have made possible: a deferred
+// stream reset, and the next step of a shutdown.
 func (a *Association) proceed(now instant) {
 	if !a.state.handshakeDone() {
 		return
@@ -84,9 +84,9 @@ func (a *Association) handleChunk(now instant, tag uint32, c chunk, first, last 
 			return false
 		}
 	}
-	// RFC 9260 §8.4 answers a packet that belongs to no association with an ABORT. Over
-	// DTLS the packet can belong to no other association: it is early or late, and is
-	// dropped.
+	// RFC 9260 §8.4 answers a packet that belongs to no association with an ABORT.
+	// Over DTLS the packet can belong to no other association: it came too early or
+	// too late, and is dropped.
 	if a.state == StateClosed || tag != a.handshake.localTag {
 		a.dropped++
 		return false
@@ -219,7 +219,7 @@ func (a *Association) acknowledged(now instant, r ackOutcome, delivered int64) {
 		a.pmtud.progress(now, delivered, a.sender.rto.srtt)
 	}
 	if r.progress || a.sender.rwnd == 0 {
-		a.errorCount = 0 // RFC 9260 §6.1 A: while the window is closed, missing answers are no failure
+		a.errorCount = 0 // RFC 9260 §6.1 A: while the peer's window is closed, unanswered probes of the window are not counted as failures
 	}
 }
 

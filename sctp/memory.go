@@ -15,7 +15,7 @@ import "math"
 // The account does not include buffers kept by Recycle, up to 1 MiB, and messages that the
 // program itself queues.
 //
-// What does not fit is refused:
+// Data that does not fit is refused:
 //
 //	DATA beyond the window                   dropped, as if it were lost
 //	DATA when only incomplete messages
@@ -84,8 +84,8 @@ func (m *Memory) Limit() int { return m.window + m.reserve }
 // initial value, only Limit applies. A quota is for a program that has many
 // associations and less memory than the sum of their limits. The next SACK announces
 // the smaller window. DATA beyond the quota is dropped, as if it were lost, and does
-// not end the association. The only exception is the rest of a message that all others
-// wait for.
+// not end the association. The only exception is the missing part of a message that
+// all other received messages wait for.
 func (m *Memory) SetQuota(n int) { m.quota = n }
 
 // squeezed reports whether the quota is used up.

@@ -414,8 +414,9 @@ func (r *reassembly) complete(stream uint16, seq messageSeq, unordered bool, ppi
 		r.memory.partial += len(data) + messageOverhead
 		s.push(r.order, waitingMessage{seq, m})
 	}
-	// Otherwise a message before the next one was skipped by a FORWARD TSN, or its
-	// number was used twice. It is dropped, because it cannot be delivered in order.
+	// Otherwise seq is before the next number in order: a FORWARD TSN has skipped the
+	// message, or the remote has used its number twice. The message is dropped,
+	// because it cannot be delivered in order.
 }
 
 // stream returns the state of a stream charged by mayKeep.

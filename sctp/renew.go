@@ -13,7 +13,7 @@ const (
 	renewalNone     renewalState = iota
 	renewalExpected              // an ABORT by the remote's user begins a renewal
 	renewalBegun                 // the association is not established again yet
-	renewalLast                  // … and is to be shut down once it is established
+	renewalLast                  // like renewalBegun, but the association is to be shut down once it is established
 )
 
 // Renew starts a new association with a remote that has replaced its association, as a
@@ -37,13 +37,14 @@ func (a *Association) Renew(now time.Time) bool {
 	return a.renew(nil)
 }
 
-// renew is Renew with the cause: the ABORT of the remote, or nil if it sent none.
+// renew does what Renew does. cause is the ABORT of the remote, or nil if the remote
+// sent none.
 func (a *Association) renew(cause error) bool {
 	if !a.open() {
 		return false
 	}
 	a.sender.requeue()
-	a.receiver.end(a.cfg.MaxMessageSize) // complete messages stay
+	a.receiver.end(a.cfg.MaxMessageSize) // complete messages can still be read
 	*a = Association{
 		cfg: a.cfg, clock: a.clock, lastNow: a.lastNow, renewal: renewalBegun, memory: a.memory,
 		sender:    sender{queue: a.sender.queue, mtu: defaultMTU, counters: a.sender.counters},

@@ -49,7 +49,7 @@ type streamReset struct {
 	timer   instant
 	send    bool  // the request is to be sent
 	waits   bool  // the remote answered "in progress"
-	patient uint8 // how often the remote did so without a reason
+	patient uint8 // number of answers "in progress" for which the remote had no reason
 
 	peerSeq    requestSeq // number of the remote's next request
 	lastResult resetResult
@@ -69,8 +69,8 @@ type deferredReset struct {
 // A resetOutcome says what this end has to do about a request of the remote.
 type resetOutcome struct {
 	response []byte   // RE-CONFIG chunk to send
-	perform  bool     // reset incoming streams
-	streams  []uint16 // … which ones; empty: all
+	perform  bool     // incoming streams are to be reset
+	streams  []uint16 // these incoming streams; empty: all
 }
 
 // begin sets the first request numbers, which are the initial TSNs.
