@@ -42,10 +42,10 @@ func newRecordLayer(client bool) recordLayer {
 
 // Errors that end a connection.
 var (
-	// errExhausted: either 2^48 records were sent, or one key has protected as many
-	// records as it may protect.
+	// errExhausted ends a connection that has sent 2^48 records, or that has protected
+	// as many records with one key as the key allows.
 	errExhausted = errors.New("dtls: record numbers or keys used up")
-	// errForgeries: an attacker tries to guess a key.
+	// errForgeries ends a connection because an attacker tries to guess a key.
 	errForgeries = errors.New("dtls: too many forged records")
 )
 

@@ -23,7 +23,7 @@ type updateKind uint8
 const (
 	updateNone  updateKind = iota
 	updateLocal            // the keys for local records
-	updateBoth             // the same, and the peer is asked to change its keys, too
+	updateBoth             // the keys for local records, and the peer is asked to change its keys, too
 )
 
 // request requests a KeyUpdate. If only the local keys are to change, and an earlier
@@ -47,8 +47,8 @@ func (r *rekeying) next(sent uint64) (request keyUpdateRequest, ok bool) {
 	return request, true
 }
 
-// maxEpoch is the highest epoch that either end uses. RFC 9147 §8 allows higher ones,
-// but it would take 2^39 records to reach this one.
+// maxEpoch is the highest epoch that either end uses. RFC 9147 §8 allows higher
+// epochs, but it would take 2^39 records to reach maxEpoch.
 const maxEpoch = 1<<16 - 1
 
 var (
