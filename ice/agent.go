@@ -81,7 +81,7 @@ func (a *Agent) Ufrags() (list []string) {
 }
 
 // SetControlling sets the role that follows from offer and answer (RFC 8445 §6.1.1).
-// If one agent is lite, the other one is controlling, whatever the argument says.
+// If one agent is lite, the full agent is controlling, whatever the argument says.
 func (a *Agent) SetControlling(now time.Time, controlling bool) {
 	controlling = (controlling || a.cur.lite) && !a.lite
 	if a.controlling != controlling {

@@ -46,7 +46,7 @@ const (
 	maxEvents = 512
 
 	// usualEvents is how many events wait at a time while two agents with one address
-	// each connect. Room for this many is kept until release.
+	// each connect. The queue keeps room for usualEvents events until release.
 	usualEvents = 4
 )
 
@@ -56,8 +56,8 @@ type eventQueue struct {
 	head int
 }
 
-// A queuedEvent is an Event in a third of the memory, for the frequent kinds, which
-// set only these fields.
+// A queuedEvent is an Event in a third of the memory. It has only the fields that the
+// frequent kinds of events set.
 type queuedEvent struct {
 	kind        EventKind
 	state       State

@@ -215,10 +215,10 @@ const (
 	useChecked            // the pair is checked, or works, or the remote agent checks it
 )
 
-// When room is needed, a check whose first unansweredRequests are not answered is
-// treated as failed. The fourth request is sent seven timeouts after the first one,
-// 3.5 s or more. unansweredOverTCP is the same time for a connection, over which a
-// check is sent only once.
+// When room is needed, a check is treated as failed if its first unansweredRequests
+// requests are not answered. The fourth request is sent seven timeouts after the first
+// one, 3.5 s or more. unansweredOverTCP is the same time for a connection, over which
+// a check is sent only once.
 const (
 	unansweredRequests = 4
 	unansweredOverTCP  = 3500 * time.Millisecond

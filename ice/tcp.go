@@ -27,7 +27,7 @@ const (
 	NotTCP          TCPType = iota // a UDP candidate, or a TCP candidate without tcptype
 	TCPActive                      // the candidate's agent connects; the candidate's port has no meaning
 	TCPPassive                     // the candidate's agent listens
-	TCPSimultaneous                // both connect
+	TCPSimultaneous                // both agents connect
 )
 
 const (
@@ -120,7 +120,8 @@ func (k *checks) pairClosed(now time.Time, g *generation, p *pair, err error) {
 	p.retransmission.Stop()
 	p.transactions = transactions{}
 	if p.local.tcp == TCPPassive {
-		// The next connection comes from another port.
+		// A passive pair cannot be connected again: the remote agent's next connection
+		// comes from another port.
 		g.removePairs(func(q *pair) bool { return q == p })
 		if p.remote.typ == PeerReflexive {
 			g.removeRemote(p.remote)

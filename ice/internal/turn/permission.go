@@ -17,7 +17,7 @@ const (
 	// permissionRetry is the time from an unanswered refresh to the next one.
 	permissionRetry = 5 * time.Second
 
-	// the first channel number (RFC 8656 §12)
+	// firstChannel is the lowest channel number (RFC 8656 §12).
 	firstChannel = 0x4000
 
 	maxPermissions = 128
