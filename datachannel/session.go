@@ -76,7 +76,8 @@ const (
 	// Limits on the messages, of all streams together, that arrive before their
 	// channel is opened. An unordered message may overtake the DATA_CHANNEL_OPEN, and
 	// a remote that has a negotiated channel may send before the channel exists here.
-	// A reliable channel that lost such messages is closed with ErrLate.
+	// If messages were dropped because of these limits, a reliable channel is closed
+	// with ErrLate.
 	maxEarlyMessages = 1024
 	maxEarlyBytes    = 256 << 10
 
@@ -200,7 +201,7 @@ func (s *Session) firstID() int {
 // The errors are ErrIDInUse, ErrRemoteID, ErrNoID, ErrStreamLimit, ErrTooMany, ErrTooLong,
 // ErrInvalid, and ErrNotOpen when the association has ended. If the remote's limit of
 // streams is not known yet, a channel beyond the limit is closed with ErrStreamLimit
-// as soon as it is known.
+// as soon as the limit is known.
 func (s *Session) Open(now time.Time, p Params) (*Channel, error) {
 	if s.ended != nil {
 		return nil, ErrNotOpen
@@ -209,7 +210,7 @@ func (s *Session) Open(now time.Time, p Params) (*Channel, error) {
 		return nil, ErrTooLong
 	}
 	if p.MaxRetransmits >= 0 && p.MaxPacketLifeTime >= 0 || (p.Negotiated || p.ChosenID) && p.ID > maxStreamID {
-		return nil, ErrInvalid // RFC 8831 §6.1: a channel has not both limits
+		return nil, ErrInvalid // RFC 8831 §6.1: a channel cannot have both limits
 	}
 	if s.full() {
 		return nil, ErrTooMany
@@ -462,7 +463,7 @@ func (s *Session) handleEvent(now time.Time, ev sctp.Event) {
 
 // remoteResetAll handles a reset of all streams by the remote. Its cost is in
 // proportion to the channels that were opened, and the early messages that were kept,
-// since the previous such reset.
+// since the previous reset of all streams.
 func (s *Session) remoteResetAll(now time.Time) {
 	s.allResets++
 	s.lost = idSet{}
@@ -538,7 +539,7 @@ func (s *Session) remoteReset(now time.Time, id uint16) {
 		s.answerReset(now, id)
 		return
 	}
-	c.again = c.remoteEnd // if reset again, the remote's next channel with this id is reset too
+	c.again = c.remoteEnd // a second reset is for the remote's next channel with this id
 	c.remoteEnd, c.resets = true, s.allResets
 	c.unlink(listLive)
 	switch c.state {
@@ -574,9 +575,9 @@ func (s *Session) unreserve(id uint16) bool {
 }
 
 // answerReset answers the remote's reset of a stream that has no channel here. Perhaps
-// only the remote has a negotiated channel on it, which would wait for ever without an
-// answer (RFC 8831 §6.7). If the remote's reset is itself the answer to a local one,
-// nothing is done.
+// only the remote has a negotiated channel on the stream, and this channel would wait
+// for ever without an answer (RFC 8831 §6.7). If the remote's reset is itself the
+// answer to a local reset, nothing is done.
 func (s *Session) answerReset(now time.Time, id uint16) {
 	if s.unreserve(id) || len(s.answering) >= maxAnswering || s.isAnswering(id) || s.assoc.ResetStreams(now, id) != nil {
 		return
@@ -588,7 +589,7 @@ func (s *Session) answerReset(now time.Time, id uint16) {
 }
 
 // localReset handles the end of a local reset. If the reset has failed, the channel is
-// closed all the same, because more cannot be done.
+// closed all the same, because there is no other way to close it.
 func (s *Session) localReset(now time.Time, id uint16, failed error) {
 	c := s.channels.get(id)
 	answered := s.isAnswering(id)

@@ -50,8 +50,8 @@ func (k *Integrity) sum(mac hash.Hash, message []byte, end, n int) []byte {
 }
 
 // bySHA1 and bySHA256 return an HMAC that is ready for writing. They do not call Reset
-// on a new HMAC: Reset would first store the state of the key, which takes half as
-// long again, and after Release there often is no second use.
+// on a new HMAC: Reset would first store the state of the key, which makes the first
+// use 50 % slower, and after Release there often is no second use.
 func (k *Integrity) bySHA1() hash.Hash {
 	if k.sha1 == nil {
 		k.sha1 = hmac.New(sha1.New, k.key)

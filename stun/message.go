@@ -21,7 +21,7 @@ var (
 	ErrAttribute = errors.New("stun: attribute overruns the message")
 )
 
-// A TransactionID tells which request a response belongs to (RFC 8489 §5).
+// A TransactionID identifies the request that a response belongs to (RFC 8489 §5).
 type TransactionID [12]byte
 
 // A Message is a view of the bytes of a well-formed STUN message. It is valid until

@@ -15,20 +15,23 @@ import (
 	"purertc/rtcpeer"
 )
 
-// A scenario says what is between the two ends, and how they are configured. The ends
-// are connected directly, and the local end is a full ICE agent with sockets of its own
-// or on a Host, an end that the remote end joins by an invite, an ICE-lite agent, or hidden behind multicast DNS names. Or there is a bad network, a NAT that forgets its
-// mappings, a network without UDP, or a relay for both ends.
+// A scenario says what is between the two ends, and how they are configured. In some
+// scenarios the ends are connected directly, and the local end is a full ICE agent
+// with sockets of its own or on a Host, an end that the remote end joins by an invite,
+// an ICE-lite agent, or hidden behind multicast DNS names. In the others there is a bad
+// network, a NAT that forgets its mappings, a network without UDP, or a relay for both
+// ends.
 type scenario struct {
 	name string
 	// configure changes the configuration of the local end. If the remote end is this
 	// stack, too, configureRemote changes its configuration. nil: the configuration is
-	// not changed. If the remote end is a page, its RTCConfiguration is page.
+	// not changed. If the remote end is a page, page is its RTCConfiguration.
 	configure, configureRemote func(cfg *rtcpeer.Config)
 	page                       map[string]any
-	// ours and theirs are called with a candidate of the local end and of the remote
-	// end. They return the candidate that the other end receives instead; "": it
-	// receives none. nil: it receives all candidates unchanged.
+	// ours is called with each candidate of the local end, and theirs with each
+	// candidate of the remote end. They return the candidate that the other end
+	// receives instead; "": it receives none. nil: it receives all candidates
+	// unchanged.
 	ours, theirs func(candidate string) string
 	// check returns an error if the connection did not use the path that the scenario
 	// intends.
@@ -338,8 +341,9 @@ func only(kept func(candidate string) bool) func(string) string {
 
 func nothing(string) string { return "" }
 
-// heard returns the candidate that the other end receives; false: it receives none.
-// The empty candidate, which ends the candidates, is never changed.
+// heard returns the candidate that the other end receives in place of candidate;
+// false: it receives none. The empty candidate, which ends the candidates, is never
+// changed.
 func heard(of func(candidate string) string, candidate string) (string, bool) {
 	if of == nil || candidate == "" {
 		return candidate, true

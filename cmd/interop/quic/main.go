@@ -85,7 +85,7 @@ func parseOptions(args []string) (options, error) {
 	f := flag.NewFlagSet("quic", flag.ExitOnError)
 	f.StringVar(&o.role, "role", "answer", "offer or answer")
 	f.IntVar(&o.size, "size", 16384, "message size in bytes")
-	f.DurationVar(&o.warm, "warm", time.Second, "time before what is measured")
+	f.DurationVar(&o.warm, "warm", time.Second, "warm-up time before the measurement")
 	f.DurationVar(&o.dur, "dur", 5*time.Second, "measured time")
 	f.BoolVar(&o.bulk, "bulk", false, "latency: with a bulk transfer on another stream")
 	f.Parse(args[1:])
