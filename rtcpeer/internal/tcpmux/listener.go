@@ -30,7 +30,7 @@ type Listener struct {
 	closed   bool
 	ports    map[*Port]bool
 	ufrags   map[string]*Port
-	halfOpen list.List            // elements are *halfOpen, the oldest first
+	halfOpen list.List            // connections that no transport has authenticated yet, as *halfOpen; the oldest first
 	sources  map[netip.Prefix]int // number of half-open connections from each source
 }
 
@@ -263,8 +263,8 @@ func (m *Listener) awaitPort(h *halfOpen, first []byte) *Port {
 	return nil
 }
 
-// errFirst says that the first datagram of a connection is no check, or is too short
-// or too long.
+// errFirst says that the first datagram of a connection is not a check, or is too
+// short or too long.
 var errFirst = errors.New("tcpmux: no check comes first")
 
 func readFirst(r io.Reader) ([]byte, error) {
@@ -333,7 +333,7 @@ func (p *Port) AddUfrag(ufrag string) error {
 	case holder != nil || ufrag == "":
 		return ErrTaken
 	}
-	if len(p.ufrags) >= maxUfrags { // the oldest ufrag belongs to a restart long ago
+	if len(p.ufrags) >= maxUfrags { // there is no room: the oldest ufrag, which belongs to a restart long ago, is removed
 		delete(m.ufrags, p.ufrags[0])
 		p.ufrags = slices.Delete(p.ufrags, 0, 1)
 	}

@@ -87,8 +87,8 @@ func (p *Port) Bind(remote netip.AddrPort) error {
 
 // Claim is like Bind, for an address that has been validated because a check sent
 // there was answered. It takes the address from another transport. That transport
-// still gets a copy of encrypted datagrams. Perhaps its remote has ended without its
-// knowledge, or both transports have connections to the same remote.
+// still gets a copy of encrypted datagrams. Perhaps its remote has ended without
+// telling it, or both transports have connections to the same remote.
 func (p *Port) Claim(remote netip.AddrPort) error {
 	if p.sole {
 		return p.open()

@@ -68,7 +68,7 @@ type Config struct {
 	DisableOffload bool          // turns off GSO and GRO
 	ReusePort      bool          // allows several sockets on one port, among which the kernel distributes flows
 	BufferSize     int           // size of each of the two kernel buffers in bytes; 0: 4 MiB
-	BusyPoll       time.Duration // how long the reader looks for a datagram before it sleeps; Linux only
+	BusyPoll       time.Duration // how long the reader checks the socket repeatedly before it sleeps; Linux only
 	DSCP           int           // differentiated services code point of sent datagrams; 0: the system's default
 	Unclaimed      Unclaimed     // is called with checks for unknown ufrags; nil: they are dropped
 	Logger         *slog.Logger
