@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// account is the result of a walk over everything that is kept.
+// account computes the charge by examining all stored objects.
 func (a *Association) account() (partial, streams int) {
 	r := &a.receiver.reassembly
 	for _, u := range r.allRuns() {
