@@ -62,7 +62,7 @@ func TestPiecesHoldTheWindow(t *testing.T) {
 	}
 }
 
-// However many channels there are, pieces of messages are bounded.
+// The memory for pieces of messages is bounded, however many channels there are.
 func TestPiecesAreBounded(t *testing.T) {
 	w := newWorld(t, 21)
 	w.start()

@@ -10,7 +10,7 @@ import (
 )
 
 // validated runs a client at the address addr(i) against an AddressValidator until the
-// validator creates a connection. It returns the pair.
+// validator creates a connection.
 func validated(t *testing.T, change func(client, server *Config), addr func(i int) string) (*pair, *AddressValidator) {
 	t.Helper()
 	var server Config

@@ -66,7 +66,7 @@ func TestBadRecordSizeLimit(t *testing.T) {
 	for _, test := range []struct {
 		version        Version
 		limit          uint16
-		server, client bool // reports of whether the server and the client accept the limit
+		server, client bool // whether the server, and the client, accepts the limit
 	}{
 		{VersionDTLS12, minSizeLimit - 1, false, false},
 		{VersionDTLS13, minSizeLimit - 1, false, false},

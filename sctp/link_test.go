@@ -473,7 +473,7 @@ func TestRestartWhileShuttingDown(t *testing.T) {
 	p.ends[0] = NewAssociation(Config{Rand: testRand{p.rng}})
 	p.ends[0].Connect(p.now)
 	old := p.ends[1]
-	echo := func() []byte { // copies the new end's packets until it has its cookie
+	echo := func() []byte { // carries packets until the new end sends its COOKIE ECHO
 		for {
 			p.flush(0)
 			p.flush(1)

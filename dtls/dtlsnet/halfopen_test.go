@@ -215,7 +215,7 @@ func TestHandshakesAreBounded(t *testing.T) {
 // at the same time.
 func TestKeyLogIsShared(t *testing.T) {
 	cc, sc := configs(t)
-	var log bytes.Buffer // the test's race detector finds two concurrent writes
+	var log bytes.Buffer // not locked, so that the race detector finds concurrent writes
 	cc.KeyLogWriter, sc.KeyLogWriter = &log, &log
 	l, err := Listen(socket(t), sc)
 	if err != nil {
