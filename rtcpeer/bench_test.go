@@ -23,7 +23,7 @@ type wireEnd struct {
 	conn *Conn
 	addr netip.AddrPort
 	h    handler
-	out  []wireBatch // written; beyond its length are buffers to be used again
+	out  []wireBatch // written batches; elements beyond the length are buffers that are used again
 }
 
 type wireBatch struct {
@@ -135,8 +135,8 @@ func carry(t testing.TB, w *wire, from, to *DataChannel, msg []byte, recycle boo
 	}
 }
 
-// TestStackAllocations: in steady state a datagram costs no allocation in any layer,
-// and a message only the slice that the caller keeps.
+// TestStackAllocations checks that in steady state a datagram causes no allocation in
+// any layer, and a message only the allocation of the slice that the caller keeps.
 func TestStackAllocations(t *testing.T) {
 	if raced {
 		t.Skip("the race detector has sync.Pool forget at random")
@@ -234,7 +234,7 @@ func BenchmarkLoopback(b *testing.B) {
 	})
 }
 
-// Packets wake no Poll if the program has no handler for them.
+// Packets do not wake Wait if the program has no handler for them.
 func TestNoHandlerNoEvent(t *testing.T) {
 	w, x, y := connectWire(t)
 	for _, e := range w.ends {

@@ -10,7 +10,8 @@ type countingWaker struct {
 func (w *countingWaker) WakeReceivers() { w.receivers++ }
 func (w *countingWaker) WakeSenders()   { w.senders++ }
 
-// Unlock runs each wake-up once. If there are too many, wake runs the rest itself.
+// Unlock runs each wake-up once. If there are too many wake-ups, wake runs the further
+// ones itself.
 func TestPeerMutexWakes(t *testing.T) {
 	var m transportMutex
 	wakers := make([]countingWaker, 3*len(m.wakeups))
@@ -20,7 +21,7 @@ func TestPeerMutexWakes(t *testing.T) {
 		m.wake(wakeup{waker: &wakers[i], receivers: true})
 		m.wake(wakeup{waker: &wakers[i], senders: i%2 == 0})
 	}
-	m.wake(wakeup{receivers: true}) // a channel without a DataChannel
+	m.wake(wakeup{receivers: true}) // the channel has no DataChannel
 	if wakers[0].receivers != 0 {
 		t.Error("woken under the lock")
 	}
@@ -39,7 +40,7 @@ func TestPeerMutexWakes(t *testing.T) {
 	}
 }
 
-// notify is called once for all events, with the lock free.
+// notify is called once for all events, after the lock is released.
 func TestPeerMutexNotifies(t *testing.T) {
 	var m transportMutex
 	calls := 0

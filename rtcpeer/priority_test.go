@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestPriority has two channels compete for a slow path: the one of high
-// priority gets four times as much as the other, which began first.
+// TestPriority sends on two channels over a slow path. The channel with high priority
+// gets four times as much as the other one, which began first.
 func TestPriority(t *testing.T) {
 	const size, count = 8000, 60
 	w := newNATWorld(1)
