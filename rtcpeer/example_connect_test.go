@@ -17,7 +17,7 @@ import (
 type negotiator struct {
 	conn   *rtcpeer.Conn
 	polite bool
-	send   func(typ, sdp string) // to the remote negotiator's receive
+	send   func(typ, sdp string) // sends a description to the remote end, which calls receive
 
 	mu sync.Mutex // held from reading the signalling state until the action that depends on it
 }

@@ -7,7 +7,8 @@ import (
 
 // workers are goroutines that run transports during set-up. A handshake takes a third
 // of a millisecond of public-key work. If the reader of a shared socket did this work,
-// connected transports would be delayed, and also if each handshake had a goroutine.
+// connected transports would be delayed. A goroutine for each handshake would delay
+// them, too.
 // The transports of a Host share one pool of workers. All other transports share
 // commonWorkers. A worker exists while transports are in the list.
 type workers struct {

@@ -45,8 +45,9 @@ func (c CongestionControl) newController(mtu int, seed uint32) congestionControl
 	return newBBR(mtu, seed)
 }
 
-// A congestionController decides how much may be in flight, and at which rate it is
-// sent. The sender tells it what happens. It does not detect losses.
+// A congestionController decides how much data may be in flight, and at which rate data
+// is sent. The sender reports sent, acknowledged and lost data to it. It does not
+// detect losses itself.
 type congestionController interface {
 	// window returns cwnd in bytes of payload.
 	window() int

@@ -256,9 +256,9 @@ func (o *outstanding) resent(tsn chunkTSN, c *sentChunk, stamp sendStamp) {
 // An ackResult is what a SACK newly acknowledged.
 type ackResult struct {
 	acked       int  // bytes acknowledged
-	any         bool // stamp of the chunk that was sent last, among the acknowledged chunks whose last transmission certainly arrived
+	any         bool // a chunk was acknowledged
 	cumAdvanced bool
-	newest      sendStamp // of the acknowledged chunks whose last transmission surely arrived, the one sent last
+	newest      sendStamp // stamp of the chunk that was sent last, among the acknowledged chunks whose last transmission certainly arrived
 	retransmits uint16    // how often that chunk was retransmitted
 	valid       bool      // newest and retransmits are set
 	oldest      sendOrder // first packet with an acknowledged chunk that was sent only once
