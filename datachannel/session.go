@@ -346,7 +346,7 @@ const (
 	EventNone        EventKind = iota
 	EventIncoming              // the remote opened Channel, which is open
 	EventState                 // the state of Channel has changed to State
-	EventMessage               // messages have arrived on Channel since the last such event was taken
+	EventMessage               // messages have arrived on Channel since its last EventMessage was taken
 	EventAssociation           // Association is an event of the association, for its owner
 )
 

@@ -59,9 +59,9 @@ var (
 )
 
 // UpdateKeys changes the keys for local records. If both is set, it also asks the peer
-// to change its keys (RFC 8446 §4.6.3). A Conn updates its keys by itself long before a key
-// reaches its limit. It returns an error before the handshake has finished, in
-// DTLS 1.2, and after 2^16 updates.
+// to change its keys (RFC 8446 §4.6.3). A Conn updates its keys by itself long before
+// a key reaches its limit. UpdateKeys returns an error before the handshake has
+// finished, in DTLS 1.2, and after 2^16 updates.
 func (c *Conn) UpdateKeys(both bool) error {
 	if c.state != stateEstablished || c.agreed.Version != VersionDTLS13 {
 		return errors.New("dtls: keys cannot be updated")

@@ -41,8 +41,9 @@ type Event struct {
 
 const (
 	// maxEvents bounds the events that wait for an owner that never takes any. If
-	// there are more, the oldest is dropped. The Agent's methods return what the lost
-	// events said, except candidates, whose number is bounded.
+	// there are more, the oldest is dropped. The Agent's methods return the same
+	// information as dropped events. Only candidates have no such method, and their
+	// number is bounded.
 	maxEvents = 512
 
 	// usualEvents is how many events wait at a time while two agents with one address

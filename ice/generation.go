@@ -9,7 +9,7 @@ import (
 // A generation is everything that an ICE restart replaces: the credentials of both
 // agents, the remote candidates, and the checklist of pairs.
 type generation struct {
-	consent     *ConsentTimes // of the agent
+	consent     *ConsentTimes // Config.Consent of the agent
 	ufrag, pwd  string
 	localKey    *stun.Integrity // key of requests to this agent, and of the responses to them
 	remoteUfrag string          // ufrag of the remote agent; a part of the string username

@@ -127,8 +127,9 @@ func (k *checks) formPair(now time.Time, g *generation, b *base, r *remote) *pai
 }
 
 // reaches reports whether a pair of b and r can work. A host also reaches its loopback
-// addresses from its other addresses. Such a pair is formed if the remote agent has
-// only loopback candidates, and the local agent has none.
+// addresses from its other addresses. A pair of a loopback address and another address
+// is formed if the remote agent has only loopback candidates, and the local agent has
+// none.
 func (k *checks) reaches(g *generation, b *base, r *remote) bool {
 	ip := r.addr.Addr()
 	if b.reaches(ip) {

@@ -9,7 +9,8 @@ import (
 )
 
 // understood reports whether a comprehension-required attribute is known in checks. A
-// check with any other such attribute is answered with 420 (RFC 8489 §6.3.1).
+// check with an unknown comprehension-required attribute is answered with 420 (RFC
+// 8489 §6.3.1).
 func understood(t stun.AttrType) bool {
 	switch t {
 	case stun.AttrUsername, stun.AttrMessageIntegrity, stun.AttrMessageIntegritySHA256,

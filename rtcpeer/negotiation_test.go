@@ -564,8 +564,8 @@ func TestOtherSCTPPort(t *testing.T) {
 	})
 }
 
-// The call that applies a description returns an error if all its fingerprints have
-// weak hashes. It has no other effect.
+// A call that applies a description returns an error if all fingerprints of the
+// description have weak hashes. The call has no other effect.
 func TestWeakFingerprint(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		n := newMemNet()

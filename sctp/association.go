@@ -85,7 +85,7 @@ type SendOptions struct {
 	// message of which nothing was sent may wait for congestion control. It is dropped
 	// after the longest of its lifetime, three round trips, and 50 ms.
 	Lifetime  time.Duration
-	Uncounted bool // not counted in BufferedAmount, for a message that the layer above sends by itself
+	Uncounted bool // not counted in BufferedAmount; for messages of the layer above that the program has not sent
 }
 
 // Errors of Send and ResetStreams.

@@ -144,8 +144,8 @@ func (p *initParams) appendInitAck(b, cookie, unrecognized []byte) []byte {
 	return endChunk(b, start)
 }
 
-// appendInit begins an INIT or INIT ACK chunk with the parameters that both have. endChunk
-// ends it.
+// appendInit begins an INIT or INIT ACK chunk with the parameters that both types of
+// chunk have. endChunk ends the chunk.
 func (p *initParams) appendInit(b []byte, t chunkType) (_ []byte, start int) {
 	b, start = beginChunk(b, t, 0)
 	b = binary.BigEndian.AppendUint32(b, p.tag)

@@ -34,7 +34,7 @@ const DefaultReserve = 16 << 20
 const (
 	messageOverhead = 128 // a complete message, until Release
 	runOverhead     = 320 // consecutive fragments of an incomplete message
-	segmentOverhead = 48  // a further segment of such a run
+	segmentOverhead = 48  // a further segment of a run
 	streamOverhead  = 96  // the state of an incoming stream
 	resetOverhead   = 192 // an outgoing stream that is reset but was never used
 )

@@ -62,7 +62,7 @@ func (r *recoveryState) reorderWindow(srtt time.Duration) int64 {
 }
 
 // soonest returns the least time in ns that an acknowledgement takes. Until SCTP has
-// measured a round trip, srtt is the round trip that ICE has measured. The one of ICE
+// measured a round trip, srtt is the round trip that ICE has measured. That round trip
 // may include other delays, so half of it is used.
 func (r *recoveryState) soonest(srtt time.Duration) int64 {
 	if r.minRTT == 0 {

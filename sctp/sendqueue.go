@@ -457,8 +457,8 @@ func (q *sendQueue) expire(now instant) {
 		q.awaitExpiry(s.head)
 		i++
 	}
-	// Removing a stream from the heap moves others, perhaps to places before i. So
-	// expire runs again soon.
+	// Removing a stream from the heap moves other streams, perhaps to places before i,
+	// which this loop does not examine. So expire runs again soon.
 	if next := now + int64(expiryPause); removed && len(q.heap) > 0 || q.nextExpiry != 0 && q.nextExpiry < next {
 		q.nextExpiry = next
 	}
