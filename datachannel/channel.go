@@ -18,7 +18,7 @@ type Channel struct {
 
 	inBand    bool // opened locally with DATA_CHANNEL_OPEN
 	acked     bool // the remote has acknowledged the DATA_CHANNEL_OPEN
-	ackOwed   bool // the remote opened the channel on a stream whose last reset is not confirmed yet
+	ackOwed   bool // the remote opened the channel, and the last reset of its stream is not confirmed yet
 	localEnd  bool // the local side of the stream is reset
 	remoteEnd bool // the remote side of the stream is reset
 	again     bool // the remote side was reset a second time; the second reset is for a channel with the same id that does not exist here yet
@@ -87,8 +87,7 @@ func (c *Channel) unreliable() bool {
 	return c.params.MaxRetransmits >= 0 || c.params.MaxPacketLifeTime >= 0
 }
 
-// Send queues a message, whose data it copies (RFC 8831 §6.6). The error is
-// ErrNotOpen.
+// Send queues a message and copies its data (RFC 8831 §6.6). The error is ErrNotOpen.
 func (c *Channel) Send(now time.Time, data []byte, text bool) error {
 	if c.state != StateOpen {
 		return ErrNotOpen
@@ -204,7 +203,8 @@ func (c *Channel) takePartial(last []byte) []byte {
 }
 
 // Retain keeps the channel charged to the association's Memory after the channel has
-// ended, until Free. It is for an owner whose program does not know the channel yet.
+// ended, until Free. An owner calls it while its program does not know the channel
+// yet.
 func (c *Channel) Retain() { c.retained = true }
 
 // Free ends Retain.

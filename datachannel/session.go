@@ -114,14 +114,14 @@ type Session struct {
 	waiting  []*Channel // channels that wait for an id until Start
 	nextID   int        // no local id below this one is free
 
-	live      channelList // channels whose remote side is not reset
+	live      channelList // channels with a remote side that is not reset
 	unacked   channelList // channels that wait for DATA_CHANNEL_ACK
-	unreset   channelList // channels whose local side is reset, and which wait for the reset of the remote side
+	unreset   channelList // channels with a local side that is reset, which wait for the reset of the remote side
 	acks      bool        // the remote has sent a DATA_CHANNEL_ACK
 	allResets uint32      // how often the remote has reset all streams
 
 	reserved  idSet               // streams of which only the local side is reset; not used until the remote side is reset too
-	answering map[uint16]struct{} // streams without a channel whose local side is being reset because the remote side was reset
+	answering map[uint16]struct{} // streams without a channel, of which the local side is being reset because the remote side was reset
 
 	lost          idSet // streams on which all messages that came before their channel were dropped
 	early         map[uint16]earlyQueue
@@ -371,8 +371,8 @@ func (s *Session) NextEvent() (Event, bool) {
 	return e, ok
 }
 
-// NextLowered returns a channel whose BufferedAmount has fallen since the channel was
-// last returned, or nil if there is none.
+// NextLowered returns a channel with a BufferedAmount that has fallen since the
+// channel was last returned, or nil if there is none.
 func (s *Session) NextLowered() *Channel {
 	for {
 		id, ok := s.assoc.NextLowered()

@@ -37,7 +37,7 @@ func (s *Session) NextTimeout() (at time.Time) {
 	return at
 }
 
-// Advance closes the channels whose remote has not answered in time.
+// Advance closes the channels for which the remote has not answered in time.
 func (s *Session) Advance(now time.Time) {
 	for c := s.unacked.first; c != nil && !now.Before(c.due); c = s.unacked.first {
 		s.ackTimeout(now, c)

@@ -18,7 +18,7 @@ import (
 // ends it. With a first timeout of 400 ms, the local flight is sent five times within
 // this time. With 20 % loss in each direction, a forged alert ends 14 of 4000
 // handshakes. The wait is not shorter on a path with a shorter round-trip time,
-// because that would be too short for peers whose first timeout is 1 s (RFC 6347
+// because that would be too short for peers with a first timeout of 1 s (RFC 6347
 // §4.2.4.1).
 const causeWait = 5 * time.Second
 

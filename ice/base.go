@@ -59,7 +59,7 @@ func (b *base) signalled() netip.AddrPort {
 // there is none.
 func (b *base) publicAddr() netip.AddrPort { return netip.AddrPortFrom(b.public, b.addr.Port()) }
 
-// relatedAddr returns the related address of candidates whose base is b. If b has a
+// relatedAddr returns the related address of the candidates with base b. If b has a
 // name, its address is not revealed: RFC 8839 §5.1 replaces it by 0.0.0.0 and the
 // discard port.
 func (b *base) relatedAddr() netip.AddrPort {

@@ -99,7 +99,7 @@ func (p *pair) fresh(now time.Time) bool {
 }
 
 // runConsent sends consent requests that are due on the selected pair. It marks every
-// pair failed whose consent has expired.
+// pair with expired consent as failed.
 func (k *checks) runConsent(now time.Time) {
 	for g := k.cur; g != nil; g = g.older {
 		for _, p := range g.pairs {

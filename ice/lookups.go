@@ -17,7 +17,7 @@ type lookups struct {
 	waiting  []lookup
 }
 
-// A lookup is a candidate whose address is not known yet.
+// A lookup is a candidate with an address that is not known yet.
 type lookup struct {
 	gen       *generation
 	candidate Candidate

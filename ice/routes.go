@@ -78,8 +78,8 @@ const (
 	routeGone                   // its connection is closed, or its local address was removed
 )
 
-// prune removes the routes whose connection or local address does not exist any more.
-// Unused routes become former ones.
+// prune removes the routes with a connection or local address that does not exist any
+// more. Unused routes become former routes.
 func (t *routeTable) prune(use func(Route) routeUse) (removed []Route) {
 	t.permitted = slices.DeleteFunc(t.permitted, func(r Route) bool {
 		switch use(r) {

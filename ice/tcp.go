@@ -90,8 +90,8 @@ func (t TCPType) checks(remote TCPType) bool {
 	return t == NotTCP && remote == NotTCP || t == TCPActive && remote == TCPPassive
 }
 
-// errSuperseded is the error of a pair over TCP whose connection was closed because
-// another pair is nominated.
+// errSuperseded is the error of a pair over TCP after its connection was closed
+// because another pair is nominated.
 var errSuperseded = errors.New("its connection was closed, as another pair is in use")
 
 // RouteClosed reports that the connection of a route over TCP could not be opened, or
@@ -138,7 +138,7 @@ func (k *checks) pairClosed(now time.Time, g *generation, p *pair, err error) {
 	}
 }
 
-// runReconnects checks pairs again whose connection was lost.
+// runReconnects checks pairs again after their connection was lost.
 func (g *generation) runReconnects(now time.Time) {
 	for _, p := range g.pairs {
 		if p.retryAt.IsZero() || now.Before(p.retryAt) {

@@ -54,8 +54,8 @@ const (
 
 	// replacementWithin is how long after the end of the old transport it may take
 	// until a pair of the new transport works. A browser begins checks at once, since
-	// the answer has the candidates. A check whose first transmissions are lost takes
-	// 7.5 s.
+	// the answer has the candidates. If the first transmissions of a check are lost,
+	// it takes 7.5 s.
 	replacementWithin = 15 * time.Second
 
 	// replacementSilence is how long nothing may arrive on the association, while its

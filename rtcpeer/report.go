@@ -23,7 +23,7 @@ type Report struct {
 
 	DTLSErr    error    // the error that ended the DTLS handshake or connection, such as an alert
 	SCTPState  string   // name of the state in RFC 9260 §4, in lower case
-	Resolving  []string // the URLs of servers whose names are being looked up, or to which a connection is being opened
+	Resolving  []string // URLs of servers with names that are being looked up, or to which a connection is being opened
 	NotStarted bool     // the local and the remote description are not both applied yet
 }
 

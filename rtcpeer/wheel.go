@@ -22,7 +22,7 @@ type wheel struct {
 	base  time.Time // when slot 0 ended; zero: the wheel was never used
 	slots [wheelSlots]*transport
 	done  int64        // slots up to this one are empty
-	armed int64        // the slot at whose end timer fires; 0: none
+	armed int64        // the timer is set for the end of this slot; 0: it is not set
 	timer *time.Timer  // nil: the wheel was never used
 	due   []*transport // memory that take uses again
 }

@@ -278,10 +278,10 @@ func (a *Association) open() bool {
 	return !a.ended && a.state <= StateEstablished && a.renewal != renewalLast
 }
 
-// Send queues a message, whose data it copies. It may be called before the
-// association is established. The errors are ErrClosed, ErrStreamClosed,
-// ErrInvalidStream and ErrEmptyMessage. The queue has no limit: the caller decides
-// how much to queue, by BufferedAmount.
+// Send queues a message and copies its data. It may be called before the association
+// is established. The errors are ErrClosed, ErrStreamClosed, ErrInvalidStream and
+// ErrEmptyMessage. The queue has no limit: the caller decides how much to queue, by
+// BufferedAmount.
 func (a *Association) Send(now time.Time, m Message, o SendOptions) error {
 	t := a.tick(now)
 	if !a.open() {
@@ -341,8 +341,8 @@ func (a *Association) Memory() *Memory { return a.memory }
 // optional.
 func (a *Association) Recycle(b []byte) { a.receiver.reassembly.spares.put(b) }
 
-// NextLowered returns a stream whose BufferedAmount has fallen since it was last
-// returned. ok is false if there is none.
+// NextLowered returns a stream with a BufferedAmount that has fallen since the stream
+// was last returned. ok is false if there is none.
 func (a *Association) NextLowered() (stream uint16, ok bool) { return a.sender.queue.nextLowered() }
 
 // Delivered reports whether the remote has acknowledged everything that was queued.
@@ -440,7 +440,7 @@ func (a *Association) DiscoverPacketSize(extra int) {
 }
 
 // AssumeShorter makes packets n bytes shorter than the limit given to AppendPacket,
-// until probes show that the path carries more. It is for an owner who does not know
+// until probes show that the path carries more. An owner calls it if it does not know
 // whether the path carries the limit. n is limited so that datagrams are not shortened
 // below 548 bytes, which every IPv4 path carries.
 func (a *Association) AssumeShorter(n int) { a.pmtud.shorten(a.lastNow, n) }

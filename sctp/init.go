@@ -210,7 +210,7 @@ func (c *cookie) append(b []byte) []byte {
 	return binary.BigEndian.AppendUint32(b, flags)
 }
 
-// parseCookie reads contents whose MAC was verified.
+// parseCookie reads the contents of a cookie with a verified MAC.
 func parseCookie(b []byte) (c cookie) {
 	c.created = int64(binary.BigEndian.Uint64(b))
 	c.localTag = binary.BigEndian.Uint32(b[8:])

@@ -42,7 +42,7 @@ func (r *receiver) init(m *Memory, maxMessage int) {
 	r.reassembly.reset(m, false, maxMessage)
 }
 
-// begin starts to receive from a peer whose first TSN is initial.
+// begin starts to receive from a peer. initial is the peer's first TSN.
 func (r *receiver) begin(initial chunkTSN, interleaving bool, maxMessage int) {
 	r.in.reset(initial)
 	r.reassembly.reset(r.memory, interleaving, maxMessage)

@@ -26,7 +26,7 @@ const (
 	reorderPersist = 16
 
 	// minProbeTimeout is the least time before a tail loss probe. It allows for a
-	// receiver whose scheduler runs it late.
+	// receiver that its scheduler runs late.
 	minProbeTimeout = 10 * time.Millisecond
 )
 

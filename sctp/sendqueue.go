@@ -251,7 +251,7 @@ type sendQueue struct {
 	bytes    int      // bytes of queued messages that are not in chunks yet
 	drained  []uint16 // paused streams with nothing queued or in flight
 	pool     messagePool
-	lowered  []*outStream // streams whose buffered amount has fallen since NextLowered returned them
+	lowered  []*outStream // streams with a buffered amount that has fallen since NextLowered returned them
 
 	nextExpiry instant // the earliest time at which the first message of a stream may be too late
 }
@@ -302,8 +302,8 @@ func (q *sendQueue) takeDrained(n int) []uint16 {
 	return streams
 }
 
-// resume accepts messages again on streams whose reset failed. Their numbering
-// continues.
+// resume accepts messages again on streams after their reset has failed. The numbering
+// of messages continues.
 func (q *sendQueue) resume(streams []uint16) {
 	for _, id := range streams {
 		q.stream(id).paused = false
@@ -353,7 +353,7 @@ func (q *sendQueue) clear() {
 	*q = sendQueue{memory: q.memory}
 }
 
-// nextLowered removes and returns a stream whose buffered amount has fallen.
+// nextLowered removes and returns a stream with a buffered amount that has fallen.
 func (q *sendQueue) nextLowered() (stream uint16, ok bool) {
 	if len(q.lowered) == 0 {
 		return 0, false

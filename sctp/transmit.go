@@ -250,8 +250,9 @@ func (s *sender) appendChunk(w *packetWriter, tsn chunkTSN, c *sentChunk, immedi
 	w.b = appendPadding(append(b, data...), n)
 }
 
-// probeTimeout sends one packet whose acknowledgement shows whether the last packets
-// are lost (RFC 8985 §7.3): new data, or else the last chunk again.
+// probeTimeout sends one packet. Its acknowledgement will show whether the last
+// packets are lost (RFC 8985 §7.3). The packet has new data, or else the last chunk
+// again.
 func (s *sender) probeTimeout(now instant) {
 	r := &s.recovery
 	if r.active || s.out.flying == 0 {

@@ -39,8 +39,8 @@ func (k *Integrity) IsOf(key []byte) bool { return hmac.Equal(k.key, key) }
 func (k *Integrity) Release() { k.sha1, k.sha256 = nil, nil }
 
 // sum returns the HMAC of message[:end]. For the HMAC, the length in the header is
-// that of a message that ends with an integrity attribute, whose value has n bytes
-// (RFC 8489 §14.5).
+// that of a message that ends with an integrity attribute with a value of n bytes (RFC
+// 8489 §14.5).
 func (k *Integrity) sum(mac hash.Hash, message []byte, end, n int) []byte {
 	copy(k.header[:], message)
 	binary.BigEndian.PutUint16(k.header[2:], uint16(end+attrHeaderSize+n-HeaderSize))

@@ -193,7 +193,7 @@ func selfSigned() (tls.Certificate, []byte, error) {
 }
 
 // dial signals an offer, waits for the answer, and connects to the address in the
-// answer. It accepts only the certificate whose hash is in the answer.
+// answer. It accepts only the certificate with the hash in the answer.
 func dial(ctx context.Context, s *signalling) (*quic.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()

@@ -27,7 +27,7 @@ type request struct {
 
 // maxAttempts bounds the transactions of one request: one without credentials, one
 // with them, one after a stale nonce, and one more. Without this limit, the client
-// would repeat the request for ever with a server whose nonces are always stale.
+// would repeat the request for ever with a server that calls every nonce stale.
 const maxAttempts = 4
 
 // ask begins a new request.

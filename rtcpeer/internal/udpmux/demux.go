@@ -36,8 +36,8 @@ type demux struct {
 	}
 }
 
-// A question is a request whose response may come from an unbound address. There are
-// thousands, so a question has no pointer that the garbage collector would have to
+// A question is a request with a response that may come from an unbound address. There
+// are thousands, so a question has no pointer that the garbage collector would have to
 // follow.
 type question struct {
 	id stun.TransactionID
@@ -225,9 +225,9 @@ func (d *demux) unbind(p *Port, remote netip.AddrPort) {
 	}
 }
 
-// mayOwn returns the ports that may own an unknown address: ports bound to the same
-// host, whose NAT may have assigned another port. There are few of these ports, and
-// the number of searches for them is limited.
+// mayOwn returns the ports that may own an unknown address. These are ports bound to
+// the same host: its NAT may have assigned another port. There are few of these ports,
+// and the number of searches for them is limited.
 func (d *demux) mayOwn(now time.Time, remote netip.AddrPort) (ports [maxOffered]*Port, n int) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
