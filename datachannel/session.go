@@ -574,10 +574,10 @@ func (s *Session) unreserve(id uint16) bool {
 	return true
 }
 
-// answerReset answers the remote's reset of a stream that has no channel here. Perhaps
-// only the remote has a negotiated channel on the stream, and this channel would wait
-// for ever without an answer (RFC 8831 §6.7). If the remote's reset is itself the
-// answer to a local reset, nothing is done.
+// answerReset answers the remote's reset of a stream without a local channel. The
+// channel may be negotiated, and exist only at the remote end, where it would wait for
+// ever without an answer (RFC 8831 §6.7). If the remote's reset is itself the answer
+// to a local reset, nothing is done.
 func (s *Session) answerReset(now time.Time, id uint16) {
 	if s.unreserve(id) || len(s.answering) >= maxAnswering || s.isAnswering(id) || s.assoc.ResetStreams(now, id) != nil {
 		return

@@ -70,7 +70,8 @@ func (s *Session) ackTimeout(now time.Time, c *Channel) {
 	s.wait(now, c, &s.unacked, ackWait)
 }
 
-// acknowledged notes that the remote has the channel, which was opened locally.
+// acknowledged notes that the remote has created its end of the channel, which was
+// opened locally.
 func (c *Channel) acknowledged() {
 	c.acked = true
 	if c.links[listTimed].list == &c.s.unacked {

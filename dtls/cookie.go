@@ -271,7 +271,7 @@ func (v *AddressValidator) challenge(addr []byte, rec recordHeader, f fragment, 
 	dst = append(dst, make([]byte, recordHeaderLen)...)
 	dst = appendFragmentHeader(dst, typ, len(body), f.seq, 0, len(body))
 	dst = append(dst, body...)
-	// RFC 6347 §4.2.1: the record has the same sequence number as the client's
+	// RFC 6347 §4.2.1: the sequence number of the record is that of the client's
 	// record.
 	putRecordHeader(dst[start:], typeHandshake, VersionDTLS12, 0, rec.seq, nil, len(dst)-start-recordHeaderLen)
 	return dst, nil

@@ -16,7 +16,7 @@ type Config struct {
 	Ufrag, Pwd  string    // local credentials; drawn from Rand if empty (RFC 8445 §5.3)
 	Rand        io.Reader // nil means crypto/rand, which also replaces a reader that fails
 
-	// Consent has the intervals and time limits of consent.
+	// Consent configures the intervals and time limits of consent.
 	Consent ConsentTimes
 	// RemoteFilter, if set, reports whether remote candidates may have an address.
 	// Checks from other addresses are not answered.

@@ -165,8 +165,8 @@ func (k *checks) closeSuperseded() {
 		if p.local.tcp == NotTCP || p == n || p.priority > n.priority || p.state == PairWaiting || p.state == PairFailed {
 			continue
 		}
-		// pruneRoutes would not find a pair that is still being checked: it has a
-		// connection, but no authenticated route.
+		// pruneRoutes would not find a pair that is still being checked, because its
+		// connection has no authenticated route.
 		p.state, p.nominating, p.triggered, p.err = PairFailed, false, false, errSuperseded
 		p.retransmission.Stop()
 		p.transactions = transactions{}

@@ -11,7 +11,7 @@ import (
 	"purertc/rtcpeer/internal/udpmux"
 )
 
-// processMDNS has the multicast DNS sockets of this process, one for each address
+// processMDNS contains the multicast DNS sockets of this process, one for each address
 // family. They are open while a transport uses them. All programs on the machine share
 // the port, and every socket on the port receives every packet.
 var processMDNS struct {

@@ -5,8 +5,8 @@ import "fmt"
 // A Priority is the weight of a channel's data relative to the data of the
 // connection's other channels, when there is more data than the path carries. A
 // channel gets twice as much as a channel with the next lower priority, and every
-// channel gets some. The names are those of the W3C's RTCPriorityType; the zero value
-// is its default.
+// channel gets some. The names come from the W3C's RTCPriorityType; the zero value is
+// its default.
 type Priority int
 
 const (

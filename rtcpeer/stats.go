@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Stats are statistics of a connection. Their names are those of the W3C's getStats.
-// They are plain values: a program can ask for them in every frame at almost no cost.
+// Stats are statistics of a connection. Their names come from the W3C's getStats. They
+// are plain values: a program can ask for them in every frame at almost no cost.
 type Stats struct {
 	Transport     TransportStats
 	CandidatePair CandidatePairStats // statistics of the selected candidate pair

@@ -74,8 +74,8 @@ func (a *Association) handleInitAck(now instant, body []byte) {
 	code, info := ic.defect()
 	switch {
 	case ic.tag == 0:
-		// RFC 9260 §3.3.3, §8.5.1 B: the ABORT has the verification tag of the
-		// received packet, with the T bit.
+		// RFC 9260 §3.3.3, §8.5.1 B: the ABORT uses the verification tag of the
+		// received packet, and sets the T bit.
 		ic.tag, flags = h.localTag, flagReflected
 		code, info = CauseInvalidParameter, nil
 	case code == CauseProtocolViolation:

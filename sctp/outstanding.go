@@ -61,7 +61,7 @@ type outstanding struct {
 	head, tail chunkTSN // ends of the list of chunks in flight
 	flying     int      // number of chunks in the list
 	lost       int
-	lostFrom   chunkTSN // lower bound: every lost chunk has this TSN or a later one
+	lostFrom   chunkTSN // lower bound of the TSNs of lost chunks
 	bytes      int      // bytes in flight
 	gapAcked   int
 

@@ -233,8 +233,9 @@ func (r *streamReset) performDeferred(cum chunkTSN) (streams []uint16, ok bool) 
 }
 
 // handleResponse processes the answer to the local request (RFC 6525 §5.2.7). first
-// is the first outstanding TSN. If the request is over, streams has its streams, and
-// err says why they were not reset, if so. answered is also true for "in progress".
+// is the first outstanding TSN. If the request is over, the function returns its
+// streams, and an error if they were not reset. answered is also true for "in
+// progress".
 func (r *streamReset) handleResponse(now instant, body []byte, first chunkTSN, timeout time.Duration) (streams []uint16, err error, answered bool) {
 	if r.idle() || requestSeq(binary.BigEndian.Uint32(body)) != r.nextSeq {
 		return nil, nil, false

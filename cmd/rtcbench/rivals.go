@@ -411,8 +411,8 @@ func comparisonTable(lines []comparison, stacks []stackCommand, rounds int) stri
 	return b.String()
 }
 
-// comparisonChart returns the medians as a chart with bars. Each figure has its own
-// scale.
+// comparisonChart returns the medians as a chart with bars. The scale differs from
+// figure to figure.
 func comparisonChart(lines []comparison, stacks []stackCommand) []byte {
 	const left, width, bar, gap = 330, 420, 13, 12
 	colors := []string{"#2563eb", "#94a3b8", "#cbd5e1", "#fbbf24"}

@@ -150,7 +150,7 @@ func (c *Conn) enqueue(b []byte) {
 	}
 }
 
-// maxLength is the longest datagram with a length that fits into two bytes.
+// maxLength is the largest length of a datagram that fits into a length field of two bytes.
 const maxLength = 65535
 
 // padding returns the size of the padding after a message in a stream. n is the

@@ -319,8 +319,9 @@ func (m *Listener) Attach(h Handler, sock ice.Sock) (*Port, error) {
 }
 
 // AddUfrag hands a connection to the transport if its first check names this local
-// ufrag. If ufrag is a whole USERNAME, local ufrag, colon, remote ufrag, then only if
-// the check has that USERNAME. If another transport has the ufrag, the error is ErrTaken.
+// ufrag. A ufrag that is a whole USERNAME (local ufrag, colon, remote ufrag) stands for
+// the checks with exactly that USERNAME. The error is ErrTaken if the ufrag belongs to
+// another transport.
 func (p *Port) AddUfrag(ufrag string) error {
 	m := p.listener
 	m.mu.Lock()
