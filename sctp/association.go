@@ -50,6 +50,12 @@ func (c *Config) appendHeader(dst []byte, tag uint32) []byte {
 	return appendCommonHeader(dst, c.LocalPort, c.RemotePort, tag)
 }
 
+// nonce returns the nonce of a HEARTBEAT. ok is false if the random source fails.
+func (c *Config) nonce() (n [8]byte, ok bool) {
+	ok = readRandom(c.Rand, n[:])
+	return n, ok
+}
+
 // accepts checks the length, ports and checksum of a packet.
 func (c *Config) accepts(pkt []byte) bool {
 	if len(pkt) < commonHeaderSize+chunkHeaderSize || len(pkt) > maxPacketSize {
@@ -160,12 +166,6 @@ type Event struct {
 	Err     error
 }
 
-// A queuedEvent is an event, and how many messages were received before it.
-type queuedEvent struct {
-	Event
-	after uint64
-}
-
 // Counters count since the association was created.
 type Counters struct {
 	PacketsSent, PacketsReceived   uint64
@@ -192,9 +192,8 @@ type Stats struct {
 // Advance when NextTimeout is reached. The methods may be called in any order, but
 // not concurrently.
 type Association struct {
-	cfg     Config
-	clock   clock
-	lastNow instant // time of the most recent call
+	cfg   Config
+	clock clock
 
 	state     State
 	ended     bool // closed for good: no INIT is answered any more
@@ -214,9 +213,7 @@ type Association struct {
 	outbox     outbox
 	errorCount int32 // timeouts since the remote last answered (RFC 9260 §8.1)
 	gotRequest bool  // the packet being read contains a RE-CONFIG request
-
-	pendingResets int32 // how many EventStreamsReset are in events
-	events        queue[queuedEvent]
+	events     eventQueue
 
 	received, dropped uint64 // packets received, and packets dropped
 }
@@ -249,16 +246,10 @@ func (a *Association) SetRemotePort(port uint16) {
 	}
 }
 
-// tick returns the time of a call as an instant.
-func (a *Association) tick(now time.Time) instant {
-	a.lastNow = a.clock.at(now)
-	return a.lastNow
-}
-
 // Connect sends an INIT. EventFailed with ErrRand follows if the random source
 // fails.
 func (a *Association) Connect(now time.Time) {
-	t := a.tick(now)
+	t := a.clock.tick(now)
 	if a.state != StateClosed || a.ended {
 		return
 	}
@@ -283,7 +274,7 @@ func (a *Association) open() bool {
 // ErrEmptyMessage. The queue has no limit: the caller decides how much to queue, by
 // BufferedAmount.
 func (a *Association) Send(now time.Time, m Message, o SendOptions) error {
-	t := a.tick(now)
+	t := a.clock.tick(now)
 	if !a.open() {
 		return ErrClosed
 	}
@@ -302,16 +293,8 @@ func (a *Association) Send(now time.Time, m Message, o SendOptions) error {
 // are held back until NextEvent has returned the EventStreamsReset. So the caller can
 // tell them from the messages before the reset.
 func (a *Association) Receive() (m Message, ok bool) {
-	if a.pendingResets > 0 {
-		taken := a.receiver.reassembly.taken()
-		for i := range a.events.n {
-			if ev := a.events.at(i); ev.Kind == EventStreamsReset {
-				if taken >= ev.after {
-					return Message{}, false
-				}
-				break
-			}
-		}
+	if a.events.holds(a.receiver.reassembly.taken()) {
+		return Message{}, false
 	}
 	return a.receiver.reassembly.ready.pop()
 }
@@ -319,7 +302,7 @@ func (a *Association) Receive() (m Message, ok bool) {
 // Release tells the association that the program has finished with a message from
 // Receive. n is the length of the message's data, which the receive window gets back.
 func (a *Association) Release(now time.Time, n int) {
-	t := a.tick(now)
+	t := a.clock.tick(now)
 	if a.receiver.release(t, n, a.sender.rto.srtt, a.sender.out.empty()) {
 		a.heartbeat.ask(t, a.sender.rto.timeout(rtoMinHandshake))
 	}
@@ -404,7 +387,7 @@ func (a *Association) OutgoingStreams() int {
 // then Send on these streams returns ErrStreamClosed. The errors are ErrClosed,
 // ErrInvalidStream and ErrMemory.
 func (a *Association) ResetStreams(now time.Time, streams ...uint16) error {
-	a.tick(now)
+	a.clock.tick(now)
 	if a.ended {
 		return ErrClosed
 	}
@@ -435,7 +418,7 @@ func (a *Association) Flush() {
 // off.
 func (a *Association) DiscoverPacketSize(extra int) {
 	if a.pmtud.most != extra {
-		a.pmtud.restart(a.lastNow, extra)
+		a.pmtud.restart(a.clock.last, extra)
 	}
 }
 
@@ -443,7 +426,7 @@ func (a *Association) DiscoverPacketSize(extra int) {
 // until probes show that the path carries more. An owner calls it if it does not know
 // whether the path carries the limit. n is limited so that datagrams are not shortened
 // below 548 bytes, which every IPv4 path carries.
-func (a *Association) AssumeShorter(n int) { a.pmtud.shorten(a.lastNow, n) }
+func (a *Association) AssumeShorter(n int) { a.pmtud.shorten(a.clock.last, n) }
 
 // ChangePath tells the association that its packets take another path from now on. It
 // discards the round-trip time, rate, congestion window and packet size of the old
@@ -453,7 +436,7 @@ func (a *Association) AssumeShorter(n int) { a.pmtud.shorten(a.lastNow, n) }
 // old path is dead, call PathLost first. If the new path's round trip is known, call
 // SetRTT afterwards.
 func (a *Association) ChangePath(now time.Time) {
-	t := a.tick(now)
+	t := a.clock.tick(now)
 	a.receiver.takeAsking()
 	if !a.state.handshakeDone() {
 		a.sender.rto.reset()
@@ -471,7 +454,7 @@ func (a *Association) ChangePath(now time.Time) {
 // recently, and that there is another path, of which nothing is known. Everything
 // unacknowledged is sent again immediately, as if a timer had expired.
 func (a *Association) PathLost(now time.Time) {
-	t := a.tick(now)
+	t := a.clock.tick(now)
 	a.sender.rto.forget() // so that SetRTT can set the new path's round trip
 	for _, timer := range []*instant{&a.handshake.timer, &a.sender.t3, &a.reset.timer, &a.shutdown.timer} {
 		if *timer != 0 {
@@ -484,7 +467,7 @@ func (a *Association) PathLost(now time.Time) {
 
 // SetRTT sets the round-trip time that a lower layer has measured. It is used until
 // SCTP has measured the round-trip time itself.
-func (a *Association) SetRTT(rtt time.Duration) { a.sender.seedRTT(a.lastNow, rtt) }
+func (a *Association) SetRTT(rtt time.Duration) { a.sender.seedRTT(a.clock.last, rtt) }
 
 // State returns the present state.
 func (a *Association) State() State { return a.state }
@@ -507,17 +490,5 @@ func (a *Association) Stats() Stats {
 
 // NextEvent returns the next event, in order.
 func (a *Association) NextEvent() (Event, bool) {
-	ev, ok := a.events.pop()
-	if ok && ev.Kind == EventStreamsReset {
-		a.pendingResets--
-	}
-	return ev.Event, ok
-}
-
-// event queues an event.
-func (a *Association) event(ev Event) {
-	if ev.Kind == EventStreamsReset {
-		a.pendingResets++
-	}
-	a.events.push(queuedEvent{ev, a.receiver.reassembly.readyN})
+	return a.events.next()
 }

@@ -175,7 +175,7 @@ func (a *Association) restart(now instant, c *cookie) {
 	a.takePeer(c.peer)
 	a.errorCount = 0
 	a.state = StateEstablished
-	a.event(Event{Kind: EventRestarted})
+	a.events.add(Event{Kind: EventRestarted}, a.receiver.received())
 }
 
 // handleStaleCookie restarts the handshake after an ERROR with the stale-cookie cause
@@ -207,7 +207,7 @@ func (a *Association) establish(now instant) {
 	if a.renewal >= renewalBegun {
 		a.renewal = renewalNone
 	}
-	a.event(Event{Kind: EventEstablished})
+	a.events.add(Event{Kind: EventEstablished}, a.receiver.received())
 }
 
 // handshakeTimeout sends the INIT or COOKIE ECHO again.

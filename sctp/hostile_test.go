@@ -300,7 +300,7 @@ func TestMalformedChunksDoNothing(t *testing.T) {
 		if s.a.dropped != 1 {
 			t.Errorf("%s: not dropped", name)
 		}
-		if _, ok := s.a.NextEvent(); !ok || s.a.events.n > 0 { // EventEstablished
+		if _, ok := s.a.NextEvent(); !ok || s.a.events.queue.n > 0 { // EventEstablished
 			t.Errorf("%s: an event", name)
 		}
 		if s.a.receiver.in.cum != 99 || s.a.reset.peerSeq != 100 || s.a.receiver.reassembly.streams.len() != 0 || s.a.Memory().Used() != 0 {
@@ -357,7 +357,7 @@ func testResetPatience(t *testing.T, lacks bool) {
 		}
 		pkt, ok := s.a.AppendPacket(s.now, nil, 1200)
 		if !ok {
-			if s.a.events.n > 0 {
+			if s.a.events.queue.n > 0 {
 				break
 			}
 			s.advanceToTimer()

@@ -57,6 +57,9 @@ func (r *receiver) end(maxMessage int) {
 // stopTimers cancels the SACK that is due.
 func (r *receiver) stopTimers() { r.ack, r.ackTimer = ackNone, 0 }
 
+// received returns how many messages were received completely.
+func (r *receiver) received() uint64 { return r.reassembly.readyN }
+
 // interleaving reports whether I-DATA is used (RFC 8260 §2.2.1).
 func (r *receiver) interleaving() bool { return r.reassembly.order.interleaving }
 

@@ -33,7 +33,7 @@ const (
 // under way are dropped. A Shutdown takes effect when the association is established
 // again.
 func (a *Association) Renew(now time.Time) bool {
-	a.tick(now)
+	a.clock.tick(now)
 	return a.renew(nil)
 }
 
@@ -46,13 +46,13 @@ func (a *Association) renew(cause error) bool {
 	a.sender.requeue()
 	a.receiver.end(a.cfg.MaxMessageSize) // complete messages can still be read
 	*a = Association{
-		cfg: a.cfg, clock: a.clock, lastNow: a.lastNow, renewal: renewalBegun, memory: a.memory,
+		cfg: a.cfg, clock: a.clock, renewal: renewalBegun, memory: a.memory,
 		sender:    sender{queue: a.sender.queue, mtu: defaultMTU, counters: a.sender.counters},
 		receiver:  receiver{reassembly: a.receiver.reassembly, memory: a.memory, advertised: a.memory.receiveWindow()},
 		heartbeat: heartbeat{received: a.heartbeat.received}, outbox: outbox{sent: a.outbox.sent},
-		events: a.events, pendingResets: a.pendingResets, received: a.received, dropped: a.dropped,
+		events: a.events, received: a.received, dropped: a.dropped,
 	}
-	a.event(Event{Kind: EventReplaced, Err: cause})
+	a.events.add(Event{Kind: EventReplaced, Err: cause}, a.receiver.received())
 	return true
 }
 
@@ -78,7 +78,7 @@ func (a *Association) Settled() bool { return a.sender.out.empty() }
 
 // Probe sends a HEARTBEAT. LastReceived shows whether the remote answers.
 func (a *Association) Probe(now time.Time) {
-	a.tick(now)
+	a.clock.tick(now)
 	if a.state.handshakeDone() {
 		a.heartbeat.send = true
 	}
