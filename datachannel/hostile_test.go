@@ -26,7 +26,7 @@ func (w *world) sendRawFrom(i int, stream uint16, ppid uint32, data []byte) {
 
 // A message in pieces (RFC 8831 §6.6) that the program does not read keeps the
 // receive window closed like any other message.
-func TestPiecesHoldTheWindow(t *testing.T) {
+func TestPiecesKeepTheWindowClosed(t *testing.T) {
 	w := newWorld(t, 20)
 	c := w.open(0, reliable("r"))
 	w.start()

@@ -500,7 +500,7 @@ func TestUnreadUnreliableChannelDropsOldest(t *testing.T) {
 	w.want(w.incoming(1)[1], "not stalled", true)
 }
 
-func TestUnreadReliableChannelHoldsTheWindow(t *testing.T) {
+func TestUnreadReliableChannelClosesTheWindow(t *testing.T) {
 	w := newWorld(t, 5)
 	a := w.open(0, reliable("r"))
 	w.start()

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// TestMessageNotDue checks that a well-formed message in plaintext, of a type that is
+// TestUnexpectedMessage checks that a well-formed message in plaintext, of a type that is
 // not expected, changes nothing in any state.
-func TestMessageNotDue(t *testing.T) {
+func TestUnexpectedMessage(t *testing.T) {
 	for _, version := range []func(client, server *Config){only12, only13} {
 		for steps := range 4 {
 			for typ := range handshakeType(25) {

@@ -278,7 +278,7 @@ func TestRestartOverRelay(t *testing.T) {
 
 // If the same server is set again, its allocation is kept. The allocation of a removed
 // server is released, unless it carries data.
-func TestServersSetAnew(t *testing.T) {
+func TestServersSetAgain(t *testing.T) {
 	w, a, b, s := relayPair(t, true)
 	w.run(10*time.Second, both(a, b, StateCompleted))
 	a.cands = nil
@@ -405,7 +405,7 @@ func TestConnectionGone(t *testing.T) {
 
 // If a server over a connection refers the client to another server, the owner is
 // told, and gathering waits for the owner.
-func TestSentOn(t *testing.T) {
+func TestServerRefersToAnother(t *testing.T) {
 	w := newWorld(t, 1)
 	a := w.peer("a", Config{}, "192.0.2.1:1000")
 	config := Server{URL: "turns:one.example", Addr: netip.MustParseAddrPort("192.0.2.10:443"), TURN: true, Sock: 7, Transport: OverTLS, Username: "u", Password: "p"}

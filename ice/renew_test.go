@@ -72,7 +72,7 @@ func TestRenew(t *testing.T) {
 }
 
 // If no new agent appears after Renew, the agent fails after 30 seconds.
-func TestRenewInVain(t *testing.T) {
+func TestRenewWithoutNewAgent(t *testing.T) {
 	w := newWorld(t, 1)
 	a := w.peer("a", Config{Controlling: true}, "192.0.2.1:1000")
 	b := w.peer("b", Config{}, "192.0.2.2:2000")

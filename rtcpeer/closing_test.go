@@ -328,7 +328,7 @@ func TestShutdown(t *testing.T) {
 }
 
 // A remote vanishes and returns. Another remote does not return.
-func TestVanish(t *testing.T) {
+func TestRemoteVanishes(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		p := connect(t, Config{}, ChannelOptions{})
 		defer p.close()

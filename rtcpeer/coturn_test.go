@@ -365,7 +365,7 @@ func (l *logLines) waitFor(t *testing.T, words ...string) bool {
 // A local port may be that of an earlier program's allocation, if ports are few or
 // sockets are many. coturn keeps a released allocation for a second and refuses
 // another one during that time.
-func TestPortOfAnother(t *testing.T) {
+func TestPortOfEarlierAllocation(t *testing.T) {
 	t.Parallel() // runs in parallel with the other tests that wait
 	c := startCoturn(t, false)
 	cfg := c.config("udp", "p")

@@ -365,7 +365,7 @@ func TestHostRun(t *testing.T) {
 
 // If the connections of a Host are polled by goroutines in Conn.Run, and not by Ready,
 // the Host keeps no reference to connections that either end has closed.
-func TestHostLetsGoOfClosed(t *testing.T) {
+func TestHostReleasesClosed(t *testing.T) {
 	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)

@@ -177,7 +177,7 @@ func TestQueueIsBounded(t *testing.T) {
 
 // While the locks of some transports of a Host are held, over UDP and TCP, other
 // transports connect and transfer data. No data of the held transports is lost.
-func TestHeldPeersStallNobody(t *testing.T) {
+func TestHeldTransportsDelayNoOthers(t *testing.T) {
 	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0", TCPAddr: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)

@@ -12,7 +12,7 @@ func (w *countingWaker) WakeSenders()   { w.senders++ }
 
 // Unlock runs each wake-up once. If there are too many wake-ups, wake runs the further
 // ones itself.
-func TestPeerMutexWakes(t *testing.T) {
+func TestTransportMutexWakes(t *testing.T) {
 	var m transportMutex
 	wakers := make([]countingWaker, 3*len(m.wakeups))
 	m.Lock()
@@ -41,7 +41,7 @@ func TestPeerMutexWakes(t *testing.T) {
 }
 
 // notify is called once for all events, after the lock is released.
-func TestPeerMutexNotifies(t *testing.T) {
+func TestTransportMutexNotifies(t *testing.T) {
 	var m transportMutex
 	calls := 0
 	m.notify = func() {

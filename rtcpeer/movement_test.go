@@ -357,7 +357,7 @@ func TestMovesUnderLoad(t *testing.T) {
 
 // The path in use fails without notice, several times, while other paths work. Data in
 // flight arrives by another path within two seconds.
-func TestPathDies(t *testing.T) {
+func TestPathFails(t *testing.T) {
 	w := newNATWorld(1)
 	a, b := newSimPeer(t, w, Config{}, "10.0.0.1", "10.0.1.1"), newSimPeer(t, w, Config{}, "10.0.0.2", "10.0.1.2")
 	l := newSimLoad(t, w, a, b)
@@ -421,7 +421,7 @@ func TestLongerPath(t *testing.T) {
 
 // An address that appears is gathered and trickled. If an address disappears, its
 // candidates are removed from the description. The connection survives both changes.
-func TestInterfaceComesAndGoes(t *testing.T) {
+func TestInterfaceAppearsAndDisappears(t *testing.T) {
 	w := newNATWorld(1)
 	a, b := newSimPeer(t, w, withSTUN, "10.0.0.1"), newSimPeer(t, w, withSTUN, "10.0.0.2")
 	l := newSimLoad(t, w, a, b)

@@ -303,10 +303,10 @@ func TestNATReboot(t *testing.T) {
 	}
 }
 
-// In TestFollowedByData a NAT loses its mappings while data flows. The remote's new
+// In TestNewAddressIsFollowed a NAT loses its mappings while data flows. The remote's new
 // address is checked at its first authenticated data, not at its next check, 400 ms
 // later in virtual time.
-func TestFollowedByData(t *testing.T) {
+func TestNewAddressIsFollowed(t *testing.T) {
 	w := newNATWorld(1)
 	n := w.NAT(simnet.NATConfig{Kind: simnet.PortRestricted}, netip.MustParseAddr("198.51.100.1"))
 	a := newSimPeerIn(t, w, n, withSTUN, "192.168.0.2")

@@ -209,7 +209,7 @@ func TestReportNamesServers(t *testing.T) {
 
 // The client tries each address of a server's name in turn. Each attempt gets a part
 // of the time.
-func TestEachInTurn(t *testing.T) {
+func TestServerAddressesInTurn(t *testing.T) {
 	addrs := []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("192.0.2.3")}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()

@@ -103,7 +103,7 @@ func TestWheelFires(t *testing.T) {
 
 // A Host's connection that waits for an acknowledgement is in the wheel, which causes
 // the retransmission.
-func TestWaitingPeer(t *testing.T) {
+func TestWaitingTransportIsInTheWheel(t *testing.T) {
 	h, a, b, x, y := hostPair(t)
 	transfer(t, x, y)
 	far, p := a.ext.(*stack).transport, b.ext.(*stack).transport
@@ -142,7 +142,7 @@ func TestWaitingPeer(t *testing.T) {
 }
 
 // An idle connection of a Host is in the wheel until it is closed.
-func TestRestingPeer(t *testing.T) {
+func TestIdleTransportIsInTheWheel(t *testing.T) {
 	h, _, b, x, y := hostPair(t)
 	transfer(t, x, y)
 	p := b.ext.(*stack).transport

@@ -175,7 +175,7 @@ func (s *script) sendMany(n int) {
 
 // SACKs cause no retransmission of chunks that are not lost, even if they contradict
 // each other (RFC 9260 §6.2.1 on reneging).
-func TestSacksHaveNothingSentAgain(t *testing.T) {
+func TestSacksCauseNoRetransmission(t *testing.T) {
 	for name, attack := range map[string]func(s *script, next, end chunkTSN) (out int){
 		"a gap block of the next TSN": func(s *script, next, end chunkTSN) (out int) {
 			for range 200 {
@@ -271,7 +271,7 @@ func TestOneResetAPacket(t *testing.T) {
 }
 
 // A chunk with a malformed part has no effect.
-func TestMalformedChunksDoNothing(t *testing.T) {
+func TestMalformedChunksHaveNoEffect(t *testing.T) {
 	request := func(params ...[]byte) []byte {
 		b, start := beginChunk(nil, chunkReconfig, 0)
 		for _, p := range params {
@@ -395,7 +395,7 @@ func TestIncompleteMessagesOutOfMemory(t *testing.T) {
 
 // While the program has messages to read, the association does not end: the remote
 // waits.
-func TestUnreadMessagesEndNothing(t *testing.T) {
+func TestUnreadMessagesDoNotEndTheAssociation(t *testing.T) {
 	s := newScriptWith(t, Config{MemoryLimit: MinMemoryLimit(100000), MaxMessageSize: 100000}, maxStreams, byte(chunkIData), byte(chunkIForwardTSN))
 	for n := range 2000 {
 		s.write(s.iData(uint16(n), 0, 53, flagBegin|flagEnd, make([]byte, 1000)))

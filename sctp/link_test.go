@@ -389,7 +389,7 @@ func TestShutdownDeliversEverything(t *testing.T) {
 	p.wantEvent(1, EventClosed)
 }
 
-func TestAbortReachesTheOtherEnd(t *testing.T) {
+func TestAbortReachesTheRemote(t *testing.T) {
 	p := newPair(t, 3, Config{}, Config{})
 	p.connect()
 	p.ends[0].Abort(p.now, "enough")
@@ -564,7 +564,7 @@ func TestWeights(t *testing.T) {
 
 // The first of several blocked messages is abandoned when it may begin. The next one
 // begins in its place.
-func TestWaitingMessageIsGivenUp(t *testing.T) {
+func TestBlockedMessageIsAbandoned(t *testing.T) {
 	p := newPair(t, 1, Config{MaxMessageSize: 1 << 20}, Config{MaxMessageSize: 1 << 20})
 	p.connect()
 	const size = 1_000_000 // only one fits into the budget

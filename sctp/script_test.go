@@ -406,7 +406,7 @@ func TestEqualResetsAreTwo(t *testing.T) {
 
 // If the remote answers a request with "in progress", the request is sent again, under
 // the same number, with the SACK that shows that the remote has the missing data.
-func TestResetGoesAgainWithTheData(t *testing.T) {
+func TestResetIsRepeatedWithTheData(t *testing.T) {
 	s := newScript(t, byte(chunkReconfig))
 	s.a.Send(s.now, Message{Stream: 1, Data: []byte("x")}, SendOptions{})
 	s.want("data", chunkData)

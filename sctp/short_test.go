@@ -147,7 +147,7 @@ func TestShortWindow(t *testing.T) {
 // If a short path becomes longer without a message from ICE, the sender detects it in
 // about the time that a longer path takes. Otherwise the bytes in flight would stay
 // too few for ever.
-func TestShortPathGetsLong(t *testing.T) {
+func TestShortPathBecomesLong(t *testing.T) {
 	p := shortPair(t, 100)
 	p.run(2 * time.Second)
 	if len(p.got[1]) != 100 {

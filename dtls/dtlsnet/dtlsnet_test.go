@@ -122,10 +122,10 @@ func (s *tape) WriteTo(b []byte, addr net.Addr) (int, error) {
 	return s.PacketConn.WriteTo(b, addr)
 }
 
-// TestClientBeginsAnew checks that a client which has lost its connection gets another
+// TestClientReconnects checks that a client which has lost its connection gets another
 // one from the same address. Datagrams of the first connection neither restore it nor
 // end the second connection.
-func TestClientBeginsAnew(t *testing.T) {
+func TestClientReconnects(t *testing.T) {
 	for _, version := range []dtls.Version{dtls.VersionDTLS12, dtls.VersionDTLS13} {
 		cc, sc := configs(t)
 		cc.MinVersion, cc.MaxVersion = version, version
@@ -220,7 +220,7 @@ func TestReadAfterClose(t *testing.T) {
 	}
 }
 
-func TestDialNobody(t *testing.T) {
+func TestDialWithoutServer(t *testing.T) {
 	cc, _ := configs(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()

@@ -372,7 +372,7 @@ func TestScopeOfServersAddresses(t *testing.T) {
 
 // The allocation that an earlier program left at the server is released. coturn
 // removes it a second later, so the request is repeated twice.
-func TestMismatchIsGivenBack(t *testing.T) {
+func TestMismatchedAllocationIsReleased(t *testing.T) {
 	for _, letsGo := range []bool{true, false} {
 		s := newScript(t, nil)
 		s.challenge(s.want("first", stun.MethodAllocate), stun.CodeUnauthenticated)

@@ -116,10 +116,10 @@ func TestNewPathFromLoopback(t *testing.T) {
 	}
 }
 
-// In TestNewPathInArrears a fast path fails. For a while, the slow path after it
+// In TestNewPathWithRetransmissions a fast path fails. For a while, the slow path after it
 // carries only retransmissions of the data that was in flight. Although only
 // retransmissions are acknowledged, the slow path is not overloaded.
-func TestNewPathInArrears(t *testing.T) {
+func TestNewPathWithRetransmissions(t *testing.T) {
 	const rtt, rate = 20 * time.Millisecond, 2e6
 	for _, c := range controls {
 		for _, measured := range []bool{true, false} {

@@ -174,7 +174,7 @@ func TestPeersByUfrag(t *testing.T) {
 
 // A connection that does not begin with a check for a known ufrag is closed without an
 // answer.
-func TestStrangers(t *testing.T) {
+func TestConnectionsWithoutCheck(t *testing.T) {
 	m := newListener(t, limits{halfOpen: 100, fromSource: 100, first: 50 * time.Millisecond, proof: 50 * time.Millisecond})
 	p, h := m.attached(t, "anna")
 	response := stun.Build(nil, stun.BindingSuccess, stun.TransactionID{1})
@@ -249,7 +249,7 @@ func TestHalfOpen(t *testing.T) {
 
 // Connections without a datagram do not keep out a connection that sends a check,
 // however many there are.
-func TestNewcomersAreServed(t *testing.T) {
+func TestSilentConnectionsMakeRoom(t *testing.T) {
 	m := newListener(t, limits{halfOpen: 16, fromSource: 1000, first: patience, proof: patience})
 	p, h := m.attached(t, "anna")
 	var silent []net.Conn
