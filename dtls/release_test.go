@@ -87,6 +87,6 @@ func TestDiscardCertificates(t *testing.T) {
 		t.Errorf("%d certificates were kept", n)
 	}
 	if n := len(p.client.ConnectionState().PeerCertificates); n != 1 {
-		t.Errorf("the other end has %d certificates, want 1", n)
+		t.Errorf("the remote has %d certificates, want 1", n)
 	}
 }

@@ -166,7 +166,7 @@ func TestServerHelloAfterRetry(t *testing.T) {
 		}
 		p.deliver(p.client, plaintext(test.then, 1, test.second))
 		if p.client.Err() == nil {
-			t.Errorf("%s: the client goes on", test.name)
+			t.Errorf("%s: the client continues the handshake", test.name)
 		}
 	}
 }

@@ -162,7 +162,7 @@ func TestRepeatedFinished(t *testing.T) {
 	p.client.out.restart()
 	again, ok := p.client.AppendDatagram(p.now, nil, p.limit)
 	if !ok {
-		t.Fatal("nothing goes again")
+		t.Fatal("nothing is sent again")
 	}
 	p.deliver(p.server, again)
 	if _, ok := p.server.AppendDatagram(p.now, nil, p.limit); ok {

@@ -128,7 +128,7 @@ func TestLiteReplay(t *testing.T) {
 				b.HandleDatagram(w.now, Route{Local: b.socks[0].Addr(), Remote: netip.MustParseAddrPort(from)}, d)
 			}
 			if r, ok := b.Selected(); ok && r != before {
-				t.Fatalf("from %s: data goes to %v", from, r)
+				t.Fatalf("replay from %s: data is sent to %v", from, r)
 			}
 			w.run(time.Second, nil)
 		}

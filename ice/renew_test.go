@@ -50,7 +50,7 @@ func TestRenew(t *testing.T) {
 				w.run(test.after, nil)
 				a.Renew(w.now)
 				if a.say("too early") {
-					t.Error("data goes before a pair has proved itself")
+					t.Error("data is sent before a check of a pair was answered")
 				}
 				from := w.now
 				if !w.run(20*time.Second, func() bool {

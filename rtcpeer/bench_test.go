@@ -256,14 +256,14 @@ func TestNoHandlerNoEvent(t *testing.T) {
 	called := 0
 	y.OnPacketReceived(func() { called++ })
 	if len(wake) != 1 || !b.pending() {
-		t.Fatal("a packet that was there already wakes nobody")
+		t.Fatal("a packet that arrived earlier wakes no waiting call")
 	}
 	if b.Poll(); called != 1 {
 		t.Fatalf("called %d times", called)
 	}
 	<-wake
 	if arrive(); len(wake) != 1 {
-		t.Fatal("a packet wakes nobody")
+		t.Fatal("a packet wakes no waiting call")
 	}
 	if b.Poll(); called != 2 {
 		t.Errorf("called %d times", called)

@@ -485,7 +485,7 @@ func TestHostRunLateHandlers(t *testing.T) {
 		select {
 		case <-told:
 		case <-time.After(3 * time.Second):
-			t.Errorf("not told of %s", what)
+			t.Errorf("no handler was called for %s", what)
 		}
 	}
 }

@@ -62,7 +62,7 @@ func TestSharedGoroutinesDoNotWait(t *testing.T) {
 		within(t, "the watch over addresses", func() { p.addressesChanged([]netip.Addr{netip.IPv4Unspecified()}) })
 		within(t, "SocketClosed", func() { p.SocketClosed(hostSocket, errors.New("test")) })
 		if datagrams != 0 || !p.full {
-			t.Error("run by somebody who has not the lock")
+			t.Error("the queue was run without the lock")
 		}
 		p.mu.Unlock()
 		waitReal(t, 5*time.Second, "what waits has run", func() bool {

@@ -452,7 +452,7 @@ func TestInterfaceAppearsAndDisappears(t *testing.T) {
 	}
 	b.move("10.8.0.2", "10.8.0.2") // the same addresses are reported again: nothing happens
 	if len(b.heard) != heard+2 {
-		t.Errorf("told %v", b.heard[heard:])
+		t.Errorf("signalled %v", b.heard[heard:])
 	}
 	a.Close()
 	b.Close()

@@ -91,7 +91,7 @@ func TestBackpressure(t *testing.T) {
 				t.Fatal(err)
 			}
 			if total += 10_000; total > 64<<20 {
-				t.Fatal("64 MB were taken, and nobody read")
+				t.Fatal("64 MB were accepted, and the remote read nothing")
 			}
 		}
 		if n := p.x.BufferedAmount(); n < 100_000 || n >= 110_000 {

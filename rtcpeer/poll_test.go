@@ -244,7 +244,7 @@ func TestLateStateHandler(t *testing.T) {
 			p.a.Poll()
 			p.a.Poll()
 			if len(states) != want || want == 1 && states[0] != ChannelStateOpen {
-				t.Errorf("told of %v, want %d", states, want)
+				t.Errorf("the handler saw %v, want %d states", states, want)
 			}
 		}
 	})
@@ -277,7 +277,7 @@ func TestLateStateHandlerOfClosed(t *testing.T) {
 		told := 0
 		handler := func() {
 			if told++; chs[0].ReadyState() != ChannelStateClosed {
-				t.Errorf("told of %v", chs[0].ReadyState())
+				t.Errorf("the handler saw %v", chs[0].ReadyState())
 			}
 		}
 		if n := known(); n != before {
@@ -303,7 +303,7 @@ func TestLateStateHandlerOfClosed(t *testing.T) {
 		p.a.Poll()
 		p.a.Poll()
 		if told != 2 {
-			t.Errorf("told %d times of two channels", told)
+			t.Errorf("the handlers of two channels were called %d times", told)
 		}
 		if n := known(); n != before {
 			t.Errorf("%d channels are kept, %d before", n, before)
@@ -312,12 +312,12 @@ func TestLateStateHandlerOfClosed(t *testing.T) {
 		p.a.Close() // the test closes the connection instead of the channel
 		p.a.Poll()
 		if _, _, err := chs[2].Receive(context.Background()); told != 2 || err != io.EOF {
-			t.Errorf("told %d times; %v", told, err)
+			t.Errorf("the handler was called %d times; %v", told, err)
 		}
 		p.x.OnStateChanged(handler) // Close of the connection closed the channel: the handler is not called
 		p.a.Poll()
 		if told != 2 {
-			t.Error("told of what Close of the connection closed")
+			t.Error("the handler was called for a channel that Close of the connection closed")
 		}
 	})
 }

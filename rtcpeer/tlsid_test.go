@@ -89,7 +89,7 @@ func TestTLSID(t *testing.T) {
 					t.Errorf("cause %v", err)
 				}
 				if err := told.transport().cause; !errors.As(err, &alert) || !alert.Remote || alert.Alert != dtls.AlertIllegalParameter {
-					t.Errorf("the other end's cause %v", err)
+					t.Errorf("the cause at the remote end is %v", err)
 				}
 			})
 		}

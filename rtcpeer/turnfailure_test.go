@@ -290,7 +290,7 @@ func TestServerNameOverDTLS(t *testing.T) {
 		}
 		defer c.Close()
 		if got := c.(*dtlsnet.Conn).ConnectionState().ServerName; got != want {
-			t.Errorf("%s: the server was told %q", host, got)
+			t.Errorf("%s: the ClientHello has the name %q", host, got)
 		}
 	}
 }

@@ -81,7 +81,7 @@ func TestUrgentMessages(t *testing.T) {
 		sent++
 	}
 	if over := a.sender.out.bytes - before; sent == 0 || over > urgentRoom+2*p.mtu {
-		t.Errorf("%d small messages went, %d bytes over the window", sent, over)
+		t.Errorf("%d small messages were sent, %d bytes over the window", sent, over)
 	}
 	p.run(time.Second)
 	p = shortPair(t, 400)

@@ -190,7 +190,7 @@ func testFollow(t *testing.T, version dtls.Version) {
 	}
 	client.Close()
 	if _, err := server.Read(make([]byte, 1)); err == nil {
-		t.Error("the end was not heard from elsewhere")
+		t.Error("the end of the connection did not arrive from the new address")
 	}
 	waits(t, "its ID is forgotten", func() bool {
 		l.mu.Lock()
@@ -251,7 +251,7 @@ func TestMigrateAttack12(t *testing.T) {
 		got += n
 	}
 	if got == 0 || got > maxAmplification*len(stolen) {
-		t.Errorf("%d bytes went there for %d", got, len(stolen))
+		t.Errorf("%d bytes were sent to the attacker's address for %d received", got, len(stolen))
 	}
 	passes(t, "here", client, server)
 	moves(t, server, first)

@@ -117,7 +117,7 @@ func (s *script) answer(m stun.Message, code stun.ErrorCode, signed bool, more f
 		s.Fatal(err)
 	}
 	if !s.HandleResponse(s.now, r) {
-		s.Fatalf("%v is nobody's", r.Type())
+		s.Fatalf("no request of the client has the response %v", r.Type())
 	}
 }
 
@@ -618,7 +618,7 @@ func FuzzResponses(f *testing.F) {
 				if _, ok := s.AppendRequest(nil); !ok {
 					break
 				} else if i > 10 {
-					t.Fatal("it goes on and on")
+					t.Fatal("the client never gives up")
 				}
 			}
 		}

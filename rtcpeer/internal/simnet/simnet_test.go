@@ -169,7 +169,7 @@ func TestTopology(t *testing.T) {
 	}
 	a.to = netip.MustParseAddrPort("10.0.0.9:2")
 	if send() != 0 {
-		t.Error("an address that nobody has")
+		t.Error("a datagram to an address without a node arrived")
 	}
 	if w.Move(b, a.to.Addr()); send() != 1 {
 		t.Error("Move")

@@ -188,7 +188,7 @@ func TestCloseSends(t *testing.T) {
 	}
 	select {
 	case err := <-a.closed:
-		t.Errorf("the end that closed heard %v", err)
+		t.Errorf("the end that called Close got the error %v", err)
 	default:
 	}
 }

@@ -164,7 +164,7 @@ func TestPeersByUfrag(t *testing.T) {
 				t.Error("closed without an error")
 			}
 		case <-time.After(patience):
-			t.Error("the end was not told")
+			t.Error("RouteClosed was not called with an error")
 		}
 		if ports[u].Bind(r.Remote) != ErrNoConn {
 			t.Error("a connection that is closed was bound")
@@ -191,7 +191,7 @@ func TestConnectionsWithoutCheck(t *testing.T) {
 		wantClosed(t, what, c)
 	}
 	if len(h.heard) > 0 {
-		t.Errorf("heard %x", h.got)
+		t.Errorf("the handler got %x", h.got)
 	}
 	// The check has a known ufrag, but the peer does not authenticate it.
 	c := m.dial(t)
@@ -232,15 +232,15 @@ func TestHalfOpen(t *testing.T) {
 	p.Unbind(r.Remote)
 	wantClosed(t, "unbound", a)
 	if len(h.closed) > 0 {
-		t.Error("told of what was asked for")
+		t.Error("RouteClosed was called after Unbind")
 	}
 	if p.Write(r, []byte("x"), 1); <-h.closed != ErrNoConn {
-		t.Error("not told that there is no connection")
+		t.Error("RouteClosed was not called")
 	}
 	p.Close()
 	wantClosed(t, "closed with the port", b)
 	if len(h.closed) > 0 {
-		t.Errorf("told of what was asked for: %v", <-h.closed)
+		t.Errorf("RouteClosed was called after Close: %v", <-h.closed)
 	}
 	if p.AddUfrag("x") != ErrClosed {
 		t.Error("a closed port takes an ufrag")
@@ -297,7 +297,7 @@ func TestPortLimits(t *testing.T) {
 	h.wait(t)
 	wantClosed(t, "the oldest of too many", oldest)
 	if err := <-h.closed; err != ErrLimit {
-		t.Errorf("the peer is told %v", err)
+		t.Errorf("RouteClosed has the error %v", err)
 	}
 	// Only the latest ufrags of many restarts are kept.
 	for i := range maxUfrags {
@@ -347,13 +347,13 @@ func TestDialer(t *testing.T) {
 	}
 	p.Unbind(back.Remote)
 	if err := <-near.closed; err == nil {
-		t.Error("the end was not told")
+		t.Error("RouteClosed was not called with an error")
 	}
 	// No program listens at the address.
 	m.Close()
 	d.Write(r, []byte("hello"), 5)
 	if err := <-near.closed; err == nil {
-		t.Error("connected to nobody")
+		t.Error("a connection without a listener")
 	}
 	d.Close()
 	d.Write(r, []byte("hello"), 5)

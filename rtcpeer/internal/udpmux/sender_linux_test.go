@@ -88,7 +88,7 @@ func TestFullSocket(t *testing.T) {
 	to := ice.Route{Remote: netip.MustParseAddrPort("127.0.0.1:9")}
 	k.give(2)
 	if p1.Write(to, []byte("aabbccdd"), 2) {
-		t.Error("all of it went into a full socket")
+		t.Error("a full socket accepted all datagrams")
 	}
 	if p2.Write(to, []byte("ee"), 2) || p1.Write(to, []byte("ff"), 2) {
 		t.Error("another write does not see that it is full")

@@ -389,7 +389,7 @@ func TestOffers(t *testing.T) {
 		t.Errorf("offered to %d", n)
 	}
 	if n := offered(at(2, 1000), 23, 1); n != 1 || len(other.got) != 1 {
-		t.Errorf("offered to %d of the other host", n)
+		t.Errorf("offered to %d ports of another host", n)
 	}
 	if n := offered(at(9, 1), 23, 1); n != 0 {
 		t.Errorf("an unknown host's was offered to %d", n)
