@@ -18,8 +18,8 @@ type Config struct {
 
 	// Consent configures the intervals and time limits of consent.
 	Consent ConsentTimes
-	// RemoteFilter, if set, reports whether remote candidates may have an address.
-	// Checks from other addresses are not answered.
+	// RemoteFilter, if set, reports whether an address may be that of a remote
+	// candidate. Checks from other addresses are not answered.
 	RemoteFilter func(netip.Addr) bool
 }
 
@@ -102,8 +102,8 @@ func (k *checks) setRole(controlling bool) {
 	}
 }
 
-// Release releases memory that the next message needs again: the HMACs of the
-// passwords, and room for events and datagrams. It is for an owner of many idle
+// Release releases memory that will be allocated again when it is needed: the HMACs of
+// the passwords, and room for events and datagrams. It is for an owner of many idle
 // agents, which only send and answer consent requests.
 func (a *Agent) Release() {
 	for g := a.cur; g != nil; g = g.older {

@@ -1,5 +1,6 @@
-// Non-trickle connects two terminals: each prints one line, which is pasted into the
-// other. Then what is typed in one terminal appears in the other.
+// Non-trickle connects two terminals. Each program prints one line, which is pasted
+// into the other terminal. After that, each program prints the lines that are typed in
+// the other terminal.
 //
 //	non-trickle -offer      prints an offer, and waits for the answer
 //	non-trickle             waits for an offer, and prints the answer
