@@ -1,6 +1,5 @@
 // Non-trickle connects two terminals. Each program prints one line, which is pasted
-// into the other terminal. After that, each program prints the lines that are typed in
-// the other terminal.
+// into the other one. Then it prints each line that is typed in the other terminal.
 //
 //	non-trickle -offer      prints an offer, and waits for the answer
 //	non-trickle             waits for an offer, and prints the answer
