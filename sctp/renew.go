@@ -24,10 +24,11 @@ const (
 // Received messages can still be read, and queued messages stay queued. Reliable
 // messages that were sent and not acknowledged are sent again, before the queued ones.
 // A remote sends its SACKs before the ABORT that ends its association, so hardly any
-// of these messages has arrived. A message whose SACK was delayed (RFC 9260 §6.2) or
-// lost arrives twice. If Renew dropped all these messages instead, those sent within
-// about half a round trip would be lost. Suspend avoids both. Partially reliable
-// messages that were sent completely are abandoned.
+// of these messages has arrived. If the SACK of a message was delayed (RFC 9260 §6.2)
+// or lost, the message arrives twice. If Renew dropped all these messages instead,
+// messages sent within about half a round trip would be lost. A caller that uses
+// Suspend in time avoids both the repetition and the loss. Partially reliable messages
+// that were sent completely are abandoned.
 //
 // The numbers of messages restart at 0 on all streams, at both ends. Stream resets
 // under way are dropped. A Shutdown takes effect when the association is established
