@@ -75,7 +75,7 @@ const (
 
 	// Limits on the messages, of all streams together, that arrive before their
 	// channel is opened. An unordered message may overtake the DATA_CHANNEL_OPEN, and
-	// a remote that has a negotiated channel may send before the channel exists here.
+	// a remote with a negotiated channel may send before the channel exists here.
 	// If messages were dropped because of these limits, a reliable channel is closed
 	// with ErrLate.
 	maxEarlyMessages = 1024

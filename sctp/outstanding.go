@@ -258,7 +258,7 @@ type ackResult struct {
 	acked       int  // bytes acknowledged
 	any         bool // a chunk was acknowledged
 	cumAdvanced bool
-	newest      sendStamp // stamp of the chunk that was sent last, among the acknowledged chunks whose last transmission certainly arrived
+	newest      sendStamp // latest stamp of an acknowledged chunk of which the last transmission certainly arrived
 	retransmits uint16    // how often that chunk was retransmitted
 	valid       bool      // newest and retransmits are set
 	oldest      sendOrder // first packet with an acknowledged chunk that was sent only once

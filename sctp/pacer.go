@@ -29,7 +29,7 @@ const (
 //
 // On every path the pacer also limits small packets. After smallBurst of them, the
 // next small packet waits until a smallInterval has passed, or the packet is full, or
-// the receiver has acknowledged all packets but one, whose SACK may be delayed. So
+// the receiver has acknowledged all packets but one (its SACK may be delayed). So
 // messages that a program sends in a loop share packets, and a message that follows no
 // others is sent immediately.
 type pacer struct {

@@ -38,8 +38,8 @@ type scenario struct {
 	check func(r rtcpeer.Report) error
 	// restart is the interval of ICE restarts; 0: ICE is not restarted.
 	restart time.Duration
-	// host, if it is not nil, makes an invite for each case, with which the remote end
-	// connects. Nothing is signalled.
+	// host, if it is not nil, makes an invite for each case. The remote end joins by the
+	// invite, so that there is no offer and answer.
 	host *rtcpeer.Host
 	// media says that pages have audio and video in addition to data.
 	media bool
@@ -310,9 +310,9 @@ func ownAddress() (net.IP, error) {
 }
 
 // selected returns a scenario.check function. It returns an error unless the local
-// candidate of the selected pair has the given transport and type. If typ is empty, every type is accepted. The remote candidate is
-// not checked: a candidate that is relayed at the remote end may be peer-reflexive
-// here.
+// candidate of the selected pair is of the given transport and type. If typ is empty,
+// every type is accepted. The remote candidate is not checked: a candidate that is
+// relayed at the remote end may be peer-reflexive here.
 func selected(transport, typ string) func(r rtcpeer.Report) error {
 	return func(r rtcpeer.Report) error {
 		for _, p := range r.ICE.Pairs {

@@ -16,7 +16,7 @@ type Dialer struct {
 	links
 }
 
-// A DialFunc opens a connection; network is "tcp".
+// A DialFunc opens a connection. Its argument network is "tcp".
 type DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
 // NewDialer returns a Dialer that opens connections from the address local. It opens

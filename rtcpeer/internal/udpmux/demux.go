@@ -295,8 +295,8 @@ func (d *demux) stun(now time.Time, b []byte, owner *Port) (p *Port, unclaimed b
 	return owner, false
 }
 
-// named returns the port of a request: the port that has the whole USERNAME, else the
-// port that has the ufrag before the colon.
+// named returns the port for a request: the port with the request's whole USERNAME, or
+// else the port with the ufrag before the colon.
 func (d *demux) named(username, ufrag []byte) *Port {
 	d.mu.RLock()
 	defer d.mu.RUnlock()

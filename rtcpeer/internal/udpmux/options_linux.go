@@ -73,7 +73,7 @@ func setOptions(conn *net.UDPConn, wildcard, offload bool, size int) (gso, gro b
 	return gso, gro, err
 }
 
-// stopJoining turns off GRO, so that a read returns one datagram again.
+// stopJoining turns off GRO, so that each read returns one datagram.
 func stopJoining(conn *net.UDPConn) {
 	if rc, err := conn.SyscallConn(); err == nil {
 		rc.Control(func(fd uintptr) { syscall.SetsockoptInt(int(fd), syscall.IPPROTO_UDP, udpGRO, 0) })
