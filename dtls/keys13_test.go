@@ -37,8 +37,8 @@ func TestKDFDigests(t *testing.T) {
 	}
 }
 
-// TestSaltWithoutPSK derives the Handshake Secret of each suite with the stored salt and step
-// by step (RFC 8446 §7.1).
+// TestSaltWithoutPSK derives the Handshake Secret of each suite with the stored salt
+// and step by step (RFC 8446 §7.1).
 func TestSaltWithoutPSK(t *testing.T) {
 	for _, su := range suites {
 		shared := []byte("shared secret")

@@ -149,8 +149,8 @@ func (p *pair) sendMessage(c *Conn, typ handshakeType, body []byte) {
 	p.transmit(c, b)
 }
 
-// TestAfterHandshake13 sends the other messages that can follow the handshake, and some that
-// cannot.
+// TestAfterHandshake13 sends the other messages that can follow the handshake, and some
+// that cannot.
 func TestAfterHandshake13(t *testing.T) {
 	for _, tc := range []struct {
 		why  string

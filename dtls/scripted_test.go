@@ -233,8 +233,8 @@ func TestForgedHelloVerifyRequest(t *testing.T) {
 	}
 }
 
-// TestRenegotiationRefused checks that a HelloRequest or a ClientHello after the handshake is
-// answered with a warning, and that the connection continues.
+// TestRenegotiationRefused checks that a HelloRequest or a ClientHello after the
+// handshake is answered with a warning, and that the connection continues.
 func TestRenegotiationRefused(t *testing.T) {
 	p := newPair(t, only12)
 	p.connect()

@@ -44,7 +44,8 @@ func (c *ConsentTimes) next(random *randomSource) time.Duration {
 
 const (
 	// doubtful is the number of unanswered consent requests after which a pair becomes
-	// doubtful earlier than ConsentTimes.Stale. A doubtful pair is replaced by any other pair that answers.
+	// doubtful earlier than ConsentTimes.Stale. A doubtful pair is replaced by any
+	// other pair that answers.
 	doubtful = 3
 
 	// probeLeast is the least time between unanswered consent requests.

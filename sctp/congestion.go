@@ -7,10 +7,10 @@ import "time"
 type CongestionControl uint8
 
 const (
-	// CongestionBBR is like BBR version 3. It sends at the measured rate at which the path
-	// delivers, and keeps the queue at the bottleneck short. It is the default, because only
-	// it keeps its speed where packets are lost by chance, as on radio links, and lets small
-	// messages pass quickly beside bulk data.
+	// CongestionBBR is like BBR version 3. It sends at the measured rate at which the
+	// path delivers, and keeps the queue at the bottleneck short. It is the default,
+	// because only it keeps its speed where packets are lost by chance, as on radio
+	// links, and lets small messages pass quickly beside bulk data.
 	CongestionBBR CongestionControl = iota
 
 	// CongestionCubic is CUBIC (RFC 9438) with HyStart++ (RFC 9406), which most of the

@@ -449,7 +449,7 @@ func (r *reassembly) skipTSN(cum chunkTSN) {
 	var spans *run
 	for u := r.byTSN.top(); u != nil && !chunkTSN(u.first.pos).after(cum); u = r.byTSN.top() {
 		if u.begin && !chunkTSN(u.last.pos).before(cum) {
-			// A run that has its beginning and reaches cum may be the received part of a
+			// A run that includes its beginning and reaches cum may be the received part of a
 			// message that is still being sent.
 			spans = u
 			r.byTSN.remove(r.order, u)

@@ -231,7 +231,8 @@ func TestAttributesBehindIntegrityAreIgnored(t *testing.T) {
 func TestIntegritySHA256Truncation(t *testing.T) {
 	key := NewIntegrity([]byte("k"))
 	for n := 0; n <= 36; n++ {
-		// The header's length, which the HMAC covers, reaches behind the truncated attribute.
+		// The header's length, which the HMAC covers, reaches behind the truncated
+		// attribute.
 		w := Build(nil, BindingRequest, testID)
 		w.Uint32(AttrPriority, 1)
 		end := len(w.b)

@@ -15,8 +15,8 @@ import (
 	"purertc/dtls"
 )
 
-// TestReplayedHello checks that a ClientHello with a valid cookie, from an earlier connection
-// of the same address, does not end the current one.
+// TestReplayedHello checks that a ClientHello with a valid cookie, from an earlier
+// connection of the same address, does not end the current one.
 func TestReplayedHello(t *testing.T) {
 	for _, version := range []dtls.Version{dtls.VersionDTLS12, dtls.VersionDTLS13} {
 		cc, sc := configs(t)

@@ -289,9 +289,9 @@ func TestMigrateNoOther12(t *testing.T) {
 	}
 }
 
-// TestMigrateAttack checks that datagrams of the client from an attacker's address, replayed
-// or forwarded before they arrive, do not move the connection. The client itself can still
-// move.
+// TestMigrateAttack checks that datagrams of the client from an attacker's address,
+// replayed or forwarded before they arrive, do not move the connection. The client
+// itself can still move.
 func TestMigrateAttack(t *testing.T) {
 	l, r, client, server := follows(t, dtls.VersionDTLS13)
 	passes(t, "hello", client, server)

@@ -7,11 +7,11 @@
 //
 // # Half-open connections
 //
-// The first datagram of a connection to a Listener must be a check with the
-// USERNAME of the transport. A connection is half-open until the transport has authenticated
-// the check ([Port.Bind]). The number of half-open connections is limited in total,
-// for each source and for each transport. If a limit is exceeded, the oldest is
-// closed. The time and the bytes that they may take are limited, too.
+// The first datagram of a connection to a Listener must be a check with the USERNAME of
+// the transport. A connection is half-open until the transport has authenticated the
+// check ([Port.Bind]). The number of half-open connections is limited in total, for
+// each source and for each transport. If a limit is exceeded, the oldest is closed. The
+// time and the bytes that they may take are limited, too.
 package tcpmux
 
 import (

@@ -17,14 +17,15 @@
 //
 // # Demultiplexing
 //
-// A [Socket] with a sole transport hands everything to it. On a shared socket a datagram
-// belongs to the transport that its source address is bound to ([Port.Bind], after the
-// source has authenticated itself). STUN is examined first, because an address gets
-// another owner by STUN: a request belongs to the transport with the ufrag at the
-// beginning of its USERNAME, and a response belongs to the transport that sent the request. When the
-// source has answered a check of another transport ([Port.Claim]), both transports have
-// the address: the remote may have restarted, or may have two connections. Other datagrams
-// from unknown addresses are offered to a few transports at most. All tables are bounded.
+// A [Socket] with a sole transport hands everything to it. On a shared socket a
+// datagram belongs to the transport that its source address is bound to ([Port.Bind],
+// after the source has authenticated itself). STUN is examined first, because an
+// address gets another owner by STUN: a request belongs to the transport with the ufrag
+// at the beginning of its USERNAME, and a response belongs to the transport that sent
+// the request. When the source has answered a check of another transport
+// ([Port.Claim]), both transports have the address: the remote may have restarted, or
+// may have two connections. Other datagrams from unknown addresses are offered to a few
+// transports at most. All tables are bounded.
 //
 // # Full sockets
 //
