@@ -49,7 +49,7 @@ type recoveryState struct {
 	until    chunkTSN
 	reduced  sendOrder // first packet sent after congestion control was last told of a loss
 	marked   int       // chunks declared lost in the recovery
-	spurious int       // number of these chunks that had arrived
+	spurious int       // number of marked chunks that had arrived
 }
 
 // reorderWindow returns how much later than expected an acknowledgement may arrive, in

@@ -193,7 +193,7 @@ func (s *sender) acknowledge(now instant, cum chunkTSN, gaps []byte, rtt time.Du
 	}
 	out.progress = r.any || r.cumAdvanced
 	if out.progress {
-		s.rto.progress() // this also holds if only abandoned chunks were acknowledged
+		s.rto.progress() // abandoned chunks count, too
 	}
 	if l.allSpurious() {
 		s.counters.SpuriousRecoveries++

@@ -15,7 +15,7 @@ type spares struct {
 	bytes int
 }
 
-// put keeps a buffer within the bounds.
+// put keeps b for reuse, unless that would exceed a bound.
 func (s *spares) put(b []byte) {
 	if n := cap(b); n >= minSpare && len(s.free) < maxSpares && s.bytes+n <= maxSpareBytes {
 		s.free = append(s.free, b[:0])
