@@ -193,7 +193,7 @@ func (s *sender) acknowledge(now instant, cum chunkTSN, gaps []byte, rtt time.Du
 	}
 	out.progress = r.any || r.cumAdvanced
 	if out.progress {
-		s.rto.progress() // abandoned chunks count, too
+		s.rto.progress() // acknowledged chunks count even if they are abandoned
 	}
 	if l.allSpurious() {
 		s.counters.SpuriousRecoveries++
