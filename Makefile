@@ -18,6 +18,7 @@ check:
 	$(GO) vet ./...
 	cd cmd/interop/pion && $(GO) vet ./...
 	cd cmd/interop/sharing && $(GO) vet ./...
+	cd cmd/interop/quic && $(GO) vet ./...
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 	$(GO) vet ./.ci/coverage ./.ci/references
 	$(GO) test ./.ci/references
@@ -88,18 +89,19 @@ interop-node: $(OUT)/rtcbench
 interop-examples:
 	cd cmd/interop/pion && $(GO) test -count=1 ./...
 
-.PHONY: $(OUT)/interop $(OUT)/rtcbench $(OUT)/pion
+.PHONY: $(OUT)/interop $(OUT)/rtcbench $(OUT)/pion $(OUT)/quic
 $(OUT)/interop $(OUT)/rtcbench:
 	$(GO) build -o $@ ./cmd/$(@F)
-$(OUT)/pion:
-	cd cmd/interop/pion && $(GO) build -o ../../../$@ .
+$(OUT)/pion $(OUT)/quic:
+	cd cmd/interop/$(@F) && $(GO) build -o ../../../$@ .
 
-# rivals: ours beside pion and libdatachannel, as a table and a chart in $(OUT).
+# rivals: a table and a chart in $(OUT) that compare this stack with pion,
+# libdatachannel and, for bulk data and pings, quic-go.
 # RIVALS=DIR names a rig with a program "floor" that measures the machine.
 ROUNDS ?= 5
-rivals: $(OUT)/rtcbench $(OUT)/pion
+rivals: $(OUT)/rtcbench $(OUT)/pion $(OUT)/quic
 	cd cmd/interop/libdatachannel && npm ci --no-audit --no-fund --silent
-	$(OUT)/rtcbench rivals -rounds $(ROUNDS) -pion $(OUT)/pion -node "$(NODE)" $(if $(RIVALS),-floor $(RIVALS)/floor)
+	$(OUT)/rtcbench rivals -rounds $(ROUNDS) -pion $(OUT)/pion -quic $(OUT)/quic -node "$(NODE)" $(if $(RIVALS),-floor $(RIVALS)/floor)
 
 # cover: at least 85 % of the statements of every package outside cmd.
 cover:

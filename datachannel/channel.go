@@ -18,28 +18,28 @@ type Channel struct {
 
 	inBand    bool // opened locally with DATA_CHANNEL_OPEN
 	acked     bool // the remote has acknowledged the DATA_CHANNEL_OPEN
-	ackOwed   bool // the remote opened the channel on a stream whose last reset is not confirmed yet
+	ackOwed   bool // the remote opened the channel, and the last reset of its stream is not confirmed yet
 	localEnd  bool // the local side of the stream is reset
 	remoteEnd bool // the remote side of the stream is reset
-	again     bool // the remote side was reset once more, for a channel with the same id that is not known here
+	again     bool // the remote side was reset a second time; the second reset is for a channel with the same id that does not exist here yet
 	opened    bool // the remote's SCTP has received DATA_CHANNEL_OPEN
 	retained  bool // the channel stays charged, see Retain
 	gone      bool // the owner has taken the event that says StateClosed
 
 	links  [listKinds]link
-	due    time.Time // deadline, for the list of kind listTimed
+	due    time.Time // deadline; valid while the channel is in a list of kind listTimed
 	resets uint32    // value of Session.allResets when the remote side was reset
 	charge int       // bytes charged to the association's Memory; 0 for a local channel
 
 	queue   queue[message]
 	arrived uint64   // how many messages were ever queued
-	told    bool     // an EventMessage was queued and not taken yet
+	told    bool     // an EventMessage is queued and was not taken yet
 	bytes   int      // bytes of the messages in queue
 	partial [][]byte // pieces of an incomplete message (deprecated PPIDs)
 	pieces  int      // bytes of the pieces in partial
 
-	// Owner is for the owner of the session, to find its state of the channel of an
-	// Event.
+	// Owner is for the owner of the session, which can store there its own state of
+	// the channel.
 	Owner any
 }
 
@@ -87,8 +87,7 @@ func (c *Channel) unreliable() bool {
 	return c.params.MaxRetransmits >= 0 || c.params.MaxPacketLifeTime >= 0
 }
 
-// Send queues a message, whose data it copies (RFC 8831 §6.6). The error is
-// ErrNotOpen.
+// Send queues a message and copies its data (RFC 8831 §6.6). The error is ErrNotOpen.
 func (c *Channel) Send(now time.Time, data []byte, text bool) error {
 	if c.state != StateOpen {
 		return ErrNotOpen
@@ -204,7 +203,8 @@ func (c *Channel) takePartial(last []byte) []byte {
 }
 
 // Retain keeps the channel charged to the association's Memory after the channel has
-// ended, until Free. It is for an owner whose program does not know the channel yet.
+// ended, until Free. An owner calls it while its program does not know the channel
+// yet.
 func (c *Channel) Retain() { c.retained = true }
 
 // Free ends Retain.
@@ -213,7 +213,7 @@ func (c *Channel) Free() {
 	c.uncharge()
 }
 
-// uncharge releases what is charged for a channel of the remote, once nothing refers
+// uncharge ends the charge for a channel that the remote opened, once nothing refers
 // to the channel.
 func (c *Channel) uncharge() {
 	if c.gone && !c.retained {
@@ -236,8 +236,8 @@ func (c *Channel) fail(now time.Time, err error) {
 func (c *Channel) deliver(now time.Time, m message, n int) {
 	if c.unreliable() {
 		// The message's part of the receive window is released, so that an unread
-		// channel does not delay the others. The channel's own limits apply instead:
-		// its oldest messages are dropped.
+		// channel does not delay other channels. The channel's own limits apply
+		// instead: its oldest messages are dropped.
 		c.s.assoc.Release(now, n)
 		m.charged = -1
 		for c.queue.len() >= maxUnreliableMessages || c.queue.len() > 0 && c.bytes+len(m.data) > maxUnreliableBytes {
@@ -259,7 +259,7 @@ func (c *Channel) deliver(now time.Time, m message, n int) {
 	}
 }
 
-// tell queues an event that messages have arrived, unless one is queued already.
+// tell queues an EventMessage, unless one is queued already.
 func (c *Channel) tell() {
 	if !c.told {
 		c.told = true

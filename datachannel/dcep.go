@@ -101,11 +101,11 @@ func parseOpen(b []byte) (p Params, err error) {
 	return p, nil
 }
 
-// sizesOfCharacters returns the sizes in bytes of a label and a protocol whose
+// sizesOfCharacters returns the sizes in bytes of a label and a protocol, if their
 // announced lengths add up to less than names has. The lengths should be in bytes (RFC
 // 8832 §5.1), but aiortc announces them in code points and werift in UTF-16 code
-// units. If names has exactly as many of these as announced, the lengths are taken for
-// such. Otherwise they are taken for bytes.
+// units. If names has exactly the announced number of code points or of code units,
+// the lengths are converted to bytes. Otherwise they are taken for bytes.
 func sizesOfCharacters(names []byte, label, protocol int) (int, int) {
 	if !utf8.Valid(names) {
 		return label, protocol

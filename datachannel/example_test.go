@@ -8,14 +8,15 @@ import (
 	"purertc/sctp"
 )
 
-// Two sessions in one program; packets are carried by hand.
+// ExampleSession connects two sessions in one program. The program carries their
+// packets itself.
 func ExampleSession() {
 	now := time.Now()
 	assoc := [2]*sctp.Association{sctp.NewAssociation(sctp.Config{}), sctp.NewAssociation(sctp.Config{})}
 	var session [2]*datachannel.Session
 	for i, a := range assoc {
 		session[i] = datachannel.NewSession(a, datachannel.Config{})
-		session[i].Start(now, i == 0) // the first is the DTLS client
+		session[i].Start(now, i == 0) // session 0 is the DTLS client
 		a.Connect(now)
 	}
 	chat, _ := session[0].Open(now, datachannel.Params{Label: "chat", MaxRetransmits: -1, MaxPacketLifeTime: -1})

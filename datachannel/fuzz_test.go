@@ -7,8 +7,8 @@ import (
 	"purertc/sctp"
 )
 
-// FuzzSession has one end send what no session does, while both open, use and
-// close channels. Nothing stays charged in the end.
+// FuzzSession makes one end send data that no session sends, while both ends open, use
+// and close channels. At the end nothing is charged to the memory.
 func FuzzSession(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 1, 2, 5, 2, 2, 9, 3, 4, 1, 4, 1, 0, 5, 0, 0, 6, 3, 7, 7, 2, 0, 8, 0, 0})
 	f.Add([]byte{2, 4, 4, 2, 4, 1, 3, 4, 7, 6, 4, 0, 9, 200, 0, 4, 0, 0, 1, 1, 1, 7, 4, 0, 9, 255, 0})

@@ -11,7 +11,7 @@ import (
 	"purertc/sctp"
 )
 
-// sendRaw has end 0 send what no Channel of ours does.
+// sendRaw makes end 0 send a message that no Channel of this package sends.
 func (w *world) sendRaw(stream uint16, ppid uint32, data []byte) {
 	w.t.Helper()
 	w.sendRawFrom(0, stream, ppid, data)
@@ -24,9 +24,9 @@ func (w *world) sendRawFrom(i int, stream uint16, ppid uint32, data []byte) {
 	}
 }
 
-// A message in pieces (RFC 8831 §6.6) that nobody reads holds the receive window
-// shut like any other.
-func TestPiecesHoldTheWindow(t *testing.T) {
+// A message in pieces (RFC 8831 §6.6) that the program does not read keeps the
+// receive window closed like any other message.
+func TestPiecesKeepTheWindowClosed(t *testing.T) {
 	w := newWorld(t, 20)
 	c := w.open(0, reliable("r"))
 	w.start()
@@ -62,7 +62,7 @@ func TestPiecesHoldTheWindow(t *testing.T) {
 	}
 }
 
-// However many channels there are, pieces of messages are bounded.
+// The memory for pieces of messages is bounded, however many channels there are.
 func TestPiecesAreBounded(t *testing.T) {
 	w := newWorld(t, 21)
 	w.start()
@@ -95,7 +95,7 @@ func TestPiecesAreBounded(t *testing.T) {
 	w.wantUncharged(1)
 }
 
-// wantUncharged checks that nothing of an end's channels stays charged once the
+// wantUncharged checks that nothing is charged for the channels of an end once their
 // events are taken.
 func (w *world) wantUncharged(i int) {
 	w.t.Helper()
@@ -106,8 +106,8 @@ func (w *world) wantUncharged(i int) {
 	}
 }
 
-// A message longer than ours may be ends its channel, in pieces as whole, and
-// nothing else; a label may be longer.
+// A message that exceeds the local limit closes its channel and nothing else, whether
+// it arrives in pieces or whole. A label may be longer than the limit.
 func TestTooLongMessages(t *testing.T) {
 	w := newWorld(t, 24)
 	w.ends[1].maxMessage = 1000
@@ -142,7 +142,7 @@ func TestTooLongMessages(t *testing.T) {
 		}
 		drain(w, far)
 	}
-	w.sendRaw(w.open(0, reliable("x")).id+2, ppidBinary, make([]byte, 1001)) // comes before its channel
+	w.sendRaw(w.open(0, reliable("x")).id+2, ppidBinary, make([]byte, 1001)) // this message arrives before its channel is opened
 	w.run(time.Second)
 	if w.ends[1].earlyBytes != 0 || w.assoc[1].Stats().ReceiveWindow < before {
 		t.Errorf("%d bytes stay counted, the window is %d of %d", w.ends[1].earlyBytes, w.assoc[1].Stats().ReceiveWindow, before)
@@ -152,7 +152,7 @@ func TestTooLongMessages(t *testing.T) {
 	}
 }
 
-// Short messages count for what they take, on all unreliable channels together.
+// Short messages are charged with their overhead, on all unreliable channels together.
 func TestUnreadShortMessagesAreBounded(t *testing.T) {
 	w := newWorld(t, 22)
 	w.start()
@@ -190,7 +190,7 @@ func drain(w *world, c *Channel) {
 }
 
 // The total length of the labels and protocols of the remote's channels is bounded. A
-// closed channel makes room again.
+// closed channel makes room for another one.
 func TestNamesAreBounded(t *testing.T) {
 	w := newWorld(t, 23)
 	w.start()
@@ -221,8 +221,8 @@ func TestNamesAreBounded(t *testing.T) {
 	}
 }
 
-// Channels of the remote take no more memory than what is charged for them, and
-// those beyond the limit are reset.
+// Channels of the remote take no more memory than is charged for them, and channels
+// beyond the limit are reset.
 func TestChannelsAreCharged(t *testing.T) {
 	w := newWorld(t, 25)
 	w.start()
@@ -236,7 +236,7 @@ func TestChannelsAreCharged(t *testing.T) {
 			closed++
 		}
 	}
-	// The heap holds the other end of each channel as well, and the flight.
+	// The heap also contains the other end of each channel, and the packets in flight.
 	t.Logf("%d channels of %d, %d bytes kept by both ends, %d charged, at most %d", w.ends[1].channels.len(), len(near), grown, m.Used(), m.Limit())
 	if m.Used() > m.Limit() || closed == 0 || closed+w.ends[1].channels.len() != len(near) {
 		t.Errorf("%d channels were refused, %d are open", closed, w.ends[1].channels.len())
@@ -262,7 +262,7 @@ func openMany(w *world, n int) (cs []*Channel) {
 	return cs
 }
 
-// Config.MaxChannels counts the channels of both ends.
+// Config.MaxChannels limits the channels of both ends together.
 func TestMaxChannels(t *testing.T) {
 	w := newWorld(t, 26)
 	w.ends[1] = NewSession(w.assoc[1], Config{MaxChannels: 10})
@@ -291,7 +291,7 @@ func TestMaxChannels(t *testing.T) {
 	}
 }
 
-// A channel that the owner keeps for its program stays charged after its end.
+// A channel that the owner retains for its program stays charged after it has ended.
 func TestRetainedChannelsStayCharged(t *testing.T) {
 	w := newWorld(t, 27)
 	w.start()
@@ -308,8 +308,8 @@ func TestRetainedChannelsStayCharged(t *testing.T) {
 	w.wantUncharged(1)
 }
 
-// Where messages came early on more streams than are kept, a reliable channel on
-// one of the others is closed and says why, until the stream is reset.
+// If early messages arrive on more streams than are kept, a reliable channel on one of
+// the other streams is closed with the reason, until the stream is reset.
 func TestEarlyOnTooManyStreams(t *testing.T) {
 	w := newWorld(t, 31)
 	w.start()
@@ -335,8 +335,8 @@ func TestEarlyOnTooManyStreams(t *testing.T) {
 	}
 }
 
-// resetAll sends end 1 requests to reset all streams of end 0 (RFC 6525 §4.1),
-// one in a packet, and returns how many bytes that is.
+// resetAll makes end 0 send requests to reset all its streams (RFC 6525 §4.1) to end
+// 1, one in each packet. It returns the number of bytes sent.
 func (w *world) resetAll(times int) (size int) {
 	w.t.Helper()
 	for range times {
@@ -352,8 +352,8 @@ func (w *world) resetAll(times int) (size int) {
 	return size
 }
 
-// newResetWorld is a world whose end 1 has many channels of end 0, and that can
-// forge requests.
+// newResetWorld returns a world in which end 1 has many channels of end 0, and which
+// can forge requests of end 0.
 func newResetWorld(t testing.TB, channels int) *world {
 	w := newWorld(t, 1)
 	for i := range w.ends {
@@ -369,7 +369,7 @@ func newResetWorld(t testing.TB, channels int) *world {
 	w.flight = nil
 	w.step(0)
 	w.head, w.lastTSN = w.flight[0].pkt[:8], binary.BigEndian.Uint32(w.flight[0].pkt[16:])
-	for b := w.flight[0].pkt[12:]; b[0] != 64; { // behind a SACK
+	for b := w.flight[0].pkt[12:]; b[0] != 64; { // the chunk follows a SACK
 		n := int(binary.BigEndian.Uint16(b[2:]))
 		b = b[(n+3)&^3:]
 		w.lastTSN = binary.BigEndian.Uint32(b[4:])
@@ -378,8 +378,8 @@ func newResetWorld(t testing.TB, channels int) *world {
 	return w
 }
 
-// A reset of all streams costs as much as was opened since the last one, and
-// ends every channel.
+// The cost of a reset of all streams is in proportion to the channels opened since the
+// last one, and the reset closes every channel.
 func TestResetAllIsBounded(t *testing.T) {
 	w := newResetWorld(t, 3000)
 	w.resetAll(1)
@@ -401,7 +401,7 @@ func TestResetAllIsBounded(t *testing.T) {
 	}
 }
 
-// BenchmarkResetAll is 35 packets of 32 bytes, with 10,000 channels.
+// BenchmarkResetAll handles 35 packets of 32 bytes, with 10,000 channels.
 func BenchmarkResetAll(b *testing.B) {
 	w := newResetWorld(b, 10000)
 	w.resetAll(1)
@@ -410,15 +410,15 @@ func BenchmarkResetAll(b *testing.B) {
 	}
 }
 
-// A remote that performs our reset and never resets its own side does not leave
-// the channel closing for good.
+// If a remote performs the local reset and never resets its own side, the channel does
+// not stay in state "closing" for ever.
 func TestRemoteNeverResets(t *testing.T) {
 	w := newWorld(t, 28)
 	w.start()
 	c := w.open(0, reliable("c"))
 	w.run(time.Second)
 	far := w.incoming(1)[0]
-	far.state = StateClosing // so that it answers nothing
+	far.state = StateClosing // so that this end does not answer the reset
 	c.Close(w.now)
 	w.run(resetWait - 2*time.Second)
 	w.sendRawFrom(1, c.id, ppidBinary, []byte("still there"))
@@ -433,7 +433,7 @@ func TestRemoteNeverResets(t *testing.T) {
 	if next := w.open(0, reliable("next")); next.id == c.id {
 		t.Error("the id is used again, though the remote's side is not reset")
 	}
-	// A late reset frees it.
+	// A late reset of the remote makes the id usable again.
 	w.assoc[1].ResetStreams(w.now, c.id)
 	w.run(time.Second)
 	if again := w.open(0, reliable("again")); again.id != c.id {
@@ -441,7 +441,7 @@ func TestRemoteNeverResets(t *testing.T) {
 	}
 }
 
-// limitStreams has an end announce fewer streams in its INIT, and in its INIT ACK.
+// limitStreams changes the number of streams that an INIT or INIT ACK announces to n.
 func limitStreams(pkt []byte, n uint16) []byte {
 	if pkt[12] == 1 || pkt[12] == 2 {
 		binary.BigEndian.PutUint16(pkt[12+4+10:], n)
@@ -450,8 +450,8 @@ func limitStreams(pkt []byte, n uint16) []byte {
 	return pkt
 }
 
-// Channels beyond the remote's limit of streams fail with the reason, before the
-// limit is known and after.
+// Channels beyond the remote's limit of streams fail with the reason, both before and
+// after the limit is known.
 func TestStreamLimit(t *testing.T) {
 	w := newWorld(t, 29)
 	w.alter = func(to int, pkt []byte) []byte {
@@ -487,8 +487,8 @@ func TestStreamLimit(t *testing.T) {
 	}
 }
 
-// A remote that acknowledges channels up to a number, and drops what opens more,
-// has the others fail.
+// If a remote acknowledges only channels up to a number and drops further
+// DATA_CHANNEL_OPEN messages, the other channels fail.
 func TestUnacknowledgedChannels(t *testing.T) {
 	for _, acks := range []bool{true, false} {
 		w := newWorld(t, 30)

@@ -1,7 +1,7 @@
 package datachannel
 
-// A channelList is a linked list of channels, whose links are in the channels. A
-// channel is in at most one list of each kind.
+// A channelList is a linked list of channels. The links are in the channels. A channel
+// is in at most one list of each kind.
 type channelList struct {
 	kind        listKind
 	first, last *Channel
@@ -10,7 +10,7 @@ type channelList struct {
 type listKind uint8
 
 const (
-	listLive  listKind = iota // channels whose remote side is not reset
+	listLive  listKind = iota // channels with a remote side that is not reset
 	listTimed                 // channels that wait for the remote, in the order of their deadlines
 	listKinds
 )

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// renew has both ends begin a new association, with nothing on its way.
+// renew makes both ends begin a new association. No packet is in flight.
 func (w *world) renew() {
 	w.flight = nil
 	for i, a := range w.assoc {
@@ -18,7 +18,8 @@ func (w *world) renew() {
 	}
 }
 
-// exchange checks that a message goes each way between two ends of a channel.
+// exchange checks that a message arrives in each direction between the two ends of a
+// channel.
 func (w *world) exchange(what string, a, b *Channel) {
 	w.t.Helper()
 	for _, c := range []*Channel{a, b} {
@@ -34,7 +35,8 @@ func (w *world) exchange(what string, a, b *Channel) {
 	}
 }
 
-// Channels go on where both ends begin a new association, whatever they were at.
+// TestRenewedAssociation checks that channels continue in every state when both ends
+// begin a new association.
 func TestRenewedAssociation(t *testing.T) {
 	w := newWorld(t, 1)
 	w.start()
@@ -48,13 +50,14 @@ func TestRenewedAssociation(t *testing.T) {
 	w.run(time.Second)
 	unread.Send(w.now, []byte("queued"), true) // not sent before the end of the association
 
-	// The remote end of half has reset its side, and this end has not heard of it.
+	// The remote end of half has reset its side, and the local end has not received
+	// that yet.
 	halfThere.Close(w.now)
 	w.step(1)
 	closing := w.open(0, open)
 	unacked := w.open(0, open)
 	w.step(0)
-	for _, f := range w.flight { // their DATA_CHANNEL_OPEN arrive
+	for _, f := range w.flight { // the DATA_CHANNEL_OPEN messages of the other end arrive
 		if f.to == 1 {
 			w.assoc[1].HandlePacket(w.now, f.pkt)
 		}
@@ -62,7 +65,7 @@ func TestRenewedAssociation(t *testing.T) {
 	w.flight = nil
 	w.step(1)
 	w.events[1] = nil
-	for _, f := range w.flight { // of the answers only the SACK does, without a checksum
+	for _, f := range w.flight { // of the answers only the SACK arrives, without a checksum
 		if n := 12 + int(binary.BigEndian.Uint16(f.pkt[14:])); f.pkt[12] == 3 {
 			clear(f.pkt[8:12])
 			w.assoc[0].HandlePacket(w.now, f.pkt[:n])

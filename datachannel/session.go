@@ -75,8 +75,9 @@ const (
 
 	// Limits on the messages, of all streams together, that arrive before their
 	// channel is opened. An unordered message may overtake the DATA_CHANNEL_OPEN, and
-	// a remote that has a negotiated channel may send before the channel exists here.
-	// A reliable channel that lost such messages is closed with ErrLate.
+	// a remote with a negotiated channel may send before the channel exists here.
+	// If messages were dropped because of these limits, a reliable channel is closed
+	// with ErrLate.
 	maxEarlyMessages = 1024
 	maxEarlyBytes    = 256 << 10
 
@@ -113,14 +114,14 @@ type Session struct {
 	waiting  []*Channel // channels that wait for an id until Start
 	nextID   int        // no local id below this one is free
 
-	live      channelList // channels whose remote side is not reset
+	live      channelList // channels with a remote side that is not reset
 	unacked   channelList // channels that wait for DATA_CHANNEL_ACK
-	unreset   channelList // channels whose local side is reset, and which wait for the reset of the remote side
+	unreset   channelList // channels with a local side that is reset, which wait for the reset of the remote side
 	acks      bool        // the remote has sent a DATA_CHANNEL_ACK
 	allResets uint32      // how often the remote has reset all streams
 
 	reserved  idSet               // streams of which only the local side is reset; not used until the remote side is reset too
-	answering map[uint16]struct{} // streams without a channel whose local side is being reset because the remote side was reset
+	answering map[uint16]struct{} // streams without a channel, of which the local side is being reset because the remote side was reset
 
 	lost          idSet // streams on which all messages that came before their channel were dropped
 	early         map[uint16]earlyQueue
@@ -200,7 +201,7 @@ func (s *Session) firstID() int {
 // The errors are ErrIDInUse, ErrRemoteID, ErrNoID, ErrStreamLimit, ErrTooMany, ErrTooLong,
 // ErrInvalid, and ErrNotOpen when the association has ended. If the remote's limit of
 // streams is not known yet, a channel beyond the limit is closed with ErrStreamLimit
-// as soon as it is known.
+// as soon as the limit is known.
 func (s *Session) Open(now time.Time, p Params) (*Channel, error) {
 	if s.ended != nil {
 		return nil, ErrNotOpen
@@ -209,7 +210,7 @@ func (s *Session) Open(now time.Time, p Params) (*Channel, error) {
 		return nil, ErrTooLong
 	}
 	if p.MaxRetransmits >= 0 && p.MaxPacketLifeTime >= 0 || (p.Negotiated || p.ChosenID) && p.ID > maxStreamID {
-		return nil, ErrInvalid // RFC 8831 §6.1: a channel has not both limits
+		return nil, ErrInvalid // RFC 8831 §6.1: a channel cannot have both limits
 	}
 	if s.full() {
 		return nil, ErrTooMany
@@ -345,7 +346,7 @@ const (
 	EventNone        EventKind = iota
 	EventIncoming              // the remote opened Channel, which is open
 	EventState                 // the state of Channel has changed to State
-	EventMessage               // messages have arrived on Channel since the last such event was taken
+	EventMessage               // messages have arrived on Channel since its last EventMessage was taken
 	EventAssociation           // Association is an event of the association, for its owner
 )
 
@@ -370,8 +371,8 @@ func (s *Session) NextEvent() (Event, bool) {
 	return e, ok
 }
 
-// NextLowered returns a channel whose BufferedAmount has fallen since the channel was
-// last returned, or nil if there is none.
+// NextLowered returns a channel with a BufferedAmount that has fallen since the
+// channel was last returned, or nil if there is none.
 func (s *Session) NextLowered() *Channel {
 	for {
 		id, ok := s.assoc.NextLowered()
@@ -462,7 +463,7 @@ func (s *Session) handleEvent(now time.Time, ev sctp.Event) {
 
 // remoteResetAll handles a reset of all streams by the remote. Its cost is in
 // proportion to the channels that were opened, and the early messages that were kept,
-// since the previous such reset.
+// since the previous reset of all streams.
 func (s *Session) remoteResetAll(now time.Time) {
 	s.allResets++
 	s.lost = idSet{}
@@ -538,7 +539,7 @@ func (s *Session) remoteReset(now time.Time, id uint16) {
 		s.answerReset(now, id)
 		return
 	}
-	c.again = c.remoteEnd // if reset again, the remote's next channel with this id is reset too
+	c.again = c.remoteEnd // a second reset is for the remote's next channel with this id
 	c.remoteEnd, c.resets = true, s.allResets
 	c.unlink(listLive)
 	switch c.state {
@@ -573,10 +574,10 @@ func (s *Session) unreserve(id uint16) bool {
 	return true
 }
 
-// answerReset answers the remote's reset of a stream that has no channel here. Perhaps
-// only the remote has a negotiated channel on it, which would wait for ever without an
-// answer (RFC 8831 §6.7). If the remote's reset is itself the answer to a local one,
-// nothing is done.
+// answerReset answers the remote's reset of a stream without a local channel. The
+// channel may be negotiated, and exist only at the remote end, where it would wait for
+// ever without an answer (RFC 8831 §6.7). If the remote's reset is itself the answer
+// to a local reset, nothing is done.
 func (s *Session) answerReset(now time.Time, id uint16) {
 	if s.unreserve(id) || len(s.answering) >= maxAnswering || s.isAnswering(id) || s.assoc.ResetStreams(now, id) != nil {
 		return
@@ -588,7 +589,7 @@ func (s *Session) answerReset(now time.Time, id uint16) {
 }
 
 // localReset handles the end of a local reset. If the reset has failed, the channel is
-// closed all the same, because more cannot be done.
+// closed all the same, because there is no other way to close it.
 func (s *Session) localReset(now time.Time, id uint16, failed error) {
 	c := s.channels.get(id)
 	answered := s.isAnswering(id)

@@ -33,9 +33,9 @@ type world struct {
 	loss   float64
 	events [2][]Event
 
-	alter func(to int, pkt []byte) []byte // nil: packets are as they were sent
+	alter func(to int, pkt []byte) []byte // changes a packet before it is delivered; nil: packets are delivered unchanged
 
-	// For requests that are forged, see newResetWorld.
+	// These fields are for forged requests, see newResetWorld.
 	head             []byte
 	request, lastTSN uint32
 }
@@ -258,7 +258,7 @@ func TestCloseDeliversAndFreesTheID(t *testing.T) {
 	}
 }
 
-// closes runs until a channel is closed, for a minute at most.
+// closes runs the world until a channel is closed, for a minute at most.
 func (w *world) closes(c *Channel) {
 	for range 600 {
 		if c.State() == StateClosed {
@@ -268,9 +268,9 @@ func (w *world) closes(c *Channel) {
 	}
 }
 
-// One id after the other is used again while packets are lost: a channel may
-// be opened, used and closed before the response to the reset of the one before
-// it has come. Nothing is lost, and the program hears of it in order.
+// An id is used again repeatedly while packets are lost: a channel may be opened, used
+// and closed before the response to the reset of the previous channel has arrived.
+// Nothing is lost, and the program gets all events in order.
 func TestIDAgainWhilePacketsAreLost(t *testing.T) {
 	for seed := range uint64(40) {
 		w := newWorld(t, seed)
@@ -320,7 +320,7 @@ func TestNegotiatedIDAgain(t *testing.T) {
 	x, y := w.open(0, p), w.open(1, p)
 	w.run(time.Second)
 	x.Close(w.now)
-	// Until the last response, which is lost and asked for again.
+	// The loop ends with the last response, which is lost and requested a second time.
 	for w.ends[0].channels.get(6) != nil {
 		w.run(time.Millisecond)
 	}
@@ -340,8 +340,8 @@ func TestNegotiatedIDAgain(t *testing.T) {
 	w.want(w.open(1, p), "new", false)
 }
 
-// A negotiated channel that only one end has is closed like any other, and the
-// other end may have it at any time: what is sent on it once it is open arrives.
+// A negotiated channel that only one end has is closed like any other channel. The
+// other end may create it at any time. Messages that are sent after it is open arrive.
 func TestNegotiatedAtOneEnd(t *testing.T) {
 	w := newWorld(t, 1)
 	w.start()
@@ -377,14 +377,14 @@ func TestNegotiatedAtOneEnd(t *testing.T) {
 		}
 	}
 	sent := w.assoc[0].Stats().PacketsSent + w.assoc[1].Stats().PacketsSent
-	w.run(10 * time.Second) // resets are not answered for ever
+	w.run(10 * time.Second) // the number of answered resets is limited
 	if n := w.assoc[0].Stats().PacketsSent + w.assoc[1].Stats().PacketsSent - sent; n > 20 {
 		t.Errorf("%d packets while nothing happens", n)
 	}
 }
 
-// A reset of no streams by name is one of all (RFC 6525 §4.1), also of those on
-// which nothing has come yet.
+// A reset request that lists no streams resets all streams (RFC 6525 §4.1), including
+// streams on which nothing has arrived.
 func TestAllStreamsReset(t *testing.T) {
 	w := newWorld(t, 1)
 	w.start()
@@ -402,8 +402,8 @@ func TestAllStreamsReset(t *testing.T) {
 	}
 }
 
-// The remote may use an id in band while the reset of the stream, which had no
-// channel here, is not confirmed yet.
+// The remote may open a channel in band on an id while the reset of that stream, which
+// had no channel here, is not confirmed yet.
 func TestOpenWhileAnswering(t *testing.T) {
 	for seed := range uint64(40) {
 		w := newWorld(t, seed)
@@ -452,7 +452,7 @@ func TestTenThousandChannels(t *testing.T) {
 		}
 	}
 	got := 0
-	for range 10 { // all unread at once would be more than the receive window
+	for range 10 { // if all were unread at once, they would exceed the receive window
 		w.run(time.Second)
 		for _, c := range in {
 			if c.Waiting() > 0 {
@@ -500,7 +500,7 @@ func TestUnreadUnreliableChannelDropsOldest(t *testing.T) {
 	w.want(w.incoming(1)[1], "not stalled", true)
 }
 
-func TestUnreadReliableChannelHoldsTheWindow(t *testing.T) {
+func TestUnreadReliableChannelClosesTheWindow(t *testing.T) {
 	w := newWorld(t, 5)
 	a := w.open(0, reliable("r"))
 	w.start()
@@ -544,7 +544,7 @@ func TestEndsWithTheAssociation(t *testing.T) {
 func TestOpenOnTakenOrForeignID(t *testing.T) {
 	for _, negotiated := range []bool{true, false} {
 		w := newWorld(t, 7)
-		id := uint16(1) // ours to choose
+		id := uint16(1) // an id that the local end may choose
 		var c *Channel
 		if negotiated {
 			p := reliable("n")
@@ -561,14 +561,14 @@ func TestOpenOnTakenOrForeignID(t *testing.T) {
 		if len(w.incoming(1)) != 0 {
 			t.Error("announced")
 		}
-		if negotiated && c.State() != StateClosed { // the other end answers the reset, without a channel
+		if negotiated && c.State() != StateClosed { // the other end answers the reset without having a channel
 			t.Errorf("state %v", c.State())
 		}
 	}
 }
 
-// A message whose PPID means nothing closes the channel (RFC 8831 §6.6), and what
-// came before it can be read.
+// A message with an unknown PPID closes the channel (RFC 8831 §6.6). Earlier messages
+// can still be read.
 func TestUnknownPPID(t *testing.T) {
 	w := newWorld(t, 1)
 	w.start()
@@ -615,8 +615,9 @@ func TestEarlyDataReachesItsChannel(t *testing.T) {
 	}
 }
 
-// Who opens a negotiated channel late gets what came before, as far as there was
-// room for it, and no gap: a reliable channel is closed then, and says why.
+// A negotiated channel that is opened late gets the earlier messages for which there
+// was room, and has no gap: if a message was dropped, a reliable channel is closed
+// with the reason.
 func TestLateChannel(t *testing.T) {
 	for _, reliably := range []bool{true, false} {
 		w := newWorld(t, 9)
@@ -678,7 +679,8 @@ func TestParseOpen(t *testing.T) {
 	}
 }
 
-// Lengths in characters, as aiortc and werift give them, and bytes that follow.
+// Announced lengths in characters, as aiortc and werift send them, and additional
+// bytes at the end.
 func TestParseOpenLengths(t *testing.T) {
 	open := func(label, protocol int, names string) []byte {
 		b := appendOpen(nil, &Params{MaxRetransmits: -1, MaxPacketLifeTime: -1})

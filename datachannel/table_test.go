@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// A table of few channels and one of many are the same to whoever asks.
+// A table of few channels and a table of many channels behave alike.
 func TestTable(t *testing.T) {
 	var all table
 	var want []uint16

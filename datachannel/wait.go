@@ -10,13 +10,13 @@ const (
 
 	// resetWait is how long the remote may take to reset its side of a stream after it
 	// has answered the local reset (RFC 8831 §6.7). The time restarts with each
-	// message on the stream. Messages of other channels and a bad path may delay what
-	// the remote has queued.
+	// message on the stream. Messages of other channels and a bad path may delay the
+	// messages that the remote sends before its reset.
 	resetWait = time.Minute
 
-	// silentPath is how long the remote must be silent until the path is taken for
-	// dead. Then resetWait restarts. An idle association receives a HEARTBEAT every 30
-	// s.
+	// silentPath is how long nothing must arrive from the remote until the path is
+	// treated as dead. resetWait then restarts. An idle association receives a
+	// HEARTBEAT every 30 s.
 	silentPath = 40 * time.Second
 )
 
@@ -37,7 +37,7 @@ func (s *Session) NextTimeout() (at time.Time) {
 	return at
 }
 
-// Advance closes the channels whose remote has not answered in time.
+// Advance closes the channels for which the remote has not answered in time.
 func (s *Session) Advance(now time.Time) {
 	for c := s.unacked.first; c != nil && !now.Before(c.due); c = s.unacked.first {
 		s.ackTimeout(now, c)
@@ -47,8 +47,8 @@ func (s *Session) Advance(now time.Time) {
 			s.wait(now, c, &s.unreset, resetWait)
 			continue
 		}
-		// The remote never resets its side, like Chromium 67. Data may still arrive on
-		// the stream, so its id is not used again.
+		// Some remotes, such as Chromium 67, never reset their side. Data may still
+		// arrive on the stream, so its id is not used again.
 		s.closed(c, nil)
 		s.reserve(c.id)
 	}
@@ -70,7 +70,8 @@ func (s *Session) ackTimeout(now time.Time, c *Channel) {
 	s.wait(now, c, &s.unacked, ackWait)
 }
 
-// acknowledged notes that the remote knows a channel that was opened here.
+// acknowledged notes that the remote has created its end of the channel, which was
+// opened locally.
 func (c *Channel) acknowledged() {
 	c.acked = true
 	if c.links[listTimed].list == &c.s.unacked {

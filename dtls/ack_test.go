@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// TestPartialRetransmission loses one datagram of a flight: the client acknowledges the
-// others, and the server sends only the lost part again.
+// TestPartialRetransmission loses one datagram of a flight. The client acknowledges
+// the other datagrams, and the server sends only the lost part again.
 func TestPartialRetransmission(t *testing.T) {
 	p := newPair(t, only13)
 	p.limit = 400
 	p.client.SetRTT(2 * p.delay)
-	var bytes [2]int // first sent, sent again
+	var bytes [2]int // bytes sent for the first time, and bytes sent again
 	lost := 0
 	p.meddle = func(i int, d []byte) []delivery {
 		fromServer := p.server.out.outstanding() && len(p.server.out.sent) > 0 && !p.client.Established()
@@ -40,15 +40,15 @@ func TestPartialRetransmission(t *testing.T) {
 	p.exchange()
 }
 
-// TestFinishedAcknowledged checks that the client sends its Finished again until it gets an
-// ACK, and that the server acknowledges each.
+// TestFinishedAcknowledged checks that the client sends its Finished again until it
+// receives an ACK, and that the server acknowledges each Finished.
 func TestFinishedAcknowledged(t *testing.T) {
 	p := newPair(t, only13)
 	drops := 2
 	p.meddle = func(i int, d []byte) []delivery {
 		if p.server.Established() && drops > 0 && p.client.out.timed() && p.client.out.retransmitAt.After(p.now) {
 			drops--
-			return nil // the server's ACK
+			return nil // the server's ACK is lost
 		}
 		return []delivery{{d, 0}}
 	}
@@ -120,8 +120,8 @@ func TestAckRanges(t *testing.T) {
 	}
 }
 
-// TestAckLimits checks the limits of what is kept for ACKs, and that a malformed ACK is
-// counted.
+// TestAckLimits checks the limits on stored record numbers, and that a malformed ACK
+// is counted.
 func TestAckLimits(t *testing.T) {
 	p := newPair(t, only13)
 	p.connect()
@@ -165,7 +165,7 @@ func TestFullNumber(t *testing.T) {
 			t.Errorf("fullNumber(%#x, %#x, %d) = %#x, want %#x", tc.expected, tc.low, tc.bits, got, tc.want)
 		}
 	}
-	// All numbers within half the range are found.
+	// The function finds every number within half of the range.
 	for expected := uint64(0); expected < 1000; expected++ {
 		for d := -100; d <= 100; d++ {
 			if n := expected + uint64(d); int(expected)+d >= 0 && fullNumber(expected, n&0xff, 8) != n {
@@ -209,12 +209,12 @@ func TestAckDelay(t *testing.T) {
 	}
 }
 
-// TestForgedAck forges an ACK in plaintext for a hello that was lost: the hello is still
-// sent again.
+// TestForgedAck forges an ACK in plaintext for a ClientHello that was lost. The
+// ClientHello is still sent again.
 func TestForgedAck(t *testing.T) {
 	for _, tc := range []struct {
 		why    string
-		lost   int // the datagram with the hello
+		lost   int // index of the lost datagram, which contains the hello
 		client bool
 		server []Group
 	}{
@@ -239,7 +239,7 @@ func TestForgedAck(t *testing.T) {
 			victim = p.client
 		}
 		ack := []byte{0, 2 * recordNumberLen}
-		for seq := range byte(2) { // of epoch 0
+		for seq := range byte(2) { // records of epoch 0
 			ack = append(append(ack, make([]byte, recordNumberLen-1)...), seq)
 		}
 		b := append(make([]byte, recordHeaderLen), ack...)
@@ -256,7 +256,7 @@ func TestForgedAck(t *testing.T) {
 	}
 }
 
-// TestAckQueue is a script of when an ACK is sent.
+// TestAckQueue is a script that checks when an ACK is sent.
 func TestAckQueue(t *testing.T) {
 	now, l := epoch, newRecordLayer(false)
 	var q ackQueue

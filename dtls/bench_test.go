@@ -13,9 +13,9 @@ import (
 
 const benchPayload = 1200
 
-// BenchmarkRecord seals and opens records. In turns with that it calls the bare AEAD, so
-// that both run under the same load of the machine. The metric "%aead" is the speed of
-// records as a share of the speed of the AEAD.
+// BenchmarkRecord seals and opens records. It alternates with calls of the bare AEAD,
+// so that both run under the same load of the machine. The metric "%aead" is the speed
+// of records as a percentage of the speed of the AEAD.
 func BenchmarkRecord(b *testing.B) {
 	for _, version := range []func(client, server *Config){only12, only13} {
 		p := newPair(b, version)
@@ -54,14 +54,14 @@ func benchOpen(b *testing.B, p *pair) {
 		}
 	}, func() {
 		buf = append(buf[:0], rec...)
-		newest.window = replayWindow{} // so that it is no replay
+		newest.window = replayWindow{} // so that the record is not a replay
 		if data, _ := p.server.HandleRecord(p.now, buf); data == nil {
 			b.Fatal("does not open")
 		}
 	})
 }
 
-// inTurns measures both functions in turns, and reports the speed of the first one.
+// inTurns measures both functions alternately, and reports the speed of record.
 func inTurns(b *testing.B, bare, record func()) {
 	b.ReportAllocs()
 	bareTime, recordTime := turns(b, 64, bare, record)
@@ -69,7 +69,7 @@ func inTurns(b *testing.B, bare, record func()) {
 	b.ReportMetric(float64(recordTime.Nanoseconds())/float64(b.N), "ns/record")
 }
 
-// turns runs f and g b.N times each, and returns how long each took.
+// turns runs f and g b.N times each, alternately, and returns how long each took.
 func turns(b *testing.B, turn int, f, g func()) (forF, forG time.Duration) {
 	times := func(n int, f func()) time.Duration {
 		begun := time.Now()
@@ -83,13 +83,14 @@ func turns(b *testing.B, turn int, f, g func()) (forF, forG time.Duration) {
 		forF += times(n, f)
 		forG += times(n, g)
 	}
-	b.ReportMetric(0, "ns/op") // of both together, which says nothing
+	b.ReportMetric(0, "ns/op") // the time of both functions together has no meaning
 	return forF, forG
 }
 
-// BenchmarkHandshake runs both ends of a handshake with the defaults of each version and
-// P-256 certificates, in turns with its public-key operations alone. The metric
-// "x-publickey" is its time divided by theirs.
+// BenchmarkHandshake runs both ends of a handshake with the defaults of each version
+// and P-256 certificates. It alternates with the public-key operations alone. The
+// metric "x-publickey" is the time of the handshake divided by the time of these
+// operations.
 func BenchmarkHandshake(b *testing.B) {
 	for _, version := range []Version{VersionDTLS12, VersionDTLS13} {
 		b.Run(version.String(), func(b *testing.B) {
@@ -109,7 +110,7 @@ func BenchmarkHandshake(b *testing.B) {
 // publicKeyWork does the public-key operations of both ends of a handshake.
 func publicKeyWork(version Version, key *ecdsa.PrivateKey) {
 	digest := make([]byte, 32)
-	for range 2 { // ends
+	for range 2 { // the two ends
 		e, _ := ecdh.X25519().GenerateKey(rand.Reader)
 		e.ECDH(e.PublicKey())
 		sig, _ := ecdsa.SignASN1(rand.Reader, key, digest)
@@ -123,8 +124,8 @@ func publicKeyWork(version Version, key *ecdsa.PrivateKey) {
 	}
 }
 
-// TestIdleMemory bounds the memory of an established connection, with its key schedules
-// and without.
+// TestIdleMemory bounds the memory of an established connection, with and without its
+// key schedules.
 func TestIdleMemory(t *testing.T) {
 	const n = 100
 	cc, sc := testCertificate(t, "P-256"), testCertificate(t, "P-256")
@@ -143,7 +144,7 @@ func TestIdleMemory(t *testing.T) {
 		p := pairOf(t, client, server)
 		p.connect()
 		for _, c := range []*Conn{p.client, p.server} {
-			c.Advance(p.now.Add(oldKeysLife)) // the handshake is forgotten
+			c.Advance(p.now.Add(oldKeysLife)) // the keys of the handshake are dropped
 			conns = append(conns, c)
 		}
 	}
@@ -155,7 +156,7 @@ func TestIdleMemory(t *testing.T) {
 	released := each()
 	runtime.KeepAlive(conns)
 	t.Logf("%d bytes a connection, %d after Release", keyed, released)
-	if keyed > 4200 || released > 1600 { // usual: 4050 and 1500, of which 320 are the peer's certificate
+	if keyed > 4200 || released > 1600 { // usual values: 4050 and 1500, of which 320 are the peer's certificate
 		t.Errorf("%d bytes a connection, %d after Release", keyed, released)
 	}
 	if !bytes.Equal(conns[0].ConnectionState().PeerCertificates[0], sc.Certificate[0]) {

@@ -66,7 +66,7 @@ func GenerateCertificate(now time.Time, rand io.Reader) (*tls.Certificate, error
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
 }
 
-// marshalTBS returns a TBSCertificate (RFC 5280 §4.1) whose issuer is the same as its
+// marshalTBS returns a TBSCertificate (RFC 5280 §4.1) with the same issuer and
 // subject.
 func marshalTBS(serial *big.Int, spki []byte, now time.Time) ([]byte, error) {
 	name := func(b *cryptobyte.Builder) {

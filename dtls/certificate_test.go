@@ -20,7 +20,7 @@ func TestLargeRSAKeys(t *testing.T) {
 	}
 	for _, test := range []struct {
 		bits, exponent int
-		want           string // of the error; "": none
+		want           string // text of the error; "": no error
 	}{
 		{4096, 65537, ""}, {8192, 65537, ""}, {8192, 3, ""},
 		{8200, 65537, "RSA key of 8200 bits"}, {16384, 65537, "RSA key of 16384 bits"}, {2048, 1<<31 - 1, "exponent 2147483647"},

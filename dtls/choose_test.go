@@ -21,7 +21,7 @@ func TestChooseCertificate(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		have  []*tls.Certificate
-		bound []*tls.Certificate // those that must match an issuer
+		bound []*tls.Certificate // certificates that must match an issuer
 		wants acceptedCertificates
 		want  *tls.Certificate
 	}{

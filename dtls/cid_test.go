@@ -31,12 +31,12 @@ var (
 	otherID = []byte("server")
 )
 
-// TestConnectionID checks that the negotiated ID is in every record under keys, and in no
-// record in plaintext.
+// TestConnectionID checks that every encrypted record contains the negotiated ID, and
+// no record in plaintext does.
 func TestConnectionID(t *testing.T) {
 	for _, test := range []struct {
 		name           string
-		client, server []byte // the IDs that they ask for
+		client, server []byte // the IDs that the client and the server ask for
 		agreed         bool
 	}{
 		{"neither", nil, nil, false},
@@ -67,11 +67,12 @@ func TestConnectionID(t *testing.T) {
 	}
 }
 
-// watchCIDs fails the test if a record of either end does not have the connection ID that
-// the other end has asked for.
+// watchCIDs fails the test if an encrypted record of either end does not contain the
+// connection ID that the receiver has asked for.
 func (p *pair) watchCIDs(want map[*Conn][]byte) {
 	p.meddle = func(_ int, d []byte) []delivery {
-		// Only the ID says to which end the record belongs: one of the two must find its own.
+		// Only the ID shows to which end the record belongs: one of the two ends must
+		// find its own ID.
 		fits := func(to *Conn) bool {
 			id := want[to]
 			for b := d; len(b) > 0; {
@@ -94,7 +95,7 @@ func (p *pair) watchCIDs(want map[*Conn][]byte) {
 	}
 }
 
-// TestConnectionIDAgain negotiates IDs after a HelloRetryRequest, after a
+// TestConnectionIDAgain negotiates connection IDs after a HelloRetryRequest, after a
 // HelloVerifyRequest and in a resumed session.
 func TestConnectionIDAgain(t *testing.T) {
 	check := func(why string, p *pair, client []byte) {
@@ -148,7 +149,8 @@ func TestConnectionIDLossy(t *testing.T) {
 	}
 }
 
-// TestConnectionIDAAD opens a record with the additional data of RFC 9146 §5.3, written out.
+// TestConnectionIDAAD opens a record with the additional data of RFC 9146 §5.3, which
+// the test builds itself.
 func TestConnectionIDAAD(t *testing.T) {
 	p := newPair(t, withCIDs(only12, usualID, otherID))
 	p.connect()
@@ -203,13 +205,13 @@ func TestConnectionIDPadding(t *testing.T) {
 	}
 }
 
-// TestConnectionIDRefused checks that records without the negotiated ID, with another one,
-// or with one that was not negotiated are dropped without an alert.
+// TestConnectionIDRefused checks that records without the negotiated ID, with a
+// different ID, or with an ID that was not negotiated are dropped without an alert.
 func TestConnectionIDRefused(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		change   func(client, server *Config)
-		instead  []byte // of what the server asked for
+		instead  []byte // the ID that the client's records contain instead of the requested one
 		accepted bool
 	}{
 		{"1.2, another", withCIDs(only12, usualID, otherID), []byte("Server"), false},
@@ -220,7 +222,7 @@ func TestConnectionIDRefused(t *testing.T) {
 		{"1.3, another", withCIDs(only13, usualID, otherID), []byte("Server"), false},
 		{"1.3, longer", withCIDs(only13, usualID, otherID), longID, false},
 		{"1.3, not negotiated", only13, otherID, false},
-		// RFC 9147 §4: every datagram has the ID, but not every record needs it.
+		// RFC 9147 §4: every datagram contains the ID, but not every record needs to.
 		{"1.3, none", withCIDs(only13, usualID, otherID), nil, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -256,9 +258,9 @@ func TestConnectionIDUpdates(t *testing.T) {
 		name           string
 		client, server []byte
 		typ            handshakeType
-		body           []byte // of a message that the client sends
+		body           []byte // body of a message that the client sends
 		want           Alert
-		sends          string // the ID that the server uses then
+		sends          string // the ID that the server uses after the message
 	}{
 		{"at once", usualID, otherID, typeNewConnectionID, immediate, 0, "renewed"},
 		{"spare", usualID, otherID, typeNewConnectionID, spare, 0, "client's"},
@@ -293,7 +295,7 @@ func TestConnectionIDUpdates(t *testing.T) {
 				t.Errorf("sends %q, want %q; err %v", id, test.sends, p.server.Err())
 			}
 			p.sendMessage(p.client, typeRequestConnectionID, []byte{1})
-			p.run() // the answer is acknowledged, and another is given
+			p.run() // the first answer is acknowledged, and the second one is sent
 			if p.server.Err() != nil || p.server.out.outstanding() || p.server.rekey.cidsDue {
 				t.Errorf("a later request: %v, %d messages unacknowledged", p.server.Err(), len(p.server.out.messages))
 			}
@@ -301,12 +303,13 @@ func TestConnectionIDUpdates(t *testing.T) {
 	}
 }
 
-// TestConnectionIDRequests checks that a peer which requests IDs again before it has an
-// answer gets an alert, and that an answer waits until the flight before is acknowledged.
+// TestConnectionIDRequests checks that a peer which requests IDs a second time before
+// it has received an answer gets an alert, and that an answer waits until the previous
+// flight is acknowledged.
 func TestConnectionIDRequests(t *testing.T) {
 	p := newPair(t, withCIDs(only13, usualID, otherID))
 	p.connect()
-	for range 3 { // one answered, one due
+	for range 3 { // one request is answered, and one is pending
 		p.sendMessage(p.client, typeRequestConnectionID, []byte{1})
 		last := p.wire[len(p.wire)-1]
 		p.wire = p.wire[:len(p.wire)-1]
@@ -319,7 +322,8 @@ func TestConnectionIDRequests(t *testing.T) {
 	}
 }
 
-// TestPeekAndNewest checks what a program needs to follow changes of a peer's address.
+// TestPeekAndNewest checks the functions with which a program follows changes of a
+// peer's address.
 func TestPeekAndNewest(t *testing.T) {
 	for _, version := range []func(client, server *Config){only12, only13} {
 		p := newPair(t, withCIDs(version, usualID, otherID))
@@ -351,7 +355,7 @@ func TestPeekAndNewest(t *testing.T) {
 				t.Errorf("%v, %s: newest %t", p.server.agreed.Version, step.why, got)
 			}
 		}
-		// Data that was kept is returned with another datagram.
+		// A later call, with another datagram, returns early data that was stored.
 		forged = record()
 		p.server.early = [][]byte{record()}
 		forged[len(forged)-1] ^= 1

@@ -37,9 +37,9 @@ type client12State uint8
 const (
 	client12Certificate client12State = iota
 	client12ServerKeyExchange
-	client12ServerHelloDone // or a CertificateRequest before that
-	client12Finished        // or a NewSessionTicket before that
-	client12ResumedFinished // in a resumed session; or a NewSessionTicket before that
+	client12ServerHelloDone // the ServerHelloDone, or a CertificateRequest before it
+	client12Finished        // the Finished, or a NewSessionTicket before it
+	client12ResumedFinished // the Finished of a resumed session, or a NewSessionTicket before it
 )
 
 func (h *client12) handle(now time.Time, m message) error {

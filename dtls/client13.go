@@ -29,9 +29,9 @@ type client13 struct {
 type client13State uint8
 
 const (
-	client13ServerHello client13State = iota // the one after a HelloRetryRequest
+	client13ServerHello client13State = iota // the ServerHello after a HelloRetryRequest
 	client13EncryptedExtensions
-	client13Certificate // or a CertificateRequest before that
+	client13Certificate // the Certificate, or a CertificateRequest before it
 	client13CertificateVerify
 	client13Finished
 )

@@ -117,8 +117,8 @@ func (c *Conn) BeginRecord(dst []byte) []byte {
 	return c.records.current.begin(dst)
 }
 
-// FinishRecord encrypts, in place, the record that starts at b[start:] and whose
-// header BeginRecord appended. It returns b[:start] if the connection is not
+// FinishRecord encrypts, in place, the record that starts at b[start:], after
+// BeginRecord has appended its header. It returns b[:start] if the connection is not
 // established or the payload is longer than MaxPayload.
 func (c *Conn) FinishRecord(b []byte, start int) []byte {
 	payload := len(b) - start - c.records.current.headerLen()

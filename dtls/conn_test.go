@@ -111,7 +111,7 @@ func TestSetRTT(t *testing.T) {
 	}
 }
 
-// plaintextAlert makes an alert that an attacker can send.
+// plaintextAlert returns an alert that an attacker can send.
 func plaintextAlert(a Alert) []byte {
 	b := make([]byte, recordHeaderLen, recordHeaderLen+2)
 	putRecordHeader(b, typeAlert, VersionDTLS12, 0, 0, nil, 2)
@@ -184,8 +184,8 @@ func TestEarlyData(t *testing.T) {
 	for held == nil {
 		p.step()
 	}
-	// The server's Finished has not arrived, so the client cannot send yet. The test makes
-	// a record under its keys.
+	// The server's Finished has not arrived, so the client cannot send yet. The test
+	// creates a record that is encrypted with the client's keys.
 	rec := append(p.client.records.current.begin(nil), "early"...)
 	rec, _ = p.client.records.seal(p.client.records.current, typeApplicationData, rec, 0)
 	p.deliver(p.server, rec)
@@ -200,7 +200,7 @@ func TestEarlyData(t *testing.T) {
 	p.exchange()
 }
 
-// TestGarbage checks that records which do not authenticate are dropped and counted.
+// TestGarbage checks that records that are not authentic are dropped and counted.
 func TestGarbage(t *testing.T) {
 	p := newPair(t, nil)
 	p.connect()
@@ -321,7 +321,7 @@ func TestUnifiedHeader(t *testing.T) {
 	for _, test := range []struct {
 		b      string
 		cidLen int
-		want   recordHeader // all zero: refused
+		want   recordHeader // all fields zero: the header is refused
 	}{
 		{"\x20\x07rest", 0, recordHeader{unified: true, numberLen: 1, size: 2, length: 4}},
 		{"\x2b\x07\x08rest", 0, recordHeader{unified: true, numberLen: 2, epoch: 3, size: 3, length: 4}},
@@ -342,8 +342,8 @@ func TestUnifiedHeader(t *testing.T) {
 	}
 }
 
-// A server confirms only its own name. Without one, the client's name has no effect, and
-// old versions of pion fail if it is confirmed.
+// A server confirms only Config.ServerName. If it is empty, the client's name has no
+// effect: old versions of pion fail if the name is confirmed.
 func TestServerNameConfirmed(t *testing.T) {
 	for own, confirmed := range map[string]bool{"": false, "example.org": false, "Example.com": true} {
 		p := newPair(t, func(c, s *Config) {
@@ -354,7 +354,7 @@ func TestServerNameConfirmed(t *testing.T) {
 		hello, _ := p.client.AppendDatagram(p.now, nil, p.limit)
 		p.deliver(p.server, hello)
 		flight, _ := p.server.AppendDatagram(p.now, nil, p.limit)
-		end := 13 + 12 + int(flight[13+3]) // the headers of record and message, whose length is under 256
+		end := 13 + 12 + int(flight[13+3]) // the headers of record and message, and the message, which is shorter than 256 bytes
 		sh, err := parseServerHello(flight[13+12 : end])
 		if err != nil {
 			t.Fatal(err)

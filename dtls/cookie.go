@@ -42,9 +42,9 @@ type AddressValidator struct {
 type cookieKey [32]byte
 
 const (
-	// cookieKeyLife is the time for which a key makes new cookies. After that, its
-	// cookies stay valid for the same time again. This is enough for the slowest
-	// client that answers at all, and too short to collect cookies.
+	// cookieKeyLife is the time for which a key makes new cookies. After that, the
+	// cookies of the key stay valid for another cookieKeyLife. This is enough for the
+	// slowest client that answers at all, and too short to collect cookies.
 	cookieKeyLife = 30 * time.Second
 	cookieMAC     = 16 // bytes of the HMAC-SHA-256 in a cookie: too many to guess before the key is replaced
 	// maxAmplification is how many bytes may be sent to an address that is not
@@ -138,8 +138,8 @@ func firstHello(datagram []byte) (rec recordHeader, f fragment, ok bool) {
 
 // ClientRandom returns the random of the ClientHello at the start of a datagram; ok is
 // false if there is none. If the source address of the datagram already has a
-// connection, a new random means that the client starts a new connection, and a known
-// one that it repeats its ClientHello (RFC 9147 §5.11).
+// connection, a different random means that the client starts a new connection, and
+// the same random means that the client repeats its ClientHello (RFC 9147 §5.11).
 func ClientRandom(datagram []byte) (random [32]byte, ok bool) {
 	_, f, ok := firstHello(datagram)
 	if s := cryptobyte.String(f.data); !ok || !s.Skip(2) || !s.CopyBytes(random[:]) {
@@ -149,7 +149,7 @@ func ClientRandom(datagram []byte) (random [32]byte, ok bool) {
 }
 
 // parseHelloPrefix parses as much of a ClientHello as its first fragment contains.
-// whole reports whether the fragment contains all of it, and it is well formed.
+// whole reports whether the fragment contains a complete and well-formed ClientHello.
 func parseHelloPrefix(f fragment) (h *clientHello, whole bool) {
 	if len(f.data) == f.length {
 		h, err := parseClientHello(f.data)
@@ -188,7 +188,7 @@ type helloCookie struct {
 	suite   CipherSuite
 	group   Group
 	asked   bool     // the HelloRetryRequest asked for a key share for group
-	fixed   [32]byte // what fixedPart returned for the first ClientHello
+	fixed   [32]byte // result of fixedPart for the first ClientHello
 	first   []byte   // hash of the first ClientHello
 }
 
@@ -271,7 +271,7 @@ func (v *AddressValidator) challenge(addr []byte, rec recordHeader, f fragment, 
 	dst = append(dst, make([]byte, recordHeaderLen)...)
 	dst = appendFragmentHeader(dst, typ, len(body), f.seq, 0, len(body))
 	dst = append(dst, body...)
-	// RFC 6347 §4.2.1: the record has the same sequence number as the client's
+	// RFC 6347 §4.2.1: the sequence number of the record is that of the client's
 	// record.
 	putRecordHeader(dst[start:], typeHandshake, VersionDTLS12, 0, rec.seq, nil, len(dst)-start-recordHeaderLen)
 	return dst, nil

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// validated runs a client at address addr against an AddressValidator until that makes a
-// connection. meddle sees each datagram of the client. It returns the pair.
+// validated runs a client at the address addr(i) against an AddressValidator until the
+// validator creates a connection.
 func validated(t *testing.T, change func(client, server *Config), addr func(i int) string) (*pair, *AddressValidator) {
 	t.Helper()
 	var server Config
@@ -31,7 +31,7 @@ func validated(t *testing.T, change func(client, server *Config), addr func(i in
 		p.now = p.now.Add(time.Millisecond)
 		d, ok := p.client.AppendDatagram(p.now, nil, p.limit)
 		if !ok {
-			break // it waits for an answer
+			break // the client waits for an answer
 		}
 		reply, conn := validator.HandleHello(p.now, []byte(addr(i)), d, nil)
 		if len(reply) > maxAmplification*len(d) {
@@ -76,8 +76,8 @@ func TestAddressValidator(t *testing.T) {
 	}
 }
 
-// TestValidatorFragments checks that a validator for DTLS 1.2 needs only the first fragment
-// of a ClientHello, and one for DTLS 1.3 all of it.
+// TestValidatorFragments checks that a validator for DTLS 1.2 needs only the first
+// fragment of a ClientHello, and a validator for DTLS 1.3 the whole ClientHello.
 func TestValidatorFragments(t *testing.T) {
 	for _, test := range []struct {
 		version  func(client, server *Config)
@@ -156,8 +156,8 @@ func TestCookieLimits(t *testing.T) {
 	}
 }
 
-// TestCookieKeysRotate checks that a cookie is valid for at least one lifetime of a key, and
-// for at most two. If there are no random bytes for a new key, an expired one is not used.
+// TestCookieKeysRotate checks that a cookie is valid for at least one lifetime of a
+// key, and for at most two. If the random source fails, an expired key is not used.
 func TestCookieKeysRotate(t *testing.T) {
 	broken := false
 	source := readerFunc(func(b []byte) (int, error) {
@@ -202,7 +202,7 @@ type readerFunc func(b []byte) (int, error)
 
 func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 
-// TestValidatorNoState floods a validator: it answers, and keeps no state.
+// TestValidatorNoState floods a validator. The validator answers, and keeps no state.
 func TestValidatorNoState(t *testing.T) {
 	p := newPair(t, func(c, _ *Config) { c.DeferShares = true })
 	p.client.Start(p.now)

@@ -48,7 +48,7 @@
 //	handshake.go                handshake: takes messages, returns outcomes
 //	client.go, server.go        roles of a handshake until the version is known
 //	client12.go … server13.go   roles of a handshake after that, with the messages in order
-//	conn.go, receive.go         Conn: what is sent, what is received
+//	conn.go, receive.go         Conn: sending and receiving
 //	timer.go, state.go          Conn: its timers, its events and statistics
 //	plaintext.go                errors that an attacker can have caused
 //

@@ -7,7 +7,8 @@ import (
 	"purertc/dtls"
 )
 
-// Two ends in one program, without a network: one handles what the other appends.
+// Example connects two ends in one program, without a network: each end handles the
+// datagrams that the other end appends.
 func Example() {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	config := func(client bool) (dtls.Config, []dtls.Fingerprint) {

@@ -14,16 +14,16 @@ const (
 	serversID = "of-the-server/0123456789"
 )
 
-// TestExternalSessionID checks that each end verifies the id of the other one, and connects
-// if the peer sends none or its id is not known.
+// TestExternalSessionID checks that each end verifies the remote's id. It also checks
+// that the ends connect if the peer sends no id or its id is not known.
 func TestExternalSessionID(t *testing.T) {
 	versions := map[string]func(client, server *Config){"1.2": only12, "1.3": only13, "both": nil,
 		"retry": func(client, server *Config) { server.Groups = []Group{GroupP384}; server.MinVersion = VersionDTLS13 }}
 	for version, change := range versions {
 		for _, test := range []struct {
-			client, server                 string // what they send
-			expectedOfClient, expectedByIt string // what the server, and the client, expect
-			fails                          string // the end that finds the mistake
+			client, server                 string // the ids that the client and the server send
+			expectedOfClient, expectedByIt string // the id that the server expects, and the id that the client expects
+			fails                          string // the end that detects the wrong id
 		}{
 			{clientsID, serversID, clientsID, serversID, ""},
 			{"", "", "", "", ""},
@@ -63,8 +63,8 @@ func TestExternalSessionID(t *testing.T) {
 	}
 }
 
-// TestExternalSessionIDMessages checks that a ClientHello has the id as RFC 8844 §4.3
-// describes it, and that only an end with an id sends one.
+// TestExternalSessionIDMessages checks that a ClientHello contains the id as RFC 8844
+// §4.3 describes it, and that only an end with an id sends an id.
 func TestExternalSessionIDMessages(t *testing.T) {
 	want := append([]byte{0, 56, 0, byte(len(clientsID)) + 1, byte(len(clientsID))}, clientsID...)
 	for _, id := range []string{clientsID, ""} {
@@ -81,7 +81,7 @@ func TestExternalSessionIDMessages(t *testing.T) {
 			p := newPair(t, func(client, server *Config) {
 				version(client, server)
 				client.ExternalSessionID, server.ExternalSessionID = id, serversID
-				client.PeerExternalSessionID = clientsID // so that an answer is a mistake
+				client.PeerExternalSessionID = clientsID // so that an answer would be an error
 			})
 			p.start()
 			p.run()

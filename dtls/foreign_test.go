@@ -60,7 +60,7 @@ func (d *driver) flush() {
 	}
 }
 
-// until runs the connection until it has data, which it returns, or cond is true.
+// until runs the connection until cond is true or data arrives, which it returns.
 func (d *driver) until(what string, cond func() bool) string {
 	d.t.Helper()
 	end := time.Now().Add(10 * time.Second)
@@ -85,7 +85,7 @@ func (d *driver) until(what string, cond func() bool) string {
 		n, from, err := d.sock.ReadFrom(d.buf[:])
 		d.conn.Advance(time.Now())
 		if err != nil {
-			continue // the deadline, or a peer that has not started yet
+			continue // the deadline has passed, or the peer has not started yet
 		}
 		d.peer = from
 		for b := d.buf[:n]; len(b) > 0; {
@@ -122,7 +122,7 @@ func freePort(t *testing.T) int {
 	return sock.LocalAddr().(*net.UDPAddr).Port
 }
 
-// makeKey has OpenSSL make a key and a self-signed certificate.
+// makeKey lets OpenSSL generate a key and a self-signed certificate.
 func makeKey(t *testing.T, dir string, kind ...string) (certFile, keyFile string, cert tls.Certificate) {
 	t.Helper()
 	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
@@ -203,7 +203,7 @@ var keyKinds = map[string][]string{
 	"RSA":     {"-newkey", "rsa:2048"},
 }
 
-// newDriver makes a connection with its own certificate and socket.
+// newDriver creates a connection with a certificate and a socket of its own.
 func newDriver(t *testing.T, cfg dtls.Config) *driver {
 	t.Helper()
 	conn, err := dtls.NewConn(cfg)
@@ -233,7 +233,7 @@ func TestOpenSSLServer(t *testing.T) {
 	}
 	for kind, args := range keyKinds {
 		if kind == "Ed25519" {
-			continue // OpenSSL 3.0's DTLS server has no suite for it; not even its own client gets through
+			continue // OpenSSL 3.0's DTLS server has no suite for this key; OpenSSL's own client cannot connect either
 		}
 		for _, suite := range []string{"AES128-GCM-SHA256", "AES256-GCM-SHA384", "CHACHA20-POLY1305"} {
 			t.Run(kind+"/"+suite, func(t *testing.T) {

@@ -9,7 +9,8 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 )
 
-// seedDatagrams adds every captured datagram, and those of this package, to a corpus.
+// seedDatagrams adds every captured datagram, and datagrams of this package, to a
+// corpus.
 func seedDatagrams(f *testing.F) {
 	for _, name := range []string{"chromium-client-12", "firefox-client-12", "chromium-server-12", "firefox-13"} {
 		for _, d := range loadCapture(f, name).datagrams {
@@ -27,7 +28,7 @@ func FuzzMessages(f *testing.F) {
 			f.Add(m.body)
 		}
 	}
-	// The messages that DTLS 1.3 encrypts.
+	// The other messages are those that DTLS 1.3 encrypts.
 	cert := testCertificate(f, "P-256").Certificate
 	for _, body := range [][]byte{{0, 0}, {0}, {1}, {0, 6, 0, 16, 0, 2, 0, 0}} {
 		f.Add(body)
@@ -135,8 +136,8 @@ func FuzzConn(f *testing.F) {
 	})
 }
 
-// FuzzPayload13 gives any content of any type under keys, as a malicious peer could send it,
-// to a client and a server that are established or in their handshake.
+// FuzzPayload13 encrypts any content of any type, as a malicious peer could do, and
+// gives it to a client and a server that are established or in their handshake.
 func FuzzPayload13(f *testing.F) {
 	f.Add(byte(typeACK), []byte{0, 16, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 1})
 	f.Add(byte(typeHandshake), []byte{24, 0, 0, 1, 0, 6, 0, 0, 0, 0, 0, 1, 1})
@@ -173,8 +174,8 @@ func FuzzPayload13(f *testing.F) {
 	})
 }
 
-// FuzzTicket gives a server contents of tickets, which in reality only its own key can have
-// sealed, and pre_shared_key extensions.
+// FuzzTicket gives a server contents of tickets, and pre_shared_key extensions. In
+// reality, only the server's own key can have sealed a ticket.
 func FuzzTicket(f *testing.F) {
 	cert := testCertificate(f, "P-256").Certificate
 	cfg := Config{TicketKeys: []TicketKey{{1}}, Rand: randOrDefault(nil)}

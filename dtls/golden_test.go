@@ -10,14 +10,15 @@ import (
 	"testing"
 )
 
-// A capture is the datagrams between two browsers, or a browser and another stack.
+// A capture contains the datagrams between two browsers, or between a browser and
+// another stack.
 type capture struct {
-	keys      map[string][]byte // label of the key log → secret
+	keys      map[string][]byte // secrets of the key log, by label
 	datagrams []captured
 }
 
 type captured struct {
-	client bool // sent by the client
+	client bool // the client has sent the datagram
 	data   []byte
 }
 
@@ -84,7 +85,8 @@ func (c capture) messages(t testing.TB, client bool) (list []message) {
 	return list
 }
 
-// TestBrowserClientHello parses the ClientHellos of browsers, each in two datagrams.
+// TestBrowserClientHello parses the ClientHellos of browsers, each of which is in two
+// datagrams.
 func TestBrowserClientHello(t *testing.T) {
 	for _, name := range []string{"chromium-client-12", "firefox-client-12", "chromium-13", "firefox-13"} {
 		c := loadCapture(t, name)
@@ -113,8 +115,8 @@ func TestBrowserClientHello(t *testing.T) {
 	}
 }
 
-// blockLen returns the length of the extensions block at the end of a hello. Without it,
-// the rest is a valid hello, too.
+// blockLen returns the length of the extensions at the end of a hello. The hello
+// without its extensions is a valid hello, too.
 func (e *helloExtensions) blockLen(body []byte) int {
 	for i := range body {
 		if rest := body[i:]; len(rest) >= 2 && int(rest[0])<<8|int(rest[1]) == len(rest)-2 {
@@ -141,7 +143,7 @@ func serverAnswersBrowser(t *testing.T, name string, version Version, su CipherS
 	}
 	c.Start(epoch)
 	datagrams := loadCapture(t, name).datagrams[:2]
-	slices.Reverse(datagrams) // reordered, too
+	slices.Reverse(datagrams) // also in reverse order
 	for i, d := range datagrams {
 		if _, ok := c.AppendDatagram(epoch, nil, 1200); ok {
 			t.Fatalf("%s: an answer to %d of 2 fragments", name, i)
@@ -185,7 +187,7 @@ func TestOpenCaptured(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		layers := map[bool]*recordLayer{true: {}, false: {}} // by sender: whether it is the client
+		layers := map[bool]*recordLayer{true: {}, false: {}} // by sender; the key says whether the sender is the client
 		layers[true].addRead(&readEpoch{aeadKey: ck})
 		layers[false].addRead(&readEpoch{aeadKey: sk})
 		opened := map[contentType]int{}
@@ -233,7 +235,7 @@ func TestOpenCaptured13(t *testing.T) {
 		}
 		su, _ = suiteByID(h.suite)
 	}
-	layers := map[bool]*recordLayer{true: {}, false: {}} // by sender: whether it is the client
+	layers := map[bool]*recordLayer{true: {}, false: {}} // by sender; the key says whether the sender is the client
 	for client, labels := range map[bool][]string{
 		true:  {"CLIENT_HANDSHAKE_TRAFFIC_SECRET", "CLIENT_TRAFFIC_SECRET_0"},
 		false: {"SERVER_HANDSHAKE_TRAFFIC_SECRET", "SERVER_TRAFFIC_SECRET_0"},

@@ -8,7 +8,7 @@ import (
 // heap returns the bytes of the heap that are in use.
 func heap() uint64 {
 	runtime.GC()
-	runtime.GC() // what the first one freed may still hold other things
+	runtime.GC() // finalizers of the first collection may free further memory
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc

@@ -48,7 +48,7 @@ type role interface {
 type outcome struct {
 	dropPlaintext   bool          // the Conn drops messages in plaintext that are not handled yet: they did not come from the peer
 	rejectPlaintext bool          // from now on the Conn rejects all records in plaintext
-	read            []*readEpoch  // epochs whose records the Conn accepts from now on
+	read            []*readEpoch  // epochs from which the Conn accepts records from now on
 	write           []*writeEpoch // new epochs for local records; the last element is the current one from now on
 	flight          []outMessage  // the next local flight; nil: none
 	final           bool          // no flight of the peer answers this flight

@@ -11,12 +11,12 @@ import (
 	"time"
 )
 
-// handshakeTime is when the handshakes of a handshakePair run: after other connections, and
-// before their sessions expire.
+// handshakeTime is the time of the handshakes of a handshakePair. It is after the
+// connections that created the sessions, and before the sessions expire.
 var handshakeTime = epoch.Add(time.Hour)
 
-// A handshakePair is the handshakes of a client and a server, which exchange messages
-// without records.
+// A handshakePair contains the handshakes of a client and a server, which exchange
+// messages without records.
 type handshakePair struct {
 	t              *testing.T
 	client, server *handshake
@@ -72,7 +72,7 @@ func (p *handshakePair) run() {
 	}
 }
 
-// take notes the outcome of h and returns its flight.
+// take stores the outcome of h and returns its flight.
 func (p *handshakePair) take(h *handshake, o outcome) (flight []message) {
 	p.read[h] = append(p.read[h], o.read...)
 	p.write[h] = append(p.write[h], o.write...)
@@ -92,7 +92,7 @@ func (p *handshakePair) take(h *handshake, o outcome) (flight []message) {
 	return flight
 }
 
-// check compares the wire, and the keys of both ends.
+// check compares the messages sent, and the keys of both ends.
 func (p *handshakePair) check(wire ...string) {
 	p.t.Helper()
 	if !slices.Equal(p.wire, wire) {
@@ -114,7 +114,7 @@ func (p *handshakePair) check(wire ...string) {
 	}
 }
 
-// Messages of the tests below, by type/epoch.
+// Messages of the tests below, as type/epoch.
 const (
 	wire12Client = "11/0 16/0 15/0 CCS 20/1" // Certificate … Finished
 	wire12Server = "2/0 11/0 12/0 13/0 14/0" // ServerHello … ServerHelloDone
@@ -152,7 +152,7 @@ func TestHandshakeMessages(t *testing.T) {
 		})
 		t.Run(test.name+", with junk", func(t *testing.T) {
 			p := newHandshakePair(t, test.change)
-			// A message in plaintext that is never due.
+			// A HelloRequest in plaintext is never expected.
 			p.junk = func(to *handshake, next message) message { return message{typ: typeHelloRequest, seq: next.seq} }
 			p.run()
 			p.check(test.wire...)
@@ -160,8 +160,8 @@ func TestHandshakeMessages(t *testing.T) {
 	}
 }
 
-// TestMalformedHello gives both ends a hello that is malformed in its last part. The version
-// is known by then, but the hello must not have chosen it.
+// TestMalformedHello gives both ends a hello that is malformed in its last part. The
+// version has been read at that point, but the hello must not have chosen it.
 func TestMalformedHello(t *testing.T) {
 	p := newHandshakePair(t, only13)
 	p.junk = func(to *handshake, next message) message {
@@ -201,7 +201,7 @@ func TestHandshakeResumption(t *testing.T) {
 		wire    []string
 	}{
 		{only12, []string{"1/0", "2/0 CCS 20/1", "CCS 20/1"}},
-		{only13, []string{"1/0", "2/0 8/2 20/2", "20/2", "4/3 4/3"}}, // the last are tickets
+		{only13, []string{"1/0", "2/0 8/2 20/2", "20/2", "4/3 4/3"}}, // the last flight contains tickets
 	} {
 		r, _ := newResumption(t, test.version)
 		p := handshakesOf(t, r.again(t, 0, nil))

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestKDFDigests checks that a kdf makes no new digests, and that its results do not depend
-// on earlier calls.
+// TestKDFDigests checks that a kdf creates no new digests, and that its results do not
+// depend on earlier calls.
 func TestKDFDigests(t *testing.T) {
 	for _, h := range []crypto.Hash{crypto.SHA256, crypto.SHA384} {
 		used := newKDF(h)
@@ -26,7 +26,7 @@ func TestKDFDigests(t *testing.T) {
 		if n := len(used.digests); n > 3 {
 			t.Errorf("%v: %d digests", h, n)
 		}
-		// In one call, two digests are different.
+		// Within one call, constructor returns two different digests.
 		mac := hmac.New(used.constructor(), secret)
 		mac.Write(secret)
 		want := hmac.New(h.New, secret)
@@ -37,8 +37,8 @@ func TestKDFDigests(t *testing.T) {
 	}
 }
 
-// TestSaltWithoutPSK derives the Handshake Secret of each suite with the stored salt and step
-// by step (RFC 8446 §7.1).
+// TestSaltWithoutPSK derives the Handshake Secret of each suite with the stored salt
+// and step by step (RFC 8446 §7.1).
 func TestSaltWithoutPSK(t *testing.T) {
 	for _, su := range suites {
 		shared := []byte("shared secret")

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestAbort checks that the peer gets the alert of Abort, during and after the handshake, and
-// that Err returns the reason.
+// TestAbort checks that the peer receives the alert of Abort, during and after the
+// handshake, and that Err returns the reason.
 func TestAbort(t *testing.T) {
 	reason := errors.New("because")
 	for _, version := range []func(client, server *Config){only12, only13} {
@@ -33,8 +33,8 @@ func TestAbort(t *testing.T) {
 	}
 }
 
-// TestAbortInHandshake aborts each end after each step: the other one gets the alert, once it
-// can read one.
+// TestAbortInHandshake aborts each end after each step. The other end receives the
+// alert once it can decrypt an alert.
 func TestAbortInHandshake(t *testing.T) {
 	reason := errors.New("because")
 	for _, version := range []func(client, server *Config){only12, only13} {
@@ -72,8 +72,8 @@ func TestAbortInHandshake(t *testing.T) {
 func TestOldKeysExpire(t *testing.T) {
 	for _, test := range []struct {
 		name  string
-		after time.Duration // from the first record under new keys
-		late  bool          // whether an old record is still taken
+		after time.Duration // time since the first record that was encrypted with new keys
+		late  bool          // whether a record with old keys is still accepted
 	}{
 		{"soon", time.Second, true},
 		{"just in time", oldKeysLife, true},

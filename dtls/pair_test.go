@@ -20,10 +20,10 @@ import (
 	"time"
 )
 
-// epoch is when virtual time begins.
+// epoch is the time at which virtual time begins.
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// testCertificate makes a certificate with a key of the given kind.
+// testCertificate generates a certificate with a key of the given kind.
 func testCertificate(t testing.TB, kind string) *tls.Certificate {
 	t.Helper()
 	var key crypto.Signer
@@ -72,12 +72,12 @@ type pair struct {
 	// meddle, if set, returns the copies of the i-th datagram that are delivered, each with
 	// its additional delay.
 	meddle  func(i int, d []byte) []delivery
-	carries func(to *Conn, d []byte) bool // if set, whether the path carries a datagram
+	carries func(to *Conn, d []byte) bool // reports whether the path carries a datagram; nil: it carries all
 	sent    int
 	wire    []inFlight
 	got     map[*Conn][]string
 	events  map[*Conn][]EventKind
-	session *Session // the newest that the client got
+	session *Session // the newest session that the client has received
 }
 
 type delivery struct {
@@ -91,8 +91,8 @@ type inFlight struct {
 	data []byte
 }
 
-// newPair makes two ends that know each other's fingerprints. change, if not nil, changes
-// their configurations.
+// newPair creates two ends that know each other's fingerprints. change, if not nil,
+// changes their configurations.
 func newPair(t testing.TB, change func(client, server *Config)) *pair {
 	t.Helper()
 	cc, sc := testCertificate(t, "P-256"), testCertificate(t, "P-256")
@@ -329,7 +329,8 @@ func TestHandshake(t *testing.T) {
 	}
 }
 
-// TestSmallDatagrams runs handshakes with datagrams in which no message fits.
+// TestSmallDatagrams runs handshakes with datagrams that are too short for any whole
+// message.
 func TestSmallDatagrams(t *testing.T) {
 	for _, limit := range []int{60, 100, 256, 600, 1200, 20000} {
 		for _, version := range []func(client, server *Config){only12, only13} {
@@ -418,7 +419,7 @@ func lostDuplicatedReordered(t *testing.T, make func() *pair) {
 	}
 }
 
-// TestLossyNetwork runs handshakes with 30 % loss, from seeds.
+// TestLossyNetwork runs handshakes with 30 % loss and several seeds.
 func TestLossyNetwork(t *testing.T) {
 	for _, version := range []Version{VersionDTLS12, VersionDTLS13} {
 		t.Run(version.String(), func(t *testing.T) {
@@ -443,7 +444,7 @@ func lossyNetwork(t *testing.T, version Version) {
 		p.server.SetRTT(2 * p.delay)
 		p.meddle = func(i int, d []byte) []delivery {
 			var out []delivery
-			for rng.Float64() < 0.3 && len(out) < 3 { // duplicates
+			for rng.Float64() < 0.3 && len(out) < 3 { // duplicates of the datagram
 				out = append(out, delivery{d, time.Duration(rng.IntN(30)) * time.Millisecond})
 			}
 			if rng.Float64() < 0.3 {

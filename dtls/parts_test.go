@@ -31,12 +31,12 @@ func TestPRF(t *testing.T) {
 	}
 }
 
-// TestReplayWindow compares the window with a set of all numbers.
+// TestReplayWindow compares the window with a set of all received numbers.
 func TestReplayWindow(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	var w replayWindow
 	seen := map[uint64]bool{}
-	top := uint64(0) // highest plus one
+	top := uint64(0) // the highest number plus one
 	for range 20000 {
 		seq := top + uint64(rng.IntN(6))
 		switch rng.IntN(50) {
@@ -69,14 +69,14 @@ func TestReassemblyLimits(t *testing.T) {
 	if r.add(0, fragment{typeCertificate, 0, maxMessage + 1, 0, nil}) {
 		t.Error("a message over the limit has a place")
 	}
-	// The next message always finds room.
+	// There is always room for the next message.
 	if !r.add(0, fragment{typeCertificate, 0, maxMessage, 0, big}) {
 		t.Fatal("no room for the next message")
 	}
 	if m, ok := r.pop(); !ok || m.seq != 0 {
 		t.Fatal("the next message does not come")
 	}
-	// Every other byte, then the others: no byte is lost.
+	// Every second byte arrives first, then the other bytes: no byte is lost.
 	r = reassembler{}
 	for i := 0; i < maxMessage; i += 2 {
 		r.add(0, fragment{typeCertificate, 0, maxMessage, i, big[i : i+1]})
@@ -92,7 +92,7 @@ func TestReassemblyLimits(t *testing.T) {
 	}
 	r = reassembler{}
 	r.add(0, fragment{typeCertificate, 0, maxMessage, 5, big[5:9]})
-	// A protected fragment replaces one in plaintext.
+	// An encrypted fragment replaces a fragment in plaintext.
 	if !r.add(1, fragment{typeFinished, 0, 12, 0, big[:12]}) || r.add(0, fragment{typeCertificate, 0, maxMessage, 0, big}) {
 		t.Error("plaintext keeps the place of a protected message")
 	}
@@ -119,8 +119,8 @@ func TestLastMessage(t *testing.T) {
 }
 
 func TestGenerateCertificate(t *testing.T) {
-	// Now, with a clock that was never set, and before and after the end of the years with
-	// two digits.
+	// The times are: epoch, a clock that was never set, and times before and after the
+	// end of the years with two digits.
 	for _, now := range []time.Time{epoch, time.Unix(0, 0), time.Unix(2524608000, 0), time.Unix(4e9, 0)} {
 		cert, err := GenerateCertificate(now, nil)
 		if err != nil {

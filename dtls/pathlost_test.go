@@ -5,10 +5,11 @@ import (
 	"time"
 )
 
-// TestPathLost checks that a flight lost with its path is sent again at once on the next one.
+// TestPathLost checks that a flight that was lost with its path is sent again at once
+// on the next path.
 func TestPathLost(t *testing.T) {
 	p := newPair(t, nil)
-	p.client.PathLost(p.now) // nothing is on its way
+	p.client.PathLost(p.now) // nothing is in flight
 	lost := 0
 	p.meddle = func(i int, d []byte) []delivery { lost++; return nil }
 	p.start()

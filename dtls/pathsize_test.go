@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// TestSmallPath runs a handshake over a path that does not carry long datagrams, in one or
-// both directions. After it, both ends know what the path carries.
+// TestSmallPath runs a handshake over a path that does not carry long datagrams, in
+// one or both directions. After the handshake, both ends know the size of datagrams
+// that the path carries.
 func TestSmallPath(t *testing.T) {
 	versions := map[string]func(client, server *Config){"1.2": only12, "1.3": only13, "both": nil,
 		"with retry": func(client, server *Config) { server.Groups = []Group{GroupP384} }}
@@ -48,7 +49,8 @@ func TestSmallPath(t *testing.T) {
 	}
 }
 
-// TestOneLossShortensNothing checks that one lost datagram does not shorten the next ones.
+// TestOneLossShortensNothing checks that one lost datagram does not shorten later
+// datagrams.
 func TestOneLossShortensNothing(t *testing.T) {
 	for lost := range 6 {
 		p := newPair(t, nil)

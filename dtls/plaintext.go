@@ -8,17 +8,17 @@ import (
 // An attacker can send plaintext, so an error in plaintext does not prove that the
 // peer has failed (RFC 6347 §4.1.2.7, RFC 9147 §4.5.2 and §11). A message that is
 // not expected, or that cannot be parsed, is dropped and counted. Another message with
-// the same number can replace it. Such an error, or an alert, is only the probable
-// cause of a failure. It ends the handshake if no message of the handshake follows
-// within causeWait. But an expected message with wrong content ends the handshake
-// immediately, as in every implementation of DTLS. An example is a ServerHello that an
-// attacker sends before the server sends its ServerHello.
+// the same number can replace it. An error or an alert in plaintext is only the
+// probable cause of a failure. It ends the handshake if no message of the handshake
+// follows within causeWait. But an expected message with wrong content ends the
+// handshake immediately, as in every implementation of DTLS. An example is a
+// ServerHello that an attacker sends before the server sends its ServerHello.
 
 // causeWait is how long the handshake may take to continue before the probable cause
 // ends it. With a first timeout of 400 ms, the local flight is sent five times within
 // this time. With 20 % loss in each direction, a forged alert ends 14 of 4000
 // handshakes. The wait is not shorter on a path with a shorter round-trip time,
-// because that would be too short for peers whose first timeout is 1 s (RFC 6347
+// because that would be too short for peers with a first timeout of 1 s (RFC 6347
 // §4.2.4.1).
 const causeWait = 5 * time.Second
 

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// TestMessageNotDue checks that a well-formed message in plaintext of a type that is not due
-// changes nothing in any state.
-func TestMessageNotDue(t *testing.T) {
+// TestUnexpectedMessage checks that a well-formed message in plaintext, of a type that is
+// not expected, changes nothing in any state.
+func TestUnexpectedMessage(t *testing.T) {
 	for _, version := range []func(client, server *Config){only12, only13} {
 		for steps := range 4 {
 			for typ := range handshakeType(25) {
@@ -123,7 +123,7 @@ func TestProbableCause(t *testing.T) {
 	}
 }
 
-// TestWrongContent checks that a message that is due and has the wrong content ends the
+// TestWrongContent checks that an expected message with wrong content ends the
 // handshake at once.
 func TestWrongContent(t *testing.T) {
 	p := newPair(t, nil)
@@ -138,12 +138,12 @@ func TestWrongContent(t *testing.T) {
 	wantAlert(t, "a suite that was not offered", p.client, AlertIllegalParameter)
 }
 
-// TestAnswerBeforeFlight checks that a message in plaintext is dropped if it arrives before
-// the client sends the hello that it answers.
+// TestAnswerBeforeFlight checks that a message in plaintext is dropped if it arrives
+// before the client sends the ClientHello that the message answers.
 func TestAnswerBeforeFlight(t *testing.T) {
 	p := newPair(t, func(client, server *Config) {
 		only13(client, server)
-		server.Groups = []Group{GroupP384} // for which the client has no share
+		server.Groups = []Group{GroupP384} // the client has no key share for this group
 	})
 	p.start()
 	p.flush()

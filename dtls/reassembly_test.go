@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestReassembly checks that messages are reassembled however they are cut, and that a
-// repeated fragment of a whole message changes nothing.
+// TestReassemblerPieces checks that messages are reassembled however they are split,
+// and that a repeated fragment of a complete message changes nothing.
 func TestReassemblerPieces(t *testing.T) {
 	body := make([]byte, 3000)
 	for i := range body {
@@ -23,7 +23,7 @@ func TestReassemblerPieces(t *testing.T) {
 					t.Fatalf("size %d: no place for the piece at %d", size, from)
 				}
 				if from > 0 {
-					piece(from-1, min(from+size/2, length)) // which overlaps
+					piece(from-1, min(from+size/2, length)) // a fragment that overlaps
 				}
 			}
 			piece(0, min(size, length))

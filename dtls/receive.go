@@ -44,7 +44,7 @@ func (c *Conn) HandleRecord(now time.Time, b []byte) (data []byte, n int) {
 	return data, n
 }
 
-// handleRecord handles the record rec, whose header is h.
+// handleRecord handles the record rec with the header h.
 func (c *Conn) handleRecord(now time.Time, h *recordHeader, rec []byte) (data []byte) {
 	if c.state >= stateClosed {
 		// The peer has not received the alert, so it is generated again. RFC 6347

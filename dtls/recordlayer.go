@@ -13,7 +13,7 @@ import (
 type recordLayer struct {
 	current *writeEpoch   // the epoch that new records use
 	write   []*writeEpoch // the current epoch, and the epochs of messages that may be retransmitted
-	read    []*readEpoch  // epochs whose records are accepted, the oldest first
+	read    []*readEpoch  // epochs from which records are accepted, the oldest first
 
 	// When oldKeysUntil is reached, all elements of read except the newest are dropped
 	// (DTLS 1.3); zero: the peer has not used the newest keys yet.
@@ -42,14 +42,14 @@ func newRecordLayer(client bool) recordLayer {
 
 // Errors that end a connection.
 var (
-	// errExhausted: either 2^48 records were sent, or one key has protected as many
-	// records as it may protect.
+	// errExhausted ends a connection that has sent 2^48 records, or that has protected
+	// as many records with one key as the key allows.
 	errExhausted = errors.New("dtls: record numbers or keys used up")
-	// errForgeries: an attacker tries to guess a key.
+	// errForgeries ends a connection because an attacker tries to guess a key.
 	errForgeries = errors.New("dtls: too many forged records")
 )
 
-// addRead adds r to the epochs whose records are accepted.
+// addRead adds r to the epochs from which records are accepted.
 func (l *recordLayer) addRead(r *readEpoch) { l.read = append(l.read, r) }
 
 // addWrite makes w the epoch that new records use.
@@ -58,8 +58,8 @@ func (l *recordLayer) addWrite(w *writeEpoch) {
 	l.write = append(l.write, w)
 }
 
-// updateRead adds the next epoch to those whose records are accepted, after the peer
-// has sent a KeyUpdate. k and secret are the keys of that epoch.
+// updateRead adds the next epoch to the epochs from which records are accepted, after
+// the peer has sent a KeyUpdate. k and secret are the keys of the next epoch.
 func (l *recordLayer) updateRead(k aeadKey, secret []byte) {
 	// RFC 8446 §7.2: the old keys are kept, but the old traffic secret, from which
 	// the new keys are derived, is erased.
@@ -82,7 +82,7 @@ func (l *recordLayer) updateWrite(k aeadKey, secret []byte) {
 // keepCurrent drops all epochs for writing except the current one.
 func (l *recordLayer) keepCurrent() { l.write = []*writeEpoch{l.current} }
 
-// newest returns the newest epoch whose records are accepted.
+// newest returns the newest epoch from which records are accepted.
 func (l *recordLayer) newest() *readEpoch { return l.read[len(l.read)-1] }
 
 // readEpoch returns the given epoch of received records; nil: it has not begun, or was
@@ -193,8 +193,8 @@ func (l *recordLayer) setAAD(cid []byte, typ contentType, number uint64, plainte
 	l.aad = binary.BigEndian.AppendUint16(b, uint16(plaintext))
 }
 
-// seal finishes, in place, the record that starts at b[start:] and whose header
-// w.begin has made room for. It writes the header and encrypts the record. If w is
+// seal finishes, in place, the record that starts at b[start:], after w.begin has made
+// room for its header. It writes the header and encrypts the record. If w is
 // exhausted, it returns b[:start] and errExhausted.
 func (l *recordLayer) seal(w *writeEpoch, typ contentType, b []byte, start int) ([]byte, error) {
 	if w.exhausted() {

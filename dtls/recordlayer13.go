@@ -70,9 +70,9 @@ func (l *recordLayer) open13(r *readEpoch, h *recordHeader, rec []byte) (payload
 	return payload, true
 }
 
-// unpad separates the content from the type in a record that has its type encrypted
-// with the content (RFC 8446 §5.4, RFC 9146 §4). The type is the last byte that is
-// not zero. If all bytes are zero, the result is type 0, which no content type has.
+// unpad separates the content from the type in a record that encrypts both together
+// (RFC 8446 §5.4, RFC 9146 §4). The type is the last byte that is not zero. If all
+// bytes are zero, the result is type 0, which no content type has.
 func unpad(inner []byte) (typ contentType, content []byte) {
 	end := len(inner)
 	for end > 0 && inner[end-1] == 0 {

@@ -100,8 +100,8 @@ func TestRecordLayer(t *testing.T) {
 	}
 }
 
-// TestRecordLayerEpochs is a script of KeyUpdates: which epochs can be read, and when the
-// old ones are dropped.
+// TestRecordLayerEpochs is a script of KeyUpdates. It checks which epochs can be read,
+// and when old epochs are dropped.
 func TestRecordLayerEpochs(t *testing.T) {
 	l := layers{t: t, from: newRecordLayer(false), to: newRecordLayer(false)}
 	want := func(why string, epochs ...uint16) {

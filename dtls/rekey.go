@@ -23,7 +23,7 @@ type updateKind uint8
 const (
 	updateNone  updateKind = iota
 	updateLocal            // the keys for local records
-	updateBoth             // the same, and the peer is asked to change its keys, too
+	updateBoth             // the keys for local records, and the peer is asked to change its keys, too
 )
 
 // request requests a KeyUpdate. If only the local keys are to change, and an earlier
@@ -47,8 +47,8 @@ func (r *rekeying) next(sent uint64) (request keyUpdateRequest, ok bool) {
 	return request, true
 }
 
-// maxEpoch is the highest epoch that either end uses. RFC 9147 §8 allows higher ones,
-// but it would take 2^39 records to reach this one.
+// maxEpoch is the highest epoch that either end uses. RFC 9147 §8 allows higher
+// epochs, but it would take 2^39 records to reach maxEpoch.
 const maxEpoch = 1<<16 - 1
 
 var (
@@ -59,9 +59,9 @@ var (
 )
 
 // UpdateKeys changes the keys for local records. If both is set, it also asks the peer
-// to change its keys (RFC 8446 §4.6.3). A Conn updates its keys by itself long before a key
-// reaches its limit. It returns an error before the handshake has finished, in
-// DTLS 1.2, and after 2^16 updates.
+// to change its keys (RFC 8446 §4.6.3). A Conn updates its keys by itself long before
+// a key reaches its limit. UpdateKeys returns an error before the handshake has
+// finished, in DTLS 1.2, and after 2^16 updates.
 func (c *Conn) UpdateKeys(both bool) error {
 	if c.state != stateEstablished || c.agreed.Version != VersionDTLS13 {
 		return errors.New("dtls: keys cannot be updated")

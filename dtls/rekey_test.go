@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestUpdateKeys changes the keys of one side and of both, several times. They also change
-// without a call.
+// TestUpdateKeys changes the keys of one end and of both ends, several times. The keys
+// also change without a call of UpdateKeys.
 func TestUpdateKeys(t *testing.T) {
 	p := newPair(t, only13)
 	p.connect()
@@ -51,7 +51,7 @@ func TestUpdateKeys(t *testing.T) {
 		want("round and round the two bits", 7+i, 5)
 	}
 	p.server.records.current.next = updateAfter
-	p.client.records.read[len(p.client.records.read)-1].window.top = updateAfter // it heard them all
+	p.client.records.read[len(p.client.records.read)-1].window.top = updateAfter // the client has received all records up to the limit
 	want("by itself", 12, 6)
 }
 
@@ -71,7 +71,7 @@ func TestKeyLimit(t *testing.T) {
 		p.connect()
 		c := p.client
 		c.records.current.next = maxGCMRecords - 1
-		c.AppendDatagram(p.now, nil, 0) // no room: the KeyUpdate waits
+		c.AppendDatagram(p.now, nil, 0) // there is no room for the KeyUpdate, so it stays pending
 		send := func() int {
 			b := append(c.BeginRecord(nil), "data"...)
 			return len(c.FinishRecord(b, 0))
@@ -99,8 +99,9 @@ func TestUpdateKeysRefused(t *testing.T) {
 	}
 }
 
-// TestUpdateKeysLossy changes keys while data is sent, on a network that loses, duplicates
-// and reorders. All data under keys that the peer has can be opened.
+// TestUpdateKeysLossy changes keys while data is sent, on a network that loses,
+// duplicates and reorders datagrams. All data that is encrypted with keys that the
+// peer has can be decrypted.
 func TestUpdateKeysLossy(t *testing.T) {
 	p := newPair(t, only13)
 	p.connect()
@@ -148,15 +149,15 @@ func (p *pair) sendMessage(c *Conn, typ handshakeType, body []byte) {
 	p.transmit(c, b)
 }
 
-// TestAfterHandshake13 sends the other messages that can follow the handshake, and some that
-// cannot.
+// TestAfterHandshake13 sends the other messages that can follow the handshake, and some
+// that cannot.
 func TestAfterHandshake13(t *testing.T) {
 	for _, tc := range []struct {
 		why  string
 		from func(p *pair) *Conn
 		typ  handshakeType
 		body []byte
-		want Alert // 0: tolerated
+		want Alert // 0: the message is accepted
 	}{
 		{"ticket", func(p *pair) *Conn { return p.server }, typeNewSessionTicket, append(make([]byte, 8), 0, 0, 1, 7, 0, 0), 0},
 		{"malformed ticket", func(p *pair) *Conn { return p.server }, typeNewSessionTicket, make([]byte, 200), AlertDecodeError},
@@ -202,7 +203,7 @@ func TestForgeriesEndConnection(t *testing.T) {
 	}
 }
 
-// TestRekeying is a script of the KeyUpdates of one end.
+// TestRekeying is a script that checks the KeyUpdates of one end.
 func TestRekeying(t *testing.T) {
 	var r rekeying
 	want := func(why string, sent uint64, request keyUpdateRequest, ok bool) {

@@ -24,7 +24,7 @@ func (c *Conn) scheduled() (n int) {
 func TestRelease(t *testing.T) {
 	for _, test := range []struct {
 		suite CipherSuite
-		want  int // schedules of an established connection: AEAD and mask, each way
+		want  int // key schedules of an established connection: AEAD and mask, in each direction
 	}{
 		{TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, 2}, {TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, 2},
 		{TLS_AES_128_GCM_SHA256, 4}, {TLS_AES_256_GCM_SHA384, 4}, {TLS_CHACHA20_POLY1305_SHA256, 2},
@@ -87,6 +87,6 @@ func TestDiscardCertificates(t *testing.T) {
 		t.Errorf("%d certificates were kept", n)
 	}
 	if n := len(p.client.ConnectionState().PeerCertificates); n != 1 {
-		t.Errorf("the other end has %d certificates, want 1", n)
+		t.Errorf("the remote has %d certificates, want 1", n)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// helloOf returns the ClientHello of p's client, after change, as a record.
+// helloOf returns a record with the ClientHello of p's client, changed by change.
 func helloOf(t *testing.T, p *pair, seq uint16, change func(h *clientHello)) []byte {
 	t.Helper()
 	h := p.client.offered().hello
@@ -151,8 +151,8 @@ func TestVersions(t *testing.T) {
 	}
 }
 
-// TestHelloRetryRequest checks that a server asks for a share if the client has none for its
-// group.
+// TestHelloRetryRequest checks that a server asks for a key share if the client has
+// sent none for the server's group.
 func TestHelloRetryRequest(t *testing.T) {
 	for _, group := range []Group{GroupP256, GroupP384, GroupX25519} {
 		for _, limit := range []int{150, 1200} {
@@ -173,8 +173,8 @@ func TestHelloRetryRequest(t *testing.T) {
 	}
 }
 
-// TestRetryWithCookie checks that the client returns a server's cookie, and keeps its shares
-// if the server has not asked for another one.
+// TestRetryWithCookie checks that the client returns a server's cookie, and keeps its
+// key shares if the server has not asked for another one.
 func TestRetryWithCookie(t *testing.T) {
 	p := newPair(t, strictly(nil))
 	p.start()
@@ -203,7 +203,8 @@ func TestRetryWithCookie(t *testing.T) {
 	wantAlert(t, "asks twice", p.client, AlertUnexpectedMessage)
 }
 
-// TestRetriedHelloMustKeep checks that a server accepts only the share that it asked for.
+// TestRetriedHelloMustKeep checks that a server accepts only the key share that it has
+// asked for.
 func TestRetriedHelloMustKeep(t *testing.T) {
 	for _, tc := range []struct {
 		why    string
@@ -226,7 +227,7 @@ func TestRetriedHelloMustKeep(t *testing.T) {
 	}
 }
 
-// TestPlaintextUnderKeys checks that plaintext has no effect once there are keys.
+// TestPlaintextUnderKeys checks that plaintext has no effect after keys were derived.
 func TestPlaintextUnderKeys(t *testing.T) {
 	p := newPair(t, only13)
 	p.start()

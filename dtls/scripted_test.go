@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// plaintext makes the record of an unfragmented message of epoch 0.
+// plaintext returns a record of epoch 0 with an unfragmented message.
 func plaintext(typ handshakeType, seq uint16, body []byte) []byte {
 	b := make([]byte, recordHeaderLen)
 	b = appendFragmentHeader(b, typ, len(body), seq, 0, len(body))
@@ -136,7 +136,8 @@ func TestClientRefusesHello(t *testing.T) {
 	}
 }
 
-// TestWrongMessage gives each end, in each of its states, a message that is not due.
+// TestWrongMessage gives each end, in each of its states, a message that it does not
+// expect.
 func TestWrongMessage(t *testing.T) {
 	for steps := range 3 {
 		p := newPair(t, strictly(only12))
@@ -157,8 +158,8 @@ func TestWrongMessage(t *testing.T) {
 	}
 }
 
-// TestHelloVerifyRequest checks that the client returns the cookie, and that neither that
-// message nor its first hello is part of the transcript.
+// TestHelloVerifyRequest checks that the client returns the cookie, and that neither
+// the HelloVerifyRequest nor the first ClientHello is part of the transcript.
 func TestHelloVerifyRequest(t *testing.T) {
 	p := newPair(t, strictly(only12))
 	p.client.Start(epoch)
@@ -183,9 +184,10 @@ func TestHelloVerifyRequest(t *testing.T) {
 	wantAlert(t, "a server that never has enough", p.client, AlertUnexpectedMessage)
 }
 
-// TestForgedHelloVerifyRequest checks that a forged cookie delays the handshake, but does not
-// end it: the server answers it with a HelloVerifyRequest, under the number that its own
-// message has, or already had when the forged one overtook it.
+// TestForgedHelloVerifyRequest checks that a forged cookie delays the handshake, but
+// does not end it. The server answers the forged cookie with a HelloVerifyRequest. Its
+// message number is that of the server's own message, even if the forged message has
+// overtaken that one.
 func TestForgedHelloVerifyRequest(t *testing.T) {
 	for _, overtaken := range []bool{false, true} {
 		p := newPair(t, only12)
@@ -203,7 +205,7 @@ func TestForgedHelloVerifyRequest(t *testing.T) {
 			request, _ = validator.HandleHello(p.now, addr, misled, nil)
 		}
 		p.deliver(p.client, request)
-		p.deliver(p.client, request) // once more makes nothing go again
+		p.deliver(p.client, request) // a second copy of the request causes no transmission
 		var conn *Conn
 		second, ok := p.client.AppendDatagram(p.now, nil, 1200)
 		if ok {
@@ -220,7 +222,7 @@ func TestForgedHelloVerifyRequest(t *testing.T) {
 		p.run()
 		p.exchange()
 	}
-	// The number of cookies is limited.
+	// The number of cookies that a client answers is limited.
 	p := newPair(t, only12)
 	p.start()
 	for i := range byte(10) {
@@ -231,8 +233,8 @@ func TestForgedHelloVerifyRequest(t *testing.T) {
 	}
 }
 
-// TestRenegotiationRefused checks that a HelloRequest or a ClientHello after the handshake is
-// answered with a warning, and that the connection continues.
+// TestRenegotiationRefused checks that a HelloRequest or a ClientHello after the
+// handshake is answered with a warning, and that the connection continues.
 func TestRenegotiationRefused(t *testing.T) {
 	p := newPair(t, only12)
 	p.connect()
@@ -253,7 +255,8 @@ func TestRenegotiationRefused(t *testing.T) {
 	p.exchange()
 }
 
-// TestExporterContext checks that no context differs from an empty one (RFC 5705 §4).
+// TestExporterContext checks that a nil context and an empty context give different
+// results (RFC 5705 §4).
 func TestExporterContext(t *testing.T) {
 	p := newPair(t, only12)
 	if _, err := p.client.ExportKeyingMaterial("EXPORTER-x", nil, 16); err == nil {

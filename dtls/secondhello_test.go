@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// A recordedSigner stands for a private key of which an attacker has one signature.
+// A recordedSigner takes the place of a private key of which an attacker has one
+// signature.
 type recordedSigner struct {
 	crypto.Signer
 	signature []byte
@@ -36,7 +37,7 @@ func TestVersionAfterRetryRequest(t *testing.T) {
 		p := pairOf(t, first, Config{Certificate: own, Groups: []Group{GroupP384}, Fingerprints: []Fingerprint{fingerprintOf(t, "sha-256", owner)}})
 		p.start()
 		p.flush()
-		p.step() // the server has asked for another share
+		p.step() // the server has asked for another key share
 		if !p.server.agreed.HelloRetryRequest {
 			t.Fatal("no HelloRetryRequest")
 		}
@@ -67,7 +68,7 @@ func TestSecondClientHello(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		change func(h *clientHello)
-		want   Alert // 0: it is taken
+		want   Alert // 0: the hello is accepted
 	}{
 		{"the same", func(*clientHello) {}, 0},
 		{"no DTLS 1.3", func(h *clientHello) { h.extensions.versions = []Version{VersionDTLS12} }, AlertIllegalParameter},
@@ -165,7 +166,7 @@ func TestServerHelloAfterRetry(t *testing.T) {
 		}
 		p.deliver(p.client, plaintext(test.then, 1, test.second))
 		if p.client.Err() == nil {
-			t.Errorf("%s: the client goes on", test.name)
+			t.Errorf("%s: the client continues the handshake", test.name)
 		}
 	}
 }

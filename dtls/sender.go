@@ -172,9 +172,9 @@ const (
 	shortDatagram = 548
 )
 
-// shorten limits the size of datagrams after sameSizeTries timeouts, for this flight
-// and all later ones. It does nothing if no datagram of the flight was longer than
-// that.
+// shorten limits the size of datagrams to shortDatagram after sameSizeTries timeouts,
+// for this flight and all later ones. It does nothing if no datagram of the flight was
+// longer than shortDatagram.
 func (s *sender) shorten() {
 	if s.timeouts++; s.timeouts >= sameSizeTries && s.longest > shortDatagram {
 		s.sizeLimit, s.longest = shortDatagram, 0
@@ -209,9 +209,9 @@ func (s *sender) pathLost() {
 // initialTimeout is the first timeout of each flight.
 //
 // RFC 6347 §4.2.4.1 recommends to keep a doubled timeout until a flight arrives
-// without loss. That is for implementations that can only guess the round-trip time.
-// Here the round-trip time is measured, so a flight without an answer was lost, and
-// the timeout was not too short.
+// without loss. That advice is for implementations that can only guess the round-trip
+// time. Here the round-trip time is measured, so a flight without an answer was lost,
+// and the timeout was not too short.
 func (s *sender) initialTimeout() time.Duration {
 	if s.rtt <= 0 {
 		return s.firstTimeout

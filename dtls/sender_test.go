@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// A testSender is a sender in a script. It sends in plaintext, to nobody.
+// A testSender is a sender in a script. It sends in plaintext, and nothing receives
+// its datagrams.
 type testSender struct {
 	sender
 	t     *testing.T
@@ -78,7 +79,7 @@ func TestSenderRetransmission(t *testing.T) {
 	if s.started() || !s.outstanding() {
 		t.Error("state before the first datagram")
 	}
-	flight := 300 + perRecord + fragmentHeaderLen // both messages in one record
+	flight := 300 + perRecord + fragmentHeaderLen // length of a datagram in which one record contains both messages
 	s.want("a flight", flight)
 	s.wantTimer("the first timeout", time.Second)
 	s.elapse(time.Second - 1)
@@ -90,7 +91,7 @@ func TestSenderRetransmission(t *testing.T) {
 	s.want("after the second timeout", flight)
 	s.wantTimer("at most maxTimeout", 3*time.Second)
 
-	s.setRTT(100 * time.Millisecond) // a first timeout of 200 ms, a fifth of that before
+	s.setRTT(100 * time.Millisecond) // the first timeout is 200 ms, a fifth of the previous one
 	s.wantTimer("scaled", 600*time.Millisecond)
 	s.pathLost()
 	s.want("on the new path", flight)
@@ -159,7 +160,8 @@ func TestSenderAcknowledge(t *testing.T) {
 		t.Error("not all is acknowledged")
 	}
 
-	// An ACK that an attacker can have sent spares retransmissions until the timer runs out.
+	// An ACK that an attacker may have sent avoids retransmissions until the timer
+	// runs out.
 	s.flightOf(false, 100) // record 3
 	s.want("another flight", 100+perRecord)
 	if s.ack(false, 3) {

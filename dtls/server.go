@@ -43,7 +43,7 @@ func (h *server) handle(now time.Time, m message) error {
 	return fatal(AlertProtocolVersion, "client offers versions %v, the server speaks %v to %v", offers, h.cfg.MinVersion, h.cfg.MaxVersion)
 }
 
-// readClientHello parses a ClientHello. It does not depend on the version.
+// readClientHello parses a ClientHello in the same way for all versions.
 func (h *handshake) readClientHello(m message) (*clientHello, error) {
 	if err := expect(m, typeClientHello, 0); err != nil {
 		return nil, err

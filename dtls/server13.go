@@ -11,7 +11,7 @@ import (
 type server13 struct {
 	handshake13
 	hello *clientHello // the newest ClientHello
-	fixed [32]byte     // what fixedPart returned for the first ClientHello; the second one must have the same
+	fixed [32]byte     // result of fixedPart for the first ClientHello; for the second ClientHello it must be the same
 
 	remoteData []byte // the client's first traffic secret for data
 	state      server13State
@@ -21,7 +21,7 @@ type server13 struct {
 type server13State uint8
 
 const (
-	server13ClientHello server13State = iota // the one after a HelloRetryRequest
+	server13ClientHello server13State = iota // the ClientHello after a HelloRetryRequest
 	server13Certificate
 	server13CertificateVerify
 	server13Finished
@@ -62,7 +62,7 @@ func (h *server13) firstHello(now time.Time, hello *clientHello, m message) erro
 
 // secondHello handles the second ClientHello, which answers a HelloRetryRequest.
 // Version, suite and group are already decided. Everything else is taken from the
-// second ClientHello, and nothing from the first.
+// second ClientHello, and nothing from the first ClientHello.
 func (h *server13) secondHello(now time.Time, m message) error {
 	hello, err := h.readClientHello(m)
 	if err != nil {
@@ -268,7 +268,7 @@ func (h *server13) finished(now time.Time, m message) error {
 	}
 	h.out.done = true
 	// RFC 8446 §4.2.9: the server sends no tickets to a client that does not accept
-	// this way of using them.
+	// resumption with a new key exchange.
 	if len(h.cfg.TicketKeys) > 0 && slices.Contains(h.hello.extensions.pskModes, pskWithECDHE) {
 		return h.sendTickets(now)
 	}

@@ -55,7 +55,8 @@ func (s *Session) expired(now time.Time) bool {
 }
 
 // A TicketKey encrypts a server's tickets. An attacker who knows the key can
-// decrypt and forge tickets. So the key should be random, and should be replaced about once a day.
+// decrypt and forge tickets. So the key should be random, and should be replaced about
+// once a day.
 type TicketKey [chacha20poly1305.KeySize]byte
 
 // aead returns the AEAD of the key. Its nonces are long enough to be chosen at random.

@@ -19,7 +19,8 @@ func withTickets(version func(client, server *Config), session *Session) func(cl
 	}
 }
 
-// A resumption is the configuration of a connection that resumes a first one.
+// A resumption is the configuration of a connection that resumes the session of a
+// first connection.
 type resumption struct {
 	version        func(client, server *Config)
 	client, server Config
@@ -41,7 +42,7 @@ func newResumption(t *testing.T, version func(client, server *Config)) (*resumpt
 	return r, p
 }
 
-// again makes the second connection, after change, at the given age.
+// again runs the second connection, after change, when the session has the given age.
 func (r *resumption) again(t *testing.T, age time.Duration, change func(client, server *Config)) *pair {
 	client, server := r.client, r.server
 	if change != nil {
@@ -114,7 +115,7 @@ func TestResumeIdentity(t *testing.T) {
 	for _, tc := range []struct {
 		why    string
 		change func(client, server *Config)
-		client bool // the client refuses
+		client bool // the client refuses the session; otherwise the server does
 	}{
 		{"client expects another", func(client, _ *Config) { client.Fingerprints = stranger }, true},
 		{"server expects another", func(_, server *Config) { server.Fingerprints = stranger }, false},
@@ -141,8 +142,8 @@ func TestResumeIdentity(t *testing.T) {
 	}
 }
 
-// TestTicketRenewed checks that a server of DTLS 1.2 replaces a ticket that is not sealed
-// with the newest key.
+// TestTicketRenewed checks that a server of DTLS 1.2 replaces a ticket that was not
+// sealed with the newest key.
 func TestTicketRenewed(t *testing.T) {
 	r, _ := newResumption(t, only12)
 	p := r.again(t, time.Hour, func(_, server *Config) { server.TicketKeys = []TicketKey{{2}, {1}} })
@@ -167,7 +168,8 @@ func TestBinderForged(t *testing.T) {
 	}
 }
 
-// TestResumeAfterRetry needs another binder in the second ClientHello.
+// TestResumeAfterRetry checks resumption after a HelloRetryRequest, where the second
+// ClientHello needs another binder.
 func TestResumeAfterRetry(t *testing.T) {
 	r, _ := newResumption(t, only13)
 	p := r.again(t, time.Hour, func(_, server *Config) { server.Groups = []Group{GroupP384} })

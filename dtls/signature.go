@@ -58,7 +58,7 @@ func (s SignatureScheme) options() crypto.SignerOpts {
 
 // schemesFor returns the schemes that a key can sign with, in order of preference. In
 // DTLS 1.3 each ECDSA curve is used with one hash only (RFC 8446 §4.2.3). In DTLS 1.2
-// it is not: RFC 8422 §5.1.1 restricts only the curves.
+// each curve is used with any hash: RFC 8422 §5.1.1 restricts only the curves.
 func schemesFor(public crypto.PublicKey, version Version) []SignatureScheme {
 	v12 := version == VersionDTLS12
 	switch k := public.(type) {

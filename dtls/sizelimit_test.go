@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestRecordSizeLimit checks that the limits of both ends are obeyed, in the handshake too.
+// TestRecordSizeLimit checks that the limits of both ends are obeyed, also during the
+// handshake.
 func TestRecordSizeLimit(t *testing.T) {
 	for _, test := range []struct {
 		name                   string
@@ -41,7 +42,7 @@ func TestRecordSizeLimit(t *testing.T) {
 				if got := p.server.FinishRecord(append(p.server.BeginRecord(nil), payload...), 0); (len(got) == 0) != (more == 1) {
 					t.Errorf("%d bytes too many: record of %d bytes", more, len(got))
 				}
-				// A peer that ignores the limit.
+				// The peer ignores the limit.
 				b := append(p.server.records.current.begin(nil), payload...)
 				b, _ = p.server.records.seal(p.server.records.current, typeApplicationData, b, 0)
 				p.transmit(p.server, b)
@@ -65,7 +66,7 @@ func TestBadRecordSizeLimit(t *testing.T) {
 	for _, test := range []struct {
 		version        Version
 		limit          uint16
-		server, client bool // whether that end accepts it
+		server, client bool // whether the server, and the client, accepts the limit
 	}{
 		{VersionDTLS12, minSizeLimit - 1, false, false},
 		{VersionDTLS13, minSizeLimit - 1, false, false},

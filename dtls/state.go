@@ -25,7 +25,7 @@ type Event struct {
 
 // NextEvent returns the oldest event that it has not returned yet; ok is false if
 // there is none. A Conn reports one event when it is established and one when it ends.
-// Between these it may report sessions.
+// Between these two events it may report sessions.
 func (c *Conn) NextEvent() (Event, bool) {
 	if len(c.events) == 0 {
 		return Event{}, false

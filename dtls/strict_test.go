@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// plainRecord is a record of epoch 0.
+// plainRecord returns a record of epoch 0.
 func plainRecord(typ contentType, payload []byte) []byte {
 	b := append(make([]byte, recordHeaderLen), payload...)
 	putRecordHeader(b, typ, VersionDTLS12, 0, 99, nil, len(payload))
@@ -23,7 +23,7 @@ func TestStrict(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		version func(client, server *Config)
-		steps   int // of the handshake before it
+		steps   int // number of handshake steps before the violation
 		client  bool
 		records [][]byte
 		want    Alert
@@ -72,7 +72,8 @@ func TestStrict(t *testing.T) {
 	}
 }
 
-// TestStrictPlaintextBeforeKeys sends a message in plaintext before there are keys for it.
+// TestStrictPlaintextBeforeKeys sends a message in plaintext before the keys that
+// should protect it are known.
 func TestStrictPlaintextBeforeKeys(t *testing.T) {
 	for _, strict := range []bool{false, true} {
 		p := newPair(t, func(client, server *Config) {
@@ -90,8 +91,8 @@ func TestStrictPlaintextBeforeKeys(t *testing.T) {
 	}
 }
 
-// TestDataUnderHandshakeKeys sends data under the keys of the handshake, which RFC 9147 §6.1
-// forbids.
+// TestDataUnderHandshakeKeys sends data that is encrypted with the handshake keys,
+// which RFC 9147 §6.1 forbids.
 func TestDataUnderHandshakeKeys(t *testing.T) {
 	for _, established := range []bool{false, true} {
 		p := newPair(t, only13)
@@ -113,20 +114,20 @@ func TestDataUnderHandshakeKeys(t *testing.T) {
 	}
 }
 
-// TestAlertForMoreThanFinished checks that a server which sends a message after its Finished
-// can read the alert for that.
+// TestAlertForMoreThanFinished checks that a server which sends a message after its
+// Finished can decrypt the alert that answers this message.
 func TestAlertForMoreThanFinished(t *testing.T) {
 	p := newPair(t, only13)
 	p.start()
 	for p.server.records.readEpoch(epochHandshake) == nil {
 		p.step()
 	}
-	// The server's flight is in flight. The extra message must arrive before it, to be
-	// present when Finished is handled.
+	// The server's flight is in flight. The extra message must arrive before the
+	// flight, so that it is stored when the Finished is handled.
 	w := p.server.records.writeEpoch(epochHandshake)
 	extra := appendFragmentHeader(w.begin(nil), typeFinished, 4, p.server.out.nextSeq, 0, 4)
 	extra, _ = p.server.records.seal(w, typeHandshake, append(extra, "more"...), 0)
-	for _, f := range p.wire[:1] { // with the ServerHello, and so the keys
+	for _, f := range p.wire[:1] { // the datagram with the ServerHello, which determines the keys
 		p.deliver(f.to, f.data)
 	}
 	p.wire = p.wire[1:]
@@ -141,8 +142,8 @@ func TestAlertForMoreThanFinished(t *testing.T) {
 	}
 }
 
-// TestRepeatedFinished checks that the first Finished is acknowledged at once, and a repeated
-// one after a delay in which the rest of it can arrive.
+// TestRepeatedFinished checks that the first Finished is acknowledged at once, and a
+// repeated Finished after a delay in which its other fragments can arrive.
 func TestRepeatedFinished(t *testing.T) {
 	p := newPair(t, only13)
 	p.start()
@@ -161,7 +162,7 @@ func TestRepeatedFinished(t *testing.T) {
 	p.client.out.restart()
 	again, ok := p.client.AppendDatagram(p.now, nil, p.limit)
 	if !ok {
-		t.Fatal("nothing goes again")
+		t.Fatal("nothing is sent again")
 	}
 	p.deliver(p.server, again)
 	if _, ok := p.server.AppendDatagram(p.now, nil, p.limit); ok {

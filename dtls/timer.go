@@ -7,25 +7,26 @@ const (
 	// if latency matters. The round-trip times of most paths are below 400 ms.
 	defaultInitialTimeout = 400 * time.Millisecond
 
-	// RFC 6347 and RFC 9147 let the timeout grow to 60 s. Then an outage of a few
-	// seconds could delay the handshake by another half minute, and with 30 % loss one
-	// of ten thousand handshakes would run out of attempts. One flight every 2 s,
+	// RFC 6347 and RFC 9147 let the timeout grow to 60 s. With 60 s, an outage of a
+	// few seconds could delay the handshake by another half minute, and with 30 % loss
+	// one of ten thousand handshakes would run out of attempts. One flight every 2 s,
 	// until the handshake times out, is no burden for a network.
 	defaultMaxTimeout = 2 * time.Second
 
-	// This is twice the 30 s after which ICE's consent expires (RFC 7675 §5.1), so
-	// that there is time left for the handshake after an outage.
+	// defaultHandshakeTimeout is twice the 30 s after which ICE's consent expires (RFC
+	// 7675 §5.1), so that there is time left for the handshake after an outage.
 	defaultHandshakeTimeout = 60 * time.Second
 
-	// Limits of the timeout that is derived from a round-trip time. The lower one
-	// leaves time for the peer's public-key operations, which are not part of a round
-	// trip of ICE. The upper one is three times the initial timeout of RFC 6298.
+	// minRTTTimeout and maxRTTTimeout limit the timeout that is derived from a
+	// round-trip time. The lower limit leaves time for the peer's public-key
+	// operations, which are not part of a round trip of ICE. The upper limit is three
+	// times the initial timeout of RFC 6298.
 	minRTTTimeout = 50 * time.Millisecond
 	maxRTTTimeout = 3 * time.Second
 
 	// If the peer repeats a message within repeatPause after a local flight was sent,
-	// the two have crossed on the path. If the peer repeats it later, the local flight
-	// was probably lost.
+	// the message and the flight have crossed on the path. If the peer repeats the
+	// message later, the local flight was probably lost.
 	repeatPause = minRTTTimeout / 2
 )
 

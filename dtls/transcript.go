@@ -21,7 +21,7 @@ func (t *transcript) add(m message) {
 	case VersionDTLS12:
 		t.messages = m.appendTranscript12(t.messages)
 	case VersionDTLS13:
-		// RFC 9147 §5.2: each message has the header of TLS, without the message
+		// RFC 9147 §5.2: each message contains the header of TLS, without the message
 		// number and the fragment fields.
 		binary.BigEndian.PutUint32(t.header[:], uint32(m.typ)<<24|uint32(len(m.body)))
 		t.digest.Write(t.header[:])

@@ -16,10 +16,10 @@ type Config struct {
 	Ufrag, Pwd  string    // local credentials; drawn from Rand if empty (RFC 8445 §5.3)
 	Rand        io.Reader // nil means crypto/rand, which also replaces a reader that fails
 
-	// Consent has the intervals and time limits of consent.
+	// Consent configures the intervals and time limits of consent.
 	Consent ConsentTimes
-	// RemoteFilter, if set, reports whether remote candidates may have an address.
-	// Checks from other addresses are not answered.
+	// RemoteFilter, if set, reports whether an address may be that of a remote
+	// candidate. Checks from other addresses are not answered.
 	RemoteFilter func(netip.Addr) bool
 }
 
@@ -81,7 +81,7 @@ func (a *Agent) Ufrags() (list []string) {
 }
 
 // SetControlling sets the role that follows from offer and answer (RFC 8445 §6.1.1).
-// If one agent is lite, the other one is controlling, whatever the argument says.
+// If one agent is lite, the full agent is controlling, whatever the argument says.
 func (a *Agent) SetControlling(now time.Time, controlling bool) {
 	controlling = (controlling || a.cur.lite) && !a.lite
 	if a.controlling != controlling {
@@ -102,8 +102,8 @@ func (k *checks) setRole(controlling bool) {
 	}
 }
 
-// Release releases memory that the next message needs again: the HMACs of the
-// passwords, and room for events and datagrams. It is for an owner of many idle
+// Release releases memory that will be allocated again when it is needed: the HMACs of
+// the passwords, and room for events and datagrams. It is for an owner of many idle
 // agents, which only send and answer consent requests.
 func (a *Agent) Release() {
 	for g := a.cur; g != nil; g = g.older {

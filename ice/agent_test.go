@@ -105,7 +105,7 @@ func TestLossySetups(t *testing.T) {
 func TestFailure(t *testing.T) {
 	for _, tc := range []struct {
 		name        string
-		remote      bool // candidates are there, but nobody answers
+		remote      bool // the remote has candidates, but does not answer
 		least, most time.Duration
 	}{
 		{"no candidates", false, 39 * time.Second, 60 * time.Second},
@@ -134,14 +134,15 @@ func TestFailure(t *testing.T) {
 	}
 }
 
-// The best address vanishes, and another takes over.
+// The best address is removed, and another address is used instead.
 func TestMovement(t *testing.T) {
 	w := newWorld(t, 11)
 	a := w.peer("a", Config{Controlling: true}, "192.0.2.1:1000", "[2001:db8::1]:1000")
 	b := w.peer("b", Config{}, "192.0.2.2:2000", "[2001:db8::2]:1000")
 	w.connect(a, b)
 	w.run(5*time.Second, nil)
-	// Silently dead: the other family takes over within some seconds.
+	// The path fails without a message. The other address family is used within some
+	// seconds.
 	w.cut = func(from, to netip.AddrPort) bool { return to.Addr().Is6() }
 	w.run(20*time.Second, nil)
 	for _, p := range []*peer{a, b} {
@@ -152,7 +153,7 @@ func TestMovement(t *testing.T) {
 			t.Errorf("%s %v", p.name, p.states)
 		}
 	}
-	// Gone for good, and a new one comes.
+	// The address is removed for good, and a new address is added.
 	a.RemoveLocal(w.now, 0, a.socks[0])
 	if a.State() != StateDisconnected {
 		t.Errorf("without an address a is %v", a.State())

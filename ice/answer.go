@@ -5,8 +5,9 @@ import "time"
 // An answerer cannot know when its answer arrives: signalling by hand takes minutes.
 // Until the answer arrives, the remote agent may answer checks, but cannot send any,
 // because it lacks the local credentials. Its first authenticated request shows that
-// it has them. Until then, the remote agent's silence is no failure, and no timer that
-// would end in a failure runs (RFC 8863 §4 starts it when checks can begin).
+// it has received them. Until then, it is no failure if the remote agent sends
+// nothing, and no timer that would end in a failure runs (RFC 8863 §4 starts it when
+// checks can begin).
 
 // pendingRecheck is how often failed pairs are checked again while the answer may
 // still be on its way. That is often enough to keep the bindings of NATs, which last
@@ -40,8 +41,8 @@ func (a *Agent) Reached(now time.Time) {
 // the local credentials.
 func (a *Agent) Pending() bool { return a.cur.pending }
 
-// Ready reports whether data is sent, and to a remote agent that has the local
-// credentials.
+// Ready reports whether a pair carries data and the remote agent has the local
+// credentials of the pair's generation.
 func (a *Agent) Ready() bool { return a.selected != nil && !a.selected.gen.pending }
 
 // reach notes that the remote agent has the local credentials.
@@ -49,7 +50,7 @@ func (g *generation) reach(now time.Time) {
 	g.reached = true
 	if g.pending {
 		g.pending, g.recheckAt = false, time.Time{}
-		g.started = now // the time of RFC 8863 §4 starts now
+		g.started = now // the waiting time of RFC 8863 §4 starts now
 	}
 }
 

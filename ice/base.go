@@ -59,7 +59,7 @@ func (b *base) signalled() netip.AddrPort {
 // there is none.
 func (b *base) publicAddr() netip.AddrPort { return netip.AddrPortFrom(b.public, b.addr.Port()) }
 
-// relatedAddr returns the related address of candidates whose base is b. If b has a
+// relatedAddr returns the related address of the candidates with base b. If b has a
 // name, its address is not revealed: RFC 8839 §5.1 replaces it by 0.0.0.0 and the
 // discard port.
 func (b *base) relatedAddr() netip.AddrPort {
@@ -94,8 +94,8 @@ func (b *base) wire(r Route) Route {
 	return r
 }
 
-// begin appends what precedes a datagram from b to remote. finish completes the
-// datagram. Only relayed datagrams need these two steps.
+// begin appends the framing that precedes a datagram from b to remote. finish
+// completes the datagram. Only relayed datagrams need these two steps.
 func (b *base) begin(dst []byte, remote netip.AddrPort) []byte {
 	if b.relay != nil {
 		return b.relay.client.Begin(dst, remote)
@@ -118,8 +118,9 @@ func (b *base) reaches(remote netip.Addr) bool {
 		// RFC 8445 §6.1.2.2: link-local IPv6 addresses are paired only with
 		// link-local ones.
 		(local.Is4() || local.IsLinkLocalUnicast() == remote.IsLinkLocalUnicast()) &&
-		// A host reaches its own addresses from its loopback address, and the reverse.
-		// It does not reach those of other hosts, and kernels refuse to send there.
+		// A host reaches its own addresses from its loopback address, and its loopback
+		// address from its own addresses. A loopback address does not reach other
+		// hosts, and kernels refuse to send there.
 		local.IsLoopback() == remote.IsLoopback()
 }
 

@@ -59,7 +59,7 @@ type Candidate struct {
 // ErrCandidate is wrapped by the errors of ParseCandidate.
 var ErrCandidate = errors.New("ice: malformed candidate")
 
-const maxCandidateLength = 1024 // length of a candidate line in bytes; those of browsers stay below 256
+const maxCandidateLength = 1024 // length of a candidate line in bytes; the lines of browsers stay below 256
 
 func badCandidate(what string) error { return fmt.Errorf("%w: %s", ErrCandidate, what) }
 
@@ -135,7 +135,7 @@ func (c *Candidate) parseAddr(addr, port string) error {
 		}
 		c.Name, ip = addr, netip.Addr{}
 	}
-	// A zone has no meaning on the other machine (RFC 4007 §6).
+	// The zone of an address has a meaning only on the remote machine (RFC 4007 §6).
 	c.Addr = netip.AddrPortFrom(ip.Unmap().WithZone(""), uint16(p))
 	return nil
 }
@@ -178,7 +178,7 @@ func (c *Candidate) parseExtensions(s string) error {
 
 // isICEChars reports whether s consists of ice-chars (RFC 8839 §5.1), and has at
 // least least and at most most characters. "-", "_" and "=" are accepted, too:
-// browsers have used the first two in foundations and ufrags.
+// browsers have used "-" and "_" in foundations and ufrags.
 func isICEChars(s string, least, most int) bool {
 	if len(s) < least || len(s) > most {
 		return false

@@ -41,7 +41,7 @@ func TestCandidates(t *testing.T) {
 	}
 }
 
-// A foundation is a label, whatever it is made of.
+// A foundation may consist of any characters.
 func TestFoundations(t *testing.T) {
 	for _, foundation := range []string{"", "1", "udp.1", "?", "0c9b4f00-7e1f-4cde-9a55-b94f9b6fd1ab", strings.Repeat("x", 40), "{a:b}"} {
 		s := "candidate:" + foundation + " 1 udp 2113939711 192.0.2.7 19305 typ host"
@@ -53,7 +53,7 @@ func TestFoundations(t *testing.T) {
 }
 
 func TestPriorities(t *testing.T) {
-	// RFC 8445 §5.1.2.1 with the recommended preferences.
+	// The priorities are those of RFC 8445 §5.1.2.1 with the recommended preferences.
 	if p := candidatePriority(typePreferenceHost, 65535); p != 2130706431 {
 		t.Errorf("%d", p)
 	}

@@ -8,14 +8,14 @@ import (
 // ConsentTimes are the intervals and time limits of consent (RFC 7675): checks on the
 // selected pair keep the consent to send. A zero field has its default.
 type ConsentTimes struct {
-	// Interval is the time between consent requests. Each interval is drawn from 80 to
-	// 110 percent of Interval: RFC 7675 §5.1 has 120 percent, but owners run timers
-	// that are close together at the same time. Default: 5 s.
+	// Interval is the time between consent requests. Each interval is random, from 80 to
+	// 110 percent of Interval. RFC 7675 §5.1 allows 120 percent; the rest is left for
+	// owners that run a timer a little late, together with other timers. Default: 5 s.
 	Interval time.Duration
 	// Stale is how long after the last answer a pair becomes doubtful. When the
 	// selected pair is doubtful, the agent is in StateDisconnected. The default, 8 s,
-	// is the longest interval and the time of the additional requests that follow an
-	// unanswered one.
+	// is the longest interval plus the time of the additional requests that follow an
+	// unanswered request.
 	Stale time.Duration
 	// Expires is how long after the last answer consent expires, and with it the pair.
 	// Default: 30 s, which is also the most that RFC 7675 §5.1 allows.
@@ -43,8 +43,9 @@ func (c *ConsentTimes) next(random *randomSource) time.Duration {
 }
 
 const (
-	// doubtful is the number of unanswered requests that make a pair doubtful earlier
-	// than ConsentTimes.Stale. A doubtful pair is replaced by any other pair that answers.
+	// doubtful is the number of unanswered consent requests after which a pair becomes
+	// doubtful earlier than ConsentTimes.Stale. A doubtful pair is replaced by any
+	// other pair that answers.
 	doubtful = 3
 
 	// probeLeast is the least time between unanswered consent requests.
@@ -98,8 +99,8 @@ func (p *pair) fresh(now time.Time) bool {
 	return p.state == PairSucceeded && now.Before(p.lastAnswer.Add(p.gen.consent.Stale)) && p.consent.unanswered < doubtful
 }
 
-// runConsent sends consent requests that are due on the selected pair, and ends the
-// consent of every pair for which it has expired.
+// runConsent sends consent requests that are due on the selected pair. It marks every
+// pair with expired consent as failed.
 func (k *checks) runConsent(now time.Time) {
 	for g := k.cur; g != nil; g = g.older {
 		for _, p := range g.pairs {
@@ -149,9 +150,8 @@ func (k *checks) runPairConsent(now time.Time, p *pair) {
 	}
 }
 
-// repeatNomination retransmits the check that nominates p. It stops early if consent
-// expires because the pair does not answer any more: a path can fail between its first
-// check and its nomination.
+// repeatNomination retransmits the check that nominates p. It stops when the consent
+// of p expires: a path can fail between its first check and its nomination.
 func (k *checks) repeatNomination(now time.Time, p *pair) {
 	send, failed := p.retransmission.Due(now)
 	if send {

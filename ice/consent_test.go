@@ -91,7 +91,7 @@ func TestConsentUnderLoss(t *testing.T) {
 	}
 }
 
-// The intervals and limits of consent are the configured ones.
+// The intervals and limits of consent are those of the configuration.
 func TestConsentTimes(t *testing.T) {
 	w := newWorld(t, 10)
 	times := ConsentTimes{Interval: time.Second, Stale: 2500 * time.Millisecond, Expires: 6 * time.Second}
@@ -114,7 +114,8 @@ func TestConsentTimes(t *testing.T) {
 	}
 }
 
-// A filter of remote addresses applies to signalled candidates and to checks.
+// A filter of remote addresses applies to signalled candidates and to the sources of
+// checks.
 func TestRemoteFilter(t *testing.T) {
 	w := newWorld(t, 11)
 	allowed := netip.MustParseAddr("192.0.2.2")

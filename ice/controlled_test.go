@@ -8,13 +8,14 @@ import (
 	"purertc/stun"
 )
 
-// A controlling peer may nominate a pair when a check arrives on it after its
-// own was answered, and else only at a slow tick, as pion does. Whatever the order
-// of the two first checks, the controlled end sends one after its answer, once.
+// Some controlling agents, such as pion, nominate a pair when a check arrives on it
+// after their own check was answered, and otherwise only at a slow tick. Whatever the
+// order of the first checks of the two agents, the controlled agent sends exactly one
+// check after its response.
 func TestCheckAfterAnswer(t *testing.T) {
 	for _, c := range []struct {
 		name  string
-		after time.Duration // when the peer sends its first check, since ours may leave
+		after time.Duration // time from the first possible check of the local agent to the first check of the remote agent
 	}{
 		{"the peer checks after its answer to ours", 50 * time.Millisecond},
 		{"both check at once", 0},
@@ -68,7 +69,7 @@ func TestCheckAfterAnswer(t *testing.T) {
 			if afterAnswer != 1 {
 				t.Errorf("%d checks followed the answer, want 1", afterAnswer)
 			}
-			// More checks of the peer are answered only.
+			// Further checks of the remote agent are only answered.
 			for id := range byte(5) {
 				check(2 + id)
 				w.run(100*time.Millisecond, nil)

@@ -17,7 +17,7 @@
 // A base ([Agent.AddLocal]) and a remote candidate form a pair (pair.go). Pairs are
 // checked in the order of their priority, one every Ta, the first immediately (check.go).
 // A request of the remote agent is answered and triggers a check in the other
-// direction (request.go). The first pair whose check is answered carries data
+// direction (request.go). The pair on which a check is answered first carries data
 // (selection.go). The controlling agent nominates the best pair as soon as no better
 // one can come or a moment has passed, and nominates again when a better one is found
 // (nominate.go). Consent is kept as long as the pair is selected (consent.go), and

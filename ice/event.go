@@ -41,12 +41,13 @@ type Event struct {
 
 const (
 	// maxEvents bounds the events that wait for an owner that never takes any. If
-	// there are more, the oldest is dropped. The Agent's methods return what the lost
-	// events said, except candidates, whose number is bounded.
+	// there are more, the oldest is dropped. The Agent's methods return the same
+	// information as dropped events. Only candidates have no such method, and their
+	// number is bounded.
 	maxEvents = 512
 
 	// usualEvents is how many events wait at a time while two agents with one address
-	// each connect. Room for this many is kept until release.
+	// each connect. The queue keeps room for usualEvents events until release.
 	usualEvents = 4
 )
 
@@ -56,8 +57,8 @@ type eventQueue struct {
 	head int
 }
 
-// A queuedEvent is an Event in a third of the memory, for the frequent kinds, which
-// set only these fields.
+// A queuedEvent is an Event in a third of the memory. It has only the fields that the
+// frequent kinds of events set.
 type queuedEvent struct {
 	kind        EventKind
 	state       State

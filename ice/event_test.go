@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Room for events is kept from one to the next, until Rest; that of a burst is
-// not, and what waits is not lost.
+// The memory of an empty queue is kept until release, except after a burst. Waiting
+// events are not lost.
 func TestEventMemory(t *testing.T) {
 	a := NewAgent(Config{})
 	drain := func(want int) {
@@ -42,7 +42,7 @@ func TestEventMemory(t *testing.T) {
 	}
 }
 
-// Every event comes out as it was told.
+// Every event is returned as it was queued.
 func TestEventsAreWhole(t *testing.T) {
 	a := NewAgent(Config{})
 	for kind := EventCandidate; kind <= EventConnectionGone; kind++ {

@@ -8,8 +8,8 @@ import (
 	"purertc/ice"
 )
 
-// Two agents in one program, without a network: signalling and datagrams are carried by
-// hand, and the clock is the program's.
+// ExampleAgent connects two agents in one program, without a network. The program
+// carries the signalling and the datagrams, and provides the time.
 func ExampleAgent() {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	type end struct {
@@ -34,16 +34,16 @@ func ExampleAgent() {
 		if err := e.agent.AddLocal(now, ice.Local{Sock: 0, Addr: e.addr}); err != nil {
 			panic(err)
 		}
-		e.agent.EndOfLocal(now) // there is no other address, and no server
+		e.agent.EndOfLocal(now) // no other address and no server follows
 		ufrag, pwd := e.agent.Credentials()
-		e.remote.agent.SetRemote(now, ufrag, pwd, false) // signalling carries them
+		e.remote.agent.SetRemote(now, ufrag, pwd, false) // signalling carries ufrag and pwd
 	}
 	connected := 0
 	for connected < len(ends) {
 		for _, e := range ends {
 			for ev, ok := e.agent.NextEvent(); ok; ev, ok = e.agent.NextEvent() {
 				switch {
-				case ev.Kind == ice.EventCandidate: // signalling carries it
+				case ev.Kind == ice.EventCandidate: // signalling carries the candidate
 					if err := e.remote.agent.AddRemote(now, ev.Candidate); err != nil {
 						panic(err)
 					}

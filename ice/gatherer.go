@@ -105,7 +105,7 @@ func (g *gatherer) addBase(b *base) {
 }
 
 // usable reports whether b may be signalled and checks may be sent from it. In RFC
-// 8828's mode 4 this holds only for relayed addresses.
+// 8828's mode 4 only relayed addresses are usable.
 func (g *gatherer) usable(b *base) bool { return !g.relayOnly || b.typ == Relay }
 
 func (g *gatherer) removeBase(gone *base) {
@@ -171,7 +171,7 @@ func (g *gatherer) reflexive(b *base, mapped netip.AddrPort, server netip.Addr) 
 // §5.1.3). The request q found it; if q is nil, an allocation found it.
 func (g *gatherer) addReflexive(b *base, mapped netip.AddrPort, server netip.Addr, q *serverRequest) {
 	if mapped == b.addr || mapped == b.publicAddr() {
-		return // there is no NAT in between, or one that was configured
+		return // the server sees an address that is already signalled: there is no NAT, or its public address was configured
 	}
 	for _, o := range g.requests {
 		if o != q && o.base == b && o.mapped == mapped {
@@ -215,7 +215,7 @@ func (g *gatherer) nextPreference(ip netip.Addr, tcp TCPType) uint16 {
 		family = 1
 	}
 	n := int(g.familyCount[tcp][family])
-	if n < 1000 { // the range of preferences; after so many changes the order says nothing
+	if n < 1000 { // n stays in the range of preferences; after 1000 addresses the order has no meaning
 		g.familyCount[tcp][family]++
 	}
 	if tcp != NotTCP {

@@ -8,8 +8,8 @@ import (
 	"purertc/stun"
 )
 
-// A gatherer alone, without an agent: bases come and go, a server answers, fails,
-// or is late.
+// The gatherer is tested without an agent: bases are added and removed, and a server
+// answers, fails, or answers late.
 func TestGatherer(t *testing.T) {
 	var (
 		now    = time.Unix(1000, 0)
@@ -40,7 +40,7 @@ func TestGatherer(t *testing.T) {
 		t.Errorf("an address was added twice: %v", err)
 	}
 
-	// A STUN server answers, and is asked again to keep the binding.
+	// A STUN server answers, and is asked again so that the binding is kept.
 	server := Server{URL: "stun:a", Addr: netip.MustParseAddrPort("192.0.2.1:3478"), Sock: SockAny}
 	if err := g.addServer(server); err != nil {
 		t.Fatal(err)
@@ -116,7 +116,7 @@ func TestGatherer(t *testing.T) {
 		t.Errorf("%v", e.Err)
 	}
 
-	// A base that goes takes its requests with it.
+	// If a base is removed, its requests are removed, too.
 	if !g.removeLocal(0, local) || g.removeLocal(0, local) {
 		t.Error("removeLocal")
 	}

@@ -9,10 +9,10 @@ import (
 // A generation is everything that an ICE restart replaces: the credentials of both
 // agents, the remote candidates, and the checklist of pairs.
 type generation struct {
-	consent     *ConsentTimes // of the agent
+	consent     *ConsentTimes // Config.Consent of the agent
 	ufrag, pwd  string
 	localKey    *stun.Integrity // key of requests to this agent, and of the responses to them
-	remoteUfrag string          // remote ufrag, as a part of username
+	remoteUfrag string          // ufrag of the remote agent; a part of the string username
 	remoteKey   *stun.Integrity // key of requests to the remote agent, and of the responses to them; nil: not known yet
 	username    string          // USERNAME in requests to the remote agent: remote ufrag, colon, local ufrag (RFC 8445 §7.2.2)
 
@@ -20,8 +20,8 @@ type generation struct {
 	remoteEnded bool // EndOfRemote was called
 	wasValid    bool // a pair became valid
 	failed      bool
-	reached     bool      // a request of the remote agent named this generation: it has the local credentials
-	pending     bool      // the answer with the local credentials may still be on its way; excludes reached
+	reached     bool      // a request of the remote agent named this generation, so the remote agent has the local credentials
+	pending     bool      // the answer with the local credentials may still be on its way; not set together with reached
 	recheckAt   time.Time // while pending: when failed pairs are checked again
 	nomination  uint32    // if controlled: the highest number with which the remote agent has nominated
 
@@ -80,10 +80,11 @@ func (a *Agent) SetRemote(now time.Time, ufrag, pwd string, lite bool) {
 	a.update(now)
 }
 
-// Restart begins an ICE restart (RFC 8445 §9) with new local credentials. Empty ones
-// are drawn at random. Data is sent on the old pair until a new pair is valid. The new
-// remote credentials come with SetRemote. Local candidates are signalled again, with
-// the new ufrag, and servers are asked again. The owner then calls EndOfLocal.
+// Restart begins an ICE restart (RFC 8445 §9) with new local credentials. If ufrag or
+// pwd is empty, it is drawn at random. Data is sent on the old pair until a new pair
+// is valid. The new remote credentials come with SetRemote. Local candidates are
+// signalled again, with the new ufrag, and servers are asked again. The owner then
+// calls EndOfLocal.
 func (a *Agent) Restart(now time.Time, ufrag, pwd string) {
 	if a.state == StateClosed {
 		return
@@ -96,9 +97,10 @@ func (a *Agent) Restart(now time.Time, ufrag, pwd string) {
 	a.update(now)
 }
 
-// Rollback undoes a Restart whose offer was rolled back before it was answered (RFC
-// 8839 §4.4.1.1.1: only offers restart). The generation that Restart replaced becomes
-// the present one again. Without such a Restart, Rollback does nothing.
+// Rollback undoes a Restart if its offer was rolled back before the offer was answered
+// (RFC 8839 §4.4.1.1.1: only offers restart). The generation that Restart replaced
+// becomes the present one again. If there is no Restart to undo, Rollback does
+// nothing.
 func (a *Agent) Rollback(now time.Time) {
 	if a.state == StateClosed || a.replaced == nil {
 		return
@@ -153,8 +155,8 @@ const (
 // generation of the selected pair still carries data. Generations without a valid pair
 // stay open, so that their checks continue. Otherwise no pair would ever become valid
 // if restarts follow each other faster than checks are answered. If there are too many
-// generations, the newest of the replaced ones is dropped, because the checks of the
-// others are nearer to their end.
+// generations, the newest of the replaced generations is dropped, because the checks
+// of the older generations are nearer to their end.
 func (a *Agent) replaceGeneration(now time.Time, ufrag, pwd string) {
 	old := a.cur
 	older := a.cur.olderExcept(func(g *generation) bool {

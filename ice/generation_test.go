@@ -59,7 +59,7 @@ func TestFormerRoute(t *testing.T) {
 	b := w.peer("b", Config{}, "192.0.2.2:2000")
 	w.connect(a, b)
 	w.run(time.Second, nil)
-	// Those of b's ports that the next generations have are other ones.
+	// The next generations use other ports of b.
 	old, _ := a.Selected()
 	b.RemoveLocal(w.now, 0, netip.MustParseAddrPort("192.0.2.2:2000"))
 	b.addSock("192.0.2.2:2001")
@@ -81,7 +81,8 @@ func TestFormerRoute(t *testing.T) {
 	if a.routes.former != nil || b.routes.former != nil {
 		t.Errorf("%v, %v", a.routes.former, b.routes.former)
 	}
-	// They are bounded, and give way to those in use.
+	// The number of former routes is bounded, and they are removed before routes in
+	// use.
 	for i := range 2 * maxRoutes {
 		sock := Sock(len(b.socks) - 1)
 		b.RemoveLocal(w.now, sock, b.socks[sock])
@@ -97,8 +98,8 @@ func TestFormerRoute(t *testing.T) {
 	}
 }
 
-// Names of former generations that were never found are dropped, so the number of
-// lookups stays bounded.
+// Names of former generations that were never resolved are dropped, so that the number
+// of lookups stays bounded.
 func TestNamesOfRestarts(t *testing.T) {
 	w := newWorld(t, 13)
 	a := w.peer("a", Config{Controlling: true}, "192.0.2.1:1000")

@@ -8,7 +8,8 @@ import (
 	"purertc/stun"
 )
 
-// alone is an agent, and what it answers to one datagram of a stranger.
+// alone returns an agent, and a function that passes a datagram of an unknown host to
+// the agent and returns the responses.
 func alone(t *testing.T) (a *Agent, ask func(b []byte) []stun.Message) {
 	now := time.Unix(1000, 0)
 	a = NewAgent(Config{Ufrag: "usus", Pwd: "0123456789012345678901", Rand: seeded(1)})
@@ -52,7 +53,7 @@ func TestRequests(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		b    []byte
-		want stun.ErrorCode // 0: success, -1: nothing
+		want stun.ErrorCode // 0: success; -1: no response
 	}{
 		{"good", check("usus:them", ourPwd, nil), 0},
 		{"browsers' attributes", check("usus:them", ourPwd, func(w *stun.Builder) {

@@ -37,9 +37,9 @@ func (a *Agent) HandleDatagram(now time.Time, r Route, b []byte) (payload []byte
 }
 
 // withLocal adds the local address to the route of datagram b if the socket does not
-// report it, as a wildcard socket on some systems. The address is that of the pair
-// whose check b answers; otherwise that of the selected pair; otherwise that of
-// another pair or base that fits the remote address.
+// report it, as a wildcard socket on some systems. If b answers the check
+// of a pair, the address is that of the pair; otherwise that of the selected pair;
+// otherwise that of another pair or base that fits the remote address.
 func (a *Agent) withLocal(r Route, b []byte) Route {
 	fits := func(p *pair) bool { return p != nil && p.route.Sock == r.Sock && p.route.Remote == r.Remote }
 	if m, err := stun.Parse(b); err == nil && m.Type().Class() >= stun.ClassSuccess {

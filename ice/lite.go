@@ -14,14 +14,14 @@ import (
 // nominates it (RFC 8445 §7.3.2). It stays valid as long as the remote agent checks
 // it, which a full agent does for its own consent to send (RFC 7675 §1).
 //
-// Such an agent knows nothing except the remote agent's checks. So a replayed check
-// must neither give consent nor redirect data to the sender of the replay. A check is
-// new if its transaction id is new. Otherwise it is a retransmission or a replay, and
-// is only answered. A check that never arrived can still be replayed from anywhere
-// (RFC 8445 §19.5).
+// An ICE-lite agent learns about a path only from the remote agent's checks. So a
+// replayed check must neither give consent nor redirect data to the sender of the
+// replay. A check is new if its transaction id is new. Otherwise it is a
+// retransmission or a replay, and is only answered. A check that never arrived can
+// still be replayed from anywhere (RFC 8445 §19.5).
 
-// maxSeen is how many transaction ids are remembered. As many consent requests are
-// sent on one pair in ten minutes.
+// maxSeen is how many transaction ids are remembered: as many as the consent requests
+// that are sent on one pair in ten minutes.
 const maxSeen = 128
 
 // seenChecks holds the transaction ids of the latest checks, by their first eight

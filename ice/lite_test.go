@@ -9,17 +9,17 @@ import (
 	"purertc/stun"
 )
 
-// signalLite tells b the credentials of a, which is lite.
+// signalLite passes the credentials of a to b. lite says that a is ICE-lite.
 func (w *world) signalLite(a, b *peer, lite bool) {
 	ufrag, pwd := a.Credentials()
 	b.SetRemote(w.now, ufrag, pwd, lite)
 }
 
-// A lite end sends no request, is nominated to, goes on as long as it is
-// checked, and no longer.
+// A lite agent sends no requests, and accepts nominations. Its connection lasts as
+// long as the remote agent checks it.
 func TestLite(t *testing.T) {
 	w := newWorld(t, 1)
-	a := w.peer("a", Config{}, "192.0.2.1:1000", "[2001:db8::1]:1000") // controlled by its offer, until it hears of lite
+	a := w.peer("a", Config{}, "192.0.2.1:1000", "[2001:db8::1]:1000") // the offer makes a the controlled agent, until SetRemote says that b is lite
 	b := w.peer("b", Config{Lite: true, Controlling: true}, "192.0.2.2:2000", "[2001:db8::2]:2000")
 	w.tap = func(p *peer, _ Route, d []byte) bool {
 		if m, err := stun.Parse(d); err == nil && p == b && m.Type() == stun.BindingRequest {
@@ -49,7 +49,7 @@ func TestLite(t *testing.T) {
 	if len(a.data) != 1 || len(b.data) != 1 || b.State() != StateCompleted {
 		t.Errorf("data %q, %q; b %v", a.data, b.data, b.State())
 	}
-	// A restart moves both to new credentials.
+	// A restart changes the credentials of both agents.
 	a.Restart(w.now, "", "")
 	b.Restart(w.now, "", "")
 	a.EndOfLocal(w.now)
@@ -60,7 +60,7 @@ func TestLite(t *testing.T) {
 	if p := b.selectedPair(); p.Replaced || b.State() != StateCompleted {
 		t.Errorf("restarted: %v, %+v", b.State(), p)
 	}
-	// The full end is gone.
+	// The full agent has ended.
 	a.Close(w.now)
 	start := w.now
 	if !w.run(time.Minute, b.is(StateDisconnected)) || w.now.Sub(start) > 15*time.Second {
@@ -84,7 +84,8 @@ func TestBothLite(t *testing.T) {
 	}
 }
 
-// Whoever takes a lite end to control is told to.
+// A remote agent that takes the lite agent for the controlling one gets a
+// role-conflict response.
 func TestLiteRoleConflict(t *testing.T) {
 	a := NewAgent(Config{Lite: true})
 	m := stun.Build(nil, stun.BindingRequest, stun.TransactionID{})
@@ -95,8 +96,8 @@ func TestLiteRoleConflict(t *testing.T) {
 	}
 }
 
-// Checks that are replayed, from where they came or from elsewhere, are no sign of
-// life to a lite end, and do not move its data.
+// Replayed checks, from the original address or from another one, do not renew the
+// consent of a lite agent and do not redirect its data.
 func TestLiteReplay(t *testing.T) {
 	for _, from := range []string{"192.0.2.66:6666", "192.0.2.1:1000"} {
 		w := newWorld(t, 1)
@@ -119,7 +120,7 @@ func TestLiteReplay(t *testing.T) {
 		}
 		w.run(time.Minute, nil)
 		before, _ := b.Selected()
-		// The full end vanishes, and all its checks are replayed time and again.
+		// The full agent vanishes, and all its checks are replayed repeatedly.
 		w.tap = func(p *peer, _ Route, _ []byte) bool { return p == b }
 		gone := w.now
 		for w.now.Sub(gone) < 2*time.Minute && b.State() != StateFailed {
@@ -127,7 +128,7 @@ func TestLiteReplay(t *testing.T) {
 				b.HandleDatagram(w.now, Route{Local: b.socks[0].Addr(), Remote: netip.MustParseAddrPort(from)}, d)
 			}
 			if r, ok := b.Selected(); ok && r != before {
-				t.Fatalf("from %s: data goes to %v", from, r)
+				t.Fatalf("replay from %s: data is sent to %v", from, r)
 			}
 			w.run(time.Second, nil)
 		}

@@ -3,10 +3,10 @@ package ice
 import "time"
 
 // A path can fail between two consent requests, which are seconds apart. The layers
-// above notice that earlier: a DTLS flight or SCTP's data is answered within a round
-// trip plus the 200 ms by which a SACK may be delayed (RFC 9260 §6.2). When an answer
-// is late, the next consent request is sent immediately. It is a connectivity check
-// like any other. Silence alone proves nothing.
+// above notice the failure earlier: a DTLS flight or SCTP's data is answered within a
+// round trip plus the 200 ms by which a SACK may be delayed (RFC 9260 §6.2). When an
+// answer is late, the next consent request is sent immediately. It is a connectivity
+// check like any other. A missing answer alone does not show that the path has failed.
 
 // answerLeast is the shortest time that is allowed for an answer to data.
 const answerLeast = 400 * time.Millisecond
@@ -44,8 +44,9 @@ func (a *Agent) LossTimerDue(now time.Time) bool {
 func (a *Agent) LastReceived() time.Time { return a.lastAnswer }
 
 // SuppressLossDetection says that datagrams of the remote agent may wait unread in a
-// socket, so that its silence proves nothing. The time for an answer restarts, and so
-// does the interval after an unanswered consent request. The owner then calls Advance.
+// socket, so that a missing answer proves nothing. The time for an answer restarts,
+// and so does the interval after an unanswered consent request. The owner then calls
+// Advance.
 func (a *Agent) SuppressLossDetection(now time.Time) {
 	p := a.selected
 	if p == nil {
@@ -83,17 +84,17 @@ const silentLeast = 200 * time.Millisecond
 const followAgain = time.Minute
 
 // follow handles data that arrived on another pair than the selected one. It reports
-// whether a pair is to be checked or selected because of that. The remote agent may
-// have left the selected pair, perhaps because its interface was removed. Then data
-// follows it, without waiting until consent expires. The selected pair is still
-// checked, and selected again if it answers.
+// whether a pair is to be checked or selected because of that data. The remote agent
+// may have left the selected pair, perhaps because its interface was removed. Then the
+// agent also sends data on the other pair, without waiting until consent expires. The
+// selected pair is still checked, and selected again if it answers.
 //
 // A remote agent that never sent data on the selected pair has not left it: Firefox
 // stays on the pair that it used first, and accepts data on the nominated one. A pair
 // that has not answered recently is checked first. For example, a pair may have been
-// checked only by the remote agent, because the nominated one outranks it. An ICE-lite
-// agent sends no checks (RFC 8445 §2.5) and does not follow data: the remote agent's
-// checks show which pair to use.
+// checked only by the remote agent, because the nominated pair outranks it. An
+// ICE-lite agent sends no checks (RFC 8445 §2.5) and does not follow data: the remote
+// agent's checks show which pair to use.
 func (k *checks) follow(now time.Time, r Route) bool {
 	p := k.selected
 	if p == nil || !p.carried || k.lite || p.gen != k.cur || now.Sub(p.lastReceived) < max(silentLeast, 2*p.rtt) || now.Sub(p.leftAt) < followAgain {
@@ -119,8 +120,8 @@ func (k *checks) follow(now time.Time, r Route) bool {
 func (k *checks) leave(now time.Time, p *pair) { p.consent.unanswered, p.leftAt = doubtful, now }
 
 // unvalidated handles payload from an address that no check has validated. It may be a
-// new address of the remote agent behind a NAT. unvalidated returns nil if
-// Authenticated would do nothing.
+// new address of the remote agent behind a NAT. unvalidated returns nil, which drops
+// the payload, if Authenticated would do nothing.
 func (k *checks) unvalidated(r Route, payload []byte) []byte {
 	local := k.gather.baseOf(r)
 	if k.selected == nil || k.selected.gen != k.cur || local == nil || local.tcp != NotTCP || k.lite || !k.gather.usable(local) {
@@ -135,7 +136,7 @@ func (k *checks) unvalidated(r Route, payload []byte) []byte {
 // address is checked before data is sent there (RFC 9000 §9.3). The remote agent's
 // own check may be seconds away, and data sent until then is lost. Only one request is
 // sent, because the address may be a stranger's. While the request is not answered,
-// further such payload repeats it at growing intervals.
+// further payload from the address repeats it at growing intervals.
 func (a *Agent) Authenticated(now time.Time) {
 	p, local := a.selected, a.gather.baseOf(a.unvalidatedFrom)
 	if p == nil || local == nil {

@@ -10,8 +10,8 @@ import (
 	"purertc/stun"
 )
 
-// twoPaths connects two agents that have two addresses each, the first pair of
-// which is taken; cut stops what goes by it.
+// twoPaths connects two agents that have two addresses each. They select the IPv6
+// pair. While *dead is set, the IPv6 path drops all datagrams.
 func twoPaths(t *testing.T, controlling bool) (w *world, a, b *peer, dead *bool) {
 	t.Helper()
 	w = newWorld(t, 1)
@@ -27,7 +27,8 @@ func twoPaths(t *testing.T, controlling bool) (w *world, a, b *peer, dead *bool)
 	return w, a, b, dead
 }
 
-// talk has both ends send every so often, and answer as SCTP does.
+// talk makes the talkers send data at short intervals, and both ends answer it as SCTP
+// does.
 func (w *world) talk(d time.Duration, done func() bool, talkers ...*peer) bool {
 	end := w.now.Add(d)
 	for w.now.Before(end) {
@@ -51,9 +52,10 @@ func on4(p *peer) func() bool {
 	return func() bool { r, ok := p.Selected(); return ok && r.Remote.Addr().Is4() }
 }
 
-// A path that dies without a word is left within two seconds by whoever has
-// something to send, whichever controls; and is found again when it is back.
-func TestSilentDeath(t *testing.T) {
+// When a path fails without a message, an agent that has data to send leaves it within
+// two seconds, whichever agent controls. It selects the path again after the path
+// works again.
+func TestPathFails(t *testing.T) {
 	for _, controlling := range []bool{true, false} {
 		w, a, b, dead := twoPaths(t, controlling)
 		*dead = true
@@ -72,7 +74,8 @@ func TestSilentDeath(t *testing.T) {
 	}
 }
 
-// A response that comes after consent has expired brings none back (RFC 7675 §5.1).
+// A response that arrives after consent has expired does not renew the consent (RFC
+// 7675 §5.1).
 func TestLateResponse(t *testing.T) {
 	w, a, _, _ := twoPaths(t, true)
 	var p *pair
@@ -100,8 +103,8 @@ func TestLateResponse(t *testing.T) {
 	}
 }
 
-// The same while it is being nominated.
-func TestSilentDeathOfNominee(t *testing.T) {
+// The path of a pair fails while the pair is being nominated.
+func TestPathFailsDuringNomination(t *testing.T) {
 	w, a, b, dead := twoPaths(t, true)
 	w.talk(time.Second, nil, a)
 	*dead = true
@@ -112,8 +115,8 @@ func TestSilentDeathOfNominee(t *testing.T) {
 	}
 }
 
-// After an outage of all paths the one that comes back is found at once, though
-// none of the checks that began meanwhile is due.
+// After an outage of all paths, the path that works again is found at once, although
+// no retransmission of a check is due.
 func TestOutageOfAll(t *testing.T) {
 	for _, outage := range []time.Duration{6 * time.Second, 10 * time.Second, 18 * time.Second, 22 * time.Second} {
 		w, a, b, _ := twoPaths(t, true)
@@ -128,9 +131,9 @@ func TestOutageOfAll(t *testing.T) {
 	}
 }
 
-// Without traffic a dead path is found within a consent interval and the
-// probes that follow it.
-func TestSilentDeathWhenIdle(t *testing.T) {
+// Without traffic, a failed path is detected within a consent interval and the
+// requests that follow an unanswered request.
+func TestPathFailsWhenIdle(t *testing.T) {
 	w, a, b, dead := twoPaths(t, true)
 	*dead = true
 	start := w.now
@@ -139,40 +142,40 @@ func TestSilentDeathWhenIdle(t *testing.T) {
 	}
 }
 
-// Silence that is excused has no consent request sent before its time; one that
-// is due goes.
-func TestExcuse(t *testing.T) {
+// If loss detection is suppressed, no consent request is sent before its time. A
+// consent request that is due is sent.
+func TestSuppressLossDetection(t *testing.T) {
 	w, a, _, _ := twoPaths(t, true)
 	p := a.Agent.selected
 	for p.consent.next.Sub(w.now) < 2*time.Second {
 		w.run(time.Second, nil)
 	}
 	sent := p.sent
-	excused := func(at time.Time) {
+	suppressed := func(at time.Time) {
 		t.Helper()
 		if !a.LossTimerDue(at) {
-			t.Error("not silent")
+			t.Error("the loss timer is not due")
 		}
 		a.SuppressLossDetection(at)
 		if a.LossTimerDue(at) {
-			t.Error("silent in spite of the excuse")
+			t.Error("the loss timer is due although loss detection is suppressed")
 		}
 		if a.Advance(at); p.queued || !a.NextTimeout().After(at) {
-			t.Error("a request in spite of the excuse")
+			t.Error("a request although loss detection is suppressed")
 		}
 	}
 	a.Agent.ExpectAnswer(w.now)
 	if a.LossTimerDue(w.now) {
-		t.Error("silent at once")
+		t.Error("the loss timer is due at once")
 	}
-	excused(w.now.Add(p.answerTimeout()))
+	suppressed(w.now.Add(p.answerTimeout()))
 	if p.unansweredSince != w.now.Add(p.answerTimeout()) {
-		t.Errorf("quiet since %v later", p.unansweredSince.Sub(w.now))
+		t.Errorf("unanswered since %v later", p.unansweredSince.Sub(w.now))
 	}
 	p.markReceived(w.now)
 	at := p.consent.next
 	if a.LossTimerDue(at) {
-		t.Error("a consent request in its time is for silence")
+		t.Error("a consent request at its time counts as loss detection")
 	}
 	a.SuppressLossDetection(at)
 	if a.Advance(at); !p.queued || p.consent.unanswered != 1 {
@@ -181,10 +184,10 @@ func TestExcuse(t *testing.T) {
 	if _, _, ok := a.AppendDatagram(at, nil); !ok || p.sent != sent+1 {
 		t.Errorf("%d requests sent, want one", p.sent-sent)
 	}
-	excused(p.consent.next) // the next, for want of an answer
+	suppressed(p.consent.next) // the consent request after an unanswered one is suppressed, too
 }
 
-// EventSelected says whether what was sent before may be lost.
+// EventSelected says whether data that was sent before may be lost.
 func TestLost(t *testing.T) {
 	w, a, _, dead := twoPaths(t, true)
 	*dead = true
@@ -197,7 +200,8 @@ func TestLost(t *testing.T) {
 	}
 }
 
-// Another port is no other path; another address is, and so are a relay and TCP.
+// A change of the port does not change the path. A change of the address changes it,
+// and so does the use of a relay or of TCP.
 func TestPath(t *testing.T) {
 	at := func(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
 	host := &base{addr: at("10.0.0.1:1000")}
@@ -226,9 +230,10 @@ func TestPath(t *testing.T) {
 	}
 }
 
-// Data on another pair is followed, once: a remote that goes on sending there
-// though this one answers does not have it go back and forth. It is not followed
-// where it never sent on this one.
+// The agent follows data that arrives on another pair, but only once: if the remote
+// continues to send there although the selected pair answers, the agent does not
+// switch repeatedly. It does not follow data if the remote never sent on the selected
+// pair.
 func TestFollow(t *testing.T) {
 	for used, want := range map[bool]int{true: 2, false: 0} {
 		if got := follows(t, used); got != want {
@@ -237,8 +242,9 @@ func TestFollow(t *testing.T) {
 	}
 }
 
-// follows has an agent hear data on another pair than the selected one, which the
-// remote used before or not, and counts how often the selected one changes.
+// follows lets data arrive at an agent on a pair other than the selected one. used
+// says that the remote has sent data on the selected pair before. follows returns how
+// often the selected pair changes.
 func follows(t *testing.T, used bool) (changes int) {
 	w, a, b, _ := twoPaths(t, true)
 	if used {
@@ -262,8 +268,8 @@ func follows(t *testing.T, used bool) (changes int) {
 	return len(a.selected) - before
 }
 
-// Data on a pair that only the remote has checked, as one does that has moved
-// and does not nominate, is followed once the pair has answered.
+// A remote that has moved and does not nominate may send data on a pair that only the
+// remote has checked. The agent follows the data once the pair has answered.
 func TestFollowUnchecked(t *testing.T) {
 	for _, controlling := range []bool{true, false} {
 		w, a, b, dead := twoPaths(t, controlling)
@@ -281,14 +287,14 @@ func TestFollowUnchecked(t *testing.T) {
 			}
 			w.run(50*time.Millisecond, on4(a))
 		}
-		if took := w.now.Sub(start); took > 300*time.Millisecond || q.sent > sent+2 { // one that nominates
+		if took := w.now.Sub(start); took > 300*time.Millisecond || q.sent > sent+2 { // the second check may be a nomination
 			t.Errorf("controlling %v: followed after %v and %d checks", controlling, took, q.sent-sent)
 		}
 	}
 }
 
-// A numbered nomination is obeyed at once, a worse pair's too; one that is
-// older is not.
+// A numbered nomination is obeyed at once, even if it is for a worse pair. A
+// nomination with a lower number is ignored.
 func TestRenomination(t *testing.T) {
 	w, a, b, _ := twoPaths(t, true)
 	a.SetRenomination(true)
@@ -304,7 +310,7 @@ func TestRenomination(t *testing.T) {
 		}
 		return true
 	}
-	// a has lost its address; b has not noticed, and has nothing to say.
+	// a has lost its address. b has not noticed that, and has no data to send.
 	gone := a.socks[0]
 	a.RemoveLocal(w.now, 0, gone)
 	start := w.now
@@ -326,8 +332,8 @@ func TestRenomination(t *testing.T) {
 	}
 }
 
-// Without numbers, the controlled end is told by a nomination of a worse pair
-// that something is amiss, and looks.
+// Without numbers, the nomination of a worse pair shows the controlled agent that the
+// selected pair may have failed, so the agent checks the selected pair.
 func TestNominationOfWorsePair(t *testing.T) {
 	w, a, b, _ := twoPaths(t, true)
 	a.RemoveLocal(w.now, 0, a.socks[0])
@@ -338,8 +344,8 @@ func TestNominationOfWorsePair(t *testing.T) {
 	}
 }
 
-// behindNAT connects a client, to which its NAT gives another address whenever
-// rebind is called, and a server.
+// behindNAT connects a client and a server. The client is behind a NAT, which gives it
+// a new address whenever rebind is called.
 func behindNAT(t *testing.T, controlling bool) (w *world, client, server *peer, rebind func()) {
 	t.Helper()
 	w = newWorld(t, 1)
@@ -359,8 +365,8 @@ func behindNAT(t *testing.T, controlling bool) (w *world, client, server *peer, 
 	return w, client, server, rebind
 }
 
-// A NAT that gives a client ever new addresses, in one connection without a
-// restart of ICE: the client is followed each time, whichever end controls.
+// A NAT gives a client new addresses repeatedly, in one connection without an ICE
+// restart. The server follows the client each time, whichever agent controls.
 func TestRebindings(t *testing.T) {
 	for _, controlling := range []bool{true, false} {
 		w, client, server, rebind := behindNAT(t, controlling)
@@ -377,8 +383,9 @@ func TestRebindings(t *testing.T) {
 	}
 }
 
-// A client that does not check for long is followed by its data, if that proves
-// to be its own; one check is made of an address that only sends it on.
+// If a client sends no checks for a long time, the server follows its data, if DTLS
+// has accepted the data. An address that only forwards the client's data is checked
+// once.
 func TestDataFromElsewhere(t *testing.T) {
 	for _, controlling := range []bool{true, false} {
 		w, client, server, rebind := behindNAT(t, controlling)
@@ -410,7 +417,7 @@ func TestDataFromElsewhere(t *testing.T) {
 		silent = false
 		w.talk(5*time.Second, nil, client, server)
 
-		// Somebody sends data of the client's on, and answers nothing.
+		// Another host forwards data of the client, and does not answer checks.
 		elsewhere := fromElsewhere(server, "198.51.100.9:9")
 		carryOn := func() {
 			if !server.carry(elsewhere) {
@@ -424,7 +431,8 @@ func TestDataFromElsewhere(t *testing.T) {
 		if n := checks[elsewhere.Remote]; n != 1 {
 			t.Errorf("%d checks of an address that does not answer", n)
 		}
-		// And now has it answer, too, while it is heard where it was.
+		// Now the other host also forwards checks and answers, while data still
+		// arrives from the client's own address.
 		w.nodes = map[netip.AddrPort]func(packet){elsewhere.Remote: func(k packet) {
 			w.flight = append(w.flight, packet{at: w.now.Add(w.delay), from: elsewhere.Remote, to: client.nat.public, b: k.b})
 		}}
@@ -449,7 +457,8 @@ func TestDataFromElsewhere(t *testing.T) {
 	}
 }
 
-// fromElsewhere is the route to a server behindNAT of what comes from addr.
+// fromElsewhere returns the route to a server of behindNAT on which a datagram from
+// addr arrives.
 func fromElsewhere(server *peer, addr string) Route {
 	return Route{Sock: 0, Local: server.socks[0].Addr(), Remote: netip.MustParseAddrPort(addr)}
 }
@@ -464,11 +473,12 @@ func (p *peer) carry(r Route) (shown bool) {
 	return data != nil
 }
 
-// As at the end of TestDataFromElsewhere, but the remote's address is a
-// server-reflexive candidate that it signalled. The pair that RFC 8445 prefers is not
-// nominated while the remote still sends from its former address (RFC 9000 §9.3.3).
+// The situation is that at the end of TestDataFromElsewhere, but the remote's address
+// is a server-reflexive candidate that the remote signalled. The pair that RFC 8445
+// prefers is not nominated while the remote still sends from its former address (RFC
+// 9000 §9.3.3).
 func TestDataFromElsewhereOfReflexive(t *testing.T) {
-	for _, controlling := range []bool{true, false} { // the client
+	for _, controlling := range []bool{true, false} { // role of the client
 		w, client, server, _ := behindNAT(t, controlling)
 		c, err := ParseCandidate("candidate:1 1 udp 1694498815 198.51.100.1 1001 typ srflx raddr 10.0.0.1 rport 1000")
 		if err != nil {
@@ -497,12 +507,12 @@ func TestDataFromElsewhereOfReflexive(t *testing.T) {
 	}
 }
 
-// An address that does not answer is checked once for one datagram that is
-// carried on from there, and ever less often for more.
+// An address that does not answer is checked once if one datagram is forwarded from
+// it. If more datagrams are forwarded, it is checked at growing intervals.
 func TestChecksOfSilentAddress(t *testing.T) {
 	for _, test := range []struct {
-		every  time.Duration // 0: one only
-		checks int           // in 20 s
+		every  time.Duration // interval of the datagrams; 0: there is only one
+		checks int           // number of checks in 20 s
 	}{
 		{0, 1},
 		{50 * time.Millisecond, 7}, // after 0, 0.2, 0.6, 1.4, 3, 6.2 and 12.6 s
@@ -518,7 +528,7 @@ func TestChecksOfSilentAddress(t *testing.T) {
 		}
 		for i := range 400 {
 			if i == 0 || test.every > 0 {
-				for range 10 { // in a batch
+				for range 10 { // several datagrams arrive in one batch
 					server.carry(elsewhere)
 				}
 			}
@@ -531,8 +541,8 @@ func TestChecksOfSilentAddress(t *testing.T) {
 	}
 }
 
-// A remote that has moved is followed soon though the first check of its new
-// address is lost, if it goes on sending.
+// A remote that has moved and continues to send is followed soon, even if the first
+// check of its new address is lost.
 func TestDataFromElsewhereUnderLoss(t *testing.T) {
 	w, client, server, rebind := behindNAT(t, false)
 	w.talk(time.Second, nil, client)
@@ -588,9 +598,9 @@ func TestCheckOnce(t *testing.T) {
 	}
 }
 
-// A candidate that data led to has the type preference of a peer-reflexive one,
-// but no higher priority than the one that is in use.
-func TestPriorityOfProven(t *testing.T) {
+// A candidate that was learnt from data has the type preference of a peer-reflexive
+// candidate, but no higher priority than the remote candidate in use.
+func TestPriorityOfValidatedCandidate(t *testing.T) {
 	for _, test := range []struct{ inUse, want uint32 }{
 		{typePreferenceHost, typePreferencePrflx},
 		{typePreferencePrflx, typePreferencePrflx},
@@ -608,9 +618,9 @@ func TestPriorityOfProven(t *testing.T) {
 	}
 }
 
-// A remote that was followed in vain, since it answers where it was, is not
-// followed by another of its data for a while.
-func TestProvenAgain(t *testing.T) {
+// If an agent has followed a remote to a new address and then back, because the old
+// address still answers, it does not follow the remote's data again for a while.
+func TestFollowAgain(t *testing.T) {
 	w, client, server, rebind := behindNAT(t, false)
 	w.talk(time.Second, nil, client)
 	at := func() bool { r, ok := server.Selected(); return ok && r.Remote == client.nat.public }
@@ -620,7 +630,7 @@ func TestProvenAgain(t *testing.T) {
 	if !w.talk(time.Second, at, client) {
 		t.Fatal("not followed")
 	}
-	client.nat = old // and it is heard there
+	client.nat = old // the client is at its old address again
 	if !w.talk(20*time.Second, at, client, server) {
 		t.Fatal("not back")
 	}
@@ -635,7 +645,7 @@ func TestProvenAgain(t *testing.T) {
 		}
 		rebind()
 		client.nat.allowed[server.socks[0]] = true
-		w.tap = func(from *peer, r Route, b []byte) bool { // no checks of the client's
+		w.tap = func(from *peer, r Route, b []byte) bool { // drops the client's checks
 			m, err := stun.Parse(b)
 			return err != nil || m.Type() != stun.BindingRequest || from == server
 		}
@@ -646,9 +656,9 @@ func TestProvenAgain(t *testing.T) {
 	}
 }
 
-// Data from where the remote has not proved itself is of use to an agent that
-// could check there.
-func TestStrangeData(t *testing.T) {
+// Data from an address that no check has validated is passed to the owner only if the
+// agent could check that address.
+func TestDataFromUnvalidatedAddress(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		change func(w *world, server *peer, r Route)
@@ -670,10 +680,9 @@ func TestStrangeData(t *testing.T) {
 	}
 }
 
-// With as many peer-reflexive candidates as there may be, an address that data
-// is being proven from stays, though data comes from yet another before the
-// check is answered.
-func TestNewcomerIsNotForgotten(t *testing.T) {
+// If there are as many peer-reflexive candidates as allowed, a candidate whose check
+// is not answered yet is kept, even if data arrives from another new address.
+func TestCandidateBeingValidatedIsKept(t *testing.T) {
 	w, client, server, rebind := behindNAT(t, false)
 	for range maxRemotes / 2 {
 		rebind()
@@ -695,9 +704,9 @@ func TestNewcomerIsNotForgotten(t *testing.T) {
 	}
 }
 
-// Of two peer-reflexive candidates, the one that was silent for longer goes,
-// unless it is of use.
-func TestForgetSilent(t *testing.T) {
+// If room is needed for a peer-reflexive candidate, the candidate from which nothing
+// has arrived for longer is removed, unless it is useful.
+func TestRemoveSilent(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		use  func(a *Agent, p *pair, now time.Time)
@@ -712,13 +721,13 @@ func TestForgetSilent(t *testing.T) {
 	} {
 		w, _, server, _ := behindNAT(t, false)
 		a := server.Agent
-		heard := func(ago time.Duration, addr string) *pair {
+		received := func(ago time.Duration, addr string) *pair {
 			r := fromElsewhere(server, addr)
 			p := a.pairFor(w.now, a.cur, earlyCheck{base: a.gather.baseOf(r), route: r, priority: 1})
 			p.lastReceived = w.now.Add(-ago)
 			return p
 		}
-		later, p := heard(time.Minute, "198.51.100.9:1"), heard(2*time.Minute, "198.51.100.9:2")
+		later, p := received(time.Minute, "198.51.100.9:1"), received(2*time.Minute, "198.51.100.9:2")
 		test.use(a, p, w.now)
 		if !a.removeSilent(w.now, a.cur) {
 			t.Errorf("%s: no room is made", test.name)

@@ -10,14 +10,14 @@ import (
 )
 
 // lookups resolves names of remote candidates by multicast DNS. It resolves no other
-// names, because a remote agent could otherwise cause this one to ask DNS for anything
-// (RFC 8839 §5.1 leaves that open).
+// names, because a remote agent could otherwise make this agent ask DNS for any name
+// (RFC 8839 §5.1 leaves the choice to the agent).
 type lookups struct {
 	resolver *mdns.Resolver // nil until the first name
 	waiting  []lookup
 }
 
-// A lookup is a candidate whose address is not known yet.
+// A lookup is a candidate with an address that is not known yet.
 type lookup struct {
 	gen       *generation
 	candidate Candidate

@@ -6,8 +6,9 @@ import (
 	"testing"
 )
 
-// What is learnt about a base with a name does not tell its address, and a
-// packet of the multicast group is answered on the address's own link.
+// Candidates, reports and related addresses of a base with a name do not reveal its
+// address. A query of the multicast group is answered only on the link of that
+// address.
 func TestNameHidesAddress(t *testing.T) {
 	const name = "6c743ee3-d037-42a2-af41-09a905933251.local"
 	w := newWorld(t, 1)
@@ -29,7 +30,7 @@ func TestNameHidesAddress(t *testing.T) {
 			t.Errorf("%v", c)
 		}
 	}
-	// Another agent asks.
+	// Another agent asks for the name.
 	b := w.peer("b", Config{})
 	b.SetRemote(w.now, "ufrag", "password-of-22-characters", false)
 	b.AddRemote(w.now, Candidate{Foundation: "1", Component: 1, Transport: "udp", Name: name, Addr: netip.AddrPortFrom(netip.Addr{}, 1000)})
@@ -47,7 +48,7 @@ func TestNameHidesAddress(t *testing.T) {
 	if len(b.cur.remotes) != 1 || b.cur.remotes[0].addr != addr {
 		t.Errorf("%+v", b.cur.remotes)
 	}
-	// The name goes with the last base that has it.
+	// The name is removed together with the last base that has it.
 	a.RemoveLocal(w.now, 0, addr)
 	if a.HandleDatagram(w.now, from, query); a.gather.names.NextTimeout().IsZero() {
 		t.Error("the name is gone too soon")

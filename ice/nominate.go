@@ -111,9 +111,9 @@ func (g *generation) betterMayCome(p *pair) bool {
 const nominationLasts = 10 * time.Second
 
 // accept handles the controlling agent's nomination of a valid pair. If several pairs
-// are nominated at a time, the best one is used, as with RFC 5245's aggressive
+// are nominated at a time, the best pair is used, as with RFC 5245's aggressive
 // nomination. But if the remote agent, for its own reasons, nominates only a worse
-// pair, or if the best one does not answer, the worse one is used.
+// pair, or if the best pair does not answer, the worse pair is used.
 func (g *generation) accept(now time.Time, p *pair) {
 	n := g.nominated
 	if p.remoteNomination != 0 {

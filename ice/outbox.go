@@ -33,7 +33,7 @@ type item struct {
 }
 
 // maxResponses bounds the waiting responses. Further responses are dropped, as if the
-// network had lost them: the remote agent asks again.
+// network had lost them: the remote agent sends its request again.
 const maxResponses = 32
 
 // An outbox holds the datagrams of the agent itself, in the order in which
@@ -66,7 +66,7 @@ func (o *outbox) pop() (i item, ok bool) {
 		return item{}, false
 	}
 	i = o.items[o.head]
-	o.items[o.head] = item{} // so that the garbage collector can free what it refers to
+	o.items[o.head] = item{} // so that the garbage collector can free the objects that the item refers to
 	o.head++
 	switch {
 	case o.head < len(o.items):

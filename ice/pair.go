@@ -127,8 +127,9 @@ func (k *checks) formPair(now time.Time, g *generation, b *base, r *remote) *pai
 }
 
 // reaches reports whether a pair of b and r can work. A host also reaches its loopback
-// addresses from its other addresses. Such a pair is formed if the remote agent has
-// only loopback candidates, and the local agent has none.
+// addresses from its other addresses. A pair of a loopback address and another address
+// is formed if the remote agent has only loopback candidates, and the local agent has
+// none.
 func (k *checks) reaches(g *generation, b *base, r *remote) bool {
 	ip := r.addr.Addr()
 	if b.reaches(ip) {
@@ -215,10 +216,10 @@ const (
 	useChecked            // the pair is checked, or works, or the remote agent checks it
 )
 
-// When room is needed, a check whose first unansweredRequests are not answered is
-// treated as failed. The fourth request is sent seven timeouts after the first one,
-// 3.5 s or more. unansweredOverTCP is the same time for a connection, over which a
-// check is sent only once.
+// When room is needed, a check is treated as failed if its first unansweredRequests
+// requests are not answered. The fourth request is sent seven timeouts after the first
+// one, 3.5 s or more. unansweredOverTCP is the same time for a connection, over which
+// a check is sent only once.
 const (
 	unansweredRequests = 4
 	unansweredOverTCP  = 3500 * time.Millisecond

@@ -327,8 +327,8 @@ func (g *gatherer) closeForgotten(now time.Time, selected *pair) {
 	}
 }
 
-// relayOf returns the relay whose server sent a datagram on r, or nil if there is
-// none.
+// relayOf returns the relay with the server that sent a datagram on r, or nil if there
+// is none.
 func (g *gatherer) relayOf(r Route) *relay {
 	for _, l := range g.relays {
 		if l.client.Ready() && l.sameRoute(r) {

@@ -12,15 +12,15 @@ import (
 	"purertc/stun"
 )
 
-// A turnServer is a TURN server of the test's own, which forgets what is not
-// refreshed as a real one does.
+// A turnServer is a TURN server of the test. Like a real server, it forgets everything
+// that is not refreshed.
 type turnServer struct {
 	w        *world
 	addr     netip.AddrPort
-	allocs   map[netip.AddrPort]*allocation // by the client's address
+	allocs   map[netip.AddrPort]*allocation // allocations by the client's address
 	nextPort uint16
-	refuse   stun.ErrorCode // of CreatePermission
-	channels int            // ChannelData that passed
+	refuse   stun.ErrorCode // error code of the response to CreatePermission; 0: success
+	channels int            // number of ChannelData messages that passed
 	sends    int            // Send indications that passed
 	key      *stun.Integrity
 }
@@ -42,7 +42,7 @@ func (w *world) turnServer(addr string) *turnServer {
 	return s
 }
 
-// config is the server as an agent is told of it.
+// config returns the configuration with which an agent uses the server.
 func (s *turnServer) config() Server {
 	return Server{URL: "turn:" + s.addr.String(), Addr: s.addr, TURN: true, Sock: SockAny, Username: "u", Password: "p"}
 }
@@ -154,7 +154,7 @@ func (s *turnServer) request(from netip.AddrPort, a *allocation, m stun.Message)
 	}
 }
 
-// relay takes a datagram that a peer sent to a relayed address.
+// relay handles a datagram that a peer sent to a relayed address.
 func (s *turnServer) relay(a *allocation, k packet) {
 	if !a.permits(s.w.now, k.from) {
 		return
@@ -173,7 +173,7 @@ func (s *turnServer) relay(a *allocation, k packet) {
 	s.send(s.addr, a.client, w.Finish())
 }
 
-// relayPair makes two agents that have a TURN server each.
+// relayPair connects two agents that have a TURN server each.
 func relayPair(t *testing.T, only bool) (w *world, a, b *peer, s *turnServer) {
 	w = newWorld(t, 3)
 	a = w.peer("a", Config{Controlling: true, RelayOnly: only}, "10.0.0.1:1000")
@@ -184,7 +184,7 @@ func relayPair(t *testing.T, only bool) (w *world, a, b *peer, s *turnServer) {
 			t.Fatal(err)
 		}
 	}
-	// The two networks see the server only.
+	// The two networks reach only the server.
 	w.cut = func(from, to netip.AddrPort) bool {
 		return from.Addr().IsPrivate() && to.Addr().IsPrivate() && from.Addr() != to.Addr()
 	}
@@ -206,12 +206,12 @@ func TestRelay(t *testing.T) {
 				t.Errorf("candidate %v", c)
 			}
 		}
-		// Where it may, one end sends from its host address to the other's
-		// relayed one, which saves a hop.
+		// Unless only relayed candidates are allowed, one agent sends from its host
+		// address to the relayed address of the other agent, which saves a hop.
 		if r, _ := a.Selected(); r.Remote.Addr() != s.addr.Addr() || only && r.Remote != s.addr || r.Sock != 0 {
 			t.Errorf("a sends to %v", r)
 		}
-		w.run(time.Second, nil) // channels are bound by now
+		w.run(time.Second, nil) // after this time channels are bound
 		a.say("hello")
 		b.say("to you")
 		w.run(time.Second, nil)
@@ -221,7 +221,8 @@ func TestRelay(t *testing.T) {
 		if s.channels == 0 || only && a.DataOverhead() != 4 {
 			t.Errorf("%d by channel, overhead %d", s.channels, a.DataOverhead())
 		}
-		// Everything is refreshed: the server forgets what is not.
+		// The connection lasts only if everything is refreshed, because the server
+		// forgets the rest.
 		for range 60 {
 			w.run(time.Minute, nil)
 			if a.State() != StateCompleted || b.State() != StateCompleted {
@@ -245,7 +246,7 @@ func TestRelay(t *testing.T) {
 	}
 }
 
-// Data does not wait for the channel.
+// Data is sent before its channel is bound.
 func TestDataBeforeTheChannel(t *testing.T) {
 	w, a, b, s := relayPair(t, true)
 	if !w.run(10*time.Second, func() bool { _, ok := a.Selected(); return ok }) {
@@ -275,9 +276,9 @@ func TestRestartOverRelay(t *testing.T) {
 	}
 }
 
-// A server that is set again keeps its allocation; one that is not gives it
-// back, unless it carries data.
-func TestServersSetAnew(t *testing.T) {
+// If the same server is set again, its allocation is kept. The allocation of a removed
+// server is released, unless it carries data.
+func TestServersSetAgain(t *testing.T) {
 	w, a, b, s := relayPair(t, true)
 	w.run(10*time.Second, both(a, b, StateCompleted))
 	a.cands = nil
@@ -296,7 +297,7 @@ func TestServersSetAnew(t *testing.T) {
 	}
 
 	w, a, _, s = relayPair(t, false)
-	w.cut = nil // host candidates do
+	w.cut = nil // from now on host candidates work
 	w.run(10*time.Second, a.is(StateCompleted))
 	a.ClearServers(w.now)
 	a.EndOfLocal(w.now)
@@ -320,8 +321,8 @@ func TestRelayIsLost(t *testing.T) {
 	if !w.run(20*time.Minute, func() bool { return len(a.errs) > 0 }) || !errors.Is(a.errs[0].Err, ErrServerTimeout) {
 		t.Errorf("errors %v", a.errs)
 	}
-	// It is there again, and so is what it relayed, under another port. While
-	// it was not, it was asked ever less often.
+	// The server runs again, and relays another port. While it did not run, it was
+	// asked at growing intervals.
 	asked := a.sent
 	w.run(time.Hour, nil)
 	if n := a.sent - asked; n > 7*60 {
@@ -335,7 +336,8 @@ func TestRelayIsLost(t *testing.T) {
 	if r := a.Report().Servers[0]; r.Err != nil || len(r.Relayed) != 1 {
 		t.Errorf("%+v", r)
 	}
-	// It forgets the allocation alone: the first pair in doubt finds out.
+	// The server forgets only the allocation. A pair that becomes doubtful causes the
+	// request that detects this.
 	s.allocs = map[netip.AddrPort]*allocation{}
 	a.gather.relays[0].client.Check(w.now)
 	if !w.run(5*time.Second, func() bool { return len(a.cands) == known+2 }) {
@@ -343,15 +345,15 @@ func TestRelayIsLost(t *testing.T) {
 	}
 }
 
-// A server that stops to answer over the connection opened for it is asked
-// over another one: the owner is told, sooner where only datagrams could tell
-// it.
+// If a server does not answer any more over its connection, the owner is asked for
+// another connection. Over datagrams the owner is asked sooner, because no other sign
+// of a failure exists there.
 func TestConnectionGone(t *testing.T) {
 	for transport, limit := range map[Transport]time.Duration{OverDTLS: 10 * time.Second, OverTCP: 45 * time.Second, OverTLS: 45 * time.Second} {
 		w := newWorld(t, 1)
 		a := w.peer("a", Config{}, "192.0.2.1:1000")
 		s := w.turnServer("203.0.113.1:3478")
-		ours := netip.MustParseAddrPort("192.0.2.1:2000") // of the connection
+		ours := netip.MustParseAddrPort("192.0.2.1:2000") // local address of the connection
 		var answers func(packet)
 		dial := func(sock Sock) {
 			w.nodes[ours] = func(k packet) { a.HandleDatagram(w.now, Route{Sock: sock, Remote: s.addr}, k.b) }
@@ -381,7 +383,7 @@ func TestConnectionGone(t *testing.T) {
 		if !w.run(limit, func() bool { return len(a.gone) == 1 }) || a.gone[0] != 7 {
 			t.Fatalf("%v: told of %v", transport, a.gone)
 		}
-		a.ConnectionFailed(w.now, 7, ErrServerTimeout) // as the owner does
+		a.ConnectionFailed(w.now, 7, ErrServerTimeout) // the owner reports the failure
 		if took := w.now.Sub(began); took < 5*time.Second {
 			t.Errorf("%v: given up after %v", transport, took)
 		}
@@ -401,9 +403,9 @@ func TestConnectionGone(t *testing.T) {
 	}
 }
 
-// A server reached over a connection sends us on: the owner is told, and
-// gathering waits for it.
-func TestSentOn(t *testing.T) {
+// If a server over a connection refers the client to another server, the owner is
+// told, and gathering waits for the owner.
+func TestServerRefersToAnother(t *testing.T) {
 	w := newWorld(t, 1)
 	a := w.peer("a", Config{}, "192.0.2.1:1000")
 	config := Server{URL: "turns:one.example", Addr: netip.MustParseAddrPort("192.0.2.10:443"), TURN: true, Sock: 7, Transport: OverTLS, Username: "u", Password: "p"}
@@ -438,13 +440,14 @@ func TestSentOn(t *testing.T) {
 	if a.gathered != 1 || len(a.errs) != 1 || !errors.Is(a.errs[0].Err, errRefused) {
 		t.Errorf("gathered %d times, errors %v", a.gathered, a.errs)
 	}
-	a.ServerFailed(w.now, config.URL, errRefused) // once more: it is one server
+	a.ServerFailed(w.now, config.URL, errRefused) // the same server fails a second time, and is listed once
 	if n := len(a.Report().Servers); n != 1 {
 		t.Errorf("%d servers", n)
 	}
 }
 
-// A server's policy may forbid a peer: that pair fails, and says why.
+// The policy of a server may forbid a peer. The pair with that peer fails with the
+// reason.
 func TestPermissionRefused(t *testing.T) {
 	w := newWorld(t, 3)
 	a := w.peer("a", Config{Controlling: true, RelayOnly: true}, "10.0.0.1:1000")
@@ -496,7 +499,7 @@ func TestServerErrors(t *testing.T) {
 	}
 }
 
-// The socket that an allocation was made from goes away.
+// The socket from which an allocation was requested is removed.
 func TestBaseOfRelayVanishes(t *testing.T) {
 	w, a, b, _ := relayPair(t, true)
 	w.run(10*time.Second, both(a, b, StateCompleted))

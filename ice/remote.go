@@ -131,9 +131,9 @@ func (k *checks) pairRemote(now time.Time, g *generation, r *remote) {
 }
 
 // makeRoom reports whether there is room for r. If there are maxRemotes candidates, it
-// removes the least useful one, if r is more useful. Candidates without a pair are
-// removed first, then those whose pairs have all failed or are not answered, then
-// those that wait for their first check and have a lower priority.
+// removes the least useful one, if r is more useful. It first removes candidates
+// without a pair, then candidates for which all pairs have failed or are not answered,
+// then candidates that wait for their first check and have a lower priority.
 func (k *checks) makeRoom(now time.Time, g *generation, r *remote) bool {
 	if len(g.remotes) < maxRemotes {
 		return true

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// One end knows no candidate of the other and learns from its checks.
+// One agent knows no candidate of the other agent and learns them from its checks.
 func TestPeerReflexive(t *testing.T) {
 	w := newWorld(t, 3)
 	a := w.peer("a", Config{Controlling: true}, "192.0.2.1:1000")
@@ -20,15 +20,15 @@ func TestPeerReflexive(t *testing.T) {
 	if r := b.cur.remotes[0]; r.typ != PeerReflexive || r.priority != candidatePriority(typePreferencePrflx, a.gather.bases[0].preference) {
 		t.Errorf("remote %+v", r)
 	}
-	// Signalled later, the candidate becomes what it is.
+	// When the candidate is signalled later, it gets its signalled type and priority.
 	b.AddRemote(w.now, a.cands[0])
 	if r := b.cur.remotes[0]; r.typ != Host || len(b.cur.remotes) != 1 || len(b.cur.pairs) != 1 {
 		t.Errorf("remote %+v of %d", r, len(b.cur.remotes))
 	}
 }
 
-// A candidate that was learnt from a check on one address is paired with the others
-// once it is signalled: a NAT may ask for checks from there.
+// A candidate that was learnt from a check on one base is paired with the other bases
+// once it is signalled: checks from all bases may be needed to open a NAT.
 func TestReflexiveIsPairedWhenSignalled(t *testing.T) {
 	w := newWorld(t, 3)
 	b := w.peer("b", Config{}, "192.0.2.2:2000", "192.0.2.3:2000")
@@ -50,7 +50,8 @@ func TestReflexiveIsPairedWhenSignalled(t *testing.T) {
 	}
 }
 
-// Checks that come before the answer are answered, and pay when it comes.
+// Checks that arrive before the answer are answered. They are processed when the
+// answer arrives.
 func TestEarlyChecks(t *testing.T) {
 	w := newWorld(t, 4)
 	a := w.peer("a", Config{Controlling: true}, "192.0.2.1:1000")
@@ -58,7 +59,7 @@ func TestEarlyChecks(t *testing.T) {
 	a.trickle = b
 	b.trickle = a
 	w.settle()
-	w.signal(a, b) // b answers, but a does not know yet
+	w.signal(a, b) // b has answered, but the answer has not arrived at a yet
 	w.run(300*time.Millisecond, nil)
 	if a.State() != StateNew || b.State() != StateConnected {
 		t.Fatalf("a %v, b %v", a.State(), b.State())

@@ -7,8 +7,8 @@ import "time"
 // transport is rejected. No address of the old agent answers any more, so every pair
 // is checked again before it carries data. The addresses of the new agent arrive as
 // candidates or with its checks, perhaps before Renew is called. So Renew removes no
-// candidate; the checks of the old ones will fail. The agent fails after 30 s without
-// an answer.
+// candidate; the checks of the old agent's candidates will fail. The agent fails after
+// 30 s without an answer.
 func (a *Agent) Renew(now time.Time) {
 	if a.state == StateClosed || a.cur.failed {
 		return

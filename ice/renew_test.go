@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// The remote agent is replaced by one with the same credentials and another socket,
-// as long as the round trip before this end hears of it, at once or after. Data goes
-// to the new one, in either role.
+// The remote agent is replaced by an agent with the same credentials and another
+// socket. Renew is called up to a round trip after the first check of the new agent,
+// or at once. Data is then sent to the new agent, in either role.
 func TestRenew(t *testing.T) {
 	for _, test := range []struct {
 		controlling, lite, trickle bool
 		loss                       float64
-		after                      time.Duration // from the new agent's first check to Renew
+		after                      time.Duration // time from the new agent's first check to Renew
 	}{
 		{},
 		{controlling: true},
@@ -50,7 +50,7 @@ func TestRenew(t *testing.T) {
 				w.run(test.after, nil)
 				a.Renew(w.now)
 				if a.say("too early") {
-					t.Error("data goes before a pair has proved itself")
+					t.Error("data is sent before a check of a pair was answered")
 				}
 				from := w.now
 				if !w.run(20*time.Second, func() bool {
@@ -71,8 +71,8 @@ func TestRenew(t *testing.T) {
 	}
 }
 
-// Where no other agent comes, the agent fails after 30 seconds.
-func TestRenewInVain(t *testing.T) {
+// If no new agent appears after Renew, the agent fails after 30 seconds.
+func TestRenewWithoutNewAgent(t *testing.T) {
 	w := newWorld(t, 1)
 	a := w.peer("a", Config{Controlling: true}, "192.0.2.1:1000")
 	b := w.peer("b", Config{}, "192.0.2.2:2000")

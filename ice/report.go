@@ -26,7 +26,7 @@ type Report struct {
 }
 
 // A PairState is the state of a candidate pair (RFC 8445 §6.1.2.6), without Frozen
-// (see the package's comment). The names are those of the W3C's
+// (see the package's comment). The names come from the W3C's
 // RTCStatsIceCandidatePairState.
 type PairState uint8
 

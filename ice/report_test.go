@@ -55,7 +55,7 @@ func TestReport(t *testing.T) {
 		t.Errorf("selected %+v", selected)
 	}
 	if dead == nil || dead.ResponsesReceived != 0 || dead.Selected {
-		t.Errorf("the pair that nobody answers: %+v", dead)
+		t.Errorf("the pair without answers: %+v", dead)
 	}
 	if len(r.Servers) != 2 || !r.Servers[0].Answered || len(r.Servers[0].Mapped) != 1 ||
 		len(r.Servers[1].Relayed) != 1 || r.Servers[1].Err != nil {

@@ -9,7 +9,8 @@ import (
 )
 
 // understood reports whether a comprehension-required attribute is known in checks. A
-// check with any other such attribute is answered with 420 (RFC 8489 §6.3.1).
+// check with an unknown comprehension-required attribute is answered with 420 (RFC
+// 8489 §6.3.1).
 func understood(t stun.AttrType) bool {
 	switch t {
 	case stun.AttrUsername, stun.AttrMessageIntegrity, stun.AttrMessageIntegritySHA256,
@@ -40,21 +41,21 @@ func (k *checks) handleRequest(now time.Time, r Route, b *base, m stun.Message) 
 		return
 	}
 	if !k.gather.usable(b) {
-		return // RFC 8828 mode 4: nobody may learn that there is an agent at this address
+		return // RFC 8828 mode 4: a remote agent must not learn that there is an agent at this address
 	}
 	username, ok := m.Get(stun.AttrUsername)
 	g := k.generationFor(username)
 	if !ok || g == nil || g.failed {
-		// By RFC 8489 §9.1.3 a server answers 400 or 401. To strangers that would
-		// only show that there is an agent.
+		// RFC 8489 §9.1.3 answers such a request with 400 or 401. Here it is dropped:
+		// an answer would only show to strangers that there is an agent.
 		return
 	}
 	reply := item{kind: itemResponse, gen: g, base: b, remote: r.Remote, id: m.TransactionID(), bare: true}
 	if !g.localKey.Verify(m) {
 		// The requester knows the ufrag, and perhaps has the password of another
-		// generation. Its response has no more bytes than the request, because the
-		// requester's address is not validated. A shorter request cannot have a valid
-		// integrity.
+		// generation, so a 401 response is sent. The response has no more bytes than
+		// the request, because the requester's address is not validated. A shorter
+		// request cannot have a valid integrity.
 		if len(m.Raw()) < bareResponse {
 			return
 		}
@@ -164,7 +165,7 @@ func (k *checks) learn(now time.Time, g *generation, c earlyCheck) {
 	if c.useCandidate && !k.controlling {
 		p.useCandidate, p.nominatedAt = true, now
 		if p.state == PairSucceeded && !p.fresh(now) && p != k.selected {
-			p.state = PairWaiting // the pair worked once; the check below shows whether it still works
+			p.state = PairWaiting // the pair has worked before; the check that is triggered below shows whether it still works
 		}
 		if p.state == PairSucceeded {
 			g.accept(now, p)
@@ -214,9 +215,9 @@ func (k *checks) pairFor(now time.Time, g *generation, c earlyCheck) *pair {
 }
 
 // removeSilent makes room for another peer-reflexive candidate. It removes the
-// candidate that has been silent for longest, unless its pair is in use. A NAT that
-// forgets its bindings, or a remote agent that moves, can cause any number of such
-// candidates.
+// candidate from which nothing has arrived for the longest time, unless its pair is in
+// use. A NAT that forgets its bindings, or a remote agent that moves, can cause any
+// number of peer-reflexive candidates.
 func (k *checks) removeSilent(now time.Time, g *generation) bool {
 	lastReceived := map[*remote]time.Time{}
 	for _, p := range g.pairs {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Two agents that are not connected restart ICE in turns, faster than a check
-// crosses the network and is answered. They connect all the same.
+// Two agents that are not connected yet restart ICE alternately, faster than a check
+// is answered. They connect nevertheless.
 func TestRestartsBeforeConnected(t *testing.T) {
 	for _, every := range []time.Duration{time.Millisecond, 20 * time.Millisecond, 150 * time.Millisecond, 700 * time.Millisecond, 3 * time.Second} {
 		for _, delay := range []time.Duration{10 * time.Millisecond, 500 * time.Millisecond} {

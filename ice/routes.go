@@ -13,11 +13,12 @@ type routeTable struct {
 	former    []formerRoute
 }
 
-// A formerRoute is a route that no pair uses since an ICE restart. Payload on it is
-// still accepted. Chromium, when it is controlled, stays on its old pair until
+// A formerRoute is a route that no pair has used since an ICE restart. Payload on it
+// is still accepted. Chromium, when it is controlled, stays on its old pair until
 // something other than checks arrives on the new pair, or until the old pair has not
 // answered for about five seconds. If its payload on the old pair were dropped,
-// Chromium would wait for the answer, and only that answer moves it to the new pair.
+// Chromium would wait for an answer to that payload, and only that answer moves it to
+// the new pair.
 type formerRoute struct {
 	Route
 	until time.Time // when it expires; zero: not known yet
@@ -77,8 +78,8 @@ const (
 	routeGone                   // its connection is closed, or its local address was removed
 )
 
-// prune removes the routes whose connection or local address does not exist any more.
-// Unused routes become former ones.
+// prune removes the routes with a connection or local address that does not exist any
+// more. Unused routes become former routes.
 func (t *routeTable) prune(use func(Route) routeUse) (removed []Route) {
 	t.permitted = slices.DeleteFunc(t.permitted, func(r Route) bool {
 		switch use(r) {
@@ -94,8 +95,8 @@ func (t *routeTable) prune(use func(Route) routeUse) (removed []Route) {
 	return append(removed, t.dropFormer(func(f *formerRoute) bool { return use(f.Route) == routeGone })...)
 }
 
-// expire removes former routes whose time is over. No timer is set for this: consent
-// checks call it often enough.
+// expire removes former routes that have reached their time limit. No timer is set for
+// this: consent checks call it often enough.
 func (t *routeTable) expire(now time.Time) (removed []Route) {
 	return t.dropFormer(func(f *formerRoute) bool {
 		if f.until.IsZero() {

@@ -23,7 +23,7 @@ func TestRouteTable(t *testing.T) {
 		t.Errorf("removed %v", removed)
 	}
 
-	// Unused routes become former ones, for a while.
+	// Unused routes become former routes, which are accepted for a while.
 	removed := table.prune(func(r Route) routeUse {
 		switch r {
 		case route(2):
@@ -47,7 +47,7 @@ func TestRouteTable(t *testing.T) {
 		t.Errorf("removed %v", removed)
 	}
 
-	// Former routes give way first.
+	// Former routes are removed first.
 	table.prune(func(r Route) routeUse {
 		if r == route(5) {
 			return routeUnused

@@ -16,9 +16,9 @@ type selection struct {
 	nomination  uint32 // the number used in the last nomination
 }
 
-// A path is what distinguishes the ways of datagrams through the network. A change of
-// only the port does not change the path, and neither does a pair of another
-// generation with the same addresses.
+// A path identifies the way of datagrams through the network. A change of only the
+// port does not change the path, and neither does a pair of another generation with
+// the same addresses.
 type path struct {
 	local, remote netip.Addr
 	server        netip.Addr // server of the relay, if one is used

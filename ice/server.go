@@ -152,7 +152,7 @@ func (g *gatherer) addServer(s Server) error {
 	s.Addr = netip.AddrPortFrom(s.Addr.Addr().Unmap(), s.Addr.Port())
 	if s.Sock != SockAny {
 		g.servers = slices.DeleteFunc(g.servers, func(old *server) bool {
-			return old.URL == s.URL && old.reported // the server's entry for its previous connection
+			return old.URL == s.URL && old.reported // old is the entry for the server's previous connection
 		})
 	}
 	switch {
@@ -179,7 +179,7 @@ func (g *gatherer) clearServers() {
 }
 
 func (g *gatherer) serverFailed(url string, err error) {
-	g.servers = slices.DeleteFunc(g.servers, func(s *server) bool { return s.URL == url && !s.Addr.IsValid() }) // the server's entry for its previous failure
+	g.servers = slices.DeleteFunc(g.servers, func(s *server) bool { return s.URL == url && !s.Addr.IsValid() }) // s is the entry for the server's previous failure
 	if len(g.servers) < maxServers {
 		g.servers = append(g.servers, &server{Server: Server{URL: url}, err: err, reported: true})
 	}
@@ -299,8 +299,8 @@ func (g *gatherer) serverAlarms(e *alarm) {
 }
 
 // handleResponse processes a response from a STUN server. It reports whether the
-// transaction id is that of a request. The response is not authenticated, except that
-// it must come from where the request was sent.
+// transaction id is that of a request. The response is not authenticated, but it must
+// come from the address to which the request was sent.
 func (g *gatherer) handleResponse(now time.Time, r Route, m stun.Message) bool {
 	i := slices.IndexFunc(g.requests, func(q *serverRequest) bool {
 		return q.state != requestWaiting && q.id == m.TransactionID()
@@ -347,7 +347,7 @@ func (g *gatherer) requestDone(q *serverRequest, err error) {
 // is reported once all its requests have ended.
 func (g *gatherer) settle(s *server, err error) {
 	s.pending--
-	s.late, g.complete = false, false // the deadline may have completed gathering already; it is completed once more
+	s.late, g.complete = false, false // the deadline may have completed gathering already; this answer completes it once more
 	if err == nil {
 		s.answered = true
 	} else if s.err == nil {

@@ -2,7 +2,7 @@ package ice
 
 import "fmt"
 
-// A State is the state of the ICE transport. The names are those of the W3C's
+// A State is the state of the ICE transport. The names come from the W3C's
 // RTCIceTransportState.
 type State uint8
 

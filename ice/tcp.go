@@ -27,7 +27,7 @@ const (
 	NotTCP          TCPType = iota // a UDP candidate, or a TCP candidate without tcptype
 	TCPActive                      // the candidate's agent connects; the candidate's port has no meaning
 	TCPPassive                     // the candidate's agent listens
-	TCPSimultaneous                // both connect
+	TCPSimultaneous                // both agents connect
 )
 
 const (
@@ -90,8 +90,8 @@ func (t TCPType) checks(remote TCPType) bool {
 	return t == NotTCP && remote == NotTCP || t == TCPActive && remote == TCPPassive
 }
 
-// errSuperseded is the error of a pair over TCP whose connection was closed because
-// another pair is nominated.
+// errSuperseded is the error of a pair over TCP after its connection was closed
+// because another pair is nominated.
 var errSuperseded = errors.New("its connection was closed, as another pair is in use")
 
 // RouteClosed reports that the connection of a route over TCP could not be opened, or
@@ -120,7 +120,8 @@ func (k *checks) pairClosed(now time.Time, g *generation, p *pair, err error) {
 	p.retransmission.Stop()
 	p.transactions = transactions{}
 	if p.local.tcp == TCPPassive {
-		// The next connection comes from another port.
+		// A passive pair cannot be connected again: the remote agent's next connection
+		// comes from another port.
 		g.removePairs(func(q *pair) bool { return q == p })
 		if p.remote.typ == PeerReflexive {
 			g.removeRemote(p.remote)
@@ -137,7 +138,7 @@ func (k *checks) pairClosed(now time.Time, g *generation, p *pair, err error) {
 	}
 }
 
-// runReconnects checks pairs again whose connection was lost.
+// runReconnects checks pairs again after their connection was lost.
 func (g *generation) runReconnects(now time.Time) {
 	for _, p := range g.pairs {
 		if p.retryAt.IsZero() || now.Before(p.retryAt) {
@@ -164,8 +165,8 @@ func (k *checks) closeSuperseded() {
 		if p.local.tcp == NotTCP || p == n || p.priority > n.priority || p.state == PairWaiting || p.state == PairFailed {
 			continue
 		}
-		// pruneRoutes would not find a pair that is still being checked: it has a
-		// connection, but no authenticated route.
+		// pruneRoutes would not find a pair that is still being checked, because its
+		// connection has no authenticated route.
 		p.state, p.nominating, p.triggered, p.err = PairFailed, false, false, errSuperseded
 		p.retransmission.Stop()
 		p.transactions = transactions{}

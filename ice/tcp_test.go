@@ -10,7 +10,7 @@ import (
 	"purertc/stun"
 )
 
-// A tcpEnd is the active end of a connection of the world.
+// A tcpEnd is the active end of a TCP connection in a world.
 type tcpEnd struct {
 	p *peer
 	r Route
@@ -18,7 +18,8 @@ type tcpEnd struct {
 
 var errRefused = errors.New("connection refused")
 
-// addTCP gives a peer a TCP socket: a port to listen at, or 0 to connect from.
+// addTCP adds a TCP socket to a peer. The port of addr is the port on which a passive
+// socket listens; 0: the socket is active.
 func (p *peer) addTCP(typ TCPType, addr string) {
 	a := netip.MustParseAddrPort(addr)
 	sock := Sock(len(p.socks))
@@ -32,7 +33,7 @@ func (p *peer) addTCP(typ TCPType, addr string) {
 	}
 }
 
-// listener finds who listens at an address.
+// listener returns the peer that listens at an address, and its socket.
 func (w *world) listener(a netip.AddrPort) (*peer, Sock) {
 	for _, p := range w.peers {
 		for sock, addr := range p.socks {
@@ -58,7 +59,7 @@ func (w *world) sendTCP(p *peer, r Route, b []byte) {
 			}
 			k.from = netip.AddrPortFrom(r.Local, uint16(40000+len(w.tcp)))
 			w.tcp[k.from] = &tcpEnd{p, r}
-			k.at = k.at.Add(2 * w.delay) // SYN and its answer
+			k.at = k.at.Add(2 * w.delay) // the SYN and its answer take a round trip
 		}
 	} else if w.tcp[r.Remote] == nil {
 		p.RouteClosed(w.now, r, errRefused)
@@ -67,7 +68,8 @@ func (w *world) sendTCP(p *peer, r Route, b []byte) {
 	w.flight = append(w.flight, k)
 }
 
-// portOf is the port that a connection comes from; invalid if there is none.
+// portOf returns the address that a connection comes from. It is invalid if there is
+// no connection.
 func (w *world) portOf(p *peer, r Route) netip.AddrPort {
 	for a, c := range w.tcp {
 		if c != nil && c.p == p && c.r == r {
@@ -85,15 +87,15 @@ func (w *world) deliverTCP(k packet) {
 		p, r.Sock = w.listener(k.to)
 	}
 	if p == nil {
-		return // closed meanwhile
+		return // the connection was closed in the meantime
 	}
 	if data, ok := p.HandleDatagram(w.now, r, k.b); ok {
 		p.data = append(p.data, string(data))
 	}
 }
 
-// closeTCP closes a connection; the end that did not is told at once, with
-// all the other one.
+// closeTCP closes a connection. The remote end is told at once, and the local end only
+// if tell is set.
 func (w *world) closeTCP(p *peer, r Route, tell bool) {
 	near := r.Remote
 	if p.tcp[r.Sock] == TCPActive {
@@ -122,7 +124,7 @@ func (w *world) connections() (n int) {
 	return n
 }
 
-// selectedPair is what data takes.
+// selectedPair returns the report of the pair that carries data.
 func (p *peer) selectedPair() PairReport {
 	p.w.t.Helper()
 	for _, q := range p.Report().Pairs {
@@ -134,8 +136,8 @@ func (p *peer) selectedPair() PairReport {
 	return PairReport{}
 }
 
-// The active end connects, whichever controls, and each check is sent once,
-// however long it takes (RFC 6544 §7.1).
+// The active agent connects, whichever agent controls, and each check is sent once,
+// however long its answer takes (RFC 6544 §7.1).
 func TestTCPOnly(t *testing.T) {
 	for _, controlling := range []bool{true, false} {
 		w := newWorld(t, 1)
@@ -165,7 +167,7 @@ func TestTCPOnly(t *testing.T) {
 			t.Errorf("b: %v %v", p.Local, p.Remote)
 		}
 		if n := len(b.Report().Pairs); n != 1 {
-			t.Errorf("b has %d pairs: there is nobody to connect to", n)
+			t.Errorf("b has %d pairs, although no agent listens", n)
 		}
 		a.say("hello")
 		b.say("hi")
@@ -176,16 +178,16 @@ func TestTCPOnly(t *testing.T) {
 	}
 }
 
-// Where UDP works it is taken, and the connections are closed (RFC 6544 §8).
-// When it does not any more, they are made anew.
+// If UDP works, a UDP pair is selected and the TCP connections are closed (RFC 6544
+// §8). If UDP does not work any more, the TCP connections are opened again.
 func TestTCPBesideUDP(t *testing.T) {
 	w := newWorld(t, 1)
 	a := w.peer("a", Config{Controlling: true}, "192.0.2.1:1000")
 	b := w.peer("b", Config{}, "192.0.2.2:443")
 	a.addTCP(TCPActive, "192.0.2.1:0")
-	b.addTCP(TCPPassive, "192.0.2.2:443") // the same port: another candidate
+	b.addTCP(TCPPassive, "192.0.2.2:443") // the same port as the UDP candidate, but another candidate
 	late := w.now.Add(100 * time.Millisecond)
-	w.cut = func(from, to netip.AddrPort) bool { return w.now.Before(late) } // so that TCP is first
+	w.cut = func(from, to netip.AddrPort) bool { return w.now.Before(late) } // so that TCP works earlier than UDP
 	w.connect(a, b)
 	if !w.run(10*time.Second, both(a, b, StateCompleted)) {
 		t.Fatalf("a %v, b %v", a.State(), b.State())
@@ -213,7 +215,7 @@ func TestTCPBesideUDP(t *testing.T) {
 	}
 }
 
-// A connection that closes is made again, any number of times.
+// A connection that is closed is opened again, any number of times.
 func TestTCPReconnects(t *testing.T) {
 	w := newWorld(t, 1)
 	a := w.peer("a", Config{})
@@ -240,7 +242,7 @@ func TestTCPReconnects(t *testing.T) {
 	}
 }
 
-// Nobody listens: the pair says so.
+// If no program listens at the candidate's address, the pair's error says so.
 func TestTCPRefused(t *testing.T) {
 	w := newWorld(t, 1)
 	a := w.peer("a", Config{Controlling: true})
@@ -258,7 +260,8 @@ func TestTCPRefused(t *testing.T) {
 }
 
 func TestTCPCandidates(t *testing.T) {
-	// RFC 6544 §4.2: direction, then the address; §6.2: who is paired.
+	// RFC 6544 §4.2: the direction has precedence over the address; §6.2: which
+	// candidates are paired.
 	if p, q := tcpPreference(TCPActive, netip.MustParseAddr("2001:db8::1"), 0), tcpPreference(TCPPassive, netip.MustParseAddr("2001:db8::1"), 0); p != 6<<13+8191 || q != 4<<13+8191 {
 		t.Errorf("%d, %d", p, q)
 	}
@@ -282,7 +285,8 @@ func TestTCPCandidates(t *testing.T) {
 			}
 		}
 	}
-	// Whatever is not to be relayed comes after all of UDP.
+	// TCP candidates that are not relayed have a lower preference than all UDP
+	// candidates.
 	if typePreferenceHostTCP >= typePreferenceSrflx || typePreferencePrflxTCP <= typePreferenceRelay {
 		t.Error("type preferences")
 	}
@@ -311,7 +315,7 @@ func TestTCPCandidates(t *testing.T) {
 	}
 }
 
-// Families take turns in the priorities of candidates and so in the order of
+// Address families alternate in the priorities of candidates, and so in the order of
 // pairs (RFC 8421 §4).
 func TestFamiliesTakeTurns(t *testing.T) {
 	w := newWorld(t, 1)

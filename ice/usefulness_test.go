@@ -14,14 +14,14 @@ func udpCandidate(addr string, priority uint32) Candidate {
 	return Candidate{Foundation: "1", Component: 1, Transport: "udp", Addr: netip.MustParseAddrPort(addr), Priority: priority}
 }
 
-// Candidates that cannot work do not keep out one that does, whatever they are
-// and whenever it comes.
+// Candidates that cannot work do not keep out a candidate that works, whatever kind
+// they are and whenever the good candidate arrives.
 func TestRoomForUsefulCandidates(t *testing.T) {
 	const good = 2113937151
 	for _, c := range []struct {
 		name  string
 		bad   func(n int) Candidate
-		after time.Duration // of the good one
+		after time.Duration // when the good candidate arrives
 	}{
 		{"of a transport without bases", func(n int) Candidate {
 			return Candidate{Foundation: "1", Component: 1, Transport: "tcp", TCPType: TCPPassive, Priority: good + 1,
@@ -61,8 +61,8 @@ func TestRoomForUsefulCandidates(t *testing.T) {
 	}
 }
 
-// A check that arrives from an unknown address has room, too: it is proof that
-// the peer is there.
+// A check from an unknown address also gets room: it shows that there is an agent at
+// that address.
 func TestRoomForReflexiveCandidate(t *testing.T) {
 	w := newWorld(t, 1)
 	a := w.peer("a", Config{Controlling: true}, "192.0.2.1:1000")
@@ -78,7 +78,7 @@ func TestRoomForReflexiveCandidate(t *testing.T) {
 	}
 }
 
-// Every candidate that is dropped is in the report, with the reason.
+// The report contains every dropped candidate, with the reason.
 func TestDroppedCandidatesAreReported(t *testing.T) {
 	w := newWorld(t, 1)
 	a := w.peer("a", Config{Controlling: true}, "192.0.2.1:1000")
@@ -95,7 +95,7 @@ func TestDroppedCandidatesAreReported(t *testing.T) {
 		"1 1 udp 1 192.0.2.7 4000 typ host ufrag unknown": errGeneration,
 		"1 1 tcp 1 name.local 9 typ host tcptype active":  errActiveName,
 	}
-	for range 3 { // each is named once
+	for range 3 { // each candidate is listed once
 		for line := range want {
 			c, err := ParseCandidate(line)
 			if err != nil {
@@ -116,8 +116,8 @@ func TestDroppedCandidatesAreReported(t *testing.T) {
 	}
 }
 
-// A peer that has loopback candidates only is on this machine: it is reached from
-// a real address.
+// A peer with only loopback candidates is on this machine. It is reached from an
+// address that is not a loopback address.
 func TestLoopbackOnlyPeer(t *testing.T) {
 	w := newWorld(t, 1)
 	a := w.peer("a", Config{Controlling: true}, "192.0.2.1:1000")

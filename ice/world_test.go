@@ -11,8 +11,7 @@ import (
 	"purertc/stun"
 )
 
-// A world is two agents, or more, and a network between them, under virtual
-// time.
+// A world contains two or more agents and a network between them, in virtual time.
 type world struct {
 	t      *testing.T
 	now    time.Time
@@ -23,10 +22,10 @@ type world struct {
 	dup    float64
 	peers  []*peer
 	flight []packet
-	cut    func(from, to netip.AddrPort) bool       // drops what it says
-	tap    func(from *peer, r Route, b []byte) bool // sees all; false drops
-	nodes  map[netip.AddrPort]func(packet)          // that are no agents
-	tcp    map[netip.AddrPort]*tcpEnd               // active ends, by the port that they connect from
+	cut    func(from, to netip.AddrPort) bool       // reports whether the network drops a datagram; nil: it drops none
+	tap    func(from *peer, r Route, b []byte) bool // is called with each datagram; if it returns false, the datagram is dropped
+	nodes  map[netip.AddrPort]func(packet)          // handlers of addresses that belong to no agent
+	tcp    map[netip.AddrPort]*tcpEnd               // active ends of TCP connections, by the address that they connect from
 	steps  int
 }
 
@@ -43,26 +42,27 @@ type peer struct {
 	w        *world
 	name     string
 	socks    map[Sock]netip.AddrPort
-	tcp      map[Sock]TCPType // of the socks that are of TCP
-	nat      *nat             // nil: none
+	tcp      map[Sock]TCPType // types of the TCP sockets
+	nat      *nat             // nil: the peer is not behind a NAT
 	cands    []Candidate
 	states   []State
 	added    []Route
 	removed  []Route
 	selected []Route
-	lost     []bool // with selected
-	moved    []bool // … that are another path
+	lost     []bool // Event.Lost of each selection in selected
+	moved    []bool // Event.Moved of each selection in selected
 	errs     []Event
-	gone     []Sock // socks of connections
+	gone     []Sock // Sock of each EventConnectionGone
 	gathered int
 	data     []string
 	proves   bool // the owner can verify that data is from the remote, whatever route it arrived on
 	sent     int
-	trickle  *peer // who hears of candidates
+	trickle  *peer // the peer that gets the candidates of this one; nil: none
 }
 
-// A nat maps one private address to a public one, for remotes that were sent
-// to (port-restricted, endpoint-independent mapping).
+// A nat maps one private address to a public address. Its mapping is
+// endpoint-independent, and its filter is port-restricted: only remote addresses to
+// which a datagram was sent can answer.
 type nat struct {
 	public  netip.AddrPort
 	allowed map[netip.AddrPort]bool
@@ -102,7 +102,7 @@ func (p *peer) addSock(addr string) {
 	}
 }
 
-// connect exchanges credentials and trickles candidates both ways.
+// connect exchanges credentials, and trickles candidates in both directions.
 func (w *world) connect(a, b *peer) {
 	a.trickle, b.trickle = b, a
 	w.signal(a, b)
@@ -113,13 +113,13 @@ func (w *world) connect(a, b *peer) {
 	w.settle()
 }
 
-// signal tells b the credentials of a.
+// signal passes the credentials of a to b.
 func (w *world) signal(a, b *peer) {
 	ufrag, pwd := a.Credentials()
 	b.SetRemote(w.now, ufrag, pwd, false)
 }
 
-// settle takes all output and events.
+// settle takes all datagrams and events of all agents.
 func (w *world) settle() {
 	for again := true; again; {
 		again = false
@@ -208,7 +208,7 @@ func (w *world) send(p *peer, r Route, b []byte) {
 	}
 }
 
-// deliver hands over what has arrived.
+// deliver delivers the datagrams that have arrived.
 func (w *world) deliver() {
 	due := w.flight[:0:0]
 	rest := w.flight[:0:0]
@@ -249,7 +249,7 @@ func (w *world) deliver() {
 	}
 }
 
-// run goes on for d, or until done says so.
+// run runs the world for the time d, or until done returns true.
 func (w *world) run(d time.Duration, done func() bool) bool {
 	w.t.Helper()
 	end := w.now.Add(d)
@@ -291,7 +291,7 @@ func (w *world) run(d time.Duration, done func() bool) bool {
 	}
 }
 
-// say sends a payload as the peer's selected pair does.
+// say sends a payload on the peer's selected pair.
 func (p *peer) say(text string) bool {
 	b, ok := p.BeginData(nil)
 	if !ok {
@@ -307,12 +307,12 @@ func (p *peer) is(s State) func() bool { return func() bool { return p.State() =
 
 func (w *world) since() time.Duration { return w.now.Sub(w.start) }
 
-// private tells that the two ends are in different private networks.
+// private reports whether the two addresses are in different private networks.
 func (w *world) private(from, to netip.AddrPort) bool {
 	return from.Addr().As4()[1] != to.Addr().As4()[1]
 }
 
-// stunServer answers Binding requests at addr.
+// stunServer adds a server at addr that answers Binding requests.
 func (w *world) stunServer(addr string) netip.AddrPort {
 	a := netip.MustParseAddrPort(addr)
 	old := w.tap
@@ -338,7 +338,8 @@ func (w *world) stunServer(addr string) netip.AddrPort {
 	return a
 }
 
-// restart has a restart ICE: the offer takes 3 delays, and the answer too.
+// restart makes a restart ICE. The offer takes three times the network's delay, and so
+// does the answer.
 func (w *world) restart(a, b *peer) {
 	a.Restart(w.now, "", "")
 	w.run(3*w.delay, nil)

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// imports lists what each package may import of the module. A package may also
-// import its own internal packages. Packages below cmd may import all.
+// imports lists the packages of the module that each package may import. A package may
+// also import its own internal packages. Packages below cmd may import all packages.
 var imports = map[string][]string{
 	"sdp":                        {},
 	"stun":                       {},
@@ -29,7 +29,7 @@ var imports = map[string][]string{
 	"rtcpeer/internal/simnet":    {},
 }
 
-// outside is what may be imported from beyond the standard library.
+// outside lists the packages that may be imported from outside the standard library.
 var outside = []string{"golang.org/x/crypto", "golang.org/x/net"}
 
 // isCore reports whether a file is part of a pure state machine. dtlsnet runs
@@ -44,18 +44,19 @@ func isCore(dir, file string) bool {
 	return false
 }
 
-// impure are packages that a core has no business with, and calls of others.
+// impure lists packages that a core must not import, and impureCalls lists functions
+// of other packages that it must not call.
 var (
 	impure      = []string{"sync", "sync/atomic", "context", "os", "syscall", "unsafe", "net/http", "io/ioutil", "os/signal", "log"}
 	impureCalls = map[string][]string{
 		"time": {"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "NewTimer", "NewTicker", "Tick"},
 		"net":  {"Dial", "Listen", "ListenUDP", "ListenPacket", "DialUDP", "Interfaces", "LookupHost", "LookupIP", "DefaultResolver", "ResolveUDPAddr"},
-		"rand": {"Int", "IntN", "Uint32", "Uint64", "Float64", "Perm", "Shuffle"}, // math/rand's own source
+		"rand": {"Int", "IntN", "Uint32", "Uint64", "Float64", "Perm", "Shuffle"}, // the global random source of math/rand
 	}
 )
 
-// TestArchitecture parses the source and holds it to rule 1 of the cores, and
-// to the directions of imports.
+// TestArchitecture parses the source. It checks rule 1 of the cores, and the
+// directions of imports.
 func TestArchitecture(t *testing.T) {
 	const root = ".."
 	files, cores := 0, 0
@@ -104,8 +105,8 @@ func TestArchitecture(t *testing.T) {
 	}
 }
 
-// importProblems lists what a file of dir may not import. Tests may import
-// more, but no layer above their own.
+// importProblems lists the forbidden imports of a file of dir. Tests may import more
+// packages, but no layer above their own.
 func importProblems(dir string, f *ast.File, test bool) (problems []string) {
 	if strings.HasPrefix(dir, "cmd") || strings.Contains(dir, "/nested") {
 		return nil
@@ -121,8 +122,8 @@ func importProblems(dir string, f *ast.File, test bool) (problems []string) {
 		case !ours && test && strings.HasPrefix(path, "github.com/google/go-cmp/"):
 		case !ours:
 			problems = append(problems, "imports "+path)
-		case strings.Contains(inner, "internal/"): // the compiler holds these
-		case inner == dir: // an external test of its own package
+		case strings.Contains(inner, "internal/"): // the compiler enforces this rule
+		case inner == dir: // an external test imports its own package
 		case known && slices.Contains(allowed, inner):
 		case !known && inner != "rtcpeer": // internal and nested packages
 		case test && inner != "rtcpeer" && !strings.HasPrefix(inner, "cmd"):
@@ -134,7 +135,7 @@ func importProblems(dir string, f *ast.File, test bool) (problems []string) {
 	return problems
 }
 
-// impurities lists what breaks rule 1 in a file.
+// impurities lists the violations of rule 1 in a file.
 func impurities(set *token.FileSet, f *ast.File) (problems []string) {
 	report := func(n ast.Node, what string) {
 		problems = append(problems, set.Position(n.Pos()).String()+": a core has "+what)
@@ -167,9 +168,9 @@ func impurities(set *token.FileSet, f *ast.File) (problems []string) {
 	return problems
 }
 
-// globals finds package variables that something could change: all but
-// errors, functions and what is only read. A composite value may stand if
-// nothing in its file assigns to it.
+// globals finds package variables that could change: all variables except errors,
+// functions and those that are only read. A composite value is accepted if nothing in
+// its file assigns to it.
 func globals(f *ast.File) (found []ast.Node) {
 	names := map[string]ast.Node{}
 	for _, d := range f.Decls {
@@ -185,7 +186,7 @@ func globals(f *ast.File) (found []ast.Node) {
 				}
 			}
 			if _, array := v.Type.(*ast.ArrayType); len(v.Values) == 0 && v.Names[0].Name != "_" && !array {
-				found = append(found, v) // without a value it can only be meant to change; an array of zeros serves to be read
+				found = append(found, v) // a variable without a value can only be meant to change; an array of zeros is only read
 			}
 		}
 	}
@@ -229,7 +230,7 @@ func globals(f *ast.File) (found []ast.Node) {
 	return found
 }
 
-// What the test is to find, it finds.
+// The test detects each kind of violation.
 func TestArchitectureFinds(t *testing.T) {
 	for source, want := range map[string]int{
 		`import "sync"`: 1, `func f() { go f() }`: 1, `type t chan int`: 1, `func f() { select {} }`: 1,

@@ -23,7 +23,7 @@ type wireEnd struct {
 	conn *Conn
 	addr netip.AddrPort
 	h    handler
-	out  []wireBatch // written; beyond its length are buffers to be used again
+	out  []wireBatch // written batches; elements beyond the length are buffers that are used again
 }
 
 type wireBatch struct {
@@ -135,8 +135,8 @@ func carry(t testing.TB, w *wire, from, to *DataChannel, msg []byte, recycle boo
 	}
 }
 
-// TestStackAllocations: in steady state a datagram costs no allocation in any layer,
-// and a message only the slice that the caller keeps.
+// TestStackAllocations checks that in steady state a datagram causes no allocation in
+// any layer, and a message only the allocation of the slice that the caller keeps.
 func TestStackAllocations(t *testing.T) {
 	if raced {
 		t.Skip("the race detector has sync.Pool forget at random")
@@ -234,7 +234,7 @@ func BenchmarkLoopback(b *testing.B) {
 	})
 }
 
-// Packets wake no Poll if the program has no handler for them.
+// Packets do not wake Wait if the program has no handler for them.
 func TestNoHandlerNoEvent(t *testing.T) {
 	w, x, y := connectWire(t)
 	for _, e := range w.ends {
@@ -256,14 +256,14 @@ func TestNoHandlerNoEvent(t *testing.T) {
 	called := 0
 	y.OnPacketReceived(func() { called++ })
 	if len(wake) != 1 || !b.pending() {
-		t.Fatal("a packet that was there already wakes nobody")
+		t.Fatal("a packet that arrived earlier wakes no waiting call")
 	}
 	if b.Poll(); called != 1 {
 		t.Fatalf("called %d times", called)
 	}
 	<-wake
 	if arrive(); len(wake) != 1 {
-		t.Fatal("a packet wakes nobody")
+		t.Fatal("a packet wakes no waiting call")
 	}
 	if b.Poll(); called != 2 {
 		t.Errorf("called %d times", called)

@@ -7,15 +7,15 @@ import (
 	"testing"
 )
 
-// A created description has the candidates that Poll has delivered to the program, and
-// no others: the others are still to be delivered, one by one.
+// A description that is created contains only the candidates that Poll has delivered
+// to the program. The other candidates are delivered later, one by one.
 func TestCandidatesOnce(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		n := newMemNet()
 		a, b := newDeaf(t, n, "10.0.0.1"), newDeaf(t, n, "10.0.0.2")
 		b.remote(t, "offer", a.offered(t))
 		b.local(t, "answer", b.next(t, "answer"))
-		if err := b.CreateOffer(); err != nil { // while the candidates wait for a Poll
+		if err := b.CreateOffer(); err != nil { // the candidates still wait for Poll
 			t.Fatal(err)
 		}
 		offer := b.next(t, "offer")
@@ -28,7 +28,8 @@ func TestCandidatesOnce(t *testing.T) {
 	})
 }
 
-// Candidates: their forms, those that come early, and those that never fit.
+// TestCandidates adds candidates in all forms, candidates that come early, and
+// candidates that belong to no description.
 func TestCandidates(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		n := newMemNet()
@@ -38,7 +39,7 @@ func TestCandidates(t *testing.T) {
 				t.Errorf("%q: %v", bad, err)
 			}
 		}
-		// What cannot be used is dropped without a word.
+		// Candidates that cannot be used are dropped without an error.
 		for _, name := range []string{
 			"candidate:1 1 tcp 1 10.0.0.9 9 typ host tcptype active", "a=candidate:1 2 udp 1 10.0.0.9 9 typ host",
 			"candidate:1 1 udp 1 nowhere.invalid 9 typ host", "1 1 udp 1 10.0.0.9 9 typ host",
@@ -64,7 +65,8 @@ func TestCandidates(t *testing.T) {
 			t.Fatalf("candidates %q", a.candidates)
 		}
 		name := strings.SplitN(a.candidates[0], " ", 3)[2]
-		// They come before the offer, after others of another time.
+		// The candidates arrive before the offer, after candidates of another
+		// generation.
 		for i := range 3 * maxEarlyCandidates {
 			if err := b.AddICECandidate("0", 0, fmt.Sprintf("candidate:1 1 udp 1 10.9.9.9 %d typ host ufrag other", i+1)); err != nil {
 				t.Fatal(err)
@@ -82,13 +84,14 @@ func TestCandidates(t *testing.T) {
 		}
 		answer := b.next(t, "answer")
 		b.local(t, "answer", answer)
-		a.remote(t, "answer", answer) // without any candidate
+		a.remote(t, "answer", answer) // the answer contains no candidates
 		waitFor(t, "connected by early candidates", func() bool {
 			a.Poll()
 			b.Poll()
 			return a.ConnectionState() == StateConnected && b.ConnectionState() == StateConnected
 		})
-		// They may still come, and do not have the description read again.
+		// Candidates may still be added, and the description is not parsed again for
+		// them.
 		if d := b.ext.(*stack).transport.neg.remote(); d.parsed != nil {
 			t.Error("the description is kept parsed")
 		} else if err := b.AddICECandidate("0", 0, name); err != nil || d.parsed != nil {
@@ -102,7 +105,7 @@ func TestCandidates(t *testing.T) {
 				t.Errorf("end of candidates %q: %v", end, err)
 			}
 		}
-		// Other servers: gathering begins and ends again.
+		// With other servers, gathering begins and ends again.
 		var states []GatheringState
 		a.OnStateChanged(func() { states = append(states, a.GatheringState()) })
 		a.candidates = nil

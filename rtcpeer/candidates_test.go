@@ -14,8 +14,8 @@ import (
 )
 
 // Eight container bridges, each with an IPv4 and a link-local IPv6 address, come
-// before the interface that matters: its address is chosen, and those that are left
-// out are named.
+// before the interface with the useful address. That address is chosen, and Report
+// names the addresses that are left out.
 func TestAddressesByUse(t *testing.T) {
 	names := map[netip.Addr]string{}
 	var all []netip.Addr
@@ -56,8 +56,8 @@ func TestAddressesByUse(t *testing.T) {
 	}
 }
 
-// An address that appears where there are too many already, and is of more use,
-// replaces one that is of less.
+// If an address appears when there are too many, and is more useful than another
+// address, it replaces that address.
 func TestUsefulAddressAppears(t *testing.T) {
 	w := simnet.New(1)
 	w.Default = simnet.Path{Delay: 10 * time.Millisecond}
@@ -85,8 +85,8 @@ func TestUsefulAddressAppears(t *testing.T) {
 	if len(r.ICE.Dropped) != 1 || !r.ICE.Dropped[0].Local {
 		t.Fatalf("dropped %v", r.ICE.Dropped)
 	}
-	// There is room again, and the address is there still: it is used, and no longer
-	// named as left out.
+	// There is room again, and the address still exists: it is used, and Report does
+	// not name it as left out any more.
 	back := r.ICE.Dropped[0].Candidate
 	a.move(append(slices.Clone(addrs[len(addrs)-2:]), back, "10.0.0.1")...)
 	until(t, w, time.Second, "the address is back", func() bool {
@@ -97,8 +97,8 @@ func TestUsefulAddressAppears(t *testing.T) {
 	}
 }
 
-// Candidates of a description that are not used are named with the reason, those
-// that cannot be read, too.
+// Report names the candidates of a description that are not used, with the reason.
+// This includes candidates that cannot be parsed.
 func TestReportNamesDroppedCandidates(t *testing.T) {
 	w := simnet.New(1)
 	a, b := newSimPair(t, w, Config{})
@@ -136,8 +136,8 @@ func TestReportNamesDroppedCandidates(t *testing.T) {
 	}
 }
 
-// Gathering waits for an unresponsive server for the configured time only. Report
-// names the server, and its late answer still counts.
+// Gathering waits for a server that does not answer only for the configured time.
+// Report names the server, and a late answer still leads to a candidate.
 func TestGatherTimeout(t *testing.T) {
 	for _, c := range []struct{ configured, want time.Duration }{{0, 10 * time.Second}, {3 * time.Second, 3 * time.Second}} {
 		w := newNATWorld(1)
@@ -201,8 +201,8 @@ func TestWhatConfigRefuses(t *testing.T) {
 	}
 }
 
-// A Host at all addresses serves peers where the system does not say which address
-// a datagram was sent to.
+// A Host for all addresses serves peers even if the system does not report the local
+// address of a datagram.
 func TestHostWithoutLocalAddresses(t *testing.T) {
 	h, err := NewHost(HostConfig{Addr: ":0", hideLocal: true})
 	if err != nil {
@@ -214,8 +214,8 @@ func TestHostWithoutLocalAddresses(t *testing.T) {
 	transfer(t, y, x)
 }
 
-// What a trickled candidate costs does not depend on the length of the description:
-// its text is not looked at.
+// The cost of a trickled candidate does not depend on the length of the description,
+// because the description is not parsed again.
 func TestCandidateDoesNotReadTheDescription(t *testing.T) {
 	w := simnet.New(1)
 	a, b := newSimPair(t, w, Config{})
@@ -228,7 +228,7 @@ func TestCandidateDoesNotReadTheDescription(t *testing.T) {
 	}
 	until(t, w, 5*time.Second, "open", func() bool { return ch.ReadyState() == ChannelStateOpen })
 	d := b.transport().neg.remote()
-	d.text, d.parsed = "", nil // reading either would find no section
+	d.text, d.parsed = "", nil // if the code parsed either of these, it would find no section
 	if err := b.AddICECandidate("0", 0, "candidate:1 1 udp 1 192.0.2.7 4000 typ host"); err != nil {
 		t.Error(err)
 	}

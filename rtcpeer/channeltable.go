@@ -4,8 +4,8 @@ package rtcpeer
 // connections have one channel, for which a map would take more memory than the
 // channel. The zero value is empty.
 type channelTable struct {
-	one  *channel                      // nil: none, or in more
-	more map[ChannelExtension]*channel // other channels
+	one  *channel                      // one of the channels; nil: all channels are in more
+	more map[ChannelExtension]*channel // all other channels
 }
 
 // get returns the channel; nil: there is none.

@@ -2,7 +2,7 @@ package rtcpeer
 
 import "testing"
 
-// A table of one channel behaves like one of many.
+// A table of one channel and a table of many channels behave alike.
 func TestChannelTable(t *testing.T) {
 	var table channelTable
 	var all []*channel
@@ -37,7 +37,7 @@ func TestChannelTable(t *testing.T) {
 		add()
 	}
 	remove()
-	add() // in the place of the first
+	add() // the new channel is stored in the place of the first one
 	for len(all) > 0 {
 		remove()
 	}

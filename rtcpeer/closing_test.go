@@ -34,8 +34,8 @@ func TestErrClosed(t *testing.T) {
 	}
 }
 
-// After Close, and after an Initialize that failed, every call returns ErrClosed,
-// until Initialize succeeds.
+// After Close, and after Initialize has failed, every call returns ErrClosed, until
+// Initialize succeeds.
 func TestClosed(t *testing.T) {
 	for _, how := range []string{"Close", "Initialize"} {
 		c := New()
@@ -100,11 +100,11 @@ func TestClosed(t *testing.T) {
 	}
 }
 
-// When the remote closes, received messages are delivered first.
+// When the remote closes the connection, received messages are delivered first.
 func TestRemoteClose(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		p := connect(t, Config{}, ChannelOptions{})
-		p.stop() // nobody polls
+		p.stop() // no goroutine polls the connection
 		pause()
 		var order []string
 		p.y.OnPacketReceived(func() { order = append(order, "packet") })
@@ -169,7 +169,8 @@ func TestRemoteClose(t *testing.T) {
 	})
 }
 
-// pause lets a second pass, until nothing happens any more.
+// pause lets a second of virtual time pass, and waits until all goroutines are
+// blocked.
 func pause() {
 	<-time.After(time.Second)
 	synctest.Wait()
@@ -195,7 +196,7 @@ func TestCloseNotify(t *testing.T) {
 	})
 }
 
-// When a channel is closed, queued messages arrive first, then both ends are closed,
+// When a channel is closed, queued messages arrive first. Then both ends are closed,
 // and the stream can be used again.
 func TestChannelClose(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
@@ -245,7 +246,7 @@ func TestChannelClose(t *testing.T) {
 	})
 }
 
-// Shutdown sends all queued data, and returns in time if the remote is gone.
+// Shutdown sends all queued data. It returns in time if the remote has vanished.
 func TestShutdown(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		p := connect(t, Config{}, ChannelOptions{})
@@ -285,7 +286,7 @@ func TestShutdown(t *testing.T) {
 			t.Errorf("Shutdown with a vanished peer: %v after %v", err, time.Since(start))
 		}
 	})
-	// The connection failed before, with undelivered data or without.
+	// The connection failed before Shutdown, with or without undelivered data.
 	for _, data := range []bool{true, false} {
 		inBubble(t, func(t *testing.T) {
 			p := connect(t, Config{}, ChannelOptions{})
@@ -300,7 +301,7 @@ func TestShutdown(t *testing.T) {
 			}
 		})
 	}
-	// Either end closes before all data is delivered.
+	// Either end closes the connection before all data is delivered.
 	for _, who := range []string{"peer", "program"} {
 		inBubble(t, func(t *testing.T) {
 			p := connect(t, Config{}, ChannelOptions{})
@@ -309,7 +310,7 @@ func TestShutdown(t *testing.T) {
 			}
 			done := make(chan error, 1)
 			go func() { done <- p.a.Shutdown(context.Background()) }()
-			pause() // nobody reads
+			pause() // no program reads
 			if who == "peer" {
 				p.b.Close()
 			} else {
@@ -326,8 +327,8 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// A remote vanishes and returns; another one does not return.
-func TestVanish(t *testing.T) {
+// A remote vanishes and returns. Another remote does not return.
+func TestRemoteVanishes(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		p := connect(t, Config{}, ChannelOptions{})
 		defer p.close()
@@ -352,7 +353,7 @@ func TestVanish(t *testing.T) {
 		if err := p.a.Poll(); err == nil {
 			t.Error("Poll has no cause")
 		}
-		// A restart loses no data, seen from the answerer.
+		// An ICE restart loses no data, as the answerer observes.
 		p.net.setCut(false)
 		p.x.PutPacket([]byte("after"))
 		if err := p.b.RestartICE(); err != nil {
@@ -361,7 +362,7 @@ func TestVanish(t *testing.T) {
 		if err := p.b.CreateOffer(); err != nil {
 			t.Fatal(err)
 		}
-		go p.a.Run(context.Background()) // it returned at StateFailed
+		go p.a.Run(context.Background()) // Run returned at StateFailed
 		go p.b.Run(context.Background())
 		waitFor(t, "recovered", func() bool { return p.a.ConnectionState() == StateConnected && p.b.ConnectionState() == StateConnected })
 		if b, _, err := p.y.Receive(context.Background()); err != nil || string(b) != "after" {
@@ -373,8 +374,8 @@ func TestVanish(t *testing.T) {
 	})
 }
 
-// Blocked calls return when the connection fails, and block again once an ICE restart
-// is wanted.
+// Blocked calls return when the connection fails. Calls block again after an ICE
+// restart was requested.
 func TestFailureEndsWaiting(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		p := connect(t, Config{}, ChannelOptions{})
@@ -449,7 +450,7 @@ func TestFailureEndsWaiting(t *testing.T) {
 }
 
 // A first connection that never works fails within a minute at the offerer. The
-// answerer receives nothing and waits, since its answer may still be on the way. An
+// answerer receives nothing and waits, because its answer may still be on the way. An
 // ICE restart makes the connection work.
 func TestNeverConnects(t *testing.T) {
 	inBubble(t, func(t *testing.T) {

@@ -8,8 +8,8 @@ import (
 	"weak"
 )
 
-// TestClosedIsCollected closes connections whose handlers refer to their
-// channels' handles, as those of most programs do: nothing keeps them.
+// TestClosedIsCollected closes connections with handlers that refer to the handles of
+// their channels, as in most programs. The connections are garbage-collected.
 func TestClosedIsCollected(t *testing.T) {
 	var closed []weak.Pointer[Conn]
 	for range 3 {
@@ -64,7 +64,7 @@ func wantCollected(t *testing.T, closed []weak.Pointer[Conn]) {
 		if left == 0 {
 			return
 		}
-		<-time.After(10 * time.Millisecond) // the goroutines of Run have to end
+		<-time.After(10 * time.Millisecond) // the goroutines of Run have to end first
 	}
 	t.Errorf("%d of %d closed connections are still in memory", left, len(closed))
 }

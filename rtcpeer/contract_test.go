@@ -10,7 +10,8 @@ import (
 	"purertc/sctp"
 )
 
-// A zero Conn and a zero DataChannel do nothing but say so.
+// The methods of a zero Conn and a zero DataChannel return an error and have no
+// effect.
 func TestZero(t *testing.T) {
 	var c Conn
 	ctx := context.Background()
@@ -207,7 +208,8 @@ func TestCreateDataChannel(t *testing.T) {
 		t.Errorf("%v, id %d", err, e.ID())
 	}
 
-	// A channel that never opened closes at once; the closed one counts.
+	// A channel that never opened closes at once. A closed channel suffices for an
+	// offer.
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}

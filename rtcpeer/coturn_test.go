@@ -36,15 +36,15 @@ type coturn struct {
 	dir           string
 }
 
-// startCoturn starts one with the user u, whose password is p, and these
-// further lines of configuration.
+// startCoturn starts coturn with the user u, the password p, and the given lines of
+// configuration.
 func startCoturn(t *testing.T, expired bool, lines ...string) *coturn {
 	t.Helper()
 	path, err := exec.LookPath("turnserver")
 	if err != nil {
 		t.Skip("coturn's turnserver is not installed")
 	}
-	// A port that is free may be taken before coturn has it.
+	// A port that is free now may be taken before coturn opens it.
 	for range 4 {
 		c := &coturn{t: t, port: freePort(t), tlsPort: freePort(t), dir: t.TempDir()}
 		c.roots = writeCertificate(t, c.dir, expired)
@@ -80,7 +80,7 @@ func (c *coturn) start(path string, lines []string) {
 }
 
 // answers waits for an answer to a Binding request over UDP and for a TLS handshake.
-// It reports whether both came in time.
+// It reports whether both succeeded in time.
 func (c *coturn) answers() bool {
 	conn, err := net.Dial("udp", fmt.Sprint("127.0.0.1:", c.port))
 	if err != nil {
@@ -93,7 +93,7 @@ func (c *coturn) answers() bool {
 	for n := range 60 {
 		<-tick.C
 		m := stun.Build(nil, stun.BindingRequest, stun.TransactionID{1, byte(n)})
-		conn.Write(m.Finish()) // it may be refused
+		conn.Write(m.Finish()) // the port may not be open yet
 		conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 		if _, err := conn.Read(b); err != nil {
 			continue
@@ -115,7 +115,7 @@ func (c *coturn) stop() {
 	}
 }
 
-// freePort is one that is free for TCP and for UDP.
+// freePort returns a port that is free for TCP and for UDP.
 func freePort(t *testing.T) int {
 	for {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -131,7 +131,7 @@ func freePort(t *testing.T) int {
 	}
 }
 
-// writeCertificate makes one for 127.0.0.1, and returns the pool that trusts
+// writeCertificate creates a certificate for 127.0.0.1, and returns a pool that trusts
 // it.
 func writeCertificate(t *testing.T, dir string, expired bool) *x509.CertPool {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -171,7 +171,7 @@ func writeCertificate(t *testing.T, dir string, expired bool) *x509.CertPool {
 	return pool
 }
 
-// urls are the server's, by transport.
+// urls returns the URLs of the server, by transport.
 func (c *coturn) urls() map[string]string {
 	return map[string]string{
 		"udp":  fmt.Sprintf("turn:127.0.0.1:%d", c.port),
@@ -190,7 +190,7 @@ func (c *coturn) config(transport, password string) Config {
 	}
 }
 
-// transfer sends messages of many sizes there and back.
+// transfer sends messages of many sizes in both directions.
 func transfer(t *testing.T, x, y *DataChannel) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
@@ -223,8 +223,8 @@ func transfer(t *testing.T, x, y *DataChannel) {
 	wait.Wait()
 }
 
-// bulk sends enough from x to y, at a pace, for path MTU discovery to go as far
-// as it will.
+// bulk sends so much data from x to y, at a limited rate, that path MTU discovery
+// reaches its largest size.
 func bulk(t *testing.T, x, y *DataChannel) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
@@ -247,8 +247,8 @@ func bulk(t *testing.T, x, y *DataChannel) {
 	}
 }
 
-// Two ends with nothing but relayed candidates connect through coturn, over
-// every transport that leads to it.
+// Two ends with only relayed candidates connect through coturn, over every transport
+// between client and server.
 func TestRelayOnlyThroughCoturn(t *testing.T) {
 	c := startCoturn(t, false)
 	for _, transport := range []string{"udp", "tcp", "tls", "dtls"} {
@@ -257,7 +257,7 @@ func TestRelayOnlyThroughCoturn(t *testing.T) {
 			transfer(t, x, y)
 			bulk(t, x, y)
 			if size := a.Stats().SCTPTransport.MTU; size > ethernetDatagramSize {
-				t.Errorf("packets of %d bytes", size) // too long for some that read a stream
+				t.Errorf("packets of %d bytes", size) // the packets are longer than some programs that read a stream accept
 			}
 			if _, sdp := a.LocalDescription(); strings.Contains(sdp, "typ host") || strings.Contains(sdp, "typ srflx") {
 				t.Errorf("a candidate that is not relayed:\n%s", sdp)
@@ -266,8 +266,8 @@ func TestRelayOnlyThroughCoturn(t *testing.T) {
 	}
 }
 
-// The nonce goes stale in mid-connection; a host's shared socket; both ends
-// on one server.
+// The nonce becomes stale while the connection exists, the relay is used over a Host's
+// shared socket, and both ends use one server.
 func TestRelayOfHost(t *testing.T) {
 	c := startCoturn(t, false, "stale-nonce=1")
 	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
@@ -281,8 +281,8 @@ func TestRelayOfHost(t *testing.T) {
 	transfer(t, x, y)
 }
 
-// Servers that fail are named, with the reason, in the log and in the report,
-// and the others go on.
+// The log and the report name each server that fails, with the reason. Gathering
+// continues with the other servers.
 func TestServerFailures(t *testing.T) {
 	good, expired := startCoturn(t, false), startCoturn(t, true)
 	nobody := fmt.Sprintf("turn:127.0.0.1:%d?transport=tcp", freePort(t))
@@ -304,7 +304,7 @@ func TestServerFailures(t *testing.T) {
 			cfg.TLSConfig.RootCAs = tt.roots
 			log := newLogLines()
 			cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
-			a, b, x, y := realPair(t, cfg) // over the server that works
+			a, b, x, y := realPair(t, cfg) // the connection uses the server that works
 			transfer(t, x, y)
 			for _, p := range []*Conn{a, b} {
 				wantReport(t, p, 10*time.Second, "server "+tt.want[0]+": ", tt.want[1], "server "+good.urls()["udp"]+": relays at [127.0.0.1:", "connection connected")
@@ -316,7 +316,7 @@ func TestServerFailures(t *testing.T) {
 	}
 }
 
-// logLines is a log that can be waited for.
+// logLines is a log with a method that waits for a line.
 type logLines struct {
 	mu      sync.Mutex
 	b       bytes.Buffer
@@ -341,7 +341,7 @@ func (l *logLines) String() string {
 	return l.b.String()
 }
 
-// waitFor waits for a line that has all these words.
+// waitFor waits for a line that contains all these words.
 func (l *logLines) waitFor(t *testing.T, words ...string) bool {
 	timeout := time.After(10 * time.Second)
 	for {
@@ -362,11 +362,11 @@ func (l *logLines) waitFor(t *testing.T, words ...string) bool {
 	}
 }
 
-// A socket on a port that somebody had an allocation from, as happens where
-// ports are few or sockets many: coturn holds that for a second after it was
-// given back, and refuses another one meanwhile.
-func TestPortOfAnother(t *testing.T) {
-	t.Parallel() // with the other tests that wait
+// A local port may be that of an earlier program's allocation, if ports are few or
+// sockets are many. coturn keeps a released allocation for a second and refuses
+// another one during that time.
+func TestPortOfEarlierAllocation(t *testing.T) {
+	t.Parallel() // runs in parallel with the other tests that wait
 	c := startCoturn(t, false)
 	cfg := c.config("udp", "p")
 	cfg.DisableTCP = true

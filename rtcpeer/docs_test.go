@@ -50,7 +50,7 @@ func pages(t *testing.T) map[string]string {
 	return pages
 }
 
-// build builds a program as a package of this module that exists only for the
+// build builds a program as a package of this module. The package exists only for the
 // compiler.
 func build(t *testing.T, text string) (program string) {
 	dir := t.TempDir()
@@ -123,7 +123,7 @@ func TestREADMEConnects(t *testing.T) {
 		t.Fatal(err)
 	}
 	var dialErr error
-	for ctx.Err() == nil { // until the listener listens
+	for ctx.Err() == nil { // until the listener is ready
 		outputs[1].Reset()
 		dialer := exec.CommandContext(ctx, program, "dial")
 		dialer.Stdout, dialer.Stderr = &outputs[1], &outputs[1]

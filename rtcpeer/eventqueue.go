@@ -2,18 +2,19 @@ package rtcpeer
 
 import "sync"
 
-// An eventQueue is first in, first out. Its memory comes from a pool, and returns to
-// it when the queue is empty: an idle connection keeps none. The zero value is empty.
+// An eventQueue is a queue of events, first in, first out. Its memory comes from a
+// pool, and returns to the pool when the queue is empty, so that an idle connection
+// has none. The zero value is empty.
 type eventQueue struct {
-	buffer *eventBuffer // nil: empty
+	buffer *eventBuffer // nil: the queue is empty
 	head   int
 }
 
 type eventBuffer struct{ events []Event }
 
 const (
-	eventBufferSize = 16 // more than a connection has at once during set-up
-	eventBufferMax  = 64 // larger ones are garbage-collected
+	eventBufferSize = 16 // more events than a connection has at once during set-up
+	eventBufferMax  = 64 // larger buffers are not returned to the pool
 )
 
 var eventBuffers = sync.Pool{New: func() any { return &eventBuffer{make([]Event, 0, eventBufferSize)} }}

@@ -11,15 +11,15 @@ import (
 	"purertc/rtcpeer"
 )
 
-// A negotiator makes a connection renegotiable by both ends at any time, which is
-// called perfect negotiation: where two offers cross, the polite end takes its own
-// back, and the impolite one ignores the remote's.
+// A negotiator lets both ends renegotiate a connection at any time. This method is
+// called perfect negotiation: if two offers cross, the polite end rolls its offer
+// back, and the impolite end ignores the remote's offer.
 type negotiator struct {
 	conn   *rtcpeer.Conn
 	polite bool
-	send   func(typ, sdp string) // to the remote negotiator's receive
+	send   func(typ, sdp string) // sends a description to the remote end, which calls receive
 
-	mu sync.Mutex // from looking at the state to acting on it
+	mu sync.Mutex // held from reading the signalling state until the action that depends on it
 }
 
 // created is the handler of OnSessionDescriptionCreated.
@@ -27,7 +27,7 @@ func (n *negotiator) created(typ, sdp string) {
 	n.mu.Lock()
 	err := n.conn.SetLocalDescription(typ, sdp)
 	n.mu.Unlock()
-	if err == nil { // else a remote offer has come first, and an answer follows
+	if err == nil { // otherwise a remote offer came first, and an answer follows
 		n.send(typ, sdp)
 	}
 }
@@ -38,7 +38,7 @@ func (n *negotiator) receive(typ, sdp string) error {
 	defer n.mu.Unlock()
 	if typ == "offer" && n.conn.SignalingState() == rtcpeer.SignalingStateHaveLocalOffer {
 		if !n.polite {
-			return nil // the remote will take its offer back
+			return nil // the remote will roll its offer back
 		}
 		if err := n.conn.SetLocalDescription("rollback", ""); err != nil {
 			return err
@@ -47,7 +47,7 @@ func (n *negotiator) receive(typ, sdp string) error {
 	return n.conn.SetRemoteDescription(typ, sdp)
 }
 
-// Both ends may make offers at the same time.
+// Example_perfectNegotiation lets both ends offer at the same time.
 func Example_perfectNegotiation() {
 	a, b := rtcpeer.New(), rtcpeer.New()
 	a.Initialize(local)
@@ -55,7 +55,7 @@ func Example_perfectNegotiation() {
 	defer a.Close()
 	defer b.Close()
 	na, nb := &negotiator{conn: a, polite: true}, &negotiator{conn: b}
-	toA, toB := make(chan func(), 100), make(chan func(), 100) // signalling
+	toA, toB := make(chan func(), 100), make(chan func(), 100) // these channels carry the signalling
 	na.send = func(typ, sdp string) { toB <- func() { nb.receive(typ, sdp) } }
 	nb.send = func(typ, sdp string) { toA <- func() { na.receive(typ, sdp) } }
 	a.OnSessionDescriptionCreated(na.created)
@@ -83,7 +83,7 @@ func Example_perfectNegotiation() {
 	chat := rtcpeer.ChannelOptions{Negotiated: true, ID: new(1)}
 	x, _ := a.CreateDataChannel("chat", chat)
 	y, _ := b.CreateDataChannel("chat", chat)
-	a.CreateOffer() // both at once
+	a.CreateOffer() // both ends offer at once
 	b.CreateOffer()
 	go a.Run(ctx)
 	go b.Run(ctx)
@@ -93,8 +93,9 @@ func Example_perfectNegotiation() {
 	// Output: after glare <nil>
 }
 
-// When a connection is disconnected or has failed, a restart of ICE looks for a
-// new path. Channels stay open, and what is queued is sent on the new path.
+// ExampleConn_RestartICE restarts ICE, which finds a new path when a connection is
+// disconnected or has failed. Channels stay open, and queued data is sent on the new
+// path.
 func ExampleConn_RestartICE() {
 	x, y, a, b, end := connected(rtcpeer.Config{}, rtcpeer.ChannelOptions{})
 	defer end()
@@ -126,9 +127,9 @@ func ufrag(sdp string) string {
 	return line
 }
 
-// Relayed candidates only: no remote learns an address of this machine, and one
-// server port is all that a firewall has to let through. (No TURN server is asked
-// here.)
+// Example_relayOnly uses relayed candidates only. So no remote learns an address of
+// this machine, and a firewall has to let through only one server port. (This example
+// does not contact a TURN server.)
 func Example_relayOnly() {
 	c := rtcpeer.New()
 	defer c.Close()
@@ -143,10 +144,10 @@ func Example_relayOnly() {
 	// Output: <nil>
 }
 
-// Report says why there is no connection.
+// ExampleConn_Report prints why there is no connection.
 func ExampleConn_Report() {
 	a, b := rtcpeer.New(), rtcpeer.New()
-	// A Filter that drops everything is a network without a path.
+	// A Filter that drops every datagram simulates a network without a path.
 	cfg := rtcpeer.Config{IncludeLoopback: true, DisableTCP: true, Filter: func(bool, []byte) bool { return false }}
 	a.Initialize(cfg)
 	b.Initialize(cfg)
@@ -157,7 +158,7 @@ func ExampleConn_Report() {
 	a.CreateDataChannel("x", rtcpeer.ChannelOptions{})
 	a.CreateOffer()
 
-	deadline := time.After(time.Second) // the program's patience
+	deadline := time.After(time.Second) // how long the program waits for a connection
 	for waiting := true; waiting; {
 		select {
 		case <-deadline:
@@ -175,7 +176,7 @@ func ExampleConn_Report() {
 		answered += int(p.ResponsesReceived)
 	}
 	fmt.Println("answered checks:", answered)
-	// fmt.Println(r) prints all of it.
+	// fmt.Println(r) prints the whole report.
 
 	// Output:
 	// connection connecting
@@ -183,11 +184,11 @@ func ExampleConn_Report() {
 	// answered checks: 0
 }
 
-// The secrets of a connection let Wireshark read it: write them to a file, and
-// name the file in Wireshark's settings of the protocol TLS. This makes the
-// encryption void, so it is for debugging only.
+// Example_wireshark logs the secrets of a connection, so that Wireshark can decrypt
+// it. Write the secrets to a file, and name the file in Wireshark's settings of the
+// protocol TLS. The log makes the encryption useless, so it is only for debugging.
 func Example_wireshark() {
-	var secrets lockedBuffer // a file, opened with os.O_APPEND
+	var secrets lockedBuffer // usually a file that is opened with os.O_APPEND
 	x, y, _, _, end := connected(rtcpeer.Config{KeyLogWriter: &secrets}, rtcpeer.ChannelOptions{})
 	defer end()
 	ctx := context.Background()
@@ -197,7 +198,7 @@ func Example_wireshark() {
 	// Output: true
 }
 
-// A lockedBuffer takes lines of two connections.
+// A lockedBuffer collects lines of two connections.
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer

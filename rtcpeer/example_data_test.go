@@ -14,8 +14,8 @@ import (
 	"purertc/rtcpeer"
 )
 
-// connected makes two connections of one program with a channel between them,
-// as Example_signalling does in full. The function it returns closes them.
+// connected creates two connections of one program with a channel between them.
+// Example_signalling shows all steps. The function end closes the connections.
 func connected(cfg rtcpeer.Config, o rtcpeer.ChannelOptions) (x, y *rtcpeer.DataChannel, a, b *rtcpeer.Conn, end func()) {
 	a, b = rtcpeer.New(), rtcpeer.New()
 	cfg.IncludeLoopback = true
@@ -35,9 +35,9 @@ func connected(cfg rtcpeer.Config, o rtcpeer.ChannelOptions) (x, y *rtcpeer.Data
 	}
 }
 
-// A file is sent with back-pressure and progress. Send waits while
-// Config.SendBufferSize bytes are queued, so that memory stays bounded however
-// slow the remote reads. An empty packet marks the end.
+// Example_file sends a file with back-pressure and progress. Send waits while
+// Config.SendBufferSize bytes are queued, so that memory stays bounded even if the
+// remote reads slowly. An empty packet marks the end.
 func Example_file() {
 	x, y, _, _, end := connected(rtcpeer.Config{SendBufferSize: 1 << 20}, rtcpeer.ChannelOptions{})
 	defer end()
@@ -75,13 +75,13 @@ func Example_file() {
 			break
 		}
 		received.Write(p)
-		y.Recycle(p) // its memory serves for later packets
+		y.Recycle(p) // later packets use the memory of p
 	}
 	fmt.Println(<-failed, percent.Load(), "%", bytes.Equal(received.Bytes(), file))
 	// Output: <nil> 100 % true
 }
 
-// A channel is a net.Conn, with deadlines.
+// ExampleDataChannel_NetConn uses a channel as a net.Conn with deadlines.
 func ExampleDataChannel_NetConn() {
 	x, y, _, _, end := connected(rtcpeer.Config{}, rtcpeer.ChannelOptions{})
 	defer end()
@@ -92,7 +92,7 @@ func ExampleDataChannel_NetConn() {
 	_, err := here.Read(make([]byte, 100))
 	fmt.Println(errors.Is(err, os.ErrDeadlineExceeded))
 
-	here.SetReadDeadline(time.Time{}) // none
+	here.SetReadDeadline(time.Time{}) // no deadline
 	go io.WriteString(there, "later")
 	p := make([]byte, 5)
 	_, err = io.ReadFull(here, p)
@@ -107,7 +107,8 @@ func ExampleDataChannel_NetConn() {
 	// EOF
 }
 
-// Statistics are plain values: a game can show them every frame.
+// ExampleConn_Stats prints statistics. They are plain values, so a game can show them
+// in every frame.
 func ExampleConn_Stats() {
 	x, y, a, _, end := connected(rtcpeer.Config{}, rtcpeer.ChannelOptions{})
 	defer end()

@@ -7,9 +7,9 @@ import (
 	"purertc/rtcpeer"
 )
 
-// A loopback is an Extension without a network, for the tests of a program:
-// descriptions are empty, the answer connects, and what is put into a channel
-// arrives at the remote's channel with the same ID at once.
+// A loopback is an Extension without a network, for the tests of a program. Its
+// descriptions are empty. The answer connects the two ends. A packet that is sent on a
+// channel arrives at once at the remote channel with the same ID.
 type loopback struct {
 	other *loopback
 
@@ -87,8 +87,7 @@ func (l *loopback) NextEvent() (e rtcpeer.Event, ok bool) {
 	return e, true
 }
 
-// A loopbackChannel is one end of a channel. Its packets are guarded by the
-// owner's mu.
+// A loopbackChannel is one end of a channel. The owner's mu guards its packets.
 type loopbackChannel struct {
 	owner   *loopback
 	id      int
@@ -130,8 +129,8 @@ func (c *loopbackChannel) MaxPacketSize() int  { return 1 << 16 }
 func (c *loopbackChannel) ID() int             { return c.id }
 func (c *loopbackChannel) Close() error        { return nil }
 
-// A program is tested without a network: New makes connections of another
-// implementation while one is set.
+// Example_withoutNetwork tests a program without a network: while another Extension is
+// set, New returns connections that use it.
 func Example_withoutNetwork() {
 	a, b := newLoopbacks()
 	extensions := []rtcpeer.Extension{a, b}
@@ -153,7 +152,7 @@ func Example_withoutNetwork() {
 		fmt.Printf("%s\n", p)
 	})
 	client.CreateOffer()
-	for range 3 { // frames
+	for range 3 { // three frames of the game
 		client.Poll()
 		server.Poll()
 	}

@@ -70,11 +70,11 @@ func ExampleHost_Invite() {
 	// welcome, Grace <nil>
 }
 
-// As in libp2p's webrtc-direct, a dialer knows the server's address and the hash of its
-// certificate, and nothing is signalled. The dialer draws one string, which is the ufrag
-// and the password of both ends, and writes the server's answer itself. The server
-// learns the string from the dialer's first check. What the two ends do to authenticate
-// the dialer comes after that, on a channel.
+// In libp2p's webrtc-direct, a dialer has the server's address and the hash of its
+// certificate, and nothing is signalled. The dialer draws one string, which is the
+// ufrag and the password of both ends, and writes the server's answer itself. The
+// server reads the string from the dialer's first check. Then the two ends
+// authenticate the dialer on a channel, which this example leaves out.
 func ExampleHost_Accept() {
 	cert, err := dtls.GenerateCertificate(time.Now(), nil)
 	if err != nil {
@@ -104,7 +104,7 @@ func ExampleHost_Accept() {
 			}
 			c, err := in.Connect(rtcpeer.Config{Certificate: cert}, in.LocalUfrag, in.RemoteUfrag)
 			if err != nil {
-				continue // not of this protocol, or refused
+				continue // the check is not of this protocol, or the remote is refused
 			}
 			c.OnDataChannelReceived(func(ch *rtcpeer.DataChannel) {
 				go func() {
@@ -143,7 +143,7 @@ func ExampleHost_Accept() {
 	// Output: echo of hello <nil>
 }
 
-// colons writes bytes as a=fingerprint has them.
+// colons formats bytes as in an a=fingerprint attribute.
 func colons(b []byte) (s string) {
 	for i, v := range b {
 		if i > 0 {

@@ -12,10 +12,10 @@ import (
 	"purertc/rtcpeer"
 )
 
-// local keeps the examples on this machine.
+// local makes the examples use only addresses of this machine.
 var local = rtcpeer.Config{IncludeLoopback: true}
 
-// link has two connections of one program signal to each other.
+// link connects the signalling of two connections of one program.
 func link(from, to *rtcpeer.Conn) {
 	from.OnSessionDescriptionCreated(func(typ, sdp string) {
 		from.SetLocalDescription(typ, sdp)
@@ -24,7 +24,7 @@ func link(from, to *rtcpeer.Conn) {
 	from.OnICECandidateCreated(func(media string, index int, name string) { to.AddICECandidate(media, index, name) })
 }
 
-// A game polls once a frame, and never waits.
+// In Example_frameLoop a game polls once in every frame, and never waits.
 func Example_frameLoop() {
 	a, b := rtcpeer.New(), rtcpeer.New()
 	a.Initialize(local)
@@ -34,7 +34,7 @@ func Example_frameLoop() {
 	link(a, b)
 	link(b, a)
 
-	// Both ends create the channel: unordered, and nothing is sent twice.
+	// Both ends create the channel. It is unordered and retransmits nothing.
 	moves := rtcpeer.ChannelOptions{Negotiated: true, ID: new(1), Ordered: new(false), MaxRetransmits: new(0)}
 	ours, _ := a.CreateDataChannel("moves", moves)
 	theirs, _ := b.CreateDataChannel("moves", moves)
@@ -57,8 +57,8 @@ func Example_frameLoop() {
 	// Output: jump
 }
 
-// A server's peers share one socket. A client that closes, vanishes (StateFailed)
-// or does not connect in time is let go.
+// In Example_server all peers of a server share one socket. The server drops a client
+// that closes, vanishes (StateFailed) or does not connect in time.
 func Example_server() {
 	host, err := rtcpeer.NewHost(rtcpeer.HostConfig{Addr: "127.0.0.1:0"})
 	if err != nil {
@@ -67,13 +67,13 @@ func Example_server() {
 	}
 	defer host.Close()
 
-	// For each client that asks, by whatever signalling there is:
+	// The server does this for each client that signals to it, in any way.
 	var clients sync.WaitGroup
 	serve := func() *rtcpeer.Conn {
 		c := rtcpeer.New()
 		c.Initialize(rtcpeer.Config{Host: host})
-		// An answer may take minutes to reach its client, so a first connection
-		// has no time limit but the server's own.
+		// An answer may take minutes to reach its client, so a first connection has no
+		// time limit except that of the server.
 		patience := time.AfterFunc(time.Minute, func() { c.Close() })
 		c.OnStateChanged(func() {
 			if c.ConnectionState() == rtcpeer.StateConnected {
@@ -85,7 +85,7 @@ func Example_server() {
 				for {
 					p, text, err := ch.Receive(context.Background())
 					if err != nil {
-						return // closed, or failed
+						return // the connection was closed or has failed
 					}
 					ch.Send(context.Background(), append([]byte("echo of "), p...), text)
 				}
@@ -94,7 +94,7 @@ func Example_server() {
 		clients.Go(func() {
 			defer patience.Stop()
 			defer c.Close()
-			c.Run(context.Background()) // until closed by either end, or failed
+			c.Run(context.Background()) // until either end closes the connection, or it fails
 		})
 		return c
 	}
@@ -120,15 +120,15 @@ func Example_server() {
 	// all clients are gone
 }
 
-// A signal is what one end has to tell the other.
+// A signal contains what one end signals to the other: a description or a candidate.
 type signal struct {
 	Type, SDP   string // a description
-	Media, Name string // or a candidate
+	Media, Name string // a candidate
 	Index       int
 }
 
-// signalOver has a connection signal over a stream, a line of JSON for each
-// description and candidate.
+// signalOver makes a connection signal over a stream. Each description and each
+// candidate is a line of JSON.
 func signalOver(c *rtcpeer.Conn, stream net.Conn) {
 	out, ended := make(chan signal, 100), make(chan struct{})
 	go func() {
@@ -169,8 +169,8 @@ func signalOver(c *rtcpeer.Conn, stream net.Conn) {
 	}()
 }
 
-// Two ends signal over a pipe; a TCP connection would do as well. The channel
-// is then a stream of bytes itself.
+// In Example_signalling two ends signal over a pipe. A TCP connection would work as
+// well. The channel is then used as a stream of bytes.
 func Example_signalling() {
 	one, other := net.Pipe()
 	defer one.Close()

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// A fakeExtension is peers without a network: what one is told comes back as
-// the test's events.
+// A fakeExtension contains two ends without a network. The test sets the events that
+// it returns.
 type fakeExtension struct {
 	mu     sync.Mutex
 	calls  []string
@@ -66,7 +66,8 @@ func (f *fakeExtension) NextEvent() (Event, bool) {
 	return e, true
 }
 
-// A fakeChannel keeps the packets that are put, and returns those that the test added.
+// A fakeChannel stores the packets that are sent, and returns the packets that the
+// test has added.
 type fakeChannel struct {
 	owner    *fakeExtension
 	mu       sync.Mutex
@@ -107,7 +108,7 @@ func (c *fakeChannel) Close() error              { c.mu.Lock(); defer c.mu.Unloc
 
 func (c *fakeChannel) set(f func()) { c.mu.Lock(); defer c.mu.Unlock(); f() }
 
-// The seam, through all kinds of events.
+// TestExtension uses all kinds of events between the façade and an Extension.
 func TestExtension(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		f := &fakeExtension{}
@@ -160,7 +161,7 @@ func TestExtension(t *testing.T) {
 		}
 		f.event(Event{Kind: EventSignalingState, State: int(SignalingStateHaveLocalOffer)})
 		f.event(Event{Kind: EventGatheringState, State: int(GatheringStateGathering)})
-		f.event(Event{Kind: EventGatheringState, State: int(GatheringStateGathering)}) // no change
+		f.event(Event{Kind: EventGatheringState, State: int(GatheringStateGathering)}) // the state has not changed
 		f.event(Event{Kind: EventICECandidate, Media: "0", Name: "candidate:…"})
 		poll("connecting new have-local-offer", "connecting gathering have-local-offer", "candidate 0 candidate:…")
 		if err := errors.Join(c.SetRemoteDescription("answer", ""), c.AddICECandidate("0", 0, "c")); err != nil {
@@ -174,11 +175,11 @@ func TestExtension(t *testing.T) {
 			t.Error("the received channel")
 		}
 
-		// Packets.
+		// The extension returns packets.
 		ext.set(func() { ext.in = []string{"1", "2"} })
 		f.event(Event{Kind: EventPacket, Channel: ext})
 		f.event(Event{Kind: EventPacket, Channel: ext})
-		f.event(Event{Kind: EventPacket, Channel: &fakeChannel{}}) // nobody's
+		f.event(Event{Kind: EventPacket, Channel: &fakeChannel{}}) // the channel does not exist
 		f.event(Event{Kind: EventNone})
 		poll("x packet")
 		if p, err := ch.GetPacket(); err != nil || string(p) != "1" || !ch.WasStringPacket() {
@@ -193,13 +194,13 @@ func TestExtension(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.event(Event{Kind: EventBufferRoom, Channel: ext})
-		poll() // it is still above
+		poll() // the buffered amount is still above the threshold
 		ext.set(func() { ext.buffered = 5 })
 		f.event(Event{Kind: EventBufferRoom, Channel: ext})
 		f.event(Event{Kind: EventBufferRoom, Channel: ext})
 		poll("x low")
 
-		// Calls that wait are woken by Notify.
+		// Notify wakes calls that wait.
 		ch.GetPacket()
 		type result struct {
 			p   string
@@ -219,7 +220,8 @@ func TestExtension(t *testing.T) {
 			t.Errorf("%v, %v", a, b)
 		}
 
-		// What only the built-in stack can do.
+		// The following methods need optional interfaces that this Extension does not
+		// have.
 		for name, err := range map[string]error{
 			"RestartICE": c.RestartICE(), "SetICEServers": c.SetICEServers(nil), "Shutdown": c.Shutdown(context.Background()),
 			"OpenDataChannel": second(c.OpenDataChannel("x", ChannelOptions{})),
@@ -238,7 +240,7 @@ func TestExtension(t *testing.T) {
 			t.Error("Stats")
 		}
 
-		// Its end.
+		// The Extension fails.
 		cause := errors.New("why")
 		f.event(Event{Kind: EventError, Err: cause})
 		f.event(Event{Kind: EventConnectionState, State: int(StateFailed)})
@@ -249,7 +251,7 @@ func TestExtension(t *testing.T) {
 		if err := ch.Close(); err != nil || !ext.closed || ch.ReadyState() != ChannelStateClosing {
 			t.Errorf("Close: %v", err)
 		}
-		f.event(Event{Kind: EventChannelState, Channel: ext, State: int(ChannelStateOpen)}) // too late
+		f.event(Event{Kind: EventChannelState, Channel: ext, State: int(ChannelStateOpen)}) // the event comes after the end
 		f.event(Event{Kind: EventChannelState, Channel: ext, State: int(ChannelStateClosed)})
 		poll("x closing", "x closed")
 		if _, _, err := ch.Receive(context.Background()); err != io.EOF {
@@ -281,7 +283,7 @@ func TestExtension(t *testing.T) {
 	})
 }
 
-// What an extension refuses is refused, and changes nothing.
+// If an Extension returns an error, the call returns the error and changes nothing.
 func TestExtensionErrors(t *testing.T) {
 	f := &fakeExtension{}
 	c := connOf(f)
@@ -357,7 +359,7 @@ func (c *fullChannel) Recycle([]byte)              { c.recycled++ }
 func (c *fullChannel) Discard()                    { c.discarded = true }
 func (c *fullChannel) Stats() (s DataChannelStats) { s.BytesSent = 7; return s }
 
-// Another implementation can do all that the built-in stack can.
+// Another implementation can do everything that the built-in stack can do.
 func TestOptionalExtensions(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		f := &fullExtension{}
@@ -387,7 +389,7 @@ func TestOptionalExtensions(t *testing.T) {
 			t.Error("the channel's Stats")
 		}
 
-		// The channel wakes its blocked calls.
+		// The extension's channel wakes blocked calls of its DataChannel.
 		ext := late.ch.ext.(*fullChannel)
 		late.OnPacketReceived(func() {})
 		if !ext.packet || ext.room {
@@ -421,7 +423,7 @@ func TestOptionalExtensions(t *testing.T) {
 			t.Errorf("NetConn: %v", err)
 		}
 
-		// While the extension restarts, Run goes on.
+		// Run does not return while the extension restarts.
 		f.restarting = true
 		f.event(Event{Kind: EventConnectionState, State: int(StateFailed)})
 		ran := make(chan error, 1)

@@ -1,13 +1,13 @@
 package rtcpeer
 
-// A fifo is a queue, first in, first out. It keeps a little memory while it is
-// empty. The zero value is empty.
+// A fifo is a queue, first in, first out. An empty fifo keeps room for up to fifoKept
+// items. The zero value is empty.
 type fifo[T any] struct {
 	items []T
 	head  int // index of the first item
 }
 
-// fifoKept is how many items an empty queue keeps room for.
+// fifoKept is the number of items for which an empty queue keeps room.
 const fifoKept = 64
 
 func (q *fifo[T]) len() int { return len(q.items) - q.head }

@@ -5,13 +5,13 @@ import (
 	"testing"
 )
 
-// TestFifo pushes and pops at random, and compares with a slice.
+// TestFifo pushes and pops at random, and compares the fifo with a slice.
 func TestFifo(t *testing.T) {
 	var q fifo[*int]
 	var want []*int
 	r := rand.New(rand.NewPCG(1, 2))
 	for i := range 100_000 {
-		if r.IntN(1000) < 500+300*(i/1000%2*2-1) { // it grows and shrinks by turns
+		if r.IntN(1000) < 500+300*(i/1000%2*2-1) { // the fifo grows and shrinks alternately
 			v := new(i)
 			q.push(v)
 			want = append(want, v)

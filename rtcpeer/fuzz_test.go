@@ -8,8 +8,8 @@ import (
 	"purertc/rtcpeer/internal/simnet"
 )
 
-// FuzzSignalling gives a Conn any input that a hostile signalling server may send:
-// nothing panics, and refused input has no effect.
+// FuzzSignalling gives a Conn any input that a hostile signalling server may send. The
+// Conn does not panic, and refused input has no effect.
 func FuzzSignalling(f *testing.F) {
 	files, _ := filepath.Glob("../sdp/testdata/*.sdp")
 	for _, name := range files {
@@ -48,8 +48,8 @@ func FuzzSignalling(f *testing.F) {
 	})
 }
 
-// FuzzServerURL reads any URL without a panic, and one that it takes has a
-// host and a port.
+// FuzzServerURL parses any text without a panic. A URL that is accepted has a host and
+// a port.
 func FuzzServerURL(f *testing.F) {
 	for _, u := range []string{"stun:a", "turn:a:1?transport=tcp", "turns:[::1]:443", "stuns:1.2.3.4", "turn:", "stun:[::1"} {
 		f.Add(u)

@@ -11,7 +11,7 @@ import (
 	"purertc/ice"
 )
 
-// A scriptedOwner is a gatherer's transport, with time that stands still.
+// A scriptedOwner is the transport of a gatherer. Its time stands still.
 type scriptedOwner struct {
 	now  time.Time
 	runs int
@@ -24,7 +24,7 @@ func (o *scriptedOwner) RouteClosed(ice.Route, error)                      {}
 func (o *scriptedOwner) addressesChanged([]netip.Addr)                     {}
 func (o *scriptedOwner) locked(f func(time.Time)) bool                     { o.runs++; f(o.now); return true }
 
-// A scriptedNetwork has one socket an address.
+// A scriptedNetwork has one socket for each address.
 type scriptedNetwork struct {
 	addr    netip.Addr
 	ports   []*scriptedPort
@@ -61,7 +61,8 @@ func (q *scriptedPort) Unbind(netip.AddrPort)             {}
 func (q *scriptedPort) Write(ice.Route, []byte, int) bool { return true }
 func (q *scriptedPort) Close()                            { q.closed = true }
 
-// A gatherer alone: candidates of two generations, a rollback, a change of address.
+// The gatherer is tested alone: with candidates of two generations, a rollback, and a
+// change of address.
 func TestGatherer(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	n := &scriptedNetwork{addr: netip.MustParseAddr("10.0.0.1")}
@@ -145,7 +146,7 @@ func TestGathererTasks(t *testing.T) {
 	g := gatherer{cfg: &Config{}, log: noLog, agent: agent}
 	task := serverTask{url: serverURL{text: "stun:name.example", host: "name.example", port: 3478}}
 	g.underway = []serverTask{task}
-	g.beginTask(task) // a second one would start a goroutine, which needs an owner
+	g.beginTask(task) // a second call would start a goroutine, which needs an owner
 	if len(g.underway) != 1 {
 		t.Errorf("%d tasks under way", len(g.underway))
 	}
@@ -153,11 +154,11 @@ func TestGathererTasks(t *testing.T) {
 	if len(g.underway) != 0 {
 		t.Error("the task has not ended")
 	}
-	g.endTask(now, task) // harmless
+	g.endTask(now, task) // a second call has no effect
 }
 
-// remoteCandidates alone: candidates before and after their description, of other
-// sections, and beyond the limit.
+// remoteCandidates is tested alone: with candidates before and after their
+// description, of other sections, and beyond the limit.
 func TestRemoteCandidates(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	agent := ice.NewAgent(ice.Config{Ufrag: "loca", Pwd: strings.Repeat("p", 22), Rand: rand.Reader})
@@ -176,8 +177,8 @@ func TestRemoteCandidates(t *testing.T) {
 		}
 	}
 	add(line(1, "remo"), nil)
-	add(line(2, "next"), nil) // of a later generation
-	add(line(3, ""), nil)     // of the next description
+	add(line(2, "next"), nil) // a candidate of a later generation
+	add(line(3, ""), nil)     // a candidate of the next description
 	if n := len(r.early); n != 3 {
 		t.Fatalf("%d early candidates", n)
 	}

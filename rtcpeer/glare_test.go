@@ -10,9 +10,10 @@ import (
 	"purertc/rtcpeer/internal/simnet"
 )
 
-// Both ends offer at once, and the program passes everything on without regard
-// to the signalling state: both roll back and answer, and both answers come too
-// late. With "browser" the second end, like a browser, always answers as active.
+// Both ends offer at once, and the programs apply everything without looking at the
+// signalling state. Both ends roll back and answer, and both answers arrive too late.
+// In the case "browser" the second end, like a browser, always answers with
+// a=setup:active.
 func TestNaiveGlare(t *testing.T) {
 	for _, browser := range []bool{false, true} {
 		passive := 0
@@ -27,7 +28,7 @@ func TestNaiveGlare(t *testing.T) {
 						t.Fatal(err)
 					}
 					if typ == "offer" {
-						return // delivered below, when both have one
+						return // the answers are delivered below, when both ends have created one
 					}
 					if strings.Contains(sdp, "a=setup:passive") {
 						passive++
@@ -54,7 +55,7 @@ func TestNaiveGlare(t *testing.T) {
 			_, offerA := a.LocalDescription()
 			_, offerB := b.LocalDescription()
 			if browser {
-				b.SetLocalDescription("rollback", "") // so that it does not know of the glare
+				b.SetLocalDescription("rollback", "") // so that b does not detect the glare
 			}
 			for p, offer := range map[*simPeer]string{a: offerB, b: offerA} {
 				if err := p.SetRemoteDescription("offer", offer); err != nil {
@@ -69,7 +70,7 @@ func TestNaiveGlare(t *testing.T) {
 			}
 			x.PutPacket([]byte("hello"))
 			until(t, w, time.Second, "the packet arrives", func() bool { return y.AvailablePacketCount() == 1 })
-			// A later offer keeps the roles.
+			// A later offer does not change the roles.
 			for _, p := range []*simPeer{a, b} {
 				p.OnSessionDescriptionCreated(func(typ, sdp string) {
 					if err := p.SetLocalDescription(typ, sdp); err != nil {

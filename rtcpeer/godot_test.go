@@ -14,8 +14,8 @@ import (
 	"purertc/ice"
 )
 
-// What Godot 3.2 and 4.6, native and in browsers, put on the wire is taken:
-// offers are answered, answers applied, candidates known.
+// The descriptions and candidates of Godot 3.2 and 4.6, native and in browsers, are
+// accepted: offers are answered, answers are applied, and candidates are known.
 func TestGodotSignalling(t *testing.T) {
 	dirs, _ := filepath.Glob("testdata/godot/*")
 	if len(dirs) < 9 {
@@ -53,7 +53,8 @@ func godotDescription(t *testing.T, file string) {
 		c.local(t, "answer", answer)
 	}
 	c.want(t, SignalingStateStable)
-	// The candidates of the same peer: godot-candidate-N, or FROM-to-TO-candidate.
+	// The files with the candidates of the same peer are named godot-candidate-N, or
+	// FROM-to-TO-candidate.
 	stem := file[:strings.LastIndex(file, typ)]
 	candidates, _ := filepath.Glob(stem + "candidate*")
 	if len(candidates) == 0 {
@@ -81,8 +82,8 @@ func godotDescription(t *testing.T, file string) {
 	}
 }
 
-// Configurations of browsers and of Godot's native plugin are read. Keys that
-// mean nothing here are logged, by name.
+// Configurations of browsers and of Godot's native plugin are accepted. Keys without a
+// meaning for this package are logged by name.
 func TestForeignConfig(t *testing.T) {
 	var cfg Config
 	if err := json.Unmarshal([]byte(`{"iceServers": [{"url": "stun:a", "credentialType": "password", "username": null, "credential": null}, {"urls": ["stun:b"]}],
@@ -113,7 +114,7 @@ func TestForeignConfig(t *testing.T) {
 	}
 }
 
-// PlainCandidates leaves out TCP candidates and the empty last one.
+// PlainCandidates leaves out TCP candidates, and the empty candidate at the end.
 func TestPlainCandidates(t *testing.T) {
 	host, err := NewHost(HostConfig{Addr: "127.0.0.1:0", TCPAddr: "127.0.0.1:0"})
 	if err != nil {

@@ -7,17 +7,17 @@ import (
 	"purertc/dtls/dtlsnet"
 )
 
-// A handshakeState says how far the DTLS handshake is. handshakeWaits to
-// handshakeYielded occur only after glare, where both ends may take themselves for the
-// client: the local end is the client by the descriptions, but a remote ClientHello
-// makes it the server.
+// A handshakeState says how far the DTLS handshake has come. The states from
+// handshakeWaits to handshakeYielded occur only after glare. Then both ends may take
+// themselves for the client: by the descriptions the local end is the client, but a
+// remote ClientHello makes the local end the server.
 type handshakeState uint8
 
 const (
-	handshakeNone      handshakeState = iota // not begun: datagrams are kept for it
+	handshakeNone      handshakeState = iota // the handshake has not begun; received datagrams are kept for it
 	handshakeWaits                           // a client waits for the remote's ClientHello, until core.beginAt
-	handshakeContested                       // that client has begun; a ClientHello still makes it the server
-	handshakeYielded                         // a ClientHello came: the transport makes a server
+	handshakeContested                       // the client has begun its handshake; a remote ClientHello still makes the local end the server
+	handshakeYielded                         // a remote ClientHello has arrived: the local end becomes the server
 	handshakeBegun
 )
 
@@ -28,13 +28,13 @@ func (s handshakeState) begun() bool { return s == handshakeContested || s == ha
 func (s handshakeState) yields() bool { return s == handshakeWaits || s == handshakeContested }
 
 // glareDelay is how long a client waits in handshakeWaits after ICE has selected its
-// first pair. A browser's ClientHello comes within a round trip then, and a ClientHello
-// of the local end would be fatal to the browser.
+// first pair. The ClientHello of a browser arrives within a round trip after that, and
+// a ClientHello of the local end would be fatal to the browser.
 const glareDelay = time.Second
 
 // yieldRole makes the local end the DTLS server instead of the client. After glare a
-// browser is always the client: it answers the local offer as active, and its answer
-// comes too late to be applied.
+// browser is always the client: it answers the local offer with a=setup:active, and
+// this answer arrives too late to be applied.
 func (t *transport) yieldRole(now time.Time) {
 	t.core.dtls.Close(now)
 	t.core.handshake = handshakeNone
@@ -43,7 +43,7 @@ func (t *transport) yieldRole(now time.Time) {
 	}
 }
 
-// startDTLS makes the first DTLS connection.
+// startDTLS creates the first DTLS connection of the transport.
 func (t *transport) startDTLS(now time.Time, local, remote *description) error {
 	client := isClient(local, remote)
 	if client && local.typ != "offer" && t.neg.glare != noGlare {
@@ -52,8 +52,8 @@ func (t *transport) startDTLS(now time.Time, local, remote *description) error {
 	return t.makeDTLS(now, remote, client)
 }
 
-// makeDTLS makes a DTLS connection for a remote description, and begins its handshake
-// unless that waits.
+// makeDTLS creates a DTLS connection for a remote description. It also begins the
+// handshake, unless the client has to wait in state handshakeWaits.
 func (t *transport) makeDTLS(now time.Time, remote *description, client bool) error {
 	cert, err := t.certificate()
 	if err != nil {
@@ -73,8 +73,8 @@ func (t *transport) makeDTLS(now time.Time, remote *description, client bool) er
 			fingerprints = append(fingerprints, dtls.Fingerprint{Hash: f.Hash, Value: f.Value})
 		}
 	}
-	// RFC 8844 §4.3. The local description has a tls-id if the remote one has it. A
-	// remote without one, such as a browser, does not know the extension.
+	// RFC 8844 §4.3: the local description has a tls-id if the remote description has
+	// one. A remote without a tls-id, such as a browser, does not know the extension.
 	localID, remoteID := "", remote.data().TLSID
 	if remoteID != "" {
 		localID = t.neg.tlsID
@@ -87,7 +87,8 @@ func (t *transport) makeDTLS(now time.Time, remote *description, client bool) er
 		// (RFC 5764 §4.1.1).
 		SRTPProfiles:      []uint16{srtpAES128GCM, srtpAES128CM},
 		ExternalSessionID: localID, PeerExternalSessionID: remoteID,
-		// The remote then says which records it reads; see core.discover.
+		// With this extension the remote announces which records it can read; see
+		// core.discover.
 		RecordSizeLimit:     maxRecord,
 		VerifyPeer:          t.verifyPeer(),
 		DiscardCertificates: !t.cfg.KeepRemoteCertificate,
@@ -129,5 +130,6 @@ const (
 	srtpAES128GCM = 0x0007
 )
 
-// maxRecord is the longest record of DTLS 1.3, with its content type.
+// maxRecord is the length in bytes of the longest record of DTLS 1.3, with its content
+// type.
 const maxRecord = 1<<14 + 1

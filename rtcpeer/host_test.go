@@ -18,8 +18,8 @@ import (
 )
 
 // TestConnectingDoesNotStall holds the lock of a connection during set-up, as its
-// public-key operations do, while datagrams for it arrive. A connected one of the same
-// host still receives.
+// public-key operations do, while datagrams for it arrive. A connected connection of
+// the same Host still receives.
 func TestConnectingDoesNotStall(t *testing.T) {
 	h, _, _, x, y := hostPair(t)
 	transfer(t, x, y)
@@ -38,7 +38,7 @@ func TestConnectingDoesNotStall(t *testing.T) {
 	b.OnSessionDescriptionCreated(func(typ, sdp string) {
 		b.SetLocalDescription(typ, sdp)
 		p := b.ext.(*stack).transport
-		p.mu.Lock() // before either end sends anything
+		p.mu.Lock() // the lock is taken before either end sends anything
 		held <- p
 		if err := a.SetRemoteDescription(typ, sdp); err != nil {
 			t.Error(err)
@@ -67,7 +67,7 @@ func TestConnectingDoesNotStall(t *testing.T) {
 
 	p := <-held
 	release := sync.OnceFunc(p.mu.Unlock)
-	defer release() // or a failure would hang
+	defer release() // otherwise a failure would block the test
 	for tick := time.Tick(time.Millisecond); ; <-tick {
 		if p.queue.some.Load() {
 			break
@@ -92,9 +92,9 @@ func TestConnectingDoesNotStall(t *testing.T) {
 }
 
 // The reader of a shared socket does not wait for a connection during set-up, not even
-// with STUN, and later datagrams are queued behind earlier ones.
+// with STUN. Later datagrams are queued behind earlier ones.
 func TestReaderDoesNotWait(t *testing.T) {
-	like := []byte{0, 1, 0, 0} // STUN
+	like := []byte{0, 1, 0, 0} // a datagram that looks like STUN
 	bare := func() *transport {
 		p := &transport{closed: true, now: time.Now}
 		p.queue.workers, p.mu.transport = new(workers), p
@@ -122,7 +122,7 @@ func TestReaderDoesNotWait(t *testing.T) {
 	}
 
 	q := bare()
-	q.queue.listed.Store(true) // a worker is to run what waits
+	q.queue.listed.Store(true) // a worker is to run the queued input
 	q.HandleDatagrams(time.Now(), ice.Route{}, []byte{22}, 1)
 	q.HandleDatagrams(time.Now(), ice.Route{}, like, len(like))
 	if n := len(q.queue.input.datagrams); n != 2 {
@@ -130,7 +130,8 @@ func TestReaderDoesNotWait(t *testing.T) {
 	}
 }
 
-// Forged data causes no check of its source address, even from the remote's host.
+// Forged data causes no check of its source address, even if it comes from the
+// remote's host.
 func TestForgedDataFromElsewhere(t *testing.T) {
 	h, a, b, x, y := hostPair(t)
 	transfer(t, x, y)
@@ -167,14 +168,14 @@ func TestForgedDataFromElsewhere(t *testing.T) {
 	}
 }
 
-// An old record proves nothing about the remote's address: an attacker may have kept
-// it.
+// An old record proves nothing about the remote's address, because an attacker may
+// have stored it.
 func TestLateDataProvesNothing(t *testing.T) {
 	_, a, b, x, y := hostPair(t)
 	transfer(t, x, y)
 	from, to := a.ext.(*stack).transport, b.ext.(*stack).transport
 	from.mu.Lock()
-	defer from.mu.Unlock() // nothing else comes from there
+	defer from.mu.Unlock() // the transport from sends nothing else while its lock is held
 	to.mu.Lock()
 	defer to.mu.Unlock()
 	record := func() []byte {
@@ -198,9 +199,9 @@ func TestLateDataProvesNothing(t *testing.T) {
 	}
 }
 
-// TestUnauthenticatedStateIsBounded floods a host, on which a connection waits for its
-// remote, with unauthenticated checks that name it, and with other datagrams. They add
-// no candidates and little memory.
+// TestUnauthenticatedStateIsBounded floods a Host on which a connection waits for its
+// remote. The flood consists of unauthenticated checks that name the connection, and
+// of other datagrams. They add no candidates and little memory.
 func TestUnauthenticatedStateIsBounded(t *testing.T) {
 	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
 	if err != nil {
@@ -237,7 +238,7 @@ func TestUnauthenticatedStateIsBounded(t *testing.T) {
 	for i := range 250 {
 		flood = append(flood, forged(stun.TransactionID{byte(i)}))
 		flood = append(flood, append([]byte{22, 254, 253, 0, 0, 0, 0, 0, 0, 0, byte(i), 3, 232}, make([]byte, 1000)...)) // DTLS
-		flood = append(flood, make([]byte, 700))                                                                         // nothing
+		flood = append(flood, make([]byte, 700))                                                                         // a datagram of no known protocol
 	}
 	inUse := func() int {
 		var m runtime.MemStats
@@ -246,7 +247,7 @@ func TestUnauthenticatedStateIsBounded(t *testing.T) {
 		return int(m.HeapAlloc)
 	}
 	before := inUse()
-	for range 20 { // sources
+	for range 20 { // number of source addresses
 		s, err := net.Dial("udp4", h.Addr().String())
 		if err != nil {
 			t.Fatal(err)
@@ -272,7 +273,7 @@ func TestUnauthenticatedStateIsBounded(t *testing.T) {
 	}
 }
 
-// refused sends a request until an error response comes: the host has then read all
+// refused sends a request until an error response arrives. The Host has then read all
 // earlier datagrams.
 func refused(s net.Conn, request []byte) bool {
 	want, err := stun.Parse(request)
@@ -297,8 +298,8 @@ func refused(s net.Conn, request []byte) bool {
 	return false
 }
 
-// dialHost makes a connection to the host up to its offer. received has a value when
-// the remote has its channel.
+// dialHost creates a connection to the Host up to its offer. received gets a value
+// when the remote has received its channel.
 func dialHost(t *testing.T, h *Host) (a, b *Conn, kept *DataChannel, received <-chan bool) {
 	t.Helper()
 	a, b = New(), New()
@@ -319,8 +320,8 @@ func dialHost(t *testing.T, h *Host) (a, b *Conn, kept *DataChannel, received <-
 	return a, b, kept, came
 }
 
-// TestHostRun has one goroutine in Run serve two connections of a host, until
-// the host is closed.
+// In TestHostRun one goroutine in Run serves two connections of a Host, until the Host
+// is closed.
 func TestHostRun(t *testing.T) {
 	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
 	if err != nil {
@@ -328,7 +329,7 @@ func TestHostRun(t *testing.T) {
 	}
 	canceled, cancel := context.WithCancel(context.Background())
 	cancel()
-	waiting := New() // something is there to be polled
+	waiting := New() // this connection has events that wait for Poll
 	defer waiting.Close()
 	if err := waiting.Initialize(Config{Host: h}); err != nil {
 		t.Fatal(err)
@@ -362,9 +363,9 @@ func TestHostRun(t *testing.T) {
 	}
 }
 
-// A host whose connections are polled by goroutines in Conn.Run, and not by Ready,
-// keeps no reference to connections that either end has closed.
-func TestHostLetsGoOfClosed(t *testing.T) {
+// If the connections of a Host are polled by goroutines in Conn.Run, and not by Ready,
+// the Host keeps no reference to connections that either end has closed.
+func TestHostReleasesClosed(t *testing.T) {
 	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
@@ -387,14 +388,14 @@ func TestHostLetsGoOfClosed(t *testing.T) {
 				b.Close()
 			}
 			a.Close()
-			running.Wait() // b's too: it ends when the remote closes
+			running.Wait() // Run of b ends, too, because the remote closes
 			closed = append(closed, weak.Make(b))
 		}()
 	}
 	wantCollected(t, closed)
 }
 
-// After Initialize a queued connection may belong to another host.
+// After Initialize a queued connection may belong to another Host.
 func TestHostChanged(t *testing.T) {
 	var hosts [2]*Host
 	for i := range hosts {
@@ -428,7 +429,7 @@ func TestHostChanged(t *testing.T) {
 	}
 }
 
-// A host's Run calls handlers that are set late, on an idle connection: with the
+// Run of a Host calls handlers that are set late, on an idle connection: for the
 // channel's present state, and for a waiting packet.
 func TestHostRunLateHandlers(t *testing.T) {
 	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
@@ -478,19 +479,19 @@ func TestHostRunLateHandlers(t *testing.T) {
 		}
 	}
 	for what, set := range map[string]func(f func()){"the state": late.OnStateChanged, "the packet": y.OnPacketReceived} {
-		<-time.After(200 * time.Millisecond) // nothing is in flight that would wake Run
+		<-time.After(200 * time.Millisecond) // nothing is in flight that could wake Run
 		told := make(chan bool, 1)
 		set(func() { told <- true })
 		select {
 		case <-told:
 		case <-time.After(3 * time.Second):
-			t.Errorf("not told of %s", what)
+			t.Errorf("no handler was called for %s", what)
 		}
 	}
 }
 
-// A remote that restarts on its address, as after a crash, is connected to at once,
-// although the old connection still has the address.
+// A remote that restarts with the same address, as after a crash, is connected at
+// once, although the old connection still has the address.
 func TestRemoteRestartsOnItsAddress(t *testing.T) {
 	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
 	if err != nil {
@@ -528,8 +529,8 @@ func twoHosts(t *testing.T) (hosts [2]*Host) {
 	return hosts
 }
 
-// Two hosts have two connections with each other, made one after the other. When one
-// is closed, the other stays.
+// Two Hosts have two connections with each other, established one after the other.
+// When one connection is closed, the other continues.
 func TestTwoHosts(t *testing.T) {
 	hosts := twoHosts(t)
 	_, _, x1, y1 := realPairOf(t, Config{Host: hosts[0]}, Config{Host: hosts[1]})
@@ -544,8 +545,8 @@ func TestTwoHosts(t *testing.T) {
 	}
 }
 
-// A lite end sends no checks, so it cannot validate a remote address. It binds no
-// address that another connection has.
+// An ICE-lite end sends no checks, so it cannot validate a remote address. It does not
+// bind an address that another connection has.
 func TestLiteHostKeepsAddresses(t *testing.T) {
 	hosts := twoHosts(t)
 	_, _, x, y := realPairOf(t, Config{Host: hosts[0]}, Config{Host: hosts[1], ICELite: true})
@@ -581,7 +582,7 @@ func TestLiteHostKeepsAddresses(t *testing.T) {
 	}
 }
 
-// crossover sends a message each way between the two ends of a channel.
+// crossover sends a message in each direction between the two ends of a channel.
 func crossover(t *testing.T, x, y *DataChannel) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

@@ -10,8 +10,8 @@ import (
 	"purertc/sctp"
 )
 
-// Connections whose data nobody reads fill a Host's memory. Together they stay below
-// the limit, a connection below its share is not refused anything, and refused data
+// Connections with unread data fill a Host's memory. Together they stay below the
+// limit. A connection below its share is not refused anything, and refused data
 // arrives when there is room.
 func TestHostMemory(t *testing.T) {
 	const (
@@ -30,7 +30,7 @@ func TestHostMemory(t *testing.T) {
 	for i := range conns {
 		_, conns[i], xs[i], ys[i] = realPairOf(t, Config{}, Config{Host: h})
 	}
-	const messages = 3 << 20 / size // of each
+	const messages = 3 << 20 / size // number of messages of each connection
 	for i := range hostile {
 		for range messages {
 			if err := xs[i].PutPacket(make([]byte, size)); err != nil {
@@ -45,7 +45,7 @@ func TestHostMemory(t *testing.T) {
 			transfer(t, xs[i], ys[i])
 		}
 	}
-	const read = 70_000 + peers*size // at most in one read, with its overhead, and a message that waits
+	const read = 70_000 + peers*size // maximum of one read: datagrams with their overhead, and a message that waits
 	if used := h.memory.used.Load(); used > limit+read || !full() {
 		t.Errorf("%d bytes are charged, at most %d", used, limit)
 	}
@@ -54,7 +54,7 @@ func TestHostMemory(t *testing.T) {
 	}
 	for i := range hostile {
 		for n := range messages {
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // some retransmission timeouts: data beyond the quota was dropped
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // several retransmission timeouts, because data beyond the quota was dropped
 			defer cancel()
 			if _, _, err := ys[i].Receive(ctx); err != nil {
 				t.Fatalf("peer %d, message %d: %v", i, n, err)
@@ -88,8 +88,8 @@ func TestHostQuota(t *testing.T) {
 	if none.add(1); none.quota() != math.MaxInt {
 		t.Error("a peer without a Host is bounded")
 	}
-	// The reason for the default: each of 1,600 connections can have one of the
-	// longest messages.
+	// The default is large enough that each of 1,600 connections can have one message
+	// of maximum length.
 	if share := DefaultHostMemory / 2 / 1600; share < sctp.MinMemoryLimit(defaultMaxMessageSize)/2 {
 		t.Errorf("a share of %d bytes", share)
 	}
@@ -100,8 +100,8 @@ func TestHostQuota(t *testing.T) {
 	}
 }
 
-// A connection counts during set-up, with the datagrams that come before its
-// handshake.
+// A connection is counted during set-up, together with the datagrams that arrive
+// before its handshake.
 func TestConnectingPeersAreCharged(t *testing.T) {
 	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
 	if err != nil {
@@ -111,7 +111,7 @@ func TestConnectingPeersAreCharged(t *testing.T) {
 	a, b, kept, _ := dialHost(t, h)
 	defer a.Close()
 	defer kept.Close()
-	a.Poll() // offer; answer comes from b
+	a.Poll() // b receives the offer and answers
 	b.Poll()
 	p := b.ext.(*stack).transport
 	p.mu.Lock()

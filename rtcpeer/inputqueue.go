@@ -10,47 +10,49 @@ import (
 	"purertc/ice"
 )
 
-// Several transports share a goroutine: the reader of a Host's socket, the Host's
-// timer wheel, the watch over the machine's addresses, multicast DNS. Such a goroutine
-// never waits for a transport's lock, or one transport would delay all others. If the
-// lock is not free it queues its input in the transport's inputQueue. The input is
-// run, in order, by the first of
+// Some goroutines serve several transports: the reader of a Host's socket, the Host's
+// timer wheel, the goroutine that watches the machine's addresses, and the readers of
+// multicast DNS. Such a goroutine never waits for a transport's lock, because one
+// transport would then delay all others. If the lock is not free, the goroutine puts
+// its input into the transport's inputQueue. One of two goroutines runs the queued
+// input, in order:
 //
-//	- the goroutine that holds the lock, before it unlocks, or
-//	- a worker, if the transport is not connected yet, or if more has come meanwhile.
+//   - the goroutine that holds the lock, before it unlocks, or
+//   - a worker, if the transport is not connected yet, or if input was queued after the
+//     lock holder had run the queue.
 //
-// A goroutine that serves one transport, such as the reader of its own socket or of a
-// TCP connection, waits for the lock: unread data stays in the kernel. During set-up
-// it uses the queue, too, since handshakes are the workers' task.
+// A goroutine that serves only one transport, such as the reader of the transport's own
+// socket or of a TCP connection, waits for the lock: unread data stays in the kernel.
+// During set-up this goroutine uses the queue, too, since workers run the handshakes.
 
-// An inputQueue is the input that waits for a transport's lock.
+// An inputQueue holds input that waits for a transport's lock.
 type inputQueue struct {
 	workers *workers
-	// workersOnly says that shared goroutines leave all input to the workers: the
-	// program has a Filter, which may be slow.
+	// workersOnly says that shared goroutines leave all input to the workers, because
+	// the program has a Filter, which may be slow.
 	workersOnly bool
-	// direct says that any goroutine may run the transport: it is connected, or has
-	// ended. Before that, handshakes are left to the workers.
+	// direct says that any goroutine may run the transport, because it is connected or
+	// has ended. Before the transport is connected, only workers run handshakes.
 	direct atomic.Bool
 	some   atomic.Bool // input is queued; set and cleared with mu held
-	listed atomic.Bool // in the workers' list
+	listed atomic.Bool // the transport is in the workers' list
 
 	mu    sync.Mutex
-	input *input // nil: none
+	input *input // the queued input; nil: none
 }
 
 // An input is the queued input of one transport. Its memory comes from the pool
 // inputs.
 type input struct {
 	datagrams []queuedDatagrams
-	bytes     []byte // of all datagrams
-	cost      int    // of the datagrams, against the queue's limit
+	bytes     []byte // contents of all datagrams
+	cost      int    // sum of costOf for the datagrams, which the queue limits
 
-	start     bool         // DTLS begins
+	start     bool         // the DTLS handshake is to begin
 	writable  bool         // a socket accepts datagrams again
 	expired   bool         // a timer has fired
-	expiredAt time.Time    // when it fired
-	addresses []netip.Addr // the machine's, after a change; nil: no change
+	expiredAt time.Time    // when the timer fired
+	addresses []netip.Addr // the machine's addresses after a change; nil: no change
 	closed    []closedRoute
 }
 
@@ -58,28 +60,29 @@ type input struct {
 type queuedDatagrams struct {
 	at         time.Time
 	route      ice.Route
-	start, end int // in input.bytes
+	start, end int // range of the datagrams in input.bytes
 	segment    int
 }
 
 // A closedRoute is a failed socket or connection.
 type closedRoute struct {
-	route ice.Route // of a socket, only Sock is set
+	route ice.Route // route of the connection; for a socket, only Sock is set
 	err   error
 }
 
 var inputs = sync.Pool{New: func() any { return new(input) }}
 
-// Limits of the queued input of one transport, in bytes. A datagram counts with
-// datagramOverhead, like in the kernel's socket buffer. Datagrams beyond the limit are
-// lost, as if that buffer were full. Before a transport is connected, the limit is a
-// few flights of a handshake; then it is four reads of 64 KiB, each of which is a busy
-// sender's burst with segmentation offload.
+// Limits of the queued input of one transport, in bytes. Each datagram is counted with
+// datagramOverhead bytes in addition, as in the kernel's socket buffer. Datagrams
+// beyond the limit are lost, as if a socket buffer were full. Before a transport is
+// connected, the limit is a few flights of a handshake. After that, the limit is four
+// reads of 64 KiB. A read of 64 KiB is one burst of a busy sender with segmentation
+// offload.
 const (
 	maxConnecting    = 32 << 10
 	maxQueued        = 256 << 10
 	datagramOverhead = 256
-	maxClosed        = 64 // closed routes that are queued; of others the transport learns by its next Write, which fails
+	maxClosed        = 64 // number of closed routes that are queued; the transport notices others when its next Write fails
 )
 
 // addDatagrams copies datagrams. It reports whether they fit.
@@ -95,12 +98,12 @@ func (in *input) addDatagrams(now time.Time, r ice.Route, b []byte, segment, lim
 	return true
 }
 
-// costOf is the cost of datagrams of segment bytes.
+// costOf returns the cost of datagrams in the queue. Each datagram has segment bytes.
 func costOf(b []byte, segment int) int {
 	return len(b) + (len(b)+segment-1)/max(segment, 1)*datagramOverhead
 }
 
-// release returns an input that has been run to the pool.
+// release clears an input that has been run, and returns it to the pool.
 func (in *input) release() {
 	clear(in.datagrams)
 	clear(in.closed)
@@ -117,16 +120,17 @@ func (t *transport) shared(sock ice.Sock) bool {
 	return sock == ice.SockMDNS || t.cfg.Host != nil && sock == hostSocket
 }
 
-// enter takes the lock to run input, and reports whether it did; if not, post follows.
-// A goroutine shared with other transports does not wait for the lock. Cheap input,
-// such as STUN, need not wait for the handshake workers.
+// enter takes the lock to run input, and reports whether it has the lock. If it has
+// not, the caller calls post. A goroutine that is shared with other transports does
+// not wait for the lock. cheap says that the input, such as STUN, takes little time,
+// so that it need not be left to the handshake workers.
 func (t *transport) enter(shared, cheap bool) bool {
 	q := &t.queue
 	direct := q.direct.Load()
 	switch {
 	case direct && !shared:
 		t.mu.Lock()
-		t.runQueued() // it came before
+		t.runQueued() // queued input came before the caller's input
 		return true
 	case q.some.Load() || !direct && !cheap || shared && q.workersOnly:
 		return false
@@ -134,7 +138,7 @@ func (t *transport) enter(shared, cheap bool) bool {
 	return t.mu.TryLock()
 }
 
-// post calls put to add to the queue.
+// post queues input for the transport: put adds the input to the queue.
 func (t *transport) post(put func(in *input)) {
 	q := &t.queue
 	q.mu.Lock()
@@ -147,12 +151,12 @@ func (t *transport) post(put func(in *input)) {
 	switch {
 	case !q.direct.Load() || q.workersOnly:
 		t.list()
-	case t.mu.TryLock(): // else the goroutine that holds the lock runs the queue when it unlocks
+	case t.mu.TryLock(): // otherwise the goroutine that holds the lock runs the queue when it unlocks
 		t.mu.Unlock() // runs the queue
 	}
 }
 
-// list makes a worker run the transport.
+// list puts the transport into the workers' list, so that a worker runs it.
 func (t *transport) list() {
 	if q := &t.queue; q.listed.CompareAndSwap(false, true) {
 		q.workers.add(t)
@@ -183,8 +187,9 @@ func (t *transport) postClosed(c closedRoute) {
 	})
 }
 
-// runQueued runs the queued input. The lock is held from when the input is taken until
-// it has been run, which keeps its order.
+// runQueued runs the queued input. The lock is held from the time when the input is
+// taken from the queue until the input has been run, so that the order of input is
+// kept.
 func (t *transport) runQueued() {
 	q := &t.queue
 	if !q.some.Load() {

@@ -14,7 +14,7 @@ import (
 )
 
 // connectedPeer returns a connected transport of a Host, without sockets. seen is
-// called with its datagrams, which are then dropped.
+// called with each of its datagrams, which is then dropped.
 func connectedPeer(t *testing.T, h *Host, seen func(b []byte)) *transport {
 	t.Helper()
 	cfg := Config{Host: h, Filter: func(_ bool, b []byte) bool { seen(b); return false }}
@@ -62,7 +62,7 @@ func TestSharedGoroutinesDoNotWait(t *testing.T) {
 		within(t, "the watch over addresses", func() { p.addressesChanged([]netip.Addr{netip.IPv4Unspecified()}) })
 		within(t, "SocketClosed", func() { p.SocketClosed(hostSocket, errors.New("test")) })
 		if datagrams != 0 || !p.full {
-			t.Error("run by somebody who has not the lock")
+			t.Error("the queue was run without the lock")
 		}
 		p.mu.Unlock()
 		waitReal(t, 5*time.Second, "what waits has run", func() bool {
@@ -76,8 +76,8 @@ func TestSharedGoroutinesDoNotWait(t *testing.T) {
 	}
 }
 
-// The datagrams of a transport are run in the order of arrival by any goroutine, and
-// each once.
+// The datagrams of a transport are handled in the order of arrival by any goroutine,
+// and each of them once.
 func TestQueuedOrder(t *testing.T) {
 	for _, workersOnly := range []bool{false, true} {
 		h := new(Host)
@@ -93,7 +93,7 @@ func TestQueuedOrder(t *testing.T) {
 		})
 		p.queue.workersOnly = workersOnly
 		stop, stopped := make(chan bool), make(chan bool)
-		go func() { // the program
+		go func() { // this goroutine is the program
 			defer close(stopped)
 			for {
 				select {
@@ -163,7 +163,7 @@ func TestQueueIsBounded(t *testing.T) {
 	p.mu.Unlock()
 
 	if raced {
-		return // the race detector has sync.Pool forget at random
+		return // with the race detector, sync.Pool drops objects at random
 	}
 	b, now := make([]byte, 1200), time.Now()
 	if n := testing.AllocsPerRun(200, func() {
@@ -175,18 +175,18 @@ func TestQueueIsBounded(t *testing.T) {
 	}
 }
 
-// While the locks of some transports of a Host are held, over UDP and TCP, others
-// connect and transfer, and no data of the former is lost.
-func TestHeldPeersStallNobody(t *testing.T) {
+// While the locks of some transports of a Host are held, over UDP and TCP, other
+// transports connect and transfer data. No data of the held transports is lost.
+func TestHeldTransportsDelayNoOthers(t *testing.T) {
 	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0", TCPAddr: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { h.Close() })
-	var xs, ys [4]*DataChannel // 0 and 1 are held
+	var xs, ys [4]*DataChannel // the locks of 0 and 1 are held
 	var held [2]*transport
-	// With UDP or TCP only: with both, a connection whose path is blocked moves to the
-	// other.
+	// Each pair uses only UDP or only TCP. With both, a connection with a blocked path
+	// would change to the other one.
 	pair := func(overTCP bool) (b *Conn, x, y *DataChannel) {
 		drop := withoutUDP
 		if !overTCP {

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// The kernel reports an address in a network namespace of the test.
+// The kernel reports a new address in a network namespace of the test.
 func TestRouteSocket(t *testing.T) {
 	ip, err := exec.LookPath("ip")
 	if err != nil {
@@ -17,8 +17,8 @@ func TestRouteSocket(t *testing.T) {
 	}
 	done := make(chan func(), 1)
 	go func() {
-		// The thread stays in the other namespace. It is never unlocked, and ends with
-		// the goroutine.
+		// The thread stays in the other namespace. It is never unlocked, so it ends
+		// together with the goroutine.
 		runtime.LockOSThread()
 		done <- watchNamespace(t, ip)
 	}()

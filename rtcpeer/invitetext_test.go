@@ -63,7 +63,8 @@ func TestInviteTextErrors(t *testing.T) {
 	}
 }
 
-// FuzzInviteText reads any text. What is read is written as the same text.
+// FuzzInviteText parses any text. If the text is valid, its invitation is written as
+// the same text again.
 func FuzzInviteText(f *testing.F) {
 	f.Add(testInvitation().String())
 	f.Add("rtc1.")

@@ -7,25 +7,27 @@ import (
 )
 
 // A transportMutex is the lock of a transport. Unlock wakes the goroutines for which
-// the holder has events, lets a goroutine that waits for the lock go first, and runs
-// the input that other goroutines queued because they did not get the lock.
+// the holder of the lock has events. It lets a goroutine that waits for the lock run
+// next. And it runs the input that other goroutines queued because they did not get
+// the lock.
 //
-// A goroutine woken while the lock is held would wait for the lock, sleep again, and
-// have to be woken again by Unlock. And with sync.Mutex alone, a program that sends in
-// a loop takes the lock again before a waiting goroutine is awake, for up to a
-// millisecond: a small message beside a bulk transfer would wait that long.
+// Goroutines are not woken while the lock is held: a woken goroutine would wait for
+// the lock, sleep again, and have to be woken a second time. With sync.Mutex alone, a
+// program that sends in a loop would take the lock again before a waiting goroutine is
+// awake, for up to a millisecond. A small message beside a bulk transfer would wait
+// that long.
 type transportMutex struct {
 	mu      sync.Mutex
-	waiting atomic.Int32 // goroutines in Lock
+	waiting atomic.Int32 // number of goroutines that wait in Lock
 
-	transport *transport // its queued input is run by Unlock; nil: none
+	transport *transport // the transport with the queued input that Unlock runs; nil: none
 	wakeups   [4]wakeup
 	nWakeups  int
 	notify    func() // called by Unlock if notified is set; does not block
 	notified  bool
 }
 
-// A wakeup is one call of a ChannelWaker that waits for Unlock.
+// A wakeup is a call of a ChannelWaker that Unlock will make.
 type wakeup struct {
 	waker              ChannelWaker
 	receivers, senders bool
@@ -51,10 +53,10 @@ func (m *transportMutex) Lock() {
 
 func (m *transportMutex) TryLock() bool { return m.mu.TryLock() }
 
-// wake makes Unlock wake blocked calls of a channel. The lock is held.
+// wake makes Unlock wake the blocked calls of a channel. The lock is held.
 func (m *transportMutex) wake(w wakeup) {
 	if w.waker == nil {
-		return // no DataChannel knows the channel: no call is blocked
+		return // no DataChannel uses the channel, so no call is blocked
 	}
 	for i := range m.wakeups[:m.nWakeups] {
 		if p := &m.wakeups[i]; p.waker == w.waker {
@@ -63,7 +65,7 @@ func (m *transportMutex) wake(w wakeup) {
 		}
 	}
 	if m.nWakeups == len(m.wakeups) {
-		w.run() // costs a second wake-up
+		w.run() // the list is full: the goroutine is woken now, and waits for the lock
 		return
 	}
 	m.wakeups[m.nWakeups] = w
@@ -73,7 +75,7 @@ func (m *transportMutex) wake(w wakeup) {
 func (m *transportMutex) Unlock() {
 	t := m.transport
 	if t != nil && t.queue.direct.Load() {
-		t.runQueued() // once: the workers run what is queued from here on
+		t.runQueued() // Unlock does this only once; input that is queued after this is left to the workers
 	}
 	wakeups, n := m.wakeups, m.nWakeups
 	if n > 0 {
@@ -92,6 +94,6 @@ func (m *transportMutex) Unlock() {
 		m.notify()
 	}
 	if m.waiting.Load() > 0 {
-		runtime.Gosched() // the waiting goroutine is next on this processor
+		runtime.Gosched() // the goroutine that waits for the lock runs next on this processor
 	}
 }

@@ -10,8 +10,9 @@ type countingWaker struct {
 func (w *countingWaker) WakeReceivers() { w.receivers++ }
 func (w *countingWaker) WakeSenders()   { w.senders++ }
 
-// Unlock runs each wake-up once. If there are too many, wake runs the rest itself.
-func TestPeerMutexWakes(t *testing.T) {
+// Unlock runs each wake-up once. If there are too many wake-ups, wake runs the further
+// ones itself.
+func TestTransportMutexWakes(t *testing.T) {
 	var m transportMutex
 	wakers := make([]countingWaker, 3*len(m.wakeups))
 	m.Lock()
@@ -20,7 +21,7 @@ func TestPeerMutexWakes(t *testing.T) {
 		m.wake(wakeup{waker: &wakers[i], receivers: true})
 		m.wake(wakeup{waker: &wakers[i], senders: i%2 == 0})
 	}
-	m.wake(wakeup{receivers: true}) // a channel without a DataChannel
+	m.wake(wakeup{receivers: true}) // the channel has no DataChannel
 	if wakers[0].receivers != 0 {
 		t.Error("woken under the lock")
 	}
@@ -39,8 +40,8 @@ func TestPeerMutexWakes(t *testing.T) {
 	}
 }
 
-// notify is called once for all events, with the lock free.
-func TestPeerMutexNotifies(t *testing.T) {
+// notify is called once for all events, after the lock is released.
+func TestTransportMutexNotifies(t *testing.T) {
 	var m transportMutex
 	calls := 0
 	m.notify = func() {

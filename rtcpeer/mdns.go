@@ -11,16 +11,16 @@ import (
 	"purertc/rtcpeer/internal/udpmux"
 )
 
-// processMDNS is the process's pair of multicast DNS sockets, open while a transport
-// uses it. The port is shared by all programs of the machine, and every socket on it
-// receives every packet.
+// processMDNS contains the multicast DNS sockets of this process, one for each address
+// family. They are open while a transport uses them. All programs on the machine share
+// the port, and every socket on the port receives every packet.
 var processMDNS struct {
 	mu    sync.Mutex
 	mdns  *udpmux.MDNS
 	users int
 }
 
-// An mdnsUser is a transport's use of the sockets.
+// An mdnsUser is one transport's attachment to the sockets.
 type mdnsUser struct{ port *udpmux.MDNSPort }
 
 func acquireMDNS(h udpmux.Handler) (*mdnsUser, error) {
@@ -44,7 +44,8 @@ func (u *mdnsUser) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.users--; s.users == 0 {
-		// Close waits for the readers, which may wait for this transport's lock.
+		// Close waits for the readers, and a reader may wait for this transport's
+		// lock.
 		go s.mdns.Close()
 		s.mdns = nil
 	}
@@ -58,7 +59,7 @@ func (g *gatherer) writeMDNS(r ice.Route, b []byte) {
 	}
 }
 
-// useMDNS opens the sockets, unless they are open.
+// useMDNS opens the sockets, unless they are already open.
 func (g *gatherer) useMDNS() {
 	if !g.multicast || g.mdns != nil {
 		return
@@ -79,7 +80,7 @@ func (g *gatherer) nameOf(a netip.Addr) string {
 	if g.names[a] == "" {
 		var u [16]byte
 		if _, err := io.ReadFull(g.random, u[:]); err != nil {
-			rand.Read(u[:]) // never fails
+			rand.Read(u[:]) // crypto/rand never fails
 		}
 		u[6], u[8] = u[6]&0x0f|0x40, u[8]&0x3f|0x80
 		g.names[a] = fmt.Sprintf("%x-%x-%x-%x-%x.local", u[:4], u[4:6], u[6:8], u[8:10], u[10:])
@@ -87,7 +88,8 @@ func (g *gatherer) nameOf(a netip.Addr) string {
 	return g.names[a]
 }
 
-// releaseMDNS closes the sockets, once names are not needed any more.
+// releaseMDNS is called when the transport needs no names any more. The sockets are
+// closed when no transport uses them.
 func (g *gatherer) releaseMDNS() {
 	if g.mdns != nil {
 		g.mdns.release()

@@ -10,19 +10,19 @@ import (
 	"purertc/rtcpeer/internal/simnet"
 )
 
-// A mediaPage makes the descriptions of a data-only Conn look like those of a page
-// with media and data, and removes the media from remote ones.
+// A mediaPage changes the descriptions of a data-only Conn to those of a page with
+// media and data. It removes the media from remote descriptions.
 type mediaPage struct {
 	t        *testing.T
-	sections []string // "audio a", "video v", …: kind and mid; "data 0" among them; "stopped x" is rejected
-	group    string   // the mids of the bundle, the tagged one first
-	bare     bool     // sections but the tagged one are bundle-only, without transport attributes
+	sections []string // kind and mid of each section, such as "audio a", "video v" and "data 0"; "stopped x" is a rejected section
+	group    string   // the mids of the bundle; the first one is that of the tagged section
+	bare     bool     // all sections except the tagged one are bundle-only, without transport attributes
 	answer   bool
 }
 
 var transportLines = regexp.MustCompile(`a=(ice-ufrag|ice-pwd|ice-options|fingerprint|setup|tls-id|candidate|end-of-candidates)\b.*\r\n`)
 
-// withMedia returns the page's description, made of a data-only one.
+// withMedia returns the page's description for the description of a data-only Conn.
 func (p *mediaPage) withMedia(sdp string) string {
 	head, data, _ := strings.Cut(sdp, "m=application 9")
 	transport := strings.Join(transportLines.FindAllString(data, -1), "")
@@ -47,8 +47,8 @@ func (p *mediaPage) withMedia(sdp string) string {
 	return b.String()
 }
 
-// withoutMedia checks that the Conn's description keeps the page's sections,
-// and returns it without them.
+// withoutMedia checks that the Conn's description has the same sections as the page's,
+// and returns it without the media sections.
 func (p *mediaPage) withoutMedia(sdp string) string {
 	p.t.Helper()
 	parts := strings.Split(sdp, "m=")
@@ -76,7 +76,7 @@ func (p *mediaPage) withoutMedia(sdp string) string {
 }
 
 // A page has media and data from the first offer on. It adds, stops and recycles
-// media, and changes the tagged section of the bundle; data still flows.
+// media, and changes the tagged section of the bundle. Data is still transferred.
 func TestMediaBesideData(t *testing.T) {
 	for _, bare := range []bool{true, false} {
 		w := simnet.New(1)
@@ -158,7 +158,7 @@ func TestMediaBesideData(t *testing.T) {
 	}
 }
 
-// A page offers audio first, and data only later.
+// A page first offers audio only, and adds data later.
 func TestMediaBeforeData(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		n := newMemNet()

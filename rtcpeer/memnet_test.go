@@ -21,7 +21,7 @@ type memNet struct {
 
 	mu      sync.Mutex
 	sockets map[netip.AddrPort]*memSocket
-	cut     bool // nothing passes
+	cut     bool // the network drops all datagrams
 }
 
 type memDatagram struct {
@@ -101,13 +101,13 @@ func (s *memSocket) Write(r ice.Route, b []byte, segment int) bool {
 	defer s.net.mu.Unlock()
 	to := s.net.sockets[r.Remote]
 	if to == nil || s.net.cut {
-		return true // lost
+		return true // the datagram is lost
 	}
 	for len(b) > 0 {
 		n := min(segment, len(b))
 		select {
 		case to.in <- memDatagram{s.addr, time.Now().Add(s.net.delay), append([]byte(nil), b[:n]...)}:
-		default: // its buffer is full: lost
+		default: // the remote's buffer is full: the datagram is lost
 		}
 		b = b[n:]
 	}
@@ -120,7 +120,7 @@ func (n *memNet) setCut(cut bool) {
 	n.cut = cut
 }
 
-// newMemConn makes a Conn on the network.
+// newMemConn creates a Conn on the network.
 func newMemConn(t testing.TB, n *memNet, addr string, cfg Config) *Conn {
 	t.Helper()
 	s := newStack()
@@ -132,10 +132,11 @@ func newMemConn(t testing.TB, n *memNet, addr string, cfg Config) *Conn {
 	return c
 }
 
-// signalTo passes descriptions and candidates of from to to.
+// signalTo passes the descriptions and candidates of from to the Conn to.
 func signalTo(t testing.TB, from, to *Conn) { signalWithout(t, from, to, nil) }
 
-// signalWithout is signalTo without the candidates for which drop returns true.
+// signalWithout does the same as signalTo, without the candidates for which drop
+// returns true.
 func signalWithout(t testing.TB, from, to *Conn, drop func(name string) bool) {
 	from.OnSessionDescriptionCreated(func(typ, sdp string) {
 		if err := from.SetLocalDescription(typ, sdp); err != nil {
@@ -149,7 +150,7 @@ func signalWithout(t testing.TB, from, to *Conn, drop func(name string) bool) {
 		if drop != nil && drop(name) {
 			return
 		}
-		if err := to.AddICECandidate(media, index, name); err != nil && !errors.Is(err, ErrClosed) { // at the test's end
+		if err := to.AddICECandidate(media, index, name); err != nil && !errors.Is(err, ErrClosed) { // to may be closed at the end of the test
 			t.Errorf("AddICECandidate(%q): %v", name, err)
 		}
 	})
@@ -164,17 +165,17 @@ type memPair struct {
 	stop context.CancelFunc
 }
 
-// inBubble runs f in a synctest bubble. The test fails if a goroutine is left at its
-// end.
+// inBubble runs f in a synctest bubble. The test fails if a goroutine still runs when
+// f has returned.
 func inBubble(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
 	// The garbage collector would close handles that the test has dropped. The runtime
-	// does that outside of the bubble, where the bubble's channels may not be used.
+	// does that outside of the bubble, where the bubble's channels must not be used.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	synctest.Test(t, f)
 }
 
-// connect makes a pair.
+// connect creates two connected Conns with a channel.
 func connect(t *testing.T, cfg Config, o ChannelOptions) *memPair {
 	t.Helper()
 	p := &memPair{net: newMemNet()}
@@ -206,7 +207,7 @@ func connect(t *testing.T, cfg Config, o ChannelOptions) *memPair {
 			t.Fatal("no connection")
 		}
 	}
-	// Both ends are in that state when nothing happens any more.
+	// Both ends have reached that state when all goroutines of the bubble are blocked.
 	synctest.Wait()
 	waitFor(t, "both are connected", func() bool {
 		return p.a.ConnectionState() == StateConnected && p.b.ConnectionState() == StateConnected &&
@@ -234,7 +235,7 @@ func (p *memPair) close() {
 	p.stop()
 }
 
-// fixedAddresses is embedded in networks whose addresses do not change.
+// fixedAddresses is embedded in networks with addresses that do not change.
 type fixedAddresses struct{}
 
 func (fixedAddresses) watch(func([]netip.Addr)) (stop func())  { return func() {} }

@@ -20,8 +20,8 @@ var (
 	movesFlag    = flag.Int("moves", 100, "how many times TestMovesUnderLoad changes an address")
 )
 
-// A simLoad is a pair of ends with an ordered, reliable stream each way, which is
-// checked at every step.
+// A simLoad is a pair of ends with an ordered, reliable stream in each direction,
+// which is checked at every step.
 type simLoad struct {
 	t       *testing.T
 	w       *simnet.World
@@ -66,7 +66,8 @@ func newSimLoad(t *testing.T, w *simnet.World, a, b *simPeer) *simLoad {
 	return l
 }
 
-// until lets time pass, and checks that no message is lost, repeated or out of order.
+// until lets virtual time pass until f is true, and checks that no message is lost,
+// repeated or out of order.
 func (l *simLoad) until(limit time.Duration, what string, f func() bool) {
 	l.t.Helper()
 	until(l.t, l.w, limit, what, func() bool {
@@ -87,7 +88,7 @@ func (l *simLoad) caughtUp(limit time.Duration, what string) {
 	l.until(limit, what, func() bool { return x.last >= wantX && y.last >= wantY })
 }
 
-// fill keeps the path busy: more is queued than it carries.
+// fill keeps the path busy: more data is queued than the path carries.
 func (l *simLoad) fill() {
 	for _, s := range l.streams {
 		for s.from.BufferedAmount() < 32<<10 && s.from.PutPacket(simMessage(s.sent)) == nil {
@@ -97,8 +98,8 @@ func (l *simLoad) fill() {
 	l.w.After(10*time.Millisecond, l.fill)
 }
 
-// glare signals as real programs do: with a delay, and b yields if both have offered
-// at once ("perfect negotiation").
+// glare signals like a real program: with a delay, and b is the polite end ("perfect
+// negotiation").
 func (l *simLoad) glare() (collisions *int) {
 	collisions = new(int)
 	for _, p := range []*simPeer{l.a, l.b} {
@@ -125,8 +126,9 @@ func (l *simLoad) glare() (collisions *int) {
 	return collisions
 }
 
-// ICE restarts from either side, or from both at once, with more in flight than the
-// path carries, so that some is lost. No message is lost, repeated or out of order.
+// ICE is restarted by either end, or by both at once, while more data is in flight
+// than the path carries, so that some datagrams are lost. No message is lost, repeated
+// or out of order.
 func TestRestartsUnderLoad(t *testing.T) {
 	for _, way := range []string{"in turn", "both at once", "relayed, in turn"} {
 		t.Run(way, func(t *testing.T) {
@@ -161,7 +163,7 @@ func TestRestartsUnderLoad(t *testing.T) {
 						t.Fatalf("restart %d: %v", i, err)
 					}
 				}
-				// Sometimes the next restart comes before this one has finished.
+				// Sometimes the next restart begins before this one has finished.
 				settled := w.Now().Add(time.Duration(30+w.Rand().IntN(250)) * time.Millisecond)
 				l.until(time.Second, "a while", func() bool {
 					return a.SignalingState() == SignalingStateStable && b.SignalingState() == SignalingStateStable && !w.Now().Before(settled)
@@ -189,11 +191,11 @@ func TestRestartsUnderLoad(t *testing.T) {
 	}
 }
 
-// perfectly signals over a queue for each direction, and b yields if both have offered
-// at once. It counts the glares.
+// perfectly signals over a queue in each direction, and b is the polite end. It counts
+// the glares.
 func perfectly(t *testing.T, a, b *Conn) *atomic.Int64 {
 	collisions := new(atomic.Int64)
-	var mu sync.Mutex // a program asks for the state and acts on it
+	var mu sync.Mutex // held from reading the state until the action that depends on it
 	for _, ends := range [][2]*Conn{{a, b}, {b, a}} {
 		from, to := ends[0], ends[1]
 		queue := make(chan func(), 1000)
@@ -222,7 +224,7 @@ func perfectly(t *testing.T, a, b *Conn) *atomic.Int64 {
 			mu.Lock()
 			defer mu.Unlock()
 			if from.SetLocalDescription(typ, sdp) != nil {
-				collisions.Add(1) // an offer that a remote one has overtaken
+				collisions.Add(1) // a remote offer has overtaken this offer
 				return
 			}
 			put(func() {
@@ -243,7 +245,7 @@ func perfectly(t *testing.T, a, b *Conn) *atomic.Int64 {
 	return collisions
 }
 
-// The same over real sockets, by two programs with a goroutine each.
+// The same restarts over real sockets, by two programs with a goroutine each.
 func TestRealRestarts(t *testing.T) {
 	for _, relayed := range []bool{false, true} {
 		cfg := Config{}
@@ -257,7 +259,7 @@ func TestRealRestarts(t *testing.T) {
 		if testing.Short() {
 			restarts /= 10
 		}
-		agreed := func(c *Conn) string { // the ufrag of the descriptions that were
+		agreed := func(c *Conn) string { // agreed returns the ufrags of the descriptions that are in use
 			p := c.ext.(*stack).transport
 			p.mu.Lock()
 			defer p.mu.Unlock()
@@ -269,9 +271,10 @@ func TestRealRestarts(t *testing.T) {
 			for _, p := range restarters {
 				before = append(before, agreed(p))
 			}
-			// An offer cannot be made while the signalling of the last glare is under
-			// way. An offer that collided with one that does not restart ICE has to be
-			// made again, since its restart was rolled back with it.
+			// An offer cannot be created while the signalling of the last glare is in
+			// progress. If an offer with a restart collided with an offer without one,
+			// it has to be created again, because the restart was rolled back with the
+			// offer.
 			var asked time.Time
 			waitReal(t, 20*time.Second, "the restart", func() bool {
 				ask := time.Since(asked) > 100*time.Millisecond
@@ -304,8 +307,9 @@ func TestRealRestarts(t *testing.T) {
 	}
 }
 
-// A machine's address changes: with the new one present before the old one is gone, or
-// with a pause without any. The machine has host candidates, or only relayed ones.
+// A machine's address changes: either the new address is present before the old one is
+// removed, or there is a time without an address. The machine has host candidates, or
+// only relayed ones.
 func TestMovesUnderLoad(t *testing.T) {
 	for _, way := range []string{"hosts", "relayed"} {
 		t.Run(way, func(t *testing.T) {
@@ -351,9 +355,9 @@ func TestMovesUnderLoad(t *testing.T) {
 	}
 }
 
-// The path in use dies without notice, several times, while others work: data in
-// flight arrives by another one within two seconds.
-func TestPathDies(t *testing.T) {
+// The path in use fails without notice, several times, while other paths work. Data in
+// flight arrives by another path within two seconds.
+func TestPathFails(t *testing.T) {
 	w := newNATWorld(1)
 	a, b := newSimPeer(t, w, Config{}, "10.0.0.1", "10.0.1.1"), newSimPeer(t, w, Config{}, "10.0.0.2", "10.0.1.2")
 	l := newSimLoad(t, w, a, b)
@@ -387,7 +391,7 @@ func TestPathDies(t *testing.T) {
 	b.Close()
 }
 
-// After a change to a longer path, nothing measured on the old one is left.
+// After a change to a longer path, nothing that was measured on the old path is used.
 func TestLongerPath(t *testing.T) {
 	w := newNATWorld(1)
 	a, b := newSimPeer(t, w, Config{}, "10.0.0.1", "10.0.1.1"), newSimPeer(t, w, Config{}, "10.0.0.2", "10.0.1.2")
@@ -415,9 +419,9 @@ func TestLongerPath(t *testing.T) {
 	b.Close()
 }
 
-// An address that appears is gathered and trickled. One that disappears removes its
-// candidates from the description. The connection survives both.
-func TestInterfaceComesAndGoes(t *testing.T) {
+// An address that appears is gathered and trickled. If an address disappears, its
+// candidates are removed from the description. The connection survives both changes.
+func TestInterfaceAppearsAndDisappears(t *testing.T) {
 	w := newNATWorld(1)
 	a, b := newSimPeer(t, w, withSTUN, "10.0.0.1"), newSimPeer(t, w, withSTUN, "10.0.0.2")
 	l := newSimLoad(t, w, a, b)
@@ -446,9 +450,9 @@ func TestInterfaceComesAndGoes(t *testing.T) {
 	if n := len(candidatesOf(t, b)); n != 1 {
 		t.Errorf("%d candidates with one address", n)
 	}
-	b.move("10.8.0.2", "10.8.0.2") // told again: nothing happens
+	b.move("10.8.0.2", "10.8.0.2") // the same addresses are reported again: nothing happens
 	if len(b.heard) != heard+2 {
-		t.Errorf("told %v", b.heard[heard:])
+		t.Errorf("signalled %v", b.heard[heard:])
 	}
 	a.Close()
 	b.Close()

@@ -17,11 +17,11 @@ import (
 	"purertc/rtcpeer/internal/simnet"
 )
 
-// These tests run whole connections through the kernel's own networks: each
-// makes network namespaces, joins them, has some of them be NATs, and starts
-// a process, which is this test binary, in each of two.
+// These tests run whole connections through networks of the kernel. Each test creates
+// network namespaces, connects them, and makes some of them NATs. In each of two
+// namespaces it starts a process, which runs this test binary.
 
-// A lab is the namespaces of one test.
+// A lab contains the namespaces of one test.
 type lab struct {
 	t      *testing.T
 	prefix string
@@ -32,7 +32,7 @@ var labs struct {
 	n int
 }
 
-// newLab makes namespaces, or skips the test.
+// newLab creates namespaces. It skips the test if the system does not allow that.
 func newLab(t *testing.T, namespaces ...string) *lab {
 	t.Helper()
 	if testing.Short() {
@@ -56,7 +56,7 @@ func newLab(t *testing.T, namespaces ...string) *lab {
 	return l
 }
 
-// add makes a namespace, or skips the test where none can be made.
+// add creates a namespace. It skips the test if the system does not allow that.
 func (l *lab) add(ns string) {
 	l.t.Helper()
 	if out, err := exec.Command("ip", "netns", "add", l.prefix+ns).CombinedOutput(); err != nil {
@@ -64,7 +64,7 @@ func (l *lab) add(ns string) {
 	}
 	l.t.Cleanup(func() { exec.Command("ip", "netns", "del", l.prefix+ns).Run() })
 	l.ip(ns, "link set lo up")
-	// Without duplicate address detection an IPv6 address is ready at once.
+	// Without duplicate address detection, a new IPv6 address can be used at once.
 	l.in(ns, nil, "sh", "-c", "cd /proc/sys/net; echo 1 >ipv4/ip_forward; echo 1 >ipv6/conf/all/forwarding; echo 0 >ipv6/conf/default/accept_dad")
 }
 
@@ -78,7 +78,7 @@ func (l *lab) in(ns string, stdin io.Reader, args ...string) {
 	}
 }
 
-// ip runs lines of ip's own language in a namespace.
+// ip runs commands in the language of ip -batch in a namespace.
 func (l *lab) ip(ns string, lines ...string) {
 	l.t.Helper()
 	c := exec.Command("ip", "-n", l.prefix+ns, "-batch", "-")
@@ -95,7 +95,7 @@ type end struct {
 	addrs   []string
 }
 
-// link joins two namespaces.
+// link connects two namespaces.
 func (l *lab) link(a, b end) {
 	l.t.Helper()
 	l.ip(a.ns, fmt.Sprintf("link add %s type veth peer name %s netns %s", a.dev, b.dev, l.prefix+b.ns))
@@ -111,16 +111,16 @@ func (l *lab) link(a, b end) {
 	}
 }
 
-// rules sets a namespace's packet filter.
+// rules sets the packet filter of a namespace.
 func (l *lab) rules(ns, text string) {
 	l.t.Helper()
 	l.in(ns, strings.NewReader("flush ruleset\n"+text), "nft", "-f", "-")
 }
 
-// nat is how a namespace with the devices "in" and "out" behaves as a kind of
-// NAT for one host inside. What nobody inside asked for is dropped before the
-// kernel remembers it, or it would hold the port that the same conversation
-// needs when it begins inside.
+// nat returns the rules that make a namespace with the devices "in" and "out" a NAT of
+// the given kind for one host inside. Packets from outside that answer nothing are
+// dropped before the kernel stores a connection for them. Otherwise that entry would
+// occupy the port that the same flow needs when it begins inside.
 func nat(kind simnet.NATKind, host string) string {
 	const masquerade = `table ip nat { chain post { type nat hook postrouting priority 100; oifname "out" masquerade %s; }
 		%s
@@ -140,15 +140,15 @@ func nat(kind simnet.NATKind, host string) string {
 	return fmt.Sprintf(masquerade, "", "")
 }
 
-// A namespacePair is two processes that run namespacePeer.
+// A namespacePair is a pair of processes that run namespacePeer.
 type namespacePair struct {
 	t     *testing.T
-	said  chan namespaceLine // by the offerer, beside its signalling
+	said  chan namespaceLine // lines of the offerer other than signalling
 	stdin [2]*json.Encoder
 	mu    sync.Mutex
 }
 
-// pair starts a peer in each of two namespaces and carries their signalling.
+// pair starts a peer in each of two namespaces and forwards their signalling.
 func (l *lab) pair(nsA, nsB string, cfg namespaceConfig) *namespacePair {
 	l.t.Helper()
 	p := &namespacePair{t: l.t, said: make(chan namespaceLine, 16)}
@@ -211,8 +211,9 @@ func (p *namespacePair) say(to int, l namespaceLine) {
 	p.stdin[to].Encode(l)
 }
 
-// echo has a message of so many bytes go there and back, which includes the
-// making of the connection; how is "" if that takes longer than limit.
+// echo sends a message of size bytes, which the remote sends back. The time includes
+// the set-up of the connection. how is "" if the message does not come back within
+// limit.
 func (p *namespacePair) echo(size int, limit time.Duration) (how string) {
 	p.say(0, namespaceLine{Type: "echo", Size: size})
 	select {
@@ -226,7 +227,7 @@ func (p *namespacePair) echo(size int, limit time.Duration) (how string) {
 	}
 }
 
-// reports asks both ends why there is no connection.
+// reports asks both ends for their reports.
 func (p *namespacePair) reports() (text string) {
 	for i := range p.stdin {
 		p.say(i, namespaceLine{Type: "report"})
@@ -239,14 +240,14 @@ func (p *namespacePair) reports() (text string) {
 	return text
 }
 
-// patience is how long a connection may take on a busy machine, hopeless how
-// long one that cannot come about is waited for.
+// patience is how long a connection may take on a busy machine. hopeless is how long
+// the test waits for a connection that must not work.
 const (
 	patience = 5 * time.Second
 	hopeless = 1500 * time.Millisecond
 )
 
-// startTURN starts coturn in a namespace, and returns its files' directory.
+// startTURN starts coturn in a namespace, and returns the directory of its files.
 func (l *lab) startTURN(ns, addr string) (dir string) {
 	l.t.Helper()
 	path, err := exec.LookPath("turnserver")
@@ -281,7 +282,7 @@ func (l *lab) startTURN(ns, addr string) (dir string) {
 }
 
 const (
-	turnAddr  = "203.0.113.1" // in the middle
+	turnAddr  = "203.0.113.1" // address in the namespace middle
 	outerA    = "203.0.113.2"
 	outerB    = "198.51.100.2"
 	insideA   = "192.168.1.2"
@@ -291,7 +292,7 @@ const (
 	middleToB = "198.51.100.1"
 )
 
-// newNATLab is five namespaces in a row: hostA, natA, middle, natB, hostB.
+// newNATLab creates five namespaces in a row: hostA, natA, middle, natB, hostB.
 func newNATLab(t *testing.T) *lab {
 	l := newLab(t, "hostA", "natA", "middle", "natB", "hostB")
 	l.link(end{"natA", "in", []string{gatewayA + "/24"}}, end{"hostA", "eth0", []string{insideA + "/24"}})
@@ -302,8 +303,8 @@ func newNATLab(t *testing.T) *lab {
 	l.ip("hostB", "route add default via "+gatewayB)
 	l.ip("natA", "route add default via "+turnAddr)
 	l.ip("natB", "route add default via "+middleToB)
-	// The rest of the world says nothing. Were an address unreachable, the
-	// kernel would say so, upon which coturn ends the whole allocation.
+	// All other addresses do not answer. If they were unreachable, the kernel would
+	// report that, and coturn would then end the whole allocation.
 	l.ip("middle", "link add void type veth peer name nobody", "link set dev void up", "link set dev nobody up",
 		"addr add 192.0.2.1/24 dev void", "neigh add 192.0.2.2 lladdr 02:00:00:00:00:02 dev void", "route add default via 192.0.2.2")
 	return l
@@ -314,8 +315,9 @@ var (
 	andTURN  = append([]ICEServer{{URLs: []string{"turn:" + turnAddr}, Username: "u", Credential: "p"}}, stunOnly...)
 )
 
-// The 16 combinations of NATs, made of the kernel's, with a foreign server:
-// the same ones connect as in the simulation, and the others by a relay.
+// The test runs the 16 combinations of NATs, with NATs of the kernel and with coturn
+// as the server. The same combinations connect directly as in the simulation. The
+// others connect by a relay.
 func TestNamespaceNATs(t *testing.T) {
 	for _, ka := range natKinds {
 		t.Run(ka.String(), func(t *testing.T) {
@@ -348,7 +350,7 @@ func TestNamespaceNATs(t *testing.T) {
 	}
 }
 
-// Networks that are not one NAT each.
+// Networks with other structures than one NAT for each end.
 func TestNamespaceNetworks(t *testing.T) {
 	both := func(l *lab, kind simnet.NATKind) {
 		l.rules("natA", nat(kind, insideA))
@@ -358,8 +360,8 @@ func TestNamespaceNetworks(t *testing.T) {
 		name string
 		make func(t *testing.T) (*lab, namespaceConfig)
 		size int
-		how  string   // a part of it
-		says []string // by the offerer's report
+		how  string   // part of the text that echo must return
+		says []string // texts that the offerer's report must contain
 	}{
 		{"UDP blocked, TURN over TLS on port 443", func(t *testing.T) (*lab, namespaceConfig) {
 			l := newNATLab(t)
@@ -431,7 +433,7 @@ func TestNamespaceNetworks(t *testing.T) {
 			l, cfg := tt.make(t)
 			far := "hostB"
 			if cfg.TCPAddr != "" {
-				far = "middle" // where a server is
+				far = "middle" // the namespace with the server
 			}
 			p := l.pair("hostA", far, cfg)
 			if how := p.echo(tt.size, patience); !strings.Contains(how, tt.how) || how == "" {
@@ -442,14 +444,14 @@ func TestNamespaceNetworks(t *testing.T) {
 	}
 }
 
-// stunOnlyFrom starts the server and is its URL.
+// stunOnlyFrom starts the server and returns its STUN URL.
 func stunOnlyFrom(l *lab) []ICEServer {
 	l.t.Helper()
 	l.startTURN("middle", turnAddr)
 	return stunOnly
 }
 
-// insert puts a second NAT between hostA and natA.
+// insert adds a second NAT between hostA and natA.
 func insert(l *lab) {
 	l.t.Helper()
 	l.add("home")
@@ -461,8 +463,9 @@ func insert(l *lab) {
 	l.rules("home", nat(simnet.PortRestricted, insideA))
 }
 
-// Two ends behind one carrier's NAT, each with a NAT of its own: they meet at
-// their addresses outside, where the carrier's NAT sends such datagrams back in.
+// Two ends are behind one carrier's NAT, and each end has a NAT of its own. They
+// connect by their outer addresses: the carrier's NAT sends such datagrams back
+// inside.
 func TestNamespaceHairpin(t *testing.T) {
 	t.Parallel()
 	for _, hairpin := range []bool{true, false} {
@@ -479,8 +482,8 @@ func TestNamespaceHairpin(t *testing.T) {
 		l.ip("carrier", "route add default via "+turnAddr)
 		l.rules("natA", nat(simnet.PortRestricted, insideA))
 		l.rules("natB", nat(simnet.PortRestricted, insideB))
-		// The carrier remembers whose each port is: the NATs inside keep
-		// ports, and it does.
+		// The carrier's NAT stores which inner NAT has each port. The inner NATs do
+		// not change ports, and neither does the carrier's NAT.
 		back := ""
 		if hairpin {
 			back = `iifname "in*" ip daddr ` + outerA + ` meta l4proto udp dnat to udp dport map @owner;`
@@ -505,8 +508,8 @@ func TestNamespaceHairpin(t *testing.T) {
 	}
 }
 
-// A VPN comes up while two are connected, and then the network that they
-// began on goes: they go on over the VPN, without a restart.
+// While two ends are connected, a VPN appears at one end. Then the network on which
+// they connected disappears. They continue over the VPN, without an ICE restart.
 func TestNamespaceVPN(t *testing.T) {
 	t.Parallel()
 	l := newNATLab(t)
@@ -527,8 +530,8 @@ func TestNamespaceVPN(t *testing.T) {
 	}
 }
 
-// A machine behind a NAT gets one new address after the other from its network:
-// the connection moves along, whether it goes through the NATs or by a relay.
+// A machine behind a NAT gets several new addresses from its network, one after
+// another. The connection moves with it, both through the NATs and by a relay.
 func TestNamespaceMoves(t *testing.T) {
 	for _, kind := range []simnet.NATKind{simnet.PortRestricted, simnet.Symmetric} {
 		t.Run(kind.String(), func(t *testing.T) {
@@ -545,7 +548,8 @@ func TestNamespaceMoves(t *testing.T) {
 			if how := p.echo(1000, patience); how == "" {
 				t.Fatalf("no connection\n%s", p.reports())
 			}
-			// Else the first address takes the others with it.
+			// Without this setting, the removal of the first address would remove the
+			// others, too.
 			l.in("hostA", nil, "sh", "-c", "echo 1 >/proc/sys/net/ipv4/conf/eth0/promote_secondaries")
 			old := insideA
 			for i := range 5 {
@@ -563,7 +567,7 @@ func TestNamespaceMoves(t *testing.T) {
 	}
 }
 
-// waitReport waits until the offerer's report has these texts.
+// waitReport waits until the offerer's report contains these texts.
 func (p *namespacePair) waitReport(texts ...string) {
 	p.t.Helper()
 	for end := time.Now().Add(20 * time.Second); len(texts) > 0; {
@@ -577,7 +581,7 @@ func (p *namespacePair) waitReport(texts ...string) {
 	}
 }
 
-// wait sends messages until they go as they should.
+// wait sends messages until echo returns a text that as accepts.
 func (p *namespacePair) wait(as func(how string) bool, what string) {
 	p.t.Helper()
 	end := time.Now().Add(20 * time.Second)
@@ -589,12 +593,12 @@ func (p *namespacePair) wait(as func(how string) bool, what string) {
 	}
 }
 
-// TestNamespaceSmallPath: devices, or a router between, that carry no packet
+// In TestNamespaceSmallPath, devices or a router between the ends carry no packet
 // above 700 bytes, at one end or both.
 func TestNamespaceSmallPath(t *testing.T) {
 	for _, test := range []struct {
 		name string
-		mtus [2]int // of the links from the router to each end
+		mtus [2]int // MTUs of the links from the router to each end
 	}{{"offerer", [2]int{700, 1500}}, {"answerer", [2]int{1500, 700}}, {"both", [2]int{700, 700}}} {
 		t.Run(test.name, func(t *testing.T) {
 			l := newLab(t, "a", "r", "b")

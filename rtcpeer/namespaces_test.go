@@ -11,29 +11,30 @@ import (
 	"sync"
 )
 
-// A namespaceConfig configures an end in a namespace, by its environment.
+// A namespaceConfig configures an end in a namespace. It is passed in an environment
+// variable.
 type namespaceConfig struct {
 	Offer   bool
 	Servers []ICEServer `json:",omitempty"`
-	Roots   string      `json:",omitempty"` // a file
-	TCPAddr string      `json:",omitempty"` // the answerer has a Host, which listens here
+	Roots   string      `json:",omitempty"` // name of a file with root certificates
+	TCPAddr string      `json:",omitempty"` // the answerer has a Host, which listens at this TCP address
 }
 
-// namespaceVariable is the variable with the namespaceConfig.
+// namespaceVariable is the environment variable with the namespaceConfig.
 const namespaceVariable = "RTCPEER_TEST_NAMESPACE"
 
-// A namespaceLine is a line between two ends and the test.
+// A namespaceLine is one line that an end and the test exchange.
 type namespaceLine struct {
 	Type, SDP   string // a description
-	Media, Name string // a candidate, with Type "candidate"
+	Media, Name string // a candidate; Type is "candidate"
 	Index       int
-	Size        int    // with Type "echo", a message of so many bytes, and with "echoed", that it is back
-	How         string // … and the types of candidates it went by, the offerer's first
-	Report      string // with Type "report", why there is no connection
+	Size        int    // with Type "echo": send a message of this size; with "echoed": the message has come back
+	How         string // with "echoed": the types of the candidates in use, the offerer's first
+	Report      string // with Type "report": the report of the connection
 }
 
-// namespacePeer is the other process: an end whose signalling and commands are lines
-// of JSON.
+// namespacePeer runs one end in a process of its own. Its signalling and commands are
+// lines of JSON.
 func namespacePeer(text string) error {
 	var cfg namespaceConfig
 	if err := json.Unmarshal([]byte(text), &cfg); err != nil {

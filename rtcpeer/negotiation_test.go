@@ -14,7 +14,7 @@ import (
 	"purertc/sctp"
 )
 
-// deaf is a Conn whose descriptions the test passes on itself.
+// A deaf Conn receives descriptions only from the test, which passes them on.
 type deaf struct {
 	*Conn
 	created    [][2]string
@@ -31,7 +31,7 @@ func newDeaf(t *testing.T, n *memNet, addr string) *deaf {
 	return d
 }
 
-// offered makes an offer and returns it.
+// offered creates an offer and returns it.
 func (d *deaf) offered(t *testing.T) string {
 	t.Helper()
 	if !d.hasChannel() {
@@ -51,7 +51,7 @@ func (d *deaf) hasChannel() bool {
 	return d.Conn.created || d.Conn.agreed
 }
 
-// next polls until the one description has been created.
+// next polls until a description of this type has been created, and returns it.
 func (d *deaf) next(t *testing.T, typ string) string {
 	t.Helper()
 	d.Poll()
@@ -84,7 +84,8 @@ func (d *deaf) want(t *testing.T, s SignalingState) {
 	}
 }
 
-// The signalling states, and the calls that each refuses.
+// TestSignaling checks the signalling states, and which calls return an error in each
+// state.
 func TestSignaling(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		n := newMemNet()
@@ -130,7 +131,7 @@ func TestSignaling(t *testing.T) {
 		wrong(a, false, "rollback", "", ErrInvalidState)
 		wrong(a, false, "answer", offer, ErrInvalidState)
 		wrong(a, false, "pranswer", offer, ErrInvalidState)
-		// The description was altered, or is of another connection.
+		// The description was altered, or belongs to another connection.
 		for _, line := range []string{"a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:sha-256 ", "a=tls-id:"} {
 			i := strings.Index(offer, line) + len(line)
 			c := "0"
@@ -143,7 +144,7 @@ func TestSignaling(t *testing.T) {
 		wrong(b, true, "offer", offer, ErrInvalidParameter)
 		a.local(t, "offer", offer)
 		a.want(t, SignalingStateHaveLocalOffer)
-		a.local(t, "offer", offer) // the same again
+		a.local(t, "offer", offer) // the same description a second time
 		if typ, text := a.LocalDescription(); typ != "offer" || !strings.Contains(text, "a=candidate:") || !strings.Contains(text, "a=end-of-candidates") {
 			t.Errorf("LocalDescription: %s\n%s", typ, text)
 		}
@@ -170,7 +171,7 @@ func TestSignaling(t *testing.T) {
 			t.Errorf("CreateOffer in have-remote-offer: %v", err)
 		}
 		wrong(b, true, "answer", strings.Replace(answer, "setup:active", "setup:passive", 1), ErrInvalidParameter)
-		b.remote(t, "offer", offer) // the same again makes another answer
+		b.remote(t, "offer", offer) // the same offer a second time causes another answer
 		answer = b.next(t, "answer")
 		b.local(t, "pranswer", answer)
 		b.want(t, SignalingStateHaveLocalPranswer)
@@ -184,7 +185,7 @@ func TestSignaling(t *testing.T) {
 		a.remote(t, "pranswer", answer)
 		a.want(t, SignalingStateHaveRemotePranswer)
 		wrong(a, false, "rollback", "", ErrInvalidState)
-		a.local(t, "offer", offer) // still the same again
+		a.local(t, "offer", offer) // the same description is still accepted
 		wrong(a, true, "offer", strings.Replace(offer, " 1 IN IP4", " 7 IN IP4", 1), ErrInvalidState)
 		i := strings.Index(answer, "sha-256 ") + 8
 		wrong(a, false, "answer", answer[:i]+strings.Map(flipHex, answer[i:i+2])+answer[i+2:], ErrInvalidParameter)
@@ -193,7 +194,7 @@ func TestSignaling(t *testing.T) {
 		wrong(a, false, "answer", strings.Replace(answer, "setup:active", "setup:holdconn", 1), ErrInvalidParameter)
 		wrong(a, false, "answer", strings.Replace(answer, "setup:active", "setup:passive", 1), ErrInvalidParameter)
 
-		// A pranswer connects already; candidates are still exchanged.
+		// The connection works after a pranswer. Candidates are still exchanged.
 		give := func(from, to *deaf) {
 			t.Helper()
 			from.Poll()
@@ -217,14 +218,14 @@ func TestSignaling(t *testing.T) {
 		b.want(t, SignalingStateStable)
 		a.remote(t, "answer", answer)
 		a.want(t, SignalingStateStable)
-		a.local(t, "offer", offer) // again, in stable
+		a.local(t, "offer", offer) // the same offer in state stable
 		a.want(t, SignalingStateStable)
 		if typ, _ := b.LocalDescription(); typ != "answer" {
 			t.Errorf("LocalDescription: %s", typ)
 		}
 		wrong(b, true, "pranswer", answer, ErrInvalidState)
 
-		// An offer of the other end keeps everything.
+		// An offer of the remote end changes nothing.
 		again := b.offered(t)
 		if !strings.Contains(again, "a=ice-ufrag:") || ufragOf(again) != ufragOf(answer) {
 			t.Errorf("a later offer without a restart has other credentials\n%s", again)
@@ -234,13 +235,14 @@ func TestSignaling(t *testing.T) {
 		again = a.next(t, "answer")
 		wrong(a, true, "answer", answer, ErrInvalidParameter)
 		a.local(t, "answer", again)
-		// Neither the certificate nor the role, with the tls-id, may change.
+		// Neither the certificate nor the role may change while the tls-id stays the
+		// same.
 		otherRole := strings.Replace(again, "setup:passive", "setup:active", 1)
 		i = strings.Index(otherRole, "a=tls-id:") + 9
 		wrong(b, false, "answer", otherRole[:i]+strings.Map(flipHex, otherRole[i:i+1])+otherRole[i+1:], ErrInvalidParameter)
 		i = strings.Index(otherRole, "sha-256 ") + 8
 		wrong(b, false, "answer", otherRole[:i]+strings.Map(flipHex, otherRole[i:i+2])+otherRole[i+2:], ErrInvalidParameter)
-		b.remote(t, "answer", otherRole) // a role that is not theirs, by itself, means nothing
+		b.remote(t, "answer", otherRole) // a role that is not the remote's has no effect of its own
 		a.want(t, SignalingStateStable)
 		b.want(t, SignalingStateStable)
 		a.Poll()
@@ -267,7 +269,7 @@ func ufragOf(sdp string) string {
 	return ufrag
 }
 
-// Both offer at once; the polite one's offer is rolled back.
+// Both ends offer at once. The offer of the polite end is rolled back.
 func TestGlare(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		n := newMemNet()
@@ -298,7 +300,7 @@ func TestGlare(t *testing.T) {
 			return a.ConnectionState() == StateConnected && b.ConnectionState() == StateConnected
 		})
 
-		// The same with an ICE restart of both ends.
+		// The same sequence with an ICE restart of both ends.
 		for _, c := range []*deaf{a, b} {
 			if err := c.RestartICE(); err != nil {
 				t.Fatal(err)
@@ -327,8 +329,8 @@ func TestGlare(t *testing.T) {
 	})
 }
 
-// An ICE restart that is rolled back changes nothing for the connection, nor for the
-// other end's next offer.
+// An ICE restart that is rolled back changes nothing for the connection, and nothing
+// for the next offer of the remote end.
 func TestRollbackOfRestart(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		n := newMemNet()
@@ -365,7 +367,7 @@ func TestRollbackOfRestart(t *testing.T) {
 				t.Fatalf("states %v and %v", a.ConnectionState(), b.ConnectionState())
 			}
 		}
-		// The ICE restart is still wanted.
+		// The requested ICE restart is still pending.
 		if offer := a.offered(t); ufragOf(offer) == old {
 			t.Error("RestartICE was forgotten")
 		}
@@ -374,8 +376,8 @@ func TestRollbackOfRestart(t *testing.T) {
 
 func first(_, text string) string { return text }
 
-// connectDeaf makes an offer of a and an answer of b, with all candidates in them, and
-// waits until both ends are connected.
+// connectDeaf passes an offer of a and an answer of b with all candidates, and waits
+// until both ends are connected.
 func connectDeaf(t *testing.T, a, b *deaf) {
 	t.Helper()
 	a.local(t, "offer", a.offered(t))
@@ -389,7 +391,8 @@ func connectDeaf(t *testing.T, a, b *deaf) {
 	})
 }
 
-// exchange connects two ends by an offer and answer of a that have all candidates.
+// exchange connects two ends by an offer of a and an answer of b that contain all
+// candidates.
 func exchange(t *testing.T, a, b *deaf) {
 	t.Helper()
 	if _, err := b.CreateDataChannel("x", ChannelOptions{Negotiated: true, ID: new(0)}); err != nil {
@@ -398,7 +401,7 @@ func exchange(t *testing.T, a, b *deaf) {
 	connectDeaf(t, a, b)
 }
 
-// After the rollback of a first offer the state is still Connecting, and either end
+// After the rollback of a first offer the state is still StateConnecting. Either end
 // can connect, with all candidates signalled.
 func TestRollback(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
@@ -425,7 +428,7 @@ func TestRollback(t *testing.T) {
 	})
 }
 
-// exchangeFrom is exchange with a channel that is opened in band by a.
+// exchangeFrom does the same as exchange, and a opens a channel in band.
 func exchangeFrom(t *testing.T, a, b *deaf) {
 	t.Helper()
 	if _, err := a.OpenDataChannel("x", ChannelOptions{}); err != nil {
@@ -434,7 +437,8 @@ func exchangeFrom(t *testing.T, a, b *deaf) {
 	connectDeaf(t, a, b)
 }
 
-// An offer with audio first is answered; a text without a section is no offer.
+// An offer with an audio section first is answered. A text without a section is not an
+// offer.
 func TestForeignOffers(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		n := newMemNet()
@@ -473,7 +477,7 @@ func TestForeignOffers(t *testing.T) {
 	})
 }
 
-// With a wrong fingerprint the connection fails and the error says why.
+// With a wrong fingerprint, the connection fails and the error contains the reason.
 func TestWrongFingerprint(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		n := newMemNet()
@@ -516,8 +520,8 @@ func TestWrongFingerprint(t *testing.T) {
 	})
 }
 
-// The remote may have another SCTP port than the usual one (RFC 8841 §5), but cannot
-// change it later.
+// The remote may use another SCTP port than 5000 (RFC 8841 §5), but must not change
+// it later.
 func TestOtherSCTPPort(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		n := newMemNet()
@@ -560,8 +564,8 @@ func TestOtherSCTPPort(t *testing.T) {
 	})
 }
 
-// A description whose fingerprints all have weak hashes is refused by the call,
-// without any effect.
+// A call that applies a description returns an error if all fingerprints of the
+// description have weak hashes. The call has no other effect.
 func TestWeakFingerprint(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		n := newMemNet()
@@ -597,8 +601,8 @@ func TestWeakFingerprint(t *testing.T) {
 	})
 }
 
-// Ends without a common version of DTLS both report that, in every call, and after
-// Close.
+// Ends without a common version of DTLS both return an error with this reason from
+// every call, also after Close.
 func TestNoCommonVersion(t *testing.T) {
 	only12, only13 := Config{MaxDTLS: tls.VersionTLS12}, Config{MinDTLS: tls.VersionTLS13}
 	for _, cfg := range [][2]Config{{only12, only13}, {only13, only12}} {

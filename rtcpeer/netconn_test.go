@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// A NetConn's Write that begins before the channel opens is cut to the remote's
-// max-message-size, which becomes known later.
+// If Write of a NetConn begins before the channel opens, its packets are limited to
+// the remote's max-message-size, which becomes known later.
 func TestNetConnWriteBeforeOpen(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -61,7 +61,7 @@ func TestNetConnWriteBeforeOpen(t *testing.T) {
 }
 
 // A NetConn that is closed while the remote sends does not block the other channels,
-// although nobody reads its data.
+// although the program does not read its data.
 func TestNetConnCloseFreesTheWindow(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		p := connect(t, Config{}, ChannelOptions{})
@@ -75,7 +75,7 @@ func TestNetConnCloseFreesTheWindow(t *testing.T) {
 		far := <-received
 		for p.x.PutPacket(make([]byte, 50_000)) == nil {
 		}
-		pause() // the window is shut
+		pause() // the receive window is closed
 		c, err := p.y.NetConn()
 		if err != nil {
 			t.Fatal(err)
@@ -95,7 +95,7 @@ func TestNetConnCloseFreesTheWindow(t *testing.T) {
 	})
 }
 
-// A NetConn stays closed, whatever deadline is set.
+// A NetConn stays closed, whatever deadline is set after that.
 func TestNetConnDeadlineAfterClose(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		p := connect(t, Config{}, ChannelOptions{})
@@ -104,7 +104,7 @@ func TestNetConnDeadlineAfterClose(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.net.setCut(true) // the channel cannot end
+		p.net.setCut(true) // the channel cannot be closed by the remote
 		c.Close()
 		c.SetDeadline(time.Time{})
 		start := time.Now()

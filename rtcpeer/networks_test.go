@@ -50,7 +50,7 @@ func (s *simSTUN) AppendDatagram(now time.Time, dst []byte) (b []byte, local, re
 func (s *simSTUN) Advance(now time.Time)  {}
 func (s *simSTUN) NextTimeout() time.Time { return time.Time{} }
 
-// newNATWorld is a world with a delay of 20 ms and a STUN server.
+// newNATWorld returns a world with a delay of 20 ms and a STUN server.
 func newNATWorld(seed uint64) *simnet.World {
 	w := simnet.New(seed)
 	w.Default = simnet.Path{Delay: 10 * time.Millisecond}
@@ -70,8 +70,9 @@ func (p *simPeer) remoteType() ice.CandidateType {
 	return ice.PeerReflexive // it was not signalled
 }
 
-// converse connects a to b and sends a message each way. It returns how each end sees
-// the other after nomination; "" if they failed.
+// converse connects a to b and sends a message in each direction. how contains the
+// types of the candidates by which each end sends to the other after nomination; "":
+// the ends did not connect.
 func converse(t testing.TB, w *simnet.World, a, b *simPeer) (how string, took time.Duration) {
 	t.Helper()
 	a.other, b.other = b, a
@@ -86,8 +87,8 @@ func converse(t testing.TB, w *simnet.World, a, b *simPeer) (how string, took ti
 		t.Fatal(err)
 	}
 	open := func() bool { return x.ReadyState() == ChannelStateOpen && y != nil }
-	// The answerer receives nothing: from its view, the answer may still be on the
-	// way.
+	// The answerer receives nothing, and does not know whether the answer has arrived.
+	// So its state need not be StateFailed.
 	failed := func() bool { return a.ConnectionState() == StateFailed && b.ConnectionState() != StateConnected }
 	until(t, w, 70*time.Second, "a channel, or failure", func() bool { return open() || failed() })
 	took = w.Now().Sub(start)
@@ -100,7 +101,7 @@ func converse(t testing.TB, w *simnet.World, a, b *simPeer) (how string, took ti
 		}
 		until(t, w, 2*time.Second, "a message", func() bool { return d[1].AvailablePacketCount() == 1 })
 	}
-	if _, err := w.Run(time.Second, nil); err != nil { // nominations settle
+	if _, err := w.Run(time.Second, nil); err != nil { // after this time nominations are complete
 		t.Fatal(err)
 	}
 	return fmt.Sprintf("%v–%v", b.remoteType(), a.remoteType()), took
@@ -108,14 +109,15 @@ func converse(t testing.TB, w *simnet.World, a, b *simPeer) (how string, took ti
 
 var natKinds = []simnet.NATKind{simnet.FullCone, simnet.Restricted, simnet.PortRestricted, simnet.Symmetric}
 
-// connects says whether RFC 8445 and the types of the NATs let two ends connect with a
-// STUN server. Only a relay helps if neither end can predict the address that its
-// datagrams come from, and the other end's NAT drops datagrams from other addresses.
+// connects reports whether RFC 8445 and the kinds of the NATs let two ends connect
+// with a STUN server. Only a relay helps if neither end can predict the address that
+// its datagrams come from, and the other end's NAT drops datagrams from unknown
+// addresses.
 func connects(a, b simnet.NATKind) bool {
 	return !(a == simnet.Symmetric && b >= simnet.PortRestricted || b == simnet.Symmetric && a >= simnet.PortRestricted)
 }
 
-// All combinations of NATs, with a STUN server and no relay.
+// TestNATs runs all combinations of NATs, with a STUN server and no relay.
 func TestNATs(t *testing.T) {
 	table := &strings.Builder{}
 	fmt.Fprint(table, "| |")
@@ -235,8 +237,8 @@ func TestNetworks(t *testing.T) {
 	}
 }
 
-// A path with an MTU of 1280 bytes, the minimum of IPv6, loses no packet for its
-// length.
+// A path with an MTU of 1280 bytes, the minimum of IPv6, loses no packet because of
+// its length.
 func TestMTU1280(t *testing.T) {
 	w := newNATWorld(1)
 	w.Default.MTU = 1280 - 40 - 8
@@ -270,9 +272,9 @@ func TestMTU1280(t *testing.T) {
 	}
 }
 
-// A NAT that loses its bindings, as at a reboot, gives the end another address, by
-// which the connection goes on. The same if bindings expire sooner than RFC 4787
-// requires.
+// A NAT that loses its bindings, for example by a reboot, gives the end another
+// address, and the connection continues with it. The same happens if bindings expire
+// sooner than RFC 4787 requires.
 func TestNATReboot(t *testing.T) {
 	for _, kind := range natKinds {
 		t.Run(kind.String(), func(t *testing.T) {
@@ -283,7 +285,7 @@ func TestNATReboot(t *testing.T) {
 			if how, _ := converse(t, w, a, b); how == "" {
 				t.Fatal("no connection")
 			}
-			if _, err := w.Run(5*time.Minute, nil); err != nil { // idle: consent keeps the binding
+			if _, err := w.Run(5*time.Minute, nil); err != nil { // the connection is idle: consent requests keep the binding
 				t.Fatal(err)
 			}
 			if n.Stats.Expired > 4 || b.ConnectionState() != StateConnected {
@@ -301,10 +303,10 @@ func TestNATReboot(t *testing.T) {
 	}
 }
 
-// In TestFollowedByData a NAT loses its mappings while data flows. The remote's new
+// In TestNewAddressIsFollowed a NAT loses its mappings while data flows. The remote's new
 // address is checked at its first authenticated data, not at its next check, 400 ms
 // later in virtual time.
-func TestFollowedByData(t *testing.T) {
+func TestNewAddressIsFollowed(t *testing.T) {
 	w := newNATWorld(1)
 	n := w.NAT(simnet.NATConfig{Kind: simnet.PortRestricted}, netip.MustParseAddr("198.51.100.1"))
 	a := newSimPeerIn(t, w, n, withSTUN, "192.168.0.2")

@@ -11,10 +11,11 @@ import (
 	"unsafe"
 )
 
-// withoutIPv6 marks the process in which TestHostWithoutIPv6 has no IPv6.
+// withoutIPv6 is the environment variable of the process in which TestHostWithoutIPv6
+// has no IPv6.
 const withoutIPv6 = "RTCPEER_TEST_WITHOUT_IPV6"
 
-// A Host for all addresses serves IPv4 where the kernel has no IPv6.
+// A Host for all addresses serves IPv4 if the kernel has no IPv6.
 func TestHostWithoutIPv6(t *testing.T) {
 	if os.Getenv(withoutIPv6) == "" {
 		c := exec.Command(os.Args[0], "-test.run=^TestHostWithoutIPv6$", "-test.v")
@@ -51,7 +52,7 @@ func TestHostWithoutIPv6(t *testing.T) {
 	}
 }
 
-// refuseIPv6 has socket(AF_INET6) fail with EAFNOSUPPORT in the whole process, by
+// refuseIPv6 makes socket(AF_INET6) fail with EAFNOSUPPORT in the whole process, by
 // seccomp(2), which needs no privilege.
 func refuseIPv6(t *testing.T) {
 	number, known := map[string]uintptr{"amd64": 317, "arm64": 277, "riscv64": 277, "loong64": 277}[runtime.GOARCH]

@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// numbers are the messages of one direction of a real, ordered and reliable
-// channel: simMessage(0), simMessage(1) and so on, a few at a time for as long
-// as the test goes, each held to be the very next one as it arrives.
+// numbers sends messages in one direction of an ordered and reliable channel, in real
+// time: simMessage(0), simMessage(1) and so on, a few at a time, until end is called.
+// It checks that each arriving message is the next one.
 type numbers struct {
 	sent, got atomic.Int64
 	stopping  chan struct{}
-	done      sync.WaitGroup // sending
+	done      sync.WaitGroup // goroutines that send
 	reading   sync.WaitGroup
 }
 
@@ -23,7 +23,7 @@ type numbers struct {
 func count(t testing.TB, from, to *DataChannel) *numbers {
 	n := &numbers{stopping: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
-	t.Cleanup(func() { // also of a test that has failed elsewhere
+	t.Cleanup(func() { // this also ends a test that has failed elsewhere
 		cancel()
 		n.done.Wait()
 		n.reading.Wait()
@@ -67,7 +67,7 @@ func count(t testing.TB, from, to *DataChannel) *numbers {
 	return n
 }
 
-// caughtUp waits until all that was sent by now has arrived.
+// caughtUp waits until all messages sent so far have arrived.
 func (n *numbers) caughtUp(t testing.TB, limit time.Duration) {
 	t.Helper()
 	want := n.sent.Load()
@@ -86,7 +86,7 @@ func waitReal(t testing.TB, limit time.Duration, what string, f func() bool) {
 	}
 }
 
-// end stops sending, waits until all has arrived, and returns the count.
+// end stops sending, waits until all messages have arrived, and returns their number.
 func (n *numbers) end(t testing.TB) int64 {
 	t.Helper()
 	close(n.stopping)

@@ -19,7 +19,7 @@ import (
 	"purertc/ice"
 )
 
-// unpolled connects two Conns by Offer, Answer and SetAnswer. Nobody calls Poll.
+// unpolled connects two Conns by Offer, Answer and SetAnswer. No goroutine calls Poll.
 func unpolled(t testing.TB, cfg, cfgB Config) (a, b *Conn, x, y *DataChannel) {
 	t.Helper()
 	cfg.IncludeLoopback, cfgB.IncludeLoopback = true, true
@@ -37,8 +37,8 @@ func unpolled(t testing.TB, cfg, cfgB Config) (a, b *Conn, x, y *DataChannel) {
 	return a, b, x, y
 }
 
-// agreed exchanges an offer and an answer, as JSON, and returns a negotiated channel's
-// two ends.
+// agreed exchanges an offer and an answer as JSON, and returns the two ends of a
+// negotiated channel.
 func agreed(t testing.TB, a, b *Conn) (x, y *DataChannel) {
 	t.Helper()
 	var err error
@@ -64,7 +64,7 @@ func agreed(t testing.TB, a, b *Conn) (x, y *DataChannel) {
 	return x, y
 }
 
-// travelled returns a value after it was JSON.
+// travelled encodes a value as JSON, and returns the decoded value.
 func travelled[T any](t testing.TB, v T) (out T) {
 	t.Helper()
 	b, err := json.Marshal(v)
@@ -77,8 +77,8 @@ func travelled[T any](t testing.TB, v T) (out T) {
 	return out
 }
 
-// Offer and Answer are complete, applied, and need no Poll; neither do the calls that
-// wait.
+// Offer and Answer return applied descriptions with all candidates, and need no Poll.
+// The calls that wait need no Poll either.
 func TestOfferAndAnswer(t *testing.T) {
 	a, b, x, y := unpolled(t, Config{}, Config{})
 	for _, c := range []*Conn{a, b} {
@@ -98,7 +98,8 @@ func TestOfferAndAnswer(t *testing.T) {
 	if p, _, err := y.Receive(t.Context()); err != nil || string(p) != "hello" {
 		t.Fatalf("%q, %v", p, err)
 	}
-	// A later offer finds gathering complete, and returns at once.
+	// When the connection makes a later offer, gathering is already complete, so Offer
+	// returns at once.
 	offer, err := b.Offer(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -138,7 +139,7 @@ func TestOfferAndAnswer(t *testing.T) {
 }
 
 // With a handler of candidates, Offer and Answer return at once, and the candidates
-// travel one by one.
+// are signalled one by one.
 func TestTrickle(t *testing.T) {
 	a, b := New(), New()
 	var running sync.WaitGroup
@@ -153,7 +154,7 @@ func TestTrickle(t *testing.T) {
 			mu.Lock()
 			last[end[0]] = c
 			mu.Unlock()
-			if err := end[1].AddCandidate(travelled(t, c)); err != nil && !errors.Is(err, ErrClosed) { // at the test's end
+			if err := end[1].AddCandidate(travelled(t, c)); err != nil && !errors.Is(err, ErrClosed) { // end[1] may be closed at the end of the test
 				t.Errorf("%+v: %v", c, err)
 			}
 		})
@@ -191,7 +192,7 @@ func TestTrickle(t *testing.T) {
 	})
 }
 
-// The JSON of candidates is the W3C's.
+// The JSON form of a candidate is that of the W3C.
 func TestCandidateJSON(t *testing.T) {
 	c := candidateOf("0", 0, "candidate:1 1 udp 2130706431 192.0.2.1 5000 typ host ufrag abcd")
 	b, err := json.Marshal(c)
@@ -202,14 +203,14 @@ func TestCandidateJSON(t *testing.T) {
 	if string(b) != want {
 		t.Errorf("%s", b)
 	}
-	// Browsers write null for what they do not know.
+	// Browsers write null for values that they do not know.
 	var d Candidate
 	if err := json.Unmarshal([]byte(`{"candidate":"candidate:1 1 udp 1 192.0.2.1 5000 typ host","sdpMid":null,"sdpMLineIndex":0,"usernameFragment":null}`), &d); err != nil || d.SDPMid != "" {
 		t.Errorf("%+v, %v", d, err)
 	}
 }
 
-// What Offer, Answer and SetAnswer refuse.
+// Offer, Answer and SetAnswer return an error in these cases.
 func TestOfferErrors(t *testing.T) {
 	var zero Conn
 	if _, err := zero.Offer(t.Context()); !errors.Is(err, ErrUnconfigured) {
@@ -241,8 +242,8 @@ func TestOfferErrors(t *testing.T) {
 	}
 }
 
-// Offer ends with its context and with the connection while a server is silent, and
-// returns what there is when Config.GatherTimeout has passed.
+// While a server does not answer, Offer ends with its context or with the connection.
+// It returns the candidates gathered so far when Config.GatherTimeout has passed.
 func TestOfferWaitsForServers(t *testing.T) {
 	silent, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
@@ -290,7 +291,8 @@ func TestOfferWaitsForServers(t *testing.T) {
 	}
 }
 
-// Connected ends with the cause when the connection fails, and waits for a restart.
+// Connected returns the cause when the connection fails. After that it waits for an
+// ICE restart.
 func TestConnectedFails(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		p := connect(t, Config{}, ChannelOptions{})
@@ -327,7 +329,7 @@ func TestConnectedFails(t *testing.T) {
 	})
 }
 
-// Done is of one connection: Initialize begins another.
+// The channel that Done returns belongs to one connection: Initialize begins another.
 func TestDone(t *testing.T) {
 	c := New()
 	first := c.Done()
@@ -357,7 +359,8 @@ func TestDone(t *testing.T) {
 	<-zero.Done()
 }
 
-// The typed handlers are called for every change, also by the program's own Close.
+// The typed handlers are called for every change, also for changes by the program's
+// own Close.
 func TestTypedHandlers(t *testing.T) {
 	a, b := New(), New()
 	t.Cleanup(func() { a.Close(); b.Close() })
@@ -444,7 +447,8 @@ func TestCloseIsPolled(t *testing.T) {
 	}
 }
 
-// The log has a warning if a description waits and nobody polls, and only then.
+// If a description waits for Poll and no goroutine polls, the log has a warning.
+// Otherwise it has none.
 func TestWarnsWithoutPoll(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		var log bytes.Buffer
@@ -473,7 +477,7 @@ func TestWarnsWithoutPoll(t *testing.T) {
 	})
 }
 
-// Who the remote is: its certificate, addresses and limit.
+// The connection reports the remote's certificate, addresses and limit.
 func TestRemoteEnd(t *testing.T) {
 	a, b, x, _ := unpolled(t, Config{KeepRemoteCertificate: true}, Config{MaxMessageSize: 100_000})
 	conn, err := x.NetConn()
@@ -511,7 +515,7 @@ func TestRemoteEnd(t *testing.T) {
 	}
 }
 
-// A program judges the remote's certificate in place of the fingerprints.
+// VerifyRemote decides on the remote's certificate in place of the fingerprints.
 func TestVerifyRemote(t *testing.T) {
 	wrong := errors.New("not who it should be")
 	for _, verdict := range []error{nil, wrong} {
@@ -545,7 +549,7 @@ func TestVerifyRemote(t *testing.T) {
 			answer.SDP = ""
 			for _, l := range lines {
 				if strings.HasPrefix(l, "a=fingerprint:") {
-					l = "a=fingerprint:sha-256 " + strings.Repeat("00:", 31) + "00\r\n" // of no certificate
+					l = "a=fingerprint:sha-256 " + strings.Repeat("00:", 31) + "00\r\n" // the fingerprint of no certificate
 				}
 				answer.SDP += l
 			}
@@ -561,7 +565,7 @@ func TestVerifyRemote(t *testing.T) {
 	}
 }
 
-// The times until a connection is disconnected and failed are the configured ones.
+// The timeouts for the states disconnected and failed are those of the configuration.
 func TestConnectionTimeouts(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		p := connect(t, Config{DisconnectedTimeout: 2 * time.Second, FailedTimeout: 5 * time.Second}, ChannelOptions{})
@@ -604,7 +608,7 @@ func TestDisableUDP(t *testing.T) {
 	}
 }
 
-// Filters of addresses, and an empty list of them.
+// The test uses filters of addresses, and an empty list of addresses.
 func TestAddressFilters(t *testing.T) {
 	loopback := netip.MustParseAddr("127.0.0.1")
 	isLoopback := func(a netip.Addr) bool { return a == loopback }
@@ -630,7 +634,8 @@ func TestAddressFilters(t *testing.T) {
 	}
 }
 
-// A channel opened in band has the chosen id; one of the remote's ids is refused.
+// A channel that is opened in band has the chosen id. An id of the remote's range is
+// refused.
 func TestInBandID(t *testing.T) {
 	a, b, _, _ := unpolled(t, Config{}, Config{})
 	received := make(chan *DataChannel, 1)
@@ -655,7 +660,7 @@ func TestInBandID(t *testing.T) {
 	}
 }
 
-// What the new fields of Config refuse.
+// Initialize returns an error for these values of Config's new fields.
 func TestConfigLimits(t *testing.T) {
 	for name, cfg := range map[string]Config{
 		"disconnected":   {DisconnectedTimeout: time.Millisecond},

@@ -15,7 +15,8 @@ import (
 	"purertc/sctp"
 )
 
-// gatherAll is what a connection with this configuration gathers.
+// gatherAll returns the candidates that a connection with this configuration gathers,
+// and its description.
 func gatherAll(t *testing.T, cfg Config) (candidates []ice.Candidate, sdp string) {
 	t.Helper()
 	c := New()
@@ -57,7 +58,8 @@ func gatherAll(t *testing.T, cfg Config) (candidates []ice.Candidate, sdp string
 
 var loopback4 = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})}
 
-// Active TCP candidates are gathered beside the UDP ones, unless they are disabled.
+// Active TCP candidates are gathered in addition to UDP candidates, unless TCP is
+// disabled.
 func TestDisableTCP(t *testing.T) {
 	got, _ := gatherAll(t, Config{LocalAddresses: loopback4})
 	if len(got) != 2 || got[0].Transport != "udp" || got[1].TCPType != ice.TCPActive || got[1].Addr.Port() != 9 || got[1].Priority >= got[0].Priority {
@@ -70,10 +72,10 @@ func TestDisableTCP(t *testing.T) {
 }
 
 func TestPortRange(t *testing.T) {
-	// A free port, and the one behind it: the first peer takes one of them,
-	// the second the other, and there is none for a third.
+	// The range consists of a free port and the next one. The first peer takes one of
+	// the ports and the second peer the other. There is no port for a third peer.
 	var first uint16
-	for first = 20000; ; first += 2 { // below what systems give by themselves
+	for first = 20000; ; first += 2 { // below the range from which systems assign ports
 		a, errA := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: int(first)})
 		b, errB := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: int(first) + 1})
 		if errA == nil {
@@ -124,7 +126,7 @@ func TestAddressChoice(t *testing.T) {
 		{addressChoice{loopback: true}, "127.0.0.1 ::1 10.0.0.1 2001:db8::1 172.17.0.1 192.168.1.2"},
 		{addressChoice{family: IPFamily4}, "10.0.0.1 172.17.0.1 192.168.1.2"},
 		{addressChoice{family: IPFamily6}, "2001:db8::1"},
-		{addressChoice{family: IPFamily6, wanted: not("eth0")}, "::1"}, // where there is no other
+		{addressChoice{family: IPFamily6, wanted: not("eth0")}, "::1"}, // the only address on a machine without another interface
 		{addressChoice{wanted: not("docker0")}, "10.0.0.1 2001:db8::1 192.168.1.2"},
 		{addressChoice{family: IPFamily4, wanted: not("eth0"), loopback: true}, "127.0.0.1 172.17.0.1 192.168.1.2"},
 	} {
@@ -137,7 +139,7 @@ func TestAddressChoice(t *testing.T) {
 			t.Errorf("%+v: %v, want %s", tt.choice, got, tt.want)
 		}
 	}
-	// The real machine's.
+	// The addresses of this machine.
 	seen := map[string]bool{}
 	cfg := Config{IncludeLoopback: true, InterfaceFilter: func(name string) bool { seen[name] = true; return false }}
 	if got, err := cfg.addressChoice().ofMachine(); err != nil || len(got) != 0 || len(seen) == 0 {
@@ -145,7 +147,8 @@ func TestAddressChoice(t *testing.T) {
 	}
 }
 
-// A 1:1 NAT's address is signalled in place of the local address, or with it.
+// The public address of a 1:1 NAT is signalled in place of the local address, or in
+// addition to it.
 func TestPublicAddresses(t *testing.T) {
 	public := netip.MustParseAddr("203.0.113.5")
 	own := PublicAddress{Local: loopback4[0], Public: public}
@@ -169,13 +172,13 @@ func TestPublicAddresses(t *testing.T) {
 			t.Errorf("%+v: %v", bad, err)
 		}
 	}
-	// A connection comes about by the private address all the same: checks
-	// from it make it known.
+	// The ends connect by the private address nevertheless, because checks from it
+	// make it known.
 	realPairOf(t, Config{PublicAddresses: []PublicAddress{{Local: loopback4[0], Public: netip.MustParseAddr("192.0.2.77")}}, LocalAddresses: loopback4}, Config{LocalAddresses: loopback4})
 }
 
-// Either end may be lite, whichever offers; if both are, there is an error that says
-// so.
+// Either end may be ICE-lite, whichever end offers. If both ends are ICE-lite, an
+// error says so.
 func TestICELite(t *testing.T) {
 	for i, cfg := range [][2]Config{{{ICELite: true}, {}}, {{}, {ICELite: true}}} {
 		a, b, _, _ := realPairOf(t, cfg[0], cfg[1])
@@ -232,8 +235,8 @@ func TestBothICELite(t *testing.T) {
 
 var mdnsName = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\.local$`)
 
-// A name replaces each address, for all transports, and nothing else in the
-// descriptions reveals it.
+// A name replaces each address, for all transports. Nothing else in the descriptions
+// reveals the address.
 func TestMDNSCandidates(t *testing.T) {
 	got, sdp := gatherAll(t, Config{LocalAddresses: loopback4, MDNSCandidates: true})
 	if len(got) != 2 || !mdnsName.MatchString(got[0].Name) || got[0].Name != got[1].Name || got[0].Addr.Port() == 0 {
@@ -249,7 +252,7 @@ func TestMDNSCandidates(t *testing.T) {
 	}
 }
 
-// Two connections find each other by their names alone.
+// Two connections that signal only names connect.
 func TestMDNSBothWays(t *testing.T) {
 	u, err := acquireMDNS(&transport{closed: true})
 	if err != nil {
@@ -267,8 +270,8 @@ func TestMDNSBothWays(t *testing.T) {
 	}
 }
 
-// The congestion control that is asked for is at work: of a path that loses
-// packets by chance Reno makes little.
+// The configured congestion control is in use: on a path that loses packets at random,
+// Reno transfers little.
 func TestCongestionControl(t *testing.T) {
 	received := map[sctp.CongestionControl]int{}
 	for _, control := range []sctp.CongestionControl{sctp.CongestionBBR, sctp.CongestionCubic, sctp.CongestionReno} {

@@ -33,7 +33,8 @@ type switchConn struct {
 
 func newPacketSwitch() *packetSwitch { return &packetSwitch{conns: map[netip.AddrPort]*switchConn{}} }
 
-// listen returns a PacketConn with an address that no other one has.
+// listen returns a PacketConn that is bound to addr. An earlier PacketConn with this
+// address receives nothing from now on.
 func (n *packetSwitch) listen(addr string) *switchConn {
 	c := &switchConn{
 		network: n, addr: netip.MustParseAddrPort(addr), in: make(chan memDatagram, 1024),
@@ -73,7 +74,7 @@ func (c *switchConn) WriteTo(b []byte, to net.Addr) (int, error) {
 	if remote != nil {
 		select {
 		case remote.in <- memDatagram{from: c.addr, b: slices.Clone(b)}:
-		default: // lost, as in a full socket buffer
+		default: // the datagram is lost, as with a full socket buffer
 		}
 	}
 	return len(b), nil
@@ -131,7 +132,7 @@ func TestHostReturnsPacketConn(t *testing.T) {
 	}
 	defer udp.Close()
 	for name, conn := range map[string]net.PacketConn{"UDP socket": udp, "in memory": newPacketSwitch().listen("10.0.0.1:4000")} {
-		for range 2 { // the second Host takes the PacketConn that the first one has left
+		for range 2 { // the second Host uses the PacketConn after the first Host is closed
 			h := hostOn(t, conn)
 			if h.Addr().String() != conn.LocalAddr().String() {
 				t.Errorf("%s: the host has the address %v, not %v", name, h.Addr(), conn.LocalAddr())
@@ -144,7 +145,8 @@ func TestHostReturnsPacketConn(t *testing.T) {
 				t.Fatalf("%s: %v", name, err)
 			}
 		}
-		// Two datagrams are sent before the first is read: the kernel must not join them.
+		// Both datagrams are sent before the first is read, to check that the kernel
+		// does not join them (GRO).
 		for _, text := range []string{"after the host", "and once more"} {
 			if _, err := conn.WriteTo([]byte(text), conn.LocalAddr()); err != nil {
 				t.Fatalf("%s: %v", name, err)
@@ -158,13 +160,14 @@ func TestHostReturnsPacketConn(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
-			delete(want, string(b[:n])) // late datagrams of the connection may come before
+			delete(want, string(b[:n])) // datagrams of the closed connection may come first
 		}
 	}
 }
 
-// A sharedConn is the part of a UDP socket that is left for a Host by another protocol,
-// whose datagrams begin with a byte of 128 or more, as those of QUIC can.
+// A sharedConn is the part of a UDP socket that another protocol leaves to a Host.
+// Datagrams of the other protocol begin with a byte of 128 or more, as those of QUIC
+// can.
 type sharedConn struct {
 	*net.UDPConn
 	other chan []byte // datagrams of the other protocol
@@ -197,7 +200,8 @@ func TestHostSharesPort(t *testing.T) {
 	defer client.Close()
 	for range 3 {
 		transfer(t, x, y)
-		// The first byte is that of no protocol on the port: the host drops it.
+		// No protocol's datagrams begin with this byte, so the host drops the
+		// datagram.
 		if _, err := client.Write([]byte{100, 1, 2, 3}); err != nil {
 			t.Fatal(err)
 		}
@@ -216,7 +220,8 @@ func TestHostSharesPort(t *testing.T) {
 	}
 }
 
-// TestHostOnListener connects over TCP to a listener of the program.
+// TestHostOnListener connects over TCP to a Host with a Listener that the program
+// opened.
 func TestHostOnListener(t *testing.T) {
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -238,7 +243,8 @@ func TestHostOnListener(t *testing.T) {
 	}
 }
 
-// unixAddr is an address without IP address and port.
+// A unixAddr is a PacketConn with a local address that has neither IP address nor
+// port.
 type unixAddr struct{ net.PacketConn }
 
 func (unixAddr) LocalAddr() net.Addr { return &net.UnixAddr{Name: "/nowhere", Net: "unixgram"} }
@@ -262,7 +268,7 @@ func TestHostConfigOfOwnSockets(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// The PacketConn is not read by the Hosts that were refused.
+	// The Hosts that were refused do not read the PacketConn.
 	if _, err := conn.WriteTo([]byte("x"), conn.LocalAddr()); err != nil {
 		t.Fatal(err)
 	}

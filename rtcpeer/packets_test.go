@@ -11,7 +11,7 @@ import (
 	"purertc/datachannel"
 )
 
-// A connection carries every kind of message both ways.
+// A connection carries every kind of message in both directions.
 func TestMessages(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		p := connect(t, Config{}, ChannelOptions{Protocol: "proto"})
@@ -68,7 +68,7 @@ func TestMessages(t *testing.T) {
 	})
 }
 
-// A program that stops reading stalls the remote. The memory of both ends stays
+// If a program stops reading, the remote has to wait. The memory of both ends stays
 // bounded.
 func TestBackpressure(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
@@ -82,7 +82,7 @@ func TestBackpressure(t *testing.T) {
 		for {
 			err := p.x.PutPacket(make([]byte, 10_000))
 			if errors.Is(err, ErrBufferFull) {
-				pause() // nothing moves any more?
+				pause() // checks that no further packets are exchanged
 				if err = p.x.PutPacket(make([]byte, 10_000)); errors.Is(err, ErrBufferFull) {
 					break
 				}
@@ -91,7 +91,7 @@ func TestBackpressure(t *testing.T) {
 				t.Fatal(err)
 			}
 			if total += 10_000; total > 64<<20 {
-				t.Fatal("64 MB were taken, and nobody read")
+				t.Fatal("64 MB were accepted, and the remote read nothing")
 			}
 		}
 		if n := p.x.BufferedAmount(); n < 100_000 || n >= 110_000 {
@@ -100,7 +100,7 @@ func TestBackpressure(t *testing.T) {
 		for len(low) > 0 {
 			<-low
 		}
-		// Send waits until there is room.
+		// Send waits until there is room in the buffer.
 		sent := make(chan error, 1)
 		go func() { sent <- p.x.Send(ctx, []byte("last"), true) }()
 		pause()
@@ -127,7 +127,7 @@ func TestBackpressure(t *testing.T) {
 		if len(low) != 1 {
 			t.Errorf("OnBufferedAmountLow was called %d times", len(low))
 		}
-		// Below the threshold no handler is called.
+		// While the buffered amount stays below the threshold, no handler is called.
 		p.x.PutPacket([]byte("x"))
 		pause()
 		if len(low) != 1 {
@@ -136,7 +136,7 @@ func TestBackpressure(t *testing.T) {
 	})
 }
 
-// Unreliable channels drop their oldest messages instead.
+// Unreliable channels drop their oldest messages and do not make the remote wait.
 func TestUnreliableNotRead(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		p := connect(t, Config{}, ChannelOptions{Ordered: new(false), MaxRetransmits: new(0)})
@@ -164,8 +164,8 @@ func TestUnreliableNotRead(t *testing.T) {
 	})
 }
 
-// OnPacketReceived is called once for new packets, and not again for those that its
-// last call left.
+// OnPacketReceived is called once for new packets. It is not called again for packets
+// that its last call has left.
 func TestOnPacketReceived(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		p := connect(t, Config{}, ChannelOptions{})
@@ -173,7 +173,7 @@ func TestOnPacketReceived(t *testing.T) {
 		calls := 0
 		p.x.PutPacket([]byte("1"))
 		pause()
-		p.y.OnPacketReceived(func() { calls++ }) // it waits already
+		p.y.OnPacketReceived(func() { calls++ }) // the packet is already waiting
 		pause()
 		if calls != 1 {
 			t.Errorf("%d calls for a packet that waited", calls)
@@ -198,7 +198,7 @@ func TestOnPacketReceived(t *testing.T) {
 	})
 }
 
-// MaxPacketSize follows the remote's a=max-message-size.
+// MaxPacketSize depends on the remote's a=max-message-size.
 func TestMaxPacketSize(t *testing.T) {
 	for line, want := range map[string]int{"a=max-message-size:100\r\n": 100, "": 65536, "a=max-message-size:0\r\n": 300_000, "a=max-message-size:9999999\r\n": 300_000} {
 		inBubble(t, func(t *testing.T) {
@@ -254,7 +254,7 @@ func TestLongLabelShortMessages(t *testing.T) {
 }
 
 // If the remote exceeds the local max-message-size, the channel closes with an error
-// and the connection stays.
+// and the connection continues.
 func TestMaxMessageSizeNotHeeded(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		n := newMemNet()
@@ -294,7 +294,7 @@ func TestMaxMessageSizeNotHeeded(t *testing.T) {
 	})
 }
 
-// MaxChannels and MemoryLimit bound the channels and messages of the remote.
+// MaxChannels and MemoryLimit limit the channels and messages of the remote.
 func TestMemoryLimitAndMaxChannels(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		const limit = 2 << 20

@@ -13,7 +13,8 @@ import (
 	"purertc/sctp"
 )
 
-// Poll: order, nesting, what a handler causes, Close and Initialize inside.
+// TestPoll checks the order of events, nested calls of Poll, events that a handler
+// causes, and Close and Initialize in a handler.
 func TestPoll(t *testing.T) {
 	f := &fakeExtension{}
 	c := connOf(f)
@@ -70,7 +71,7 @@ func TestPoll(t *testing.T) {
 	}
 }
 
-// A second goroutine's Poll waits for the first.
+// Poll of a second goroutine waits for that of the first.
 func TestPollOfTwo(t *testing.T) {
 	f := &fakeExtension{}
 	c := connOf(f)
@@ -87,7 +88,7 @@ func TestPollOfTwo(t *testing.T) {
 	<-inside
 	go func() {
 		err := c.Poll()
-		if !done { // the race detector objects too, if Poll did not wait
+		if !done { // if Poll did not wait, the race detector would report this read, too
 			err = errors.New("returned while the first was inside")
 		}
 		second <- err
@@ -101,8 +102,9 @@ func TestPollOfTwo(t *testing.T) {
 	}
 }
 
-// Poll in a handler never waits: neither for its own connection nor for another one
-// that is being polled, whose handler may poll this one.
+// Poll in a handler never waits. It waits neither for its own connection nor for
+// another connection that is being polled, in which a handler may poll this
+// connection.
 func TestPollInHandlers(t *testing.T) {
 	var (
 		exts   [2]*fakeExtension
@@ -117,7 +119,7 @@ func TestPollInHandlers(t *testing.T) {
 		exts[i].event(Event{Kind: EventICECandidate})
 	}
 	deep := func(depth int, f func() error) (err error) { return f() }
-	for range 100 { // more frames than are looked at in one go
+	for range 100 { // more frames than Poll handles in one call
 		inner := deep
 		deep = func(depth int, f func() error) error { return inner(depth+1, f) }
 	}
@@ -161,7 +163,7 @@ func TestWaitAndRun(t *testing.T) {
 		if err := c.Run(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Run: %v", err)
 		}
-		// Any number of goroutines wait.
+		// Any number of goroutines can wait.
 		done := make(chan error, 3)
 		for range 3 {
 			go func() { done <- c.Wait(context.Background()) }()
@@ -173,8 +175,8 @@ func TestWaitAndRun(t *testing.T) {
 				t.Errorf("Wait: %v", err)
 			}
 		}
-		// Run returns at StateFailed, goes on when it is called again, and ends
-		// at the remote close.
+		// Run returns at StateFailed. It continues when it is called again, and ends
+		// when the remote closes.
 		states := 0
 		c.OnStateChanged(func() { states++ })
 		go func() { done <- c.Run(context.Background()) }()
@@ -201,7 +203,8 @@ func TestWaitAndRun(t *testing.T) {
 		if err := c.Wait(context.Background()); !errors.Is(err, ErrClosed) {
 			t.Errorf("Wait: %v", err)
 		}
-		// A handler that always causes more does not hold up ctx.
+		// A handler that always causes another event does not prevent Run from
+		// returning when ctx is done.
 		if err := c.Initialize(Config{}); err != nil {
 			t.Fatal(err)
 		}
@@ -220,7 +223,7 @@ func TestWaitAndRun(t *testing.T) {
 	})
 }
 
-// A handler that is set when the channel has opened already hears of it, once.
+// If a handler is set after the channel has opened, it is called once for that state.
 func TestLateStateHandler(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		p := connect(t, Config{}, ChannelOptions{})
@@ -230,7 +233,7 @@ func TestLateStateHandler(t *testing.T) {
 			t.Fatal(err)
 		}
 		waitFor(t, "it is open", func() bool { return ch.ReadyState() == ChannelStateOpen })
-		p.stop() // nobody polls
+		p.stop() // no goroutine polls the connection
 		pause()
 		for want := 1; want >= 0; want-- {
 			var states []ChannelState
@@ -241,14 +244,14 @@ func TestLateStateHandler(t *testing.T) {
 			p.a.Poll()
 			p.a.Poll()
 			if len(states) != want || want == 1 && states[0] != ChannelStateOpen {
-				t.Errorf("told of %v, want %d", states, want)
+				t.Errorf("the handler saw %v, want %d states", states, want)
 			}
 		}
 	})
 }
 
-// A handler that is set after the channel has closed is called, once. The connection
-// does not keep the channel for it.
+// If a handler is set after the channel has closed, it is called once. The connection
+// does not keep the channel for the handler.
 func TestLateStateHandlerOfClosed(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		p := connect(t, Config{}, ChannelOptions{})
@@ -274,15 +277,15 @@ func TestLateStateHandlerOfClosed(t *testing.T) {
 		told := 0
 		handler := func() {
 			if told++; chs[0].ReadyState() != ChannelStateClosed {
-				t.Errorf("told of %v", chs[0].ReadyState())
+				t.Errorf("the handler saw %v", chs[0].ReadyState())
 			}
 		}
 		if n := known(); n != before {
 			t.Errorf("%d channels are kept, %d before", n, before)
 		}
-		chs[0].OnStateChanged(handler) // Run calls it
+		chs[0].OnStateChanged(handler) // Run calls the handler
 		waitFor(t, "it is told", func() bool { return told == 1 })
-		p.stop() // nobody polls
+		p.stop() // no goroutine polls the connection
 		pause()
 		chs[0].OnStateChanged(handler)
 		chs[1].OnStateChanged(handler)
@@ -300,26 +303,27 @@ func TestLateStateHandlerOfClosed(t *testing.T) {
 		p.a.Poll()
 		p.a.Poll()
 		if told != 2 {
-			t.Errorf("told %d times of two channels", told)
+			t.Errorf("the handlers of two channels were called %d times", told)
 		}
 		if n := known(); n != before {
 			t.Errorf("%d channels are kept, %d before", n, before)
 		}
 		chs[2].OnStateChanged(handler)
-		p.a.Close() // in its stead
+		p.a.Close() // the test closes the connection instead of the channel
 		p.a.Poll()
 		if _, _, err := chs[2].Receive(context.Background()); told != 2 || err != io.EOF {
-			t.Errorf("told %d times; %v", told, err)
+			t.Errorf("the handler was called %d times; %v", told, err)
 		}
-		p.x.OnStateChanged(handler) // closed by the connection's Close: none is told
+		p.x.OnStateChanged(handler) // Close of the connection closed the channel: the handler is not called
 		p.a.Poll()
 		if told != 2 {
-			t.Error("told of what Close of the connection closed")
+			t.Error("the handler was called for a channel that Close of the connection closed")
 		}
 	})
 }
 
-// The channels that a remote opens while nobody polls are limited.
+// The number of channels that a remote opens while the program does not poll is
+// limited.
 func TestUnpolledChannels(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		p := connect(t, Config{}, ChannelOptions{})
@@ -333,7 +337,7 @@ func TestUnpolledChannels(t *testing.T) {
 			if err != nil {
 				t.Fatal(i, err)
 			}
-			ch.OnStateChanged(func() {}) // keep it
+			ch.OnStateChanged(func() {}) // the handler keeps the channel open
 			ch.Send(context.Background(), make([]byte, 10), false)
 		}
 		<-time.After(20 * time.Second)

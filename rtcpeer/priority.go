@@ -2,10 +2,11 @@ package rtcpeer
 
 import "fmt"
 
-// A Priority weighs a channel's data against that of the connection's other channels,
-// when there is more to send than the path carries: each step gets twice as much as
-// the one below, and every channel gets some. The names are those of the W3C's
-// RTCPriorityType; the zero value is its default.
+// A Priority is the weight of a channel's data relative to the data of the
+// connection's other channels, when there is more data than the path carries. A
+// channel gets twice as much as a channel with the next lower priority, and every
+// channel gets some. The names come from the W3C's RTCPriorityType; the zero value is
+// its default.
 type Priority int
 
 const (
@@ -19,7 +20,7 @@ const (
 // Priority §4.1).
 var priorityWeights = [...]uint16{PriorityLow: 256, PriorityVeryLow: 128, PriorityMedium: 512, PriorityHigh: 1024}
 
-// String is the W3C's word.
+// String returns the W3C's word for the priority.
 func (p Priority) String() string {
 	switch p {
 	case PriorityVeryLow:
@@ -34,8 +35,9 @@ func (p Priority) String() string {
 	return fmt.Sprintf("Priority(%d)", int(p))
 }
 
-// priorityOf returns the priority of a channel that the remote opened with this
-// number. Between two words, it is the lower one.
+// priorityOf returns the priority of a channel that the remote opened with the number
+// weight. If the number is between those of two priorities, priorityOf returns the
+// lower priority.
 func priorityOf(weight uint16) Priority {
 	switch {
 	case weight >= 1024:

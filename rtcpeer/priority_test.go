@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestPriority has two channels compete for a slow path: the one of high
-// priority gets four times as much as the other, which began first.
+// TestPriority sends on two channels over a slow path. The channel with high priority
+// gets four times as much as the other one, which began first.
 func TestPriority(t *testing.T) {
 	const size, count = 8000, 60
 	w := newNATWorld(1)
@@ -29,7 +29,7 @@ func TestPriority(t *testing.T) {
 	}
 	until(t, w, 5*time.Second, "both channels", func() bool { return len(got) == 2 })
 	if got["low"].Priority() != PriorityLow || got["high"].Priority() != PriorityHigh {
-		t.Errorf("the remote hears of priorities %v and %v", got["low"].Priority(), got["high"].Priority())
+		t.Errorf("the remote has the priorities %v and %v", got["low"].Priority(), got["high"].Priority())
 	}
 	for _, d := range []*DataChannel{low, high} {
 		for range count {
@@ -40,7 +40,7 @@ func TestPriority(t *testing.T) {
 	}
 	until(t, w, 10*time.Second, "all of the high one", func() bool { return got["high"].AvailablePacketCount() == count })
 	if n := got["low"].AvailablePacketCount(); n < count/8 || n > count/2 {
-		t.Errorf("of the low one %d of %d packets came meanwhile, want a quarter", n, count)
+		t.Errorf("%d of %d packets of the low priority arrived in that time, want a quarter", n, count)
 	}
 	until(t, w, 10*time.Second, "all of the low one", func() bool { return got["low"].AvailablePacketCount() == count })
 	a.Close()

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	}
 	before := runtime.NumGoroutine()
 	code := m.Run()
-	fuzzing := flag.Lookup("test.fuzz").Value.String() != "" // which has goroutines of its own
+	fuzzing := flag.Lookup("test.fuzz").Value.String() != "" // fuzzing has goroutines of its own
 	if code == 0 && !fuzzing && !goroutinesDown(before) {
 		buf := make([]byte, 1<<20)
 		fmt.Printf("goroutines are left:\n%s\n", buf[:runtime.Stack(buf, true)])
@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// goroutinesDown waits until at most that many goroutines are left.
+// goroutinesDown waits until at most n goroutines are left.
 func goroutinesDown(n int) bool {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -63,23 +63,24 @@ func realPairOf(t testing.TB, cfg, cfgB Config) (a, b *Conn, x, y *DataChannel) 
 	return realPairWithout(t, cfg, cfgB, nil)
 }
 
-// hostPair is realPairOf with the second end on a host.
+// hostPair does the same as realPairOf. The second end uses a Host.
 func hostPair(t testing.TB) (h *Host, a, b *Conn, x, y *DataChannel) {
 	t.Helper()
 	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { h.Close() }) // after those of the pair
+	t.Cleanup(func() { h.Close() }) // runs after the cleanup of the pair
 	a, b, x, y = realPairOf(t, Config{}, Config{Host: h})
 	return h, a, b, x, y
 }
 
-// realPairWithout is realPairOf without the candidates for which drop returns true.
+// realPairWithout does the same as realPairOf, without the candidates for which drop
+// returns true.
 func realPairWithout(t testing.TB, cfg, cfgB Config, drop func(name string) bool) (a, b *Conn, x, y *DataChannel) {
 	t.Helper()
 	before := runtime.NumGoroutine()
-	t.Cleanup(func() { // after that of the pair
+	t.Cleanup(func() { // runs after the cleanup of the pair
 		if !goroutinesDown(before) {
 			t.Errorf("%d goroutines, %d before", runtime.NumGoroutine(), before)
 		}
@@ -87,8 +88,8 @@ func realPairWithout(t testing.TB, cfg, cfgB Config, drop func(name string) bool
 	return besideOthers(t, cfg, cfgB, drop)
 }
 
-// besideOthers is realPairWithout for a test that runs in parallel with others, whose
-// goroutines it must not count.
+// besideOthers does the same as realPairWithout, for a test that runs in parallel with
+// other tests. It does not count goroutines, because some belong to the other tests.
 func besideOthers(t testing.TB, cfg, cfgB Config, drop func(name string) bool) (a, b *Conn, x, y *DataChannel) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -103,7 +104,7 @@ func besideOthers(t testing.TB, cfg, cfgB Config, drop func(name string) bool) (
 	b.OnDataChannelReceived(func(ch *DataChannel) {
 		select {
 		case got <- ch:
-		default: // of those that a test opens later
+		default: // channels that a test opens later
 		}
 	})
 	x, err := a.CreateDataChannel("x", ChannelOptions{})
@@ -128,12 +129,12 @@ func besideOthers(t testing.TB, cfg, cfgB Config, drop func(name string) bool) (
 	case <-time.After(10 * time.Second):
 		t.Fatal("no connection over loopback")
 	}
-	// The state shows at Poll, and b's channel may come before a's next one.
+	// The state changes at Poll. b's channel may be received before a's next Poll.
 	waitReal(t, 10*time.Second, "the offerer is connected", func() bool { return a.ConnectionState() == StateConnected })
 	return a, b, x, y
 }
 
-// A channel as net.Conn passes the test of x/net/nettest.
+// A channel as a net.Conn passes the tests of x/net/nettest.
 func TestNetConn(t *testing.T) {
 	nettest.TestConn(t, func() (c1, c2 net.Conn, stop func(), err error) {
 		_, _, x, y := realPair(t, Config{SendBufferSize: 64 << 10})
@@ -160,7 +161,7 @@ func TestNetConnErrors(t *testing.T) {
 	if pair, ok := a.SelectedPair(); !ok || c.LocalAddr().String() != pair.Local.Addr.String() || c.RemoteAddr().String() != pair.Remote.Addr.String() {
 		t.Errorf("addresses %v, %v", c.LocalAddr(), c.RemoteAddr())
 	}
-	// Empty packets are skipped; a long write is split.
+	// Empty packets are skipped. A long write is split into packets.
 	ctx := context.Background()
 	if err := errors.Join(x.Send(ctx, nil, false), x.Send(ctx, []byte("ab"), false)); err != nil {
 		t.Fatal(err)
@@ -199,7 +200,7 @@ func TestNetConnErrors(t *testing.T) {
 	}
 }
 
-// Writes of several goroutines are not interleaved, even long ones.
+// Concurrent writes are not interleaved, even if they are long.
 func TestNetConnWritesWhole(t *testing.T) {
 	_, _, x, y := realPair(t, Config{})
 	c, err := x.NetConn()
@@ -231,8 +232,8 @@ func TestNetConnWritesWhole(t *testing.T) {
 	}
 }
 
-// A handle that nothing refers to closes its channel; one with a handler, a
-// NetConn or a blocked call does not.
+// If nothing refers to a handle, its channel is closed. A handle with a handler, a
+// NetConn or a blocked call stays open.
 func TestCollected(t *testing.T) {
 	a, b, _, _ := realPair(t, Config{})
 	received := make(chan *DataChannel, 10)
@@ -286,8 +287,8 @@ func TestCollected(t *testing.T) {
 	kept.Close()
 }
 
-// Close and all other calls at the same time, from many goroutines, for the race
-// detector.
+// Many goroutines call Close and all other methods at the same time. The race detector
+// checks them.
 func TestCloseConcurrently(t *testing.T) {
 	for round := range 8 {
 		a, b, x, y := realPair(t, Config{})
@@ -308,7 +309,7 @@ func TestCloseConcurrently(t *testing.T) {
 				far = b
 			}
 			c.OnDataChannelReceived(func(*DataChannel) {})
-			c.OnSessionDescriptionCreated(func(typ, sdp string) { // both offer: much of it is refused
+			c.OnSessionDescriptionCreated(func(typ, sdp string) { // both ends offer, so many calls return errors
 				c.SetLocalDescription(typ, sdp)
 				far.SetRemoteDescription(typ, sdp)
 			})
@@ -339,7 +340,7 @@ func TestCloseConcurrently(t *testing.T) {
 			case 0:
 				a.Close()
 			case 1:
-				soon, cancel := context.WithTimeout(ctx, 100*time.Millisecond) // perhaps nobody reads the queued data
+				soon, cancel := context.WithTimeout(ctx, 100*time.Millisecond) // possibly no goroutine reads the queued data
 				b.Shutdown(soon)
 				cancel()
 			case 2:
@@ -404,7 +405,7 @@ func TestCloseInHandlers(t *testing.T) {
 		running.Go(func() { a.Run(ctx) })
 		running.Go(func() { b.Run(ctx) })
 		if where == "candidate" || where == "description" {
-			// The other end has no way to know.
+			// The remote end is not told.
 			b.Wait(ctx)
 			a.Close()
 			b.Close()
@@ -439,14 +440,15 @@ func TestHost(t *testing.T) {
 	for range 2 {
 		realPairOf(t, Config{}, Config{Host: h})
 	}
-	t.Cleanup(func() { // before the connections' own
+	t.Cleanup(func() { // runs before the cleanup of the connections
 		if err := errors.Join(h.Close(), h.Close()); err != nil {
 			t.Error(err)
 		}
 	})
 }
 
-// Config.Filter sees every datagram both ways, with the connection's lock held.
+// Config.Filter is called for every datagram in both directions, while the
+// connection's lock is held.
 func TestFilter(t *testing.T) {
 	var p atomic.Pointer[transport]
 	var unlocked atomic.Bool
@@ -457,7 +459,7 @@ func TestFilter(t *testing.T) {
 			unlocked.Store(true)
 		}
 		seen[outgoing]++
-		return len(b) > 0 && seen[outgoing]%10 != 0 // a tenth is lost
+		return len(b) > 0 && seen[outgoing]%10 != 0 // one datagram in ten is lost
 	}}, Config{})
 	p.Store(a.ext.(*stack).transport)
 	for range 50 {

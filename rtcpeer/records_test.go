@@ -11,9 +11,9 @@ import (
 )
 
 // manyRecords fills a datagram of 64 KB with empty records for the remote of c. change
-// may alter each record.
+// may change each record.
 func manyRecords(c *dtls.Conn, change func(record []byte)) (b []byte) {
-	const longest = 65507 // of UDP over IPv4
+	const longest = 65507 // longest payload of UDP over IPv4
 	for n := 0; len(b)+n <= longest; {
 		start := len(b)
 		b = c.FinishRecord(c.BeginRecord(b), start)
@@ -23,7 +23,7 @@ func manyRecords(c *dtls.Conn, change func(record []byte)) (b []byte) {
 	return b
 }
 
-// recordsPair makes two connected peers.
+// recordsPair returns two connected cores.
 func recordsPair(t testing.TB, version uint16) (now time.Time, a, b *core) {
 	w := simnet.New(1)
 	p, q := newSimPair(t, w, Config{MaxDTLS: version})
@@ -42,7 +42,8 @@ func recordsPair(t testing.TB, version uint16) (now time.Time, a, b *core) {
 // forge makes a record's tag invalid.
 func forge(record []byte) { record[len(record)-1] ^= 1 }
 
-// TestMaxRecords: of a datagram with many records, dtls.MaxRecords are read.
+// TestMaxRecords checks that of a datagram with many records only dtls.MaxRecords are
+// handled.
 func TestMaxRecords(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		t.Run(tls.VersionName(version), func(t *testing.T) {
@@ -56,7 +57,7 @@ func TestMaxRecords(t *testing.T) {
 				}
 			}
 			rejects("forged records", manyRecords(a.dtls, forge), dtls.MaxRecords)
-			// A record that was read is rejected as a replay.
+			// A record that was handled before is rejected as a replay.
 			genuine := manyRecords(a.dtls, func([]byte) {})
 			rejects("records of the peer", genuine, 0)
 			rejects("the same again", genuine, dtls.MaxRecords)
@@ -81,7 +82,7 @@ func BenchmarkManyRecords(b *testing.B) {
 				datagram, copied := datagram, make([]byte, len(datagram))
 				b.ReportAllocs()
 				for b.Loop() {
-					copy(copied, datagram) // a record is decrypted in place
+					copy(copied, datagram) // records are decrypted in place
 					to.handleData(now, copied)
 				}
 			})

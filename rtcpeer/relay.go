@@ -24,7 +24,7 @@ const dialTimeout = 10 * time.Second
 const maxConnections = 16
 
 // errUDPDisabled is the error of servers that are reached over UDP.
-var errUDPDisabled = errors.New("Config.DisableUDP excludes servers over UDP: use turn: with ?transport=tcp, or turns:")
+var errUDPDisabled = errors.New("Config.DisableUDP excludes servers over UDP: use turns: or turn: with ?transport=tcp")
 
 // errNoSTUN says why a stuns: URL is of no use to data channels.
 var errNoSTUN = errors.New("STUN over TLS tells no address that UDP could use")

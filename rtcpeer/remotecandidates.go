@@ -10,35 +10,35 @@ import (
 	"purertc/ice"
 )
 
-// maxEarlyCandidates limits the candidates that are kept for a description that has not
-// come so far.
+// maxEarlyCandidates limits the candidates that are kept for a description that has
+// not arrived yet.
 const maxEarlyCandidates = 64
 
 var (
-	// errOtherTransport: the candidate belongs to a section whose own transport the
-	// bundle does not use (RFC 9143 §8).
+	// errOtherTransport is the reason for a candidate of a section with its own
+	// transport, which the bundle does not use (RFC 9143 §8).
 	errOtherTransport = errors.New("rtcpeer: candidate of a transport that the bundle does not use")
 	errTooEarly       = errors.New("rtcpeer: too many candidates came before the remote description that they belong to")
 )
 
-// remoteCandidates gives the remote's candidates to the agent, and keeps those that
-// come before their description.
+// remoteCandidates gives the remote's candidates to the agent. It keeps candidates
+// that arrive before their description.
 type remoteCandidates struct {
 	agent   *ice.Agent
 	log     *slog.Logger
-	applied *description // the agent has its credentials; nil: none
+	applied *description // the description with the credentials that the agent has; nil: none
 	early   []earlyCandidate
-	ended   bool // the end of candidates came before its description
+	ended   bool // the end of candidates was signalled before its description
 }
 
 // An earlyCandidate is a candidate that was signalled before its description.
 type earlyCandidate struct {
 	ice.Candidate
-	media string // mid; "" if it was signalled without
+	media string // mid of the section; "": the candidate was signalled without a mid
 }
 
-// add takes a candidate that was signalled, or the end of candidates. remote is the
-// latest remote description; nil: there is none.
+// add takes a signalled candidate, or the end of candidates. remote is the latest
+// remote description; nil: there is none.
 func (r *remoteCandidates) add(now time.Time, media, name string, remote *description) error {
 	current := r.applied != nil && r.applied == remote
 	name = strings.TrimPrefix(strings.TrimSpace(name), "a=")
@@ -70,19 +70,20 @@ func (r *remoteCandidates) add(now time.Time, media, name string, remote *descri
 	}
 	if len(r.early) == maxEarlyCandidates {
 		r.drop(r.early[0].String(), errTooEarly)
-		r.early = append(r.early[:0], r.early[1:]...) // the oldest may belong to an old generation
+		r.early = append(r.early[:0], r.early[1:]...) // the oldest candidate is removed, because it may belong to an old generation
 	}
 	r.early = append(r.early, earlyCandidate{c, media})
 	return nil
 }
 
-// apply gives the agent the candidates of a description: those in its text, and those
-// that came before it.
+// apply gives the agent the candidates of a description: the candidates in its text,
+// and those that were signalled before it.
 func (r *remoteCandidates) apply(now time.Time, d *description) {
 	r.applied = d
 	data := d.data()
 	for _, line := range data.Candidates {
-		// A candidate that cannot be read is no reason to refuse the others.
+		// A candidate that cannot be parsed is no reason to refuse the other
+		// candidates.
 		c, err := ice.ParseCandidate(line)
 		if err != nil {
 			r.drop(line, err)
@@ -118,7 +119,7 @@ func (r *remoteCandidates) use(now time.Time, c ice.Candidate) {
 	}
 }
 
-// drop adds a candidate that is not used to Report.
+// drop adds a candidate that is not used to the connection's Report.
 func (r *remoteCandidates) drop(candidate string, reason error) {
 	r.log.Info("candidate dropped", "candidate", candidate, "error", reason)
 	r.agent.Drop(ice.Dropped{Candidate: candidate, Reason: reason})

@@ -13,24 +13,24 @@ import (
 	"purertc/rtcpeer/internal/simnet"
 )
 
-// A stopPair is a page with media and data, and a Conn. When the page stops the
-// transceiver of the tagged section, its end does what browsers do.
+// A stopPair contains a page with media and data, and a Conn. When the page stops the
+// transceiver of the tagged section, its end behaves like a browser.
 type stopPair struct {
 	t         *testing.T
 	w         *simnet.World
-	a, b      *simPeer // of the page, and the Conn
+	a, b      *simPeer // a is the end of the page, and b the Conn
 	page      *mediaPage
-	signaling time.Duration // how long a description travels
-	ending    ending        // of the page's transport
-	stopping  bool          // the offer under way rejects the tagged section
+	signaling time.Duration // time that a description takes
+	ending    ending        // how the page's transport ends
+	stopping  bool          // the present offer rejects the tagged section
 	replaced  int
-	streams   []*simStream // reliable from b, and what the page sends
+	streams   []*simStream // reliable streams from b, and the streams from the page
 	answers   []time.Duration
 	offered   time.Time
 	failed    error
 }
 
-// An ending says what the page sends last on its old transport.
+// An ending says which message the page sends last on its old transport.
 type ending string
 
 const (
@@ -95,7 +95,7 @@ func newStopPair(t *testing.T, w *simnet.World, cfg Config) *stopPair {
 	return s
 }
 
-// replaceTransport does what a browser does when it applies an answer that rejects the
+// replaceTransport does the same as a browser that applies an answer that rejects the
 // section of its transport.
 func (p *simPeer) replaceTransport(t *testing.T, e ending) {
 	q := p.transport()
@@ -148,7 +148,7 @@ func (p *simPeer) replaceTransport(t *testing.T, e ending) {
 	q.run(now)
 }
 
-// check receives messages. It reports whether one was wrong.
+// check receives messages. It reports whether one of them was wrong.
 func (s *stopPair) check() bool {
 	for _, x := range s.streams {
 		if err := x.receive(); err != nil && s.failed == nil {
@@ -186,8 +186,8 @@ func (s *stopPair) run(d time.Duration) {
 	}
 }
 
-// offer makes one end offer, with these sections of the page, and waits for the
-// answer.
+// offer makes one end offer, with these sections of the page, and waits until the
+// answer is applied.
 func (s *stopPair) offer(from *simPeer, group string, sections ...string) {
 	s.t.Helper()
 	s.page.sections, s.page.group = sections, group
@@ -209,10 +209,11 @@ func (s *stopPair) stop(group string, sections ...string) {
 	s.offer(s.a, group, sections...)
 }
 
-// wantAll checks that all reliable messages arrive, and that new ones pass both ways.
+// wantAll checks that all reliable messages arrive, and that new messages pass in both
+// directions.
 func (s *stopPair) wantAll(within time.Duration) {
 	s.t.Helper()
-	s.run(3 * time.Second) // nothing more is sent that could be lost
+	s.run(3 * time.Second) // after this time no packet is in flight that could be lost
 	for _, x := range s.streams {
 		for range 3 {
 			if err := x.from.PutPacket(simMessage(x.sent)); err != nil {
@@ -240,7 +241,7 @@ func (s *stopPair) wantAll(within time.Duration) {
 	}
 }
 
-// open connects the two ends. Either may offer first.
+// open connects the two ends. connFirst says that the Conn offers first.
 func (s *stopPair) open(connFirst bool) {
 	s.t.Helper()
 	if connFirst {
@@ -252,7 +253,7 @@ func (s *stopPair) open(connFirst bool) {
 	})
 }
 
-// sectionsOf puts the data section first or last.
+// sectionsOf returns the sections with the data section first or last.
 func sectionsOf(dataFirst bool, media ...string) []string {
 	if dataFirst {
 		return append([]string{"data 0"}, media...)
@@ -260,8 +261,8 @@ func sectionsOf(dataFirst bool, media ...string) []string {
 	return append(media, "data 0")
 }
 
-// Data flows, and the Conn's messages arrive exactly once, while a page stops one
-// transceiver after the other, with ICE restarts between.
+// While a page stops several transceivers, one after another, and ICE is restarted
+// between, data is transferred. The messages of the Conn arrive exactly once.
 func TestPageStopsTaggedSection(t *testing.T) {
 	for _, e := range []ending{endsWithAbort, endsWithNotify, endsSilently, keeps} {
 		for _, connFirst := range []bool{false, true} {
@@ -293,7 +294,7 @@ func TestPageStopsTaggedSection(t *testing.T) {
 					s.offer(s.a, "v 0", sectionsOf(connFirst, "stopped a", "video v")...)
 					s.run(time.Duration(w.Rand().IntN(2000)) * time.Millisecond)
 					s.stop("0", sectionsOf(connFirst, "stopped a", "stopped v")...)
-					s.run(20 * time.Second) // without ABORT and close_notify, ICE has to find the pair dead
+					s.run(20 * time.Second) // without ABORT and close_notify, ICE has to detect that the pair does not work any more
 					stop()
 					s.wantAll(30 * time.Second)
 					if want := map[bool]int{true: 0, false: 2}[e == keeps]; s.replaced != want {
@@ -316,7 +317,7 @@ func TestPageStopsTaggedSection(t *testing.T) {
 	}
 }
 
-// The tag changes several times in a row, each time with a new transport.
+// The tagged section changes several times, each time with a new transport.
 func TestManyReplacements(t *testing.T) {
 	for seed := range uint64(10) {
 		w := simnet.New(seed + 1)
@@ -331,7 +332,7 @@ func TestManyReplacements(t *testing.T) {
 			s.stop(mid+" 0", "audio "+mid, "data 0")
 			s.run(time.Duration(w.Rand().IntN(50)) * time.Millisecond)
 		}
-		s.run(12 * time.Second) // an ABORT may be lost
+		s.run(12 * time.Second) // the time is enough if an ABORT is lost
 		stop()
 		s.wantAll(10 * time.Second)
 		if s.replaced != 6 {
@@ -389,8 +390,8 @@ func TestChannelsDuringReplacement(t *testing.T) {
 	}
 }
 
-// If the page applies the answer only after data flows again, no reliable message is
-// lost. Messages that it has received and not acknowledged come twice.
+// If the page applies the answer only after new data is sent, no reliable message is
+// lost. Messages that the page has received and not acknowledged arrive twice.
 func TestReplacementAfterHold(t *testing.T) {
 	for seed := range uint64(10) {
 		w := simnet.New(seed + 1)
@@ -418,7 +419,7 @@ func TestReplacementAfterHold(t *testing.T) {
 			w.After(5*time.Millisecond, tick)
 		}
 		tick()
-		s.streams = s.streams[3:] // not its receiver's
+		s.streams = s.streams[3:] // took, and not check, receives the messages of x
 		s.page.sections, s.page.group, s.stopping = []string{"stopped a", "video v", "data 0"}, "v 0", true
 		s.a.CreateOffer()
 		w.Run(15*time.Second, took)
@@ -444,8 +445,8 @@ func TestReplacementAfterHold(t *testing.T) {
 	}
 }
 
-// The answer to an offer with another tag waits until all sent data is acknowledged,
-// so that nothing arrives twice, but for a bounded time.
+// The answer to an offer with another tagged section waits until all sent data is
+// acknowledged, so that nothing arrives twice. The wait is bounded.
 func TestAnswerWaitsForAcknowledgements(t *testing.T) {
 	for _, lost := range []bool{false, true} {
 		w := simnet.New(1)
@@ -470,7 +471,7 @@ func TestAnswerWaitsForAcknowledgements(t *testing.T) {
 }
 
 // A remote that keeps its transport may change its path. A probe then shows that its
-// association is alive.
+// association still exists.
 func TestPathChangeAfterTagChange(t *testing.T) {
 	w := simnet.New(1)
 	w.Default = simnet.Path{Delay: 20 * time.Millisecond}

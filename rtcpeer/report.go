@@ -9,26 +9,27 @@ import (
 	"purertc/ice"
 )
 
-// A Report answers the question "why is it not connected?": it has the state of each
-// candidate, pair and server, and of the layers above. Its String is for people.
+// A Report answers the question "why is it not connected?". It has the state of each
+// candidate, pair and server, and of the layers above ICE. Its method String returns a
+// text for people.
 type Report struct {
-	Connection ConnectionState // the true one, which Poll may not have shown yet
+	Connection ConnectionState // the present state, which Poll may not have shown yet
 	Gathering  GatheringState
 	Signaling  SignalingState
-	Err        error // why the connection failed or was closed; nil: neither
+	Err        error // why the connection failed or was closed; nil: it has not failed and was not closed
 
 	ICE   ice.Report // candidates, pairs with their checks, servers with their answers
-	Stats Stats      // of DTLS and SCTP, and the traffic
+	Stats Stats      // statistics of DTLS and SCTP, and traffic
 
-	DTLSErr    error    // what ended the handshake or the connection, such as an alert
-	SCTPState  string   // as RFC 9260 §4 names it, in lower case
+	DTLSErr    error    // the error that ended the DTLS handshake or connection, such as an alert
+	SCTPState  string   // name of the state in RFC 9260 §4, in lower case
 	SNAP       bool     // the descriptions set up SCTP, so its handshake was not needed (draft-hancke-tsvwg-snap)
-	Resolving  []string // the URLs of servers whose names are being looked up, or to which a connection is being opened
-	NotStarted bool     // offer and answer are not both applied yet
+	Resolving  []string // URLs of servers with names that are being looked up, or to which a connection is being opened
+	NotStarted bool     // the local and the remote description are not both applied yet
 }
 
-// Report describes the connection in detail. With an Extension that is no
-// ReportExtension only the states are set.
+// Report describes the connection in detail. If the Extension does not implement
+// ReportExtension, only the states are set.
 func (c *Conn) Report() Report {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -61,7 +62,7 @@ func (t *transport) report(r *Report) {
 	}
 }
 
-// String is the report as several lines of text, with the cause first.
+// String returns the report as several lines of text, with the cause first.
 func (r Report) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "connection %v, gathering %v, signalling %v\n", r.Connection, r.Gathering, r.Signaling)
@@ -150,13 +151,13 @@ func (r Report) dropped(b *strings.Builder) {
 	}
 }
 
-// candidateText describes a candidate by its type and address.
+// candidateText returns a text with the type and the address of a candidate.
 func candidateText(c ice.Candidate) string {
 	if c.Name != "" && !c.Addr.Addr().IsValid() {
 		return fmt.Sprintf("%v %s", c.Type, c.Name)
 	}
 	if c.TCPType == ice.TCPActive {
-		return fmt.Sprintf("%v tcp %v, connecting", c.Type, c.Addr.Addr()) // the port means nothing
+		return fmt.Sprintf("%v tcp %v, connecting", c.Type, c.Addr.Addr()) // the port of an active candidate has no meaning
 	}
 	return fmt.Sprintf("%v %s %v", c.Type, c.Transport, c.Addr)
 }

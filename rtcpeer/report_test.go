@@ -8,7 +8,8 @@ import (
 	"purertc/rtcpeer/internal/simnet"
 )
 
-// TestReport asks at each stage, and where no way leads to the peer.
+// TestReport checks the report at each stage of a connection, and when no path leads
+// to the peer.
 func TestReport(t *testing.T) {
 	w := simnet.New(4)
 	w.Default = simnet.Path{Delay: 10 * time.Millisecond}

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// rtccatBytes is how long the file is that rtccat sends through each combination of
-// NATs. CI sets the variable to 1 GB.
+// rtccatBytes returns the size of the file that rtccat sends through each combination
+// of NATs. CI sets the environment variable to 1 GB.
 func rtccatBytes(t *testing.T) int64 {
 	text := os.Getenv("RTCPEER_TEST_BYTES")
 	if text == "" {
@@ -32,7 +32,7 @@ func rtccatBytes(t *testing.T) int64 {
 // A cat is a running rtccat.
 type cat struct {
 	in   io.Writer
-	log  *bufio.Reader // its standard error
+	log  *bufio.Reader // the standard error of rtccat
 	text strings.Builder
 	end  func() error
 }
@@ -62,7 +62,7 @@ func (l *lab) cat(path, ns string, args ...string) *cat {
 	return k
 }
 
-// line returns the line for the other rtccat.
+// line returns the line that rtccat prints for the other rtccat.
 func (k *cat) line(t *testing.T) string {
 	t.Helper()
 	for {
@@ -77,8 +77,8 @@ func (k *cat) line(t *testing.T) string {
 	}
 }
 
-// rtccat sends a file through every combination of NATs, by a relay where there is no
-// other path, and the file arrives as it was.
+// TestRtccat sends a file with rtccat through every combination of NATs, and through a
+// relay where there is no other path. It checks that the file arrives unchanged.
 func TestRtccat(t *testing.T) {
 	newLab(t) // skips the test where no namespaces can be made
 	dir := t.TempDir()

@@ -16,7 +16,7 @@ import (
 	"purertc/rtcpeer/internal/udpmux"
 )
 
-// A simPeer is a whole Conn on a simulated network, under virtual time.
+// A simPeer is a whole Conn on a simulated network, in virtual time.
 type simPeer struct {
 	*Conn
 	kept    []*DataChannel
@@ -30,12 +30,12 @@ type simPeer struct {
 	out     []simDatagram
 	other   *simPeer
 	trickle bool
-	lazy    bool                                 // its program polls by itself
-	heard   []string                             // signalled descriptions and candidates
-	told    map[netip.AddrPort]ice.CandidateType // the candidates that were
+	lazy    bool                                 // the program calls Poll itself
+	heard   []string                             // descriptions and candidates received by signalling
+	told    map[netip.AddrPort]ice.CandidateType // types of the candidates received by signalling
 }
 
-// A simNetwork is the network of an end: the world, or the inside of a NAT.
+// A simNetwork is the network of an end: the world, or the network behind a NAT.
 type simNetwork interface {
 	Attach(n simnet.Node, addrs ...netip.Addr)
 	Detach(addr netip.Addr)
@@ -46,13 +46,13 @@ type simDatagram struct {
 	b []byte
 }
 
-// newSimPeer makes a Conn on the network with these addresses.
+// newSimPeer creates a Conn on the network with these addresses.
 func newSimPeer(t testing.TB, w *simnet.World, cfg Config, addrs ...string) *simPeer {
 	return newSimPeerIn(t, w, w, cfg, addrs...)
 }
 
-// simCertificate is the certificate of all simulated ends. It is fixed, since the
-// length of its signatures changes the packets, which must depend on the seed only.
+// simCertificate is the certificate of all simulated ends. It is fixed, because the
+// length of a signature changes the packets, which must depend only on the seed.
 var simCertificate = sync.OnceValue(func() *tls.Certificate {
 	raw := make([]byte, 32)
 	for i := range raw {
@@ -70,7 +70,7 @@ var simCertificate = sync.OnceValue(func() *tls.Certificate {
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 })
 
-// newSimPeerIn makes a Conn on another network than the world's.
+// newSimPeerIn creates a Conn on a network other than the world's.
 func newSimPeerIn(t testing.TB, w *simnet.World, in simNetwork, cfg Config, addrs ...string) *simPeer {
 	p := &simPeer{t: t, world: w, in: in, trickle: true, told: map[netip.AddrPort]ice.CandidateType{}}
 	for _, a := range addrs {
@@ -108,22 +108,23 @@ func newSimPeerIn(t testing.TB, w *simnet.World, in simNetwork, cfg Config, addr
 	return p
 }
 
-// CreateDataChannel keeps the handle, as every handle of a simulation is kept:
-// the garbage collector would close it from a goroutine of its own.
+// CreateDataChannel keeps the handle of the channel. The garbage collector would close
+// a channel without a handle from another goroutine.
 func (p *simPeer) CreateDataChannel(label string, o ChannelOptions) (*DataChannel, error) {
 	d, err := p.Conn.CreateDataChannel(label, o)
 	p.kept = append(p.kept, d)
 	return d, err
 }
 
-// OpenDataChannel likewise.
+// OpenDataChannel keeps the handle of the channel, like CreateDataChannel.
 func (p *simPeer) OpenDataChannel(label string, o ChannelOptions) (*DataChannel, error) {
 	d, err := p.Conn.OpenDataChannel(label, o)
 	p.kept = append(p.kept, d)
 	return d, err
 }
 
-// OnDataChannelReceived likewise.
+// OnDataChannelReceived keeps the handles of received channels, like
+// CreateDataChannel.
 func (p *simPeer) OnDataChannelReceived(f func(*DataChannel)) {
 	p.Conn.OnDataChannelReceived(func(d *DataChannel) {
 		p.kept = append(p.kept, d)
@@ -133,7 +134,7 @@ func (p *simPeer) OnDataChannelReceived(f func(*DataChannel)) {
 	})
 }
 
-// newSimPair makes two ends that signal to each other without delay.
+// newSimPair creates two ends that signal to each other without delay.
 func newSimPair(t testing.TB, w *simnet.World, cfg Config) (a, b *simPeer) {
 	a = newSimPeer(t, w, cfg, "10.0.0.1")
 	b = newSimPeer(t, w, cfg, "10.0.0.2")
@@ -141,10 +142,10 @@ func newSimPair(t testing.TB, w *simnet.World, cfg Config) (a, b *simPeer) {
 	return a, b
 }
 
-// transport returns the connection's transport, and makes it if there is none.
+// transport returns the connection's transport, and creates it if there is none.
 func (p *simPeer) transport() *transport { q, _ := p.ext.(*stack).made(); return q }
 
-// The methods of network.
+// The following methods implement network.
 
 func (p *simPeer) open(h handler, _ addressChoice) (ports []port, locals []local, err error) {
 	p.h = h
@@ -193,7 +194,7 @@ type simPort struct {
 	p    *simPeer
 	sock ice.Sock
 	addr netip.AddrPort
-	deaf bool // closed, except for writes
+	deaf bool // the socket is closed for reading, but accepts writes
 }
 
 func (q *simPort) AddUfrag(string) error     { return nil }
@@ -210,7 +211,7 @@ func (q *simPort) Write(r ice.Route, b []byte, segment int) bool {
 	return true
 }
 
-// The methods of simnet.Node.
+// The following methods implement simnet.Node.
 
 func (p *simPeer) HandleDatagram(now time.Time, to, from netip.AddrPort, b []byte) {
 	for sock := range ice.Sock(len(p.addrs)) + 1 {
@@ -249,7 +250,7 @@ func (p *simPeer) NextTimeout() time.Time {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !p.lazy && (queued > 0 || q.events.len() > 0) || len(p.out) > 0 {
-		return p.world.Now() // a program polls all the time
+		return p.world.Now() // the program polls all the time
 	}
 	if q.closed {
 		return time.Time{}

@@ -16,10 +16,10 @@ import (
 // with a port of its own.
 type simTURN struct {
 	out     []simLetter
-	clients map[netip.AddrPort]*simAllocation // by their addresses
-	relays  map[uint16]*simAllocation         // by port
+	clients map[netip.AddrPort]*simAllocation // clients by address
+	relays  map[uint16]*simAllocation         // allocations by relayed port
 	port    uint16
-	answers int // of requests
+	answers int // number of answered requests
 	passed  int // datagrams relayed
 }
 
@@ -98,7 +98,7 @@ func (s *simTURN) toPeer(now time.Time, c *simAllocation, to netip.AddrPort, b [
 		return
 	}
 	s.passed++
-	if d := s.relays[to.Port()]; to.Addr() == stunServer.Addr() { // a peer that this very server relays
+	if d := s.relays[to.Port()]; to.Addr() == stunServer.Addr() { // the peer is a client of this server
 		s.fromPeer(now, d, c.relayed, b)
 		return
 	}

@@ -16,7 +16,7 @@ var (
 	seedsFlag = flag.Int("seeds", 24, "how many seeds TestSim runs")
 )
 
-// TestSim runs two whole peers over bad networks, one for each seed.
+// TestSim runs two whole ends over bad networks, one network for each seed.
 func TestSim(t *testing.T) {
 	if *seedFlag != 0 {
 		simulate(t, *seedFlag)
@@ -38,7 +38,7 @@ type simStream struct {
 	last     int64
 }
 
-// simMessage returns message i: its number, and bytes derived from the number.
+// simMessage returns message i: the number i, and bytes that are derived from it.
 func simMessage(i uint32) []byte {
 	b := make([]byte, 4+int(i*7919%5000))
 	for j := range b {
@@ -48,7 +48,7 @@ func simMessage(i uint32) []byte {
 	return b
 }
 
-// receive receives messages, and compares them with those sent.
+// receive receives messages, and compares them with the sent ones.
 func (s *simStream) receive() error {
 	for {
 		p, err := s.to.GetPacket()
@@ -73,7 +73,7 @@ func (s *simStream) receive() error {
 	}
 }
 
-// badPath is a path with some faults, drawn from the seed.
+// badPath returns a path with some random faults, which depend on the seed.
 func badPath(w *simnet.World) simnet.Path {
 	r := w.Rand()
 	p := simnet.Path{Delay: time.Duration(1+r.IntN(80)) * time.Millisecond}
@@ -143,7 +143,7 @@ func simulate(t *testing.T, seed uint64) {
 	if err := a.CreateOffer(); err != nil {
 		t.Fatal(err)
 	}
-	// The first flights of DTLS have no protection against a flipped bit, so the
+	// The first flights of DTLS are not protected against a flipped bit, so the
 	// handshake may fail. Corruption therefore begins later.
 	corrupt := 0.04 * w.Rand().Float64()
 	w.After(5*time.Second, func() {
@@ -151,8 +151,8 @@ func simulate(t *testing.T, seed uint64) {
 			w.Path(a.addrs[0], b.addrs[0]).Corrupt, w.Path(b.addrs[0], a.addrs[0]).Corrupt = corrupt, corrupt
 		}
 	})
-	// Streams send for a while, with a partition in the middle and then an ICE restart
-	// of either end.
+	// The streams send for a while. During this time the network is partitioned once,
+	// and then one of the ends restarts ICE.
 	const count = 60
 	down := func(down bool) func() {
 		return func() {
@@ -207,7 +207,7 @@ func simulate(t *testing.T, seed uint64) {
 	if _, err := w.Run(28*time.Second, step); err != nil {
 		fail("%v", err)
 	}
-	// The faults stop.
+	// The faults end.
 	w.Both(a.addrs[0], b.addrs[0], simnet.Path{Delay: 20 * time.Millisecond})
 	ok, err := w.Run(90*time.Second, complete)
 	switch {
@@ -232,7 +232,7 @@ func simulate(t *testing.T, seed uint64) {
 	}
 }
 
-// The same seed gives the same datagrams.
+// The same seed causes the same datagrams.
 func TestSimRepeats(t *testing.T) {
 	run := func() (trace []string) {
 		w := simnet.New(7)
@@ -253,13 +253,13 @@ func TestSimRepeats(t *testing.T) {
 	}
 	one, two := run(), run()
 	for i := range min(len(one), len(two), 8) {
-		if one[i] != two[i] { // until certificates' signatures, whose length varies
+		if one[i] != two[i] { // the comparison ends at the certificates' signatures, which vary in length
 			t.Fatalf("datagram %d: %s, then %s", i, one[i], two[i])
 		}
 	}
 }
 
-// openSimPair makes a pair with an open channel, on a path of 10 ms.
+// openSimPair returns a pair with an open channel, on a path with a delay of 10 ms.
 func openSimPair(t *testing.T) (w *simnet.World, a, b *simPeer) {
 	t.Helper()
 	w = simnet.New(1)
@@ -303,8 +303,8 @@ func TestIdleIsQuiet(t *testing.T) {
 	before, end := a.Stats().Transport.PacketsSent, w.Now().Add(time.Minute)
 	w.After(time.Minute, func() {})
 	until(t, w, 2*time.Minute, "a minute", func() bool { return !w.Now().Before(end) })
-	// The local consent requests, at least 4 s apart, the answers to the other end's,
-	// and two heartbeats with their answers.
+	// The limit: the local consent requests, at least 4 s apart; as many responses to
+	// the remote's requests; and two heartbeats and two heartbeat acknowledgements.
 	if n := a.Stats().Transport.PacketsSent - before; n > 15+15+4 {
 		t.Errorf("%d datagrams in an idle minute", n)
 	}

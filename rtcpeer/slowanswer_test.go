@@ -10,10 +10,10 @@ import (
 	"purertc/rtcpeer/internal/simnet"
 )
 
-// An answer that takes minutes, carried by people, still connects: nothing at
-// the answerer counts down to failure before the offerer can know its answer. The
-// table has both DTLS versions and roles, and paths on which the answerer hears
-// nothing at all until then.
+// An answer that people carry, which takes minutes, still connects: no timer of the
+// answerer ends in a failure before the offerer can have received the answer. The
+// table has both DTLS versions and roles, and paths on which nothing reaches the
+// answerer before that time.
 func TestSlowAnswer(t *testing.T) {
 	for _, delay := range []time.Duration{75 * time.Second, 10 * time.Minute, 2 * time.Hour} {
 		for _, nat := range []bool{false, true} {
@@ -22,8 +22,8 @@ func TestSlowAnswer(t *testing.T) {
 				w := newNATWorld(3)
 				var a, b *simPeer
 				if nat {
-					// Port-restricted NATs: the checks of neither end arrive before the
-					// other end sends its own.
+					// With port-restricted NATs, checks of an end do not arrive before
+					// the other end sends its own.
 					na := w.NAT(simnet.NATConfig{Kind: simnet.PortRestricted}, netip.MustParseAddr("198.51.100.1"))
 					nb := w.NAT(simnet.NATConfig{Kind: simnet.PortRestricted}, netip.MustParseAddr("198.51.100.2"))
 					a = newSimPeerIn(t, w, na, withSTUN, "192.168.0.2")
@@ -44,7 +44,7 @@ func TestSlowAnswer(t *testing.T) {
 				complete := func(p *simPeer) func() bool {
 					return func() bool { return p.GatheringState() == GatheringStateComplete }
 				}
-				b.LocalDescription() // makes its transport, which the world runs
+				b.LocalDescription() // this creates b's transport, which the world runs
 				x, err := a.CreateDataChannel("x", ChannelOptions{})
 				if err != nil {
 					t.Fatal(err)
@@ -57,7 +57,7 @@ func TestSlowAnswer(t *testing.T) {
 				until(t, w, 30*time.Second, name+": offer", complete(a))
 				_, offer = a.LocalDescription()
 				if passive {
-					// An offerer that wants to be the DTLS client.
+					// The offerer wants to be the DTLS client.
 					offer = strings.Replace(offer, "a=setup:actpass", "a=setup:active", 1)
 				}
 				if err := b.SetRemoteDescription("offer", offer); err != nil {
@@ -85,8 +85,8 @@ func TestSlowAnswer(t *testing.T) {
 	}
 }
 
-// Where only DTLS does not get through, DTLS is reported; where nothing does,
-// ICE is, though the DTLS client has sent its flight.
+// If only DTLS datagrams are lost, the error names DTLS. If all datagrams are lost,
+// the error names ICE, even if the DTLS client has sent its flight.
 func TestFailureNamesTheLayer(t *testing.T) {
 	for _, layer := range []string{"DTLS", "ICE"} {
 		w := simnet.New(1)

@@ -10,9 +10,9 @@ import (
 	"purertc/rtcpeer/internal/simnet"
 )
 
-// connectOver makes two ends whose paths carry datagrams of a number of bytes of UDP
-// payload, 0: any, and returns the two ends of a channel. active makes the first end,
-// which offers, the DTLS client.
+// connectOver connects two ends over paths that carry datagrams of carries bytes of
+// UDP payload (0: any length), and returns the two ends of a channel. active makes the
+// first end, which offers, the DTLS client.
 func connectOver(t *testing.T, cfg Config, addrs [2]string, carries [2]int, active bool) (w *simnet.World, peers [2]*simPeer, ends [2]*DataChannel) {
 	t.Helper()
 	w = simnet.New(1)
@@ -41,7 +41,7 @@ func connectOver(t *testing.T, cfg Config, addrs [2]string, carries [2]int, acti
 	return w, peers, ends
 }
 
-// exchangeOver sends messages both ways and waits for them.
+// exchangeOver sends messages in both directions and waits for them.
 func exchangeOver(t *testing.T, w *simnet.World, ends [2]*DataChannel, limit time.Duration) {
 	t.Helper()
 	sizes := []int{1, 500, 700, 1100, 1300, 60000, 200000}
@@ -70,7 +70,8 @@ func exchangeOver(t *testing.T, w *simnet.World, ends [2]*DataChannel, limit tim
 	})
 }
 
-// DTLS and SCTP work on every path that ICE works on. Sizes are those of IP packets.
+// DTLS and SCTP work on every path on which ICE works. The sizes are those of IP
+// packets.
 func TestSmallPath(t *testing.T) {
 	const ip4, ip6 = 20 + 8, 40 + 8
 	v4, v6 := [2]string{"10.0.0.1", "10.0.0.2"}, [2]string{"2001:db8::1", "2001:db8::2"}

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// Stats are statistics of a connection, named after the W3C's getStats. They are plain
-// values: asking for them every frame costs almost nothing.
+// Stats are statistics of a connection. Their names come from the W3C's getStats. They
+// are plain values: a program can ask for them in every frame at almost no cost.
 type Stats struct {
 	Transport     TransportStats
-	CandidatePair CandidatePairStats // the selected one
+	CandidatePair CandidatePairStats // statistics of the selected candidate pair
 	SCTPTransport SCTPTransportStats
 }
 
@@ -18,22 +18,22 @@ type Stats struct {
 // datagrams, including ICE's own.
 type TransportStats struct {
 	PacketsSent, PacketsReceived uint64
-	BytesSent, BytesReceived     uint64 // of UDP payload
+	BytesSent, BytesReceived     uint64 // bytes of UDP payload
 	SelectedCandidatePairChanges uint64
 
 	ICERole     string // "controlling" or "controlled"
 	ICEState    string // "new", "checking", "connected", "completed", "disconnected", "failed" or "closed"
 	DTLSState   string // "new", "connecting", "connected", "closed" or "failed"
-	DTLSVersion string // "1.2" or "1.3"; empty until known
-	DTLSCipher  string // as the IANA registry writes it
-	DTLSGroup   string // likewise
-	DTLSRole    string // "client" or "server"; empty until known
+	DTLSVersion string // "1.2" or "1.3"; empty until the handshake has chosen it
+	DTLSCipher  string // name of the cipher suite in the IANA registry
+	DTLSGroup   string // name of the group in the IANA registry
+	DTLSRole    string // "client" or "server"; empty until the role is decided
 }
 
 // CandidatePairStats are statistics of the selected pair; zero if there is none.
 type CandidatePairStats struct {
 	Local                netip.Addr     // the local address
-	Remote               netip.AddrPort // the remote address, or the TURN server's
+	Remote               netip.AddrPort // the remote address; with a relay, the address of the TURN server
 	CurrentRoundTripTime time.Duration  // smoothed; 0 until measured
 }
 
@@ -50,11 +50,11 @@ type SCTPTransportStats struct {
 // DataChannelStats are statistics of a data channel.
 type DataChannelStats struct {
 	MessagesSent, MessagesReceived uint64
-	BytesSent, BytesReceived       uint64 // of payload; received ones count when the packet is taken
+	BytesSent, BytesReceived       uint64 // bytes of payload; received bytes are counted when the program takes the packet
 }
 
-// Stats returns statistics of the connection. They are zero if the Extension is no
-// StatsExtension.
+// Stats returns statistics of the connection. They are zero if the Extension does not
+// implement StatsExtension.
 func (c *Conn) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -64,8 +64,8 @@ func (c *Conn) Stats() Stats {
 	return Stats{}
 }
 
-// Stats returns statistics of the channel. They are zero if the extension's channel is
-// no StatsChannel.
+// Stats returns statistics of the channel. They are zero if the extension's channel
+// does not implement StatsChannel.
 func (d *DataChannel) Stats() DataChannelStats {
 	if d.ch == nil {
 		return DataChannelStats{}

@@ -9,19 +9,18 @@ import (
 	"purertc/ice"
 )
 
-// withoutUDP has each end hear of the other's TCP candidates only, as if
-// something between them dropped UDP.
+// withoutUDP reports whether a candidate is to be dropped, so that each end gets only
+// the TCP candidates of the other, as if the network dropped UDP.
 func withoutUDP(name string) bool { return strings.Contains(name, " udp ") }
 
-// A connection to a Host's TCP listener: the peer in front of it connects from
-// an active candidate.
+// A peer connects to a Host's TCP listener, from an active candidate.
 func TestHostOverTCP(t *testing.T) {
 	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0", TCPAddr: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { h.Close() })
-	for range 3 { // one after the other, on the one listener
+	for range 3 { // three connections to the same listener, one after another
 		a, b, x, y := realPairWithout(t, Config{}, Config{Host: h}, withoutUDP)
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
@@ -42,8 +41,9 @@ func TestHostOverTCP(t *testing.T) {
 	}
 }
 
-// Packets longer than Ethernet's go over UDP alone: a stream's reader that has
-// no room for one closes the connection, as Firefox does beyond 9216 bytes.
+// Packets longer than those of Ethernet are sent over UDP only: if the program that
+// reads a stream has no room for a packet, it closes the connection, as Firefox does
+// beyond 9216 bytes.
 func TestPacketsOverTCPAreShort(t *testing.T) {
 	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0", TCPAddr: "127.0.0.1:0"})
 	if err != nil {
@@ -66,8 +66,8 @@ func TestPacketsOverTCPAreShort(t *testing.T) {
 	}
 }
 
-// A connection over TCP that breaks, at either end, is made again, and nothing
-// is lost.
+// If a TCP connection of either end breaks, another one is opened, and no data is
+// lost.
 func TestTCPBreaks(t *testing.T) {
 	h, err := NewHost(HostConfig{Addr: "127.0.0.1:0", TCPAddr: "127.0.0.1:0"})
 	if err != nil {
@@ -82,7 +82,7 @@ func TestTCPBreaks(t *testing.T) {
 		p := c.ext.(*stack).transport
 		p.mu.Lock()
 		for _, q := range p.gatherer.sockets {
-			q.Unbind(remote) // closes a connection without a word to the agent
+			q.Unbind(remote) // closes a connection without telling the agent
 		}
 		p.mu.Unlock()
 		want := strings.Repeat("across the break ", 1000)
@@ -131,7 +131,7 @@ func TestHostRestarts(t *testing.T) {
 	}
 }
 
-// gatheringUfrag returns the ufrag that a connection gathered candidates for last.
+// gatheringUfrag returns the ufrag for which the connection last gathered candidates.
 func gatheringUfrag(c *Conn) string {
 	p := c.ext.(*stack).transport
 	p.mu.Lock()

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A timer has no slack for short waits and at most an eighth of long ones, and all
-// timers fire at few moments.
+// A timer has no slack for short waits, and at most an eighth of a long wait. The
+// timers of many transports fire at few moments.
 func TestSlack(t *testing.T) {
 	base := time.Unix(1_800_000_000, 123_456_789)
 	moments := map[time.Time]bool{}
@@ -18,7 +18,7 @@ func TestSlack(t *testing.T) {
 		if got < 0 || got > wait/8 || wait < 2*time.Second && got != 0 {
 			t.Errorf("wait %v: slack %v", wait, got)
 		}
-		if wait >= 4*time.Second && wait < 6*time.Second { // like consent checks
+		if wait >= 4*time.Second && wait < 6*time.Second { // this is the range of consent intervals
 			moments[due.Add(got)] = true
 		}
 	}
@@ -27,8 +27,8 @@ func TestSlack(t *testing.T) {
 	}
 }
 
-// A timer stays set for an earlier deadline than the next one, unless its slack would
-// make a retransmission late, or the transport is idle and moves in the wheel.
+// A timer that is set earlier than the next deadline is not changed, unless its slack
+// would make a retransmission late, or the transport is idle and moves in the wheel.
 func TestTimerKeeps(t *testing.T) {
 	at := time.Unix(1e9, 0)
 	own := time.NewTimer(time.Hour)
@@ -36,7 +36,7 @@ func TestTimerKeeps(t *testing.T) {
 	for _, x := range []struct {
 		name          string
 		timer         deadlineTimer
-		due           time.Duration // after at
+		due           time.Duration // time from m.at to the new deadline
 		wait          time.Duration
 		wheeled, idle bool
 		want          bool
@@ -57,8 +57,8 @@ func TestTimerKeeps(t *testing.T) {
 	}
 }
 
-// Loss detection is suppressed for late timers, maxSuppressions times in a row, and
-// again after something was received.
+// Loss detection is suppressed for late timers at most maxSuppressions times in a row.
+// It can be suppressed again after something was received.
 func TestLossSuppression(t *testing.T) {
 	var s lossSuppression
 	now := time.Unix(1e9, 0)
@@ -70,7 +70,7 @@ func TestLossSuppression(t *testing.T) {
 			t.Errorf("late by %v after %d suppressions: %v", late, s.times, got)
 		}
 	}
-	step(lateLimit, false) // in time
+	step(lateLimit, false) // the timer is in time
 	for range maxSuppressions {
 		step(lateLimit+1, true)
 	}
@@ -78,8 +78,8 @@ func TestLossSuppression(t *testing.T) {
 	received = now.Add(time.Millisecond)
 	step(lateLimit+1, true)
 	s.overload = &overload{since: now.Add(time.Second), late: overloadLeast}
-	s.counted = 1 // not counted in this window
-	step(0, true) // many others are late
+	s.counted = 1 // the transport was not counted in this window
+	step(0, true) // many other transports are late
 	for _, want := range []bool{true, false, false, true} {
 		late := time.Second
 		if !want && !s.postponed {
@@ -91,13 +91,14 @@ func TestLossSuppression(t *testing.T) {
 	}
 }
 
-// A timer that fires late before the connection is established is postponed once:
-// nothing counts as lost before what has arrived could be read.
+// If a timer fires late before the connection is established, its effect is postponed
+// once: nothing is treated as lost before the datagrams that have arrived could be
+// read.
 func TestLateTimerIsPostponed(t *testing.T) {
 	aloneTransport(t, func(t *testing.T, p *transport, _ *DataChannel) {
 		p.mu.Lock()
 		dtls := p.core.dtls
-		p.core.dtls = nil // as before the handshake
+		p.core.dtls = nil // the state before the handshake
 		due := p.core.nextTimeout()
 		p.timer.stop(true)
 		p.now = func() time.Time { return due.Add(time.Second) }
@@ -117,7 +118,7 @@ func TestLateTimerIsPostponed(t *testing.T) {
 	})
 }
 
-// aloneTransport calls f with one end of a connection whose network is cut, so that only
+// aloneTransport calls f with one end of a connection with a cut network, so that only
 // f runs it.
 func aloneTransport(t *testing.T, f func(t *testing.T, p *transport, x *DataChannel)) {
 	inBubble(t, func(t *testing.T) {
@@ -130,8 +131,8 @@ func aloneTransport(t *testing.T, f func(t *testing.T, p *transport, x *DataChan
 	})
 }
 
-// unansweredTransport is aloneTransport with a message in flight that nobody
-// acknowledges, and a clock that only f sets.
+// unansweredTransport does the same as aloneTransport. A message that is not
+// acknowledged is in flight, and f sets the clock.
 func unansweredTransport(t *testing.T, f func(t *testing.T, p *transport, clock *time.Time)) {
 	aloneTransport(t, func(t *testing.T, p *transport, x *DataChannel) {
 		if err := x.PutPacket([]byte("hello")); err != nil {
@@ -139,7 +140,7 @@ func unansweredTransport(t *testing.T, f func(t *testing.T, p *transport, clock 
 		}
 		p.mu.Lock()
 		p.loss.overload = new(overload)
-		p.timed = false // the test calls fire
+		p.timed = false // the test calls fire itself
 		p.timer.stop(true)
 		clock := new(time.Time)
 		p.now = func() time.Time { return *clock }
@@ -148,8 +149,9 @@ func unansweredTransport(t *testing.T, f func(t *testing.T, p *transport, clock 
 	})
 }
 
-// fireLate fires the timer late at each deadline, until one was a loss timer. It returns
-// the number of chunks sent again since the connection was made.
+// fireLate fires the timer late at each deadline, until a deadline was that of a loss
+// timer. It returns the number of chunks retransmitted since the beginning of the
+// connection.
 func (p *transport) fireLate(clock *time.Time, late time.Duration) (again uint64) {
 	for loss := false; !loss; {
 		p.mu.Lock()
@@ -170,10 +172,11 @@ func (p *transport) fireLate(clock *time.Time, late time.Duration) (again uint64
 	return p.core.assoc.Stats().ChunksRetransmitted
 }
 
-// A process that is late suppresses loss detection, a bounded number of times.
+// In a process that is late, a transport suppresses loss detection, a bounded number
+// of times.
 func TestLateProcessSuppressesLoss(t *testing.T) {
 	unansweredTransport(t, func(t *testing.T, p *transport, clock *time.Time) {
-		begin := p.fireLate(clock, 0) // a probe, in time
+		begin := p.fireLate(clock, 0) // the tail loss probe is sent in time
 		if begin == 0 {
 			t.Fatal("nothing is sent again though the timer is in time")
 		}
@@ -188,7 +191,8 @@ func TestLateProcessSuppressesLoss(t *testing.T) {
 	})
 }
 
-// A transport suppresses loss detection if many others are late with it.
+// A transport suppresses loss detection if many other transports are late at the same
+// time.
 func TestOverloadSuppressesLoss(t *testing.T) {
 	unansweredTransport(t, func(t *testing.T, p *transport, clock *time.Time) {
 		p.mu.Lock()
@@ -206,8 +210,8 @@ func TestOverloadSuppressesLoss(t *testing.T) {
 	})
 }
 
-// A share of the transports may take a late answer for loss in a window, and none if too
-// many were late in the window before.
+// In each window, a limited number of transports may treat a late answer as a loss. No
+// transport may if too many were late in the window before.
 func TestOverload(t *testing.T) {
 	at := time.Unix(1e9, 0)
 	for _, x := range []struct {
@@ -224,10 +228,10 @@ func TestOverload(t *testing.T) {
 			return admitted
 		}
 		for _, step := range []struct{ ask, want int }{
-			{x.most, x.most},     // few
-			{x.most + 5, x.most}, // many …
-			{10, 0},              // … which the next window remembers
-			{x.most + 5, x.most}, // there were few before
+			{x.most, x.most},     // few transports are late
+			{x.most + 5, x.most}, // many transports are late
+			{10, 0},              // the next window depends on the window before
+			{x.most + 5, x.most}, // few transports were late in the window before
 		} {
 			if got := ask(step.ask); got != step.want {
 				t.Errorf("%d connected: %d of %d admitted, want %d", x.connected, got, step.ask, step.want)
@@ -241,7 +245,7 @@ func TestOverload(t *testing.T) {
 	}
 }
 
-// A transport counts once in a window, however often it is late.
+// A transport is counted once in a window, even if it is late several times.
 func TestOverloadCountsTransports(t *testing.T) {
 	var s overload
 	var mine uint32
@@ -252,7 +256,7 @@ func TestOverloadCountsTransports(t *testing.T) {
 	}
 }
 
-// An overload counts the transports of a host that are connected.
+// An overload counts the connected transports of a Host.
 func TestEstablishedAreCounted(t *testing.T) {
 	h, _, b, _, _ := hostPair(t)
 	if n := h.overload.established.Load(); n != 1 {

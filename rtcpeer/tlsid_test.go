@@ -11,7 +11,7 @@ import (
 	"purertc/rtcpeer/internal/simnet"
 )
 
-// rewrites has descriptions of p change on their way.
+// rewrites makes signalling change the descriptions of p.
 func (p *simPeer) rewrites(change func(typ, sdp string) string) {
 	p.OnSessionDescriptionCreated(func(typ, sdp string) {
 		if err := p.SetLocalDescription(typ, sdp); err != nil {
@@ -23,19 +23,19 @@ func (p *simPeer) rewrites(change func(typ, sdp string) string) {
 	})
 }
 
-// offersActive has p offer to be the DTLS client, where offers leave that to the
-// answerer.
+// offersActive makes p offer to be the DTLS client, although offers usually let the
+// answerer choose.
 func (p *simPeer) offersActive() {
 	p.rewrites(func(typ, sdp string) string { return strings.Replace(sdp, "a=setup:actpass", "a=setup:active", 1) })
 }
 
-// TestTLSID: a connection whose a=tls-id is not the one described fails (RFC
-// 8844 §4.3), and one whose peer has none works.
+// TestTLSID checks that a connection fails if the peer's a=tls-id is not that of its
+// description (RFC 8844 §4.3), and works if the peer has none.
 func TestTLSID(t *testing.T) {
 	line := regexp.MustCompile(`a=tls-id:.*\r\n`)
 	for _, test := range []struct {
 		name        string
-		typ         string // of the description that changes
+		typ         string // type of the description that is changed
 		replacement string
 		fails       bool
 	}{
@@ -80,7 +80,7 @@ func TestTLSID(t *testing.T) {
 				if !test.fails {
 					return
 				}
-				found, told := b, a // the receiver of the other id
+				found, told := b, a // found is the end that receives the wrong id; told is the other end
 				if test.typ == "answer" {
 					found, told = a, b
 				}
@@ -89,7 +89,7 @@ func TestTLSID(t *testing.T) {
 					t.Errorf("cause %v", err)
 				}
 				if err := told.transport().cause; !errors.As(err, &alert) || !alert.Remote || alert.Alert != dtls.AlertIllegalParameter {
-					t.Errorf("the other end's cause %v", err)
+					t.Errorf("the cause at the remote end is %v", err)
 				}
 			})
 		}

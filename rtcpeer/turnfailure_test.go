@@ -18,7 +18,7 @@ import (
 	"purertc/stun"
 )
 
-// redirector answers each Allocate by sending the client on to another server.
+// redirector answers each Allocate with a reference to another server.
 func redirector(conn net.Conn, to netip.AddrPort, packets bool) {
 	defer conn.Close()
 	buf := make([]byte, 1500)
@@ -44,8 +44,8 @@ func redirector(conn net.Conn, to netip.AddrPort, packets bool) {
 	}
 }
 
-// A server that sends its clients on is followed over every kind of
-// connection; one that sends them in a circle is not for ever.
+// If a server refers its clients to another server, the client follows, over every
+// kind of connection. It does not follow references in a circle for ever.
 func TestAlternateServer(t *testing.T) {
 	c := startCoturn(t, false)
 	cert, err := tls.LoadX509KeyPair(c.dir+"/cert", c.dir+"/key")
@@ -109,7 +109,7 @@ func TestAlternateServer(t *testing.T) {
 	})
 }
 
-// wantReport waits until the report has a text.
+// wantReport waits until the report contains these texts.
 func wantReport(t *testing.T, c *Conn, limit time.Duration, texts ...string) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -130,14 +130,14 @@ func wantReport(t *testing.T, c *Conn, limit time.Duration, texts ...string) {
 	}
 }
 
-// A TURN server dies in mid-connection: the report names it and says why, and
-// when it is there again, so is what it relayed, and no message is lost,
+// A TURN server ends while a connection uses it. The report names the server and the
+// reason. When the server runs again, it relays again, and no message is lost,
 // repeated or out of order.
 func TestCoturnKilled(t *testing.T) {
 	if testing.Short() {
 		t.Skip("not in a short run: a server that is silent is waited for")
 	}
-	t.Parallel() // with the other tests that wait
+	t.Parallel() // runs in parallel with the other tests that wait
 	for _, tt := range []struct{ transport, text string }{
 		{"dtls", "the server does not answer"}, {"udp", "the server does not answer"},
 		{"tcp", "connection refused"}, {"tls", "connection refused"},
@@ -167,14 +167,14 @@ func TestCoturnKilled(t *testing.T) {
 	}
 }
 
-// The wrong password, a certificate that has expired, a server that is not
-// there, one that was killed, one that no datagram reaches, and one whose URL is
-// of no use: the report says so.
+// The report says what is wrong: a wrong password, an expired certificate, a server
+// that does not run, a server that was killed, a server that no datagram reaches, and
+// a URL that is of no use.
 func TestReportNamesServers(t *testing.T) {
 	t.Parallel()
 	c, expired, dead := startCoturn(t, false), startCoturn(t, true), startCoturn(t, false)
 	dead.stop()
-	silent, err := net.ListenPacket("udp", "127.0.0.1:0") // like behind a firewall that drops UDP
+	silent, err := net.ListenPacket("udp", "127.0.0.1:0") // this socket behaves like a server behind a firewall that drops UDP
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +189,7 @@ func TestReportNamesServers(t *testing.T) {
 		{URLs: []string{wrong, nobody, blocked}, Username: "u", Credential: "wrong"}, {URLs: []string{useless}},
 		{URLs: []string{expired.urls()["tls"], expired.urls()["dtls"]}, Username: "u", Credential: "p"},
 	}
-	for _, transport := range []string{"udp", "tcp", "tls"} { // a handshake of DTLS has ten seconds
+	for _, transport := range []string{"udp", "tcp", "tls"} { // without dtls, because its handshake would take ten seconds to fail
 		cfg.ICEServers = append(cfg.ICEServers, ICEServer{URLs: []string{dead.urls()[transport]}, Username: "u", Credential: "p"})
 	}
 	err = conn.Initialize(cfg)
@@ -207,8 +207,9 @@ func TestReportNamesServers(t *testing.T) {
 		"0 local candidates")
 }
 
-// Each address of a server's name has its turn and its part of the time.
-func TestEachInTurn(t *testing.T) {
+// The client tries each address of a server's name in turn. Each attempt gets a part
+// of the time.
+func TestServerAddressesInTurn(t *testing.T) {
 	addrs := []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("192.0.2.3")}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -245,7 +246,7 @@ func (c *coturn) restart() {
 	c.stopped = false
 }
 
-// gathers has a connection make an offer of one channel, and gather.
+// gathers makes a connection offer a channel, and gather.
 func gathers(t *testing.T, conn *Conn) {
 	t.Helper()
 	conn.OnSessionDescriptionCreated(func(typ, sdp string) { conn.SetLocalDescription(typ, sdp) })
@@ -257,8 +258,9 @@ func gathers(t *testing.T, conn *Conn) {
 	}
 }
 
-// A server over DTLS is told the name that its certificate has to have, so that it
-// can show the right one; but no address.
+// The ClientHello to a server over DTLS contains the name that the server's
+// certificate must have, so that the server can choose the certificate. It does not
+// contain an IP address.
 func TestServerNameOverDTLS(t *testing.T) {
 	cert, err := dtls.GenerateCertificate(time.Now(), nil)
 	if err != nil {
@@ -288,7 +290,7 @@ func TestServerNameOverDTLS(t *testing.T) {
 		}
 		defer c.Close()
 		if got := c.(*dtlsnet.Conn).ConnectionState().ServerName; got != want {
-			t.Errorf("%s: the server was told %q", host, got)
+			t.Errorf("%s: the ClientHello has the name %q", host, got)
 		}
 	}
 }

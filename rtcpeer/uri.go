@@ -8,9 +8,9 @@ import (
 
 // serverURL is a parsed STUN or TURN URL (RFC 7064 §3.1, RFC 7065 §3.1).
 type serverURL struct {
-	text      string // as given
+	text      string // the URL as it was given
 	turn      bool
-	secure    bool   // stuns, turns
+	secure    bool   // the scheme is stuns or turns
 	host      string // a name or an IP address
 	port      uint16
 	transport string // "udp" or "tcp"
@@ -53,7 +53,7 @@ func parseServerURL(text string) (serverURL, error) {
 		return u, invalid("URL %q has an unknown scheme: want stun:, stuns:, turn: or turns:", text)
 	}
 	if u.secure {
-		u.transport = "tcp" // TLS
+		u.transport = "tcp" // a secure TURN URL means TLS over TCP
 	}
 	address, query, hasQuery := strings.Cut(rest, "?")
 	if hasQuery {

@@ -22,16 +22,17 @@ var (
 	walkFrom  = flag.Uint64("walkfrom", 1, "the first of them")
 )
 
-// walkFailed are seeds that have failed, each for another reason.
+// walkFailed are seeds that have failed, each for a different reason.
 var walkFailed = []uint64{
-	500627,  // restarts of ICE before the ends are connected, ten a second at a round trip of one
-	1001953, // two resets of one stream without data in between, the first of them deferred
-	700306,  // a restart while a request to the STUN server waits for the end of its backoff
+	500627,  // ICE restarts before the ends are connected: ten in a second, with a round trip of a second
+	1001953, // two resets of one stream without data in between, of which the first is deferred
+	700306,  // an ICE restart while a request to the STUN server waits for the end of its backoff
 }
 
 // In TestWalk two programs do random operations over faulty networks, and a model
-// checks the result: every received message was sent, every reliable one arrives, a
-// channel closed at one end closes at the other, and then the network is idle.
+// checks the result: every received message was sent, every reliable message arrives,
+// a channel that one end closes is closed at both ends, and the network is idle after
+// that.
 func TestWalk(t *testing.T) {
 	first, n := *walkFrom, *walksFlag
 	if testing.Short() {
@@ -62,19 +63,19 @@ func TestWalk(t *testing.T) {
 	}
 }
 
-// A walk is two ends, the network between them, and the model of both.
+// A walk contains two ends, the network between them, and the model of both.
 type walk struct {
 	w        *simnet.World
-	r        *rand.Rand // apart from the world's, so that a step does not change the network's dice
+	r        *rand.Rand // separate from the world's random numbers, so that a step does not change the network's faults
 	ends     [2]*walkEnd
 	channels []*walkChannel
 	nats     []*simnet.NAT
-	mild     bool    // the network is, and nobody forgets to read
-	corrupt  float64 // of the path
-	up       bool    // was connected
-	quiet    bool    // nothing more is done at random
-	over     bool    // the ends close
-	sent     int     // datagrams of the two
+	mild     bool    // the network has few faults, and neither program stops reading
+	corrupt  float64 // probability of corruption on the path
+	up       bool    // the ends have been connected
+	quiet    bool    // no further random operation is done
+	over     bool    // the ends are being closed
+	sent     int     // number of datagrams of the two ends
 	problem  error
 	log      []string
 }
@@ -82,15 +83,15 @@ type walk struct {
 type walkEnd struct {
 	*simPeer
 	i        int
-	mailed   time.Time     // when the last signalled message arrives
-	maxDelay time.Duration // of that
+	mailed   time.Time     // when the most recent signalled message arrives
+	maxDelay time.Duration // longest delay of a signalled message
 	state    ConnectionState
-	offering bool // an offer was asked for, and is not there yet
+	offering bool // an offer was requested and does not exist yet
 	left     bool
-	failures int // how often the state became StateFailed
+	failures int // number of changes to StateFailed
 }
 
-// note adds a line to the story.
+// note adds a line to the record of events that story returns.
 func (wk *walk) note(format string, args ...any) {
 	wk.log = append(wk.log, fmt.Sprintf("%9.3f ", wk.at().Seconds())+fmt.Sprintf(format, args...))
 }
@@ -115,7 +116,7 @@ func newWalk(t *testing.T, seed uint64) *walk {
 	wk := &walk{w: newNATWorld(seed), r: rand.New(rand.NewPCG(seed, 0x77616c6b))}
 	wk.mild = wk.chance(0.25)
 	wk.w.Default = wk.path()
-	behind := wk.r.IntN(5) // a NAT is: 0, 1: nobody; 2: the first; 3: the second; 4: both
+	behind := wk.r.IntN(5) // 0, 1: no end is behind a NAT; 2: the first; 3: the second; 4: both
 	for i := range wk.ends {
 		wk.ends[i] = wk.newEnd(t, i, behind == 2+i || behind == 4, behind == 4)
 	}
@@ -144,7 +145,8 @@ func newWalk(t *testing.T, seed uint64) *walk {
 	return wk
 }
 
-// newEnd makes an end, behind a NAT or not. both says that both ends are behind a NAT.
+// newEnd creates an end, which may be behind a NAT. both says that both ends are
+// behind a NAT.
 func (wk *walk) newEnd(t *testing.T, i int, behind, both bool) *walkEnd {
 	r := wk.r
 	controls := []sctp.CongestionControl{sctp.CongestionBBR, sctp.CongestionBBR, sctp.CongestionCubic, sctp.CongestionReno}
@@ -179,7 +181,7 @@ func (wk *walk) newEnd(t *testing.T, i int, behind, both bool) *walkEnd {
 	}
 	e := &walkEnd{i: i, maxDelay: wk.between(0, 300*time.Millisecond)}
 	e.simPeer = newSimPeerIn(t, wk.w, in, cfg, addr)
-	e.Conn.Stats() // makes the peer
+	e.Conn.Stats() // this creates the transport
 	e.lazy = wk.chance(0.5)
 	wk.note("end %d: %s control %v dtls %x mms %d sbs %d mds %d lazy %v signals within %v behind a NAT %v", i, addr, cfg.CongestionControl, cfg.MaxDTLS, cfg.MaxMessageSize, cfg.SendBufferSize, cfg.MaxDatagramSize, e.lazy, e.maxDelay, behind)
 	return e
@@ -263,7 +265,7 @@ func (wk *walk) mail(from *walkEnd, f func(to *walkEnd)) {
 }
 
 // signal makes an end signal like a program with "perfect negotiation", in which the
-// second end yields. Candidates may come twice, the second time late.
+// second end is polite. Candidates may be signalled twice, the second time late.
 func (wk *walk) signal(e *walkEnd) {
 	e.OnSessionDescriptionCreated(func(typ, sdp string) {
 		e.offering = e.offering && typ != "offer"
@@ -296,7 +298,7 @@ func (wk *walk) signal(e *walkEnd) {
 	})
 	e.OnICECandidateCreated(func(media string, index int, name string) {
 		f := func(to *walkEnd) {
-			// Since the last Poll the remote may have closed the connection.
+			// The remote may have closed the connection since the last Poll.
 			if err := to.AddICECandidate(media, index, name); err != nil && !errors.Is(err, ErrClosed) {
 				wk.fail("end %d: candidate %q: %v", to.i, name, err)
 			}
@@ -312,7 +314,7 @@ func (wk *walk) signal(e *walkEnd) {
 	})
 }
 
-// again makes an end offer later, since it could not now.
+// again makes an end offer later, because it cannot offer now.
 func (wk *walk) again(e *walkEnd) {
 	wk.w.After(wk.between(10*time.Millisecond, time.Second), func() { wk.offer(e) })
 }
@@ -320,7 +322,7 @@ func (wk *walk) again(e *walkEnd) {
 // offer makes an end offer, if its state allows it.
 func (wk *walk) offer(e *walkEnd) {
 	if wk.over || e.left || e.offering {
-		return // an answer could not be told from that to another offer
+		return // an answer could not be distinguished from the answer to another offer
 	}
 	err := e.CreateOffer()
 	e.offering = err == nil
@@ -334,7 +336,7 @@ func (wk *walk) offer(e *walkEnd) {
 }
 
 // stateChanged checks that a change of state is allowed. An outage may cause a
-// failure, but not a lasting one.
+// failure, but not one that lasts.
 func (wk *walk) stateChanged(e *walkEnd) {
 	s := e.ConnectionState()
 	if s == e.state {
@@ -352,8 +354,8 @@ func (wk *walk) stateChanged(e *walkEnd) {
 			wk.fail("end %d: %v", e.i, err)
 		}
 		if !wk.up && len(wk.nats) == 2 {
-			// The STUN server's answers may all be lost. Without its own address
-			// outside an end behind a NAT cannot be reached, so it tries again.
+			// All answers of the STUN server may be lost. An end behind a NAT cannot
+			// be reached without its public address, so it restarts ICE.
 			e.RestartICE()
 			wk.offer(e)
 		}
@@ -457,7 +459,7 @@ func (wk *walk) act() {
 	}
 }
 
-// pass lets time pass.
+// pass lets the virtual time d pass.
 func (wk *walk) pass(d time.Duration) error {
 	end := wk.w.Now().Add(d)
 	wk.w.After(d, func() {})
@@ -468,7 +470,7 @@ func (wk *walk) pass(d time.Duration) error {
 	return wk.problem
 }
 
-// until lets time pass until f returns "".
+// until lets virtual time pass until f returns "".
 func (wk *walk) until(d time.Duration, what string, f func() string) error {
 	var why string
 	var last time.Time
@@ -489,7 +491,7 @@ func (wk *walk) until(d time.Duration, what string, f func() string) error {
 	case wk.problem != nil:
 		return wk.problem
 	case !ok:
-		// The last event may have come between the last two checks.
+		// The last event may have occurred between the last two checks.
 		if why = f(); why != "" {
 			return fmt.Errorf("not within %v: %s: %s", d, what, why)
 		}
@@ -497,7 +499,7 @@ func (wk *walk) until(d time.Duration, what string, f func() string) error {
 	return nil
 }
 
-// connected returns which end is not connected; "" if both are.
+// connected returns a text that names the end that is not connected; "" if both are.
 func (wk *walk) connected() string {
 	for _, e := range wk.ends {
 		if s := e.ConnectionState(); s != StateConnected {
@@ -508,7 +510,7 @@ func (wk *walk) connected() string {
 }
 
 // run connects the ends, does random operations for a while, stops the faults, lets
-// the ends recover and idle, and ends them.
+// the ends recover and idle, and closes them.
 func (wk *walk) run() error {
 	if err := wk.wander(); err != nil {
 		return err
@@ -587,7 +589,7 @@ func (wk *walk) recover() error {
 	for _, c := range wk.channels {
 		c.pause = [2]time.Time{}
 	}
-	if len(wk.nats) == 2 { // both may have forgotten how one got in
+	if len(wk.nats) == 2 { // both NATs may have lost their bindings
 		wk.ends[0].RestartICE()
 		wk.offer(wk.ends[0])
 	}
@@ -625,8 +627,8 @@ func (wk *walk) recover() error {
 	return wk.until(5*time.Second, "the channels are closed", wk.outstanding)
 }
 
-// rest checks that an idle connection sends only keepalives, and that it still works
-// before.
+// rest checks that the connection still works, and that it sends only keepalives when
+// it is idle.
 func (wk *walk) rest() error {
 	// A new channel works.
 	for _, e := range wk.ends {
@@ -663,7 +665,7 @@ func (wk *walk) rest() error {
 	return nil
 }
 
-// end shuts one end down, or only closes it.
+// end closes one end, by Shutdown or by Close.
 func (wk *walk) end() error {
 	a, b := wk.leaving()
 	if wk.chance(0.5) {
@@ -724,7 +726,7 @@ func (wk *walk) shutdown(a, b *walkEnd) error {
 	return err
 }
 
-// silence checks that nothing is sent after the end.
+// silence checks that nothing is sent after both ends are closed.
 func (wk *walk) silence() error {
 	before := wk.sent
 	if err := wk.pass(time.Minute); err != nil {
@@ -736,7 +738,7 @@ func (wk *walk) silence() error {
 	return nil
 }
 
-// suddenEnd closes one end at any moment, and the other when it notices.
+// suddenEnd closes one end at any moment, and the other end when that end notices it.
 func (wk *walk) suddenEnd() error {
 	a, b := wk.leaving()
 	failures := b.failures
@@ -744,10 +746,10 @@ func (wk *walk) suddenEnd() error {
 	if err := wk.until(75*time.Second, "the remote sees the end", func() string {
 		wk.read(b, wk.channels[0])
 		if b.transport().core.agent.Pending() {
-			return "" // it waits for a peer that may not have its answer, for as long as that takes
+			return "" // the end waits for a remote that may not have received its answer, for any time
 		}
 		if s := b.ConnectionState(); s != StateClosed && b.failures == failures {
-			return s.String() // a program that restarts at StateFailed is connecting again
+			return s.String() // a program that restarts ICE in StateFailed is connecting again
 		}
 		return ""
 	}); err != nil {
@@ -759,7 +761,7 @@ func (wk *walk) suddenEnd() error {
 		}
 	}
 	b.Close()
-	if err := wk.pass(time.Second); err != nil { // its last datagrams go, if it had not seen the end
+	if err := wk.pass(time.Second); err != nil { // the last datagrams are sent, if this end had not noticed the close
 		return err
 	}
 	for _, c := range wk.channels {

@@ -9,22 +9,22 @@ import (
 	"time"
 )
 
-// A walkChannel is both ends of a channel.
+// A walkChannel contains both ends of a channel.
 type walkChannel struct {
 	no      int
 	label   string
 	o       ChannelOptions
-	ends    [2]*DataChannel // nil: not known there yet
+	ends    [2]*DataChannel // nil: the end does not know the channel yet
 	states  [2]ChannelState
 	sent    [2][]walkMessage
-	got     [2]int          // of what the other sent: the next number, if it is ordered
-	seen    [2]map[int]bool // … the numbers that came, if it may be less than all in order
-	empty   [2]int          // … and empty messages, which have none
-	pause   [2]time.Time    // until when nothing is read
-	asked   [2]bool         // was closed by this end
-	closing bool            // by either
-	again   bool            // its id is used again as soon as an end is done with it
-	next    *walkChannel    // … by this one
+	got     [2]int          // number of the next message from the other end, if the channel is ordered
+	seen    [2]map[int]bool // numbers of the received messages, if the channel is not both ordered and reliable
+	empty   [2]int          // number of received empty messages, which contain no number
+	pause   [2]time.Time    // until this time the end does not read
+	asked   [2]bool         // this end has called Close
+	closing bool            // an end has called Close
+	again   bool            // the id is to be used again as soon as an end has finished with it
+	next    *walkChannel    // the channel that uses the id again
 }
 
 type walkMessage struct {
@@ -87,7 +87,7 @@ func (wk *walk) make(e *walkEnd, c *walkChannel) bool {
 	if err != nil {
 		e.kept = e.kept[:len(e.kept)-1]
 		if wk.over && errors.Is(err, ErrClosed) {
-			return false // the next event says so
+			return false // the next event says why
 		}
 		wk.fail("end %d: channel %d: %v", e.i, c.no, err)
 		return false
@@ -138,7 +138,7 @@ func (wk *walk) describe(o ChannelOptions) string {
 	return string(b)
 }
 
-// openNegotiated creates a channel at both ends, one after the other.
+// openNegotiated creates a channel at both ends, at different times.
 func (wk *walk) openNegotiated() {
 	id := 100 + wk.r.IntN(4)
 	for _, c := range wk.channels {
@@ -160,8 +160,8 @@ func (wk *walk) openNegotiated() {
 	})
 }
 
-// reopen opens a channel with an id that an end has finished with, and later at the
-// other end.
+// reopen opens a channel with an id that one end has finished with. The other end
+// opens it later.
 func (wk *walk) reopen(e *walkEnd, c *walkChannel) {
 	if c.next == nil {
 		if wk.quiet || wk.over {
@@ -209,7 +209,7 @@ func (wk *walk) write(e *walkEnd, c *walkChannel, n int) bool {
 	}
 	n = min(n, d.MaxPacketSize())
 	if c.ends[1-e.i] == nil && c.o.Negotiated && (n > 10_000 || len(c.sent[e.i]) >= 5) {
-		return false // messages that come before their channel are kept up to a limit
+		return false // early messages are kept only up to a limit
 	}
 	i := len(c.sent[e.i])
 	b := fmt.Appendf(make([]byte, 0, n+12), "%03x.%d.%06x.", c.no, e.i, i)
@@ -227,7 +227,7 @@ func (wk *walk) write(e *walkEnd, c *walkChannel, n int) bool {
 	case err == nil:
 		c.sent[e.i] = append(c.sent[e.i], walkMessage{b, text})
 		return true
-	case errors.Is(err, ErrInvalidState), errors.Is(err, ErrBufferFull): // ErrClosed is ErrInvalidState too
+	case errors.Is(err, ErrInvalidState), errors.Is(err, ErrBufferFull): // errors.Is(ErrClosed, ErrInvalidState) is true, too
 	default:
 		wk.fail("end %d: channel %d: PutPacket of %d bytes: %v", e.i, c.no, n, err)
 	}
@@ -255,7 +255,8 @@ func (wk *walk) read(e *walkEnd, c *walkChannel) {
 	}
 }
 
-// check compares the messages that an end received with those that the other sent.
+// check compares a message that an end received with those that the other end has
+// sent.
 func (wk *walk) check(e *walkEnd, c *walkChannel, p []byte, text bool) {
 	from := 1 - e.i
 	sent := c.sent[from]
@@ -314,7 +315,7 @@ func (wk *walk) missing(c *walkChannel, i int) int {
 	return n - len(c.seen[i]) - c.empty[i]
 }
 
-// size returns a message's size: longer ones are cut.
+// size returns the size of a message, which is limited.
 func (wk *walk) size() int {
 	switch wk.r.IntN(12) {
 	case 0, 1:
@@ -329,7 +330,8 @@ func (wk *walk) size() int {
 	return 1 + wk.r.IntN(1300)
 }
 
-// close closes a side of a channel; of a negotiated one perhaps either.
+// close closes one side of a channel. For a negotiated channel it may close the other
+// side, too.
 func (wk *walk) close(e *walkEnd, c *walkChannel) {
 	d := c.ends[e.i]
 	if d == nil || c.asked[e.i] || c.o.Negotiated && !c.closing && c.states != [2]ChannelState{ChannelStateOpen, ChannelStateOpen} {
@@ -347,7 +349,8 @@ func (wk *walk) some() *walkChannel {
 		return nil
 	}
 	for range 4 {
-		// Later ones are more likely, since they are open more often.
+		// More recent channels are more likely to be chosen, because more of them are
+		// open.
 		c := wk.channels[len(wk.channels)-1-min(len(wk.channels)-1, wk.r.IntN(16))]
 		if !c.closed() {
 			return c
@@ -373,8 +376,8 @@ func (wk *walk) reader(e *walkEnd) {
 	tick()
 }
 
-// outstanding returns a difference from the model when everything should have arrived;
-// "" if there is none.
+// outstanding returns a difference from the model after the time when everything
+// should have arrived; "" if there is none.
 func (wk *walk) outstanding() string {
 	for _, c := range wk.channels {
 		for i, d := range c.ends {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Every transport is due once, at its time or at most its slack later.
+// Every transport is due once, at its time or later by at most its slack.
 func TestWheel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		random := rand.New(rand.NewPCG(1, 2))
@@ -21,7 +21,7 @@ func TestWheel(t *testing.T) {
 		for now := begin; now.Sub(begin) < 5*time.Minute; now = now.Add(wheelSlot / 3) {
 			if len(peers) < 500 && now.Sub(begin) < 3*time.Minute {
 				p, wait := &transport{}, wheelLeast+time.Duration(random.Int64N(int64(60*time.Second)))
-				w.add(p, now.Add(time.Hour), time.Hour) // which the next one replaces
+				w.add(p, now.Add(time.Hour), time.Hour) // the next call of add replaces this one
 				slack := w.add(p, now.Add(wait), wait)
 				if slack < 0 || slack > wait/8+wheelSlot {
 					t.Fatalf("wait %v: slack %v", wait, slack)
@@ -32,7 +32,7 @@ func TestWheel(t *testing.T) {
 					peers[p].removed = true
 				}
 			}
-			w.timer.Stop() // the test is the clock
+			w.timer.Stop() // the test sets the clock
 			for _, p := range w.take(now) {
 				x := peers[p]
 				if x == nil || x.removed || now.Before(x.at) {
@@ -55,7 +55,7 @@ func TestWheel(t *testing.T) {
 	})
 }
 
-// A transport is due even if its caller has read the clock long ago.
+// A transport is due even if its caller has read the clock a long time ago.
 func TestWheelLate(t *testing.T) {
 	var w wheel
 	begin := time.Now()
@@ -69,7 +69,8 @@ func TestWheelLate(t *testing.T) {
 	}
 }
 
-// The timer of a wheel is set for the earliest transport, in any order of adding.
+// The timer of a wheel is set for the earliest transport, whatever the order in which
+// transports are added.
 func TestWheelFires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w wheel
@@ -100,9 +101,9 @@ func TestWheelFires(t *testing.T) {
 	})
 }
 
-// A host's connection that waits for an acknowledgement is in the wheel, which causes
+// A Host's connection that waits for an acknowledgement is in the wheel, which causes
 // the retransmission.
-func TestWaitingPeer(t *testing.T) {
+func TestWaitingTransportIsInTheWheel(t *testing.T) {
 	h, a, b, x, y := hostPair(t)
 	transfer(t, x, y)
 	far, p := a.ext.(*stack).transport, b.ext.(*stack).transport
@@ -118,10 +119,10 @@ func TestWaitingPeer(t *testing.T) {
 	}
 	before := again()
 	p.mu.Lock()
-	h.wheel.remove(p) // with whatever was set before
+	h.wheel.remove(p) // this removes an earlier entry
 	p.timer.stop(true)
 	p.timer.at = time.Time{}
-	p.arm(p.core.nextTimeout().Add(-2 * wheelLeast)) // however late it is
+	p.arm(p.core.nextTimeout().Add(-2 * wheelLeast)) // the transport is set for a deadline that has passed
 	h.wheel.mu.Lock()
 	if p.timer.own != nil || p.place.slot == 0 {
 		t.Errorf("slot %d; a timer of its own: %v", p.place.slot, p.timer.own != nil)
@@ -140,12 +141,12 @@ func TestWaitingPeer(t *testing.T) {
 	}
 }
 
-// An idle connection of a host is in the wheel, and not after it is closed.
-func TestRestingPeer(t *testing.T) {
+// An idle connection of a Host is in the wheel until it is closed.
+func TestIdleTransportIsInTheWheel(t *testing.T) {
 	h, _, b, x, y := hostPair(t)
 	transfer(t, x, y)
 	p := b.ext.(*stack).transport
-	rests := func() bool { // once what follows a transfer has been sent, and releaseAfter
+	rests := func() bool { // the transport rests after the last packets of a transfer and releaseAfter
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		h.wheel.mu.Lock()
@@ -163,7 +164,7 @@ func TestRestingPeer(t *testing.T) {
 		}
 	}
 	soon()
-	p.fire() // early
+	p.fire() // the timer fires early
 	transfer(t, x, y)
 	soon()
 	b.Close()

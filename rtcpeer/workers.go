@@ -6,32 +6,33 @@ import (
 )
 
 // workers are goroutines that run transports during set-up. A handshake takes a third
-// of a millisecond of public-key work: the reader of a shared socket that did it would
-// delay the connected transports, and so would a goroutine for each handshake. The
-// transports of a Host share one pool, all others commonWorkers. A worker exists while
-// transports are listed.
+// of a millisecond of public-key work. If the reader of a shared socket did this work,
+// connected transports would be delayed. A goroutine for each handshake would delay
+// them, too.
+// The transports of a Host share one pool of workers. All other transports share
+// commonWorkers. A worker exists while transports are in the list.
 type workers struct {
 	mu         sync.Mutex
-	transports fifo[*transport] // each once: inputQueue.listed
-	running    int              // goroutines
+	transports fifo[*transport] // transports with queued input, each at most once: see inputQueue.listed
+	running    int              // number of worker goroutines
 }
 
 // commonWorkers are for transports with sockets of their own.
 var commonWorkers workers
 
-// add lists a transport to be run.
+// add appends a transport to the list, so that a worker runs it.
 func (w *workers) add(t *transport) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.transports.push(t)
-	// One processor is left to the connected transports.
+	// One processor is left for the connected transports.
 	if w.running < max(1, runtime.GOMAXPROCS(0)-1) {
 		w.running++
 		go w.run()
 	}
 }
 
-// run runs listed transports until none is listed.
+// run runs transports from the list until the list is empty.
 func (w *workers) run() {
 	for {
 		t := w.next()
@@ -42,7 +43,8 @@ func (w *workers) run() {
 	}
 }
 
-// next takes the first transport of the list; nil ends the worker.
+// next removes the first transport from the list. It returns nil if the list is empty;
+// the worker then ends.
 func (w *workers) next() *transport {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -59,6 +61,6 @@ func (t *transport) runAsWorker() {
 	t.queue.listed.Store(false)
 	if t.mu.TryLock() {
 		t.runQueued()
-		t.mu.Unlock() // later input goes behind the other transports
+		t.mu.Unlock() // Unlock lists the transport again, behind the others, if more input was queued
 	}
 }

@@ -3,11 +3,11 @@ package sctp
 import "encoding/binary"
 
 // This file is the sending half of partial reliability (RFC 3758; with I-DATA, RFC
-// 8260 §2.3). A message is abandoned as a whole. A FORWARD TSN tells the remote to
-// wait no longer for its chunks.
+// 8260 §2.3). A message is always abandoned as a whole. A FORWARD TSN chunk makes the
+// remote skip the chunks of abandoned messages.
 
-// maxSkipWalk bounds the TSNs that one FORWARD TSN examines, because each SACK may
-// call for one.
+// maxSkipWalk bounds how many TSNs appendSkips examines for one FORWARD TSN, because
+// each received SACK may cause a FORWARD TSN.
 const maxSkipWalk = 4096
 
 // A skipState is the Advanced.Peer.Ack.Point of RFC 3758 §3.5.
@@ -65,20 +65,21 @@ func (s *skipState) acknowledged(o *outstanding) {
 }
 
 // repeat is called for each SACK. It sends the FORWARD TSN again if the remote has had
-// time to answer it and has not (RFC 3758 §3.5 C3). Until the FORWARD TSN arrives,
-// the remote cannot deliver ordered messages sent after the skipped ones.
+// time to acknowledge the last one and has not done so (RFC 3758 §3.5 C3). Until the
+// FORWARD TSN arrives, the remote cannot deliver ordered messages sent after the
+// skipped ones.
 func (s *skipState) repeat(o *outstanding, now instant, srtt int64) {
 	if s.pending(o) && now-s.sentAt > srtt+srtt/4 {
 		s.due = true
 	}
 }
 
-// abandon gives up a message of which something was sent.
+// abandon gives up a message of which at least one chunk was sent.
 func (s *sender) abandon(now instant, m *outMessage) {
 	s.counters.MessagesAbandoned++
 	if m.queued {
-		// Part of the message was never sent, but the remote may have received
-		// everything that was sent of it. So one more TSN is assigned, to an end that
+		// The end of the message was never sent, but the remote may have received all
+		// chunks that were sent. So abandon assigns one more TSN, to a last chunk that
 		// is never sent. The remote has to skip that TSN too.
 		s.queue.pop(m.stream)
 		if s.queue.current == m.stream {
@@ -123,13 +124,13 @@ func (s *sender) appendForwardTSN(now instant, w *packetWriter) {
 		w.b = s.appendSkips(w.b, chunkForwardTSN, 4, w.room())
 	}
 	if s.t3 == 0 {
-		s.t3 = now + int64(s.rto.timeout(rtoMin)) // RFC 3758 §3.5 C5
+		s.t3 = now + int64(s.rto.timeout(rtoMin)) // RFC 3758 §3.5 C5: a FORWARD TSN starts T3-rtx
 	}
 }
 
 // appendSkips appends a chunk that lists the last skipped message of each stream. If
-// not all fit, the new cumulative TSN is lower (RFC 3758 §3.5 C4). The rest follows
-// when the remote has acknowledged it.
+// not all entries fit, the new cumulative TSN of the chunk is lower (RFC 3758 §3.5
+// C4). The other entries follow when the remote has acknowledged this chunk.
 func (s *sender) appendSkips(b []byte, t chunkType, entry, room int) []byte {
 	b, start := beginChunk(b, t, 0)
 	b = append(b, 0, 0, 0, 0)

@@ -50,6 +50,12 @@ func (c *Config) appendHeader(dst []byte, tag uint32) []byte {
 	return appendCommonHeader(dst, c.LocalPort, c.RemotePort, tag)
 }
 
+// nonce returns the nonce of a HEARTBEAT. ok is false if the random source fails.
+func (c *Config) nonce() (n [8]byte, ok bool) {
+	ok = readRandom(c.Rand, n[:])
+	return n, ok
+}
+
 // accepts checks the length, ports and checksum of a packet.
 func (c *Config) accepts(pkt []byte) bool {
 	if len(pkt) < commonHeaderSize+chunkHeaderSize || len(pkt) > maxPacketSize {
@@ -85,7 +91,7 @@ type SendOptions struct {
 	// message of which nothing was sent may wait for congestion control. It is dropped
 	// after the longest of its lifetime, three round trips, and 50 ms.
 	Lifetime  time.Duration
-	Uncounted bool // not counted in BufferedAmount, for a message that the layer above sends by itself
+	Uncounted bool // not counted in BufferedAmount; for messages of the layer above that the program has not sent
 }
 
 // Errors of Send and ResetStreams.
@@ -131,7 +137,7 @@ func (s State) String() string {
 	return "invalid"
 }
 
-// peerKnown reports whether the peer's parameters are known.
+// peerKnown reports whether this end has received the peer's parameters.
 func (s State) peerKnown() bool { return s >= StateCookieEchoed }
 
 // handshakeDone reports whether the association is established or being shut down.
@@ -143,10 +149,10 @@ type EventKind uint8
 // The kinds of events.
 const (
 	EventNone         EventKind = iota
-	EventEstablished            // messages flow; the number of streams is known
+	EventEstablished            // the handshake is complete, and OutgoingStreams returns the negotiated number
 	EventStreamsReset           // the remote reset its outgoing side of Streams (empty: all); Receive has returned all messages sent before the reset
-	EventResetDone              // the remote performed our reset of Streams
-	EventResetFailed            // the remote did not perform our reset of Streams; Err says why
+	EventResetDone              // the remote performed the reset that ResetStreams requested for Streams
+	EventResetFailed            // the remote did not perform the reset that ResetStreams requested for Streams; Err says why
 	EventRestarted              // the remote restarted the association (RFC 9260 §5.2)
 	EventReplaced               // the remote replaced its association, see Renew; Err is its ABORT, if it sent one
 	EventClosed                 // shutdown is complete
@@ -158,12 +164,6 @@ type Event struct {
 	Kind    EventKind
 	Streams []uint16
 	Err     error
-}
-
-// A queuedEvent is an event, and how many messages were received before it.
-type queuedEvent struct {
-	Event
-	after uint64
 }
 
 // Counters count since the association was created.
@@ -192,9 +192,8 @@ type Stats struct {
 // Advance when NextTimeout is reached. The methods may be called in any order, but
 // not concurrently.
 type Association struct {
-	cfg     Config
-	clock   clock
-	lastNow instant // time of the most recent call
+	cfg   Config
+	clock clock
 
 	state     State
 	ended     bool // closed for good: no INIT is answered any more
@@ -213,10 +212,8 @@ type Association struct {
 	memory     *Memory
 	outbox     outbox
 	errorCount int32 // timeouts since the remote last answered (RFC 9260 §8.1)
-	gotRequest bool  // the packet being read held a RE-CONFIG request
-
-	pendingResets int32 // how many EventStreamsReset are in events
-	events        queue[queuedEvent]
+	gotRequest bool  // the packet being read contains a RE-CONFIG request
+	events     eventQueue
 
 	received, dropped uint64 // packets received, and packets dropped
 }
@@ -249,17 +246,11 @@ func (a *Association) SetRemotePort(port uint16) {
 	}
 }
 
-// tick returns the time of a call as an instant.
-func (a *Association) tick(now time.Time) instant {
-	a.lastNow = a.clock.at(now)
-	return a.lastNow
-}
-
 // Connect sends an INIT, or establishes the association at once if both ends have
-// signalled their INIT chunks: see LocalInit and SetRemoteInit. EventFailed with ErrRand follows if the random source
-// fails.
+// signalled their INIT chunks: see LocalInit and SetRemoteInit. EventFailed with
+// ErrRand follows if the random source fails.
 func (a *Association) Connect(now time.Time) {
-	t := a.tick(now)
+	t := a.clock.tick(now)
 	if a.state != StateClosed || a.ended {
 		return
 	}
@@ -280,12 +271,12 @@ func (a *Association) open() bool {
 	return !a.ended && a.state <= StateEstablished && a.renewal != renewalLast
 }
 
-// Send queues a message, whose data it copies. It may be called before the
-// association is established. The errors are ErrClosed, ErrStreamClosed,
-// ErrInvalidStream and ErrEmptyMessage. The queue has no limit: the caller decides
-// how much to queue, by BufferedAmount.
+// Send queues a message and copies its data. It may be called before the association
+// is established. The errors are ErrClosed, ErrStreamClosed, ErrInvalidStream and
+// ErrEmptyMessage. The queue has no limit: the caller decides how much to queue, by
+// BufferedAmount.
 func (a *Association) Send(now time.Time, m Message, o SendOptions) error {
-	t := a.tick(now)
+	t := a.clock.tick(now)
 	if !a.open() {
 		return ErrClosed
 	}
@@ -304,16 +295,8 @@ func (a *Association) Send(now time.Time, m Message, o SendOptions) error {
 // are held back until NextEvent has returned the EventStreamsReset. So the caller can
 // tell them from the messages before the reset.
 func (a *Association) Receive() (m Message, ok bool) {
-	if a.pendingResets > 0 {
-		taken := a.receiver.reassembly.taken()
-		for i := range a.events.n {
-			if ev := a.events.at(i); ev.Kind == EventStreamsReset {
-				if taken >= ev.after {
-					return Message{}, false
-				}
-				break
-			}
-		}
+	if a.events.holds(a.receiver.reassembly.taken()) {
+		return Message{}, false
 	}
 	return a.receiver.reassembly.ready.pop()
 }
@@ -321,7 +304,7 @@ func (a *Association) Receive() (m Message, ok bool) {
 // Release tells the association that the program has finished with a message from
 // Receive. n is the length of the message's data, which the receive window gets back.
 func (a *Association) Release(now time.Time, n int) {
-	t := a.tick(now)
+	t := a.clock.tick(now)
 	if a.receiver.release(t, n, a.sender.rto.srtt, a.sender.out.empty()) {
 		a.heartbeat.ask(t, a.sender.rto.timeout(rtoMinHandshake))
 	}
@@ -343,13 +326,13 @@ func (a *Association) Memory() *Memory { return a.memory }
 // optional.
 func (a *Association) Recycle(b []byte) { a.receiver.reassembly.spares.put(b) }
 
-// NextLowered returns a stream whose BufferedAmount has fallen since it was last
-// returned. ok is false if there is none.
+// NextLowered returns a stream with a BufferedAmount that has fallen since the stream
+// was last returned. ok is false if there is none.
 func (a *Association) NextLowered() (stream uint16, ok bool) { return a.sender.queue.nextLowered() }
 
 // Delivered reports whether the remote has acknowledged everything that was queued.
-// After the association has ended, it reports whether that was so at its end.
-// Abandoned messages are treated as acknowledged.
+// After the association has ended, Delivered reports whether this was true when it
+// ended. Abandoned messages are treated as acknowledged.
 func (a *Association) Delivered() bool {
 	if a.ended {
 		return a.delivered
@@ -406,7 +389,7 @@ func (a *Association) OutgoingStreams() int {
 // then Send on these streams returns ErrStreamClosed. The errors are ErrClosed,
 // ErrInvalidStream and ErrMemory.
 func (a *Association) ResetStreams(now time.Time, streams ...uint16) error {
-	a.tick(now)
+	a.clock.tick(now)
 	if a.ended {
 		return ErrClosed
 	}
@@ -437,25 +420,25 @@ func (a *Association) Flush() {
 // off.
 func (a *Association) DiscoverPacketSize(extra int) {
 	if a.pmtud.most != extra {
-		a.pmtud.restart(a.lastNow, extra)
+		a.pmtud.restart(a.clock.last, extra)
 	}
 }
 
 // AssumeShorter makes packets n bytes shorter than the limit given to AppendPacket,
-// until probes show that the path carries more. It is for an owner who does not know
+// until probes show that the path carries more. An owner calls it if it does not know
 // whether the path carries the limit. n is limited so that datagrams are not shortened
 // below 548 bytes, which every IPv4 path carries.
-func (a *Association) AssumeShorter(n int) { a.pmtud.shorten(a.lastNow, n) }
+func (a *Association) AssumeShorter(n int) { a.pmtud.shorten(a.clock.last, n) }
 
 // ChangePath tells the association that its packets take another path from now on. It
 // discards the round-trip time, rate, congestion window and packet size of the old
-// path. They begin as for a new association (RFC 9260 keeps them for each destination
-// address: §6.3.1 C1, §7.2.1). Packets in flight on the old path may still be
-// acknowledged, within the time that acknowledgements took there. If the old path is
-// dead, call PathLost first. If the new path's round trip is known, call SetRTT
-// afterwards.
+// path. These estimates then begin as for a new association (RFC 9260 keeps them for
+// each destination address: §6.3.1 C1, §7.2.1). Packets in flight on the old path
+// may still be acknowledged, within the time that acknowledgements took there. If the
+// old path is dead, call PathLost first. If the new path's round trip is known, call
+// SetRTT afterwards.
 func (a *Association) ChangePath(now time.Time) {
-	t := a.tick(now)
+	t := a.clock.tick(now)
 	a.receiver.takeAsking()
 	if !a.state.handshakeDone() {
 		a.sender.rto.reset()
@@ -473,7 +456,7 @@ func (a *Association) ChangePath(now time.Time) {
 // recently, and that there is another path, of which nothing is known. Everything
 // unacknowledged is sent again immediately, as if a timer had expired.
 func (a *Association) PathLost(now time.Time) {
-	t := a.tick(now)
+	t := a.clock.tick(now)
 	a.sender.rto.forget() // so that SetRTT can set the new path's round trip
 	for _, timer := range []*instant{&a.handshake.timer, &a.sender.t3, &a.reset.timer, &a.shutdown.timer} {
 		if *timer != 0 {
@@ -481,12 +464,12 @@ func (a *Association) PathLost(now time.Time) {
 		}
 	}
 	a.Advance(now)
-	a.sender.rto.progress() // these timeouts were no sign of congestion
+	a.sender.rto.progress() // the timeouts counted on the lost path are no sign of congestion on the new one
 }
 
 // SetRTT sets the round-trip time that a lower layer has measured. It is used until
 // SCTP has measured the round-trip time itself.
-func (a *Association) SetRTT(rtt time.Duration) { a.sender.seedRTT(a.lastNow, rtt) }
+func (a *Association) SetRTT(rtt time.Duration) { a.sender.seedRTT(a.clock.last, rtt) }
 
 // State returns the present state.
 func (a *Association) State() State { return a.state }
@@ -509,17 +492,5 @@ func (a *Association) Stats() Stats {
 
 // NextEvent returns the next event, in order.
 func (a *Association) NextEvent() (Event, bool) {
-	ev, ok := a.events.pop()
-	if ok && ev.Kind == EventStreamsReset {
-		a.pendingResets--
-	}
-	return ev.Event, ok
-}
-
-// event queues an event.
-func (a *Association) event(ev Event) {
-	if ev.Kind == EventStreamsReset {
-		a.pendingResets++
-	}
-	a.events.push(queuedEvent{ev, a.receiver.reassembly.readyN})
+	return a.events.next()
 }

@@ -87,8 +87,8 @@ func BenchmarkPing(b *testing.B) {
 	}
 }
 
-// In steady state sending allocates nothing, and receiving only the message that it
-// returns.
+// In steady state, sending allocates nothing, and receiving allocates only the
+// returned message.
 func TestAllocations(t *testing.T) {
 	for _, size := range []int{64, 1000, 16384} {
 		x, y, now := connectedPair(t, Config{})

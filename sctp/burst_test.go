@@ -11,7 +11,7 @@ import (
 type fullSocket struct {
 	period time.Duration
 	holds  int
-	counts map[time.Time]int // of packets to be read at a time
+	counts map[time.Time]int // number of packets that are read at each time
 }
 
 // arrive returns how long an arriving packet waits to be read. ok is false if the socket
@@ -42,7 +42,7 @@ func TestBurstFitsTheSocket(t *testing.T) {
 							p := newPair(t, 1, Config{CongestionControl: c, DisableInterleaving: streams == 1}, Config{})
 							p.delay = delay
 							p.connect()
-							p.send(0, 1, testMessage(1, 0, size), SendOptions{}) // measures the round trip
+							p.send(0, 1, testMessage(1, 0, size), SendOptions{}) // this exchange measures the round trip
 							p.run(time.Second)
 							p.got[1] = nil
 							s := &fullSocket{5 * time.Millisecond, 64, map[time.Time]int{}}
@@ -71,7 +71,7 @@ func TestBurstFitsTheSocket(t *testing.T) {
 	}
 }
 
-// A few packets of a burst are sent at once. The other messages share packets.
+// The first packets of a burst are sent at once. Later messages share packets.
 func TestBurstSharesPackets(t *testing.T) {
 	for _, streams := range []int{1, 100} {
 		p := newPair(t, 1, Config{}, Config{})
@@ -112,7 +112,7 @@ func TestLoneMessagesGoAtOnce(t *testing.T) {
 		p := newPair(t, 1, Config{}, Config{})
 		p.delay = 5 * time.Microsecond
 		p.connect()
-		for range 1000 { // one direction; every other packet is not acknowledged
+		for range 1000 { // in one direction; every second packet is not acknowledged
 			now(p, "the next of those that have arrived", size)
 			p.run(25 * time.Microsecond)
 		}
@@ -130,7 +130,7 @@ func TestLoneMessagesGoAtOnce(t *testing.T) {
 		p.delay = 50 * time.Millisecond
 		p.connect()
 		if size > 1000 {
-			continue // the pacer spreads these
+			continue // the pacer spreads these packets
 		}
 		for range 1000 {
 			now(p, "many in flight", size)
@@ -145,7 +145,7 @@ func TestLoneMessagesGoAtOnce(t *testing.T) {
 	}
 }
 
-// Flush sends data that waits for more.
+// Flush sends data that is waiting to share a packet.
 func TestFlush(t *testing.T) {
 	p := newPair(t, 1, Config{}, Config{})
 	p.connect()

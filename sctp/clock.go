@@ -7,7 +7,16 @@ import "time"
 type instant = int64
 
 // A clock converts the caller's time to instants and back.
-type clock struct{ zero time.Time }
+type clock struct {
+	zero time.Time
+	last instant // what the most recent call of tick returned
+}
+
+// tick returns now as an instant, and stores it in last.
+func (c *clock) tick(now time.Time) instant {
+	c.last = c.at(now)
+	return c.last
+}
 
 // at returns now as an instant. The first call starts the clock.
 func (c *clock) at(now time.Time) instant {

@@ -11,7 +11,7 @@ import (
 // Shutdown ends the association once everything queued is delivered (RFC 9260
 // §9.2). EventClosed follows.
 func (a *Association) Shutdown(now time.Time) {
-	t := a.tick(now)
+	t := a.clock.tick(now)
 	switch a.state {
 	case StateClosed, StateCookieWait, StateCookieEchoed:
 		if a.renewal >= renewalBegun {
@@ -21,25 +21,8 @@ func (a *Association) Shutdown(now time.Time) {
 		}
 	case StateEstablished:
 		a.state = StateShutdownPending
-		a.continueShutdown(t)
+		a.proceed(t)
 	}
-}
-
-// continueShutdown takes the next step of a shutdown if everything is delivered.
-func (a *Association) continueShutdown(now instant) {
-	if !a.sender.drained() {
-		return
-	}
-	switch a.state {
-	case StateShutdownPending:
-		a.state = StateShutdownSent
-	case StateShutdownReceived:
-		a.state = StateShutdownAckSent
-	default:
-		return
-	}
-	a.sender.t3 = 0
-	a.shutdown.start(now, a.sender.rto.timeout(rtoMin))
 }
 
 // handleShutdown takes a SHUTDOWN.
@@ -67,7 +50,7 @@ func (a *Association) handleShutdown(now instant, body []byte) {
 // Abort ends the association immediately (RFC 9260 §9.1). AppendPacket then returns
 // one more packet, with the ABORT.
 func (a *Association) Abort(now time.Time, reason string) {
-	a.tick(now)
+	a.clock.tick(now)
 	a.abort(faultOf(CauseUserAbort, reason))
 }
 
@@ -94,5 +77,5 @@ func (a *Association) end(ev Event) {
 	a.reset, a.shutdown = streamReset{}, shutdown{}
 	a.heartbeat.timer, a.pmtud.timer = 0, 0
 	a.outbox.dropControl()
-	a.event(ev)
+	a.events.add(ev, a.receiver.received())
 }

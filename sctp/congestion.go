@@ -7,10 +7,10 @@ import "time"
 type CongestionControl uint8
 
 const (
-	// CongestionBBR is like BBR version 3. It sends at the measured rate at which the path
-	// delivers, and keeps the queue at the bottleneck short. It is the default, because only
-	// it keeps its speed where packets are lost by chance, as on radio links, and lets small
-	// messages pass quickly beside bulk data.
+	// CongestionBBR is like BBR version 3. It sends at the measured rate at which the
+	// path delivers, and keeps the queue at the bottleneck short. It is the default,
+	// because only it keeps its speed where packets are lost by chance, as on radio
+	// links, and lets small messages pass quickly beside bulk data.
 	CongestionBBR CongestionControl = iota
 
 	// CongestionCubic is CUBIC (RFC 9438) with HyStart++ (RFC 9406), which most of the
@@ -45,14 +45,15 @@ func (c CongestionControl) newController(mtu int, seed uint32) congestionControl
 	return newBBR(mtu, seed)
 }
 
-// A congestionController decides how much may be in flight, and at which rate it is
-// sent. The sender tells it what happens. It does not detect losses.
+// A congestionController decides how much data may be in flight, and at which rate data
+// is sent. The sender reports sent, acknowledged and lost data to it. It does not
+// detect losses itself.
 type congestionController interface {
 	// window returns cwnd in bytes of payload.
 	window() int
 	// pacingRate returns the pacing rate in bytes a second; 0: not paced.
 	pacingRate(srtt time.Duration) float64
-	// sent notes that n bytes were sent. inFlight includes them.
+	// sent notes that n bytes were sent. inFlight includes these n bytes.
 	sent(now instant, n, inFlight int)
 	// lost notes that a recovery begins because of a loss. again says that a recovery
 	// is under way already, and that data retransmitted in it is lost too.
@@ -81,8 +82,9 @@ type ackEvent struct {
 }
 
 // initialWindow is the initial window in packets. Current browsers' QUIC also begins
-// with 32 packets. They are no burst, because they are paced over the round trip that
-// ICE has measured. RFC 6928 allows 10 packets, RFC 9260 §7.2.1 about three.
+// with 32 packets. The packets are not sent as a burst: they are paced over the round
+// trip that ICE has measured. RFC 6928 allows 10 packets, RFC 9260 §7.2.1 about
+// three.
 const initialWindow = 32
 
 // minWindow is the least window after a loss, in packets (RFC 9260 §7.2.3).
@@ -133,6 +135,6 @@ func (p *reduction) window(ev *ackEvent, ssthresh, mtu int) int {
 }
 
 // idleRestart is how long an idle path keeps its window. RFC 9260 §7.2.1 halves the
-// window every RTO. With that, a program that sends a burst each second would never
-// exceed the initial window.
+// window every RTO. With the RFC's rule, a program that sends a burst each second
+// would never exceed the initial window.
 const idleRestart = int64(10 * time.Second)

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Every controller transfers data over a bad link, and undoes no reduction that was
-// right.
+// Every controller transfers data over a bad link, and does not undo a reduction that
+// was justified.
 func TestControllersOverBadLinks(t *testing.T) {
 	for _, c := range []CongestionControl{CongestionBBR, CongestionCubic, CongestionReno} {
 		t.Run(c.String(), func(t *testing.T) {
@@ -18,7 +18,7 @@ func TestControllersOverBadLinks(t *testing.T) {
 				p.send(0, 1, testMessage(1, n, 16384), SendOptions{})
 			}
 			p.run(20 * time.Second)
-			p.run(2 * idleTestPause) // the path is idle, then the same again
+			p.run(2 * idleTestPause) // the path is idle, then the transfer is repeated
 			for n := range 100 {
 				p.send(0, 1, testMessage(1, n, 16384), SendOptions{})
 			}
@@ -35,8 +35,8 @@ func TestControllersOverBadLinks(t *testing.T) {
 
 const idleTestPause = time.Duration(idleRestart)
 
-// After a loss CUBIC needs K seconds to return to the window before it, slows down
-// there, and then exceeds it (RFC 8312 §4.1).
+// After a loss CUBIC needs K seconds to return to the window before the loss. It grows
+// slowly there, and then exceeds that window (RFC 8312 §4.1).
 func TestCubicCurve(t *testing.T) {
 	const mtu, rtt = 1200, int64(100 * time.Millisecond)
 	c := newCubic(mtu)

@@ -44,5 +44,6 @@
 //	shutdown.go      part: retransmission of SHUTDOWN
 //	heartbeat.go     part: HEARTBEAT
 //	pmtud.go         part: path MTU discovery
+//	events.go        part: events for NextEvent, and the messages that wait for them
 //	memory.go        account of what the remote makes this end keep
 package sctp

@@ -41,7 +41,7 @@ func (a *Association) handleInit(now instant, body []byte) {
 	case StateCookieEchoed:
 		c.localTie, c.peerTie = h.localTag, h.peerTag
 	case StateShutdownAckSent:
-		a.shutdown.repeat() // RFC 9260 §9.2: the answer is the SHUTDOWN ACK again
+		a.shutdown.repeat() // RFC 9260 §9.2: an INIT in this state is answered with another SHUTDOWN ACK
 		return
 	default:
 		// RFC 9260 §5.2.2: a new tag, because the remote may have restarted.
@@ -49,7 +49,7 @@ func (a *Association) handleInit(now instant, body []byte) {
 		c.localTie, c.peerTie = h.localTag, h.peerTag
 	}
 	if !drawn || !h.drawKey(a.cfg.Rand) {
-		a.dropped++ // the remote will send its INIT again
+		a.dropped++ // without random numbers there is no answer; the remote retransmits its INIT
 		return
 	}
 	p := a.cfg.announce(c.localTag, c.localTSN, a.memory.receiveWindow())
@@ -74,7 +74,8 @@ func (a *Association) handleInitAck(now instant, body []byte) {
 	code, info := ic.defect()
 	switch {
 	case ic.tag == 0:
-		// RFC 9260 §3.3.3, §8.5.1 B: the ABORT reflects our tag.
+		// RFC 9260 §3.3.3, §8.5.1 B: the ABORT uses the verification tag of the
+		// received packet, and sets the T bit.
 		ic.tag, flags = h.localTag, flagReflected
 		code, info = CauseInvalidParameter, nil
 	case code == CauseProtocolViolation:
@@ -104,7 +105,7 @@ func (a *Association) handleInitAck(now instant, body []byte) {
 	h.sendEcho(now, ic.cookie, a.sender.rto.timeout(rtoMinHandshake))
 }
 
-// takePeer adopts what the remote announced.
+// takePeer adopts the parameters that the remote announced in its INIT or INIT ACK.
 func (a *Association) takePeer(p initParams) {
 	p.zeroChecksum = p.zeroChecksum && !a.cfg.DisableZeroChecksum
 	a.handshake.peer, a.handshake.peerTag = p, p.tag
@@ -159,7 +160,8 @@ func (a *Association) handleCookieEcho(now instant, tag uint32, body []byte) boo
 }
 
 // restart begins a new association with a remote that has lost its state. It drops
-// queued messages and incomplete ones, which belonged to the old association.
+// queued messages and incomplete received messages, which belonged to the old
+// association.
 func (a *Association) restart(now instant, c *cookie) {
 	a.handshake.begin(c.localTag, c.localTSN)
 	a.handshake.stop()
@@ -173,7 +175,7 @@ func (a *Association) restart(now instant, c *cookie) {
 	a.takePeer(c.peer)
 	a.errorCount = 0
 	a.state = StateEstablished
-	a.event(Event{Kind: EventRestarted})
+	a.events.add(Event{Kind: EventRestarted}, a.receiver.received())
 }
 
 // handleStaleCookie restarts the handshake after an ERROR with the stale-cookie cause
@@ -205,7 +207,7 @@ func (a *Association) establish(now instant) {
 	if a.renewal >= renewalBegun {
 		a.renewal = renewalNone
 	}
-	a.event(Event{Kind: EventEstablished})
+	a.events.add(Event{Kind: EventEstablished}, a.receiver.received())
 }
 
 // handshakeTimeout sends the INIT or COOKIE ECHO again.

@@ -13,7 +13,7 @@ func ExampleAssociation() {
 	now := time.Now()
 	a, b := sctp.NewAssociation(sctp.Config{}), sctp.NewAssociation(sctp.Config{})
 	a.Connect(now)
-	b.Connect(now) // both may begin
+	b.Connect(now) // both ends may call Connect
 	a.Send(now, sctp.Message{Stream: 1, PPID: 51, Data: []byte("hello")}, sctp.SendOptions{})
 	for moved := true; moved; {
 		moved = false

@@ -81,8 +81,8 @@ func echoAll(t *testing.T, conn *net.UDPConn, server *net.UDPAddr, interleaving 
 			if !ok {
 				break
 			}
-			// The server hands a large message on in pieces; on one ordered
-			// stream the bytes still come back in order.
+			// The server sends a large message back in pieces. On one ordered stream
+			// the bytes are still in order.
 			echoed = append(echoed, m.Data...)
 			a.Release(now, len(m.Data))
 		}

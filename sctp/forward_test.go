@@ -51,7 +51,7 @@ func TestLostForwardTSN(t *testing.T) {
 
 // One FORWARD TSN skips several gaps, and the chunks between them that the remote has
 // acknowledged. It does not skip a reliable message, which the remote may still drop
-// (RFC 9260 §6.2.1). It names only abandoned messages.
+// (RFC 9260 §6.2.1). It lists only abandoned messages.
 func TestForwardTSNSkipsSeveralGaps(t *testing.T) {
 	for _, reliable := range []bool{false, true} {
 		s := newScript(t, byte(chunkForwardTSN))

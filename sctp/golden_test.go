@@ -40,8 +40,8 @@ func goldenPackets(t testing.TB) (gs []golden) {
 	return gs
 }
 
-// Every golden packet has the checksum that we compute, or zero if that was negotiated,
-// and is split into chunks completely.
+// Every golden packet has the checksum that this package computes, or zero if that was
+// negotiated, and is split into chunks completely.
 func TestGoldenPacketsParse(t *testing.T) {
 	for _, g := range goldenPackets(t) {
 		if sum := binary.LittleEndian.Uint32(g.packet[8:]); sum != 0 && sum != checksum(g.packet) {

@@ -1,7 +1,7 @@
 package sctp
 
 // heapUp moves item i of a binary heap towards the root, while it is less than its
-// parent. moved, if not nil, is called with each item whose index changes.
+// parent. moved, if not nil, is called with each item and its new index.
 func heapUp[T any](h []T, i int, less func(a, b T) bool, moved func(v T, i int)) {
 	for parent := (i - 1) / 2; i > 0 && less(h[i], h[parent]); parent = (i - 1) / 2 {
 		heapSwap(h, i, parent, moved)

@@ -10,20 +10,20 @@ const (
 	heartbeatInterval = 30 * time.Second
 
 	// restAfter is how long an association must receive nothing until it is at rest.
-	// It then releases memory that it does not need at rest. Pauses in games and chats
-	// are shorter.
+	// An association at rest releases memory that only active associations need.
+	// Pauses in games and chats are shorter than restAfter.
 	restAfter = 2 * time.Second
 
 	// heartbeatErrors is how many timeouts an unanswered HEARTBEAT is counted as. The
-	// retransmission timer, which expires every second, would have as many in the same
+	// retransmission timer expires every second, so it would count as many in the same
 	// time.
 	heartbeatErrors = int(heartbeatInterval / rtoMax)
 )
 
 // A heartbeat holds the state of the last HEARTBEAT (RFC 9260 §8.3), and when the
 // last packet arrived. HEARTBEATs supervise an idle path. They also measure the
-// round-trip time where acknowledgements cannot, because it is clear which packet
-// their answer belongs to.
+// round-trip time where acknowledgements of data cannot: the nonce in a HEARTBEAT ACK
+// shows which HEARTBEAT it answers.
 type heartbeat struct {
 	received instant // when the last packet arrived
 	sentAt   instant // when the last HEARTBEAT was sent; 0: never
@@ -51,7 +51,7 @@ func (h *heartbeat) ask(now instant, timeout time.Duration) {
 	h.asked = min(h.asked+1, 6)
 }
 
-// forget ignores the answer to the HEARTBEAT under way.
+// forget makes answered ignore the HEARTBEAT ACK that is outstanding.
 func (h *heartbeat) forget() { h.sentAt, h.awaiting, h.asked, h.rtt = 0, false, 0, 0 }
 
 // timeout processes the expiry of the timer and sets it again. idle says that the
@@ -74,8 +74,8 @@ func (h *heartbeat) timeout(now instant) (idle, unanswered bool) {
 	return true, unanswered
 }
 
-// wanted reports whether a HEARTBEAT is due and fits. If so, the caller has to send
-// it.
+// wanted reports whether a HEARTBEAT is due and fits into the packet. If so, the
+// caller has to send the HEARTBEAT.
 func (h *heartbeat) wanted(w *packetWriter) bool {
 	if !h.send || w.room() < 16 {
 		return false
@@ -92,7 +92,7 @@ func (h *heartbeat) appendChunk(now instant, w *packetWriter, nonce [8]byte) {
 }
 
 // answered takes the nonce of a HEARTBEAT ACK. ok is false if the nonce is not that of
-// the last HEARTBEAT, or if that was answered before.
+// the last HEARTBEAT, or if the last HEARTBEAT was answered before.
 func (h *heartbeat) answered(now instant, nonce uint64) (rtt time.Duration, ok bool) {
 	if !h.awaiting || nonce != h.nonce {
 		return 0, false

@@ -50,8 +50,8 @@ func heap() int {
 	return int(m.HeapAlloc)
 }
 
-// Everything that a remote makes an association keep is charged. It takes no more memory
-// than the limit, and about as much as is charged.
+// Everything that a remote makes an association store is charged. The stored data
+// takes no more memory than the limit, and about as much as is charged.
 func TestMemoryIsCharged(t *testing.T) {
 	interleaving := []byte{byte(chunkIData), byte(chunkIForwardTSN)}
 	for _, test := range []struct {
@@ -175,7 +175,7 @@ func (s *script) sendMany(n int) {
 
 // SACKs cause no retransmission of chunks that are not lost, even if they contradict
 // each other (RFC 9260 §6.2.1 on reneging).
-func TestSacksHaveNothingSentAgain(t *testing.T) {
+func TestSacksCauseNoRetransmission(t *testing.T) {
 	for name, attack := range map[string]func(s *script, next, end chunkTSN) (out int){
 		"a gap block of the next TSN": func(s *script, next, end chunkTSN) (out int) {
 			for range 200 {
@@ -242,7 +242,8 @@ func (s *script) resetAll(seq uint32) []byte {
 	return endChunk(appendParam(b, paramOutgoingReset, appendInts(nil, seq, 0, uint32(s.tsn)-1)), start)
 }
 
-// One request to reset streams is performed for each packet, however many it holds.
+// One request to reset streams is performed for each packet, however many requests the
+// packet contains.
 func TestOneResetAPacket(t *testing.T) {
 	s := newScript(t, byte(chunkReconfig))
 	var chunks [][]byte
@@ -269,8 +270,8 @@ func TestOneResetAPacket(t *testing.T) {
 	s.want("the next request", chunkReconfig)
 }
 
-// A chunk that is malformed anywhere has no effect.
-func TestMalformedChunksDoNothing(t *testing.T) {
+// A chunk with a malformed part has no effect.
+func TestMalformedChunksHaveNoEffect(t *testing.T) {
 	request := func(params ...[]byte) []byte {
 		b, start := beginChunk(nil, chunkReconfig, 0)
 		for _, p := range params {
@@ -299,7 +300,7 @@ func TestMalformedChunksDoNothing(t *testing.T) {
 		if s.a.dropped != 1 {
 			t.Errorf("%s: not dropped", name)
 		}
-		if _, ok := s.a.NextEvent(); !ok || s.a.events.n > 0 { // EventEstablished
+		if _, ok := s.a.NextEvent(); !ok || s.a.events.queue.n > 0 { // EventEstablished
 			t.Errorf("%s: an event", name)
 		}
 		if s.a.receiver.in.cum != 99 || s.a.reset.peerSeq != 100 || s.a.receiver.reassembly.streams.len() != 0 || s.a.Memory().Used() != 0 {
@@ -356,7 +357,7 @@ func testResetPatience(t *testing.T, lacks bool) {
 		}
 		pkt, ok := s.a.AppendPacket(s.now, nil, 1200)
 		if !ok {
-			if s.a.events.n > 0 {
+			if s.a.events.queue.n > 0 {
 				break
 			}
 			s.advanceToTimer()
@@ -376,8 +377,8 @@ func testResetPatience(t *testing.T, lacks bool) {
 	}
 }
 
-// Incomplete messages fill the account. Nothing that the remote may still send can be
-// kept, so the association ends.
+// Incomplete messages fill the account. No further data of the remote could be stored,
+// so the association ends.
 func TestIncompleteMessagesOutOfMemory(t *testing.T) {
 	s := newScriptWith(t, Config{MemoryLimit: MinMemoryLimit(100000), MaxMessageSize: 100000}, maxStreams, byte(chunkIData), byte(chunkIForwardTSN))
 	limit := s.a.Memory().Limit()
@@ -394,7 +395,7 @@ func TestIncompleteMessagesOutOfMemory(t *testing.T) {
 
 // While the program has messages to read, the association does not end: the remote
 // waits.
-func TestUnreadMessagesEndNothing(t *testing.T) {
+func TestUnreadMessagesDoNotEndTheAssociation(t *testing.T) {
 	s := newScriptWith(t, Config{MemoryLimit: MinMemoryLimit(100000), MaxMessageSize: 100000}, maxStreams, byte(chunkIData), byte(chunkIForwardTSN))
 	for n := range 2000 {
 		s.write(s.iData(uint16(n), 0, 53, flagBegin|flagEnd, make([]byte, 1000)))
@@ -405,7 +406,7 @@ func TestUnreadMessagesEndNothing(t *testing.T) {
 	}
 }
 
-// After forward a tracker has the TSNs beyond that were received.
+// After forward, a tracker still has the received TSNs beyond the new cumulative TSN.
 func TestTrackerForward(t *testing.T) {
 	for seed := range uint64(200) {
 		rng := rand.New(rand.NewPCG(seed, 3))
@@ -436,8 +437,8 @@ func TestTrackerForward(t *testing.T) {
 	}
 }
 
-// More streams than fit into one FORWARD TSN are skipped in several, each after the one
-// before was acknowledged, in a bounded number of packets.
+// If more streams are skipped than fit into one FORWARD TSN, several are sent, each
+// after the previous one was acknowledged, in a bounded number of packets.
 func TestSkipsInParts(t *testing.T) {
 	for _, plain := range []bool{true, false} {
 		for _, messages := range []int{600, 3 * maxSkipWalk} {
@@ -494,7 +495,7 @@ func (r *failingRand) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// Without random bytes no tag, cookie or nonce is made, whatever the remote sends.
+// Without random bytes no tag, cookie or nonce is created, whatever the remote sends.
 func TestRandomSourceFails(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	for left := range 60 {
@@ -541,7 +542,7 @@ type zeroReader struct{}
 
 func (zeroReader) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 
-// The benchmarks measure one datagram of an attack each.
+// Each benchmark measures one datagram of an attack.
 
 func BenchmarkResetAll(b *testing.B) {
 	s := newScript(b, byte(chunkReconfig))
@@ -594,9 +595,9 @@ func BenchmarkFarForwardTSN(b *testing.B) {
 	}
 }
 
-// A lost chunk that all others wait for is taken beyond the quota if the program has
-// nothing to read. Otherwise it would never have anything to read. Other data is not
-// taken.
+// A lost chunk that all other chunks wait for is accepted beyond the quota if the
+// program has nothing to read. Otherwise the program would never get anything to read.
+// Other data is not accepted.
 func TestQuotaFillsGaps(t *testing.T) {
 	const quota, size = 50_000, 1000
 	s := newScriptWith(t, Config{}, maxStreams, byte(chunkIData), byte(chunkIForwardTSN))
@@ -617,7 +618,7 @@ func TestQuotaFillsGaps(t *testing.T) {
 	}
 	s.write(chunks[0])
 	for _, c := range chunks[50:150] {
-		s.write(c) // before there is a quota
+		s.write(c) // there is no quota yet
 	}
 	read()
 	m.SetQuota(quota)
@@ -646,8 +647,9 @@ func TestQuotaFillsGaps(t *testing.T) {
 	}
 }
 
-// A quota bounds what is kept, whatever the remote sends, and does not end the
-// association. When it is lifted, dropped data is taken.
+// A quota bounds the stored data, whatever the remote sends, and does not end the
+// association. After the quota is lifted, retransmissions of dropped data are
+// accepted.
 func TestQuota(t *testing.T) {
 	const quota = 50_000
 	for name, flags := range map[string]byte{"messages": flagBegin | flagEnd, "fragments": flagBegin} {

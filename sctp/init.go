@@ -25,7 +25,7 @@ type initParams struct {
 type initChunk struct {
 	initParams
 	cookie       []byte // state cookie, only in an INIT ACK
-	hostName     bool   // it has a Host Name Address parameter (RFC 9260 §3.3.2.1.4)
+	hostName     bool   // the chunk contains a Host Name Address parameter (RFC 9260 §3.3.2.1.4)
 	unrecognized []byte // unknown parameters to report, padded
 }
 
@@ -78,8 +78,9 @@ func (ic *initChunk) takeParam(p param) (stop bool) {
 		ic.hostName = true
 	case paramIPv4, paramIPv6, paramUnrecognized, paramCookiePreserv, paramAddressTypes,
 		paramECN, paramRandom, paramChunkList, paramHMAC, paramPad, paramAdaptation:
-		// Known but not used: addresses have no meaning over DTLS (RFC 8261 §6.1), and the
-		// extensions are not supported.
+		// This end knows these parameter types and ignores them: addresses have no
+		// meaning over DTLS (RFC 8261 §6.1), and the other parameters belong to
+		// extensions that this package does not support.
 	default:
 		if p.typ&0x4000 != 0 && len(ic.unrecognized)+padded(len(p.whole)) <= maxUnrecognizedEchoed {
 			// RFC 9260 §3.2.1: the second bit demands a report.
@@ -143,8 +144,8 @@ func (p *initParams) appendInitAck(b, cookie, unrecognized []byte) []byte {
 	return endChunk(b, start)
 }
 
-// appendInit begins an INIT or INIT ACK chunk with the parameters that both have. endChunk
-// ends it.
+// appendInit begins an INIT or INIT ACK chunk with the parameters that both types of
+// chunk have. endChunk ends the chunk.
 func (p *initParams) appendInit(b []byte, t chunkType) (_ []byte, start int) {
 	b, start = beginChunk(b, t, 0)
 	b = binary.BigEndian.AppendUint32(b, p.tag)
@@ -209,7 +210,7 @@ func (c *cookie) append(b []byte) []byte {
 	return binary.BigEndian.AppendUint32(b, flags)
 }
 
-// parseCookie reads contents whose MAC was verified.
+// parseCookie reads the contents of a cookie with a verified MAC.
 func parseCookie(b []byte) (c cookie) {
 	c.created = int64(binary.BigEndian.Uint64(b))
 	c.localTag = binary.BigEndian.Uint32(b[8:])

@@ -8,7 +8,7 @@ import (
 // HandlePacket processes a packet from the remote. Invalid parts are dropped and
 // counted.
 func (a *Association) HandlePacket(now time.Time, pkt []byte) {
-	t := a.tick(now)
+	t := a.clock.tick(now)
 	a.received++
 	if !a.cfg.accepts(pkt) {
 		a.dropped++
@@ -41,17 +41,21 @@ func (a *Association) HandlePacket(now time.Time, pkt []byte) {
 	a.proceed(t)
 }
 
-// proceed performs what became possible: a deferred stream reset, the next step of a
-// shutdown.
+// proceed takes the steps that the received chunks have made possible: a deferred
+// stream reset, and the next step of a shutdown.
 func (a *Association) proceed(now instant) {
 	if !a.state.handshakeDone() {
 		return
 	}
 	if streams, ok := a.reset.performDeferred(a.receiver.in.cum); ok {
 		a.receiver.reassembly.resetStreams(streams)
-		a.event(Event{Kind: EventStreamsReset, Streams: streams})
+		a.events.add(Event{Kind: EventStreamsReset, Streams: streams}, a.receiver.received())
 	}
-	a.continueShutdown(now)
+	if a.sender.drained() {
+		if next := a.shutdown.advance(now, a.state, a.sender.rto.timeout(rtoMin)); next != a.state {
+			a.state, a.sender.t3 = next, 0
+		}
+	}
 }
 
 // handleChunk processes one chunk. It reports whether the rest of the packet is to be
@@ -84,9 +88,9 @@ func (a *Association) handleChunk(now instant, tag uint32, c chunk, first, last 
 			return false
 		}
 	}
-	// RFC 9260 §8.4 answers a packet that belongs to no association with an ABORT. Over
-	// DTLS the packet can belong to no other association: it is early or late, and is
-	// dropped.
+	// RFC 9260 §8.4 answers a packet that belongs to no association with an ABORT.
+	// Over DTLS the packet can belong to no other association: it came too early or
+	// too late, and is dropped.
 	if a.state == StateClosed || tag != a.handshake.localTag {
 		a.dropped++
 		return false
@@ -219,7 +223,7 @@ func (a *Association) acknowledged(now instant, r ackOutcome, delivered int64) {
 		a.pmtud.progress(now, delivered, a.sender.rto.srtt)
 	}
 	if r.progress || a.sender.rwnd == 0 {
-		a.errorCount = 0 // RFC 9260 §6.1 A: while the window is closed, missing answers are no failure
+		a.errorCount = 0 // RFC 9260 §6.1 A: while the peer's window is closed, unanswered probes of the window are not counted as failures
 	}
 }
 
@@ -241,7 +245,7 @@ func (a *Association) handleHeartbeatAck(now instant, body []byte) {
 // lost.
 func (a *Association) handleReconfig(now instant, body []byte) {
 	c, ok := parseReconfig(body)
-	if !ok || c.request && (a.gotRequest || a.pendingResets >= maxPendingResets) {
+	if !ok || c.request && (a.gotRequest || a.events.resets >= maxPendingResets) {
 		a.dropped++
 		return
 	}
@@ -251,7 +255,7 @@ func (a *Association) handleReconfig(now instant, body []byte) {
 			r := a.reset.handle(p, a.receiver.in.cum, &a.handshake.peer.outStreams)
 			if r.perform {
 				a.receiver.reassembly.resetStreams(r.streams)
-				a.event(Event{Kind: EventStreamsReset, Streams: r.streams})
+				a.events.add(Event{Kind: EventStreamsReset, Streams: r.streams}, a.receiver.received())
 			}
 			a.outbox.push(r.response)
 			continue
@@ -264,10 +268,10 @@ func (a *Association) handleReconfig(now instant, body []byte) {
 		case streams == nil:
 		case err != nil:
 			a.sender.queue.resume(streams)
-			a.event(Event{Kind: EventResetFailed, Streams: streams, Err: err})
+			a.events.add(Event{Kind: EventResetFailed, Streams: streams, Err: err}, a.receiver.received())
 		default:
 			a.sender.queue.forgetStreams(streams)
-			a.event(Event{Kind: EventResetDone, Streams: streams})
+			a.events.add(Event{Kind: EventResetDone, Streams: streams}, a.receiver.received())
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 type tickerRun struct {
 	pair *pair
 	sent int
-	ages []time.Duration // of messages when they arrive
+	ages []time.Duration // ages of messages at their arrival
 	late *lateness
 }
 
@@ -115,9 +115,9 @@ func watchLateness(p *pair, sentAt map[int]time.Time) *lateness {
 }
 
 // Nothing is sent or arrives late, whether packets are lost or the program sends more
-// than the path carries. No message begins after the time for which it may wait, nothing
-// is retransmitted after its lifetime, and a message on an ordered channel does not wait
-// for abandoned ones.
+// than the path carries. No message begins after the time for which it may wait,
+// nothing is retransmitted after its lifetime, and a message on an ordered channel
+// does not wait for abandoned messages.
 func TestNothingLateIsSent(t *testing.T) {
 	paths := map[string]struct {
 		rate, loss float64

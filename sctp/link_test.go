@@ -35,7 +35,7 @@ type pair struct {
 	mtu     int
 	got     [2][]Message
 	events  [2][]Event
-	hold    [2]bool // the end does not read
+	hold    [2]bool // the program at the end does not read
 	packets int
 	large   bool                                                   // packets may be longer than mtu
 	inspect func(to int, pkt []byte) bool                          // false: dropped
@@ -101,7 +101,7 @@ func (p *pair) flush(i int) {
 	p.check(a)
 }
 
-// check checks the invariants of every step.
+// check checks the invariants that hold after every step.
 func (p *pair) check(a *Association) {
 	bytes, gap, lost, listed := 0, 0, 0, 0
 	for tsn := a.sender.out.first; tsn != a.sender.out.end; tsn++ {
@@ -162,7 +162,7 @@ func (p *pair) collect(i int) {
 	}
 }
 
-// run runs until the time is over or nothing is left to happen.
+// run runs the pair until the time d is over or there is nothing more to do.
 func (p *pair) run(d time.Duration) {
 	end := p.now.Add(d)
 	for steps := 0; ; steps++ {
@@ -389,7 +389,7 @@ func TestShutdownDeliversEverything(t *testing.T) {
 	p.wantEvent(1, EventClosed)
 }
 
-func TestAbortReachesTheOtherEnd(t *testing.T) {
+func TestAbortReachesTheRemote(t *testing.T) {
 	p := newPair(t, 3, Config{}, Config{})
 	p.connect()
 	p.ends[0].Abort(p.now, "enough")
@@ -473,7 +473,7 @@ func TestRestartWhileShuttingDown(t *testing.T) {
 	p.ends[0] = NewAssociation(Config{Rand: testRand{p.rng}})
 	p.ends[0].Connect(p.now)
 	old := p.ends[1]
-	echo := func() []byte { // until the new end has its cookie
+	echo := func() []byte { // carries packets until the new end sends its COOKIE ECHO
 		for {
 			p.flush(0)
 			p.flush(1)
@@ -514,7 +514,7 @@ func TestTimeoutEndsTheAssociation(t *testing.T) {
 	if ev := p.wantEvent(0, EventFailed); ev.Err == nil || p.ends[0].Err() != ErrTimeout {
 		t.Errorf("err = %v, %v", ev.Err, p.ends[0].Err())
 	}
-	p.wantEvent(1, EventFailed) // because of its HEARTBEATs
+	p.wantEvent(1, EventFailed) // the HEARTBEATs were not answered
 }
 
 func TestOutageIsSurvived(t *testing.T) {
@@ -564,7 +564,7 @@ func TestWeights(t *testing.T) {
 
 // The first of several blocked messages is abandoned when it may begin. The next one
 // begins in its place.
-func TestWaitingMessageIsGivenUp(t *testing.T) {
+func TestBlockedMessageIsAbandoned(t *testing.T) {
 	p := newPair(t, 1, Config{MaxMessageSize: 1 << 20}, Config{MaxMessageSize: 1 << 20})
 	p.connect()
 	const size = 1_000_000 // only one fits into the budget
@@ -592,7 +592,8 @@ func TestZeroChecksum(t *testing.T) {
 				t.Errorf("chunk %d with a checksum", typ)
 			}
 			if typ == chunkInitAck {
-				// A remote that does not know the parameter may drop the chunk.
+				// A remote that does not know the parameter may drop the chunk that
+				// contains it.
 				ic, err := parseInit(pkt[16 : 12+int(binary.BigEndian.Uint16(pkt[14:]))])
 				if err != nil || ic.zeroChecksum != on {
 					t.Errorf("INIT ACK offers it: %t, %v; the other end: %t", ic.zeroChecksum, err, on)

@@ -15,7 +15,7 @@ import "math"
 // The account does not include buffers kept by Recycle, up to 1 MiB, and messages that the
 // program itself queues.
 //
-// What does not fit is refused:
+// Data that does not fit is refused:
 //
 //	DATA beyond the window                   dropped, as if it were lost
 //	DATA when only incomplete messages
@@ -34,7 +34,7 @@ const DefaultReserve = 16 << 20
 const (
 	messageOverhead = 128 // a complete message, until Release
 	runOverhead     = 320 // consecutive fragments of an incomplete message
-	segmentOverhead = 48  // a further segment of such a run
+	segmentOverhead = 48  // a further segment of a run
 	streamOverhead  = 96  // the state of an incoming stream
 	resetOverhead   = 192 // an outgoing stream that is reset but was never used
 )
@@ -84,8 +84,8 @@ func (m *Memory) Limit() int { return m.window + m.reserve }
 // initial value, only Limit applies. A quota is for a program that has many
 // associations and less memory than the sum of their limits. The next SACK announces
 // the smaller window. DATA beyond the quota is dropped, as if it were lost, and does
-// not end the association. The only exception is the rest of a message that all others
-// wait for.
+// not end the association. The only exception is the missing part of a message that
+// all other received messages wait for.
 func (m *Memory) SetQuota(n int) { m.quota = n }
 
 // squeezed reports whether the quota is used up.

@@ -15,7 +15,7 @@ const minPacketLimit = 256
 // when it is retransmitted, because its TSN is fixed (RFC 9260 §6.9). It is sent
 // alone, in a packet longer than limit, which the layer below has to fragment.
 func (a *Association) AppendPacket(now time.Time, dst []byte, limit int) (b []byte, ok bool) {
-	t := a.tick(now)
+	t := a.clock.tick(now)
 	a.sender.beginPacket()
 	limit = min(limit, maxPacketSize)
 	if limit < minPacketLimit {
@@ -38,12 +38,16 @@ func (a *Association) AppendPacket(now time.Time, dst []byte, limit int) (b []by
 	if !echoes && !a.state.handshakeDone() {
 		return dst, false
 	}
-	if b, ok := a.appendProbe(t, dst, base); ok {
-		return b, true
+	sum := echoes || !a.handshake.peer.zeroChecksum
+	if a.pmtud.send && a.state.handshakeDone() {
+		if nonce, ok := a.cfg.nonce(); ok {
+			b = a.pmtud.appendProbe(t, a.cfg.appendHeader(dst, a.handshake.peerTag), len(dst), base, nonce, a.sender.rto.timeout(rtoMin))
+			return a.outbox.finish(b, len(dst), sum), true
+		}
+		a.pmtud.postpone(t)
 	}
 	w := packetWriter{b: a.cfg.appendHeader(dst, a.handshake.peerTag), start: len(dst), limit: limit, chunk: min(base, limit) - commonHeaderSize}
 	w.b = append(w.b, echo...) // RFC 9260 §5.1 C: COOKIE ECHO is the first chunk; data may follow it
-	sum := echoes || !a.handshake.peer.zeroChecksum
 	a.outbox.appendControl(&w)
 	if a.state.handshakeDone() {
 		a.appendControl(t, &w)
@@ -62,8 +66,7 @@ func (a *Association) appendControl(now instant, w *packetWriter) {
 		a.receiver.appendSack(w)
 	}
 	if a.heartbeat.wanted(w) {
-		var nonce [8]byte
-		if readRandom(a.cfg.Rand, nonce[:]) { // if this fails, the next interval tries again
+		if nonce, ok := a.cfg.nonce(); ok { // if this fails, the next interval tries again
 			a.heartbeat.appendChunk(now, w, nonce)
 		}
 	}
@@ -76,7 +79,7 @@ func (a *Association) appendControl(now instant, w *packetWriter) {
 			a.reset.start(streams, a.sender.out.end-1)
 		default:
 			a.sender.queue.resume(streams)
-			a.event(Event{Kind: EventResetFailed, Streams: streams, Err: ErrNoStreamReset})
+			a.events.add(Event{Kind: EventResetFailed, Streams: streams, Err: ErrNoStreamReset}, a.receiver.received())
 		}
 	}
 	a.reset.appendRequest(now, w, a.sender.rto.timeout(rtoMin))
@@ -86,18 +89,4 @@ func (a *Association) appendControl(now instant, w *packetWriter) {
 	if a.receiver.ack == ackDelayed && (!w.empty() || a.sender.dataReady(now, w)) {
 		a.receiver.appendSack(w)
 	}
-}
-
-// appendProbe appends a packet with the path MTU probe that is due.
-func (a *Association) appendProbe(now instant, dst []byte, limit int) (b []byte, ok bool) {
-	if !a.pmtud.send || !a.state.handshakeDone() {
-		return dst, false
-	}
-	var nonce [8]byte
-	if !readRandom(a.cfg.Rand, nonce[:]) {
-		a.pmtud.postpone(now)
-		return dst, false
-	}
-	b = a.pmtud.appendProbe(now, a.cfg.appendHeader(dst, a.handshake.peerTag), len(dst), limit, nonce, a.sender.rto.timeout(rtoMin))
-	return a.outbox.finish(b, len(dst), !a.handshake.peer.zeroChecksum), true
 }

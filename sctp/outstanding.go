@@ -61,7 +61,7 @@ type outstanding struct {
 	head, tail chunkTSN // ends of the list of chunks in flight
 	flying     int      // number of chunks in the list
 	lost       int
-	lostFrom   chunkTSN // lower bound: every lost chunk has this TSN or a later one
+	lostFrom   chunkTSN // lower bound of the TSNs of lost chunks
 	bytes      int      // bytes in flight
 	gapAcked   int
 
@@ -215,8 +215,8 @@ func (o *outstanding) markAllLost() {
 func (o *outstanding) reneged() bool { return !o.empty() && o.at(o.first).state == chunkGapAcked }
 
 // renege declares lost all chunks that gap blocks acknowledged. It reports false if
-// the remote has dropped one of them before, because such a remote could cause any
-// number of retransmissions.
+// the remote had already dropped one of these chunks once, because such a remote could
+// cause any number of retransmissions.
 func (o *outstanding) renege() bool {
 	for tsn := o.first; tsn != o.end; tsn++ {
 		c := o.at(tsn)
@@ -258,18 +258,18 @@ type ackResult struct {
 	acked       int  // bytes acknowledged
 	any         bool // a chunk was acknowledged
 	cumAdvanced bool
-	newest      sendStamp // of the acknowledged chunks whose last transmission surely arrived, the one sent last
+	newest      sendStamp // latest stamp of an acknowledged chunk of which the last transmission certainly arrived
 	retransmits uint16    // how often that chunk was retransmitted
 	valid       bool      // newest and retransmits are set
 	oldest      sendOrder // first packet with an acknowledged chunk that was sent only once
 	hasOldest   bool
-	spurious    int  // number of chunks that were sent again, or declared lost, although they had arrived
-	tooSoon     bool // a chunk was sent again after early: an earlier transmission was acknowledged, or the path has become shorter
+	spurious    int  // number of chunks that had arrived, although they were sent again or declared lost
+	tooSoon     bool // a chunk that was sent again after the time early is acknowledged: either an earlier transmission arrived, or the path has become shorter
 
 	moved  int        // acknowledged bytes that took the old path
-	change pathChange // tells which chunks took the old path
+	change pathChange // says which chunks took the old path
 
-	early instant // what was sent after this time cannot be acknowledged yet
+	early instant // chunks sent after this time cannot be acknowledged yet
 }
 
 func (r *ackResult) note(c *sentChunk) {
@@ -283,7 +283,7 @@ func (r *ackResult) note(c *sentChunk) {
 		r.oldest, r.hasOldest = c.order, true
 	}
 	if c.state == chunkLost || c.retransmits > 0 && c.at > r.early {
-		r.spurious++ // an earlier transmission has arrived
+		r.spurious++ // the acknowledgement is for an earlier transmission
 		r.tooSoon = r.tooSoon || c.state != chunkLost
 		return
 	}
@@ -293,8 +293,9 @@ func (r *ackResult) note(c *sentChunk) {
 }
 
 // ack processes the cumulative TSN and the valid gap blocks of a SACK. Messages
-// without outstanding chunks are released to q. What was sent after the time early
-// cannot be acknowledged yet.
+// without outstanding chunks are released to q. A chunk that was sent after the time
+// early cannot be acknowledged yet: its acknowledgement is for an earlier
+// transmission.
 func (o *outstanding) ack(cum chunkTSN, blocks []byte, early instant, q *sendQueue) (r ackResult) {
 	r.early, r.change = early, o.change
 	for !o.empty() && !o.first.after(cum) {
@@ -323,8 +324,8 @@ func (o *outstanding) ack(cum chunkTSN, blocks []byte, early instant, q *sendQue
 
 // validGaps reports whether gap blocks are in order, do not touch, and acknowledge
 // only chunks that were sent (RFC 9260 §3.3.4). The smallest start is 2, because the
-// TSN after the cumulative one was not received. Such blocks cannot be more numerous
-// than the chunks that they acknowledge.
+// TSN after the cumulative one was not received. A SACK cannot have more blocks of
+// this kind than acknowledged chunks.
 func (o *outstanding) validGaps(cum chunkTSN, blocks []byte) bool {
 	prevEnd := 1
 	for ; len(blocks) >= 4; blocks = blocks[4:] {

@@ -8,8 +8,8 @@ const (
 	// less than many datagrams.
 	pacingBurst = time.Millisecond
 
-	// pacingCredit limits what is sent to make up for a late timer: data for at most
-	// this time.
+	// pacingCredit limits how much is sent to make up for a late timer: the data of at
+	// most this time.
 	pacingCredit = 16 * time.Millisecond
 
 	// smallBurst is how many small packets are sent together, and how many in each
@@ -24,12 +24,12 @@ const (
 )
 
 // A pacer spreads packets over time, in bursts of pacingBurst. It allows packets until
-// it is a burst ahead of the rate, and then none until the rate has caught up. So
-// bursts stay whole, whatever is sent between them.
+// a whole burst was sent ahead of the rate, and then none until the rate has caught
+// up.
 //
 // On every path the pacer also limits small packets. After smallBurst of them, the
 // next small packet waits until a smallInterval has passed, or the packet is full, or
-// the receiver has acknowledged all packets but one, whose SACK may be delayed. So
+// the receiver has acknowledged all packets but one (its SACK may be delayed). So
 // messages that a program sends in a loop share packets, and a message that follows no
 // others is sent immediately.
 type pacer struct {
@@ -52,8 +52,9 @@ func (p *pacer) ready(now instant, rate float64, mtu int) (when instant, ok bool
 	}
 	credit := burst(rate, mtu)
 	if p.closed {
-		// Packets waited longer than intended, so the timer was late. Without a credit
-		// the measured rate of delivery would fall, then the pacing rate, and so on.
+		// The pacer lets packets go later than intended if the timer is late. Without
+		// a credit for this time, the measured rate of delivery would fall, then the
+		// pacing rate, and so on.
 		credit = max(credit, rate*pacingCredit.Seconds())
 	}
 	p.ahead = max(p.ahead-float64(now-p.at)/1e9*rate, min(p.ahead, -credit))

@@ -90,7 +90,7 @@ func (o *outbox) reportUnknown(c chunk, report bool) bool {
 	return c.typ&0x80 != 0
 }
 
-// finish completes a packet. sum says whether it gets a checksum.
+// finish completes a packet. sum says whether the packet gets a checksum.
 func (o *outbox) finish(b []byte, start int, sum bool) []byte {
 	o.sent++
 	if sum {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Tests of the parts without an association.
+// These tests test the parts without an association.
 
 const ms = int64(time.Millisecond)
 
@@ -96,7 +96,8 @@ func TestHeartbeatPart(t *testing.T) {
 	}
 }
 
-// The search goes up the sizes that paths have, and begins again after a black hole.
+// The search tries the sizes that paths have, in ascending order, and begins again
+// after a black hole.
 func TestPMTUDPart(t *testing.T) {
 	var p pmtud
 	now := instant(1)
@@ -149,7 +150,7 @@ func TestPMTUDPart(t *testing.T) {
 	}
 }
 
-// The requests of both directions, with their numbers.
+// The part handles requests of both directions, with their numbers.
 func TestStreamResetPart(t *testing.T) {
 	var r streamReset
 	r.begin(1000, 2000)
@@ -222,7 +223,7 @@ func TestStreamResetPart(t *testing.T) {
 	}
 }
 
-// A cookie comes back, and says what kind of COOKIE ECHO it came in.
+// A cookie that is returned shows which case of COOKIE ECHO it is.
 func TestHandshakePart(t *testing.T) {
 	var h handshake
 	h.begin(11, 500)
@@ -271,7 +272,7 @@ func TestHandshakePart(t *testing.T) {
 	}
 }
 
-// DATA makes messages, and a SACK when it is due.
+// DATA is assembled into messages, and causes a SACK at the right time.
 func TestReceiverPart(t *testing.T) {
 	cfg := Config{MaxMessageSize: 1000}
 	var r receiver
@@ -319,7 +320,7 @@ func TestReceiverPart(t *testing.T) {
 	}
 }
 
-// Data leaves as chunks, is acknowledged, and is retransmitted when it is lost.
+// Data is sent in chunks, acknowledged, and retransmitted when it is lost.
 func TestSenderPart(t *testing.T) {
 	cfg := Config{MaxMessageSize: 1000}
 	var s sender
@@ -365,7 +366,7 @@ func TestSenderPart(t *testing.T) {
 	}
 }
 
-// The chunk of a shutdown follows from the state.
+// The state determines which chunk a shutdown sends.
 func TestShutdownPart(t *testing.T) {
 	var s shutdown
 	for state, want := range map[State]chunkType{StateShutdownSent: chunkShutdown, StateShutdownAckSent: chunkShutdownAck} {

@@ -93,14 +93,14 @@ func (p *pair) sendMany(count int, o SendOptions) {
 	}
 }
 
-// lose drops what is sent from now on, for a time.
+// lose drops all packets that are sent from now on, for the time d.
 func (p *pair) lose(d time.Duration) {
 	p.loss = 1
 	p.run(d)
 	p.loss = 0
 }
 
-// move changes the path of both ends to one of this round trip. Data on the old path
+// move changes the path of both ends to one with this round trip. Data on the old path
 // still arrives.
 func (p *pair) move(rtt time.Duration) {
 	p.delay = rtt / 2
@@ -110,7 +110,8 @@ func (p *pair) move(rtt time.Duration) {
 	}
 }
 
-// A message that may not be retransmitted is not, even if it was lost with the old path.
+// A message that may not be retransmitted is not sent again, even if it was lost with
+// the old path.
 func TestPathChangeKeepsLimits(t *testing.T) {
 	p := movePair(t, Config{}, 50*time.Millisecond)
 	p.sendMany(3, SendOptions{Unordered: true, LimitRetransmits: true})
@@ -152,7 +153,8 @@ func TestPathChangeBegins(t *testing.T) {
 	}
 }
 
-// If everything was lost with the old path and PathLost is not called, a probe shows it.
+// If everything was lost with the old path and PathLost is not called, a tail loss
+// probe shows the loss.
 func TestPathChangeProbes(t *testing.T) {
 	for _, o := range []SendOptions{{}, {Unordered: true, LimitRetransmits: true}} {
 		p := movePair(t, Config{CongestionControl: CongestionCubic}, 50*time.Millisecond)
@@ -178,7 +180,7 @@ func TestPathChangeProbes(t *testing.T) {
 }
 
 // A window of the old path that is retransmitted on a shorter path is acknowledged
-// sooner than the old path could. That is no sign of reordering.
+// sooner than was possible on the old path. This is no sign of reordering.
 func TestPathChangeShorter(t *testing.T) {
 	p := movePair(t, Config{}, 300*time.Millisecond)
 	p.sendMany(133, SendOptions{})
@@ -200,7 +202,7 @@ func TestPathChangeShorter(t *testing.T) {
 func TestPathChangeLoss(t *testing.T) {
 	p := movePair(t, Config{}, 400*time.Millisecond)
 	p.sendMany(1, SendOptions{Unordered: true})
-	p.run(time.Millisecond) // this packet takes long
+	p.run(time.Millisecond) // this packet takes a long time
 	p.move(10 * time.Millisecond)
 	p.sendMany(1, SendOptions{Unordered: true})
 	p.lose(0)

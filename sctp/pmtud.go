@@ -67,16 +67,16 @@ type pmtud struct {
 	found  int // bytes beyond the limit that the path carries
 	limit  int // limit in the last call of AppendPacket
 	nonce  uint64
-	timer  instant // of the probe under way, or of the pause after a search
+	timer  instant // when the probe under way is given up, or the pause after a search ends
 	out    bool    // a probe is under way
-	send   bool    // a probe is to be sent
+	send   bool    // a probe is to be sent with the next packet
 	tries  uint8   // unanswered probes of the present size
 	next   uint8   // index of the present size in probeSizes
 	silent uint16  // consecutive retransmission timeouts
 	short  uint16  // bytes that packets are shorter than the limit; found is 0 then
 
 	holedAt instant // when packets of the size found last stopped passing; 0: never
-	again   bool    // … and had stopped passing shortly before that
+	again   bool    // at holedAt, packets had stopped passing for the second time in a short time
 
 	pace     float64 // bytes delivered a second; 0 until measured
 	measured instant // when the present measurement began; 0: it has not begun
@@ -104,7 +104,7 @@ func (p *pmtud) restart(now instant, most int) {
 func (p *pmtud) packetLimit(now instant, limit int) int {
 	if limit != p.limit {
 		p.limit = limit
-		p.restart(now, p.most) // another path, or other framing
+		p.restart(now, p.most) // the path or the framing around packets has changed
 	}
 	short := max(limit-int(p.short), min(limit, leastPacket))
 	return min(short+p.found, maxPacketSize)
@@ -207,7 +207,7 @@ func (p *pmtud) timeout(now instant) {
 // packets stop passing again soon, larger sizes are not tried for a while.
 func (p *pmtud) checkBlackHole(now instant) {
 	if p.silent++; p.silent < blackHoleTimeouts || p.found == 0 {
-		return // nothing above the base was found, and chunks of the base cannot be cut again
+		return // too few timeouts; or packets have the base size already, and their chunks cannot be cut again
 	}
 	last := p.holedAt
 	p.restart(now, p.most)

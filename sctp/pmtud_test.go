@@ -62,7 +62,7 @@ func TestBlackHole(t *testing.T) {
 	}
 }
 
-// Another limit means another path.
+// A different limit means that the path is different.
 func TestLimitChangeRestartsDiscovery(t *testing.T) {
 	p := discover(t, 9000)
 	p.mtu = 1100
@@ -73,8 +73,8 @@ func TestLimitChangeRestartsDiscovery(t *testing.T) {
 	}
 }
 
-// Packets grow with what the path delivers in a millisecond, whatever its round trip:
-// four packets of 16,000 bytes exceed the queue of a slow path.
+// Packets become as long as the data that the path delivers in a millisecond, whatever
+// the round trip: four packets of 16,000 bytes exceed the queue of a slow path.
 func TestSlowPathKeepsPacketsShort(t *testing.T) {
 	const queue = 25000
 	for _, test := range []struct {

@@ -2,8 +2,9 @@ package sctp
 
 import "testing"
 
-// The pool of sent messages is bounded by all the memory that they take, so that many
-// short messages do not take many times as much as a few long ones.
+// The pool of sent messages is bounded by the memory that the messages take with their
+// overhead, so that many short messages do not take many times the memory of a few
+// long ones.
 func TestMessagePoolBound(t *testing.T) {
 	for _, size := range []int{1, 32, 33, 1000, 1 << maxPoolClass} {
 		var p messagePool

@@ -6,7 +6,7 @@ type rateSampler struct {
 	delivered   int64   // bytes acknowledged so far
 	deliveredAt instant // when the last acknowledgement arrived
 	firstAt     instant // when the most recently acknowledged chunk was sent
-	limitedTo   int64   // until this total of bytes is delivered, the program limits the rate, not the path
+	limitedTo   int64   // while delivered is below this total, the program limits the rate, not the path
 }
 
 // A rateSample is one measurement. It is invalid if interval is 0.
@@ -30,7 +30,8 @@ func (r *rateSampler) stamp(now instant, order sendOrder, inFlight int) sendStam
 	}
 }
 
-// starved notes that more could be sent, but the program has nothing to send.
+// starved notes that the window and the pacer allow more data, but the program has
+// nothing to send.
 func (r *rateSampler) starved(inFlight int) { r.limitedTo = max(r.delivered+int64(inFlight), 1) }
 
 // acked takes the result of a SACK that newly acknowledged n bytes sent on the present

@@ -414,8 +414,9 @@ func (r *reassembly) complete(stream uint16, seq messageSeq, unordered bool, ppi
 		r.memory.partial += len(data) + messageOverhead
 		s.push(r.order, waitingMessage{seq, m})
 	}
-	// Otherwise a message before the next one was skipped by a FORWARD TSN, or its
-	// number was used twice. It is dropped, because it cannot be delivered in order.
+	// Otherwise seq is before the next number in order: a FORWARD TSN has skipped the
+	// message, or the remote has used its number twice. The message is dropped,
+	// because it cannot be delivered in order.
 }
 
 // stream returns the state of a stream charged by mayKeep.
@@ -448,7 +449,7 @@ func (r *reassembly) skipTSN(cum chunkTSN) {
 	var spans *run
 	for u := r.byTSN.top(); u != nil && !chunkTSN(u.first.pos).after(cum); u = r.byTSN.top() {
 		if u.begin && !chunkTSN(u.last.pos).before(cum) {
-			// A run that has its beginning and reaches cum may be the received part of a
+			// A run that includes its beginning and reaches cum may be the received part of a
 			// message that is still being sent.
 			spans = u
 			r.byTSN.remove(r.order, u)

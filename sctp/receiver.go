@@ -14,9 +14,9 @@ const (
 	ackNow
 )
 
-// ackDelay is how long the SACK of a single packet may be delayed. RFC 9260 §6.2 allows
-// 200 ms. A fifth of that is enough for an answer of the program to carry it, and keeps
-// the remote's estimate of the round-trip time close.
+// ackDelay is how long the SACK of a single packet may be delayed. RFC 9260 §6.2
+// allows 200 ms. A fifth of that time is enough for an answer of the program to carry
+// the SACK, and adds little to the round-trip time that the remote measures.
 const ackDelay = 40 * time.Millisecond
 
 // A receiver is the receiving half of an association: which TSNs arrived (tracker.go),
@@ -33,7 +33,7 @@ type receiver struct {
 	advertised int // a_rwnd in the last SACK
 	packets    int // packets with data received since the last SACK
 
-	gotData, gotForward bool // the packet being read held DATA, or a FORWARD TSN
+	gotData, gotForward bool // the packet being read contains DATA, or a FORWARD TSN
 }
 
 // init prepares an association that has no peer yet.
@@ -42,7 +42,7 @@ func (r *receiver) init(m *Memory, maxMessage int) {
 	r.reassembly.reset(m, false, maxMessage)
 }
 
-// begin starts to receive from a peer whose first TSN is initial.
+// begin starts to receive from a peer. initial is the peer's first TSN.
 func (r *receiver) begin(initial chunkTSN, interleaving bool, maxMessage int) {
 	r.in.reset(initial)
 	r.reassembly.reset(r.memory, interleaving, maxMessage)
@@ -56,6 +56,9 @@ func (r *receiver) end(maxMessage int) {
 
 // stopTimers cancels the SACK that is due.
 func (r *receiver) stopTimers() { r.ack, r.ackTimer = ackNone, 0 }
+
+// received returns how many messages were received completely.
+func (r *receiver) received() uint64 { return r.reassembly.readyN }
 
 // interleaving reports whether I-DATA is used (RFC 8260 §2.2.1).
 func (r *receiver) interleaving() bool { return r.reassembly.order.interleaving }
@@ -74,8 +77,8 @@ func faultOf(code CauseCode, reason string) *fault {
 // violation is a fault of the protocol (RFC 9260 §3.3.10.13).
 func violation(reason string) *fault { return faultOf(CauseProtocolViolation, reason) }
 
-// outOfMemory is the fault that the remote has used all that Memory allows, while
-// nothing that it may still send can change that.
+// outOfMemory returns the fault of a remote that has filled Memory although the
+// program has no message to read, so that nothing can free memory.
 func outOfMemory() *fault {
 	return faultOf(CauseOutOfResource, "the memory for this association is used up")
 }
@@ -129,7 +132,7 @@ func (r *receiver) handleData(tsn chunkTSN, f fragment, immediate bool, streams 
 		if tsn == r.in.cum+1 && r.memory.held == 0 && !r.memory.squeezed() {
 			return nil, outOfMemory() // the program cannot free memory: it has no message to read
 		}
-		r.ack = ackNow // the SACK announces the window
+		r.ack = ackNow // the SACK announces the present window
 		return nil, nil
 	}
 	r.in.add(tsn)
@@ -149,8 +152,8 @@ func (r *receiver) handleData(tsn chunkTSN, f fragment, immediate bool, streams 
 // window, because only such chunks can empty the window.
 func (r *receiver) room(tsn chunkTSN, stream uint16) bool {
 	if r.memory.squeezed() {
-		// If the program has nothing to read, the chunk that all others wait for is
-		// taken. Otherwise an association beyond its quota could never be emptied. The
+		// If the program has no message to read, the chunk at the next TSN is taken.
+		// Otherwise an association beyond its quota could never deliver a message. The
 		// exception ends with the first complete message.
 		return tsn == r.in.cum+1 && tsn != r.in.highest+1 && r.memory.held == 0 && r.reassembly.streams.get(stream) != nil
 	}
@@ -160,8 +163,9 @@ func (r *receiver) room(tsn chunkTSN, stream uint16) bool {
 	return r.memory.Used() < r.memory.Limit()
 }
 
-// handleForwardTSN takes the body of a FORWARD TSN or I-FORWARD-TSN (RFC 3758 §3.6, RFC
-// 8260 §2.3.1). ok is false if it is malformed. It then has no effect.
+// handleForwardTSN takes the body of a FORWARD TSN or I-FORWARD-TSN (RFC 3758 §3.6,
+// RFC 8260 §2.3.1). ok is false if the body is malformed. A malformed body has no
+// effect.
 func (r *receiver) handleForwardTSN(body []byte, streams int) (ok bool, err *fault) {
 	if r.gotForward {
 		return true, nil // only the first FORWARD TSN of a packet is processed
@@ -229,9 +233,9 @@ func (r *receiver) skipTo(stream uint16, unordered bool, seq messageSeq) bool {
 // beginPacket prepares for the chunks of a packet.
 func (r *receiver) beginPacket() { r.gotData, r.gotForward = false, false }
 
-// endPacket decides on the SACK for a packet that held data (RFC 9260 §6.2). The SACK
-// is sent immediately for every second packet, and if any TSN is missing. If several
-// packets arrive before the next AppendPacket, one SACK answers all of them.
+// endPacket decides on the SACK for a packet that contained data (RFC 9260 §6.2). The
+// SACK is sent immediately for every second packet, and if any TSN is missing. If
+// several packets arrive before the next AppendPacket, one SACK answers all of them.
 func (r *receiver) endPacket(now instant, atOnce bool) {
 	r.packets++
 	switch {

@@ -13,7 +13,7 @@ import "time"
 // the lost chunks at its head, and one chunk more.
 
 const (
-	// While no reordering was seen, a packet is lost if another one, sent at least
+	// While no reordering was seen, a packet is lost if another packet, sent at least
 	// reorderPackets later, was acknowledged (RFC 8985 §6.2: DupThresh).
 	reorderPackets = 3
 
@@ -25,13 +25,14 @@ const (
 	// (RFC 8985 §6.2).
 	reorderPersist = 16
 
-	// minProbeTimeout leaves the receiver's scheduler time before a tail loss probe.
+	// minProbeTimeout is the least time before a tail loss probe. It allows for a
+	// receiver that its scheduler runs late.
 	minProbeTimeout = 10 * time.Millisecond
 )
 
 // A recoveryState is what loss detection knows of the path, and the present recovery.
 type recoveryState struct {
-	newest  sendOrder // of the acknowledged packets, the one sent last
+	newest  sendOrder // the acknowledged packet that was sent last
 	limited sendOrder // the last packet sent before the congestion window was full
 	rtt     int64     // round trip of newest, in ns
 	minRTT  int64     // shortest round trip, in ns; 0 until measured
@@ -44,11 +45,11 @@ type recoveryState struct {
 	allowance  bool // one packet may exceed the window and the pace
 
 	active   bool // a recovery is under way, until the cumulative TSN reaches the TSN until
-	timedOut bool // … which began with a timeout
+	timedOut bool // the recovery began with a timeout
 	until    chunkTSN
 	reduced  sendOrder // first packet sent after congestion control was last told of a loss
 	marked   int       // chunks declared lost in the recovery
-	spurious int       // … of which so many were not lost
+	spurious int       // number of marked chunks that had arrived
 }
 
 // reorderWindow returns how much later than expected an acknowledgement may arrive, in
@@ -61,8 +62,8 @@ func (r *recoveryState) reorderWindow(srtt time.Duration) int64 {
 }
 
 // soonest returns the least time in ns that an acknowledgement takes. Until SCTP has
-// measured a round trip, srtt is the one that ICE measured. It may include other
-// delays, so half of it is used.
+// measured a round trip, srtt is the round trip that ICE has measured. That round trip
+// may include other delays, so half of it is used.
 func (r *recoveryState) soonest(srtt time.Duration) int64 {
 	if r.minRTT == 0 {
 		return int64(srtt / 2)

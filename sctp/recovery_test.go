@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// sendChunks sends n chunks, each in a packet of its own, one a millisecond,
-// and returns the TSN of the first.
+// sendChunks sends n chunks, each in a packet of its own, one packet in a millisecond.
+// It returns the TSN of the first chunk.
 func (s *script) sendChunks(n int) chunkTSN {
 	s.t.Helper()
 	first := s.a.sender.out.end
@@ -19,7 +19,7 @@ func (s *script) sendChunks(n int) chunkTSN {
 	return first
 }
 
-// wantTSN takes the next packet, which must begin with this chunk.
+// wantTSN takes the next packet, which must begin with the chunk with this TSN.
 func (s *script) wantTSN(why string, tsn chunkTSN) {
 	s.t.Helper()
 	if got := chunkTSN(binary.BigEndian.Uint32(s.want(why, chunkData))); got != tsn {
@@ -51,7 +51,7 @@ func TestLostManyTimes(t *testing.T) {
 	}
 }
 
-// One loss in a window: the window is reduced once, over a round trip.
+// One loss in a window reduces the window once, gradually over a round trip.
 func TestProportionalRateReduction(t *testing.T) {
 	s := newScript(t)
 	first := s.a.sender.out.end
@@ -92,8 +92,8 @@ func TestProportionalRateReduction(t *testing.T) {
 	}
 }
 
-// Chunks declared lost were only late: the window is restored, and reordering is waited
-// for from now on.
+// If chunks that were declared lost had only arrived late, the window is restored, and
+// later losses are declared only after the time that reordering may take.
 func TestSpuriousRetransmissionIsUndone(t *testing.T) {
 	for _, c := range []CongestionControl{CongestionReno, CongestionCubic, CongestionBBR} {
 		s := newScript(t)
@@ -115,7 +115,7 @@ func TestSpuriousRetransmissionIsUndone(t *testing.T) {
 		if s.a.Stats().SpuriousRecoveries != 1 || s.a.sender.recovery.active || !s.a.sender.recovery.reordering {
 			t.Errorf("%v: %+v", c, s.a.sender.recovery)
 		}
-		// The same again: now reordering is waited for.
+		// The same sequence follows once more: now the sender allows for reordering.
 		s.want("the path may be shorter", chunkHeartbeat)
 		first = s.a.sender.out.first
 		s.write(sack(first, 1<<20))
@@ -131,7 +131,8 @@ func TestSpuriousRetransmissionIsUndone(t *testing.T) {
 	}
 }
 
-// The last packets are lost. A probe shows it before the timer expires.
+// The last packets are lost. A tail loss probe shows the loss before the timer
+// expires.
 func TestTailLossProbe(t *testing.T) {
 	s := newScript(t)
 	first := s.sendChunks(1)
@@ -158,8 +159,9 @@ func TestTailLossProbe(t *testing.T) {
 }
 
 // The path becomes shorter and loses everything in flight. The acknowledgement of a
-// probe then arrives too soon to be believed. A HEARTBEAT measures the round trip, so
-// that one probe is enough to find the other losses.
+// probe then arrives so soon that it is not taken for one of the last transmission. A
+// HEARTBEAT measures the round trip, so that one probe is enough to find the other
+// losses.
 func TestProbeOnShorterPath(t *testing.T) {
 	s := newScript(t)
 	first := s.sendChunks(1)
@@ -189,8 +191,8 @@ func TestProbeOnShorterPath(t *testing.T) {
 	}
 }
 
-// The probe after a single packet leaves the remote time for a delayed SACK and for its
-// scheduler, however short the path.
+// However short the path, the probe after a single packet leaves the remote time for a
+// delayed SACK and for its scheduler.
 func TestProbeAwaitsDelayedSack(t *testing.T) {
 	s := newScript(t)
 	first := s.sendChunks(1)
@@ -206,7 +208,7 @@ func TestProbeAwaitsDelayedSack(t *testing.T) {
 	}
 }
 
-// With loss detection suppressed nothing is retransmitted until another timeout.
+// While loss detection is suppressed, nothing is retransmitted until the next timeout.
 func TestLossDetectionIsSuppressed(t *testing.T) {
 	s := newScript(t)
 	first := s.sendChunks(1)
@@ -253,7 +255,8 @@ func TestNoProbeOfLimitedMessages(t *testing.T) {
 	}
 }
 
-// Declaring a window of partially reliable messages lost costs in proportion to them.
+// When a window of partially reliable messages is declared lost, the cost is in
+// proportion to the number of messages.
 func TestLimitedMessagesAreAbandonedOnce(t *testing.T) {
 	s := newScript(t, byte(chunkForwardTSN))
 	first := s.a.sender.out.end
@@ -263,15 +266,15 @@ func TestLimitedMessagesAreAbandonedOnce(t *testing.T) {
 	}
 	s.now = s.now.Add(30 * time.Millisecond)
 	s.write(sack(first-1, 1<<20, 20<<16|20))
-	s.advanceToTimer() // the last two may be reordered
+	s.advanceToTimer() // the last two packets may be reordered
 	if s.a.sender.counters.MessagesAbandoned != 19 || len(s.a.sender.out.limited) != 0 {
 		t.Errorf("%d abandoned, %d left to look at", s.a.sender.counters.MessagesAbandoned, len(s.a.sender.out.limited))
 	}
 	s.want("the remote is told to skip", chunkForwardTSN)
 }
 
-// A path becomes shorter during an outage, so that everything to send was sent before.
-// Acknowledgements arrive sooner than they ever did, which must not keep the window at
+// A path becomes shorter during an outage, when everything was sent already.
+// Acknowledgements arrive sooner than ever before, which must not keep the window at
 // one packet.
 func TestOutageShortensPath(t *testing.T) {
 	for _, c := range []CongestionControl{CongestionBBR, CongestionCubic, CongestionReno} {

@@ -13,7 +13,7 @@ const (
 	renewalNone     renewalState = iota
 	renewalExpected              // an ABORT by the remote's user begins a renewal
 	renewalBegun                 // the association is not established again yet
-	renewalLast                  // … and is to be shut down once it is established
+	renewalLast                  // like renewalBegun, but the association is to be shut down once it is established
 )
 
 // Renew starts a new association with a remote that has replaced its association, as a
@@ -24,34 +24,36 @@ const (
 // Received messages can still be read, and queued messages stay queued. Reliable
 // messages that were sent and not acknowledged are sent again, before the queued ones.
 // A remote sends its SACKs before the ABORT that ends its association, so hardly any
-// of these messages has arrived. A message whose SACK was delayed (RFC 9260 §6.2) or
-// lost arrives twice. If Renew dropped all these messages instead, those sent within
-// about half a round trip would be lost. Suspend avoids both. Partially reliable
-// messages that were sent completely are abandoned.
+// of these messages has arrived. If the SACK of a message was delayed (RFC 9260 §6.2)
+// or lost, the message arrives twice. If Renew dropped all these messages instead,
+// messages sent within about half a round trip would be lost. A caller that uses
+// Suspend in time avoids both the repetition and the loss. Partially reliable messages
+// that were sent completely are abandoned.
 //
 // The numbers of messages restart at 0 on all streams, at both ends. Stream resets
 // under way are dropped. A Shutdown takes effect when the association is established
 // again.
 func (a *Association) Renew(now time.Time) bool {
-	a.tick(now)
+	a.clock.tick(now)
 	return a.renew(nil)
 }
 
-// renew is Renew with the cause: the ABORT of the remote, or nil if it sent none.
+// renew does what Renew does. cause is the ABORT of the remote, or nil if the remote
+// sent none.
 func (a *Association) renew(cause error) bool {
 	if !a.open() {
 		return false
 	}
 	a.sender.requeue()
-	a.receiver.end(a.cfg.MaxMessageSize) // complete messages stay
+	a.receiver.end(a.cfg.MaxMessageSize) // complete messages can still be read
 	*a = Association{
-		cfg: a.cfg, clock: a.clock, lastNow: a.lastNow, renewal: renewalBegun, memory: a.memory,
+		cfg: a.cfg, clock: a.clock, renewal: renewalBegun, memory: a.memory,
 		sender:    sender{queue: a.sender.queue, mtu: defaultMTU, counters: a.sender.counters},
 		receiver:  receiver{reassembly: a.receiver.reassembly, memory: a.memory, advertised: a.memory.receiveWindow()},
 		heartbeat: heartbeat{received: a.heartbeat.received}, outbox: outbox{sent: a.outbox.sent},
-		events: a.events, pendingResets: a.pendingResets, received: a.received, dropped: a.dropped,
+		events: a.events, received: a.received, dropped: a.dropped,
 	}
-	a.event(Event{Kind: EventReplaced, Err: cause})
+	a.events.add(Event{Kind: EventReplaced, Err: cause}, a.receiver.received())
 	return true
 }
 
@@ -77,7 +79,7 @@ func (a *Association) Settled() bool { return a.sender.out.empty() }
 
 // Probe sends a HEARTBEAT. LastReceived shows whether the remote answers.
 func (a *Association) Probe(now time.Time) {
-	a.tick(now)
+	a.clock.tick(now)
 	if a.state.handshakeDone() {
 		a.heartbeat.send = true
 	}

@@ -190,9 +190,9 @@ func TestSuspend(t *testing.T) {
 	s.want("data again", chunkData)
 }
 
-// One end is replaced several times, over a bad link, with all kinds of messages under
-// way. If the other end is settled before, every reliable message arrives once and in
-// order. Otherwise none is missing.
+// One end is replaced several times, over a bad link, while all kinds of messages are
+// in flight. If the other end has no unacknowledged data at that time, every reliable
+// message arrives once and in order. Otherwise no message is missing.
 func TestRenewOverBadLinks(t *testing.T) {
 	for seed := range uint64(60) {
 		rng := rand.New(rand.NewPCG(seed, 7))

@@ -48,8 +48,9 @@ func (r *reno) acked(ev ackEvent) {
 		return // RFC 9260 §7.2.1: no growth if the window was not in use
 	}
 	if r.cwnd < r.ssthresh {
-		// Slow start by bytes acknowledged, without the limit of one packet a SACK: a
-		// receiver that reads packets in batches sends one SACK for many.
+		// Slow start grows the window by the bytes acknowledged, without the limit of
+		// one packet for each SACK: a receiver that reads packets in batches sends one
+		// SACK for many packets.
 		r.cwnd = min(r.cwnd+ev.acked, r.ssthresh)
 		return
 	}

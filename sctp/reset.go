@@ -49,7 +49,7 @@ type streamReset struct {
 	timer   instant
 	send    bool  // the request is to be sent
 	waits   bool  // the remote answered "in progress"
-	patient uint8 // how often the remote did so without a reason
+	patient uint8 // number of answers "in progress" for which the remote had no reason
 
 	peerSeq    requestSeq // number of the remote's next request
 	lastResult resetResult
@@ -69,8 +69,8 @@ type deferredReset struct {
 // A resetOutcome says what this end has to do about a request of the remote.
 type resetOutcome struct {
 	response []byte   // RE-CONFIG chunk to send
-	perform  bool     // reset incoming streams
-	streams  []uint16 // … which ones; empty: all
+	perform  bool     // incoming streams are to be reset
+	streams  []uint16 // these incoming streams; empty: all
 }
 
 // begin sets the first request numbers, which are the initial TSNs.
@@ -233,8 +233,9 @@ func (r *streamReset) performDeferred(cum chunkTSN) (streams []uint16, ok bool) 
 }
 
 // handleResponse processes the answer to the local request (RFC 6525 §5.2.7). first
-// is the first outstanding TSN. If the request is over, streams has its streams, and
-// err says why they were not reset, if so. answered is also true for "in progress".
+// is the first outstanding TSN. If the request is over, the function returns its
+// streams, and an error if they were not reset. answered is also true for "in
+// progress".
 func (r *streamReset) handleResponse(now instant, body []byte, first chunkTSN, timeout time.Duration) (streams []uint16, err error, answered bool) {
 	if r.idle() || requestSeq(binary.BigEndian.Uint32(body)) != r.nextSeq {
 		return nil, nil, false

@@ -1,7 +1,7 @@
 package sctp
 
 // A runHeap is a heap of runs in the order in which FORWARD TSNs skip them. A remote
-// may have hundreds of thousands of runs under way and skip one with each packet.
+// may have hundreds of thousands of incomplete runs and skip one run with each packet.
 // Without the heap, a packet of 28 bytes would cost this end 14 ms.
 type runHeap struct {
 	runs  []*run

@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// A script is one association against a hand-written remote.
+// A script is one association whose remote is the test.
 type script struct {
 	t   testing.TB
 	a   *Association
 	now time.Time
-	// The remote's half.
+	// State of the remote.
 	tag uint32
 	tsn chunkTSN
-	in  int // bytes handed over by write
+	in  int // number of bytes that write has passed to the association
 }
 
 const scriptTag = 0xabcdef01
@@ -104,9 +104,9 @@ func (s *script) data(stream, ssn uint16, flags byte) []byte {
 	return endChunk(append(b, "data"...), start)
 }
 
-// If the remote's INIT arrives before ours is sent, ours is not needed: the remote's
-// cookie makes the association. If it does not arrive, ours is sent when its timer
-// expires.
+// If the remote's INIT arrives before the local INIT is sent, the local INIT is not
+// needed: the remote's cookie establishes the association. If no COOKIE ECHO arrives,
+// the local INIT is sent when its timer expires.
 func TestInitIsSpared(t *testing.T) {
 	begin := func() *script {
 		s := &script{t: t, a: NewAssociation(Config{}), now: time.Unix(1e9, 0), tsn: 100}
@@ -159,8 +159,8 @@ func initAck(tag, rwnd uint32) []byte {
 	return endChunk(appendParam(b, paramStateCookie, []byte("cookie")), start)
 }
 
-// An INIT ACK whose window is too small is refused and changes nothing. A valid one that
-// follows makes the association (RFC 9260 §3.3.3).
+// An INIT ACK with a window that is too small is refused and changes nothing. A valid
+// INIT ACK that follows establishes the association (RFC 9260 §3.3.3).
 func TestInitAckWithTooSmallWindow(t *testing.T) {
 	s := beginScript(t, Config{})
 	s.write(initAck(scriptTag, 1499))
@@ -173,8 +173,8 @@ func TestInitAckWithTooSmallWindow(t *testing.T) {
 	s.want("the cookie", chunkCookieEcho)
 }
 
-// An INIT ACK without a tag ends the handshake, by an ABORT that reflects our tag (RFC
-// 9260 §3.3.3).
+// An INIT ACK without a tag ends the handshake, by an ABORT with the tag of the
+// received packet (RFC 9260 §3.3.3).
 func TestInitAckWithoutTag(t *testing.T) {
 	s := beginScript(t, Config{})
 	s.write(initAck(0, 100000))
@@ -187,8 +187,8 @@ func TestInitAckWithoutTag(t *testing.T) {
 	}
 }
 
-// The remote's port may become known after the association was made. It counts until the
-// association begins.
+// The remote's port may become known after the association was created. It can be set
+// until the association connects.
 func TestSetRemotePort(t *testing.T) {
 	a := NewAssociation(Config{})
 	a.SetRemotePort(6000)
@@ -274,7 +274,7 @@ func TestFastRetransmit(t *testing.T) {
 	if chunkTSN(binary.BigEndian.Uint32(body)) != first || s.a.sender.cc.window() >= cwnd {
 		t.Errorf("TSN %x, cwnd %d", body[:4], s.a.sender.cc.window())
 	}
-	// Reneging: the cumulative TSN stops before an acknowledged chunk.
+	// The remote reneges: the cumulative TSN stops before an acknowledged chunk.
 	s.write(sack(first, 100000, 2<<16|2))
 	s.want("the path may be shorter", chunkHeartbeat)
 	s.wantIdle("a SACK alone causes no retransmission")
@@ -371,9 +371,9 @@ func (s *script) wantResets(why string, want int) {
 }
 
 // The remote may reset a stream twice without sending data in between. Both requests
-// then have the same streams and the same last TSN. An equal request is a repetition
-// only if the answer to the first was "in progress": some remotes repeat it under a new
-// number.
+// then have the same streams and the same last TSN. A request with equal contents is a
+// repetition only if the answer to the first one was "in progress": some remotes
+// repeat it under a new number.
 func TestEqualResetsAreTwo(t *testing.T) {
 	for _, test := range []struct {
 		why     string
@@ -404,9 +404,9 @@ func TestEqualResetsAreTwo(t *testing.T) {
 	}
 }
 
-// If the remote answers a request with "in progress", it is sent again, under the same
-// number, with the SACK that shows that the remote has the missing data.
-func TestResetGoesAgainWithTheData(t *testing.T) {
+// If the remote answers a request with "in progress", the request is sent again, under
+// the same number, with the SACK that shows that the remote has the missing data.
+func TestResetIsRepeatedWithTheData(t *testing.T) {
 	s := newScript(t, byte(chunkReconfig))
 	s.a.Send(s.now, Message{Stream: 1, Data: []byte("x")}, SendOptions{})
 	s.want("data", chunkData)
@@ -464,7 +464,7 @@ func TestReconfigRequests(t *testing.T) {
 	if resets != 3 || len(last.Streams) != 0 {
 		t.Errorf("%d resets of 3, the last of %d streams, not of all", resets, len(last.Streams))
 	}
-	// Our request is refused.
+	// The remote refuses the local request.
 	s.a.ResetStreams(s.now, 3)
 	body := s.want("our request", chunkReconfig)
 	if !s.a.Awaiting() {

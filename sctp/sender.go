@@ -138,12 +138,12 @@ func (s *sender) heartbeatRTT(rtt time.Duration, ifLonger bool) {
 }
 
 // windowOf converts a received a_rwnd. It limits the value, because an int may have
-// only 32 bits and nobody has that much in flight.
+// only 32 bits. No sender has that much data in flight.
 func windowOf(rwnd uint32) int { return int(min(rwnd, math.MaxInt32)) }
 
 // An ackOutcome says what an acknowledgement means to the other parts.
 type ackOutcome struct {
-	progress bool // it acknowledged something new
+	progress bool // chunks were acknowledged that no earlier SACK had acknowledged
 	askRTT   bool // a HEARTBEAT is to measure the round-trip time
 }
 
@@ -186,13 +186,14 @@ func (s *sender) acknowledge(now instant, cum chunkTSN, gaps []byte, rtt time.Du
 		ev.rtt = int64(rtt)
 	case (!s.rto.measured || r.tooSoon && !r.valid) && !s.out.empty():
 		// While everything in flight is a retransmission, acknowledgements do not
-		// measure the round-trip time. If the path has become shorter, they arrive too
-		// soon to be taken for acknowledgements of the last transmission.
+		// measure the round-trip time. If the path has become shorter, an
+		// acknowledgement arrives so soon that it is taken for one of an earlier
+		// transmission.
 		out.askRTT = r.any
 	}
 	out.progress = r.any || r.cumAdvanced
 	if out.progress {
-		s.rto.progress() // also if only abandoned chunks were acknowledged
+		s.rto.progress() // acknowledged chunks count even if they are abandoned
 	}
 	if l.allSpurious() {
 		s.counters.SpuriousRecoveries++
@@ -231,16 +232,18 @@ func (s *sender) acknowledge(now instant, cum chunkTSN, gaps []byte, rtt time.Du
 // second time.
 func (s *sender) retransmissionTimeout(now instant) *fault {
 	if s.rwnd > 0 && !s.out.allOldPath() {
-		// The probe of a closed window says nothing about the path. Data that was sent
-		// on the old path says nothing about the new one.
+		// While the peer's window is closed, data is sent only to probe the window,
+		// and a timeout says nothing about the path. Data that was sent on the old
+		// path says nothing about the new path.
 		s.cc.timedOut(now)
 	}
 	s.recovery.begin(s.out.end-1, true)
 	s.recovery.marked += s.out.flying
 	s.reorder, s.probe = 0, 0
 	s.out.markAllLost()
-	// A SACK that shows dropped data is not enough to send it again. Otherwise 20
-	// bytes of the remote would cause the retransmission of everything in flight.
+	// A SACK that shows that the remote has dropped data does not cause
+	// retransmissions. Otherwise 20 bytes of the remote would cause the retransmission
+	// of everything in flight.
 	if s.out.reneged() && !s.out.renege() {
 		return violation("acknowledged data was dropped twice")
 	}

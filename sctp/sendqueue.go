@@ -14,7 +14,7 @@ type outMessage struct {
 	data     []byte
 	ppid     uint32
 	deadline instant       // until when lost data is sent again; 0: no limit
-	grace    time.Duration // how long after deadline its first chunk may still be sent
+	grace    time.Duration // how long after deadline the message's first chunk may still be sent
 
 	sent           int      // bytes already put into chunks
 	chunks         int      // how many chunks are in the outstanding queue
@@ -83,11 +83,11 @@ const (
 // round trip without a queue.
 //
 // A lifetime says until when lost data is sent again. Waiting for congestion control
-// is no reason to drop a message. So it may wait for three round trips, at least 50
-// ms, even if its lifetime is shorter. A message of which a part was sent is sent to
-// its end, unless a chunk is lost and the lifetime is over. If messages wait longer
-// than allowed, the program sends more than the path carries. Then the oldest are
-// dropped, so that the queue does not grow.
+// is no reason to drop a message. So a message may wait for three round trips, at
+// least 50 ms, even if its lifetime is shorter. A message of which a part was sent is
+// sent to its end, unless a chunk is lost and the lifetime is over. If messages wait
+// longer than allowed, the program sends more than the path carries. Then the oldest
+// messages are dropped, so that the queue does not grow.
 func (m *outMessage) limitLifetime(now instant, lifetime, rtt time.Duration) {
 	m.deadline = now + int64(lifetime)
 	m.grace = max(graceRTTs*rtt, minGrace, lifetime) - lifetime
@@ -98,7 +98,7 @@ type outStream struct {
 	id         uint16
 	weight     uint16
 	paused     bool // the stream is to be reset: it takes no more messages
-	charged    bool // resetOverhead is charged for it
+	charged    bool // resetOverhead is charged for the stream
 	settled    bool // a message of the stream was acknowledged or abandoned
 	pending    int  // messages queued or in flight
 	lowered    bool // the stream is in sendQueue.lowered
@@ -107,8 +107,8 @@ type outStream struct {
 	nextSeq    messageSeq // number of the next ordered message
 	nextUnseq  messageSeq // number of the next unordered message with I-DATA (RFC 8260 §2.1)
 
-	finish uint64 // virtual time at which its last service ended
-	start  uint64 // virtual time from which it may be served again
+	finish uint64 // virtual time at which the stream's last service ended
+	start  uint64 // virtual time from which the stream may be served again
 	heapAt int    // index in scheduler.heap; -1: nothing to send
 
 	blocked bool // the stream is in scheduler.blocked
@@ -118,19 +118,20 @@ type outStream struct {
 }
 
 // A scheduler chooses the stream to serve by start-time fair queueing, a kind of the
-// weighted fair queueing of RFC 8260 §3.6. Streams of equal weight alternate. A stream
-// that was idle is served first, because its virtual time lags.
+// weighted fair queueing of RFC 8260 §3.6. Streams of equal weight alternate. A
+// stream that was idle is served first, because its virtual time is behind that of the
+// other streams.
 type scheduler struct {
 	interleaving bool
 	heap         []*outStream
 	vtime        uint64
 	current      *outStream // without interleaving: the stream in the middle of a message
 
-	// With interleaving, several messages of more than one chunk may be under way
-	// together. They must not fill the peer's window while all of them are incomplete,
-	// because then none could be completed.
-	budget  int          // bytes that such messages may have in total, if there are several
-	started int          // bytes that such messages have in total
+	// With interleaving, several long messages, which need more than one chunk, may be
+	// under way together. They must not fill the peer's window while all of them are
+	// incomplete, because then none could be completed.
+	budget  int          // bytes that long messages under way may have in total, if there are several
+	started int          // bytes that long messages under way have in total
 	blocked []*outStream // streams that wait for the budget, in order
 }
 
@@ -170,7 +171,8 @@ func (s *scheduler) deactivate(st *outStream) {
 }
 
 // mayStart reports whether the first message of a stream, which does not fit into one
-// chunk, fits into the budget. If not, the stream is blocked until it does.
+// chunk, fits into the budget. If the message does not fit, the stream is blocked
+// until it does.
 func (s *scheduler) mayStart(st *outStream) bool {
 	if !s.interleaving || s.started == 0 || s.started+len(st.head.data) <= s.budget {
 		return true
@@ -188,8 +190,9 @@ func (s *scheduler) begin(m *outMessage) {
 }
 
 // over removes m from the budget and unblocks waiting streams. If m is not in the
-// budget, streams are unblocked only if the budget is unused. This is for a message
-// that was unblocked itself, and abandoned before it began.
+// budget, streams are unblocked only if the budget is unused. m is not in the budget
+// if its stream was unblocked for it, and m was abandoned before its first chunk was
+// sent.
 func (s *scheduler) over(m *outMessage) {
 	if m.inBudget {
 		m.inBudget = false
@@ -242,15 +245,15 @@ func setHeapIndex(s *outStream, i int) { s.heapAt = i }
 // A sendQueue holds messages from Send until they are put into chunks.
 type sendQueue struct {
 	scheduler
-	memory   *Memory // charged for the state of streams on which nothing was sent but a reset
+	memory   *Memory // charged for the state of streams that were reset without having carried a message
 	streams  streamTable[outStream]
 	messages int      // messages queued
-	bytes    int      // bytes of them that are not in chunks yet
+	bytes    int      // bytes of queued messages that are not in chunks yet
 	drained  []uint16 // paused streams with nothing queued or in flight
 	pool     messagePool
-	lowered  []*outStream // streams whose buffered amount has fallen since NextLowered returned them
+	lowered  []*outStream // streams with a buffered amount that has fallen since NextLowered returned them
 
-	nextExpiry instant // when the first message of a stream may be late
+	nextExpiry instant // the earliest time at which the first message of a stream may be too late
 }
 
 // stream returns the state of a stream, and creates it if there is none.
@@ -263,10 +266,10 @@ func (q *sendQueue) stream(id uint16) *outStream {
 	return s
 }
 
-// pause takes no more messages on a stream, which is reset once it is drained. It
-// reports false if the stream was not used and there is no memory for it. That memory
-// is charged because a remote can cause any number of resets: its own resets are
-// answered by ours.
+// pause stops the acceptance of messages on a stream, which is reset once it is
+// drained. It reports false if the stream was not used and there is no memory for its
+// state. This state is charged because a remote can cause any number of local resets:
+// each reset of an incoming stream is answered by a reset of the outgoing stream.
 func (q *sendQueue) pause(id uint16) bool {
 	s := q.streams.get(id)
 	if s == nil {
@@ -299,8 +302,8 @@ func (q *sendQueue) takeDrained(n int) []uint16 {
 	return streams
 }
 
-// resume accepts messages again on streams whose reset failed. Their numbering
-// continues.
+// resume accepts messages again on streams after their reset has failed. The numbering
+// of messages continues.
 func (q *sendQueue) resume(streams []uint16) {
 	for _, id := range streams {
 		q.stream(id).paused = false
@@ -350,7 +353,7 @@ func (q *sendQueue) clear() {
 	*q = sendQueue{memory: q.memory}
 }
 
-// nextLowered removes and returns a stream whose buffered amount has fallen.
+// nextLowered removes and returns a stream with a buffered amount that has fallen.
 func (q *sendQueue) nextLowered() (stream uint16, ok bool) {
 	if len(q.lowered) == 0 {
 		return 0, false
@@ -454,8 +457,8 @@ func (q *sendQueue) expire(now instant) {
 		q.awaitExpiry(s.head)
 		i++
 	}
-	// Removing a stream from the heap moves others, perhaps to places before i. So
-	// expire runs again soon.
+	// Removing a stream from the heap moves other streams, perhaps to places before i,
+	// which this loop does not examine. So expire runs again soon.
 	if next := now + int64(expiryPause); removed && len(q.heap) > 0 || q.nextExpiry != 0 && q.nextExpiry < next {
 		q.nextExpiry = next
 	}

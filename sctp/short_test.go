@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// shortPair returns a pair that has measured its short path, with much to send on stream
-// 1.
+// shortPair returns a pair that has measured its short path, with much data to send on
+// stream 1.
 func shortPair(t *testing.T, messages int) *pair {
 	p := newPair(t, 1, Config{ReceiveBuffer: 8 << 20}, Config{ReceiveBuffer: 8 << 20})
 	p.delay = 50 * time.Microsecond
@@ -17,7 +17,8 @@ func shortPair(t *testing.T, messages int) *pair {
 	return p
 }
 
-// On a short path packets are sent in long bursts, however few are acknowledged at once.
+// On a short path packets are sent in long bursts, even if only a few packets are
+// acknowledged at a time.
 func TestGatheredBursts(t *testing.T) {
 	p := shortPair(t, 1000)
 	p.run(5 * time.Millisecond)
@@ -80,7 +81,7 @@ func TestUrgentMessages(t *testing.T) {
 		sent++
 	}
 	if over := a.sender.out.bytes - before; sent == 0 || over > urgentRoom+2*p.mtu {
-		t.Errorf("%d small messages went, %d bytes over the window", sent, over)
+		t.Errorf("%d small messages were sent, %d bytes over the window", sent, over)
 	}
 	p.run(time.Second)
 	p = shortPair(t, 400)
@@ -143,9 +144,10 @@ func TestShortWindow(t *testing.T) {
 	}
 }
 
-// A short path that becomes longer, unknown to ICE, is found out in about the time that
-// a longer path takes. Otherwise the bytes in flight would be too few for ever.
-func TestShortPathGetsLong(t *testing.T) {
+// If a short path becomes longer without a message from ICE, the sender detects it in
+// about the time that a longer path takes. Otherwise the bytes in flight would stay
+// too few for ever.
+func TestShortPathBecomesLong(t *testing.T) {
 	p := shortPair(t, 100)
 	p.run(2 * time.Second)
 	if len(p.got[1]) != 100 {

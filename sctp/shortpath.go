@@ -26,7 +26,7 @@ const minPacedRTT = time.Millisecond
 type shortPath struct {
 	filling   bool    // data may be sent until the window is full; set when enough of the window is free
 	stream    uint16  // the stream that sent last
-	changedAt instant // when another stream than before last sent; 0: never
+	changedAt instant // when the sending stream last changed; 0: never
 }
 
 const (
@@ -40,7 +40,7 @@ const (
 	// taken to be sending.
 	sharedTime = int64(200 * time.Millisecond)
 
-	// urgentRoom is by how many bytes small messages may exceed the window.
+	// urgentRoom is the number of bytes by which small messages may exceed the window.
 	urgentRoom = 8 << 10
 
 	// maxGathered is the room in the window that is always enough to send: about as
@@ -61,7 +61,7 @@ func (p *shortPath) sent(now instant, stream uint16) {
 }
 
 // windowOpen reports whether more data may be sent. smallNext says that the next
-// message is small, and belongs to another stream than the data that waits.
+// message is small, and that its stream is not the stream of the waiting data.
 func (p *shortPath) windowOpen(now instant, window, inFlight, queued int, lost, smallNext bool) bool {
 	if p.changedAt != 0 && now-p.changedAt < sharedTime {
 		window = min(window, sharedWindow)
@@ -79,8 +79,8 @@ func (p *shortPath) windowOpen(now instant, window, inFlight, queued int, lost, 
 	return false
 }
 
-// smallMessageNext reports whether the next message is small, and belongs to another
-// stream than the data that waits.
+// smallMessageNext reports whether the next message is small, and its stream is not
+// the stream of the waiting data.
 func (s *sender) smallMessageNext() bool {
 	if s.out.lost > 0 || len(s.queue.heap) < 2 {
 		return false

@@ -25,6 +25,21 @@ func (s *shutdown) start(now instant, timeout time.Duration) {
 	}
 }
 
+// advance takes the next step of a shutdown when everything is delivered. It returns
+// the new state of the association.
+func (s *shutdown) advance(now instant, state State, timeout time.Duration) State {
+	switch state {
+	case StateShutdownPending:
+		state = StateShutdownSent
+	case StateShutdownReceived:
+		state = StateShutdownAckSent
+	default:
+		return state
+	}
+	s.start(now, timeout)
+	return state
+}
+
 // resend sends the chunk of the present state now, and again after the timeout.
 func (s *shutdown) resend(now instant, timeout time.Duration) {
 	s.send, s.timer = true, now+int64(timeout)

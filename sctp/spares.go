@@ -15,7 +15,7 @@ type spares struct {
 	bytes int
 }
 
-// put keeps a buffer within the bounds.
+// put keeps b for reuse, unless that would exceed a bound.
 func (s *spares) put(b []byte) {
 	if n := cap(b); n >= minSpare && len(s.free) < maxSpares && s.bytes+n <= maxSpareBytes {
 		s.free = append(s.free, b[:0])
@@ -23,7 +23,7 @@ func (s *spares) put(b []byte) {
 	}
 }
 
-// get returns an empty buffer whose capacity is n bytes or slightly more.
+// get returns an empty buffer with a capacity of n bytes or slightly more.
 func (s *spares) get(n int) []byte {
 	for i := len(s.free) - 1; i >= 0; i-- {
 		b := s.free[i]

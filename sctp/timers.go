@@ -11,7 +11,7 @@ func (a *Association) NextTimeout() time.Time {
 
 // Advance runs the timers that have expired. Calling it early is harmless.
 func (a *Association) Advance(now time.Time) {
-	t := a.tick(now)
+	t := a.clock.tick(now)
 	s := &a.sender
 	if due(t, &a.handshake.timer) {
 		a.handshakeTimeout(t)
@@ -79,7 +79,7 @@ func (a *Association) heartbeatTimeout(now instant) {
 	if idle {
 		a.receiver.trim()
 		a.sender.trim()
-		a.events.trim()
+		a.events.queue.trim()
 	}
 	if unanswered {
 		a.countErrors(heartbeatErrors)

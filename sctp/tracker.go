@@ -136,8 +136,8 @@ func (t *tracker) grow(n int) {
 	}
 }
 
-// find returns the first TSN, from tsn onwards, whose bit equals want. If there is
-// none, it returns the TSN after the highest. Beyond the highest TSN every bit is
+// find returns the first TSN, from tsn onwards, with a bit that equals want. If there
+// is none, it returns the TSN after the highest. Beyond the highest TSN every bit is
 // clear.
 func (t *tracker) find(tsn chunkTSN, want bool) chunkTSN {
 	end := t.highest + 1

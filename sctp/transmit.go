@@ -31,8 +31,8 @@ func (s *sender) dataReady(now instant, w *packetWriter) bool {
 }
 
 // collects reports whether queued data waits for more data to share its packet,
-// because the packet would be small and the pacer lets no small packet go. A packet
-// that is sent anyway takes queued data along.
+// because the packet would be small and the pacer lets no small packet go. If a packet
+// is sent for another reason, queued data is sent with it.
 func (s *sender) collects(now instant, w *packetWriter) bool {
 	if !w.empty() || s.out.lost > 0 || s.recovery.allowance || s.queue.bytes+s.queue.messages*s.dataHeader() >= w.chunk {
 		return false
@@ -104,7 +104,7 @@ func (s *sender) appendPayload(now instant, w *packetWriter, state State) {
 	}
 	s.recovery.allowance = false
 	if len(w.b) == start {
-		s.noteStarved() // the peer's window allows nothing
+		s.noteStarved() // the peer's window, not the path, limits the rate
 		return
 	}
 	s.pacer.sent(max(s.out.bytes-inFlight, 0)) // payload only, as the rate is measured
@@ -112,7 +112,7 @@ func (s *sender) appendPayload(now instant, w *packetWriter, state State) {
 		s.pacer.sentSmall(now)
 	}
 	if !state.handshakeDone() {
-		return // T1-cookie runs instead
+		return // RFC 9260 §5.1 C: until the cookie is acknowledged, T1-cookie is the only timer
 	}
 	if s.t3 == 0 {
 		s.t3 = now + int64(s.rto.timeout(rtoMin)) // RFC 9260 §6.3.2 R1: data was sent
@@ -230,7 +230,7 @@ func (s *sender) appendChunk(w *packetWriter, tsn chunkTSN, c *sentChunk, immedi
 	}
 	flags := c.flags
 	if c.retransmits > 0 || immediate {
-		flags |= flagImmediate // RFC 7053 §4: this end waits for the SACK
+		flags |= flagImmediate // RFC 7053 §4: this end waits for the SACK, so it asks for one without delay
 	}
 	b := append(w.b, byte(typ), flags, byte(n>>8), byte(n))
 	b = binary.BigEndian.AppendUint32(b, uint32(tsn))
@@ -250,8 +250,9 @@ func (s *sender) appendChunk(w *packetWriter, tsn chunkTSN, c *sentChunk, immedi
 	w.b = appendPadding(append(b, data...), n)
 }
 
-// probeTimeout sends one packet whose acknowledgement shows whether the last packets
-// are lost (RFC 8985 §7.3): new data, or else the last chunk again.
+// probeTimeout sends one packet. Its acknowledgement will show whether the last
+// packets are lost (RFC 8985 §7.3). The packet has new data, or else the last chunk
+// again.
 func (s *sender) probeTimeout(now instant) {
 	r := &s.recovery
 	if r.active || s.out.flying == 0 {

@@ -11,8 +11,9 @@ const (
 	// windowRTT is the round-trip time assumed until one is measured.
 	windowRTT = 100 * time.Millisecond
 
-	// minWindowPeriod is the shortest period over which reading is measured. What is
-	// read in a shorter time depends on the scheduler, not on the path.
+	// minWindowPeriod is the shortest period over which the program's reading is
+	// measured. How much a program reads in a shorter time depends on the scheduler,
+	// not on the path.
 	minWindowPeriod = time.Millisecond
 
 	// windowAsk is how often the round-trip time is measured by a HEARTBEAT if this end
@@ -20,19 +21,19 @@ const (
 	// longer since the association began.
 	windowAsk = time.Second
 
-	// windowLonger is the factor by which the round trip of such a path must have
-	// grown for the new value to be used. A smaller growth may be caused by a queue.
+	// windowLonger is the factor by which the round trip of a path must have grown for
+	// the new value to be used. A smaller growth may be caused by a queue.
 	windowLonger = 2
 )
 
 // A windowTuner grows the receive window to twice what the program reads in a round
-// trip. So the window never limits a remote whose data is read, and little is kept for a
-// program that reads slowly.
+// trip. So the window never limits a remote while the program reads promptly, and a
+// program that reads slowly causes little data to be kept.
 type windowTuner struct {
-	since    instant // when the present period began; 0: it has not
+	since    instant // when the present period began; 0: no period has begun
 	released int     // bytes released in the present period
 	askedAt  instant // when release last asked for a HEARTBEAT
-	asking   bool    // … which is not answered yet
+	asking   bool    // the HEARTBEAT that release asked for is not answered yet
 }
 
 // release gives the n bytes of a read message back to the window. It reports whether a

@@ -33,7 +33,8 @@ func TestReceiveWindowGrows(t *testing.T) {
 	}
 }
 
-// The largest window that can be announced also works where an int has 32 bits.
+// The largest window that can be announced also works on systems with an int of 32
+// bits.
 func TestLargestWindow(t *testing.T) {
 	if n := windowOf(math.MaxUint32); n < 1<<30 {
 		t.Errorf("a window of %d bytes", n)

@@ -167,7 +167,7 @@ func appendCommonHeader(b []byte, src, dst uint16, tag uint32) []byte {
 	return append(b, 0, 0, 0, 0)
 }
 
-// setChecksum sets the CRC32c of a packet whose checksum field is zero. Its least
+// setChecksum sets the CRC32c of a packet with a checksum field of zero. Its least
 // significant byte is first (RFC 9260 Appendix A).
 func setChecksum(pkt []byte) {
 	binary.LittleEndian.PutUint32(pkt[8:], checksum(pkt))

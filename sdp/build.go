@@ -136,8 +136,8 @@ func (p Params) appendSession(b []byte, mids []string) []byte {
 	return b
 }
 
-// appendData appends the local data section. Its form and its mid are those of the
-// section like. tagged says that it is the tagged section of its bundle, which
+// appendData appends the local data section, with the form and the mid of the section
+// like. tagged says that the local section is the tagged section of its bundle, which
 // contains the candidates.
 func (p Params) appendData(b []byte, like *Media, tagged bool) []byte {
 	m := Media{Kind: "application", Port: 9, Proto: like.Proto, Formats: []string{dataFormat}}

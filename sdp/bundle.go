@@ -5,13 +5,13 @@ import "strings"
 // A bundle contains the indexes of the sections that share the transport of the data
 // section, in the order of the BUNDLE group (RFC 9143 §7). These are the data
 // section, and the media sections of its group that can be accepted together with it.
-// The first section is the tagged section, whose transport attributes apply to all of
+// The first section is the tagged section. Its transport attributes apply to all of
 // them.
 type bundle []int
 
-// bundle returns the bundle that contains the data section, whose index is given. If
-// the data section is in no group, the bundle contains only the data section. If index
-// is -1, it is empty.
+// bundle returns the bundle that contains the data section. index is the index of the
+// data section. If the data section is in no group, the bundle contains only the data
+// section. If index is -1, the bundle is empty.
 func (s *Session) bundle(index int) bundle {
 	if index < 0 {
 		return nil
@@ -71,9 +71,10 @@ func (m *Media) bundles() bool {
 	return mux && !m.rejected() && (strings.HasSuffix(m.Proto, "RTP/SAVPF") || strings.HasSuffix(m.Proto, "RTP/SAVP"))
 }
 
-// transport returns the index of the section whose transport attributes apply to the
-// data section, whose index is given. This is the tagged section of its bundle
-// (RFC 9143 §7.1.3). A tagged section without ICE credentials is ignored.
+// transport returns the index of the section with the transport attributes that apply
+// to the data section. This is the tagged section of its bundle (RFC 9143 §7.1.3).
+// index is the index of the data section. A tagged section without ICE credentials is
+// ignored.
 func (s *Session) transport(index int) int {
 	for _, i := range s.bundle(index) {
 		if _, ok := s.Media[i].Attribute("ice-ufrag"); ok {

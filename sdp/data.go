@@ -39,8 +39,8 @@ func (f Fingerprint) append(b []byte) []byte {
 	return b
 }
 
-// DefaultMaxMessageSize is the maximum message size, in bytes, of an end whose
-// description has no a=max-message-size (RFC 8841 §6.1).
+// DefaultMaxMessageSize is the maximum message size, in bytes, of an end with a
+// description without a=max-message-size (RFC 8841 §6.1).
 const DefaultMaxMessageSize = 65536
 
 // Data contains what data channels need from a description: the data section, and the

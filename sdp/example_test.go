@@ -6,8 +6,8 @@ import (
 	"purertc/sdp"
 )
 
-// An offer with a video section is answered: the data channels are taken, the
-// video is not.
+// ExampleParams_Answer answers an offer with a video section: the data channels are
+// accepted, and the video is not.
 func ExampleParams_Answer() {
 	offer, err := sdp.Parse(`v=0
 o=- 4611731400430051336 2 IN IP4 127.0.0.1
@@ -25,7 +25,7 @@ a=setup:actpass
 a=sctp-port:5000
 `)
 	if err != nil {
-		fmt.Println(err) // with line and column
+		fmt.Println(err) // err contains line and column
 		return
 	}
 	data, err := offer.Data()
@@ -37,7 +37,7 @@ a=sctp-port:5000
 
 	text := sdp.Params{
 		Origin: sdp.NewOrigin(1, 1), Ufrag: "Tg1x", Pwd: "bJxgkMbnsR5nYcXOtiRzKKKp",
-		Setup: sdp.SetupActive, Fingerprints: data.Fingerprints, // one's own, really
+		Setup: sdp.SetupActive, Fingerprints: data.Fingerprints, // a program uses its own fingerprints here
 		SCTPPort: 5000, MaxMessageSize: 262144,
 	}.Answer(offer, data)
 	answer, err := sdp.Parse(text)

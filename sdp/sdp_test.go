@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// golden reads a description that a browser made.
+// golden returns a description that a browser has created.
 func golden(t testing.TB, name string) string {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join("testdata", name+".sdp"))
@@ -39,7 +39,7 @@ func data(t testing.TB, text string) *Data {
 	return d
 }
 
-// answer is the answer to an offer, read again.
+// answer creates an answer to an offer, and parses it.
 func answer(t testing.TB, p Params, offer *Session) *Session {
 	t.Helper()
 	d, err := offer.Data()
@@ -51,7 +51,7 @@ func answer(t testing.TB, p Params, offer *Session) *Session {
 
 const testFingerprint = "sha-256 00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF"
 
-// minimal is a description of data channels with no line too many.
+// minimal is the shortest description of data channels.
 const minimal = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n" +
 	"m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n" +
 	"a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\na=fingerprint:" + testFingerprint + "\r\n"
@@ -64,7 +64,7 @@ func testParams() Params {
 	}
 }
 
-// What browsers write is written again byte by byte.
+// The descriptions of browsers are written byte by byte as they were parsed.
 func TestBrowsersRoundTrip(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.sdp")
 	if err != nil || len(files) < 12 {
@@ -86,7 +86,7 @@ func TestBrowsersRoundTrip(t *testing.T) {
 	}
 }
 
-// The view of what browsers write.
+// Data extracts the right values from the descriptions of browsers.
 func TestBrowsersData(t *testing.T) {
 	for _, tt := range []struct {
 		name       string
@@ -129,7 +129,7 @@ func TestBrowsersData(t *testing.T) {
 	}
 }
 
-// Every offer of a browser is answered section by section, in order.
+// An answer to a browser's offer has the same sections in the same order.
 func TestBrowsersAnswered(t *testing.T) {
 	files, _ := filepath.Glob("testdata/*offer*.sdp")
 	for _, f := range files {
@@ -246,13 +246,13 @@ func TestReoffer(t *testing.T) {
 	if m := later.Media[1]; m.Port != 0 || later.group("2") != "0 2" {
 		t.Errorf("the rejected section is %+v, the bundle %q", m, later.group("2"))
 	}
-	// One whose data section was rejected takes its place again.
+	// A data section that was rejected is accepted again in its place.
 	rejected := parse(t, strings.Replace(minimal, "m=application 9", "m=application 0", 1))
 	again := parse(t, p.Offer(rejected, nil))
 	if d, err := again.Data(); err != nil || d.Index != 0 || d.Rejected || len(again.Media) != 1 {
 		t.Errorf("%+v, %v", d, err)
 	}
-	// Without any, a section is added, with a mid of its own.
+	// If there is no data section, one is added, with an unused mid.
 	for mid, want := range map[string]string{"a": "0", "0": "1"} {
 		audio := parse(t, "v=0\no=- 1 1 IN IP4 0.0.0.0\nm=audio 0 RTP/AVP 0\na=mid:"+mid+"\n")
 		if d, err := parse(t, p.Offer(audio, audio)).Data(); err != nil || d.Index != 1 || d.Mid != want {
@@ -281,7 +281,7 @@ func TestOldSyntax(t *testing.T) {
 	}
 }
 
-// The forms of the m= line that drafts had are answered in the same form.
+// The forms of the m= line in drafts are answered in the same form.
 func TestDataForms(t *testing.T) {
 	for form, port := range map[string]int{"DTLS/SCTP 5001": 5001, "UDP/DTLS/SCTP 5001": 5001, "TCP/DTLS/SCTP 5001": 5001, "DTLS/SCTP webrtc-datachannel": 5002} {
 		text := strings.Replace(minimal, "UDP/DTLS/SCTP webrtc-datachannel", form, 1)
@@ -300,7 +300,8 @@ func TestDataForms(t *testing.T) {
 	}
 }
 
-// Numbers of an o= line have any length, setup any case.
+// The numbers of an o= line may have any length, and a=setup may be in upper or lower
+// case.
 func TestLenient(t *testing.T) {
 	long := strings.Repeat("9", 100)
 	text := strings.Replace(minimal, "o=- 1 1", "o=- "+long+" "+long, 1) + "a=setup:ACTPASS\r\n"
@@ -313,7 +314,7 @@ func TestLenient(t *testing.T) {
 	}
 }
 
-// A session-level attribute holds unless the section has its own.
+// A session-level attribute applies unless the section has the same attribute.
 func TestSessionLevel(t *testing.T) {
 	other := strings.Replace(testFingerprint, "00:11", "99:99", 1)
 	head := "v=0\no=- 1 1 IN IP4 0.0.0.0\na=ice-ufrag:session\na=ice-pwd:sessionsessionsessionsession\na=ice-options:a b\n" +
@@ -329,7 +330,8 @@ func TestSessionLevel(t *testing.T) {
 	}
 }
 
-// The tagged section of the bundle has the transport (RFC 9143 §7.1.3).
+// The tagged section of the bundle contains the transport attributes (RFC 9143
+// §7.1.3).
 func TestBundled(t *testing.T) {
 	const transport = "a=ice-ufrag:abcd\na=ice-pwd:0123456789012345678901\na=setup:active\na=fingerprint:" + testFingerprint + "\na=candidate:1 1 udp 1 10.0.0.1 1 typ host\n"
 	text := "v=0\no=- 1 1 IN IP4 0.0.0.0\na=group:LS x\na=group:BUNDLE a d\n" +
@@ -350,13 +352,14 @@ func TestBundled(t *testing.T) {
 			t.Errorf("%s: no error", name)
 		}
 	}
-	// Before an answer each section may have a transport of its own.
+	// Before there is an answer, each section may have a transport of its own.
 	own := strings.NewReplacer("abcd", "efgh", "10.0.0.1", "10.0.0.2").Replace(transport)
 	text = strings.Replace(text, "m=application 0 UDP/DTLS/SCTP webrtc-datachannel\na=bundle-only\n", "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\na=max-message-size:7\n"+own, 1)
 	if d := data(t, text); d.Transport != 0 || d.Ufrag != "abcd" || d.MaxMessageSize != 7 || len(d.Candidates) != 1 || !strings.Contains(d.Candidates[0], "10.0.0.1") {
 		t.Errorf("%+v", d)
 	}
-	// A section that is rejected, or cannot be accepted, is passed over.
+	// A section that is rejected, or that cannot be accepted, is not used as the
+	// tagged section.
 	for name, text := range map[string]string{
 		"rejected":    strings.Replace(text, "m=audio 9", "m=audio 0", 1),
 		"no DTLS":     strings.Replace(text, "UDP/TLS/RTP/SAVPF", "RTP/AVP", 1),
@@ -369,7 +372,8 @@ func TestBundled(t *testing.T) {
 	}
 }
 
-// A media section is accepted with a codec, not with an aid to codecs.
+// A media section is accepted with a codec, not with a format that only supports other
+// codecs.
 func TestInactiveCodec(t *testing.T) {
 	offer := strings.Replace(minimal, "m=application", "a=group:BUNDLE a d\r\nm=video 9 UDP/TLS/RTP/SAVPF 97 96 98\r\na=mid:a\r\na=rtcp-mux\r\na=sendrecv\r\n"+
 		"a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\na=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=1\r\na=rtpmap:98 VP8/90000\r\na=rtpmap:960 x/1\r\nm=application", 1) + "a=mid:d\r\n"
@@ -379,7 +383,7 @@ func TestInactiveCodec(t *testing.T) {
 	}
 }
 
-// A section of media is rejected with its codecs, which werift looks for.
+// A media section is rejected with its codecs, because werift looks for a codec.
 func TestRejectedMedia(t *testing.T) {
 	offer := strings.Replace(minimal, "m=application", "m=audio 9 UDP/TLS/RTP/SAVPF 96 0\r\na=mid:a\r\na=sendrecv\r\na=rtpmap:96 opus/48000/2\r\n"+
 		"a=fmtp:96 stereo=1\r\na=rtpmap:0 PCMU/8000\r\nm=application", 1)
@@ -390,7 +394,8 @@ func TestRejectedMedia(t *testing.T) {
 	}
 }
 
-// A description without a data section has the view of a rejected one.
+// For a description without a data section, Data returns the same as for a rejected
+// data section.
 func TestNoDataSection(t *testing.T) {
 	for _, section := range []string{"", "m=audio 9 RTP/AVP 0\n", "m=application 9 UDP/DTLS/SCTP something-else\n", "m=application 9 TCP/MSRP *\n"} {
 		text := "v=0\no=- 1 1 IN IP4 0.0.0.0\n" + section
@@ -410,12 +415,12 @@ func TestRejected(t *testing.T) {
 	if d := data(t, rejected); !d.Rejected || d.Ufrag != "" {
 		t.Errorf("%+v", d)
 	}
-	// The first that is not rejected counts.
+	// The first data section that is not rejected is used.
 	both := rejected + strings.TrimPrefix(minimal[strings.Index(minimal, "m="):], "")
 	if d := data(t, both); d.Rejected || d.Index != 1 {
 		t.Errorf("%+v", d)
 	}
-	// An offer of nothing is answered with nothing.
+	// An offer without a section is answered without a section.
 	a := answer(t, testParams(), parse(t, rejected)).String()
 	if d := data(t, a); !d.Rejected || strings.Contains(a, "BUNDLE") {
 		t.Errorf("%+v", d)
@@ -437,7 +442,7 @@ func TestMaxMessageSize(t *testing.T) {
 	}
 }
 
-// Errors say where.
+// Errors contain the line and the column.
 func TestErrors(t *testing.T) {
 	const head = "v=0\no=- 1 1 IN IP4 0.0.0.0\n"
 	lines := strings.Count(minimal, "\n")
@@ -508,7 +513,7 @@ func wantSyntaxError(t *testing.T, text string, err error, line, column int, pro
 	}
 }
 
-// What a description may bring in is bounded.
+// The size of the values that a description contains is limited.
 func TestLimits(t *testing.T) {
 	text := minimal + strings.Repeat("a=candidate:1 1 udp 1 10.0.0.1 1 typ host\r\n", maxCandidates+7) + strings.Repeat("a=fingerprint:sha-1 AB\r\n", 1000)
 	if d := data(t, text); len(d.Candidates) != maxCandidates || d.MoreCandidates != 7 || len(d.Fingerprints) != maxFingerprints {
@@ -516,7 +521,8 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// Every truncation is an error or a description that is written stably.
+// Every truncated description is either an error, or is the same after writing and
+// parsing it once more.
 func TestTruncated(t *testing.T) {
 	text := golden(t, "chromium-maxbundle-offer")
 	for i := range text {
@@ -540,7 +546,7 @@ func TestWithCandidates(t *testing.T) {
 	}
 }
 
-// checkParse holds a text to what must be true of every one.
+// checkParse checks the properties that every text must have when it is parsed.
 func checkParse(t *testing.T, text string) {
 	s, err := Parse(text)
 	if err != nil {
@@ -580,8 +586,8 @@ func checkParse(t *testing.T, text string) {
 	}
 }
 
-// BenchmarkManySections is a description of the longest kind in the worst form:
-// its first section has nearly all the lines.
+// BenchmarkManySections parses a description of maximum length in the worst form:
+// nearly all lines are in its first section.
 func BenchmarkManySections(b *testing.B) {
 	const section = "m=application 0 UDP/DTLS/SCTP webrtc-datachannel\n"
 	var text strings.Builder

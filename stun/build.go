@@ -29,7 +29,7 @@ func (w *Builder) Finish() []byte { return w.b }
 // message returns the message as it was built so far.
 func (w *Builder) message() []byte { return w.b[w.start:] }
 
-// begin appends the header of an attribute, whose value has n bytes.
+// begin appends the header of an attribute with a value of n bytes.
 func (w *Builder) begin(t AttrType, n int) {
 	w.b = binary.BigEndian.AppendUint16(w.b, uint16(t))
 	w.b = binary.BigEndian.AppendUint16(w.b, uint16(n))

@@ -7,7 +7,7 @@ import (
 	"purertc/stun"
 )
 
-// A server's answer to a Binding request, made and read.
+// Example builds a server's response to a Binding request, and parses it.
 func Example() {
 	key := stun.NewIntegrity([]byte("the password"))
 

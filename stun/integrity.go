@@ -39,8 +39,8 @@ func (k *Integrity) IsOf(key []byte) bool { return hmac.Equal(k.key, key) }
 func (k *Integrity) Release() { k.sha1, k.sha256 = nil, nil }
 
 // sum returns the HMAC of message[:end]. For the HMAC, the length in the header is
-// that of a message that ends with an integrity attribute, whose value has n bytes
-// (RFC 8489 §14.5).
+// that of a message that ends with an integrity attribute with a value of n bytes (RFC
+// 8489 §14.5).
 func (k *Integrity) sum(mac hash.Hash, message []byte, end, n int) []byte {
 	copy(k.header[:], message)
 	binary.BigEndian.PutUint16(k.header[2:], uint16(end+attrHeaderSize+n-HeaderSize))
@@ -50,8 +50,8 @@ func (k *Integrity) sum(mac hash.Hash, message []byte, end, n int) []byte {
 }
 
 // bySHA1 and bySHA256 return an HMAC that is ready for writing. They do not call Reset
-// on a new HMAC: Reset would first store the state of the key, which takes half as
-// long again, and after Release there often is no second use.
+// on a new HMAC: Reset would first store the state of the key, which makes the first
+// use 50 % slower, and after Release there often is no second use.
 func (k *Integrity) bySHA1() hash.Hash {
 	if k.sha1 == nil {
 		k.sha1 = hmac.New(sha1.New, k.key)

@@ -21,7 +21,7 @@ var (
 	ErrAttribute = errors.New("stun: attribute overruns the message")
 )
 
-// A TransactionID tells which request a response belongs to (RFC 8489 §5).
+// A TransactionID identifies the request that a response belongs to (RFC 8489 §5).
 type TransactionID [12]byte
 
 // A Message is a view of the bytes of a well-formed STUN message. It is valid until
@@ -177,8 +177,8 @@ func (m Message) Uint64(t AttrType) (v uint64, ok bool) {
 	return binary.BigEndian.Uint64(b), true
 }
 
-// AppendUnknown appends to dst the types of those comprehension-required attributes of
-// m for which understood returns false. Each type is appended once, and at most 16 are
+// AppendUnknown appends to dst the types of the comprehension-required attributes of m
+// for which understood returns false. Each type is appended once, and at most 16 are
 // appended. A response with error 420 lists these types (RFC 8489 §6.3.1). If
 // understood is nil, the types that have a constant in this package are the known
 // ones.

@@ -203,7 +203,7 @@ func TestAttributesBehindIntegrityAreIgnored(t *testing.T) {
 	w := Build(nil, BindingRequest, testID)
 	w.Uint32(AttrPriority, 1)
 	w.Integrity(key)
-	w.Flag(AttrUseCandidate) // RFC 8489 §14.5: must be ignored
+	w.Flag(AttrUseCandidate) // RFC 8489 §14.5: an attribute after the integrity attributes must be ignored
 	w.IntegritySHA256(key)
 	w.Integrity(key)
 	w.Uint32(AttrPriority, 2)
@@ -231,7 +231,8 @@ func TestAttributesBehindIntegrityAreIgnored(t *testing.T) {
 func TestIntegritySHA256Truncation(t *testing.T) {
 	key := NewIntegrity([]byte("k"))
 	for n := 0; n <= 36; n++ {
-		// The header's length, which the HMAC covers, reaches behind the truncated attribute.
+		// The header's length, which the HMAC covers, reaches behind the truncated
+		// attribute.
 		w := Build(nil, BindingRequest, testID)
 		w.Uint32(AttrPriority, 1)
 		end := len(w.b)
@@ -356,7 +357,7 @@ func TestPasswordAlgorithms(t *testing.T) {
 			t.Errorf("%s: %d, want %d", v.list, got, v.want)
 		}
 	}
-	// From RFC 8489 §9.2.2.
+	// The key is that of the example in RFC 8489 §9.2.2.
 	if k := PasswordMD5.Key("user", "realm", "pass"); !bytes.Equal(k, unhex("8493fbc53ba582fb4c044c456bdc40eb")) {
 		t.Errorf("MD5 key %x", k)
 	}
@@ -494,8 +495,8 @@ func BenchmarkCheck(b *testing.B) {
 	}
 }
 
-// TestIntegrityIsHMAC holds the HMAC made here against crypto/hmac's, with keys
-// shorter than a block, as long as one and longer.
+// TestIntegrityIsHMAC compares the HMACs of this package with those of crypto/hmac,
+// for keys that are shorter than a block, as long as a block, and longer.
 func TestIntegrityIsHMAC(t *testing.T) {
 	for _, n := range []int{0, 1, 20, 63, 64, 65, 300} {
 		key := bytes.Repeat([]byte{byte(n), 7}, n)[:n]

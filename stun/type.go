@@ -45,7 +45,7 @@ func (m Method) String() string {
 	return fmt.Sprintf("Method(%#03x)", uint16(m))
 }
 
-// A Class tells whether a message is a request, a response or an indication (RFC 8489
+// A Class says whether a message is a request, a response or an indication (RFC 8489
 // §5).
 type Class uint8
 

@@ -42,11 +42,11 @@ var (
 		0014000b 6578616d706c652e6f726700
 		00080014 f67024656dd64a3e02b8e0712e85c9a28ca89666`)
 
-	// As printed, the message of RFC 8489 §B.1 has a header length that is 20
-	// bytes too long (0x9c), and its HMAC e4686c8f… covers that: no
-	// receiver can accept it. Here the length is right, and the HMAC was
-	// computed for it with another implementation (Python's hmac), which
-	// gives the printed one for the printed length.
+	// As printed, the message of RFC 8489 §B.1 has a header length that is 20 bytes
+	// too long (0x9c), and its HMAC e4686c8f… covers that length: no receiver can
+	// accept the message. Here the length is right, and the HMAC was computed for it
+	// with another implementation (Python's hmac). For the printed length, that
+	// implementation returns the printed HMAC.
 	vectorSHA256 = unhex(`00010088 2112a442 78ad3433c6ad72c029da412e
 		001e0020 4a3cf38fef6992bda952c67804 17da0f2481941556 9e60b205c46e41407f1704
 		00150029 6f624d61744a6f733241414143662f2f343939 6b3935346436 4f4c33346f4c394653547679363473 41000000

@@ -166,8 +166,8 @@ func listFlag[T ~uint16](field func(o *options) *[]T) flagFunc {
 	}}
 }
 
-// versionFlag returns the handling of a flag whose value is a protocol version, as it
-// is encoded in DTLS. DTLS 1.0 is not supported.
+// versionFlag returns the handling of a flag with a protocol version as its value, in
+// the encoding of DTLS. DTLS 1.0 is not supported.
 func versionFlag(field func(o *options) *dtls.Version) flagFunc {
 	return flagFunc{false, func(o *options, v string) error {
 		n, err := strconv.ParseUint(v, 10, 16)

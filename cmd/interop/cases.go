@@ -209,10 +209,10 @@ func ordered1000(ctx context.Context, l *link) error {
 
 // bursts sends packets in each direction and checks what arrives. count is the number
 // of packets, and size is their length in bytes. There is a pause of a millisecond
-// after each group of packets, whose number is gap; 0: there is no pause. The number
-// of packets that arrive must be at least least and at most most. None of them may be
-// altered or repeated, and on an ordered channel they must arrive in order.
-// Afterwards, a further packet must arrive within a second.
+// after each group of gap packets; 0: there is no pause. The number of packets that
+// arrive must be at least least and at most most. None of them may be altered or
+// repeated, and on an ordered channel they must arrive in order. Afterwards, a further
+// packet must arrive within a second.
 func bursts(count, size, gap, least, most int) func(context.Context, *link) error {
 	return func(ctx context.Context, l *link) error {
 		ordered := l.ours.IsOrdered()

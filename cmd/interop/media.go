@@ -49,11 +49,11 @@ var mediaSteps = []mediaStep{
 }
 
 // replacingSteps are steps after which the browser replaces its transport, if the page
-// made the first offer. Each stop-first stops the transceiver whose section is the
-// tagged section of the bundle. Chromium then uses the section of the transceiver that
-// is added in its place as the tagged one. When the transport is replaced, the browser
-// loses what the page has sent and what has not arrived yet. So only the local end
-// sends data in the meantime, and these steps are not repeated while a case runs.
+// made the first offer. Each stop-first stops the transceiver of the bundle's tagged
+// section. Chromium then uses the section of the next transceiver that is added as the
+// tagged section. When the transport is replaced, the browser loses the messages of
+// the page that have not arrived yet. So only the local end sends data in the
+// meantime, and these steps are not repeated while a case runs.
 var replacingSteps = []mediaStep{
 	{what: "the first stopped", change: "stop-first"},
 	{what: "audio in its place", change: "audio"},

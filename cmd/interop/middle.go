@@ -12,9 +12,10 @@ import (
 )
 
 // A middle is a network between the two ends. The remote end is behind a NAT. The
-// middle replaces each local address by an address of its own, whose socket is called
-// a door. What the remote end sends to a door is sent to the local end from a socket
-// of the NAT. The NAT has one socket for each socket of the remote end.
+// middle replaces each local address by an address of its own. The socket with that
+// address is called a door. A datagram that the remote end sends to a door is
+// forwarded to the local end from a socket of the NAT. The NAT has one socket for each
+// socket of the remote end.
 type middle struct {
 	addr    netip.Addr
 	delay   time.Duration // delay in each direction

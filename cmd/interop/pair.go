@@ -17,7 +17,7 @@ type pair struct {
 	conn     *rtcpeer.Conn
 	remote   remote
 	scenario *scenario
-	invite   *rtcpeer.Invite // with which the remote end connects; nil: by offer and answer
+	invite   *rtcpeer.Invite // by which the remote end joins; nil: the ends exchange an offer and an answer
 	run      func(conn *rtcpeer.Conn)
 	cancel   context.CancelFunc
 

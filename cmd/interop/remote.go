@@ -52,7 +52,7 @@ type remote interface {
 	offer(ctx context.Context, restart bool) (sdp string, err error)
 	answer(ctx context.Context, offer string) (sdp string, err error)
 	accept(ctx context.Context, answer string) error
-	join(ctx context.Context, invite string) error // in place of offer and accept
+	join(ctx context.Context, invite string) error // is called instead of offer and accept
 	candidate(ctx context.Context, media string, index int, name string) error
 	describe(ctx context.Context, ch int) (channelInfo, error)
 	maxSize(ctx context.Context) (int, error) // in bytes; -1: no limit

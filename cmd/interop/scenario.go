@@ -15,28 +15,31 @@ import (
 	"purertc/rtcpeer"
 )
 
-// A scenario says what is between the two ends, and how they are configured. The ends
-// are connected directly, and the local end is a full ICE agent with sockets of its own
-// or on a Host, an end that the remote end joins by an invite, an ICE-lite agent, or hidden behind multicast DNS names. Or there is a bad network, a NAT that forgets its
-// mappings, a network without UDP, or a relay for both ends.
+// A scenario says what is between the two ends, and how they are configured. In some
+// scenarios the ends are connected directly, and the local end is a full ICE agent
+// with sockets of its own or on a Host, an end that the remote end joins by an invite,
+// an ICE-lite agent, or hidden behind multicast DNS names. In the others there is a bad
+// network, a NAT that forgets its mappings, a network without UDP, or a relay for both
+// ends.
 type scenario struct {
 	name string
 	// configure changes the configuration of the local end. If the remote end is this
 	// stack, too, configureRemote changes its configuration. nil: the configuration is
-	// not changed. If the remote end is a page, its RTCConfiguration is page.
+	// not changed. If the remote end is a page, page is its RTCConfiguration.
 	configure, configureRemote func(cfg *rtcpeer.Config)
 	page                       map[string]any
-	// ours and theirs are called with a candidate of the local end and of the remote
-	// end. They return the candidate that the other end receives instead; "": it
-	// receives none. nil: it receives all candidates unchanged.
+	// ours is called with each candidate of the local end, and theirs with each
+	// candidate of the remote end. They return the candidate that the other end
+	// receives instead; "": it receives none. nil: it receives all candidates
+	// unchanged.
 	ours, theirs func(candidate string) string
 	// check returns an error if the connection did not use the path that the scenario
 	// intends.
 	check func(r rtcpeer.Report) error
 	// restart is the interval of ICE restarts; 0: ICE is not restarted.
 	restart time.Duration
-	// host, if it is not nil, makes an invite for each case, with which the remote end
-	// connects. Nothing is signalled.
+	// host, if it is not nil, makes an invite for each case. The remote end joins by the
+	// invite, so that there is no offer and answer.
 	host *rtcpeer.Host
 	// media says that pages have audio and video in addition to data.
 	media bool
@@ -307,9 +310,9 @@ func ownAddress() (net.IP, error) {
 }
 
 // selected returns a scenario.check function. It returns an error unless the local
-// candidate of the selected pair has the given transport and type. If typ is empty, every type is accepted. The remote candidate is
-// not checked: a candidate that is relayed at the remote end may be peer-reflexive
-// here.
+// candidate of the selected pair is of the given transport and type. If typ is empty,
+// every type is accepted. The remote candidate is not checked: a candidate that is
+// relayed at the remote end may be peer-reflexive here.
 func selected(transport, typ string) func(r rtcpeer.Report) error {
 	return func(r rtcpeer.Report) error {
 		for _, p := range r.ICE.Pairs {
@@ -338,8 +341,9 @@ func only(kept func(candidate string) bool) func(string) string {
 
 func nothing(string) string { return "" }
 
-// heard returns the candidate that the other end receives; false: it receives none.
-// The empty candidate, which ends the candidates, is never changed.
+// heard returns the candidate that the other end receives in place of candidate;
+// false: it receives none. The empty candidate, which ends the candidates, is never
+// changed.
 func heard(of func(candidate string) string, candidate string) (string, bool) {
 	if of == nil || candidate == "" {
 		return candidate, true

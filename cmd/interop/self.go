@@ -207,8 +207,8 @@ func (f *selfPeer) burst(ctx context.Context, ch, count, size int, seed uint32, 
 }
 
 // burst sends packets. count is their number, and size is their length in bytes. The
-// first four bytes of each packet contain its number. After each group of packets,
-// whose number is gap, there is a pause of a millisecond; 0: there is no pause.
+// first four bytes of each packet contain its number. After each group of gap packets
+// there is a pause of a millisecond; 0: there is no pause.
 func burst(ctx context.Context, d *rtcpeer.DataChannel, count, size int, seed uint32, gap int) error {
 	for i := range count {
 		if err := d.Send(ctx, numbered(i, size, seed), false); err != nil {

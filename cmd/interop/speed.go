@@ -14,8 +14,8 @@ import (
 
 // speed measures how fast a page in each browser sends to another connection of the
 // same page and to this stack, and how fast this stack sends to the page. The results
-// are medians of several rounds. In each round, the three are measured one after
-// another.
+// are medians of several rounds. In each round, the three transfers are measured one
+// after another.
 func speed(ctx context.Context, argv []string) error {
 	f := flag.NewFlagSet("interop speed", flag.ExitOnError)
 	peers := f.String("peers", "chromium,firefox", "the browsers, separated by commas; a path may be given: chromium=/path")

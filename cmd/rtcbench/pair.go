@@ -95,7 +95,7 @@ var (
 
 // These regular expressions are compiled only where they are used. The measured peers
 // are processes of this same program, and their garbage collectors would have to scan
-// compiled ones.
+// compiled expressions.
 var (
 	anyCandidate = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`a=candidate:[^\r\n]*\r?\n`)

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -24,13 +25,19 @@ type stackCommand struct {
 // A figure is one number in a row of the table. It says how the number is found in the
 // output of a pair, and what its goal is.
 type figure struct {
-	name   string
-	unit   string
-	least  bool // a smaller value is better
-	goal   float64
-	factor float64 // the goal as a multiple of the first rival's value; 0: goal is used
-	share  bool    // the value is a percentage of the stack's goodput in the closest earlier row with alone set
-	of     func(pairOutput) float64
+	name  string
+	unit  string
+	least bool // a smaller value is better
+	goal  float64
+	times []multiple // if not empty, the goals are these multiples of other stacks' values, and goal is not used
+	share bool       // the value is a percentage of the stack's goodput in the closest earlier row with alone set
+	of    func(pairOutput) float64
+}
+
+// A multiple is a goal: at least factor times the value of the named stack.
+type multiple struct {
+	factor float64
+	stack  string
 }
 
 // value returns the value of the figure in one run, or 0 if the run did not measure it.
@@ -52,11 +59,11 @@ type row struct {
 	args    string // arguments of the scenario, for both sides
 	ours    string // additional arguments if the stack is this one
 	impair  string
-	alone   bool   // later figures that are a share refer to the goodput of this row
-	stacks  int    // how many stacks are measured, beginning with this one; 0: all
-	rounds  int    // maximum number of rounds; 0: all rounds
-	timeout string // timeout of a pair; empty: 90s
-	threads int    // GOMAXPROCS of each process; 0: the default of Go
+	alone   bool     // later figures that are a share refer to the goodput of this row
+	stacks  []string // names of the stacks that are measured; nil: all
+	rounds  int      // maximum number of rounds; 0: all rounds
+	timeout string   // timeout of a pair; empty: 90s
+	threads int      // GOMAXPROCS of each process; 0: the default of Go
 	figures []figure
 }
 
@@ -100,7 +107,9 @@ func rivalRows() []row {
 	mbps := figure{name: "goodput", unit: "Mbit/s", of: answerOf("mbps")}
 	onPath := func(goal float64) []figure { f := mbps; f.goal = goal; return []figure{f} }
 	bulk := mbps
-	bulk.factor = 20
+	bulk.times = []multiple{{20, "pion"}, {2, "quic-go"}}
+	webRTC := []string{"purertc", "pion", "libdatachannel"} // all stacks but quic-go
+	goOnly := []string{"purertc", "pion"}
 	return []row{
 		{name: "bulk, datagrams of 1200 bytes at most", args: "throughput -size 16384 -warm 1s -dur 5s", ours: "-mtu 1200", alone: true, figures: []figure{
 			bulk, {name: "CPU, both ends", unit: "s/GB", least: true, goal: 3, of: bothSides("cpu_s_per_gb")}}},
@@ -109,31 +118,31 @@ func rivalRows() []row {
 		// This row is needed for the next row. There, "of its speed alone" is a share
 		// of this row's goodput for this stack. For the other stacks, it is a share of
 		// the goodput in the first row.
-		{name: "bulk, path discovery on", args: "throughput -size 16384 -warm 1s -dur 5s", alone: true, stacks: 1, figures: []figure{mbps}},
+		{name: "bulk, path discovery on", args: "throughput -size 16384 -warm 1s -dur 5s", alone: true, stacks: []string{"purertc"}, figures: []figure{mbps}},
 		{name: "ping beside a bulk transfer", args: "latency -size 64 -bulk -warm 1s -dur 4s", figures: []figure{
 			{name: "p50", unit: "ms", least: true, goal: 0.4, of: offerOf("p50_us", 1e-3)}, {name: "p99", unit: "ms", least: true, goal: 1.5, of: offerOf("p99_us", 1e-3)},
 			{name: "bulk beside it", unit: "Mbit/s", of: offerOf("bulk_mbps_sent", 1)},
 			{name: "of its speed alone", unit: "%", goal: 80, share: true, of: offerOf("bulk_mbps_sent", 1)}}},
-		{name: "100 Mbit/s, RTT 50 ms, no loss", args: "throughput -warm 0s -dur 15s", impair: "-rtt 50ms -rate 100", figures: onPath(90)},
-		{name: "100 Mbit/s, RTT 50 ms, 1 % loss", args: "throughput -warm 0s -dur 15s", impair: "-rtt 50ms -rate 100 -loss 0.01", figures: onPath(75)},
-		{name: "100 Mbit/s, RTT 100 ms, 0.1 % loss", args: "throughput -warm 0s -dur 15s", impair: "-rtt 100ms -rate 100 -loss 0.001", figures: onPath(84)},
-		{name: "100 Mbit/s, RTT 20 ms, 5 % loss", args: "throughput -warm 0s -dur 15s", impair: "-rtt 20ms -rate 100 -loss 0.05", figures: onPath(60)},
+		{name: "100 Mbit/s, RTT 50 ms, no loss", args: "throughput -warm 0s -dur 15s", impair: "-rtt 50ms -rate 100", stacks: webRTC, figures: onPath(90)},
+		{name: "100 Mbit/s, RTT 50 ms, 1 % loss", args: "throughput -warm 0s -dur 15s", impair: "-rtt 50ms -rate 100 -loss 0.01", stacks: webRTC, figures: onPath(75)},
+		{name: "100 Mbit/s, RTT 100 ms, 0.1 % loss", args: "throughput -warm 0s -dur 15s", impair: "-rtt 100ms -rate 100 -loss 0.001", stacks: webRTC, figures: onPath(84)},
+		{name: "100 Mbit/s, RTT 20 ms, 5 % loss", args: "throughput -warm 0s -dur 15s", impair: "-rtt 20ms -rate 100 -loss 0.05", stacks: webRTC, figures: onPath(60)},
 		// Each stack uses certificates in its usual way: this stack generates one for
 		// each process, and the other stacks generate one for each connection.
-		{name: "connections, 16 at once", args: "connect -conc 16 -dur 5s", figures: []figure{
-			{name: "rate", unit: "1/s", factor: 4, of: offerOf("per_s", 1)}, {name: "CPU, offering end", unit: "ms", least: true, goal: 0.8, of: offerOf("cpu_ms_per_conn", 1)}}},
-		{name: "connections, 16 at once, all with one certificate", args: "connect -conc 16 -dur 5s -sharedcert", stacks: 2, figures: []figure{
+		{name: "connections, 16 at once", args: "connect -conc 16 -dur 5s", stacks: webRTC, figures: []figure{
+			{name: "rate", unit: "1/s", times: []multiple{{4, "pion"}}, of: offerOf("per_s", 1)}, {name: "CPU, offering end", unit: "ms", least: true, goal: 0.8, of: offerOf("cpu_ms_per_conn", 1)}}},
+		{name: "connections, 16 at once, all with one certificate", args: "connect -conc 16 -dur 5s -sharedcert", stacks: goOnly, figures: []figure{
 			{name: "rate", unit: "1/s", of: offerOf("per_s", 1)}, {name: "CPU, offering end", unit: "ms", least: true, of: offerOf("cpu_ms_per_conn", 1)}}},
 		// Each process uses one thread. Two processes with two threads each would
 		// preempt each other on two processors.
-		{name: "connections, 16 at once, one thread an end", args: "connect -conc 16 -dur 5s", stacks: 2, threads: 1, figures: []figure{
+		{name: "connections, 16 at once, one thread an end", args: "connect -conc 16 -dur 5s", stacks: goOnly, threads: 1, figures: []figure{
 			{name: "rate", unit: "1/s", of: offerOf("per_s", 1)}, {name: "CPU, offering end", unit: "ms", least: true, of: offerOf("cpu_ms_per_conn", 1)}}},
-		{name: "1000 idle connections, offering end", args: "idle -conns 1000 -sharedcert", figures: []figure{
+		{name: "1000 idle connections, offering end", args: "idle -conns 1000 -sharedcert", stacks: webRTC, figures: []figure{
 			{name: "memory each", unit: "KiB", least: true, goal: 16, of: offerOf("heap_stack_kb_per_conn", 1)},
 			{name: "goroutines each", unit: "number", least: true, of: offerOf("goroutines_per_conn", 1)},
 			{name: "CPU", unit: "%", least: true, goal: 1.5, of: offerOf("cpu_pct", 1)}}},
-		// The rival uses a separate socket for each connection, at both ends.
-		{name: "10,000 connections to one socket (2 rounds)", args: "idle -conns 10000 -ping -sharedcert", stacks: 2, rounds: 2, timeout: "400s", figures: []figure{
+		// pion uses a separate socket for each connection, at both ends.
+		{name: "10,000 connections to one socket (2 rounds)", args: "idle -conns 10000 -ping -sharedcert", stacks: goOnly, rounds: 2, timeout: "400s", figures: []figure{
 			{name: "connected", unit: "number", goal: 10_000, of: func(o pairOutput) float64 { return o.number("offer", "conns") - o.number("offer", "failed") }},
 			{name: "a message to each and back", unit: "ms", least: true, goal: 1000, of: allAnswered},
 			{name: "memory each", unit: "KiB", least: true, goal: 16, of: offerOf("heap_stack_kb_per_conn", 1)}}},
@@ -152,13 +161,14 @@ func rivals(args []string) error {
 	ours := f.String("ours", self, "our command")
 	pion := f.String("pion", "", "pion's peer; empty: not run")
 	node := f.String("node", "", "libdatachannel's peer; empty: not run")
+	quic := f.String("quic", "", "quic-go's peer; empty: not run")
 	floor := f.String("floor", "", "the program that measures the machine's own limit; empty: not run")
 	out := f.String("out", "out/rivals", "where .md, .svg and .json are written")
 	match := f.String("row", "", "only rows whose name has this in it")
 	f.Parse(args)
 
 	stacks := []stackCommand{{"purertc", *ours}}
-	for _, s := range []stackCommand{{"pion", *pion}, {"libdatachannel", *node}} {
+	for _, s := range []stackCommand{{"pion", *pion}, {"libdatachannel", *node}, {"quic-go", *quic}} {
 		if s.command != "" {
 			stacks = append(stacks, s)
 		}
@@ -177,7 +187,7 @@ func rivals(args []string) error {
 				continue
 			}
 			for i, s := range stacks {
-				if r.stacks > 0 && i >= r.stacks {
+				if r.stacks != nil && !slices.Contains(r.stacks, s.name) {
 					continue
 				}
 				fmt.Fprintf(os.Stderr, "\r\x1b[Kround %d of %d: %s: %s", round+1, *rounds, r.name, s.name)
@@ -327,20 +337,29 @@ func median(v []float64) float64 {
 	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
 }
 
-// goalOf returns the goal of the figure as a text, and reports whether this stack
-// reaches it. The text is empty if there is no goal.
-func (c comparison) goalOf(rival string) (text string, met bool) {
-	v, goal := median(c.values["purertc"]), c.figure.goal
-	if c.figure.factor > 0 {
-		goal = c.figure.factor * median(c.values[rival])
+// goalOf returns the goals of the figure as a text, and reports whether this stack
+// reaches all of them. The text is empty if there is no goal.
+func (c comparison) goalOf() (text string, met bool) {
+	v := median(c.values["purertc"])
+	if len(c.figure.times) == 0 {
+		switch goal := c.figure.goal; {
+		case goal == 0:
+			return "", true
+		case c.figure.least:
+			return "≤ " + short(goal), v > 0 && v <= goal
+		default:
+			return "≥ " + short(goal), v >= goal
+		}
 	}
-	if goal == 0 {
-		return "", true
+	var texts []string
+	met = true
+	for _, m := range c.figure.times {
+		if other := median(c.values[m.stack]); other > 0 {
+			texts = append(texts, fmt.Sprintf("≥ %g × %s (%s)", m.factor, m.stack, short(m.factor*other)))
+			met = met && v >= m.factor*other
+		}
 	}
-	if c.figure.least {
-		return "≤ " + short(goal), v > 0 && v <= goal
-	}
-	return "≥ " + short(goal), v >= goal
+	return strings.Join(texts, ", "), met
 }
 
 func short(v float64) string {
@@ -374,10 +393,7 @@ func comparisonTable(lines []comparison, stacks []stackCommand, rounds int) stri
 			}
 			b.WriteString(" |")
 		}
-		goal, met := "", true
-		if len(stacks) > 1 {
-			goal, met = c.goalOf(stacks[1].name)
-		}
+		goal, met := c.goalOf()
 		mark := ""
 		switch {
 		case goal == "" || len(c.values[stacks[0].name]) == 0:
@@ -388,14 +404,18 @@ func comparisonTable(lines []comparison, stacks []stackCommand, rounds int) stri
 		}
 		fmt.Fprintf(&b, " %s | %s |\n", goal, mark)
 	}
+	b.WriteString("\n–: not measured. A stack that cannot do a scenario has no value in that row.\n")
+	if slices.ContainsFunc(stacks, func(s stackCommand) bool { return s.name == "quic-go" }) {
+		b.WriteString("quic-go is a QUIC library and no WebRTC stack: it takes part in the bulk and ping rows only, with length-prefixed messages on one stream a channel and datagrams of 1200 bytes.\n")
+	}
 	return b.String()
 }
 
-// comparisonChart returns the medians as a chart with bars. Each figure has its own
-// scale.
+// comparisonChart returns the medians as a chart with bars. The scale differs from
+// figure to figure.
 func comparisonChart(lines []comparison, stacks []stackCommand) []byte {
 	const left, width, bar, gap = 330, 420, 13, 12
-	colors := []string{"#2563eb", "#94a3b8", "#cbd5e1"}
+	colors := []string{"#2563eb", "#94a3b8", "#cbd5e1", "#fbbf24"}
 	var b bytes.Buffer
 	height := 40 + len(lines)*(len(stacks)*bar+gap)
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="system-ui, sans-serif" font-size="11">`+"\n", left+width+90, height)

@@ -13,7 +13,8 @@ type message struct {
 	Name  *string `json:"name,omitempty"`
 }
 
-// A signalling passes incoming messages to the connections that they are for.
+// A signalling passes each incoming message to the connection that the message belongs
+// to.
 type signalling struct {
 	out func(any)
 	in  chan message  // messages for which no connection has called expect

@@ -16,14 +16,14 @@ import (
 // and chat program leaves as they are.
 const linePrefix = "rtccat1-"
 
-// maxDescription bounds what a line may decompress to.
+// maxDescription bounds the size of the JSON that a pasted line decompresses to.
 const maxDescription = 64 << 10
 
 var errLine = errors.New("this is not a line of rtccat: copy all of it, from " + linePrefix + " to its end")
 
 func lineOf(d rtcpeer.Description) string {
 	var b bytes.Buffer
-	w, _ := flate.NewWriter(&b, flate.BestCompression) // fails for an unknown level only
+	w, _ := flate.NewWriter(&b, flate.BestCompression) // NewWriter fails only for an unknown compression level
 	json.NewEncoder(w).Encode(d)
 	w.Close()
 	return linePrefix + base64.RawURLEncoding.EncodeToString(b.Bytes())

@@ -3,8 +3,8 @@
 //
 //	rtccat [flags] offer       prints a line for the other machine, and reads the line of its answer
 //	rtccat [flags] answer      reads the line of the offer, and prints a line
-//	rtccat [flags] invite      prints a text with which the other machine joins; needs an address that it can reach
-//	rtccat [flags] join TEXT   joins by that text
+//	rtccat [flags] invite      prints a text with which the other machine joins, if it can reach an address of this one
+//	rtccat [flags] join TEXT   joins with that text
 //
 // What comes from standard input at one end goes to standard output at the other, in
 // both directions. With -file an end sends a file, with -out it writes what it receives
@@ -148,7 +148,7 @@ func (l *link) connectByLines(ctx context.Context, mode string) error {
 func (l *link) waitForJoiner(ctx context.Context) error {
 	host, err := rtcpeer.NewHost(rtcpeer.HostConfig{Addr: *listen})
 	if err != nil {
-		return err // the host lasts as long as the program
+		return err // the host is never closed: it lasts as long as the program
 	}
 	invite, err := host.Invite(rtcpeer.InviteConfig{Config: rtcpeer.Config{IncludeLoopback: *loopback}, MaxJoiners: 1})
 	if err != nil {

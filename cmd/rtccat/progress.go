@@ -15,7 +15,7 @@ import (
 type progress struct {
 	conn  *rtcpeer.Conn
 	what  string // "sending file", for example
-	size  int64  // 0: not known
+	size  int64  // 0: the size is not known
 	begun time.Time
 	bytes atomic.Int64
 }
@@ -27,7 +27,7 @@ func showProgress(conn *rtcpeer.Conn, verb string, c control) (p *progress, end 
 		return p, func() {}
 	}
 	info, err := os.Stderr.Stat()
-	live := err == nil && info.Mode()&os.ModeCharDevice != 0 // a terminal, on which a line can be replaced
+	live := err == nil && info.Mode()&os.ModeCharDevice != 0 // a line can be replaced only on a terminal
 	stop, stopped := make(chan bool), make(chan bool)
 	go func() {
 		defer close(stopped)
@@ -50,7 +50,7 @@ func showProgress(conn *rtcpeer.Conn, verb string, c control) (p *progress, end 
 	return p, func() { close(stop); <-stopped }
 }
 
-// String is a bar, the rate, the time that is left, and the path.
+// String returns a bar, the rate, the remaining time and the path.
 func (p *progress) String() string {
 	n, took := p.bytes.Load(), max(time.Since(p.begun), time.Millisecond)
 	text := p.what

@@ -14,23 +14,24 @@ import (
 	"strings"
 )
 
-// Each end sends a header, its bytes, and a trailer, and then receives the other end's
-// verdict. Headers, trailers and verdicts are text messages of JSON, bytes are binary
-// messages.
+// A control is a text message of JSON: a header, a trailer or a verdict. Each end
+// sends a header, the bytes in binary messages, and a trailer. It then receives the
+// verdict of the other end.
 type control struct {
 	Kind   string // "header", "trailer" or "verdict"
-	Name   string `json:",omitempty"` // of a header: the file; empty for standard input
-	Size   int64  `json:",omitempty"` // of a header: bytes of the file
-	SHA256 string `json:",omitempty"` // of a trailer: digest of the bytes sent
-	Error  string `json:",omitempty"` // of a verdict: empty if the bytes arrived
+	Name   string `json:",omitempty"` // in a header: name of the file; empty for standard input
+	Size   int64  `json:",omitempty"` // in a header: size of the file in bytes
+	SHA256 string `json:",omitempty"` // in a trailer: digest of the bytes sent
+	Error  string `json:",omitempty"` // in a verdict: empty if all bytes arrived unchanged
 }
 
 const messageSize, maxControlSize = 64 << 10, 8 << 10 // bytes
 
 var errDigest = errors.New("the bytes that arrived are not those that were sent")
 
-// exchange sends and receives until both are done. An end that sends or receives a file
-// does not wait for the end of what a person types at the other end.
+// exchange sends and receives until both directions are finished. If this end sends or
+// receives a file, exchange returns when the file is transferred: it does not wait
+// until a person at the other end has finished typing.
 func (l *link) exchange(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -115,7 +116,7 @@ func (l *link) send(ctx context.Context, verdict <-chan error) error {
 	}
 }
 
-// tell sends a text message.
+// tell sends c as a text message.
 func (l *link) tell(ctx context.Context, c control) error {
 	b, err := json.Marshal(c)
 	if err != nil {
@@ -124,9 +125,10 @@ func (l *link) tell(ctx context.Context, c control) error {
 	return l.channel.Send(ctx, b, true)
 }
 
-// receive writes what the other end sends, and passes its verdict on. It returns when
-// all has come and, unless it was a file, the verdict, too; named then has whether it
-// was a file.
+// receive writes the bytes that the other end sends to out, and passes the other end's
+// verdict to send through the channel verdict. It returns after the trailer if the
+// other end sends a file, and otherwise after both the trailer and the verdict. When
+// it returns, named receives whether the other end sends a file.
 func (l *link) receive(ctx context.Context, out io.Writer, verdict chan<- error, named chan<- bool) (err error) {
 	isFile, ended, judged := false, false, false
 	defer func() { named <- isFile }()
@@ -142,7 +144,7 @@ func (l *link) receive(ctx context.Context, out io.Writer, verdict chan<- error,
 			digest.Write(b)
 			p.bytes.Add(int64(len(b)))
 			if _, err = buffered.Write(b); err == nil && !isFile {
-				err = buffered.Flush() // a person reads
+				err = buffered.Flush() // each message is written at once, because a person may be reading
 			}
 			l.channel.Recycle(b)
 			if err != nil {

@@ -26,7 +26,7 @@ func socket(t testing.TB) net.PacketConn {
 	return s
 }
 
-// configs makes two ends that know each other's fingerprints.
+// configs returns the configurations of two ends that know each other's fingerprints.
 func configs(t testing.TB) (client, server dtls.Config) {
 	t.Helper()
 	cert := func() (dtls.Config, []dtls.Fingerprint) {
@@ -122,10 +122,10 @@ func (s *tape) WriteTo(b []byte, addr net.Addr) (int, error) {
 	return s.PacketConn.WriteTo(b, addr)
 }
 
-// TestClientBeginsAnew checks that a client which has lost its connection gets another one
-// from the same address. Datagrams of the first one neither bring it back nor end the
-// second.
-func TestClientBeginsAnew(t *testing.T) {
+// TestClientReconnects checks that a client which has lost its connection gets another
+// one from the same address. Datagrams of the first connection neither restore it nor
+// end the second connection.
+func TestClientReconnects(t *testing.T) {
 	for _, version := range []dtls.Version{dtls.VersionDTLS12, dtls.VersionDTLS13} {
 		cc, sc := configs(t)
 		cc.MinVersion, cc.MaxVersion = version, version
@@ -151,7 +151,7 @@ func TestClientBeginsAnew(t *testing.T) {
 		first := &tape{PacketConn: socket(t)}
 		addr := first.LocalAddr()
 		_, old := dial(first)
-		first.Close() // without a word
+		first.Close() // the first connection ends without an alert to the server
 
 		again, err := net.ListenPacket("udp", addr.String())
 		if err != nil {
@@ -201,7 +201,7 @@ func TestDeadlines(t *testing.T) {
 	}
 }
 
-// TestReadAfterClose checks that data which was not read is lost when this end closes the
+// TestReadAfterClose checks that unread data is lost when the local end closes the
 // connection.
 func TestReadAfterClose(t *testing.T) {
 	_, client, server := listen(t, nil)
@@ -220,7 +220,7 @@ func TestReadAfterClose(t *testing.T) {
 	}
 }
 
-func TestDialNobody(t *testing.T) {
+func TestDialWithoutServer(t *testing.T) {
 	cc, _ := configs(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
@@ -250,7 +250,7 @@ func TestWrongFingerprint(t *testing.T) {
 
 func TestListenerClose(t *testing.T) {
 	l, client, server := listen(t, nil)
-	client.SetReadDeadline(time.Now().Add(2 * time.Second)) // a bound for when it fails
+	client.SetReadDeadline(time.Now().Add(2 * time.Second)) // so that a failing test ends soon
 	l.Close()
 	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("accept: %v", err)
@@ -263,8 +263,8 @@ func TestListenerClose(t *testing.T) {
 	}
 }
 
-// TestBeginAfterClose checks that a client whose address is validated while the listener
-// closes gets no connection: nothing would end it.
+// TestBeginAfterClose checks that a client whose address is validated while the
+// listener closes gets no connection, because nothing would end the connection.
 func TestBeginAfterClose(t *testing.T) {
 	_, cfg := configs(t)
 	l, err := Listen(socket(t), cfg)
@@ -287,8 +287,8 @@ func TestBeginAfterClose(t *testing.T) {
 	}
 }
 
-// A flood is a socket that receives ClientHellos from 2000 addresses, and counts the bytes
-// that are sent.
+// A flood is a socket that receives ClientHellos from 2000 addresses, and counts the
+// bytes that are sent.
 type flood struct {
 	net.PacketConn
 	hello    []byte
@@ -320,7 +320,7 @@ func (f *flood) WriteTo(b []byte, _ net.Addr) (int, error) {
 // heap returns the bytes of the heap that are in use.
 func heap() uint64 {
 	runtime.GC()
-	runtime.GC() // what the first one freed may still hold other things
+	runtime.GC() // finalizers of the first collection may free further memory
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc

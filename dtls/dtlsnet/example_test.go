@@ -11,7 +11,8 @@ import (
 	"purertc/dtls/dtlsnet"
 )
 
-// A server and a client, which know each other's fingerprints, over UDP.
+// Example connects a server and a client over UDP. Each of them knows the other's
+// fingerprints.
 func Example() {
 	serverCert, serverPrints := certificate()
 	clientCert, clientPrints := certificate()
@@ -59,7 +60,7 @@ func Example() {
 	// the server received "hello"
 }
 
-// certificate makes a certificate and its fingerprint.
+// certificate generates a certificate and returns it with its fingerprint.
 func certificate() (*tls.Certificate, []dtls.Fingerprint) {
 	cert, err := dtls.GenerateCertificate(time.Now(), nil)
 	if err != nil {

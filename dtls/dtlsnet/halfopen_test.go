@@ -15,8 +15,8 @@ import (
 	"purertc/dtls"
 )
 
-// TestReplayedHello checks that a ClientHello with a valid cookie, from an earlier connection
-// of the same address, does not end the current one.
+// TestReplayedHello checks that a ClientHello with a valid cookie, from an earlier
+// connection of the same address, does not end the current one.
 func TestReplayedHello(t *testing.T) {
 	for _, version := range []dtls.Version{dtls.VersionDTLS12, dtls.VersionDTLS13} {
 		cc, sc := configs(t)
@@ -48,9 +48,9 @@ func TestReplayedHello(t *testing.T) {
 		}
 		client, server = dial(rebind(t, addr))
 		first.mu.Lock()
-		replayed := first.sent[1:2] // the hello with the cookie
+		replayed := first.sent[1:2] // the ClientHello with the cookie
 		if version == dtls.VersionDTLS13 {
-			replayed = first.sent[1:3] // which has key shares
+			replayed = first.sent[1:3] // the ClientHello with key shares has two datagrams
 		}
 		first.mu.Unlock()
 		for _, d := range replayed {
@@ -66,8 +66,8 @@ func TestReplayedHello(t *testing.T) {
 			passes(t, "beside a replayed hello", client, server)
 			passes(t, "beside a replayed hello", server, client)
 		}
-		// The client can make another connection once no flight of the replayed handshake can
-		// arrive in place of its own.
+		// The client can establish another connection once no flight of the replayed
+		// handshake can arrive in place of the flights of its own handshake.
 		for _, c := range handshakes() {
 			c.Close()
 		}
@@ -82,7 +82,8 @@ func TestReplayedHello(t *testing.T) {
 	}
 }
 
-// rebind makes a socket with an address that another one has until it is closed.
+// rebind opens a socket with the address of another socket, after that socket is
+// closed.
 func rebind(t *testing.T, addr net.Addr) (s net.PacketConn) {
 	t.Helper()
 	waits(t, "the address is free", func() (free bool) {
@@ -154,8 +155,8 @@ func (w *wire) run(core *dtls.Conn, from netip.AddrPort, rounds int) {
 	}
 }
 
-// TestHandshakesAreBounded checks that clients which stop in their handshake take bounded
-// memory and no goroutines, and that others can still connect.
+// TestHandshakesAreBounded checks that clients which stop in their handshake take
+// bounded memory and no goroutines, and that other clients can still connect.
 func TestHandshakesAreBounded(t *testing.T) {
 	cc, sc := configs(t)
 	cc.Client, cc.DeferShares = true, true
@@ -185,7 +186,7 @@ func TestHandshakesAreBounded(t *testing.T) {
 	if pending != maxHandshakes || addrs != maxHandshakes {
 		t.Errorf("%d handshakes from %d addresses, want %d", pending, addrs, maxHandshakes)
 	}
-	if n := runtime.NumGoroutine() - goroutines; n > 20 { // timers that run, and the ends of those that gave way
+	if n := runtime.NumGoroutine() - goroutines; n > 20 { // running timers, and ends of handshakes that were removed
 		t.Errorf("%d goroutines", n)
 	}
 	w.mu.Lock()
@@ -198,7 +199,7 @@ func TestHandshakesAreBounded(t *testing.T) {
 	if core := begin(maxHandshakes+100, 6); !core.Established() {
 		t.Errorf("one more: %v", core.Err())
 	}
-	// One address has only a few.
+	// One address may have only a few handshakes.
 	for range 10 {
 		begin(5000, 2)
 	}
@@ -214,7 +215,7 @@ func TestHandshakesAreBounded(t *testing.T) {
 // at the same time.
 func TestKeyLogIsShared(t *testing.T) {
 	cc, sc := configs(t)
-	var log bytes.Buffer // which must not be written to by two at a time
+	var log bytes.Buffer // not locked, so that the race detector finds concurrent writes
 	cc.KeyLogWriter, sc.KeyLogWriter = &log, &log
 	l, err := Listen(socket(t), sc)
 	if err != nil {

@@ -42,7 +42,7 @@ type Listener struct {
 	conns   map[key]*Conn    // established connections, by address
 	byID    map[string]*Conn // established connections that have a connection ID, by ID
 	idLen   int              // length in bytes of each connection ID; 0: no IDs are used
-	pending map[key][]*entry // connections whose handshake has not finished, by address; the oldest first
+	pending map[key][]*entry // connections with unfinished handshakes, by address; the oldest first
 	queue   list.List        // all elements of pending, the oldest first
 	err     error            // why the listener has ended
 }
@@ -170,7 +170,7 @@ type entry struct {
 	gone   bool          // the connection has ended
 }
 
-// begin adds the connection of a client whose address was validated. It returns nil if
+// begin adds the connection of a client with a validated address. It returns nil if
 // the listener has ended.
 func (l *Listener) begin(k key, addr net.Addr, core *dtls.Conn, random [32]byte) *Conn {
 	e := &entry{l: l, at: k}

@@ -12,13 +12,13 @@ import (
 	"purertc/dtls"
 )
 
-// A roamer is a client's socket that changes its address: it sends from the newest of
-// several sockets.
+// A roamer is a client's socket that can change its address: it sends from the newest
+// of several sockets.
 type roamer struct {
-	net.PacketConn // the first one
+	net.PacketConn // the first socket
 	mu             sync.Mutex
 	now            net.PacketConn
-	held           bool // datagrams are kept in sent, not sent
+	held           bool // datagrams are stored in sent and not transmitted
 	sent           [][]byte
 	in             chan roamed
 	closed         chan struct{}
@@ -77,8 +77,8 @@ func (r *roamer) WriteTo(b []byte, to net.Addr) (int, error) {
 	return r.now.WriteTo(b, to)
 }
 
-// hold begins or ends to keep the datagrams that are sent, and returns those that were
-// kept.
+// hold begins or ends the storage of datagrams, and returns the datagrams that were
+// stored.
 func (r *roamer) hold(held bool) [][]byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -92,7 +92,7 @@ func (r *roamer) Close() error {
 	return r.PacketConn.Close()
 }
 
-// listensWithIDs makes a listener with a connection ID for each client.
+// listensWithIDs creates a listener with a connection ID for each client.
 func listensWithIDs(t *testing.T, cfg dtls.Config) *Listener {
 	t.Helper()
 	next := uint32(7)
@@ -108,12 +108,12 @@ func listensWithIDs(t *testing.T, cfg dtls.Config) *Listener {
 	return l
 }
 
-// follows makes a listener with connection IDs, and connects to it.
+// follows creates a listener with connection IDs, and connects to it.
 func follows(t *testing.T, version dtls.Version) (l *Listener, r *roamer, client *Conn, server *Conn) {
 	t.Helper()
 	cc, sc := configs(t)
 	cc.MinVersion, cc.MaxVersion = version, version
-	cc.ConnectionIDs = func() []byte { return []byte{} } // it wants none itself
+	cc.ConnectionIDs = func() []byte { return []byte{} } // the client wants no connection ID in the records that it receives
 	l = listensWithIDs(t, sc)
 	connect := func(s net.PacketConn) (*Conn, *Conn) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -129,7 +129,7 @@ func follows(t *testing.T, version dtls.Version) (l *Listener, r *roamer, client
 		}
 		return client, server.(*Conn)
 	}
-	connect(socket(t)) // another one beside it
+	connect(socket(t)) // a second connection of another client
 	r = newRoamer(t)
 	client, server = connect(r)
 	return l, r, client, server
@@ -149,7 +149,7 @@ func passes(t *testing.T, why string, from, to net.Conn) {
 			t.Fatalf("%s: %v", why, err)
 		}
 		if string(b[:n]) == why {
-			return // what came before was of something else
+			return // earlier data did not contain this message
 		}
 	}
 }
@@ -180,7 +180,7 @@ func testFollow(t *testing.T, version dtls.Version) {
 		s := r.roam(t)
 		passes(t, "from elsewhere", client, server)
 		moves(t, server, s.LocalAddr())
-		old.Close() // nothing goes by it any more
+		old.Close() // no datagram is sent by the old socket any more
 		passes(t, "to elsewhere", server, client)
 		l.mu.Lock()
 		if n := len(l.conns); n != 2 || l.conns[keyOf(s.LocalAddr())] != server {
@@ -190,7 +190,7 @@ func testFollow(t *testing.T, version dtls.Version) {
 	}
 	client.Close()
 	if _, err := server.Read(make([]byte, 1)); err == nil {
-		t.Error("the end was not heard from elsewhere")
+		t.Error("the end of the connection did not arrive from the new address")
 	}
 	waits(t, "its ID is forgotten", func() bool {
 		l.mu.Lock()
@@ -199,10 +199,11 @@ func testFollow(t *testing.T, version dtls.Version) {
 	})
 }
 
-// TestMigrateAttack12 checks that in DTLS 1.2 neither a replayed nor a forged datagram from
-// another address moves a connection. A datagram that an attacker forwards before it arrives
-// does, but its source gets at most three times its length. All other bytes are sent to the
-// client, and its next datagram moves the connection back.
+// TestMigrateAttack12 checks that in DTLS 1.2 neither a replayed nor a forged datagram
+// from another address moves a connection. If an attacker forwards a datagram before
+// the original arrives, the connection moves, but the attacker's address gets at most
+// three times the datagram's length. All other bytes are sent to the client, and its
+// next datagram moves the connection back.
 func TestMigrateAttack12(t *testing.T) {
 	l, r, client, server := follows(t, dtls.VersionDTLS12)
 	first := server.RemoteAddr()
@@ -214,11 +215,11 @@ func TestMigrateAttack12(t *testing.T) {
 	seen := r.hold(false)[0]
 	r.WriteTo(seen, l.Addr())
 	forged := bytes.Clone(seen)
-	forged[10] += 5 // a number that is newer
+	forged[10] += 5 // a newer record number
 	victim.WriteTo(seen, l.Addr())
 	victim.WriteTo(forged, l.Addr())
 	victim.WriteTo(late, l.Addr())
-	passes(t, "three", client, server) // after all of those
+	passes(t, "three", client, server) // this is sent after all attacks
 	if server.RemoteAddr() != first {
 		t.Fatalf("answers go to %v", server.RemoteAddr())
 	}
@@ -250,7 +251,7 @@ func TestMigrateAttack12(t *testing.T) {
 		got += n
 	}
 	if got == 0 || got > maxAmplification*len(stolen) {
-		t.Errorf("%d bytes went there for %d", got, len(stolen))
+		t.Errorf("%d bytes were sent to the attacker's address for %d received", got, len(stolen))
 	}
 	passes(t, "here", client, server)
 	moves(t, server, first)
@@ -277,7 +278,7 @@ func TestMigrateNoOther12(t *testing.T) {
 	first := server.RemoteAddr()
 	r.hold(true)
 	client.Write([]byte("stolen"))
-	server.handle(other.RemoteAddr(), r.hold(false)[0]) // as if it came from there
+	server.handle(other.RemoteAddr(), r.hold(false)[0]) // the datagram is treated as if it came from the other client's address
 	if server.RemoteAddr() != first {
 		t.Errorf("answers go to %v", server.RemoteAddr())
 	}
@@ -288,15 +289,15 @@ func TestMigrateNoOther12(t *testing.T) {
 	}
 }
 
-// TestMigrateAttack checks that datagrams of the client from an attacker's address, replayed
-// or forwarded before they arrive, do not move the connection. The client itself can still
-// move.
+// TestMigrateAttack checks that datagrams of the client from an attacker's address,
+// replayed or forwarded before they arrive, do not move the connection. The client
+// itself can still move.
 func TestMigrateAttack(t *testing.T) {
 	l, r, client, server := follows(t, dtls.VersionDTLS13)
 	passes(t, "hello", client, server)
 	first := server.RemoteAddr()
 	victim := socket(t)
-	// Replayed datagrams are not newer.
+	// Replayed datagrams are not newer than those that were received before.
 	r.hold(true)
 	client.Write([]byte("one"))
 	kept := r.hold(false)
@@ -312,7 +313,7 @@ func TestMigrateAttack(t *testing.T) {
 		t.Error("an old record starts a path validation")
 	}
 	server.mu.Unlock()
-	// Datagrams that the attacker forwards before the client's own ones arrive.
+	// The attacker forwards datagrams before the client's own datagrams arrive.
 	r.hold(true)
 	client.Write([]byte("three"))
 	kept = r.hold(false)
@@ -329,10 +330,10 @@ func TestMigrateAttack(t *testing.T) {
 	if server.RemoteAddr() != first {
 		t.Errorf("answers go to %v", server.RemoteAddr())
 	}
-	// The client sends from its address: the KeyUpdate is sent there now, and its
-	// acknowledgement moves nothing.
+	// The client sends from its address. So the KeyUpdate is sent to this address, and
+	// its acknowledgement does not move the connection.
 	passes(t, "here", client, server)
-	for err == nil { // the question may have been repeated until now
+	for err == nil { // the KeyUpdate may have been sent several times until now
 		victim.SetReadDeadline(time.Now())
 		_, _, err = victim.ReadFrom(b)
 	}
@@ -374,7 +375,7 @@ func TestMigrateAgain(t *testing.T) {
 	old := r.now
 	s := r.roam(t)
 	old.Close()
-	r.hold(true) // its answers are lost
+	r.hold(true) // the client's answers are lost
 	client.Write([]byte("from elsewhere"))
 	s.WriteTo(r.hold(true)[0], l.Addr())
 	asked := func() bool {

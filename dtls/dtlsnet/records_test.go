@@ -15,7 +15,7 @@ func TestMaxRecords(t *testing.T) {
 		client.mu.Lock()
 		for len(datagram) < 60000 {
 			datagram = client.core.FinishRecord(client.core.BeginRecord(datagram), len(datagram))
-			datagram[len(datagram)-1] ^= 1 // the tag is wrong
+			datagram[len(datagram)-1] ^= 1 // the authentication tag is wrong
 		}
 		client.mu.Unlock()
 		rejected := func() uint64 {

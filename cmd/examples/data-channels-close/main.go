@@ -29,11 +29,11 @@ func main() {
 		go func() {
 			for i := range *messages {
 				if err := ch.Send(context.Background(), fmt.Append(nil, "message ", i), true); err != nil {
-					break // the remote closed it first
+					break // the remote closed the channel first
 				}
 				time.Sleep(*interval)
 			}
-			ch.Close() // what is queued is delivered first
+			ch.Close() // Close delivers queued messages first
 			for {
 				if _, _, err := ch.Receive(context.Background()); errors.Is(err, io.EOF) {
 					log.Printf("%s is closed", ch.Label())

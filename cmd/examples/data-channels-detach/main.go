@@ -1,5 +1,5 @@
 // Data-channels-detach answers an offer and uses every channel of the remote as a
-// net.Conn: it sends back what arrives. Nothing needs to be detached first.
+// net.Conn: it sends the received bytes back. A channel need not be detached first.
 //
 // It reads the offer from its standard input and writes the answer to its standard
 // output, each as one line of JSON.
@@ -21,7 +21,7 @@ func main() {
 	conn.OnDataChannelReceived(func(ch *rtcpeer.DataChannel) {
 		stream, err := ch.NetConn()
 		if err != nil {
-			log.Print(err) // the channel is not ordered and reliable
+			log.Print(err) // NetConn returns an error if the channel is not ordered and reliable
 			return
 		}
 		log.Printf("%s: %v – %v", ch.Label(), stream.LocalAddr(), stream.RemoteAddr())

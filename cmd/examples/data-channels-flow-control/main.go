@@ -54,7 +54,7 @@ func main() {
 		sent += len(message)
 	}
 	log.Printf("%.1f Mbit/s", float64(sent)*8/1e6/time.Since(begin).Seconds())
-	if err := conn.Shutdown(context.Background()); err != nil { // delivers what is queued
+	if err := conn.Shutdown(context.Background()); err != nil { // Shutdown delivers queued messages
 		log.Fatal(err)
 	}
 }

@@ -36,7 +36,7 @@ func main() {
 	if err := json.NewEncoder(os.Stdout).Encode(answer); err != nil {
 		log.Fatal(err)
 	}
-	if err := conn.Run(context.Background()); err != nil { // returns when either end closes
+	if err := conn.Run(context.Background()); err != nil { // Run returns when either end closes the connection
 		log.Fatal(err)
 	}
 }

@@ -1,5 +1,5 @@
-// Ice-restart serves a page whose button restarts ICE. Each offer of the page, the
-// first and those that restart, goes to the same connection.
+// Ice-restart serves a page with a button that restarts ICE. Every offer of the page,
+// with or without a restart, belongs to the same connection.
 package main
 
 import (

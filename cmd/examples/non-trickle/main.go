@@ -1,5 +1,5 @@
-// Non-trickle connects two terminals: each prints one line, which is pasted into the
-// other. Then what is typed in one terminal appears in the other.
+// Non-trickle connects two terminals. Each program prints one line, which is pasted
+// into the other one. Then it prints each line that is typed in the other terminal.
 //
 //	non-trickle -offer      prints an offer, and waits for the answer
 //	non-trickle             waits for an offer, and prints the answer

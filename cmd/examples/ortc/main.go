@@ -19,7 +19,7 @@ import (
 	"purertc/sdp"
 )
 
-// parameters are what an end needs to know of the other.
+// parameters contains the parameters that one end needs from the other.
 type parameters struct {
 	UsernameFragment, Password string
 	Candidates                 []string
@@ -69,7 +69,7 @@ func main() {
 	}
 }
 
-// show prints the parameters of a local description, and returns the parsed
+// show prints the parameters in a local description, and returns the parsed
 // description.
 func show(d rtcpeer.Description) (*sdp.Session, *sdp.Data) {
 	session, err := sdp.Parse(d.SDP)

@@ -46,7 +46,7 @@ func serve(ws *websocket.Conn) {
 				err = json.Unmarshal(text, &message)
 			}
 			if err != nil {
-				return // the page has gone; the connection lives on
+				return // the page has closed the WebSocket; the connection stays open
 			}
 			if message.Type == "offer" {
 				var answer rtcpeer.Description

@@ -20,12 +20,12 @@ import (
 	"golang.org/x/net/websocket"
 )
 
-// The programs in cmd/examples connect to pion. Each test has the part of pion in the
-// example of the same name at pion.
+// The programs in cmd/examples connect to pion. In each test, pion has the role that
+// it has in pion's example of the same name.
 
 const patience = 20 * time.Second
 
-// built returns the path of an example, which it builds.
+// built builds an example and returns the path of the program.
 func built(t *testing.T, name string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), filepath.Base(name))
@@ -40,7 +40,7 @@ func built(t *testing.T, name string) string {
 // An example is a running example program.
 type example struct {
 	in    io.WriteCloser
-	lines *bufio.Scanner // of its standard output
+	lines *bufio.Scanner // lines of its standard output
 	mu    sync.Mutex
 	log   bytes.Buffer // its standard error
 }
@@ -57,7 +57,7 @@ func (e *example) logged() string {
 	return e.log.String()
 }
 
-// started starts an example, which ends with the test.
+// started starts an example, which is ended together with the test.
 func started(t *testing.T, name string, args ...string) *example {
 	t.Helper()
 	cmd := exec.Command(built(t, name), args...)
@@ -168,7 +168,7 @@ func messagesOf(ch *webrtc.DataChannel) chan string {
 	ch.OnMessage(func(m webrtc.DataChannelMessage) {
 		select {
 		case messages <- string(m.Data):
-		default: // of a bulk transfer
+		default: // further messages of a bulk transfer are dropped
 		}
 	})
 	return messages
@@ -266,7 +266,7 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// post sends a value as JSON, and retries while the example does not listen.
+// post sends a value as JSON. It tries again while the example does not listen yet.
 func post(t *testing.T, url string, v any) []byte {
 	t.Helper()
 	body, err := json.Marshal(v)
@@ -286,8 +286,8 @@ func post(t *testing.T, url string, v any) []byte {
 	return out
 }
 
-// The examples "offer" and "answer" exchange candidates one by one with pion, which has
-// the part of the other one.
+// The examples "offer" and "answer" exchange candidates one by one with pion, which
+// takes the role of the other example.
 func TestPeerToPeer(t *testing.T) {
 	for _, role := range []string{"offer", "answer"} {
 		t.Run(role, func(t *testing.T) {
@@ -368,7 +368,8 @@ func TestPeerToPeer(t *testing.T) {
 	}
 }
 
-// signalled exchanges pion's offer for the answer of an example with a page.
+// signalled sends pion's offer to the page of an example, and applies the example's
+// answer.
 func signalled(t *testing.T, address string, pc *webrtc.PeerConnection, options *webrtc.OfferOptions) {
 	t.Helper()
 	offer, err := pc.CreateOffer(options)
@@ -438,7 +439,7 @@ func TestICETCP(t *testing.T) {
 	}
 }
 
-// parameters are those of the example "ortc".
+// parameters contains the parameters that the example "ortc" exchanges.
 type parameters struct {
 	UsernameFragment, Password string
 	Candidates                 []string
@@ -561,7 +562,7 @@ func startORTC(t *testing.T, remote parameters, role webrtc.ICERole, ice *webrtc
 	}
 }
 
-// candidateOf reads a UDP candidate.
+// candidateOf parses the line of a UDP candidate.
 func candidateOf(t *testing.T, line string) (c webrtc.ICECandidate, ok bool) {
 	t.Helper()
 	f := strings.Fields(strings.TrimPrefix(line, "candidate:"))

@@ -68,11 +68,11 @@ func main() {
 	f.StringVar(&o.role, "role", "answer", "offer or answer")
 	f.IntVar(&o.size, "size", 16384, "message size")
 	f.IntVar(&o.channels, "channels", 1, "parallel channels")
-	f.DurationVar(&o.warm, "warm", time.Second, "time before what is measured")
+	f.DurationVar(&o.warm, "warm", time.Second, "warm-up time before the measurement")
 	f.DurationVar(&o.dur, "dur", 5*time.Second, "measured time")
 	f.IntVar(&o.high, "high", 1<<20, "stop sending over this buffered amount")
-	f.IntVar(&o.low, "low", 512<<10, "go on at this buffered amount")
-	f.BoolVar(&o.bulk, "bulk", false, "latency: with a bulk transfer beside")
+	f.IntVar(&o.low, "low", 512<<10, "resume sending at this buffered amount")
+	f.BoolVar(&o.bulk, "bulk", false, "latency: with a bulk transfer on another channel")
 	f.BoolVar(&o.series, "series", false, "figures of every second")
 	f.IntVar(&o.conns, "conns", 200, "idle: connections")
 	f.BoolVar(&o.ping, "ping", false, "idle: at the end, a message to each and back")
@@ -132,7 +132,8 @@ func (p *peer) print(v any) {
 	p.outMu.Lock()
 	defer p.outMu.Unlock()
 	json.NewEncoder(p.out).Encode(v)
-	// A close is written with the next line: it is not waited for.
+	// A close message is written together with the next line, since the remote end
+	// does not wait for it.
 	if l, ok := v.(line); !ok || l.T != "close" {
 		p.out.Flush()
 	}
@@ -250,7 +251,7 @@ func (p *peer) drop(id int) {
 	}
 }
 
-// A channel is a data channel that queues received messages.
+// A channel is a data channel with a queue of received messages.
 type channel struct {
 	*webrtc.DataChannel
 	open, closed chan struct{}
@@ -273,7 +274,7 @@ func (c *channel) send(p []byte, text bool) error {
 	return c.Send(p)
 }
 
-// pump sends until the channel ends.
+// pump sends messages until the channel ends.
 func (p *peer) pump(c *channel, size int, count *atomic.Int64) {
 	b := make([]byte, size)
 	c.SetBufferedAmountLowThreshold(uint64(p.o.low))
@@ -464,7 +465,7 @@ func pingAll(channels []*channel) (ms float64, unanswered int64) {
 	return float64(time.Since(begin).Microseconds()) / 1e3, missing.Load()
 }
 
-// exchange sends every kind of message to an echo.
+// exchange sends every kind of message to a peer that sends each message back.
 func (p *peer) exchange() (figures, error) {
 	pc, channels, err := p.dial(0, "exchange")
 	if err != nil {

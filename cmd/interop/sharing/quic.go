@@ -18,7 +18,7 @@ type QUICPort struct {
 	transport *quic.Transport
 
 	mu       sync.Mutex
-	ctx      context.Context // ends at the read deadline
+	ctx      context.Context // canceled at the read deadline
 	cancel   context.CancelFunc
 	deadline time.Time
 }
@@ -63,17 +63,19 @@ func (p *QUICPort) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
-// WriteTo sends a datagram. It is safe beside QUIC's own datagrams.
+// WriteTo sends a datagram. It may be called while QUIC sends.
 func (p *QUICPort) WriteTo(b []byte, addr net.Addr) (int, error) { return p.transport.WriteTo(b, addr) }
 
 // LocalAddr returns the address of the socket.
 func (p *QUICPort) LocalAddr() net.Addr { return p.transport.Conn.LocalAddr() }
 
-// Close closes neither the Transport nor its socket.
+// Close ends a waiting call of ReadFrom. It closes neither the Transport nor its
+// socket.
 func (p *QUICPort) Close() error { return p.SetReadDeadline(time.Unix(1, 0)) }
 
-// SetDeadline sets the read deadline: writes do not wait.
+// SetDeadline sets the read deadline. Writes need no deadline, because they do not
+// wait.
 func (p *QUICPort) SetDeadline(t time.Time) error { return p.SetReadDeadline(t) }
 
-// SetWriteDeadline does nothing.
+// SetWriteDeadline does nothing, because writes do not wait.
 func (p *QUICPort) SetWriteDeadline(time.Time) error { return nil }

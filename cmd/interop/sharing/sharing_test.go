@@ -50,7 +50,7 @@ func serve(ctx context.Context, invite *rtcpeer.Invite) {
 	}
 }
 
-// echo sends a message of a megabyte in packets and waits until all of it is back.
+// echo sends a megabyte in 64 packets and waits until all of them have come back.
 func echo(ctx context.Context, ch *rtcpeer.DataChannel) error {
 	packet := bytes.Repeat([]byte("0123456789abcdef"), 1024)
 	const packets = 64
@@ -162,7 +162,7 @@ func TestQUIC(t *testing.T) {
 		}
 	}
 
-	// QUIC goes on after the Host.
+	// The QUIC connection still works after the Host is closed.
 	c.Close()
 	if err := host.Close(); err != nil {
 		t.Error(err)
@@ -173,8 +173,8 @@ func TestQUIC(t *testing.T) {
 	conn.CloseWithError(0, "")
 }
 
-// netstacks returns two network stacks in user space that are connected to each other,
-// with the addresses 10.0.0.1 and 10.0.0.2.
+// netstacks returns two connected network stacks in user space with the addresses
+// 10.0.0.1 and 10.0.0.2.
 func netstacks(t *testing.T) (stacks [2]*stack.Stack) {
 	a, b := pipe.New("\x02\x00\x00\x00\x00\x01", "\x02\x00\x00\x00\x00\x02", 1500)
 	for i, link := range []stack.LinkEndpoint{a, b} {
@@ -226,8 +226,8 @@ func onNetstack(t *testing.T, s *stack.Stack, addr string, tcp bool) *rtcpeer.Ho
 	return h
 }
 
-// TestNetstack connects two Hosts on gVisor's network stack. No datagram goes through
-// the system's own.
+// TestNetstack connects two Hosts on gVisor's network stacks. No datagram goes through
+// the network stack of the system.
 func TestNetstack(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

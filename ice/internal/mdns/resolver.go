@@ -117,7 +117,8 @@ func validLabels(name string) bool {
 	return len(name) <= 253
 }
 
-// Advance sends queries that are due, and ends lookups whose time is over.
+// Advance sends queries that are due, and ends lookups that have reached their time
+// limit.
 func (r *Resolver) Advance(now time.Time) {
 	r.lookups = slices.DeleteFunc(r.lookups, func(l *lookup) bool {
 		if !now.Before(l.end) {

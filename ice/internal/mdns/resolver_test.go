@@ -111,7 +111,7 @@ func TestAnswers(t *testing.T) {
 	if _, _, ok := r.Next(); ok {
 		t.Error("an address comes twice")
 	}
-	r.Start(start, host) // late
+	r.Start(start, host) // a late call
 	wantResult(t, r, "192.0.2.1")
 	wantResult(t, r, "2001:db8::1")
 	r.Advance(start.Add(lingering))

@@ -27,8 +27,8 @@ const (
 // A Responder answers queries for names of this machine.
 //
 // Its names are random and exist as long as a connection. So it neither probes for
-// other owners of its names (RFC 6762 §8.1) nor announces them (§8.3). No cache
-// knows a name before somebody asks for it, and only those who know a name get its
+// other owners of its names (RFC 6762 §8.1) nor announces its names (§8.3). No cache
+// knows a name before somebody asks for it, and only hosts that know a name get its
 // address. Answers are always multicast, so that a forged source address gets no
 // answer.
 type Responder struct {

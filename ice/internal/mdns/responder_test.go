@@ -22,7 +22,7 @@ func query(t testing.TB, name string, typ dnsmessage.Type, class dnsmessage.Clas
 	return b
 }
 
-// Our own resolver finds what our responder answers for.
+// The resolver of this package finds the names of its responder.
 func TestResponderWithResolver(t *testing.T) {
 	for _, addr := range []string{"192.0.2.1", "2001:db8::1"} {
 		want := netip.MustParseAddr(addr)
@@ -56,7 +56,7 @@ func TestResponderWithResolver(t *testing.T) {
 	}
 }
 
-// The answer is one of RFC 6762 §18, and says that there is no other type.
+// The answer has the form of RFC 6762 §18, and says that no other type exists.
 func TestAnswer(t *testing.T) {
 	var r Responder
 	r.Add(host, netip.MustParseAddr("192.0.2.1"))
@@ -83,7 +83,8 @@ func TestAnswer(t *testing.T) {
 	}
 }
 
-// One answer a second to a group; what is asked meanwhile waits for it.
+// There is at most one answer in a second for each group. Questions during this second
+// are answered at its end.
 func TestAnswerRate(t *testing.T) {
 	var r Responder
 	r.Add(host, netip.MustParseAddr("192.0.2.1"))
@@ -106,7 +107,7 @@ func TestResponderIgnores(t *testing.T) {
 		t.Error("an answer without a name")
 	}
 	r.Add(host, netip.MustParseAddr("192.0.2.1"))
-	r.Add(host, netip.MustParseAddr("192.0.2.2")) // it is there
+	r.Add(host, netip.MustParseAddr("192.0.2.2")) // the name is already added
 	for what, b := range map[string][]byte{
 		"another name": query(t, "x.local", dnsmessage.TypeA, dnsmessage.ClassINET), "another class": query(t, host, dnsmessage.TypeA, dnsmessage.ClassCHAOS),
 		"a response": answer(t, host, true, 120, "192.0.2.9"), "nothing": nil, "a header": make([]byte, 12), "rubbish": []byte("rubbish that is no message"),
@@ -115,7 +116,8 @@ func TestResponderIgnores(t *testing.T) {
 			t.Errorf("%s is answered", what)
 		}
 	}
-	// Case does not matter, nor whether unicast is asked for.
+	// Neither the case of a name nor a request for a unicast answer makes a
+	// difference.
 	if !r.HandlePacket(start, false, query(t, "6C743ee3-D037-42a2-af41-09a905933251.LOCAL", dnsmessage.TypeALL, dnsmessage.ClassINET|cacheFlush)) {
 		t.Error("no answer")
 	}

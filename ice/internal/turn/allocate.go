@@ -17,7 +17,7 @@ const (
 	// request.
 	refreshBefore = time.Minute
 
-	// letGo is how long a server may take to remove a released allocation.
+	// letGo is how long the client waits for a server to remove a released allocation.
 	letGo = 1500 * time.Millisecond
 
 	maxLifetime = 3600 // in seconds; servers grant no longer lifetime (RFC 8656 §7.2)
@@ -86,7 +86,7 @@ func (c *Client) refreshed(now time.Time, q *request, m stun.Message) {
 const maxAlternates = 4
 
 // allocateRefused processes an error response to Allocate. It reports whether the
-// client tries in another way.
+// client sends another request, so that the failure is not final.
 func (c *Client) allocateRefused(now time.Time, q *request, m stun.Message, code stun.ErrorCode) bool {
 	switch code {
 	case stun.CodeTryAlternate:

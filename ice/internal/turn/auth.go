@@ -65,7 +65,7 @@ func (a *auth) challenge(m stun.Message, username, password string) error {
 }
 
 // sign adds the credentials, if the server requires credentials. It reports whether it
-// did.
+// added them.
 func (a *auth) sign(w *stun.Builder, username string) bool {
 	if a.key == nil {
 		return false
@@ -83,7 +83,7 @@ func (a *auth) sign(w *stun.Builder, username string) bool {
 	}
 	w.Bytes(stun.AttrPasswordAlgorithms, a.algorithms)
 	w.PasswordAlgorithm(a.algorithm)
-	w.IntegritySHA256(a.key) // RFC 8489 §9.2.5: MESSAGE-INTEGRITY is not sent too
+	w.IntegritySHA256(a.key) // RFC 8489 §9.2.5: the message has no MESSAGE-INTEGRITY then
 	return true
 }
 

@@ -56,7 +56,7 @@ type Client struct {
 
 	requests []*request
 	gaveBack bool      // the allocation of an earlier program was released
-	waited   bool      // the client has waited, or waits, for the server to remove that allocation
+	waited   bool      // the client has waited, or waits, until the server has removed that allocation
 	againAt  time.Time // when Allocate is repeated after that wait; zero: never
 	poke     bool      // a Binding indication is to be sent
 	events   []Event
@@ -203,9 +203,10 @@ func (c *Client) Check(now time.Time) {
 	c.ask(now, &request{method: stun.MethodRefresh, lifetime: defaultLifetime})
 }
 
-// silence is the number of transmissions without an answer after which a server is
-// silent: 1.5 s after the first one with the default RTO. absence is the number after
-// which it is gone: after 7.5 s.
+// silence and absence are numbers of transmissions without an answer. After silence
+// transmissions a server is treated as silent: 1.5 s after the first one with the
+// default RTO. After absence transmissions, 7.5 s after the first one, it is treated
+// as gone.
 const (
 	silence = 3
 	absence = 5

@@ -11,8 +11,9 @@ import (
 const (
 	channelHeader = 4 // RFC 8656 §12.4
 
-	// A Send indication (RFC 8656 §11.1): the header, XOR-PEER-ADDRESS, the header of
-	// DATA, and up to three bytes of padding after the data.
+	// sendIPv4 and sendIPv6 are the lengths of a Send indication without its data (RFC
+	// 8656 §11.1): the header, XOR-PEER-ADDRESS, and the header of DATA. padding is
+	// the maximum number of bytes after the data.
 	attrHeader = 4
 	sendIPv4   = stun.HeaderSize + attrHeader + 8 + attrHeader
 	sendIPv6   = stun.HeaderSize + attrHeader + 20 + attrHeader
@@ -34,7 +35,7 @@ func (c *Client) Overhead(peer netip.AddrPort) int {
 	return sendIPv6 + padding
 }
 
-// Begin appends what precedes data for peer. Finish completes the message.
+// Begin appends the framing that precedes data for peer. Finish completes the message.
 func (c *Client) Begin(dst []byte, peer netip.AddrPort) []byte {
 	if ch := c.channelTo(peer); ch != nil && ch.bound {
 		dst = binary.BigEndian.AppendUint16(dst, ch.number)

@@ -17,7 +17,7 @@ const (
 	// permissionRetry is the time from an unanswered refresh to the next one.
 	permissionRetry = 5 * time.Second
 
-	// the first channel number (RFC 8656 §12)
+	// firstChannel is the lowest channel number (RFC 8656 §12).
 	firstChannel = 0x4000
 
 	maxPermissions = 128
@@ -82,7 +82,7 @@ func (c *Client) permission(ip netip.Addr) *permission {
 	return nil
 }
 
-// Retain lets the permissions expire whose addresses are not in use. Permissions for
+// Retain lets permissions expire for addresses that are not in use. Permissions for
 // addresses with a channel stay, because the channel renews them.
 func (c *Client) Retain(inUse func(netip.Addr) bool) {
 	c.permissions = slices.DeleteFunc(c.permissions, func(p *permission) bool {

@@ -27,7 +27,7 @@ type request struct {
 
 // maxAttempts bounds the transactions of one request: one without credentials, one
 // with them, one after a stale nonce, and one more. Without this limit, the client
-// would repeat the request for ever with a server whose nonces are always stale.
+// would repeat the request for ever with a server that calls every nonce stale.
 const maxAttempts = 4
 
 // ask begins a new request.
@@ -183,7 +183,8 @@ func (c *Client) granted(now time.Time, q *request, m stun.Message) {
 	}
 }
 
-// failed ends a request, and what depends on it.
+// failed ends a request that the server has refused or not answered, and the state
+// that depends on the request.
 func (c *Client) failed(now time.Time, q *request, err error) {
 	c.forget(q)
 	switch q.method {
@@ -191,16 +192,17 @@ func (c *Client) failed(now time.Time, q *request, err error) {
 		c.end(err)
 	case stun.MethodCreatePermission:
 		if p := q.permission; p.state == Granted && errors.Is(err, ErrTimeout) {
-			// The server did not refuse. If it does not run any more, the allocation
-			// ends. If it answers again later, the permission is needed again.
+			// The server did not refuse the permission: it did not answer. If the
+			// server does not run any more, the allocation ends. If it answers again
+			// later, the permission is needed again.
 			p.refreshAt = now.Add(permissionRetry)
 			c.Check(now)
 			return
 		}
 		q.permission.state, q.permission.err, q.permission.refreshAt = Refused, err, time.Time{}
 	case stun.MethodChannelBind:
-		// Send indications work as well, with a few more bytes. The channel is
-		// requested again when a refresh would be due.
+		// Without a channel, Send indications carry the data, with a few more bytes.
+		// The channel is requested again when a refresh would be due.
 		q.channel.bound, q.channel.refreshAt = false, now.Add(channelRefresh)
 	}
 }

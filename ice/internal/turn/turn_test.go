@@ -20,14 +20,14 @@ var (
 	peer       = netip.MustParseAddrPort("203.0.113.5:6000")
 )
 
-// A script is a client and its hand-written server, under virtual time.
+// A script is a client whose server is the test, in virtual time.
 type script struct {
 	*testing.T
 	*Client
 	now   time.Time
 	realm string
 	nonce []byte
-	algo  stun.PasswordAlgorithm // 0: the server of RFC 5389
+	algo  stun.PasswordAlgorithm // 0: the server implements RFC 5389 only
 	pass  string
 }
 
@@ -45,7 +45,7 @@ func newScript(t *testing.T, change func(*Config)) *script {
 	return s
 }
 
-// want takes the next request, which has to be of this method.
+// want takes the next request, which must have this method.
 func (s *script) want(why string, method stun.Method) stun.Message {
 	s.Helper()
 	b, ok := s.AppendRequest(nil)
@@ -117,11 +117,11 @@ func (s *script) answer(m stun.Message, code stun.ErrorCode, signed bool, more f
 		s.Fatal(err)
 	}
 	if !s.HandleResponse(s.now, r) {
-		s.Fatalf("%v is nobody's", r.Type())
+		s.Fatalf("no request of the client has the response %v", r.Type())
 	}
 }
 
-// challenge sends a 401 or 438.
+// challenge sends a 401 or 438 response.
 func (s *script) challenge(m stun.Message, code stun.ErrorCode) {
 	s.answer(m, code, false, func(w *stun.Builder) {
 		w.String(stun.AttrRealm, s.realm)
@@ -142,7 +142,7 @@ func (s *script) wantSigned(why string, m stun.Message) {
 	}
 }
 
-// allocate plays the allocation to its end.
+// allocate runs the script until the allocation exists.
 func (s *script) allocate() {
 	s.Helper()
 	s.challenge(s.want("first", stun.MethodAllocate), stun.CodeUnauthenticated)
@@ -210,7 +210,7 @@ func TestRefreshAndStaleNonce(t *testing.T) {
 	if !s.Ready() {
 		t.Error("the allocation ended although it was refreshed")
 	}
-	// A server whose every nonce is stale is given up.
+	// The client gives up a server with nonces that are always stale.
 	s.advance(7 * time.Minute)
 	for range maxAttempts {
 		s.challenge(s.want("again", stun.MethodRefresh), stun.CodeStaleNonce)
@@ -247,8 +247,8 @@ func TestRetransmissionAndTimeout(t *testing.T) {
 	s.wantFailed("nobody there", ErrTimeout.Error())
 }
 
-// What servers may say to the request that has credentials, and what becomes
-// of it.
+// The test sends each possible response to the request with credentials, and checks
+// the result.
 func TestErrors(t *testing.T) {
 	for _, tt := range []struct {
 		code stun.ErrorCode
@@ -268,7 +268,7 @@ func TestErrors(t *testing.T) {
 		s := newScript(t, nil)
 		s.challenge(s.want("first", stun.MethodAllocate), stun.CodeUnauthenticated)
 		m := s.want("second", stun.MethodAllocate)
-		s.answer(m, tt.code, false, nil) // forged: as if never received
+		s.answer(m, tt.code, false, nil) // a forged response is treated as if it was never received
 		if _, ok := s.NextEvent(); ok {
 			t.Fatalf("%d: an answer without integrity counts", tt.code)
 		}
@@ -290,7 +290,8 @@ func TestWrongPassword(t *testing.T) {
 	s.challenge(s.want("first", stun.MethodAllocate), stun.CodeUnauthenticated)
 	s.wantFailed("no credentials", ErrNoCredentials.Error())
 
-	// A server that does not know the password is none.
+	// A server that does not know the password cannot sign its responses, which are
+	// ignored.
 	for _, reliable := range []bool{false, true} {
 		s = newScript(t, func(c *Config) { c.Reliable = reliable })
 		s.challenge(s.want("first", stun.MethodAllocate), stun.CodeUnauthenticated)
@@ -308,7 +309,7 @@ func TestWrongPassword(t *testing.T) {
 func TestBidDown(t *testing.T) {
 	s := newScript(t, nil)
 	s.nonce = append(stun.AppendNonceCookie(nil, stun.FeaturePasswordAlgorithms), 'x')
-	s.challenge(s.want("first", stun.MethodAllocate), stun.CodeUnauthenticated) // without the list
+	s.challenge(s.want("first", stun.MethodAllocate), stun.CodeUnauthenticated) // the challenge lacks the list of password algorithms
 	s.wantFailed("RFC 8489 §9.2.5", ErrBidDown.Error())
 }
 
@@ -336,8 +337,9 @@ func TestAlternateServer(t *testing.T) {
 	}
 }
 
-// A server elsewhere cannot have the client send to its own machine or link: not as
-// the alternate, nor as what it relays. One on this machine can.
+// A server on another machine cannot make the client send to its own machine or link,
+// neither by an alternate server nor by a relayed address. A server on this machine
+// can.
 func TestScopeOfServersAddresses(t *testing.T) {
 	loopback, link := netip.MustParseAddrPort("127.0.0.1:50000"), netip.MustParseAddrPort("169.254.0.1:50000")
 	for _, bad := range []netip.AddrPort{loopback, link, netip.MustParseAddrPort("0.0.0.0:1"), netip.MustParseAddrPort("224.0.0.1:1")} {
@@ -368,9 +370,9 @@ func TestScopeOfServersAddresses(t *testing.T) {
 	}
 }
 
-// What a program that was here before left at the server is given back. coturn
-// lets go of it a second later, so the request is repeated twice.
-func TestMismatchIsGivenBack(t *testing.T) {
+// The allocation that an earlier program left at the server is released. coturn
+// removes it a second later, so the request is repeated twice.
+func TestMismatchedAllocationIsReleased(t *testing.T) {
 	for _, letsGo := range []bool{true, false} {
 		s := newScript(t, nil)
 		s.challenge(s.want("first", stun.MethodAllocate), stun.CodeUnauthenticated)
@@ -397,14 +399,15 @@ func TestMismatchIsGivenBack(t *testing.T) {
 	}
 }
 
-// coturn refuses so before it asks for credentials, which the Refresh then shows.
+// coturn refuses with this error before it asks for credentials. It asks for them when
+// it receives the Refresh.
 func TestMismatchBeforeCredentials(t *testing.T) {
 	s := newScript(t, nil)
 	s.answer(s.want("first", stun.MethodAllocate), stun.CodeAllocationMismatch, false, nil)
 	s.challenge(s.want("given back", stun.MethodRefresh), stun.CodeUnauthenticated)
 	m := s.want("with credentials", stun.MethodRefresh)
 	s.wantSigned("with credentials", m)
-	s.answer(m, stun.CodeAllocationMismatch, true, nil) // it is gone already
+	s.answer(m, stun.CodeAllocationMismatch, true, nil) // the server has already removed the allocation
 	s.grant(s.want("again", stun.MethodAllocate))
 	s.wantEvent("it is ours", EventAllocated)
 }
@@ -494,8 +497,8 @@ func TestPermissionAndChannel(t *testing.T) {
 	s.wantIdle("released")
 }
 
-// A permission that the server does not renew, since it was away for a while, is
-// asked for again; one that it refuses is not.
+// A permission that the server does not renew, because it did not run for a while, is
+// requested again. A permission that the server refuses is not.
 func TestPermissionAfterOutage(t *testing.T) {
 	s := newScript(t, nil)
 	s.allocate()
@@ -543,7 +546,7 @@ func TestBoundsOfPermissions(t *testing.T) {
 	}
 }
 
-// Data in either framing survives the way through a server.
+// Data in both kinds of framing passes a server unchanged.
 func TestFraming(t *testing.T) {
 	s := newScript(t, nil)
 	s.allocate()
@@ -566,7 +569,7 @@ func TestFraming(t *testing.T) {
 				if bound {
 					from, got, ok = s.ChannelData(b)
 				} else {
-					// What leaves as a Send indication comes as a Data one.
+					// The data of a Send indication arrives in a Data indication.
 					binary.BigEndian.PutUint16(b, uint16(stun.NewType(stun.MethodData, stun.ClassIndication)))
 					m, err := stun.Parse(b)
 					if err != nil {
@@ -578,7 +581,7 @@ func TestFraming(t *testing.T) {
 					t.Errorf("%x from %v, %v", got, from, ok)
 				}
 				for i := range len(b) {
-					s.ChannelData(b[:i]) // no truncation panics
+					s.ChannelData(b[:i]) // truncated messages must not cause a panic
 				}
 			}
 		}
@@ -615,7 +618,7 @@ func FuzzResponses(f *testing.F) {
 				if _, ok := s.AppendRequest(nil); !ok {
 					break
 				} else if i > 10 {
-					t.Fatal("it goes on and on")
+					t.Fatal("the client never gives up")
 				}
 			}
 		}

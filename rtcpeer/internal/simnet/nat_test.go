@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// A talker sends from and to whatever it is told, and notes who sent to it.
+// A talker sends datagrams from and to given addresses, and records the sources of
+// received datagrams.
 type talker struct {
 	out []letter
 	got []letter
@@ -36,8 +37,8 @@ func (n *talker) NextTimeout() time.Time { return time.Time{} }
 
 func ap(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
 
-// say sends a datagram and returns how the other end saw its source, if it
-// came.
+// say sends a datagram. It returns the source address that the receiver saw; ok is
+// false if the datagram did not arrive.
 func say(t *testing.T, w *World, from, to *talker, src, dst netip.AddrPort) (seen netip.AddrPort, ok bool) {
 	t.Helper()
 	from.out = append(from.out, letter{src, dst, "x"})
@@ -49,14 +50,15 @@ func say(t *testing.T, w *World, from, to *talker, src, dst netip.AddrPort) (see
 	return to.got[0].from, true
 }
 
-// The kinds differ by what they map and by whose answers they let in.
+// The kinds of NATs differ in their mapping, and in the sources that their filter
+// accepts.
 func TestNATKinds(t *testing.T) {
 	inner, server, port2, host2 := ap("192.168.0.2:5000"), ap("203.0.113.1:3478"), ap("203.0.113.1:9"), ap("203.0.113.2:9")
 	tests := []struct {
 		kind          NATKind
-		same          bool // the mapping, to another address
-		port2, host2  bool // who gets in once the server was spoken to
-		mapped, reach bool // the address is another one; the server is reached
+		same          bool // the mapping to another remote address is the same
+		port2, host2  bool // whether another port of the server, and another host, can reach the inside after a datagram was sent to the server
+		mapped, reach bool // whether the address is translated, and whether the server is reached
 	}{
 		{FullCone, true, true, true, true, true},
 		{Restricted, true, true, false, true, true},
@@ -98,7 +100,8 @@ func TestNATKinds(t *testing.T) {
 	}
 }
 
-// A binding ends when nothing has left by it for a while, whatever came in.
+// A binding expires when no datagram has been sent outwards for a while, even if
+// datagrams have arrived from outside.
 func TestNATTimeout(t *testing.T) {
 	inner, server := ap("192.168.0.2:5000"), ap("203.0.113.1:3478")
 	w, a, s := New(1), &talker{}, &talker{}
@@ -127,8 +130,9 @@ func TestNATTimeout(t *testing.T) {
 	}
 }
 
-// Hosts behind one NAT reach each other by inner addresses, and by outer
-// ones where it hairpins; NATs behind NATs translate twice.
+// Hosts behind one NAT reach each other by their inner addresses. They reach each
+// other by their outer addresses if the NAT supports hairpinning. NATs behind NATs
+// translate twice.
 func TestNATNested(t *testing.T) {
 	inner, other, server := ap("192.168.0.2:5000"), ap("192.168.0.3:5000"), ap("203.0.113.1:3478")
 	for _, hairpin := range []bool{false, true} {
@@ -156,7 +160,7 @@ func TestNATNested(t *testing.T) {
 	}
 }
 
-// What leaves by an address that the host does not have any more is lost.
+// A datagram from an address that the host has lost is dropped.
 func TestDetachedSender(t *testing.T) {
 	x, y := ap("10.0.0.1:1"), ap("10.0.0.2:1")
 	w, a, b := New(1), &talker{}, &talker{}

@@ -15,9 +15,9 @@ var (
 	newPaths = flag.Uint64("newpaths", 1, "seeds of TestNewPath")
 )
 
-// TestNewPath: ICE moves to a path of another length and width under a
-// transfer, and back. Each time it is soon in use, and a ping beside the
-// transfer sees no longer queue there than on a path that was always the same.
+// In TestNewPath, ICE changes to a path of another length and rate during a transfer,
+// and back. Each time the transfer uses the path soon, and the delay of a ping beside
+// the transfer is not longer than on a path that never changed.
 func TestNewPath(t *testing.T) {
 	type leg struct {
 		rtt  time.Duration
@@ -31,8 +31,8 @@ func TestNewPath(t *testing.T) {
 		for _, c := range controls {
 			leastSoon, leastLater := 0.6, 0.75
 			if test.second.mbps > test.first.mbps && c != sctp.CongestionBBR {
-				// Slow start on a path as long and wide overruns its queue, on a new
-				// association too.
+				// Slow start on so long and fast a path overfills its queue, also on a
+				// new association.
 				leastSoon, leastLater = 0.4, 0.5
 			}
 			for seed := range *newPaths {
@@ -83,8 +83,8 @@ func TestNewPath(t *testing.T) {
 	}
 }
 
-// TestNewPathFromLoopback: from a path on which packets are long and not paced
-// to a slow one, where neither has a place.
+// In TestNewPathFromLoopback, ICE changes from a path with long packets and without
+// pacing to a slow path, on which neither is suitable.
 func TestNewPathFromLoopback(t *testing.T) {
 	const rtt, rate = 50 * time.Millisecond, 10e6
 	for _, c := range controls {
@@ -116,10 +116,10 @@ func TestNewPathFromLoopback(t *testing.T) {
 	}
 }
 
-// TestNewPathInArrears: a wide path dies, and what was in flight on it is all
-// that the narrow one after it carries for a while. Though nothing but what is
-// sent again is acknowledged, it is not overrun.
-func TestNewPathInArrears(t *testing.T) {
+// In TestNewPathWithRetransmissions a fast path fails. For a while, the slow path after it
+// carries only retransmissions of the data that was in flight. Although only
+// retransmissions are acknowledged, the slow path is not overloaded.
+func TestNewPathWithRetransmissions(t *testing.T) {
 	const rtt, rate = 20 * time.Millisecond, 2e6
 	for _, c := range controls {
 		for _, measured := range []bool{true, false} {
@@ -152,9 +152,9 @@ func TestNewPathInArrears(t *testing.T) {
 	}
 }
 
-// The old path was only slow, or only its acknowledgements are late: what was
-// sent on it is acknowledged just after it went again on the new one. That is no
-// round trip of the new path.
+// The old path, or only its acknowledgements, were slow: data is acknowledged on the
+// old path just after it was sent again on the new path. This is not a round trip of
+// the new path.
 func TestNewPathLateAcknowledgements(t *testing.T) {
 	const rtt, rate = 100 * time.Millisecond, 20e6
 	for _, c := range controls {
@@ -185,13 +185,13 @@ func TestNewPathLateAcknowledgements(t *testing.T) {
 	}
 }
 
-// A round trip that is longer than the first timeout is measured although all
-// goes twice.
+// If the round trip is longer than the first timeout, it is measured although
+// everything is sent twice.
 func TestLongRoundTrip(t *testing.T) {
 	for _, c := range controls {
 		least := 3.0
 		if c == sctp.CongestionReno {
-			least = 0.2 // a packet more a round trip
+			least = 0.2 // Reno adds one packet in a round trip
 		}
 		t.Run(c.String(), func(t *testing.T) {
 			n := newNetwork(t, 1, link(1300*time.Millisecond, 0, 20))

@@ -15,21 +15,21 @@ type Path struct {
 	Loss      float64 // probability that a datagram is lost
 	LossBurst float64 // probability that the datagram after a lost one is lost too; 0: Loss
 	Duplicate float64 // probability that a datagram arrives twice
-	Reorder   float64 // probability that a datagram is delayed by another Delay and a millisecond
+	Reorder   float64 // probability that a datagram is delayed by a second Delay and a millisecond
 	Corrupt   float64 // probability that one bit of a datagram is flipped
 
 	Rate  float64 // rate of the bottleneck, bits a second; 0: no limit
 	Queue int     // bytes queued at the bottleneck; a datagram that finds the queue full is lost. 0: no limit
 	MTU   int     // longest UDP payload in bytes; longer datagrams are lost silently. 0: no limit
-	Down  bool    // nothing passes
+	Down  bool    // the path drops every datagram
 
-	Stats Stats // what happened
+	Stats Stats // counters of the path's datagrams
 
 	lastLost bool
 	free     time.Time // when the queue of the bottleneck will be empty
 }
 
-// Stats counts a path's datagrams.
+// Stats has the counters of a path's datagrams.
 type Stats struct {
 	Sent, SentBytes, Delivered        int
 	Lost, TooLong, QueueFull, Blocked int

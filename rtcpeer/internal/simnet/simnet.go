@@ -76,8 +76,8 @@ func (w *World) Seed() uint64 { return w.seed }
 // Rand returns the world's random generator, for decisions of the test.
 func (w *World) Rand() *rand.Rand { return w.rng }
 
-// Reader returns a new random generator for a node's Config.Rand. So it does not
-// change the randomness of the network how much the node reads.
+// Reader returns a new random generator for a node's Config.Rand. The number of bytes
+// that the node reads from it does not change the random decisions of the network.
 func (w *World) Reader() *rand.ChaCha8 {
 	var seed [32]byte
 	for i := range seed {
@@ -125,13 +125,13 @@ func (w *World) Both(a, b netip.Addr, p Path) {
 	*w.Path(a, b), *w.Path(b, a) = p, p
 }
 
-// After schedules a call of f at a later time.
+// After schedules a call of f after the virtual time d.
 func (w *World) After(d time.Duration, f func()) {
 	w.schedule(event{at: w.now.Add(d), run: f})
 }
 
-// Jump advances the clock without running timers, as on a machine that slept. So
-// timers run late.
+// Jump advances the clock without running timers, so that timers run late, as on a
+// machine that slept.
 func (w *World) Jump(d time.Duration) { w.now = w.now.Add(d) }
 
 // Run lets time pass until done returns true, but not longer than limit. It calls done

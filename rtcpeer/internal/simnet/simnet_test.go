@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// A node sends what it is told to, and notes what it gets.
+// A node sends datagrams that the test queues, and records received datagrams.
 type node struct {
 	out   []string
 	to    netip.AddrPort
@@ -71,12 +71,12 @@ func TestDelay(t *testing.T) {
 	}
 }
 
-// What each setting does, counted over many datagrams.
+// TestFaults checks the effect of each setting, over many datagrams.
 func TestFaults(t *testing.T) {
 	const n = 4000
 	for name, tt := range map[string]struct {
 		path        Path
-		least, most int // delivered
+		least, most int // number of delivered datagrams
 	}{
 		"none":      {Path{}, n, n},
 		"loss":      {Path{Loss: 0.25}, n * 70 / 100, n * 80 / 100},
@@ -102,7 +102,7 @@ func TestFaults(t *testing.T) {
 }
 
 func TestRate(t *testing.T) {
-	w, a, b := world(3, Path{Rate: 8000 * (100 + overhead)}) // a thousand a second
+	w, a, b := world(3, Path{Rate: 8000 * (100 + overhead)}) // the rate allows a thousand datagrams a second
 	for range 100 {
 		a.out = append(a.out, strings.Repeat("x", 100))
 	}
@@ -136,7 +136,7 @@ func TestOrderAndCorruption(t *testing.T) {
 	}
 }
 
-// The same seed, the same fate.
+// The same seed causes the same events.
 func TestSeed(t *testing.T) {
 	fate := func(seed uint64) string {
 		w, a, b := world(seed, Path{Loss: 0.5, Jitter: time.Second})
@@ -169,7 +169,7 @@ func TestTopology(t *testing.T) {
 	}
 	a.to = netip.MustParseAddrPort("10.0.0.9:2")
 	if send() != 0 {
-		t.Error("an address that nobody has")
+		t.Error("a datagram to an address without a node arrived")
 	}
 	if w.Move(b, a.to.Addr()); send() != 1 {
 		t.Error("Move")
@@ -204,7 +204,7 @@ func TestTime(t *testing.T) {
 	if ok, _ := w.Run(time.Minute, nil); ok || ran != 2*time.Minute || w.Now().Sub(start) != 150*time.Second {
 		t.Errorf("After ran at %v, now %v", ran, w.Now().Sub(start))
 	}
-	// A core that spins is found out.
+	// The world detects a core that asks for the same deadline for ever.
 	a.spin, a.timer = true, w.Now()
 	if _, err := w.Run(time.Hour, nil); err == nil || !strings.Contains(err.Error(), "seed 6") {
 		t.Errorf("a spinning core: %v", err)

@@ -12,12 +12,12 @@ import (
 	"purertc/sctp"
 )
 
-// What congestion control must do, in virtual time: associations as nodes, on
-// a path of 100 Mbit/s.
+// These tests check the requirements on congestion control, in virtual time. The nodes
+// are associations, on a path of 100 Mbit/s.
 
-// recordSize is what DTLS 1.2 adds to a packet: 13 bytes of header, 8 of
-// explicit nonce, 16 of tag. The simulated datagrams are longer by as much, so
-// that the same share of the path is left as in a whole stack.
+// recordSize is the number of bytes that DTLS 1.2 adds to a packet: 13 bytes of
+// header, 8 of explicit nonce, 16 of tag. The simulated datagrams are longer by this
+// number, so that SCTP gets the same share of the path as in a whole stack.
 const recordSize = 37
 
 const datagramSize = 1200
@@ -28,11 +28,11 @@ type end struct {
 	world         *simnet.World
 	local, remote netip.AddrPort
 
-	bulk    bool // send messages of 16 KiB without end
-	echo    bool // send every message on stream 1 back
-	got     int  // bytes of bulk
+	bulk    bool // the end sends messages of 16 KiB all the time
+	echo    bool // the end sends every message on stream 1 back
+	got     int  // received bytes of bulk data
 	next    uint32
-	bad     bool // a message out of order
+	bad     bool // a message was out of order
 	pings   []time.Duration
 	pingAt  time.Time
 	message []byte
@@ -43,13 +43,13 @@ const (
 	pingStream = 1
 )
 
-// A host is a node with any number of ends, which share its address, and so
-// the path to another.
+// A host is a node with any number of ends. The ends share its address, and so the
+// path to another host.
 type host struct {
 	addr netip.Addr
 	ends []*end
 	turn int
-	late time.Duration // of its timers
+	late time.Duration // how late its timers fire
 }
 
 func (h *host) end(port uint16) *end {
@@ -96,12 +96,12 @@ func (h *host) NextTimeout() (next time.Time) {
 	return next
 }
 
-// A network is two hosts and the path between them.
+// A network contains two hosts and the path between them.
 type network struct {
 	*simnet.World
 	t    *testing.T
 	a, b *host
-	path *simnet.Path // from a to b
+	path *simnet.Path // the path from a to b
 }
 
 func newNetwork(t *testing.T, seed uint64, p simnet.Path) *network {
@@ -114,7 +114,7 @@ func newNetwork(t *testing.T, seed uint64, p simnet.Path) *network {
 	return n
 }
 
-// connect makes one more association between the two hosts.
+// connect adds an association between the two hosts.
 func (n *network) connect(cfg sctp.Config) (x, y *end) {
 	n.t.Helper()
 	port := uint16(5000 + len(n.a.ends))
@@ -135,7 +135,8 @@ func (n *network) connect(cfg sctp.Config) (x, y *end) {
 	return ends[0], ends[1]
 }
 
-// run lets time pass until done, which must be, unless it is nil.
+// run lets virtual time pass until done returns true. It fails the test if this does
+// not happen within d, unless done is nil.
 func (n *network) run(d time.Duration, done func() bool) {
 	n.t.Helper()
 	ok, err := n.Run(d, done)
@@ -179,13 +180,13 @@ func (e *end) take(now time.Time, m sctp.Message) {
 	}
 }
 
-// ping sends a small message, and another when it has come back.
+// ping sends a small message, and another one each time that it has come back.
 func (e *end) ping() {
 	e.pingAt = e.world.Now()
 	e.Send(e.pingAt, sctp.Message{Stream: pingStream, Data: make([]byte, 64)}, sctp.SendOptions{})
 }
 
-// fill keeps a megabyte queued.
+// fill keeps a megabyte in the send queue.
 func (e *end) fill(now time.Time) {
 	for e.bulk && e.BufferedAmount(bulkStream) < 1<<20 {
 		n := e.next
@@ -205,7 +206,7 @@ func (e *end) appendDatagram(now time.Time, dst []byte) ([]byte, bool) {
 	return append(b, record[:]...), true
 }
 
-// link is a path of 100 Mbit/s with a queue of so many bandwidth-delay
+// link returns a path of 100 Mbit/s. queue is the size of its queue in bandwidth-delay
 // products.
 func link(rtt time.Duration, loss, queue float64) simnet.Path {
 	const rate = 100e6
@@ -216,7 +217,7 @@ func mbps(bytes int, d time.Duration) float64 { return float64(bytes) * 8 / d.Se
 
 var controls = []sctp.CongestionControl{sctp.CongestionBBR, sctp.CongestionCubic, sctp.CongestionReno}
 
-// goodput is what a transfer reaches in 15 s from its first message on.
+// goodput returns the goodput of a transfer in the 15 s after its first message.
 func goodput(t *testing.T, p simnet.Path, late time.Duration, cfg sctp.Config, seed uint64) float64 {
 	n := newNetwork(t, seed, p)
 	n.a.late, n.b.late = late, late
@@ -235,8 +236,8 @@ func goodput(t *testing.T, p simnet.Path, late time.Duration, cfg sctp.Config, s
 	return mbps(y.got-start, 15*time.Second)
 }
 
-// TestGoodput holds the default to what it must reach where packets are lost
-// by chance; 92 is all that headers leave.
+// TestGoodput checks the goodput of the default congestion control on paths that lose
+// packets at random. 92 Mbit/s is the maximum that headers leave.
 func TestGoodput(t *testing.T) {
 	for _, test := range []struct {
 		name string
@@ -265,7 +266,7 @@ func median(d []time.Duration) time.Duration {
 	return d[len(d)/2]
 }
 
-// jain is Jain's index of fairness: 1 where all have the same.
+// jain returns Jain's index of fairness: 1 if all values are equal.
 func jain(x ...float64) float64 {
 	sum, squares := 0.0, 0.0
 	for _, v := range x {
@@ -275,13 +276,13 @@ func jain(x ...float64) float64 {
 	return sum * sum / (float64(len(x)) * squares)
 }
 
-// A sharing is two flows on a path of 100 Mbit/s.
+// A sharing is a test of two flows on a path of 100 Mbit/s.
 type sharing struct {
 	one, two sctp.CongestionControl
 	late     bool // the second one begins 30 s after the first
 	rtt      time.Duration
-	queue    float64 // bandwidth-delay products
-	jain     float64 // least index of Jain's over the last minute; 0: any
+	queue    float64 // size of the queue in bandwidth-delay products
+	jain     float64 // lowest accepted value of Jain's index over the last minute; 0: any value
 }
 
 func (s sharing) String() string {
@@ -292,7 +293,7 @@ func (s sharing) String() string {
 	return fmt.Sprintf("%v and %v%s, %v, queue %v", s.one, s.two, late, s.rtt, s.queue)
 }
 
-// run is what each has of the path in the last minute.
+// run returns the share of each flow in the last minute.
 func (s sharing) run(t *testing.T, seed uint64) {
 	t.Helper()
 	n := newNetwork(t, seed, link(s.rtt, 0, s.queue))
@@ -310,7 +311,8 @@ func (s sharing) run(t *testing.T, seed uint64) {
 	if j := jain(one, two); j < s.jain {
 		t.Errorf("seed %d: Jain index %.3f, want %.2f", seed, j, s.jain)
 	}
-	// A fifth each, but that Reno takes for ever to fill a path of 100 ms.
+	// Each flow gets at least a fifth. The exception is Reno, which takes very long to
+	// fill a path of 100 ms.
 	least := 0.2
 	if s.late || s.two == sctp.CongestionReno && s.rtt > 50*time.Millisecond && s.queue < 0.5 {
 		least = 0.12
@@ -325,11 +327,12 @@ func (s sharing) run(t *testing.T, seed uint64) {
 
 var sharingSeeds = flag.Int("sharing", 0, "how many seeds TestSharing runs on all its paths, for minutes; 0: one on some")
 
-// TestSharing: equal flows share equally, one that comes late gets its part,
-// and beside Reno neither starves, on paths of 10 to 100 ms and with queues of
-// a quarter to four bandwidth-delay products.
+// TestSharing checks that flows with equal algorithms share the path equally, that a
+// flow that begins late gets its share, and that beside Reno neither flow starves. The
+// paths have 10 to 100 ms, and queues of a quarter to four bandwidth-delay products.
 //
-// All of it is "go test ./rtcpeer/internal/simnet -run Sharing -sharing 3 -timeout 1h".
+// The command "go test ./rtcpeer/internal/simnet -run Sharing -sharing 3 -timeout 1h"
+// runs all combinations.
 func TestSharing(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a minute of a path of 100 Mbit/s takes seconds to simulate")
@@ -350,9 +353,9 @@ func TestSharing(t *testing.T) {
 	}
 	for _, rtt := range []time.Duration{10 * ms, 20 * ms, 50 * ms, 100 * ms} {
 		for _, queue := range []float64{0.25, 0.5, 1, 2, 4} {
-			// What comes late has to find its part by losses where the queue is
-			// short, without any where it is long, and in few round trips where
-			// these are long.
+			// A flow that begins late has to find its share by losses if the queue is
+			// short, and without losses if the queue is long. If round trips are long,
+			// it has few of them.
 			equal, late := 0.9, 0.9
 			if rtt > 50*ms {
 				equal, late = 0.85, 0.68
@@ -372,8 +375,9 @@ func TestSharing(t *testing.T) {
 	}
 }
 
-// TestStandingQueue: where the bottleneck would hold four bandwidth-delay
-// products, a transfer leaves it short, so that small messages pass.
+// TestStandingQueue checks that a transfer keeps the queue of the bottleneck short,
+// even if there is room for four bandwidth-delay products, so that small messages pass
+// quickly.
 func TestStandingQueue(t *testing.T) {
 	const rtt = 50 * time.Millisecond
 	n := newNetwork(t, 1, link(rtt, 0, 4))
@@ -386,7 +390,7 @@ func TestStandingQueue(t *testing.T) {
 		t.Fatalf("%d pings", len(x.pings))
 	}
 	p50 := median(x.pings)
-	queue := p50 - rtt // nothing else delays a ping
+	queue := p50 - rtt // the queue is the only delay of a ping besides the round trip
 	t.Logf("ping beside a transfer: p50 %v, of %d; longest queue %v; %.1f Mbit/s", p50, len(x.pings), n.path.Stats.MaxQueue, mbps(y.got, 21*time.Second))
 	if p50 > rtt*3/2 {
 		t.Errorf("ping p50 %v, want at most %v", p50, rtt*3/2)
@@ -396,8 +400,8 @@ func TestStandingQueue(t *testing.T) {
 	}
 }
 
-// TestOutage: five seconds without a path, and the old speed is back within
-// three.
+// In TestOutage there is no path for five seconds. Three seconds after that, the
+// goodput is as before.
 func TestOutage(t *testing.T) {
 	for _, c := range []sctp.CongestionControl{sctp.CongestionBBR, sctp.CongestionCubic} {
 		t.Run(c.String(), func(t *testing.T) {
@@ -430,7 +434,7 @@ func TestOutage(t *testing.T) {
 	}
 }
 
-// TestRateDrop: the path's rate falls to half and comes back; no reliable
+// In TestRateDrop the rate of the path falls to half and rises again. No reliable
 // message is lost, and the path is in use all the time.
 func TestRateDrop(t *testing.T) {
 	for _, c := range controls {
@@ -440,7 +444,7 @@ func TestRateDrop(t *testing.T) {
 			x.bulk = true
 			n.run(5*time.Second, nil)
 			n.path.Rate /= 2
-			n.run(2*time.Second, nil) // to adapt
+			n.run(2*time.Second, nil) // time to adapt to the new rate
 			start := y.got
 			n.run(5*time.Second, nil)
 			half := mbps(y.got-start, 5*time.Second)
@@ -462,9 +466,9 @@ func TestRateDrop(t *testing.T) {
 	}
 }
 
-// TestPathGetsLonger: round trips take several times as long from one moment to
-// the next, as where a satellite hands over, and nothing else tells of it. A
-// window by the shortest of them would fall and fall.
+// In TestPathGetsLonger round trips suddenly take several times as long, as at a
+// handover between satellites, and no other layer reports that. A window that depends
+// on the shortest round trip would fall again and again.
 func TestPathGetsLonger(t *testing.T) {
 	for _, from := range []time.Duration{5 * time.Millisecond, 12 * time.Millisecond, 30 * time.Millisecond} {
 		for _, times := range []time.Duration{2, 3, 5} {

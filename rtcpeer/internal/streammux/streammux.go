@@ -56,8 +56,8 @@ var (
 )
 
 const (
-	// Write returns false while at least full bytes are queued. Datagrams that would
-	// exceed maxQueue bytes are dropped.
+	// Write returns ok=false while at least full bytes are queued. Datagrams that
+	// would exceed maxQueue bytes are dropped.
 	full     = 64 << 10
 	maxQueue = 256 << 10
 
@@ -67,7 +67,7 @@ const (
 	idleSize   = 2 << 10
 	packetSize = 16 << 10
 
-	// lingers is how long queued bytes may be sent after Close.
+	// lingers is the time for which queued bytes are still sent after Close.
 	lingers = time.Second
 )
 
@@ -92,8 +92,8 @@ func New(conn net.Conn, cfg Config) *Conn {
 	return c
 }
 
-// A connection has one transport and one remote address, so there is nothing to
-// demultiplex.
+// These methods of a socket do nothing: a connection has one transport and one remote
+// address, so there is nothing to demultiplex.
 
 // AddUfrag does nothing.
 func (c *Conn) AddUfrag(string) error { return nil }
@@ -150,7 +150,7 @@ func (c *Conn) enqueue(b []byte) {
 	}
 }
 
-// maxLength is the longest datagram whose length fits into two bytes.
+// maxLength is the largest length of a datagram that fits into a length field of two bytes.
 const maxLength = 65535
 
 // padding returns the size of the padding after a message in a stream. n is the
@@ -231,8 +231,9 @@ func (c *Conn) fail(err error) {
 	}
 }
 
-// busySize is enough for the longest message, a STUN message, with header and padding.
-// busyBuffers holds buffers of this size for busy connections.
+// busySize is the size of the buffers in busyBuffers, which connections that carry
+// data use. The longest message, a STUN message, fits into such a buffer with its
+// header and padding.
 const busySize = 20 + maxLength + 3
 
 var busyBuffers = sync.Pool{New: func() any { return new([busySize]byte) }}
@@ -359,7 +360,7 @@ func (c *Conn) give(now time.Time, r ice.Route, b []byte, segment int) {
 }
 
 // frame returns the size of the message with which b begins, and its size with
-// padding. framed is 0 if b is too short to tell.
+// padding. framed is 0 if b is too short to show the size.
 func frame(b []byte) (size, framed int, err error) {
 	switch {
 	case len(b) < 4:

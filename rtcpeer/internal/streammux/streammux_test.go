@@ -14,7 +14,7 @@ import (
 	"purertc/ice"
 )
 
-// A recorder is a peer that keeps what it hears.
+// A recorder is a handler that stores what it receives.
 type recorder struct {
 	mu       sync.Mutex
 	got      [][]byte
@@ -62,7 +62,7 @@ func (h *recorder) wait(t *testing.T, n int) [][]byte {
 	}
 }
 
-// pair is two ends of a TCP connection.
+// pair returns the two ends of a TCP connection.
 func pair(t *testing.T, a, b *recorder) (x, y *Conn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -84,7 +84,7 @@ func pair(t *testing.T, a, b *recorder) (x, y *Conn) {
 	return x, y
 }
 
-// channelData is one message of n bytes of data.
+// channelData returns a ChannelData message with n bytes of data.
 func channelData(n int) []byte {
 	b := make([]byte, 4+n)
 	rand.Read(b[4:])
@@ -106,7 +106,7 @@ func TestMessagesOfAllSizes(t *testing.T) {
 		want = append(want, channelData(n), stunMessage(n&^3&0xffff))
 	}
 	for _, m := range want {
-		if !x.Write(ice.Route{}, m, 0) { // it was taken all the same
+		if !x.Write(ice.Route{}, m, 0) { // the datagram was accepted nevertheless
 			<-a.writable
 		}
 	}
@@ -115,7 +115,8 @@ func TestMessagesOfAllSizes(t *testing.T) {
 	}
 }
 
-// Segments of one write, and what the reader makes of them.
+// TestSegments writes several segments in one call, and checks how the reader delivers
+// them.
 func TestSegments(t *testing.T) {
 	a, b := newRecorder(), newRecorder()
 	x, _ := pair(t, a, b)
@@ -133,7 +134,8 @@ func TestSegments(t *testing.T) {
 	}
 }
 
-// A connection whose remote does not read becomes full, and writable again.
+// If the remote does not read, the connection becomes full. It becomes writable again
+// when the remote reads.
 func TestFull(t *testing.T) {
 	a := newRecorder()
 	near, far := net.Pipe()
@@ -146,7 +148,7 @@ func TestFull(t *testing.T) {
 		}
 	}
 	for range 1000 {
-		x.Write(ice.Route{}, m, 0) // lost beyond a bound
+		x.Write(ice.Route{}, m, 0) // datagrams beyond a limit are lost
 	}
 	x.mu.Lock()
 	queued := len(x.queue)
@@ -174,7 +176,7 @@ func TestFull(t *testing.T) {
 	}
 }
 
-// What is queued when the connection is closed is sent.
+// Datagrams that are queued when the connection is closed are sent.
 func TestCloseSends(t *testing.T) {
 	a, b := newRecorder(), newRecorder()
 	x, _ := pair(t, a, b)
@@ -186,7 +188,7 @@ func TestCloseSends(t *testing.T) {
 	}
 	select {
 	case err := <-a.closed:
-		t.Errorf("the end that closed heard %v", err)
+		t.Errorf("the end that called Close got the error %v", err)
 	default:
 	}
 }
@@ -203,7 +205,7 @@ func TestBadFraming(t *testing.T) {
 	}
 }
 
-// Where the connection keeps datagrams apart there is no framing.
+// If the connection itself carries datagrams, there is no framing.
 func TestPackets(t *testing.T) {
 	a := newRecorder()
 	near, far := net.Pipe()
@@ -227,7 +229,7 @@ func TestPackets(t *testing.T) {
 	}
 }
 
-// oneByOne takes length-prefixed datagrams apart in the simplest way.
+// oneByOne separates length-prefixed datagrams in the simplest way.
 func oneByOne(b []byte) (list [][]byte) {
 	for len(b) >= 2 {
 		n := int(b[0])<<8 | int(b[1])
@@ -242,7 +244,8 @@ func oneByOne(b []byte) (list [][]byte) {
 	return list
 }
 
-// Lengths before datagrams (RFC 4571): both ways, however the stream is cut.
+// Lengths before datagrams (RFC 4571) work in both directions, however the stream is
+// split.
 func TestLengths(t *testing.T) {
 	a, b := newRecorder(), newRecorder()
 	near, far := net.Pipe()
@@ -255,7 +258,7 @@ func TestLengths(t *testing.T) {
 		want = append(want, m)
 		x.Write(ice.Route{}, m, n)
 	}
-	x.Write(ice.Route{}, make([]byte, maxLength+1), maxLength+1) // no length tells of it
+	x.Write(ice.Route{}, make([]byte, maxLength+1), maxLength+1) // the length of this datagram does not fit into two bytes
 	if got := b.wait(t, len(want)); !slices.EqualFunc(got, want, bytes.Equal) {
 		t.Errorf("%d datagrams are not the %d that were sent", len(got), len(want))
 	}

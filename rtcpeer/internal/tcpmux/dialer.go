@@ -16,11 +16,12 @@ type Dialer struct {
 	links
 }
 
-// A DialFunc opens a connection; network is "tcp".
+// A DialFunc opens a connection. Its argument network is "tcp".
 type DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
-// NewDialer returns a Dialer whose connections are opened from the address local by
-// dial. Nil: by the system. Their routes have the Sock sock.
+// NewDialer returns a Dialer that opens connections from the address local. It opens
+// them with dial, or with the system's dialer if dial is nil. The routes of the
+// connections have the Sock sock.
 func NewDialer(h Handler, sock ice.Sock, local netip.Addr, dial DialFunc) *Dialer {
 	if dial == nil {
 		dial = (&net.Dialer{LocalAddr: &net.TCPAddr{IP: local.AsSlice(), Zone: local.Zone()}}).DialContext

@@ -33,7 +33,7 @@ type link struct {
 	cancel  func()          // cancels the opening of the connection
 	proven  bool            // the agent has authenticated the remote
 	number  uint64          // value of links.adopted when the connection was taken over; 0: this end opened it
-	settle  func()          // removes the connection from the half-open ones; may be nil
+	settle  func()          // removes the connection from Listener.halfOpen; may be nil
 }
 
 type waiting struct {
@@ -62,8 +62,8 @@ func (k *link) start(conn net.Conn, first []byte, within time.Duration) bool {
 	}
 	l.mu.Unlock()
 	if len(first) > 0 {
-		// Until this call has returned, nothing is read from the connection, and the
-		// agent's answer is queued.
+		// Until HandleDatagrams has returned, nothing is read from the connection, and
+		// the agent's answer is queued.
 		l.handler.HandleDatagrams(time.Now(), r, first, len(first))
 	}
 	l.mu.Lock()
@@ -102,7 +102,8 @@ func (k *link) HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int
 // Writable says that the connection has room again.
 func (k *link) Writable(sock ice.Sock) { k.owner.handler.Writable(sock) }
 
-// SocketClosed reports that this connection was closed, and no other.
+// SocketClosed reports that this connection was closed. Other connections are not
+// affected.
 func (k *link) SocketClosed(sock ice.Sock, err error) { k.lost(err) }
 
 // lost removes the connection and reports to the transport that it is closed.
@@ -179,7 +180,8 @@ func (l *links) close() {
 }
 
 // unproven counts the connections on which the remote agent has not authenticated
-// itself, and returns the one of them that was adopted first. l.mu must be held.
+// itself, and returns the connection among them that was adopted first. l.mu must be
+// held.
 func (l *links) unproven() (n int, oldest *link) {
 	for _, k := range l.links {
 		if k.proven {

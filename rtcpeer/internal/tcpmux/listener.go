@@ -23,14 +23,14 @@ type Listener struct {
 	local    netip.AddrPort
 	log      *slog.Logger
 	limits   limits
-	// unclaimed may be nil.
+	// unclaimed is nil if connections for unknown ufrags are closed.
 	unclaimed Unclaimed
 
 	mu       sync.Mutex
 	closed   bool
 	ports    map[*Port]bool
 	ufrags   map[string]*Port
-	halfOpen list.List            // elements are *halfOpen, the oldest first
+	halfOpen list.List            // connections that no transport has authenticated yet, as *halfOpen; the oldest first
 	sources  map[netip.Prefix]int // number of half-open connections from each source
 }
 
@@ -42,10 +42,10 @@ type halfOpen struct {
 	gone   chan struct{} // closed when the connection is evicted
 }
 
-// An Unclaimed is called with the first datagram of a connection, a check that names
-// the ufrag of no transport. When the returned channel is closed, the listener looks for
-// the transport again. If the channel is nil, the connection is closed at once. b is
-// valid only during the call.
+// An Unclaimed function is called with the first datagram of a connection if it is a
+// check that names the ufrag of no transport. When the returned channel is closed, the
+// listener looks for the transport again. If the function returns nil, the connection
+// is closed at once. b is valid only during the call.
 type Unclaimed func(now time.Time, remote netip.AddrPort, b []byte) (claimed <-chan struct{})
 
 // Listen opens a listener. The zero Addr stands for all addresses: of both families on
@@ -69,7 +69,8 @@ func listen(addr netip.AddrPort, unclaimed Unclaimed, logger *slog.Logger, bound
 	return serve(l, unclaimed, logger, bounds)
 }
 
-// Serve is Listen on a listener that exists. Close closes it.
+// Serve does what Listen does, with a net.Listener of the caller. Close closes the
+// net.Listener.
 func Serve(l net.Listener, unclaimed Unclaimed, logger *slog.Logger) (*Listener, error) {
 	return serve(l, unclaimed, logger, defaultLimits)
 }
@@ -90,7 +91,8 @@ func serve(l net.Listener, unclaimed Unclaimed, logger *slog.Logger, bounds limi
 	return m, nil
 }
 
-// addrPortOf returns the IP address and port of a net.Addr; invalid: it has none.
+// addrPortOf returns the IP address and port of a net.Addr. It returns an invalid
+// AddrPort if the net.Addr has none.
 func addrPortOf(a net.Addr) netip.AddrPort {
 	var p netip.AddrPort
 	if t, ok := a.(*net.TCPAddr); ok {
@@ -230,8 +232,9 @@ func (m *Listener) welcome(h *halfOpen) {
 	p.adopt(conn, first, settle)
 }
 
-// portFor returns the port for the first datagram of a connection: the port that has
-// the check's whole USERNAME, else the port that has the ufrag before the colon.
+// portFor returns the port for a connection that begins with the check first. It is the
+// port with the check's whole USERNAME, or else the port with the ufrag before the
+// colon, or nil.
 func (m *Listener) portFor(first []byte) *Port {
 	username, ufrag := namesOf(first)
 	m.mu.Lock()
@@ -243,7 +246,8 @@ func (m *Listener) portFor(first []byte) *Port {
 }
 
 // awaitPort waits until a transport has the ufrag that the first datagram of a
-// connection names. It returns nil if none has it in time.
+// connection names, and returns the transport's port. It returns nil if no transport
+// has the ufrag before limits.proof is over, or if the connection is evicted.
 func (m *Listener) awaitPort(h *halfOpen, first []byte) *Port {
 	if _, ufrag := namesOf(first); ufrag == "" {
 		return nil
@@ -263,8 +267,8 @@ func (m *Listener) awaitPort(h *halfOpen, first []byte) *Port {
 	return nil
 }
 
-// errFirst says that the first datagram of a connection is no check, or is too short
-// or too long.
+// errFirst says that the first datagram of a connection is not a check, or is too
+// short or too long.
 var errFirst = errors.New("tcpmux: no check comes first")
 
 func readFirst(r io.Reader) ([]byte, error) {
@@ -282,8 +286,8 @@ func readFirst(r io.Reader) ([]byte, error) {
 	return b, err
 }
 
-// namesOf returns the USERNAME of a check, and the local ufrag at its beginning. Both
-// are empty if b is not a check.
+// namesOf returns the USERNAME of the check b, and the local ufrag before the colon in
+// the USERNAME. Both are empty if b is not a check.
 func namesOf(b []byte) (username, ufrag string) {
 	m, err := stun.Parse(b)
 	if err != nil || m.Type() != stun.BindingRequest {
@@ -319,8 +323,9 @@ func (m *Listener) Attach(h Handler, sock ice.Sock) (*Port, error) {
 }
 
 // AddUfrag hands a connection to the transport if its first check names this local
-// ufrag. If ufrag is a whole USERNAME, local ufrag, colon, remote ufrag, then only if
-// the check has that USERNAME. If another transport has the ufrag, the error is ErrTaken.
+// ufrag. A ufrag that is a whole USERNAME (local ufrag, colon, remote ufrag) stands for
+// the checks with exactly that USERNAME. The error is ErrTaken if the ufrag belongs to
+// another transport.
 func (p *Port) AddUfrag(ufrag string) error {
 	m := p.listener
 	m.mu.Lock()
@@ -333,7 +338,7 @@ func (p *Port) AddUfrag(ufrag string) error {
 	case holder != nil || ufrag == "":
 		return ErrTaken
 	}
-	if len(p.ufrags) >= maxUfrags { // the oldest ufrag belongs to a restart long ago
+	if len(p.ufrags) >= maxUfrags { // there is no room: the oldest ufrag, which belongs to a restart long ago, is removed
 		delete(m.ufrags, p.ufrags[0])
 		p.ufrags = slices.Delete(p.ufrags, 0, 1)
 	}

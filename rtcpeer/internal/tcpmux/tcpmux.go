@@ -7,11 +7,11 @@
 //
 // # Half-open connections
 //
-// The first datagram of a connection to a Listener must be a check, whose USERNAME
-// names the transport. A connection is half-open until the transport has authenticated
-// the check ([Port.Bind]). The number of half-open connections is limited in total,
-// for each source and for each transport. If a limit is exceeded, the oldest is
-// closed. The time and the bytes that they may take are limited, too.
+// The first datagram of a connection to a Listener must be a check with the USERNAME of
+// the transport. A connection is half-open until the transport has authenticated the
+// check ([Port.Bind]). The number of half-open connections is limited in total, for
+// each source and for each transport. If a limit is exceeded, the oldest is closed. The
+// time and the bytes that they may take are limited, too.
 package tcpmux
 
 import (
@@ -53,21 +53,21 @@ const (
 	// add a DTLS flight.
 	maxFirst = 2048
 
-	// maxConns bounds the connections of a port, maxUnproven those that are not
-	// authenticated.
+	// maxConns bounds the connections of a port. maxUnproven bounds the connections of
+	// a port that are not authenticated.
 	maxConns    = 32
 	maxUnproven = 8
 
 	maxUfrags = 8 // ufrags of a port
 
-	// dialTimeout is how long opening a connection may take: the SYN is repeated twice
-	// in that time.
+	// dialTimeout is how long the opening of a connection may take: the SYN is
+	// retransmitted twice in that time.
 	dialTimeout = 10 * time.Second
 
 	// maxWaiting is how many bytes are queued for a connection that is being opened.
 	maxWaiting = 16 << 10
 
 	// idleDial is how long a Dialer keeps a connection on which no check of the agent
-	// has succeeded. A check can take as long (RFC 8489 §6.2.2).
+	// has succeeded. A STUN transaction can take this time (RFC 8489 §6.2.2).
 	idleDial = 40 * time.Second
 )

@@ -20,7 +20,7 @@ import (
 
 const patience = 10 * time.Second
 
-// A recorder is a peer that keeps what it hears.
+// A recorder is a handler that stores what it receives.
 type recorder struct {
 	mu     sync.Mutex
 	got    [][]byte
@@ -58,7 +58,7 @@ func (h *recorder) wait(t *testing.T) ([]byte, ice.Route) {
 	return h.got[n], h.routes[n]
 }
 
-// check is a connectivity check for a local ufrag.
+// check returns a connectivity check for a local ufrag.
 func check(ufrag string) []byte {
 	w := stun.Build(nil, stun.BindingRequest, stun.TransactionID{1})
 	w.Bytes(stun.AttrUsername, []byte(ufrag+":theirs"))
@@ -67,7 +67,8 @@ func check(ufrag string) []byte {
 
 func framed(b []byte) []byte { return append([]byte{byte(len(b) >> 8), byte(len(b))}, b...) }
 
-// newListener is one on loopback; no goroutine of it may be left.
+// newListener returns a listener on loopback. It checks at the end that no goroutine
+// of the listener is left.
 func newListener(t *testing.T, bounds limits) *Listener {
 	t.Helper()
 	before := runtime.NumGoroutine()
@@ -112,7 +113,7 @@ func (m *Listener) dial(t *testing.T) net.Conn {
 	return c
 }
 
-// wantClosed waits until the other end closes a connection.
+// wantClosed waits until the remote end closes a connection.
 func wantClosed(t *testing.T, what string, c net.Conn) {
 	t.Helper()
 	if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
@@ -120,7 +121,7 @@ func wantClosed(t *testing.T, what string, c net.Conn) {
 	}
 }
 
-// Two peers of one listener, each found by the ufrag of the first check.
+// Two peers use one listener. The ufrag of the first check selects the peer.
 func TestPeersByUfrag(t *testing.T) {
 	m := newListener(t, defaultLimits)
 	ports, peers := map[string]*Port{}, map[string]*recorder{}
@@ -130,7 +131,7 @@ func TestPeersByUfrag(t *testing.T) {
 	for u, h := range peers {
 		c := m.dial(t)
 		first := framed(check(u))
-		for i := range first { // however it is cut
+		for i := range first { // the stream may be split at any byte
 			if _, err := c.Write(first[i : i+1]); err != nil {
 				t.Fatal(err)
 			}
@@ -142,7 +143,8 @@ func TestPeersByUfrag(t *testing.T) {
 		if err := ports[u].Bind(r.Remote); err != nil {
 			t.Error(err)
 		}
-		// Both ways: a burst of three, the last one shorter.
+		// Datagrams are carried in both directions: a burst of three, of which the
+		// last one is shorter.
 		c.Write(slices.Concat(framed([]byte("one")), framed([]byte("two")), framed([]byte("3"))))
 		for _, want := range []string{"one", "two", "3"} {
 			if b, _ := h.wait(t); string(b) != want {
@@ -162,7 +164,7 @@ func TestPeersByUfrag(t *testing.T) {
 				t.Error("closed without an error")
 			}
 		case <-time.After(patience):
-			t.Error("the end was not told")
+			t.Error("RouteClosed was not called with an error")
 		}
 		if ports[u].Bind(r.Remote) != ErrNoConn {
 			t.Error("a connection that is closed was bound")
@@ -170,8 +172,9 @@ func TestPeersByUfrag(t *testing.T) {
 	}
 }
 
-// What does not begin with a check for somebody here gets nothing but an end.
-func TestStrangers(t *testing.T) {
+// A connection that does not begin with a check for a known ufrag is closed without an
+// answer.
+func TestConnectionsWithoutCheck(t *testing.T) {
 	m := newListener(t, limits{halfOpen: 100, fromSource: 100, first: 50 * time.Millisecond, proof: 50 * time.Millisecond})
 	p, h := m.attached(t, "anna")
 	response := stun.Build(nil, stun.BindingSuccess, stun.TransactionID{1})
@@ -188,9 +191,9 @@ func TestStrangers(t *testing.T) {
 		wantClosed(t, what, c)
 	}
 	if len(h.heard) > 0 {
-		t.Errorf("heard %x", h.got)
+		t.Errorf("the handler got %x", h.got)
 	}
-	// A check for somebody who finds nothing authentic.
+	// The check has a known ufrag, but the peer does not authenticate it.
 	c := m.dial(t)
 	c.Write(framed(check("anna")))
 	h.wait(t)
@@ -203,8 +206,8 @@ func TestStrangers(t *testing.T) {
 	}
 }
 
-// Half-open connections are counted, in all and of a port; one that is proven
-// is not half-open.
+// Half-open connections are counted in total and for each port. A connection on which
+// a check was authenticated is not half-open.
 func TestHalfOpen(t *testing.T) {
 	m := newListener(t, limits{halfOpen: 3, fromSource: 2, first: patience, proof: patience})
 	p, h := m.attached(t, "anna")
@@ -214,8 +217,9 @@ func TestHalfOpen(t *testing.T) {
 	if err := p.Bind(r.Remote); err != nil {
 		t.Fatal(err)
 	}
-	// Both places of this source are taken by silent connections: the oldest goes.
-	// The connections are taken in the order in which they were made.
+	// Both places of this source are taken by connections without a datagram, so the
+	// oldest is closed. The connections are accepted in the order in which they were
+	// opened.
 	silent := m.dial(t)
 	m.dial(t)
 	m.dial(t)
@@ -223,28 +227,29 @@ func TestHalfOpen(t *testing.T) {
 	b := m.dial(t)
 	b.Write(framed(check("anna")))
 	h.wait(t)
-	// Unbind closes without a word to the peer, unless it goes on.
+	// Unbind closes a connection without telling the peer, unless the peer continues
+	// to write.
 	p.Unbind(r.Remote)
 	wantClosed(t, "unbound", a)
 	if len(h.closed) > 0 {
-		t.Error("told of what was asked for")
+		t.Error("RouteClosed was called after Unbind")
 	}
 	if p.Write(r, []byte("x"), 1); <-h.closed != ErrNoConn {
-		t.Error("not told that there is no connection")
+		t.Error("RouteClosed was not called")
 	}
 	p.Close()
 	wantClosed(t, "closed with the port", b)
 	if len(h.closed) > 0 {
-		t.Errorf("told of what was asked for: %v", <-h.closed)
+		t.Errorf("RouteClosed was called after Close: %v", <-h.closed)
 	}
 	if p.AddUfrag("x") != ErrClosed {
 		t.Error("a closed port takes an ufrag")
 	}
 }
 
-// Connections that say nothing do not keep out one that sends a check, however
-// many they are.
-func TestNewcomersAreServed(t *testing.T) {
+// Connections without a datagram do not keep out a connection that sends a check,
+// however many there are.
+func TestSilentConnectionsMakeRoom(t *testing.T) {
 	m := newListener(t, limits{halfOpen: 16, fromSource: 1000, first: patience, proof: patience})
 	p, h := m.attached(t, "anna")
 	var silent []net.Conn
@@ -292,9 +297,9 @@ func TestPortLimits(t *testing.T) {
 	h.wait(t)
 	wantClosed(t, "the oldest of too many", oldest)
 	if err := <-h.closed; err != ErrLimit {
-		t.Errorf("the peer is told %v", err)
+		t.Errorf("RouteClosed has the error %v", err)
 	}
-	// Of many restarts only the latest ufrags count.
+	// Only the latest ufrags of many restarts are kept.
 	for i := range maxUfrags {
 		if err := p.AddUfrag(fmt.Sprint("later", i)); err != nil {
 			t.Fatal(err)
@@ -309,8 +314,8 @@ func TestPortLimits(t *testing.T) {
 	}
 }
 
-// A dialer connects when it is written to; what it was given before it was
-// connected follows.
+// A dialer connects when a datagram is written. Datagrams that were written before the
+// connection is open are sent after that.
 func TestDialer(t *testing.T) {
 	m := newListener(t, defaultLimits)
 	p, far := m.attached(t, "anna")
@@ -342,13 +347,13 @@ func TestDialer(t *testing.T) {
 	}
 	p.Unbind(back.Remote)
 	if err := <-near.closed; err == nil {
-		t.Error("the end was not told")
+		t.Error("RouteClosed was not called with an error")
 	}
-	// Nobody listens.
+	// No program listens at the address.
 	m.Close()
 	d.Write(r, []byte("hello"), 5)
 	if err := <-near.closed; err == nil {
-		t.Error("connected to nobody")
+		t.Error("a connection without a listener")
 	}
 	d.Close()
 	d.Write(r, []byte("hello"), 5)
@@ -357,7 +362,7 @@ func TestDialer(t *testing.T) {
 	}
 }
 
-// What waits for a connection is bounded, and so are connections.
+// The number of waiting bytes and the number of connections are limited.
 func TestDialerLimits(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -368,7 +373,7 @@ func TestDialerLimits(t *testing.T) {
 	d := NewDialer(near, 3, netip.MustParseAddr("127.0.0.1"), nil)
 	defer d.Close()
 	remote := l.Addr().(*net.TCPAddr).AddrPort()
-	d.mu.Lock() // a connection that is being made for ever
+	d.mu.Lock() // a connection that never opens
 	k := &link{owner: &d.links, remote: remote, cancel: func() {}}
 	d.links.links[remote] = k
 	d.mu.Unlock()

@@ -6,6 +6,6 @@ import "net/netip"
 
 const oobSize = 0
 
-// parseControl has nothing to read. There is no offload here. If a socket is bound to
-// all addresses, the local address of a datagram is not known.
+// parseControl returns no values: these systems have no offload, and for a socket that
+// is bound to all addresses they do not report the local address of a datagram.
 func parseControl([]byte) (segment int, local netip.Addr) { return 0, netip.Addr{} }

@@ -10,7 +10,7 @@ import (
 	"purertc/ice"
 )
 
-// A foreign STUN server, coturn, answers our Binding requests over a real
+// coturn, a STUN server of another project, answers Binding requests over a real
 // socket.
 func TestCoturnAnswers(t *testing.T) {
 	path, err := exec.LookPath("turnserver")
@@ -31,7 +31,7 @@ func TestCoturnAnswers(t *testing.T) {
 
 	s := open(t, Config{})
 	h := newRecorder()
-	p := attach(t, s, h, 0, false) // the answer finds its way by its transaction
+	p := attach(t, s, h, 0, false) // the response is recognized by its transaction id
 	a := ice.NewAgent(ice.Config{})
 	now := time.Now()
 	a.AddLocal(now, ice.Local{Addr: s.LocalAddr()})

@@ -12,8 +12,8 @@ import (
 	"purertc/stun"
 )
 
-// A demux finds the transport to which a datagram on a shared socket belongs. On a
-// socket with a sole transport only ports is used.
+// A demux finds the transport to which a datagram on a shared socket belongs. If the
+// socket has a sole transport, demux uses only the field ports.
 type demux struct {
 	mu     sync.RWMutex
 	ports  map[*Port]bool
@@ -22,7 +22,7 @@ type demux struct {
 	hosts  map[netip.Addr][]*Port     // some of the ports that are bound to addresses of a host
 	ufrags map[string]*Port
 
-	// Pending requests. The oldest is asked[first].
+	// Pending requests, by transaction id. The oldest request is asked[first].
 	waiting map[stun.TransactionID]*Port
 	asked   []question
 	first   int
@@ -36,8 +36,8 @@ type demux struct {
 	}
 }
 
-// A question is a request whose response may come from an unbound address. There are
-// thousands, so a question has no pointer that the garbage collector would have to
+// A question is a request with a response that may come from an unbound address. There
+// are thousands, so a question has no pointer that the garbage collector would have to
 // follow.
 type question struct {
 	id stun.TransactionID
@@ -46,8 +46,8 @@ type question struct {
 
 const (
 	maxQuestions  = 4096
-	questionsLast = 40 * time.Second // how long a question is kept: as long as a STUN transaction can take
-	maxAsked      = 32               // number of a port's requests from which the port drops old ones
+	questionsLast = 40 * time.Second // how long a question is kept: for the longest time that a STUN transaction can take
+	maxAsked      = 32               // number of a port's requests from which the port drops old requests
 
 	// Limits for data from unknown addresses. Each port that gets a copy has to try to
 	// decrypt the copy.
@@ -139,8 +139,8 @@ func (d *demux) removeUfrag(p *Port, ufrag string) {
 }
 
 // bind gives an address to a port. proven says that the remote has been validated at
-// that address. Then bind takes the address from another port, which becomes its
-// previous owner.
+// that address. If proven is set, bind takes the address from another port, which
+// becomes its previous owner.
 func (d *demux) bind(p *Port, remote netip.AddrPort, proven bool) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -225,9 +225,9 @@ func (d *demux) unbind(p *Port, remote netip.AddrPort) {
 	}
 }
 
-// mayOwn returns the ports that may own an unknown address: ports bound to the same
-// host, whose NAT may have assigned another port. They are few, and the number of such
-// searches is limited.
+// mayOwn returns the ports that may own an unknown address. These are ports bound to
+// the same host: its NAT may have assigned another port. There are few of these ports,
+// and the number of searches for them is limited.
 func (d *demux) mayOwn(now time.Time, remote netip.AddrPort) (ports [maxOffered]*Port, n int) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -267,9 +267,9 @@ func (d *demux) owner(remote netip.AddrPort) (p *Port, before [maxBefore]*Port, 
 }
 
 // stun returns the port for a STUN message. owner is the owner of the address that the
-// message came from, or nil. A bound address may send a request to another port. In
-// this way the address gets another owner, once it has authenticated itself to that
-// port. unclaimed reports whether the message is a connectivity check that names the
+// message came from, or nil. A bound address may send a request to another port. That
+// port becomes the owner of the address once the remote has authenticated itself
+// there. unclaimed reports whether the message is a connectivity check that names the
 // ufrag of no port.
 func (d *demux) stun(now time.Time, b []byte, owner *Port) (p *Port, unclaimed bool) {
 	m, err := stun.Parse(b)
@@ -295,8 +295,8 @@ func (d *demux) stun(now time.Time, b []byte, owner *Port) (p *Port, unclaimed b
 	return owner, false
 }
 
-// named returns the port of a request: the port that has the whole USERNAME, else the
-// port that has the ufrag before the colon.
+// named returns the port for a request: the port with the request's whole USERNAME, or
+// else the port with the ufrag before the colon.
 func (d *demux) named(username, ufrag []byte) *Port {
 	d.mu.RLock()
 	defer d.mu.RUnlock()

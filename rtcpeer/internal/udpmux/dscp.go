@@ -11,7 +11,7 @@ import (
 
 // setDSCP sets the differentiated services code point of the datagrams that a socket
 // sends (RFC 2474 §3): the upper six bits of IPv4's TOS and IPv6's traffic class. A
-// socket of both families has both.
+// dual-stack socket has both fields.
 func setDSCP(conn *net.UDPConn, local netip.Addr, dscp int) error {
 	if local.Is4() {
 		return ipv4.NewConn(conn).SetTOS(dscp << 2)
@@ -20,7 +20,7 @@ func setDSCP(conn *net.UDPConn, local netip.Addr, dscp int) error {
 	if !local.IsUnspecified() {
 		return err
 	}
-	// A socket of IPv6 only refuses TOS.
+	// A socket for IPv6 only has no TOS, so this call fails there.
 	if err4 := ipv4.NewConn(conn).SetTOS(dscp << 2); err != nil && err4 != nil {
 		return errors.Join(err, err4)
 	}

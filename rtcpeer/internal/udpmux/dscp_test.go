@@ -8,12 +8,12 @@ import (
 	"golang.org/x/net/ipv6"
 )
 
-// The system has the code point of Config.DSCP in the upper six bits.
+// The code point of Config.DSCP is in the upper six bits of the socket's option.
 func TestDSCP(t *testing.T) {
 	for _, addr := range []string{"127.0.0.1:0", "[::1]:0"} {
 		s, err := newSocket(Config{Addr: netip.MustParseAddrPort(addr), DSCP: 46})
 		if err != nil {
-			t.Logf("%s is not tested: %v", addr, err) // a machine without IPv6
+			t.Logf("%s is not tested: %v", addr, err) // the machine has no IPv6
 			continue
 		}
 		defer s.Close()

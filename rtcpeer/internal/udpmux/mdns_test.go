@@ -7,7 +7,8 @@ import (
 	"purertc/ice"
 )
 
-// Two programs of one machine, which share the port, hear each other.
+// Two programs on one machine share the port, and each receives the packets of the
+// other.
 func TestMDNSIsShared(t *testing.T) {
 	a, err := ListenMDNS()
 	if err != nil {
@@ -29,7 +30,7 @@ func TestMDNSIsShared(t *testing.T) {
 	pa.Write(ice.Route{Sock: ice.SockMDNS, Remote: group}, []byte("hello"))
 	for i := 0; ; i++ {
 		if got := h1.wait(t, i+1); string(got[i]) == "hello" {
-			break // others' queries may come first
+			break // queries of other programs may arrive first
 		}
 	}
 	if r := h1.route(0); r.Sock != ice.SockMDNS || r.Remote.Port() != 5353 {

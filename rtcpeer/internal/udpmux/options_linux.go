@@ -39,8 +39,8 @@ func setOptions(conn *net.UDPConn, wildcard, offload bool, size int) (gso, gro b
 	}
 	cerr := rc.Control(func(f uintptr) {
 		fd := int(f)
-		// The forced size is not limited by net.core.[rw]mem_max, but requires
-		// CAP_NET_ADMIN. A smaller buffer also works.
+		// SO_RCVBUFFORCE and SO_SNDBUFFORCE are not limited by net.core.[rw]mem_max,
+		// but require CAP_NET_ADMIN. A smaller buffer also works.
 		if syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_RCVBUFFORCE, size) != nil {
 			syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_RCVBUF, size)
 		}
@@ -50,7 +50,8 @@ func setOptions(conn *net.UDPConn, wildcard, offload bool, size int) (gso, gro b
 		neverFragment(fd, isIPv6(conn))
 		if offload {
 			// A kernel that knows the socket option also knows the control message.
-			// Linux has split datagrams since version 4.18, and joined them since 5.0.
+			// Linux has split sent datagrams since version 4.18, and joined received
+			// datagrams since 5.0.
 			gro = syscall.SetsockoptInt(fd, syscall.IPPROTO_UDP, udpGRO, 1) == nil
 			gso = gro
 			if !gso {
@@ -72,7 +73,7 @@ func setOptions(conn *net.UDPConn, wildcard, offload bool, size int) (gso, gro b
 	return gso, gro, err
 }
 
-// stopJoining turns off GRO, so that a read returns one datagram again.
+// stopJoining turns off GRO, so that each read returns one datagram.
 func stopJoining(conn *net.UDPConn) {
 	if rc, err := conn.SyscallConn(); err == nil {
 		rc.Control(func(fd uintptr) { syscall.SetsockoptInt(int(fd), syscall.IPPROTO_UDP, udpGRO, 0) })

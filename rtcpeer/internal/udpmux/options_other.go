@@ -18,7 +18,7 @@ func setOptions(conn *net.UDPConn, wildcard, offload bool, size int) (gso, gro b
 	return false, false, nil
 }
 
-// stopJoining has nothing to turn off.
+// stopJoining does nothing, because GRO is never turned on.
 func stopJoining(*net.UDPConn) {}
 
 // Unfragmented says whether datagrams of these sockets are never fragmented, so that a

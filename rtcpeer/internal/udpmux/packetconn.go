@@ -11,15 +11,16 @@ import (
 )
 
 // A packetConn reads and writes a net.PacketConn that is not a UDP socket of the
-// system: one of a network in user space, one in memory, or one that another protocol
-// shares. Each datagram takes a call of ReadFrom or WriteTo, and the local address of
-// an arriving datagram is known only if the PacketConn is bound to one address.
+// system, for example one of a network stack in user space, one in memory, or one that
+// is shared with another protocol. Each datagram takes a call of ReadFrom or WriteTo.
+// The local address of an arriving datagram is known only if the PacketConn is bound
+// to one address.
 type packetConn struct {
 	net.PacketConn
-	addrs map[netip.AddrPort]net.Addr // arguments of WriteTo, so that sending allocates nothing; guarded by writer.mu
+	addrs map[netip.AddrPort]net.Addr // cached arguments of WriteTo, so that sending allocates nothing; guarded by writer.mu
 }
 
-// maxPacketAddrs bounds packetConn.addrs.
+// maxPacketAddrs bounds the number of entries of packetConn.addrs.
 const maxPacketAddrs = 4096
 
 // read reads one datagram into b.
@@ -28,10 +29,10 @@ func (c *packetConn) read(b []byte) (n int, from netip.AddrPort, err error) {
 	if err != nil {
 		return 0, from, err
 	}
-	return n, addrPortOf(addr), nil // a datagram from an address that is no IP address is dropped by take
+	return n, addrPortOf(addr), nil // Socket.take drops a datagram from an address that is not an IP address
 }
 
-// send writes one datagram. An error is a loss.
+// send writes one datagram. If it returns an error, the datagram counts as lost.
 func (c *packetConn) send(b []byte, remote netip.AddrPort) error {
 	addr := c.addrs[remote]
 	if addr == nil {
@@ -45,7 +46,8 @@ func (c *packetConn) send(b []byte, remote netip.AddrPort) error {
 	return err
 }
 
-// addrPortOf returns the IP address and port of a net.Addr; invalid: it has none.
+// addrPortOf returns the IP address and port of a net.Addr. It returns an invalid
+// AddrPort if the net.Addr has none.
 func addrPortOf(a net.Addr) netip.AddrPort {
 	if u, ok := a.(*net.UDPAddr); ok {
 		return unmap(u.AddrPort())
@@ -62,16 +64,17 @@ func addrPortOf(a net.Addr) netip.AddrPort {
 
 func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
 
-// Serve starts a reader on a PacketConn that the program owns. A *net.UDPConn is served
-// like a socket of Listen. Of cfg, Addr and ReusePort have no meaning. Until Close, no
-// other code may read from conn or set its read deadline.
+// Serve starts a reader on a PacketConn that the program owns. A *net.UDPConn is
+// served like a socket of Listen. The fields Addr and ReusePort of cfg are ignored.
+// Until Close, no other code may read from conn or set its read deadline.
 //
-// Close does not close conn. It ends the reader with a read deadline in the past, which
-// is removed again when the reader has ended (Done). If conn has no read deadlines, the
-// reader ends when the next call of ReadFrom returns.
+// Close does not close conn. It ends the reader by a read deadline in the past. The
+// deadline is removed when the reader has ended (Done). If conn does not support read
+// deadlines, the reader ends when the next call of ReadFrom returns.
 func Serve(conn net.PacketConn, cfg Config) (*Socket, error) { return serve(conn, cfg, true) }
 
-// Adopt is Serve for a PacketConn that the Socket owns: Close closes it.
+// Adopt does what Serve does, for a PacketConn that the Socket owns: Close closes
+// conn.
 func Adopt(conn net.PacketConn, cfg Config) (*Socket, error) { return serve(conn, cfg, false) }
 
 func serve(conn net.PacketConn, cfg Config, kept bool) (*Socket, error) {
@@ -94,7 +97,7 @@ func serve(conn net.PacketConn, cfg Config, kept bool) (*Socket, error) {
 	return s, nil
 }
 
-// readPacket waits for a datagram of a packetConn and hands it to its transport.
+// readPacket waits for a datagram from s.packets and hands it to its transport.
 func (s *Socket) readPacket() error {
 	buffer := borrowBuffer()
 	defer returnBuffer(buffer)
@@ -115,7 +118,8 @@ func (s *Socket) release() error {
 	return nil
 }
 
-// released returns a PacketConn to the program as it was, when the reader has ended.
+// released is called when the reader has ended. It undoes the changes that the Socket
+// made to a PacketConn of the program.
 func (s *Socket) released() {
 	s.packetConn().SetReadDeadline(time.Time{})
 	if s.conn != nil && s.gro {
@@ -123,7 +127,7 @@ func (s *Socket) released() {
 	}
 }
 
-// packetConn returns what the socket reads from and writes to.
+// packetConn returns the PacketConn that the socket reads and writes.
 func (s *Socket) packetConn() net.PacketConn {
 	if s.conn != nil {
 		return s.conn
@@ -131,18 +135,19 @@ func (s *Socket) packetConn() net.PacketConn {
 	return s.packets
 }
 
-// endsReader reports whether a read error ends the reader at once.
+// endsReader reports whether the reader ends at once after the read error err.
 func (s *Socket) endsReader(err error) bool {
 	return s.closed.Load() || errors.Is(err, net.ErrClosed)
 }
 
-// Foreign reports whether the socket is a PacketConn that is not a UDP socket of the
-// system. Whether its datagrams are fragmented is not known.
+// Foreign reports whether the socket reads a PacketConn that is not a UDP socket of
+// the system. It is not known whether such a PacketConn fragments large datagrams.
 func (s *Socket) Foreign() bool { return s.packets != nil }
 
 // Claimed reports whether a transport has the local ufrag of a check with this USERNAME.
 func (s *Socket) Claimed(username string) bool { return s.demux.claimed(username) }
 
-// An Unclaimed is called on the reader goroutine with a connectivity check that names
-// the ufrag of no transport. b is valid only during the call, which must not block.
+// An Unclaimed function is called on the reader goroutine with a connectivity check
+// that names the ufrag of no transport. b is valid only during the call. The call must
+// not block.
 type Unclaimed func(now time.Time, r ice.Route, b []byte)

@@ -22,8 +22,8 @@ type sink struct {
 
 func (c *sink) WriteTo(b []byte, to net.Addr) (int, error) { c.sent++; return len(b), nil }
 
-// serveUDP serves a UDP socket of the test. With plain, the Socket does not see that it is
-// one.
+// serveUDP serves a UDP socket of the test. With plain, the UDP socket is hidden in a
+// plainConn.
 func serveUDP(t *testing.T, plain bool, cfg Config) *Socket {
 	t.Helper()
 	udp, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -95,7 +95,7 @@ func TestServeSendsWithoutAllocation(t *testing.T) {
 	if c.sent != 2010 { // AllocsPerRun calls the function once more
 		t.Errorf("%d datagrams were sent", c.sent)
 	}
-	// The addresses that are remembered are bounded.
+	// The number of cached addresses is bounded.
 	for i := range 3 * maxPacketAddrs {
 		s.packets.send(b, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 1))
 	}
@@ -104,7 +104,7 @@ func TestServeSendsWithoutAllocation(t *testing.T) {
 	}
 }
 
-// failing is a PacketConn that cannot be read.
+// A failing is a PacketConn on which every read fails.
 type failing struct{ sink }
 
 func (c *failing) ReadFrom([]byte) (int, net.Addr, error) {
@@ -131,8 +131,9 @@ func TestServeReportsFailure(t *testing.T) {
 	<-s.Done()
 }
 
-// TestUsernameOfSeveralPorts has two transports share a local ufrag, and a third one
-// that has all other requests of that ufrag. Requests for unknown ufrags are reported.
+// TestUsernameOfSeveralPorts checks which transport gets a request if two transports
+// share a local ufrag by their whole USERNAMEs and a third transport has the local
+// ufrag alone. Requests for unknown ufrags are reported to Unclaimed.
 func TestUsernameOfSeveralPorts(t *testing.T) {
 	unclaimed := make(chan string, 10)
 	s := open(t, Config{Unclaimed: func(now time.Time, r ice.Route, b []byte) { unclaimed <- string(b[8:20]) }})

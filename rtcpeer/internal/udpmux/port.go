@@ -61,10 +61,10 @@ func (p *Port) deliver(now time.Time, r ice.Route, b []byte, segment int) {
 func (p *Port) Socket() *Socket { return p.socket }
 
 // AddUfrag hands requests to the transport if their USERNAME begins with this local
-// ufrag. If ufrag is a whole USERNAME, local ufrag, colon, remote ufrag, then only
-// requests with that USERNAME: several transports may share a local ufrag. If another
-// transport has the ufrag, the error is ErrTaken. A sole transport gets all requests
-// anyway.
+// ufrag. A ufrag that is a whole USERNAME (local ufrag, colon, remote ufrag) stands for
+// the requests with exactly that USERNAME, so that several transports can share a local
+// ufrag. The error is ErrTaken if the ufrag belongs to another transport. A sole
+// transport gets all requests anyway.
 func (p *Port) AddUfrag(ufrag string) error {
 	if p.sole {
 		return p.open()
@@ -76,8 +76,8 @@ func (p *Port) AddUfrag(ufrag string) error {
 func (p *Port) RemoveUfrag(ufrag string) { p.socket.demux.removeUfrag(p, ufrag) }
 
 // Bind hands datagrams from remote to the transport. The remote must have
-// authenticated itself. If another transport that is not closed has the address, the
-// error is ErrTaken.
+// authenticated itself. The error is ErrTaken if the address belongs to another
+// transport that is not closed.
 func (p *Port) Bind(remote netip.AddrPort) error {
 	if p.sole {
 		return p.open()
@@ -87,8 +87,8 @@ func (p *Port) Bind(remote netip.AddrPort) error {
 
 // Claim is like Bind, for an address that has been validated because a check sent
 // there was answered. It takes the address from another transport. That transport
-// still gets a copy of encrypted datagrams. Perhaps its remote has ended without its
-// knowledge, or both transports have connections to the same remote.
+// still gets a copy of encrypted datagrams. Perhaps its remote has ended without
+// telling it, or both transports have connections to the same remote.
 func (p *Port) Claim(remote netip.AddrPort) error {
 	if p.sole {
 		return p.open()

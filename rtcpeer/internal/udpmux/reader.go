@@ -7,17 +7,17 @@ import (
 	"purertc/ice"
 )
 
-// A readBuffer holds what one read returns. It belongs to the goroutine that reads,
-// not to a socket. Otherwise the buffers of ten thousand idle sockets would take 640
-// MB.
+// A readBuffer holds the datagrams of one read. It belongs to the goroutine that
+// reads, not to a socket. Otherwise the buffers of ten thousand idle sockets would
+// take 640 MB.
 type readBuffer struct {
 	b   [maxDatagram]byte
 	oob [oobSize]byte
 }
 
-// spareBuffers holds buffers that no reader uses. A sync.Pool would lose them at every
-// garbage collection. Clearing 64 KiB of new memory costs more than the rest of a
-// read.
+// spareBuffers holds buffers that no reader uses. It is not a sync.Pool, because a
+// sync.Pool drops its buffers at garbage collections, and clearing 64 KiB of new
+// memory costs more than the rest of a read.
 var spareBuffers = make(chan *readBuffer, 8)
 
 func borrowBuffer() *readBuffer {
@@ -37,8 +37,8 @@ func returnBuffer(b *readBuffer) {
 }
 
 // maxReadErrors is how many consecutive errors end the reader. ICMP errors, which some
-// systems report in a read, come one at a time and say nothing about other remote
-// addresses.
+// systems report in a read, concern one remote address each, so they do not end the
+// reader.
 const maxReadErrors = 1000
 
 // read is the reader goroutine.

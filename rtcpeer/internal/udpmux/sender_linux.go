@@ -80,8 +80,8 @@ func isFull(err error) bool {
 	return errors.Is(err, syscall.EAGAIN)
 }
 
-// whenWritable calls f each time when there may be room, until f returns true. f may
-// send. whenWritable must run on a separate goroutine.
+// whenWritable calls f each time when the socket may have room, until f returns true.
+// f may send. whenWritable must run on a separate goroutine.
 func (x *sender) whenWritable(f func() bool) error {
 	return x.raw.Write(func(uintptr) bool { return f() })
 }
@@ -114,7 +114,7 @@ func (x *sender) zoneID(zone string) uint32 {
 }
 
 // gsoRefused reports whether err says that the device never does segmentation (never),
-// or that it refused it this time (once).
+// or that the device has refused only the present burst (once).
 func gsoRefused(err error) (never, once bool) {
 	return errors.Is(err, syscall.EIO) || errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.ENOPROTOOPT),
 		errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EMSGSIZE)

@@ -13,10 +13,10 @@ import (
 
 const knowsLocal = true
 
-// A fakeRaw stands in for a socket that fills up: its Write parks, as the
-// runtime's does, until the test says that there is room.
+// A fakeRaw takes the place of a socket that becomes full. Its Write blocks, as that
+// of the runtime does, until the test says that there is room.
 type fakeRaw struct {
-	parked chan struct{} // Write found no room
+	parked chan struct{} // gets a value when Write has found no room
 	room   chan struct{}
 }
 
@@ -35,11 +35,11 @@ func (f *fakeRaw) Write(call func(fd uintptr) bool) error {
 	return nil
 }
 
-// A fakeKernel takes a number of datagrams and is full then.
+// A fakeKernel accepts a number of datagrams and is then full.
 type fakeKernel struct {
 	mu    sync.Mutex
 	room  int
-	err   error // instead, for bursts
+	err   error // error that is returned for bursts; nil: none
 	sent  [][]byte
 	calls int
 }
@@ -88,7 +88,7 @@ func TestFullSocket(t *testing.T) {
 	to := ice.Route{Remote: netip.MustParseAddrPort("127.0.0.1:9")}
 	k.give(2)
 	if p1.Write(to, []byte("aabbccdd"), 2) {
-		t.Error("all of it went into a full socket")
+		t.Error("a full socket accepted all datagrams")
 	}
 	if p2.Write(to, []byte("ee"), 2) || p1.Write(to, []byte("ff"), 2) {
 		t.Error("another write does not see that it is full")
@@ -109,7 +109,7 @@ func TestFullSocket(t *testing.T) {
 		t.Error("still full")
 	}
 
-	// A peer that goes on loses datagrams beyond the bound.
+	// If a peer continues to write, datagrams beyond the limit are lost.
 	k.give(0)
 	for range 2 * maxPending / 1000 {
 		p1.Write(to, make([]byte, 1000), 1000)
@@ -119,7 +119,7 @@ func TestFullSocket(t *testing.T) {
 		t.Errorf("%d bytes wait", p1.pendingBytes)
 	}
 	s.writer.mu.Unlock()
-	// A closed one is told nothing, and what it had waiting is gone.
+	// A closed port gets no call of Writable, and its waiting datagrams are dropped.
 	p2.Write(to, []byte("hh"), 2)
 	p1.Close()
 	<-raw.parked
@@ -135,7 +135,7 @@ func TestFullSocket(t *testing.T) {
 	k.give(0)
 	p2.Write(to, []byte("ii"), 2)
 	<-raw.parked
-	close(raw.room) // the socket is closed while somebody waits
+	close(raw.room) // the socket is closed while a goroutine waits for room
 }
 
 func TestSegmentationFallback(t *testing.T) {

@@ -7,8 +7,8 @@ import (
 	"net/netip"
 )
 
-// A sender makes the system calls with package net. On these systems a UDP socket
-// whose buffer is full drops or refuses a datagram, and seldom blocks.
+// A sender makes the system calls with package net. On these systems a UDP socket with
+// a full buffer drops or refuses a datagram, and seldom blocks.
 type sender struct {
 	conn *net.UDPConn
 }

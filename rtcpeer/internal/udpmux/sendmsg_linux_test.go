@@ -8,8 +8,8 @@ import (
 	"unsafe"
 )
 
-// TestPutSockaddr compares with the kernel's structures, as package syscall
-// knows them.
+// TestPutSockaddr compares the written addresses with the kernel's structures in
+// package syscall.
 func TestPutSockaddr(t *testing.T) {
 	const port = 0x1234
 	var b [syscall.SizeofSockaddrInet6]byte
@@ -31,8 +31,8 @@ func TestPutSockaddr(t *testing.T) {
 	}
 }
 
-// bigEndian is a number whose bytes in memory are those of port, the high one
-// first.
+// bigEndian returns the number that has the bytes of port in memory, with the high
+// byte first.
 func bigEndian(port uint16) (n uint16) {
 	*(*[2]byte)(unsafe.Pointer(&n)) = [2]byte{byte(port >> 8), byte(port)}
 	return n

@@ -15,9 +15,9 @@ import (
 
 // A Socket is one UDP socket with its reader.
 type Socket struct {
-	conn      *net.UDPConn // nil: packets is set
-	packets   *packetConn  // a PacketConn of the program that is not a UDP socket; nil: conn is set
-	kept      bool         // the program owns the PacketConn, which Close does not close
+	conn      *net.UDPConn // nil if packets is set
+	packets   *packetConn  // a PacketConn of the program that is not a UDP socket; nil if conn is set
+	kept      bool         // the program owns the PacketConn, so Close does not close it
 	local     netip.AddrPort
 	wildcard  bool // the socket is bound to all addresses: a control message has the local address of a datagram
 	hideLocal bool // Config.HideLocal
@@ -59,7 +59,7 @@ func newSocket(cfg Config) (*Socket, error) {
 	return s, nil
 }
 
-// newSocketAt returns a Socket for a local address, without a connection.
+// newSocketAt returns a Socket with a local address. The caller sets conn or packets.
 func newSocketAt(local netip.AddrPort, cfg Config) *Socket {
 	s := &Socket{local: local, hideLocal: cfg.HideLocal, log: cfg.Logger, unclaimed: cfg.Unclaimed, done: make(chan struct{})}
 	s.wildcard = local.Addr().IsUnspecified()
@@ -180,7 +180,7 @@ func (s *Socket) dispatch(now time.Time, r ice.Route, b []byte, segment int) {
 				}
 			}
 			owner.deliver(now, r, b[:n], segment)
-		} else if b[0] >= 20 && b[0] < 64 { // DTLS (RFC 7983 §7); other protocols on the port are not ours
+		} else if b[0] >= 20 && b[0] < 64 { // DTLS (RFC 7983 §7); other protocols may share the port
 			s.offer(now, r, b[:min(n, segment)])
 		}
 		b = b[n:]

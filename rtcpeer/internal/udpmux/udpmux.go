@@ -17,14 +17,15 @@
 //
 // # Demultiplexing
 //
-// A [Socket] with a sole transport hands everything to it. On a shared socket a datagram
-// belongs to the transport that its source address is bound to ([Port.Bind], after the
-// source has authenticated itself). STUN is examined first, because an address gets
-// another owner by STUN: a request belongs to the transport whose ufrag its USERNAME
-// begins with, and a response belongs to the transport that sent the request. When the
-// source has answered a check of another transport ([Port.Claim]), both transports have
-// the address: the remote may have restarted, or may have two connections. Other datagrams
-// from unknown addresses are offered to a few transports at most. All tables are bounded.
+// A [Socket] with a sole transport hands everything to it. On a shared socket a
+// datagram belongs to the transport that its source address is bound to ([Port.Bind],
+// after the source has authenticated itself). STUN is examined first, because an
+// address gets another owner by STUN: a request belongs to the transport with the ufrag
+// at the beginning of its USERNAME, and a response belongs to the transport that sent
+// the request. When the source has answered a check of another transport
+// ([Port.Claim]), both transports have the address: the remote may have restarted, or
+// may have two connections. Other datagrams from unknown addresses are offered to a few
+// transports at most. All tables are bounded.
 //
 // # Full sockets
 //
@@ -68,7 +69,7 @@ type Config struct {
 	DisableOffload bool          // turns off GSO and GRO
 	ReusePort      bool          // allows several sockets on one port, among which the kernel distributes flows
 	BufferSize     int           // size of each of the two kernel buffers in bytes; 0: 4 MiB
-	BusyPoll       time.Duration // how long the reader looks for a datagram before it sleeps; Linux only
+	BusyPoll       time.Duration // how long the reader checks the socket repeatedly before it sleeps; Linux only
 	DSCP           int           // differentiated services code point of sent datagrams; 0: the system's default
 	Unclaimed      Unclaimed     // is called with checks for unknown ufrags; nil: they are dropped
 	Logger         *slog.Logger

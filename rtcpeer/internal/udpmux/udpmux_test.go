@@ -13,7 +13,7 @@ import (
 	"purertc/stun"
 )
 
-// A recorder is a handler that keeps what it gets.
+// A recorder is a handler that stores what it receives.
 type recorder struct {
 	mu       sync.Mutex
 	got      [][]byte
@@ -36,7 +36,7 @@ func (h *recorder) HandleDatagrams(now time.Time, r ice.Route, b []byte, segment
 		n := min(segment, len(b))
 		h.got = append(h.got, bytes.Clone(b[:n]))
 		h.routes = append(h.routes, r)
-		clear(b[:n]) // as decryption in place does
+		clear(b[:n]) // this overwrites the datagram, as decryption in place does
 		b = b[n:]
 	}
 	f := h.onData
@@ -195,7 +195,7 @@ func TestSharedDemultiplexing(t *testing.T) {
 			h2.mu.Unlock()
 			h1.mu.Unlock()
 		}
-		pf.Write(to, []byte{22, 1, 2}, 3) // of nobody
+		pf.Write(to, []byte{22, 1, 2}, 3) // data from an address that belongs to no port
 		pf.Write(to, request("three:x", 1), 0)
 		pf.Write(to, request("nothing", 1), 0)
 		pf.Write(to, []byte{1, 1, 1}, 0)
@@ -218,7 +218,7 @@ func TestSharedDemultiplexing(t *testing.T) {
 		pf.Write(to, response(9), 0)
 		expect("a response is the asker's", h1, &n1)
 
-		// A burst with STUN in its middle: one read with GRO.
+		// A burst with STUN in the middle is received by one read with GRO.
 		burst := append(bytes.Repeat([]byte{23}, 3*64), request("one:x", 5)[:36]...)
 		pf.Write(to, burst[:3*64], 64)
 		n2 += 2
@@ -253,9 +253,9 @@ func TestSharedDemultiplexing(t *testing.T) {
 	})
 }
 
-// An address that answered another peer's check is that peer's, too: who had it
-// before, maybe without knowing that its remote is no more, keeps what is
-// encrypted.
+// If an address has answered a check of another peer, it belongs to that peer, too.
+// The peer that had the address before, perhaps without knowing that its remote has
+// ended, still gets encrypted datagrams.
 func TestClaim(t *testing.T) {
 	s := open(t, Config{})
 	far := open(t, Config{})
@@ -308,7 +308,7 @@ func TestClaim(t *testing.T) {
 	expect(encrypted, 1)
 	expect(greeting, 1)
 
-	// The one that had it first is forgotten when there are too many.
+	// If there are too many previous owners, the oldest one is removed.
 	for _, p := range []int{2, 3, 4, 0} {
 		if err := ports[p].Claim(far.LocalAddr()); err != nil {
 			t.Fatal(err)
@@ -351,8 +351,8 @@ func TestDispatchSplitsMixedBatches(t *testing.T) {
 	}
 }
 
-// Data from a new port of a host is offered to those bound to another one of it,
-// a few of them, and so often; each has a copy of its own.
+// Data from a new port of a host is offered to a few ports that are bound to another
+// port of that host, at a limited rate. Each of them gets a copy of its own.
 func TestOffers(t *testing.T) {
 	s := open(t, Config{})
 	at := func(host, port int) netip.AddrPort {
@@ -389,7 +389,7 @@ func TestOffers(t *testing.T) {
 		t.Errorf("offered to %d", n)
 	}
 	if n := offered(at(2, 1000), 23, 1); n != 1 || len(other.got) != 1 {
-		t.Errorf("offered to %d of the other host", n)
+		t.Errorf("offered to %d ports of another host", n)
 	}
 	if n := offered(at(9, 1), 23, 1); n != 0 {
 		t.Errorf("an unknown host's was offered to %d", n)
@@ -497,14 +497,14 @@ func TestCloseWithinHandler(t *testing.T) {
 	s, far := open(t, Config{}), open(t, Config{})
 	h := newRecorder()
 	p := attach(t, s, h, 1, true)
-	h.mu.Lock() // the reader runs already
+	h.mu.Lock() // the reader already runs
 	h.onData = func() { p.Close() }
 	h.mu.Unlock()
 	pf := attach(t, far, newRecorder(), 1, true)
 	to := ice.Route{Remote: s.LocalAddr()}
 	pf.Write(to, []byte{1}, 1)
 	h.wait(t, 1)
-	// A second peer proves that what came later reached the socket.
+	// A second peer shows that later datagrams have reached the socket.
 	deadline := time.After(5 * time.Second)
 	var p2 *Port
 	h2 := newRecorder()
@@ -558,7 +558,7 @@ func TestWildcardKnowsItsAddress(t *testing.T) {
 	}
 }
 
-// An ICMP error, which the kernel reports at the next read, ends nothing.
+// An ICMP error, which the kernel reports at the next read, does not end the reader.
 func TestPortUnreachable(t *testing.T) {
 	s, far := open(t, Config{}), open(t, Config{})
 	h := newRecorder()
@@ -572,7 +572,7 @@ func TestPortUnreachable(t *testing.T) {
 	for range 20 {
 		p.Write(ice.Route{Remote: addr}, []byte{22}, 1)
 	}
-	p.Write(ice.Route{Remote: netip.MustParseAddrPort("[::1]:9")}, []byte{22}, 1) // another family: lost
+	p.Write(ice.Route{Remote: netip.MustParseAddrPort("[::1]:9")}, []byte{22}, 1) // the address has another family: the datagram is lost
 	pf.Write(ice.Route{Remote: s.LocalAddr()}, []byte{23}, 1)
 	h.wait(t, 1)
 }
@@ -642,13 +642,13 @@ func benchmark(b *testing.B, cfg Config, shared bool) {
 	}
 }
 
-// A datagram sent and received, in bursts of 48.
+// BenchmarkOffload sends and receives datagrams in bursts of 48.
 func BenchmarkOffload(b *testing.B) { benchmark(b, Config{}, false) }
 func BenchmarkShared(b *testing.B)  { benchmark(b, Config{}, true) }
 func BenchmarkPlain(b *testing.B)   { benchmark(b, Config{DisableOffload: true}, false) }
 
-// The datagrams that wait for a full socket are bounded, for each transport and for all
-// transports together.
+// The datagrams that wait for a full socket are limited, for each transport and for
+// all transports together.
 func TestPendingIsBounded(t *testing.T) {
 	var w writer
 	var ports []*Port

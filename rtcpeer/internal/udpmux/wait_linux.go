@@ -13,8 +13,8 @@ import (
 const soMemInfo = 55
 
 // A waiter waits until a datagram is in the socket's receive queue, without needing a
-// read buffer. If busyPoll is set, it checks the queue again and again for that time
-// before it sleeps in the runtime's poller.
+// read buffer. If busyPoll is set, the waiter checks the queue repeatedly for that
+// time before it sleeps in the runtime's poller.
 type waiter struct {
 	raw      syscall.RawConn
 	queued   func(fd uintptr) bool
@@ -40,8 +40,8 @@ func queued(fd uintptr) bool {
 	return n != 0 || err != nil
 }
 
-// poll checks the receive queue again and again for busyPoll. Between two checks other
-// goroutines run, for example one of the program that is about to send.
+// poll checks the receive queue repeatedly for the time busyPoll. Between two checks
+// other goroutines run, for example a goroutine of the program that is about to send.
 func (w *waiter) poll(fd uintptr) bool {
 	for begin := time.Now(); time.Since(begin) < w.busyPoll; runtime.Gosched() {
 		if queued(fd) {

@@ -7,15 +7,15 @@ import (
 	"purertc/ice"
 )
 
-// TestIdleSocketsHoldNoBuffer opens many sockets, has each read something,
-// and looks at the memory that is left in use.
+// TestIdleSocketsHoldNoBuffer opens many sockets, lets each of them read a datagram,
+// and measures the memory that is in use after that.
 func TestIdleSocketsHoldNoBuffer(t *testing.T) {
 	const sockets = 100
 	far := attach(t, open(t, Config{}), newRecorder(), 1, true)
 	inUse := func() int {
 		var m runtime.MemStats
 		runtime.GC()
-		runtime.GC() // pools keep what they have for one collection
+		runtime.GC() // a sync.Pool keeps its contents for one collection
 		runtime.ReadMemStats(&m)
 		return int(m.HeapAlloc)
 	}

@@ -34,10 +34,11 @@ func (w *writer) init(s *Socket, gso bool) error {
 	return w.sender.init(s)
 }
 
-// Write splits b into datagrams and sends them to r. Each has segment bytes; the last
-// one may be shorter. Write never blocks. ok is false when the socket is full. Then
-// the rest is kept and sent before later datagrams, and Handler.Writable is called
-// afterwards. Errors of the network are treated as losses and not reported.
+// Write splits b into datagrams and sends them to r. Each datagram has segment bytes;
+// the last one may be shorter. Write never blocks. ok is false when the socket is
+// full. In this case Write keeps the remaining datagrams and sends them before later
+// ones, and Handler.Writable is called afterwards. Errors of the network are treated
+// as losses and not reported.
 func (p *Port) Write(r ice.Route, b []byte, segment int) (ok bool) {
 	if len(b) == 0 || p.closed.Load() || p.socket.closed.Load() {
 		return true
@@ -190,7 +191,7 @@ func (w *writer) sendSingly(b []byte, segment int, local netip.Addr, remote neti
 
 // maxGSOFailures is how many consecutive bursts the kernel may refuse before the
 // socket stops using segmentation. A refused burst may have been longer than the path
-// MTU, which says nothing about the next one.
+// MTU. The kernel may still accept the next burst.
 const maxGSOFailures = 8
 
 // gsoFailed reports whether an error may be caused by segmentation. It turns
