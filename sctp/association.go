@@ -254,12 +254,15 @@ func (a *Association) Connect(now time.Time) {
 	if a.state != StateClosed || a.ended {
 		return
 	}
-	if !a.drawLocal() {
+	if !a.handshake.draw(a.cfg.Rand) {
 		a.end(Event{Kind: EventFailed, Err: ErrRand})
 		return
 	}
 	a.sender.out.reset(a.handshake.localTSN)
-	if a.connectSignalled(t) {
+	if p := a.handshake.signalled; p != nil {
+		a.handshake.signalled = nil
+		a.takePeer(*p)
+		a.establish(t)
 		return
 	}
 	a.state = StateCookieWait

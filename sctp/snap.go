@@ -3,6 +3,7 @@ package sctp
 import (
 	"errors"
 	"fmt"
+	"io"
 )
 
 // SNAP (draft-hancke-tsvwg-snap): the two ends exchange their INIT chunks in their
@@ -19,22 +20,22 @@ func (a *Association) LocalInit() ([]byte, error) {
 	if a.state != StateClosed || a.ended {
 		return nil, ErrClosed
 	}
-	if !a.drawLocal() {
+	if !a.handshake.draw(a.cfg.Rand) {
 		return nil, ErrRand
 	}
 	p := a.cfg.announce(a.handshake.localTag, a.handshake.localTSN, a.memory.receiveWindow())
 	return p.appendInitChunk(nil), nil
 }
 
-// drawLocal draws the local tag and initial TSN, unless LocalInit has drawn them. It
-// reports false if the random source fails.
-func (a *Association) drawLocal() bool {
-	if a.handshake.localTag != 0 {
+// draw draws the local tag and initial TSN, unless it has drawn them already. It reports
+// false if the random source fails.
+func (h *handshake) draw(random io.Reader) bool {
+	if h.localTag != 0 {
 		return true
 	}
-	tag, tsn, ok := drawIdentity(a.cfg.Rand)
+	tag, tsn, ok := drawIdentity(random)
 	if ok {
-		a.handshake.begin(tag, tsn)
+		h.begin(tag, tsn)
 	}
 	return ok
 }
@@ -77,16 +78,4 @@ func parseSignalledInit(b []byte) (p initParams, err error) {
 		return p, fmt.Errorf("%w: %v", ErrInit, code)
 	}
 	return ic.initParams, nil
-}
-
-// connectSignalled establishes the association if both INIT chunks were signalled.
-func (a *Association) connectSignalled(now instant) bool {
-	p := a.handshake.signalled
-	if p == nil {
-		return false
-	}
-	a.handshake.signalled = nil
-	a.takePeer(*p)
-	a.establish(now)
-	return true
 }
