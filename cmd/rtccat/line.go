@@ -31,15 +31,12 @@ func lineOf(d rtcpeer.Description) string {
 
 func parseLine(line string) (d rtcpeer.Description, err error) {
 	text, ok := strings.CutPrefix(line, linePrefix)
-	if !ok {
-		return d, errLine
-	}
 	b, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil {
+	if !ok || err != nil {
 		return d, errLine
 	}
-	b, err = io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(b)), maxDescription))
-	if err != nil || json.Unmarshal(b, &d) != nil {
+	inflated := io.LimitReader(flate.NewReader(bytes.NewReader(b)), maxDescription)
+	if json.NewDecoder(inflated).Decode(&d) != nil {
 		return d, errLine
 	}
 	return d, nil

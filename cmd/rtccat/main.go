@@ -52,10 +52,11 @@ func main() {
 func run(ctx context.Context, mode, text string) error {
 	l := &link{conn: rtcpeer.New(), input: bufio.NewReaderSize(os.Stdin, 1<<16)}
 	defer func() { l.conn.Close() }()
-	if err := l.connect(ctx, mode, text); err != nil {
-		return err
+	err := l.connect(ctx, mode, text)
+	if err == nil {
+		err = l.exchange(ctx)
 	}
-	if err := l.exchange(ctx); err != nil {
+	if err != nil {
 		return err
 	}
 	return l.conn.Shutdown(ctx) // delivers what is queued
