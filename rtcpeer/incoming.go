@@ -42,12 +42,13 @@ func (i *Incoming) Verify(localPwd string) bool {
 // connection is ICE-lite, which needs none; see Config.ICELite. The remote is the
 // offerer and the DTLS client.
 //
-// Nothing has told the certificate of the remote, so the connection accepts any, unless
-// Config.VerifyRemote judges it: after
-// Connect the remote is known only to know the password, and a remote on the path of
-// the datagrams may have taken its place. The program authenticates it over a channel.
-// Once connected, RemoteDescription has the fingerprint of its certificate, to bind the
-// authentication to.
+// There is no description with the fingerprint of the remote's certificate. So the
+// connection accepts every certificate, unless Config.VerifyRemote judges it. The check
+// has shown that the remote knows the password, but an attacker who can read and change
+// its datagrams can make the DTLS handshake in its place. The program has to
+// authenticate the remote over a channel. Once the connection is connected,
+// RemoteDescription has the fingerprint of the certificate, so that the authentication
+// can be bound to it.
 //
 // Of cfg, Host, ICEUfrag and ICEPwd are set by Connect. Candidates that are signalled to
 // OnICECandidateCreated need not be sent anywhere.
