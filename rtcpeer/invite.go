@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"maps"
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -95,6 +96,8 @@ func (h *Host) Invite(cfg InviteConfig) (*Invite, error) {
 		return nil, invalid("invite: MaxMessageSize %d is not 0 or at least %d, which joiners assume", c.MaxMessageSize, defaultMaxMessageSize)
 	case !cfg.Expires.IsZero() && !time.Now().Before(cfg.Expires):
 		return nil, invalid("invite: Expires %v is in the past", cfg.Expires)
+	case cfg.Expires.Unix() > math.MaxUint32:
+		return nil, invalid("invite: Expires %v is later than the text can say: leave it out", cfg.Expires)
 	case len(c.ICEServers) > 0 || c.ICETransportPolicy != ICETransportPolicyAll:
 		return nil, invalid("invite: joiners connect to the host itself: no ICEServers and no relays")
 	}

@@ -107,7 +107,7 @@ func TestInvite(t *testing.T) {
 	_, i := inviteHost(t, HostConfig{}, InviteConfig{})
 	serveEcho(t, i)
 	var joiners sync.WaitGroup
-	for n := range 8 {
+	for n := range maxJoining + 16 { // more than may be on the way
 		joiners.Go(func() {
 			ch := openChannel(t, join(t, i.Text(), Config{}))
 			defer ch.Close()
@@ -478,6 +478,7 @@ func TestInviteConfig(t *testing.T) {
 		"MaxJoiners -1":                {MaxJoiners: -1},
 		"MaxMessageSize 1000":          {Config: Config{MaxMessageSize: 1000}},
 		"in the past":                  {Expires: time.Now().Add(-time.Second)},
+		"than the text can say":        {Expires: time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)},
 		"no ICEServers":                {Config: Config{ICEServers: []ICEServer{{URLs: []string{"stun:x"}}}}},
 		"the address 0.0.0.0:1":        {Addresses: []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:1")}},
 		"17 addresses":                 {Addresses: slices.Repeat([]netip.AddrPort{addr}, 17)},
