@@ -35,7 +35,7 @@ func Join(ctx context.Context, invite string, cfg Config) (*Conn, error) {
 	case errors.Is(err, dtls.ErrFingerprintMismatch):
 		err = fmt.Errorf("rtcpeer: Join: the certificate of the host is not the one that the invite names: ask for a new invite: %w", err)
 	case ctx.Err() != nil:
-		err = fmt.Errorf("rtcpeer: Join: the host has not answered: %w", err)
+		err = fmt.Errorf("rtcpeer: Join: no connection to the host so far: %w", err)
 	}
 	c.Close()
 	return nil, err
