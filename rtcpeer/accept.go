@@ -111,7 +111,7 @@ func (h *Host) claim(name string, t handler) {
 		checks = append(checks, i.queue.take(name)...)
 	}
 	for _, k := range checks {
-		if k.route.Sock == hostSocket { // else the connection that it came on waits with it
+		if k.route.Sock == hostSocket { // else it came over TCP, and tcpmux has the datagram
 			t.HandleDatagrams(time.Now(), k.route, k.datagram, len(k.datagram))
 		}
 	}

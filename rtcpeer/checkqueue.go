@@ -13,11 +13,11 @@ import (
 // A checkQueue keeps connectivity checks that came before the connection that they are
 // for was made, one for each USERNAME. Nothing is answered. The zero value is empty.
 //
-// The source addresses of checks may be forged, so all of them together have one limit.
-// A check beyond it takes the place of the oldest one: refusing new checks would let an
-// attacker fill the queue once and shut it for keptFor. In this way the attacker has to
-// send all the time, and a remote that repeats its check comes through when the program
-// is faster than the flood.
+// The source addresses of checks may be forged, so there is one limit for all checks
+// together. A check beyond the limit replaces the oldest check. If new checks were
+// refused instead, an attacker could fill the queue once, and it would stay full for
+// keptFor. Now the attacker has to send all the time, and a remote that repeats its
+// check is still accepted if the program is faster than the attacker.
 type checkQueue struct {
 	limit int // of checks; 0: maxKeptChecks
 
@@ -35,7 +35,7 @@ type keptCheck struct {
 	route    ice.Route
 	datagram []byte
 	given    bool          // the program has it
-	ended    chan struct{} // closed when the check is no longer kept; nil: nobody waits for that
+	ended    chan struct{} // closed when the check is no longer kept; nil until wait is called
 	place    *list.Element
 }
 

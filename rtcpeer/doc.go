@@ -56,6 +56,7 @@
 //	gather.go            the search for local candidates; the sockets
 //	relay.go             connections to TURN servers
 //	interfaces.go        addresses that appear and disappear while connected
+//	outside.go           what opens sockets and connections: Config's functions, or the system's
 //	network.go host.go hosttcp.go mdns.go filter.go   how sockets are opened
 //	accept.go incoming.go checkqueue.go               remotes that connect to a Host without a description
 //	invite.go invitetext.go join.go                   invites

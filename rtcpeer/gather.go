@@ -2,6 +2,7 @@ package rtcpeer
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/netip"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	"purertc/ice"
+	"purertc/rtcpeer/internal/tcpmux"
+	"purertc/rtcpeer/internal/udpmux"
 )
 
 // A gatherer searches for local candidates. It opens the transport's sockets and its
@@ -228,7 +231,11 @@ func (g *gatherer) setUfrag(ufrag string) error {
 				q.RemoveUfrag(g.cfg.incoming.username(g.cfg, u))
 			}
 		}
-		if err := q.AddUfrag(g.cfg.incoming.username(g.cfg, ufrag)); err != nil {
+		err := q.AddUfrag(g.cfg.incoming.username(g.cfg, ufrag))
+		if errors.Is(err, udpmux.ErrTaken) || errors.Is(err, tcpmux.ErrTaken) {
+			return invalid("another connection of the Host has the ICE ufrag %q: close it first, or choose another ICEUfrag", ufrag)
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -90,7 +90,7 @@ func (t *transport) makeDTLS(now time.Time, remote *description, client bool) er
 		// With this extension the remote announces which records it can read; see
 		// core.discover.
 		RecordSizeLimit:     maxRecord,
-		VerifyPeer:          t.verifyPeer(),
+		VerifyPeer:          verifyPeer(t),
 		DiscardCertificates: !t.cfg.KeepRemoteCertificate,
 		Rand:                t.random, KeyLogWriter: dtlsnet.SharedKeyLog(t.cfg.KeyLogWriter),
 	})
@@ -104,24 +104,24 @@ func (t *transport) makeDTLS(now time.Time, remote *description, client bool) er
 	return err
 }
 
-// verifyPeer returns the function that judges the remote's certificate; nil: the
-// fingerprints do.
-func (t *transport) verifyPeer() func(chain [][]byte) error {
-	verify := t.cfg.VerifyRemote
-	switch {
-	case t.cfg.incoming.unknown():
-		return func(chain [][]byte) error {
-			if verify != nil {
-				if err := verify(chain[0]); err != nil {
-					return err
-				}
-			}
-			return t.learnCertificate(chain[0])
-		}
-	case verify != nil:
-		return func(chain [][]byte) error { return verify(chain[0]) }
+// verifyPeer returns the function that judges the certificate of the remote of t; nil:
+// the fingerprints do.
+func verifyPeer(t *transport) func(chain [][]byte) error {
+	verify, in := t.cfg.VerifyRemote, t.cfg.incoming
+	if verify == nil && !in.unknown() {
+		return nil
 	}
-	return nil
+	return func(chain [][]byte) error {
+		if verify != nil {
+			if err := verify(chain[0]); err != nil {
+				return err
+			}
+		}
+		if in.unknown() {
+			return in.learn(t, chain[0])
+		}
+		return nil
+	}
 }
 
 // SRTP protection profiles (RFC 7714 §14.2, RFC 5764 §4.1.2).

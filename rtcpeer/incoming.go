@@ -42,12 +42,13 @@ func (i *Incoming) Verify(localPwd string) bool {
 // connection is ICE-lite, which needs none; see Config.ICELite. The remote is the
 // offerer and the DTLS client.
 //
-// Nothing has told the certificate of the remote, so the connection accepts any, unless
-// Config.VerifyRemote judges it: after
-// Connect the remote is known only to know the password, and a remote on the path of
-// the datagrams may have taken its place. The program authenticates it over a channel.
-// Once connected, RemoteDescription has the fingerprint of its certificate, to bind the
-// authentication to.
+// There is no description with the fingerprint of the remote's certificate. So the
+// connection accepts every certificate, unless Config.VerifyRemote judges it. The check
+// has shown that the remote knows the password, but an attacker who can read and change
+// its datagrams can make the DTLS handshake in its place. The program has to
+// authenticate the remote over a channel. Once the connection is connected,
+// RemoteDescription has the fingerprint of the certificate, so that the authentication
+// can be bound to it.
 //
 // Of cfg, Host, ICEUfrag and ICEPwd are set by Connect. Candidates that are signalled to
 // OnICECandidateCreated need not be sent anywhere.
@@ -74,7 +75,7 @@ func (i *Incoming) connect(cfg Config, localPwd, remotePwd string, maxMessage in
 	c := connOf(newStack())
 	err := c.Initialize(cfg)
 	if err == nil {
-		err = c.answerIncoming(cfg.incoming.offer(make([]byte, 32)))
+		err = answerIncoming(c, cfg.incoming.offer(make([]byte, 32)))
 	}
 	if err != nil {
 		c.Close()
@@ -84,19 +85,19 @@ func (i *Incoming) connect(cfg Config, localPwd, remotePwd string, maxMessage in
 }
 
 // answerIncoming applies an offer, and the answer to it.
-func (c *Conn) answerIncoming(offer string) error {
+func answerIncoming(c *Conn, offer string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	answer, err := c.create("answer", func() error { return c.setRemote("offer", offer) })
+	answer, err := createDescription(c, "answer", func() error { return c.setRemote("offer", offer) })
 	if err != nil {
 		return err
 	}
 	return c.setLocal("answer", answer)
 }
 
-// create calls f, which creates a description, and returns that description. Poll does
-// not signal it.
-func (c *Conn) create(typ string, f func() error) (sdp string, err error) {
+// createDescription calls f, which creates a description of c, and returns that
+// description. Poll does not signal it. c.mu is held.
+func createDescription(c *Conn, typ string, f func() error) (sdp string, err error) {
 	if c.wanted != nil {
 		return "", wrongState("another Offer or Answer has not returned")
 	}
@@ -145,19 +146,19 @@ func (in *incomingRemote) username(cfg *Config, ufrag string) string {
 // unknown reports whether the remote's certificate is not known so far.
 func (in *incomingRemote) unknown() bool { return in != nil && !in.learned }
 
-// learnCertificate accepts the certificate of an incoming remote, and writes its
-// fingerprint into the offer. From then on, it is compared like that of any remote. The
-// lock is held.
-func (t *transport) learnCertificate(der []byte) error {
+// learn accepts the certificate of the remote of t, and writes its fingerprint into the
+// offer. From then on, the fingerprint is compared like that of any remote. The lock of
+// t is held.
+func (in *incomingRemote) learn(t *transport, der []byte) error {
 	f, err := dtls.CertificateFingerprint("sha-256", der)
 	if err != nil {
 		return err
 	}
-	d, err := parseDescription("offer", t.cfg.incoming.offer(f.Value))
+	d, err := parseDescription("offer", in.offer(f.Value))
 	if err != nil {
 		return err
 	}
-	t.cfg.incoming.learned = true
+	in.learned = true
 	t.neg.currentRemote = d
 	t.remoteCandidates.applied = d
 	return nil

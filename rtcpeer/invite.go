@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"maps"
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -52,10 +53,10 @@ const (
 // server in between: [Join] in Go, and a function of 30 lines for browsers on the page
 // JOIN. The text has the host's addresses, the hash of its certificate, and a secret:
 //
-//   - The joiner knows by the hash that it is connected to the host, and to nobody else.
-//   - The host knows by the secret that the joiner, or somebody who can read and change
-//     the datagrams between joiner and host, has the text. Whoever has the text can
-//     join. A program that needs more authenticates the joiner over a channel, which
+//   - By the hash, the joiner is sure that it is connected to the host itself.
+//   - By the secret, the host is sure that the joiner has the text. Everybody with the
+//     text can join. An attacker who can read and change the joiner's datagrams can take
+//     its place. A program that needs more authenticates the joiner over a channel, which
 //     only the host can read.
 //
 // The host answers nothing, and keeps nothing, before a check of the joiner has shown
@@ -95,6 +96,8 @@ func (h *Host) Invite(cfg InviteConfig) (*Invite, error) {
 		return nil, invalid("invite: MaxMessageSize %d is not 0 or at least %d, which joiners assume", c.MaxMessageSize, defaultMaxMessageSize)
 	case !cfg.Expires.IsZero() && !time.Now().Before(cfg.Expires):
 		return nil, invalid("invite: Expires %v is in the past", cfg.Expires)
+	case cfg.Expires.Unix() > math.MaxUint32:
+		return nil, invalid("invite: Expires %v is later than the text can say: leave it out", cfg.Expires)
 	case len(c.ICEServers) > 0 || c.ICETransportPolicy != ICETransportPolicyAll:
 		return nil, invalid("invite: joiners connect to the host itself: no ICEServers and no relays")
 	}
@@ -201,7 +204,7 @@ func (cfg *Config) seenAs(a netip.Addr) []netip.Addr {
 
 // Text returns the invite as one line of letters, digits, dots, hyphens and
 // underscores, which needs no escaping in a URL. Put it behind the # of a URL: browsers
-// do not send that part to the server of the page. Whoever has it can join.
+// do not send that part to the server of the page. Everybody with the text can join.
 func (i *Invite) Text() string { return i.says.String() }
 
 // Accept waits for a joiner and returns the connection to it, in StateConnecting: set
@@ -229,7 +232,7 @@ func (i *Invite) Accept(ctx context.Context) (*Conn, error) {
 	}
 }
 
-// Close withdraws the invite: nobody can join any more. Connections stay as they are.
+// Close withdraws the invite: no joiner connects any more. Existing connections stay.
 func (i *Invite) Close() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -107,7 +107,7 @@ func TestInvite(t *testing.T) {
 	_, i := inviteHost(t, HostConfig{}, InviteConfig{})
 	serveEcho(t, i)
 	var joiners sync.WaitGroup
-	for n := range 8 {
+	for n := range maxJoining + 16 { // more than may be on the way
 		joiners.Go(func() {
 			ch := openChannel(t, join(t, i.Text(), Config{}))
 			defer ch.Close()
@@ -478,6 +478,7 @@ func TestInviteConfig(t *testing.T) {
 		"MaxJoiners -1":                {MaxJoiners: -1},
 		"MaxMessageSize 1000":          {Config: Config{MaxMessageSize: 1000}},
 		"in the past":                  {Expires: time.Now().Add(-time.Second)},
+		"than the text can say":        {Expires: time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)},
 		"no ICEServers":                {Config: Config{ICEServers: []ICEServer{{URLs: []string{"stun:x"}}}}},
 		"the address 0.0.0.0:1":        {Addresses: []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:1")}},
 		"17 addresses":                 {Addresses: slices.Repeat([]netip.AddrPort{addr}, 17)},
@@ -503,5 +504,85 @@ func TestInviteConfig(t *testing.T) {
 	}
 	if _, err := new(Host).Invite(InviteConfig{}); !errors.Is(err, ErrUnconfigured) {
 		t.Errorf("a zero Host: %v", err)
+	}
+}
+
+// TestInviteRestart has a joiner restart ICE, with descriptions that travel over any
+// way that the two ends have, such as a channel.
+func TestInviteRestart(t *testing.T) {
+	_, i := inviteHost(t, HostConfig{}, InviteConfig{})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	hostEnds := make(chan *Conn, 1)
+	go func() {
+		c, err := i.Accept(ctx)
+		if err != nil {
+			t.Error(err)
+		}
+		hostEnds <- c
+	}()
+	c := join(t, i.Text(), Config{})
+	h := <-hostEnds
+	defer h.Close()
+	if err := h.Connected(ctx); err != nil {
+		t.Fatal(err)
+	}
+	received := make(chan *DataChannel, 1)
+	h.OnDataChannelReceived(func(ch *DataChannel) { received <- ch })
+	go h.Run(ctx)
+	go c.Run(ctx)
+	x := openChannel(t, c)
+	defer x.Close()
+	y := <-received
+	transfer(t, x, y)
+	_, before := h.LocalDescription()
+	for range 2 {
+		if err := c.RestartICE(); err != nil {
+			t.Fatal(err)
+		}
+		offer, err := c.Offer(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := h.Answer(ctx, offer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.SetAnswer(answer); err != nil {
+			t.Fatal(err)
+		}
+		transfer(t, x, y)
+		transfer(t, y, x)
+	}
+	if _, after := h.LocalDescription(); strings.Contains(after, i.local.ufrag) || !strings.Contains(before, i.local.ufrag) {
+		t.Error("the host's ufrag after the restart is that of the invite")
+	}
+}
+
+// TestIncomingVerifyRemote has the program refuse the certificate of a joiner.
+func TestIncomingVerifyRemote(t *testing.T) {
+	refused := errors.New("test: refused")
+	_, i := inviteHost(t, HostConfig{}, InviteConfig{Config: Config{VerifyRemote: func([]byte) error { return refused }}})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	failed := make(chan error, 1)
+	go func() {
+		c, err := i.Accept(ctx)
+		if err != nil {
+			failed <- err
+			return
+		}
+		defer c.Close()
+		failed <- c.Connected(ctx)
+	}()
+	if c, err := Join(ctx, i.Text(), Config{IncludeLoopback: true}); err == nil {
+		// In DTLS 1.3 a client is established before the server judges its certificate.
+		defer c.Close()
+		if err := c.Run(ctx); err != nil && ctx.Err() != nil {
+			t.Errorf("the joiner stays connected: %v", err)
+		}
+	}
+	if err := <-failed; !errors.Is(err, refused) {
+		t.Errorf("the host's end: %v", err)
 	}
 }

@@ -35,7 +35,7 @@ func Join(ctx context.Context, invite string, cfg Config) (*Conn, error) {
 	case errors.Is(err, dtls.ErrFingerprintMismatch):
 		err = fmt.Errorf("rtcpeer: Join: the certificate of the host is not the one that the invite names: ask for a new invite: %w", err)
 	case ctx.Err() != nil:
-		err = fmt.Errorf("rtcpeer: Join: the host has not answered: %w", err)
+		err = fmt.Errorf("rtcpeer: Join: no connection to the host so far: %w", err)
 	}
 	c.Close()
 	return nil, err
@@ -69,7 +69,7 @@ func (c *Conn) Join(invite string) error {
 			return err
 		}
 	}
-	offer, err := c.create("offer", c.ext.CreateOffer)
+	offer, err := createDescription(c, "offer", c.ext.CreateOffer)
 	if err != nil {
 		return err
 	}
@@ -98,14 +98,10 @@ func (s *stack) joinAs(v *invitation) error {
 	}
 	var random [9]byte
 	rand.Read(random[:]) // never fails
-	t.setCredentials(v.joinerCredentials(joinerPrefix + base64.StdEncoding.EncodeToString(random[:])))
-	return nil
-}
-
-// setCredentials sets the local ICE credentials. No description was created so far.
-func (t *transport) setCredentials(c credentials) {
+	local := v.joinerCredentials(joinerPrefix + base64.StdEncoding.EncodeToString(random[:]))
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.neg.local = c
-	t.core.agent.Restart(t.now(), c.ufrag, c.pwd)
+	t.neg.local = local
+	t.core.agent.Restart(t.now(), local.ufrag, local.pwd) // no description was created so far
+	return nil
 }
