@@ -1,0 +1,97 @@
+package rtcpeer
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A setup is one way to set up a connection.
+type setup struct {
+	snap       bool
+	version    uint16 // of DTLS
+	negotiated bool   // both ends create the channel
+	lite       string // the ICE-lite end: "offerer", "answerer" or "no end"
+}
+
+// measure returns how many round trips after the offerer has the answer the channel is
+// open there, and how many until the answerer has the first message.
+func (s setup) measure(t *testing.T) (open, message float64) {
+	const rtt = 200 * time.Millisecond
+	inBubble(t, func(t *testing.T) {
+		n := newMemNet()
+		n.delay = rtt / 2
+		end := func(addr, name string) *Conn {
+			return newMemConn(t, n, addr, Config{DisableSNAP: !s.snap, MaxDTLS: s.version, ICELite: s.lite == name})
+		}
+		a, b := end("10.0.0.1", "offerer"), end("10.0.0.2", "answerer")
+		defer a.Close()
+		defer b.Close()
+		received := make(chan *DataChannel, 1)
+		b.OnDataChannelReceived(func(ch *DataChannel) { received <- ch })
+		options := ChannelOptions{}
+		if s.negotiated {
+			options = ChannelOptions{Negotiated: true, ID: new(0)}
+			ch, err := b.CreateDataChannel("x", options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			received <- ch
+		}
+		x, err := a.CreateDataChannel("x", options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		offer, err := a.Offer(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := b.Answer(t.Context(), offer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(rtt / 2) // the answer travels as datagrams do
+		if err := a.SetAnswer(answer); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		go b.Run(t.Context())
+		go x.Send(context.Background(), []byte("hello"), true)
+		if err := x.Opened(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		open = time.Since(start).Seconds() / rtt.Seconds()
+		if p, _, err := (<-received).Receive(t.Context()); err != nil || string(p) != "hello" {
+			t.Fatalf("%q, %v", p, err)
+		}
+		message = time.Since(start).Seconds() / rtt.Seconds()
+	})
+	return open, message
+}
+
+// The page SETUP has the round trips of every way to set up a connection.
+func TestSetupRoundTrips(t *testing.T) {
+	table := &strings.Builder{}
+	fmt.Fprint(table, "| DTLS | ICE-lite | channel | with SNAP | without |\n| --- | --- | --- | ---: | ---: |\n")
+	for _, version := range []uint16{tls.VersionTLS13, tls.VersionTLS12} {
+		for _, lite := range []string{"no end", "offerer", "answerer"} {
+			for _, negotiated := range []bool{true, false} {
+				channel := map[bool]string{true: "negotiated", false: "in band"}[negotiated]
+				fmt.Fprintf(table, "| %s | %s | %s |", map[uint16]string{tls.VersionTLS13: "1.3", tls.VersionTLS12: "1.2"}[version], lite, channel)
+				for _, snap := range []bool{true, false} {
+					open, message := setup{snap, version, negotiated, lite}.measure(t)
+					fmt.Fprintf(table, " %.1f, %.1f |", open, message)
+				}
+				fmt.Fprintln(table)
+			}
+		}
+	}
+	t.Logf("\n%s", table)
+	if doc, err := os.ReadFile("SETUP.md"); err != nil || !strings.Contains(string(doc), table.String()) {
+		t.Errorf("SETUP.md does not have this table (%v)", err)
+	}
+}
