@@ -133,6 +133,10 @@ type Config struct {
 	// allow concurrent calls. Default: none.
 	KeyLogWriter io.Writer
 
+	// Trace, if set, is called with each step of the handshake, and with alerts, for a
+	// log. It must not call methods of the Conn. Default: none.
+	Trace func(now time.Time, e TraceEvent)
+
 	// InitialTimeout is the first retransmission timeout until SetRTT is called.
 	// Default: 400 ms.
 	InitialTimeout time.Duration

@@ -38,6 +38,7 @@ type Conn struct {
 	out     sender
 	alert   outAlert
 	rekey   rekeying
+	trace   tracer
 
 	deadline time.Time // when the handshake fails or, after it has finished, when its keys are dropped; zero: never
 	events   []Event
@@ -65,6 +66,7 @@ func NewConn(cfg Config) (*Conn, error) {
 		agreed:        agreement{ownLimit: cfg.RecordSizeLimit, ConnectionState: ConnectionState{ConnectionID: cid}},
 		records:       newRecordLayer(cfg.Client),
 		out:           sender{firstTimeout: cfg.InitialTimeout, maxTimeout: cfg.MaxTimeout, patient: cfg.PatientRetransmission},
+		trace:         tracer{cfg.Trace},
 	}
 	c.hs = newHandshake(&cfg, &c.agreed)
 	return c, nil
@@ -94,12 +96,20 @@ func (c *Conn) AppendDatagram(now time.Time, dst []byte, limit int) (b []byte, o
 	// before it receives anything that the server sends because of that Finished.
 	b, err := c.acks.append(dst, limit, &c.records, c.agreed.sizeLimit)
 	if err == nil {
+		first, size := c.out.position(), len(b)
 		b, err = c.out.append(now, b, limit-(len(b)-len(dst)), &c.records, c.agreed.sizeLimit)
+		if len(b) > size {
+			c.trace.sent(now, c.out.flight, first, len(b)-size)
+		}
 	}
 	if err != nil {
 		c.fail(err)
 	}
+	pending := c.alert.pending
 	b = c.alert.append(b, limit-(len(b)-len(dst)), &c.records)
+	if pending && !c.alert.pending {
+		c.trace.alert(now, TraceAlertSent, c.alert.level, c.alert.alert)
+	}
 	return b, len(b) > len(dst)
 }
 

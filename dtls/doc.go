@@ -49,6 +49,7 @@
 //	client.go, server.go        roles of a handshake until the version is known
 //	client12.go … server13.go   roles of a handshake after that, with the messages in order
 //	conn.go, receive.go         Conn: sending and receiving
+//	trace.go                    tracer: what Config.Trace reports
 //	timer.go, state.go          Conn: its timers, its events and statistics
 //	plaintext.go                errors that an attacker can have caused
 //

@@ -268,6 +268,7 @@ func (c *Conn) handleMessages(now time.Time) {
 		if !ok {
 			return
 		}
+		c.trace.received(now, m)
 		if c.hs == nil {
 			if err := c.handlePostHandshake(now, m); err != nil {
 				c.fail(err)
@@ -318,6 +319,7 @@ func (c *Conn) handleAlert(now time.Time, epoch uint16, payload []byte) {
 		return
 	}
 	level, alert := payload[0], Alert(payload[1])
+	c.trace.alert(now, TraceAlertReceived, level, alert)
 	if c.strict && level != levelWarning && level != levelFatal {
 		c.violation(epoch, fatal(AlertIllegalParameter, "alert of level %d", level))
 		return

@@ -51,6 +51,14 @@ func (s *sender) arrived() {
 	s.flight = nil
 }
 
+// position returns the index of the message that is sent next.
+func (s *sender) position() int {
+	if s.flight == nil {
+		return 0
+	}
+	return s.next
+}
+
 // outstanding reports whether there is a current flight, of which the peer may not
 // have received everything.
 func (s *sender) outstanding() bool { return s.flight != nil && len(s.messages) > 0 }

@@ -91,7 +91,10 @@ func (c *Conn) Advance(now time.Time) {
 		c.fail(ErrHandshakeTimeout)
 	}
 	c.acks.advance(now)
-	c.out.advance(now)
+	before := c.out.retransmissions
+	if c.out.advance(now); c.out.retransmissions != before {
+		c.trace.timeout(now, c.out.flight)
+	}
 }
 
 func due(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }

@@ -21,6 +21,10 @@ type Config struct {
 	// RemoteFilter, if set, reports whether an address may be that of a remote
 	// candidate. Checks from other addresses are not answered.
 	RemoteFilter func(netip.Addr) bool
+
+	// Trace, if set, is called with each step of the agent that NextEvent does not
+	// report, for a log. It must not call methods of the Agent. Default: none.
+	Trace func(now time.Time, e TraceEvent)
 }
 
 // Errors with which an agent fails.
@@ -52,7 +56,7 @@ func NewAgent(cfg Config) *Agent {
 	a.gather = gatherer{random: &a.random, events: &a.events, out: &a.out, relayOnly: cfg.RelayOnly}
 	a.checks = checks{
 		random: &a.random, events: &a.events, out: &a.out, gather: &a.gather,
-		consent: cfg.Consent.orDefaults(), remoteFilter: cfg.RemoteFilter,
+		consent: cfg.Consent.orDefaults(), remoteFilter: cfg.RemoteFilter, trace: tracer{cfg.Trace},
 		lite: cfg.Lite, controlling: cfg.Controlling && !cfg.Lite, tieBreaker: a.random.uint64(),
 	}
 	a.setLive(a.newGeneration(cfg.Ufrag, cfg.Pwd), nil)

@@ -58,6 +58,7 @@ func (k *checks) runGeneration(now time.Time, g *generation) {
 		send, failed := p.retransmission.Due(now)
 		if failed {
 			p.state, p.nominating, p.err = PairFailed, false, errNoResponse
+			k.trace.failed(now, p)
 		} else if (send || k.overdue(now, p)) && !g.outranks(p) {
 			k.out.request(p)
 		}
@@ -221,6 +222,7 @@ func (k *checks) handleResponse(now time.Time, r Route, b *base, m stun.Message)
 		if p.state == PairInProgress {
 			p.state, p.err = PairFailed, errSymmetry
 			p.retransmission.Stop()
+			k.trace.failed(now, p)
 		}
 		return
 	}
@@ -243,6 +245,7 @@ func (k *checks) handleResponse(now time.Time, r Route, b *base, m stun.Message)
 	case p.state == PairInProgress && code < stun.CodeServerError:
 		p.state, p.nominating, p.err = PairFailed, false, m.Err()
 		p.retransmission.Stop()
+		k.trace.failed(now, p)
 	}
 }
 
@@ -254,6 +257,7 @@ func (k *checks) handleResponse(now time.Time, r Route, b *base, m stun.Message)
 // the address already. So no candidate is created for it.
 func (k *checks) checkSucceeded(now time.Time, p *pair, x transaction) {
 	g := p.gen
+	k.trace.answered(now, p, x)
 	p.answers++
 	p.err = nil
 	p.lastAnswer, k.lastAnswer = now, now

@@ -10,6 +10,7 @@ type checks struct {
 	events *eventQueue
 	out    *outbox
 	gather *gatherer
+	trace  tracer
 
 	consent      ConsentTimes
 	remoteFilter func(netip.Addr) bool // nil: all addresses

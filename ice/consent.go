@@ -123,6 +123,7 @@ func (k *checks) runPairConsent(now time.Time, p *pair) {
 		// data is sent on it before that check is answered. If consent is lost on all
 		// pairs, a restart is needed.
 		p.state, p.nominating, p.err = PairFailed, false, ErrConsentExpired
+		k.trace.failed(now, p)
 		p.transactions = transactions{}
 		return
 	}

@@ -34,6 +34,7 @@
 //	gatherer.go            local candidates: bases, servers (server.go), relays (relay.go)
 //	remote.go lookups.go   remote candidates, and their names
 //	generation.go          credentials, candidates and pairs between two ICE restarts
+//	trace.go               what Config.Trace reports
 //	routes.go              where payload is accepted from
 //
 // An ICE restart begins a new generation. The old generation still carries data, and its

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // A Dropped is a candidate that is not used, with the reason.
@@ -47,9 +48,10 @@ type drops struct {
 
 // Drop adds to Report a candidate that the owner of the agent does not use, such as a
 // malformed line of a description. Report names the latest 32 candidates, each once.
-func (a *Agent) Drop(d Dropped) { a.drop(d) }
+func (a *Agent) Drop(now time.Time, d Dropped) { a.drop(now, d) }
 
-func (k *checks) drop(d Dropped) {
+func (k *checks) drop(now time.Time, d Dropped) {
+	k.trace.dropped(now, d)
 	if len(d.Candidate) > maxDroppedText {
 		d.Candidate = d.Candidate[:maxDroppedText]
 	}
@@ -80,7 +82,7 @@ func (k *checks) undropLocal(address string) {
 }
 
 // dropRemote drops a candidate of the remote agent.
-func (k *checks) dropRemote(c Candidate, reason error) error {
-	k.drop(Dropped{Candidate: c.String(), Reason: reason})
+func (k *checks) dropRemote(now time.Time, c Candidate, reason error) error {
+	k.drop(now, Dropped{Candidate: c.String(), Reason: reason})
 	return reason
 }

@@ -130,6 +130,7 @@ func (a *Agent) appendItem(now time.Time, dst []byte, i item) (b []byte, r Route
 		}
 		b = p.appendRequest(now, p.local.begin(dst, p.route.Remote), a.tieBreaker)
 		b, r = p.local.finish(b, len(dst), p.route.Remote)
+		a.trace.sent(now, p)
 		return b, r, true
 	case itemResponse:
 		b = i.appendResponse(i.base.begin(dst, i.remote))

@@ -43,7 +43,7 @@ func (a *Agent) AddRemote(now time.Time, c Candidate) error {
 	}
 	err := a.addSignalled(now, c)
 	if err != nil {
-		return a.dropRemote(c, err)
+		return a.dropRemote(now, c, err)
 	}
 	a.update(now)
 	return nil
@@ -119,6 +119,7 @@ func (k *checks) addRemote(now time.Time, g *generation, c Candidate) error {
 		return ErrTooManyCandidates
 	}
 	g.remotes = append(g.remotes, r)
+	k.trace.remote(now, r)
 	k.pairRemote(now, g, r)
 	return nil
 }
@@ -159,7 +160,7 @@ func (k *checks) makeRoom(now time.Time, g *generation, r *remote) bool {
 		return false
 	}
 	g.removeRemote(gone)
-	k.dropRemote(gone.candidate(g), errMadeRoom)
+	k.dropRemote(now, gone.candidate(g), errMadeRoom)
 	k.pruneRoutes()
 	return true
 }
@@ -193,12 +194,12 @@ func (a *Agent) resolved(now time.Time) {
 		c.Addr = netip.AddrPortFrom(r.addr, c.Addr.Port())
 		switch {
 		case !r.addr.IsValid():
-			a.dropRemote(r.candidate, errUnresolved)
+			a.dropRemote(now, r.candidate, errUnresolved)
 		case !a.allowed(r.addr):
-			a.dropRemote(c, errFiltered)
+			a.dropRemote(now, c, errFiltered)
 		case r.gen.open && usableRemote(c.Addr):
 			if err := a.addRemote(now, r.gen, c); err != nil {
-				a.dropRemote(c, err)
+				a.dropRemote(now, c, err)
 			}
 		}
 	}

@@ -156,6 +156,7 @@ func (k *checks) learn(now time.Time, g *generation, c earlyCheck) {
 		return
 	}
 	p.received++
+	k.trace.received(now, p, c.useCandidate)
 	p.markReceived(now)
 	p.remoteNomination = max(p.remoteNomination, c.nomination)
 	if k.lite {
@@ -208,6 +209,7 @@ func (k *checks) pairFor(now time.Time, g *generation, c earlyCheck) *pair {
 		}
 		g.prflx++
 		g.remotes = append(g.remotes, r)
+		k.trace.remote(now, r)
 		// RFC 8445 §7.3.1.3: the candidate is paired only with the base on which the
 		// check arrived.
 	}

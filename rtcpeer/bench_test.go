@@ -71,8 +71,11 @@ func (w *wire) run() {
 
 // connectWire connects two stacks over a wire, with a channel between them, until the
 // test ends.
-func connectWire(t testing.TB) (w *wire, x, y *DataChannel) {
-	w, x, y = dialWire(t)
+func connectWire(t testing.TB) (w *wire, x, y *DataChannel) { return connectWireWith(t, Config{}) }
+
+// connectWireWith is connectWire with a configuration of the first end.
+func connectWireWith(t testing.TB, cfg Config) (w *wire, x, y *DataChannel) {
+	w, x, y = dialWire(t, cfg)
 	t.Cleanup(w.close)
 	return w, x, y
 }
@@ -83,7 +86,7 @@ func (w *wire) close() {
 	}
 }
 
-func dialWire(t testing.TB) (w *wire, x, y *DataChannel) {
+func dialWire(t testing.TB, cfg Config) (w *wire, x, y *DataChannel) {
 	w = &wire{now: time.Unix(1e9, 0)}
 	for i := range w.ends {
 		e := &wireEnd{w: w, addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(1 + i)}), 5000)}
@@ -91,9 +94,10 @@ func dialWire(t testing.TB) (w *wire, x, y *DataChannel) {
 		s.network, s.now = e, func() time.Time { return w.now }
 		e.conn = connOf(s)
 		w.ends[i] = e
-		if err := e.conn.Initialize(Config{}); err != nil {
+		if err := e.conn.Initialize(cfg); err != nil {
 			t.Fatal(err)
 		}
+		cfg = Config{} // of the second end
 	}
 	a, b := w.ends[0].conn, w.ends[1].conn
 	signalTo(t, a, b)
@@ -179,7 +183,7 @@ func BenchmarkStack(b *testing.B) {
 func BenchmarkConnect(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
-		w, _, _ := dialWire(b)
+		w, _, _ := dialWire(b, Config{})
 		w.close()
 	}
 }
@@ -272,5 +276,27 @@ func TestNoHandlerNoEvent(t *testing.T) {
 	<-wake
 	if arrive(); len(wake) != 0 {
 		t.Error("woken after the handler was taken away")
+	}
+}
+
+// BenchmarkLogs measures what the logs of one end cost, in memory, with a writer that
+// drops everything.
+func BenchmarkLogs(b *testing.B) {
+	for _, bench := range []struct {
+		name string
+		cfg  Config
+	}{
+		{"off", Config{}}, {"eventlog", Config{EventLog: discard{}}}, {"capture", Config{PacketCapture: discard{}}},
+		{"both", Config{EventLog: discard{}, PacketCapture: discard{}}},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			w, x, y := connectWireWith(b, bench.cfg)
+			msg := make([]byte, 16384)
+			b.SetBytes(int64(len(msg)))
+			b.ReportAllocs()
+			for b.Loop() {
+				carry(b, w, x, y, msg, true)
+			}
+		})
 	}
 }

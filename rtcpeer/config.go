@@ -236,6 +236,22 @@ type Config struct {
 	// KeyLogWriter gets the DTLS secrets in NSS format, for Wireshark. They make the
 	// encryption void: for debugging only.
 	KeyLogWriter io.Writer `json:"-"`
+	// EventLog gets a log of the connection for programs that draw or analyse it: ICE
+	// checks, DTLS flights, SCTP packets with losses and estimates of the path, and all
+	// states. It is a JSON text sequence like qlog; EVENTLOG.md describes it. It shows
+	// addresses, sizes and times to its reader, but no keys, passwords, labels or
+	// contents. Connections may share a writer: their records have different group ids,
+	// and Write is called by one goroutine at a time. It gets whole records, with the
+	// connection's lock held: a slow writer delays the connections that have logs. After
+	// an error of Write, which Logger gets, the connection goes on without its log.
+	EventLog io.Writer `json:"-"`
+	// PacketCapture gets the datagrams of the connection in the format pcapng, for
+	// Wireshark, together with the DTLS secrets. A second interface in the capture has
+	// the SCTP packets inside DTLS. Datagrams over TCP or TLS are written as if UDP
+	// carried them, with a comment that says so. The secrets and the SCTP packets show
+	// everything that is sent, and make the encryption void: for debugging only. For its calls and errors, see
+	// EventLog.
+	PacketCapture io.Writer `json:"-"`
 	// Logger gets what helps to find out why a connection does not come about. Nil: no
 	// log.
 	Logger *slog.Logger `json:"-"`

@@ -9,6 +9,7 @@ import (
 	"purertc/datachannel"
 	"purertc/dtls"
 	"purertc/ice"
+	"purertc/rtcpeer/internal/pcapng"
 	"purertc/sctp"
 )
 
@@ -39,6 +40,7 @@ type core struct {
 
 	snap        snapState
 	replacement replacement
+	observer    observer
 }
 
 // releaseAfter is how long after its last record a connection releases what it can
@@ -53,7 +55,7 @@ const (
 	maxEarlySize      = 2048
 )
 
-func newCore(cfg *Config, agent *ice.Agent, random io.Reader) core {
+func newCore(cfg *Config, agent *ice.Agent, observer observer, random io.Reader) core {
 	assoc := sctp.NewAssociation(sctp.Config{
 		Rand:           random,
 		MaxMessageSize: cfg.maxReceived(),
@@ -61,10 +63,12 @@ func newCore(cfg *Config, agent *ice.Agent, random io.Reader) core {
 		ReceiveBuffer:  cfg.ReceiveWindow,
 
 		CongestionControl: cfg.CongestionControl,
+		Trace:             observer.events.sctpHook(),
 	})
 	return core{
 		agent: agent, assoc: assoc,
 		session:      datachannel.NewSession(assoc, datachannel.Config{MaxMessageSize: cfg.maxMessageSize(), MaxChannels: cfg.MaxChannels}),
+		observer:     observer,
 		snap:         snapState{disabled: cfg.DisableSNAP},
 		datagramSize: cfg.maxDatagramSize(), discovery: cfg.MaxDatagramSize == 0,
 	}
@@ -136,6 +140,9 @@ func (c *core) handleData(now time.Time, b []byte) (newest bool) {
 			if c.assoc.State() == sctp.StateClosed {
 				c.process(now) // SCTP must have called Connect before it handles the remote's INIT
 			}
+			if c.observer.capture != nil {
+				c.observer.capture.message(now, pcapng.Inbound, data)
+			}
 			c.assoc.HandlePacket(now, data)
 		}
 		b = b[n:]
@@ -166,6 +173,7 @@ func (c *core) process(now time.Time) {
 }
 
 func (c *core) handleDTLSEvent(now time.Time, e dtls.Event) {
+	c.observer.events.dtlsEvent(now, &e, c)
 	switch e.Kind {
 	case dtls.EventEstablished:
 		c.takeRTT()
@@ -360,9 +368,13 @@ func (c *core) appendRecord(now time.Time, b []byte, limit int) ([]byte, bool) {
 	}
 	record := len(b)
 	b = c.dtls.BeginRecord(b)
+	packet := len(b)
 	b, ok := c.assoc.AppendPacket(now, b, min(limit-c.dtls.Overhead(), c.dtls.MaxPayload()))
 	if !ok {
 		return b[:record], false
+	}
+	if c.observer.capture != nil {
+		c.observer.capture.message(now, pcapng.Outbound, b[packet:])
 	}
 	return c.dtls.FinishRecord(b, record), true
 }

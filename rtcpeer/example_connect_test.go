@@ -3,6 +3,7 @@ package rtcpeer_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"sync"
@@ -196,6 +197,36 @@ func Example_wireshark() {
 	y.Receive(ctx)
 	fmt.Println(strings.Contains(secrets.String(), "CLIENT_TRAFFIC_SECRET_0 "))
 	// Output: true
+}
+
+// The event log of a connection, which EVENTLOG.md describes, is a JSON text sequence:
+// here a program reads from it how the connection came about. A file that has the log can
+// be drawn with rtcbench plot.
+func Example_eventLog() {
+	var log bytes.Buffer // a file
+	x, y, _, _, end := connected(rtcpeer.Config{EventLog: &log}, rtcpeer.ChannelOptions{})
+	ctx := context.Background()
+	x.Send(ctx, []byte("hello"), true)
+	y.Receive(ctx)
+	end()
+	established := 0
+	for record := range strings.SplitSeq(log.String(), "\x1e") {
+		var e struct {
+			Name string
+			Data struct {
+				Version string
+			}
+		}
+		if json.Unmarshal([]byte(record), &e) == nil && e.Name == "dtls:established" {
+			fmt.Println("DTLS", e.Data.Version)
+			established++
+		}
+	}
+	fmt.Println(established, "handshakes, one of each end")
+	// Output:
+	// DTLS 1.3
+	// DTLS 1.3
+	// 2 handshakes, one of each end
 }
 
 // A lockedBuffer collects lines of two connections.

@@ -55,7 +55,7 @@ func (t *transport) flush(now time.Time) {
 		}
 		size := len(next) - start
 		if start > 0 && (r != route || size > segment) {
-			t.write(route, next[:start], segment)
+			t.write(now, route, next[:start], segment)
 			b = next[:copy(next, next[start:])]
 			start = 0
 		} else {
@@ -66,17 +66,20 @@ func (t *transport) flush(now time.Time) {
 		}
 		// A shorter datagram can only be the last one of a write.
 		if count++; size < segment || count == batchSegments || len(b)+segment > most {
-			t.write(route, b, segment)
+			t.write(now, route, b, segment)
 			b = b[:0]
 		}
 	}
 	if len(b) > 0 {
-		t.write(route, b, segment)
+		t.write(now, route, b, segment)
 	}
 	buffers.Put(buffer)
 }
 
-func (t *transport) write(r ice.Route, b []byte, segment int) {
+func (t *transport) write(now time.Time, r ice.Route, b []byte, segment int) {
+	if c := t.core.observer.capture; c != nil {
+		c.sent(now, &t.gatherer, r, b, segment)
+	}
 	if r.Sock == ice.SockMDNS {
 		t.gatherer.writeMDNS(r, b)
 		return

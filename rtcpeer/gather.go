@@ -27,6 +27,7 @@ type gatherer struct {
 	network   network
 	multicast bool // names can be asked for with multicast DNS; false in simulations
 	agent     *ice.Agent
+	now       func() time.Time // the transport's clock
 
 	state      GatheringState
 	sockets    sockets

@@ -68,7 +68,7 @@ func TestGatherer(t *testing.T) {
 	n := &scriptedNetwork{addr: netip.MustParseAddr("10.0.0.1")}
 	owner := &scriptedOwner{now: now}
 	agent := ice.NewAgent(ice.Config{Ufrag: "one1", Pwd: strings.Repeat("p", 22), Rand: rand.Reader})
-	g := gatherer{owner: owner, cfg: &Config{}, log: noLog, random: rand.Reader, network: n, agent: agent}
+	g := gatherer{owner: owner, cfg: &Config{}, log: noLog, random: rand.Reader, network: n, agent: agent, now: time.Now}
 	candidates := func() (names []string) {
 		for {
 			e, ok := agent.NextEvent()
@@ -143,7 +143,7 @@ func TestGatherer(t *testing.T) {
 func TestGathererTasks(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	agent := ice.NewAgent(ice.Config{Ufrag: "one1", Pwd: strings.Repeat("p", 22), Rand: rand.Reader})
-	g := gatherer{cfg: &Config{}, log: noLog, agent: agent}
+	g := gatherer{cfg: &Config{}, log: noLog, agent: agent, now: time.Now}
 	task := serverTask{url: serverURL{text: "stun:name.example", host: "name.example", port: 3478}}
 	g.underway = []serverTask{task}
 	g.beginTask(task) // a second call would start a goroutine, which needs an owner

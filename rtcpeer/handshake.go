@@ -92,7 +92,8 @@ func (t *transport) makeDTLS(now time.Time, remote *description, client bool) er
 		RecordSizeLimit:     maxRecord,
 		VerifyPeer:          verifyPeer(t),
 		DiscardCertificates: !t.cfg.KeepRemoteCertificate,
-		Rand:                t.random, KeyLogWriter: dtlsnet.SharedKeyLog(t.cfg.KeyLogWriter),
+		Rand:                t.random, KeyLogWriter: t.core.observer.capture.keyLog(dtlsnet.SharedKeyLog(t.cfg.KeyLogWriter)),
+		Trace: t.core.observer.events.dtlsHook(),
 	})
 	if err == nil && t.core.handshake != handshakeWaits {
 		if t.queue.direct.Load() {

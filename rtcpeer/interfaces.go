@@ -191,7 +191,7 @@ func (g *gatherer) addressChoice() addressChoice {
 // dropLocal adds an address to Report that is no candidate.
 func (g *gatherer) dropLocal(a netip.Addr, reason error) {
 	g.log.Info("no candidate from address", "address", a, "error", reason)
-	g.agent.Drop(ice.Dropped{Candidate: a.String(), Local: true, Reason: reason})
+	g.agent.Drop(g.now(), ice.Dropped{Candidate: a.String(), Local: true, Reason: reason})
 }
 
 // An address that could not be bound is tried again. An IPv6 address may be tentative:

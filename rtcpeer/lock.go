@@ -77,6 +77,9 @@ func (m *transportMutex) Unlock() {
 	if t != nil && t.queue.direct.Load() {
 		t.runQueued() // Unlock does this only once; input that is queued after this is left to the workers
 	}
+	if t != nil && t.core.observer.on() {
+		t.core.observer.flush(t.log)
+	}
 	wakeups, n := m.wakeups, m.nWakeups
 	if n > 0 {
 		m.wakeups, m.nWakeups = [4]wakeup{}, 0

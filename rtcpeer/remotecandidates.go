@@ -60,7 +60,7 @@ func (r *remoteCandidates) add(now time.Time, media, name string, remote *descri
 			return invalid("candidate for media %q, which the remote description does not have", media)
 		}
 		if c.Ufrag == "" && current && ufrag != r.applied.ufrag {
-			r.drop(c.String(), errOtherTransport)
+			r.drop(now, c.String(), errOtherTransport)
 			return nil
 		}
 	}
@@ -69,7 +69,7 @@ func (r *remoteCandidates) add(now time.Time, media, name string, remote *descri
 		return nil
 	}
 	if len(r.early) == maxEarlyCandidates {
-		r.drop(r.early[0].String(), errTooEarly)
+		r.drop(now, r.early[0].String(), errTooEarly)
 		r.early = append(r.early[:0], r.early[1:]...) // the oldest candidate is removed, because it may belong to an old generation
 	}
 	r.early = append(r.early, earlyCandidate{c, media})
@@ -86,13 +86,13 @@ func (r *remoteCandidates) apply(now time.Time, d *description) {
 		// candidates.
 		c, err := ice.ParseCandidate(line)
 		if err != nil {
-			r.drop(line, err)
+			r.drop(now, line, err)
 			continue
 		}
 		r.use(now, c)
 	}
 	if data.MoreCandidates > 0 {
-		r.drop(fmt.Sprintf("%d more of the description", data.MoreCandidates), ice.ErrTooManyCandidates)
+		r.drop(now, fmt.Sprintf("%d more of the description", data.MoreCandidates), ice.ErrTooManyCandidates)
 	}
 	var later []earlyCandidate
 	for _, c := range r.early {
@@ -120,7 +120,7 @@ func (r *remoteCandidates) use(now time.Time, c ice.Candidate) {
 }
 
 // drop adds a candidate that is not used to the connection's Report.
-func (r *remoteCandidates) drop(candidate string, reason error) {
+func (r *remoteCandidates) drop(now time.Time, candidate string, reason error) {
 	r.log.Info("candidate dropped", "candidate", candidate, "error", reason)
-	r.agent.Drop(ice.Dropped{Candidate: candidate, Reason: reason})
+	r.agent.Drop(now, ice.Dropped{Candidate: candidate, Reason: reason})
 }

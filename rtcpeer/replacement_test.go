@@ -123,7 +123,7 @@ func (p *simPeer) replaceTransport(t *testing.T, e ending) {
 	}
 	q.gatherer.sockets[port.sock] = port
 	agent := ice.NewAgent(ice.Config{Ufrag: q.neg.local.ufrag, Pwd: q.neg.local.pwd, Rand: q.random, Controlling: old.agent.Controlling()})
-	q.core = newCore(&q.cfg, agent, q.random)
+	q.core = newCore(&q.cfg, agent, observer{}, q.random)
 	q.gatherer.agent, q.remoteCandidates.agent = agent, agent
 	for c := q.channels.first; c != nil; c = c.next {
 		params := c.ch.Params()

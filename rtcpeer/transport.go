@@ -70,20 +70,22 @@ func newTransport(cfg Config, random io.Reader, notify func()) (*transport, erro
 	if log == nil {
 		log = noLog
 	}
+	observer := newObserver(&cfg, neg.local.ufrag)
 	agent := ice.NewAgent(ice.Config{
 		RelayOnly: cfg.ICETransportPolicy == ICETransportPolicyRelay, Lite: cfg.ICELite,
 		Ufrag: neg.local.ufrag, Pwd: neg.local.pwd, Rand: random,
-		Consent: cfg.consentTimes(), RemoteFilter: cfg.RemoteAddressFilter,
+		Consent: cfg.consentTimes(), RemoteFilter: cfg.RemoteAddressFilter, Trace: observer.events.iceHook(),
 	})
 	t := &transport{
 		cfg: cfg, log: log, random: random, now: time.Now, timed: true,
-		core: newCore(&cfg, agent, random), neg: neg,
+		core: newCore(&cfg, agent, observer, random), neg: neg,
 		mu: transportMutex{notify: notify}, ending: func() {},
 	}
 	t.mu.transport = t
 	t.remoteCandidates.agent, t.remoteCandidates.log = agent, log
 	t.gatherer = gatherer{
 		owner: t, cfg: &t.cfg, log: log, random: random, agent: agent, multicast: !cfg.custom(),
+		now: func() time.Time { return t.now() },
 		network: privateNetwork{
 			logger: log, cfg: &t.cfg, only: cfg.LocalAddresses, first: cfg.MinPort, last: cfg.MaxPort, noUDP: cfg.DisableUDP,
 		},
@@ -105,6 +107,9 @@ type traffic struct {
 
 // emit queues an event for the program. Unlock then calls notify.
 func (t *transport) emit(e Event) {
+	if t.core.observer.events != nil {
+		t.core.observer.events.emitted(t.now(), &e)
+	}
 	t.events.push(e)
 	t.mu.notified = true
 }
@@ -181,6 +186,9 @@ func (t *transport) handleAll(now time.Time, r ice.Route, b []byte, segment int)
 		if t.cfg.Filter == nil || r.Sock == ice.SockMDNS || t.cfg.Filter(false, b[:n:n]) {
 			t.traffic.packetsReceived++
 			t.traffic.bytesReceived += uint64(n)
+			if c := t.core.observer.capture; c != nil {
+				c.received(now, &t.gatherer, r, b[:n])
+			}
 			t.core.handleDatagram(now, r, b[:n:n])
 		}
 		b = b[n:]
@@ -328,6 +336,7 @@ func (t *transport) takeEvents(now time.Time) {
 		if !ok {
 			break
 		}
+		t.core.observer.events.iceEvent(now, &e)
 		t.handleICEEvent(now, e)
 	}
 	for {

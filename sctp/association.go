@@ -35,6 +35,10 @@ type Config struct {
 	// layers above to keep; see Memory. 0 means the receive window plus
 	// DefaultReserve. A value below MinMemoryLimit is treated as MinMemoryLimit.
 	MemoryLimit int
+
+	// Trace, if set, is called with each step of the association, for a log. It must
+	// not call methods of the Association. Default: none.
+	Trace func(now time.Time, e TraceEvent)
 }
 
 // announce returns the parameters that this end announces in an INIT or INIT ACK.
@@ -216,6 +220,8 @@ type Association struct {
 	events     eventQueue
 
 	received, dropped uint64 // packets received, and packets dropped
+
+	trace *tracer // nil: Config.Trace is not set
 }
 
 // NewAssociation returns an association in StateClosed, which answers an INIT.
@@ -233,7 +239,9 @@ func NewAssociation(cfg Config) *Association {
 		cfg.MaxMessageSize = defaultMaxMessageSize
 	}
 	a := &Association{cfg: cfg, memory: newMemory(&cfg)}
-	a.sender.init(a.memory)
+	a.trace = newTracer(cfg.Trace, &a.clock)
+	a.outbox.trace = a.trace
+	a.sender.init(a.memory, a.trace)
 	a.receiver.init(a.memory, cfg.MaxMessageSize)
 	return a
 }
@@ -265,7 +273,7 @@ func (a *Association) Connect(now time.Time) {
 		a.establish(t)
 		return
 	}
-	a.state = StateCookieWait
+	a.trace.enter(&a.state, StateCookieWait)
 	a.handshake.send(t, stepInit, a.sender.rto.timeout(rtoMinHandshake))
 }
 
@@ -442,6 +450,7 @@ func (a *Association) AssumeShorter(n int) { a.pmtud.shorten(a.clock.last, n) }
 // SetRTT afterwards.
 func (a *Association) ChangePath(now time.Time) {
 	t := a.clock.tick(now)
+	a.trace.note(t, TracePathChanged)
 	a.receiver.takeAsking()
 	if !a.state.handshakeDone() {
 		a.sender.rto.reset()
@@ -460,6 +469,7 @@ func (a *Association) ChangePath(now time.Time) {
 // unacknowledged is sent again immediately, as if a timer had expired.
 func (a *Association) PathLost(now time.Time) {
 	t := a.clock.tick(now)
+	a.trace.note(t, TracePathLost)
 	a.sender.rto.forget() // so that SetRTT can set the new path's round trip
 	for _, timer := range []*instant{&a.handshake.timer, &a.sender.t3, &a.reset.timer, &a.shutdown.timer} {
 		if *timer != 0 {

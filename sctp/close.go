@@ -20,7 +20,7 @@ func (a *Association) Shutdown(now time.Time) {
 			a.end(Event{Kind: EventClosed})
 		}
 	case StateEstablished:
-		a.state = StateShutdownPending
+		a.trace.enter(&a.state, StateShutdownPending)
 		a.proceed(t)
 	}
 }
@@ -37,10 +37,10 @@ func (a *Association) handleShutdown(now instant, body []byte) {
 	switch a.state {
 	case StateEstablished, StateShutdownPending:
 		// RFC 9260 §9.2: Send takes no more messages; queued ones are still sent.
-		a.state = StateShutdownReceived
+		a.trace.enter(&a.state, StateShutdownReceived)
 	case StateShutdownSent:
 		// RFC 9260 §9.2: both ends have begun a shutdown.
-		a.state = StateShutdownAckSent
+		a.trace.enter(&a.state, StateShutdownAckSent)
 		a.shutdown.resend(now, a.sender.rto.timeout(rtoMin))
 	case StateShutdownAckSent:
 		a.shutdown.repeat()
@@ -67,7 +67,8 @@ func (a *Association) abort(f *fault) {
 
 // end closes the association for good. Complete messages can still be received.
 func (a *Association) end(ev Event) {
-	a.state, a.ended, a.delivered, a.err = StateClosed, true, a.sender.drained(), ev.Err
+	a.trace.enter(&a.state, StateClosed)
+	a.ended, a.delivered, a.err = true, a.sender.drained(), ev.Err
 	if a.err == nil {
 		a.err = ErrClosed
 	}

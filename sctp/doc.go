@@ -45,5 +45,6 @@
 //	heartbeat.go     part: HEARTBEAT
 //	pmtud.go         part: path MTU discovery
 //	events.go        part: events for NextEvent, and the messages that wait for them
+//	trace.go         what Config.Trace reports
 //	memory.go        account of what the remote makes this end keep
 package sctp

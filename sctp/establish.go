@@ -94,7 +94,7 @@ func (a *Association) handleInitAck(now instant, body []byte) {
 		a.sender.rto.seed(time.Duration(now - h.sentAt))
 	}
 	a.takePeer(ic.initParams)
-	a.state = StateCookieEchoed
+	a.trace.enter(&a.state, StateCookieEchoed)
 	a.sender.queue.dropStreams(a.OutgoingStreams()) // before data is sent, which may go with the COOKIE ECHO
 	if len(ic.unrecognized) > 0 {
 		// RFC 9260 §5.1 C: unknown parameters are reported together with the COOKIE
@@ -174,7 +174,7 @@ func (a *Association) restart(now instant, c *cookie) {
 	a.receiver.stopTimers()
 	a.takePeer(c.peer)
 	a.errorCount = 0
-	a.state = StateEstablished
+	a.trace.enter(&a.state, StateEstablished)
 	a.events.add(Event{Kind: EventRestarted}, a.receiver.received())
 }
 
@@ -189,20 +189,20 @@ func (a *Association) handleStaleCookie(now instant) {
 		a.end(Event{Kind: EventFailed, Err: ErrHandshake})
 		return
 	}
-	a.state = StateCookieWait
+	a.trace.enter(&a.state, StateCookieWait)
 	a.sender.out.markAllLost()
 	h.send(now, stepInit, a.sender.rto.timeout(rtoMinHandshake))
 }
 
 // establish enters ESTABLISHED.
 func (a *Association) establish(now instant) {
-	a.state = StateEstablished
+	a.trace.enter(&a.state, StateEstablished)
 	a.handshake.stop()
 	a.heartbeat.start(now)
 	a.sender.establish(now)
 	a.sender.queue.dropStreams(a.OutgoingStreams())
 	if a.renewal == renewalLast {
-		a.state = StateShutdownPending
+		a.trace.enter(&a.state, StateShutdownPending)
 	}
 	if a.renewal >= renewalBegun {
 		a.renewal = renewalNone
@@ -217,6 +217,7 @@ func (a *Association) handshakeTimeout(now instant) {
 		h.send(now, stepInit, a.sender.rto.timeout(rtoMinHandshake)) // this INIT is the first one, so none was lost
 		return
 	}
+	a.trace.timeout(now, TimerHandshake, 0)
 	a.sender.rto.expired()
 	if !h.timeout(now, a.state, a.sender.rto.timeout(rtoMinHandshake)) {
 		a.end(Event{Kind: EventFailed, Err: ErrTimeout})

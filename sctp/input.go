@@ -12,7 +12,11 @@ func (a *Association) HandlePacket(now time.Time, pkt []byte) {
 	a.received++
 	if !a.cfg.accepts(pkt) {
 		a.dropped++
+		a.trace.dropped(t, pkt)
 		return
+	}
+	if a.trace != nil {
+		a.trace.received(t, pkt)
 	}
 	tag := binary.BigEndian.Uint32(pkt[4:])
 	rest := pkt[commonHeaderSize:]
@@ -230,7 +234,11 @@ func (a *Association) acknowledged(now instant, r ackOutcome, delivered int64) {
 // handleHeartbeatAck processes the answer to a HEARTBEAT or to a path MTU probe.
 func (a *Association) handleHeartbeatAck(now instant, body []byte) {
 	nonce, ok := heartbeatNonce(body)
-	if !ok || a.pmtud.answered(now, nonce) {
+	if !ok {
+		return
+	}
+	if size := a.pmtud.probeSize(); a.pmtud.answered(now, nonce) {
+		a.trace.probe(now, ProbeAnswered, size)
 		return
 	}
 	if rtt, ok := a.heartbeat.answered(now, nonce); ok {

@@ -42,6 +42,7 @@ func (a *Association) AppendPacket(now time.Time, dst []byte, limit int) (b []by
 	if a.pmtud.send && a.state.handshakeDone() {
 		if nonce, ok := a.cfg.nonce(); ok {
 			b = a.pmtud.appendProbe(t, a.cfg.appendHeader(dst, a.handshake.peerTag), len(dst), base, nonce, a.sender.rto.timeout(rtoMin))
+			a.trace.probe(t, ProbeSent, len(b)-len(dst))
 			return a.outbox.finish(b, len(dst), sum), true
 		}
 		a.pmtud.postpone(t)
@@ -55,6 +56,9 @@ func (a *Association) AppendPacket(now time.Time, dst []byte, limit int) (b []by
 	a.sender.appendPayload(t, &w, a.state)
 	a.shutdown.appendChunk(&w, a.state, a.receiver.in.cum)
 	if w.empty() {
+		if a.trace != nil && a.trace.due {
+			a.trace.update(a.sender.metrics(a.memory.receiveWindow()))
+		}
 		return dst, false
 	}
 	return a.outbox.finish(w.b, w.start, sum), true

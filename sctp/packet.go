@@ -22,6 +22,7 @@ type outbox struct {
 	replies []reply // each is sent as a packet of its own
 	control []byte  // chunks that are sent before data
 	sent    uint64  // packets sent
+	trace   *tracer // nil: Config.Trace is not set
 }
 
 // reply queues a chunk that is sent alone.
@@ -95,6 +96,9 @@ func (o *outbox) finish(b []byte, start int, sum bool) []byte {
 	o.sent++
 	if sum {
 		setChecksum(b[start:])
+	}
+	if o.trace != nil {
+		o.trace.sent(b[start:])
 	}
 	return b
 }

@@ -64,6 +64,7 @@ func (s *sender) detectOldPath(now instant, wait int64) {
 			s.armReorder(at)
 			return
 		}
+		s.trace.lost(now, s.out.head, c)
 		s.out.markLost(s.out.head, c)
 	}
 }

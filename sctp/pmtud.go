@@ -165,11 +165,23 @@ func (p *pmtud) appendProbe(now instant, b []byte, start, limit int, nonce [8]by
 	p.timer = now + int64(timeout)
 	p.nonce = binary.BigEndian.Uint64(nonce[:])
 	const heartbeat = chunkHeaderSize + paramHeaderSize + len(nonce)
-	end := start + (limit+probeSizes[p.next]-assumedDatagram)&^3
+	end := start + p.sizeWith(limit)
 	b, chunk := beginChunk(b, chunkPad, 0)
 	b = endChunk(append(b, zeros[:max(end-heartbeat-len(b), 0)]...), chunk)
 	b, chunk = beginChunk(b, chunkHeartbeat, 0)
 	return endChunk(appendParam(b, paramHeartbeatInfo, nonce[:]), chunk)
+}
+
+// sizeWith returns the length of the probe under way, or of the next probe, with a limit
+// of AppendPacket.
+func (p *pmtud) sizeWith(limit int) int { return (limit + probeSizes[p.next] - assumedDatagram) &^ 3 }
+
+// probeSize returns the length of the probe under way; 0: there is none.
+func (p *pmtud) probeSize() int {
+	if !p.out {
+		return 0
+	}
+	return p.sizeWith(p.limit)
 }
 
 // zeros fills PAD chunks. It is never written.

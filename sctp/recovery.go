@@ -154,6 +154,7 @@ func (s *sender) detectLosses(now instant) (lost int) {
 			s.cc.lost(now, s.out.bytes, again)
 		}
 		r.marked++
+		s.trace.lost(now, tsn, c)
 		s.out.markLost(tsn, c)
 	}
 	return lost

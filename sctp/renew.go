@@ -46,12 +46,13 @@ func (a *Association) renew(cause error) bool {
 	}
 	a.sender.requeue()
 	a.receiver.end(a.cfg.MaxMessageSize) // complete messages can still be read
+	a.trace.enter(&a.state, StateClosed)
 	*a = Association{
 		cfg: a.cfg, clock: a.clock, renewal: renewalBegun, memory: a.memory,
-		sender:    sender{queue: a.sender.queue, mtu: defaultMTU, counters: a.sender.counters},
+		sender:    sender{queue: a.sender.queue, mtu: defaultMTU, counters: a.sender.counters, trace: a.trace},
 		receiver:  receiver{reassembly: a.receiver.reassembly, memory: a.memory, advertised: a.memory.receiveWindow()},
-		heartbeat: heartbeat{received: a.heartbeat.received}, outbox: outbox{sent: a.outbox.sent},
-		events: a.events, received: a.received, dropped: a.dropped,
+		heartbeat: heartbeat{received: a.heartbeat.received}, outbox: outbox{sent: a.outbox.sent, trace: a.trace},
+		events: a.events, received: a.received, dropped: a.dropped, trace: a.trace,
 	}
 	a.events.add(Event{Kind: EventReplaced, Err: cause}, a.receiver.received())
 	return true

@@ -30,6 +30,7 @@ type sender struct {
 	paced              instant // when the pacer lets the next packet go; 0: nothing waits for it
 
 	counters sendCounters
+	trace    *tracer // nil: Config.Trace is not set
 }
 
 // sendCounters are the sender's part of Counters.
@@ -38,7 +39,7 @@ type sendCounters struct {
 }
 
 // init prepares an association that has no peer yet.
-func (s *sender) init(m *Memory) { s.mtu, s.queue.memory = defaultMTU, m }
+func (s *sender) init(m *Memory, t *tracer) { s.mtu, s.queue.memory, s.trace = defaultMTU, m, t }
 
 // begin starts to send to a peer. rwnd is the peer's receive window.
 func (s *sender) begin(control CongestionControl, seed, rwnd uint32, interleaving bool) {
@@ -197,6 +198,7 @@ func (s *sender) acknowledge(now instant, cum chunkTSN, gaps []byte, rtt time.Du
 	}
 	if l.allSpurious() {
 		s.counters.SpuriousRecoveries++
+		s.trace.note(now, TraceSpurious)
 		s.cc.undo()
 		l.end()
 	}
@@ -291,4 +293,13 @@ func (s *sender) stats() Stats {
 		st.PacingRate, st.CongestionWindow = s.pacingRate(), s.cc.window()
 	}
 	return st
+}
+
+// metrics returns what TraceMetrics reports. window is the local receive window.
+func (s *sender) metrics(window int) Metrics {
+	st := s.stats()
+	return Metrics{
+		SmoothedRTT: st.SmoothedRTT, MinRTT: st.MinRTT, CongestionWindow: st.CongestionWindow, BytesInFlight: st.BytesInFlight,
+		PacingRate: st.PacingRate, PacketSize: st.PacketSize, ReceiveWindow: window, PeerReceiveWindow: st.PeerReceiveWindow,
+	}
 }

@@ -25,6 +25,9 @@ func (a *Association) Advance(now time.Time) {
 		s.reorderTimeout(t)
 	}
 	if due(t, &a.pmtud.timer) {
+		if a.pmtud.out {
+			a.trace.probe(t, ProbeLost, a.pmtud.probeSize())
+		}
 		a.pmtud.timeout(t)
 	}
 	if due(t, &s.probe) {
@@ -34,6 +37,7 @@ func (a *Association) Advance(now time.Time) {
 		a.retransmissionTimeout(t)
 	}
 	if due(t, &a.reset.timer) && a.reset.timeout() {
+		a.trace.timeout(t, TimerReset, 0)
 		s.rto.expired()
 		a.countErrors(1)
 	}
@@ -41,6 +45,7 @@ func (a *Association) Advance(now time.Time) {
 		a.heartbeatTimeout(t)
 	}
 	if due(t, &a.shutdown.timer) {
+		a.trace.timeout(t, TimerShutdown, 0)
 		s.rto.expired()
 		if !a.countErrors(1) {
 			a.shutdown.resend(t, s.rto.timeout(rtoMin))
@@ -58,6 +63,7 @@ func (a *Association) retransmissionTimeout(now instant) {
 	if !s.awaitsAck() {
 		return
 	}
+	a.trace.timeout(now, TimerRetransmission, s.out.bytes)
 	s.counters.Timeouts++
 	a.pmtud.checkBlackHole(now)
 	s.rto.expired()
@@ -82,6 +88,7 @@ func (a *Association) heartbeatTimeout(now instant) {
 		a.events.queue.trim()
 	}
 	if unanswered {
+		a.trace.timeout(now, TimerHeartbeat, 0)
 		a.countErrors(heartbeatErrors)
 	}
 }

@@ -143,6 +143,9 @@ func (s *sender) appendLost(now instant, w *packetWriter, stamp sendStamp, immed
 		}
 		s.out.resent(tsn, c, stamp)
 		s.counters.ChunksRetransmitted++
+		if s.trace != nil {
+			s.trace.again++
+		}
 		s.cc.sent(stamp.at, int(c.size), s.out.bytes)
 		s.appendChunk(w, tsn, c, immediate)
 	}
@@ -260,6 +263,7 @@ func (s *sender) probeTimeout(now instant) {
 	}
 	r.probed, r.allowance = true, true
 	s.counters.TailProbes++
+	s.trace.timeout(now, TimerTailProbe, s.out.bytes)
 	if s.hasNew() && s.windowAllows(defaultMTU) {
 		return
 	}

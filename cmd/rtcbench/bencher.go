@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -23,6 +26,7 @@ type bencher struct {
 	host   *rtcpeer.Host
 	config rtcpeer.Config
 	nextID atomic.Int64
+	logs   []*logFile // of the first connection
 
 	mu    sync.Mutex
 	conns map[int]*connection
@@ -57,6 +61,7 @@ func newBencher(o options, role string, s *signalling) (*bencher, error) {
 	b.config.MaxMessageSize = 1 << 20
 	b.config.MaxDatagramSize = o.mtu
 	b.config.BusyPoll = o.busyPoll
+	b.config.CongestionControl = o.congestion
 	switch o.dtls {
 	case "":
 	case "1.2":
@@ -100,9 +105,36 @@ func (b *bencher) close() {
 	for _, c := range conns {
 		c.end()
 	}
+	for _, l := range b.logs {
+		if err := l.close(); err != nil {
+			fail("%v", err)
+		}
+	}
 	if b.host != nil {
 		b.host.Close()
 	}
+}
+
+// A logFile is the file of an event log or packet capture.
+type logFile struct {
+	*bufio.Writer
+	file *os.File
+}
+
+func (l *logFile) close() error { return errors.Join(l.Flush(), l.file.Close()) }
+
+// openLog creates a file that close closes. It returns nil if name is empty.
+func (b *bencher) openLog(name string) (io.Writer, error) {
+	if name == "" {
+		return nil, nil
+	}
+	file, err := os.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	l := &logFile{bufio.NewWriterSize(file, 1<<16), file}
+	b.logs = append(b.logs, l)
+	return l, nil
 }
 
 func (c *connection) end() {
@@ -129,6 +161,16 @@ func (b *bencher) connect(id int, on func(c *connection, d *rtcpeer.DataChannel)
 			return nil, err
 		}
 		config.Certificate = cert
+	}
+	if id == 0 && (b.o.role != "both" || b.role == "offer") {
+		var err error
+		if config.EventLog, err = b.openLog(b.o.files.eventLog); err == nil {
+			config.PacketCapture, err = b.openLog(b.o.files.capture)
+		}
+		if err != nil {
+			stop()
+			return nil, err
+		}
 	}
 	if err := c.Initialize(config); err != nil {
 		stop()

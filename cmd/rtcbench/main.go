@@ -11,6 +11,10 @@
 //	rtcbench impair -rtt 50ms -loss 0.01 -rate 100
 //	rtcbench rivals -pion out/pion       a table and a chart that compare this stack with others
 //
+// An event log of a scenario, which -eventlog writes, is drawn by:
+//
+//	rtcbench plot -o plot.svg FILE
+//
 // rtcpeer/PERFORMANCE.md explains the figures.
 package main
 
@@ -26,6 +30,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"purertc/sctp"
 )
 
 // options are the values of the command line.
@@ -52,9 +58,12 @@ type options struct {
 	turnPass       string
 	relayOnly      bool
 	label          string
-	cpuProfile     string
-	allocProfile   string
+	congestion     sctp.CongestionControl
+	files          outputFiles
 }
+
+// outputFiles are names of files that are written; empty: none.
+type outputFiles struct{ cpuProfile, allocProfile, eventLog, capture string }
 
 var scenarios = []string{"throughput", "latency", "connect", "idle", "echo", "exchange"}
 
@@ -99,8 +108,11 @@ func parseOptions(args []string) (o options, err error) {
 	f.StringVar(&o.turnPass, "turn-pass", "", "and password")
 	f.BoolVar(&o.relayOnly, "relay-only", false, "use relayed candidates only")
 	f.StringVar(&o.label, "label", "", "label in the output of -role both")
-	f.StringVar(&o.cpuProfile, "cpuprofile", "", "write a CPU profile to this file")
-	f.StringVar(&o.allocProfile, "allocprofile", "", "write an allocation profile to this file")
+	control := f.String("cc", "bbr", "congestion control: bbr, cubic or reno")
+	f.StringVar(&o.files.eventLog, "eventlog", "", "write the event log of the first connection to this file; with -role both that of the offerer")
+	f.StringVar(&o.files.capture, "capture", "", "write the packet capture of the same connection to this file")
+	f.StringVar(&o.files.cpuProfile, "cpuprofile", "", "write a CPU profile to this file")
+	f.StringVar(&o.files.allocProfile, "allocprofile", "", "write an allocation profile to this file")
 	f.Parse(args[1:])
 	if o.host == "" {
 		o.host = "none"
@@ -108,7 +120,15 @@ func parseOptions(args []string) (o options, err error) {
 			o.host = "offer"
 		}
 	}
+	known = false
+	for _, c := range []sctp.CongestionControl{sctp.CongestionBBR, sctp.CongestionCubic, sctp.CongestionReno} {
+		if c.String() == *control {
+			o.congestion, known = c, true
+		}
+	}
 	switch {
+	case !known:
+		return o, fmt.Errorf("no congestion control %q: there are bbr, cubic and reno", *control)
 	case f.NArg() > 0:
 		return o, fmt.Errorf("unexpected argument %q", f.Arg(0))
 	case o.role != "offer" && o.role != "answer" && o.role != "both":
@@ -139,6 +159,7 @@ func main() {
 // tools are the commands that are not scenarios.
 var tools = map[string]func(args []string) (code int, err error){
 	"pair":   pair,
+	"plot":   func(args []string) (int, error) { return 0, plot(args) },
 	"impair": func(args []string) (int, error) { return 0, impair(args) },
 	"rivals": func(args []string) (int, error) { return 0, rivals(args) },
 }
@@ -152,8 +173,8 @@ func exit(code int, err error) {
 }
 
 func run(o options) (code int, err error) {
-	if o.cpuProfile != "" {
-		w, err := os.Create(o.cpuProfile)
+	if o.files.cpuProfile != "" {
+		w, err := os.Create(o.files.cpuProfile)
 		if err != nil {
 			return 1, err
 		}
@@ -164,10 +185,10 @@ func run(o options) (code int, err error) {
 		defer pprof.StopCPUProfile()
 	}
 	runtime.MemProfileRate = 0 // programs that do not use memory profiles have this value
-	if o.allocProfile != "" {
+	if o.files.allocProfile != "" {
 		runtime.MemProfileRate = 16384
 		defer func() {
-			w, cerr := os.Create(o.allocProfile)
+			w, cerr := os.Create(o.files.allocProfile)
 			if cerr != nil {
 				err = cerr
 				return

@@ -415,15 +415,14 @@ func comparisonTable(lines []comparison, stacks []stackCommand, rounds int) stri
 // figure to figure.
 func comparisonChart(lines []comparison, stacks []stackCommand) []byte {
 	const left, width, bar, gap = 330, 420, 13, 12
-	colors := []string{"#2563eb", "#94a3b8", "#cbd5e1", "#fbbf24"}
-	var b bytes.Buffer
-	height := 40 + len(lines)*(len(stacks)*bar+gap)
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="system-ui, sans-serif" font-size="11">`+"\n", left+width+90, height)
-	fmt.Fprintf(&b, `<rect width="100%%" height="100%%" fill="#fff"/>`+"\n")
+	colors := []string{blue, gray, pale, orange}
+	d := newDrawing(left+width+90, 40+len(lines)*(len(stacks)*bar+gap))
 	for i, s := range stacks {
-		fmt.Fprintf(&b, `<rect x="%d" y="10" width="11" height="11" fill="%s"/><text x="%d" y="20">%s</text>`+"\n", left+i*110, colors[i], left+i*110+16, s.name)
+		x := float64(left + i*110)
+		d.rect(x, 10, 11, 11, colors[i])
+		d.text(x+16, 20, atStart, s.name)
 	}
-	y := 36
+	y := 36.0
 	for _, c := range lines {
 		most := 0.0
 		for _, s := range stacks {
@@ -433,24 +432,20 @@ func comparisonChart(lines []comparison, stacks []stackCommand) []byte {
 		if c.figure.least {
 			better = "less is better"
 		}
-		middle := y + len(stacks)*bar/2
-		fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="end">%s</text>`+"\n", left-8, middle, escapeXML(c.row))
-		fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="end" fill="#64748b" font-size="9">%s, %s; %s</text>`+"\n", left-8, middle+11, escapeXML(c.figure.name), c.figure.unit, better)
+		middle := y + float64(len(stacks)*bar/2)
+		d.text(left-8, middle, atEnd, c.row)
+		d.note(left-8, middle+11, atEnd, c.figure.name+", "+c.figure.unit+"; "+better)
 		for i, s := range stacks {
 			v := median(c.values[s.name])
 			w := 0.0
 			if most > 0 {
 				w = v / most * width
 			}
-			fmt.Fprintf(&b, `<rect x="%d" y="%d" width="%.1f" height="%d" fill="%s"/><text x="%.1f" y="%d">%s</text>`+"\n", left, y, w, bar-2, colors[i], left+w+5, y+bar-4, short(v))
+			d.rect(left, y, w, bar-2, colors[i])
+			d.text(left+w+5, y+bar-4, atStart, short(v))
 			y += bar
 		}
 		y += gap
 	}
-	b.WriteString("</svg>\n")
-	return b.Bytes()
-}
-
-func escapeXML(s string) string {
-	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(s)
+	return d.end()
 }
