@@ -1,6 +1,7 @@
 package sctp
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -456,7 +457,8 @@ func (a *Association) ChangePath(now time.Time) {
 		a.sender.rto.reset()
 		return
 	}
-	a.sender.changePath(t, a.pmtud.limit, a.cfg.CongestionControl, a.handshake.localTag)
+	mtu := cmp.Or(a.pmtud.limit, a.sender.mtu) // the limit of a packet is not known before the first packet
+	a.sender.changePath(t, mtu, a.cfg.CongestionControl, a.handshake.localTag)
 	a.heartbeat.forget() // the answer to an earlier HEARTBEAT would show the old path's round trip
 	if !a.sender.out.empty() {
 		a.heartbeat.ask(t, a.sender.rto.timeout(rtoMinHandshake))

@@ -56,6 +56,42 @@ func TestSnap(t *testing.T) {
 	p.wantEvent(0, EventResetDone)
 }
 
+// The path may change as soon as the association is established, before it has sent any
+// packet.
+func TestSnapAndPathChange(t *testing.T) {
+	for _, control := range []CongestionControl{CongestionBBR, CongestionCubic, CongestionReno} {
+		p := newPair(t, 3, Config{CongestionControl: control}, Config{CongestionControl: control})
+		for i, a := range p.ends {
+			chunk, err := a.LocalInit()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i == 1 {
+				if err := p.ends[0].SetRemoteInit(chunk); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		first, err := p.ends[0].LocalInit()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.ends[1].SetRemoteInit(first); err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range p.ends {
+			a.Connect(p.now)
+			a.ChangePath(p.now)
+		}
+		p.send(0, 1, make([]byte, 100_000), SendOptions{})
+		p.send(1, 1, make([]byte, 100_000), SendOptions{})
+		p.run(time.Second)
+		if len(p.got[0]) != 1 || len(p.got[1]) != 1 {
+			t.Errorf("%v: %d and %d messages", control, len(p.got[0]), len(p.got[1]))
+		}
+	}
+}
+
 // An end whose remote has signalled no INIT chunk sends the one that it has signalled.
 func TestSnapWithOldRemote(t *testing.T) {
 	p := newPair(t, 2, Config{}, Config{})
