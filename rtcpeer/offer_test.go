@@ -382,7 +382,11 @@ func TestTypedHandlers(t *testing.T) {
 	if len(heard) > 0 {
 		t.Errorf("handlers were called outside of Poll: %v", heard)
 	}
-	waitReal(t, 10*time.Second, "connected", func() bool { a.Poll(); return a.ConnectionState() == StateConnected })
+	waitReal(t, 10*time.Second, "connected on the nominated pair", func() bool {
+		completed := a.Report().ICE.State == ice.StateCompleted
+		a.Poll()
+		return completed && a.ConnectionState() == StateConnected
+	})
 	a.Close()
 	if err := a.Poll(); err != nil {
 		t.Error(err)
@@ -501,11 +505,12 @@ func TestRemoteEnd(t *testing.T) {
 	if n, ok := a.RemoteMaxMessageSize(); !ok || n != 100_000 {
 		t.Errorf("RemoteMaxMessageSize %d, %v", n, ok)
 	}
-	pa, _ := a.SelectedPair()
-	pb, _ := b.SelectedPair()
-	if pa.Local.Addr != pb.Remote.Addr || pa.Remote.Addr != pb.Local.Addr {
-		t.Errorf("pairs %v and %v", pa, pb)
-	}
+	var pa CandidatePair
+	waitReal(t, 10*time.Second, "both ends have nominated the same pair", func() bool {
+		pa, _ = a.SelectedPair()
+		pb, _ := b.SelectedPair()
+		return a.Report().ICE.State == ice.StateCompleted && pa.Local.Addr == pb.Remote.Addr && pa.Remote.Addr == pb.Local.Addr
+	})
 	if remote, ok := conn.RemoteAddr().(*net.UDPAddr); !ok || remote.AddrPort() != pa.Remote.Addr {
 		t.Errorf("RemoteAddr %v, pair %v", conn.RemoteAddr(), pa)
 	}
