@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -374,7 +375,8 @@ func TestTypedHandlers(t *testing.T) {
 	a.OnSignalingStateChanged(func(s SignalingState) { heard = append(heard, fmt.Sprint("signalling ", s)) })
 	a.OnICEStateChanged(func(s ice.State) { heard = append(heard, fmt.Sprint("ice ", s)) })
 	a.OnSelectedPairChanged(func(p CandidatePair) { pair = p })
-	x, _ := agreed(t, a, b)
+	x, y := agreed(t, a, b)
+	defer runtime.KeepAlive(y) // an unreachable channel is closed
 	x.OnStateChanged(func() { heard = append(heard, fmt.Sprint("channel ", x.ReadyState())) })
 	if err := x.Opened(t.Context()); err != nil {
 		t.Fatal(err)
