@@ -23,21 +23,13 @@ type stackCommand struct {
 }
 
 // A figure is one number in a row of the table. It says how the number is found in the
-// output of a pair, and what its goal is.
+// output of a pair.
 type figure struct {
 	name  string
 	unit  string
 	least bool // a smaller value is better
-	goal  float64
-	times []multiple // if not empty, the goals are these multiples of other stacks' values, and goal is not used
-	share bool       // the value is a percentage of the stack's goodput in the closest earlier row with alone set
+	share bool // the value is a percentage of the stack's goodput in the closest earlier row with alone set
 	of    func(pairOutput) float64
-}
-
-// A multiple is a goal: at least factor times the value of the named stack.
-type multiple struct {
-	factor float64
-	stack  string
 }
 
 // value returns the value of the figure in one run, or 0 if the run did not measure it.
@@ -105,32 +97,30 @@ func allAnswered(o pairOutput) float64 {
 // rivalRows returns the rows of the table.
 func rivalRows() []row {
 	mbps := figure{name: "goodput", unit: "Mbit/s", of: answerOf("mbps")}
-	onPath := func(goal float64) []figure { f := mbps; f.goal = goal; return []figure{f} }
-	bulk := mbps
-	bulk.times = []multiple{{20, "pion"}, {2, "quic-go"}}
+	onPath := []figure{mbps}
 	webRTC := []string{"purertc", "pion", "libdatachannel"} // all stacks but quic-go
 	goOnly := []string{"purertc", "pion"}
 	return []row{
 		{name: "bulk, datagrams of 1200 bytes at most", args: "throughput -size 16384 -warm 1s -dur 5s", ours: "-mtu 1200", alone: true, figures: []figure{
-			bulk, {name: "CPU, both ends", unit: "s/GB", least: true, goal: 3, of: bothSides("cpu_s_per_gb")}}},
+			mbps, {name: "CPU, both ends", unit: "s/GB", least: true, of: bothSides("cpu_s_per_gb")}}},
 		{name: "ping-pong 64 B", args: "latency -size 64 -warm 1s -dur 4s", figures: []figure{
-			{name: "p50", unit: "µs", least: true, goal: 45, of: offerOf("p50_us", 1)}, {name: "p99", unit: "µs", least: true, goal: 120, of: offerOf("p99_us", 1)}}},
+			{name: "p50", unit: "µs", least: true, of: offerOf("p50_us", 1)}, {name: "p99", unit: "µs", least: true, of: offerOf("p99_us", 1)}}},
 		// This row is needed for the next row. There, "of its speed alone" is a share
 		// of this row's goodput for this stack. For the other stacks, it is a share of
 		// the goodput in the first row.
 		{name: "bulk, path discovery on", args: "throughput -size 16384 -warm 1s -dur 5s", alone: true, stacks: []string{"purertc"}, figures: []figure{mbps}},
 		{name: "ping beside a bulk transfer", args: "latency -size 64 -bulk -warm 1s -dur 4s", figures: []figure{
-			{name: "p50", unit: "ms", least: true, goal: 0.4, of: offerOf("p50_us", 1e-3)}, {name: "p99", unit: "ms", least: true, goal: 1.5, of: offerOf("p99_us", 1e-3)},
+			{name: "p50", unit: "ms", least: true, of: offerOf("p50_us", 1e-3)}, {name: "p99", unit: "ms", least: true, of: offerOf("p99_us", 1e-3)},
 			{name: "bulk beside it", unit: "Mbit/s", of: offerOf("bulk_mbps_sent", 1)},
-			{name: "of its speed alone", unit: "%", goal: 80, share: true, of: offerOf("bulk_mbps_sent", 1)}}},
-		{name: "100 Mbit/s, RTT 50 ms, no loss", args: "throughput -warm 0s -dur 15s", impair: "-rtt 50ms -rate 100", stacks: webRTC, figures: onPath(90)},
-		{name: "100 Mbit/s, RTT 50 ms, 1 % loss", args: "throughput -warm 0s -dur 15s", impair: "-rtt 50ms -rate 100 -loss 0.01", stacks: webRTC, figures: onPath(75)},
-		{name: "100 Mbit/s, RTT 100 ms, 0.1 % loss", args: "throughput -warm 0s -dur 15s", impair: "-rtt 100ms -rate 100 -loss 0.001", stacks: webRTC, figures: onPath(84)},
-		{name: "100 Mbit/s, RTT 20 ms, 5 % loss", args: "throughput -warm 0s -dur 15s", impair: "-rtt 20ms -rate 100 -loss 0.05", stacks: webRTC, figures: onPath(60)},
+			{name: "of its speed alone", unit: "%", share: true, of: offerOf("bulk_mbps_sent", 1)}}},
+		{name: "100 Mbit/s, RTT 50 ms, no loss", args: "throughput -warm 0s -dur 15s", impair: "-rtt 50ms -rate 100", stacks: webRTC, figures: onPath},
+		{name: "100 Mbit/s, RTT 50 ms, 1 % loss", args: "throughput -warm 0s -dur 15s", impair: "-rtt 50ms -rate 100 -loss 0.01", stacks: webRTC, figures: onPath},
+		{name: "100 Mbit/s, RTT 100 ms, 0.1 % loss", args: "throughput -warm 0s -dur 15s", impair: "-rtt 100ms -rate 100 -loss 0.001", stacks: webRTC, figures: onPath},
+		{name: "100 Mbit/s, RTT 20 ms, 5 % loss", args: "throughput -warm 0s -dur 15s", impair: "-rtt 20ms -rate 100 -loss 0.05", stacks: webRTC, figures: onPath},
 		// Each stack uses certificates in its usual way: this stack generates one for
 		// each process, and the other stacks generate one for each connection.
 		{name: "connections, 16 at once", args: "connect -conc 16 -dur 5s", stacks: webRTC, figures: []figure{
-			{name: "rate", unit: "1/s", times: []multiple{{4, "pion"}}, of: offerOf("per_s", 1)}, {name: "CPU, offering end", unit: "ms", least: true, goal: 0.8, of: offerOf("cpu_ms_per_conn", 1)}}},
+			{name: "rate", unit: "1/s", of: offerOf("per_s", 1)}, {name: "CPU, offering end", unit: "ms", least: true, of: offerOf("cpu_ms_per_conn", 1)}}},
 		{name: "connections, 16 at once, all with one certificate", args: "connect -conc 16 -dur 5s -sharedcert", stacks: goOnly, figures: []figure{
 			{name: "rate", unit: "1/s", of: offerOf("per_s", 1)}, {name: "CPU, offering end", unit: "ms", least: true, of: offerOf("cpu_ms_per_conn", 1)}}},
 		// Each process uses one thread. Two processes with two threads each would
@@ -138,14 +128,14 @@ func rivalRows() []row {
 		{name: "connections, 16 at once, one thread an end", args: "connect -conc 16 -dur 5s", stacks: goOnly, threads: 1, figures: []figure{
 			{name: "rate", unit: "1/s", of: offerOf("per_s", 1)}, {name: "CPU, offering end", unit: "ms", least: true, of: offerOf("cpu_ms_per_conn", 1)}}},
 		{name: "1000 idle connections, offering end", args: "idle -conns 1000 -sharedcert", stacks: webRTC, figures: []figure{
-			{name: "memory each", unit: "KiB", least: true, goal: 16, of: offerOf("heap_stack_kb_per_conn", 1)},
+			{name: "memory each", unit: "KiB", least: true, of: offerOf("heap_stack_kb_per_conn", 1)},
 			{name: "goroutines each", unit: "number", least: true, of: offerOf("goroutines_per_conn", 1)},
-			{name: "CPU", unit: "%", least: true, goal: 1.5, of: offerOf("cpu_pct", 1)}}},
+			{name: "CPU", unit: "%", least: true, of: offerOf("cpu_pct", 1)}}},
 		// pion uses a separate socket for each connection, at both ends.
 		{name: "10,000 connections to one socket (2 rounds)", args: "idle -conns 10000 -ping -sharedcert", stacks: goOnly, rounds: 2, timeout: "400s", figures: []figure{
-			{name: "connected", unit: "number", goal: 10_000, of: func(o pairOutput) float64 { return o.number("offer", "conns") - o.number("offer", "failed") }},
-			{name: "a message to each and back", unit: "ms", least: true, goal: 1000, of: allAnswered},
-			{name: "memory each", unit: "KiB", least: true, goal: 16, of: offerOf("heap_stack_kb_per_conn", 1)}}},
+			{name: "connected", unit: "number", of: func(o pairOutput) float64 { return o.number("offer", "conns") - o.number("offer", "failed") }},
+			{name: "a message to each and back", unit: "ms", least: true, of: allAnswered},
+			{name: "memory each", unit: "KiB", least: true, of: offerOf("heap_stack_kb_per_conn", 1)}}},
 	}
 }
 
@@ -314,7 +304,7 @@ func floorLine(lines []comparison, results map[string][]float64) string {
 	}
 	of := ""
 	if len(lines) > 0 && lines[0].row == rivalRows()[0].name {
-		of = fmt.Sprintf(", of which the first row is %.0f %% (goal: 45)", 100*median(lines[0].values["purertc"])/bulk)
+		of = fmt.Sprintf(", of which the first row is %.0f %%", 100*median(lines[0].values["purertc"])/bulk)
 	}
 	return fmt.Sprintf("\nThe machine's floor, in one process: bulk (GSO, AES-128-GCM and CRC32c) %s Mbit/s%s; ping-pong between two sockets p50 %s µs, p99 %s µs.\n",
 		short(bulk), of, short(median(results[floorPingP50])), short(median(results[floorPingP99])))
@@ -337,29 +327,13 @@ func median(v []float64) float64 {
 	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
 }
 
-// goalOf returns the goals of the figure as a text, and reports whether this stack
-// reaches all of them. The text is empty if there is no goal.
-func (c comparison) goalOf() (text string, met bool) {
-	v := median(c.values["purertc"])
-	if len(c.figure.times) == 0 {
-		switch goal := c.figure.goal; {
-		case goal == 0:
-			return "", true
-		case c.figure.least:
-			return "≤ " + short(goal), v > 0 && v <= goal
-		default:
-			return "≥ " + short(goal), v >= goal
-		}
+// spread returns the median with the lowest and the highest value, as a text.
+func spread(values []float64) string {
+	text := short(median(values))
+	if len(values) > 1 {
+		text += fmt.Sprintf(" (%s–%s)", short(slices.Min(values)), short(slices.Max(values)))
 	}
-	var texts []string
-	met = true
-	for _, m := range c.figure.times {
-		if other := median(c.values[m.stack]); other > 0 {
-			texts = append(texts, fmt.Sprintf("≥ %g × %s (%s)", m.factor, m.stack, short(m.factor*other)))
-			met = met && v >= m.factor*other
-		}
-	}
-	return strings.Join(texts, ", "), met
+	return text
 }
 
 func short(v float64) string {
@@ -374,35 +348,27 @@ func short(v float64) string {
 	return fmt.Sprintf("%.2f", v)
 }
 
-// comparisonTable returns the medians as a Markdown table.
+// comparisonTable returns the medians, with the spread of the rounds, as a Markdown
+// table.
 func comparisonTable(lines []comparison, stacks []stackCommand, rounds int) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Medians of %d interleaved rounds, %s, %s/%s, %d processors, %s.\n\n", rounds, time.Now().Format("2 January 2006"), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
+	fmt.Fprintf(&b, "Medians of %d interleaved rounds, with the lowest and the highest value, %s, %s/%s, %d processors, %s.\n\n", rounds, time.Now().Format("2 January 2006"), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
 	b.WriteString("| what | figure |")
 	for _, s := range stacks {
 		b.WriteString(" " + s.name + " |")
 	}
-	b.WriteString(" goal | |\n| --- | --- |" + strings.Repeat(" ---: |", len(stacks)+1) + " --- |\n")
+	b.WriteString("\n| --- | --- |" + strings.Repeat(" ---: |", len(stacks)) + "\n")
 	for _, c := range lines {
 		fmt.Fprintf(&b, "| %s | %s, %s |", c.row, c.figure.name, c.figure.unit)
 		for _, s := range stacks {
 			values := c.values[s.name]
-			b.WriteString(" " + short(median(values)))
+			b.WriteString(" " + spread(values))
 			if n := len(values); n > 0 && n < min(rounds, c.rounds) {
 				fmt.Fprintf(&b, " (%d runs)", n) // the other runs have failed
 			}
 			b.WriteString(" |")
 		}
-		goal, met := c.goalOf()
-		mark := ""
-		switch {
-		case goal == "" || len(c.values[stacks[0].name]) == 0:
-		case met:
-			mark = "met"
-		default:
-			mark = "missed"
-		}
-		fmt.Fprintf(&b, " %s | %s |\n", goal, mark)
+		b.WriteByte('\n')
 	}
 	b.WriteString("\n–: not measured. A stack that cannot do a scenario has no value in that row.\n")
 	if slices.ContainsFunc(stacks, func(s stackCommand) bool { return s.name == "quic-go" }) {
