@@ -5,11 +5,20 @@
 //
 // # How to connect
 //
-// Each end makes a [Conn] with [New]. One end creates a channel
-// ([Conn.CreateDataChannel]) and an offer ([Conn.CreateOffer]). The program sends the
-// arguments of its handlers ([Conn.OnSessionDescriptionCreated],
-// [Conn.OnICECandidateCreated]) to the remote program, over any connection that the two
-// have, such as a WebSocket. The remote program passes them to
+// Each end makes a [Conn] with [New], and creates a channel
+// ([Conn.CreateDataChannel]). One end makes an offer ([Conn.Offer]), which the program
+// sends to the remote program, over any connection that the two have, such as a
+// WebSocket. The remote program passes it to [Conn.Answer], and sends the result back,
+// for [Conn.SetAnswer]. These calls, and those that wait ([DataChannel.Opened],
+// [Conn.Connected], [DataChannel.Send], [DataChannel.Receive], [Conn.Done]), need no
+// event loop. Without any signalling, programs and pages join a [Host] by a text: see
+// [Host.Invite].
+//
+// # Godot's interface
+//
+// With the calls that Godot documents, one end creates a channel and an offer
+// ([Conn.CreateOffer]). The program sends the arguments of its handlers ([Conn.OnSessionDescriptionCreated],
+// [Conn.OnICECandidateCreated]) to the remote program, which passes them to
 // [Conn.SetRemoteDescription] and [Conn.AddICECandidate]. The answer and its candidates
 // come back in the same way.
 //
@@ -28,7 +37,9 @@
 // dtls, sctp, datachannel and sdp. This package calls them, and adds a lock, a timer and
 // sockets. The files, from the program to the network:
 //
-//	conn.go              Conn: the states that the program sees, handlers, Poll, Wait, Run
+//	conn.go handlers.go  Conn: the states that the program sees, handlers, Poll, Wait, Run
+//	description.go waiting.go   Offer, Answer, and calls that wait, without Poll
+//	remoteend.go         the selected pair, the remote's certificate and descriptions
 //	datachannel.go       DataChannel: its handlers and blocking calls
 //	channeltable.go      the channels of a Conn
 //	netconn.go           a channel as net.Conn
@@ -52,7 +63,7 @@
 //	replacement.go       browsers that replace their transport
 //	remotecandidates.go  the remote's candidates
 //	certificate.go       the certificate that all connections of the process share
-//	core.go              the layers, and the calls between them
+//	core.go snap.go      the layers, and the calls between them
 //	gather.go            the search for local candidates; the sockets
 //	relay.go             connections to TURN servers
 //	interfaces.go        addresses that appear and disappear while connected
@@ -60,6 +71,7 @@
 //	network.go host.go hosttcp.go mdns.go filter.go   how sockets are opened
 //	accept.go incoming.go checkqueue.go               remotes that connect to a Host without a description
 //	invite.go invitetext.go join.go                   invites
+//	observer.go eventlog.go capture.go                the event log and the packet capture
 //
 // There are two locks. A Conn's lock guards what the program sees. It is held while the
 // Extension is called, and never while a handler runs. A transport's lock guards its
