@@ -474,7 +474,7 @@ func (c *Conn) deliver(generation uint32) bool {
 	c.handlers.told = now
 	var pair CandidatePair
 	if e.Kind == EventSelectedPair {
-		pair, _ = c.selectedPair()
+		pair, _ = selectedPairOf(c.ext)
 	}
 	var received *DataChannel
 	if e.Kind == EventDataChannel && ch != nil {

@@ -15,11 +15,11 @@ type CandidatePair struct{ Local, Remote ice.Candidate }
 func (c *Conn) SelectedPair() (pair CandidatePair, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.selectedPair()
+	return selectedPairOf(c.ext)
 }
 
-func (c *Conn) selectedPair() (pair CandidatePair, ok bool) {
-	if x, is := c.ext.(PairExtension); is {
+func selectedPairOf(ext Extension) (pair CandidatePair, ok bool) {
+	if x, is := ext.(PairExtension); is {
 		return x.SelectedPair()
 	}
 	return CandidatePair{}, false
@@ -70,10 +70,17 @@ func (c *Conn) RemoteMaxMessageSize() (size int, ok bool) {
 
 // SelectedPair implements PairExtension.
 func (s *stack) SelectedPair() (CandidatePair, bool) {
-	if s.transport == nil {
+	t := s.transport
+	if t == nil {
 		return CandidatePair{}, false
 	}
-	return s.transport.selectedPair()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.notePair()
+	if t.lastPair == nil {
+		return CandidatePair{}, false
+	}
+	return *t.lastPair, true
 }
 
 // Descriptions implements RemoteExtension.
@@ -81,7 +88,11 @@ func (s *stack) Descriptions() Descriptions {
 	if s.transport == nil {
 		return Descriptions{}
 	}
-	return s.transport.descriptions()
+	var latest Description
+	latest.Type, latest.SDP = s.transport.localDescription()
+	s.transport.mu.Lock()
+	defer s.transport.mu.Unlock()
+	return s.transport.neg.descriptions(latest)
 }
 
 // RemoteCertificate implements RemoteExtension.
@@ -120,18 +131,6 @@ func (c *core) remoteCertificate() []byte {
 	return nil
 }
 
-// selectedPair returns the pair of ICE's candidates on which data is sent, or the last
-// such pair.
-func (t *transport) selectedPair() (CandidatePair, bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.notePair()
-	if t.lastPair == nil {
-		return CandidatePair{}, false
-	}
-	return *t.lastPair, true
-}
-
 // notePair notes the selected pair before ICE forgets it.
 func (t *transport) notePair() {
 	if local, remote, ok := t.core.agent.SelectedPair(); ok {
@@ -139,23 +138,20 @@ func (t *transport) notePair() {
 	}
 }
 
-func (t *transport) descriptions() Descriptions {
-	local := Description{}
-	local.Type, local.SDP = t.localDescription()
-	t.mu.Lock()
-	defer t.mu.Unlock()
+// descriptions returns all descriptions. latest is the last local one with its
+// candidates.
+func (n *negotiation) descriptions(latest Description) Descriptions {
 	plain := func(d *description) Description {
 		if d == nil {
 			return Description{}
 		}
 		return Description{d.typ, d.text}
 	}
-	n := &t.neg
 	all := Descriptions{plain(n.currentLocal), plain(n.pendingLocal), plain(n.currentRemote), plain(n.pendingRemote)}
 	if n.pendingLocal != nil {
-		all.PendingLocal = local
+		all.PendingLocal = latest
 	} else if n.currentLocal != nil {
-		all.CurrentLocal = local
+		all.CurrentLocal = latest
 	}
 	return all
 }
