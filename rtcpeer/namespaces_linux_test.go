@@ -243,7 +243,7 @@ func (p *namespacePair) reports() (text string) {
 // patience is how long a connection may take on a busy machine. hopeless is how long
 // the test waits for a connection that must not work.
 const (
-	patience = 5 * time.Second
+	patience = 20 * time.Second
 	hopeless = 1500 * time.Millisecond
 )
 
