@@ -26,6 +26,7 @@ const setupRTT = 200 * time.Millisecond
 type setupTimes struct {
 	open, message     float64 // round trips from the answer until the channel is open at the offerer, and until the first message is at the answerer
 	offerer, answerer Timeline
+	sent              [2]uint64 // datagrams of the offerer and of the answerer until a second after the first message
 }
 
 func (s setup) measure(t *testing.T) (m setupTimes) {
@@ -78,6 +79,8 @@ func (s setup) measure(t *testing.T) (m setupTimes) {
 		}
 		m.message = time.Since(start).Seconds() / rtt.Seconds()
 		m.offerer, m.answerer = a.Report().Timeline, b.Report().Timeline
+		<-time.After(time.Second)
+		m.sent = [2]uint64{a.Stats().Transport.PacketsSent, b.Stats().Transport.PacketsSent}
 	})
 	return m
 }
@@ -98,6 +101,26 @@ func TestSetupRoundTrips(t *testing.T) {
 				fmt.Fprintln(table)
 			}
 		}
+	}
+	t.Logf("\n%s", table)
+	if doc, err := os.ReadFile("SETUP.md"); err != nil || !strings.Contains(string(doc), table.String()) {
+		t.Errorf("SETUP.md does not have this table (%v)", err)
+	}
+}
+
+// The page SETUP has the number of datagrams that a connection takes.
+func TestSetupDatagrams(t *testing.T) {
+	table := &strings.Builder{}
+	fmt.Fprint(table, "| datagrams | offerer | answerer |\n| --- | ---: | ---: |\n")
+	for _, row := range []struct {
+		name  string
+		setup setup
+	}{
+		{"with SNAP", setup{snap: true, lite: "no end"}},
+		{"without", setup{lite: "no end"}},
+	} {
+		m := row.setup.measure(t)
+		fmt.Fprintf(table, "| %s | %d | %d |\n", row.name, m.sent[0], m.sent[1])
 	}
 	t.Logf("\n%s", table)
 	if doc, err := os.ReadFile("SETUP.md"); err != nil || !strings.Contains(string(doc), table.String()) {

@@ -28,8 +28,8 @@ func TestTimeline(t *testing.T) {
 		},
 		{
 			"the answerer is ICE-lite", setup{snap: true, lite: "answerer"},
-			rounds + "answer 100.0, check sent 100.0, check answered 300.0 (1.0), pair selected 300.0 (1.0), DTLS 700.0 (3.0), SCTP 700.0 (3.0), channel open 700.0 (3.0)",
-			"milliseconds since the offer: answer 0.0, pair selected 400.0, DTLS 600.0, SCTP 600.0, channel open 800.0, first message 800.0",
+			rounds + "answer 100.0, check sent 100.0, check answered 300.0 (1.0), pair selected 300.0 (1.0), DTLS 500.0 (2.0), SCTP 500.0 (2.0), channel open 500.0 (2.0)",
+			"milliseconds since the offer: answer 0.0, pair selected 400.0, DTLS 600.0, SCTP 600.0, channel open 600.0, first message 600.0",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -71,5 +71,64 @@ func TestTimelineBegins(t *testing.T) {
 	}
 	if n := unsafe.Sizeof(l); n > 100 {
 		t.Errorf("a timeline takes %d bytes of every connection, more than 100", n)
+	}
+}
+
+// TestDataWithFinished checks that the messages of the DTLS client, the answerer, and its
+// DATA_CHANNEL_OPEN arrive with its last flight: at the time at which the offerer's DTLS
+// is established. Both ends have SNAP.
+func TestDataWithFinished(t *testing.T) {
+	for _, negotiated := range []bool{true, false} {
+		inBubble(t, func(t *testing.T) {
+			n := newMemNet()
+			n.delay = setupRTT / 2
+			a, b := newMemConn(t, n, "10.0.0.1", Config{}), newMemConn(t, n, "10.0.0.2", Config{})
+			defer a.Close()
+			defer b.Close()
+			received := make(chan *DataChannel, 1)
+			a.OnDataChannelReceived(func(ch *DataChannel) { received <- ch })
+			open := func(c *Conn) *DataChannel {
+				options := ChannelOptions{}
+				if negotiated {
+					options = ChannelOptions{Negotiated: true, ID: new(0)}
+				}
+				ch, err := c.CreateDataChannel("x", options)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return ch
+			}
+			if negotiated {
+				received <- open(a)
+			} else if _, err := a.CreateDataChannel("the offer has a data section because of this channel", ChannelOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			y := open(b)
+			offer, err := a.Offer(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer, err := b.Answer(t.Context(), offer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			<-time.After(setupRTT / 2)
+			if err := a.SetAnswer(answer); err != nil {
+				t.Fatal(err)
+			}
+			go a.Run(t.Context())
+			if err := y.Send(t.Context(), []byte("hello"), true); err != nil {
+				t.Fatal(err)
+			}
+			if p, _, err := (<-received).Receive(t.Context()); err != nil || string(p) != "hello" {
+				t.Fatalf("%q, %v", p, err)
+			}
+			if l := a.Report().Timeline; l.DTLS == 0 || l.Message != l.DTLS || l.Message != l.SCTP {
+				t.Errorf("negotiated: %v: the message did not arrive when DTLS was established\n%v", negotiated, l)
+			}
+			if s := b.Stats().Transport; s.DTLSRole != "client" {
+				t.Errorf("the answerer is the DTLS %s", s.DTLSRole)
+			}
+		})
 	}
 }
