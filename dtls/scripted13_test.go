@@ -271,6 +271,43 @@ func TestEarlyData13(t *testing.T) {
 	p.exchange()
 }
 
+// TestHalfRoundTripData13 delivers data that a server sends right after its Finished, as
+// some servers do, after the server's flight and ahead of it. The client returns the data
+// once, and not before the handshake is verified.
+func TestHalfRoundTripData13(t *testing.T) {
+	for _, ahead := range []bool{false, true} {
+		p := newPair(t, only13)
+		p.start()
+		for len(p.server.records.write) < 2 { // until the server has its data keys
+			p.step()
+		}
+		// A Conn sends no data at this stage, because it has not authenticated the
+		// client. The test creates a record that is encrypted with the server's keys.
+		current := p.server.records.current
+		rec := append(current.begin(nil), "half"...)
+		rec, err := p.server.records.seal(current, typeApplicationData, rec, 0)
+		if err != nil || current.epoch != epochData || p.server.Established() {
+			t.Fatalf("%v, epoch %d, established: %v", err, current.epoch, p.server.Established())
+		}
+		if ahead {
+			p.deliver(p.client, rec)
+			if len(p.got[p.client]) != 0 {
+				t.Fatal("the client returned data before the handshake was verified")
+			}
+		} else {
+			for !p.client.Established() {
+				p.step()
+			}
+			p.deliver(p.client, rec)
+		}
+		p.run()
+		if !slices.Equal(p.got[p.client], []string{"half"}) {
+			t.Errorf("ahead of the flight: %v: the client returned %q", ahead, p.got[p.client])
+		}
+		p.exchange()
+	}
+}
+
 // TestServerFlightOvertaken delivers the datagram with the ServerHello last. The records
 // before it are kept, so nothing is retransmitted.
 func TestServerFlightOvertaken(t *testing.T) {

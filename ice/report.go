@@ -114,6 +114,17 @@ func (a *Agent) Report() Report {
 	return r
 }
 
+// Checked reports whether the agent has sent a check, and whether the remote agent has
+// answered one.
+func (a *Agent) Checked() (sent, answered bool) {
+	for g := a.cur; g != nil; g = g.older {
+		for _, p := range g.pairs {
+			sent, answered = sent || p.sent > 0, answered || p.answers > 0
+		}
+	}
+	return sent, answered
+}
+
 // candidate returns what is known of a remote candidate.
 func (r *remote) candidate(g *generation) Candidate {
 	return Candidate{

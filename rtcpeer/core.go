@@ -39,6 +39,7 @@ type core struct {
 	fragmented   bool          // the system fragments long datagrams, so a probe shows nothing
 
 	snap        snapState
+	timeline    Timeline
 	replacement replacement
 	observer    observer
 }

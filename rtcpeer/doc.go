@@ -45,6 +45,7 @@
 //	netconn.go           a channel as net.Conn
 //	config.go uri.go     Config, ChannelOptions and server URLs, and their checks
 //	report.go stats.go   Report and Stats
+//	timeline.go          when each step of the set-up happened
 //	state.go errors.go priority.go signal.go eventqueue.go fifo.go   small types
 //	extension.go         the interface between Conn and an implementation
 //	stack.go             the built-in Extension

@@ -288,6 +288,11 @@ func (n *negotiation) makeAnswer(offer *description, fill filler) (*description,
 	if p, err = fill(p); err != nil {
 		return nil, err
 	}
+	if p.ICELite && n.glare == noGlare && !n.roleKnown && offer.data().Setup == sdp.SetupActPass {
+		// A lite answerer sends no checks. As the client it would wait for the
+		// nomination, a round trip longer than the offerer waits as the client.
+		p.Setup = sdp.SetupPassive
+	}
 	if offer.data().SCTPInit == "" {
 		p.SCTPInit = "" // draft-hancke-tsvwg-snap §5.4
 	}

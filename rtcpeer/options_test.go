@@ -177,6 +177,33 @@ func TestPublicAddresses(t *testing.T) {
 	realPairOf(t, Config{PublicAddresses: []PublicAddress{{Local: loopback4[0], Public: netip.MustParseAddr("192.0.2.77")}}, LocalAddresses: loopback4}, Config{LocalAddresses: loopback4})
 }
 
+// An ICE-lite answerer is the DTLS server, unless the offer demands the other role.
+func TestICELiteRole(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		n := newMemNet()
+		for _, test := range []struct{ offer, answer string }{{"actpass", "passive"}, {"active", "passive"}, {"passive", "active"}} {
+			a, b := newMemConn(t, n, "10.0.0.1", Config{}), newMemConn(t, n, "10.0.0.2", Config{ICELite: true})
+			defer a.Close()
+			defer b.Close()
+			if _, err := a.CreateDataChannel("x", ChannelOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			offer, err := a.Offer(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			offer.SDP = strings.Replace(offer.SDP, "a=setup:actpass", "a=setup:"+test.offer, 1)
+			answer, err := b.Answer(t.Context(), offer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := "a=setup:" + test.answer + "\r\n"; !strings.Contains(answer.SDP, want) {
+				t.Errorf("the answer to %s has no %q:\n%s", test.offer, want, answer.SDP)
+			}
+		}
+	})
+}
+
 // Either end may be ICE-lite, whichever end offers. If both ends are ICE-lite, an
 // error says so.
 func TestICELite(t *testing.T) {

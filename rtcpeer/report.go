@@ -1,6 +1,7 @@
 package rtcpeer
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -26,6 +27,7 @@ type Report struct {
 	SNAP       bool     // the descriptions set up SCTP, so its handshake was not needed (draft-hancke-tsvwg-snap)
 	Resolving  []string // URLs of servers with names that are being looked up, or to which a connection is being opened
 	NotStarted bool     // the local and the remote description are not both applied yet
+	Timeline   Timeline // when each step of the set-up happened
 }
 
 // Report describes the connection in detail. If the Extension does not implement
@@ -57,6 +59,8 @@ func (t *transport) report(r *Report) {
 	r.SCTPState = t.core.assoc.State().String()
 	r.SNAP = t.core.snap.used
 	r.NotStarted = t.core.dtls == nil
+	r.Timeline = t.core.timeline
+	r.Timeline.RTT = cmp.Or(t.core.rtt, t.core.agent.RTT(), r.Stats.SCTPTransport.SmoothedRoundTripTime)
 	if t.core.dtls != nil {
 		r.DTLSErr = t.core.dtls.Err()
 	}
@@ -107,6 +111,9 @@ func (r Report) String() string {
 		fmt.Fprintf(&b, ", round trip %v", rtt.Round(10*time.Microsecond))
 	}
 	b.WriteByte('\n')
+	if s := r.Timeline.String(); s != "" {
+		b.WriteString(s + "\n")
+	}
 	return b.String()
 }
 

@@ -33,7 +33,8 @@ func TestReport(t *testing.T) {
 	}
 	until(t, w, 5*time.Second, "open", func() bool { return ch.ReadyState() == ChannelStateOpen })
 	wants("connected", a.Report(), "connection connected", "controlling", "1 local candidates, complete", "host udp 10.0.0.1:5000",
-		"succeeded", "selected", "round trip 20ms", "DTLS connected", "1.3", "X25519MLKEM768", "SCTP established")
+		"succeeded", "selected", "round trip 20ms", "DTLS connected", "1.3", "X25519MLKEM768", "SCTP established",
+		"milliseconds since the offer (round trips since the answer): answer ", "channel open ")
 
 	w.Both(a.addrs[0], b.addrs[0], simnet.Path{Down: true})
 	until(t, w, time.Minute, "failed", func() bool { return a.ConnectionState() == StateFailed })

@@ -18,10 +18,19 @@ type setup struct {
 	lite       string // the ICE-lite end: "offerer", "answerer" or "no end"
 }
 
-// measure returns how many round trips after the offerer has the answer the channel is
-// open there, and how many until the answerer has the first message.
-func (s setup) measure(t *testing.T) (open, message float64) {
-	const rtt = 200 * time.Millisecond
+// setupRTT is the round-trip time of the measured path. The answer takes half of it, as
+// long as a datagram.
+const setupRTT = 200 * time.Millisecond
+
+// setupTimes has the figures of one setup.
+type setupTimes struct {
+	open, message     float64 // round trips from the answer until the channel is open at the offerer, and until the first message is at the answerer
+	offerer, answerer Timeline
+	sent              [2]uint64 // datagrams of the offerer and of the answerer until a second after the first message
+}
+
+func (s setup) measure(t *testing.T) (m setupTimes) {
+	const rtt = setupRTT
 	inBubble(t, func(t *testing.T) {
 		n := newMemNet()
 		n.delay = rtt / 2
@@ -64,13 +73,16 @@ func (s setup) measure(t *testing.T) (open, message float64) {
 		if err := x.Opened(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		open = time.Since(start).Seconds() / rtt.Seconds()
+		m.open = time.Since(start).Seconds() / rtt.Seconds()
 		if p, _, err := (<-received).Receive(t.Context()); err != nil || string(p) != "hello" {
 			t.Fatalf("%q, %v", p, err)
 		}
-		message = time.Since(start).Seconds() / rtt.Seconds()
+		m.message = time.Since(start).Seconds() / rtt.Seconds()
+		m.offerer, m.answerer = a.Report().Timeline, b.Report().Timeline
+		<-time.After(time.Second)
+		m.sent = [2]uint64{a.Stats().Transport.PacketsSent, b.Stats().Transport.PacketsSent}
 	})
-	return open, message
+	return m
 }
 
 // The page SETUP has the round trips of every way to set up a connection.
@@ -83,12 +95,32 @@ func TestSetupRoundTrips(t *testing.T) {
 				channel := map[bool]string{true: "negotiated", false: "in band"}[negotiated]
 				fmt.Fprintf(table, "| %s | %s | %s |", map[uint16]string{tls.VersionTLS13: "1.3", tls.VersionTLS12: "1.2"}[version], lite, channel)
 				for _, snap := range []bool{true, false} {
-					open, message := setup{snap, version, negotiated, lite}.measure(t)
-					fmt.Fprintf(table, " %.1f, %.1f |", open, message)
+					m := setup{snap, version, negotiated, lite}.measure(t)
+					fmt.Fprintf(table, " %.1f, %.1f |", m.open, m.message)
 				}
 				fmt.Fprintln(table)
 			}
 		}
+	}
+	t.Logf("\n%s", table)
+	if doc, err := os.ReadFile("SETUP.md"); err != nil || !strings.Contains(string(doc), table.String()) {
+		t.Errorf("SETUP.md does not have this table (%v)", err)
+	}
+}
+
+// The page SETUP has the number of datagrams that a connection takes.
+func TestSetupDatagrams(t *testing.T) {
+	table := &strings.Builder{}
+	fmt.Fprint(table, "| datagrams | offerer | answerer |\n| --- | ---: | ---: |\n")
+	for _, row := range []struct {
+		name  string
+		setup setup
+	}{
+		{"with SNAP", setup{snap: true, lite: "no end"}},
+		{"without", setup{lite: "no end"}},
+	} {
+		m := row.setup.measure(t)
+		fmt.Fprintf(table, "| %s | %d | %d |\n", row.name, m.sent[0], m.sent[1])
 	}
 	t.Logf("\n%s", table)
 	if doc, err := os.ReadFile("SETUP.md"); err != nil || !strings.Contains(string(doc), table.String()) {

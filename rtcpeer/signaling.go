@@ -64,6 +64,7 @@ func (t *transport) createOffer() error {
 	if err != nil {
 		return err
 	}
+	t.core.timeline.begin(t.now())
 	t.emit(Event{Kind: EventSessionDescription, Type: "offer", SDP: d.text})
 	return nil
 }
@@ -193,6 +194,7 @@ func (t *transport) remoteOffer(now time.Time, d *description) error {
 		t.rollbackRestart(now)
 	}
 	n.pendingRemote, n.state = d, SignalingStateHaveRemoteOffer
+	t.core.timeline.begin(now)
 	t.core.dropAnswer()
 	if n.tagChanged(d) {
 		t.core.hold(now.Add(answerWaitMost)) // see replacement.go

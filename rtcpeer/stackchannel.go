@@ -123,17 +123,23 @@ func (l *channelList) remove(c *stackChannel) {
 
 // handleSessionEvent turns a data channel event into one of the program.
 func (t *transport) handleSessionEvent(now time.Time, e datachannel.Event) {
+	l := &t.core.timeline
 	switch e.Kind {
 	case datachannel.EventIncoming:
+		l.reached(&l.ChannelOpen, now)
 		params := e.Channel.Params()
 		e.Channel.Retain() // until the program has taken the event
 		c := t.adopt(e.Channel)
 		t.emit(Event{Kind: EventDataChannel, Channel: c, Label: params.Label, Options: optionsOf(params)})
 	case datachannel.EventState:
+		if e.State == datachannel.StateOpen {
+			l.reached(&l.ChannelOpen, now)
+		}
 		if c := liveChannel(e.Channel); c != nil {
 			c.stateChanged(e.State)
 		}
 	case datachannel.EventMessage:
+		l.reached(&l.Message, now)
 		if c := liveChannel(e.Channel); c != nil && !c.discarded {
 			c.signal(EventPacket, &c.packets)
 			t.mu.wake(wakeup{waker: c.waker, receivers: true})

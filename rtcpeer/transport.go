@@ -154,6 +154,7 @@ func (t *transport) run(now time.Time) {
 		t.emitAnswer(now, d)
 	}
 	t.flush(now)
+	t.core.timeline.observe(now, &t.core)
 	t.core.release()
 	t.takeLowered()
 	t.arm(now)
@@ -580,6 +581,7 @@ func (t *transport) startTransport(now time.Time) error {
 	t.remoteCandidates.apply(now, remote)
 	t.core.fragmented = t.core.fragmented || t.cfg.foreign
 	t.core.discover() // the remote may turn out to be behind a relay
+	t.core.timeline.reached(&t.core.timeline.Answer, now)
 	return nil
 }
 

@@ -91,6 +91,8 @@ func (r *receiver) channel(c *connection, d *rtcpeer.DataChannel) {
 		go echo(d)
 	case r.b.o.scenario != "connect":
 		go r.read(d)
+	case r.b.o.setup:
+		go r.b.reportArrival(c, d)
 	}
 }
 

@@ -35,6 +35,7 @@ type bencher struct {
 // A connection is an rtcpeer.Conn with its channels.
 type connection struct {
 	*rtcpeer.Conn
+	id   int
 	ctx  context.Context
 	stop context.CancelFunc // stops the polling of the connection
 
@@ -62,6 +63,7 @@ func newBencher(o options, role string, s *signalling) (*bencher, error) {
 	b.config.MaxDatagramSize = o.mtu
 	b.config.BusyPoll = o.busyPoll
 	b.config.CongestionControl = o.congestion
+	b.config.DisableSNAP = !o.snap || !o.warp
 	switch o.dtls {
 	case "":
 	case "1.2":
@@ -152,7 +154,7 @@ func (c *connection) keep(d *rtcpeer.DataChannel) {
 // caller then calls run.
 func (b *bencher) connect(id int, on func(c *connection, d *rtcpeer.DataChannel)) (*connection, error) {
 	ctx, stop := context.WithCancel(context.Background())
-	c := &connection{Conn: rtcpeer.New(), ctx: ctx, stop: stop}
+	c := &connection{Conn: rtcpeer.New(), id: id, ctx: ctx, stop: stop}
 	config := b.config
 	if !b.o.sharedCert {
 		cert, err := dtls.GenerateCertificate(time.Now(), nil)

@@ -47,6 +47,8 @@ type options struct {
 	conns, conc    int
 	ping           bool
 	series         bool
+	setup          bool
+	snap, warp     bool
 	sharedCert     bool
 	trickle        bool
 	host           string
@@ -95,6 +97,9 @@ func parseOptions(args []string) (o options, err error) {
 	f.BoolVar(&o.ping, "ping", false, "idle: at the end, a message to each and back; connect: pings on a connection beside")
 	f.IntVar(&o.conc, "conc", 1, "connect: how many at once")
 	f.BoolVar(&o.series, "series", false, "throughput: figures of every second")
+	f.BoolVar(&o.setup, "setup", false, "connect: percentiles from the answer to the open channel, and to the first message at the answerer; both ends need this flag")
+	f.BoolVar(&o.snap, "snap", true, "set SCTP up by the descriptions; false: rtcpeer.Config.DisableSNAP")
+	f.BoolVar(&o.warp, "warp", true, "save round trips of the set-up; false: each of them as in RFC 8831, without SNAP")
 	f.BoolVar(&o.sharedCert, "sharedcert", true, "one certificate for all connections; false: one each")
 	f.BoolVar(&o.trickle, "trickle", false, "signal candidates one by one")
 	f.StringVar(&o.host, "host", "", "whose peers share one socket: offer, answer or none (default offer for idle and connect)")
@@ -252,36 +257,44 @@ func runOne(o options) (code int, err error) {
 	return 0, nil
 }
 
-// runBoth runs both peers in this process.
+// runBoth runs both peers in this process, and prints the figures of both.
 func runBoth(o options) (code int, err error) {
+	offer, answer, err := both(o)
+	if err != nil {
+		return 1, err
+	}
+	err = json.NewEncoder(os.Stdout).Encode(map[string]any{"label": o.label, "offer": offer, "answer": answer})
+	if ok, is := offer["ok"].(bool); is && !ok {
+		code = 1
+	}
+	return code, err
+}
+
+// both runs both peers in this process, and returns their figures.
+func both(o options) (offer, answer figures, err error) {
 	var a, b *signalling
 	a = newSignalling(func(m any) { carry(m, b) })
 	b = newSignalling(func(m any) { carry(m, a) })
 	answerer, err := newBencher(o, "answer", b)
 	if err != nil {
-		return 1, err
+		return nil, nil, err
 	}
 	defer answerer.close()
 	offerer, err := newBencher(o, "offer", a)
 	if err != nil {
-		return 1, err
+		return nil, nil, err
 	}
 	defer offerer.close()
 	done := make(chan figures, 1)
 	go func() { done <- answerer.answer() }()
-	r, err := offerer.offer()
-	if err != nil {
-		return 1, err
+	if offer, err = offerer.offer(); err != nil {
+		return nil, nil, err
 	}
 	if o.scenario == "throughput" {
 		time.Sleep(500 * time.Millisecond) // the measured time of the receiver ends a little later
 	}
 	b.end()
-	err = json.NewEncoder(os.Stdout).Encode(map[string]any{"label": o.label, "offer": r, "answer": <-done})
-	if ok, is := r["ok"].(bool); is && !ok {
-		code = 1
-	}
-	return code, err
+	return offer, <-done, nil
 }
 
 func carry(m any, to *signalling) {

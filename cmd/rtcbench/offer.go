@@ -112,6 +112,7 @@ func (b *bencher) latency() (figures, error) {
 func (b *bencher) connectMany() (figures, error) {
 	var mu sync.Mutex
 	var ms, us []float64
+	var setups setupTimes
 	failed := 0
 	var pinged *rtcpeer.DataChannel
 	if b.o.ping {
@@ -133,13 +134,19 @@ func (b *bencher) connectMany() (figures, error) {
 			for time.Now().Before(end) {
 				t := time.Now()
 				id := int(b.nextID.Add(1))
-				_, err := b.dial(id, "c")
+				c, err := b.dial(id, "c")
+				took := time.Since(t)
+				var sample setupSample
+				if err == nil && b.o.setup {
+					sample, err = b.measureSetup(c)
+				}
 				mu.Lock()
 				if err != nil {
 					failed++
 					fail("%v", err)
 				} else {
-					ms = append(ms, float64(time.Since(t).Microseconds())/1e3)
+					ms = append(ms, float64(took.Microseconds())/1e3)
+					setups.add(sample)
 				}
 				mu.Unlock()
 				b.s.out(message{T: "close", ID: id})
@@ -155,6 +162,9 @@ func (b *bencher) connectMany() (figures, error) {
 		"n": len(ms), "failed": failed, "per_s": n / e.at.Sub(s.at).Seconds(), "cpu_ms_per_conn": (e.cpu - s.cpu).Seconds() * 1e3 / n,
 		"p50_ms": percentile(ms, .5), "p99_ms": percentile(ms, .99), "allocs_per_conn": float64(e.mallocs-s.mallocs) / n,
 		"alloc_kb_per_conn": float64(e.bytes-s.bytes) / n / 1024, "rss_peak_kb": statusKB("VmHWM"),
+	}
+	if b.o.setup {
+		setups.addTo(f)
 	}
 	if us != nil {
 		sorted(us)

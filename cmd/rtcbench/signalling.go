@@ -11,6 +11,7 @@ type message struct {
 	Media string  `json:"media,omitempty"`
 	Index int     `json:"index"`
 	Name  *string `json:"name,omitempty"`
+	At    int64   `json:"at,omitempty"` // nanoseconds of Unix time
 }
 
 // A signalling passes each incoming message to the connection that the message belongs
@@ -37,7 +38,7 @@ func (s *signalling) deliver(m message) {
 	s.mu.Lock()
 	take := s.conns[m.ID]
 	s.mu.Unlock()
-	if take != nil && (m.T == "sdp" || m.T == "candidate") {
+	if take != nil && (m.T == "sdp" || m.T == "candidate" || m.T == "arrived") {
 		take(m)
 		return
 	}
