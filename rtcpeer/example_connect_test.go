@@ -106,7 +106,7 @@ func ExampleConn_RestartICE() {
 
 	_, before := a.LocalDescription()
 	agreed := make(chan bool, 10)
-	b.OnStateChanged(func() { agreed <- b.SignalingState() == rtcpeer.SignalingStateStable })
+	b.OnSignalingStateChanged(func(s rtcpeer.SignalingState) { agreed <- s == rtcpeer.SignalingStateStable })
 	a.RestartICE()
 	a.CreateOffer()
 	for !<-agreed {
