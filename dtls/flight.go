@@ -18,6 +18,7 @@ type flight struct {
 	sentAt       time.Time // when the most recent datagram of the flight was sent; zero: none was sent yet
 	timeout      time.Duration
 	retransmitAt time.Time    // when the flight is sent again; zero: no timer runs
+	answered     bool         // the peer has received at least a part, so no timer runs
 	timeouts     int          // how often the retransmission timer ran out
 	longest      int          // bytes of the longest datagram of the flight, since the sender last shortened its datagrams
 	sent         []sentRecord // records that an ACK may name (DTLS 1.3)

@@ -12,6 +12,8 @@ type sender struct {
 	nextSeq uint16 // message_seq of the next message; 0: all numbers are used up, or there was no flight yet
 	patient bool   // Config.PatientRetransmission
 	acks    bool   // the version is DTLS 1.3, so records may be acknowledged
+	held    bool   // no timer runs; see Conn.HoldRetransmission
+	begun   int    // how often a flight began or ended
 
 	firstTimeout time.Duration // the first timeout of a flight while rtt is not known
 	maxTimeout   time.Duration
@@ -32,6 +34,7 @@ func (s *sender) begin(messages []outMessage, final bool) {
 	}
 	s.flight = &flight{messages: messages, final: final, timeout: s.initialTimeout()}
 	s.nextSeq = messages[len(messages)-1].seq + 1
+	s.begun++
 }
 
 // send makes a single message the current flight. The message gets the next number.
@@ -47,6 +50,7 @@ func (s *sender) numbersLeft() bool { return s.nextSeq != 0 }
 func (s *sender) arrived() {
 	if s.flight != nil {
 		s.arrivedSize = max(s.arrivedSize, s.longest)
+		s.begun++
 	}
 	s.flight = nil
 }
@@ -73,7 +77,21 @@ func (s *sender) timed() bool { return s.flight != nil && !s.retransmitAt.IsZero
 // part of the current flight.
 func (s *sender) stopTimer() {
 	if s.flight != nil {
-		s.retransmitAt = time.Time{}
+		s.retransmitAt, s.answered = time.Time{}, true
+	}
+}
+
+// hold sets whether the retransmission timer is held. When it runs again, the timeout
+// counts from the time when the flight was last sent.
+func (s *sender) hold(held bool) {
+	if s.held == held {
+		return
+	}
+	s.held = held
+	if f := s.flight; f != nil && held {
+		f.retransmitAt = time.Time{}
+	} else if f != nil && s.started() && !f.final && !f.answered {
+		f.retransmitAt = f.sentAt.Add(f.timeout)
 	}
 }
 
@@ -119,7 +137,10 @@ func (s *sender) append(now time.Time, dst []byte, limit int, l *recordLayer, re
 	s.longest = max(s.longest, len(b)-len(dst))
 	s.sentAt = now
 	if !s.final {
-		s.retransmitAt = now.Add(s.timeout)
+		s.answered = false
+		if !s.held {
+			s.retransmitAt = now.Add(s.timeout)
+		}
 	}
 	return b, nil
 }

@@ -67,6 +67,21 @@ func (c *Conn) SetUntimed(now time.Time, untimed bool) {
 	}
 }
 
+// HoldRetransmission sets whether the retransmission timer stands still, because
+// something else repeats the datagrams of flights, such as ICE's checks (SPED). When
+// the timer runs again, a flight that was sent longer ago than its timeout is sent again
+// by the next Advance.
+func (c *Conn) HoldRetransmission(held bool) { c.out.hold(held) }
+
+// Resend makes the present flight pending again: AppendDatagram returns it once more,
+// because its datagrams were not sent after all. If there is none, it does nothing.
+func (c *Conn) Resend() { c.out.resend() }
+
+// FlightChanges counts how often a local flight began, ended or was made pending again.
+// When the count has changed, datagrams that AppendDatagram has returned before are of
+// no use any more.
+func (c *Conn) FlightChanges() int { return c.out.begun + int(c.out.retransmissions) }
+
 // NextTimeout returns the time at which Advance has to be called; zero: never.
 func (c *Conn) NextTimeout() (next time.Time) {
 	if c.out.timed() {

@@ -135,6 +135,7 @@ func (k *checks) startCheck(now time.Time, p *pair) {
 	p.retransmission.Due(now) // the first transmission is queued below
 	p.transactions.add(transaction{id: k.random.transactionID(), controlling: k.controlling, nominates: k.controlling && p.nominating})
 	k.out.request(p)
+	k.pushRest(now, p)
 }
 
 // trigger schedules a check of p immediately.
@@ -167,7 +168,10 @@ func (k *checks) checkAlarms(now time.Time, e *alarm) {
 }
 
 // appendRequest appends the newest request on p (RFC 8445 §7.2.2).
-func (p *pair) appendRequest(now time.Time, dst []byte, tieBreaker uint64) []byte {
+//
+// Only its first transmission carries a DTLS datagram: on a path that does not carry
+// datagrams of that size, a retransmission arrives.
+func (k *checks) appendRequest(now time.Time, dst []byte, p *pair) []byte {
 	x := p.transactions.newest()
 	p.sent++
 	x.again, x.sentAt = !x.sentAt.IsZero(), now
@@ -177,9 +181,9 @@ func (p *pair) appendRequest(now time.Time, dst []byte, tieBreaker uint64) []byt
 	// may create from this check (RFC 8445 §7.1.1).
 	w.Uint32(stun.AttrPriority, candidatePriority(PeerReflexive.preferenceOver(p.local.tcp), p.local.preference))
 	if x.controlling {
-		w.Uint64(stun.AttrICEControlling, tieBreaker)
+		w.Uint64(stun.AttrICEControlling, k.tieBreaker)
 	} else {
-		w.Uint64(stun.AttrICEControlled, tieBreaker)
+		w.Uint64(stun.AttrICEControlled, k.tieBreaker)
 	}
 	if x.nominates {
 		w.Flag(stun.AttrUseCandidate)
@@ -187,6 +191,7 @@ func (p *pair) appendRequest(now time.Time, dst []byte, tieBreaker uint64) []byt
 			w.Uint32(stun.AttrNomination, p.nomination)
 		}
 	}
+	k.carried.appendTo(&w, k.selected != nil || x.again)
 	w.Integrity(p.gen.remoteKey)
 	w.Fingerprint()
 	return w.Finish()
@@ -207,14 +212,15 @@ func (k *checks) pairOf(id stun.TransactionID) *pair {
 	return nil
 }
 
-// handleResponse processes the response to a check or a consent request.
-func (k *checks) handleResponse(now time.Time, r Route, b *base, m stun.Message) {
+// handleResponse processes the response to a check or a consent request. It returns the
+// DTLS datagram that the response carries; nil: it carries none.
+func (k *checks) handleResponse(now time.Time, r Route, b *base, m stun.Message) (datagram []byte) {
 	p := k.pairOf(m.TransactionID())
 	if p == nil || p.gen.failed || !p.gen.remoteKey.Verify(m) {
-		return // RFC 8489 §9.1.4: the response is treated as if it was never received
+		return nil // RFC 8489 §9.1.4: the response is treated as if it was never received
 	}
 	if len(m.AppendUnknown(nil, nil)) > 0 {
-		return // RFC 8489 §6.3.3: the response is ignored; retransmissions go on
+		return nil // RFC 8489 §6.3.3: the response is ignored; retransmissions go on
 	}
 	x, _ := p.transactions.take(m.TransactionID())
 	if p.local != b || p.route.Remote != p.local.route(r.Remote).Remote {
@@ -224,13 +230,13 @@ func (k *checks) handleResponse(now time.Time, r Route, b *base, m stun.Message)
 			p.retransmission.Stop()
 			k.trace.failed(now, p)
 		}
-		return
+		return nil
 	}
 	if m.Type() == stun.BindingSuccess {
 		if mapped, ok := m.MappedAddress(); ok && mapped.IsValid() {
 			k.checkSucceeded(now, p, x)
 		}
-		return
+		return k.carried.receive(m)
 	}
 	code, _, _ := m.ErrorCode()
 	switch {
@@ -247,6 +253,7 @@ func (k *checks) handleResponse(now time.Time, r Route, b *base, m stun.Message)
 		p.retransmission.Stop()
 		k.trace.failed(now, p)
 	}
+	return nil
 }
 
 // checkSucceeded handles a successful check on p, which makes p valid (RFC 8445

@@ -28,6 +28,8 @@ type checks struct {
 	replaced *generation
 
 	selection
-	routes routeTable
-	drops  *drops // nil: no candidate was dropped
+	routes  routeTable
+	carried carriedFlight // SPED
+	carrier *pair         // SPED: the pair on which a request of the remote agent last arrived; nil: none has arrived
+	drops   *drops        // nil: no candidate was dropped
 }

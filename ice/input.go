@@ -87,7 +87,8 @@ func (a *Agent) handleRemote(now time.Time, r Route, b []byte) (payload []byte, 
 	return b, true
 }
 
-// handleSTUN processes a STUN message. payload is the contents of a Data indication.
+// handleSTUN processes a STUN message. payload is the contents of a Data indication, or
+// the DTLS datagram that an authenticated check or response carries.
 func (a *Agent) handleSTUN(now time.Time, r Route, raw []byte) (payload []byte, ok bool) {
 	m, err := stun.Parse(raw)
 	if err != nil {
@@ -105,17 +106,17 @@ func (a *Agent) handleSTUN(now time.Time, r Route, raw []byte) (payload []byte, 
 	}
 	switch m.Type() {
 	case stun.BindingRequest:
-		a.handleRequest(now, r, b, m)
+		payload = a.handleRequest(now, r, b, m)
 	case stun.BindingSuccess, stun.BindingError:
 		if !a.gather.handleResponse(now, r, m) {
-			a.handleResponse(now, r, b, m)
+			payload = a.handleResponse(now, r, b, m)
 		}
 	default:
 		// A Binding indication only keeps the binding of a NAT (RFC 8445 §11).
 		return nil, false
 	}
 	a.update(now)
-	return nil, false
+	return payload, payload != nil
 }
 
 // handleTURN processes a message with another method than Binding. Only the agent's

@@ -14,6 +14,7 @@ const (
 	itemCheck    itemKind = iota // the newest request of pair
 	itemResponse                 // the response to a request
 	itemServer                   // the request to a server
+	itemPush                     // an additional request of pair, which carries a part of a DTLS flight
 )
 
 // An item is a datagram to be sent. The datagram is built only when the owner asks for
@@ -21,6 +22,7 @@ const (
 type item struct {
 	kind         itemKind
 	bare         bool // the response has no MESSAGE-INTEGRITY: the requester does not have the key
+	onlyUnsent   bool // see push
 	code         stun.ErrorCode
 	pair         *pair
 	request      *serverRequest
@@ -88,7 +90,7 @@ func (o *outbox) drop() {
 		if !ok {
 			return
 		}
-		if i.pair != nil {
+		if i.kind == itemCheck {
 			i.pair.queued = false
 		}
 	}
@@ -128,21 +130,26 @@ func (a *Agent) appendItem(now time.Time, dst []byte, i item) (b []byte, r Route
 		if p.state == PairFailed || p.transactions.newest() == nil {
 			return dst, Route{}, false // the request was answered or given up while it waited
 		}
-		b = p.appendRequest(now, p.local.begin(dst, p.route.Remote), a.tieBreaker)
+		b = a.appendRequest(now, p.local.begin(dst, p.route.Remote), p)
 		b, r = p.local.finish(b, len(dst), p.route.Remote)
 		a.trace.sent(now, p)
 		return b, r, true
 	case itemResponse:
-		b = i.appendResponse(i.base.begin(dst, i.remote))
+		b = a.appendResponse(i.base.begin(dst, i.remote), &i)
 		b, r = i.base.finish(b, len(dst), i.remote)
 		return b, r, true
+	case itemPush:
+		return a.appendPush(now, dst, i)
 	default:
 		return i.request.append(dst)
 	}
 }
 
 // appendResponse appends the response to a request (RFC 8445 §7.3).
-func (i *item) appendResponse(dst []byte) []byte {
+//
+// Only the first response to a request carries a DTLS datagram: on a path that does not
+// carry datagrams of that size, the next one arrives.
+func (k *checks) appendResponse(dst []byte, i *item) []byte {
 	typ := stun.BindingSuccess
 	if i.code != 0 {
 		typ = stun.BindingError
@@ -152,6 +159,9 @@ func (i *item) appendResponse(dst []byte) []byte {
 		w.XORAddr(stun.AttrXORMappedAddress, i.remote)
 	} else {
 		w.ErrorCode(i.code)
+	}
+	if i.code == 0 && k.carried.active() {
+		k.carried.appendTo(&w, k.selected != nil || !k.carried.firstResponse(i.id))
 	}
 	if i.unknownCount > 0 {
 		w.UnknownAttributes(i.unknown[:i.unknownCount])

@@ -23,6 +23,7 @@ type pair struct {
 	queued         bool  // a request is in the outbox
 	triggered      bool  // the check is sent before ordinary ones (RFC 8445 §6.1.4.1)
 	once           bool  // the triggered check is not retransmitted
+	pushed         bool  // additional checks have carried the whole DTLS flight; see pushRest
 
 	nominating       bool      // if controlling: checks carry USE-CANDIDATE
 	nomination       uint32    // if controlling: the number of the nomination that checks carry; 0: none

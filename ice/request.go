@@ -35,20 +35,21 @@ func (k *checks) generationFor(username []byte) *generation {
 	return nil
 }
 
-// handleRequest processes a connectivity check (RFC 8445 §7.3).
-func (k *checks) handleRequest(now time.Time, r Route, b *base, m stun.Message) {
+// handleRequest processes a connectivity check (RFC 8445 §7.3). It returns the DTLS
+// datagram that the check carries; nil: it carries none.
+func (k *checks) handleRequest(now time.Time, r Route, b *base, m stun.Message) (datagram []byte) {
 	if !k.allowed(r.Remote.Addr()) {
-		return
+		return nil
 	}
 	if !k.gather.usable(b) {
-		return // RFC 8828 mode 4: a remote agent must not learn that there is an agent at this address
+		return nil // RFC 8828 mode 4: a remote agent must not learn that there is an agent at this address
 	}
 	username, ok := m.Get(stun.AttrUsername)
 	g := k.generationFor(username)
 	if !ok || g == nil || g.failed {
 		// RFC 8489 §9.1.3 answers such a request with 400 or 401. Here it is dropped:
 		// an answer would only show to strangers that there is an agent.
-		return
+		return nil
 	}
 	reply := item{kind: itemResponse, gen: g, base: b, remote: r.Remote, id: m.TransactionID(), bare: true}
 	if !g.localKey.Verify(m) {
@@ -57,32 +58,33 @@ func (k *checks) handleRequest(now time.Time, r Route, b *base, m stun.Message) 
 		// the request, because the requester's address is not validated. A shorter
 		// request cannot have a valid integrity.
 		if len(m.Raw()) < bareResponse {
-			return
+			return nil
 		}
 		reply.code = stun.CodeUnauthenticated
 		k.out.respond(reply)
-		return
+		return nil
 	}
 	reply.bare = false
 	if reply.unknown, reply.unknownCount = k.unknownIn(m); reply.unknownCount > 0 {
 		reply.code = stun.CodeUnknownAttribute
 		k.out.respond(reply)
-		return
+		return nil
 	}
 	priority, ok := m.Uint32(stun.AttrPriority)
 	if !ok {
 		reply.code = stun.CodeBadRequest
 		k.out.respond(reply)
-		return
+		return nil
 	}
 	if k.roleConflict(m) {
 		reply.code = stun.CodeRoleConflict
 		k.out.respond(reply)
-		return
+		return nil
 	}
 	k.out.respond(reply)
+	datagram = k.carried.receive(m)
 	if k.lite && !g.seen.add(m.TransactionID()) {
-		return // the check is perhaps a replay; see lite.go
+		return datagram // the check is perhaps a replay; see lite.go
 	}
 	if !g.reached {
 		g.reach(now)
@@ -93,6 +95,7 @@ func (k *checks) handleRequest(now time.Time, r Route, b *base, m stun.Message) 
 		base: b, route: b.route(r.Remote), priority: priority,
 		useCandidate: m.Has(stun.AttrUseCandidate) || nomination != 0, nomination: nomination,
 	})
+	return datagram
 }
 
 // bareResponse is the length in bytes of an unauthenticated 401 response: a header,
@@ -157,6 +160,7 @@ func (k *checks) learn(now time.Time, g *generation, c earlyCheck) {
 	}
 	p.received++
 	k.trace.received(now, p, c.useCandidate)
+	k.carrier = p
 	p.markReceived(now)
 	p.remoteNomination = max(p.remoteNomination, c.nomination)
 	if k.lite {

@@ -168,6 +168,10 @@ type Config struct {
 	// it, the association of two ends that both know it is established as soon as DTLS
 	// is; other remotes ignore it.
 	DisableSNAP bool `json:"-"`
+	// DisableSPED keeps the DTLS handshake out of ICE's checks
+	// (draft-hancke-webrtc-sped). With it, two ends that both know it save the round trip
+	// of the checks. Other remotes ignore it.
+	DisableSPED bool `json:"-"`
 	// MaxMessageSize is the longest message in bytes, both ways; it is signalled. 0:
 	// 262144. The receive window is never smaller. A longer message closes its
 	// channel.

@@ -40,6 +40,7 @@ type core struct {
 
 	snap        snapState
 	timeline    Timeline
+	sped        spedState
 	replacement replacement
 	observer    observer
 }
@@ -66,11 +67,15 @@ func newCore(cfg *Config, agent *ice.Agent, observer observer, random io.Reader)
 		CongestionControl: cfg.CongestionControl,
 		Trace:             observer.events.sctpHook(),
 	})
+	if !cfg.DisableSPED {
+		agent.EnableSPED(false)
+	}
 	return core{
 		agent: agent, assoc: assoc,
 		session:      datachannel.NewSession(assoc, datachannel.Config{MaxMessageSize: cfg.maxMessageSize(), MaxChannels: cfg.MaxChannels}),
 		observer:     observer,
 		snap:         snapState{disabled: cfg.DisableSNAP},
+		sped:         spedState{disabled: cfg.DisableSPED},
 		datagramSize: cfg.maxDatagramSize(), discovery: cfg.MaxDatagramSize == 0,
 	}
 }
@@ -83,6 +88,7 @@ func (c *core) makeDTLS(cfg dtls.Config) error {
 		return err
 	}
 	c.dtls = conn
+	c.sped.restart(c.agent)
 	if c.rtt > 0 {
 		conn.SetRTT(c.rtt)
 	}
@@ -171,6 +177,7 @@ func (c *core) process(now time.Time) {
 		c.takeRTT() // the check that selected the pair may not have measured it
 	}
 	c.session.Process(now)
+	c.carryFlight(now)
 }
 
 func (c *core) handleDTLSEvent(now time.Time, e dtls.Event) {
@@ -279,7 +286,9 @@ func (c *core) appendDatagram(now time.Time, dst []byte, onlyICE bool) (b []byte
 		return dst, ice.Route{}, false
 	}
 	limit := c.datagramSize - c.agent.DataOverhead()
-	if b, ok = c.appendRecords(now, b, limit); !ok {
+	if unsent, some := c.agent.UnsentDatagram(); some {
+		b = append(b, unsent...)
+	} else if b, ok = c.appendRecords(now, b, limit); !ok {
 		return dst, ice.Route{}, false
 	}
 	b, r = c.agent.FinishData(b, start)
@@ -357,8 +366,12 @@ func (c *core) discover() {
 // was as long as its packets may be: the path has not been shown to carry them.
 func (c *core) assumePathSize() {
 	const framing = 32 // bytes by which a full datagram of the handshake may be shorter than one of data
-	if limit := c.datagramSize - c.agent.DataOverhead(); c.dtls.PathSize()+framing < limit {
-		c.assoc.AssumeShorter(limit - c.dtls.PathSize())
+	size := c.dtls.PathSize()
+	if size > 0 && size == c.sped.longest {
+		size = c.datagramSize // the check that carried this datagram was as long as data may be
+	}
+	if limit := c.datagramSize - c.agent.DataOverhead(); size+framing < limit {
+		c.assoc.AssumeShorter(limit - size)
 	}
 }
 

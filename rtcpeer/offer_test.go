@@ -42,6 +42,12 @@ func unpolled(t testing.TB, cfg, cfgB Config) (a, b *Conn, x, y *DataChannel) {
 // negotiated channel.
 func agreed(t testing.TB, a, b *Conn) (x, y *DataChannel) {
 	t.Helper()
+	return agreedAfter(t, a, b, 0)
+}
+
+// agreedAfter does the same as agreed. The answer travels for the given time.
+func agreedAfter(t testing.TB, a, b *Conn, travels time.Duration) (x, y *DataChannel) {
+	t.Helper()
 	var err error
 	for _, end := range []struct {
 		c  *Conn
@@ -58,6 +64,9 @@ func agreed(t testing.TB, a, b *Conn) (x, y *DataChannel) {
 	answer, err := b.Answer(t.Context(), travelled(t, offer))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if travels > 0 {
+		<-time.After(travels)
 	}
 	if err := a.SetAnswer(travelled(t, answer)); err != nil {
 		t.Fatal(err)

@@ -25,6 +25,7 @@ type Report struct {
 	DTLSErr    error    // the error that ended the DTLS handshake or connection, such as an alert
 	SCTPState  string   // name of the state in RFC 9260 §4, in lower case
 	SNAP       bool     // the descriptions set up SCTP, so its handshake was not needed (draft-hancke-tsvwg-snap)
+	SPED       bool     // ICE's checks carried flights of the DTLS handshake (draft-hancke-webrtc-sped)
 	Resolving  []string // URLs of servers with names that are being looked up, or to which a connection is being opened
 	NotStarted bool     // the local and the remote description are not both applied yet
 	Timeline   Timeline // when each step of the set-up happened
@@ -58,6 +59,7 @@ func (t *transport) report(r *Report) {
 	}
 	r.SCTPState = t.core.assoc.State().String()
 	r.SNAP = t.core.snap.used
+	r.SPED = t.core.agent.SPED()
 	r.NotStarted = t.core.dtls == nil
 	r.Timeline = t.core.timeline
 	r.Timeline.RTT = cmp.Or(t.core.rtt, t.core.agent.RTT(), r.Stats.SCTPTransport.SmoothedRoundTripTime)
@@ -99,6 +101,9 @@ func (r Report) String() string {
 		if s != "" {
 			b.WriteString(", " + s)
 		}
+	}
+	if r.SPED {
+		b.WriteString(", carried by checks")
 	}
 	if r.DTLSErr != nil {
 		fmt.Fprintf(&b, ": %v", r.DTLSErr)

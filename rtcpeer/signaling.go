@@ -48,6 +48,7 @@ func (t *transport) fill(params sdp.Params) (sdp.Params, error) {
 	params.MaxMessageSize = t.cfg.maxMessageSize()
 	params.ICELite = t.cfg.ICELite
 	params.SCTPInit = t.core.localInit()
+	params.ICEOptions = t.core.sped.iceOptions(params.ICEOptions...)
 	if params.Ufrag == t.gatherer.ufrag { // an ICE restart gathers candidates of its own
 		params.Candidates, params.EndOfCandidates = t.gatherer.delivered()
 	}

@@ -165,8 +165,9 @@ func (t *transport) run(now time.Time) {
 
 // HandleDatagrams implements udpmux.Handler.
 func (t *transport) HandleDatagrams(now time.Time, r ice.Route, b []byte, segment int) {
-	// STUN is cheap: handling it costs less than passing it to a handshake worker.
-	cheap := len(b) > 0 && len(b) <= segment && b[0] < 4
+	// STUN is cheap: handling it costs less than passing it to a handshake worker. A check
+	// that carries a DTLS flight is not.
+	cheap := len(b) > 0 && len(b) <= segment && b[0] < 4 && (t.queue.direct.Load() || !ice.CarriesDTLS(b))
 	if !t.enter(t.shared(r.Sock), cheap) {
 		t.postDatagrams(now, r, b, segment)
 		return
@@ -574,6 +575,9 @@ func (t *transport) startTransport(now time.Time) error {
 	t.maxRemoteMessage = told.MaxMessageSize
 	t.core.assoc.SetRemotePort(uint16(told.SCTPPort))
 	t.core.agent.SetRenomination(slices.Contains(told.ICEOptions, renomination))
+	if !t.cfg.DisableSPED && announcesSPED(told.ICEOptions) {
+		t.core.agent.EnableSPED(true)
+	}
 	t.core.agent.SetRemote(now, told.Ufrag, told.Pwd, told.ICELite)
 	if local.typ != "offer" {
 		t.core.agent.AnswerPending(now)
