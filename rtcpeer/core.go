@@ -287,7 +287,7 @@ func (c *core) appendDatagram(now time.Time, dst []byte, onlyICE bool) (b []byte
 	}
 	limit := c.datagramSize - c.agent.DataOverhead()
 	if unsent, some := c.agent.UnsentDatagram(); some {
-		b = append(b, unsent...)
+		b, c.sped.direct = append(b, unsent...), true
 	} else if b, ok = c.appendRecords(now, b, limit); !ok {
 		return dst, ice.Route{}, false
 	}
@@ -309,6 +309,7 @@ func (c *core) appendDatagram(now time.Time, dst []byte, onlyICE bool) (b []byte
 func (c *core) appendRecords(now time.Time, b []byte, limit int) ([]byte, bool) {
 	start := len(b)
 	b, handshake := c.dtls.AppendDatagram(now, b, limit)
+	c.sped.direct = c.sped.direct || handshake
 	if handshake && (c.client || c.assoc.State() > sctp.StateCookieWait) {
 		return b, true
 	}
@@ -366,10 +367,7 @@ func (c *core) discover() {
 // was as long as its packets may be: the path has not been shown to carry them.
 func (c *core) assumePathSize() {
 	const framing = 32 // bytes by which a full datagram of the handshake may be shorter than one of data
-	size := c.dtls.PathSize()
-	if size > 0 && size == c.sped.longest {
-		size = c.datagramSize // the check that carried this datagram was as long as data may be
-	}
+	size := c.dtls.PathSize() + c.sped.overhead()
 	if limit := c.datagramSize - c.agent.DataOverhead(); size+framing < limit {
 		c.assoc.AssumeShorter(limit - size)
 	}

@@ -13,7 +13,8 @@ type spedState struct {
 	disabled bool // Config.DisableSPED
 	carried  bool // flights went in checks when carryFlight was last called
 	changes  int  // dtls.Conn.FlightChanges when the agent last got a datagram
-	longest  int  // bytes of the longest datagram that a check has carried
+	direct   bool // a datagram of DTLS was sent outside of checks
+	used     bool // a check has carried a datagram of DTLS
 	done     bool // the agent knows that the handshake is over
 }
 
@@ -21,6 +22,20 @@ type spedState struct {
 func (s *spedState) restart(agent *ice.Agent) {
 	agent.DropFlight()
 	*s = spedState{disabled: s.disabled, done: s.done}
+}
+
+// leastFraming is how many bytes longer than the datagram that it carries a STUN message
+// is at least: a response has a header, XOR-MAPPED-ADDRESS, an acknowledgement,
+// MESSAGE-INTEGRITY and FINGERPRINT.
+const leastFraming = 20 + 12 + 8 + 4 + 24 + 8
+
+// overhead returns by how many bytes the datagrams on the path were longer than those of
+// DTLS. It is 0 unless all of them went in checks.
+func (s *spedState) overhead() int {
+	if s.used && !s.direct {
+		return leastFraming
+	}
+	return 0
 }
 
 // carryFlight gives the agent the datagrams of DTLS, which checks carry until a pair is
@@ -60,7 +75,7 @@ func (c *core) carryFlight(now time.Time) {
 		if !ok {
 			return
 		}
-		c.sped.longest = max(c.sped.longest, len(b))
+		c.sped.used = true
 		c.agent.CarryDatagram(now, b)
 	}
 }

@@ -98,7 +98,7 @@ func TestLateTimerIsPostponed(t *testing.T) {
 	aloneTransport(t, func(t *testing.T, p *transport, _ *DataChannel) {
 		p.mu.Lock()
 		dtls := p.core.dtls
-		p.core.dtls = nil // the state before the handshake
+		p.core.dtls, p.core.recordAt = nil, time.Time{} // the state before the handshake
 		due := p.core.nextTimeout()
 		p.timer.stop(true)
 		p.now = func() time.Time { return due.Add(time.Second) }
