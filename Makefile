@@ -65,10 +65,10 @@ interop-sharing:
 # interop-ways: the browsers in other scenarios: the local end on a Host, by an invite, ICE-lite or behind
 # names, a bad
 # network, a NAT that forgets, TCP, a relay, ICE restarts, media beside data, a path of
-# small packets.
+# small packets, SNAP and SPED.
 .PHONY: interop-ways
 interop-ways: $(OUT)/interop
-	set -e; for w in host invite lite names bad rebinding tcp relay relay-tcp restart media smallmtu; do echo; echo "$$w:"; $(OUT)/interop -way $$w; done
+	set -e; for w in host invite lite names bad rebinding tcp relay relay-tcp restart media smallmtu warp; do echo; echo "$$w:"; $(OUT)/interop -way $$w; done
 
 EXCHANGE := $(OUT)/rtcbench exchange -role offer
 ECHO     := $(OUT)/rtcbench echo -role answer

@@ -326,6 +326,7 @@ func (a *Agent) appendPush(now time.Time, dst []byte, i item) (b []byte, r Route
 	p.transactions.add(transaction{id: a.random.transactionID(), controlling: a.controlling, nominates: a.controlling && p.nominating})
 	b = a.appendRequest(now, p.local.begin(dst, p.route.Remote), p)
 	b, r = p.local.finish(b, len(dst), p.route.Remote)
+	a.trace.sent(now, p)
 	return b, r, true
 }
 

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,6 +59,10 @@ func runAll(ctx context.Context, o options) ([]result, error) {
 		name, path, _ := strings.Cut(spec, "=")
 		r := &runner{options: o, name: name, scenario: w}
 		end := func() {}
+		if name == w.without {
+			fmt.Printf("%-9s lacks what this way needs\n", name)
+			continue
+		}
 		switch name {
 		case "self":
 			if w.foreign {
@@ -75,8 +80,12 @@ func runAll(ctx context.Context, o options) ([]result, error) {
 				continue
 			}
 			r.version = b.version
+			args := o.args
+			if name == "chromium" {
+				args = slices.Concat(args, w.chromium)
+			}
 			var err error
-			if r.page, end, err = startPage(ctx, b, o.args, w); err != nil {
+			if r.page, end, err = startPage(ctx, b, args, w); err != nil {
 				fmt.Printf("%-9s %s\n", name, err)
 				all = append(all, result{Peer: name, Version: b.version, Role: "offer", Case: "start", Error: err.Error()})
 				failed = true

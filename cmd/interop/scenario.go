@@ -48,6 +48,10 @@ type scenario struct {
 	// empty: 127.0.0.1.
 	within []string
 	server string
+	// chromium are additional arguments for Chromium.
+	chromium []string
+	// without names the browser with which the scenario does not run; empty: none.
+	without string
 	// foreign says that the scenario does not run if the remote end is this stack.
 	foreign bool
 	// slow says that each case may take three times as long as usual.
@@ -61,7 +65,7 @@ type scenario struct {
 	end     func()
 }
 
-var wayNames = []string{"direct", "host", "invite", "lite", "names", "bad", "rebinding", "tcp", "relay", "relay-tcp", "restart", "media", "smallmtu"}
+var wayNames = []string{"direct", "host", "invite", "lite", "names", "bad", "rebinding", "tcp", "relay", "relay-tcp", "restart", "media", "smallmtu", "warp"}
 
 // openScenario creates the scenario with this name, and starts the programs and
 // networks that it needs.
@@ -103,6 +107,8 @@ func openScenario(ctx context.Context, name string) (*scenario, error) {
 		return mediaScenario(name), nil
 	case "tcp":
 		return scenarioTCP()
+	case "warp":
+		return scenarioWARP(), nil
 	case "smallmtu":
 		return scenarioSmallPackets()
 	case "relay":
@@ -111,6 +117,25 @@ func openScenario(ctx context.Context, name string) (*scenario, error) {
 		return scenarioRelay(ctx, name, "?transport=tcp")
 	}
 	return nil, fmt.Errorf("no way %q; there are: %s", name, strings.Join(wayNames, " "))
+}
+
+// warpTrials switch on SNAP, SPED and interleaved messages in Chromium 156, where they
+// are off by default.
+const warpTrials = "WebRTC-Sctp-Snap/Enabled/WebRTC-IceHandshakeDtls/Enabled/WebRTC-DataChannelMessageInterleaving/Enabled/"
+
+// scenarioWARP returns a scenario in which both ends set up the connection with SNAP and
+// SPED, which are known together as WARP. Firefox has neither.
+func scenarioWARP() *scenario {
+	return &scenario{
+		name: "warp", configure: func(*rtcpeer.Config) {}, page: map[string]any{}, end: func() {},
+		chromium: []string{"--force-fieldtrials=" + warpTrials}, without: "firefox",
+		check: func(r rtcpeer.Report) error {
+			if !r.SNAP || !r.SPED {
+				return fmt.Errorf("the set-up used SNAP: %t, SPED: %t; it should use both", r.SNAP, r.SPED)
+			}
+			return nil
+		},
+	}
 }
 
 // scenarioTCP returns a scenario in which the local end listens on TCP, and all UDP
