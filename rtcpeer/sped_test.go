@@ -1,8 +1,13 @@
 package rtcpeer
 
 import (
+	"crypto/tls"
+	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"purertc/rtcpeer/internal/simnet"
 )
 
 // With SPED and SNAP the channel is open one round trip after the offerer has the
@@ -41,5 +46,98 @@ func TestSPEDTimes(t *testing.T) {
 			}
 			t.Log(a.Report(), b.Report())
 		})
+	}
+}
+
+// An end without SPED connects as fast as two such ends, in every role and version. It
+// makes no difference whether the other end knows that from the description or has to
+// find it out.
+func TestSPEDFallback(t *testing.T) {
+	const rtt = 200 * time.Millisecond
+	set := func(version uint16, without [2]bool, announced bool) (open time.Duration) {
+		inBubble(t, func(t *testing.T) {
+			n := newMemNet()
+			n.delay = rtt / 2
+			a := newMemConn(t, n, "10.0.0.1", Config{MaxDTLS: version, DisableSPED: without[0]})
+			b := newMemConn(t, n, "10.0.0.2", Config{MaxDTLS: version, DisableSPED: without[1]})
+			defer a.Close()
+			defer b.Close()
+			if announced {
+				for _, c := range []*Conn{a, b} {
+					if q, _ := c.ext.(*stack).made(); !q.cfg.DisableSPED {
+						q.core.agent.EnableSPED(true)
+					}
+				}
+			}
+			x, y := agreed(t, a, b)
+			start := time.Now()
+			for _, ch := range []*DataChannel{x, y} {
+				if err := ch.Opened(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			open = time.Since(start)
+			for _, c := range []*Conn{a, b} {
+				if r := c.Report(); r.SPED || strings.Contains(r.String(), "carried by checks") {
+					t.Errorf("SPED %v\n%v", r.SPED, r)
+				}
+			}
+		})
+		return open
+	}
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		want := set(version, [2]bool{true, true}, false)
+		for _, without := range [][2]bool{{true, false}, {false, true}} {
+			for _, announced := range []bool{false, true} {
+				if open := set(version, without, announced); open > want+10*time.Millisecond {
+					t.Errorf("%s, without SPED: %v, announced: %v: open after %v, want %v", tls.VersionName(version), without, announced, open, want)
+				}
+			}
+		}
+	}
+}
+
+// setUpTimes returns the times until a channel is open at both ends, in order, on a path
+// with a round trip of 200 ms that loses datagrams.
+func setUpTimes(t *testing.T, cfg Config, loss float64, runs int) (times []time.Duration) {
+	for seed := range uint64(runs) {
+		w := simnet.New(seed)
+		w.Default = simnet.Path{Delay: 100 * time.Millisecond, Loss: loss}
+		a, b := newSimPair(t, w, cfg)
+		var ends [2]*DataChannel
+		for i, p := range []*simPeer{a, b} {
+			var err error
+			if ends[i], err = p.CreateDataChannel("x", ChannelOptions{Negotiated: true, ID: new(0)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		start := w.Now()
+		if err := a.CreateOffer(); err != nil {
+			t.Fatal(err)
+		}
+		until(t, w, time.Minute, "the channel is open", func() bool {
+			return ends[0].ReadyState() == ChannelStateOpen && ends[1].ReadyState() == ChannelStateOpen
+		})
+		times = append(times, w.Now().Sub(start))
+		a.Close()
+		b.Close()
+	}
+	slices.Sort(times)
+	return times
+}
+
+// With SPED, set-up on a path that loses datagrams is faster, on average and in the
+// worst cases.
+func TestSPEDWithLoss(t *testing.T) {
+	const runs = 100
+	for _, loss := range []float64{0.1, 0.25} {
+		with, without := setUpTimes(t, Config{}, loss, runs), setUpTimes(t, Config{DisableSPED: true}, loss, runs)
+		for _, percentile := range []int{50, 75, 95} {
+			i := runs * percentile / 100
+			t.Logf("%.0f %% loss, percentile %d: open after %v, without SPED %v", 100*loss, percentile, with[i], without[i])
+			if with[i] > without[i] {
+				t.Errorf("%.0f %% loss, percentile %d: open after %v, without SPED %v", 100*loss, percentile, with[i], without[i])
+			}
+		}
 	}
 }

@@ -59,8 +59,8 @@ func runAll(ctx context.Context, o options) ([]result, error) {
 		name, path, _ := strings.Cut(spec, "=")
 		r := &runner{options: o, name: name, scenario: w}
 		end := func() {}
-		if name == w.without {
-			fmt.Printf("%-9s lacks what this way needs\n", name)
+		if why := w.without[name]; why != "" {
+			fmt.Printf("%-9s %s\n", name, why)
 			continue
 		}
 		switch name {
