@@ -135,12 +135,12 @@ func (table eventTable) check(t *testing.T, events []logRecord) {
 }
 
 // loggedPair makes two ends, of which the first one writes a log.
-func loggedPair(t *testing.T, seed uint64, p simnet.Path) (log *bytes.Buffer, w *simnet.World, a, b *simPeer) {
+func loggedPair(t *testing.T, seed uint64, p simnet.Path, remote Config) (log *bytes.Buffer, w *simnet.World, a, b *simPeer) {
 	log = new(bytes.Buffer)
 	w = simnet.New(seed)
 	w.Default = p
 	a = newSimPeer(t, w, Config{EventLog: log}, "10.0.0.1")
-	b = newSimPeer(t, w, Config{}, "10.0.0.2")
+	b = newSimPeer(t, w, remote, "10.0.0.2")
 	a.other, b.other = b, a
 	return log, w, a, b
 }
@@ -209,7 +209,7 @@ func TestEventLogTable(t *testing.T) {
 	path := simnet.Path{Delay: 10 * time.Millisecond, Rate: 50e6, Queue: 200_000}
 
 	// Losses, reordering, then another path, a path that is down, and the end.
-	log, w, a, b := loggedPair(t, 1, path)
+	log, w, a, b := loggedPair(t, 1, path, Config{})
 	lossy := path
 	lossy.Loss = 0.02
 	x, y := openPair(t, w, a, b, ChannelOptions{})
@@ -240,7 +240,7 @@ func TestEventLogTable(t *testing.T) {
 	// A handshake over a path that is down at first, channels of the remote with limits,
 	// and a remote that closes.
 	for _, o := range []ChannelOptions{{MaxRetransmits: new(1), Ordered: new(false)}, {MaxPacketLifeTime: new(100)}} {
-		log, w, a, b := loggedPair(t, 2, path)
+		log, w, a, b := loggedPair(t, 2, path, Config{DisableSPED: true}) // the path goes down between the checks and the handshake
 		w.After(25*time.Millisecond, func() { pathOf(w, "10.0.0.1", "10.0.0.2", simnet.Path{Down: true}) })
 		w.After(500*time.Millisecond, func() { pathOf(w, "10.0.0.1", "10.0.0.2", path) })
 		openPair(t, w, a, b, ChannelOptions{})
@@ -281,14 +281,14 @@ func TestEventLogTable(t *testing.T) {
 // TestEventLogSequence checks the order of the events with which two ends connect, and
 // the amount of data that the log shows.
 func TestEventLogSequence(t *testing.T) {
-	log, w, a, b := loggedPair(t, 1, simnet.Path{Delay: 10 * time.Millisecond})
+	log, w, a, b := loggedPair(t, 1, simnet.Path{Delay: 10 * time.Millisecond}, Config{})
 	x, y := openPair(t, w, a, b, ChannelOptions{})
 	sendAll(t, w, x, y, 20)
 	a.Close()
 	events, _ := readEventLog(t, log.Bytes())
 	want := []string{
-		"connection:signaling_state_changed", "ice:local_candidate", "ice:remote_candidate", "ice:check_sent", "ice:check_answered", "ice:pair_selected",
-		"dtls:message_received", "dtls:flight_sent", "dtls:established", "sctp:state_changed", "channel:state_changed", "sctp:packet_sent", "recovery:metrics_updated",
+		"connection:signaling_state_changed", "ice:local_candidate", "ice:remote_candidate", "ice:check_sent", "dtls:message_received", "dtls:flight_sent",
+		"ice:check_answered", "ice:pair_selected", "dtls:established", "sctp:state_changed", "channel:state_changed", "sctp:packet_sent", "recovery:metrics_updated",
 		"dtls:alert_sent",
 	}
 	next, sent := 0, 0.0
