@@ -286,3 +286,23 @@ func FuzzSPED(f *testing.F) {
 		}
 	})
 }
+
+// A flight arrives over a TCP connection with the first check, too.
+func TestCarriedOverTCP(t *testing.T) {
+	w := newWorld(t, 1)
+	a := &peer{Agent: NewAgent(Config{Controlling: true, Rand: seeded(1)}), w: w, name: "a", socks: map[Sock]netip.AddrPort{}}
+	b := &peer{Agent: NewAgent(Config{Rand: seeded(2)}), w: w, name: "b", socks: map[Sock]netip.AddrPort{}}
+	w.peers = []*peer{a, b}
+	a.addTCP(TCPActive, "192.0.2.1:0")
+	b.addTCP(TCPPassive, "192.0.2.2:2000")
+	for _, p := range w.peers {
+		p.EnableSPED(true)
+	}
+	w.connect(a, b)
+	for _, d := range []string{"\x16one", "\x16two"} {
+		a.CarryDatagram(w.now, []byte(d))
+	}
+	if !w.run(time.Second, both(a, b, StateCompleted)) || len(b.data) != 2 || !a.SPED() || !b.SPED() {
+		t.Errorf("a %v, b %v, received %q", a.State(), b.State(), b.data)
+	}
+}

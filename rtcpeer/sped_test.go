@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"purertc/ice"
 	"purertc/rtcpeer/internal/simnet"
+	"purertc/stun"
 )
 
 // With SPED and SNAP the channel is open one round trip after the offerer has the
@@ -138,6 +140,70 @@ func TestSPEDWithLoss(t *testing.T) {
 			if with[i] > without[i] {
 				t.Errorf("%.0f %% loss, percentile %d: open after %v, without SPED %v", 100*loss, percentile, with[i], without[i])
 			}
+		}
+	}
+}
+
+// Flights go in checks over relays, too, and none of the datagrams is longer than data
+// may be.
+func TestSPEDOverRelay(t *testing.T) {
+	w := simnet.New(1)
+	w.Default = simnet.Path{Delay: 10 * time.Millisecond, MTU: defaultDatagramSize}
+	a, b := newSimPair(t, w, relayOnly(w))
+	x, _ := openPair(t, w, a, b, ChannelOptions{})
+	if err := x.PutPacket([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	until(t, w, time.Second, "the packet arrives", func() bool { return b.kept[0].AvailablePacketCount() == 1 })
+	for _, c := range []*simPeer{a, b} {
+		if r := c.Report(); !r.SPED {
+			t.Errorf("SPED was not used:\n%v", r)
+		}
+	}
+}
+
+// A shared socket's reader leaves checks with flights to the handshake workers, and
+// handles other checks itself.
+func TestSPEDIsLeftToWorkers(t *testing.T) {
+	h := new(Host)
+	h.memory.limit = DefaultHostMemory
+	handled := 0
+	p := connectedPeer(t, h, func([]byte) { handled++ })
+	p.queue.direct.Store(false)
+	p.queue.listed.Store(true) // no worker runs
+	for i, flight := range []string{"", "\x16hello"} {
+		b := stun.Build(nil, stun.BindingRequest, stun.TransactionID{})
+		b.Bytes(stun.AttrDTLSInSTUN, []byte(flight))
+		check := b.Finish()
+		p.HandleDatagrams(time.Now(), ice.Route{}, check, len(check))
+		if queued := p.queue.some.Load(); queued != (flight != "") || handled != 1 {
+			t.Errorf("check %d: %d were handled, queued: %v", i, handled, queued)
+		}
+	}
+}
+
+// The names of the option in descriptions that announce SPED.
+func TestSPEDOptions(t *testing.T) {
+	for list, want := range map[string]bool{"": false, "trickle ice2": false, "trickle sped": true, "googspedv1": true, "ice2 goog-sped-v1": true, "sped2": false} {
+		if got := announcesSPED(strings.Fields(list)); got != want {
+			t.Errorf("%q announces SPED: %v", list, got)
+		}
+	}
+	for _, disabled := range []bool{false, true} {
+		c := New()
+		defer c.Close()
+		if err := c.Initialize(Config{DisableSPED: disabled, IncludeLoopback: true}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.CreateDataChannel("x", ChannelOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		offer, err := c.Offer(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(offer.SDP, "a=ice-options:trickle ice2 renomination sped googspedv1\r\n"); got == disabled {
+			t.Errorf("disabled %v:\n%s", disabled, offer.SDP)
 		}
 	}
 }
