@@ -33,6 +33,7 @@
 //	input.go outbox.go     datagrams in and out
 //	gatherer.go            local candidates: bases, servers (server.go), relays (relay.go)
 //	remote.go lookups.go   remote candidates, and their names
+//	sped.go                DTLS flights in checks and their responses
 //	generation.go          credentials, candidates and pairs between two ICE restarts
 //	trace.go               what Config.Trace reports
 //	routes.go              where payload is accepted from

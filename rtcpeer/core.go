@@ -19,6 +19,8 @@ import (
 //	in:  ice.HandleDatagram → dtls.HandleRecord → sctp.HandlePacket → datachannel.Process
 //	out: ICE's own datagrams, else ice.BeginData → DTLS's handshake, or
 //	     dtls.BeginRecord → sctp.AppendPacket → dtls.FinishRecord → ice.FinishData
+//
+// Before a pair is selected, DTLS's handshake goes in ICE's datagrams: see carryFlight.
 type core struct {
 	agent   *ice.Agent
 	dtls    *dtls.Conn // nil until both descriptions are known

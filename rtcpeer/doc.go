@@ -64,7 +64,7 @@
 //	replacement.go       browsers that replace their transport
 //	remotecandidates.go  the remote's candidates
 //	certificate.go       the certificate that all connections of the process share
-//	core.go snap.go      the layers, and the calls between them
+//	core.go snap.go      the layers, and the calls between them; sped.go: handshakes in ICE's checks
 //	gather.go            the search for local candidates; the sockets
 //	relay.go             connections to TURN servers
 //	interfaces.go        addresses that appear and disappear while connected
