@@ -10,7 +10,8 @@ import (
 // HandleDatagram processes a datagram that arrived on r. The agent handles STUN, TURN
 // and multicast DNS itself. Payload that arrives on an authenticated route is returned
 // with ok; it is a part of b. Payload that is returned without ok comes from an
-// address that has not been validated; see Authenticated.
+// address that has not been validated; see Authenticated. With EnableSPED, a DTLS
+// datagram that an authenticated STUN message carries is returned with ok, too.
 func (a *Agent) HandleDatagram(now time.Time, r Route, b []byte) (payload []byte, ok bool) {
 	if len(b) == 0 || a.state == StateClosed {
 		return nil, false

@@ -144,7 +144,8 @@ func parseInvitation(text string) (*invitation, error) {
 }
 
 // answer writes the host's answer to the joiner's offer, which the host does not send.
-// With lite, the host is ICE-lite.
+// With lite, the host is ICE-lite. The answer announces SPED: if the host has none, its
+// first response shows that.
 func (v *invitation) answer(offer string, lite bool) (string, error) {
 	s, err := sdp.Parse(offer)
 	if err != nil {
@@ -156,7 +157,7 @@ func (v *invitation) answer(offer string, lite bool) (string, error) {
 	}
 	c := v.credentials()
 	p := sdp.Params{
-		Origin: sdp.NewOrigin(1, 1), Ufrag: c.ufrag, Pwd: c.pwd, ICEOptions: []string{"ice2"}, ICELite: lite,
+		Origin: sdp.NewOrigin(1, 1), Ufrag: c.ufrag, Pwd: c.pwd, ICEOptions: []string{"ice2", spedOption}, ICELite: lite,
 		EndOfCandidates: true, Setup: sdp.SetupPassive, SCTPPort: 5000, MaxMessageSize: defaultMaxMessageSize,
 		Fingerprints: []sdp.Fingerprint{{Hash: "sha-256", Value: v.fingerprint[:]}},
 	}

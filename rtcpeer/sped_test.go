@@ -46,7 +46,12 @@ func TestSPEDTimes(t *testing.T) {
 			if (open-tt.open).Abs() > 10*time.Millisecond || (delivered-tt.delivered).Abs() > 10*time.Millisecond {
 				t.Errorf("%s: open after %v, want %v; first message after %v, want %v", name, open, tt.open, delivered, tt.delivered)
 			}
-			t.Log(a.Report(), b.Report())
+			for _, c := range []*Conn{a, b} {
+				r, want := c.Report(), !tt.cfg.DisableSPED
+				if r.SPED != want || strings.Contains(r.String(), "X25519MLKEM768, carried by checks\n") != want {
+					t.Errorf("%s: SPED %v\n%v", name, r.SPED, r)
+				}
+			}
 		})
 	}
 }
@@ -204,6 +209,10 @@ func TestSPEDOptions(t *testing.T) {
 		}
 		if got := strings.Contains(offer.SDP, "a=ice-options:trickle ice2 renomination sped googspedv1\r\n"); got == disabled {
 			t.Errorf("disabled %v:\n%s", disabled, offer.SDP)
+		}
+		answer, err := newInvitation([]byte("secret")).answer(offer.SDP, true)
+		if err != nil || !strings.Contains(answer, "a=ice-options:ice2 sped\r\n") {
+			t.Errorf("the answer to an invite: %v\n%s", err, answer)
 		}
 	}
 }
