@@ -248,9 +248,9 @@ func (a *Agent) CarryLimit(size int) int {
 // indication for an IPv6 address, with padding (RFC 8656 §11.1).
 const relayOverhead = 20 + 24 + 4 + 3
 
-// CarryDatagram gives the agent a copy of one more datagram of the present flight. If
-// the flight has begun without the agent knowing it, DropFlight comes before. At most
-// CarryLimit bytes fit.
+// CarryDatagram gives the agent a copy of one more datagram of the present flight, of
+// at most CarryLimit bytes. The owner calls DropFlight before the first datagram of the
+// next flight.
 //
 // Messages carry the datagrams in turn. Additional checks carry those for which no
 // message is on its way: the flight is to arrive within half a round trip.
