@@ -161,7 +161,7 @@ func (k *checks) appendResponse(dst []byte, i *item) []byte {
 		w.ErrorCode(i.code)
 	}
 	if i.code == 0 && k.carried.active() {
-		k.carried.appendTo(&w, k.selected != nil || !k.carried.firstResponse(i.id))
+		k.carried.appendTo(&w, k.selected != nil || !k.carried.mayCarry(i.id))
 	}
 	if i.unknownCount > 0 {
 		w.UnknownAttributes(i.unknown[:i.unknownCount])

@@ -31,9 +31,13 @@ const (
 	maxFlightsReceived = 8
 	// maxRemoteAcks is how many acknowledgements of one message are read.
 	maxRemoteAcks = 16
-	// maxPushes limits the additional checks for one flight. A client pushes on each
+	// maxPushes limits the additional checks of one connection. A client pushes on each
 	// pair, because it is not known which pair works.
-	maxPushes = 12
+	maxPushes = 16
+	// maxCarryingResponses limits the responses of one connection that carry a datagram,
+	// and are longer than the request. Without the two limits, a remote agent could
+	// direct many long datagrams to an address that it forges in short requests.
+	maxCarryingResponses = 32
 	// maxCarriers is how many of the latest requests that were answered with a datagram
 	// are remembered.
 	maxCarriers = 8
@@ -58,7 +62,8 @@ type carriedFlight struct {
 
 	datagrams []carriedDatagram
 	next      int // index of the datagram that is carried next
-	pushes    int // number of additional checks for the flight
+	pushes    int // number of additional checks so far
+	responses int // number of responses so far that could carry a datagram
 
 	received [maxFlightsReceived]uint32 // CRC-32 of the latest datagrams that have arrived, the oldest first
 	count    int                        // number of elements of received
@@ -83,7 +88,7 @@ func (f *carriedFlight) carry(b []byte) {
 }
 
 // drop drops the flight: the remote agent has it, or the owner sends it directly.
-func (f *carriedFlight) drop() { f.datagrams, f.next, f.pushes = nil, 0, 0 }
+func (f *carriedFlight) drop() { f.datagrams, f.next = nil, 0 }
 
 // unsent reports whether a datagram of the flight was not sent so far.
 func (f *carriedFlight) unsent() bool {
@@ -112,12 +117,13 @@ func (f *carriedFlight) pick() []byte {
 	return d.b
 }
 
-// firstResponse reports whether the request with this id is answered for the first
-// time.
-func (f *carriedFlight) firstResponse(id stun.TransactionID) bool {
-	if slices.Contains(f.answered[:], id) {
+// mayCarry reports whether the response to the request with this id may carry a
+// datagram: the request is answered for the first time, and there were not too many.
+func (f *carriedFlight) mayCarry(id stun.TransactionID) bool {
+	if len(f.datagrams) == 0 || f.responses >= maxCarryingResponses || slices.Contains(f.answered[:], id) {
 		return false
 	}
+	f.responses++
 	f.answered[f.nextSlot] = id
 	f.nextSlot = (f.nextSlot + 1) % maxCarriers
 	return true

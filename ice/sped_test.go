@@ -306,3 +306,27 @@ func TestCarriedOverTCP(t *testing.T) {
 		t.Errorf("a %v, b %v, received %q", a.State(), b.State(), b.data)
 	}
 }
+
+// A remote agent that sends any number of requests, and never acknowledges, gets a
+// limited number of long responses.
+func TestCarryingResponsesAreLimited(t *testing.T) {
+	f := &carriedFlight{state: spedActive}
+	f.carry([]byte("\x16one"))
+	first := stun.TransactionID{1}
+	if !f.mayCarry(first) || f.mayCarry(first) {
+		t.Error("not exactly the first response to a request carries a datagram")
+	}
+	n := 1
+	for i := range 1000 {
+		if i%10 == 0 { // the remote agent makes the flight begin again
+			f.drop()
+			f.carry([]byte("\x16one"))
+		}
+		if f.mayCarry(stun.TransactionID{2, byte(i), byte(i >> 8)}) {
+			n++
+		}
+	}
+	if n != maxCarryingResponses {
+		t.Errorf("%d responses carry a datagram, want %d", n, maxCarryingResponses)
+	}
+}
