@@ -63,7 +63,7 @@ func newBencher(o options, role string, s *signalling) (*bencher, error) {
 	b.config.MaxDatagramSize = o.mtu
 	b.config.BusyPoll = o.busyPoll
 	b.config.CongestionControl = o.congestion
-	b.config.DisableSNAP = !o.snap || !o.warp
+	b.config.DisableSNAP, b.config.DisableSPED = !o.snap || !o.warp, !o.warp
 	switch o.dtls {
 	case "":
 	case "1.2":

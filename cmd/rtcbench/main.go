@@ -99,7 +99,7 @@ func parseOptions(args []string) (o options, err error) {
 	f.BoolVar(&o.series, "series", false, "throughput: figures of every second")
 	f.BoolVar(&o.setup, "setup", false, "connect: percentiles from the answer to the open channel, and to the first message at the answerer; both ends need this flag")
 	f.BoolVar(&o.snap, "snap", true, "set SCTP up by the descriptions; false: rtcpeer.Config.DisableSNAP")
-	f.BoolVar(&o.warp, "warp", true, "save round trips of the set-up; false: each of them as in RFC 8831, without SNAP")
+	f.BoolVar(&o.warp, "warp", true, "save round trips of the set-up; false: without SNAP and SPED")
 	f.BoolVar(&o.sharedCert, "sharedcert", true, "one certificate for all connections; false: one each")
 	f.BoolVar(&o.trickle, "trickle", false, "signal candidates one by one")
 	f.StringVar(&o.host, "host", "", "whose peers share one socket: offer, answer or none (default offer for idle and connect)")
