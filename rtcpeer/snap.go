@@ -34,8 +34,11 @@ func (c *core) localInit() string {
 }
 
 // takeRemoteInit takes the INIT chunks of the two descriptions that are applied first.
+//
+// A remote that does not know SNAP may repeat the local line: libdatachannel's answer has
+// every attribute of the offer that it does not know. Two ends never draw the same chunk.
 func (c *core) takeRemoteInit(local, remote string) error {
-	if c.snap.disabled || local == "" || remote == "" {
+	if c.snap.disabled || local == "" || remote == "" || remote == local {
 		return nil
 	}
 	chunk, err := decodeInit(remote)

@@ -68,6 +68,41 @@ func TestSNAP(t *testing.T) {
 	}
 }
 
+// A remote without SNAP may repeat the local a=sctp-init in its answer, as libdatachannel
+// does. SCTP's handshake follows then.
+func TestRepeatedSCTPInit(t *testing.T) {
+	a, b := New(), New()
+	defer a.Close()
+	defer b.Close()
+	if err := errors.Join(a.Initialize(Config{IncludeLoopback: true}), b.Initialize(Config{IncludeLoopback: true, DisableSNAP: true})); err != nil {
+		t.Fatal(err)
+	}
+	x, err := a.CreateDataChannel("x", ChannelOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	offer, err := a.Offer(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := b.Answer(t.Context(), offer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.SDP += initLine.FindString(offer.SDP)
+	if err := a.SetAnswer(answer); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := x.Opened(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if r := a.Report(); r.SNAP {
+		t.Error("SNAP was used with the local line")
+	}
+}
+
 // A description with a malformed a=sctp-init is refused, and changes nothing.
 func TestMalformedSCTPInit(t *testing.T) {
 	a, b := New(), New()
