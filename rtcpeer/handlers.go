@@ -67,7 +67,9 @@ func (c *Conn) OnICECandidateCreated(f func(media string, index int, name string
 // OnCandidate is OnICECandidateCreated with candidates in the W3C's form, which go to
 // the remote's addIceCandidate or AddCandidate. It replaces the handler of
 // OnICECandidateCreated. With such a handler, Offer and Answer do not wait for
-// candidates.
+// candidates. If another goroutine polls, the handler may be called before Offer or
+// Answer has returned. A browser refuses candidates that come before the description,
+// so the program sends them after it.
 func (c *Conn) OnCandidate(f func(Candidate)) {
 	if f == nil {
 		c.OnICECandidateCreated(nil)

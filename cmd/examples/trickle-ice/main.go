@@ -9,6 +9,7 @@ import (
 	"flag"
 	"log"
 	"net/http"
+	"sync"
 	"time"
 
 	"golang.org/x/net/websocket"
@@ -31,7 +32,12 @@ func main() {
 func serve(ws *websocket.Conn) {
 	conn := rtcpeer.New()
 	defer conn.Close()
-	conn.OnCandidate(func(c rtcpeer.Candidate) { websocket.JSON.Send(ws, c) })
+	var sending sync.Mutex // held until the answer is sent: the page takes no candidate before it
+	conn.OnCandidate(func(c rtcpeer.Candidate) {
+		sending.Lock()
+		defer sending.Unlock()
+		websocket.JSON.Send(ws, c)
+	})
 	conn.OnConnectionStateChanged(func(s rtcpeer.ConnectionState) { log.Print("connection ", s) })
 	conn.OnDataChannelReceived(func(ch *rtcpeer.DataChannel) { go sendTime(ch) })
 	go func() {
@@ -50,9 +56,11 @@ func serve(ws *websocket.Conn) {
 			}
 			if message.Type == "offer" {
 				var answer rtcpeer.Description
+				sending.Lock()
 				if answer, err = conn.Answer(context.Background(), message.Description); err == nil {
 					err = websocket.JSON.Send(ws, answer)
 				}
+				sending.Unlock()
 			} else {
 				err = conn.AddCandidate(message.Candidate)
 			}
