@@ -28,7 +28,7 @@
 //   - Config.ConnectionIDs lets the program find the connection of a record after the
 //     peer's address has changed;
 //   - [AddressValidator] keeps no state for a client until the client has shown, with a
-//     cookie, that it receives what is sent to its address.
+//     cookie, that it receives the datagrams sent to its address.
 //
 // # Structure
 //

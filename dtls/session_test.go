@@ -42,7 +42,8 @@ func newResumption(t *testing.T, version func(client, server *Config)) (*resumpt
 	return r, p
 }
 
-// again runs the second connection, after change, when the session has the given age.
+// again connects a second time, when the session is as old as age, and returns that
+// connection. change, unless it is nil, changes the configurations first.
 func (r *resumption) again(t *testing.T, age time.Duration, change func(client, server *Config)) *pair {
 	client, server := r.client, r.server
 	if change != nil {

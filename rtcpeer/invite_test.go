@@ -411,7 +411,7 @@ func TestInviteAfterLeaving(t *testing.T) {
 	if id := peer.read(t); id != 100 {
 		t.Errorf("check %d was answered", id)
 	}
-	// What is remembered is bounded.
+	// A departed remembers at most maxDeparted joiners that have left.
 	var d departed
 	now := time.Now()
 	for n := range 3 * maxDeparted {

@@ -12,8 +12,9 @@ import (
 // initLine is a=sctp-init with its value.
 var initLine = regexp.MustCompile(`a=sctp-init:([^\r\n]*)\r\n`)
 
-// SNAP is used if both ends have it, whoever offers, and saves the round trips of SCTP's
-// handshake. Later descriptions have the same lines.
+// TestSNAP checks that two ends use SNAP if both support it, that SNAP saves the round
+// trip of SCTP's handshake, that an end without SNAP connects, and that later
+// descriptions have the same a=sctp-init.
 func TestSNAP(t *testing.T) {
 	const rtt = 200 * time.Millisecond
 	opened := map[bool]time.Duration{}

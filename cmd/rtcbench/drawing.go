@@ -32,7 +32,8 @@ func newDrawing(width, height int) *drawing {
 	return d
 }
 
-// An anchor says which point of a text has the given coordinates.
+// An anchor is the point of a text that is drawn at given coordinates: the start, middle
+// or end of the text.
 type anchor string
 
 const (

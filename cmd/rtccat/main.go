@@ -6,8 +6,8 @@
 //	rtccat [flags] invite      prints a text with which the other machine joins, if it can reach an address of this one
 //	rtccat [flags] join TEXT   joins with that text
 //
-// What comes from standard input at one end goes to standard output at the other, in
-// both directions. With -file an end sends a file, with -out it writes what it receives
+// Each end sends its standard input to the other end, which writes the bytes to its
+// standard output. With -file an end sends a file, with -out it writes what it receives
 // to a file. The receiver checks a digest of all that was sent.
 package main
 

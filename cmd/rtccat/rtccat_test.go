@@ -76,7 +76,8 @@ func (p *process) end() (log string, err error) {
 	return string(rest), p.cmd.Wait()
 }
 
-// What is typed at one end appears at the other, in both directions.
+// TestBothDirections checks that each end writes the standard input of the other end to
+// its standard output.
 func TestBothDirections(t *testing.T) {
 	a, b := start(t, "offer"), start(t, "answer")
 	io.WriteString(b.in, a.line(t, linePrefix))

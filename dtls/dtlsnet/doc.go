@@ -6,7 +6,7 @@
 // clock, locks and goroutines.
 //
 // A [Listener] keeps no state for a client until the client has shown that it receives
-// what is sent to its address.
+// the datagrams that are sent to its address.
 //
 // If [dtls.Config.ConnectionIDs] is set (RFC 9146, RFC 9147 §9), a Listener
 // recognizes a client whose address changes, for instance because a NAT has dropped

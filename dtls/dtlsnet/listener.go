@@ -28,7 +28,7 @@ const (
 )
 
 // A Listener accepts DTLS connections on a net.PacketConn. It keeps no state for a
-// client until the client has shown that it receives what is sent to its address. A
+// client until the client has shown that it receives the datagrams sent to its address. A
 // client can begin a second connection from the same address. Its first connection is
 // kept until the handshake of the second one has finished (RFC 6347 §4.2.8, RFC 9147
 // §5.11), since an attacker can repeat a ClientHello.
